@@ -1,0 +1,218 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Quality;
+
+const MAX_GAP: Duration = Duration::from_secs(10);
+
+/// A message `second` seconds into the hour, of the session that began at `session`, with `joules` used since then.
+fn message(session: u64, second: u64, joules: u64) -> Ledgered {
+    Ledgered {
+        timestamp: Timestamp::from_seconds(second),
+        session: Timestamp::from_seconds(session),
+        seq: second - session,
+        totals: Totals {
+            energy: Energy::from_millijoules(joules * 1000),
+            measured_ms: (second - session) * 1000,
+            ..Totals::default()
+        },
+        meter: None,
+        quality: Quality::Measured,
+    }
+}
+
+/// Delivers messages a second apart and returns the answer to each with the total after it.
+fn deliver(account: &mut Account, messages: &[Ledgered]) -> Vec<(Result<Energy, Refused>, f64)> {
+    messages
+        .iter()
+        .map(|message| {
+            let heard = message.timestamp.since(Timestamp::EPOCH);
+            let credit = account.credit(message, heard, MAX_GAP);
+            (credit.map(|credit| credit.gained), account.totals().energy.joules())
+        })
+        .collect()
+}
+
+fn total_after(messages: &[Ledgered]) -> f64 {
+    let mut account = Account::default();
+    deliver(&mut account, messages);
+    account.totals().energy.joules()
+}
+
+#[test]
+fn the_first_sighting_credits_nothing_and_says_since_when() {
+    let mut account = Account::default();
+    deliver(&mut account, &[message(100, 5_000, 777)]);
+    assert_eq!((account.totals().energy.joules(), account.since().seconds()), (0.0, 5_000));
+}
+
+#[test]
+fn a_lost_message_loses_no_energy() {
+    assert_eq!(total_after(&[message(100, 101, 50), message(100, 109, 450)]), 400.0);
+}
+
+#[test]
+fn a_restarted_publisher_is_credited_in_full() {
+    assert_eq!(total_after(&[message(100, 101, 50), message(100, 105, 250), message(200, 203, 90)]), 290.0);
+}
+
+#[test]
+fn a_late_tail_of_the_session_before_still_counts() {
+    assert_eq!(total_after(&[message(100, 101, 0), message(200, 203, 90), message(100, 110, 400)]), 490.0);
+}
+
+#[test]
+fn the_same_message_by_two_ways_counts_once() {
+    let mut account = Account::default();
+    let answers =
+        deliver(&mut account, &[message(100, 101, 0), message(100, 102, 80), message(100, 102, 80)]);
+    assert_eq!(answers[2], (Err(Refused::Duplicate), 80.0));
+}
+
+#[test]
+fn of_two_publishers_the_first_stays_until_it_is_silent() {
+    let mut account = Account::default();
+    let answers = deliver(
+        &mut account,
+        &[
+            message(100, 150, 0),
+            message(140, 151, 7_000), // somebody else, whose time overlaps
+            message(100, 152, 200),
+            message(140, 153, 7_300),
+            message(100, 154, 400), // the first speaks for the last time
+            message(140, 155, 7_400),
+            message(140, 170, 7_900), // silent for 16 s: the second takes over from where it stood at 154
+        ],
+    );
+    let conflict = Err(Refused::ConflictingPublisher);
+    assert_eq!(answers[1].0, conflict);
+    assert_eq!(answers[5], (conflict, 400.0));
+    assert_eq!(answers[6].1, 400.0 + 600.0);
+    let back = deliver(&mut account, &[message(100, 171, 2_000)]);
+    assert_eq!(back[0], (conflict, 1_000.0));
+}
+
+#[test]
+fn a_backward_clock_step_costs_no_energy() {
+    // At 154 the clock falls back by 50 s; the publisher begins a new session and goes on.
+    let mut account = Account::default();
+    let mut heard = 0;
+    let mut tell = |messages: &mut dyn Iterator<Item = Ledgered>| {
+        for message in messages {
+            heard += 1;
+            _ = account.credit(&message, Duration::from_secs(heard), MAX_GAP);
+        }
+        account.totals().energy.joules()
+    };
+    assert_eq!(tell(&mut (100..=154).map(|second| message(100, second, second - 100))), 54.0);
+    assert_eq!(tell(&mut (104..=130).map(|second| message(104, second, second - 104))), 80.0);
+}
+
+#[test]
+fn time_between_sessions_is_unknown() {
+    let mut account = Account::default();
+    deliver(&mut account, &[message(100, 100, 0), message(100, 110, 9), message(200, 205, 5)]);
+    let totals = account.totals();
+    assert_eq!((totals.measured_ms, totals.unknown_ms), (15_000, 90_000));
+}
+
+#[test]
+fn a_closed_session_is_not_credited_again() {
+    let mut account = Account::default();
+    let sessions: Vec<_> = (1..=5).map(|n| message(n * 100, n * 100 + 9, 90)).collect();
+    deliver(&mut account, &sessions);
+    let answer = deliver(&mut account, &[message(100, 109, 90), message(200, 210, 900)]);
+    assert!(answer.iter().all(|(answer, total)| answer.is_err() && *total == 360.0), "{answer:?}");
+}
+
+#[test]
+fn legacy_messages_are_integrated_on_arrival_and_not_across_a_gap() {
+    let mut account = Account::default();
+    let mut tell = |second: u64, watts| {
+        let now = Timestamp::from_seconds(1_000_000 + second);
+        account.credit_legacy(Watts(watts), now, Duration::from_secs(second), MAX_GAP).unwrap();
+        account.totals().energy.joules()
+    };
+    assert_eq!(
+        [tell(1, 100.0), tell(2, 100.0), tell(4, 50.0), tell(4_000, 9_000.0), tell(4_001, 10.0)],
+        [0.0, 100.0, 200.0, 200.0, 210.0]
+    );
+}
+
+#[test]
+fn an_account_survives_the_disk() {
+    let mut account = Account::default();
+    deliver(&mut account, &[message(100, 101, 0), message(100, 105, 300)]);
+    let copy = account.clone();
+    account.resume(Duration::from_secs(1));
+    let credit = account.credit(&message(100, 106, 400), Duration::from_secs(2), MAX_GAP);
+    assert_eq!(credit.map(|credit| credit.gained.joules()), Ok(100.0));
+    assert_ne!(copy, account);
+}
+
+/// Two or three sessions of a probe, in order, each message with its energy.
+fn story() -> impl Strategy<Value = Vec<Ledgered>> {
+    prop::collection::vec((1_u64..20, prop::collection::vec(0_u64..500, 1..20)), 1..=3).prop_map(|sessions| {
+        let mut now = 1_000;
+        let mut messages = Vec::new();
+        for (pause, steps) in sessions {
+            now += pause;
+            let (session, mut joules) = (now, 0);
+            for step in steps {
+                joules += step;
+                messages.push(message(session, now, joules));
+                now += 1;
+            }
+        }
+        messages
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_order_twice_and_with_losses_ends_at_the_total_of_in_order_delivery(
+        messages in story(), order in any::<Vec<prop::sample::Index>>(), lost in any::<u64>(),
+    ) {
+        let mut delivered: Vec<Ledgered> = messages.iter().enumerate()
+            .filter(|(index, _)| *index == 0 || *index + 1 == messages.len() || lost >> (index % 64) & 1 == 0)
+            .map(|(_, message)| *message).collect();
+        let expected = total_after(&delivered);
+        for (index, choice) in order.iter().enumerate() {
+            let (from, to) = (index % delivered.len(), choice.index(delivered.len()));
+            delivered.swap(from, to);
+        }
+        delivered.extend(messages.iter().filter(|_| lost & 1 == 1).copied().collect::<Vec<_>>());
+        if lost & 1 == 1 {
+            return Ok(()); // losses made good later are another order of another set
+        }
+        let mut account = Account::default();
+        let mut previous = 0.0;
+        for message in &delivered {
+            // All within max_gap of each other on our own clock: nobody is silent.
+            _ = account.credit(message, Duration::from_secs(5), MAX_GAP);
+            let total = account.totals().energy.joules();
+            prop_assert!(total >= previous, "fell from {previous} to {total}");
+            previous = total;
+        }
+        prop_assert_eq!(previous, expected);
+    }
+
+    #[test]
+    fn no_message_whatsoever_lowers_a_total_or_panics(
+        messages in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()), 0..50),
+    ) {
+        let mut account = Account::default();
+        let mut previous = Energy::ZERO;
+        for (index, (session, timestamp, seq, energy)) in messages.into_iter().enumerate() {
+            let message = Ledgered {
+                timestamp: Timestamp::from_micros(timestamp), session: Timestamp::from_micros(session), seq,
+                totals: Totals { energy: Energy::from_millijoules(energy), ..Totals::default() },
+                meter: None, quality: Quality::Measured,
+            };
+            _ = account.credit(&message, Duration::from_secs(index as u64 * 7), MAX_GAP);
+            let total = account.totals().energy;
+            prop_assert!(total >= previous);
+            previous = total;
+        }
+    }
+}

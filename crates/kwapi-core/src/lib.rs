@@ -1,0 +1,27 @@
+//! Kwapi's vocabulary, and the arithmetic people are billed by.
+//!
+//! Pure by manifest and by lint: this crate does no I/O, reads no clock and knows no async runtime. Every other
+//! crate speaks in these types.
+//!
+//! The data's way through them: a driver fills a [`Reading`]; the driver manager derives what the meter left out,
+//! feeds an [`Integrator`] and sends a [`Measurement`]; a plugin credits it to a probe's [`Account`].
+
+mod account;
+mod counter;
+mod integrator;
+mod measurement;
+mod pattern;
+mod probe;
+mod reading;
+mod secret;
+mod units;
+
+pub use account::{Account, Credit, Refused};
+pub use counter::{CounterChange, CounterTracker, MeterCounter};
+pub use integrator::{Integrator, Totals};
+pub use measurement::{Ledgered, Measurement, MeterTotal, Quality, WATTS_MAX};
+pub use pattern::{Pattern, PatternError};
+pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
+pub use reading::{NoReading, Reading};
+pub use secret::Secret;
+pub use units::{Amperes, Energy, Timestamp, Volts, WallClock, Watts};

@@ -1,0 +1,142 @@
+//! The contract between a wattmeter's driver and the driver manager.
+//!
+//! A driver only translates: it says what the device says, in SI units. Pacing, retrying, deriving, stamping,
+//! integrating and publishing happen once, upstream, for every driver.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use kwapi_core::{NoReading, ProbeId, Reading};
+use serde::de::DeserializeOwned;
+
+use crate::outlets::Outlets;
+
+/// One open session with one device.
+///
+/// Opening is connecting and dropping is disconnecting, so after any error, deadline or cancellation there is no
+/// half-used session to repair. A device whose sessions outlive the connection (IPMI, Redfish) is told good-bye in
+/// `Drop`, without waiting.
+pub trait Driver: Sized + Send + 'static {
+    /// The name that selects this driver in a `[[meter]]` table.
+    const NAME: &'static str;
+
+    /// One line for `kwapi drivers --list` and the manual: which devices, over what.
+    const SUMMARY: &'static str;
+
+    /// Whether the manager or the device sets the pace.
+    const CADENCE: Cadence = Cadence::Polled;
+
+    /// The driver's own keys of the `[[meter]]` table; `#[serde(deny_unknown_fields)]`, secrets as
+    /// [`kwapi_core::Secret`]. Two meters with equal keys are the same meter on reload.
+    type Config: DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static;
+
+    /// What all meters of this driver in the process have in common: one UDP socket, one broker connection. Made
+    /// when the first meter is, closed with the last. `()` where there is nothing to share.
+    type Shared: Default + Send + Sync + 'static;
+
+    /// Opens a session with the device.
+    ///
+    /// # Errors
+    /// See [`DriverError`]: each variant says what the manager does next.
+    fn open(
+        config: &Self::Config,
+        outlets: &Outlets,
+        shared: &Arc<Self::Shared>,
+    ) -> impl Future<Output = Result<Self, DriverError>> + Send;
+
+    /// Takes the next readings: asks for them if polled, waits for them if pushed. Cancelled at the deadline; one
+    /// outlet that cannot be read is a [`NoReading`] pushed for it, and no error of the whole.
+    ///
+    /// # Errors
+    /// See [`DriverError`].
+    fn read(&mut self, readings: &mut Readings) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// What this session found out and decided, for `kwapi probe`: which sources of power and energy the device
+    /// offers, which one is used and why. Called after [`Driver::open`] and one [`Driver::read`].
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// Who sets the pace of a meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cadence {
+    /// The manager calls [`Driver::read`] once per `interval`.
+    Polled,
+    /// The device sends when it likes; `read` is called again at once.
+    Pushed,
+}
+
+/// Why a driver has no readings at all, named for what the manager does about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The link failed. The session is dropped and reopened, with backoff.
+    #[error("link lost: {0}")]
+    Link(#[from] io::Error),
+
+    /// The device spoke, but not sense. The session is kept; the readings are lost.
+    #[error("malformed {what}: {input:?}")]
+    Malformed {
+        /// What was being read, in the words of the device's own manual.
+        what: &'static str,
+        /// The offending input, for the log: at most some hundred characters, never a secret.
+        input: String,
+    },
+
+    /// The device is busy and says so (IPMI 0xC0, HTTP 503). The session is kept; the next round tries again.
+    #[error("busy: {0}")]
+    Busy(String),
+
+    /// The device, or the operator's configuration, says no. Reopened at the slowest pace, since a BMC locks an
+    /// account after a few wrong passwords. The message says what to try.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+impl DriverError {
+    /// A link error in our own words: what was asked, of whom, and what happened.
+    pub fn link(message: impl Into<String>) -> Self {
+        Self::Link(io::Error::other(message.into()))
+    }
+}
+
+/// What one round of a meter brought.
+#[derive(Debug, Default)]
+pub struct Readings(Vec<(ProbeId, Result<Reading, NoReading>)>);
+
+impl Readings {
+    /// Adds what one outlet said, or why it said nothing.
+    pub fn push(&mut self, probe: &ProbeId, reading: Result<Reading, NoReading>) {
+        self.0.push((probe.clone(), reading));
+    }
+
+    /// Takes all readings out, in the order they came.
+    pub fn drain(&mut self) -> impl Iterator<Item = (ProbeId, Result<Reading, NoReading>)> + '_ {
+        self.0.drain(..)
+    }
+
+    /// How many outlets were heard of.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was heard.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// One thing a driver found out about its device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// A source or a fact: `DCMI Get Power Reading`, `profile`.
+    pub what: String,
+    /// What it says: `236 W`, `Raritan PX2`.
+    pub value: String,
+    /// For sources: whether this is the one used.
+    pub is_used: bool,
+    /// Why it is used or not.
+    pub why: String,
+}

@@ -1,0 +1,7 @@
+//! Kwapi's history: the journal, RRD files and graphs. Pure but for its files.
+
+mod period;
+mod series;
+
+pub use period::Period;
+pub use series::Series;

@@ -1,0 +1,49 @@
+//! Starts the real programs that tests talk to. Programs we did not write are the judges of what we did.
+//!
+//! `install` beside this crate's manifest fetches them; `./test` runs it. A test begins with [`need`] for each program it
+//! talks to: where one is missing the test fails under `CI=true`, and elsewhere is skipped with a line that says so.
+//! Each peer gets a scratch directory, a free loopback port and a [`Peer`] guard that ends it.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "starting programs is what this crate is for; no product code uses it"
+)]
+
+mod lab;
+mod process;
+
+pub use lab::{Lab, python_environment};
+pub use process::{Peer, free_port, free_udp_port, output, wait_until};
+
+use std::path::PathBuf;
+
+/// Where a program is, by its name on the search path or in Debian's places off it.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/lib/nut", "/usr/lib/nut"].map(PathBuf::from))
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
+/// Whether `programs` are all here. If not: panics under `CI=true`, and elsewhere says what is skipped.
+#[must_use]
+pub fn need(programs: &[&str]) -> bool {
+    let missing: Vec<_> = programs.iter().filter(|program| find(program).is_none()).collect();
+    present_or_skip(missing.is_empty(), &format!("{missing:?}"))
+}
+
+/// Whether the Python environment `name` (`python`, `keystone`, `ceilometer`) is installed, as [`need`].
+#[must_use]
+pub fn need_python(name: &str) -> bool {
+    present_or_skip(python_environment(name).is_file(), &format!("the Python environment {name:?}"))
+}
+
+fn present_or_skip(present: bool, what: &str) -> bool {
+    if !present {
+        let advice = "run crates/kwapi-peers/install";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "missing: {what}; {advice}");
+        eprintln!("SKIPPED: missing {what}; {advice}");
+    }
+    present
+}

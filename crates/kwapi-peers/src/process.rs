@@ -1,0 +1,128 @@
+//! Programs that run for the length of a test.
+
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running program, ended (with the children it started) when the test lets go of it.
+#[derive(Debug)]
+pub struct Peer {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Peer {
+    /// Starts `command` as the leader of a process group of its own, its output in `log`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(command: &mut Command, log: PathBuf) -> Self {
+        use std::os::unix::process::CommandExt;
+        let out = std::fs::File::create(&log).expect("a log file");
+        let err = out.try_clone().expect("a second handle of the log");
+        let child = command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Self { child, log }
+    }
+
+    /// What it has printed so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until `ready` holds.
+    ///
+    /// # Panics
+    /// With what it printed, when it ends or is not ready within `limit`.
+    #[must_use]
+    pub fn ready(mut self, limit: Duration, mut ready: impl FnMut() -> bool) -> Self {
+        let start = Instant::now();
+        while !ready() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("{status} before it was ready:\n{}", self.log());
+            }
+            assert!(start.elapsed() < limit, "not ready within {limit:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to the process alone, as an operator's `kill` does.
+    #[expect(unsafe_code, reason = "the standard library sends no signal but SIGKILL")]
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: kill(2) takes plain integers; the process is our child and not yet reaped.
+        unsafe { libc::kill(self.child.id().cast_signed(), signal) };
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Panics
+    /// With what it printed, when it does not within `limit`.
+    pub fn ended(mut self, limit: Duration) -> std::process::ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status;
+            }
+            assert!(start.elapsed() < limit, "still running after {limit:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Peer {
+    #[expect(unsafe_code, reason = "the standard library cannot signal a process group")]
+    fn drop(&mut self) {
+        // SAFETY: kill(2) takes plain integers; a negative id means the group we made for this child.
+        unsafe { libc::kill(-self.child.id().cast_signed(), libc::SIGKILL) };
+        _ = self.child.wait();
+    }
+}
+
+/// A TCP port of 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// A UDP port of 127.0.0.1 that was free a moment ago.
+pub fn free_udp_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// Runs `command` to its end and returns what it printed.
+///
+/// # Panics
+/// With everything it printed, when it fails.
+pub fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
+    text
+}
+
+/// Waits until `done` gives a value.
+///
+/// # Panics
+/// When it gives none within `limit`; `what` says what was waited for.
+pub fn wait_until<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,1 @@
+//! Kwapi's plugins: collector, API, metrics and web pages.
