@@ -1,2 +1,3 @@
 //! Wiring.
+mod config;
 fn main() {}

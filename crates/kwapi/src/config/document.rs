@@ -1,0 +1,284 @@
+//! A configuration as it was written: values, and where each stands, so that an error can say file and line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use toml::Value;
+use toml::de::{DeTable, DeValue};
+
+use super::names::nearest;
+
+/// Included files may include others; deeper than this is a circle or a mistake.
+const INCLUDE_DEPTH_MAX: usize = 8;
+
+/// The tables of one configuration, with its includes merged in.
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    pub(crate) tables: toml::Table,
+    places: BTreeMap<Vec<Step>, Place>,
+    files: Vec<PathBuf>,
+}
+
+/// One step of the way to a value: into a table by key, or into an array by index.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    file: usize,
+    line: usize,
+}
+
+/// What is wrong with a configuration, in one line that says where and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConfigError {
+    place: Option<String>,
+    message: String,
+}
+
+impl ConfigError {
+    /// An error with no line of its own.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { place: None, message: message.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Document {
+    /// Reads `file` and what it includes (`include = ["meters.d/*.toml"]`, relative to the file; a `*` stands for
+    /// any part of the last name).
+    ///
+    /// # Errors
+    /// When a file cannot be read or is no TOML, or two files give the same key.
+    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+        let mut document = Self::default();
+        document.add_file(file, 0)?;
+        Ok(document)
+    }
+
+    /// Every file it was read from.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// An error about the value at `path`, or the nearest one above it that has a line.
+    pub(crate) fn error(&self, path: &[Step], message: impl Into<String>) -> ConfigError {
+        let place = (0..=path.len())
+            .rev()
+            .filter_map(|length| path.get(..length))
+            .find_map(|path| self.places.get(path))
+            .and_then(|place| Some(format!("{}:{}", self.files.get(place.file)?.display(), place.line)));
+        ConfigError { place, message: message.into() }
+    }
+
+    /// Reads one part of it into its type. `also` names keys that somebody else reads from the same table.
+    ///
+    /// # Errors
+    /// With file, line and, for an unknown key, the nearest known one.
+    pub(crate) fn section<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, ConfigError> {
+        match self.tables.get(name) {
+            None => Ok(T::default()),
+            Some(value) => self.typed(&[Step::Key(name.to_owned())], value.clone(), &[]),
+        }
+    }
+
+    /// Reads `value`, which stands at `path`, into its type.
+    ///
+    /// # Errors
+    /// As [`Document::section`].
+    pub(crate) fn typed<T: DeserializeOwned>(
+        &self,
+        path: &[Step],
+        value: Value,
+        also: &[&str],
+    ) -> Result<T, ConfigError> {
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let mut path = path.to_vec();
+            for segment in error.path() {
+                match segment {
+                    serde_path_to_error::Segment::Seq { index } => path.push(Step::Index(*index)),
+                    serde_path_to_error::Segment::Map { key } => path.push(Step::Key(key.clone())),
+                    serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => {}
+                }
+            }
+            self.explain(&path, &error.into_inner().to_string(), also)
+        })
+    }
+
+    /// Turns serde's message about the value at `path` into ours.
+    pub(crate) fn explain(&self, path: &[Step], message: &str, also: &[&str]) -> ConfigError {
+        let message = message.trim().lines().next().unwrap_or_default();
+        let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let key = path.iter().rev().find_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) => None,
+        });
+        match (message, quoted.split_first()) {
+            (_, Some((unknown, known))) if message.starts_with("unknown field") => {
+                let mut path = path.to_vec();
+                if key != Some(unknown) {
+                    path.push(Step::Key((*unknown).to_owned()));
+                }
+                let known: BTreeSet<&str> = known.iter().chain(also).copied().collect();
+                let advice = nearest(unknown, known.iter().copied()).map_or_else(
+                    || format!("known here: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
+                    |name| format!("did you mean `{name}`?"),
+                );
+                self.error(&path, format!("unknown key `{unknown}`; {advice}"))
+            }
+            (_, Some((missing, []))) if message.starts_with("missing field") => {
+                self.error(path, format!("`{missing}` is missing"))
+            }
+            _ => match key {
+                Some(key) => self.error(path, format!("`{key}`: {message}")),
+                None => self.error(path, message),
+            },
+        }
+    }
+
+    fn add_file(&mut self, file: &Path, depth: usize) -> Result<(), ConfigError> {
+        let shown = file.display();
+        if depth > INCLUDE_DEPTH_MAX {
+            return Err(ConfigError::new(format!(
+                "{shown}: included more than {INCLUDE_DEPTH_MAX} files deep"
+            )));
+        }
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ConfigError::new(format!("{shown}: cannot be read: {error}")))?;
+        let number = self.files.len();
+        self.files.push(file.to_owned());
+        let not_toml = |error: toml::de::Error| ConfigError {
+            place: Some(match error.span() {
+                Some(span) => format!("{shown}:{}", line_at(&text, span.start)),
+                None => shown.to_string(),
+            }),
+            message: error.message().replace('\n', ", "),
+        };
+        let mut tables: toml::Table = toml::from_str(&text).map_err(not_toml)?;
+        let spans = DeTable::parse(&text).map_err(not_toml)?;
+        let mut places = BTreeMap::new();
+        let to_place = |offset: usize| Place { file: number, line: line_at(&text, offset) };
+        for (key, value) in spans.get_ref() {
+            let mut path = vec![Step::Key(key.get_ref().to_string())];
+            collect_places(&mut path, key.span().start, value, &to_place, &mut places);
+        }
+        let include = tables.remove("include");
+        self.merge(tables, places)?;
+        for pattern in include.iter().flat_map(|include| include.as_array().cloned().unwrap_or_default()) {
+            let Some(pattern) = pattern.as_str() else {
+                return Err(ConfigError::new(format!("{shown}: `include` takes a list of file names")));
+            };
+            for included in matching(file.parent().unwrap_or(Path::new(".")), pattern)? {
+                self.add_file(&included, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the tables of one file: arrays of tables are joined, other keys may be given once.
+    fn merge(&mut self, tables: toml::Table, places: BTreeMap<Vec<Step>, Place>) -> Result<(), ConfigError> {
+        let offset = |key: &str| self.tables.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+        let offsets: BTreeMap<String, usize> = tables.keys().map(|key| (key.clone(), offset(key))).collect();
+        for (mut path, place) in places {
+            if let [Step::Key(key), Step::Index(index), ..] = path.as_mut_slice() {
+                *index += offsets.get(key).copied().unwrap_or(0);
+            }
+            self.places.entry(path).or_insert(place);
+        }
+        for (key, value) in tables {
+            match (self.tables.get_mut(&key), value) {
+                (None, value) => _ = self.tables.insert(key, value),
+                (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
+                (Some(Value::Table(all)), Value::Table(more)) => {
+                    for (inner, value) in more {
+                        if all.insert(inner.clone(), value).is_some() {
+                            let path = [Step::Key(key), Step::Key(inner.clone())];
+                            return Err(self.error(&path, format!("`{inner}` is given in two files")));
+                        }
+                    }
+                }
+                (Some(_), _) => {
+                    let path = [Step::Key(key.clone())];
+                    return Err(self.error(&path, format!("`{key}` is given in two files")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn collect_places(
+    path: &mut Vec<Step>,
+    start: usize,
+    value: &toml::Spanned<DeValue<'_>>,
+    to_place: &dyn Fn(usize) -> Place,
+    places: &mut BTreeMap<Vec<Step>, Place>,
+) {
+    places.insert(path.clone(), to_place(start));
+    match value.get_ref() {
+        DeValue::Table(table) => {
+            for (key, inner) in table {
+                path.push(Step::Key(key.get_ref().to_string()));
+                collect_places(path, key.span().start, inner, to_place, places);
+                path.pop();
+            }
+        }
+        DeValue::Array(array) => {
+            for (index, inner) in array.iter().enumerate() {
+                path.push(Step::Index(index));
+                collect_places(path, inner.span().start, inner, to_place, places);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The files that `pattern` names below `folder`, in order of their names. A plain name must exist; a `*` may match
+/// nothing.
+fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    let path = folder.join(pattern);
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let Some((head, tail)) = name.split_once('*') else { return Ok(vec![path]) };
+    let parent = path.parent().unwrap_or(folder);
+    let entries = match std::fs::read_dir(parent) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(ConfigError::new(format!("{}: cannot be listed: {error}", parent.display())));
+        }
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|file| {
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
+        })
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,356 @@
+//! From `[[meter]]` tables to the list of single wattmeters: credentials, host ranges, templates, inventories.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use kwapi_core::ProbeId;
+use kwapi_drivers::{Outlet, Outlets};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::document::{ConfigError, Document, Step};
+use super::ranges::{self, Host};
+
+/// The keys of a `[[meter]]` table that are the same for every driver.
+pub(crate) const COMMON_KEYS: [&str; 12] = [
+    "name",
+    "driver",
+    "probe",
+    "probes",
+    "hosts",
+    "credentials",
+    "interval_seconds",
+    "deadline_seconds",
+    "max_gap_seconds",
+    "voltage",
+    "power_factor",
+    "labels",
+];
+
+/// Shortest interval between readings of one meter: most devices do not measure faster.
+const INTERVAL_MIN: f64 = 0.05;
+/// Longest interval between readings of one meter.
+const INTERVAL_MAX: f64 = 86_400.0;
+
+/// Labels of a probe: department, owner, machine fed.
+pub(crate) type Labels = BTreeMap<String, String>;
+
+/// What every meter has when its table does not say otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MeterDefaults {
+    /// Seconds between readings.
+    pub(crate) interval_seconds: f64,
+    /// Longest time without a reading that still counts as measured, in seconds; the default is ten intervals, at
+    /// least 10 s.
+    pub(crate) max_gap_seconds: Option<f64>,
+    /// Longest time one reading may take, in seconds.
+    pub(crate) deadline_seconds: f64,
+}
+
+impl Default for MeterDefaults {
+    fn default() -> Self {
+        Self { interval_seconds: 1.0, max_gap_seconds: None, deadline_seconds: 10.0 }
+    }
+}
+
+/// One wattmeter, with everything said about it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Meter {
+    pub(crate) name: String,
+    pub(crate) driver: String,
+    pub(crate) outlets: Outlets,
+    pub(crate) interval: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) max_gap: Duration,
+    /// Volts to assume where the meter says amperes only.
+    pub(crate) voltage: Option<f64>,
+    /// Power factor to assume where the meter says no watts.
+    pub(crate) power_factor: Option<f64>,
+    pub(crate) labels: Labels,
+    /// The driver's own keys.
+    pub(crate) keys: Table,
+    /// Where its table stands, for errors.
+    pub(crate) path: Vec<Step>,
+}
+
+/// The common keys as they are written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Written {
+    name: Option<String>,
+    driver: Option<String>,
+    probe: Option<String>,
+    probes: Option<Value>,
+    hosts: Option<String>,
+    credentials: Option<String>,
+    interval_seconds: Option<f64>,
+    deadline_seconds: Option<f64>,
+    max_gap_seconds: Option<f64>,
+    voltage: Option<f64>,
+    power_factor: Option<f64>,
+    labels: Labels,
+}
+
+/// Expands all `[[meter]]` and `[[inventory]]` tables, in the order they stand.
+///
+/// # Errors
+/// At the first meter that makes no sense, with file and line.
+pub(crate) fn expand(document: &Document, defaults: &MeterDefaults) -> Result<Vec<Meter>, ConfigError> {
+    let credentials: BTreeMap<String, Table> = document.section("credentials")?;
+    let mut meters = Vec::new();
+    for (path, table) in tables(document, "meter")? {
+        expand_table(document, &path, &table, &credentials, defaults, &mut meters)?;
+    }
+    for (path, mut table) in tables(document, "inventory")? {
+        let Some(Value::String(file)) = table.remove("csv") else {
+            return Err(document.error(&path, "`csv` is missing: the file with one meter a line"));
+        };
+        let base = document.files().first().and_then(|file| file.parent()).unwrap_or(Path::new(""));
+        for row in rows(&base.join(&file)).map_err(|message| document.error(&path, message))? {
+            let mut meter = table.clone();
+            meter.extend(row);
+            expand_table(document, &path, &meter, &credentials, defaults, &mut meters)?;
+        }
+    }
+    refuse_twins(document, &meters)?;
+    Ok(meters)
+}
+
+fn tables(document: &Document, name: &str) -> Result<Vec<(Vec<Step>, Table)>, ConfigError> {
+    let key = Step::Key(name.to_owned());
+    let Some(value) = document.tables.get(name) else { return Ok(Vec::new()) };
+    let all = value.as_array().ok_or_else(|| {
+        document.error(
+            std::slice::from_ref(&key),
+            format!("write [[{name}]] with two brackets: there may be many"),
+        )
+    })?;
+    all.iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let path = vec![key.clone(), Step::Index(index)];
+            match value.as_table() {
+                Some(table) => Ok((path, table.clone())),
+                None => Err(document.error(&path, format!("[[{name}]] takes tables"))),
+            }
+        })
+        .collect()
+}
+
+fn expand_table(
+    document: &Document,
+    path: &[Step],
+    table: &Table,
+    credentials: &BTreeMap<String, Table>,
+    defaults: &MeterDefaults,
+    meters: &mut Vec<Meter>,
+) -> Result<(), ConfigError> {
+    let written: Written = document.typed(path, Value::Table(table.clone()), &[])?;
+    let mut keys = table.clone();
+    keys.retain(|key, _| !COMMON_KEYS.contains(&key));
+    if let Some(name) = &written.credentials {
+        let Some(shared) = credentials.get(name) else {
+            let known = super::names::nearest(name, credentials.keys().map(String::as_str));
+            let advice = known.map_or_else(
+                || format!("write a [credentials.{name}] table"),
+                |known| format!("did you mean `{known}`?"),
+            );
+            let path = [path, &[Step::Key("credentials".to_owned())]].concat();
+            return Err(document.error(&path, format!("there are no credentials `{name}`; {advice}")));
+        };
+        for (key, value) in shared {
+            keys.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    let Some(driver) = written.driver.clone() else {
+        return Err(document.error(path, "`driver` is missing; `kwapi drivers --list` shows all drivers"));
+    };
+    let hosts = match &written.hosts {
+        None => vec![None],
+        Some(pattern) => ranges::expand(pattern)
+            .map_err(|problem| document.error(&[path, &[Step::Key("hosts".to_owned())]].concat(), problem))?
+            .into_iter()
+            .map(Some)
+            .collect(),
+    };
+    for host in hosts {
+        let mut keys = keys.clone();
+        if let Some(host) = &host {
+            keys.entry("host").or_insert_with(|| Value::String(host.name.clone()));
+            keys.iter_mut().for_each(|(_, value)| fill_in(value, host));
+        }
+        let number = meters.len() + 1;
+        meters.push(one(document, path, &written, &driver, keys, host.as_ref(), defaults, number)?);
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "called once, where all of these are at hand")]
+fn one(
+    document: &Document,
+    path: &[Step],
+    written: &Written,
+    driver: &str,
+    keys: Table,
+    host: Option<&Host>,
+    defaults: &MeterDefaults,
+    number: usize,
+) -> Result<Meter, ConfigError> {
+    let at = |key: &str| [path, &[Step::Key(key.to_owned())]].concat();
+    let seconds = |key: &str, value: f64, least: f64| {
+        if (least..=INTERVAL_MAX).contains(&value) {
+            Ok(Duration::from_secs_f64(value))
+        } else {
+            Err(document.error(&at(key), format!("`{key}` must be {least} to {INTERVAL_MAX}, not {value}")))
+        }
+    };
+    let interval_seconds = written.interval_seconds.unwrap_or(defaults.interval_seconds);
+    let interval = seconds("interval_seconds", interval_seconds, INTERVAL_MIN)?;
+    let max_gap_seconds =
+        written.max_gap_seconds.or(defaults.max_gap_seconds).unwrap_or((interval_seconds * 10.0).max(10.0));
+    let deadline_seconds = written.deadline_seconds.unwrap_or(defaults.deadline_seconds);
+    let written_name =
+        written.name.as_deref().map(|name| host.map_or_else(|| name.to_owned(), |host| host.fill_in(name)));
+    let address = ["host", "device", "url", "topic"].iter().find_map(|key| keys.get(*key)?.as_str());
+    let name = written_name
+        .or_else(|| address.map(|address| format!("{driver}:{address}")))
+        .unwrap_or_else(|| format!("{driver}#{number}"));
+    Ok(Meter {
+        name,
+        driver: driver.to_owned(),
+        outlets: outlets(document, path, written, host)?,
+        interval,
+        deadline: seconds("deadline_seconds", deadline_seconds, INTERVAL_MIN)?,
+        max_gap: seconds("max_gap_seconds", max_gap_seconds, interval_seconds.min(INTERVAL_MAX))?,
+        voltage: written.voltage,
+        power_factor: written.power_factor,
+        labels: written.labels.clone(),
+        keys,
+        path: path.to_vec(),
+    })
+}
+
+fn outlets(
+    document: &Document,
+    path: &[Step],
+    written: &Written,
+    host: Option<&Host>,
+) -> Result<Outlets, ConfigError> {
+    let at = [path, &[Step::Key("probes".to_owned())]].concat();
+    let id = |text: &str| {
+        let text = host.map_or_else(|| text.to_owned(), |host| host.fill_in(text));
+        ProbeId::new(&text).map_err(|error| document.error(&at, format!("{text:?}: {error}")))
+    };
+    let advice = "give `probe = \"name\"` for a meter of one outlet, `probes = [\"web1\", \"\", \"web3\"]` by position, \
+        `probes = { 7 = \"web1\" }` by the device's key, or `probe = \"rack1.{outlet}\"` for all outlets";
+    match (&written.probe, &written.probes) {
+        (Some(_), Some(_)) => Err(document.error(&at, "give `probe` or `probes`, not both")),
+        (Some(template), None) if template.contains("{outlet}") || template.contains("{label}") => {
+            Ok(Outlets::all(host.map_or_else(|| template.clone(), |host| host.fill_in(template))))
+        }
+        (Some(probe), None) => Ok(Outlets::by_position([Some(id(probe)?)])),
+        (None, Some(Value::Array(probes))) => {
+            let by_position: Result<Vec<Option<ProbeId>>, ConfigError> = probes
+                .iter()
+                .map(|probe| match probe.as_str() {
+                    Some("") => Ok(None),
+                    Some(probe) => id(probe).map(Some),
+                    None => Err(document.error(&at, advice)),
+                })
+                .collect();
+            Ok(Outlets::by_position(by_position?))
+        }
+        (None, Some(Value::Table(probes))) => {
+            let by_key: Result<Vec<Outlet>, ConfigError> = probes
+                .iter()
+                .map(|(key, probe)| match probe.as_str() {
+                    Some(probe) => Ok(Outlet { key: key.to_string(), probe: id(probe)? }),
+                    None => Err(document.error(&at, advice)),
+                })
+                .collect();
+            Ok(Outlets::by_key(by_key?))
+        }
+        (None, _) => Err(document.error(&at, advice)),
+    }
+}
+
+fn fill_in(value: &mut Value, host: &Host) {
+    match value {
+        Value::String(text) => *text = host.fill_in(text),
+        Value::Array(all) => all.iter_mut().for_each(|value| fill_in(value, host)),
+        Value::Table(all) => all.iter_mut().for_each(|(_, value)| fill_in(value, host)),
+        _ => {}
+    }
+}
+
+/// The rows of an inventory: the first line names the keys of a `[[meter]]` table, an empty cell leaves its key out,
+/// numbers and `true` are taken as such where they are nothing else, `probes` lists positions with `;`.
+fn rows(file: &Path) -> Result<Vec<Table>, String> {
+    let shown = file.display();
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .comment(Some(b'#'))
+        .from_path(file)
+        .map_err(|error| format!("{shown}: {error}"))?;
+    let headers = reader.headers().map_err(|error| format!("{shown}: {error}"))?.clone();
+    reader
+        .records()
+        .map(|record| {
+            let record = record.map_err(|error| format!("{shown}: {error}"))?;
+            let mut row = Table::new();
+            for (key, cell) in headers.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty()) {
+                let value = match key {
+                    "probes" => {
+                        Value::Array(cell.split(';').map(|id| Value::String(id.trim().to_owned())).collect())
+                    }
+                    _ => typed_cell(key, cell),
+                };
+                match key.split_once('.') {
+                    Some((table, inner)) => {
+                        let table = row.entry(table).or_insert_with(|| Value::Table(Table::new()));
+                        if let Some(table) = table.as_table_mut() {
+                            table.insert(inner.to_owned(), Value::String(cell.to_owned()));
+                        }
+                    }
+                    None => _ = row.insert(key.to_owned(), value),
+                }
+            }
+            Ok(row)
+        })
+        .collect()
+}
+
+/// A cell is text, unless its key is one of those that never are.
+fn typed_cell(key: &str, cell: &str) -> Value {
+    let is_number =
+        key.ends_with("_seconds") || matches!(key, "port" | "voltage" | "power_factor" | "unit" | "channel");
+    match (is_number, cell.parse::<i64>(), cell.parse::<f64>()) {
+        (true, Ok(number), _) => Value::Integer(number),
+        (true, Err(_), Ok(number)) => Value::Float(number),
+        _ => Value::String(cell.to_owned()),
+    }
+}
+
+/// Two meters of one name, or one probe measured twice, would overwrite each other.
+fn refuse_twins(document: &Document, meters: &[Meter]) -> Result<(), ConfigError> {
+    let mut names = BTreeMap::new();
+    let mut probes = BTreeMap::new();
+    for meter in meters {
+        if names.insert(meter.name.as_str(), ()).is_some() {
+            let message = format!("there are two meters `{}`; give one another `name`", meter.name);
+            return Err(document.error(&meter.path, message));
+        }
+        for outlet in meter.outlets.named() {
+            if let Some(other) = probes.insert(&outlet.probe, meter) {
+                let message = format!("probe `{}` is measured by `{}` already", outlet.probe, other.name);
+                return Err(document.error(&meter.path, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

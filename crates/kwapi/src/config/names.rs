@@ -1,0 +1,13 @@
+//! "Did you mean …?"
+
+/// The known name most like `unknown`, if one is like it at all.
+pub(crate) fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Below this likeness a suggestion confuses more than it helps; `hots` and `host` score 0.92.
+    const LIKENESS_MIN: f64 = 0.75;
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(unknown, name), name))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, name)| name)
+}

@@ -1,0 +1,73 @@
+//! Secrets by file or by environment: `password = { file = "/etc/kwapi/bmc.secret" }`, `{ env = "BMC_PASSWORD" }`.
+
+use std::path::Path;
+
+use toml::Value;
+
+use super::document::{ConfigError, Document, Step};
+
+/// The longest secret read from a file, in bytes: a certificate chain fits.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// Replaces every table that is exactly `{ file = … }` or `{ env = … }` by the secret it names.
+///
+/// # Errors
+/// When the file cannot be read or the variable is not set; the secret itself is never part of the message.
+pub(crate) fn resolve(document: &mut Document) -> Result<(), ConfigError> {
+    let mut tables = Value::Table(std::mem::take(&mut document.tables));
+    let base = document.files().first().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
+    let resolved = walk(&mut tables, &mut Vec::new(), &base, document);
+    if let Value::Table(tables) = tables {
+        document.tables = tables;
+    }
+    resolved
+}
+
+fn walk(
+    value: &mut Value,
+    path: &mut Vec<Step>,
+    base: &Path,
+    document: &Document,
+) -> Result<(), ConfigError> {
+    if let Some(secret) = named_secret(value, base).map_err(|message| document.error(path, message))? {
+        *value = Value::String(secret);
+        return Ok(());
+    }
+    match value {
+        Value::Table(table) => {
+            for (key, inner) in table.iter_mut() {
+                path.push(Step::Key(key.to_string()));
+                walk(inner, path, base, document)?;
+                path.pop();
+            }
+        }
+        Value::Array(array) => {
+            for (index, inner) in array.iter_mut().enumerate() {
+                path.push(Step::Index(index));
+                walk(inner, path, base, document)?;
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn named_secret(value: &Value, base: &Path) -> Result<Option<String>, String> {
+    let Some(table) = value.as_table().filter(|table| table.len() == 1) else { return Ok(None) };
+    if let Some(file) = table.get("file").and_then(Value::as_str) {
+        let file = base.join(file);
+        let size = std::fs::metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?.len();
+        if size > SECRET_BYTES_MAX {
+            return Err(format!("{}: too large for a secret", file.display()));
+        }
+        let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        return Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()));
+    }
+    if let Some(name) = table.get("env").and_then(Value::as_str) {
+        return std::env::var(name)
+            .map(Some)
+            .map_err(|_| format!("the environment variable {name} is not set, or is no text"));
+    }
+    Ok(None)
+}
