@@ -1,0 +1,271 @@
+//! The task that keeps one meter measured: opens, reads at its pace, and reopens after every kind of trouble.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwapi_core::{Measurement, NoReading, ProbeId, Reading};
+use parking_lot::Mutex;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::catch_panic::catch_panic;
+use super::health::{Health, Trouble};
+use super::outflow::Outflow;
+use super::pace::{Pace, hash, mix, share};
+use super::source::{Now, Outcome, Source};
+use super::spec::MeterSpec;
+use super::status::{MeterState, Probe, Visible};
+use crate::driver::{Cadence, DriverError, Readings};
+use crate::registry::{Connector, Session};
+
+/// So many rounds in a row that bring nothing are a state of the meter, not an accident.
+const FAILING_AFTER: u64 = 3;
+/// After so many malformed answers in a row the framing is lost for good: the session is reopened.
+const MALFORMED_MAX: u32 = 30;
+/// A meter that pushes and returns with nothing is asked again after this: a driver in a loop cannot take a core.
+const EMPTY_PAUSE: Duration = Duration::from_millis(10);
+/// More probes than this on one meter are refused and counted: labels from outside must not fill the memory.
+const PROBES_MAX: usize = 65_536;
+
+/// One meter's task.
+pub(super) struct Meter {
+    spec: Arc<MeterSpec>,
+    connector: Connector,
+    outflow: Arc<Outflow>,
+    visible: Arc<Mutex<Visible>>,
+    pace: Pace,
+    health: Health,
+    chance: u64,
+}
+
+impl Meter {
+    pub(super) fn new(
+        spec: Arc<MeterSpec>,
+        connector: Connector,
+        outflow: Arc<Outflow>,
+        visible: Arc<Mutex<Visible>>,
+    ) -> Self {
+        let pace = Pace::new(&spec.name, spec.interval);
+        let chance = hash(&spec.name);
+        Self { spec, connector, outflow, visible, pace, health: Health::default(), chance }
+    }
+
+    /// Runs until it is aborted.
+    pub(super) async fn run(mut self) {
+        let first = self.pace.first(self.outflow.now().monotonic);
+        sleep_until(self.outflow.instant(first)).await;
+        loop {
+            let trouble = match catch_panic(self.session()).await {
+                Ok(trouble) => trouble,
+                Err(message) => Trouble::Crashed(message),
+            };
+            sleep(self.ended(&trouble)).await;
+        }
+    }
+
+    /// One session, from opening it to whatever ends it.
+    async fn session(&mut self) -> Trouble {
+        let deadline = self.spec.deadline;
+        let mut session = match timeout(deadline, self.connector.open(&self.spec.outlets)).await {
+            Ok(Ok(session)) => session,
+            Ok(Err(DriverError::Refused(message))) => return Trouble::Refused(message),
+            Ok(Err(error)) => return Trouble::Link(error.to_string()),
+            Err(_) => return Trouble::Hung(format!("no session within {deadline:?}")),
+        };
+        self.visible.lock().status.sessions += 1;
+        match self.spec.driver.cadence() {
+            Cadence::Polled => self.poll(&mut session).await,
+            Cadence::Pushed => self.listen(&mut session).await,
+        }
+    }
+
+    /// Asks at the meter's pace.
+    async fn poll(&mut self, session: &mut Session) -> Trouble {
+        let mut readings = Readings::default();
+        let mut malformed = 0;
+        loop {
+            let started = self.outflow.now().monotonic;
+            let result = timeout(self.spec.deadline, session.read(&mut readings)).await;
+            let finished = self.outflow.now().monotonic;
+            self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
+            self.round(&mut readings, finished);
+            if let Some(trouble) = self.judge(result.ok(), self.spec.deadline, &mut malformed) {
+                return trouble;
+            }
+            let next = self.pace.next(started, finished);
+            self.note_pace();
+            sleep_until(self.outflow.instant(next)).await;
+            let late = self.outflow.now().monotonic.saturating_sub(next);
+            self.visible.lock().status.last_lateness = Some(late);
+        }
+    }
+
+    /// Takes what comes, when it comes.
+    async fn listen(&mut self, session: &mut Session) -> Trouble {
+        let mut readings = Readings::default();
+        let mut malformed = 0;
+        let silence = self.spec.deadline.max(self.spec.max_gap);
+        loop {
+            let result = timeout(silence, session.read(&mut readings)).await;
+            let heard = self.round(&mut readings, self.outflow.now().monotonic);
+            if let Some(trouble) = self.judge(result.ok(), silence, &mut malformed) {
+                return trouble;
+            }
+            if heard {
+                tokio::task::yield_now().await;
+            } else {
+                sleep(EMPTY_PAUSE).await;
+            }
+        }
+    }
+
+    /// Whether the session goes on after a read with this result; `None` is a deadline passed.
+    fn judge(
+        &self,
+        result: Option<Result<(), DriverError>>,
+        deadline: Duration,
+        malformed: &mut u32,
+    ) -> Option<Trouble> {
+        match result {
+            Some(Ok(())) => *malformed = 0,
+            Some(Err(error @ DriverError::Malformed { .. })) => {
+                *malformed += 1;
+                if *malformed >= MALFORMED_MAX {
+                    return Some(Trouble::Link(format!(
+                        "{malformed} malformed answers in a row, the last {error}"
+                    )));
+                }
+                self.missed(&error.to_string());
+            }
+            Some(Err(error @ DriverError::Busy(_))) => self.missed(&error.to_string()),
+            Some(Err(error @ DriverError::Link(_))) => return Some(Trouble::Link(error.to_string())),
+            Some(Err(DriverError::Refused(message))) => return Some(Trouble::Refused(message)),
+            None => return Some(Trouble::Hung(format!("no answer within {deadline:?}"))),
+        }
+        None
+    }
+
+    /// Publishes what a round brought; whether anything was heard at all.
+    fn round(&mut self, readings: &mut Readings, monotonic: Duration) -> bool {
+        if readings.is_empty() {
+            return false;
+        }
+        let now = Now { monotonic, ..self.outflow.now() };
+        let mut is_good = false;
+        let mut problem = None;
+        for (probe, reading) in readings.drain() {
+            match self.measure(probe, reading, now) {
+                Ok(measurement) => {
+                    is_good = true;
+                    if let Some(measurement) = measurement {
+                        self.outflow.send(measurement, now);
+                    }
+                }
+                Err(no_reading) => problem = Some(no_reading),
+            }
+        }
+        if is_good {
+            self.good(now);
+        } else if let Some(problem) = problem {
+            self.missed(&format!("no outlet gave a reading; the last: {problem}"));
+        }
+        true
+    }
+
+    /// Makes a measurement of what one outlet said; `None` if the device has not measured anew.
+    fn measure(
+        &self,
+        id: ProbeId,
+        reading: Result<Reading, NoReading>,
+        now: Now,
+    ) -> Result<Option<Measurement>, NoReading> {
+        let mut visible = self.visible.lock();
+        let visible = &mut *visible;
+        if visible.probes.len() >= PROBES_MAX && !visible.probes.contains_key(&id) {
+            visible.status.probes_refused += 1;
+            return Err(NoReading::NotAvailable(format!("more than {PROBES_MAX} probes on one meter")));
+        }
+        let probe = visible.probes.entry(id).or_insert_with_key(|id| Probe {
+            source: Source::new(id.clone(), self.spec.max_gap),
+            latest: None,
+            problem: None,
+        });
+        let outcome = match reading {
+            Ok(reading) => probe.source.take(&reading, now, &self.spec.assumptions),
+            Err(no_reading) => Outcome::Nothing(no_reading),
+        };
+        match outcome {
+            Outcome::New(measurement) => {
+                let timestamp = measurement.ledgered.map_or(now.wall, |ledgered| ledgered.timestamp);
+                probe.latest = Some((measurement.power, timestamp));
+                probe.problem = None;
+                Ok(Some(measurement))
+            }
+            Outcome::Unchanged => Ok(None),
+            Outcome::Nothing(no_reading) => {
+                visible.status.no_readings.add(&no_reading);
+                probe.problem = Some(no_reading.clone());
+                Err(no_reading)
+            }
+        }
+    }
+
+    /// A round brought at least one reading.
+    fn good(&mut self, now: Now) {
+        self.health.good(now.monotonic);
+        let state = if self.health.is_tripped() { MeterState::Trial } else { MeterState::Running };
+        let mut visible = self.visible.lock();
+        visible.status.reads += 1;
+        visible.status.consecutive_failures = 0;
+        visible.status.last_reading = Some(now.wall);
+        visible.enter(state, now.wall);
+    }
+
+    /// A round brought nothing, but the session stands.
+    fn missed(&self, error: &str) {
+        let mut visible = self.visible.lock();
+        visible.failed(error);
+        if visible.status.consecutive_failures >= FAILING_AFTER && visible.status.state != MeterState::Tripped
+        {
+            visible.enter(MeterState::Failing, self.outflow.now().wall);
+        }
+    }
+
+    /// A session ended; how long to wait.
+    fn ended(&mut self, trouble: &Trouble) -> Duration {
+        self.chance = mix(self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let pause = self.health.failed(trouble, share(self.chance));
+        let state = match trouble {
+            Trouble::Refused(_) => MeterState::Refused,
+            _ if self.health.is_tripped() => MeterState::Tripped,
+            Trouble::Link(_) => MeterState::Backoff,
+            Trouble::Hung(_) => MeterState::Hung,
+            Trouble::Crashed(_) => MeterState::Crashed,
+        };
+        let mut visible = self.visible.lock();
+        visible.failed(trouble.message());
+        visible.enter(state, self.outflow.now().wall);
+        pause
+    }
+
+    /// Says once that a device is slower than its interval, and once that it no longer is.
+    fn note_pace(&self) {
+        let mut visible = self.visible.lock();
+        let status = &mut visible.status;
+        status.ticks_missed = self.pace.ticks_missed;
+        if status.is_slow == self.pace.is_slow() {
+            return;
+        }
+        status.is_slow = self.pace.is_slow();
+        let (name, latency, interval) = (&status.name, status.last_latency, self.spec.interval);
+        if status.is_slow {
+            tracing::warn!(
+                meter = name,
+                ?latency,
+                ?interval,
+                "slower than its interval, read as fast as it answers"
+            );
+        } else {
+            tracing::info!(meter = name, ?latency, ?interval, "keeps its interval again");
+        }
+    }
+}

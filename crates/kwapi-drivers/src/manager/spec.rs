@@ -1,0 +1,44 @@
+//! What the operator wants of a meter.
+
+use std::time::Duration;
+
+use super::derive::Assumptions;
+use crate::outlets::Outlets;
+use crate::registry::Configured;
+
+/// One meter to be kept measured. Two that are equal are the same meter on reload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeterSpec {
+    /// The operator's name for it, unique in the process. Its place on the grid of its interval follows from it.
+    pub name: String,
+    /// The driver, with its keys checked.
+    pub driver: Configured,
+    /// Which outlet is which probe.
+    pub outlets: Outlets,
+    /// How often it is read, if the manager sets the pace.
+    pub interval: Duration,
+    /// How long opening it or one read may take before it is called hung. A meter that pushes may be silent for
+    /// this or `max_gap`, whichever is longer.
+    pub deadline: Duration,
+    /// Readings further apart than this have unknown time between them, and a device's stamp older than this is
+    /// stale.
+    pub max_gap: Duration,
+    /// What the meter does not say.
+    pub assumptions: Assumptions,
+}
+
+impl MeterSpec {
+    /// A meter read once a second, with ten seconds to answer.
+    pub fn new(name: impl Into<String>, driver: Configured, outlets: Outlets) -> Self {
+        let ten_seconds = Duration::from_secs(10);
+        Self {
+            name: name.into(),
+            driver,
+            outlets,
+            interval: Duration::from_secs(1),
+            deadline: ten_seconds,
+            max_gap: ten_seconds,
+            assumptions: Assumptions::default(),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What an operator can see of a meter.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use kwapi_core::{NoReading, ProbeId, Timestamp, Watts};
+
+use super::source::Source;
+
+/// Longer error messages are cut: they come from outside and are kept per meter.
+const ERROR_CHARS_MAX: usize = 300;
+
+/// How a meter is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MeterState {
+    /// Not yet opened, or opened and not yet read.
+    Starting,
+    /// It is read.
+    Running,
+    /// The link stands, but the last rounds brought nothing (busy, malformed, no outlet answered).
+    Failing,
+    /// The link failed; it is reopened after a pause.
+    Backoff,
+    /// It did not answer by its deadline; it is reopened after a pause.
+    Hung,
+    /// Its driver panicked; it is reopened after a pause.
+    Crashed,
+    /// It says no (wrong password, no such device); it is tried rarely.
+    Refused,
+    /// It failed so often that it is only tried now and then.
+    Tripped,
+    /// It answers again after that, and is not yet trusted.
+    Trial,
+}
+
+impl MeterState {
+    /// All states, for whoever counts meters by state.
+    pub const ALL: [Self; 9] = [
+        Self::Starting,
+        Self::Running,
+        Self::Failing,
+        Self::Backoff,
+        Self::Hung,
+        Self::Crashed,
+        Self::Refused,
+        Self::Tripped,
+        Self::Trial,
+    ];
+
+    /// The state in one word, for metrics and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Failing => "failing",
+            Self::Backoff => "backoff",
+            Self::Hung => "hung",
+            Self::Crashed => "crashed",
+            Self::Refused => "refused",
+            Self::Tripped => "tripped",
+            Self::Trial => "trial",
+        }
+    }
+
+    /// Whether readings come.
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Trial)
+    }
+}
+
+impl fmt::Display for MeterState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Outlets that said nothing, by cause, since the meter was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are the variants of kwapi_core::NoReading")]
+pub struct NoReadingCounts {
+    pub not_ready: u64,
+    pub not_available: u64,
+    pub no_such_outlet: u64,
+    pub implausible: u64,
+    pub stale: u64,
+}
+
+impl NoReadingCounts {
+    pub(super) fn add(&mut self, no_reading: &NoReading) {
+        let count = match no_reading {
+            NoReading::NotReady(_) => &mut self.not_ready,
+            NoReading::NotAvailable(_) => &mut self.not_available,
+            NoReading::NoSuchOutlet(_) => &mut self.no_such_outlet,
+            NoReading::Implausible(_) => &mut self.implausible,
+            NoReading::Stale(_) => &mut self.stale,
+        };
+        *count += 1;
+    }
+}
+
+/// One meter, as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeterStatus {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its driver.
+    pub driver: &'static str,
+    /// How it is doing.
+    pub state: MeterState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The latest error there was, also when all is well again.
+    pub last_error: Option<String>,
+    /// How long the latest answer took; `None` before the first, and for meters that push.
+    pub last_latency: Option<Duration>,
+    /// When the latest reading came.
+    pub last_reading: Option<Timestamp>,
+    /// Rounds that brought readings.
+    pub reads: u64,
+    /// Rounds and openings that failed.
+    pub failures: u64,
+    /// How many of them since the latest reading.
+    pub consecutive_failures: u64,
+    /// Sessions opened.
+    pub sessions: u64,
+    /// Ticks of the interval that passed without a read.
+    pub ticks_missed: u64,
+    /// How late the latest read began, behind its tick; `None` for meters that push.
+    pub last_lateness: Option<Duration>,
+    /// Whether it answers more slowly than its interval, and is read as fast as it answers.
+    pub is_slow: bool,
+    /// Outlets that said nothing, by cause.
+    pub no_readings: NoReadingCounts,
+    /// Probes beyond the meter's bound, which are not measured.
+    pub probes_refused: u64,
+    /// What is known of each probe, in order of id.
+    pub probes: Vec<ProbeStatus>,
+}
+
+/// One probe, as its meter's latest round left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeStatus {
+    /// Which.
+    pub probe: ProbeId,
+    /// The latest power.
+    pub power: Option<Watts>,
+    /// When that was measured.
+    pub measured_at: Option<Timestamp>,
+    /// Why there is nothing newer, if there is not.
+    pub problem: Option<NoReading>,
+    /// How often the outlet's own counter was reset or jumped.
+    pub counter_resets: u64,
+    /// Whether the outlet's own counter, if it has one, still has the last word; not once it contradicted the watts.
+    pub counter_believed: bool,
+}
+
+/// What a meter's task writes and a snapshot reads.
+#[derive(Debug)]
+pub(super) struct Visible {
+    /// `probes` stays empty here.
+    pub(super) status: MeterStatus,
+    pub(super) probes: HashMap<ProbeId, Probe>,
+}
+
+/// One probe of a meter.
+#[derive(Debug)]
+pub(super) struct Probe {
+    pub(super) source: Source,
+    pub(super) latest: Option<(Watts, Timestamp)>,
+    pub(super) problem: Option<NoReading>,
+}
+
+impl Visible {
+    pub(super) fn new(name: &str, driver: &'static str, since: Timestamp) -> Self {
+        let status = MeterStatus {
+            name: name.to_owned(),
+            driver,
+            state: MeterState::Starting,
+            since,
+            last_error: None,
+            last_latency: None,
+            last_reading: None,
+            reads: 0,
+            failures: 0,
+            consecutive_failures: 0,
+            sessions: 0,
+            ticks_missed: 0,
+            last_lateness: None,
+            is_slow: false,
+            no_readings: NoReadingCounts::default(),
+            probes_refused: 0,
+            probes: Vec::new(),
+        };
+        Self { status, probes: HashMap::new() }
+    }
+
+    /// Notes a failure.
+    pub(super) fn failed(&mut self, error: &str) {
+        self.status.failures += 1;
+        self.status.consecutive_failures += 1;
+        if self.status.last_error.as_deref() != Some(error) {
+            self.status.last_error = Some(error.chars().take(ERROR_CHARS_MAX).collect());
+        }
+    }
+
+    /// Enters `state`; logs one line if that is a change.
+    pub(super) fn enter(&mut self, state: MeterState, now: Timestamp) {
+        let MeterStatus { name, driver, last_error, .. } = &self.status;
+        if self.status.state == state {
+            return;
+        }
+        let error = last_error.as_deref().unwrap_or("nothing more is known");
+        match state {
+            MeterState::Starting => tracing::debug!(meter = name, driver, "starting"),
+            MeterState::Running => tracing::info!(meter = name, driver, "running"),
+            MeterState::Trial => tracing::info!(meter = name, driver, "answers again, on trial"),
+            MeterState::Failing => tracing::warn!(meter = name, driver, error, "no readings"),
+            MeterState::Backoff => tracing::warn!(meter = name, driver, error, "link lost, reopening"),
+            MeterState::Hung => tracing::warn!(meter = name, driver, error, "hung, reopening"),
+            MeterState::Crashed => tracing::error!(meter = name, driver, error, "driver crashed, restarting"),
+            MeterState::Refused => tracing::error!(meter = name, driver, error, "refused, trying rarely"),
+            MeterState::Tripped => tracing::error!(meter = name, driver, error, "down, trying now and then"),
+        }
+        self.status.state = state;
+        self.status.since = now;
+    }
+
+    pub(super) fn snapshot(&self) -> MeterStatus {
+        let mut probes: Vec<_> = self
+            .probes
+            .iter()
+            .map(|(id, probe)| ProbeStatus {
+                probe: id.clone(),
+                power: probe.latest.map(|(power, _)| power),
+                measured_at: probe.latest.map(|(_, timestamp)| timestamp),
+                problem: probe.problem.clone(),
+                counter_resets: probe.source.counter_resets,
+                counter_believed: probe.source.counter_believed(),
+            })
+            .collect();
+        probes.sort_by(|one, other| one.probe.cmp(&other.probe));
+        MeterStatus { probes, ..self.status.clone() }
+    }
+}

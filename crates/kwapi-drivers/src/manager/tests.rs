@@ -1,0 +1,297 @@
+//! Meters whose driver follows a script, on a paused clock: an hour takes milliseconds.
+
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use kwapi_core::{Ledgered, Measurement, NoReading, ProbeId, Reading, Timestamp};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::driver::{Driver, DriverError, Readings};
+use crate::outlets::Outlets;
+use crate::registry::Entry;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a scripted meter does. Numbers in the script count reads of a session from 0.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Script {
+    Steady,
+    TakesMs(u64),
+    HangsAtOpen,
+    HangsAt(u64),
+    PanicsAtOpen,
+    PanicsAt(u64),
+    UnpluggedAt(u64),
+    WrongPassword,
+    Busy,
+    Malformed,
+    Implausible,
+    Silent,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    script: Script,
+}
+
+struct Scripted {
+    script: Script,
+    probe: ProbeId,
+    reads: u64,
+}
+
+impl Driver for Scripted {
+    const NAME: &'static str = "scripted";
+    const SUMMARY: &'static str = "follows a script";
+    type Config = Config;
+    type Shared = ();
+
+    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+        match config.script {
+            Script::HangsAtOpen => std::future::pending().await,
+            Script::PanicsAtOpen => panic!("at open"),
+            Script::WrongPassword => Err(DriverError::Refused("wrong password".to_owned())),
+            _ => Ok(Self { script: config.script.clone(), probe: outlets.only()?, reads: 0 }),
+        }
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        let read = self.reads;
+        self.reads += 1;
+        match self.script {
+            Script::TakesMs(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
+            Script::HangsAt(when) if read >= when => std::future::pending().await,
+            Script::PanicsAt(when) if read >= when => panic!("at read {read}"),
+            Script::UnpluggedAt(when) if read >= when => {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            Script::Busy => return Err(DriverError::Busy("C0".to_owned())),
+            Script::Malformed => {
+                return Err(DriverError::Malformed { what: "record", input: "#".to_owned() });
+            }
+            Script::Implausible => {
+                readings.push(&self.probe, Ok(Reading::watts(-1.0)));
+                return Ok(());
+            }
+            Script::Silent => {
+                readings.push(&self.probe, Err(NoReading::NotAvailable("no sensor".to_owned())));
+                return Ok(());
+            }
+            _ => {}
+        }
+        readings.push(&self.probe, Ok(Reading::watts(100.0)));
+        Ok(())
+    }
+}
+
+const SCRIPTED: Entry = Entry::of::<Scripted>();
+
+fn meter(name: &str, script: &str) -> MeterSpec {
+    let keys = format!("script = {script}").parse().expect("TOML");
+    let outlets = Outlets::by_position([ProbeId::new(name).ok()]);
+    MeterSpec::new(name, SCRIPTED.configure(keys).expect("a script"), outlets)
+}
+
+/// A manager, what it published (with the instant), and its wall clock's error in seconds.
+struct Scene {
+    manager: Manager,
+    published: Arc<Mutex<Vec<(Instant, Measurement)>>>,
+    step: Arc<AtomicI64>,
+}
+
+impl Scene {
+    fn new(meters: Vec<MeterSpec>) -> Self {
+        let published = Arc::new(Mutex::new(Vec::new()));
+        let (sink, step) = (published.clone(), Arc::new(AtomicI64::new(0)));
+        let (began, clock_step) = (Instant::now(), step.clone());
+        let clock = WallClock::new(move || {
+            let seconds = 1_800_000_000_u64.saturating_add_signed(clock_step.load(Ordering::Relaxed));
+            Timestamp::from_seconds(seconds).after(began.elapsed())
+        });
+        let manager = Manager::new(Arc::new(move |m| sink.lock().push((Instant::now(), m))), clock);
+        manager.apply(meters);
+        Self { manager, published, step }
+    }
+
+    fn status(&self, name: &str) -> MeterStatus {
+        self.manager.statuses().into_iter().find(|status| status.name == name).expect("a meter")
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.published.lock().iter().filter(|(_, measurement)| measurement.probe.as_str() == name).count()
+    }
+
+    fn instants(&self, name: &str) -> Vec<Instant> {
+        let published = self.published.lock();
+        published.iter().filter(|(_, m)| m.probe.as_str() == name).map(|(instant, _)| *instant).collect()
+    }
+
+    fn ledgers(&self) -> Vec<Ledgered> {
+        self.published.lock().iter().filter_map(|(_, measurement)| measurement.ledgered).collect()
+    }
+}
+
+/// Runs one script for a simulated hour beside a steady meter, which must not notice.
+async fn hour(script: &str) -> MeterStatus {
+    let scene = Scene::new(vec![meter("other", "'steady'"), meter("tested", script)]);
+    sleep(3_600 * SECOND).await;
+    let beats = scene.count("other");
+    assert!((3_599..=3_600).contains(&beats), "the other meter: {beats}");
+    scene.status("tested")
+}
+
+#[track_caller]
+fn check(status: &MeterStatus, state: MeterState, attempts: std::ops::RangeInclusive<u64>, error: &str) {
+    assert_eq!((status.state, status.last_error.as_deref()), (state, Some(error)));
+    assert!(attempts.contains(&status.failures), "{} failures", status.failures);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_is_tried_a_dozen_times_an_hour() {
+    check(&hour("'wrong_password'").await, MeterState::Refused, 10..=12, "wrong password");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_device_is_tried_once_a_minute_and_disturbs_nobody() {
+    let status = hour("{ unplugged_at = 0 }").await;
+    check(&status, MeterState::Tripped, 60..=68, "link lost: unexpected end of file");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_device_is_reopened_whether_it_hangs_at_open_or_later() {
+    check(&hour("'hangs_at_open'").await, MeterState::Tripped, 50..=60, "no session within 10s");
+    check(&hour("{ hangs_at = 0 }").await, MeterState::Tripped, 50..=60, "no answer within 10s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_driver_is_restarted_and_its_message_kept() {
+    let at_open = hour("'panics_at_open'").await;
+    check(&at_open, MeterState::Tripped, 60..=68, "the driver panicked: at open");
+    let later = hour("{ panics_at = 30 }").await;
+    assert_eq!(later.last_error.as_deref(), Some("the driver panicked: at read 30"));
+    assert!(later.reads > 3_000 && later.sessions > 100, "{later:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn busy_keeps_the_session_and_garbage_does_for_a_while() {
+    let busy = hour("'busy'").await;
+    check(&busy, MeterState::Failing, 3_598..=3_600, "busy: C0");
+    assert_eq!(busy.sessions, 1);
+    let garbage = hour("'malformed'").await;
+    assert!(garbage.sessions > 1 && garbage.sessions < 60, "{garbage:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outlet_without_a_reading_is_no_message_and_seen_in_the_status() {
+    let scene = Scene::new(vec![meter("negative", "'implausible'"), meter("silent", "'silent'")]);
+    sleep(60 * SECOND).await;
+    assert_eq!(scene.published.lock().len(), 0);
+    let negative = scene.status("negative");
+    assert!(negative.no_readings.implausible >= 59, "{negative:?}");
+    assert_eq!(negative.state, MeterState::Failing);
+    assert_eq!(negative.probes[0].problem, Some(NoReading::Implausible("-1 W".to_owned())));
+    assert!(scene.status("silent").no_readings.not_available >= 59);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pace_does_not_drift_over_an_hour() {
+    let scene = Scene::new(vec![meter("a", "{ takes_ms = 300 }")]);
+    sleep(3_600 * SECOND).await;
+    let instants = scene.instants("a");
+    assert!((3_599..=3_600).contains(&instants.len()));
+    let grid = (0..).map(|beat| SECOND * beat);
+    let off = |(instant, beat): (&Instant, Duration)| instant.duration_since(instants[0]).abs_diff(beat);
+    let worst = instants.iter().zip(grid).map(off).max().unwrap();
+    assert!(worst <= Duration::from_millis(2), "tokio's timer counts milliseconds; off by {worst:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_device_is_read_as_fast_as_it_answers() {
+    let status = hour("{ takes_ms = 1500 }").await;
+    assert!(status.is_slow && status.state == MeterState::Running);
+    assert!((2_170..=2_185).contains(&status.reads), "{}", status.reads);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_back_begins_a_session_and_a_lost_link_does_not() {
+    let scene = Scene::new(vec![meter("a", "{ unplugged_at = 20 }")]);
+    sleep(100 * SECOND).await;
+    assert!(scene.status("a").sessions > 1);
+    let before = scene.ledgers();
+    assert!(before.iter().all(|ledgered| ledgered.session == before[0].session));
+    scene.step.store(-40, Ordering::Relaxed);
+    sleep(10 * SECOND).await;
+    let after = *scene.ledgers().last().unwrap();
+    assert!(after.session > before[0].session && after.seq < 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_restarts_only_what_changed() {
+    let scene =
+        Scene::new(vec![meter("kept", "'steady'"), meter("changed", "'steady'"), meter("gone", "'steady'")]);
+    sleep(10 * SECOND).await;
+    let mut changed = meter("changed", "'steady'");
+    changed.interval = 2 * SECOND;
+    let gone = scene.count("gone");
+    let specs = vec![meter("kept", "'steady'"), changed, meter("new", "'steady'"), meter("new", "'busy'")];
+    let applied = scene.manager.apply(specs);
+    assert_eq!(applied, Applied { started: 1, restarted: 1, stopped: 1, kept: 1, refused: 1 });
+    sleep(10 * SECOND).await;
+    assert_eq!((scene.count("kept"), scene.count("gone")), (20, gone));
+    assert_eq!((scene.count("changed"), scene.count("new")), (15, 10));
+    let beats = scene.instants("kept");
+    assert!(beats.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(SECOND) < Duration::from_millis(3)));
+    let names: Vec<_> = scene.manager.statuses().into_iter().map(|status| status.name).collect();
+    assert_eq!(names, ["changed", "kept", "new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_ends_every_session_within_a_second_even_one_that_hangs() {
+    let scene = Scene::new(vec![meter("a", "'steady'"), meter("b", "{ hangs_at = 0 }")]);
+    sleep(5 * SECOND).await;
+    let began = Instant::now();
+    scene.manager.stop().await;
+    assert!(began.elapsed() < SECOND);
+    let count = scene.count("a");
+    sleep(5 * SECOND).await;
+    assert_eq!((scene.count("a"), scene.manager.statuses().len()), (count, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_virtual_probe_is_published_with_its_parts() {
+    let scene = Scene::new(vec![meter("a", "'steady'"), meter("b", "'steady'")]);
+    let id = |name: &str| ProbeId::new(name).unwrap();
+    let sum = VirtualSpec { probe: id("both"), parts: vec![id("a"), id("b")], max_gap: 10 * SECOND };
+    scene.manager.apply_virtual(vec![sum]).unwrap();
+    sleep(60 * SECOND).await;
+    assert!(scene.count("both") >= 58, "{}", scene.count("both"));
+    let published = scene.published.lock();
+    let (_, last) = published.iter().rfind(|(_, m)| m.probe.as_str() == "both").unwrap();
+    assert_eq!(last.power.0, 200.0);
+    let joules = last.ledgered.unwrap().totals.energy.joules();
+    assert!((11_500.0..=12_000.0).contains(&joules), "{joules}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_percent_hanging_out_of_a_thousand_disturb_nobody() {
+    let script =
+        |index: usize| if index.is_multiple_of(20) { "'hangs_at_open'" } else { "{ takes_ms = 20 }" };
+    let meters = (0..1_000).map(|index| meter(&format!("m{index}"), script(index))).collect();
+    let scene = Scene::new(meters);
+    sleep(30 * SECOND).await;
+    for index in (0..1_000).filter(|index| index % 20 != 0) {
+        let beats = scene.status_beats(index);
+        assert!(beats >= 29, "m{index}: {beats}");
+    }
+}
+
+impl Scene {
+    fn status_beats(&self, index: usize) -> u64 {
+        let meters = self.manager.meters.lock();
+        meters[&format!("m{index}")].visible.lock().status.reads
+    }
+}

@@ -1,0 +1,119 @@
+use kwapi_core::Totals;
+
+use super::*;
+
+fn id(name: &str) -> ProbeId {
+    ProbeId::new(name).unwrap()
+}
+
+fn spec(probe: &str, parts: &[&str]) -> VirtualSpec {
+    let parts = parts.iter().map(|part| id(part)).collect();
+    VirtualSpec { probe: id(probe), parts, max_gap: Duration::from_secs(10) }
+}
+
+fn sums(specs: Vec<VirtualSpec>) -> Result<VirtualProbes, VirtualError> {
+    VirtualProbes::new(specs, &mut VirtualProbes::default())
+}
+
+/// `probe` says `watts` at `milliseconds`, having used `joules` in its session.
+fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement, Now) {
+    let wall = Timestamp::from_micros(1_800_000_000_000_000 + milliseconds * 1000);
+    let totals = Totals { energy: Energy::from_millijoules(joules * 1000), ..Totals::default() };
+    let ledgered = Ledgered {
+        timestamp: wall,
+        session: Timestamp::from_seconds(1_800_000_000),
+        seq: milliseconds,
+        totals,
+        meter: None,
+        quality: Quality::Measured,
+    };
+    let measurement = Measurement {
+        probe: id(probe),
+        power: Watts(watts),
+        voltage: None,
+        current: None,
+        ledgered: Some(ledgered),
+    };
+    (measurement, Now { wall, monotonic: Duration::from_millis(milliseconds) })
+}
+
+/// What the sums say to a row of parts: when, watts and joules.
+fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now)]) -> Vec<(u128, f64, f64)> {
+    parts
+        .iter()
+        .flat_map(|(measurement, now)| {
+            let completed = sums.completed_by(measurement, *now);
+            completed.into_iter().map(|sum| {
+                let energy = sum.ledgered.unwrap().totals.energy.joules();
+                (now.monotonic.as_millis(), sum.power.0, energy)
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn two_feeds_read_once_a_second_give_one_sum_a_second_with_their_energy() {
+    let sums = sums(vec![spec("web1", &["a", "b"])]).unwrap();
+    let parts = [
+        part("a", 200, 100.0, 0),
+        part("b", 700, 50.0, 0),
+        part("a", 1_200, 110.0, 110),
+        part("c", 1_300, 1e6, 5_000),
+        part("b", 1_700, 60.0, 57), // its own counter says so, rather than 60
+        part("a", 2_200, 100.0, 210),
+        part("b", 2_700, 50.0, 107),
+    ];
+    assert_eq!(tell(&sums, &parts), [(700, 150.0, 0.0), (1_700, 170.0, 167.0), (2_700, 150.0, 317.0)]);
+}
+
+#[test]
+fn a_missing_part_makes_the_sum_unknown_and_never_less() {
+    let sums = sums(vec![spec("web1", &["a", "b"])]).unwrap();
+    let mut parts = vec![part("a", 200, 100.0, 0), part("b", 700, 50.0, 0)];
+    for second in 1..60 {
+        parts.push(part("a", second * 1_000 + 200, 100.0, second * 100));
+    }
+    parts.push(part("b", 60_700, 50.0, 0));
+    parts.push(part("a", 61_200, 100.0, 6_100));
+    parts.push(part("b", 61_700, 50.0, 50));
+    let told = tell(&sums, &parts);
+    assert!(told.iter().all(|(_, watts, _)| *watts == 150.0), "{told:?}");
+    assert!(!told.iter().any(|(at, ..)| (10_800..60_000).contains(at)), "{told:?}");
+    let energy = |at: u128| told.iter().find(|(when, ..)| *when == at).unwrap().2;
+    assert_eq!(
+        energy(60_700),
+        told.iter().rfind(|(at, ..)| *at < 60_000).unwrap().2,
+        "nothing across the gap"
+    );
+    assert!(energy(61_700) - energy(60_700) <= 150.0 + 100.0);
+}
+
+#[test]
+fn a_part_of_a_longer_interval_does_not_slow_the_sum_to_its_own() {
+    let sums = sums(vec![spec("web1", &["a", "b"])]).unwrap();
+    let mut parts = vec![part("b", 100, 50.0, 0)];
+    parts.extend((0..9).map(|second| part("a", second * 1_000 + 200, 100.0, second * 100)));
+    assert_eq!(tell(&sums, &parts).len(), 5);
+}
+
+#[test]
+fn sums_that_make_no_sense_are_refused() {
+    let refused = |specs| sums(specs).unwrap_err().to_string();
+    assert_eq!(refused(vec![spec("s", &[])]), "virtual probe \"s\" sums nothing");
+    assert_eq!(refused(vec![spec("s", &["a", "a"])]), "virtual probe \"s\" names \"a\" twice");
+    assert_eq!(refused(vec![spec("s", &["a"]), spec("s", &["b"])]), "two virtual probes are called \"s\"");
+    assert_eq!(
+        refused(vec![spec("s", &["t"]), spec("t", &["a"])]),
+        "virtual probe \"s\" sums \"t\", which is virtual itself; name its parts instead"
+    );
+    assert!(sums(vec![spec("s", &["s"])]).is_err());
+}
+
+#[test]
+fn a_reload_leaves_an_unchanged_sum_its_account_and_a_wrong_one_changes_nothing() {
+    let mut before = sums(vec![spec("s", &["a"]), spec("t", &["a", "b"])]).unwrap();
+    tell(&before, &[part("a", 0, 100.0, 0), part("a", 1_000, 100.0, 100)]);
+    assert!(VirtualProbes::new(vec![spec("s", &[])], &mut before).is_err());
+    let after = VirtualProbes::new(vec![spec("s", &["a"])], &mut before).unwrap();
+    assert_eq!(tell(&after, &[part("a", 2_000, 100.0, 200)]), [(2_000, 100.0, 200.0)]);
+}

@@ -1,0 +1,238 @@
+//! Every driver there is, by the name that selects it, and drivers whose type is forgotten.
+//!
+//! A new driver is one line in [`DRIVERS`]. Everything below turns `D: Driver` into values that the manager and
+//! `kwapi probe` can hold for any driver: an [`Entry`] (it exists), a [`Configured`] (its keys are right), a
+//! [`Connector`] (it has what its meters share) and a [`Session`] (it is open).
+
+mod config_error;
+
+pub use config_error::ConfigError;
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
+use crate::outlets::Outlets;
+
+/// Every driver there is, in the order the manual lists them.
+pub const DRIVERS: &[Entry] = &[];
+
+/// The entry called `name`.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    DRIVERS.iter().find(|entry| entry.name == name)
+}
+
+/// One driver.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// What selects it in a `[[meter]]` table.
+    pub name: &'static str,
+    /// Which devices, over what.
+    pub summary: &'static str,
+    /// Who sets the pace of its meters.
+    pub cadence: Cadence,
+    configure: fn(toml::Table) -> Result<Configured, ConfigError>,
+}
+
+impl Entry {
+    /// The entry of driver `D`.
+    pub const fn of<D: Driver>() -> Self {
+        Self { name: D::NAME, summary: D::SUMMARY, cadence: D::CADENCE, configure: configure::<D> }
+    }
+
+    /// Checks a meter's own keys (those of the `[[meter]]` table that are not common to all drivers). Nothing is
+    /// opened.
+    ///
+    /// # Errors
+    /// When a key is unknown, missing or of the wrong type; secrets' values are not repeated.
+    pub fn configure(&self, keys: toml::Table) -> Result<Configured, ConfigError> {
+        (self.configure)(keys)
+    }
+}
+
+fn configure<D: Driver>(keys: toml::Table) -> Result<Configured, ConfigError> {
+    let config = keys.clone().try_into().map_err(|error| ConfigError::new(D::NAME, &error))?;
+    Ok(Configured { keys, config: Arc::new(Checked::<D>(config)) })
+}
+
+/// A driver with its keys checked. Two are equal when driver and keys are: then a reload leaves the meter alone.
+#[derive(Clone)]
+pub struct Configured {
+    keys: toml::Table,
+    config: Arc<dyn Config>,
+}
+
+impl Configured {
+    /// The driver's name.
+    pub fn name(&self) -> &'static str {
+        self.config.name()
+    }
+
+    /// Who sets the pace.
+    pub fn cadence(&self) -> Cadence {
+        self.config.cadence()
+    }
+
+    /// Takes what the driver's meters share from `pool`. Still nothing is opened.
+    pub fn connector(&self, pool: &SharedPool) -> Connector {
+        Connector(self.config.connector(pool))
+    }
+}
+
+impl PartialEq for Configured {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.keys == other.keys
+    }
+}
+
+impl fmt::Debug for Configured {
+    /// The typed configuration, whose secrets do not print; never the raw keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple(self.name()).field(&self.config).finish()
+    }
+}
+
+/// What meters of one driver share, one of each in the process: made with the driver's first meter, dropped with
+/// its last.
+#[derive(Clone, Default)]
+pub struct SharedPool(Arc<Mutex<HashMap<TypeId, Weak<dyn Any + Send + Sync>>>>);
+
+impl SharedPool {
+    fn get<D: Driver>(&self) -> Arc<D::Shared> {
+        let mut shared = self.0.lock();
+        let alive = shared.get(&TypeId::of::<D>()).and_then(Weak::upgrade);
+        if let Some(Ok(shared)) = alive.map(Arc::downcast) {
+            return shared;
+        }
+        let made = Arc::new(D::Shared::default());
+        let erased: Arc<dyn Any + Send + Sync> = made.clone();
+        shared.insert(TypeId::of::<D>(), Arc::downgrade(&erased));
+        made
+    }
+}
+
+impl fmt::Debug for SharedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedPool")
+    }
+}
+
+/// Opens sessions with one meter.
+pub struct Connector(Box<dyn Connect>);
+
+impl Connector {
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// See [`Driver::open`].
+    pub async fn open(&self, outlets: &Outlets) -> Result<Session, DriverError> {
+        self.0.open(outlets).await.map(Session)
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+/// One open session with a meter of any driver; dropping it closes it.
+pub struct Session(Box<dyn Open>);
+
+impl Session {
+    /// Takes the next readings.
+    ///
+    /// # Errors
+    /// See [`Driver::read`].
+    pub async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        self.0.read(readings).await
+    }
+
+    /// What it found out and decided.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.0.findings()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session")
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A checked configuration, whatever its driver.
+trait Config: fmt::Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+    fn cadence(&self) -> Cadence;
+    fn connector(&self, pool: &SharedPool) -> Box<dyn Connect>;
+}
+
+struct Checked<D: Driver>(D::Config);
+
+impl<D: Driver> fmt::Debug for Checked<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<D: Driver> Config for Checked<D> {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+
+    fn cadence(&self) -> Cadence {
+        D::CADENCE
+    }
+
+    fn connector(&self, pool: &SharedPool) -> Box<dyn Connect> {
+        Box::new(Connected::<D> { config: self.0.clone(), shared: pool.get::<D>() })
+    }
+}
+
+/// A configuration with what its driver shares.
+trait Connect: Send + Sync {
+    fn open<'a>(&'a self, outlets: &'a Outlets) -> BoxFuture<'a, Result<Box<dyn Open>, DriverError>>;
+}
+
+struct Connected<D: Driver> {
+    config: D::Config,
+    shared: Arc<D::Shared>,
+}
+
+impl<D: Driver> Connect for Connected<D> {
+    fn open<'a>(&'a self, outlets: &'a Outlets) -> BoxFuture<'a, Result<Box<dyn Open>, DriverError>> {
+        Box::pin(async move {
+            let session = D::open(&self.config, outlets, &self.shared).await?;
+            Ok(Box::new(Opened(session)) as Box<dyn Open>)
+        })
+    }
+}
+
+/// An open session, whatever its driver.
+trait Open: Send {
+    fn read<'a>(&'a mut self, readings: &'a mut Readings) -> BoxFuture<'a, Result<(), DriverError>>;
+    fn findings(&self) -> Vec<Finding>;
+}
+
+struct Opened<D: Driver>(D);
+
+impl<D: Driver> Open for Opened<D> {
+    fn read<'a>(&'a mut self, readings: &'a mut Readings) -> BoxFuture<'a, Result<(), DriverError>> {
+        Box::pin(self.0.read(readings))
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.0.findings()
+    }
+}
+
+#[cfg(test)]
+mod tests;
