@@ -1,0 +1,158 @@
+//! Keys and the schemes that use them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use kwapi_core::{Pattern, Secret};
+use serde::Deserialize;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// The longest key id. It stands in each message.
+const KEY_ID_BYTES_MAX: usize = 64;
+/// A shorter secret is guessed from one recorded message.
+const SECRET_BYTES_MIN: usize = 16;
+
+/// How an endpoint's messages are signed. It is configured, never told from a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+pub enum Scheme {
+    /// HMAC-SHA256 over the bytes as sent, topic and key id included. One key a publisher.
+    #[default]
+    #[serde(rename = "kwapi-1")]
+    Kwapi1,
+    /// The original Kwapi's, forgeable by whoever sees a message: only for what is already installed.
+    #[serde(rename = "legacy")]
+    Legacy,
+    /// No signature: only for an endpoint nobody else can reach.
+    #[serde(rename = "none")]
+    None,
+}
+
+/// A key as configured: `[[…keys]]`, or `key` of a publisher.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Its name in messages, logs and metrics: letters, digits, `-`, `_` and `.`, at most 64.
+    pub id: String,
+    /// The shared secret: at least 16 bytes, of any length under `legacy`.
+    pub secret: Secret,
+    /// The probes it may sign for: `*` (the default), an id, or `lyon.*`. Every verifier of a shared key can forge with
+    /// it; this bounds what for.
+    #[serde(default = "all_probes")]
+    pub probes: Pattern,
+}
+
+fn all_probes() -> Pattern {
+    Pattern::All
+}
+
+/// Why a key cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The scheme signs and there is nothing to sign with, or the other way round.
+    #[error("this signature scheme needs {0}")]
+    Count(&'static str),
+    /// Two keys of one endpoint have the same id.
+    #[error("key {0:?} is there twice")]
+    Twice(String),
+    /// The id would not survive its place in a message.
+    #[error("key id {0:?}: letters, digits, - _ and . only, 1 to {KEY_ID_BYTES_MAX}")]
+    Id(String),
+    /// The secret is empty or easily guessed.
+    #[error("the secret of key {id:?} has {bytes} bytes, fewer than {min}")]
+    Short {
+        /// Which key.
+        id: String,
+        /// How long its secret is.
+        bytes: usize,
+        /// How long it must be.
+        min: usize,
+    },
+}
+
+impl Key {
+    /// A key for all probes.
+    pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self { id: id.into(), secret: Secret::new(secret), probes: Pattern::All }
+    }
+}
+
+/// A key ready for use: its secret has been turned into the state HMAC starts from.
+#[derive(Clone)]
+pub(crate) struct KeyedMac {
+    pub(crate) id: Arc<str>,
+    start: Hmac<Sha256>,
+}
+
+impl KeyedMac {
+    pub(crate) fn new(key: &Key, scheme: Scheme) -> Result<Self, KeyError> {
+        let id_is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if key.id.is_empty() || key.id.len() > KEY_ID_BYTES_MAX || !key.id.bytes().all(id_is_plain) {
+            return Err(KeyError::Id(key.id.clone()));
+        }
+        let secret = key.secret.expose().as_bytes();
+        let min = if scheme == Scheme::Legacy { 1 } else { SECRET_BYTES_MIN };
+        let short = KeyError::Short { id: key.id.clone(), bytes: secret.len(), min };
+        if secret.len() < min {
+            return Err(short);
+        }
+        let start = Hmac::new_from_slice(secret).map_err(|_| short)?;
+        Ok(Self { id: key.id.as_str().into(), start })
+    }
+
+    /// The signature over `parts`, one after the other, in lower-case hex.
+    pub(crate) fn sign(&self, parts: &[&[u8]]) -> [u8; 64] {
+        let mut mac = self.start.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        hex(&mac.finalize().into_bytes().into())
+    }
+
+    /// Whether `signature` is that over `parts`, in time that does not depend on how much of it is.
+    pub(crate) fn verify(&self, parts: &[&[u8]], signature: &str) -> bool {
+        self.sign(parts).ct_eq(signature.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for KeyedMac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedMac").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+fn hex(bytes: &[u8; 32]) -> [u8; 64] {
+    let mut text = [0; 64];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_protects_nothing_is_refused() {
+        let refused = |id: &str, secret: &str, scheme| KeyedMac::new(&Key::new(id, secret), scheme).err();
+        let short = |bytes, min| Some(KeyError::Short { id: "k".into(), bytes, min });
+        assert_eq!(refused("k", "0123456789abcdef", Scheme::Kwapi1), None);
+        assert_eq!(refused("k", "0123456789abcde", Scheme::Kwapi1), short(15, 16));
+        assert_eq!(refused("k", "", Scheme::Legacy), short(0, 1));
+        assert_eq!(refused("k", "x", Scheme::Legacy), None);
+        for id in ["", "a:b", "a\"b", "é", &"x".repeat(65)] {
+            assert_eq!(refused(id, "0123456789abcdef", Scheme::Kwapi1), Some(KeyError::Id(id.into())));
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_print() {
+        let key = Key::new("k", "0123456789abcdef");
+        let mac = KeyedMac::new(&key, Scheme::Kwapi1).unwrap();
+        assert!(!format!("{key:?}{mac:?}").contains("0123"));
+    }
+}

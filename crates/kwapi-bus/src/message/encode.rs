@@ -1,0 +1,181 @@
+//! From a measurement to its two frames.
+
+use std::io::Write as _;
+
+use kwapi_core::{Measurement, Quality};
+
+use super::{KWAPI_1, SIGNATURE_MEMBER, json, legacy, topic_length};
+use crate::key::{Key, KeyError, KeyedMac, Scheme};
+
+/// Room for any message of ours with an id of common length.
+const PAYLOAD_BYTES_USUAL: usize = 512;
+
+/// A message as it travels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// First frame.
+    pub topic: Vec<u8>,
+    /// Second frame.
+    pub payload: Vec<u8>,
+}
+
+/// Writes messages and signs them, as one endpoint is configured.
+#[derive(Clone, Debug)]
+pub enum Signer {
+    /// See [`Scheme::Kwapi1`].
+    #[doc(hidden)]
+    Kwapi1(SigningKey),
+    /// See [`Scheme::Legacy`].
+    #[doc(hidden)]
+    Legacy(SigningKey),
+    /// See [`Scheme::None`].
+    #[doc(hidden)]
+    None,
+}
+
+/// A key to sign with; it shows its id only.
+#[derive(Clone, Debug)]
+pub struct SigningKey(KeyedMac);
+
+impl Signer {
+    /// A signer of `scheme` with its key.
+    ///
+    /// # Errors
+    /// When the scheme needs a key and there is none (or the other way round), or the key is unfit.
+    pub fn new(scheme: Scheme, key: Option<&Key>) -> Result<Self, KeyError> {
+        let keyed = |key: Option<&Key>| {
+            let key = key.ok_or(KeyError::Count("a key"))?;
+            KeyedMac::new(key, scheme).map(SigningKey)
+        };
+        Ok(match scheme {
+            Scheme::Kwapi1 => Self::Kwapi1(keyed(key)?),
+            Scheme::Legacy => Self::Legacy(keyed(key)?),
+            Scheme::None if key.is_some() => return Err(KeyError::Count("no key")),
+            Scheme::None => Self::None,
+        })
+    }
+
+    /// Writes `measurement` into `wire`, whose buffers are used again.
+    pub fn encode(&self, measurement: &Measurement, wire: &mut Wire) {
+        wire.topic.clear();
+        wire.topic.extend_from_slice(measurement.probe.as_str().as_bytes());
+        wire.topic.push(b'.');
+        let payload = &mut wire.payload;
+        payload.clear();
+        payload.reserve(PAYLOAD_BYTES_USUAL);
+        write_members(measurement, payload);
+        match self {
+            Self::Kwapi1(SigningKey(key)) => {
+                write_name(payload, SIGNATURE_MEMBER);
+                let signature = key.sign(&[KWAPI_1, &topic_length(&wire.topic), &wire.topic, payload]);
+                payload.extend_from_slice(b"\"1:");
+                payload.extend_from_slice(key.id.as_bytes());
+                payload.push(b':');
+                payload.extend_from_slice(&signature);
+                payload.push(b'"');
+            }
+            Self::Legacy(SigningKey(key)) => {
+                let signature = key.sign(&[legacy_digest(payload).as_bytes()]);
+                write_name(payload, SIGNATURE_MEMBER);
+                payload.push(b'"');
+                payload.extend_from_slice(&signature);
+                payload.push(b'"');
+            }
+            Self::None => {}
+        }
+        payload.push(b'}');
+    }
+}
+
+/// What the original's signature covers of the members in `payload`, which lacks its closing brace.
+fn legacy_digest(payload: &mut Vec<u8>) -> String {
+    let mut digest = String::with_capacity(PAYLOAD_BYTES_USUAL);
+    payload.push(b'}');
+    // What was just written is JSON in UTF-8 with ASCII names: neither can fail.
+    if let Some(members) = std::str::from_utf8(payload).ok().and_then(|text| json::members(text).ok()) {
+        _ = legacy::digest(&members, &mut digest);
+    }
+    payload.pop();
+    digest
+}
+
+fn write_members(measurement: &Measurement, payload: &mut Vec<u8>) {
+    payload.extend_from_slice(b"{\"probe_id\":");
+    write_text(payload, measurement.probe.as_str());
+    write_number(payload, "w", measurement.power.0);
+    if let Some(voltage) = measurement.voltage {
+        write_number(payload, "v", voltage.0);
+    }
+    if let Some(current) = measurement.current {
+        write_number(payload, "a", current.0);
+    }
+    let Some(ledgered) = &measurement.ledgered else { return };
+    write_integer(payload, "timestamp_us", ledgered.timestamp.micros());
+    write_integer(payload, "session", ledgered.session.micros());
+    write_integer(payload, "seq", ledgered.seq);
+    write_integer(payload, "energy_mj", ledgered.totals.energy.millijoules());
+    write_integer(payload, "measured_ms", ledgered.totals.measured_ms);
+    write_integer(payload, "estimated_ms", ledgered.totals.estimated_ms);
+    write_integer(payload, "unknown_ms", ledgered.totals.unknown_ms);
+    if let Some(meter) = &ledgered.meter {
+        write_integer(payload, "meter_energy_mj", meter.energy.millijoules());
+        if let Some(since) = meter.since {
+            write_integer(payload, "meter_since_us", since.micros());
+        }
+    }
+    match ledgered.quality {
+        Quality::Measured => {}
+        Quality::Estimated => {
+            write_name(payload, "q");
+            payload.extend_from_slice(b"\"estimated\"");
+        }
+    }
+}
+
+fn write_name(payload: &mut Vec<u8>, name: &str) {
+    payload.extend_from_slice(b",\"");
+    payload.extend_from_slice(name.as_bytes());
+    payload.extend_from_slice(b"\":");
+}
+
+/// Escapes what JSON must have escaped in a probe id, which has no control character of ASCII.
+fn write_text(payload: &mut Vec<u8>, text: &str) {
+    payload.push(b'"');
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            payload.push(b'\\');
+        }
+        payload.push(byte);
+    }
+    payload.push(b'"');
+}
+
+fn write_integer(payload: &mut Vec<u8>, name: &str, mut integer: u64) {
+    write_name(payload, name);
+    let mut digits = [0_u8; 20];
+    let mut written = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(integer % 10).unwrap_or(0);
+        integer /= 10;
+        written += 1;
+        if integer == 0 {
+            break;
+        }
+    }
+    payload.extend_from_slice(digits.get(20 - written..).unwrap_or_default());
+}
+
+/// The shortest text that reads back; an integer without a point, as the original's drivers send it. A number JSON
+/// cannot write is left out, and the message is refused where it arrives rather than read as another.
+fn write_number(payload: &mut Vec<u8>, name: &str, number: f64) {
+    if !number.is_finite() {
+        return;
+    }
+    write_name(payload, name);
+    let digits = if number.fract() == 0.0 && number.abs() < 1e15 {
+        write!(payload, "{}", number + 0.0) // Minus zero is zero.
+    } else {
+        write!(payload, "{number:?}")
+    };
+    debug_assert!(digits.is_ok(), "a vector takes any write");
+}
