@@ -1,7 +1,11 @@
 //! Kwapi's history: the journal, RRD files and graphs. Pure but for its files.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests start the programs that judge them"))]
+
 mod period;
+pub mod rrd;
 mod series;
 
 pub use period::Period;
 pub use series::Series;
+pub mod store;
