@@ -1,5 +1,6 @@
 //! Kwapi's history: the journal, RRD files and graphs. Pure but for its files.
 
+pub mod graph;
 mod period;
 mod series;
 
