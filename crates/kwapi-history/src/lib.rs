@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests start the programs that judge them"))]
 
+pub mod graph;
 mod period;
 pub mod rrd;
 mod series;

@@ -1,0 +1,146 @@
+//! The sum of many probes, taken in one at a time so that a hundred thousand need no more memory than twenty.
+
+use crate::{Period, Series};
+
+use super::figures::known;
+use super::{Figures, window};
+
+/// How many probes get a band of their own. The rest share one: nobody tells more colours apart.
+pub const BANDS_MAX: usize = 20;
+
+/// Adds up probes over one period.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    start: u64,
+    step: u64,
+    sum: Vec<f64>,
+    known: Vec<u32>,
+    probes: u32,
+    /// The largest so far, at most [`BANDS_MAX`]; a smaller one gives way and stays in the sum alone.
+    largest: Vec<Band>,
+}
+
+/// One probe of a summary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Band {
+    /// The probe's id.
+    pub name: String,
+    /// Its power, on the rows of the summary.
+    pub watts: Vec<Option<f64>>,
+    /// Its energy over the period.
+    pub energy_kwh: f64,
+}
+
+/// The sum of all probes over a period, ready to be drawn.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stacked {
+    /// The sum of the probes known in each row; unknown where none is.
+    pub total: Series,
+    /// How many probes are known in each row.
+    pub known: Vec<u32>,
+    /// How many probes there are.
+    pub probes: u32,
+    /// The largest of them, in the natural order of their ids.
+    pub bands: Vec<Band>,
+    /// How many probes the bands leave out.
+    pub others: u32,
+}
+
+impl Stack {
+    /// Nothing yet, on the rows of the `period` that ends at `now` (Unix seconds).
+    pub fn new(period: Period, now: u64) -> Self {
+        let (_, end) = window(period, now);
+        let step = period.step_seconds();
+        let rows = period.rows();
+        let start = end.saturating_sub(step.saturating_mul(rows as u64));
+        Self { start, step, sum: vec![0.0; rows], known: vec![0; rows], probes: 0, largest: Vec::new() }
+    }
+
+    /// Adds a probe. Rows outside the period, or on other steps than the period's, count as unknown.
+    pub fn add(&mut self, name: &str, series: &Series) {
+        self.probes = self.probes.saturating_add(1);
+        let mut watts = vec![None; self.sum.len()];
+        let mut sum = 0.0;
+        if series.step == self.step {
+            for (index, value) in series.watts.iter().enumerate() {
+                let at = series.start.saturating_add(self.step.saturating_mul(index as u64));
+                let row = at.checked_sub(self.start).map(|after| after / self.step);
+                let Some(row) = row.and_then(|row| usize::try_from(row).ok()) else { continue };
+                let Some(value) = known(*value) else { continue };
+                if let (Some(total), Some(known), Some(own)) =
+                    (self.sum.get_mut(row), self.known.get_mut(row), watts.get_mut(row))
+                {
+                    *total += value;
+                    *known = known.saturating_add(1);
+                    *own = Some(value);
+                    sum += value;
+                }
+            }
+        }
+        let energy_kwh = sum * self.step as f64 / 3.6e6;
+        if self.largest.len() >= BANDS_MAX {
+            let least = (0..self.largest.len())
+                .min_by(|a, b| self.energy_of(*a).total_cmp(&self.energy_of(*b)))
+                .filter(|least| self.energy_of(*least) < energy_kwh);
+            let Some(least) = least else { return };
+            self.largest.swap_remove(least);
+        }
+        self.largest.push(Band { name: name.to_owned(), watts, energy_kwh });
+    }
+
+    fn energy_of(&self, index: usize) -> f64 {
+        self.largest.get(index).map_or(f64::INFINITY, |band| band.energy_kwh)
+    }
+
+    /// The sum, and its largest parts.
+    pub fn finish(mut self) -> Stacked {
+        self.largest.sort_by(|a, b| natural(&a.name, &b.name));
+        let watts =
+            self.sum.iter().zip(&self.known).map(|(sum, known)| (*known > 0).then_some(*sum)).collect();
+        let others = self.probes.saturating_sub(u32::try_from(self.largest.len()).unwrap_or(u32::MAX));
+        Stacked {
+            total: Series { start: self.start, step: self.step, watts },
+            known: self.known,
+            probes: self.probes,
+            bands: self.largest,
+            others,
+        }
+    }
+}
+
+impl Stacked {
+    /// The legend of the sum.
+    pub fn figures(&self) -> Figures {
+        Figures::of(&self.total)
+    }
+
+    /// Where the band of `name` is among the bands; `None` for one of the others.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.bands.iter().position(|band| band.name == name)
+    }
+}
+
+/// Orders ids as people do: `node-2` before `node-10`.
+fn natural(a: &str, b: &str) -> std::cmp::Ordering {
+    natural_key(a).cmp(&natural_key(b)).then_with(|| a.cmp(b))
+}
+
+/// The text with each run of digits preceded by its length, so that a longer number sorts after a shorter one.
+fn natural_key(text: &str) -> Vec<(char, u8)> {
+    let mut key = Vec::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if !character.is_ascii_digit() {
+            key.push((character, 0));
+            continue;
+        }
+        let mut digits = vec![character];
+        while let Some(digit) = characters.next_if(char::is_ascii_digit) {
+            digits.push(digit);
+        }
+        let zeros = digits.iter().take_while(|digit| **digit == '0').count().min(digits.len() - 1);
+        let length = u8::try_from(digits.len() - zeros).unwrap_or(u8::MAX);
+        key.extend(digits.into_iter().skip(zeros).map(|digit| (digit, length)));
+    }
+    key
+}
