@@ -1,7 +1,10 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
 mod driver;
+mod http;
 mod outlets;
+mod tls;
+mod value;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};
