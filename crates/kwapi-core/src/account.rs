@@ -181,6 +181,12 @@ impl Account {
         Ok(Credit { gained, is_newest: true })
     }
 
+    /// Most probes have one session for months; a vector's usual room for four would double the account's size.
+    fn push_session(&mut self, session: Session) {
+        self.sessions.reserve_exact(1);
+        self.sessions.push(session);
+    }
+
     fn close_all(&mut self) {
         for session in self.sessions.drain(..) {
             self.closed = self.closed.plus(&session.credit());
@@ -242,13 +248,13 @@ impl Account {
                 self.first_is_open = true;
             }
             let base = if covered { message.totals } else { Totals::default() };
-            self.sessions.push(Session::open(message, message.session.max(self.last), base));
+            self.push_session(Session::open(message, message.session.max(self.last), base));
             return Ok(0);
         };
         let newest_last = newest.last;
         if message.session > newest_last {
             self.challenger = None;
-            self.sessions.push(Session::open(message, message.session, Totals::default()));
+            self.push_session(Session::open(message, message.session, Totals::default()));
             return Ok(self.sessions.len() - 1);
         }
         if let Some(index) = self.room_for(message) {
@@ -258,7 +264,7 @@ impl Account {
             // The publisher we had is gone; its rival takes over from where it stood when ours was last heard.
             let rival = self.challenger.take().filter(|challenger| challenger.id == message.session);
             let base = rival.map_or(message.totals, |challenger| challenger.base);
-            self.sessions.push(Session::open(message, newest_last, base));
+            self.push_session(Session::open(message, newest_last, base));
             return Ok(self.sessions.len() - 1);
         }
         match &mut self.challenger {
@@ -299,6 +305,7 @@ impl Account {
             base = message.totals;
             self.since = self.since.min(message.timestamp);
         }
+        self.sessions.reserve_exact(1);
         self.sessions.insert(index, Session::open(message, message.session, base));
         Ok(index)
     }

@@ -1,9 +1,12 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
 mod driver;
+mod http;
 pub mod manager;
 mod outlets;
 pub mod registry;
+mod tls;
+mod value;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};
