@@ -3,10 +3,17 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests start the programs that judge them"))]
 
 pub mod graph;
+mod history;
+pub mod journal;
 mod period;
 pub mod rrd;
 mod series;
+pub mod store;
+mod usage;
 
+pub use history::{
+    Arrival, Flusher, History, HistoryConfig, HistoryCounters, Latest, OpenError, Peaks, Recorded,
+};
 pub use period::Period;
 pub use series::Series;
-pub mod store;
+pub use usage::Usage;

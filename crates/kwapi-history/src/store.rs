@@ -1,4 +1,18 @@
-//! The state directory.
+//! What lies in the state directory besides the journal: RRD files, the index of their names, the lock.
+
+mod index;
+mod lock;
+mod recorder;
+
+pub(crate) use index::orphans;
+pub use index::{Index, file_stem};
+pub use lock::{DirectoryInUse, DirectoryLock};
+pub(crate) use recorder::{Sample, apply, apply_peaks, first_second};
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
 use crate::rrd::{Consolidation, Definition};
 
 /// The original's file: six archives of averages, 9 752 bytes.
@@ -34,3 +48,16 @@ pub const PEAKS: Definition<'static> = Definition {
     ],
     ..POWER
 };
+
+/// The file the original would have used.
+pub(crate) fn power_path(directory: &Path, stem: Uuid) -> PathBuf {
+    directory.join(format!("{stem}.rrd"))
+}
+
+/// The file of peaks beside it.
+pub(crate) fn peaks_path(directory: &Path, stem: Uuid) -> PathBuf {
+    directory.join(format!("{stem}.peaks.rrd"))
+}
+
+#[cfg(test)]
+mod tests;
