@@ -7,6 +7,7 @@ mod outlets;
 pub mod registry;
 mod tls;
 mod value;
+pub mod snmp;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};

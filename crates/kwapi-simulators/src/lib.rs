@@ -3,3 +3,4 @@
 mod http;
 
 pub use http::{HttpAnswer, HttpDevice, HttpRequest};
+pub mod snmp;
