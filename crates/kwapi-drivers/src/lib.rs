@@ -1,6 +1,7 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
 mod driver;
+pub mod ipmi;
 mod outlets;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
