@@ -3,6 +3,7 @@
 mod driver;
 mod http;
 pub mod manager;
+pub mod ipmi;
 mod outlets;
 pub mod registry;
 mod tls;

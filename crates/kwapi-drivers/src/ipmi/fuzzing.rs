@@ -1,0 +1,37 @@
+//! What the fuzz targets call: every parser of this driver, on bytes that anyone may have sent.
+
+use super::crypto::{Keys, Suite};
+use super::{dcmi, message, packet, sdr};
+
+/// A datagram: headers, sealing, message.
+pub fn datagram(bytes: &[u8]) {
+    _ = packet::addressee(bytes);
+    if let Some(packet::Packet::Plus { sealed, payload, .. }) = packet::parse(bytes) {
+        for suite in Suite::ALL {
+            let keys = Keys::derive(suite, &suite.mac(b"key", &[]));
+            _ = keys.open(sealed, payload);
+            _ = keys.decrypt(payload);
+        }
+    }
+    _ = message::parse(bytes);
+}
+
+/// The answer to a command: DCMI power, an SDR record, a sensor's reading.
+pub fn answer(bytes: &[u8]) {
+    if let Some(power) = dcmi::parse(bytes) {
+        _ = power.reading();
+    }
+    if let Some(Some(sensor)) = sdr::full_sensor(bytes) {
+        if let Ok(conversion) = sensor.conversion {
+            _ = conversion.watts(bytes.first().copied().unwrap_or_default());
+        }
+    }
+    _ = sdr::raw_reading(bytes);
+}
+
+/// The replies of session opening.
+pub fn opening(bytes: &[u8]) {
+    super::rakp::parse_all(bytes);
+    super::opening::parse_all(bytes);
+    super::legacy::parse_all(bytes);
+}

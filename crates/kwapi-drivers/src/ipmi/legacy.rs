@@ -1,0 +1,177 @@
+//! Opens a session of IPMI 1.5, for cards that know no better.
+//!
+//! The packets are signed, not encrypted. A password is sent in clear, or none at all, only if the configuration says so:
+//! which version and which authentication a card has is told by a datagram that anyone can forge.
+//!
+//! Source: IPMI 2.0 rev. 1.1, 13.14 (session activation), 22.16, 22.17.
+
+use std::sync::atomic::Ordering;
+
+use super::config::{Config, LegacyAuthentication, Privilege};
+use super::link::{Failure, Link};
+use super::message::{self, ACTIVATE_SESSION, GET_SESSION_CHALLENGE};
+use super::opening::{Capabilities, ask_outside};
+use super::packet::{self, Packet};
+use super::reader::Reader;
+use super::session::{Seal, Session};
+use super::shared::Shared;
+use crate::driver::DriverError;
+
+/// Activations without an answer in a row, from which on silence is taken for a wrong password.
+const SILENCES_MAX: u8 = 2;
+
+/// The card's answer to Activate Session: 22.17.
+#[derive(Debug, PartialEq, Eq)]
+struct Activation {
+    /// For the rest of the session; 0 where the card does without signing each packet.
+    authentication: u8,
+    session: u32,
+    /// The first sequence number the card expects of us.
+    sequence: u32,
+}
+
+fn activation(data: &[u8]) -> Option<Activation> {
+    let mut reader = Reader::new(data);
+    Some(Activation { authentication: reader.u8()? & 0x0F, session: reader.u32()?, sequence: reader.u32()? })
+}
+
+pub(super) async fn open(
+    link: Link,
+    config: &Config,
+    shared: &Shared,
+    capabilities: Capabilities,
+) -> Result<(Session, Privilege), DriverError> {
+    let card = link.card;
+    let seal = seal(card, config, capabilities)?;
+    let memory = shared.memory(card);
+    let mut last = None;
+    for privilege in config.privileges() {
+        match activate(&link, config, &seal, privilege).await {
+            Ok(activation) => {
+                memory.lock().silences = 0;
+                let seal = if activation.authentication == 0 { Seal::Bare } else { seal };
+                link.inbox.legacy.store(activation.session, Ordering::Relaxed);
+                let sequence = activation.sequence.wrapping_sub(1);
+                return Ok((Session::new(link, seal, activation.session, sequence), privilege));
+            }
+            // "Requested maximum privilege level exceeds user or channel limit": 22.17.
+            Err(Failure::Completed { what, code: code @ 0x86 }) => {
+                last = Some(Failure::Completed { what, code })
+            }
+            Err(failure) => return Err(explain(failure, &link, config, &mut memory.lock().silences)),
+        }
+    }
+    let message = format!("{card}: the account {:?} has no privilege on the LAN", config.username);
+    Err(last.map_or(DriverError::Refused(message), |failure| failure.of(card, "")))
+}
+
+fn explain(failure: Failure, link: &Link, config: &Config, silences: &mut u8) -> DriverError {
+    let (card, user) = (link.card, &config.username);
+    match failure {
+        // 22.16: invalid user name; null user name not enabled.
+        Failure::Completed { what, code: code @ (0x81 | 0x82) } if what == GET_SESSION_CHALLENGE.name => {
+            DriverError::Refused(format!("{card}: the card knows no user {user:?} ({code:#04x})"))
+        }
+        // 22.17: no session slot available; none for this user; none at this privilege.
+        Failure::Completed { what, code: 0x81..=0x83 } if what == ACTIVATE_SESSION.name => {
+            DriverError::Busy(format!("{card}: all sessions of the card are taken"))
+        }
+        Failure::Completed { what, code } if what == ACTIVATE_SESSION.name => DriverError::Refused(format!(
+            "{card}: wrong password for user {user:?}? {what} was refused ({code:#04x})"
+        )),
+        Failure::Unanswered(unanswered) if unanswered.what == ACTIVATE_SESSION.name => {
+            *silences = silences.saturating_add(1);
+            if *silences >= SILENCES_MAX {
+                DriverError::Refused(format!(
+                    "{card}: wrong password for user {user:?}? the card answers, but not to Activate Session, which is \
+                     how cards of IPMI 1.5 meet a wrong password"
+                ))
+            } else {
+                Failure::Unanswered(unanswered).of(card, "a card of IPMI 1.5 meets a wrong password so, too")
+            }
+        }
+        failure => failure.of(card, "the card stopped answering while a session opened"),
+    }
+}
+
+/// How the session will be authenticated.
+fn seal(
+    card: std::net::SocketAddr,
+    config: &Config,
+    capabilities: Capabilities,
+) -> Result<Seal, DriverError> {
+    let password = padded(config.password.expose().as_bytes());
+    let (seal, name) = match (config.legacy_authentication, password) {
+        (LegacyAuthentication::None, _) => (Seal::Bare, "none"),
+        (LegacyAuthentication::Md5, Some(password)) => (Seal::Md5(password), "md5"),
+        (LegacyAuthentication::Password, Some(password)) => (Seal::Password(password), "password"),
+        (LegacyAuthentication::Md5 | LegacyAuthentication::Password, None) => {
+            return Err(DriverError::Refused(format!(
+                "{card}: the card speaks IPMI 1.5, whose passwords have at most 16 bytes"
+            )));
+        }
+    };
+    if capabilities.authentications & 1 << seal.authentication() == 0 {
+        return Err(DriverError::Refused(format!(
+            "{card}: the card speaks IPMI 1.5 without the authentication {name:?} (it offers types {:#04x}); enable MD5 on \
+             it, or set legacy_authentication to \"password\" or \"none\", which anyone on the network can read or imitate",
+            capabilities.authentications
+        )));
+    }
+    Ok(seal)
+}
+
+/// A name or password of IPMI 1.5: 16 bytes, filled up with zeros.
+fn padded(text: &[u8]) -> Option<[u8; 16]> {
+    let mut field = [0; 16];
+    field.get_mut(..text.len())?.copy_from_slice(text);
+    Some(field)
+}
+
+async fn activate(
+    link: &Link,
+    config: &Config,
+    seal: &Seal,
+    privilege: Privilege,
+) -> Result<Activation, Failure> {
+    let malformed = |what, data: &[u8]| DriverError::Malformed { what, input: super::reader::hex(data) };
+    let user = padded(config.username.as_bytes())
+        .ok_or_else(|| DriverError::Refused("a user name has at most 16 bytes".to_owned()))?;
+    let mut asked = vec![seal.authentication()];
+    asked.extend(user);
+    let data = ask_outside(link, GET_SESSION_CHALLENGE, &asked).await?;
+    let mut reader = Reader::new(&data);
+    let (Some(temporary), Some(challenge)) = (reader.u32(), reader.array::<16>()) else {
+        return Err(malformed(GET_SESSION_CHALLENGE.name, &data).into());
+    };
+
+    // The answer comes under the temporary id.
+    link.inbox.legacy.store(temporary, Ordering::Relaxed);
+    let mut asked = vec![seal.authentication(), privilege.number()];
+    asked.extend(challenge);
+    // The card's packets count from here; any number but 0 will do.
+    asked.extend((rand::random::<u32>() | 1).to_le_bytes());
+    let sequence = 1;
+    let message = message::request(ACTIVATE_SESSION, 0, sequence, &asked);
+    let question = || seal.packet(temporary, 0, &message);
+    let answer = |datagram: &[u8]| {
+        let Packet::Legacy { payload, .. } = packet::parse(datagram)? else { return None };
+        let answer = message::parse(payload)?;
+        answer.is_to(ACTIVATE_SESSION, sequence).then(|| (answer.completion, answer.data.to_vec()))
+    };
+    // Once: each sending of a wrong password counts towards the card's lock.
+    match link.ask_once(ACTIVATE_SESSION.name, question, answer).await? {
+        (super::completion::OK, data) => {
+            Ok(activation(&data).ok_or_else(|| malformed(ACTIVATE_SESSION.name, &data))?)
+        }
+        (code, _) => Err(Failure::Completed { what: ACTIVATE_SESSION.name, code }),
+    }
+}
+
+/// Every parser here, for fuzzing.
+pub(super) fn parse_all(bytes: &[u8]) {
+    _ = activation(bytes);
+}
+
+#[cfg(test)]
+mod tests;

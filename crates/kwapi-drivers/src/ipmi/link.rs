@@ -1,0 +1,156 @@
+//! One question and its answer over UDP: sent again when it seems lost, given up when the card stays silent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+use super::shared::{Inbox, Routes, Shared};
+use crate::driver::DriverError;
+
+/// How long each sending waits for its answer, in fifths of the time an answer may take: with the default of 5 s, until
+/// 1, 3 and 5 s after the first. The pauses grow because a slow card that is asked twice is slower.
+const SENDING_ENDS_FIFTHS: [u32; 3] = [1, 3, 5];
+
+/// The way to one card, for one session.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) card: SocketAddr,
+    pub(super) inbox: Arc<Inbox>,
+    routes: Arc<Routes>,
+    socket: Arc<UdpSocket>,
+    /// How long one answer may take, all retransmissions included.
+    patience: Duration,
+}
+
+/// A question that stayed unanswered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unanswered {
+    pub(super) what: &'static str,
+    patience: Duration,
+    /// Datagrams that came meanwhile and were no answer to it.
+    unusable: u32,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.routes.remove(self.card, &self.inbox);
+    }
+}
+
+impl Link {
+    pub(super) async fn to(
+        card: SocketAddr,
+        shared: &Shared,
+        patience: Duration,
+    ) -> Result<Self, DriverError> {
+        let (socket, routes, inbox) = shared.connect(card).await?;
+        Ok(Self { card, inbox, routes, socket, patience })
+    }
+
+    /// Asks until `answer` takes a datagram for the answer. `question` makes the datagram anew for each sending,
+    /// since each carries its own session sequence number.
+    pub(super) async fn ask<T>(
+        &self,
+        what: &'static str,
+        question: impl FnMut() -> Vec<u8>,
+        answer: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<T, Failure> {
+        self.ask_until(what, question, answer, &SENDING_ENDS_FIFTHS).await
+    }
+
+    /// As [`Self::ask`], but sends the question once.
+    pub(super) async fn ask_once<T>(
+        &self,
+        what: &'static str,
+        question: impl FnMut() -> Vec<u8>,
+        answer: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<T, Failure> {
+        self.ask_until(what, question, answer, &[5]).await
+    }
+
+    async fn ask_until<T>(
+        &self,
+        what: &'static str,
+        mut question: impl FnMut() -> Vec<u8>,
+        mut answer: impl FnMut(&[u8]) -> Option<T>,
+        sending_ends_fifths: &[u32],
+    ) -> Result<T, Failure> {
+        let start = Instant::now();
+        let fifth = self.patience / 5;
+        let mut unusable = 0;
+        self.inbox.clear();
+        for &end in sending_ends_fifths {
+            self.socket.send_to(&question(), self.card).await.map_err(DriverError::Link)?;
+            while let Ok(datagram) = timeout_at(start + fifth * end, self.inbox.take()).await {
+                if let Some(answer) = answer(&datagram) {
+                    return Ok(answer);
+                }
+                unusable += 1;
+            }
+        }
+        Err(Failure::Unanswered(Unanswered { what, patience: self.patience, unusable }))
+    }
+
+    /// The port all cards see us at.
+    #[cfg(test)]
+    pub(super) fn local_port(&self) -> u16 {
+        self.socket.local_addr().map(|address| address.port()).unwrap_or_default()
+    }
+
+    /// Sends without waiting for anything; for a good-bye. Lost when the socket is not ready, as on a network it may be.
+    pub(super) fn tell(&self, datagram: &[u8]) {
+        if let Err(error) = self.socket.try_send_to(datagram, self.card) {
+            tracing::debug!(card = %self.card, %error, "good-bye not sent");
+        }
+    }
+}
+
+/// Why a question brought nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No answer at all.
+    Unanswered(Unanswered),
+    /// The card answered with a completion code other than success.
+    Completed { what: &'static str, code: u8 },
+    /// Anything that already says what the manager is to do.
+    Driver(DriverError),
+}
+
+impl From<DriverError> for Failure {
+    fn from(error: DriverError) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl Failure {
+    /// The error for the manager. `card` goes into the message; `advice` says what to try when nothing answers.
+    pub(super) fn of(self, card: SocketAddr, advice: &str) -> DriverError {
+        use super::completion::{Remedy, meaning, remedy};
+        match self {
+            Self::Unanswered(Unanswered { what, patience, unusable }) => {
+                let heard = match unusable {
+                    0 => "no answer".to_owned(),
+                    count => format!("{count} unusable datagrams and no answer"),
+                };
+                DriverError::link(format!("{card}: {heard} to {what} in {patience:?}; {advice}"))
+            }
+            Self::Completed { what, code } => {
+                let said = format!("{card}: {what}: {} ({code:#04x})", meaning(code));
+                match remedy(code) {
+                    Remedy::Later | Remedy::State => DriverError::Busy(said),
+                    Remedy::Privilege => DriverError::Refused(format!(
+                        "{said}; set privilege to \"operator\" or \"administrator\" and give the account that level on \
+                         the card"
+                    )),
+                    Remedy::Unsupported | Remedy::Reserve | Remedy::Fewer | Remedy::Absent => {
+                        DriverError::Refused(said)
+                    }
+                }
+            }
+            Self::Driver(error) => error,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! IPMI messages: commands and their answers, inside whatever session packet.
+//!
+//! Source: IPMI 2.0 rev. 1.1, 13.8 (LAN messages) and the command chapters named at each command.
+
+use super::reader::Reader;
+
+/// The card's own address on its bus, and ours as remote software: 5.5, table 5-4, and 13.8.
+const CARD_ADDRESS: u8 = 0x20;
+const OUR_ADDRESS: u8 = 0x81;
+
+/// A command we know, with its name in the specification for messages to the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) name: &'static str,
+    function: u8,
+    code: u8,
+}
+
+impl Command {
+    const fn new(name: &'static str, function: u8, code: u8) -> Self {
+        Self { name, function, code }
+    }
+}
+
+// Network functions: 5.1, table 5-1. Application 06h, sensor 04h, storage 0Ah, group extension 2Ch.
+/// 22.13.
+pub(super) const GET_AUTHENTICATION_CAPABILITIES: Command =
+    Command::new("Get Channel Authentication Capabilities", 0x06, 0x38);
+/// 22.16.
+pub(super) const GET_SESSION_CHALLENGE: Command = Command::new("Get Session Challenge", 0x06, 0x39);
+/// 22.17.
+pub(super) const ACTIVATE_SESSION: Command = Command::new("Activate Session", 0x06, 0x3A);
+/// 22.18.
+pub(super) const SET_SESSION_PRIVILEGE: Command = Command::new("Set Session Privilege Level", 0x06, 0x3B);
+/// 22.19.
+pub(super) const CLOSE_SESSION: Command = Command::new("Close Session", 0x06, 0x3C);
+/// 33.9.
+pub(super) const GET_SDR_REPOSITORY_INFO: Command = Command::new("Get SDR Repository Info", 0x0A, 0x20);
+/// 33.11.
+pub(super) const RESERVE_SDR_REPOSITORY: Command = Command::new("Reserve SDR Repository", 0x0A, 0x22);
+/// 33.12.
+pub(super) const GET_SDR: Command = Command::new("Get SDR", 0x0A, 0x23);
+/// 35.14.
+pub(super) const GET_SENSOR_READING: Command = Command::new("Get Sensor Reading", 0x04, 0x2D);
+/// DCMI 1.5, 6.6.1.
+pub(super) const GET_POWER_READING: Command = Command::new("DCMI Get Power Reading", 0x2C, 0x02);
+
+/// Encodes a request to the card. `sequence` (6 bits) comes back in the answer.
+pub(super) fn request(command: Command, lun: u8, sequence: u8, data: &[u8]) -> Vec<u8> {
+    let header = [CARD_ADDRESS, command.function << 2 | lun & 0x03];
+    let mut message = Vec::with_capacity(7 + data.len());
+    message.extend(header);
+    message.push(checksum(&header));
+    let body = message.len();
+    message.extend([OUR_ADDRESS, sequence << 2, command.code]);
+    message.extend(data);
+    message.push(checksum(message.get(body..).unwrap_or_default()));
+    message
+}
+
+/// An answer, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer<'a> {
+    function: u8,
+    command: u8,
+    sequence: u8,
+    /// 00h is success: 5.2.
+    pub(super) completion: u8,
+    pub(super) data: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// Whether this answers that request, and not an earlier one that the card was slow with.
+    pub(super) fn is_to(&self, command: Command, sequence: u8) -> bool {
+        self.function == command.function | 1
+            && self.command == command.code
+            && self.sequence == sequence & 0x3F
+    }
+}
+
+/// Takes an answer apart; `None` when it is cut or a checksum is wrong.
+pub(super) fn parse(message: &[u8]) -> Option<Answer<'_>> {
+    let (header, body) = message.split_at_checked(3)?;
+    let mut reader = Reader::new(header);
+    let [_, function, _] = reader.array()?;
+    if checksum(header) != 0 || checksum(body) != 0 {
+        return None;
+    }
+    let mut reader = Reader::new(body);
+    let [_, sequence, command, completion] = reader.array()?;
+    let (_checksum, data) = reader.rest().split_last()?;
+    Some(Answer { function: function >> 2, command, sequence: sequence >> 2, completion, data })
+}
+
+/// What makes the sum of all bytes 0: 13.8, note 3. Over bytes and their checksum, 0.
+fn checksum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)).wrapping_neg()
+}
+
+#[cfg(test)]
+mod tests;

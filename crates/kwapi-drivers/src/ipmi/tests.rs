@@ -1,0 +1,45 @@
+//! The driver as a whole: against programs we did not write, and against our simulated cards for the faults those never
+//! show.
+
+mod peers;
+
+use std::sync::Arc;
+
+use kwapi_core::{NoReading, ProbeId, Reading, Secret};
+
+use super::*;
+
+fn outlets() -> Outlets {
+    Outlets::by_position([Some(ProbeId::new("web1").unwrap())])
+}
+
+/// The keys an operator would give, with answers awaited for no longer than a test should take.
+fn config(port: u16) -> Config {
+    let text = format!(
+        "host = '127.0.0.1'\nport = {port}\nusername = 'user'\npassword = 'secret'\ntimeout_seconds = 2.0"
+    );
+    toml::from_str(&text).unwrap()
+}
+
+async fn open(config: &Config) -> Result<Ipmi, DriverError> {
+    Ipmi::open(config, &outlets(), &Arc::default()).await
+}
+
+async fn read(meter: &mut Ipmi) -> Result<Result<Reading, NoReading>, DriverError> {
+    let mut readings = Readings::default();
+    meter.read(&mut readings).await?;
+    assert_eq!(readings.len(), 1, "one meter, one outlet");
+    Ok(readings.drain().next().map(|(_, reading)| reading).unwrap())
+}
+
+/// What the card at the other end says, or the error, as text.
+async fn said(config: &Config) -> String {
+    match open(config).await {
+        Ok(mut meter) => match read(&mut meter).await {
+            Ok(Ok(reading)) => reading.to_string(),
+            Ok(Err(reason)) => reason.to_string(),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    }
+}
