@@ -1,1 +1,5 @@
 //! Kwapi's plugins: collector, API, metrics and web pages.
+
+pub mod api;
+pub mod collector;
+pub mod http;

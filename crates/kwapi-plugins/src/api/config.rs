@@ -1,0 +1,152 @@
+//! `[api]` in `kwapi.toml`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::auth::{Auth, AuthConfig, AuthError};
+use crate::collector;
+use crate::http::{Cors, Listen, Tls};
+
+/// `[api]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Where to listen. 5000 is the original's port, and Keystone's.
+    pub listen: SocketAddr,
+    /// Serve `https` with this certificate.
+    pub tls: Option<Tls>,
+    /// Connections beyond this are closed as soon as they come.
+    pub connections_max: usize,
+    /// Log each request.
+    pub access_log: bool,
+    /// Origins whose pages may read the answers; `*` for any.
+    pub cors_origins: Vec<String>,
+    /// A probe silent for so long leaves the lists; 0: never. Its total is found again when it returns.
+    pub cleaning_interval_seconds: u64,
+    /// How often accounts go on record that nobody has read; what is read is on record first.
+    pub record_interval_seconds: u64,
+    /// How often the record is forced to the disk: what a power loss may cost.
+    pub sync_interval_seconds: u64,
+    /// Probes beyond this are refused and counted.
+    pub probes_max: usize,
+    /// Who may read; without it, only this machine.
+    pub auth: Option<AuthConfig>,
+    /// Listen beyond this machine without authentication.
+    pub insist_without_auth: bool,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        let collector = collector::Config::default();
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
+            tls: None,
+            connections_max: 1_024,
+            access_log: false,
+            cors_origins: Vec::new(),
+            cleaning_interval_seconds: collector.cleaning_interval.map_or(0, |interval| interval.as_secs()),
+            record_interval_seconds: collector.record_interval.as_secs(),
+            sync_interval_seconds: collector.sync_interval.as_secs(),
+            probes_max: collector.probes_max,
+            auth: None,
+            insist_without_auth: false,
+        }
+    }
+}
+
+/// What is wrong with `[api]`.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Everybody could read, and that was not asked for.
+    #[error(
+        "[api] listen = {listen:?} is open to other machines and there is no [api.auth]: \
+         listen on 127.0.0.1, add [api.auth], or set insist_without_auth = true"
+    )]
+    OpenToAll {
+        /// Where it would listen.
+        listen: String,
+    },
+    /// There is an `[api.auth]` that lets nobody in.
+    #[error("[api.auth] has neither keystone nor a token: nobody could read")]
+    NobodyMayRead,
+    /// Authentication cannot be set up.
+    #[error("[api.auth]")]
+    Auth(#[from] AuthError),
+}
+
+impl ApiConfig {
+    /// Checks what can be checked without touching anything, and gives the server's part.
+    ///
+    /// # Errors
+    /// When it would be open to all unasked, or to nobody.
+    pub fn listen(&self) -> Result<Listen, ConfigError> {
+        match &self.auth {
+            None if !self.listen.ip().is_loopback() && !self.insist_without_auth => {
+                return Err(ConfigError::OpenToAll { listen: self.listen.to_string() });
+            }
+            Some(auth) if auth.is_empty() => return Err(ConfigError::NobodyMayRead),
+            None | Some(_) => {}
+        }
+        let (connections_max, access_log) = (self.connections_max, self.access_log);
+        Ok(Listen { address: self.listen, tls: self.tls.clone(), connections_max, access_log })
+    }
+
+    /// Sets authentication up, if there is any.
+    ///
+    /// # Errors
+    /// When a file it names cannot be used.
+    pub fn auth(&self) -> Result<Option<Auth>, ConfigError> {
+        Ok(self.auth.as_ref().map(Auth::new).transpose()?)
+    }
+
+    /// The cross-origin rules, if there are any.
+    pub fn cors(&self) -> Option<Cors> {
+        (!self.cors_origins.is_empty()).then(|| Cors::new(self.cors_origins.clone()))
+    }
+
+    /// The collector's part. `directory` is where accounts are kept (`None`: nowhere), `max_gap` the system's.
+    pub fn collector(&self, directory: Option<&Path>, max_gap: Duration) -> collector::Config {
+        let cleaning = Duration::from_secs(self.cleaning_interval_seconds);
+        collector::Config {
+            max_gap,
+            cleaning_interval: (!cleaning.is_zero()).then_some(cleaning),
+            probes_max: self.probes_max,
+            directory: directory.map(Path::to_owned),
+            record_interval: Duration::from_secs(self.record_interval_seconds),
+            sync_interval: Duration::from_secs(self.sync_interval_seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(toml: &str, expected: &str) {
+        let actual = match toml::from_str::<ApiConfig>(toml) {
+            Ok(config) => config.listen().map_or_else(|error| error.to_string(), |_| "fine".to_owned()),
+            Err(error) => error.message().to_owned(),
+        };
+        assert!(actual.starts_with(expected), "{toml}: {actual}");
+    }
+
+    #[test]
+    fn without_authentication_only_this_machine_reads_unless_the_operator_insists() {
+        check("", "fine");
+        check("listen = '[::1]:5000'", "fine");
+        check("listen = '0.0.0.0:5000'", "[api] listen = \"0.0.0.0:5000\" is open to other machines");
+        check("listen = '0.0.0.0:5000'\ninsist_without_auth = true", "fine");
+    }
+
+    #[test]
+    fn an_unknown_key_and_an_empty_auth_are_refused() {
+        check("lisen = '0.0.0.0:5000'", "unknown field `lisen`, expected one of `listen`");
+        check("[auth]", "[api.auth] has neither");
+        let token = "[[auth.token]]\nname='n'\nsha256='00'";
+        check(&format!("listen = '0.0.0.0:1'\n{token}"), "fine");
+    }
+}

@@ -1,0 +1,307 @@
+//! The routes of the seed, row by row as the original answered them, then what is ours.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::to_bytes;
+use kwapi_bus::{Batch, Received};
+use kwapi_core::{Energy, Ledgered, Measurement, Quality, Timestamp, Totals, WallClock, Watts};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::collector::{Config, MonotonicClock};
+
+/// A collector with a clock that a test moves, and the API on it.
+pub(crate) struct Stand {
+    pub(crate) collector: Collector,
+    pub(crate) api: Api,
+    millis: Arc<AtomicU64>,
+}
+
+impl Stand {
+    /// Probes A, B and C.1: 94 W, 80 W and 12.5 W, the second message of each in.
+    pub(crate) fn new() -> Self {
+        let millis = Arc::new(AtomicU64::new(1_000_000));
+        let clock = {
+            let millis = Arc::clone(&millis);
+            MonotonicClock::new(move || Duration::from_millis(millis.load(Ordering::Relaxed)))
+        };
+        let wall = WallClock::new(|| Timestamp::from_seconds(1_795_393_618));
+        let collector = Collector::open(Config::default(), wall, clock).unwrap();
+        let facts = FactsSource::new(|id| ProbeFacts {
+            labels: BTreeMap::from([("rack".to_owned(), format!("of {id}"))]),
+            last_error: None,
+        });
+        let stand = Self { api: Api::new(collector.clone(), facts), collector, millis };
+        for (probe, watts) in [("C.1", 12.5), ("A", 94.0), ("B", 80.0)] {
+            stand.hear(probe, 0, watts, 0);
+            stand.hear(probe, 1, watts, 1_584);
+        }
+        stand
+    }
+
+    pub(crate) fn hear(&self, probe: &str, seq: u64, watts: f64, joules: u64) {
+        let session = Timestamp::from_micros(1_795_393_617_857_424);
+        let ledgered = Ledgered {
+            timestamp: session.after(Duration::from_secs(seq)),
+            session,
+            seq,
+            totals: Totals {
+                energy: Energy::from_millijoules(joules * 1000),
+                measured_ms: seq * 750,
+                estimated_ms: seq * 125,
+                ..Totals::default()
+            },
+            meter: None,
+            quality: Quality::Measured,
+        };
+        let measurement = Measurement {
+            probe: ProbeId::new(probe).unwrap(),
+            power: Watts(watts),
+            voltage: None,
+            current: None,
+            ledgered: Some(ledgered),
+        };
+        let (heard, arrived) = (self.collector.now(), session);
+        let received = Received { measurement, key: None, arrived, heard };
+        self.collector.feed(&Batch { measurements: vec![received] });
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.millis.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        ask(router(self.api.clone(), None, None), method, path, headers).await
+    }
+
+    async fn get(&self, path: &str) -> String {
+        self.ask("GET", path, &[]).await.body
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+pub(crate) async fn ask(router: Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+    Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+}
+
+/// One row of the table of the original's answers: request, status with its Location or type.
+#[track_caller]
+fn check_row(answer: &Answer, row: &str, expected: &str) {
+    let location = answer.header("location");
+    let kind = answer.header("content-type");
+    let detail = if location.is_empty() { kind } else { location };
+    assert_eq!(format!("{} {detail}", answer.status).trim(), expected, "{row}");
+}
+
+#[tokio::test]
+async fn every_row_of_the_originals_table_has_its_status_and_location() {
+    // An error's type is ours: JSON in one shape. So is the version document's, which was a page of one line.
+    let rows = "
+        DELETE /v1/probes/A/              405 application/json
+        GET /v1/probes/                   200 application/json
+        HEAD /v1/probes/                  200 application/json
+        GET /v1/                          200 application/json
+        OPTIONS /v1/probes/               200
+        POST /v1/probes/                  405 application/json
+        PUT /v1/                          405 application/json
+        GET /v1/probes/A/                 200 application/json
+        GET /v1/probes/A/bogus/           404 application/json
+        GET /v1/probes/A/kwh/             200 application/json
+        GET /v1/probes/A                  301 /v1/probes/A/
+        GET /v1/probes/A?x=1              301 /v1/probes/A/?x=1
+        GET /v1/probes/A/timestamp/       200 application/json
+        GET /v1/probes/A/v/               404 application/json
+        GET /v1/probes/A/w/               200 application/json
+        GET /v1/probes/A/w                301 /v1/probes/A/w/
+        GET /v1/probes/C.1/               200 application/json
+        GET /v1//probes/                  404 application/json
+        GET /v1/probe-ids/                200 application/json
+        GET /v1/probe-ids                 301 /v1/probe-ids/
+        GET /v1/probes/%C3%A9/            404 application/json
+        GET /v1/probes/nope/              404 application/json
+        GET /v1/probes/nope/w/            404 application/json
+        GET /v1/probes/a%2Fb/             404 application/json
+        GET /v1/probes                    301 /v1/probes/
+        GET /                             404 application/json
+        GET /v1                           301 /v1/";
+    let stand = Stand::new();
+    for row in rows.trim().lines() {
+        let mut words = row.split_whitespace();
+        let (method, path) = (words.next().unwrap(), words.next().unwrap());
+        let expected: Vec<_> = words.collect();
+        check_row(&stand.ask(method, path, &[]).await, row, &expected.join(" "));
+    }
+    for (name, value) in [("if-none-match", "*"), ("accept-encoding", "gzip")] {
+        check_row(&stand.ask("GET", "/v1/", &[(name, value)]).await, name, "200 application/json");
+    }
+    let xhr = [("x-requested-with", "XMLHttpRequest")];
+    check_row(&stand.ask("GET", "/v1/probes/", &xhr).await, "xhr", "200 application/json");
+}
+
+#[tokio::test]
+async fn bodies_are_the_originals_sorted_with_floats_and_a_newline() {
+    let stand = Stand::new();
+    let a = "{\"kwh\":0.00044,\"timestamp\":1795393618.857424,\"w\":94.0}";
+    assert_eq!(stand.get("/v1/probe-ids/").await, "{\"probe_ids\":[\"A\",\"B\",\"C.1\"]}\n");
+    assert_eq!(stand.get("/v1/probes/A/").await, format!("{{\"A\":{a}}}\n"));
+    assert_eq!(stand.get("/v1/probes/B/w/").await, "{\"B\":{\"w\":80.0}}\n");
+    assert_eq!(stand.get("/v1/probes/A/kwh/").await, "{\"A\":{\"kwh\":0.00044}}\n");
+    assert_eq!(stand.get("/v1/probes/A/timestamp/").await, "{\"A\":{\"timestamp\":1795393618.857424}}\n");
+    let b = a.replace("94.0", "80.0");
+    let c = a.replace("94.0", "12.5");
+    let all = format!("{{\"probes\":{{\"A\":{a},\"B\":{b},\"C.1\":{c}}}}}\n");
+    assert_eq!(stand.get("/v1/probes/").await, all);
+}
+
+#[tokio::test]
+async fn an_empty_collector_has_an_empty_list() {
+    let stand = Stand::new();
+    stand.pass(10_000);
+    assert_eq!(stand.get("/v1/probes/").await, "{\"probes\":{}}\n");
+    assert_eq!(stand.get("/v1/probe-ids/").await, "{\"probe_ids\":[]}\n");
+}
+
+#[tokio::test]
+async fn a_changed_probe_changes_the_list_and_leaves_the_others_as_they_were() {
+    let stand = Stand::new();
+    let before = stand.get("/v1/probes/").await;
+    stand.hear("B", 2, 81.5, 2_000);
+    let after = stand.get("/v1/probes/").await;
+    assert!(after.contains("\"w\":81.5") && after.contains("\"w\":94.0") && !after.contains("\"w\":80.0"));
+    assert_ne!(before, after);
+    stand.hear("AA", 0, 1.0, 0);
+    let with_another = stand.get("/v1/probes/").await;
+    assert_eq!(
+        with_another.replace("\"AA\":{\"kwh\":0.0,\"timestamp\":1795393617.857424,\"w\":1.0},", ""),
+        after
+    );
+}
+
+#[tokio::test]
+async fn a_stale_probe_leaves_the_list_even_if_nothing_else_happens() {
+    let stand = Stand::new();
+    stand.pass(40);
+    stand.hear("B", 41, 80.0, 1_600);
+    assert!(stand.get("/v1/probes/").await.contains("\"A\""));
+    stand.pass(21);
+    let list = stand.get("/v1/probes/").await;
+    assert!(!list.contains("\"A\"") && list.contains("\"B\""), "{list}");
+    assert!(stand.get("/v1/probe-ids/").await.contains("\"A\""));
+}
+
+#[tokio::test]
+async fn an_error_says_what_is_wrong_in_one_shape() {
+    let stand = Stand::new();
+    let answer = stand.ask("GET", "/v1/probes/nope/", &[]).await;
+    let expected = r#"{"error":{"code":404,"message":"There is no probe \"nope\".","title":"Not Found"}}"#;
+    assert_eq!(answer.body.trim(), expected);
+    let answer = stand.ask("POST", "/v1/probes/", &[]).await;
+    assert_eq!((answer.status, answer.header("allow")), (405, "HEAD, OPTIONS, GET"));
+    assert_eq!(stand.ask("OPTIONS", "/v1/probes/", &[]).await.header("allow"), "HEAD, OPTIONS, GET");
+    assert_eq!(stand.ask("GET", "/v1/probes/?limit=x", &[]).await.status, 400);
+}
+
+#[tokio::test]
+async fn head_has_the_length_and_no_body() {
+    let stand = Stand::new();
+    let length = stand.get("/v1/probes/").await.len().to_string();
+    let answer = stand.ask("HEAD", "/v1/probes/", &[]).await;
+    assert_eq!((answer.body.as_str(), answer.header("content-length")), ("", length.as_str()));
+}
+
+#[tokio::test]
+async fn who_has_the_list_is_not_sent_it_again_until_it_changes() {
+    let stand = Stand::new();
+    let etag = stand.ask("GET", "/v1/probes/", &[]).await.header("etag").to_owned();
+    let again = stand.ask("GET", "/v1/probes/", &[("if-none-match", &etag)]).await;
+    assert_eq!((again.status, again.body.as_str(), again.header("etag")), (304, "", etag.as_str()));
+    stand.hear("A", 2, 94.0, 1_600);
+    assert_eq!(stand.ask("GET", "/v1/probes/", &[("if-none-match", &etag)]).await.status, 200);
+}
+
+#[tokio::test]
+async fn any_id_has_an_address_and_none_breaks_out_of_json() {
+    let stand = Stand::new();
+    for name in ["a/b", "é\"} 🔌", "..", "%2F", "a?b#c", "<script>", "a b"] {
+        stand.hear(name, 0, 7.0, 0);
+        let body = stand.get(&format!("/v1/probes/{}/", route::encode(name))).await;
+        let parsed: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(parsed[name]["w"], 7.0, "{body}");
+        assert!(body.is_ascii());
+    }
+    let all: serde_json::Value = serde_json::from_str(&stand.get("/v1/probes/").await).unwrap();
+    assert_eq!(all["probes"].as_object().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn a_query_takes_some_probes_a_page_at_a_time() {
+    let stand = Stand::new();
+    assert_eq!(stand.get("/v1/probe-ids/?pattern=C.*").await, "{\"probe_ids\":[\"C.1\"]}\n");
+    assert_eq!(stand.get("/v1/probe-ids/?probe=B&probe=C").await, "{\"probe_ids\":[\"B\"]}\n");
+    let page = stand.ask("GET", "/v1/probe-ids/?limit=2", &[]).await;
+    assert_eq!(page.body, "{\"probe_ids\":[\"A\",\"B\"]}\n");
+    assert_eq!(page.header("link"), "</v1/probe-ids/?limit=2&after=B>; rel=\"next\"");
+    let last = stand.ask("GET", "/v1/probe-ids/?limit=2&after=B", &[]).await;
+    assert_eq!((last.body.as_str(), last.header("link")), ("{\"probe_ids\":[\"C.1\"]}\n", ""));
+    let some: serde_json::Value = serde_json::from_str(&stand.get("/v1/probes/?probe=A&x=1").await).unwrap();
+    assert_eq!(some["probes"].as_object().unwrap().keys().collect::<Vec<_>>(), ["A"]);
+}
+
+#[tokio::test]
+async fn v2_says_since_when_how_much_is_known_and_whose_it_is() {
+    let stand = Stand::new();
+    let probe: serde_json::Value = serde_json::from_str(&stand.get("/v2/probes/A/").await).unwrap();
+    let expected = serde_json::json!({
+        "id": "A", "unit": "W", "watts": 94.0, "quality": "measured", "timestamp": 1_795_393_618.857_424,
+        "is_stale": false, "joules": 1584.0, "kwh": 0.00044, "since": 1_795_393_617.857_424,
+        "time": {
+            "measured_seconds": 0.75, "measured_share": 0.75, "estimated_seconds": 0.125,
+            "estimated_share": 0.125, "unknown_seconds": 0.125, "unknown_share": 0.125
+        },
+        "messages_lost": 0, "conflicting_publisher": false, "labels": { "rack": "of A" }, "last_error": null
+    });
+    assert_eq!(probe, expected);
+    stand.pass(61);
+    let page: serde_json::Value =
+        serde_json::from_str(&stand.get("/v2/probes/?limit=1&after=A").await).unwrap();
+    assert_eq!(
+        (page["probes"][0]["id"].as_str(), page["probes"][0]["is_stale"].as_bool()),
+        (Some("B"), Some(true))
+    );
+    assert_eq!(page["next"], "/v2/probes/?limit=1&after=B");
+    assert_eq!(stand.ask("GET", "/v2/probes/nope/", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn pages_of_configured_origins_may_read_and_others_not() {
+    let stand = Stand::new();
+    let router =
+        || router(stand.api.clone(), None, Some(Cors::new(vec!["https://grafana.example.org".to_owned()])));
+    let origin = ("origin", "https://grafana.example.org");
+    let preflight = [origin, ("access-control-request-method", "GET")];
+    let answer = ask(router(), "OPTIONS", "/v1/probes/", &preflight).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, origin.1));
+    let answer = ask(router(), "GET", "/v1/probes/", &[origin]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), origin.1);
+    let answer = ask(router(), "GET", "/v1/probes/", &[("origin", "https://evil.example.org")]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+}

@@ -1,0 +1,223 @@
+//! `/v1/`: the seed's routes, in the original's shapes.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use kwapi_core::ProbeId;
+
+use super::query::Query;
+use super::route::Value;
+use super::{Api, Scope, json, json_response, tagged_response};
+use crate::collector::{Listing, ProbeView};
+use crate::http::HttpError;
+
+/// What `/v1/` says of itself.
+pub(super) const VERSION: &str = include_str!("v1/version.json");
+
+/// `/v1/probes/` as it was sent, and what is needed to bring it up to date: an answer costs what has changed since
+/// the last one, and a copy.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    body: Bytes,
+    etag: HeaderValue,
+    /// What the collector had then…
+    generation: u64,
+    /// …and when, on its clock, the first probe turns stale if it stays silent.
+    until: Duration,
+    /// Where in `body` each probe is, by its place in the collector's list.
+    fragments: Vec<Fragment>,
+}
+
+/// A probe's part of a body.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fragment {
+    version: u32,
+    begin: u32,
+    length: u32,
+}
+
+impl Rendered {
+    fn is_current(&self, api: &Api) -> bool {
+        let collector = &api.0.collector;
+        self.generation == collector.generation() && collector.now() <= self.until
+    }
+
+    /// The bytes of the probe at `index`, if they still say what `version` says.
+    fn fragment(&self, index: usize, version: u32) -> Option<&[u8]> {
+        let fragment =
+            self.fragments.get(index).filter(|found| found.length > 0 && found.version == version)?;
+        let begin = fragment.begin as usize;
+        self.body.get(begin..begin + fragment.length as usize)
+    }
+}
+
+impl Api {
+    pub(super) fn probe_ids(&self, query: &Query, scope: &Scope) -> Response {
+        let mut body = b"{\"probe_ids\":[".to_vec();
+        let mut page = Page::new(query);
+        self.0.collector.read(Listing::Known, query.after.as_deref(), |_, id, _| {
+            page.take(query, scope, id, || {
+                separate(&mut body, b'[');
+                json::string(&mut body, id.as_str());
+            })
+        });
+        body.extend_from_slice(b"]}\n");
+        page.link("/v1/probe-ids/", query, json_response(body.into()))
+    }
+
+    pub(super) fn probes(&self, query: &Query, scope: &Scope, headers: &HeaderMap) -> Response {
+        if query.is_empty() && *scope == Scope::All {
+            let rendered = self.all_probes();
+            return tagged_response(rendered.body.clone(), &rendered.etag, headers);
+        }
+        let mut body = b"{\"probes\":{".to_vec();
+        let mut page = Page::new(query);
+        self.0.collector.read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
+            page.take(query, scope, id, || {
+                separate(&mut body, b'{');
+                json::probe(&mut body, id, view);
+            })
+        });
+        body.extend_from_slice(b"}}\n");
+        page.link("/v1/probes/", query, json_response(body.into()))
+    }
+
+    /// The whole list, rendered again as far as it has changed.
+    fn all_probes(&self) -> Arc<Rendered> {
+        let cached = self.0.probes.load_full();
+        if let Some(rendered) = cached.as_ref().filter(|rendered| rendered.is_current(self)) {
+            return Arc::clone(rendered);
+        }
+        // Read before the probes are: what comes meanwhile makes the answer old, never wrongly new.
+        let generation = self.0.collector.generation();
+        let mut body = Vec::with_capacity(cached.as_ref().map_or(64, |old| old.body.len() + 256));
+        let mut fragments = Vec::new();
+        body.extend_from_slice(b"{\"probes\":{");
+        let until = self.0.collector.read(Listing::Fresh, None, |place, id, view| {
+            if fragments.len() < place.count {
+                fragments.resize(place.count, Fragment::default());
+            }
+            separate(&mut body, b'{');
+            let begin = body.len();
+            let old = cached.as_ref().filter(|old| old.fragments.len() == place.count);
+            match old.and_then(|old| old.fragment(place.index, view.version)) {
+                Some(same) => body.extend_from_slice(same),
+                None => json::probe(&mut body, id, view),
+            }
+            // A body of 4 GB would be some 50 million probes, far beyond `probes_max`.
+            let narrow = |size: usize| u32::try_from(size).unwrap_or(0);
+            if let Some(fragment) = fragments.get_mut(place.index) {
+                let (begin, length) = (narrow(begin), narrow(body.len() - begin));
+                *fragment = Fragment { version: view.version, begin, length };
+            }
+            ControlFlow::Continue(())
+        });
+        body.extend_from_slice(b"}}\n");
+        let etag = format!("W/\"{:x}-{generation:x}-{:x}\"", self.0.epoch, crc32fast::hash(&body));
+        let etag = HeaderValue::try_from(etag).unwrap_or_else(|_| HeaderValue::from_static("W/\"\""));
+        let rendered = Arc::new(Rendered { body: body.into(), etag, generation, until, fragments });
+        self.0.probes.store(Some(Arc::clone(&rendered)));
+        rendered
+    }
+
+    pub(super) fn probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {
+        let (id, view) = self.find(id, scope)?;
+        let mut body = b"{".to_vec();
+        json::probe(&mut body, &id, &view);
+        body.extend_from_slice(b"}\n");
+        Ok(json_response(body.into()))
+    }
+
+    pub(super) fn value(&self, id: &str, value: Value, scope: &Scope) -> Result<Response, HttpError> {
+        let (id, view) = self.find(id, scope)?;
+        let (name, value) = match value {
+            Value::Kwh => ("kwh", view.totals.energy.kwh()),
+            Value::Timestamp => ("timestamp", view.timestamp.seconds_f64()),
+            Value::Watts => ("w", view.power.0),
+        };
+        let mut body = b"{".to_vec();
+        json::string(&mut body, id.as_str());
+        body.extend_from_slice(b":{");
+        json::string(&mut body, name);
+        body.push(b':');
+        json::float(&mut body, value);
+        body.extend_from_slice(b"}}\n");
+        Ok(json_response(body.into()))
+    }
+
+    /// A probe the caller may see; to others it does not exist.
+    pub(super) fn find(&self, id: &str, scope: &Scope) -> Result<(ProbeId, ProbeView), HttpError> {
+        let found = self.0.collector.probe(id).filter(|(id, _)| scope.allows(id));
+        found.ok_or_else(|| HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}.")))
+    }
+}
+
+/// Puts a comma before all but the first of a list that began with `opening`.
+fn separate(body: &mut Vec<u8>, opening: u8) {
+    if body.last() != Some(&opening) {
+        body.push(b',');
+    }
+}
+
+/// Cuts a list into pages.
+#[derive(Debug)]
+pub(super) struct Page {
+    limit: Option<usize>,
+    taken: usize,
+    last: Option<ProbeId>,
+    has_more: bool,
+}
+
+impl Page {
+    pub(super) fn new(query: &Query) -> Self {
+        Self { limit: query.limit, taken: 0, last: None, has_more: false }
+    }
+
+    /// A page of `limit` probes where the query says nothing.
+    pub(super) fn limited(query: &Query, limit: usize) -> Self {
+        Self { limit: Some(query.limit.map_or(limit, |asked| asked.min(limit))), ..Self::new(query) }
+    }
+
+    /// Takes a probe if it is asked for and may be seen; ends the list after a full page.
+    pub(super) fn take(
+        &mut self,
+        query: &Query,
+        scope: &Scope,
+        id: &ProbeId,
+        take: impl FnOnce(),
+    ) -> ControlFlow<()> {
+        if !query.takes(id) || !scope.allows(id) {
+            return ControlFlow::Continue(());
+        }
+        if self.limit.is_some_and(|limit| self.taken >= limit) {
+            self.has_more = true;
+            return ControlFlow::Break(());
+        }
+        take();
+        self.taken += 1;
+        if self.limit == Some(self.taken) {
+            self.last = Some(id.clone());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The address of the next page, if there is one.
+    pub(super) fn next(&self, path: &str, query: &Query) -> Option<String> {
+        let last = self.last.as_ref().filter(|_| self.has_more)?;
+        Some(format!("{path}?{}", query.next(self.limit?, last)))
+    }
+
+    /// Adds it to an answer whose body has no room for it (RFC 8288).
+    fn link(&self, path: &str, query: &Query, mut response: Response) -> Response {
+        let link =
+            self.next(path, query).map(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")));
+        if let Some(Ok(link)) = link {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        response
+    }
+}

@@ -1,0 +1,130 @@
+//! `/v2/`: what v1 has no room for. Since when energy counts, how much of that time was measured, whether the value is
+//! stale, whose the probe is, and what ails its meter.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use kwapi_core::{ProbeId, Quality};
+use serde::Serialize;
+
+use super::query::Query;
+use super::v1::Page;
+use super::{Api, Scope, json_response};
+use crate::collector::{Listing, ProbeView};
+use crate::http::HttpError;
+
+/// What `/v2/` says of itself.
+pub(super) const VERSION: &str = include_str!("v2/version.json");
+/// The largest page, and the one that is given when none is asked for.
+const PAGE_MAX: usize = 1_000;
+
+#[derive(Serialize)]
+struct Probes {
+    /// The address of the next page; null on the last one.
+    next: Option<String>,
+    probes: Vec<Probe>,
+}
+
+#[derive(Serialize)]
+struct Probe {
+    id: ProbeId,
+    unit: &'static str,
+    watts: f64,
+    quality: Quality,
+    timestamp: f64,
+    is_stale: bool,
+    joules: f64,
+    kwh: f64,
+    since: f64,
+    time: Time,
+    messages_lost: u64,
+    conflicting_publisher: bool,
+    labels: BTreeMap<String, String>,
+    last_error: Option<String>,
+}
+
+/// How the time from `since` to `timestamp` is made up; the shares add up to 1, and are 0 as long as there is no time.
+#[derive(Serialize)]
+struct Time {
+    measured_seconds: f64,
+    measured_share: f64,
+    estimated_seconds: f64,
+    estimated_share: f64,
+    unknown_seconds: f64,
+    unknown_share: f64,
+}
+
+impl Api {
+    pub(super) fn rich_probes(&self, query: &Query, scope: &Scope) -> Response {
+        let mut views = Vec::new();
+        let mut page = Page::limited(query, PAGE_MAX);
+        self.0.collector.read(Listing::Known, query.after.as_deref(), |_, id, view| {
+            page.take(query, scope, id, || views.push((id.clone(), *view)))
+        });
+        // The facts are asked for when the collector is free again: they may take their time.
+        let probes = views.into_iter().map(|(id, view)| self.enrich(id, &view)).collect();
+        to_response(&Probes { next: page.next("/v2/probes/", query), probes })
+    }
+
+    pub(super) fn rich_probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {
+        let (id, view) = self.find(id, scope)?;
+        Ok(to_response(&self.enrich(id, &view)))
+    }
+
+    fn enrich(&self, id: ProbeId, view: &ProbeView) -> Probe {
+        let collector = &self.0.collector;
+        let facts = (self.0.facts.0)(&id);
+        let totals = &view.totals;
+        Probe {
+            id,
+            unit: "W",
+            watts: view.power.0,
+            quality: view.quality,
+            timestamp: view.timestamp.seconds_f64(),
+            is_stale: view.is_stale(collector.now(), collector.config()),
+            joules: totals.energy.joules(),
+            kwh: totals.energy.kwh(),
+            since: view.since.seconds_f64(),
+            time: Time::of(totals.measured_ms, totals.estimated_ms, totals.unknown_ms),
+            messages_lost: view.lost,
+            conflicting_publisher: view.is_challenged,
+            labels: facts.labels,
+            last_error: facts.last_error,
+        }
+    }
+}
+
+impl Time {
+    fn of(measured_ms: u64, estimated_ms: u64, unknown_ms: u64) -> Self {
+        let [measured, estimated, unknown] =
+            [measured_ms, estimated_ms, unknown_ms].map(|ms| ms as f64 / 1e3);
+        let all = measured + estimated + unknown;
+        let share = |part: f64| if all > 0.0 { part / all } else { 0.0 };
+        Self {
+            measured_seconds: measured,
+            measured_share: share(measured),
+            estimated_seconds: estimated,
+            estimated_share: share(estimated),
+            unknown_seconds: unknown,
+            unknown_share: share(unknown),
+        }
+    }
+}
+
+fn to_response(answer: &impl Serialize) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            json_response(body.into())
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            let message = "The answer could not be made.";
+            axum::response::IntoResponse::into_response(HttpError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                message,
+            ))
+        }
+    }
+}

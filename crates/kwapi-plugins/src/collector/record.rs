@@ -1,0 +1,99 @@
+//! One account as bytes: what the record file is made of.
+//!
+//! A record is the length of its payload (u32, little-endian), the payload's CRC-32 (u32, little-endian), and the
+//! payload: probe id and account, in postcard's encoding. The file's first line names the format, so that another
+//! encoding gets another name.
+
+use kwapi_core::{Account, ProbeId};
+use serde::{Deserialize, Serialize};
+
+/// How a record file begins. It changes whenever the fields of an [`Account`] do.
+pub(super) const MAGIC: &[u8] = b"kwapi accounts 1\n";
+/// An account is some two hundred bytes; a length above this is damage, and no reason to ask for memory.
+const PAYLOAD_BYTES_MAX: usize = 4_096;
+const HEADER_BYTES: usize = 8;
+
+#[derive(Serialize)]
+struct Written<'a> {
+    probe: &'a ProbeId,
+    account: &'a Account,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    probe: ProbeId,
+    account: Account,
+}
+
+/// Appends one record to `out`.
+pub(super) fn encode(out: &mut Vec<u8>, probe: &ProbeId, account: &Account) {
+    let Ok(payload) = postcard::to_allocvec(&Written { probe, account }) else {
+        return; // Only a type that cannot say its length fails here, and an account is not one.
+    };
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+    out.extend_from_slice(&payload);
+}
+
+/// Reads a whole file: each intact account in order, up to the end or the first damage. Returns whether all was
+/// intact; a record cut short by the end of the process is damage too, but not worth a word.
+#[doc(hidden)]
+pub fn decode_all(file: &[u8], mut take: impl FnMut(ProbeId, Account)) -> Intact {
+    let Some(mut rest) = file.strip_prefix(MAGIC) else {
+        return if file.is_empty() { Intact::Yes } else { Intact::NotOurs };
+    };
+    while !rest.is_empty() {
+        let Some((record, after)) = split(rest) else {
+            return if could_be_torn(rest) { Intact::TornTail } else { Intact::Damaged };
+        };
+        let Some((probe, account)) = decode(record) else { return Intact::Damaged };
+        take(probe, account);
+        rest = after;
+    }
+    Intact::Yes
+}
+
+/// How much of a record file could be read.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intact {
+    /// All of it.
+    Yes,
+    /// All but the last record, which was being written.
+    TornTail,
+    /// Up to a damaged record.
+    Damaged,
+    /// It is no record file, or one of another version.
+    NotOurs,
+}
+
+/// A payload whose length and checksum are right, and what follows it.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    if length > PAYLOAD_BYTES_MAX {
+        return None;
+    }
+    let (payload, after) = rest.split_at_checked(length)?;
+    (crc32fast::hash(payload) == u32::from_le_bytes(*crc)).then_some((payload, after))
+}
+
+fn could_be_torn(rest: &[u8]) -> bool {
+    match rest.first_chunk::<4>() {
+        None => true,
+        Some(length) => {
+            let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+            length <= PAYLOAD_BYTES_MAX && rest.len() < HEADER_BYTES + length
+        }
+    }
+}
+
+fn decode(payload: &[u8]) -> Option<(ProbeId, Account)> {
+    let read: Read = postcard::from_bytes(payload).ok()?;
+    Some((read.probe, read.account))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+use std::time::Duration;
+
+use kwapi_core::{Timestamp, Watts};
+use proptest::prelude::*;
+
+use super::*;
+
+fn account(watts: f64) -> Account {
+    let mut account = Account::default();
+    for second in 1..=2 {
+        let now = Timestamp::from_seconds(second);
+        account
+            .credit_legacy(Watts(watts), now, Duration::from_secs(second), Duration::from_secs(9))
+            .unwrap();
+    }
+    account
+}
+
+fn file(accounts: &[(&str, f64)]) -> Vec<u8> {
+    let mut file = MAGIC.to_vec();
+    for (probe, watts) in accounts {
+        encode(&mut file, &ProbeId::new(probe).unwrap(), &account(*watts));
+    }
+    file
+}
+
+/// Reads a file and says what was in it.
+#[track_caller]
+fn check(file: &[u8], expected: &str, intact: Intact) {
+    let mut text = Vec::new();
+    let found = decode_all(file, |probe, account| {
+        text.push(format!("{probe} {} J", account.totals().energy.joules()));
+    });
+    assert_eq!((text.join(", ").as_str(), found), (expected, intact));
+}
+
+#[test]
+fn what_was_written_is_read() {
+    check(&file(&[("A", 1.0), ("é/b", 2.5)]), "A 1 J, é/b 2.5 J", Intact::Yes);
+    check(MAGIC, "", Intact::Yes);
+    check(b"", "", Intact::Yes);
+}
+
+#[test]
+fn a_cut_file_gives_all_whole_records_wherever_it_is_cut() {
+    let (one, two) = (file(&[("A", 1.0)]), file(&[("A", 1.0), ("B", 2.0)]));
+    for cut in one.len() + 1..two.len() {
+        check(&two[..cut], "A 1 J", Intact::TornTail);
+    }
+}
+
+#[test]
+fn a_flipped_bit_gives_what_is_before_it() {
+    let one = file(&[("A", 1.0)]);
+    let mut three = file(&[("A", 1.0), ("B", 2.0), ("C", 3.0)]);
+    three[one.len() + HEADER_BYTES + 3] ^= 1;
+    check(&three, "A 1 J", Intact::Damaged);
+}
+
+#[test]
+fn another_file_is_not_ours() {
+    check(b"kwapi accounts 2\nwhatever", "", Intact::NotOurs);
+}
+
+#[test]
+fn a_record_is_small() {
+    let size = file(&[("lyon.rack3.a", 100.0)]).len() - MAGIC.len();
+    assert!(size < 80, "{size}");
+}
+
+proptest! {
+    #[test]
+    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..300), ours in any::<bool>()) {
+        let mut file = if ours { MAGIC.to_vec() } else { Vec::new() };
+        file.extend(noise);
+        decode_all(&file, |_, _| ());
+    }
+}

@@ -1,0 +1,329 @@
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicU64 as Clock;
+
+use kwapi_core::{Energy, Ledgered, Measurement, Quality, Timestamp, Totals, Watts};
+
+use super::*;
+
+/// A clock that stands where a test puts it, in milliseconds.
+pub(crate) fn clock_at(millis: &Arc<Clock>) -> MonotonicClock {
+    let millis = Arc::clone(millis);
+    MonotonicClock::new(move || Duration::from_millis(millis.load(Ordering::Relaxed)))
+}
+
+fn wall() -> WallClock {
+    WallClock::new(|| Timestamp::from_seconds(1_800_000_000))
+}
+
+struct Bench {
+    collector: Collector,
+    millis: Arc<Clock>,
+}
+
+impl Bench {
+    fn with(config: Config) -> Self {
+        let millis = Arc::new(Clock::new(1_000_000));
+        let collector = Collector::open(config, wall(), clock_at(&millis)).unwrap();
+        Self { collector, millis }
+    }
+
+    fn in_directory(directory: &std::path::Path) -> Self {
+        Self::with(Config { directory: Some(directory.to_owned()), ..Config::default() })
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.millis.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+
+    /// A message of the session that began at 100 s, its number saying the second it was measured at.
+    fn hear(&self, probe: &str, seq: u64, joules: u64) {
+        let ledgered = Ledgered {
+            timestamp: Timestamp::from_seconds(100 + seq),
+            session: Timestamp::from_seconds(100),
+            seq,
+            totals: Totals {
+                energy: Energy::from_millijoules(joules * 1000),
+                measured_ms: seq * 1000,
+                ..Totals::default()
+            },
+            meter: None,
+            quality: Quality::Measured,
+        };
+        self.tell(probe, 97.0, Some(ledgered));
+    }
+
+    fn tell(&self, probe: &str, watts: f64, ledgered: Option<Ledgered>) {
+        let measurement = Measurement {
+            probe: ProbeId::new(probe).unwrap(),
+            power: Watts(watts),
+            voltage: None,
+            current: None,
+            ledgered,
+        };
+        let heard = self.collector.now();
+        let arrived = Timestamp::from_seconds(1_800_000_000).after(heard);
+        self.collector
+            .feed(&Batch { measurements: vec![Received { measurement, key: None, arrived, heard }] });
+    }
+
+    /// The listing as text: `A 97 W 100 J, …`.
+    fn list(&self, listing: Listing) -> String {
+        let mut lines = Vec::new();
+        self.collector.read(listing, None, |_, id, view| {
+            lines.push(format!("{id} {} {} J", view.power, view.totals.energy.joules()));
+            ControlFlow::Continue(())
+        });
+        lines.join(", ")
+    }
+}
+
+#[test]
+fn the_list_is_sorted_and_has_watts_and_energy_since_the_first_sighting() {
+    let bench = Bench::with(Config::default());
+    for (probe, seq, joules) in [("B", 0, 50), ("A", 0, 7), ("B", 1, 150), ("C.1", 0, 0)] {
+        bench.hear(probe, seq, joules);
+    }
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J, B 97 W 100 J, C.1 97 W 0 J");
+}
+
+#[test]
+fn a_stale_probe_is_known_but_not_offered_and_a_silent_one_finds_its_total_again() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 0, 0);
+    bench.hear("A", 1, 100);
+    bench.pass(61);
+    assert_eq!(
+        (bench.list(Listing::Fresh), bench.list(Listing::Known)),
+        (String::new(), "A 97 W 100 J".into())
+    );
+    assert!(bench.collector.probe("A").unwrap().1.is_stale(bench.collector.now(), bench.collector.config()));
+    bench.pass(300);
+    assert_eq!(bench.list(Listing::Known), "");
+    assert_eq!(bench.collector.probe("A"), None);
+    bench.hear("A", 400, 40_000);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 40000 J");
+}
+
+#[test]
+fn a_slow_probe_is_not_stale_before_three_of_its_own_intervals() {
+    let bench = Bench::with(Config { cleaning_interval: None, ..Config::default() });
+    for seq in 0..20 {
+        bench.hear("slow", seq * 600, seq);
+        bench.pass(600);
+    }
+    bench.pass(1_000);
+    assert_eq!(bench.list(Listing::Fresh), "slow 97 W 19 J");
+    bench.pass(300);
+    assert_eq!(bench.list(Listing::Fresh), "");
+}
+
+#[test]
+fn a_cleaning_interval_of_none_keeps_every_probe_known() {
+    let bench = Bench::with(Config { cleaning_interval: None, ..Config::default() });
+    bench.hear("A", 0, 0);
+    bench.pass(1_000_000);
+    assert_eq!(bench.list(Listing::Known), "A 97 W 0 J");
+}
+
+#[test]
+fn a_late_message_is_credited_but_does_not_replace_the_present_watts() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 0, 0);
+    bench.hear("A", 2, 200);
+    let at_1 = Ledgered {
+        timestamp: Timestamp::from_seconds(101),
+        session: Timestamp::from_seconds(100),
+        seq: 1,
+        totals: Totals::default(),
+        meter: None,
+        quality: Quality::Measured,
+    };
+    assert_eq!(bench.collector.counts().lost, 1);
+    bench.tell("A", 5.0, Some(at_1));
+    bench.tell("A", 5.0, Some(at_1));
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 200 J");
+    let counts = bench.collector.counts();
+    assert_eq!((counts.credited, counts.late, counts.duplicate, counts.lost), (3, 1, 1, 0));
+}
+
+#[test]
+fn after_a_backward_clock_step_the_watts_are_the_new_ones() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 3_000, 10);
+    bench.pass(100); // long enough for the account to let the new session take over
+    let stepped_back = Ledgered {
+        timestamp: Timestamp::from_seconds(50),
+        session: Timestamp::from_seconds(50),
+        seq: 0,
+        totals: Totals::default(),
+        meter: None,
+        quality: Quality::Measured,
+    };
+    bench.tell("A", 5.0, Some(stepped_back));
+    let next = Ledgered { seq: 1, timestamp: Timestamp::from_seconds(51), ..stepped_back };
+    bench.tell("A", 6.0, Some(next));
+    assert_eq!(bench.list(Listing::Fresh), "A 6 W 10 J");
+}
+
+#[test]
+fn legacy_messages_are_integrated_on_our_own_clock() {
+    let bench = Bench::with(Config::default());
+    bench.tell("A", 50.0, None);
+    bench.pass(10);
+    bench.tell("A", 100.0, None);
+    assert_eq!((bench.list(Listing::Fresh), bench.collector.counts().legacy), ("A 100 W 1000 J".into(), 2));
+}
+
+#[test]
+fn a_second_publisher_is_refused_shown_and_counted() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 50, 0);
+    let rival = Ledgered {
+        timestamp: Timestamp::from_seconds(151),
+        session: Timestamp::from_seconds(140),
+        seq: 9,
+        totals: Totals::default(),
+        meter: None,
+        quality: Quality::Measured,
+    };
+    bench.tell("A", 1.0, Some(rival));
+    assert_eq!(bench.collector.counts().conflicting_publisher, 1);
+    assert!(bench.collector.probe("A").unwrap().1.is_challenged);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J");
+}
+
+#[test]
+fn more_probes_than_allowed_are_refused_and_counted() {
+    let bench = Bench::with(Config { probes_max: 2, ..Config::default() });
+    for probe in ["A", "B", "C", "A"] {
+        bench.hear(probe, 0, 0);
+    }
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J, B 97 W 0 J");
+    assert_eq!(bench.collector.counts().too_many_probes, 1);
+}
+
+#[test]
+fn after_a_restart_a_probe_is_served_from_its_first_new_message_on_with_all_its_energy() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let bench = Bench::in_directory(directory.path());
+        bench.hear("A", 0, 0);
+        bench.hear("B", 0, 0);
+        bench.hear("A", 1, 100);
+        bench.collector.maintain(true);
+        bench.hear("A", 2, 200); // neither read nor recorded: lost with the process
+    }
+    let bench = Bench::in_directory(directory.path());
+    assert_eq!((bench.list(Listing::Known), bench.collector.probe("A")), (String::new(), None));
+    bench.hear("A", 3, 300);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 300 J");
+    assert_eq!(bench.collector.counts().probes, 2);
+}
+
+#[test]
+fn what_was_shown_is_on_record_without_any_interval_passing() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let bench = Bench::in_directory(directory.path());
+        bench.hear("A", 0, 0);
+        bench.hear("B", 0, 0);
+        bench.hear("A", 1, 100);
+        bench.hear("B", 1, 60);
+        assert_eq!(bench.list(Listing::Fresh), "A 97 W 100 J, B 97 W 60 J");
+        bench.hear("B", 2, 90);
+        bench.collector.probe("B").unwrap();
+    }
+    // The publisher died too, and its new session knows nothing of the old one's energy.
+    let bench = Bench::in_directory(directory.path());
+    for probe in ["A", "B"] {
+        let ledgered = Ledgered {
+            timestamp: Timestamp::from_seconds(201),
+            session: Timestamp::from_seconds(200),
+            seq: 1,
+            totals: Totals { energy: Energy::from_millijoules(1000), ..Totals::default() },
+            meter: None,
+            quality: Quality::Measured,
+        };
+        bench.tell(probe, 1.0, Some(ledgered));
+    }
+    assert_eq!(bench.list(Listing::Fresh), "A 1 W 101 J, B 1 W 91 J");
+}
+
+#[test]
+fn a_grown_record_is_compacted_and_still_has_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench::in_directory(directory.path());
+    for seq in 0..80_000 {
+        bench.hear("A", seq, seq);
+        bench.collector.probe("A").unwrap();
+    }
+    let grown = bench.collector.counts().record_bytes;
+    bench.collector.maintain(true);
+    let compacted = bench.collector.counts().record_bytes;
+    assert!(grown > 4 << 20 && compacted < 300, "{grown} to {compacted}");
+    drop(bench);
+    let bench = Bench::in_directory(directory.path());
+    bench.hear("A", 80_000, 80_000);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 80000 J");
+}
+
+/// Not a test by itself: what the next one kills.
+#[test]
+fn child_that_feeds_and_publishes_until_killed() {
+    let Some(directory) = std::env::var_os("KWAPI_TEST_CHILD") else { return };
+    let bench = Bench::in_directory(std::path::Path::new(&directory));
+    for seq in 0.. {
+        for probe in ["A", "B", "C"] {
+            bench.hear(probe, seq, seq * 10);
+        }
+        if seq % 7 == 0 {
+            println!("published {}\n", bench.list(Listing::Fresh));
+        }
+        if seq % 50 == 0 {
+            bench.collector.maintain(false);
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "kill -9 needs a process to kill: this very test program")]
+fn a_kill_at_any_moment_takes_back_nothing_that_was_published() {
+    for round in 0..5_u64 {
+        let lab = kwapi_peers::Lab::empty();
+        let directory = lab.join("state");
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args([
+            "--exact",
+            "--nocapture",
+            "collector::tests::child_that_feeds_and_publishes_until_killed",
+        ]);
+        command.env("KWAPI_TEST_CHILD", &directory);
+        let child = kwapi_peers::Peer::start(&mut command, lab.join("log"));
+        let published = |log: &str| log.matches("published A").count() as u64;
+        let child = child.ready(Duration::from_secs(60), || {
+            published(&std::fs::read_to_string(lab.join("log")).unwrap()) > 50 + 37 * round
+        });
+        child.signal(9);
+        child.ended(Duration::from_secs(10));
+
+        let log = std::fs::read_to_string(lab.join("log")).unwrap();
+        let complete = log.rsplit_once("\n\n").unwrap().0;
+        let last = complete.rsplit_once("published ").unwrap().1;
+        let joules = |list: &str| -> Vec<f64> {
+            list.split(", ").map(|line| line.split(' ').nth(3).unwrap().parse().unwrap()).collect()
+        };
+        let bench = Bench::in_directory(&directory);
+        // A publisher that restarted as well: all we shall ever know of the old session is on record.
+        for probe in ["A", "B", "C"] {
+            let far = Timestamp::from_seconds(1_000_000_000);
+            let (timestamp, session, totals) = (far, far, Totals::default());
+            let quality = Quality::Measured;
+            let fresh = Ledgered { timestamp, session, seq: 0, totals, meter: None, quality };
+            bench.tell(probe, 1.0, Some(fresh));
+        }
+        let after = bench.list(Listing::Fresh);
+        for (before, after) in joules(last).into_iter().zip(joules(&after)) {
+            assert!(after >= before, "published {last}, then {after}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Errors as JSON, in the one shape that OpenStack's clients know.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// An answer that says what is wrong: `{"error":{"code":404,"title":"Not Found","message":"…"}}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpError {
+    status: StatusCode,
+    message: String,
+}
+
+impl HttpError {
+    /// An error with a message for the caller. The message never repeats a secret.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// A request that cannot be understood.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn body(&self) -> String {
+        let code = self.status.as_u16();
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let message = &self.message;
+        let error = serde_json::json!({ "error": { "code": code, "title": title, "message": message } });
+        format!("{error}\n")
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        (self.status, [(header::CONTENT_TYPE, json)], self.body()).into_response()
+    }
+}
+
+/// The answer to a path nobody serves.
+pub async fn not_found() -> HttpError {
+    HttpError::new(StatusCode::NOT_FOUND, "There is nothing at this address.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_code_title_and_message_whatever_is_in_it() {
+        let error = HttpError::bad_request("no probe \"a\nb\"");
+        assert_eq!(
+            error.body(),
+            "{\"error\":{\"code\":400,\"message\":\"no probe \\\"a\\nb\\\"\",\"title\":\"Bad Request\"}}\n"
+        );
+    }
+}
