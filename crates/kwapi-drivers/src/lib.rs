@@ -1,10 +1,13 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
 mod driver;
-mod http;
+pub mod http;
+pub mod json_values;
+pub mod mqtt;
 mod outlets;
-mod tls;
-mod value;
+pub mod redfish;
+pub mod tls;
+pub mod value;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};
