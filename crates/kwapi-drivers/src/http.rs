@@ -81,8 +81,12 @@ impl Login {
         let user = match (username, password) {
             (Some(username), Some(password)) => Some((username.clone(), password.clone())),
             (None, None) => None,
-            (Some(_), None) => return Err(DriverError::Refused("username is set but no password".to_owned())),
-            (None, Some(_)) => return Err(DriverError::Refused("password is set but no username".to_owned())),
+            (Some(_), None) => {
+                return Err(DriverError::Refused("username is set but no password".to_owned()));
+            }
+            (None, Some(_)) => {
+                return Err(DriverError::Refused("password is set but no username".to_owned()));
+            }
         };
         Ok(Self { user, headers: HeaderMap::new() })
     }
@@ -129,7 +133,8 @@ impl Device {
         tls: &Tls,
         login: Login,
     ) -> Result<Self, DriverError> {
-        let written = if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
+        let written =
+            if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
         let base = Url::parse(&written)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -144,7 +149,13 @@ impl Device {
                 "the address carries a login; give it as username and password".to_owned(),
             ));
         }
-        Ok(Self { client: clients.client(tls)?, base, login, scheme: Mutex::new(Scheme::Unknown), is_session: false })
+        Ok(Self {
+            client: clients.client(tls)?,
+            base,
+            login,
+            scheme: Mutex::new(Scheme::Unknown),
+            is_session: false,
+        })
     }
 
     /// The configured address, as asked for when a request names no path.

@@ -9,6 +9,13 @@ pub mod registry;
 mod tls;
 mod value;
 pub mod snmp;
+pub mod http;
+pub mod json_values;
+pub mod mqtt;
+mod outlets;
+pub mod redfish;
+pub mod tls;
+pub mod value;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};

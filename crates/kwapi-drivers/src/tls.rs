@@ -41,7 +41,8 @@ impl TryFrom<String> for Tls {
         }
         if let Some(fingerprint) = text.strip_prefix("sha256:") {
             return fingerprint_of(fingerprint).map(Self::Pinned).ok_or_else(|| {
-                "a fingerprint is 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints".to_owned()
+                "a fingerprint is 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints"
+                    .to_owned()
             });
         }
         match text.as_str() {
@@ -81,8 +82,9 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
                 .map_err(|error| DriverError::Refused(format!("the system's trusted roots: {error}")))?,
         )),
         Tls::Authority(file) => {
-            let refused =
-                |why: String| DriverError::Refused(format!("certificate authority {}: {why}", file.display()));
+            let refused = |why: String| {
+                DriverError::Refused(format!("certificate authority {}: {why}", file.display()))
+            };
             let mut roots = RootCertStore::empty();
             for certificate in
                 CertificateDer::pem_file_iter(file).map_err(|error| refused(error.to_string()))?

@@ -107,9 +107,7 @@ pub(crate) fn counter(value: f64, resolution: f64, unit: EnergyUnit) -> Result<M
 pub(crate) fn unix_seconds(seconds: f64) -> Option<Timestamp> {
     const YEAR_2000: f64 = 946_684_800.0;
     const YEAR_2200: f64 = 7_258_118_400.0;
-    (YEAR_2000..YEAR_2200)
-        .contains(&seconds)
-        .then(|| Timestamp::from_micros((seconds * 1e6).round() as u64))
+    (YEAR_2000..YEAR_2200).contains(&seconds).then(|| Timestamp::from_micros((seconds * 1e6).round() as u64))
 }
 
 /// A stamp with its zone, as RFC 3339 writes it; `None` for anything else and for clocks never set.
@@ -181,7 +179,10 @@ mod tests {
     fn a_stamp_is_read_and_an_unset_clock_is_none() {
         let expected = Some(Timestamp::from_micros(1_795_430_400_250_000));
         assert_eq!(unix_seconds(1_795_430_400.25), expected);
-        assert_eq!(rfc3339("2026-11-23T12:00:00.25+01:00"), Some(Timestamp::from_micros(1_795_431_600_250_000)));
+        assert_eq!(
+            rfc3339("2026-11-23T12:00:00.25+01:00"),
+            Some(Timestamp::from_micros(1_795_431_600_250_000))
+        );
         for unset in ["1970-01-01T00:00:12Z", "2026-11-23T12:00:00", "", "yesterday"] {
             assert_eq!(rfc3339(unset), None, "{unset}");
         }

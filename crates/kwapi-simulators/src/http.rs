@@ -127,7 +127,7 @@ async fn serve(
         };
         let mut head = format!("HTTP/1.1 {status} Simulated\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            head.extend([&name, ": ", &value, "\r\n"]);
         }
         stream.write_all(head.as_bytes()).await?;
         stream.write_all(b"\r\n").await?;

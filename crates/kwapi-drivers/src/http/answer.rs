@@ -24,17 +24,20 @@ impl Answer {
         self.headers
             .get_all(WWW_AUTHENTICATE)
             .iter()
-            .filter_map(|value| parse_challenge(value.to_str().ok()?))
             // Devices that offer several put the one they prefer first.
-            .next()
+            .find_map(|value| parse_challenge(value.to_str().ok()?))
     }
 
     /// Refuses a 401 or 403; `offered` says whether a login was sent.
     pub(super) fn admitted(self, offered: bool) -> Result<Self, DriverError> {
         let why = match (self.status, offered) {
-            (StatusCode::UNAUTHORIZED, true) => "the device does not accept this login; check username and password",
+            (StatusCode::UNAUTHORIZED, true) => {
+                "the device does not accept this login; check username and password"
+            }
             (StatusCode::UNAUTHORIZED, false) => "the device asks for a login; set username and password",
-            (StatusCode::FORBIDDEN, _) => "this user may not read it; give the user the right to, or use another",
+            (StatusCode::FORBIDDEN, _) => {
+                "this user may not read it; give the user the right to, or use another"
+            }
             _ => return Ok(self),
         };
         Err(DriverError::Refused(format!("{}: {}: {why}", self.asked, self.status)))
@@ -51,7 +54,10 @@ impl Answer {
         }
         if matches!(
             status,
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE | StatusCode::NOT_IMPLEMENTED
+            StatusCode::NOT_FOUND
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::GONE
+                | StatusCode::NOT_IMPLEMENTED
         ) {
             return Ok(None);
         }
@@ -106,4 +112,3 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
     }
     shown
 }
-

@@ -72,7 +72,8 @@ pub fn parse_challenge(header: &str) -> Option<Challenge> {
         }
         rest = next.trim_start_matches([',', ' ']);
     }
-    let unquotable = |text: &String| !text.chars().any(|character| character.is_control() || character == '\\');
+    let unquotable =
+        |text: &String| !text.chars().any(|character| character.is_control() || character == '\\');
     Some(Challenge {
         realm: realm.filter(unquotable)?,
         nonce: nonce.filter(unquotable)?,
@@ -97,21 +98,23 @@ impl Challenge {
         let Self { realm, nonce, algorithm, .. } = self;
         let who = algorithm.of(&format!("{username}:{realm}:{}", password.expose()));
         let what = algorithm.of(&format!("{method}:{uri}"));
-        let username: String = username.chars().filter(|character| !matches!(character, '"' | '\\')).collect();
-        let mut header = format!(
-            "Digest username=\"{username}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", algorithm={}",
-            algorithm.name()
-        );
-        if self.has_qop_auth {
-            let proof = algorithm.of(&format!("{who}:{nonce}:{count:08x}:{client_nonce}:auth:{what}"));
-            header += &format!(", qop=auth, nc={count:08x}, cnonce=\"{client_nonce}\", response=\"{proof}\"");
+        let username: String =
+            username.chars().filter(|character| !matches!(character, '"' | '\\')).collect();
+        let (proved, proof) = if self.has_qop_auth {
+            (
+                format!(", qop=auth, nc={count:08x}, cnonce=\"{client_nonce}\""),
+                format!("{who}:{nonce}:{count:08x}:{client_nonce}:auth:{what}"),
+            )
         } else {
-            header += &format!(", response=\"{}\"", algorithm.of(&format!("{who}:{nonce}:{what}")));
-        }
-        if let Some(opaque) = &self.opaque {
-            header += &format!(", opaque=\"{opaque}\"");
-        }
-        header
+            (String::new(), format!("{who}:{nonce}:{what}"))
+        };
+        let opaque = self.opaque.as_ref().map(|opaque| format!(", opaque=\"{opaque}\"")).unwrap_or_default();
+        format!(
+            "Digest username=\"{username}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
+            algorithm={}{proved}, response=\"{}\"{opaque}",
+            algorithm.name(),
+            algorithm.of(&proof)
+        )
     }
 }
 
@@ -150,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_shelly_challenge_is_read_and_a_basic_one_is_not() {
-        let shelly = r#"Digest qop="auth", realm="shellyplus1pm-a8032ab1fe78", nonce="60dc5bf9", algorithm=SHA-256"#;
+        let shelly =
+            r#"Digest qop="auth", realm="shellyplus1pm-a8032ab1fe78", nonce="60dc5bf9", algorithm=SHA-256"#;
         let challenge = parse_challenge(shelly).expect("a challenge");
         assert_eq!((challenge.algorithm, challenge.has_qop_auth), (Algorithm::Sha256, true));
         assert_eq!(parse_challenge("Basic realm=\"x\""), None);

@@ -1,5 +1,7 @@
 //! Faults are simulated; TLS is checked against openssl's own server.
 
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -33,7 +35,10 @@ async fn ask(respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'stati
 async fn each_status_says_what_to_do() {
     for (status, expected) in [
         (404, "nothing there"),
-        (403, "refused: GET http://HOST/status: 403 Forbidden: this user may not read it; give the user the right to, or use another"),
+        (
+            403,
+            "refused: GET http://HOST/status: 403 Forbidden: this user may not read it; give the user the right to, or use another",
+        ),
         (503, "busy: GET http://HOST/status: 503 Service Unavailable"),
         (500, "busy: GET http://HOST/status: 500 Internal Server Error"),
         (418, "refused: GET http://HOST/status: 418 I'm a teapot"),
@@ -81,7 +86,10 @@ async fn half_an_answer_is_a_lost_link_and_so_is_no_server() {
     let device =
         Device::new(&Clients::default(), &nobody, "http", &Tls::System, Login::default()).expect("a device");
     let told = device.get("/", None).await.expect_err("nobody listens").to_string();
-    assert!(told.contains("refused") && told.contains("is the device") || told.contains("the device on"), "{told}");
+    assert!(
+        told.contains("refused") && told.contains("is the device") || told.contains("the device on"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -101,7 +109,8 @@ async fn an_expired_digest_nonce_is_renewed_and_a_wrong_password_is_not_repeated
         let respond = move |request: &HttpRequest| {
             let sent = request.header("authorization").unwrap_or_default().to_owned();
             let asked = asked.fetch_add(1, Ordering::Relaxed);
-            match (asked >= accepts_old_from, sent.contains("nonce=\"old\""), sent.contains("nonce=\"new\"")) {
+            match (asked >= accepts_old_from, sent.contains("nonce=\"old\""), sent.contains("nonce=\"new\""))
+            {
                 (true, true, _) | (_, _, true) => HttpAnswer::ok("42"),
                 (false, true, _) => challenge("new"),
                 _ => challenge("old"),
@@ -120,7 +129,8 @@ async fn an_expired_digest_nonce_is_renewed_and_a_wrong_password_is_not_repeated
     let (simulator, right) = device(0).await;
     assert!(right.get("/", None).await.is_ok() && right.get("/", None).await.is_ok());
     assert_eq!(simulator.requests().len(), 3, "the second request logs in at once");
-    let counted = simulator.requests().last().and_then(|last| last.header("authorization").map(str::to_owned));
+    let counted =
+        simulator.requests().last().and_then(|last| last.header("authorization").map(str::to_owned));
     assert!(counted.is_some_and(|sent| sent.contains("nc=00000002")));
 }
 
