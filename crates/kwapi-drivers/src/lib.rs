@@ -1,19 +1,15 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
 mod driver;
-mod http;
-pub mod manager;
-pub mod ipmi;
-mod outlets;
-pub mod registry;
-mod tls;
-mod value;
-pub mod snmp;
 pub mod http;
+pub mod ipmi;
 pub mod json_values;
+pub mod manager;
 pub mod mqtt;
 mod outlets;
 pub mod redfish;
+pub mod registry;
+pub mod snmp;
 pub mod tls;
 pub mod value;
 
