@@ -122,7 +122,7 @@ impl fmt::Debug for KeyedMac {
     }
 }
 
-fn hex(bytes: &[u8; 32]) -> [u8; 64] {
+pub(crate) fn hex(bytes: &[u8; 32]) -> [u8; 64] {
     let mut text = [0; 64];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {

@@ -1,11 +1,30 @@
 //! Kwapi's bus: the only crate that talks to one.
+//!
+//! A [`Publisher`] signs measurements and sends them, a [`Forwarder`] passes them between networks untouched, a
+//! [`Subscriber`] verifies them and hands them on in batches. All of a process share one [`BusContext`]; each owns its
+//! sockets on a thread of its own, keeps bounded queues that drop their oldest and count, and ends within a fraction of a
+//! second of being dropped.
 
+mod context;
+mod curve;
+mod endpoint;
+mod forwarder;
 mod key;
 mod message;
+mod publisher;
+mod queue;
 mod received;
 mod refusal;
+mod subscriber;
+mod worker;
 
+pub use context::BusContext;
+pub use curve::CurveConfig;
+pub use endpoint::{Attach, BusError, EndpointConfig};
+pub use forwarder::{Forwarder, ForwarderConfig, ForwarderCounters};
 pub use key::{Key, KeyError, Scheme};
 pub use message::{PAYLOAD_BYTES_MAX, Signer, Verified, Verifier, Wire};
+pub use publisher::{Publisher, PublisherConfig, PublisherCounters};
 pub use received::{Batch, Received};
 pub use refusal::{Refusal, RefusalCounters};
+pub use subscriber::{Ack, Skew, SourceConfig, Subscriber, SubscriberConfig, SubscriberCounters};

@@ -1,5 +1,7 @@
 //! Numbers as Python 2 writes them, which is what the original's signature covers.
 
+use std::fmt::Write as _;
+
 /// `str(x)`: `%.12g`, `.0` kept, exponent form below 1e-4 and from 1e11.
 pub(crate) fn python2_str(x: f64) -> String {
     const DIGITS: usize = 12;
@@ -83,7 +85,7 @@ fn layout(negative: bool, digits: &str, exponent: i32, exponent_min: usize) -> S
                 text.push_str(rest);
             }
             let sign = if exponent < 0 { '-' } else { '+' };
-            text.push_str(&format!("e{sign}{:02}", exponent.unsigned_abs()));
+            _ = write!(text, "e{sign}{:02}", exponent.unsigned_abs());
         }
     }
     text

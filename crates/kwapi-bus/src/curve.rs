@@ -1,0 +1,101 @@
+//! CURVE: encryption and mutual authentication between hosts (ZeroMQ RFC 25 and 26).
+
+use kwapi_core::Secret;
+use serde::Deserialize;
+use zmq::Socket;
+
+use crate::context::{Admission, BusContext};
+use crate::endpoint::BusError;
+
+/// A CURVE key: 32 bytes.
+pub(crate) type CurveKey = [u8; 32];
+
+/// The characters of Z85 (ZeroMQ RFC 32).
+const Z85: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+
+/// The keys of one end, each as 40 characters of Z85 as `zmq_curve_keypair` (or `curve_keygen`) prints them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurveConfig {
+    /// This end's secret key.
+    pub secret_key: Secret,
+    /// Who connects: this end's public key.
+    #[serde(default)]
+    pub public_key: Option<String>,
+    /// Who connects: the public key of whoever is bound there.
+    #[serde(default)]
+    pub server_key: Option<String>,
+    /// Who binds: the public keys of those let in.
+    #[serde(default)]
+    pub clients: Vec<String>,
+}
+
+impl CurveConfig {
+    /// Makes `socket`, not bound yet, let in the configured clients and nobody else.
+    pub(crate) fn serve(
+        &self,
+        context: &BusContext,
+        socket: &Socket,
+        url: &str,
+    ) -> Result<Admission, BusError> {
+        if self.public_key.is_some() || self.server_key.is_some() {
+            return Err(BusError::config(url, "public_key and server_key are for the end that connects"));
+        }
+        if self.clients.is_empty() {
+            return Err(BusError::config(url, "curve.clients is empty: nobody could connect"));
+        }
+        let clients = self.clients.iter().map(|client| decode(client, "clients", url));
+        let admission = context.admit(clients.collect::<Result<_, _>>()?)?;
+        let secret = decode(self.secret_key.expose(), "secret_key", url)?;
+        let options = || {
+            socket.set_zap_domain(admission.domain())?;
+            socket.set_curve_server(true)?;
+            socket.set_curve_secretkey(&secret)
+        };
+        options().map_err(|source| BusError::System { url: url.to_owned(), source })?;
+        Ok(admission)
+    }
+
+    /// Makes `socket`, not connected yet, talk to the configured server and nobody else.
+    pub(crate) fn join(&self, socket: &Socket, url: &str) -> Result<(), BusError> {
+        if !self.clients.is_empty() {
+            return Err(BusError::config(url, "curve.clients is for the end that binds"));
+        }
+        let (Some(server), Some(public)) = (&self.server_key, &self.public_key) else {
+            return Err(BusError::config(url, "curve.server_key and curve.public_key are needed to connect"));
+        };
+        let server = decode(server, "server_key", url)?;
+        let public = decode(public, "public_key", url)?;
+        let secret = decode(self.secret_key.expose(), "secret_key", url)?;
+        let options = || {
+            socket.set_curve_serverkey(&server)?;
+            socket.set_curve_publickey(&public)?;
+            socket.set_curve_secretkey(&secret)
+        };
+        options().map_err(|source| BusError::System { url: url.to_owned(), source })
+    }
+}
+
+fn decode(key: &str, member: &str, url: &str) -> Result<CurveKey, BusError> {
+    let wrong = || BusError::config(url, format!("curve.{member}: a key has 40 characters of Z85"));
+    if key.len() != 40 || !key.bytes().all(|byte| Z85.contains(&byte)) {
+        return Err(wrong());
+    }
+    zmq::z85_decode(key).ok().and_then(|bytes| CurveKey::try_from(bytes).ok()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_forty_characters_of_z85() {
+        // The pair of the ZeroMQ manual, zmq_curve(7).
+        let key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+        assert!(decode(key, "server_key", "tcp://x:1").is_ok());
+        for wrong in ["", "short", &key.replace('@', "\""), &key.replace('@', "é"), &format!("{key}00000")] {
+            let error = decode(wrong, "server_key", "tcp://x:1").unwrap_err();
+            assert_eq!(error.to_string(), "tcp://x:1: curve.server_key: a key has 40 characters of Z85");
+        }
+    }
+}

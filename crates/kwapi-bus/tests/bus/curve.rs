@@ -1,0 +1,121 @@
+//! CURVE with pyzmq, and between ourselves.
+
+use kwapi_bus::{Attach, CurveConfig, Forwarder, ForwarderConfig};
+use kwapi_core::Secret;
+use kwapi_peers::{free_port, need_python};
+
+use super::*;
+
+struct Pair {
+    public: String,
+    secret: String,
+}
+
+fn pair() -> Pair {
+    let pair = zmq::CurveKeyPair::new().expect("CURVE is built in");
+    let text = |key: &[u8]| zmq::z85_encode(key).expect("32 bytes");
+    Pair { public: text(&pair.public_key), secret: text(&pair.secret_key) }
+}
+
+fn serve(server: &Pair, clients: &[&Pair]) -> CurveConfig {
+    CurveConfig {
+        secret_key: Secret::new(&server.secret),
+        public_key: None,
+        server_key: None,
+        clients: clients.iter().map(|client| client.public.clone()).collect(),
+    }
+}
+
+fn join(client: &Pair, server: &Pair) -> CurveConfig {
+    CurveConfig {
+        secret_key: Secret::new(&client.secret),
+        public_key: Some(client.public.clone()),
+        server_key: Some(server.public.clone()),
+        clients: Vec::new(),
+    }
+}
+
+#[test]
+fn pyzmq_with_the_right_key_is_let_in_and_nobody_else() {
+    if !need_python("python") {
+        return;
+    }
+    let (server, friend, stranger) = (pair(), pair(), pair());
+    let lab = Lab::empty();
+    let context = BusContext::new();
+    let url = format!("tcp://127.0.0.1:{}", free_port());
+    let endpoint = EndpointConfig { curve: Some(serve(&server, &[&friend])), ..EndpointConfig::new(&url) };
+    let publisher = publisher(&context, Scheme::Kwapi1, endpoint);
+    let listen = |curve: &[&str]| {
+        let args = [&[url.as_str(), "", "kwapi-1", "test-1", SECRET], curve].concat();
+        python(&lab, "subscribe.py", &args)
+    };
+    let plaintext = listen(&[]);
+    let wrong_client = listen(&[&server.public, &stranger.public, &stranger.secret]);
+    let wrong_server = listen(&[&stranger.public, &friend.public, &friend.secret]);
+    let others = [plaintext, wrong_client, wrong_server];
+    // The friend comes last: when it hears, the others have had their chance.
+    wait_until("all others are up", LIMIT, || {
+        others.iter().all(|peer| peer.log().contains("connected")).then_some(())
+    });
+    let right = listen(&[&server.public, &friend.public, &friend.secret]);
+    publish_until("the friend hears much", &publisher, &["A"], || {
+        (right.log().matches("heard A. \"A\" 97.5 True").count() > 20).then_some(())
+    });
+    for peer in &others {
+        assert!(!peer.log().contains("heard"), "{}", peer.log());
+    }
+}
+
+#[tokio::test]
+async fn a_forwarder_encrypts_on_both_sides() {
+    let (driver, forwarder, plugin) = (pair(), pair(), pair());
+    let context = BusContext::new();
+    let bound = |curve| EndpointConfig { curve: Some(curve), ..EndpointConfig::new("tcp://127.0.0.1:*") };
+    let publisher = publisher(&context, Scheme::Kwapi1, bound(serve(&driver, &[&forwarder])));
+    let upstream = EndpointConfig {
+        curve: Some(join(&forwarder, &driver)),
+        ..EndpointConfig::new(&publisher.bound()[0])
+    };
+    let downstream = bound(serve(&forwarder, &[&plugin]));
+    let config = ForwarderConfig { upstream: vec![upstream], downstream: vec![downstream], high_water: None };
+    let running = Forwarder::start(&context, &config, 10).expect("free endpoints");
+    // The plugin's key opens the forwarder's door, not the driver's.
+    let source = |url: &str, server: &Pair| SourceConfig {
+        curve: Some(join(&plugin, server)),
+        ..SourceConfig::new(url, Scheme::Kwapi1, vec![key()])
+    };
+    let refused = subscriber(&context, vec![source(&publisher.bound()[0], &driver)], &["*"]);
+    let mut allowed = subscriber(&context, vec![source(&running.bound()[0], &forwarder)], &["*"]);
+    publish_until("the plugin hears", &publisher, &["A"], || {
+        (allowed.counters().verified > 20).then_some(())
+    });
+    assert_eq!(receive(&mut allowed, 1).await[0].key.as_deref(), Some("test-1"));
+    assert_eq!(refused.counters().received, 0);
+}
+
+#[test]
+fn keys_on_the_wrong_side_are_a_mistake() {
+    let (one, other) = (pair(), pair());
+    let fails = |attach, curve| {
+        let endpoint = EndpointConfig {
+            attach: Some(attach),
+            curve: Some(curve),
+            ..EndpointConfig::new("tcp://127.0.0.1:*")
+        };
+        let config = PublisherConfig {
+            endpoints: vec![endpoint],
+            signature: Scheme::None,
+            key: None,
+            high_water: None,
+        };
+        Publisher::start(&BusContext::new(), &config, 1).expect_err("a mistake").to_string()
+    };
+    let at = |reason: &str| format!("tcp://127.0.0.1:*: {reason}");
+    assert_eq!(fails(Attach::Bind, serve(&one, &[])), at("curve.clients is empty: nobody could connect"));
+    assert_eq!(
+        fails(Attach::Bind, join(&one, &other)),
+        at("public_key and server_key are for the end that connects")
+    );
+    assert_eq!(fails(Attach::Connect, serve(&one, &[&other])), at("curve.clients is for the end that binds"));
+}

@@ -1,0 +1,75 @@
+//! Plain publishing and subscribing with pyzmq.
+
+use kwapi_peers::{free_port, need_python};
+
+use super::*;
+
+/// Publishes under `scheme` at `url` and compares what a pyzmq subscriber to `prefixes` prints.
+fn check_heard(scheme: Scheme, url: &str, lab: &Lab, prefixes: &str, expected: &[&str]) {
+    let context = BusContext::new();
+    let publisher = publisher(&context, scheme, EndpointConfig::new(url));
+    let peer = python(lab, "subscribe.py", &[url, prefixes, name(scheme), "test-1", SECRET]);
+    let heard =
+        publish_until("every line expected", &publisher, &["A", "A.1", "AB", "nœud-🔌 \"7\""], || {
+            let log = peer.log();
+            let mut lines: Vec<_> =
+                log.lines().filter(|line| line.starts_with("heard")).map(str::to_owned).collect();
+            lines.sort();
+            lines.dedup();
+            (lines.len() >= expected.len()).then_some(lines)
+        });
+    assert_eq!(heard, expected, "{scheme:?} {url}");
+}
+
+#[test]
+fn pyzmq_hears_what_it_subscribed_to_and_verifies_it() {
+    if !need_python("python") {
+        return;
+    }
+    for scheme in [Scheme::Kwapi1, Scheme::Legacy, Scheme::None] {
+        let lab = Lab::empty();
+        let tcp = format!("tcp://127.0.0.1:{}", free_port());
+        for url in [tcp, ipc(&lab)] {
+            check_heard(
+                scheme,
+                &url,
+                &lab,
+                "A.",
+                &["heard A. \"A\" 97.5 True", "heard A.1. \"A.1\" 97.5 True"],
+            );
+            let strange = r#"heard nœud-🔌 "7". "n\u0153ud-\ud83d\udd0c \"7\"" 97.5 True"#;
+            check_heard(scheme, &url, &lab, "AB.,nœud", &["heard AB. \"AB\" 97.5 True", strange]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_pyzmq_publishes_is_verified_here() {
+    if !need_python("python") {
+        return;
+    }
+    for scheme in [Scheme::Kwapi1, Scheme::Legacy, Scheme::None] {
+        let lab = Lab::empty();
+        let url = ipc(&lab);
+        let context = BusContext::new();
+        let mut subscriber =
+            subscriber(&context, vec![SourceConfig::new(&url, scheme, keys(scheme))], &["good"]);
+        let _peer = python(&lab, "publish.py", &[&url, "good", name(scheme), "test-1", SECRET]);
+        let received = receive(&mut subscriber, 3).await;
+        let watts: Vec<_> = received.iter().map(|received| received.measurement.power.0).collect();
+        assert_eq!(watts, [0.25, 1.25, 2.25], "{scheme:?}");
+        for received in received {
+            assert_eq!(received.key.as_deref(), (scheme != Scheme::None).then_some("test-1"));
+            assert_eq!(received.measurement.ledgered.is_none(), scheme == Scheme::Legacy);
+        }
+        assert_eq!(refused(&subscriber), []);
+        let skew = subscriber.skews().pop();
+        match scheme {
+            Scheme::Legacy => assert_eq!(skew, None),
+            Scheme::Kwapi1 | Scheme::None => {
+                let micros = skew.expect("a stamp was seen").micros;
+                assert!((0..20_000_000).contains(&micros), "{micros} µs");
+            }
+        }
+    }
+}
