@@ -1,13 +1,14 @@
 //! One probe's samples between the journal and its files.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kwapi_core::{Account, ProbeId, Refused, Timestamp};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::History;
+use super::{FUTURE_MAX, History};
 use crate::journal::Record;
 use crate::rrd::{self, Definition, Rrd, RrdFileError, UpdateError};
 use crate::store::{self, PEAKS, POWER, Sample};
@@ -161,22 +162,20 @@ impl Which {
 }
 
 impl History {
-    /// Writes the files of one probe. Says whether they have everything now.
-    pub(super) fn flush_probe(&self, probe: &Probe) -> bool {
+    /// Writes the files of one probe.
+    pub(super) fn flush_probe(&self, probe: &Probe) -> Result<(), RrdFileError> {
         let _files = probe.files.lock();
         let (samples, gone) = {
             let state = probe.state.lock();
             (state.waiting.iter().copied().collect::<Vec<_>>(), state.gone)
         };
         if samples.is_empty() {
-            return true;
+            return Ok(());
         }
         for which in [Which::Power, Which::Peaks] {
-            if let Err(error) = self.write_file(probe, which, &samples) {
-                self.flush_failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                tracing::warn!(probe = %probe.id, error = %Chain(&error), "history waits to be written");
-                return false;
-            }
+            self.write_file(probe, which, &samples).inspect_err(|_| {
+                self.flush_failures.fetch_add(1, Ordering::Relaxed);
+            })?;
         }
         let mut state = probe.state.lock();
         let written = (gone + samples.len() as u64).saturating_sub(state.gone);
@@ -186,7 +185,7 @@ impl History {
         if state.waiting.is_empty() && state.waiting.capacity() > 2 * REPLAY_SAMPLES {
             state.waiting.shrink_to(REPLAY_SAMPLES);
         }
-        true
+        Ok(())
     }
 
     fn path(&self, probe: &Probe, which: Which) -> std::path::PathBuf {
@@ -199,7 +198,11 @@ impl History {
     fn write_file(&self, probe: &Probe, which: Which, samples: &[Sample]) -> Result<(), RrdFileError> {
         let path = self.path(probe, which);
         let max_gap = self.config.max_gap;
-        match rrd::amend(&path, |rrd| which.apply(rrd, samples, max_gap)) {
+        let amended = rrd::amend(&path, |rrd| {
+            self.notice_file_ahead(probe, rrd, samples);
+            which.apply(rrd, samples, max_gap)
+        });
+        match amended {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(refused)) => {
                 tracing::error!(probe = %probe.id, path = %path.display(), %refused, "set aside: not a file of power");
@@ -218,6 +221,16 @@ impl History {
         rrd::create(&path, &rrd)
     }
 
+    /// A clock that was once wrong leaves a file that takes nothing until that time has come.
+    fn notice_file_ahead(&self, probe: &Probe, rrd: &Rrd, samples: &[Sample]) {
+        let Some(newest) = samples.last() else { return };
+        let ahead = rrd.last_update().since(newest.at);
+        if ahead > FUTURE_MAX && self.files_ahead.fetch_add(1, Ordering::Relaxed) == 0 {
+            let probe = &probe.id;
+            tracing::warn!(%probe, ?ahead, "a file was last updated in the future: it takes nothing until then");
+        }
+    }
+
     /// Renames a file out of the way; an older one of the same fate is kept.
     fn set_aside(&self, path: &std::path::Path) -> Result<(), RrdFileError> {
         let aside = (0_u32..).map(|number| path.with_extension(format!("rrd.unusable-{number}")));
@@ -226,7 +239,7 @@ impl History {
             .find(|aside| !aside.exists())
             .unwrap_or_else(|| path.with_extension("unusable"));
         std::fs::rename(path, aside).map_err(|error| RrdFileError::Io(path.to_owned(), error))?;
-        self.files_set_aside.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.files_set_aside.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -247,7 +260,7 @@ impl History {
 
     /// The bytes of a file that has everything.
     pub(super) fn flushed_bytes(&self, probe: &Probe) -> Result<Option<Vec<u8>>, RrdFileError> {
-        self.flush_probe(probe);
+        self.flush_probe(probe)?;
         Ok(self.present(probe, Which::Power)?.map(|rrd| rrd.to_bytes()))
     }
 
@@ -259,7 +272,7 @@ impl History {
 }
 
 /// An error with its causes, on one line.
-struct Chain<'a>(&'a RrdFileError);
+pub(super) struct Chain<'a>(pub(super) &'a RrdFileError);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -128,7 +128,7 @@ fn a_gap_is_unknown_from_the_last_sample_to_one_interval_before_the_next() {
     record(&history, &messages);
     let series = history.fetch(&probe("A"), Period::Minute, at(211)).unwrap().unwrap();
     // RRDtool's arithmetic leaves an ulp or two.
-    let row = |second: u64| series.watts[(START + second - series.start) as usize].map(|watts| watts.round());
+    let row = |second: u64| series.watts[(START + second - series.start) as usize].map(f64::round);
     assert_eq!((row(19), row(20)), (Some(100.0), Some(100.0))); // A fifth of second 20 is known.
     for second in 21..200 {
         assert_eq!(row(second), None, "{second}");
