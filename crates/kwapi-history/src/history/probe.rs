@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{FUTURE_MAX, History};
-use crate::journal::Record;
+use crate::journal::{self, Position, Record};
 use crate::rrd::{self, Definition, Rrd, RrdFileError, UpdateError};
 use crate::store::{self, PEAKS, POWER, Sample};
 
@@ -18,6 +18,8 @@ use crate::store::{self, PEAKS, POWER, Sample};
 const SAMPLES_MAX: usize = 4_096;
 /// While the journal is read again, files are written at this many.
 const REPLAY_SAMPLES: usize = 1_024;
+/// Each rebuild reads the whole journal: where more files than this are broken, the others begin empty.
+const REBUILDS_MAX: u64 = 64;
 /// How long a sample is taken to have held when nothing is known of the probe's pace.
 const HELD_DEFAULT: Duration = Duration::from_secs(1);
 
@@ -198,6 +200,7 @@ impl History {
     fn write_file(&self, probe: &Probe, which: Which, samples: &[Sample]) -> Result<(), RrdFileError> {
         let path = self.path(probe, which);
         let max_gap = self.config.max_gap;
+        let mut set_aside = false;
         let amended = rrd::amend(&path, |rrd| {
             self.notice_file_ahead(probe, rrd, samples);
             which.apply(rrd, samples, max_gap)
@@ -207,18 +210,53 @@ impl History {
             Ok(Err(refused)) => {
                 tracing::error!(probe = %probe.id, path = %path.display(), %refused, "set aside: not a file of power");
                 self.set_aside(&path)?;
+                set_aside = true;
             }
             Err(RrdFileError::Unusable(_, cause)) => {
                 tracing::error!(probe = %probe.id, path = %path.display(), %cause, "set aside: unusable");
                 self.set_aside(&path)?;
+                set_aside = true;
             }
             Err(RrdFileError::Io(_, error)) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let Some(mut rrd) = which.begin(samples) else { return Ok(()) };
+        let rebuilt = if set_aside { self.rebuild(probe, which) } else { None };
+        let Some(mut rrd) = rebuilt.or_else(|| which.begin(samples)) else { return Ok(()) };
         // A file of our own making takes any sample.
         _ = which.apply(&mut rrd, samples, max_gap);
         rrd::create(&path, &rrd)
+    }
+
+    /// Makes a file again from what the journal still has of its probe.
+    fn rebuild(&self, probe: &Probe, which: Which) -> Option<Rrd> {
+        if self.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
+            return None;
+        }
+        let again = Probe::new(probe.id.clone(), Duration::ZERO);
+        let mut rrd: Option<Rrd> = None;
+        let mut take_up = |again: &Probe| {
+            let samples: Vec<_> = again.state.lock().waiting.drain(..).collect();
+            if rrd.is_none() {
+                rrd = which.begin(&samples);
+            }
+            if let Some(rrd) = &mut rrd {
+                _ = which.apply(rrd, &samples, self.config.max_gap);
+            }
+        };
+        let replayed = journal::replay(&self.journal_directory, Position::default(), |records| {
+            for record in records.iter().filter(|record| record.probe == probe.id) {
+                again.keep(record, self.config.max_gap);
+            }
+            if again.state.lock().waiting.len() >= REPLAY_SAMPLES {
+                take_up(&again);
+            }
+        });
+        take_up(&again);
+        match replayed {
+            Ok(_) => tracing::info!(probe = %probe.id, "a file was made again from the journal"),
+            Err(error) => tracing::warn!(probe = %probe.id, %error, "the journal cannot be read"),
+        }
+        rrd
     }
 
     /// A clock that was once wrong leaves a file that takes nothing until that time has come.
