@@ -25,7 +25,7 @@ use crate::store::{self, DirectoryInUse, DirectoryLock, Index};
 pub use flusher::Flusher;
 pub use read::{Latest, Peaks};
 
-use probe::{Probe, Verdict};
+use probe::{Chain, Probe, Verdict};
 
 /// The journal's reader that writes RRD files.
 const READER: &str = "rrd";
@@ -115,6 +115,8 @@ pub struct HistoryCounters {
     pub samples_dropped: u64,
     /// Unusable files that were set aside.
     pub files_set_aside: u64,
+    /// Times a file was found last updated more than a minute after the samples it was to take.
+    pub files_ahead: u64,
     /// Probes known.
     pub probes: u64,
     /// RRD files in the directory whose probes have not been seen.
@@ -136,6 +138,7 @@ pub struct History {
     flush_failures: AtomicU64,
     samples_dropped: AtomicU64,
     files_set_aside: AtomicU64,
+    files_ahead: AtomicU64,
     orphan_files: AtomicU64,
     _locks: Vec<DirectoryLock>,
 }
@@ -190,6 +193,7 @@ impl History {
             flush_failures: AtomicU64::new(0),
             samples_dropped: AtomicU64::new(0),
             files_set_aside: AtomicU64::new(0),
+            files_ahead: AtomicU64::new(0),
             orphan_files: AtomicU64::new(orphan_files as u64),
             _locks: locks,
         };
@@ -197,7 +201,8 @@ impl History {
             for record in records {
                 let probe = history.probe(&record.probe, Duration::ZERO);
                 if probe.replay(record, history.config.max_gap) {
-                    history.flush_probe(&probe);
+                    // A failure shows in the counters; the samples wait for the next turn.
+                    _ = history.flush_probe(&probe);
                 }
             }
         });
@@ -271,7 +276,10 @@ impl History {
         let due: Vec<_> =
             self.probes.read().values().filter(|probe| probe.is_due(now, interval)).cloned().collect();
         for probe in due {
-            if !self.flush_probe(&probe) {
+            if let Err(error) = self.flush_probe(&probe) {
+                if upkeep.failed.is_none() {
+                    tracing::warn!(error = %Chain(&error), "history waits to be written");
+                }
                 upkeep.failed = Some(now);
             }
         }
@@ -284,8 +292,11 @@ impl History {
             written = Some(position);
             upkeep.marks.pop_front();
         }
-        let failed_lately = upkeep.failed.is_some_and(|failed| now.saturating_sub(failed) <= 2 * interval);
-        if let Some(position) = written.filter(|_| !failed_lately)
+        if upkeep.failed.is_some_and(|failed| now.saturating_sub(failed) > 2 * interval) {
+            upkeep.failed = None;
+            tracing::info!("history is written again");
+        }
+        if let Some(position) = written.filter(|_| upkeep.failed.is_none())
             && now.saturating_sub(upkeep.committed) >= interval
         {
             upkeep.committed = now;
@@ -293,22 +304,24 @@ impl History {
         }
     }
 
-    /// Writes all files and syncs the journal; when it returns `true`, everything is on disk and nothing needs to be
-    /// read again.
+    /// Writes all files and syncs the journal; says whether that went well. The next process reads the end of the
+    /// journal again all the same: to know that files survive a power failure, a whole file system must be synced, for
+    /// which nobody waits at a stop.
     pub fn flush_all(&self) -> bool {
-        let end = self.journal.lock().end();
         let probes: Vec<_> = self.probes.read().values().cloned().collect();
         let mut flushed = true;
         for probe in probes {
-            flushed &= self.flush_probe(&probe);
+            if let Err(error) = self.flush_probe(&probe) {
+                if flushed {
+                    tracing::warn!(error = %Chain(&error), "history is not all written");
+                }
+                flushed = false;
+            }
         }
         let file = self.journal.lock().sync_handle();
         if let Err(error) = file.sync_data() {
             tracing::warn!(%error, "the journal could not be synced");
             flushed = false;
-        }
-        if flushed {
-            self.commit(end);
         }
         flushed
     }
@@ -324,6 +337,7 @@ impl History {
             flush_failures: self.flush_failures.load(Ordering::Relaxed),
             samples_dropped: self.samples_dropped.load(Ordering::Relaxed),
             files_set_aside: self.files_set_aside.load(Ordering::Relaxed),
+            files_ahead: self.files_ahead.load(Ordering::Relaxed),
             probes: self.probes.read().len() as u64,
             orphan_files: self.orphan_files.load(Ordering::Relaxed),
         }

@@ -101,6 +101,10 @@ impl Journal {
                     bytes_truncated = bytes - intact;
                     bytes = intact;
                 }
+                if intact <= HEADER_BYTES {
+                    std::fs::remove_file(&path)?; // A process that starts over and over leaves no trail.
+                    continue;
+                }
             }
             let modified =
                 metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
@@ -109,7 +113,8 @@ impl Journal {
         }
         let number = numbers.last().map_or(0, |last| last.saturating_add(1));
         let (file, position) = begin(directory, number, now)?;
-        let mut journal = Self {
+        // What is too old or too much goes when the next segment is closed: readers come first.
+        Ok(Self {
             directory: directory.to_owned(),
             retention,
             closed,
@@ -121,9 +126,7 @@ impl Journal {
             spoiled: false,
             segments_dropped: 0,
             bytes_truncated,
-        };
-        journal.drop_oldest(now);
-        Ok(journal)
+        })
     }
 
     /// Appends a batch: when this returns, the operating system has it. `now` decides whether a segment is due.

@@ -1,6 +1,14 @@
 //! Kwapi's history: the journal, RRD files and graphs. Pure but for its files.
 
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests start the programs that judge them"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "tests start the programs that judge them, and know the sizes of their numbers"
+    )
+)]
 
 pub mod graph;
 mod history;

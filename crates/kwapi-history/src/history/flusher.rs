@@ -44,7 +44,7 @@ impl Flusher {
         Ok(Self { history, stop, thread: Some(thread) })
     }
 
-    /// Stops the thread and writes everything. Says whether all of it is on disk.
+    /// Stops the thread and writes everything. Says whether that went well.
     pub fn stop(mut self) -> bool {
         self.end()
     }

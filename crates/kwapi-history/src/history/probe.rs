@@ -1,14 +1,15 @@
 //! One probe's samples between the journal and its files.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kwapi_core::{Account, ProbeId, Refused, Timestamp};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::History;
-use crate::journal::Record;
+use super::{FUTURE_MAX, History};
+use crate::journal::{self, Position, Record};
 use crate::rrd::{self, Definition, Rrd, RrdFileError, UpdateError};
 use crate::store::{self, PEAKS, POWER, Sample};
 
@@ -17,6 +18,8 @@ use crate::store::{self, PEAKS, POWER, Sample};
 const SAMPLES_MAX: usize = 4_096;
 /// While the journal is read again, files are written at this many.
 const REPLAY_SAMPLES: usize = 1_024;
+/// Each rebuild reads the whole journal: where more files than this are broken, the others begin empty.
+const REBUILDS_MAX: u64 = 64;
 /// How long a sample is taken to have held when nothing is known of the probe's pace.
 const HELD_DEFAULT: Duration = Duration::from_secs(1);
 
@@ -161,22 +164,20 @@ impl Which {
 }
 
 impl History {
-    /// Writes the files of one probe. Says whether they have everything now.
-    pub(super) fn flush_probe(&self, probe: &Probe) -> bool {
+    /// Writes the files of one probe.
+    pub(super) fn flush_probe(&self, probe: &Probe) -> Result<(), RrdFileError> {
         let _files = probe.files.lock();
         let (samples, gone) = {
             let state = probe.state.lock();
             (state.waiting.iter().copied().collect::<Vec<_>>(), state.gone)
         };
         if samples.is_empty() {
-            return true;
+            return Ok(());
         }
         for which in [Which::Power, Which::Peaks] {
-            if let Err(error) = self.write_file(probe, which, &samples) {
-                self.flush_failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                tracing::warn!(probe = %probe.id, error = %Chain(&error), "history waits to be written");
-                return false;
-            }
+            self.write_file(probe, which, &samples).inspect_err(|_| {
+                self.flush_failures.fetch_add(1, Ordering::Relaxed);
+            })?;
         }
         let mut state = probe.state.lock();
         let written = (gone + samples.len() as u64).saturating_sub(state.gone);
@@ -186,7 +187,7 @@ impl History {
         if state.waiting.is_empty() && state.waiting.capacity() > 2 * REPLAY_SAMPLES {
             state.waiting.shrink_to(REPLAY_SAMPLES);
         }
-        true
+        Ok(())
     }
 
     fn path(&self, probe: &Probe, which: Which) -> std::path::PathBuf {
@@ -199,23 +200,73 @@ impl History {
     fn write_file(&self, probe: &Probe, which: Which, samples: &[Sample]) -> Result<(), RrdFileError> {
         let path = self.path(probe, which);
         let max_gap = self.config.max_gap;
-        match rrd::amend(&path, |rrd| which.apply(rrd, samples, max_gap)) {
+        let mut set_aside = false;
+        let amended = rrd::amend(&path, |rrd| {
+            self.notice_file_ahead(probe, rrd, samples);
+            which.apply(rrd, samples, max_gap)
+        });
+        match amended {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(refused)) => {
                 tracing::error!(probe = %probe.id, path = %path.display(), %refused, "set aside: not a file of power");
                 self.set_aside(&path)?;
+                set_aside = true;
             }
             Err(RrdFileError::Unusable(_, cause)) => {
                 tracing::error!(probe = %probe.id, path = %path.display(), %cause, "set aside: unusable");
                 self.set_aside(&path)?;
+                set_aside = true;
             }
             Err(RrdFileError::Io(_, error)) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let Some(mut rrd) = which.begin(samples) else { return Ok(()) };
+        let rebuilt = if set_aside { self.rebuild(probe, which) } else { None };
+        let Some(mut rrd) = rebuilt.or_else(|| which.begin(samples)) else { return Ok(()) };
         // A file of our own making takes any sample.
         _ = which.apply(&mut rrd, samples, max_gap);
         rrd::create(&path, &rrd)
+    }
+
+    /// Makes a file again from what the journal still has of its probe.
+    fn rebuild(&self, probe: &Probe, which: Which) -> Option<Rrd> {
+        if self.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
+            return None;
+        }
+        let again = Probe::new(probe.id.clone(), Duration::ZERO);
+        let mut rrd: Option<Rrd> = None;
+        let mut take_up = |again: &Probe| {
+            let samples: Vec<_> = again.state.lock().waiting.drain(..).collect();
+            if rrd.is_none() {
+                rrd = which.begin(&samples);
+            }
+            if let Some(rrd) = &mut rrd {
+                _ = which.apply(rrd, &samples, self.config.max_gap);
+            }
+        };
+        let replayed = journal::replay(&self.journal_directory, Position::default(), |records| {
+            for record in records.iter().filter(|record| record.probe == probe.id) {
+                again.keep(record, self.config.max_gap);
+            }
+            if again.state.lock().waiting.len() >= REPLAY_SAMPLES {
+                take_up(&again);
+            }
+        });
+        take_up(&again);
+        match replayed {
+            Ok(_) => tracing::info!(probe = %probe.id, "a file was made again from the journal"),
+            Err(error) => tracing::warn!(probe = %probe.id, %error, "the journal cannot be read"),
+        }
+        rrd
+    }
+
+    /// A clock that was once wrong leaves a file that takes nothing until that time has come.
+    fn notice_file_ahead(&self, probe: &Probe, rrd: &Rrd, samples: &[Sample]) {
+        let Some(newest) = samples.last() else { return };
+        let ahead = rrd.last_update().since(newest.at);
+        if ahead > FUTURE_MAX && self.files_ahead.fetch_add(1, Ordering::Relaxed) == 0 {
+            let probe = &probe.id;
+            tracing::warn!(%probe, ?ahead, "a file was last updated in the future: it takes nothing until then");
+        }
     }
 
     /// Renames a file out of the way; an older one of the same fate is kept.
@@ -226,7 +277,7 @@ impl History {
             .find(|aside| !aside.exists())
             .unwrap_or_else(|| path.with_extension("unusable"));
         std::fs::rename(path, aside).map_err(|error| RrdFileError::Io(path.to_owned(), error))?;
-        self.files_set_aside.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.files_set_aside.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -247,7 +298,7 @@ impl History {
 
     /// The bytes of a file that has everything.
     pub(super) fn flushed_bytes(&self, probe: &Probe) -> Result<Option<Vec<u8>>, RrdFileError> {
-        self.flush_probe(probe);
+        self.flush_probe(probe)?;
         Ok(self.present(probe, Which::Power)?.map(|rrd| rrd.to_bytes()))
     }
 
@@ -259,7 +310,7 @@ impl History {
 }
 
 /// An error with its causes, on one line.
-struct Chain<'a>(&'a RrdFileError);
+pub(super) struct Chain<'a>(pub(super) &'a RrdFileError);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -12,7 +12,8 @@ use super::Record;
 use super::record::{BLOCK_BYTES_MAX, BLOCK_HEAD_BYTES, Decoder};
 
 const MAGIC: &[u8; 8] = b"kwapij1\0";
-pub(super) const HEADER_BYTES: u64 = 24;
+const HEADER_LENGTH: usize = 24;
+pub(super) const HEADER_BYTES: u64 = HEADER_LENGTH as u64;
 const SUFFIX: &str = ".journal";
 
 pub(super) fn path(directory: &Path, number: u64) -> PathBuf {
@@ -77,7 +78,7 @@ impl SegmentReader<BufReader<File>> {
 impl<R: Read> SegmentReader<R> {
     /// `None` when it does not begin as a segment does.
     pub(super) fn new(mut input: R) -> io::Result<Option<Self>> {
-        let mut header = [0; HEADER_BYTES as usize];
+        let mut header = [0; HEADER_LENGTH];
         if fill(&mut input, &mut header)? < header.len() || !header.starts_with(MAGIC) {
             return Ok(None);
         }

@@ -245,9 +245,9 @@ fn each_continues_a_file_of_the_other() {
         (1..400).map(|n| (micros(f64::from(n) * 1.3), Some(f64::from(n % 17) / 10.0))).collect();
     for (turn, batch) in updates.chunks(50).enumerate() {
         if turn % 2 == 0 {
-            our_update(&mixed, batch)
+            our_update(&mixed, batch);
         } else {
-            rrdtool_update(&mixed, batch)
+            rrdtool_update(&mixed, batch);
         }
         rrdtool_update(&pure, batch);
     }
