@@ -63,7 +63,8 @@ impl Driver for WattsUp {
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let mut record = Vec::new();
         (&mut self.port).take(RECORD_BYTES_MAX).read_until(b';', &mut record).await?;
-        if record.is_empty() {
+        let is_cut = !record.ends_with(b";") && (record.len() as u64) < RECORD_BYTES_MAX;
+        if is_cut {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the meter was unplugged").into());
         }
         if !self.in_step && !record.contains(&b'#') {
