@@ -1,17 +1,21 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
 mod driver;
+pub mod dummy;
 pub mod http;
 pub mod ipmi;
 pub mod json_values;
 pub mod manager;
 pub mod mqtt;
 mod outlets;
+pub mod push;
+pub mod rapl;
 pub mod redfish;
 pub mod registry;
 pub mod snmp;
 pub mod tls;
 pub mod value;
+pub mod wattsup;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};

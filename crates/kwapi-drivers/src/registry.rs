@@ -21,7 +21,12 @@ use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
 /// Every driver there is, in the order the manual lists them.
-pub const DRIVERS: &[Entry] = &[];
+pub const DRIVERS: &[Entry] = &[
+    Entry::of::<crate::wattsup::WattsUp>(),
+    Entry::of::<crate::rapl::Rapl>(),
+    Entry::of::<crate::push::Push>(),
+    Entry::of::<crate::dummy::Dummy>(),
+];
 
 /// The entry called `name`.
 pub fn find(name: &str) -> Option<&'static Entry> {

@@ -1,6 +1,7 @@
 //! Devices that are not there, for tests and for `kwapi simulate`; no codec is shared with a driver.
 
 mod http;
+pub mod snmp;
+pub mod wattsup;
 
 pub use http::{HttpAnswer, HttpDevice, HttpRequest};
-pub mod snmp;

@@ -1,0 +1,133 @@
+//! A powercap tree as Linux 6.12 shows it on a dual-socket Xeon, copied to a scratch directory.
+
+use std::fs;
+use std::path::Path;
+
+use kwapi_core::Energy;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::zones::parse_microjoules;
+use super::*;
+use crate::outlets::Outlet;
+
+/// Zones by path, with name and counter in microjoules; the range is that of many Xeons.
+fn tree(zones: &[(&str, &str, u64)]) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, name, energy) in zones {
+        let zone = root.path().join(path);
+        fs::create_dir(&zone).unwrap();
+        fs::write(zone.join("name"), format!("{name}\n")).unwrap();
+        fs::write(zone.join("max_energy_range_uj"), "262143328850\n").unwrap();
+        fs::write(zone.join("energy_uj"), format!("{energy}\n")).unwrap();
+    }
+    root
+}
+
+fn two_packages() -> TempDir {
+    tree(&[
+        ("intel-rapl:1", "package-1", 3_000_000),
+        ("intel-rapl:0", "package-0", 1_000_000),
+        ("intel-rapl:0:0", "core", 900_000),
+        ("intel-rapl:0:1", "dram", 50_000),
+        ("intel-rapl-mmio:0", "package-0", 1_000_000),
+    ])
+}
+
+fn set(root: &Path, zone: &str, energy: &str) {
+    fs::write(root.join(zone).join("energy_uj"), energy).unwrap();
+}
+
+fn named(key: &str) -> Outlets {
+    Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("cpu").unwrap() }])
+}
+
+async fn open(root: &Path, outlets: &Outlets) -> Result<Rapl, DriverError> {
+    Rapl::open(&Config { root: root.to_owned() }, outlets, &Arc::default()).await
+}
+
+/// One round as text.
+async fn read(meter: &mut Rapl) -> Result<Vec<String>, DriverError> {
+    let mut readings = Readings::default();
+    meter.read(&mut readings).await?;
+    Ok(readings.drain().map(|(probe, reading)| format!("{probe}: {}", reading.unwrap())).collect())
+}
+
+#[tokio::test]
+async fn all_outlets_are_those_that_add_up() {
+    let root = two_packages();
+    let mut meter = open(root.path(), &Outlets::all("{outlet}")).await.unwrap();
+    let expected = ["package-0: 1 J", "package-0.dram: 0.05 J", "package-1: 3 J"];
+    assert_eq!(read(&mut meter).await.unwrap(), expected);
+    let findings = meter.findings();
+    let used: Vec<_> = findings.iter().filter(|finding| finding.is_used).map(|f| f.what.as_str()).collect();
+    assert_eq!(used, ["package-0", "package-0.dram", "package-1"]);
+    assert_eq!(findings.len(), 4);
+}
+
+#[tokio::test]
+async fn the_total_adds_packages_and_memory_once_and_survives_a_wrap_of_one() {
+    let root = two_packages();
+    set(root.path(), "intel-rapl:0", "262143000000");
+    let mut meter = open(root.path(), &named("total")).await.unwrap();
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 0 J"]);
+    set(root.path(), "intel-rapl:0", "672000"); // 0.328 J to the range, and 0.672 J more
+    set(root.path(), "intel-rapl:1", "5000000");
+    set(root.path(), "intel-rapl:0:0", "999999999");
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 3 J"]);
+}
+
+#[tokio::test]
+async fn the_platform_is_the_total_where_there_is_one() {
+    let zones = [("intel-rapl:0", "package-0", 1_000_000), ("intel-rapl:1", "psys", 7_000_000)];
+    let root = tree(&zones);
+    let mut meter = open(root.path(), &named("1")).await.unwrap();
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 7 J"]);
+}
+
+#[tokio::test]
+async fn a_single_counter_carries_its_range() {
+    let root = two_packages();
+    let mut meter = open(root.path(), &named("package-0")).await.unwrap();
+    let mut readings = Readings::default();
+    meter.read(&mut readings).await.unwrap();
+    let reading = readings.drain().next().unwrap().1.unwrap();
+    assert_eq!(reading.counter.unwrap().range, Some(Energy::from_millijoules(262_143_328)));
+    assert_eq!(reading.power, None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_says_what_to_do() {
+    let message = |result: Result<Rapl, DriverError>| match result {
+        Err(DriverError::Refused(message)) => message,
+        other => panic!("{other:?}"),
+    };
+    let empty = tempfile::tempdir().unwrap();
+    assert!(message(open(empty.path(), &named("1")).await).contains("virtual machine"));
+    assert!(message(open(&empty.path().join("nowhere"), &named("1")).await).contains("virtual machine"));
+    let root = two_packages();
+    assert_eq!(
+        message(open(root.path(), &named("gpu")).await),
+        "no zone \"gpu\" here; there are total, package-0, package-0.core, package-0.dram, package-1"
+    );
+    set(root.path(), "intel-rapl:0", "soon");
+    let error = open(root.path(), &named("package-0")).await.unwrap_err();
+    assert_eq!(error.to_string(), "malformed energy_uj: \"soon\"");
+    fs::remove_file(root.path().join("intel-rapl:1/energy_uj")).unwrap();
+    assert!(matches!(open(root.path(), &named("package-1")).await, Err(DriverError::Link(_))));
+}
+
+#[test]
+fn a_missing_permission_names_the_file_and_the_remedy() {
+    let denied =
+        zones::cannot_read(Path::new("/sys/x/energy_uj"), &std::io::ErrorKind::PermissionDenied.into());
+    let DriverError::Refused(message) = denied else { panic!("{denied:?}") };
+    assert!(message.contains("chgrp kwapi /sys/x/energy_uj"), "{message}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_in_a_counter_panics(text in ".*") {
+        _ = parse_microjoules(&text);
+    }
+}

@@ -1,0 +1,12 @@
+//! One suite for every driver: it opens, reads, explains itself, and meets a device that hangs, babbles or vanishes
+//! with the error that says what the manager does next.
+//!
+//! A driver joins with one file here: a [`suite::Device`] that starts its simulator and inflicts the faults.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests say what they expect by failing")]
+
+mod dummy;
+mod push;
+mod rapl;
+mod suite;
+mod wattsup;
