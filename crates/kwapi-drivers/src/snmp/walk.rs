@@ -168,7 +168,9 @@ pub(super) fn rows<'a>(section: &Section, oids: impl Iterator<Item = &'a Oid>) -
 
 fn row(section: &Section, index: &[u32], walk: &Walk) -> Row {
     let columns = section.columns().into_iter();
-    columns.map(|(field, column)| (field, walk.get(&column.at(index)).cloned().unwrap_or(Value::Absent))).collect()
+    columns
+        .map(|(field, column)| (field, walk.get(&column.at(index)).cloned().unwrap_or(Value::Absent)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -24,9 +24,8 @@ fn check(text: &str, expected: &str) {
 fn every_built_in_profile_parses_and_is_named_as_its_file() {
     let catalogue = Catalogue::built_in().unwrap();
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/snmp/profiles")).unwrap();
-    let mut names: Vec<_> = files
-        .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<_> =
+        files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(catalogue.names().collect::<Vec<_>>(), names);
 }

@@ -29,11 +29,7 @@ fn a_profile_yields_the_rows_of_a_walk() {
          1.3.6.1.4.1.534.6.6.7.6.5.1.3.0.2|66|107\n\
          1.3.6.1.4.1.534.6.6.7.6.5.1.3.1.2|66:numeric|rate=0,initial=55\n\
          1.3.6.1.4.1.534.6.6.7.6.5.1.4.0.2|66|12\n",
-        &[
-            "2 (db1): 107 W, 43200 J",
-            "10: not available: the device's power says -1",
-            "1.2: 55 W",
-        ],
+        &["2 (db1): 107 W, 43200 J", "10: not available: the device's power says -1", "1.2: 55 W"],
     );
 }
 
