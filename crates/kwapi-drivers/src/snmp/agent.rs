@@ -99,17 +99,24 @@ impl Agent {
         self.explain(oids.len(), values).await
     }
 
-    /// Reads objects as [`Agent::get`], of an agent known to be alive: if it is silent to many at once it is asked for
-    /// fewer, since some agents drop what outgrows them. What was learned is kept for the process.
+    /// Reads objects as [`Agent::get`], of an agent that may be silent to many at once because they outgrow it. It is
+    /// then asked for fewer, as long as it answers to one; what was learned is kept for the process.
     pub(super) async fn get_cautiously(&mut self, oids: &[Oid]) -> Result<Vec<Value>, DriverError> {
+        let max_varbinds_before = self.max_varbinds;
         loop {
             let values = self.get_all(oids).await;
-            match values {
-                Err(Failure::Silence(_)) if self.max_varbinds.min(oids.len()) > 1 => {
-                    self.learn(self.max_varbinds.min(oids.len()) / 2);
-                }
-                values => return self.explain(oids.len(), values).await,
+            if let Err(Failure::Silence(_)) = &values
+                && let Some(one) = oids.get(..1)
+                && self.max_varbinds.min(oids.len()) > 1
+                && self.get_all(one).await.is_ok()
+            {
+                self.max_varbinds = self.max_varbinds.min(oids.len()) / 2;
+                continue;
             }
+            if self.max_varbinds < max_varbinds_before {
+                self.learn(self.max_varbinds);
+            }
+            return self.explain(oids.len(), values).await;
         }
     }
 

@@ -69,7 +69,7 @@ pub(super) async fn open(
         None
     };
     let points = if outlets.wants_all() {
-        all_points(config, outlets, profile.as_ref(), &mut agent).await?
+        all_points(config, outlets, profile.as_ref(), &mut agent, &mut findings).await?
     } else {
         named_points(config, outlets, profile.as_ref())?
     };
@@ -267,6 +267,7 @@ async fn all_points(
     outlets: &Outlets,
     profile: Option<&Arc<Profile>>,
     agent: &mut Agent,
+    findings: &mut Vec<Finding>,
 ) -> Result<Vec<Point>, DriverError> {
     let mut points = Vec::new();
     for (key, section) in &config.oids {
@@ -282,11 +283,24 @@ async fn all_points(
     let labels = labels(&section, &indexes, agent).await?;
     for (index, label) in indexes.iter().zip(labels) {
         let key = plan::key(kind, &section, index);
-        if let Some(probe) = outlets.probe(&key, label.as_deref()) {
-            points.push(Point::new(probe, &section, index, config.voltage_and_current));
-        } else {
-            tracing::warn!(host = config.host, outlet = key, ?label, "the template makes no probe id of it");
-        }
+        let why = match outlets.probe(&key, label.as_deref()) {
+            // Two outlets under one name would be one probe that jumps between them, and a wrong bill.
+            Some(probe) if points.iter().any(|point: &Point| point.probe == probe) => {
+                "another outlet has that name"
+            }
+            Some(probe) => {
+                points.push(Point::new(probe, &section, index, config.voltage_and_current));
+                continue;
+            }
+            None => "the template makes no probe id of its name",
+        };
+        tracing::warn!(host = config.host, outlet = key, ?label, why, "an outlet is left out");
+        findings.push(Finding {
+            what: format!("outlet {key}"),
+            value: label.unwrap_or_default(),
+            is_used: false,
+            why: why.to_owned(),
+        });
     }
     if points.is_empty() {
         return Err(DriverError::Refused(format!(

@@ -5,11 +5,10 @@ use std::fmt;
 
 use async_snmp::v3::PersistedDesSaltState;
 use async_snmp::{
-    Auth, AuthProtocol, Client, ClientBuilder, DesSaltState, EngineCache, Error, MasterKeys, PrivProtocol,
-    Retry, UdpHandle, UdpTransport, UsmConfig,
+    Auth, AuthProtocol, Client, ClientBuilder, DesSaltState, Error, MasterKeys, PrivProtocol, Retry,
+    UdpHandle, UdpTransport, UsmConfig,
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
 
 use crate::driver::DriverError;
 
@@ -27,7 +26,6 @@ const COMMUNITY_DEFAULT: &str = "public";
 #[derive(Default)]
 pub struct Shared {
     transport: tokio::sync::Mutex<Option<UdpTransport>>,
-    engines: Arc<EngineCache>,
     keys: Mutex<HashMap<Credentials, MasterKeys>>,
     des_salt: Mutex<Option<DesSaltState>>,
     /// By address: the most objects its agent answered at once. One entry a configured meter.
@@ -73,8 +71,7 @@ impl Shared {
             .retry(retry)
             // Requests are cut to the agent's measure before they get here.
             .max_oids_per_request(usize::from(u16::MAX))
-            .allow_unauthenticated_v3_time_correction(trust == Trust::Reports)
-            .engine_cache(Arc::clone(&self.engines));
+            .allow_unauthenticated_v3_time_correction(trust == Trust::Reports);
         if matches!(config.privacy_protocol, Some(PrivProtocol::Des | PrivProtocol::Des3)) {
             builder = builder.des_salt_state(self.des_salt()?);
         }

@@ -209,6 +209,21 @@ async fn after_a_reboot_and_when_a_counter_falls_names_and_scales_are_read_again
 }
 
 #[tokio::test]
+async fn of_two_outlets_with_one_name_the_first_is_measured_and_the_other_reported() {
+    let names = ["web", "", "web"].map(str::to_owned).to_vec();
+    let rack = Rack::start(RackSettings { names, ..RackSettings::default() }).await.unwrap();
+    (1..=3).for_each(|outlet| rack.set_watts(outlet, Some(outlet as f64)));
+    let mut driver = open(&rack, "", &Outlets::all("a.{label}")).await.unwrap();
+    let lines = read(&mut driver).await.unwrap();
+    assert!(
+        lines.len() == 2 && lines[0].starts_with("a.web: 1 W") && lines[1].starts_with("a.2: 2 W"),
+        "{lines:?}"
+    );
+    let finding = driver.findings().into_iter().find(|finding| finding.what == "outlet 3").unwrap();
+    assert!(!finding.is_used && finding.why == "another outlet has that name");
+}
+
+#[tokio::test]
 async fn raw_objects_are_read_by_their_own_names() {
     let rack = rack(2).await;
     let more = "[oids.total]\npower = { oid = '1.3.6.1.4.1.13742.6.5.2.3.1.4.1.1.5', watts = 0.1 }\n\

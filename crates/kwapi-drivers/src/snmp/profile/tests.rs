@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+
+use super::column::Column;
 use super::*;
 
 const MINIMAL: &str = r#"
@@ -86,4 +89,17 @@ fn the_device_that_says_most_exactly_what_it_is_is_believed() {
     assert_eq!(best("1.3.6.1.4.1.232.165.7"), "hpe_ipdu_g2");
     let generic = parse_oid("1.3.6.1.4.1.8072.3.2.10").unwrap();
     assert_eq!(catalogue.candidates(Some(&generic)).len(), catalogue.iter().count());
+}
+
+proptest! {
+    #[test]
+    fn no_profile_text_panics(noise in ".{0,60}", place in 0..MINIMAL.len(), column in "[0-9.{}index]{0,30}") {
+        _ = Profile::parse("mine.toml", &noise);
+        if let Some((before, after)) = MINIMAL.split_at_checked(place) {
+            _ = Profile::parse("mine.toml", &format!("{before}{noise}{after}"));
+        }
+        if let Ok(column) = Column::parse(&column) {
+            prop_assert_eq!(column.index_of(&column.at(&[1, 2]), 2), column.is_indexed().then(|| vec![1, 2]));
+        }
+    }
 }

@@ -43,7 +43,7 @@ const PRIVACY: [(&str, &str); 4] =
 struct Snmpd {
     lab: Lab,
     port: u16,
-    _peer: Peer,
+    peer: Peer,
 }
 
 fn snmpd() -> Snmpd {
@@ -61,7 +61,12 @@ fn snmpd() -> Snmpd {
         }
     }
     std::fs::write(&path, conf).unwrap();
-    let peer = Peer::start(
+    let peer = start(&lab, port);
+    Snmpd { lab, port, peer }
+}
+
+fn start(lab: &Lab, port: u16) -> Peer {
+    Peer::start(
         Command::new("snmpd")
             .args(["-f", "-Lo", "-C", "-c", "snmpd.conf", "-p", "snmpd.pid"])
             .current_dir(lab.join("snmpd"))
@@ -69,8 +74,7 @@ fn snmpd() -> Snmpd {
             .env("SNMP_PERSISTENT_DIR", lab.join("snmpd/var")),
         lab.join("snmpd.log"),
     )
-    .ready(Duration::from_secs(20), || answers(port));
-    Snmpd { lab, port, _peer: peer }
+    .ready(Duration::from_secs(20), || answers(port))
 }
 
 fn once(port: u16, more: &str, wanted: &Outlets) -> Result<Vec<String>, String> {
@@ -157,6 +161,32 @@ fn a_wrong_user_or_password_is_refused_with_what_to_check() {
     let way = "user = 'monitor'\nauth_password = 'authpass1'\nprivacy_protocol = 'AES'\nprivacy_password = 'wrongpass'";
     let message = once(agent.port, way, &outlets(&["1"])).unwrap_err();
     assert!(message.contains("passwor") && !message.contains("wrongpass"), "{message}");
+}
+
+#[test]
+fn an_agent_that_was_replaced_is_found_again() {
+    if !need(&["snmpd"]) {
+        return;
+    }
+    let Snmpd { lab, port, peer } = snmpd();
+    let user = "user = 'monitor'\nauth_password = 'authpass1'\nprivacy_protocol = 'AES'\nprivacy_password = 'privpass1'";
+    let config = Config {
+        timeout_seconds: 1.0,
+        ..config(loopback(port), &format!("{user}\nprofile = 'raritan_px1'"))
+    };
+    runtime().block_on(async {
+        let shared = Arc::new(Shared::default());
+        let mut driver = Snmp::open(&config, &outlets(&["1"]), &shared).await.unwrap();
+        assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
+        drop(peer);
+        read(&mut driver).await.unwrap_err();
+        // Another engine at the same address: its keys are others, and its clock begins anew.
+        std::fs::remove_dir_all(lab.join("snmpd/var")).unwrap();
+        let _peer = start(&lab, port);
+        _ = read(&mut driver).await;
+        let mut driver = Snmp::open(&config, &outlets(&["1"]), &shared).await.unwrap();
+        assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
+    });
 }
 
 #[test]
