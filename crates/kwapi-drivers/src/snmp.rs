@@ -65,8 +65,7 @@ pub struct Snmp {
 
 impl Driver for Snmp {
     const NAME: &'static str = "snmp";
-    const SUMMARY: &'static str =
-        "rack PDUs (APC, Raritan, Eaton, ServerTech, Vertiv, CyberPower, Enlogic, HPE, …) and raw OIDs over SNMP v1, v2c and v3";
+    const SUMMARY: &'static str = "rack PDUs (APC, Raritan, Eaton, ServerTech, Vertiv, CyberPower, Enlogic, HPE, …) and raw OIDs over SNMP v1, v2c and v3";
     type Config = Config;
     type Shared = Shared;
 
@@ -122,7 +121,12 @@ impl Driver for Snmp {
         }
         self.up_time = up_time;
         for ((point, result), counter) in self.points.iter().zip(results).zip(&mut self.counters) {
-            *counter = result.as_ref().ok().and_then(|reading| reading.counter).map(|counter| counter.value).or(*counter);
+            *counter = result
+                .as_ref()
+                .ok()
+                .and_then(|reading| reading.counter)
+                .map(|counter| counter.value)
+                .or(*counter);
             readings.push(&point.probe, result);
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::driver::DriverError;
 
 use super::config::Config;
 use super::failure::Asked;
-use super::shared::Shared;
+use super::shared::{Shared, Trust};
 use super::value::Value;
 
 /// More rows than this in one walk are no PDU; the rest is not read.
@@ -46,8 +46,12 @@ enum Failure {
 }
 
 impl Agent {
-    pub(super) async fn open(config: &Config, shared: &Arc<Shared>, max_varbinds: usize) -> Result<Self, DriverError> {
-        let client = shared.client(config).await?;
+    pub(super) async fn open(
+        config: &Config,
+        shared: &Arc<Shared>,
+        max_varbinds: usize,
+    ) -> Result<Self, DriverError> {
+        let client = shared.client(config, Trust::Signed).await?;
         let asked = Asked::of(config);
         let max_varbinds = shared.learned_varbinds(&asked.address).unwrap_or(max_varbinds).max(1);
         Ok(Self {
@@ -58,6 +62,12 @@ impl Agent {
             absent: HashSet::new(),
             requests: 0,
         })
+    }
+
+    /// As [`Agent::open`], but believes reports without a signature: to tell why there is no answer.
+    pub(super) async fn open_trusting(config: &Config, shared: &Arc<Shared>) -> Result<Self, DriverError> {
+        let agent = Self::open(config, shared, 1).await?;
+        Ok(Self { client: ClientOf(shared.client(config, Trust::Reports).await?), ..agent })
     }
 
     /// The most objects it is asked for at once.
@@ -89,17 +99,24 @@ impl Agent {
         self.explain(oids.len(), values).await
     }
 
-    /// Reads objects as [`Agent::get`], of an agent known to be alive: if it is silent to many at once it is asked for
-    /// fewer, since some agents drop what outgrows them. What was learned is kept for the process.
+    /// Reads objects as [`Agent::get`], of an agent that may be silent to many at once because they outgrow it. It is
+    /// then asked for fewer, as long as it answers to one; what was learned is kept for the process.
     pub(super) async fn get_cautiously(&mut self, oids: &[Oid]) -> Result<Vec<Value>, DriverError> {
+        let max_varbinds_before = self.max_varbinds;
         loop {
             let values = self.get_all(oids).await;
-            match values {
-                Err(Failure::Silence(_)) if self.max_varbinds.min(oids.len()) > 1 => {
-                    self.learn(self.max_varbinds.min(oids.len()) / 2);
-                }
-                values => return self.explain(oids.len(), values).await,
+            if let Err(Failure::Silence(_)) = &values
+                && let Some(one) = oids.get(..1)
+                && self.max_varbinds.min(oids.len()) > 1
+                && self.get_all(one).await.is_ok()
+            {
+                self.max_varbinds = self.max_varbinds.min(oids.len()) / 2;
+                continue;
             }
+            if self.max_varbinds < max_varbinds_before {
+                self.learn(self.max_varbinds);
+            }
+            return self.explain(oids.len(), values).await;
         }
     }
 
@@ -125,8 +142,9 @@ impl Agent {
 
     async fn get_all(&mut self, oids: &[Oid]) -> Result<Vec<Value>, Failure> {
         let mut values = vec![Value::Absent; oids.len()];
-        let wanted: Vec<usize> =
-            (0..oids.len()).filter(|place| oids.get(*place).is_some_and(|oid| !self.absent.contains(oid))).collect();
+        let wanted: Vec<usize> = (0..oids.len())
+            .filter(|place| oids.get(*place).is_some_and(|oid| !self.absent.contains(oid)))
+            .collect();
         let mut rest = wanted.as_slice();
         while !rest.is_empty() {
             // What was learned from one request holds for the next.
@@ -138,7 +156,12 @@ impl Agent {
     }
 
     /// One request's worth. Ends: each turn of the loop answers, gives up or halves at least one object.
-    async fn get_some(&mut self, oids: &[Oid], places: Vec<usize>, values: &mut [Value]) -> Result<(), Failure> {
+    async fn get_some(
+        &mut self,
+        oids: &[Oid],
+        places: Vec<usize>,
+        values: &mut [Value],
+    ) -> Result<(), Failure> {
         let mut waiting = vec![places];
         while let Some(places) = waiting.pop() {
             let request: Vec<Oid> = places.iter().filter_map(|place| oids.get(*place).cloned()).collect();
@@ -214,18 +237,26 @@ impl Agent {
     /// Which of these subtrees have anything in them: one request for all.
     pub(super) async fn present(&mut self, subtrees: &[Oid]) -> Result<Vec<bool>, DriverError> {
         let mut present = vec![false; subtrees.len()];
-        let mut waiting: Vec<Vec<usize>> =
-            (0..subtrees.len()).collect::<Vec<_>>().chunks(self.max_varbinds).map(<[usize]>::to_vec).collect();
+        let mut waiting: Vec<Vec<usize>> = (0..subtrees.len())
+            .collect::<Vec<_>>()
+            .chunks(self.max_varbinds)
+            .map(<[usize]>::to_vec)
+            .collect();
         while let Some(places) = waiting.pop() {
             let request: Vec<Oid> = places.iter().filter_map(|place| subtrees.get(*place).cloned()).collect();
-            let mut chunks =
-                self.client.0.get_next_many_chunks(&request).map_err(|error| self.asked.failed("its tables", &error))?;
+            let mut chunks = self
+                .client
+                .0
+                .get_next_many_chunks(&request)
+                .map_err(|error| self.asked.failed("its tables", &error))?;
             while let Some(chunk) = chunks.next().await {
                 match chunk {
                     Ok(chunk) => {
                         let asked = places.get(chunk.request_range).unwrap_or_default();
                         for place in asked {
-                            if let (Some(subtree), Some(found)) = (subtrees.get(*place), present.get_mut(*place)) {
+                            if let (Some(subtree), Some(found)) =
+                                (subtrees.get(*place), present.get_mut(*place))
+                            {
                                 *found = chunk.response.varbinds.iter().any(|varbind| {
                                     varbind.oid.starts_with(subtree) && !varbind.value.is_exception()
                                 });
@@ -241,9 +272,13 @@ impl Agent {
                             Error::Snmp { .. } if failed.len() > 1 => {
                                 let second = failed.split_off(failed.len() / 2);
                                 waiting.extend([failed, second]);
-                                waiting.extend(places.get(error.failed_request_range.end..).map(<[usize]>::to_vec));
+                                waiting.extend(
+                                    places.get(error.failed_request_range.end..).map(<[usize]>::to_vec),
+                                );
                             }
-                            _ => return self.explain(subtrees.len(), Err(Failure::Error(error.source))).await,
+                            _ => {
+                                return self.explain(subtrees.len(), Err(Failure::Error(error.source))).await;
+                            }
                         }
                     }
                 }
@@ -253,11 +288,19 @@ impl Agent {
     }
 
     /// All objects below `root`, in order.
-    pub(super) async fn walk(&mut self, root: &Oid, max_repetitions: u32) -> Result<Vec<(Oid, Value)>, DriverError> {
-        let options = WalkOptions { max_repetitions, result_limit: Some(WALK_ROWS_MAX), ..WalkOptions::default() };
+    pub(super) async fn walk(
+        &mut self,
+        root: &Oid,
+        max_repetitions: u32,
+    ) -> Result<Vec<(Oid, Value)>, DriverError> {
+        let options =
+            WalkOptions { max_repetitions, result_limit: Some(WALK_ROWS_MAX), ..WalkOptions::default() };
         let what = format!("what is below {root}");
-        let mut stream =
-            self.client.0.walk_with(root.clone(), options).map_err(|error| self.asked.failed(&what, &error))?;
+        let mut stream = self
+            .client
+            .0
+            .walk_with(root.clone(), options)
+            .map_err(|error| self.asked.failed(&what, &error))?;
         let mut rows = Vec::new();
         while let Some(varbind) = stream.next().await {
             match varbind {

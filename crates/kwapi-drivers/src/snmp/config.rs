@@ -131,12 +131,16 @@ impl Config {
         match self.version() {
             Version::V1 | Version::V2c => {
                 if let Some((key, _)) = v3_keys.iter().find(|(_, is_given)| *is_given) {
-                    return Err(format!("`{key}` is a key of SNMP version 3: set version = \"3\" or remove it"));
+                    return Err(format!(
+                        "`{key}` is a key of SNMP version 3: set version = \"3\" or remove it"
+                    ));
                 }
             }
             Version::V3 => {
                 if self.community.is_some() {
-                    return Err("`community` is a key of SNMP versions 1 and 2c: version 3 has a `user`".into());
+                    return Err(
+                        "`community` is a key of SNMP versions 1 and 2c: version 3 has a `user`".into()
+                    );
                 }
                 if self.user.as_deref().unwrap_or_default().is_empty() {
                     return Err("SNMP version 3 needs a `user`".into());
@@ -145,10 +149,15 @@ impl Config {
                     return Err("`auth_protocol` needs an `auth_password`".into());
                 }
                 if self.privacy_password.is_some() && self.privacy_protocol.is_none() {
-                    return Err("`privacy_password` needs a `privacy_protocol`: DES, AES, AES-192, AES-256".into());
+                    return Err(
+                        "`privacy_password` needs a `privacy_protocol`: DES, AES, AES-192, AES-256".into()
+                    );
                 }
                 if self.privacy_protocol.is_some() && self.auth_password.is_none() {
-                    return Err("`privacy_protocol` needs an `auth_password`: SNMP encrypts only what is signed".into());
+                    return Err(
+                        "`privacy_protocol` needs an `auth_password`: SNMP encrypts only what is signed"
+                            .into(),
+                    );
                 }
             }
         }

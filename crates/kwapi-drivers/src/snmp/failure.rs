@@ -45,12 +45,19 @@ impl Asked {
             Error::Auth { .. } => DriverError::Refused(format!(
                 "{address} answered {what} for user {user:?} with a wrong signature: check auth_protocol and auth_password"
             )),
-            Error::Privacy(error) => DriverError::Refused(format!("{address}: {error}: check privacy_protocol")),
-            Error::Snmp { status: status @ (ErrorStatus::AuthorizationError | ErrorStatus::NoAccess), .. } => {
-                DriverError::Refused(format!(
-                    "{address} answered {what} with {status}: check the agent's access list and view"
-                ))
+            Error::Privacy(error) => {
+                DriverError::Refused(format!("{address}: {error}: check privacy_protocol"))
             }
+            Error::Snmp {
+                status: status @ (ErrorStatus::AuthorizationError | ErrorStatus::NoAccess),
+                ..
+            } => DriverError::Refused(format!(
+                "{address} answered {what} with {status}: check the agent's access list and view{}",
+                match self.version {
+                    Version::V1 | Version::V2c => "",
+                    Version::V3 => ", auth_protocol and privacy_protocol",
+                }
+            )),
             Error::Snmp { status, index, .. } => DriverError::Malformed {
                 what: "answer",
                 input: format!("{address}, asked for {what}: {status} at object {index}"),
@@ -89,7 +96,9 @@ impl Asked {
                 "wants this user signed or encrypted differently: check auth_protocol and privacy_protocol"
             }
             ReportStatus::NotInTimeWindow { .. } => {
-                return DriverError::link(format!("{address} is out of step with our clock of it, asked for {what}"));
+                return DriverError::link(format!(
+                    "{address} is out of step with our clock of it, asked for {what}"
+                ));
             }
             status => {
                 return DriverError::link(format!("{address} reports, asked for {what}: {status}"));

@@ -6,7 +6,7 @@ use super::profile::{EnergyCounter, Field, Section, StampFormat, Status};
 use super::value::Value;
 
 /// What an agent said of one outlet, by column.
-pub type Row = Vec<(Field, Value)>;
+pub(super) type Row = Vec<(Field, Value)>;
 
 /// What became of one column.
 enum Said {
@@ -22,12 +22,19 @@ enum Said {
 ///
 /// # Errors
 /// Why the outlet has no reading; never an invented 0.
-pub fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading> {
+pub(super) fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading> {
     if let Some(status) = &section.status {
         check_status(status, value(row, Field::Status))?;
     }
     let power = match &section.power {
-        Some(power) => number(row, Field::Power, Field::PowerDigits, power.watts, power.digits.is_some(), &power.not_available),
+        Some(power) => number(
+            row,
+            Field::Power,
+            Field::PowerDigits,
+            power.watts,
+            power.digits.is_some(),
+            &power.not_available,
+        ),
         None => Said::Nothing,
     };
     let power = match power {
@@ -74,7 +81,7 @@ pub fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading> {
 }
 
 /// The operator's name of an outlet on the device.
-pub fn label(row: &Row) -> Option<String> {
+pub(super) fn label(row: &Row) -> Option<String> {
     value(row, Field::Label)?.text()
 }
 
@@ -92,7 +99,14 @@ fn check_status(status: &Status, value: Option<&Value>) -> Result<(), NoReading>
     Ok(())
 }
 
-fn number(row: &Row, field: Field, digits_field: Field, scale: f64, has_digits: bool, not_available: &[i64]) -> Said {
+fn number(
+    row: &Row,
+    field: Field,
+    digits_field: Field,
+    scale: f64,
+    has_digits: bool,
+    not_available: &[i64],
+) -> Said {
     let raw = match value(row, field) {
         None | Some(Value::Absent) => return Said::Nothing,
         Some(Value::Failed) => {
@@ -105,13 +119,19 @@ fn number(row: &Row, field: Field, digits_field: Field, scale: f64, has_digits: 
         not_available.iter().any(|code| i128::from(*code) == integer) || integer == i128::from(u32::MAX)
     };
     if raw.integer().is_some_and(means_nothing) {
-        return Said::NoReading(NoReading::NotAvailable(format!("the device's {field} says {}", raw.describe())));
+        return Said::NoReading(NoReading::NotAvailable(format!(
+            "the device's {field} says {}",
+            raw.describe()
+        )));
     }
     let Some(count) = raw.number() else {
         return Said::NoReading(NoReading::Implausible(format!("{field} {}", raw.describe())));
     };
     if count < 0.0 {
-        return Said::NoReading(NoReading::NotAvailable(format!("the device's {field} says {}", raw.describe())));
+        return Said::NoReading(NoReading::NotAvailable(format!(
+            "the device's {field} says {}",
+            raw.describe()
+        )));
     }
     match digits(row, digits_field, has_digits) {
         Ok(digits) => Said::Number(count * scale / power_of_ten(digits)),
@@ -131,7 +151,9 @@ fn digits(row: &Row, field: Field, has_digits: bool) -> Result<u8, NoReading> {
     match value(row, field).and_then(Value::integer) {
         Some(digits @ 0..=DIGITS_MAX) => Ok(u8::try_from(digits).unwrap_or_default()),
         Some(digits) => Err(NoReading::Implausible(format!("{field} {digits}"))),
-        None => Err(NoReading::NotReady(format!("the device does not say its {field}, so the scale is unknown"))),
+        None => {
+            Err(NoReading::NotReady(format!("the device does not say its {field}, so the scale is unknown")))
+        }
     }
 }
 
@@ -146,9 +168,8 @@ fn counter(section: &Section, energy: &EnergyCounter, row: &Row) -> Option<Meter
     let watt_hours = said.ok()?;
     let tick = energy.watt_hours / power_of_ten(digits(row, Field::EnergyDigits, has_digits).ok()?);
     let energy_of = |watt_hours: f64| Energy::from_joules(watt_hours * 3_600.0);
-    let reset_at = section.reset_at.as_ref().and_then(|stamp| {
-        parse_stamp(stamp.format, value(row, Field::ResetAt)?)
-    });
+    let reset_at =
+        section.reset_at.as_ref().and_then(|stamp| parse_stamp(stamp.format, value(row, Field::ResetAt)?));
     Some(MeterCounter {
         value: energy_of(watt_hours)?,
         resolution: energy_of(tick)?,
@@ -174,7 +195,8 @@ fn parse_stamp(format: StampFormat, value: &Value) -> Option<Timestamp> {
         return (seconds > 0).then(|| Timestamp::from_seconds(seconds));
     }
     let text = value.text()?;
-    let mut numbers = text.split(|character: char| !character.is_ascii_digit()).filter(|part| !part.is_empty());
+    let mut numbers =
+        text.split(|character: char| !character.is_ascii_digit()).filter(|part| !part.is_empty());
     let mut next = || numbers.next().and_then(|part| part.parse::<i64>().ok());
     let (first, second, third) = (next()?, next()?, next()?);
     let (year, month, day) = match format {

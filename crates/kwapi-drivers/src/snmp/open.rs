@@ -31,12 +31,19 @@ pub(super) struct Identity {
 }
 
 /// Opens a session.
-pub(super) async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Opened, DriverError> {
+pub(super) async fn open(
+    config: &Config,
+    outlets: &Outlets,
+    shared: &Arc<Shared>,
+) -> Result<Opened, DriverError> {
     config.check().map_err(DriverError::Refused)?;
     let catalogue = catalogue(config)?;
     let max_varbinds = config.max_varbinds.unwrap_or(super::profile::VARBINDS_MAX);
     let mut agent = Agent::open(config, shared, max_varbinds).await?;
-    let identity = identify(&mut agent).await?;
+    let identity = match identify(&mut agent).await {
+        Ok(identity) => identity,
+        Err(error) => return Err(diagnose(config, shared, error).await),
+    };
     let mut findings = vec![Finding {
         what: "device".to_owned(),
         value: identity.description.clone(),
@@ -62,7 +69,7 @@ pub(super) async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared
         None
     };
     let points = if outlets.wants_all() {
-        all_points(config, outlets, profile.as_ref(), &mut agent).await?
+        all_points(config, outlets, profile.as_ref(), &mut agent, &mut findings).await?
     } else {
         named_points(config, outlets, profile.as_ref())?
     };
@@ -99,6 +106,19 @@ pub(super) async fn identify(agent: &mut Agent) -> Result<Identity, DriverError>
     Ok(Identity { object_id, description: description.chars().take(200).collect() })
 }
 
+/// Why an agent that was asked with a signature is silent to us. It says so in a report that nobody signed, which is not
+/// believed in the course of business (anybody could send it) but is good enough to tell an operator what to check.
+async fn diagnose(config: &Config, shared: &Arc<Shared>, error: DriverError) -> DriverError {
+    if !matches!(error, DriverError::Link(_)) || config.auth_password.is_none() {
+        return error;
+    }
+    let Ok(mut agent) = Agent::open_trusting(config, shared).await else { return error };
+    match identify(&mut agent).await {
+        Err(refused @ DriverError::Refused(_)) => refused,
+        Ok(_) | Err(_) => error,
+    }
+}
+
 async fn choose(
     config: &Config,
     catalogue: &Catalogue,
@@ -109,7 +129,11 @@ async fn choose(
     if config.profile != "auto" {
         let profile = catalogue.get(&config.profile).ok_or_else(|| {
             let names: Vec<_> = catalogue.names().collect();
-            DriverError::Refused(format!("no profile is called {:?}; there are {}", config.profile, names.join(", ")))
+            DriverError::Refused(format!(
+                "no profile is called {:?}; there are {}",
+                config.profile,
+                names.join(", ")
+            ))
         })?;
         findings.push(profile_finding(profile, true, "the configuration names it"));
         return Ok(Arc::clone(profile));
@@ -159,7 +183,8 @@ pub(super) async fn fitting(
             *is_present && *place == wanted && (!outlets_only || *kind == Kind::Outlet)
         })
     };
-    let mut fitting: Vec<_> = candidates.drain(..).enumerate().filter(|(place, _)| has(*place, false)).collect();
+    let mut fitting: Vec<_> =
+        candidates.drain(..).enumerate().filter(|(place, _)| has(*place, false)).collect();
     fitting.sort_by_key(|(place, _)| (!has(*place, true), *place));
     Ok(fitting.into_iter().map(|(_, profile)| profile).collect())
 }
@@ -180,7 +205,10 @@ fn with_unit(config: &Config, profile: &Arc<Profile>) -> Result<Arc<Profile>, Dr
     let Some(unit) = config.unit else { return Ok(Arc::clone(profile)) };
     let mut profile = Profile::clone(profile);
     let mut is_numbered = false;
-    for section in [&mut profile.outlet, &mut profile.inlet, &mut profile.phase, &mut profile.group].into_iter().flatten() {
+    for section in [&mut profile.outlet, &mut profile.inlet, &mut profile.phase, &mut profile.group]
+        .into_iter()
+        .flatten()
+    {
         if let Some(first) = section.index_default.first_mut() {
             *first = unit;
             is_numbered = true;
@@ -205,7 +233,7 @@ fn named_points(
     for outlet in outlets.named() {
         if let Some(section) = config.oids.get(&outlet.key) {
             let section = Arc::new(section.clone());
-            points.push(Point::new(outlet.key.clone(), outlet.probe.clone(), &section, &[], true));
+            points.push(Point::new(outlet.probe.clone(), &section, &[], true));
             continue;
         }
         let refused = |why: String| DriverError::Refused(format!("outlet {:?}: {why}", outlet.key));
@@ -215,28 +243,21 @@ fn named_points(
         let (kind, numbers) = plan::parse_key(&outlet.key).ok_or_else(|| {
             refused("an outlet is a number (7, or 2.7 on unit 2), inlet, unit, phase.1, group.1, or a key of `oids`".to_owned())
         })?;
-        let section = match sections.iter().find(|(known, _)| *known == kind) {
-            Some((_, section)) => Arc::clone(section),
-            None => {
-                let section = profile.section(kind).ok_or_else(|| {
-                    let word = if kind == Kind::Outlet { "outlets" } else { kind.word() };
-                    refused(format!("profile {:?} measures no {word}", profile.name))
-                })?;
-                let section = Arc::new(section.clone());
-                sections.push((kind, Arc::clone(&section)));
-                section
-            }
+        let section = if let Some((_, section)) = sections.iter().find(|(known, _)| *known == kind) {
+            Arc::clone(section)
+        } else {
+            let section = profile.section(kind).ok_or_else(|| {
+                let word = if kind == Kind::Outlet { "outlets" } else { kind.word() };
+                refused(format!("profile {:?} measures no {word}", profile.name))
+            })?;
+            let section = Arc::new(section.clone());
+            sections.push((kind, Arc::clone(&section)));
+            section
         };
         let index = section.index(&numbers).ok_or_else(|| {
             refused(format!("profile {:?} wants {} numbers", profile.name, section.index_length))
         })?;
-        points.push(Point::new(
-            outlet.key.clone(),
-            outlet.probe.clone(),
-            &section,
-            &index,
-            config.voltage_and_current,
-        ));
+        points.push(Point::new(outlet.probe.clone(), &section, &index, config.voltage_and_current));
     }
     Ok(points)
 }
@@ -246,11 +267,12 @@ async fn all_points(
     outlets: &Outlets,
     profile: Option<&Arc<Profile>>,
     agent: &mut Agent,
+    findings: &mut Vec<Finding>,
 ) -> Result<Vec<Point>, DriverError> {
     let mut points = Vec::new();
     for (key, section) in &config.oids {
         if let Some(probe) = outlets.probe(key, None) {
-            points.push(Point::new(key.clone(), probe, &Arc::new(section.clone()), &[], true));
+            points.push(Point::new(probe, &Arc::new(section.clone()), &[], true));
         }
     }
     let Some(profile) = profile else { return Ok(points) };
@@ -261,10 +283,24 @@ async fn all_points(
     let labels = labels(&section, &indexes, agent).await?;
     for (index, label) in indexes.iter().zip(labels) {
         let key = plan::key(kind, &section, index);
-        match outlets.probe(&key, label.as_deref()) {
-            Some(probe) => points.push(Point::new(key, probe, &section, index, config.voltage_and_current)),
-            None => tracing::warn!(host = config.host, outlet = key, ?label, "the template makes no probe id of it"),
-        }
+        let why = match outlets.probe(&key, label.as_deref()) {
+            // Two outlets under one name would be one probe that jumps between them, and a wrong bill.
+            Some(probe) if points.iter().any(|point: &Point| point.probe == probe) => {
+                "another outlet has that name"
+            }
+            Some(probe) => {
+                points.push(Point::new(probe, &section, index, config.voltage_and_current));
+                continue;
+            }
+            None => "the template makes no probe id of its name",
+        };
+        tracing::warn!(host = config.host, outlet = key, ?label, why, "an outlet is left out");
+        findings.push(Finding {
+            what: format!("outlet {key}"),
+            value: label.unwrap_or_default(),
+            is_used: false,
+            why: why.to_owned(),
+        });
     }
     if points.is_empty() {
         return Err(DriverError::Refused(format!(
@@ -276,7 +312,11 @@ async fn all_points(
     Ok(points)
 }
 
-async fn rows(section: &Section, max_repetitions: u32, agent: &mut Agent) -> Result<Vec<Vec<u32>>, DriverError> {
+async fn rows(
+    section: &Section,
+    max_repetitions: u32,
+    agent: &mut Agent,
+) -> Result<Vec<Vec<u32>>, DriverError> {
     let Some(column) = section.listing() else { return Ok(Vec::new()) };
     if !column.is_indexed() {
         return Ok(vec![Vec::new()]);

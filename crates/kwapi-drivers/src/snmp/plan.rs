@@ -9,9 +9,7 @@ use super::profile::{Field, Kind, Section};
 
 /// One outlet to measure.
 #[derive(Clone, Debug)]
-pub struct Point {
-    /// What the device calls it.
-    pub key: String,
+pub(super) struct Point {
     /// What the operator calls it.
     pub probe: ProbeId,
     /// What can be measured of it; the same for all outlets of a kind.
@@ -23,8 +21,7 @@ pub struct Point {
 impl Point {
     /// Plans one outlet. Voltage and current are left out where the device says watts, unless they are wanted: half the
     /// objects are half the round trips.
-    pub fn new(
-        key: String,
+    pub(super) fn new(
         probe: ProbeId,
         section: &Arc<Section>,
         index: &[u32],
@@ -48,11 +45,11 @@ impl Point {
             .filter(|(field, _)| wants(*field))
             .map(|(field, column)| (field, column.at(index)))
             .collect();
-        Self { key, probe, section: Arc::clone(section), columns }
+        Self { probe, section: Arc::clone(section), columns }
     }
 
     /// The objects that change rarely, or the others.
-    pub fn oids(&self, slow: bool) -> impl Iterator<Item = &(Field, Oid)> {
+    pub(super) fn oids(&self, slow: bool) -> impl Iterator<Item = &(Field, Oid)> {
         self.columns.iter().filter(move |(field, _)| field.is_slow() == slow)
     }
 }
@@ -66,11 +63,8 @@ pub fn parse_key(key: &str) -> Option<(Kind, Vec<u32>)> {
     let word_length = key.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(key.len());
     let (word, numbers) = key.split_at_checked(word_length)?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word)?;
-    let numbers = if kind == Kind::Outlet || numbers.is_empty() {
-        numbers
-    } else {
-        numbers.strip_prefix('.')?
-    };
+    let numbers =
+        if kind == Kind::Outlet || numbers.is_empty() { numbers } else { numbers.strip_prefix('.')? };
     if numbers.is_empty() {
         return (kind != Kind::Outlet && !key.ends_with('.')).then(|| (kind, Vec::new()));
     }
@@ -79,7 +73,7 @@ pub fn parse_key(key: &str) -> Option<(Kind, Vec<u32>)> {
 }
 
 /// Writes a key: the reverse of [`parse_key`], with no more numbers than needed.
-pub fn key(kind: Kind, section: &Section, index: &[u32]) -> String {
+pub(super) fn key(kind: Kind, section: &Section, index: &[u32]) -> String {
     let numbers: Vec<String> = section.numbers(index).iter().map(ToString::to_string).collect();
     match (kind.word(), numbers.as_slice()) {
         ("", _) => numbers.join("."),

@@ -9,10 +9,11 @@ mod quantity;
 mod section;
 
 pub use catalogue::Catalogue;
-pub use column::{Dotted, parse_oid};
-pub use quantity::{EnergyCounter, StampFormat, Status};
+pub use column::parse_oid;
+pub(super) use quantity::{EnergyCounter, StampFormat, Status};
 pub use section::{Field, Section};
 
+use column::Dotted;
 use serde::Deserialize;
 
 /// More objects than this in one request make its answer outgrow a datagram of 1 472 bytes.

@@ -35,7 +35,8 @@ pub async fn record(config: &Config, shared: &Arc<Shared>) -> Result<String, Dri
             roots.extend(section.columns().into_iter().map(|(_, column)| column.base().clone()));
         }
     }
-    let enterprise = identity.object_id.as_ref().and_then(|object_id| object_id.arcs().get(..ENTERPRISE_LENGTH));
+    let enterprise =
+        identity.object_id.as_ref().and_then(|object_id| object_id.arcs().get(..ENTERPRISE_LENGTH));
     roots.extend(enterprise.map(Oid::from_slice));
     roots.sort();
     roots.dedup();

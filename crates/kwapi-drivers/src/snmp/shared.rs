@@ -5,18 +5,17 @@ use std::fmt;
 
 use async_snmp::v3::PersistedDesSaltState;
 use async_snmp::{
-    Auth, AuthProtocol, Client, ClientBuilder, DesSaltState, EngineCache, Error, MasterKeys, PrivProtocol, Retry,
+    Auth, AuthProtocol, Client, ClientBuilder, DesSaltState, Error, MasterKeys, PrivProtocol, Retry,
     UdpHandle, UdpTransport, UsmConfig,
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
 
 use crate::driver::DriverError;
 
 use super::config::{Config, Version};
 use super::failure::Asked;
 
-/// Room for the answers of a thousand agents at once; the kernel may give less (net.core.rmem_max), and answers that
+/// Room for the answers of a thousand agents at once; the kernel may give less (`net.core.rmem_max`), and answers that
 /// find no room are asked for again.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
@@ -27,11 +26,19 @@ const COMMUNITY_DEFAULT: &str = "public";
 #[derive(Default)]
 pub struct Shared {
     transport: tokio::sync::Mutex<Option<UdpTransport>>,
-    engines: Arc<EngineCache>,
     keys: Mutex<HashMap<Credentials, MasterKeys>>,
     des_salt: Mutex<Option<DesSaltState>>,
     /// By address: the most objects its agent answered at once. One entry a configured meter.
     varbinds: Mutex<HashMap<String, usize>>,
+}
+
+/// What a client of SNMP v3 believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// What is signed as the configuration says.
+    Signed,
+    /// Reports without a signature as well.
+    Reports,
 }
 
 /// What keys are derived from: a megabyte is hashed for each, so each is hashed once.
@@ -49,7 +56,11 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     /// A client for one agent, on the common socket.
-    pub(super) async fn client(&self, config: &Config) -> Result<Client<UdpHandle>, DriverError> {
+    pub(super) async fn client(
+        &self,
+        config: &Config,
+        trust: Trust,
+    ) -> Result<Client<UdpHandle>, DriverError> {
         let asked = Asked::of(config);
         let transport = self.transport().await?;
         let attempts = config.retransmits.saturating_add(1);
@@ -60,7 +71,7 @@ impl Shared {
             .retry(retry)
             // Requests are cut to the agent's measure before they get here.
             .max_oids_per_request(usize::from(u16::MAX))
-            .engine_cache(Arc::clone(&self.engines));
+            .allow_unauthenticated_v3_time_correction(trust == Trust::Reports);
         if matches!(config.privacy_protocol, Some(PrivProtocol::Des | PrivProtocol::Des3)) {
             builder = builder.des_salt_state(self.des_salt()?);
         }
@@ -124,13 +135,12 @@ impl Shared {
             }),
         };
         let known = self.keys.lock().get(&credentials).cloned();
-        let keys = match known {
-            Some(keys) => keys,
-            None => {
-                let keys = derive(&credentials).map_err(|error| refused(&error))?;
-                self.keys.lock().insert(credentials, keys.clone());
-                keys
-            }
+        let keys = if let Some(keys) = known {
+            keys
+        } else {
+            let keys = derive(&credentials).map_err(|error| refused(&error))?;
+            self.keys.lock().insert(credentials, keys.clone());
+            keys
         };
         user.with_master_keys(keys).map_err(|error| refused(&error))
     }
@@ -142,7 +152,8 @@ impl Shared {
         if let Some(salt) = salt.as_ref() {
             return Ok(salt.clone());
         }
-        let failed = |error: &dyn fmt::Display| DriverError::Refused(format!("privacy_protocol DES: {error}"));
+        let failed =
+            |error: &dyn fmt::Display| DriverError::Refused(format!("privacy_protocol DES: {error}"));
         let epoch = rand::random_range(1..i32::MAX.cast_unsigned() - 1);
         let previous = PersistedDesSaltState::new(epoch).map_err(|error| failed(&error))?;
         let state = DesSaltState::restart(previous, |_| Ok::<(), std::convert::Infallible>(()))

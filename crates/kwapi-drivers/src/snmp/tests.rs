@@ -9,12 +9,15 @@ use super::*;
 use crate::outlets::Outlet;
 
 pub(super) fn config(address: std::net::SocketAddr, more: &str) -> Config {
-    let text = format!("host = \"{}\"\nport = {}\ntimeout_seconds = 0.4\n{more}", address.ip(), address.port());
+    let text =
+        format!("host = \"{}\"\nport = {}\ntimeout_seconds = 0.4\n{more}", address.ip(), address.port());
     toml::from_str(&text).unwrap()
 }
 
 pub(super) fn outlets(keys: &[&str]) -> Outlets {
-    Outlets::by_key(keys.iter().map(|key| Outlet { key: (*key).to_owned(), probe: ProbeId::new(key).unwrap() }))
+    Outlets::by_key(
+        keys.iter().map(|key| Outlet { key: (*key).to_owned(), probe: ProbeId::new(key).unwrap() }),
+    )
 }
 
 pub(super) async fn read(driver: &mut Snmp) -> Result<Vec<String>, String> {
@@ -73,7 +76,8 @@ async fn findings_say_what_was_chosen_and_why() {
     let rack = rack(2).await;
     let mut driver = open(&rack, "", &outlets(&["1", "inlet"])).await.unwrap();
     assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W, 3600000 J", "inlet: 203 W, 10800000 J"]);
-    let findings: Vec<_> = driver.findings().into_iter().map(|finding| format!("{}: {}", finding.what, finding.why)).collect();
+    let findings: Vec<_> =
+        driver.findings().into_iter().map(|finding| format!("{}: {}", finding.what, finding.why)).collect();
     for expected in [
         "device: its sysObjectID is 1.3.6.1.4.1.13742.6",
         "profile raritan_px2: the device has its tables",
@@ -112,7 +116,8 @@ async fn an_agent_of_small_means_is_asked_in_smaller_requests_from_then_on() {
         let lines = read(&mut driver).await.unwrap();
         assert_eq!(lines.len(), 3, "{fault:?}");
         assert_eq!(lines[2], BOTH[1]);
-        let (received, sent) = (rack.datagrams().received - before.received, rack.datagrams().sent - before.sent);
+        let (received, sent) =
+            (rack.datagrams().received - before.received, rack.datagrams().sent - before.sent);
         assert!(received == sent && received <= 4, "{fault:?}: {received} requests, {sent} answers");
     }
 }
@@ -201,6 +206,21 @@ async fn after_a_reboot_and_when_a_counter_falls_names_and_scales_are_read_again
         requests.push(rack.datagrams().received - before);
     }
     assert_eq!(requests, [2, 1, 2, 2]);
+}
+
+#[tokio::test]
+async fn of_two_outlets_with_one_name_the_first_is_measured_and_the_other_reported() {
+    let names = ["web", "", "web"].map(str::to_owned).to_vec();
+    let rack = Rack::start(RackSettings { names, ..RackSettings::default() }).await.unwrap();
+    (1..=3).for_each(|outlet| rack.set_watts(outlet, Some(outlet as f64)));
+    let mut driver = open(&rack, "", &Outlets::all("a.{label}")).await.unwrap();
+    let lines = read(&mut driver).await.unwrap();
+    assert!(
+        lines.len() == 2 && lines[0].starts_with("a.web: 1 W") && lines[1].starts_with("a.2: 2 W"),
+        "{lines:?}"
+    );
+    let finding = driver.findings().into_iter().find(|finding| finding.what == "outlet 3").unwrap();
+    assert!(!finding.is_used && finding.why == "another outlet has that name");
 }
 
 #[tokio::test]

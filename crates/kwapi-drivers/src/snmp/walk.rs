@@ -145,7 +145,12 @@ fn hexadecimal(bytes: &[u8]) -> String {
 pub fn evaluate(profile: &Profile, walk: &Walk) -> Vec<Evaluated> {
     let mut evaluated = Vec::new();
     for (kind, section) in profile.kinds() {
-        for index in rows(section, walk.keys()) {
+        let mut indexes = rows(section, walk.keys());
+        if indexes.is_empty() && section.list.is_some() {
+            // Recorded where names may not be read.
+            indexes = rows(&Section { list: None, ..section.clone() }, walk.keys());
+        }
+        for index in indexes {
             let row = row(section, &index, walk);
             evaluated.push(Evaluated {
                 key: plan::key(kind, section, &index),
@@ -168,7 +173,9 @@ pub(super) fn rows<'a>(section: &Section, oids: impl Iterator<Item = &'a Oid>) -
 
 fn row(section: &Section, index: &[u32], walk: &Walk) -> Row {
     let columns = section.columns().into_iter();
-    columns.map(|(field, column)| (field, walk.get(&column.at(index)).cloned().unwrap_or(Value::Absent))).collect()
+    columns
+        .map(|(field, column)| (field, walk.get(&column.at(index)).cloned().unwrap_or(Value::Absent)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -15,15 +15,14 @@ pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(content.len() + 4);
     bytes.push(tag);
-    match u8::try_from(content.len()) {
-        Ok(length @ 0..=0x7f) => bytes.push(length),
-        _ => {
-            let length = content.len().to_be_bytes();
-            let digits = length.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<u8>>();
-            // At most eight digits: the count fits the low bits.
-            bytes.push(0x80 | u8::try_from(digits.len()).unwrap_or(0x7f));
-            bytes.extend(digits);
-        }
+    if let Ok(length @ 0..=0x7f) = u8::try_from(content.len()) {
+        bytes.push(length);
+    } else {
+        let length = content.len().to_be_bytes();
+        let digits = length.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<u8>>();
+        // At most eight digits: the count fits the low bits.
+        bytes.push(0x80 | u8::try_from(digits.len()).unwrap_or(0x7f));
+        bytes.extend(digits);
     }
     bytes.extend(content);
     bytes

@@ -89,7 +89,9 @@ impl Layout {
         let outlets = [[5, 4, 3, 1, 2], [5, 4, 3, 1, 4], [3, 5, 4, 1, 7], [3, 5, 3, 1, 3]];
         self.0.retain(|(oid, _)| {
             let row = oid.strip_prefix(PDU2).and_then(|tail| tail.split_at_checked(5));
-            !row.is_some_and(|(table, index)| outlets.iter().any(|known| known == table) && index.get(1) == Some(&number))
+            !row.is_some_and(|(table, index)| {
+                outlets.iter().any(|known| known == table) && index.get(1) == Some(&number)
+            })
         });
     }
 

@@ -106,7 +106,8 @@ impl Rack {
             .into_iter()
             .zip(0_u64..)
             .map(|(name, number)| {
-                let server = ServerModel::new(settings.seed.wrapping_mul(1_000).wrapping_add(number), settings.day);
+                let server =
+                    ServerModel::new(settings.seed.wrapping_mul(1_000).wrapping_add(number), settings.day);
                 let watts = server.watts(Duration::ZERO);
                 // A counter that has run for some months.
                 let watt_hours = 100_000.0 + 4_000.0 * watts;
@@ -235,7 +236,7 @@ impl State {
             let hours = next.saturating_sub(self.advanced_to).as_secs_f64() / 3_600.0;
             for outlet in &mut self.outlets {
                 let watts = outlet.watts_set.unwrap_or_else(|| outlet.server.watts(next));
-                outlet.watt_hours += (outlet.watts + watts) / 2.0 * hours;
+                outlet.watt_hours += f64::midpoint(outlet.watts, watts) * hours;
                 outlet.watts = watts;
             }
             self.advanced_to = next;
@@ -258,10 +259,16 @@ impl State {
             Says::ObjectId => Value::Oid(object_id()),
             Says::UpTime => Value::TimeTicks(count(self.booted_at.elapsed().as_secs_f64() * 100.0)),
             Says::SystemName => Value::Text("simulated-rack".to_owned()),
-            Says::Name(place) => Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default()),
+            Says::Name(place) => {
+                Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default())
+            }
             Says::Available => Value::Integer(1),
-            Says::Watts(place) => Value::Gauge(count(outlet(place).map_or(0.0, |outlet| outlet.watts) * digits)),
-            Says::WattHours(place) => Value::Gauge(count(outlet(place).map_or(0.0, |outlet| outlet.watt_hours.floor()))),
+            Says::Watts(place) => {
+                Value::Gauge(count(outlet(place).map_or(0.0, |outlet| outlet.watts) * digits))
+            }
+            Says::WattHours(place) => {
+                Value::Gauge(count(outlet(place).map_or(0.0, |outlet| outlet.watt_hours.floor())))
+            }
             Says::InletWatts => {
                 Value::Gauge(count(self.outlets.iter().map(|outlet| outlet.watts).sum::<f64>() * digits))
             }

@@ -27,7 +27,8 @@ impl ServerModel {
         let idle_watts = 60.0 + 30.0 * uniform(seed, 1);
         let peak_watts = 180.0 + 170.0 * uniform(seed, 2);
         // Most are busiest in the afternoon, some run their batches at night.
-        let busiest = if uniform(seed, 3) < 0.8 { 0.55 + 0.15 * uniform(seed, 4) } else { 0.1 * uniform(seed, 4) };
+        let busiest =
+            if uniform(seed, 3) < 0.8 { 0.55 + 0.15 * uniform(seed, 4) } else { 0.1 * uniform(seed, 4) };
         let daily_share = 0.35 + 0.4 * uniform(seed, 5);
         Self { seed, idle_watts, peak_watts, day: day.max(DAY_MIN), busiest, daily_share }
     }

@@ -20,7 +20,9 @@ fn check(profile: &str, row: &[(Field, Value)], expected: &str) {
 
 #[test]
 fn a_raritan_scales_by_the_digits_it_states_and_never_by_a_guess() {
-    let row = |digits: Value| [(Field::Status, integer(1)), (Field::Power, integer(1234)), (Field::PowerDigits, digits)];
+    let row = |digits: Value| {
+        [(Field::Status, integer(1)), (Field::Power, integer(1234)), (Field::PowerDigits, digits)]
+    };
     check("raritan_px2", &row(integer(1)), "123.4 W");
     check("raritan_px2", &row(integer(0)), "1234 W");
     check(
@@ -35,12 +37,20 @@ fn a_raritan_scales_by_the_digits_it_states_and_never_by_a_guess() {
 fn what_a_device_says_for_not_available_is_no_zero() {
     check("servertech_sentry3", &[(Field::Power, integer(-1))], "not available: the device's power says -1");
     check("eaton_epdu", &[(Field::Power, integer(-100))], "not available: the device's power says -100");
-    check("eaton_epdu", &[(Field::Power, integer(4_294_967_295))], "not available: the device's power says 4294967295");
+    check(
+        "eaton_epdu",
+        &[(Field::Power, integer(4_294_967_295))],
+        "not available: the device's power says 4294967295",
+    );
     check("eaton_epdu", &[(Field::Power, Value::Absent)], "no such outlet: the agent has no row for it");
     check("eaton_epdu", &[], "no such outlet: the agent has no row for it");
     check("eaton_epdu", &[(Field::Power, Value::Failed)], "not ready: the agent failed to say its power");
     check("eaton_epdu", &[(Field::Power, Value::Text(b"off".to_vec()))], "implausible: power \"off\"");
-    check("eaton_epdu", &[(Field::Power, integer(2_000_000_000))], "implausible: 2000000000 W: is the scale right?");
+    check(
+        "eaton_epdu",
+        &[(Field::Power, integer(2_000_000_000))],
+        "implausible: 2000000000 W: is the scale right?",
+    );
     check("eaton_epdu", &[(Field::Power, integer(0))], "0 W");
 }
 
@@ -88,7 +98,10 @@ fn a_counter_carries_resolution_range_and_reset_stamp() {
     check_counter(
         "vertiv_geist",
         &[(Field::Energy, integer(9_998_999))],
-        MeterCounter { range: Some(watt_hours(9_999_000)), ..MeterCounter::new(watt_hours(9_998_999), watt_hours(1)) },
+        MeterCounter {
+            range: Some(watt_hours(9_999_000)),
+            ..MeterCounter::new(watt_hours(9_998_999), watt_hours(1))
+        },
     );
     check_counter(
         "raritan_px2",
@@ -133,8 +146,17 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 fn any_field() -> impl Strategy<Value = Field> {
     prop::sample::select(vec![
-        Field::Label, Field::Status, Field::Power, Field::PowerDigits, Field::Energy, Field::EnergyDigits,
-        Field::ResetAt, Field::Voltage, Field::VoltageDigits, Field::Current, Field::CurrentDigits,
+        Field::Label,
+        Field::Status,
+        Field::Power,
+        Field::PowerDigits,
+        Field::Energy,
+        Field::EnergyDigits,
+        Field::ResetAt,
+        Field::Voltage,
+        Field::VoltageDigits,
+        Field::Current,
+        Field::CurrentDigits,
     ])
 }
 

@@ -25,7 +25,7 @@ fn watts_and_their_counter_come_without_voltage_unless_asked() {
     let catalogue = Catalogue::built_in().unwrap();
     let fields = |profile: &str, wanted| {
         let section = Arc::new(catalogue.get(profile).unwrap().outlet.clone().unwrap());
-        let point = Point::new("1".into(), ProbeId::new("a").unwrap(), &section, &[1, 1], wanted);
+        let point = Point::new(ProbeId::new("a").unwrap(), &section, &[1, 1], wanted);
         point.oids(false).map(|(field, _)| field.to_string()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(fields("raritan_px2", false), "status power energy");

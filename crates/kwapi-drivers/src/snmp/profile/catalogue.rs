@@ -67,7 +67,8 @@ impl Catalogue {
     /// # Errors
     /// When the directory or a file cannot be read, or a file is no profile.
     pub fn with_directory(directory: &Path) -> Result<Self, ProfileError> {
-        let failed = |path: &Path, message: String| ProfileError { file: path.display().to_string(), message };
+        let failed =
+            |path: &Path, message: String| ProfileError { file: path.display().to_string(), message };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(directory).map_err(|error| failed(directory, error.to_string()))? {
             let path = entry.map_err(|error| failed(directory, error.to_string()))?.path();
@@ -75,7 +76,10 @@ impl Catalogue {
                 files.push(path);
             }
             if files.len() > FILES_MAX {
-                return Err(failed(directory, format!("more than {FILES_MAX} profiles: the wrong directory?")));
+                return Err(failed(
+                    directory,
+                    format!("more than {FILES_MAX} profiles: the wrong directory?"),
+                ));
             }
         }
         files.sort();

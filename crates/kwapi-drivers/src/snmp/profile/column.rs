@@ -32,7 +32,8 @@ impl Column {
         let Some((before, after)) = text.split_once(INDEX) else {
             return Ok(Self { before: parse_oid(text)?, after: None });
         };
-        let before = before.strip_suffix('.').ok_or_else(|| format!("{text:?}: a dot must precede {INDEX}"))?;
+        let before =
+            before.strip_suffix('.').ok_or_else(|| format!("{text:?}: a dot must precede {INDEX}"))?;
         let after = match after {
             "" => Oid::empty(),
             after => {

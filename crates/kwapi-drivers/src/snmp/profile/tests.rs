@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+
+use super::column::Column;
 use super::*;
 
 const MINIMAL: &str = r#"
@@ -24,9 +27,8 @@ fn check(text: &str, expected: &str) {
 fn every_built_in_profile_parses_and_is_named_as_its_file() {
     let catalogue = Catalogue::built_in().unwrap();
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/snmp/profiles")).unwrap();
-    let mut names: Vec<_> = files
-        .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<_> =
+        files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(catalogue.names().collect::<Vec<_>>(), names);
 }
@@ -87,4 +89,17 @@ fn the_device_that_says_most_exactly_what_it_is_is_believed() {
     assert_eq!(best("1.3.6.1.4.1.232.165.7"), "hpe_ipdu_g2");
     let generic = parse_oid("1.3.6.1.4.1.8072.3.2.10").unwrap();
     assert_eq!(catalogue.candidates(Some(&generic)).len(), catalogue.iter().count());
+}
+
+proptest! {
+    #[test]
+    fn no_profile_text_panics(noise in ".{0,60}", place in 0..MINIMAL.len(), column in "[0-9.{}index]{0,30}") {
+        _ = Profile::parse("mine.toml", &noise);
+        if let Some((before, after)) = MINIMAL.split_at_checked(place) {
+            _ = Profile::parse("mine.toml", &format!("{before}{noise}{after}"));
+        }
+        if let Ok(column) = Column::parse(&column) {
+            prop_assert_eq!(column.index_of(&column.at(&[1, 2]), 2), column.is_indexed().then(|| vec![1, 2]));
+        }
+    }
 }

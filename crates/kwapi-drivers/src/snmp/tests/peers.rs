@@ -1,5 +1,7 @@
 //! The driver against agents we did not write: Net-SNMP's snmpd, and snmpsim with walks of several families.
 
+#![allow(clippy::disallowed_methods, reason = "a test starts the agents it talks to")]
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -27,14 +29,21 @@ fn answers(port: u16) -> bool {
 }
 
 /// Users of every signature and cipher, besides those of the lab: name, keys of the configuration.
-const AUTH: [(&str, &str); 6] =
-    [("MD5", "MD5"), ("SHA", "SHA"), ("SHA-224", "SHA-224"), ("SHA-256", "SHA-256"), ("SHA-384", "SHA-384"), ("SHA-512", "SHA-512")];
-const PRIVACY: [(&str, &str); 4] = [("DES", "DES"), ("AES", "AES"), ("AES-192", "AES-192"), ("AES-256", "AES-256")];
+const AUTH: [(&str, &str); 6] = [
+    ("MD5", "MD5"),
+    ("SHA", "SHA"),
+    ("SHA-224", "SHA-224"),
+    ("SHA-256", "SHA-256"),
+    ("SHA-384", "SHA-384"),
+    ("SHA-512", "SHA-512"),
+];
+const PRIVACY: [(&str, &str); 4] =
+    [("DES", "DES"), ("AES", "AES"), ("AES-192", "AES-192"), ("AES-256", "AES-256")];
 
 struct Snmpd {
     lab: Lab,
     port: u16,
-    _peer: Peer,
+    peer: Peer,
 }
 
 fn snmpd() -> Snmpd {
@@ -45,11 +54,19 @@ fn snmpd() -> Snmpd {
     for (auth, _) in AUTH {
         _ = writeln!(conf, "createUser only{auth} {auth} authpass1\nrouser only{auth} auth");
         for (privacy, _) in PRIVACY {
-            _ = writeln!(conf, "createUser {auth}{privacy} {auth} authpass1 {privacy} privpass1\nrouser {auth}{privacy} priv");
+            _ = writeln!(
+                conf,
+                "createUser {auth}{privacy} {auth} authpass1 {privacy} privpass1\nrouser {auth}{privacy} priv"
+            );
         }
     }
     std::fs::write(&path, conf).unwrap();
-    let peer = Peer::start(
+    let peer = start(&lab, port);
+    Snmpd { lab, port, peer }
+}
+
+fn start(lab: &Lab, port: u16) -> Peer {
+    Peer::start(
         Command::new("snmpd")
             .args(["-f", "-Lo", "-C", "-c", "snmpd.conf", "-p", "snmpd.pid"])
             .current_dir(lab.join("snmpd"))
@@ -57,19 +74,17 @@ fn snmpd() -> Snmpd {
             .env("SNMP_PERSISTENT_DIR", lab.join("snmpd/var")),
         lab.join("snmpd.log"),
     )
-    .ready(Duration::from_secs(20), || answers(port));
-    Snmpd { lab, port, _peer: peer }
+    .ready(Duration::from_secs(20), || answers(port))
 }
 
 fn once(port: u16, more: &str, wanted: &Outlets) -> Result<Vec<String>, String> {
     let more = format!("{more}\nprofile = 'raritan_px1'");
     let config = config(loopback(port), &more);
     // A loaded machine: Net-SNMP asks its pass_persist script for one object at a time.
-    let config = Config { timeout_seconds: 8.0, ..config };
+    let config = Config { timeout_seconds: 3.0, ..config };
     runtime().block_on(async {
         let shared = Arc::new(Shared::default());
-        let mut driver =
-            Snmp::open(&config, wanted, &shared).await.map_err(|error| error.to_string())?;
+        let mut driver = Snmp::open(&config, wanted, &shared).await.map_err(|error| error.to_string())?;
         read(&mut driver).await
     })
 }
@@ -100,7 +115,9 @@ fn snmpd_is_read_in_every_version_and_with_every_signature_and_cipher() {
         let lines = once(agent.port, &way, &outlets(&["1", "24", "25"]));
         assert_eq!(
             lines,
-            Ok(["1: 101 W", "24: 124 W", "25: no such outlet: the agent has no row for it"].map(str::to_owned).to_vec()),
+            Ok(["1: 101 W", "24: 124 W", "25: no such outlet: the agent has no row for it"]
+                .map(str::to_owned)
+                .to_vec()),
             "{way}"
         );
     }
@@ -131,16 +148,45 @@ fn a_wrong_user_or_password_is_refused_with_what_to_check() {
             "user = 'monitor'\nauth_password = 'wrongpass'\nprivacy_protocol = 'AES'\nprivacy_password = 'privpass1'",
             "finds the signature wrong: check auth_protocol and auth_password",
         ),
-        ("user = 'monitor'", "check auth_protocol and privacy_protocol"),
+        (
+            "user = 'monitor'",
+            "authorizationError: check the agent's access list and view, auth_protocol and privacy_protocol",
+        ),
         ("user = 'monitor'\nauth_password = 'short'", "check auth_protocol, auth_password"),
     ] {
         let message = once(agent.port, way, &outlets(&["1"])).unwrap_err();
-        assert!(message.starts_with("refused: ") && message.contains(expected), "{message}");
+        assert!(message.starts_with("refused: ") && message.contains(expected), "{way}: {message}");
         assert!(!message.contains("wrongpass") && !message.contains("short'"), "{message}");
     }
     let way = "user = 'monitor'\nauth_password = 'authpass1'\nprivacy_protocol = 'AES'\nprivacy_password = 'wrongpass'";
     let message = once(agent.port, way, &outlets(&["1"])).unwrap_err();
     assert!(message.contains("passwor") && !message.contains("wrongpass"), "{message}");
+}
+
+#[test]
+fn an_agent_that_was_replaced_is_found_again() {
+    if !need(&["snmpd"]) {
+        return;
+    }
+    let Snmpd { lab, port, peer } = snmpd();
+    let user = "user = 'monitor'\nauth_password = 'authpass1'\nprivacy_protocol = 'AES'\nprivacy_password = 'privpass1'";
+    let config = Config {
+        timeout_seconds: 1.0,
+        ..config(loopback(port), &format!("{user}\nprofile = 'raritan_px1'"))
+    };
+    runtime().block_on(async {
+        let shared = Arc::new(Shared::default());
+        let mut driver = Snmp::open(&config, &outlets(&["1"]), &shared).await.unwrap();
+        assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
+        drop(peer);
+        read(&mut driver).await.unwrap_err();
+        // Another engine at the same address: its keys are others, and its clock begins anew.
+        std::fs::remove_dir_all(lab.join("snmpd/var")).unwrap();
+        let _peer = start(&lab, port);
+        _ = read(&mut driver).await;
+        let mut driver = Snmp::open(&config, &outlets(&["1"]), &shared).await.unwrap();
+        assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
+    });
 }
 
 #[test]
@@ -153,12 +199,38 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
     let _peer = Peer::start(Command::new("sh").arg(lab.join("snmp/run-snmpsim.sh")), lab.join("snmpsim.log"))
         .ready(Duration::from_secs(60), || answers(port));
     for (community, profile, expected) in [
-        ("raritan-px2", "raritan_px2", vec!["p.web 1: 123.4 W, 3636000 J", "p.2: not available: the device gives it status 2"]),
-        ("eaton-g3", "eaton_epdu", vec!["p.db 1: 214 W, 1944000 J", "p.2: not available: the device's power says -1", "p.1.1: 87 W, 36000 J"]),
+        (
+            "raritan-px2",
+            "raritan_px2",
+            vec!["p.web 1: 123.4 W, 3636000 J", "p.2: not available: the device gives it status 2"],
+        ),
+        (
+            "eaton-g3",
+            "eaton_epdu",
+            vec![
+                "p.db 1: 214 W, 1944000 J",
+                "p.2: not available: the device's power says -1",
+                "p.1.1: 87 W, 36000 J",
+            ],
+        ),
         ("apc-rpdu2", "apc_rpdu2", vec!["p.mail: 96 W, 12960000 J", "p.backup: 0 W, 0 J"]),
         ("apc-rpdu", "apc_rpdu", vec!["p.Outlet 1: 0.4 A", "p.Outlet 2: 0 A"]),
-        ("sentry3", "servertech_sentry3", vec!["p.TowerA_Outlet1: 61 W, 4446000 J", "p.TowerA_Outlet2: not available: the device's power says -1"]),
-        ("sentry4", "servertech_sentry4", vec!["p.Master_Outlet_1: 75 W, 90000 J", "p.Master_Outlet_2: not available: the device gives it status 7"]),
+        (
+            "sentry3",
+            "servertech_sentry3",
+            vec![
+                "p.TowerA_Outlet1: 61 W, 4446000 J",
+                "p.TowerA_Outlet2: not available: the device's power says -1",
+            ],
+        ),
+        (
+            "sentry4",
+            "servertech_sentry4",
+            vec![
+                "p.Master_Outlet_1: 75 W, 90000 J",
+                "p.Master_Outlet_2: not available: the device gives it status 7",
+            ],
+        ),
         ("geist", "vertiv_geist", vec!["p.Outlet 1: 150 W, 35996396400 J", "p.Outlet 2: 12 W, 3600 J"]),
     ] {
         let config = config(loopback(port), &format!("community = '{community}'"));
@@ -167,7 +239,10 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
             let shared = Arc::new(Shared::default());
             let mut driver = Snmp::open(&config, &Outlets::all("p.{label}"), &shared).await.unwrap();
             let lines = read(&mut driver).await.unwrap();
-            let chosen = driver.findings().into_iter().find(|finding| finding.is_used && finding.what.starts_with("profile"));
+            let chosen = driver
+                .findings()
+                .into_iter()
+                .find(|finding| finding.is_used && finding.what.starts_with("profile"));
             assert_eq!(chosen.unwrap().what, format!("profile {profile}"));
             lines
         });
