@@ -126,13 +126,13 @@ impl Routes {
                     is_delivered = true;
                 }
             }
-            Some(Addressee::Anyone) => {
+            // What cannot be read goes to whoever waits, so that a card that sends noise is not said to be silent.
+            Some(Addressee::Anyone) | None => {
                 for inbox in waiting {
                     inbox.put(datagram);
                     is_delivered = true;
                 }
             }
-            None => {}
         }
         if !is_delivered {
             self.strays.fetch_add(1, Ordering::Relaxed);

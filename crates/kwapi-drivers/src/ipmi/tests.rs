@@ -2,6 +2,7 @@
 //! show.
 
 mod peers;
+mod simulated;
 
 use std::sync::Arc;
 

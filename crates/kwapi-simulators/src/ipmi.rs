@@ -1,0 +1,182 @@
+//! Servers' management cards that are not there: IPMI 2.0 over UDP, with the faults real cards have.
+//!
+//! One socket and one task a card, so thousands fit in a process. The codec is this module's own, written from the
+//! specification and not from the driver: IPMI 2.0 rev. 1.1, chapters 13, 22, 33, 35; DCMI 1.5, 6.6.1.
+
+mod bmc;
+mod command;
+mod crypto;
+mod sensor;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::net::UdpSocket;
+use tokio::task::AbortHandle;
+
+use self::bmc::Bmc;
+pub use self::sensor::SensorRecord;
+
+/// What a card is made of.
+#[derive(Clone, Debug)]
+pub struct CardOptions {
+    /// Its one account.
+    pub username: String,
+    /// The account's password.
+    pub password: String,
+    /// Its K-g; `None` for the usual card, which has none of its own.
+    pub card_key: Option<Vec<u8>>,
+    /// Cipher suites it takes, of 3 and 17.
+    pub suites: Vec<u8>,
+    /// The highest privilege the account may have: 2 user, 3 operator, 4 administrator.
+    pub privilege_max: u8,
+    /// How it answers DCMI Get Power Reading.
+    pub dcmi: Dcmi,
+    /// Sensors of its SDR repository, in order; each reads the card's watts.
+    pub sensors: Vec<SensorRecord>,
+    /// The most bytes of a record it returns at once.
+    pub record_bytes_max: u8,
+}
+
+impl Default for CardOptions {
+    fn default() -> Self {
+        Self {
+            username: "user".to_owned(),
+            password: "secret".to_owned(),
+            card_key: None,
+            suites: vec![3, 17],
+            privilege_max: 4,
+            dcmi: Dcmi::Active,
+            sensors: vec![SensorRecord::watts(1, "Power", 4)],
+            record_bytes_max: 24,
+        }
+    }
+}
+
+/// How a card answers DCMI Get Power Reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dcmi {
+    /// As it should.
+    Active,
+    /// Right watts, but it says that it does not measure (seen: phosphor-host-ipmid#167).
+    SaysInactive,
+    /// 0 W, not measuring, no period, 1970.
+    Dead,
+    /// Knows no such command (C1h).
+    Absent,
+    /// Wants this privilege (D4h below it).
+    Wants(u8),
+    /// Fails so often, with "unspecified error" (FFh), in each session before it works.
+    FailsFirst(u8),
+    /// Does not answer the command at all.
+    Ignored,
+    /// A present power far above its own maximum.
+    OverItsMaximum,
+}
+
+/// What is wrong with a card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Answers nothing.
+    Hang,
+    /// Answers each command of a session with "node busy" (C0h).
+    Busy,
+    /// Sends the first half of each answer.
+    HalfPacket,
+    /// Sends noise in place of each answer.
+    Garbage,
+    /// Goes on saying the last watts, with the last stamp.
+    Stale,
+    /// Loses every other datagram sent to it.
+    Lossy,
+    /// Answers, but loses its SDR reservation so many times more.
+    LosesReservations(u8),
+    /// Answers, but so many more SDR reads and then no further one.
+    StopsRecords(u8),
+}
+
+/// A running card; gone when dropped.
+#[derive(Debug)]
+pub struct Card {
+    address: SocketAddr,
+    bmc: Arc<Mutex<Bmc>>,
+    task: AbortHandle,
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Card {
+    /// Starts a card at `address`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or the process may open no more sockets.
+    pub async fn start(address: impl Into<SocketAddr>, options: CardOptions) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address.into()).await?;
+        let address = socket.local_addr()?;
+        let bmc = Arc::new(Mutex::new(Bmc::new(options)));
+        let task = tokio::spawn(serve(socket, Arc::clone(&bmc))).abort_handle();
+        Ok(Self { address, bmc, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sets what its machine draws.
+    pub fn set_watts(&self, watts: u16) {
+        self.bmc.lock().set_watts(watts);
+    }
+
+    /// Breaks it, or mends it with [`Fault::None`].
+    pub fn set_fault(&self, fault: Fault) {
+        self.bmc.lock().fault = fault;
+    }
+
+    /// Restarts it, so that it knows no session any more.
+    pub fn forget_sessions(&self) {
+        self.bmc.lock().forget_sessions();
+    }
+
+    /// How many sessions are open on it.
+    pub fn sessions(&self) -> usize {
+        self.bmc.lock().sessions()
+    }
+
+    /// How many datagrams came.
+    pub fn datagrams(&self) -> u64 {
+        self.bmc.lock().datagrams
+    }
+
+    /// How many SDR reads came.
+    pub fn record_reads(&self) -> u64 {
+        self.bmc.lock().record_reads
+    }
+
+    /// How many wrong proofs of a password came; a real card locks the account after some.
+    pub fn wrong_proofs(&self) -> u64 {
+        self.bmc.lock().wrong_proofs
+    }
+}
+
+async fn serve(socket: UdpSocket, bmc: Arc<Mutex<Bmc>>) {
+    // Longer than any request; what is longer is cut and then refused.
+    let mut buffer = [0; 512];
+    loop {
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let answer = bmc.lock().answer(buffer.get(..length).unwrap_or_default());
+        if let Some(answer) = answer {
+            // As on any network, an answer may be lost.
+            _ = socket.send_to(&answer, from).await;
+        }
+    }
+}

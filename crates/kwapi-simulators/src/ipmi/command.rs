@@ -1,0 +1,127 @@
+//! What a simulated card answers to each command of a session.
+
+use super::bmc::Bmc;
+use super::{Dcmi, Fault};
+
+/// The statistics and stamp a card gives with its watts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Power {
+    pub(super) watts: u16,
+    pub(super) minimum: u16,
+    pub(super) maximum: u16,
+    /// Seconds of the card's own clock.
+    pub(super) stamp: u32,
+    pub(super) period_ms: u32,
+}
+
+/// A completion code and data; `None` where the card does not answer.
+type Answer = Option<(u8, Vec<u8>)>;
+
+pub(super) const OK: u8 = 0x00;
+const NO_SUCH_COMMAND: u8 = 0xC1;
+
+impl Bmc {
+    /// Answers a command within a session of `privilege`; `asked` is how often the session has asked for power before.
+    pub(super) fn execute(
+        &mut self,
+        function: u8,
+        command: u8,
+        data: &[u8],
+        privilege: u8,
+        asked: u32,
+    ) -> Answer {
+        if self.fault == Fault::Busy {
+            return Some((0xC0, Vec::new()));
+        }
+        match (function, command) {
+            // Get Device ID, 20.1: IPMI 2.0, with an SDR repository and sensors.
+            (0x06, 0x01) => Some((OK, vec![0x20, 0x01, 0x01, 0x00, 0x02, 0x03, 0, 0, 0, 0, 0])),
+            (0x0A, 0x20) => Some((OK, self.repository_info())),
+            (0x0A, 0x22) => {
+                self.reservation = self.reservation.wrapping_add(1);
+                Some((OK, self.reservation.to_le_bytes().to_vec()))
+            }
+            (0x0A, 0x23) => {
+                self.record_reads += 1;
+                if let Fault::StopsRecords(reads) = self.fault {
+                    self.fault = Fault::StopsRecords(reads.checked_sub(1)?);
+                }
+                Some(self.record(data))
+            }
+            (0x04, 0x2D) => Some(self.sensor(data)),
+            (0x2C, 0x02) if data.first() == Some(&0xDC) => self.dcmi(privilege, asked),
+            _ => Some((NO_SUCH_COMMAND, Vec::new())),
+        }
+    }
+
+    fn repository_info(&self) -> Vec<u8> {
+        let count = u16::try_from(self.options.sensors.len()).unwrap_or(u16::MAX).to_le_bytes();
+        let mut info = vec![0x51];
+        info.extend(count);
+        info.extend([0xFF, 0xFF, 1, 0, 0, 0, 0, 0, 0, 0, 0x22]);
+        info
+    }
+
+    fn record(&mut self, data: &[u8]) -> (u8, Vec<u8>) {
+        let [held_low, held_high, id_low, id_high, offset, count] = *data else { return (0xC7, Vec::new()) };
+        if let Fault::LosesReservations(times) = self.fault {
+            self.fault = times.checked_sub(1).map_or(Fault::None, Fault::LosesReservations);
+            if times > 0 {
+                self.reservation = self.reservation.wrapping_add(1);
+            }
+        }
+        if u16::from_le_bytes([held_low, held_high]) != self.reservation {
+            return (0xC5, Vec::new());
+        }
+        if count > self.options.record_bytes_max {
+            return (0xCA, Vec::new());
+        }
+        let id = u16::from_le_bytes([id_low, id_high]);
+        let Some(record) = self.options.sensors.get(usize::from(id)) else { return (0xCB, Vec::new()) };
+        let is_last = usize::from(id) + 1 == self.options.sensors.len();
+        let mut answer = if is_last { vec![0xFF, 0xFF] } else { (id + 1).to_le_bytes().to_vec() };
+        answer.extend(record.bytes(id).iter().skip(offset.into()).take(count.into()));
+        (OK, answer)
+    }
+
+    fn sensor(&mut self, data: &[u8]) -> (u8, Vec<u8>) {
+        let watts = self.power().watts;
+        let found = self.options.sensors.iter().find(|sensor| sensor.is_sensor() && data == [sensor.number]);
+        match found {
+            Some(sensor) if sensor.is_unavailable => (OK, vec![0, 0xE0, 0xC0]),
+            Some(sensor) => (OK, vec![sensor.raw(watts), 0xC0, 0xC0]),
+            None => (0xCB, Vec::new()),
+        }
+    }
+
+    fn dcmi(&mut self, privilege: u8, asked: u32) -> Answer {
+        let mut power = self.power();
+        let mut state = 0x40;
+        match self.options.dcmi {
+            Dcmi::Active => {}
+            Dcmi::SaysInactive => {
+                state = 0;
+                power = Power { stamp: 0, period_ms: 0, ..power };
+            }
+            Dcmi::Dead => {
+                state = 0;
+                power = Power { watts: 0, minimum: 0, maximum: 0, stamp: 0, period_ms: 0 };
+            }
+            Dcmi::Absent => return Some((NO_SUCH_COMMAND, Vec::new())),
+            Dcmi::Wants(wanted) if privilege < wanted => return Some((0xD4, Vec::new())),
+            Dcmi::Wants(_) => {}
+            Dcmi::FailsFirst(times) if asked < u32::from(times) => return Some((0xFF, Vec::new())),
+            Dcmi::FailsFirst(_) => {}
+            Dcmi::Ignored => return None,
+            Dcmi::OverItsMaximum => power.watts = power.maximum.saturating_mul(11),
+        }
+        let mut answer = vec![0xDC];
+        for watts in [power.watts, power.minimum, power.maximum, power.watts] {
+            answer.extend(watts.to_le_bytes());
+        }
+        answer.extend(power.stamp.to_le_bytes());
+        answer.extend(power.period_ms.to_le_bytes());
+        answer.push(state);
+        Some((OK, answer))
+    }
+}
