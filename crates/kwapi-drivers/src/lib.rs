@@ -6,6 +6,7 @@ pub mod http;
 pub mod ipmi;
 pub mod json_values;
 pub mod manager;
+pub mod modbus;
 pub mod mqtt;
 mod outlets;
 pub mod push;
