@@ -22,6 +22,11 @@ use crate::outlets::Outlets;
 
 /// Every driver there is, in the order the manual lists them.
 pub const DRIVERS: &[Entry] = &[
+    Entry::of::<crate::ipmi::Ipmi>(),
+    Entry::of::<crate::snmp::Snmp>(),
+    Entry::of::<crate::redfish::Redfish>(),
+    Entry::of::<crate::modbus::Modbus>(),
+    Entry::of::<crate::mqtt::Mqtt>(),
     Entry::of::<crate::wattsup::WattsUp>(),
     Entry::of::<crate::rapl::Rapl>(),
     Entry::of::<crate::push::Push>(),

@@ -1,8 +1,8 @@
 //! Devices that are not there, for tests and for `kwapi simulate`; no codec is shared with a driver.
 
 mod http;
+pub mod ipmi;
 pub mod snmp;
 pub mod wattsup;
 
 pub use http::{HttpAnswer, HttpDevice, HttpRequest};
-pub mod ipmi;

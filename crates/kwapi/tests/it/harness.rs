@@ -64,7 +64,8 @@ impl Kwapi {
 
 /// `GET`s from a loopback port: status and body as text; `None` while nobody answers.
 pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let (status, _, body) = request(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))?;
+    let (status, _, body) =
+        request(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))?;
     Some((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
@@ -79,7 +80,8 @@ pub fn request(port: u16, text: &str) -> Option<(u16, String, Vec<u8>)> {
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let body = answer[end + 4..].to_vec();
-    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(&body)? } else { body };
+    let body =
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(&body)? } else { body };
     Some((status, head, body))
 }
 
@@ -99,6 +101,7 @@ fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
 /// Runs the binary to its end: whether it succeeded, and what it said, with `folder` left out.
 pub fn run(arguments: &[&str], folder: &Path) -> (bool, String) {
     let output = kwapi().args(arguments).current_dir(folder).env_remove("KWAPI_CONFIG").output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.success(), text.replace(&format!("{}/", folder.display()), ""))
 }
