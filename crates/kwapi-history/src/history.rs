@@ -4,6 +4,7 @@
 //! `flush_interval` later; whatever is asked in between sees it. After a crash the journal is read again from where
 //! all was known to be written: a sample its file already has is passed over by the file's last update.
 
+mod counters;
 mod flusher;
 mod probe;
 mod read;
@@ -13,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kwapi_core::{Measurement, ProbeId, Refused, Timestamp};
 use parking_lot::{Mutex, RwLock};
@@ -22,6 +23,7 @@ use rustix::fs::syncfs;
 use crate::journal::{self, Journal, Position, Record, Retention, SYNC_INTERVAL};
 use crate::store::{self, DirectoryInUse, DirectoryLock, Index};
 
+pub use counters::{HistoryCounters, Recorded};
 pub use flusher::Flusher;
 pub use read::{Latest, Peaks};
 
@@ -81,46 +83,6 @@ pub struct Arrival<'a> {
     pub arrived: Timestamp,
     /// When it arrived, on the process's monotonic clock.
     pub heard: Duration,
-}
-
-/// What became of measurements, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
-    /// Journalled, and on their way to the files.
-    pub recorded: u64,
-    /// Journalled, but too late for the RRD files, which take nothing before their newest.
-    pub late: u64,
-    /// Seen before.
-    pub duplicate: u64,
-    /// Another publisher of the probe is alive.
-    pub conflicting: u64,
-    /// Stamped more than a minute ahead of their arrival.
-    pub future: u64,
-}
-
-/// The running totals of a history, for `/metrics`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HistoryCounters {
-    /// What became of measurements.
-    pub measurements: Recorded,
-    /// Batches the journal could not take.
-    pub journal_failures: u64,
-    /// Bytes of journal on disk.
-    pub journal_bytes: u64,
-    /// Journal segments deleted for want of room or for age.
-    pub journal_segments_dropped: u64,
-    /// Times a probe's files could not be written; its samples wait.
-    pub flush_failures: u64,
-    /// Samples dropped because their files could not be written for too long. They are still in the journal.
-    pub samples_dropped: u64,
-    /// Unusable files that were set aside.
-    pub files_set_aside: u64,
-    /// Times a file was found last updated more than a minute after the samples it was to take.
-    pub files_ahead: u64,
-    /// Probes known.
-    pub probes: u64,
-    /// RRD files in the directory whose probes have not been seen.
-    pub orphan_files: u64,
 }
 
 /// The open history of one state directory. All its methods may be called from several threads.
@@ -308,9 +270,20 @@ impl History {
     /// journal again all the same: to know that files survive a power failure, a whole file system must be synced, for
     /// which nobody waits at a stop.
     pub fn flush_all(&self) -> bool {
+        self.flush_within(Duration::MAX)
+    }
+
+    /// As [`History::flush_all`], but begins no more files after `limit`: what is left is read from the journal when
+    /// the next process starts.
+    pub fn flush_within(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
         let probes: Vec<_> = self.probes.read().values().cloned().collect();
         let mut flushed = true;
         for probe in probes {
+            if begun.elapsed() >= limit {
+                flushed = false;
+                break;
+            }
             if let Err(error) = self.flush_probe(&probe) {
                 if flushed {
                     tracing::warn!(error = %Chain(&error), "history is not all written");
@@ -373,16 +346,6 @@ impl History {
         }
         probes.insert(id.clone(), Arc::clone(&probe));
         probe
-    }
-}
-
-impl Recorded {
-    fn add(&mut self, other: &Self) {
-        self.recorded += other.recorded;
-        self.late += other.late;
-        self.duplicate += other.duplicate;
-        self.conflicting += other.conflicting;
-        self.future += other.future;
     }
 }
 

@@ -11,8 +11,11 @@ use super::History;
 /// How often [`History::tick`] is called.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long a stop may write files; a service is stopped in three seconds, and the journal has the rest.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
 /// Calls [`History::tick`] once a second from a thread of its own, until it is stopped or dropped; then writes
-/// everything.
+/// what can be written in two seconds.
 #[derive(Debug)]
 pub struct Flusher {
     history: Arc<History>,
@@ -44,7 +47,7 @@ impl Flusher {
         Ok(Self { history, stop, thread: Some(thread) })
     }
 
-    /// Stops the thread and writes everything. Says whether that went well.
+    /// Stops the thread and writes what waits. Says whether the files have all of it; if not, the journal has the rest.
     pub fn stop(mut self) -> bool {
         self.end()
     }
@@ -54,7 +57,7 @@ impl Flusher {
         *self.stop.0.lock() = true;
         self.stop.1.notify_all();
         _ = thread.join();
-        self.history.flush_all()
+        self.history.flush_within(STOP_LIMIT)
     }
 }
 

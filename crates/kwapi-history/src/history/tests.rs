@@ -273,6 +273,19 @@ fn a_stopped_flusher_has_written_everything() {
 }
 
 #[test]
+fn a_stop_that_had_no_time_loses_nothing() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    record(&history, &[message("A", 1, 0, 5.0)]);
+    assert!(!history.flush_within(Duration::ZERO));
+    drop(history);
+    let history = open(&config(&lab));
+    assert!(history.flush_all());
+    let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
+    assert_eq!(crate::rrd::read(&file).unwrap().last_update(), at(1));
+}
+
+#[test]
 fn a_range_comes_in_the_finest_rows_that_reach_back_to_it() {
     let lab = Lab::empty();
     let history = open(&config(&lab));

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::{PEAKS, POWER};
 
+mod foreign;
+
 /// A Sunday in November 2023, three seconds after a ten-second boundary.
 const START: u64 = 1_700_000_003;
 

@@ -25,7 +25,8 @@ pub enum UpdateError {
         /// How many sources there are.
         expected: usize,
     },
-    /// A source that is no gauge, or an archive that is neither average, min, max nor last.
+    /// A source that is no gauge, an archive that is neither average, min, max nor last, or steps of other than one
+    /// second: RRDtool treats a long step that begins unknown in a way of its own, and no file of Kwapi has one.
     #[error("not of a kind this engine updates")]
     Unsupported,
 }
@@ -64,7 +65,8 @@ impl Rrd {
         if values.len() != self.sources.len() {
             return Err(UpdateError::ValueCount { given: values.len(), expected: self.sources.len() });
         }
-        let supported = self.sources.iter().all(|source| source.is_gauge)
+        let supported = self.step == 1
+            && self.sources.iter().all(|source| source.is_gauge)
             && self.archives.iter().all(|archive| archive.consolidation != Consolidation::Other);
         if !supported {
             return Err(UpdateError::Unsupported);
