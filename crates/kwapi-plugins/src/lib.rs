@@ -1,1 +1,3 @@
 //! Kwapi's plugins: collector, API, metrics and web pages.
+
+pub mod web;
