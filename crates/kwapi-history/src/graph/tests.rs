@@ -214,6 +214,8 @@ fn time_lines_stand_on_round_times_of_the_zone() {
         7,
         "Tue 17 Wed 18 Thu 19 Fri 20 Sat 21 Sun 22 Mon 23",
     );
+    check_times(NOW - 604_800, 604_800, "UTC", 5, "Tue 17 Thu 19 Sat 21 Mon 23");
+    check_times(NOW - 518_400, 604_800, "UTC", 5, "Thu 19 Sat 21 Mon 23");
     check_times(NOW - 31_622_400, 31_622_400, "UTC", 6, "2026 Mar May Jul Sep Nov");
 }
 

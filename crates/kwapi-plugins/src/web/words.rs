@@ -41,14 +41,12 @@ pub(super) fn share(totals: &Totals) -> Option<String> {
     if *measured_ms == whole {
         return Some("all of it measured".to_owned());
     }
-    // Rounded down, so that what is not all is never called 100 %.
-    let percent = |part: u64| (part as f64 * 1_000.0 / whole as f64).floor() / 10.0;
-    let mut words = format!("{} % of it measured", percent(*measured_ms));
+    // What is not all is never called 100 %, and what there is never 0 %.
+    let permille = |part: u64| part as f64 * 1_000.0 / whole as f64;
+    let mut words = format!("{} % of it measured", permille(*measured_ms).floor() / 10.0);
     for (part, name) in [(*estimated_ms, "estimated"), (*unknown_ms, "unknown")] {
         if part > 0 {
-            let share = percent(part);
-            words +=
-                &if share < 0.1 { format!(", under 0.1 % {name}") } else { format!(", {share} % {name}") };
+            words += &format!(", {} % {name}", permille(part).ceil() / 10.0);
         }
     }
     Some(words)

@@ -19,7 +19,7 @@ async fn a_total_says_since_when_and_how_much_of_it_is_known() {
         list.contains("<strong>12.000 kWh</strong> · <strong>3.00 EUR</strong> since 22 Nov, 10:00"),
         "{list}"
     );
-    assert!(list.contains("99.5 % of it measured, 0.4 % unknown"), "{list}");
+    assert!(list.contains("99.5 % of it measured, 0.5 % unknown"), "{list}");
 }
 
 #[tokio::test]
