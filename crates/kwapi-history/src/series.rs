@@ -7,8 +7,15 @@ pub struct Series {
     pub start: u64,
     /// Seconds a row covers; never 0.
     pub step: u64,
-    /// Watts; `None` where nothing is known.
+    /// Watts; `None` where nothing is known. The last row may still be in progress: [`crate::Usage::of`] counts only
+    /// the part of it before now.
     pub watts: Vec<Option<f64>>,
+}
+
+impl From<crate::rrd::Rows> for Series {
+    fn from(rows: crate::rrd::Rows) -> Self {
+        Self { start: rows.start, step: rows.step, watts: rows.values }
+    }
 }
 
 impl Series {

@@ -1,0 +1,165 @@
+//! What history costs: RRD updates beside RRDtool's own, journal appends, and a second of 10 000 probes.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench starts RRDtool to compare with, fails by panicking, and its items are criterion's"
+)]
+
+use std::hint::black_box;
+use std::process::Command;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
+use kwapi_history::journal::{Journal, Record, Retention};
+use kwapi_history::rrd::{self, Rrd};
+use kwapi_history::store::POWER;
+use kwapi_history::{Arrival, History, HistoryConfig, Period};
+
+const START: u64 = 1_700_000_000;
+
+fn stamp(second: u64) -> Timestamp {
+    Timestamp::from_seconds(START + second)
+}
+
+/// 120 updates of one file, a second apart: what one flush writes.
+fn updates(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut group = criterion.benchmark_group("rrd");
+    group.throughput(Throughput::Elements(120));
+    let mut in_memory = Rrd::new(&POWER, START);
+    let mut second = 0;
+    group.bench_function("120 updates in memory", |bencher| {
+        bencher.iter(|| {
+            for _ in 0..120 {
+                second += 1;
+                in_memory.update(stamp(second), &[Some(97.0)]).unwrap();
+            }
+            black_box(&in_memory);
+        });
+    });
+    let file = directory.path().join("ours.rrd");
+    rrd::create(&file, &Rrd::new(&POWER, START)).unwrap();
+    let mut second = 0;
+    group.bench_function("120 updates of a file", |bencher| {
+        bencher.iter(|| {
+            rrd::amend(&file, |rrd| {
+                for _ in 0..120 {
+                    second += 1;
+                    rrd.update(stamp(second), &[Some(97.0)]).unwrap();
+                }
+            })
+            .unwrap();
+        });
+    });
+    if kwapi_peers::find("rrdtool").is_some() {
+        let file = directory.path().join("theirs.rrd");
+        rrd::create(&file, &Rrd::new(&POWER, START)).unwrap();
+        let mut second = 0;
+        // As many as a command line takes, so that starting the program counts for little.
+        group.throughput(Throughput::Elements(12_000));
+        group.sample_size(10);
+        group.bench_function("12 000 updates by rrdtool update", |bencher| {
+            bencher.iter(|| {
+                let updates = (1..=12_000).map(|n| format!("{}:97", START + second + n));
+                assert!(
+                    Command::new("rrdtool")
+                        .arg("update")
+                        .arg(&file)
+                        .args(updates)
+                        .status()
+                        .unwrap()
+                        .success()
+                );
+                second += 12_000;
+            });
+        });
+    }
+    group.finish();
+}
+
+fn measurement(probe: &ProbeId, second: u64) -> Measurement {
+    let energy = Energy::from_millijoules(second * 97_000);
+    let ledgered = Ledgered {
+        timestamp: stamp(second).after(Duration::from_micros(271_828)),
+        session: stamp(0),
+        seq: second,
+        totals: Totals { energy, measured_ms: second * 1_000, ..Totals::default() },
+        meter: None,
+        quality: Quality::Measured,
+    };
+    let power = Watts(97.25);
+    Measurement { probe: probe.clone(), power, voltage: None, current: None, ledgered: Some(ledgered) }
+}
+
+fn probes() -> Vec<ProbeId> {
+    (0..10_000).map(|n| ProbeId::new(format!("site.rack-{}.node-{n}", n / 40)).unwrap()).collect()
+}
+
+fn journal(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let retention = Retention { bytes_max: 256 << 20, ..Retention::default() };
+    let mut journal = Journal::open(directory.path(), retention, stamp(0)).unwrap();
+    let probes = probes();
+    let mut second = 0;
+    let mut group = criterion.benchmark_group("journal");
+    group.throughput(Throughput::Elements(probes.len() as u64));
+    group.bench_function("10 000 records in batches of 500", |bencher| {
+        bencher.iter_batched(
+            || {
+                second += 1;
+                let record = |probe| Record::of(&measurement(probe, second), stamp(second));
+                (second, probes.iter().map(record).collect::<Vec<_>>())
+            },
+            |(second, records)| {
+                for batch in records.chunks(500) {
+                    journal.append(batch, stamp(second)).unwrap();
+                }
+            },
+            criterion::BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn whole(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(HistoryConfig::new(directory.path()), stamp(0)).unwrap();
+    let probes = probes();
+    let mut second = 0;
+    let mut next = || {
+        second += 1;
+        (second, probes.iter().map(|probe| measurement(probe, second)).collect::<Vec<_>>())
+    };
+    let record = |(second, measurements): (u64, Vec<Measurement>)| {
+        let heard = Duration::from_secs(second);
+        for batch in measurements.chunks(500) {
+            let arrived = stamp(second + 1);
+            history.record(batch.iter().map(|measurement| Arrival { measurement, arrived, heard })).unwrap();
+        }
+        history.tick(heard);
+    };
+    for _ in 0..240 {
+        record(next());
+    }
+    let mut group = criterion.benchmark_group("history");
+    group.throughput(Throughput::Elements(probes.len() as u64));
+    group.sample_size(60);
+    group.bench_function("a second of 10 000 probes, files included", |bencher| {
+        bencher.iter_batched(&mut next, record, criterion::BatchSize::LargeInput);
+    });
+    let (now, _) = next();
+    let probe = probes.get(17).unwrap();
+    group.throughput(Throughput::Elements(1));
+    for period in [Period::Minute, Period::Year] {
+        group.bench_function(format!("fetch of a {period}"), |bencher| {
+            bencher.iter(|| history.fetch(probe, period, stamp(now)).unwrap());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, updates, journal, whole);
+criterion_main!(benches);

@@ -1,0 +1,391 @@
+use std::process::Command;
+
+use kwapi_core::{Ledgered, Quality, Totals, Watts};
+use kwapi_peers::{Lab, need, output};
+use proptest::prelude::*;
+
+use super::*;
+use crate::rrd::Rrd;
+use crate::store::Sample;
+use crate::{Period, Usage};
+
+/// A multiple of 900.
+const START: u64 = 1_699_999_200;
+
+fn probe(name: &str) -> ProbeId {
+    ProbeId::new(name).unwrap()
+}
+
+/// A message of a publisher that began at `START`: `seq` seconds and `micros` later.
+fn message(name: &str, seq: u64, micros: u64, watts: f64) -> Measurement {
+    let ledgered = Ledgered {
+        timestamp: Timestamp::from_micros((START + seq) * 1_000_000 + micros),
+        session: Timestamp::from_seconds(START),
+        seq,
+        totals: Totals::default(),
+        meter: None,
+        quality: Quality::Measured,
+    };
+    let ledgered = Some(ledgered);
+    Measurement { probe: probe(name), power: Watts(watts), voltage: None, current: None, ledgered }
+}
+
+fn config(lab: &Lab) -> HistoryConfig {
+    HistoryConfig::new(lab.join("state"))
+}
+
+/// A program that another test is just starting holds our locks until it is itself; so ask again.
+fn open(config: &HistoryConfig) -> History {
+    kwapi_peers::wait_until("a directory nobody holds", Duration::from_secs(10), || {
+        match History::open(config.clone(), Timestamp::from_seconds(START)) {
+            Err(OpenError::InUse(_)) => None,
+            opened => Some(opened.unwrap()),
+        }
+    })
+}
+
+/// Records messages as they would arrive, at once.
+fn record(history: &History, messages: &[Measurement]) -> Recorded {
+    let arrivals = messages.iter().map(|measurement| {
+        let arrived =
+            measurement.ledgered.map_or(Timestamp::from_seconds(START), |ledgered| ledgered.timestamp);
+        let heard = arrived.since(Timestamp::from_seconds(START));
+        Arrival { measurement, arrived, heard }
+    });
+    history.record(arrivals).unwrap()
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(START + seconds)
+}
+
+fn known(series: &crate::Series) -> Vec<f64> {
+    series.watts.iter().copied().flatten().collect()
+}
+
+#[test]
+fn a_sample_shows_before_any_file_is_written() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    let messages: Vec<_> = (1..=4).map(|seq| message("A", seq, 0, 100.0)).collect();
+    assert_eq!(record(&history, &messages), Recorded { recorded: 4, ..Recorded::default() });
+    for period in Period::ALL {
+        let series = history.fetch(&probe("A"), period, at(4)).unwrap().unwrap();
+        assert_eq!(series.watts.len(), if period == Period::Year { 53 } else { period.rows() }, "{period}");
+        assert!(series.end() >= START + 4, "{period}");
+        assert!(!known(&series).is_empty(), "{period}");
+        assert!(known(&series).iter().all(|watts| *watts == 100.0), "{period}");
+    }
+    assert_eq!(history.last(&probe("A")).unwrap(), Some(Latest { at: at(4), power: Watts(100.0) }));
+    assert_eq!(std::fs::read_dir(lab.join("state/rrd")).unwrap().count(), 2); // Lock and index.
+    assert_eq!(history.fetch(&probe("B"), Period::Minute, at(4)).unwrap(), None);
+}
+
+#[test]
+fn files_are_written_once_per_interval_and_are_rrdtools() {
+    if !need(&["rrdtool"]) {
+        return;
+    }
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    let messages: Vec<_> = (1..=200).map(|seq| message("A", seq, 300_000, 50.0)).collect();
+    record(&history, &messages);
+    for second in 0..=240 {
+        history.tick(Duration::from_secs(second));
+    }
+    let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
+    let info = output(Command::new("rrdtool").arg("info").arg(&file));
+    assert!(info.contains(&format!("last_update = {}", START + 200)), "{info}");
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), 9_752);
+    assert_eq!(history.rrd_bytes(&probe("A")).unwrap().unwrap(), std::fs::read(&file).unwrap());
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_had_recorded() {
+    let lab = Lab::empty();
+    let messages: Vec<_> = (1..=90).map(|seq| message("A", seq, 0, seq as f64)).collect();
+    let history = open(&config(&lab));
+    record(&history, &messages[..50]);
+    history.flush_all();
+    record(&history, &messages[50..]);
+    let before = history.fetch(&probe("A"), Period::Minute, at(90)).unwrap();
+    drop(history); // Nothing is written when it is dropped.
+    let history = open(&config(&lab));
+    assert_eq!(history.fetch(&probe("A"), Period::Minute, at(90)).unwrap(), before);
+    assert_eq!(history.probes(), [probe("A")]);
+    assert_eq!(record(&history, &messages[80..]).duplicate, 10);
+}
+
+#[test]
+fn a_message_counts_once_and_a_future_one_not_at_all() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    let (first, second) = (message("A", 1, 0, 1.0), message("A", 2, 0, 2.0));
+    let outcome = record(&history, &[second.clone(), first, second]);
+    assert_eq!(outcome, Recorded { recorded: 1, late: 1, duplicate: 1, ..Recorded::default() });
+    let ahead = message("A", 3_600, 0, 1.0);
+    let arrival = Arrival { measurement: &ahead, arrived: at(3), heard: Duration::from_secs(3) };
+    assert_eq!(history.record([arrival]).unwrap().future, 1);
+}
+
+#[test]
+fn a_gap_is_unknown_from_the_last_sample_to_one_interval_before_the_next() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    let mut messages: Vec<_> = (1..=20).map(|seq| message("A", seq, 200_000, 100.0)).collect();
+    messages.extend((200..=210).map(|seq| message("A", seq, 700_000, 300.0)));
+    record(&history, &messages);
+    let series = history.fetch(&probe("A"), Period::Minute, at(211)).unwrap().unwrap();
+    // RRDtool's arithmetic leaves an ulp or two.
+    let row = |second: u64| series.watts[(START + second - series.start) as usize].map(f64::round);
+    assert_eq!((row(19), row(20)), (Some(100.0), Some(100.0))); // A fifth of second 20 is known.
+    for second in 21..200 {
+        assert_eq!(row(second), None, "{second}");
+    }
+    assert_eq!((row(200), row(209)), (Some(300.0), Some(300.0)));
+}
+
+#[test]
+fn a_second_at_full_power_shows_in_the_day_whatever_its_phase() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    let watts = |seq| if seq == 400 { 2_000.0 } else { 100.0 };
+    let messages: Vec<_> = (1..=899).map(|seq| message("A", seq, 700_000, watts(seq))).collect();
+    record(&history, &messages[..500]);
+    history.flush_all();
+    record(&history, &messages[500..]);
+    let usage = history.usage(&probe("A"), Period::Day, at(900)).unwrap().unwrap();
+    assert_eq!((usage.min, usage.max), (Some(Watts(100.0)), Some(Watts(2_000.0))));
+    assert!(usage.average.is_some_and(|average| average.0 < 103.0), "{usage:?}");
+}
+
+#[test]
+fn energy_is_the_power_times_the_time_it_is_known() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    record(&history, &(1..=1_800).map(|seq| message("A", seq, 0, 100.0)).collect::<Vec<_>>());
+    for period in [Period::Hour, Period::Day, Period::Week, Period::Month, Period::Year] {
+        let series = history.fetch(&probe("A"), period, at(1_800)).unwrap().unwrap();
+        let usage = Usage::of(&series, at(1_800));
+        let expected = if period <= Period::Day { 50.0 } else { usage.known.as_secs_f64() / 36.0 };
+        let watt_hours = usage.energy.kwh() * 1e3;
+        assert!((watt_hours - expected).abs() < 1e-6, "{period}: {watt_hours} Wh, not {expected}");
+    }
+}
+
+#[test]
+fn a_directory_the_original_wrote_is_opened_in_place() {
+    if !need(&["rrdtool"]) {
+        return;
+    }
+    let lab = Lab::empty();
+    let directory = lab.join("original");
+    std::fs::create_dir(&directory).unwrap();
+    let file = directory.join("9759785f-95f6-554a-ba7a-c3e586ec5609.rrd");
+    let archives = POWER_ARCHIVES.split(' ');
+    let begin = (START - 10).to_string();
+    output(
+        Command::new("rrdtool")
+            .arg("create")
+            .arg(&file)
+            .args(["-b", &begin, "-s", "1", "DS:w:GAUGE:600:0:U"])
+            .args(archives),
+    );
+    let updates = (0..=5).map(|second| format!("{}:42", START - 5 + second));
+    output(Command::new("rrdtool").arg("update").arg(&file).args(updates));
+    let config = HistoryConfig { rrd_directory: Some(directory), ..config(&lab) };
+    let history = open(&config);
+    assert_eq!((history.probes(), history.counters().orphan_files), (vec![], 1));
+    record(&history, &[message("A", 1, 0, 58.0)]);
+    assert_eq!((history.probes(), history.counters().orphan_files), (vec![probe("A")], 0));
+    let series = history.fetch(&probe("A"), Period::Minute, at(1)).unwrap().unwrap();
+    assert_eq!(known(&series), [42.0, 42.0, 42.0, 42.0, 42.0, 42.0, 42.0, 42.0, 42.0, 42.0, 58.0]);
+}
+
+const POWER_ARCHIVES: &str = "RRA:AVERAGE:0.5:1:300 RRA:AVERAGE:0.5:10:360 RRA:AVERAGE:0.5:900:96 \
+    RRA:AVERAGE:0.5:7200:84 RRA:AVERAGE:0.5:21600:124 RRA:AVERAGE:0.5:604800:52";
+
+#[test]
+fn an_unusable_file_is_made_again_from_the_journal() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    let messages: Vec<_> = (1..=100).map(|seq| message("A", seq, 0, seq as f64)).collect();
+    record(&history, &messages[..90]);
+    assert!(history.flush_all());
+    let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
+    std::fs::write(&file, &std::fs::read(&file).unwrap()[..5_000]).unwrap();
+    record(&history, &messages[90..]);
+    assert!(history.flush_all());
+    let series = history.fetch(&probe("A"), Period::Minute, at(100)).unwrap().unwrap();
+    assert_eq!(known(&series), (1..=100).map(f64::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_unusable_file_is_set_aside_and_begun_again() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
+    std::fs::write(&file, b"not an RRD").unwrap();
+    record(&history, &[message("A", 1, 0, 5.0)]);
+    assert!(history.flush_all());
+    assert_eq!(history.counters().files_set_aside, 1);
+    assert!(crate::rrd::read(&file).is_ok());
+    assert_eq!(std::fs::read(file.with_extension("rrd.unusable-0")).unwrap(), b"not an RRD");
+}
+
+#[test]
+fn a_directory_has_one_owner() {
+    let lab = Lab::empty();
+    let _history = open(&config(&lab));
+    let error = History::open(config(&lab), Timestamp::EPOCH).unwrap_err().to_string();
+    assert!(
+        error.contains("belongs to a running kwapi") && error.contains(&std::process::id().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_written_wait_and_the_journal_is_read_again() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
+    std::fs::create_dir(&file).unwrap(); // Nothing can be written to a directory.
+    record(&history, &[message("A", 1, 0, 5.0)]);
+    assert!(!history.flush_all());
+    assert_eq!(history.counters().flush_failures, 1);
+    std::fs::remove_dir(&file).unwrap();
+    drop(history);
+    let history = open(&config(&lab));
+    assert!(history.flush_all());
+    assert_eq!(crate::rrd::read(&file).unwrap().last_value(), Some(5.0));
+}
+
+#[test]
+fn a_stopped_flusher_has_written_everything() {
+    let lab = Lab::empty();
+    let history = Arc::new(open(&config(&lab)));
+    let begin = std::time::Instant::now();
+    let flusher = Flusher::start(Arc::clone(&history), move || begin.elapsed()).unwrap();
+    record(&history, &[message("A", 1, 0, 5.0)]);
+    assert!(flusher.stop());
+    let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
+    assert_eq!(crate::rrd::read(&file).unwrap().last_update(), at(1));
+}
+
+#[test]
+fn a_stop_that_had_no_time_loses_nothing() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    record(&history, &[message("A", 1, 0, 5.0)]);
+    assert!(!history.flush_within(Duration::ZERO));
+    drop(history);
+    let history = open(&config(&lab));
+    assert!(history.flush_all());
+    let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
+    assert_eq!(crate::rrd::read(&file).unwrap().last_update(), at(1));
+}
+
+#[test]
+fn a_range_comes_in_the_finest_rows_that_reach_back_to_it() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    record(&history, &(1..=1_000).map(|seq| message("A", seq, 0, 10.0)).collect::<Vec<_>>());
+    let range = |from, to| history.fetch_range(&probe("A"), at(from), at(to)).unwrap().unwrap();
+    assert_eq!((range(900, 1_000).step, known(&range(900, 1_000)).len()), (1, 100));
+    assert_eq!((range(0, 1_000).step, known(&range(0, 1_000)).len()), (10, 100));
+    assert_eq!(range(0, 0).watts, []);
+}
+
+/// What befalls a history between samples.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Nothing,
+    Flushed,
+    Killed,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn flushes_kills_and_repeats_do_not_show_in_the_files(steps in prop::collection::vec(
+            (prop_oneof![9 => Just(1_u64), 1 => 61_u64..5_000], 0_u32..5_000,
+             prop_oneof![8 => Just(Event::Nothing), 1 => Just(Event::Flushed), 1 => Just(Event::Killed)]), 1..80)) {
+        let mut second = 0;
+        let messages: Vec<_> = steps.iter().map(|(spacing, watts, _)| {
+            second += spacing;
+            message("A", second, 0, f64::from(*watts))
+        }).collect();
+        let files = |lab: &Lab| {
+            let stem = store::file_stem(&probe("A"));
+            let directory = lab.join("state/rrd");
+            [store::power_path(&directory, stem), store::peaks_path(&directory, stem)].map(|path| std::fs::read(path).unwrap())
+        };
+        let (quiet, eventful) = (Lab::empty(), Lab::empty());
+        let history = open(&config(&quiet));
+        record(&history, &messages);
+        prop_assert!(history.flush_all());
+
+        let mut history = open(&config(&eventful));
+        for (number, (message, (_, _, event))) in messages.iter().zip(&steps).enumerate() {
+            record(&history, &messages[number.saturating_sub(1)..=number]);
+            match event {
+                Event::Nothing => {}
+                Event::Flushed => prop_assert!(history.flush_all()),
+                Event::Killed => {
+                    drop(history);
+                    history = open(&config(&eventful));
+                }
+            }
+            let newest = history.last(&message.probe).unwrap().unwrap();
+            prop_assert_eq!(newest.power, message.power);
+        }
+        prop_assert!(history.flush_all());
+        prop_assert_eq!(files(&quiet), files(&eventful));
+    }
+
+    #[test]
+    fn a_file_is_what_rrdtool_makes_of_the_samples_and_the_unknowns(steps in prop::collection::vec(
+            (prop_oneof![8 => 200_000_u64..2_000_000, 1 => 61_000_000_u64..4_000_000_000], 0_u32..500_000), 1..60)) {
+        if need(&["rrdtool"]) {
+            let mut at = START * 1_000_000;
+            let samples: Vec<_> = steps.iter().map(|(spacing, centiwatts)| {
+                at += spacing;
+                Sample { at: Timestamp::from_micros(at), watts: f64::from(*centiwatts) / 100.0, held: Duration::from_secs(1) }
+            }).collect();
+            let max_gap = Duration::from_secs(60);
+            let begin = Rrd::new(&store::POWER, store::first_second(&samples[0]));
+            let mut ours = begin.clone();
+            store::apply(&mut ours, &samples, max_gap).unwrap();
+
+            // The same by the rule: after a gap, unknown at the end of each row in progress and one second before.
+            let mut last = begin.last_update();
+            let mut updates = Vec::new();
+            for sample in &samples {
+                if sample.at.since(last) > max_gap {
+                    let until = (sample.at.micros() - 1_000_000).div_ceil(1_000_000);
+                    let begin = last.micros().div_ceil(1_000_000);
+                    let mut ends: Vec<_> = [1, 10, 900, 7_200, 21_600, 604_800]
+                        .map(|row| begin.div_ceil(row) * row)
+                        .into_iter()
+                        .filter(|end| *end < until && *end * 1_000_000 > last.micros())
+                        .collect();
+                    ends.push(until);
+                    ends.dedup();
+                    updates.extend(ends.iter().map(|end| format!("{end}:U")));
+                }
+                last = sample.at;
+                updates.push(format!("{}.{:06}5:{}", sample.at.seconds(), sample.at.micros() % 1_000_000, sample.watts));
+            }
+            let lab = Lab::empty();
+            let file = lab.join("theirs.rrd");
+            crate::rrd::create(&file, &begin).unwrap();
+            output(Command::new("rrdtool").arg("update").arg(&file).args(&updates));
+            let dump = |rrd: &Rrd| {
+                let path = lab.join("dumped.rrd");
+                crate::rrd::create(&path, rrd).unwrap();
+                output(Command::new("rrdtool").arg("dump").arg(&path))
+            };
+            prop_assert_eq!(dump(&ours), dump(&crate::rrd::read(&file).unwrap()));
+        }
+    }
+}
