@@ -79,7 +79,8 @@ const TIME_STEPS: &[(TimeStep, u64)] = &[
     (TimeStep::Hours(3), 10_800),
     (TimeStep::Hours(6), 21_600),
     (TimeStep::Hours(12), 43_200),
-    (TimeStep::Days, 86_400),
+    (TimeStep::Days(1), 86_400),
+    (TimeStep::Days(2), 172_800),
     (TimeStep::Weeks, 604_800),
     (TimeStep::Months(1), 2_629_746),
     (TimeStep::Months(2), 5_259_492),
@@ -91,7 +92,8 @@ const TIME_STEPS: &[(TimeStep, u64)] = &[
 enum TimeStep {
     Minutes(i8),
     Hours(i8),
-    Days,
+    /// From midnight; every other one is counted from New Year, so that lines stay where they are as time passes.
+    Days(i8),
     /// From Monday to Monday.
     Weeks,
     Months(i8),
@@ -102,7 +104,7 @@ impl TimeStep {
         match self {
             Self::Minutes(minutes) => i64::from(minutes).minutes(),
             Self::Hours(hours) => i64::from(hours).hours(),
-            Self::Days => 1.day(),
+            Self::Days(days) => i64::from(days).days(),
             Self::Weeks => 7.days(),
             Self::Months(months) => i64::from(months).months(),
         }
@@ -114,7 +116,10 @@ impl TimeStep {
         match self {
             Self::Minutes(minutes) => Some(at.date().at(at.hour(), at.minute() / minutes * minutes, 0, 0)),
             Self::Hours(hours) => Some(at.date().at(at.hour() / hours * hours, 0, 0, 0)),
-            Self::Days => Some(midnight),
+            Self::Days(days) => {
+                let past = (at.date().day_of_year() - 1) % i16::from(days);
+                midnight.checked_sub(i64::from(past).days()).ok()
+            }
             Self::Weeks => {
                 midnight.checked_sub(i64::from(at.date().weekday().to_monday_zero_offset()).days()).ok()
             }
@@ -128,7 +133,7 @@ impl TimeStep {
     fn label(self, at: DateTime) -> String {
         let format = match self {
             Self::Minutes(_) | Self::Hours(_) => "%H:%M",
-            Self::Days => "%a %-d",
+            Self::Days(_) => "%a %-d",
             Self::Weeks => "%-d %b",
             Self::Months(_) if at.month() == 1 => "%Y",
             Self::Months(_) => "%b",

@@ -94,7 +94,7 @@ impl Stack {
 
     /// The sum, and its largest parts.
     pub fn finish(mut self) -> Stacked {
-        self.largest.sort_by(|a, b| natural(&a.name, &b.name));
+        self.largest.sort_by(|a, b| natural_order(&a.name, &b.name));
         let watts =
             self.sum.iter().zip(&self.known).map(|(sum, known)| (*known > 0).then_some(*sum)).collect();
         let others = self.probes.saturating_sub(u32::try_from(self.largest.len()).unwrap_or(u32::MAX));
@@ -121,13 +121,14 @@ impl Stacked {
 }
 
 /// Orders ids as people do: `node-2` before `node-10`.
-fn natural(a: &str, b: &str) -> std::cmp::Ordering {
+pub fn natural_order(a: &str, b: &str) -> std::cmp::Ordering {
     natural_key(a).cmp(&natural_key(b)).then_with(|| a.cmp(b))
 }
 
-/// The text with each run of digits preceded by its length, so that a longer number sorts after a shorter one.
-fn natural_key(text: &str) -> Vec<(char, u8)> {
-    let mut key = Vec::with_capacity(text.len());
+/// The text with each run of digits preceded by its length (in the place of a `0`) and without leading zeros, so that a longer
+/// number sorts after a shorter one.
+fn natural_key(text: &str) -> Vec<(char, usize)> {
+    let mut key = Vec::with_capacity(text.len() + 4);
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         if !character.is_ascii_digit() {
@@ -139,8 +140,8 @@ fn natural_key(text: &str) -> Vec<(char, u8)> {
             digits.push(digit);
         }
         let zeros = digits.iter().take_while(|digit| **digit == '0').count().min(digits.len() - 1);
-        let length = u8::try_from(digits.len() - zeros).unwrap_or(u8::MAX);
-        key.extend(digits.into_iter().skip(zeros).map(|digit| (digit, length)));
+        key.push(('0', digits.len() - zeros));
+        key.extend(digits.into_iter().skip(zeros).map(|digit| (digit, 0)));
     }
     key
 }

@@ -140,6 +140,36 @@ fn a_sum_that_lacks_a_probe_is_marked() {
     assert!(paths(&svg, "kw-gap").is_empty());
 }
 
+#[test]
+fn ids_sort_as_people_sort_them() {
+    let mut ids = [
+        "node-10",
+        "node-2",
+        "b",
+        "node-2.9",
+        "a/b",
+        "node-02",
+        "node-a",
+        "node-100",
+        "nœud-🔌",
+        "node-2.10",
+    ];
+    ids.sort_by(|a, b| natural_order(a, b));
+    let expected = [
+        "a/b",
+        "b",
+        "node-02",
+        "node-2",
+        "node-2.9",
+        "node-2.10",
+        "node-10",
+        "node-100",
+        "node-a",
+        "nœud-🔌",
+    ];
+    assert_eq!(ids, expected);
+}
+
 /// A power axis as text.
 #[track_caller]
 fn check_axis(peak: f64, fixed: Option<f64>, expected: &str) {
@@ -184,6 +214,8 @@ fn time_lines_stand_on_round_times_of_the_zone() {
         7,
         "Tue 17 Wed 18 Thu 19 Fri 20 Sat 21 Sun 22 Mon 23",
     );
+    check_times(NOW - 604_800, 604_800, "UTC", 5, "Tue 17 Thu 19 Sat 21 Mon 23");
+    check_times(NOW - 518_400, 604_800, "UTC", 5, "Thu 19 Sat 21 Mon 23");
     check_times(NOW - 31_622_400, 31_622_400, "UTC", 6, "2026 Mar May Jul Sep Nov");
 }
 

@@ -1,0 +1,142 @@
+//! What templates show: everything already in words.
+
+use kwapi_core::{ProbeId, Quality, Timestamp};
+use kwapi_history::Period;
+use kwapi_history::graph::{Figures, Size, Theme, colour, cost_text, energy_text, watts_text};
+
+use super::super::graphs::{Form, Graph};
+use super::super::overview::{Overall, is_silent};
+use super::super::route::encode;
+use super::super::{EnergySince, Settings, Site, words};
+use super::{inline, probe_path};
+
+/// A probe's graph within a page.
+pub(super) const CARD: Size = Size { width: 400, height: 150, framed: false };
+/// The summary within a page, and the same for a narrow screen: its labels would shrink with it.
+pub(super) const WIDE: Size = Size { width: 1_120, height: 240, framed: false };
+pub(super) const NARROW: Size = Size { width: 400, height: 200, framed: false };
+
+/// The figures under a graph.
+#[derive(Debug, Default)]
+pub(super) struct Legend {
+    pub(super) min: String,
+    pub(super) max: String,
+    pub(super) average: String,
+    pub(super) last: String,
+    pub(super) energy: String,
+    pub(super) cost: Option<String>,
+}
+
+impl Legend {
+    pub(super) fn new(figures: &Figures, settings: &Settings) -> Self {
+        let watts = |watts: Option<f64>| watts.map_or_else(|| "–".to_owned(), watts_text);
+        let known = figures.last.map(|_| figures.energy_kwh);
+        Self {
+            min: watts(figures.min),
+            max: watts(figures.max),
+            average: watts(figures.average),
+            last: watts(figures.last),
+            energy: known.map_or_else(|| "–".to_owned(), energy_text),
+            cost: known.and_then(|kwh| cost(kwh, settings)),
+        }
+    }
+}
+
+/// A drawing and its figures; without a drawing, why there is none.
+#[derive(Debug)]
+pub(super) struct Drawing {
+    pub(super) svg: String,
+    pub(super) narrow: Option<String>,
+    pub(super) legend: Legend,
+}
+
+/// An energy total in words.
+#[derive(Debug)]
+pub(super) struct EnergyWords {
+    pub(super) energy: String,
+    pub(super) cost: Option<String>,
+    pub(super) since: String,
+    pub(super) share: Option<String>,
+}
+
+impl EnergyWords {
+    pub(super) fn new(account: &EnergySince, now: Timestamp, settings: &Settings) -> Self {
+        let kwh = account.totals.energy.kwh();
+        Self {
+            energy: energy_text(kwh),
+            cost: cost(kwh, settings),
+            since: words::instant(account.since, now, &settings.zone),
+            share: words::share(&account.totals),
+        }
+    }
+
+    pub(super) fn of_all(overall: &Overall, now: Timestamp, settings: &Settings) -> Option<Self> {
+        let account = EnergySince { since: overall.since?, totals: overall.totals };
+        Some(Self::new(&account, now, settings))
+    }
+}
+
+/// A probe at this moment.
+#[derive(Debug)]
+pub(super) struct Present {
+    pub(super) id: String,
+    pub(super) href: String,
+    pub(super) encoded: String,
+    pub(super) is_simulated: bool,
+    pub(super) is_chosen: bool,
+    /// Its power; `None` when it is silent or has not measured yet.
+    pub(super) watts: Option<String>,
+    pub(super) is_estimated: bool,
+    /// How long ago it measured, and when in full.
+    pub(super) seen: Option<(String, String)>,
+    pub(super) energy: Option<EnergyWords>,
+}
+
+impl Present {
+    pub(super) fn new(site: &Site, probe: &ProbeId, is_chosen: bool, now: Timestamp) -> Self {
+        let latest = site.graphs.history().latest(probe);
+        let silent_after = site.settings.silent_after.as_secs();
+        let live = latest.as_ref().filter(|latest| !is_silent(latest, now, silent_after));
+        let zone = &site.settings.zone;
+        Self {
+            id: probe.to_string(),
+            href: probe_path(probe),
+            encoded: encode(probe.as_str()),
+            is_simulated: probe.as_str().starts_with("demo."),
+            is_chosen,
+            watts: live.map(|latest| watts_text(latest.power.0)),
+            is_estimated: live.is_some_and(|latest| latest.quality == Quality::Estimated),
+            seen: latest.map(|latest| (words::age(latest.at, now), words::instant(latest.at, now, zone))),
+            energy: latest
+                .and_then(|latest| latest.account)
+                .map(|account| EnergyWords::new(&account, now, &site.settings)),
+        }
+    }
+}
+
+/// What `kwh` cost, when there is a tariff.
+fn cost(kwh: f64, settings: &Settings) -> Option<String> {
+    let tariff = settings.tariff.as_ref()?;
+    Some(cost_text(kwh * tariff.price_per_kwh, &tariff.currency))
+}
+
+/// A probe's drawing over a period; empty when it cannot be drawn.
+pub(super) fn drawing(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> Drawing {
+    let graph = match site.graphs.probe(probe, period, Form::Svg(CARD, Theme::Page), now) {
+        Some(Ok(graph)) => Some(graph),
+        Some(Err(_)) | None => None,
+    };
+    let (svg, figures) = graph.map_or_else(Default::default, |graph: Graph| (inline(&graph), graph.figures));
+    Drawing { svg, narrow: None, legend: Legend::new(&figures, &site.settings) }
+}
+
+/// The colour of a probe in the summary, as a little picture: style attributes are forbidden in our pages.
+pub(super) fn swatch(position: Option<(usize, usize)>, hue: f64) -> String {
+    let ink = match position {
+        Some((index, count)) => format!(r#"fill="{}""#, colour(index, count, hue)),
+        None => r#"class="kw-others""#.to_owned(),
+    };
+    format!(
+        r#"<svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><rect {ink} width="10" height="10" rx="3"/></svg>"#
+    )
+}

@@ -1,0 +1,122 @@
+//! The routes as `facts` has them of the original, over a history made up here.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::{Response, StatusCode};
+use bytes::Bytes;
+use kwapi_core::Energy;
+use tower::ServiceExt;
+
+use super::*;
+
+mod browser;
+mod caching;
+mod listing;
+mod routes;
+
+/// 2026-11-23 10:00:00 UTC.
+const NOW: u64 = 1_795_428_000;
+/// Ids that break whatever does not encode them.
+const AWKWARD: [&str; 5] = ["a/b", "it's \"7\" <b>&amp;", "nœud-é-🔌", "100%25", "a;b=c|d ~e?f#g"];
+
+/// Probes whose power is a function of their name; those in `silent` stopped ten minutes ago.
+struct Fixture {
+    probes: Vec<ProbeId>,
+    silent: BTreeSet<&'static str>,
+    now: Arc<AtomicU64>,
+}
+
+impl Fixture {
+    fn of(names: &[&str]) -> Self {
+        let probes = names.iter().map(|name| ProbeId::new(name).unwrap()).collect();
+        Self { probes, silent: BTreeSet::new(), now: Arc::new(AtomicU64::new(NOW)) }
+    }
+
+    fn last(&self, probe: &ProbeId) -> u64 {
+        let now = self.now.load(Ordering::Relaxed);
+        if self.silent.contains(probe.as_str()) { NOW - 600 } else { now }
+    }
+
+    fn clock(&self) -> WallClock {
+        let now = Arc::clone(&self.now);
+        WallClock::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed)))
+    }
+}
+
+impl PowerHistory for Fixture {
+    fn probes(&self) -> Vec<ProbeId> {
+        self.probes.clone()
+    }
+
+    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Option<Series> {
+        self.probes.contains(probe).then_some(())?;
+        let step = period.step_seconds();
+        let start = now / step * step - step * period.rows() as u64;
+        let last = self.last(probe);
+        let base = probe.as_str().bytes().fold(60_u64, |sum, byte| (sum * 31 + u64::from(byte)) % 180);
+        let row = |row: usize| {
+            let at = start + step * row as u64;
+            let swing =
+                ((at / step + base * 7) as f64 / 17.0).sin() * 12.0 + ((at * 7_919 + base) % 9) as f64;
+            let is_lost = (at / step).is_multiple_of(173) || (150..158).contains(&((at / step) % 300));
+            (at + step <= last && !(is_lost && base % 3 == 0)).then_some(60.0 + base as f64 + swing)
+        };
+        Some(Series { start, step, watts: (0..period.rows()).map(row).collect() })
+    }
+
+    fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {
+        self.probes.contains(probe).then(|| b"RRD\0".to_vec())
+    }
+
+    fn latest(&self, probe: &ProbeId) -> Option<Latest> {
+        let at = self.last(probe);
+        let watts = self.fetch(probe, Period::Minute, at)?.watts.into_iter().rev().flatten().next()?;
+        let totals = Totals {
+            energy: Energy::from_watt_hours(1_500),
+            measured_ms: 86_000_000,
+            estimated_ms: 0,
+            unknown_ms: 400_000,
+        };
+        let account = Some(EnergySince { since: Timestamp::from_seconds(NOW - 86_400), totals });
+        let at = Timestamp::from_seconds(at);
+        Some(Latest { power: Watts(watts), at, quality: Quality::Measured, account })
+    }
+}
+
+fn settings() -> Settings {
+    let tariff = Tariff { currency: "EUR".to_owned(), price_per_kwh: 0.25 };
+    Settings { tariff: Some(tariff), refresh_interval: Duration::from_secs(1), ..Settings::default() }
+}
+
+fn serve(fixture: Fixture) -> Router {
+    let clock = fixture.clock();
+    router(Arc::new(fixture), settings(), clock)
+}
+
+/// Probes A, B, C.1 and the awkward ones.
+fn site() -> Router {
+    serve(Fixture::of(&[&["A", "B", "C.1"][..], &AWKWARD].concat()))
+}
+
+async fn send(site: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = site.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    Response::from_parts(parts, to_bytes(body, usize::MAX).await.unwrap())
+}
+
+async fn get(site: &Router, path: &str) -> Response<Bytes> {
+    send(site, "GET", path, &[]).await
+}
+
+async fn page(site: &Router, path: &str) -> String {
+    String::from_utf8(get(site, path).await.into_body().to_vec()).unwrap()
+}
+
+fn header_of<'a>(answer: &'a Response<Bytes>, name: &str) -> &'a str {
+    answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}

@@ -1,0 +1,63 @@
+use super::super::graphs::{Form, Graphs};
+use super::*;
+use kwapi_history::graph::{Size, Theme};
+
+const PNG: Form = Form::Png(Size::PROBE, Theme::Light, 1);
+
+fn graphs(bytes_max: usize) -> (Graphs, ProbeId, Arc<AtomicU64>) {
+    let fixture = Fixture::of(&["A", "B"]);
+    let now = Arc::clone(&fixture.now);
+    let settings = Settings { cache_bytes_max: bytes_max, ..settings() };
+    (Graphs::new(Arc::new(fixture), settings), ProbeId::new("A").unwrap(), now)
+}
+
+#[test]
+fn a_graph_is_drawn_again_only_when_its_archive_has_a_new_row() {
+    let (graphs, probe, now) = graphs(1 << 20);
+    let drawn_after = |seconds: u64| {
+        now.store(NOW + seconds, Ordering::Relaxed);
+        graphs.probe(&probe, Period::Hour, PNG, Timestamp::from_seconds(NOW + seconds)).unwrap().unwrap();
+        graphs.effort().0
+    };
+    assert_eq!([0, 1, 9, 10, 19, 20].map(|after| drawn_after(after)), [1, 1, 1, 2, 2, 3]);
+}
+
+#[test]
+fn a_row_that_is_written_late_is_still_drawn() {
+    let (graphs, probe, now) = graphs(1 << 20);
+    let at = Timestamp::from_seconds(NOW + 10);
+    now.store(NOW + 9, Ordering::Relaxed); // The newest measurement belongs to the row before.
+    let before = graphs.probe(&probe, Period::Hour, PNG, at).unwrap().unwrap();
+    now.store(NOW + 10, Ordering::Relaxed);
+    let after = graphs.probe(&probe, Period::Hour, PNG, at).unwrap().unwrap();
+    assert_ne!(before.bytes, after.bytes);
+}
+
+#[test]
+fn the_cache_stays_within_its_bytes() {
+    let (graphs, probe, now) = graphs(100_000);
+    for minute in 0..30 {
+        let at = NOW + 60 * minute;
+        now.store(at, Ordering::Relaxed);
+        for period in Period::ALL {
+            for scale in 1..=2 {
+                let form = Form::Png(Size::PROBE, Theme::Light, scale);
+                graphs.probe(&probe, period, form, Timestamp::from_seconds(at)).unwrap().unwrap();
+                assert!(graphs.effort().1 <= 100_000, "{:?}", graphs.effort());
+            }
+        }
+    }
+    assert!(graphs.effort().1 > 20_000, "it does keep something");
+}
+
+#[test]
+fn the_sum_of_all_probes_is_added_up_once_a_row() {
+    let (graphs, _, now) = graphs(1 << 20);
+    let probes = [ProbeId::new("A").unwrap(), ProbeId::new("B").unwrap()];
+    let sum = |seconds: u64| {
+        now.store(NOW + seconds, Ordering::Relaxed);
+        graphs.stacked(&probes, Period::Day, Timestamp::from_seconds(NOW + seconds))
+    };
+    assert!(Arc::ptr_eq(&sum(0), &sum(899)));
+    assert_eq!(sum(0).probes, 2);
+}

@@ -1,0 +1,116 @@
+use super::*;
+
+#[tokio::test]
+async fn a_silent_probe_is_shown_as_silent_and_not_as_zero() {
+    let mut fixture = Fixture::of(&["A", "B"]);
+    fixture.silent.insert("B");
+    let site = serve(fixture);
+    let list = page(&site, "/last/minute/").await;
+    assert!(list.contains("1 of 2 probes reporting") && list.contains("1 silent"), "{list}");
+    assert!(list.contains("last seen 10 min ago"), "{list}");
+    let one = page(&site, "/probe/B/").await;
+    assert!(one.contains("Silent") && !one.contains(">0.0 W"), "{one}");
+}
+
+#[tokio::test]
+async fn a_total_says_since_when_and_how_much_of_it_is_known() {
+    let list = page(&site(), "/last/day/").await;
+    assert!(
+        list.contains("<strong>12.000 kWh</strong> · <strong>3.00 EUR</strong> since 22 Nov, 10:00"),
+        "{list}"
+    );
+    assert!(list.contains("99.5 % of it measured, 0.5 % unknown"), "{list}");
+}
+
+#[tokio::test]
+async fn simulated_probes_are_marked() {
+    let site = serve(Fixture::of(&["demo.rack.1", "demonstrator"]));
+    assert_eq!(page(&site, "/last/minute/").await.matches("<span class=\"mark\">simulated").count(), 1);
+}
+
+#[tokio::test]
+async fn nothing_measured_yet_is_said() {
+    let list = page(&serve(Fixture::of(&[])), "/last/minute/").await;
+    assert!(list.contains("Waiting for the first measurement") && list.contains("No data yet"), "{list}");
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_probes_use_the_same_page() {
+    let mut fixture = Fixture::of(&[]);
+    fixture.probes = (0..100_000).map(|n| ProbeId::new(format!("node-{n}")).unwrap()).collect();
+    let few = Fewer(fixture);
+    let clock = few.0.clock();
+    let site = router(Arc::new(few), settings(), clock);
+    let list = page(&site, "/last/hour/").await;
+    assert!(list.contains("100000 of 100000 probes reporting"), "totals are over all");
+    assert_eq!(list.matches("<article").count(), 24);
+    assert!(list.len() < 400_000, "{} bytes", list.len());
+    assert!(list.contains("Page 1 of 4167"));
+    let last = page(&site, "/last/hour/?page=99999").await;
+    assert!(last.contains("Page 4167 of 4167") && last.contains("node-99999"));
+    let found = page(&site, "/last/hour/?q=NODE-4242").await;
+    assert_eq!(found.matches("<article").count(), 11, "node-4242 and node-42420 to node-42429");
+}
+
+/// A fixture whose lookups do not search a list: they are what a real store's are.
+struct Fewer(Fixture);
+
+impl PowerHistory for Fewer {
+    fn probes(&self) -> Vec<ProbeId> {
+        self.0.probes()
+    }
+    fn fetch(&self, _: &ProbeId, period: Period, now: u64) -> Option<Series> {
+        let step = period.step_seconds();
+        let start = now / step * step - step * period.rows() as u64;
+        Some(Series { start, step, watts: vec![Some(100.0); period.rows()] })
+    }
+    fn rrd_file(&self, _: &ProbeId) -> Option<Vec<u8>> {
+        None
+    }
+    fn latest(&self, _: &ProbeId) -> Option<Latest> {
+        let at = Timestamp::from_seconds(NOW);
+        Some(Latest { power: Watts(100.0), at, quality: Quality::Measured, account: None })
+    }
+}
+
+async fn choose(site: &Router, cookie: &str, form: &str) -> Response<Bytes> {
+    let request = Request::builder().method("POST").uri("/choose/").header("cookie", cookie);
+    let request = request.body(Body::from(form.to_owned())).unwrap();
+    let (parts, _) = site.clone().oneshot(request).await.unwrap().into_parts();
+    Response::from_parts(parts, Bytes::new())
+}
+
+#[tokio::test]
+async fn chosen_probes_are_kept_in_a_cookie_and_shown_first() {
+    let site = site();
+    let answer = choose(&site, "", "probe=a%2Fb&back=%2Flast%2Fhour%2F").await;
+    assert_eq!((answer.status(), header_of(&answer, "location")), (StatusCode::SEE_OTHER, "/last/hour/"));
+    let cookie = header_of(&answer, "set-cookie").split(';').next().unwrap().to_owned();
+    assert_eq!(cookie, "kwapi-chosen=a%2Fb");
+    let answer = choose(&site, &cookie, "probe=A").await;
+    let cookie = header_of(&answer, "set-cookie").split(';').next().unwrap().to_owned();
+
+    let with_cookie = async |path: &str| {
+        let answer = send(&site, "GET", path, &[("cookie", cookie.as_str())]).await;
+        String::from_utf8(answer.into_body().to_vec()).unwrap().matches("<article").count()
+    };
+    assert_eq!(with_cookie("/last/hour/").await, 2);
+    assert_eq!(with_cookie("/last/hour/?show=all").await, 8);
+    assert_eq!(with_cookie("/last/hour/?q=C.1").await, 1);
+
+    let answer = choose(&site, &cookie, "probe=a%2Fb&back=https://example.org/").await;
+    assert!(header_of(&answer, "set-cookie").starts_with("kwapi-chosen=A;"));
+    assert_eq!(header_of(&answer, "location"), "/last/minute/");
+}
+
+#[tokio::test]
+async fn a_cookie_never_outgrows_what_a_browser_keeps() {
+    let site = site();
+    let mut cookie = String::new();
+    for n in 0..100 {
+        let answer = choose(&site, &cookie, &format!("probe={}{n}", "%F0%9F%94%8C".repeat(20))).await;
+        cookie = header_of(&answer, "set-cookie").split(';').next().unwrap().to_owned();
+        assert!(cookie.len() < 4_000, "{}", cookie.len());
+    }
+    assert!(cookie.ends_with("99"), "the newest is kept");
+}

@@ -1,0 +1,53 @@
+//! Instants, ages and shares in words.
+
+use jiff::tz::TimeZone;
+use kwapi_core::{Timestamp, Totals};
+
+/// How long ago, in one unit: `just now`, `12 s ago`, `3 min ago`.
+pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
+    match now.since(at).as_secs() {
+        0..2 => "just now".to_owned(),
+        seconds @ 2..120 => format!("{seconds} s ago"),
+        seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// An instant on the zone's wall clock, as short as it can be told from others near `now`.
+pub(super) fn instant(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let civil = |at: Timestamp| {
+        let at = i64::try_from(at.seconds()).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+        at.map(|at| zone.to_datetime(at))
+    };
+    let (Some(at), Some(now)) = (civil(at), civil(now)) else { return "an unknown time".to_owned() };
+    let format = if at.date() == now.date() {
+        "%H:%M:%S"
+    } else if at.year() == now.year() {
+        "%-d %b, %H:%M"
+    } else {
+        "%-d %b %Y, %H:%M"
+    };
+    at.strftime(format).to_string()
+}
+
+/// Which share of a total's time was measured, estimated or unknown: `all of it measured`, `98.2 % of it measured, 1.8 % unknown`.
+pub(super) fn share(totals: &Totals) -> Option<String> {
+    let Totals { measured_ms, estimated_ms, unknown_ms, .. } = totals;
+    let whole = measured_ms.saturating_add(*estimated_ms).saturating_add(*unknown_ms);
+    if whole == 0 {
+        return None;
+    }
+    if *measured_ms == whole {
+        return Some("all of it measured".to_owned());
+    }
+    // What is not all is never called 100 %, and what there is never 0 %.
+    let permille = |part: u64| part as f64 * 1_000.0 / whole as f64;
+    let mut words = format!("{} % of it measured", permille(*measured_ms).floor() / 10.0);
+    for (part, name) in [(*estimated_ms, "estimated"), (*unknown_ms, "unknown")] {
+        if part > 0 {
+            words += &format!(", {} % {name}", permille(part).ceil() / 10.0);
+        }
+    }
+    Some(words)
+}
