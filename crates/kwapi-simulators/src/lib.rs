@@ -1,1 +1,3 @@
 //! Devices that are not there, for tests and for `kwapi simulate`; no codec is shared with a driver.
+
+pub mod snmp;

@@ -1,0 +1,251 @@
+//! The agent: from a request's bytes to an answer's (RFC 1157 and 3416), and how it can go wrong.
+
+use std::time::Duration;
+
+use super::ber::{self, Reader};
+use super::objects::{Layout, Says, Value};
+
+/// What goes wrong with an agent. Each until it is lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It does not answer.
+    Silence,
+    /// It ignores requests for more objects than this, as some do.
+    SilentAbove(usize),
+    /// The next requests are lost on the way; then all is well again.
+    LoseNext(u32),
+    /// It answers late.
+    Delay(Duration),
+    /// It calls answers of more objects than this too big.
+    TooBig(usize),
+    /// It answers with bytes that are no SNMP.
+    Garbage,
+    /// It sends the first half of each answer.
+    HalfPacket,
+    /// It answers with another request's id.
+    WrongRequestId,
+    /// It gives the objects of each answer in reverse.
+    Reversed,
+    /// It cannot say the power of this outlet (from 1) and fails the whole request for it.
+    GenErr(u32),
+}
+
+const GET: u8 = 0xa0;
+const GET_NEXT: u8 = 0xa1;
+const RESPONSE: u8 = 0xa2;
+const GET_BULK: u8 = 0xa5;
+
+const TOO_BIG: i32 = 1;
+const NO_SUCH_NAME: i32 = 2;
+const GEN_ERR: i32 = 5;
+
+/// noSuchInstance (RFC 3416, section 3).
+const NO_SUCH_INSTANCE: u8 = 0x81;
+/// endOfMibView
+const END_OF_MIB_VIEW: u8 = 0x82;
+
+/// A longer answer does not fit a datagram of an Ethernet.
+const ANSWER_BYTES_MAX: usize = 1_472;
+/// More objects than this are asked for by mistake; the rest is not looked at.
+const OBJECTS_MAX: usize = 1_000;
+
+/// A request as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// 0 is v1, 1 is v2c.
+    version: i32,
+    community: Vec<u8>,
+    kind: u8,
+    request_id: i32,
+    /// GETBULK's non-repeaters and max-repetitions.
+    bulk: (i32, i32),
+    oids: Vec<Vec<u32>>,
+}
+
+impl Request {
+    /// Reads a request; `None` for what is none.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut message = Reader(Reader(bytes).expect(ber::SEQUENCE)?);
+        let version = message.integer()?;
+        let community = message.expect(ber::OCTET_STRING)?.to_vec();
+        let (kind, pdu) = message.next()?;
+        let mut pdu = Reader(pdu);
+        let request_id = pdu.integer()?;
+        let bulk = (pdu.integer()?, pdu.integer()?);
+        let mut varbinds = Reader(pdu.expect(ber::SEQUENCE)?);
+        let mut oids = Vec::new();
+        while let Some(varbind) = varbinds.expect(ber::SEQUENCE) {
+            oids.push(Reader(varbind).oid()?);
+            if oids.len() >= OBJECTS_MAX {
+                break;
+            }
+        }
+        Some(Self { version, community, kind, request_id, bulk, oids })
+    }
+}
+
+/// Whether bytes are a request this agent would look at. For the fuzzer.
+#[doc(hidden)]
+pub fn parse_request(bytes: &[u8]) -> bool {
+    Request::parse(bytes).is_some()
+}
+
+/// What the agent knows: where things stand, and what they say now.
+pub(super) struct Knowledge<'a> {
+    pub layout: &'a Layout,
+    pub community: &'a str,
+    pub fault: Option<Fault>,
+    pub value: &'a dyn Fn(Says) -> Value,
+}
+
+impl Knowledge<'_> {
+    /// Answers a request, or does not: a wrong community gets no answer, as from a real agent.
+    pub(super) fn answer(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let request = Request::parse(bytes)?;
+        if request.community != self.community.as_bytes() || !(0..=1).contains(&request.version) {
+            return None;
+        }
+        match self.fault {
+            Some(Fault::Silence) => return None,
+            Some(Fault::SilentAbove(most)) if request.oids.len() > most => return None,
+            Some(Fault::Garbage) => return Some(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+            _ => {}
+        }
+        let mut answer = match request.kind {
+            GET => self.get(&request),
+            GET_NEXT => self.get_next(&request),
+            GET_BULK if request.version == 1 => self.get_bulk(&request),
+            _ => return None,
+        };
+        if self.fault == Some(Fault::HalfPacket) {
+            answer.truncate(answer.len() / 2);
+        }
+        Some(answer)
+    }
+
+    fn get(&self, request: &Request) -> Vec<u8> {
+        if let Some(Fault::TooBig(most)) = self.fault
+            && request.oids.len() > most
+        {
+            return self.error(request, TOO_BIG, 0);
+        }
+        let mut varbinds = Vec::with_capacity(request.oids.len());
+        for (oid, index) in request.oids.iter().zip(1..) {
+            let says = self.layout.get(oid);
+            if let (Some(Fault::GenErr(outlet)), Some(Says::Watts(place))) = (self.fault, says)
+                && usize::try_from(outlet).ok() == place.checked_add(1)
+            {
+                return self.error(request, GEN_ERR, index);
+            }
+            match says {
+                Some(says) => varbinds.push(varbind(oid, &encode(&(self.value)(says)))),
+                None if request.version == 0 => return self.error(request, NO_SUCH_NAME, index),
+                None => varbinds.push(varbind(oid, &ber::wrap(NO_SUCH_INSTANCE, &[]))),
+            }
+        }
+        self.within_size(request, &varbinds)
+    }
+
+    fn get_next(&self, request: &Request) -> Vec<u8> {
+        let mut varbinds = Vec::with_capacity(request.oids.len());
+        for (oid, index) in request.oids.iter().zip(1..) {
+            match self.layout.after(oid) {
+                Some((oid, says)) => varbinds.push(varbind(oid, &encode(&(self.value)(says)))),
+                None if request.version == 0 => return self.error(request, NO_SUCH_NAME, index),
+                None => varbinds.push(varbind(oid, &ber::wrap(END_OF_MIB_VIEW, &[]))),
+            }
+        }
+        self.within_size(request, &varbinds)
+    }
+
+    fn get_bulk(&self, request: &Request) -> Vec<u8> {
+        let (non_repeaters, repetitions) = request.bulk;
+        let non_repeaters = usize::try_from(non_repeaters).unwrap_or_default().min(request.oids.len());
+        let repetitions = usize::try_from(repetitions).unwrap_or_default().min(OBJECTS_MAX);
+        let (once, repeated) = request.oids.split_at_checked(non_repeaters).unwrap_or_default();
+        let mut varbinds = Vec::new();
+        let mut bytes = 0;
+        let mut push = |cursor: &[u32]| -> Option<Vec<u32>> {
+            let (next, encoded) = match self.layout.after(cursor) {
+                Some((oid, says)) => (oid.to_vec(), varbind(oid, &encode(&(self.value)(says)))),
+                None => (cursor.to_vec(), varbind(cursor, &ber::wrap(END_OF_MIB_VIEW, &[]))),
+            };
+            bytes += encoded.len();
+            // Half full is enough: the rest is asked for again (RFC 3416, section 4.2.3).
+            (bytes < ANSWER_BYTES_MAX - 100).then(|| {
+                varbinds.push(encoded);
+                next
+            })
+        };
+        let mut is_full = once.iter().any(|oid| push(oid).is_none());
+        let mut cursors = repeated.to_vec();
+        for _ in 0..repetitions {
+            for cursor in &mut cursors {
+                match push(cursor) {
+                    Some(next) if !is_full => *cursor = next,
+                    _ => is_full = true,
+                }
+            }
+            // Past the end there is nothing to repeat.
+            if is_full || cursors.iter().all(|cursor| self.layout.after(cursor).is_none()) {
+                break;
+            }
+        }
+        self.message(request, 0, 0, &varbinds)
+    }
+
+    fn within_size(&self, request: &Request, varbinds: &[Vec<u8>]) -> Vec<u8> {
+        let answer = self.message(request, 0, 0, varbinds);
+        if answer.len() > ANSWER_BYTES_MAX { self.error(request, TOO_BIG, 0) } else { answer }
+    }
+
+    fn error(&self, request: &Request, status: i32, index: i32) -> Vec<u8> {
+        let is_too_big = status == TOO_BIG && request.version == 1;
+        // Version 2c leaves out the objects that did not fit; else they come back as they were asked for.
+        let oids: &[Vec<u32>] = if is_too_big { &[] } else { &request.oids };
+        let varbinds: Vec<_> = oids.iter().map(|oid| varbind(oid, &ber::wrap(ber::NULL, &[]))).collect();
+        self.message(request, status, index, &varbinds)
+    }
+
+    fn message(&self, request: &Request, status: i32, index: i32, varbinds: &[Vec<u8>]) -> Vec<u8> {
+        let request_id = match self.fault {
+            Some(Fault::WrongRequestId) => request.request_id ^ 0x55,
+            _ => request.request_id,
+        };
+        let varbinds = if self.fault == Some(Fault::Reversed) {
+            varbinds.iter().rev().flatten().copied().collect::<Vec<u8>>()
+        } else {
+            varbinds.concat()
+        };
+        let pdu = [
+            ber::number(ber::INTEGER, i64::from(request_id)),
+            ber::number(ber::INTEGER, i64::from(status)),
+            ber::number(ber::INTEGER, i64::from(index)),
+            ber::wrap(ber::SEQUENCE, &varbinds),
+        ];
+        let message = [
+            ber::number(ber::INTEGER, i64::from(request.version)),
+            ber::wrap(ber::OCTET_STRING, &request.community),
+            ber::wrap(RESPONSE, &pdu.concat()),
+        ];
+        ber::wrap(ber::SEQUENCE, &message.concat())
+    }
+}
+
+fn varbind(oid: &[u32], value: &[u8]) -> Vec<u8> {
+    ber::wrap(ber::SEQUENCE, &[ber::oid(oid).as_slice(), value].concat())
+}
+
+fn encode(value: &Value) -> Vec<u8> {
+    // Application types of RFC 2578: 0x42 Gauge32, 0x43 TimeTicks.
+    match value {
+        Value::Integer(number) => ber::number(ber::INTEGER, i64::from(*number)),
+        Value::Gauge(number) => ber::number(0x42, i64::from(*number)),
+        Value::TimeTicks(number) => ber::number(0x43, i64::from(*number)),
+        Value::Text(text) => ber::wrap(ber::OCTET_STRING, text.as_bytes()),
+        Value::Oid(oid) => ber::oid(oid),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The objects of a simulated PDU: what stands where (PDU2-MIB, Raritan), and what it says now.
+
+/// `1.3.6.1.4.1.13742.6`
+const PDU2: &[u32] = &[1, 3, 6, 1, 4, 1, 13742, 6];
+/// `1.3.6.1.2.1.1`
+const SYSTEM: &[u32] = &[1, 3, 6, 1, 2, 1, 1];
+
+/// Sensor type activePower.
+const ACTIVE_POWER: u32 = 5;
+/// Sensor type activeEnergy.
+const ACTIVE_ENERGY: u32 = 8;
+
+/// What an object says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    Description,
+    ObjectId,
+    UpTime,
+    SystemName,
+    /// Name of an outlet, counted from 0.
+    Name(usize),
+    /// True(1) of a sensor's availability.
+    Available,
+    /// Tenths of a watt of one outlet.
+    Watts(usize),
+    /// Watt-hours of one outlet.
+    WattHours(usize),
+    InletWatts,
+    InletWattHours,
+    /// Decimal digits of the watts.
+    WattDigits,
+    /// Decimal digits of the watt-hours.
+    WattHourDigits,
+}
+
+/// The value of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Integer(i32),
+    Gauge(u32),
+    TimeTicks(u32),
+    Text(String),
+    Oid(Vec<u32>),
+}
+
+/// The digits of [`Says::WattDigits`].
+pub(super) const WATT_DIGITS: u32 = 1;
+
+/// Where everything stands, sorted by OID.
+#[derive(Clone, Debug)]
+pub(super) struct Layout(Vec<(Vec<u32>, Says)>);
+
+impl Layout {
+    /// The layout of a PDU with that many outlets and one inlet.
+    pub(super) fn of(outlets: usize) -> Self {
+        let pdu = |tail: &[u32]| [PDU2, tail].concat();
+        let system = |tail: &[u32]| [SYSTEM, tail].concat();
+        let mut rows = vec![
+            (system(&[1, 0]), Says::Description),
+            (system(&[2, 0]), Says::ObjectId),
+            (system(&[3, 0]), Says::UpTime),
+            (system(&[5, 0]), Says::SystemName),
+        ];
+        for (number, outlet) in (1_u32..).zip(0..outlets) {
+            rows.push((pdu(&[3, 5, 3, 1, 3, 1, number]), Says::Name(outlet)));
+            for (sensor, value, digits) in [
+                (ACTIVE_POWER, Says::Watts(outlet), Says::WattDigits),
+                (ACTIVE_ENERGY, Says::WattHours(outlet), Says::WattHourDigits),
+            ] {
+                rows.push((pdu(&[5, 4, 3, 1, 2, 1, number, sensor]), Says::Available));
+                rows.push((pdu(&[5, 4, 3, 1, 4, 1, number, sensor]), value));
+                rows.push((pdu(&[3, 5, 4, 1, 7, 1, number, sensor]), digits));
+            }
+        }
+        for (sensor, value, digits) in [
+            (ACTIVE_POWER, Says::InletWatts, Says::WattDigits),
+            (ACTIVE_ENERGY, Says::InletWattHours, Says::WattHourDigits),
+        ] {
+            rows.push((pdu(&[5, 2, 3, 1, 2, 1, 1, sensor]), Says::Available));
+            rows.push((pdu(&[5, 2, 3, 1, 4, 1, 1, sensor]), value));
+            rows.push((pdu(&[3, 3, 4, 1, 7, 1, 1, sensor]), digits));
+        }
+        rows.sort_by(|(left, _), (right, _)| left.cmp(right));
+        Self(rows)
+    }
+
+    /// Takes away all rows of an outlet (counted from 1), as when it is unplugged from the PDU's controller.
+    pub(super) fn remove_outlet(&mut self, number: u32) {
+        let outlets = [[5, 4, 3, 1, 2], [5, 4, 3, 1, 4], [3, 5, 4, 1, 7], [3, 5, 3, 1, 3]];
+        self.0.retain(|(oid, _)| {
+            let row = oid.strip_prefix(PDU2).and_then(|tail| tail.split_at_checked(5));
+            !row.is_some_and(|(table, index)| {
+                outlets.iter().any(|known| known == table) && index.get(1) == Some(&number)
+            })
+        });
+    }
+
+    /// What an object says.
+    pub(super) fn get(&self, oid: &[u32]) -> Option<Says> {
+        let place = self.0.binary_search_by(|(known, _)| known.as_slice().cmp(oid)).ok()?;
+        self.0.get(place).map(|(_, says)| *says)
+    }
+
+    /// The first object after an OID.
+    pub(super) fn after(&self, oid: &[u32]) -> Option<(&[u32], Says)> {
+        let place = self.0.partition_point(|(known, _)| known.as_slice() <= oid);
+        self.0.get(place).map(|(oid, says)| (oid.as_slice(), *says))
+    }
+}
+
+/// sysObjectID of a PX2.
+pub(super) fn object_id() -> Vec<u32> {
+    PDU2.to_vec()
+}
