@@ -2,6 +2,7 @@
 
 mod driver;
 mod outlets;
+pub mod snmp;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};

@@ -1,0 +1,231 @@
+//! From the objects of one row to a reading. Pure; the same for a live agent and for a recorded walk.
+
+use kwapi_core::{Amperes, Energy, MeterCounter, NoReading, Reading, Timestamp, Volts, WATTS_MAX, Watts};
+
+use super::profile::{EnergyCounter, Field, Section, StampFormat, Status};
+use super::value::Value;
+
+/// What an agent said of one outlet, by column.
+pub(super) type Row = Vec<(Field, Value)>;
+
+/// What became of one column.
+enum Said {
+    /// A number in the column's unit.
+    Number(f64),
+    /// The profile has no such column, or the agent no such object.
+    Nothing,
+    /// The agent has the object and says nothing with it.
+    NoReading(NoReading),
+}
+
+/// Reads one row. Power that should have been there and is not is a [`NoReading`], whatever else the row says.
+///
+/// # Errors
+/// Why the outlet has no reading; never an invented 0.
+pub(super) fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading> {
+    if let Some(status) = &section.status {
+        check_status(status, value(row, Field::Status))?;
+    }
+    let power = match &section.power {
+        Some(power) => number(
+            row,
+            Field::Power,
+            Field::PowerDigits,
+            power.watts,
+            power.digits.is_some(),
+            &power.not_available,
+        ),
+        None => Said::Nothing,
+    };
+    let power = match power {
+        Said::Number(watts) if watts > WATTS_MAX.0 => {
+            return Err(NoReading::Implausible(format!("{watts} W: is the scale right?")));
+        }
+        Said::Number(watts) => Some(Watts(watts)),
+        Said::Nothing => None,
+        Said::NoReading(reason) => return Err(reason),
+    };
+    let voltage = section.voltage.as_ref().and_then(|volts| {
+        let digits = volts.digits.is_some();
+        number(row, Field::Voltage, Field::VoltageDigits, volts.volts, digits, &volts.not_available).ok()
+    });
+    let current = match &section.current {
+        Some(amperes) => {
+            let digits = amperes.digits.is_some();
+            number(row, Field::Current, Field::CurrentDigits, amperes.amperes, digits, &amperes.not_available)
+        }
+        None => Said::Nothing,
+    };
+    let current = match (current, &section.power) {
+        // Where there is no power, the current is what the outlet is measured by.
+        (Said::NoReading(reason), None) => return Err(reason),
+        (said, _) => said.ok(),
+    };
+    let counter = section.energy.as_ref().and_then(|energy| counter(section, energy, row));
+    let reading = Reading {
+        power,
+        voltage: voltage.map(Volts),
+        current: current.map(Amperes),
+        counter,
+        ..Reading::default()
+    };
+    if reading.is_empty() {
+        let failed = row.iter().any(|(_, value)| *value == Value::Failed);
+        return Err(if failed {
+            NoReading::NotReady("the agent answered with an error for it".to_owned())
+        } else {
+            NoReading::NoSuchOutlet("the agent has no row for it".to_owned())
+        });
+    }
+    Ok(reading)
+}
+
+/// The operator's name of an outlet on the device.
+pub(super) fn label(row: &Row) -> Option<String> {
+    value(row, Field::Label)?.text()
+}
+
+fn value(row: &Row, field: Field) -> Option<&Value> {
+    row.iter().find(|(candidate, _)| *candidate == field).map(|(_, value)| value)
+}
+
+fn check_status(status: &Status, value: Option<&Value>) -> Result<(), NoReading> {
+    // A device without the column is taken at its word: the values themselves still say when they mean nothing.
+    let Some(number) = value.and_then(Value::integer) else { return Ok(()) };
+    let is = |list: &[i64]| list.iter().any(|code| i128::from(*code) == number);
+    if is(&status.unavailable) || (!status.available.is_empty() && !is(&status.available)) {
+        return Err(NoReading::NotAvailable(format!("the device gives it status {number}")));
+    }
+    Ok(())
+}
+
+fn number(
+    row: &Row,
+    field: Field,
+    digits_field: Field,
+    scale: f64,
+    has_digits: bool,
+    not_available: &[i64],
+) -> Said {
+    let raw = match value(row, field) {
+        None | Some(Value::Absent) => return Said::Nothing,
+        Some(Value::Failed) => {
+            return Said::NoReading(NoReading::NotReady(format!("the agent failed to say its {field}")));
+        }
+        Some(raw) => raw,
+    };
+    let means_nothing = |integer: i128| {
+        // -1 in an unsigned type is the same "not available". A counter that stands there by right is missed for a tick.
+        not_available.iter().any(|code| i128::from(*code) == integer) || integer == i128::from(u32::MAX)
+    };
+    if raw.integer().is_some_and(means_nothing) {
+        return Said::NoReading(NoReading::NotAvailable(format!(
+            "the device's {field} says {}",
+            raw.describe()
+        )));
+    }
+    let Some(count) = raw.number() else {
+        return Said::NoReading(NoReading::Implausible(format!("{field} {}", raw.describe())));
+    };
+    if count < 0.0 {
+        return Said::NoReading(NoReading::NotAvailable(format!(
+            "the device's {field} says {}",
+            raw.describe()
+        )));
+    }
+    match digits(row, digits_field, has_digits) {
+        Ok(digits) => Said::Number(count * scale / power_of_ten(digits)),
+        Err(reason) => Said::NoReading(reason),
+    }
+}
+
+/// More decimal digits than any meter has; above it the value is no digit count.
+const DIGITS_MAX: i128 = 9;
+
+/// How many decimal digits a count has. A device that should say and does not is not guessed at: ten times too much
+/// goes onto a bill unseen.
+fn digits(row: &Row, field: Field, has_digits: bool) -> Result<u8, NoReading> {
+    if !has_digits {
+        return Ok(0);
+    }
+    match value(row, field).and_then(Value::integer) {
+        Some(digits @ 0..=DIGITS_MAX) => Ok(u8::try_from(digits).unwrap_or_default()),
+        Some(digits) => Err(NoReading::Implausible(format!("{field} {digits}"))),
+        None => {
+            Err(NoReading::NotReady(format!("the device does not say its {field}, so the scale is unknown")))
+        }
+    }
+}
+
+fn power_of_ten(digits: u8) -> f64 {
+    10_f64.powi(i32::from(digits))
+}
+
+fn counter(section: &Section, energy: &EnergyCounter, row: &Row) -> Option<MeterCounter> {
+    let has_digits = energy.digits.is_some();
+    let said =
+        number(row, Field::Energy, Field::EnergyDigits, energy.watt_hours, has_digits, &energy.not_available);
+    let watt_hours = said.ok()?;
+    let tick = energy.watt_hours / power_of_ten(digits(row, Field::EnergyDigits, has_digits).ok()?);
+    let energy_of = |watt_hours: f64| Energy::from_joules(watt_hours * 3_600.0);
+    let reset_at =
+        section.reset_at.as_ref().and_then(|stamp| parse_stamp(stamp.format, value(row, Field::ResetAt)?));
+    Some(MeterCounter {
+        value: energy_of(watt_hours)?,
+        resolution: energy_of(tick)?,
+        #[expect(clippy::cast_precision_loss, reason = "ranges of meters are far below 2^53 counts")]
+        range: energy.range_counts.and_then(|counts| energy_of(counts as f64 * tick)),
+        reset_at,
+    })
+}
+
+impl Said {
+    fn ok(self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Nothing | Self::NoReading(_) => None,
+        }
+    }
+}
+
+/// Reads an instant; `None` for what is none (`"Unknown"`, 0), since a wrong one would look like a reset.
+fn parse_stamp(format: StampFormat, value: &Value) -> Option<Timestamp> {
+    if format == StampFormat::Unix {
+        let seconds = u64::try_from(value.integer()?).ok()?;
+        return (seconds > 0).then(|| Timestamp::from_seconds(seconds));
+    }
+    let text = value.text()?;
+    let mut numbers =
+        text.split(|character: char| !character.is_ascii_digit()).filter(|part| !part.is_empty());
+    let mut next = || numbers.next().and_then(|part| part.parse::<i64>().ok());
+    let (first, second, third) = (next()?, next()?, next()?);
+    let (year, month, day) = match format {
+        StampFormat::MonthDayYear => (third, first, second),
+        StampFormat::YearMonthDay | StampFormat::Unix => (first, second, third),
+    };
+    let (hour, minute, second) = (next().unwrap_or(0), next().unwrap_or(0), next().unwrap_or(0));
+    let plausible = (2000..=2200).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0..61).contains(&second);
+    if !plausible {
+        return None;
+    }
+    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(Timestamp::from_seconds(u64::try_from(seconds).ok()?))
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar (H. Hinnant, "chrono-compatible low-level date algorithms").
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::snmp::profile::Catalogue;
+
+fn integer(number: i64) -> Value {
+    Value::Integer(i128::from(number))
+}
+
+#[track_caller]
+fn check(profile: &str, row: &[(Field, Value)], expected: &str) {
+    let catalogue = Catalogue::built_in().unwrap();
+    let section = catalogue.get(profile).unwrap().outlet.as_ref().unwrap();
+    let actual = match reading(section, &row.to_vec()) {
+        Ok(reading) => reading.to_string(),
+        Err(reason) => reason.to_string(),
+    };
+    assert_eq!(actual, expected);
+}
+
+#[test]
+fn a_raritan_scales_by_the_digits_it_states_and_never_by_a_guess() {
+    let row = |digits: Value| {
+        [(Field::Status, integer(1)), (Field::Power, integer(1234)), (Field::PowerDigits, digits)]
+    };
+    check("raritan_px2", &row(integer(1)), "123.4 W");
+    check("raritan_px2", &row(integer(0)), "1234 W");
+    check(
+        "raritan_px2",
+        &row(Value::Absent),
+        "not ready: the device does not say its power.digits, so the scale is unknown",
+    );
+    check("raritan_px2", &row(integer(77)), "implausible: power.digits 77");
+}
+
+#[test]
+fn what_a_device_says_for_not_available_is_no_zero() {
+    check("servertech_sentry3", &[(Field::Power, integer(-1))], "not available: the device's power says -1");
+    check("eaton_epdu", &[(Field::Power, integer(-100))], "not available: the device's power says -100");
+    check(
+        "eaton_epdu",
+        &[(Field::Power, integer(4_294_967_295))],
+        "not available: the device's power says 4294967295",
+    );
+    check("eaton_epdu", &[(Field::Power, Value::Absent)], "no such outlet: the agent has no row for it");
+    check("eaton_epdu", &[], "no such outlet: the agent has no row for it");
+    check("eaton_epdu", &[(Field::Power, Value::Failed)], "not ready: the agent failed to say its power");
+    check("eaton_epdu", &[(Field::Power, Value::Text(b"off".to_vec()))], "implausible: power \"off\"");
+    check(
+        "eaton_epdu",
+        &[(Field::Power, integer(2_000_000_000))],
+        "implausible: 2000000000 W: is the scale right?",
+    );
+    check("eaton_epdu", &[(Field::Power, integer(0))], "0 W");
+}
+
+#[test]
+fn a_sentry_that_is_still_reading_has_no_value() {
+    for status in [5, 7, 10] {
+        let row = [(Field::Status, integer(status)), (Field::Power, integer(120))];
+        check("servertech_sentry4", &row, &format!("not available: the device gives it status {status}"));
+    }
+    check("servertech_sentry4", &[(Field::Status, integer(0)), (Field::Power, integer(120))], "120 W");
+}
+
+#[test]
+fn a_first_generation_apc_outlet_has_amperes_and_no_watts() {
+    check("apc_rpdu", &[(Field::Current, integer(13))], "1.3 A");
+    check("apc_rpdu", &[(Field::Current, integer(-1))], "not available: the device's current says -1");
+}
+
+#[test]
+fn a_missing_energy_counter_does_not_hide_the_power() {
+    check("apc_rpdu2", &[(Field::Power, integer(120)), (Field::Energy, integer(-1))], "120 W");
+    check("apc_rpdu2", &[(Field::Power, integer(120)), (Field::Energy, integer(15))], "120 W, 5400000 J");
+}
+
+#[track_caller]
+fn check_counter(profile: &str, row: &[(Field, Value)], expected: MeterCounter) {
+    let catalogue = Catalogue::built_in().unwrap();
+    let section = catalogue.get(profile).unwrap().outlet.as_ref().unwrap();
+    assert_eq!(reading(section, &row.to_vec()).unwrap().counter, Some(expected));
+}
+
+#[test]
+fn a_counter_carries_resolution_range_and_reset_stamp() {
+    let watt_hours = Energy::from_watt_hours;
+    check_counter(
+        "eaton_epdu",
+        &[(Field::Energy, integer(5_000)), (Field::ResetAt, integer(1_790_000_000))],
+        MeterCounter {
+            value: watt_hours(5_000),
+            resolution: watt_hours(1),
+            range: Some(watt_hours(1 << 32)),
+            reset_at: Some(Timestamp::from_seconds(1_790_000_000)),
+        },
+    );
+    check_counter(
+        "vertiv_geist",
+        &[(Field::Energy, integer(9_998_999))],
+        MeterCounter {
+            range: Some(watt_hours(9_999_000)),
+            ..MeterCounter::new(watt_hours(9_998_999), watt_hours(1))
+        },
+    );
+    check_counter(
+        "raritan_px2",
+        &[(Field::Energy, integer(50)), (Field::EnergyDigits, integer(1))],
+        MeterCounter {
+            value: watt_hours(5),
+            resolution: Energy::from_millijoules(360_000),
+            range: Some(Energy::from_millijoules((1 << 32) * 360_000)),
+            reset_at: None,
+        },
+    );
+    let dated = Value::Text(b"10/31/2026 23:59:58".to_vec());
+    check_counter(
+        "cyberpower_epdu2",
+        &[(Field::Energy, integer(3)), (Field::ResetAt, dated)],
+        MeterCounter {
+            reset_at: Some(Timestamp::from_seconds(1_793_491_198)),
+            ..MeterCounter::new(watt_hours(300), watt_hours(100))
+        },
+    );
+}
+
+#[test]
+fn an_unreadable_stamp_is_none() {
+    for text in ["", "Unknown", "00/00/0000 00:00:00", "13/01/2026", "1/2"] {
+        assert_eq!(parse_stamp(StampFormat::MonthDayYear, &Value::Text(text.into())), None, "{text}");
+    }
+    assert_eq!(parse_stamp(StampFormat::Unix, &integer(0)), None);
+    assert_eq!(parse_stamp(StampFormat::Unix, &integer(-5)), None);
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<i64>().prop_map(integer),
+        any::<f64>().prop_map(Value::Float),
+        prop::collection::vec(any::<u8>(), 0..30).prop_map(Value::Text),
+        Just(Value::Absent),
+        Just(Value::Failed),
+        Just(Value::Other),
+    ]
+}
+
+fn any_field() -> impl Strategy<Value = Field> {
+    prop::sample::select(vec![
+        Field::Label,
+        Field::Status,
+        Field::Power,
+        Field::PowerDigits,
+        Field::Energy,
+        Field::EnergyDigits,
+        Field::ResetAt,
+        Field::Voltage,
+        Field::VoltageDigits,
+        Field::Current,
+        Field::CurrentDigits,
+    ])
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_agent_says_a_reading_is_plausible(row in prop::collection::vec((any_field(), any_value()), 0..14)) {
+        for profile in Catalogue::built_in().unwrap().iter() {
+            for (_, section) in profile.kinds() {
+                if let Ok(reading) = reading(section, &row) {
+                    prop_assert!(!reading.is_empty());
+                    if let Some(Watts(watts)) = reading.power {
+                        prop_assert!((0.0..=WATTS_MAX.0).contains(&watts));
+                    }
+                }
+            }
+        }
+        _ = label(&row);
+    }
+}

@@ -1,0 +1,383 @@
+//! Opening a session: is the agent there, what is it, and which of its objects are wanted.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_snmp::{Oid, oid};
+
+use crate::driver::{DriverError, Finding};
+use crate::outlets::Outlets;
+
+use super::agent::Agent;
+use super::config::Config;
+use super::interpret;
+use super::plan::{self, Point};
+use super::profile::{Catalogue, Field, Kind, Profile, Section};
+use super::shared::Shared;
+use super::sys_up_time;
+use super::value::Value;
+use super::walk;
+
+/// What a session begins with.
+pub(super) struct Opened {
+    pub agent: Agent,
+    pub points: Vec<Point>,
+    pub findings: Vec<Finding>,
+}
+
+/// What an agent says it is.
+pub(super) struct Identity {
+    pub object_id: Option<Oid>,
+    pub description: String,
+}
+
+/// Opens a session.
+pub(super) async fn open(
+    config: &Config,
+    outlets: &Outlets,
+    shared: &Arc<Shared>,
+) -> Result<Opened, DriverError> {
+    config.check().map_err(DriverError::Refused)?;
+    let catalogue = catalogue(config)?;
+    let max_varbinds = config.max_varbinds.unwrap_or(super::profile::VARBINDS_MAX);
+    let mut agent = Agent::open(config, shared, max_varbinds).await?;
+    let identity = match identify(&mut agent).await {
+        Ok(identity) => identity,
+        Err(error) => return Err(diagnose(config, shared, error).await),
+    };
+    let mut findings = vec![Finding {
+        what: "device".to_owned(),
+        value: identity.description.clone(),
+        is_used: true,
+        why: identity.object_id.as_ref().map_or_else(
+            || "it gives no sysObjectID".to_owned(),
+            |object_id| format!("its sysObjectID is {object_id}"),
+        ),
+    }];
+
+    let needs_profile = if outlets.wants_all() {
+        config.oids.is_empty()
+    } else {
+        outlets.named().iter().any(|outlet| !config.oids.contains_key(&outlet.key))
+    };
+    let profile = if needs_profile || (outlets.wants_all() && config.profile != "auto") {
+        let profile = choose(config, &catalogue, &identity, &mut agent, &mut findings).await?;
+        if config.max_varbinds.is_none() {
+            agent.limit_varbinds(profile.max_varbinds);
+        }
+        Some(with_unit(config, &profile)?)
+    } else {
+        None
+    };
+    let points = if outlets.wants_all() {
+        all_points(config, outlets, profile.as_ref(), &mut agent, &mut findings).await?
+    } else {
+        named_points(config, outlets, profile.as_ref())?
+    };
+    findings.push(Finding {
+        what: "outlets".to_owned(),
+        value: points.len().to_string(),
+        is_used: true,
+        why: if outlets.wants_all() { "all that the device lists" } else { "as configured" }.to_owned(),
+    });
+    findings.extend(points.first().map(|point| sources(&point.section)).unwrap_or_default());
+    Ok(Opened { agent, points, findings })
+}
+
+/// The profiles a configuration can name.
+pub(super) fn catalogue(config: &Config) -> Result<Catalogue, DriverError> {
+    let catalogue = match &config.profile_directory {
+        Some(directory) => Catalogue::with_directory(directory),
+        None => Catalogue::built_in(),
+    };
+    catalogue.map_err(|error| DriverError::Refused(format!("profile {error}")))
+}
+
+/// Asks an agent what it is; the first request of a session, so also whether it is there.
+pub(super) async fn identify(agent: &mut Agent) -> Result<Identity, DriverError> {
+    let sys_descr = oid!(1, 3, 6, 1, 2, 1, 1, 1, 0);
+    let sys_object_id = oid!(1, 3, 6, 1, 2, 1, 1, 2, 0);
+    let values = agent.get(&[sys_descr, sys_object_id, sys_up_time()]).await?;
+    let description = values.first().and_then(Value::text).unwrap_or_else(|| "no description".to_owned());
+    let object_id = match values.get(1) {
+        Some(Value::Oid(object_id)) => Some(object_id.clone()),
+        _ => None,
+    };
+    // A tenth of a screen: some put their whole build log there.
+    Ok(Identity { object_id, description: description.chars().take(200).collect() })
+}
+
+/// Why an agent that was asked with a signature is silent to us. It says so in a report that nobody signed, which is not
+/// believed in the course of business (anybody could send it) but is good enough to tell an operator what to check.
+async fn diagnose(config: &Config, shared: &Arc<Shared>, error: DriverError) -> DriverError {
+    if !matches!(error, DriverError::Link(_)) || config.auth_password.is_none() {
+        return error;
+    }
+    let Ok(mut agent) = Agent::open_trusting(config, shared).await else { return error };
+    match identify(&mut agent).await {
+        Err(refused @ DriverError::Refused(_)) => refused,
+        Ok(_) | Err(_) => error,
+    }
+}
+
+async fn choose(
+    config: &Config,
+    catalogue: &Catalogue,
+    identity: &Identity,
+    agent: &mut Agent,
+    findings: &mut Vec<Finding>,
+) -> Result<Arc<Profile>, DriverError> {
+    if config.profile != "auto" {
+        let profile = catalogue.get(&config.profile).ok_or_else(|| {
+            let names: Vec<_> = catalogue.names().collect();
+            DriverError::Refused(format!(
+                "no profile is called {:?}; there are {}",
+                config.profile,
+                names.join(", ")
+            ))
+        })?;
+        findings.push(profile_finding(profile, true, "the configuration names it"));
+        return Ok(Arc::clone(profile));
+    }
+    let fitting = fitting(catalogue, identity, agent).await?;
+    let Some(chosen) = fitting.first() else {
+        return Err(DriverError::Refused(format!(
+            "{} ({}, sysObjectID {}) has the tables of no known profile: name one (profile = \"…\"), or give oids",
+            config.address(),
+            identity.description,
+            identity.object_id.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
+        )));
+    };
+    findings.push(profile_finding(chosen, true, "the device has its tables"));
+    for other in fitting.iter().skip(1) {
+        findings.push(profile_finding(other, false, "its tables are there too, but another fits better"));
+    }
+    Ok(Arc::clone(chosen))
+}
+
+fn profile_finding(profile: &Profile, is_used: bool, why: &str) -> Finding {
+    Finding {
+        what: format!("profile {}", profile.name),
+        value: profile.title.clone(),
+        is_used,
+        why: why.to_owned(),
+    }
+}
+
+/// The profiles whose tables a device has, best first: outlets before inlets, then by sysObjectID and rank.
+pub(super) async fn fitting(
+    catalogue: &Catalogue,
+    identity: &Identity,
+    agent: &mut Agent,
+) -> Result<Vec<Arc<Profile>>, DriverError> {
+    let mut candidates = catalogue.candidates(identity.object_id.as_ref());
+    let mut tables = Vec::new();
+    for (place, profile) in candidates.iter().enumerate() {
+        for (kind, section) in profile.kinds() {
+            tables.extend(value_base(section).map(|base| (place, kind, base)));
+        }
+    }
+    let bases: Vec<Oid> = tables.iter().map(|(_, _, base)| base.clone()).collect();
+    let present = agent.present(&bases).await?;
+    let has = |wanted: usize, outlets_only: bool| {
+        tables.iter().zip(&present).any(|((place, kind, _), is_present)| {
+            *is_present && *place == wanted && (!outlets_only || *kind == Kind::Outlet)
+        })
+    };
+    let mut fitting: Vec<_> =
+        candidates.drain(..).enumerate().filter(|(place, _)| has(*place, false)).collect();
+    fitting.sort_by_key(|(place, _)| (!has(*place, true), *place));
+    Ok(fitting.into_iter().map(|(_, profile)| profile).collect())
+}
+
+/// Where a section's values stand, by which its presence is told. A scalar's OID ends in its instance, after which
+/// GETNEXT looks: its parent is asked for.
+fn value_base(section: &Section) -> Option<Oid> {
+    let column = section
+        .power
+        .as_ref()
+        .map(|power| &power.oid)
+        .or(section.current.as_ref().map(|current| &current.oid))
+        .or(section.energy.as_ref().map(|energy| &energy.oid))?;
+    if column.is_indexed() { Some(column.base().clone()) } else { column.base().parent() }
+}
+
+fn with_unit(config: &Config, profile: &Arc<Profile>) -> Result<Arc<Profile>, DriverError> {
+    let Some(unit) = config.unit else { return Ok(Arc::clone(profile)) };
+    let mut profile = Profile::clone(profile);
+    let mut is_numbered = false;
+    for section in [&mut profile.outlet, &mut profile.inlet, &mut profile.phase, &mut profile.group]
+        .into_iter()
+        .flatten()
+    {
+        if let Some(first) = section.index_default.first_mut() {
+            *first = unit;
+            is_numbered = true;
+        }
+    }
+    if !is_numbered {
+        return Err(DriverError::Refused(format!(
+            "`unit` means nothing to profile {:?}: it numbers the outlets of all units in one row",
+            profile.name
+        )));
+    }
+    Ok(Arc::new(profile))
+}
+
+fn named_points(
+    config: &Config,
+    outlets: &Outlets,
+    profile: Option<&Arc<Profile>>,
+) -> Result<Vec<Point>, DriverError> {
+    let mut points = Vec::new();
+    let mut sections: Vec<(Kind, Arc<Section>)> = Vec::new();
+    for outlet in outlets.named() {
+        if let Some(section) = config.oids.get(&outlet.key) {
+            let section = Arc::new(section.clone());
+            points.push(Point::new(outlet.probe.clone(), &section, &[], true));
+            continue;
+        }
+        let refused = |why: String| DriverError::Refused(format!("outlet {:?}: {why}", outlet.key));
+        let Some(profile) = profile else {
+            return Err(refused("it is not among `oids`, and there is no profile".to_owned()));
+        };
+        let (kind, numbers) = plan::parse_key(&outlet.key).ok_or_else(|| {
+            refused("an outlet is a number (7, or 2.7 on unit 2), inlet, unit, phase.1, group.1, or a key of `oids`".to_owned())
+        })?;
+        let section = if let Some((_, section)) = sections.iter().find(|(known, _)| *known == kind) {
+            Arc::clone(section)
+        } else {
+            let section = profile.section(kind).ok_or_else(|| {
+                let word = if kind == Kind::Outlet { "outlets" } else { kind.word() };
+                refused(format!("profile {:?} measures no {word}", profile.name))
+            })?;
+            let section = Arc::new(section.clone());
+            sections.push((kind, Arc::clone(&section)));
+            section
+        };
+        let index = section.index(&numbers).ok_or_else(|| {
+            refused(format!("profile {:?} wants {} numbers", profile.name, section.index_length))
+        })?;
+        points.push(Point::new(outlet.probe.clone(), &section, &index, config.voltage_and_current));
+    }
+    Ok(points)
+}
+
+async fn all_points(
+    config: &Config,
+    outlets: &Outlets,
+    profile: Option<&Arc<Profile>>,
+    agent: &mut Agent,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Point>, DriverError> {
+    let mut points = Vec::new();
+    for (key, section) in &config.oids {
+        if let Some(probe) = outlets.probe(key, None) {
+            points.push(Point::new(probe, &Arc::new(section.clone()), &[], true));
+        }
+    }
+    let Some(profile) = profile else { return Ok(points) };
+    // All outlets; where a family has none, all of what it has first.
+    let Some((kind, section)) = profile.kinds().next() else { return Ok(points) };
+    let section = Arc::new(section.clone());
+    let indexes = rows(&section, profile.max_repetitions, agent).await?;
+    let labels = labels(&section, &indexes, agent).await?;
+    let mut taken: HashSet<_> = points.iter().map(|point| point.probe.clone()).collect();
+    for (index, label) in indexes.iter().zip(labels) {
+        let key = plan::key(kind, &section, index);
+        let why = match outlets.probe(&key, label.as_deref()) {
+            // Two outlets under one name would be one probe that jumps between them, and a wrong bill.
+            Some(probe) if !taken.insert(probe.clone()) => "another outlet has that name",
+            Some(probe) => {
+                points.push(Point::new(probe, &section, index, config.voltage_and_current));
+                continue;
+            }
+            None => "the template makes no probe id of its name",
+        };
+        tracing::warn!(host = config.host, outlet = key, ?label, why, "an outlet is left out");
+        findings.push(Finding {
+            what: format!("outlet {key}"),
+            value: label.unwrap_or_default(),
+            is_used: false,
+            why: why.to_owned(),
+        });
+    }
+    if points.is_empty() {
+        return Err(DriverError::Refused(format!(
+            "{} lists no outlets where profile {:?} has them: try another profile, or name the outlets",
+            config.address(),
+            profile.name
+        )));
+    }
+    Ok(points)
+}
+
+async fn rows(
+    section: &Section,
+    max_repetitions: u32,
+    agent: &mut Agent,
+) -> Result<Vec<Vec<u32>>, DriverError> {
+    let Some(column) = section.listing() else { return Ok(Vec::new()) };
+    if !column.is_indexed() {
+        return Ok(vec![Vec::new()]);
+    }
+    let listed = agent.walk(column.base(), max_repetitions).await?;
+    let rows = walk::rows(section, listed.iter().map(|(oid, _)| oid));
+    if !rows.is_empty() || section.list.is_none() {
+        return Ok(rows);
+    }
+    // The listing is a table of names that this firmware lacks; the values list the rows as well.
+    let unlisted = Section { list: None, ..section.clone() };
+    let Some(base) = value_base(&unlisted) else { return Ok(Vec::new()) };
+    let listed = agent.walk(&base, max_repetitions).await?;
+    Ok(walk::rows(&unlisted, listed.iter().map(|(oid, _)| oid)))
+}
+
+async fn labels(
+    section: &Section,
+    indexes: &[Vec<u32>],
+    agent: &mut Agent,
+) -> Result<Vec<Option<String>>, DriverError> {
+    let Some(column) = &section.label else { return Ok(vec![None; indexes.len()]) };
+    let oids: Vec<Oid> = indexes.iter().map(|index| column.at(index)).collect();
+    let values = agent.get_cautiously(&oids).await?;
+    Ok(values.into_iter().map(|value| interpret::label(&vec![(Field::Label, value)])).collect())
+}
+
+/// What the session reads power and energy from.
+fn sources(section: &Section) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(power) = &section.power {
+        findings.push(Finding {
+            what: "power".to_owned(),
+            value: format!("objects below {}", power.oid.base()),
+            is_used: true,
+            why: if power.digits.is_some() {
+                "scaled by the digits that the device states".to_owned()
+            } else {
+                format!("{} W a count", power.watts)
+            },
+        });
+    }
+    if let Some(energy) = &section.energy {
+        findings.push(Finding {
+            what: "energy counter".to_owned(),
+            value: format!("objects below {}", energy.oid.base()),
+            is_used: true,
+            why: if energy.digits.is_some() {
+                "scaled by the digits that the device states".to_owned()
+            } else {
+                format!("{} Wh a count; the total is anchored to it", energy.watt_hours)
+            },
+        });
+    }
+    if let (Some(current), None) = (&section.current, &section.power) {
+        findings.push(Finding {
+            what: "current".to_owned(),
+            value: format!("objects below {}", current.oid.base()),
+            is_used: true,
+            why: "the device says no watts".to_owned(),
+        });
+    }
+    findings
+}

@@ -1,0 +1,86 @@
+//! Which objects to ask for: from the configured outlets and a profile to OIDs.
+
+use std::sync::Arc;
+
+use async_snmp::Oid;
+use kwapi_core::ProbeId;
+
+use super::profile::{Field, Kind, Section};
+
+/// One outlet to measure.
+#[derive(Clone, Debug)]
+pub(super) struct Point {
+    /// What the operator calls it.
+    pub probe: ProbeId,
+    /// What can be measured of it; the same for all outlets of a kind.
+    pub section: Arc<Section>,
+    /// Its objects.
+    pub columns: Vec<(Field, Oid)>,
+}
+
+impl Point {
+    /// Plans one outlet. Voltage and current are left out where the device says watts, unless they are wanted: half the
+    /// objects are half the round trips.
+    pub(super) fn new(
+        probe: ProbeId,
+        section: &Arc<Section>,
+        index: &[u32],
+        voltage_and_current: bool,
+    ) -> Self {
+        let wants = |field: Field| match field {
+            Field::Voltage | Field::VoltageDigits | Field::Current | Field::CurrentDigits => {
+                voltage_and_current || section.power.is_none()
+            }
+            Field::Label
+            | Field::Status
+            | Field::Power
+            | Field::PowerDigits
+            | Field::Energy
+            | Field::EnergyDigits
+            | Field::ResetAt => true,
+        };
+        let columns = section
+            .columns()
+            .into_iter()
+            .filter(|(field, _)| wants(*field))
+            .map(|(field, column)| (field, column.at(index)))
+            .collect();
+        Self { probe, section: Arc::clone(section), columns }
+    }
+
+    /// The objects that change rarely, or the others.
+    pub(super) fn oids(&self, slow: bool) -> impl Iterator<Item = &(Field, Oid)> {
+        self.columns.iter().filter(move |(field, _)| field.is_slow() == slow)
+    }
+}
+
+/// An outlet index has at most this many numbers; a longer key is refused.
+const KEY_NUMBERS_MAX: usize = 8;
+
+/// Reads a key: `7`, `2.7`, `inlet`, `inlet.2`, `phase.1`. `None` for anything else.
+pub fn parse_key(key: &str) -> Option<(Kind, Vec<u32>)> {
+    let key = key.trim();
+    let word_length = key.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(key.len());
+    let (word, numbers) = key.split_at_checked(word_length)?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word)?;
+    let numbers =
+        if kind == Kind::Outlet || numbers.is_empty() { numbers } else { numbers.strip_prefix('.')? };
+    if numbers.is_empty() {
+        return (kind != Kind::Outlet && !key.ends_with('.')).then(|| (kind, Vec::new()));
+    }
+    let numbers: Vec<u32> = numbers.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    (numbers.len() <= KEY_NUMBERS_MAX).then_some((kind, numbers))
+}
+
+/// Writes a key: the reverse of [`parse_key`], with no more numbers than needed.
+pub(super) fn key(kind: Kind, section: &Section, index: &[u32]) -> String {
+    let numbers: Vec<String> = section.numbers(index).iter().map(ToString::to_string).collect();
+    match (kind.word(), numbers.as_slice()) {
+        ("", _) => numbers.join("."),
+        (word, []) => word.to_owned(),
+        (word, _) => format!("{word}.{}", numbers.join(".")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

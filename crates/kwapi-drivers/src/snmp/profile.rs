@@ -1,0 +1,158 @@
+//! A family of PDUs as data: which object says what, in which unit, and what its odd values mean.
+//!
+//! Profiles are TOML files (`profiles/*.toml`, and those of an operator's own directory). Every OID is given in full,
+//! with `{index}` where the outlet's index stands.
+
+mod catalogue;
+mod column;
+mod quantity;
+mod section;
+
+pub use catalogue::Catalogue;
+pub use column::parse_oid;
+pub(super) use quantity::{EnergyCounter, StampFormat, Status};
+pub use section::{Field, Section};
+
+use column::Dotted;
+use serde::Deserialize;
+
+/// More objects than this in one request make its answer outgrow a datagram of 1 472 bytes.
+pub(super) const VARBINDS_MAX: usize = 48;
+
+/// One family of PDUs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// What `profile = "…"` calls it.
+    pub name: String,
+    /// The devices it is for.
+    pub title: String,
+    /// Where its OIDs and units come from.
+    pub source: String,
+    /// sysObjectID prefixes of such devices.
+    #[serde(default)]
+    pub sys_object_id: Vec<Dotted>,
+    /// When several profiles fit a device, the lowest is taken.
+    #[serde(default = "rank_default")]
+    pub rank: u32,
+    /// The most objects its agent answers in one request.
+    #[serde(default = "varbinds_default")]
+    pub max_varbinds: usize,
+    /// The most rows its agent gives in answer to one GETBULK.
+    #[serde(default = "repetitions_default")]
+    pub max_repetitions: u32,
+    /// Outlets, keyed `7` or `2.7`.
+    pub outlet: Option<Section>,
+    /// Inlets (cords, infeeds), keyed `inlet` or `inlet.2`.
+    pub inlet: Option<Section>,
+    /// Whole units, keyed `unit` or `unit.2`.
+    pub unit: Option<Section>,
+    /// Phases and banks, keyed `phase.1`.
+    pub phase: Option<Section>,
+    /// Groups of outlets, keyed `group.1`.
+    pub group: Option<Section>,
+}
+
+fn rank_default() -> u32 {
+    100
+}
+
+fn varbinds_default() -> usize {
+    VARBINDS_MAX
+}
+
+fn repetitions_default() -> u32 {
+    20
+}
+
+/// What a key of the configuration can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `7`, `2.7`
+    Outlet,
+    /// `inlet`, `inlet.2`
+    Inlet,
+    /// `unit`
+    Unit,
+    /// `phase.1`
+    Phase,
+    /// `group.3`
+    Group,
+}
+
+impl Kind {
+    /// All of them, outlets first.
+    pub const ALL: [Self; 5] = [Self::Outlet, Self::Inlet, Self::Unit, Self::Phase, Self::Group];
+
+    /// What its keys begin with; nothing for outlets.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Outlet => "",
+            Self::Inlet => "inlet",
+            Self::Unit => "unit",
+            Self::Phase => "phase",
+            Self::Group => "group",
+        }
+    }
+}
+
+impl Profile {
+    /// Reads and checks a profile; `file` is for messages.
+    ///
+    /// # Errors
+    /// [`ProfileError`] with the file, the line and the key at fault.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ProfileError> {
+        let profile: Self = toml::from_str(text)
+            .map_err(|error| ProfileError { file: file.to_owned(), message: error.to_string() })?;
+        profile.check().map_err(|message| ProfileError { file: file.to_owned(), message })?;
+        Ok(profile)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.max_varbinds == 0 || self.max_repetitions == 0 {
+            return Err("max_varbinds and max_repetitions must be at least 1".to_owned());
+        }
+        let mut sections = 0;
+        for kind in Kind::ALL {
+            let Some(section) = self.section(kind) else { continue };
+            sections += 1;
+            let name = if kind == Kind::Outlet { "outlet" } else { kind.word() };
+            section.check().map_err(|message| format!("[{name}] {message}"))?;
+        }
+        if sections == 0 {
+            return Err(
+                "nothing to measure: give an [outlet], [inlet], [unit], [phase] or [group]".to_owned()
+            );
+        }
+        Ok(())
+    }
+
+    /// What it knows of one kind of thing.
+    pub fn section(&self, kind: Kind) -> Option<&Section> {
+        match kind {
+            Kind::Outlet => self.outlet.as_ref(),
+            Kind::Inlet => self.inlet.as_ref(),
+            Kind::Unit => self.unit.as_ref(),
+            Kind::Phase => self.phase.as_ref(),
+            Kind::Group => self.group.as_ref(),
+        }
+    }
+
+    /// The kinds it has, outlets first.
+    pub fn kinds(&self) -> impl Iterator<Item = (Kind, &Section)> {
+        Kind::ALL.into_iter().filter_map(|kind| Some((kind, self.section(kind)?)))
+    }
+}
+
+/// Why a profile cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {message}")]
+pub struct ProfileError {
+    /// Which file.
+    pub file: String,
+    /// Line, key and what is wrong.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests;

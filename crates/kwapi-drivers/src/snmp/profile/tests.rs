@@ -1,0 +1,107 @@
+use proptest::prelude::*;
+
+use super::column::Column;
+use super::*;
+
+const MINIMAL: &str = r#"
+name = "x"
+title = "X"
+source = "a manual"
+[outlet]
+index_length = 2
+index_default = [1]
+power = { oid = "1.3.6.1.4.1.99.{index}.5", watts = 0.1 }
+"#;
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    let message = match Profile::parse("mine.toml", text) {
+        Ok(_) => "fine".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(message.contains(expected), "{message}");
+    assert!(message == "fine" || message.starts_with("mine.toml: "), "{message}");
+}
+
+#[test]
+fn every_built_in_profile_parses_and_is_named_as_its_file() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/snmp/profiles")).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let profiles = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    let mut names: Vec<_> =
+        profiles.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(catalogue.names().collect::<Vec<_>>(), names);
+}
+
+#[test]
+fn a_fault_in_a_profile_names_the_file_and_the_key() {
+    check(MINIMAL, "fine");
+    check(&MINIMAL.replace("watts", "wats"), "unknown field `wats`");
+    check(&MINIMAL.replace("watts = 0.1", "watts = 0.1, oids = 1"), "8 | power");
+    check(&MINIMAL.replace("watts = 0.1", "watts = 0"), "[outlet] power.watts must be more than 0");
+    check(&MINIMAL.replace(".{index}.5", ".7"), "[outlet] power: the OID needs {index}");
+    check(&MINIMAL.replace("index_length = 2", "index_lenght = 2"), "index_lenght");
+    check(&MINIMAL.replace("[1]", "[1, 1, 1]"), "index_default has 3 numbers");
+    check(&MINIMAL.replace("99.{index}", "99x{index}"), "a dot must precede");
+    check("name = \"x\"\ntitle = \"X\"\nsource = \"\"", "nothing to measure");
+}
+
+#[test]
+fn a_directory_adds_and_replaces() {
+    let directory = tempfile::tempdir().unwrap();
+    let replaced = MINIMAL.replace("\"x\"", "\"eaton_epdu\"").replace("\"X\"", "\"mine\"");
+    std::fs::write(directory.path().join("a.toml"), replaced).unwrap();
+    std::fs::write(directory.path().join("b.toml"), MINIMAL).unwrap();
+    std::fs::write(directory.path().join("notes.txt"), "no profile").unwrap();
+    let catalogue = Catalogue::with_directory(directory.path()).unwrap();
+    assert_eq!(catalogue.get("eaton_epdu").unwrap().title, "mine");
+    assert!(catalogue.get("x").is_some() && catalogue.get("raritan_px2").is_some());
+
+    std::fs::write(directory.path().join("c.toml"), "name = 7").unwrap();
+    let message = Catalogue::with_directory(directory.path()).unwrap_err().to_string();
+    assert!(message.contains("c.toml"), "{message}");
+    let message = Catalogue::with_directory(&directory.path().join("none")).unwrap_err().to_string();
+    assert!(message.contains("none"), "{message}");
+}
+
+#[test]
+fn a_key_is_completed_from_the_defaults_and_shortened_again() {
+    let section = Profile::parse("mine.toml", MINIMAL).unwrap().outlet.unwrap();
+    assert_eq!(section.index(&[7]), Some(vec![1, 7]));
+    assert_eq!(section.index(&[2, 7]), Some(vec![2, 7]));
+    assert_eq!(section.index(&[]), None);
+    assert_eq!(section.index(&[1, 2, 3]), None);
+    assert_eq!(section.numbers(&[1, 7]), [7]);
+    assert_eq!(section.numbers(&[2, 7]), [2, 7]);
+    let column = &section.power.unwrap().oid;
+    assert_eq!(column.at(&[2, 7]).to_string(), "1.3.6.1.4.1.99.2.7.5");
+    assert_eq!(column.index_of(&column.at(&[2, 7]), 2), Some(vec![2, 7]));
+    assert_eq!(column.index_of(&parse_oid("1.3.6.1.4.1.99.2.7.6").unwrap(), 2), None);
+}
+
+#[test]
+fn the_device_that_says_most_exactly_what_it_is_is_believed() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let best = |id: &str| catalogue.candidates(Some(&parse_oid(id).unwrap())).first().unwrap().name.clone();
+    assert_eq!(best("1.3.6.1.4.1.13742.6"), "raritan_px2");
+    assert_eq!(best("1.3.6.1.4.1.534.6.6.7"), "eaton_epdu");
+    assert_eq!(best("1.3.6.1.4.1.318.1.3.4.6"), "apc_rpdu2");
+    assert_eq!(best("1.3.6.1.4.1.232.165.7"), "hpe_ipdu_g2");
+    let generic = parse_oid("1.3.6.1.4.1.8072.3.2.10").unwrap();
+    assert_eq!(catalogue.candidates(Some(&generic)).len(), catalogue.iter().count());
+}
+
+proptest! {
+    #[test]
+    fn no_profile_text_panics(noise in ".{0,60}", place in 0..MINIMAL.len(), column in "[0-9.{}index]{0,30}") {
+        _ = Profile::parse("mine.toml", &noise);
+        if let Some((before, after)) = MINIMAL.split_at_checked(place) {
+            _ = Profile::parse("mine.toml", &format!("{before}{noise}{after}"));
+        }
+        if let Ok(column) = Column::parse(&column) {
+            prop_assert_eq!(column.index_of(&column.at(&[1, 2]), 2), column.is_indexed().then(|| vec![1, 2]));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Recorded walks: writing one without the site's names in it, and seeing what a profile makes of it.
+//!
+//! The format is snmprec, `OID|TAG|VALUE` a line, which snmpsim plays back. Tags are ASN.1's: 2 INTEGER, 4 OCTET STRING
+//! (`4x` in hexadecimal), 6 OID, 65 Counter32, 66 Gauge32, 67 `TimeTicks`, 70 Counter64.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use async_snmp::Oid;
+use kwapi_core::{NoReading, Reading};
+
+use super::interpret::{self, Row};
+use super::plan;
+use super::profile::{Profile, Section, parse_oid};
+use super::value::Value;
+
+/// A device's objects, in order.
+pub type Walk = BTreeMap<Oid, Value>;
+
+/// A longer walk is no PDU's; its end is refused.
+const LINES_MAX: usize = 1_000_000;
+
+/// What a profile makes of one outlet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// The key a configuration would use.
+    pub key: String,
+    /// The operator's name on the device (anonymised in a recorded walk).
+    pub label: Option<String>,
+    /// The reading, or why there is none.
+    pub reading: Result<Reading, NoReading>,
+}
+
+/// Reads a walk in snmprec format. Values that vary in snmpsim (`67:numeric|…`) are taken at their `initial=`.
+///
+/// # Errors
+/// The line and what is wrong with it.
+pub fn parse_snmprec(text: &str) -> Result<Walk, String> {
+    let mut walk = Walk::new();
+    for (line, number) in text.lines().zip(1_usize..) {
+        if number > LINES_MAX {
+            return Err(format!("more than {LINES_MAX} lines"));
+        }
+        let line = line.trim_end_matches('\r');
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut parts = line.splitn(3, '|');
+        let (Some(oid), Some(tag), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(format!("line {number}: not OID|TAG|VALUE: {:?}", shorten(line)));
+        };
+        let oid = parse_oid(oid).map_err(|error| format!("line {number}: {error}"))?;
+        let value = parse_value(tag, value)
+            .ok_or_else(|| format!("line {number}: no value of type {tag}: {:?}", shorten(value)))?;
+        walk.insert(oid, value);
+    }
+    Ok(walk)
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+fn parse_value(tag: &str, value: &str) -> Option<Value> {
+    let (tag, varies) = tag.split_once(':').map_or((tag, false), |(tag, _)| (tag, true));
+    let value = if varies {
+        value.split(',').find_map(|setting| setting.trim().strip_prefix("initial="))?
+    } else {
+        value
+    };
+    match tag {
+        "2" | "65" | "66" | "67" | "70" => value.trim().parse().ok().map(Value::Integer),
+        "4" => Some(Value::Text(value.as_bytes().to_vec())),
+        "4x" => from_hexadecimal(value).map(Value::Text),
+        "6" => parse_oid(value).ok().map(Value::Oid),
+        "5" | "64" | "64x" | "68" | "68x" => Some(Value::Other),
+        _ => None,
+    }
+}
+
+fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = text.trim().chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    let pairs = digits.chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(high * 16 + low).ok(),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// Writes a walk in snmprec format, with nothing in it that tells whose it is: letters of texts become `x` and digits
+/// `0` (so that their shapes stay to be seen), addresses vanish. Numbers and OIDs stay, among them sysObjectID.
+pub fn to_snmprec<'a>(objects: impl IntoIterator<Item = &'a (Oid, Value)>) -> String {
+    let mut text = String::new();
+    for (oid, value) in objects {
+        let (tag, value) = match value {
+            Value::Integer(number) => (tag_of(*number), number.to_string()),
+            // snmprec has no floats; as text they are read back as numbers.
+            Value::Float(number) => ("4", number.to_string()),
+            Value::Text(bytes) => {
+                let hidden = anonymise(bytes);
+                match String::from_utf8(hidden) {
+                    Ok(text) if !text.contains(['\n', '\r']) => ("4", text),
+                    Ok(text) => ("4x", hexadecimal(text.as_bytes())),
+                    Err(error) => ("4x", hexadecimal(error.as_bytes())),
+                }
+            }
+            Value::Oid(oid) => ("6", oid.to_string()),
+            Value::Other => ("5", String::new()),
+            Value::Absent | Value::Failed => continue,
+        };
+        _ = writeln!(text, "{oid}|{tag}|{value}");
+    }
+    text
+}
+
+/// The narrowest type that holds a number: a walk does not keep which it was.
+fn tag_of(number: i128) -> &'static str {
+    if i32::try_from(number).is_ok() {
+        "2"
+    } else if u32::try_from(number).is_ok() {
+        "66"
+    } else {
+        "70"
+    }
+}
+
+fn anonymise(bytes: &[u8]) -> Vec<u8> {
+    let hide = |byte: &u8| match byte {
+        b'0'..=b'9' => b'0',
+        b'a'..=b'z' | b'A'..=b'Z' => b'x',
+        b' '..=b'~' => *byte,
+        _ => b'.',
+    };
+    bytes.iter().map(hide).collect()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Shows what a profile makes of a walk: every outlet, inlet, unit, phase and group it finds a row of.
+pub fn evaluate(profile: &Profile, walk: &Walk) -> Vec<Evaluated> {
+    let mut evaluated = Vec::new();
+    for (kind, section) in profile.kinds() {
+        let mut indexes = rows(section, walk.keys());
+        if indexes.is_empty() && section.list.is_some() {
+            // Recorded where names may not be read.
+            indexes = rows(&Section { list: None, ..section.clone() }, walk.keys());
+        }
+        for index in indexes {
+            let row = row(section, &index, walk);
+            evaluated.push(Evaluated {
+                key: plan::key(kind, section, &index),
+                label: interpret::label(&row),
+                reading: interpret::reading(section, &row),
+            });
+        }
+    }
+    evaluated
+}
+
+/// The rows that a section's listing column shows, in order.
+pub(super) fn rows<'a>(section: &Section, oids: impl Iterator<Item = &'a Oid>) -> Vec<Vec<u32>> {
+    let Some(column) = section.listing() else { return Vec::new() };
+    let mut rows: Vec<_> = oids.filter_map(|oid| column.index_of(oid, section.index_length)).collect();
+    rows.sort();
+    rows.dedup();
+    rows
+}
+
+fn row(section: &Section, index: &[u32], walk: &Walk) -> Row {
+    let columns = section.columns().into_iter();
+    columns
+        .map(|(field, column)| (field, walk.get(&column.at(index)).cloned().unwrap_or(Value::Absent)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

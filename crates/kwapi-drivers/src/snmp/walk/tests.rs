@@ -1,0 +1,178 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::snmp::profile::Catalogue;
+
+#[track_caller]
+fn check(profile: &str, snmprec: &str, expected: &[&str]) {
+    let catalogue = Catalogue::built_in().unwrap();
+    let walk = parse_snmprec(snmprec).unwrap();
+    let lines: Vec<String> = evaluate(catalogue.get(profile).unwrap(), &walk)
+        .into_iter()
+        .map(|outlet| {
+            let label = outlet.label.map(|label| format!(" ({label})")).unwrap_or_default();
+            match outlet.reading {
+                Ok(reading) => format!("{}{label}: {reading}", outlet.key),
+                Err(reason) => format!("{}{label}: {reason}", outlet.key),
+            }
+        })
+        .collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_profile_yields_the_rows_of_a_walk() {
+    check(
+        "eaton_epdu",
+        "1.3.6.1.4.1.534.6.6.7.6.1.1.3.0.2|4|db1\n\
+         1.3.6.1.4.1.534.6.6.7.6.5.1.3.0.10|2|-1\n\
+         1.3.6.1.4.1.534.6.6.7.6.5.1.3.0.2|66|107\n\
+         1.3.6.1.4.1.534.6.6.7.6.5.1.3.1.2|66:numeric|rate=0,initial=55\n\
+         1.3.6.1.4.1.534.6.6.7.6.5.1.4.0.2|66|12\n",
+        &["2 (db1): 107 W, 43200 J", "10: not available: the device's power says -1", "1.2: 55 W"],
+    );
+}
+
+/// One row of every family, with the trap it is known for: units, scales, indexes, columns that look alike.
+#[test]
+fn every_family_is_read_in_its_own_units() {
+    let enterprise = |rows: &str| {
+        rows.lines().map(|row| format!("1.3.6.1.4.1.{}", row.trim())).collect::<Vec<_>>().join("\n")
+    };
+    for (profile, rows, expected) in [
+        // Gen 1: tenths of an ampere per outlet and phase, watts of the whole alone.
+        (
+            "apc_rpdu",
+            "318.1.1.12.3.5.1.1.7.4|66|13\n318.1.1.12.2.3.1.1.2.1|66|42\n318.1.1.12.1.16.0|2|966",
+            vec!["4: 1.3 A", "unit: 966 W", "phase: 4.2 A"],
+        ),
+        // Column 8 is the peak power, column 11 tenths of a kWh; the whole counts hundredths of a kW.
+        (
+            "apc_rpdu2",
+            "318.1.1.26.9.4.3.1.7.9|2|96\n318.1.1.26.9.4.3.1.8.9|2|400\n318.1.1.26.9.4.3.1.11.9|2|2\n\
+             318.1.1.26.4.3.1.5.1|2|42\n318.1.1.26.4.3.1.9.1|2|10\n318.1.1.26.6.3.1.7.1|2|14",
+            vec!["9: 96 W, 720000 J", "unit: 420 W, 3600000 J", "phase: 140 W"],
+        ),
+        (
+            "apc_easy_epdu",
+            "318.1.1.30.2.1.1.7.1|2|812\n318.1.1.30.4.2.1.6.2|2|300",
+            vec!["unit: 812 W", "phase.2: 300 W"],
+        ),
+        // Sensor type 5 is active power and 6 apparent, 1 mA and 4 mV by their own digits.
+        (
+            "raritan_px2",
+            "13742.6.5.4.3.1.4.1.7.5|66|1070\n13742.6.5.4.3.1.4.1.7.6|66|1200\n13742.6.3.5.4.1.7.1.7.5|66|1\n\
+             13742.6.3.5.3.1.3.1.7|4|x\n13742.6.5.4.3.1.4.1.7.1|66|465\n13742.6.3.5.4.1.7.1.7.1|66|3\n\
+             13742.6.5.2.3.1.4.1.1.5|66|2140\n13742.6.3.3.4.1.7.1.1.5|66|0",
+            vec!["7 (x): 107 W, 0.465 A", "inlet: 2140 W"],
+        ),
+        (
+            "raritan_px1",
+            "13742.4.1.2.2.1.7.3|66|88\n13742.4.1.20.2.1.9.1|66|900",
+            vec!["3: 88 W", "inlet: 900 W"],
+        ),
+        ("raritan_px1_old", "13742.1.2.2.1.7.3|66|88", vec!["3: 88 W"]),
+        // Units are counted from 0, and a Counter32 where the MIB says Gauge32 is no matter.
+        (
+            "eaton_epdu",
+            "534.6.6.7.6.5.1.3.0.3|65|107\n534.6.6.7.6.5.1.4.0.3|66|1\n534.6.6.7.3.5.1.4.0.1|2|2500\n\
+             534.6.6.7.3.4.1.4.0.1.4|2|2501\n534.6.6.7.5.5.1.3.2.5|2|640",
+            vec!["3: 107 W, 3600 J", "inlet: 2500 W", "phase: 2501 W", "group.2.5: 640 W"],
+        ),
+        ("eaton_nlogic", "534.7.1.5.1.1.13.1.6|2|70", vec!["6: 70 W"]),
+        ("hpe_pdu3_cis", "232.165.11.5.1.1.13.1.6|2|70", vec!["6: 70 W"]),
+        (
+            "hpe_ipdu_g2",
+            "232.165.7.5.1.1.14.2.6|2|70\n232.165.7.5.1.1.15.2.6|2|5\n232.165.7.2.1.1.5.1|2|900",
+            vec!["2.6: 70 W, 18000 J", "unit: 900 W"],
+        ),
+        (
+            "servertech_sentry3",
+            "1718.3.2.3.1.14.1.1.5|2|70\n1718.3.2.3.1.14.2.1.5|2|71\n1718.3.2.3.1.18.1.1.5|2|5\n\
+             1718.3.2.2.1.12.1.1|2|800\n1718.3.2.2.1.16.1.1|2|3\n1718.3.1.6.0|2|1600",
+            vec!["5: 70 W, 18000 J", "2.1.5: 71 W", "inlet: 800 W, 1080000 J", "unit: 1600 W"],
+        ),
+        (
+            "servertech_sentry4",
+            "1718.4.1.8.3.1.7.1.2.5|2|70\n1718.4.1.8.3.1.14.1.2.5|2|5\n1718.4.1.3.3.1.3.1.1|2|900\n1718.4.1.3.3.1.10.1.1|2|2",
+            vec!["2.5: 70 W, 18000 J", "inlet: 900 W, 720000 J"],
+        ),
+        (
+            "vertiv_geist",
+            "21239.5.2.3.6.1.12.5|66|70\n21239.5.2.3.6.1.15.5|66|5\n21239.5.2.3.1.1.9.1|66|900\n21239.5.2.3.1.1.12.1|66|2",
+            vec!["5: 70 W, 18000 J", "unit: 900 W, 7200 J"],
+        ),
+        (
+            "cyberpower_epdu2",
+            "3808.1.1.6.6.2.4.1.7.5|2|70\n3808.1.1.6.6.2.4.1.11.5|2|5\n3808.1.1.6.3.4.1.18.1|2|900",
+            vec!["5: 70 W, 1800000 J", "unit: 900 W"],
+        ),
+        // The unit's lifetime counter, not the resettable one beside it.
+        (
+            "enlogic",
+            "38446.1.5.9.1.6.1.5|2|70\n38446.1.5.9.1.11.1.5|2|5\n38446.1.2.4.1.4.1|2|900\n\
+             38446.1.2.4.1.9.1|2|7\n38446.1.2.4.1.10.1|2|3",
+            vec!["5: 70 W, 1800000 J", "unit: 900 W, 2520000 J"],
+        ),
+        (
+            "liebert_mpx",
+            "476.1.42.3.8.50.20.1.65.1.2.5|66|70\n476.1.42.3.8.30.20.1.65.1.1|66|900",
+            vec!["2.5: 70 W", "inlet: 900 W"],
+        ),
+        ("avocent_pm", "10418.17.2.5.5.1.60.1.1.5|2|705", vec!["5: 70.5 W"]),
+    ] {
+        check(profile, &enterprise(rows), &expected);
+    }
+}
+
+#[test]
+fn a_recorded_walk_names_nobody_and_yields_the_same() {
+    let objects = [
+        ("1.3.6.1.2.1.1.5.0", Value::Text(b"pdu-lyon-07.example.net".to_vec())),
+        ("1.3.6.1.2.1.1.6.0", Value::Text("10.1.2.3\n\u{e9}tage".into())),
+        ("1.3.6.1.4.1.13742.4.1.2.2.1.2.7", Value::Text(b"mail server".to_vec())),
+        ("1.3.6.1.4.1.13742.4.1.2.2.1.7.7", Value::Integer(107)),
+        ("1.3.6.1.4.1.13742.4.1.2.2.1.31.7", Value::Integer(3_000_000_000)),
+    ]
+    .map(|(oid, value)| (parse_oid(oid).unwrap(), value));
+    let text = to_snmprec(&objects);
+    for secret in ["lyon", "example", "10.1", "mail"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    check("raritan_px1", &text, &["7 (xxxx xxxxxx): 107 W, 10800000000000 J"]);
+}
+
+#[test]
+fn a_faulty_line_is_named() {
+    for (text, expected) in [
+        ("1.3.6|2|7\n1.3.6.x|2|7", "line 2"),
+        ("1.3.6", "line 1: not OID|TAG|VALUE"),
+        ("1.3.6|2|seven", "line 1: no value of type 2"),
+        ("1.3.6|4x|abc", "line 1: no value of type 4x"),
+        ("1.3.6|99|7", "line 1: no value of type 99"),
+    ] {
+        let message = parse_snmprec(text).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_walk_panics(text in "([0-9.]{0,12}\\|[0-9x:a]{0,4}\\|.{0,12}\n){0,5}|.{0,40}") {
+        if let Ok(walk) = parse_snmprec(&text) {
+            for profile in Catalogue::built_in().unwrap().iter() {
+                evaluate(profile, &walk);
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_survives_as_a_line_of_its_own(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let oid = parse_oid("1.3.6.1").unwrap();
+        let text = to_snmprec(&[(oid.clone(), Value::Text(bytes.clone()))]);
+        prop_assert_eq!(text.lines().count(), 1);
+        let walk = parse_snmprec(&text).unwrap();
+        let Some(Value::Text(read)) = walk.get(&oid) else { return Err(TestCaseError::fail("no text")) };
+        prop_assert_eq!(read.len(), bytes.len());
+    }
+}
