@@ -6,3 +6,4 @@ pub mod snmp;
 pub mod wattsup;
 
 pub use http::{HttpAnswer, HttpDevice, HttpRequest};
+pub mod snmp;

@@ -15,6 +15,8 @@ use super::value::Value;
 /// More rows than this in one walk are no PDU; the rest is not read.
 const WALK_ROWS_MAX: usize = 20_000;
 
+/// How many tables are looked for in one request: of an unknown agent, less is asked at once.
+const TABLES_AT_ONCE: usize = 10;
 /// A session with one agent.
 #[derive(Debug)]
 pub(super) struct Agent {
@@ -242,6 +244,9 @@ impl Agent {
             .chunks(self.max_varbinds)
             .map(<[usize]>::to_vec)
             .collect();
+        let places: Vec<usize> = (0..subtrees.len()).collect();
+        let mut waiting: Vec<Vec<usize>> =
+            places.chunks(self.max_varbinds.min(TABLES_AT_ONCE)).map(<[usize]>::to_vec).collect();
         while let Some(places) = waiting.pop() {
             let request: Vec<Oid> = places.iter().filter_map(|place| subtrees.get(*place).cloned()).collect();
             let mut chunks = self
@@ -308,6 +313,11 @@ impl Agent {
                 Err(error) => {
                     return match error.exchange_source() {
                         Error::WalkAborted { .. } if rows.len() >= WALK_ROWS_MAX => Ok(rows),
+                        Error::WalkAborted { .. } if rows.len() >= WALK_ROWS_MAX => {
+                            let agent = &self.asked.address;
+                            tracing::warn!(%agent, %root, rows = rows.len(), "more rows than that are not walked");
+                            Ok(rows)
+                        }
                         _ => Err(self.asked.failed(&what, &error)),
                     };
                 }

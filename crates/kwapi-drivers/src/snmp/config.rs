@@ -72,6 +72,9 @@ pub enum Version {
     V2c,
     /// RFC 3414: users, signatures, encryption.
     #[serde(rename = "3")]
+    #[serde(rename = "1", alias = "v1")]
+    #[serde(rename = "2c", alias = "2", alias = "v2c")]
+    #[serde(rename = "3", alias = "v3")]
     V3,
 }
 

@@ -1,5 +1,6 @@
 //! Opening a session: is the agent there, what is it, and which of its objects are wanted.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_snmp::{Oid, oid};
@@ -281,6 +282,7 @@ async fn all_points(
     let section = Arc::new(section.clone());
     let indexes = rows(&section, profile.max_repetitions, agent).await?;
     let labels = labels(&section, &indexes, agent).await?;
+    let mut taken: HashSet<_> = points.iter().map(|point| point.probe.clone()).collect();
     for (index, label) in indexes.iter().zip(labels) {
         let key = plan::key(kind, &section, index);
         let why = match outlets.probe(&key, label.as_deref()) {
@@ -288,6 +290,7 @@ async fn all_points(
             Some(probe) if points.iter().any(|point: &Point| point.probe == probe) => {
                 "another outlet has that name"
             }
+            Some(probe) if !taken.insert(probe.clone()) => "another outlet has that name",
             Some(probe) => {
                 points.push(Point::new(probe, &section, index, config.voltage_and_current));
                 continue;

@@ -170,6 +170,8 @@ async fn a_request_lost_on_the_way_is_sent_again() {
         rack.set_fault(None);
     });
     assert_eq!(lines.unwrap(), BOTH);
+    rack.set_fault(Some(Fault::LoseNext(2)));
+    assert_eq!(read(&mut driver).await.unwrap(), BOTH);
 }
 
 #[tokio::test]

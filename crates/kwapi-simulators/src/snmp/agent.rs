@@ -12,6 +12,8 @@ pub enum Fault {
     Silence,
     /// It ignores requests for more objects than this, as some do.
     SilentAbove(usize),
+    /// The next requests are lost on the way; then all is well again.
+    LoseNext(u32),
     /// It answers late.
     Delay(Duration),
     /// It calls answers of more objects than this too big.
@@ -185,6 +187,8 @@ impl Knowledge<'_> {
                 }
             }
             if is_full {
+            // Past the end there is nothing to repeat.
+            if is_full || cursors.iter().all(|cursor| self.layout.after(cursor).is_none()) {
                 break;
             }
         }

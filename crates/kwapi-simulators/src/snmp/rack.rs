@@ -74,6 +74,8 @@ struct State {
     outlets: Vec<Outlet>,
     started_at: Instant,
     booted_at: Instant,
+    /// What sysUpTime said at `booted_at`.
+    up_before: Duration,
     advanced_to: Duration,
 }
 
@@ -87,6 +89,8 @@ struct Outlet {
     watt_hours: f64,
 }
 
+/// A rack has been up for some months when it is started, as its counters say too.
+const UP_BEFORE: Duration = Duration::from_secs(100 * 86_400);
 /// Energy is integrated in steps of at most this, so that no peak is stepped over.
 const STEP_MAX: Duration = Duration::from_secs(1);
 /// After a longer pause the steps grow instead of their number.
@@ -121,6 +125,7 @@ impl Rack {
             outlets,
             started_at: now,
             booted_at: now,
+            up_before: UP_BEFORE,
             advanced_to: Duration::ZERO,
         };
         let shared = Arc::new(Shared {
@@ -191,6 +196,9 @@ impl Rack {
     /// Restarts the agent: sysUpTime begins again, the counters are kept.
     pub fn reboot(&self) {
         self.shared.state.lock().booted_at = Instant::now();
+        let mut state = self.shared.state.lock();
+        state.booted_at = Instant::now();
+        state.up_before = Duration::ZERO;
     }
 }
 
@@ -209,6 +217,10 @@ async fn serve(socket: UdpSocket, shared: Arc<Shared>) {
         shared.received.fetch_add(1, Ordering::Relaxed);
         let (answer, fault) = {
             let mut state = shared.state.lock();
+            if let Some(Fault::LoseNext(requests)) = state.fault {
+                state.fault = requests.checked_sub(1).filter(|rest| *rest > 0).map(Fault::LoseNext);
+                continue;
+            }
             (state.answer(buffer.get(..length).unwrap_or_default()), state.fault)
         };
         let Some(answer) = answer else { continue };
@@ -258,6 +270,9 @@ impl State {
             Says::Description => Value::Text("Kwapi simulated rack PDU, like a Raritan PX2".to_owned()),
             Says::ObjectId => Value::Oid(object_id()),
             Says::UpTime => Value::TimeTicks(count(self.booted_at.elapsed().as_secs_f64() * 100.0)),
+            Says::UpTime => {
+                Value::TimeTicks(count((self.up_before + self.booted_at.elapsed()).as_secs_f64() * 100.0))
+            }
             Says::SystemName => Value::Text("simulated-rack".to_owned()),
             Says::Name(place) => {
                 Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default())

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
-
 use kwapi_peers::{Lab, Peer, free_udp_port, need, need_python};
+use std::sync::atomic::{AtomicU16, Ordering};
+use kwapi_peers::{Lab, Peer, need, need_python, output};
 
 use super::*;
 
@@ -15,6 +16,18 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+/// A free port below those that the system gives to sockets of its own choice, of which the tests beside this one open
+/// hundreds.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 10;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::UdpSocket::bind(loopback(port)).is_ok() {
+            return port;
+        }
+    }
+}
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -29,6 +42,7 @@ fn answers(port: u16) -> bool {
 }
 
 /// Users of every signature and cipher, besides those of the lab: name, keys of the configuration.
+/// Signatures: as Net-SNMP writes them, as the configuration does.
 const AUTH: [(&str, &str); 6] = [
     ("MD5", "MD5"),
     ("SHA", "SHA"),
@@ -37,6 +51,7 @@ const AUTH: [(&str, &str); 6] = [
     ("SHA-384", "SHA-384"),
     ("SHA-512", "SHA-512"),
 ];
+/// Ciphers, likewise.
 const PRIVACY: [(&str, &str); 4] =
     [("DES", "DES"), ("AES", "AES"), ("AES-192", "AES-192"), ("AES-256", "AES-256")];
 
@@ -48,6 +63,7 @@ struct Snmpd {
 
 fn snmpd() -> Snmpd {
     let port = free_udp_port();
+    let port = free_port();
     let lab = Lab::of("snmpd", port);
     let path = lab.join("snmpd/snmpd.conf");
     let mut conf = std::fs::read_to_string(&path).unwrap();
@@ -189,12 +205,48 @@ fn an_agent_that_was_replaced_is_found_again() {
     });
 }
 
+/// The simulated rack is judged by Net-SNMP's tools: what our driver reads of it says nothing if both err alike.
+#[test]
+fn net_snmp_reads_the_simulated_rack() {
+    if !need(&["snmpget", "snmpbulkwalk"]) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let rack = runtime.block_on(async {
+        let rack = Rack::start(RackSettings::default()).await.unwrap();
+        rack.set_watts(7, Some(107.3));
+        rack.set_watt_hours(7, 4_294_967_000.5);
+        rack
+    });
+    let table = "1.3.6.1.4.1.13742.6.5.4.3.1.4.1";
+    let ask = |program: &str, version: &str, objects: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .args([version, "-c", "public", "-On", "-Oq", "-t", "5", &rack.address().to_string()])
+            .args(objects);
+        output(&mut command)
+    };
+    let power = format!("{table}.7.5");
+    let energy = format!("{table}.7.8");
+    for version in ["-v1", "-v2c"] {
+        let told = ask("snmpget", version, &[&power, &energy, "1.3.6.1.4.1.13742.6.3.5.3.1.3.1.7"]);
+        let expected =
+            format!(".{power} 1073\n.{energy} 4294967000\n.1.3.6.1.4.1.13742.6.3.5.3.1.3.1.7 \"server 7\"\n");
+        assert_eq!(told, expected, "{version}");
+    assert_eq!(ask("snmpbulkwalk", "-v2c", &["1.3.6.1.4.1.13742.6.5.2"]).lines().count(), 4);
+    let walk = ask("snmpwalk", "-v1", &["1.3.6.1.4.1.13742"]);
+    assert_eq!(walk.lines().filter(|line| line.starts_with('.')).count(), 12 * 7 + 6);
+    rack.set_fault(Some(Fault::TooBig(1)));
+    assert_eq!(ask("snmpget", "-v2c", &[&power]).lines().count(), 1);
+    assert!(rack.datagrams().received > 20 && rack.datagrams().received == rack.datagrams().sent);
+}
 #[test]
 fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
     if !need_python("python") {
         return;
     }
     let port = free_udp_port();
+    let port = free_port();
     let lab = Lab::of("snmp", port);
     let _peer = Peer::start(Command::new("sh").arg(lab.join("snmp/run-snmpsim.sh")), lab.join("snmpsim.log"))
         .ready(Duration::from_secs(60), || answers(port));
@@ -248,4 +300,16 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
         });
         assert_eq!(lines, expected, "{community}");
     }
+    // No sysObjectID, and the tables of two makers: the better profile is taken, the other is shown.
+    let config = Config { timeout_seconds: 8.0, ..config(loopback(port), "community = 'pdu'") };
+    runtime().block_on(async {
+        let shared = Arc::new(Shared::default());
+        let mut driver = Snmp::open(&config, &Outlets::all("p.{outlet}"), &shared).await.unwrap();
+        assert_eq!(read(&mut driver).await.unwrap().iter().filter(|line| line.ends_with(" W")).count(), 24);
+        let findings = driver.findings();
+        let is_used =
+            |what: &str| findings.iter().find(|finding| finding.what == what).map(|finding| finding.is_used);
+        assert_eq!(is_used("profile eaton_epdu"), Some(true));
+        assert_eq!(is_used("profile raritan_px1"), Some(false));
+    });
 }
