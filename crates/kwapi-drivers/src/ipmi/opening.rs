@@ -27,7 +27,7 @@ pub(super) struct Capabilities {
     /// Bit n: authentication type n of IPMI 1.5.
     pub(super) authentications: u8,
     /// Whether it speaks RMCP+.
-    is_plus: bool,
+    pub(super) is_plus: bool,
     /// Whether a K-g of its own is set.
     pub(super) has_card_key: bool,
 }

@@ -222,7 +222,7 @@ async fn ipmi_1_5_is_spoken_with_cards_that_know_no_better() {
     }
     let (_lab, _peer, port) = ipmi_sim(|lan| lan);
     let shared = Arc::<Shared>::default();
-    let mut config = Config { version: Some(Version::Legacy), timeout_seconds: 0.5, ..config(port) };
+    let mut config = Config { version: Some(Version::Legacy), ..config(port) };
     for authentication in [LegacyAuthentication::Md5, LegacyAuthentication::Password] {
         config.legacy_authentication = authentication;
         assert_eq!(said(&config).await, "236 W", "{authentication:?}");
@@ -233,6 +233,7 @@ async fn ipmi_1_5_is_spoken_with_cards_that_know_no_better() {
     // `ipmi_sim` drops a packet whose hash is wrong: once may be the network, twice is the password.
     config.legacy_authentication = LegacyAuthentication::Md5;
     config.password = Secret::new("hunter2");
+    config.timeout_seconds = 0.5;
     let error = Ipmi::open(&config, &outlets(), &shared).await.unwrap_err();
     assert!(matches!(error, DriverError::Link(_)), "{error}");
     let error = Ipmi::open(&config, &outlets(), &shared).await.unwrap_err();

@@ -21,7 +21,12 @@ async fn card_with_sensors(sensors: Vec<SensorRecord>) -> Card {
 }
 
 fn keys(card: &Card) -> Config {
-    Config { timeout_seconds: 0.5, ..config(card.address().port()) }
+    config(card.address().port())
+}
+
+/// For tests that wait for an answer that does not come.
+fn impatient_keys(card: &Card) -> Config {
+    Config { timeout_seconds: 1.0, ..keys(card) }
 }
 
 /// Checks what an operator sees of a card.
@@ -153,14 +158,14 @@ async fn a_card_that_hangs_sends_halves_or_noise_is_a_lost_link() {
         (Fault::HalfPacket, "3 unusable datagrams and no answer"),
         (Fault::Garbage, "no answer to DCMI Get Power Reading"),
     ] {
-        let mut meter = open(&keys(&card)).await.unwrap();
+        let mut meter = open(&impatient_keys(&card)).await.unwrap();
         card.set_fault(fault);
         let error = read(&mut meter).await.unwrap_err();
         assert!(matches!(error, DriverError::Link(_)), "{error}");
         check(&error.to_string(), expected);
         check(&error.to_string(), &card.address().to_string());
         check(
-            &open(&keys(&card)).await.unwrap_err().to_string(),
+            &open(&impatient_keys(&card)).await.unwrap_err().to_string(),
             "to Get Channel Authentication Capabilities",
         );
         card.set_fault(Fault::None);
@@ -171,7 +176,7 @@ async fn a_card_that_hangs_sends_halves_or_noise_is_a_lost_link() {
 async fn lost_datagrams_are_sent_again_within_one_reading() {
     let card = card(CardOptions::default()).await;
     card.set_fault(Fault::Lossy);
-    let mut meter = open(&keys(&card)).await.unwrap();
+    let mut meter = open(&impatient_keys(&card)).await.unwrap();
     for _ in 0..3 {
         assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
     }
@@ -180,10 +185,10 @@ async fn lost_datagrams_are_sent_again_within_one_reading() {
 #[tokio::test]
 async fn a_restarted_card_is_a_lost_link_and_opens_again() {
     let card = card(CardOptions::default()).await;
-    let mut meter = open(&keys(&card)).await.unwrap();
+    let mut meter = open(&impatient_keys(&card)).await.unwrap();
     card.forget_sessions();
     assert!(matches!(read(&mut meter).await, Err(DriverError::Link(_))));
-    check(&said(&keys(&card)).await, "236 W");
+    check(&said(&impatient_keys(&card)).await, "236 W");
 }
 
 #[tokio::test]
@@ -232,8 +237,11 @@ async fn a_card_without_power_says_so_and_never_zero() {
 async fn a_card_that_ignores_dcmi_is_read_by_its_sensor_at_the_second_attempt() {
     let card = card_with_dcmi(Dcmi::Ignored).await;
     let shared = Arc::default();
-    assert!(matches!(Ipmi::open(&keys(&card), &outlets(), &shared).await, Err(DriverError::Link(_))));
-    let mut meter = Ipmi::open(&keys(&card), &outlets(), &shared).await.unwrap();
+    assert!(matches!(
+        Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await,
+        Err(DriverError::Link(_))
+    ));
+    let mut meter = Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
 }
 
@@ -315,7 +323,7 @@ async fn the_repository_is_read_once_and_goes_on_where_it_was_interrupted() {
 
     let card = card_with_sensors(supplies()).await;
     let shared = Arc::default();
-    let config = keys(&card);
+    let config = impatient_keys(&card);
     let outlets = outlets();
     card.set_fault(Fault::StopsRecords(10));
     let error = Ipmi::open(&config, &outlets, &shared).await.unwrap_err();
