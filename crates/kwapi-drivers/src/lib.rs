@@ -17,7 +17,6 @@ pub mod snmp;
 pub mod tls;
 pub mod value;
 pub mod wattsup;
-pub mod snmp;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};

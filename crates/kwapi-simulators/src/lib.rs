@@ -6,4 +6,3 @@ pub mod snmp;
 pub mod wattsup;
 
 pub use http::{HttpAnswer, HttpDevice, HttpRequest};
-pub mod snmp;

@@ -17,6 +17,7 @@ const WALK_ROWS_MAX: usize = 20_000;
 
 /// How many tables are looked for in one request: of an unknown agent, less is asked at once.
 const TABLES_AT_ONCE: usize = 10;
+
 /// A session with one agent.
 #[derive(Debug)]
 pub(super) struct Agent {
@@ -239,11 +240,6 @@ impl Agent {
     /// Which of these subtrees have anything in them: one request for all.
     pub(super) async fn present(&mut self, subtrees: &[Oid]) -> Result<Vec<bool>, DriverError> {
         let mut present = vec![false; subtrees.len()];
-        let mut waiting: Vec<Vec<usize>> = (0..subtrees.len())
-            .collect::<Vec<_>>()
-            .chunks(self.max_varbinds)
-            .map(<[usize]>::to_vec)
-            .collect();
         let places: Vec<usize> = (0..subtrees.len()).collect();
         let mut waiting: Vec<Vec<usize>> =
             places.chunks(self.max_varbinds.min(TABLES_AT_ONCE)).map(<[usize]>::to_vec).collect();
@@ -312,7 +308,6 @@ impl Agent {
                 Ok(varbind) => rows.push((varbind.oid, Value::from_wire(&varbind.value))),
                 Err(error) => {
                     return match error.exchange_source() {
-                        Error::WalkAborted { .. } if rows.len() >= WALK_ROWS_MAX => Ok(rows),
                         Error::WalkAborted { .. } if rows.len() >= WALK_ROWS_MAX => {
                             let agent = &self.asked.address;
                             tracing::warn!(%agent, %root, rows = rows.len(), "more rows than that are not walked");

@@ -65,15 +65,12 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub enum Version {
     /// RFC 1157.
-    #[serde(rename = "1")]
+    #[serde(rename = "1", alias = "v1")]
     V1,
     /// RFC 3416 with communities.
-    #[serde(rename = "2c")]
+    #[serde(rename = "2c", alias = "2", alias = "v2c")]
     V2c,
     /// RFC 3414: users, signatures, encryption.
-    #[serde(rename = "3")]
-    #[serde(rename = "1", alias = "v1")]
-    #[serde(rename = "2c", alias = "2", alias = "v2c")]
     #[serde(rename = "3", alias = "v3")]
     V3,
 }

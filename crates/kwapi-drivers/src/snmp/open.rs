@@ -287,9 +287,6 @@ async fn all_points(
         let key = plan::key(kind, &section, index);
         let why = match outlets.probe(&key, label.as_deref()) {
             // Two outlets under one name would be one probe that jumps between them, and a wrong bill.
-            Some(probe) if points.iter().any(|point: &Point| point.probe == probe) => {
-                "another outlet has that name"
-            }
             Some(probe) if !taken.insert(probe.clone()) => "another outlet has that name",
             Some(probe) => {
                 points.push(Point::new(probe, &section, index, config.voltage_and_current));

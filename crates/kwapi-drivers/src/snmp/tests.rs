@@ -164,12 +164,6 @@ async fn a_request_lost_on_the_way_is_sent_again() {
     let rack = rack(3).await;
     let mut driver = open(&rack, "retransmits = 3", &outlets(&["1", "3"])).await.unwrap();
     read(&mut driver).await.unwrap();
-    rack.set_fault(Some(Fault::Silence));
-    let (lines, ()) = tokio::join!(read(&mut driver), async {
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        rack.set_fault(None);
-    });
-    assert_eq!(lines.unwrap(), BOTH);
     rack.set_fault(Some(Fault::LoseNext(2)));
     assert_eq!(read(&mut driver).await.unwrap(), BOTH);
 }
@@ -195,7 +189,6 @@ async fn a_counter_is_carried_through_wrap_and_reset_with_its_range() {
 async fn after_a_reboot_and_when_a_counter_falls_names_and_scales_are_read_again() {
     let rack = rack(1).await;
     let mut driver = open(&rack, "", &outlets(&["1"])).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     let mut requests = Vec::new();
     for step in 0..4 {
         match step {

@@ -186,7 +186,6 @@ impl Knowledge<'_> {
                     _ => is_full = true,
                 }
             }
-            if is_full {
             // Past the end there is nothing to repeat.
             if is_full || cursors.iter().all(|cursor| self.layout.after(cursor).is_none()) {
                 break;

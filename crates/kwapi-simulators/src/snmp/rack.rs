@@ -91,6 +91,7 @@ struct Outlet {
 
 /// A rack has been up for some months when it is started, as its counters say too.
 const UP_BEFORE: Duration = Duration::from_secs(100 * 86_400);
+
 /// Energy is integrated in steps of at most this, so that no peak is stepped over.
 const STEP_MAX: Duration = Duration::from_secs(1);
 /// After a longer pause the steps grow instead of their number.
@@ -195,7 +196,6 @@ impl Rack {
 
     /// Restarts the agent: sysUpTime begins again, the counters are kept.
     pub fn reboot(&self) {
-        self.shared.state.lock().booted_at = Instant::now();
         let mut state = self.shared.state.lock();
         state.booted_at = Instant::now();
         state.up_before = Duration::ZERO;
@@ -269,7 +269,6 @@ impl State {
         match says {
             Says::Description => Value::Text("Kwapi simulated rack PDU, like a Raritan PX2".to_owned()),
             Says::ObjectId => Value::Oid(object_id()),
-            Says::UpTime => Value::TimeTicks(count(self.booted_at.elapsed().as_secs_f64() * 100.0)),
             Says::UpTime => {
                 Value::TimeTicks(count((self.up_before + self.booted_at.elapsed()).as_secs_f64() * 100.0))
             }

@@ -27,10 +27,9 @@ fn check(text: &str, expected: &str) {
 fn every_built_in_profile_parses_and_is_named_as_its_file() {
     let catalogue = Catalogue::built_in().unwrap();
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/snmp/profiles")).unwrap();
-    let mut names: Vec<_> =
-        files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     let paths = files.map(|file| file.unwrap().path());
     let profiles = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    let mut names: Vec<_> =
         profiles.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(catalogue.names().collect::<Vec<_>>(), names);

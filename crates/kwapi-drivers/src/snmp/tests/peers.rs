@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
-use kwapi_peers::{Lab, Peer, free_udp_port, need, need_python};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
 use kwapi_peers::{Lab, Peer, need, need_python, output};
 
 use super::*;
@@ -28,6 +28,7 @@ fn free_port() -> u16 {
         }
     }
 }
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -41,7 +42,6 @@ fn answers(port: u16) -> bool {
     socket.recv(&mut [0; 1_500]).is_ok()
 }
 
-/// Users of every signature and cipher, besides those of the lab: name, keys of the configuration.
 /// Signatures: as Net-SNMP writes them, as the configuration does.
 const AUTH: [(&str, &str); 6] = [
     ("MD5", "MD5"),
@@ -62,7 +62,6 @@ struct Snmpd {
 }
 
 fn snmpd() -> Snmpd {
-    let port = free_udp_port();
     let port = free_port();
     let lab = Lab::of("snmpd", port);
     let path = lab.join("snmpd/snmpd.conf");
@@ -233,6 +232,7 @@ fn net_snmp_reads_the_simulated_rack() {
         let expected =
             format!(".{power} 1073\n.{energy} 4294967000\n.1.3.6.1.4.1.13742.6.3.5.3.1.3.1.7 \"server 7\"\n");
         assert_eq!(told, expected, "{version}");
+    }
     assert_eq!(ask("snmpbulkwalk", "-v2c", &["1.3.6.1.4.1.13742.6.5.2"]).lines().count(), 4);
     let walk = ask("snmpwalk", "-v1", &["1.3.6.1.4.1.13742"]);
     assert_eq!(walk.lines().filter(|line| line.starts_with('.')).count(), 12 * 7 + 6);
@@ -240,12 +240,12 @@ fn net_snmp_reads_the_simulated_rack() {
     assert_eq!(ask("snmpget", "-v2c", &[&power]).lines().count(), 1);
     assert!(rack.datagrams().received > 20 && rack.datagrams().received == rack.datagrams().sent);
 }
+
 #[test]
 fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
     if !need_python("python") {
         return;
     }
-    let port = free_udp_port();
     let port = free_port();
     let lab = Lab::of("snmp", port);
     let _peer = Peer::start(Command::new("sh").arg(lab.join("snmp/run-snmpsim.sh")), lab.join("snmpsim.log"))
