@@ -37,13 +37,16 @@ async fn a_publisher_that_comes_back_is_heard_again() {
         let mut subscriber = subscriber(&context, vec![plain(&url)], &["*"]);
         for life in ["first", "second"] {
             let publisher = publisher(&context, Scheme::None, EndpointConfig::new(&url));
-            let before = subscriber.counters().verified;
-            publish_until(life, &publisher, &[life], || {
-                (subscriber.counters().verified > before).then_some(())
-            });
+            let mut heard = false;
+            while !heard {
+                let before = subscriber.counters().verified;
+                publish_until(life, &publisher, &[life], || {
+                    (subscriber.counters().verified > before).then_some(())
+                });
+                let received = receive(&mut subscriber, 1).await;
+                heard = received.iter().any(|received| received.measurement.probe.as_str() == life);
+            }
         }
-        let received = receive(&mut subscriber, 2).await;
-        assert_eq!(received.last().expect("two").measurement.probe.as_str(), "second");
     }
 }
 
