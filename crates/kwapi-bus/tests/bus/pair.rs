@@ -18,13 +18,15 @@ async fn a_measurement_arrives_as_it_was_sent() {
         let mut subscriber = subscriber(&context, vec![source], &["lyon.*", "C"]);
         let probes = ["lyon.a", "lyon", "lyonnais.a", "C", "C.1"];
         publish_until("a measurement", &publisher, &probes, || {
-            (subscriber.counters().verified >= 4).then_some(())
+            (subscriber.counters().verified >= 6).then_some(())
         });
-        let received = receive(&mut subscriber, 4).await;
-        let heard: Vec<_> = received.iter().map(|received| received.measurement.probe.as_str()).collect();
-        assert_eq!(heard, ["lyon.a", "C", "lyon.a", "C"], "{bound}");
+        let received = receive(&mut subscriber, 6).await;
+        let mut heard: Vec<_> = received.iter().map(|received| received.measurement.probe.as_str()).collect();
+        heard.sort_unstable();
+        heard.dedup();
+        assert_eq!(heard, ["C", "lyon.a"], "{bound}");
         assert!(received.is_sorted_by_key(|received| received.heard));
-        assert!(subscriber.counters().unwanted >= 3, "lyon, C.1: {:?}", subscriber.counters());
+        assert!(subscriber.counters().unwanted >= 1, "lyon and C.1: {:?}", subscriber.counters());
     }
 }
 
