@@ -26,7 +26,7 @@ struct Inner {
     /// Before the context: its socket must be closed for that to end.
     doorman: Mutex<Option<Worker>>,
     guests: Arc<Mutex<Guests>>,
-    domains: AtomicU64,
+    names: AtomicU64,
     context: Context,
 }
 
@@ -43,13 +43,18 @@ impl BusContext {
         Self(Arc::new(Inner {
             doorman: Mutex::new(None),
             guests: Arc::default(),
-            domains: AtomicU64::new(0),
+            names: AtomicU64::new(0),
             context,
         }))
     }
 
     pub(crate) fn zmq(&self) -> &Context {
         &self.0.context
+    }
+
+    /// A name no other in this context has.
+    pub(crate) fn unique(&self, what: &str) -> String {
+        format!("{what}-{}", self.0.names.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Lets `clients` in wherever the domain of the answer is set. The doorman stands before this returns: without
@@ -64,7 +69,7 @@ impl BusContext {
             let guests = self.0.guests.clone();
             *doorman = Some(Worker::start("bus-doorman", move |stop| keep_the_door(&socket, &guests, stop))?);
         }
-        let domain = format!("kwapi-{}", self.0.domains.fetch_add(1, Ordering::Relaxed));
+        let domain = self.unique("kwapi");
         self.0.guests.lock().insert(domain.clone(), clients);
         Ok(Admission { domain, context: self.clone() })
     }

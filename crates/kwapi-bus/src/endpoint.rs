@@ -23,6 +23,8 @@ const RECONNECT_MS_MAX: i32 = 2_000;
 const KEEPALIVE_IDLE_S: i32 = 30;
 const KEEPALIVE_INTERVAL_S: i32 = 10;
 const KEEPALIVE_COUNT: i32 = 3;
+/// How long to wait for an address to be free again when its socket is closed; a matter of microseconds.
+const CLOSE_MS_MAX: i64 = 500;
 /// The least and the most messages a socket keeps for a slow peer; never 0, which to libzmq means no bound.
 const HIGH_WATER_MIN: usize = 2_000;
 const HIGH_WATER_MAX: usize = 1_000_000;
@@ -123,7 +125,10 @@ pub(crate) fn high_water(configured: Option<std::num::NonZeroU32>, messages_per_
 /// A socket at its endpoint.
 pub(crate) struct OpenSocket {
     pub(crate) socket: Socket,
+    context: BusContext,
     attach: Attach,
+    /// The addresses it is bound to, with the ports the system chose.
+    bound: Vec<String>,
     /// Lets the configured clients in for as long as the socket is there.
     _admission: Option<Admission>,
 }
@@ -151,13 +156,14 @@ impl OpenSocket {
                 Attach::Connect => curve.join(&socket, url).map(|()| None)?,
             };
         }
-        let open = Self { socket, attach, _admission: admission };
+        let context = context.clone();
+        let mut open = Self { socket, context, attach, bound: Vec::new(), _admission: admission };
         open.attach(url)?;
         Ok(open)
     }
 
     /// Attaches the same socket to one more address.
-    pub(crate) fn attach(&self, url: &str) -> Result<(), BusError> {
+    pub(crate) fn attach(&mut self, url: &str) -> Result<(), BusError> {
         check_url(url)?;
         let attached = match self.attach {
             Attach::Bind => {
@@ -169,14 +175,40 @@ impl OpenSocket {
         attached.map_err(|source| match source {
             zmq::Error::EADDRINUSE => BusError::AddressInUse { url: url.to_owned() },
             source => BusError::System { url: url.to_owned(), source },
-        })
+        })?;
+        if let (Attach::Bind, Ok(Ok(bound))) = (self.attach, self.socket.get_last_endpoint()) {
+            self.bound.push(bound);
+        }
+        Ok(())
     }
 
-    /// Where it is bound: the address with the port the system chose.
-    pub(crate) fn bound(&self) -> Option<String> {
-        match self.attach {
-            Attach::Bind => self.socket.get_last_endpoint().ok()?.ok(),
-            Attach::Connect => None,
+    /// The addresses it is bound to, with the ports the system chose.
+    pub(crate) fn bound(&self) -> &[String] {
+        &self.bound
+    }
+
+    /// Leaves `url` and waits until the address is free.
+    fn unbind(&self, url: &str) -> Result<(), zmq::Error> {
+        let events = format!("inproc://{}", self.context.unique("closing"));
+        self.socket.monitor(&events, zmq::SocketEvent::CLOSED as i32)?;
+        let closed = self.context.zmq().socket(SocketType::PAIR)?;
+        closed.set_linger(0)?;
+        closed.connect(&events)?;
+        self.socket.unbind(url)?;
+        if !url.starts_with("inproc://") && closed.poll(zmq::POLLIN, CLOSE_MS_MAX)? == 0 {
+            tracing::warn!(url, "the address is not free yet");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for OpenSocket {
+    /// libzmq closes in the background: whoever binds the same address next, after a reload, would find it in use.
+    fn drop(&mut self) {
+        for url in &self.bound {
+            if let Err(error) = self.unbind(url) {
+                tracing::warn!(url, %error, "the address is freed later");
+            }
         }
     }
 }

@@ -80,7 +80,7 @@ impl Forwarder {
         let downstream: Vec<_> =
             config.downstream.iter().map(open(SocketType::XPUB, Attach::Bind)).collect::<Result<_, _>>()?;
         let upstream = open_upstream(context, &config.upstream, high_water)?;
-        let bound = downstream.iter().chain(&upstream).filter_map(OpenSocket::bound).collect();
+        let bound = downstream.iter().chain(&upstream).flat_map(OpenSocket::bound).cloned().collect();
         let counts = Arc::new(Counts::default());
         let of_thread = counts.clone();
         let worker =
@@ -118,7 +118,7 @@ fn open_upstream(
             let own = (endpoint.attach, endpoint.ipv6, &endpoint.curve, endpoint.url.contains('['));
             own == (first.attach, first.ipv6, &first.curve, first.url.contains('['))
         };
-        if let Some((_, open)) = groups.iter().find(|(first, _)| is_like(first)) {
+        if let Some((_, open)) = groups.iter_mut().find(|(first, _)| is_like(first)) {
             open.attach(&endpoint.url)?;
             continue;
         }

@@ -97,7 +97,7 @@ impl Publisher {
         let high_water = high_water(config.high_water, messages_per_interval);
         let open = |endpoint| OpenSocket::open(context, SocketType::PUB, endpoint, Attach::Bind, high_water);
         let sockets: Vec<_> = config.endpoints.iter().map(open).collect::<Result<_, _>>()?;
-        let bound = sockets.iter().filter_map(OpenSocket::bound).collect();
+        let bound = sockets.iter().flat_map(OpenSocket::bound).cloned().collect();
         let shared = Arc::new(Shared {
             queue: DropOldest::new(messages_per_interval.saturating_mul(2).max(QUEUE_MIN)),
             published: AtomicU64::new(0),

@@ -15,7 +15,20 @@ fn check(url: &str, expected: &str) {
 #[test]
 fn an_address_in_use_is_named() {
     let first = open("tcp://127.0.0.1:*").expect("a free port");
-    check(&first.bound().expect("it is bound"), "address in use");
+    check(&first.bound()[0], "address in use");
+}
+
+#[test]
+fn an_address_is_free_as_soon_as_its_socket_is_dropped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("probes");
+    let tcp = open("tcp://127.0.0.1:*").expect("a free port").bound()[0].clone();
+    for url in [tcp, format!("ipc://{}", path.display())] {
+        for life in 0..200 {
+            let open = open(&url);
+            assert!(open.is_ok(), "{life}: {:?}", open.err());
+        }
+    }
 }
 
 #[test]
@@ -49,8 +62,8 @@ fn an_endpoint_that_is_none_is_refused() {
 
 #[test]
 fn a_bracketed_address_is_ipv6() {
-    let bound = open("tcp://[::1]:*").expect("a loopback of IPv6").bound();
-    assert!(bound.is_some_and(|url| url.starts_with("tcp://[::1]:")));
+    let open = open("tcp://[::1]:*").expect("a loopback of IPv6");
+    assert!(open.bound()[0].starts_with("tcp://[::1]:"), "{:?}", open.bound());
 }
 
 #[test]

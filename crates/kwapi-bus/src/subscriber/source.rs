@@ -55,7 +55,7 @@ impl Source {
         let mut groups: Vec<(&SourceConfig, Self)> = Vec::new();
         let prefixes: BTreeSet<_> = config.probes.iter().map(Pattern::topic_prefix).collect();
         for endpoint in &config.endpoints {
-            if let Some((_, source)) = groups.iter().find(|(first, _)| first.is_like(endpoint)) {
+            if let Some((_, source)) = groups.iter_mut().find(|(first, _)| first.is_like(endpoint)) {
                 source.open.attach(&endpoint.url)?;
                 continue;
             }
