@@ -1,8 +1,5 @@
 //! Kwapi's history: the journal, RRD files and graphs. Pure but for its files.
 
-pub mod graph;
-mod period;
-mod series;
 #![cfg_attr(
     test,
     allow(
@@ -13,6 +10,7 @@ mod series;
     )
 )]
 
+pub mod graph;
 mod history;
 pub mod journal;
 mod period;

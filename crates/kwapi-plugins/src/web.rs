@@ -11,6 +11,7 @@ mod overview;
 mod pages;
 mod route;
 mod statics;
+mod stored;
 mod words;
 
 use std::fmt;
@@ -32,6 +33,8 @@ use answer::Asked;
 use graphs::Graphs;
 use overview::Probes;
 use route::{Route, Target};
+
+pub use stored::Stored;
 
 /// The longest form a page sends: one probe id and where to return to.
 const FORM_BYTES_MAX: usize = 4_096;
