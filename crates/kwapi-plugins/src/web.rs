@@ -172,7 +172,7 @@ async fn read(site: Arc<Site>, target: Target, headers: HeaderMap, asked: Asked)
     let site = Arc::clone(&site);
     let answered = tokio::task::spawn_blocking(move || {
         let cookie = chosen::Chosen::from_headers(&headers);
-        pages::answer(&site, &target, &headers, cookie, &asked)
+        pages::answer(&site, &target, &headers, &cookie, &asked)
     });
     answered.await.unwrap_or_else(|_| answer::failed("the page could not be made"))
 }

@@ -19,7 +19,7 @@ fn a_graph_is_drawn_again_only_when_its_archive_has_a_new_row() {
         graphs.probe(&probe, Period::Hour, PNG, Timestamp::from_seconds(NOW + seconds)).unwrap().unwrap();
         graphs.effort().0
     };
-    assert_eq!([0, 1, 9, 10, 19, 20].map(|after| drawn_after(after)), [1, 1, 1, 2, 2, 3]);
+    assert_eq!([0, 1, 9, 10, 19, 20].map(drawn_after), [1, 1, 1, 2, 2, 3]);
 }
 
 #[test]
