@@ -74,10 +74,10 @@ pub struct Look {
     pub tariff: Option<Tariff>,
 }
 
-/// The stretch of time a graph shows, in Unix seconds: it ends with the last row the archive can have at `now`.
+/// The stretch of time a graph shows, in Unix seconds: it ends with the row `now` is in.
 pub(crate) fn window(period: Period, now: u64) -> (u64, u64) {
     let step = period.step_seconds();
-    let end = now / step * step;
+    let end = now.div_ceil(step).saturating_mul(step);
     (end.saturating_sub(period.seconds()), end)
 }
 

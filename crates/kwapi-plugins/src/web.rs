@@ -11,6 +11,7 @@ mod overview;
 mod pages;
 mod route;
 mod statics;
+mod stored;
 mod words;
 
 use std::fmt;
@@ -32,6 +33,8 @@ use answer::Asked;
 use graphs::Graphs;
 use overview::Probes;
 use route::{Route, Target};
+
+pub use stored::Stored;
 
 /// The longest form a page sends: one probe id and where to return to.
 const FORM_BYTES_MAX: usize = 4_096;
@@ -169,7 +172,7 @@ async fn read(site: Arc<Site>, target: Target, headers: HeaderMap, asked: Asked)
     let site = Arc::clone(&site);
     let answered = tokio::task::spawn_blocking(move || {
         let cookie = chosen::Chosen::from_headers(&headers);
-        pages::answer(&site, &target, &headers, cookie, &asked)
+        pages::answer(&site, &target, &headers, &cookie, &asked)
     });
     answered.await.unwrap_or_else(|_| answer::failed("the page could not be made"))
 }

@@ -20,22 +20,25 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Takes them from the rows of `series`; a row that is no possible power counts as unknown.
-    pub fn of(series: &Series) -> Self {
+    /// Takes them from the rows of `series`; a row that is no possible power counts as unknown, and of a row in
+    /// progress only the part before `now` (Unix seconds) counts.
+    pub fn of(series: &Series, now: u64) -> Self {
         let mut figures = Self::default();
-        let (mut sum, mut rows) = (0.0, 0_u64);
-        for watts in series.watts.iter().copied().filter_map(known) {
+        let mut joules = 0.0;
+        for (index, watts) in series.watts.iter().enumerate() {
+            let Some(watts) = known(*watts) else { continue };
+            let start = series.start.saturating_add(series.step.saturating_mul(index as u64));
+            let seconds = now.saturating_sub(start).min(series.step);
             figures.min = Some(figures.min.map_or(watts, |min| min.min(watts)));
             figures.max = Some(figures.max.map_or(watts, |max| max.max(watts)));
             figures.last = Some(watts);
-            sum += watts;
-            rows += 1;
+            joules += watts * seconds as f64;
+            figures.known_seconds = figures.known_seconds.saturating_add(seconds);
         }
-        if rows > 0 {
-            figures.average = Some(sum / rows as f64);
-            figures.known_seconds = rows.saturating_mul(series.step);
-            figures.energy_kwh = sum * series.step as f64 / 3.6e6;
+        if figures.known_seconds > 0 {
+            figures.average = Some(joules / figures.known_seconds as f64);
         }
+        figures.energy_kwh = joules / 3.6e6;
         figures
     }
 }

@@ -18,7 +18,7 @@ pub fn draw_probe(
     last_seen: Option<u64>,
     look: &Look,
 ) -> String {
-    let frame = Frame::new(look, period, name, Figures::of(series), now);
+    let frame = Frame::new(look, period, name, Figures::of(series, now), now);
     let mut out = frame.open(&frame.words(last_seen), &frame.data(series));
     frame.behind(&mut out, series);
     let (line, area) = power_paths(&frame.plot, series);

@@ -51,7 +51,8 @@ impl Stack {
     pub fn new(period: Period, now: u64) -> Self {
         let (_, end) = window(period, now);
         let step = period.step_seconds();
-        let rows = period.rows();
+        // One more than the archive has where the period is no multiple of its step: the row in progress.
+        let rows = usize::try_from(period.seconds().div_ceil(step)).unwrap_or(period.rows());
         let start = end.saturating_sub(step.saturating_mul(rows as u64));
         Self { start, step, sum: vec![0.0; rows], known: vec![0; rows], probes: 0, largest: Vec::new() }
     }
@@ -109,9 +110,9 @@ impl Stack {
 }
 
 impl Stacked {
-    /// The legend of the sum.
-    pub fn figures(&self) -> Figures {
-        Figures::of(&self.total)
+    /// The legend of the sum as it stands at `now` (Unix seconds).
+    pub fn figures(&self, now: u64) -> Figures {
+        Figures::of(&self.total, now)
     }
 
     /// Where the band of `name` is among the bands; `None` for one of the others.

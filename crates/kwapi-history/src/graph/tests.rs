@@ -95,11 +95,18 @@ fn an_empty_graph_says_so_and_when_it_last_was_not() {
 
 #[test]
 fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
-    let figures = Figures::of(&Series { start: 0, step: 3_600, watts: vec![Some(100.0), None, Some(300.0)] });
+    let figures =
+        Figures::of(&Series { start: 0, step: 3_600, watts: vec![Some(100.0), None, Some(300.0)] }, NOW);
     assert_eq!(figures.average, Some(200.0));
     assert_eq!(figures.energy_kwh, 0.4);
     assert_eq!((figures.min, figures.max, figures.last), (Some(100.0), Some(300.0), Some(300.0)));
     assert_eq!(figures.known_seconds, 7_200);
+}
+
+#[test]
+fn of_a_row_in_progress_only_the_past_counts() {
+    let figures = Figures::of(&Series { start: NOW, step: 3_600, watts: vec![Some(100.0)] }, NOW + 36);
+    assert_eq!((figures.energy_kwh, figures.known_seconds), (0.001, 36));
 }
 
 #[test]

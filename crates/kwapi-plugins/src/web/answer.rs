@@ -1,5 +1,7 @@
 //! HTTP answers: conditional requests, HEAD, redirects, refusals, and the headers every page carries.
 
+use std::fmt::Write;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response as HttpResponse, StatusCode, header};
 use axum::response::Response;
@@ -70,8 +72,11 @@ impl Content {
     /// A strong entity tag: the same bytes have the same tag after a restart and on another machine.
     fn tag(&self) -> String {
         let digest = Sha256::digest(&self.bytes);
-        let hex: String = digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
-        format!("\"{hex}\"")
+        let mut tag = String::from("\"");
+        for byte in digest.iter().take(10) {
+            _ = write!(tag, "{byte:02x}");
+        }
+        tag + "\""
     }
 
     /// The whole of it, or 304 when the client has it.

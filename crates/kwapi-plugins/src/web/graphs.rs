@@ -1,4 +1,4 @@
-//! Finished graphs, kept until their archive has a new row.
+//! Finished graphs, kept until their archive has a new row, or the row in progress has moved on visibly.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,6 +54,15 @@ struct Kept {
     used: u64,
 }
 
+/// How often a graph may be drawn again, in seconds: once a row; of rows of a quarter of an hour and more, sixty times a row,
+/// since they also show the one in progress.
+fn grain(period: Period) -> u64 {
+    match period.step_seconds() {
+        step @ 0..60 => step.max(1),
+        step => step / 60,
+    }
+}
+
 /// What one entry costs beside its bytes: key, figures, a place in the table.
 const ENTRY_BYTES: usize = 512;
 
@@ -106,7 +115,7 @@ impl Graphs {
     ) -> Option<Result<Graph, PngError>> {
         let now = now.seconds();
         let latest = self.history.latest(probe).map(|latest| latest.at.seconds());
-        let step = period.step_seconds();
+        let step = grain(period);
         // A row may be written a moment after it ended: the newest measurement tells.
         let stamp = Stamp { row: now / step, newest: latest.map_or(0, |at| 1 + at / step) };
         let key = Key(Some(probe.clone()), period, form);
@@ -115,7 +124,7 @@ impl Graphs {
         }
         let series = self.history.fetch(probe, period, now)?;
         let draw = |look: &Look| draw_probe(probe.as_str(), period, &series, now, latest, look);
-        Some(self.make(key, stamp, &series, self.settings.power_max, draw))
+        Some(self.make(key, stamp, Figures::of(&series, now), self.settings.power_max, draw))
     }
 
     /// The graph of all `probes` together.
@@ -131,7 +140,7 @@ impl Graphs {
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(graph);
         }
-        self.make(key, stamp, &stacked.total, None, |look| draw_summary(period, &stacked, at, look))
+        self.make(key, stamp, stacked.figures(at), None, |look| draw_summary(period, &stacked, at, look))
     }
 
     /// All `probes` added up, and when that was.
@@ -176,7 +185,7 @@ impl Graphs {
     }
 
     fn stamp_of_all(&self, probes: &[ProbeId], period: Period, now: u64) -> Stamp {
-        let step = period.step_seconds();
+        let step = grain(period);
         let mut newest = probes.len() as u64;
         for probe in probes {
             let row = self.history.latest(probe).map_or(0, |latest| 1 + latest.at.seconds() / step);
@@ -189,7 +198,7 @@ impl Graphs {
         &self,
         key: Key,
         stamp: Stamp,
-        series: &Series,
+        figures: Figures,
         power_max: Option<f64>,
         draw: impl FnOnce(&Look) -> String,
     ) -> Result<Graph, PngError> {
@@ -201,8 +210,8 @@ impl Graphs {
             Form::Svg(..) => Bytes::from(svg),
             Form::Png(_, _, scale) => Bytes::from(png(&svg, scale)?),
         };
-        let end = stamp.row.saturating_mul(key.1.step_seconds());
-        let graph = Graph { bytes, end, figures: Figures::of(series) };
+        let end = stamp.row.saturating_mul(grain(key.1));
+        let graph = Graph { bytes, end, figures };
         self.cache.lock().put(key, graph.clone(), stamp, self.settings.cache_bytes_max);
         Ok(graph)
     }

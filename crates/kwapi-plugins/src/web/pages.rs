@@ -44,6 +44,7 @@ impl Layout {
         }
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass by reference")]
     fn is_current(&self, period: &Period) -> bool {
         self.current == Some(*period)
     }
@@ -68,17 +69,15 @@ pub(super) fn answer(
     site: &Site,
     target: &Target,
     headers: &HeaderMap,
-    chosen: Chosen,
+    chosen: &Chosen,
     asked: &Asked,
 ) -> Response {
     let now = site.clock.now();
     match target {
         Target::Root => answer::found("/last/minute/"),
-        Target::Last(period, query) => list::answer(site, *period, query, &chosen, now, asked),
-        Target::Probe(probe) => match known(site, probe) {
-            true => one::answer(site, probe, &chosen, now, asked),
-            false => no_probe(site, probe.as_str(), asked),
-        },
+        Target::Last(period, query) => list::answer(site, *period, query, chosen, now, asked),
+        Target::Probe(probe) if known(site, probe) => one::answer(site, probe, chosen, now, asked),
+        Target::Probe(probe) => no_probe(site, probe.as_str(), asked),
         Target::Graph(period, probe, query) => {
             graph(site, *period, probe.as_ref(), query, headers, now, asked)
         }

@@ -14,6 +14,7 @@ mod browser;
 mod caching;
 mod listing;
 mod routes;
+mod stored;
 
 /// 2026-11-23 10:00:00 UTC.
 const NOW: u64 = 1_795_428_000;

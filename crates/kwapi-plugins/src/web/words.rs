@@ -1,5 +1,7 @@
 //! Instants, ages and shares in words.
 
+use std::fmt::Write;
+
 use jiff::tz::TimeZone;
 use kwapi_core::{Timestamp, Totals};
 
@@ -46,7 +48,7 @@ pub(super) fn share(totals: &Totals) -> Option<String> {
     let mut words = format!("{} % of it measured", permille(*measured_ms).floor() / 10.0);
     for (part, name) in [(*estimated_ms, "estimated"), (*unknown_ms, "unknown")] {
         if part > 0 {
-            words += &format!(", {} % {name}", permille(part).ceil() / 10.0);
+            _ = write!(words, ", {} % {name}", permille(part).ceil() / 10.0);
         }
     }
     Some(words)

@@ -11,7 +11,7 @@ fn check(answer: &Response<Bytes>, path: &str, expected: &str) {
     let location = header_of(answer, "location");
     let status = answer.status().as_u16();
     let actual = match status {
-        301 | 302 | 303 => format!("{status} {location}"),
+        301..=303 => format!("{status} {location}"),
         200 | 404 => format!("{status} {kind}"),
         _ => status.to_string(),
     };
@@ -167,12 +167,8 @@ async fn a_page_says_what_there_is_instead_and_allows_nothing_from_elsewhere() {
     assert!(header_of(&answer, "content-security-policy").starts_with("default-src 'none'"));
     let text = String::from_utf8_lossy(answer.body());
     assert!(!text.contains("style=") && !text.contains("<style"), "the policy would refuse it");
-    let elsewhere: Vec<_> = text
-        .match_indices("http")
-        .filter(|(at, _)| {
-            !text[*at..].starts_with("http://www.w3.org/2000/svg") && !text[*at..].starts_with("http-equiv")
-        })
-        .collect();
+    let rest = text.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "");
+    let elsewhere: Vec<_> = rest.lines().filter(|line| line.contains("http")).collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
 }
 

@@ -1,0 +1,61 @@
+//! The pages over the store of [`kwapi_history`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use kwapi_core::{ProbeId, Quality, Timestamp};
+use kwapi_history::{History, Period, Series};
+
+use super::{EnergySince, Latest, PowerHistory};
+
+/// Asks whoever keeps the accounts for a probe's total.
+type Account = dyn Fn(&ProbeId) -> Option<EnergySince> + Send + Sync;
+
+/// The history on disk, and the accounts beside it. A file that cannot be read is logged and shows as no data.
+pub struct Stored {
+    history: Arc<History>,
+    account: Box<Account>,
+}
+
+impl Stored {
+    /// Pages over `history`; `account` gives a probe's energy total, where one is kept.
+    pub fn new(
+        history: Arc<History>,
+        account: impl Fn(&ProbeId) -> Option<EnergySince> + Send + Sync + 'static,
+    ) -> Self {
+        Self { history, account: Box::new(account) }
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored").finish_non_exhaustive()
+    }
+}
+
+impl PowerHistory for Stored {
+    fn probes(&self) -> Vec<ProbeId> {
+        self.history.probes()
+    }
+
+    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Option<Series> {
+        let fetched = self.history.fetch(probe, period, Timestamp::from_seconds(now));
+        fetched.unwrap_or_else(|error| {
+            tracing::debug!(%probe, %error, "cannot read the history");
+            Some(Series { step: period.step_seconds(), ..Series::default() })
+        })
+    }
+
+    fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {
+        self.history.rrd_bytes(probe).unwrap_or_else(|error| {
+            tracing::warn!(%probe, %error, "cannot read the RRD file");
+            None
+        })
+    }
+
+    fn latest(&self, probe: &ProbeId) -> Option<Latest> {
+        let last = self.history.last(probe).ok().flatten()?;
+        let account = (self.account)(probe);
+        Some(Latest { power: last.power, at: last.at, quality: Quality::Measured, account })
+    }
+}
