@@ -44,7 +44,7 @@ pub use self::shared::Shared;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
-/// Cards that have not been asked for long fail the first time (check_ipmi_sensor_v3#26): asked so often at first, with
+/// Cards that have not been asked for long fail the first time (`check_ipmi_sensor_v3`#26): asked so often at first, with
 /// this pause.
 const FIRST_READINGS_MAX: u8 = 3;
 const FIRST_READING_PAUSE: Duration = Duration::from_millis(500);

@@ -60,7 +60,7 @@ impl Default for CardOptions {
 pub enum Dcmi {
     /// As it should.
     Active,
-    /// Right watts, but it says that it does not measure (seen: phosphor-host-ipmid#167).
+    /// Right watts, but it says that it does not measure (seen: `phosphor-host-ipmid`#167).
     SaysInactive,
     /// 0 W, not measuring, no period, 1970.
     Dead,
@@ -68,7 +68,7 @@ pub enum Dcmi {
     Absent,
     /// Wants this privilege (D4h below it).
     Wants(u8),
-    /// Fails so often, with "unspecified error" (FFh), in each session before it works.
+    /// Fails so often, with "unspecified error", in each session before it works.
     FailsFirst(u8),
     /// Does not answer the command at all.
     Ignored,

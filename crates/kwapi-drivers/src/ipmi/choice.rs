@@ -34,7 +34,7 @@ const SYSTEMS: &[&str] =
     &["system", "sys", "total", "chassis", "consumption", "usage", "meter", "node", "server"];
 
 /// Judges by name, as vendors give them: Dell "Pwr Consumption" and "System Level", HPE "Power Meter", Lenovo "Sys
-/// Power", Cisco "POWER_USAGE", Inspur "Total_Power", Huawei "Power"; supplies "PS1 Input Power", "PSU2_PIN", "PSU1
+/// Power", Cisco `POWER_USAGE`, Inspur `Total_Power`, Huawei "Power"; supplies "PS1 Input Power", `PSU2_PIN`, "PSU1
 /// POUT", "Power Supply 1".
 pub(super) fn role(name: &str, entity: u8) -> Role {
     let name = name.to_lowercase().replace(['_', '-', '.', '/'], " ");

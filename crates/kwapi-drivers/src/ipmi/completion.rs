@@ -67,3 +67,6 @@ pub(super) fn meaning(code: u8) -> &'static str {
         _ => "an OEM's code",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,7 +109,7 @@ impl Freshness {
             self.last = Some((reading, now));
             return None;
         }
-        let limit = Self::STANDSTILL_MIN.max(self.pause_max * Self::PAUSES);
+        let limit = Self::STANDSTILL_MIN.max(self.pause_max.saturating_mul(Self::PAUSES));
         (self.moves >= Self::MOVES_MIN && still > limit).then_some(still)
     }
 }

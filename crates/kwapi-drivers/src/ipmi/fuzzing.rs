@@ -21,10 +21,8 @@ pub fn answer(bytes: &[u8]) {
     if let Some(power) = dcmi::parse(bytes) {
         _ = power.reading();
     }
-    if let Some(Some(sensor)) = sdr::full_sensor(bytes) {
-        if let Ok(conversion) = sensor.conversion {
-            _ = conversion.watts(bytes.first().copied().unwrap_or_default());
-        }
+    if let Ok(Some(sdr::Sensor { conversion: Ok(conversion), .. })) = sdr::full_sensor(bytes) {
+        _ = conversion.watts(bytes.first().copied().unwrap_or_default());
     }
     _ = sdr::raw_reading(bytes);
 }

@@ -11,7 +11,6 @@ use super::config::{Config, LegacyAuthentication, Privilege};
 use super::link::{Failure, Link};
 use super::message::{self, ACTIVATE_SESSION, GET_SESSION_CHALLENGE};
 use super::opening::{Capabilities, ask_outside};
-use super::packet::{self, Packet};
 use super::reader::Reader;
 use super::session::{Seal, Session};
 use super::shared::Shared;
@@ -56,7 +55,7 @@ pub(super) async fn open(
             }
             // "Requested maximum privilege level exceeds user or channel limit": 22.17.
             Err(Failure::Completed { what, code: code @ 0x86 }) => {
-                last = Some(Failure::Completed { what, code })
+                last = Some(Failure::Completed { what, code });
             }
             Err(failure) => return Err(explain(failure, &link, config, &mut memory.lock().silences)),
         }
@@ -155,8 +154,8 @@ async fn activate(
     let message = message::request(ACTIVATE_SESSION, 0, sequence, &asked);
     let question = || seal.packet(temporary, 0, &message);
     let answer = |datagram: &[u8]| {
-        let Packet::Legacy { payload, .. } = packet::parse(datagram)? else { return None };
-        let answer = message::parse(payload)?;
+        let (_, message) = seal.open(datagram, link.inbox.console, temporary)?;
+        let answer = message::parse(&message)?;
         answer.is_to(ACTIVATE_SESSION, sequence).then(|| (answer.completion, answer.data.to_vec()))
     };
     // Once: each sending of a wrong password counts towards the card's lock.

@@ -46,7 +46,8 @@ fn capabilities(data: &[u8]) -> Option<Capabilities> {
 /// Opens a session with `card` and takes the privilege.
 pub(super) async fn open(card: SocketAddr, config: &Config, shared: &Shared) -> Result<Session, DriverError> {
     let link = Link::to(card, shared, config.patience()?).await?;
-    let capabilities = ask_capabilities(&link).await.map_err(|failure| failure.of(card, UNREACHABLE))?;
+    let capabilities =
+        ask_capabilities(&link, config).await.map_err(|failure| failure.of(card, UNREACHABLE))?;
     let is_plus = match config.version {
         None => capabilities.is_plus,
         Some(Version::Legacy) => false,
@@ -65,9 +66,10 @@ pub(super) async fn open(card: SocketAddr, config: &Config, shared: &Shared) -> 
     Ok(session)
 }
 
-async fn ask_capabilities(link: &Link) -> Result<Capabilities, Failure> {
+async fn ask_capabilities(link: &Link, config: &Config) -> Result<Capabilities, Failure> {
     let command = message::GET_AUTHENTICATION_CAPABILITIES;
-    let asked = |flags| [THIS_CHANNEL | flags, Privilege::User.number()];
+    let privilege = config.privileges().next().unwrap_or(Privilege::User);
+    let asked = |flags| [THIS_CHANNEL | flags, privilege.number()];
     let data = match ask_outside(link, command, &asked(EXTENDED)).await {
         // A card of IPMI 1.5 may refuse the bit it does not know.
         Err(Failure::Completed { .. }) => ask_outside(link, command, &asked(0)).await?,

@@ -134,7 +134,6 @@ pub(super) enum Addressee {
 pub(super) fn addressee(datagram: &[u8]) -> Option<Addressee> {
     match parse(datagram)? {
         Packet::Legacy { session: 0, .. } => Some(Addressee::Anyone),
-        Packet::Legacy { session, .. } => Some(Addressee::Session(session)),
         Packet::Plus { session: 0, payload, .. } => {
             // Each answer of session opening repeats the console's session id at the same place (13.18 to 13.23);
             // a refusal of some cards ends before it.
@@ -142,7 +141,7 @@ pub(super) fn addressee(datagram: &[u8]) -> Option<Addressee> {
             let id = reader.take(4).and_then(|_| reader.u32());
             Some(id.filter(|id| *id != 0).map_or(Addressee::Anyone, Addressee::Session))
         }
-        Packet::Plus { session, .. } => Some(Addressee::Session(session)),
+        Packet::Legacy { session, .. } | Packet::Plus { session, .. } => Some(Addressee::Session(session)),
     }
 }
 

@@ -142,7 +142,7 @@ async fn read_record(
         }
     }
     // A record that is too short to be one is skipped: the other sensors are no worse for it.
-    Ok((next, sdr::full_sensor(&record).flatten()))
+    Ok((next, sdr::full_sensor(&record).ok().flatten()))
 }
 
 async fn read_part(

@@ -41,8 +41,20 @@ pub(super) struct Sensor {
     pub(super) conversion: Result<Conversion, &'static str>,
 }
 
-/// Reads a full sensor record, header included. `Some(None)`: a sensor of something else than watts. `None`: cut.
-pub(super) fn full_sensor(record: &[u8]) -> Option<Option<Sensor>> {
+/// A record that ends before its fields do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut;
+
+/// Reads a full sensor record, header included. `None`: a sensor of something else than watts.
+pub(super) fn full_sensor(record: &[u8]) -> Result<Option<Sensor>, Cut> {
+    fields(record).ok_or(Cut).map(|(units, sensor)| (units == WATTS).then_some(sensor))
+}
+
+/// Base unit watts, no percentage, no modifier unit (as in W/s), no rate: 43.1, bytes 21 and 22.
+const WATTS: [u8; 2] = [0x00, UNIT_WATTS];
+
+/// What the record's sensor measures, by the last six bits of its units and its base unit, and the sensor.
+fn fields(record: &[u8]) -> Option<([u8; 2], Sensor)> {
     let mut reader = Reader::new(record);
     let _header = reader.take(HEADER_BYTES.into())?;
     let [owner, owner_lun, number, entity, _instance] = reader.array()?;
@@ -52,10 +64,6 @@ pub(super) fn full_sensor(record: &[u8]) -> Option<Option<Sensor>> {
     let _to_name = reader.take(17)?;
     let name = name(reader.u8()?, reader.rest());
 
-    // 43.1, byte 21: no percentage, no modifier unit (as in W/s), no rate.
-    if base_unit != UNIT_WATTS || units & 0x3F != 0 {
-        return Some(None);
-    }
     let conversion = match (Format::of(units >> 6), Linearisation::of(linearisation & 0x7F)) {
         _ if owner != OWNER_BMC => Err("it belongs to another controller than the BMC"),
         (None, _) => Err("it has no analog reading"),
@@ -69,7 +77,7 @@ pub(super) fn full_sensor(record: &[u8]) -> Option<Option<Sensor>> {
             format,
         }),
     };
-    Some(Some(Sensor { name, number, lun: owner_lun & 0x03, entity, conversion }))
+    Some(([units & 0x3F, base_unit], Sensor { name, number, lun: owner_lun & 0x03, entity, conversion }))
 }
 
 /// Ten bits of two's complement: the low eight in a byte, the high two atop another.
@@ -180,7 +188,7 @@ impl Linearisation {
 
 impl Conversion {
     /// The watts a raw reading stands for; not finite where the function has no value.
-    pub(super) fn watts(&self, raw: u8) -> f64 {
+    pub(super) fn watts(self, raw: u8) -> f64 {
         // Powers of ten with a negative exponent are divided by: a tenth is not exact, ten is.
         let scaled = |value: f64, exponent: i8| {
             let power = 10_f64.powi(i32::from(exponent).abs());
@@ -191,7 +199,7 @@ impl Conversion {
     }
 
     /// Watts between two neighbouring readings, for the operator; about that where the function is no line.
-    pub(super) fn step(&self) -> f64 {
+    pub(super) fn step(self) -> f64 {
         (self.watts(101) - self.watts(100)).abs()
     }
 }

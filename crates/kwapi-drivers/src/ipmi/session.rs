@@ -71,7 +71,7 @@ impl Seal {
     }
 
     /// The sequence number and the message of a packet, if it is a genuine packet of this session.
-    fn open(&self, datagram: &[u8], console: u32, id: u32) -> Option<(u32, Vec<u8>)> {
+    pub(super) fn open(&self, datagram: &[u8], console: u32, id: u32) -> Option<(u32, Vec<u8>)> {
         match (self, packet::parse(datagram)?) {
             (
                 Self::Plus(keys),

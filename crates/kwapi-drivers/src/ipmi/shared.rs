@@ -181,9 +181,13 @@ impl Shared {
         self.routes.strays.load(Ordering::Relaxed)
     }
 
-    /// What is remembered of a card. The table has an entry per card ever opened, so at most one per meter configured.
+    /// What is remembered of a card. Full, as when addresses have changed for years: all is forgotten and found again.
     pub(super) fn memory(&self, card: SocketAddr) -> Arc<Mutex<Memory>> {
-        Arc::clone(self.memories.lock().entry(card).or_default())
+        let mut memories = self.memories.lock();
+        if memories.len() >= SESSIONS_MAX && !memories.contains_key(&card) {
+            memories.clear();
+        }
+        Arc::clone(memories.entry(card).or_default())
     }
 
     /// A socket and an inbox for one session with `card`.

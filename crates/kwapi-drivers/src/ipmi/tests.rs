@@ -1,6 +1,8 @@
 //! The driver as a whole: against programs we did not write, and against our simulated cards for the faults those never
 //! show.
 
+#![expect(clippy::disallowed_methods, reason = "tests start the programs they talk to")]
+
 mod peers;
 mod simulated;
 

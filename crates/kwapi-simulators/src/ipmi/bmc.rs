@@ -312,7 +312,7 @@ impl Bmc {
         session.sequence += 1;
         let mut answer = packet(0xC0, session.console, session.sequence, &encrypt(&session.cipher, message));
         let mut pad = 0;
-        while (answer.len() - 4 + 2) % 4 != 0 {
+        while !(answer.len() - 4 + 2).is_multiple_of(4) {
             answer.push(0xFF);
             pad += 1;
         }

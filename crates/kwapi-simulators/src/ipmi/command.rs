@@ -98,7 +98,6 @@ impl Bmc {
         let mut power = self.power();
         let mut state = 0x40;
         match self.options.dcmi {
-            Dcmi::Active => {}
             Dcmi::SaysInactive => {
                 state = 0;
                 power = Power { stamp: 0, period_ms: 0, ..power };
@@ -109,10 +108,9 @@ impl Bmc {
             }
             Dcmi::Absent => return Some((NO_SUCH_COMMAND, Vec::new())),
             Dcmi::Wants(wanted) if privilege < wanted => return Some((0xD4, Vec::new())),
-            Dcmi::Wants(_) => {}
             Dcmi::FailsFirst(times) if asked < u32::from(times) => return Some((0xFF, Vec::new())),
-            Dcmi::FailsFirst(_) => {}
             Dcmi::Ignored => return None,
+            Dcmi::Active | Dcmi::Wants(_) | Dcmi::FailsFirst(_) => {}
             Dcmi::OverItsMaximum => power.watts = power.maximum.saturating_mul(11),
         }
         let mut answer = vec![0xDC];

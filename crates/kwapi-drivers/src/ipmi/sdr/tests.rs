@@ -1,4 +1,4 @@
-//! The first record is what `sdrcomp` (OpenIPMI) makes of `lab/ipmi/power.sdrs`; the others vary one field of it.
+//! The first record is what `sdrcomp` (`OpenIPMI`) makes of `lab/ipmi/power.sdrs`; the others vary one field of it.
 
 use proptest::prelude::*;
 
@@ -25,9 +25,9 @@ fn power_with(changes: &[(usize, u8)]) -> Vec<u8> {
 #[track_caller]
 fn check(changes: &[(usize, u8)], raw: u8, expected: &str) {
     let said = match full_sensor(&power_with(changes)) {
-        None => "cut".to_owned(),
-        Some(None) => "no power".to_owned(),
-        Some(Some(sensor)) => match sensor.conversion {
+        Err(Cut) => "cut".to_owned(),
+        Ok(None) => "no power".to_owned(),
+        Ok(Some(sensor)) => match sensor.conversion {
             Ok(conversion) => format!("{} {:.3}", sensor.name, conversion.watts(raw)),
             Err(fault) => fault.to_owned(),
         },
@@ -123,7 +123,7 @@ fn names_come_in_four_encodings() {
 #[test]
 fn a_cut_record_is_none() {
     for length in 0..48 {
-        assert_eq!(full_sensor(&POWER[..length]), None, "{length}");
+        assert_eq!(full_sensor(&POWER[..length]), Err(Cut), "{length}");
     }
 }
 
@@ -145,7 +145,7 @@ proptest! {
 
     #[test]
     fn any_change_of_a_good_record_never_panics(offset in 0_usize..53, byte in any::<u8>(), raw in any::<u8>()) {
-        if let Some(Some(Sensor { conversion: Ok(conversion), .. })) = full_sensor(&power_with(&[(offset, byte)])) {
+        if let Ok(Some(Sensor { conversion: Ok(conversion), .. })) = full_sensor(&power_with(&[(offset, byte)])) {
             _ = (conversion.watts(raw), conversion.step());
         }
     }

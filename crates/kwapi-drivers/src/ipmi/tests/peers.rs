@@ -1,4 +1,4 @@
-//! Against `ipmi_sim` (OpenIPMI) and pyghmi, with `ipmitool` and FreeIPMI as referees of what the cards say.
+//! Against `ipmi_sim` (`OpenIPMI`) and pyghmi, with `ipmitool` and `FreeIPMI` as referees of what the cards say.
 
 use std::net::UdpSocket;
 use std::process::Command;
@@ -136,10 +136,9 @@ async fn the_sensor_of_ipmi_sim_is_what_ipmitool_says() {
 /// `ipmi_sim` takes the sensor's value over once a second, so the first readings may be older.
 async fn read_until(meter: &mut Ipmi, watts: f64) -> Result<Reading, NoReading> {
     for _ in 0..40 {
-        if let Ok(reading) = read(meter).await.unwrap() {
-            if reading == Reading::watts(watts) {
-                return Ok(reading);
-            }
+        let reading = read(meter).await.unwrap();
+        if reading == Ok(Reading::watts(watts)) {
+            return reading;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -192,6 +192,18 @@ async fn a_restarted_card_is_a_lost_link_and_opens_again() {
 }
 
 #[tokio::test]
+async fn a_session_that_was_silent_for_long_is_opened_anew_before_the_reading() {
+    let card = card(CardOptions::default()).await;
+    let mut meter = open(&impatient_keys(&card)).await.unwrap();
+    // A card closes what was silent for a minute.
+    card.forget_sessions();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(55)).await;
+    tokio::time::resume();
+    assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
+}
+
+#[tokio::test]
 async fn watts_of_a_card_that_says_it_does_not_measure_are_an_estimate() {
     check(&said(&keys(&card_with_dcmi(Dcmi::SaysInactive).await)).await, "236 W (estimated)");
 }
