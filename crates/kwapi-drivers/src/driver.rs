@@ -65,7 +65,9 @@ pub trait Driver: Sized + Send + 'static {
 pub enum Cadence {
     /// The manager calls [`Driver::read`] once per `interval`.
     Polled,
-    /// The device sends when it likes; `read` is called again at once.
+    /// The device sends when it likes; `read` is called again at once. A device that says nothing for longer than
+    /// the deadline and `max_gap` is taken for hung, so a driver whose device may rest (a broker, a socket) returns
+    /// with nothing now and then.
     Pushed,
 }
 

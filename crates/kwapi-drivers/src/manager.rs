@@ -94,7 +94,7 @@ impl Manager {
             }
             let name = spec.name.clone();
             let running = match before.remove(&name) {
-                Some(running) if *running.spec == spec => {
+                Some(running) if *running.spec == spec && !running.task.is_finished() => {
                     applied.kept += 1;
                     running
                 }
@@ -114,6 +114,8 @@ impl Manager {
         for running in before.values() {
             running.task.abort();
         }
+        let Applied { started, restarted, stopped, kept, refused } = applied;
+        tracing::info!(started, restarted, stopped, kept, refused, "meters");
         applied
     }
 

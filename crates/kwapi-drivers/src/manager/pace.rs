@@ -64,9 +64,10 @@ impl Pace {
 
     /// The first point of the grid after `instant`.
     fn tick_after(&self, instant: Duration) -> Duration {
-        let ticks = u32::try_from(self.ticks_until(instant)).unwrap_or(u32::MAX);
-        let tick = self.phase + self.interval.saturating_mul(ticks);
-        if tick > instant { tick } else { tick + self.interval }
+        let Some(since_phase) = instant.checked_sub(self.phase) else { return self.phase };
+        let into_tick = since_phase.as_nanos() % self.interval.as_nanos().max(1);
+        let into_tick = Duration::from_nanos(u64::try_from(into_tick).unwrap_or(0));
+        instant.saturating_sub(into_tick) + self.interval
     }
 
     /// How many intervals lie between the phase and `instant`, rounded down.

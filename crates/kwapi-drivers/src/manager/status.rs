@@ -212,6 +212,10 @@ impl Visible {
         }
         let error = last_error.as_deref().unwrap_or("nothing more is known");
         match state {
+            // A fleet that starts well is one line of the manager's, not one of each meter.
+            MeterState::Running if self.status.state == MeterState::Starting => {
+                tracing::debug!(meter = name, driver, "running");
+            }
             MeterState::Starting => tracing::debug!(meter = name, driver, "starting"),
             MeterState::Running => tracing::info!(meter = name, driver, "running"),
             MeterState::Trial => tracing::info!(meter = name, driver, "answers again, on trial"),
