@@ -65,6 +65,9 @@ fn second(criterion: &mut Criterion) {
         println!("{name}: {grown} KiB for {meters} meter(s) and {PROBES} probes");
         group
             .bench_function(name, |bencher| bencher.iter(|| runtime.block_on(sleep(Duration::from_secs(1)))));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| runtime.block_on(async { sleep(Duration::from_secs(1)).await }));
+        });
         let published: u64 = manager.statuses().iter().map(|status| status.reads).sum();
         assert!(published > u64::try_from(meters).unwrap_or(0), "nothing was measured");
     }
