@@ -3,3 +3,4 @@
 pub mod api;
 pub mod collector;
 pub mod http;
+pub mod metrics;
