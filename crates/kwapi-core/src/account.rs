@@ -28,9 +28,10 @@ pub struct Account {
     first_is_open: bool,
     challenger: Option<Box<Challenger>>,
     lost: u64,
-    /// When the current publisher was last heard, on the plugin's monotonic clock.
+    /// When the current publisher was last heard, on the plugin's monotonic clock, in microseconds: half of a
+    /// `Duration`, as there may be a hundred thousand accounts.
     #[serde(skip)]
-    heard: Duration,
+    heard_us: u64,
 }
 
 /// One publisher's session, as far as it has been heard.
@@ -113,7 +114,7 @@ impl Account {
     /// Tells an account read from disk that monotonic time is now `heard`, so that its publisher is not taken for
     /// silent.
     pub fn resume(&mut self, heard: Duration) {
-        self.heard = heard;
+        self.heard_us = microseconds(heard);
     }
 
     /// Credits a message that carries its publisher's totals. `heard` is now, on the plugin's monotonic clock.
@@ -136,7 +137,7 @@ impl Account {
             None => self.open_session(message, heard, max_gap)?,
         };
         if index + 1 == self.sessions.len() {
-            self.heard = self.heard.max(heard);
+            self.heard_us = self.heard_us.max(microseconds(heard));
             if let Some(challenger) = &mut self.challenger {
                 challenger.base = challenger.highest; // Both are alive: what it has so far is not ours to credit.
             }
@@ -163,7 +164,7 @@ impl Account {
         heard: Duration,
         max_gap: Duration,
     ) -> Result<Credit, Refused> {
-        let elapsed = heard.saturating_sub(self.heard);
+        let elapsed = self.silence(heard);
         if !self.sessions.is_empty() && elapsed <= max_gap && self.last != Timestamp::EPOCH {
             return Err(Refused::ConflictingPublisher);
         }
@@ -176,9 +177,14 @@ impl Account {
             self.closed.measured_ms += u64::try_from(elapsed.as_millis()).unwrap_or(0);
         }
         self.close_all();
-        self.heard = heard;
+        self.heard_us = microseconds(heard);
         self.last = self.last.max(now);
         Ok(Credit { gained, is_newest: true })
+    }
+
+    /// How long the current publisher has been silent at `heard`.
+    fn silence(&self, heard: Duration) -> Duration {
+        heard.saturating_sub(Duration::from_micros(self.heard_us))
     }
 
     /// Most probes have one session for months; a vector's usual room for four would double the account's size.
@@ -260,7 +266,7 @@ impl Account {
         if let Some(index) = self.room_for(message) {
             return self.insert_late(index, message);
         }
-        if heard.saturating_sub(self.heard) > max_gap {
+        if self.silence(heard) > max_gap {
             // The publisher we had is gone; its rival takes over from where it stood when ours was last heard.
             let rival = self.challenger.take().filter(|challenger| challenger.id == message.session);
             let base = rival.map_or(message.totals, |challenger| challenger.base);
@@ -309,6 +315,10 @@ impl Account {
         self.sessions.insert(index, Session::open(message, message.session, base));
         Ok(index)
     }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Session {

@@ -27,8 +27,10 @@ use bytes::Bytes;
 use kwapi_core::{Pattern, ProbeId};
 
 pub use auth::{
-    Auth, AuthConfig, AuthError, Caller, Policy, PolicyError, StaticToken, hash_token, parse_policy,
+    Auth, AuthConfig, AuthError, Caller, KeystoneConfig, Policy, PolicyError, StaticToken, hash_token,
 };
+#[doc(hidden)]
+pub use auth::{parse_policy, parse_token, path_matches};
 pub use config::{ApiConfig, ConfigError};
 
 use crate::collector::Collector;
@@ -240,4 +242,4 @@ fn add_slash(uri: &Uri) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,3 +4,4 @@ pub mod api;
 pub mod collector;
 pub mod http;
 pub mod web;
+pub mod metrics;

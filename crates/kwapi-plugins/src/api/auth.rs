@@ -4,9 +4,11 @@
 //! suffice (a 401 would only make the client authenticate again, for nothing), 503 while Keystone cannot be asked.
 //! Identity headers from outside are removed before anything else sees them.
 
+mod keystone;
 mod policy;
 mod tokens;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,8 +16,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use kwapi_core::WallClock;
 use serde::Deserialize;
 
+pub use keystone::KeystoneConfig;
+#[doc(hidden)]
+pub use keystone::{parse_token, path_matches};
 #[doc(hidden)]
 pub use policy::parse_file as parse_policy;
 pub use policy::{Policy, PolicyError};
@@ -23,6 +29,7 @@ pub use tokens::{StaticToken, hash_token};
 
 use super::Scope;
 use crate::http::HttpError;
+use keystone::{Identity, Keystone};
 use policy::Credentials;
 use tokens::Tokens;
 
@@ -35,6 +42,8 @@ const TOKEN_BYTES_MAX: usize = 8 << 10;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthConfig {
+    /// `[api.auth.keystone]`: OpenStack's tokens.
+    pub keystone: Option<KeystoneConfig>,
     /// oslo.policy file, JSON or YAML; without it, role `admin` may read.
     pub policy_file: Option<PathBuf>,
     /// `[[api.auth.token]]`: bearer tokens of our own, for those without OpenStack.
@@ -45,7 +54,7 @@ pub struct AuthConfig {
 impl AuthConfig {
     /// Whether it lets nobody in.
     pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
+        self.keystone.is_none() && self.tokens.is_empty()
     }
 }
 
@@ -59,6 +68,14 @@ pub enum AuthError {
         path: PathBuf,
         /// What is wrong with it.
         source: PolicyError,
+    },
+    /// Keystone's entry is wrong.
+    #[error("keystone {url}: {message}")]
+    Keystone {
+        /// Which Keystone.
+        url: String,
+        /// What is wrong.
+        message: String,
     },
     /// A token's entry is wrong.
     #[error("token {name:?}: {message}")]
@@ -87,14 +104,17 @@ pub struct Auth(Arc<Inner>);
 struct Inner {
     policy: Policy,
     tokens: Tokens,
+    keystone: Option<Keystone>,
+    /// What a 401 says of where tokens come from.
+    challenge: HeaderValue,
 }
 
 impl Auth {
-    /// Sets authentication up as configured. Reads the policy file.
+    /// Sets authentication up as configured. Reads the policy file, the password and certificates; asks nobody.
     ///
     /// # Errors
     /// See [`AuthError`].
-    pub fn new(config: &AuthConfig) -> Result<Self, AuthError> {
+    pub fn new(config: &AuthConfig, wall: WallClock) -> Result<Self, AuthError> {
         let policy = match &config.policy_file {
             Some(path) => {
                 Policy::read(path).map_err(|source| AuthError::Policy { path: path.clone(), source })?
@@ -102,18 +122,93 @@ impl Auth {
             None => Policy::default(),
         };
         let tokens = Tokens::new(&config.tokens)?;
-        Ok(Self(Arc::new(Inner { policy, tokens })))
+        let challenge = match &config.keystone {
+            Some(keystone) => {
+                let uri = keystone.www_authenticate_uri.as_ref().unwrap_or(&keystone.url);
+                HeaderValue::try_from(format!("Keystone uri=\"{uri}\"")).map_err(|_| AuthError::Keystone {
+                    url: uri.clone(),
+                    message: "this address does not fit a header".to_owned(),
+                })?
+            }
+            None => HeaderValue::from_static("Bearer realm=\"kwapi\""),
+        };
+        let keystone = config.keystone.as_ref().map(|keystone| Keystone::new(keystone, wall)).transpose()?;
+        Ok(Self(Arc::new(Inner { policy, tokens, keystone, challenge })))
     }
 
-    fn judge(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        let token = token_of(headers).ok_or(Refusal::Unauthenticated)?;
-        let known = self.0.tokens.find(token).ok_or(Refusal::Unauthenticated)?;
-        let credentials = Credentials { roles: known.roles.clone(), ..Credentials::default() };
-        if !self.0.policy.allows(RULE, &credentials) {
+    /// How often Keystone was asked about a token since the start.
+    pub fn keystone_requests(&self) -> u64 {
+        self.0.keystone.as_ref().map_or(0, Keystone::asked)
+    }
+
+    async fn judge(&self, asked: Asked<'_>) -> Result<Caller, Refusal> {
+        let token = asked.token.ok_or(Refusal::Unauthenticated)?;
+        if let Some(known) = self.0.tokens.find(token) {
+            let credentials = Credentials { roles: known.roles.clone(), ..Credentials::default() };
+            let caller = Caller { name: known.name.clone(), scope: known.scope.clone() };
+            return if self.0.policy.allows(RULE, &credentials) {
+                Ok(caller)
+            } else {
+                Err(Refusal::Forbidden)
+            };
+        }
+        let keystone = self.0.keystone.as_ref().ok_or(Refusal::Unauthenticated)?;
+        let identity = keystone_identity(keystone, token, &asked).await?;
+        if !self.0.policy.allows(RULE, &credentials_of(&identity)) {
             return Err(Refusal::Forbidden);
         }
-        Ok(Caller { name: known.name.clone(), scope: known.scope.clone() })
+        Ok(Caller { name: identity.user_id.as_str().into(), scope: Scope::All })
     }
+}
+
+/// Whom Keystone says a token belongs to. A service that speaks for a user (`X-Service-Token`) may bring a token that
+/// has expired while it worked, and is not bound by the user's access rules; a bad service token spoils a good one.
+async fn keystone_identity(
+    keystone: &Keystone,
+    token: &str,
+    asked: &Asked<'_>,
+) -> Result<Arc<Identity>, Refusal> {
+    let config = keystone.config();
+    let is_service = match asked.service_token {
+        Some(token) => {
+            let service = identify(keystone, token, false).await?;
+            if !service.has_role_of(&config.service_token_roles) {
+                return Err(Refusal::Unauthenticated);
+            }
+            true
+        }
+        None => false,
+    };
+    let identity = identify(keystone, token, is_service).await?;
+    if !is_service && !identity.may_send(&config.service_type, asked.method, asked.path) {
+        return Err(Refusal::Unauthenticated);
+    }
+    Ok(identity)
+}
+
+async fn identify(keystone: &Keystone, token: &str, allow_expired: bool) -> Result<Arc<Identity>, Refusal> {
+    match keystone.identify(token, allow_expired).await {
+        Ok(Some(identity)) => Ok(identity),
+        Ok(None) => Err(Refusal::Unauthenticated),
+        Err(_) => Err(Refusal::Unavailable), // It has been logged, once.
+    }
+}
+
+fn credentials_of(identity: &Identity) -> Credentials {
+    let mut attributes = HashMap::from([("user_id", identity.user_id.clone())]);
+    attributes.extend(identity.project_id.clone().map(|id| ("project_id", id)));
+    attributes.extend(identity.domain_id.clone().map(|id| ("domain_id", id)));
+    attributes.extend(identity.is_system.then(|| ("system_scope", "all".to_owned())));
+    Credentials { roles: identity.roles.clone(), is_admin: false, attributes }
+}
+
+/// What matters of a request.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    token: Option<&'a str>,
+    service_token: Option<&'a str>,
+    method: &'a str,
+    path: &'a str,
 }
 
 /// Why a request is not let through.
@@ -123,44 +218,68 @@ enum Refusal {
     Unauthenticated,
     /// A valid token whose roles do not suffice.
     Forbidden,
+    /// Keystone cannot say.
+    Unavailable,
 }
 
 /// The middleware in front of the API.
 pub(super) async fn authenticate(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
     strip_identity(request.headers_mut());
-    match auth.judge(request.headers()) {
+    let judged = {
+        let headers = request.headers();
+        let asked = Asked {
+            token: token_of(headers),
+            service_token: bounded(named(headers, "x-service-token")),
+            method: request.method().as_str(),
+            path: request.uri().path(),
+        };
+        auth.judge(asked).await
+    };
+    match judged {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => refuse(refusal),
+        Err(refusal) => auth.refuse(refusal),
     }
 }
 
-fn refuse(refusal: Refusal) -> Response {
-    match refusal {
-        Refusal::Unauthenticated => {
-            let message = "The request you have made requires authentication.";
-            let error = HttpError::new(StatusCode::UNAUTHORIZED, message);
-            let realm = HeaderValue::from_static("Bearer realm=\"kwapi\"");
-            ([(header::WWW_AUTHENTICATE, realm)], error).into_response()
-        }
-        Refusal::Forbidden => {
-            let message = "You are not authorized to perform the requested action.";
-            HttpError::new(StatusCode::FORBIDDEN, message).into_response()
+impl Auth {
+    fn refuse(&self, refusal: Refusal) -> Response {
+        match refusal {
+            Refusal::Unauthenticated => {
+                let message = "The request you have made requires authentication.";
+                let error = HttpError::new(StatusCode::UNAUTHORIZED, message);
+                ([(header::WWW_AUTHENTICATE, self.0.challenge.clone())], error).into_response()
+            }
+            Refusal::Forbidden => {
+                let message = "You are not authorized to perform the requested action.";
+                HttpError::new(StatusCode::FORBIDDEN, message).into_response()
+            }
+            Refusal::Unavailable => {
+                let message = "The identity service cannot be asked at present.";
+                let error = HttpError::new(StatusCode::SERVICE_UNAVAILABLE, message);
+                ([(header::RETRY_AFTER, HeaderValue::from_static("5"))], error).into_response()
+            }
         }
     }
+}
+
+fn named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+}
+
+fn bounded(token: Option<&str>) -> Option<&str> {
+    token.filter(|token| !token.is_empty() && token.len() <= TOKEN_BYTES_MAX)
 }
 
 /// The token of a request: where OpenStack's clients put it, under its old alias, or as a bearer token.
 fn token_of(headers: &HeaderMap) -> Option<&str> {
-    let named = |name: &'static str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = || {
-        let (scheme, token) = named("authorization")?.split_once(' ')?;
+        let (scheme, token) = named(headers, "authorization")?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     };
-    let token = named("x-auth-token").or_else(|| named("x-storage-token")).or_else(bearer)?;
-    (!token.is_empty() && token.len() <= TOKEN_BYTES_MAX).then_some(token)
+    bounded(named(headers, "x-auth-token").or_else(|| named(headers, "x-storage-token")).or_else(bearer))
 }
 
 /// Removes every header by which keystonemiddleware tells an application who asks: from outside they are lies.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use kwapi_core::WallClock;
 use serde::Deserialize;
 
 use super::auth::{Auth, AuthConfig, AuthError};
@@ -98,8 +99,8 @@ impl ApiConfig {
     ///
     /// # Errors
     /// When a file it names cannot be used.
-    pub fn auth(&self) -> Result<Option<Auth>, ConfigError> {
-        Ok(self.auth.as_ref().map(Auth::new).transpose()?)
+    pub fn auth(&self, wall: WallClock) -> Result<Option<Auth>, ConfigError> {
+        Ok(self.auth.as_ref().map(|auth| Auth::new(auth, wall)).transpose()?)
     }
 
     /// The cross-origin rules, if there are any.

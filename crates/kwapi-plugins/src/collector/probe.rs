@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_bus::Received;
-use kwapi_core::{Account, Credit, Ledgered, ProbeId, Quality, Refused, Timestamp, Totals, Watts};
+use kwapi_core::{Account, Ledgered, ProbeId, Quality, Refused, Timestamp, Totals, Watts};
 use parking_lot::Mutex;
 
 /// A probe is stale after this many of its own intervals…
@@ -24,8 +24,11 @@ pub(super) struct Probe {
 #[derive(Debug)]
 struct State {
     account: Account,
-    /// What the lists show; `None` from the start of the process until the first new message.
-    shown: Option<Shown>,
+    /// What the lists show, if `is_shown`.
+    shown: Shown,
+    quality: Quality,
+    /// Whether anything was heard since the start of the process.
+    is_shown: bool,
     /// Whether the record has the account as it is.
     is_recorded: bool,
     /// Rises with every change of what is shown or credited.
@@ -35,15 +38,12 @@ struct State {
 }
 
 /// The newest message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Shown {
     power: Watts,
     timestamp: Timestamp,
-    session: Timestamp,
-    seq: u64,
-    /// When a message was last heard, on the monotonic clock, in microseconds.
+    /// When it was heard, on the monotonic clock, in microseconds.
     heard_us: u64,
-    quality: Quality,
 }
 
 /// A copy of what a probe shows.
@@ -105,7 +105,15 @@ impl Probe {
     }
 
     fn with(id: ProbeId, account: Account, is_recorded: bool) -> Self {
-        let state = State { account, shown: None, is_recorded, version: 0, interval_ms: 0 };
+        let state = State {
+            account,
+            shown: Shown::default(),
+            quality: Quality::default(),
+            is_shown: false,
+            is_recorded,
+            version: 0,
+            interval_ms: 0,
+        };
         Self { id, state: Mutex::new(state) }
     }
 
@@ -135,7 +143,10 @@ impl Probe {
     /// the account first.
     pub(super) fn view(&self, record: impl FnOnce(&ProbeId, &Account)) -> Option<ProbeView> {
         let mut state = self.state.lock();
-        let shown = state.shown?;
+        if !state.is_shown {
+            return None;
+        }
+        let shown = state.shown;
         if !state.is_recorded {
             record(&self.id, &state.account);
             state.is_recorded = true;
@@ -143,7 +154,7 @@ impl Probe {
         Some(ProbeView {
             power: shown.power,
             timestamp: shown.timestamp,
-            quality: shown.quality,
+            quality: state.quality,
             totals: state.account.totals(),
             since: state.account.since(),
             lost: state.account.lost(),
@@ -176,47 +187,37 @@ impl State {
         received: &Received,
         max_gap: Duration,
     ) -> Result<Outcome, Refused> {
-        let credit = self.account.credit(message, received.heard, max_gap)?;
-        if !self.shows(message, credit, received.heard, max_gap) {
+        self.account.credit(message, received.heard, max_gap)?;
+        if !self.is_present(message, received.heard, max_gap) {
             return Ok(Outcome::Late);
         }
-        self.show(received, message.timestamp, message.session, message.seq, message.quality);
+        self.show(received, message.timestamp, message.quality);
         Ok(Outcome::Credited)
     }
 
     fn credit_legacy(&mut self, received: &Received, max_gap: Duration) -> Result<Outcome, Refused> {
         let power = received.measurement.power;
         self.account.credit_legacy(power, received.arrived, received.heard, max_gap)?;
-        self.show(received, received.arrived, Timestamp::EPOCH, 0, Quality::Measured);
+        self.show(received, received.arrived, Quality::Measured);
         Ok(Outcome::Legacy)
     }
 
-    /// Whether a credited message is the probe's present. Within a session that is for its sequence to say: after a
-    /// backward step of the publisher's clock its stamps lie before older ones.
-    fn shows(&self, message: &Ledgered, credit: Credit, heard: Duration, max_gap: Duration) -> bool {
-        let Some(shown) = &self.shown else { return true };
-        if message.session == shown.session {
-            return message.seq > shown.seq;
-        }
-        let silent = heard.saturating_sub(Duration::from_micros(shown.heard_us)) > max_gap;
-        credit.is_newest || message.session > shown.session || silent
+    /// Whether a credited message is the probe's present: the newest by its stamp; or, after a silence, whatever its
+    /// stamp, since the publisher's clock may have been set back.
+    fn is_present(&self, message: &Ledgered, heard: Duration, max_gap: Duration) -> bool {
+        let silence = heard.saturating_sub(Duration::from_micros(self.shown.heard_us));
+        !self.is_shown || message.timestamp >= self.shown.timestamp || silence > max_gap
     }
 
-    fn show(
-        &mut self,
-        received: &Received,
-        timestamp: Timestamp,
-        session: Timestamp,
-        seq: u64,
-        quality: Quality,
-    ) {
-        if let Some(shown) = &self.shown {
-            let since = received.heard.saturating_sub(Duration::from_micros(shown.heard_us));
+    fn show(&mut self, received: &Received, timestamp: Timestamp, quality: Quality) {
+        if self.is_shown {
+            let since = received.heard.saturating_sub(Duration::from_micros(self.shown.heard_us));
             self.observe_interval(since);
         }
         let heard_us = u64::try_from(received.heard.as_micros()).unwrap_or(u64::MAX);
-        let power = received.measurement.power;
-        self.shown = Some(Shown { power, timestamp, session, seq, heard_us, quality });
+        self.shown = Shown { power: received.measurement.power, timestamp, heard_us };
+        self.quality = quality;
+        self.is_shown = true;
     }
 
     /// A sliding mean. One long silence may at most double it, so that it does not hide the next.

@@ -13,13 +13,17 @@ fn token(name: &str, roles: &[&str], probes: &[&str]) -> StaticToken {
     }
 }
 
+fn wall() -> WallClock {
+    WallClock::new(|| kwapi_core::Timestamp::EPOCH)
+}
+
 async fn ask_as(headers: &[(&str, &str)], path: &str) -> Answer {
     let tokens = vec![
         token("boss", &["admin"], &[]),
         token("nobody", &["member"], &[]),
         token("tenant", &["admin"], &["C.*", "B"]),
     ];
-    let auth = Auth::new(&AuthConfig { tokens, ..AuthConfig::default() }).unwrap();
+    let auth = Auth::new(&AuthConfig { tokens, ..AuthConfig::default() }, wall()).unwrap();
     ask(router(Stand::new().api, Some(auth), None), "GET", path, headers).await
 }
 
@@ -64,7 +68,7 @@ async fn a_token_with_patterns_shows_their_probes_only() {
 fn a_hash_that_is_none_is_refused_by_the_tokens_name() {
     let mut token = token("boss", &[], &[]);
     token.sha256.pop();
-    let error = Auth::new(&AuthConfig { tokens: vec![token], ..AuthConfig::default() }).unwrap_err();
+    let error = Auth::new(&AuthConfig { tokens: vec![token], ..AuthConfig::default() }, wall()).unwrap_err();
     assert_eq!(error.to_string(), "token \"boss\": sha256 is not 64 hex digits");
 }
 

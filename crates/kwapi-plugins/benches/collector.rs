@@ -1,0 +1,149 @@
+//! What a message costs the collector, and what a list costs the API, from 100 to 100 000 probes; and how much memory a
+//! probe takes. The messages' decoding is the bus's and measured there.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kwapi_bus::{Batch, Received};
+use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_plugins::api::{self, Api, FactsSource};
+use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
+use tower::ServiceExt as _;
+
+const PROBES: [usize; 4] = [100, 1_000, 10_000, 100_000];
+/// What the bus hands over at a time.
+const BATCH: usize = 256;
+
+fn collector(directory: Option<&std::path::Path>) -> Collector {
+    let origin = Instant::now();
+    let wall = WallClock::new(|| Timestamp::from_seconds(1_800_000_000));
+    let clock = MonotonicClock::new(move || origin.elapsed() + Duration::from_secs(1));
+    let directory = directory.map(std::path::Path::to_owned);
+    Collector::open(Config { directory, ..Config::default() }, wall, clock).unwrap()
+}
+
+fn ids(count: usize) -> Vec<ProbeId> {
+    (0..count).map(|number| ProbeId::new(format!("site.r{:02}.n{number}", number % 40)).unwrap()).collect()
+}
+
+/// The messages of one second: one of each probe.
+fn round(ids: &[ProbeId], seq: u64, heard: Duration) -> Vec<Batch> {
+    let session = Timestamp::from_seconds(1_700_000_000);
+    let received = |id: &ProbeId| Received {
+        measurement: Measurement {
+            probe: id.clone(),
+            power: Watts(97.5),
+            voltage: None,
+            current: None,
+            ledgered: Some(Ledgered {
+                timestamp: session.after(Duration::from_secs(seq)),
+                session,
+                seq,
+                totals: Totals {
+                    energy: Energy::from_millijoules(seq * 97_500),
+                    measured_ms: seq * 1000,
+                    ..Totals::default()
+                },
+                meter: None,
+                quality: Quality::Measured,
+            }),
+        },
+        key: None,
+        arrived: session,
+        heard,
+    };
+    ids.chunks(BATCH).map(|chunk| Batch { measurements: chunk.iter().map(received).collect() }).collect()
+}
+
+/// Feeds rounds until about `messages` are in, and returns the time of the feeding alone.
+fn feed(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64) -> Duration {
+    let mut spent = Duration::ZERO;
+    let mut fed = 0;
+    while fed < messages {
+        *seq += 1;
+        let batches = round(ids, *seq, collector.now());
+        let begin = Instant::now();
+        for batch in &batches {
+            if fed >= messages {
+                break;
+            }
+            collector.feed(batch);
+            fed += batch.measurements.len() as u64;
+        }
+        spent += begin.elapsed();
+    }
+    spent.mul_f64(messages as f64 / fed as f64)
+}
+
+fn feeding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("feed one message");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    for count in PROBES {
+        let (collector, ids) = (collector(None), ids(count));
+        let mut seq = 0;
+        feed(&collector, &ids, &mut seq, count as u64);
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter_custom(|messages| feed(&collector, &ids, &mut seq, messages));
+        });
+    }
+    group.finish();
+}
+
+fn listing(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let mut group = criterion.benchmark_group("GET /v1/probes/");
+    group.sample_size(10);
+    for count in PROBES {
+        let directory = state.path().join(count.to_string());
+        let (collector, ids) = (collector(Some(&directory)), ids(count));
+        let router = api::router(Api::new(collector.clone(), FactsSource::default()), None, None);
+        let ask = || {
+            let request = Request::get("/v1/probes/").body(Body::empty()).unwrap();
+            runtime.block_on(async {
+                let response = router.clone().oneshot(request).await.unwrap();
+                to_bytes(response.into_body(), usize::MAX).await.unwrap().len()
+            })
+        };
+        let mut seq = 0;
+        feed(&collector, &ids, &mut seq, count as u64);
+        group.bench_function(BenchmarkId::new("all probes changed", count), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    feed(&collector, &ids, &mut seq, count as u64);
+                    let begin = Instant::now();
+                    black_box(ask());
+                    spent += begin.elapsed();
+                }
+                spent
+            });
+        });
+        group.bench_function(BenchmarkId::new("two probes changed", count), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    seq += 1;
+                    for batch in round(&ids[..2], seq, collector.now()) {
+                        collector.feed(&batch);
+                    }
+                    let begin = Instant::now();
+                    black_box(ask());
+                    spent += begin.elapsed();
+                }
+                spent
+            });
+        });
+        group.bench_function(BenchmarkId::new("nothing changed", count), |bencher| bencher.iter(&ask));
+        collector.maintain(true);
+    }
+    group.finish();
+}
+
+criterion_group!(benches, feeding, listing);
+criterion_main!(benches);

@@ -1,0 +1,146 @@
+//! `/metrics`, `/healthz` and `/readyz`: what Kwapi says of itself, for Prometheus and for whoever restarts it.
+//!
+//! Lower crates have plain counters; a [`MetricSource`] made of a closure turns a snapshot of them into families. Names
+//! follow Prometheus's conventions: base units, `_total` on counters.
+
+mod collector;
+mod text;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+pub use text::{Exposition, Family, Kind};
+
+/// Something that has metrics.
+pub trait MetricSource: Send + Sync {
+    /// Adds the present values.
+    fn collect(&self, out: &mut Exposition);
+}
+
+impl<F: Fn(&mut Exposition) + Send + Sync> MetricSource for F {
+    fn collect(&self, out: &mut Exposition) {
+        self(out);
+    }
+}
+
+/// Says why a part is not ready, if it is not.
+type Readiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// All sources and checks of a process.
+#[derive(Default)]
+pub struct Metrics {
+    sources: Vec<Box<dyn MetricSource>>,
+    readiness: Vec<(&'static str, Readiness)>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("sources", &self.sources.len())
+            .field("readiness", &self.readiness.len())
+            .finish()
+    }
+}
+
+impl Metrics {
+    /// Nothing but the program's version.
+    pub fn new() -> Self {
+        let mut metrics = Self::default();
+        metrics.add(|out: &mut Exposition| {
+            let labels = [("version", env!("CARGO_PKG_VERSION"))];
+            out.family("kwapi_build_info", Kind::Gauge, "The running version.").sample(&labels, 1.0);
+        });
+        metrics
+    }
+
+    /// Adds a source. Sources may share a family as long as their labels differ.
+    pub fn add(&mut self, source: impl MetricSource + 'static) {
+        self.sources.push(Box::new(source));
+    }
+
+    /// Adds a part that must be ready before the process is. The error says why it is not.
+    pub fn add_readiness(
+        &mut self,
+        part: &'static str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.readiness.push((part, Box::new(check)));
+    }
+
+    fn exposition(&self) -> Exposition {
+        let mut out = Exposition::default();
+        for source in &self.sources {
+            source.collect(&mut out);
+        }
+        out
+    }
+
+    /// All metrics as OpenMetrics text.
+    pub fn open_metrics(&self) -> String {
+        self.exposition().open_metrics()
+    }
+}
+
+/// The three routes. They are not behind authentication: they belong on a loopback listener.
+pub fn router(metrics: Metrics) -> Router {
+    Router::new()
+        .route("/metrics", get(show))
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .with_state(Arc::new(metrics))
+}
+
+/// OpenMetrics for who asks for it, as Prometheus does; the older text for others.
+async fn show(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+    let wants_open = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/openmetrics-text"));
+    // With a hundred thousand probes this takes a while, and may write the collector's record.
+    let made = tokio::task::spawn_blocking(move || {
+        let exposition = metrics.exposition();
+        if wants_open { exposition.open_metrics() } else { exposition.prometheus() }
+    });
+    let kind = if wants_open {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    } else {
+        "text/plain; version=0.0.4; charset=utf-8"
+    };
+    match made.await {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics could not be collected");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// The process answers: that is all it takes.
+async fn health() -> Response {
+    json(StatusCode::OK, &serde_json::json!({ "status": "ok" }))
+}
+
+async fn ready(State(metrics): State<Arc<Metrics>>) -> Response {
+    let waiting: serde_json::Map<String, serde_json::Value> = metrics
+        .readiness
+        .iter()
+        .filter_map(|(part, check)| check().err().map(|why| ((*part).to_owned(), why.into())))
+        .collect();
+    if waiting.is_empty() {
+        return json(StatusCode::OK, &serde_json::json!({ "status": "ready" }));
+    }
+    json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "status": "not ready", "waiting": waiting }))
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests;

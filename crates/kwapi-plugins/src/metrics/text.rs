@@ -1,0 +1,120 @@
+//! Metrics as text: OpenMetrics 1.0 and Prometheus's older format (0.0.4), which differ in little but must differ there.
+//!
+//! Source: OpenMetrics 1.0, sections "Text format" and "Data model"; Prometheus, "Exposition formats".
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// What a family's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises, from the start of the process or longer ago. Its samples' names end in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// The samples of one name.
+#[derive(Debug)]
+pub struct Family {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    lines: String,
+}
+
+/// A collection of families.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    families: BTreeMap<&'static str, Family>,
+}
+
+/// Units that a name may end with, as OpenMetrics wants them told.
+const UNITS: [&str; 5] = ["seconds", "bytes", "joules", "watts", "ratio"];
+
+impl Exposition {
+    /// The family of a name, without `_total`; made if need be, so that several sources can fill one.
+    pub fn family(&mut self, name: &'static str, kind: Kind, help: &'static str) -> &mut Family {
+        self.families.entry(name).or_insert(Family { name, kind, help, lines: String::new() })
+    }
+
+    /// OpenMetrics 1.0.
+    pub fn open_metrics(&self) -> String {
+        let mut out = String::new();
+        for family in self.families.values().filter(|family| !family.lines.is_empty()) {
+            let Family { name, help, kind, .. } = family;
+            _ = writeln!(out, "# TYPE {name} {}", kind.name());
+            if let Some(unit) = UNITS.iter().find(|unit| name.ends_with(&format!("_{unit}"))) {
+                _ = writeln!(out, "# UNIT {name} {unit}");
+            }
+            _ = writeln!(out, "# HELP {name} {help}");
+            out.push_str(&family.lines);
+        }
+        out.push_str("# EOF\n");
+        out
+    }
+
+    /// Prometheus's format 0.0.4, where a counter's family has the name of its samples.
+    pub fn prometheus(&self) -> String {
+        let mut out = String::new();
+        for family in self.families.values().filter(|family| !family.lines.is_empty()) {
+            let (name, suffix) = (family.name, family.kind.suffix());
+            _ = writeln!(out, "# HELP {name}{suffix} {}", family.help);
+            _ = writeln!(out, "# TYPE {name}{suffix} {}", family.kind.name());
+            out.push_str(&family.lines);
+        }
+        out
+    }
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Counter => "_total",
+            Self::Gauge => "",
+        }
+    }
+}
+
+impl Family {
+    /// Adds a sample. A set of labels occurs once in a family.
+    pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
+        self.lines.push_str(self.name);
+        self.lines.push_str(self.kind.suffix());
+        for (index, (name, value)) in labels.iter().enumerate() {
+            self.lines.push_str(if index == 0 { "{" } else { "," });
+            self.lines.push_str(name);
+            self.lines.push_str("=\"");
+            escape(&mut self.lines, value);
+            self.lines.push('"');
+        }
+        if !labels.is_empty() {
+            self.lines.push('}');
+        }
+        _ = writeln!(self.lines, " {value}");
+        self
+    }
+
+    /// Adds a sample of a plain count.
+    pub fn count(&mut self, labels: &[(&str, &str)], count: u64) -> &mut Self {
+        self.sample(labels, count as f64)
+    }
+}
+
+fn escape(out: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            _ => out.push(character),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Tokens of a real Keystone, judged as keystonemiddleware's clients know it.
+
+use std::time::Duration;
+
+use kwapi_plugins::api::{Auth, AuthConfig};
+use serde_json::{Value, json};
+
+use crate::cloud::{Cloud, by_password};
+use crate::stand::{Stand, wall};
+
+/// How long tokens live that a test waits to see expire.
+const TOKEN_SECONDS: u32 = 15;
+
+/// Our side of Keystone, as an operator configures it.
+pub(crate) fn auth(cloud: &Cloud) -> Auth {
+    let password_file = cloud.lab.join("password");
+    std::fs::write(&password_file, "kwapipw\n").unwrap();
+    let toml = format!(
+        "[keystone]\nurl = '{}'\nusername = 'kwapi'\npassword_file = '{}'\n\
+         cache_seconds = 2\nrefusal_cache_seconds = 1\ntimeout_seconds = 10",
+        cloud.url(""),
+        password_file.display(),
+    );
+    Auth::new(&toml::from_str::<AuthConfig>(&toml).unwrap(), wall()).unwrap()
+}
+
+struct Reader<'a> {
+    cloud: &'a Cloud,
+    stand: &'a Stand,
+}
+
+impl Reader<'_> {
+    /// The status of a GET with these headers.
+    async fn status(&self, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let mut request = self.cloud.http.get(self.stand.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn with(&self, token: &str) -> u16 {
+        self.status("/v1/probes/", &[("x-auth-token", token)]).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_a_real_keystone_are_told_apart() {
+    if !kwapi_peers::need_python("keystone") {
+        return;
+    }
+    let mut cloud = Cloud::start(1).await;
+    let auth = auth(&cloud);
+    let stand = Stand::start(0, Some(auth.clone()));
+    stand.hear("A", 97.0, 3_600_000);
+
+    {
+        let reader = Reader { cloud: &cloud, stand: &stand };
+        none_and_bad_ones(&reader).await;
+        valid_ones(&reader, &auth).await;
+        revoked_unscoped_and_wrong_role(&reader).await;
+        access_rules(&reader).await;
+    }
+    stopped_and_started(&mut cloud, &stand).await;
+    // From here on Keystone's tokens are short-lived, our own included.
+    let stand = Stand::start(0, Some(self::auth(&cloud)));
+    expired(&Reader { cloud: &cloud, stand: &stand }).await;
+}
+
+async fn none_and_bad_ones(reader: &Reader<'_>) {
+    let answer = reader.cloud.http.get(reader.stand.url("/v1/probes/")).send().await.unwrap();
+    let challenge = format!("Keystone uri=\"{}\"", reader.cloud.url(""));
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["www-authenticate"].to_str().unwrap()),
+        (401, &*challenge)
+    );
+    let body: Value = answer.json().await.unwrap();
+    let message = "The request you have made requires authentication.";
+    assert_eq!(body, json!({ "error": { "code": 401, "title": "Unauthorized", "message": message } }));
+    assert_eq!(reader.with("gAAAAA-not-a-token").await, 401);
+    assert_eq!(
+        reader.status("/v1/probes/", &[("x-roles", "admin"), ("x-identity-status", "Confirmed")]).await,
+        401
+    );
+}
+
+async fn valid_ones(reader: &Reader<'_>, auth: &Auth) {
+    let token = reader.cloud.token("ceilometer", "ceilpw", "service").await;
+    let before = auth.keystone_requests();
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let request = reader.cloud.http.get(reader.stand.url("/v1/probes/")).header("x-auth-token", &token);
+        all.spawn(async { request.send().await.unwrap().status().as_u16() });
+    }
+    assert_eq!(all.join_all().await, [200; 20]);
+    assert_eq!(auth.keystone_requests() - before, 1, "one asks, all get the answer");
+    assert_eq!(reader.status("/v1/probes/", &[("x-storage-token", &token)]).await, 200);
+    assert_eq!(reader.status("/v1/probes/A/w/", &[("authorization", &format!("Bearer {token}"))]).await, 200);
+    let system = json!({ "system": { "all": true } });
+    let (system, _) = reader.cloud.authenticate(by_password("admin", "adminpw"), Some(system)).await;
+    assert_eq!(reader.with(&system).await, 200);
+}
+
+async fn revoked_unscoped_and_wrong_role(reader: &Reader<'_>) {
+    let token = reader.cloud.token("ceilometer", "ceilpw", "service").await;
+    assert_eq!(reader.with(&token).await, 200);
+    let revoke = reader.cloud.http.delete(reader.cloud.url("/auth/tokens"));
+    let revoke = revoke.header("x-auth-token", &token).header("x-subject-token", &token);
+    assert_eq!(revoke.send().await.unwrap().status().as_u16(), 204);
+    let mut status = 200;
+    for _ in 0..60 {
+        status = reader.with(&token).await; // Believed for at most the 2 s of the cache.
+        if status != 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 401);
+
+    let (unscoped, _) = reader.cloud.authenticate(by_password("demo", "demopw"), None).await;
+    assert_eq!(reader.with(&unscoped).await, 403);
+    let member = reader.cloud.token("demo", "demopw", "demo").await;
+    assert_eq!(reader.with(&member).await, 403);
+    let headers = [("x-auth-token", member.as_str()), ("x-roles", "admin")];
+    assert_eq!(reader.status("/v1/probes/", &headers).await, 403);
+}
+
+async fn access_rules(reader: &Reader<'_>) {
+    let scope = json!({ "project": { "name": "service", "domain": { "id": "default" } } });
+    let (token, body) = reader.cloud.authenticate(by_password("ceilometer", "ceilpw"), Some(scope)).await;
+    let user = body["token"]["user"]["id"].as_str().unwrap();
+    let url = reader.cloud.url(&format!("/users/{user}/application_credentials"));
+    let rules = json!([{ "service": "energy", "method": "GET", "path": "/v1/probes/**" }]);
+    let credential = json!({ "application_credential": { "name": "poller", "access_rules": rules } });
+    let made =
+        reader.cloud.http.post(url).header("x-auth-token", token).json(&credential).send().await.unwrap();
+    let made: Value = made.json().await.unwrap();
+    let made = &made["application_credential"];
+    let identity = json!({
+        "methods": ["application_credential"],
+        "application_credential": { "id": made["id"], "secret": made["secret"] }
+    });
+    let (restricted, _) = reader.cloud.authenticate(identity, None).await;
+    assert_eq!(reader.with(&restricted).await, 200);
+    assert_eq!(reader.status("/v1/probes/A/", &[("x-auth-token", &restricted)]).await, 200);
+    assert_eq!(reader.status("/v1/probe-ids/", &[("x-auth-token", &restricted)]).await, 401);
+}
+
+async fn stopped_and_started(cloud: &mut Cloud, stand: &Stand) {
+    let remembered = cloud.token("ceilometer", "ceilpw", "service").await;
+    let unknown = cloud.token("ceilometer", "ceilpw", "service").await;
+    assert_eq!(Reader { cloud, stand }.with(&remembered).await, 200);
+    cloud.stop();
+    let reader = Reader { cloud, stand };
+    assert_eq!(reader.with(&remembered).await, 200);
+    assert_eq!(reader.with(&unknown).await, 503, "never 401: the token may be good");
+    cloud.token_seconds = TOKEN_SECONDS;
+    cloud.resume().await;
+    assert_eq!(Reader { cloud, stand }.with(&unknown).await, 200);
+}
+
+/// Both the caller's token and our own expire: his is refused, ours is replaced.
+async fn expired(reader: &Reader<'_>) {
+    let old = reader.cloud.token("ceilometer", "ceilpw", "service").await;
+    let old = old.as_str();
+    let mut status = reader.with(old).await;
+    assert_eq!(status, 200);
+    for _ in 0..u64::from(TOKEN_SECONDS) * 10 {
+        status = reader.with(old).await;
+        if status != 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 401);
+    let new = reader.cloud.token("ceilometer", "ceilpw", "service").await;
+    assert_eq!(reader.with(&new).await, 200);
+
+    let service = reader.cloud.token("kwapi", "kwapipw", "service").await;
+    let headers = [("x-auth-token", old), ("x-service-token", service.as_str())];
+    assert_eq!(reader.status("/v1/probes/", &headers).await, 200, "a service may finish what a user began");
+    let no_service = reader.cloud.token("demo", "demopw", "demo").await;
+    let headers = [("x-auth-token", new.as_str()), ("x-service-token", no_service.as_str())];
+    assert_eq!(reader.status("/v1/probes/", &headers).await, 401);
+}

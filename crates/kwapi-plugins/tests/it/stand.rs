@@ -1,0 +1,76 @@
+//! The API on a loopback port, fed with known values.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use kwapi_bus::{Batch, Received};
+use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_plugins::api::{self, Api, Auth, FactsSource};
+use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
+use kwapi_plugins::http::{Listen, Listener};
+use kwapi_plugins::metrics::{self, Metrics};
+use tokio::sync::oneshot;
+
+pub(crate) fn wall() -> WallClock {
+    WallClock::new(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Timestamp::EPOCH.after(now)
+    })
+}
+
+/// A served API; it ends with this.
+pub(crate) struct Stand {
+    pub(crate) collector: Collector,
+    pub(crate) port: u16,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Stand {
+    /// Serves on `port` (0: any), with metrics beside the API.
+    pub(crate) fn start(port: u16, auth: Option<Auth>) -> Self {
+        let origin = Instant::now();
+        let clock = MonotonicClock::new(move || origin.elapsed() + Duration::from_secs(1));
+        let collector = Collector::open(Config::default(), wall(), clock).unwrap();
+        let mut metrics = Metrics::new();
+        metrics.add(collector.clone());
+        let api = Api::new(collector.clone(), FactsSource::default());
+        let router = api::router(api, auth, None).merge(metrics::router(metrics));
+        let address = ([127, 0, 0, 1], port).into();
+        let listen = Listen { address, tls: None, connections_max: 100, access_log: false };
+        let listener = Listener::bind(&listen).unwrap();
+        let port = listener.address().port();
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(listener.serve(router, async { _ = stopped.await }));
+        Self { collector, port, _stop: stop }
+    }
+
+    /// A probe with power and energy, measured just now.
+    pub(crate) fn hear(&self, probe: &str, watts: f64, joules: u64) -> Timestamp {
+        let now = wall().now();
+        for (seq, joules) in [(0, 0), (1, joules)] {
+            let ledgered = Ledgered {
+                timestamp: now,
+                session: Timestamp::from_micros(now.micros() - 1_000_000),
+                seq,
+                totals: Totals { energy: Energy::from_millijoules(joules * 1000), ..Totals::default() },
+                meter: None,
+                quality: Quality::Measured,
+            };
+            let measurement = Measurement {
+                probe: ProbeId::new(probe).unwrap(),
+                power: Watts(watts),
+                voltage: None,
+                current: None,
+                ledgered: Some(ledgered),
+            };
+            let heard = self.collector.now();
+            self.collector.feed(&Batch {
+                measurements: vec![Received { measurement, key: None, arrived: now, heard }],
+            });
+        }
+        now
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}

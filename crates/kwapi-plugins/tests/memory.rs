@@ -1,0 +1,50 @@
+//! What a probe costs in memory. A test program of its own, since it weighs the whole process.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "all of this is test code")]
+
+use std::time::Duration;
+
+use kwapi_bus::{Batch, Received};
+use kwapi_core::{Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
+
+/// The process's resident memory in bytes (proc(5): second field of `statm`, in pages of 4 096 bytes).
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4_096
+}
+
+#[test]
+fn a_probe_takes_less_than_400_bytes() {
+    const PROBES: usize = 100_000;
+    let wall = WallClock::new(|| Timestamp::from_seconds(1_800_000_000));
+    let clock = MonotonicClock::new(|| Duration::from_secs(1));
+    let collector = Collector::open(Config::default(), wall, clock).unwrap();
+    let before = resident();
+    for number in 0..PROBES {
+        let stamp = Timestamp::from_seconds(1_700_000_000);
+        let ledgered = Ledgered {
+            timestamp: stamp,
+            session: stamp,
+            seq: 0,
+            totals: Totals::default(),
+            meter: None,
+            quality: Quality::Measured,
+        };
+        let measurement = Measurement {
+            probe: ProbeId::new(format!("r{:02}.n{number:06}", number % 40)).unwrap(),
+            power: Watts(97.5),
+            voltage: None,
+            current: None,
+            ledgered: Some(ledgered),
+        };
+        let heard = Duration::from_secs(1);
+        collector
+            .feed(&Batch { measurements: vec![Received { measurement, key: None, arrived: stamp, heard }] });
+    }
+    collector.maintain(true); // Puts the newcomers into their places.
+    let each = (resident() - before) / PROBES;
+    assert_eq!(collector.probes(), PROBES);
+    println!("{each} bytes a probe, its name of 10 included");
+    assert!(each < 400, "{each} bytes");
+}
