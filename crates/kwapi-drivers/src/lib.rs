@@ -2,11 +2,16 @@
 
 mod driver;
 pub mod http;
+pub mod http_json;
 pub mod json_values;
 pub mod modbus;
 pub mod mqtt;
+pub mod nut;
 mod outlets;
+pub mod prometheus;
 pub mod redfish;
+pub mod shelly;
+pub mod tasmota;
 pub mod tls;
 pub mod value;
 
