@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kwapi_core::Secret;
 use parking_lot::Mutex;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
@@ -259,7 +259,8 @@ impl Device {
     /// Adds the login the device is known to want; says whether there was any to add.
     fn authorize(&self, request: RequestBuilder, url: &Url) -> (RequestBuilder, bool) {
         let Some((username, password)) = &self.login.user else {
-            return (request, !self.login.headers.is_empty());
+            // `accept` opens no door.
+            return (request, self.login.headers.keys().any(|name| name != ACCEPT));
         };
         match &mut *self.scheme.lock() {
             Scheme::Unknown => (request, false),

@@ -54,6 +54,11 @@ impl Values {
         }
     }
 
+    /// Whether power and energy of different outlets are at different places.
+    pub(crate) fn tell_outlets_apart(&self) -> bool {
+        [&self.power, &self.energy].into_iter().flatten().all(|place| place.contains("{outlet}"))
+    }
+
     /// What `document` says of one outlet.
     ///
     /// # Errors
@@ -95,7 +100,7 @@ impl Values {
         }
         let measured_at = match (&self.time, at(&self.time)) {
             (Some(place), found) => Some(found.and_then(stamp).ok_or_else(|| {
-                let shown = found.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
+                let shown = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
                 let shown: String = shown.chars().take(40).collect();
                 NoReading::Implausible(format!("{shown} at {place:?} is no time; is the device's clock set?"))
             })?),

@@ -193,8 +193,11 @@ fn address(config: &Config, map: &Map) -> Result<Address, DriverError> {
     }
 }
 
+/// Probes with the key of their outlet, and those that the map lacks, each with why.
+type Assigned = (Vec<(ProbeId, String)>, Vec<(ProbeId, String)>);
+
 /// Which probe is which outlet of the map. A single probe by position is the whole meter.
-fn assign(outlets: &Outlets, map: &Map) -> (Vec<(ProbeId, String)>, Vec<(ProbeId, String)>) {
+fn assign(outlets: &Outlets, map: &Map) -> Assigned {
     let total = "total".to_owned();
     if let ([only], true) = (outlets.named(), map.outlets.contains_key(&total))
         && !map.outlets.contains_key(&only.key)

@@ -1,11 +1,13 @@
 //! What a device answered, and what each status means for the manager.
 
+use kwapi_core::Timestamp;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, WWW_AUTHENTICATE};
 use serde_json::Value;
 
 use super::digest::{Challenge, parse_challenge};
 use crate::driver::DriverError;
+use crate::value;
 
 /// How much of an answer an error shows.
 const EXCERPT_CHARACTERS_MAX: usize = 120;
@@ -90,6 +92,17 @@ impl Answer {
     /// `Malformed` with the beginning of what came.
     pub(crate) fn json(&self) -> Result<Value, DriverError> {
         serde_json::from_slice(&self.body).map_err(|_| self.malformed("JSON"))
+    }
+
+    /// A header as text, empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The device's own clock, as the `Date` header has it (RFC 9110, 6.6.1).
+    pub(crate) fn date(&self) -> Option<Timestamp> {
+        let date = jiff::fmt::rfc2822::parse(self.header("date")).ok()?;
+        value::unix_seconds(date.timestamp().as_second() as f64)
     }
 
     /// The body as text, with what is no UTF-8 replaced.

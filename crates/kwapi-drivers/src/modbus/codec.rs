@@ -33,14 +33,14 @@ pub enum Answer {
 }
 
 impl Request {
-    fn pdu(&self) -> [u8; 5] {
+    fn pdu(self) -> [u8; 5] {
         let [address_high, address_low] = self.address.to_be_bytes();
         let [count_high, count_low] = self.count.to_be_bytes();
         [self.function, address_high, address_low, count_high, count_low]
     }
 
     /// The request as Modbus TCP frames it.
-    pub(super) fn tcp_frame(&self, transaction: u16) -> Vec<u8> {
+    pub(super) fn tcp_frame(self, transaction: u16) -> Vec<u8> {
         let mut frame = Vec::with_capacity(12);
         frame.extend(transaction.to_be_bytes());
         frame.extend([0, 0, 0, 6, self.unit]);
@@ -49,7 +49,7 @@ impl Request {
     }
 
     /// The request as a serial line frames it.
-    pub(super) fn rtu_frame(&self) -> Vec<u8> {
+    pub(super) fn rtu_frame(self) -> Vec<u8> {
         let mut frame = vec![self.unit];
         frame.extend(self.pdu());
         frame.extend(crc(&frame).to_le_bytes());

@@ -173,7 +173,7 @@ impl Kind {
     }
 
     /// The number in `words`, `None` for what stands for "not available": NaN and infinities, the least signed and the
-    /// greatest unsigned number (SunSpec 1.2 and Schneider agree on these), too few words.
+    /// greatest unsigned number (`SunSpec` 1.2 and Schneider agree on these), too few words.
     pub(super) fn decode(self, words: &[u16], order: WordOrder) -> Option<f64> {
         if words.len() != usize::from(self.registers()) {
             return None;
