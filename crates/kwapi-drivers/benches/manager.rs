@@ -63,8 +63,6 @@ fn second(criterion: &mut Criterion) {
         let (runtime, manager) = start(specs);
         let grown = resident().saturating_sub(before);
         println!("{name}: {grown} KiB for {meters} meter(s) and {PROBES} probes");
-        group
-            .bench_function(name, |bencher| bencher.iter(|| runtime.block_on(sleep(Duration::from_secs(1)))));
         group.bench_function(name, |bencher| {
             bencher.iter(|| runtime.block_on(async { sleep(Duration::from_secs(1)).await }));
         });

@@ -67,10 +67,11 @@ pub fn python_environment(name: &str) -> PathBuf {
 }
 
 fn python_home(name: &str) -> PathBuf {
-    let cache = std::env::var_os("KWAPI_PEERS").map(PathBuf::from).unwrap_or_else(|| {
+    let given = std::env::var_os("KWAPI_PEERS").map(PathBuf::from);
+    let usual = || {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
         cache.unwrap_or_else(|| home.join(".cache")).join("kwapi-peers")
-    });
-    cache.join(name)
+    };
+    given.unwrap_or_else(usual).join(name)
 }

@@ -3,5 +3,5 @@
 pub mod api;
 pub mod collector;
 pub mod http;
-pub mod web;
 pub mod metrics;
+pub mod web;
