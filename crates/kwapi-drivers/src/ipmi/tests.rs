@@ -5,10 +5,12 @@
 
 mod peers;
 mod simulated;
+mod sources;
 
 use std::sync::Arc;
 
 use kwapi_core::{NoReading, ProbeId, Reading, Secret};
+use kwapi_simulators::ipmi::{Card, CardOptions};
 
 use super::*;
 
@@ -45,4 +47,26 @@ async fn said(config: &Config) -> String {
         },
         Err(error) => error.to_string(),
     }
+}
+
+/// A card that measures 236 W.
+async fn card(options: CardOptions) -> Card {
+    let card = Card::start(([127, 0, 0, 1], 0), options).await.unwrap();
+    card.set_watts(236);
+    card
+}
+
+fn keys(card: &Card) -> Config {
+    config(card.address().port())
+}
+
+/// For tests that wait for an answer that does not come.
+fn impatient_keys(card: &Card) -> Config {
+    Config { timeout_seconds: 1.0, ..keys(card) }
+}
+
+/// Checks what an operator sees of a card.
+#[track_caller]
+fn check(said: &str, expected: &str) {
+    assert!(said.contains(expected), "{said:?} should say {expected:?}");
 }

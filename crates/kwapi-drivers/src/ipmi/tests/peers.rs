@@ -222,7 +222,9 @@ async fn ipmi_1_5_is_spoken_with_cards_that_know_no_better() {
     let (_lab, _peer, port) = ipmi_sim(|lan| lan);
     let shared = Arc::<Shared>::default();
     let mut config = Config { version: Some(Version::Legacy), ..config(port) };
-    for authentication in [LegacyAuthentication::Md5, LegacyAuthentication::Password] {
+    for authentication in
+        [LegacyAuthentication::Md5, LegacyAuthentication::Password, LegacyAuthentication::None]
+    {
         config.legacy_authentication = authentication;
         assert_eq!(said(&config).await, "236 W", "{authentication:?}");
         let sensor = Config { source: SourceWanted::Sensor, ..config.clone() };
