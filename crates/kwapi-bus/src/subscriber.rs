@@ -202,7 +202,7 @@ impl Subscriber {
 
     /// The next verified measurements, some hundreds at most; `None` when the subscriber has ended. Dropping the
     /// future loses nothing.
-    pub async fn recv(&mut self) -> Option<(Batch, Ack)> {
+    pub async fn recv(&self) -> Option<(Batch, Ack)> {
         let measurements = self.shared.queue.take(BATCH_MAX).await?;
         Some((Batch { measurements }, Ack(())))
     }

@@ -89,6 +89,11 @@ impl Configured {
         self.config.cadence()
     }
 
+    /// The checked keys, if the driver is `D`.
+    pub fn config<D: Driver>(&self) -> Option<&D::Config> {
+        self.config.as_any().downcast_ref::<Checked<D>>().map(|checked| &checked.0)
+    }
+
     /// Takes what the driver's meters share from `pool`. Still nothing is opened.
     pub fn connector(&self, pool: &SharedPool) -> Connector {
         Connector(self.config.connector(pool))
@@ -180,6 +185,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A checked configuration, whatever its driver.
 trait Config: fmt::Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
     fn name(&self) -> &'static str;
     fn cadence(&self) -> Cadence;
     fn connector(&self, pool: &SharedPool) -> Box<dyn Connect>;
@@ -194,6 +200,10 @@ impl<D: Driver> fmt::Debug for Checked<D> {
 }
 
 impl<D: Driver> Config for Checked<D> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
     fn name(&self) -> &'static str {
         D::NAME
     }

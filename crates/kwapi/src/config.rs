@@ -1,7 +1,329 @@
 //! `kwapi.toml`: found, read, checked and expanded before anything starts.
 
+mod bus;
 mod document;
 mod meters;
 mod names;
 mod ranges;
 mod secrets;
+mod virtual_probes;
+
+pub(crate) use bus::{BusSection, Endpoint};
+pub(crate) use document::ConfigError;
+pub(crate) use meters::Labels;
+pub(crate) use ranges::expand_names as expand_hosts;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kwapi_core::{Pattern, ProbeId};
+use kwapi_drivers::manager::{MeterSpec, VirtualSpec};
+use kwapi_plugins::api::ApiConfig;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use document::{Document, Step};
+use meters::{Meter, MeterDefaults};
+
+/// Where a configuration is looked for when none is named.
+const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
+/// The tables there are.
+const TABLES: [&str; 13] = [
+    "state_directory",
+    "include",
+    "bus",
+    "drivers",
+    "forwarder",
+    "api",
+    "rrd",
+    "status",
+    "credentials",
+    "meter",
+    "inventory",
+    "virtual",
+    "labels",
+];
+
+/// A checked configuration.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Every file it was read from; the first is the one that was named or found.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) state_directory: PathBuf,
+    pub(crate) bus: BusSection,
+    pub(crate) drivers: DriversSection,
+    pub(crate) forwarder: ForwarderSection,
+    pub(crate) api: ApiSection,
+    pub(crate) rrd: RrdSection,
+    pub(crate) status: StatusSection,
+    pub(crate) meters: Vec<MeterSpec>,
+    pub(crate) virtual_probes: Vec<VirtualSpec>,
+    /// The operator's labels of probes.
+    pub(crate) labels: BTreeMap<ProbeId, Labels>,
+}
+
+/// `[drivers]`: publishing, and what meters have in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DriversSection {
+    /// Where the driver manager publishes, besides the plugins of its own process.
+    pub(crate) publish: Vec<Endpoint>,
+}
+
+/// `[forwarder]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ForwarderSection {
+    /// Drivers and forwarders it listens to.
+    pub(crate) subscribe: Vec<Endpoint>,
+    /// Where it is listened to.
+    pub(crate) publish: Vec<Endpoint>,
+}
+
+/// `[api]`, with whom it listens to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ApiSection {
+    pub(crate) subscribe: Vec<Endpoint>,
+    pub(crate) probes: Vec<Pattern>,
+    pub(crate) config: ApiConfig,
+}
+
+/// `[rrd]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RrdSection {
+    /// Drivers and forwarders it listens to.
+    pub(crate) subscribe: Vec<Endpoint>,
+    /// Which probes; all by default.
+    pub(crate) probes: Vec<Pattern>,
+    /// Where the pages are served.
+    pub(crate) listen: SocketAddr,
+    /// Serve the pages to other machines; there is no authentication here.
+    pub(crate) insist_without_auth: bool,
+    /// Where the RRD files are; by default `rrd` below the state directory. A directory the original wrote can be named.
+    pub(crate) directory: Option<PathBuf>,
+    /// Currency of the costs shown.
+    pub(crate) currency: String,
+    /// Price of a kilowatt-hour.
+    pub(crate) kwh_price: f64,
+    /// How often pages refresh, in seconds.
+    pub(crate) refresh_interval_seconds: f64,
+    /// How far RRD files may trail the present, in seconds.
+    pub(crate) flush_interval_seconds: u64,
+    /// Power at which probe graphs end, in watts; by default each finds its own.
+    pub(crate) max_watts: Option<f64>,
+    /// Hue of the graphs, 0 to 360.
+    pub(crate) hue: Option<f64>,
+}
+
+impl Default for RrdSection {
+    fn default() -> Self {
+        Self {
+            subscribe: Vec::new(),
+            probes: Vec::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            insist_without_auth: false,
+            directory: None,
+            currency: "€".to_owned(),
+            kwh_price: 0.25,
+            refresh_interval_seconds: 5.0,
+            flush_interval_seconds: 120,
+            max_watts: None,
+            hue: None,
+        }
+    }
+}
+
+/// `[status]`: the loopback listener every process has.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StatusSection {
+    /// Where; by default a loopback port of its own for each service.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// The configuration file to use: the one named, else the first of the usual places; `None` where there is none.
+    pub(crate) fn find(named: Option<&Path>) -> Option<PathBuf> {
+        match named {
+            Some(file) => Some(file.to_owned()),
+            None => PLACES.iter().map(PathBuf::from).find(|file| file.is_file()),
+        }
+    }
+
+    /// Reads and checks `file` with all it includes. Nothing is opened.
+    ///
+    /// # Errors
+    /// At the first thing that makes no sense, with file and line.
+    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+        let mut document = Document::read(file)?;
+        secrets::resolve(&mut document)?;
+        Self::from_document(&document)
+    }
+
+    fn from_document(document: &Document) -> Result<Self, ConfigError> {
+        for (key, _) in &document.tables {
+            if !TABLES.contains(&key.as_str()) {
+                let expected: Vec<_> = TABLES.iter().map(|name| format!("`{name}`")).collect();
+                let message = format!("unknown field `{key}`, expected one of {}", expected.join(", "));
+                return Err(document.explain(&[Step::Key(key.to_string())], &message, &[]));
+            }
+        }
+        let (drivers, defaults) = drivers_section(document)?;
+        let expanded = meters::expand(document, &defaults)?;
+        let mut labels = labels(document)?;
+        for meter in &expanded {
+            for outlet in meter.outlets.named() {
+                let own = labels.entry(outlet.probe.clone()).or_default();
+                for (name, value) in &meter.labels {
+                    own.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+            }
+        }
+        labels.retain(|_, labels| !labels.is_empty());
+        let config = Self {
+            files: document.files().to_vec(),
+            state_directory: state_directory(document)?,
+            bus: document.section("bus")?,
+            drivers,
+            forwarder: document.section("forwarder")?,
+            api: api_section(document)?,
+            rrd: document.section("rrd")?,
+            status: document.section("status")?,
+            virtual_probes: virtual_probes::read(document, &expanded)?,
+            meters: expanded.iter().map(|meter| spec(document, meter)).collect::<Result<_, _>>()?,
+            labels,
+        };
+        if let Err(error) = config.api.config.listen() {
+            return Err(document.error(&[Step::Key("api".to_owned())], chain(&error)));
+        }
+        if !config.rrd.listen.ip().is_loopback() && !config.rrd.insist_without_auth {
+            let message = format!(
+                "[rrd] listen = \"{}\" is open to other machines and the pages have no authentication: listen on \
+                 127.0.0.1 behind a proxy, or set insist_without_auth = true",
+                config.rrd.listen
+            );
+            return Err(
+                document.error(&[Step::Key("rrd".to_owned()), Step::Key("listen".to_owned())], message)
+            );
+        }
+        Ok(config)
+    }
+}
+
+/// The `[credentials.NAME]` tables of `file`, for asking hosts that are not configured yet.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, ConfigError> {
+    let mut document = Document::read(file)?;
+    secrets::resolve(&mut document)?;
+    document.section("credentials")
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults), ConfigError> {
+    #[derive(Default, Deserialize)]
+    struct Publish {
+        #[serde(default)]
+        publish: Vec<Endpoint>,
+    }
+    let path = [Step::Key("drivers".to_owned())];
+    let table = match document.tables.get("drivers") {
+        None => Table::new(),
+        Some(Value::Table(table)) => table.clone(),
+        Some(_) => return Err(document.error(&path, "[drivers] is a table")),
+    };
+    let Publish { publish } = document.typed(&path, Value::Table(table.clone()), &[])?;
+    let mut rest = table;
+    rest.remove("publish");
+    let defaults = document.typed(&path, Value::Table(rest), &["publish"])?;
+    Ok((DriversSection { publish }, defaults))
+}
+
+fn api_section(document: &Document) -> Result<ApiSection, ConfigError> {
+    #[derive(Default, Deserialize)]
+    struct Subscribe {
+        #[serde(default)]
+        subscribe: Vec<Endpoint>,
+        #[serde(default)]
+        probes: Vec<Pattern>,
+    }
+    let path = [Step::Key("api".to_owned())];
+    let Some(value) = document.tables.get("api") else { return Ok(ApiSection::default()) };
+    let Subscribe { subscribe, probes } = document.typed(&path, value.clone(), &[])?;
+    let mut rest = value.clone();
+    if let Value::Table(table) = &mut rest {
+        table.remove("subscribe");
+        table.remove("probes");
+    }
+    let config = document.typed(&path, rest, &["subscribe", "probes"])?;
+    Ok(ApiSection { subscribe, probes, config })
+}
+
+fn labels(document: &Document) -> Result<BTreeMap<ProbeId, Labels>, ConfigError> {
+    document.section("labels")
+}
+
+/// The state directory: as configured, as systemd gives it, or the usual place for this user.
+fn state_directory(document: &Document) -> Result<PathBuf, ConfigError> {
+    let path = [Step::Key("state_directory".to_owned())];
+    if let Some(value) = document.tables.get("state_directory") {
+        return document.typed(&path, value.clone(), &[]);
+    }
+    if let Some(directory) = std::env::var_os("STATE_DIRECTORY").filter(|directory| !directory.is_empty()) {
+        return Ok(PathBuf::from(directory));
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home != Path::new("/root"));
+    Ok(home.map_or_else(|| PathBuf::from("/var/lib/kwapi"), |home| home.join(".local/state/kwapi")))
+}
+
+/// Turns a written meter into one the manager can keep, its driver's own keys checked.
+fn spec(document: &Document, meter: &Meter) -> Result<MeterSpec, ConfigError> {
+    let at = |key: &str| {
+        let keys = key.split('.').map(|key| Step::Key(key.to_owned()));
+        meter.path.iter().cloned().chain(keys).collect::<Vec<_>>()
+    };
+    let Some(entry) = kwapi_drivers::registry::find(&meter.driver) else {
+        let known: Vec<&str> = kwapi_drivers::registry::DRIVERS.iter().map(|entry| entry.name).collect();
+        let advice = names::nearest(&meter.driver, known.iter().copied()).map_or_else(
+            || format!("there are {}", known.join(", ")),
+            |name| format!("did you mean `{name}`?"),
+        );
+        return Err(document.error(&at("driver"), format!("there is no driver `{}`; {advice}", meter.driver)));
+    };
+    let driver = entry.configure(meter.keys.clone()).map_err(|error| {
+        let path = error.key.as_deref().map_or_else(|| meter.path.clone(), at);
+        let explained = document.explain(&path, &error.message, &meters::COMMON_KEYS);
+        explained.with_note(format!("meter `{}`, driver `{}`", meter.name, meter.driver))
+    })?;
+    let mut spec = MeterSpec::new(meter.name.clone(), driver, meter.outlets.clone());
+    spec.interval = meter.interval;
+    spec.deadline = meter.deadline;
+    spec.max_gap = meter.max_gap;
+    spec.assumptions.voltage = meter.voltage.map(kwapi_core::Volts);
+    spec.assumptions.power_factor = meter.power_factor;
+    Ok(spec)
+}
+
+/// The longest `max_gap` of any meter: what a plugin allows a publisher to be silent.
+pub(crate) fn max_gap(meters: &[MeterSpec]) -> Duration {
+    meters.iter().map(|meter| meter.max_gap).max().unwrap_or(Duration::from_secs(10))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,70 @@
-//! Wiring.
+//! `kwapi`: know where the watts go.
+
+mod cli;
+mod commands;
 mod config;
-fn main() {}
+mod demo;
+mod logging;
+mod ports;
+mod reload;
+mod service;
+mod shutdown;
+mod snmp_walks;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match begin(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("kwapi: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(cli: &Cli) -> Result<(), String> {
+    logging::begin(&cli.log)?;
+    // Once a process; whoever else asks for TLS finds it.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the system gives no threads: {error}"))?;
+    let ended = runtime.block_on(obey(cli));
+    // A thread that blocks (a file system that hangs) does not keep the process.
+    runtime.shutdown_timeout(shutdown::STOP_LIMIT);
+    ended
+}
+
+async fn obey(cli: &Cli) -> Result<(), String> {
+    let named = cli.config.as_deref();
+    match cli.command.as_ref() {
+        None => commands::run::run(&cli::Run::default(), named).await,
+        Some(Command::Run(arguments)) => commands::run::run(arguments, named).await,
+        Some(Command::Drivers(arguments)) if arguments.list => {
+            commands::services::list_drivers();
+            Ok(())
+        }
+        Some(Command::Drivers(_)) => commands::services::drivers(named).await,
+        Some(Command::Forwarder) => commands::services::forwarder(named).await,
+        Some(Command::Api) => commands::services::api(named).await,
+        Some(Command::Rrd) => commands::services::rrd(named).await,
+        Some(Command::Check(arguments)) => commands::check::check(arguments, named),
+        Some(Command::Tail(arguments)) => commands::tail::tail(arguments, named).await,
+        Some(Command::Status(arguments)) => commands::status::status(arguments, named),
+        Some(Command::Probe(arguments)) => commands::probe::probe(arguments, named).await,
+        Some(Command::Discover(arguments)) => commands::discover::discover(arguments, named).await,
+        Some(Command::Simulate(arguments)) => commands::simulate::simulate(arguments).await,
+        Some(Command::Bench(arguments)) => commands::bench::bench(arguments).await,
+        Some(Command::KeystoneRegister(arguments)) => {
+            commands::keystone_register::print(arguments);
+            Ok(())
+        }
+    }
+}

@@ -14,7 +14,9 @@ pub(crate) fn cannot_listen(address: SocketAddr, key: &str, error: &io::Error) -
             None => format!("port {} of {} is taken; {advice}", address.port(), address.ip()),
         },
         io::ErrorKind::PermissionDenied => {
-            format!("not allowed to listen on {address}: ports below 1024 need CAP_NET_BIND_SERVICE; {advice}")
+            format!(
+                "not allowed to listen on {address}: ports below 1024 need CAP_NET_BIND_SERVICE; {advice}"
+            )
         }
         _ => format!("cannot listen on {address}: {error}; {advice}"),
     }

@@ -47,6 +47,11 @@ impl ConfigError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { place: None, message: message.into() }
     }
+
+    /// The same error with whom it concerns.
+    pub(crate) fn with_note(self, note: impl fmt::Display) -> Self {
+        Self { message: format!("{} ({note})", self.message), ..self }
+    }
 }
 
 impl fmt::Display for ConfigError {

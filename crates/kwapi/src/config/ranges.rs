@@ -55,6 +55,14 @@ pub(crate) fn expand(pattern: &str) -> Result<Vec<Host>, String> {
     Ok(hosts)
 }
 
+/// The names alone of [`expand`].
+///
+/// # Errors
+/// As [`expand`].
+pub(crate) fn expand_names(pattern: &str) -> Result<Vec<String>, String> {
+    Ok(expand(pattern)?.into_iter().map(|host| host.name).collect())
+}
+
 fn expand_choices(choices: &str) -> Result<Vec<String>, String> {
     let mut all = Vec::new();
     for choice in choices.split(',') {

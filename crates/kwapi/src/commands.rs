@@ -1,0 +1,29 @@
+//! What each command does; wiring only.
+
+pub(crate) mod bench;
+pub(crate) mod check;
+pub(crate) mod discover;
+pub(crate) mod keystone_register;
+pub(crate) mod probe;
+pub(crate) mod run;
+pub(crate) mod services;
+pub(crate) mod simulate;
+pub(crate) mod status;
+pub(crate) mod tail;
+
+use std::path::Path;
+
+use crate::config::Config;
+
+/// The configuration that was named or found.
+///
+/// # Errors
+/// When there is none, or it is wrong, as one line.
+pub(crate) fn configuration(named: Option<&Path>) -> Result<Config, String> {
+    let Some(file) = Config::find(named) else {
+        return Err("no configuration: write kwapi.toml here or in /etc/kwapi, or name one with --config; \
+            `kwapi run` without one is a demonstration"
+            .to_owned());
+    };
+    Config::read(&file).map_err(|error| error.to_string())
+}

@@ -1,0 +1,111 @@
+//! `kwapi bench`: how many probes this machine carries, from driver to API and RRD files, in one process.
+
+use std::time::{Duration, Instant};
+
+use crate::cli::Bench;
+use crate::config::{Config, Endpoint};
+use crate::service::api::Collecting;
+use crate::service::drivers::Drivers;
+use crate::service::rrd::Recording;
+use crate::service::{Process, notify_ready};
+use crate::shutdown::Shutdown;
+use kwapi_plugins::metrics::Metrics;
+
+/// Outlets of one dummy meter: a whole rack at a time, as PDUs come.
+const OUTLETS_PER_METER: usize = 500;
+/// Sessions open and the first files are made before measuring begins.
+const WARM_UP: Duration = Duration::from_secs(3);
+
+/// Runs the load and prints what it cost.
+///
+/// # Errors
+/// When a part cannot start, as one line.
+pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
+    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let directory =
+        tempfile::Builder::new().prefix("kwapi-bench-").tempdir().map_err(|error| error.to_string())?;
+    let file = directory.path().join("kwapi.toml");
+    std::fs::write(&file, toml(arguments, &directory.path().display().to_string()))
+        .map_err(|error| error.to_string())?;
+    let config = Config::read(&file).map_err(|error| error.to_string())?;
+    let process = Process::new();
+    let mut all = Metrics::new();
+    let inside = [Endpoint::new("inproc://kwapi-bench")];
+    let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
+    let subscriber = config.bus.subscriber(&inside, &[]);
+    let collecting = Collecting::start(&process, &config, &subscriber, "api", &mut all)?;
+    let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
+    notify_ready();
+    eprintln!("{} probes every {} s for {} s …", arguments.probes, arguments.interval, arguments.seconds);
+    tokio::time::sleep(WARM_UP).await;
+
+    let (begin, cpu_before) = (Instant::now(), cpu_seconds());
+    let (collected_before, recorded_before) = (collecting.collector.counts(), recording.history.counters());
+    let published_before = drivers.published();
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_secs(arguments.seconds)) => {}
+        () = shutdown.begun() => {}
+    }
+    let (seconds, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
+    // What was published has a moment to arrive before it is called lost.
+    let published = drivers.published() - published_before;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (collected, recorded) = (collecting.collector.counts(), recording.history.counters());
+    let missed: u64 = drivers.manager().statuses().iter().map(|meter| meter.ticks_missed).sum();
+
+    println!("| figure | value |\n|---|---|");
+    println!("| probes | {} |", arguments.probes);
+    println!("| seconds measured | {seconds:.1} |");
+    println!("| published a second | {:.0} |", published as f64 / seconds);
+    println!(
+        "| collected a second | {:.0} |",
+        (collected.credited - collected_before.credited) as f64 / seconds
+    );
+    let stored = recorded.measurements.recorded - recorded_before.measurements.recorded;
+    println!("| recorded a second | {:.0} |", stored as f64 / seconds);
+    println!("| lost | {} |", collected.lost - collected_before.lost);
+    println!("| readings missed | {missed} |");
+    println!("| CPU, share of one core | {:.1} % |", 100.0 * cpu / seconds);
+    println!("| resident memory | {:.0} MB |", resident_bytes() / 1e6);
+    drivers.stop().await;
+    collecting.stop().await;
+    recording.stop().await;
+    Ok(())
+}
+
+fn toml(arguments: &Bench, directory: &str) -> String {
+    let mut toml = format!(
+        "state_directory = '{directory}'\n[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
+         [drivers]\ninterval_seconds = {}\n",
+        arguments.interval
+    );
+    let mut left = arguments.probes;
+    for number in 1.. {
+        let outlets = left.min(OUTLETS_PER_METER);
+        if outlets == 0 {
+            break;
+        }
+        left -= outlets;
+        toml += &format!(
+            "[[meter]]\nname = 'rack {number}'\ndriver = 'dummy'\nwatts = 200\njitter_watts = 50\nseed = {number}\n\
+             outlets = {outlets}\nprobe = 'bench.rack{number}.{{outlet}}'\n"
+        );
+    }
+    toml
+}
+
+/// CPU seconds of this process so far, user and system.
+fn cpu_seconds() -> f64 {
+    // Linux, proc_pid_stat(5): fields 14 and 15, in ticks of 1/100 s, counted after the name in parentheses.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
+        / 100.0
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0
+}

@@ -1,0 +1,130 @@
+//! `kwapi run`: everything in one process.
+
+use std::path::Path;
+
+use kwapi_bus::{Key, Scheme};
+use kwapi_plugins::metrics::Metrics;
+
+use crate::cli::Run;
+use crate::config::{Config, Endpoint};
+use crate::demo::Demo;
+use crate::reload;
+use crate::service::api::Collecting;
+use crate::service::drivers::Drivers;
+use crate::service::rrd::Recording;
+use crate::service::{Process, Server, api, bind, rrd, status};
+use crate::shutdown::{STOP_LIMIT, Shutdown};
+
+/// Where the plugins of this process find its drivers.
+const INSIDE: &str = "inproc://kwapi-drivers";
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// When something cannot start, as one line.
+pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), String> {
+    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let file = Config::find(named).filter(|_| !arguments.demo);
+    let mut demo = None;
+    let mut config = match &file {
+        Some(file) => Config::read(file).map_err(|error| error.to_string())?,
+        None => {
+            let running = Demo::start().await?;
+            let config = running.configuration()?;
+            demo = Some(running);
+            config
+        }
+    };
+    override_addresses(&mut config, arguments);
+    sign_inside(&mut config);
+
+    // What can fail at the start fails before the first meter is touched.
+    let listen = config.api.config.listen().map_err(|error| crate::config::chain(&error))?;
+    let api_listener = bind(&listen, "api.listen")?;
+    let web_listen = kwapi_plugins::http::Listen { address: config.rrd.listen, tls: None, ..listen };
+    let web_listener = bind(&web_listen, "rrd.listen")?;
+    let status_address = config.status.listen.unwrap_or(status::Kind::Drivers.default_address());
+    let status_listener = status::bind(status_address)?;
+
+    let process = Process::new();
+    let mut all = Metrics::new();
+    let inside = [Endpoint::new(INSIDE)];
+    // inproc wants its binding end first.
+    let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
+    drivers.add_metrics(&mut all);
+    let listening = |more: &[Endpoint]| [&inside[..], more].concat();
+    let subscriber = config.bus.subscriber(&listening(&config.api.subscribe), &config.api.probes);
+    let collecting = Collecting::start(&process, &config, &subscriber, "api", &mut all)?;
+    let subscriber = config.bus.subscriber(&listening(&config.rrd.subscribe), &config.rrd.probes);
+    let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
+    let metrics = kwapi_plugins::metrics::router(all);
+
+    let manager = drivers.manager();
+    let facts = {
+        let manager = manager.clone();
+        api::facts(config.labels.clone(), move |probe| Drivers::problem_of(&manager.statuses(), probe))
+    };
+    let (api_address, api_scheme) = (api_listener.address(), api_listener.scheme());
+    let web_address = web_listener.address();
+    let api_router = api::router(&process, &config, &collecting.collector, facts, metrics.clone())?;
+    let web_router = rrd::router(&process, &config, recording.history.clone(), collecting.collector.clone());
+    let ended = |shutdown: &Shutdown| {
+        let shutdown = shutdown.clone();
+        async move { shutdown.begun().await }
+    };
+    let servers = [
+        Server::start(api_listener, api_router, ended(&shutdown)),
+        Server::start(web_listener, web_router, ended(&shutdown)),
+        Server::start(status_listener, status::router(metrics, Some(manager)), ended(&shutdown)),
+    ];
+    println!("web pages   http://{web_address}/");
+    println!("API         {api_scheme}://{api_address}/v1/probes/");
+    println!("status      http://{status_address}/metrics   (or: kwapi status)");
+    if let Some(demo) = &demo {
+        println!("{}", demo.introduction());
+    }
+    if config.api.config.auth.is_none() {
+        tracing::info!("the API has no authentication: [api.auth] brings it");
+    }
+    crate::service::notify_ready();
+
+    let reloading = reload::watch(&config.files, |config| {
+        let mut config = config;
+        override_addresses(&mut config, arguments);
+        drivers.apply(&config).map_err(|error| crate::config::chain(&error))
+    });
+    tokio::select! {
+        () = shutdown.begun() => {}
+        () = reloading => {}
+    }
+    let stopping = async {
+        drivers.stop().await;
+        collecting.stop().await;
+        recording.stop().await;
+        for server in servers {
+            server.ended().await;
+        }
+    };
+    if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
+        tracing::warn!("not everything ended within {} s", STOP_LIMIT.as_secs_f64());
+    }
+    drop(demo);
+    Ok(())
+}
+
+fn override_addresses(config: &mut Config, arguments: &Run) {
+    if let Some(address) = arguments.api {
+        config.api.config.listen = address;
+    }
+    if let Some(address) = arguments.web {
+        config.rrd.listen = address;
+    }
+}
+
+/// Signs with a key of this process alone where none is configured: what travels inside is verified like anything else.
+fn sign_inside(config: &mut Config) {
+    if config.bus.key.is_none() && config.bus.signature == Scheme::Kwapi1 {
+        let secret: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
+        config.bus.key = Some(Key::new("inside", secret));
+    }
+}

@@ -1,0 +1,91 @@
+//! `kwapi status`: how each meter of a running kwapi is doing.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cli::Status;
+use crate::config::Config;
+use crate::service::status::{Kind, Meter};
+
+/// A listener on loopback answers at once, or not at all.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// More than the meters of the largest site in JSON.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// Asks and prints.
+///
+/// # Errors
+/// When nobody answers, as one line.
+pub(crate) fn status(arguments: &Status, named: Option<&Path>) -> Result<(), String> {
+    let configured =
+        || Config::find(named).and_then(|file| Config::read(&file).ok()).and_then(|it| it.status.listen);
+    let address = arguments.address.or_else(configured).unwrap_or(Kind::Drivers.default_address());
+    let body = get(address, "/meters").map_err(|error| {
+        format!(
+            "no kwapi answers at {address} ({error}); is it running? --address names another status listener"
+        )
+    })?;
+    let mut meters: Vec<Meter> = serde_json::from_slice(&body)
+        .map_err(|_| format!("{address} is no driver manager's status listener"))?;
+    meters.retain(|meter| !arguments.troubled || !meter.is_up);
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&meters).map_err(|error| error.to_string())?;
+        println!("{text}");
+        return Ok(());
+    }
+    print(&meters);
+    Ok(())
+}
+
+fn print(meters: &[Meter]) {
+    let width = meters.iter().map(|meter| meter.name.chars().count()).max().unwrap_or(5).max(5);
+    println!(
+        "{:width$}  {:<10} {:<9} {:>9} {:>10} {:>8}  PROBES",
+        "METER", "DRIVER", "STATE", "LATENCY", "READS", "FAILED"
+    );
+    for meter in meters {
+        let latency = meter
+            .latency_seconds
+            .map_or_else(|| "-".to_owned(), |seconds| format!("{:.1} ms", seconds * 1e3));
+        let watts: f64 = meter.probes.iter().filter_map(|probe| probe.watts).sum();
+        let silent = meter.probes.iter().filter(|probe| probe.problem.is_some()).count();
+        let trouble = if silent > 0 { format!(", {silent} silent") } else { String::new() };
+        println!(
+            "{:width$}  {:<10} {:<9} {latency:>9} {:>10} {:>8}  {} ({watts:.1} W{trouble})",
+            meter.name,
+            meter.driver,
+            meter.state,
+            meter.reads,
+            meter.failures,
+            meter.probes.len(),
+        );
+        if let Some(error) = meter.last_error.as_ref().filter(|_| !meter.is_up) {
+            println!("{:width$}  └ {error}", "");
+        }
+    }
+    let up = meters.iter().filter(|meter| meter.is_up).count();
+    println!("{up} of {} meters up", meters.len());
+}
+
+/// One request over HTTP/1.0, whose answer ends with the connection.
+fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
+    let fetch = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
+        let mut answer = Vec::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = fetch().map_err(|error| error.to_string())?;
+    let head_end =
+        answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or("the answer is no HTTP")?;
+    let head = String::from_utf8_lossy(answer.get(..head_end).unwrap_or_default()).into_owned();
+    if head.split(' ').nth(1) != Some("200") {
+        return Err(head.lines().next().unwrap_or_default().to_owned());
+    }
+    Ok(answer.get(head_end + 4..).unwrap_or_default().to_vec())
+}

@@ -1,0 +1,111 @@
+//! `kwapi tail`: measurements as they pass on the bus.
+
+use std::io::Write;
+use std::path::Path;
+
+use kwapi_bus::{Received, Scheme, SourceConfig, Subscriber, SubscriberConfig};
+use kwapi_core::Quality;
+
+use crate::cli::Tail;
+use crate::config::Config;
+use crate::service::Process;
+use crate::shutdown::Shutdown;
+
+/// Measurements a second to expect, to size queues by.
+const MESSAGES_EXPECTED: usize = 10_000;
+
+/// Prints until told to stop, or `--count` are printed.
+///
+/// # Errors
+/// When there is nothing to listen to or an endpoint cannot be opened, as one line.
+pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), String> {
+    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let subscriber_config = subscriber_config(arguments, named)?;
+    let process = Process::new();
+    let subscriber =
+        Subscriber::start(&process.bus, &subscriber_config, process.clock.clone(), MESSAGES_EXPECTED)
+            .map_err(|error| crate::config::chain(&error))?;
+    let mut left = arguments.count.unwrap_or(u64::MAX);
+    let mut out = std::io::stdout().lock();
+    while left > 0 {
+        let batch = tokio::select! {
+            batch = subscriber.recv() => batch,
+            () = shutdown.begun() => None,
+        };
+        let Some((batch, ack)) = batch else { break };
+        ack.confirm();
+        for received in batch.measurements.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+            left -= 1;
+            let line = if arguments.json { json(received) } else { text(received) };
+            // A reader that went away (head, less) ends us quietly.
+            if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    drop(out);
+    let counters = subscriber.counters();
+    let refused: Vec<String> = counters
+        .refused
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(cause, count)| format!("{count} {}", cause.name()))
+        .collect();
+    if !refused.is_empty() {
+        eprintln!("refused: {}", refused.join(", "));
+    }
+    Ok(())
+}
+
+fn subscriber_config(arguments: &Tail, named: Option<&Path>) -> Result<SubscriberConfig, String> {
+    if !arguments.endpoint.is_empty() {
+        let sources =
+            arguments.endpoint.iter().map(|url| SourceConfig::new(url, Scheme::None, Vec::new())).collect();
+        let mut config = SubscriberConfig::new(sources);
+        config.probes.clone_from(&arguments.patterns);
+        return Ok(config);
+    }
+    let config: Config = super::configuration(named)?;
+    let endpoints =
+        [&config.api.subscribe, &config.rrd.subscribe, &config.drivers.publish, &config.forwarder.publish];
+    let Some(endpoints) = endpoints.into_iter().find(|endpoints| !endpoints.is_empty()) else {
+        return Err("the configuration has no endpoint outside its process; set `publish` in [drivers], or name one with \
+            --endpoint"
+            .to_owned());
+    };
+    Ok(config.bus.subscriber(endpoints, &arguments.patterns))
+}
+
+fn text(received: &Received) -> String {
+    let measurement = &received.measurement;
+    let mut line = format!("{:<40} {:>10.1} W", measurement.probe.to_string(), measurement.power.0);
+    if let Some(ledgered) = &measurement.ledgered {
+        let totals = ledgered.totals;
+        line += &format!("  {:>12.6} kWh  #{}", totals.energy.kwh(), ledgered.seq);
+        if ledgered.quality == Quality::Estimated {
+            line += "  estimated";
+        }
+        if totals.unknown_ms > 0 {
+            line += &format!("  {:.1} s unknown", totals.unknown_ms as f64 / 1e3);
+        }
+    }
+    line
+}
+
+fn json(received: &Received) -> String {
+    let measurement = &received.measurement;
+    let ledgered = measurement.ledgered.as_ref();
+    serde_json::json!({
+        "probe_id": measurement.probe,
+        "w": measurement.power,
+        "v": measurement.voltage,
+        "a": measurement.current,
+        "timestamp": ledgered.map_or(received.arrived, |it| it.timestamp).seconds_f64(),
+        "session": ledgered.map(|it| it.session),
+        "seq": ledgered.map(|it| it.seq),
+        "energy_joules": ledgered.map(|it| it.totals.energy.joules()),
+        "quality": ledgered.map(|it| it.quality),
+        "key": received.key.as_deref(),
+    })
+    .to_string()
+}

@@ -1,0 +1,151 @@
+//! `[bus]`, and endpoints as they are written: a URL, or a table where one differs from the rest.
+
+use std::num::NonZeroU32;
+
+use kwapi_bus::{
+    Attach, CurveConfig, EndpointConfig, Key, PublisherConfig, Scheme, SourceConfig, SubscriberConfig,
+};
+use kwapi_core::Pattern;
+use serde::Deserialize;
+
+use super::DriversSection;
+
+/// `[bus]`: what holds for every endpoint that does not say otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BusSection {
+    /// How messages are signed.
+    pub(crate) signature: Scheme,
+    /// What this process signs with.
+    pub(crate) key: Option<Key>,
+    /// What others sign with; our own key is believed too.
+    pub(crate) keys: Vec<Key>,
+    /// Encryption for every endpoint that does not bring its own.
+    pub(crate) curve: Option<CurveConfig>,
+    /// An older measurement is refused as stale, in seconds.
+    pub(crate) max_age_seconds: u64,
+    /// How many messages are kept for a slow peer; by default two intervals of all probes.
+    pub(crate) high_water: Option<NonZeroU32>,
+}
+
+impl Default for BusSection {
+    fn default() -> Self {
+        let max_age_seconds = SubscriberConfig::new(Vec::new()).max_age_seconds;
+        Self {
+            signature: Scheme::default(),
+            key: None,
+            keys: Vec::new(),
+            curve: None,
+            max_age_seconds,
+            high_water: None,
+        }
+    }
+}
+
+/// One endpoint of a list: `"tcp://gateway:5556"`, or a table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
+pub(crate) struct Endpoint(Full);
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "an endpoint: a URL, or a table with `url` and any of attach, ipv6, curve, signature, keys"
+)]
+enum Written {
+    Url(String),
+    Full(Full),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Full {
+    url: String,
+    #[serde(default)]
+    attach: Option<Attach>,
+    #[serde(default)]
+    ipv6: bool,
+    #[serde(default)]
+    curve: Option<CurveConfig>,
+    /// Of what is subscribed to.
+    #[serde(default)]
+    signature: Option<Scheme>,
+    /// Of what is subscribed to.
+    #[serde(default)]
+    keys: Vec<Key>,
+}
+
+impl From<Written> for Endpoint {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Url(url) => Self::new(url),
+            Written::Full(full) => Self(full),
+        }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint that is like all others but for its address.
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self(Full {
+            url: url.into(),
+            attach: None,
+            ipv6: false,
+            curve: None,
+            signature: None,
+            keys: Vec::new(),
+        })
+    }
+
+    /// The address.
+    pub(crate) fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// As an end that carries messages and verifies none.
+    pub(crate) fn plain(&self, bus: &BusSection) -> EndpointConfig {
+        let Full { url, attach, ipv6, curve, .. } = &self.0;
+        let curve = curve.clone().or_else(|| bus.curve.clone().filter(|_| url.starts_with("tcp://")));
+        EndpointConfig { url: url.clone(), attach: *attach, ipv6: *ipv6, curve }
+    }
+
+    /// As an end whose messages are verified.
+    pub(crate) fn source(&self, bus: &BusSection) -> SourceConfig {
+        let EndpointConfig { url, attach, ipv6, curve } = self.plain(bus);
+        let signature = self.0.signature.unwrap_or(bus.signature);
+        let keys = match (signature, self.0.keys.is_empty()) {
+            (Scheme::None, _) => Vec::new(),
+            (Scheme::Kwapi1 | Scheme::Legacy, false) => self.0.keys.clone(),
+            (Scheme::Kwapi1 | Scheme::Legacy, true) => bus.believed(),
+        };
+        SourceConfig { url, attach, ipv6, curve, signature, keys }
+    }
+}
+
+impl BusSection {
+    /// The keys that a message may be signed with.
+    fn believed(&self) -> Vec<Key> {
+        let mut keys = self.keys.clone();
+        keys.extend(self.key.clone().filter(|own| keys.iter().all(|key| key.id != own.id)));
+        keys
+    }
+
+    /// What the driver manager's publisher is told; `inside` are endpoints of this process besides the configured.
+    pub(crate) fn publisher(&self, drivers: &DriversSection, inside: &[Endpoint]) -> PublisherConfig {
+        let endpoints = drivers.publish.iter().chain(inside).map(|endpoint| endpoint.plain(self)).collect();
+        let key = self.key.clone().filter(|_| self.signature != Scheme::None);
+        PublisherConfig { endpoints, signature: self.signature, key, high_water: self.high_water }
+    }
+
+    /// What a plugin's subscriber is told; no patterns stand for all probes.
+    pub(crate) fn subscriber(&self, endpoints: &[Endpoint], probes: &[Pattern]) -> SubscriberConfig {
+        let mut config =
+            SubscriberConfig::new(endpoints.iter().map(|endpoint| endpoint.source(self)).collect());
+        if !probes.is_empty() {
+            config.probes = probes.to_vec();
+        }
+        config.max_age_seconds = self.max_age_seconds;
+        config.high_water = self.high_water;
+        config
+    }
+}

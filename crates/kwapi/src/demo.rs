@@ -1,0 +1,131 @@
+//! The demonstration: this machine, and a small simulated rack reached through real sockets.
+//!
+//! What it measures is read by the same drivers, signed by the same bus and shown by the same plugins as a real rack. It is written into
+//! a scratch directory that goes with the process.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use kwapi_simulators::snmp::{Rack, RackSettings, ServerModel};
+use kwapi_simulators::wattsup::WattsUpMeter;
+
+use crate::config::Config;
+
+/// Powercap's root: readable only where the kernel lets us.
+const POWERCAP: &str = "/sys/class/powercap";
+/// The simulated servers' day: short enough to see one pass.
+const DAY: Duration = Duration::from_secs(600);
+/// The machines in the rack.
+const SERVERS: [&str; 12] = [
+    "web-1",
+    "web-2",
+    "web-3",
+    "db-1",
+    "db-2",
+    "cache-1",
+    "gpu-1",
+    "gpu-2",
+    "build-1",
+    "build-2",
+    "storage-1",
+    "storage-2",
+];
+
+/// Simulated devices that run, and where their data goes.
+#[derive(Debug)]
+pub(crate) struct Demo {
+    directory: tempfile::TempDir,
+    rack: Rack,
+    lamp: WattsUpMeter,
+}
+
+impl Demo {
+    /// Starts the rack's SNMP agent and the serial meter.
+    ///
+    /// # Errors
+    /// When the system gives no socket, pseudo-terminal or directory, as one line.
+    pub(crate) async fn start() -> Result<Self, String> {
+        let failed = |error: std::io::Error| format!("the demonstration cannot start: {error}");
+        let directory = tempfile::Builder::new().prefix("kwapi-demo-").tempdir().map_err(failed)?;
+        let names = SERVERS.iter().map(|name| (*name).to_owned()).collect();
+        let settings = RackSettings { names, day: DAY, ..RackSettings::default() };
+        let rack = Rack::start(settings).await.map_err(failed)?;
+        let model = ServerModel::new(77, DAY);
+        let begin = tokio::time::Instant::now();
+        let lamp = WattsUpMeter::plug_in(move || model.watts(begin.elapsed()) / 4.0).map_err(failed)?;
+        Ok(Self { directory, rack, lamp })
+    }
+
+    /// A configuration like an operator's, which reads those devices and this machine.
+    ///
+    /// # Errors
+    /// When it cannot be written or read, as one line.
+    pub(crate) fn configuration(&self) -> Result<Config, String> {
+        let file = self.directory.path().join("kwapi.toml");
+        std::fs::write(&file, self.toml()).map_err(|error| format!("{}: {error}", file.display()))?;
+        let mut config = Config::read(&file).map_err(|error| error.to_string())?;
+        config.files.clear(); // Nobody edits it.
+        Ok(config)
+    }
+
+    fn toml(&self) -> String {
+        let address = self.rack.address();
+        let mut toml = format!("state_directory = '{}'\n", self.directory.path().join("state").display());
+        _ = write!(
+            toml,
+            "[drivers]\ninterval_seconds = 1\n\
+             [[meter]]\nname = 'simulated rack'\ndriver = 'snmp'\nhost = '{}'\nport = {}\ncommunity = 'public'\n\
+             profile = 'auto'\nprobe = 'demo.{{label}}'\n\
+             [[meter]]\nname = 'simulated desk lamp'\ndriver = 'wattsup'\ndevice = '{}'\nprobe = 'demo.desk-lamp'\n",
+            address.ip(),
+            address.port(),
+            self.lamp.path().display(),
+        );
+        if measures_this_machine().is_ok() {
+            let host = host_name();
+            _ = write!(
+                toml,
+                "[[meter]]\nname = 'this machine'\ndriver = 'rapl'\nprobes = {{ total = '{host}' }}\n"
+            );
+        }
+        toml
+    }
+
+    /// What to tell whoever started it.
+    pub(crate) fn introduction(&self) -> String {
+        let machine = match measures_this_machine() {
+            Ok(()) => format!("this machine ({}, by RAPL: processors and memory only)", host_name()),
+            Err(why) => format!("not this machine ({why})"),
+        };
+        format!(
+            "\nNo configuration, so this is a demonstration: {machine} and a simulated rack of {} servers and a lamp,\n\
+             read over UDP, SNMP and a pseudo-terminal as real ones are. Nothing is kept. To measure your own: README.md.",
+            SERVERS.len()
+        )
+    }
+}
+
+/// Whether RAPL can be read here, or why not.
+fn measures_this_machine() -> Result<(), String> {
+    let zones = std::fs::read_dir(POWERCAP)
+        .map_err(|_| "it has no RAPL counters, or the kernel hides them".to_owned())?;
+    let counter = zones
+        .filter_map(Result::ok)
+        .map(|zone| zone.path().join("energy_uj"))
+        .find(|counter| counter.exists())
+        .ok_or("it has no RAPL counters")?;
+    match std::fs::read(&counter) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err("its RAPL counters are root's to read; run kwapi as root to see them".to_owned())
+        }
+        Err(error) => Err(format!("its RAPL counters cannot be read: {error}")),
+    }
+}
+
+/// This machine's name, or a word for it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() || name.contains(['\'', '\n']) { "this-machine".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,110 @@
+//! The API plugin: a subscriber, the collector, and the routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwapi_bus::{Subscriber, SubscriberConfig};
+use kwapi_core::ProbeId;
+use kwapi_plugins::api::{self, Api, Auth, FactsSource, ProbeFacts};
+use kwapi_plugins::collector::{Collector, StoreError};
+use kwapi_plugins::metrics::Metrics;
+use tokio::task::JoinHandle;
+
+use super::{Process, metrics, monotonic_clock};
+use crate::config::{Config, Labels, max_gap};
+
+/// How often the collector writes what is due.
+const MAINTAIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The collector, fed from the bus.
+#[derive(Debug)]
+pub(crate) struct Collecting {
+    pub(crate) collector: Collector,
+    feed: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+}
+
+impl Collecting {
+    /// Opens the accounts of `directory` below the state directory and starts listening.
+    ///
+    /// # Errors
+    /// When the accounts or an endpoint cannot be opened, as one line.
+    pub(crate) fn start(
+        process: &Process,
+        config: &Config,
+        subscriber_config: &SubscriberConfig,
+        directory: &'static str,
+        all: &mut Metrics,
+    ) -> Result<Self, String> {
+        let clock = monotonic_clock();
+        let expected = super::drivers::expected_probes(config);
+        let subscriber = Subscriber::start(&process.bus, subscriber_config, process.clock.clone(), expected)
+            .map_err(|error| crate::config::chain(&error))?;
+        let subscriber = Arc::new(subscriber);
+        let state = config.state_directory.join(directory);
+        let collector_config = config.api.config.collector(Some(&state), max_gap(&config.meters));
+        let collector = Collector::open(collector_config, process.clock.clone(), clock)
+            .map_err(|error: StoreError| crate::config::chain(&error))?;
+        all.add(metrics::subscriber(subscriber.clone(), directory));
+        all.add(collector.clone());
+        let feed = {
+            let collector = collector.clone();
+            tokio::spawn(async move {
+                while let Some((batch, ack)) = subscriber.recv().await {
+                    collector.feed(&batch);
+                    ack.confirm();
+                }
+            })
+        };
+        let upkeep = {
+            let collector = collector.clone();
+            tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(MAINTAIN_INTERVAL);
+                loop {
+                    ticks.tick().await;
+                    let collector = collector.clone();
+                    _ = tokio::task::spawn_blocking(move || collector.maintain(false)).await;
+                }
+            })
+        };
+        Ok(Self { collector, feed, upkeep })
+    }
+
+    /// Puts everything on record.
+    pub(crate) async fn stop(self) {
+        self.feed.abort();
+        self.upkeep.abort();
+        let collector = self.collector;
+        _ = tokio::task::spawn_blocking(move || collector.maintain(true)).await;
+    }
+}
+
+/// The routes, with `/metrics` where everybody who can reach them may read anyway.
+///
+/// # Errors
+/// When authentication cannot be set up, as one line.
+pub(crate) fn router(
+    process: &Process,
+    config: &Config,
+    collector: &Collector,
+    facts: FactsSource,
+    metrics: axum::Router,
+) -> Result<axum::Router, String> {
+    let auth: Option<Auth> =
+        config.api.config.auth(process.clock.clone()).map_err(|error| crate::config::chain(&error))?;
+    let is_open = auth.is_none();
+    let router = api::router(Api::new(collector.clone(), facts), auth, config.api.config.cors());
+    Ok(if is_open { metrics.fallback_service(router) } else { router })
+}
+
+/// Labels from the configuration, errors from the drivers of this process, if it has any.
+pub(crate) fn facts(
+    labels: std::collections::BTreeMap<ProbeId, Labels>,
+    problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static,
+) -> FactsSource {
+    let labels = Arc::new(labels);
+    FactsSource::new(move |probe| ProbeFacts {
+        labels: labels.get(probe).cloned().unwrap_or_default(),
+        last_error: problem(probe),
+    })
+}

@@ -1,0 +1,156 @@
+//! What the crates count, as metric families.
+
+use std::sync::Arc;
+
+use kwapi_bus::{Forwarder, Publisher, Subscriber};
+use kwapi_drivers::manager::{Manager, MeterState};
+use kwapi_history::History;
+use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
+
+/// Meters by state, and each meter's state, latency and failures.
+pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let statuses = manager.statuses();
+        let by_state = out.family("kwapi_meters", Kind::Gauge, "Meters by driver state.");
+        for state in MeterState::ALL {
+            let count = statuses.iter().filter(|meter| meter.state == state).count();
+            by_state.count(&[("state", state.as_str())], count as u64);
+        }
+        for meter in &statuses {
+            let labels = [("meter", meter.name.as_str()), ("driver", meter.driver)];
+            let up = f64::from(u8::from(meter.state.is_up()));
+            out.family("kwapi_meter_up", Kind::Gauge, "Whether readings of the meter come.")
+                .sample(&labels, up);
+            out.family("kwapi_meter_reads", Kind::Counter, "Rounds that brought readings.")
+                .count(&labels, meter.reads);
+            out.family("kwapi_meter_failures", Kind::Counter, "Rounds and openings that failed.")
+                .count(&labels, meter.failures);
+            out.family("kwapi_meter_sessions", Kind::Counter, "Sessions opened.")
+                .count(&labels, meter.sessions);
+            out.family(
+                "kwapi_meter_ticks_missed",
+                Kind::Counter,
+                "Ticks of the interval that passed without a read.",
+            )
+            .count(&labels, meter.ticks_missed);
+            if let Some(latency) = meter.last_latency {
+                out.family("kwapi_meter_latency_seconds", Kind::Gauge, "How long the latest answer took.")
+                    .sample(&labels, latency.as_secs_f64());
+            }
+            let causes = meter.no_readings;
+            for (cause, count) in [
+                ("not_ready", causes.not_ready),
+                ("not_available", causes.not_available),
+                ("no_such_outlet", causes.no_such_outlet),
+                ("implausible", causes.implausible),
+                ("stale", causes.stale),
+            ] {
+                if count > 0 {
+                    let labels = [("meter", meter.name.as_str()), ("driver", meter.driver), ("cause", cause)];
+                    out.family(
+                        "kwapi_meter_no_readings",
+                        Kind::Counter,
+                        "Outlets that said nothing, by cause.",
+                    )
+                    .count(&labels, count);
+                }
+            }
+        }
+    }
+}
+
+/// What has been published.
+pub(super) fn publisher(publisher: Arc<Publisher>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = publisher.counters();
+        out.family("kwapi_bus_published", Kind::Counter, "Measurements signed and sent.")
+            .count(&[], counters.published);
+        out.family("kwapi_bus_publish_dropped", Kind::Counter, "Measurements dropped before they were sent.")
+            .count(&[], counters.dropped);
+        out.family("kwapi_bus_publish_failed", Kind::Counter, "Sends that a socket refused.")
+            .count(&[], counters.failed);
+    }
+}
+
+/// What has been heard, and refused by cause. `plugin` tells the subscribers of one process apart.
+pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = subscriber.counters();
+        let labels = [("plugin", plugin)];
+        out.family("kwapi_bus_received", Kind::Counter, "Messages that came.")
+            .count(&labels, counters.received);
+        out.family("kwapi_bus_verified", Kind::Counter, "Messages that became measurements.")
+            .count(&labels, counters.verified);
+        out.family(
+            "kwapi_bus_receive_dropped",
+            Kind::Counter,
+            "Measurements dropped because the plugin was slow.",
+        )
+        .count(&labels, counters.dropped);
+        let refused = out.family("kwapi_bus_refused", Kind::Counter, "Messages refused, by cause.");
+        for (cause, count) in &counters.refused {
+            refused.count(&[("plugin", plugin), ("cause", cause.name())], *count);
+        }
+        for skew in subscriber.skews() {
+            let labels =
+                [("plugin", plugin), ("endpoint", &skew.url), ("key", skew.key.as_deref().unwrap_or(""))];
+            out.family(
+                "kwapi_bus_skew_seconds",
+                Kind::Gauge,
+                "How far a publisher's clock is behind, journey included.",
+            )
+            .sample(&labels, skew.micros as f64 / 1e6);
+        }
+    }
+}
+
+/// What has been forwarded.
+pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = forwarder.counters();
+        out.family("kwapi_forwarder_messages", Kind::Counter, "Messages that came from upstream.")
+            .count(&[], counters.messages);
+        out.family("kwapi_forwarder_received_bytes", Kind::Counter, "Bytes that came from upstream.")
+            .count(&[], counters.bytes);
+        out.family("kwapi_forwarder_failed", Kind::Counter, "Sends that a socket refused.")
+            .count(&[], counters.failed);
+        out.family(
+            "kwapi_forwarder_subscriptions",
+            Kind::Counter,
+            "Subscriptions and their ends passed upstream.",
+        )
+        .count(&[], counters.subscriptions);
+    }
+}
+
+/// What history has kept.
+pub(super) fn history(history: Arc<History>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = history.counters();
+        let outcome = counters.measurements;
+        let measurements =
+            out.family("kwapi_history_measurements", Kind::Counter, "Measurements, by what became of them.");
+        for (result, count) in [
+            ("recorded", outcome.recorded),
+            ("late", outcome.late),
+            ("duplicate", outcome.duplicate),
+            ("conflicting", outcome.conflicting),
+            ("future", outcome.future),
+        ] {
+            measurements.count(&[("result", result)], count);
+        }
+        out.family("kwapi_history_probes", Kind::Gauge, "Probes with history.").count(&[], counters.probes);
+        out.family("kwapi_history_journal_bytes", Kind::Gauge, "Journal on disk.")
+            .count(&[], counters.journal_bytes);
+        out.family("kwapi_history_journal_failures", Kind::Counter, "Batches the journal could not take.")
+            .count(&[], counters.journal_failures);
+        out.family("kwapi_history_flush_failures", Kind::Counter, "RRD files that could not be written.")
+            .count(&[], counters.flush_failures);
+        out.family(
+            "kwapi_history_samples_dropped",
+            Kind::Counter,
+            "Samples dropped for want of a writable file.",
+        )
+        .count(&[], counters.samples_dropped);
+    }
+}

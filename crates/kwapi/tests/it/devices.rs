@@ -1,0 +1,64 @@
+//! Real devices to read: an snmpd with a PDU of 24 outlets.
+
+use std::process::Command;
+
+use kwapi_peers::{Lab, Peer, find, free_udp_port, output};
+
+use crate::harness::PATIENCE;
+
+/// The first outlet's column of the Raritan PX1 table that our snmpd serves (PDU-MIB, `outletActivePower`).
+const OUTLET_POWER: &str = "1.3.6.1.4.1.13742.4.1.2.2.1.7";
+
+/// A real snmpd whose 24 outlets draw 101, 102, … 124 W.
+pub struct Pdu {
+    pub port: u16,
+    lab: Lab,
+    _snmpd: Peer,
+}
+
+impl Pdu {
+    pub fn start() -> Self {
+        let port = free_udp_port();
+        let lab = Lab::of("snmpd", port);
+        let home = lab.join("snmpd");
+        std::fs::create_dir_all(home.join("var")).unwrap();
+        let mut command = Command::new(find("snmpd").unwrap());
+        command
+            .args(["-f", "-Lo", "-C", "-c", "snmpd.conf", "-p", "snmpd.pid"])
+            .current_dir(&home)
+            .env("SNMP_PERSISTENT_DIR", home.join("var"));
+        let snmpd = Peer::start(&mut command, lab.join("snmpd.log")).ready(PATIENCE, || {
+            Command::new("snmpget")
+                .args(["-v2c", "-c", "public", "-t", "1", "-r", "0", &format!("127.0.0.1:{port}")])
+                .arg(format!("{OUTLET_POWER}.1"))
+                .output()
+                .is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).contains("101"))
+        });
+        Self { port, lab, _snmpd: snmpd }
+    }
+
+    /// What net-snmp's own client reads from an outlet.
+    pub fn watts_by_snmpget(&self, outlet: u32) -> f64 {
+        let text = output(
+            Command::new("snmpget")
+                .args(["-v2c", "-c", "public", "-Oqv", &format!("127.0.0.1:{}", self.port)])
+                .arg(format!("{OUTLET_POWER}.{outlet}")),
+        );
+        text.trim().parse().unwrap()
+    }
+
+    /// Makes all outlets draw something else, the first `first` watts, each further one a watt more.
+    pub fn draw(&self, first: u32) {
+        let lines: String = (0..24).map(|outlet| format!("{}\n", first + outlet)).collect();
+        std::fs::write(self.lab.join("snmpd/outlets.txt"), lines).unwrap();
+    }
+
+    /// A `[[meter]]` table that reads outlets 1, 2 and 24 of it.
+    pub fn meter(&self) -> String {
+        format!(
+            "[[meter]]\nname = 'pdu'\ndriver = 'snmp'\nhost = '127.0.0.1'\nport = {}\ncommunity = 'public'\n\
+             profile = 'raritan-px1'\nprobes = {{ 1 = 'rack.a', 2 = 'rack.b', 24 = 'rack.x' }}\ninterval_seconds = 0.2\n",
+            self.port
+        )
+    }
+}
