@@ -1,7 +1,10 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
 mod driver;
+pub mod http;
 mod outlets;
+pub mod tls;
+pub mod value;
 
 pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
 pub use outlets::{Outlet, Outlets};

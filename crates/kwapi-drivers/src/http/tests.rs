@@ -1,0 +1,188 @@
+//! Faults are simulated; TLS is checked against openssl's own server.
+
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kwapi_peers::{Lab, Peer, free_port, need, output};
+use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
+
+use super::*;
+
+fn login() -> Login {
+    Login::from_keys(Some(&"admin".to_owned()), Some(&Secret::new("hunter2"))).expect("both are set")
+}
+
+async fn ask(respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static, login: Login) -> String {
+    let simulator = HttpDevice::start(respond).await.expect("a port");
+    let address = simulator.address().to_string();
+    let device = Device::new(&Clients::default(), &address, "http", &Tls::System, login).expect("a device");
+    let told = match device.get("/status", Some("token=hunter2")).await {
+        Ok(answer) => match answer.found() {
+            Ok(Some(answer)) => answer.text(),
+            Ok(None) => "nothing there".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    assert!(!told.contains("hunter2"), "a secret shows: {told}");
+    told.replace(&address, "HOST")
+}
+
+#[tokio::test]
+async fn each_status_says_what_to_do() {
+    for (status, expected) in [
+        (404, "nothing there"),
+        (
+            403,
+            "refused: GET http://HOST/status: 403 Forbidden: this user may not read it; give the user the right to, or use another",
+        ),
+        (503, "busy: GET http://HOST/status: 503 Service Unavailable"),
+        (500, "busy: GET http://HOST/status: 500 Internal Server Error"),
+        (418, "refused: GET http://HOST/status: 418 I'm a teapot"),
+    ] {
+        assert_eq!(ask(move |_| HttpAnswer::status(status), Login::default()).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_named_and_not_followed() {
+    let told =
+        ask(|_| HttpAnswer::status(301).with_header("location", "https://x/y?z=hunter2"), login()).await;
+    assert!(told.contains("301") && told.contains("\"https://x/y\"; configure that address"), "{told}");
+}
+
+#[tokio::test]
+async fn basic_is_offered_only_when_asked_for_and_once() {
+    let basic = |accept: bool| {
+        move |request: &HttpRequest| match request.header("authorization") {
+            Some("Basic YWRtaW46aHVudGVyMg==") if accept => HttpAnswer::ok("42"),
+            _ => HttpAnswer::status(401).with_header("www-authenticate", "Basic realm=\"x\""),
+        }
+    };
+    assert_eq!(ask(basic(true), login()).await, "42");
+    assert!(ask(basic(false), login()).await.contains("check username and password"));
+    assert!(ask(basic(true), Login::default()).await.contains("set username and password"));
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_sent_once_a_request() {
+    let simulator = HttpDevice::start(|_| HttpAnswer::status(401)).await.expect("a port");
+    let address = simulator.address().to_string();
+    let device = Device::new(&Clients::default(), &address, "http", &Tls::System, login()).expect("a device");
+    assert!(matches!(device.get("/", None).await, Err(DriverError::Refused(_))));
+    let with_login =
+        simulator.requests().iter().filter(|request| request.header("authorization").is_some()).count();
+    assert_eq!(with_login, 1);
+}
+
+#[tokio::test]
+async fn half_an_answer_is_a_lost_link_and_so_is_no_server() {
+    let told = ask(|_| HttpAnswer::Half(b"{\"power\": 42.0}".to_vec()), Login::default()).await;
+    assert!(told.starts_with("link lost: GET http://HOST/status: "), "{told}");
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let device =
+        Device::new(&Clients::default(), &nobody, "http", &Tls::System, Login::default()).expect("a device");
+    let told = device.get("/", None).await.expect_err("nobody listens").to_string();
+    assert!(
+        told.contains("refused") && told.contains("is the device") || told.contains("the device on"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off() {
+    let told = ask(|_| HttpAnswer::ok(vec![b'x'; BODY_BYTES_MAX + 1]), Login::default()).await;
+    assert!(told.contains("more than"), "{told}");
+}
+
+#[tokio::test]
+async fn an_expired_digest_nonce_is_renewed_and_a_wrong_password_is_not_repeated() {
+    let challenge = |nonce: &str| {
+        let challenge = format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\", algorithm=SHA-256");
+        HttpAnswer::status(401).with_header("www-authenticate", &challenge)
+    };
+    let device = |accepts_old_from: usize| async move {
+        let asked = AtomicUsize::new(0);
+        let respond = move |request: &HttpRequest| {
+            let sent = request.header("authorization").unwrap_or_default().to_owned();
+            let asked = asked.fetch_add(1, Ordering::Relaxed);
+            match (asked >= accepts_old_from, sent.contains("nonce=\"old\""), sent.contains("nonce=\"new\""))
+            {
+                (true, true, _) | (_, _, true) => HttpAnswer::ok("42"),
+                (false, true, _) => challenge("new"),
+                _ => challenge("old"),
+            }
+        };
+        let simulator = HttpDevice::start(respond).await.expect("a port");
+        let address = simulator.address().to_string();
+        let device = Device::new(&Clients::default(), &address, "http", &Tls::System, login());
+        (simulator, device.expect("a device"))
+    };
+    // Never accepted: a wrong password, whatever the nonce.
+    let (simulator, wrong) = device(usize::MAX).await;
+    assert!(matches!(wrong.get("/", None).await, Err(DriverError::Refused(_))));
+    assert_eq!(simulator.requests().len(), 2);
+    // Accepted once: then a new nonce is a new nonce.
+    let (simulator, right) = device(0).await;
+    assert!(right.get("/", None).await.is_ok() && right.get("/", None).await.is_ok());
+    assert_eq!(simulator.requests().len(), 3, "the second request logs in at once");
+    let counted =
+        simulator.requests().last().and_then(|last| last.header("authorization").map(str::to_owned));
+    assert!(counted.is_some_and(|sent| sent.contains("nc=00000002")));
+}
+
+#[test]
+fn an_address_with_a_login_is_refused_without_repeating_it() {
+    for address in ["http://admin:hunter2@host/", "ftp://host", "http://", "a b"] {
+        let error = Device::new(&Clients::default(), address, "http", &Tls::System, Login::default())
+            .expect_err(address)
+            .to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+/// What `https://localhost/status` of openssl says to a client with each choice of trust.
+#[tokio::test]
+async fn a_certificate_is_judged_as_configured() {
+    if !need(&["openssl"]) {
+        return;
+    }
+    let (lab, port) = (Lab::empty(), free_port());
+    std::fs::write(lab.join("status"), "42").expect("room");
+    let openssl = |arguments: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.current_dir(lab.path()).args(arguments);
+        command
+    };
+    let names = "subjectAltName=DNS:localhost";
+    let subject = ["-subj", "/CN=bmc", "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE"];
+    let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"];
+    output(&mut openssl(&[request.as_slice(), subject.as_slice()].concat()));
+    let fingerprint = output(&mut openssl(&["x509", "-in", "cert.pem", "-noout", "-fingerprint", "-sha256"]));
+    let fingerprint = fingerprint.trim().split('=').next_back().expect("a fingerprint").to_owned();
+    let accept = port.to_string();
+    let serve = ["s_server", "-WWW", "-cert", "cert.pem", "-key", "key.pem", "-accept", &accept];
+    let _server = Peer::start(&mut openssl(&serve), lab.join("log"))
+        .ready(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+
+    let ask = async |tls: String| {
+        let tls = Tls::try_from(tls).expect("a choice");
+        let address = format!("https://localhost:{port}");
+        let device = Device::new(&Clients::default(), &address, "https", &tls, Login::default());
+        match device.expect("a device").get("/status", None).await {
+            Ok(answer) => answer.text(),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(ask(format!("sha256:{fingerprint}")).await, "42");
+    assert_eq!(ask("insecure".to_owned()).await, "42");
+    assert_eq!(ask(format!("ca:{}", lab.join("cert.pem").display())).await, "42");
+    let plain = fingerprint.replace(':', "").to_lowercase();
+    let unknown = ask("system".to_owned()).await;
+    assert!(unknown.contains(&format!("tls = \"sha256:{plain}\"")), "{unknown}");
+    let other = ask(format!("sha256:{}", "00".repeat(32))).await;
+    assert!(other.contains("not the pinned") && other.contains(&plain), "{other}");
+}

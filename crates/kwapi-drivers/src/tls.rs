@@ -1,0 +1,234 @@
+//! Whom a device has to be, over TLS: the same four choices for every driver.
+//!
+//! Management cards present certificates of their own making more often than not, so besides the system's roots and
+//! an authority of one's own a certificate can be pinned by its fingerprint. Trusting anybody has to be spelled out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::driver::DriverError;
+
+/// `tls = "system" | "ca:FILE" | "sha256:FINGERPRINT" | "insecure"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Tls {
+    /// The certificate is signed by an authority the system trusts, for this host's name.
+    #[default]
+    System,
+    /// The certificate is signed by an authority in this PEM file, for this host's name.
+    Authority(PathBuf),
+    /// The certificate is this one, by the SHA-256 of its DER form; names and dates do not matter.
+    Pinned([u8; 32]),
+    /// Whoever answers is believed, so whoever sits in between reads the password.
+    Insecure,
+}
+
+impl TryFrom<String> for Tls {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if let Some(file) = text.strip_prefix("ca:").filter(|file| !file.is_empty()) {
+            return Ok(Self::Authority(file.into()));
+        }
+        if let Some(fingerprint) = text.strip_prefix("sha256:") {
+            return fingerprint_of(fingerprint).map(Self::Pinned).ok_or_else(|| {
+                "a fingerprint is 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints"
+                    .to_owned()
+            });
+        }
+        match text.as_str() {
+            "system" => Ok(Self::System),
+            "insecure" => Ok(Self::Insecure),
+            _ => Err("tls is \"system\", \"ca:FILE\", \"sha256:FINGERPRINT\" or \"insecure\"".to_owned()),
+        }
+    }
+}
+
+/// Reads hexadecimal digits, with or without the colons openssl prints.
+fn fingerprint_of(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|character| *character != ':')
+        .map(|character| character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => Some(high << 4 | low),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    bytes.try_into().ok()
+}
+
+/// The rustls configuration for a choice.
+///
+/// # Errors
+/// [`DriverError::Refused`] when the authority's file or the system's roots cannot be read.
+pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
+    let provider = Arc::new(ring::default_provider());
+    let trust = match tls {
+        Tls::System => Trust::Roots(Arc::new(
+            rustls_platform_verifier::Verifier::new(Arc::clone(&provider))
+                .map_err(|error| DriverError::Refused(format!("the system's trusted roots: {error}")))?,
+        )),
+        Tls::Authority(file) => {
+            let refused = |why: String| {
+                DriverError::Refused(format!("certificate authority {}: {why}", file.display()))
+            };
+            let mut roots = RootCertStore::empty();
+            for certificate in
+                CertificateDer::pem_file_iter(file).map_err(|error| refused(error.to_string()))?
+            {
+                let certificate = certificate.map_err(|error| refused(error.to_string()))?;
+                roots.add(certificate).map_err(|error| refused(error.to_string()))?;
+            }
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                    .build()
+                    .map_err(|error| refused(error.to_string()))?;
+            Trust::Roots(verifier)
+        }
+        Tls::Pinned(fingerprint) => Trust::Pinned(*fingerprint),
+        Tls::Insecure => Trust::Anybody,
+    };
+    let verifier = Verifier { trust, provider: Arc::clone(&provider) };
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| DriverError::Refused(format!("tls: {error}")))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth())
+}
+
+#[derive(Debug)]
+enum Trust {
+    Roots(Arc<dyn ServerCertVerifier>),
+    Pinned([u8; 32]),
+    Anybody,
+}
+
+/// Checks the certificate as configured and says in the error which one came, so that it can be pinned.
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        stapled: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let presented = <[u8; 32]>::from(Sha256::digest(certificate));
+        match &self.trust {
+            Trust::Roots(verifier) => {
+                verifier.verify_server_cert(certificate, intermediates, name, stapled, now).map_err(|error| {
+                    rustls::Error::General(format!(
+                        "{error}; if the device itself shows the fingerprint {0}, set tls = \"sha256:{0}\"",
+                        hex(&presented)
+                    ))
+                })
+            }
+            Trust::Pinned(fingerprint) if *fingerprint == presented => Ok(ServerCertVerified::assertion()),
+            Trust::Pinned(fingerprint) => Err(rustls::Error::General(format!(
+                "the certificate is not the pinned {} but {}; was the device replaced or its firmware renewed?",
+                hex(fingerprint),
+                hex(&presented)
+            ))),
+            Trust::Anybody => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if matches!(self.trust, Trust::Anybody) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if matches!(self.trust, Trust::Anybody) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<Tls, &str>) {
+        let actual = Tls::try_from(text.to_owned());
+        match expected {
+            Ok(tls) => assert_eq!(actual, Ok(tls), "{text}"),
+            Err(part) => assert!(actual.as_ref().is_err_and(|error| error.contains(part)), "{actual:?}"),
+        }
+    }
+
+    #[test]
+    fn the_four_choices_are_read() {
+        check("system", Ok(Tls::System));
+        check("insecure", Ok(Tls::Insecure));
+        check("ca:/etc/kwapi/ca.pem", Ok(Tls::Authority("/etc/kwapi/ca.pem".into())));
+        check(&format!("sha256:{}", "aB:".repeat(31) + "AB"), Ok(Tls::Pinned([0xab; 32])));
+        check(&format!("sha256:{}", "0f".repeat(32)), Ok(Tls::Pinned([0x0f; 32])));
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_choices() {
+        check("", Err("\"insecure\""));
+        check("ca:", Err("\"insecure\""));
+        check("none", Err("\"insecure\""));
+        check("sha256:abcd", Err("64 hexadecimal"));
+        check(&format!("sha256:{}", "é".repeat(32)), Err("64 hexadecimal"));
+    }
+}
