@@ -3,6 +3,7 @@
 mod driver;
 pub mod http;
 mod outlets;
+pub mod redfish;
 pub mod tls;
 pub mod value;
 

@@ -1,0 +1,136 @@
+//! Resources as the DMTF's mock-ups (DSP2043) and owners published them, shortened.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+#[track_caller]
+fn check(place: &Place, resource: &Value, expected: &str) {
+    let actual = match place.read(resource, &mut EnergySource::default()) {
+        Ok(reading) => reading.to_string(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(actual, expected, "{resource}");
+}
+
+#[track_caller]
+fn place(name: &str) -> &'static Place {
+    CHASSIS.iter().find(|place| place.name == name).expect("a place of that name")
+}
+
+#[test]
+fn environment_metrics_say_watts_and_a_counter() {
+    let metrics = json!({"PowerWatts": {"Reading": 374}, "EnergykWh": {"Reading": 3325.5}});
+    check(place("EnvironmentMetrics"), &metrics, "374 W, 11971800000 J");
+}
+
+#[test]
+fn power_control_is_read_and_its_average_is_an_estimate() {
+    let power =
+        json!({"PowerControl": [{"PowerConsumedWatts": 344, "PowerMetrics": {"AverageConsumedWatts": 319}}]});
+    check(place("Power"), &power, "344 W");
+    check(place("Power, average"), &power, "319 W (estimated)");
+}
+
+#[test]
+fn fujitsu_hides_its_watts_under_oem() {
+    let power =
+        json!({"Oem": {"ts_fujitsu": {"ChassisPowerConsumption": {"CurrentPowerConsumptionW": 156}}}});
+    check(&FUJITSU, &power, "156 W");
+}
+
+#[test]
+fn a_null_is_no_reading_and_never_zero() {
+    let off = json!({"PowerWatts": {"Reading": null}});
+    check(
+        place("EnvironmentMetrics"),
+        &off,
+        "not available: EnvironmentMetrics: power is null; the host may be off",
+    );
+    check(place("EnvironmentMetrics"), &json!({}), "not available: EnvironmentMetrics no longer has power");
+    check(place("Power"), &json!({"PowerControl": []}), "not available: Power no longer has power");
+    check(place("EnvironmentMetrics"), &json!({"PowerWatts": {"Reading": 0}}), "0 W");
+}
+
+#[test]
+fn a_disabled_outlet_is_not_available() {
+    let outlet = json!({"PowerWatts": {"Reading": 0}, "Status": {"State": "Disabled"}});
+    check(&OUTLET, &outlet, "not available: Outlets: Status.State is Disabled");
+}
+
+#[test]
+fn an_outlet_says_volts_amperes_and_a_text_is_a_number() {
+    let outlet = json!({"PowerWatts": {"Reading": "197.4"}, "Voltage": {"Reading": 117.5},
+        "CurrentAmps": {"Reading": 1.68}, "EnergykWh": {"Reading": 36166}});
+    check(&OUTLET, &outlet, "197.4 W, 117.5 V, 1.68 A, 130197600000 J");
+}
+
+#[test]
+fn nonsense_is_implausible() {
+    check(
+        &SENSOR,
+        &json!({"Reading": -3, "ReadingType": "Power"}),
+        "implausible: -3 W; is the current transformer or the wiring reversed?",
+    );
+    check(&SENSOR, &json!({"Reading": 1e12}), "implausible: 1000000000000 W");
+    check(
+        &SENSOR,
+        &json!({"Reading": {"a": 1}}),
+        "not available: Sensors: power is null; the host may be off",
+    );
+}
+
+#[test]
+fn the_lifetime_counter_is_preferred_and_then_kept() {
+    let mut energy = EnergySource::default();
+    let both = json!({"EnergykWh": {"Reading": 2.5, "LifetimeReading": 100.25, "SensorResetTime": "2026-11-01T00:00:00Z"}});
+    let counter = energy.read(&both).expect("a count").expect("a counter");
+    assert_eq!((counter.value.kwh(), counter.reset_at), (100.25, None));
+    assert_eq!(counter.resolution.kwh(), 0.01);
+    let now_null = json!({"EnergykWh": {"Reading": 2.5, "LifetimeReading": null}});
+    assert_eq!(energy.read(&now_null), Ok(None), "the other counter is not this one");
+}
+
+#[test]
+fn a_reset_stamp_belongs_to_the_counter_that_can_be_reset() {
+    let metrics = json!({"EnergykWh": {"Reading": 2.5, "SensorResetTime": "2026-11-01T00:00:00Z"}});
+    let counter = EnergySource::default().read(&metrics).expect("a count").expect("a counter");
+    assert_eq!(counter.reset_at.map(Timestamp::seconds), Some(1_793_491_200));
+}
+
+#[test]
+fn a_reading_time_is_when_it_was_measured() {
+    let sensor = json!({"Reading": 236, "ReadingType": "Power", "ReadingTime": "2026-11-23T10:00:00Z"});
+    let reading = SENSOR.read(&sensor, &mut EnergySource::default()).expect("a reading");
+    assert_eq!(reading.measured_at.map(Timestamp::seconds), Some(1_795_428_000));
+    assert_eq!(reading.counter, None, "watts of a power sensor are no energy");
+}
+
+#[test]
+fn the_total_is_told_from_the_supplies() {
+    let sensor = |path: &str, name: &str| (path.to_owned(), json!({"Name": name}));
+    let supplies = [sensor("/a/psu0_input_power", "psu0"), sensor("/a/psu1_input_power", "psu1")];
+    assert_eq!(total(&supplies), None, "two supplies and no total");
+    let all = [supplies[0].clone(), sensor("/a/power_total_power", "total power"), supplies[1].clone()];
+    assert_eq!(total(&all), Some(&all[1]));
+    assert_eq!(total(&supplies[..1]), Some(&supplies[0]));
+}
+
+#[test]
+fn a_link_to_another_host_is_none() {
+    assert_eq!(
+        link(&json!({"Power": {"@odata.id": "/redfish/v1/x"}}), "Power"),
+        Some("/redfish/v1/x".to_owned())
+    );
+    assert_eq!(link(&json!({"Power": {"@odata.id": "http://evil/x"}}), "Power"), None);
+    assert_eq!(link(&json!({"Power": {"@odata.id": 7}}), "Power"), None);
+}
+
+proptest! {
+    #[test]
+    fn noise_never_panics(noise in ".{0,200}", reading in any::<f64>()) {
+        parse_anything(noise.as_bytes());
+        parse_anything(format!("{{\"PowerWatts\":{{\"Reading\":{reading}}},\"EnergykWh\":{{\"Reading\":{reading}}}}}").as_bytes());
+    }
+}

@@ -1,0 +1,222 @@
+//! The emulator of sushy-tools is the judge of the way through a service; what it lacks (sessions, PDUs, several
+//! chassis, a host that is off) is simulated.
+
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use kwapi_core::ProbeId;
+use kwapi_peers::{Lab, Peer, free_port, need_python, python_environment};
+use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
+use serde_json::json;
+
+use super::*;
+use crate::outlets::Outlet as Named;
+
+const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+
+fn config(host: &str, keys: &str) -> Config {
+    toml::from_str(&format!("host = \"http://{host}\"\nusername = \"admin\"\n{keys}"))
+        .expect("a configuration")
+}
+
+fn one() -> Outlets {
+    Outlets::by_position([ProbeId::new("web1").ok()])
+}
+
+/// One round as text: each outlet's reading or why there is none, with the findings that were used.
+async fn round(config: &Config, outlets: &Outlets) -> String {
+    let mut driver = match Redfish::open(config, outlets, &Arc::default()).await {
+        Ok(driver) => driver,
+        Err(error) => return error.to_string(),
+    };
+    let mut readings = Readings::default();
+    if let Err(error) = driver.read(&mut readings).await {
+        return error.to_string();
+    }
+    let said = readings.drain().map(|(probe, reading)| match reading {
+        Ok(reading) => format!("{probe}: {reading}"),
+        Err(error) => format!("{probe}: {error}"),
+    });
+    said.collect::<Vec<_>>().join("\n")
+}
+
+/// A service of these resources, with sessions for admin/secret.
+async fn service(mut resources: Value) -> HttpDevice {
+    resources["/redfish/v1/"]["Links"] = json!({"Sessions": at(SESSIONS)});
+    HttpDevice::start(move |request: &HttpRequest| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        match (request.method.as_str(), path, request.header("x-auth-token")) {
+            ("POST", SESSIONS, _) if request.body.contains("\"secret\"") => {
+                HttpAnswer::Whole(201, Vec::new(), b"{}".to_vec())
+                    .with_header("x-auth-token", "t0k3n")
+                    .with_header("location", "http://elsewhere/redfish/v1/SessionService/Sessions/9")
+            }
+            ("POST", ..) => HttpAnswer::status(401),
+            (_, "/redfish/v1/", _) | (_, _, Some("t0k3n")) => match resources.get(&request.target) {
+                Some(resource) => HttpAnswer::ok(resource.to_string()),
+                None => HttpAnswer::status(404),
+            },
+            _ => HttpAnswer::status(401),
+        }
+    })
+    .await
+    .expect("a port")
+}
+
+fn at(path: &str) -> Value {
+    json!({"@odata.id": path})
+}
+
+fn two_chassis() -> Value {
+    json!({
+        "/redfish/v1/": {"Chassis": at("/redfish/v1/Chassis")},
+        "/redfish/v1/Chassis": {"Members": [at("/redfish/v1/Chassis/node"), at("/redfish/v1/Chassis/sled"), at("/redfish/v1/Chassis/fan")]},
+        "/redfish/v1/Chassis/node": {"Id": "node", "EnvironmentMetrics": at("/redfish/v1/Chassis/node/EM")},
+        "/redfish/v1/Chassis/node/EM": {"PowerWatts": {"Reading": null}},
+        "/redfish/v1/Chassis/node/Power": {"PowerControl": [{"PowerConsumedWatts": 210}]},
+        "/redfish/v1/Chassis/sled": {"Id": "sled"},
+        "/redfish/v1/Chassis/sled/EnvironmentMetrics": {"PowerWatts": {"Reading": 400}, "EnergykWh": {"Reading": 1.25}},
+        "/redfish/v1/Chassis/fan": {"Id": "fan"},
+    })
+}
+
+#[tokio::test]
+async fn the_emulator_says_its_watts_and_refuses_a_wrong_password() {
+    if !need_python("python") {
+        return;
+    }
+    let (lab, port) = (Lab::of("redfish", 0), free_port());
+    std::fs::write(lab.join("watts"), "236.5").expect("room");
+    let mut command = Command::new(python_environment("python"));
+    command.arg(lab.join("redfish/emu_power.py")).arg(port.to_string()).arg(lab.join("watts"));
+    let _emulator = Peer::start(&mut command, lab.join("log"))
+        .ready(Duration::from_secs(30), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let host = format!("127.0.0.1:{port}");
+
+    let said = round(&config(&host, "password = \"secret\""), &one()).await;
+    assert!(said.starts_with("web1: 236.5 W, ") && said.ends_with(" J"), "{said}");
+    let said = round(&config(&host, "password = \"hunter2\""), &one()).await;
+    assert!(said.starts_with("refused: ") && said.contains("401"), "{said}");
+    assert!(said.contains("check username and password") && !said.contains("hunter2"), "{said}");
+    let said = round(&config(&host, "password = \"secret\"\nauth = \"session\""), &one()).await;
+    assert!(said.contains("set auth = \"basic\""), "{said}");
+    // The host goes off: its power is null, not nothing and not zero.
+    std::fs::write(lab.join("watts"), "off").expect("room");
+    let said = round(&config(&host, "password = \"secret\""), &one()).await;
+    assert!(!said.contains("236") && !said.contains("0 W"), "{said}");
+}
+
+#[tokio::test]
+async fn several_chassis_are_never_added() {
+    let service = service(two_chassis()).await;
+    let host = service.address().to_string();
+    let said = round(&config(&host, "password = \"secret\""), &one()).await;
+    assert!(said.contains("set chassis to one of [\"node\", \"sled\"]"), "{said}");
+    let chosen = config(&host, "password = \"secret\"\nchassis = \"sled\"");
+    assert_eq!(round(&chosen, &one()).await, "web1: 400 W, 4500000 J");
+    let named =
+        Outlets::by_key(["node", "sled", "gone"].map(|key| Named {
+            key: key.to_owned(),
+            probe: ProbeId::new(format!("p.{key}")).expect("an id"),
+        }));
+    assert_eq!(
+        round(&config(&host, "password = \"secret\""), &named).await,
+        "p.gone: no such outlet: \"gone\"; there are [\"node\", \"sled\"]\np.node: 210 W\np.sled: 400 W, 4500000 J"
+    );
+    let all = Outlets::all("lyon.{outlet}");
+    assert_eq!(
+        round(&config(&host, "password = \"secret\""), &all).await,
+        "lyon.node: 210 W\nlyon.sled: 400 W, 4500000 J"
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_opened_once_and_given_back() {
+    let service = service(two_chassis()).await;
+    let host = service.address().to_string();
+    let config = config(&host, "password = \"secret\"\nchassis = \"node\"");
+    let mut driver = Redfish::open(&config, &one(), &Arc::default()).await.expect("a session");
+    for _ in 0..3 {
+        driver.read(&mut Readings::default()).await.expect("a round");
+    }
+    drop(driver);
+    let deleted = || {
+        service.requests().iter().any(|request| {
+            request.method == "DELETE"
+                && request.target == "/redfish/v1/SessionService/Sessions/9"
+                && request.header("x-auth-token") == Some("t0k3n")
+        })
+    };
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while !deleted() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the session is deleted");
+    let requests = service.requests();
+    assert_eq!(requests.iter().filter(|request| request.method == "POST").count(), 1);
+    assert!(requests.iter().all(|request| request.header("authorization").is_none()));
+}
+
+#[tokio::test]
+async fn a_wrong_password_of_a_session_is_refused_and_not_shown() {
+    let service = service(two_chassis()).await;
+    let said = round(&config(&service.address().to_string(), "password = \"hunter2\""), &one()).await;
+    assert!(said.contains("check username and password") && !said.contains("hunter2"), "{said}");
+}
+
+#[tokio::test]
+async fn a_card_without_power_says_what_was_tried() {
+    let service = service(json!({"/redfish/v1/": {}, "/redfish/v1/Chassis": {"Members": []}})).await;
+    let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
+    assert!(said.starts_with("refused: http://") && said.contains("licence"), "{said}");
+}
+
+#[tokio::test]
+async fn the_outlets_of_a_pdu_come_in_one_request_with_their_consumers() {
+    let outlet = |n: u32, name: &str| {
+        json!({"@odata.id": format!("/pdu/1/Outlets/{n}"), "Id": n.to_string(), "ElectricalConsumerNames": [name],
+            "PowerWatts": {"Reading": n * 10}, "EnergykWh": {"Reading": 1.5}})
+    };
+    let service = service(json!({
+        "/redfish/v1/": {"PowerEquipment": at("/pe"), "ProtocolFeaturesSupported": {"ExpandQuery": {"NoLinks": true}}},
+        "/pe": {"RackPDUs": at("/pdus")},
+        "/pdus": {"Members": [at("/pdu/1")]},
+        "/pdu/1": {"Outlets": at("/pdu/1/Outlets"), "Metrics": at("/pdu/1/Metrics")},
+        "/pdu/1/Metrics": {"PowerWatts": {"Reading": 33}},
+        "/pdu/1/Outlets": {"Members": [at("/pdu/1/Outlets/1"), at("/pdu/1/Outlets/2")]},
+        "/pdu/1/Outlets?$expand=.": {"Members": [outlet(1, "web1"), outlet(2, "")]},
+        "/pdu/1/Outlets/1": outlet(1, "web1"),
+        "/pdu/1/Outlets/2": outlet(2, ""),
+    }))
+    .await;
+    let config = config(&service.address().to_string(), "password = \"secret\"");
+    let mut driver = Redfish::open(&config, &Outlets::all("{label}"), &Arc::default()).await.expect("a PDU");
+    let before = service.requests().len();
+    let mut readings = Readings::default();
+    driver.read(&mut readings).await.expect("a round");
+    let said: Vec<_> = readings
+        .drain()
+        .map(|(probe, reading)| format!("{probe}: {}", reading.expect("a reading")))
+        .collect();
+    assert_eq!(said, ["web1: 10 W, 5400000 J", "2: 20 W, 5400000 J", "total: 33 W"]);
+    assert_eq!(service.requests().len() - before, 2, "the outlets together, and the total");
+}
+
+#[tokio::test]
+async fn an_expired_session_is_a_lost_link_and_not_a_wrong_password() {
+    let service = HttpDevice::start(|request: &HttpRequest| match request.method.as_str() {
+        "POST" => HttpAnswer::Whole(201, Vec::new(), Vec::new()).with_header("x-auth-token", "t"),
+        _ if request.target == "/redfish/v1/" => {
+            HttpAnswer::ok(json!({"Links": {"Sessions": at(SESSIONS)}}).to_string())
+        }
+        _ => HttpAnswer::status(401),
+    })
+    .await
+    .expect("a port");
+    let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
+    assert!(said.starts_with("link lost: ") && said.ends_with("the session has ended"), "{said}");
+}
