@@ -2,6 +2,8 @@
 
 mod driver;
 pub mod http;
+pub mod json_values;
+pub mod mqtt;
 mod outlets;
 pub mod redfish;
 pub mod tls;

@@ -1,0 +1,291 @@
+//! Mosquitto is the broker; its own `mosquitto_pub` is the other publisher.
+
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use kwapi_peers::{Lab, Peer, free_port, need, output};
+
+use super::*;
+use crate::outlets::Outlet;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Broker {
+    lab: Lab,
+    port: u16,
+    peer: Peer,
+}
+
+impl Broker {
+    fn start(configuration: &str) -> Option<Self> {
+        if !need(&["mosquitto", "mosquitto_pub", "mosquitto_passwd", "openssl"]) {
+            return None;
+        }
+        let port = free_port();
+        let lab = Lab::of("mqtt", port);
+        if configuration == "secure.conf" {
+            let folder = lab.join("mqtt");
+            let users = folder.join("users").display().to_string();
+            output(Command::new("mosquitto_passwd").args(["-c", "-b", &users, "kwapi", "secret"]));
+            let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=broker"];
+            let files = ["-keyout", "key.pem", "-out", "cert.pem"];
+            output(Command::new("openssl").current_dir(&folder).args(request).args(files));
+        }
+        let peer = Self::run(&lab, configuration, port);
+        Some(Self { lab, port, peer })
+    }
+
+    fn run(lab: &Lab, configuration: &str, port: u16) -> Peer {
+        let mut command = Command::new(kwapi_peers::find("mosquitto").expect("it is there"));
+        // As root mosquitto becomes a user that cannot read the scratch directory.
+        let with_user = lab.join("run.conf");
+        let text = std::fs::read_to_string(lab.join("mqtt").join(configuration)).expect("a configuration");
+        std::fs::write(&with_user, format!("user root\n{text}")).expect("room");
+        command.arg("-c").arg(with_user);
+        Peer::start(&mut command, lab.join("log"))
+            .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
+    }
+
+    fn publish(&self, topic: &str, payload: &str, options: &[&str]) {
+        let port = self.port.to_string();
+        output(
+            Command::new("mosquitto_pub")
+                .args(["-h", "127.0.0.1", "-p", &port, "-t", topic, "-m", payload])
+                .args(options),
+        );
+    }
+
+    fn config(&self, keys: &str) -> Config {
+        let broker = format!("broker = \"mqtt://127.0.0.1:{}\"", self.port);
+        let broker = if keys.contains("broker") { String::new() } else { broker };
+        toml::from_str(&format!("{broker}\n{keys}")).expect("a configuration")
+    }
+}
+
+fn named(keys: &[&str]) -> Outlets {
+    let outlet = |key: &&str| Outlet { key: (*key).to_owned(), probe: ProbeId::new(key).expect("an id") };
+    Outlets::by_key(keys.iter().map(outlet))
+}
+
+/// What the next `count` readings say, as they come.
+async fn next(meter: &mut Mqtt, count: usize) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut readings = Readings::default();
+    while said.len() < count {
+        let read = tokio::time::timeout(PATIENCE, meter.read(&mut readings)).await.expect("a message");
+        if let Err(error) = read {
+            said.push(error.to_string());
+            break;
+        }
+        said.extend(readings.drain().map(|(probe, reading)| match reading {
+            Ok(reading) => format!("{probe}: {reading}"),
+            Err(error) => format!("{probe}: {error}"),
+        }));
+    }
+    said
+}
+
+/// Waits until the broker has written the subscription down: it answers in order, so a ping of ours comes back after.
+async fn settled(broker: &Broker, meter: &mut Mqtt, topic: &str) {
+    let mut readings = Readings::default();
+    loop {
+        broker.publish(topic, "\"ping\"", &[]);
+        if tokio::time::timeout(Duration::from_millis(300), meter.read(&mut readings)).await.is_ok()
+            && !readings.is_empty()
+        {
+            _ = readings.drain().count();
+            // Pings that were under way.
+            while tokio::time::timeout(Duration::from_millis(100), meter.read(&mut readings)).await.is_ok() {
+                _ = readings.drain().count();
+            }
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_become_readings_and_retained_ones_do_not() {
+    let Some(broker) = Broker::start("m.conf") else { return };
+    broker.publish("plugs/a", r#"{"power": 999}"#, &["-r"]);
+    let keys = r#"
+        topic = "plugs/{outlet}"
+        values = { power = "/power", energy = "/total", energy_unit = "Wh" }
+    "#;
+    let mut meter =
+        Mqtt::open(&broker.config(keys), &named(&["a", "b"]), &Arc::default()).await.expect("open");
+    settled(&broker, &mut meter, "plugs/b").await;
+    broker.publish("plugs/b", r#"{"power": 12.5, "total": 2}"#, &[]);
+    broker.publish("plugs/c", r#"{"power": 13}"#, &[]);
+    broker.publish("plugs/a", "nonsense", &[]);
+    broker.publish("plugs/a", r#"{"power": null}"#, &[]);
+    broker.publish("plugs/a", r#"{"power": 14}"#, &["-r"]);
+    assert_eq!(
+        next(&mut meter, 4).await,
+        [
+            "b: 12.5 W, 7200 J",
+            "a: implausible: plugs/a: no JSON: \"nonsense\"",
+            "a: not available: plugs/a: nothing at /power or /total",
+            "a: 14 W",
+        ],
+        "published while we listen is fresh, also where the broker retains it"
+    );
+    let findings = meter.findings();
+    assert!(findings[0].value.contains("1 retained and left out, 0 dropped"), "{findings:?}");
+}
+
+#[tokio::test]
+async fn every_outlet_of_a_filter_is_a_probe_and_meters_share_one_connection() {
+    let Some(broker) = Broker::start("m.conf") else { return };
+    let brokers = Arc::new(Brokers::default());
+    let all = broker.config("topic = \"tele/{outlet}/SENSOR\"\nvalues = { power = \"/ENERGY/Power\" }");
+    let mut meter = Mqtt::open(&all, &Outlets::all("lyon.{outlet}"), &brokers).await.expect("open");
+    let one = broker.config("topic = \"tele/x/SENSOR\"\nvalues = { power = \"/ENERGY/Power\" }");
+    let mut other =
+        Mqtt::open(&one, &Outlets::by_position([ProbeId::new("x").ok()]), &brokers).await.expect("open");
+    settled(&broker, &mut meter, "tele/x/SENSOR").await;
+    while tokio::time::timeout(Duration::from_millis(100), other.subscription.next()).await.is_ok() {}
+    broker.publish("tele/x/SENSOR", r#"{"ENERGY":{"Power":5}}"#, &[]);
+    broker.publish("tele/y/SENSOR", r#"{"ENERGY":{"Power":6}}"#, &[]);
+    assert_eq!(next(&mut meter, 2).await, ["lyon.x: 5 W", "lyon.y: 6 W"]);
+    assert_eq!(next(&mut other, 1).await, ["x: 5 W"]);
+    let connections = broker.peer.log().matches("New client connected").count();
+    let publishers = broker.peer.log().matches("as auto-").count();
+    assert_eq!(connections - publishers, 1, "{}", broker.peer.log());
+    drop(meter);
+    broker.publish("tele/x/SENSOR", r#"{"ENERGY":{"Power":7}}"#, &[]);
+    assert_eq!(next(&mut other, 1).await, ["x: 7 W"], "the other meter's going takes nothing away");
+}
+
+#[tokio::test]
+async fn a_lost_broker_is_a_lost_link_and_opening_again_works() {
+    let Some(broker) = Broker::start("m.conf") else { return };
+    let brokers = Arc::new(Brokers::default());
+    let config = broker.config("topic = \"plugs/a\"\nvalues = { power = \"\" }");
+    let one = Outlets::by_position([ProbeId::new("a").ok()]);
+    let mut meter = Mqtt::open(&config, &one, &brokers).await.expect("open");
+    let Broker { lab, port, peer } = broker;
+    drop(peer);
+    let said = next(&mut meter, 1).await.remove(0);
+    assert!(said.starts_with(&format!("link lost: broker 127.0.0.1:{port}: ")), "{said}");
+    let error = Mqtt::open(&config, &one, &brokers).await.expect_err("nobody there").to_string();
+    assert!(error.contains("refused"), "{error}");
+    let broker = Broker { peer: Broker::run(&lab, "m.conf", port), lab, port };
+    let mut meter = Mqtt::open(&config, &one, &brokers).await.expect("open");
+    settled(&broker, &mut meter, "plugs/a").await;
+    broker.publish("plugs/a", "42", &[]);
+    assert_eq!(next(&mut meter, 1).await, ["a: 42 W"]);
+}
+
+#[tokio::test]
+async fn a_broker_with_users_and_tls_is_read_and_says_who_is_wrong() {
+    let Some(broker) = Broker::start("secure.conf") else { return };
+    let open = async |keys: &str| {
+        let keys = format!(
+            "broker = \"mqtts://127.0.0.1:{}\"\nvalues = {{ power = \"\" }}\nusername = \"kwapi\"\n{keys}",
+            broker.port
+        );
+        Mqtt::open(&broker.config(&keys), &Outlets::by_position([ProbeId::new("a").ok()]), &Arc::default())
+            .await
+    };
+    let ours = "topic = \"plugs/a\"\npassword = \"secret\"\n";
+    let mut meter = open(&format!("{ours}tls = \"insecure\"")).await.expect("open");
+    let publish = |payload: &str| {
+        let certificate = broker.lab.join("mqtt/cert.pem").display().to_string();
+        let login = ["-u", "kwapi", "-P", "secret", "--insecure", "--cafile", &certificate];
+        broker.publish("plugs/a", payload, &login);
+    };
+    let mut readings = Readings::default();
+    while readings.is_empty() {
+        publish("42");
+        _ = tokio::time::timeout(Duration::from_millis(300), meter.read(&mut readings)).await;
+    }
+    assert_eq!(
+        readings.drain().next().and_then(|(_, reading)| reading.ok()).map(|r| r.to_string()),
+        Some("42 W".into())
+    );
+
+    let error =
+        open("topic = \"plugs/a\"\npassword = \"hunter2\"\ntls = \"insecure\"").await.expect_err("wrong");
+    assert!(matches!(error, DriverError::Refused(_)), "{error}");
+    assert!(error.to_string().contains("check username and password"), "{error}");
+    let error = open(ours).await.expect_err("not trusted").to_string();
+    assert!(error.contains("tls = \"sha256:") && !error.contains("secret"), "{error}");
+}
+
+#[test]
+fn a_topic_that_cannot_tell_outlets_apart_is_refused() {
+    let check =
+        |topic: &str, outlets: &Outlets, expected: Result<&[&str], &str>| match filters(topic, outlets) {
+            Ok(filters) => assert_eq!(
+                Ok(filters.iter().map(String::as_str).collect::<Vec<_>>()),
+                expected.map(<[_]>::to_vec)
+            ),
+            Err(error) => assert!(expected.is_err_and(|part| error.to_string().contains(part)), "{error}"),
+        };
+    let all = Outlets::all("{outlet}");
+    check("a/{outlet}/b", &all, Ok(&["a/+/b"]));
+    check("a/x-{outlet}/b", &all, Err("one whole level"));
+    check("a/b", &all, Err("one whole level"));
+    check("a/b", &named(&["1"]), Ok(&["a/b"]));
+    check("a/b", &named(&["1", "2"]), Err("several probes need {outlet}"));
+    check("a/x{outlet}", &named(&["1", "2"]), Ok(&["a/x1", "a/x2"]));
+    check("", &named(&["1"]), Err("not a topic"));
+}
+
+#[test]
+fn a_broker_is_read_from_its_address() {
+    let check = |broker: &str, expected: &str| {
+        let config = format!("broker = \"{broker}\"\ntopic = \"t\"\nvalues = {{}}");
+        let config: Config = toml::from_str(&config).expect("a configuration");
+        let said =
+            Address::new(&config).map_or_else(|error| error.to_string(), |address| address.to_string());
+        assert_eq!(said, expected);
+    };
+    check("mqtt://host", "broker host:1883");
+    check("mqtts://host/", "broker host:8883");
+    check("host:99", "broker host:99");
+    check("mqtt://[fe80::1]:99", "broker fe80::1:99");
+    check("mqtt://[fe80::1]", "broker fe80::1:1883");
+    check("mqtt://u:hunter2@host", "refused: broker: carries a login; give it as username and password");
+    check("http://host", "refused: broker: begins with mqtt:// or mqtts://");
+    check("host:port", "refused: broker: its port is no number up to 65535");
+    check("", "refused: broker: is no address; write mqtt://HOST:PORT");
+}
+
+/// A broker that takes everybody and answers every subscription with `answer`, as bytes on the wire.
+async fn raw_broker(answer: &'static [u8]) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut seen = [0; 512];
+        _ = stream.read(&mut seen).await;
+        _ = stream.write_all(&[0x20, 2, 0, 0]).await;
+        _ = stream.read(&mut seen).await;
+        _ = stream.write_all(answer).await;
+        std::future::pending::<()>().await;
+    });
+    port
+}
+
+async fn against(answer: &'static [u8]) -> String {
+    let broker = raw_broker(answer).await;
+    let config = format!("broker = \"127.0.0.1:{broker}\"\ntopic = \"t\"\nvalues = {{ power = \"\" }}");
+    let config: Config = toml::from_str(&config).expect("a configuration");
+    let one = Outlets::by_position([ProbeId::new("a").ok()]);
+    let mut meter = Mqtt::open(&config, &one, &Arc::default()).await.expect("open");
+    next(&mut meter, 1).await.remove(0)
+}
+
+#[tokio::test]
+async fn a_refused_subscription_is_refused_and_garbage_is_a_lost_link() {
+    let said = against(&[0x90, 3, 0, 1, 0x80]).await;
+    assert!(said.starts_with("refused: ") && said.ends_with("this user may not read \"t\""), "{said}");
+    let said = against(&[0xff; 64]).await;
+    assert!(said.starts_with("link lost: broker 127.0.0.1:"), "{said}");
+    let said = against(&[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 0]).await;
+    assert!(said.starts_with("link lost: "), "a packet of 256 MiB: {said}");
+}
