@@ -3,6 +3,7 @@
 mod driver;
 pub mod http;
 pub mod json_values;
+pub mod modbus;
 pub mod mqtt;
 mod outlets;
 pub mod redfish;
