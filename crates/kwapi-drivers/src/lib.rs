@@ -5,6 +5,7 @@ pub mod http;
 pub mod json_values;
 pub mod modbus;
 pub mod mqtt;
+pub mod nut;
 mod outlets;
 pub mod redfish;
 pub mod tls;

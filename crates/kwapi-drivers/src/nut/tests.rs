@@ -1,0 +1,172 @@
+//! upsd with dummy-ups is the server.
+
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+
+use std::process::Command;
+
+use kwapi_peers::{Lab, Peer, find, free_port, need};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::outlets::Outlet;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Upsd {
+    lab: Lab,
+    port: u16,
+    driver: Option<Peer>,
+    _server: Peer,
+}
+
+/// Each in the foreground, so that each ends with the test.
+fn upsd() -> Option<Upsd> {
+    if !need(&["upsd", "dummy-ups"]) {
+        return None;
+    }
+    let port = free_port();
+    let lab = Lab::of("nut", port);
+    std::fs::create_dir_all(lab.join("nut/run")).expect("room");
+    // So that it goes stale soon after its driver is gone.
+    let configuration = std::fs::read_to_string(lab.join("nut/upsd.conf")).expect("a configuration");
+    std::fs::write(lab.join("nut/upsd.conf"), format!("{configuration}MAXAGE 3\n")).expect("room");
+    let command = |program: &str, arguments: &[&str]| {
+        // /lib/nut before the search path: Debian's wrapper there only says "disabled".
+        let place = std::path::Path::new("/lib/nut").join(program);
+        let place = if place.is_file() { place } else { find(program).expect("it is there") };
+        let mut command = Command::new(place);
+        for variable in ["NUT_STATEPATH", "NUT_ALTPIDPATH", "NUT_PIDPATH"] {
+            command.env(variable, lab.join("nut/run"));
+        }
+        command.env("NUT_CONFPATH", lab.join("nut")).args(arguments).args(["-u", "root"]);
+        command
+    };
+    let driver = Peer::start(&mut command("dummy-ups", &["-F", "-a", "pdu1"]), lab.join("driver.log"))
+        .ready(PATIENCE, || lab.join("nut/run/dummy-ups-pdu1").exists());
+    let server = Peer::start(&mut command("upsd", &["-F"]), lab.join("upsd.log"))
+        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    Some(Upsd { lab, port, driver: Some(driver), _server: server })
+}
+
+async fn open(port: u16, keys: &str, outlets: &Outlets) -> Result<Nut, DriverError> {
+    let config = toml::from_str(&format!("host = \"127.0.0.1:{port}\"\n{keys}")).expect("a configuration");
+    Nut::open(&config, outlets, &Arc::new(())).await
+}
+
+fn one() -> Outlets {
+    Outlets::by_position([ProbeId::new("A").ok()])
+}
+
+async fn round(meter: &mut Nut) -> String {
+    let mut readings = Readings::default();
+    if let Err(error) = meter.read(&mut readings).await {
+        return error.to_string();
+    }
+    let said = readings.drain().map(|(probe, reading)| match reading {
+        Ok(reading) => format!("{probe}: {reading}"),
+        Err(error) => format!("{probe}: {error}"),
+    });
+    said.collect::<Vec<_>>().join("\n")
+}
+
+/// The first round in which upsd has heard from its driver.
+async fn first_round(meter: &mut Nut) -> String {
+    for _ in 0..100 {
+        let said = round(meter).await;
+        if said.contains(" W") {
+            return said;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("upsd never heard from dummy-ups");
+}
+
+#[tokio::test]
+async fn a_pdu_says_its_watts_until_its_driver_dies() {
+    let Some(mut upsd) = upsd() else { return };
+    let mut meter = open(upsd.port, "", &one()).await.expect("open");
+    let said = first_round(&mut meter).await;
+    assert!(["A: 245 W", "A: 251 W"].contains(&said.as_str()), "{said}\n{:?}", upsd.lab);
+    let two = Outlets::by_key(
+        [("1", "one"), ("2", "two"), ("7", "seven")]
+            .map(|(key, probe)| Outlet { key: key.to_owned(), probe: ProbeId::new(probe).expect("an id") }),
+    );
+    let mut outlets = open(upsd.port, "ups = \"pdu1\"\nusername = \"admin\"\npassword = \"secret\"", &two)
+        .await
+        .expect("open");
+    let said = round(&mut outlets).await;
+    assert!(said.contains("two: 144 W"), "{said}");
+    assert!(
+        said.contains("seven: no such outlet: \"7\": pdu1 says no watts of it; it does of [\"1\", \"2\"]"),
+        "{said}"
+    );
+    let mut all = open(upsd.port, "", &Outlets::all("p.{outlet}")).await.expect("open");
+    assert!(round(&mut all).await.contains("p.2: 144 W"));
+    assert!(meter.findings()[0].value.contains("ups.realpower"), "{:?}", meter.findings());
+
+    drop(upsd.driver.take());
+    let mut said = String::new();
+    for _ in 0..100 {
+        said = round(&mut meter).await;
+        assert!(!said.contains(": 0 W"), "no watts are not zero: {said}");
+        if said.contains("the driver of") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(said.starts_with("A: stale: ") || said.starts_with("A: not ready: "), "{said}");
+    assert!(said.contains("the driver of pdu1"), "{said}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_or_name_is_refused_with_what_to_try() {
+    let Some(upsd) = upsd() else { return };
+    let wrong = "ups = \"pdu1\"\nusername = \"admin\"\npassword = \"hunter2\"";
+    let said = open(upsd.port, wrong, &one()).await.expect_err("wrong").to_string();
+    assert!(said.contains("LOGIN: ERR ACCESS-DENIED; check username") && !said.contains("hunter2"), "{said}");
+    let mut meter = open(upsd.port, "ups = \"pdu9\"", &one()).await.expect("open");
+    let said = round(&mut meter).await;
+    assert!(said.starts_with("refused: ") && said.contains("no device \"pdu9\" there"), "{said}");
+    let error = open(upsd.port, "ups = \"a b\"", &one()).await.expect_err("no name").to_string();
+    assert!(error.contains("no name that NUT allows"), "{error}");
+}
+
+/// A server that says `bytes` to whatever it is asked.
+async fn against(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut asked = [0; 64];
+        _ = stream.read(&mut asked).await;
+        _ = stream.write_all(bytes).await;
+    });
+    let mut meter = open(port, "ups = \"u\"", &one()).await.expect("open");
+    round(&mut meter).await.replace(&port.to_string(), "PORT")
+}
+
+#[tokio::test]
+async fn each_fault_of_a_server_says_what_it_is() {
+    for (bytes, expected) in [
+        (
+            &b"ERR DATA-STALE\n"[..],
+            "A: stale: 127.0.0.1:PORT: the driver of u has lost the device (DATA-STALE)",
+        ),
+        (b"ERR ACCESS-DENIED\n", "refused: 127.0.0.1:PORT: LIST VAR u: ACCESS-DENIED"),
+        (
+            b"BEGIN LIST VAR u\nVAR u ups.real",
+            "link lost: 127.0.0.1:PORT: LIST VAR u: a line without end; is this a NUT server?",
+        ),
+        (b"BEGIN LIST VAR u\n", "link lost: 127.0.0.1:PORT: LIST VAR u: unexpected end of file"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n",
+            "link lost: 127.0.0.1:PORT: LIST VAR u: \"HTTP/1.1 400 Bad Request\" is no variable",
+        ),
+        (
+            b"BEGIN LIST VAR u\nVAR u ups.load \"9\"\nEND LIST VAR u\n",
+            "A: no such outlet: \"1\": u says no watts of it; it does of []",
+        ),
+    ] {
+        assert_eq!(against(bytes).await, expected);
+    }
+}
