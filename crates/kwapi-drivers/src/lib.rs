@@ -8,6 +8,7 @@ pub mod mqtt;
 pub mod nut;
 mod outlets;
 pub mod redfish;
+pub mod shelly;
 pub mod tls;
 pub mod value;
 

@@ -1,0 +1,234 @@
+//! Shelly plugs, relays and energy meters of every generation, over HTTP on the local network.
+//!
+//! The generation is asked for when the session opens; one request a round brings all channels.
+//! Source: `shelly/status.rs`; *Gen2+ API*, "Authentication" (digest, SHA-256, user `admin`).
+
+#[doc(hidden)]
+pub mod status;
+
+use std::sync::Arc;
+
+use kwapi_core::{NoReading, Secret};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::http::{Clients, Device, Login};
+use crate::outlets::Outlets;
+use crate::tls::Tls;
+use status::Channel;
+
+/// The only user that later generations know.
+const USERNAME: &str = "admin";
+
+/// `driver = "shelly"`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The device: a name or an address.
+    pub host: String,
+    /// `admin` unless the device has another.
+    pub username: Option<String>,
+    /// Its password, where one is set.
+    pub password: Option<Secret>,
+}
+
+/// A device whose generation is known.
+#[derive(Debug)]
+pub struct Shelly {
+    device: Device,
+    is_first_generation: bool,
+    model: String,
+    outlets: Outlets,
+    channels: Vec<String>,
+}
+
+impl Driver for Shelly {
+    const NAME: &'static str = "shelly";
+    const SUMMARY: &'static str = "Shelly plugs, relays and energy meters of every generation, over HTTP";
+    type Config = Config;
+    type Shared = Clients;
+
+    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+        let username = match (&config.username, &config.password) {
+            (None, Some(_)) => Some(USERNAME.to_owned()),
+            (username, _) => username.clone(),
+        };
+        let login = Login::from_keys(username.as_ref(), config.password.as_ref())?;
+        let device = Device::new(clients, &config.host, "http", &Tls::System, login)?;
+        // Every generation answers this, and without a login.
+        let about = device.get("/shelly", None).await?.required("is this a Shelly device?")?.json()?;
+        let text = |name: &str| about.get(name).and_then(Value::as_str).map(str::to_owned);
+        let is_first_generation = about.get("gen").is_none();
+        let model = text("app").or_else(|| text("model")).or_else(|| text("type")).unwrap_or_default();
+        Ok(Self { device, is_first_generation, model, outlets: outlets.clone(), channels: Vec::new() })
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        let path = if self.is_first_generation { "/status" } else { "/rpc/Shelly.GetStatus" };
+        let answer = self.device.get(path, None).await?.required("is this a Shelly device?")?;
+        let status = answer.json()?;
+        let channels = if self.is_first_generation {
+            status::first_generation(&status)
+        } else {
+            status::later_generation(&status)
+        };
+        if channels.is_empty() {
+            let host = self.device.base();
+            return Err(DriverError::Refused(format!("{host}: this {} measures no power", self.model)));
+        }
+        self.channels = channels.iter().map(|channel| channel.key.clone()).collect();
+        hand_out(&self.outlets, channels, readings);
+        Ok(())
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let generation =
+            if self.is_first_generation { "first generation" } else { "second generation or later" };
+        vec![Finding {
+            what: format!("{}, {generation}", self.model),
+            value: format!("channels {:?}", self.channels),
+            is_used: true,
+            why: "by position from 1, or by these names".to_owned(),
+        }]
+    }
+}
+
+/// Gives each configured probe its channel: by the device's name for it, or by position.
+fn hand_out(outlets: &Outlets, channels: Vec<Channel>, readings: &mut Readings) {
+    if outlets.wants_all() {
+        for Channel { key, position, reading } in channels {
+            if let Some(probe) =
+                position.and_then(|position| outlets.probe(&position.to_string(), Some(&key)))
+            {
+                readings.push(&probe, reading);
+            }
+        }
+        return;
+    }
+    for outlet in outlets.named() {
+        let is_meant = |channel: &&Channel| {
+            channel.key == outlet.key
+                || channel.position.is_some_and(|position| position.to_string() == outlet.key)
+        };
+        let reading = channels.iter().find(is_meant).map_or_else(
+            || {
+                let keys: Vec<_> = channels.iter().map(|channel| channel.key.as_str()).collect();
+                Err(NoReading::NoSuchOutlet(format!("{:?}; there are {keys:?}", outlet.key)))
+            },
+            |channel| channel.reading.clone(),
+        );
+        readings.push(&outlet.probe, reading);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kwapi_core::ProbeId;
+    use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
+
+    use super::*;
+    use crate::outlets::Outlet;
+
+    const PLUS: &str =
+        r#"{"name":null,"id":"shellyplus1pm-a8032ab1fe78","gen":2,"app":"Plus1PM","auth_en":true}"#;
+    const STATUS: &str = r#"{"switch:0":{"apower":8.5,"aenergy":{"total":2.0}},"switch:1":{"apower":1.0}}"#;
+
+    async fn check(
+        respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static,
+        keys: &str,
+        outlets: &Outlets,
+        expected: &str,
+    ) {
+        let simulator = HttpDevice::start(respond).await.expect("a port");
+        let host = simulator.address().to_string();
+        let config = toml::from_str(&format!("host = \"{host}\"\n{keys}")).expect("a configuration");
+        let said = async {
+            let mut meter = Shelly::open(&config, outlets, &Arc::default()).await?;
+            let mut readings = Readings::default();
+            meter.read(&mut readings).await?;
+            let said = readings.drain().map(|(probe, reading)| match reading {
+                Ok(reading) => format!("{probe}: {reading}"),
+                Err(error) => format!("{probe}: {error}"),
+            });
+            Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+        };
+        let said = said.await.unwrap_or_else(|error| error.to_string()).replace(&host, "HOST");
+        assert_eq!(said, expected);
+    }
+
+    fn one() -> Outlets {
+        Outlets::by_position([ProbeId::new("A").ok()])
+    }
+
+    fn later(request: &HttpRequest) -> HttpAnswer {
+        match request.target.as_str() {
+            "/shelly" => HttpAnswer::ok(PLUS),
+            "/rpc/Shelly.GetStatus" => HttpAnswer::ok(STATUS),
+            _ => HttpAnswer::status(404),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_generation_is_told_by_itself() {
+        check(later, "", &one(), "A: 8.5 W, 7200 J").await;
+        let first = |request: &HttpRequest| match request.target.as_str() {
+            "/shelly" => HttpAnswer::ok(r#"{"type":"SHPLG-S","mac":"X","auth":false}"#),
+            "/status" => HttpAnswer::ok(r#"{"meters":[{"power":10,"is_valid":true,"total":60}]}"#),
+            _ => HttpAnswer::status(404),
+        };
+        check(first, "", &one(), "A: 10 W, 3600 J").await;
+    }
+
+    #[tokio::test]
+    async fn channels_are_found_by_name_and_position() {
+        let named =
+            Outlets::by_key([("switch:1", "B"), ("1", "A"), ("9", "C")].map(|(key, probe)| Outlet {
+                key: key.to_owned(),
+                probe: ProbeId::new(probe).expect("an id"),
+            }));
+        let expected =
+            "B: 1 W\nA: 8.5 W, 7200 J\nC: no such outlet: \"9\"; there are [\"switch:0\", \"switch:1\"]";
+        check(later, "", &named, expected).await;
+        check(later, "", &Outlets::all("p.{label}"), "p.switch:0: 8.5 W, 7200 J\np.switch:1: 1 W").await;
+    }
+
+    #[tokio::test]
+    async fn a_digest_login_is_answered_and_a_missing_one_named() {
+        let locked = |request: &HttpRequest| {
+            match request.header("authorization") {
+            _ if request.target == "/shelly" => HttpAnswer::ok(PLUS),
+            Some(proof) if proof.starts_with("Digest username=\"admin\"") && proof.contains("SHA-256") => {
+                HttpAnswer::ok(STATUS)
+            }
+            _ => HttpAnswer::status(401).with_header(
+                "www-authenticate",
+                "Digest qop=\"auth\", realm=\"shellyplus1pm-a8032ab1fe78\", nonce=\"60dc5bf9\", algorithm=SHA-256",
+            ),
+        }
+        };
+        check(locked, "password = \"secret\"", &one(), "A: 8.5 W, 7200 J").await;
+        check(
+            locked,
+            "",
+            &one(),
+            "refused: GET http://HOST/rpc/Shelly.GetStatus: 401 Unauthorized: the device asks for a login; \
+             set username and password",
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_meter_is_refused() {
+        let relay = |request: &HttpRequest| match request.target.as_str() {
+            "/shelly" => HttpAnswer::ok(r#"{"gen":2,"app":"Plus1"}"#),
+            _ => HttpAnswer::ok(r#"{"switch:0":{"output":true}}"#),
+        };
+        check(relay, "", &one(), "refused: http://HOST/: this Plus1 measures no power").await;
+        let printer = |_: &HttpRequest| HttpAnswer::status(404);
+        let expected = "refused: GET http://HOST/shelly: 404 Not Found: is this a Shelly device?";
+        check(printer, "", &one(), expected).await;
+        let html = |_: &HttpRequest| HttpAnswer::ok("<html>");
+        check(html, "", &one(), "malformed JSON: \"GET http://HOST/shelly: <html>\"").await;
+    }
+}

@@ -1,0 +1,229 @@
+//! The status of a Shelly device of any generation, as channels that measure.
+//!
+//! Source: *Shelly Gen1 API* (`/status`: meters, emeters) and *Shelly Gen2+ API* (Switch, PM1, EM, EM1, EMData,
+//! EM1Data, Cover, Light), shelly-api-docs.shelly.cloud. First-generation relays count watt-minutes, everything else
+//! watt-hours.
+
+use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
+use serde_json::Value;
+
+use crate::value::{self, EnergyUnit, PowerUnit};
+
+/// Counters take in energy once a minute, so they are up to this many hours of the present power behind.
+const COUNTER_DELAY_HOURS: f64 = 1.0 / 60.0;
+/// More channels than any device has are left out.
+const CHANNELS_MAX: usize = 64;
+
+/// One channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Channel {
+    /// The device's own name for it: `switch:0`, `meter:0`, `em:0:a`.
+    pub(super) key: String,
+    /// Counted from 1; the phases of a three-phase meter have none, since their sum is counted.
+    pub(super) position: Option<usize>,
+    /// What it says.
+    pub(super) reading: Result<Reading, NoReading>,
+}
+
+/// The channels of `/status` of a first-generation device.
+pub(super) fn first_generation(status: &Value) -> Vec<Channel> {
+    let list = |name: &str| status.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let (name, unit, meters) = match list("emeters") {
+        // Relays have `meters`; energy meters have both, and the relay's measures nothing there.
+        [] => ("meter", EnergyUnit::WattMinute, list("meters")),
+        emeters => ("emeter", EnergyUnit::WattHour, emeters),
+    };
+    let channels = meters.iter().take(CHANNELS_MAX).enumerate();
+    let read = |meter: &Value| {
+        if meter.get("is_valid") == Some(&Value::Bool(false)) {
+            return Err(NoReading::NotReady("is_valid is false".to_owned()));
+        }
+        reading(meter, "power", number(meter, "/total"), unit)
+    };
+    channels
+        .map(|(index, meter)| Channel {
+            key: format!("{name}:{index}"),
+            position: Some(index + 1),
+            reading: read(meter),
+        })
+        .collect()
+}
+
+/// The channels of `Shelly.GetStatus` of a later device.
+pub(super) fn later_generation(status: &Value) -> Vec<Channel> {
+    let mut channels = Vec::new();
+    let mut position = 0;
+    let mut push = |key: String, counts: bool, reading| {
+        position += usize::from(counts);
+        channels.push(Channel { key, position: counts.then_some(position), reading });
+    };
+    for (key, component) in status.as_object().into_iter().flatten().take(CHANNELS_MAX) {
+        let Some((kind, id)) = key.split_once(':') else { continue };
+        let beside = |name: &str, place: &str| number(status, &format!("/{name}:{id}/{place}"));
+        match kind {
+            "switch" | "pm1" | "cover" | "light" if component.get("apower").is_some() => {
+                // What flows back is counted in the total as well.
+                let returned = number(component, "/ret_aenergy/total").unwrap_or(0.0);
+                let total = number(component, "/aenergy/total").map(|total| total - returned);
+                push(key.clone(), true, reading(component, "apower", total, EnergyUnit::WattHour));
+            }
+            "em1" => {
+                let total = beside("em1data", "total_act_energy");
+                push(key.clone(), true, reading(component, "act_power", total, EnergyUnit::WattHour));
+            }
+            "em" => {
+                let total = beside("emdata", "total_act");
+                push(key.clone(), true, reading(component, "total_act_power", total, EnergyUnit::WattHour));
+                for phase in ["a", "b", "c"] {
+                    let of_phase =
+                        |name: &str| component.get(format!("{phase}_{name}")).cloned().unwrap_or_default();
+                    let phase_component = serde_json::json!({
+                        "act_power": of_phase("act_power"),
+                        "voltage": of_phase("voltage"),
+                        "current": of_phase("current"),
+                        "errors": of_phase("errors"),
+                    });
+                    let total = beside("emdata", &format!("{phase}_total_act_energy"));
+                    let reading = reading(&phase_component, "act_power", total, EnergyUnit::WattHour);
+                    push(format!("{key}:{phase}"), false, reading);
+                }
+            }
+            _ => {}
+        }
+    }
+    channels
+}
+
+fn number(holder: &Value, place: &str) -> Option<f64> {
+    holder.pointer(place).and_then(Value::as_f64)
+}
+
+fn reading(
+    component: &Value,
+    power_name: &str,
+    total: Option<f64>,
+    unit: EnergyUnit,
+) -> Result<Reading, NoReading> {
+    let errors = component.get("errors").and_then(Value::as_array).filter(|errors| !errors.is_empty());
+    let Some(watts) = component.get(power_name).and_then(Value::as_f64) else {
+        let errors =
+            errors.map(|errors| format!(", errors {}", Value::from(errors.clone()))).unwrap_or_default();
+        return Err(NoReading::NotAvailable(format!("{power_name} has no number now{errors}")));
+    };
+    let power = value::power(watts, PowerUnit::W)?;
+    let counter = match total {
+        Some(total) => Some(counter(total, watts, unit)?),
+        None => None,
+    };
+    Ok(Reading {
+        power: Some(power),
+        voltage: component.get("voltage").and_then(Value::as_f64).map(Volts),
+        current: component.get("current").and_then(Value::as_f64).map(Amperes),
+        counter,
+        ..Reading::default()
+    })
+}
+
+fn counter(total: f64, watts: f64, unit: EnergyUnit) -> Result<MeterCounter, NoReading> {
+    let behind = value::counter(watts * COUNTER_DELAY_HOURS, 0.0, EnergyUnit::WattHour)?.value;
+    let mut counter = value::counter(total, 1.0, unit)?;
+    counter.resolution = counter.resolution.max(behind);
+    Ok(counter)
+}
+
+/// Reads anything as a status of both kinds, for the fuzzer.
+#[doc(hidden)]
+pub fn parse_anything(bytes: &[u8]) {
+    let Ok(status) = serde_json::from_slice(bytes) else { return };
+    _ = (first_generation(&status), later_generation(&status));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(channels: &[Channel], expected: &[&str]) {
+        let said: Vec<_> = channels
+            .iter()
+            .map(|Channel { key, position, reading }| {
+                let position = position.map_or_else(|| "-".to_owned(), |position| position.to_string());
+                let said = reading.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+                format!("{position} {key}: {said}")
+            })
+            .collect();
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_first_generation_relay_counts_watt_minutes() {
+        let plug = json!({"meters": [{"power": 15.53, "is_valid": true, "timestamp": 1_600_000_000, "total": 1200}]});
+        check(&first_generation(&plug), &["1 meter:0: 15.53 W, 72000 J"]);
+        let invalid = json!({"meters": [{"power": 0, "is_valid": false, "total": 0}]});
+        check(&first_generation(&invalid), &["1 meter:0: not ready: is_valid is false"]);
+    }
+
+    #[test]
+    fn a_first_generation_energy_meter_counts_watt_hours() {
+        let em = json!({"meters": [{"power": 0, "is_valid": true}],
+            "emeters": [{"power": 100.5, "voltage": 231.2, "is_valid": true, "total": 20.0, "total_returned": 0.0},
+                        {"power": -7.0, "voltage": 231.2, "is_valid": true, "total": 1.0}]});
+        check(
+            &first_generation(&em),
+            &[
+                "1 emeter:0: 100.5 W, 231.2 V, 72000 J",
+                "2 emeter:1: implausible: -7 W; is the current transformer or the wiring reversed?",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_later_switch_counts_watt_hours_without_what_flowed_back() {
+        let status = json!({"sys": {"unixtime": 1_795_430_400}, "wifi": {"rssi": -50},
+            "switch:0": {"id": 0, "output": true, "apower": 8.9, "voltage": 237.5, "current": 0.037,
+                "aenergy": {"total": 6.532, "by_minute": [45.199, 47.141, 88.397], "minute_ts": 1_626_935_779}},
+            "switch:1": {"apower": 0.0, "aenergy": {"total": 5.0}, "ret_aenergy": {"total": 2.0}},
+            "switch:2": {"output": false}});
+        check(
+            &later_generation(&status),
+            &["1 switch:0: 8.9 W, 237.5 V, 0.037 A, 23515.2 J", "2 switch:1: 0 W, 10800 J"],
+        );
+    }
+
+    #[test]
+    fn a_three_phase_meter_is_its_total_and_its_phases_by_name() {
+        let status = json!({"em:0": {"total_act_power": 300.0, "a_act_power": 100.0, "a_voltage": 230.0, "a_current": 0.5,
+                "b_act_power": 200.0, "c_act_power": null, "c_errors": ["power_meter_failure"]},
+            "emdata:0": {"total_act": 1000.0, "a_total_act_energy": 400.0},
+            "em1:0": {"act_power": 5.0}, "em1data:0": {"total_act_energy": 1.0}});
+        check(
+            &later_generation(&status),
+            &[
+                "1 em1:0: 5 W, 3600 J",
+                "2 em:0: 300 W, 3600000 J",
+                "- em:0:a: 100 W, 230 V, 0.5 A, 1440000 J",
+                "- em:0:b: 200 W",
+                "- em:0:c: not available: act_power has no number now, errors [\"power_meter_failure\"]",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_counter_may_be_a_minute_behind() {
+        let resolution = |watts| counter(10.0, watts, EnergyUnit::WattHour).expect("a counter").resolution;
+        assert_eq!(resolution(3600.0).joules(), 216_000.0);
+        assert_eq!(resolution(0.0).joules(), 3600.0);
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(noise in ".{0,200}", number in any::<f64>()) {
+            parse_anything(noise.as_bytes());
+            parse_anything(format!("{{\"switch:0\":{{\"apower\":{number},\"aenergy\":{{\"total\":{number}}}}},\
+                \"meters\":[{{\"power\":{number},\"total\":{number}}}]}}").as_bytes());
+        }
+    }
+}
