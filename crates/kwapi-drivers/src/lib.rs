@@ -9,6 +9,7 @@ pub mod nut;
 mod outlets;
 pub mod redfish;
 pub mod shelly;
+pub mod tasmota;
 pub mod tls;
 pub mod value;
 

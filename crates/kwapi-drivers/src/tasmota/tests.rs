@@ -1,0 +1,122 @@
+//! Answers as owners published them, shortened; the device is simulated.
+
+use kwapi_core::ProbeId;
+use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
+use proptest::prelude::*;
+
+use super::*;
+use crate::outlets::Outlet;
+
+const PLUG: &str = r#"{"TotalStartTime":"2023-01-05T09:18:00","Total":52.438,"Yesterday":0.211,"Today":0.087,
+    "Power":12,"ApparentPower":21,"ReactivePower":17,"Factor":0.58,"Voltage":231,"Current":0.091}"#;
+const TWO: &str =
+    r#"{"Total":3.185,"Power":[10,20],"ApparentPower":[11,21],"Voltage":230,"Current":[0.05,0.09]}"#;
+
+#[track_caller]
+fn check(energy: &str, expected: &[&str]) {
+    let said: Vec<_> = read(&serde_json::from_str(energy).expect("JSON"))
+        .into_iter()
+        .map(|(key, reading)| format!("{key}: {}", reading.map_or_else(|e| e.to_string(), |r| r.to_string())))
+        .collect();
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_plug_says_watts_and_its_total() {
+    let plug = "12 W, 231 V, 0.091 A, 188776800 J";
+    check(PLUG, &[&format!("total: {plug}"), &format!("1: {plug}")]);
+}
+
+#[test]
+fn several_channels_have_one_counter_together() {
+    check(TWO, &["total: 30 W, 11466000 J", "1: 10 W, 230 V, 0.05 A", "2: 20 W, 230 V, 0.09 A"]);
+    check(
+        r#"{"Total":[1.0,2.0],"Power":[10,20]}"#,
+        &["total: 30 W, 10800000 J", "1: 10 W, 3600000 J", "2: 20 W, 7200000 J"],
+    );
+}
+
+#[test]
+fn a_missing_power_is_not_zero() {
+    check(
+        "{}",
+        &["total: not available: Power has no number now", "1: not available: Power has no number now"],
+    );
+    check(
+        r#"{"Power":[1,null]}"#,
+        &[
+            "total: not available: Power has no number now",
+            "1: 1 W",
+            "2: not available: Power has no number now",
+        ],
+    );
+}
+
+#[test]
+fn the_start_of_the_total_is_its_reset() {
+    let channels = read(&serde_json::from_str(PLUG).expect("JSON"));
+    let counter = channels[0].1.as_ref().expect("a reading").counter.expect("a counter");
+    assert_eq!(counter.reset_at.map(kwapi_core::Timestamp::seconds), Some(1_672_910_280));
+}
+
+async fn round(
+    respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static,
+    keys: &str,
+    outlets: &Outlets,
+) -> String {
+    let simulator = HttpDevice::start(respond).await.expect("a port");
+    let host = simulator.address().to_string();
+    let config = toml::from_str(&format!("host = \"{host}\"\n{keys}")).expect("a configuration");
+    let said = async {
+        let mut meter = Tasmota::open(&config, outlets, &Arc::default()).await?;
+        let mut readings = Readings::default();
+        meter.read(&mut readings).await?;
+        let said = readings.drain().map(|(probe, reading)| match reading {
+            Ok(reading) => format!("{probe}: {reading}"),
+            Err(error) => format!("{probe}: {error}"),
+        });
+        Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+    };
+    said.await.unwrap_or_else(|error| error.to_string()).replace(&host, "HOST")
+}
+
+fn device(energy: &'static str) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync {
+    move |request| match request.target.as_str() {
+        "/cm?cmnd=Status%208" => HttpAnswer::ok(r#"{"WARNING":"Need user=<username>&password=<password>"}"#),
+        "/cm?cmnd=Status%208&user=admin&password=p%26%c3%a9" => {
+            HttpAnswer::ok(format!(r#"{{"StatusSNS":{{"Time":"2026-11-23T10:00:00","ENERGY":{energy}}}}}"#))
+        }
+        _ => HttpAnswer::ok("{\"StatusSNS\":{}}"),
+    }
+}
+
+#[tokio::test]
+async fn a_device_is_read_with_its_password_and_says_when_it_wants_one() {
+    let one = Outlets::by_position([ProbeId::new("A").ok()]);
+    let said = round(device(PLUG), "password = \"p&é\"", &one).await;
+    assert_eq!(said, "A: 12 W, 231 V, 0.091 A, 188776800 J");
+    let said = round(device(PLUG), "", &one).await;
+    assert!(said.starts_with("refused: http://HOST/cm: ") && said.ends_with("web password"), "{said}");
+    let said = round(device(PLUG), "password = \"hunter2\"", &one).await;
+    assert!(said.contains("does this device measure power") && !said.contains("hunter2"), "{said}");
+}
+
+#[tokio::test]
+async fn all_outlets_are_the_channels_and_never_their_total_too() {
+    let all = Outlets::all("p.{outlet}");
+    let said = round(device(TWO), "password = \"p&é\"", &all).await;
+    assert_eq!(said, "p.1: 10 W, 230 V, 0.05 A\np.2: 20 W, 230 V, 0.09 A");
+    let said = round(device(PLUG), "password = \"p&é\"", &all).await;
+    assert_eq!(said, "p.total: 12 W, 231 V, 0.091 A, 188776800 J");
+    let named = Outlets::by_key([Outlet { key: "3".to_owned(), probe: ProbeId::new("C").expect("an id") }]);
+    let said = round(device(TWO), "password = \"p&é\"", &named).await;
+    assert_eq!(said, "C: no such outlet: \"3\"; this device has 2");
+}
+
+proptest! {
+    #[test]
+    fn noise_never_panics(noise in ".{0,200}", number in any::<f64>()) {
+        parse_anything(noise.as_bytes());
+        parse_anything(format!("{{\"Power\":[{number}],\"Total\":{number}}}").as_bytes());
+    }
+}
