@@ -7,6 +7,7 @@ pub mod modbus;
 pub mod mqtt;
 pub mod nut;
 mod outlets;
+pub mod prometheus;
 pub mod redfish;
 pub mod shelly;
 pub mod tasmota;

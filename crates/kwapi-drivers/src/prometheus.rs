@@ -1,0 +1,124 @@
+//! Exporters of Prometheus metrics: what somebody else's program already measures, a scrape a round.
+//!
+//! A series is an outlet, by the value of one label; without a label there must be exactly one series.
+//!
+//! Source: `prometheus/exposition.rs`.
+
+#[doc(hidden)]
+pub mod exposition;
+mod scrape;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwapi_core::Secret;
+use serde::Deserialize;
+
+use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::http::{Clients, Device, Login};
+use crate::outlets::Outlets;
+use crate::tls::Tls;
+use crate::value::{EnergyUnit, PowerUnit};
+use scrape::Scrape;
+
+/// The formats we read, the one that tells when a counter began first.
+const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+
+/// `driver = "prometheus"`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What to scrape: `http://host:9290/metrics`.
+    pub url: String,
+    /// The gauge of active power.
+    pub power: Option<String>,
+    /// Its unit.
+    #[serde(default)]
+    pub power_unit: PowerUnit,
+    /// The gauge of volts.
+    pub voltage: Option<String>,
+    /// The gauge of amperes.
+    pub current: Option<String>,
+    /// The counter of energy.
+    pub energy: Option<String>,
+    /// Its unit: joules, as the convention wants, unless said otherwise.
+    #[serde(default = "joules")]
+    pub energy_unit: EnergyUnit,
+    /// The label whose value is the outlet's key.
+    pub label: Option<String>,
+    /// Only series that have these labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Samples whose own stamp is older than this are stale.
+    #[serde(default = "stale_seconds")]
+    pub stale_seconds: u64,
+    /// Headers to send, a token for instance.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// A user, where the exporter wants one.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Whom to trust, over HTTPS.
+    #[serde(default)]
+    pub tls: Tls,
+}
+
+fn joules() -> EnergyUnit {
+    EnergyUnit::Joule
+}
+
+fn stale_seconds() -> u64 {
+    120
+}
+
+/// One exporter.
+#[derive(Debug)]
+pub struct Prometheus {
+    device: Device,
+    scrape: Scrape,
+    outlets: Outlets,
+    findings: Vec<Finding>,
+}
+
+impl Driver for Prometheus {
+    const NAME: &'static str = "prometheus";
+    const SUMMARY: &'static str = "metrics in watts or joules that an exporter shows to Prometheus";
+    type Config = Config;
+    type Shared = Clients;
+
+    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+        if config.power.is_none() && config.energy.is_none() {
+            return Err(DriverError::Refused(
+                "set power or energy to the name of a metric, or both".to_owned(),
+            ));
+        }
+        if config.label.is_none() {
+            outlets.only()?;
+        }
+        let mut login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
+        login.add_header("accept", &Secret::new(ACCEPT))?;
+        for (name, value) in &config.headers {
+            login.add_header(name, value)?;
+        }
+        let device = Device::new(clients, &config.url, "http", &config.tls, login)?;
+        let scrape = Scrape::new(config, Duration::from_secs(config.stale_seconds));
+        Ok(Self { device, scrape, outlets: outlets.clone(), findings: Vec::new() })
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        let answer = self.device.get_base().await?.required("is this an exporter's address?")?;
+        let is_openmetrics = answer.header("content-type").starts_with("application/openmetrics-text");
+        let text = answer.text();
+        self.findings = self.scrape.read(&text, is_openmetrics, answer.date(), &self.outlets, readings)?;
+        Ok(())
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.findings.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Prometheus' own `/metrics` is an exporter, and so is Python's web server with a file of well-known metrics.
+
+#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
+
+use std::process::Command;
+
+use kwapi_core::ProbeId;
+use kwapi_peers::{Lab, Peer, free_port, need};
+use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
+
+use super::*;
+use crate::outlets::Outlet;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn round(url: &str, keys: &str, outlets: &Outlets) -> String {
+    let config = toml::from_str(&format!("url = \"{url}\"\n{keys}")).expect("a configuration");
+    let said = async {
+        let mut meter = Prometheus::open(&config, outlets, &Arc::default()).await?;
+        let mut readings = Readings::default();
+        meter.read(&mut readings).await?;
+        let said = readings.drain().map(|(probe, reading)| match reading {
+            Ok(reading) => {
+                let reset = reading.counter.and_then(|counter| counter.reset_at);
+                let since = reset.map(|at| format!(" since {}", at.seconds())).unwrap_or_default();
+                format!("{probe}: {reading}{since}")
+            }
+            Err(error) => format!("{probe}: {error}"),
+        });
+        Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+    };
+    said.await.unwrap_or_else(|error| error.to_string())
+}
+
+fn one() -> Outlets {
+    Outlets::by_position([ProbeId::new("A").ok()])
+}
+
+#[tokio::test]
+async fn prometheus_own_metrics_are_read() {
+    if !need(&["prometheus"]) {
+        return;
+    }
+    let (lab, port) = (Lab::empty(), free_port());
+    std::fs::write(lab.join("p.yml"), "global: {}\n").expect("room");
+    let mut server = Command::new("prometheus");
+    server.arg(format!("--config.file={}", lab.join("p.yml").display()));
+    server.arg(format!("--storage.tsdb.path={}", lab.join("data").display()));
+    server.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let _server = Peer::start(&mut server, lab.join("log"))
+        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    // Not watts, but numbers of a real exporter: a gauge, and a counter with a label.
+    let said = round(&url, "power = \"go_threads\"\nenergy = \"process_cpu_seconds_total\"", &one()).await;
+    assert!(said.starts_with("A: ") && said.contains(" W, ") && said.ends_with(" J"), "{said}");
+    let named = Outlets::by_key(
+        ["200", "nonsense"]
+            .map(|key| Outlet { key: key.to_owned(), probe: ProbeId::new(key).expect("an id") }),
+    );
+    let keys = "energy = \"promhttp_metric_handler_requests_total\"\nlabel = \"code\"";
+    let said = round(&url, keys, &named).await;
+    assert!(
+        said.contains("200: ") && said.contains("nonsense: no such outlet: \"nonsense\"; there are "),
+        "{said}"
+    );
+    let said = round(&url, "power = \"node_watts\"", &one()).await;
+    assert!(said.starts_with("refused: no series of [\"node_watts\"] among "), "{said}");
+}
+
+#[tokio::test]
+async fn well_known_exporters_are_read() {
+    if !need(&["python3"]) {
+        return;
+    }
+    let (lab, port) = (Lab::empty(), free_port());
+    // Names and labels as ipmi_exporter, node_exporter, kepler and scaphandre give them.
+    let text = "# TYPE ipmi_dcmi_power_consumption_watts gauge\n\
+        ipmi_dcmi_power_consumption_watts 236\n\
+        # TYPE node_rapl_package_joules_total counter\n\
+        node_rapl_package_joules_total{index=\"0\",path=\"/sys/class/powercap/intel-rapl:0\"} 83518.867258\n\
+        node_rapl_package_joules_total{index=\"1\",path=\"/sys/class/powercap/intel-rapl:1\"} NaN\n\
+        kepler_node_platform_joules_total{instance=\"a\",mode=\"dynamic\"} 10\n\
+        kepler_node_platform_joules_total{instance=\"a\",mode=\"idle\"} 20\n\
+        scaph_host_power_microwatts 19525837\n";
+    std::fs::write(lab.join("metrics"), text).expect("room");
+    let mut server = Command::new("python3");
+    server
+        .args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string(), "--directory"])
+        .arg(lab.path());
+    let _server = Peer::start(&mut server, lab.join("log"))
+        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    let all = Outlets::all("p.{outlet}");
+    for (keys, outlets, expected) in [
+        ("power = \"ipmi_dcmi_power_consumption_watts\"", &one(), "A: 236 W"),
+        ("power = \"scaph_host_power_microwatts\"\npower_unit = \"uW\"", &one(), "A: 19.525837 W"),
+        (
+            "energy = \"node_rapl_package_joules_total\"\nlabel = \"index\"",
+            &all,
+            "p.0: 83518.867 J\np.1: not ready: node_rapl_package_joules_total is not a number now",
+        ),
+        (
+            "energy = \"kepler_node_platform_joules_total\"",
+            &one(),
+            "A: implausible: several series of kepler_node_platform_joules_total; tell them apart with label, or \
+             choose one with labels",
+        ),
+        ("energy = \"kepler_node_platform_joules_total\"\nlabels = { mode = \"idle\" }", &one(), "A: 20 J"),
+        ("power = \"ipmi_dcmi_power_consumption_watts\"", &all, "p.1: 236 W"),
+    ] {
+        assert_eq!(round(&url, keys, outlets).await, expected, "{keys}");
+    }
+}
+
+async fn scrape(content_type: &'static str, text: &'static str, keys: &str) -> String {
+    let respond = move |_: &HttpRequest| {
+        HttpAnswer::ok(text)
+            .with_header("content-type", content_type)
+            .with_header("date", "Mon, 23 Nov 2026 10:00:00 GMT")
+    };
+    let simulator = HttpDevice::start(respond).await.expect("a port");
+    round(&format!("http://{}/metrics", simulator.address()), keys, &one()).await
+}
+
+#[tokio::test]
+async fn an_old_stamp_is_stale_and_a_created_stamp_is_the_reset() {
+    let keys = "power = \"w\"";
+    // 2026-11-23T10:00:00Z is 1795428000.
+    assert_eq!(scrape("text/plain", "w 5 1795427990000\n", keys).await, "A: 5 W");
+    assert_eq!(
+        scrape("text/plain", "w 5 1795424400000\n", keys).await,
+        "A: stale: measured 3600 s before the scrape"
+    );
+    assert_eq!(
+        scrape("text/plain", "w 5 1795427990\n", keys).await,
+        "A: implausible: its stamp is 1795427.99 s; is the exporter's clock set?"
+    );
+    let openmetrics = "# TYPE e counter\ne_total 5.5 1795427990.5\ne_created 1795400000.0\n# EOF\n";
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(scrape(kind, openmetrics, "energy = \"e_total\"").await, "A: 5.5 J since 1795400000");
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_at_once() {
+    let two = Outlets::by_position([ProbeId::new("A").ok(), ProbeId::new("B").ok()]);
+    assert!(round("http://x/", "", &one()).await.contains("set power or energy"));
+    assert!(round("http://x/", "power = \"w\"", &two).await.contains("2 probes are configured"));
+}
