@@ -2,6 +2,7 @@
 
 mod driver;
 pub mod http;
+pub mod http_json;
 pub mod json_values;
 pub mod modbus;
 pub mod mqtt;

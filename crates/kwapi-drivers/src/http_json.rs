@@ -1,0 +1,115 @@
+//! Any device or program that shows its watts as JSON at a URL.
+//!
+//! One request a round brings all outlets. Source: `json_values.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwapi_core::{NoReading, Reading, Secret, Timestamp};
+use serde::Deserialize;
+
+use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::http::{Clients, Device, Login};
+use crate::json_values::Values;
+use crate::outlets::{Outlet, Outlets};
+use crate::tls::Tls;
+use crate::value::Decimals;
+
+/// `driver = "http_json"`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What to ask for: `http://host/status`.
+    pub url: String,
+    /// Where the values are in the answer.
+    pub values: Values,
+    /// Values whose own stamp is older than this are stale.
+    #[serde(default = "stale_seconds")]
+    pub stale_seconds: u64,
+    /// Headers to send, a token for instance.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// A user, where the device wants one (Basic or Digest, as it asks).
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Whom to trust, over HTTPS.
+    #[serde(default)]
+    pub tls: Tls,
+}
+
+fn stale_seconds() -> u64 {
+    120
+}
+
+/// One URL.
+#[derive(Debug)]
+pub struct HttpJson {
+    device: Device,
+    values: Values,
+    stale_after: Duration,
+    outlets: Vec<Outlet>,
+    decimals: HashMap<String, Decimals>,
+}
+
+impl Driver for HttpJson {
+    const NAME: &'static str = "http_json";
+    const SUMMARY: &'static str = "any device or program that shows its watts as JSON at a URL";
+    type Config = Config;
+    type Shared = Clients;
+
+    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+        config.values.check()?;
+        let outlets = if outlets.wants_all() {
+            // What the outlets of an unknown document are, nobody knows; one probe is the document.
+            vec![Outlet { key: "1".to_owned(), probe: outlets.only()? }]
+        } else {
+            outlets.named().to_vec()
+        };
+        if outlets.len() > 1 && !config.values.tell_outlets_apart() {
+            let why = "values: several probes need {outlet} in the places of power and energy";
+            return Err(DriverError::Refused(why.to_owned()));
+        }
+        let mut login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
+        for (name, value) in &config.headers {
+            login.add_header(name, value)?;
+        }
+        let device = Device::new(clients, &config.url, "http", &config.tls, login)?;
+        let stale_after = Duration::from_secs(config.stale_seconds);
+        Ok(Self { device, values: config.values.clone(), stale_after, outlets, decimals: HashMap::new() })
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        let answer = self.device.get_base().await?.required("is the url right?")?;
+        let document = answer.json()?;
+        for Outlet { key, probe } in &self.outlets {
+            let decimals = self.decimals.entry(key.clone()).or_default();
+            let reading = self.values.read(&document, key, decimals);
+            readings.push(probe, reading.and_then(|reading| fresh(reading, answer.date(), self.stale_after)));
+        }
+        Ok(())
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        vec![Finding {
+            what: "values".to_owned(),
+            value: format!("{} outlets", self.outlets.len()),
+            is_used: true,
+            why: format!("{:?}", self.values),
+        }]
+    }
+}
+
+/// Refuses a reading whose own stamp is too old, by the device's own clock.
+fn fresh(reading: Reading, now: Option<Timestamp>, stale_after: Duration) -> Result<Reading, NoReading> {
+    match (reading.measured_at, now) {
+        (Some(measured_at), Some(now)) if now.since(measured_at) > stale_after => Err(NoReading::Stale(
+            format!("measured {} s before it was asked for", now.since(measured_at).as_secs()),
+        )),
+        _ => Ok(reading),
+    }
+}
+
+#[cfg(test)]
+mod tests;
