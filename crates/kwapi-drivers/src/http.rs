@@ -261,6 +261,10 @@ impl Device {
         let Some((username, password)) = &self.login.user else {
             // `accept` opens no door.
             return (request, self.login.headers.keys().any(|name| name != ACCEPT));
+            // `accept` opens no door; Tasmota takes its password in the query.
+            let in_headers = self.login.headers.keys().any(|name| name != ACCEPT);
+            let in_query = url.query().is_some_and(|query| query.contains("password="));
+            return (request, in_headers || in_query);
         };
         match &mut *self.scheme.lock() {
             Scheme::Unknown => (request, false),

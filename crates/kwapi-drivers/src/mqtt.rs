@@ -135,6 +135,10 @@ impl Mqtt {
                     })?
                     .key
                     .clone(),
+                named => {
+                    let is_its = |key: &str| rumqttc::matches(topic, &self.topic.replace("{outlet}", key));
+                    named.iter().find(|outlet| is_its(&outlet.key))?.key.clone()
+                }
             };
             let probe = self.outlets.probe(&key, None)?;
             self.heard.insert(topic.to_owned(), (probe, key, Decimals::default()));

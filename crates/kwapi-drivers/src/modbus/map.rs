@@ -239,6 +239,10 @@ impl Map {
                 Err(refused(format!("there are {names:?}, and those in the directory named by `maps`")))
             }
         }
+        if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            return Self::parse(text).map_err(refused);
+        let names: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();
+        Err(refused(format!("there are {names:?}, and those in the directory named by `maps`")))
     }
 
     /// Reads and checks a map.

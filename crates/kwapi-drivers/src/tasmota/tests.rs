@@ -1,4 +1,5 @@
 //! Answers as owners published them, shortened; the device is simulated.
+//! Answers shaped after the documentation; the device is simulated. To do: captures, with model and firmware.
 
 use kwapi_core::ProbeId;
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
@@ -101,6 +102,15 @@ async fn a_device_is_read_with_its_password_and_says_when_it_wants_one() {
     assert!(said.contains("does this device measure power") && !said.contains("hunter2"), "{said}");
 }
 
+#[tokio::test]
+async fn a_newer_firmware_says_401_to_a_missing_or_wrong_password() {
+    let one = Outlets::by_position([ProbeId::new("A").ok()]);
+    let locked = |_: &HttpRequest| HttpAnswer::status(401);
+    let said = round(locked, "", &one).await;
+    assert!(said.starts_with("refused: ") && said.ends_with("set username and password"), "{said}");
+    let said = round(locked, "password = \"hunter2\"", &one).await;
+    assert!(said.ends_with("check username and password") && !said.contains("hunter2"), "{said}");
+}
 #[tokio::test]
 async fn all_outlets_are_the_channels_and_never_their_total_too() {
     let all = Outlets::all("p.{outlet}");
