@@ -259,8 +259,6 @@ impl Device {
     /// Adds the login the device is known to want; says whether there was any to add.
     fn authorize(&self, request: RequestBuilder, url: &Url) -> (RequestBuilder, bool) {
         let Some((username, password)) = &self.login.user else {
-            // `accept` opens no door.
-            return (request, self.login.headers.keys().any(|name| name != ACCEPT));
             // `accept` opens no door; Tasmota takes its password in the query.
             let in_headers = self.login.headers.keys().any(|name| name != ACCEPT);
             let in_query = url.query().is_some_and(|query| query.contains("password="));

@@ -126,15 +126,6 @@ impl Mqtt {
             }
             let key = match self.outlets.named() {
                 [] => key_of(&self.topic, topic)?,
-                named => named
-                    .iter()
-                    .find(|o| self.topic.replace("{outlet}", &o.key) == topic)
-                    .or_else(|| {
-                        // One probe on a topic with wildcards of its own.
-                        named.first().filter(|_| named.len() == 1)
-                    })?
-                    .key
-                    .clone(),
                 named => {
                     let is_its = |key: &str| rumqttc::matches(topic, &self.topic.replace("{outlet}", key));
                     named.iter().find(|outlet| is_its(&outlet.key))?.key.clone()

@@ -232,15 +232,9 @@ impl Map {
                 Err(error) => return Err(refused(format!("{}: {error}", file.display()))),
             }
         }
-        match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
-            Some((_, text)) => Self::parse(text).map_err(refused),
-            None => {
-                let names: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();
-                Err(refused(format!("there are {names:?}, and those in the directory named by `maps`")))
-            }
-        }
         if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
             return Self::parse(text).map_err(refused);
+        }
         let names: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();
         Err(refused(format!("there are {names:?}, and those in the directory named by `maps`")))
     }

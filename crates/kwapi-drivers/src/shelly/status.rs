@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::value::{self, EnergyUnit, PowerUnit};
 
-/// Counters take in energy once a minute, so they are up to this many hours of the present power behind.
 /// Counters are taken to be brought up to date once a minute, as their history by the minute and their notifications
 /// are, so they may be this many hours of the present power behind. To do: measure it on a device of each kind.
 const COUNTER_DELAY_HOURS: f64 = 1.0 / 60.0;

@@ -1,4 +1,3 @@
-//! Answers as owners published them, shortened; the device is simulated.
 //! Answers shaped after the documentation; the device is simulated. To do: captures, with model and firmware.
 
 use kwapi_core::ProbeId;
@@ -111,6 +110,7 @@ async fn a_newer_firmware_says_401_to_a_missing_or_wrong_password() {
     let said = round(locked, "password = \"hunter2\"", &one).await;
     assert!(said.ends_with("check username and password") && !said.contains("hunter2"), "{said}");
 }
+
 #[tokio::test]
 async fn all_outlets_are_the_channels_and_never_their_total_too() {
     let all = Outlets::all("p.{outlet}");

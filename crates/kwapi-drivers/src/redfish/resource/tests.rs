@@ -1,4 +1,3 @@
-//! Resources as the DMTF's mock-ups (DSP2043) and owners published them, shortened.
 //! Resources shaped after the DMTF's schemas. To do: captures of real cards, with model and firmware.
 
 use proptest::prelude::*;
