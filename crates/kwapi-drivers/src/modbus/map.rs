@@ -211,6 +211,12 @@ impl Kind {
 /// The registers that have been read, by address.
 pub(super) type Registers = BTreeMap<u16, u16>;
 
+/// Words with their addresses; what would lie beyond the last register is left out.
+pub(super) fn addressed(address: u16, words: Vec<u16>) -> impl Iterator<Item = (u16, u16)> {
+    let addresses = (0..=u16::MAX).map_while(move |offset| address.checked_add(offset));
+    addresses.zip(words)
+}
+
 impl Map {
     /// The map called `name`: the operator's, else ours.
     ///

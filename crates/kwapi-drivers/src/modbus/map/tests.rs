@@ -108,10 +108,17 @@ fn an_operators_map_comes_first_and_a_wrong_one_is_refused() {
     }
 }
 
+#[test]
+fn the_last_registers_are_read_and_nothing_beyond() {
+    let read = |at, count| addressed(at, vec![7; count]).map(|(at, _)| at).collect::<Vec<_>>();
+    assert_eq!(read(0xfffd, 2), [0xfffd, 0xfffe]);
+    assert_eq!(read(0xfffe, 4), [0xfffe, 0xffff]);
+}
+
 proptest! {
     #[test]
     fn no_registers_panic(words in prop::collection::vec(any::<u16>(), 0..130), at in any::<u16>()) {
-        let registers: Registers = (at..).zip(words).chain((0..).zip([0xffff; 400])).collect();
+        let registers: Registers = addressed(at, words).chain(addressed(0, vec![0xffff; 400])).collect();
         for (_, text) in SHIPPED {
             let map = Map::parse(text).expect("a map");
             for outlet in map.outlets.values() {
