@@ -1,0 +1,101 @@
+//! The manual's configurations are ones that `kwapi check` accepts.
+
+use std::path::{Path, PathBuf};
+
+use kwapi_peers::Lab;
+
+use crate::harness::kwapi;
+
+fn manual() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manual")
+}
+
+/// Every file below `directory` whose name ends so, in order of their names.
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Writes `toml` where the secrets and inventories it names are, runs `kwapi check` and returns what it said.
+fn check(origin: &str, toml: &str) -> String {
+    let lab = Lab::empty();
+    for (_, after) in toml.match_indices("file = \"").map(|(at, start)| toml.split_at(at + start.len())) {
+        let name = after.split('"').next().unwrap();
+        assert!(!name.contains('/'), "{origin}: a secret of an example lies beside it: {name}");
+        std::fs::write(lab.join(name), "0123456789abcdef0123456789abcdef\n").unwrap();
+    }
+    std::fs::copy(manual().join("examples/meters.csv"), lab.join("meters.csv")).unwrap();
+    let file = lab.join("kwapi.toml");
+    std::fs::write(&file, toml).unwrap();
+    let output = kwapi()
+        .args(["check", "--config"])
+        .arg(&file)
+        .env("BMC_PASSWORD", "0123456789")
+        .env_remove("KWAPI_CONFIG")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{origin}:\n{toml}\n{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+/// The fenced blocks of TOML in a page.
+fn blocks(page: &str) -> impl Iterator<Item = &str> {
+    page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next())
+}
+
+#[test]
+fn every_example_of_the_manual_is_accepted() {
+    let examples = files(&manual().join("examples"), "toml");
+    assert!(examples.len() >= 5, "the examples have moved");
+    for example in examples {
+        let said = check(&example.display().to_string(), &std::fs::read_to_string(&example).unwrap());
+        assert!(said.contains("All is well."), "{said}");
+    }
+}
+
+#[test]
+fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_says() {
+    let toml = std::fs::read_to_string(manual().join("examples/complete.toml")).unwrap();
+    let said = check("complete.toml", &toml);
+    for line in ["node007-bmc  (ipmi, every 5 s)", "lyon.gpu2", "lyon.total = lyon.web1 + lyon.db1", "204 meters"] {
+        assert!(said.contains(line), "{line} in\n{said}");
+    }
+}
+
+/// A block that begins with a table is a configuration of its own; others are cut out of one.
+#[test]
+fn every_configuration_in_a_page_of_the_manual_is_accepted() {
+    let mut checked = 0;
+    for page in files(&manual(), "md") {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let begins_with_a_table = |block: &&str| {
+            block.lines().find(|line| !line.starts_with('#')).is_some_and(|line| line.starts_with('['))
+        };
+        for block in blocks(&text).filter(begins_with_a_table) {
+            check(&page.display().to_string(), block);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 14, "only {checked} configurations found");
+}
+
+#[test]
+fn every_driver_has_a_page() {
+    let output = kwapi().args(["drivers", "--list"]).output().unwrap();
+    let drivers = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(drivers.lines().count() >= 14, "{drivers}");
+    for driver in drivers.lines().filter_map(|line| line.split_whitespace().next()) {
+        let page = manual().join(format!("drivers/{driver}.md"));
+        assert!(page.is_file(), "{}", page.display());
+    }
+}
