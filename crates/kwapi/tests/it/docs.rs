@@ -28,7 +28,7 @@ fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
 /// Writes `toml` where the secrets and inventories it names are, runs `kwapi check` and returns what it said.
 fn check(origin: &str, toml: &str) -> String {
     let lab = Lab::empty();
-    for (_, after) in toml.match_indices("file = \"").map(|(at, start)| toml.split_at(at + start.len())) {
+    for (_, after) in toml.match_indices("{ file = \"").map(|(at, start)| toml.split_at(at + start.len())) {
         let name = after.split('"').next().unwrap();
         assert!(!name.contains('/'), "{origin}: a secret of an example lies beside it: {name}");
         std::fs::write(lab.join(name), "0123456789abcdef0123456789abcdef\n").unwrap();
@@ -76,7 +76,8 @@ fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_says() 
 #[test]
 fn every_configuration_in_a_page_of_the_manual_is_accepted() {
     let mut checked = 0;
-    for page in files(&manual(), "md") {
+    let readme = manual().join("../../README.md");
+    for page in files(&manual(), "md").into_iter().chain([readme]) {
         let text = std::fs::read_to_string(&page).unwrap();
         let begins_with_a_table = |block: &&str| {
             block.lines().find(|line| !line.starts_with('#')).is_some_and(|line| line.starts_with('['))
