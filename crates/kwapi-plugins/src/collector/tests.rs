@@ -249,6 +249,28 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
     assert_eq!(bench.list(Listing::Fresh), "A 1 W 101 J, B 1 W 91 J");
 }
 
+#[tokio::test]
+async fn what_nobody_reads_is_recorded_every_interval_and_once_more_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench::in_directory(directory.path());
+    bench.hear("A", 0, 0);
+    let bytes = || bench.collector.counts().record_bytes;
+    let empty = bytes();
+    bench.collector.maintain(false);
+    assert_eq!(bytes(), empty, "it is not time yet");
+    bench.pass(5);
+    bench.collector.maintain(false);
+    let first = bytes();
+    assert!(first > empty);
+    bench.hear("A", 1, 100);
+    bench.collector.clone().keep(async {}).await;
+    assert!(bytes() > first);
+    drop(bench);
+    let bench = Bench::in_directory(directory.path());
+    bench.hear("A", 2, 250);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 250 J");
+}
+
 #[test]
 fn a_grown_record_is_compacted_and_still_has_everything() {
     let directory = tempfile::tempdir().unwrap();
