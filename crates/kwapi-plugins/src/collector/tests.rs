@@ -15,6 +15,8 @@ fn wall() -> WallClock {
     WallClock::new(|| Timestamp::from_seconds(1_800_000_000))
 }
 
+mod day;
+
 struct Bench {
     collector: Collector,
     millis: Arc<Clock>,
