@@ -67,7 +67,9 @@ fn every_example_of_the_manual_is_accepted() {
 fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_says() {
     let toml = std::fs::read_to_string(manual().join("examples/complete.toml")).unwrap();
     let said = check("complete.toml", &toml);
-    for line in ["node007-bmc  (ipmi, every 5 s)", "lyon.gpu2", "lyon.total = lyon.web1 + lyon.db1", "204 meters"] {
+    for line in
+        ["node007-bmc  (ipmi, every 5 s)", "lyon.gpu2", "lyon.total = lyon.web1 + lyon.db1", "204 meters"]
+    {
         assert!(said.contains(line), "{line} in\n{said}");
     }
 }
