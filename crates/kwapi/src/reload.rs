@@ -33,7 +33,7 @@ pub(crate) async fn watch(files: &[PathBuf], mut apply: impl FnMut(Config) -> Re
         }
         applied = now;
         match Config::read(&main).map_err(|error| error.to_string()).and_then(|config| {
-            watched = config.files.clone();
+            watched.clone_from(&config.files);
             apply(config)
         }) {
             Ok(()) => tracing::info!("configuration reloaded"),

@@ -1,6 +1,6 @@
 //! From `[[meter]]` tables to the list of single wattmeters: credentials, host ranges, templates, inventories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -266,7 +266,7 @@ fn outlets(
             let by_key: Result<Vec<Outlet>, ConfigError> = probes
                 .iter()
                 .map(|(key, probe)| match probe.as_str() {
-                    Some(probe) => Ok(Outlet { key: key.to_string(), probe: id(probe)? }),
+                    Some(probe) => Ok(Outlet { key: key.clone(), probe: id(probe)? }),
                     None => Err(document.error(&at, advice)),
                 })
                 .collect();
@@ -335,10 +335,10 @@ fn typed_cell(key: &str, cell: &str) -> Value {
 
 /// Two meters of one name, or one probe measured twice, would overwrite each other.
 fn refuse_twins(document: &Document, meters: &[Meter]) -> Result<(), ConfigError> {
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     let mut probes = BTreeMap::new();
     for meter in meters {
-        if names.insert(meter.name.as_str(), ()).is_some() {
+        if !names.insert(meter.name.as_str()) {
             let message = format!("there are two meters `{}`; give one another `name`", meter.name);
             return Err(document.error(&meter.path, message));
         }
