@@ -6,6 +6,16 @@
 //! The data's way through them: a driver fills a [`Reading`]; the driver manager derives what the meter left out,
 //! feeds an [`Integrator`] and sends a [`Measurement`]; a plugin credits it to a probe's [`Account`].
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::unchecked_time_subtraction,
+        reason = "tests know the sizes of their numbers"
+    )
+)]
+
 mod account;
 mod counter;
 mod integrator;

@@ -305,3 +305,38 @@ async fn pages_of_configured_origins_may_read_and_others_not() {
     let answer = ask(router(), "GET", "/v1/probes/", &[("origin", "https://evil.example.org")]).await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
 }
+
+/// What the OpenAPI document promises, a line each: addresses with their statuses, schemas with what they always have.
+fn promises() -> String {
+    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+    let names = |value: &serde_json::Value| -> String {
+        let names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        names.join(" ")
+    };
+    let mut lines = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        lines.push(format!("{path}: {}", names(&methods["get"]["responses"])));
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        if schema["required"].is_array() {
+            lines.push(format!("{name}: {}", schema["required"]));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn the_document_promises_what_it_did() {
+    assert_eq!(promises(), include_str!("promises.txt"), "add a version, never change one");
+}
+
+#[tokio::test]
+async fn every_address_of_the_document_is_served_and_the_document_too() {
+    let stand = Stand::new();
+    assert_eq!(stand.get("/v1/openapi.json").await, OPENAPI);
+    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+    for path in document["paths"].as_object().unwrap().keys() {
+        let path = path.replace("{probe}", "A").replace("{meter}", "w");
+        assert_eq!(stand.ask("GET", &path, &[]).await.status, 200, "{path}");
+    }
+}

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// How a record file begins. It changes whenever the fields of an [`Account`] do.
 pub(super) const MAGIC: &[u8] = b"kwapi accounts 1\n";
-/// An account is some two hundred bytes; a length above this is damage, and no reason to ask for memory.
-const PAYLOAD_BYTES_MAX: usize = 4_096;
+/// An account is less than a hundred bytes, and at most some 850; a length above this is damage, and no reason to ask
+/// for memory.
+const PAYLOAD_BYTES_MAX: usize = 1_536;
 const HEADER_BYTES: usize = 8;
 
 #[derive(Serialize)]
@@ -27,13 +28,14 @@ struct Read {
 
 /// Appends one record to `out`.
 pub(super) fn encode(out: &mut Vec<u8>, probe: &ProbeId, account: &Account) {
-    let Ok(payload) = postcard::to_allocvec(&Written { probe, account }) else {
-        return; // Only a type that cannot say its length fails here, and an account is not one.
+    let mut room = [0; PAYLOAD_BYTES_MAX];
+    let Ok(payload) = postcard::to_slice(&Written { probe, account }, &mut room) else {
+        return; // An account with the longest of names and numbers has room twice over: see the test.
     };
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
-    out.extend_from_slice(&payload);
+    out.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
+    out.extend_from_slice(payload);
 }
 
 /// Reads a whole file: each intact account in order, up to the end or the first damage. Returns whether all was

@@ -15,6 +15,8 @@ fn wall() -> WallClock {
     WallClock::new(|| Timestamp::from_seconds(1_800_000_000))
 }
 
+mod day;
+
 struct Bench {
     collector: Collector,
     millis: Arc<Clock>,
@@ -247,6 +249,28 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
         bench.tell(probe, 1.0, Some(ledgered));
     }
     assert_eq!(bench.list(Listing::Fresh), "A 1 W 101 J, B 1 W 91 J");
+}
+
+#[tokio::test]
+async fn what_nobody_reads_is_recorded_every_interval_and_once_more_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench::in_directory(directory.path());
+    bench.hear("A", 0, 0);
+    let bytes = || bench.collector.counts().record_bytes;
+    let empty = bytes();
+    bench.collector.maintain(false);
+    assert_eq!(bytes(), empty, "it is not time yet");
+    bench.pass(5);
+    bench.collector.maintain(false);
+    let first = bytes();
+    assert!(first > empty);
+    bench.hear("A", 1, 100);
+    bench.collector.clone().keep(async {}).await;
+    assert!(bytes() > first);
+    drop(bench);
+    let bench = Bench::in_directory(directory.path());
+    bench.hear("A", 2, 250);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 250 J");
 }
 
 #[test]

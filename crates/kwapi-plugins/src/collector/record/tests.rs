@@ -68,6 +68,41 @@ fn a_record_is_small() {
     assert!(size < 80, "{size}");
 }
 
+#[test]
+fn the_largest_account_has_room() {
+    use kwapi_core::{Energy, Ledgered, Quality, Totals};
+    let huge = Totals {
+        energy: Energy::from_millijoules(u64::MAX),
+        measured_ms: u64::MAX,
+        estimated_ms: u64::MAX,
+        unknown_ms: u64::MAX,
+    };
+    let message = |session: u64, seq: u64| Ledgered {
+        timestamp: Timestamp::from_micros(session + 10),
+        session: Timestamp::from_micros(session),
+        seq,
+        totals: huge,
+        meter: None,
+        quality: Quality::Measured,
+    };
+    let mut account = Account::default();
+    let far = u64::MAX - 1_000;
+    for session in [far, far + 100, far + 200, far + 300, far + 305] {
+        _ = account.credit(&message(session, u64::MAX), Duration::from_secs(1), Duration::from_secs(9));
+    }
+    assert!(account.is_challenged());
+    let mut file = MAGIC.to_vec();
+    encode(&mut file, &ProbeId::new("x".repeat(200)).unwrap(), &account);
+    let size = file.len() - MAGIC.len();
+    assert!((500..PAYLOAD_BYTES_MAX * 3 / 4).contains(&size), "{size}");
+    let mut read = 0;
+    assert_eq!(
+        decode_all(&file, |_, found| read += usize::from(found.totals() == account.totals())),
+        Intact::Yes
+    );
+    assert_eq!(read, 1);
+}
+
 proptest! {
     #[test]
     fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..300), ours in any::<bool>()) {

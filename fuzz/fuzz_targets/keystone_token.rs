@@ -1,0 +1,9 @@
+//! Keystone's answer about a token. Whatever is in it, it is read or refused.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    _ = kwapi_plugins::api::parse_token(bytes);
+});
