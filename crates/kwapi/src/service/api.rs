@@ -1,5 +1,6 @@
 //! The API plugin: a subscriber, the collector, and the routes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kwapi_bus::{Subscriber, SubscriberConfig};
@@ -7,6 +8,7 @@ use kwapi_core::ProbeId;
 use kwapi_plugins::api::{self, Api, Auth, FactsSource, ProbeFacts};
 use kwapi_plugins::collector::{Collector, StoreError};
 use kwapi_plugins::metrics::Metrics;
+use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
 use super::{Process, metrics, monotonic_clock};
@@ -84,14 +86,27 @@ pub(crate) fn router(
     Ok(if is_open { metrics.fallback_service(router) } else { router })
 }
 
+/// The operator's labels of probes, which a reload replaces.
+#[derive(Clone, Debug)]
+pub(crate) struct Labelling(Arc<RwLock<BTreeMap<ProbeId, Labels>>>);
+
+impl Labelling {
+    pub(crate) fn new(labels: BTreeMap<ProbeId, Labels>) -> Self {
+        Self(Arc::new(RwLock::new(labels)))
+    }
+
+    pub(crate) fn replace(&self, labels: BTreeMap<ProbeId, Labels>) {
+        *self.0.write() = labels;
+    }
+}
+
 /// Labels from the configuration, errors from the drivers of this process, if it has any.
 pub(crate) fn facts(
-    labels: std::collections::BTreeMap<ProbeId, Labels>,
+    labels: Labelling,
     problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static,
 ) -> FactsSource {
-    let labels = Arc::new(labels);
     FactsSource::new(move |probe| ProbeFacts {
-        labels: labels.get(probe).cloned().unwrap_or_default(),
+        labels: labels.0.read().get(probe).cloned().unwrap_or_default(),
         last_error: problem(probe),
     })
 }

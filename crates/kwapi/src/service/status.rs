@@ -36,13 +36,17 @@ impl Kind {
     }
 }
 
+/// How the status listener listens.
+pub(crate) fn listen(address: SocketAddr) -> Listen {
+    Listen { address, tls: None, connections_max: CONNECTIONS_MAX, access_log: false }
+}
+
 /// Binds the status listener.
 ///
 /// # Errors
 /// When the address is taken, as one line.
 pub(crate) fn bind(address: SocketAddr) -> Result<Listener, String> {
-    let listen = Listen { address, tls: None, connections_max: CONNECTIONS_MAX, access_log: false };
-    super::bind(&listen, "status.listen")
+    super::bind(&listen(address), "status.listen")
 }
 
 /// The routes; `manager` is there where meters are read.

@@ -99,7 +99,7 @@ impl Catalogue {
         self.0.insert(profile.name.clone(), Arc::new(profile));
     }
 
-    /// The profile of that name; `raritan-px2` is `raritan_px2` to an operator.
+    /// The profile of that name, in which a hyphen may stand for an underscore.
     pub fn get(&self, name: &str) -> Option<&Arc<Profile>> {
         self.0.get(name).or_else(|| self.0.get(&name.replace('-', "_")))
     }
