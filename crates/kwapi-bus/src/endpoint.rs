@@ -105,6 +105,14 @@ impl EndpointConfig {
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), attach: None, ipv6: false, curve: None }
     }
+
+    /// Checks what can be told without opening anything.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn check(&self) -> Result<(), BusError> {
+        check_url(&self.url)
+    }
 }
 
 /// Intervals of expected messages a socket keeps for a slow peer. libzmq learns only after half its mark that a peer has

@@ -76,6 +76,17 @@ impl Key {
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { id: id.into(), secret: Secret::new(secret), probes: Pattern::All }
     }
+
+    /// Checks whether `scheme` can use it.
+    ///
+    /// # Errors
+    /// When its id or its secret will not do.
+    pub fn check(&self, scheme: Scheme) -> Result<(), KeyError> {
+        match scheme {
+            Scheme::Kwapi1 | Scheme::Legacy => KeyedMac::new(self, scheme).map(drop),
+            Scheme::None => Ok(()),
+        }
+    }
 }
 
 /// A key ready for use: its secret has been turned into the state HMAC starts from.

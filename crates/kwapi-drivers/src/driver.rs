@@ -36,6 +36,16 @@ pub trait Driver: Sized + Send + 'static {
     /// when the first meter is, closed with the last. `()` where there is nothing to share.
     type Shared: Default + Send + Sync + 'static;
 
+    /// Checks what the types of the keys cannot say (keys that do not go together, a profile that is not there), so
+    /// that `kwapi check` says it before anything starts. Nothing is opened but files the configuration names.
+    ///
+    /// # Errors
+    /// A sentence that names the keys; never a secret.
+    fn check(config: &Self::Config) -> Result<(), String> {
+        _ = config;
+        Ok(())
+    }
+
     /// Opens a session with the device.
     ///
     /// # Errors
@@ -98,6 +108,15 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    /// What is wrong, without the word for what is done about it.
+    pub fn into_message(self) -> String {
+        match self {
+            Self::Refused(message) | Self::Busy(message) => message,
+            Self::Link(error) => error.to_string(),
+            error @ Self::Malformed { .. } => error.to_string(),
+        }
+    }
+
     /// A link error in our own words: what was asked, of whom, and what happened.
     pub fn link(message: impl Into<String>) -> Self {
         Self::Link(io::Error::other(message.into()))

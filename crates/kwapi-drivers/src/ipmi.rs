@@ -88,6 +88,10 @@ impl Driver for Ipmi {
     type Config = Config;
     type Shared = Shared;
 
+    fn check(config: &Config) -> Result<(), String> {
+        config.check().map_err(DriverError::into_message)
+    }
+
     async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Self, DriverError> {
         config.check()?;
         let probe = outlets.only()?;

@@ -15,7 +15,7 @@ mod spec;
 mod status;
 mod virtual_probes;
 
-pub use derive::Assumptions;
+pub use derive::{Assumptions, CounterPower, power as derived_power};
 pub use outflow::Sink;
 pub use spec::MeterSpec;
 pub use status::{MeterState, MeterStatus, NoReadingCounts, ProbeStatus};

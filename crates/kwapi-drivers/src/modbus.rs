@@ -84,6 +84,11 @@ impl Driver for Modbus {
     type Config = Config;
     type Shared = Lines;
 
+    fn check(config: &Config) -> Result<(), String> {
+        let map = Map::load(&config.map, config.maps.as_deref()).map_err(DriverError::into_message)?;
+        address(config, &map).map(drop).map_err(DriverError::into_message)
+    }
+
     async fn open(config: &Config, outlets: &Outlets, lines: &Arc<Lines>) -> Result<Self, DriverError> {
         if !(1..=247).contains(&config.unit) {
             return Err(DriverError::Refused(format!("unit is 1 to 247, not {}", config.unit)));

@@ -53,6 +53,11 @@ impl Outlets {
         self.template.is_some()
     }
 
+    /// The template, when all are wanted.
+    pub fn template(&self) -> Option<&str> {
+        self.template.as_deref()
+    }
+
     /// The probe of the outlet that the device calls `key` (and `label`, if it has names); `None` if nobody wants it
     /// or the template makes no probe id of it.
     pub fn probe(&self, key: &str, label: Option<&str>) -> Option<ProbeId> {

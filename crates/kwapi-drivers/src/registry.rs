@@ -99,6 +99,14 @@ impl Configured {
         self.config.as_any().downcast_ref::<Checked<D>>().map(|checked| &checked.0)
     }
 
+    /// Checks what the types of the keys cannot say.
+    ///
+    /// # Errors
+    /// See [`Driver::check`].
+    pub fn check(&self) -> Result<(), String> {
+        self.config.check()
+    }
+
     /// Takes what the driver's meters share from `pool`. Still nothing is opened.
     pub fn connector(&self, pool: &SharedPool) -> Connector {
         Connector(self.config.connector(pool))
@@ -193,6 +201,7 @@ trait Config: fmt::Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn name(&self) -> &'static str;
     fn cadence(&self) -> Cadence;
+    fn check(&self) -> Result<(), String>;
     fn connector(&self, pool: &SharedPool) -> Box<dyn Connect>;
 }
 
@@ -215,6 +224,10 @@ impl<D: Driver> Config for Checked<D> {
 
     fn cadence(&self) -> Cadence {
         D::CADENCE
+    }
+
+    fn check(&self) -> Result<(), String> {
+        D::check(&self.0)
     }
 
     fn connector(&self, pool: &SharedPool) -> Box<dyn Connect> {

@@ -69,6 +69,15 @@ impl Driver for Snmp {
     type Config = Config;
     type Shared = Shared;
 
+    fn check(config: &Config) -> Result<(), String> {
+        config.check()?;
+        let catalogue = open::catalogue(config).map_err(DriverError::into_message)?;
+        if config.profile == "auto" {
+            return Ok(());
+        }
+        open::named(config, &catalogue).map(drop).map_err(DriverError::into_message)
+    }
+
     async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Self, DriverError> {
         let open::Opened { agent, points, findings } = open::open(config, outlets, shared).await?;
         let fast = points.iter().flat_map(|point| point.oids(false)).map(|(_, oid)| oid.clone());

@@ -6,14 +6,18 @@ mod meters;
 mod names;
 mod ranges;
 mod secrets;
+mod sources;
 mod virtual_probes;
 
 pub(crate) use bus::{BusSection, Endpoint};
 pub(crate) use document::ConfigError;
 pub(crate) use meters::Labels;
+pub(crate) use names::nearest;
 pub(crate) use ranges::expand_names as expand_hosts;
+pub(crate) use sources::{Looks, Sources};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,6 +66,14 @@ pub(crate) struct Config {
     pub(crate) virtual_probes: Vec<VirtualSpec>,
     /// The operator's labels of probes.
     pub(crate) labels: BTreeMap<ProbeId, Labels>,
+    /// What is probably not meant, each with its line.
+    pub(crate) warnings: Vec<String>,
+    /// What takes a restart to change, as a fingerprint by table.
+    fixed: BTreeMap<String, u64>,
+    /// How its files looked when it was read.
+    pub(crate) looks: Looks,
+    /// Everything it was made from.
+    pub(crate) sources: Sources,
 }
 
 /// `[drivers]`: publishing, and what meters have in common.
@@ -157,9 +169,31 @@ impl Config {
     /// # Errors
     /// At the first thing that makes no sense, with file and line.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
-        let mut document = Document::read(file)?;
-        secrets::resolve(&mut document)?;
-        Self::from_document(&document)
+        Self::read_with_sources(file).0
+    }
+
+    /// As [`Config::read`], with all files that it was made from, also where it makes no sense.
+    pub(crate) fn read_with_sources(file: &Path) -> (Result<Self, ConfigError>, Sources) {
+        let mut document = Document::default();
+        let read = document.add(file).and_then(|()| secrets::resolve(&mut document));
+        let inventories = document.tables.get("inventory").and_then(Value::as_array);
+        let inventories: Vec<PathBuf> = inventories
+            .into_iter()
+            .flatten()
+            .filter_map(|inventory| Some(document.folder().join(inventory.get("csv")?.as_str()?)))
+            .collect();
+        inventories.into_iter().for_each(|file| document.note_source(file));
+        // Looked at before the rest is read: what changes meanwhile is seen as a change.
+        let looks = document.sources().look();
+        let config =
+            read.and_then(|()| Self::from_document(&document)).map(|config| Self { looks, ..config });
+        (config, document.sources().clone())
+    }
+
+    /// The tables that differ from those of `other` and that only a restart changes.
+    pub(crate) fn fixed_differences(&self, other: &Self) -> Vec<String> {
+        let names = self.fixed.keys().chain(other.fixed.keys()).collect::<BTreeSet<_>>();
+        names.into_iter().filter(|name| self.fixed.get(*name) != other.fixed.get(*name)).cloned().collect()
     }
 
     fn from_document(document: &Document) -> Result<Self, ConfigError> {
@@ -167,7 +201,7 @@ impl Config {
             if !TABLES.contains(&key.as_str()) {
                 let expected: Vec<_> = TABLES.iter().map(|name| format!("`{name}`")).collect();
                 let message = format!("unknown field `{key}`, expected one of {}", expected.join(", "));
-                return Err(document.explain(&[Step::Key(key.to_string())], &message, &[]));
+                return Err(document.explain(&[Step::Key(key.clone())], &message, &[]));
             }
         }
         let (drivers, defaults) = drivers_section(document)?;
@@ -182,6 +216,8 @@ impl Config {
             }
         }
         labels.retain(|_, labels| !labels.is_empty());
+        let virtual_probes = virtual_probes::read(document, &expanded)?;
+        let warnings = unknown_labels(document, &labels, &expanded, &virtual_probes);
         let config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
@@ -191,10 +227,15 @@ impl Config {
             api: api_section(document)?,
             rrd: document.section("rrd")?,
             status: document.section("status")?,
-            virtual_probes: virtual_probes::read(document, &expanded)?,
+            virtual_probes,
             meters: expanded.iter().map(|meter| spec(document, meter)).collect::<Result<_, _>>()?,
             labels,
+            warnings,
+            fixed: fixed(document),
+            looks: Looks::default(),
+            sources: document.sources().clone(),
         };
+        config.check_bus(document)?;
         if let Err(error) = config.api.config.listen() {
             return Err(document.error(&[Step::Key("api".to_owned())], chain(&error)));
         }
@@ -210,6 +251,81 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+impl Config {
+    /// What the bus would refuse at the start: addresses that are none, keys that are too short.
+    fn check_bus(&self, document: &Document) -> Result<(), ConfigError> {
+        let at = |table: &str, key: &str| [Step::Key(table.to_owned()), Step::Key(key.to_owned())];
+        for key in self.bus.key.iter().chain(&self.bus.keys) {
+            let name = if self.bus.key.as_ref() == Some(key) { "key" } else { "keys" };
+            key.check(self.bus.signature).map_err(|error| document.error(&at("bus", name), chain(&error)))?;
+        }
+        let lists = [
+            ("drivers", "publish", &self.drivers.publish),
+            ("forwarder", "publish", &self.forwarder.publish),
+            ("forwarder", "subscribe", &self.forwarder.subscribe),
+            ("api", "subscribe", &self.api.subscribe),
+            ("rrd", "subscribe", &self.rrd.subscribe),
+        ];
+        for (table, key, endpoints) in lists {
+            for endpoint in endpoints {
+                let checked = endpoint.plain(&self.bus).check();
+                checked.map_err(|error| document.error(&at(table, key), chain(&error)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A fingerprint of each table that a running process does not take up anew.
+fn fixed(document: &Document) -> BTreeMap<String, u64> {
+    const TAKEN_UP: [&str; 6] = ["meter", "inventory", "virtual", "labels", "credentials", "drivers"];
+    let print = |value: &Value| {
+        let mut hasher = DefaultHasher::new();
+        value.to_string().hash(&mut hasher);
+        hasher.finish()
+    };
+    let mut fixed: BTreeMap<String, u64> = document
+        .tables
+        .iter()
+        .filter(|(name, _)| !TAKEN_UP.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), print(value)))
+        .collect();
+    if let Some(publish) = document.tables.get("drivers").and_then(|drivers| drivers.get("publish")) {
+        fixed.insert("drivers.publish".to_owned(), print(publish));
+    }
+    fixed
+}
+
+/// Labels of probes that nobody measures.
+fn unknown_labels(
+    document: &Document,
+    labels: &BTreeMap<ProbeId, Labels>,
+    meters: &[Meter],
+    sums: &[VirtualSpec],
+) -> Vec<String> {
+    let named = meters.iter().flat_map(|meter| meter.outlets.named()).map(|outlet| &outlet.probe);
+    let known: BTreeSet<&ProbeId> = named.chain(sums.iter().map(|sum| &sum.probe)).collect();
+    let templates: Vec<&str> = meters.iter().filter_map(|meter| meter.outlets.template()).collect();
+    // What stands for an outlet or its label may be anything; what stands around it may not.
+    let may_be = |probe: &ProbeId, template: &str| {
+        let head = template.split('{').next().unwrap_or_default();
+        let tail = template.rsplit('}').next().unwrap_or_default();
+        probe.as_str().starts_with(head) && probe.as_str().ends_with(tail)
+    };
+    let mut warnings = Vec::new();
+    for probe in labels.keys() {
+        if known.contains(probe) || templates.iter().any(|template| may_be(probe, template)) {
+            continue;
+        }
+        let advice = nearest(probe.as_str(), known.iter().map(|probe| probe.as_str()))
+            .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+        let path = [Step::Key("labels".to_owned()), Step::Key(probe.to_string())];
+        let message = format!("labels of `{probe}`, which no meter measures{advice}");
+        warnings.push(document.error(&path, message).to_string());
+    }
+    warnings
 }
 
 /// The `[credentials.NAME]` tables of `file`, for asking hosts that are not configured yet.
@@ -304,12 +420,17 @@ fn spec(document: &Document, meter: &Meter) -> Result<MeterSpec, ConfigError> {
             || format!("there are {}", known.join(", ")),
             |name| format!("did you mean `{name}`?"),
         );
-        return Err(document.error(&at("driver"), format!("there is no driver `{}`; {advice}", meter.driver)));
+        let message = format!("there is no driver `{}`; {advice}", meter.driver);
+        return Err(meter.error(document, &[Step::Key("driver".to_owned())], message));
     };
     let driver = entry.configure(meter.keys.clone()).map_err(|error| {
         let path = error.key.as_deref().map_or_else(|| meter.path.clone(), at);
         let explained = document.explain(&path, &error.message, &meters::COMMON_KEYS);
-        explained.with_note(format!("meter `{}`, driver `{}`", meter.name, meter.driver))
+        meter.placed(explained.with_note(format!("meter `{}`, driver `{}`", meter.name, meter.driver)))
+    })?;
+    driver.check().map_err(|message| {
+        let note = format!("meter `{}`, driver `{}`", meter.name, meter.driver);
+        meter.placed(document.error(&meter.path, message).with_note(note))
     })?;
     let mut spec = MeterSpec::new(meter.name.clone(), driver, meter.outlets.clone());
     spec.interval = meter.interval;
@@ -317,6 +438,7 @@ fn spec(document: &Document, meter: &Meter) -> Result<MeterSpec, ConfigError> {
     spec.max_gap = meter.max_gap;
     spec.assumptions.voltage = meter.voltage.map(kwapi_core::Volts);
     spec.assumptions.power_factor = meter.power_factor;
+    spec.assumptions.device_clock = meter.device_clock;
     Ok(spec)
 }
 

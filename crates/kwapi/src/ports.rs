@@ -27,6 +27,7 @@ fn usual_tenant(port: u16) -> Option<&'static str> {
         5000 => Some("Keystone"),
         8080 => Some("another web server, or an earlier kwapi"),
         8777 => Some("Ceilometer's API"),
+        5061..=5064 => Some("another kwapi's status listener"),
         9090 => Some("Prometheus"),
         _ => None,
     }

@@ -1,50 +1,56 @@
 //! Reload on SIGHUP or a changed file: a good configuration is applied, a broken one changes nothing and says why.
 
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
 
-/// How often the files' dates are looked at. An editor writes in several steps; a change is taken up once two looks agree.
+/// How often the files are looked at. An editor writes in several steps; a change is taken up once two looks agree.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Watches `files` for as long as it is polled, and gives each new configuration to `apply`. Without files (a
-/// demonstration) there is nothing to watch.
-pub(crate) async fn watch(files: &[PathBuf], mut apply: impl FnMut(Config) -> Result<(), String>) {
-    let Some(main) = files.first().cloned() else { return std::future::pending().await };
+/// Watches the files that `started` was made from (included ones, secrets and inventories too) for as long as it is
+/// polled, and gives each new configuration to `apply`. Without files (a demonstration) there is nothing to watch.
+pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Result<(), String>) {
+    let Some(main) = started.files.first() else { return std::future::pending().await };
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut watched = files.to_vec();
-    let mut applied = dates(&watched);
-    let mut before = applied.clone();
+    let mut sources = started.sources.clone();
+    let mut taken_up = started.looks.clone();
+    let mut before = taken_up.clone();
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
             _ = looks.tick() => false,
         };
-        let now = dates(&watched);
+        let now = sources.look();
         let settled = std::mem::replace(&mut before, now.clone()) == now;
-        if !asked && (now == applied || !settled) {
+        if !asked && (now == taken_up || !settled) {
             continue;
         }
-        applied = now;
-        match Config::read(&main).map_err(|error| error.to_string()).and_then(|config| {
-            watched = config.files.clone();
-            apply(config)
-        }) {
-            Ok(()) => tracing::info!("configuration reloaded"),
+        let (config, read_from) = Config::read_with_sources(main);
+        // A broken configuration may name new files, whose mending is a change as well.
+        sources = read_from;
+        taken_up = sources.look();
+        before = taken_up.clone();
+        let applied = config.map_err(|error| error.to_string()).and_then(|config| {
+            let fixed = config.fixed_differences(started);
+            let warnings = config.warnings.clone();
+            apply(config).map(|()| (fixed, warnings))
+        });
+        match applied {
+            Ok((fixed, warnings)) => {
+                tracing::info!("configuration reloaded");
+                for warning in warnings {
+                    tracing::warn!("{warning}");
+                }
+                if !fixed.is_empty() {
+                    tracing::warn!("changed, but taken up by a restart only: {}", fixed.join(", "));
+                }
+            }
             Err(error) => tracing::error!("configuration not reloaded, nothing has changed: {error}"),
         }
-        applied = if watched.len() == applied.len() { applied } else { dates(&watched) };
-        before = applied.clone();
     }
-}
-
-/// When each file was last written; `None` for one that is not there.
-fn dates(files: &[PathBuf]) -> Vec<Option<SystemTime>> {
-    files.iter().map(|file| std::fs::metadata(file).and_then(|meta| meta.modified()).ok()).collect()
 }

@@ -1,16 +1,37 @@
 //! What an SNMP profile makes of a recorded walk.
 
-use kwapi_drivers::snmp::{Catalogue, evaluate, parse_snmprec};
+use std::path::Path;
 
-/// Evaluates the profile `name` on the walk `text` and describes every outlet, a line each.
+use kwapi_drivers::manager::MeterSpec;
+use kwapi_drivers::snmp::{Catalogue, Snmp, evaluate, parse_snmprec};
+
+use crate::config::nearest;
+
+/// Evaluates the profile `name` on the walk `text` and describes every outlet, a line each. Profiles of the
+/// directories that `meters` name replace ours, as they do when those are read.
 ///
 /// # Errors
 /// When there is no such profile or the walk cannot be read, as one line.
-pub(crate) fn describe(name: &str, text: &str) -> Result<Vec<String>, String> {
-    let catalogue = Catalogue::built_in().map_err(|error| error.to_string())?;
-    let Some(profile) = catalogue.get(name) else {
-        let known: Vec<&str> = catalogue.names().collect();
-        return Err(format!("there is no profile {name:?}; there are {}", known.join(", ")));
+pub(crate) fn describe(name: &str, text: &str, meters: &[MeterSpec]) -> Result<Vec<String>, String> {
+    let mut directories: Vec<&Path> = meters
+        .iter()
+        .filter_map(|meter| meter.driver.config::<Snmp>()?.profile_directory.as_deref())
+        .collect();
+    directories.sort_unstable();
+    directories.dedup();
+    let built_in = Catalogue::built_in().map_err(|error| error.to_string())?;
+    let mut catalogues = Vec::new();
+    for directory in directories {
+        catalogues.push(Catalogue::with_directory(directory).map_err(|error| error.to_string())?);
+    }
+    catalogues.push(built_in);
+    let Some(profile) = catalogues.iter().find_map(|catalogue| catalogue.get(name)) else {
+        let known: Vec<&str> = catalogues.iter().flat_map(Catalogue::names).collect();
+        let advice = nearest(name, known.iter().copied()).map_or_else(
+            || format!("there are {}", known.join(", ")),
+            |name| format!("did you mean {name:?}?"),
+        );
+        return Err(format!("there is no profile {name:?}; {advice}"));
     };
     let walk = parse_snmprec(text)?;
     let mut lines: Vec<String> = evaluate(profile, &walk)

@@ -36,7 +36,7 @@ impl Default for Assumptions {
 
 /// Power from a counter, once it has advanced enough to tell.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CounterPower {
+pub struct CounterPower {
     tracker: CounterTracker,
     last: Duration,
     since: Duration,
@@ -45,7 +45,7 @@ pub(super) struct CounterPower {
 
 impl CounterPower {
     /// Takes the counter as it stood at the monotonic instant `at`.
-    pub(super) fn observe(
+    pub fn observe(
         &mut self,
         counter: &MeterCounter,
         at: Duration,
@@ -91,7 +91,10 @@ impl CounterPower {
 }
 
 /// The power of a reading; `counted` is what its counter tells.
-pub(super) fn power(
+///
+/// # Errors
+/// When the reading says no plausible power, and why.
+pub fn power(
     reading: &Reading,
     counted: Option<(Watts, Quality)>,
     assumptions: &Assumptions,

@@ -120,6 +120,18 @@ async fn diagnose(config: &Config, shared: &Arc<Shared>, error: DriverError) -> 
     }
 }
 
+/// The profile that the configuration names.
+pub(super) fn named<'a>(config: &Config, catalogue: &'a Catalogue) -> Result<&'a Arc<Profile>, DriverError> {
+    catalogue.get(&config.profile).ok_or_else(|| {
+        let names: Vec<_> = catalogue.names().collect();
+        DriverError::Refused(format!(
+            "no profile is called {:?}; there are {}",
+            config.profile,
+            names.join(", ")
+        ))
+    })
+}
+
 async fn choose(
     config: &Config,
     catalogue: &Catalogue,
@@ -128,14 +140,7 @@ async fn choose(
     findings: &mut Vec<Finding>,
 ) -> Result<Arc<Profile>, DriverError> {
     if config.profile != "auto" {
-        let profile = catalogue.get(&config.profile).ok_or_else(|| {
-            let names: Vec<_> = catalogue.names().collect();
-            DriverError::Refused(format!(
-                "no profile is called {:?}; there are {}",
-                config.profile,
-                names.join(", ")
-            ))
-        })?;
+        let profile = named(config, catalogue)?;
         findings.push(profile_finding(profile, true, "the configuration names it"));
         return Ok(Arc::clone(profile));
     }

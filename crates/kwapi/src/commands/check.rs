@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use kwapi_core::ProbeId;
+
 use crate::cli::Check;
-use crate::config::Config;
+use crate::config::{Config, Labels};
 
 /// Prints every meter and probe, or what an SNMP profile makes of a walk.
 ///
@@ -11,13 +13,16 @@ use crate::config::Config;
 /// When the configuration is wrong, as one line.
 pub(crate) fn check(arguments: &Check, named: Option<&Path>) -> Result<(), String> {
     if let (Some(profile), Some(walk)) = (&arguments.profile, &arguments.walk) {
-        return check_profile(profile, walk);
+        return check_profile(profile, walk, named);
     }
     let config = super::configuration(named)?;
     for file in &config.files {
         println!("{}", file.display());
     }
     print_meters(&config);
+    for warning in &config.warnings {
+        println!("warning: {warning}");
+    }
     Ok(())
 }
 
@@ -26,25 +31,46 @@ fn print_meters(config: &Config) {
     for meter in &config.meters {
         let seconds = meter.interval.as_secs_f64();
         println!("\n{}  ({}, every {seconds} s)", meter.name, meter.driver.name());
-        if meter.outlets.wants_all() {
-            println!("    every outlet it has");
+        if let Some(template) = meter.outlets.template() {
+            println!("    every outlet it has, as {template}");
         }
         for outlet in meter.outlets.named() {
             probes += 1;
-            println!("    outlet {:<8} {}", outlet.key, outlet.probe);
+            println!("    outlet {:<8} {}{}", outlet.key, outlet.probe, labels(config, &outlet.probe));
         }
     }
     for sum in &config.virtual_probes {
         probes += 1;
-        let parts: Vec<&str> = sum.parts.iter().map(|part| part.as_str()).collect();
-        println!("\n{} = {}", sum.probe, parts.join(" + "));
+        let parts: Vec<&str> = sum.parts.iter().map(kwapi_core::ProbeId::as_str).collect();
+        println!("\n{} = {}{}", sum.probe, parts.join(" + "), labels(config, &sum.probe));
     }
-    println!("\n{} meters, {probes} named probes. All is well.", config.meters.len());
+    let judgement = match config.warnings.len() {
+        _ if config.meters.is_empty() => "Nothing is measured: there is no [[meter]].".to_owned(),
+        0 => "All is well.".to_owned(),
+        1 => "1 warning.".to_owned(),
+        count => format!("{count} warnings."),
+    };
+    println!("\n{} meters, {probes} named probes. {judgement}", config.meters.len());
 }
 
-fn check_profile(profile: &str, walk: &Path) -> Result<(), String> {
+/// The labels of a probe, ready to stand behind it.
+fn labels(config: &Config, probe: &ProbeId) -> String {
+    let none = Labels::new();
+    let labels = config.labels.get(probe).unwrap_or(&none);
+    labels.iter().map(|(name, value)| format!("  {name}={value:?}")).collect()
+}
+
+fn check_profile(profile: &str, walk: &Path, named: Option<&Path>) -> Result<(), String> {
     let text = std::fs::read_to_string(walk).map_err(|error| format!("{}: {error}", walk.display()))?;
-    for line in crate::snmp_walks::describe(profile, &text)? {
+    // The operator's own profiles are where the configuration says; without one there are only ours.
+    let config = match Config::find(named) {
+        Some(file) => Some(Config::read(&file).map_err(|error| error.to_string())?),
+        None => None,
+    };
+    let meters = config.as_ref().map(|config| config.meters.as_slice()).unwrap_or_default();
+    for line in crate::snmp_walks::describe(profile, &text, meters)
+        .map_err(|message| format!("{}: {message}", walk.display()))?
+    {
         println!("{line}");
     }
     Ok(())

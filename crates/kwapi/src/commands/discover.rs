@@ -1,5 +1,6 @@
 //! `kwapi discover`: asks hosts politely, with the credentials there are, and prints a configuration.
 
+mod attempt;
 mod hosts;
 mod print;
 
@@ -11,43 +12,42 @@ use std::time::Duration;
 
 use kwapi_drivers::Outlets;
 use kwapi_drivers::manager::MeterSpec;
-use kwapi_drivers::registry::{self, Entry};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use toml::{Table, Value};
 
 use crate::cli::Discover;
 use crate::config::{Config, credentials};
 
-/// Protocols that find a meter by its address. Each is tried once a host and credential: cards lock accounts.
-const NEED_CREDENTIALS: [&str; 3] = ["snmp", "ipmi", "redfish"];
-/// Protocols that ask for none.
-const NEED_NONE: [&str; 4] = ["modbus", "nut", "shelly", "tasmota"];
+use attempt::{Attempt, Protocol};
+
 /// A device that has not answered by then is not there, or not of that kind.
 const ATTEMPT_MAX: Duration = Duration::from_secs(6);
 /// Hosts asked at the same time, whatever the rate.
 const HOSTS_AT_ONCE: usize = 64;
 
-/// One meter that answered.
+/// One device that answered.
 #[derive(Clone, Debug)]
 struct Found {
     host: String,
     driver: &'static str,
     credentials: Option<String>,
     port: Option<u16>,
-    /// What its driver found out, for grouping and for a comment.
-    description: String,
-    outlets: usize,
-    watts: Option<f64>,
+    answer: Answer,
 }
 
-/// A way to ask a host.
-#[derive(Clone, Debug)]
-struct Attempt {
-    entry: &'static Entry,
-    credentials: Option<String>,
-    keys: Table,
-    port: Option<u16>,
+/// What it said.
+#[derive(Clone, Debug, PartialEq)]
+enum Answer {
+    /// It is a meter.
+    Meter {
+        /// What its driver found out, for grouping and for a comment.
+        description: String,
+        outlets: usize,
+        /// The watts it says itself; a counter alone says none.
+        watts: Option<f64>,
+    },
+    /// It is there, and is no meter for us: refused, or nothing measured.
+    Nothing(String),
 }
 
 /// Asks and prints.
@@ -60,24 +60,28 @@ pub(crate) async fn discover(arguments: &Discover, named: Option<&Path>) -> Resu
         Some(file) => credentials(&file).map_err(|error| error.to_string())?,
         None => BTreeMap::new(),
     };
-    let attempts = attempts(&shared, &ports(&arguments.port)?);
+    let (protocols, remarks) = attempt::protocols(&shared, &attempt::ports(&arguments.port)?);
     if !(arguments.rate.is_finite() && arguments.rate > 0.0) {
         return Err("--rate takes a positive number of hosts a second".to_owned());
     }
-    let with: Vec<&str> = attempts.iter().map(|attempt| attempt.entry.name).collect();
-    eprintln!("asking {} hosts over {}, {} a second at most", hosts.len(), with.join(", "), arguments.rate);
-    if shared.is_empty() {
-        eprintln!("no [credentials.NAME] in the configuration: SNMP, IPMI and Redfish are not tried");
+    for remark in remarks {
+        eprintln!("{remark}");
     }
-    let found = ask_all(hosts, attempts, arguments.rate).await;
+    let with: Vec<&str> = protocols.iter().map(|protocol| protocol.entry.name).collect();
+    let count = hosts.len();
+    let many = if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") };
+    eprintln!("asking {many} over {}, {} a second at most", with.join(", "), arguments.rate);
+    let found = ask_all(hosts, protocols, arguments.rate).await;
     print!("{}", print::configuration(found));
     Ok(())
 }
 
-async fn ask_all(hosts: Vec<String>, attempts: Vec<Attempt>, rate: f64) -> Vec<Found> {
-    let attempts = Arc::new(attempts);
+async fn ask_all(hosts: Vec<String>, protocols: Vec<Protocol>, rate: f64) -> Vec<Found> {
+    let protocols = Arc::new(protocols);
     let at_once = Arc::new(Semaphore::new(HOSTS_AT_ONCE));
-    let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+    // Longer than a day between hosts is as good as never, and more than a timer is sure to take.
+    let mut pace = tokio::time::interval(Duration::from_secs_f64((1.0 / rate).clamp(1e-6, 86_400.0)));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut asking, mut found) = (JoinSet::new(), Vec::new());
     let (count, mut done) = (hosts.len(), 0);
     let shows_progress = std::io::stderr().is_terminal();
@@ -85,16 +89,17 @@ async fn ask_all(hosts: Vec<String>, attempts: Vec<Attempt>, rate: f64) -> Vec<F
         done += 1;
         found.extend(answer.unwrap_or_default());
         if shows_progress {
-            eprint!("\r{done} of {count} hosts asked, {} meters found ", found.len());
+            let meters = found.iter().filter(|found| matches!(found.answer, Answer::Meter { .. })).count();
+            eprint!("\r{done} of {count} hosts asked, {meters} meters found ");
         }
     };
     for host in hosts {
         pace.tick().await;
         let Ok(turn) = at_once.clone().acquire_owned().await else { break };
-        let attempts = attempts.clone();
+        let protocols = protocols.clone();
         asking.spawn(async move {
             let _turn = turn;
-            ask(&host, &attempts).await
+            ask(&host, &protocols).await
         });
         while let Some(answer) = asking.try_join_next() {
             note(answer);
@@ -109,79 +114,83 @@ async fn ask_all(hosts: Vec<String>, attempts: Vec<Attempt>, rate: f64) -> Vec<F
     found
 }
 
-/// Tries every way on one host, one after the other; of several credentials for one protocol, the first that works.
-async fn ask(host: &str, attempts: &[Attempt]) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
-    for attempt in attempts {
-        if found.iter().any(|other| other.driver == attempt.entry.name) {
-            continue;
-        }
-        let mut keys = attempt.keys.clone();
-        keys.insert("host".to_owned(), Value::String(host.to_owned()));
-        if let Some(port) = attempt.port {
-            keys.insert("port".to_owned(), Value::Integer(port.into()));
-        }
-        let Ok(driver) = attempt.entry.configure(keys) else { continue };
-        let mut meter = MeterSpec::new(host, driver, Outlets::all("{outlet}"));
-        meter.deadline = ATTEMPT_MAX;
-        let Ok((session, readings)) = super::probe::read(&meter).await else { continue };
-        let used: Vec<String> = session
-            .findings()
-            .into_iter()
-            .filter(|finding| finding.is_used)
-            .map(|finding| finding.what)
-            .collect();
-        let heard: Vec<_> = readings.into_iter().filter_map(|(_, reading)| reading.ok()).collect();
-        if heard.is_empty() {
-            continue;
-        }
-        let watts: Vec<f64> = heard.iter().filter_map(|reading| Some(reading.power?.0)).collect();
-        found.push(Found {
-            host: host.to_owned(),
-            driver: attempt.entry.name,
-            credentials: attempt.credentials.clone(),
-            port: attempt.port,
-            description: used.first().cloned().unwrap_or_default(),
-            outlets: heard.len(),
-            watts: (!watts.is_empty()).then(|| watts.iter().sum()),
-        });
+/// Tries every protocol on one host at the same time.
+async fn ask(host: &str, protocols: &[Protocol]) -> Vec<Found> {
+    let mut asking = JoinSet::new();
+    for protocol in protocols {
+        let (host, protocol) = (host.to_owned(), protocol.clone());
+        asking.spawn(async move { ask_over(&host, &protocol).await });
+    }
+    let mut found = Vec::new();
+    while let Some(answer) = asking.join_next().await {
+        found.extend(answer.unwrap_or_default());
     }
     found
 }
 
-/// Every protocol with every credential whose keys its driver takes.
-fn attempts(shared: &BTreeMap<String, Table>, ports: &BTreeMap<String, u16>) -> Vec<Attempt> {
-    let mut attempts = Vec::new();
-    for name in NEED_CREDENTIALS.iter().chain(&NEED_NONE) {
-        let Some(entry) = registry::find(name) else { continue };
-        let port = ports.get(*name).copied();
-        if NEED_NONE.contains(name) {
-            attempts.push(Attempt { entry, credentials: None, keys: Table::new(), port });
-            continue;
-        }
-        for (credentials, keys) in shared {
-            let mut tried = keys.clone();
-            tried.insert("host".to_owned(), Value::String("host.invalid".to_owned()));
-            if entry.configure(tried).is_ok() {
-                attempts.push(Attempt {
-                    entry,
-                    credentials: Some(credentials.clone()),
-                    keys: keys.clone(),
-                    port,
-                });
+/// Tries one protocol's credentials on each of its ports one after the other, each once, until one works: cards lock
+/// accounts.
+async fn ask_over(host: &str, protocol: &Protocol) -> Vec<Found> {
+    let mut found = Vec::new();
+    for port in &protocol.ports {
+        let mut denials = Vec::new();
+        for attempt in &protocol.attempts {
+            let Some(answer) = try_once(host, *port, protocol, attempt).await else {
+                // An SNMP agent is silent when the community is wrong; who else is silent is not there.
+                if protocol.is_silent_when_refusing() { continue } else { break }
+            };
+            let credentials = attempt.credentials.clone();
+            let answered = Found {
+                host: host.to_owned(),
+                driver: protocol.entry.name,
+                credentials,
+                port: *port,
+                answer,
+            };
+            if matches!(answered.answer, Answer::Meter { .. }) {
+                denials.clear();
+                found.push(answered);
+                break;
+            }
+            // A web server that is no plug answers as well; only who was asked with credentials is of interest.
+            if attempt.credentials.is_some() {
+                denials.push(answered);
             }
         }
+        found.extend(denials);
     }
-    attempts
+    found
 }
 
-fn ports(written: &[String]) -> Result<BTreeMap<String, u16>, String> {
-    written
+/// `None` where nobody answers.
+async fn try_once(host: &str, port: Option<u16>, protocol: &Protocol, attempt: &Attempt) -> Option<Answer> {
+    let driver = protocol.entry.configure(protocol.keys(attempt, host, port)).ok()?;
+    let mut meter = MeterSpec::new(host, driver, Outlets::all("{outlet}"));
+    meter.deadline = ATTEMPT_MAX;
+    let (session, readings) = match super::probe::read(&meter).await {
+        Ok(read) => read,
+        Err(failure) => return failure.has_answered.then_some(Answer::Nothing(failure.message)),
+    };
+    let mut heard = Vec::new();
+    let mut problem = None;
+    for (_, reading) in readings {
+        match reading {
+            Ok(reading) => heard.push(reading),
+            Err(no_reading) => problem = Some(no_reading.to_string()),
+        }
+    }
+    if heard.is_empty() {
+        let problem = problem.unwrap_or_else(|| "it names no outlet that is measured".to_owned());
+        return Some(Answer::Nothing(format!("no power: {problem}")));
+    }
+    let used: Vec<_> = session.findings().into_iter().filter(|finding| finding.is_used).collect();
+    let description = used
         .iter()
-        .map(|text| {
-            let parsed =
-                text.split_once('=').and_then(|(name, port)| Some((name.to_owned(), port.parse().ok()?)));
-            parsed.ok_or_else(|| format!("--port {text}: write PROTOCOL=PORT, for example snmp=1161"))
-        })
-        .collect()
+        .find(|finding| finding.what.starts_with("profile "))
+        .map(|profile| format!("{} ({})", profile.value, profile.what))
+        .or_else(|| used.first().map(|finding| finding.what.clone()))
+        .unwrap_or_default();
+    let watts: Vec<f64> = heard.iter().filter_map(|reading| Some(reading.power?.0)).collect();
+    let watts = (!watts.is_empty()).then(|| watts.iter().sum());
+    Some(Answer::Meter { description, outlets: heard.len(), watts })
 }

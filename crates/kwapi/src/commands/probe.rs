@@ -1,14 +1,24 @@
 //! `kwapi probe`: one meter, read once and explained.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_drivers::manager::MeterSpec;
+use kwapi_core::{NoReading, ProbeId, Quality, Reading};
+use kwapi_drivers::manager::{CounterPower, MeterSpec, derived_power};
 use kwapi_drivers::registry::{Session, SharedPool};
 use kwapi_drivers::{Cadence, DriverError, Readings};
 
 use crate::cli::Probe;
-use crate::config::Config;
+use crate::config::{Config, nearest};
+
+/// A counter alone says no watts: it is read twice, this long apart.
+const COUNTER_PAUSE: Duration = Duration::from_secs(1);
+/// A busy device, or a serial line joined in the middle of a record, may do better after this.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// More names than this in a complaint help nobody.
+const NAMES_SHOWN: usize = 20;
 
 /// Reads it and prints what was found, which source is used and why.
 ///
@@ -21,64 +31,152 @@ pub(crate) async fn probe(arguments: &Probe, named: Option<&Path>) -> Result<(),
         return record(meter, file).await;
     }
     println!("{}  ({})", meter.name, meter.driver.name());
-    let (session, readings) = read(meter).await.map_err(|error| format!("{}: {error}", meter.name))?;
+    let failed = |error: Failure| format!("{}: {}", meter.name, error.message);
+    let (mut session, round) = read(meter).await.map_err(failed)?;
     for finding in session.findings() {
         let mark = if finding.is_used { "✓" } else { "·" };
         println!("  {mark} {:<32} {:<24} {}", finding.what, finding.value, finding.why);
     }
     println!();
-    for (probe, reading) in readings {
+    let counted = if says_counters_only(&round) {
+        println!("  a counter alone: read again after {} s to tell power", COUNTER_PAUSE.as_secs());
+        count(meter, &mut session, &round).await.map_err(failed)?
+    } else {
+        HashMap::new()
+    };
+    for (probe, reading) in round {
         match reading {
-            Ok(reading) => println!("  {:<40} {reading}", probe.to_string()),
+            Ok(reading) => {
+                println!(
+                    "  {:<40} {reading}{}",
+                    probe.to_string(),
+                    derived(meter, &reading, counted.get(&probe))
+                );
+            }
             Err(no_reading) => println!("  {:<40} no reading: {no_reading}", probe.to_string()),
         }
     }
     Ok(())
 }
 
+/// The watts of a reading that does not say them, as the driver manager would tell them.
+fn derived(meter: &MeterSpec, reading: &Reading, counted: Option<&(kwapi_core::Watts, Quality)>) -> String {
+    if reading.power.is_some() {
+        return String::new();
+    }
+    match derived_power(reading, counted.copied(), &meter.assumptions) {
+        Ok((power, Quality::Measured)) => format!("  → {power}"),
+        Ok((power, Quality::Estimated)) => format!("  → {power} (estimated)"),
+        Err(no_reading) => format!("  → no power: {no_reading}"),
+    }
+}
+
+fn says_counters_only(round: &Round) -> bool {
+    let says_only = |reading: &Reading| reading.power.is_none() && reading.counter.is_some();
+    round.iter().any(|(_, reading)| reading.as_ref().is_ok_and(says_only))
+}
+
+/// Reads a second time and tells power from what the counters advanced.
+async fn count(
+    meter: &MeterSpec,
+    session: &mut Session,
+    first: &Round,
+) -> Result<HashMap<ProbeId, (kwapi_core::Watts, Quality)>, Failure> {
+    let begin = tokio::time::Instant::now();
+    let mut counters: HashMap<ProbeId, CounterPower> = HashMap::new();
+    let mut observe = |round: &Round, at: Duration| {
+        let mut counted = HashMap::new();
+        for (probe, reading) in round {
+            let Some(counter) = reading.as_ref().ok().and_then(|reading| reading.counter) else { continue };
+            let power = counters.entry(probe.clone()).or_default().observe(&counter, at, meter.max_gap);
+            counted.extend(power.map(|power| (probe.clone(), power)));
+        }
+        counted
+    };
+    observe(first, begin.elapsed());
+    tokio::time::sleep(COUNTER_PAUSE).await;
+    let mut readings = Readings::default();
+    let second = tokio::time::timeout(meter.deadline, session.read(&mut readings)).await;
+    let at = begin.elapsed();
+    match second {
+        Ok(result) => result.map_err(Failure::from)?,
+        Err(_) => return Err(Failure::silent(meter)),
+    }
+    Ok(observe(&readings.drain().collect(), at))
+}
+
 fn find<'a>(config: &'a Config, name: &str) -> Result<&'a MeterSpec, String> {
-    config
-        .meters
-        .iter()
-        .find(|meter| meter.name == name)
-        .or_else(|| {
-            let measures =
-                |meter: &&MeterSpec| meter.outlets.named().iter().any(|outlet| outlet.probe.as_str() == name);
-            config.meters.iter().find(measures)
-        })
-        .ok_or_else(|| {
-            let names: Vec<&str> = config.meters.iter().map(|meter| meter.name.as_str()).take(20).collect();
-            format!(
-                "there is no meter {name:?}; there are {}{}",
-                names.join(", "),
-                if config.meters.len() > 20 { ", …" } else { "" }
-            )
-        })
+    let measures =
+        |meter: &&MeterSpec| meter.outlets.named().iter().any(|outlet| outlet.probe.as_str() == name);
+    let by_name = config.meters.iter().find(|meter| meter.name == name);
+    by_name.or_else(|| config.meters.iter().find(measures)).ok_or_else(|| {
+        let names = config.meters.iter().map(|meter| meter.name.as_str());
+        let probes = config.meters.iter().flat_map(|meter| meter.outlets.named());
+        let all = names.clone().chain(probes.map(|outlet| outlet.probe.as_str()));
+        if config.meters.is_empty() {
+            return format!("there is no meter {name:?}: the configuration has none");
+        }
+        if let Some(known) = nearest(name, all) {
+            return format!("there is no meter {name:?}; did you mean {known:?}?");
+        }
+        let shown: Vec<&str> = names.take(NAMES_SHOWN).collect();
+        let more = if config.meters.len() > NAMES_SHOWN { ", …" } else { "" };
+        format!("there is no meter {name:?}; there are {}{more}", shown.join(", "))
+    })
 }
 
 /// What a round brings.
-pub(super) type Round = Vec<(kwapi_core::ProbeId, Result<kwapi_core::Reading, kwapi_core::NoReading>)>;
+pub(super) type Round = Vec<(ProbeId, Result<Reading, NoReading>)>;
 
-/// Opens a session and takes the first readings, within the meter's deadline. A counter alone says no watts, so it is read twice.
-pub(super) async fn read(meter: &MeterSpec) -> Result<(Session, Round), String> {
+/// Why a meter could not be read.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) message: String,
+    /// The device is there, and says no or makes no sense; not silence.
+    pub(super) has_answered: bool,
+}
+
+impl Failure {
+    fn silent(meter: &MeterSpec) -> Self {
+        let seconds = meter.deadline.as_secs_f64();
+        Self { message: format!("no answer within {seconds} s (deadline_seconds)"), has_answered: false }
+    }
+}
+
+impl From<DriverError> for Failure {
+    fn from(error: DriverError) -> Self {
+        let has_answered = !matches!(error, DriverError::Link(_));
+        Self { message: error.to_string(), has_answered }
+    }
+}
+
+/// Opens a session and takes the first readings, within the meter's deadline.
+pub(super) async fn read(meter: &MeterSpec) -> Result<(Session, Round), Failure> {
     let pool = SharedPool::default();
     let connector = meter.driver.connector(&pool);
+    let mut last = None;
     let attempt = async {
         let mut session = connector.open(&meter.outlets).await?;
         let mut readings = Readings::default();
         loop {
-            session.read(&mut readings).await?;
-            // A pushed record may be a header; wait for one that says something.
-            if meter.driver.cadence() == Cadence::Polled || !readings.is_empty() {
-                break;
+            match session.read(&mut readings).await {
+                // A pushed record may be a header; wait for one that says something.
+                Ok(()) if meter.driver.cadence() == Cadence::Polled || !readings.is_empty() => break,
+                Ok(()) => {}
+                Err(error @ (DriverError::Malformed { .. } | DriverError::Busy(_))) => {
+                    last = Some(Failure::from(error));
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok::<_, DriverError>((session, readings.drain().collect()))
     };
-    match tokio::time::timeout(meter.deadline, attempt).await {
+    let read = tokio::time::timeout(meter.deadline, attempt).await;
+    match read {
         Ok(Ok(read)) => Ok(read),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s (deadline_seconds)", meter.deadline.as_secs_f64())),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(last.unwrap_or_else(|| Failure::silent(meter))),
     }
 }
 

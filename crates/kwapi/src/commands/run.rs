@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kwapi_bus::{Key, Scheme};
+use kwapi_plugins::http::{Listen, Listener};
 use kwapi_plugins::metrics::Metrics;
 
 use crate::cli::Run;
@@ -26,43 +27,47 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
     let file = Config::find(named).filter(|_| !arguments.demo);
     let mut demo = None;
-    let mut config = match &file {
-        Some(file) => Config::read(file).map_err(|error| error.to_string())?,
-        None => {
-            let running = Demo::start().await?;
-            let config = running.configuration()?;
-            demo = Some(running);
-            config
-        }
+    let mut config = if let Some(file) = &file {
+        Config::read(file).map_err(|error| error.to_string())?
+    } else {
+        let running = Demo::start().await?;
+        let config = running.configuration()?;
+        demo = Some(running);
+        config
     };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     override_addresses(&mut config, arguments);
     sign_inside(&mut config);
 
     // What can fail at the start fails before the first meter is touched.
     let listen = config.api.config.listen().map_err(|error| crate::config::chain(&error))?;
-    let api_listener = bind(&listen, "api.listen")?;
-    let web_listen = kwapi_plugins::http::Listen { address: config.rrd.listen, tls: None, ..listen };
-    let web_listener = bind(&web_listen, "rrd.listen")?;
+    let is_demo = demo.is_some();
+    let api_listener = bind_or_any(&listen, "api.listen", is_demo)?;
+    let web_listen = Listen { address: config.rrd.listen, tls: None, ..listen };
+    let web_listener = bind_or_any(&web_listen, "rrd.listen", is_demo)?;
     let status_address = config.status.listen.unwrap_or(status::Kind::Drivers.default_address());
-    let status_listener = status::bind(status_address)?;
+    let status_listener = bind_or_any(&status::listen(status_address), "status.listen", is_demo)?;
+    let status_address = status_listener.address();
 
     let process = Process::new();
     let mut all = Metrics::new();
     let inside = [Endpoint::new(INSIDE)];
-    // inproc wants its binding end first.
-    let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
-    drivers.add_metrics(&mut all);
     let listening = |more: &[Endpoint]| [&inside[..], more].concat();
     let subscriber = config.bus.subscriber(&listening(&config.api.subscribe), &config.api.probes);
     let collecting = Collecting::start(&process, &config, &subscriber, "api", &mut all)?;
     let subscriber = config.bus.subscriber(&listening(&config.rrd.subscribe), &config.rrd.probes);
     let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
+    let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
+    drivers.add_metrics(&mut all);
     let metrics = kwapi_plugins::metrics::router(all);
 
     let manager = drivers.manager();
+    let labels = api::Labelling::new(config.labels.clone());
     let facts = {
         let manager = manager.clone();
-        api::facts(config.labels.clone(), move |probe| Drivers::problem_of(&manager.statuses(), probe))
+        api::facts(labels.clone(), move |probe| Drivers::problem_of(&manager.statuses(), probe))
     };
     let (api_address, api_scheme) = (api_listener.address(), api_listener.scheme());
     let web_address = web_listener.address();
@@ -79,19 +84,24 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     ];
     println!("web pages   http://{web_address}/");
     println!("API         {api_scheme}://{api_address}/v1/probes/");
-    println!("status      http://{status_address}/metrics   (or: kwapi status)");
-    if let Some(demo) = &demo {
-        println!("{}", demo.introduction());
+    let asking = if status_address == status::Kind::Drivers.default_address() {
+        String::new()
+    } else {
+        format!(" --address {status_address}")
+    };
+    println!("status      http://{status_address}/metrics   (or: kwapi status{asking})");
+    if demo.is_some() {
+        println!("{}", Demo::introduction());
     }
     if config.api.config.auth.is_none() {
         tracing::info!("the API has no authentication: [api.auth] brings it");
     }
     crate::service::notify_ready();
 
-    let reloading = reload::watch(&config.files, |config| {
-        let mut config = config;
-        override_addresses(&mut config, arguments);
-        drivers.apply(&config).map_err(|error| crate::config::chain(&error))
+    let reloading = reload::watch(&config, |config| {
+        drivers.apply(&config).map_err(|error| crate::config::chain(&error))?;
+        labels.replace(config.labels);
+        Ok(())
     });
     tokio::select! {
         () = shutdown.begun() => {}
@@ -112,6 +122,28 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     Ok(())
 }
 
+/// Binds a listener. Whoever tries the demonstration did not choose the address: where it is taken, any will do.
+fn bind_or_any(listen: &Listen, key: &str, is_demo: bool) -> Result<Listener, String> {
+    match bind(listen, key) {
+        Err(taken) if is_demo => {
+            let anywhere = Listen { address: (listen.address.ip(), 0).into(), ..listen.clone() };
+            let listener = bind(&anywhere, key)?;
+            println!(
+                "{}: this demonstration uses port {} instead",
+                taken_by(&taken),
+                listener.address().port()
+            );
+            Ok(listener)
+        }
+        result => result,
+    }
+}
+
+/// The complaint without the advice, which is for those with a configuration.
+fn taken_by(complaint: &str) -> &str {
+    complaint.split(';').next().unwrap_or_default()
+}
+
 fn override_addresses(config: &mut Config, arguments: &Run) {
     if let Some(address) = arguments.api {
         config.api.config.listen = address;
@@ -119,12 +151,13 @@ fn override_addresses(config: &mut Config, arguments: &Run) {
     if let Some(address) = arguments.web {
         config.rrd.listen = address;
     }
+    config.status.listen = arguments.status.or(config.status.listen);
 }
 
 /// Signs with a key of this process alone where none is configured: what travels inside is verified like anything else.
 fn sign_inside(config: &mut Config) {
     if config.bus.key.is_none() && config.bus.signature == Scheme::Kwapi1 {
-        let secret: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
+        let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         config.bus.key = Some(Key::new("inside", secret));
     }
 }

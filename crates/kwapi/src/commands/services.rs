@@ -45,8 +45,7 @@ pub(crate) async fn drivers(named: Option<&Path>) -> Result<(), String> {
     let router = status::router(kwapi_plugins::metrics::router(all), Some(drivers.manager()));
     let server = Server::start(listener, router, ended(&shutdown));
     notify_ready();
-    let reloading =
-        reload::watch(&config.files, |config| drivers.apply(&config).map_err(|error| chain(&error)));
+    let reloading = reload::watch(&config, |config| drivers.apply(&config).map_err(|error| chain(&error)));
     tokio::select! {
         () = shutdown.begun() => {}
         () = reloading => {}
@@ -98,7 +97,7 @@ pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
     let subscriber = config.bus.subscriber(&config.api.subscribe, &config.api.probes);
     let collecting = Collecting::start(&process, &config, &subscriber, "api", &mut all)?;
     let metrics = kwapi_plugins::metrics::router(all);
-    let facts = api::facts(config.labels.clone(), |_| None);
+    let facts = api::facts(api::Labelling::new(config.labels.clone()), |_| None);
     let router = api::router(&process, &config, &collecting.collector, facts, metrics.clone())?;
     tracing::info!("API at {}://{}/v1/probes/", listener.scheme(), listener.address());
     let servers = [

@@ -19,14 +19,8 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// # Errors
 /// When nobody answers, as one line.
 pub(crate) fn status(arguments: &Status, named: Option<&Path>) -> Result<(), String> {
-    let configured =
-        || Config::find(named).and_then(|file| Config::read(&file).ok()).and_then(|it| it.status.listen);
-    let address = arguments.address.or_else(configured).unwrap_or(Kind::Drivers.default_address());
-    let body = get(address, "/meters").map_err(|error| {
-        format!(
-            "no kwapi answers at {address} ({error}); is it running? --address names another status listener"
-        )
-    })?;
+    let address = address(arguments, named)?;
+    let body = get(address, "/meters")?;
     let mut meters: Vec<Meter> = serde_json::from_slice(&body)
         .map_err(|_| format!("{address} is no driver manager's status listener"))?;
     meters.retain(|meter| !arguments.troubled || !meter.is_up);
@@ -37,6 +31,24 @@ pub(crate) fn status(arguments: &Status, named: Option<&Path>) -> Result<(), Str
     }
     print(&meters);
     Ok(())
+}
+
+/// Where to ask: as told, as configured, or where a driver manager is by default. A configuration that was broken
+/// after the start is no reason not to ask.
+fn address(arguments: &Status, named: Option<&Path>) -> Result<SocketAddr, String> {
+    if let Some(address) = arguments.address {
+        return Ok(address);
+    }
+    let Some(file) = Config::find(named) else { return Ok(Kind::Drivers.default_address()) };
+    match Config::read(&file) {
+        Ok(config) => Ok(config.status.listen.unwrap_or(Kind::Drivers.default_address())),
+        Err(error) if named.is_some() && !file.is_file() => Err(error.to_string()),
+        Err(error) => {
+            let address = Kind::Drivers.default_address();
+            eprintln!("the configuration is broken ({error}); asking at {address}");
+            Ok(address)
+        }
+    }
 }
 
 fn print(meters: &[Meter]) {
@@ -80,12 +92,19 @@ fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         Ok(answer)
     };
-    let answer = fetch().map_err(|error| error.to_string())?;
-    let head_end =
-        answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or("the answer is no HTTP")?;
+    let answer = fetch().map_err(|error| {
+        format!(
+            "nobody answers at {address} ({error}): is kwapi running? --address names another status listener"
+        )
+    })?;
+    let strange = || format!("what answers at {address} is no kwapi");
+    let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(strange)?;
     let head = String::from_utf8_lossy(answer.get(..head_end).unwrap_or_default()).into_owned();
-    if head.split(' ').nth(1) != Some("200") {
-        return Err(head.lines().next().unwrap_or_default().to_owned());
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(answer.get(head_end + 4..).unwrap_or_default().to_vec()),
+        Some("404") => {
+            Err(format!("what answers at {address} reads no meters: ask the driver manager's (--address)"))
+        }
+        _ => Err(strange()),
     }
-    Ok(answer.get(head_end + 4..).unwrap_or_default().to_vec())
 }

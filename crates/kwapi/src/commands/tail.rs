@@ -1,7 +1,9 @@
 //! `kwapi tail`: measurements as they pass on the bus.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use kwapi_bus::{Received, Scheme, SourceConfig, Subscriber, SubscriberConfig};
 use kwapi_core::Quality;
@@ -13,6 +15,9 @@ use crate::shutdown::Shutdown;
 
 /// Measurements a second to expect, to size queues by.
 const MESSAGES_EXPECTED: usize = 10_000;
+
+/// After so long without a measurement, somebody wonders why.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Prints until told to stop, or `--count` are printed.
 ///
@@ -27,13 +32,22 @@ pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), S
             .map_err(|error| crate::config::chain(&error))?;
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let mut out = std::io::stdout().lock();
+    let silence = tokio::time::sleep(SILENCE);
+    tokio::pin!(silence);
+    let mut is_silent = true;
     while left > 0 {
         let batch = tokio::select! {
             batch = subscriber.recv() => batch,
             () = shutdown.begun() => None,
+            () = &mut silence, if is_silent => {
+                is_silent = false;
+                eprintln!("{}", nothing_yet(&subscriber_config, &subscriber));
+                continue;
+            }
         };
         let Some((batch, ack)) = batch else { break };
         ack.confirm();
+        is_silent &= batch.measurements.is_empty();
         for received in batch.measurements.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
             left -= 1;
             let line = if arguments.json { json(received) } else { text(received) };
@@ -44,6 +58,26 @@ pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), S
         }
     }
     drop(out);
+    if let Some(refused) = refused(&subscriber) {
+        eprintln!("refused: {refused}");
+    }
+    Ok(())
+}
+
+/// What is wrong when nothing can be shown.
+fn nothing_yet(config: &SubscriberConfig, subscriber: &Subscriber) -> String {
+    let endpoints: Vec<&str> = config.endpoints.iter().map(|source| source.url.as_str()).collect();
+    let endpoints = endpoints.join(", ");
+    match refused(subscriber) {
+        Some(refused) => {
+            format!("nothing believed from {endpoints}, refused so far: {refused}; check the keys in [bus]")
+        }
+        None => format!("nothing heard from {endpoints} yet: does it publish, and these probes?"),
+    }
+}
+
+/// What was refused, by cause.
+fn refused(subscriber: &Subscriber) -> Option<String> {
     let counters = subscriber.counters();
     let refused: Vec<String> = counters
         .refused
@@ -51,10 +85,7 @@ pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), S
         .filter(|(_, count)| *count > 0)
         .map(|(cause, count)| format!("{count} {}", cause.name()))
         .collect();
-    if !refused.is_empty() {
-        eprintln!("refused: {}", refused.join(", "));
-    }
-    Ok(())
+    (!refused.is_empty()).then(|| refused.join(", "))
 }
 
 fn subscriber_config(arguments: &Tail, named: Option<&Path>) -> Result<SubscriberConfig, String> {
@@ -81,12 +112,12 @@ fn text(received: &Received) -> String {
     let mut line = format!("{:<40} {:>10.1} W", measurement.probe.to_string(), measurement.power.0);
     if let Some(ledgered) = &measurement.ledgered {
         let totals = ledgered.totals;
-        line += &format!("  {:>12.6} kWh  #{}", totals.energy.kwh(), ledgered.seq);
+        _ = write!(line, "  {:>12.6} kWh  #{}", totals.energy.kwh(), ledgered.seq);
         if ledgered.quality == Quality::Estimated {
             line += "  estimated";
         }
         if totals.unknown_ms > 0 {
-            line += &format!("  {:.1} s unknown", totals.unknown_ms as f64 / 1e3);
+            _ = write!(line, "  {:.1} s unknown", totals.unknown_ms as f64 / 1e3);
         }
     }
     line

@@ -9,6 +9,7 @@ use toml::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::names::nearest;
+use super::sources::{Sources, matching};
 
 /// Included files may include others; deeper than this is a circle or a mistake.
 const INCLUDE_DEPTH_MAX: usize = 8;
@@ -19,6 +20,7 @@ pub(crate) struct Document {
     pub(crate) tables: toml::Table,
     places: BTreeMap<Vec<Step>, Place>,
     files: Vec<PathBuf>,
+    sources: Sources,
 }
 
 /// One step of the way to a value: into a table by key, or into an array by index.
@@ -73,8 +75,31 @@ impl Document {
     /// When a file cannot be read or is no TOML, or two files give the same key.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
         let mut document = Self::default();
-        document.add_file(file, 0)?;
+        document.add(file)?;
         Ok(document)
+    }
+
+    /// Adds `file` and what it includes; after an error, [`Document::sources`] still names what was looked at.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub(crate) fn add(&mut self, file: &Path) -> Result<(), ConfigError> {
+        self.add_file(file, 0)
+    }
+
+    /// Everything it was made from, to be watched.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Notes a file that it was made from besides the configuration files.
+    pub(crate) fn note_source(&mut self, file: PathBuf) {
+        self.sources.add_file(file);
+    }
+
+    /// A relative file name in the configuration is relative to the first file.
+    pub(crate) fn folder(&self) -> &Path {
+        self.files.first().and_then(|file| file.parent()).unwrap_or(Path::new(""))
     }
 
     /// Every file it was read from.
@@ -128,7 +153,8 @@ impl Document {
 
     /// Turns serde's message about the value at `path` into ours.
     pub(crate) fn explain(&self, path: &[Step], message: &str, also: &[&str]) -> ConfigError {
-        let message = message.trim().lines().next().unwrap_or_default();
+        let message = without_value(message.trim().lines().next().unwrap_or_default());
+        let message = message.as_str();
         let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
         let key = path.iter().rev().find_map(|step| match step {
             Step::Key(key) => Some(key.as_str()),
@@ -164,6 +190,7 @@ impl Document {
                 "{shown}: included more than {INCLUDE_DEPTH_MAX} files deep"
             )));
         }
+        self.sources.add_file(file.to_owned());
         let text = std::fs::read_to_string(file)
             .map_err(|error| ConfigError::new(format!("{shown}: cannot be read: {error}")))?;
         let number = self.files.len();
@@ -184,12 +211,17 @@ impl Document {
             collect_places(&mut path, key.span().start, value, &to_place, &mut places);
         }
         let include = tables.remove("include");
+        if include.as_ref().is_some_and(|include| !include.is_array()) {
+            return Err(ConfigError::new(format!("{shown}: `include` takes a list of file names")));
+        }
         self.merge(tables, places)?;
         for pattern in include.iter().flat_map(|include| include.as_array().cloned().unwrap_or_default()) {
             let Some(pattern) = pattern.as_str() else {
                 return Err(ConfigError::new(format!("{shown}: `include` takes a list of file names")));
             };
-            for included in matching(file.parent().unwrap_or(Path::new(".")), pattern)? {
+            let pattern = file.parent().unwrap_or(Path::new("")).join(pattern);
+            self.sources.add_pattern(pattern.clone());
+            for included in matching(&pattern).map_err(ConfigError::new)? {
                 self.add_file(&included, depth + 1)?;
             }
         }
@@ -259,30 +291,12 @@ fn line_at(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// The files that `pattern` names below `folder`, in order of their names. A plain name must exist; a `*` may match
-/// nothing.
-fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, ConfigError> {
-    let path = folder.join(pattern);
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let Some((head, tail)) = name.split_once('*') else { return Ok(vec![path]) };
-    let parent = path.parent().unwrap_or(folder);
-    let entries = match std::fs::read_dir(parent) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            return Err(ConfigError::new(format!("{}: cannot be listed: {error}", parent.display())));
-        }
-    };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|file| {
-            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
-        })
-        .collect();
-    files.sort();
-    Ok(files)
+/// serde's message about a value of the wrong type, without the value: it may be a secret.
+fn without_value(message: &str) -> String {
+    let found = message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "));
+    let Some((found, expected)) = found else { return message.to_owned() };
+    let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+    format!("expected {expected}, not {kind}")
 }
 
 #[cfg(test)]

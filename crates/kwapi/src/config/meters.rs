@@ -1,6 +1,6 @@
 //! From `[[meter]]` tables to the list of single wattmeters: credentials, host ranges, templates, inventories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::document::{ConfigError, Document, Step};
 use super::ranges::{self, Host};
 
 /// The keys of a `[[meter]]` table that are the same for every driver.
-pub(crate) const COMMON_KEYS: [&str; 12] = [
+pub(crate) const COMMON_KEYS: [&str; 13] = [
     "name",
     "driver",
     "probe",
@@ -25,6 +25,7 @@ pub(crate) const COMMON_KEYS: [&str; 12] = [
     "max_gap_seconds",
     "voltage",
     "power_factor",
+    "device_clock",
     "labels",
 ];
 
@@ -68,11 +69,35 @@ pub(crate) struct Meter {
     pub(crate) voltage: Option<f64>,
     /// Power factor to assume where the meter says no watts.
     pub(crate) power_factor: Option<f64>,
+    /// Whether the device's own stamps are used.
+    pub(crate) device_clock: bool,
     pub(crate) labels: Labels,
     /// The driver's own keys.
     pub(crate) keys: Table,
     /// Where its table stands, for errors.
     pub(crate) path: Vec<Step>,
+    /// The line of the inventory it comes from, for errors: `meters.csv:7`.
+    pub(crate) row: Option<String>,
+}
+
+impl Meter {
+    /// An error about one of its keys (`path` below its table), with the line of the inventory where there is one.
+    pub(crate) fn error(
+        &self,
+        document: &Document,
+        path: &[Step],
+        message: impl Into<String>,
+    ) -> ConfigError {
+        self.placed(document.error(&[self.path.as_slice(), path].concat(), message))
+    }
+
+    /// Adds the line of the inventory to an error.
+    pub(crate) fn placed(&self, error: ConfigError) -> ConfigError {
+        match &self.row {
+            Some(row) => error.with_note(row),
+            None => error,
+        }
+    }
 }
 
 /// The common keys as they are written.
@@ -90,6 +115,7 @@ struct Written {
     max_gap_seconds: Option<f64>,
     voltage: Option<f64>,
     power_factor: Option<f64>,
+    device_clock: Option<bool>,
     labels: Labels,
 }
 
@@ -107,11 +133,17 @@ pub(crate) fn expand(document: &Document, defaults: &MeterDefaults) -> Result<Ve
         let Some(Value::String(file)) = table.remove("csv") else {
             return Err(document.error(&path, "`csv` is missing: the file with one meter a line"));
         };
-        let base = document.files().first().and_then(|file| file.parent()).unwrap_or(Path::new(""));
-        for row in rows(&base.join(&file)).map_err(|message| document.error(&path, message))? {
+        let rows = rows(&document.folder().join(&file)).map_err(|message| document.error(&path, message))?;
+        for (line, row) in rows {
             let mut meter = table.clone();
             meter.extend(row);
-            expand_table(document, &path, &meter, &credentials, defaults, &mut meters)?;
+            let place = format!("{file}:{line}");
+            let first = meters.len();
+            expand_table(document, &path, &meter, &credentials, defaults, &mut meters)
+                .map_err(|error| error.with_note(&place))?;
+            for meter in meters.iter_mut().skip(first) {
+                meter.row = Some(place.clone());
+            }
         }
     }
     refuse_twins(document, &meters)?;
@@ -175,16 +207,27 @@ fn expand_table(
             .map(Some)
             .collect(),
     };
+    // A driver that has no `host` takes the range in whichever key it has: `url = "http://{host}/status"`.
+    let takes_host = !keys.contains_key("device") && driver_takes_host(&driver);
     for host in hosts {
         let mut keys = keys.clone();
         if let Some(host) = &host {
-            keys.entry("host").or_insert_with(|| Value::String(host.name.clone()));
+            if takes_host {
+                keys.entry("host").or_insert_with(|| Value::String(host.name.clone()));
+            }
             keys.iter_mut().for_each(|(_, value)| fill_in(value, host));
         }
         let number = meters.len() + 1;
         meters.push(one(document, path, &written, &driver, keys, host.as_ref(), defaults, number)?);
     }
     Ok(())
+}
+
+/// Whether `host` is one of the driver's keys; an unknown driver is somebody else's error.
+fn driver_takes_host(driver: &str) -> bool {
+    let Some(entry) = kwapi_drivers::registry::find(driver) else { return true };
+    let only_host = Table::from_iter([("host".to_owned(), Value::String(String::new()))]);
+    entry.configure(only_host).err().is_none_or(|error| !error.message.starts_with("unknown field `host`"))
 }
 
 #[expect(clippy::too_many_arguments, reason = "called once, where all of these are at hand")]
@@ -213,9 +256,13 @@ fn one(
     let deadline_seconds = written.deadline_seconds.unwrap_or(defaults.deadline_seconds);
     let written_name =
         written.name.as_deref().map(|name| host.map_or_else(|| name.to_owned(), |host| host.fill_in(name)));
-    let address = ["host", "device", "url", "topic"].iter().find_map(|key| keys.get(*key)?.as_str());
+    let address =
+        ["host", "device", "url", "topic", "broker"].iter().find_map(|key| keys.get(*key)?.as_str());
+    // Several meters may share a host and differ in their port.
+    let port = keys.get("port").and_then(Value::as_integer);
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
     let name = written_name
-        .or_else(|| address.map(|address| format!("{driver}:{address}")))
+        .or_else(|| address.map(|address| format!("{driver}:{address}{port}")))
         .unwrap_or_else(|| format!("{driver}#{number}"));
     Ok(Meter {
         name,
@@ -226,9 +273,11 @@ fn one(
         max_gap: seconds("max_gap_seconds", max_gap_seconds, interval_seconds.min(INTERVAL_MAX))?,
         voltage: written.voltage,
         power_factor: written.power_factor,
+        device_clock: written.device_clock.unwrap_or(true),
         labels: written.labels.clone(),
         keys,
         path: path.to_vec(),
+        row: None,
     })
 }
 
@@ -263,17 +312,31 @@ fn outlets(
             Ok(Outlets::by_position(by_position?))
         }
         (None, Some(Value::Table(probes))) => {
-            let by_key: Result<Vec<Outlet>, ConfigError> = probes
-                .iter()
-                .map(|(key, probe)| match probe.as_str() {
-                    Some(probe) => Ok(Outlet { key: key.to_string(), probe: id(probe)? }),
-                    None => Err(document.error(&at, advice)),
-                })
-                .collect();
-            Ok(Outlets::by_key(by_key?))
+            let mut by_key = Vec::new();
+            for (key, probe) in flattened(probes) {
+                let Some(probe) = probe.as_str() else { return Err(document.error(&at, advice)) };
+                by_key.push(Outlet { key, probe: id(probe)? });
+            }
+            Ok(Outlets::by_key(by_key))
         }
         (None, _) => Err(document.error(&at, advice)),
     }
+}
+
+/// A device's key may have dots, which TOML takes for tables unless it is quoted: `{ rack.left = "x" }`.
+fn flattened(table: &Table) -> Vec<(String, &Value)> {
+    let mut flat = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => {
+                flat.extend(
+                    flattened(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)),
+                );
+            }
+            value => flat.push((key.clone(), value)),
+        }
+    }
+    flat
 }
 
 fn fill_in(value: &mut Value, host: &Host) {
@@ -286,8 +349,9 @@ fn fill_in(value: &mut Value, host: &Host) {
 }
 
 /// The rows of an inventory: the first line names the keys of a `[[meter]]` table, an empty cell leaves its key out,
-/// numbers and `true` are taken as such where they are nothing else, `probes` lists positions with `;`.
-fn rows(file: &Path) -> Result<Vec<Table>, String> {
+/// numbers and `true` are taken as such where they are nothing else, `probes` lists positions with `;`. Each comes
+/// with its line.
+fn rows(file: &Path) -> Result<Vec<(u64, Table)>, String> {
     let shown = file.display();
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
@@ -317,7 +381,7 @@ fn rows(file: &Path) -> Result<Vec<Table>, String> {
                     None => _ = row.insert(key.to_owned(), value),
                 }
             }
-            Ok(row)
+            Ok((record.position().map_or(0, csv::Position::line), row))
         })
         .collect()
 }
@@ -335,17 +399,17 @@ fn typed_cell(key: &str, cell: &str) -> Value {
 
 /// Two meters of one name, or one probe measured twice, would overwrite each other.
 fn refuse_twins(document: &Document, meters: &[Meter]) -> Result<(), ConfigError> {
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     let mut probes = BTreeMap::new();
     for meter in meters {
-        if names.insert(meter.name.as_str(), ()).is_some() {
+        if !names.insert(meter.name.as_str()) {
             let message = format!("there are two meters `{}`; give one another `name`", meter.name);
-            return Err(document.error(&meter.path, message));
+            return Err(meter.error(document, &[], message));
         }
         for outlet in meter.outlets.named() {
             if let Some(other) = probes.insert(&outlet.probe, meter) {
                 let message = format!("probe `{}` is measured by `{}` already", outlet.probe, other.name);
-                return Err(document.error(&meter.path, message));
+                return Err(meter.error(document, &[], message));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Secrets by file or by environment: `password = { file = "/etc/kwapi/bmc.secret" }`, `{ env = "BMC_PASSWORD" }`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Value;
 
@@ -15,11 +15,13 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// When the file cannot be read or the variable is not set; the secret itself is never part of the message.
 pub(crate) fn resolve(document: &mut Document) -> Result<(), ConfigError> {
     let mut tables = Value::Table(std::mem::take(&mut document.tables));
-    let base = document.files().first().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
-    let resolved = walk(&mut tables, &mut Vec::new(), &base, document);
+    let base = document.folder().to_owned();
+    let mut files = Vec::new();
+    let resolved = walk(&mut tables, &mut Vec::new(), &base, document, &mut files);
     if let Value::Table(tables) = tables {
         document.tables = tables;
     }
+    files.into_iter().for_each(|file| document.note_source(file));
     resolved
 }
 
@@ -28,23 +30,24 @@ fn walk(
     path: &mut Vec<Step>,
     base: &Path,
     document: &Document,
+    files: &mut Vec<PathBuf>,
 ) -> Result<(), ConfigError> {
-    if let Some(secret) = named_secret(value, base).map_err(|message| document.error(path, message))? {
+    if let Some(secret) = named_secret(value, base, files).map_err(|message| document.error(path, message))? {
         *value = Value::String(secret);
         return Ok(());
     }
     match value {
         Value::Table(table) => {
             for (key, inner) in table.iter_mut() {
-                path.push(Step::Key(key.to_string()));
-                walk(inner, path, base, document)?;
+                path.push(Step::Key(key.clone()));
+                walk(inner, path, base, document, files)?;
                 path.pop();
             }
         }
         Value::Array(array) => {
             for (index, inner) in array.iter_mut().enumerate() {
                 path.push(Step::Index(index));
-                walk(inner, path, base, document)?;
+                walk(inner, path, base, document, files)?;
                 path.pop();
             }
         }
@@ -53,10 +56,12 @@ fn walk(
     Ok(())
 }
 
-fn named_secret(value: &Value, base: &Path) -> Result<Option<String>, String> {
+/// The files it looks into are added to `files`, also where they are not there.
+fn named_secret(value: &Value, base: &Path, files: &mut Vec<PathBuf>) -> Result<Option<String>, String> {
     let Some(table) = value.as_table().filter(|table| table.len() == 1) else { return Ok(None) };
     if let Some(file) = table.get("file").and_then(Value::as_str) {
         let file = base.join(file);
+        files.push(file.clone());
         let size = std::fs::metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?.len();
         if size > SECRET_BYTES_MAX {
             return Err(format!("{}: too large for a secret", file.display()));

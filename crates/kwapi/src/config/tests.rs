@@ -47,12 +47,12 @@ fn an_endpoint_is_a_url_or_a_table_and_inherits_what_it_does_not_say() {
         toml,
         |config| {
             let sources = config.bus.subscriber(&config.api.subscribe, &[]).endpoints;
-            sources
-                .iter()
-                .map(|source| format!("{} {:?} {} ", source.url, source.signature, source.keys.len()))
-                .collect()
+            let shown = |source: &kwapi_bus::SourceConfig| {
+                format!("{} {:?} {}", source.url, source.signature, source.keys.len())
+            };
+            sources.iter().map(shown).collect::<Vec<_>>().join(", ")
         },
-        "tcp://a:1 Kwapi1 1 tcp://b:2 None 0 ",
+        "tcp://a:1 Kwapi1 1, tcp://b:2 None 0",
     );
 }
 
@@ -83,5 +83,57 @@ fn a_secret_comes_from_its_file_and_a_missing_one_is_named() {
     refused(
         "[bus]\nkey = { id = 'k', secret = { env = 'KWAPI_TEST_NOT_SET' } }\n",
         "k.toml:2: the environment variable KWAPI_TEST_NOT_SET is not set, or is no text",
+    );
+}
+
+#[test]
+fn sums_of_sums_come_down_to_what_is_measured() {
+    const METERS: &str =
+        "[[meter]]\ndriver='dummy'\noutlets=3\nprobes=['a','b','c']\n[[virtual]]\nprobe='x'\nsum=['a','b']\n";
+    let sums = |config: &Config| {
+        let shown = config.virtual_probes.iter().map(|sum| format!("{}={:?} ", sum.probe, sum.parts.len()));
+        shown.collect::<String>()
+    };
+    check(&format!("{METERS}[[virtual]]\nprobe='y'\nsum=['x','c']\n"), sums, "x=2 y=3 ");
+    refused(&format!("{METERS}[[virtual]]\nprobe='y'\nsum=['x','a']\n"), "k.toml:8: `y` counts `a` twice");
+    refused(&format!("{METERS}[[virtual]]\nprobe='x'\nsum=['c']\n"), "k.toml:8: there are two sums `x`");
+    refused(
+        "[[virtual]]\nprobe='x'\nsum=['y']\n[[virtual]]\nprobe='y'\nsum=['x']\n",
+        "k.toml:1: sums go round in a circle: `x` contains `y` contains `x`",
+    );
+}
+
+#[test]
+fn labels_of_a_probe_that_nobody_measures_are_a_warning() {
+    check(
+        "[[meter]]\ndriver='dummy'\nprobe='web1'\n[[meter]]\ndriver='dummy'\nname='n'\nprobe='rack.{outlet}'\n\
+         [labels]\nweb1={owner='me'}\n'rack.7'={owner='me'}\nweb2={owner='me'}\n",
+        |config| config.warnings.iter().map(|warning| warning.rsplit_once('/').unwrap().1).collect(),
+        "k.toml:11: labels of `web2`, which no meter measures; did you mean `web1`?",
+    );
+}
+
+#[test]
+fn a_devices_clock_can_be_distrusted() {
+    check(
+        "[[meter]]\ndriver='dummy'\nprobe='a'\ndevice_clock=false\n[[meter]]\ndriver='dummy'\nprobe='b'\n",
+        |config| config.meters.iter().map(|meter| format!("{} ", meter.assumptions.device_clock)).collect(),
+        "false true ",
+    );
+}
+
+#[test]
+fn what_would_fail_at_the_start_is_refused_before() {
+    refused(
+        "[bus]\nkey = { id = 'k', secret = 'short' }\n",
+        "k.toml:2: the secret of key \"k\" has 5 bytes, fewer than 16",
+    );
+    refused(
+        "[api]\nsubscribe = ['host:5556']\n",
+        "k.toml:2: host:5556: an endpoint begins with tcp://, ipc:// or inproc://",
+    );
+    refused(
+        "[[meter]]\ndriver='snmp'\nhost='p'\nprobe='a'\nversion='3'\n",
+        "k.toml:1: SNMP version 3 needs a `user` (meter `snmp:p`, driver `snmp`)",
     );
 }

@@ -1,20 +1,18 @@
 //! The API plugin: a subscriber, the collector, and the routes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kwapi_bus::{Subscriber, SubscriberConfig};
 use kwapi_core::ProbeId;
 use kwapi_plugins::api::{self, Api, Auth, FactsSource, ProbeFacts};
 use kwapi_plugins::collector::{Collector, StoreError};
 use kwapi_plugins::metrics::Metrics;
+use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
 use super::{Process, metrics, monotonic_clock};
 use crate::config::{Config, Labels, max_gap};
-
-/// How often the collector writes what is due.
-const MAINTAIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The collector, fed from the bus.
 #[derive(Debug)]
@@ -56,17 +54,8 @@ impl Collecting {
                 }
             })
         };
-        let upkeep = {
-            let collector = collector.clone();
-            tokio::spawn(async move {
-                let mut ticks = tokio::time::interval(MAINTAIN_INTERVAL);
-                loop {
-                    ticks.tick().await;
-                    let collector = collector.clone();
-                    _ = tokio::task::spawn_blocking(move || collector.maintain(false)).await;
-                }
-            })
-        };
+        // Until it is stopped: what comes last is recorded there, after the feed has ended.
+        let upkeep = tokio::spawn(collector.clone().keep(std::future::pending()));
         Ok(Self { collector, feed, upkeep })
     }
 
@@ -97,14 +86,27 @@ pub(crate) fn router(
     Ok(if is_open { metrics.fallback_service(router) } else { router })
 }
 
+/// The operator's labels of probes, which a reload replaces.
+#[derive(Clone, Debug)]
+pub(crate) struct Labelling(Arc<RwLock<BTreeMap<ProbeId, Labels>>>);
+
+impl Labelling {
+    pub(crate) fn new(labels: BTreeMap<ProbeId, Labels>) -> Self {
+        Self(Arc::new(RwLock::new(labels)))
+    }
+
+    pub(crate) fn replace(&self, labels: BTreeMap<ProbeId, Labels>) {
+        *self.0.write() = labels;
+    }
+}
+
 /// Labels from the configuration, errors from the drivers of this process, if it has any.
 pub(crate) fn facts(
-    labels: std::collections::BTreeMap<ProbeId, Labels>,
+    labels: Labelling,
     problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static,
 ) -> FactsSource {
-    let labels = Arc::new(labels);
     FactsSource::new(move |probe| ProbeFacts {
-        labels: labels.get(probe).cloned().unwrap_or_default(),
+        labels: labels.0.read().get(probe).cloned().unwrap_or_default(),
         last_error: problem(probe),
     })
 }

@@ -43,14 +43,7 @@ impl Drivers {
     /// When the sums of virtual probes go round in a circle; nothing has changed then.
     pub(crate) fn apply(&self, config: &Config) -> Result<(), StartError> {
         self.manager.apply_virtual(config.virtual_probes.clone())?;
-        let applied = self.manager.apply(config.meters.clone());
-        tracing::info!(
-            meters = config.meters.len(),
-            started = applied.started,
-            changed = applied.restarted,
-            stopped = applied.stopped,
-            "meters"
-        );
+        self.manager.apply(config.meters.clone());
         Ok(())
     }
 

@@ -1,6 +1,19 @@
 //! End to end: the binary as an operator runs it, between real devices and real readers.
 
-#![allow(clippy::disallowed_methods, reason = "tests start the binary and its peers, and wait for them")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test starts the binary and its peers, waits for them, and fails by panicking"
+)]
 
+mod demonstration;
+mod devices;
 mod docs;
 mod harness;
+mod history;
+mod spine;
+mod survival;

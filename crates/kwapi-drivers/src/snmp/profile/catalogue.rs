@@ -99,9 +99,9 @@ impl Catalogue {
         self.0.insert(profile.name.clone(), Arc::new(profile));
     }
 
-    /// The profile of that name.
+    /// The profile of that name, in which a hyphen may stand for an underscore.
     pub fn get(&self, name: &str) -> Option<&Arc<Profile>> {
-        self.0.get(name)
+        self.0.get(name).or_else(|| self.0.get(&name.replace('-', "_")))
     }
 
     /// All names, sorted.

@@ -1,46 +1,137 @@
 //! What was found, as a configuration to paste or merge: alike meters in one table, credentials by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::Found;
+use toml::Value;
+
+use super::attempt::has_port_key;
+use super::{Answer, Found};
+
+/// More characters of what a device said are no comment.
+const COMMENT_CHARS_MAX: usize = 200;
+
+/// What meters of one table have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    /// The protocol that the host already has a table for: the same machine, measured twice.
+    also: Option<&'static str>,
+    driver: &'static str,
+    credentials: Option<String>,
+    port: Option<u16>,
+    description: String,
+    outlets: usize,
+    /// Whether the host has another meter of this protocol, on another port.
+    is_one_of_several: bool,
+}
 
 /// Writes it. Secrets are not part of what was found.
-pub(super) fn configuration(found: Vec<Found>) -> String {
-    if found.is_empty() {
-        return "# nothing answered\n".to_owned();
-    }
-    let mut alike: BTreeMap<_, Vec<Found>> = BTreeMap::new();
-    for meter in found {
-        let kind =
-            (meter.driver, meter.credentials.clone(), meter.port, meter.description.clone(), meter.outlets);
-        alike.entry(kind).or_default().push(meter);
-    }
-    let alike = alike.into_iter().flat_map(|(kind, meters)| {
-        let hosts: Vec<&str> = meters.iter().map(|meter| meter.host.as_str()).collect();
-        match range(&hosts) {
-            Some(range) => vec![(kind, range, meters)],
-            None => meters.into_iter().map(|meter| (kind.clone(), meter.host.clone(), vec![meter])).collect(),
-        }
+pub(super) fn configuration(mut found: Vec<Found>) -> String {
+    let rank =
+        |driver: &str| kwapi_drivers::registry::find(driver).map(|entry| (entry.name != "snmp", entry.name));
+    found.sort_by(|one, other| {
+        (&one.host, rank(one.driver), one.port).cmp(&(&other.host, rank(other.driver), other.port))
     });
+    let mut alike: BTreeMap<Kind, Vec<(String, Option<f64>)>> = BTreeMap::new();
+    let mut others = BTreeSet::new();
+    let mut first_of_host: BTreeMap<String, &'static str> = BTreeMap::new();
+    let ports_of = |host: &str, driver: &str| {
+        let same = |other: &&Found| {
+            other.host == host && other.driver == driver && matches!(other.answer, Answer::Meter { .. })
+        };
+        found.iter().filter(same).count()
+    };
+    for Found { host, driver, credentials, port, answer } in &found {
+        match answer {
+            Answer::Meter { description, outlets, watts } => {
+                let first = *first_of_host.entry(host.clone()).or_insert(driver);
+                let kind = Kind {
+                    also: (first != *driver).then_some(first),
+                    driver,
+                    credentials: credentials.clone(),
+                    port: *port,
+                    description: comment(description),
+                    outlets: *outlets,
+                    is_one_of_several: ports_of(host, driver) > 1,
+                };
+                alike.entry(kind).or_default().push((host.clone(), *watts));
+            }
+            Answer::Nothing(why) => {
+                let with = credentials.as_ref().map_or_else(String::new, |name| format!(" with {name:?}"));
+                let port = port.map_or_else(String::new, |port| format!(":{port}"));
+                others.insert(comment(&format!("{host}{port} answers {driver}{with}, but: {why}")));
+            }
+        }
+    }
     let mut text = String::new();
-    for ((driver, credentials, port, description, outlets), hosts, meters) in alike {
-        let watts: f64 = meters.iter().filter_map(|meter| meter.watts).sum();
-        let described = if description.is_empty() { String::new() } else { format!("{description}, ") };
-        let several = if outlets == 1 { "1 outlet".to_owned() } else { format!("{outlets} outlets") };
-        _ = writeln!(text, "# {} found: {described}{several} each, {watts:.1} W now", meters.len());
-        _ = writeln!(text, "[[meter]]\ndriver = {driver:?}");
-        _ = writeln!(text, "hosts = {hosts:?}");
-        if let Some(port) = port {
-            _ = writeln!(text, "port = {port}");
+    if alike.is_empty() {
+        text += if others.is_empty() { "# nothing answered\n" } else { "# no meter found\n" };
+    }
+    for (kind, meters) in alike {
+        let hosts: Vec<&str> = meters.iter().map(|(host, _)| host.as_str()).collect();
+        let watts = |meters: &[(String, Option<f64>)]| {
+            meters.iter().filter_map(|(_, watts)| *watts).reduce(|one, other| one + other)
+        };
+        match range(&hosts) {
+            Some(range) => table(&mut text, &kind, &range, meters.len(), watts(&meters)),
+            None => {
+                for meter in &meters {
+                    table(&mut text, &kind, &meter.0, 1, meter.1);
+                }
+            }
         }
-        if let Some(credentials) = credentials {
-            _ = writeln!(text, "credentials = {credentials:?}");
-        }
-        let probe = if outlets == 1 { "{host}" } else { "{host}.{outlet}" };
-        _ = writeln!(text, "probe = {probe:?}\n");
+    }
+    for other in others {
+        _ = writeln!(text, "# {other}");
     }
     text
+}
+
+/// One `[[meter]]` table; what the host is measured by already is only offered.
+fn table(text: &mut String, kind: &Kind, hosts: &str, count: usize, watts: Option<f64>) {
+    let Kind { also, driver, credentials, port, description, outlets, is_one_of_several } = kind;
+    let described = if description.is_empty() { String::new() } else { format!("{description}, ") };
+    let each = if count == 1 { "" } else { " each" };
+    let several = if *outlets == 1 { "1 outlet".to_owned() } else { format!("{outlets} outlets") };
+    let now = watts.map_or_else(|| "energy only".to_owned(), |watts| format!("{watts:.1} W now"));
+    _ = writeln!(text, "# {count} found: {described}{several}{each}, {now}");
+    let mark = match also {
+        None => "",
+        Some(first) => {
+            _ = writeln!(
+                text,
+                "# Measured over {first} above already; to be put in its place, not beside it:"
+            );
+            "# "
+        }
+    };
+    let quoted = |text: &str| Value::String(text.to_owned()).to_string();
+    _ = writeln!(text, "{mark}[[meter]]\n{mark}driver = {}", quoted(driver));
+    _ = writeln!(text, "{mark}hosts = {}", quoted(hosts));
+    let mut name = "{host}".to_owned();
+    if let Some(port) = port {
+        if *is_one_of_several {
+            name = format!("{{host}}-{port}");
+        }
+        _ = if has_port_key(driver) {
+            writeln!(text, "{mark}port = {port}")
+        } else {
+            writeln!(text, "{mark}host = \"{{host}}:{port}\"")
+        };
+    }
+    if let Some(credentials) = credentials {
+        _ = writeln!(text, "{mark}credentials = {}", quoted(credentials));
+    }
+    let probe = if *outlets == 1 { name } else { format!("{name}.{{outlet}}") };
+    _ = writeln!(text, "{mark}probe = {}\n", quoted(&probe));
+}
+
+/// What a device said, fit for a line of comment.
+fn comment(text: &str) -> String {
+    text.chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(COMMENT_CHARS_MAX)
+        .collect()
 }
 
 /// One pattern for all hosts: what they begin and end with alike, and the rest in brackets. `None` where the rest
@@ -91,21 +182,62 @@ mod tests {
         assert_eq!(range(&["web-1", "db-2"]), None);
     }
 
+    fn meter(host: &str, driver: &'static str, port: Option<u16>, watts: Option<f64>) -> Found {
+        let credentials = Some("bmc".to_owned());
+        let description = "DCMI\nGet Power Reading".to_owned();
+        Found {
+            host: host.to_owned(),
+            driver,
+            credentials,
+            port,
+            answer: Answer::Meter { description, outlets: 1, watts },
+        }
+    }
+
     #[test]
     fn alike_meters_share_a_table_and_credentials_are_named() {
-        let meter = |host: &str| Found {
-            host: host.to_owned(),
-            driver: "ipmi",
-            credentials: Some("bmc".to_owned()),
-            port: None,
-            description: "DCMI Get Power Reading".to_owned(),
-            outlets: 1,
-            watts: Some(100.0),
-        };
+        let found =
+            vec![meter("10.0.0.7", "ipmi", None, Some(100.0)), meter("10.0.0.9", "ipmi", None, Some(100.0))];
         assert_eq!(
-            configuration(vec![meter("10.0.0.7"), meter("10.0.0.9")]),
+            configuration(found),
             "# 2 found: DCMI Get Power Reading, 1 outlet each, 200.0 W now\n[[meter]]\ndriver = \"ipmi\"\n\
              hosts = \"10.0.0.[7,9]\"\ncredentials = \"bmc\"\nprobe = \"{host}\"\n\n"
         );
+    }
+
+    #[test]
+    fn a_host_that_answers_over_two_protocols_is_measured_once() {
+        let found = vec![
+            meter("10.0.0.7", "redfish", Some(8443), Some(100.0)),
+            meter("10.0.0.7", "ipmi", None, Some(100.0)),
+        ];
+        assert_eq!(
+            configuration(found),
+            "# 1 found: DCMI Get Power Reading, 1 outlet, 100.0 W now\n[[meter]]\ndriver = \"ipmi\"\n\
+             hosts = \"10.0.0.7\"\ncredentials = \"bmc\"\nprobe = \"{host}\"\n\n\
+             # 1 found: DCMI Get Power Reading, 1 outlet, 100.0 W now\n\
+             # Measured over ipmi above already; to be put in its place, not beside it:\n\
+             # [[meter]]\n# driver = \"redfish\"\n# hosts = \"10.0.0.7\"\n# host = \"{host}:8443\"\n\
+             # credentials = \"bmc\"\n# probe = \"{host}\"\n\n"
+        );
+    }
+
+    #[test]
+    fn a_meter_that_says_no_watts_is_not_said_to_draw_none() {
+        let refused = Found {
+            answer: Answer::Nothing("refused: wrong password".to_owned()),
+            ..meter("10.0.0.8", "ipmi", Some(9623), None)
+        };
+        assert_eq!(
+            configuration(vec![meter("10.0.0.7", "snmp", None, None), refused.clone()]),
+            "# 1 found: DCMI Get Power Reading, 1 outlet, energy only\n[[meter]]\ndriver = \"snmp\"\n\
+             hosts = \"10.0.0.7\"\ncredentials = \"bmc\"\nprobe = \"{host}\"\n\n\
+             # 10.0.0.8:9623 answers ipmi with \"bmc\", but: refused: wrong password\n"
+        );
+        assert_eq!(
+            configuration(vec![refused]),
+            "# no meter found\n# 10.0.0.8:9623 answers ipmi with \"bmc\", but: refused: wrong password\n"
+        );
+        assert_eq!(configuration(Vec::new()), "# nothing answered\n");
     }
 }

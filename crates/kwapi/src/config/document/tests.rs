@@ -47,6 +47,11 @@ fn a_wrong_type_says_key_and_line() {
 }
 
 #[test]
+fn a_value_of_the_wrong_type_is_not_repeated_since_it_may_be_a_secret() {
+    check(&[("k.toml", "[api]\nlisten = 20251123\n")], "k.toml:2: `listen`: expected a string, not integer");
+}
+
+#[test]
 fn what_is_no_toml_says_where() {
     check(
         &[("k.toml", "[api]\nlisten = \n")],

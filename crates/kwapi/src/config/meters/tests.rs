@@ -67,7 +67,7 @@ fn an_inventory_is_a_table_of_meters() {
     );
     assert_eq!(
         actual,
-        "snmp:pdu1 snmp 1=a 3=c community:\"c\" host:\"pdu1\" port:1161\nsnmp:pdu2 snmp 1=d community:\"c\" host:\"pdu2\"\n"
+        "snmp:pdu1:1161 snmp 1=a 3=c community:\"c\" host:\"pdu1\" port:1161\nsnmp:pdu2 snmp 1=d community:\"c\" host:\"pdu2\"\n"
     );
 }
 
@@ -82,5 +82,38 @@ fn twins_and_nonsense_are_refused() {
     check(
         "[[meter]]\ndriver='a'\nprobe='x'\ninterval_seconds=0",
         "k.toml:4: `interval_seconds` must be 0.05 to 86400, not 0",
+    );
+}
+
+#[test]
+fn a_range_fills_the_keys_of_a_driver_that_has_no_host() {
+    check(
+        "[[meter]]\ndriver='http_json'\nhosts='p[1-2]'\nurl='http://{host}/s'\nprobe='{host}'",
+        "http_json:http://p1/s http_json 1=p1 url:\"http://p1/s\"\nhttp_json:http://p2/s http_json 1=p2 url:\"http://p2/s\"",
+    );
+    check(
+        "[[meter]]\ndriver='mqtt'\nhosts='p1'\nbroker='b'\ntopic='{host}/w'\nprobe='{host}'",
+        "mqtt:p1/w mqtt 1=p1 broker:\"b\" topic:\"p1/w\"",
+    );
+}
+
+#[test]
+fn a_key_with_dots_need_not_be_quoted() {
+    check("[[meter]]\ndriver='x'\nprobes={ a.b='p', 'c.d'='q' }", "x#1 x a.b=p c.d=q");
+}
+
+#[test]
+fn meters_on_several_ports_of_a_host_have_names_of_their_own() {
+    check(
+        "[[meter]]\ndriver='ipmi'\nhost='h'\nport=1\nprobe='a'\n[[meter]]\ndriver='ipmi'\nhost='h'\nport=2\nprobe='b'",
+        "ipmi:h:1 ipmi 1=a host:\"h\" port:1\nipmi:h:2 ipmi 1=b host:\"h\" port:2",
+    );
+}
+
+#[test]
+fn a_wrong_row_of_an_inventory_is_named() {
+    assert_eq!(
+        shown("[[inventory]]\ncsv='m.csv'\ndriver='snmp'", "host,probe\npdu1,a\npdu2,a\n"),
+        "k.toml:1: probe `a` is measured by `snmp:pdu1` already (m.csv:3)"
     );
 }

@@ -1,0 +1,187 @@
+//! Which protocols a host is asked over, with which credentials, on which ports.
+
+use std::collections::BTreeMap;
+
+use kwapi_drivers::registry::{self, Entry};
+use toml::{Table, Value};
+
+use crate::config::nearest;
+
+/// Protocols that find a meter by its address and credentials, and the keys those have. A host that answers over
+/// several is offered over the first.
+const WITH_CREDENTIALS: [(&str, &str); 3] = [
+    ("snmp", "community, or user and auth_password"),
+    ("ipmi", "username and password"),
+    ("redfish", "username and password"),
+];
+/// Protocols that ask for none. Modbus is not among them: a meter on it does not say what it is.
+const WITHOUT: [&str; 3] = ["nut", "shelly", "tasmota"];
+
+/// A protocol to ask over.
+#[derive(Clone, Debug)]
+pub(super) struct Protocol {
+    pub(super) entry: &'static Entry,
+    /// `None` is its own.
+    pub(super) ports: Vec<Option<u16>>,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// Credentials to try.
+#[derive(Clone)]
+pub(super) struct Attempt {
+    pub(super) credentials: Option<String>,
+    keys: Table,
+}
+
+impl std::fmt::Debug for Attempt {
+    /// The keys have secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Attempt").field(&self.credentials).finish()
+    }
+}
+
+impl Protocol {
+    /// The meter's keys for one host. Where the driver has no `port`, it is a part of the host.
+    pub(super) fn keys(&self, attempt: &Attempt, host: &str, port: Option<u16>) -> Table {
+        let mut keys = attempt.keys.clone();
+        let host = match port {
+            Some(port) if has_port_key(self.entry.name) => {
+                keys.insert("port".to_owned(), Value::Integer(port.into()));
+                host.to_owned()
+            }
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        keys.insert("host".to_owned(), Value::String(host));
+        keys
+    }
+
+    /// Whether it does not answer a wrong secret.
+    pub(super) fn is_silent_when_refusing(&self) -> bool {
+        self.entry.name == "snmp"
+    }
+}
+
+/// Whether a driver has a `port` of its own, rather than `host = "name:port"`.
+pub(super) fn has_port_key(driver: &str) -> bool {
+    matches!(driver, "snmp" | "ipmi")
+}
+
+/// Every protocol with every credential whose keys its driver takes, and what to tell about those left out.
+pub(super) fn protocols(
+    shared: &BTreeMap<String, Table>,
+    ports: &BTreeMap<String, Vec<u16>>,
+) -> (Vec<Protocol>, Vec<String>) {
+    let (mut protocols, mut remarks) = (Vec::new(), Vec::new());
+    let ports_of = |name: &str| match ports.get(name) {
+        Some(ports) => ports.iter().copied().map(Some).collect(),
+        None => vec![None],
+    };
+    for (name, keys) in WITH_CREDENTIALS {
+        let Some(entry) = registry::find(name) else { continue };
+        let fits = |keys: &Table| {
+            let mut tried = keys.clone();
+            tried.insert("host".to_owned(), Value::String("host.invalid".to_owned()));
+            entry.configure(tried).is_ok_and(|driver| driver.check().is_ok())
+        };
+        let attempts: Vec<Attempt> = shared
+            .iter()
+            .filter(|(_, keys)| fits(keys))
+            .map(|(credentials, keys)| Attempt { credentials: Some(credentials.clone()), keys: keys.clone() })
+            .collect();
+        if attempts.is_empty() {
+            remarks.push(format!(
+                "{name} is skipped: no [credentials.NAME] in the configuration has its keys ({keys})"
+            ));
+        } else {
+            protocols.push(Protocol { entry, ports: ports_of(name), attempts });
+        }
+    }
+    for credentials in shared.keys() {
+        let is_used = |protocol: &Protocol| {
+            protocol.attempts.iter().any(|attempt| attempt.credentials.as_ref() == Some(credentials))
+        };
+        if !protocols.iter().any(is_used) {
+            remarks
+                .push(format!("credentials {credentials:?} have the keys of no protocol that is asked here"));
+        }
+    }
+    for name in WITHOUT {
+        let Some(entry) = registry::find(name) else { continue };
+        let attempts = vec![Attempt { credentials: None, keys: Table::new() }];
+        protocols.push(Protocol { entry, ports: ports_of(name), attempts });
+    }
+    (protocols, remarks)
+}
+
+/// Ports by protocol, of `snmp=1161 snmp=1162`.
+///
+/// # Errors
+/// When one makes no sense, as one line.
+pub(super) fn ports(written: &[String]) -> Result<BTreeMap<String, Vec<u16>>, String> {
+    let known = || WITH_CREDENTIALS.iter().map(|(name, _)| *name).chain(WITHOUT);
+    let mut ports: BTreeMap<String, Vec<u16>> = BTreeMap::new();
+    for text in written {
+        let parsed = text.split_once('=').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+        let Some((name, port)) = parsed.filter(|(_, port)| *port > 0) else {
+            return Err(format!("--port {text}: write PROTOCOL=PORT, for example snmp=1161"));
+        };
+        if !known().any(|protocol| protocol == name) {
+            let advice = nearest(name, known()).map_or_else(
+                || format!("hosts are asked over {}", known().collect::<Vec<_>>().join(", ")),
+                |name| format!("did you mean {name}?"),
+            );
+            return Err(format!("--port {text}: {name} is not asked; {advice}"));
+        }
+        let all = ports.entry(name.to_owned()).or_default();
+        if !all.contains(&port) {
+            all.push(port);
+        }
+    }
+    Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(toml: &str, expected: &[&str]) {
+        let (protocols, remarks) = protocols(&toml::from_str(toml).unwrap(), &BTreeMap::new());
+        let with = protocols.iter().map(|protocol| {
+            let names = protocol.attempts.iter().filter_map(|attempt| attempt.credentials.as_deref());
+            format!("{} {}", protocol.entry.name, names.collect::<Vec<_>>().join("+"))
+        });
+        assert_eq!(with.chain(remarks).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn credentials_go_to_the_protocols_whose_keys_they_have() {
+        const SNMP: &str = "snmp is skipped: no [credentials.NAME] in the configuration has its keys (community, or user and auth_password)";
+        const IPMI: &str = "ipmi is skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
+        const REDFISH: &str = "redfish is skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
+        const REST: [&str; 3] = ["nut ", "shelly ", "tasmota "];
+        check("", &[&REST[..], &[SNMP, IPMI, REDFISH]].concat());
+        check(
+            "[a]\ncommunity='c'\n[b]\ncommunity='d'",
+            &[&["snmp a+b"], &REST[..], &[IPMI, REDFISH]].concat(),
+        );
+        check(
+            "[a]\nusername='u'\npassword='p'\n[b]\ncomunity='d'",
+            &[
+                &["ipmi a", "redfish a"],
+                &REST[..],
+                &[SNMP, "credentials \"b\" have the keys of no protocol that is asked here"],
+            ]
+            .concat(),
+        );
+    }
+
+    #[test]
+    fn ports_of_no_protocol_are_refused() {
+        let refused = |text: &str| ports(&[text.to_owned()]).unwrap_err();
+        assert_eq!(refused("snpm=1"), "--port snpm=1: snpm is not asked; did you mean snmp?");
+        assert_eq!(refused("snmp"), "--port snmp: write PROTOCOL=PORT, for example snmp=1161");
+        assert_eq!(refused("snmp=0"), "--port snmp=0: write PROTOCOL=PORT, for example snmp=1161");
+    }
+}
