@@ -18,7 +18,7 @@ fn look(size: Size, theme: Theme) -> Look {
 fn series(period: Period, watts: impl Fn(usize) -> Option<f64>) -> Series {
     let step = period.step_seconds();
     let start = NOW / step * step - step * period.rows() as u64;
-    Series { start, step, watts: (0..period.rows()).map(watts).collect() }
+    Series::whole(start, step, (0..period.rows()).map(watts).collect())
 }
 
 /// Ten-second rows of a machine that idles at 80 W, works at 120 W, and says nothing for a quarter of an hour.
@@ -95,8 +95,7 @@ fn an_empty_graph_says_so_and_when_it_last_was_not() {
 
 #[test]
 fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
-    let figures =
-        Figures::of(&Series { start: 0, step: 3_600, watts: vec![Some(100.0), None, Some(300.0)] }, NOW);
+    let figures = Figures::of(&Series::whole(0, 3_600, vec![Some(100.0), None, Some(300.0)]), NOW);
     assert_eq!(figures.average, Some(200.0));
     assert_eq!(figures.energy_kwh, 0.4);
     assert_eq!((figures.min, figures.max, figures.last), (Some(100.0), Some(300.0), Some(300.0)));
@@ -105,8 +104,22 @@ fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
 
 #[test]
 fn of_a_row_in_progress_only_the_past_counts() {
-    let figures = Figures::of(&Series { start: NOW, step: 3_600, watts: vec![Some(100.0)] }, NOW + 36);
+    let figures = Figures::of(&Series::whole(NOW, 3_600, vec![Some(100.0)]), NOW + 36);
     assert_eq!((figures.energy_kwh, figures.known_seconds), (0.001, 36));
+}
+
+#[test]
+fn a_sum_counts_each_probe_for_the_time_it_is_known() {
+    let mut stack = Stack::new(Period::Year, NOW);
+    let row = NOW / 604_800 * 604_800;
+    let of = |known| Series { partial: vec![(0, known)], ..Series::whole(row, 604_800, vec![Some(100.0)]) };
+    stack.add("A", &of(36_000));
+    stack.add("B", &of(36));
+    let stacked = stack.finish();
+    let figures = stacked.figures(NOW);
+    assert!((figures.energy_kwh - 1.001).abs() < 1e-12, "{figures:?}");
+    assert_eq!((figures.known_seconds, figures.average.map(f64::round)), (36_000, Some(100.0)));
+    assert_eq!(stacked.bands[1].energy_kwh, 0.001);
 }
 
 #[test]
@@ -286,7 +299,7 @@ proptest! {
         power_max in prop::option::of(any::<f64>()),
         price_per_kwh in any::<f64>(),
     ) {
-        let series = Series { start, step, watts };
+        let series = Series::whole(start, step, watts);
         for (size, theme) in [
             (Size::PROBE, Theme::Alone),
             (Size { width: 1, height: 1, framed: true }, Theme::Light),

@@ -62,8 +62,13 @@ impl History {
         period: Period,
         now: Timestamp,
     ) -> Result<Option<Series>, RrdFileError> {
-        let rrd = self.read(probe, Which::Power)?;
-        Ok(rrd.map(|rrd| series(&rrd, Consolidation::Average, period, now)))
+        let Some(probe) = self.probes.read().get(probe).cloned() else { return Ok(None) };
+        let Some(rrd) = self.present(&probe, Which::Power)? else { return Ok(None) };
+        let mut series = series(&rrd, Consolidation::Average, period, now);
+        if let Some(since) = probe.since() {
+            series.begins(since);
+        }
+        Ok(Some(series))
     }
 
     /// The least and the most in each row of [`History::fetch`], so that short peaks show. Where only averages are
@@ -174,5 +179,5 @@ fn series(rrd: &Rrd, consolidation: Consolidation, period: Period, now: Timestam
     let start = end.saturating_sub(count * step);
     let count = usize::try_from(count).unwrap_or(period.rows());
     let rows = number.and_then(|number| rrd.rows(number, start, count, Some(now.seconds())));
-    rows.map_or_else(|| Series { start, step, watts: vec![None; count] }, Series::from)
+    rows.map_or_else(|| Series::whole(start, step, vec![None; count]), Series::from)
 }

@@ -63,7 +63,7 @@ impl PowerHistory for Fixture {
             let is_lost = (at / step).is_multiple_of(173) || (150..158).contains(&((at / step) % 300));
             (at + step <= last && !(is_lost && base % 3 == 0)).then_some(60.0 + base as f64 + swing)
         };
-        Some(Series { start, step, watts: (0..period.rows()).map(row).collect() })
+        Some(Series::whole(start, step, (0..period.rows()).map(row).collect()))
     }
 
     fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {

@@ -62,7 +62,7 @@ impl PowerHistory for Fewer {
     fn fetch(&self, _: &ProbeId, period: Period, now: u64) -> Option<Series> {
         let step = period.step_seconds();
         let start = now / step * step - step * period.rows() as u64;
-        Some(Series { start, step, watts: vec![Some(100.0); period.rows()] })
+        Some(Series::whole(start, step, vec![Some(100.0); period.rows()]))
     }
     fn rrd_file(&self, _: &ProbeId) -> Option<Vec<u8>> {
         None
