@@ -42,6 +42,14 @@ impl Usage {
         usage.energy = Energy::from_joules(joules).unwrap_or_default();
         usage
     }
+
+    /// The same, with a least and a most that averages do not show. Rows older than those were kept count as they are.
+    #[must_use]
+    pub fn reaching(self, min: Watts, max: Watts) -> Self {
+        let least = self.min.map(|averages| Watts(averages.0.min(min.0)));
+        let most = self.max.map(|averages| Watts(averages.0.max(max.0)));
+        Self { min: least, max: most, ..self }
+    }
 }
 
 #[cfg(test)]

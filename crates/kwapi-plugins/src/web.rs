@@ -49,11 +49,20 @@ pub trait PowerHistory: Send + Sync + 'static {
     /// The archive that serves `period`, as it stands at `now` (Unix seconds); `None` when the probe is not known.
     fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Option<Series>;
 
+    /// The least and the most power of any second of `period`, where more than the averages of [`PowerHistory::fetch`]
+    /// is known.
+    fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)>;
+
     /// The probe's RRD file with everything in it; `None` when the probe is not known.
     fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>>;
 
     /// The newest measurement; `None` before the first.
     fn latest(&self, probe: &ProbeId) -> Option<Latest>;
+
+    /// When that was.
+    fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {
+        self.latest(probe).map(|latest| latest.at)
+    }
 }
 
 /// What is known of a probe right now.

@@ -40,6 +40,15 @@ impl Figures {
         figures.energy_kwh = joules / 3.6e6;
         figures
     }
+
+    /// The same, with a least and a most (watts) that averages do not show. Rows older than those were kept count as
+    /// they are.
+    #[must_use]
+    pub fn reaching(self, min: f64, max: f64) -> Self {
+        let least = known(Some(min)).map_or(self.min, |min| self.min.map(|averages| averages.min(min)));
+        let most = known(Some(max)).map_or(self.max, |max| self.max.map(|averages| averages.max(max)));
+        Self { min: least, max: most, ..self }
+    }
 }
 
 /// More than this is not the sum of any probes there can be (10⁹ of them at the bus's limit), in watts.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kwapi_core::{ProbeId, Quality, Timestamp};
+use kwapi_core::{ProbeId, Quality, Timestamp, Watts};
 use kwapi_history::{History, Period, Series};
 
 use super::{EnergySince, Latest, PowerHistory};
@@ -46,6 +46,13 @@ impl PowerHistory for Stored {
         })
     }
 
+    fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)> {
+        self.history.extremes(probe, period, Timestamp::from_seconds(now)).unwrap_or_else(|error| {
+            tracing::debug!(%probe, %error, "cannot read the peaks");
+            None
+        })
+    }
+
     fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {
         self.history.rrd_bytes(probe).unwrap_or_else(|error| {
             tracing::warn!(%probe, %error, "cannot read the RRD file");
@@ -57,5 +64,9 @@ impl PowerHistory for Stored {
         let last = self.history.last(probe).ok().flatten()?;
         let account = (self.account)(probe);
         Some(Latest { power: last.power, at: last.at, quality: Quality::Measured, account })
+    }
+
+    fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {
+        self.history.last(probe).ok().flatten().map(|last| last.at)
     }
 }

@@ -66,6 +66,10 @@ impl PowerHistory for Fixture {
         Some(Series::whole(start, step, (0..period.rows()).map(row).collect()))
     }
 
+    fn extremes(&self, probe: &ProbeId, period: Period, _: u64) -> Option<(Watts, Watts)> {
+        (probe.as_str() == "A" && period == Period::Day).then_some((Watts(3.5), Watts(2_222.2)))
+    }
+
     fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {
         self.probes.contains(probe).then(|| b"RRD\0".to_vec())
     }

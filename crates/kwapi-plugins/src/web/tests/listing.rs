@@ -29,6 +29,15 @@ async fn simulated_probes_are_marked() {
 }
 
 #[tokio::test]
+async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
+    let site = site();
+    for path in ["/last/day/", "/probe/A/", "/graph/day/A/?format=svg"] {
+        let shown = page(&site, path).await;
+        assert!(shown.contains("3.5 W") && shown.contains("2222.2 W"), "{path}: {shown}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_measured_yet_is_said() {
     let list = page(&serve(Fixture::of(&[])), "/last/minute/").await;
     assert!(list.contains("Waiting for the first measurement") && list.contains("No data yet"), "{list}");
@@ -63,6 +72,9 @@ impl PowerHistory for Fewer {
         let step = period.step_seconds();
         let start = now / step * step - step * period.rows() as u64;
         Some(Series::whole(start, step, vec![Some(100.0); period.rows()]))
+    }
+    fn extremes(&self, _: &ProbeId, _: Period, _: u64) -> Option<(Watts, Watts)> {
+        None
     }
     fn rrd_file(&self, _: &ProbeId) -> Option<Vec<u8>> {
         None
