@@ -14,6 +14,7 @@ mod statics;
 mod stored;
 mod words;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +103,8 @@ pub struct Settings {
     pub power_max: Option<f64>,
     /// How long after its last measurement a probe counts as silent.
     pub silent_after: Duration,
+    /// Probes that are sums of others: shown like any, but no part of the summary and of totals.
+    pub sums: HashSet<ProbeId>,
     /// How many bytes of finished graphs are kept. Full: those unused for longest are dropped.
     pub cache_bytes_max: usize,
 }
@@ -115,6 +118,7 @@ impl Default for Settings {
             hue: HUE_DEFAULT,
             power_max: None,
             silent_after: Duration::from_secs(60),
+            sums: HashSet::new(),
             cache_bytes_max: 64 << 20,
         }
     }
@@ -139,7 +143,7 @@ impl fmt::Debug for Site {
 /// The pages, ready to be served.
 pub fn router(history: Arc<dyn PowerHistory>, settings: Settings, clock: WallClock) -> Router {
     let site = Arc::new(Site {
-        probes: Probes::new(Arc::clone(&history)),
+        probes: Probes::new(Arc::clone(&history), settings.sums.clone()),
         graphs: Graphs::new(history, settings.clone()),
         started: clock.now(),
         workers: Semaphore::new(WORKERS),

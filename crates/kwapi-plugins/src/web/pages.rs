@@ -179,7 +179,7 @@ fn graph(
             Some(drawn) => drawn,
             None => return no_probe(site, probe.as_str(), asked),
         },
-        None => site.graphs.summary(&site.probes.sorted(), period, form, now),
+        None => site.graphs.summary(&site.probes.parts(), period, form, now),
     };
     let Ok(Graph { bytes, end, .. }) = drawn else { return answer::failed("the graph could not be drawn") };
     let content = Content {

@@ -95,8 +95,12 @@ fn settings() -> Settings {
 }
 
 fn serve(fixture: Fixture) -> Router {
+    serve_as(fixture, settings())
+}
+
+fn serve_as(fixture: Fixture, settings: Settings) -> Router {
     let clock = fixture.clock();
-    router(Arc::new(fixture), settings(), clock)
+    router(Arc::new(fixture), settings, clock)
 }
 
 /// Probes A, B, C.1 and the awkward ones.

@@ -107,6 +107,7 @@ pub(crate) fn router(
         zone: TimeZone::system(),
         power_max: rrd.max_watts,
         silent_after: max_gap(&config.meters),
+        sums: config.virtual_probes.iter().map(|sum| sum.probe.clone()).collect(),
         ..Settings::default()
     };
     if let Some(hue) = rrd.hue {

@@ -25,7 +25,7 @@ async fn a_total_says_since_when_and_how_much_of_it_is_known() {
 #[tokio::test]
 async fn simulated_probes_are_marked() {
     let site = serve(Fixture::of(&["demo.rack.1", "demonstrator"]));
-    assert_eq!(page(&site, "/last/minute/").await.matches("<span class=\"mark\">simulated").count(), 1);
+    assert_eq!(page(&site, "/last/minute/").await.matches(">simulated</span>").count(), 1);
 }
 
 #[tokio::test]
@@ -35,6 +35,28 @@ async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
         let shown = page(&site, path).await;
         assert!(shown.contains("3.5 W") && shown.contains("2222.2 W"), "{path}: {shown}");
     }
+}
+
+#[tokio::test]
+async fn a_sum_is_shown_but_counts_in_no_total() {
+    let with_sum = Settings { sums: [ProbeId::new("rack").unwrap()].into(), ..settings() };
+    let site = serve_as(Fixture::of(&["A", "B", "rack"]), with_sum);
+    let parts = serve(Fixture::of(&["A", "B"]));
+    let (list, expected) = (page(&site, "/last/minute/").await, page(&parts, "/last/minute/").await);
+    let between = |text: &str, from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap();
+        rest.split_once(to).unwrap().0.to_owned()
+    };
+    assert_eq!(between(&list, "<h1>", "</h1>"), between(&expected, "<h1>", "</h1>"));
+    for from in ["id=\"summary-wide\"", "id=\"summary-legend\""] {
+        assert_eq!(between(&list, from, "</div>"), between(&expected, from, "</div>"), "{from}");
+    }
+    assert!(list.contains("<strong>3.000 kWh</strong>"), "1.5 kWh each of A and B: {list}");
+    assert!(list.contains("3 of 3 probes reporting") && list.matches(">sum</span>").count() == 1, "{list}");
+    assert_eq!(
+        get(&site, "/graph/day/?format=svg").await.into_body(),
+        get(&parts, "/graph/day/?format=svg").await.into_body()
+    );
 }
 
 #[tokio::test]
