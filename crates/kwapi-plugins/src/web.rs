@@ -35,7 +35,7 @@ use graphs::Graphs;
 use overview::Probes;
 use route::{Route, Target};
 
-pub use stored::Stored;
+pub use stored::{Accounted, Stored};
 
 /// The longest form a page sends: one probe id and where to return to.
 const FORM_BYTES_MAX: usize = 4_096;
