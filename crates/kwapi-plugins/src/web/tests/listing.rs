@@ -59,6 +59,27 @@ async fn a_sum_is_shown_but_counts_in_no_total() {
     );
 }
 
+/// What the pages of these probes say about a demonstration.
+async fn check_demonstration(names: &[&str], expected: Option<&str>) {
+    let site = serve(Fixture::of(names));
+    for path in ["/last/minute/".to_owned(), format!("/probe/{}/", names[0])] {
+        let shown = page(&site, &path).await;
+        assert_eq!(
+            shown.matches("class=\"demonstration\"").count(),
+            usize::from(expected.is_some()),
+            "{path}"
+        );
+        assert!(expected.is_none_or(|words| shown.contains(words)), "{path}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_demonstration_is_said_to_be_one() {
+    check_demonstration(&["demo.1", "demo.2"], Some("the servers shown are simulated")).await;
+    check_demonstration(&["demo.1", "laptop"], Some("the probes marked simulated are no real servers")).await;
+    check_demonstration(&["laptop", "demonstrator"], None).await;
+}
+
 #[tokio::test]
 async fn nothing_measured_yet_is_said() {
     let list = page(&serve(Fixture::of(&[])), "/last/minute/").await;
