@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
 use crate::journal::{self, Journal, Position, Record, Retention, SYNC_INTERVAL};
-use crate::store::{self, DirectoryInUse, DirectoryLock, Index};
+use crate::store::{self, DirectoryInUse, DirectoryLock, Index, Known};
 
 pub use counters::{HistoryCounters, Recorded};
 pub use flusher::Flusher;
@@ -138,10 +138,10 @@ impl History {
         let from = journal::load_position(&journal_directory, READER);
         let journal =
             Journal::open(&journal_directory, config.journal, now).map_err(failed(&journal_directory))?;
-        let stems: HashSet<_> = known.iter().map(store::file_stem).collect();
+        let stems: HashSet<_> = known.iter().map(|known| store::file_stem(&known.probe)).collect();
         let orphan_files = store::orphans(&rrd_directory, &stems).map_err(failed(&rrd_directory))?;
-        let probes =
-            known.into_iter().map(|id| (id.clone(), Arc::new(Probe::new(id, Duration::ZERO)))).collect();
+        let probe = |known: Known| (known.probe.clone(), Arc::new(Probe::new(known, Duration::ZERO)));
+        let probes = known.into_iter().map(probe).collect();
         let history = Self {
             config,
             rrd_directory,
@@ -161,7 +161,7 @@ impl History {
         };
         let replayed = journal::replay(&journal_directory, from, |records| {
             for record in records {
-                let probe = history.probe(&record.probe, Duration::ZERO);
+                let probe = history.probe(record, Duration::ZERO);
                 if probe.replay(record, history.config.max_gap) {
                     // A failure shows in the counters; the samples wait for the next turn.
                     _ = history.flush_probe(&probe);
@@ -193,7 +193,7 @@ impl History {
                 outcome.future += 1;
                 continue;
             }
-            let probe = self.probe(&record.probe, heard);
+            let probe = self.probe(&record, heard);
             match probe.credit(&record, heard, self.config.max_gap) {
                 Ok(()) => {
                     records.push(record);
@@ -327,7 +327,8 @@ impl History {
     }
 
     /// The probe, which is written down when it is new.
-    fn probe(&self, id: &ProbeId, heard: Duration) -> Arc<Probe> {
+    fn probe(&self, record: &Record, heard: Duration) -> Arc<Probe> {
+        let id = &record.probe;
         if let Some(probe) = self.probes.read().get(id) {
             return Arc::clone(probe);
         }
@@ -335,15 +336,18 @@ impl History {
         if let Some(probe) = probes.get(id) {
             return Arc::clone(probe);
         }
-        let probe = Arc::new(Probe::new(id.clone(), heard));
-        if store::power_path(&self.rrd_directory, probe.stem()).exists() {
+        let is_orphan = store::power_path(&self.rrd_directory, store::file_stem(id)).exists();
+        let since = (!is_orphan).then(|| probe::first_second(record));
+        let known = Known { probe: id.clone(), since };
+        if is_orphan {
             _ = self
                 .orphan_files
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
         }
-        if let Err(error) = self.index.lock().add([id]) {
+        if let Err(error) = self.index.lock().add(&known) {
             tracing::warn!(probe = %id, %error, "cannot write down a new probe");
         }
+        let probe = Arc::new(Probe::new(known, heard));
         probes.insert(id.clone(), Arc::clone(&probe));
         probe
     }

@@ -5,7 +5,7 @@ mod lock;
 mod recorder;
 
 pub(crate) use index::orphans;
-pub use index::{Index, file_stem};
+pub use index::{Index, Known, file_stem};
 pub use lock::{DirectoryInUse, DirectoryLock};
 pub(crate) use recorder::{Sample, apply, apply_peaks, first_second};
 

@@ -24,14 +24,13 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Sums up `series`. Of a row still in progress only the part before `now` counts.
+    /// Sums up `series`; a row counts for the time it is known, see [`Series::known_seconds`].
     pub fn of(series: &Series, now: Timestamp) -> Self {
         let mut usage = Self::default();
         let (mut joules, mut known_seconds) = (0.0, 0);
         for (index, watts) in series.watts.iter().enumerate() {
             let Some(watts) = *watts else { continue };
-            let start = series.start.saturating_add(series.step.saturating_mul(index as u64));
-            let seconds = now.seconds().saturating_sub(start).min(series.step);
+            let seconds = series.known_seconds(index, now.seconds());
             joules += watts * seconds as f64;
             known_seconds += seconds;
             usage.min = Some(Watts(usage.min.map_or(watts, |min| min.0.min(watts))));
@@ -43,6 +42,14 @@ impl Usage {
         usage.energy = Energy::from_joules(joules).unwrap_or_default();
         usage
     }
+
+    /// The same, with a least and a most that averages do not show. Rows older than those were kept count as they are.
+    #[must_use]
+    pub fn reaching(self, min: Watts, max: Watts) -> Self {
+        let least = self.min.map(|averages| Watts(averages.0.min(min.0)));
+        let most = self.max.map(|averages| Watts(averages.0.max(max.0)));
+        Self { min: least, max: most, ..self }
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +58,7 @@ mod tests {
 
     #[test]
     fn energy_counts_unknown_as_zero_and_the_average_leaves_it_out() {
-        let series = Series { start: 7_200, step: 3_600, watts: vec![Some(100.0), None, Some(300.0)] };
+        let series = Series::whole(7_200, 3_600, vec![Some(100.0), None, Some(300.0)]);
         let usage = Usage::of(&series, Timestamp::from_seconds(18_000));
         assert_eq!(usage.energy, Energy::from_watt_hours(400));
         assert_eq!(usage.average, Some(Watts(200.0)));
@@ -61,8 +68,23 @@ mod tests {
 
     #[test]
     fn a_row_in_progress_counts_until_now() {
-        let series = Series { start: 0, step: 3_600, watts: vec![Some(100.0)] };
+        let series = Series::whole(0, 3_600, vec![Some(100.0)]);
         let usage = Usage::of(&series, Timestamp::from_seconds(1_800));
         assert_eq!(usage.energy, Energy::from_watt_hours(50));
+    }
+
+    #[test]
+    fn a_row_counts_for_the_time_it_is_known() {
+        let series = Series { partial: vec![(1, 36)], ..Series::whole(0, 3_600, vec![Some(100.0); 2]) };
+        let usage = Usage::of(&series, Timestamp::from_seconds(7_200));
+        assert_eq!((usage.energy, usage.known), (Energy::from_watt_hours(101), Duration::from_secs(3_636)));
+        assert_eq!(usage.average, Some(Watts(100.0)));
+    }
+
+    #[test]
+    fn a_row_counts_from_when_its_probe_was_first_seen() {
+        let mut series = Series::whole(0, 3_600, vec![None, Some(100.0), Some(100.0)]);
+        series.begins(5_400);
+        assert_eq!([0, 1, 2].map(|row| series.known_seconds(row, 10_000)), [3_600, 1_800, 2_800]);
     }
 }

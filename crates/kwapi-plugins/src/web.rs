@@ -14,6 +14,7 @@ mod statics;
 mod stored;
 mod words;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ use graphs::Graphs;
 use overview::Probes;
 use route::{Route, Target};
 
-pub use stored::Stored;
+pub use stored::{Accounted, Stored};
 
 /// The longest form a page sends: one probe id and where to return to.
 const FORM_BYTES_MAX: usize = 4_096;
@@ -49,11 +50,20 @@ pub trait PowerHistory: Send + Sync + 'static {
     /// The archive that serves `period`, as it stands at `now` (Unix seconds); `None` when the probe is not known.
     fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Option<Series>;
 
+    /// The least and the most power of any second of `period`, where more than the averages of [`PowerHistory::fetch`]
+    /// is known.
+    fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)>;
+
     /// The probe's RRD file with everything in it; `None` when the probe is not known.
     fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>>;
 
     /// The newest measurement; `None` before the first.
     fn latest(&self, probe: &ProbeId) -> Option<Latest>;
+
+    /// When that was.
+    fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {
+        self.latest(probe).map(|latest| latest.at)
+    }
 }
 
 /// What is known of a probe right now.
@@ -93,6 +103,8 @@ pub struct Settings {
     pub power_max: Option<f64>,
     /// How long after its last measurement a probe counts as silent.
     pub silent_after: Duration,
+    /// Probes that are sums of others: shown like any, but no part of the summary and of totals.
+    pub sums: HashSet<ProbeId>,
     /// How many bytes of finished graphs are kept. Full: those unused for longest are dropped.
     pub cache_bytes_max: usize,
 }
@@ -106,6 +118,7 @@ impl Default for Settings {
             hue: HUE_DEFAULT,
             power_max: None,
             silent_after: Duration::from_secs(60),
+            sums: HashSet::new(),
             cache_bytes_max: 64 << 20,
         }
     }
@@ -130,7 +143,7 @@ impl fmt::Debug for Site {
 /// The pages, ready to be served.
 pub fn router(history: Arc<dyn PowerHistory>, settings: Settings, clock: WallClock) -> Router {
     let site = Arc::new(Site {
-        probes: Probes::new(Arc::clone(&history)),
+        probes: Probes::new(Arc::clone(&history), settings.sums.clone()),
         graphs: Graphs::new(history, settings.clone()),
         started: clock.now(),
         workers: Semaphore::new(WORKERS),

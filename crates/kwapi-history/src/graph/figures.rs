@@ -20,15 +20,14 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Takes them from the rows of `series`; a row that is no possible power counts as unknown, and of a row in
-    /// progress only the part before `now` (Unix seconds) counts.
+    /// Takes them from the rows of `series`; a row that is no possible power counts as unknown, the others for
+    /// the time they are known, see [`Series::known_seconds`].
     pub fn of(series: &Series, now: u64) -> Self {
         let mut figures = Self::default();
         let mut joules = 0.0;
         for (index, watts) in series.watts.iter().enumerate() {
             let Some(watts) = known(*watts) else { continue };
-            let start = series.start.saturating_add(series.step.saturating_mul(index as u64));
-            let seconds = now.saturating_sub(start).min(series.step);
+            let seconds = series.known_seconds(index, now);
             figures.min = Some(figures.min.map_or(watts, |min| min.min(watts)));
             figures.max = Some(figures.max.map_or(watts, |max| max.max(watts)));
             figures.last = Some(watts);
@@ -40,6 +39,15 @@ impl Figures {
         }
         figures.energy_kwh = joules / 3.6e6;
         figures
+    }
+
+    /// The same, with a least and a most (watts) that averages do not show. Rows older than those were kept count as
+    /// they are.
+    #[must_use]
+    pub fn reaching(self, min: f64, max: f64) -> Self {
+        let least = known(Some(min)).map_or(self.min, |min| self.min.map(|averages| averages.min(min)));
+        let most = known(Some(max)).map_or(self.max, |max| self.max.map(|averages| averages.max(max)));
+        Self { min: least, max: most, ..self }
     }
 }
 

@@ -29,12 +29,19 @@ pub(super) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    pub(super) fn new(look: &'a Look, period: Period, title: &'a str, figures: Figures, now: u64) -> Self {
+    pub(super) fn new(
+        look: &'a Look,
+        period: Period,
+        title: &'a str,
+        figures: Figures,
+        peak: Option<f64>,
+        now: u64,
+    ) -> Self {
         let (width, height) = (f64::from(look.size.width), f64::from(look.size.height));
         let (head, foot) = if look.size.framed { (TITLE + 5.0, 2.0 * LEGEND_LINE + 6.0) } else { (9.0, 0.0) };
         let (top, bottom) = (head, (height - foot - TIMES).max(head + 10.0));
         let lines_max = if bottom - top > 140.0 { 5 } else { 4 };
-        let axis = power_axis(figures.max.unwrap_or(0.0), look.power_max, lines_max);
+        let axis = power_axis(peak.unwrap_or(0.0), look.power_max, lines_max);
         let label = axis.ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(1);
         let left = (label as f64 * CHARACTER + 9.0).min(width / 3.0);
         let (start, end) = window(period, now);

@@ -8,17 +8,20 @@ use super::frame::Frame;
 use super::svg::power_paths;
 use super::{Figures, Look};
 
-/// Draws the power of the probe `name` over the `period` that ends at `now` (Unix seconds). `last_seen` is when it
-/// last measured anything, which an empty graph says.
+/// Draws the power of the probe `name` over the `period` that ends at `now` (Unix seconds), with `figures` for its
+/// legend. `last_seen` is when it last measured anything, which an empty graph says.
 pub fn draw_probe(
     name: &str,
     period: Period,
     series: &Series,
+    figures: Figures,
     now: u64,
     last_seen: Option<u64>,
     look: &Look,
 ) -> String {
-    let frame = Frame::new(look, period, name, Figures::of(series, now), now);
+    // The line shows averages: an axis up to a peak of one second would press it flat.
+    let peak = Figures::of(series, now).max;
+    let frame = Frame::new(look, period, name, figures, peak, now);
     let mut out = frame.open(&frame.words(last_seen), &frame.data(series));
     frame.behind(&mut out, series);
     let (line, area) = power_paths(&frame.plot, series);

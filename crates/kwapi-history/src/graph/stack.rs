@@ -13,8 +13,12 @@ pub const BANDS_MAX: usize = 20;
 pub struct Stack {
     start: u64,
     step: u64,
+    now: u64,
     sum: Vec<f64>,
     known: Vec<u32>,
+    /// For how many seconds of each row anything is known.
+    seconds: Vec<u64>,
+    joules: f64,
     probes: u32,
     /// The largest so far, at most [`BANDS_MAX`]; a smaller one gives way and stays in the sum alone.
     largest: Vec<Band>,
@@ -36,6 +40,8 @@ pub struct Band {
 pub struct Stacked {
     /// The sum of the probes known in each row; unknown where none is.
     pub total: Series,
+    /// Energy of all probes; not that of the total, since each is known for a time of its own.
+    pub energy_kwh: f64,
     /// How many probes are known in each row.
     pub known: Vec<u32>,
     /// How many probes there are.
@@ -54,31 +60,42 @@ impl Stack {
         // One more than the archive has where the period is no multiple of its step: the row in progress.
         let rows = usize::try_from(period.seconds().div_ceil(step)).unwrap_or(period.rows());
         let start = end.saturating_sub(step.saturating_mul(rows as u64));
-        Self { start, step, sum: vec![0.0; rows], known: vec![0; rows], probes: 0, largest: Vec::new() }
+        Self {
+            start,
+            step,
+            now,
+            sum: vec![0.0; rows],
+            known: vec![0; rows],
+            seconds: vec![0; rows],
+            joules: 0.0,
+            probes: 0,
+            largest: Vec::new(),
+        }
     }
 
     /// Adds a probe. Rows outside the period, or on other steps than the period's, count as unknown.
     pub fn add(&mut self, name: &str, series: &Series) {
         self.probes = self.probes.saturating_add(1);
         let mut watts = vec![None; self.sum.len()];
-        let mut sum = 0.0;
+        let mut joules = 0.0;
         if series.step == self.step {
             for (index, value) in series.watts.iter().enumerate() {
-                let at = series.start.saturating_add(self.step.saturating_mul(index as u64));
-                let row = at.checked_sub(self.start).map(|after| after / self.step);
+                let row = series.row_start(index).checked_sub(self.start).map(|after| after / self.step);
                 let Some(row) = row.and_then(|row| usize::try_from(row).ok()) else { continue };
                 let Some(value) = known(*value) else { continue };
-                if let (Some(total), Some(known), Some(own)) =
-                    (self.sum.get_mut(row), self.known.get_mut(row), watts.get_mut(row))
-                {
+                let slots = (self.sum.get_mut(row), self.known.get_mut(row), self.seconds.get_mut(row));
+                if let ((Some(total), Some(known), Some(most)), Some(own)) = (slots, watts.get_mut(row)) {
+                    let seconds = series.known_seconds(index, self.now);
                     *total += value;
                     *known = known.saturating_add(1);
+                    *most = seconds.max(*most);
                     *own = Some(value);
-                    sum += value;
+                    joules += value * seconds as f64;
                 }
             }
         }
-        let energy_kwh = sum * self.step as f64 / 3.6e6;
+        self.joules += joules;
+        let energy_kwh = joules / 3.6e6;
         if self.largest.len() >= BANDS_MAX {
             let least = (0..self.largest.len())
                 .min_by(|a, b| self.energy_of(*a).total_cmp(&self.energy_of(*b)))
@@ -100,7 +117,16 @@ impl Stack {
             self.sum.iter().zip(&self.known).map(|(sum, known)| (*known > 0).then_some(*sum)).collect();
         let others = self.probes.saturating_sub(u32::try_from(self.largest.len()).unwrap_or(u32::MAX));
         Stacked {
-            total: Series { start: self.start, step: self.step, watts },
+            total: Series {
+                partial: self
+                    .seconds
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(_, known)| *known < self.step)
+                    .collect(),
+                ..Series::whole(self.start, self.step, watts)
+            },
+            energy_kwh: self.joules / 3.6e6,
             known: self.known,
             probes: self.probes,
             bands: self.largest,
@@ -112,7 +138,11 @@ impl Stack {
 impl Stacked {
     /// The legend of the sum as it stands at `now` (Unix seconds).
     pub fn figures(&self, now: u64) -> Figures {
-        Figures::of(&self.total, now)
+        let mut figures = Figures { energy_kwh: self.energy_kwh, ..Figures::of(&self.total, now) };
+        if figures.known_seconds > 0 {
+            figures.average = Some(self.energy_kwh * 3.6e6 / figures.known_seconds as f64);
+        }
+        figures
     }
 
     /// Where the band of `name` is among the bands; `None` for one of the others.

@@ -18,7 +18,8 @@ const STRIP: f64 = 3.0;
 /// order of their ids. A strip along the base marks time in which the sum lacks some of them.
 pub fn draw_summary(period: Period, stacked: &Stacked, now: u64, look: &Look) -> String {
     let title = title(stacked);
-    let frame = Frame::new(look, period, &title, stacked.figures(now), now);
+    let figures = stacked.figures(now);
+    let frame = Frame::new(look, period, &title, figures, figures.max, now);
     let mut out = frame.open(&frame.words(None), &frame.data(&stacked.total));
     frame.behind(&mut out, &stacked.total);
     // Painted from the top down, each over the one above: every shape then reaches the base, and no seam shows between two.

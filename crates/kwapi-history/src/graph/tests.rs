@@ -9,6 +9,18 @@ use crate::Series;
 /// 2026-11-23 10:00:00 UTC.
 const NOW: u64 = 1_795_428_000;
 
+/// A graph whose legend is that of its averages.
+fn draw(
+    name: &str,
+    period: Period,
+    series: &Series,
+    now: u64,
+    last_seen: Option<u64>,
+    look: &Look,
+) -> String {
+    draw_probe(name, period, series, Figures::of(series, now), now, last_seen, look)
+}
+
 fn look(size: Size, theme: Theme) -> Look {
     let tariff = Tariff { currency: "EUR".to_owned(), price_per_kwh: 0.25 };
     Look { size, theme, zone: TimeZone::UTC, power_max: None, hue: HUE_DEFAULT, tariff: Some(tariff) }
@@ -18,7 +30,7 @@ fn look(size: Size, theme: Theme) -> Look {
 fn series(period: Period, watts: impl Fn(usize) -> Option<f64>) -> Series {
     let step = period.step_seconds();
     let start = NOW / step * step - step * period.rows() as u64;
-    Series { start, step, watts: (0..period.rows()).map(watts).collect() }
+    Series::whole(start, step, (0..period.rows()).map(watts).collect())
 }
 
 /// Ten-second rows of a machine that idles at 80 W, works at 120 W, and says nothing for a quarter of an hour.
@@ -40,14 +52,7 @@ fn paths(svg: &str, class: &str) -> Vec<String> {
 
 #[test]
 fn a_probe_graph_is_drawn_as_it_was_agreed() {
-    insta::assert_snapshot!(draw_probe(
-        "A",
-        Period::Hour,
-        &hour(),
-        NOW,
-        None,
-        &look(Size::PROBE, Theme::Alone)
-    ));
+    insta::assert_snapshot!(draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone)));
 }
 
 #[test]
@@ -61,7 +66,7 @@ fn a_summary_is_drawn_as_it_was_agreed() {
 
 #[test]
 fn unknown_time_is_shaded_and_no_line_crosses_it() {
-    let svg = draw_probe("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone));
+    let svg = draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone));
     let line = paths(&svg, "kw-line").concat();
     assert_eq!(line.matches('M').count(), 2, "the pen is lifted once: {line}");
     assert_eq!(paths(&svg, "kw-area").concat().matches('Z').count(), 2);
@@ -70,7 +75,7 @@ fn unknown_time_is_shaded_and_no_line_crosses_it() {
 
 #[test]
 fn zero_watts_are_drawn_and_are_no_gap() {
-    let svg = draw_probe(
+    let svg = draw(
         "A",
         Period::Hour,
         &series(Period::Hour, |_| Some(0.0)),
@@ -84,19 +89,27 @@ fn zero_watts_are_drawn_and_are_no_gap() {
 }
 
 #[test]
+fn a_legend_says_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
+    let look = look(Size::PROBE, Theme::Alone);
+    let figures = Figures::of(&hour(), NOW).reaching(12.0, 2_000.0);
+    let with_peak = draw_probe("A", Period::Hour, &hour(), figures, NOW, None, &look);
+    assert!(with_peak.contains("minimum 12.0 W, maximum 2000.0 W"), "{with_peak}");
+    let plain = draw("A", Period::Hour, &hour(), NOW, None, &look);
+    assert_eq!(paths(&with_peak, "kw-line"), paths(&plain, "kw-line"));
+}
+
+#[test]
 fn an_empty_graph_says_so_and_when_it_last_was_not() {
     let empty = Series { watts: Vec::new(), ..hour() };
-    let draw =
-        |last_seen| draw_probe("A", Period::Hour, &empty, NOW, last_seen, &look(Size::PROBE, Theme::Alone));
-    assert!(draw(None).contains("No data yet, one row is drawn per 10 seconds"));
-    assert!(draw(Some(NOW - 86_400)).contains("No data, last measured 22 Nov 2026, 10:00"));
-    assert!(paths(&draw(None), "kw-line").is_empty());
+    let drawn = |last_seen| draw("A", Period::Hour, &empty, NOW, last_seen, &look(Size::PROBE, Theme::Alone));
+    assert!(drawn(None).contains("No data yet, one row is drawn per 10 seconds"));
+    assert!(drawn(Some(NOW - 86_400)).contains("No data, last measured 22 Nov 2026, 10:00"));
+    assert!(paths(&drawn(None), "kw-line").is_empty());
 }
 
 #[test]
 fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
-    let figures =
-        Figures::of(&Series { start: 0, step: 3_600, watts: vec![Some(100.0), None, Some(300.0)] }, NOW);
+    let figures = Figures::of(&Series::whole(0, 3_600, vec![Some(100.0), None, Some(300.0)]), NOW);
     assert_eq!(figures.average, Some(200.0));
     assert_eq!(figures.energy_kwh, 0.4);
     assert_eq!((figures.min, figures.max, figures.last), (Some(100.0), Some(300.0), Some(300.0)));
@@ -105,8 +118,22 @@ fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
 
 #[test]
 fn of_a_row_in_progress_only_the_past_counts() {
-    let figures = Figures::of(&Series { start: NOW, step: 3_600, watts: vec![Some(100.0)] }, NOW + 36);
+    let figures = Figures::of(&Series::whole(NOW, 3_600, vec![Some(100.0)]), NOW + 36);
     assert_eq!((figures.energy_kwh, figures.known_seconds), (0.001, 36));
+}
+
+#[test]
+fn a_sum_counts_each_probe_for_the_time_it_is_known() {
+    let mut stack = Stack::new(Period::Year, NOW);
+    let row = NOW / 604_800 * 604_800;
+    let of = |known| Series { partial: vec![(0, known)], ..Series::whole(row, 604_800, vec![Some(100.0)]) };
+    stack.add("A", &of(36_000));
+    stack.add("B", &of(36));
+    let stacked = stack.finish();
+    let figures = stacked.figures(NOW);
+    assert!((figures.energy_kwh - 1.001).abs() < 1e-12, "{figures:?}");
+    assert_eq!((figures.known_seconds, figures.average.map(f64::round)), (36_000, Some(100.0)));
+    assert_eq!(stacked.bands[1].energy_kwh, 0.001);
 }
 
 #[test]
@@ -133,10 +160,8 @@ fn a_sum_that_lacks_a_probe_is_marked() {
     let svg = draw_summary(Period::Hour, &stack.finish(), NOW, &look(Size::SUMMARY, Theme::Alone));
     let marked = paths(&svg, "kw-partial");
     assert_eq!(marked.len(), 1, "one stretch");
-    let gap = paths(
-        &draw_probe("B", Period::Hour, &hour(), NOW, None, &look(Size::SUMMARY, Theme::Alone)),
-        "kw-gap",
-    );
+    let gap =
+        paths(&draw("B", Period::Hour, &hour(), NOW, None, &look(Size::SUMMARY, Theme::Alone)), "kw-gap");
     let width = |path: &str| {
         let edges: Vec<f64> =
             path.split(['M', ' ', 'H', 'V', 'Z']).filter_map(|text| text.parse().ok()).collect();
@@ -249,7 +274,7 @@ fn a_png_has_the_size_asked_for_and_text_on_it() {
         let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
         (side(16), side(20))
     };
-    let with_text = draw_probe("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Light));
+    let with_text = draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Light));
     let drawn = png(&with_text, 1).unwrap();
     assert_eq!(size(&drawn), (497, 187));
     assert_eq!(size(&png(&with_text, 2).unwrap()), (994, 374));
@@ -259,7 +284,7 @@ fn a_png_has_the_size_asked_for_and_text_on_it() {
 
 #[test]
 fn every_class_drawn_has_a_colour_in_each_theme() {
-    let svg = draw_probe("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone));
+    let svg = draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone));
     let document = Document::parse(&svg).unwrap();
     let style =
         document.descendants().find_map(|node| node.has_tag_name("style").then(|| node.text())).flatten();
@@ -286,7 +311,7 @@ proptest! {
         power_max in prop::option::of(any::<f64>()),
         price_per_kwh in any::<f64>(),
     ) {
-        let series = Series { start, step, watts };
+        let series = Series::whole(start, step, watts);
         for (size, theme) in [
             (Size::PROBE, Theme::Alone),
             (Size { width: 1, height: 1, framed: true }, Theme::Light),
@@ -295,7 +320,7 @@ proptest! {
             let tariff = Some(Tariff { currency: currency.clone(), price_per_kwh });
             let look = Look { power_max, hue: price_per_kwh, tariff, ..look(size, theme) };
             for period in Period::ALL {
-                let svg = draw_probe(&name, period, &series, now, Some(start), &look);
+                let svg = draw(&name, period, &series, now, Some(start), &look);
                 let parsed = Document::parse(&svg);
                 prop_assert!(parsed.is_ok(), "{parsed:?} in {svg}");
                 prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
@@ -312,7 +337,7 @@ proptest! {
     fn the_same_input_gives_the_same_bytes(watts in prop::collection::vec(any_watts(), 0..360)) {
         let series = Series { watts, ..hour() };
         let look = look(Size::PROBE, Theme::Alone);
-        let draw = || draw_probe("A", Period::Hour, &series, NOW, None, &look);
-        prop_assert_eq!(draw(), draw());
+        let drawn = || draw("A", Period::Hour, &series, NOW, None, &look);
+        prop_assert_eq!(drawn(), drawn());
     }
 }

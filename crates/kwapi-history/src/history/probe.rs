@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{FUTURE_MAX, History};
 use crate::journal::{self, Position, Record};
 use crate::rrd::{self, Definition, Rrd, RrdFileError, UpdateError};
-use crate::store::{self, PEAKS, POWER, Sample};
+use crate::store::{self, Known, PEAKS, POWER, Sample};
 
 /// Samples waiting for their files; at 1 Hz, over an hour. Full: the oldest is dropped and counted, which only happens
 /// when files cannot be written.
@@ -27,6 +27,7 @@ const HELD_DEFAULT: Duration = Duration::from_secs(1);
 pub(super) struct Probe {
     id: ProbeId,
     stem: Uuid,
+    since: Option<u64>,
     /// Held while the files are read or written, so that only one of our handles is open at a time.
     files: Mutex<()>,
     state: Mutex<State>,
@@ -55,7 +56,8 @@ pub(super) enum Verdict {
 }
 
 impl Probe {
-    pub(super) fn new(id: ProbeId, heard: Duration) -> Self {
+    pub(super) fn new(known: Known, heard: Duration) -> Self {
+        let Known { probe: id, since } = known;
         let stem = store::file_stem(&id);
         let state = State {
             account: Account::default(),
@@ -66,11 +68,12 @@ impl Probe {
             turn: u64::MAX,
             heard,
         };
-        Self { id, stem, files: Mutex::new(()), state: Mutex::new(state) }
+        Self { id, stem, since, files: Mutex::new(()), state: Mutex::new(state) }
     }
 
-    pub(super) fn stem(&self) -> Uuid {
-        self.stem
+    /// See [`Known::since`].
+    pub(super) fn since(&self) -> Option<u64> {
+        self.since
     }
 
     /// Whether this sample is news.
@@ -133,6 +136,11 @@ impl Probe {
     pub(super) fn newest(&self) -> Option<Sample> {
         self.state.lock().newest
     }
+}
+
+/// The second with which a history begins whose first sample is `record`.
+pub(super) fn first_second(record: &Record) -> u64 {
+    store::first_second(&Sample { at: record.at, watts: record.power.0, held: HELD_DEFAULT })
 }
 
 /// Which of a probe's two files.
@@ -232,7 +240,8 @@ impl History {
         if self.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
             return None;
         }
-        let again = Probe::new(probe.id.clone(), Duration::ZERO);
+        let known = Known { probe: probe.id.clone(), since: probe.since };
+        let again = Probe::new(known, Duration::ZERO);
         let mut rrd: Option<Rrd> = None;
         let mut take_up = |again: &Probe| {
             let samples: Vec<_> = again.state.lock().waiting.drain(..).collect();

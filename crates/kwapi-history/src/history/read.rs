@@ -62,8 +62,13 @@ impl History {
         period: Period,
         now: Timestamp,
     ) -> Result<Option<Series>, RrdFileError> {
-        let rrd = self.read(probe, Which::Power)?;
-        Ok(rrd.map(|rrd| series(&rrd, Consolidation::Average, period, now)))
+        let Some(probe) = self.probes.read().get(probe).cloned() else { return Ok(None) };
+        let Some(rrd) = self.present(&probe, Which::Power)? else { return Ok(None) };
+        let mut series = series(&rrd, Consolidation::Average, period, now);
+        if let Some(since) = probe.since() {
+            series.begins(since);
+        }
+        Ok(Some(series))
     }
 
     /// The least and the most in each row of [`History::fetch`], so that short peaks show. Where only averages are
@@ -94,6 +99,22 @@ impl History {
         Ok(Some(peaks))
     }
 
+    /// The least and the most over the whole period, of the seconds of which more than averages are kept; `None` where
+    /// nothing finer than [`History::fetch`] is known.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn extremes(
+        &self,
+        probe: &ProbeId,
+        period: Period,
+        now: Timestamp,
+    ) -> Result<Option<(Watts, Watts)>, RrdFileError> {
+        let Some(rrd) = self.read(probe, Which::Peaks)? else { return Ok(None) };
+        let kept = |consolidation| Usage::of(&series(&rrd, consolidation, period, now), now);
+        Ok(kept(Consolidation::Min).min.zip(kept(Consolidation::Max).max))
+    }
+
     /// What a legend says of one probe and period: least and most are real ones, not those of averages.
     ///
     /// # Errors
@@ -105,10 +126,11 @@ impl History {
         now: Timestamp,
     ) -> Result<Option<Usage>, RrdFileError> {
         let Some(averages) = self.fetch(probe, period, now)? else { return Ok(None) };
-        let Some(peaks) = self.peaks(probe, period, now)? else { return Ok(None) };
         let usage = Usage::of(&averages, now);
-        let (min, max) = (Usage::of(&peaks.min, now).min, Usage::of(&peaks.max, now).max);
-        Ok(Some(Usage { min, max, ..usage }))
+        Ok(Some(match self.extremes(probe, period, now)? {
+            Some((min, max)) => usage.reaching(min, max),
+            None => usage,
+        }))
     }
 
     /// Average power between two instants, in the finest rows that reach back to `from`.
@@ -174,5 +196,5 @@ fn series(rrd: &Rrd, consolidation: Consolidation, period: Period, now: Timestam
     let start = end.saturating_sub(count * step);
     let count = usize::try_from(count).unwrap_or(period.rows());
     let rows = number.and_then(|number| rrd.rows(number, start, count, Some(now.seconds())));
-    rows.map_or_else(|| Series { start, step, watts: vec![None; count] }, Series::from)
+    rows.map_or_else(|| Series::whole(start, step, vec![None; count]), Series::from)
 }

@@ -165,12 +165,52 @@ fn energy_is_the_power_times_the_time_it_is_known() {
     let history = open(&config(&lab));
     record(&history, &(1..=1_800).map(|seq| message("A", seq, 0, 100.0)).collect::<Vec<_>>());
     for period in [Period::Hour, Period::Day, Period::Week, Period::Month, Period::Year] {
-        let series = history.fetch(&probe("A"), period, at(1_800)).unwrap().unwrap();
-        let usage = Usage::of(&series, at(1_800));
-        let expected = if period <= Period::Day { 50.0 } else { usage.known.as_secs_f64() / 36.0 };
-        let watt_hours = usage.energy.kwh() * 1e3;
-        assert!((watt_hours - expected).abs() < 1e-6, "{period}: {watt_hours} Wh, not {expected}");
+        check_energy(&history, period, at(1_800), 50.0);
     }
+}
+
+/// The energy of the probe A, and of a summary of it alone.
+#[track_caller]
+fn check_energy(history: &History, period: Period, now: Timestamp, expected_wh: f64) {
+    let series = history.fetch(&probe("A"), period, now).unwrap().unwrap();
+    let mut stack = crate::graph::Stack::new(period, now.seconds());
+    stack.add("A", &series);
+    let figures = [
+        ("usage", Usage::of(&series, now).energy.kwh()),
+        ("figures", crate::graph::Figures::of(&series, now.seconds()).energy_kwh),
+        ("summary", stack.finish().figures(now.seconds()).energy_kwh),
+    ];
+    for (name, kwh) in figures {
+        let wh = kwh * 1e3;
+        assert!((wh - expected_wh).abs() < 1e-3, "{name} of a {period}: {wh} Wh, not {expected_wh}");
+    }
+}
+
+#[test]
+fn a_probe_thirty_seconds_old_has_used_thirty_seconds_of_energy_on_every_period() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    // In the midst of a row of every length.
+    let begin = 3 * 86_400 + 4_321;
+    record(&history, &(1..=30).map(|seq| message("A", begin + seq, 0, 100.0)).collect::<Vec<_>>());
+    for period in Period::ALL {
+        check_energy(&history, period, at(begin + 30), 30.0 / 36.0);
+        let series = history.fetch(&probe("A"), period, at(begin + 30)).unwrap().unwrap();
+        assert_eq!(Usage::of(&series, at(begin + 30)).known, Duration::from_secs(30), "{period}");
+    }
+    // What is not heard of any more uses no more.
+    check_energy(&history, Period::Year, at(begin + 3_000), 30.0 / 36.0);
+}
+
+#[test]
+fn the_row_a_probe_was_first_seen_in_counts_from_then_on_even_after_a_restart() {
+    let lab = Lab::empty();
+    let history = open(&config(&lab));
+    // 400 of the first 900 seconds are missing, so that the row is known, in part.
+    record(&history, &(401..=2_700).map(|seq| message("A", seq, 0, 36.0)).collect::<Vec<_>>());
+    check_energy(&history, Period::Day, at(2_700), 23.0);
+    drop(history);
+    check_energy(&open(&config(&lab)), Period::Day, at(2_700), 23.0);
 }
 
 #[test]

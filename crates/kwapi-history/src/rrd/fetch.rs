@@ -13,6 +13,8 @@ pub struct Rows {
     pub step: u64,
     /// `None` where unknown.
     pub values: Vec<Option<f64>>,
+    /// Which row is the one in progress, if it is among them, and how many seconds of it are known.
+    pub in_progress: Option<(usize, u64)>,
 }
 
 impl Archive {
@@ -52,16 +54,20 @@ impl Rrd {
         let start = start - start % step;
         let completed = self.last_update.seconds() / step;
         let count = count.min(usize::try_from(super::format::FILE_BYTES_MAX / 8).unwrap_or(usize::MAX));
-        let values = (0..count as u64).map(|offset| {
+        let mut in_progress = None;
+        let values = (0..count).map(|index| {
             // The row ends at `step × row_end`.
-            let row_end = (start / step).saturating_add(offset).saturating_add(1);
+            let row_end = (start / step).saturating_add(index as u64).saturating_add(1);
             if row_end == completed + 1 {
-                return as_of
-                    .and_then(|as_of| self.row_in_progress(number, as_of >= row_end.saturating_mul(step)));
+                let should_have_ended = as_of? >= row_end.saturating_mul(step);
+                let (value, known_seconds) = self.row_in_progress(number, should_have_ended)?;
+                in_progress = Some((index, known_seconds));
+                return Some(value);
             }
             self.row(archive, completed.checked_sub(row_end)?)
         });
-        Some(Rows { start, step, values: values.collect() })
+        let values = values.collect();
+        Some(Rows { start, step, values, in_progress })
     }
 
     /// The row `age` places before the newest.
@@ -72,7 +78,8 @@ impl Rrd {
         Some(*value).filter(|value| value.is_finite())
     }
 
-    fn row_in_progress(&self, number: usize, should_have_ended: bool) -> Option<f64> {
+    /// What is known of the row in progress, and for how many seconds.
+    fn row_in_progress(&self, number: usize, should_have_ended: bool) -> Option<(f64, u64)> {
         let archive = self.archives.get(number)?;
         let row = self.rows_in_progress.get(number * self.sources.len())?;
         let steps = self.last_update.seconds() / self.step % archive.steps_per_row;
@@ -87,6 +94,6 @@ impl Rrd {
             Consolidation::Min | Consolidation::Max | Consolidation::Last => so_far,
             Consolidation::Other => return None,
         };
-        Some(value).filter(|value| value.is_finite())
+        value.is_finite().then(|| (value, known.saturating_mul(self.step)))
     }
 }

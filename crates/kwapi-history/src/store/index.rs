@@ -1,5 +1,5 @@
 //! Which file is whose. The original names a file by a one-way function of its probe's id, so ids are written down
-//! beside the files, one JSON object a line: `{"probe":"A","file":"9759785f-…"}`.
+//! beside the files, one JSON object a line: `{"probe":"A","file":"9759785f-…","since":1795428000}`.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -27,6 +27,18 @@ pub struct Index {
 struct Line {
     probe: ProbeId,
     file: String,
+    /// See [`Known::since`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<u64>,
+}
+
+/// A probe of the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its id.
+    pub probe: ProbeId,
+    /// The Unix second its history begins with; `None` when another program began it.
+    pub since: Option<u64>,
 }
 
 impl Index {
@@ -35,7 +47,7 @@ impl Index {
     ///
     /// # Errors
     /// When the directory cannot be read or written.
-    pub fn open(directory: &Path) -> io::Result<(Self, Vec<ProbeId>)> {
+    pub fn open(directory: &Path) -> io::Result<(Self, Vec<Known>)> {
         let path = directory.join(FILE);
         let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
         let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
@@ -44,24 +56,23 @@ impl Index {
         }
         let mut seen = HashSet::new();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-        let probes = lines.map(|line| line.probe).filter(|probe| seen.insert(probe.clone())).collect();
+        let probes = lines
+            .filter(|line| seen.insert(line.probe.clone()))
+            .map(|Line { probe, since, .. }| Known { probe, since })
+            .collect();
         Ok((Self { file }, probes))
     }
 
-    /// Writes down probes seen for the first time.
+    /// Writes down a probe seen for the first time.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn add<'a>(&mut self, probes: impl IntoIterator<Item = &'a ProbeId>) -> io::Result<()> {
-        let mut lines = Vec::new();
-        for probe in probes {
-            serde_json::to_writer(
-                &mut lines,
-                &Line { probe: probe.clone(), file: file_stem(probe).to_string() },
-            )?;
-            lines.push(b'\n');
-        }
-        self.file.write_all(&lines)
+    pub fn add(&mut self, known: &Known) -> io::Result<()> {
+        let Known { probe, since } = known;
+        let line = Line { probe: probe.clone(), file: file_stem(probe).to_string(), since: *since };
+        let mut line = serde_json::to_vec(&line)?;
+        line.push(b'\n');
+        self.file.write_all(&line)
     }
 }
 

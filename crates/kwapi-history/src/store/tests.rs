@@ -23,17 +23,29 @@ fn a_file_has_the_name_the_original_gave_it() {
 #[test]
 fn the_index_remembers_ids_and_survives_a_torn_line() {
     let lab = Lab::empty();
-    let ids = ["A", "a \"quoted\" id", "nœud/é"].map(|id| ProbeId::new(id).unwrap());
+    let known_as = |id: &str, since| Known { probe: ProbeId::new(id).unwrap(), since };
+    let written =
+        [known_as("A", Some(1_700_000_000)), known_as("a \"quoted\" id", None), known_as("nœud/é", Some(1))];
     let (mut index, known) = Index::open(lab.path()).unwrap();
     assert_eq!(known, []);
-    index.add(&ids).unwrap();
+    for known in &written {
+        index.add(known).unwrap();
+    }
     drop(index);
     let file = lab.join("probes.jsonl");
     let mut text = std::fs::read_to_string(&file).unwrap();
     text.push_str("{\"probe\":\"B");
     std::fs::write(&file, text).unwrap();
     let (mut index, known) = Index::open(lab.path()).unwrap();
-    assert_eq!(known, ids);
-    index.add([&ProbeId::new("B").unwrap()]).unwrap();
-    assert_eq!(Index::open(lab.path()).unwrap().1.last().unwrap().as_str(), "B");
+    assert_eq!(known, written);
+    index.add(&known_as("B", Some(2))).unwrap();
+    assert_eq!(Index::open(lab.path()).unwrap().1.last(), Some(&known_as("B", Some(2))));
+}
+
+#[test]
+fn an_index_without_first_stamps_is_read() {
+    let lab = Lab::empty();
+    std::fs::write(lab.join("probes.jsonl"), "{\"probe\":\"A\",\"file\":\"x\"}\n").unwrap();
+    let (_, known) = Index::open(lab.path()).unwrap();
+    assert_eq!(known, [Known { probe: ProbeId::new("A").unwrap(), since: None }]);
 }

@@ -114,7 +114,7 @@ impl Graphs {
         now: Timestamp,
     ) -> Option<Result<Graph, PngError>> {
         let now = now.seconds();
-        let latest = self.history.latest(probe).map(|latest| latest.at.seconds());
+        let latest = self.history.newest(probe).map(Timestamp::seconds);
         let step = grain(period);
         // A row may be written a moment after it ended: the newest measurement tells.
         let stamp = Stamp { row: now / step, newest: latest.map_or(0, |at| 1 + at / step) };
@@ -123,8 +123,12 @@ impl Graphs {
             return Some(Ok(graph));
         }
         let series = self.history.fetch(probe, period, now)?;
-        let draw = |look: &Look| draw_probe(probe.as_str(), period, &series, now, latest, look);
-        Some(self.make(key, stamp, Figures::of(&series, now), self.settings.power_max, draw))
+        let mut figures = Figures::of(&series, now);
+        if let Some((min, max)) = self.history.extremes(probe, period, now) {
+            figures = figures.reaching(min.0, max.0);
+        }
+        let draw = |look: &Look| draw_probe(probe.as_str(), period, &series, figures, now, latest, look);
+        Some(self.make(key, stamp, figures, self.settings.power_max, draw))
     }
 
     /// The graph of all `probes` together.
@@ -188,7 +192,7 @@ impl Graphs {
         let step = grain(period);
         let mut newest = probes.len() as u64;
         for probe in probes {
-            let row = self.history.latest(probe).map_or(0, |latest| 1 + latest.at.seconds() / step);
+            let row = self.history.newest(probe).map_or(0, |at| 1 + at.seconds() / step);
             newest = newest.wrapping_mul(0x0100_0000_01b3) ^ row; // FNV-1's prime: any change of any row shows.
         }
         Stamp { row: now / step, newest }

@@ -1,5 +1,6 @@
 //! All probes: their order, and what they come to together.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kwapi_core::{ProbeId, Timestamp, Totals};
@@ -11,6 +12,7 @@ use super::{Latest, PowerHistory};
 /// The probes in the order people expect, and their totals.
 pub(super) struct Probes {
     history: Arc<dyn PowerHistory>,
+    sums: HashSet<ProbeId>,
     sorted: Mutex<Sorted>,
     totals: Mutex<Option<(u64, Overall)>>,
 }
@@ -20,18 +22,19 @@ pub(super) struct Probes {
 struct Sorted {
     unsorted: Vec<ProbeId>,
     sorted: Arc<[ProbeId]>,
+    parts: Arc<[ProbeId]>,
 }
 
 /// What all probes come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Overall {
-    /// Power of the probes that are not silent, in watts; `None` when all are.
+    /// Power of the probes that are not silent, in watts, without sums, whose parts are in it; `None` when all are.
     pub(super) watts: Option<f64>,
     /// Probes that measured lately.
     pub(super) reporting: usize,
     /// Probes there are.
     pub(super) probes: usize,
-    /// Energy and make-up of time of all accounts.
+    /// Energy and make-up of time of all accounts but those of sums.
     pub(super) totals: Totals,
     /// The earliest instant an account counts from.
     pub(super) since: Option<Timestamp>,
@@ -40,20 +43,35 @@ pub(super) struct Overall {
 }
 
 impl Probes {
-    pub(super) fn new(history: Arc<dyn PowerHistory>) -> Self {
-        Self { history, sorted: Mutex::default(), totals: Mutex::default() }
+    pub(super) fn new(history: Arc<dyn PowerHistory>, sums: HashSet<ProbeId>) -> Self {
+        Self { history, sums, sorted: Mutex::default(), totals: Mutex::default() }
     }
 
     /// Every probe, `node-2` before `node-10`.
     pub(super) fn sorted(&self) -> Arc<[ProbeId]> {
+        self.in_order().0
+    }
+
+    /// The same without sums: those that add up to the whole.
+    pub(super) fn parts(&self) -> Arc<[ProbeId]> {
+        self.in_order().1
+    }
+
+    fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>) {
         let unsorted = self.history.probes();
         let mut kept = self.sorted.lock();
         if kept.unsorted != unsorted {
             let mut sorted = unsorted.clone();
             sorted.sort_by(|a, b| natural_order(a.as_str(), b.as_str()));
-            *kept = Sorted { unsorted, sorted: sorted.into() };
+            let sorted: Arc<[ProbeId]> = sorted.into();
+            let parts = if self.sums.is_empty() {
+                Arc::clone(&sorted)
+            } else {
+                sorted.iter().filter(|probe| !self.sums.contains(*probe)).cloned().collect()
+            };
+            *kept = Sorted { unsorted, sorted, parts };
         }
-        Arc::clone(&kept.sorted)
+        (Arc::clone(&kept.sorted), Arc::clone(&kept.parts))
     }
 
     /// The totals at `now`, at most a second old.
@@ -69,8 +87,12 @@ impl Probes {
         for probe in probes {
             let Some(latest) = self.history.latest(probe) else { continue };
             overall.last = overall.last.max(Some(latest.at));
-            if !is_silent(&latest, now, silent_after_seconds) {
-                overall.reporting += 1;
+            let is_reporting = !is_silent(&latest, now, silent_after_seconds);
+            overall.reporting += usize::from(is_reporting);
+            if self.sums.contains(probe) {
+                continue;
+            }
+            if is_reporting {
                 overall.watts = Some(overall.watts.unwrap_or(0.0) + latest.power.0);
             }
             if let Some(account) = &latest.account {

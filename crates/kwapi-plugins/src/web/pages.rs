@@ -30,6 +30,9 @@ pub(super) struct Layout {
     /// The period whose menu entry is marked, if any.
     current: Option<Period>,
     periods: [Period; 6],
+    /// What to say when probes are simulated.
+    demonstration: Option<&'static str>,
+    readme: &'static str,
 }
 
 impl Layout {
@@ -41,12 +44,27 @@ impl Layout {
             zone: site.settings.zone.iana_name().unwrap_or("").to_owned(),
             current,
             periods: Period::ALL,
+            demonstration: demonstration(&site.probes.sorted()),
+            readme: README,
         }
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass by reference")]
     fn is_current(&self, period: &Period) -> bool {
         self.current == Some(*period)
+    }
+}
+
+/// Where a page sends those who want to measure servers of their own.
+const README: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "#a-real-wattmeter");
+
+/// What a page says when probes are simulated: nobody takes a demonstration for their servers.
+fn demonstration(probes: &[ProbeId]) -> Option<&'static str> {
+    let simulated = probes.iter().filter(|probe| view::is_simulated(probe)).count();
+    match simulated {
+        0 => None,
+        all if all == probes.len() => Some("This is a demonstration: the servers shown are simulated."),
+        _ => Some("This is a demonstration: the probes marked simulated are no real servers."),
     }
 }
 
@@ -179,7 +197,7 @@ fn graph(
             Some(drawn) => drawn,
             None => return no_probe(site, probe.as_str(), asked),
         },
-        None => site.graphs.summary(&site.probes.sorted(), period, form, now),
+        None => site.graphs.summary(&site.probes.parts(), period, form, now),
     };
     let Ok(Graph { bytes, end, .. }) = drawn else { return answer::failed("the graph could not be drawn") };
     let content = Content {

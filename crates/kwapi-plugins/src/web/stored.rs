@@ -3,13 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kwapi_core::{ProbeId, Quality, Timestamp};
+use kwapi_core::{ProbeId, Quality, Timestamp, Watts};
 use kwapi_history::{History, Period, Series};
 
 use super::{EnergySince, Latest, PowerHistory};
 
-/// Asks whoever keeps the accounts for a probe's total.
-type Account = dyn Fn(&ProbeId) -> Option<EnergySince> + Send + Sync;
+/// What whoever keeps the accounts knows of a probe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accounted {
+    /// Its energy total.
+    pub energy: EnergySince,
+    /// How the newest power came about.
+    pub quality: Quality,
+}
+
+/// Asks whoever keeps the accounts.
+type Account = dyn Fn(&ProbeId) -> Option<Accounted> + Send + Sync;
 
 /// The history on disk, and the accounts beside it. A file that cannot be read is logged and shows as no data.
 pub struct Stored {
@@ -18,10 +27,11 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Pages over `history`; `account` gives a probe's energy total, where one is kept.
+    /// Pages over `history`; `account` gives a probe's energy total and the quality of its present value, where
+    /// those are kept.
     pub fn new(
         history: Arc<History>,
-        account: impl Fn(&ProbeId) -> Option<EnergySince> + Send + Sync + 'static,
+        account: impl Fn(&ProbeId) -> Option<Accounted> + Send + Sync + 'static,
     ) -> Self {
         Self { history, account: Box::new(account) }
     }
@@ -46,6 +56,13 @@ impl PowerHistory for Stored {
         })
     }
 
+    fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)> {
+        self.history.extremes(probe, period, Timestamp::from_seconds(now)).unwrap_or_else(|error| {
+            tracing::debug!(%probe, %error, "cannot read the peaks");
+            None
+        })
+    }
+
     fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {
         self.history.rrd_bytes(probe).unwrap_or_else(|error| {
             tracing::warn!(%probe, %error, "cannot read the RRD file");
@@ -55,7 +72,14 @@ impl PowerHistory for Stored {
 
     fn latest(&self, probe: &ProbeId) -> Option<Latest> {
         let last = self.history.last(probe).ok().flatten()?;
-        let account = (self.account)(probe);
-        Some(Latest { power: last.power, at: last.at, quality: Quality::Measured, account })
+        let accounted = (self.account)(probe);
+        // Where nobody keeps accounts nobody knows: what came over the bus was measured unless it says otherwise.
+        let quality = accounted.map_or(Quality::Measured, |accounted| accounted.quality);
+        let account = accounted.map(|accounted| accounted.energy);
+        Some(Latest { power: last.power, at: last.at, quality, account })
+    }
+
+    fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {
+        self.history.last(probe).ok().flatten().map(|last| last.at)
     }
 }

@@ -63,7 +63,11 @@ impl PowerHistory for Fixture {
             let is_lost = (at / step).is_multiple_of(173) || (150..158).contains(&((at / step) % 300));
             (at + step <= last && !(is_lost && base % 3 == 0)).then_some(60.0 + base as f64 + swing)
         };
-        Some(Series { start, step, watts: (0..period.rows()).map(row).collect() })
+        Some(Series::whole(start, step, (0..period.rows()).map(row).collect()))
+    }
+
+    fn extremes(&self, probe: &ProbeId, period: Period, _: u64) -> Option<(Watts, Watts)> {
+        (probe.as_str() == "A" && period == Period::Day).then_some((Watts(3.5), Watts(2_222.2)))
     }
 
     fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {
@@ -91,8 +95,12 @@ fn settings() -> Settings {
 }
 
 fn serve(fixture: Fixture) -> Router {
+    serve_as(fixture, settings())
+}
+
+fn serve_as(fixture: Fixture, settings: Settings) -> Router {
     let clock = fixture.clock();
-    router(Arc::new(fixture), settings(), clock)
+    router(Arc::new(fixture), settings, clock)
 }
 
 /// Probes A, B, C.1 and the awkward ones.

@@ -9,7 +9,7 @@ use kwapi_history::graph::Tariff;
 use kwapi_history::{Arrival, Flusher, History, HistoryConfig};
 use kwapi_plugins::collector::Collector;
 use kwapi_plugins::metrics::Metrics;
-use kwapi_plugins::web::{EnergySince, Settings, Stored};
+use kwapi_plugins::web::{Accounted, EnergySince, Settings, Stored};
 use tokio::task::JoinHandle;
 
 use super::{Process, metrics, monotonic_clock};
@@ -107,6 +107,7 @@ pub(crate) fn router(
         zone: TimeZone::system(),
         power_max: rrd.max_watts,
         silent_after: max_gap(&config.meters),
+        sums: config.virtual_probes.iter().map(|sum| sum.probe.clone()).collect(),
         ..Settings::default()
     };
     if let Some(hue) = rrd.hue {
@@ -114,7 +115,8 @@ pub(crate) fn router(
     }
     let pages = Stored::new(history, move |probe| {
         let (_, view) = collector.probe(probe.as_str())?;
-        Some(EnergySince { since: view.since, totals: view.totals })
+        let energy = EnergySince { since: view.since, totals: view.totals };
+        Some(Accounted { energy, quality: view.quality })
     });
     kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
 }

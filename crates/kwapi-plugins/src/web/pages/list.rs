@@ -86,13 +86,16 @@ pub(super) fn answer(
         let query = if members.is_empty() { String::new() } else { format!("?{}", members.join("&")) };
         format!("/last/{period}/{query}")
     };
-    let stacked = site.graphs.stacked(&all, period, now);
+    let parts = site.probes.parts();
+    let stacked = site.graphs.stacked(&parts, period, now);
     let cards = matching.iter().skip((leaf - 1) * LEAF).take(LEAF).map(|probe| Card {
         present: Present::new(site, probe, chosen.contains(probe), now),
-        swatch: swatch(
-            stacked.position(probe.as_str()).map(|index| (index, stacked.bands.len())),
-            site.settings.hue,
-        ),
+        swatch: if site.settings.sums.contains(probe) {
+            String::new() // It has no place in the summary.
+        } else {
+            let position = stacked.position(probe.as_str());
+            swatch(position.map(|index| (index, stacked.bands.len())), site.settings.hue)
+        },
         drawing: drawing(site, probe, period, now),
     });
     let overall = site.probes.overall(&all, now, site.settings.silent_after.as_secs());
@@ -107,7 +110,7 @@ pub(super) fn answer(
         shows_chosen,
         matching: matching.len(),
         energy: EnergyWords::of_all(&overall, now, &site.settings),
-        summary: summary(site, &all, period, now),
+        summary: summary(site, &parts, period, now),
         others: stacked.others,
         coloured: stacked.bands.len(),
         cards: cards.collect(),

@@ -82,7 +82,8 @@ pub(super) struct Present {
     pub(super) id: String,
     pub(super) href: String,
     pub(super) encoded: String,
-    pub(super) is_simulated: bool,
+    /// What sets it apart: a word, and a sentence that explains it.
+    pub(super) marks: Vec<(&'static str, &'static str)>,
     pub(super) is_chosen: bool,
     /// Its power; `None` when it is silent or has not measured yet.
     pub(super) watts: Option<String>,
@@ -98,11 +99,18 @@ impl Present {
         let silent_after = site.settings.silent_after.as_secs();
         let live = latest.as_ref().filter(|latest| !is_silent(latest, now, silent_after));
         let zone = &site.settings.zone;
+        let mut marks = Vec::new();
+        if is_simulated(probe) {
+            marks.push(("simulated", "No real server: a simulator plays its meter"));
+        }
+        if site.settings.sums.contains(probe) {
+            marks.push(("sum", "The sum of other probes: totals count those, not this"));
+        }
         Self {
             id: probe.to_string(),
             href: probe_path(probe),
             encoded: encode(probe.as_str()),
-            is_simulated: probe.as_str().starts_with("demo."),
+            marks,
             is_chosen,
             watts: live.map(|latest| watts_text(latest.power.0)),
             is_estimated: live.is_some_and(|latest| latest.quality == Quality::Estimated),
@@ -112,6 +120,11 @@ impl Present {
                 .map(|account| EnergyWords::new(&account, now, &site.settings)),
         }
     }
+}
+
+/// Whether the demonstration made up this probe.
+pub(super) fn is_simulated(probe: &ProbeId) -> bool {
+    probe.as_str().starts_with("demo.")
 }
 
 /// What `kwh` cost, when there is a tariff.

@@ -25,7 +25,59 @@ async fn a_total_says_since_when_and_how_much_of_it_is_known() {
 #[tokio::test]
 async fn simulated_probes_are_marked() {
     let site = serve(Fixture::of(&["demo.rack.1", "demonstrator"]));
-    assert_eq!(page(&site, "/last/minute/").await.matches("<span class=\"mark\">simulated").count(), 1);
+    assert_eq!(page(&site, "/last/minute/").await.matches(">simulated</span>").count(), 1);
+}
+
+#[tokio::test]
+async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
+    let site = site();
+    for path in ["/last/day/", "/probe/A/", "/graph/day/A/?format=svg"] {
+        let shown = page(&site, path).await;
+        assert!(shown.contains("3.5 W") && shown.contains("2222.2 W"), "{path}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_sum_is_shown_but_counts_in_no_total() {
+    let with_sum = Settings { sums: [ProbeId::new("rack").unwrap()].into(), ..settings() };
+    let site = serve_as(Fixture::of(&["A", "B", "rack"]), with_sum);
+    let parts = serve(Fixture::of(&["A", "B"]));
+    let (list, expected) = (page(&site, "/last/minute/").await, page(&parts, "/last/minute/").await);
+    let between = |text: &str, from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap();
+        rest.split_once(to).unwrap().0.to_owned()
+    };
+    assert_eq!(between(&list, "<h1>", "</h1>"), between(&expected, "<h1>", "</h1>"));
+    for from in ["id=\"summary-wide\"", "id=\"summary-legend\""] {
+        assert_eq!(between(&list, from, "</div>"), between(&expected, from, "</div>"), "{from}");
+    }
+    assert!(list.contains("<strong>3.000 kWh</strong>"), "1.5 kWh each of A and B: {list}");
+    assert!(list.contains("3 of 3 probes reporting") && list.matches(">sum</span>").count() == 1, "{list}");
+    assert_eq!(
+        get(&site, "/graph/day/?format=svg").await.into_body(),
+        get(&parts, "/graph/day/?format=svg").await.into_body()
+    );
+}
+
+/// What the pages of these probes say about a demonstration.
+async fn check_demonstration(names: &[&str], expected: Option<&str>) {
+    let site = serve(Fixture::of(names));
+    for path in ["/last/minute/".to_owned(), format!("/probe/{}/", names[0])] {
+        let shown = page(&site, &path).await;
+        assert_eq!(
+            shown.matches("class=\"demonstration\"").count(),
+            usize::from(expected.is_some()),
+            "{path}"
+        );
+        assert!(expected.is_none_or(|words| shown.contains(words)), "{path}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_demonstration_is_said_to_be_one() {
+    check_demonstration(&["demo.1", "demo.2"], Some("the servers shown are simulated")).await;
+    check_demonstration(&["demo.1", "laptop"], Some("the probes marked simulated are no real servers")).await;
+    check_demonstration(&["laptop", "demonstrator"], None).await;
 }
 
 #[tokio::test]
@@ -62,7 +114,10 @@ impl PowerHistory for Fewer {
     fn fetch(&self, _: &ProbeId, period: Period, now: u64) -> Option<Series> {
         let step = period.step_seconds();
         let start = now / step * step - step * period.rows() as u64;
-        Some(Series { start, step, watts: vec![Some(100.0); period.rows()] })
+        Some(Series::whole(start, step, vec![Some(100.0); period.rows()]))
+    }
+    fn extremes(&self, _: &ProbeId, _: Period, _: u64) -> Option<(Watts, Watts)> {
+        None
     }
     fn rrd_file(&self, _: &ProbeId) -> Option<Vec<u8>> {
         None

@@ -3,13 +3,12 @@ use kwapi_history::{Arrival, History, HistoryConfig};
 
 use super::*;
 
-#[tokio::test]
-async fn the_store_s_measurements_reach_the_page_the_graph_and_the_file() {
-    let scratch = kwapi_peers::Lab::empty();
-    let start = Timestamp::from_seconds(NOW - 100);
+/// A history of the probe a/b, a hundred seconds long.
+fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
+    let start = Timestamp::from_seconds(NOW);
     let history = History::open(HistoryConfig::new(scratch.path()), start).unwrap();
     for second in 0..100 {
-        let at = Timestamp::from_seconds(NOW - 99 + second);
+        let at = Timestamp::from_seconds(NOW + 1 + second);
         let ledgered = Ledgered {
             timestamp: at,
             session: start,
@@ -28,9 +27,22 @@ async fn the_store_s_measurements_reach_the_page_the_graph_and_the_file() {
         let heard = Duration::from_secs(second);
         history.record([Arrival { measurement: &measurement, arrived: at, heard }]).unwrap();
     }
-    let stored = Stored::new(Arc::new(history), |_| None);
-    let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
-    let site = router(Arc::new(stored), settings(), clock);
+    Arc::new(history)
+}
+
+/// The pages over it.
+fn pages(
+    scratch: &kwapi_peers::Lab,
+    account: impl Fn(&ProbeId) -> Option<Accounted> + Send + Sync + 'static,
+) -> Router {
+    let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
+    router(Arc::new(Stored::new(recorded(scratch), account)), settings(), clock)
+}
+
+#[tokio::test]
+async fn the_store_s_measurements_reach_the_page_the_graph_and_the_file() {
+    let scratch = kwapi_peers::Lab::empty();
+    let site = pages(&scratch, |_| None);
     let list = page(&site, "/last/minute/").await;
     assert!(list.contains("1 of 1 probe reporting") && list.contains("<b>179.0 W</b>"), "{list}");
     for period in ["minute", "hour"] {
@@ -39,4 +51,32 @@ async fn the_store_s_measurements_reach_the_page_the_graph_and_the_file() {
     }
     let file = get(&site, "/rrd/a%2Fb/").await.into_body();
     assert_eq!((file.len(), &file[..4]), (9_752, &b"RRD\0"[..]));
+}
+
+/// How often the list and the probe's page say that its present value is estimated.
+async fn check_estimated(quality: Quality, expected: usize) {
+    let scratch = kwapi_peers::Lab::empty();
+    let energy = EnergySince { since: Timestamp::from_seconds(NOW), totals: Totals::default() };
+    let site = pages(&scratch, move |_| Some(Accounted { energy, quality }));
+    for path in ["/last/minute/", "/probe/a%2Fb/"] {
+        let shown = page(&site, path).await;
+        assert_eq!(shown.matches(">estimated</span>").count(), expected, "{path}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn an_estimated_value_is_marked_and_a_measured_one_is_not() {
+    check_estimated(Quality::Estimated, 1).await;
+    check_estimated(Quality::Measured, 0).await;
+}
+
+#[tokio::test]
+async fn a_page_of_a_young_probe_shows_no_energy_from_before_it() {
+    let scratch = kwapi_peers::Lab::empty();
+    let site = pages(&scratch, |_| None);
+    for period in Period::ALL {
+        let shown = page(&site, &format!("/last/{period}/")).await;
+        // 80 to 179 W, a second each: 12 950 J. The summary and the probe.
+        assert_eq!(shown.matches("<dd>0.0036 kWh</dd>").count(), 2, "{period}: {shown}");
+    }
 }
