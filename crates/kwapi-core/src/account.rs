@@ -269,7 +269,7 @@ impl Account {
         if self.silence(heard) > max_gap {
             // The publisher we had is gone; its rival takes over from where it stood when ours was last heard.
             let rival = self.challenger.take().filter(|challenger| challenger.id == message.session);
-            let base = rival.map_or(message.totals, |challenger| challenger.base);
+            let base = rival.map_or_else(|| base_of_rival(message), |challenger| challenger.base);
             self.push_session(Session::open(message, newest_last, base));
             return Ok(self.sessions.len() - 1);
         }
@@ -282,7 +282,8 @@ impl Account {
             }
             challenger => {
                 let (id, seq, highest) = (message.session, message.seq, message.totals);
-                *challenger = Some(Box::new(Challenger { id, seq, highest, base: highest }));
+                let base = base_of_rival(message);
+                *challenger = Some(Box::new(Challenger { id, seq, highest, base }));
             }
         }
         Err(Refused::ConflictingPublisher)
@@ -315,6 +316,12 @@ impl Account {
         self.sessions.insert(index, Session::open(message, message.session, base));
         Ok(index)
     }
+}
+
+/// Where the credit of a rival begins if the publisher we have is not heard again: at its first message when that is
+/// the one we hear first, as its session began only then, and else at what it has by now, which may be the same time's.
+fn base_of_rival(message: &Ledgered) -> Totals {
+    if message.seq == 0 { Totals::default() } else { message.totals }
 }
 
 fn microseconds(duration: Duration) -> u64 {

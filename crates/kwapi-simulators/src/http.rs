@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Longer bodies end the connection: our drivers send none.
 const BODY_BYTES_MAX: u64 = 64 << 10;
@@ -87,9 +87,12 @@ impl HttpDevice {
         let seen = Arc::clone(&requests);
         let respond: Arc<dyn Fn(&HttpRequest) -> HttpAnswer + Send + Sync> = Arc::new(respond);
         let server = tokio::spawn(async move {
+            // Its connections end with it.
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                while connections.try_join_next().is_some() {}
                 let (respond, seen) = (Arc::clone(&respond), Arc::clone(&seen));
-                tokio::spawn(async move { serve(stream, &*respond, &seen).await });
+                connections.spawn(async move { serve(stream, &*respond, &seen).await });
             }
         });
         Ok(Self { address, requests, server })

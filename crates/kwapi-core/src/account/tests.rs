@@ -108,6 +108,32 @@ fn a_backward_clock_step_costs_no_energy() {
     assert_eq!(tell(&mut (104..=130).map(|second| message(104, second, second - 104))), 80.0);
 }
 
+/// What a probe has after a session whose first message carries 7 J, begun at 104 when another was heard up to 154
+/// and then never again; the new one is first heard after `silence`.
+fn total_after_a_step(silence: u64, between: Option<Ledgered>) -> f64 {
+    let mut account = Account::default();
+    let mut heard = 154 + silence;
+    deliver(&mut account, &[message(100, 153, 0), message(100, 154, 1)]);
+    let new = |seq| Ledgered { seq, ..message(104, 105 + seq, 7 + seq) };
+    for message in (0..2).map(new).chain(between).chain((2..=30).map(new)) {
+        _ = account.credit(&message, Duration::from_secs(heard), MAX_GAP);
+        heard += 1;
+    }
+    account.totals().energy.joules()
+}
+
+#[test]
+fn what_the_first_message_of_a_new_session_carries_is_credited_after_a_backward_clock_step() {
+    let (challenged_first, at_once) = (total_after_a_step(1, None), total_after_a_step(60, None));
+    assert_eq!((challenged_first, at_once), (1.0 + 37.0, 1.0 + 37.0));
+}
+
+#[test]
+fn a_rival_that_began_while_the_publisher_lives_is_credited_only_since_that_was_last_heard() {
+    // The old one speaks again (2 J) when the rival is at 8 J.
+    assert_eq!(total_after_a_step(1, Some(message(100, 155, 2))), 2.0 + 29.0);
+}
+
 #[test]
 fn time_between_sessions_is_unknown() {
     let mut account = Account::default();

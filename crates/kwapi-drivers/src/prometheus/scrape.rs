@@ -8,6 +8,7 @@ use kwapi_core::{Amperes, NoReading, Reading, Timestamp, Volts};
 use super::Config;
 use super::exposition::{Sample, parse_sample};
 use crate::driver::{DriverError, Finding, Readings};
+use crate::http::excerpt;
 use crate::outlets::Outlets;
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
 
@@ -68,7 +69,8 @@ impl Scrape {
     /// Reads a scrape; `now` is the exporter's own clock.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] when no metric of these names is there, or far too many series are.
+    /// [`DriverError::Refused`] when no metric of these names is there, or far too many series are; `Malformed` for a
+    /// text without any sample, which a proxy or a starting exporter may answer for a while.
     pub(super) fn read(
         &mut self,
         text: &str,
@@ -81,6 +83,9 @@ impl Scrape {
         let names: Vec<_> = self.metrics.iter().take(CREATED).flatten().cloned().collect();
         if found.is_empty() {
             let samples = text.lines().filter_map(|line| parse_sample(line, is_openmetrics)).count();
+            if samples == 0 {
+                return Err(DriverError::Malformed { what: "metrics", input: excerpt(text.as_bytes()) });
+            }
             return Err(DriverError::Refused(format!(
                 "no series of {names:?}{} among {samples} samples",
                 if self.labels.is_empty() { String::new() } else { format!(" with {:?}", self.labels) }

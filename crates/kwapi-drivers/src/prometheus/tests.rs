@@ -141,6 +141,12 @@ async fn an_old_stamp_is_stale_and_a_created_stamp_is_the_reset() {
 }
 
 #[tokio::test]
+async fn a_page_without_samples_may_pass_and_is_not_refused() {
+    let said = scrape("text/html", "<html>starting\u{2026}</html>", "power = \"w\"").await;
+    assert!(said.starts_with("malformed metrics: \"<html>"), "{said}");
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_refused_at_once() {
     let two = Outlets::by_position([ProbeId::new("A").ok(), ProbeId::new("B").ok()]);
     assert!(round("http://x/", "", &one()).await.contains("set power or energy"));

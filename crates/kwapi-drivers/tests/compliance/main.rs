@@ -6,7 +6,14 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests say what they expect by failing")]
 
 mod dummy;
+mod http;
+mod ipmi;
+mod modbus;
+mod mqtt;
+mod nut;
 mod push;
 mod rapl;
+mod snmp;
 mod suite;
+mod tcp;
 mod wattsup;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kwapi_core::{NoReading, ProbeId, Reading};
+use kwapi_core::{NoReading, ProbeId, Reading, Watts};
 use kwapi_drivers::registry::{self, Configured, Session, SharedPool};
 use kwapi_drivers::{DriverError, Outlets, Readings};
 use tokio::time::timeout;
@@ -21,10 +21,14 @@ pub(crate) enum Fault {
     Hang,
     /// It talks nonsense, and only that until it is mended.
     Garbage,
+    /// It begins each answer and ends it half way.
+    HalfAnswer,
     /// It is unplugged, or its port closed.
     Disconnect,
     /// It no longer takes the configured secret.
     WrongSecret,
+    /// It answers as it should, but says no power.
+    NoPower,
 }
 
 /// A simulated device, and the configuration that reads it.
@@ -53,9 +57,10 @@ pub(crate) trait Device {
 pub(crate) async fn complies<D: Device>(make: impl AsyncFn() -> D) {
     a_wrong_key_is_named(&make().await);
     a_healthy_device_is_read_and_explained(make().await).await;
-    for fault in [Fault::Hang, Fault::Garbage, Fault::Disconnect, Fault::WrongSecret] {
+    for fault in [Fault::Hang, Fault::Garbage, Fault::HalfAnswer, Fault::Disconnect, Fault::WrongSecret] {
         a_fault_is_named_for_what_to_do(make().await, fault).await;
     }
+    what_is_not_said_is_not_zero(make().await).await;
 }
 
 fn configured<D: Device>(device: &D) -> Configured {
@@ -120,30 +125,58 @@ async fn a_fault_is_named_for_what_to_do<D: Device>(mut device: D, fault: Fault)
     if !device.inflict(fault).await {
         return;
     }
-    let bound = if fault == Fault::Hang { HANG } else { NOTICE };
+    let bound = if matches!(fault, Fault::Hang | Fault::WrongSecret) { HANG } else { NOTICE };
     let noticed = timeout(bound, first_error(&mut session)).await;
     drop(session);
     let error = match (noticed, fault) {
-        (Ok(error), _) => error,
         (Err(_), Fault::Hang) => return, // The manager's deadline ends it.
-        // Some sessions outlive the fault: the next one meets it.
-        (Err(_), Fault::Disconnect | Fault::WrongSecret) => match open(&device).await {
-            Ok(mut session) => {
-                let error = timeout(NOTICE, first_error(&mut session)).await;
-                error.unwrap_or_else(|_| panic!("{}: {fault:?} goes unnoticed", D::DRIVER))
+        // Some sessions outlive the fault, and some end by it: the next one meets it.
+        (Err(_), Fault::Disconnect | Fault::WrongSecret) | (Ok(DriverError::Link(_)), Fault::WrongSecret) => {
+            match open(&device).await {
+                Ok(mut session) => {
+                    let error = timeout(NOTICE, first_error(&mut session)).await;
+                    error.unwrap_or_else(|_| panic!("{}: {fault:?} goes unnoticed", D::DRIVER))
+                }
+                Err(error) => error,
             }
-            Err(error) => error,
-        },
-        (Err(_), Fault::Garbage) => panic!("{}: garbage goes unnoticed", D::DRIVER),
+        }
+        (Ok(error), _) => error,
+        (Err(_), _) => panic!("{}: {fault:?} goes unnoticed", D::DRIVER),
     };
     let is_right = match fault {
         Fault::Hang => matches!(error, DriverError::Link(_) | DriverError::Busy(_)),
-        Fault::Garbage => matches!(error, DriverError::Malformed { .. } | DriverError::Link(_)),
+        Fault::Garbage | Fault::HalfAnswer => {
+            matches!(error, DriverError::Malformed { .. } | DriverError::Link(_))
+        }
         Fault::Disconnect => matches!(error, DriverError::Link(_)),
         Fault::WrongSecret => matches!(error, DriverError::Refused(_)),
+        Fault::NoPower => false,
     };
     assert!(is_right, "{}: {fault:?} gave {error:?}", D::DRIVER);
     keeps_secrets(&device, &format!("{error} {error:?}"));
+}
+
+async fn what_is_not_said_is_not_zero<D: Device>(mut device: D) {
+    let mut session = open(&device).await.expect("a session");
+    timeout(FIRST_READING, read(&mut session)).await.expect("in time").expect("readings");
+    if !device.inflict(Fault::NoPower).await {
+        return;
+    }
+    let mut readings = Readings::default();
+    let nothing = async {
+        loop {
+            let Ok(()) = session.read(&mut readings).await else { return };
+            for (probe, reading) in readings.drain() {
+                let Ok(reading) = reading else { return };
+                assert_ne!(reading.power, Some(Watts(0.0)), "{}: {probe}: {reading}", D::DRIVER);
+                if reading.power.is_none() {
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(NOTICE, nothing).await.unwrap_or_else(|_| panic!("{}: goes on saying watts", D::DRIVER));
 }
 
 /// The first error, or outlet without a reading, which is how a driver of many outlets may tell of garbage.

@@ -37,6 +37,14 @@ impl Device for Meter {
                 meter.unplug().await;
                 return true;
             }
+            Fault::HalfAnswer => {
+                meter.silence(true);
+                meter.says(b"#d,-,18,97;");
+            }
+            Fault::NoPower => {
+                meter.silence(true);
+                meter.says(b"#d,-,18,_,2277,433,_,_,_,_,_,_,_,_,_,_,_,_,_,_,_;");
+            }
             Fault::WrongSecret => return false,
         }
         self.meter = Some(meter);
