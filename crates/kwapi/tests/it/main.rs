@@ -1,5 +1,11 @@
 //! End to end: the binary as an operator runs it, between real devices and real readers.
 
 #![allow(clippy::disallowed_methods, reason = "tests start the binary and its peers, and wait for them")]
+#![allow(unreachable_pub, reason = "a test is no library")]
 
+mod cards;
+mod commands;
+mod devices;
+mod discover;
 mod harness;
+mod reload;

@@ -28,7 +28,10 @@ fn one_process_serves_the_watts_of_a_real_agent() {
     kwapi_peers::wait_until("the new watts", PATIENCE, || {
         (kwapi.probe("rack.b")["w"].as_f64() == Some(501.0)).then_some(())
     });
-    assert_eq!(get(kwapi.api, "/v1/probes/rack.b/w/").unwrap(), (200, "{\"rack.b\": {\"w\": 501.0}}\n".to_owned()));
+    assert_eq!(
+        get(kwapi.api, "/v1/probes/rack.b/w/").unwrap(),
+        (200, "{\"rack.b\": {\"w\": 501.0}}\n".to_owned())
+    );
 }
 
 #[test]
@@ -44,7 +47,10 @@ fn separate_services_serve_the_same_by_both_wirings_and_count_each_message_once(
     );
     let _drivers = Kwapi::start(
         &["drivers"],
-        &format!("[bus]\n{KEY}\n[drivers]\npublish = ['{drivers}']\n[status]\nlisten = '127.0.0.1:@STATUS@'\n{}", pdu.meter()),
+        &format!(
+            "[bus]\n{KEY}\n[drivers]\npublish = ['{drivers}']\n[status]\nlisten = '127.0.0.1:@STATUS@'\n{}",
+            pdu.meter()
+        ),
     );
     let _forwarder = Kwapi::start(
         &["forwarder"],
@@ -70,14 +76,18 @@ fn separate_services_serve_the_same_by_both_wirings_and_count_each_message_once(
     }
     let duplicates = kwapi_peers::wait_until("duplicates noticed", PATIENCE, || {
         let (_, metrics) = get(both.api, "/metrics")?;
-        let line = metrics.lines().find(|line| line.starts_with("kwapi_messages_refused_total{cause=\"duplicate\""))?;
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("kwapi_messages_refused_total{cause=\"duplicate\""))?;
         line.rsplit(' ').next()?.parse::<f64>().ok().filter(|count| *count > 0.0)
     });
     assert!(duplicates > 0.0);
     let kwh = |api: &Kwapi| api.probe("rack.a")["kwh"].as_f64().unwrap();
     // Each counts from its own first message; twice the energy would be twice the other's rate.
     let (before_one, before_both) = (kwh(&directly), kwh(&both));
-    kwapi_peers::wait_until("a thousandth of a kWh", PATIENCE, || (kwh(&directly) - before_one > 1e-4).then_some(()));
+    kwapi_peers::wait_until("a thousandth of a kWh", PATIENCE, || {
+        (kwh(&directly) - before_one > 1e-4).then_some(())
+    });
     let (one, twice) = (kwh(&directly) - before_one, kwh(&both) - before_both);
     assert!(twice < one * 1.5, "{one} kWh directly, {twice} kWh by both ways");
 }
