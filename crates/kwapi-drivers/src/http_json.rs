@@ -59,6 +59,10 @@ impl Driver for HttpJson {
     type Config = Config;
     type Shared = Clients;
 
+    fn check(config: &Config) -> Result<(), String> {
+        config.values.check().map_err(DriverError::into_message)
+    }
+
     async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
         config.values.check()?;
         let outlets = if outlets.wants_all() {

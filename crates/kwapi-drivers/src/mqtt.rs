@@ -65,6 +65,10 @@ impl Driver for Mqtt {
     type Config = Config;
     type Shared = Brokers;
 
+    fn check(config: &Config) -> Result<(), String> {
+        config.values.check().map_err(DriverError::into_message)
+    }
+
     async fn open(config: &Config, outlets: &Outlets, brokers: &Arc<Brokers>) -> Result<Self, DriverError> {
         config.values.check()?;
         let filters = filters(&config.topic, outlets)?;

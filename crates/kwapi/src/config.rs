@@ -338,6 +338,16 @@ pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, Config
     document.section("credentials")
 }
 
+/// Where the process that `file` configures shows its status. Only that is looked at: whoever asks may not be allowed to
+/// read secrets, and the rest may be broken since the start.
+///
+/// # Errors
+/// When the file cannot be read, is no TOML, or `[status]` makes no sense.
+pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, ConfigError> {
+    let status: StatusSection = Document::read(file)?.section("status")?;
+    Ok(status.listen)
+}
+
 /// An error with its causes, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

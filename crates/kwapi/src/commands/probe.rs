@@ -35,7 +35,7 @@ pub(crate) async fn probe(arguments: &Probe, named: Option<&Path>) -> Result<(),
     let (mut session, round) = read(meter).await.map_err(failed)?;
     for finding in session.findings() {
         let mark = if finding.is_used { "✓" } else { "·" };
-        println!("  {mark} {:<32} {:<24} {}", finding.what, finding.value, finding.why);
+        println!("  {mark} {:<28}  {:<32}  {}", finding.what, finding.value, finding.why);
     }
     println!();
     let counted = if says_counters_only(&round) {

@@ -64,6 +64,7 @@ pub(crate) async fn drivers(named: Option<&Path>) -> Result<(), String> {
 /// When something cannot start, as one line.
 pub(crate) async fn forwarder(named: Option<&Path>) -> Result<(), String> {
     let (shutdown, config) = begin(named)?;
+    reload::restart_only();
     if config.forwarder.subscribe.is_empty() || config.forwarder.publish.is_empty() {
         return Err(
             "[forwarder] needs `subscribe` (drivers or forwarders) and `publish` (where it is listened to)"
@@ -89,6 +90,7 @@ pub(crate) async fn forwarder(named: Option<&Path>) -> Result<(), String> {
 /// When something cannot start, as one line.
 pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
     let (shutdown, config) = begin(named)?;
+    reload::restart_only();
     needs_endpoints(config.api.subscribe.is_empty(), "api")?;
     let listener = bind(&config.api.config.listen().map_err(|error| chain(&error))?, "api.listen")?;
     let status_listener = status::bind(status_address(&config, Kind::Api))?;
@@ -122,6 +124,7 @@ pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
 /// When something cannot start, as one line.
 pub(crate) async fn rrd(named: Option<&Path>) -> Result<(), String> {
     let (shutdown, config) = begin(named)?;
+    reload::restart_only();
     needs_endpoints(config.rrd.subscribe.is_empty(), "rrd")?;
     let connections_max = config.api.config.connections_max;
     let listen = Listen { address: config.rrd.listen, tls: None, connections_max, access_log: false };

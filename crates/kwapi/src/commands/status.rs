@@ -39,14 +39,14 @@ fn address(arguments: &Status, named: Option<&Path>) -> Result<SocketAddr, Strin
     if let Some(address) = arguments.address {
         return Ok(address);
     }
-    let Some(file) = Config::find(named) else { return Ok(Kind::Drivers.default_address()) };
-    match Config::read(&file) {
-        Ok(config) => Ok(config.status.listen.unwrap_or(Kind::Drivers.default_address())),
-        Err(error) if named.is_some() && !file.is_file() => Err(error.to_string()),
+    let default = Kind::Drivers.default_address();
+    let Some(file) = Config::find(named) else { return Ok(default) };
+    match crate::config::status_listener(&file) {
+        Ok(listen) => Ok(listen.unwrap_or(default)),
+        Err(error) if !file.is_file() => Err(error.to_string()),
         Err(error) => {
-            let address = Kind::Drivers.default_address();
-            eprintln!("the configuration is broken ({error}); asking at {address}");
-            Ok(address)
+            eprintln!("the configuration is broken ({error}); asking at {default}");
+            Ok(default)
         }
     }
 }
@@ -61,11 +61,12 @@ fn print(meters: &[Meter]) {
         let latency = meter
             .latency_seconds
             .map_or_else(|| "-".to_owned(), |seconds| format!("{:.1} ms", seconds * 1e3));
-        let watts: f64 = meter.probes.iter().filter_map(|probe| probe.watts).sum();
+        let watts = meter.probes.iter().filter_map(|probe| probe.watts).reduce(|one, other| one + other);
+        let watts = watts.map_or_else(|| "no watts".to_owned(), |watts| format!("{watts:.1} W"));
         let silent = meter.probes.iter().filter(|probe| probe.problem.is_some()).count();
         let trouble = if silent > 0 { format!(", {silent} silent") } else { String::new() };
         println!(
-            "{:width$}  {:<10} {:<9} {latency:>9} {:>10} {:>8}  {} ({watts:.1} W{trouble})",
+            "{:width$}  {:<10} {:<9} {latency:>9} {:>10} {:>8}  {} ({watts}{trouble})",
             meter.name,
             meter.driver,
             meter.state,

@@ -7,13 +7,18 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
-    reason = "a test starts the binary and its peers, waits for them, and fails by panicking"
+    unreachable_pub,
+    reason = "a test starts the binary and its peers, waits for them, and fails by panicking; it is no library"
 )]
 
+mod cards;
+mod commands;
 mod demonstration;
 mod devices;
+mod discover;
 mod docs;
 mod harness;
 mod history;
+mod reload;
 mod spine;
 mod survival;
