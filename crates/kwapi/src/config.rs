@@ -452,9 +452,15 @@ fn spec(document: &Document, meter: &Meter) -> Result<MeterSpec, ConfigError> {
     Ok(spec)
 }
 
-/// The longest `max_gap` of any meter: what a plugin allows a publisher to be silent.
-pub(crate) fn max_gap(meters: &[MeterSpec]) -> Duration {
-    meters.iter().map(|meter| meter.max_gap).max().unwrap_or(Duration::from_secs(10))
+impl Config {
+    /// How long a publisher may be silent before its time is unknown: as configured for the bus, or the longest of any
+    /// meter.
+    pub(crate) fn max_gap(&self) -> Duration {
+        let configured =
+            self.bus.max_gap_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let of_meters = || self.meters.iter().map(|meter| meter.max_gap).max();
+        configured.or_else(of_meters).unwrap_or(Duration::from_secs(10))
+    }
 }
 
 #[cfg(test)]

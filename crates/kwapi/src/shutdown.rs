@@ -21,6 +21,8 @@ impl Shutdown {
         let (sender, receiver) = watch::channel(false);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // Asking for a reload is never an end, also of a service that has nothing to reload.
+        _ = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
             for first in [true, false] {
                 let name = tokio::select! {

@@ -18,7 +18,9 @@ openstack endpoint create --region {region} energy public {url}
 openstack endpoint create --region {region} energy internal {url}
 openstack endpoint create --region {region} energy admin {url}
 # Then, in kwapi.toml:
-#   [api.auth]
-#   keystone = {{ url = \"http://controller:5000/v3\", username = \"kwapi\", password = {{ file = \"/etc/kwapi/keystone.secret\" }} }}"
+#   [api.auth.keystone]
+#   url = \"http://controller:5000/v3\"
+#   username = \"kwapi\"
+#   password_file = \"/etc/kwapi/keystone.secret\""
     );
 }

@@ -39,7 +39,7 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
         tracing::warn!("{warning}");
     }
     override_addresses(&mut config, arguments);
-    sign_inside(&mut config);
+    sign_inside(&mut config)?;
 
     // What can fail at the start fails before the first meter is touched.
     let listen = config.api.config.listen().map_err(|error| crate::config::chain(&error))?;
@@ -155,9 +155,16 @@ fn override_addresses(config: &mut Config, arguments: &Run) {
 }
 
 /// Signs with a key of this process alone where none is configured: what travels inside is verified like anything else.
-fn sign_inside(config: &mut Config) {
+///
+/// # Errors
+/// When others are to listen: they could verify nothing signed with it.
+fn sign_inside(config: &mut Config) -> Result<(), String> {
+    if !config.drivers.publish.is_empty() {
+        super::services::needs_key(config)?;
+    }
     if config.bus.key.is_none() && config.bus.signature == Scheme::Kwapi1 {
         let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         config.bus.key = Some(Key::new("inside", secret));
     }
+    Ok(())
 }

@@ -33,7 +33,7 @@ pub(crate) async fn drivers(named: Option<&Path>) -> Result<(), String> {
             publish = [\"ipc:///run/kwapi/drivers\"]"
             .to_owned());
     }
-    needs_key(&config, config.bus.key.is_some())?;
+    needs_key(&config)?;
     let listener = status::bind(status_address(&config, Kind::Drivers))?;
     let process = Process::new();
     let mut all = Metrics::new();
@@ -167,8 +167,8 @@ fn status_address(config: &Config, kind: Kind) -> std::net::SocketAddr {
     config.status.listen.unwrap_or(kind.default_address())
 }
 
-fn needs_key(config: &Config, has_key: bool) -> Result<(), String> {
-    if has_key || config.bus.signature == Scheme::None {
+pub(super) fn needs_key(config: &Config) -> Result<(), String> {
+    if config.bus.key.is_some() || config.bus.signature == Scheme::None {
         return Ok(());
     }
     Err("there is nothing to sign with: give [bus] a key, \

@@ -24,8 +24,11 @@ pub(crate) struct BusSection {
     pub(crate) curve: Option<CurveConfig>,
     /// An older measurement is refused as stale, in seconds.
     pub(crate) max_age_seconds: u64,
-    /// How many messages are kept for a slow peer; by default two intervals of all probes.
+    /// How many messages are kept for a slow peer; by default four intervals of all probes.
     pub(crate) high_water: Option<NonZeroU32>,
+    /// How long a publisher may be silent, in seconds, before its time is unknown; by default the longest `max_gap` of
+    /// the meters in the same configuration. A plugin on another machine has no meters: name the drivers' here.
+    pub(crate) max_gap_seconds: Option<f64>,
 }
 
 impl Default for BusSection {
@@ -38,6 +41,7 @@ impl Default for BusSection {
             curve: None,
             max_age_seconds,
             high_water: None,
+            max_gap_seconds: None,
         }
     }
 }

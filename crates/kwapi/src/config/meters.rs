@@ -261,8 +261,15 @@ fn one(
     // Several meters may share a host and differ in their port.
     let port = keys.get("port").and_then(Value::as_integer);
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    // Several meters may stand behind one address.
+    let part = ["unit", "ups"].iter().find_map(|key| match keys.get(*key)? {
+        Value::Integer(number) => Some(format!("/{number}")),
+        Value::String(text) => Some(format!("/{text}")),
+        _ => None,
+    });
+    let part = part.unwrap_or_default();
     let name = written_name
-        .or_else(|| address.map(|address| format!("{driver}:{address}{port}")))
+        .or_else(|| address.map(|address| format!("{driver}:{address}{port}{part}")))
         .unwrap_or_else(|| format!("{driver}#{number}"));
     Ok(Meter {
         name,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kwapi_bus::{Subscriber, SubscriberConfig};
 use kwapi_core::ProbeId;
+use kwapi_history::store::DirectoryLock;
 use kwapi_plugins::api::{self, Api, Auth, FactsSource, ProbeFacts};
 use kwapi_plugins::collector::{Collector, StoreError};
 use kwapi_plugins::metrics::Metrics;
@@ -12,12 +13,14 @@ use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
 use super::{Process, metrics, monotonic_clock};
-use crate::config::{Config, Labels, max_gap};
+use crate::config::{Config, Labels};
 
 /// The collector, fed from the bus.
 #[derive(Debug)]
 pub(crate) struct Collecting {
     pub(crate) collector: Collector,
+    /// Two processes on one record would each undo the other's.
+    _lock: DirectoryLock,
     feed: JoinHandle<()>,
     upkeep: JoinHandle<()>,
 }
@@ -40,7 +43,9 @@ impl Collecting {
             .map_err(|error| crate::config::chain(&error))?;
         let subscriber = Arc::new(subscriber);
         let state = config.state_directory.join(directory);
-        let collector_config = config.api.config.collector(Some(&state), max_gap(&config.meters));
+        std::fs::create_dir_all(&state).map_err(|error| format!("{}: {error}", state.display()))?;
+        let lock = DirectoryLock::take(&state).map_err(|error| crate::config::chain(&error))?;
+        let collector_config = config.api.config.collector(Some(&state), config.max_gap());
         let collector = Collector::open(collector_config, process.clock.clone(), clock)
             .map_err(|error: StoreError| crate::config::chain(&error))?;
         all.add(metrics::subscriber(subscriber.clone(), directory));
@@ -56,7 +61,7 @@ impl Collecting {
         };
         // Until it is stopped: what comes last is recorded there, after the feed has ended.
         let upkeep = tokio::spawn(collector.clone().keep(std::future::pending()));
-        Ok(Self { collector, feed, upkeep })
+        Ok(Self { collector, _lock: lock, feed, upkeep })
     }
 
     /// Puts everything on record.

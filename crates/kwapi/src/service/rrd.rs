@@ -13,7 +13,7 @@ use kwapi_plugins::web::{Accounted, EnergySince, Settings, Stored};
 use tokio::task::JoinHandle;
 
 use super::{Process, metrics, monotonic_clock};
-use crate::config::{Config, max_gap};
+use crate::config::Config;
 
 /// History, fed from the bus.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Recording {
         let history_config = HistoryConfig {
             rrd_directory: config.rrd.directory.clone(),
             flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
-            max_gap: max_gap(&config.meters),
+            max_gap: config.max_gap(),
             ..HistoryConfig::new(config.state_directory.join("history"))
         };
         let history =
@@ -106,7 +106,7 @@ pub(crate) fn router(
         tariff: Some(Tariff { currency: rrd.currency.clone(), price_per_kwh: rrd.kwh_price }),
         zone: TimeZone::system(),
         power_max: rrd.max_watts,
-        silent_after: max_gap(&config.meters),
+        silent_after: config.max_gap(),
         sums: config.virtual_probes.iter().map(|sum| sum.probe.clone()).collect(),
         ..Settings::default()
     };

@@ -18,7 +18,6 @@ pub(crate) fn kwapi() -> Command {
 }
 
 /// A running kwapi with a scratch directory and ports of its own.
-#[expect(dead_code, reason = "not every test asks the status listener")]
 pub(crate) struct Kwapi {
     pub(crate) process: Peer,
     pub(crate) api: u16,
@@ -108,7 +107,6 @@ fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Runs the binary to its end: whether it succeeded, and what it said, with `folder` left out.
-#[expect(dead_code, reason = "used by the tests of commands")]
 pub(crate) fn run(arguments: &[&str], folder: &Path) -> (bool, String) {
     let output = kwapi().args(arguments).current_dir(folder).env_remove("KWAPI_CONFIG").output().unwrap();
     let text =
