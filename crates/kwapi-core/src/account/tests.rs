@@ -112,12 +112,11 @@ fn a_backward_clock_step_costs_no_energy() {
 /// and then never again; the new one is first heard after `silence`.
 fn total_after_a_step(silence: u64, between: Option<Ledgered>) -> f64 {
     let mut account = Account::default();
-    let mut heard = 154 + silence;
     deliver(&mut account, &[message(100, 153, 0), message(100, 154, 1)]);
     let new = |seq| Ledgered { seq, ..message(104, 105 + seq, 7 + seq) };
-    for message in (0..2).map(new).chain(between).chain((2..=30).map(new)) {
+    let messages = (0..2).map(new).chain(between).chain((2..=30).map(new));
+    for (heard, message) in (154 + silence..).zip(messages) {
         _ = account.credit(&message, Duration::from_secs(heard), MAX_GAP);
-        heard += 1;
     }
     account.totals().energy.joules()
 }
