@@ -3,7 +3,13 @@
 //!
 //! A driver joins with one file here: a [`suite::Device`] that starts its simulator and inflicts the faults.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests say what they expect by failing")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::match_same_arms,
+    reason = "helpers of tests say what they expect by failing, and list a protocol answer by answer"
+)]
 
 mod dummy;
 mod http;
