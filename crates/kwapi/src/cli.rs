@@ -65,6 +65,9 @@ pub(crate) struct Run {
     /// Where the web pages are served, in place of the configured address.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) web: Option<SocketAddr>,
+    /// Where the status listener is, in place of the configured address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) status: Option<SocketAddr>,
 }
 
 #[derive(Args, Debug)]

@@ -201,7 +201,7 @@ impl Config {
             if !TABLES.contains(&key.as_str()) {
                 let expected: Vec<_> = TABLES.iter().map(|name| format!("`{name}`")).collect();
                 let message = format!("unknown field `{key}`, expected one of {}", expected.join(", "));
-                return Err(document.explain(&[Step::Key(key.to_string())], &message, &[]));
+                return Err(document.explain(&[Step::Key(key.clone())], &message, &[]));
             }
         }
         let (drivers, defaults) = drivers_section(document)?;

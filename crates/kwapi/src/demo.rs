@@ -92,7 +92,7 @@ impl Demo {
     }
 
     /// What to tell whoever started it.
-    pub(crate) fn introduction(&self) -> String {
+    pub(crate) fn introduction() -> String {
         let machine = match measures_this_machine() {
             Ok(()) => format!("this machine ({}, by RAPL: processors and memory only)", host_name()),
             Err(why) => format!("not this machine ({why})"),

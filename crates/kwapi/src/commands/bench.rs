@@ -1,5 +1,6 @@
 //! `kwapi bench`: how many probes this machine carries, from driver to API and RRD files, in one process.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use crate::cli::Bench;
@@ -86,7 +87,8 @@ fn toml(arguments: &Bench, directory: &str) -> String {
             break;
         }
         left -= outlets;
-        toml += &format!(
+        _ = write!(
+            toml,
             "[[meter]]\nname = 'rack {number}'\ndriver = 'dummy'\nwatts = 200\njitter_watts = 50\nseed = {number}\n\
              outlets = {outlets}\nprobe = 'bench.rack{number}.{{outlet}}'\n"
         );

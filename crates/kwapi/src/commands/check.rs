@@ -41,7 +41,7 @@ fn print_meters(config: &Config) {
     }
     for sum in &config.virtual_probes {
         probes += 1;
-        let parts: Vec<&str> = sum.parts.iter().map(|part| part.as_str()).collect();
+        let parts: Vec<&str> = sum.parts.iter().map(kwapi_core::ProbeId::as_str).collect();
         println!("\n{} = {}{}", sum.probe, parts.join(" + "), labels(config, &sum.probe));
     }
     let judgement = match config.warnings.len() {

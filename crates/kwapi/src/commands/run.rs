@@ -27,14 +27,13 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
     let file = Config::find(named).filter(|_| !arguments.demo);
     let mut demo = None;
-    let mut config = match &file {
-        Some(file) => Config::read(file).map_err(|error| error.to_string())?,
-        None => {
-            let running = Demo::start().await?;
-            let config = running.configuration()?;
-            demo = Some(running);
-            config
-        }
+    let mut config = if let Some(file) = &file {
+        Config::read(file).map_err(|error| error.to_string())?
+    } else {
+        let running = Demo::start().await?;
+        let config = running.configuration()?;
+        demo = Some(running);
+        config
     };
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -55,14 +54,13 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let process = Process::new();
     let mut all = Metrics::new();
     let inside = [Endpoint::new(INSIDE)];
-    // inproc wants its binding end first.
-    let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
-    drivers.add_metrics(&mut all);
     let listening = |more: &[Endpoint]| [&inside[..], more].concat();
     let subscriber = config.bus.subscriber(&listening(&config.api.subscribe), &config.api.probes);
     let collecting = Collecting::start(&process, &config, &subscriber, "api", &mut all)?;
     let subscriber = config.bus.subscriber(&listening(&config.rrd.subscribe), &config.rrd.probes);
     let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
+    let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
+    drivers.add_metrics(&mut all);
     let metrics = kwapi_plugins::metrics::router(all);
 
     let manager = drivers.manager();
@@ -92,8 +90,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
         format!(" --address {status_address}")
     };
     println!("status      http://{status_address}/metrics   (or: kwapi status{asking})");
-    if let Some(demo) = &demo {
-        println!("{}", demo.introduction());
+    if demo.is_some() {
+        println!("{}", Demo::introduction());
     }
     if config.api.config.auth.is_none() {
         tracing::info!("the API has no authentication: [api.auth] brings it");
@@ -153,12 +151,13 @@ fn override_addresses(config: &mut Config, arguments: &Run) {
     if let Some(address) = arguments.web {
         config.rrd.listen = address;
     }
+    config.status.listen = arguments.status.or(config.status.listen);
 }
 
 /// Signs with a key of this process alone where none is configured: what travels inside is verified like anything else.
 fn sign_inside(config: &mut Config) {
     if config.bus.key.is_none() && config.bus.signature == Scheme::Kwapi1 {
-        let secret: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
+        let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         config.bus.key = Some(Key::new("inside", secret));
     }
 }

@@ -1,6 +1,7 @@
 //! `kwapi tail`: measurements as they pass on the bus.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -111,12 +112,12 @@ fn text(received: &Received) -> String {
     let mut line = format!("{:<40} {:>10.1} W", measurement.probe.to_string(), measurement.power.0);
     if let Some(ledgered) = &measurement.ledgered {
         let totals = ledgered.totals;
-        line += &format!("  {:>12.6} kWh  #{}", totals.energy.kwh(), ledgered.seq);
+        _ = write!(line, "  {:>12.6} kWh  #{}", totals.energy.kwh(), ledgered.seq);
         if ledgered.quality == Quality::Estimated {
             line += "  estimated";
         }
         if totals.unknown_ms > 0 {
-            line += &format!("  {:.1} s unknown", totals.unknown_ms as f64 / 1e3);
+            _ = write!(line, "  {:.1} s unknown", totals.unknown_ms as f64 / 1e3);
         }
     }
     line

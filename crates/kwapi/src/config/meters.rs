@@ -1,6 +1,6 @@
 //! From `[[meter]]` tables to the list of single wattmeters: credentials, host ranges, templates, inventories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -399,10 +399,10 @@ fn typed_cell(key: &str, cell: &str) -> Value {
 
 /// Two meters of one name, or one probe measured twice, would overwrite each other.
 fn refuse_twins(document: &Document, meters: &[Meter]) -> Result<(), ConfigError> {
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     let mut probes = BTreeMap::new();
     for meter in meters {
-        if names.insert(meter.name.as_str(), ()).is_some() {
+        if !names.insert(meter.name.as_str()) {
             let message = format!("there are two meters `{}`; give one another `name`", meter.name);
             return Err(meter.error(document, &[], message));
         }

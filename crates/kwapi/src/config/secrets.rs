@@ -39,7 +39,7 @@ fn walk(
     match value {
         Value::Table(table) => {
             for (key, inner) in table.iter_mut() {
-                path.push(Step::Key(key.to_string()));
+                path.push(Step::Key(key.clone()));
                 walk(inner, path, base, document, files)?;
                 path.pop();
             }

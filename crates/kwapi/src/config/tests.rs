@@ -47,12 +47,12 @@ fn an_endpoint_is_a_url_or_a_table_and_inherits_what_it_does_not_say() {
         toml,
         |config| {
             let sources = config.bus.subscriber(&config.api.subscribe, &[]).endpoints;
-            sources
-                .iter()
-                .map(|source| format!("{} {:?} {} ", source.url, source.signature, source.keys.len()))
-                .collect()
+            let shown = |source: &kwapi_bus::SourceConfig| {
+                format!("{} {:?} {}", source.url, source.signature, source.keys.len())
+            };
+            sources.iter().map(shown).collect::<Vec<_>>().join(", ")
         },
-        "tcp://a:1 Kwapi1 1 tcp://b:2 None 0 ",
+        "tcp://a:1 Kwapi1 1, tcp://b:2 None 0",
     );
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kwapi_bus::{Subscriber, SubscriberConfig};
 use kwapi_core::ProbeId;
@@ -14,9 +13,6 @@ use tokio::task::JoinHandle;
 
 use super::{Process, metrics, monotonic_clock};
 use crate::config::{Config, Labels, max_gap};
-
-/// How often the collector writes what is due.
-const MAINTAIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The collector, fed from the bus.
 #[derive(Debug)]
@@ -58,17 +54,8 @@ impl Collecting {
                 }
             })
         };
-        let upkeep = {
-            let collector = collector.clone();
-            tokio::spawn(async move {
-                let mut ticks = tokio::time::interval(MAINTAIN_INTERVAL);
-                loop {
-                    ticks.tick().await;
-                    let collector = collector.clone();
-                    _ = tokio::task::spawn_blocking(move || collector.maintain(false)).await;
-                }
-            })
-        };
+        // Until it is stopped: what comes last is recorded there, after the feed has ended.
+        let upkeep = tokio::spawn(collector.clone().keep(std::future::pending()));
         Ok(Self { collector, feed, upkeep })
     }
 

@@ -100,7 +100,7 @@ impl From<MeterStatus> for Meter {
             since: status.since.seconds_f64(),
             last_error: status.last_error,
             latency_seconds: status.last_latency.as_ref().map(Duration::as_secs_f64),
-            last_reading: status.last_reading.map(|at| at.seconds_f64()),
+            last_reading: status.last_reading.map(kwapi_core::Timestamp::seconds_f64),
             reads: status.reads,
             failures: status.failures,
             is_slow: status.is_slow,
@@ -115,7 +115,7 @@ impl From<ProbeStatus> for Probe {
         Self {
             probe: status.probe.to_string(),
             watts: status.power.map(|power| power.0),
-            measured_at: status.measured_at.map(|at| at.seconds_f64()),
+            measured_at: status.measured_at.map(kwapi_core::Timestamp::seconds_f64),
             problem: status.problem.map(|problem| problem.to_string()),
             counter_believed: status.counter_believed,
         }

@@ -12,11 +12,11 @@ use crate::devices::Pdu;
 use crate::harness::{Kwapi, PATIENCE, kwapi, run};
 
 /// Listeners and a state directory of the test's own.
-pub const OWN: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n\
+pub(crate) const OWN: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n\
     [status]\nlisten = '127.0.0.1:@STATUS@'\n";
 
 /// A scratch directory with a `kwapi.toml`.
-pub fn folder(toml: &str) -> tempfile::TempDir {
+pub(crate) fn folder(toml: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kwapi.toml"), toml).unwrap();
     folder
@@ -24,7 +24,7 @@ pub fn folder(toml: &str) -> tempfile::TempDir {
 
 /// Runs a command that must succeed.
 #[track_caller]
-pub fn succeeds(arguments: &[&str], folder: &Path) -> String {
+pub(crate) fn succeeds(arguments: &[&str], folder: &Path) -> String {
     let (is_well, said) = run(arguments, folder);
     assert!(is_well, "{arguments:?}:\n{said}");
     said
@@ -32,7 +32,7 @@ pub fn succeeds(arguments: &[&str], folder: &Path) -> String {
 
 /// Runs a command that must fail.
 #[track_caller]
-pub fn fails(arguments: &[&str], folder: &Path) -> String {
+pub(crate) fn fails(arguments: &[&str], folder: &Path) -> String {
     let (is_well, said) = run(arguments, folder);
     assert!(!is_well, "{arguments:?} succeeded:\n{said}");
     said

@@ -10,14 +10,14 @@ use crate::harness::PATIENCE;
 const OUTLET_POWER: &str = "1.3.6.1.4.1.13742.4.1.2.2.1.7";
 
 /// A real snmpd whose 24 outlets draw 101, 102, … 124 W.
-pub struct Pdu {
-    pub port: u16,
+pub(crate) struct Pdu {
+    pub(crate) port: u16,
     lab: Lab,
     _snmpd: Peer,
 }
 
 impl Pdu {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = free_udp_port();
         let lab = Lab::of("snmpd", port);
         let home = lab.join("snmpd");
@@ -38,7 +38,7 @@ impl Pdu {
     }
 
     /// What net-snmp's own client reads from an outlet.
-    pub fn watts_by_snmpget(&self, outlet: u32) -> f64 {
+    pub(crate) fn watts_by_snmpget(&self, outlet: u32) -> f64 {
         let text = output(
             Command::new("snmpget")
                 .args(["-v2c", "-c", "public", "-Oqv", &format!("127.0.0.1:{}", self.port)])
@@ -48,16 +48,16 @@ impl Pdu {
     }
 
     /// Makes all outlets draw something else, the first `first` watts, each further one a watt more.
-    pub fn draw(&self, first: u32) {
-        let lines: String = (0..24).map(|outlet| format!("{}\n", first + outlet)).collect();
-        std::fs::write(self.lab.join("snmpd/outlets.txt"), lines).unwrap();
+    pub(crate) fn draw(&self, first: u32) {
+        let lines: Vec<String> = (first..first + 24).map(|watts| watts.to_string()).collect();
+        std::fs::write(self.lab.join("snmpd/outlets.txt"), lines.join("\n") + "\n").unwrap();
     }
 
     /// A `[[meter]]` table that reads outlets 1, 2 and 24 of it.
-    pub fn meter(&self) -> String {
+    pub(crate) fn meter(&self) -> String {
         format!(
             "[[meter]]\nname = 'pdu'\ndriver = 'snmp'\nhost = '127.0.0.1'\nport = {}\ncommunity = 'public'\n\
-             profile = 'raritan-px1'\nprobes = {{ 1 = 'rack.a', 2 = 'rack.b', 24 = 'rack.x' }}\ninterval_seconds = 0.2\n",
+             profile = 'raritan_px1'\nprobes = {{ 1 = 'rack.a', 2 = 'rack.b', 24 = 'rack.x' }}\ninterval_seconds = 0.2\n",
             self.port
         )
     }

@@ -6,34 +6,34 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use kwapi_peers::{Lab, Peer, free_port, wait_until};
+use kwapi_peers::{Lab, Peer, free_port};
 use serde_json::Value;
 
 /// How long anything may take to happen on a loaded machine; nothing is asserted about how quick it is.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The binary under test.
-pub fn kwapi() -> Command {
+pub(crate) fn kwapi() -> Command {
     Command::new(env!("CARGO_BIN_EXE_kwapi"))
 }
 
 /// A running kwapi with a scratch directory and ports of its own.
-pub struct Kwapi {
-    pub process: Peer,
-    pub api: u16,
-    pub web: u16,
-    pub status: u16,
-    pub lab: Lab,
+pub(crate) struct Kwapi {
+    pub(crate) process: Peer,
+    pub(crate) api: u16,
+    pub(crate) web: u16,
+    pub(crate) status: u16,
+    pub(crate) lab: Lab,
 }
 
 impl Kwapi {
     /// Starts `kwapi ARGS` with the configuration `toml`, in which `@API@`, `@WEB@`, `@STATUS@` and `@DIR@` are filled in.
-    pub fn start(arguments: &[&str], toml: &str) -> Self {
+    pub(crate) fn start(arguments: &[&str], toml: &str) -> Self {
         Self::start_in(Lab::empty(), arguments, toml)
     }
 
     /// As [`Kwapi::start`], in a scratch directory that exists already (a restart).
-    pub fn start_in(lab: Lab, arguments: &[&str], toml: &str) -> Self {
+    pub(crate) fn start_in(lab: Lab, arguments: &[&str], toml: &str) -> Self {
         let (api, web, status) = (free_port(), free_port(), free_port());
         let file = lab.join("kwapi.toml");
         let toml = toml
@@ -48,29 +48,37 @@ impl Kwapi {
     }
 
     /// A file in its scratch directory.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.lab.join(name)
     }
 
     /// Waits until the API offers `probe` and returns its entry.
-    pub fn probe(&self, probe: &str) -> Value {
-        wait_until(&format!("{probe} at the API\n{}", self.process.log()), PATIENCE, || {
+    pub(crate) fn probe(&self, probe: &str) -> Value {
+        let entry = || {
             let (status, body) = get(self.api, "/v1/probes/")?;
             let probes: Value = serde_json::from_str(&body).ok()?;
             probes["probes"].get(probe).filter(|_| status == 200).cloned()
-        })
+        };
+        let start = std::time::Instant::now();
+        loop {
+            if let Some(entry) = entry() {
+                return entry;
+            }
+            assert!(start.elapsed() < PATIENCE, "no {probe} at the API:\n{}", self.process.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
 /// `GET`s from a loopback port: status and body as text; `None` while nobody answers.
-pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
+pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let (status, _, body) =
         request(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))?;
     Some((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// Sends a request as written and takes the answer apart: status, head, body.
-pub fn request(port: u16, text: &str) -> Option<(u16, String, Vec<u8>)> {
+pub(crate) fn request(port: u16, text: &str) -> Option<(u16, String, Vec<u8>)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(text.as_bytes()).ok()?;
@@ -99,7 +107,7 @@ fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Runs the binary to its end: whether it succeeded, and what it said, with `folder` left out.
-pub fn run(arguments: &[&str], folder: &Path) -> (bool, String) {
+pub(crate) fn run(arguments: &[&str], folder: &Path) -> (bool, String) {
     let output = kwapi().args(arguments).current_dir(folder).env_remove("KWAPI_CONFIG").output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

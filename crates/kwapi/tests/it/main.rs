@@ -1,11 +1,22 @@
 //! End to end: the binary as an operator runs it, between real devices and real readers.
 
-#![allow(clippy::disallowed_methods, reason = "tests start the binary and its peers, and wait for them")]
-#![allow(unreachable_pub, reason = "a test is no library")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test starts the binary and its peers, waits for them, and fails by panicking"
+)]
 
 mod cards;
 mod commands;
+mod demonstration;
 mod devices;
 mod discover;
 mod harness;
+mod history;
 mod reload;
+mod spine;
+mod survival;

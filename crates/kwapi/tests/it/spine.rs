@@ -30,7 +30,7 @@ fn one_process_serves_the_watts_of_a_real_agent() {
     });
     assert_eq!(
         get(kwapi.api, "/v1/probes/rack.b/w/").unwrap(),
-        (200, "{\"rack.b\": {\"w\": 501.0}}\n".to_owned())
+        (200, "{\"rack.b\":{\"w\":501.0}}\n".to_owned())
     );
 }
 
@@ -78,7 +78,7 @@ fn separate_services_serve_the_same_by_both_wirings_and_count_each_message_once(
         let (_, metrics) = get(both.api, "/metrics")?;
         let line = metrics
             .lines()
-            .find(|line| line.starts_with("kwapi_messages_refused_total{cause=\"duplicate\""))?;
+            .find(|line| line.starts_with("kwapi_collector_refused_total{cause=\"duplicate\""))?;
         line.rsplit(' ').next()?.parse::<f64>().ok().filter(|count| *count > 0.0)
     });
     assert!(duplicates > 0.0);
