@@ -2,6 +2,7 @@
 
 mod wrong;
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use kwapi_peers::{Lab, Peer, free_port, free_udp_port, need, need_python, wait_until};
@@ -318,7 +319,7 @@ fn a_taken_port_names_its_key_and_the_demonstration_takes_another() {
         let mut toml = "state_directory = 'state'\n".to_owned();
         for other in ["api", "rrd", "status"] {
             let port = if other == table { port } else { 0 };
-            toml += &format!("[{other}]\nlisten = '127.0.0.1:{port}'\n");
+            writeln!(toml, "[{other}]\nlisten = '127.0.0.1:{port}'").unwrap();
         }
         let said = fails(&["run"], folder(&toml).path());
         assert_eq!(
