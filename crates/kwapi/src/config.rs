@@ -2,9 +2,11 @@
 
 mod bus;
 mod document;
+mod inventory;
 mod meters;
 mod names;
 mod ranges;
+mod remarks;
 mod secrets;
 mod sources;
 mod virtual_probes;
@@ -17,7 +19,6 @@ pub(crate) use ranges::expand_names as expand_hosts;
 pub(crate) use sources::{Looks, Sources};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -217,7 +218,7 @@ impl Config {
         }
         labels.retain(|_, labels| !labels.is_empty());
         let virtual_probes = virtual_probes::read(document, &expanded)?;
-        let warnings = unknown_labels(document, &labels, &expanded, &virtual_probes);
+        let warnings = remarks::unknown_labels(document, &labels, &expanded, &virtual_probes);
         let config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
@@ -231,7 +232,7 @@ impl Config {
             meters: expanded.iter().map(|meter| spec(document, meter)).collect::<Result<_, _>>()?,
             labels,
             warnings,
-            fixed: fixed(document),
+            fixed: remarks::fixed(document),
             looks: Looks::default(),
             sources: document.sources().clone(),
         };
@@ -251,81 +252,6 @@ impl Config {
         }
         Ok(config)
     }
-}
-
-impl Config {
-    /// What the bus would refuse at the start: addresses that are none, keys that are too short.
-    fn check_bus(&self, document: &Document) -> Result<(), ConfigError> {
-        let at = |table: &str, key: &str| [Step::Key(table.to_owned()), Step::Key(key.to_owned())];
-        for key in self.bus.key.iter().chain(&self.bus.keys) {
-            let name = if self.bus.key.as_ref() == Some(key) { "key" } else { "keys" };
-            key.check(self.bus.signature).map_err(|error| document.error(&at("bus", name), chain(&error)))?;
-        }
-        let lists = [
-            ("drivers", "publish", &self.drivers.publish),
-            ("forwarder", "publish", &self.forwarder.publish),
-            ("forwarder", "subscribe", &self.forwarder.subscribe),
-            ("api", "subscribe", &self.api.subscribe),
-            ("rrd", "subscribe", &self.rrd.subscribe),
-        ];
-        for (table, key, endpoints) in lists {
-            for endpoint in endpoints {
-                let checked = endpoint.plain(&self.bus).check();
-                checked.map_err(|error| document.error(&at(table, key), chain(&error)))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A fingerprint of each table that a running process does not take up anew.
-fn fixed(document: &Document) -> BTreeMap<String, u64> {
-    const TAKEN_UP: [&str; 6] = ["meter", "inventory", "virtual", "labels", "credentials", "drivers"];
-    let print = |value: &Value| {
-        let mut hasher = DefaultHasher::new();
-        value.to_string().hash(&mut hasher);
-        hasher.finish()
-    };
-    let mut fixed: BTreeMap<String, u64> = document
-        .tables
-        .iter()
-        .filter(|(name, _)| !TAKEN_UP.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), print(value)))
-        .collect();
-    if let Some(publish) = document.tables.get("drivers").and_then(|drivers| drivers.get("publish")) {
-        fixed.insert("drivers.publish".to_owned(), print(publish));
-    }
-    fixed
-}
-
-/// Labels of probes that nobody measures.
-fn unknown_labels(
-    document: &Document,
-    labels: &BTreeMap<ProbeId, Labels>,
-    meters: &[Meter],
-    sums: &[VirtualSpec],
-) -> Vec<String> {
-    let named = meters.iter().flat_map(|meter| meter.outlets.named()).map(|outlet| &outlet.probe);
-    let known: BTreeSet<&ProbeId> = named.chain(sums.iter().map(|sum| &sum.probe)).collect();
-    let templates: Vec<&str> = meters.iter().filter_map(|meter| meter.outlets.template()).collect();
-    // What stands for an outlet or its label may be anything; what stands around it may not.
-    let may_be = |probe: &ProbeId, template: &str| {
-        let head = template.split('{').next().unwrap_or_default();
-        let tail = template.rsplit('}').next().unwrap_or_default();
-        probe.as_str().starts_with(head) && probe.as_str().ends_with(tail)
-    };
-    let mut warnings = Vec::new();
-    for probe in labels.keys() {
-        if known.contains(probe) || templates.iter().any(|template| may_be(probe, template)) {
-            continue;
-        }
-        let advice = nearest(probe.as_str(), known.iter().map(|probe| probe.as_str()))
-            .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-        let path = [Step::Key("labels".to_owned()), Step::Key(probe.to_string())];
-        let message = format!("labels of `{probe}`, which no meter measures{advice}");
-        warnings.push(document.error(&path, message).to_string());
-    }
-    warnings
 }
 
 /// The `[credentials.NAME]` tables of `file`, for asking hosts that are not configured yet.

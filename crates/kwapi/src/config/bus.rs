@@ -8,7 +8,8 @@ use kwapi_bus::{
 use kwapi_core::Pattern;
 use serde::Deserialize;
 
-use super::DriversSection;
+use super::document::{ConfigError, Document, Step};
+use super::{Config, DriversSection, chain};
 
 /// `[bus]`: what holds for every endpoint that does not say otherwise.
 #[derive(Clone, Debug, Deserialize)]
@@ -151,5 +152,30 @@ impl BusSection {
         config.max_age_seconds = self.max_age_seconds;
         config.high_water = self.high_water;
         config
+    }
+}
+
+impl Config {
+    /// What the bus would refuse at the start: addresses that are none, keys that are too short.
+    pub(super) fn check_bus(&self, document: &Document) -> Result<(), ConfigError> {
+        let at = |table: &str, key: &str| [Step::Key(table.to_owned()), Step::Key(key.to_owned())];
+        for key in self.bus.key.iter().chain(&self.bus.keys) {
+            let name = if self.bus.key.as_ref() == Some(key) { "key" } else { "keys" };
+            key.check(self.bus.signature).map_err(|error| document.error(&at("bus", name), chain(&error)))?;
+        }
+        let lists = [
+            ("drivers", "publish", &self.drivers.publish),
+            ("forwarder", "publish", &self.forwarder.publish),
+            ("forwarder", "subscribe", &self.forwarder.subscribe),
+            ("api", "subscribe", &self.api.subscribe),
+            ("rrd", "subscribe", &self.rrd.subscribe),
+        ];
+        for (table, key, endpoints) in lists {
+            for endpoint in endpoints {
+                let checked = endpoint.plain(&self.bus).check();
+                checked.map_err(|error| document.error(&at(table, key), chain(&error)))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! From `[[meter]]` tables to the list of single wattmeters: credentials, host ranges, templates, inventories.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use kwapi_core::ProbeId;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::document::{ConfigError, Document, Step};
+use super::inventory;
 use super::ranges::{self, Host};
 
 /// The keys of a `[[meter]]` table that are the same for every driver.
@@ -133,7 +133,8 @@ pub(crate) fn expand(document: &Document, defaults: &MeterDefaults) -> Result<Ve
         let Some(Value::String(file)) = table.remove("csv") else {
             return Err(document.error(&path, "`csv` is missing: the file with one meter a line"));
         };
-        let rows = rows(&document.folder().join(&file)).map_err(|message| document.error(&path, message))?;
+        let rows = inventory::rows(&document.folder().join(&file))
+            .map_err(|message| document.error(&path, message))?;
         for (line, row) in rows {
             let mut meter = table.clone();
             meter.extend(row);
@@ -352,55 +353,6 @@ fn fill_in(value: &mut Value, host: &Host) {
         Value::Array(all) => all.iter_mut().for_each(|value| fill_in(value, host)),
         Value::Table(all) => all.iter_mut().for_each(|(_, value)| fill_in(value, host)),
         _ => {}
-    }
-}
-
-/// The rows of an inventory: the first line names the keys of a `[[meter]]` table, an empty cell leaves its key out,
-/// numbers and `true` are taken as such where they are nothing else, `probes` lists positions with `;`. Each comes
-/// with its line.
-fn rows(file: &Path) -> Result<Vec<(u64, Table)>, String> {
-    let shown = file.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_path(file)
-        .map_err(|error| format!("{shown}: {error}"))?;
-    let headers = reader.headers().map_err(|error| format!("{shown}: {error}"))?.clone();
-    reader
-        .records()
-        .map(|record| {
-            let record = record.map_err(|error| format!("{shown}: {error}"))?;
-            let mut row = Table::new();
-            for (key, cell) in headers.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty()) {
-                let value = match key {
-                    "probes" => {
-                        Value::Array(cell.split(';').map(|id| Value::String(id.trim().to_owned())).collect())
-                    }
-                    _ => typed_cell(key, cell),
-                };
-                match key.split_once('.') {
-                    Some((table, inner)) => {
-                        let table = row.entry(table).or_insert_with(|| Value::Table(Table::new()));
-                        if let Some(table) = table.as_table_mut() {
-                            table.insert(inner.to_owned(), Value::String(cell.to_owned()));
-                        }
-                    }
-                    None => _ = row.insert(key.to_owned(), value),
-                }
-            }
-            Ok((record.position().map_or(0, csv::Position::line), row))
-        })
-        .collect()
-}
-
-/// A cell is text, unless its key is one of those that never are.
-fn typed_cell(key: &str, cell: &str) -> Value {
-    let is_number =
-        key.ends_with("_seconds") || matches!(key, "port" | "voltage" | "power_factor" | "unit" | "channel");
-    match (is_number, cell.parse::<i64>(), cell.parse::<f64>()) {
-        (true, Ok(number), _) => Value::Integer(number),
-        (true, Err(_), Ok(number)) => Value::Float(number),
-        _ => Value::String(cell.to_owned()),
     }
 }
 

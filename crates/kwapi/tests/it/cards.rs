@@ -9,14 +9,14 @@ use kwapi_peers::{Lab, Peer, free_udp_port, python_environment};
 use crate::harness::PATIENCE;
 
 /// Several cards on successive ports; the account is `user`, its password `secret`.
-pub struct Cards {
-    pub port: u16,
+pub(crate) struct Cards {
+    pub(crate) port: u16,
     _lab: Lab,
     _server: Peer,
 }
 
 impl Cards {
-    pub fn start(count: u16) -> Self {
+    pub(crate) fn start(count: u16) -> Self {
         let port = free_udp_port();
         let lab = Lab::of("ipmi", port);
         let mut command = Command::new(python_environment("python"));

@@ -2,6 +2,7 @@
 
 mod wrong;
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use kwapi_peers::{Lab, Peer, free_port, free_udp_port, need, need_python, wait_until};
@@ -12,11 +13,11 @@ use crate::devices::Pdu;
 use crate::harness::{Kwapi, PATIENCE, kwapi, run};
 
 /// Listeners and a state directory of the test's own.
-pub const OWN: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n\
+pub(crate) const OWN: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n\
     [status]\nlisten = '127.0.0.1:@STATUS@'\n";
 
 /// A scratch directory with a `kwapi.toml`.
-pub fn folder(toml: &str) -> tempfile::TempDir {
+pub(crate) fn folder(toml: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kwapi.toml"), toml).unwrap();
     folder
@@ -24,7 +25,7 @@ pub fn folder(toml: &str) -> tempfile::TempDir {
 
 /// Runs a command that must succeed.
 #[track_caller]
-pub fn succeeds(arguments: &[&str], folder: &Path) -> String {
+pub(crate) fn succeeds(arguments: &[&str], folder: &Path) -> String {
     let (is_well, said) = run(arguments, folder);
     assert!(is_well, "{arguments:?}:\n{said}");
     said
@@ -32,7 +33,7 @@ pub fn succeeds(arguments: &[&str], folder: &Path) -> String {
 
 /// Runs a command that must fail.
 #[track_caller]
-pub fn fails(arguments: &[&str], folder: &Path) -> String {
+pub(crate) fn fails(arguments: &[&str], folder: &Path) -> String {
     let (is_well, said) = run(arguments, folder);
     assert!(!is_well, "{arguments:?} succeeded:\n{said}");
     said
@@ -318,7 +319,7 @@ fn a_taken_port_names_its_key_and_the_demonstration_takes_another() {
         let mut toml = "state_directory = 'state'\n".to_owned();
         for other in ["api", "rrd", "status"] {
             let port = if other == table { port } else { 0 };
-            toml += &format!("[{other}]\nlisten = '127.0.0.1:{port}'\n");
+            writeln!(toml, "[{other}]\nlisten = '127.0.0.1:{port}'").unwrap();
         }
         let said = fails(&["run"], folder(&toml).path());
         assert_eq!(

@@ -1,0 +1,62 @@
+//! What a configuration does not say in so many words: what a restart alone changes, and what is probably not meant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use kwapi_core::ProbeId;
+use kwapi_drivers::manager::VirtualSpec;
+use toml::Value;
+
+use super::document::{Document, Step};
+use super::meters::{Labels, Meter};
+use super::nearest;
+
+/// A fingerprint of each table that a running process does not take up anew.
+pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
+    const TAKEN_UP: [&str; 6] = ["meter", "inventory", "virtual", "labels", "credentials", "drivers"];
+    let print = |value: &Value| {
+        let mut hasher = DefaultHasher::new();
+        value.to_string().hash(&mut hasher);
+        hasher.finish()
+    };
+    let mut fixed: BTreeMap<String, u64> = document
+        .tables
+        .iter()
+        .filter(|(name, _)| !TAKEN_UP.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), print(value)))
+        .collect();
+    if let Some(publish) = document.tables.get("drivers").and_then(|drivers| drivers.get("publish")) {
+        fixed.insert("drivers.publish".to_owned(), print(publish));
+    }
+    fixed
+}
+
+/// Labels of probes that nobody measures.
+pub(super) fn unknown_labels(
+    document: &Document,
+    labels: &BTreeMap<ProbeId, Labels>,
+    meters: &[Meter],
+    sums: &[VirtualSpec],
+) -> Vec<String> {
+    let named = meters.iter().flat_map(|meter| meter.outlets.named()).map(|outlet| &outlet.probe);
+    let known: BTreeSet<&ProbeId> = named.chain(sums.iter().map(|sum| &sum.probe)).collect();
+    let templates: Vec<&str> = meters.iter().filter_map(|meter| meter.outlets.template()).collect();
+    // What stands for an outlet or its label may be anything; what stands around it may not.
+    let may_be = |probe: &ProbeId, template: &str| {
+        let head = template.split('{').next().unwrap_or_default();
+        let tail = template.rsplit('}').next().unwrap_or_default();
+        probe.as_str().starts_with(head) && probe.as_str().ends_with(tail)
+    };
+    let mut warnings = Vec::new();
+    for probe in labels.keys() {
+        if known.contains(probe) || templates.iter().any(|template| may_be(probe, template)) {
+            continue;
+        }
+        let advice = nearest(probe.as_str(), known.iter().map(|probe| probe.as_str()))
+            .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+        let path = [Step::Key("labels".to_owned()), Step::Key(probe.to_string())];
+        let message = format!("labels of `{probe}`, which no meter measures{advice}");
+        warnings.push(document.error(&path, message).to_string());
+    }
+    warnings
+}
