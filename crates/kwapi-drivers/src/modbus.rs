@@ -20,7 +20,7 @@ use crate::outlets::Outlets;
 use codec::{Answer, Request};
 pub use line::Lines;
 use line::{Address, Line};
-use map::{Map, Parity, Registers};
+use map::{Map, Parity, Registers, addressed};
 
 /// `driver = "modbus"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -107,7 +107,7 @@ impl Driver for Modbus {
         for &(address, count) in self.requests.iter().filter(|(at, _)| !is_refused(*at)) {
             let request = Request { unit: self.unit, function: self.map.function, address, count };
             match self.line.ask(request).await? {
-                Answer::Registers(words) => registers.extend((address..).zip(words)),
+                Answer::Registers(words) => registers.extend(addressed(address, words)),
                 // The meter knows no such register or function: no use to ask again.
                 Answer::Exception(code @ 1..=3) => newly_refused.push((address, code)),
                 Answer::Exception(code) => {

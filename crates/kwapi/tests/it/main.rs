@@ -2,4 +2,5 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start the binary and its peers, and wait for them")]
 
+mod fuzz;
 mod harness;
