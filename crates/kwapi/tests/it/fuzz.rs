@@ -20,8 +20,8 @@ use rand::{Rng, SeedableRng};
 #[path = "../../../../fuzz/src/lib.rs"]
 mod targets;
 
-/// Enough to pass over each field of a seed a few times.
-const MUTATIONS: usize = 4_000;
+/// Enough to pass over each field of a seed many times.
+const MUTATIONS: usize = 50_000;
 /// Slow targets get fewer.
 const TIME_MAX: Duration = Duration::from_secs(1);
 /// What parsers compare with and count by.
