@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kwapi_drivers::ipmi::fuzzing::opening(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kwapi_fuzz::ipmi_opening(bytes));

@@ -1,8 +1,3 @@
-//! Journal segments from anywhere.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    kwapi_history::journal::exercise(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kwapi_fuzz::journal(bytes));

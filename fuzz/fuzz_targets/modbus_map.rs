@@ -1,10 +1,3 @@
-//! Register maps, which an operator writes.
-
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    _ = kwapi_drivers::modbus::map::Map::parse(text);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kwapi_fuzz::modbus_map(bytes));

@@ -1,10 +1,3 @@
-//! A profile of an operator's own directory.
-
 #![no_main]
 
-use kwapi_drivers::snmp::Profile;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    _ = Profile::parse("fuzz.toml", text);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kwapi_fuzz::snmp_profile(bytes));

@@ -1,14 +1,3 @@
-//! A recorded walk of a device, as somebody sends it in, under every profile.
-
 #![no_main]
 
-use kwapi_drivers::snmp::{Catalogue, evaluate, parse_snmprec};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    if let (Ok(walk), Ok(catalogue)) = (parse_snmprec(text), Catalogue::built_in()) {
-        for profile in catalogue.iter() {
-            evaluate(profile, &walk);
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kwapi_fuzz::snmp_walk(bytes));

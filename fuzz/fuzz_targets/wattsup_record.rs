@@ -1,6 +1,3 @@
-//! A Watts up? record, as it comes off the serial line.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|record: &[u8]| {
-    _ = kwapi_drivers::wattsup::parse_record(record);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kwapi_fuzz::wattsup_record(bytes));

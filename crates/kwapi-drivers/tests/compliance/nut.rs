@@ -10,10 +10,9 @@ fn answer(request: &[u8], fault: Option<Fault>) -> Option<Vec<u8>> {
     let power = if fault == Some(Fault::NoPower) { "" } else { "VAR rack ups.realpower \"61\"\n" };
     let answer = match request {
         "LIST UPS" => "BEGIN LIST UPS\nUPS rack \"Rack 1\"\nEND LIST UPS\n".to_owned(),
-        "USERNAME \"kwapi\"" | "PASSWORD \"s3cr3t-of-upsd\"" => "OK\n".to_owned(),
         // The password is only looked at now.
         "LOGIN \"rack\"" if fault == Some(Fault::WrongSecret) => "ERR ACCESS-DENIED\n".to_owned(),
-        "LOGIN \"rack\"" => "OK\n".to_owned(),
+        "USERNAME \"kwapi\"" | "PASSWORD \"s3cr3t-of-upsd\"" | "LOGIN \"rack\"" => "OK\n".to_owned(),
         "LIST VAR rack" => {
             format!("BEGIN LIST VAR rack\nVAR rack ups.status \"OL\"\n{power}END LIST VAR rack\n")
         }

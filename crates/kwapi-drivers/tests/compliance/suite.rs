@@ -21,7 +21,7 @@ pub(crate) enum Fault {
     Hang,
     /// It talks nonsense, and only that until it is mended.
     Garbage,
-    /// It begins each answer and ends it half way.
+    /// It begins each answer and breaks off.
     HalfAnswer,
     /// It is unplugged, or its port closed.
     Disconnect,

@@ -17,6 +17,7 @@ mod demonstration;
 mod devices;
 mod discover;
 mod docs;
+mod fuzz;
 mod harness;
 mod history;
 mod reload;

@@ -1,0 +1,205 @@
+//! What is fuzzed: every parser of bytes from outside, each as a function that must return, whatever it is given.
+//!
+//! libFuzzer runs these through `fuzz_targets/`; the product's own tests run them over `seeds/` and mutations of those.
+
+use std::str::from_utf8;
+use std::sync::LazyLock;
+
+use kwapi_bus::{Key, Scheme, Verifier};
+use kwapi_core::Timestamp;
+use kwapi_drivers::snmp::{Catalogue, Profile, evaluate, parse_snmprec};
+use kwapi_drivers::{
+    http, ipmi, json_values, modbus, nut, prometheus, push, redfish, shelly, tasmota, wattsup,
+};
+use kwapi_history::{journal as journals, rrd as rrds};
+use kwapi_simulators::snmp::parse_request;
+
+/// The name of a target, which is that of its file and of its directory of seeds, and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("access_rule", access_rule),
+    ("account_record", account_record),
+    ("http_challenge", http_challenge),
+    ("ipmi_answer", ipmi_answer),
+    ("ipmi_datagram", ipmi_datagram),
+    ("ipmi_opening", ipmi_opening),
+    ("journal", journal),
+    ("keystone_token", keystone_token),
+    ("message_kwapi_1", message_kwapi_1),
+    ("message_legacy", message_legacy),
+    ("message_none", message_none),
+    ("meters_json", meters_json),
+    ("modbus_frame", modbus_frame),
+    ("modbus_map", modbus_map),
+    ("nut_line", nut_line),
+    ("policy", policy),
+    ("prometheus_text", prometheus_text),
+    ("push_line", push_line),
+    ("rrd", rrd),
+    ("snmp_profile", snmp_profile),
+    ("snmp_simulator", snmp_simulator),
+    ("snmp_walk", snmp_walk),
+    ("wattsup_record", wattsup_record),
+];
+
+/// An access rule's path, and on the next line a request's.
+pub fn access_rule(bytes: &[u8]) {
+    let Some((rule, path)) = from_utf8(bytes).ok().and_then(|text| text.split_once('\n')) else { return };
+    _ = kwapi_plugins::api::path_matches(rule, path);
+}
+
+/// The collector's record of accounts.
+pub fn account_record(bytes: &[u8]) {
+    _ = kwapi_plugins::collector::decode_all(bytes, |_, _| ());
+}
+
+/// Keystone's answer about a token.
+pub fn keystone_token(bytes: &[u8]) {
+    _ = kwapi_plugins::api::parse_token(bytes);
+}
+
+/// A policy file of oslo.policy's.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    _ = kwapi_plugins::api::parse_policy(text);
+}
+
+/// Digest challenges of HTTP devices.
+pub fn http_challenge(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    _ = http::parse_challenge(text);
+}
+
+/// The messages inside a session of an IPMI card.
+pub fn ipmi_answer(bytes: &[u8]) {
+    ipmi::fuzzing::answer(bytes);
+}
+
+/// Datagrams of an IPMI card.
+pub fn ipmi_datagram(bytes: &[u8]) {
+    ipmi::fuzzing::datagram(bytes);
+}
+
+/// The messages that open a session of an IPMI card.
+pub fn ipmi_opening(bytes: &[u8]) {
+    ipmi::fuzzing::opening(bytes);
+}
+
+/// Journal segments.
+pub fn journal(bytes: &[u8]) {
+    journals::exercise(bytes);
+}
+
+const SECRET: &str = "Change This Or Be Hacked";
+
+static KWAPI_1: LazyLock<Option<Verifier>> =
+    LazyLock::new(|| Verifier::new(Scheme::Kwapi1, [Key::new("fuzz", SECRET)]).ok());
+static LEGACY: LazyLock<Option<Verifier>> =
+    LazyLock::new(|| Verifier::new(Scheme::Legacy, [Key::new("fuzz", SECRET)]).ok());
+static UNSIGNED: LazyLock<Option<Verifier>> = LazyLock::new(|| Verifier::new(Scheme::None, []).ok());
+
+/// Any two frames at an endpoint with `signature = "kwapi-1"`. Byte 0 says how long the topic is.
+pub fn message_kwapi_1(bytes: &[u8]) {
+    message(KWAPI_1.as_ref(), bytes);
+}
+
+/// Any two frames at an endpoint with `signature = "legacy"`. Byte 0 says how long the topic is.
+pub fn message_legacy(bytes: &[u8]) {
+    message(LEGACY.as_ref(), bytes);
+}
+
+/// Any two frames at an endpoint with `signature = "none"`. Byte 0 says how long the topic is.
+pub fn message_none(bytes: &[u8]) {
+    message(UNSIGNED.as_ref(), bytes);
+}
+
+fn message(verifier: Option<&Verifier>, bytes: &[u8]) {
+    assert!(verifier.is_some(), "the key is fit");
+    let (Some(verifier), Some((length, frames))) = (verifier, bytes.split_first()) else { return };
+    let (topic, payload) = frames.split_at(usize::from(*length).min(frames.len()));
+    _ = verifier.decode(&[topic, payload]);
+}
+
+/// JSON of every device that speaks it: Redfish, Shelly, Tasmota, and documents of the operator's own.
+pub fn meters_json(bytes: &[u8]) {
+    redfish::resource::parse_anything(bytes);
+    shelly::status::parse_anything(bytes);
+    tasmota::parse_anything(bytes);
+    json_values::parse_anything(bytes);
+}
+
+/// Modbus answers, on TCP and on serial lines.
+pub fn modbus_frame(bytes: &[u8]) {
+    use modbus::codec::{Request, parse_pdu, parse_rtu, parse_tcp_header, rtu_length};
+    let Some((head, rest)) = bytes.split_first_chunk::<7>() else { return };
+    let [unit, function, third, count, ..] = *head;
+    let request = Request { unit, function, address: 0, count: u16::from(count).min(125) };
+    _ = parse_tcp_header(*head);
+    _ = rtu_length(&request, [unit, function, third]);
+    _ = parse_pdu(&request, rest);
+    _ = parse_rtu(&request, rest);
+}
+
+/// Register maps, which an operator writes.
+pub fn modbus_map(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    _ = modbus::map::Map::parse(text);
+}
+
+/// Lines of a NUT server.
+pub fn nut_line(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    for line in text.lines() {
+        _ = nut::variables::parse_variable(line);
+    }
+}
+
+/// The exposition formats of Prometheus and OpenMetrics.
+pub fn prometheus_text(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    for line in text.lines() {
+        _ = prometheus::exposition::parse_sample(line, false);
+        _ = prometheus::exposition::parse_sample(line, true);
+    }
+}
+
+/// A line that somebody's script pushes.
+pub fn push_line(bytes: &[u8]) {
+    _ = push::parse_line(bytes);
+}
+
+/// RRD files.
+pub fn rrd(bytes: &[u8]) {
+    rrds::exercise(bytes, Timestamp::from_seconds(1_700_000_000));
+}
+
+/// A profile of an operator's own directory.
+pub fn snmp_profile(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    _ = Profile::parse("fuzz.toml", text);
+}
+
+/// A request as it reaches the simulated rack's agent.
+pub fn snmp_simulator(bytes: &[u8]) {
+    _ = parse_request(bytes);
+}
+
+static CATALOGUE: LazyLock<Option<Catalogue>> = LazyLock::new(|| Catalogue::built_in().ok());
+
+/// A recorded walk of a device, as somebody sends it in, under every profile.
+pub fn snmp_walk(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    assert!(CATALOGUE.is_some(), "the profiles are right");
+    if let (Ok(walk), Some(catalogue)) = (parse_snmprec(text), CATALOGUE.as_ref()) {
+        for profile in catalogue.iter() {
+            evaluate(profile, &walk);
+        }
+    }
+}
+
+/// A Watts up? record, as it comes off the serial line.
+pub fn wattsup_record(bytes: &[u8]) {
+    _ = wattsup::parse_record(bytes);
+}
