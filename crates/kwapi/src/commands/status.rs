@@ -19,10 +19,7 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// # Errors
 /// When nobody answers, as one line.
 pub(crate) fn status(arguments: &Status, named: Option<&Path>) -> Result<(), String> {
-    let address = address(arguments, named)?;
-    let body = get(address, "/meters")?;
-    let mut meters: Vec<Meter> = serde_json::from_slice(&body)
-        .map_err(|_| format!("{address} is no driver manager's status listener"))?;
+    let mut meters = meters(address(arguments.address, named)?)?;
     meters.retain(|meter| !arguments.troubled || !meter.is_up);
     if arguments.json {
         let text = serde_json::to_string_pretty(&meters).map_err(|error| error.to_string())?;
@@ -35,8 +32,11 @@ pub(crate) fn status(arguments: &Status, named: Option<&Path>) -> Result<(), Str
 
 /// Where to ask: as told, as configured, or where a driver manager is by default. A configuration that was broken
 /// after the start is no reason not to ask.
-fn address(arguments: &Status, named: Option<&Path>) -> Result<SocketAddr, String> {
-    if let Some(address) = arguments.address {
+///
+/// # Errors
+/// When the configuration that was named cannot be read, as one line.
+pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
+    if let Some(address) = told {
         return Ok(address);
     }
     let default = Kind::Drivers.default_address();
@@ -49,6 +49,15 @@ fn address(arguments: &Status, named: Option<&Path>) -> Result<SocketAddr, Strin
             Ok(default)
         }
     }
+}
+
+/// Every meter, as the driver manager at `address` sees it. Blocks.
+///
+/// # Errors
+/// When nobody answers there, or no driver manager, as one line.
+pub(super) fn meters(address: SocketAddr) -> Result<Vec<Meter>, String> {
+    let body = get(address, "/meters")?;
+    serde_json::from_slice(&body).map_err(|_| format!("{address} is no driver manager's status listener"))
 }
 
 fn print(meters: &[Meter]) {

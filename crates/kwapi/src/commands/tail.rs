@@ -1,4 +1,6 @@
-//! `kwapi tail`: measurements as they pass on the bus.
+//! `kwapi tail`: measurements as they pass on the bus, and how their meters are doing.
+
+mod states;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -30,6 +32,9 @@ pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), S
     let subscriber =
         Subscriber::start(&process.bus, &subscriber_config, process.clock.clone(), MESSAGES_EXPECTED)
             .map_err(|error| crate::config::chain(&error))?;
+    if arguments.endpoint.is_empty() {
+        tokio::spawn(states::watch(super::status::address(None, named)?, arguments.json));
+    }
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let mut out = std::io::stdout().lock();
     let silence = tokio::time::sleep(SILENCE);

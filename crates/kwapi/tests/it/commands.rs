@@ -256,10 +256,16 @@ fn tail_shows_what_passes_and_says_why_it_shows_nothing() {
             key("0123456789abcdef")
         ),
     );
-    let text = succeeds(&["tail", "-n", "3", "rack.*"], drivers.lab.path());
+    // A meter that just starts is not up, which is said too.
+    let tail = |arguments: &[&str]| {
+        let said = succeeds(arguments, drivers.lab.path());
+        let is_state = |line: &&str| line.starts_with("meter ") || line.starts_with("{\"error\"");
+        said.lines().filter(|line| !is_state(line)).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let text = tail(&["tail", "-n", "3", "rack.*"]);
     assert!(text.lines().count() == 3 && text.lines().all(|line| line.starts_with("rack.a ")), "{text}");
     assert!(text.contains(" 100.5 W "), "{text}");
-    let json = succeeds(&["tail", "-n", "2", "--json", "desk.b"], drivers.lab.path());
+    let json = tail(&["tail", "-n", "2", "--json", "desk.b"]);
     for line in json.lines() {
         let measurement: Value = serde_json::from_str(line).unwrap();
         assert_eq!(
@@ -281,6 +287,50 @@ fn tail_shows_what_passes_and_says_why_it_shows_nothing() {
 
     let inside = folder("[[meter]]\ndriver = 'dummy'\nprobe = 'x'\n");
     assert!(fails(&["tail"], inside.path()).contains("set `publish` in [drivers]"));
+}
+
+#[test]
+fn tail_shows_how_meters_are_doing_beside_what_they_measure() {
+    let port = free_udp_port();
+    let drivers = Kwapi::start(
+        &["drivers"],
+        &format!(
+            "[drivers]\npublish = ['ipc://@DIR@/bus']\n[bus]\nkey = {{ id = 'k', secret = '0123456789abcdef' }}\n[status]\n\
+             listen = '127.0.0.1:@STATUS@'\n[[meter]]\nname = 'pdu1'\ndriver = 'snmp'\nhost = '127.0.0.1'\nport = {port}\n\
+             community = 'public'\nprobe = 'rack.{{label}}'\n[[meter]]\ndriver = 'dummy'\nname = 'a'\nprobe = 'desk'\n\
+             interval_seconds = 0.1\n"
+        ),
+    );
+    let tail = |arguments: &[&str], log: &str| {
+        let mut command = kwapi();
+        command.arg("tail").args(arguments).current_dir(drivers.lab.path());
+        Peer::start(&mut command, drivers.file(log))
+    };
+    let text = tail(&[], "text.log");
+    let shows = |starts: &str, holds: &str| {
+        wait_until(&format!("{starts}{holds}\n{}", drivers.process.log()), PATIENCE, || {
+            text.log().lines().any(|line| line.starts_with(starts) && line.contains(holds)).then_some(())
+        });
+    };
+    shows("desk ", " W ");
+    shows("meter pdu1: ", "backoff, ");
+
+    let json = tail(&["--json"], "json.log");
+    let state = wait_until("the state as JSON", PATIENCE, || {
+        let objects = json.log();
+        let mut objects = objects.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        objects.find(|it| it["meter"] == "pdu1")
+    });
+    assert!(state["was"].is_null() && state["failures"].as_u64() >= Some(1), "{state}");
+    assert!(state["error"].as_str().unwrap().contains("no answer from 127.0.0.1"), "{state}");
+
+    let listen = format!("127.0.0.1:{port}");
+    let _pdu = Peer::start(
+        kwapi().args(["simulate", "rack", "--listen", &listen, "--outlets", "2"]),
+        drivers.file("rack.log"),
+    );
+    shows("meter pdu1: ", " → running, ");
+    shows("rack.", " W ");
 }
 
 #[test]
