@@ -130,6 +130,9 @@ impl Account {
         let before = self.totals().energy;
         let known = self.sessions.iter().position(|session| session.id == message.session);
         let index = match known {
+            Some(index) if self.is_overtaken(index, message) => {
+                self.overtake(index, message, heard, max_gap)?
+            }
             Some(index) => {
                 self.continue_session(index, message)?;
                 index
@@ -203,12 +206,8 @@ impl Account {
 
     /// A message of a session already known.
     fn continue_session(&mut self, index: usize, message: &Ledgered) -> Result<(), Refused> {
-        let next_from = self.sessions.get(index + 1).map(|next| next.from);
         let is_first = index == 0 && self.first_is_open;
         let Some(session) = self.sessions.get_mut(index) else { return Err(Refused::SessionClosed) };
-        if next_from.is_some_and(|next_from| message.timestamp > next_from) {
-            return Err(Refused::ConflictingPublisher);
-        }
         if let Some(ahead) = message.seq.checked_sub(session.seq_max).filter(|ahead| *ahead > 0) {
             session.seen = if ahead < WINDOW { session.seen << ahead | 1 } else { 1 };
             session.seq_max = message.seq;
@@ -273,6 +272,12 @@ impl Account {
             self.push_session(Session::open(message, newest_last, base));
             return Ok(self.sessions.len() - 1);
         }
+        self.challenge(message, base_of_rival(message));
+        Err(Refused::ConflictingPublisher)
+    }
+
+    /// Notes a message of a second publisher; `base` is where its credit begins should it take over.
+    fn challenge(&mut self, message: &Ledgered, base: Totals) {
         match &mut self.challenger {
             Some(challenger) if challenger.id == message.session => {
                 if message.seq > challenger.seq {
@@ -282,11 +287,45 @@ impl Account {
             }
             challenger => {
                 let (id, seq, highest) = (message.session, message.seq, message.totals);
-                let base = base_of_rival(message);
                 *challenger = Some(Box::new(Challenger { id, seq, highest, base }));
             }
         }
-        Err(Refused::ConflictingPublisher)
+    }
+
+    /// Whether a message of an earlier session is from the time of the next.
+    fn is_overtaken(&self, index: usize, message: &Ledgered) -> bool {
+        self.sessions.get(index + 1).is_some_and(|next| message.timestamp > next.from)
+    }
+
+    /// An earlier session that goes on into the time of a later one: somebody else's, or the present one since the
+    /// clock was set back to before the later one began. It takes over once that is silent.
+    fn overtake(
+        &mut self,
+        index: usize,
+        message: &Ledgered,
+        heard: Duration,
+        max_gap: Duration,
+    ) -> Result<usize, Refused> {
+        let (Some(session), Some(newest)) = (self.sessions.get(index).copied(), self.sessions.last()) else {
+            return Err(Refused::SessionClosed);
+        };
+        if message.seq <= session.seq_max {
+            return Err(Refused::ConflictingPublisher);
+        }
+        if self.silence(heard) <= max_gap {
+            self.challenge(message, session.highest);
+            return Err(Refused::ConflictingPublisher);
+        }
+        let from = newest.last;
+        let rival = self.challenger.take().filter(|challenger| challenger.id == message.session);
+        let base = rival.map_or(session.highest, |challenger| challenger.base);
+        self.closed = self.closed.plus(&session.credit());
+        self.sessions.remove(index);
+        if index == 0 {
+            self.first_is_open = false;
+        }
+        self.push_session(Session::open(message, from, base));
+        Ok(self.sessions.len() - 1)
     }
 
     /// Where in the row of sessions a late one fits without overlapping its neighbours.

@@ -108,6 +108,33 @@ fn a_backward_clock_step_costs_no_energy() {
     assert_eq!(tell(&mut (104..=130).map(|second| message(104, second, second - 104))), 80.0);
 }
 
+#[test]
+fn a_clock_set_back_to_before_the_session_began_costs_no_energy() {
+    // At 110 the clock falls back to 81, and in time passes all that was heard before.
+    let mut account = Account::default();
+    let before = (100..=110).map(|second| message(100, second, second - 100));
+    let after = (81..=200).map(|second| message(81, second, second - 81));
+    for (heard, message) in (1..).zip(before.chain(after)) {
+        assert!(account.credit(&message, Duration::from_secs(heard), MAX_GAP).is_ok(), "{message:?}");
+    }
+    assert_eq!(account.totals().energy.joules(), 10.0 + 119.0);
+}
+
+#[test]
+fn an_earlier_publisher_that_goes_on_is_not_credited_for_the_time_of_the_later_one() {
+    // Two live: 81's messages come up to 99, and then both do, of which 100's count until it falls silent at 150.
+    let mut account = Account::default();
+    for second in 81..=200 {
+        let heard = Duration::from_secs(second);
+        _ = account.credit(&message(81, second, second - 81), heard, MAX_GAP);
+        if (100..=150).contains(&second) {
+            _ = account.credit(&message(100, second, second - 100), heard, MAX_GAP);
+        }
+    }
+    let total = account.totals().energy.joules();
+    assert!((118.0..=119.0).contains(&total), "{total} J of one machine's 119");
+}
+
 /// What a probe has after a session whose first message carries 7 J, begun at 104 when another was heard up to 154
 /// and then never again; the new one is first heard after `silence`.
 fn total_after_a_step(silence: u64, between: Option<Ledgered>) -> f64 {

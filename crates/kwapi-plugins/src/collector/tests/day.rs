@@ -5,6 +5,8 @@ use kwapi_core::Integrator;
 
 use super::*;
 
+mod meter;
+
 const DAY: u64 = 86_400;
 /// When the day begins, in Unix seconds and on our own clock.
 const BEGIN: u64 = 1_800_000_000;
