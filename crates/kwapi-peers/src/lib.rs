@@ -10,6 +10,7 @@
 )]
 
 mod lab;
+pub mod openstack;
 mod process;
 
 pub use lab::{Lab, python_environment};

@@ -1,30 +1,17 @@
 //! A real Keystone with the users, roles and endpoints of a small cloud.
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
-
-use kwapi_peers::{Lab, Peer, free_port, output, python_environment};
+use kwapi_peers::openstack::Keystone;
 use serde_json::{Value, json};
 
-/// A running Keystone. Its data outlives its process.
+/// A running Keystone and a client to ask it with.
 pub(crate) struct Cloud {
-    pub(crate) lab: Lab,
-    pub(crate) port: u16,
-    keystone: Option<Peer>,
-    /// How long the tokens live that it issues after its next start.
-    pub(crate) token_seconds: u32,
+    pub(crate) keystone: Keystone,
     pub(crate) http: reqwest::Client,
-}
-
-/// Where a Python environment is.
-pub(crate) fn environment(name: &str) -> PathBuf {
-    python_environment(name).ancestors().nth(2).unwrap().to_owned()
 }
 
 impl Cloud {
     /// Starts one with our API registered at `api_port`.
-    pub(crate) async fn start(api_port: u16) -> Self {
+    pub(crate) fn start(api_port: u16) -> Self {
         _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -32,49 +19,13 @@ impl Cloud {
             .tls_certs_only([])
             .build()
             .unwrap();
-        let port = free_port();
-        let mut cloud =
-            Self { lab: Lab::of("openstack", port), port, keystone: None, token_seconds: 3_600, http };
-        cloud.resume().await;
-        output(
-            Command::new(python_environment("keystone"))
-                .arg(cloud.lab.join("openstack/setup_identity.py"))
-                .arg(port.to_string())
-                .arg(format!("http://127.0.0.1:{api_port}/v1")),
-        );
-        cloud
-    }
-
-    /// Starts it again with the data it had.
-    pub(crate) async fn resume(&mut self) {
-        let mut command = Command::new("bash");
-        command
-            .arg(self.lab.join("openstack/start-keystone.sh"))
-            .arg(self.port.to_string())
-            .arg(self.lab.join("keystone"))
-            .env("KS_VENV", environment("keystone"))
-            .env("KS_TOKEN_TTL", self.token_seconds.to_string());
-        let peer = Peer::start(&mut command, self.lab.join("keystone.out"));
-        let port = self.port;
-        let ready = move || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        let peer = tokio::task::spawn_blocking(move || peer.ready(Duration::from_secs(120), ready)).await;
-        self.keystone = Some(peer.unwrap());
-        // It listens before it answers.
-        for _ in 0..200 {
-            if self.http.get(self.url("")).send().await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("Keystone does not answer");
-    }
-
-    pub(crate) fn stop(&mut self) {
-        self.keystone = None;
+        let keystone = Keystone::start();
+        keystone.register(api_port);
+        Self { keystone, http }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}/v3{path}", self.port)
+        self.keystone.url(path)
     }
 
     /// A token for an `auth` document; its id and Keystone's words about it.

@@ -13,7 +13,7 @@ const TOKEN_SECONDS: u32 = 15;
 
 /// Our side of Keystone, as an operator configures it.
 pub(crate) fn auth(cloud: &Cloud) -> Auth {
-    let password_file = cloud.lab.join("password");
+    let password_file = cloud.keystone.lab.join("password");
     std::fs::write(&password_file, "kwapipw\n").unwrap();
     let toml = format!(
         "[keystone]\nurl = '{}'\nusername = 'kwapi'\npassword_file = '{}'\n\
@@ -49,7 +49,7 @@ async fn tokens_of_a_real_keystone_are_told_apart() {
     if !kwapi_peers::need_python("keystone") {
         return;
     }
-    let mut cloud = Cloud::start(1).await;
+    let mut cloud = tokio::task::block_in_place(|| Cloud::start(1));
     let auth = auth(&cloud);
     let stand = Stand::start(0, Some(auth.clone()));
     stand.hear("A", 97.0, 3_600_000);
@@ -150,12 +150,12 @@ async fn stopped_and_started(cloud: &mut Cloud, stand: &Stand) {
     let remembered = cloud.token("ceilometer", "ceilpw", "service").await;
     let unknown = cloud.token("ceilometer", "ceilpw", "service").await;
     assert_eq!(Reader { cloud, stand }.with(&remembered).await, 200);
-    cloud.stop();
+    cloud.keystone.stop();
     let reader = Reader { cloud, stand };
     assert_eq!(reader.with(&remembered).await, 200);
     assert_eq!(reader.with(&unknown).await, 503, "never 401: the token may be good");
-    cloud.token_seconds = TOKEN_SECONDS;
-    cloud.resume().await;
+    cloud.keystone.token_seconds = TOKEN_SECONDS;
+    tokio::task::block_in_place(|| cloud.keystone.resume());
     assert_eq!(Reader { cloud, stand }.with(&unknown).await, 200);
 }
 

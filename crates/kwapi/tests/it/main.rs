@@ -12,6 +12,7 @@
 )]
 
 mod cards;
+mod ceilometer;
 mod commands;
 mod demonstration;
 mod devices;

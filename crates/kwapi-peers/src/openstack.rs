@@ -1,0 +1,177 @@
+//! A small cloud: a real Keystone, and a real Ceilometer that finds what it polls in Keystone's catalogue.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Lab, Peer, free_port, output, python_environment};
+
+/// Keystone makes its database at its first start, which takes a loaded machine long.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// A running Keystone. Its data outlives its process.
+#[derive(Debug)]
+pub struct Keystone {
+    pub lab: Lab,
+    pub port: u16,
+    process: Option<Peer>,
+    /// How long the tokens live that it issues after its next start.
+    pub token_seconds: u32,
+}
+
+impl Keystone {
+    /// Starts one that knows nobody but its administrator.
+    ///
+    /// # Panics
+    /// With what it printed, when it does not come up.
+    pub fn start() -> Self {
+        let port = free_port();
+        let mut keystone =
+            Self { lab: Lab::of("openstack", port), port, process: None, token_seconds: 3_600 };
+        keystone.resume();
+        keystone
+    }
+
+    /// Starts it again with the data it had.
+    ///
+    /// # Panics
+    /// As [`Keystone::start`].
+    pub fn resume(&mut self) {
+        let mut command = Command::new("bash");
+        command
+            .arg(self.lab.join("openstack/start-keystone.sh"))
+            .arg(self.port.to_string())
+            .arg(self.lab.join("keystone"))
+            .env("KS_VENV", environment("keystone"))
+            .env("KS_TOKEN_TTL", self.token_seconds.to_string());
+        let process = Peer::start(&mut command, self.lab.join("keystone.out"));
+        self.process = Some(process.ready(START_LIMIT, || answers(self.port)));
+    }
+
+    /// Ends its process.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Makes its users (`kwapi`, `ceilometer`, `demo`) and puts an API on a loopback port into its catalogue.
+    ///
+    /// # Panics
+    /// When Keystone refuses.
+    pub fn register(&self, api_port: u16) {
+        output(
+            Command::new(python_environment("keystone"))
+                .arg(self.lab.join("openstack/setup_identity.py"))
+                .arg(self.port.to_string())
+                .arg(format!("http://127.0.0.1:{api_port}/v1")),
+        );
+    }
+
+    /// Its address, with the version and what follows it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/v3{path}", self.port)
+    }
+}
+
+/// Whether HTTP is answered: Keystone listens before it answers.
+fn answers(port: u16) -> bool {
+    let answer = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(b"GET /v3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream.read_exact(&mut [0; 12])
+    };
+    answer().is_ok()
+}
+
+/// The home of a Python environment.
+fn environment(name: &str) -> PathBuf {
+    python_environment(name).ancestors().nth(2).expect("a home above bin/python").to_owned()
+}
+
+/// One of the two ways in which Ceilometer reads us.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    /// `packaging/ceilometer/pollsters.d`
+    Pollsters,
+    /// `packaging/ceilometer/plugin`
+    Plugin,
+}
+
+/// A running Ceilometer that polls `power` and `energy` every two seconds and publishes to a file.
+#[derive(Debug)]
+pub struct Ceilometer {
+    agents: Peer,
+    samples: PathBuf,
+}
+
+/// What Ceilometer published.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    pub volume: f64,
+    pub unit: String,
+    /// `gauge` or `cumulative`.
+    pub kind: String,
+    /// UTC, without saying so.
+    pub timestamp: String,
+    /// Its metadata's `timestamp`: Unix seconds of the measurement.
+    pub measured: f64,
+}
+
+impl Ceilometer {
+    /// Starts one by `keystone`'s side that reads what its catalogue calls `energy`.
+    pub fn start(keystone: &Keystone, way: Way) -> Self {
+        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ceilometer");
+        let (name, pollsters, plugin) = match way {
+            Way::Pollsters => ("dynamic", packaging.join("pollsters.d"), PathBuf::from("-")),
+            Way::Plugin => ("plugged", PathBuf::from("-"), packaging.join("plugin")),
+        };
+        let directory = keystone.lab.join(name);
+        let mut command = Command::new("bash");
+        command
+            .arg(keystone.lab.join("openstack/run-ceilometer.sh"))
+            .arg(keystone.port.to_string())
+            .args([&directory, &pollsters, &plugin])
+            .args(["power", "energy"])
+            .env("CEILOMETER_VENV", environment("ceilometer"));
+        let agents = Peer::start(&mut command, keystone.lab.join(format!("{name}.out")));
+        Self { agents, samples: directory.join("samples.json") }
+    }
+
+    /// The newest sample of each probe and meter, by `PROBE METER`, once there are samples of `expected` such.
+    ///
+    /// # Panics
+    /// With what it printed, when there are fewer within `limit`.
+    pub fn samples_within(&self, limit: Duration, expected: usize) -> BTreeMap<String, Sample> {
+        let start = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(&self.samples).unwrap_or_default();
+            let samples: Option<BTreeMap<_, _>> = text.lines().map(sample).collect();
+            if let Some(samples) = samples.filter(|samples| samples.len() >= expected) {
+                return samples;
+            }
+            assert!(start.elapsed() < limit, "samples: not within {limit:?}:\n{}", self.agents.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// A line of what it publishes; `None` for one it has not finished.
+fn sample(line: &str) -> Option<(String, Sample)> {
+    let sample: Value = serde_json::from_str(line).ok()?;
+    let member = |name: &str| sample.get(name).or_else(|| sample.get(format!("counter_{name}")));
+    let word = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
+    let name = format!("{} {}", word("resource_id")?, word("name")?);
+    let sample = Sample {
+        volume: member("volume")?.as_f64()?,
+        unit: word("unit")?,
+        kind: word("type")?,
+        timestamp: word("timestamp")?,
+        measured: sample.pointer("/resource_metadata/timestamp")?.as_f64()?,
+    };
+    Some((name, sample))
+}
