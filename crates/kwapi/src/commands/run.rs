@@ -11,7 +11,7 @@ use crate::config::{Config, Endpoint};
 use crate::demo::Demo;
 use crate::reload;
 use crate::service::api::Collecting;
-use crate::service::drivers::Drivers;
+use crate::service::drivers::{Drivers, Problems};
 use crate::service::rrd::Recording;
 use crate::service::{Process, Server, api, bind, rrd, status};
 use crate::shutdown::{STOP_LIMIT, Shutdown};
@@ -66,8 +66,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let manager = drivers.manager();
     let labels = api::Labelling::new(config.labels.clone());
     let facts = {
-        let manager = manager.clone();
-        api::facts(labels.clone(), move |probe| Drivers::problem_of(&manager.statuses(), probe))
+        let problems = Problems::new(manager.clone());
+        api::facts(labels.clone(), move |probe| problems.of(probe))
     };
     let (api_address, api_scheme) = (api_listener.address(), api_listener.scheme());
     let web_address = web_listener.address();
