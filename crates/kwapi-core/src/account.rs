@@ -5,17 +5,22 @@
 //! highest total less its base: for the first session ever seen, the total at its lowest message (nothing is known
 //! of the time before); for every other session, nothing, so that all of it counts. Sessions must follow each other in time.
 //! Two that overlap are two publishers: the first stays until it has been silent for `max_gap`.
+//!
+//! Unknown time is what the sessions say of themselves, on their publishers' monotonic clocks, and the wall-clock time
+//! between one session and the next: a wall clock that is set makes none.
+
+mod session;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use session::{Begin, Challenger, Place, Session};
+
 use crate::{Energy, Ledgered, Timestamp, Totals, Watts};
 
 /// How many sessions may still be credited late; an older one is closed.
 const SESSIONS_MAX: usize = 3;
-/// How far below its newest message a session's messages are told apart, one bit each.
-const WINDOW: u64 = 64;
 
 /// What one probe has used, and what is needed to credit its next message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,34 +33,13 @@ pub struct Account {
     first_is_open: bool,
     challenger: Option<Box<Challenger>>,
     lost: u64,
+    /// Whether nothing has been heard since the account was read from disk: the silence is not all ours to know then.
+    #[serde(skip)]
+    is_resumed: bool,
     /// When the current publisher was last heard, on the plugin's monotonic clock, in microseconds: half of a
     /// `Duration`, as there may be a hundred thousand accounts.
     #[serde(skip)]
     heard_us: u64,
-}
-
-/// One publisher's session, as far as it has been heard.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Session {
-    id: Timestamp,
-    /// Where its credited time begins.
-    from: Timestamp,
-    last: Timestamp,
-    seq_max: u64,
-    seq_min: u64,
-    /// Which of the `WINDOW` messages up to `seq_max` have been seen, newest in bit 0.
-    seen: u64,
-    highest: Totals,
-    base: Totals,
-}
-
-/// A second publisher of the same probe, refused for now.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Challenger {
-    id: Timestamp,
-    seq: u64,
-    highest: Totals,
-    base: Totals,
 }
 
 /// What a message was good for.
@@ -87,7 +71,7 @@ impl Account {
         self.since
     }
 
-    /// The stamp of the newest measurement credited.
+    /// The stamp of the newest measurement credited. It falls when the publisher's clock is set back.
     pub fn last(&self) -> Timestamp {
         self.last
     }
@@ -102,19 +86,25 @@ impl Account {
         self.challenger.is_some()
     }
 
-    /// Energy credited since [`Account::since`], with what is known of the time; what neither is measured nor
-    /// estimated between `since` and `last` is unknown.
+    /// Energy credited since [`Account::since`], and what is known of the time.
     pub fn totals(&self) -> Totals {
-        let credited = self.sessions.iter().fold(self.closed, |sum, session| sum.plus(&session.credit()));
-        let span_ms = u64::try_from(self.last.since(self.since).as_millis()).unwrap_or(u64::MAX);
-        let known_ms = credited.measured_ms.saturating_add(credited.estimated_ms);
-        Totals { unknown_ms: span_ms.saturating_sub(known_ms), ..credited }
+        let mut totals = self.closed;
+        let mut before: Option<&Session> = None;
+        for session in &self.sessions {
+            totals = totals.plus(&session.credit());
+            if let Some(before) = before {
+                totals.unknown_ms = totals.unknown_ms.saturating_add(before.gap_ms(session));
+            }
+            before = Some(session);
+        }
+        totals
     }
 
     /// Tells an account read from disk that monotonic time is now `heard`, so that its publisher is not taken for
     /// silent.
     pub fn resume(&mut self, heard: Duration) {
         self.heard_us = microseconds(heard);
+        self.is_resumed = true;
     }
 
     /// Credits a message that carries its publisher's totals. `heard` is now, on the plugin's monotonic clock.
@@ -139,18 +129,18 @@ impl Account {
             }
             None => self.open_session(message, heard, max_gap)?,
         };
-        if index + 1 == self.sessions.len() {
+        let newest = self.sessions.last().filter(|_| index + 1 == self.sessions.len());
+        let is_newest = newest.is_some_and(|session| session.seq_max == message.seq);
+        if let Some(newest) = newest {
+            self.last = newest.last;
             self.heard_us = self.heard_us.max(microseconds(heard));
+            self.is_resumed = false;
             if let Some(challenger) = &mut self.challenger {
-                challenger.base = challenger.highest; // Both are alive: what it has so far is not ours to credit.
+                challenger.postpone(newest.last);
             }
         }
-        let is_newest = message.timestamp >= self.last;
-        self.last = self.last.max(message.timestamp);
         while self.sessions.len() > SESSIONS_MAX {
-            let oldest = self.sessions.remove(0);
-            self.closed = self.closed.plus(&oldest.credit());
-            self.first_is_open = false;
+            self.close(0);
         }
         Ok(Credit { gained: self.totals().energy.saturating_sub(before), is_newest })
     }
@@ -171,16 +161,21 @@ impl Account {
         if !self.sessions.is_empty() && elapsed <= max_gap && self.last != Timestamp::EPOCH {
             return Err(Refused::ConflictingPublisher);
         }
+        self.close_all();
         let mut gained = Energy::ZERO;
         if self.since == Timestamp::EPOCH {
             self.since = now;
-        } else if elapsed <= max_gap {
+        } else if self.is_resumed {
+            self.add_unknown(now.since(self.last));
+        } else if elapsed > max_gap {
+            self.add_unknown(elapsed);
+        } else {
             gained = Energy::from_joules(power.0.max(0.0) * elapsed.as_secs_f64()).unwrap_or_default();
             self.closed.energy = self.closed.energy.saturating_add(gained);
             self.closed.measured_ms += u64::try_from(elapsed.as_millis()).unwrap_or(0);
         }
-        self.close_all();
         self.heard_us = microseconds(heard);
+        self.is_resumed = false;
         self.last = self.last.max(now);
         Ok(Credit { gained, is_newest: true })
     }
@@ -197,42 +192,41 @@ impl Account {
     }
 
     fn close_all(&mut self) {
-        for session in self.sessions.drain(..) {
-            self.closed = self.closed.plus(&session.credit());
+        while !self.sessions.is_empty() {
+            self.close(0);
         }
-        self.first_is_open = false;
         self.challenger = None;
+    }
+
+    /// Closes a session: its credit is final. The next now stands for the time of both.
+    fn close(&mut self, index: usize) {
+        let session = self.sessions.remove(index);
+        self.closed = self.closed.plus(&session.credit());
+        if let Some(next) = self.sessions.get_mut(index) {
+            self.closed.unknown_ms = self.closed.unknown_ms.saturating_add(session.gap_ms(next));
+            next.from = next.from.min(session.from);
+        }
+        self.first_is_open &= index != 0;
+    }
+
+    fn add_unknown(&mut self, time: Duration) {
+        let unknown_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.closed.unknown_ms = self.closed.unknown_ms.saturating_add(unknown_ms);
     }
 
     /// A message of a session already known.
     fn continue_session(&mut self, index: usize, message: &Ledgered) -> Result<(), Refused> {
         let is_first = index == 0 && self.first_is_open;
         let Some(session) = self.sessions.get_mut(index) else { return Err(Refused::SessionClosed) };
-        if let Some(ahead) = message.seq.checked_sub(session.seq_max).filter(|ahead| *ahead > 0) {
-            session.seen = if ahead < WINDOW { session.seen << ahead | 1 } else { 1 };
-            session.seq_max = message.seq;
-            session.highest = session.highest.max(&message.totals);
-            session.last = session.last.max(message.timestamp);
-            self.lost = self.lost.saturating_add(ahead - 1);
-            return Ok(());
-        }
-        let behind = session.seq_max - message.seq;
-        if behind < WINDOW {
-            if session.seen & (1 << behind) != 0 {
-                return Err(Refused::Duplicate);
-            }
-            session.seen |= 1 << behind;
-        } else if !is_first || message.seq >= session.seq_min {
-            return Err(Refused::Duplicate);
-        }
-        if message.seq < session.seq_min {
-            session.seq_min = message.seq;
-            if is_first {
+        match session.note(message) {
+            Place::Newest(skipped) => self.lost = self.lost.saturating_add(skipped),
+            Place::Between => self.lost = self.lost.saturating_sub(1),
+            Place::Earliest if is_first => {
                 session.base = message.totals;
                 self.since = self.since.min(message.timestamp);
             }
-        } else {
-            self.lost = self.lost.saturating_sub(1);
+            Place::Earliest => {}
+            Place::Duplicate => return Err(Refused::Duplicate),
         }
         Ok(())
     }
@@ -252,8 +246,15 @@ impl Account {
                 self.since = message.timestamp;
                 self.first_is_open = true;
             }
-            let base = if covered { message.totals } else { Totals::default() };
-            self.push_session(Session::open(message, message.session.max(self.last), base));
+            let (from, base) = if covered && !never_seen {
+                (message.timestamp, message.totals)
+            } else {
+                (message.session, if never_seen { message.totals } else { Totals::default() })
+            };
+            if !never_seen {
+                self.add_unknown(from.since(self.last));
+            }
+            self.push_session(Session::open(message, from, base));
             return Ok(0);
         };
         let newest_last = newest.last;
@@ -268,27 +269,20 @@ impl Account {
         if self.silence(heard) > max_gap {
             // The publisher we had is gone; its rival takes over from where it stood when ours was last heard.
             let rival = self.challenger.take().filter(|challenger| challenger.id == message.session);
-            let base = rival.map_or_else(|| base_of_rival(message), |challenger| challenger.base);
-            self.push_session(Session::open(message, newest_last, base));
+            let Begin { base, from } =
+                rival.map_or_else(|| Begin::of_rival(message, newest_last), |challenger| challenger.begin);
+            self.push_session(Session::open(message, from, base));
             return Ok(self.sessions.len() - 1);
         }
-        self.challenge(message, base_of_rival(message));
+        self.challenge(message, Begin::of_rival(message, newest_last));
         Err(Refused::ConflictingPublisher)
     }
 
-    /// Notes a message of a second publisher; `base` is where its credit begins should it take over.
-    fn challenge(&mut self, message: &Ledgered, base: Totals) {
+    /// Notes a message of a second publisher, and where its credit is to begin if it is new.
+    fn challenge(&mut self, message: &Ledgered, begin: Begin) {
         match &mut self.challenger {
-            Some(challenger) if challenger.id == message.session => {
-                if message.seq > challenger.seq {
-                    challenger.seq = message.seq;
-                    challenger.highest = challenger.highest.max(&message.totals);
-                }
-            }
-            challenger => {
-                let (id, seq, highest) = (message.session, message.seq, message.totals);
-                *challenger = Some(Box::new(Challenger { id, seq, highest, base }));
-            }
+            Some(challenger) if challenger.id == message.session => challenger.note(message),
+            challenger => *challenger = Some(Box::new(Challenger::new(message, begin))),
         }
     }
 
@@ -313,17 +307,14 @@ impl Account {
             return Err(Refused::ConflictingPublisher);
         }
         if self.silence(heard) <= max_gap {
-            self.challenge(message, session.highest);
+            let begin = Begin { base: session.highest, from: newest.last };
+            self.challenge(message, begin);
             return Err(Refused::ConflictingPublisher);
         }
         let from = newest.last;
         let rival = self.challenger.take().filter(|challenger| challenger.id == message.session);
-        let base = rival.map_or(session.highest, |challenger| challenger.base);
-        self.closed = self.closed.plus(&session.credit());
-        self.sessions.remove(index);
-        if index == 0 {
-            self.first_is_open = false;
-        }
+        let base = rival.map_or(session.highest, |challenger| challenger.begin.base);
+        self.close(index);
         self.push_session(Session::open(message, from, base));
         Ok(self.sessions.len() - 1)
     }
@@ -357,33 +348,8 @@ impl Account {
     }
 }
 
-/// Where the credit of a rival begins if the publisher we have is not heard again: at its first message when that is
-/// the one we hear first, as its session began only then, and else at what it has by now, which may be the same time's.
-fn base_of_rival(message: &Ledgered) -> Totals {
-    if message.seq == 0 { Totals::default() } else { message.totals }
-}
-
 fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-impl Session {
-    fn open(message: &Ledgered, from: Timestamp, base: Totals) -> Self {
-        Self {
-            id: message.session,
-            from,
-            last: message.timestamp,
-            seq_max: message.seq,
-            seq_min: message.seq,
-            seen: 1,
-            highest: message.totals,
-            base,
-        }
-    }
-
-    fn credit(&self) -> Totals {
-        self.highest.since(&self.base)
-    }
 }
 
 #[cfg(test)]

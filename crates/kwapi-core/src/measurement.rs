@@ -46,7 +46,8 @@ pub struct Ledgered {
     /// When it was measured.
     pub timestamp: Timestamp,
     /// Start stamp of this probe's account at its publisher: unique and increasing; a new one after a restart or a
-    /// backward clock step.
+    /// backward clock step. After a step it is later than every stamp before it, though the clock is not: by that it is
+    /// known to follow.
     pub session: Timestamp,
     /// Counts this probe's messages of the session from 0.
     pub seq: u64,

@@ -168,6 +168,49 @@ fn time_between_sessions_is_unknown() {
     assert_eq!((totals.measured_ms, totals.unknown_ms), (15_000, 90_000));
 }
 
+/// A message of a session that began at `session` after a clock was set back, `seq` seconds into it.
+fn set_back(session: u64, seq: u64, second: u64) -> Ledgered {
+    Ledgered { timestamp: Timestamp::from_seconds(second), ..message(session, session + seq, seq) }
+}
+
+#[test]
+fn a_session_after_a_backward_clock_step_is_credited_and_present_at_once() {
+    // At 110 the clock falls back to 20; the publisher names its new session for the time after its last stamp.
+    let mut account = Account::default();
+    deliver(&mut account, &[message(100, 100, 0), message(100, 110, 10)]);
+    let heard = Duration::from_secs(112);
+    let credit = account.credit(&set_back(111, 2, 22), heard, MAX_GAP).unwrap();
+    assert_eq!((credit.gained.joules(), credit.is_newest, account.last().seconds()), (2.0, true, 22));
+    // One that was overtaken on its way is not the present, and no second publisher.
+    let late = account.credit(&set_back(111, 1, 21), heard, MAX_GAP).unwrap();
+    assert_eq!((late.gained, late.is_newest, account.is_challenged()), (Energy::ZERO, false, false));
+    // The publisher restarts, at 40 on that clock.
+    let credit = account.credit(&message(40, 43, 3), Duration::from_secs(133), MAX_GAP).unwrap();
+    assert_eq!((credit.gained.joules(), credit.is_newest), (3.0, true));
+    let totals = account.totals();
+    assert_eq!((totals.measured_ms, totals.unknown_ms), (15_000, 19_000));
+}
+
+#[test]
+fn a_clock_that_is_set_makes_no_unknown_time() {
+    let mut account = Account::default();
+    deliver(&mut account, &[message(100, 100, 0), message(100, 110, 10)]);
+    let just_before = Timestamp::from_micros(10_000_000_000 - 1);
+    let forward = Ledgered { timestamp: just_before, ..message(100, 111, 11) };
+    assert!(account.credit(&forward, Duration::from_secs(111), MAX_GAP).is_ok());
+    assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (11_000, 0));
+    assert!(account.credit(&set_back(10_000, 5, 116), Duration::from_secs(116), MAX_GAP).is_ok());
+    assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (16_000, 0));
+}
+
+#[test]
+fn unknown_time_is_kept_when_sessions_close() {
+    let mut account = Account::default();
+    let sessions: Vec<_> = (1..=6).map(|n| message(n * 100, n * 100 + 9, 90)).collect();
+    deliver(&mut account, &sessions);
+    assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (5 * 9_000, 5 * 91_000));
+}
+
 #[test]
 fn a_closed_session_is_not_credited_again() {
     let mut account = Account::default();
@@ -189,6 +232,19 @@ fn legacy_messages_are_integrated_on_arrival_and_not_across_a_gap() {
         [tell(1, 100.0), tell(2, 100.0), tell(4, 50.0), tell(4_000, 9_000.0), tell(4_001, 10.0)],
         [0.0, 100.0, 200.0, 200.0, 210.0]
     );
+    assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (4_000, 3_996_000));
+}
+
+#[test]
+fn legacy_messages_are_not_integrated_over_a_plugin_that_was_down() {
+    let mut account = Account::default();
+    let at = |second: u64| Timestamp::from_seconds(1_000_000 + second);
+    account.credit_legacy(Watts(100.0), at(0), Duration::from_secs(500), MAX_GAP).unwrap();
+    account.resume(Duration::from_secs(1));
+    account.credit_legacy(Watts(100.0), at(300), Duration::from_secs(2), MAX_GAP).unwrap();
+    account.credit_legacy(Watts(100.0), at(301), Duration::from_secs(3), MAX_GAP).unwrap();
+    let totals = account.totals();
+    assert_eq!((totals.energy.joules(), totals.measured_ms, totals.unknown_ms), (100.0, 1_000, 300_000));
 }
 
 #[test]

@@ -183,12 +183,14 @@ impl Session {
         Self { start, seq: 0, integrator, now, timestamp: Timestamp::EPOCH, last }
     }
 
-    /// A session that begins where this one's last reading ended, so that no energy falls between the two.
+    /// A session that begins where this one's last reading ended, so that no energy falls between the two. Its start
+    /// is later than every stamp of this one, though the clock is not: by that a plugin knows that it follows.
     fn successor(&self, timestamp: Timestamp, now: Now, max_gap: Duration) -> Self {
         let elapsed = now.monotonic.saturating_sub(self.last.at);
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let began = Timestamp::from_micros(timestamp.micros().saturating_sub(elapsed_us));
-        let start = began.max(Timestamp::from_micros(self.start.micros().saturating_add(1)));
+        let last = self.start.max(self.timestamp);
+        let start = began.max(Timestamp::from_micros(last.micros().saturating_add(1)));
         let mut next = Self::new(start, now, Integrator::new(max_gap));
         next.record(self.last);
         next

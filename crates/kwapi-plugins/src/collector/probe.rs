@@ -187,8 +187,7 @@ impl State {
         received: &Received,
         max_gap: Duration,
     ) -> Result<Outcome, Refused> {
-        self.account.credit(message, received.heard, max_gap)?;
-        if !self.is_present(message, received.heard, max_gap) {
+        if !self.account.credit(message, received.heard, max_gap)?.is_newest {
             return Ok(Outcome::Late);
         }
         self.show(received, message.timestamp, message.quality);
@@ -200,13 +199,6 @@ impl State {
         self.account.credit_legacy(power, received.arrived, received.heard, max_gap)?;
         self.show(received, received.arrived, Quality::Measured);
         Ok(Outcome::Legacy)
-    }
-
-    /// Whether a credited message is the probe's present: the newest by its stamp; or, after a silence, whatever its
-    /// stamp, since the publisher's clock may have been set back.
-    fn is_present(&self, message: &Ledgered, heard: Duration, max_gap: Duration) -> bool {
-        let silence = heard.saturating_sub(Duration::from_micros(self.shown.heard_us));
-        !self.is_shown || message.timestamp >= self.shown.timestamp || silence > max_gap
     }
 
     fn show(&mut self, received: &Received, timestamp: Timestamp, quality: Quality) {

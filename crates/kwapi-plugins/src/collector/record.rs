@@ -8,7 +8,7 @@ use kwapi_core::{Account, ProbeId};
 use serde::{Deserialize, Serialize};
 
 /// How a record file begins. It changes whenever the fields of an [`Account`] do.
-pub(super) const MAGIC: &[u8] = b"kwapi accounts 1\n";
+pub(super) const MAGIC: &[u8] = b"kwapi accounts 2\n";
 /// An account is less than a hundred bytes, and at most some 850; a length above this is damage, and no reason to ask
 /// for memory.
 const PAYLOAD_BYTES_MAX: usize = 1_536;

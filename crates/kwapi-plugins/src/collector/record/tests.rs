@@ -59,7 +59,7 @@ fn a_flipped_bit_gives_what_is_before_it() {
 
 #[test]
 fn another_file_is_not_ours() {
-    check(b"kwapi accounts 2\nwhatever", "", Intact::NotOurs);
+    check(b"kwapi accounts 1\nwhatever", "", Intact::NotOurs);
 }
 
 #[test]
