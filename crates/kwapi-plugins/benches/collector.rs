@@ -1,5 +1,5 @@
-//! What a message costs the collector, and what a list costs the API, from 100 to 100 000 probes; and how much memory a
-//! probe takes. The messages' decoding is the bus's and measured there.
+//! What a message costs from the bus's two frames to the probe's account, what the account's part of it is, and what a
+//! list costs the API, from 100 to 100 000 probes.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench")]
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kwapi_bus::{Batch, Received};
+use kwapi_bus::{Batch, Key, Received, Scheme, Signer, Verifier, Wire};
 use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
 use kwapi_plugins::api::{self, Api, FactsSource};
 use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
@@ -80,6 +80,59 @@ fn feed(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64) ->
     spent.mul_f64(messages as f64 / fed as f64)
 }
 
+/// As [`feed`], from signed frames as they come off the bus: read, verified and credited.
+fn receive(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64) -> Duration {
+    let key = Key::new("bench", "a secret of the bench");
+    let signer = Signer::new(Scheme::Kwapi1, Some(&key)).unwrap();
+    let verifier = Verifier::new(Scheme::Kwapi1, Some(key)).unwrap();
+    let mut wires: Vec<Wire> = (0..BATCH).map(|_| Wire::default()).collect();
+    let mut spent = Duration::ZERO;
+    let mut fed = 0;
+    'rounds: loop {
+        *seq += 1;
+        let heard = collector.now();
+        for batch in round(ids, *seq, heard) {
+            if fed >= messages {
+                break 'rounds;
+            }
+            for (received, wire) in batch.measurements.iter().zip(&mut wires) {
+                signer.encode(&received.measurement, wire);
+            }
+            let arrived = batch.measurements[0].arrived;
+            let begin = Instant::now();
+            let decoded = wires.iter().take(batch.measurements.len()).map(|wire| {
+                let verified = verifier.decode(&[&wire.topic, &wire.payload]).unwrap();
+                Received {
+                    measurement: verified.measurement,
+                    key: verified.key.map(|(_, id)| id),
+                    arrived,
+                    heard,
+                }
+            });
+            let decoded = Batch { measurements: decoded.collect() };
+            collector.feed(&decoded);
+            drop(decoded);
+            spent += begin.elapsed();
+            fed += batch.measurements.len() as u64;
+        }
+    }
+    spent.mul_f64(messages as f64 / fed as f64)
+}
+
+fn receiving(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("two frames to one account");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    for count in PROBES {
+        let (collector, ids) = (collector(None), ids(count));
+        let mut seq = 0;
+        feed(&collector, &ids, &mut seq, count as u64);
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter_custom(|messages| receive(&collector, &ids, &mut seq, messages));
+        });
+    }
+    group.finish();
+}
+
 fn feeding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("feed one message");
     group.throughput(Throughput::Elements(1)).sample_size(10);
@@ -145,5 +198,5 @@ fn listing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, feeding, listing);
+criterion_group!(benches, receiving, feeding, listing);
 criterion_main!(benches);

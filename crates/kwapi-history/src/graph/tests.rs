@@ -282,6 +282,27 @@ fn a_png_has_the_size_asked_for_and_text_on_it() {
     assert!(drawn.len() > png(&without, 1).unwrap().len() + 1_000, "the font draws something");
 }
 
+/// A machine whose watts differ a little from row to row, and whose load changes now and then.
+fn busy(seed: usize) -> Series {
+    series(Period::Minute, |row| {
+        let (noise, load) = ((row + seed) * 7_919 % 3, (row + 17 * seed) / 60 % 3);
+        Some(100.0 + noise as f64 + 40.0 * load as f64)
+    })
+}
+
+#[test]
+fn pictures_are_no_larger_than_the_original_s() {
+    let probe = draw("A", Period::Minute, &busy(0), NOW, None, &look(Size::PROBE, Theme::Alone));
+    let mut stack = Stack::new(Period::Minute, NOW);
+    for node in 0..8 {
+        stack.add(&format!("rack-3.node-{node}"), &busy(node * 13));
+    }
+    let summary = draw_summary(Period::Minute, &stack.finish(), NOW, &look(Size::SUMMARY, Theme::Alone));
+    let [probe, summary] = [probe, summary].map(|svg| png(&svg, 1).unwrap().len());
+    assert!(probe <= 12 << 10, "a probe's graph has {probe} bytes");
+    assert!(summary <= 24 << 10, "the summary graph has {summary} bytes");
+}
+
 #[test]
 fn every_class_drawn_has_a_colour_in_each_theme() {
     let svg = draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone));
