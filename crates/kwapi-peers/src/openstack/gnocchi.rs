@@ -32,7 +32,7 @@ impl Gnocchi {
         let port = free_port();
         let lab = Lab::of("openstack", port);
         let programs = find("initdb").expect("need(initdb)");
-        let part = |part: &str| {
+        let command_of = |part: &str| {
             let mut command = Command::new("bash");
             command
                 .arg(lab.join("openstack/gnocchi.sh"))
@@ -44,11 +44,11 @@ impl Gnocchi {
             command
         };
         let socket = lab.join("gnocchi/db/.s.PGSQL.5432");
-        let database = Peer::start(&mut part("database"), lab.join("database.out"));
+        let database = Peer::start(&mut command_of("database"), lab.join("database.out"));
         let database = Database(Some(database.ready(START_LIMIT, || socket.exists())));
-        output(&mut part("upgrade"));
-        let metricd = Peer::start(&mut part("metricd"), lab.join("metricd.out"));
-        let api = Peer::start(&mut part("api"), lab.join("api.out"));
+        output(&mut command_of("upgrade"));
+        let metricd = Peer::start(&mut command_of("metricd"), lab.join("metricd.out"));
+        let api = Peer::start(&mut command_of("api"), lab.join("api.out"));
         let api = api.ready(START_LIMIT, || answers(port, "/"));
         Self { port, api, _metricd: metricd, _database: database, _lab: lab }
     }
