@@ -61,7 +61,7 @@ fn copy(from: &Path, to: &Path, fill_in: &dyn Fn(&str) -> String) {
     }
 }
 
-/// The interpreter of a Python environment that `install` makes (`python`, `keystone`, `ceilometer`).
+/// The interpreter of a Python environment that `install` makes (`python`, `keystone`, `ceilometer`, `gnocchi`).
 pub fn python_environment(name: &str) -> PathBuf {
     python_home(name).join("bin/python")
 }

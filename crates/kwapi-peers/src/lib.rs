@@ -16,15 +16,29 @@ mod process;
 pub use lab::{Lab, python_environment};
 pub use process::{Peer, free_port, free_udp_port, output, wait_until};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a program is, by its name on the search path or in Debian's places off it.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/lib/nut", "/usr/lib/nut"].map(PathBuf::from))
+        .chain(postgresql())
         .map(|directory| directory.join(program))
         .find(|candidate| candidate.is_file())
+}
+
+/// Where Debian has the programs of each `PostgreSQL` that is installed, the newest first.
+fn postgresql() -> Vec<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<_> = versions.map(|version| version.path()).collect();
+    versions.sort_by_key(|version| std::cmp::Reverse(number(version)));
+    versions.iter().map(|version| version.join("bin")).collect()
+}
+
+/// The version that a folder of `/usr/lib/postgresql` is named after.
+fn number(version: &Path) -> Option<u32> {
+    version.file_name()?.to_str()?.parse().ok()
 }
 
 /// Whether `programs` are all here. If not: panics under `CI=true`, and elsewhere says what is skipped.
@@ -34,7 +48,7 @@ pub fn need(programs: &[&str]) -> bool {
     present_or_skip(missing.is_empty(), &format!("{missing:?}"))
 }
 
-/// Whether the Python environment `name` (`python`, `keystone`, `ceilometer`) is installed, as [`need`].
+/// Whether the Python environment `name` (`python`, `keystone`, `ceilometer`, `gnocchi`) is installed, as [`need`].
 #[must_use]
 pub fn need_python(name: &str) -> bool {
     present_or_skip(python_environment(name).is_file(), &format!("the Python environment {name:?}"))

@@ -1,4 +1,8 @@
-//! A small cloud: a real Keystone, and a real Ceilometer that finds what it polls in Keystone's catalogue.
+//! A small cloud: a real Keystone, a real Ceilometer that finds what it polls in Keystone's catalogue, and a real Gnocchi.
+
+mod gnocchi;
+
+pub use gnocchi::Gnocchi;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -50,7 +54,7 @@ impl Keystone {
             .env("KS_VENV", environment("keystone"))
             .env("KS_TOKEN_TTL", self.token_seconds.to_string());
         let process = Peer::start(&mut command, self.lab.join("keystone.out"));
-        self.process = Some(process.ready(START_LIMIT, || answers(self.port)));
+        self.process = Some(process.ready(START_LIMIT, || answers(self.port, "/v3")));
     }
 
     /// Ends its process.
@@ -58,17 +62,30 @@ impl Keystone {
         self.process = None;
     }
 
-    /// Makes its users (`kwapi`, `ceilometer`, `demo`) and puts an API on a loopback port into its catalogue.
+    /// Makes its users (`kwapi`, `ceilometer`, `gnocchi`, `demo`) and puts an API on a loopback port into its catalogue.
     ///
     /// # Panics
     /// When Keystone refuses.
     pub fn register(&self, api_port: u16) {
-        output(
-            Command::new(python_environment("keystone"))
-                .arg(self.lab.join("openstack/setup_identity.py"))
-                .arg(self.port.to_string())
-                .arg(format!("http://127.0.0.1:{api_port}/v1")),
-        );
+        self.set_up(&[("energy", "kwapi", format!("http://127.0.0.1:{api_port}/v1"))]);
+    }
+
+    /// As [`Keystone::register`], with a Gnocchi in the catalogue too.
+    ///
+    /// # Panics
+    /// When Keystone refuses.
+    pub fn register_both(&self, api_port: u16, gnocchi: &Gnocchi) {
+        let api = format!("http://127.0.0.1:{api_port}/v1");
+        self.set_up(&[("energy", "kwapi", api), ("metric", "gnocchi", gnocchi.url(""))]);
+    }
+
+    fn set_up(&self, services: &[(&str, &str, String)]) {
+        let mut command = Command::new(python_environment("keystone"));
+        command.arg(self.lab.join("openstack/setup_identity.py")).arg(self.port.to_string());
+        for (kind, name, url) in services {
+            command.args([*kind, *name, url.as_str()]);
+        }
+        output(&mut command);
     }
 
     /// Its address, with the version and what follows it.
@@ -77,12 +94,12 @@ impl Keystone {
     }
 }
 
-/// Whether HTTP is answered: Keystone listens before it answers.
-fn answers(port: u16) -> bool {
+/// Whether HTTP is answered: Keystone and Gnocchi listen before they answer.
+fn answers(port: u16, path: &str) -> bool {
     let answer = || {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"GET /v3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         stream.read_exact(&mut [0; 12])
     };
     answer().is_ok()
@@ -102,7 +119,8 @@ pub enum Way {
     Plugin,
 }
 
-/// A running Ceilometer that polls `power` and `energy` every two seconds and publishes to a file.
+/// A running Ceilometer that polls `power` and `energy` every two seconds and publishes to a file, and where else a test
+/// says.
 #[derive(Debug)]
 pub struct Ceilometer {
     agents: Peer,
@@ -125,7 +143,19 @@ pub struct Sample {
 impl Ceilometer {
     /// Starts one by `keystone`'s side that reads what its catalogue calls `energy`.
     pub fn start(keystone: &Keystone, way: Way) -> Self {
-        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ceilometer");
+        Self::publishing(keystone, way, None)
+    }
+
+    /// As [`Ceilometer::start`], publishing with `packaging/ceilometer/gnocchi_resources.yaml` to the Gnocchi of the
+    /// catalogue too.
+    pub fn start_with_gnocchi(keystone: &Keystone, way: Way) -> Self {
+        let definitions = packaging().join("gnocchi_resources.yaml");
+        let publisher = format!("gnocchi://?resources_definition_file={}", definitions.display());
+        Self::publishing(keystone, way, Some(publisher))
+    }
+
+    fn publishing(keystone: &Keystone, way: Way, publisher: Option<String>) -> Self {
+        let packaging = packaging();
         let (name, pollsters, plugin) = match way {
             Way::Pollsters => ("dynamic", packaging.join("pollsters.d"), PathBuf::from("-")),
             Way::Plugin => ("plugged", PathBuf::from("-"), packaging.join("plugin")),
@@ -137,7 +167,8 @@ impl Ceilometer {
             .arg(keystone.port.to_string())
             .args([&directory, &pollsters, &plugin])
             .args(["power", "energy"])
-            .env("CEILOMETER_VENV", environment("ceilometer"));
+            .env("CEILOMETER_VENV", environment("ceilometer"))
+            .env("PUBLISHER", publisher.unwrap_or_default());
         let agents = Peer::start(&mut command, keystone.lab.join(format!("{name}.out")));
         Self { agents, samples: directory.join("samples.json") }
     }
@@ -149,15 +180,40 @@ impl Ceilometer {
     pub fn samples_within(&self, limit: Duration, expected: usize) -> BTreeMap<String, Sample> {
         let start = Instant::now();
         loop {
-            let text = std::fs::read_to_string(&self.samples).unwrap_or_default();
-            let samples: Option<BTreeMap<_, _>> = text.lines().map(sample).collect();
-            if let Some(samples) = samples.filter(|samples| samples.len() >= expected) {
+            let samples: BTreeMap<_, _> = self.samples().into_iter().collect();
+            if samples.len() >= expected {
                 return samples;
             }
-            assert!(start.elapsed() < limit, "samples: not within {limit:?}:\n{}", self.agents.log());
+            assert!(start.elapsed() < limit, "samples: not within {limit:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+
+    /// All it has published so far, each with its `PROBE METER`, the oldest first.
+    pub fn samples(&self) -> Vec<(String, Sample)> {
+        Self::read(&self.samples)
+    }
+
+    fn read(samples: &Path) -> Vec<(String, Sample)> {
+        let text = std::fs::read_to_string(samples).unwrap_or_default();
+        text.lines().map_while(sample).collect()
+    }
+
+    /// What it has printed so far.
+    pub fn log(&self) -> String {
+        self.agents.log()
+    }
+
+    /// Ends it and returns all it has published.
+    pub fn stop(self) -> Vec<(String, Sample)> {
+        let Self { agents, samples } = self;
+        drop(agents);
+        Self::read(&samples)
+    }
+}
+
+fn packaging() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ceilometer")
 }
 
 /// A line of what it publishes; `None` for one it has not finished.

@@ -65,6 +65,15 @@ impl Peer {
         unsafe { libc::kill(self.child.id().cast_signed(), signal) };
     }
 
+    /// Sends a signal and gives it `limit` to end as it likes to; then it is ended as usual.
+    pub fn stop(mut self, signal: i32, limit: Duration) {
+        self.signal(signal);
+        let start = Instant::now();
+        while start.elapsed() < limit && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits for it to end by itself.
     ///
     /// # Panics

@@ -1,20 +1,14 @@
 //! A real Ceilometer reading us by way of Keystone's catalogue and tokens, through both ways of `packaging/ceilometer`.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use kwapi_core::Timestamp;
+use kwapi_peers::free_port;
 use kwapi_peers::openstack::{Ceilometer, Sample, Way};
-use kwapi_peers::{Lab, free_port, output, python_environment};
 
 use crate::cloud::Cloud;
 use crate::keystone::auth;
 use crate::stand::Stand;
-
-fn packaging(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ceilometer").join(name)
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_ceilometer_publishes_our_values_by_pollsters_and_by_plugin() {
@@ -49,31 +43,4 @@ async fn a_real_ceilometer_publishes_our_values_by_pollsters_and_by_plugin() {
             assert_eq!(Timestamp::from_micros(u64::try_from(time).unwrap()), measured);
         }
     }
-}
-
-#[test]
-fn ceilometer_itself_reads_our_gnocchi_resources() {
-    if !kwapi_peers::need_python("ceilometer") {
-        return;
-    }
-    let lab = Lab::empty();
-    let script = "
-import sys, warnings
-warnings.simplefilter('ignore')
-from ceilometer import service
-from ceilometer.publisher import gnocchi
-conf = service.prepare_service(argv=['test'], config_files=[])
-resources, policies = gnocchi.GnocchiPublisher._load_definitions(conf, None, sys.argv[1])
-for resource in resources:
-    for metric, extra in sorted(resource.metrics.items()):
-        print(resource.cfg['resource_type'], metric, extra['archive_policy_name'])
-";
-    let text = output(
-        Command::new(python_environment("ceilometer"))
-            .current_dir(lab.path())
-            .args(["-W", "ignore", "-c", script])
-            .arg(packaging("gnocchi_resources.yaml").canonicalize().unwrap())
-            .stderr(std::process::Stdio::null()),
-    );
-    assert_eq!(text, "kwapi_probe energy ceilometer-low-rate\nkwapi_probe power ceilometer-low\n");
 }

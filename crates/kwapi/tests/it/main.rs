@@ -19,6 +19,7 @@ mod devices;
 mod discover;
 mod docs;
 mod fuzz;
+mod gnocchi;
 mod harness;
 mod history;
 mod reload;
