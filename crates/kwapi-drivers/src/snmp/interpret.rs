@@ -134,9 +134,14 @@ fn number(
         )));
     }
     match digits(row, digits_field, has_digits) {
-        Ok(digits) => Said::Number(count * scale / power_of_ten(digits)),
+        Ok(digits) => Said::Number(scaled(count, scale) / power_of_ten(digits)),
         Err(reason) => Said::NoReading(reason),
     }
+}
+
+/// A count in its unit. Tenths are divided, not multiplied: 2301 × 0.1 is 230.10000000000002.
+fn scaled(count: f64, scale: f64) -> f64 {
+    if scale < 1.0 { count / (1.0 / scale) } else { count * scale }
 }
 
 /// More decimal digits than any meter has; above it the value is no digit count.
@@ -157,6 +162,13 @@ fn digits(row: &Row, field: Field, has_digits: bool) -> Result<u8, NoReading> {
     }
 }
 
+/// How many decimals a number has that a device writes out, `719.7060`.
+fn decimals(value: &Value) -> u8 {
+    let text = value.text().unwrap_or_default();
+    let decimals = text.rsplit_once('.').map_or(0, |(_, decimals)| decimals.len());
+    u8::try_from(decimals).unwrap_or_default()
+}
+
 fn power_of_ten(digits: u8) -> f64 {
     10_f64.powi(i32::from(digits))
 }
@@ -166,7 +178,8 @@ fn counter(section: &Section, energy: &EnergyCounter, row: &Row) -> Option<Meter
     let said =
         number(row, Field::Energy, Field::EnergyDigits, energy.watt_hours, has_digits, &energy.not_available);
     let watt_hours = said.ok()?;
-    let tick = energy.watt_hours / power_of_ten(digits(row, Field::EnergyDigits, has_digits).ok()?);
+    let digits = digits(row, Field::EnergyDigits, has_digits).ok()?;
+    let tick = energy.watt_hours / power_of_ten(digits.saturating_add(decimals(value(row, Field::Energy)?)));
     let energy_of = |watt_hours: f64| Energy::from_joules(watt_hours * 3_600.0);
     let reset_at =
         section.reset_at.as_ref().and_then(|stamp| parse_stamp(stamp.format, value(row, Field::ResetAt)?));

@@ -12,7 +12,7 @@ use super::agent::Agent;
 use super::config::Config;
 use super::interpret;
 use super::plan::{self, Point};
-use super::profile::{Catalogue, Field, Kind, Profile, Section};
+use super::profile::{Catalogue, Column, Field, Kind, Profile, Section};
 use super::shared::Shared;
 use super::sys_up_time;
 use super::value::Value;
@@ -65,7 +65,7 @@ pub(super) async fn open(
         if config.max_varbinds.is_none() {
             agent.limit_varbinds(profile.max_varbinds);
         }
-        Some(with_unit(config, &profile)?)
+        Some(with_unit(config, &as_on_device(&profile, outlets, &mut agent).await?)?)
     } else {
         None
     };
@@ -179,7 +179,7 @@ pub(super) async fn fitting(
     let mut tables = Vec::new();
     for (place, profile) in candidates.iter().enumerate() {
         for (kind, section) in profile.kinds() {
-            tables.extend(value_base(section).map(|base| (place, kind, base)));
+            tables.extend(section.telling().filter_map(base).map(|base| (place, kind, base)));
         }
     }
     let bases: Vec<Oid> = tables.iter().map(|(_, _, base)| base.clone()).collect();
@@ -195,21 +195,54 @@ pub(super) async fn fitting(
     Ok(fitting.into_iter().map(|(_, profile)| profile).collect())
 }
 
-/// Where a section's values stand, by which its presence is told. A scalar's OID ends in its instance, after which
+/// Below what a column's objects stand, by which its presence is told. A scalar's OID ends in its instance, after which
 /// GETNEXT looks: its parent is asked for.
-fn value_base(section: &Section) -> Option<Oid> {
-    let column = section
-        .power
-        .as_ref()
-        .map(|power| &power.oid)
-        .or(section.current.as_ref().map(|current| &current.oid))
-        .or(section.energy.as_ref().map(|energy| &energy.oid))?;
+fn base(column: &Column) -> Option<Oid> {
     if column.is_indexed() { Some(column.base().clone()) } else { column.base().parent() }
 }
 
-fn with_unit(config: &Config, profile: &Arc<Profile>) -> Result<Arc<Profile>, DriverError> {
-    let Some(unit) = config.unit else { return Ok(Arc::clone(profile)) };
-    let mut profile = Profile::clone(profile);
+/// The profile without what this device of its family does not say: see [`Section::as_on`]. Of the kinds of things that
+/// are wanted only, since an agent of small means is asked for little before it is known.
+async fn as_on_device(
+    profile: &Profile,
+    outlets: &Outlets,
+    agent: &mut Agent,
+) -> Result<Profile, DriverError> {
+    let is_wanted = |kind: Kind| {
+        let names_it = outlets
+            .named()
+            .iter()
+            .any(|outlet| plan::parse_key(&outlet.key).is_some_and(|(named, _)| named == kind));
+        outlets.wants_all() || names_it
+    };
+    let mut columns = Vec::new();
+    for (_, section) in profile.kinds().filter(|(kind, _)| is_wanted(*kind)) {
+        if let (Some(power), Some(current)) = (&section.power, &section.current) {
+            columns.push((power.oid.clone(), current.oid.clone()));
+        }
+    }
+    let powers: Vec<Oid> = columns.iter().filter_map(|(power, _)| base(power)).collect();
+    let has_power = agent.present(&powers).await?;
+    let mut instead: Vec<&Column> = Vec::new();
+    for ((_, current), has_power) in columns.iter().zip(has_power) {
+        if !has_power {
+            instead.push(current);
+        }
+    }
+    let currents: Vec<Oid> = instead.iter().filter_map(|current| base(current)).collect();
+    let has_current = agent.present(&currents).await?;
+    let mut profile = profile.clone();
+    for (current, has_current) in instead.into_iter().zip(has_current) {
+        if has_current {
+            profile.leave_out_power_beside(current);
+        }
+    }
+    Ok(profile)
+}
+
+fn with_unit(config: &Config, profile: &Profile) -> Result<Arc<Profile>, DriverError> {
+    let mut profile = profile.clone();
+    let Some(unit) = config.unit else { return Ok(Arc::new(profile)) };
     let mut is_numbered = false;
     for section in [&mut profile.outlet, &mut profile.inlet, &mut profile.phase, &mut profile.group]
         .into_iter()
@@ -282,10 +315,18 @@ async fn all_points(
         }
     }
     let Some(profile) = profile else { return Ok(points) };
-    // All outlets; where a family has none, all of what it has first.
-    let Some((kind, section)) = profile.kinds().next() else { return Ok(points) };
+    // All outlets; where the device measures none, all of what it does measure.
+    let (mut measured, mut indexes) = (None, Vec::new());
+    for (kind, section) in profile.kinds() {
+        indexes = rows(section, profile.max_repetitions, agent).await?;
+        measured = measured.or(Some((kind, section)));
+        if !indexes.is_empty() {
+            measured = Some((kind, section));
+            break;
+        }
+    }
+    let Some((kind, section)) = measured else { return Ok(points) };
     let section = Arc::new(section.clone());
-    let indexes = rows(&section, profile.max_repetitions, agent).await?;
     let labels = labels(&section, &indexes, agent).await?;
     let mut taken: HashSet<_> = points.iter().map(|point| point.probe.clone()).collect();
     for (index, label) in indexes.iter().zip(labels) {
@@ -327,15 +368,15 @@ async fn rows(
         return Ok(vec![Vec::new()]);
     }
     let listed = agent.walk(column.base(), max_repetitions).await?;
-    let rows = walk::rows(section, listed.iter().map(|(oid, _)| oid));
+    let rows = walk::rows(section, listed.iter().map(|(oid, value)| (oid, value)));
     if !rows.is_empty() || section.list.is_none() {
         return Ok(rows);
     }
     // The listing is a table of names that this firmware lacks; the values list the rows as well.
     let unlisted = Section { list: None, ..section.clone() };
-    let Some(base) = value_base(&unlisted) else { return Ok(Vec::new()) };
+    let Some(base) = unlisted.listing().and_then(base) else { return Ok(Vec::new()) };
     let listed = agent.walk(&base, max_repetitions).await?;
-    Ok(walk::rows(&unlisted, listed.iter().map(|(oid, _)| oid)))
+    Ok(walk::rows(&unlisted, listed.iter().map(|(oid, value)| (oid, value))))
 }
 
 async fn labels(

@@ -9,6 +9,7 @@ mod quantity;
 mod section;
 
 pub use catalogue::Catalogue;
+pub(super) use column::Column;
 pub use column::parse_oid;
 pub(super) use quantity::{EnergyCounter, StampFormat, Status};
 pub use section::{Field, Section};
@@ -135,6 +136,16 @@ impl Profile {
             Kind::Unit => self.unit.as_ref(),
             Kind::Phase => self.phase.as_ref(),
             Kind::Group => self.group.as_ref(),
+        }
+    }
+
+    /// Makes the section whose current stands in this column one of amperes alone.
+    pub(super) fn leave_out_power_beside(&mut self, column: &Column) {
+        let sections = [&mut self.outlet, &mut self.inlet, &mut self.unit, &mut self.phase, &mut self.group];
+        for section in sections.into_iter().flatten() {
+            if section.current.as_ref().is_some_and(|current| current.oid == *column) {
+                section.power = None;
+            }
         }
     }
 

@@ -249,6 +249,13 @@ async fn a_configuration_that_cannot_work_says_why() {
 }
 
 #[tokio::test]
+async fn a_pdu_that_meters_no_outlet_is_read_by_its_inlet() {
+    let rack = rack(0).await;
+    let mut driver = open(&rack, "", &Outlets::all("rack1.{outlet}")).await.unwrap();
+    assert_eq!(read(&mut driver).await.unwrap(), ["rack1.inlet: 0 W, 0 J"]);
+}
+
+#[tokio::test]
 async fn a_recorded_rack_yields_what_the_rack_said() {
     let rack = rack(2).await;
     let shared = Arc::new(Shared::default());

@@ -145,10 +145,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
 pub fn evaluate(profile: &Profile, walk: &Walk) -> Vec<Evaluated> {
     let mut evaluated = Vec::new();
     for (kind, section) in profile.kinds() {
-        let mut indexes = rows(section, walk.keys());
+        let section = &section.as_on(|column| walk.keys().any(|oid| oid.starts_with(column.base())));
+        let mut indexes = rows(section, walk);
         if indexes.is_empty() && section.list.is_some() {
             // Recorded where names may not be read.
-            indexes = rows(&Section { list: None, ..section.clone() }, walk.keys());
+            indexes = rows(&Section { list: None, ..section.clone() }, walk);
         }
         for index in indexes {
             let row = row(section, &index, walk);
@@ -162,10 +163,19 @@ pub fn evaluate(profile: &Profile, walk: &Walk) -> Vec<Evaluated> {
     evaluated
 }
 
-/// The rows that a section's listing column shows, in order.
-pub(super) fn rows<'a>(section: &Section, oids: impl Iterator<Item = &'a Oid>) -> Vec<Vec<u32>> {
+/// The rows that a section's listing column shows, in order. Where that column is one of what is measured, a row that has
+/// a word there (`not-support`) or nothing is none: such agents list as many as their largest model has.
+pub(super) fn rows<'a>(
+    section: &Section,
+    listed: impl IntoIterator<Item = (&'a Oid, &'a Value)>,
+) -> Vec<Vec<u32>> {
     let Some(column) = section.listing() else { return Vec::new() };
-    let mut rows: Vec<_> = oids.filter_map(|oid| column.index_of(oid, section.index_length)).collect();
+    let is_row = |value: &Value| section.list.is_some() || value.number().is_some();
+    let mut rows: Vec<_> = listed
+        .into_iter()
+        .filter(|(_, value)| is_row(value))
+        .filter_map(|(oid, _)| column.index_of(oid, section.index_length))
+        .collect();
     rows.sort();
     rows.dedup();
     rows

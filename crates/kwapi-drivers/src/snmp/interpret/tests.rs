@@ -56,7 +56,7 @@ fn what_a_device_says_for_not_available_is_no_zero() {
 
 #[test]
 fn a_sentry_that_is_still_reading_has_no_value() {
-    for status in [5, 7, 10] {
+    for status in [1, 2, 5, 6, 7, 8, 9, 10] {
         let row = [(Field::Status, integer(status)), (Field::Power, integer(120))];
         check("servertech_sentry4", &row, &format!("not available: the device gives it status {status}"));
     }
@@ -112,6 +112,12 @@ fn a_counter_carries_resolution_range_and_reset_stamp() {
             range: Some(Energy::from_millijoules((1 << 32) * 360_000)),
             reset_at: None,
         },
+    );
+    // Decimals that are written out are the counter's.
+    check_counter(
+        "aten_pe",
+        &[(Field::Energy, Value::Text(b"12.5000".to_vec()))],
+        MeterCounter::new(watt_hours(12_500), Energy::from_millijoules(360_000)),
     );
     let dated = Value::Text(b"10/31/2026 23:59:58".to_vec());
     check_counter(

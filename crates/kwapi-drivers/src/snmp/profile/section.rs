@@ -94,6 +94,27 @@ impl Section {
         .collect()
     }
 
+    /// The columns by one of which at least a device is known to have this: power and current, else energy.
+    pub(in crate::snmp) fn telling(&self) -> impl Iterator<Item = &Column> {
+        let power = self.power.as_ref().map(|power| &power.oid);
+        let current = self.current.as_ref().map(|current| &current.oid);
+        let energy = self.energy.as_ref().map(|energy| &energy.oid);
+        let energy = energy.filter(|_| power.is_none() && current.is_none());
+        [power, current, energy].into_iter().flatten()
+    }
+
+    /// The section as a device without one of its columns has it. Families measure less on their cheaper models, which
+    /// then leave the watts out and keep the amperes. `has` tells whether anything stands below a column.
+    #[must_use]
+    pub(in crate::snmp) fn as_on(&self, has: impl Fn(&Column) -> bool) -> Self {
+        let mut section = self.clone();
+        let lacks_power = self.power.as_ref().is_some_and(|power| !has(&power.oid));
+        if lacks_power && self.current.as_ref().is_some_and(|current| has(&current.oid)) {
+            section.power = None;
+        }
+        section
+    }
+
     /// The column that shows which rows there are.
     pub fn listing(&self) -> Option<&Column> {
         self.list
