@@ -45,7 +45,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let listen = config.api.config.listen().map_err(|error| crate::config::chain(&error))?;
     let is_demo = demo.is_some();
     let api_listener = bind_or_any(&listen, "api.listen", is_demo)?;
-    let web_listen = Listen { address: config.rrd.listen, tls: None, ..listen };
+    let routes = kwapi_plugins::web::ROUTES;
+    let web_listen = Listen { address: config.rrd.listen, tls: None, routes, ..listen };
     let web_listener = bind_or_any(&web_listen, "rrd.listen", is_demo)?;
     let status_address = config.status.listen.unwrap_or(status::Kind::Drivers.default_address());
     let status_listener = bind_or_any(&status::listen(status_address), "status.listen", is_demo)?;
@@ -61,6 +62,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
     let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
     drivers.add_metrics(&mut all);
+    all.add(api_listener.metrics());
+    all.add(web_listener.metrics());
     let metrics = kwapi_plugins::metrics::router(all);
 
     let manager = drivers.manager();
