@@ -64,6 +64,7 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     drivers.add_metrics(&mut all);
     all.add(api_listener.metrics());
     all.add(web_listener.metrics());
+    let auth = api::auth(&process, &config, &mut all)?;
     let metrics = kwapi_plugins::metrics::router(all);
 
     let manager = drivers.manager();
@@ -74,7 +75,7 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     };
     let (api_address, api_scheme) = (api_listener.address(), api_listener.scheme());
     let web_address = web_listener.address();
-    let api_router = api::router(&process, &config, &collecting.collector, facts, metrics.clone())?;
+    let api_router = api::router(&config, &collecting.collector, facts, auth, metrics.clone());
     let web_router = rrd::router(&process, &config, recording.history.clone(), collecting.collector.clone());
     let ended = |shutdown: &Shutdown| {
         let shutdown = shutdown.clone();

@@ -99,9 +99,10 @@ pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
     let subscriber = config.bus.subscriber(&config.api.subscribe, &config.api.probes);
     let collecting = Collecting::start(&process, &config, &subscriber, "api", &mut all)?;
     all.add(listener.metrics());
+    let auth = api::auth(&process, &config, &mut all)?;
     let metrics = kwapi_plugins::metrics::router(all);
     let facts = api::facts(api::Labelling::new(config.labels.clone()), |_| None);
-    let router = api::router(&process, &config, &collecting.collector, facts, metrics.clone())?;
+    let router = api::router(&config, &collecting.collector, facts, auth, metrics.clone());
     tracing::info!("API at {}://{}/v1/probes/", listener.scheme(), listener.address());
     let servers = [
         Server::start(listener, router, ended(&shutdown)),

@@ -21,6 +21,7 @@ mod docs;
 mod fuzz;
 mod harness;
 mod history;
+mod readiness;
 mod reload;
 mod spine;
 mod survival;
