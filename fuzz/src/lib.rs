@@ -21,6 +21,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("access_rule", access_rule),
     ("account_record", account_record),
+    ("certificate", certificate),
     ("http_challenge", http_challenge),
     ("ipmi_answer", ipmi_answer),
     ("ipmi_datagram", ipmi_datagram),
@@ -53,6 +54,11 @@ pub fn access_rule(bytes: &[u8]) {
 /// The collector's record of accounts.
 pub fn account_record(bytes: &[u8]) {
     _ = kwapi_plugins::collector::decode_all(bytes, |_, _| ());
+}
+
+/// A server's certificate, in DER.
+pub fn certificate(bytes: &[u8]) {
+    _ = kwapi_plugins::http::Validity::of(bytes);
 }
 
 /// Keystone's answer about a token.

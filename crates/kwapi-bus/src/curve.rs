@@ -30,7 +30,39 @@ pub struct CurveConfig {
     pub clients: Vec<String>,
 }
 
+/// A key that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("curve.{member}: {message}")]
+pub struct CurveError {
+    /// Which of [`CurveConfig`].
+    pub member: &'static str,
+    /// What is wrong with it.
+    pub message: &'static str,
+}
+
 impl CurveConfig {
+    /// Checks what can be told without opening anything: that keys are keys, and that the public one belongs to the
+    /// secret one.
+    ///
+    /// # Errors
+    /// At the first key that is wrong.
+    pub fn check(&self) -> Result<(), CurveError> {
+        let read = |key: &str, member| {
+            parse(key).ok_or(CurveError { member, message: "a key has 40 characters of Z85" })
+        };
+        let secret = read(self.secret_key.expose(), "secret_key")?;
+        if let Some(public) = &self.public_key
+            && read(public, "public_key")?
+                != x25519_dalek::x25519(secret, x25519_dalek::X25519_BASEPOINT_BYTES)
+        {
+            let message = "this is not the public key of secret_key: curve_keygen prints both";
+            return Err(CurveError { member: "public_key", message });
+        }
+        let server = self.server_key.iter().map(|key| (key, "server_key"));
+        let clients = self.clients.iter().map(|key| (key, "clients"));
+        server.chain(clients).try_for_each(|(key, member)| read(key, member).map(drop))
+    }
+
     /// Makes `socket`, not bound yet, let in the configured clients and nobody else.
     pub(crate) fn serve(
         &self,
@@ -78,10 +110,14 @@ impl CurveConfig {
 
 fn decode(key: &str, member: &str, url: &str) -> Result<CurveKey, BusError> {
     let wrong = || BusError::config(url, format!("curve.{member}: a key has 40 characters of Z85"));
+    parse(key).ok_or_else(wrong)
+}
+
+fn parse(key: &str) -> Option<CurveKey> {
     if key.len() != 40 || !key.bytes().all(|byte| Z85.contains(&byte)) {
-        return Err(wrong());
+        return None;
     }
-    zmq::z85_decode(key).ok().and_then(|bytes| CurveKey::try_from(bytes).ok()).ok_or_else(wrong)
+    zmq::z85_decode(key).ok().and_then(|bytes| CurveKey::try_from(bytes).ok())
 }
 
 #[cfg(test)]
@@ -97,5 +133,26 @@ mod tests {
             let error = decode(wrong, "server_key", "tcp://x:1").unwrap_err();
             assert_eq!(error.to_string(), "tcp://x:1: curve.server_key: a key has 40 characters of Z85");
         }
+    }
+
+    #[test]
+    fn a_public_key_belongs_to_its_secret_one() {
+        let (pair, other) = (zmq::CurveKeyPair::new().unwrap(), zmq::CurveKeyPair::new().unwrap());
+        let text = |key: &[u8]| zmq::z85_encode(key).unwrap();
+        let mut config = CurveConfig {
+            secret_key: Secret::new(text(&pair.secret_key)),
+            public_key: Some(text(&pair.public_key)),
+            server_key: Some(text(&other.public_key)),
+            clients: Vec::new(),
+        };
+        assert_eq!(config.check(), Ok(()));
+        config.clients = vec!["short".to_owned()];
+        assert_eq!(config.check().unwrap_err().member, "clients");
+        config.public_key = Some(text(&other.public_key));
+        let error = config.check().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "curve.public_key: this is not the public key of secret_key: curve_keygen prints both"
+        );
     }
 }

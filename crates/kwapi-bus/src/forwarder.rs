@@ -34,7 +34,7 @@ pub struct ForwarderConfig {
 pub struct Forwarder {
     counts: Arc<Counts>,
     bound: Vec<String>,
-    _worker: Worker,
+    worker: Worker,
 }
 
 #[derive(Debug, Default)]
@@ -85,12 +85,17 @@ impl Forwarder {
         let of_thread = counts.clone();
         let worker =
             Worker::start("bus-forwarder", move |stop| run(&upstream, &downstream, &of_thread, stop))?;
-        Ok(Self { counts, bound, _worker: worker })
+        Ok(Self { counts, bound, worker })
     }
 
     /// The addresses it is bound to, with the ports the system chose; those downstream first.
     pub fn bound(&self) -> &[String] {
         &self.bound
+    }
+
+    /// Whether its thread runs; it ends by itself only when the bus fails as a whole, which is logged.
+    pub fn is_running(&self) -> bool {
+        self.worker.is_running()
     }
 
     /// What it has done.

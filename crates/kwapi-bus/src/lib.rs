@@ -19,7 +19,7 @@ mod subscriber;
 mod worker;
 
 pub use context::BusContext;
-pub use curve::CurveConfig;
+pub use curve::{CurveConfig, CurveError};
 pub use endpoint::{Attach, BusError, EndpointConfig};
 pub use forwarder::{Forwarder, ForwarderConfig, ForwarderCounters};
 pub use key::{Key, KeyError, Scheme};

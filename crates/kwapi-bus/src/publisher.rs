@@ -43,7 +43,7 @@ pub struct PublisherConfig {
 pub struct Publisher {
     shared: Arc<Shared>,
     bound: Vec<String>,
-    _worker: CloseThenJoin,
+    worker: CloseThenJoin,
 }
 
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub struct PublisherCounters {
 #[derive(Debug)]
 struct CloseThenJoin {
     shared: Arc<Shared>,
-    _worker: Worker,
+    worker: Worker,
 }
 
 impl Drop for CloseThenJoin {
@@ -105,7 +105,7 @@ impl Publisher {
         });
         let of_thread = shared.clone();
         let worker = Worker::start("bus-publisher", move |_| run(&of_thread, &signer, &sockets))?;
-        Ok(Self { shared: shared.clone(), bound, _worker: CloseThenJoin { shared, _worker: worker } })
+        Ok(Self { shared: shared.clone(), bound, worker: CloseThenJoin { shared, worker } })
     }
 
     /// Hands over a measurement; never waits. When the queue is full its oldest is dropped and counted.
@@ -116,6 +116,11 @@ impl Publisher {
     /// The addresses it is bound to, with the ports the system chose.
     pub fn bound(&self) -> &[String] {
         &self.bound
+    }
+
+    /// Whether its thread runs; it ends by itself only when it panics, which is logged.
+    pub fn is_running(&self) -> bool {
+        self.worker.worker.is_running()
     }
 
     /// What it has done.

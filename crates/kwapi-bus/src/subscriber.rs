@@ -116,7 +116,7 @@ impl SourceConfig {
 #[derive(Debug)]
 pub struct Subscriber {
     shared: Arc<Shared>,
-    _worker: Worker,
+    worker: Worker,
 }
 
 /// To be called once a batch is where it will not be lost. On ZeroMQ, which keeps nothing, it does nothing.
@@ -197,7 +197,7 @@ impl Subscriber {
             intake.run(&sources, stop);
             intake.shared.queue.close();
         })?;
-        Ok(Self { shared, _worker: worker })
+        Ok(Self { shared, worker })
     }
 
     /// The next verified measurements, some hundreds at most; `None` when the subscriber has ended. Dropping the
@@ -205,6 +205,11 @@ impl Subscriber {
     pub async fn recv(&self) -> Option<(Batch, Ack)> {
         let measurements = self.shared.queue.take(BATCH_MAX).await?;
         Some((Batch { measurements }, Ack(())))
+    }
+
+    /// Whether its thread runs; it ends by itself only when the bus fails as a whole, which is logged.
+    pub fn is_running(&self) -> bool {
+        self.worker.is_running()
     }
 
     /// What it has met.

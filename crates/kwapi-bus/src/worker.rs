@@ -28,6 +28,13 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Whether its work goes on.
+    pub(crate) fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);

@@ -44,7 +44,8 @@ fn main() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let address = ([127, 0, 0, 1], 0).into();
-            let listen = Listen { address, tls: None, connections_max: 100, access_log: false };
+            let (tls, access_log) = (None, false);
+            let listen = Listen { address, tls, connections_max: 100, access_log, routes: api::ROUTES };
             let listener = Listener::bind(&listen).unwrap();
             tell.send(listener.address()).unwrap();
             let router = api::router(Api::new(served, FactsSource::default()), None, None);

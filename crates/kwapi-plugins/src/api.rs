@@ -32,6 +32,7 @@ pub use auth::{
 #[doc(hidden)]
 pub use auth::{parse_policy, parse_token, path_matches};
 pub use config::{ApiConfig, ConfigError};
+pub use route::ROUTES;
 
 use crate::collector::Collector;
 use crate::http::{Cors, HttpError, allow_origins, is_not_modified, not_found, not_modified};

@@ -1,13 +1,19 @@
 //! What all of Kwapi's HTTP servers share: listening, TLS, bounds, errors in one shape, conditional answers, cross-origin
-//! rules and the access log.
+//! rules, counts and the access log.
 
 mod conditional;
+mod connection;
 mod cors;
+mod counts;
 mod error;
+mod gate;
 mod listen;
 mod log;
+mod tls;
 
 pub use conditional::{is_not_modified, not_modified};
 pub use cors::{Cors, allow_origins};
+pub use counts::Routes;
 pub use error::{HttpError, not_found};
-pub use listen::{Listen, Listener, ServeError, Tls};
+pub use listen::{Listen, Listener, ServeError};
+pub use tls::{Tls, Validity};

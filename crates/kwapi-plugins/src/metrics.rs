@@ -17,6 +17,8 @@ use axum::routing::get;
 
 pub use text::{Exposition, Family, Kind};
 
+use crate::http::Routes;
+
 /// Something that has metrics.
 pub trait MetricSource: Send + Sync {
     /// Adds the present values.
@@ -86,6 +88,16 @@ impl Metrics {
         self.exposition().open_metrics()
     }
 }
+
+/// The status listener's routes, as its metrics call them.
+pub const ROUTES: &Routes = &Routes {
+    server: "status",
+    templates: &["/metrics", "/healthz", "/readyz", "/meters"],
+    template: |path| {
+        let known = ROUTES.templates.iter().find(|known| **known == path);
+        known.copied().unwrap_or(Routes::OTHER)
+    },
+};
 
 /// The three routes. They are not behind authentication: they belong on a loopback listener.
 pub fn router(metrics: Metrics) -> Router {

@@ -35,6 +35,7 @@ use graphs::Graphs;
 use overview::Probes;
 use route::{Route, Target};
 
+pub use route::ROUTES;
 pub use stored::{Accounted, Stored};
 
 /// The longest form a page sends: one probe id and where to return to.

@@ -85,6 +85,10 @@ pub(crate) struct Check {
     /// The recorded walk, as `kwapi probe --record` writes it.
     #[arg(long, requires = "profile", value_name = "FILE")]
     pub(crate) walk: Option<PathBuf>,
+    /// Do not look at keys, certificates, the policy file, passwords and directories: for the configuration of another
+    /// machine.
+    #[arg(long)]
+    pub(crate) no_files: bool,
 }
 
 #[derive(Args, Debug)]

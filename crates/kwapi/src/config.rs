@@ -12,7 +12,7 @@ mod sources;
 mod virtual_probes;
 
 pub(crate) use bus::{BusSection, Endpoint};
-pub(crate) use document::ConfigError;
+pub(crate) use document::{ConfigError, Document, Step};
 pub(crate) use meters::Labels;
 pub(crate) use names::nearest;
 pub(crate) use ranges::expand_names as expand_hosts;
@@ -29,7 +29,6 @@ use kwapi_plugins::api::ApiConfig;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use document::{Document, Step};
 use meters::{Meter, MeterDefaults};
 
 /// Where a configuration is looked for when none is named.
@@ -262,6 +261,16 @@ pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, Config
     let mut document = Document::read(file)?;
     secrets::resolve(&mut document)?;
     document.section("credentials")
+}
+
+/// What `file` and its includes say: as it is written, and with secrets in the place of the files that hold them.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(crate) fn documents(file: &Path) -> Result<(Document, Document), ConfigError> {
+    let mut resolved = Document::read(file)?;
+    secrets::resolve(&mut resolved)?;
+    Ok((Document::read(file)?, resolved))
 }
 
 /// Where the process that `file` configures shows its status. Only that is looked at: whoever asks may not be allowed to

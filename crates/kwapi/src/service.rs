@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod drivers;
 pub(crate) mod forwarder;
 mod metrics;
+mod readiness;
 pub(crate) mod rrd;
 pub(crate) mod status;
 

@@ -136,6 +136,28 @@ impl Auth {
         Ok(Self(Arc::new(Inner { policy, tokens, keystone, challenge })))
     }
 
+    /// Whether some tokens are Keystone's.
+    pub fn asks_keystone(&self) -> bool {
+        self.0.keystone.is_some()
+    }
+
+    /// Gets the token we ask with, trying until there is one: what is wrong with our user is known before the first
+    /// caller comes.
+    pub async fn introduce(self) {
+        if let Some(keystone) = &self.0.keystone {
+            keystone.introduce().await;
+        }
+    }
+
+    /// Whether callers can be judged: Keystone, if it is asked, has let us in once. That it is away later is said to
+    /// each caller with a 503, and is no reason to send them elsewhere, where it is away as well.
+    ///
+    /// # Errors
+    /// With why it did not let us in.
+    pub fn readiness(&self) -> Result<(), String> {
+        self.0.keystone.as_ref().map_or(Ok(()), Keystone::readiness)
+    }
+
     /// How often Keystone was asked about a token since the start.
     pub fn keystone_requests(&self) -> u64 {
         self.0.keystone.as_ref().map_or(0, Keystone::asked)

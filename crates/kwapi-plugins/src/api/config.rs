@@ -92,7 +92,8 @@ impl ApiConfig {
             None | Some(_) => {}
         }
         let (connections_max, access_log) = (self.connections_max, self.access_log);
-        Ok(Listen { address: self.listen, tls: self.tls.clone(), connections_max, access_log })
+        let tls = self.tls.clone();
+        Ok(Listen { address: self.listen, tls, connections_max, access_log, routes: super::ROUTES })
     }
 
     /// Sets authentication up, if there is any.

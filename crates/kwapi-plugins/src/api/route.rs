@@ -2,6 +2,49 @@
 
 use std::fmt::Write as _;
 
+use crate::http::Routes;
+
+/// The API's routes, as its metrics call them; those of the status listener are served here too where all may read.
+pub const ROUTES: &Routes = &Routes {
+    server: "api",
+    templates: &[
+        "/v1/",
+        "/v1/openapi.json",
+        "/v1/probe-ids/",
+        "/v1/probes/",
+        "/v1/probes/{probe}/",
+        "/v1/probes/{probe}/{meter}/",
+        "/v2/",
+        "/v2/probes/",
+        "/v2/probes/{probe}/",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+    ],
+    template,
+};
+
+/// The template of a path, whether or not there is such a probe or meter; the last slash may be missing.
+fn template(path: &str) -> &'static str {
+    let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
+    let mut next = || segments.next();
+    match [next(), next(), next(), next(), next(), next()] {
+        [Some(""), Some("v1"), None, ..] => "/v1/",
+        [Some(""), Some("v1"), Some("openapi.json"), None, ..] => "/v1/openapi.json",
+        [Some(""), Some("v1"), Some("probe-ids"), None, ..] => "/v1/probe-ids/",
+        [Some(""), Some("v1"), Some("probes"), None, ..] => "/v1/probes/",
+        [Some(""), Some("v1"), Some("probes"), Some(_), None, ..] => "/v1/probes/{probe}/",
+        [Some(""), Some("v1"), Some("probes"), Some(_), Some(_), None] => "/v1/probes/{probe}/{meter}/",
+        [Some(""), Some("v2"), None, ..] => "/v2/",
+        [Some(""), Some("v2"), Some("probes"), None, ..] => "/v2/probes/",
+        [Some(""), Some("v2"), Some("probes"), Some(_), None, ..] => "/v2/probes/{probe}/",
+        [Some(""), Some("metrics"), None, ..] => "/metrics",
+        [Some(""), Some("healthz"), None, ..] => "/healthz",
+        [Some(""), Some("readyz"), None, ..] => "/readyz",
+        _ => Routes::OTHER,
+    }
+}
+
 /// A resource of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -179,10 +222,32 @@ mod tests {
         check("/v1/probes/%+1/", "nothing");
     }
 
+    #[test]
+    fn metrics_name_a_path_by_its_template() {
+        for (path, expected) in [
+            ("/v1/", "/v1/"),
+            ("/v1", "/v1/"),
+            ("/v1/probes/", "/v1/probes/"),
+            ("/v1/probes/A/", "/v1/probes/{probe}/"),
+            ("/v1/probes/A/w", "/v1/probes/{probe}/{meter}/"),
+            ("/v1/probes/A/w/x/", "other"),
+            ("/v2/probes/a%2Fb/", "/v2/probes/{probe}/"),
+            ("/readyz", "/readyz"),
+            ("v1/", "other"),
+            ("/", "other"),
+            ("*", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(template(path), expected, "{path}");
+        }
+    }
+
     proptest! {
         #[test]
         fn noise_never_panics(path in any::<String>()) {
             find(&path);
+            let template = template(&path);
+            prop_assert!(template == Routes::OTHER || ROUTES.templates.contains(&template));
         }
 
         #[test]

@@ -26,6 +26,18 @@ impl HttpError {
         self.status
     }
 
+    /// The whole answer as bytes of HTTP/1.1, for a connection that ends with it.
+    pub(super) fn message_bytes(&self) -> Vec<u8> {
+        let body = self.body();
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let head = format!(
+            "HTTP/1.1 {} {title}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            self.status.as_u16(),
+            body.len()
+        );
+        (head + &body).into_bytes()
+    }
+
     fn body(&self) -> String {
         let code = self.status.as_u16();
         let title = self.status.canonical_reason().unwrap_or("Error");

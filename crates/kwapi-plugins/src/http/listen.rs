@@ -2,34 +2,29 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum_server::accept::Accept;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use axum_server::{Handle, Server};
-use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use serde::Deserialize;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower_http::add_extension::AddExtension;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::CompressionLevel;
 
-use super::log;
+use super::connection::{self, Front, Phase};
+use super::counts::{Counts, Refused, Routes};
+use super::tls::{self, Certificates, Tls};
+use crate::metrics::{Exposition, MetricSource};
 
-/// A client has this long to send a request's head, and a connection may idle this long between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client has this long for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// At shutdown, requests under way have this long to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
-/// The largest request head; more is answered with 431.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+/// While the system has no descriptors to spare, accepting is tried this often.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where and how to listen.
 #[derive(Clone, Debug)]
@@ -42,16 +37,8 @@ pub struct Listen {
     pub connections_max: usize,
     /// Whether each request is logged.
     pub access_log: bool,
-}
-
-/// `tls = { certificate = "…", key = "…" }`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    /// PEM file with the certificate chain, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// PEM file with the private key.
-    pub key: PathBuf,
+    /// What its metrics call it and its routes.
+    pub routes: &'static Routes,
 }
 
 /// Why a server cannot start.
@@ -95,17 +82,33 @@ fn usual_resident(port: u16) -> &'static str {
 pub struct Listener {
     socket: std::net::TcpListener,
     address: SocketAddr,
-    tls: Option<Certified>,
+    secured: Option<Secured>,
     connections_max: usize,
     access_log: bool,
+    counts: Arc<Counts>,
+    server: &'static str,
 }
 
-/// Certificate and key in use, with the `Debug` that `RustlsConfig` lacks.
-struct Certified(RustlsConfig);
+/// TLS, and the certificates it uses.
+#[derive(Clone)]
+struct Secured {
+    acceptor: TlsAcceptor,
+    certificates: Arc<Certificates>,
+}
 
-impl std::fmt::Debug for Certified {
+impl std::fmt::Debug for Secured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tls")
+    }
+}
+
+impl Secured {
+    fn open(tls: &Tls) -> Result<Self, ServeError> {
+        let certificates = Arc::new(Certificates::open(tls)?);
+        let config = certificates
+            .server_config()
+            .map_err(|error| ServeError::Tls { path: tls.certificate.clone(), message: error.to_string() })?;
+        Ok(Self { acceptor: Arc::new(config).into(), certificates })
     }
 }
 
@@ -116,15 +119,23 @@ impl Listener {
     /// See [`ServeError`].
     pub fn bind(listen: &Listen) -> Result<Self, ServeError> {
         let address = listen.address;
-        let tls = listen.tls.as_ref().map(server_config).transpose()?;
+        let secured = listen.tls.as_ref().map(Secured::open).transpose()?;
         let socket = std::net::TcpListener::bind(address).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => ServeError::Occupied { address },
             _ => ServeError::Listen { address, source },
         })?;
         let address = socket.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-        let tls = tls.map(|config| Certified(RustlsConfig::from_config(Arc::new(config))));
         let (connections_max, access_log) = (listen.connections_max, listen.access_log);
-        Ok(Self { socket, address, tls, connections_max, access_log })
+        let counts = Arc::new(Counts::new(listen.routes));
+        Ok(Self {
+            socket,
+            address,
+            secured,
+            connections_max,
+            access_log,
+            counts,
+            server: listen.routes.server,
+        })
     }
 
     /// Where it listens; tells the port when it was left to the system.
@@ -134,7 +145,19 @@ impl Listener {
 
     /// `http` or `https`.
     pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        if self.secured.is_some() { "https" } else { "http" }
+    }
+
+    /// What it will have counted, and when its certificate ends.
+    pub fn metrics(&self) -> impl MetricSource + use<> {
+        let (counts, server) = (self.counts.clone(), self.server);
+        let certificates = self.secured.as_ref().map(|secured| secured.certificates.clone());
+        move |out: &mut Exposition| {
+            counts.collect(out);
+            if let Some(certificates) = &certificates {
+                certificates.collect(server, out);
+            }
+        }
     }
 
     /// Serves `router` until `shutdown`; answers under way get a second to end.
@@ -147,71 +170,96 @@ impl Listener {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let router = router.layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest));
-        let router =
-            if self.access_log { router.layer(axum::middleware::from_fn(log::log_access)) } else { router };
-        let handle = Handle::new();
-        let stop = handle.clone();
-        tokio::spawn(async move {
-            shutdown.await;
-            stop.graceful_shutdown(Some(SHUTDOWN_GRACE));
-        });
-        let mut server: Server<SocketAddr> = axum_server::from_tcp(self.socket)?.http1_only().handle(handle);
-        server
-            .http_builder()
-            .http1()
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .keep_alive(true);
-        let limit = Limit(Arc::new(Semaphore::new(self.connections_max)));
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        match self.tls {
-            Some(Certified(config)) => {
-                let tls = RustlsAcceptor::new(config).handshake_timeout(HANDSHAKE_TIMEOUT).acceptor(limit);
-                server.acceptor(tls).serve(service).await
-            }
-            None => server.acceptor(limit).serve(service).await,
+        let front = Front { router, counts: self.counts, access_log: self.access_log };
+        self.socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(self.socket)?;
+        let room = Arc::new(Semaphore::new(self.connections_max));
+        // The receivers are the connections: when the last is gone, so are they.
+        let (phase, _) = watch::channel(Phase::Open);
+        let watching = self
+            .secured
+            .as_ref()
+            .map(|secured| tokio::spawn(secured.certificates.clone().keep_fresh()).abort_handle());
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = socket.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if connection::is_exhausted(&error) {
+                        tracing::debug!(%error, "connections cannot be accepted");
+                        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    }
+                    continue;
+                }
+            };
+            // Full: the connection is closed at once, so that a client need not wait to learn it.
+            let Ok(permit) = room.clone().try_acquire_owned() else {
+                front.counts.refused(Refused::Full);
+                continue;
+            };
+            let secured = self.secured.as_ref().map(|secured| secured.acceptor.clone());
+            tokio::spawn(converse(stream, peer, secured, front.clone(), phase.subscribe(), permit));
         }
+        drop(socket);
+        watching.inspect(tokio::task::AbortHandle::abort);
+        phase.send_replace(Phase::Closing);
+        if timeout(SHUTDOWN_GRACE, phase.closed()).await.is_err() {
+            phase.send_replace(Phase::Over);
+        }
+        Ok(())
     }
 }
 
-fn server_config(tls: &Tls) -> Result<ServerConfig, ServeError> {
-    let failed = |path: &Path, message: String| ServeError::Tls { path: path.to_owned(), message };
-    let in_certificate = |error: &dyn std::fmt::Display| failed(&tls.certificate, error.to_string());
-    let chain: Vec<_> = CertificateDer::pem_file_iter(&tls.certificate)
-        .map_err(|error| in_certificate(&error))?
-        .collect::<Result<_, _>>()
-        .map_err(|error| in_certificate(&error))?;
-    if chain.is_empty() {
-        return Err(in_certificate(&"there is no certificate in it"));
+/// One connection with its place among those that may be.
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    secured: Option<TlsAcceptor>,
+    front: Front,
+    phase: watch::Receiver<Phase>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let counts = front.counts.clone();
+    counts.accepted();
+    // Without it, an answer in two parts waits for the client's acknowledgement. A client that is gone is found out soon.
+    _ = stream.set_nodelay(true);
+    match secured {
+        None => connection::serve(stream, peer, front, phase).await,
+        Some(acceptor) => converse_securely(stream, peer, &acceptor, front, phase).await,
     }
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| failed(&tls.key, error.to_string()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| in_certificate(&error))?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| failed(&tls.key, error.to_string()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    counts.ended();
 }
 
-/// Accepts while there is room. Full: the connection is closed at once, so that a client need not wait to learn it.
-#[derive(Clone, Debug)]
-struct Limit(Arc<Semaphore>);
-
-impl<S> Accept<TcpStream, S> for Limit {
-    type Stream = TcpStream;
-    /// The connection's service holds the permit for as long as the connection lasts.
-    type Service = AddExtension<S, Arc<OwnedSemaphorePermit>>;
-    type Future = std::future::Ready<io::Result<(Self::Stream, Self::Service)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else {
-            return std::future::ready(Err(io::Error::other("too many connections")));
-        };
-        let service = AddExtension::new(service, Arc::new(permit));
-        std::future::ready(stream.set_nodelay(true).map(|()| (stream, service)))
+async fn converse_securely(
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: &TlsAcceptor,
+    front: Front,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let handshake = async {
+        if tls::speaks_plainly(&stream).await? {
+            return Ok(Err(stream));
+        }
+        acceptor.accept(stream).await.map(Ok)
+    };
+    let shaken = tokio::select! {
+        shaken = timeout(HANDSHAKE_TIMEOUT, handshake) => shaken,
+        _ = phase.wait_for(|phase| *phase != Phase::Open) => return,
+    };
+    match shaken {
+        Ok(Ok(Ok(stream))) => connection::serve(stream, peer, front, phase).await,
+        Ok(Ok(Err(plain))) => connection::refuse_plain(plain, peer, &front).await,
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "no TLS handshake");
+            front.counts.refused(Refused::Handshake);
+        }
+        Err(_) => front.counts.refused(Refused::Handshake),
     }
 }
 

@@ -1,21 +1,19 @@
 //! The access log: one line a request, for those who ask for it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{Method, StatusCode};
 
-/// A middleware that logs method, path, status, duration and peer. The path is logged as it was sent (percent-encoded)
-/// and quoted; the query and all headers are left out, since a careless client may put a token there.
-pub(super) async fn log_access(request: Request, next: Next) -> Response {
-    let begin = tokio::time::Instant::now();
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    let response = next.run(request).await;
-    let millis = begin.elapsed().as_secs_f64() * 1e3;
-    let peer = peer.map(|peer| peer.ip());
-    tracing::info!(target: "kwapi::access", %method, ?path, status = response.status().as_u16(), millis, ?peer);
-    response
+/// Logs method, path, status, duration and peer. The path is logged as it was sent (percent-encoded) and quoted; the
+/// query and all headers are left out, since a careless client may put a token there.
+pub(super) fn answered(method: &Method, path: &str, status: StatusCode, took: Duration, peer: SocketAddr) {
+    let (status, millis, peer) = (status.as_u16(), took.as_secs_f64() * 1e3, peer.ip());
+    tracing::info!(target: "kwapi::access", %method, ?path, status, millis, %peer);
+}
+
+/// Logs a request that could not be read; nothing of it is repeated.
+pub(super) fn refused(status: StatusCode, peer: SocketAddr) {
+    let (status, peer) = (status.as_u16(), peer.ip());
+    tracing::info!(target: "kwapi::access", status, %peer, "unreadable request");
 }

@@ -12,6 +12,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts by upper bound, with their sum.
+    Histogram,
 }
 
 /// The samples of one name.
@@ -72,13 +74,14 @@ impl Kind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 
     fn suffix(self) -> &'static str {
         match self {
             Self::Counter => "_total",
-            Self::Gauge => "",
+            Self::Gauge | Self::Histogram => "",
         }
     }
 }
@@ -86,8 +89,33 @@ impl Kind {
 impl Family {
     /// Adds a sample. A set of labels occurs once in a family.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
+        let suffix = self.kind.suffix();
+        self.line(suffix, labels, value);
+        self
+    }
+
+    /// Adds a histogram: how many values were up to each of `bounds` but above the one before, at last how many were
+    /// above all, and the sum of all values.
+    pub fn histogram(
+        &mut self,
+        labels: &[(&str, &str)],
+        bounds: &[&str],
+        counts: &[u64],
+        sum: f64,
+    ) -> &mut Self {
+        let mut total = 0;
+        for (bound, count) in bounds.iter().copied().chain(["+Inf"]).zip(counts) {
+            total += count;
+            self.line("_bucket", &[labels, &[("le", bound)]].concat(), total as f64);
+        }
+        self.line("_count", labels, total as f64);
+        self.line("_sum", labels, sum);
+        self
+    }
+
+    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
         self.lines.push_str(self.name);
-        self.lines.push_str(self.kind.suffix());
+        self.lines.push_str(suffix);
         for (index, (name, value)) in labels.iter().enumerate() {
             self.lines.push_str(if index == 0 { "{" } else { "," });
             self.lines.push_str(name);
@@ -99,7 +127,6 @@ impl Family {
             self.lines.push('}');
         }
         _ = writeln!(self.lines, " {value}");
-        self
     }
 
     /// Adds a sample of a plain count.

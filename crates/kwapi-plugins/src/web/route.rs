@@ -3,6 +3,43 @@
 use kwapi_core::ProbeId;
 use kwapi_history::Period;
 
+use crate::http::Routes;
+
+/// The pages' routes, as their metrics call them.
+pub const ROUTES: &Routes = &Routes {
+    server: "web",
+    templates: &[
+        "/",
+        "/last/{period}/",
+        "/probe/{probe}/",
+        "/graph/{period}/",
+        "/graph/{period}/{probe}/",
+        "/rrd/{probe}/",
+        "/static/{name}",
+        "/choose/",
+    ],
+    template,
+};
+
+/// The template of a path, whatever the names in it; the last slash may be missing.
+fn template(path: &str) -> &'static str {
+    if path == "/" {
+        return "/";
+    }
+    let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
+    let mut next = || segments.next();
+    match [next(), next(), next(), next(), next()] {
+        [Some(""), Some("last"), Some(_), None, _] => "/last/{period}/",
+        [Some(""), Some("probe"), Some(_), None, _] => "/probe/{probe}/",
+        [Some(""), Some("graph"), Some(_), None, _] => "/graph/{period}/",
+        [Some(""), Some("graph"), Some(_), Some(_), None] => "/graph/{period}/{probe}/",
+        [Some(""), Some("rrd"), Some(_), None, _] => "/rrd/{probe}/",
+        [Some(""), Some("static"), Some(_), None, _] => "/static/{name}",
+        [Some(""), Some("choose"), None, ..] => "/choose/",
+        _ => Routes::OTHER,
+    }
+}
+
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {

@@ -130,17 +130,21 @@ async fn access_rules(reader: &Reader<'_>) {
     let (token, body) = reader.cloud.authenticate(by_password("ceilometer", "ceilpw"), Some(scope)).await;
     let user = body["token"]["user"]["id"].as_str().unwrap();
     let url = reader.cloud.url(&format!("/users/{user}/application_credentials"));
-    let rules = json!([{ "service": "energy", "method": "GET", "path": "/v1/probes/**" }]);
-    let credential = json!({ "application_credential": { "name": "poller", "access_rules": rules } });
-    let made =
-        reader.cloud.http.post(url).header("x-auth-token", token).json(&credential).send().await.unwrap();
-    let made: Value = made.json().await.unwrap();
-    let made = &made["application_credential"];
-    let identity = json!({
-        "methods": ["application_credential"],
-        "application_credential": { "id": made["id"], "secret": made["secret"] }
-    });
-    let (restricted, _) = reader.cloud.authenticate(identity, None).await;
+    let restricted = async |name: &str, service: &str| {
+        let rules = json!([{ "service": service, "method": "GET", "path": "/v1/probes/**" }]);
+        let credential = json!({ "application_credential": { "name": name, "access_rules": rules } });
+        let request = reader.cloud.http.post(&url).header("x-auth-token", &token).json(&credential);
+        let made: Value = request.send().await.unwrap().json().await.unwrap();
+        let made = &made["application_credential"];
+        let identity = json!({
+            "methods": ["application_credential"],
+            "application_credential": { "id": made["id"], "secret": made["secret"] }
+        });
+        reader.cloud.authenticate(identity, None).await.0
+    };
+    let for_another_service = restricted("clerk", "identity").await;
+    assert_eq!(reader.with(&for_another_service).await, 401);
+    let restricted = restricted("poller", "energy").await;
     assert_eq!(reader.with(&restricted).await, 200);
     assert_eq!(reader.status("/v1/probes/A/", &[("x-auth-token", &restricted)]).await, 200);
     assert_eq!(reader.status("/v1/probe-ids/", &[("x-auth-token", &restricted)]).await, 401);

@@ -1,4 +1,6 @@
-//! `kwapi check`: the configuration, expanded.
+//! `kwapi check`: the configuration, expanded, and what is wrong with the files it names.
+
+mod files;
 
 use std::path::Path;
 
@@ -6,27 +8,46 @@ use kwapi_core::ProbeId;
 
 use crate::cli::Check;
 use crate::config::{Config, Labels};
+use files::Finding;
 
 /// Prints every meter and probe, or what an SNMP profile makes of a walk.
 ///
 /// # Errors
-/// When the configuration is wrong, as one line.
+/// When the configuration is wrong, as one line, or when files it names are, after a line for each.
 pub(crate) fn check(arguments: &Check, named: Option<&Path>) -> Result<(), String> {
     if let (Some(profile), Some(walk)) = (&arguments.profile, &arguments.walk) {
         return check_profile(profile, walk, named);
     }
     let config = super::configuration(named)?;
+    let findings = if arguments.no_files { Vec::new() } else { look_at_files(&config)? };
+    let (errors, more): (Vec<Finding>, Vec<Finding>) =
+        findings.into_iter().partition(|finding| finding.is_error);
+    let warnings: Vec<&String> =
+        config.warnings.iter().chain(more.iter().map(|finding| &finding.text)).collect();
     for file in &config.files {
         println!("{}", file.display());
     }
-    print_meters(&config);
-    for warning in &config.warnings {
+    print_meters(&config, warnings.len(), errors.len());
+    for warning in warnings {
         println!("warning: {warning}");
     }
-    Ok(())
+    for error in &errors {
+        println!("error: {}", error.text);
+    }
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err("1 error".to_owned()),
+        count => Err(format!("{count} errors")),
+    }
 }
 
-fn print_meters(config: &Config) {
+fn look_at_files(config: &Config) -> Result<Vec<Finding>, String> {
+    let Some(file) = config.files.first() else { return Ok(Vec::new()) };
+    let (written, resolved) = crate::config::documents(file).map_err(|error| error.to_string())?;
+    Ok(files::check(config, &written, &resolved, crate::service::wall_clock().now()))
+}
+
+fn print_meters(config: &Config, warnings: usize, errors: usize) {
     let mut probes = 0;
     for meter in &config.meters {
         let seconds = meter.interval.as_secs_f64();
@@ -44,11 +65,13 @@ fn print_meters(config: &Config) {
         let parts: Vec<&str> = sum.parts.iter().map(kwapi_core::ProbeId::as_str).collect();
         println!("\n{} = {}{}", sum.probe, parts.join(" + "), labels(config, &sum.probe));
     }
-    let judgement = match config.warnings.len() {
+    let judgement = match (errors, warnings) {
+        (1, _) => "1 error.".to_owned(),
+        (2.., _) => format!("{errors} errors."),
         _ if config.meters.is_empty() => "Nothing is measured: there is no [[meter]].".to_owned(),
-        0 => "All is well.".to_owned(),
-        1 => "1 warning.".to_owned(),
-        count => format!("{count} warnings."),
+        (0, 0) => "All is well.".to_owned(),
+        (0, 1) => "1 warning.".to_owned(),
+        (0, 2..) => format!("{warnings} warnings."),
     };
     println!("\n{} meters, {probes} named probes. {judgement}", config.meters.len());
 }

@@ -45,7 +45,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let listen = config.api.config.listen().map_err(|error| crate::config::chain(&error))?;
     let is_demo = demo.is_some();
     let api_listener = bind_or_any(&listen, "api.listen", is_demo)?;
-    let web_listen = Listen { address: config.rrd.listen, tls: None, ..listen };
+    let routes = kwapi_plugins::web::ROUTES;
+    let web_listen = Listen { address: config.rrd.listen, tls: None, routes, ..listen };
     let web_listener = bind_or_any(&web_listen, "rrd.listen", is_demo)?;
     let status_address = config.status.listen.unwrap_or(status::Kind::Drivers.default_address());
     let status_listener = bind_or_any(&status::listen(status_address), "status.listen", is_demo)?;
@@ -61,6 +62,9 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
     let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
     drivers.add_metrics(&mut all);
+    all.add(api_listener.metrics());
+    all.add(web_listener.metrics());
+    let auth = api::auth(&process, &config, &mut all)?;
     let metrics = kwapi_plugins::metrics::router(all);
 
     let manager = drivers.manager();
@@ -71,7 +75,7 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     };
     let (api_address, api_scheme) = (api_listener.address(), api_listener.scheme());
     let web_address = web_listener.address();
-    let api_router = api::router(&process, &config, &collecting.collector, facts, metrics.clone())?;
+    let api_router = api::router(&config, &collecting.collector, facts, auth, metrics.clone());
     let web_router = rrd::router(&process, &config, recording.history.clone(), collecting.collector.clone());
     let ended = |shutdown: &Shutdown| {
         let shutdown = shutdown.clone();

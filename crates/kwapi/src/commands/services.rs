@@ -98,9 +98,11 @@ pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
     let mut all = Metrics::new();
     let subscriber = config.bus.subscriber(&config.api.subscribe, &config.api.probes);
     let collecting = Collecting::start(&process, &config, &subscriber, "api", &mut all)?;
+    all.add(listener.metrics());
+    let auth = api::auth(&process, &config, &mut all)?;
     let metrics = kwapi_plugins::metrics::router(all);
     let facts = api::facts(api::Labelling::new(config.labels.clone()), |_| None);
-    let router = api::router(&process, &config, &collecting.collector, facts, metrics.clone())?;
+    let router = api::router(&config, &collecting.collector, facts, auth, metrics.clone());
     tracing::info!("API at {}://{}/v1/probes/", listener.scheme(), listener.address());
     let servers = [
         Server::start(listener, router, ended(&shutdown)),
@@ -127,7 +129,8 @@ pub(crate) async fn rrd(named: Option<&Path>) -> Result<(), String> {
     reload::restart_only();
     needs_endpoints(config.rrd.subscribe.is_empty(), "rrd")?;
     let connections_max = config.api.config.connections_max;
-    let listen = Listen { address: config.rrd.listen, tls: None, connections_max, access_log: false };
+    let (address, routes) = (config.rrd.listen, kwapi_plugins::web::ROUTES);
+    let listen = Listen { address, tls: None, connections_max, access_log: false, routes };
     let listener = bind(&listen, "rrd.listen")?;
     let status_listener = status::bind(status_address(&config, Kind::Rrd))?;
     let process = Process::new();
@@ -135,6 +138,7 @@ pub(crate) async fn rrd(named: Option<&Path>) -> Result<(), String> {
     let subscriber = config.bus.subscriber(&config.rrd.subscribe, &config.rrd.probes);
     let collecting = Collecting::start(&process, &config, &subscriber, "rrd", &mut all)?;
     let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
+    all.add(listener.metrics());
     let router = rrd::router(&process, &config, recording.history.clone(), collecting.collector.clone());
     tracing::info!("web pages at http://{}/", listener.address());
     let servers = [

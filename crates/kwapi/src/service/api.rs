@@ -12,7 +12,7 @@ use kwapi_plugins::metrics::Metrics;
 use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
-use super::{Process, metrics, monotonic_clock};
+use super::{Process, metrics, monotonic_clock, readiness};
 use crate::config::{Config, Labels};
 
 /// The collector, fed from the bus.
@@ -49,6 +49,12 @@ impl Collecting {
         let collector = Collector::open(collector_config, process.clock.clone(), clock)
             .map_err(|error: StoreError| crate::config::chain(&error))?;
         all.add(metrics::subscriber(subscriber.clone(), directory));
+        let [bus, writable] = match directory {
+            "rrd" => ["totals_bus", "totals_directory"],
+            _ => ["bus", "state_directory"],
+        };
+        readiness::subscriber(all, bus, subscriber.clone());
+        readiness::directory(all, writable, state);
         all.add(collector.clone());
         let feed = {
             let collector = collector.clone();
@@ -74,21 +80,30 @@ impl Collecting {
 }
 
 /// The routes, with `/metrics` where everybody who can reach them may read anyway.
-///
-/// # Errors
-/// When authentication cannot be set up, as one line.
 pub(crate) fn router(
-    process: &Process,
     config: &Config,
     collector: &Collector,
     facts: FactsSource,
+    auth: Option<Auth>,
     metrics: axum::Router,
-) -> Result<axum::Router, String> {
-    let auth: Option<Auth> =
-        config.api.config.auth(process.clock.clone()).map_err(|error| crate::config::chain(&error))?;
+) -> axum::Router {
     let is_open = auth.is_none();
     let router = api::router(Api::new(collector.clone(), facts), auth, config.api.config.cors());
-    Ok(if is_open { metrics.fallback_service(router) } else { router })
+    if is_open { metrics.fallback_service(router) } else { router }
+}
+
+/// Authentication, if there is to be any. With Keystone, the API is ready once that has let us in.
+///
+/// # Errors
+/// When a file it names cannot be used, as one line.
+pub(crate) fn auth(process: &Process, config: &Config, all: &mut Metrics) -> Result<Option<Auth>, String> {
+    let auth = config.api.config.auth(process.clock.clone()).map_err(|error| crate::config::chain(&error))?;
+    if let Some(auth) = auth.clone().filter(Auth::asks_keystone) {
+        tokio::spawn(auth.clone().introduce());
+        all.add(metrics::keystone(auth.clone()));
+        all.add_readiness("keystone", move || auth.readiness());
+    }
+    Ok(auth)
 }
 
 /// The operator's labels of probes, which a reload replaces.

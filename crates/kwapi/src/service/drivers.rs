@@ -10,7 +10,7 @@ use kwapi_drivers::manager::{Manager, MeterStatus, VirtualError};
 use kwapi_plugins::metrics::Metrics;
 use parking_lot::Mutex;
 
-use super::{Process, metrics};
+use super::{Process, metrics, readiness};
 use crate::config::{Config, Endpoint};
 
 /// Probes to expect of a meter that names its outlets itself.
@@ -60,9 +60,10 @@ impl Drivers {
         self.publisher.counters().published
     }
 
-    /// Adds what drivers and publisher have to tell.
+    /// Adds what drivers and publisher have to tell, and when they are ready.
     pub(crate) fn add_metrics(&self, all: &mut Metrics) {
         let (manager, publisher) = (self.manager.clone(), self.publisher.clone());
+        readiness::drivers(all, manager.clone(), publisher.clone());
         all.add(metrics::drivers(manager));
         all.add(metrics::publisher(publisher));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kwapi_bus::{BusError, Forwarder, ForwarderConfig};
 use kwapi_plugins::metrics::Metrics;
 
-use super::{Process, metrics};
+use super::{Process, metrics, readiness};
 use crate::config::Config;
 
 /// Messages of this many probes an interval are kept for a slow peer; a forwarder knows no meters.
@@ -33,5 +33,6 @@ pub(crate) fn start(
         tracing::info!(endpoint, "forwarding");
     }
     all.add(metrics::forwarder(forwarder.clone()));
+    readiness::forwarder(all, forwarder.clone());
     Ok(forwarder)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kwapi_bus::{Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState};
 use kwapi_history::History;
+use kwapi_plugins::api::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
 /// Meters by state, and each meter's state, latency and failures.
@@ -152,5 +153,13 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
             "Samples dropped for want of a writable file.",
         )
         .count(&[], counters.samples_dropped);
+    }
+}
+
+/// What Keystone was asked.
+pub(super) fn keystone(auth: Auth) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        out.family("kwapi_keystone_requests", Kind::Counter, "Tokens that Keystone was asked about.")
+            .count(&[], auth.keystone_requests());
     }
 }

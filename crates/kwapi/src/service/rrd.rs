@@ -12,7 +12,7 @@ use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::web::{Accounted, EnergySince, Settings, Stored};
 use tokio::task::JoinHandle;
 
-use super::{Process, metrics, monotonic_clock};
+use super::{Process, metrics, monotonic_clock, readiness};
 use crate::config::Config;
 
 /// History, fed from the bus.
@@ -52,10 +52,13 @@ impl Recording {
         let subscriber = Arc::new(subscriber);
         all.add(metrics::subscriber(subscriber.clone(), "rrd"));
         all.add(metrics::history(history.clone()));
+        let journal = readiness::LastWrite::default();
+        journal.watch(all, "journal");
+        readiness::subscriber(all, "history_bus", subscriber.clone());
+        readiness::directory(all, "history_directory", config.state_directory.join("history"));
         let feed = {
             let history = history.clone();
             tokio::spawn(async move {
-                let mut failing = false;
                 while let Some((batch, ack)) = subscriber.recv().await {
                     let history = history.clone();
                     let recorded = tokio::task::spawn_blocking(move || {
@@ -67,15 +70,17 @@ impl Recording {
                         history.record(arrivals).map(drop)
                     });
                     match recorded.await {
-                        Ok(Ok(())) if failing => {
-                            failing = false;
-                            tracing::info!("the journal takes measurements again");
+                        Ok(Ok(())) => {
+                            if journal.succeeded() {
+                                tracing::info!("the journal takes measurements again");
+                            }
                         }
-                        Ok(Err(error)) if !failing => {
-                            failing = true;
-                            tracing::error!(%error, "the journal cannot be written; measurements are kept in memory");
+                        Ok(Err(error)) => {
+                            if journal.failed(crate::config::chain(&error)) {
+                                tracing::error!(%error, "the journal cannot be written; measurements are kept in memory");
+                            }
                         }
-                        Ok(_) | Err(_) => {}
+                        Err(error) => tracing::error!(%error, "a batch was not recorded"),
                     }
                     ack.confirm();
                 }

@@ -38,7 +38,8 @@ impl Kind {
 
 /// How the status listener listens.
 pub(crate) fn listen(address: SocketAddr) -> Listen {
-    Listen { address, tls: None, connections_max: CONNECTIONS_MAX, access_log: false }
+    let routes = kwapi_plugins::metrics::ROUTES;
+    Listen { address, tls: None, connections_max: CONNECTIONS_MAX, access_log: false, routes }
 }
 
 /// Binds the status listener.

@@ -1,5 +1,6 @@
 //! `kwapi check`, `probe`, `status`, `tail` and `simulate`, as they are typed.
 
+mod files;
 mod wrong;
 
 use std::fmt::Write;

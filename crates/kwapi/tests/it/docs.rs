@@ -38,7 +38,7 @@ fn check(origin: &str, toml: &str) -> String {
     let file = lab.join("kwapi.toml");
     std::fs::write(&file, toml).unwrap();
     let output = kwapi()
-        .args(["check", "--config"])
+        .args(["check", "--no-files", "--config"])
         .arg(&file)
         .env("BMC_PASSWORD", "0123456789")
         .env_remove("KWAPI_CONFIG")

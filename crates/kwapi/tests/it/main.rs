@@ -22,6 +22,7 @@ mod fuzz;
 mod gnocchi;
 mod harness;
 mod history;
+mod readiness;
 mod reload;
 mod spine;
 mod survival;

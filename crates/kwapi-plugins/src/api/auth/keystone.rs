@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use kwapi_core::WallClock;
 use moka::Expiry;
 use moka::future::Cache;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
@@ -35,6 +36,9 @@ use super::AuthError;
 
 /// As many validations are under way at a time; others wait for their turn, and get a 503 when it does not come.
 const IN_FLIGHT_MAX: usize = 16;
+/// Between attempts to get a token of our own at the start: at first, and at most.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What Keystone said of a token.
 #[derive(Clone, Debug)]
@@ -62,6 +66,16 @@ pub(super) struct Keystone {
     in_flight: Semaphore,
     is_away: AtomicBool,
     asked: AtomicU64,
+    standing: Mutex<Standing>,
+}
+
+/// How we stand with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It has given us a token, or said something of a caller's.
+    LetIn,
+    /// Not yet, and why.
+    NotYet(String),
 }
 
 /// How long each kind of answer is remembered.
@@ -93,6 +107,7 @@ impl Keystone {
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             is_away: AtomicBool::new(false),
             asked: AtomicU64::new(0),
+            standing: Mutex::new(Standing::NotYet("it has not answered yet".to_owned())),
         })
     }
 
@@ -130,38 +145,65 @@ impl Keystone {
         };
         self.asked.fetch_add(1, Ordering::Relaxed);
         let answer = self.session.validate(token, allow_expired).await;
-        self.report(&answer);
+        self.report(answer.as_ref().err());
         Ok(match answer? {
             Some(identity) => Verdict::Valid(Arc::new(identity)),
             None => Verdict::Invalid,
         })
     }
 
+    /// Gets the token we ask with, trying until there is one.
+    pub(super) async fn introduce(&self) {
+        let mut pause = PAUSE_MIN;
+        while !self.introduce_once().await {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Whether it gave us a token.
+    async fn introduce_once(&self) -> bool {
+        let introduced = self.session.introduce().await;
+        self.report(introduced.as_ref().err());
+        introduced.is_ok()
+    }
+
+    pub(super) fn readiness(&self) -> Result<(), String> {
+        match &*self.standing.lock() {
+            Standing::LetIn => Ok(()),
+            Standing::NotYet(why) => Err(format!("{}: {why}", self.config.url)),
+        }
+    }
+
     /// One line when Keystone goes, one when it is back.
-    fn report(&self, answer: &Result<Option<Identity>, Unavailable>) {
-        match answer {
-            Ok(_) => {
-                if self.is_away.swap(false, Ordering::Relaxed) {
-                    tracing::info!(url = self.config.url, "Keystone answers again");
-                }
+    fn report(&self, failure: Option<&Unavailable>) {
+        let mut standing = self.standing.lock();
+        let Some(error) = failure else {
+            *standing = Standing::LetIn;
+            if self.is_away.swap(false, Ordering::Relaxed) {
+                tracing::info!(url = self.config.url, "Keystone answers again");
             }
-            Err(error) => {
-                if !self.is_away.swap(true, Ordering::Relaxed) {
-                    tracing::error!(url = self.config.url, %error, "Keystone cannot be asked: callers get 503");
-                }
-            }
+            return;
+        };
+        if *standing != Standing::LetIn {
+            *standing = Standing::NotYet(error.to_string());
+        }
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            tracing::error!(url = self.config.url, %error, "Keystone cannot be asked: callers get 503");
         }
     }
 }
 
 impl Identity {
-    /// Whether the access rules of its application credential, if it has any, allow this request to us.
+    /// Whether the access rules of its application credential, if it has any, allow this request to us. They are rules
+    /// for the services of the token's catalogue: where we are not in it, none is for us.
+    /// Source: keystonemiddleware 13.0.1, `validate_allowed_request`.
     pub(super) fn may_send(&self, service_type: &str, method: &str, path: &str) -> bool {
-        self.access_rules.as_ref().is_none_or(|rules| {
-            rules.iter().any(|rule| {
+        let Some(rules) = &self.access_rules else { return true };
+        self.services.iter().any(|service| service == service_type)
+            && rules.iter().any(|rule| {
                 rule.service == service_type && rule.method == method && path_matches(&rule.path, path)
             })
-        })
     }
 
     /// Whether it has one of these roles.
@@ -169,3 +211,6 @@ impl Identity {
         self.roles.iter().any(|role| roles.contains(role))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,16 @@ pub struct StaticToken {
     pub probes: Vec<Pattern>,
 }
 
+impl StaticToken {
+    /// Checks what can be told of it.
+    ///
+    /// # Errors
+    /// When its hash is none.
+    pub fn check(&self) -> Result<(), AuthError> {
+        Tokens::new(std::slice::from_ref(self)).map(drop)
+    }
+}
+
 fn admin() -> Vec<String> {
     vec!["admin".to_owned()]
 }

@@ -3,11 +3,19 @@ use std::time::Duration;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
+use tokio_rustls::client::TlsStream;
 
 use super::*;
 
+const ROUTES: &Routes = &Routes {
+    server: "test",
+    templates: &["/"],
+    template: |path| if path == "/" { "/" } else { Routes::OTHER },
+};
+
 fn listen(connections_max: usize) -> Listen {
-    Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None, connections_max, access_log: true }
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    Listen { address, tls: None, connections_max, access_log: true, routes: ROUTES }
 }
 
 fn router() -> Router {
@@ -76,14 +84,139 @@ async fn shutdown_ends_the_server() {
     served.unwrap().unwrap();
 }
 
+/// Writes a certificate for localhost with this serial number, and its key.
+fn write_pair(lab: &std::path::Path, serial: u64) -> Tls {
+    let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    parameters.serial_number = Some(serial.into());
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let tls = Tls { certificate: lab.join("cert.pem"), key: lab.join("key.pem") };
+    std::fs::write(&tls.certificate, parameters.self_signed(&signing_key).unwrap().pem()).unwrap();
+    std::fs::write(&tls.key, signing_key.serialize_pem()).unwrap();
+    tls
+}
+
+/// Connects and believes the certificate that is in the file now.
+async fn connect(address: SocketAddr, tls: &Tls) -> io::Result<TlsStream<TcpStream>> {
+    use rustls_pki_types::pem::PemObject as _;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(rustls_pki_types::CertificateDer::from_pem_file(&tls.certificate).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await?;
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
+}
+
+/// Sends one request on a connection that is kept, and returns the head of the answer.
+async fn ask(connection: &mut TlsStream<TcpStream>) -> String {
+    connection.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with("x".repeat(2_000).as_bytes()) {
+        assert!(connection.read_buf(&mut answer).await.unwrap() > 0, "the server hung up");
+    }
+    String::from_utf8(answer).unwrap().split("\r\n").next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_used_without_a_restart_and_no_connection_is_dropped() {
+    let lab = tempfile::tempdir().unwrap();
+    let old = write_pair(lab.path(), 1);
+    let listener = Listener::bind(&Listen { tls: Some(old.clone()), ..listen(9) }).unwrap();
+    let (address, certificates) =
+        (listener.address(), listener.secured.as_ref().unwrap().certificates.clone());
+    tokio::spawn(listener.serve(router(), std::future::pending()));
+    let mut kept = connect(address, &old).await.unwrap();
+    assert_eq!(ask(&mut kept).await, "HTTP/1.1 200 OK");
+
+    let new = write_pair(lab.path(), 2);
+    assert!(connect(address, &new).await.is_err(), "the new one is not in use yet");
+    (0..2).for_each(|_| certificates.refresh());
+    assert_eq!(ask(&mut kept).await, "HTTP/1.1 200 OK");
+    let mut fresh = connect(address, &new).await.unwrap();
+    assert_eq!(ask(&mut fresh).await, "HTTP/1.1 200 OK");
+
+    std::fs::write(&new.key, "no key").unwrap();
+    (0..3).for_each(|_| certificates.refresh());
+    let mut after_a_broken_one = connect(address, &new).await.unwrap();
+    assert_eq!(ask(&mut after_a_broken_one).await, "HTTP/1.1 200 OK");
+    assert_eq!(ask(&mut kept).await, "HTTP/1.1 200 OK");
+}
+
+/// Everything that comes back for `request`, over TLS.
+async fn say_securely(address: SocketAddr, tls: &Tls, request: &[u8]) -> String {
+    let mut connection = connect(address, tls).await.unwrap();
+    connection.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_over_tls_and_over_tcp_as_well() {
+    let lab = tempfile::tempdir().unwrap();
+    let tls = write_pair(lab.path(), 1);
+    let (secure, _stop) = start(&Listen { tls: Some(tls.clone()), ..listen(9) });
+    let (plain, _stop_too) = start(&listen(9));
+    let long = "x".repeat(200_000);
+    for (request, expected) in [
+        (format!("GET /{long} HTTP/1.1\r\nhost: h\r\n\r\n"), "HTTP/1.1 414 URI Too Long"),
+        (format!("GET / HTTP/1.1\r\nhost: h\r\nx: {long}\r\n\r\n"), "HTTP/1.1 431 "),
+        ("nonsense\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request"),
+        ("GET /nowhere HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_owned(), "HTTP/1.1 404 "),
+    ] {
+        let over_tls = say_securely(secure, &tls, request.as_bytes()).await;
+        let mut connection = TcpStream::connect(plain).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut over_tcp = String::new();
+        connection.read_to_string(&mut over_tcp).await.unwrap();
+        for answer in [over_tls, over_tcp] {
+            assert!(answer.starts_with(expected) && answer.contains("{\"error\":{\"code\":4"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_speaks_http_to_a_tls_port_is_told_and_who_speaks_neither_is_counted() {
+    let lab = tempfile::tempdir().unwrap();
+    let tls = write_pair(lab.path(), 1);
+    let listener = Listener::bind(&Listen { tls: Some(tls.clone()), ..listen(9) }).unwrap();
+    let (address, counts) = (listener.address(), listener.counts.clone());
+    tokio::spawn(listener.serve(router(), std::future::pending()));
+    let answer = twice(address, "").await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("This port speaks TLS"), "{answer}");
+    let mut garbled = TcpStream::connect(address).await.unwrap();
+    garbled.write_all(&[22, 3, 1, 0, 5, 9, 9, 9, 9, 9]).await.unwrap();
+    _ = garbled.read_to_end(&mut Vec::new()).await;
+    let mut out = Exposition::default();
+    counts.collect(&mut out);
+    let text = out.prometheus();
+    assert!(text.contains("refused_total{server=\"test\",cause=\"tls_handshake\"} 1\n"), "{text}");
+}
+
+#[tokio::test]
+async fn connections_are_counted_while_they_are_open_and_when_there_is_no_room() {
+    let listener = Listener::bind(&listen(1)).unwrap();
+    let (address, metrics) = (listener.address(), listener.metrics());
+    tokio::spawn(listener.serve(router(), std::future::pending()));
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    first.read_exact(&mut [0; 9]).await.unwrap();
+    assert_eq!(twice(address, "").await, "");
+    let mut out = Exposition::default();
+    metrics.collect(&mut out);
+    let text = out.prometheus();
+    assert!(text.contains("kwapi_http_connections{server=\"test\"} 1\n"), "{text}");
+    assert!(text.contains("refused_total{server=\"test\",cause=\"full\"} 1\n"), "{text}");
+}
+
 #[tokio::test]
 async fn tls_is_served_with_the_given_certificate_and_a_wrong_file_is_named() {
     let lab = tempfile::tempdir().unwrap();
-    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (lab.path().join("cert.pem"), lab.path().join("key.pem"));
-    std::fs::write(&certificate, pair.cert.pem()).unwrap();
-    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    let tls = Tls { certificate: certificate.clone(), key: key.clone() };
+    let tls = write_pair(lab.path(), 1);
+    let Tls { certificate, key } = tls.clone();
     let (address, _stop) = start(&Listen { tls: Some(tls), ..listen(9) });
     if kwapi_peers::need(&["curl"]) {
         let answer = tokio::task::spawn_blocking(move || {

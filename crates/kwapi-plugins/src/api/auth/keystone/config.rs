@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use kwapi_core::Secret;
 use serde::Deserialize;
 
+use super::session::Session;
 use crate::api::auth::AuthError;
 
 /// `[api.auth.keystone]`: where Keystone is, and as whom we ask it.
@@ -81,6 +82,14 @@ fn energy() -> String {
 }
 
 impl KeystoneConfig {
+    /// Reads what it names, the password and the authority's certificates; asks nobody.
+    ///
+    /// # Errors
+    /// With the key at fault first in the message.
+    pub fn check(&self) -> Result<(), AuthError> {
+        Session::new(self).map(drop)
+    }
+
     /// Reads the password from where it is kept; a file's last line end is not part of it.
     pub(super) fn password(&self) -> Result<Secret, AuthError> {
         let failed = |message: String| AuthError::Keystone { url: self.url.clone(), message };

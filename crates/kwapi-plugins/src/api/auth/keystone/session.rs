@@ -12,8 +12,8 @@ use super::token::{Identity, read_token};
 use super::{KeystoneConfig, Unavailable};
 use crate::api::auth::AuthError;
 
-/// No answer without a catalogue is larger; more is not read.
-const BODY_BYTES_MAX: usize = 1 << 20;
+/// No answer is larger, that with a large cloud's catalogue included; more is not read.
+const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// Our own standing with Keystone.
 #[derive(Debug)]
@@ -65,10 +65,30 @@ impl Session {
         self.timeout
     }
 
-    /// Asks about a caller's token. When ours is refused, gets another and asks once more.
+    /// Gets a token of our own, if we have none.
+    pub(super) async fn introduce(&self) -> Result<(), Unavailable> {
+        self.own_token(None).await.map(drop)
+    }
+
+    /// Asks about a caller's token. One with access rules is asked about again, with its catalogue: the rules are for
+    /// services of that. Few tokens have any, and catalogues are large.
     pub(super) async fn validate(
         &self,
         token: &str,
+        allow_expired: bool,
+    ) -> Result<Option<Identity>, Unavailable> {
+        let identity = self.ask(token, "?nocatalog", allow_expired).await?;
+        match identity {
+            Some(Identity { access_rules: Some(_), .. }) => self.ask(token, "?", allow_expired).await,
+            identity => Ok(identity),
+        }
+    }
+
+    /// Asks once. When our own token is refused, gets another and asks once more.
+    async fn ask(
+        &self,
+        token: &str,
+        query: &str,
         allow_expired: bool,
     ) -> Result<Option<Identity>, Unavailable> {
         let mut refused = None;
@@ -77,7 +97,7 @@ impl Session {
             let expired = if allow_expired { "&allow_expired=1" } else { "" };
             let response = self
                 .client
-                .get(format!("{}?nocatalog{expired}", self.url))
+                .get(format!("{}{query}{expired}", self.url))
                 .header("x-auth-token", sensitive(ours.expose())?)
                 .header("x-subject-token", sensitive(token)?)
                 .header("openstack-identity-access-rules", "1")

@@ -20,6 +20,8 @@ pub(in crate::api::auth) struct Identity {
     pub expires_at: Timestamp,
     /// What an application credential may be used for; `None`: anything its roles allow.
     pub access_rules: Option<Vec<AccessRule>>,
+    /// Types of the services in its catalogue; none where the catalogue was not asked for.
+    pub services: Vec<String>,
 }
 
 /// One kind of request that a restricted application credential may send.
@@ -48,6 +50,13 @@ struct Token {
     #[serde(default)]
     roles: Vec<Role>,
     application_credential: Option<ApplicationCredential>,
+    #[serde(default)]
+    catalog: Vec<Service>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    r#type: String,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +101,7 @@ pub(super) fn read_token(body: &[u8]) -> Result<Identity, String> {
         roles: token.roles.into_iter().map(|role| role.name).collect(),
         expires_at: Timestamp::from_micros(u64::try_from(expires_at.as_microsecond()).unwrap_or(0)),
         access_rules: token.application_credential.and_then(|credential| credential.access_rules),
+        services: token.catalog.into_iter().map(|service| service.r#type).collect(),
     })
 }
 
@@ -132,6 +142,16 @@ mod tests {
             "\"application_credential\": {\"id\": \"a\", \"restricted\": true, \"access_rules\": []}",
         );
         assert_eq!(read_token(rules.as_bytes()).unwrap().access_rules, Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_catalogue_names_its_services() {
+        let with = SCOPED.replace(
+            "\"is_domain\": false",
+            "\"catalog\": [{\"endpoints\": [], \"id\": \"1\", \"type\": \"energy\", \"name\": \"kwapi\"}]",
+        );
+        assert_eq!(read_token(with.as_bytes()).unwrap().services, ["energy"]);
+        assert_eq!(read_token(SCOPED.as_bytes()).unwrap().services, Vec::<String>::new());
     }
 
     #[test]

@@ -1,0 +1,246 @@
+//! What a configuration names and a start would stumble over: keys, certificates, the policy file, tokens, passwords,
+//! directories. Nobody is asked over the network.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kwapi_bus::CurveConfig;
+use kwapi_core::Timestamp;
+use kwapi_plugins::api::{AuthConfig, AuthError, Policy};
+use kwapi_plugins::http::Tls;
+use toml::Value;
+
+use crate::config::{Config, ConfigError, Document, Step, chain};
+
+/// Whoever renews certificates does so a month before they end; one that ends sooner has been forgotten.
+const EXPIRY_WARNING: Duration = Duration::from_secs(21 * 86_400);
+/// The tables that endpoints are in.
+const BUS_TABLES: [&str; 5] = ["bus", "drivers", "forwarder", "api", "rrd"];
+
+/// Something that is wrong with a file, or will be, with the line that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// Whether something would not start, or not be safe.
+    pub(super) is_error: bool,
+    pub(super) text: String,
+}
+
+/// The findings so far, and where things stand.
+struct Findings<'a> {
+    written: &'a Document,
+    all: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn error(&mut self, path: &[Step], message: impl Into<String>) {
+        self.add(true, &self.written.error(path, message));
+    }
+
+    fn warning(&mut self, path: &[Step], message: impl Into<String>) {
+        self.add(false, &self.written.error(path, message));
+    }
+
+    fn add(&mut self, is_error: bool, finding: &ConfigError) {
+        self.all.push(Finding { is_error, text: finding.to_string() });
+    }
+
+    /// A file that only the service is to read.
+    fn private(&mut self, path: &[Step], file: &Path) {
+        let mode = fs::metadata(file).map(|metadata| metadata.permissions().mode());
+        // One that is not there is somebody else's finding.
+        if mode.is_ok_and(|mode| mode & 0o007 != 0) {
+            let file = file.display();
+            self.error(path, format!("{file} is open to every user of this machine: chmod o-rwx {file}"));
+        }
+    }
+}
+
+fn keys(path: &[&str]) -> Vec<Step> {
+    path.iter().map(|key| Step::Key((*key).to_owned())).collect()
+}
+
+/// Looks at everything `config` names. `written` is the configuration with its secrets where they are, `resolved` with
+/// them in their place.
+pub(super) fn check(
+    config: &Config,
+    written: &Document,
+    resolved: &Document,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let mut findings = Findings { written, all: Vec::new() };
+    secrets(&mut findings);
+    curve(&mut findings, resolved);
+    if let Some(tls) = &config.api.config.tls {
+        certificate(&mut findings, tls, now);
+    }
+    if let Some(auth) = &config.api.config.auth {
+        authentication(&mut findings, auth);
+    }
+    directories(&mut findings, config);
+    findings.all
+}
+
+/// Files with a secret: `{ file = "…" }`.
+fn secrets(findings: &mut Findings<'_>) {
+    let written = findings.written;
+    let mut found = Vec::new();
+    walk(&Value::Table(written.tables.clone()), &mut Vec::new(), &mut |path, value| {
+        let table = value.as_table().filter(|table| table.len() == 1);
+        if let Some(file) = table.and_then(|table| table.get("file")).and_then(Value::as_str) {
+            found.push((path.to_vec(), written.folder().join(file)));
+        }
+    });
+    for (path, file) in found {
+        findings.private(&path, &file);
+    }
+}
+
+/// `[bus.curve]`, and the tables of endpoints that bring their own.
+fn curve(findings: &mut Findings<'_>, resolved: &Document) {
+    for name in BUS_TABLES {
+        let Some(section) = resolved.tables.get(name) else { continue };
+        let mut found = Vec::new();
+        walk(section, &mut keys(&[name]), &mut |path, value| {
+            let is_curve = path.last() == Some(&Step::Key("curve".to_owned()));
+            // It has been read once: it is of its type.
+            if let Some(curve) = is_curve.then(|| value.clone().try_into::<CurveConfig>().ok()).flatten() {
+                found.push((path.to_vec(), curve));
+            }
+        });
+        for (mut path, curve) in found {
+            if let Err(error) = curve.check() {
+                path.push(Step::Key(error.member.to_owned()));
+                findings.error(&path, error.to_string());
+            }
+        }
+    }
+}
+
+/// Visits every value, tables before what is in them.
+fn walk(value: &Value, path: &mut Vec<Step>, visit: &mut dyn FnMut(&[Step], &Value)) {
+    visit(path, value);
+    let mut inner = |step: Step, value: &Value| {
+        path.push(step);
+        walk(value, path, visit);
+        path.pop();
+    };
+    match value {
+        Value::Table(table) => table.iter().for_each(|(key, value)| inner(Step::Key(key.clone()), value)),
+        Value::Array(array) => {
+            array.iter().enumerate().for_each(|(index, value)| inner(Step::Index(index), value));
+        }
+        _ => {}
+    }
+}
+
+fn certificate(findings: &mut Findings<'_>, tls: &Tls, now: Timestamp) {
+    let path = keys(&["api", "tls", "certificate"]);
+    findings.private(&keys(&["api", "tls", "key"]), &tls.key);
+    let validity = match tls.check() {
+        Ok(Some(validity)) => validity,
+        Ok(None) => return findings.warning(&path, "when this certificate ends cannot be read"),
+        Err(error) => return findings.error(&keys(&["api", "tls"]), chain(&error)),
+    };
+    let certificate = tls.certificate.display();
+    if validity.end <= now {
+        findings.error(&path, format!("{certificate} ended on {}: renew it", day(validity.end)));
+    } else if validity.begin > now {
+        let begin = day(validity.begin);
+        findings.error(
+            &path,
+            format!("{certificate} is not valid before {begin}: is this machine's clock right?"),
+        );
+    } else if validity.end <= now.after(EXPIRY_WARNING) {
+        findings.warning(&path, format!("{certificate} ends on {}: renew it", day(validity.end)));
+    }
+}
+
+/// The day of a stamp, in UTC.
+fn day(stamp: Timestamp) -> String {
+    let micros = i64::try_from(stamp.micros()).unwrap_or(i64::MAX);
+    let stamp = jiff::Timestamp::from_microsecond(micros);
+    stamp.map(|stamp| stamp.strftime("%Y-%m-%d").to_string()).unwrap_or_default()
+}
+
+fn authentication(findings: &mut Findings<'_>, auth: &AuthConfig) {
+    let at = |key: &str| keys(&["api", "auth", key]);
+    if let Some(file) = &auth.policy_file
+        && let Err(error) = Policy::read(file)
+    {
+        findings.error(&at("policy_file"), format!("{}: {}", file.display(), chain(&error)));
+    }
+    for (index, token) in auth.tokens.iter().enumerate() {
+        if let Err(error) = token.check() {
+            let path = [at("token"), vec![Step::Index(index), Step::Key("sha256".to_owned())]].concat();
+            findings.error(&path, format!("{error}: printf %s \"$TOKEN\" | sha256sum prints them"));
+        }
+    }
+    let Some(keystone) = &auth.keystone else { return };
+    let at = |key: &str| keys(&["api", "auth", "keystone", key]);
+    match keystone.check() {
+        // The service may have another environment.
+        Err(AuthError::Keystone { message, .. }) if message.starts_with("password_env") => {
+            findings.warning(&at("password_env"), message);
+        }
+        Err(AuthError::Keystone { message, .. }) => {
+            let key = message.split([' ', ':']).next().unwrap_or_default();
+            findings.error(&at(key), message.as_str());
+        }
+        Err(error) => findings.error(&at("url"), chain(&error)),
+        Ok(()) => {}
+    }
+    if let Some(file) = &keystone.password_file {
+        findings.private(&at("password_file"), file);
+    }
+}
+
+/// The directories this process would write to, if it has an API or history.
+fn directories(findings: &mut Findings<'_>, config: &Config) {
+    let tables = &findings.written.tables;
+    let is_named = ["state_directory", "api", "rrd"].iter().any(|key| tables.contains_key(*key));
+    let is_one_part_only = !config.drivers.publish.is_empty() || !config.forwarder.publish.is_empty();
+    if !is_named && is_one_part_only {
+        return;
+    }
+    let state = &config.state_directory;
+    let parts = [state.clone(), state.join("api"), state.join("rrd"), state.join("history/journal")];
+    let mut named: Vec<(Vec<Step>, PathBuf)> =
+        parts.into_iter().map(|directory| (keys(&["state_directory"]), directory)).collect();
+    let rrd = config.rrd.directory.clone();
+    named.push((keys(&["rrd", "directory"]), rrd.unwrap_or_else(|| state.join("history/rrd"))));
+    let mut tried = Vec::new();
+    for (path, directory) in named {
+        let existing = nearest(&directory);
+        if tried.contains(&existing) {
+            continue;
+        }
+        let (wanted, found) = (directory.display(), existing.display());
+        if !existing.is_dir() {
+            findings.error(&path, format!("{wanted} cannot be made: {found} is no directory"));
+        } else if let Err(error) = try_to_write(&existing) {
+            let message = format!(
+                "{wanted}: this user cannot write to {found} ({error}): give it to the user that kwapi runs as, or \
+                 check as that user"
+            );
+            findings.error(&path, message);
+        }
+        tried.push(existing);
+    }
+}
+
+/// The directory itself, or the nearest one above it that is there.
+fn nearest(directory: &Path) -> PathBuf {
+    let found = directory.ancestors().find(|ancestor| ancestor.exists());
+    match found {
+        Some(found) if !found.as_os_str().is_empty() => found.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// Makes a file there, which is gone at once.
+fn try_to_write(directory: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(directory).map(drop)
+}

@@ -1,0 +1,109 @@
+//! `/readyz` of each service, as a load balancer asks it, and what its HTTP servers count.
+
+use kwapi_peers::{free_port, wait_until};
+use serde_json::{Value, json};
+
+use crate::commands::OWN;
+use crate::harness::{Kwapi, PATIENCE, get};
+
+const KEY: &str = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef' }\n";
+const METER: &str = "[[meter]]\ndriver = 'dummy'\nprobe = 'a'\ninterval_seconds = 0.1\n";
+
+/// What `/readyz` says, once somebody answers.
+fn ready(kwapi: &Kwapi) -> (u16, Value) {
+    let (status, body) = wait_until("an answer", PATIENCE, || get(kwapi.status, "/readyz"));
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+fn becomes_ready(kwapi: &Kwapi) {
+    wait_until(&format!("readiness\n{}", kwapi.process.log()), PATIENCE, || {
+        (ready(kwapi).0 == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_plugin_is_ready_once_it_has_heard_something_and_stays_so() {
+    let bus = tempfile::tempdir().unwrap();
+    let endpoint = format!("ipc://{}/bus", bus.path().display());
+    let status = "[status]\nlisten = '127.0.0.1:@STATUS@'\n";
+    let subscribing = |table: &str, port: &str| {
+        format!(
+            "state_directory = '@DIR@/state'\n{KEY}[{table}]\nsubscribe = ['{endpoint}']\nlisten = '127.0.0.1:{port}'\n{status}"
+        )
+    };
+    let api = Kwapi::start(&["api"], &subscribing("api", "@API@"));
+    let rrd = Kwapi::start(&["rrd"], &subscribing("rrd", "@WEB@"));
+    let nothing = "no measurement has come yet";
+    assert_eq!(ready(&api), (503, json!({ "status": "not ready", "waiting": { "bus": nothing } })));
+    let waiting = json!({ "totals_bus": nothing, "history_bus": nothing });
+    assert_eq!(ready(&rrd), (503, json!({ "status": "not ready", "waiting": waiting })));
+
+    let drivers =
+        Kwapi::start(&["drivers"], &format!("{KEY}[drivers]\npublish = ['{endpoint}']\n{status}{METER}"));
+    becomes_ready(&drivers);
+    becomes_ready(&api);
+    becomes_ready(&rrd);
+    drop(drivers);
+    assert_eq!(ready(&api), (200, json!({ "status": "ready" })), "another API would hear nothing either");
+}
+
+#[test]
+fn messages_that_nobody_believes_do_not_make_ready() {
+    let bus = tempfile::tempdir().unwrap();
+    let endpoint = format!("ipc://{}/bus", bus.path().display());
+    let status = "[status]\nlisten = '127.0.0.1:@STATUS@'\n";
+    let _drivers =
+        Kwapi::start(&["drivers"], &format!("{KEY}[drivers]\npublish = ['{endpoint}']\n{status}{METER}"));
+    let other = KEY.replace("0123456789abcdef", "fedcba9876543210");
+    let api = Kwapi::start(
+        &["api"],
+        &format!(
+            "state_directory = '@DIR@/state'\n{other}[api]\nsubscribe = ['{endpoint}']\nlisten = '127.0.0.1:@API@'\n{status}"
+        ),
+    );
+    let said = wait_until("a refusal", PATIENCE, || {
+        let why = ready(&api).1["waiting"]["bus"].as_str().unwrap_or_default().to_owned();
+        why.contains("none was believed").then_some(why)
+    });
+    assert!(said.ends_with("see kwapi_bus_refused_total"), "{said}");
+}
+
+#[test]
+fn an_api_that_keystone_does_not_let_in_is_not_ready_and_says_so() {
+    let keystone = free_port();
+    let kwapi = Kwapi::start(
+        &["run"],
+        &format!(
+            "{OWN}[api.auth.keystone]\nurl = 'http://127.0.0.1:{keystone}/v3'\nusername = 'kwapi'\n\
+             password_file = '/dev/null'\n{METER}"
+        ),
+    );
+    let why = wait_until("Keystone's absence", PATIENCE, || {
+        let (status, said) = ready(&kwapi);
+        let why = said["waiting"]["keystone"].as_str().unwrap_or_default().to_owned();
+        (status == 503 && why.contains("refused")).then_some(why)
+    });
+    assert!(why.starts_with(&format!("http://127.0.0.1:{keystone}/v3: ")), "{why}");
+}
+
+#[test]
+fn requests_are_counted_by_route_and_never_by_name() {
+    let kwapi = Kwapi::start(&["run"], &format!("{OWN}{METER}"));
+    kwapi.probe("a");
+    becomes_ready(&kwapi);
+    for path in ["/v1/probes/a/", "/v1/probes/secret-name/", "/v1/probes/a%2Fb/w/"] {
+        get(kwapi.api, path);
+    }
+    get(kwapi.web, "/probe/a/");
+    let (_, metrics) = get(kwapi.status, "/metrics").unwrap();
+    for line in [
+        "kwapi_http_requests_total{server=\"api\",route=\"/v1/probes/{probe}/\",method=\"GET\",code=\"200\"} 1",
+        "kwapi_http_requests_total{server=\"api\",route=\"/v1/probes/{probe}/\",method=\"GET\",code=\"404\"} 1",
+        "kwapi_http_requests_total{server=\"api\",route=\"/v1/probes/{probe}/{meter}/\",method=\"GET\",code=\"404\"} 1",
+        "kwapi_http_request_duration_seconds_count{server=\"web\",route=\"/probe/{probe}/\"} 1",
+        "kwapi_http_connections{server=\"web\"}",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    assert!(!metrics.contains("secret-name"), "{metrics}");
+}
