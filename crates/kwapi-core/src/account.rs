@@ -63,7 +63,8 @@ struct Challenger {
 pub struct Credit {
     /// How much the total rose.
     pub gained: Energy,
-    /// Whether nothing newer of this probe has been seen: only then is its power the present one.
+    /// Whether nothing newer of this probe has been seen, by session and number: only then is its power the present one.
+    /// Stamps do not tell, since a clock may be set back.
     pub is_newest: bool,
 }
 
@@ -145,7 +146,8 @@ impl Account {
                 challenger.base = challenger.highest; // Both are alive: what it has so far is not ours to credit.
             }
         }
-        let is_newest = message.timestamp >= self.last;
+        let is_newest = index + 1 == self.sessions.len()
+            && self.sessions.last().is_some_and(|session| session.seq_max == message.seq);
         self.last = self.last.max(message.timestamp);
         while self.sessions.len() > SESSIONS_MAX {
             let oldest = self.sessions.remove(0);
@@ -257,6 +259,11 @@ impl Account {
             return Ok(0);
         };
         let newest_last = newest.last;
+        if succeeds(message.session, newest.id) {
+            self.challenger = None;
+            self.push_session(Session::open(message, newest_last, Totals::default()));
+            return Ok(self.sessions.len() - 1);
+        }
         if message.session > newest_last {
             self.challenger = None;
             self.push_session(Session::open(message, message.session, Totals::default()));
@@ -294,7 +301,9 @@ impl Account {
 
     /// Whether a message of an earlier session is from the time of the next.
     fn is_overtaken(&self, index: usize, message: &Ledgered) -> bool {
-        self.sessions.get(index + 1).is_some_and(|next| message.timestamp > next.from)
+        let Some(session) = self.sessions.get(index) else { return false };
+        let is_others = |next: &Session| message.timestamp > next.from && !succeeds(next.id, session.id);
+        self.sessions.get(index + 1).is_some_and(is_others)
     }
 
     /// An earlier session that goes on into the time of a later one: somebody else's, or the present one since the
@@ -355,6 +364,12 @@ impl Account {
         self.sessions.insert(index, Session::open(message, message.session, base));
         Ok(index)
     }
+}
+
+/// Whether `session` is the one with which a publisher went on from `before` when its clock was set back: such a one is
+/// named by the instant after, so that nobody takes it for somebody else's (ADR 0003).
+fn succeeds(session: Timestamp, before: Timestamp) -> bool {
+    before.micros().checked_add(1) == Some(session.micros())
 }
 
 /// Where the credit of a rival begins if the publisher we have is not heard again: at its first message when that is

@@ -109,6 +109,36 @@ fn a_backward_clock_step_costs_no_energy() {
 }
 
 #[test]
+fn a_session_that_goes_on_after_a_backward_clock_step_is_credited_and_present_at_once() {
+    // At 154 the clock falls back by 50 s; the publisher names the session it goes on with by the instant after.
+    let mut account = Account::default();
+    let next = Timestamp::from_micros(100_000_001);
+    let after =
+        |second: u64| Ledgered { session: next, seq: second - 104, ..message(104, second, second - 104) };
+    let mut heard = 0;
+    let mut tell = |message: Ledgered| {
+        heard += 1;
+        account
+            .credit(&message, Duration::from_secs(heard), MAX_GAP)
+            .map(|credit| (credit.gained.joules(), credit.is_newest))
+    };
+    for second in (100..=150).chain([152]) {
+        assert!(tell(message(100, second, second - 100)).is_ok());
+    }
+    assert_eq!(tell(after(104)), Ok((0.0, true)));
+    assert_eq!(tell(after(106)), Ok((2.0, true)));
+    // What is late is credited, and is not the present: of the new session, and the tail of the old.
+    assert_eq!(tell(after(105)), Ok((0.0, false)));
+    assert_eq!(tell(message(100, 151, 51)), Ok((0.0, false)));
+    assert_eq!(tell(message(100, 154, 54)), Ok((2.0, false)));
+    assert_eq!(tell(after(106)), Err(Refused::Duplicate));
+    // Once more: stepping back twice is no more than stepping back.
+    let again = Ledgered { session: Timestamp::from_micros(100_000_002), ..message(60, 60, 0) };
+    assert_eq!(tell(again), Ok((0.0, true)));
+    assert_eq!(account.totals().energy.joules(), 56.0);
+}
+
+#[test]
 fn a_clock_set_back_to_before_the_session_began_costs_no_energy() {
     // At 110 the clock falls back to 81, and in time passes all that was heard before.
     let mut account = Account::default();

@@ -167,7 +167,7 @@ impl Session {
             Some(before) => {
                 let elapsed = now.monotonic.saturating_sub(before.now.monotonic);
                 let stepped_back = now.wall.after(STEP_BACK_MIN) < before.now.wall.after(elapsed);
-                stepped_back.then(|| before.successor(timestamp, now, max_gap))
+                stepped_back.then(|| before.successor(now, max_gap))
             }
         };
         let current = match next {
@@ -183,12 +183,10 @@ impl Session {
         Self { start, seq: 0, integrator, now, timestamp: Timestamp::EPOCH, last }
     }
 
-    /// A session that begins where this one's last reading ended, so that no energy falls between the two.
-    fn successor(&self, timestamp: Timestamp, now: Now, max_gap: Duration) -> Self {
-        let elapsed = now.monotonic.saturating_sub(self.last.at);
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let began = Timestamp::from_micros(timestamp.micros().saturating_sub(elapsed_us));
-        let start = began.max(Timestamp::from_micros(self.start.micros().saturating_add(1)));
+    /// A session that begins where this one's last reading ended, so that no energy falls between the two. Named by the
+    /// instant after this one, it is known to follow it although its stamps do not.
+    fn successor(&self, now: Now, max_gap: Duration) -> Self {
+        let start = Timestamp::from_micros(self.start.micros().saturating_add(1));
         let mut next = Self::new(start, now, Integrator::new(max_gap));
         next.record(self.last);
         next
