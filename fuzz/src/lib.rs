@@ -146,6 +146,7 @@ pub fn modbus_frame(bytes: &[u8]) {
     _ = rtu_length(&request, [unit, function, third]);
     _ = parse_pdu(&request, rest);
     _ = parse_rtu(&request, rest);
+    _ = modbus::parse_identification(rest);
 }
 
 /// Register maps, which an operator writes.

@@ -6,6 +6,7 @@
 
 #[doc(hidden)]
 pub mod codec;
+mod identify;
 mod line;
 pub mod map;
 
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use codec::{Answer, Request};
+pub use identify::{Identity, identify, parse_identification};
 pub use line::Lines;
 use line::{Address, Line};
 use map::{Map, Parity, Registers, addressed};

@@ -140,6 +140,9 @@ pub(crate) struct Discover {
     /// Ports to ask in place of each protocol's own (`snmp=1161`).
     #[arg(long, value_name = "PROTOCOL=PORT")]
     pub(crate) port: Vec<String>,
+    /// Register maps to try on hosts that speak Modbus (`eastron-sdm120`), believed where volts and watts make sense.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) modbus_map: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -23,6 +23,8 @@ const FAILING_AFTER: u64 = 3;
 const MALFORMED_MAX: u32 = 30;
 /// A meter that pushes and returns with nothing is asked again after this: a driver in a loop cannot take a core.
 const EMPTY_PAUSE: Duration = Duration::from_millis(10);
+/// A meter that sends when it likes and has sent nothing for so long since it was opened is waiting, not starting.
+const WAITING_AFTER: Duration = Duration::from_secs(1);
 /// More probes than this on one meter are refused and counted: labels from outside must not fill the memory.
 const PROBES_MAX: usize = 65_536;
 
@@ -68,7 +70,7 @@ impl Meter {
         let mut session = match timeout(deadline, self.connector.open(&self.spec.outlets)).await {
             Ok(Ok(session)) => session,
             Ok(Err(DriverError::Refused(message))) => return Trouble::Refused(message),
-            Ok(Err(error)) => return Trouble::Link(error.to_string()),
+            Ok(Err(error)) => return Trouble::Link(error.into_message()),
             Err(_) => return Trouble::Hung(format!("no session within {deadline:?}")),
         };
         self.visible.lock().status.sessions += 1;
@@ -104,6 +106,7 @@ impl Meter {
         let mut readings = Readings::default();
         let mut malformed = 0;
         let silence = self.spec.deadline.max(self.spec.max_gap);
+        let mut last_heard = self.outflow.now().monotonic;
         loop {
             let result = timeout(silence, session.read(&mut readings)).await;
             let heard = self.round(&mut readings, self.outflow.now().monotonic);
@@ -111,8 +114,10 @@ impl Meter {
                 return trouble;
             }
             if heard {
+                last_heard = self.outflow.now().monotonic;
                 tokio::task::yield_now().await;
             } else {
+                self.quiet(last_heard, silence);
                 sleep(EMPTY_PAUSE).await;
             }
         }
@@ -137,7 +142,7 @@ impl Meter {
                 self.missed(&error.to_string());
             }
             Some(Err(error @ DriverError::Busy(_))) => self.missed(&error.to_string()),
-            Some(Err(error @ DriverError::Link(_))) => return Some(Trouble::Link(error.to_string())),
+            Some(Err(error @ DriverError::Link(_))) => return Some(Trouble::Link(error.into_message())),
             Some(Err(DriverError::Refused(message))) => return Some(Trouble::Refused(message)),
             None => return Some(Trouble::Hung(format!("no answer within {deadline:?}"))),
         }
@@ -218,6 +223,28 @@ impl Meter {
         visible.status.consecutive_failures = 0;
         visible.status.last_reading = Some(now.wall);
         visible.enter(state, now.wall);
+    }
+
+    /// A meter that sends when it likes has sent nothing since `last_heard`: the link stands, so that is no fault of it.
+    fn quiet(&self, last_heard: Duration, silence: Duration) {
+        let now = self.outflow.now();
+        let mut visible = self.visible.lock();
+        let limit = match visible.status.state {
+            MeterState::Waiting => return,
+            MeterState::Starting => WAITING_AFTER,
+            // Whoever has been heard, or is just back, is given time.
+            MeterState::Running
+            | MeterState::Trial
+            | MeterState::Failing
+            | MeterState::Backoff
+            | MeterState::Hung
+            | MeterState::Crashed
+            | MeterState::Refused
+            | MeterState::Tripped => silence,
+        };
+        if now.monotonic.saturating_sub(last_heard) >= limit {
+            visible.enter(MeterState::Waiting, now.wall);
+        }
     }
 
     /// A round brought nothing, but the session stands.

@@ -16,6 +16,8 @@ const ERROR_CHARS_MAX: usize = 300;
 pub enum MeterState {
     /// Not yet opened, or opened and not yet read.
     Starting,
+    /// The link stands, and its sender has said nothing yet, or nothing lately: a meter that sends when it likes is well.
+    Waiting,
     /// It is read.
     Running,
     /// The link stands, but the last rounds brought nothing (busy, malformed, no outlet answered).
@@ -36,8 +38,9 @@ pub enum MeterState {
 
 impl MeterState {
     /// All states, for whoever counts meters by state.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Starting,
+        Self::Waiting,
         Self::Running,
         Self::Failing,
         Self::Backoff,
@@ -52,6 +55,7 @@ impl MeterState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
+            Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Failing => "failing",
             Self::Backoff => "backoff",
@@ -63,9 +67,18 @@ impl MeterState {
         }
     }
 
-    /// Whether readings come.
+    /// Whether nothing is wrong with it: readings come, or would if its sender sent any.
     pub const fn is_up(self) -> bool {
-        matches!(self, Self::Running | Self::Trial)
+        match self {
+            Self::Waiting | Self::Running | Self::Trial => true,
+            Self::Starting
+            | Self::Failing
+            | Self::Backoff
+            | Self::Hung
+            | Self::Crashed
+            | Self::Refused
+            | Self::Tripped => false,
+        }
     }
 }
 
@@ -211,20 +224,35 @@ impl Visible {
             return;
         }
         let error = last_error.as_deref().unwrap_or("nothing more is known");
+        // Each line begins with the state, in the one word that `kwapi status` and the metrics have for it.
         match state {
             // A fleet that starts well is one line of the manager's, not one of each meter.
             MeterState::Running if self.status.state == MeterState::Starting => {
                 tracing::debug!(meter = name, driver, "running");
             }
             MeterState::Starting => tracing::debug!(meter = name, driver, "starting"),
+            MeterState::Waiting => tracing::info!(meter = name, driver, "waiting: nothing is sent to it"),
             MeterState::Running => tracing::info!(meter = name, driver, "running"),
-            MeterState::Trial => tracing::info!(meter = name, driver, "answers again, on trial"),
-            MeterState::Failing => tracing::warn!(meter = name, driver, error, "no readings"),
-            MeterState::Backoff => tracing::warn!(meter = name, driver, error, "link lost, reopening"),
-            MeterState::Hung => tracing::warn!(meter = name, driver, error, "hung, reopening"),
-            MeterState::Crashed => tracing::error!(meter = name, driver, error, "driver crashed, restarting"),
-            MeterState::Refused => tracing::error!(meter = name, driver, error, "refused, trying rarely"),
-            MeterState::Tripped => tracing::error!(meter = name, driver, error, "down, trying now and then"),
+            MeterState::Trial => tracing::info!(meter = name, driver, "trial: answers again"),
+            MeterState::Failing => tracing::warn!(meter = name, driver, error, "failing: no readings"),
+            MeterState::Backoff => {
+                tracing::warn!(meter = name, driver, error, "backoff: link lost, to be reopened");
+            }
+            MeterState::Hung => {
+                tracing::warn!(meter = name, driver, error, "hung: no answer, to be reopened")
+            }
+            MeterState::Crashed => {
+                tracing::error!(
+                    meter = name,
+                    driver,
+                    error,
+                    "crashed: a fault of the driver, to be restarted"
+                );
+            }
+            MeterState::Refused => tracing::error!(meter = name, driver, error, "refused: tried rarely"),
+            MeterState::Tripped => {
+                tracing::error!(meter = name, driver, error, "tripped: failed often, tried now and then");
+            }
         }
         self.status.state = state;
         self.status.since = now;

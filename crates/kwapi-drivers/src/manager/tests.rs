@@ -30,6 +30,8 @@ enum Script {
     Malformed,
     Implausible,
     Silent,
+    /// Sends from the read counted so on, and until the other.
+    SendsFromTo(u64, u64),
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -89,6 +91,32 @@ impl Driver for Scripted {
 }
 
 const SCRIPTED: Entry = Entry::of::<Scripted>();
+
+/// The same, sent when it likes: a read is a second of waiting.
+struct Sending(Scripted);
+
+impl Driver for Sending {
+    const NAME: &'static str = "sending";
+    const SUMMARY: &'static str = "follows a script, unasked";
+    const CADENCE: crate::driver::Cadence = crate::driver::Cadence::Pushed;
+    type Config = Config;
+    type Shared = ();
+
+    async fn open(config: &Config, outlets: &Outlets, shared: &Arc<()>) -> Result<Self, DriverError> {
+        Scripted::open(config, outlets, shared).await.map(Self)
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        sleep(SECOND).await;
+        match self.0.script {
+            Script::SendsFromTo(from, to) if !(from..to).contains(&self.0.reads) => {
+                self.0.reads += 1;
+                Ok(())
+            }
+            _ => self.0.read(readings).await,
+        }
+    }
+}
 
 fn meter(name: &str, script: &str) -> MeterSpec {
     let keys = format!("script = {script}").parse().expect("TOML");
@@ -158,7 +186,7 @@ async fn a_wrong_password_is_tried_a_dozen_times_an_hour() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_device_is_tried_once_a_minute_and_disturbs_nobody() {
     let status = hour("{ unplugged_at = 0 }").await;
-    check(&status, MeterState::Tripped, 60..=68, "link lost: unexpected end of file");
+    check(&status, MeterState::Tripped, 60..=68, "unexpected end of file");
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,6 +223,26 @@ async fn an_outlet_without_a_reading_is_no_message_and_seen_in_the_status() {
     assert_eq!(negative.state, MeterState::Failing);
     assert_eq!(negative.probes[0].problem, Some(NoReading::Implausible("-1 W".to_owned())));
     assert!(scene.status("silent").no_readings.not_available >= 59);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_meter_that_is_sent_nothing_waits_and_that_is_no_failure() {
+    let mut spec = meter("a", "'steady'");
+    let keys = "script = { sends_from_to = [100, 200] }".parse().expect("TOML");
+    spec.driver = Entry::of::<Sending>().configure(keys).expect("a script");
+    let scene = Scene::new(vec![spec]);
+    let mut seen = Vec::new();
+    for _ in 0..300 {
+        sleep(SECOND).await;
+        let status = scene.status("a");
+        assert!(status.state == MeterState::Starting || status.state.is_up(), "{status:?}");
+        assert_eq!((status.failures, status.last_error), (0, None));
+        if seen.last() != Some(&status.state) {
+            seen.push(status.state);
+        }
+    }
+    let expected = [MeterState::Starting, MeterState::Waiting, MeterState::Running, MeterState::Waiting];
+    assert!(seen == expected || seen == expected[1..], "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,11 @@ const SHIPPED: &[(&str, &str)] = &[
     ("schneider-iem3155", include_str!("maps/schneider-iem3155.toml")),
 ];
 
+/// The names of the maps we ship.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|(name, _)| *name)
+}
+
 /// One family of meters.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -241,7 +246,7 @@ impl Map {
         if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
             return Self::parse(text).map_err(refused);
         }
-        let names: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = names().collect();
         Err(refused(format!("there are {names:?}, and those in the directory named by `maps`")))
     }
 

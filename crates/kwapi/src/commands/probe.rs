@@ -32,7 +32,7 @@ pub(crate) async fn probe(arguments: &Probe, named: Option<&Path>) -> Result<(),
     }
     println!("{}  ({})", meter.name, meter.driver.name());
     let failed = |error: Failure| format!("{}: {}", meter.name, error.message);
-    let (mut session, round) = read(meter).await.map_err(failed)?;
+    let (mut session, round) = read(meter, &SharedPool::default()).await.map_err(failed)?;
     for finding in session.findings() {
         let mark = if finding.is_used { "✓" } else { "·" };
         println!("  {mark} {:<28}  {:<32}  {}", finding.what, finding.value, finding.why);
@@ -134,29 +134,35 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// The device is there, and says no or makes no sense; not silence.
     pub(super) has_answered: bool,
+    /// It happened after the session was opened.
+    pub(super) was_opened: bool,
 }
 
 impl Failure {
     fn silent(meter: &MeterSpec) -> Self {
         let seconds = meter.deadline.as_secs_f64();
-        Self { message: format!("no answer within {seconds} s (deadline_seconds)"), has_answered: false }
+        let message = format!("no answer within {seconds} s (deadline_seconds)");
+        Self { message, has_answered: false, was_opened: false }
     }
 }
 
 impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {
-        let has_answered = !matches!(error, DriverError::Link(_));
-        Self { message: error.to_string(), has_answered }
+        let message = error.to_string();
+        // Who shows a certificate is there, believed or not.
+        let has_answered = !matches!(error, DriverError::Link(_)) || message.contains("certificate");
+        Self { message, has_answered, was_opened: false }
     }
 }
 
-/// Opens a session and takes the first readings, within the meter's deadline.
-pub(super) async fn read(meter: &MeterSpec) -> Result<(Session, Round), Failure> {
-    let pool = SharedPool::default();
-    let connector = meter.driver.connector(&pool);
+/// Opens a session with what `pool` has in common and takes the first readings, within the meter's deadline.
+pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Session, Round), Failure> {
+    let connector = meter.driver.connector(pool);
     let mut last = None;
+    let mut was_opened = false;
     let attempt = async {
         let mut session = connector.open(&meter.outlets).await?;
+        was_opened = true;
         let mut readings = Readings::default();
         loop {
             match session.read(&mut readings).await {
@@ -175,7 +181,7 @@ pub(super) async fn read(meter: &MeterSpec) -> Result<(Session, Round), Failure>
     let read = tokio::time::timeout(meter.deadline, attempt).await;
     match read {
         Ok(Ok(read)) => Ok(read),
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Err(error)) => Err(Failure { was_opened, ..error.into() }),
         Err(_) => Err(last.unwrap_or_else(|| Failure::silent(meter))),
     }
 }

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
+use kwapi_drivers::manager::MeterState;
+
 use crate::cli::Status;
 use crate::config::Config;
 use crate::service::status::{Kind, Meter};
@@ -88,7 +90,9 @@ fn print(meters: &[Meter]) {
         }
     }
     let up = meters.iter().filter(|meter| meter.is_up).count();
-    println!("{up} of {} meters up", meters.len());
+    let waiting = meters.iter().filter(|meter| meter.state == MeterState::Waiting.as_str()).count();
+    let waiting = if waiting > 0 { format!(", {waiting} of them waiting") } else { String::new() };
+    println!("{up} of {} meters up{waiting}", meters.len());
 }
 
 /// One request over HTTP/1.0, whose answer ends with the connection.

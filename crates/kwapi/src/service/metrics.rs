@@ -20,8 +20,12 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
         for meter in &statuses {
             let labels = [("meter", meter.name.as_str()), ("driver", meter.driver)];
             let up = f64::from(u8::from(meter.state.is_up()));
-            out.family("kwapi_meter_up", Kind::Gauge, "Whether readings of the meter come.")
-                .sample(&labels, up);
+            out.family(
+                "kwapi_meter_up",
+                Kind::Gauge,
+                "Whether nothing is wrong with the meter: it is read, or waits for what is sent to it.",
+            )
+            .sample(&labels, up);
             out.family("kwapi_meter_reads", Kind::Counter, "Rounds that brought readings.")
                 .count(&labels, meter.reads);
             out.family("kwapi_meter_failures", Kind::Counter, "Rounds and openings that failed.")

@@ -1,14 +1,18 @@
 //! `kwapi discover` among real devices on loopback.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use kwapi_peers::{free_udp_port, need, need_python};
+use kwapi_peers::{Lab, Peer, free_port, free_udp_port, need, need_python, output, python_environment};
 use kwapi_simulators::ipmi::{Card, CardOptions};
+use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
 use crate::cards::Cards;
 use crate::commands::{fails, folder, succeeds};
 use crate::devices::Pdu;
-use crate::harness::run;
+use crate::harness::{PATIENCE, kwapi, run};
 
 const CREDENTIALS: &str =
     "[credentials.pdus]\ncommunity = 'public'\n[credentials.bmc]\nusername = 'user'\npassword = 'secret'\n";
@@ -73,7 +77,10 @@ fn nothing_there_and_nothing_to_ask_with_are_said() {
     for protocol in ["snmp", "ipmi", "redfish"] {
         assert!(said.contains(&format!("{protocol} is skipped: no [credentials.NAME]")), "{said}");
     }
-    assert!(said.contains("asking 1 host over nut, shelly, tasmota, 20 a second at most\n"), "{said}");
+    assert!(
+        said.contains("asking 1 host over nut, shelly, tasmota, modbus, 20 a second at most\n"),
+        "{said}"
+    );
     assert!(said.contains("# nothing answered\n"), "{said}");
     let said = fails(&["discover", "10.0.0.0/8"], folder.path());
     assert_eq!(said, "kwapi: 10.0.0.0/8: larger than a /16; ask for its parts\n");
@@ -99,4 +106,275 @@ async fn a_wrong_password_is_tried_once_and_the_card_is_named() {
     assert!(!said.contains("hunter2"), "{said}");
     // The card proves itself first: who sees that it has another password need not give his own away at all.
     assert!(card.datagrams() > 0 && card.wrong_proofs() <= 1, "cards lock accounts");
+}
+
+/// What was printed as configuration: what a pipe would get.
+fn printed(arguments: &[&str], folder: &Path) -> (String, String) {
+    let output = kwapi()
+        .arg("discover")
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("KWAPI_CONFIG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!output.stderr.contains(&b'\r'), "a pipe gets no progress: {}", text(&output.stderr));
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Includes what was printed beside the credentials it names: `kwapi check` must be content.
+fn accepted(toml: &str, folder: &Path) -> String {
+    let main = std::fs::read_to_string(folder.join("kwapi.toml")).unwrap();
+    std::fs::write(folder.join("found.toml"), toml).unwrap();
+    std::fs::write(folder.join("with-found.toml"), format!("include = ['found.toml']\n{main}")).unwrap();
+    let said = succeeds(&["check", "--config", "with-found.toml"], folder);
+    assert!(said.contains("All is well."), "{toml}\n{said}");
+    said
+}
+
+#[test]
+fn a_redfish_service_is_found_over_tls_and_one_that_is_not_trusted_is_told_the_password_of_none() {
+    if !need(&["openssl"]) || !need_python("python") {
+        return;
+    }
+    let (lab, port) = (Lab::of("redfish", 0), free_port());
+    output(
+        Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+            .args(["-days", "2", "-subj", "/CN=bmc", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", "key.pem", "-out", "cert.pem"])
+            .current_dir(lab.path()),
+    );
+    std::fs::write(lab.join("watts"), "236.5").unwrap();
+    let mut command = Command::new(python_environment("python"));
+    command.arg(lab.join("redfish/emu_power.py")).arg(port.to_string());
+    command.args(["watts", "cert.pem", "key.pem"].map(|name| lab.join(name)));
+    let emulator = Peer::start(&mut command, lab.join("log"))
+        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let ca = lab.join("cert.pem").display().to_string();
+    let port = format!("redfish={port}");
+    let found = |credentials: &str| {
+        let folder = folder(&format!("[credentials.bmc]\nusername = 'admin'\n{credentials}"));
+        let (toml, said) = printed(&["127.0.0.1", "--port", &port], folder.path());
+        assert!(!format!("{toml}{said}").contains("secret"), "{toml}{said}");
+        (folder, toml)
+    };
+
+    let (folder, toml) = found(&format!("password = 'secret'\ntls = 'ca:{ca}'\n"));
+    assert!(toml.starts_with("# 1 found: ") && toml.contains(", 1 outlet, 236.5 W now\n"), "{toml}");
+    assert!(toml.contains("driver = \"redfish\"\n") && toml.contains("credentials = \"bmc\"\n"), "{toml}");
+    assert!(accepted(&toml, folder.path()).contains("127.0.0.1"), "{toml}");
+
+    let requests = emulator.log().matches("/redfish/v1").count();
+    let (_folder, toml) = found("password = 'secret'\n");
+    assert!(toml.contains("answers redfish with \"bmc\", but: ") && toml.contains("sha256:"), "{toml}");
+    assert_eq!(emulator.log().matches("/redfish/v1").count(), requests, "nothing is told to a stranger");
+
+    let (_folder, toml) = found("password = 'wrong'\ntls = 'insecure'\n");
+    assert!(toml.contains("# no meter found\n") && toml.contains("check username and password"), "{toml}");
+}
+
+/// A Shelly Plug of the first generation, with a password or without one.
+fn shelly(password: Option<&'static str>) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static {
+    move |request: &HttpRequest| {
+        // RFC 7617 for admin and this password.
+        let known =
+            password.is_none() || request.header("authorization") == Some("Basic YWRtaW46cGx1Z3Bhc3M=");
+        match request.target.as_str() {
+            "/shelly" => HttpAnswer::ok(r#"{"type":"SHPLG-S","auth":true}"#),
+            "/status" if known => {
+                HttpAnswer::ok(r#"{"meters":[{"power":41.5,"is_valid":true,"total":600}]}"#)
+            }
+            "/status" => HttpAnswer::status(401).with_header("www-authenticate", "Basic realm=\"shelly\""),
+            _ => HttpAnswer::status(404),
+        }
+    }
+}
+
+/// A plug with Tasmota.
+fn tasmota(password: Option<&'static str>) -> impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static {
+    move |request: &HttpRequest| {
+        let known = password.is_none_or(|password| request.target.contains(&format!("password={password}")));
+        match request.target.split('?').next().unwrap_or_default() {
+            "/cm" if known => HttpAnswer::ok(r#"{"StatusSNS":{"ENERGY":{"Power":17,"Total":1.5}}}"#),
+            "/cm" => HttpAnswer::ok(r#"{"WARNING":"Need user=<username>&password=<password>"}"#),
+            _ => HttpAnswer::status(404),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugs_are_found_with_and_without_a_password_and_no_other_web_server_is_told_one() {
+    let open =
+        (HttpDevice::start(shelly(None)).await.unwrap(), HttpDevice::start(tasmota(None)).await.unwrap());
+    let locked = (
+        HttpDevice::start(shelly(Some("plugpass"))).await.unwrap(),
+        HttpDevice::start(tasmota(Some("plugpass"))).await.unwrap(),
+    );
+    let stranger = HttpDevice::start(|_| HttpAnswer::status(401)).await.unwrap();
+    let ports: Vec<String> = [("shelly", &open.0), ("tasmota", &open.1), ("shelly", &locked.0)]
+        .into_iter()
+        .chain([("tasmota", &locked.1), ("shelly", &stranger), ("tasmota", &stranger)])
+        .map(|(name, device)| format!("--port={name}={}", device.address().port()))
+        .collect();
+    let discover = |toml: &'static str| {
+        let ports = ports.clone();
+        tokio::task::spawn_blocking(move || {
+            let folder = folder(toml);
+            let arguments: Vec<&str> =
+                ["127.0.0.1"].into_iter().chain(ports.iter().map(String::as_str)).collect();
+            let (found, _) = printed(&arguments, folder.path());
+            accepted(&found, folder.path());
+            found
+        })
+    };
+    let found = discover("").await.unwrap();
+    assert!(found.contains("SHPLG-S, first generation, 1 outlet, 41.5 W now"), "{found}");
+    assert_eq!(found.matches("driver = \"shelly\"").count(), 1, "{found}");
+    assert!(
+        found.contains("answers shelly, but: refused: ") && found.contains("asks for a login"),
+        "{found}"
+    );
+    assert!(found.contains("answers tasmota, but: refused: "), "{found}");
+
+    let found = discover("[credentials.bmc]\nusername = 'root'\npassword = 'hunter2'\n[credentials.plugs]\npassword = 'plugpass'\n")
+        .await
+        .unwrap();
+    assert_eq!(found.matches("driver = \"shelly\"").count(), 2, "{found}");
+    assert_eq!(found.matches("credentials = \"plugs\"").count(), 2, "{found}");
+    assert!(found.contains("17.0 W now") && !found.contains("plugpass"), "{found}");
+    let told = stranger.requests();
+    assert!(!told.is_empty(), "it was asked");
+    for request in told {
+        assert!(
+            request.header("authorization").is_none() && !request.target.contains("password"),
+            "{request:?}"
+        );
+    }
+    for device in [&open.0, &open.1, &locked.0, &locked.1] {
+        let seen = format!("{:?}", device.requests());
+        assert!(!seen.contains("hunter2") && !seen.contains("cm9vdDpodW50ZXIy"), "a card's password: {seen}");
+    }
+}
+
+#[test]
+fn a_modbus_meter_takes_a_map_that_makes_sense_and_without_one_is_told_what_to_write() {
+    if !need_python("python") {
+        return;
+    }
+    let (lab, port) = (Lab::of("modbus", 0), free_port());
+    let mut command = Command::new(python_environment("python"));
+    command.arg(lab.join("modbus/line.py")).arg(port.to_string()).arg("socket");
+    let _line = Peer::start(&mut command, lab.join("log"))
+        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let at = format!("--port=modbus={port}");
+
+    let folder = folder("[credentials.feeds]\nmap = 'schneider-iem3155'\nunit = 2\n");
+    std::fs::write(folder.path().join("none.toml"), "").unwrap();
+    let (found, _) = printed(&["127.0.0.1", &at, "--config", "none.toml"], folder.path());
+    assert!(found.contains(&format!("# 127.0.0.1 answers on port {port} (Modbus) and ")), "{found}");
+    assert!(found.contains("# map = \"NAME\"\n"), "{found}");
+
+    let asked = ["127.0.0.1", &at, "--modbus-map", "sdm120"];
+    let (found, _) = printed(&asked, folder.path());
+    assert!(found.starts_with("# 1 found: Eastron SDM120/230, 1 outlet, 100.2 W now\n"), "{found}");
+    assert!(found.contains("map = \"eastron-sdm120\"\nprobe = \"{host}\"\n"), "{found}");
+    accepted(&found, folder.path());
+    // The other meter of that line says watts and no voltage to judge them by.
+    let (found, _) = printed(&["127.0.0.1", &at], folder.path());
+    assert!(found.contains("with \"feeds\", but: "), "{found}");
+
+    let (found, _) =
+        printed(&["127.0.0.1", &at, "--modbus-map", "iem3155", "--config", "none.toml"], folder.path());
+    assert!(found.contains("with \"schneider-iem3155\", but: refused: "), "{found}");
+    let said = fails(&["discover", "127.0.0.1", "--modbus-map", "sdm121"], folder.path());
+    assert!(said.contains("--modbus-map sdm121: "), "{said}");
+}
+
+#[test]
+fn snmp_version_3_is_asked_with_the_users_there_are() {
+    if !need(&["snmpd", "snmpget"]) {
+        return;
+    }
+    let pdu = Pdu::start();
+    let folder = folder(
+        "[credentials.a]\nuser = 'nobody'\nauth_protocol = 'SHA'\nauth_password = 'wrong-password'\n\
+         [credentials.b]\nuser = 'mon256'\nauth_protocol = 'SHA-256'\nauth_password = 'authpass1'\n\
+         privacy_protocol = 'AES-256'\nprivacy_password = 'privpass1'\n",
+    );
+    let (found, said) = printed(&["127.0.0.1", &format!("--port=snmp={}", pdu.port)], folder.path());
+    assert!(
+        found.contains("(profile raritan_px1), 24 outlets, ") && found.contains("credentials = \"b\""),
+        "{found}{said}"
+    );
+    assert!(!found.contains("privpass1") && !said.contains("authpass1"), "{found}{said}");
+    accepted(&found, folder.path());
+}
+
+#[test]
+fn a_terminal_is_shown_progress() {
+    if !need(&["script"]) {
+        return;
+    }
+    let folder = folder("");
+    let command = format!(
+        "{} discover '127.0.0.[2-4]' --rate 100 --port nut=1 --port shelly=1 --port tasmota=1 --port modbus=1 > out",
+        env!("CARGO_BIN_EXE_kwapi")
+    );
+    let shown = output(
+        Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null()),
+    );
+    assert!(shown.contains("\r3 of 3 hosts asked, 0 meters found "), "{shown:?}");
+    let written = std::fs::read_to_string(folder.path().join("out")).unwrap();
+    assert_eq!(written, "# nothing answered\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_block_takes_bounded_sockets_and_memory_and_ctrl_c_prints_what_was_found_so_far() {
+    let device = HttpDevice::start(shelly(None)).await.unwrap();
+    let shelly = format!("shelly={}", device.address().port());
+    tokio::task::spawn_blocking(move || {
+        let lab = Lab::empty();
+        std::fs::write(
+            lab.join("kwapi.toml"),
+            "[credentials.a]\nusername='u'\npassword='p'\n[credentials.b]\ncommunity='c'\n",
+        )
+        .unwrap();
+        let mut command = kwapi();
+        // SNMP and IPMI are left unanswered, or refused by ICMP; all else is refused at once.
+        command
+            .args(["discover", "127.0.0.0/16", "--rate", "5000", "--port", &shelly])
+            .current_dir(lab.path());
+        let discovering = Peer::start(&mut command, lab.join("log"));
+        let process = PathBuf::from(format!("/proc/{}", discovering.id()));
+        let (mut sockets, mut kibibytes) = (0, 0);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(5) {
+            sockets = sockets.max(std::fs::read_dir(process.join("fd")).map_or(0, Iterator::count));
+            let status = std::fs::read_to_string(process.join("status")).unwrap();
+            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+            kibibytes = kibibytes.max(resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        discovering.signal(libc::SIGINT);
+        let log = lab.join("log");
+        assert!(discovering.ended(PATIENCE).success());
+        let said = std::fs::read_to_string(log).unwrap();
+        assert!(said.contains("asking 65534 hosts over "), "{said}");
+        assert!(
+            said.contains("stopped after ") && said.contains(" of 65534 hosts; what was found so far:\n"),
+            "{said}"
+        );
+        assert!(said.contains("41.5 W now") && said.contains("hosts = \"127.0.0.1\""), "{said}");
+        assert!(sockets < 600 && kibibytes < 300 * 1024, "{sockets} sockets, {kibibytes} KiB");
+        assert!(!said.contains("panicked"), "{said}");
+    })
+    .await
+    .unwrap();
 }

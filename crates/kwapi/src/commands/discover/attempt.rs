@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use kwapi_drivers::modbus;
 use kwapi_drivers::registry::{self, Entry};
 use toml::{Table, Value};
 
+use crate::commands::probe::Failure;
 use crate::config::nearest;
 
 /// Protocols that find a meter by its address and credentials, and the keys those have. A host that answers over
@@ -14,8 +16,14 @@ const WITH_CREDENTIALS: [(&str, &str); 3] = [
     ("ipmi", "username and password"),
     ("redfish", "username and password"),
 ];
-/// Protocols that ask for none. Modbus is not among them: a meter on it does not say what it is.
+/// Protocols that ask for none.
 const WITHOUT: [&str; 3] = ["nut", "shelly", "tasmota"];
+/// Those of them that may have a password. It travels in the open, so only credentials of a password alone are theirs,
+/// and only a device that has shown that it is one and wants a password is told it.
+const LOCKABLE: [&str; 2] = ["shelly", "tasmota"];
+/// The protocol whose meters do not say what is in their registers: that takes a map, of the command line or of
+/// credentials.
+const MAPPED: &str = "modbus";
 
 /// A protocol to ask over.
 #[derive(Clone, Debug)]
@@ -30,13 +38,18 @@ pub(super) struct Protocol {
 #[derive(Clone)]
 pub(super) struct Attempt {
     pub(super) credentials: Option<String>,
+    /// The register map, where `--modbus-map` named it.
+    pub(super) map: Option<String>,
     keys: Table,
 }
 
 impl std::fmt::Debug for Attempt {
     /// The keys have secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Attempt").field(&self.credentials).finish()
+        f.debug_struct("Attempt")
+            .field("credentials", &self.credentials)
+            .field("map", &self.map)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,6 +73,17 @@ impl Protocol {
     pub(super) fn is_silent_when_refusing(&self) -> bool {
         self.entry.name == "snmp"
     }
+
+    /// Whether it failed as a device of its kind does that wants a password, rather than as any web server.
+    pub(super) fn wants_password(&self, failure: &Failure) -> bool {
+        match self.entry.name {
+            // It told its model before.
+            "shelly" => failure.was_opened && failure.message.contains("asks for a login"),
+            // It said so in its own words.
+            "tasmota" => failure.message.contains("web password"),
+            _ => false,
+        }
+    }
 }
 
 /// Whether a driver has a `port` of its own, rather than `host = "name:port"`.
@@ -67,9 +91,11 @@ pub(super) fn has_port_key(driver: &str) -> bool {
     matches!(driver, "snmp" | "ipmi")
 }
 
-/// Every protocol with every credential whose keys its driver takes, and what to tell about those left out.
+/// Every protocol with every credential whose keys its driver takes and every register map, and what to tell about those
+/// left out.
 pub(super) fn protocols(
     shared: &BTreeMap<String, Table>,
+    maps: &[&'static str],
     ports: &BTreeMap<String, Vec<u16>>,
 ) -> (Vec<Protocol>, Vec<String>) {
     let (mut protocols, mut remarks) = (Vec::new(), Vec::new());
@@ -79,16 +105,7 @@ pub(super) fn protocols(
     };
     for (name, keys) in WITH_CREDENTIALS {
         let Some(entry) = registry::find(name) else { continue };
-        let fits = |keys: &Table| {
-            let mut tried = keys.clone();
-            tried.insert("host".to_owned(), Value::String("host.invalid".to_owned()));
-            entry.configure(tried).is_ok_and(|driver| driver.check().is_ok())
-        };
-        let attempts: Vec<Attempt> = shared
-            .iter()
-            .filter(|(_, keys)| fits(keys))
-            .map(|(credentials, keys)| Attempt { credentials: Some(credentials.clone()), keys: keys.clone() })
-            .collect();
+        let attempts = fitting(entry, shared);
         if attempts.is_empty() {
             remarks.push(format!(
                 "{name} is skipped: no [credentials.NAME] in the configuration has its keys ({keys})"
@@ -96,6 +113,24 @@ pub(super) fn protocols(
         } else {
             protocols.push(Protocol { entry, ports: ports_of(name), attempts });
         }
+    }
+    for name in WITHOUT {
+        let Some(entry) = registry::find(name) else { continue };
+        let mut attempts = vec![Attempt { credentials: None, map: None, keys: Table::new() }];
+        if LOCKABLE.contains(&name) {
+            let is_password_alone = |attempt: &Attempt| attempt.keys.keys().eq(["password"]);
+            attempts.extend(fitting(entry, shared).into_iter().filter(is_password_alone));
+        }
+        protocols.push(Protocol { entry, ports: ports_of(name), attempts });
+    }
+    if let Some(entry) = registry::find(MAPPED) {
+        let named = maps.iter().map(|map| Attempt {
+            credentials: None,
+            map: Some((*map).to_owned()),
+            keys: Table::from_iter([("map".to_owned(), Value::String((*map).to_owned()))]),
+        });
+        let attempts = named.chain(fitting(entry, shared)).collect();
+        protocols.push(Protocol { entry, ports: ports_of(MAPPED), attempts });
     }
     for credentials in shared.keys() {
         let is_used = |protocol: &Protocol| {
@@ -106,12 +141,41 @@ pub(super) fn protocols(
                 .push(format!("credentials {credentials:?} have the keys of no protocol that is asked here"));
         }
     }
-    for name in WITHOUT {
-        let Some(entry) = registry::find(name) else { continue };
-        let attempts = vec![Attempt { credentials: None, keys: Table::new() }];
-        protocols.push(Protocol { entry, ports: ports_of(name), attempts });
-    }
     (protocols, remarks)
+}
+
+/// The credentials whose keys the driver takes, with a host.
+fn fitting(entry: &Entry, shared: &BTreeMap<String, Table>) -> Vec<Attempt> {
+    let fits = |keys: &Table| {
+        let mut tried = keys.clone();
+        tried.insert("host".to_owned(), Value::String("host.invalid".to_owned()));
+        entry.configure(tried).is_ok_and(|driver| driver.check().is_ok())
+    };
+    shared
+        .iter()
+        .filter(|(_, keys)| fits(keys))
+        .map(|(name, keys)| Attempt { credentials: Some(name.clone()), map: None, keys: keys.clone() })
+        .collect()
+}
+
+/// The register maps that `--modbus-map` names, in full or by the model alone (`sdm120`).
+///
+/// # Errors
+/// When there is none such, as one line.
+pub(super) fn register_maps(written: &[String]) -> Result<Vec<&'static str>, String> {
+    let find = |text: &String| {
+        let is_meant =
+            |name: &&str| name == text || name.split_once('-').is_some_and(|(_, model)| model == text);
+        modbus::map::names().find(is_meant).ok_or_else(|| {
+            let known = || modbus::map::names();
+            let advice = nearest(text, known()).map_or_else(
+                || format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+                |name| format!("did you mean {name}?"),
+            );
+            format!("--modbus-map {text}: {advice} (maps of your own: [credentials.NAME] with map and maps)")
+        })
+    };
+    written.iter().map(find).collect()
 }
 
 /// Ports by protocol, of `snmp=1161 snmp=1162`.
@@ -119,7 +183,7 @@ pub(super) fn protocols(
 /// # Errors
 /// When one makes no sense, as one line.
 pub(super) fn ports(written: &[String]) -> Result<BTreeMap<String, Vec<u16>>, String> {
-    let known = || WITH_CREDENTIALS.iter().map(|(name, _)| *name).chain(WITHOUT);
+    let known = || WITH_CREDENTIALS.iter().map(|(name, _)| *name).chain(WITHOUT).chain([MAPPED]);
     let mut ports: BTreeMap<String, Vec<u16>> = BTreeMap::new();
     for text in written {
         let parsed = text.split_once('=').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
@@ -147,7 +211,7 @@ mod tests {
 
     #[track_caller]
     fn check(toml: &str, expected: &[&str]) {
-        let (protocols, remarks) = protocols(&toml::from_str(toml).unwrap(), &BTreeMap::new());
+        let (protocols, remarks) = protocols(&toml::from_str(toml).unwrap(), &[], &BTreeMap::new());
         let with = protocols.iter().map(|protocol| {
             let names = protocol.attempts.iter().filter_map(|attempt| attempt.credentials.as_deref());
             format!("{} {}", protocol.entry.name, names.collect::<Vec<_>>().join("+"))
@@ -160,7 +224,7 @@ mod tests {
         const SNMP: &str = "snmp is skipped: no [credentials.NAME] in the configuration has its keys (community, or user and auth_password)";
         const IPMI: &str = "ipmi is skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
         const REDFISH: &str = "redfish is skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
-        const REST: [&str; 3] = ["nut ", "shelly ", "tasmota "];
+        const REST: [&str; 4] = ["nut ", "shelly ", "tasmota ", "modbus "];
         check("", &[&REST[..], &[SNMP, IPMI, REDFISH]].concat());
         check(
             "[a]\ncommunity='c'\n[b]\ncommunity='d'",

@@ -6,6 +6,8 @@ use crate::config::expand_hosts;
 
 /// A larger block than this (/16) is a typing mistake, and would take an hour at a polite rate.
 const BLOCK_BITS_MAX: u32 = 16;
+/// More hosts than this in all take days at a polite rate, and are refused.
+const HOSTS_MAX: usize = 200_000;
 
 /// Expands them, in the order they stand.
 ///
@@ -17,6 +19,9 @@ pub(super) fn expand(written: &[String]) -> Result<Vec<String>, String> {
         match text.split_once('/') {
             Some((address, bits)) => hosts.extend(block(text, address, bits)?),
             None => hosts.extend(expand_hosts(text)?),
+        }
+        if hosts.len() > HOSTS_MAX {
+            return Err(format!("{text}: more than {HOSTS_MAX} hosts in all; ask for its parts"));
         }
     }
     Ok(hosts)

@@ -9,7 +9,7 @@ use super::attempt::has_port_key;
 use super::{Answer, Found};
 
 /// More characters of what a device said are no comment.
-const COMMENT_CHARS_MAX: usize = 200;
+const COMMENT_CHARS_MAX: usize = 500;
 
 /// What meters of one table have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,7 @@ struct Kind {
     also: Option<&'static str>,
     driver: &'static str,
     credentials: Option<String>,
+    map: Option<String>,
     port: Option<u16>,
     description: String,
     outlets: usize,
@@ -34,6 +35,7 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
     });
     let mut alike: BTreeMap<Kind, Vec<(String, Option<f64>)>> = BTreeMap::new();
     let mut others = BTreeSet::new();
+    let mut unmapped: BTreeMap<(Option<u16>, String), Vec<&str>> = BTreeMap::new();
     let mut first_of_host: BTreeMap<String, &'static str> = BTreeMap::new();
     let ports_of = |host: &str, driver: &str| {
         let same = |other: &&Found| {
@@ -41,7 +43,7 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
         };
         found.iter().filter(same).count()
     };
-    for Found { host, driver, credentials, port, answer } in &found {
+    for Found { host, driver, credentials, map, port, answer } in &found {
         match answer {
             Answer::Meter { description, outlets, watts } => {
                 let first = *first_of_host.entry(host.clone()).or_insert(driver);
@@ -49,6 +51,7 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
                     also: (first != *driver).then_some(first),
                     driver,
                     credentials: credentials.clone(),
+                    map: map.clone(),
                     port: *port,
                     description: comment(description),
                     outlets: *outlets,
@@ -56,8 +59,12 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
                 };
                 alike.entry(kind).or_default().push((host.clone(), *watts));
             }
-            Answer::Nothing(why) => {
-                let with = credentials.as_ref().map_or_else(String::new, |name| format!(" with {name:?}"));
+            Answer::Unmapped(said) => {
+                unmapped.entry((*port, comment(said))).or_default().push(host);
+            }
+            Answer::Nothing(why) | Answer::Locked(why) => {
+                let with = credentials.as_ref().or(map.as_ref());
+                let with = with.map_or_else(String::new, |name| format!(" with {name:?}"));
                 let port = port.map_or_else(String::new, |port| format!(":{port}"));
                 others.insert(comment(&format!("{host}{port} answers {driver}{with}, but: {why}")));
             }
@@ -65,7 +72,11 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
     }
     let mut text = String::new();
     if alike.is_empty() {
-        text += if others.is_empty() { "# nothing answered\n" } else { "# no meter found\n" };
+        text += if others.is_empty() && unmapped.is_empty() {
+            "# nothing answered\n"
+        } else {
+            "# no meter found\n"
+        };
     }
     for (kind, meters) in alike {
         let hosts: Vec<&str> = meters.iter().map(|(host, _)| host.as_str()).collect();
@@ -81,15 +92,41 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
             }
         }
     }
+    for ((port, said), hosts) in unmapped {
+        match range(&hosts) {
+            Some(range) => offer(&mut text, &range, port, &said),
+            None => hosts.iter().for_each(|host| offer(&mut text, host, port, &said)),
+        }
+    }
     for other in others {
         _ = writeln!(text, "# {other}");
     }
     text
 }
 
+/// What to write for hosts that speak Modbus, whose registers take a map.
+fn offer(text: &mut String, hosts: &str, port: Option<u16>, said: &str) {
+    let maps: Vec<&str> = kwapi_drivers::modbus::map::names().collect();
+    let at = port.unwrap_or(502);
+    _ = writeln!(
+        text,
+        "# {hosts} answers on port {at} (Modbus) and {said}; what its registers hold takes a map."
+    );
+    _ = writeln!(text, "# Ask again with --modbus-map NAME ({}), or write:", maps.join(", "));
+    _ = writeln!(text, "# [[meter]]\n# driver = \"modbus\"\n# hosts = {}", quoted(hosts));
+    if let Some(port) = port {
+        _ = writeln!(text, "# host = \"{{host}}:{port}\"");
+    }
+    _ = writeln!(text, "# map = \"NAME\"\n# probe = \"{{host}}\"\n");
+}
+
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
+
 /// One `[[meter]]` table; what the host is measured by already is only offered.
 fn table(text: &mut String, kind: &Kind, hosts: &str, count: usize, watts: Option<f64>) {
-    let Kind { also, driver, credentials, port, description, outlets, is_one_of_several } = kind;
+    let Kind { also, driver, credentials, map, port, description, outlets, is_one_of_several } = kind;
     let described = if description.is_empty() { String::new() } else { format!("{description}, ") };
     let each = if count == 1 { "" } else { " each" };
     let several = if *outlets == 1 { "1 outlet".to_owned() } else { format!("{outlets} outlets") };
@@ -105,7 +142,6 @@ fn table(text: &mut String, kind: &Kind, hosts: &str, count: usize, watts: Optio
             "# "
         }
     };
-    let quoted = |text: &str| Value::String(text.to_owned()).to_string();
     _ = writeln!(text, "{mark}[[meter]]\n{mark}driver = {}", quoted(driver));
     _ = writeln!(text, "{mark}hosts = {}", quoted(hosts));
     let mut name = "{host}".to_owned();
@@ -122,6 +158,9 @@ fn table(text: &mut String, kind: &Kind, hosts: &str, count: usize, watts: Optio
     if let Some(credentials) = credentials {
         _ = writeln!(text, "{mark}credentials = {}", quoted(credentials));
     }
+    if let Some(map) = map {
+        _ = writeln!(text, "{mark}map = {}", quoted(map));
+    }
     let probe = if *outlets == 1 { name } else { format!("{name}.{{outlet}}") };
     _ = writeln!(text, "{mark}probe = {}\n", quoted(&probe));
 }
@@ -134,22 +173,35 @@ fn comment(text: &str) -> String {
         .collect()
 }
 
-/// One pattern for all hosts: what they begin and end with alike, and the rest in brackets. `None` where the rest
-/// would read as a range itself.
+/// One pattern for all hosts: what they begin and end with alike, and the rest in brackets, numbers in a row as a range.
+/// `None` where the rest would read as a range itself.
 fn range(hosts: &[&str]) -> Option<String> {
     let (first, rest) = hosts.split_first()?;
     if rest.is_empty() {
         return Some((*first).to_owned());
     }
-    let shared = |one: &str, other: &str| {
-        one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count()
-    };
-    let head = rest.iter().map(|host| shared(first, host)).min().unwrap_or(0);
-    let reversed = |text: &str| text.chars().rev().collect::<String>();
-    let backwards = reversed(first);
-    let tail = rest.iter().map(|host| shared(&backwards, &reversed(host))).min().unwrap_or(0);
-    let shortest = hosts.iter().map(|host| host.chars().count()).min().unwrap_or(0);
-    let tail = tail.min(shortest - head.min(shortest));
+    let first: Vec<char> = first.chars().collect();
+    let shared =
+        |one: &[char], other: &[char]| one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let mut head = first.len();
+    let mut tail = first.len();
+    let mut shortest = first.len();
+    let backwards: Vec<char> = first.iter().rev().copied().collect();
+    for host in rest {
+        let host: Vec<char> = host.chars().collect();
+        head = head.min(shared(&first, &host));
+        tail = tail.min(shared(&backwards, &host.iter().rev().copied().collect::<Vec<_>>()));
+        shortest = shortest.min(host.len());
+    }
+    // A number is not cut in two: .[10,12], not .1[0,2].
+    let is_digit = |at: Option<&char>| at.is_some_and(char::is_ascii_digit);
+    while head > 0 && is_digit(first.get(head - 1)) {
+        head -= 1;
+    }
+    tail = tail.min(shortest - head);
+    while tail > 0 && is_digit(backwards.get(tail - 1)) {
+        tail -= 1;
+    }
     let middle = |host: &&str| {
         let length = host.chars().count();
         host.chars().skip(head).take(length - head - tail).collect::<String>()
@@ -158,9 +210,39 @@ fn range(hosts: &[&str]) -> Option<String> {
     if middles.iter().any(|middle| middle.contains(['-', ',', '[', ']'])) {
         return None;
     }
-    let begin: String = first.chars().take(head).collect();
-    let end: String = first.chars().skip(first.chars().count() - tail).collect();
-    Some(format!("{begin}[{}]{end}", middles.join(",")))
+    let begin: String = first.iter().take(head).collect();
+    let end: String = first.iter().skip(first.len() - tail).collect();
+    Some(format!("{begin}[{}]{end}", choices(&middles)))
+}
+
+/// The choices of one bracket, those that are numbers in a row as `7-12`.
+fn choices(middles: &[String]) -> String {
+    let listed = || middles.join(",");
+    let width = middles.first().map_or(0, String::len);
+    let is_number = |text: &String| {
+        let is_plain = !text.starts_with('0') || text == "0" || text.len() == width;
+        is_plain && text.len() <= 9 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_padded = middles.iter().any(|text| text.len() > 1 && text.starts_with('0'));
+    if !middles.iter().all(is_number) || is_padded && middles.iter().any(|text| text.len() != width) {
+        return listed();
+    }
+    let mut numbers: Vec<u32> = middles.iter().filter_map(|text| text.parse().ok()).collect();
+    numbers.sort_unstable();
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if number == *last + 1 => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let width = if is_padded { width } else { 0 };
+    let run = |(first, last): &(u32, u32)| match last - first {
+        0 => format!("{first:0width$}"),
+        1 => format!("{first:0width$},{last:0width$}"),
+        _ => format!("{first:0width$}-{last:0width$}"),
+    };
+    runs.iter().map(run).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -172,6 +254,11 @@ mod tests {
     fn a_range_stands_for_exactly_its_hosts() {
         for hosts in [
             vec!["10.0.0.7", "10.0.0.9", "10.0.0.12"],
+            vec!["10.0.0.8", "10.0.0.9", "10.0.0.10", "10.0.0.11", "10.0.0.20"],
+            vec!["node008-bmc", "node009-bmc", "node010-bmc", "node012-bmc"],
+            vec!["n1", "n01"],
+            vec!["10.0.1.9", "10.0.2.19"],
+            vec!["n0", "n1", "n2"],
             vec!["n1-bmc", "n11-bmc"],
             vec!["a"],
             vec!["aa", "a", "aaa"],
@@ -180,6 +267,9 @@ mod tests {
             assert_eq!(expand_hosts(&range).unwrap(), hosts, "{range}");
         }
         assert_eq!(range(&["web-1", "db-2"]), None);
+        assert_eq!(range(&["r1n08", "r1n09", "r1n10", "r1n12"]).unwrap(), "r1n[08-10,12]");
+        // Sorted as text, the tenth comes before the second.
+        assert_eq!(range(&["10.0.0.10", "10.0.0.11", "10.0.0.9"]).unwrap(), "10.0.0.[9-11]");
     }
 
     fn meter(host: &str, driver: &'static str, port: Option<u16>, watts: Option<f64>) -> Found {
@@ -189,6 +279,7 @@ mod tests {
             host: host.to_owned(),
             driver,
             credentials,
+            map: None,
             port,
             answer: Answer::Meter { description, outlets: 1, watts },
         }
@@ -219,6 +310,22 @@ mod tests {
              # Measured over ipmi above already; to be put in its place, not beside it:\n\
              # [[meter]]\n# driver = \"redfish\"\n# hosts = \"10.0.0.7\"\n# host = \"{host}:8443\"\n\
              # credentials = \"bmc\"\n# probe = \"{host}\"\n\n"
+        );
+    }
+
+    #[test]
+    fn hosts_that_speak_modbus_are_told_what_to_write() {
+        let unmapped = |host: &str| Found {
+            credentials: None,
+            answer: Answer::Unmapped("does not say what it is".to_owned()),
+            ..meter(host, "modbus", None, None)
+        };
+        assert_eq!(
+            configuration(vec![unmapped("10.0.0.7"), unmapped("10.0.0.8"), unmapped("10.0.0.9")]),
+            "# no meter found\n# 10.0.0.[7-9] answers on port 502 (Modbus) and does not say what it is; what its \
+             registers hold takes a map.\n# Ask again with --modbus-map NAME (eastron-sdm120, eastron-sdm230, \
+             eastron-sdm630, schneider-iem3155), or write:\n# [[meter]]\n# driver = \"modbus\"\n\
+             # hosts = \"10.0.0.[7-9]\"\n# map = \"NAME\"\n# probe = \"{host}\"\n\n"
         );
     }
 

@@ -7,7 +7,7 @@ fn meter(name: &str, state: &str, failures: u64) -> Meter {
         state: state.to_owned(),
         is_up: state == "running",
         since: 0.0,
-        last_error: (failures > 0).then(|| "link lost: no answer".to_owned()),
+        last_error: (failures > 0).then(|| "no answer".to_owned()),
         latency_seconds: (state != "starting").then_some(0.0123),
         last_reading: None,
         reads: 0,
@@ -36,8 +36,8 @@ fn trouble_is_said_at_first_and_then_each_change_once() {
         &mut states,
         &lost,
         &[
-            "meter a: running → backoff, 3 failures, latency 12.3 ms: link lost: no answer",
-            "meter b: starting → refused, 1 failure, latency 12.3 ms: link lost: no answer",
+            "meter a: running → backoff, 3 failures, latency 12.3 ms: no answer",
+            "meter b: starting → refused, 1 failure, latency 12.3 ms: no answer",
         ],
     );
     check(&mut states, &lost, &[]);
