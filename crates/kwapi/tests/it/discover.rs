@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
+use kwapi_peers::ipmi::Cards;
 use kwapi_peers::{free_udp_port, need, need_python};
 use kwapi_simulators::ipmi::{Card, CardOptions};
 
-use crate::cards::Cards;
 use crate::commands::{fails, folder, succeeds};
 use crate::devices::Pdu;
 use crate::harness::run;
@@ -18,7 +18,7 @@ fn what_discover_prints_is_a_configuration_without_secrets() {
     if !need(&["snmpd", "snmpget"]) || !need_python("python") {
         return;
     }
-    let (pdu, cards) = (Pdu::start(), Cards::start(2));
+    let (pdu, cards) = (Pdu::start(), Cards::pyghmi(2));
     let folder = folder(CREDENTIALS);
     let printed = {
         let arguments = [
