@@ -9,6 +9,7 @@
     reason = "starting programs is what this crate is for; no product code uses it"
 )]
 
+pub mod ipmi;
 mod lab;
 pub mod openstack;
 mod process;

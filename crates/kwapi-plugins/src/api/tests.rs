@@ -50,7 +50,7 @@ impl Stand {
                 energy: Energy::from_millijoules(joules * 1000),
                 measured_ms: seq * 750,
                 estimated_ms: seq * 125,
-                ..Totals::default()
+                unknown_ms: seq * 125,
             },
             meter: None,
             quality: Quality::Measured,

@@ -6,10 +6,10 @@ mod wrong;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use kwapi_peers::ipmi::Cards;
 use kwapi_peers::{Lab, Peer, free_port, free_udp_port, need, need_python, wait_until};
 use serde_json::Value;
 
-use crate::cards::Cards;
 use crate::devices::Pdu;
 use crate::harness::{Kwapi, PATIENCE, kwapi, run};
 
@@ -115,7 +115,7 @@ fn probe_of_what_is_wrong_gives_one_line_and_no_secret() {
     if !need(&["snmpd", "snmpget"]) || !need_python("python") {
         return;
     }
-    let (pdu, cards) = (Pdu::start(), Cards::start(1));
+    let (pdu, cards) = (Pdu::start(), Cards::pyghmi(1));
     let silent = free_udp_port();
     let folder = folder(&format!(
         "[[meter]]\nname = 'wrong community'\ndriver = 'snmp'\nhost = '127.0.0.1'\nport = {}\ncommunity = 'hunter2'\nprobe = 'a'\n\
@@ -186,7 +186,7 @@ fn status_shows_trouble_in_a_line_each_and_the_rest_running() {
     if !need(&["snmpd", "snmpget"]) || !need_python("python") {
         return;
     }
-    let (pdu, cards) = (Pdu::start(), Cards::start(1));
+    let (pdu, cards) = (Pdu::start(), Cards::pyghmi(1));
     let kwapi = Kwapi::start(
         &["run"],
         &format!(

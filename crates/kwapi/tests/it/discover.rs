@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kwapi_peers::ipmi::Cards;
 use kwapi_peers::{Lab, Peer, free_port, free_udp_port, need, need_python, output, python_environment};
 use kwapi_simulators::ipmi::{Card, CardOptions};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
-use crate::cards::Cards;
 use crate::commands::{fails, folder, succeeds};
 use crate::devices::Pdu;
 use crate::harness::{PATIENCE, kwapi, run};
@@ -22,7 +22,7 @@ fn what_discover_prints_is_a_configuration_without_secrets() {
     if !need(&["snmpd", "snmpget"]) || !need_python("python") {
         return;
     }
-    let (pdu, cards) = (Pdu::start(), Cards::start(2));
+    let (pdu, cards) = (Pdu::start(), Cards::pyghmi(2));
     let folder = folder(CREDENTIALS);
     let printed = {
         let arguments = [

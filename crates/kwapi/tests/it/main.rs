@@ -11,7 +11,6 @@
     reason = "a test starts the binary and its peers, waits for them, and fails by panicking; it is no library"
 )]
 
-mod cards;
 mod ceilometer;
 mod commands;
 mod demonstration;

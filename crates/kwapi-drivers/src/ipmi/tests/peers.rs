@@ -1,57 +1,12 @@
 //! Against `ipmi_sim` (`OpenIPMI`) and pyghmi, with `ipmitool` and `FreeIPMI` as referees of what the cards say.
 
-use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 
-use kwapi_peers::{Lab, Peer, free_udp_port, need, need_python, output, python_environment};
+use kwapi_peers::ipmi::Cards;
+use kwapi_peers::{need, need_python, output};
 
 use super::*;
-
-const START_MAX: Duration = Duration::from_secs(30);
-
-/// Whether something on this port answers Get Channel Authentication Capabilities, as captured from `ipmitool`.
-fn answers(port: u16) -> bool {
-    const ASKED: [u8; 23] = [
-        0x06, 0x00, 0xff, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x09, 0x20, 0x18, 0xc8,
-        0x81, 0x00, 0x38, 0x8e, 0x04, 0xb5,
-    ];
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    socket.send_to(&ASKED, ("127.0.0.1", port)).unwrap();
-    socket.recv_from(&mut [0; 256]).is_ok()
-}
-
-/// `ipmi_sim` as a card that measures 236 W: RMCP+ with suite 3, a sensor in 4 W steps, DCMI.
-fn ipmi_sim(edit: impl Fn(String) -> String) -> (Lab, Peer, u16) {
-    let port = free_udp_port();
-    let lab = Lab::of("ipmi", port);
-    let lan = lab.join("ipmi/lan.conf");
-    std::fs::write(&lan, edit(std::fs::read_to_string(&lan).unwrap())).unwrap();
-    let mut command = Command::new("sh");
-    command.arg(lab.join("ipmi/run.sh"));
-    let peer = Peer::start(&mut command, lab.join("ipmi_sim.log")).ready(START_MAX, || answers(port));
-    (lab, peer, port)
-}
-
-/// Cards on pyghmi's server, on ports from the one returned.
-fn pyghmi(count: u16) -> (Lab, Peer, u16) {
-    let port = free_udp_port();
-    let lab = Lab::of("ipmi", port);
-    let mut command = Command::new(python_environment("python"));
-    command
-        .arg(lab.join("ipmi/bmc17.py"))
-        .arg(port.to_string())
-        .arg(lab.join("ipmi/power.val"))
-        .arg(count.to_string());
-    let peer =
-        Peer::start(&mut command, lab.join("bmc17.log")).ready(START_MAX, || answers(port + count - 1));
-    (lab, peer, port)
-}
-
-fn set_watts(lab: &Lab, watts: u16) {
-    std::fs::write(lab.join("ipmi/power.val"), watts.to_string()).unwrap();
-}
 
 fn ipmitool(port: u16, suite: &str, arguments: &[&str]) -> String {
     let port = port.to_string();
@@ -89,16 +44,16 @@ async fn dcmi_of_ipmi_sim_is_what_ipmitool_and_freeipmi_say() {
     if !need(&["ipmi_sim", "ipmitool", "ipmi-dcmi", "gcc", "sdrcomp"]) {
         return;
     }
-    let (lab, _peer, port) = ipmi_sim(|lan| lan);
-    let mut meter = open(&config(port)).await.unwrap();
+    let cards = Cards::ipmi_sim(|lan| lan);
+    let mut meter = open(&config(cards.port)).await.unwrap();
     for watts in [236, 241] {
-        set_watts(&lab, watts);
+        cards.set_watts(watts);
         assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(f64::from(watts))));
-        let referee = ipmitool(port, "3", &["dcmi", "power", "reading"]);
+        let referee = ipmitool(cards.port, "3", &["dcmi", "power", "reading"]);
         assert_eq!(number_after(&referee, "Instantaneous power reading:"), f64::from(watts), "{referee}");
     }
-    let referee =
-        output(Command::new("ipmi-dcmi").args(["-D", "LAN_2_0", "-h", &format!("127.0.0.1:{port}")]).args([
+    let referee = output(
+        Command::new("ipmi-dcmi").args(["-D", "LAN_2_0", "-h", &format!("127.0.0.1:{}", cards.port)]).args([
             "-u",
             "user",
             "-p",
@@ -110,7 +65,8 @@ async fn dcmi_of_ipmi_sim_is_what_ipmitool_and_freeipmi_say() {
             "-W",
             "opensesspriv",
             "--get-system-power-statistics",
-        ]));
+        ]),
+    );
     assert_eq!(number_after(&referee, "Current Power"), 241.0, "{referee}");
     let findings = meter.findings();
     assert!(findings[0].is_used && findings[0].value.starts_with("236 W, active"), "{findings:?}");
@@ -121,12 +77,12 @@ async fn the_sensor_of_ipmi_sim_is_what_ipmitool_says() {
     if !need(&["ipmi_sim", "ipmitool", "gcc", "sdrcomp"]) {
         return;
     }
-    let (_lab, _peer, port) = ipmi_sim(|lan| lan);
-    let config = Config { source: SourceWanted::Sensor, ..config(port) };
+    let cards = Cards::ipmi_sim(|lan| lan);
+    let config = Config { source: SourceWanted::Sensor, ..config(cards.port) };
     let mut meter = open(&config).await.unwrap();
     let reading = read_until(&mut meter, 236.0).await;
     assert_eq!(reading, Ok(Reading::watts(236.0)));
-    let referee = ipmitool(port, "3", &["sensor", "reading", "Power"]);
+    let referee = ipmitool(cards.port, "3", &["sensor", "reading", "Power"]);
     assert_eq!(number_after(&referee, "|"), 236.0, "{referee}");
     let findings = meter.findings();
     assert_eq!(findings[1].what, "sensor \"Power\"");
@@ -153,13 +109,13 @@ async fn a_card_without_dcmi_is_read_by_its_sensor() {
     let without_module = |lan: String| {
         lan.lines().filter(|line| !line.contains("loadlib")).collect::<Vec<_>>().join("\n") + "\n"
     };
-    let (_lab, _peer, port) = ipmi_sim(without_module);
-    let mut meter = open(&config(port)).await.unwrap();
+    let cards = Cards::ipmi_sim(without_module);
+    let mut meter = open(&config(cards.port)).await.unwrap();
     assert_eq!(read_until(&mut meter, 236.0).await, Ok(Reading::watts(236.0)));
     let findings = meter.findings();
     assert!(!findings[0].is_used && findings[0].value.contains("0xc1"), "{findings:?}");
 
-    let config = Config { source: SourceWanted::Dcmi, ..config(port) };
+    let config = Config { source: SourceWanted::Dcmi, ..config(cards.port) };
     let error = open(&config).await.unwrap_err();
     assert!(
         matches!(&error, DriverError::Refused(message) if message.contains("no such command")),
@@ -172,9 +128,9 @@ async fn a_wrong_password_user_or_suite_is_refused_with_advice() {
     if !need(&["ipmi_sim", "gcc", "sdrcomp"]) {
         return;
     }
-    let (_lab, _peer, port) = ipmi_sim(|lan| lan);
+    let cards = Cards::ipmi_sim(|lan| lan);
     let wrong = |change: fn(&mut Config)| {
-        let mut config = config(port);
+        let mut config = config(cards.port);
         change(&mut config);
         config
     };
@@ -196,8 +152,9 @@ async fn too_low_a_privilege_says_which_one_to_set() {
     if !need(&["ipmi_sim", "gcc", "sdrcomp"]) {
         return;
     }
-    let (_lab, _peer, port) = ipmi_sim(|lan| lan);
-    let config = Config { privilege: Some(Privilege::User), source: SourceWanted::Dcmi, ..config(port) };
+    let cards = Cards::ipmi_sim(|lan| lan);
+    let config =
+        Config { privilege: Some(Privilege::User), source: SourceWanted::Dcmi, ..config(cards.port) };
     let error = open(&config).await.unwrap_err().to_string();
     assert!(error.contains("set privilege to \"operator\""), "{error}");
 }
@@ -207,10 +164,10 @@ async fn closed_sessions_leave_room_for_others() {
     if !need(&["ipmi_sim", "gcc", "sdrcomp"]) {
         return;
     }
-    let (_lab, _peer, port) = ipmi_sim(|lan| lan);
+    let cards = Cards::ipmi_sim(|lan| lan);
     // More than `ipmi_sim` keeps open at once.
     for _ in 0..100 {
-        assert_eq!(said(&config(port)).await, "236 W");
+        assert_eq!(said(&config(cards.port)).await, "236 W");
     }
 }
 
@@ -219,9 +176,9 @@ async fn ipmi_1_5_is_spoken_with_cards_that_know_no_better() {
     if !need(&["ipmi_sim", "ipmitool", "gcc", "sdrcomp"]) {
         return;
     }
-    let (_lab, _peer, port) = ipmi_sim(|lan| lan);
+    let cards = Cards::ipmi_sim(|lan| lan);
     let shared = Arc::<Shared>::default();
-    let mut config = Config { version: Some(Version::Legacy), ..config(port) };
+    let mut config = Config { version: Some(Version::Legacy), ..config(cards.port) };
     for authentication in
         [LegacyAuthentication::Md5, LegacyAuthentication::Password, LegacyAuthentication::None]
     {
@@ -246,9 +203,9 @@ async fn pyghmi_cards_are_read_by_suites_3_and_17() {
     if !need(&["ipmitool"]) || !need_python("python") {
         return;
     }
-    let (lab, _peer, port) = pyghmi(2);
-    set_watts(&lab, 312);
-    for (suite, port) in [(3, port), (17, port + 1)] {
+    let cards = Cards::pyghmi(2);
+    cards.set_watts(312);
+    for (suite, port) in [(3, cards.port), (17, cards.port + 1)] {
         let config = Config { cipher_suite: Some(suite), ..config(port) };
         let mut meter = open(&config).await.unwrap();
         assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(312.0)), "suite {suite}");
@@ -259,10 +216,10 @@ async fn pyghmi_cards_are_read_by_suites_3_and_17() {
         assert_eq!(said(&config).await, "312 W", "suite {suite}");
     }
     let best = Shared::default();
-    let meter = Ipmi::open(&config(port), &outlets(), &Arc::new(best)).await.unwrap();
+    let meter = Ipmi::open(&config(cards.port), &outlets(), &Arc::new(best)).await.unwrap();
     let card = meter.session.link.card;
     assert_eq!(meter.shared.memory(card).lock().suite, Some(17), "the best suite offered is taken");
-    let wrong = Config { password: Secret::new("hunter2"), ..config(port) };
+    let wrong = Config { password: Secret::new("hunter2"), ..config(cards.port) };
     assert!(said(&wrong).await.contains("wrong password for user \"user\""));
 }
 
@@ -271,11 +228,11 @@ async fn one_socket_serves_all_cards() {
     if !need_python("python") {
         return;
     }
-    let (_lab, _peer, port) = pyghmi(20);
+    let cards = Cards::pyghmi(20);
     let shared = Arc::<Shared>::default();
     let mut meters = Vec::new();
     for offset in 0..20 {
-        meters.push(Ipmi::open(&config(port + offset), &outlets(), &shared).await.unwrap());
+        meters.push(Ipmi::open(&config(cards.port + offset), &outlets(), &shared).await.unwrap());
     }
     for meter in &mut meters {
         assert_eq!(read(meter).await.unwrap(), Ok(Reading::watts(236.0)));
