@@ -29,6 +29,8 @@ struct State {
     quality: Quality,
     /// Whether anything was heard since the start of the process.
     is_shown: bool,
+    /// Whether what is shown is not the account's newest ([`State::is_present`]).
+    is_by_stamp: bool,
     /// Whether the record has the account as it is.
     is_recorded: bool,
     /// Rises with every change of what is shown or credited.
@@ -110,6 +112,7 @@ impl Probe {
             shown: Shown::default(),
             quality: Quality::default(),
             is_shown: false,
+            is_by_stamp: false,
             is_recorded,
             version: 0,
             interval_ms: 0,
@@ -187,11 +190,12 @@ impl State {
         received: &Received,
         max_gap: Duration,
     ) -> Result<Outcome, Refused> {
-        self.account.credit(message, received.heard, max_gap)?;
-        if !self.is_present(message, received.heard, max_gap) {
+        let credit = self.account.credit(message, received.heard, max_gap)?;
+        if !credit.is_newest && !self.is_present(message, received.heard, max_gap) {
             return Ok(Outcome::Late);
         }
         self.show(received, message.timestamp, message.quality);
+        self.is_by_stamp = !credit.is_newest;
         Ok(Outcome::Credited)
     }
 
@@ -202,11 +206,12 @@ impl State {
         Ok(Outcome::Legacy)
     }
 
-    /// Whether a credited message is the probe's present: the newest by its stamp; or, after a silence, whatever its
-    /// stamp, since the publisher's clock may have been set back.
+    /// Whether a message that is not the account's newest is the probe's present all the same: after a silence, whatever
+    /// there is, since the publisher's clock may have been set back while it was away; and then what has a later stamp.
     fn is_present(&self, message: &Ledgered, heard: Duration, max_gap: Duration) -> bool {
         let silence = heard.saturating_sub(Duration::from_micros(self.shown.heard_us));
-        !self.is_shown || message.timestamp >= self.shown.timestamp || silence > max_gap
+        let continues = self.is_by_stamp && message.timestamp >= self.shown.timestamp;
+        !self.is_shown || continues || silence > max_gap
     }
 
     fn show(&mut self, received: &Received, timestamp: Timestamp, quality: Quality) {

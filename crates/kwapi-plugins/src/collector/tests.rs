@@ -168,6 +168,28 @@ fn after_a_backward_clock_step_the_watts_are_the_new_ones() {
 }
 
 #[test]
+fn the_first_measurement_after_a_backward_clock_step_is_the_present_one_and_a_late_one_is_not() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 3_000, 10);
+    bench.hear("A", 3_002, 12);
+    // The same publisher goes on 2 000 s earlier: its session is named by the instant after.
+    let at = |seq: u64| Ledgered {
+        timestamp: Timestamp::from_seconds(1_100 + seq),
+        session: Timestamp::from_micros(100_000_001),
+        seq,
+        totals: Totals { energy: Energy::from_millijoules(seq * 1_000), ..Totals::default() },
+        meter: None,
+        quality: Quality::Measured,
+    };
+    bench.tell("A", 5.0, Some(at(0)));
+    assert_eq!(bench.list(Listing::Fresh), "A 5 W 2 J");
+    bench.tell("A", 6.0, Some(at(2)));
+    bench.tell("A", 7.0, Some(at(1)));
+    bench.hear("A", 3_001, 11);
+    assert_eq!(bench.list(Listing::Fresh), "A 6 W 4 J");
+}
+
+#[test]
 fn legacy_messages_are_integrated_on_our_own_clock() {
     let bench = Bench::with(Config::default());
     bench.tell("A", 50.0, None);
