@@ -116,7 +116,7 @@ pub(crate) fn router(
     let pages = Stored::new(history, move |probe| {
         let (_, view) = collector.probe(probe.as_str())?;
         let energy = EnergySince { since: view.since, totals: view.totals };
-        Some(Accounted { energy, quality: view.quality })
+        Some(Accounted { power: view.power, at: view.timestamp, energy, quality: view.quality })
     });
     kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
 }
