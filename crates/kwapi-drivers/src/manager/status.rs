@@ -239,7 +239,7 @@ impl Visible {
                 tracing::warn!(meter = name, driver, error, "backoff: link lost, to be reopened");
             }
             MeterState::Hung => {
-                tracing::warn!(meter = name, driver, error, "hung: no answer, to be reopened")
+                tracing::warn!(meter = name, driver, error, "hung: no answer, to be reopened");
             }
             MeterState::Crashed => {
                 tracing::error!(
