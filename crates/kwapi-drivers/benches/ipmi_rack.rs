@@ -1,9 +1,11 @@
-//! A machine room of simulated IPMI cards, each read every second, with the cards in processes of their own beside it.
+//! A machine room of simulated IPMI cards, each kept by the driver manager and read every second, with the cards in
+//! processes of their own beside it.
 //!
 //!     cargo bench -p kwapi-drivers --bench ipmi_rack -- [--cards 5000] [--seconds 30] [--hanging-percent 5]
 //!
-//! Prints how late readings begin and are in hand, the memory a card takes and the processor time a reading takes; and
-//! that of a reading by `ipmitool`, in the same run. Fails when a number of the issue is missed.
+//! Prints how late readings are in hand behind their ticks, the memory a card takes and the processor time a reading
+//! takes, all of the manager as it ships; and that of a reading by `ipmitool`, in the same run. Fails when a number of the
+//! issue is missed.
 
 #![expect(
     clippy::disallowed_methods,
@@ -14,20 +16,22 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kwapi_core::ProbeId;
-use kwapi_drivers::ipmi::{Config, Ipmi, Shared};
-use kwapi_drivers::{Driver, DriverError, Outlets, Readings};
+use kwapi_core::{ProbeId, Timestamp, WallClock};
+use kwapi_drivers::manager::{Manager, MeterSpec, MeterStatus};
+use kwapi_drivers::{Outlets, registry};
 use kwapi_simulators::ipmi::{Card, CardOptions, Fault};
-use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// A process may open 1 024 sockets on most systems; a simulated card needs one.
 const CARDS_A_PROCESS: usize = 900;
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Sessions are opened this often: a pace a room of real cards would stand, too.
-const OPENING_PACE: Duration = Duration::from_micros(1_500);
+/// All cards have a session by then, or the bench says how many have.
+const OPENING_MAX: Duration = Duration::from_secs(120);
+/// A hanging card is noticed by its deadline, ten seconds.
+const NOTICING: Duration = Duration::from_secs(12);
 const TICKS_PER_SECOND: f64 = 100.0;
 
 const LATENESS_P99_MAX: Duration = Duration::from_millis(100);
@@ -115,17 +119,6 @@ impl Simulator {
     }
 }
 
-/// What the meters of the room did while they were watched.
-#[derive(Default)]
-struct Tally {
-    /// From when a reading was due until it was asked for.
-    begun: Vec<Duration>,
-    /// From when a reading was due until it was in hand.
-    in_hand: Vec<Duration>,
-    failures: u64,
-    is_watched: bool,
-}
-
 async fn measure(cards: usize, watched: Duration, hanging_percent: usize) -> Result<bool, Failed> {
     let mut simulators = Vec::new();
     let mut ports = Vec::new();
@@ -134,53 +127,68 @@ async fn measure(cards: usize, watched: Duration, hanging_percent: usize) -> Res
         simulators.push(simulator);
         ports.extend(its);
     }
-    println!("{cards} cards in {} simulator processes", simulators.len());
+    println!("{cards} cards in {} simulator processes; load {}", simulators.len(), load()?);
 
-    let shared = Arc::<Shared>::default();
-    let tally = Arc::new(Mutex::new(Tally::default()));
+    let entry = registry::find("ipmi").ok_or("no IPMI driver")?;
+    let specs = ports.iter().enumerate().map(|(number, port)| {
+        let keys = format!("host = '127.0.0.1'\nport = {port}\nusername = 'user'\npassword = 'secret'");
+        let outlets = Outlets::by_position([Some(ProbeId::new(format!("room.card{number}"))?)]);
+        let spec = MeterSpec::new(format!("card{number}"), entry.configure(keys.parse()?)?, outlets);
+        Ok::<_, Failed>(MeterSpec { interval: INTERVAL, ..spec })
+    });
+    let specs: Vec<MeterSpec> = specs.collect::<Result<_, _>>()?;
+
+    let published = Arc::new(AtomicU64::new(0));
+    let sink = {
+        let published = published.clone();
+        Arc::new(move |_| _ = published.fetch_add(1, Ordering::Relaxed))
+    };
     let memory_before = resident_bytes()?;
     let start = Instant::now();
-    let mut tasks = Vec::new();
-    for (number, port) in (0..).zip(&ports) {
-        let config: Config = toml::from_str(&format!(
-            "host = '127.0.0.1'\nport = {port}\nusername = 'user'\npassword = 'secret'"
-        ))?;
-        let outlets = Outlets::by_position([Some(ProbeId::new(format!("room.card{number}"))?)]);
-        let due = start + OPENING_PACE * number;
-        tasks.push(tokio::spawn(poll(config, outlets, Arc::clone(&shared), due, Arc::clone(&tally))));
+    let clock = WallClock::new(move || Timestamp::from_seconds(1_800_000_000).after(start.elapsed()));
+    let manager = Manager::new(sink, clock);
+    manager.apply(specs);
+    let opening = processor_seconds()?.0;
+    while running(&manager) < cards && start.elapsed() < OPENING_MAX {
+        sleep(Duration::from_millis(200)).await;
     }
-    let opened = OPENING_PACE * u32::try_from(cards)? + INTERVAL * 2;
-    sleep_until(start + opened).await;
+    let failures: u64 = manager.statuses().iter().map(|status| status.failures).sum();
+    println!(
+        "{} of {cards} cards read {:.1} s after the start, with {:.1} s of processor time and {failures} failures",
+        running(&manager),
+        start.elapsed().as_secs_f64(),
+        processor_seconds()?.0 - opening
+    );
+    sleep(INTERVAL * 2).await;
     let memory = (resident_bytes()? - memory_before) / cards as f64;
 
     for simulator in &mut simulators {
         simulator.tell()?;
     }
-    // The hanging ones are noticed meanwhile, and their reopening is part of what is watched.
-    sleep_until(start + opened + INTERVAL * 2).await;
-    tally.lock().is_watched = true;
+    // While hanging ones are noticed and tried again, the others are watched.
+    sleep(NOTICING).await;
+    let (before, sent) = (manager.lateness(), published.load(Ordering::Relaxed));
+    let missed = ticks_missed(&manager.statuses(), hanging_percent);
     let processor_before = processor_seconds()?;
-    tokio::time::sleep(watched).await;
+    sleep(watched).await;
     let processor = processor_seconds()?.0 - processor_before.0;
-    let tally = std::mem::take(&mut *tally.lock());
-    for task in tasks {
-        task.abort();
-    }
+    let lateness = manager.lateness().since(&before);
+    let readings = (published.load(Ordering::Relaxed) - sent) as f64;
+    let statuses = manager.statuses();
+    let missed = ticks_missed(&statuses, hanging_percent) - missed;
+    manager.stop().await;
 
-    let expected = cards as f64 * (100 - hanging_percent) as f64 / 100.0 * watched.as_secs_f64();
-    let readings = tally.in_hand.len() as f64;
+    let living = (0..cards).filter(|number| !hangs(*number, hanging_percent)).count();
+    let expected = living as f64 * watched.as_secs_f64();
     let reading = processor / readings;
     println!(
-        "readings: {readings} of {expected:.0} in {watched:?}; {} failures of the hanging",
-        tally.failures
+        "readings: {readings} of {expected:.0} in {watched:?}; {missed} ticks missed by cards that do not hang"
     );
-    let begun = Lateness::of(tally.begun);
-    let in_hand = Lateness::of(tally.in_hand);
-    println!("lateness of asking:  {begun}");
-    println!("lateness of reading: {in_hand}");
+    let at = |share| lateness.quantile(share).unwrap_or(Duration::MAX);
+    println!("lateness in hand: median {:.1?}, p99 {:.1?}, worst {:.1?}", at(0.5), at(0.99), at(1.0));
     println!("memory a card: {:.1} KiB", memory / 1024.0);
-    println!("processor a reading: {:.1} µs", reading * 1e6);
-    let is_met = in_hand.p99 < LATENESS_P99_MAX && memory < MEMORY_A_CARD_MAX && readings > expected * 0.99;
+    println!("processor a reading: {:.1} µs; load {}", reading * 1e6, load()?);
+    let is_met = at(0.99) < LATENESS_P99_MAX && memory < MEMORY_A_CARD_MAX && readings > expected * 0.99;
     let ratio = match ipmitool_seconds(*ports.last().ok_or("no cards")?) {
         Ok(seconds) => {
             println!("ipmitool: {:.1} ms a reading, {:.0} times ours", seconds * 1e3, seconds / reading);
@@ -194,76 +202,29 @@ async fn measure(cards: usize, watched: Duration, hanging_percent: usize) -> Res
     Ok(is_met && ratio >= IPMITOOL_RATIO_MIN)
 }
 
-/// One meter at its fixed pace, its phase where it was opened. The manager does this with more care.
-async fn poll(
-    config: Config,
-    outlets: Outlets,
-    shared: Arc<Shared>,
-    mut due: Instant,
-    tally: Arc<Mutex<Tally>>,
-) {
-    let mut readings = Readings::default();
-    let mut meter: Option<Ipmi> = None;
-    loop {
-        sleep_until(due).await;
-        let begun = due.elapsed();
-        let is_new = meter.is_none();
-        let result = read(&mut meter, &config, &outlets, &shared, &mut readings).await;
-        let is_complete = readings.drain().filter(|(_, reading)| reading.is_ok()).count() == 1;
-        let mut tally = tally.lock();
-        if tally.is_watched {
-            match result {
-                Ok(()) if is_complete && !is_new => {
-                    tally.begun.push(begun);
-                    tally.in_hand.push(due.elapsed());
-                }
-                _ => tally.failures += 1,
-            }
-        }
-        drop(tally);
-        due += INTERVAL;
-        if meter.is_none() {
-            due = due.max(Instant::now() + INTERVAL);
-        }
-    }
+fn running(manager: &Manager) -> usize {
+    manager.statuses().iter().filter(|status| status.reads > 0).count()
 }
 
-async fn read(
-    meter: &mut Option<Ipmi>,
-    config: &Config,
-    outlets: &Outlets,
-    shared: &Arc<Shared>,
-    readings: &mut Readings,
-) -> Result<(), DriverError> {
-    let mut open = match meter.take() {
-        Some(open) => open,
-        None => Box::pin(Ipmi::open(config, outlets, shared)).await?,
-    };
-    open.read(readings).await?;
-    *meter = Some(open);
-    Ok(())
+/// Whether the simulator makes this card hang: it counts its own.
+fn hangs(number: usize, hanging_percent: usize) -> bool {
+    number % CARDS_A_PROCESS % 100 < hanging_percent
 }
 
-struct Lateness {
-    p50: Duration,
-    p99: Duration,
-    worst: Duration,
+/// Ticks without a reading, of cards that do not hang.
+fn ticks_missed(statuses: &[MeterStatus], hanging_percent: usize) -> u64 {
+    let number = |status: &MeterStatus| status.name.trim_start_matches("card").parse().unwrap_or_default();
+    statuses
+        .iter()
+        .filter(|status| !hangs(number(status), hanging_percent))
+        .map(|status| status.ticks_missed)
+        .sum()
 }
 
-impl Lateness {
-    fn of(mut all: Vec<Duration>) -> Self {
-        all.sort_unstable();
-        let at = |share: usize| {
-            all.get(all.len() * share / 1_000).or(all.last()).copied().unwrap_or(Duration::MAX)
-        };
-        Self { p50: at(500), p99: at(990), worst: at(1_000) }
-    }
-}
-
-impl std::fmt::Display for Lateness {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "median {:.1?}, p99 {:.1?}, worst {:.1?}", self.p50, self.p99, self.worst)
-    }
+/// What else the machine does.
+fn load() -> Result<String, Failed> {
+    let text = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
 fn resident_bytes() -> Result<f64, Failed> {

@@ -7,6 +7,7 @@
 mod catch_panic;
 mod derive;
 mod health;
+mod lateness;
 mod meter;
 mod outflow;
 mod pace;
@@ -16,6 +17,7 @@ mod status;
 mod virtual_probes;
 
 pub use derive::{Assumptions, CounterPower, power as derived_power};
+pub use lateness::Lateness;
 pub use outflow::Sink;
 pub use spec::MeterSpec;
 pub use status::{MeterState, MeterStatus, NoReadingCounts, ProbeStatus};
@@ -135,6 +137,11 @@ impl Manager {
         let mut statuses: Vec<_> = visible.iter().map(|visible| visible.lock().snapshot()).collect();
         statuses.sort_by(|one, other| one.name.cmp(&other.name));
         statuses
+    }
+
+    /// How late polled readings have been in hand, behind the tick each was due at, since the manager began.
+    pub fn lateness(&self) -> Lateness {
+        self.outflow.lateness.snapshot()
     }
 
     /// Closes all sessions, within a second. A driver that blocks a thread is left behind.

@@ -12,9 +12,9 @@ mod pages;
 mod route;
 mod statics;
 mod stored;
+mod sums;
 mod words;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,7 @@ use route::{Route, Target};
 
 pub use route::ROUTES;
 pub use stored::{Accounted, Stored};
+pub use sums::Sums;
 
 /// The longest form a page sends: one probe id and where to return to.
 const FORM_BYTES_MAX: usize = 4_096;
@@ -105,7 +106,7 @@ pub struct Settings {
     /// How long after its last measurement a probe counts as silent.
     pub silent_after: Duration,
     /// Probes that are sums of others: shown like any, but no part of the summary and of totals.
-    pub sums: HashSet<ProbeId>,
+    pub sums: Sums,
     /// How many bytes of finished graphs are kept. Full: those unused for longest are dropped.
     pub cache_bytes_max: usize,
 }
@@ -119,7 +120,7 @@ impl Default for Settings {
             hue: HUE_DEFAULT,
             power_max: None,
             silent_after: Duration::from_secs(60),
-            sums: HashSet::new(),
+            sums: Sums::default(),
             cache_bytes_max: 64 << 20,
         }
     }

@@ -2,17 +2,21 @@
 
 mod bus;
 mod document;
+mod files;
 mod inventory;
+mod labels;
 mod meters;
 mod names;
 mod ranges;
 mod remarks;
 mod secrets;
 mod sources;
+mod spec;
 mod virtual_probes;
 
 pub(crate) use bus::{BusSection, Endpoint};
 pub(crate) use document::{ConfigError, Document, Step};
+pub(crate) use labels::TemplateLabels;
 pub(crate) use meters::Labels;
 pub(crate) use names::nearest;
 pub(crate) use ranges::expand_names as expand_hosts;
@@ -29,7 +33,7 @@ use kwapi_plugins::api::ApiConfig;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use meters::{Meter, MeterDefaults};
+use meters::MeterDefaults;
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
@@ -66,6 +70,11 @@ pub(crate) struct Config {
     pub(crate) virtual_probes: Vec<VirtualSpec>,
     /// The operator's labels of probes.
     pub(crate) labels: BTreeMap<ProbeId, Labels>,
+    /// Those of probes whose meters name their outlets by a template.
+    pub(crate) template_labels: TemplateLabels,
+    /// What is wrong with files that meters read when they are opened. The others are none the worse for it, so it is no
+    /// error at the start; a reload is refused for it.
+    pub(crate) file_problems: BTreeSet<String>,
     /// What is probably not meant, each with its line.
     pub(crate) warnings: Vec<String>,
     /// What takes a restart to change, as a fingerprint by table.
@@ -183,6 +192,7 @@ impl Config {
             .filter_map(|inventory| Some(document.folder().join(inventory.get("csv")?.as_str()?)))
             .collect();
         inventories.into_iter().for_each(|file| document.note_source(file));
+        files::note(&mut document);
         // Looked at before the rest is read: what changes meanwhile is seen as a change.
         let looks = document.sources().look();
         let config =
@@ -207,17 +217,30 @@ impl Config {
         let (drivers, defaults) = drivers_section(document)?;
         let expanded = meters::expand(document, &defaults)?;
         let mut labels = labels(document)?;
+        let mut template_labels = TemplateLabels::default();
         for meter in &expanded {
             for outlet in meter.outlets.named() {
                 let own = labels.entry(outlet.probe.clone()).or_default();
                 for (name, value) in &meter.labels {
-                    own.entry(name.clone()).or_insert_with(|| value.clone());
+                    own.entry(name.clone()).or_insert_with(|| value.replace("{outlet}", &outlet.key));
                 }
+            }
+            if let Some(template) = meter.outlets.template().filter(|_| !meter.labels.is_empty()) {
+                template_labels.add(template, &meter.labels);
             }
         }
         labels.retain(|_, labels| !labels.is_empty());
         let virtual_probes = virtual_probes::read(document, &expanded)?;
-        let warnings = remarks::unknown_labels(document, &labels, &expanded, &virtual_probes);
+        let mut warnings = remarks::unknown_labels(document, &labels, &expanded, &virtual_probes);
+        let mut read = files::Files::default();
+        let meters: Vec<MeterSpec> = expanded
+            .iter()
+            .map(|meter| {
+                Ok(MeterSpec { files: read.fingerprint(document, meter), ..spec::of(document, meter)? })
+            })
+            .collect::<Result<_, ConfigError>>()?;
+        let file_problems = read.problems();
+        warnings.extend(file_problems.iter().cloned());
         let config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
@@ -228,8 +251,10 @@ impl Config {
             rrd: document.section("rrd")?,
             status: document.section("status")?,
             virtual_probes,
-            meters: expanded.iter().map(|meter| spec(document, meter)).collect::<Result<_, _>>()?,
+            meters,
             labels,
+            template_labels,
+            file_problems,
             warnings,
             fixed: remarks::fixed(document),
             looks: Looks::default(),
@@ -351,40 +376,6 @@ fn state_directory(document: &Document) -> Result<PathBuf, ConfigError> {
     }
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home != Path::new("/root"));
     Ok(home.map_or_else(|| PathBuf::from("/var/lib/kwapi"), |home| home.join(".local/state/kwapi")))
-}
-
-/// Turns a written meter into one the manager can keep, its driver's own keys checked.
-fn spec(document: &Document, meter: &Meter) -> Result<MeterSpec, ConfigError> {
-    let at = |key: &str| {
-        let keys = key.split('.').map(|key| Step::Key(key.to_owned()));
-        meter.path.iter().cloned().chain(keys).collect::<Vec<_>>()
-    };
-    let Some(entry) = kwapi_drivers::registry::find(&meter.driver) else {
-        let known: Vec<&str> = kwapi_drivers::registry::DRIVERS.iter().map(|entry| entry.name).collect();
-        let advice = names::nearest(&meter.driver, known.iter().copied()).map_or_else(
-            || format!("there are {}", known.join(", ")),
-            |name| format!("did you mean `{name}`?"),
-        );
-        let message = format!("there is no driver `{}`; {advice}", meter.driver);
-        return Err(meter.error(document, &[Step::Key("driver".to_owned())], message));
-    };
-    let driver = entry.configure(meter.keys.clone()).map_err(|error| {
-        let path = error.key.as_deref().map_or_else(|| meter.path.clone(), at);
-        let explained = document.explain(&path, &error.message, &meters::COMMON_KEYS);
-        meter.placed(explained.with_note(format!("meter `{}`, driver `{}`", meter.name, meter.driver)))
-    })?;
-    driver.check().map_err(|message| {
-        let note = format!("meter `{}`, driver `{}`", meter.name, meter.driver);
-        meter.placed(document.error(&meter.path, message).with_note(note))
-    })?;
-    let mut spec = MeterSpec::new(meter.name.clone(), driver, meter.outlets.clone());
-    spec.interval = meter.interval;
-    spec.deadline = meter.deadline;
-    spec.max_gap = meter.max_gap;
-    spec.assumptions.voltage = meter.voltage.map(kwapi_core::Volts);
-    spec.assumptions.power_factor = meter.power_factor;
-    spec.assumptions.device_clock = meter.device_clock;
-    Ok(spec)
 }
 
 impl Config {

@@ -10,14 +10,15 @@ use crate::config::Config;
 /// How often the files are looked at. An editor writes in several steps; a change is taken up once two looks agree.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Watches the files that `started` was made from (included ones, secrets and inventories too) for as long as it is
-/// polled, and gives each new configuration to `apply`. Without files (a demonstration) there is nothing to watch.
+/// Watches the files that `started` was made from (included ones, secrets, inventories, and what its meters read when
+/// they are opened) for as long as it is polled, and gives each new configuration to `apply`. Without files (a demonstration) there is nothing to watch.
 pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Result<(), String>) {
     let Some(main) = started.files.first() else { return std::future::pending().await };
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sources = started.sources.clone();
+    let mut file_problems = started.file_problems.clone();
     let mut taken_up = started.looks.clone();
     let mut before = taken_up.clone();
     loop {
@@ -36,6 +37,12 @@ pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Res
         taken_up = sources.look();
         before = taken_up.clone();
         let applied = config.map_err(|error| error.to_string()).and_then(|config| {
+            // What was wrong before is no reason: the meter that reads it is no worse off.
+            let broken: Vec<_> = config.file_problems.difference(&file_problems).cloned().collect();
+            if !broken.is_empty() {
+                return Err(broken.join("; "));
+            }
+            file_problems.clone_from(&config.file_problems);
             let fixed = config.fixed_differences(started);
             let warnings = config.warnings.clone();
             apply(config).map(|()| (fixed, warnings))

@@ -84,12 +84,16 @@ impl Meter {
     async fn poll(&mut self, session: &mut Session) -> Trouble {
         let mut readings = Readings::default();
         let mut malformed = 0;
+        let mut tick = None;
         loop {
             let started = self.outflow.now().monotonic;
             let result = timeout(self.spec.deadline, session.read(&mut readings)).await;
             let finished = self.outflow.now().monotonic;
             self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
-            self.round(&mut readings, finished);
+            let is_heard = self.round(&mut readings, finished);
+            if let (true, Some(tick)) = (is_heard, tick) {
+                self.outflow.lateness.count(finished.saturating_sub(tick));
+            }
             if let Some(trouble) = self.judge(result.ok(), self.spec.deadline, &mut malformed) {
                 return trouble;
             }
@@ -98,6 +102,7 @@ impl Meter {
             sleep_until(self.outflow.instant(next)).await;
             let late = self.outflow.now().monotonic.saturating_sub(next);
             self.visible.lock().status.last_lateness = Some(late);
+            tick = Some(next);
         }
     }
 

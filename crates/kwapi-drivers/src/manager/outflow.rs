@@ -7,6 +7,7 @@ use kwapi_core::{Measurement, WallClock};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+use super::lateness::Histogram;
 use super::source::Now;
 use super::virtual_probes::VirtualProbes;
 
@@ -19,11 +20,19 @@ pub(super) struct Outflow {
     clock: WallClock,
     epoch: Instant,
     pub(super) virtual_probes: RwLock<VirtualProbes>,
+    /// How late readings are in hand.
+    pub(super) lateness: Histogram,
 }
 
 impl Outflow {
     pub(super) fn new(sink: Sink, clock: WallClock) -> Self {
-        Self { sink, clock, epoch: Instant::now(), virtual_probes: RwLock::default() }
+        Self {
+            sink,
+            clock,
+            epoch: Instant::now(),
+            virtual_probes: RwLock::default(),
+            lateness: Histogram::default(),
+        }
     }
 
     pub(super) fn now(&self) -> Now {

@@ -25,6 +25,9 @@ pub struct MeterSpec {
     pub max_gap: Duration,
     /// What the meter does not say.
     pub assumptions: Assumptions,
+    /// A fingerprint of the files, besides the configuration, that its driver reads when it is opened (profiles, register
+    /// maps, certificates), so that a change of theirs is one of the meter.
+    pub files: u64,
 }
 
 impl MeterSpec {
@@ -39,6 +42,7 @@ impl MeterSpec {
             deadline: ten_seconds,
             max_gap: ten_seconds,
             assumptions: Assumptions::default(),
+            files: 0,
         }
     }
 }

@@ -149,24 +149,26 @@ fn a_late_message_is_credited_but_does_not_replace_the_present_watts() {
 }
 
 #[test]
-fn after_a_backward_clock_step_the_watts_are_at_once_the_new_ones() {
+fn the_first_measurement_after_a_backward_clock_step_is_the_present_one_and_a_late_one_is_not() {
     let bench = Bench::with(Config::default());
-    bench.hear("A", 2_999, 0);
     bench.hear("A", 3_000, 10);
-    let stepped_back = Ledgered {
-        timestamp: Timestamp::from_seconds(50),
-        session: Timestamp::from_seconds(3_101), // after the last stamp: see the driver manager's sessions
-        seq: 0,
-        totals: Totals::default(),
+    bench.hear("A", 3_002, 12);
+    // The same publisher goes on 2 000 s earlier: its session is named by the instant after its last stamp.
+    let at = |seq: u64| Ledgered {
+        timestamp: Timestamp::from_seconds(1_100 + seq),
+        session: Timestamp::from_micros(3_102_000_001),
+        seq,
+        totals: Totals { energy: Energy::from_millijoules(seq * 1_000), ..Totals::default() },
         meter: None,
         quality: Quality::Measured,
     };
-    bench.tell("A", 5.0, Some(stepped_back));
-    assert_eq!(bench.list(Listing::Fresh), "A 5 W 10 J");
-    let next = Ledgered { seq: 1, timestamp: Timestamp::from_seconds(51), ..stepped_back };
-    bench.tell("A", 6.0, Some(next));
-    assert_eq!(bench.list(Listing::Fresh), "A 6 W 10 J");
-    assert_eq!(bench.collector.probe("A").unwrap().1.timestamp.seconds(), 51);
+    bench.tell("A", 5.0, Some(at(0)));
+    assert_eq!(bench.list(Listing::Fresh), "A 5 W 2 J");
+    bench.tell("A", 6.0, Some(at(2)));
+    bench.tell("A", 7.0, Some(at(1)));
+    bench.hear("A", 3_001, 11);
+    assert_eq!(bench.list(Listing::Fresh), "A 6 W 4 J");
+    assert_eq!(bench.collector.probe("A").unwrap().1.timestamp.seconds(), 1_102);
 }
 
 #[test]

@@ -7,12 +7,12 @@ use kwapi_core::{ProbeId, Timestamp, Totals};
 use kwapi_history::graph::natural_order;
 use parking_lot::Mutex;
 
-use super::{Latest, PowerHistory};
+use super::{Latest, PowerHistory, Sums};
 
 /// The probes in the order people expect, and their totals.
 pub(super) struct Probes {
     history: Arc<dyn PowerHistory>,
-    sums: HashSet<ProbeId>,
+    sums: Sums,
     sorted: Mutex<Sorted>,
     totals: Mutex<Option<(u64, Overall)>>,
 }
@@ -21,6 +21,7 @@ pub(super) struct Probes {
 #[derive(Debug, Default)]
 struct Sorted {
     unsorted: Vec<ProbeId>,
+    sums: Arc<HashSet<ProbeId>>,
     sorted: Arc<[ProbeId]>,
     parts: Arc<[ProbeId]>,
 }
@@ -43,7 +44,7 @@ pub(super) struct Overall {
 }
 
 impl Probes {
-    pub(super) fn new(history: Arc<dyn PowerHistory>, sums: HashSet<ProbeId>) -> Self {
+    pub(super) fn new(history: Arc<dyn PowerHistory>, sums: Sums) -> Self {
         Self { history, sums, sorted: Mutex::default(), totals: Mutex::default() }
     }
 
@@ -59,17 +60,18 @@ impl Probes {
 
     fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>) {
         let unsorted = self.history.probes();
+        let sums = self.sums.current();
         let mut kept = self.sorted.lock();
-        if kept.unsorted != unsorted {
+        if kept.unsorted != unsorted || !Arc::ptr_eq(&kept.sums, &sums) {
             let mut sorted = unsorted.clone();
             sorted.sort_by(|a, b| natural_order(a.as_str(), b.as_str()));
             let sorted: Arc<[ProbeId]> = sorted.into();
-            let parts = if self.sums.is_empty() {
+            let parts = if sums.is_empty() {
                 Arc::clone(&sorted)
             } else {
-                sorted.iter().filter(|probe| !self.sums.contains(*probe)).cloned().collect()
+                sorted.iter().filter(|probe| !sums.contains(*probe)).cloned().collect()
             };
-            *kept = Sorted { unsorted, sorted, parts };
+            *kept = Sorted { unsorted, sums, sorted, parts };
         }
         (Arc::clone(&kept.sorted), Arc::clone(&kept.parts))
     }
@@ -84,12 +86,13 @@ impl Probes {
             return *overall;
         }
         let mut overall = Overall { probes: probes.len(), ..Overall::default() };
+        let sums = self.sums.current();
         for probe in probes {
             let Some(latest) = self.history.latest(probe) else { continue };
             overall.last = overall.last.max(Some(latest.at));
             let is_reporting = !is_silent(&latest, now, silent_after_seconds);
             overall.reporting += usize::from(is_reporting);
-            if self.sums.contains(probe) {
+            if sums.contains(probe) {
                 continue;
             }
             if is_reporting {

@@ -11,6 +11,10 @@ use super::{EnergySince, Latest, PowerHistory};
 /// What whoever keeps the accounts knows of a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accounted {
+    /// Its present power. History knows only what came in order of its stamps, and a clock may be set back.
+    pub power: Watts,
+    /// When that was measured.
+    pub at: Timestamp,
     /// Its energy total.
     pub energy: EnergySince,
     /// How the newest power came about.
@@ -72,11 +76,13 @@ impl PowerHistory for Stored {
 
     fn latest(&self, probe: &ProbeId) -> Option<Latest> {
         let last = self.history.last(probe).ok().flatten()?;
-        let accounted = (self.account)(probe);
-        // Where nobody keeps accounts nobody knows: what came over the bus was measured unless it says otherwise.
-        let quality = accounted.map_or(Quality::Measured, |accounted| accounted.quality);
-        let account = accounted.map(|accounted| accounted.energy);
-        Some(Latest { power: last.power, at: last.at, quality, account })
+        Some(match (self.account)(probe) {
+            Some(Accounted { power, at, energy, quality }) => {
+                Latest { power, at, quality, account: Some(energy) }
+            }
+            // Nobody knows: what came over the bus was measured unless it says otherwise.
+            None => Latest { power: last.power, at: last.at, quality: Quality::Measured, account: None },
+        })
     }
 
     fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use kwapi_bus::{Key, Scheme};
 use kwapi_plugins::http::{Listen, Listener};
 use kwapi_plugins::metrics::Metrics;
+use kwapi_plugins::web::Sums;
 
 use crate::cli::Run;
 use crate::config::{Config, Endpoint};
@@ -68,7 +69,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let metrics = kwapi_plugins::metrics::router(all);
 
     let manager = drivers.manager();
-    let labels = api::Labelling::new(config.labels.clone());
+    let labels = api::Labelling::new(&config);
+    let sums: Sums = rrd::sums(&config).into_iter().collect();
     let facts = {
         let problems = Problems::new(manager.clone());
         api::facts(labels.clone(), move |probe| problems.of(probe))
@@ -76,7 +78,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let (api_address, api_scheme) = (api_listener.address(), api_listener.scheme());
     let web_address = web_listener.address();
     let api_router = api::router(&config, &collecting.collector, facts, auth, metrics.clone());
-    let web_router = rrd::router(&process, &config, recording.history.clone(), collecting.collector.clone());
+    let history = recording.history.clone();
+    let web_router = rrd::router(&process, &config, history, collecting.collector.clone(), sums.clone());
     let ended = |shutdown: &Shutdown| {
         let shutdown = shutdown.clone();
         async move { shutdown.begun().await }
@@ -104,7 +107,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
 
     let reloading = reload::watch(&config, |config| {
         drivers.apply(&config).map_err(|error| crate::config::chain(&error))?;
-        labels.replace(config.labels);
+        labels.replace(&config);
+        sums.replace(rrd::sums(&config));
         Ok(())
     });
     tokio::select! {

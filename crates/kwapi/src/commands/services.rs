@@ -5,6 +5,7 @@ use std::path::Path;
 use kwapi_bus::Scheme;
 use kwapi_plugins::http::Listen;
 use kwapi_plugins::metrics::Metrics;
+use kwapi_plugins::web::Sums;
 
 use crate::config::{Config, chain};
 use crate::reload;
@@ -90,7 +91,6 @@ pub(crate) async fn forwarder(named: Option<&Path>) -> Result<(), String> {
 /// When something cannot start, as one line.
 pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
     let (shutdown, config) = begin(named)?;
-    reload::restart_only();
     needs_endpoints(config.api.subscribe.is_empty(), "api")?;
     let listener = bind(&config.api.config.listen().map_err(|error| chain(&error))?, "api.listen")?;
     let status_listener = status::bind(status_address(&config, Kind::Api))?;
@@ -101,7 +101,8 @@ pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
     all.add(listener.metrics());
     let auth = api::auth(&process, &config, &mut all)?;
     let metrics = kwapi_plugins::metrics::router(all);
-    let facts = api::facts(api::Labelling::new(config.labels.clone()), |_| None);
+    let labels = api::Labelling::new(&config);
+    let facts = api::facts(labels.clone(), |_| None);
     let router = api::router(&config, &collecting.collector, facts, auth, metrics.clone());
     tracing::info!("API at {}://{}/v1/probes/", listener.scheme(), listener.address());
     let servers = [
@@ -109,7 +110,14 @@ pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
         Server::start(status_listener, status::router(metrics, None), ended(&shutdown)),
     ];
     notify_ready();
-    shutdown.begun().await;
+    let reloading = reload::watch(&config, |config| {
+        labels.replace(&config);
+        Ok(())
+    });
+    tokio::select! {
+        () = shutdown.begun() => {}
+        () = reloading => {}
+    }
     within_limit(async {
         collecting.stop().await;
         for server in servers {
@@ -126,7 +134,6 @@ pub(crate) async fn api(named: Option<&Path>) -> Result<(), String> {
 /// When something cannot start, as one line.
 pub(crate) async fn rrd(named: Option<&Path>) -> Result<(), String> {
     let (shutdown, config) = begin(named)?;
-    reload::restart_only();
     needs_endpoints(config.rrd.subscribe.is_empty(), "rrd")?;
     let connections_max = config.api.config.connections_max;
     let (address, routes) = (config.rrd.listen, kwapi_plugins::web::ROUTES);
@@ -139,7 +146,9 @@ pub(crate) async fn rrd(named: Option<&Path>) -> Result<(), String> {
     let collecting = Collecting::start(&process, &config, &subscriber, "rrd", &mut all)?;
     let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
     all.add(listener.metrics());
-    let router = rrd::router(&process, &config, recording.history.clone(), collecting.collector.clone());
+    let sums: Sums = rrd::sums(&config).into_iter().collect();
+    let history = recording.history.clone();
+    let router = rrd::router(&process, &config, history, collecting.collector.clone(), sums.clone());
     tracing::info!("web pages at http://{}/", listener.address());
     let servers = [
         Server::start(listener, router, ended(&shutdown)),
@@ -150,7 +159,14 @@ pub(crate) async fn rrd(named: Option<&Path>) -> Result<(), String> {
         ),
     ];
     notify_ready();
-    shutdown.begun().await;
+    let reloading = reload::watch(&config, |config| {
+        sums.replace(rrd::sums(&config));
+        Ok(())
+    });
+    tokio::select! {
+        () = shutdown.begun() => {}
+        () = reloading => {}
+    }
     within_limit(async {
         collecting.stop().await;
         recording.stop().await;

@@ -97,6 +97,11 @@ impl Document {
         self.sources.add_file(file);
     }
 
+    /// Notes files that may come to match `pattern`, as [`Document::note_source`].
+    pub(crate) fn note_pattern(&mut self, pattern: PathBuf) {
+        self.sources.add_pattern(pattern);
+    }
+
     /// A relative file name in the configuration is relative to the first file.
     pub(crate) fn folder(&self) -> &Path {
         self.files.first().and_then(|file| file.parent()).unwrap_or(Path::new(""))

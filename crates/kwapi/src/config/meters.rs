@@ -282,7 +282,12 @@ fn one(
         voltage: written.voltage,
         power_factor: written.power_factor,
         device_clock: written.device_clock.unwrap_or(true),
-        labels: written.labels.clone(),
+        labels: match host {
+            Some(host) => {
+                written.labels.iter().map(|(name, value)| (name.clone(), host.fill_in(value))).collect()
+            }
+            None => written.labels.clone(),
+        },
         keys,
         path: path.to_vec(),
         row: None,

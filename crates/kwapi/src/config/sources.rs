@@ -32,7 +32,9 @@ impl Sources {
     }
 
     pub(crate) fn add_pattern(&mut self, pattern: PathBuf) {
-        self.patterns.push(pattern);
+        if !self.patterns.contains(&pattern) {
+            self.patterns.push(pattern);
+        }
     }
 
     /// Looks at each of them now, also at files that were not there.

@@ -137,3 +137,22 @@ fn what_would_fail_at_the_start_is_refused_before() {
         "k.toml:1: SNMP version 3 needs a `user` (meter `snmp:p`, driver `snmp`)",
     );
 }
+
+#[test]
+fn labels_are_filled_in_by_host_and_outlet_and_reach_the_probes_of_a_template() {
+    let toml = "[[meter]]\ndriver='ipmi'\nhosts='n[1-2]-bmc'\nusername='u'\npassword='p'\nprobe='lyon.{host}'\n\
+        labels={host='{host}',number='{1}',room='7'}\n\
+        [[meter]]\ndriver='snmp'\nhosts='pdu[1-2]'\nprobe='lyon.{host}.{outlet}'\nlabels={pdu='{host}',outlet='{outlet}'}\n\
+        [[meter]]\ndriver='snmp'\nhost='pdu3'\nprobes={ 7='web1' }\nlabels={outlet='{outlet}'}\n";
+    let labels_of = |probe: &'static str| {
+        move |config: &Config| {
+            let probe = ProbeId::new(probe).unwrap();
+            let labels = config.labels.get(&probe).cloned().or_else(|| config.template_labels.of(&probe));
+            format!("{:?}", labels.unwrap_or_default())
+        }
+    };
+    check(toml, labels_of("lyon.n2-bmc"), r#"{"host": "n2-bmc", "number": "2", "room": "7"}"#);
+    check(toml, labels_of("lyon.pdu2.13"), r#"{"outlet": "13", "pdu": "pdu2"}"#);
+    check(toml, labels_of("web1"), r#"{"outlet": "7"}"#);
+    check(toml, labels_of("lyon.pdu3.13"), "{}");
+}

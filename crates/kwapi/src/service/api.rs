@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
 use super::{Process, metrics, monotonic_clock, readiness};
-use crate::config::{Config, Labels};
+use crate::config::{Config, Labels, TemplateLabels};
 
 /// The collector, fed from the bus.
 #[derive(Debug)]
@@ -108,15 +108,36 @@ pub(crate) fn auth(process: &Process, config: &Config, all: &mut Metrics) -> Res
 
 /// The operator's labels of probes, which a reload replaces.
 #[derive(Clone, Debug)]
-pub(crate) struct Labelling(Arc<RwLock<BTreeMap<ProbeId, Labels>>>);
+pub(crate) struct Labelling(Arc<RwLock<Book>>);
+
+#[derive(Debug)]
+struct Book {
+    of_probes: BTreeMap<ProbeId, Labels>,
+    of_templates: TemplateLabels,
+}
 
 impl Labelling {
-    pub(crate) fn new(labels: BTreeMap<ProbeId, Labels>) -> Self {
-        Self(Arc::new(RwLock::new(labels)))
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(Arc::new(RwLock::new(Book::new(config))))
     }
 
-    pub(crate) fn replace(&self, labels: BTreeMap<ProbeId, Labels>) {
-        *self.0.write() = labels;
+    pub(crate) fn replace(&self, config: &Config) {
+        *self.0.write() = Book::new(config);
+    }
+
+    /// Those of the probe itself, and of its template what those do not say.
+    fn of(&self, probe: &ProbeId) -> Labels {
+        let book = self.0.read();
+        let own = book.of_probes.get(probe);
+        let mut labels = book.of_templates.of(probe).unwrap_or_default();
+        labels.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+        labels
+    }
+}
+
+impl Book {
+    fn new(config: &Config) -> Self {
+        Self { of_probes: config.labels.clone(), of_templates: config.template_labels.clone() }
     }
 }
 
@@ -125,8 +146,5 @@ pub(crate) fn facts(
     labels: Labelling,
     problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static,
 ) -> FactsSource {
-    FactsSource::new(move |probe| ProbeFacts {
-        labels: labels.0.read().get(probe).cloned().unwrap_or_default(),
-        last_error: problem(probe),
-    })
+    FactsSource::new(move |probe| ProbeFacts { labels: labels.of(probe), last_error: problem(probe) })
 }

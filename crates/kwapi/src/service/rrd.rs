@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use kwapi_bus::{Subscriber, SubscriberConfig};
+use kwapi_core::ProbeId;
 use kwapi_history::graph::Tariff;
 use kwapi_history::{Arrival, Flusher, History, HistoryConfig};
 use kwapi_plugins::collector::Collector;
 use kwapi_plugins::metrics::Metrics;
-use kwapi_plugins::web::{Accounted, EnergySince, Settings, Stored};
+use kwapi_plugins::web::{Accounted, EnergySince, Settings, Stored, Sums};
 use tokio::task::JoinHandle;
 
 use super::{Process, metrics, monotonic_clock, readiness};
@@ -97,12 +98,18 @@ impl Recording {
     }
 }
 
+/// The sums of a configuration, for the pages.
+pub(crate) fn sums(config: &Config) -> Vec<ProbeId> {
+    config.virtual_probes.iter().map(|sum| sum.probe.clone()).collect()
+}
+
 /// The pages, over `history` for the past and `collector` for totals: one probe has one kWh everywhere.
 pub(crate) fn router(
     process: &Process,
     config: &Config,
     history: Arc<History>,
     collector: Collector,
+    sums: Sums,
 ) -> axum::Router {
     let rrd = &config.rrd;
     let mut settings = Settings {
@@ -112,7 +119,7 @@ pub(crate) fn router(
         zone: TimeZone::system(),
         power_max: rrd.max_watts,
         silent_after: config.max_gap(),
-        sums: config.virtual_probes.iter().map(|sum| sum.probe.clone()).collect(),
+        sums,
         ..Settings::default()
     };
     if let Some(hue) = rrd.hue {
@@ -121,7 +128,7 @@ pub(crate) fn router(
     let pages = Stored::new(history, move |probe| {
         let (_, view) = collector.probe(probe.as_str())?;
         let energy = EnergySince { since: view.since, totals: view.totals };
-        Some(Accounted { energy, quality: view.quality })
+        Some(Accounted { power: view.power, at: view.timestamp, energy, quality: view.quality })
     });
     kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
 }

@@ -1,10 +1,12 @@
-//! Real devices to read: an snmpd with a PDU of 24 outlets.
+//! Real devices to read: an snmpd with a PDU of 24 outlets, and a socket that nobody writes to.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use kwapi_peers::{Lab, Peer, find, free_udp_port, output};
+use kwapi_peers::{Lab, Peer, find, free_udp_port, output, wait_until};
 
-use crate::harness::PATIENCE;
+use crate::harness::{Kwapi, PATIENCE, get, run};
 
 /// The first outlet's column of the Raritan PX1 table that our snmpd serves (PDU-MIB, `outletActivePower`).
 const OUTLET_POWER: &str = "1.3.6.1.4.1.13742.4.1.2.2.1.7";
@@ -61,4 +63,35 @@ impl Pdu {
             self.port
         )
     }
+}
+
+#[test]
+fn a_push_meter_that_nobody_writes_to_waits_and_alarms_nobody() {
+    let kwapi = Kwapi::start(
+        &["drivers"],
+        "[bus]\nsignature = 'none'\n[drivers]\npublish = ['ipc://@DIR@/bus']\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
+         [[meter]]\nname = 'boiler'\ndriver = 'push'\nlisten = 'unix:@DIR@/boiler.sock'\nprobe = 'boiler'\n",
+    );
+    let address = format!("127.0.0.1:{}", kwapi.status);
+    let wait_for_state = |state: &str| {
+        let line = format!("boiler  push       {state} ");
+        wait_until(&format!("{state}\n{}", kwapi.process.log()), PATIENCE, || {
+            let (_, said) = run(&["status", "--address", &address], kwapi.lab.path());
+            said.contains(&line).then_some(said)
+        })
+    };
+    let said = wait_for_state("waiting");
+    assert!(said.contains("1 of 1 meters up, 1 of them waiting"), "{said}");
+    let (_, troubled) = run(&["status", "--troubled", "--address", &address], kwapi.lab.path());
+    assert!(!troubled.contains("boiler"), "{troubled}");
+    let (_, metrics) = get(kwapi.status, "/metrics").unwrap();
+    for line in ["kwapi_meters{state=\"waiting\"} 1", "kwapi_meter_up{meter=\"boiler\",driver=\"push\"} 1"] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    assert!(kwapi.process.log().contains("waiting: nothing is sent to it"), "{}", kwapi.process.log());
+
+    let mut socket = UnixStream::connect(kwapi.file("boiler.sock")).unwrap();
+    socket.write_all(b"{\"watts\": 61.5}\n").unwrap();
+    let said = wait_for_state("running");
+    assert!(said.contains("1 (61.5 W)") && said.contains("1 of 1 meters up\n"), "{said}");
 }

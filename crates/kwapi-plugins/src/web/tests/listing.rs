@@ -39,7 +39,8 @@ async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
 
 #[tokio::test]
 async fn a_sum_is_shown_but_counts_in_no_total() {
-    let with_sum = Settings { sums: [ProbeId::new("rack").unwrap()].into(), ..settings() };
+    let with_sum = Settings { sums: [ProbeId::new("rack").unwrap()].into_iter().collect(), ..settings() };
+    let sums = with_sum.sums.clone();
     let site = serve_as(Fixture::of(&["A", "B", "rack"]), with_sum);
     let parts = serve(Fixture::of(&["A", "B"]));
     let (list, expected) = (page(&site, "/last/minute/").await, page(&parts, "/last/minute/").await);
@@ -57,6 +58,11 @@ async fn a_sum_is_shown_but_counts_in_no_total() {
         get(&site, "/graph/day/?format=svg").await.into_body(),
         get(&parts, "/graph/day/?format=svg").await.into_body()
     );
+    // A reload makes another probe the sum.
+    sums.replace([ProbeId::new("A").unwrap()]);
+    let list = page(&site, "/last/minute/").await;
+    let (before_b, _) = list.split_once("/probe/B/").unwrap();
+    assert!(list.matches(">sum</span>").count() == 1 && before_b.contains(">sum</span>"), "{list}");
 }
 
 /// What the pages of these probes say about a demonstration.

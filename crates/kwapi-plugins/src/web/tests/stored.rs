@@ -57,7 +57,8 @@ async fn the_store_s_measurements_reach_the_page_the_graph_and_the_file() {
 async fn check_estimated(quality: Quality, expected: usize) {
     let scratch = kwapi_peers::Lab::empty();
     let energy = EnergySince { since: Timestamp::from_seconds(NOW), totals: Totals::default() };
-    let site = pages(&scratch, move |_| Some(Accounted { energy, quality }));
+    let (power, at) = (Watts(179.0), Timestamp::from_seconds(NOW + 99));
+    let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality }));
     for path in ["/last/minute/", "/probe/a%2Fb/"] {
         let shown = page(&site, path).await;
         assert_eq!(shown.matches(">estimated</span>").count(), expected, "{path}: {shown}");
@@ -68,6 +69,16 @@ async fn check_estimated(quality: Quality, expected: usize) {
 async fn an_estimated_value_is_marked_and_a_measured_one_is_not() {
     check_estimated(Quality::Estimated, 1).await;
     check_estimated(Quality::Measured, 0).await;
+}
+
+#[tokio::test]
+async fn the_present_is_what_the_account_says_also_after_a_clock_was_set_back() {
+    let scratch = kwapi_peers::Lab::empty();
+    let energy = EnergySince { since: Timestamp::from_seconds(NOW), totals: Totals::default() };
+    let (power, at) = (Watts(42.0), Timestamp::from_seconds(NOW + 60));
+    let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality: Quality::Measured }));
+    let shown = page(&site, "/last/minute/").await;
+    assert!(shown.contains("<b>42.0 W</b>") && !shown.contains("<b>179.0 W</b>"), "{shown}");
 }
 
 #[tokio::test]
