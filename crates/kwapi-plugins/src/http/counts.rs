@@ -1,6 +1,7 @@
 //! What an HTTP server counts: requests by route, method and status, how long they took, connections. A request costs a
 //! few atomic additions: no lock, no allocation.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -79,6 +80,16 @@ pub(super) enum Refused {
     Handshake,
 }
 
+/// A connection that is open.
+#[derive(Debug)]
+pub(super) struct Open(Arc<Counts>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Counts {
     pub(super) fn new(routes: &'static Routes) -> Self {
         Self {
@@ -126,12 +137,10 @@ impl Counts {
         .fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn accepted(&self) {
+    /// Counts a connection as open for as long as the answer is there, however it ends.
+    pub(super) fn open(self: &Arc<Self>) -> Open {
         self.accepted.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn ended(&self) {
-        self.ended.fetch_add(1, Ordering::Relaxed);
+        Open(self.clone())
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {

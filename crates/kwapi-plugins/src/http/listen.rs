@@ -224,15 +224,13 @@ async fn converse(
     phase: watch::Receiver<Phase>,
     _permit: OwnedSemaphorePermit,
 ) {
-    let counts = front.counts.clone();
-    counts.accepted();
+    let _open = front.counts.open();
     // Without it, an answer in two parts waits for the client's acknowledgement. A client that is gone is found out soon.
     _ = stream.set_nodelay(true);
     match secured {
         None => connection::serve(stream, peer, front, phase).await,
         Some(acceptor) => converse_securely(stream, peer, &acceptor, front, phase).await,
     }
-    counts.ended();
 }
 
 async fn converse_securely(

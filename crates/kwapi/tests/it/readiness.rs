@@ -4,7 +4,7 @@ use kwapi_peers::{free_port, wait_until};
 use serde_json::{Value, json};
 
 use crate::commands::OWN;
-use crate::harness::{Kwapi, PATIENCE, get};
+use crate::harness::{Kwapi, PATIENCE, get, request};
 
 const KEY: &str = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef' }\n";
 const METER: &str = "[[meter]]\ndriver = 'dummy'\nprobe = 'a'\ninterval_seconds = 0.1\n";
@@ -88,22 +88,33 @@ fn an_api_that_keystone_does_not_let_in_is_not_ready_and_says_so() {
 
 #[test]
 fn requests_are_counted_by_route_and_never_by_name() {
-    let kwapi = Kwapi::start(&["run"], &format!("{OWN}{METER}"));
+    let own = OWN.replace("[api]\n", "[api]\naccess_log = true\n");
+    let kwapi = Kwapi::start(&["run"], &format!("{own}{METER}"));
     kwapi.probe("a");
     becomes_ready(&kwapi);
     for path in ["/v1/probes/a/", "/v1/probes/secret-name/", "/v1/probes/a%2Fb/w/"] {
         get(kwapi.api, path);
     }
     get(kwapi.web, "/probe/a/");
+    let (status, _, body) = request(kwapi.api, "nonsense secret-name\r\n\r\n").unwrap();
+    assert!(status == 400 && body.starts_with(b"{\"error\":{\"code\":400,"), "{body:?}");
     let (_, metrics) = get(kwapi.status, "/metrics").unwrap();
     for line in [
         "kwapi_http_requests_total{server=\"api\",route=\"/v1/probes/{probe}/\",method=\"GET\",code=\"200\"} 1",
         "kwapi_http_requests_total{server=\"api\",route=\"/v1/probes/{probe}/\",method=\"GET\",code=\"404\"} 1",
         "kwapi_http_requests_total{server=\"api\",route=\"/v1/probes/{probe}/{meter}/\",method=\"GET\",code=\"404\"} 1",
         "kwapi_http_request_duration_seconds_count{server=\"web\",route=\"/probe/{probe}/\"} 1",
+        "kwapi_http_requests_total{server=\"api\",route=\"unreadable\",method=\"OTHER\",code=\"400\"} 1",
         "kwapi_http_connections{server=\"web\"}",
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
     assert!(!metrics.contains("secret-name"), "{metrics}");
+    let log = wait_until("the log of what could not be read", PATIENCE, || {
+        kwapi.process.log().lines().find(|line| line.contains("unreadable request")).map(str::to_owned)
+    });
+    assert!(
+        log.contains("status=400") && log.contains("peer=127.0.0.1") && !log.contains("secret-name"),
+        "{log}"
+    );
 }
