@@ -364,7 +364,7 @@ fn spec(document: &Document, meter: &Meter) -> Result<MeterSpec, ConfigError> {
         let explained = document.explain(&path, &error.message, &meters::COMMON_KEYS);
         meter.placed(explained.with_note(format!("meter `{}`, driver `{}`", meter.name, meter.driver)))
     })?;
-    driver.check().map_err(|message| {
+    driver.check().and_then(|()| driver.check_outlets(&meter.outlets)).map_err(|message| {
         let note = format!("meter `{}`, driver `{}`", meter.name, meter.driver);
         meter.placed(document.error(&meter.path, message).with_note(note))
     })?;

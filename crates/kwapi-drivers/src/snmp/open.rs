@@ -132,6 +132,26 @@ pub(super) fn named<'a>(config: &Config, catalogue: &'a Catalogue) -> Result<&'a
     })
 }
 
+/// Whether the named outlets can be meant: by the profile that is named, or as keys where the device chooses.
+pub(super) fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), DriverError> {
+    if config.profile != "auto" {
+        let catalogue = catalogue(config)?;
+        let profile = with_unit(config, named(config, &catalogue)?)?;
+        return named_points(config, outlets, Some(&profile)).map(drop);
+    }
+    let is_known = |key: &str| config.oids.contains_key(key) || plan::parse_key(key).is_some();
+    match outlets.named().iter().find(|outlet| !is_known(&outlet.key)) {
+        Some(outlet) => Err(no_such_key(&outlet.key)),
+        None => Ok(()),
+    }
+}
+
+fn no_such_key(key: &str) -> DriverError {
+    DriverError::Refused(format!(
+        "outlet {key:?}: an outlet is a number (7, or 2.7 on unit 2), inlet, unit, phase.1, group.1, or a key of `oids`"
+    ))
+}
+
 async fn choose(
     config: &Config,
     catalogue: &Catalogue,
@@ -279,9 +299,7 @@ fn named_points(
         let Some(profile) = profile else {
             return Err(refused("it is not among `oids`, and there is no profile".to_owned()));
         };
-        let (kind, numbers) = plan::parse_key(&outlet.key).ok_or_else(|| {
-            refused("an outlet is a number (7, or 2.7 on unit 2), inlet, unit, phase.1, group.1, or a key of `oids`".to_owned())
-        })?;
+        let (kind, numbers) = plan::parse_key(&outlet.key).ok_or_else(|| no_such_key(&outlet.key))?;
         let section = if let Some((_, section)) = sections.iter().find(|(known, _)| *known == kind) {
             Arc::clone(section)
         } else {
