@@ -9,7 +9,7 @@ use kwapi_bus::{Key, Scheme, Verifier};
 use kwapi_core::Timestamp;
 use kwapi_drivers::snmp::{Catalogue, Profile, evaluate, parse_snmprec};
 use kwapi_drivers::{
-    http, ipmi, json_values, modbus, nut, prometheus, push, redfish, shelly, tasmota, wattsup,
+    http, ipmi, json_values, modbus, nut, prometheus, push, redfish, shelly, snmp, tasmota, wattsup,
 };
 use kwapi_history::{journal as journals, rrd as rrds};
 use kwapi_simulators::snmp::parse_request;
@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("prometheus_text", prometheus_text),
     ("push_line", push_line),
     ("rrd", rrd),
+    ("snmp_datagram", snmp_datagram),
     ("snmp_profile", snmp_profile),
     ("snmp_simulator", snmp_simulator),
     ("snmp_walk", snmp_walk),
@@ -180,6 +181,14 @@ pub fn push_line(bytes: &[u8]) {
 /// RRD files.
 pub fn rrd(bytes: &[u8]) {
     rrds::exercise(bytes, Timestamp::from_seconds(1_700_000_000));
+}
+
+/// Datagrams of an SNMP agent, and what every profile makes of the objects in them.
+pub fn snmp_datagram(bytes: &[u8]) {
+    assert!(CATALOGUE.is_some(), "the profiles are right");
+    if let Some(catalogue) = CATALOGUE.as_ref() {
+        snmp::fuzzing::datagram(bytes, catalogue);
+    }
 }
 
 /// A profile of an operator's own directory.

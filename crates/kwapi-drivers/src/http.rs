@@ -5,6 +5,7 @@
 
 mod answer;
 mod digest;
+mod plug;
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -23,6 +24,7 @@ pub(crate) use answer::{Answer, excerpt};
 use digest::Challenge;
 #[doc(hidden)]
 pub use digest::parse_challenge;
+pub use plug::PlugConfig;
 
 /// A device in the same building answers within this or is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,6 +106,43 @@ impl Login {
     }
 }
 
+/// What a device's address and trust have to be before anything is sent: `kwapi check` says it.
+///
+/// # Errors
+/// A sentence that begins with `key`, the key of the address, where that is at fault, or names `tls`.
+pub(crate) fn check(key: &str, address: &str, scheme: &str, tls: &Tls) -> Result<(), String> {
+    let url = parse_address(address, scheme).map_err(|error| format!("{key}: {}", error.into_message()))?;
+    match tls {
+        Tls::Authority(_) | Tls::Pinned(_) if url.scheme() == "http" => Err(format!(
+            "tls: there is nothing to check over http; write https:// in {key}, or leave tls out"
+        )),
+        Tls::Authority(_) => tls::client_config(tls)
+            .map(drop)
+            .map_err(|error| format!("tls: {}; is it readable, and PEM?", error.into_message())),
+        Tls::System | Tls::Pinned(_) | Tls::Insecure => Ok(()),
+    }
+}
+
+/// Reads `http://host[:port][/path]`, or a bare host, which means `scheme`.
+fn parse_address(address: &str, scheme: &str) -> Result<Url, DriverError> {
+    let written = if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
+    let url = Url::parse(&written)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| {
+            // Not repeated here: it may carry a password.
+            DriverError::Refused(
+                "the address is no URL; write http://HOST/PATH or https://HOST/PATH".to_owned(),
+            )
+        })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(DriverError::Refused(
+            "the address carries a login; give it as username and password".to_owned(),
+        ));
+    }
+    Ok(url)
+}
+
 /// One device, reached at one address.
 pub(crate) struct Device {
     client: Client,
@@ -133,25 +172,9 @@ impl Device {
         tls: &Tls,
         login: Login,
     ) -> Result<Self, DriverError> {
-        let written =
-            if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
-        let base = Url::parse(&written)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| {
-                // Not repeated here: it may carry a password.
-                DriverError::Refused(
-                    "the address is no URL; write http://HOST/PATH or https://HOST/PATH".to_owned(),
-                )
-            })?;
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(DriverError::Refused(
-                "the address carries a login; give it as username and password".to_owned(),
-            ));
-        }
         Ok(Self {
             client: clients.client(tls)?,
-            base,
+            base: parse_address(address, scheme)?,
             login,
             scheme: Mutex::new(Scheme::Unknown),
             is_session: false,

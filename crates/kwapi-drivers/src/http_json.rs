@@ -60,26 +60,29 @@ impl Driver for HttpJson {
     type Shared = Clients;
 
     fn check(config: &Config) -> Result<(), String> {
-        config.values.check().map_err(DriverError::into_message)
+        config.values.check().map_err(DriverError::into_message)?;
+        crate::http::check("url", &config.url, "http", &config.tls)?;
+        login(config).map(drop).map_err(DriverError::into_message)
+    }
+
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
+        if outlets.named().len() > 1 && !config.values.tell_outlets_apart() {
+            return Err("values: several probes need {outlet} in the places of power and energy".to_owned());
+        }
+        Ok(())
     }
 
     async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
-        config.values.check()?;
+        Self::check(config)
+            .and_then(|()| Self::check_outlets(config, outlets))
+            .map_err(DriverError::Refused)?;
         let outlets = if outlets.wants_all() {
             // What the outlets of an unknown document are, nobody knows; one probe is the document.
             vec![Outlet { key: "1".to_owned(), probe: outlets.only()? }]
         } else {
             outlets.named().to_vec()
         };
-        if outlets.len() > 1 && !config.values.tell_outlets_apart() {
-            let why = "values: several probes need {outlet} in the places of power and energy";
-            return Err(DriverError::Refused(why.to_owned()));
-        }
-        let mut login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
-        for (name, value) in &config.headers {
-            login.add_header(name, value)?;
-        }
-        let device = Device::new(clients, &config.url, "http", &config.tls, login)?;
+        let device = Device::new(clients, &config.url, "http", &config.tls, login(config)?)?;
         let stale_after = Duration::from_secs(config.stale_seconds);
         Ok(Self { device, values: config.values.clone(), stale_after, outlets, decimals: HashMap::new() })
     }
@@ -103,6 +106,14 @@ impl Driver for HttpJson {
             why: format!("{:?}", self.values),
         }]
     }
+}
+
+fn login(config: &Config) -> Result<Login, DriverError> {
+    let mut login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
+    for (name, value) in &config.headers {
+        login.add_header(name, value)?;
+    }
+    Ok(login)
 }
 
 /// Refuses a reading whose own stamp is too old, by the device's own clock.

@@ -87,8 +87,19 @@ impl Driver for Modbus {
     type Shared = Lines;
 
     fn check(config: &Config) -> Result<(), String> {
+        if !(1..=247).contains(&config.unit) {
+            return Err(format!("unit is 1 to 247, not {}", config.unit));
+        }
         let map = Map::load(&config.map, config.maps.as_deref()).map_err(DriverError::into_message)?;
         address(config, &map).map(drop).map_err(DriverError::into_message)
+    }
+
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
+        let map = Map::load(&config.map, config.maps.as_deref()).map_err(DriverError::into_message)?;
+        match assign(outlets, &map).1.first() {
+            Some((_, missing)) => Err(format!("outlet {missing}")),
+            None => Ok(()),
+        }
     }
 
     async fn open(config: &Config, outlets: &Outlets, lines: &Arc<Lines>) -> Result<Self, DriverError> {

@@ -66,15 +66,31 @@ impl Driver for Nut {
     type Config = Config;
     type Shared = ();
 
+    fn check(config: &Config) -> Result<(), String> {
+        let host = &config.host;
+        if host.is_empty() || host.contains(['/', '@', ' ']) {
+            return Err(format!("host {host:?}: write HOST or HOST:PORT; the device's name there is ups"));
+        }
+        // An IPv6 address has more than one colon, and no port unless in brackets.
+        if let Some((name, port)) = host.split_once(':').filter(|(_, rest)| !rest.contains(':'))
+            && (name.is_empty() || port.parse::<u16>().is_err())
+        {
+            return Err(format!("host {host:?}: write HOST or HOST:PORT, with a port up to 65535"));
+        }
+        if let Some(ups) = &config.ups
+            && (ups.is_empty() || ups.contains([' ', '"', '\\']) || ups.contains(char::is_control))
+        {
+            return Err(format!("ups {ups:?} is no name that NUT allows"));
+        }
+        let login = Login::from_keys(config.username.as_ref(), config.password.as_ref());
+        login.map(drop).map_err(DriverError::into_message)
+    }
+
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+        Self::check(config).map_err(DriverError::Refused)?;
         let login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
         let mut server = Server::connect(&config.host).await?;
         let ups = match &config.ups {
-            Some(ups)
-                if ups.is_empty() || ups.contains([' ', '"', '\\']) || ups.contains(char::is_control) =>
-            {
-                return Err(DriverError::Refused(format!("ups {ups:?} is no name that NUT allows")));
-            }
             Some(ups) => ups.clone(),
             None => server.only_ups().await?,
         };

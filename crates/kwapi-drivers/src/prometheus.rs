@@ -88,20 +88,28 @@ impl Driver for Prometheus {
     type Config = Config;
     type Shared = Clients;
 
-    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+    fn check(config: &Config) -> Result<(), String> {
         if config.power.is_none() && config.energy.is_none() {
-            return Err(DriverError::Refused(
-                "set power or energy to the name of a metric, or both".to_owned(),
-            ));
+            return Err("set power or energy to the name of a metric, or both".to_owned());
         }
-        if config.label.is_none() {
-            outlets.only()?;
+        crate::http::check("url", &config.url, "http", &config.tls)?;
+        login(config).map(drop).map_err(DriverError::into_message)
+    }
+
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
+        if config.label.is_some() {
+            return Ok(());
         }
-        let mut login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
-        login.add_header("accept", &Secret::new(ACCEPT))?;
-        for (name, value) in &config.headers {
-            login.add_header(name, value)?;
-        }
+        outlets.only().map(drop).map_err(|error| {
+            format!("{}; or set label to the label that tells them apart", error.into_message())
+        })
+    }
+
+    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+        Self::check(config)
+            .and_then(|()| Self::check_outlets(config, outlets))
+            .map_err(DriverError::Refused)?;
+        let login = login(config)?;
         let device = Device::new(clients, &config.url, "http", &config.tls, login)?;
         let scrape = Scrape::new(config, Duration::from_secs(config.stale_seconds));
         Ok(Self { device, scrape, outlets: outlets.clone(), findings: Vec::new() })
@@ -118,6 +126,15 @@ impl Driver for Prometheus {
     fn findings(&self) -> Vec<Finding> {
         self.findings.clone()
     }
+}
+
+fn login(config: &Config) -> Result<Login, DriverError> {
+    let mut login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
+    login.add_header("accept", &Secret::new(ACCEPT))?;
+    for (name, value) in &config.headers {
+        login.add_header(name, value)?;
+    }
+    Ok(login)
 }
 
 #[cfg(test)]

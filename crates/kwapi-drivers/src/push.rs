@@ -61,6 +61,10 @@ impl Driver for Push {
     type Config = Config;
     type Shared = ();
 
+    fn check(config: &Config) -> Result<(), String> {
+        listener::check(&config.listen).map_err(DriverError::into_message)
+    }
+
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let listener = Listener::bind(&config.listen).await?;
         let (sender, queue) = mpsc::channel(QUEUE_MAX);

@@ -51,6 +51,24 @@ impl Driver for Rapl {
     type Config = Config;
     type Shared = ();
 
+    fn check(config: &Config) -> Result<(), String> {
+        if config.root.is_absolute() {
+            return Ok(());
+        }
+        Err(format!("root {}: write the whole path, /sys/class/powercap", config.root.display()))
+    }
+
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), String> {
+        let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
+        match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
+            Some(outlet) => Err(format!(
+                "outlet {:?}: zones have names, not numbers; write probes = {{ total = \"…\", package-0 = \"…\" }}",
+                outlet.key
+            )),
+            None => Ok(()),
+        }
+    }
+
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let zones = zones::find(&config.root)?;
         let sources = choose(&zones, outlets)?;

@@ -89,6 +89,25 @@ impl Driver for Redfish {
     type Config = Config;
     type Shared = Clients;
 
+    fn check(config: &Config) -> Result<(), String> {
+        crate::http::check("host", &config.host, "https", &config.tls)?;
+        let login = Login::from_keys(config.username.as_ref(), config.password.as_ref());
+        if login.map_err(DriverError::into_message)?.user.is_none() && config.auth != Auth::Auto {
+            return Err("auth says how to log in, but not as whom: set username and password".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
+        let key = config.chassis.as_ref().map(|_| "chassis").or(config.sensor.as_ref().map(|_| "sensor"));
+        match (key, outlets.named().len()) {
+            (Some(key), probes @ 2..) => {
+                Err(format!("{key} chooses one thing to read, and {probes} probes are configured: give one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
         let login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
         let device = Device::new(clients, &config.host, "https", &config.tls, login)?;

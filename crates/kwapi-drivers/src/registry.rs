@@ -107,6 +107,14 @@ impl Configured {
         self.config.check()
     }
 
+    /// Checks the meter's outlets as far as that can be done without the device.
+    ///
+    /// # Errors
+    /// See [`Driver::check_outlets`].
+    pub fn check_outlets(&self, outlets: &Outlets) -> Result<(), String> {
+        self.config.check_outlets(outlets)
+    }
+
     /// Takes what the driver's meters share from `pool`. Still nothing is opened.
     pub fn connector(&self, pool: &SharedPool) -> Connector {
         Connector(self.config.connector(pool))
@@ -202,6 +210,7 @@ trait Config: fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn cadence(&self) -> Cadence;
     fn check(&self) -> Result<(), String>;
+    fn check_outlets(&self, outlets: &Outlets) -> Result<(), String>;
     fn connector(&self, pool: &SharedPool) -> Box<dyn Connect>;
 }
 
@@ -228,6 +237,10 @@ impl<D: Driver> Config for Checked<D> {
 
     fn check(&self) -> Result<(), String> {
         D::check(&self.0)
+    }
+
+    fn check_outlets(&self, outlets: &Outlets) -> Result<(), String> {
+        D::check_outlets(&self.0, outlets)
     }
 
     fn connector(&self, pool: &SharedPool) -> Box<dyn Connect> {

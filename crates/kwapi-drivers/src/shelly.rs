@@ -8,30 +8,14 @@ pub mod status;
 
 use std::sync::Arc;
 
-use kwapi_core::{NoReading, Secret};
-use serde::Deserialize;
+use kwapi_core::NoReading;
 use serde_json::Value;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Clients, Device, Login};
+use crate::http::{Clients, Device, PlugConfig};
 use crate::outlets::Outlets;
 use crate::tls::Tls;
 use status::Channel;
-
-/// The only user that later generations know.
-const USERNAME: &str = "admin";
-
-/// `driver = "shelly"`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The device: a name or an address.
-    pub host: String,
-    /// `admin` unless the device has another.
-    pub username: Option<String>,
-    /// Its password, where one is set.
-    pub password: Option<Secret>,
-}
 
 /// A device whose generation is known.
 #[derive(Debug)]
@@ -46,16 +30,19 @@ pub struct Shelly {
 impl Driver for Shelly {
     const NAME: &'static str = "shelly";
     const SUMMARY: &'static str = "Shelly plugs, relays and energy meters of every generation, over HTTP";
-    type Config = Config;
+    type Config = PlugConfig;
     type Shared = Clients;
 
-    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
-        let username = match (&config.username, &config.password) {
-            (None, Some(_)) => Some(USERNAME.to_owned()),
-            (username, _) => username.clone(),
-        };
-        let login = Login::from_keys(username.as_ref(), config.password.as_ref())?;
-        let device = Device::new(clients, &config.host, "http", &Tls::System, login)?;
+    fn check(config: &PlugConfig) -> Result<(), String> {
+        config.check()
+    }
+
+    async fn open(
+        config: &PlugConfig,
+        outlets: &Outlets,
+        clients: &Arc<Clients>,
+    ) -> Result<Self, DriverError> {
+        let device = Device::new(clients, &config.host, "http", &Tls::System, config.login()?)?;
         // Every generation answers this, and without a login.
         let about = device.get("/shelly", None).await?.required("is this a Shelly device?")?.json()?;
         let text = |name: &str| about.get(name).and_then(Value::as_str).map(str::to_owned);

@@ -8,6 +8,8 @@
 mod agent;
 mod config;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod interpret;
 mod open;
 mod plan;
@@ -76,6 +78,10 @@ impl Driver for Snmp {
             return Ok(());
         }
         open::named(config, &catalogue).map(drop).map_err(DriverError::into_message)
+    }
+
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
+        open::check_outlets(config, outlets).map_err(DriverError::into_message)
     }
 
     async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Self, DriverError> {

@@ -4,34 +4,19 @@
 
 use std::sync::Arc;
 
-use kwapi_core::{Amperes, NoReading, Reading, Secret, Volts};
-use serde::Deserialize;
+use kwapi_core::{Amperes, NoReading, Reading, Volts};
 use serde_json::Value;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Clients, Device, Login};
+use crate::http::{Clients, Device, Login, PlugConfig};
 use crate::outlets::Outlets;
 use crate::tls::Tls;
 use crate::value::{self, EnergyUnit, PowerUnit};
 
-/// The only user that Tasmota's web server knows (`WEB_USERNAME`).
-const USERNAME: &str = "admin";
 /// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless told otherwise (`EnergyRes`).
 const RESOLUTION_KWH: f64 = 0.001;
 /// More channels than any device has are left out.
 const CHANNELS_MAX: usize = 64;
-
-/// `driver = "tasmota"`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The device: a name or an address.
-    pub host: String,
-    /// `admin` unless the firmware was built with another.
-    pub username: Option<String>,
-    /// Its web password (`WebPassword`), where one is set.
-    pub password: Option<Secret>,
-}
 
 /// One device.
 #[derive(Debug)]
@@ -45,22 +30,30 @@ pub struct Tasmota {
 impl Driver for Tasmota {
     const NAME: &'static str = "tasmota";
     const SUMMARY: &'static str = "plugs and meters with the Tasmota firmware, over HTTP";
-    type Config = Config;
+    type Config = PlugConfig;
     type Shared = Clients;
 
-    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+    fn check(config: &PlugConfig) -> Result<(), String> {
+        config.check()
+    }
+
+    fn check_outlets(_: &PlugConfig, outlets: &Outlets) -> Result<(), String> {
+        let is_channel = |key: &str| key == "total" || key.parse::<usize>().is_ok_and(|channel| channel > 0);
+        match outlets.named().iter().find(|outlet| !is_channel(&outlet.key)) {
+            Some(outlet) => Err(format!("outlet {:?}: a channel is a number from 1, or total", outlet.key)),
+            None => Ok(()),
+        }
+    }
+
+    async fn open(
+        config: &PlugConfig,
+        outlets: &Outlets,
+        clients: &Arc<Clients>,
+    ) -> Result<Self, DriverError> {
         // Tasmota takes its login in the query, which no error ever shows.
-        let login = match (&config.username, &config.password) {
-            (_, Some(password)) => format!(
-                "&user={}&password={}",
-                encode(config.username.as_deref().unwrap_or(USERNAME)),
-                encode(password.expose())
-            ),
-            (Some(_), None) => {
-                return Err(DriverError::Refused("username is set but no password".to_owned()));
-            }
-            (None, None) => String::new(),
-        };
+        let login = config.login()?.user.map_or_else(String::new, |(username, password)| {
+            format!("&user={}&password={}", encode(&username), encode(password.expose()))
+        });
         let device = Device::new(clients, &config.host, "http", &Tls::System, Login::default())?;
         Ok(Self { device, query: format!("cmnd=Status%208{login}"), outlets: outlets.clone(), channels: 0 })
     }
@@ -133,11 +126,11 @@ fn read(energy: &Value) -> Vec<(String, Result<Reading, NoReading>)> {
 /// One channel, or with `None` all of them: the device says its counter for all, and its watts each.
 fn channel(energy: &Value, index: Option<usize>, channels: usize) -> Result<Reading, NoReading> {
     let item = |name: &str| match (energy.get(name)?, index) {
-        (Value::Array(items), Some(index)) => items.get(index)?.as_f64(),
-        (Value::Array(items), None) => items.iter().take(channels).map(Value::as_f64).sum(),
+        (Value::Array(items), Some(index)) => number(items.get(index)?),
+        (Value::Array(items), None) => items.iter().take(channels).map(number).sum(),
         // A single number stands for all channels together (or for the one there is); never for one of several.
-        (single, Some(_)) if channels == 1 => single.as_f64(),
-        (single, None) => single.as_f64(),
+        (single, Some(_)) if channels == 1 => number(single),
+        (single, None) => number(single),
         (_, Some(_)) => None,
     };
     let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no number now".to_owned()))?;
@@ -156,8 +149,7 @@ fn channel(energy: &Value, index: Option<usize>, channels: usize) -> Result<Read
     // Volts and amperes of several channels have no sum that means something.
     let electrical = |name: &str| {
         index.or(Some(0).filter(|_| channels == 1)).and_then(|_| {
-            let shared =
-                energy.get(name).and_then(Value::as_f64).filter(|_| channels == 1 || name == "Voltage");
+            let shared = energy.get(name).and_then(number).filter(|_| channels == 1 || name == "Voltage");
             item(name).or(shared)
         })
     };
@@ -168,6 +160,14 @@ fn channel(energy: &Value, index: Option<usize>, channels: usize) -> Result<Read
         counter,
         ..Reading::default()
     })
+}
+
+/// Numbers, and texts that are numbers: scripted meters write `"Total":"102.550"`.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        number => number.as_f64(),
+    }
 }
 
 /// Percent-encodes everything but letters and digits (RFC 3986, 2.1).

@@ -170,3 +170,25 @@ async fn each_fault_of_a_server_says_what_it_is() {
         assert_eq!(against(bytes).await, expected);
     }
 }
+
+#[test]
+fn what_cannot_work_is_said_before_anything_is_asked() {
+    let check = |keys: &str, expected: &str| {
+        let config: Config = toml::from_str(keys).expect("a configuration");
+        match (Nut::check(&config), expected) {
+            (Ok(()), "") => {}
+            (Err(message), expected) => {
+                assert!(!expected.is_empty() && message.contains(expected), "{message}");
+            }
+            (Ok(()), expected) => panic!("{keys}: no {expected:?}"),
+        }
+    };
+    for fine in ["nut1", "nut1:3494", "10.0.0.7", "[fd00::7]:3493", "fd00::7"] {
+        check(&format!("host = {fine:?}"), "");
+    }
+    check("host = 'http://nut1'", "write HOST or HOST:PORT");
+    check("host = 'rack@nut1'", "the device's name there is ups");
+    check("host = 'nut1:70000'", "a port up to 65535");
+    check("host = 'nut1'\nups = 'a b'", "is no name that NUT allows");
+    check("host = 'nut1'\npassword = 'x'", "password is set but no username");
+}

@@ -48,14 +48,7 @@ impl Listener {
         if let Some(path) = listen.strip_prefix("unix:") {
             return Self::bind_unix(Path::new(path)).await.map_err(|error| cannot_listen(listen, &error));
         }
-        let address: SocketAddr = listen.parse().map_err(|_| {
-            DriverError::Refused(format!("`listen` is unix:/path or 127.0.0.1:port, not {listen:?}"))
-        })?;
-        if !address.ip().is_loopback() {
-            return Err(DriverError::Refused(format!(
-                "{address} is not loopback; the socket asks no password"
-            )));
-        }
+        let address = loopback(listen)?;
         let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(listen, &error))?;
         Ok(Self::Tcp(listener))
     }
@@ -94,6 +87,25 @@ impl Listener {
             }
         }
     }
+}
+
+/// Checks what `listen` says, without listening.
+pub(super) fn check(listen: &str) -> Result<(), DriverError> {
+    match listen.strip_prefix("unix:") {
+        Some(path) if Path::new(path).is_absolute() => Ok(()),
+        Some(path) => Err(DriverError::Refused(format!("`listen`: write the whole path, not unix:{path}"))),
+        None => loopback(listen).map(drop),
+    }
+}
+
+fn loopback(listen: &str) -> Result<SocketAddr, DriverError> {
+    let address: SocketAddr = listen.parse().map_err(|_| {
+        DriverError::Refused(format!("`listen` is unix:/path or 127.0.0.1:port, not {listen:?}"))
+    })?;
+    if !address.ip().is_loopback() {
+        return Err(DriverError::Refused(format!("{address} is not loopback; the socket asks no password")));
+    }
+    Ok(address)
 }
 
 fn cannot_listen(listen: &str, error: &io::Error) -> DriverError {

@@ -114,3 +114,18 @@ async fn nobody_speaking_is_no_fault() {
     meter.read(&mut readings).await.unwrap();
     assert!(readings.is_empty());
 }
+
+#[test]
+fn a_place_nobody_may_listen_at_is_said_before_anything_starts() {
+    for (listen, expected) in [
+        ("unix:boiler.sock", "write the whole path"),
+        ("0.0.0.0:4711", "is not loopback"),
+        ("boiler", "is unix:/path or 127.0.0.1:port"),
+    ] {
+        let message = Push::check(&Config { listen: listen.to_owned() }).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    for listen in ["unix:/run/kwapi/boiler.sock", "127.0.0.1:4711", "[::1]:4711"] {
+        assert_eq!(Push::check(&Config { listen: listen.to_owned() }), Ok(()));
+    }
+}

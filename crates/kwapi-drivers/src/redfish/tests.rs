@@ -162,6 +162,54 @@ async fn a_session_is_opened_once_and_given_back() {
 }
 
 #[tokio::test]
+async fn a_session_that_the_card_forgets_is_opened_anew() {
+    let valid = Arc::new(std::sync::Mutex::new(0));
+    let of_service = Arc::clone(&valid);
+    let service = HttpDevice::start(move |request: &HttpRequest| {
+        let mut valid = of_service.lock().expect("not poisoned");
+        let is_ours = request.header("x-auth-token") == Some(format!("t{valid}").as_str());
+        match (request.method.as_str(), request.target.as_str()) {
+            ("POST", SESSIONS) => {
+                *valid += 1;
+                HttpAnswer::Whole(201, Vec::new(), b"{}".to_vec())
+                    .with_header("x-auth-token", &format!("t{valid}"))
+                    .with_header("location", &format!("{SESSIONS}/{valid}"))
+            }
+            (_, "/redfish/v1/") => HttpAnswer::ok(
+                json!({"Chassis": at("/redfish/v1/Chassis"), "Links": {"Sessions": at(SESSIONS)}})
+                    .to_string(),
+            ),
+            _ if !is_ours => HttpAnswer::status(401),
+            (_, "/redfish/v1/Chassis") => {
+                HttpAnswer::ok(json!({"Members": [at("/redfish/v1/Chassis/1")]}).to_string())
+            }
+            (_, "/redfish/v1/Chassis/1") => HttpAnswer::ok(json!({"Id": "1"}).to_string()),
+            (_, "/redfish/v1/Chassis/1/Power") => {
+                HttpAnswer::ok(json!({"PowerControl": [{"PowerConsumedWatts": 199}]}).to_string())
+            }
+            _ => HttpAnswer::status(404),
+        }
+    })
+    .await
+    .expect("a port");
+    let config = config(&service.address().to_string(), "password = \"secret\"");
+    let clients = Arc::default();
+    let mut driver = Redfish::open(&config, &one(), &clients).await.expect("a session");
+    driver.read(&mut Readings::default()).await.expect("a round");
+
+    // Half an hour of silence, or a card that was reset: the token is worth nothing now.
+    *valid.lock().expect("not poisoned") += 1;
+    let error = driver.read(&mut Readings::default()).await.expect_err("no round");
+    assert!(
+        matches!(&error, DriverError::Link(_)) && error.to_string().contains("the session has ended"),
+        "{error}"
+    );
+    // A lost link is opened again, at once and with the password; a refused login is not.
+    let mut driver = Redfish::open(&config, &one(), &clients).await.expect("a new session");
+    driver.read(&mut Readings::default()).await.expect("a round");
+}
+
+#[tokio::test]
 async fn a_wrong_password_of_a_session_is_refused_and_not_shown() {
     let service = service(two_chassis()).await;
     let said = round(&config(&service.address().to_string(), "password = \"hunter2\""), &one()).await;
@@ -219,4 +267,27 @@ async fn an_expired_session_is_a_lost_link_and_not_a_wrong_password() {
     .expect("a port");
     let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
     assert!(said.starts_with("link lost: ") && said.ends_with("the session has ended"), "{said}");
+}
+
+#[test]
+fn what_cannot_work_is_said_before_anything_is_asked() {
+    let check = |keys: &str, expected: &str| {
+        let config: Config = toml::from_str(keys).expect("a configuration");
+        let message = Redfish::check(&config).expect_err("a fault");
+        assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
+    };
+    check("host = 'ftp://bmc1'", "host: the address is no URL");
+    check("host = 'https://admin:hunter2@bmc1'", "give it as username and password");
+    check("host = 'bmc1'\nusername = 'admin'", "username is set but no password");
+    check("host = 'bmc1'\nauth = 'session'", "set username and password");
+    check("host = 'bmc1'\ntls = 'ca:/no/such/ca.pem'", "tls: certificate authority /no/such/ca.pem");
+    let pin = "00".repeat(32);
+    check(&format!("host = 'http://bmc1'\ntls = 'sha256:{pin}'"), "nothing to check over http");
+    Redfish::check(&config("bmc1", "password = 'hunter2'")).expect("no fault");
+
+    let chosen = config("bmc1", "password = 'secret'\nchassis = 'sled'");
+    let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
+    let message = Redfish::check_outlets(&chosen, &two).expect_err("a fault");
+    assert_eq!(message, "chassis chooses one thing to read, and 2 probes are configured: give one");
+    Redfish::check_outlets(&chosen, &one()).expect("no fault");
 }

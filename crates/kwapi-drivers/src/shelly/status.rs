@@ -1,7 +1,7 @@
 //! The status of a Shelly device of any generation, as channels that measure.
 //!
 //! Source: *Shelly Gen1 API* (`/status`: meters, emeters) and *Shelly Gen2+ API* (Switch, PM1, EM, EM1, EMData,
-//! EM1Data, Cover, Light), shelly-api-docs.shelly.cloud. First-generation relays count watt-minutes, everything else
+//! EM1Data, Cover, Light, RGB, RGBW, CCT), shelly-api-docs.shelly.cloud. First-generation relays count watt-minutes, everything else
 //! watt-hours.
 
 use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
@@ -62,7 +62,9 @@ pub(super) fn later_generation(status: &Value) -> Vec<Channel> {
         let Some((kind, id)) = key.split_once(':') else { continue };
         let beside = |name: &str, place: &str| number(status, &format!("/{name}:{id}/{place}"));
         match kind {
-            "switch" | "pm1" | "cover" | "light" if component.get("apower").is_some() => {
+            "switch" | "pm1" | "cover" | "light" | "rgb" | "rgbw" | "cct"
+                if component.get("apower").is_some() =>
+            {
                 // What flows back is counted in the total as well.
                 let returned = number(component, "/ret_aenergy/total").unwrap_or(0.0);
                 let total = number(component, "/aenergy/total").map(|total| total - returned);
@@ -139,7 +141,7 @@ pub fn parse_anything(bytes: &[u8]) {
     _ = (first_generation(&status), later_generation(&status));
 }
 
-/// Statuses are shaped after the documentation. To do: captures, with model and firmware.
+/// Statuses are shaped after the documentation and after those of real devices, in numbers of our own.
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -209,6 +211,30 @@ mod tests {
                 "- em:0:a: 100 W, 230 V, 0.5 A, 1440000 J",
                 "- em:0:b: 200 W",
                 "- em:0:c: not available: act_power has no number now, errors [\"power_meter_failure\"]",
+            ],
+        );
+    }
+
+    #[test]
+    fn whatever_else_a_device_has_is_no_channel() {
+        // A Plus 2PM as a cover, a 3EM with two single-phase channels and its contactor, a dimmer for three colours.
+        let status = json!({"ble": {}, "cloud": {"connected": false}, "input:0": {"id": 0, "state": false},
+            "temperature:0": {"tC": 23.9}, "script:1": {"running": true},
+            "cover:0": {"state": "stopped", "apower": 84.1, "voltage": 229.9, "current": 0.37, "pf": 0.98,
+                "aenergy": {"total": 120.5, "by_minute": [0, 0, 0], "minute_ts": 1_795_430_400}},
+            "switch:100": {"id": 100, "output": true},
+            "em1:0": {"act_power": 12.5, "aprt_power": 14.0, "pf": 0.9, "freq": 50.0, "calibration": "factory"},
+            "em1data:0": {"total_act_energy": 123_456.5, "total_act_ret_energy": 7.5},
+            "pm1:0": {"voltage": 230.4, "current": 0.13, "apower": 29.5, "freq": 50.0,
+                "aenergy": {"total": 900.0}, "ret_aenergy": {"total": 0.0}},
+            "rgb:0": {"output": true, "apower": 4.5, "aenergy": {"total": 2.0}}});
+        check(
+            &later_generation(&status),
+            &[
+                "1 cover:0: 84.1 W, 229.9 V, 0.37 A, 433800 J",
+                "2 em1:0: 12.5 W, 444443400 J",
+                "3 pm1:0: 29.5 W, 230.4 V, 0.13 A, 3240000 J",
+                "4 rgb:0: 4.5 W, 7200 J",
             ],
         );
     }

@@ -214,6 +214,7 @@ fn parse_stamp(format: StampFormat, value: &Value) -> Option<Timestamp> {
     let (first, second, third) = (next()?, next()?, next()?);
     let (year, month, day) = match format {
         StampFormat::MonthDayYear => (third, first, second),
+        StampFormat::DayMonthYear => (third, second, first),
         StampFormat::YearMonthDay | StampFormat::Unix => (first, second, third),
     };
     let (hour, minute, second) = (next().unwrap_or(0), next().unwrap_or(0), next().unwrap_or(0));

@@ -4,6 +4,7 @@ mod peers;
 
 use kwapi_core::ProbeId;
 use kwapi_simulators::snmp::{Fault, Rack, RackSettings};
+use proptest::prelude::*;
 
 use super::*;
 use crate::outlets::Outlet;
@@ -286,4 +287,30 @@ async fn many_agents_share_one_socket() {
     }
     let sockets = std::fs::read_dir("/proc/self/fd").unwrap().count();
     assert!(sockets < 400, "{sockets} descriptors");
+}
+
+#[test]
+fn an_outlet_that_no_pdu_of_the_family_has_is_said_before_anything_is_asked() {
+    let check = |keys: &str, key: &str, expected: &str| {
+        let config: Config = toml::from_str(&format!("host = 'pdu1'\n{keys}")).unwrap();
+        match Snmp::check_outlets(&config, &outlets(&[key])) {
+            Ok(()) => assert_eq!(expected, "", "{keys} {key}"),
+            Err(message) => assert!(!expected.is_empty() && message.contains(expected), "{message}"),
+        }
+    };
+    check("profile = 'raritan_px2'", "7", "");
+    check("profile = 'raritan_px2'", "phase.1", "measures no phase");
+    check("profile = 'raritan_px2'", "1.2.3", "wants 2 numbers");
+    check("profile = 'apc_easy_epdu'", "7", "measures no outlets");
+    check("profile = 'raritan_px1_old'\nunit = 2", "7", "`unit` means nothing to profile");
+    check("", "phase.1", "");
+    check("", "web1", "an outlet is a number");
+    check("[oids.web1]\npower = '1.3.6.1.4.1.99.1.0'", "web1", "");
+}
+
+proptest! {
+    #[test]
+    fn no_datagram_panics(noise in prop::collection::vec(any::<u8>(), 0..200)) {
+        fuzzing::datagram(&noise, &Catalogue::built_in().unwrap());
+    }
 }

@@ -1,4 +1,5 @@
-//! Answers shaped after the documentation; the device is simulated. To do: captures, with model and firmware.
+//! Answers shaped after the documentation and after what devices publish, in numbers of our own; the device is
+//! simulated.
 
 use kwapi_core::ProbeId;
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
@@ -34,6 +35,31 @@ fn several_channels_have_one_counter_together() {
         r#"{"Total":[1.0,2.0],"Power":[10,20]}"#,
         &["total: 30 W, 10800000 J", "1: 10 W, 3600000 J", "2: 20 W, 7200000 J"],
     );
+}
+
+#[test]
+fn a_number_in_quotation_marks_counts_and_a_start_before_the_clock_was_set_does_not() {
+    let scripted = r#"{"TotalStartTime":"1970-01-01T00:00:00","Total":"17.250","Power":"23","Voltage":229,"Current":0.17}"#;
+    let said = "23 W, 229 V, 0.17 A, 62100000 J";
+    check(scripted, &[&format!("total: {said}"), &format!("1: {said}")]);
+    let channels = read(&serde_json::from_str(scripted).expect("JSON"));
+    let counter = channels[0].1.as_ref().expect("a reading").counter.expect("a counter");
+    assert_eq!(counter.reset_at, None, "else setting the clock would look like a reset");
+}
+
+#[test]
+fn a_channel_is_a_number_or_total() {
+    let config = toml::from_str("host = 'plug1'").expect("a configuration");
+    let outlets = |key: &str| {
+        Outlets::by_key([Outlet { key: key.to_owned(), probe: ProbeId::new("a").expect("an id") }])
+    };
+    for good in ["1", "2", "total"] {
+        Tasmota::check_outlets(&config, &outlets(good)).expect("no fault");
+    }
+    for bad in ["0", "relay", "-1"] {
+        let message = Tasmota::check_outlets(&config, &outlets(bad)).expect_err("a fault");
+        assert_eq!(message, format!("outlet {bad:?}: a channel is a number from 1, or total"));
+    }
 }
 
 #[test]

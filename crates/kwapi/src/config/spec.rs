@@ -35,7 +35,7 @@ pub(super) fn of(document: &Document, meter: &Meter) -> Result<MeterSpec, Config
         let explained = document.explain(&path, &error.message, &COMMON_KEYS);
         meter.placed(explained.with_note(format!("meter `{}`, driver `{}`", meter.name, meter.driver)))
     })?;
-    driver.check().map_err(|message| {
+    driver.check().and_then(|()| driver.check_outlets(&meter.outlets)).map_err(|message| {
         let note = format!("meter `{}`, driver `{}`", meter.name, meter.driver);
         meter.placed(document.error(&meter.path, one_line(&message)).with_note(note))
     })?;

@@ -1,4 +1,5 @@
-//! Resources shaped after the DMTF's schemas. To do: captures of real cards, with model and firmware.
+//! Resources shaped after the DMTF's schemas and mock-ups and after what cards answer (iDRAC, iLO, XCC, `OpenBMC`, rack
+//! PDUs), in numbers and names of our own.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -51,6 +52,62 @@ fn a_null_is_no_reading_and_never_zero() {
     check(place("EnvironmentMetrics"), &json!({}), "not available: EnvironmentMetrics no longer has power");
     check(place("Power"), &json!({"PowerControl": []}), "not available: Power no longer has power");
     check(place("EnvironmentMetrics"), &json!({"PowerWatts": {"Reading": 0}}), "0 W");
+}
+
+#[test]
+fn of_several_power_controls_the_first_is_the_chassis() {
+    // XCC lists the machine, then its processors and memory, which are parts of it.
+    let power = json!({"PowerControl": [
+        {"MemberId": "0", "Name": "Server Power Control", "PowerConsumedWatts": 231.0},
+        {"MemberId": "1", "Name": "CPU Sub-system Power", "PowerConsumedWatts": 87.0},
+        {"MemberId": "2", "Name": "Memory Sub-system Power", "PowerConsumedWatts": 19.0}]});
+    check(place("Power"), &power, "231 W");
+    // An iDRAC that has just started says null; what comes after is no machine.
+    let starting = json!({"PowerControl": [
+        {"Name": "System Power Control", "PowerConsumedWatts": null, "PowerMetrics": {"AverageConsumedWatts": null}},
+        {"Name": "CPU Sub-system Power", "PowerConsumedWatts": 87.0}]});
+    check(place("Power"), &starting, "not available: Power: power is null; the host may be off");
+    check(
+        place("Power, average"),
+        &starting,
+        "not available: Power, average: power is null; the host may be off",
+    );
+}
+
+#[test]
+fn a_number_in_quotation_marks_is_a_number_and_a_word_is_none() {
+    check(place("Power"), &json!({"PowerControl": [{"PowerConsumedWatts": "231"}]}), "231 W");
+    let words = json!({"PowerControl": [{"PowerConsumedWatts": "N/A"}]});
+    check(place("Power"), &words, "not available: Power: power is null; the host may be off");
+}
+
+#[test]
+fn an_outlet_of_a_pdu_says_watts_amperes_volts_and_a_counter_with_its_reset() {
+    let outlet = json!({"@odata.id": "/redfish/v1/PowerEquipment/RackPDUs/1/Outlets/B4", "Id": "B4", "Name": "Outlet B4",
+        "Status": {"State": "Enabled", "Health": "OK"}, "PhaseWiringType": "OnePhase3Wire", "VoltageType": "AC",
+        "PowerState": "On", "NominalVoltage": "AC200To240V",
+        "Voltage": {"Reading": 231.4, "DataSourceUri": "/redfish/v1/PowerEquipment/RackPDUs/1/Sensors/VoltageB4"},
+        "CurrentAmps": {"Reading": 1.07, "DataSourceUri": "/redfish/v1/PowerEquipment/RackPDUs/1/Sensors/CurrentB4"},
+        "PolyPhaseVoltage": {"Line1ToNeutral": {"Reading": 231.4}},
+        "PowerWatts": {"Reading": 239.5, "ApparentVA": 247.6, "ReactiveVAR": 0, "PowerFactor": 0.97},
+        "FrequencyHz": {"Reading": 50.0},
+        "EnergykWh": {"Reading": 1204.25, "SensorResetTime": "2026-02-03T04:05:06+01:00"}});
+    check(&OUTLET, &outlet, "239.5 W, 231.4 V, 1.07 A, 4335300000 J");
+    let counter = EnergySource::default().read(&outlet).unwrap().expect("a counter");
+    assert_eq!(counter.reset_at, value::rfc3339("2026-02-03T03:05:06Z"));
+    // What never was reset is the better total, and has no reset.
+    let lifelong = json!({"EnergykWh": {"Reading": 12.5, "LifetimeReading": 6491.5, "SensorResetTime": "2026-02-03T04:05:06Z"}});
+    let counter = EnergySource::default().read(&lifelong).unwrap().expect("a counter");
+    assert_eq!((counter.value.joules(), counter.reset_at), (23_369_400_000.0, None));
+}
+
+#[test]
+fn a_sensor_of_openbmc_says_what_it_is_by_its_type() {
+    let sensor = json!({"Id": "power_total_power", "Name": "total power", "ReadingType": "Power", "ReadingUnits": "W",
+        "Reading": 412.75, "ReadingRangeMax": 8000.0, "Status": {"State": "Enabled"}});
+    check(&SENSOR, &sensor, "412.75 W");
+    let gone = json!({"ReadingType": "Power", "Reading": null, "Status": {"State": "UnavailableOffline"}});
+    check(&SENSOR, &gone, "not available: Sensors: Status.State is UnavailableOffline");
 }
 
 #[test]

@@ -131,6 +131,17 @@ fn a_counter_carries_resolution_range_and_reset_stamp() {
 }
 
 #[test]
+fn a_stamp_is_read_in_the_order_its_device_writes_it() {
+    let text = |text: &str| Value::Text(text.into());
+    let expected = Some(Timestamp::from_seconds(1_793_491_198));
+    assert_eq!(parse_stamp(StampFormat::DayMonthYear, &text("31/10/2026,23:59:58")), expected);
+    assert_eq!(parse_stamp(StampFormat::MonthDayYear, &text("10/31/2026 23:59:58")), expected);
+    assert_eq!(parse_stamp(StampFormat::YearMonthDay, &text("2026/10/31 23:59:58")), expected);
+    // The sixteenth month of the other order is none.
+    assert_eq!(parse_stamp(StampFormat::MonthDayYear, &text("16/10/2026,23:59:58")), None);
+}
+
+#[test]
 fn an_unreadable_stamp_is_none() {
     for text in ["", "Unknown", "00/00/0000 00:00:00", "13/01/2026", "1/2"] {
         assert_eq!(parse_stamp(StampFormat::MonthDayYear, &Value::Text(text.into())), None, "{text}");

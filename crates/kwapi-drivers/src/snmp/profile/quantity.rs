@@ -100,6 +100,9 @@ pub enum StampFormat {
     /// `10/31/2026 23:59:59`
     #[serde(rename = "month/day/year")]
     MonthDayYear,
+    /// `31/10/2026,23:59:59`
+    #[serde(rename = "day/month/year")]
+    DayMonthYear,
     /// `2026-10-31 23:59:59`
     #[serde(rename = "year-month-day")]
     YearMonthDay,

@@ -34,6 +34,7 @@ fn a_profile_yields_the_rows_of_a_walk() {
 }
 
 /// One row of every family, with the trap it is known for: units, scales, indexes, columns that look alike.
+#[expect(clippy::too_many_lines, reason = "a table of all families")]
 #[test]
 fn every_family_is_read_in_its_own_units() {
     let enterprise = |rows: &str| {
@@ -83,8 +84,15 @@ fn every_family_is_read_in_its_own_units() {
         ("hpe_pdu3_cis", "232.165.11.5.1.1.13.1.6|2|70", vec!["6: 70 W"]),
         (
             "hpe_ipdu_g2",
-            "232.165.7.5.1.1.14.2.6|2|70\n232.165.7.5.1.1.15.2.6|2|5\n232.165.7.2.1.1.5.1|2|900",
-            vec!["2.6: 70 W, 18000 J", "unit: 900 W"],
+            "232.165.7.5.1.1.2.0.6|4|web6\n232.165.7.5.1.1.14.0.6|2|70\n232.165.7.5.1.1.15.0.6|2|5\n\
+             232.165.7.5.1.1.5.0.6|2|325\n232.165.7.5.1.1.14.1.6|2|-1\n232.165.7.2.1.1.5.0|2|900\n\
+             232.165.7.2.1.1.6.0|2|3\n232.165.7.2.2.1.21.0.1|2|900",
+            vec![
+                "6 (web6): 70 W, 0.325 A, 18000 J",
+                "1.6: not available: the device's power says -1",
+                "unit: 900 W, 10800 J",
+                "phase.1: 900 W",
+            ],
         ),
         (
             "servertech_sentry3",
