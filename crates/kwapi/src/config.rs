@@ -72,9 +72,6 @@ pub(crate) struct Config {
     pub(crate) labels: BTreeMap<ProbeId, Labels>,
     /// Those of probes whose meters name their outlets by a template.
     pub(crate) template_labels: TemplateLabels,
-    /// What is wrong with files that meters read when they are opened. The others are none the worse for it, so it is no
-    /// error at the start; a reload is refused for it.
-    pub(crate) file_problems: BTreeSet<String>,
     /// What is probably not meant, each with its line.
     pub(crate) warnings: Vec<String>,
     /// What takes a restart to change, as a fingerprint by table.
@@ -231,16 +228,12 @@ impl Config {
         }
         labels.retain(|_, labels| !labels.is_empty());
         let virtual_probes = virtual_probes::read(document, &expanded)?;
-        let mut warnings = remarks::unknown_labels(document, &labels, &expanded, &virtual_probes);
+        let warnings = remarks::unknown_labels(document, &labels, &expanded, &virtual_probes);
         let mut read = files::Files::default();
         let meters: Vec<MeterSpec> = expanded
             .iter()
-            .map(|meter| {
-                Ok(MeterSpec { files: read.fingerprint(document, meter), ..spec::of(document, meter)? })
-            })
+            .map(|meter| Ok(MeterSpec { files: read.fingerprint(meter), ..spec::of(document, meter)? }))
             .collect::<Result<_, ConfigError>>()?;
-        let file_problems = read.problems();
-        warnings.extend(file_problems.iter().cloned());
         let config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
@@ -254,7 +247,6 @@ impl Config {
             meters,
             labels,
             template_labels,
-            file_problems,
             warnings,
             fixed: remarks::fixed(document),
             looks: Looks::default(),

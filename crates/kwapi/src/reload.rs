@@ -18,7 +18,6 @@ pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Res
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sources = started.sources.clone();
-    let mut file_problems = started.file_problems.clone();
     let mut taken_up = started.looks.clone();
     let mut before = taken_up.clone();
     loop {
@@ -37,12 +36,6 @@ pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Res
         taken_up = sources.look();
         before = taken_up.clone();
         let applied = config.map_err(|error| error.to_string()).and_then(|config| {
-            // What was wrong before is no reason: the meter that reads it is no worse off.
-            let broken: Vec<_> = config.file_problems.difference(&file_problems).cloned().collect();
-            if !broken.is_empty() {
-                return Err(broken.join("; "));
-            }
-            file_problems.clone_from(&config.file_problems);
             let fixed = config.fixed_differences(started);
             let warnings = config.warnings.clone();
             apply(config).map(|()| (fixed, warnings))

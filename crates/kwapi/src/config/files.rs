@@ -1,16 +1,14 @@
 //! Files besides the configuration that meters read when they are opened: SNMP profiles, register maps, certificates of
 //! authorities. A change of one is a change of the meters that use it, and of no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use kwapi_drivers::snmp::Catalogue;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use toml::{Table, Value};
 
-use super::document::{Document, Step};
+use super::document::Document;
 use super::inventory;
 use super::meters::Meter;
 
@@ -71,12 +69,11 @@ fn authority(keys: &Table) -> Option<&str> {
 pub(super) struct Files {
     catalogues: BTreeMap<PathBuf, Option<Catalogue>>,
     contents: BTreeMap<PathBuf, u64>,
-    problems: BTreeSet<String>,
 }
 
 impl Files {
     /// A fingerprint of what `meter` will read there; 0 where it reads nothing.
-    pub(super) fn fingerprint(&mut self, document: &Document, meter: &Meter) -> u64 {
+    pub(super) fn fingerprint(&mut self, meter: &Meter) -> u64 {
         let mut prints = Vec::new();
         if let Some(directory) = text(&meter.keys, PROFILES) {
             prints.push(self.profiles(Path::new(directory), text(&meter.keys, "profile")));
@@ -85,20 +82,9 @@ impl Files {
             prints.push(self.content(&Path::new(directory).join(format!("{map}.toml"))));
         }
         if let Some(file) = authority(&meter.keys) {
-            let file = Path::new(file);
-            if let Err(problem) = certificates(file) {
-                let path = [Step::Key(TLS.to_owned())];
-                let message = format!("{}: {problem} (meter `{}`)", file.display(), meter.name);
-                self.problems.insert(meter.error(document, &path, message).to_string());
-            }
-            prints.push(self.content(file));
+            prints.push(self.content(Path::new(file)));
         }
         if prints.is_empty() { 0 } else { hash(&prints) }
-    }
-
-    /// What is wrong with files that only a meter's opening would find.
-    pub(super) fn problems(self) -> BTreeSet<String> {
-        self.problems
     }
 
     /// Of a profile that is named, that one; else any may be found to fit.
@@ -129,16 +115,4 @@ fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
-}
-
-/// Whether `file` has certificates, and all of them are.
-fn certificates(file: &Path) -> Result<(), String> {
-    let mut count = 0;
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())? {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(certificate).map_err(|error| error.to_string())?;
-        count += 1;
-    }
-    if count == 0 { Err("there is no certificate in it".to_owned()) } else { Ok(()) }
 }

@@ -37,7 +37,10 @@ pub(super) fn of(document: &Document, meter: &Meter) -> Result<MeterSpec, Config
     })?;
     driver.check().and_then(|()| driver.check_outlets(&meter.outlets)).map_err(|message| {
         let note = format!("meter `{}`, driver `{}`", meter.name, meter.driver);
-        meter.placed(document.error(&meter.path, one_line(&message)).with_note(note))
+        // What is wrong with one key begins with its name.
+        let key = message.split(':').next().filter(|key| meter.keys.contains_key(*key));
+        let path = key.map_or_else(|| meter.path.clone(), at);
+        meter.placed(document.error(&path, one_line(&message)).with_note(note))
     })?;
     let mut spec = MeterSpec::new(meter.name.clone(), driver, meter.outlets.clone());
     spec.interval = meter.interval;
