@@ -204,6 +204,33 @@ async fn a_panicking_driver_is_restarted_and_its_message_kept() {
     assert!(later.reads > 3_000 && later.sessions > 100, "{later:?}");
 }
 
+/// What is logged from here on in this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_is_logged_with_its_meter_and_its_message() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    hour("{ panics_at = 30 }").await;
+    let log = String::from_utf8(log.0.lock().clone()).unwrap();
+    let crash = log.lines().find(|line| line.contains("crashed: ")).unwrap_or_else(|| panic!("{log}"));
+    assert!(crash.contains("ERROR") && crash.contains("the driver panicked: at read 30"), "{crash}");
+    assert!(crash.contains("meter=") && crash.contains("driver="), "{crash}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn busy_keeps_the_session_and_garbage_does_for_a_while() {
     let busy = hour("'busy'").await;
