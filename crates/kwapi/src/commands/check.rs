@@ -53,7 +53,9 @@ fn print_meters(config: &Config, warnings: usize, errors: usize) {
         let seconds = meter.interval.as_secs_f64();
         println!("\n{}  ({}, every {seconds} s)", meter.name, meter.driver.name());
         if let Some(template) = meter.outlets.template() {
-            println!("    every outlet it has, as {template}");
+            // A template is a probe's name but for what the device fills in, and so it is in its labels.
+            let filled_in = ProbeId::new(template).ok().and_then(|probe| config.template_labels.of(&probe));
+            println!("    every outlet it has, as {template}{}", listed(&filled_in.unwrap_or_default()));
         }
         for outlet in meter.outlets.named() {
             probes += 1;
@@ -66,20 +68,26 @@ fn print_meters(config: &Config, warnings: usize, errors: usize) {
         println!("\n{} = {}{}", sum.probe, parts.join(" + "), labels(config, &sum.probe));
     }
     let judgement = match (errors, warnings) {
-        (1, _) => "1 error.".to_owned(),
-        (2.., _) => format!("{errors} errors."),
+        (1.., _) => format!("{}.", counted(errors, "error")),
         _ if config.meters.is_empty() => "Nothing is measured: there is no [[meter]].".to_owned(),
         (0, 0) => "All is well.".to_owned(),
-        (0, 1) => "1 warning.".to_owned(),
-        (0, 2..) => format!("{warnings} warnings."),
+        (0, 1..) => format!("{}.", counted(warnings, "warning")),
     };
-    println!("\n{} meters, {probes} named probes. {judgement}", config.meters.len());
+    let meters = counted(config.meters.len(), "meter");
+    println!("\n{meters}, {}. {judgement}", counted(probes, "named probe"));
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// The labels of a probe, ready to stand behind it.
 fn labels(config: &Config, probe: &ProbeId) -> String {
     let none = Labels::new();
-    let labels = config.labels.get(probe).unwrap_or(&none);
+    listed(config.labels.get(probe).unwrap_or(&none))
+}
+
+fn listed(labels: &Labels) -> String {
     labels.iter().map(|(name, value)| format!("  {name}={value:?}")).collect()
 }
 

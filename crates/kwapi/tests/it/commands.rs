@@ -54,6 +54,7 @@ fn check_lists_what_the_configuration_stands_for() {
     std::fs::write(
         folder.path().join("more.toml"),
         "[[meter]]\ndriver = 'snmp'\nhost = 'pdu1'\nport = 1161\nprobe = 'pdu1.{label}'\ninterval_seconds = 5\n\
+         labels = { socket = 'no. {label}' }\n\
          [[virtual]]\nprobe = 'all'\nsum = ['lyon.n1', 'lyon.n2']\n",
     )
     .unwrap();
@@ -62,7 +63,7 @@ fn check_lists_what_the_configuration_stands_for() {
         "kwapi.toml\nmore.toml\n\n\
          ipmi:n1  (ipmi, every 1 s)\n    outlet 1        lyon.n1  rack=\"7\"\n\n\
          ipmi:n2  (ipmi, every 1 s)\n    outlet 1        lyon.n2  owner=\"physics\"  rack=\"7\"\n\n\
-         snmp:pdu1:1161  (snmp, every 5 s)\n    every outlet it has, as pdu1.{label}\n\n\
+         snmp:pdu1:1161  (snmp, every 5 s)\n    every outlet it has, as pdu1.{label}  socket=\"no. {label}\"\n\n\
          all = lyon.n1 + lyon.n2\n\n3 meters, 3 named probes. 1 warning.\n\
          warning: kwapi.toml:13: labels of `lyon.n3`, which no meter measures; did you mean `lyon.n2`?\n"
     );

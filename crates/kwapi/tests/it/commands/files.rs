@@ -30,7 +30,7 @@ fn check_error(lab: &tempfile::TempDir, expected: &str) {
     let said = fails(&["check"], lab.path());
     assert!(said.contains(&format!("\nerror: {expected}")), "{said}");
     assert!(said.ends_with("kwapi: 1 error\n") && said.contains(" 1 error.\n"), "{said}");
-    assert!(succeeds(&["check", "--no-files"], lab.path()).contains("named probes. "), "{said}");
+    assert!(succeeds(&["check", "--no-files"], lab.path()).contains("named probe"), "{said}");
 }
 
 /// Checks that this is warned of, or nothing if it is empty.
