@@ -7,6 +7,7 @@
 mod answer;
 mod chosen;
 mod graphs;
+mod labels;
 mod overview;
 mod pages;
 mod route;
@@ -35,6 +36,7 @@ use graphs::Graphs;
 use overview::Probes;
 use route::{Route, Target};
 
+pub use labels::LabelSource;
 pub use route::ROUTES;
 pub use stored::{Accounted, Stored};
 pub use sums::Sums;
@@ -107,6 +109,8 @@ pub struct Settings {
     pub silent_after: Duration,
     /// Probes that are sums of others: shown like any, but no part of the summary and of totals.
     pub sums: Sums,
+    /// The operator's labels, which stand on a probe's own page.
+    pub labels: LabelSource,
     /// How many bytes of finished graphs are kept. Full: those unused for longest are dropped.
     pub cache_bytes_max: usize,
 }
@@ -121,6 +125,7 @@ impl Default for Settings {
             power_max: None,
             silent_after: Duration::from_secs(60),
             sums: Sums::default(),
+            labels: LabelSource::default(),
             cache_bytes_max: 64 << 20,
         }
     }

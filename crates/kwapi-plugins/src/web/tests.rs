@@ -1,6 +1,6 @@
 //! The routes as `facts` has them of the original, over a history made up here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{Response, StatusCode};

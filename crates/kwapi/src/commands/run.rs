@@ -71,15 +71,14 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let manager = drivers.manager();
     let labels = api::Labelling::new(&config);
     let sums: Sums = rrd::sums(&config).into_iter().collect();
-    let facts = {
-        let problems = Problems::new(manager.clone());
-        api::facts(labels.clone(), move |probe| problems.of(probe))
-    };
+    let problems = Problems::new(manager.clone());
+    let facts = api::facts(labels.clone(), move |probe| problems.of(probe));
     let (api_address, api_scheme) = (api_listener.address(), api_listener.scheme());
     let web_address = web_listener.address();
     let api_router = api::router(&config, &collecting.collector, facts, auth, metrics.clone());
     let history = recording.history.clone();
-    let web_router = rrd::router(&process, &config, history, collecting.collector.clone(), sums.clone());
+    let web_router =
+        rrd::router(&process, &config, history, collecting.collector.clone(), sums.clone(), labels.clone());
     let ended = |shutdown: &Shutdown| {
         let shutdown = shutdown.clone();
         async move { shutdown.begun().await }

@@ -147,8 +147,10 @@ pub(crate) async fn rrd(named: Option<&Path>) -> Result<(), String> {
     let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
     all.add(listener.metrics());
     let sums: Sums = rrd::sums(&config).into_iter().collect();
+    let labels = api::Labelling::new(&config);
     let history = recording.history.clone();
-    let router = rrd::router(&process, &config, history, collecting.collector.clone(), sums.clone());
+    let router =
+        rrd::router(&process, &config, history, collecting.collector.clone(), sums.clone(), labels.clone());
     tracing::info!("web pages at http://{}/", listener.address());
     let servers = [
         Server::start(listener, router, ended(&shutdown)),
@@ -161,6 +163,7 @@ pub(crate) async fn rrd(named: Option<&Path>) -> Result<(), String> {
     notify_ready();
     let reloading = reload::watch(&config, |config| {
         sums.replace(rrd::sums(&config));
+        labels.replace(&config);
         Ok(())
     });
     tokio::select! {

@@ -126,7 +126,7 @@ impl Labelling {
     }
 
     /// Those of the probe itself, and of its template what those do not say.
-    fn of(&self, probe: &ProbeId) -> Labels {
+    pub(crate) fn of(&self, probe: &ProbeId) -> Labels {
         let book = self.0.read();
         let own = book.of_probes.get(probe);
         let mut labels = book.of_templates.of(probe).unwrap_or_default();

@@ -10,9 +10,10 @@ use kwapi_history::graph::Tariff;
 use kwapi_history::{Arrival, Flusher, History, HistoryConfig};
 use kwapi_plugins::collector::Collector;
 use kwapi_plugins::metrics::Metrics;
-use kwapi_plugins::web::{Accounted, EnergySince, Settings, Stored, Sums};
+use kwapi_plugins::web::{Accounted, EnergySince, LabelSource, Settings, Stored, Sums};
 use tokio::task::JoinHandle;
 
+use super::api::Labelling;
 use super::{Process, metrics, monotonic_clock, readiness};
 use crate::config::Config;
 
@@ -110,6 +111,7 @@ pub(crate) fn router(
     history: Arc<History>,
     collector: Collector,
     sums: Sums,
+    labels: Labelling,
 ) -> axum::Router {
     let rrd = &config.rrd;
     let mut settings = Settings {
@@ -120,6 +122,7 @@ pub(crate) fn router(
         power_max: rrd.max_watts,
         silent_after: config.max_gap(),
         sums,
+        labels: LabelSource::new(move |probe| labels.of(probe)),
         ..Settings::default()
     };
     if let Some(hue) = rrd.hue {

@@ -364,6 +364,7 @@ fn labels_and_sums_are_taken_up_by_every_service_that_shows_them() {
     let marked = |body: &str| body.matches(">sum</span>").count();
     for (name, pages) in [("rrd", &rrd), ("run", &run)] {
         wait_for_page(name, pages.web, "/last/minute/", |body| marked(body) == 1);
+        wait_for_page(name, pages.web, "/probe/a/", |body| body.contains("<dt>owner</dt><dd>physics</dd>"));
     }
     // What was measured a second ago is still shown, and is no sum any more.
     write(&site(
@@ -376,6 +377,7 @@ fn labels_and_sums_are_taken_up_by_every_service_that_shows_them() {
     }
     for (name, pages) in [("rrd", &rrd), ("run", &run)] {
         wait_for_page(name, pages.web, "/last/minute/", |body| marked(body) == 2);
+        wait_for_page(name, pages.web, "/probe/a/", |body| body.contains("<dd>chemistry</dd>"));
     }
     write("[[meter]]\ndriver = 'dumy'\nprobe = 'x'\n");
     for service in [&drivers, &api, &rrd, &run] {

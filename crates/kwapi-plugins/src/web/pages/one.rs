@@ -1,5 +1,7 @@
 //! `/probe/<probe>/`: all graphs of one probe.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -17,6 +19,7 @@ use super::{Layout, render};
 struct Page {
     layout: Layout,
     present: Present,
+    labels: BTreeMap<String, String>,
     graphs: Vec<(Period, Drawing)>,
 }
 
@@ -30,6 +33,7 @@ pub(super) fn answer(
     let page = Page {
         layout: Layout::new(site, probe.to_string(), None),
         present: Present::new(site, probe, chosen.contains(probe), now),
+        labels: site.settings.labels.of(probe),
         graphs: Period::ALL.map(|period| (period, drawing(site, probe, period, now))).into(),
     };
     render(&page, StatusCode::OK, asked)

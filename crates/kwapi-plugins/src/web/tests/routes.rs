@@ -197,3 +197,18 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn a_probe_s_page_says_its_labels_and_escapes_them() {
+    let labels = LabelSource::new(|probe| match probe.as_str() {
+        "A" => [("owner", "physics"), ("feeds", "<b>\"9\" & 'x'")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        _ => BTreeMap::new(),
+    });
+    let site = serve_as(Fixture::of(&["A", "B"]), Settings { labels, ..settings() });
+    let shown = page(&site, "/probe/A/").await;
+    assert!(shown.contains("<dt>owner</dt><dd>physics</dd>"), "{shown}");
+    assert!(shown.contains("<dt>feeds</dt><dd>&#60;b&#62;&#34;9&#34; &#38; &#39;x&#39;</dd>"), "{shown}");
+    assert!(!page(&site, "/probe/B/").await.contains("class=\"labels\""));
+}
