@@ -2,6 +2,7 @@
 
 mod points;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_snmp::{Oid, oid};
@@ -235,29 +236,26 @@ async fn as_on_device(
             .any(|outlet| plan::parse_key(&outlet.key).is_some_and(|(named, _)| named == kind));
         outlets.wants_all() || names_it
     };
-    let mut columns = Vec::new();
-    for (_, section) in profile.kinds().filter(|(kind, _)| is_wanted(*kind)) {
-        if let (Some(power), Some(current)) = (&section.power, &section.current) {
-            columns.push((power.oid.clone(), current.oid.clone()));
-        }
-    }
-    let powers: Vec<Oid> = columns.iter().filter_map(|(power, _)| base(power)).collect();
-    let has_power = agent.present(&powers).await?;
-    let mut instead: Vec<&Column> = Vec::new();
-    for ((_, current), has_power) in columns.iter().zip(has_power) {
-        if !has_power {
-            instead.push(current);
-        }
-    }
-    let currents: Vec<Oid> = instead.iter().filter_map(|current| base(current)).collect();
-    let has_current = agent.present(&currents).await?;
-    let mut profile = profile.clone();
-    for (current, has_current) in instead.into_iter().zip(has_current) {
-        if has_current {
-            profile.leave_out_power_beside(current);
-        }
-    }
-    Ok(profile)
+    let columns: Vec<(Oid, Oid)> = profile
+        .kinds()
+        .filter(|(kind, _)| is_wanted(*kind))
+        .filter_map(|(_, section)| {
+            let (power, current) = (section.power.as_ref()?, section.current.as_ref()?);
+            Some((base(&power.oid)?, base(&current.oid)?))
+        })
+        .collect();
+    let powers = columns.iter().map(|(power, _)| power.clone()).collect();
+    let mut absent = empty_below(powers, agent).await?;
+    let instead = columns.into_iter().filter(|(power, _)| absent.contains(power)).map(|(_, current)| current);
+    absent.extend(empty_below(instead.collect(), agent).await?);
+    Ok(profile.as_on(|column| base(column).is_none_or(|base| !absent.contains(&base))))
+}
+
+/// Those of `bases` below which the device has nothing.
+async fn empty_below(bases: Vec<Oid>, agent: &mut Agent) -> Result<HashSet<Oid>, DriverError> {
+    let present = agent.present(&bases).await?;
+    let absent = bases.into_iter().zip(present).filter(|(_, is_present)| !is_present);
+    Ok(absent.map(|(base, _)| base).collect())
 }
 
 fn with_unit(config: &Config, profile: &Profile) -> Result<Arc<Profile>, DriverError> {

@@ -139,14 +139,15 @@ impl Profile {
         }
     }
 
-    /// Makes the section whose current stands in this column one of amperes alone.
-    pub(super) fn leave_out_power_beside(&mut self, column: &Column) {
-        let sections = [&mut self.outlet, &mut self.inlet, &mut self.unit, &mut self.phase, &mut self.group];
-        for section in sections.into_iter().flatten() {
-            if section.current.as_ref().is_some_and(|current| current.oid == *column) {
-                section.power = None;
-            }
+    /// The profile as a device has it: see `Section::as_on`.
+    #[must_use]
+    pub(super) fn as_on(&self, has: impl Fn(&Column) -> bool) -> Self {
+        let mut profile = self.clone();
+        let Self { outlet, inlet, unit, phase, group, .. } = &mut profile;
+        for section in [outlet, inlet, unit, phase, group].into_iter().flatten() {
+            *section = section.as_on(&has);
         }
+        profile
     }
 
     /// The kinds it has, outlets first.
