@@ -1,8 +1,10 @@
 //! Programs that run for the length of a test.
 
 use std::net::{TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A running program, ended (with the children it started) when the test lets go of it.
@@ -99,14 +101,31 @@ impl Drop for Peer {
     }
 }
 
+/// Below the ports that Linux gives to whoever connects (`ip_local_port_range`, from 32768): one that is found free here
+/// is not some connection's own a moment later.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// The ports of [`PORTS`], from a place of this process's own, each once: tests that run at once seldom try the same.
+fn ports() -> impl Iterator<Item = u16> {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    /// More than a test needs.
+    const EACH: u32 = 37;
+    let begin = std::process::id().wrapping_mul(EACH);
+    PORTS.map(move |_| {
+        let place =
+            begin.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % u32::from(PORTS.end - PORTS.start);
+        PORTS.start + u16::try_from(place).unwrap_or_default()
+    })
+}
+
 /// A TCP port of 127.0.0.1 that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+    ports().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// A UDP port of 127.0.0.1 that was free a moment ago.
 pub fn free_udp_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+    ports().find(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// Runs `command` to its end and returns what it printed.
