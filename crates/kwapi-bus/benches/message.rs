@@ -3,7 +3,9 @@
 #![expect(clippy::expect_used, reason = "a bench that cannot begin may end")]
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kwapi_bus::{Key, Scheme, Signer, Verifier, Wire};
-use kwapi_core::{Amperes, Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, Volts, Watts};
+use kwapi_core::{
+    Accounting, Amperes, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, Volts, Watts,
+};
 
 fn measurement() -> Measurement {
     Measurement {
@@ -11,7 +13,7 @@ fn measurement() -> Measurement {
         power: Watts(97.5),
         voltage: Some(Volts(230.1)),
         current: Some(Amperes(0.421_739_130_434)),
-        ledgered: Some(Ledgered {
+        accounting: Some(Accounting {
             timestamp: Timestamp::from_micros(1_795_393_618_857_424),
             session: Timestamp::from_micros(1_795_393_600_000_000),
             seq: 86_400,
@@ -20,7 +22,9 @@ fn measurement() -> Measurement {
                 measured_ms: 86_400_000,
                 estimated_ms: 0,
                 unknown_ms: 1_000,
+                ..Totals::default()
             },
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         }),

@@ -13,7 +13,7 @@ use kwapi_bus::{
     SubscriberConfig,
 };
 use kwapi_core::{
-    Energy, Ledgered, Measurement, Pattern, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+    Accounting, Energy, Measurement, Pattern, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
 
 const SECONDS: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ fn measurement(probe: &ProbeId, session: Timestamp, timestamp: Timestamp, seq: u
         power: Watts(97.5),
         voltage: None,
         current: None,
-        ledgered: Some(Ledgered { timestamp, session, seq, totals, meter: None, quality }),
+        accounting: Some(Accounting { timestamp, session, seq, totals, curve: None, meter: None, quality }),
     }
 }
 
@@ -100,8 +100,9 @@ fn throughput(url: &str, runtime: &tokio::runtime::Runtime) -> f64 {
         while !publishing.is_finished() {
             let next = tokio::time::timeout(Duration::from_millis(100), subscriber.recv()).await;
             let Ok(Some((batch, ack))) = next else { continue };
-            let fresh = batch.measurements.iter().filter_map(|received| received.measurement.ledgered);
-            received.fetch_add(fresh.filter(|ledgered| ledgered.seq > 0).count() as u64, Ordering::Relaxed);
+            let fresh = batch.measurements.iter().filter_map(|received| received.measurement.accounting);
+            received
+                .fetch_add(fresh.filter(|accounting| accounting.seq > 0).count() as u64, Ordering::Relaxed);
             ack.confirm();
         }
     });

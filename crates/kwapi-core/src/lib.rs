@@ -16,9 +16,7 @@
     )
 )]
 
-mod account;
-mod counter;
-mod integrator;
+mod energy;
 mod measurement;
 mod pattern;
 mod probe;
@@ -26,10 +24,8 @@ mod reading;
 mod secret;
 mod units;
 
-pub use account::{Account, Credit, Refused};
-pub use counter::{CounterChange, CounterTracker, MeterCounter};
-pub use integrator::{Integrator, Totals};
-pub use measurement::{Ledgered, Measurement, MeterTotal, Quality, WATTS_MAX};
+pub use energy::{Account, CounterChange, CounterTracker, Credit, Integrator, MeterCounter, Refused, Totals};
+pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
 pub use reading::{NoReading, Reading};

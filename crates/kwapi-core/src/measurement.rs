@@ -30,7 +30,7 @@ pub struct Measurement {
     /// Current, when the meter says it.
     pub current: Option<Amperes>,
     /// Stamp, session and totals; `None` on a message of the original Kwapi, which carried none of it.
-    pub ledgered: Option<Ledgered>,
+    pub accounting: Option<Accounting>,
 }
 
 impl Measurement {
@@ -40,9 +40,9 @@ impl Measurement {
     }
 }
 
-/// What Kwapi adds to the original's message, all integers on the wire.
+/// What Kwapi adds to the original's message, for accounting: all integers on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ledgered {
+pub struct Accounting {
     /// When it was measured.
     pub timestamp: Timestamp,
     /// Start stamp of this probe's account at its publisher: unique and increasing; a new one after a restart or a
@@ -53,10 +53,23 @@ pub struct Ledgered {
     pub seq: u64,
     /// Energy and the make-up of time since the session began.
     pub totals: Totals,
+    /// Where the session stands on its register's curve; `None` without a register that is believed.
+    pub curve: Option<CurvePoint>,
     /// The meter's own counter, where it has one.
     pub meter: Option<MeterTotal>,
     /// How the power came about.
     pub quality: Quality,
+}
+
+/// A run of a cumulative curve: what a believed register told over all processes that read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// The id of the session that was the curve's first run.
+    pub id: Timestamp,
+    /// Which run on the curve this session is: 1, 2, …
+    pub run: u32,
+    /// Where on the curve this run's own sums begin: all runs before it and the stop before this one.
+    pub begin: Energy,
 }
 
 /// The meter's own energy counter as it stood, for whoever wants to compare.

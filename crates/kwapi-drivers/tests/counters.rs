@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Ledgered, Measurement, ProbeId, Timestamp, WallClock};
+use kwapi_core::{Accounting, Measurement, ProbeId, Timestamp, WallClock};
 use kwapi_drivers::Outlets;
 use kwapi_drivers::manager::{Manager, MeterSpec};
 use kwapi_drivers::registry;
@@ -58,18 +58,18 @@ async fn check(what: &str, watt_hours: f64, happens: impl FnOnce(&Rack)) {
     }
 }
 
-fn by_probe(published: &Published) -> BTreeMap<String, Vec<Ledgered>> {
-    let mut totals: BTreeMap<String, Vec<Ledgered>> = BTreeMap::new();
+fn by_probe(published: &Published) -> BTreeMap<String, Vec<Accounting>> {
+    let mut totals: BTreeMap<String, Vec<Accounting>> = BTreeMap::new();
     for measurement in published.lock().iter() {
         let probe = measurement.probe.as_str().to_owned();
-        totals.entry(probe).or_default().push(measurement.ledgered.expect("its totals"));
+        totals.entry(probe).or_default().push(measurement.accounting.expect("its totals"));
     }
     totals
 }
 
 /// The total neither falls nor jumps, and in the end is what a constant load used in the time that passed.
 #[track_caller]
-fn adds_up(what: &str, probe: &str, ledgers: &[Ledgered], watts: f64) {
+fn adds_up(what: &str, probe: &str, ledgers: &[Accounting], watts: f64) {
     assert!(ledgers.len() > 20, "{what}: {probe}: only {} measurements", ledgers.len());
     for pair in ledgers.windows(2) {
         let [before, after] = pair else { continue };

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
+use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
 use kwapi_history::journal::{Journal, Record, Retention};
 use kwapi_history::rrd::{self, Rrd};
 use kwapi_history::store::POWER;
@@ -82,16 +82,17 @@ fn updates(criterion: &mut Criterion) {
 
 fn measurement(probe: &ProbeId, second: u64) -> Measurement {
     let energy = Energy::from_millijoules(second * 97_000);
-    let ledgered = Ledgered {
+    let accounting = Accounting {
         timestamp: stamp(second).after(Duration::from_micros(271_828)),
         session: stamp(0),
         seq: second,
         totals: Totals { energy, measured_ms: second * 1_000, ..Totals::default() },
+        curve: None,
         meter: None,
         quality: Quality::Measured,
     };
     let power = Watts(97.25);
-    Measurement { probe: probe.clone(), power, voltage: None, current: None, ledgered: Some(ledgered) }
+    Measurement { probe: probe.clone(), power, voltage: None, current: None, accounting: Some(accounting) }
 }
 
 fn probes() -> Vec<ProbeId> {

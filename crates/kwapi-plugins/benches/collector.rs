@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kwapi_bus::{Batch, Key, Received, Scheme, Signer, Verifier, Wire};
-use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
 use kwapi_plugins::api::{self, Api, FactsSource};
 use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
 use tower::ServiceExt as _;
@@ -40,7 +40,7 @@ fn round(ids: &[ProbeId], seq: u64, heard: Duration) -> Vec<Batch> {
             power: Watts(97.5),
             voltage: None,
             current: None,
-            ledgered: Some(Ledgered {
+            accounting: Some(Accounting {
                 timestamp: session.after(Duration::from_secs(seq)),
                 session,
                 seq,
@@ -49,6 +49,7 @@ fn round(ids: &[ProbeId], seq: u64, heard: Duration) -> Vec<Batch> {
                     measured_ms: seq * 1000,
                     ..Totals::default()
                 },
+                curve: None,
                 meter: None,
                 quality: Quality::Measured,
             }),

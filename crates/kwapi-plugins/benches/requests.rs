@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
 use kwapi_plugins::api::{self, Api, FactsSource};
 use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
 use kwapi_plugins::http::{Listen, Listener};
@@ -111,11 +111,12 @@ fn feed(collector: &Collector, from: u64, to: u64) {
     let heard = collector.now();
     let received = |number: u64| {
         let seq = number / PROBES;
-        let ledgered = Ledgered {
+        let accounting = Accounting {
             timestamp: session.after(Duration::from_secs(seq)),
             session,
             seq,
             totals: Totals { energy: Energy::from_millijoules(seq * 97_500), ..Totals::default() },
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         };
@@ -124,7 +125,7 @@ fn feed(collector: &Collector, from: u64, to: u64) {
             power: Watts(97.5),
             voltage: None,
             current: None,
-            ledgered: Some(ledgered),
+            accounting: Some(accounting),
         };
         Received { measurement, key: None, arrived: session, heard }
     };

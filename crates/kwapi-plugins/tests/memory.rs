@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{Accounting, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
 use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
 
 /// The process's resident memory in bytes (proc(5): second field of `statm`, in pages of 4 096 bytes).
@@ -23,11 +23,12 @@ fn a_probe_takes_less_than_400_bytes() {
     let before = resident();
     for number in 0..PROBES {
         let stamp = Timestamp::from_seconds(1_700_000_000);
-        let ledgered = Ledgered {
+        let accounting = Accounting {
             timestamp: stamp,
             session: stamp,
             seq: 0,
             totals: Totals::default(),
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         };
@@ -36,7 +37,7 @@ fn a_probe_takes_less_than_400_bytes() {
             power: Watts(97.5),
             voltage: None,
             current: None,
-            ledgered: Some(ledgered),
+            accounting: Some(accounting),
         };
         let heard = Duration::from_secs(1);
         collector

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kwapi_core::{
-    Amperes, Energy, Ledgered, Measurement, MeterTotal, Pattern, ProbeId, Quality, Timestamp, Totals, Volts,
-    Watts,
+    Accounting, Amperes, Energy, Measurement, MeterTotal, Pattern, ProbeId, Quality, Timestamp, Totals,
+    Volts, Watts,
 };
 
 use super::json::{self, Member, Value};
@@ -96,9 +96,9 @@ impl Verifier {
             power: Watts(power.0 + 0.0), // Minus zero is zero.
             voltage: slots.number(Slot::V)?.map(Volts),
             current: slots.number(Slot::A)?.map(Amperes),
-            ledgered: slots.ledgered()?,
+            accounting: slots.accounting()?,
         };
-        if self.scheme == Scheme::Kwapi1 && measurement.ledgered.is_none() {
+        if self.scheme == Scheme::Kwapi1 && measurement.accounting.is_none() {
             return Err(Refusal::Member); // Without session and seq it could be replayed.
         }
         Ok(Verified { measurement, key: key.map(|(index, key)| (index, key.mac.id.clone())) })
@@ -261,7 +261,7 @@ impl<'m, 'a> Slots<'m, 'a> {
         }
     }
 
-    fn ledgered(&self) -> Result<Option<Ledgered>, Refusal> {
+    fn accounting(&self) -> Result<Option<Accounting>, Refusal> {
         let mut counts = [0; LEDGERED.len()];
         let mut present = 0;
         for (count, slot) in counts.iter_mut().zip(LEDGERED) {
@@ -288,7 +288,8 @@ impl<'m, 'a> Slots<'m, 'a> {
             Some(Value::Text(quality)) if quality == "estimated" => Quality::Estimated,
             Some(_) => return Err(Refusal::Member),
         };
-        Ok(Some(Ledgered {
+        Ok(Some(Accounting {
+            curve: None,
             timestamp: Timestamp::from_micros(timestamp),
             session: Timestamp::from_micros(session),
             seq,
@@ -297,6 +298,7 @@ impl<'m, 'a> Slots<'m, 'a> {
                 measured_ms,
                 estimated_ms,
                 unknown_ms,
+                ..Totals::default()
             },
             meter,
             quality,

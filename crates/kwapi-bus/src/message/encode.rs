@@ -109,21 +109,21 @@ fn write_members(measurement: &Measurement, payload: &mut Vec<u8>) {
     if let Some(current) = measurement.current {
         write_number(payload, "a", current.0);
     }
-    let Some(ledgered) = &measurement.ledgered else { return };
-    write_integer(payload, "timestamp_us", ledgered.timestamp.micros());
-    write_integer(payload, "session", ledgered.session.micros());
-    write_integer(payload, "seq", ledgered.seq);
-    write_integer(payload, "energy_mj", ledgered.totals.energy.millijoules());
-    write_integer(payload, "measured_ms", ledgered.totals.measured_ms);
-    write_integer(payload, "estimated_ms", ledgered.totals.estimated_ms);
-    write_integer(payload, "unknown_ms", ledgered.totals.unknown_ms);
-    if let Some(meter) = &ledgered.meter {
+    let Some(accounting) = &measurement.accounting else { return };
+    write_integer(payload, "timestamp_us", accounting.timestamp.micros());
+    write_integer(payload, "session", accounting.session.micros());
+    write_integer(payload, "seq", accounting.seq);
+    write_integer(payload, "energy_mj", accounting.totals.energy.millijoules());
+    write_integer(payload, "measured_ms", accounting.totals.measured_ms);
+    write_integer(payload, "estimated_ms", accounting.totals.estimated_ms);
+    write_integer(payload, "unknown_ms", accounting.totals.unknown_ms);
+    if let Some(meter) = &accounting.meter {
         write_integer(payload, "meter_energy_mj", meter.energy.millijoules());
         if let Some(since) = meter.since {
             write_integer(payload, "meter_since_us", since.micros());
         }
     }
-    match ledgered.quality {
+    match accounting.quality {
         Quality::Measured => {}
         Quality::Estimated => {
             write_name(payload, "q");

@@ -94,12 +94,12 @@ impl Source {
     ) -> Result<(Measurement, Option<Arc<str>>), Refusal> {
         let verified = self.verifier.decode(&[topic, payload])?;
         let (index, key) = verified.key.map_or((0, None), |(index, key)| (index, Some(key)));
-        if let Some(ledgered) = &verified.measurement.ledgered {
-            self.skews.observe(index, arrived, ledgered.timestamp);
-            if ledgered.timestamp.since(arrived) > ahead_max {
+        if let Some(accounting) = &verified.measurement.accounting {
+            self.skews.observe(index, arrived, accounting.timestamp);
+            if accounting.timestamp.since(arrived) > ahead_max {
                 return Err(Refusal::Future);
             }
-            if arrived.since(ledgered.timestamp) > max_age {
+            if arrived.since(accounting.timestamp) > max_age {
                 return Err(Refusal::Stale);
             }
         }

@@ -39,7 +39,7 @@ async fn two_listeners_cost_the_network_one_copy_and_only_of_what_they_want() {
         while heard < 100 {
             let received = receive(subscriber, 1).await;
             let of_now =
-                |received: &&Received| received.measurement.ledgered.is_some_and(|l| l.seq >= 1_000_000);
+                |received: &&Received| received.measurement.accounting.is_some_and(|l| l.seq >= 1_000_000);
             heard += received.iter().filter(of_now).count();
         }
         assert_eq!(heard, 100);
@@ -82,7 +82,7 @@ async fn the_originals_messages_pass_untouched() {
     let mut subscriber = subscriber(&context, vec![source], &["*"]);
     let _peer = python(&lab, "publish.py", &[&ipc(&lab), "hostile", "legacy", "test-1", SECRET]);
     let received = receive(&mut subscriber, 28).await;
-    assert!(received.iter().all(|received| received.measurement.ledgered.is_none()));
+    assert!(received.iter().all(|received| received.measurement.accounting.is_none()));
     let counters = subscriber.counters();
     assert_eq!(
         (counters.received, counters.reserved),

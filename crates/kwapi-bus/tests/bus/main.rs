@@ -21,7 +21,7 @@ use kwapi_bus::{
     Subscriber, SubscriberConfig,
 };
 use kwapi_core::{
-    Energy, Ledgered, Measurement, Pattern, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+    Accounting, Energy, Measurement, Pattern, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
 use kwapi_peers::{Lab, Peer, python_environment, wait_until};
 
@@ -64,11 +64,12 @@ fn measurement(probe: &str, seq: u64) -> Measurement {
         power: Watts(97.5),
         voltage: None,
         current: None,
-        ledgered: Some(Ledgered {
+        accounting: Some(Accounting {
             timestamp: now(),
             session: Timestamp::from_seconds(1),
             seq,
             totals: Totals { energy: Energy::from_millijoules(seq), ..Totals::default() },
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         }),
@@ -132,7 +133,7 @@ fn publish_until<T>(
 }
 
 fn seq_of(received: &Received) -> u64 {
-    received.measurement.ledgered.map_or(0, |ledgered| ledgered.seq)
+    received.measurement.accounting.map_or(0, |accounting| accounting.seq)
 }
 
 fn refused(subscriber: &Subscriber) -> Vec<(Refusal, u64)> {

@@ -60,7 +60,7 @@ async fn what_pyzmq_publishes_is_verified_here() {
         assert_eq!(watts, [0.25, 1.25, 2.25], "{scheme:?}");
         for received in received {
             assert_eq!(received.key.as_deref(), (scheme != Scheme::None).then_some("test-1"));
-            assert_eq!(received.measurement.ledgered.is_none(), scheme == Scheme::Legacy);
+            assert_eq!(received.measurement.accounting.is_none(), scheme == Scheme::Legacy);
         }
         assert_eq!(refused(&subscriber), []);
         let skew = subscriber.skews().pop();

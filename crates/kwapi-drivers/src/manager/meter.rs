@@ -205,7 +205,7 @@ impl Meter {
         };
         match outcome {
             Outcome::New(measurement) => {
-                let timestamp = measurement.ledgered.map_or(now.wall, |ledgered| ledgered.timestamp);
+                let timestamp = measurement.accounting.map_or(now.wall, |accounting| accounting.timestamp);
                 probe.latest = Some((measurement.power, timestamp));
                 probe.problem = None;
                 Ok(Some(measurement))

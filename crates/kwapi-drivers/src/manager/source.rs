@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use kwapi_core::{
-    Integrator, Ledgered, Measurement, MeterCounter, MeterTotal, NoReading, ProbeId, Quality, Reading,
+    Accounting, Integrator, Measurement, MeterCounter, MeterTotal, NoReading, ProbeId, Quality, Reading,
     Timestamp, Watts,
 };
 
@@ -117,7 +117,7 @@ impl Source {
                 power,
                 voltage: reading.voltage.filter(|voltage| voltage.0.is_finite()),
                 current: reading.current.filter(|current| current.0.is_finite()),
-                ledgered: Some(session.publish(timestamp, quality)),
+                accounting: Some(session.publish(timestamp, quality)),
             }),
             Err(no_reading) => Outcome::Nothing(no_reading),
         }
@@ -207,12 +207,13 @@ impl Session {
         }
     }
 
-    fn publish(&mut self, timestamp: Timestamp, quality: Quality) -> Ledgered {
+    fn publish(&mut self, timestamp: Timestamp, quality: Quality) -> Accounting {
         let after_last = Timestamp::from_micros(self.timestamp.micros().saturating_add(1));
         self.timestamp = timestamp.max(after_last);
         let seq = self.seq;
         self.seq += 1;
-        Ledgered {
+        Accounting {
+            curve: None,
             timestamp: self.timestamp,
             session: self.start,
             seq,

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use kwapi_core::{Ledgered, Measurement, NoReading, ProbeId, Reading, Timestamp};
+use kwapi_core::{Accounting, Measurement, NoReading, ProbeId, Reading, Timestamp};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -158,8 +158,8 @@ impl Scene {
         published.iter().filter(|(_, m)| m.probe.as_str() == name).map(|(instant, _)| *instant).collect()
     }
 
-    fn ledgers(&self) -> Vec<Ledgered> {
-        self.published.lock().iter().filter_map(|(_, measurement)| measurement.ledgered).collect()
+    fn ledgers(&self) -> Vec<Accounting> {
+        self.published.lock().iter().filter_map(|(_, measurement)| measurement.accounting).collect()
     }
 }
 
@@ -297,7 +297,7 @@ async fn a_clock_set_back_begins_a_session_and_a_lost_link_does_not() {
     sleep(100 * SECOND).await;
     assert!(scene.status("a").sessions > 1);
     let before = scene.ledgers();
-    assert!(before.iter().all(|ledgered| ledgered.session == before[0].session));
+    assert!(before.iter().all(|accounting| accounting.session == before[0].session));
     scene.step.store(-40, Ordering::Relaxed);
     sleep(10 * SECOND).await;
     let after = *scene.ledgers().last().unwrap();
@@ -347,7 +347,7 @@ async fn a_virtual_probe_is_published_with_its_parts() {
     let published = scene.published.lock();
     let (_, last) = published.iter().rfind(|(_, m)| m.probe.as_str() == "both").unwrap();
     assert_eq!(last.power.0, 200.0);
-    let joules = last.ledgered.unwrap().totals.energy.joules();
+    let joules = last.accounting.unwrap().totals.energy.joules();
     assert!((11_500.0..=12_000.0).contains(&joules), "{joules}");
 }
 

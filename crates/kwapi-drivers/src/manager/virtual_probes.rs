@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use kwapi_core::{
-    Amperes, Energy, Ledgered, Measurement, MeterCounter, ProbeId, Quality, Reading, Timestamp, Watts,
+    Accounting, Amperes, Energy, Measurement, MeterCounter, ProbeId, Quality, Reading, Timestamp, Watts,
 };
 use parking_lot::Mutex;
 
@@ -112,12 +112,13 @@ impl VirtualProbes {
 
     /// The sums that `measurement`, a part of them, completes.
     pub(super) fn completed_by(&self, measurement: &Measurement, now: Now) -> Vec<Measurement> {
-        let (Some(indices), Some(ledgered)) = (self.by_part.get(&measurement.probe), measurement.ledgered)
+        let (Some(indices), Some(accounting)) =
+            (self.by_part.get(&measurement.probe), measurement.accounting)
         else {
             return Vec::new();
         };
         let sums = indices.iter().filter_map(|index| self.sums.get(*index));
-        sums.filter_map(|(spec, sum)| sum.lock().take(spec, measurement, &ledgered, now)).collect()
+        sums.filter_map(|(spec, sum)| sum.lock().take(spec, measurement, &accounting, now)).collect()
     }
 }
 
@@ -156,17 +157,17 @@ impl Sum {
         &mut self,
         spec: &VirtualSpec,
         measurement: &Measurement,
-        ledgered: &Ledgered,
+        accounting: &Accounting,
         now: Now,
     ) -> Option<Measurement> {
         let part = self.parts.iter_mut().find(|part| part.id == measurement.probe)?;
         let latest = Latest {
             power: measurement.power,
             current: measurement.current,
-            quality: ledgered.quality,
-            session: ledgered.session,
-            energy: ledgered.totals.energy,
-            unknown_ms: ledgered.totals.unknown_ms,
+            quality: accounting.quality,
+            session: accounting.session,
+            energy: accounting.totals.energy,
+            unknown_ms: accounting.totals.unknown_ms,
             heard: now.monotonic,
             is_new: true,
         };
@@ -222,7 +223,10 @@ fn reading(parts: &[Latest], epoch: u64) -> Reading {
 
 /// The sum has no meter of its own whose counter could be shown.
 fn without_meter(sum: Measurement) -> Measurement {
-    Measurement { ledgered: sum.ledgered.map(|ledgered| Ledgered { meter: None, ..ledgered }), ..sum }
+    Measurement {
+        accounting: sum.accounting.map(|accounting| Accounting { meter: None, ..accounting }),
+        ..sum
+    }
 }
 
 #[cfg(test)]

@@ -79,8 +79,8 @@ impl Probe {
     /// Whether this sample is news.
     pub(super) fn credit(&self, record: &Record, heard: Duration, max_gap: Duration) -> Result<(), Refused> {
         let account = &mut self.state.lock().account;
-        match &record.ledgered {
-            Some(ledgered) => account.credit(ledgered, heard, max_gap),
+        match &record.accounting {
+            Some(accounting) => account.credit(accounting, heard, max_gap),
             None => account.credit_legacy(record.power, record.at, heard, max_gap),
         }
         .map(|_| ())

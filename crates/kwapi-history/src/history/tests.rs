@@ -2,7 +2,7 @@ mod files;
 
 use std::process::Command;
 
-use kwapi_core::{Ledgered, Quality, Totals, Watts};
+use kwapi_core::{Accounting, Quality, Totals, Watts};
 use kwapi_peers::{Lab, need, output};
 use proptest::prelude::*;
 
@@ -20,16 +20,17 @@ fn probe(name: &str) -> ProbeId {
 
 /// A message of a publisher that began at `START`: `seq` seconds and `micros` later.
 fn message(name: &str, seq: u64, micros: u64, watts: f64) -> Measurement {
-    let ledgered = Ledgered {
+    let accounting = Accounting {
         timestamp: Timestamp::from_micros((START + seq) * 1_000_000 + micros),
         session: Timestamp::from_seconds(START),
         seq,
         totals: Totals::default(),
+        curve: None,
         meter: None,
         quality: Quality::Measured,
     };
-    let ledgered = Some(ledgered);
-    Measurement { probe: probe(name), power: Watts(watts), voltage: None, current: None, ledgered }
+    let accounting = Some(accounting);
+    Measurement { probe: probe(name), power: Watts(watts), voltage: None, current: None, accounting }
 }
 
 fn config(lab: &Lab) -> HistoryConfig {
@@ -50,7 +51,7 @@ fn open(config: &HistoryConfig) -> History {
 fn record(history: &History, messages: &[Measurement]) -> Recorded {
     let arrivals = messages.iter().map(|measurement| {
         let arrived =
-            measurement.ledgered.map_or(Timestamp::from_seconds(START), |ledgered| ledgered.timestamp);
+            measurement.accounting.map_or(Timestamp::from_seconds(START), |accounting| accounting.timestamp);
         let heard = arrived.since(Timestamp::from_seconds(START));
         Arrival { measurement, arrived, heard }
     });

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
+use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
 
 /// Names a probe: its bytes' count and its bytes; the first named is 0.
 const TAG_PROBE: u8 = 0;
@@ -15,7 +15,7 @@ const TAG_SAMPLE: u8 = 0x80;
 /// Watts are whole milliwatts in a varint; else a double.
 const FLAG_MILLIWATTS: u8 = 1;
 /// Session, sequence and totals follow.
-const FLAG_LEDGERED: u8 = 2;
+const FLAG_ACCOUNTING: u8 = 2;
 /// The session is the one of the record before.
 const FLAG_SAME_SESSION: u8 = 4;
 /// The power was estimated.
@@ -38,15 +38,15 @@ pub struct Record {
     /// Active power.
     pub power: Watts,
     /// Session, sequence, totals and quality, on a message that has them. The meter's own counter is not kept.
-    pub ledgered: Option<Ledgered>,
+    pub accounting: Option<Accounting>,
 }
 
 impl Record {
     /// What is kept of `measurement`, which arrived at `arrived`.
     pub fn of(measurement: &Measurement, arrived: Timestamp) -> Self {
-        let ledgered = measurement.ledgered.map(|ledgered| Ledgered { meter: None, ..ledgered });
-        let at = ledgered.map_or(arrived, |ledgered| ledgered.timestamp);
-        Self { probe: measurement.probe.clone(), at, power: measurement.power, ledgered }
+        let accounting = measurement.accounting.map(|accounting| Accounting { meter: None, ..accounting });
+        let at = accounting.map_or(arrived, |accounting| accounting.timestamp);
+        Self { probe: measurement.probe.clone(), at, power: measurement.power, accounting }
     }
 }
 
@@ -83,12 +83,12 @@ impl Encoder {
         if milliwatts.is_some() {
             tag |= FLAG_MILLIWATTS;
         }
-        if let Some(ledgered) = &record.ledgered {
-            tag |= FLAG_LEDGERED;
-            if ledgered.session.micros() == before.session {
+        if let Some(accounting) = &record.accounting {
+            tag |= FLAG_ACCOUNTING;
+            if accounting.session.micros() == before.session {
                 tag |= FLAG_SAME_SESSION;
             }
-            if ledgered.quality == Quality::Estimated {
+            if accounting.quality == Quality::Estimated {
                 tag |= FLAG_ESTIMATED;
             }
         }
@@ -100,18 +100,18 @@ impl Encoder {
             Some(milliwatts) => put(out, milliwatts),
             None => out.extend(record.power.0.to_le_bytes()),
         }
-        let Some(ledgered) = &record.ledgered else { return };
-        let session = ledgered.session.micros();
+        let Some(accounting) = &record.accounting else { return };
+        let session = accounting.session.micros();
         if session != before.session {
             put_signed(out, session.wrapping_sub(before.session).cast_signed());
         }
         let delta = |now: u64, then: u64| now.wrapping_sub(then).cast_signed();
-        put_signed(out, delta(ledgered.seq, before.seq.wrapping_add(1)));
-        for (now, then) in fields(&ledgered.totals).into_iter().zip(fields(&before.totals)) {
+        put_signed(out, delta(accounting.seq, before.seq.wrapping_add(1)));
+        for (now, then) in fields(&accounting.totals).into_iter().zip(fields(&before.totals)) {
             put_signed(out, delta(now, then));
         }
         if let Some(slot) = self.before.get_mut(number) {
-            *slot = Before { session, seq: ledgered.seq, totals: ledgered.totals };
+            *slot = Before { session, seq: accounting.seq, totals: accounting.totals };
         }
     }
 
@@ -165,8 +165,8 @@ impl Decoder {
         } else {
             f64::from_le_bytes(input.bytes(8)?.try_into().ok()?)
         };
-        let mut ledgered = None;
-        if flags & FLAG_LEDGERED != 0 {
+        let mut accounting = None;
+        if flags & FLAG_ACCOUNTING != 0 {
             if flags & FLAG_SAME_SESSION == 0 {
                 before.session = before.session.wrapping_add(input.signed()?.cast_unsigned());
             }
@@ -177,19 +177,20 @@ impl Decoder {
             }
             let [energy, measured_ms, estimated_ms, unknown_ms] = totals;
             let energy = Energy::from_millijoules(energy);
-            before.totals = Totals { energy, measured_ms, estimated_ms, unknown_ms };
+            before.totals = Totals { energy, measured_ms, estimated_ms, unknown_ms, ..Totals::default() };
             let estimated = flags & FLAG_ESTIMATED != 0;
-            ledgered = Some(Ledgered {
+            accounting = Some(Accounting {
                 timestamp: Timestamp::from_micros(self.at),
                 session: Timestamp::from_micros(before.session),
                 seq: before.seq,
                 totals: before.totals,
+                curve: None,
                 meter: None,
                 quality: if estimated { Quality::Estimated } else { Quality::Measured },
             });
         }
         Measurement::power_is_valid(Watts(power)).then_some(())?;
-        Some(Record { probe, at: Timestamp::from_micros(self.at), power: Watts(power), ledgered })
+        Some(Record { probe, at: Timestamp::from_micros(self.at), power: Watts(power), accounting })
     }
 }
 

@@ -1,4 +1,4 @@
-use kwapi_core::{Energy, Ledgered, ProbeId, Quality, Totals, Watts};
+use kwapi_core::{Accounting, Energy, ProbeId, Quality, Totals, Watts};
 use kwapi_peers::Lab;
 use proptest::prelude::*;
 
@@ -9,10 +9,18 @@ const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 fn record(probe: &str, seq: u64, watts: f64) -> Record {
     let at = NOW.after(Duration::from_millis(seq * 1_003));
     let energy = Energy::from_millijoules(seq * 97_123);
-    let totals = Totals { energy, measured_ms: seq * 1_003, estimated_ms: 0, unknown_ms: 12 };
-    let ledgered =
-        Ledgered { timestamp: at, session: NOW, seq, totals, meter: None, quality: Quality::Measured };
-    Record { probe: ProbeId::new(probe).unwrap(), at, power: Watts(watts), ledgered: Some(ledgered) }
+    let totals =
+        Totals { energy, measured_ms: seq * 1_003, estimated_ms: 0, unknown_ms: 12, ..Totals::default() };
+    let accounting = Accounting {
+        timestamp: at,
+        session: NOW,
+        seq,
+        totals,
+        curve: None,
+        meter: None,
+        quality: Quality::Measured,
+    };
+    Record { probe: ProbeId::new(probe).unwrap(), at, power: Watts(watts), accounting: Some(accounting) }
 }
 
 fn read_all(directory: &Path, from: Position) -> (Vec<Record>, Replayed) {
@@ -131,24 +139,26 @@ fn a_sample_takes_a_dozen_bytes() {
 }
 
 fn any_record() -> impl Strategy<Value = Record> {
-    let ledgered = (any::<u64>(), any::<u64>(), any::<[u64; 4]>(), any::<bool>());
+    let accounting = (any::<u64>(), any::<u64>(), any::<[u64; 4]>(), any::<bool>());
     let watts = prop_oneof![0.0..=1e9, (0_u32..10_000_000).prop_map(|watts| f64::from(watts) / 1e3)];
-    ("[A-Dé🔌]{1,3}", any::<u64>(), watts, prop::option::of(ledgered)).prop_map(
-        |(id, at, watts, ledgered)| {
+    ("[A-Dé🔌]{1,3}", any::<u64>(), watts, prop::option::of(accounting)).prop_map(
+        |(id, at, watts, accounting)| {
             let at = Timestamp::from_micros(at);
-            let ledgered =
-                ledgered.map(|(session, seq, [energy, measured_ms, estimated_ms, unknown_ms], estimated)| {
+            let accounting = accounting.map(
+                |(session, seq, [energy, measured_ms, estimated_ms, unknown_ms], estimated)| {
                     let energy = Energy::from_millijoules(energy);
-                    Ledgered {
+                    Accounting {
                         timestamp: at,
                         session: Timestamp::from_micros(session),
                         seq,
-                        totals: Totals { energy, measured_ms, estimated_ms, unknown_ms },
+                        totals: Totals { energy, measured_ms, estimated_ms, unknown_ms, ..Totals::default() },
+                        curve: None,
                         meter: None,
                         quality: if estimated { Quality::Estimated } else { Quality::Measured },
                     }
-                });
-            Record { probe: ProbeId::new(id).unwrap(), at, power: Watts(watts), ledgered }
+                },
+            );
+            Record { probe: ProbeId::new(id).unwrap(), at, power: Watts(watts), accounting }
         },
     )
 }

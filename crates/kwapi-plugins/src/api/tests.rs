@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::to_bytes;
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Energy, Ledgered, Measurement, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{Accounting, Energy, Measurement, Quality, Timestamp, Totals, WallClock, Watts};
 use tower::ServiceExt as _;
 
 use super::*;
@@ -42,7 +42,7 @@ impl Stand {
 
     pub(crate) fn hear(&self, probe: &str, seq: u64, watts: f64, joules: u64) {
         let session = Timestamp::from_micros(1_795_393_617_857_424);
-        let ledgered = Ledgered {
+        let accounting = Accounting {
             timestamp: session.after(Duration::from_secs(seq)),
             session,
             seq,
@@ -51,7 +51,9 @@ impl Stand {
                 measured_ms: seq * 750,
                 estimated_ms: seq * 125,
                 unknown_ms: seq * 125,
+                ..Totals::default()
             },
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         };
@@ -60,7 +62,7 @@ impl Stand {
             power: Watts(watts),
             voltage: None,
             current: None,
-            ledgered: Some(ledgered),
+            accounting: Some(accounting),
         };
         let (heard, arrived) = (self.collector.now(), session);
         let received = Received { measurement, key: None, arrived, heard };

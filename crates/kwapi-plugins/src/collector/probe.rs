@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_bus::Received;
-use kwapi_core::{Account, Ledgered, ProbeId, Quality, Refused, Timestamp, Totals, Watts};
+use kwapi_core::{Account, Accounting, ProbeId, Quality, Refused, Timestamp, Totals, Watts};
 use parking_lot::Mutex;
 
 /// A probe is stale after this many of its own intervals…
@@ -126,7 +126,7 @@ impl Probe {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let lost = state.account.lost();
-        let credited = match &received.measurement.ledgered {
+        let credited = match &received.measurement.accounting {
             Some(message) => state.credit(message, received, max_gap),
             None => state.credit_legacy(received, max_gap),
         };
@@ -183,7 +183,7 @@ impl Probe {
 impl State {
     fn credit(
         &mut self,
-        message: &Ledgered,
+        message: &Accounting,
         received: &Received,
         max_gap: Duration,
     ) -> Result<Outcome, Refused> {

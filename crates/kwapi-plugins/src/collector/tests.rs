@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64 as Clock;
 
-use kwapi_core::{Energy, Ledgered, Measurement, Quality, Timestamp, Totals, Watts};
+use kwapi_core::{Accounting, Energy, Measurement, Quality, Timestamp, Totals, Watts};
 
 use super::*;
 
@@ -39,7 +39,7 @@ impl Bench {
 
     /// A message of the session that began at 100 s, its number saying the second it was measured at.
     fn hear(&self, probe: &str, seq: u64, joules: u64) {
-        let ledgered = Ledgered {
+        let accounting = Accounting {
             timestamp: Timestamp::from_seconds(100 + seq),
             session: Timestamp::from_seconds(100),
             seq,
@@ -48,19 +48,20 @@ impl Bench {
                 measured_ms: seq * 1000,
                 ..Totals::default()
             },
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         };
-        self.tell(probe, 97.0, Some(ledgered));
+        self.tell(probe, 97.0, Some(accounting));
     }
 
-    fn tell(&self, probe: &str, watts: f64, ledgered: Option<Ledgered>) {
+    fn tell(&self, probe: &str, watts: f64, accounting: Option<Accounting>) {
         let measurement = Measurement {
             probe: ProbeId::new(probe).unwrap(),
             power: Watts(watts),
             voltage: None,
             current: None,
-            ledgered,
+            accounting,
         };
         let heard = self.collector.now();
         let arrived = Timestamp::from_seconds(1_800_000_000).after(heard);
@@ -132,11 +133,12 @@ fn a_late_message_is_credited_but_does_not_replace_the_present_watts() {
     let bench = Bench::with(Config::default());
     bench.hear("A", 0, 0);
     bench.hear("A", 2, 200);
-    let at_1 = Ledgered {
+    let at_1 = Accounting {
         timestamp: Timestamp::from_seconds(101),
         session: Timestamp::from_seconds(100),
         seq: 1,
         totals: Totals::default(),
+        curve: None,
         meter: None,
         quality: Quality::Measured,
     };
@@ -154,11 +156,12 @@ fn the_first_measurement_after_a_backward_clock_step_is_the_present_one_and_a_la
     bench.hear("A", 3_000, 10);
     bench.hear("A", 3_002, 12);
     // The same publisher goes on 2 000 s earlier: its session is named by the instant after its last stamp.
-    let at = |seq: u64| Ledgered {
+    let at = |seq: u64| Accounting {
         timestamp: Timestamp::from_seconds(1_100 + seq),
         session: Timestamp::from_micros(3_102_000_001),
         seq,
         totals: Totals { energy: Energy::from_millijoules(seq * 1_000), ..Totals::default() },
+        curve: None,
         meter: None,
         quality: Quality::Measured,
     };
@@ -184,11 +187,12 @@ fn legacy_messages_are_integrated_on_our_own_clock() {
 fn a_second_publisher_is_refused_shown_and_counted() {
     let bench = Bench::with(Config::default());
     bench.hear("A", 50, 0);
-    let rival = Ledgered {
+    let rival = Accounting {
         timestamp: Timestamp::from_seconds(151),
         session: Timestamp::from_seconds(140),
         seq: 9,
         totals: Totals::default(),
+        curve: None,
         meter: None,
         quality: Quality::Measured,
     };
@@ -242,15 +246,16 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
     // The publisher died too, and its new session knows nothing of the old one's energy.
     let bench = Bench::in_directory(directory.path());
     for probe in ["A", "B"] {
-        let ledgered = Ledgered {
+        let accounting = Accounting {
             timestamp: Timestamp::from_seconds(201),
             session: Timestamp::from_seconds(200),
             seq: 1,
             totals: Totals { energy: Energy::from_millijoules(1000), ..Totals::default() },
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         };
-        bench.tell(probe, 1.0, Some(ledgered));
+        bench.tell(probe, 1.0, Some(accounting));
     }
     assert_eq!(bench.list(Listing::Fresh), "A 1 W 101 J, B 1 W 91 J");
 }
@@ -346,7 +351,7 @@ fn a_kill_at_any_moment_takes_back_nothing_that_was_published() {
             let far = Timestamp::from_seconds(1_000_000_000);
             let (timestamp, session, totals) = (far, far, Totals::default());
             let quality = Quality::Measured;
-            let fresh = Ledgered { timestamp, session, seq: 0, totals, meter: None, quality };
+            let fresh = Accounting { timestamp, session, seq: 0, totals, curve: None, meter: None, quality };
             bench.tell(probe, 1.0, Some(fresh));
         }
         let after = bench.list(Listing::Fresh);

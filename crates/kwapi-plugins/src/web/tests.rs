@@ -82,6 +82,7 @@ impl PowerHistory for Fixture {
             measured_ms: 86_000_000,
             estimated_ms: 0,
             unknown_ms: 400_000,
+            ..Totals::default()
         };
         let account = Some(EnergySince { since: Timestamp::from_seconds(NOW - 86_400), totals });
         let at = Timestamp::from_seconds(at);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Energy, Ledgered, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
 use kwapi_plugins::api::{self, Api, Auth, FactsSource};
 use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
 use kwapi_plugins::http::{Listen, Listener};
@@ -48,11 +48,12 @@ impl Stand {
     pub(crate) fn hear(&self, probe: &str, watts: f64, joules: u64) -> Timestamp {
         let now = wall().now();
         for (seq, joules) in [(0, 0), (1, joules)] {
-            let ledgered = Ledgered {
+            let accounting = Accounting {
                 timestamp: now,
                 session: Timestamp::from_micros(now.micros() - 1_000_000),
                 seq,
                 totals: Totals { energy: Energy::from_millijoules(joules * 1000), ..Totals::default() },
+                curve: None,
                 meter: None,
                 quality: Quality::Measured,
             };
@@ -61,7 +62,7 @@ impl Stand {
                 power: Watts(watts),
                 voltage: None,
                 current: None,
-                ledgered: Some(ledgered),
+                accounting: Some(accounting),
             };
             let heard = self.collector.now();
             self.collector.feed(&Batch {

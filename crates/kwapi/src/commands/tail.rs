@@ -115,10 +115,10 @@ fn subscriber_config(arguments: &Tail, named: Option<&Path>) -> Result<Subscribe
 fn text(received: &Received) -> String {
     let measurement = &received.measurement;
     let mut line = format!("{:<40} {:>10.1} W", measurement.probe.to_string(), measurement.power.0);
-    if let Some(ledgered) = &measurement.ledgered {
-        let totals = ledgered.totals;
-        _ = write!(line, "  {:>12.6} kWh  #{}", totals.energy.kwh(), ledgered.seq);
-        if ledgered.quality == Quality::Estimated {
+    if let Some(accounting) = &measurement.accounting {
+        let totals = accounting.totals;
+        _ = write!(line, "  {:>12.6} kWh  #{}", totals.energy.kwh(), accounting.seq);
+        if accounting.quality == Quality::Estimated {
             line += "  estimated";
         }
         if totals.unknown_ms > 0 {
@@ -130,17 +130,17 @@ fn text(received: &Received) -> String {
 
 fn json(received: &Received) -> String {
     let measurement = &received.measurement;
-    let ledgered = measurement.ledgered.as_ref();
+    let accounting = measurement.accounting.as_ref();
     serde_json::json!({
         "probe_id": measurement.probe,
         "w": measurement.power,
         "v": measurement.voltage,
         "a": measurement.current,
-        "timestamp": ledgered.map_or(received.arrived, |it| it.timestamp).seconds_f64(),
-        "session": ledgered.map(|it| it.session),
-        "seq": ledgered.map(|it| it.seq),
-        "energy_joules": ledgered.map(|it| it.totals.energy.joules()),
-        "quality": ledgered.map(|it| it.quality),
+        "timestamp": accounting.map_or(received.arrived, |it| it.timestamp).seconds_f64(),
+        "session": accounting.map(|it| it.session),
+        "seq": accounting.map(|it| it.seq),
+        "energy_joules": accounting.map(|it| it.totals.energy.joules()),
+        "quality": accounting.map(|it| it.quality),
         "key": received.key.as_deref(),
     })
     .to_string()

@@ -12,7 +12,8 @@ fn full() -> Measurement {
         power: Watts(97.5),
         voltage: Some(Volts(230.0)),
         current: Some(Amperes(0.421_739_130_434_782_6)),
-        ledgered: Some(Ledgered {
+        accounting: Some(Accounting {
+            curve: None,
             timestamp: Timestamp::from_micros(1_795_393_618_857_424),
             session: Timestamp::from_micros(1_795_393_600_000_000),
             seq: 18,
@@ -21,6 +22,7 @@ fn full() -> Measurement {
                 measured_ms: 18_000,
                 estimated_ms: 500,
                 unknown_ms: 357,
+                ..Totals::default()
             },
             meter: Some(MeterTotal {
                 energy: Energy::from_watt_hours(70),
@@ -320,11 +322,12 @@ prop_compose! {
             power: Watts(power),
             voltage: voltage.map(Volts),
             current: current.map(Amperes),
-            ledgered: counts.map(|[timestamp, session, seq, energy, measured_ms, estimated_ms, unknown_ms, counter]| Ledgered {
+            accounting: counts.map(|[timestamp, session, seq, energy, measured_ms, estimated_ms, unknown_ms, counter]| Accounting {
+curve: None,
                 timestamp: Timestamp::from_micros(timestamp),
                 session: Timestamp::from_micros(session),
                 seq,
-                totals: Totals { energy: Energy::from_millijoules(energy), measured_ms, estimated_ms, unknown_ms },
+                totals: Totals { energy: Energy::from_millijoules(energy), measured_ms, estimated_ms, unknown_ms, ..Totals::default() },
                 meter: meter.map(|since| MeterTotal {
                     energy: Energy::from_millijoules(counter),
                     since: since.map(Timestamp::from_micros),
@@ -339,7 +342,7 @@ proptest! {
     #[test]
     fn what_is_written_reads_back_bit_for_bit(measurement in any_measurement()) {
         for scheme in [Scheme::Kwapi1, Scheme::Legacy, Scheme::None] {
-            let expected = match (scheme, measurement.ledgered) {
+            let expected = match (scheme, measurement.accounting) {
                 (Scheme::Kwapi1, None) => Err(Refusal::Member),
                 _ => Ok(measurement.clone()),
             };

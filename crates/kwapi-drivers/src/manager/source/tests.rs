@@ -23,9 +23,9 @@ fn take(source: &mut Source, second: u64, step: i64, reading: &Reading) -> Outco
 }
 
 #[track_caller]
-fn ledger(outcome: Outcome) -> Ledgered {
+fn ledger(outcome: Outcome) -> Accounting {
     match outcome {
-        Outcome::New(Measurement { ledgered: Some(ledgered), .. }) => ledgered,
+        Outcome::New(Measurement { accounting: Some(accounting), .. }) => accounting,
         other => panic!("a measurement, not {other:?}"),
     }
 }
@@ -88,7 +88,7 @@ fn a_backlog_is_stale_unless_the_devices_clock_is_known_to_be_wrong() {
     assert!(matches!(take(&mut source, 1000, 0, &stamped(9.0, 3)), Outcome::Nothing(NoReading::Stale(_))));
     let ours = Assumptions { device_clock: false, ..Assumptions::default() };
     let Outcome::New(measurement) = source.take(&stamped(9.0, 4), now(1001, 0), &ours) else { panic!() };
-    assert_eq!(measurement.ledgered.unwrap().timestamp.seconds(), NOON + 1001);
+    assert_eq!(measurement.accounting.unwrap().timestamp.seconds(), NOON + 1001);
     let future = ledger(take(&mut source, 1002, 0, &stamped(9.0, 9_999)));
     assert_eq!(future.timestamp.seconds(), NOON + 1002);
 }
@@ -129,7 +129,7 @@ proptest! {
     ) {
         let mut source = source();
         let (mut second, mut step) = (100, 0);
-        let mut before: Option<Ledgered> = None;
+        let mut before: Option<Accounting> = None;
         for (pause, jolt, watts, counter, stamp) in readings {
             second += pause;
             step += if jolt.abs() > 25 { jolt } else { 0 };
@@ -141,20 +141,20 @@ proptest! {
             };
             let Outcome::New(measurement) = take(&mut source, second, step, &reading) else { continue };
             prop_assert!(Measurement::power_is_valid(measurement.power));
-            let ledgered = measurement.ledgered.unwrap();
+            let accounting = measurement.accounting.unwrap();
             match before {
-                Some(before) if before.session == ledgered.session => {
-                    prop_assert_eq!(ledgered.seq, before.seq + 1);
-                    prop_assert!(ledgered.timestamp > before.timestamp);
-                    prop_assert!(ledgered.totals.energy >= before.totals.energy);
+                Some(before) if before.session == accounting.session => {
+                    prop_assert_eq!(accounting.seq, before.seq + 1);
+                    prop_assert!(accounting.timestamp > before.timestamp);
+                    prop_assert!(accounting.totals.energy >= before.totals.energy);
                 }
                 Some(before) => {
-                    prop_assert_eq!(ledgered.seq, 0);
-                    prop_assert!(ledgered.session > before.session);
+                    prop_assert_eq!(accounting.seq, 0);
+                    prop_assert!(accounting.session > before.session);
                 }
-                None => prop_assert_eq!(ledgered.seq, 0),
+                None => prop_assert_eq!(accounting.seq, 0),
             }
-            before = Some(ledgered);
+            before = Some(accounting);
         }
     }
 }

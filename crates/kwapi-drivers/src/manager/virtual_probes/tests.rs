@@ -19,11 +19,12 @@ fn sums(specs: Vec<VirtualSpec>) -> Result<VirtualProbes, VirtualError> {
 fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement, Now) {
     let wall = Timestamp::from_micros(1_800_000_000_000_000 + milliseconds * 1000);
     let totals = Totals { energy: Energy::from_millijoules(joules * 1000), ..Totals::default() };
-    let ledgered = Ledgered {
+    let accounting = Accounting {
         timestamp: wall,
         session: Timestamp::from_seconds(1_800_000_000),
         seq: milliseconds,
         totals,
+        curve: None,
         meter: None,
         quality: Quality::Measured,
     };
@@ -32,7 +33,7 @@ fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement
         power: Watts(watts),
         voltage: None,
         current: None,
-        ledgered: Some(ledgered),
+        accounting: Some(accounting),
     };
     (measurement, Now { wall, monotonic: Duration::from_millis(milliseconds) })
 }
@@ -44,7 +45,7 @@ fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now)]) -> Vec<(u128, f64, f
         .flat_map(|(measurement, now)| {
             let completed = sums.completed_by(measurement, *now);
             completed.into_iter().map(|sum| {
-                let energy = sum.ledgered.unwrap().totals.energy.joules();
+                let energy = sum.accounting.unwrap().totals.energy.joules();
                 (now.monotonic.as_millis(), sum.power.0, energy)
             })
         })

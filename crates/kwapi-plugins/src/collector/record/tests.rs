@@ -70,18 +70,20 @@ fn a_record_is_small() {
 
 #[test]
 fn the_largest_account_has_room() {
-    use kwapi_core::{Energy, Ledgered, Quality, Totals};
+    use kwapi_core::{Accounting, Energy, Quality, Totals};
     let huge = Totals {
         energy: Energy::from_millijoules(u64::MAX),
         measured_ms: u64::MAX,
         estimated_ms: u64::MAX,
         unknown_ms: u64::MAX,
+        ..Totals::default()
     };
-    let message = |session: u64, seq: u64| Ledgered {
+    let message = |session: u64, seq: u64| Accounting {
         timestamp: Timestamp::from_micros(session + 10),
         session: Timestamp::from_micros(session),
         seq,
         totals: huge,
+        curve: None,
         meter: None,
         quality: Quality::Measured,
     };

@@ -44,7 +44,7 @@ fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
     let begun = |second| Timestamp::from_seconds(BEGIN + second);
     let mut publisher = Publisher::Reading(Box::new(Integrator::new(max_gap)), begun(0), 0);
     let (mut truth, mut known, mut last_read) = (0.0, 0, 0);
-    let mut underway: Vec<Ledgered> = Vec::new();
+    let mut underway: Vec<Accounting> = Vec::new();
     let mut published = 0.0;
 
     for second in 0..=DAY {
@@ -72,11 +72,12 @@ fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
         }
         last_read = second;
         let timestamp = begun(second);
-        let message = Ledgered {
+        let message = Accounting {
             timestamp,
             session: *session,
             seq: *seq,
             totals: integrator.totals(),
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         };

@@ -1,4 +1,4 @@
-use kwapi_core::{Ledgered, Measurement};
+use kwapi_core::{Accounting, Measurement};
 use kwapi_history::{Arrival, History, HistoryConfig};
 
 use super::*;
@@ -9,11 +9,12 @@ fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
     let history = History::open(HistoryConfig::new(scratch.path()), start).unwrap();
     for second in 0..100 {
         let at = Timestamp::from_seconds(NOW + 1 + second);
-        let ledgered = Ledgered {
+        let accounting = Accounting {
             timestamp: at,
             session: start,
             seq: second,
             totals: Totals::default(),
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         };
@@ -22,7 +23,7 @@ fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
             power: Watts(80.0 + second as f64),
             voltage: None,
             current: None,
-            ledgered: Some(ledgered),
+            accounting: Some(accounting),
         };
         let heard = Duration::from_secs(second);
         history.record([Arrival { measurement: &measurement, arrived: at, heard }]).unwrap();

@@ -40,7 +40,7 @@ impl Source {
         power: Watts,
         counter: MeterCounter,
         max_gap: Duration,
-    ) -> (Ledgered, Option<CounterChange>) {
+    ) -> (Accounting, Option<CounterChange>) {
         if let Some((last, last_wall, last_power, last_counter)) = self.last
             && wall + 1 < last_wall + (second - last)
         {
@@ -53,11 +53,12 @@ impl Source {
         self.last = Some((second, wall, power, counter));
         let at = Duration::from_secs(second);
         let change = self.integrator.record(at, Some(power), Quality::Measured, Some(&counter));
-        let message = Ledgered {
+        let message = Accounting {
             timestamp: Timestamp::from_seconds(wall),
             session: self.session,
             seq: self.seq,
             totals: self.integrator.totals(),
+            curve: None,
             meter: None,
             quality: Quality::Measured,
         };
@@ -90,7 +91,7 @@ fn a_day_of_wraps_a_reset_and_clock_steps_ends_within_a_thousandth_of_the_truth(
     let (mut used, mut used_at_reset, mut used_at_last) = (0.0, 0.0, 0.0);
     let (mut unseen, mut unknown, mut last_read) = (0.0, 0, 0);
     let (mut wraps, mut resets, mut stepped) = (0, 0, 0_i64);
-    let mut underway: Vec<Ledgered> = Vec::new();
+    let mut underway: Vec<Accounting> = Vec::new();
     let mut published = 0.0;
 
     for second in 0..=DAY {

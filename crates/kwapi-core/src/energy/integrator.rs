@@ -7,58 +7,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::counter::{CounterChange, CounterTracker, MeterCounter};
+use super::counter::{CounterChange, CounterTracker, MeterCounter};
+use super::status::Totals;
 use crate::{Energy, Quality, Watts};
-
-/// An energy total and how its time is made up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Energy used.
-    pub energy: Energy,
-    /// Time covered by measured values, in milliseconds.
-    pub measured_ms: u64,
-    /// Time covered by estimated values, in milliseconds.
-    pub estimated_ms: u64,
-    /// Time about which nothing is known, in milliseconds.
-    pub unknown_ms: u64,
-}
-
-impl Totals {
-    /// What this has over `earlier`, field by field.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            energy: self.energy.saturating_sub(earlier.energy),
-            measured_ms: self.measured_ms.saturating_sub(earlier.measured_ms),
-            estimated_ms: self.estimated_ms.saturating_sub(earlier.estimated_ms),
-            unknown_ms: self.unknown_ms.saturating_sub(earlier.unknown_ms),
-        }
-    }
-
-    /// The sum, field by field.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        Self {
-            energy: self.energy.saturating_add(other.energy),
-            measured_ms: self.measured_ms.saturating_add(other.measured_ms),
-            estimated_ms: self.estimated_ms.saturating_add(other.estimated_ms),
-            unknown_ms: self.unknown_ms.saturating_add(other.unknown_ms),
-        }
-    }
-
-    /// The larger of each field.
-    #[must_use]
-    pub fn max(&self, other: &Self) -> Self {
-        Self {
-            energy: self.energy.max(other.energy),
-            measured_ms: self.measured_ms.max(other.measured_ms),
-            estimated_ms: self.estimated_ms.max(other.estimated_ms),
-            unknown_ms: self.unknown_ms.max(other.unknown_ms),
-        }
-    }
-}
 
 /// A counter is no longer believed once the watts have outrun it by more than this share of themselves…
 const DISBELIEF_SHARE: u128 = 4;
@@ -160,6 +111,7 @@ impl Integrator {
             measured_ms: milliseconds(self.measured),
             estimated_ms: milliseconds(self.estimated),
             unknown_ms: milliseconds(self.unknown),
+            ..Totals::default()
         }
     }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use session::{Begin, Challenger, Place, Session};
 
-use crate::{Energy, Ledgered, Timestamp, Totals, Watts};
+use crate::{Accounting, Energy, Timestamp, Totals, Watts};
 
 /// How many sessions may still be credited late; an older one is closed.
 const SESSIONS_MAX: usize = 3;
@@ -113,7 +113,7 @@ impl Account {
     /// See [`Refused`]: the total is unchanged then.
     pub fn credit(
         &mut self,
-        message: &Ledgered,
+        message: &Accounting,
         heard: Duration,
         max_gap: Duration,
     ) -> Result<Credit, Refused> {
@@ -215,7 +215,7 @@ impl Account {
     }
 
     /// A message of a session already known.
-    fn continue_session(&mut self, index: usize, message: &Ledgered) -> Result<(), Refused> {
+    fn continue_session(&mut self, index: usize, message: &Accounting) -> Result<(), Refused> {
         let is_first = index == 0 && self.first_is_open;
         let Some(session) = self.sessions.get_mut(index) else { return Err(Refused::SessionClosed) };
         match session.note(message) {
@@ -234,7 +234,7 @@ impl Account {
     /// A message of a session not seen before: a successor, a late predecessor, or somebody else.
     fn open_session(
         &mut self,
-        message: &Ledgered,
+        message: &Accounting,
         heard: Duration,
         max_gap: Duration,
     ) -> Result<usize, Refused> {
@@ -279,7 +279,7 @@ impl Account {
     }
 
     /// Notes a message of a second publisher, and where its credit is to begin if it is new.
-    fn challenge(&mut self, message: &Ledgered, begin: Begin) {
+    fn challenge(&mut self, message: &Accounting, begin: Begin) {
         match &mut self.challenger {
             Some(challenger) if challenger.id == message.session => challenger.note(message),
             challenger => *challenger = Some(Box::new(Challenger::new(message, begin))),
@@ -287,7 +287,7 @@ impl Account {
     }
 
     /// Whether a message of an earlier session is from the time of the next.
-    fn is_overtaken(&self, index: usize, message: &Ledgered) -> bool {
+    fn is_overtaken(&self, index: usize, message: &Accounting) -> bool {
         self.sessions.get(index + 1).is_some_and(|next| message.timestamp > next.from)
     }
 
@@ -296,7 +296,7 @@ impl Account {
     fn overtake(
         &mut self,
         index: usize,
-        message: &Ledgered,
+        message: &Accounting,
         heard: Duration,
         max_gap: Duration,
     ) -> Result<usize, Refused> {
@@ -320,7 +320,7 @@ impl Account {
     }
 
     /// Where in the row of sessions a late one fits without overlapping its neighbours.
-    fn room_for(&self, message: &Ledgered) -> Option<usize> {
+    fn room_for(&self, message: &Accounting) -> Option<usize> {
         (0..self.sessions.len()).find(|index| {
             let after_previous = index
                 .checked_sub(1)
@@ -331,7 +331,7 @@ impl Account {
         })
     }
 
-    fn insert_late(&mut self, index: usize, message: &Ledgered) -> Result<usize, Refused> {
+    fn insert_late(&mut self, index: usize, message: &Accounting) -> Result<usize, Refused> {
         let mut base = Totals::default();
         if index == 0 {
             let Some(first) = self.sessions.first_mut().filter(|_| self.first_is_open) else {

@@ -6,8 +6,8 @@ use crate::Quality;
 const MAX_GAP: Duration = Duration::from_secs(10);
 
 /// A message `second` seconds into the hour, of the session that began at `session`, with `joules` used since then.
-fn message(session: u64, second: u64, joules: u64) -> Ledgered {
-    Ledgered {
+fn message(session: u64, second: u64, joules: u64) -> Accounting {
+    Accounting {
         timestamp: Timestamp::from_seconds(second),
         session: Timestamp::from_seconds(session),
         seq: second - session,
@@ -16,13 +16,14 @@ fn message(session: u64, second: u64, joules: u64) -> Ledgered {
             measured_ms: (second - session) * 1000,
             ..Totals::default()
         },
+        curve: None,
         meter: None,
         quality: Quality::Measured,
     }
 }
 
 /// Delivers messages a second apart and returns the answer to each with the total after it.
-fn deliver(account: &mut Account, messages: &[Ledgered]) -> Vec<(Result<Energy, Refused>, f64)> {
+fn deliver(account: &mut Account, messages: &[Accounting]) -> Vec<(Result<Energy, Refused>, f64)> {
     messages
         .iter()
         .map(|message| {
@@ -33,7 +34,7 @@ fn deliver(account: &mut Account, messages: &[Ledgered]) -> Vec<(Result<Energy, 
         .collect()
 }
 
-fn total_after(messages: &[Ledgered]) -> f64 {
+fn total_after(messages: &[Accounting]) -> f64 {
     let mut account = Account::default();
     deliver(&mut account, messages);
     account.totals().energy.joules()
@@ -97,7 +98,7 @@ fn a_backward_clock_step_costs_no_energy() {
     // At 154 the clock falls back by 50 s; the publisher begins a new session and goes on.
     let mut account = Account::default();
     let mut heard = 0;
-    let mut tell = |messages: &mut dyn Iterator<Item = Ledgered>| {
+    let mut tell = |messages: &mut dyn Iterator<Item = Accounting>| {
         for message in messages {
             heard += 1;
             _ = account.credit(&message, Duration::from_secs(heard), MAX_GAP);
@@ -137,10 +138,10 @@ fn an_earlier_publisher_that_goes_on_is_not_credited_for_the_time_of_the_later_o
 
 /// What a probe has after a session whose first message carries 7 J, begun at 104 when another was heard up to 154
 /// and then never again; the new one is first heard after `silence`.
-fn total_after_a_step(silence: u64, between: Option<Ledgered>) -> f64 {
+fn total_after_a_step(silence: u64, between: Option<Accounting>) -> f64 {
     let mut account = Account::default();
     deliver(&mut account, &[message(100, 153, 0), message(100, 154, 1)]);
-    let new = |seq| Ledgered { seq, ..message(104, 105 + seq, 7 + seq) };
+    let new = |seq| Accounting { seq, ..message(104, 105 + seq, 7 + seq) };
     let messages = (0..2).map(new).chain(between).chain((2..=30).map(new));
     for (heard, message) in (154 + silence..).zip(messages) {
         _ = account.credit(&message, Duration::from_secs(heard), MAX_GAP);
@@ -169,8 +170,8 @@ fn time_between_sessions_is_unknown() {
 }
 
 /// A message of a session that began at `session` after a clock was set back, `seq` seconds into it.
-fn set_back(session: u64, seq: u64, second: u64) -> Ledgered {
-    Ledgered { timestamp: Timestamp::from_seconds(second), ..message(session, session + seq, seq) }
+fn set_back(session: u64, seq: u64, second: u64) -> Accounting {
+    Accounting { timestamp: Timestamp::from_seconds(second), ..message(session, session + seq, seq) }
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn a_clock_that_is_set_makes_no_unknown_time() {
     let mut account = Account::default();
     deliver(&mut account, &[message(100, 100, 0), message(100, 110, 10)]);
     let just_before = Timestamp::from_micros(10_000_000_000 - 1);
-    let forward = Ledgered { timestamp: just_before, ..message(100, 111, 11) };
+    let forward = Accounting { timestamp: just_before, ..message(100, 111, 11) };
     assert!(account.credit(&forward, Duration::from_secs(111), MAX_GAP).is_ok());
     assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (11_000, 0));
     assert!(account.credit(&set_back(10_000, 5, 116), Duration::from_secs(116), MAX_GAP).is_ok());
@@ -259,7 +260,7 @@ fn an_account_survives_the_disk() {
 }
 
 /// Two or three sessions of a probe, in order, each message with its energy.
-fn story() -> impl Strategy<Value = Vec<Ledgered>> {
+fn story() -> impl Strategy<Value = Vec<Accounting>> {
     prop::collection::vec((1_u64..20, prop::collection::vec(0_u64..500, 1..20)), 1..=3).prop_map(|sessions| {
         let mut now = 1_000;
         let mut messages = Vec::new();
@@ -281,7 +282,7 @@ proptest! {
     fn any_order_twice_and_with_losses_ends_at_the_total_of_in_order_delivery(
         messages in story(), order in any::<Vec<prop::sample::Index>>(), lost in any::<u64>(),
     ) {
-        let mut delivered: Vec<Ledgered> = messages.iter().enumerate()
+        let mut delivered: Vec<Accounting> = messages.iter().enumerate()
             .filter(|(index, _)| *index == 0 || *index + 1 == messages.len() || lost >> (index % 64) & 1 == 0)
             .map(|(_, message)| *message).collect();
         let mut in_order = Account::default();
@@ -313,10 +314,10 @@ proptest! {
         let mut account = Account::default();
         let mut previous = Energy::ZERO;
         for (index, (session, timestamp, seq, energy)) in messages.into_iter().enumerate() {
-            let message = Ledgered {
+            let message = Accounting {
                 timestamp: Timestamp::from_micros(timestamp), session: Timestamp::from_micros(session), seq,
                 totals: Totals { energy: Energy::from_millijoules(energy), ..Totals::default() },
-                meter: None, quality: Quality::Measured,
+                curve: None, meter: None, quality: Quality::Measured,
             };
             _ = account.credit(&message, Duration::from_secs(index as u64 * 7), MAX_GAP);
             let total = account.totals().energy;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ledgered, Timestamp, Totals};
+use crate::{Accounting, Timestamp, Totals};
 
 /// How far below its newest message a session's messages are told apart, one bit each.
 const WINDOW: u64 = 64;
@@ -37,7 +37,7 @@ pub(super) enum Place {
 }
 
 impl Session {
-    pub(super) fn open(message: &Ledgered, from: Timestamp, base: Totals) -> Self {
+    pub(super) fn open(message: &Accounting, from: Timestamp, base: Totals) -> Self {
         Self {
             id: message.session,
             from,
@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// Takes note of one of its messages. However far back, one before all others is told from a duplicate.
-    pub(super) fn note(&mut self, message: &Ledgered) -> Place {
+    pub(super) fn note(&mut self, message: &Accounting) -> Place {
         if let Some(ahead) = message.seq.checked_sub(self.seq_max).filter(|ahead| *ahead > 0) {
             self.seen = if ahead < WINDOW { self.seen << ahead | 1 } else { 1 };
             self.seq_max = message.seq;
@@ -102,7 +102,7 @@ impl Begin {
     /// Where the credit of a rival begins if the publisher we have, last heard at `ours_last`, is not heard again: at
     /// its first message when that is the one we hear first, as its session began only then, and else at what it has
     /// by now, which may be the same time's.
-    pub(super) fn of_rival(message: &Ledgered, ours_last: Timestamp) -> Self {
+    pub(super) fn of_rival(message: &Accounting, ours_last: Timestamp) -> Self {
         if message.seq == 0 {
             Self { base: Totals::default(), from: ours_last }
         } else {
@@ -112,12 +112,12 @@ impl Begin {
 }
 
 impl Challenger {
-    pub(super) fn new(message: &Ledgered, begin: Begin) -> Self {
+    pub(super) fn new(message: &Accounting, begin: Begin) -> Self {
         Self { id: message.session, seq: message.seq, highest: message.totals, begin }
     }
 
     /// Takes note of a further message of its.
-    pub(super) fn note(&mut self, message: &Ledgered) {
+    pub(super) fn note(&mut self, message: &Accounting) {
         if message.seq > self.seq {
             self.seq = message.seq;
             self.highest = self.highest.max(&message.totals);

@@ -1,0 +1,15 @@
+//! Energy, decided once, with its status: from a meter's readings to the totals people are billed by.
+//!
+//! Left of the bus an [`Integrator`] turns watts and a meter's register ([`MeterCounter`]) into running totals; right of
+//! it an [`Account`] takes differences of what it hears. Both halves are here so that one property can hold them:
+//! readings → source → a delivery that loses, repeats, reorders and restarts → account = what was used.
+
+mod account;
+mod counter;
+mod integrator;
+mod status;
+
+pub use account::{Account, Credit, Refused};
+pub use counter::{CounterChange, CounterTracker, MeterCounter};
+pub use integrator::Integrator;
+pub use status::Totals;
