@@ -45,7 +45,15 @@ fn main() {
         runtime.block_on(async {
             let address = ([127, 0, 0, 1], 0).into();
             let (tls, access_log) = (None, false);
-            let listen = Listen { address, tls, connections_max: 100, access_log, routes: api::ROUTES };
+            let listen = Listen {
+                address,
+                tls,
+                connections_max: 100,
+                seats: kwapi_plugins::http::Seats::new(100),
+                hosts: kwapi_plugins::http::Hosts::Any,
+                access_log,
+                routes: api::ROUTES,
+            };
             let listener = Listener::bind(&listen).unwrap();
             tell.send(listener.address()).unwrap();
             let router = api::router(Api::new(served, FactsSource::default()), None, None);

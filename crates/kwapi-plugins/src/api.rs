@@ -80,7 +80,7 @@ impl fmt::Debug for FactsSource {
     }
 }
 
-/// Which probes a caller may see.
+/// Which probes may be seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// All of them.
@@ -88,6 +88,8 @@ pub enum Scope {
     All,
     /// Those one of these patterns matches.
     Only(Arc<[Pattern]>),
+    /// Those that both of these allow.
+    Both(Arc<[Scope; 2]>),
 }
 
 impl Scope {
@@ -96,6 +98,16 @@ impl Scope {
         match self {
             Self::All => true,
             Self::Only(patterns) => patterns.iter().any(|pattern| pattern.matches(probe)),
+            Self::Both(both) => both.iter().all(|scope| scope.allows(probe)),
+        }
+    }
+
+    /// What both allow.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, scope) | (scope, Self::All) => scope,
+            (own, other) => Self::Both(Arc::new([own, other])),
         }
     }
 }
@@ -108,6 +120,8 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     collector: Collector,
     facts: FactsSource,
+    /// What anybody may see.
+    shown: Scope,
     /// The last whole list of `/v1/probes/`.
     probes: ArcSwapOption<v1::Rendered>,
     /// Tells this process's answers from those of one before it.
@@ -118,7 +132,15 @@ impl Api {
     /// An API that shows what `collector` has.
     pub fn new(collector: Collector, facts: FactsSource) -> Self {
         let epoch = collector.wall().now().micros();
-        Self(Arc::new(Inner { collector, facts, probes: ArcSwapOption::empty(), epoch }))
+        Self(Arc::new(Inner { collector, facts, shown: Scope::All, probes: ArcSwapOption::empty(), epoch }))
+    }
+
+    /// The same, showing nobody more than `shown`.
+    #[must_use]
+    pub fn limited_to(self, shown: Scope) -> Self {
+        let Inner { collector, facts, epoch, .. } = &*self.0;
+        let (collector, facts, epoch) = (collector.clone(), facts.clone(), *epoch);
+        Self(Arc::new(Inner { collector, facts, shown, probes: ArcSwapOption::empty(), epoch }))
     }
 }
 
@@ -144,6 +166,7 @@ pub fn router(api: Api, auth: Option<Auth>, cors: Option<Cors>) -> Router {
 /// Answers any request below `/v1` and `/v2`.
 async fn answer(State(api): State<Api>, request: Request) -> Response {
     let scope = request.extensions().get::<Caller>().map(|caller| caller.scope.clone()).unwrap_or_default();
+    let scope = scope.and(api.0.shown.clone());
     let (parts, _) = request.into_parts();
     let route = match route::find(parts.uri.path()) {
         Found::Route(route) => Ok(route),

@@ -35,8 +35,15 @@ impl Stand {
         let api = Api::new(collector.clone(), FactsSource::default());
         let router = api::router(api, auth, None).merge(metrics::router(metrics));
         let address = ([127, 0, 0, 1], port).into();
-        let listen =
-            Listen { address, tls: None, connections_max: 100, access_log: false, routes: api::ROUTES };
+        let listen = Listen {
+            address,
+            tls: None,
+            connections_max: 100,
+            seats: kwapi_plugins::http::Seats::new(100),
+            hosts: kwapi_plugins::http::Hosts::Any,
+            access_log: false,
+            routes: api::ROUTES,
+        };
         let listener = Listener::bind(&listen).unwrap();
         let port = listener.address().port();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -15,7 +15,7 @@ const MESSAGES_EXPECTED: usize = 10_000;
 ///
 /// # Errors
 /// When an endpoint cannot be opened, or there are none.
-pub(crate) fn start(
+pub(super) fn start(
     process: &Process,
     config: &Config,
     all: &mut Metrics,

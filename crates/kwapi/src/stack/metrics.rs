@@ -38,6 +38,19 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
                 "Ticks of the interval that passed without a read.",
             )
             .count(&labels, meter.ticks_missed);
+            out.family(
+                "kwapi_meter_probes_refused",
+                Kind::Counter,
+                "Probes that a meter named and that were refused: too many, or no usable name.",
+            )
+            .count(&labels, meter.probes_refused);
+            let resets = meter.probes.iter().map(|probe| probe.counter_resets).sum();
+            out.family(
+                "kwapi_meter_counter_resets",
+                Kind::Counter,
+                "Times a meter's energy counter fell without having wrapped.",
+            )
+            .count(&labels, resets);
             if let Some(latency) = meter.last_latency {
                 out.family("kwapi_meter_latency_seconds", Kind::Gauge, "How long the latest answer took.")
                     .sample(&labels, latency.as_secs_f64());
@@ -87,6 +100,14 @@ pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> i
         out.family("kwapi_bus_verified", Kind::Counter, "Messages that became measurements.")
             .count(&labels, counters.verified);
         out.family(
+            "kwapi_bus_unwanted",
+            Kind::Counter,
+            "Messages of probes nobody asked for, which ZeroMQ's prefix match brought.",
+        )
+        .count(&labels, counters.unwanted);
+        out.family("kwapi_bus_reserved", Kind::Counter, "Messages on topics of the bus itself.")
+            .count(&labels, counters.reserved);
+        out.family(
             "kwapi_bus_receive_dropped",
             Kind::Counter,
             "Measurements dropped because the plugin was slow.",
@@ -125,6 +146,12 @@ pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
             "Subscriptions and their ends passed upstream.",
         )
         .count(&[], counters.subscriptions);
+        out.family(
+            "kwapi_forwarder_subscriptions_refused",
+            Kind::Counter,
+            "Subscriptions not passed upstream: too long, or too many.",
+        )
+        .count(&[], counters.refused_subscriptions);
     }
 }
 
@@ -157,6 +184,26 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
             "Samples dropped for want of a writable file.",
         )
         .count(&[], counters.samples_dropped);
+        out.family(
+            "kwapi_history_files_set_aside",
+            Kind::Counter,
+            "Unusable RRD files that were renamed out of the way.",
+        )
+        .count(&[], counters.files_set_aside);
+        out.family(
+            "kwapi_history_files_ahead",
+            Kind::Counter,
+            "Times an RRD file was found last updated in the future: it takes nothing until then.",
+        )
+        .count(&[], counters.files_ahead);
+        out.family("kwapi_history_orphan_files", Kind::Gauge, "RRD files whose probes have not been seen.")
+            .count(&[], counters.orphan_files);
+        out.family(
+            "kwapi_history_journal_segments_dropped",
+            Kind::Counter,
+            "Journal segments deleted for want of room or for age.",
+        )
+        .count(&[], counters.journal_segments_dropped);
     }
 }
 

@@ -8,50 +8,42 @@ use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
-use kwapi_plugins::http::{Listen, Listener};
+use kwapi_plugins::http::{Hosts, Listen, Seats};
 use serde::{Deserialize, Serialize};
 
-/// One Prometheus, one operator and some to spare.
-const CONNECTIONS_MAX: usize = 64;
+use super::Roles;
+use crate::config::Config;
 
-/// The services, each with a status port of its own, so that they can share a machine unconfigured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Drivers,
-    Forwarder,
-    Api,
-    Rrd,
+/// One Prometheus, one operator and some to spare.
+pub(super) const CONNECTIONS_MAX: usize = 64;
+
+/// Where a process of these roles has its status listener by default: each service a port of its own, so that they can
+/// share a machine unconfigured. `kwapi run` has the drivers', since `kwapi status` asks those.
+pub(crate) const fn default_address(roles: Roles) -> SocketAddr {
+    let port = match roles {
+        Roles { drivers: true, .. } => 5061,
+        Roles { forwarder: true, .. } => 5062,
+        Roles { api: true, .. } => 5063,
+        Roles { .. } => 5064,
+    };
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
 }
 
-impl Kind {
-    /// Where its status listener is by default. `kwapi run` has the drivers', since `kwapi status` asks those.
-    pub(crate) const fn default_address(self) -> SocketAddr {
-        let port = match self {
-            Self::Drivers => 5061,
-            Self::Forwarder => 5062,
-            Self::Api => 5063,
-            Self::Rrd => 5064,
-        };
-        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+/// How the status listener of a process listens.
+pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
+    Listen {
+        address: config.status.listen.unwrap_or(default_address(roles)),
+        tls: None,
+        connections_max: CONNECTIONS_MAX,
+        seats: seats.clone(),
+        hosts: Hosts::Only { names: config.status.hosts.clone(), key: "`hosts` in [status]" },
+        access_log: config.api.config.access_log,
+        routes: kwapi_plugins::metrics::ROUTES,
     }
 }
 
-/// How the status listener listens.
-pub(crate) fn listen(address: SocketAddr) -> Listen {
-    let routes = kwapi_plugins::metrics::ROUTES;
-    Listen { address, tls: None, connections_max: CONNECTIONS_MAX, access_log: false, routes }
-}
-
-/// Binds the status listener.
-///
-/// # Errors
-/// When the address is taken, as one line.
-pub(crate) fn bind(address: SocketAddr) -> Result<Listener, String> {
-    super::bind(&listen(address), "status.listen")
-}
-
 /// The routes; `manager` is there where meters are read.
-pub(crate) fn router(metrics: axum::Router, manager: Option<Arc<Manager>>) -> axum::Router {
+pub(super) fn router(metrics: axum::Router, manager: Option<Arc<Manager>>) -> axum::Router {
     match manager {
         Some(manager) => metrics.route("/meters", get(meters).with_state(manager)),
         None => metrics,

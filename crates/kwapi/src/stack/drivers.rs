@@ -28,15 +28,27 @@ impl Drivers {
     ///
     /// # Errors
     /// When an endpoint cannot be opened, or the sums of virtual probes go round in a circle.
-    pub(crate) fn start(process: &Process, config: &Config, inside: &[Endpoint]) -> Result<Self, StartError> {
+    pub(super) fn start(
+        process: &Process,
+        config: &Config,
+        inside: &[Endpoint],
+        all: &mut Metrics,
+    ) -> Result<Self, StartError> {
         let publisher_config = config.bus.publisher(&config.drivers, inside);
         let publisher = Arc::new(Publisher::start(&process.bus, &publisher_config, expected_probes(config))?);
         let sink = {
             let publisher = publisher.clone();
             Arc::new(move |measurement| publisher.publish(measurement))
         };
-        let drivers = Self { manager: Arc::new(Manager::new(sink, process.clock.clone())), publisher };
+        let manager = Arc::new(Manager::new(sink, process.clock.clone()));
+        let drivers = Self { manager: manager.clone(), publisher: publisher.clone() };
         drivers.apply(config)?;
+        for endpoint in &config.drivers.publish {
+            tracing::info!(endpoint = endpoint.url(), "publishing");
+        }
+        readiness::drivers(all, manager.clone(), publisher.clone());
+        all.add(metrics::drivers(manager));
+        all.add(metrics::publisher(publisher));
         Ok(drivers)
     }
 
@@ -44,7 +56,7 @@ impl Drivers {
     ///
     /// # Errors
     /// When the sums of virtual probes go round in a circle; nothing has changed then.
-    pub(crate) fn apply(&self, config: &Config) -> Result<(), StartError> {
+    pub(super) fn apply(&self, config: &Config) -> Result<(), StartError> {
         self.manager.apply_virtual(config.virtual_probes.clone())?;
         self.manager.apply(config.meters.clone());
         Ok(())
@@ -60,16 +72,8 @@ impl Drivers {
         self.publisher.counters().published
     }
 
-    /// Adds what drivers and publisher have to tell, and when they are ready.
-    pub(crate) fn add_metrics(&self, all: &mut Metrics) {
-        let (manager, publisher) = (self.manager.clone(), self.publisher.clone());
-        readiness::drivers(all, manager.clone(), publisher.clone());
-        all.add(metrics::drivers(manager));
-        all.add(metrics::publisher(publisher));
-    }
-
     /// Ends all sessions.
-    pub(crate) async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.manager.stop().await;
     }
 }
@@ -79,18 +83,18 @@ const PROBLEMS_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Why each troubled probe has no reading, as its meter's latest round left it.
 #[derive(Debug)]
-pub(crate) struct Problems {
+pub(super) struct Problems {
     manager: Arc<Manager>,
     seen: Mutex<Option<(Instant, HashMap<ProbeId, String>)>>,
 }
 
 impl Problems {
-    pub(crate) fn new(manager: Arc<Manager>) -> Self {
+    pub(super) fn new(manager: Arc<Manager>) -> Self {
         Self { manager, seen: Mutex::new(None) }
     }
 
     /// Why the meter of `probe` last failed, if it has not been read since.
-    pub(crate) fn of(&self, probe: &ProbeId) -> Option<String> {
+    pub(super) fn of(&self, probe: &ProbeId) -> Option<String> {
         let mut seen = self.seen.lock();
         if seen.as_ref().is_none_or(|(at, _)| at.elapsed() > PROBLEMS_AGE_MAX) {
             *seen = Some((Instant::now(), problems(&self.manager.statuses())));
@@ -116,7 +120,7 @@ fn problems(statuses: &[MeterStatus]) -> HashMap<ProbeId, String> {
 
 /// Why the drivers cannot start.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
+pub(super) enum StartError {
     #[error(transparent)]
     Bus(#[from] BusError),
     #[error(transparent)]
@@ -124,7 +128,7 @@ pub(crate) enum StartError {
 }
 
 /// About how many messages an interval brings, to size queues by.
-pub(crate) fn expected_probes(config: &Config) -> usize {
+pub(super) fn expected_probes(config: &Config) -> usize {
     let of_meters: usize = config
         .meters
         .iter()
