@@ -9,7 +9,7 @@ mod counter;
 mod integrator;
 mod status;
 
-pub use account::{Account, Credit, Refused};
+pub use account::{Account, Conflict, Credit, Decision, Refused, SegmentKind, SnapshotError, Stretch};
 pub use counter::{CounterChange, CounterTracker, MeterCounter};
 pub use integrator::Integrator;
 pub use status::Totals;
