@@ -7,6 +7,9 @@
 mod account;
 mod counter;
 mod integrator;
+#[cfg(test)]
+#[allow(dead_code, reason = "each half reads what concerns it")]
+mod scenarios;
 mod status;
 
 pub use account::{Account, Conflict, Credit, Decision, Refused, SegmentKind, SnapshotError, Stretch};
