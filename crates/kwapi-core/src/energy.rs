@@ -7,9 +7,12 @@
 mod account;
 mod counter;
 mod integrator;
+#[cfg(test)]
+#[allow(dead_code, reason = "each half reads what concerns it")]
+mod scenarios;
 mod status;
 
-pub use account::{Account, Credit, Refused};
+pub use account::{Account, Conflict, Credit, Decision, Refused, SegmentKind, SnapshotError, Stretch};
 pub use counter::{CounterChange, CounterTracker, MeterCounter};
 pub use integrator::Integrator;
 pub use status::Totals;

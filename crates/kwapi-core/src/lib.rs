@@ -24,7 +24,10 @@ mod reading;
 mod secret;
 mod units;
 
-pub use energy::{Account, CounterChange, CounterTracker, Credit, Integrator, MeterCounter, Refused, Totals};
+pub use energy::{
+    Account, Conflict, CounterChange, CounterTracker, Credit, Decision, Integrator, MeterCounter, Refused,
+    SegmentKind, SnapshotError, Stretch, Totals,
+};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};

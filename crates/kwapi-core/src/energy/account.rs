@@ -9,11 +9,16 @@
 //! Unknown time is what the sessions say of themselves, on their publishers' monotonic clocks, and the wall-clock time
 //! between one session and the next: a wall clock that is set makes none.
 
+mod decision;
 mod session;
+mod snapshot;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use decision::{Conflict, Credit, Decision, SegmentKind, Stretch};
+pub use snapshot::SnapshotError;
 
 use session::{Begin, Challenger, Place, Session};
 
@@ -40,15 +45,6 @@ pub struct Account {
     /// `Duration`, as there may be a hundred thousand accounts.
     #[serde(skip)]
     heard_us: u64,
-}
-
-/// What a message was good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credit {
-    /// How much the total rose.
-    pub gained: Energy,
-    /// Whether nothing newer of this probe has been seen: only then is its power the present one.
-    pub is_newest: bool,
 }
 
 /// Why a message was not credited.
@@ -117,7 +113,8 @@ impl Account {
         heard: Duration,
         max_gap: Duration,
     ) -> Result<Credit, Refused> {
-        let before = self.totals().energy;
+        let before = self.totals();
+        let (last, segments) = (self.last, self.sessions.last().map(|session| session.id));
         let known = self.sessions.iter().position(|session| session.id == message.session);
         let index = match known {
             Some(index) if self.is_overtaken(index, message) => {
@@ -139,10 +136,47 @@ impl Account {
                 challenger.postpone(newest.last);
             }
         }
+        let decision = match (known, self.sessions.get(index)) {
+            (None, Some(session)) if segments != self.sessions.last().map(|session| session.id) => {
+                let kind = if segments.is_none() && before == Totals::default() {
+                    SegmentKind::First
+                } else if session.base == Totals::default() {
+                    SegmentKind::Follower
+                } else {
+                    SegmentKind::Rival
+                };
+                Decision::Begin { kind, begin: session.from, base: session.base.energy }
+            }
+            (None, _) => Decision::Insert,
+            (Some(_), _) => Decision::Continue,
+        };
         while self.sessions.len() > SESSIONS_MAX {
             self.close(0);
         }
-        Ok(Credit { gained: self.totals().energy.saturating_sub(before), is_newest })
+        let stretch = Stretch { from: last, to: message.timestamp };
+        Ok(Credit { before, totals: self.totals(), stretch, is_newest, decision })
+    }
+
+    /// Takes a message again, from a journal, as it was taken when it came: by the recorded decision and by nothing of
+    /// the time it is read. `at` labels a message of the original Kwapi (`message` is `None`).
+    pub fn replay(&mut self, at: Timestamp, message: Option<&Accounting>, decision: &Decision) {
+        match (message, decision) {
+            (Some(message), _) => {
+                _ = self.credit(message, Duration::from_micros(self.heard_us), Duration::MAX);
+            }
+            (None, Decision::Legacy { gained, covered_ms }) => {
+                self.closed.energy = self.closed.energy.saturating_add(*gained);
+                self.closed.measured_ms = self.closed.measured_ms.saturating_add(*covered_ms);
+                self.last = at;
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Whose messages are refused beside whose, while a second publisher claims this probe.
+    pub fn conflict(&self) -> Option<Conflict> {
+        let refused = self.challenger.as_ref()?.id;
+        Some(Conflict { credited: self.sessions.last()?.id, refused })
     }
 
     /// Credits a message of the original Kwapi, which has neither stamp nor totals: new watts times the time since
@@ -162,7 +196,8 @@ impl Account {
             return Err(Refused::ConflictingPublisher);
         }
         self.close_all();
-        let mut gained = Energy::ZERO;
+        let (before, from) = (self.totals(), self.last);
+        let (mut gained, mut covered_ms) = (Energy::ZERO, 0);
         if self.since == Timestamp::EPOCH {
             self.since = now;
         } else if self.is_resumed {
@@ -172,12 +207,15 @@ impl Account {
         } else {
             gained = Energy::from_joules(power.0.max(0.0) * elapsed.as_secs_f64()).unwrap_or_default();
             self.closed.energy = self.closed.energy.saturating_add(gained);
-            self.closed.measured_ms += u64::try_from(elapsed.as_millis()).unwrap_or(0);
+            covered_ms = u64::try_from(elapsed.as_millis()).unwrap_or(0);
+            self.closed.measured_ms += covered_ms;
         }
         self.heard_us = microseconds(heard);
         self.is_resumed = false;
         self.last = self.last.max(now);
-        Ok(Credit { gained, is_newest: true })
+        let decision = Decision::Legacy { gained, covered_ms };
+        let stretch = Stretch { from, to: now };
+        Ok(Credit { before, totals: self.totals(), stretch, is_newest: true, decision })
     }
 
     /// How long the current publisher has been silent at `heard`.

@@ -16,9 +16,9 @@ pub(super) struct Session {
     /// The stamp of its newest message.
     pub(super) last: Timestamp,
     pub(super) seq_max: u64,
-    seq_min: u64,
+    pub(super) seq_min: u64,
     /// Which of the `WINDOW` messages up to `seq_max` have been seen, newest in bit 0.
-    seen: u64,
+    pub(super) seen: u64,
     pub(super) highest: Totals,
     pub(super) base: Totals,
 }

@@ -29,7 +29,7 @@ fn deliver(account: &mut Account, messages: &[Accounting]) -> Vec<(Result<Energy
         .map(|message| {
             let heard = message.timestamp.since(Timestamp::EPOCH);
             let credit = account.credit(message, heard, MAX_GAP);
-            (credit.map(|credit| credit.gained), account.totals().energy.joules())
+            (credit.map(|credit| credit.gained()), account.totals().energy.joules())
         })
         .collect()
 }
@@ -181,13 +181,13 @@ fn a_session_after_a_backward_clock_step_is_credited_and_present_at_once() {
     deliver(&mut account, &[message(100, 100, 0), message(100, 110, 10)]);
     let heard = Duration::from_secs(112);
     let credit = account.credit(&set_back(111, 2, 22), heard, MAX_GAP).unwrap();
-    assert_eq!((credit.gained.joules(), credit.is_newest, account.last().seconds()), (2.0, true, 22));
+    assert_eq!((credit.gained().joules(), credit.is_newest, account.last().seconds()), (2.0, true, 22));
     // One that was overtaken on its way is not the present, and no second publisher.
     let late = account.credit(&set_back(111, 1, 21), heard, MAX_GAP).unwrap();
-    assert_eq!((late.gained, late.is_newest, account.is_challenged()), (Energy::ZERO, false, false));
+    assert_eq!((late.gained(), late.is_newest, account.is_challenged()), (Energy::ZERO, false, false));
     // The publisher restarts, at 40 on that clock.
     let credit = account.credit(&message(40, 43, 3), Duration::from_secs(133), MAX_GAP).unwrap();
-    assert_eq!((credit.gained.joules(), credit.is_newest), (3.0, true));
+    assert_eq!((credit.gained().joules(), credit.is_newest), (3.0, true));
     let totals = account.totals();
     assert_eq!((totals.measured_ms, totals.unknown_ms), (15_000, 19_000));
 }
@@ -255,7 +255,7 @@ fn an_account_survives_the_disk() {
     let copy = account.clone();
     account.resume(Duration::from_secs(1));
     let credit = account.credit(&message(100, 106, 400), Duration::from_secs(2), MAX_GAP);
-    assert_eq!(credit.map(|credit| credit.gained.joules()), Ok(100.0));
+    assert_eq!(credit.map(|credit| credit.gained().joules()), Ok(100.0));
     assert_ne!(copy, account);
 }
 
