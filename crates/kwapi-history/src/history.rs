@@ -20,7 +20,7 @@ use kwapi_core::{Measurement, ProbeId, Refused, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
-use crate::journal::{self, Journal, Position, Record, Retention, SYNC_INTERVAL};
+use crate::former::{self as journal, Journal, Position, Record, Retention, SYNC_INTERVAL};
 use crate::store::{self, DirectoryInUse, DirectoryLock, Index, Known};
 
 pub use counters::{HistoryCounters, Recorded};

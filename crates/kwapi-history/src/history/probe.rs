@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{FUTURE_MAX, History};
-use crate::journal::{self, Position, Record};
+use crate::former::{self as journal, Position, Record};
 use crate::rrd::{self, Definition, Rrd, RrdFileError, UpdateError};
 use crate::store::{self, Known, PEAKS, POWER, Sample};
 
