@@ -39,20 +39,40 @@ impl Account {
     pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let (&version, rest) = bytes.split_first().ok_or(SnapshotError::Damaged)?;
         match version {
-            VERSION => whole(rest),
+            VERSION => whole(rest).and_then(Self::within_bounds),
             2 => Self::decode_version_2(rest),
             0 | 1 => Err(SnapshotError::Damaged),
             later => Err(SnapshotError::Later(later)),
         }
     }
 
-    /// Reads an account as it stands in a file of `kwapi accounts 2` (or 1, whose layout was the same), after the probe's
-    /// id.
+    fn within_bounds(self) -> Result<Self, SnapshotError> {
+        let has_room = self.past.as_ref().is_none_or(|past| past.sum.coverage.is_within_bounds());
+        if has_room && self.runs.len() <= super::RUNS_MAX { Ok(self) } else { Err(SnapshotError::Damaged) }
+    }
+
+    /// Reads an account as it stands in a file of `kwapi accounts 2`, after the probe's id.
     ///
     /// # Errors
     /// [`SnapshotError::Damaged`].
     pub fn decode_version_2(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        whole::<version_2::Account>(bytes).map(Self::from)
+        use version_2::{Account, Challenger};
+        whole::<Account<Challenger>>(bytes).map(Self::from).and_then(Self::within_bounds)
+    }
+
+    /// Reads an account as it stands in a file of `kwapi accounts 1`, after the probe's id.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`].
+    pub fn decode_version_1(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        use version_2::{Account, Challenger, Challenger1};
+        // Its last programs wrote of a rival what those of version 2 do.
+        let early = |_| whole::<Account<Challenger1>>(bytes).map(Self::from);
+        let mut account = whole::<Account<Challenger>>(bytes).map(Self::from).or_else(early)?;
+        if let Some(past) = &mut account.past {
+            past.origin = past.since; // Unknown time was what is left.
+        }
+        account.within_bounds()
     }
 }
 
