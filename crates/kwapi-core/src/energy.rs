@@ -7,6 +7,7 @@
 mod account;
 mod counter;
 mod integrator;
+mod register;
 #[cfg(test)]
 #[allow(dead_code, reason = "each half reads what concerns it")]
 mod scenarios;
@@ -15,4 +16,5 @@ mod status;
 pub use account::{Account, Credit, Refused};
 pub use counter::{CounterChange, CounterTracker, MeterCounter};
 pub use integrator::Integrator;
+pub use register::Register;
 pub use status::Totals;

@@ -24,7 +24,9 @@ mod reading;
 mod secret;
 mod units;
 
-pub use energy::{Account, CounterChange, CounterTracker, Credit, Integrator, MeterCounter, Refused, Totals};
+pub use energy::{
+    Account, CounterChange, CounterTracker, Credit, Integrator, MeterCounter, Refused, Register, Totals,
+};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
