@@ -34,8 +34,8 @@ pub use auth::{parse_policy, parse_token, path_matches};
 pub use config::{ApiConfig, ConfigError};
 pub use route::ROUTES;
 
-use crate::collector::Collector;
 use crate::http::{Cors, HttpError, allow_origins, is_not_modified, not_found, not_modified};
+use crate::live::Live;
 use query::Query;
 use route::{Found, Route};
 
@@ -118,7 +118,7 @@ pub struct Api(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    collector: Collector,
+    live: Live,
     facts: FactsSource,
     /// What anybody may see.
     shown: Scope,
@@ -129,18 +129,18 @@ struct Inner {
 }
 
 impl Api {
-    /// An API that shows what `collector` has.
-    pub fn new(collector: Collector, facts: FactsSource) -> Self {
-        let epoch = collector.wall().now().micros();
-        Self(Arc::new(Inner { collector, facts, shown: Scope::All, probes: ArcSwapOption::empty(), epoch }))
+    /// An API that shows what is `live`.
+    pub fn new(live: Live, facts: FactsSource) -> Self {
+        let epoch = live.wall().now().micros();
+        Self(Arc::new(Inner { live, facts, shown: Scope::All, probes: ArcSwapOption::empty(), epoch }))
     }
 
     /// The same, showing nobody more than `shown`.
     #[must_use]
     pub fn limited_to(self, shown: Scope) -> Self {
-        let Inner { collector, facts, epoch, .. } = &*self.0;
-        let (collector, facts, epoch) = (collector.clone(), facts.clone(), *epoch);
-        Self(Arc::new(Inner { collector, facts, shown, probes: ArcSwapOption::empty(), epoch }))
+        let Inner { live, facts, epoch, .. } = &*self.0;
+        let (live, facts, epoch) = (live.clone(), facts.clone(), *epoch);
+        Self(Arc::new(Inner { live, facts, shown, probes: ArcSwapOption::empty(), epoch }))
     }
 }
 
@@ -186,7 +186,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         Err(uri) => return add_slash(uri),
     };
     let is_head = parts.method == Method::HEAD;
-    let is_large = api.0.collector.probes() > PROBES_INLINE_MAX;
+    let is_large = api.0.live.probes() > PROBES_INLINE_MAX;
     let work = move || {
         let answer = api.read(&route, &parts.uri, &parts.headers, &scope);
         answer.unwrap_or_else(IntoResponse::into_response)

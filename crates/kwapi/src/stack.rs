@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use kwapi_bus::{Forwarder, Scheme};
 use kwapi_history::History;
-use kwapi_plugins::collector::Collector;
+use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 
 use crate::config::{Config, Endpoint, chain};
@@ -31,7 +31,7 @@ pub(crate) use process::{Process, notify_ready, wall_clock};
 
 use api::Labelling;
 use drivers::{Drivers, Problems};
-use feed::Feed;
+use feed::{Feed, Folded};
 use listeners::Server;
 use pages::Pages;
 
@@ -144,10 +144,13 @@ impl Stack {
         let mut all = Metrics::new();
         let labels = Labelling::new(config);
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
-        let pages = if roles.rrd { Some(Pages::open(process, config, &mut all)?) } else { None };
+        let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };
+        let pages = match &folded {
+            Some(folded) => Some(Pages::open(process, config, &folded.journal, &mut all)?),
+            None => None,
+        };
         let feed = if roles.listens() {
-            let history = pages.as_ref().map(|pages| pages.history.clone());
-            Some(Feed::start(process, config, roles, inside, history, &mut all)?)
+            Some(Feed::start(process, config, roles, inside, folded, &mut all)?)
         } else {
             None
         };
@@ -173,10 +176,10 @@ impl Stack {
             let problems = manager.clone().map(Problems::new);
             let facts =
                 api::facts(labels.clone(), move |probe| problems.as_ref().and_then(|all| all.of(probe)));
-            routers.push((listener, api::router(config, &feed.collector, facts, auth, metrics.clone())));
+            routers.push((listener, api::router(config, &feed.live, facts, auth, metrics.clone())));
         }
         if let (Some(listener), Some(feed), Some(pages)) = (web_listener, &feed, &pages) {
-            routers.push((listener, pages.router(process, config, feed.collector.clone(), labels.clone())));
+            routers.push((listener, pages.router(process, config, feed.live.clone(), labels.clone())));
         }
         if let Some(listener) = status_listener {
             routers.push((listener, status::router(metrics, manager)));
@@ -240,8 +243,8 @@ impl Stack {
     }
 
     /// What is live, where measurements are heard.
-    pub(crate) fn live(&self) -> Option<&Collector> {
-        self.feed.as_ref().map(|feed| &feed.collector)
+    pub(crate) fn live(&self) -> Option<&Live> {
+        self.feed.as_ref().map(|feed| &feed.live)
     }
 
     /// History, where it is kept.

@@ -8,8 +8,8 @@ use kwapi_core::WallClock;
 use serde::Deserialize;
 
 use super::auth::{Auth, AuthConfig, AuthError};
-use crate::collector;
 use crate::http::{Cors, HostName, Hosts, Listen, Seats, Tls};
+use crate::live;
 
 /// `[api]`
 #[derive(Clone, Debug, Deserialize)]
@@ -43,7 +43,7 @@ pub struct ApiConfig {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        let collector = collector::Config::default();
+        let live = live::Config::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             tls: None,
@@ -51,10 +51,10 @@ impl Default for ApiConfig {
             hosts: Vec::new(),
             access_log: false,
             cors_origins: Vec::new(),
-            cleaning_interval_seconds: collector.cleaning_interval.map_or(0, |interval| interval.as_secs()),
-            record_interval_seconds: collector.record_interval.as_secs(),
-            sync_interval_seconds: collector.sync_interval.as_secs(),
-            probes_max: collector.probes_max,
+            cleaning_interval_seconds: live.cleaning_interval.map_or(0, |interval| interval.as_secs()),
+            record_interval_seconds: live.record_interval.as_secs(),
+            sync_interval_seconds: live.sync_interval.as_secs(),
+            probes_max: live.probes_max,
             auth: None,
             insist_without_auth: false,
         }
@@ -126,10 +126,11 @@ impl ApiConfig {
         (!self.cors_origins.is_empty()).then(|| Cors::new(self.cors_origins.clone()))
     }
 
-    /// The collector's part. `directory` is where accounts are kept (`None`: nowhere), `max_gap` the system's.
-    pub fn collector(&self, directory: Option<&Path>, max_gap: Duration) -> collector::Config {
+    /// How the present is shown. `directory` is where accounts are recorded before they are (`None`: a journal has them, or
+    /// nobody), `max_gap` the system's.
+    pub fn live(&self, directory: Option<&Path>, max_gap: Duration) -> live::Config {
         let cleaning = Duration::from_secs(self.cleaning_interval_seconds);
-        collector::Config {
+        live::Config {
             max_gap,
             cleaning_interval: (!cleaning.is_zero()).then_some(cleaning),
             probes_max: self.probes_max,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kwapi_core::ProbeId;
 use kwapi_plugins::api::{self, Api, Auth, FactsSource, ProbeFacts, Scope};
-use kwapi_plugins::collector::Collector;
+use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 use parking_lot::RwLock;
 
@@ -15,7 +15,7 @@ use crate::config::{Config, Labels, TemplateLabels};
 /// The routes, with `/metrics` where everybody who can reach them may read anyway.
 pub(super) fn router(
     config: &Config,
-    collector: &Collector,
+    live: &Live,
     facts: FactsSource,
     auth: Option<Auth>,
     metrics: axum::Router,
@@ -23,7 +23,7 @@ pub(super) fn router(
     let is_open = auth.is_none();
     let patterns = &config.api.probes;
     let shown = if patterns.is_empty() { Scope::All } else { Scope::Only(patterns.as_slice().into()) };
-    let api = Api::new(collector.clone(), facts).limited_to(shown);
+    let api = Api::new(live.clone(), facts).limited_to(shown);
     let router = api::router(api, auth, config.api.config.cors());
     if is_open { metrics.fallback_service(router) } else { router }
 }

@@ -1,12 +1,15 @@
-//! The bus feed: one subscriber, and what it hears handed to whoever keeps it, each message once.
+//! The bus feed: one subscriber, and the intake that takes what it hears, each message once.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use kwapi_bus::Subscriber;
-use kwapi_core::Pattern;
+use kwapi_core::{Account, Pattern, ProbeId};
+use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
-use kwapi_history::{Arrival, History};
-use kwapi_plugins::collector::{Collector, StoreError};
+use kwapi_plugins::intake::accounts::{Keeper, Kept};
+use kwapi_plugins::intake::{Append, Intake, Running};
+use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 use tokio::task::JoinHandle;
 
@@ -16,15 +19,43 @@ use crate::config::{Config, Endpoint, chain};
 /// Measurements on their way in.
 #[derive(Debug)]
 pub(super) struct Feed {
-    pub(super) collector: Collector,
-    /// Two processes on one record would each undo the other's.
-    _lock: DirectoryLock,
-    feed: JoinHandle<()>,
-    upkeep: JoinHandle<()>,
+    pub(super) live: Live,
+    running: Running,
+    upkeep: Option<JoinHandle<()>>,
+    /// Two processes on one record would each undo the other's. (Where there is a journal, it has the lock.)
+    _lock: Option<DirectoryLock>,
+}
+
+/// The journal, and the accounts that are its fold.
+#[derive(Debug)]
+pub(super) struct Folded {
+    pub(super) journal: Journal,
+    pub(super) accounts: Vec<(ProbeId, Account)>,
+}
+
+impl Folded {
+    /// Opens the journal of the state directory and folds the accounts from it, before anything new is heard.
+    ///
+    /// # Errors
+    /// When the directory is in use, or what is there cannot be read, as one line.
+    pub(super) fn open(process: &Process, config: &Config, roles: Roles) -> Result<Self, String> {
+        let directory = config.state_directory.join("history");
+        let cannot_read = |error: std::io::Error| format!("cannot read the accounts: {error}");
+        // The version before kept accounts by themselves: of the API, or of the pages where they were alone.
+        let former = config.state_directory.join(if roles.api { "api" } else { "rrd" }).join("accounts.log");
+        let journal_config =
+            JournalConfig { known: Kept::position_in(&directory), ..JournalConfig::default() };
+        let (journal, _) =
+            Journal::open(&directory, journal_config, process.clock.now()).map_err(|error| chain(&error))?;
+        let kept = Kept::read(&directory, &former).map_err(cannot_read)?;
+        let accounts = kept.fold(&journal).map_err(|error| chain(&error))?;
+        Ok(Self { journal, accounts })
+    }
 }
 
 impl Feed {
-    /// Opens the accounts below the state directory and starts listening.
+    /// Starts listening. `folded` are the journal and its accounts, where there is one; else accounts are recorded below
+    /// the state directory.
     ///
     /// # Errors
     /// When the accounts or an endpoint cannot be opened, as one line.
@@ -33,66 +64,72 @@ impl Feed {
         config: &Config,
         roles: Roles,
         inside: &[Endpoint],
-        history: Option<Arc<History>>,
+        folded: Option<Folded>,
         all: &mut Metrics,
     ) -> Result<Self, String> {
         let plugin = if roles.api { "api" } else { "rrd" };
         let state = config.state_directory.join(plugin);
-        std::fs::create_dir_all(&state).map_err(|error| format!("{}: {error}", state.display()))?;
-        let lock = DirectoryLock::take(&state).map_err(|error| chain(&error))?;
-        let collector_config = config.api.config.collector(Some(&state), config.max_gap());
-        let collector = Collector::open(collector_config, process.clock.clone(), process.monotonic.clone())
-            .map_err(|error: StoreError| chain(&error))?;
+        let (journal, accounts) = match folded {
+            Some(Folded { journal, accounts }) => (Some(journal), accounts),
+            None => (None, Vec::new()),
+        };
+        let record = journal.is_none().then_some(state.as_path());
+        let lock = record.map(lock).transpose()?;
+        let live_config = config.api.config.live(record, config.max_gap());
+        let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
         let heard = patterns(config, roles);
         let subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
         let expected = super::drivers::expected_probes(config);
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, process.clock.clone(), expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
+        let append = journal.clone().map(|journal| -> Append {
+            Box::new(move |records, now| journal.append(records, now).map(|_| ()))
+        });
+        let intake = Intake::new(live.clone(), append);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
+        all.add(live.clone());
         readiness::subscriber(all, "bus", subscriber.clone());
-        readiness::directory(all, "state_directory", state);
-        all.add(collector.clone());
-        let journal = readiness::LastWrite::default();
-        if history.is_some() {
-            journal.watch(all, "journal");
+        if record.is_some() {
+            readiness::directory(all, "state_directory", state.clone());
+            let live = live.clone();
+            all.add_readiness("accounts", move || live.trouble().map_or(Ok(()), Err));
+        } else {
+            let (intake, journal) = (intake.trouble(), journal.clone());
+            all.add_readiness("journal", move || {
+                let trouble = || journal.as_ref().and_then(Journal::trouble);
+                intake.now().or_else(trouble).map_or(Ok(()), Err)
+            });
         }
-        let kept = config.rrd.probes.clone();
-        let feed = {
-            let collector = collector.clone();
-            tokio::spawn(async move {
-                while let Some((batch, ack)) = subscriber.recv().await {
-                    collector.feed(&batch);
-                    if let Some(history) = history.clone() {
-                        let kept = kept.clone();
-                        let recorded = tokio::task::spawn_blocking(move || {
-                            let is_kept =
-                                |probe| kept.is_empty() || kept.iter().any(|pattern| pattern.matches(probe));
-                            let arrivals = batch.measurements.iter().map(|received| Arrival {
-                                measurement: &received.measurement,
-                                arrived: received.arrived,
-                                heard: received.heard,
-                            });
-                            history.record(arrivals.filter(|arrival| is_kept(&arrival.measurement.probe)))
-                        });
-                        note(&journal, recorded.await);
-                    }
-                    ack.confirm();
-                }
-            })
-        };
-        // Until it is stopped: what comes last is recorded there, after the feed has ended.
-        let upkeep = tokio::spawn(collector.clone().keep(std::future::pending()));
-        Ok(Self { collector, _lock: lock, feed, upkeep })
+        // Until it is stopped: what comes last is recorded there, after the intake has ended.
+        let upkeep = record.map(|_| tokio::spawn(live.clone().keep(std::future::pending())));
+        let keeper = journal
+            .map(|journal| Keeper::start(journal, process.clock.clone()))
+            .transpose()
+            .map_err(|error| chain(&error))?;
+        let running = Running::start(intake, subscriber, keeper).map_err(|error| chain(&error))?;
+        Ok(Self { live, running, upkeep, _lock: lock })
     }
 
-    /// Puts everything on record.
+    /// Takes what has come by now, and puts everything on record.
     pub(super) async fn stop(self) {
-        self.feed.abort();
-        self.upkeep.abort();
-        let collector = self.collector;
-        _ = tokio::task::spawn_blocking(move || collector.maintain(true)).await;
+        let Self { live, running, upkeep, .. } = self;
+        let has_record = upkeep.is_some();
+        upkeep.inspect(JoinHandle::abort);
+        let stopped = tokio::task::spawn_blocking(move || {
+            running.stop();
+            if has_record {
+                live.maintain(true);
+            }
+        });
+        _ = stopped.await;
     }
+}
+
+/// Takes a directory, which is made if need be.
+fn lock(directory: &Path) -> Result<DirectoryLock, String> {
+    std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    DirectoryLock::take(directory).map_err(|error| chain(&error))
 }
 
 /// The probes that any of the roles is to hear; none: all.
@@ -106,20 +143,4 @@ fn patterns(config: &Config, roles: Roles) -> Vec<Pattern> {
         all.extend(patterns.iter().cloned());
     }
     all
-}
-
-fn note<T>(journal: &readiness::LastWrite, recorded: Result<std::io::Result<T>, tokio::task::JoinError>) {
-    match recorded {
-        Ok(Ok(_)) => {
-            if journal.succeeded() {
-                tracing::info!("the journal takes measurements again");
-            }
-        }
-        Ok(Err(error)) => {
-            if journal.failed(chain(&error)) {
-                tracing::error!(%error, "the journal cannot be written; measurements are kept in memory");
-            }
-        }
-        Err(error) => tracing::error!(%error, "a batch was not recorded"),
-    }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use kwapi_core::ProbeId;
 use kwapi_history::graph::Tariff;
+use kwapi_history::journal::Journal;
 use kwapi_history::{Flusher, History, HistoryConfig};
-use kwapi_plugins::collector::Collector;
+use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::web::{Accounted, EnergySince, LabelSource, Settings, Stored, Sums};
 
@@ -24,21 +25,27 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Opens the history of the state directory.
+    /// Opens the history over `journal`.
     ///
     /// # Errors
     /// When the directory is in use or unusable, as one line.
-    pub(super) fn open(process: &Process, config: &Config, all: &mut Metrics) -> Result<Self, String> {
+    pub(super) fn open(
+        process: &Process,
+        config: &Config,
+        journal: &Journal,
+        all: &mut Metrics,
+    ) -> Result<Self, String> {
         let history_config = HistoryConfig {
             rrd_directory: config.rrd.directory.clone(),
             flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
             max_gap: config.max_gap(),
-            ..HistoryConfig::new(config.state_directory.join("history"))
         };
-        let history = History::open(history_config, process.clock.now()).map_err(|error| chain(&error))?;
+        let history = History::open(history_config, journal).map_err(|error| chain(&error))?;
         let history = Arc::new(history);
         let clock = process.monotonic.clone();
-        let flusher = Flusher::start(history.clone(), move || clock.now()).map_err(|error| chain(&error))?;
+        let flusher = Flusher::start(history.clone(), move || clock.now(), process.clock.clone())
+            .map_err(|error| chain(&error))?;
+        readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
         Ok(Self { history, flusher, sums: sums(config).into_iter().collect() })
@@ -55,12 +62,12 @@ impl Pages {
         _ = tokio::task::spawn_blocking(move || flusher.stop()).await;
     }
 
-    /// The pages, over history for the past and `collector` for totals: one probe has one kWh everywhere.
+    /// The pages, over history for the past and `live` for the present and totals: one probe has one kWh everywhere.
     pub(super) fn router(
         &self,
         process: &Process,
         config: &Config,
-        collector: Collector,
+        live: Live,
         labels: Labelling,
     ) -> axum::Router {
         let rrd = &config.rrd;
@@ -79,9 +86,11 @@ impl Pages {
             settings.hue = hue;
         }
         let pages = Stored::new(self.history.clone(), move |probe| {
-            let (_, view) = collector.probe(probe.as_str())?;
-            let energy = EnergySince { since: view.since, totals: view.totals };
-            Some(Accounted { power: view.power, at: view.timestamp, energy, quality: view.quality })
+            let (_, view) = live.probe(probe.as_str())?;
+            let present = view.present;
+            let until = (view.timestamp != present.timestamp).then_some(view.timestamp);
+            let energy = EnergySince { since: view.since, until, totals: view.totals };
+            Some(Accounted { power: present.power, at: present.timestamp, energy, quality: present.quality })
         });
         kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
     }

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use kwapi_bus::BusContext;
-use kwapi_core::{Timestamp, WallClock};
-use kwapi_plugins::collector::MonotonicClock;
+use kwapi_core::{MonotonicClock, Timestamp, WallClock};
 use kwapi_plugins::http::Seats;
 
 use super::Descriptors;

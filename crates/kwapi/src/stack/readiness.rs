@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState};
+use kwapi_history::History;
 use kwapi_plugins::metrics::Metrics;
 use parking_lot::Mutex;
 
@@ -70,6 +71,11 @@ pub(super) fn directory(all: &mut Metrics, part: &'static str, directory: PathBu
     all.add_readiness(part, move || writable.check(Instant::now()));
 }
 
+/// The RRD files that are made of the journal.
+pub(super) fn history(all: &mut Metrics, history: Arc<History>) {
+    all.add_readiness("history", move || history.trouble().map_or(Ok(()), Err));
+}
+
 /// What is heard from the bus: ready with the first measurement that is believed, and from then on for as long as the
 /// subscriber runs. That publishers fall silent later is not to be mended by asking another plugin.
 pub(super) fn subscriber(all: &mut Metrics, part: &'static str, subscriber: Arc<Subscriber>) {
@@ -119,31 +125,6 @@ pub(super) fn forwarder(all: &mut Metrics, forwarder: Arc<Forwarder>) {
     all.add_readiness("bus", move || {
         if forwarder.is_running() { Ok(()) } else { Err("the forwarder has ended: see the log".to_owned()) }
     });
-}
-
-/// How the last write went of something that is written all the time.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LastWrite(Arc<Mutex<Option<String>>>);
-
-impl LastWrite {
-    /// It went well; whether the one before did not.
-    pub(super) fn succeeded(&self) -> bool {
-        self.0.lock().take().is_some()
-    }
-
-    /// It failed; whether the one before did not.
-    pub(super) fn failed(&self, problem: String) -> bool {
-        self.0.lock().replace(problem).is_none()
-    }
-
-    /// Makes it a part that must be ready.
-    pub(super) fn watch(&self, all: &mut Metrics, part: &'static str) {
-        let last = self.clone();
-        all.add_readiness(part, move || match &*last.0.lock() {
-            Some(problem) => Err(problem.clone()),
-            None => Ok(()),
-        });
-    }
 }
 
 #[cfg(test)]

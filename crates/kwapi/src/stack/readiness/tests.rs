@@ -26,13 +26,3 @@ fn a_directory_that_never_worked_is_not_ready() {
     let lab = tempfile::tempdir().unwrap();
     assert!(Writable::new(lab.path().join("none")).check(Instant::now()).is_err());
 }
-
-#[test]
-fn a_write_that_fails_and_one_that_succeeds_are_news_once() {
-    let last = LastWrite::default();
-    assert!(!last.succeeded());
-    assert!(last.failed("disk full".to_owned()));
-    assert!(!last.failed("disk full".to_owned()));
-    assert!(last.succeeded());
-    assert!(!last.succeeded());
-}

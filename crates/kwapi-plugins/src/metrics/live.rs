@@ -1,11 +1,11 @@
-//! The collector's metrics.
+//! The metrics of what is live, and of how it came in.
 
 use std::ops::ControlFlow;
 
-use crate::collector::{Collector, Listing};
+use crate::live::{Listing, Live};
 use crate::metrics::{Exposition, Kind, MetricSource};
 
-impl MetricSource for Collector {
+impl MetricSource for Live {
     /// Power of probes whose value is of now, energy of all known ones, and what became of the messages.
     fn collect(&self, out: &mut Exposition) {
         let mut views = Vec::with_capacity(self.probes());
@@ -13,7 +13,7 @@ impl MetricSource for Collector {
         self.read(Listing::Known, None, |_, id, view| {
             views.push((
                 id.clone(),
-                view.power.0,
+                view.present,
                 view.totals.energy.joules(),
                 view.timestamp,
                 view.is_stale(now, self.config()),
@@ -21,8 +21,8 @@ impl MetricSource for Collector {
             ControlFlow::Continue(())
         });
         let power = out.family("kwapi_probe_power_watts", Kind::Gauge, "Present power of a probe.");
-        for (id, watts, ..) in views.iter().filter(|(.., is_stale)| !is_stale) {
-            power.sample(&[("probe", id.as_str())], *watts);
+        for (id, present, ..) in views.iter().filter(|(.., is_stale)| !is_stale) {
+            power.sample(&[("probe", id.as_str())], present.power.0);
         }
         let energy = out.family(
             "kwapi_probe_energy_joules",
@@ -37,8 +37,18 @@ impl MetricSource for Collector {
             Kind::Gauge,
             "When the last value of a probe was measured, Unix time.",
         );
-        for (id, _, _, timestamp, _) in &views {
-            timestamps.sample(&[("probe", id.as_str())], timestamp.seconds_f64());
+        for (id, present, ..) in &views {
+            timestamps.sample(&[("probe", id.as_str())], present.timestamp.seconds_f64());
+        }
+        let recorded = out.family(
+            "kwapi_probe_recorded_timestamp_seconds",
+            Kind::Gauge,
+            "When the value was measured that the energy of a probe reaches to, of probes whose power is newer.",
+        );
+        for (id, _, _, recorded_at, _) in
+            views.iter().filter(|(_, present, _, recorded_at, _)| present.timestamp != *recorded_at)
+        {
+            recorded.sample(&[("probe", id.as_str())], recorded_at.seconds_f64());
         }
 
         let counts = self.counts();
@@ -58,6 +68,18 @@ impl MetricSource for Collector {
             "Measurements known by their sequence that have not come; falls when one comes late. Their energy is not lost.",
         )
         .count(&[], counts.lost);
+        out.family(
+            "kwapi_collector_dropped",
+            Kind::Counter,
+            "Measurements dropped while the journal could not be written. Their energy is not lost.",
+        )
+        .count(&[], counts.dropped);
+        out.family(
+            "kwapi_collector_probes_max",
+            Kind::Gauge,
+            "Probes there may be: further ones are refused.",
+        )
+        .count(&[], self.config().probes_max as u64);
         out.family("kwapi_collector_probes", Kind::Gauge, "Probes with an account, silent ones included.")
             .count(&[], counts.probes);
         out.family("kwapi_collector_record_bytes", Kind::Gauge, "Size of the record of accounts.")

@@ -9,8 +9,9 @@ use kwapi_core::ProbeId;
 use parking_lot::MutexGuard;
 
 use super::probe::{ById, Probe, ProbeView};
+use super::record::Writer;
 use super::store::Store;
-use super::{Collector, Config, record};
+use super::{Config, Live};
 
 /// What a pass takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +37,13 @@ pub struct Place {
 pub(super) struct Walk {
     sorted: Vec<Arc<Probe>>,
     store: Option<Store>,
-    buffer: Vec<u8>,
+    buffer: Writer,
     recorded_at: Duration,
     synced_at: Duration,
     is_synced: bool,
     writes_failed: u64,
-    is_failing: bool,
+    /// Why the last write failed, if it did.
+    failure: Option<String>,
 }
 
 impl Walk {
@@ -50,12 +52,12 @@ impl Walk {
         Self {
             sorted: probes,
             store,
-            buffer: Vec::new(),
+            buffer: Writer::default(),
             recorded_at: now,
             synced_at: now,
             is_synced: true,
             writes_failed: 0,
-            is_failing: false,
+            failure: None,
         }
     }
 
@@ -75,6 +77,18 @@ impl Walk {
         }
     }
 
+    /// Why accounts are not on record, if they are not.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.failure.clone()
+    }
+
+    /// Every account, on record or not.
+    pub(super) fn record_all(&self, out: &mut Writer) {
+        for probe in &self.sorted {
+            probe.record(true, |id, account| out.account(id, account));
+        }
+    }
+
     /// Records what has changed, if it is time, and compacts the record if it has grown.
     pub(super) fn record_due(&mut self, now: Duration, interval: Duration, all: bool) {
         let Some(store) = &mut self.store else { return };
@@ -82,10 +96,19 @@ impl Walk {
             return;
         }
         self.recorded_at = now;
-        self.buffer.clear();
         let compacts = store.is_bloated();
+        self.record(compacts);
+    }
+
+    /// Puts what has changed on record; with `compacts`, everything in a new file.
+    fn record(&mut self, compacts: bool) {
+        if compacts {
+            self.buffer = Writer::file();
+        } else {
+            self.buffer.clear();
+        }
         for probe in &self.sorted {
-            probe.record(compacts, |id, account| record::encode(&mut self.buffer, id, account));
+            probe.record(compacts, |id, account| self.buffer.account(id, account));
         }
         self.write(compacts);
     }
@@ -94,7 +117,7 @@ impl Walk {
     pub(super) fn sync_due(&mut self, now: Duration, interval: Duration, all: bool) -> Option<File> {
         let is_due = all || now.saturating_sub(self.synced_at) >= interval;
         let store = self.store.as_ref().filter(|_| is_due && !self.is_synced)?;
-        let handle = store.handle().ok()?;
+        let handle = store.handle()?;
         self.synced_at = now;
         self.is_synced = true;
         Some(handle)
@@ -108,22 +131,22 @@ impl Walk {
     /// Puts what is buffered on record. What cannot be written is shown all the same, since a full disk must not
     /// blind the operator, and is written with the next change that can be.
     fn write(&mut self, compacts: bool) {
-        let Some(store) = self.store.as_mut().filter(|_| compacts || !self.buffer.is_empty()) else { return };
-        let written = if compacts { store.compact(&self.buffer) } else { store.append(&self.buffer) };
+        let is_needed = compacts || !self.buffer.bytes().is_empty();
+        let Some(store) = self.store.as_mut().filter(|_| is_needed) else { return };
+        let written = if compacts { store.compact(&self.buffer) } else { store.append(self.buffer.bytes()) };
         match written {
             Ok(()) => {
                 self.is_synced = compacts;
-                if self.is_failing {
+                if self.failure.take().is_some() {
                     tracing::info!("accounts are on record again");
                 }
-                self.is_failing = false;
             }
             Err(error) => {
                 self.writes_failed += 1;
-                if !self.is_failing {
+                if self.failure.is_none() {
                     tracing::error!(%error, "cannot record accounts: totals may fall if the process ends now");
                 }
-                self.is_failing = true;
+                self.failure = Some(format!("accounts cannot be recorded: {error}"));
                 for probe in &self.sorted {
                     probe.unrecord();
                 }
@@ -131,12 +154,19 @@ impl Walk {
         }
         // What one pass needed, the next will need; a snapshot of everything is needed seldom.
         if compacts {
-            self.buffer = Vec::new();
+            self.buffer = Writer::default();
+        }
+    }
+
+    /// Makes the record fit to be appended to, before the first of what is shown is.
+    fn make_fit(&mut self) {
+        if self.failure.is_none() && self.store.as_ref().is_some_and(Store::is_unfit) {
+            self.record(true);
         }
     }
 }
 
-impl Collector {
+impl Live {
     /// The walk, with all newcomers in their places.
     pub(super) fn lock_walk(&self) -> MutexGuard<'_, Walk> {
         let mut walk = self.0.walk.lock();
@@ -156,6 +186,7 @@ impl Collector {
     ) -> Duration {
         let config = &self.0.config;
         let mut walk = self.lock_walk();
+        walk.make_fit();
         let now = self.now();
         let Walk { sorted, buffer, store, .. } = &mut *walk;
         let has_store = store.is_some();
@@ -166,7 +197,7 @@ impl Collector {
         for (index, probe) in sorted.iter().enumerate().skip(begin) {
             let view = probe.view(|id, account| {
                 if has_store {
-                    record::encode(buffer, id, account);
+                    buffer.account(id, account);
                 }
             });
             let Some(view) = view else { continue };
@@ -186,17 +217,17 @@ impl Collector {
     /// One probe that is known, stale or not; on record when this returns.
     pub fn probe(&self, id: &str) -> Option<(ProbeId, ProbeView)> {
         let probe = self.0.table.read().get(id).map(|ById(probe)| Arc::clone(probe))?;
-        let mut walk = self.lock_walk();
+        let view = if self.0.has_record {
+            let mut walk = self.lock_walk();
+            walk.make_fit();
+            walk.buffer.clear();
+            let view = probe.view(|id, account| walk.buffer.account(id, account));
+            walk.write(false);
+            view
+        } else {
+            probe.view(|_, _| ())
+        };
         let now = self.now();
-        let Walk { buffer, store, .. } = &mut *walk;
-        let has_store = store.is_some();
-        buffer.clear();
-        let view = probe.view(|id, account| {
-            if has_store {
-                record::encode(buffer, id, account);
-            }
-        });
-        walk.write(false);
         let view = view.filter(|view| now <= view.leaves(Listing::Known, &self.0.config))?;
         Some((probe.id.clone(), view))
     }

@@ -39,7 +39,7 @@ enum Publisher {
 fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = Bench::in_directory(directory.path());
-    let max_gap = bench.collector.config().max_gap;
+    let max_gap = bench.live.config().max_gap;
     let mut dice = Dice(7);
     let begun = |second| Timestamp::from_seconds(BEGIN + second);
     let mut publisher = Publisher::Reading(Box::new(Integrator::new(max_gap)), begun(0), 0);
@@ -96,7 +96,7 @@ fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
                 bench.tell("A", 100.0, Some(message));
             }
         }
-        if let Some((_, view)) = bench.collector.probe("A").filter(|_| second % 30 == 0) {
+        if let Some((_, view)) = bench.live.probe("A").filter(|_| second % 30 == 0) {
             let total = view.totals.energy.joules();
             assert!(total >= published, "fell from {published} to {total} at {second}");
             published = total;
@@ -113,10 +113,10 @@ fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
             bench = Bench::in_directory(directory.path());
             bench.millis.store(now, Ordering::Relaxed);
         } else if second % 5 == 0 {
-            bench.collector.maintain(false);
+            bench.live.maintain(false);
         }
     }
-    let (_, view) = bench.collector.probe("A").unwrap();
+    let (_, view) = bench.live.probe("A").unwrap();
     let error = (view.totals.energy.joules() - truth) / truth;
     assert!(error.abs() < 0.001, "{error} of {truth} J");
     let unknown = view.totals.unknown_ms as f64 / 1e3;

@@ -1,9 +1,13 @@
 use std::ops::ControlFlow;
-use std::sync::atomic::AtomicU64 as Clock;
+use std::sync::atomic::{AtomicU64 as Clock, Ordering};
 
-use kwapi_core::{Accounting, Energy, Measurement, Quality, Timestamp, Totals, Watts};
+use kwapi_core::{
+    Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+};
+use parking_lot::Mutex;
 
 use super::*;
+use crate::live::{Config, Listing};
 
 /// A clock that stands where a test puts it, in milliseconds.
 pub(crate) fn clock_at(millis: &Arc<Clock>) -> MonotonicClock {
@@ -15,18 +19,25 @@ fn wall() -> WallClock {
     WallClock::new(|| Timestamp::from_seconds(1_800_000_000))
 }
 
+mod append;
 mod day;
 
 struct Bench {
-    collector: Collector,
+    live: Live,
+    intake: Mutex<Intake>,
     millis: Arc<Clock>,
 }
 
 impl Bench {
     fn with(config: Config) -> Self {
+        Self::with_append(config, None)
+    }
+
+    fn with_append(config: Config, append: Option<Append>) -> Self {
         let millis = Arc::new(Clock::new(1_000_000));
-        let collector = Collector::open(config, wall(), clock_at(&millis)).unwrap();
-        Self { collector, millis }
+        let live = Live::open(config, Vec::new(), wall(), clock_at(&millis));
+        let intake = Mutex::new(Intake::new(live.clone(), append));
+        Self { live, intake, millis }
     }
 
     fn in_directory(directory: &std::path::Path) -> Self {
@@ -39,23 +50,24 @@ impl Bench {
 
     /// A message of the session that began at 100 s, its number saying the second it was measured at.
     fn hear(&self, probe: &str, seq: u64, joules: u64) {
-        let accounting = Accounting {
-            timestamp: Timestamp::from_seconds(100 + seq),
-            session: Timestamp::from_seconds(100),
-            seq,
-            totals: Totals {
-                energy: Energy::from_millijoules(joules * 1000),
-                measured_ms: seq * 1000,
-                ..Totals::default()
-            },
-            curve: None,
-            meter: None,
-            quality: Quality::Measured,
-        };
-        self.tell(probe, 97.0, Some(accounting));
+        self.tell_watts(probe, seq, joules, 97.0);
+    }
+
+    fn tell_watts(&self, probe: &str, seq: u64, joules: u64, watts: f64) {
+        self.tell(probe, watts, Some(message(seq, joules)));
     }
 
     fn tell(&self, probe: &str, watts: f64, accounting: Option<Accounting>) {
+        let batch = self.batch_of(probe, watts, accounting);
+        self.intake.lock().take(batch, Box::new(|| ()));
+    }
+
+    /// A message as [`Bench::hear`] hears it.
+    fn batch(&self, probe: &str, seq: u64, joules: u64) -> Batch {
+        self.batch_of(probe, 97.0, Some(message(seq, joules)))
+    }
+
+    fn batch_of(&self, probe: &str, watts: f64, accounting: Option<Accounting>) -> Batch {
         let measurement = Measurement {
             probe: ProbeId::new(probe).unwrap(),
             power: Watts(watts),
@@ -63,20 +75,35 @@ impl Bench {
             current: None,
             accounting,
         };
-        let heard = self.collector.now();
+        let heard = self.live.now();
         let arrived = Timestamp::from_seconds(1_800_000_000).after(heard);
-        self.collector
-            .feed(&Batch { measurements: vec![Received { measurement, key: None, arrived, heard }] });
+        Batch { measurements: vec![Received { measurement, key: None, arrived, heard }] }
     }
 
     /// The listing as text: `A 97 W 100 J, …`.
     fn list(&self, listing: Listing) -> String {
         let mut lines = Vec::new();
-        self.collector.read(listing, None, |_, id, view| {
+        self.live.read(listing, None, |_, id, view| {
             lines.push(format!("{id} {} {} J", view.power, view.totals.energy.joules()));
             ControlFlow::Continue(())
         });
         lines.join(", ")
+    }
+}
+
+fn message(seq: u64, joules: u64) -> Accounting {
+    Accounting {
+        timestamp: Timestamp::from_seconds(100 + seq),
+        session: Timestamp::from_seconds(100),
+        seq,
+        totals: Totals {
+            energy: Energy::from_millijoules(joules * 1000),
+            measured_ms: seq * 1000,
+            ..Totals::default()
+        },
+        curve: None,
+        meter: None,
+        quality: Quality::Measured,
     }
 }
 
@@ -99,10 +126,10 @@ fn a_stale_probe_is_known_but_not_offered_and_a_silent_one_finds_its_total_again
         (bench.list(Listing::Fresh), bench.list(Listing::Known)),
         (String::new(), "A 97 W 100 J".into())
     );
-    assert!(bench.collector.probe("A").unwrap().1.is_stale(bench.collector.now(), bench.collector.config()));
+    assert!(bench.live.probe("A").unwrap().1.is_stale(bench.live.now(), bench.live.config()));
     bench.pass(300);
     assert_eq!(bench.list(Listing::Known), "");
-    assert_eq!(bench.collector.probe("A"), None);
+    assert_eq!(bench.live.probe("A"), None);
     bench.hear("A", 400, 40_000);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 40000 J");
 }
@@ -142,11 +169,11 @@ fn a_late_message_is_credited_but_does_not_replace_the_present_watts() {
         meter: None,
         quality: Quality::Measured,
     };
-    assert_eq!(bench.collector.counts().lost, 1);
+    assert_eq!(bench.live.counts().lost, 1);
     bench.tell("A", 5.0, Some(at_1));
     bench.tell("A", 5.0, Some(at_1));
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 200 J");
-    let counts = bench.collector.counts();
+    let counts = bench.live.counts();
     assert_eq!((counts.credited, counts.late, counts.duplicate, counts.lost), (3, 1, 1, 0));
 }
 
@@ -171,7 +198,7 @@ fn the_first_measurement_after_a_backward_clock_step_is_the_present_one_and_a_la
     bench.tell("A", 7.0, Some(at(1)));
     bench.hear("A", 3_001, 11);
     assert_eq!(bench.list(Listing::Fresh), "A 6 W 4 J");
-    assert_eq!(bench.collector.probe("A").unwrap().1.timestamp.seconds(), 1_102);
+    assert_eq!(bench.live.probe("A").unwrap().1.timestamp.seconds(), 1_102);
 }
 
 #[test]
@@ -180,7 +207,7 @@ fn legacy_messages_are_integrated_on_our_own_clock() {
     bench.tell("A", 50.0, None);
     bench.pass(10);
     bench.tell("A", 100.0, None);
-    assert_eq!((bench.list(Listing::Fresh), bench.collector.counts().legacy), ("A 100 W 1000 J".into(), 2));
+    assert_eq!((bench.list(Listing::Fresh), bench.live.counts().legacy), ("A 100 W 1000 J".into(), 2));
 }
 
 #[test]
@@ -197,8 +224,8 @@ fn a_second_publisher_is_refused_shown_and_counted() {
         quality: Quality::Measured,
     };
     bench.tell("A", 1.0, Some(rival));
-    assert_eq!(bench.collector.counts().conflicting_publisher, 1);
-    assert!(bench.collector.probe("A").unwrap().1.is_challenged);
+    assert_eq!(bench.live.counts().conflicting_publisher, 1);
+    assert!(bench.live.probe("A").unwrap().1.is_challenged);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J");
 }
 
@@ -209,7 +236,7 @@ fn more_probes_than_allowed_are_refused_and_counted() {
         bench.hear(probe, 0, 0);
     }
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J, B 97 W 0 J");
-    assert_eq!(bench.collector.counts().too_many_probes, 1);
+    assert_eq!(bench.live.counts().too_many_probes, 1);
 }
 
 #[test]
@@ -220,14 +247,14 @@ fn after_a_restart_a_probe_is_served_from_its_first_new_message_on_with_all_its_
         bench.hear("A", 0, 0);
         bench.hear("B", 0, 0);
         bench.hear("A", 1, 100);
-        bench.collector.maintain(true);
+        bench.live.maintain(true);
         bench.hear("A", 2, 200); // neither read nor recorded: lost with the process
     }
     let bench = Bench::in_directory(directory.path());
-    assert_eq!((bench.list(Listing::Known), bench.collector.probe("A")), (String::new(), None));
+    assert_eq!((bench.list(Listing::Known), bench.live.probe("A")), (String::new(), None));
     bench.hear("A", 3, 300);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 300 J");
-    assert_eq!(bench.collector.counts().probes, 2);
+    assert_eq!(bench.live.counts().probes, 2);
 }
 
 #[test]
@@ -241,7 +268,7 @@ fn what_was_shown_is_on_record_without_any_interval_passing() {
         bench.hear("B", 1, 60);
         assert_eq!(bench.list(Listing::Fresh), "A 97 W 100 J, B 97 W 60 J");
         bench.hear("B", 2, 90);
-        bench.collector.probe("B").unwrap();
+        bench.live.probe("B").unwrap();
     }
     // The publisher died too, and its new session knows nothing of the old one's energy.
     let bench = Bench::in_directory(directory.path());
@@ -265,16 +292,16 @@ async fn what_nobody_reads_is_recorded_every_interval_and_once_more_at_the_end()
     let directory = tempfile::tempdir().unwrap();
     let bench = Bench::in_directory(directory.path());
     bench.hear("A", 0, 0);
-    let bytes = || bench.collector.counts().record_bytes;
+    let bytes = || bench.live.counts().record_bytes;
     let empty = bytes();
-    bench.collector.maintain(false);
+    bench.live.maintain(false);
     assert_eq!(bytes(), empty, "it is not time yet");
     bench.pass(5);
-    bench.collector.maintain(false);
+    bench.live.maintain(false);
     let first = bytes();
     assert!(first > empty);
     bench.hear("A", 1, 100);
-    bench.collector.clone().keep(async {}).await;
+    bench.live.clone().keep(async {}).await;
     assert!(bytes() > first);
     drop(bench);
     let bench = Bench::in_directory(directory.path());
@@ -288,11 +315,11 @@ fn a_grown_record_is_compacted_and_still_has_everything() {
     let bench = Bench::in_directory(directory.path());
     for seq in 0..80_000 {
         bench.hear("A", seq, seq);
-        bench.collector.probe("A").unwrap();
+        bench.live.probe("A").unwrap();
     }
-    let grown = bench.collector.counts().record_bytes;
-    bench.collector.maintain(true);
-    let compacted = bench.collector.counts().record_bytes;
+    let grown = bench.live.counts().record_bytes;
+    bench.live.maintain(true);
+    let compacted = bench.live.counts().record_bytes;
     assert!(grown > 4 << 20 && compacted < 300, "{grown} to {compacted}");
     drop(bench);
     let bench = Bench::in_directory(directory.path());
@@ -313,7 +340,7 @@ fn child_that_feeds_and_publishes_until_killed() {
             println!("published {}\n", bench.list(Listing::Fresh));
         }
         if seq % 50 == 0 {
-            bench.collector.maintain(false);
+            bench.live.maintain(false);
         }
     }
 }
@@ -328,7 +355,7 @@ fn a_kill_at_any_moment_takes_back_nothing_that_was_published() {
         command.args([
             "--exact",
             "--nocapture",
-            "collector::tests::child_that_feeds_and_publishes_until_killed",
+            "intake::tests::child_that_feeds_and_publishes_until_killed",
         ]);
         command.env("KWAPI_TEST_CHILD", &directory);
         let child = kwapi_peers::Peer::start(&mut command, lab.join("log"));

@@ -10,21 +10,25 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kwapi_bus::{Batch, Key, Received, Scheme, Signer, Verifier, Wire};
-use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{
+    Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+};
 use kwapi_plugins::api::{self, Api, FactsSource};
-use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
+use kwapi_plugins::intake::Intake;
+use kwapi_plugins::live::{Config, Live};
 use tower::ServiceExt as _;
 
 const PROBES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 /// What the bus hands over at a time.
 const BATCH: usize = 256;
 
-fn collector(directory: Option<&std::path::Path>) -> Collector {
+fn intake(directory: Option<&std::path::Path>) -> (Live, Intake) {
     let origin = Instant::now();
     let wall = WallClock::new(|| Timestamp::from_seconds(1_800_000_000));
     let clock = MonotonicClock::new(move || origin.elapsed() + Duration::from_secs(1));
     let directory = directory.map(std::path::Path::to_owned);
-    Collector::open(Config { directory, ..Config::default() }, wall, clock).unwrap()
+    let live = Live::open(Config { directory, ..Config::default() }, Vec::new(), wall, clock);
+    (live.clone(), Intake::new(live, None))
 }
 
 fn ids(count: usize) -> Vec<ProbeId> {
@@ -62,19 +66,19 @@ fn round(ids: &[ProbeId], seq: u64, heard: Duration) -> Vec<Batch> {
 }
 
 /// Feeds rounds until about `messages` are in, and returns the time of the feeding alone.
-fn feed(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64) -> Duration {
+fn feed((live, intake): (&Live, &mut Intake), ids: &[ProbeId], seq: &mut u64, messages: u64) -> Duration {
     let mut spent = Duration::ZERO;
     let mut fed = 0;
     while fed < messages {
         *seq += 1;
-        let batches = round(ids, *seq, collector.now());
+        let batches = round(ids, *seq, live.now());
         let begin = Instant::now();
-        for batch in &batches {
+        for batch in batches {
             if fed >= messages {
                 break;
             }
-            collector.feed(batch);
             fed += batch.measurements.len() as u64;
+            intake.take(batch, Box::new(|| ()));
         }
         spent += begin.elapsed();
     }
@@ -82,7 +86,7 @@ fn feed(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64) ->
 }
 
 /// As [`feed`], from signed frames as they come off the bus: read, verified and credited.
-fn receive(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64) -> Duration {
+fn receive((live, intake): (&Live, &mut Intake), ids: &[ProbeId], seq: &mut u64, messages: u64) -> Duration {
     let key = Key::new("bench", "a secret of the bench");
     let signer = Signer::new(Scheme::Kwapi1, Some(&key)).unwrap();
     let verifier = Verifier::new(Scheme::Kwapi1, Some(key)).unwrap();
@@ -91,7 +95,7 @@ fn receive(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64)
     let mut fed = 0;
     'rounds: loop {
         *seq += 1;
-        let heard = collector.now();
+        let heard = live.now();
         for batch in round(ids, *seq, heard) {
             if fed >= messages {
                 break 'rounds;
@@ -111,8 +115,7 @@ fn receive(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64)
                 }
             });
             let decoded = Batch { measurements: decoded.collect() };
-            collector.feed(&decoded);
-            drop(decoded);
+            intake.take(decoded, Box::new(|| ()));
             spent += begin.elapsed();
             fed += batch.measurements.len() as u64;
         }
@@ -121,7 +124,7 @@ fn receive(collector: &Collector, ids: &[ProbeId], seq: &mut u64, messages: u64)
 }
 
 /// Some messages and how long they take: [`feed`] or [`receive`].
-type Feeding = fn(&Collector, &[ProbeId], &mut u64, u64) -> Duration;
+type Feeding = fn((&Live, &mut Intake), &[ProbeId], &mut u64, u64) -> Duration;
 
 fn feeding(criterion: &mut Criterion) {
     let ways: [(&str, Feeding); 2] = [("two frames to one account", receive), ("feed one message", feed)];
@@ -129,11 +132,11 @@ fn feeding(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(1)).sample_size(10);
         for count in PROBES {
-            let (collector, ids) = (collector(None), ids(count));
+            let ((live, mut intake), ids) = (intake(None), ids(count));
             let mut seq = 0;
-            feed(&collector, &ids, &mut seq, count as u64);
+            feed((&live, &mut intake), &ids, &mut seq, count as u64);
             group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-                bencher.iter_custom(|messages| way(&collector, &ids, &mut seq, messages));
+                bencher.iter_custom(|messages| way((&live, &mut intake), &ids, &mut seq, messages));
             });
         }
         group.finish();
@@ -147,8 +150,8 @@ fn listing(criterion: &mut Criterion) {
     group.sample_size(10);
     for count in PROBES {
         let directory = state.path().join(count.to_string());
-        let (collector, ids) = (collector(Some(&directory)), ids(count));
-        let router = api::router(Api::new(collector.clone(), FactsSource::default()), None, None);
+        let ((live, mut intake), ids) = (intake(Some(&directory)), ids(count));
+        let router = api::router(Api::new(live.clone(), FactsSource::default()), None, None);
         let ask = || {
             let request = Request::get("/v1/probes/").body(Body::empty()).unwrap();
             runtime.block_on(async {
@@ -157,12 +160,12 @@ fn listing(criterion: &mut Criterion) {
             })
         };
         let mut seq = 0;
-        feed(&collector, &ids, &mut seq, count as u64);
+        feed((&live, &mut intake), &ids, &mut seq, count as u64);
         group.bench_function(BenchmarkId::new("all probes changed", count), |bencher| {
             bencher.iter_custom(|rounds| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..rounds {
-                    feed(&collector, &ids, &mut seq, count as u64);
+                    feed((&live, &mut intake), &ids, &mut seq, count as u64);
                     let begin = Instant::now();
                     black_box(ask());
                     spent += begin.elapsed();
@@ -175,8 +178,8 @@ fn listing(criterion: &mut Criterion) {
                 let mut spent = Duration::ZERO;
                 for _ in 0..rounds {
                     seq += 1;
-                    for batch in round(&ids[..2], seq, collector.now()) {
-                        collector.feed(&batch);
+                    for batch in round(&ids[..2], seq, live.now()) {
+                        intake.take(batch, Box::new(|| ()));
                     }
                     let begin = Instant::now();
                     black_box(ask());
@@ -186,7 +189,7 @@ fn listing(criterion: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("nothing changed", count), |bencher| bencher.iter(&ask));
-        collector.maintain(true);
+        live.maintain(true);
     }
     group.finish();
 }

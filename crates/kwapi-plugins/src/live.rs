@@ -1,42 +1,41 @@
-//! The collector: the latest watts and the energy account of every probe, fed by the bus and read by the API.
+//! Live: the newest of every probe, for whoever shows the present: the API, the pages, `/metrics`.
 //!
-//! The feed and the readers meet only in one probe at a time, for the copy of a few words: a reader of a hundred
-//! thousand probes never makes the feed wait for the rest of them. New probes queue beside the sorted list, and the
-//! next reader merges them, so that registering is as cheap as updating.
+//! [`Intake`](crate::intake::Intake) alone changes it. It and the readers meet only in one probe at a time, for the copy
+//! of a few words: a reader of a hundred thousand probes never makes the intake wait for the rest of them. New probes
+//! queue beside the sorted list, and the next reader merges them, so that registering is as cheap as updating.
 //!
-//! **What is published is on record first.** A reader (see [`walk`]) appends the accounts it is about to show to the
-//! record before it shows them. `kill -9` therefore takes back nothing that anybody has seen, and the energy between
-//! the record and the end comes with the next message's running totals.
+//! **What is published is on record first** (ADR 0007). Where there is a journal, intake appends a message before its
+//! credit is visible here. Where there is none, a reader (see [`walk`]) appends the accounts it is about to show to the
+//! record before it shows them. `kill -9` therefore takes back nothing that anybody has seen.
 
-mod counts;
 mod probe;
 mod record;
 mod store;
 mod walk;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kwapi_bus::{Batch, Received};
-use kwapi_core::{ProbeId, WallClock};
+use kwapi_bus::Batch;
+use kwapi_core::{Account, MonotonicClock, ProbeId, WallClock};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
-pub use counts::CollectorCounts;
-pub use probe::ProbeView;
-#[doc(hidden)]
-pub use record::{Intact, decode_all};
-pub use store::StoreError;
+use crate::intake::{Counts, IntakeCounts};
+
+pub use probe::{Present, ProbeView};
+pub use record::{Contents, Entry, read as read_record};
 pub use walk::{Listing, Place};
 
-use counts::Counts;
-use probe::{ById, Outcome, Probe};
+pub(crate) use probe::{Draft, Probe};
+pub(crate) use record::{Writer as RecordWriter, note_damage};
+
+use probe::ById;
 use walk::Walk;
 
-/// How the collector behaves.
+/// How the present is shown, and where accounts are kept where there is no journal.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Values further apart than this have unknown time between them, and a publisher silent for longer is gone.
@@ -45,7 +44,7 @@ pub struct Config {
     pub cleaning_interval: Option<Duration>,
     /// Probes beyond this are refused and counted.
     pub probes_max: usize,
-    /// Where the accounts are kept; `None`: in memory only.
+    /// Where accounts are recorded before they are shown; `None` where a journal has them, or in memory only.
     pub directory: Option<PathBuf>,
     /// How often accounts are recorded that nobody has read.
     pub record_interval: Duration,
@@ -66,31 +65,9 @@ impl Default for Config {
     }
 }
 
-/// The process's monotonic clock: the one [`Received::heard`] is read from.
-#[derive(Clone)]
-pub struct MonotonicClock(Arc<dyn Fn() -> Duration + Send + Sync>);
-
-impl MonotonicClock {
-    /// A clock that asks `now` each time.
-    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// Time since the process's origin.
-    pub fn now(&self) -> Duration {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for MonotonicClock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MonotonicClock")
-    }
-}
-
-/// A handle of the one collector of a process; cloning it is cheap.
+/// A handle of what is live in a process; cloning it is cheap.
 #[derive(Clone, Debug)]
-pub struct Collector(Arc<Inner>);
+pub struct Live(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -101,87 +78,93 @@ struct Inner {
     table: RwLock<HashSet<ById>>,
     /// Probes that the sorted list does not have yet.
     newcomers: Mutex<Vec<Arc<Probe>>>,
-    /// The sorted list and the record: held by one reader at a time, never by the feed.
+    /// The sorted list and the record: held by one reader at a time, never by the intake.
     walk: Mutex<Walk>,
+    /// Whether readers put accounts on record before they show them.
+    has_record: bool,
     /// Rises after each batch that changed something: equal generations, equal answers (but for silence).
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
     counts: Counts,
 }
 
-impl Collector {
-    /// Opens the collector, with the accounts its directory has.
+impl Live {
+    /// Opens what is live, with the accounts of the configured directory, or else with `accounts`.
     ///
-    /// # Errors
-    /// When the directory cannot be read or written. A damaged record is no error: what is intact counts, and the
-    /// damaged file is set aside.
-    pub fn open(config: Config, wall: WallClock, clock: MonotonicClock) -> Result<Self, StoreError> {
-        let mut accounts = Vec::new();
-        let store = match &config.directory {
-            Some(directory) => Some(store::Store::open(directory, &mut accounts)?),
-            None => None,
-        };
+    /// What the disk refuses prevents nothing: what can be read counts, and [`Live::trouble`] says what is wrong.
+    pub fn open(
+        config: Config,
+        accounts: Vec<(ProbeId, Account)>,
+        wall: WallClock,
+        clock: MonotonicClock,
+    ) -> Self {
+        let mut accounts = accounts;
+        let store = config.directory.as_ref().map(|directory| store::Store::open(directory, &mut accounts));
         let now = clock.now();
-        let probes: Vec<_> =
-            accounts.into_iter().map(|(id, account)| Arc::new(Probe::resumed(id, account, now))).collect();
+        let probes: Vec<_> = accounts
+            .into_iter()
+            .zip(0..)
+            .map(|((id, account), index)| Arc::new(Probe::resumed(id, index, account, now)))
+            .collect();
         let lost = probes.iter().map(|probe| probe.lost()).sum();
         let inner = Inner {
             table: RwLock::new(probes.iter().cloned().map(ById).collect()),
             newcomers: Mutex::new(Vec::new()),
+            has_record: store.is_some(),
             walk: Mutex::new(Walk::new(probes, store, now)),
-            generation: AtomicU64::new(1),
+            generation: watch::Sender::new(1),
             counts: Counts::starting_at(lost),
             config,
             wall,
             clock,
         };
-        Ok(Self(Arc::new(inner)))
+        Self(Arc::new(inner))
     }
 
-    /// How this collector was configured.
+    /// How it was configured.
     pub fn config(&self) -> &Config {
         &self.0.config
     }
 
-    /// Credits a batch. Called by one thread at a time; never waits for a reader beyond the copy of one probe.
-    pub fn feed(&self, batch: &Batch) {
-        for received in &batch.measurements {
-            self.feed_one(received);
+    /// The probe of a message, registered if it is new; none where there are as many as there may be.
+    pub(crate) fn find_or_register(&self, id: &ProbeId) -> Option<Arc<Probe>> {
+        if let Some(ById(probe)) = self.0.table.read().get(id.as_str()) {
+            return Some(Arc::clone(probe));
         }
-        if !batch.measurements.is_empty() {
-            self.0.generation.fetch_add(1, Ordering::Release);
-        }
-    }
-
-    fn feed_one(&self, received: &Received) {
-        let inner = &*self.0;
-        let id = &received.measurement.probe;
-        let known = inner.table.read().get(id.as_str()).map(|ById(probe)| Arc::clone(probe));
-        let probe = match known {
-            Some(probe) => probe,
-            None => match self.register(id) {
-                Some(probe) => probe,
-                None => return inner.counts.count(Outcome::TooManyProbes),
-            },
-        };
-        let (outcome, lost) = probe.credit(received, inner.config.max_gap);
-        inner.counts.count(outcome);
-        inner.counts.lost(lost);
-    }
-
-    fn register(&self, id: &ProbeId) -> Option<Arc<Probe>> {
         let mut table = self.0.table.write();
         if table.len() >= self.0.config.probes_max {
             return None;
         }
-        let probe = Arc::new(Probe::new(id.clone()));
+        let index = u32::try_from(table.len()).ok()?;
+        let probe = Arc::new(Probe::new(id.clone(), index));
         table.insert(ById(Arc::clone(&probe)));
         drop(table);
         self.0.newcomers.lock().push(Arc::clone(&probe));
         Some(probe)
     }
 
+    /// Shows the watts of a batch that waits to be recorded, beside the totals that are.
+    pub(crate) fn show_ahead(&self, batch: &Batch) {
+        let table = self.0.table.read();
+        for received in &batch.measurements {
+            if let Some(ById(probe)) = table.get(received.measurement.probe.as_str()) {
+                probe.show_ahead(received);
+            }
+        }
+        drop(table);
+        self.changed();
+    }
+
+    /// Tells whoever waits that something is new.
+    pub(crate) fn changed(&self) {
+        self.0.generation.send_modify(|generation| *generation += 1);
+    }
+
+    pub(crate) fn tally(&self) -> &Counts {
+        &self.0.counts
+    }
+
     /// What has happened since the start.
-    pub fn counts(&self) -> CollectorCounts {
+    pub fn counts(&self) -> IntakeCounts {
         let (writes_failed, record_bytes) = {
             let walk = self.0.walk.lock();
             (walk.writes_failed(), walk.record_bytes())
@@ -189,14 +172,24 @@ impl Collector {
         self.0.counts.snapshot(self.probes() as u64, writes_failed, record_bytes)
     }
 
+    /// What keeps accounts from being recorded, if anything does.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.walk.lock().trouble()
+    }
+
     /// How many probes there are, silent ones included.
     pub fn probes(&self) -> usize {
         self.0.table.read().len()
     }
 
-    /// Rises with each batch fed.
+    /// Rises with each batch that changed something.
     pub fn generation(&self) -> u64 {
-        self.0.generation.load(Ordering::Acquire)
+        *self.0.generation.borrow()
+    }
+
+    /// Wakes whoever awaits it when something is new.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.0.generation.subscribe()
     }
 
     /// Now, on the clock that silence is measured on.
@@ -209,6 +202,12 @@ impl Collector {
         &self.0.wall
     }
 
+    /// Appends each account to `out`, for a snapshot.
+    pub(crate) fn record_all(&self, out: &mut RecordWriter) {
+        let walk = self.lock_walk();
+        walk.record_all(out);
+    }
+
     /// Records, syncs and compacts until `shutdown`, then records a last time.
     pub async fn keep(self, shutdown: impl Future<Output = ()> + Send) {
         /// Fine enough for any sensible `record_interval`.
@@ -216,11 +215,11 @@ impl Collector {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let ended = tokio::time::timeout(TICK, &mut shutdown).await.is_ok();
-            let collector = self.clone();
+            let live = self.clone();
             // Writing and above all syncing wait for the disk.
-            let done = tokio::task::spawn_blocking(move || collector.maintain(ended)).await;
+            let done = tokio::task::spawn_blocking(move || live.maintain(ended)).await;
             if let Err(error) = done {
-                tracing::error!(%error, "the collector's record stopped");
+                tracing::error!(%error, "the record of accounts stopped");
                 return;
             }
             if ended {
@@ -246,6 +245,3 @@ impl Collector {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
