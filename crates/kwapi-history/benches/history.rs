@@ -17,7 +17,7 @@ use kwapi_core::{Accounting, Decision, Energy, Measurement, ProbeId, Quality, Ti
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::rrd::{self, Rrd};
 use kwapi_history::store::POWER;
-use kwapi_history::{Arrival, History, HistoryConfig, Period};
+use kwapi_history::{History, HistoryConfig, Period};
 
 const START: u64 = 1_700_000_000;
 
@@ -136,20 +136,22 @@ fn journal(criterion: &mut Criterion) {
 
 fn whole(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
-    let history = History::open(HistoryConfig::new(directory.path()), stamp(0)).unwrap();
+    let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
+    let history = History::open(HistoryConfig::default(), &journal).unwrap();
     let probes = probes();
     let mut second = 0;
     let mut next = || {
         second += 1;
-        (second, probes.iter().map(|probe| measurement(probe, second)).collect::<Vec<_>>())
+        let batch =
+            |probes: &[ProbeId]| Arc::new(probes.iter().map(|probe| credited(probe, second)).collect());
+        (second, probes.chunks(500).map(batch).collect::<Vec<Arc<Vec<Credited>>>>())
     };
-    let record = |(second, measurements): (u64, Vec<Measurement>)| {
-        let heard = Duration::from_secs(second);
-        for batch in measurements.chunks(500) {
-            let arrived = stamp(second + 1);
-            history.record(batch.iter().map(|measurement| Arrival { measurement, arrived, heard })).unwrap();
+    let record = |(second, batches): (u64, Vec<Arc<Vec<Credited>>>)| {
+        for batch in &batches {
+            journal.append(batch, stamp(second + 1)).unwrap();
+            history.catch_up();
         }
-        history.tick(heard);
+        history.tick(Duration::from_secs(second), stamp(second + 1));
     };
     for _ in 0..240 {
         record(next());

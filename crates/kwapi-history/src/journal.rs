@@ -15,7 +15,7 @@
 //! **Damage.** Blocks of at most 64 KiB stand alone: a damaged one costs itself and is kept aside.
 
 mod block;
-mod bytes;
+pub(crate) mod codec;
 mod damage;
 mod position;
 mod reader;
@@ -277,6 +277,11 @@ impl Journal {
     /// sync failed, or its directory was removed and what was appended since is not yet on the disk.
     pub fn trouble(&self) -> Option<String> {
         self.shared.state.lock().trouble()
+    }
+
+    /// Waits for the next append, for so long at most.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        self.shared.appended.wait_for(&mut self.shared.state.lock(), timeout);
     }
 
     /// The directory of history.

@@ -10,14 +10,6 @@
     )
 )]
 
-#[allow(
-    unreachable_pub,
-    dead_code,
-    missing_docs,
-    clippy::pedantic,
-    reason = "the journal before, until RRD files read the new one"
-)]
-mod former;
 pub mod graph;
 mod history;
 pub mod journal;
@@ -25,11 +17,8 @@ mod period;
 pub mod rrd;
 mod series;
 pub mod store;
-mod usage;
 
-pub use history::{
-    Arrival, Flusher, History, HistoryConfig, HistoryCounters, Latest, OpenError, Peaks, Recorded,
-};
+pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
+pub use journal::OpenError;
 pub use period::Period;
 pub use series::Series;
-pub use usage::Usage;

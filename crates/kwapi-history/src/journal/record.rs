@@ -4,7 +4,7 @@
 //! whatever probe: batches come a publisher at a time, whose probes have similar names, stamps and sessions.
 //!
 //! In order: the flags (varint); the name, as the bytes it shares with the name before, the count of its own and those;
-//! the stamp (µs, change); watts, volts, amperes (decimals, see [`super::bytes`]); session (µs, change), sequence
+//! the stamp (µs, change); watts, volts, amperes (decimals, see [`super::codec`]); session (µs, change), sequence
 //! (change), totals; curve; meter; decision; register. Energy is in millijoules, time in milliseconds.
 
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use kwapi_core::{
     SegmentKind, Timestamp, Totals, Volts, Watts,
 };
 
-use super::bytes::{Input, put, put_change, put_decimal};
+use super::codec::{Input, put, put_change, put_decimal};
 
 /// What a record has; the six commonest first, so that their flags take one byte.
 mod flag {

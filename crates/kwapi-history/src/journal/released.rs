@@ -7,7 +7,7 @@
 use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
 
 use super::Credited;
-use super::bytes::Input;
+use super::codec::Input;
 
 /// Names a probe: its bytes' count and its bytes; the first named is 0.
 const TAG_PROBE: u8 = 0;

@@ -58,7 +58,7 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
         "| collected a second | {:.0} |",
         (collected.credited - collected_before.credited) as f64 / seconds
     );
-    let stored = recorded.measurements.recorded - recorded_before.measurements.recorded;
+    let stored = recorded.recorded - recorded_before.recorded;
     println!("| recorded a second | {:.0} |", stored as f64 / seconds);
     println!("| lost | {} |", collected.lost - collected_before.lost);
     println!("| readings missed | {missed} |");

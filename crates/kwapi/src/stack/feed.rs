@@ -1,13 +1,18 @@
 //! The bus feed: one subscriber, and what it hears handed to whoever keeps it, each message once.
 
+use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_bus::Subscriber;
-use kwapi_core::Pattern;
+use kwapi_bus::{Received, Subscriber};
+use kwapi_core::{Account, Pattern, ProbeId, Timestamp};
+use kwapi_history::History;
+use kwapi_history::journal::{Credited, Journal, Position, Taken};
 use kwapi_history::store::DirectoryLock;
-use kwapi_history::{Arrival, History};
 use kwapi_plugins::collector::{Collector, StoreError};
 use kwapi_plugins::metrics::Metrics;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::{Process, Roles, metrics, readiness};
@@ -58,22 +63,22 @@ impl Feed {
             journal.watch(all, "journal");
         }
         let kept = config.rrd.probes.clone();
+        let journalled =
+            history.map(|history| Journalled::open(history.journal(), config.max_gap())).transpose()?;
+        let wall = process.clock.clone();
         let feed = {
             let collector = collector.clone();
             tokio::spawn(async move {
                 while let Some((batch, ack)) = subscriber.recv().await {
                     collector.feed(&batch);
-                    if let Some(history) = history.clone() {
-                        let kept = kept.clone();
+                    if let Some(journalled) = journalled.clone() {
+                        let (kept, now) = (kept.clone(), wall.now());
                         let recorded = tokio::task::spawn_blocking(move || {
                             let is_kept =
                                 |probe| kept.is_empty() || kept.iter().any(|pattern| pattern.matches(probe));
-                            let arrivals = batch.measurements.iter().map(|received| Arrival {
-                                measurement: &received.measurement,
-                                arrived: received.arrived,
-                                heard: received.heard,
-                            });
-                            history.record(arrivals.filter(|arrival| is_kept(&arrival.measurement.probe)))
+                            let heard = batch.measurements.iter();
+                            let heard = heard.filter(|received| is_kept(&received.measurement.probe));
+                            journalled.lock().record(heard, now)
                         });
                         note(&journal, recorded.await);
                     }
@@ -92,6 +97,57 @@ impl Feed {
         self.upkeep.abort();
         let collector = self.collector;
         _ = tokio::task::spawn_blocking(move || collector.maintain(true)).await;
+    }
+}
+
+/// What is heard, credited for the journal.
+struct Journalled {
+    journal: Journal,
+    accounts: HashMap<ProbeId, Account>,
+    max_gap: Duration,
+}
+
+impl Journalled {
+    fn open(journal: &Journal, max_gap: Duration) -> Result<Arc<Mutex<Self>>, String> {
+        let mut accounts: HashMap<ProbeId, Account> = HashMap::new();
+        let replayed = journal.replay(Position::default(), |record| {
+            let account = accounts.entry(record.probe.clone()).or_default();
+            match (&record.taken, &record.accounting) {
+                (Some(taken), accounting) => {
+                    account.replay(record.at, accounting.as_ref(), &taken.decision);
+                }
+                // A version before this one wrote it.
+                (None, Some(accounting)) => _ = account.credit(accounting, Duration::ZERO, max_gap),
+                (None, None) => {
+                    _ = account.credit_legacy(record.power, record.at, Duration::ZERO, max_gap);
+                }
+            }
+        });
+        replayed.map_err(|error| chain(&error))?;
+        Ok(Arc::new(Mutex::new(Self { journal: journal.clone(), accounts, max_gap })))
+    }
+
+    /// Credits to copies, appends, and takes the copies when that went well.
+    fn record<'a>(&mut self, heard: impl Iterator<Item = &'a Received>, now: Timestamp) -> io::Result<()> {
+        let mut drafts: HashMap<ProbeId, Account> = HashMap::new();
+        let mut records = Vec::new();
+        for Received { measurement, arrived, heard, .. } in heard {
+            let probe = &measurement.probe;
+            let draft = drafts
+                .entry(probe.clone())
+                .or_insert_with(|| self.accounts.get(probe).cloned().unwrap_or_default());
+            let credit = match &measurement.accounting {
+                Some(accounting) => draft.credit(accounting, *heard, self.max_gap),
+                None => draft.credit_legacy(measurement.power, *arrived, *heard, self.max_gap),
+            };
+            if let Ok(credit) = credit {
+                let taken = Taken { decision: credit.decision, register: credit.totals };
+                records.push(Credited::of(measurement, *arrived, taken));
+            }
+        }
+        self.journal.append(&Arc::new(records), now)?;
+        self.accounts.extend(drafts);
+        Ok(())
     }
 }
 

@@ -159,23 +159,23 @@ pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
 pub(super) fn history(history: Arc<History>) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = history.counters();
-        let outcome = counters.measurements;
+        let journal = history.journal().counters();
         let measurements =
             out.family("kwapi_history_measurements", Kind::Counter, "Measurements, by what became of them.");
         for (result, count) in [
-            ("recorded", outcome.recorded),
-            ("late", outcome.late),
-            ("duplicate", outcome.duplicate),
-            ("conflicting", outcome.conflicting),
-            ("future", outcome.future),
+            ("recorded", counters.recorded),
+            ("late", counters.late),
+            // What is refused does not come here any more.
+            ("duplicate", 0),
+            ("conflicting", 0),
+            ("future", 0),
         ] {
             measurements.count(&[("result", result)], count);
         }
         out.family("kwapi_history_probes", Kind::Gauge, "Probes with history.").count(&[], counters.probes);
-        out.family("kwapi_history_journal_bytes", Kind::Gauge, "Journal on disk.")
-            .count(&[], counters.journal_bytes);
+        out.family("kwapi_history_journal_bytes", Kind::Gauge, "Journal on disk.").count(&[], journal.bytes);
         out.family("kwapi_history_journal_failures", Kind::Counter, "Batches the journal could not take.")
-            .count(&[], counters.journal_failures);
+            .count(&[], journal.failures);
         out.family("kwapi_history_flush_failures", Kind::Counter, "RRD files that could not be written.")
             .count(&[], counters.flush_failures);
         out.family(
@@ -203,7 +203,7 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
             Kind::Counter,
             "Journal segments deleted for want of room or for age.",
         )
-        .count(&[], counters.journal_segments_dropped);
+        .count(&[], journal.segments_dropped);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use kwapi_core::ProbeId;
 use kwapi_history::graph::Tariff;
+use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::{Flusher, History, HistoryConfig};
 use kwapi_plugins::collector::Collector;
 use kwapi_plugins::metrics::Metrics;
@@ -33,12 +34,16 @@ impl Pages {
             rrd_directory: config.rrd.directory.clone(),
             flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
             max_gap: config.max_gap(),
-            ..HistoryConfig::new(config.state_directory.join("history"))
         };
-        let history = History::open(history_config, process.clock.now()).map_err(|error| chain(&error))?;
+        let directory = config.state_directory.join("history");
+        let (journal, _) = Journal::open(&directory, JournalConfig::default(), process.clock.now())
+            .map_err(|error| chain(&error))?;
+        let history = History::open(history_config, &journal).map_err(|error| chain(&error))?;
         let history = Arc::new(history);
         let clock = process.monotonic.clone();
-        let flusher = Flusher::start(history.clone(), move || clock.now()).map_err(|error| chain(&error))?;
+        let flusher = Flusher::start(history.clone(), move || clock.now(), process.clock.clone())
+            .map_err(|error| chain(&error))?;
+        readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
         Ok(Self { history, flusher, sums: sums(config).into_iter().collect() })

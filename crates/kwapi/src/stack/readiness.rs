@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState};
+use kwapi_history::History;
 use kwapi_plugins::metrics::Metrics;
 use parking_lot::Mutex;
 
@@ -68,6 +69,13 @@ impl Writable {
 pub(super) fn directory(all: &mut Metrics, part: &'static str, directory: PathBuf) {
     let writable = Writable::new(directory);
     all.add_readiness(part, move || writable.check(Instant::now()));
+}
+
+/// The journal and the RRD files that are made of it.
+pub(super) fn history(all: &mut Metrics, history: Arc<History>) {
+    all.add_readiness("history", move || {
+        history.journal().trouble().or_else(|| history.trouble()).map_or(Ok(()), Err)
+    });
 }
 
 /// What is heard from the bus: ready with the first measurement that is believed, and from then on for as long as the

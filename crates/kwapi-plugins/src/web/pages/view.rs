@@ -4,7 +4,7 @@ use kwapi_core::{ProbeId, Quality, Timestamp};
 use kwapi_history::Period;
 use kwapi_history::graph::{Figures, Size, Theme, colour, cost_text, energy_text, watts_text};
 
-use super::super::graphs::{Form, Graph};
+use super::super::graphs::{Form, Graph, NoGraph};
 use super::super::overview::{Overall, is_silent};
 use super::super::route::encode;
 use super::super::{EnergySince, Settings, Site, words};
@@ -136,8 +136,12 @@ fn cost(kwh: f64, settings: &Settings) -> Option<String> {
 /// A probe's drawing over a period; empty when it cannot be drawn.
 pub(super) fn drawing(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> Drawing {
     let graph = match site.graphs.probe(probe, period, Form::Svg(CARD, Theme::Page), now) {
-        Some(Ok(graph)) => Some(graph),
-        Some(Err(_)) | None => None,
+        Ok(graph) => graph,
+        Err(NoGraph::Undrawn(_)) => None,
+        Err(NoGraph::Unreadable(_)) => {
+            let svg = "<p>The history of this probe cannot be read; the log says why.</p>".to_owned();
+            return Drawing { svg, narrow: None, legend: Legend::new(&Figures::default(), &site.settings) };
+        }
     };
     let (svg, figures) = graph.map_or_else(Default::default, |graph: Graph| (inline(&graph), graph.figures));
     Drawing { svg, narrow: None, legend: Legend::new(&figures, &site.settings) }

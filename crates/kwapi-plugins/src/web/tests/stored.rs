@@ -1,12 +1,15 @@
-use kwapi_core::{Accounting, Measurement};
-use kwapi_history::{Arrival, History, HistoryConfig};
+use kwapi_core::{Accounting, Decision, Measurement};
+use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
+use kwapi_history::{History, HistoryConfig};
 
 use super::*;
 
 /// A history of the probe a/b, a hundred seconds long.
 fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
     let start = Timestamp::from_seconds(NOW);
-    let history = History::open(HistoryConfig::new(scratch.path()), start).unwrap();
+    let (journal, _) = Journal::open(scratch.path(), JournalConfig::default(), start).unwrap();
+    let history = History::open(HistoryConfig::default(), &journal).unwrap();
+    let mut records = Vec::new();
     for second in 0..100 {
         let at = Timestamp::from_seconds(NOW + 1 + second);
         let accounting = Accounting {
@@ -25,9 +28,11 @@ fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
             current: None,
             accounting: Some(accounting),
         };
-        let heard = Duration::from_secs(second);
-        history.record([Arrival { measurement: &measurement, arrived: at, heard }]).unwrap();
+        let taken = Taken { decision: Decision::Continue, register: Totals::default() };
+        records.push(Credited::of(&measurement, at, taken));
     }
+    journal.append(&Arc::new(records), start).unwrap();
+    history.catch_up();
     Arc::new(history)
 }
 
@@ -52,6 +57,32 @@ async fn the_store_s_measurements_reach_the_page_the_graph_and_the_file() {
     }
     let file = get(&site, "/rrd/a%2Fb/").await.into_body();
     assert_eq!((file.len(), &file[..4]), (9_752, &b"RRD\0"[..]));
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
+    let scratch = kwapi_peers::Lab::empty();
+    let history = recorded(&scratch);
+    assert!(history.flush_all());
+    let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
+    let site = router(Arc::new(Stored::new(history, |_| None)), settings(), clock);
+    for entry in std::fs::read_dir(scratch.join("rrd")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "rrd") {
+            std::fs::write(path, [0; 200]).unwrap();
+        }
+    }
+    for path in ["/graph/hour/a%2Fb/?format=svg", "/graph/hour/a%2Fb/", "/rrd/a%2Fb/"] {
+        let answer = get(&site, path).await;
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        assert_eq!(answer.status(), 503, "{path}: {text}");
+        assert!(
+            text.starts_with("cannot read the history of a/b: ") && text.contains("not an RRD"),
+            "{text}"
+        );
+    }
+    let shown = page(&site, "/probe/a%2Fb/").await;
+    assert!(shown.contains("cannot be read") && !shown.contains("No data yet"), "{shown}");
 }
 
 /// How often the list and the probe's page say that its present value is estimated.
