@@ -166,6 +166,37 @@ impl fmt::Debug for WallClock {
     }
 }
 
+/// Where a component gets the time that silence and gaps are measured in; the binary gives it, a test gives its own.
+#[derive(Clone)]
+pub struct MonotonicClock(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl MonotonicClock {
+    /// A clock that asks `now` each time.
+    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Time since the process's origin, which is the same for all of the process.
+    pub fn now(&self) -> Duration {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for MonotonicClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MonotonicClock")
+    }
+}
+
+/// Both clocks of a process, handed on together by their one owner: what one part measures, another can compare.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    /// Labels.
+    pub wall: WallClock,
+    /// Measures.
+    pub monotonic: MonotonicClock,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

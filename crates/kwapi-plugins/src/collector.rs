@@ -15,7 +15,6 @@ mod store;
 mod walk;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +25,7 @@ use kwapi_core::{ProbeId, WallClock};
 use parking_lot::{Mutex, RwLock};
 
 pub use counts::CollectorCounts;
+pub use kwapi_core::MonotonicClock;
 pub use probe::ProbeView;
 #[doc(hidden)]
 pub use record::{Intact, decode_all};
@@ -63,28 +63,6 @@ impl Default for Config {
             record_interval: Duration::from_secs(5),
             sync_interval: Duration::from_secs(30),
         }
-    }
-}
-
-/// The process's monotonic clock: the one [`Received::heard`] is read from.
-#[derive(Clone)]
-pub struct MonotonicClock(Arc<dyn Fn() -> Duration + Send + Sync>);
-
-impl MonotonicClock {
-    /// A clock that asks `now` each time.
-    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// Time since the process's origin.
-    pub fn now(&self) -> Duration {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for MonotonicClock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MonotonicClock")
     }
 }
 

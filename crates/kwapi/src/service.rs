@@ -12,8 +12,7 @@ use std::future::Future;
 use std::time::Instant;
 
 use kwapi_bus::BusContext;
-use kwapi_core::{Timestamp, WallClock};
-use kwapi_plugins::collector::MonotonicClock;
+use kwapi_core::{Clocks, MonotonicClock, Timestamp, WallClock};
 use kwapi_plugins::http::{Listen, Listener, ServeError};
 
 use crate::ports;
@@ -23,12 +22,18 @@ use crate::ports;
 pub(crate) struct Process {
     pub(crate) bus: BusContext,
     pub(crate) clock: WallClock,
+    pub(crate) monotonic: MonotonicClock,
 }
 
 impl Process {
     /// One a process.
     pub(crate) fn new() -> Self {
-        Self { bus: BusContext::new(), clock: wall_clock() }
+        Self { bus: BusContext::new(), clock: wall_clock(), monotonic: monotonic_clock() }
+    }
+
+    /// Both clocks, for whoever compares what others measured.
+    pub(crate) fn clocks(&self) -> Clocks {
+        Clocks { wall: self.clock.clone(), monotonic: self.monotonic.clone() }
     }
 }
 
@@ -43,7 +48,7 @@ pub(crate) fn wall_clock() -> WallClock {
 }
 
 /// A monotonic clock that begins now.
-pub(crate) fn monotonic_clock() -> MonotonicClock {
+fn monotonic_clock() -> MonotonicClock {
     let origin = Instant::now();
     MonotonicClock::new(move || origin.elapsed())
 }

@@ -30,7 +30,7 @@ pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), S
     let subscriber_config = subscriber_config(arguments, named)?;
     let process = Process::new();
     let subscriber =
-        Subscriber::start(&process.bus, &subscriber_config, process.clock.clone(), MESSAGES_EXPECTED)
+        Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), MESSAGES_EXPECTED)
             .map_err(|error| crate::config::chain(&error))?;
     if arguments.endpoint.is_empty() {
         tokio::spawn(states::watch(super::status::address(None, named)?, arguments.json));

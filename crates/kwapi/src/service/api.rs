@@ -12,7 +12,7 @@ use kwapi_plugins::metrics::Metrics;
 use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
-use super::{Process, metrics, monotonic_clock, readiness};
+use super::{Process, metrics, readiness};
 use crate::config::{Config, Labels, TemplateLabels};
 
 /// The collector, fed from the bus.
@@ -37,9 +37,9 @@ impl Collecting {
         directory: &'static str,
         all: &mut Metrics,
     ) -> Result<Self, String> {
-        let clock = monotonic_clock();
+        let clock = process.monotonic.clone();
         let expected = super::drivers::expected_probes(config);
-        let subscriber = Subscriber::start(&process.bus, subscriber_config, process.clock.clone(), expected)
+        let subscriber = Subscriber::start(&process.bus, subscriber_config, &process.clocks(), expected)
             .map_err(|error| crate::config::chain(&error))?;
         let subscriber = Arc::new(subscriber);
         let state = config.state_directory.join(directory);

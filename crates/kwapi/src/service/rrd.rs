@@ -14,7 +14,7 @@ use kwapi_plugins::web::{Accounted, EnergySince, LabelSource, Settings, Stored, 
 use tokio::task::JoinHandle;
 
 use super::api::Labelling;
-use super::{Process, metrics, monotonic_clock, readiness};
+use super::{Process, metrics, readiness};
 use crate::config::Config;
 
 /// History, fed from the bus.
@@ -37,7 +37,7 @@ impl Recording {
         all: &mut Metrics,
     ) -> Result<Self, String> {
         let one_line = |error: &dyn std::error::Error| crate::config::chain(error);
-        let clock = monotonic_clock();
+        let clock = process.monotonic.clone();
         let history_config = HistoryConfig {
             rrd_directory: config.rrd.directory.clone(),
             flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
@@ -49,7 +49,7 @@ impl Recording {
         let flusher =
             Flusher::start(history.clone(), move || clock.now()).map_err(|error| one_line(&error))?;
         let expected = super::drivers::expected_probes(config);
-        let subscriber = Subscriber::start(&process.bus, subscriber_config, process.clock.clone(), expected)
+        let subscriber = Subscriber::start(&process.bus, subscriber_config, &process.clocks(), expected)
             .map_err(|error| one_line(&error))?;
         let subscriber = Arc::new(subscriber);
         all.add(metrics::subscriber(subscriber.clone(), "rrd"));
