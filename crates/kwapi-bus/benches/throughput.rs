@@ -13,7 +13,8 @@ use kwapi_bus::{
     SubscriberConfig,
 };
 use kwapi_core::{
-    Accounting, Energy, Measurement, Pattern, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+    Accounting, Energy, Measurement, MonotonicClock, Pattern, ProbeId, ProcessClocks, Quality, Timestamp,
+    Totals, WallClock, Watts,
 };
 
 const SECONDS: Duration = Duration::from_secs(5);
@@ -59,7 +60,10 @@ fn throughput(url: &str, runtime: &tokio::runtime::Runtime) -> f64 {
     let source = SourceConfig::new(bound, Scheme::Kwapi1, vec![key()]);
     let probes = vec![Pattern::new("*").expect("a pattern")];
     let config = SubscriberConfig { probes, ..SubscriberConfig::new(vec![source]) };
-    let subscriber = Subscriber::start(&context, &config, WallClock::new(now), PROBES).expect("an endpoint");
+    let origin = Instant::now();
+    let clocks =
+        ProcessClocks { wall: WallClock::new(now), monotonic: MonotonicClock::new(move || origin.elapsed()) };
+    let subscriber = Subscriber::start(&context, &config, &clocks, PROBES).expect("an endpoint");
 
     let ids: Vec<_> =
         (0..PROBES).map(|number| ProbeId::new(format!("site.n{number}")).expect("an id")).collect();

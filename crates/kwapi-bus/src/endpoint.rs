@@ -1,48 +1,20 @@
-//! Endpoints: where a socket is, who binds it, and who may connect.
-
-use std::io::ErrorKind;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+//! Endpoints as they are configured: where one is, who waits there, and with which keys.
 
 use serde::Deserialize;
-use zmq::{Socket, SocketType};
 
-use crate::context::{Admission, BusContext};
-use crate::curve::CurveConfig;
-use crate::key::KeyError;
-
-/// A larger frame closes its connection, so that a peer cannot fill our memory. Frames between this and
-/// [`crate::PAYLOAD_BYTES_MAX`] are counted as `too_large`.
-const FRAME_BYTES_MAX: i64 = 65_536;
-/// A peer that came back is met after this, in milliseconds.
-const RECONNECT_MS: i32 = 100;
-/// A peer that stays away is asked for no less often than this.
-const RECONNECT_MS_MAX: i32 = 2_000;
-/// After these seconds of silence TCP asks whether the peer is still there, this often, this many times.
-const KEEPALIVE_IDLE_S: i32 = 30;
-const KEEPALIVE_INTERVAL_S: i32 = 10;
-const KEEPALIVE_COUNT: i32 = 3;
-/// How long to wait for an address to be free again when its socket is closed; a matter of microseconds.
-const CLOSE_MS_MAX: i64 = 500;
-/// The least and the most messages a socket keeps for a slow peer; never 0, which to libzmq means no bound.
-const HIGH_WATER_MIN: usize = 2_000;
-const HIGH_WATER_MAX: usize = 1_000_000;
+use crate::error::BusError;
+use crate::transport::zeromq::CurveConfig;
 
 /// One end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// `tcp://host:port`, `tcp://*:port`, `tcp://[::1]:port`, `ipc:///run/kwapi/probes` or `inproc://name`.
     pub url: String,
     /// Who waits for the other; see the component for its default.
-    #[serde(default)]
     pub attach: Option<Attach>,
     /// Whether names and `*` mean IPv6 as well. An address in brackets says so by itself.
-    #[serde(default)]
     pub ipv6: bool,
     /// Encryption, between hosts.
-    #[serde(default)]
     pub curve: Option<CurveConfig>,
 }
 
@@ -54,50 +26,6 @@ pub enum Attach {
     Bind,
     /// Goes to the address, again and again until somebody is there.
     Connect,
-}
-
-/// Why a socket cannot be opened. All of it is known when a component starts.
-#[derive(Debug, thiserror::Error)]
-pub enum BusError {
-    /// Another process, or another endpoint of this one, is bound there.
-    #[error("{url}: address in use")]
-    AddressInUse {
-        /// The endpoint.
-        url: String,
-    },
-    /// The configuration of the endpoint makes no sense.
-    #[error("{url}: {reason}")]
-    Config {
-        /// The endpoint.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A key cannot be used.
-    #[error("{url}")]
-    Key {
-        /// The endpoint.
-        url: String,
-        /// What is wrong with the key.
-        source: KeyError,
-    },
-    /// The system says no.
-    #[error("{url}")]
-    System {
-        /// The endpoint.
-        url: String,
-        /// What it says.
-        source: zmq::Error,
-    },
-    /// No thread could be started.
-    #[error("no thread")]
-    Thread(#[from] std::io::Error),
-}
-
-impl BusError {
-    pub(crate) fn config(url: &str, reason: impl Into<String>) -> Self {
-        Self::Config { url: url.to_owned(), reason: reason.into() }
-    }
 }
 
 impl EndpointConfig {
@@ -113,129 +41,16 @@ impl EndpointConfig {
     pub fn check(&self) -> Result<(), BusError> {
         check_url(&self.url)
     }
-}
 
-/// Intervals of expected messages a socket keeps for a slow peer. libzmq learns only after half its mark that a peer has
-/// read, so that of these four, two are sure to be free for the burst of one interval.
-const HIGH_WATER_INTERVALS: usize = 4;
-
-/// How many messages a socket keeps for a slow peer, within reason.
-pub(crate) fn high_water(configured: Option<std::num::NonZeroU32>, messages_per_interval: usize) -> i32 {
-    let messages = match configured {
-        Some(messages) => usize::try_from(messages.get()).unwrap_or(HIGH_WATER_MAX).min(HIGH_WATER_MAX),
-        None => {
-            messages_per_interval.saturating_mul(HIGH_WATER_INTERVALS).clamp(HIGH_WATER_MIN, HIGH_WATER_MAX)
-        }
-    };
-    i32::try_from(messages).unwrap_or(i32::MAX)
-}
-
-/// A socket at its endpoint.
-pub(crate) struct OpenSocket {
-    pub(crate) socket: Socket,
-    context: BusContext,
-    attach: Attach,
-    /// The addresses it is bound to, with the ports the system chose.
-    bound: Vec<String>,
-    /// Lets the configured clients in for as long as the socket is there.
-    _admission: Option<Admission>,
-}
-
-impl OpenSocket {
-    /// Opens a socket of `kind` and attaches it.
-    pub(crate) fn open(
-        context: &BusContext,
-        kind: SocketType,
-        endpoint: &EndpointConfig,
-        default: Attach,
-        high_water: i32,
-    ) -> Result<Self, BusError> {
-        let attach = endpoint.attach.unwrap_or(default);
-        let url = &endpoint.url;
-        check_url(url)?;
-        let system = |source| BusError::System { url: url.clone(), source };
-        let socket = context.zmq().socket(kind).map_err(system)?;
-        let ipv6 = endpoint.ipv6 || url.contains('[');
-        set_options(&socket, ipv6, high_water).map_err(system)?;
-        let mut admission = None;
-        if let Some(curve) = &endpoint.curve {
-            admission = match attach {
-                Attach::Bind => Some(curve.serve(context, &socket, url)?),
-                Attach::Connect => curve.join(&socket, url).map(|()| None)?,
-            };
-        }
-        let context = context.clone();
-        let mut open = Self { socket, context, attach, bound: Vec::new(), _admission: admission };
-        open.attach(url)?;
-        Ok(open)
-    }
-
-    /// Attaches the same socket to one more address.
-    pub(crate) fn attach(&mut self, url: &str) -> Result<(), BusError> {
-        check_url(url)?;
-        let attached = match self.attach {
-            Attach::Bind => {
-                check_socket_file(url)?;
-                self.socket.bind(url)
-            }
-            Attach::Connect => self.socket.connect(url),
-        };
-        attached.map_err(|source| match source {
-            zmq::Error::EADDRINUSE => BusError::AddressInUse { url: url.to_owned() },
-            source => BusError::System { url: url.to_owned(), source },
-        })?;
-        if let (Attach::Bind, Ok(Ok(bound))) = (self.attach, self.socket.get_last_endpoint()) {
-            self.bound.push(bound);
-        }
-        Ok(())
-    }
-
-    /// The addresses it is bound to, with the ports the system chose.
-    pub(crate) fn bound(&self) -> &[String] {
-        &self.bound
-    }
-
-    /// Leaves `url` and waits until the address is free.
-    fn unbind(&self, url: &str) -> Result<(), zmq::Error> {
-        let events = format!("inproc://{}", self.context.unique("closing"));
-        self.socket.monitor(&events, zmq::SocketEvent::CLOSED as i32)?;
-        let closed = self.context.zmq().socket(SocketType::PAIR)?;
-        closed.set_linger(0)?;
-        closed.connect(&events)?;
-        self.socket.unbind(url)?;
-        if !url.starts_with("inproc://") && closed.poll(zmq::POLLIN, CLOSE_MS_MAX)? == 0 {
-            tracing::warn!(url, "the address is not free yet");
-        }
-        Ok(())
+    /// Whether one socket can serve both.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let Self { url, attach, ipv6, curve } = self;
+        (*attach, *ipv6, curve) == (other.attach, other.ipv6, &other.curve)
+            && url.contains('[') == other.url.contains('[')
     }
 }
 
-impl Drop for OpenSocket {
-    /// libzmq closes in the background: whoever binds the same address next, after a reload, would find it in use.
-    fn drop(&mut self) {
-        for url in &self.bound {
-            if let Err(error) = self.unbind(url) {
-                tracing::warn!(url, %error, "the address is freed later");
-            }
-        }
-    }
-}
-
-fn set_options(socket: &Socket, ipv6: bool, high_water: i32) -> Result<(), zmq::Error> {
-    socket.set_linger(0)?;
-    socket.set_ipv6(ipv6)?;
-    socket.set_sndhwm(high_water)?;
-    socket.set_rcvhwm(high_water)?;
-    socket.set_maxmsgsize(FRAME_BYTES_MAX)?;
-    socket.set_reconnect_ivl(RECONNECT_MS)?;
-    socket.set_reconnect_ivl_max(RECONNECT_MS_MAX)?;
-    socket.set_tcp_keepalive(1)?;
-    socket.set_tcp_keepalive_idle(KEEPALIVE_IDLE_S)?;
-    socket.set_tcp_keepalive_intvl(KEEPALIVE_INTERVAL_S)?;
-    socket.set_tcp_keepalive_cnt(KEEPALIVE_COUNT)
-}
-
-fn check_url(url: &str) -> Result<(), BusError> {
+pub(crate) fn check_url(url: &str) -> Result<(), BusError> {
     let known = ["tcp://", "ipc://", "inproc://"].iter().any(|scheme| url.starts_with(scheme));
     if !known {
         return Err(BusError::config(url, "an endpoint begins with tcp://, ipc:// or inproc://"));
@@ -245,32 +60,3 @@ fn check_url(url: &str) -> Result<(), BusError> {
     }
     Ok(())
 }
-
-/// libzmq removes whatever stands where it is to bind an `ipc` socket, be it the socket of a living process or a file
-/// of the operator's. Only the leftover of a dead process may go.
-fn check_socket_file(url: &str) -> Result<(), BusError> {
-    let Some(path) = url.strip_prefix("ipc://").filter(|path| !path.starts_with(['@', '*'])) else {
-        return Ok(());
-    };
-    let path = Path::new(path);
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-                Err(BusError::config(url, format!("no directory {}", parent.display())))
-            }
-            Some(_) | None => Ok(()),
-        },
-        Err(error) => Err(BusError::config(url, error.to_string())),
-        Ok(file) if !file.file_type().is_socket() => {
-            Err(BusError::config(url, "something other than a socket is there"))
-        }
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(BusError::AddressInUse { url: url.to_owned() }),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
-            Err(error) => Err(BusError::config(url, error.to_string())),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests;

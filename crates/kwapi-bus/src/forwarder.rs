@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use serde::Deserialize;
 use zmq::{Message, SocketType};
 
-use crate::context::BusContext;
-use crate::endpoint::{Attach, BusError, EndpointConfig, OpenSocket, high_water};
+use crate::endpoint::{Attach, EndpointConfig};
+use crate::error::BusError;
+use crate::transport::zeromq::{BusContext, OpenSocket, high_water};
 use crate::worker::{STOP_POLL_MS, Worker};
 
 /// How many messages one socket may bring before the next has its turn.
@@ -16,16 +16,14 @@ const TURN_MAX: usize = 1_024;
 /// A subscription is a byte and a topic of at most 201; a longer one is not passed on.
 const SUBSCRIPTION_BYTES_MAX: usize = 256;
 
-/// What a forwarder is told: `[bus.forwarder]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What a forwarder is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwarderConfig {
     /// Drivers and forwarders it listens to (it connects), or where publishers come to it (`attach = "bind"`).
     pub upstream: Vec<EndpointConfig>,
     /// Where it is listened to (it binds).
     pub downstream: Vec<EndpointConfig>,
     /// How many messages are kept per peer; by default four intervals of all probes, 2 000 at least.
-    #[serde(default)]
     pub high_water: Option<NonZeroU32>,
 }
 
@@ -119,11 +117,7 @@ fn open_upstream(
 ) -> Result<Vec<OpenSocket>, BusError> {
     let mut groups: Vec<(&EndpointConfig, OpenSocket)> = Vec::new();
     for endpoint in endpoints {
-        let is_like = |first: &EndpointConfig| {
-            let own = (endpoint.attach, endpoint.ipv6, &endpoint.curve, endpoint.url.contains('['));
-            own == (first.attach, first.ipv6, &first.curve, first.url.contains('['))
-        };
-        if let Some((_, open)) = groups.iter_mut().find(|(first, _)| is_like(first)) {
+        if let Some((_, open)) = groups.iter_mut().find(|(first, _)| first.is_like(endpoint)) {
             open.attach(&endpoint.url)?;
             continue;
         }
@@ -177,30 +171,22 @@ fn pass_subscriptions(from: &OpenSocket, upstream: &[OpenSocket], counts: &Count
 /// Passes messages on frame by frame, whatever they are: who listens judges them.
 fn pass_messages(from: &OpenSocket, downstream: &[OpenSocket], counts: &Counts) {
     let mut frame = Message::new();
-    let mut messages = 0;
-    while messages < TURN_MAX {
-        if from.socket.recv(&mut frame, zmq::DONTWAIT).is_err() {
-            return;
-        }
+    let (mut messages, mut bytes, mut failed) = (0, 0, 0);
+    while messages < TURN_MAX && from.socket.recv(&mut frame, zmq::DONTWAIT).is_ok() {
         let more = frame.get_more();
         let flags = if more { zmq::SNDMORE | zmq::DONTWAIT } else { zmq::DONTWAIT };
-        counts.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        bytes += frame.len() as u64;
         if let Some((last, others)) = downstream.split_last() {
             for open in others {
-                count_failure(open.socket.send(&*frame, flags), counts);
+                failed += u64::from(open.socket.send(&*frame, flags).is_err());
             }
             // The last one gets the frame itself.
-            count_failure(last.socket.send(std::mem::replace(&mut frame, Message::new()), flags), counts);
+            let frame = std::mem::replace(&mut frame, Message::new());
+            failed += u64::from(last.socket.send(frame, flags).is_err());
         }
-        if !more {
-            messages += 1;
-            counts.messages.fetch_add(1, Ordering::Relaxed);
-        }
+        messages += usize::from(!more);
     }
-}
-
-fn count_failure(sent: Result<(), zmq::Error>, counts: &Counts) {
-    if sent.is_err() {
-        counts.failed.fetch_add(1, Ordering::Relaxed);
-    }
+    counts.messages.fetch_add(messages as u64, Ordering::Relaxed);
+    counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+    counts.failed.fetch_add(failed, Ordering::Relaxed);
 }

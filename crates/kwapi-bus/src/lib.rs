@@ -5,9 +5,8 @@
 //! sockets on a thread of its own, keeps bounded queues that drop their oldest and count, and ends within a fraction of a
 //! second of being dropped.
 
-mod context;
-mod curve;
 mod endpoint;
+mod error;
 mod forwarder;
 mod key;
 mod message;
@@ -16,15 +15,18 @@ mod queue;
 mod received;
 mod refusal;
 mod subscriber;
+mod transport;
+mod verify;
 mod worker;
 
-pub use context::BusContext;
-pub use curve::{CurveConfig, CurveError};
-pub use endpoint::{Attach, BusError, EndpointConfig};
+pub use endpoint::{Attach, EndpointConfig};
+pub use error::BusError;
 pub use forwarder::{Forwarder, ForwarderConfig, ForwarderCounters};
 pub use key::{Key, KeyError, Scheme};
 pub use message::{PAYLOAD_BYTES_MAX, Signer, Verified, Verifier, Wire};
 pub use publisher::{Publisher, PublisherConfig, PublisherCounters};
 pub use received::{Batch, Received};
 pub use refusal::{Refusal, RefusalCounters};
-pub use subscriber::{Ack, Skew, SourceConfig, Subscriber, SubscriberConfig, SubscriberCounters};
+pub use subscriber::{Ack, SourceConfig, Subscriber, SubscriberConfig, SubscriberCounters};
+pub use transport::zeromq::{BusContext, BusCounters, CurveConfig, CurveError};
+pub use verify::Skew;

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kwapi_core::Measurement;
-use serde::Deserialize;
 use zmq::SocketType;
 
-use crate::context::BusContext;
-use crate::endpoint::{Attach, BusError, EndpointConfig, OpenSocket, high_water};
+use crate::endpoint::{Attach, EndpointConfig};
+use crate::error::BusError;
 use crate::key::{Key, Scheme};
 use crate::message::{Signer, Wire};
 use crate::queue::DropOldest;
+use crate::transport::zeromq::{BusContext, OpenSocket, high_water};
 use crate::worker::Worker;
 
 /// The fewest measurements that wait for the publisher's thread before the oldest is dropped.
@@ -21,20 +21,16 @@ const QUEUE_MIN: usize = 10_000;
 /// How often an idle publisher lets its sockets take note of new subscribers.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// What a publisher is told: `[bus.publisher]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What a publisher is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublisherConfig {
     /// Where subscribers find it (bound), or the forwarders it goes to (`attach = "connect"`).
     pub endpoints: Vec<EndpointConfig>,
     /// How it signs.
-    #[serde(default)]
     pub signature: Scheme,
     /// What it signs with; none under `signature = "none"`.
-    #[serde(default)]
     pub key: Option<Key>,
     /// How many messages are kept for a slow subscriber; by default four intervals of all probes, 2 000 at least.
-    #[serde(default)]
     pub high_water: Option<NonZeroU32>,
 }
 
@@ -142,6 +138,7 @@ fn run(shared: &Shared, signer: &Signer, sockets: &[OpenSocket]) {
                 _ = open.socket.get_events(); // Has the socket read its subscriptions.
             }
         }
+        let (mut published, mut failed) = (0, 0);
         for measurement in measurements {
             signer.encode(&measurement, &mut wire);
             for open in sockets {
@@ -150,11 +147,11 @@ fn run(shared: &Shared, signer: &Signer, sockets: &[OpenSocket]) {
                     .socket
                     .send(wire.topic.as_slice(), zmq::SNDMORE | zmq::DONTWAIT)
                     .and_then(|()| open.socket.send(wire.payload.as_slice(), zmq::DONTWAIT));
-                if sent.is_err() {
-                    shared.failed.fetch_add(1, Ordering::Relaxed);
-                }
+                failed += u64::from(sent.is_err());
             }
-            shared.published.fetch_add(1, Ordering::Relaxed);
+            published += 1;
         }
+        shared.published.fetch_add(published, Ordering::Relaxed);
+        shared.failed.fetch_add(failed, Ordering::Relaxed);
     }
 }

@@ -40,6 +40,11 @@ impl<T> DropOldest<T> {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// How many more it takes before one is dropped.
+    pub(crate) fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.state.lock().items.len())
+    }
+
     pub(crate) fn push(&self, item: T) {
         self.extend(std::iter::once(item));
     }

@@ -1,90 +1,72 @@
 //! Receives measurements from drivers and forwarders, verifies them and hands them on in batches.
 
-mod source;
+mod ack;
+mod intake;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use kwapi_core::{Pattern, WallClock};
-use serde::Deserialize;
-use zmq::Message;
+use kwapi_core::{Pattern, ProcessClocks};
 
-use crate::context::BusContext;
-use crate::curve::CurveConfig;
-use crate::endpoint::{Attach, BusError, EndpointConfig, high_water};
+pub use ack::Ack;
+use ack::Acknowledged;
+use intake::{Counts, Intake, Queued};
+
+use crate::endpoint::{Attach, EndpointConfig};
+use crate::error::BusError;
 use crate::key::{Key, Scheme};
 use crate::queue::DropOldest;
-use crate::received::{Batch, Received};
-use crate::refusal::{Refusal, RefusalCounters};
-use crate::worker::{STOP_POLL_MS, Worker};
-pub use source::Skew;
-use source::Source;
+use crate::received::Batch;
+use crate::refusal::Refusal;
+use crate::transport::Inlet;
+use crate::transport::zeromq::{BusContext, CurveConfig, Sockets, high_water};
+use crate::verify::{Skew, Skews, Verification};
+use crate::worker::Worker;
 
 /// The most measurements in a batch.
 const BATCH_MAX: usize = 512;
 /// The fewest verified measurements that wait for the plugin before the oldest is dropped.
 const QUEUE_MIN: usize = 10_000;
-/// How many messages one source may bring before the next has its turn.
-const TURN_MAX: usize = 1_024;
 /// How old a measurement may be where nothing stores messages on the way.
 const MAX_AGE_SECONDS: u64 = 300;
-/// One stamp far ahead ends an RRD, and hides the present until its time has come.
-const AHEAD_MAX: Duration = Duration::from_secs(60);
 
-/// What a subscriber is told: `[bus.subscriber]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What a subscriber is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriberConfig {
     /// Drivers and forwarders to listen to. A message that comes on two ways is credited once, by the account.
     pub endpoints: Vec<SourceConfig>,
     /// Which probes: `*` (the default), ids, `lyon.*`.
-    #[serde(default = "all_probes")]
     pub probes: Vec<Pattern>,
     /// An older measurement is refused as `stale`.
-    #[serde(default = "max_age_seconds")]
     pub max_age_seconds: u64,
     /// How many messages are kept per peer; by default four intervals of all probes, 2 000 at least.
-    #[serde(default)]
     pub high_water: Option<NonZeroU32>,
 }
 
-/// An endpoint to listen to, and how its messages are verified: `[[bus.subscriber.endpoints]]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An endpoint to listen to, and how its messages are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceConfig {
     /// As [`EndpointConfig::url`].
     pub url: String,
     /// As [`EndpointConfig::attach`]; a subscriber connects.
-    #[serde(default)]
     pub attach: Option<Attach>,
     /// As [`EndpointConfig::ipv6`].
-    #[serde(default)]
     pub ipv6: bool,
     /// As [`EndpointConfig::curve`].
-    #[serde(default)]
     pub curve: Option<CurveConfig>,
     /// How its messages are signed.
-    #[serde(default)]
     pub signature: Scheme,
     /// The keys they may be signed with; none under `signature = "none"`.
-    #[serde(default)]
     pub keys: Vec<Key>,
-}
-
-fn all_probes() -> Vec<Pattern> {
-    vec![Pattern::All]
-}
-
-fn max_age_seconds() -> u64 {
-    MAX_AGE_SECONDS
 }
 
 impl SubscriberConfig {
     /// All probes of `endpoints`.
     pub fn new(endpoints: Vec<SourceConfig>) -> Self {
-        Self { endpoints, probes: all_probes(), max_age_seconds: MAX_AGE_SECONDS, high_water: None }
+        Self { endpoints, probes: vec![Pattern::All], max_age_seconds: MAX_AGE_SECONDS, high_water: None }
     }
 }
 
@@ -94,21 +76,15 @@ impl SourceConfig {
         Self { url: url.into(), attach: None, ipv6: false, curve: None, signature, keys }
     }
 
-    pub(crate) fn endpoint(&self) -> EndpointConfig {
-        EndpointConfig {
-            url: self.url.clone(),
-            attach: self.attach,
-            ipv6: self.ipv6,
-            curve: self.curve.clone(),
-        }
+    fn endpoint(&self) -> EndpointConfig {
+        let Self { url, attach, ipv6, curve, .. } = self;
+        EndpointConfig { url: url.clone(), attach: *attach, ipv6: *ipv6, curve: curve.clone() }
     }
 
-    /// Whether one socket can serve both.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let Self { url: _, attach, ipv6, curve, signature, keys } = self;
-        let own = (*attach, *ipv6, curve, *signature, keys);
-        own == (other.attach, other.ipv6, &other.curve, other.signature, &other.keys)
-            && self.url.contains('[') == other.url.contains('[')
+    /// Whether one socket and one verification can serve both.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.signature, &self.keys) == (other.signature, &other.keys)
+            && self.endpoint().is_like(&other.endpoint())
     }
 }
 
@@ -116,33 +92,16 @@ impl SourceConfig {
 #[derive(Debug)]
 pub struct Subscriber {
     shared: Arc<Shared>,
+    bound: Vec<String>,
     worker: Worker,
 }
 
-/// To be called once a batch is where it will not be lost. On ZeroMQ, which keeps nothing, it does nothing.
 #[derive(Debug)]
-#[must_use = "a transport that stores messages sends them again until they are acknowledged"]
-pub struct Ack(());
-
-impl Ack {
-    /// Says that the batch is safe.
-    pub fn confirm(self) {}
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    queue: DropOldest<Received>,
-    sources: Vec<Arc<source::Skews>>,
+struct Shared {
+    queue: DropOldest<Queued>,
+    skews: Vec<Arc<Skews>>,
     counts: Counts,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    received: AtomicU64,
-    verified: AtomicU64,
-    unwanted: AtomicU64,
-    reserved: AtomicU64,
-    refused: RefusalCounters,
+    acknowledged: Arc<Acknowledged>,
 }
 
 /// What a subscriber has met since it was started: `received` is the sum of `verified`, `unwanted`, `reserved` and
@@ -164,47 +123,80 @@ pub struct SubscriberCounters {
 }
 
 impl Subscriber {
-    /// Opens the endpoints and starts the thread that owns them. `messages_per_interval` is what to expect: about as
-    /// many as there are probes.
+    /// Opens the endpoints and starts the thread that owns them. `clocks` are the process's own;
+    /// `messages_per_interval` is what to expect: about as many as there are probes.
     ///
     /// # Errors
     /// When an endpoint cannot be opened or a key is unfit; nothing stays open then.
     pub fn start(
         context: &BusContext,
         config: &SubscriberConfig,
-        clock: WallClock,
+        clocks: &ProcessClocks,
         messages_per_interval: usize,
     ) -> Result<Self, BusError> {
         if config.endpoints.is_empty() || config.probes.is_empty() {
             return Err(BusError::config("subscriber", "no endpoints, or no probes"));
         }
-        let high_water = high_water(config.high_water, messages_per_interval);
-        let sources = Source::open_all(context, config, high_water)?;
-        let shared = Arc::new(Shared {
-            queue: DropOldest::new(messages_per_interval.saturating_mul(2).max(QUEUE_MIN)),
-            sources: sources.iter().map(|source| source.skews.clone()).collect(),
-            counts: Counts::default(),
-        });
-        let mut intake = Intake {
-            shared: shared.clone(),
-            probes: config.probes.clone(),
-            max_age: Duration::from_secs(config.max_age_seconds),
-            clock,
-            start: Instant::now(),
-            fresh: Vec::with_capacity(TURN_MAX),
+        let mut groups: Vec<(&SourceConfig, Vec<EndpointConfig>)> = Vec::new();
+        for source in &config.endpoints {
+            match groups.iter_mut().find(|(first, _)| first.is_like(source)) {
+                Some((_, endpoints)) => endpoints.push(source.endpoint()),
+                None => groups.push((source, vec![source.endpoint()])),
+            }
+        }
+        let max_age = Duration::from_secs(config.max_age_seconds);
+        let verification = |source: &SourceConfig| {
+            Verification::new(source.url.clone(), source.signature, source.keys.iter().cloned(), max_age)
+                .map_err(|error| BusError::Key { url: source.url.clone(), source: error })
         };
-        let worker = Worker::start("bus-subscriber", move |stop| {
-            intake.run(&sources, stop);
-            intake.shared.queue.close();
-        })?;
-        Ok(Self { shared, worker })
+        let verifications: Vec<_> =
+            groups.iter().map(|(source, _)| verification(source)).collect::<Result<_, _>>()?;
+        let groups: Vec<_> = groups.into_iter().map(|(_, endpoints)| endpoints).collect();
+        let prefixes: BTreeSet<_> = config.probes.iter().map(Pattern::topic_prefix).collect();
+        let high_water = high_water(config.high_water, messages_per_interval);
+        let sockets = Sockets::open(context, &groups, &prefixes, high_water)?;
+        let bound = sockets.bound();
+        let queue_length = messages_per_interval.saturating_mul(2).max(QUEUE_MIN);
+        Self::read(sockets, verifications, config.probes.clone(), clocks, queue_length, bound)
+    }
+
+    /// Reads from `inlet`, each source by its verification.
+    fn read(
+        inlet: impl Inlet,
+        verifications: Vec<Verification>,
+        probes: Vec<Pattern>,
+        clocks: &ProcessClocks,
+        queue_length: usize,
+        bound: Vec<String>,
+    ) -> Result<Self, BusError> {
+        let shared = Arc::new(Shared {
+            queue: DropOldest::new(queue_length),
+            skews: verifications.iter().map(|verification| verification.skews().clone()).collect(),
+            counts: Counts::default(),
+            acknowledged: Arc::default(),
+        });
+        let mut intake = Intake::new(shared.clone(), inlet, verifications, probes, clocks.clone());
+        let worker = Worker::start("bus-subscriber", move |stop| intake.run(stop))?;
+        Ok(Self { shared, bound, worker })
     }
 
     /// The next verified measurements, some hundreds at most; `None` when the subscriber has ended. Dropping the
     /// future loses nothing.
     pub async fn recv(&self) -> Option<(Batch, Ack)> {
-        let measurements = self.shared.queue.take(BATCH_MAX).await?;
-        Some((Batch { measurements }, Ack(())))
+        let queued = self.shared.queue.take(BATCH_MAX).await?;
+        let mut ack = Ack::new(&self.shared.acknowledged);
+        let measurements = queued.into_iter().map(|Queued { received, place }| {
+            if let Some((source, token)) = place {
+                ack.cover(source, token);
+            }
+            received
+        });
+        Some((Batch { measurements: measurements.collect() }, ack))
+    }
+
+    /// The addresses it is bound to, with the ports the system chose.
+    pub fn bound(&self) -> &[String] {
+        &self.bound
     }
 
     /// Whether its thread runs; it ends by itself only when the bus fails as a whole, which is logged.
@@ -215,12 +207,11 @@ impl Subscriber {
     /// What it has met.
     pub fn counters(&self) -> SubscriberCounters {
         let counts = &self.shared.counts;
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SubscriberCounters {
-            received: load(&counts.received),
-            verified: load(&counts.verified),
-            unwanted: load(&counts.unwanted),
-            reserved: load(&counts.reserved),
+            received: counts.received.load(Ordering::Relaxed),
+            verified: counts.verified.load(Ordering::Relaxed),
+            unwanted: counts.unwanted.load(Ordering::Relaxed),
+            reserved: counts.reserved.load(Ordering::Relaxed),
             refused: counts.refused.snapshot(),
             dropped: self.shared.queue.dropped(),
         }
@@ -228,102 +219,9 @@ impl Subscriber {
 
     /// How far the clock of each publisher heard so far is from ours, journey included.
     pub fn skews(&self) -> Vec<Skew> {
-        self.shared.sources.iter().flat_map(|source| source.snapshot()).collect()
+        self.shared.skews.iter().flat_map(|skews| skews.snapshot()).collect()
     }
 }
 
-/// What the thread works with.
-struct Intake {
-    shared: Arc<Shared>,
-    probes: Vec<Pattern>,
-    max_age: Duration,
-    clock: WallClock,
-    start: Instant,
-    /// Verified in this round and not handed over yet.
-    fresh: Vec<Received>,
-}
-
-impl Intake {
-    fn run(&mut self, sources: &[Source], stop: &AtomicBool) {
-        let mut items: Vec<_> =
-            sources.iter().map(|source| source.open.socket.as_poll_item(zmq::POLLIN)).collect();
-        let mut frames = [Message::new(), Message::new()];
-        while !stop.load(Ordering::Relaxed) {
-            match zmq::poll(&mut items, STOP_POLL_MS) {
-                Ok(_) | Err(zmq::Error::EINTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "the subscriber ends");
-                    return;
-                }
-            }
-            for (source, item) in sources.iter().zip(&items) {
-                if item.is_readable() {
-                    self.turn(source, &mut frames);
-                }
-            }
-        }
-    }
-
-    /// Takes what a source has, up to its turn.
-    fn turn(&mut self, source: &Source, frames: &mut [Message; 2]) {
-        let arrived = self.clock.now();
-        let heard = self.start.elapsed();
-        let counts = &self.shared.counts;
-        for _ in 0..TURN_MAX {
-            let Ok(count) = receive(&source.open.socket, frames) else { break };
-            counts.received.fetch_add(1, Ordering::Relaxed);
-            let [topic, payload] = frames;
-            if count > 0 && topic.first() == Some(&0) {
-                counts.reserved.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-            if count == 2 && !self.is_wanted(topic) {
-                counts.unwanted.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-            let verified = match count {
-                2 => source.verify(topic, payload, arrived, self.max_age, AHEAD_MAX),
-                _ => Err(Refusal::Frames),
-            };
-            match verified {
-                Ok((measurement, key)) => {
-                    counts.verified.fetch_add(1, Ordering::Relaxed);
-                    self.fresh.push(Received { measurement, key, arrived, heard });
-                }
-                Err(cause) => counts.refused.count(cause),
-            }
-        }
-        self.shared.queue.extend(self.fresh.drain(..));
-    }
-
-    /// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also brings `C.1.`.
-    fn is_wanted(&self, topic: &[u8]) -> bool {
-        let Some(id) = topic.strip_suffix(b".") else { return true }; // Refused, by its cause.
-        self.probes.iter().any(|pattern| match pattern {
-            Pattern::All => true,
-            Pattern::Exact(probe) => probe.as_str().as_bytes() == id,
-            Pattern::Below(root) => {
-                id.strip_prefix(root.as_str().as_bytes()).is_some_and(|rest| rest.first() == Some(&b'.'))
-            }
-        })
-    }
-}
-
-/// Receives one message and says how many frames it had; those past the second are let go.
-fn receive(socket: &zmq::Socket, frames: &mut [Message; 2]) -> Result<usize, zmq::Error> {
-    let [topic, payload] = frames;
-    socket.recv(topic, zmq::DONTWAIT)?;
-    if !topic.get_more() {
-        return Ok(1);
-    }
-    socket.recv(payload, zmq::DONTWAIT)?;
-    let mut count = 2;
-    let mut more = payload.get_more();
-    let mut excess = Message::new();
-    while more {
-        socket.recv(&mut excess, zmq::DONTWAIT)?;
-        more = excess.get_more();
-        count += 1;
-    }
-    Ok(count)
-}
+#[cfg(test)]
+mod tests;

@@ -188,6 +188,15 @@ impl fmt::Debug for MonotonicClock {
     }
 }
 
+/// Both clocks of a process, handed on together by their one owner: what one part measures, another can compare.
+#[derive(Clone, Debug)]
+pub struct ProcessClocks {
+    /// Labels.
+    pub wall: WallClock,
+    /// Measures.
+    pub monotonic: MonotonicClock,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

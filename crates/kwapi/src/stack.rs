@@ -27,7 +27,7 @@ use crate::shutdown::{STOP_LIMIT, Shutdown};
 
 pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use listeners::{Listeners, Taken};
-pub(crate) use process::{Process, notify_ready, wall_clock};
+pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
 
 use api::Labelling;
 use drivers::{Drivers, Problems};

@@ -1,8 +1,9 @@
 //! The part of libzmq's C interface that the `zmq` crate calls, written from `zmq.h` of libzmq 4.3.5.
 //!
 //! It stands in for the `zmq-sys` 0.12 of crates.io, whose libzmq is built without CURVE. Ours is built with it, from
-//! source, so that one `cargo build` gives a binary that can encrypt.
+//! source, so that one `cargo build` gives a binary that can encrypt, and with [`bounds`] that libzmq lacks.
 
+pub mod bounds;
 mod constants;
 pub mod errno;
 

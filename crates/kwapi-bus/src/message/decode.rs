@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kwapi_core::{
-    Accounting, Amperes, Energy, Measurement, MeterTotal, Pattern, ProbeId, Quality, Timestamp, Totals,
-    Volts, Watts,
+    Accounting, Amperes, CurvePoint, Energy, Measurement, MeterTotal, Pattern, ProbeId, Quality, Timestamp,
+    Totals, Volts, Watts,
 };
 
 use super::json::{self, Member, Value};
@@ -167,6 +167,12 @@ enum Slot {
     MeasuredMs,
     EstimatedMs,
     UnknownMs,
+    EstimatedMj,
+    BridgedMj,
+    BridgedMs,
+    Curve,
+    Run,
+    CurveMj,
     MeterEnergyMj,
     MeterSinceUs,
     Q,
@@ -175,7 +181,7 @@ enum Slot {
 
 const SLOTS: usize = Slot::Signature as usize + 1;
 /// Present together or not at all.
-const LEDGERED: [Slot; 7] = [
+const ACCOUNTING: [Slot; 7] = [
     Slot::TimestampUs,
     Slot::Session,
     Slot::Seq,
@@ -199,6 +205,12 @@ fn slot(name: &str) -> Option<Slot> {
         b"measured_ms" => Slot::MeasuredMs,
         b"estimated_ms" => Slot::EstimatedMs,
         b"unknown_ms" => Slot::UnknownMs,
+        b"estimated_mj" => Slot::EstimatedMj,
+        b"bridged_mj" => Slot::BridgedMj,
+        b"bridged_ms" => Slot::BridgedMs,
+        b"curve" => Slot::Curve,
+        b"run" => Slot::Run,
+        b"curve_mj" => Slot::CurveMj,
         b"meter_energy_mj" => Slot::MeterEnergyMj,
         b"meter_since_us" => Slot::MeterSinceUs,
         b"q" => Slot::Q,
@@ -262,9 +274,9 @@ impl<'m, 'a> Slots<'m, 'a> {
     }
 
     fn accounting(&self) -> Result<Option<Accounting>, Refusal> {
-        let mut counts = [0; LEDGERED.len()];
+        let mut counts = [0; ACCOUNTING.len()];
         let mut present = 0;
-        for (count, slot) in counts.iter_mut().zip(LEDGERED) {
+        for (count, slot) in counts.iter_mut().zip(ACCOUNTING) {
             if let Some(value) = self.count(slot)? {
                 *count = value;
                 present += 1;
@@ -273,36 +285,58 @@ impl<'m, 'a> Slots<'m, 'a> {
         if present == 0 {
             return Ok(None);
         }
-        if present < LEDGERED.len() {
+        if present < ACCOUNTING.len() {
             return Err(Refusal::Member);
         }
         let [timestamp, session, seq, energy, measured_ms, estimated_ms, unknown_ms] = counts;
-        let since = self.count(Slot::MeterSinceUs)?.map(Timestamp::from_micros);
-        let meter = match self.count(Slot::MeterEnergyMj)?.map(Energy::from_millijoules) {
-            Some(energy) => Some(MeterTotal { energy, since }),
-            None if since.is_some() => return Err(Refusal::Member),
-            None => None,
-        };
         let quality = match self.get(Slot::Q) {
             None => Quality::Measured,
             Some(Value::Text(quality)) if quality == "estimated" => Quality::Estimated,
             Some(_) => return Err(Refusal::Member),
         };
+        let totals = Totals {
+            energy: Energy::from_millijoules(energy),
+            estimated: Energy::from_millijoules(self.count(Slot::EstimatedMj)?.unwrap_or(0)),
+            bridged: Energy::from_millijoules(self.count(Slot::BridgedMj)?.unwrap_or(0)),
+            measured_ms,
+            estimated_ms,
+            bridged_ms: self.count(Slot::BridgedMs)?.unwrap_or(0),
+            unknown_ms,
+        };
+        if !totals.is_sound() {
+            return Err(Refusal::Member);
+        }
         Ok(Some(Accounting {
-            curve: None,
             timestamp: Timestamp::from_micros(timestamp),
             session: Timestamp::from_micros(session),
             seq,
-            totals: Totals {
-                energy: Energy::from_millijoules(energy),
-                measured_ms,
-                estimated_ms,
-                unknown_ms,
-                ..Totals::default()
-            },
-            meter,
+            totals,
+            curve: self.curve()?,
+            meter: self.meter()?,
             quality,
         }))
+    }
+
+    /// All of a curve's members or none; runs count from 1.
+    fn curve(&self) -> Result<Option<CurvePoint>, Refusal> {
+        match (self.count(Slot::Curve)?, self.count(Slot::Run)?, self.count(Slot::CurveMj)?) {
+            (None, None, None) => Ok(None),
+            (Some(id), Some(run @ 1..), Some(begin)) => Ok(Some(CurvePoint {
+                id: Timestamp::from_micros(id),
+                run: u32::try_from(run).map_err(|_| Refusal::Member)?,
+                begin: Energy::from_millijoules(begin),
+            })),
+            _ => Err(Refusal::Member),
+        }
+    }
+
+    fn meter(&self) -> Result<Option<MeterTotal>, Refusal> {
+        let since = self.count(Slot::MeterSinceUs)?.map(Timestamp::from_micros);
+        match self.count(Slot::MeterEnergyMj)?.map(Energy::from_millijoules) {
+            Some(energy) => Ok(Some(MeterTotal { energy, since })),
+            None if since.is_some() => Err(Refusal::Member),
+            None => Ok(None),
+        }
     }
 }
 

@@ -117,6 +117,14 @@ fn write_members(measurement: &Measurement, payload: &mut Vec<u8>) {
     write_integer(payload, "measured_ms", accounting.totals.measured_ms);
     write_integer(payload, "estimated_ms", accounting.totals.estimated_ms);
     write_integer(payload, "unknown_ms", accounting.totals.unknown_ms);
+    write_count(payload, "estimated_mj", accounting.totals.estimated.millijoules());
+    write_count(payload, "bridged_mj", accounting.totals.bridged.millijoules());
+    write_count(payload, "bridged_ms", accounting.totals.bridged_ms);
+    if let Some(curve) = &accounting.curve {
+        write_integer(payload, "curve", curve.id.micros());
+        write_integer(payload, "run", curve.run.into());
+        write_integer(payload, "curve_mj", curve.begin.millijoules());
+    }
     if let Some(meter) = &accounting.meter {
         write_integer(payload, "meter_energy_mj", meter.energy.millijoules());
         if let Some(since) = meter.since {
@@ -163,6 +171,13 @@ fn write_integer(payload: &mut Vec<u8>, name: &str, mut integer: u64) {
         }
     }
     payload.extend_from_slice(digits.get(20 - written..).unwrap_or_default());
+}
+
+/// A count that came later than the first message did: none of it is not written, as it never was.
+fn write_count(payload: &mut Vec<u8>, name: &str, count: u64) {
+    if count > 0 {
+        write_integer(payload, name, count);
+    }
 }
 
 /// The shortest text that reads back; an integer without a point, as the original's drivers send it. A number JSON

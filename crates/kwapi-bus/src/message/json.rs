@@ -10,7 +10,7 @@ use crate::Refusal;
 
 /// An honest message has one level, the Grid'5000 dialect two. Deeper is refused as `depth`.
 const DEPTH_MAX: usize = 16;
-/// An honest message has about fifteen members. More are refused as `too_large`.
+/// An honest message has at most 22 members. More are refused as `too_large`.
 const MEMBERS_MAX: usize = 64;
 
 /// A value where it stands.

@@ -7,21 +7,27 @@
     reason = "what tests share says what it expects by failing, too"
 )]
 
+mod attach;
+mod bounds;
 mod curve;
 mod forwarder;
 mod hostile;
 mod pair;
 mod pyzmq;
+#[path = "../zmtp/mod.rs"]
+mod zmtp;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kwapi_bus::{
     BusContext, EndpointConfig, Key, Publisher, PublisherConfig, Received, Refusal, Scheme, SourceConfig,
     Subscriber, SubscriberConfig,
 };
 use kwapi_core::{
-    Accounting, Energy, Measurement, Pattern, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+    Accounting, Energy, Measurement, MonotonicClock, Pattern, ProbeId, ProcessClocks, Quality, Timestamp,
+    Totals, WallClock, Watts,
 };
 use kwapi_peers::{Lab, Peer, python_environment, wait_until};
 
@@ -34,8 +40,11 @@ fn now() -> Timestamp {
     Timestamp::from_micros(u64::try_from(since.as_micros()).expect("before 586 000 AD"))
 }
 
-fn clock() -> WallClock {
-    WallClock::new(now)
+/// The clocks of the process; all that listens in one shares them.
+fn clocks() -> ProcessClocks {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let monotonic = MonotonicClock::new(|| ORIGIN.elapsed());
+    ProcessClocks { wall: WallClock::new(now), monotonic }
 }
 
 fn key() -> Key {
@@ -89,7 +98,7 @@ fn publisher(context: &BusContext, scheme: Scheme, endpoint: EndpointConfig) -> 
 fn subscriber(context: &BusContext, sources: Vec<SourceConfig>, probes: &[&str]) -> Subscriber {
     let probes = probes.iter().map(|pattern| Pattern::new(pattern).expect("a pattern")).collect();
     let config = SubscriberConfig { probes, ..SubscriberConfig::new(sources) };
-    Subscriber::start(context, &config, clock(), 10).expect("an endpoint")
+    Subscriber::start(context, &config, &clocks(), 10).expect("an endpoint")
 }
 
 /// A source without signatures.

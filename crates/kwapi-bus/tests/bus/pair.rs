@@ -1,9 +1,7 @@
 //! Our publisher and our subscriber.
 
-use kwapi_peers::{free_port, need_python};
-use std::time::Instant;
-
 use super::*;
+use kwapi_peers::{free_port, need_python};
 
 #[tokio::test]
 async fn a_measurement_arrives_as_it_was_sent() {

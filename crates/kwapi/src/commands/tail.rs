@@ -13,7 +13,7 @@ use kwapi_core::Quality;
 use crate::cli::Tail;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
-use crate::stack::wall_clock;
+use crate::stack::clocks;
 
 /// Measurements a second to expect, to size queues by.
 const MESSAGES_EXPECTED: usize = 10_000;
@@ -29,7 +29,7 @@ pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), S
     let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
     let subscriber_config = subscriber_config(arguments, named)?;
     let bus = BusContext::new();
-    let subscriber = Subscriber::start(&bus, &subscriber_config, wall_clock(), MESSAGES_EXPECTED)
+    let subscriber = Subscriber::start(&bus, &subscriber_config, &clocks(), MESSAGES_EXPECTED)
         .map_err(|error| crate::config::chain(&error))?;
     if arguments.endpoint.is_empty() {
         tokio::spawn(states::watch(super::status::address(None, named)?, arguments.json));

@@ -80,7 +80,7 @@ impl Feed {
         let heard = patterns(config, roles);
         let subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
         let expected = super::drivers::expected_probes(config);
-        let subscriber = Subscriber::start(&process.bus, &subscriber_config, process.clock.clone(), expected)
+        let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
         let append = journal.clone().map(|journal| -> Append {

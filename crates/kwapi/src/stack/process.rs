@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kwapi_bus::BusContext;
-use kwapi_core::{MonotonicClock, Timestamp, WallClock};
+use kwapi_core::{MonotonicClock, ProcessClocks, Timestamp, WallClock};
 use kwapi_plugins::http::Seats;
 
 use super::Descriptors;
@@ -22,7 +22,13 @@ impl Process {
     /// One a process, with HTTP connections as far as its descriptors go.
     pub(crate) fn new(descriptors: &Descriptors) -> Self {
         let seats = Seats::new(descriptors.connections);
-        Self { bus: BusContext::new(), clock: wall_clock(), monotonic: monotonic_clock(), seats }
+        let ProcessClocks { wall, monotonic } = clocks();
+        Self { bus: BusContext::new(), clock: wall, monotonic, seats }
+    }
+
+    /// Both clocks, for whoever compares what others measured.
+    pub(super) fn clocks(&self) -> ProcessClocks {
+        ProcessClocks { wall: self.clock.clone(), monotonic: self.monotonic.clone() }
     }
 }
 
@@ -34,6 +40,11 @@ pub(crate) fn wall_clock() -> WallClock {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_micros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
     })
+}
+
+/// Both clocks of a process; the monotonic one begins now.
+pub(crate) fn clocks() -> ProcessClocks {
+    ProcessClocks { wall: wall_clock(), monotonic: monotonic_clock() }
 }
 
 /// A monotonic clock that begins now.

@@ -1,14 +1,14 @@
 //! CURVE: encryption and mutual authentication between hosts (ZeroMQ RFC 25 and 26).
 
+use std::collections::HashSet;
+
 use kwapi_core::Secret;
 use serde::Deserialize;
-use zmq::Socket;
 
-use crate::context::{Admission, BusContext};
-use crate::endpoint::BusError;
+use crate::error::BusError;
 
 /// A CURVE key: 32 bytes.
-pub(crate) type CurveKey = [u8; 32];
+pub(super) type CurveKey = [u8; 32];
 
 /// The characters of Z85 (ZeroMQ RFC 32).
 const Z85: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
@@ -63,13 +63,8 @@ impl CurveConfig {
         server.chain(clients).try_for_each(|(key, member)| read(key, member).map(drop))
     }
 
-    /// Makes `socket`, not bound yet, let in the configured clients and nobody else.
-    pub(crate) fn serve(
-        &self,
-        context: &BusContext,
-        socket: &Socket,
-        url: &str,
-    ) -> Result<Admission, BusError> {
+    /// What the end that binds needs: its secret key, and who is let in.
+    pub(super) fn server(&self, url: &str) -> Result<(CurveKey, HashSet<CurveKey>), BusError> {
         if self.public_key.is_some() || self.server_key.is_some() {
             return Err(BusError::config(url, "public_key and server_key are for the end that connects"));
         }
@@ -77,35 +72,31 @@ impl CurveConfig {
             return Err(BusError::config(url, "curve.clients is empty: nobody could connect"));
         }
         let clients = self.clients.iter().map(|client| decode(client, "clients", url));
-        let admission = context.admit(clients.collect::<Result<_, _>>()?)?;
-        let secret = decode(self.secret_key.expose(), "secret_key", url)?;
-        let options = || {
-            socket.set_zap_domain(admission.domain())?;
-            socket.set_curve_server(true)?;
-            socket.set_curve_secretkey(&secret)
-        };
-        options().map_err(|source| BusError::System { url: url.to_owned(), source })?;
-        Ok(admission)
+        let clients = clients.collect::<Result<_, _>>()?;
+        Ok((decode(self.secret_key.expose(), "secret_key", url)?, clients))
     }
 
-    /// Makes `socket`, not connected yet, talk to the configured server and nobody else.
-    pub(crate) fn join(&self, socket: &Socket, url: &str) -> Result<(), BusError> {
+    /// What the end that connects needs.
+    pub(super) fn client(&self, url: &str) -> Result<ClientKeys, BusError> {
         if !self.clients.is_empty() {
             return Err(BusError::config(url, "curve.clients is for the end that binds"));
         }
         let (Some(server), Some(public)) = (&self.server_key, &self.public_key) else {
             return Err(BusError::config(url, "curve.server_key and curve.public_key are needed to connect"));
         };
-        let server = decode(server, "server_key", url)?;
-        let public = decode(public, "public_key", url)?;
-        let secret = decode(self.secret_key.expose(), "secret_key", url)?;
-        let options = || {
-            socket.set_curve_serverkey(&server)?;
-            socket.set_curve_publickey(&public)?;
-            socket.set_curve_secretkey(&secret)
-        };
-        options().map_err(|source| BusError::System { url: url.to_owned(), source })
+        Ok(ClientKeys {
+            server: decode(server, "server_key", url)?,
+            public: decode(public, "public_key", url)?,
+            secret: decode(self.secret_key.expose(), "secret_key", url)?,
+        })
     }
+}
+
+/// The keys of an end that connects.
+pub(super) struct ClientKeys {
+    pub(super) server: CurveKey,
+    pub(super) public: CurveKey,
+    pub(super) secret: CurveKey,
 }
 
 fn decode(key: &str, member: &str, url: &str) -> Result<CurveKey, BusError> {

@@ -1,107 +1,63 @@
-//! The process's one ZeroMQ context, and the doorman of its encrypted endpoints.
+//! The doorman of encrypted endpoints: libzmq asks it who may connect (ZeroMQ RFC 27).
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use zmq::{Context, Message, Socket, SocketType};
 
-use crate::curve::CurveKey;
-use crate::endpoint::BusError;
+use super::curve::CurveKey;
+use crate::error::BusError;
 use crate::worker::{STOP_POLL_MS, Worker};
 
-/// Where libzmq asks who may connect (ZeroMQ RFC 27).
+/// Where libzmq asks.
 const ZAP: &str = "inproc://zeromq.zap.01";
-/// Threads that move bytes; one carries over a million of our messages a second in the clear.
-const IO_THREADS: i32 = 2;
-
-/// The process's ZeroMQ context. Make one and hand out clones; it ends with the last of them.
-#[derive(Clone)]
-pub struct BusContext(Arc<Inner>);
-
-struct Inner {
-    /// Before the context: its socket must be closed for that to end.
-    doorman: Mutex<Option<Worker>>,
-    guests: Arc<Mutex<Guests>>,
-    names: AtomicU64,
-    context: Context,
-}
 
 /// Who is let in, by the domain of the endpoint.
 type Guests = HashMap<String, HashSet<CurveKey>>;
 
-impl BusContext {
-    /// A new context. One a process is enough, and `inproc` needs it shared.
-    pub fn new() -> Self {
-        let context = Context::new();
-        if let Err(error) = context.set_io_threads(IO_THREADS) {
-            tracing::warn!(%error, "the bus runs on one I/O thread");
-        }
-        Self(Arc::new(Inner {
-            doorman: Mutex::new(None),
-            guests: Arc::default(),
-            names: AtomicU64::new(0),
-            context,
-        }))
-    }
-
-    pub(crate) fn zmq(&self) -> &Context {
-        &self.0.context
-    }
-
-    /// A name no other in this context has.
-    pub(crate) fn unique(&self, what: &str) -> String {
-        format!("{what}-{}", self.0.names.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Lets `clients` in wherever the domain of the answer is set. The doorman stands before this returns: without
-    /// one, libzmq lets everybody in.
-    pub(crate) fn admit(&self, clients: HashSet<CurveKey>) -> Result<Admission, BusError> {
-        let mut doorman = self.0.doorman.lock();
-        if doorman.is_none() {
-            let system = |source| BusError::System { url: ZAP.to_owned(), source };
-            let socket = self.0.context.socket(SocketType::REP).map_err(system)?;
-            socket.set_linger(0).map_err(system)?;
-            socket.bind(ZAP).map_err(system)?;
-            let guests = self.0.guests.clone();
-            *doorman = Some(Worker::start("bus-doorman", move |stop| keep_the_door(&socket, &guests, stop))?);
-        }
-        let domain = self.unique("kwapi");
-        self.0.guests.lock().insert(domain.clone(), clients);
-        Ok(Admission { domain, context: self.clone() })
-    }
-}
-
-impl Default for BusContext {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for BusContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BusContext")
-    }
+/// The one doorman of a context, for as long as anybody is admitted.
+pub(super) struct Doorman {
+    guests: Arc<Mutex<Guests>>,
+    _worker: Worker,
 }
 
 /// Clients are let in for as long as this is there, and so is the doorman.
-pub(crate) struct Admission {
+pub(super) struct Admission {
     domain: String,
-    context: BusContext,
+    doorman: Arc<Doorman>,
+}
+
+impl Doorman {
+    /// Takes his place; he answers from then on.
+    pub(super) fn post(context: &Context) -> Result<Self, BusError> {
+        let socket = context.socket(SocketType::REP).map_err(BusError::system(ZAP))?;
+        socket.set_linger(0).map_err(BusError::system(ZAP))?;
+        socket.bind(ZAP).map_err(BusError::system(ZAP))?;
+        let guests = Arc::<Mutex<Guests>>::default();
+        let known = guests.clone();
+        let worker = Worker::start("bus-doorman", move |stop| keep_the_door(&socket, &known, stop))?;
+        Ok(Self { guests, _worker: worker })
+    }
+
+    /// Lets `clients` in at endpoints of `domain`.
+    pub(super) fn admit(self: Arc<Self>, domain: String, clients: HashSet<CurveKey>) -> Admission {
+        self.guests.lock().insert(domain.clone(), clients);
+        Admission { domain, doorman: self }
+    }
 }
 
 impl Admission {
-    pub(crate) fn domain(&self) -> &str {
+    pub(super) fn domain(&self) -> &str {
         &self.domain
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.context.0.guests.lock().remove(&self.domain);
+        self.doorman.guests.lock().remove(&self.domain);
     }
 }
 

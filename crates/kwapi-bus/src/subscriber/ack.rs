@@ -1,0 +1,49 @@
+//! Acknowledgements: which messages a plugin says are safe.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::transport::Token;
+
+/// To be confirmed once a batch is where it will not be lost. It names the messages of its batch by their places in
+/// what each source keeps; of a source that keeps nothing, as ZeroMQ's, it names none. Dropped unconfirmed, it has
+/// its messages brought again.
+#[derive(Debug)]
+#[must_use = "a transport that stores messages sends them again until they are acknowledged"]
+pub struct Ack {
+    pub(super) places: Vec<(usize, RangeInclusive<Token>)>,
+    acknowledged: Arc<Acknowledged>,
+}
+
+/// What was confirmed and the subscriber's thread has not passed on yet: at most what is under way.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledged(Mutex<Vec<(usize, RangeInclusive<Token>)>>);
+
+impl Ack {
+    pub(super) fn new(acknowledged: &Arc<Acknowledged>) -> Self {
+        Self { places: Vec::new(), acknowledged: acknowledged.clone() }
+    }
+
+    /// Adds a message, later than those of its source before it.
+    pub(super) fn cover(&mut self, source: usize, token: Token) {
+        match self.places.iter_mut().rev().find(|(of, _)| *of == source) {
+            Some((_, range)) if range.end().checked_add(1) == Some(token) => *range = *range.start()..=token,
+            _ => self.places.push((source, token..=token)),
+        }
+    }
+
+    /// Says that the batch is safe.
+    pub fn confirm(self) {
+        if !self.places.is_empty() {
+            self.acknowledged.0.lock().extend(self.places);
+        }
+    }
+}
+
+impl Acknowledged {
+    pub(super) fn take(&self) -> Vec<(usize, RangeInclusive<Token>)> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}

@@ -1,0 +1,160 @@
+//! The subscriber's thread: from a transport's frames to verified measurements in the queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use kwapi_core::{Pattern, ProcessClocks};
+
+use super::Shared;
+use crate::received::Received;
+use crate::refusal::{Refusal, RefusalCounters};
+use crate::transport::{Delivery, Inlet, Token};
+use crate::verify::{ClockWatch, Present, Verification};
+
+/// How many messages one source may bring before the next has its turn.
+const TURN_MAX: usize = 1_024;
+/// How long the thread rests when a source that keeps its messages is ahead of the plugin.
+const HELD_BACK: Duration = Duration::from_millis(10);
+
+/// A verified measurement on its way to the plugin.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) received: Received,
+    /// Where its source keeps it, if that does.
+    pub(super) place: Option<(usize, Token)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) received: AtomicU64,
+    pub(super) verified: AtomicU64,
+    pub(super) unwanted: AtomicU64,
+    pub(super) reserved: AtomicU64,
+    pub(super) refused: RefusalCounters,
+}
+
+/// What the thread works with.
+pub(super) struct Intake<I> {
+    shared: Arc<Shared>,
+    inlet: I,
+    verifications: Vec<Verification>,
+    probes: Vec<Pattern>,
+    clocks: ClockWatch,
+    /// Verified in this turn and not handed over yet.
+    fresh: Vec<Queued>,
+}
+
+/// Why a message goes no further.
+enum PassedOver {
+    Unwanted,
+    Reserved,
+    Refused(Refusal),
+}
+
+impl<I: Inlet> Intake<I> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        inlet: I,
+        verifications: Vec<Verification>,
+        probes: Vec<Pattern>,
+        clocks: ProcessClocks,
+    ) -> Self {
+        let fresh = Vec::with_capacity(TURN_MAX);
+        Self { shared, inlet, verifications, probes, clocks: ClockWatch::new(clocks), fresh }
+    }
+
+    /// Until told to stop, or the transport fails.
+    pub(super) fn run(&mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            if let Err(error) = self.inlet.wait() {
+                tracing::error!(%error, "the subscriber ends");
+                break;
+            }
+            for (source, places) in self.shared.acknowledged.take() {
+                self.inlet.acknowledge(source, places);
+            }
+            let present = self.clocks.read();
+            for source in 0..self.verifications.len() {
+                if self.inlet.keeps(source) && self.shared.queue.room() < TURN_MAX {
+                    thread::park_timeout(HELD_BACK);
+                } else {
+                    self.turn(source, &present);
+                }
+            }
+        }
+        self.shared.queue.close();
+    }
+
+    /// Takes what a source has, up to its turn.
+    fn turn(&mut self, source: usize, present: &Present) {
+        let Some(verification) = self.verifications.get(source) else { return };
+        let (fresh, probes) = (&mut self.fresh, self.probes.as_slice());
+        let refused = &self.shared.counts.refused;
+        let (mut unwanted, mut reserved, mut received) = (0, 0, 0);
+        // Of what is kept, and need not be.
+        let mut passed_over: Vec<Token> = Vec::new();
+        self.inlet.take(source, TURN_MAX, |delivery| {
+            received += 1;
+            let place = delivery.token.map(|token| (source, token));
+            match judge(&delivery, verification, probes, present) {
+                Ok(received) => return fresh.push(Queued { received, place }),
+                Err(PassedOver::Unwanted) => unwanted += 1,
+                Err(PassedOver::Reserved) => reserved += 1,
+                Err(PassedOver::Refused(cause)) => refused.count(cause),
+            }
+            passed_over.extend(delivery.token);
+        });
+        let counts = &self.shared.counts;
+        for (counter, count) in [
+            (&counts.received, received),
+            (&counts.verified, self.fresh.len() as u64),
+            (&counts.unwanted, unwanted),
+            (&counts.reserved, reserved),
+        ] {
+            if count > 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        for token in passed_over {
+            self.inlet.acknowledge(source, token..=token);
+        }
+        if !self.fresh.is_empty() {
+            self.shared.queue.extend(self.fresh.drain(..));
+        }
+    }
+}
+
+fn judge(
+    delivery: &Delivery<'_>,
+    verification: &Verification,
+    probes: &[Pattern],
+    present: &Present,
+) -> Result<Received, PassedOver> {
+    if let [topic, ..] = delivery.frames
+        && topic.first() == Some(&0)
+    {
+        return Err(PassedOver::Reserved);
+    }
+    if let [topic, _] = delivery.frames
+        && !is_wanted(probes, topic)
+    {
+        return Err(PassedOver::Unwanted);
+    }
+    let (measurement, key) =
+        verification.verify(delivery.frames, present, delivery.is_live).map_err(PassedOver::Refused)?;
+    Ok(Received { measurement, key, arrived: present.wall, heard: present.monotonic })
+}
+
+/// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also brings `C.1.`.
+fn is_wanted(probes: &[Pattern], topic: &[u8]) -> bool {
+    let Some(id) = topic.strip_suffix(b".") else { return true }; // Refused, by its cause.
+    probes.iter().any(|pattern| match pattern {
+        Pattern::All => true,
+        Pattern::Exact(probe) => probe.as_str().as_bytes() == id,
+        Pattern::Below(root) => {
+            id.strip_prefix(root.as_str().as_bytes()).is_some_and(|rest| rest.first() == Some(&b'.'))
+        }
+    })
+}

@@ -1,0 +1,41 @@
+//! The seam between what carries messages and what reads them: a transport yields frames, each with its place where
+//! the transport keeps them, and is told which places are safe.
+
+pub(crate) mod zeromq;
+
+use std::ops::RangeInclusive;
+
+/// Where a message stands in what a source keeps; rising from one message of a source to the next.
+pub(crate) type Token = u64;
+
+/// A message as a transport brings it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery<'a> {
+    /// Topic and payload. Any other number of frames is for the reader to refuse.
+    pub(crate) frames: &'a [&'a [u8]],
+    /// Whether it comes as it is sent, and will not come again. Only then does age speak against it.
+    pub(crate) is_live: bool,
+    /// Its place, where the transport brings it again until that is acknowledged.
+    pub(crate) token: Option<Token>,
+}
+
+/// The receiving end of a transport, with the sources it reads from, owned by the subscriber's thread.
+pub(crate) trait Inlet: Send + 'static {
+    /// Why the transport has failed as a whole.
+    type Failure: std::fmt::Display;
+
+    /// Waits for messages, a tenth of a second at most.
+    ///
+    /// # Errors
+    /// When there will be no more.
+    fn wait(&mut self) -> Result<(), Self::Failure>;
+
+    /// Hands on what one source has, `count` messages at most.
+    fn take(&mut self, source: usize, count: usize, each: impl FnMut(Delivery<'_>));
+
+    /// Whether a source keeps its messages: it is then left alone while there is no room for more.
+    fn keeps(&self, source: usize) -> bool;
+
+    /// Takes note that the messages at these places are safe, or not worth keeping.
+    fn acknowledge(&mut self, source: usize, places: RangeInclusive<Token>);
+}

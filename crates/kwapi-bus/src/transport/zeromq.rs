@@ -1,0 +1,12 @@
+//! ZeroMQ: live only. What it does not bound itself, `crates/zmq-sys` does.
+
+mod context;
+mod curve;
+mod inlet;
+mod socket;
+mod zap;
+
+pub use context::{BusContext, BusCounters};
+pub use curve::{CurveConfig, CurveError};
+pub(crate) use inlet::Sockets;
+pub(crate) use socket::{OpenSocket, high_water};

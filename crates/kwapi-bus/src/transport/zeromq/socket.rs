@@ -1,0 +1,221 @@
+//! A ZeroMQ socket at its endpoint, with every bound that libzmq has an option for.
+
+use std::io::ErrorKind;
+use std::num::NonZeroU32;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use zmq::{Socket, SocketType};
+
+use super::context::BusContext;
+use super::curve::CurveConfig;
+use super::zap::Admission;
+use crate::endpoint::{Attach, EndpointConfig, check_url};
+use crate::error::BusError;
+
+/// A larger frame closes its connection, so that a peer cannot fill our memory. Frames between this and
+/// [`crate::PAYLOAD_BYTES_MAX`] are counted as `too_large`. A message has at most four (`crates/zmq-sys/bounds`).
+const FRAME_BYTES_MAX: i64 = 16_384;
+/// The same for what listeners send, who only subscribe: a topic has at most 201 bytes, and the largest command of
+/// CURVE's handshake (ZeroMQ RFC 26) some 600.
+const LISTENER_FRAME_BYTES_MAX: i64 = 1_024;
+/// How many subscriptions of a listener wait for us; until they are read, its connection is not.
+const LISTENER_HIGH_WATER: i32 = 500;
+/// Who has not said by then which ZeroMQ it speaks, is let go, in milliseconds.
+const HANDSHAKE_MS_MAX: i32 = 10_000;
+/// A peer that came back is met after this, in milliseconds.
+const RECONNECT_MS: i32 = 100;
+/// A peer that stays away is asked for no less often than this.
+const RECONNECT_MS_MAX: i32 = 2_000;
+/// After these seconds of silence TCP asks whether the peer is still there, this often, this many times.
+const KEEPALIVE_IDLE_S: i32 = 30;
+const KEEPALIVE_INTERVAL_S: i32 = 10;
+const KEEPALIVE_COUNT: i32 = 3;
+/// How long to wait for an address to be free again when its socket is closed; a matter of microseconds.
+const CLOSE_MS_MAX: i64 = 500;
+/// The least and the most messages a socket keeps for a slow peer; never 0, which to libzmq means no bound.
+const HIGH_WATER_MIN: usize = 2_000;
+const HIGH_WATER_MAX: usize = 1_000_000;
+
+/// Intervals of expected messages a socket keeps for a slow peer. libzmq learns only after half its mark that a peer has
+/// read, so that of these four, two are sure to be free for the burst of one interval.
+const HIGH_WATER_INTERVALS: usize = 4;
+
+/// How many messages a socket keeps for a slow peer, within reason.
+pub(crate) fn high_water(configured: Option<NonZeroU32>, messages_per_interval: usize) -> i32 {
+    let messages = match configured {
+        Some(messages) => usize::try_from(messages.get()).unwrap_or(HIGH_WATER_MAX).min(HIGH_WATER_MAX),
+        None => {
+            messages_per_interval.saturating_mul(HIGH_WATER_INTERVALS).clamp(HIGH_WATER_MIN, HIGH_WATER_MAX)
+        }
+    };
+    i32::try_from(messages).unwrap_or(i32::MAX)
+}
+
+/// A socket at its endpoint.
+pub(crate) struct OpenSocket {
+    pub(crate) socket: Socket,
+    context: BusContext,
+    attach: Attach,
+    /// The addresses it is bound to, with the ports the system chose.
+    bound: Vec<String>,
+    /// Lets the configured clients in for as long as the socket is there.
+    _admission: Option<Admission>,
+}
+
+impl OpenSocket {
+    /// Opens a socket of `kind` and attaches it.
+    pub(crate) fn open(
+        context: &BusContext,
+        kind: SocketType,
+        endpoint: &EndpointConfig,
+        default: Attach,
+        high_water: i32,
+    ) -> Result<Self, BusError> {
+        let attach = endpoint.attach.unwrap_or(default);
+        let url = &endpoint.url;
+        check_url(url)?;
+        let socket = context.zmq().socket(kind).map_err(BusError::system(url))?;
+        let ipv6 = endpoint.ipv6 || url.contains('[');
+        set_options(&socket, kind, ipv6, high_water).map_err(BusError::system(url))?;
+        let admission = match (&endpoint.curve, attach) {
+            (None, _) => None,
+            (Some(curve), Attach::Bind) => Some(serve(curve, context, &socket, url)?),
+            (Some(curve), Attach::Connect) => join(curve, &socket, url).map(|()| None)?,
+        };
+        let context = context.clone();
+        let mut open = Self { socket, context, attach, bound: Vec::new(), _admission: admission };
+        open.attach(url)?;
+        Ok(open)
+    }
+
+    /// Attaches the same socket to one more address.
+    pub(crate) fn attach(&mut self, url: &str) -> Result<(), BusError> {
+        check_url(url)?;
+        let attached = match self.attach {
+            Attach::Bind => {
+                check_socket_file(url)?;
+                self.socket.bind(url)
+            }
+            Attach::Connect => self.socket.connect(url),
+        };
+        attached.map_err(|source| match source {
+            zmq::Error::EADDRINUSE => BusError::AddressInUse { url: url.to_owned() },
+            source => BusError::System { url: url.to_owned(), source },
+        })?;
+        if let (Attach::Bind, Ok(Ok(bound))) = (self.attach, self.socket.get_last_endpoint()) {
+            self.bound.push(bound);
+        }
+        Ok(())
+    }
+
+    /// The addresses it is bound to, with the ports the system chose.
+    pub(crate) fn bound(&self) -> &[String] {
+        &self.bound
+    }
+
+    /// Leaves `url` and waits until the address is free.
+    fn unbind(&self, url: &str) -> Result<(), zmq::Error> {
+        let events = format!("inproc://{}", self.context.unique("closing"));
+        self.socket.monitor(&events, zmq::SocketEvent::CLOSED as i32)?;
+        let closed = self.context.zmq().socket(SocketType::PAIR)?;
+        closed.set_linger(0)?;
+        closed.connect(&events)?;
+        self.socket.unbind(url)?;
+        if !url.starts_with("inproc://") && closed.poll(zmq::POLLIN, CLOSE_MS_MAX)? == 0 {
+            tracing::warn!(url, "the address is not free yet");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for OpenSocket {
+    /// libzmq closes in the background: whoever binds the same address next, after a reload, would find it in use.
+    fn drop(&mut self) {
+        for url in &self.bound {
+            if let Err(error) = self.unbind(url) {
+                tracing::warn!(url, %error, "the address is freed later");
+            }
+        }
+    }
+}
+
+/// Makes `socket`, not bound yet, let in the configured clients and nobody else.
+fn serve(
+    curve: &CurveConfig,
+    context: &BusContext,
+    socket: &Socket,
+    url: &str,
+) -> Result<Admission, BusError> {
+    let (secret, clients) = curve.server(url)?;
+    let admission = context.admit(clients)?;
+    let options = || {
+        socket.set_zap_domain(admission.domain())?;
+        socket.set_curve_server(true)?;
+        socket.set_curve_secretkey(&secret)
+    };
+    options().map_err(BusError::system(url))?;
+    Ok(admission)
+}
+
+/// Makes `socket`, not connected yet, talk to the configured server and nobody else.
+fn join(curve: &CurveConfig, socket: &Socket, url: &str) -> Result<(), BusError> {
+    let keys = curve.client(url)?;
+    let options = || {
+        socket.set_curve_serverkey(&keys.server)?;
+        socket.set_curve_publickey(&keys.public)?;
+        socket.set_curve_secretkey(&keys.secret)
+    };
+    options().map_err(BusError::system(url))
+}
+
+fn set_options(socket: &Socket, kind: SocketType, ipv6: bool, high_water: i32) -> Result<(), zmq::Error> {
+    let is_heard_by_listeners = matches!(kind, SocketType::PUB | SocketType::XPUB);
+    let (frame_bytes_max, incoming) = if is_heard_by_listeners {
+        (LISTENER_FRAME_BYTES_MAX, LISTENER_HIGH_WATER)
+    } else {
+        (FRAME_BYTES_MAX, high_water)
+    };
+    socket.set_linger(0)?;
+    socket.set_ipv6(ipv6)?;
+    socket.set_sndhwm(high_water)?;
+    socket.set_rcvhwm(incoming)?;
+    socket.set_maxmsgsize(frame_bytes_max)?;
+    socket.set_handshake_ivl(HANDSHAKE_MS_MAX)?;
+    socket.set_reconnect_ivl(RECONNECT_MS)?;
+    socket.set_reconnect_ivl_max(RECONNECT_MS_MAX)?;
+    socket.set_tcp_keepalive(1)?;
+    socket.set_tcp_keepalive_idle(KEEPALIVE_IDLE_S)?;
+    socket.set_tcp_keepalive_intvl(KEEPALIVE_INTERVAL_S)?;
+    socket.set_tcp_keepalive_cnt(KEEPALIVE_COUNT)
+}
+
+/// libzmq removes whatever stands where it is to bind an `ipc` socket, be it the socket of a living process or a file
+/// of the operator's. Only the leftover of a dead process may go.
+fn check_socket_file(url: &str) -> Result<(), BusError> {
+    let Some(path) = url.strip_prefix("ipc://").filter(|path| !path.starts_with(['@', '*'])) else {
+        return Ok(());
+    };
+    let path = Path::new(path);
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
+                Err(BusError::config(url, format!("no directory {}", parent.display())))
+            }
+            Some(_) | None => Ok(()),
+        },
+        Err(error) => Err(BusError::config(url, error.to_string())),
+        Ok(file) if !file.file_type().is_socket() => {
+            Err(BusError::config(url, "something other than a socket is there"))
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(BusError::AddressInUse { url: url.to_owned() }),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) => Err(BusError::config(url, error.to_string())),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! What is believed of a source: pure over frames, whatever brought them. No socket, and no clock but what it is told.
+
+mod clocks;
+mod skew;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwapi_core::{Measurement, Timestamp};
+
+pub(crate) use clocks::{ClockWatch, Present};
+pub use skew::Skew;
+pub(crate) use skew::Skews;
+
+use crate::key::{Key, KeyError, Scheme};
+use crate::message::Verifier;
+use crate::refusal::Refusal;
+
+/// One stamp far ahead ends an RRD, and hides the present until its time has come.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// How the messages of one source are verified: its keys, and how old they may be.
+#[derive(Debug)]
+pub(crate) struct Verification {
+    verifier: Verifier,
+    max_age: Duration,
+    skews: Arc<Skews>,
+}
+
+impl Verification {
+    /// For the source at `url`, whose messages are signed with one of `keys` as `scheme` says.
+    pub(crate) fn new(
+        url: String,
+        scheme: Scheme,
+        keys: impl IntoIterator<Item = Key>,
+        max_age: Duration,
+    ) -> Result<Self, KeyError> {
+        let verifier = Verifier::new(scheme, keys)?;
+        let skews = Arc::new(Skews::new(url, verifier.key_ids()));
+        Ok(Self { verifier, max_age, skews })
+    }
+
+    /// How far its publishers' clocks are from ours.
+    pub(crate) fn skews(&self) -> &Arc<Skews> {
+        &self.skews
+    }
+
+    /// Reads one message and the id of its key. Its publisher's skew is measured before its age is judged.
+    pub(crate) fn verify(
+        &self,
+        frames: &[&[u8]],
+        present: &Present,
+        is_live: bool,
+    ) -> Result<(Measurement, Option<Arc<str>>), Refusal> {
+        let verified = self.verifier.decode(frames)?;
+        let (index, key) = verified.key.map_or((0, None), |(index, key)| (index, Some(key)));
+        if let Some(accounting) = &verified.measurement.accounting {
+            self.skews.observe(index, present.wall, accounting.timestamp);
+            self.judge_age(accounting.timestamp, present, is_live)?;
+        }
+        Ok((verified.measurement, key))
+    }
+
+    /// A stamp is in time if it is by the wall clock as it is, or as it was before it was set a moment ago: what was
+    /// stamped by the same clock just before is neither late nor early.
+    fn judge_age(&self, stamp: Timestamp, present: &Present, is_live: bool) -> Result<(), Refusal> {
+        let judge = |now: Timestamp| {
+            if stamp.since(now) > AHEAD_MAX {
+                return Err(Refusal::Future);
+            }
+            if is_live && now.since(stamp) > self.max_age {
+                return Err(Refusal::Stale);
+            }
+            Ok(())
+        };
+        judge(present.wall).or_else(|cause| {
+            let was_in_time = present.as_before.iter().any(|before| judge(*before).is_ok());
+            if was_in_time { Ok(()) } else { Err(cause) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What the process's clocks say when messages arrive, and what the wall clock would say had it not been set.
+
+use std::time::Duration;
+
+use kwapi_core::{ProcessClocks, Timestamp};
+
+/// A wall clock that moves by more than this against the monotonic one has been set.
+const STEP_MIN: Duration = Duration::from_secs(1);
+/// What was stamped before the clock was set arrives within this time.
+const UNDERWAY_MAX: Duration = Duration::from_secs(60);
+/// Of a clock that is set again and again, so many settings are remembered.
+const SETTINGS_MAX: usize = 4;
+
+/// The instant messages arrive at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Present {
+    /// By the wall clock: a label.
+    pub(crate) wall: Timestamp,
+    /// By the monotonic clock.
+    pub(crate) monotonic: Duration,
+    /// By the wall clock as it was before it was set within the last minute; the latest setting last.
+    pub(crate) as_before: Vec<Timestamp>,
+}
+
+/// Notices when the wall clock is set.
+#[derive(Debug)]
+pub(crate) struct ClockWatch {
+    clocks: ProcessClocks,
+    /// When both were last read.
+    last: Option<(Timestamp, Duration)>,
+    /// What both said just before the wall clock was set.
+    before: Vec<(Timestamp, Duration)>,
+}
+
+impl ClockWatch {
+    pub(crate) fn new(clocks: ProcessClocks) -> Self {
+        Self { clocks, last: None, before: Vec::new() }
+    }
+
+    /// Reads both clocks. To be called more often than once a second or so: what the wall clock is corrected by little
+    /// by little is no setting.
+    pub(crate) fn read(&mut self) -> Present {
+        let (wall, monotonic) = (self.clocks.wall.now(), self.clocks.monotonic.now());
+        if let Some((wall_last, monotonic_last)) = self.last {
+            let expected = wall_last.after(monotonic.saturating_sub(monotonic_last));
+            if wall.since(expected) > STEP_MIN || expected.since(wall) > STEP_MIN {
+                if self.before.len() == SETTINGS_MAX {
+                    self.before.remove(0);
+                }
+                self.before.push((expected, monotonic));
+            }
+        }
+        self.last = Some((wall, monotonic));
+        self.before.retain(|(_, set)| monotonic.saturating_sub(*set) < UNDERWAY_MAX);
+        let as_before = self.before.iter();
+        let as_before = as_before.map(|(then, set)| then.after(monotonic.saturating_sub(*set))).collect();
+        Present { wall, monotonic, as_before }
+    }
+}

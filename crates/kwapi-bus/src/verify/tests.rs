@@ -1,0 +1,142 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kwapi_core::{
+    Accounting, Energy, MonotonicClock, ProbeId, ProcessClocks, Quality, Totals, WallClock, Watts,
+};
+
+use super::*;
+use crate::message::{Signer, Wire};
+
+const YEAR_2026: u64 = 1_790_000_000;
+const DAY: u64 = 86_400;
+
+/// A process whose clocks are set by hand, in milliseconds.
+struct World {
+    wall: Arc<AtomicU64>,
+    monotonic: Arc<AtomicU64>,
+    watch: ClockWatch,
+    verification: Verification,
+}
+
+impl World {
+    fn at(second: u64) -> Self {
+        let (wall, monotonic) = (Arc::new(AtomicU64::new(second * 1_000)), Arc::<AtomicU64>::default());
+        let (w, m) = (wall.clone(), monotonic.clone());
+        let clocks = ProcessClocks {
+            wall: WallClock::new(move || Timestamp::from_micros(w.load(Ordering::Relaxed) * 1_000)),
+            monotonic: MonotonicClock::new(move || Duration::from_millis(m.load(Ordering::Relaxed))),
+        };
+        let verification =
+            Verification::new("inproc://x".into(), Scheme::None, [], Duration::from_secs(300)).unwrap();
+        let mut world = Self { wall, monotonic, watch: ClockWatch::new(clocks), verification };
+        world.watch.read();
+        world
+    }
+
+    fn pass(&mut self, seconds: u64) -> &mut Self {
+        for _ in 0..seconds {
+            self.wall.fetch_add(1_000, Ordering::Relaxed);
+            self.monotonic.fetch_add(1_000, Ordering::Relaxed);
+            self.watch.read();
+        }
+        self
+    }
+
+    /// Sets the wall clock, while a tenth of a second passes.
+    fn set(&mut self, second: u64) -> &mut Self {
+        self.wall.store(second * 1_000, Ordering::Relaxed);
+        self.monotonic.fetch_add(100, Ordering::Relaxed);
+        self
+    }
+
+    #[track_caller]
+    fn check(&mut self, stamp: u64, is_live: bool, expected: Result<(), Refusal>) -> &mut Self {
+        let wire = message(stamp, 1);
+        let present = self.watch.read();
+        let seen = self.verification.verify(&[&wire.topic, &wire.payload], &present, is_live).map(drop);
+        assert_eq!(seen, expected, "{stamp} at {present:?}");
+        self
+    }
+}
+
+fn message(second: u64, session: u64) -> Wire {
+    let measurement = Measurement {
+        probe: ProbeId::new("A").unwrap(),
+        power: Watts(1.0),
+        voltage: None,
+        current: None,
+        accounting: Some(Accounting {
+            timestamp: Timestamp::from_seconds(second),
+            session: Timestamp::from_micros(session),
+            seq: 0,
+            totals: Totals { energy: Energy::ZERO, ..Totals::default() },
+            curve: None,
+            meter: None,
+            quality: Quality::Measured,
+        }),
+    };
+    let mut wire = Wire::default();
+    Signer::new(Scheme::None, None).unwrap().encode(&measurement, &mut wire);
+    wire
+}
+
+#[test]
+fn a_live_measurement_is_no_older_than_five_minutes_and_no_more_than_one_ahead() {
+    let mut world = World::at(YEAR_2026);
+    world.check(YEAR_2026 - 300, true, Ok(())).check(YEAR_2026 - 301, true, Err(Refusal::Stale));
+    world.check(YEAR_2026 + 60, true, Ok(())).check(YEAR_2026 + 61, true, Err(Refusal::Future));
+}
+
+#[test]
+fn what_is_stored_may_be_old_but_not_ahead() {
+    let mut world = World::at(YEAR_2026);
+    world.check(1, false, Ok(())).check(YEAR_2026 + 61, false, Err(Refusal::Future));
+}
+
+#[test]
+fn nothing_on_its_way_is_refused_when_a_clock_of_1970_is_corrected() {
+    let mut world = World::at(600);
+    world.check(600, true, Ok(()));
+    world.pass(12).set(YEAR_2026).check(612, true, Ok(())).check(YEAR_2026, true, Ok(()));
+    world.pass(59).check(612, true, Ok(()));
+    // A minute later nothing is under way any more.
+    world.pass(2).check(612, true, Err(Refusal::Stale)).check(YEAR_2026 + 61, true, Ok(()));
+}
+
+#[test]
+fn nothing_on_its_way_is_refused_when_a_clock_a_day_ahead_is_corrected() {
+    let ahead = YEAR_2026 + DAY;
+    let mut world = World::at(ahead);
+    world.pass(6).set(YEAR_2026 + 6).check(ahead + 6, true, Ok(())).check(YEAR_2026 + 6, true, Ok(()));
+    // Set back twice: both settings count.
+    world.pass(1).set(YEAR_2026 - DAY).check(ahead + 6, true, Ok(())).check(YEAR_2026 + 7, true, Ok(()));
+    world.check(ahead + 2 * 60, true, Err(Refusal::Future));
+    world.pass(61).check(ahead + 6, true, Err(Refusal::Future));
+}
+
+#[test]
+fn a_clock_that_is_corrected_little_by_little_has_not_been_set() {
+    let mut world = World::at(YEAR_2026);
+    for _ in 0..1_000 {
+        world.wall.fetch_add(1_500, Ordering::Relaxed);
+        world.monotonic.fetch_add(1_000, Ordering::Relaxed);
+        assert_eq!(world.watch.read().as_before, []);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_over_and_over_keeps_few_settings() {
+    let mut world = World::at(YEAR_2026);
+    for hour in 0..50 {
+        world.set(YEAR_2026 + hour * 3_600);
+        assert!(world.watch.read().as_before.len() <= 4);
+    }
+}
+
+#[test]
+fn a_session_in_the_far_future_is_no_reason_to_refuse() {
+    let mut world = World::at(YEAR_2026);
+    let wire = message(YEAR_2026, 1 << 63);
+    let present = world.watch.read();
+    assert!(world.verification.verify(&[&wire.topic, &wire.payload], &present, true).is_ok());
+}
