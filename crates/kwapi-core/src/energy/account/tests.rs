@@ -1,3 +1,4 @@
+mod rules;
 mod scenarios;
 
 use proptest::prelude::*;
