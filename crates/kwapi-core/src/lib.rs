@@ -10,6 +10,7 @@
     test,
     allow(
         clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
         clippy::unchecked_time_subtraction,
         reason = "tests know the sizes of their numbers"
@@ -25,8 +26,9 @@ mod secret;
 mod units;
 
 pub use energy::{
-    Account, Conflict, CounterChange, CounterTracker, Credit, Decision, Integrator, MeterCounter, Refused,
-    SegmentKind, SnapshotError, Stretch, Totals,
+    Account, Clocks, Conflict, CounterChange, CounterTracker, Credit, Decision, Integrator, Keep, Limits,
+    MeterCounter, NotBridged, Recorded, Refused, Register, Sample, SegmentKind, Session, SessionEntry,
+    SnapshotError, Stretch, Totals,
 };
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
