@@ -21,6 +21,7 @@ mod fuzz;
 mod gnocchi;
 mod harness;
 mod history;
+mod killed;
 mod readiness;
 mod reload;
 mod spine;

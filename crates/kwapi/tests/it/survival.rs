@@ -59,3 +59,49 @@ fn a_second_process_on_the_same_state_is_refused_by_name() {
     });
     assert!(log.contains(&state.display().to_string()), "{log}");
 }
+
+/// As `kwapi run` of the version with `kwapi accounts 2` left it, with three probes of 0.8464 kWh.
+const ACCOUNTS_2: &[u8] = include_bytes!("golden/accounts-2.log");
+
+#[test]
+fn accounts_of_the_version_before_go_on_in_every_service_that_keeps_them() {
+    let bus = tempfile::tempdir().unwrap();
+    let endpoint = format!("ipc://{}/bus", bus.path().display());
+    let key = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef' }\n";
+    let status = "[status]\nlisten = '127.0.0.1:@STATUS@'\n";
+    let meters = "[[meter]]\ndriver = 'dummy'\nprobe = 'golden.{outlet}'\noutlets = 3\ninterval_seconds = 0.2\n";
+    let _drivers =
+        Kwapi::start(&["drivers"], &format!("{key}{status}[drivers]\npublish = ['{endpoint}']\n{meters}"));
+    let state = format!("state_directory = '@DIR@/state'\n{key}{status}");
+    for (service, former, sections) in [
+        ("api", "api", format!("[api]\nlisten = '127.0.0.1:@API@'\nsubscribe = ['{endpoint}']\n")),
+        ("rrd", "rrd", format!("[rrd]\nlisten = '127.0.0.1:@WEB@'\nsubscribe = ['{endpoint}']\n")),
+        (
+            "run",
+            "api",
+            format!("[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n{meters}"),
+        ),
+    ] {
+        let lab = kwapi_peers::Lab::empty();
+        std::fs::create_dir_all(lab.join("state").join(former)).unwrap();
+        std::fs::write(lab.join("state").join(former).join("accounts.log"), ACCOUNTS_2).unwrap();
+        let before = 0.8463 * 3.6e6;
+        let mut lab = Some(lab);
+        // The second start reads what this version wrote.
+        for start in 0..2 {
+            let kwapi = Kwapi::start_in(lab.take().unwrap(), &[service], &format!("{state}{sections}"));
+            for outlet in 1..=3 {
+                let name = format!("kwapi_probe_energy_joules_total{{probe=\"golden.{outlet}\"}} ");
+                let joules: f64 = wait_until("its total", PATIENCE, || {
+                    let (_, metrics) = crate::harness::get(kwapi.status, "/metrics")?;
+                    metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
+                });
+                assert!(joules >= before, "{service}, start {start}: {joules} J after {before} J");
+            }
+            kwapi.process.signal(15);
+            let Kwapi { process, lab: theirs, .. } = kwapi;
+            process.ended(PATIENCE);
+            lab = Some(theirs);
+        }
+    }
+}
