@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{ProbeId, Timestamp};
+use kwapi_core::{Pattern, ProbeId, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
@@ -49,6 +49,8 @@ pub struct HistoryConfig {
     pub flush_interval: Duration,
     /// Samples further apart have unknown time between them.
     pub max_gap: Duration,
+    /// Which probes of the journal have files; none named: all.
+    pub probes: Vec<Pattern>,
 }
 
 impl Default for HistoryConfig {
@@ -58,6 +60,7 @@ impl Default for HistoryConfig {
             rrd_directory: None,
             flush_interval: Duration::from_secs(120),
             max_gap: Duration::from_secs(60),
+            probes: Vec::new(),
         }
     }
 }
@@ -193,7 +196,11 @@ impl History {
         let losses = self.losses.load(Ordering::Relaxed);
         let (mut recorded, mut late) = (0, 0);
         let mut many = Vec::new();
-        for record in records {
+        let wanted = &self.config.probes;
+        let is_wanted = |record: &&Credited| {
+            wanted.is_empty() || wanted.iter().any(|pattern| pattern.matches(&record.probe))
+        };
+        for record in records.iter().filter(is_wanted) {
             let probe = self.probe(record);
             let (verdict, grown) = probe.keep(record, losses, self.config.max_gap);
             self.waiting_bytes.fetch_add(grown, Ordering::Relaxed);

@@ -201,8 +201,8 @@ impl Intake {
             self.places.resize(index + 1, NOWHERE);
         }
         let Some(place) = self.places.get_mut(index) else { return usize::MAX };
-        let is_its = |draft: &&Draft| draft.probe.index == probe.index;
-        if self.drafts.get(*place as usize).filter(is_its).is_none() {
+        let is_others = |draft: &Draft| draft.probe.index != probe.index;
+        if self.drafts.get(*place as usize).is_none_or(is_others) {
             *place = u32::try_from(self.drafts.len()).unwrap_or(NOWHERE);
             self.drafts.push(probe.draft());
         }

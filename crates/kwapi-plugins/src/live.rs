@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_bus::Batch;
-use kwapi_core::{Account, MonotonicClock, ProbeId, WallClock};
+use kwapi_core::{Account, MonotonicClock, ProbeId, Timestamp, WallClock};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -82,6 +82,7 @@ struct Inner {
     walk: Mutex<Walk>,
     /// Whether readers put accounts on record before they show them.
     has_record: bool,
+    newest_recorded: Timestamp,
     /// Rises after each batch that changed something: equal generations, equal answers (but for silence).
     generation: watch::Sender<u64>,
     counts: Counts,
@@ -100,6 +101,7 @@ impl Live {
         let mut accounts = accounts;
         let store = config.directory.as_ref().map(|directory| store::Store::open(directory, &mut accounts));
         let now = clock.now();
+        let newest_recorded = accounts.iter().map(|(_, account)| account.last()).max().unwrap_or_default();
         let probes: Vec<_> = accounts
             .into_iter()
             .zip(0..)
@@ -110,6 +112,7 @@ impl Live {
             table: RwLock::new(probes.iter().cloned().map(ById).collect()),
             newcomers: Mutex::new(Vec::new()),
             has_record: store.is_some(),
+            newest_recorded,
             walk: Mutex::new(Walk::new(probes, store, now)),
             generation: watch::Sender::new(1),
             counts: Counts::starting_at(lost),
@@ -175,6 +178,11 @@ impl Live {
     /// What keeps accounts from being recorded, if anything does.
     pub fn trouble(&self) -> Option<String> {
         self.0.walk.lock().trouble()
+    }
+
+    /// The newest stamp of the accounts that were found at the start.
+    pub fn newest_recorded(&self) -> Timestamp {
+        self.0.newest_recorded
     }
 
     /// How many probes there are, silent ones included.

@@ -184,12 +184,11 @@ impl Draft {
     /// Credits a message.
     pub(crate) fn credit(&mut self, received: &Received, max_gap: Duration) -> Result<Credit, Refused> {
         let (timestamp, quality) = stamp(received);
-        let credit = match &received.measurement.accounting {
-            Some(message) => self.account.credit(message, received.heard, max_gap)?,
-            None => {
-                let power = received.measurement.power;
-                self.account.credit_legacy(power, received.arrived, received.heard, max_gap)?
-            }
+        let credit = if let Some(message) = &received.measurement.accounting {
+            self.account.credit(message, received.heard, max_gap)?
+        } else {
+            let power = received.measurement.power;
+            self.account.credit_legacy(power, received.arrived, received.heard, max_gap)?
         };
         if credit.is_newest {
             self.face.show(received, timestamp, quality);

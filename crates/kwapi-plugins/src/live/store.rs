@@ -80,7 +80,7 @@ impl Store {
             match OpenOptions::new().append(true).open(&path) {
                 Ok(file) => store.file = Some(file),
                 Err(error) => {
-                    tracing::error!(%error, record = %path.display(), "cannot append to the record of accounts")
+                    tracing::error!(%error, record = %path.display(), "cannot append to the record of accounts");
                 }
             }
         }

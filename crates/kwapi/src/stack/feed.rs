@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kwapi_bus::Subscriber;
-use kwapi_core::{Account, Pattern, ProbeId};
+use kwapi_core::{Account, Pattern, ProbeId, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
 use kwapi_plugins::intake::accounts::{Keeper, Kept};
@@ -13,6 +13,7 @@ use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 use tokio::task::JoinHandle;
 
+use super::process::clock_trouble;
 use super::{Process, Roles, metrics, readiness};
 use crate::config::{Config, Endpoint, chain};
 
@@ -87,6 +88,7 @@ impl Feed {
             Box::new(move |records, now| journal.append(records, now).map(|_| ()))
         });
         let intake = Intake::new(live.clone(), append);
+        watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
         all.add(live.clone());
         readiness::subscriber(all, "bus", subscriber.clone());
@@ -124,6 +126,15 @@ impl Feed {
         });
         _ = stopped.await;
     }
+}
+
+/// Tells of a wall clock that is wrong: what is stamped now would be laid into the past.
+fn watch_clock(process: &Process, newest: Timestamp, all: &mut Metrics) {
+    if let Some(trouble) = clock_trouble(process.clock.now(), newest) {
+        tracing::error!("{trouble}");
+    }
+    let clock = process.clock.clone();
+    all.add_readiness("clock", move || clock_trouble(clock.now(), newest).map_or(Ok(()), Err));
 }
 
 /// Takes a directory, which is made if need be.

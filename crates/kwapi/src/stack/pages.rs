@@ -39,6 +39,7 @@ impl Pages {
             rrd_directory: config.rrd.directory.clone(),
             flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
             max_gap: config.max_gap(),
+            probes: config.rrd.probes.clone(),
         };
         let history = History::open(history_config, journal).map_err(|error| chain(&error))?;
         let history = Arc::new(history);

@@ -1,6 +1,6 @@
 //! What all parts of a process have in common.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kwapi_bus::BusContext;
 use kwapi_core::{MonotonicClock, ProcessClocks, Timestamp, WallClock};
@@ -42,6 +42,25 @@ pub(crate) fn wall_clock() -> WallClock {
     })
 }
 
+/// When this version was written: a wall clock before it is wrong.
+const PROGRAM_DATE: Timestamp = Timestamp::from_seconds(1_767_225_600); // 2026-01-01
+/// A publisher's stamps may be this far ahead of a right clock.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// What is wrong with a wall clock that shows `now`, where `newest` is the newest stamp on record.
+pub(super) fn clock_trouble(now: Timestamp, newest: Timestamp) -> Option<String> {
+    if now < PROGRAM_DATE {
+        return Some("the wall clock is before the date of this program: set it, and check NTP".to_owned());
+    }
+    let behind = newest.since(now.after(AHEAD_MAX));
+    (!behind.is_zero()).then(|| {
+        let seconds = newest.since(now).as_secs();
+        format!(
+            "the wall clock is {seconds} s behind the newest measurement on record: set it, and check NTP"
+        )
+    })
+}
+
 /// Both clocks of a process; the monotonic one begins now.
 pub(crate) fn clocks() -> ProcessClocks {
     ProcessClocks { wall: wall_clock(), monotonic: monotonic_clock() }
@@ -57,5 +76,22 @@ fn monotonic_clock() -> MonotonicClock {
 pub(crate) fn notify_ready() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_the_program_or_behind_the_records_is_told() {
+        let at = Timestamp::from_seconds;
+        let now = at(1_800_000_000);
+        assert_eq!(clock_trouble(now, Timestamp::EPOCH), None);
+        assert_eq!(clock_trouble(now, at(1_800_000_060)), None);
+        let behind = clock_trouble(now, at(1_800_003_600)).unwrap();
+        assert!(behind.starts_with("the wall clock is 3600 s behind the newest measurement"), "{behind}");
+        let at_boot = clock_trouble(at(600), at(1_800_000_000)).unwrap();
+        assert!(at_boot.starts_with("the wall clock is before the date of this program"), "{at_boot}");
     }
 }

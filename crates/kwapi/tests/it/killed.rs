@@ -2,7 +2,7 @@
 //! successive registers in the journal, published totals never fall, and nothing is shown before it is recorded.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kwapi_core::Timestamp;
 use kwapi_history::journal::{Journal, JournalConfig, Position};

@@ -69,7 +69,8 @@ fn accounts_of_the_version_before_go_on_in_every_service_that_keeps_them() {
     let endpoint = format!("ipc://{}/bus", bus.path().display());
     let key = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef' }\n";
     let status = "[status]\nlisten = '127.0.0.1:@STATUS@'\n";
-    let meters = "[[meter]]\ndriver = 'dummy'\nprobe = 'golden.{outlet}'\noutlets = 3\ninterval_seconds = 0.2\n";
+    let meters =
+        "[[meter]]\ndriver = 'dummy'\nprobe = 'golden.{outlet}'\noutlets = 3\ninterval_seconds = 0.2\n";
     let _drivers =
         Kwapi::start(&["drivers"], &format!("{key}{status}[drivers]\npublish = ['{endpoint}']\n{meters}"));
     let state = format!("state_directory = '@DIR@/state'\n{key}{status}");
