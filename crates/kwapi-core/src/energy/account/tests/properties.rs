@@ -53,6 +53,7 @@ impl Plugin {
         match self.account.credit(message, heard, self.max_gap) {
             Ok(credit) => {
                 assert_eq!((credit.before, credit.totals), (before, self.account.totals()));
+                assert_eq!(credit.totals, self.account.fold_whole());
                 let parts = credit.totals.estimated.saturating_add(credit.totals.bridged);
                 assert!(credit.totals.energy >= before.energy.max(parts), "{before:?} then {credit:?}");
                 self.journal.push((*message, credit.decision));

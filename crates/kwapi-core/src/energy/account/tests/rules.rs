@@ -354,3 +354,18 @@ fn the_time_before_a_rival_of_which_no_register_tells_is_unknown() {
     plugin.follow(&rival, 1_090..=1_100);
     plugin.check(6_000, [60, 0, 40]);
 }
+
+#[test]
+fn once_a_run_has_lasted_a_day_those_before_it_are_closed() {
+    let mut plugin = Plugin::default();
+    let (run_1, run_2) =
+        (Publisher::on_curve(1_000, 1_000, 1, 0), Publisher::on_curve(1_160, 1_000, 2, 16_000));
+    plugin.follow(&run_1, 1_000..=1_050);
+    plugin.follow(&run_2, 1_160..=87_560);
+    plugin.hear(87_561, run_1.at(1_090));
+    assert_eq!((plugin.refused, plugin.account.runs.len()), (0, 2));
+    plugin.hear(87_570, run_2.at(87_570));
+    plugin.hear(87_571, run_1.at(1_100));
+    assert_eq!((plugin.refused, plugin.account.runs.len()), (1, 1));
+    plugin.check(8_657_000, [86_500, 70, 0]);
+}
