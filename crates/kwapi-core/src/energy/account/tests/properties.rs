@@ -13,8 +13,8 @@ use crate::{ProbeId, Watts};
 
 const TRUSTED: Option<Watts> = Some(Watts(1_000.0));
 
-fn each(usual: u64, mut check: impl FnMut(u64)) {
-    (0..worlds::how_many(usual)).for_each(|seed| check(seed));
+fn each(usual: u64, check: impl FnMut(u64)) {
+    (0..worlds::how_many(usual)).for_each(check);
 }
 
 /// Some hours with stops and whatever else.
