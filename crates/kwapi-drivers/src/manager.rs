@@ -1,30 +1,35 @@
 //! The driver manager: keeps every configured meter measured, and each away from the others' troubles.
 //!
 //! One task a meter. Only here is anything retried, paced, stamped, derived or integrated. What a task does with a
-//! reading is in [`source`], [`derive`]; when it reads, in [`pace`] and [`health`]; how it looks from outside, in
-//! [`status`].
+//! reading is in [`source`], [`derive`]; what of that outlives the process, in [`state`]; when it reads, in [`pace`] and
+//! [`health`]; how it looks from outside, in [`status`].
 
 mod catch_panic;
 mod derive;
 mod health;
+mod host;
 mod lateness;
 mod meter;
 mod outflow;
 mod pace;
+mod place;
 mod source;
 mod spec;
+mod state;
 mod status;
 mod virtual_probes;
 
 pub use derive::{Assumptions, CounterPower, power as derived_power};
+pub use host::Host;
 pub use lateness::Lateness;
 pub use outflow::Sink;
 pub use spec::MeterSpec;
 pub use status::{MeterState, MeterStatus, NoReadingCounts, ProbeStatus};
 pub use virtual_probes::{VirtualError, VirtualSpec};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +40,7 @@ use tokio::time::timeout;
 
 use meter::Meter;
 use outflow::Outflow;
+use state::State;
 use status::Visible;
 use virtual_probes::VirtualProbes;
 
@@ -73,10 +79,21 @@ pub struct Applied {
 }
 
 impl Manager {
-    /// A manager without meters, whose measurements go to `sink`. Made inside a tokio runtime.
+    /// A manager without meters, whose measurements go to `sink`, and which keeps nothing over its end. Made inside a
+    /// tokio runtime.
     pub fn new(sink: Sink, clock: WallClock) -> Self {
+        Self::with(sink, clock, Host::of_runtime(), State::default())
+    }
+
+    /// A manager on `host` that keeps in `directory` what a meter's register needs to tell of the time between two
+    /// processes. Only one manager may use a directory; one that cannot use it says so and keeps nothing.
+    pub fn keeping(sink: Sink, clock: WallClock, host: Host, directory: PathBuf) -> Self {
+        Self::with(sink, clock, host, State::start(directory))
+    }
+
+    fn with(sink: Sink, clock: WallClock, host: Host, state: State) -> Self {
         Self {
-            outflow: Arc::new(Outflow::new(sink, clock)),
+            outflow: Arc::new(Outflow::new(sink, clock, host, state)),
             pool: SharedPool::default(),
             meters: Mutex::default(),
         }
@@ -85,6 +102,10 @@ impl Manager {
     /// Keeps exactly these meters from now on: starts new ones, restarts those whose specification changed (once
     /// their old session is closed), stops the rest. Meters that are as they were miss no beat.
     pub fn apply(&self, specs: Vec<MeterSpec>) -> Applied {
+        let named = specs.iter().flat_map(|spec| spec.outlets.named());
+        let templates = specs.iter().filter_map(|spec| spec.outlets.template());
+        let probes = named.map(|outlet| outlet.probe.clone()).collect();
+        self.outflow.state.configure(probes, templates.map(str::to_owned).collect());
         let mut meters = self.meters.lock();
         let mut before = std::mem::take(&mut *meters);
         let mut applied = Applied::default();
@@ -103,7 +124,7 @@ impl Manager {
                 Some(running) => {
                     applied.restarted += 1;
                     running.task.abort();
-                    self.start(spec, Some(running.task))
+                    self.start(spec, Some(running))
                 }
                 None => {
                     applied.started += 1;
@@ -113,8 +134,10 @@ impl Manager {
             meters.insert(name, running);
         }
         applied.stopped = before.len();
-        for running in before.values() {
+        for running in before.into_values() {
             running.task.abort();
+            let outflow = self.outflow.clone();
+            tokio::spawn(async move { running.ended(&outflow).await });
         }
         let Applied { started, restarted, stopped, kept, refused } = applied;
         tracing::info!(started, restarted, stopped, kept, refused, "meters");
@@ -126,9 +149,19 @@ impl Manager {
     /// # Errors
     /// When they make no sense; then the sums before stay.
     pub fn apply_virtual(&self, specs: Vec<VirtualSpec>) -> Result<(), VirtualError> {
+        let sums: HashSet<_> = specs.iter().map(|spec| spec.probe.clone()).collect();
         let mut virtual_probes = self.outflow.virtual_probes.write();
-        *virtual_probes = VirtualProbes::new(specs, &mut virtual_probes)?;
+        let new = VirtualProbes::new(specs, &mut virtual_probes)?;
+        let gone = std::mem::replace(&mut *virtual_probes, new);
+        drop(virtual_probes);
+        self.outflow.state.leave(None, gone.into_entries(self.outflow.now().boot));
+        self.outflow.state.configure_sums(sums);
         Ok(())
+    }
+
+    /// What is wrong with the wall clock or with the state on disk, if anything is.
+    pub fn troubles(&self) -> Vec<String> {
+        self.outflow.clock_trouble().into_iter().chain(self.outflow.state.trouble()).collect()
     }
 
     /// How each meter is doing, in order of name.
@@ -146,33 +179,56 @@ impl Manager {
 
     /// Closes all sessions, within a second. A driver that blocks a thread is left behind.
     pub async fn stop(&self) {
-        let stopping: Vec<_> = self.meters.lock().drain().map(|(_, running)| running.task).collect();
-        for task in &stopping {
-            task.abort();
+        let mut stopping: Vec<_> = self.meters.lock().drain().map(|(_, running)| running).collect();
+        for running in &stopping {
+            running.task.abort();
         }
         let all = async {
-            for task in stopping {
-                _ = task.await;
+            for running in &mut stopping {
+                _ = (&mut running.task).await;
             }
         };
         if timeout(STOP_MAX, all).await.is_err() {
             tracing::warn!("a driver does not let go of its meter");
         }
+        for running in &stopping {
+            running.leave(&self.outflow);
+        }
+        let sums = std::mem::take(&mut *self.outflow.virtual_probes.write());
+        self.outflow.state.leave(None, sums.into_entries(self.outflow.now().boot));
+        self.outflow.state.finish().await;
     }
 
-    fn start(&self, spec: MeterSpec, predecessor: Option<JoinHandle<()>>) -> Running {
+    fn start(&self, spec: MeterSpec, predecessor: Option<Running>) -> Running {
         let spec = Arc::new(spec);
-        let since = self.outflow.now().wall;
+        let outflow = self.outflow.clone();
+        let since = outflow.now().wall;
         let visible = Arc::new(Mutex::new(Visible::new(&spec.name, spec.driver.name(), since)));
         let connector = spec.driver.connector(&self.pool);
-        let meter = Meter::new(spec.clone(), connector, self.outflow.clone(), visible.clone());
+        let meter = Meter::new(spec.clone(), connector, outflow.clone(), visible.clone());
         let task = tokio::spawn(async move {
             if let Some(predecessor) = predecessor {
-                _ = predecessor.await; // Two sessions with one serial line or BMC disturb each other.
+                predecessor.ended(&outflow).await; // Two sessions with one serial line or BMC disturb each other.
             }
             meter.run().await;
         });
         Running { spec, visible, task }
+    }
+}
+
+impl Running {
+    /// Waits for the end of a meter that was told to end, and keeps what it has come to.
+    async fn ended(mut self, outflow: &Outflow) {
+        _ = (&mut self.task).await;
+        self.leave(outflow);
+    }
+
+    /// Leaves to the state what the meter's probes have come to, for whoever reads them next.
+    fn leave(&self, outflow: &Outflow) {
+        let probes = std::mem::take(&mut self.visible.lock().probes);
+        let boot = outflow.now().boot;
+        let entries = probes.into_values().flat_map(|probe| probe.source.into_entries(boot)).collect();
+        outflow.state.leave(self.spec.outlets.template(), entries);
     }
 }
 

@@ -99,6 +99,11 @@ impl Configured {
         self.config.as_any().downcast_ref::<Checked<D>>().map(|checked| &checked.0)
     }
 
+    /// The driver's own keys as they are written, secrets included.
+    pub(crate) fn keys(&self) -> &toml::Table {
+        &self.keys
+    }
+
     /// Checks what the types of the keys cannot say.
     ///
     /// # Errors

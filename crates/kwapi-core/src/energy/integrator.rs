@@ -84,6 +84,16 @@ impl Anchor {
     }
 }
 
+/// What a reading says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) power: Option<Watts>,
+    pub(super) quality: Quality,
+    pub(super) counter: Option<&'a MeterCounter>,
+    /// Whether the power was told from the counter.
+    pub(super) is_counted: bool,
+}
+
 /// One reading, as it is integrated.
 struct Step {
     elapsed: Duration,
@@ -136,44 +146,42 @@ impl Integrator {
         quality: Quality,
         counter: Option<&MeterCounter>,
     ) -> Option<CounterChange> {
-        self.take(at, power, quality, counter, None)
+        let told = Told { power, quality, counter, is_counted: false };
+        self.take(at, &told, None)
+    }
+
+    /// Takes one reading, as [`Integrator::record`].
+    pub(super) fn record_told(&mut self, at: Duration, told: &Told<'_>) -> Option<CounterChange> {
+        self.take(at, told, None)
     }
 
     /// Takes the first reading after a stop, over which the register went on by `advance`, found plausible already.
-    pub(super) fn resume(
-        &mut self,
-        at: Duration,
-        power: Option<Watts>,
-        quality: Quality,
-        counter: &MeterCounter,
-        advance: Energy,
-    ) {
-        self.take(at, power, quality, Some(counter), Some(advance));
+    pub(super) fn resume(&mut self, at: Duration, told: &Told<'_>, advance: Energy) {
+        self.take(at, told, Some(advance));
     }
 
-    fn take(
-        &mut self,
-        at: Duration,
-        power: Option<Watts>,
-        quality: Quality,
-        counter: Option<&MeterCounter>,
-        over_stop: Option<Energy>,
-    ) -> Option<CounterChange> {
+    fn take(&mut self, at: Duration, told: &Told<'_>, over_stop: Option<Energy>) -> Option<CounterChange> {
+        let Told { power, quality, counter, is_counted } = *told;
         let counter = counter.filter(|_| self.register_believed);
         let elapsed = self.last.map_or(Duration::ZERO, |last| at.saturating_sub(last));
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
         let near = elapsed <= self.limits.max_gap && over_stop.is_none();
 
+        // What the register told of the power is no evidence beside it.
+        let (counted_power, power) = if is_counted { (power, None) } else { (None, power) };
         let power =
             self.outliers.judge(power.map(|watts| watts.0), near, self.watts_max, self.limits.max_watts);
         let late = self.outliers.settle();
-        let confirmed = match (power, self.watts_before) {
-            (Some(watts), Some(before)) if near && !self.outliers.is_second() => watts.min(before),
+        let believed = match (power, self.watts_before) {
+            (Some(watts), Some(before)) if over_stop.is_none() && !self.outliers.is_second() => {
+                watts.min(before)
+            }
             _ => 0.0,
         };
-        self.watts_max = self.watts_max.max(confirmed);
-        let confirmed_uj = microjoules(confirmed, elapsed);
-        let added_uj = match power {
+        self.watts_max = self.watts_max.max(believed);
+        let confirmed_uj = if near { microjoules(believed, elapsed) } else { 0 };
+        let filling = power.or(counted_power.map(|watts| watts.0));
+        let added_uj = match filling {
             Some(watts) if near => microjoules(watts, elapsed),
             Some(_) | None => 0,
         };
@@ -186,8 +194,7 @@ impl Integrator {
             // Nothing else checks these watts.
             step.added_uj = self.outliers.hold(added_uj, confirmed_uj, quality);
             if let Some(anchor) = &mut self.anchor {
-                anchor.integrated_uj =
-                    anchor.integrated_uj.saturating_add(if near { confirmed_uj } else { 0 });
+                anchor.integrated_uj = anchor.integrated_uj.saturating_add(confirmed_uj);
             }
         }
         let total_uj =
@@ -195,7 +202,7 @@ impl Integrator {
         let gained_uj = total_uj.saturating_sub(before_uj);
         self.surplus_uj = if counted && near { gained_uj.saturating_sub(step.added_uj) } else { 0 };
         let is_over_stop = over_stop.is_some();
-        self.enter(&step, gained_uj, power.is_some(), counted, is_over_stop, quality);
+        self.enter(&step, gained_uj, filling.is_some(), counted, is_over_stop, quality);
         if let (Some(late), None) = (late, &reconciled) {
             // The power that looked absurd at the reading before is the load.
             let sum = self.energy_of(late.quality);
@@ -273,6 +280,17 @@ impl Integrator {
         self.register_believed
     }
 
+    /// The most that the outlet may draw between two readings, as far as the operator or its own history tells.
+    pub fn plausible(&self) -> Watts {
+        self.plausible_beside(0.0)
+    }
+
+    fn plausible_beside(&self, shown: f64) -> Watts {
+        self.limits
+            .max_watts
+            .unwrap_or_else(|| Watts(self.watts_max.max(shown).max(PLAUSIBLE_FLOOR) * PLAUSIBLE_FACTOR))
+    }
+
     /// How many values of power were found absurd: above `max_watts`, or far above all that this outlet ever showed and
     /// not confirmed by the next.
     pub fn outliers(&self) -> u64 {
@@ -300,10 +318,8 @@ impl Integrator {
         let before_uj = self.sums.total_uj();
         let by_watts_uj = before_uj.saturating_add(step.added_uj);
         let resolution_uj = of_energy(counter.resolution);
-        if let (Some(anchor), true) = (&mut self.anchor, step.near) {
-            anchor.integrated_uj = anchor.integrated_uj.saturating_add(step.confirmed_uj);
-        }
         if let Some(anchor) = &mut self.anchor {
+            anchor.integrated_uj = anchor.integrated_uj.saturating_add(step.confirmed_uj);
             // A tick that was guessed from the digits of one value is made good when a later value has more.
             anchor.slack_uj = anchor.slack_uj.min(resolution_uj);
         }
@@ -360,26 +376,18 @@ impl Integrator {
             return CounterChange::Advanced(advance);
         }
         let shown = power.filter(|_| step.near).unwrap_or(0.0);
-        let watts = self.limits.max_watts.map_or_else(
-            || self.watts_max.max(shown).max(PLAUSIBLE_FLOOR) * PLAUSIBLE_FACTOR,
-            |Watts(max_watts)| max_watts,
-        );
-        let change = self.tracker.observe(counter, energy(microjoules(watts, step.elapsed)));
         if power.is_none() && self.limits.max_watts.is_none() {
-            self.learn(change, counter.resolution, step.elapsed);
+            self.learn(counter, step.elapsed);
         }
-        change
+        let Watts(watts) = self.plausible_beside(shown);
+        self.tracker.observe(counter, energy(microjoules(watts, step.elapsed)))
     }
 
     /// A meter without watts tells by its register what its outlet draws, and that is believed as watts are: as far as
     /// two readings agree. So an outlet whose load rises to many times what it was loses one reading, not all that follow.
-    fn learn(&mut self, change: CounterChange, resolution: Energy, elapsed: Duration) {
-        let advance = match change {
-            CounterChange::Advanced(advance)
-            | CounterChange::Wrapped(advance)
-            | CounterChange::Jumped(advance) => advance.saturating_sub(resolution),
-            CounterChange::First | CounterChange::Reset => Energy::ZERO,
-        };
+    fn learn(&mut self, counter: &MeterCounter, elapsed: Duration) {
+        let before = self.tracker.last().map_or(counter.value, |last| last.value);
+        let advance = counter.value.saturating_sub(before).saturating_sub(counter.resolution);
         let watts = if elapsed.is_zero() { 0.0 } else { advance.joules() / elapsed.as_secs_f64() };
         self.watts_max = self.watts_max.max(watts.min(self.counted_before));
         self.counted_before = watts;

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use entry::{NotBridged, SessionEntry};
 
 use super::counter::{CounterChange, MeterCounter};
-use super::integrator::{Integrator, Limits};
+use super::integrator::{Integrator, Limits, Told};
 use super::register::Register;
 use super::status::{Sums, energy};
 use crate::{Accounting, CurvePoint, Energy, MeterTotal, Quality, Timestamp, Watts};
@@ -45,14 +45,23 @@ pub struct Sample {
     pub at: Duration,
     /// The same instant on the wall clock.
     pub timestamp: Timestamp,
-    /// Active power, finite and not negative, unless it was told from the register itself.
+    /// Active power, finite and not negative.
     pub power: Option<Watts>,
+    /// Whether that was told from the register itself, and is no evidence beside it.
+    pub is_counted: bool,
     /// How the power came about.
     pub quality: Quality,
     /// The meter's register.
     pub counter: Option<MeterCounter>,
     /// What that is known by; its path is set.
     pub register: Arc<Register>,
+}
+
+impl Sample {
+    fn told(&self) -> Told<'_> {
+        let counter = self.counter.as_ref();
+        Told { power: self.power, quality: self.quality, counter, is_counted: self.is_counted }
+    }
 }
 
 /// What became of a reading.
@@ -168,9 +177,13 @@ impl Session {
         Some(Keep { entry: running.entry(probe, clocks.boot), sync, alone })
     }
 
-    /// What the state is told at a clean end.
-    pub fn last_entry(&self, probe: &crate::ProbeId, clocks: &Clocks<'_>) -> Option<SessionEntry> {
-        self.running.as_ref().map(|running| running.entry(probe, clocks.boot))
+    /// What the state is told at a clean end: the session as its latest reading left it, or, where none has counted yet,
+    /// what the state had before.
+    pub fn into_entries(self, probe: &crate::ProbeId, boot: &str) -> Vec<SessionEntry> {
+        match self.running {
+            Some(running) => vec![running.entry(probe, boot)],
+            None => self.past,
+        }
     }
 
     /// The state could not be written: from the next message on there is no curve that could be gone back on.
@@ -244,21 +257,22 @@ impl Running {
         } else {
             self.stamp = sample.timestamp.max(Timestamp::from_micros(self.stamp.micros().saturating_add(1)));
         }
-        let is_other = !Arc::ptr_eq(&self.register, &sample.register) && self.is_other(&sample.register);
+        let had_register = self.integrator.tracker.last().is_some();
+        let is_other =
+            had_register && !Arc::ptr_eq(&self.register, &sample.register) && self.is_other(&sample.register);
         if is_other {
             self.integrator.tracker.forget();
         }
         self.register = sample.register.clone();
-        let had_register = self.integrator.tracker.last().is_some();
         let believed = self.integrator.register_believed;
-        let change = self.integrator.record(sample.at, sample.power, sample.quality, sample.counter.as_ref());
+        let change = self.integrator.record_told(sample.at, &sample.told());
         self.counter = sample.counter;
         let is_upset = matches!(change, Some(CounterChange::Reset | CounterChange::Jumped(_)))
             || believed != self.integrator.register_believed
             || is_other;
         self.must_sync |= is_upset;
         self.must_be_alone |= is_other;
-        if let (false, Some(counter)) = (had_register || is_other, &sample.counter) {
+        if let (false, Some(counter)) = (had_register, &sample.counter) {
             self.first_seen(counter);
         }
         self.settle_stop();
@@ -314,9 +328,7 @@ impl Running {
     }
 
     fn is_other(&self, register: &Register) -> bool {
-        let is_other_serial =
-            matches!((&self.register.serial, &register.serial), (Some(one), Some(other)) if one != other);
-        is_other_serial || self.register.path != register.path
+        self.register.serial != register.serial || self.register.path != register.path
     }
 
     fn entry(&self, probe: &crate::ProbeId, boot: &str) -> SessionEntry {

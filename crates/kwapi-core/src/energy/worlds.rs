@@ -229,6 +229,7 @@ impl Source {
             at: clocks.boottime,
             timestamp: clocks.wall,
             power: Some(power),
+            is_counted: false,
             quality: Quality::Measured,
             counter,
             register: self.register.clone(),
@@ -261,8 +262,10 @@ impl Source {
     /// A clean end.
     pub(super) fn stop(self, state: &mut State) {
         let Some(last) = &self.last else { return };
-        if let (Some(entry), false) = (self.session.last_entry(&self.probe, &last.clocks()), state.is_broken)
-        {
+        for entry in self.session.into_entries(&self.probe, &last.boot) {
+            if state.is_broken {
+                return;
+            }
             state.write(entry, &self.path);
             state.synced = state.written.clone();
         }

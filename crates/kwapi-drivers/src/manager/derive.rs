@@ -44,16 +44,27 @@ pub struct CounterPower {
 }
 
 impl CounterPower {
-    /// Takes the counter as it stood at the monotonic instant `at`.
+    /// Takes the counter as it stood at the monotonic instant `at`, of a meter of which nothing is known.
     pub fn observe(
         &mut self,
         counter: &MeterCounter,
         at: Duration,
         max_gap: Duration,
     ) -> Option<(Watts, Quality)> {
+        self.observe_within(counter, at, max_gap, Watts(COUNTED_WATTS_MAX))
+    }
+
+    /// The same, of an outlet that may draw `plausible` at most; what goes beyond that tells nothing.
+    pub fn observe_within(
+        &mut self,
+        counter: &MeterCounter,
+        at: Duration,
+        max_gap: Duration,
+        plausible: Watts,
+    ) -> Option<(Watts, Quality)> {
         let step = at.saturating_sub(self.last);
         self.last = self.last.max(at);
-        let plausible = Energy::from_joules(COUNTED_WATTS_MAX * step.as_secs_f64()).unwrap_or_default();
+        let plausible = Energy::from_joules(plausible.0 * step.as_secs_f64()).unwrap_or_default();
         match self.tracker.observe(counter, plausible) {
             CounterChange::Advanced(advance) | CounterChange::Wrapped(advance) if step <= max_gap => {
                 self.advanced = self.advanced.saturating_add(advance);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Measurement, NoReading, ProbeId, Reading};
+use kwapi_core::{Keep, NoReading, ProbeId, Reading};
 use parking_lot::Mutex;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -11,7 +11,8 @@ use super::catch_panic::catch_panic;
 use super::health::{Health, Trouble};
 use super::outflow::Outflow;
 use super::pace::{Pace, hash, mix, share};
-use super::source::{Now, Outcome, Source};
+use super::place::Place;
+use super::source::{Draft, Now, Outcome, Source};
 use super::spec::MeterSpec;
 use super::status::{MeterState, Probe, Visible};
 use crate::driver::{Cadence, DriverError, Readings};
@@ -34,6 +35,7 @@ pub(super) struct Meter {
     connector: Connector,
     outflow: Arc<Outflow>,
     visible: Arc<Mutex<Visible>>,
+    place: Place,
     pace: Pace,
     health: Health,
     chance: u64,
@@ -48,13 +50,15 @@ impl Meter {
     ) -> Self {
         let pace = Pace::new(&spec.name, spec.interval);
         let chance = hash(&spec.name);
-        Self { spec, connector, outflow, visible, pace, health: Health::default(), chance }
+        let place = Place::of(&spec);
+        Self { spec, connector, outflow, visible, place, pace, health: Health::default(), chance }
     }
 
     /// Runs until it is aborted.
     pub(super) async fn run(mut self) {
         let first = self.pace.first(self.outflow.now().monotonic);
         sleep_until(self.outflow.instant(first)).await;
+        self.outflow.state.ready().await;
         loop {
             let trouble = match catch_panic(self.session()).await {
                 Ok(trouble) => trouble,
@@ -90,7 +94,7 @@ impl Meter {
             let result = timeout(self.spec.deadline, session.read(&mut readings)).await;
             let finished = self.outflow.now().monotonic;
             self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
-            let is_heard = self.round(&mut readings, finished);
+            let is_heard = self.round(&mut readings, finished).await;
             if let (true, Some(tick)) = (is_heard, tick) {
                 self.outflow.lateness.count(finished.saturating_sub(tick));
             }
@@ -114,7 +118,7 @@ impl Meter {
         let mut last_heard = self.outflow.now().monotonic;
         loop {
             let result = timeout(silence, session.read(&mut readings)).await;
-            let heard = self.round(&mut readings, self.outflow.now().monotonic);
+            let heard = self.round(&mut readings, self.outflow.now().monotonic).await;
             if let Some(trouble) = self.judge(result.ok(), silence, &mut malformed) {
                 return trouble;
             }
@@ -155,22 +159,40 @@ impl Meter {
     }
 
     /// Publishes what a round brought; whether anything was heard at all.
-    fn round(&mut self, readings: &mut Readings, monotonic: Duration) -> bool {
+    async fn round(&mut self, readings: &mut Readings, monotonic: Duration) -> bool {
         if readings.is_empty() {
             return false;
         }
-        let now = Now { monotonic, ..self.outflow.now() };
+        let outflow = self.outflow.clone();
+        let now = Now { monotonic, ..outflow.now() };
         let mut is_good = false;
         let mut problem = None;
+        let mut drafts = Vec::with_capacity(readings.len());
+        let mut keeps = Vec::new();
         for (probe, reading) in readings.drain() {
-            match self.measure(probe, reading, now) {
-                Ok(measurement) => {
+            match self.measure(&probe, reading, now, &mut keeps) {
+                Ok(draft) => {
                     is_good = true;
-                    if let Some(measurement) = measurement {
-                        self.outflow.send(measurement, now);
-                    }
+                    drafts.extend(draft.map(|draft| (probe, draft)));
                 }
                 Err(no_reading) => problem = Some(no_reading),
+            }
+        }
+        outflow.state.keep(self.spec.outlets.template(), keeps).await;
+        for (probe, draft) in drafts {
+            let is_kept = outflow.state.has(&probe);
+            let published = {
+                let mut visible = self.visible.lock();
+                visible.probes.get_mut(&probe).and_then(|probe| {
+                    let measurement = probe.source.publish(draft, is_kept)?;
+                    let timestamp =
+                        measurement.accounting.map_or(now.wall, |accounting| accounting.timestamp);
+                    probe.latest = Some((measurement.power, timestamp));
+                    Some(measurement)
+                })
+            };
+            if let Some(measurement) = published {
+                outflow.send(measurement, now).await;
             }
         }
         if is_good {
@@ -181,37 +203,44 @@ impl Meter {
         true
     }
 
-    /// Makes a measurement of what one outlet said; `None` if the device has not measured anew.
+    /// Takes what one outlet said; nothing to publish if the device has not measured anew, or while it is held.
     fn measure(
         &self,
-        id: ProbeId,
+        id: &ProbeId,
         reading: Result<Reading, NoReading>,
-        now: Now,
-    ) -> Result<Option<Measurement>, NoReading> {
+        now: Now<'_>,
+        keeps: &mut Vec<Keep>,
+    ) -> Result<Option<Draft>, NoReading> {
         let mut visible = self.visible.lock();
         let visible = &mut *visible;
-        if visible.probes.len() >= PROBES_MAX && !visible.probes.contains_key(&id) {
+        if visible.probes.len() >= PROBES_MAX && !visible.probes.contains_key(id) {
             visible.status.probes_refused += 1;
             return Err(NoReading::NotAvailable(format!("more than {PROBES_MAX} probes on one meter")));
         }
-        let probe = visible.probes.entry(id).or_insert_with_key(|id| Probe {
-            source: Source::new(id.clone(), self.spec.max_gap),
+        let probe = visible.probes.entry(id.clone()).or_insert_with(|| Probe {
+            source: Source::new(id.clone(), self.spec.limits(), self.outflow.state.past(id)),
             latest: None,
             problem: None,
         });
         let outcome = match reading {
-            Ok(reading) => probe.source.take(&reading, now, &self.spec.assumptions),
-            Err(no_reading) => Outcome::Nothing(no_reading),
+            Ok(reading) => probe.source.take(&reading, now, &self.spec.assumptions, &self.place),
+            Err(no_reading) => Outcome::Nothing(no_reading, None),
         };
         match outcome {
-            Outcome::New(measurement) => {
-                let timestamp = measurement.accounting.map_or(now.wall, |accounting| accounting.timestamp);
-                probe.latest = Some((measurement.power, timestamp));
+            Outcome::New(draft, keep) => {
+                keeps.extend(keep.map(|keep| *keep));
                 probe.problem = None;
-                Ok(Some(measurement))
+                Ok(Some(draft))
+            }
+            Outcome::Held(power, timestamp) => {
+                probe.latest = Some((power, timestamp));
+                probe.problem = None;
+                self.outflow.tell_held(now);
+                Ok(None)
             }
             Outcome::Unchanged => Ok(None),
-            Outcome::Nothing(no_reading) => {
+            Outcome::Nothing(no_reading, keep) => {
+                keeps.extend(keep.map(|keep| *keep));
                 visible.status.no_readings.add(&no_reading);
                 probe.problem = Some(no_reading.clone());
                 Err(no_reading)
@@ -220,7 +249,7 @@ impl Meter {
     }
 
     /// A round brought at least one reading.
-    fn good(&mut self, now: Now) {
+    fn good(&mut self, now: Now<'_>) {
         self.health.good(now.monotonic);
         let state = if self.health.is_tripped() { MeterState::Trial } else { MeterState::Running };
         let mut visible = self.visible.lock();

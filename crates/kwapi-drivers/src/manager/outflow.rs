@@ -1,15 +1,21 @@
 //! Where measurements leave the manager, and the clocks they are stamped by.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kwapi_core::{Measurement, WallClock};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+use super::host::Host;
 use super::lateness::Histogram;
-use super::source::Now;
+use super::source::{Now, PROGRAM_DATE};
+use super::state::State;
 use super::virtual_probes::VirtualProbes;
+
+/// A wall clock this far behind the newest stamp on record was set back, or is not set yet.
+const BEHIND_MAX: Duration = Duration::from_secs(2);
 
 /// Takes every measurement. It must not block: it queues, and drops its oldest when full.
 pub type Sink = Arc<dyn Fn(Measurement) + Send + Sync>;
@@ -18,25 +24,64 @@ pub type Sink = Arc<dyn Fn(Measurement) + Send + Sync>;
 pub(super) struct Outflow {
     sink: Sink,
     clock: WallClock,
+    host: Host,
     epoch: Instant,
+    /// What outlives the process.
+    pub(super) state: State,
     pub(super) virtual_probes: RwLock<VirtualProbes>,
     /// How late readings are in hand.
     pub(super) lateness: Histogram,
+    /// Whether it has been told that the wall clock is wrong and messages are held.
+    held_is_told: AtomicBool,
 }
 
 impl Outflow {
-    pub(super) fn new(sink: Sink, clock: WallClock) -> Self {
+    pub(super) fn new(sink: Sink, clock: WallClock, host: Host, state: State) -> Self {
         Self {
             sink,
             clock,
+            host,
+            state,
             epoch: Instant::now(),
             virtual_probes: RwLock::default(),
             lateness: Histogram::default(),
+            held_is_told: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn now(&self) -> Now {
-        Now { wall: self.clock.now(), monotonic: self.epoch.elapsed() }
+    pub(super) fn now(&self) -> Now<'_> {
+        Now {
+            wall: self.clock.now(),
+            monotonic: self.epoch.elapsed(),
+            boottime: self.host.boottime(),
+            boot: self.host.boot(),
+        }
+    }
+
+    /// What is wrong with the wall clock, as far as this process can know.
+    pub(super) fn clock_trouble(&self) -> Option<String> {
+        let wall = self.clock.now();
+        let newest = self.state.newest();
+        if wall < PROGRAM_DATE {
+            return Some("the wall clock is before the date of this program".to_owned());
+        }
+        if newest.since(wall) > BEHIND_MAX {
+            let seconds = newest.since(wall).as_secs();
+            return Some(format!("the wall clock is {seconds} s behind what this process has on record"));
+        }
+        None
+    }
+
+    /// Tells, once, that first messages are held.
+    pub(super) fn tell_held(&self, now: Now<'_>) {
+        if !self.held_is_told.swap(true, Ordering::Relaxed) {
+            let cause = self.clock_trouble();
+            let cause = cause.as_deref().unwrap_or("a register rose by more than the time off can explain");
+            tracing::error!(
+                wall_clock = now.wall.seconds(),
+                "{cause}: messages are held for up to 10 minutes after the host's boot; set the clock (NTP)"
+            );
+        }
     }
 
     /// The instant `since_epoch` after the manager began.
@@ -45,11 +90,15 @@ impl Outflow {
     }
 
     /// Sends a measurement, followed by the virtual probes that it completes.
-    pub(super) fn send(&self, measurement: Measurement, now: Now) {
-        let sums = self.virtual_probes.read().completed_by(&measurement, now);
+    pub(super) async fn send(&self, measurement: Measurement, now: Now<'_>) {
+        let mut sums = self.virtual_probes.read().completed_by(&measurement, now, &self.state);
         (self.sink)(measurement);
+        let keeps: Vec<_> = sums.iter_mut().filter_map(|sum| sum.keep.take()).collect();
+        self.state.keep(None, keeps).await;
         for sum in sums {
-            (self.sink)(sum);
+            if let Some(measurement) = sum.publish(&self.state) {
+                (self.sink)(measurement);
+            }
         }
     }
 }

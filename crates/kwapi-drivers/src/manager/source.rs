@@ -1,83 +1,95 @@
-//! One probe's account at its source: session, sequence and energy, and the measurement made of each reading.
+//! One probe at its source: when a reading was measured, what power it tells, and the message it becomes.
 //!
-//! Time comes in two kinds. The monotonic clock measures what is billed; the wall clock labels. A device's own stamp
-//! is used for both when it is sane: no older than `max_gap`, and not in the future.
+//! Time comes in two kinds. The clock that runs since the host's boot measures what is billed; the wall clock labels. A
+//! device's own stamp is used for both when it is sane: no older than `max_gap`, and not in the future. What energy comes
+//! of it is [`kwapi_core::Session`]'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{
-    Accounting, Integrator, Measurement, MeterCounter, MeterTotal, NoReading, ProbeId, Quality, Reading,
-    Timestamp, Watts,
+    Amperes, Clocks, CounterChange, Integrator, Keep, Limits, Measurement, NoReading, NotBridged, ProbeId,
+    Quality, Reading, Recorded, Register, Sample, Session, SessionEntry, Timestamp, Volts, Watts,
 };
 
 use super::derive::{self, Assumptions, CounterPower};
+use super::place::Place;
 
-/// The wall clock may fall behind the monotonic one by this much between two readings before it is called a step.
-const STEP_BACK_MIN: Duration = Duration::from_secs(1);
 /// A device's clock may be ahead of ours by this much and still be believed.
 const DEVICE_AHEAD_MAX: Duration = Duration::from_secs(1);
+/// When this version was made: a wall clock before that is wrong.
+pub(super) const PROGRAM_DATE: Timestamp = Timestamp::from_seconds(1_767_225_600); // 2026-01-01
+/// So many absurd values in a row are the meter's fault.
+const OUTLIERS_MAX: u32 = 3;
 
-/// One instant on both clocks.
+/// One instant on all clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Now {
+pub(super) struct Now<'a> {
     /// For labels.
     pub(super) wall: Timestamp,
-    /// Since the manager began; for everything that is computed with.
+    /// Since the manager began; for pace.
     pub(super) monotonic: Duration,
+    /// Since the host's boot, and which that is; for everything that is computed with.
+    pub(super) boottime: Duration,
+    pub(super) boot: &'a str,
+}
+
+impl<'a> Now<'a> {
+    fn clocks(&self) -> Clocks<'a> {
+        Clocks { wall: self.wall, boottime: self.boottime, boot: self.boot }
+    }
 }
 
 /// What became of a reading.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
-    /// A new measurement.
-    New(Measurement),
+    /// A new measurement, once the state has been told of `keep`: see [`Source::publish`].
+    New(Draft, Option<Box<Keep>>),
     /// The device has not measured since the reading before.
     Unchanged,
-    /// Nothing to publish, and why.
-    Nothing(NoReading),
+    /// It counts, but is not published while the wall clock is not to be trusted.
+    Held(Watts, Timestamp),
+    /// Nothing to publish, and why; the state may have to be told all the same.
+    Nothing(NoReading, Option<Box<Keep>>),
+}
+
+/// A measurement to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Draft {
+    power: Watts,
+    quality: Quality,
+    voltage: Option<Volts>,
+    current: Option<Amperes>,
+    /// Whether the state must have it before it leaves.
+    must_be_kept: bool,
 }
 
 /// A probe as its publisher knows it.
 #[derive(Debug)]
 pub(super) struct Source {
     probe: ProbeId,
-    max_gap: Duration,
+    limits: Limits,
     counter_power: CounterPower,
-    session: Option<Session>,
+    session: Session,
+    register: Arc<Register>,
+    /// What the driver said of the register, of which `register` was made.
+    said: Option<Arc<Register>>,
     /// The device's own stamp of its latest measurement, and when that was first seen.
     stamped: Option<(Timestamp, Duration)>,
     /// How often the meter's counter was reset or jumped.
     pub(super) counter_resets: u64,
 }
 
-#[derive(Debug)]
-struct Session {
-    start: Timestamp,
-    seq: u64,
-    integrator: Integrator,
-    /// The clocks at the latest reading.
-    now: Now,
-    /// The latest stamp published.
-    timestamp: Timestamp,
-    last: Recorded,
-}
-
-/// What the integrator was told last, so that a new session can go on from there.
-#[derive(Clone, Copy, Debug)]
-struct Recorded {
-    at: Duration,
-    power: Option<Watts>,
-    quality: Quality,
-    counter: Option<MeterCounter>,
-}
-
 impl Source {
-    pub(super) fn new(probe: ProbeId, max_gap: Duration) -> Self {
+    /// A probe of which the state has `past`.
+    pub(super) fn new(probe: ProbeId, limits: Limits, past: Vec<SessionEntry>) -> Self {
         Self {
             probe,
-            max_gap,
+            limits,
             counter_power: CounterPower::default(),
-            session: None,
+            session: Session::new(limits, PROGRAM_DATE, past),
+            register: Arc::default(),
+            said: None,
             stamped: None,
             counter_resets: 0,
         }
@@ -85,41 +97,149 @@ impl Source {
 
     /// Whether the meter's own counter still has the last word; not once it contradicted the meter's watts.
     pub(super) fn counter_believed(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| session.integrator.counter_believed())
+        self.session.register_believed()
     }
 
-    /// Makes a measurement of a reading that arrived `now`.
-    pub(super) fn take(&mut self, reading: &Reading, now: Now, assumptions: &Assumptions) -> Outcome {
+    /// How many values of power were absurd, and how many in a row to the latest.
+    pub(super) fn outliers(&self) -> (u64, u32) {
+        self.session
+            .integrator()
+            .map_or((0, 0), |integrator| (integrator.outliers(), integrator.outliers_in_a_row()))
+    }
+
+    /// Whether the first message is held, as the wall clock is not to be trusted.
+    pub(super) fn is_held(&self) -> bool {
+        self.session.held_since().is_some()
+    }
+
+    /// Why the time before this process is not bridged, if it is not.
+    pub(super) fn not_bridged(&self) -> Option<NotBridged> {
+        self.session.not_bridged()
+    }
+
+    /// What the state is to have of it at the end.
+    pub(super) fn into_entries(self, boot: &str) -> Vec<SessionEntry> {
+        self.session.into_entries(&self.probe, boot)
+    }
+
+    /// Takes a reading that arrived `now`.
+    pub(super) fn take(
+        &mut self,
+        reading: &Reading,
+        now: Now<'_>,
+        assumptions: &Assumptions,
+        place: &Place,
+    ) -> Outcome {
         let (timestamp, at) = match self.when(reading.measured_at, now, assumptions.device_clock) {
             Ok(Some(when)) => when,
             Ok(None) => return Outcome::Unchanged,
-            Err(stale) => return Outcome::Nothing(stale),
+            Err(stale) => return Outcome::Nothing(stale, None),
         };
-        let counted = match (&reading.counter, reading.power) {
-            (Some(counter), None) => self.counter_power.observe(counter, at, self.max_gap),
-            (Some(_) | None, _) => None,
-        };
+        let is_counted = reading.power.is_none() && reading.counter.is_some();
+        let counted = reading.counter.as_ref().filter(|_| is_counted).and_then(|counter| {
+            self.counter_power.observe_within(counter, at, self.limits.max_gap, self.plausible())
+        });
         let power = derive::power(reading, counted, assumptions);
         if let (Err(no_reading), None) = (&power, &reading.counter) {
-            return Outcome::Nothing(no_reading.clone());
+            return Outcome::Nothing(no_reading.clone(), None);
         }
-        let recorded = Recorded {
+        if reading.counter.is_some() {
+            self.know_register(reading.register.as_ref(), place);
+        }
+        let told = power.as_ref().ok();
+        let sample = Sample {
             at,
-            power: power.as_ref().ok().map(|(power, _)| *power),
-            quality: power.as_ref().map_or(Quality::Measured, |(_, quality)| *quality),
+            timestamp,
+            power: told.map(|(power, _)| *power),
+            is_counted,
+            // However coarse the power told from it, a register is measured.
+            quality: told.filter(|_| !is_counted).map_or(Quality::Measured, |(_, quality)| *quality),
             counter: reading.counter,
+            register: self.register.clone(),
         };
-        let session = Session::current(&mut self.session, timestamp, now, self.max_gap);
-        self.counter_resets += u64::from(session.record(recorded));
-        match power {
-            Ok((power, quality)) => Outcome::New(Measurement {
-                probe: self.probe.clone(),
-                power,
-                voltage: reading.voltage.filter(|voltage| voltage.0.is_finite()),
-                current: reading.current.filter(|current| current.0.is_finite()),
-                accounting: Some(session.publish(timestamp, quality)),
-            }),
-            Err(no_reading) => Outcome::Nothing(no_reading),
+        let change = match self.session.record(&sample, &now.clocks()) {
+            Recorded::Counted(change) => change,
+            Recorded::Held => {
+                return match power {
+                    Ok((power, _)) => Outcome::Held(power, timestamp),
+                    Err(no_reading) => Outcome::Nothing(no_reading, None),
+                };
+            }
+        };
+        self.counter_resets +=
+            u64::from(matches!(change, Some(CounterChange::Reset | CounterChange::Jumped(_))));
+        let keep = self.session.keep(&self.probe, &now.clocks()).map(Box::new);
+        match self.judge(power, is_counted) {
+            Ok((power, quality)) => {
+                let draft = Draft {
+                    power,
+                    quality,
+                    voltage: reading.voltage.filter(|voltage| voltage.0.is_finite()),
+                    current: reading.current.filter(|current| current.0.is_finite()),
+                    must_be_kept: keep.as_ref().is_some_and(|keep| keep.sync),
+                };
+                Outcome::New(draft, keep)
+            }
+            Err(no_reading) => Outcome::Nothing(no_reading, keep),
+        }
+    }
+
+    /// The measurement of the reading just taken; `is_kept`: whether the state has what it had to be told. If not, its
+    /// message has no curve.
+    pub(super) fn publish(&mut self, draft: Draft, is_kept: bool) -> Option<Measurement> {
+        if draft.must_be_kept && !is_kept {
+            self.session.leave_curve();
+        }
+        Some(Measurement {
+            probe: self.probe.clone(),
+            power: draft.power,
+            voltage: draft.voltage,
+            current: draft.current,
+            accounting: Some(self.session.publish(draft.quality)?),
+        })
+    }
+
+    /// An absurd value is not published.
+    fn judge(
+        &self,
+        power: Result<(Watts, Quality), NoReading>,
+        is_counted: bool,
+    ) -> Result<(Watts, Quality), NoReading> {
+        let (power, quality) = power?;
+        let Some(integrator) = self.session.integrator().filter(|it| !is_counted && it.is_outlier()) else {
+            return Ok((power, quality));
+        };
+        let in_a_row = integrator.outliers_in_a_row();
+        let message = match self.limits.max_watts {
+            Some(max_watts) if in_a_row >= OUTLIERS_MAX => {
+                format!(
+                    "{power}, {in_a_row} times in a row above `max_watts` ({max_watts}): one of them is wrong"
+                )
+            }
+            Some(max_watts) => format!("{power} is above `max_watts` ({max_watts})"),
+            None => format!("{power} is far above all that this outlet has shown; the next value decides"),
+        };
+        Err(NoReading::Implausible(message))
+    }
+
+    /// The most that the outlet may draw.
+    fn plausible(&self) -> Watts {
+        self.session
+            .integrator()
+            .map_or_else(|| Integrator::within(self.limits).plausible(), Integrator::plausible)
+    }
+
+    /// Makes the register's name, where the driver says something new of it.
+    fn know_register(&mut self, said: Option<&Arc<Register>>, place: &Place) {
+        let is_known = self.register.path.is_some()
+            && match (&self.said, said) {
+                (Some(before), Some(said)) => Arc::ptr_eq(before, said) || before == said,
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+        if !is_known {
+            self.register = place.register(&self.probe, said.map(AsRef::as_ref));
+            self.said = said.cloned();
         }
     }
 
@@ -127,103 +247,34 @@ impl Source {
     fn when(
         &mut self,
         stamp: Option<Timestamp>,
-        now: Now,
+        now: Now<'_>,
         device_clock: bool,
     ) -> Result<Option<(Timestamp, Duration)>, NoReading> {
-        let ours = (now.wall, now.monotonic);
+        let ours = (now.wall, now.boottime);
         let Some(stamp) = stamp else { return Ok(Some(ours)) };
         if let Some((last, first_seen)) = self.stamped {
             // The same again, or one that was overtaken on its way. Further back, the device's clock was set.
-            let is_old = stamp <= last && last.since(stamp) <= self.max_gap;
-            if is_old && now.monotonic.saturating_sub(first_seen) > self.max_gap {
+            let is_old = stamp <= last && last.since(stamp) <= self.limits.max_gap;
+            if is_old && now.boottime.saturating_sub(first_seen) > self.limits.max_gap {
                 return Err(NoReading::Stale("the device has stopped measuring".to_owned()));
             }
             if is_old {
                 return Ok(None);
             }
         }
-        self.stamped = Some((stamp, now.monotonic));
+        self.stamped = Some((stamp, now.boottime));
         if !device_clock || stamp.since(now.wall) > DEVICE_AHEAD_MAX {
             return Ok(Some(ours));
         }
         let age = now.wall.since(stamp);
-        if age > self.max_gap {
+        if age > self.limits.max_gap {
             let seconds = age.as_secs();
             let advice = format!(
                 "stamped {seconds} s ago; if the device's clock is wrong, set `device_clock = false`"
             );
             return Err(NoReading::Stale(advice));
         }
-        Ok(Some((stamp.min(now.wall), now.monotonic.saturating_sub(age))))
-    }
-}
-
-impl Session {
-    /// The session that a reading belongs to: a new one for the first reading, and after the wall clock was set
-    /// back, since stamps within a session never fall.
-    fn current(session: &mut Option<Self>, timestamp: Timestamp, now: Now, max_gap: Duration) -> &mut Self {
-        let next = match session.as_ref() {
-            None => Some(Self::new(timestamp, now, Integrator::new(max_gap))),
-            Some(before) => {
-                let elapsed = now.monotonic.saturating_sub(before.now.monotonic);
-                let stepped_back = now.wall.after(STEP_BACK_MIN) < before.now.wall.after(elapsed);
-                stepped_back.then(|| before.successor(timestamp, now, max_gap))
-            }
-        };
-        let current = match next {
-            Some(next) => session.insert(next),
-            None => session.get_or_insert_with(|| Self::new(timestamp, now, Integrator::new(max_gap))),
-        };
-        current.now = now;
-        current
-    }
-
-    fn new(start: Timestamp, now: Now, integrator: Integrator) -> Self {
-        let last = Recorded { at: now.monotonic, power: None, quality: Quality::Measured, counter: None };
-        Self { start, seq: 0, integrator, now, timestamp: Timestamp::EPOCH, last }
-    }
-
-    /// A session that begins where this one's last reading ended, so that no energy falls between the two. Its start
-    /// is later than every stamp of this one, though the clock is not: by that a plugin knows that it follows.
-    fn successor(&self, timestamp: Timestamp, now: Now, max_gap: Duration) -> Self {
-        let elapsed = now.monotonic.saturating_sub(self.last.at);
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let began = Timestamp::from_micros(timestamp.micros().saturating_sub(elapsed_us));
-        let last = self.start.max(self.timestamp);
-        let start = began.max(Timestamp::from_micros(last.micros().saturating_add(1)));
-        let mut next = Self::new(start, now, Integrator::new(max_gap));
-        next.record(self.last);
-        next
-    }
-
-    /// Feeds the integrator; whether the meter's counter was found reset.
-    fn record(&mut self, recorded: Recorded) -> bool {
-        use kwapi_core::CounterChange::{Advanced, First, Jumped, Reset, Wrapped};
-        self.last = recorded;
-        let Recorded { at, power, quality, counter } = recorded;
-        match self.integrator.record(at, power, quality, counter.as_ref()) {
-            Some(Reset | Jumped(_)) => true,
-            Some(First | Advanced(_) | Wrapped(_)) | None => false,
-        }
-    }
-
-    fn publish(&mut self, timestamp: Timestamp, quality: Quality) -> Accounting {
-        let after_last = Timestamp::from_micros(self.timestamp.micros().saturating_add(1));
-        self.timestamp = timestamp.max(after_last);
-        let seq = self.seq;
-        self.seq += 1;
-        Accounting {
-            curve: None,
-            timestamp: self.timestamp,
-            session: self.start,
-            seq,
-            totals: self.integrator.totals(),
-            meter: self
-                .last
-                .counter
-                .map(|counter| MeterTotal { energy: counter.value, since: counter.reset_at }),
-            quality,
-        }
+        Ok(Some((stamp.min(now.wall), now.boottime.saturating_sub(age))))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kwapi_core::{Limits, Watts};
+
 use super::derive::Assumptions;
 use crate::outlets::Outlets;
 use crate::registry::Configured;
@@ -23,6 +25,9 @@ pub struct MeterSpec {
     /// Readings further apart than this have unknown time between them, and a device's stamp older than this is
     /// stale.
     pub max_gap: Duration,
+    /// The most that one of its outlets can draw, if the operator knows: a value above is dropped and counted, and its
+    /// register is believed up to that. Without it, each outlet's own history tells.
+    pub max_watts: Option<Watts>,
     /// What the meter does not say.
     pub assumptions: Assumptions,
     /// A fingerprint of the files, besides the configuration, that its driver reads when it is opened (profiles, register
@@ -41,8 +46,14 @@ impl MeterSpec {
             interval: Duration::from_secs(1),
             deadline: ten_seconds,
             max_gap: ten_seconds,
+            max_watts: None,
             assumptions: Assumptions::default(),
             files: 0,
         }
+    }
+
+    /// What is known of each outlet beforehand.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { max_gap: self.max_gap, interval: self.interval, max_watts: self.max_watts }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use kwapi_core::{NoReading, ProbeId, Timestamp, Watts};
+use kwapi_core::{NoReading, NotBridged, ProbeId, Timestamp, Watts};
 
 use super::source::Source;
 
@@ -166,6 +166,14 @@ pub struct ProbeStatus {
     pub counter_resets: u64,
     /// Whether the outlet's own counter, if it has one, still has the last word; not once it contradicted the watts.
     pub counter_believed: bool,
+    /// How many values of power were absurd: above `max_watts`, or far above all that the outlet has shown.
+    pub outliers: u64,
+    /// How many of them came in a row, to the latest.
+    pub outliers_in_a_row: u32,
+    /// Whether its messages are held, as the wall clock is not to be trusted after the host's boot.
+    pub is_held: bool,
+    /// Why the time before this process is not bridged by the outlet's counter, if it is not.
+    pub not_bridged: Option<NotBridged>,
 }
 
 /// What a meter's task writes and a snapshot reads.
@@ -263,6 +271,10 @@ impl Visible {
             .probes
             .iter()
             .map(|(id, probe)| ProbeStatus {
+                outliers: probe.source.outliers().0,
+                outliers_in_a_row: probe.source.outliers().1,
+                is_held: probe.source.is_held(),
+                not_bridged: probe.source.not_bridged(),
                 probe: id.clone(),
                 power: probe.latest.map(|(power, _)| power),
                 measured_at: probe.latest.map(|(_, timestamp)| timestamp),

@@ -1,5 +1,7 @@
 //! Meters whose driver follows a script, on a paused clock: an hour takes milliseconds.
 
+mod restarts;
+
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 

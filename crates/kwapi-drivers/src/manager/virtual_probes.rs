@@ -2,18 +2,24 @@
 //!
 //! A sum is published when each part has said something new, or when [`WAIT_MAX`] has passed since the last sum; it
 //! is unknown, and nothing is published, while a part is missing or older than `max_gap`. Where all parts are
-//! measured, its energy is the sum of theirs, so that it agrees with their own totals and counters.
+//! measured, its energy is the sum of theirs, so that it agrees with their own totals and counters. Over a stop it goes on
+//! only if all parts do: its register is the sum of their curves, and is known by which curves those are.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{
-    Accounting, Amperes, Energy, Measurement, MeterCounter, ProbeId, Quality, Reading, Timestamp, Watts,
+    Accounting, Amperes, CurvePoint, Energy, Keep, Limits, Measurement, MeterCounter, ProbeId, Quality,
+    Reading, Register, SessionEntry, Timestamp, Watts,
 };
 use parking_lot::Mutex;
 
 use super::derive::Assumptions;
-use super::source::{Now, Outcome, Source};
+use super::place::Place;
+use super::source::{Draft, Now, Outcome, Source};
+use super::state::State;
 
 /// How long a sum waits for parts of a longer interval: more than the usual second, so that two meters read once a
 /// second give one sum a second.
@@ -60,16 +66,21 @@ pub enum VirtualError {
 /// All sums of a manager.
 #[derive(Debug, Default)]
 pub(super) struct VirtualProbes {
-    sums: Vec<(VirtualSpec, Mutex<Sum>)>,
+    sums: Vec<(VirtualSpec, Arc<Mutex<Sum>>)>,
     by_part: HashMap<ProbeId, Vec<usize>>,
 }
 
 /// One sum and its parts.
 #[derive(Debug)]
-struct Sum {
-    source: Source,
+pub(super) struct Sum {
+    /// Made with the first sum, when the state is known.
+    source: Option<Source>,
+    place: Place,
+    register: Arc<Register>,
     parts: Vec<Part>,
     published: Option<Duration>,
+    /// Whether a part's curve has passed over unknown time, or is another, since the latest sum.
+    is_upset: bool,
     /// Counts the times that the parts' totals ceased to be comparable with those before.
     epoch: u64,
 }
@@ -87,6 +98,7 @@ struct Latest {
     current: Option<Amperes>,
     quality: Quality,
     session: Timestamp,
+    curve: Option<CurvePoint>,
     energy: Energy,
     unknown_ms: u64,
     heard: Duration,
@@ -94,7 +106,7 @@ struct Latest {
 }
 
 impl VirtualProbes {
-    /// Makes the sums of `specs`; those that `before` had already keep their accounts.
+    /// Makes the sums of `specs`; those that `before` had already keep their accounts, the rest of them stay there.
     pub(super) fn new(specs: Vec<VirtualSpec>, before: &mut Self) -> Result<Self, VirtualError> {
         check(&specs)?;
         let mut kept: Vec<_> = std::mem::take(before).sums;
@@ -104,21 +116,54 @@ impl VirtualProbes {
                 sums.by_part.entry(part.clone()).or_default().push(index);
             }
             let same = kept.iter().position(|(old, _)| *old == spec);
-            let sum = same.map_or_else(|| Mutex::new(Sum::new(&spec)), |index| kept.swap_remove(index).1);
+            let sum =
+                same.map_or_else(|| Arc::new(Mutex::new(Sum::new(&spec))), |index| kept.swap_remove(index).1);
             sums.sums.push((spec, sum));
         }
+        before.sums = kept;
         Ok(sums)
     }
 
     /// The sums that `measurement`, a part of them, completes.
-    pub(super) fn completed_by(&self, measurement: &Measurement, now: Now) -> Vec<Measurement> {
+    pub(super) fn completed_by(
+        &self,
+        measurement: &Measurement,
+        now: Now<'_>,
+        state: &State,
+    ) -> Vec<Completed> {
         let (Some(indices), Some(accounting)) =
             (self.by_part.get(&measurement.probe), measurement.accounting)
         else {
             return Vec::new();
         };
         let sums = indices.iter().filter_map(|index| self.sums.get(*index));
-        sums.filter_map(|(spec, sum)| sum.lock().take(spec, measurement, &accounting, now)).collect()
+        let completed = sums.filter_map(|(spec, sum)| {
+            let (draft, keep) = sum.lock().take(spec, measurement, &accounting, now, state)?;
+            Some(Completed { probe: spec.probe.clone(), sum: sum.clone(), draft, keep })
+        });
+        completed.collect()
+    }
+
+    /// What the state is to have of them at the end.
+    pub(super) fn into_entries(self, boot: &str) -> Vec<SessionEntry> {
+        let sources = self.sums.into_iter().filter_map(|(_, sum)| sum.lock().source.take());
+        sources.flat_map(|source| source.into_entries(boot)).collect()
+    }
+}
+
+/// A sum to be published once the state has been told of `keep`.
+pub(super) struct Completed {
+    probe: ProbeId,
+    sum: Arc<Mutex<Sum>>,
+    draft: Draft,
+    pub(super) keep: Option<Keep>,
+}
+
+impl Completed {
+    pub(super) fn publish(self, state: &State) -> Option<Measurement> {
+        let is_kept = state.has(&self.probe);
+        let sum = self.sum.lock().source.as_mut()?.publish(self.draft, is_kept);
+        sum.map(without_meter)
     }
 }
 
@@ -150,7 +195,16 @@ fn check(specs: &[VirtualSpec]) -> Result<(), VirtualError> {
 impl Sum {
     fn new(spec: &VirtualSpec) -> Self {
         let parts = spec.parts.iter().map(|id| Part { id: id.clone(), latest: None }).collect();
-        Self { source: Source::new(spec.probe.clone(), spec.max_gap), parts, published: None, epoch: 0 }
+        let place = Place::of_sum(spec);
+        Self {
+            source: None,
+            place,
+            register: Arc::default(),
+            parts,
+            published: None,
+            is_upset: false,
+            epoch: 0,
+        }
     }
 
     fn take(
@@ -158,24 +212,25 @@ impl Sum {
         spec: &VirtualSpec,
         measurement: &Measurement,
         accounting: &Accounting,
-        now: Now,
-    ) -> Option<Measurement> {
+        now: Now<'_>,
+        state: &State,
+    ) -> Option<(Draft, Option<Keep>)> {
         let part = self.parts.iter_mut().find(|part| part.id == measurement.probe)?;
         let latest = Latest {
             power: measurement.power,
             current: measurement.current,
             quality: accounting.quality,
             session: accounting.session,
+            curve: accounting.curve,
             energy: accounting.totals.energy,
             unknown_ms: accounting.totals.unknown_ms,
             heard: now.monotonic,
             is_new: true,
         };
-        let comparable = part
-            .latest
-            .is_some_and(|before| before.session == latest.session && before.unknown_ms == latest.unknown_ms);
+        let comparable = part.latest.is_some_and(|before| before.is_comparable(&latest));
         part.latest = Some(latest);
         self.epoch += u64::from(!comparable);
+        self.is_upset |= !comparable;
 
         let parts: Option<Vec<Latest>> = self.parts.iter().map(|part| part.latest).collect();
         let parts = parts?;
@@ -196,28 +251,68 @@ impl Sum {
                 latest.is_new = false;
             }
         }
-        match self.source.take(&reading(&parts, self.epoch), now, &Assumptions::default()) {
-            Outcome::New(sum) => Some(without_meter(sum)),
-            Outcome::Unchanged | Outcome::Nothing(_) => None,
+        let reading = self.reading(&parts);
+        let source = self.source.get_or_insert_with(|| {
+            let limits = Limits { max_gap: spec.max_gap, interval: WAIT_MAX, max_watts: None };
+            Source::new(spec.probe.clone(), limits, state.past(&spec.probe))
+        });
+        match source.take(&reading, now, &Assumptions::default(), &self.place) {
+            Outcome::New(draft, keep) => Some((draft, keep.map(|keep| *keep))),
+            Outcome::Unchanged | Outcome::Held(..) | Outcome::Nothing(..) => None,
+        }
+    }
+
+    /// The parts as one reading. While all of them are measured, they are its register: the sum of their curves, or,
+    /// where one has none, of their sessions, which does not outlive the process.
+    fn reading(&mut self, parts: &[Latest]) -> Reading {
+        let is_measured = parts.iter().all(|part| part.quality == Quality::Measured);
+        let curves: Option<Vec<CurvePoint>> = parts.iter().map(|part| part.curve).collect();
+        let begun = curves.iter().flatten().map(|curve| curve.begin);
+        let energy = parts.iter().map(|part| part.energy).chain(begun);
+        let energy = energy.fold(Energy::ZERO, Energy::saturating_add);
+        self.know_register(curves.as_deref());
+        let current: Option<f64> = parts.iter().map(|part| part.current.map(|current| current.0)).sum();
+        // The curves do not tell of that time; without them `epoch` says so.
+        let is_upset = std::mem::take(&mut self.is_upset) && curves.is_some() && self.source.is_some();
+        let counter = MeterCounter {
+            // What a curve goes through is told by its id; a part without one may have begun anew.
+            reset_at: curves.is_none().then_some(Timestamp::from_micros(self.epoch)),
+            ..MeterCounter::new(energy, Energy::ZERO)
+        };
+        Reading {
+            power: Some(Watts(parts.iter().map(|part| part.power.0).sum())),
+            current: current.map(Amperes),
+            counter: (is_measured && !is_upset).then_some(counter),
+            register: Some(self.register.clone()),
+            quality: if is_measured { Quality::Measured } else { Quality::Estimated },
+            ..Reading::default()
+        }
+    }
+
+    /// The sum of other curves is another register.
+    fn know_register(&mut self, curves: Option<&[CurvePoint]>) {
+        let serial = curves.map(|curves| {
+            curves.iter().fold(String::new(), |mut text, curve| {
+                _ = write!(text, "{}+", curve.id.micros());
+                text
+            })
+        });
+        let is_of_session = serial.is_none();
+        if self.register.serial != serial || self.register.is_of_session != is_of_session {
+            self.register = Arc::new(Register { serial, is_of_session, ..Register::default() });
         }
     }
 }
 
-/// The parts as one reading: the parts' own totals are its counter, while all of them are measured.
-fn reading(parts: &[Latest], epoch: u64) -> Reading {
-    let is_measured = parts.iter().all(|part| part.quality == Quality::Measured);
-    let energy = parts.iter().fold(Energy::ZERO, |sum, part| sum.saturating_add(part.energy));
-    let counter = MeterCounter {
-        reset_at: Some(Timestamp::from_micros(epoch)),
-        ..MeterCounter::new(energy, Energy::ZERO)
-    };
-    let current: Option<f64> = parts.iter().map(|part| part.current.map(|current| current.0)).sum();
-    Reading {
-        power: Some(Watts(parts.iter().map(|part| part.power.0).sum())),
-        current: current.map(Amperes),
-        counter: is_measured.then_some(counter),
-        quality: if is_measured { Quality::Measured } else { Quality::Estimated },
-        ..Reading::default()
+impl Latest {
+    /// Whether the part's total went on from `self` to `later`.
+    fn is_comparable(&self, later: &Self) -> bool {
+        let is_of_one = match (self.curve, later.curve) {
+            (Some(before), Some(after)) => before.id == after.id,
+            (None, None) => self.session == later.session,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        is_of_one && self.unknown_ms == later.unknown_ms
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_bus::{BusError, Publisher};
 use kwapi_core::ProbeId;
-use kwapi_drivers::manager::{Manager, MeterStatus, VirtualError};
+use kwapi_drivers::manager::{Host, Manager, MeterStatus, VirtualError};
 use kwapi_plugins::metrics::Metrics;
 use parking_lot::Mutex;
 
@@ -35,7 +35,12 @@ impl Drivers {
             let publisher = publisher.clone();
             Arc::new(move |measurement| publisher.publish(measurement))
         };
-        let drivers = Self { manager: Arc::new(Manager::new(sink, process.clock.clone())), publisher };
+        let directory = config.state_directory.join("drivers");
+        let manager = Manager::keeping(sink, process.clock.clone(), Host::this(), directory);
+        let drivers = Self { manager: Arc::new(manager), publisher };
+        for trouble in drivers.manager.troubles() {
+            tracing::error!("{trouble}");
+        }
         drivers.apply(config)?;
         Ok(drivers)
     }

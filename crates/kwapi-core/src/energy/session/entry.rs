@@ -167,6 +167,11 @@ impl KeptRegister {
 }
 
 impl SessionEntry {
+    /// Where in the device its register is, if it has one.
+    pub fn path(&self) -> Option<&str> {
+        self.register.as_ref().and_then(KeptRegister::path)
+    }
+
     /// How far the register went on over the stop between this entry and the reading.
     ///
     /// # Errors

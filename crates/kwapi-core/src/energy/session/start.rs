@@ -27,7 +27,7 @@ impl Session {
                 .held
                 .get_or_insert_with(|| Box::new(Held { integrator: Integrator::within(limits), since }));
             if clocks.boottime.saturating_sub(held.since) < HOLD_MAX {
-                held.integrator.record(sample.at, sample.power, sample.quality, sample.counter.as_ref());
+                held.integrator.record_told(sample.at, &sample.told());
                 return Recorded::Held;
             }
             self.begin(sample, clocks, Err(NotBridged::Clock));
@@ -68,13 +68,13 @@ impl Session {
         let held = self.held.take();
         let past = std::mem::take(&mut self.past);
         let begun = match (advance, &sample.counter) {
-            (Ok((index, advance)), Some(counter)) => past
+            (Ok((index, advance)), Some(_)) => past
                 .get(index)
                 .and_then(|entry| Some((entry, entry.register.as_ref()?.anchor(), entry.curve?)))
                 .map(|(entry, anchor, curve)| {
                     let mut integrator = self.resumed(entry);
                     integrator.anchor = anchor;
-                    integrator.resume(sample.at, sample.power, sample.quality, counter, advance);
+                    integrator.resume(sample.at, &sample.told(), advance);
                     let begin_uj = integrator.sums.total_uj();
                     let curve = Curve { id: curve, run: entry.run.saturating_add(1), begin_uj };
                     (integrator, curve)
@@ -103,7 +103,7 @@ impl Session {
             if let (false, Some(last)) = (has_register, past.iter().max_by_key(|entry| entry.newest)) {
                 integrator.watts_max = integrator.watts_max.max(largest(last)); // What this outlet is known to draw.
             }
-            integrator.record(sample.at, sample.power, sample.quality, sample.counter.as_ref());
+            integrator.record_told(sample.at, &sample.told());
             let curve = has_register.then_some(Curve { id, run: 1, begin_uj: 0 });
             Running::new(sample, clocks, integrator, id, curve, Sums::default())
         };

@@ -1,5 +1,6 @@
 //! The scenarios from their source to their messages; worlds and counterexamples beside.
 
+mod faults;
 mod properties;
 
 use std::collections::{BTreeMap, BTreeSet};

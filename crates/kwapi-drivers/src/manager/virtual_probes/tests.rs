@@ -16,7 +16,7 @@ fn sums(specs: Vec<VirtualSpec>) -> Result<VirtualProbes, VirtualError> {
 }
 
 /// `probe` says `watts` at `milliseconds`, having used `joules` in its session.
-fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement, Now) {
+fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement, Now<'static>) {
     let wall = Timestamp::from_micros(1_800_000_000_000_000 + milliseconds * 1000);
     let totals = Totals { energy: Energy::from_millijoules(joules * 1000), ..Totals::default() };
     let accounting = Accounting {
@@ -35,16 +35,19 @@ fn part(probe: &str, milliseconds: u64, watts: f64, joules: u64) -> (Measurement
         current: None,
         accounting: Some(accounting),
     };
-    (measurement, Now { wall, monotonic: Duration::from_millis(milliseconds) })
+    let monotonic = Duration::from_millis(milliseconds);
+    (measurement, Now { wall, monotonic, boottime: monotonic, boot: "boot" })
 }
 
 /// What the sums say to a row of parts: when, watts and joules.
-fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now)]) -> Vec<(u128, f64, f64)> {
+fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now<'static>)]) -> Vec<(u128, f64, f64)> {
     parts
         .iter()
         .flat_map(|(measurement, now)| {
-            let completed = sums.completed_by(measurement, *now);
-            completed.into_iter().map(|sum| {
+            let state = State::default();
+            let completed = sums.completed_by(measurement, *now, &state);
+            let published: Vec<_> = completed.into_iter().filter_map(|sum| sum.publish(&state)).collect();
+            published.into_iter().map(|sum| {
                 let energy = sum.accounting.unwrap().totals.energy.joules();
                 (now.monotonic.as_millis(), sum.power.0, energy)
             })

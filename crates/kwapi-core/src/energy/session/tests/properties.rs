@@ -10,7 +10,7 @@ const TRUSTED: Option<Watts> = Some(Watts(1_000.0));
 
 /// What whoever hears all of it in order credits: of the first curve what comes after its first message, of each other
 /// curve (or session without one) all of it.
-fn credited<'a>(messages: impl IntoIterator<Item = &'a Message>) -> u64 {
+pub(super) fn credited<'a>(messages: impl IntoIterator<Item = &'a Message>) -> u64 {
     let mut highest: BTreeMap<Timestamp, u64> = BTreeMap::new();
     let mut base = None;
     for Message { accounting, .. } in messages {

@@ -1,0 +1,279 @@
+//! The file of the manager's state: a header and slots of one size, an entry each, written where they are.
+//!
+//! A slot is a line: eight hexadecimal digits of the CRC-32 of what follows the next space, JSON, blanks, a line feed. A
+//! slot that is torn or damaged costs its own entry; an empty one is blank. Nothing is ever moved, so a full disk does
+//! not hinder what is known already.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use kwapi_core::{ProbeId, SessionEntry};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+/// Of the header and of each slot, in bytes: the longest probe id, path and serial number fit.
+const SLOT: usize = 1024;
+/// What the first line says.
+const HEADER: &str = "kwapi-drivers state 1";
+/// The file in the directory.
+const NAME: &str = "sessions";
+/// More entries are not kept: as many as a manager has probes at most, and as many again that were renamed.
+const SLOTS_MAX: usize = 1 << 20;
+
+/// Why there is no state.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StateError {
+    #[error("{path} cannot be used: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{0} is in use by another driver manager")]
+    Locked(PathBuf),
+}
+
+/// One entry, and the meter it belongs to if that names its outlets by a template.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Kept {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) template: Option<String>,
+    pub(super) entry: SessionEntry,
+}
+
+/// What a slot is found by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) probe: ProbeId,
+    /// Empty without a register.
+    pub(super) path: String,
+}
+
+impl Key {
+    pub(super) fn of(entry: &SessionEntry) -> Self {
+        Self { probe: entry.probe.clone(), path: entry.path().unwrap_or_default().to_owned() }
+    }
+}
+
+/// The file, open and locked.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    file: File,
+    slots: Vec<Option<(Key, Option<String>)>>,
+    by_probe: HashMap<ProbeId, Vec<usize>>,
+    by_path: HashMap<String, Vec<usize>>,
+    free: Vec<usize>,
+}
+
+/// What was found in a file as it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) entries: Vec<SessionEntry>,
+    pub(super) damaged: usize,
+    /// A file of another version or of no sense, put aside under this name.
+    pub(super) set_aside: Option<PathBuf>,
+}
+
+impl StateFile {
+    /// Opens or makes the file in `directory`, and reads it whole.
+    pub(super) fn open(directory: &Path) -> Result<(Self, Found), StateError> {
+        let path = directory.join(NAME);
+        let wrong = |source| StateError::Io { path: path.clone(), source };
+        fs::create_dir_all(directory).map_err(wrong)?;
+        let mut file = open_locked(&path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(wrong)?;
+        let mut found = Found::default();
+        let header = header();
+        if !bytes.is_empty() && !bytes.starts_with(&header) {
+            let aside = directory.join(format!("{NAME}.unreadable"));
+            fs::rename(&path, &aside).map_err(wrong)?;
+            found.set_aside = Some(aside);
+            bytes.clear();
+            file = open_locked(&path)?;
+        }
+        if bytes.is_empty() {
+            file.write_all_at(&header, 0).map_err(wrong)?;
+            file.sync_all().map_err(wrong)?;
+            File::open(directory).and_then(|directory| directory.sync_all()).map_err(wrong)?;
+        }
+        let mut state = Self {
+            file,
+            slots: Vec::new(),
+            by_probe: HashMap::new(),
+            by_path: HashMap::new(),
+            free: Vec::new(),
+        };
+        for slot in bytes.get(SLOT..).unwrap_or_default().chunks(SLOT) {
+            state.take_in(slot, &mut found);
+        }
+        Ok((state, found))
+    }
+
+    fn take_in(&mut self, slot: &[u8], found: &mut Found) {
+        let index = self.slots.len();
+        self.slots.push(None);
+        match decode(slot) {
+            Ok(Some(kept)) => {
+                self.enter(index, Key::of(&kept.entry), kept.template);
+                found.entries.push(kept.entry);
+            }
+            Ok(None) => self.free.push(index),
+            Err(Damaged) => {
+                found.damaged += 1;
+                self.free.push(index);
+            }
+        }
+    }
+
+    /// Writes an entry over the one of its key, or into a free slot.
+    pub(super) fn write(&mut self, kept: &Kept) -> io::Result<()> {
+        let key = Key::of(&kept.entry);
+        let line = encode(kept)?;
+        let known = self.by_probe.get(&key.probe).into_iter().flatten().copied().find(|index| {
+            matches!(self.slots.get(*index), Some(Some((other, template)))
+                if *other == key && *template == kept.template)
+        });
+        if let Some(index) = known {
+            return self.file.write_all_at(&line, offset(index));
+        }
+        self.delete_where(&key);
+        let index = self.free.last().copied().unwrap_or(self.slots.len());
+        if index >= SLOTS_MAX {
+            return Err(io::Error::other(format!("more than {SLOTS_MAX} entries")));
+        }
+        self.file.write_all_at(&line, offset(index))?;
+        if index == self.slots.len() {
+            self.slots.push(None);
+        } else {
+            self.free.pop();
+        }
+        self.enter(index, key, kept.template.clone());
+        Ok(())
+    }
+
+    /// Deletes every other entry of the key's probe, and every entry of its register under another probe; says which.
+    pub(super) fn keep_alone(&mut self, key: &Key) -> io::Result<Vec<Key>> {
+        let of_probe = self.by_probe.get(&key.probe).into_iter().flatten();
+        let of_path = self.by_path.get(&key.path).into_iter().flatten();
+        let others: Vec<usize> = of_probe.chain(of_path).copied().collect();
+        self.delete(others, |other, _| other != key)
+    }
+
+    /// Deletes the entries of which `is_wanted` says no; says which those were.
+    pub(super) fn retain(
+        &mut self,
+        is_wanted: impl Fn(&ProbeId, Option<&str>) -> bool,
+    ) -> io::Result<Vec<Key>> {
+        self.delete((0..self.slots.len()).collect(), |key, template| !is_wanted(&key.probe, template))
+    }
+
+    /// When it returns, all that was written survives a loss of power.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn delete_where(&mut self, key: &Key) {
+        let of_probe = self.by_probe.get(&key.probe).cloned().unwrap_or_default();
+        _ = self.delete(of_probe, |other, _| other == key);
+    }
+
+    fn delete(
+        &mut self,
+        indices: Vec<usize>,
+        is_doomed: impl Fn(&Key, Option<&str>) -> bool,
+    ) -> io::Result<Vec<Key>> {
+        let mut deleted = Vec::new();
+        for index in indices {
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            let Some((key, _)) = slot.take_if(|(key, template)| is_doomed(key, template.as_deref())) else {
+                continue;
+            };
+            self.file.write_all_at(&blank(), offset(index))?;
+            forget(&mut self.by_probe, &key.probe, index);
+            if !key.path.is_empty() {
+                forget(&mut self.by_path, &key.path, index);
+            }
+            self.free.push(index);
+            deleted.push(key);
+        }
+        Ok(deleted)
+    }
+
+    fn enter(&mut self, index: usize, key: Key, template: Option<String>) {
+        self.by_probe.entry(key.probe.clone()).or_default().push(index);
+        if !key.path.is_empty() {
+            self.by_path.entry(key.path.clone()).or_default().push(index);
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = Some((key, template));
+        }
+    }
+}
+
+fn forget<K: std::hash::Hash + Eq>(by: &mut HashMap<K, Vec<usize>>, key: &K, index: usize) {
+    if let Some(indices) = by.get_mut(key) {
+        indices.retain(|other| *other != index);
+        if indices.is_empty() {
+            by.remove(key);
+        }
+    }
+}
+
+fn open_locked(path: &Path) -> Result<File, StateError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let wrong = |source| StateError::Io { path: path.to_owned(), source };
+    let file = options.open(path).map_err(wrong)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked(path.to_owned())),
+        Err(error) => Err(wrong(error.into())),
+    }
+}
+
+fn offset(index: usize) -> u64 {
+    (index as u64 + 1) * SLOT as u64
+}
+
+fn blank() -> Vec<u8> {
+    padded(String::new()).unwrap_or_default()
+}
+
+fn header() -> Vec<u8> {
+    padded(HEADER.to_owned()).unwrap_or_default()
+}
+
+/// A line of the size of a slot; `None` if the text does not fit.
+fn padded(text: String) -> Option<Vec<u8>> {
+    let mut line = text.into_bytes();
+    if line.len() >= SLOT {
+        return None;
+    }
+    line.resize(SLOT - 1, b' ');
+    line.push(b'\n');
+    Some(line)
+}
+
+fn encode(kept: &Kept) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_string(kept)?;
+    let line = format!("{:08x} {json}", crc32fast::hash(json.as_bytes()));
+    padded(line).ok_or_else(|| io::Error::other("an entry longer than its slot"))
+}
+
+/// A slot that holds no entry, though something was written there.
+struct Damaged;
+
+fn decode(slot: &[u8]) -> Result<Option<Kept>, Damaged> {
+    let text = std::str::from_utf8(slot).map_err(|_| Damaged)?.trim_end();
+    if text.trim_matches('\0').is_empty() {
+        return Ok(None);
+    }
+    let (sum, json) = text.split_once(' ').ok_or(Damaged)?;
+    if u32::from_str_radix(sum, 16) != Ok(crc32fast::hash(json.as_bytes())) {
+        return Err(Damaged);
+    }
+    serde_json::from_str(json).map(Some).map_err(|_| Damaged)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

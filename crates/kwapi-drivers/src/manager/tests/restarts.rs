@@ -1,0 +1,360 @@
+//! A manager that ends and begins again, beside a meter whose register goes on.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use kwapi_core::{Energy, MeterCounter, NotBridged, Register, Watts};
+
+use super::*;
+
+const WATTS: f64 = 100.0;
+/// One tick of the register, in joules.
+const TICK: f64 = 36.0;
+
+/// The device that a name stands for.
+#[derive(Clone, Debug)]
+struct Device {
+    began: Instant,
+    /// What the register shows besides what was used since, in joules.
+    offset: f64,
+    serial: Option<String>,
+    path: Option<String>,
+    is_in_host: bool,
+}
+
+static DEVICES: LazyLock<Mutex<HashMap<String, Device>>> = LazyLock::new(Mutex::default);
+
+fn change(name: &str, change: impl FnOnce(&mut Device)) {
+    change(DEVICES.lock().get_mut(name).expect("a device"));
+}
+
+/// Reads it.
+struct Reader {
+    probe: ProbeId,
+    device: String,
+    register: Arc<Register>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Address {
+    device: String,
+}
+
+impl Driver for Reader {
+    const NAME: &'static str = "reader";
+    const SUMMARY: &'static str = "a register";
+    type Config = Address;
+    type Shared = ();
+
+    async fn open(config: &Address, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+        let device = DEVICES.lock()[&config.device].clone();
+        let Device { serial, path, is_in_host, .. } = device;
+        let register = Arc::new(Register { serial, path, is_in_host, ..Register::default() });
+        Ok(Self { probe: outlets.only()?, device: config.device.clone(), register })
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        let device = DEVICES.lock()[&self.device].clone();
+        let joules = device.offset + WATTS * device.began.elapsed().as_secs_f64();
+        let value = Energy::from_joules((joules / TICK).floor() * TICK).expect("energy");
+        let counter = MeterCounter::new(value, Energy::from_joules(TICK).expect("energy"));
+        let reading = Reading {
+            power: Some(Watts(WATTS)),
+            counter: Some(counter),
+            register: Some(self.register.clone()),
+            ..Reading::default()
+        };
+        readings.push(&self.probe, Ok(reading));
+        Ok(())
+    }
+}
+
+fn reader(probe: &str, device: &str) -> MeterSpec {
+    let keys = format!("device = '{device}'").parse().expect("TOML");
+    let driver = Entry::of::<Reader>().configure(keys).expect("keys");
+    MeterSpec::new(probe, driver, Outlets::by_position([ProbeId::new(probe).ok()]))
+}
+
+/// A site: its clocks, its state, and what was published.
+struct Site {
+    directory: tempfile::TempDir,
+    published: Arc<Mutex<Vec<Measurement>>>,
+    began: Instant,
+    /// How far the wall clock is off, in seconds.
+    offset: Arc<AtomicI64>,
+    boot: String,
+    booted: Instant,
+    manager: Option<Manager>,
+}
+
+impl Site {
+    /// With a device of this name, whose register shows 90 kJ.
+    fn new(device: &str) -> Self {
+        let began = Instant::now();
+        let device_state = Device { began, offset: 90_000.0, serial: None, path: None, is_in_host: false };
+        DEVICES.lock().insert(device.to_owned(), device_state);
+        Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            published: Arc::default(),
+            began,
+            offset: Arc::default(),
+            boot: "first".to_owned(),
+            booted: began,
+            manager: None,
+        }
+    }
+
+    async fn run(&mut self, specs: Vec<MeterSpec>, seconds: u64) {
+        let directory = self.directory.path().join("drivers");
+        self.run_in(&directory, specs, seconds).await;
+    }
+
+    async fn run_in(&mut self, directory: &Path, specs: Vec<MeterSpec>, seconds: u64) {
+        let (sink, offset, began, booted) =
+            (self.published.clone(), self.offset.clone(), self.began, self.booted);
+        let clock = WallClock::new(move || {
+            let seconds = 1_800_000_000_u64.saturating_add_signed(offset.load(Ordering::Relaxed));
+            Timestamp::from_seconds(seconds).after(began.elapsed())
+        });
+        let host = Host::new(&self.boot, move || booted.elapsed() + SECOND);
+        let sink = Arc::new(move |measurement| sink.lock().push(measurement));
+        let manager = Manager::keeping(sink, clock, host, directory.to_owned());
+        manager.apply(specs);
+        self.manager = Some(manager);
+        sleep(SECOND * u32::try_from(seconds).expect("not that long")).await;
+    }
+
+    async fn stop(&mut self) {
+        self.manager.take().expect("a manager").stop().await;
+    }
+
+    /// As `kill -9` does.
+    async fn kill(&mut self) {
+        drop(self.manager.take());
+        sleep(SECOND).await; // The file's lock goes with the process.
+    }
+
+    fn boot(&mut self, name: &str) {
+        (self.boot, self.booted) = (name.to_owned(), Instant::now());
+    }
+
+    fn of(&self, probe: &str) -> Vec<Accounting> {
+        let published = self.published.lock();
+        let of_probe = published.iter().filter(|measurement| measurement.probe.as_str() == probe);
+        of_probe.filter_map(|measurement| measurement.accounting).collect()
+    }
+
+    fn not_bridged(&self, probe: &str) -> Option<NotBridged> {
+        let statuses = self.manager.as_ref().expect("a manager").statuses();
+        let mut probes = statuses.into_iter().flat_map(|status| status.probes);
+        probes.find(|status| status.probe.as_str() == probe).expect("a probe").not_bridged
+    }
+}
+
+/// Where a message stands on its curve, in joules.
+fn stands_at(accounting: &Accounting) -> f64 {
+    let begin = accounting.curve.map_or(0.0, |curve| curve.begin.joules());
+    begin + accounting.totals.energy.joules()
+}
+
+/// The curve goes on over a stop, and what it tells is the truth to within two ticks.
+#[track_caller]
+fn goes_on(messages: &[Accounting], runs: u32) {
+    let (first, last) = (messages.first().unwrap(), messages.last().unwrap());
+    assert_eq!(last.curve.expect("a curve").id, first.curve.expect("a curve").id);
+    assert_eq!(last.curve.unwrap().run, runs, "{last:?}");
+    let used = WATTS * last.timestamp.since(first.timestamp).as_secs_f64();
+    assert!((stands_at(last) - used).abs() <= 2.0 * TICK, "{} J of {used} J", stands_at(last));
+    assert!(messages.iter().all(|message| message.totals.unknown_ms == 0));
+    assert!(messages.iter().all(|message| message.totals.is_sound()));
+}
+
+/// What a stop costs where it is not bridged: nothing of it is told, and nothing twice.
+#[track_caller]
+fn begins_anew(messages: &[Accounting]) {
+    let (first, last) = (messages.first().unwrap(), messages.last().unwrap());
+    let (begun, anew) = (first.curve.expect("a curve").id, last.curve.expect("a curve"));
+    assert!(anew.id > begun && anew.run == 1 && anew.begin == Energy::ZERO, "{last:?}");
+    assert!(last.totals.energy.joules() <= WATTS * 60.0 + TICK, "{last:?}");
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_without_the_manager_is_told_by_the_register() {
+    let mut site = Site::new("stopped");
+    site.run(vec![reader("p", "stopped")], 60).await;
+    site.stop().await;
+    sleep(HOUR).await;
+    site.run(vec![reader("p", "stopped")], 60).await;
+    assert_eq!(site.not_bridged("p"), None);
+    goes_on(&site.of("p"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_is_killed_again_and_again_goes_on_each_time() {
+    let mut site = Site::new("killed");
+    for _ in 0..20 {
+        site.run(vec![reader("p", "killed")], 33).await;
+        site.kill().await;
+        sleep(300 * SECOND).await;
+    }
+    site.run(vec![reader("p", "killed")], 30).await;
+    goes_on(&site.of("p"), 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reboot_of_the_host_is_bridged_and_not_for_a_register_in_it() {
+    let mut site = Site::new("booted");
+    site.run(vec![reader("p", "booted")], 60).await;
+    site.kill().await;
+    site.boot("second");
+    sleep(HOUR).await;
+    site.run(vec![reader("p", "booted")], 60).await;
+    goes_on(&site.of("p"), 2);
+    site.kill().await;
+    change("booted", |device| device.is_in_host = true);
+    site.boot("third");
+    site.run(vec![reader("p", "booted")], 60).await;
+    assert_eq!(site.not_bridged("p"), Some(NotBridged::HostBooted));
+    begins_anew(&site.of("p"));
+}
+
+/// What happens to the device in a stop of an hour that must not be bridged, and what the manager says of it.
+async fn anew(device: &str, happens: impl FnOnce(&mut Device), expected: NotBridged) {
+    let mut site = Site::new(device);
+    change(device, |device| device.serial = Some("SN-0417".to_owned()));
+    site.run(vec![reader("p", device)], 60).await;
+    site.stop().await;
+    change(device, happens);
+    sleep(HOUR).await;
+    site.run(vec![reader("p", device)], 60).await;
+    assert_eq!(site.not_bridged("p"), Some(expected), "{device}");
+    begins_anew(&site.of("p"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_the_same_register_or_did_not_go_on_begins_anew() {
+    anew("reset", |device| device.offset -= 380_000.0, NotBridged::Fell).await;
+    anew("swapped", |device| device.serial = Some("SN-2233".to_owned()), NotBridged::AnotherMeter).await;
+    anew("moved", |device| device.path = Some("outlet 9".to_owned()), NotBridged::NoState).await;
+    anew("jumped", |device| device.offset += 60_000.0, NotBridged::Jumped).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn within_the_bound_a_swapped_meter_without_a_serial_number_cannot_be_told() {
+    // The manual says so: a tenth over the largest watts seen, times the stop and an interval, and a tick.
+    let most = WATTS * 1.1 * 3_602.0 + TICK;
+    for (device, excess, expected) in [
+        ("below", most - WATTS * 3_600.0 - 300.0, None),
+        ("above", most - WATTS * 3_600.0 + 300.0, Some(NotBridged::Jumped)),
+    ] {
+        let mut site = Site::new(device);
+        site.run(vec![reader("p", device)], 60).await;
+        site.stop().await;
+        change(device, |device| device.offset += excess);
+        sleep(HOUR).await;
+        site.run(vec![reader("p", device)], 10).await;
+        assert_eq!(site.not_bridged("p"), expected, "{device}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_state_a_manager_begins_anew() {
+    let mut site = Site::new("lost");
+    site.run(vec![reader("p", "lost")], 60).await;
+    site.stop().await;
+    std::fs::remove_dir_all(site.directory.path().join("drivers")).unwrap();
+    sleep(HOUR).await;
+    site.run(vec![reader("p", "lost")], 60).await;
+    begins_anew(&site.of("p"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_cannot_be_used_leaves_measuring_as_it_was() {
+    let mut site = Site::new("unwritable");
+    let file = site.directory.path().join("a file");
+    std::fs::write(&file, "").unwrap();
+    site.run_in(&file, vec![reader("p", "unwritable")], 60).await;
+    let messages = site.of("p");
+    assert!(messages.len() >= 58 && messages.iter().all(|message| message.curve.is_none()));
+    assert_eq!(messages.last().unwrap().seq, messages.len() as u64 - 1, "one session");
+    assert!(!site.manager.as_ref().unwrap().troubles().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_renamed_and_back_shares_no_joule_with_the_other() {
+    let mut site = Site::new("renamed");
+    for (probe, seconds) in [("x", 60), ("y", 60), ("x", 60)] {
+        site.run(vec![reader(probe, "renamed")], seconds).await;
+        site.stop().await;
+    }
+    let of_x = site.of("x");
+    let curves: std::collections::BTreeSet<_> =
+        of_x.iter().map(|message| message.curve.unwrap().id).collect();
+    assert_eq!(curves.len(), 2, "the second x does not go on where the first ended");
+    assert!(of_x.last().unwrap().totals.energy.joules() <= WATTS * 60.0 + TICK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_after_a_boot_holds_the_first_message_and_shows_its_watts() {
+    let mut site = Site::new("wrong clock");
+    site.run(vec![reader("p", "wrong clock")], 60).await;
+    site.kill().await;
+    site.boot("second");
+    site.offset.store(-1_799_000_000, Ordering::Relaxed);
+    let before = site.of("p").len();
+    site.run(vec![reader("p", "wrong clock")], 120).await;
+    assert_eq!(site.of("p").len(), before, "nothing is published");
+    let statuses = site.manager.as_ref().unwrap().statuses();
+    assert!(statuses[0].probes[0].is_held && statuses[0].probes[0].power == Some(Watts(WATTS)));
+    assert!(site.manager.as_ref().unwrap().troubles()[0].contains("before the date of this program"));
+    site.offset.store(0, Ordering::Relaxed);
+    sleep(60 * SECOND).await;
+    goes_on(&site.of("p"), 2);
+    assert!(site.manager.as_ref().unwrap().troubles().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_restarts_a_meter_goes_on_with_its_curve() {
+    let mut site = Site::new("reloaded");
+    site.run(vec![reader("p", "reloaded")], 60).await;
+    let slower = MeterSpec { interval: 2 * SECOND, ..reader("p", "reloaded") };
+    site.manager.as_ref().unwrap().apply(vec![slower]);
+    sleep(60 * SECOND).await;
+    goes_on(&site.of("p"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sum_goes_on_over_a_stop_only_if_all_its_parts_do() {
+    let mut site = Site::new("feed one");
+    let other = Device { ..DEVICES.lock()["feed one"].clone() };
+    DEVICES.lock().insert("feed two".to_owned(), other);
+    let id = |name: &str| ProbeId::new(name).unwrap();
+    let sum = || VirtualSpec { probe: id("sum"), parts: vec![id("a"), id("b")], max_gap: 10 * SECOND };
+    let meters = || vec![reader("a", "feed one"), reader("b", "feed two")];
+    for _ in 0..2 {
+        site.run(Vec::new(), 0).await;
+        site.manager.as_ref().unwrap().apply_virtual(vec![sum()]).unwrap();
+        site.manager.as_ref().unwrap().apply(meters());
+        sleep(60 * SECOND).await;
+        site.stop().await;
+        sleep(HOUR).await;
+    }
+    let messages = site.of("sum");
+    let (first, last) = (messages.first().unwrap(), messages.last().unwrap());
+    assert_eq!((last.curve.unwrap().id, last.curve.unwrap().run), (first.curve.unwrap().id, 2));
+    let used = 2.0 * WATTS * last.timestamp.since(first.timestamp).as_secs_f64();
+    assert!((stands_at(last) - used).abs() <= 5.0 * TICK, "{} J of {used} J", stands_at(last));
+
+    change("feed two", |device| device.offset -= 590_000.0);
+    site.run(Vec::new(), 0).await;
+    site.manager.as_ref().unwrap().apply_virtual(vec![sum()]).unwrap();
+    site.manager.as_ref().unwrap().apply(meters());
+    sleep(60 * SECOND).await;
+    let anew = *site.of("sum").last().unwrap();
+    assert_eq!((anew.curve.unwrap().run, anew.curve.unwrap().begin), (1, Energy::ZERO));
+    assert!(anew.totals.energy.joules() <= 2.0 * WATTS * 62.0 + 5.0 * TICK, "{anew:?}");
+}
