@@ -10,21 +10,31 @@ mod queue;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId, Secret};
 use serde::Deserialize;
+use tokio::time::{Instant, timeout};
 
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::http::excerpt;
-use crate::json_values::Values;
+use crate::json_values::{Memory, Values};
 use crate::outlets::Outlets;
 use crate::tls::Tls;
-use crate::value::Decimals;
 pub use broker::Brokers;
 use broker::{Address, Subscription};
+use queue::Message;
 
 /// A filter that matches more topics than this gives no more probes.
 const TOPICS_MAX: usize = 10_000;
+/// A broker that has nothing to hand on is well; the meter returns empty-handed this often.
+const QUIET: Duration = Duration::from_secs(1);
+/// So many messages of a named outlet that say nothing of power, and none that does, are told as no reading.
+const TOLD_AFTER: u64 = 10;
+/// A topic that has carried no power for so long is no longer the source of its probe's.
+const SOURCE_LAPSES_AFTER: Duration = Duration::from_secs(600);
+/// So many topics are shown by `kwapi probe`.
+const TOPICS_SHOWN: usize = 20;
 
 /// `driver = "mqtt"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,10 +62,23 @@ pub struct Mqtt {
     outlets: Outlets,
     topic: String,
     subscription: Subscription,
-    /// The probe of each topic heard, and what is known of its counter.
-    heard: HashMap<String, (ProbeId, String, Decimals)>,
+    /// Probe and outlet of each topic that carried power.
+    topics: HashMap<String, (ProbeId, String)>,
+    /// What is known of each probe.
+    heard: HashMap<ProbeId, Heard>,
     messages: u64,
     retained: u64,
+    passed_over: u64,
+}
+
+/// One probe, as its messages tell of it.
+#[derive(Debug, Default)]
+struct Heard {
+    memory: Memory,
+    /// The topic that carries its power, and when it last did.
+    source: Option<(String, Instant)>,
+    /// Messages that carried none, before any did.
+    without_power: u64,
 }
 
 impl Driver for Mqtt {
@@ -79,71 +102,115 @@ impl Driver for Mqtt {
             outlets: outlets.clone(),
             topic: config.topic.clone(),
             subscription,
+            topics: HashMap::new(),
             heard: HashMap::new(),
             messages: 0,
             retained: 0,
+            passed_over: 0,
         })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let message = self.subscription.next().await?;
-        if message.is_retained {
-            self.retained += 1;
-            return Ok(());
+        match timeout(QUIET, self.subscription.next()).await {
+            Ok(message) => self.take(message?, readings),
+            Err(_) => {} // The connection notices itself when the broker is gone.
         }
-        self.messages += 1;
-        let Some((probe, outlet, decimals)) = self.outlet(&message.topic) else { return Ok(()) };
-        let (probe, outlet, mut decimals) = (probe.clone(), outlet.clone(), *decimals);
-        let reading = match serde_json::from_slice(&message.payload) {
-            Ok(document) => self.values.read(&document, &outlet, &mut decimals),
-            Err(_) => Err(NoReading::Implausible(format!("no JSON: {:?}", excerpt(&message.payload)))),
-        };
-        if let Some((.., kept)) = self.heard.get_mut(&message.topic) {
-            *kept = decimals;
-        }
-        readings.push(&probe, reading.map_err(|error| on_topic(error, &message.topic)));
         Ok(())
     }
 
     fn findings(&self) -> Vec<Finding> {
         let dropped = self.subscription.dropped();
-        let mut topics: Vec<_> = self.heard.keys().take(20).cloned().collect();
+        let mut topics: Vec<_> = self.topics.keys().take(TOPICS_SHOWN).cloned().collect();
         topics.sort();
-        vec![Finding {
+        let subscription = Finding {
             what: format!("subscription to {}", self.topic),
             value: format!(
                 "{} messages, {} retained and left out, {dropped} dropped",
                 self.messages, self.retained
             ),
             is_used: true,
-            why: format!("heard on {topics:?}"),
-        }]
+            why: format!("{} said nothing of power; heard on {topics:?}", self.passed_over),
+        };
+        let left_out = self.heard.values().flat_map(|heard| heard.memory.findings());
+        std::iter::once(subscription).chain(left_out.take(TOPICS_SHOWN)).collect()
     }
 }
 
 impl Mqtt {
-    /// The probe and outlet of a topic; the first message of each topic decides.
-    fn outlet(&mut self, topic: &str) -> Option<&(ProbeId, String, Decimals)> {
-        if !self.heard.contains_key(topic) {
-            if self.heard.len() >= TOPICS_MAX {
-                return None;
-            }
-            let key = match self.outlets.named() {
-                [] => key_of(&self.topic, topic)?,
-                named => {
-                    let is_its = |key: &str| rumqttc::matches(topic, &self.topic.replace("{outlet}", key));
-                    named.iter().find(|outlet| is_its(&outlet.key))?.key.clone()
-                }
-            };
-            let probe = self.outlets.probe(&key, None)?;
-            self.heard.insert(topic.to_owned(), (probe, key, Decimals::default()));
+    fn take(&mut self, message: Message, readings: &mut Readings) {
+        if message.is_retained {
+            self.retained += 1;
+            return;
         }
-        self.heard.get(topic)
+        self.messages += 1;
+        let Some((probe, outlet)) = self.outlet(&message.topic) else {
+            self.passed_over += 1;
+            return;
+        };
+        let document = serde_json::from_slice(&message.payload);
+        let is_about_power = document.as_ref().is_ok_and(|document| self.values.is_about_power(document, &outlet));
+        let is_known = self.heard.contains_key(&probe);
+        // A template makes a probe of what carries power, and of nothing else.
+        if !is_known && (self.heard.len() >= TOPICS_MAX || self.outlets.wants_all() && !is_about_power) {
+            self.passed_over += 1;
+            return;
+        }
+        let heard = self.heard.entry(probe.clone()).or_default();
+        if !heard.is_from(&message.topic) {
+            self.passed_over += 1;
+            return;
+        }
+        let reading = match document {
+            Ok(document) if is_about_power => {
+                heard.source = Some((message.topic.clone(), Instant::now()));
+                self.values.read(probe.as_str(), &document, &outlet, &mut heard.memory)
+            }
+            Ok(document) => {
+                // It is about something else, unless nothing else ever comes.
+                self.passed_over += 1;
+                heard.without_power += 1;
+                if heard.source.is_some() || heard.without_power < TOLD_AFTER {
+                    return;
+                }
+                self.values.read(probe.as_str(), &document, &outlet, &mut heard.memory)
+            }
+            Err(_) => Err(NoReading::Implausible(format!("no JSON: {:?}", excerpt(&message.payload)))),
+        };
+        if is_about_power && self.topics.len() < TOPICS_MAX {
+            self.topics.entry(message.topic.clone()).or_insert_with(|| (probe.clone(), outlet));
+        }
+        readings.push(&probe, reading.map_err(|error| on_topic(error, &message.topic)));
+    }
+
+    /// The probe and outlet of a topic.
+    fn outlet(&self, topic: &str) -> Option<(ProbeId, String)> {
+        if let Some(known) = self.topics.get(topic) {
+            return Some(known.clone());
+        }
+        let key = match self.outlets.named() {
+            [] => key_of(&self.topic, topic)?,
+            named => {
+                let is_its = |key: &str| rumqttc::matches(topic, &self.topic.replace("{outlet}", key));
+                named.iter().find(|outlet| is_its(&outlet.key))?.key.clone()
+            }
+        };
+        Some((self.outlets.probe(&key, None)?, key))
+    }
+}
+
+impl Heard {
+    /// Whether `topic` is where its power comes from, or may be from now on: two sources of one probe would be one
+    /// probe that jumps between them.
+    fn is_from(&self, topic: &str) -> bool {
+        self.source
+            .as_ref()
+            .is_none_or(|(source, at)| source == topic || at.elapsed() > SOURCE_LAPSES_AFTER)
     }
 }
 
 /// Adds the topic to what an outlet did not say.
 fn on_topic(error: NoReading, topic: &str) -> NoReading {
+    let topic = topic.replace(char::is_control, "\u{fffd}");
     let add = |why: String| format!("{topic}: {why}");
     match error {
         NoReading::NotReady(why) => NoReading::NotReady(add(why)),

@@ -1,0 +1,153 @@
+//! A reading put together part by part: a part that makes no sense costs itself alone, and is told once.
+//!
+//! Meters give signed watts. A hair below zero is the noise of an idle socket. More than that is power that flows
+//! back: the meter's import counter, which stands still meanwhile, says that nothing is drawn. Without such a counter
+//! it is as likely a current transformer the wrong way round, and no reading.
+
+use std::collections::BTreeMap;
+
+use kwapi_core::{Energy, Measurement, MeterCounter, NoReading, Watts};
+
+use crate::driver::Finding;
+
+/// Watts this little below zero are the noise of a meter without a load. Less than one: −1 is a device's way to say
+/// "not available" (`SNMP`, `NUT`).
+const NOISE_WATTS: f64 = 1.0;
+/// More parts of one device in trouble are not told apart.
+const NOTES_MAX: usize = 64;
+
+/// Parts of a device that make no sense, each told in the log once and shown by `kwapi probe`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes(BTreeMap<String, String>);
+
+impl Notes {
+    /// Notes what is wrong with a part of `device`; logs it if nothing was wrong with it before.
+    pub(crate) fn add(&mut self, device: &str, part: &str, why: impl Into<String>) {
+        let why = why.into();
+        if let Some(known) = self.0.get_mut(part) {
+            *known = why;
+        } else if self.0.len() < NOTES_MAX {
+            tracing::warn!(device, part, why, "a part of the answer is left out");
+            self.0.insert(part.to_owned(), why);
+        }
+    }
+
+    /// A part is well again.
+    pub(crate) fn clear(&mut self, part: &str) {
+        self.0.remove(part);
+    }
+
+    /// A line for each part that is left out.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> + '_ {
+        self.0.iter().map(|(part, why)| Finding {
+            what: part.clone(),
+            value: "left out".to_owned(),
+            is_used: false,
+            why: why.clone(),
+        })
+    }
+}
+
+/// Active power and counter of one outlet: what makes sense of them. `watts` are signed.
+///
+/// # Errors
+/// When neither makes sense: what is wrong with the first, or `absent` where both are missing.
+pub(crate) fn power_and_counter(
+    device: &str,
+    watts: Option<Result<f64, NoReading>>,
+    counter: Option<Result<MeterCounter, NoReading>>,
+    absent: impl FnOnce() -> NoReading,
+    notes: &mut Notes,
+) -> Result<(Option<Watts>, Option<MeterCounter>), NoReading> {
+    let (counter, counter_problem) = split(counter);
+    let power = watts.map(|watts| watts.and_then(|watts| drawn(watts, counter.as_ref())));
+    let (power, power_problem) = split(power);
+    if power.is_none() && counter.is_none() {
+        return Err(power_problem.or(counter_problem).unwrap_or_else(absent));
+    }
+    for (part, problem) in [("power", power_problem), ("energy", counter_problem)] {
+        match problem {
+            Some(problem) => notes.add(device, part, problem.to_string()),
+            None => notes.clear(part),
+        }
+    }
+    Ok((power, counter))
+}
+
+fn split<T>(part: Option<Result<T, NoReading>>) -> (Option<T>, Option<NoReading>) {
+    match part {
+        Some(Ok(value)) => (Some(value), None),
+        Some(Err(problem)) => (None, Some(problem)),
+        None => (None, None),
+    }
+}
+
+/// What an outlet draws when its meter says `watts` and its import counter stands at `counter`.
+///
+/// # Errors
+/// [`NoReading::Implausible`] for what no outlet draws.
+pub(crate) fn drawn(watts: f64, counter: Option<&MeterCounter>) -> Result<Watts, NoReading> {
+    let counts_import = counter.is_some_and(|counter| counter.value > Energy::ZERO);
+    let is_valid = |watts: f64| Measurement::power_is_valid(Watts(watts));
+    match watts {
+        watts if is_valid(watts) => Ok(Watts(watts)),
+        watts if watts < 0.0 && (watts > -NOISE_WATTS || counts_import && is_valid(-watts)) => Ok(Watts(0.0)),
+        watts if watts < 0.0 => Err(NoReading::Implausible(format!(
+            "{}; is the current transformer or the wiring reversed?",
+            Watts(watts)
+        ))),
+        watts => Err(NoReading::Implausible(Watts(watts).to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counter(joules: f64) -> MeterCounter {
+        MeterCounter::new(Energy::from_joules(joules).expect("a count"), Energy::from_millijoules(1))
+    }
+
+    #[track_caller]
+    fn check(watts: f64, counter: Option<MeterCounter>, expected: &str) {
+        let actual = drawn(watts, counter.as_ref());
+        assert_eq!(actual.map_or_else(|error| error.to_string(), |watts| watts.to_string()), expected);
+    }
+
+    #[test]
+    fn a_hair_below_zero_is_zero() {
+        check(-0.4, None, "0 W");
+        check(-0.99, Some(counter(0.0)), "0 W");
+        check(3.5, None, "3.5 W");
+    }
+
+    #[test]
+    fn what_flows_back_draws_nothing_where_an_import_counter_says_so() {
+        check(-812.5, Some(counter(7200.0)), "0 W");
+        let reversed = "implausible: -812.5 W; is the current transformer or the wiring reversed?";
+        check(-812.5, None, reversed);
+        check(-812.5, Some(counter(0.0)), reversed);
+        check(-1.0, None, "implausible: -1 W; is the current transformer or the wiring reversed?");
+    }
+
+    #[test]
+    fn what_nothing_draws_is_implausible_whatever_the_counter_says() {
+        for watts in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 3e9, -3e9] {
+            assert!(matches!(drawn(watts, Some(&counter(1.0))), Err(NoReading::Implausible(_))), "{watts}");
+        }
+    }
+
+    #[test]
+    fn a_bad_part_costs_itself_alone_and_is_noted() {
+        let bad = || Err(NoReading::Implausible("a word".to_owned()));
+        let absent = || NoReading::NotAvailable("nothing".to_owned());
+        let mut notes = Notes::default();
+        let mut both = |watts, counter| power_and_counter("d", watts, counter, absent, &mut notes);
+        assert_eq!(both(Some(Ok(5.0)), Some(bad())), Ok((Some(Watts(5.0)), None)));
+        assert_eq!(both(Some(bad().map(|_| 0.0)), Some(Ok(counter(9.0)))), Ok((None, Some(counter(9.0)))));
+        assert_eq!(both(None, None), Err(absent()));
+        assert_eq!(both(Some(bad().map(|_| 0.0)), Some(Err(absent()))), bad().map(|_| (None, None)));
+        let noted: Vec<_> = notes.findings().map(|finding| format!("{} {}", finding.what, finding.why)).collect();
+        assert_eq!(noted, ["power implausible: a word"], "the counter is well again");
+    }
+}
