@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::catch_panic::catch_panic;
 use super::health::{Health, Trouble};
 use super::outflow::Outflow;
-use super::pace::{Pace, hash, mix, share};
+use super::pace::{OwnPace, Pace, hash, mix, share};
 use super::source::{Now, Outcome, Source};
 use super::spec::MeterSpec;
 use super::status::{MeterState, Probe, Visible};
@@ -69,7 +69,11 @@ impl Meter {
         let deadline = self.spec.deadline;
         let mut session = match timeout(deadline, self.connector.open(&self.spec.outlets)).await {
             Ok(Ok(session)) => session,
-            Ok(Err(DriverError::Refused(message))) => return Trouble::Refused(message),
+            Ok(Err(
+                DriverError::Refused(message)
+                | DriverError::Locked(message)
+                | DriverError::NothingToRead(message),
+            )) => return Trouble::Refused(message),
             Ok(Err(error)) => return Trouble::Link(error.into_message()),
             Err(_) => return Trouble::Hung(format!("no session within {deadline:?}")),
         };
@@ -148,7 +152,11 @@ impl Meter {
             }
             Some(Err(error @ DriverError::Busy(_))) => self.missed(&error.to_string()),
             Some(Err(error @ DriverError::Link(_))) => return Some(Trouble::Link(error.into_message())),
-            Some(Err(DriverError::Refused(message))) => return Some(Trouble::Refused(message)),
+            Some(Err(
+                DriverError::Refused(message)
+                | DriverError::Locked(message)
+                | DriverError::NothingToRead(message),
+            )) => return Some(Trouble::Refused(message)),
             None => return Some(Trouble::Hung(format!("no answer within {deadline:?}"))),
         }
         None
@@ -196,11 +204,20 @@ impl Meter {
         }
         let probe = visible.probes.entry(id).or_insert_with_key(|id| Probe {
             source: Source::new(id.clone(), self.spec.max_gap),
+            pace: OwnPace::default(),
             latest: None,
             problem: None,
         });
+        let mut counts_only = false;
         let outcome = match reading {
-            Ok(reading) => probe.source.take(&reading, now, &self.spec.assumptions),
+            Ok(reading) => {
+                counts_only = reading.counter.is_some() && reading.power.is_none();
+                if self.spec.max_gap_follows {
+                    probe.pace.heard(now.monotonic, reading.measured_at);
+                    probe.source.set_max_gap(probe.pace.gap(self.spec.max_gap));
+                }
+                probe.source.take(&reading, now, &self.spec.assumptions)
+            }
             Err(no_reading) => Outcome::Nothing(no_reading),
         };
         match outcome {
@@ -211,6 +228,11 @@ impl Meter {
                 Ok(Some(measurement))
             }
             Outcome::Unchanged => Ok(None),
+            // A counter that stands still is well: it has counted nothing yet.
+            Outcome::Nothing(no_reading @ NoReading::NotReady(_)) if counts_only => {
+                probe.problem = Some(no_reading);
+                Ok(None)
+            }
             Outcome::Nothing(no_reading) => {
                 visible.status.no_readings.add(&no_reading);
                 probe.problem = Some(no_reading.clone());
@@ -234,6 +256,8 @@ impl Meter {
     fn quiet(&self, last_heard: Duration, silence: Duration) {
         let now = self.outflow.now();
         let mut visible = self.visible.lock();
+        let longest = visible.probes.values().map(|probe| probe.source.max_gap()).max();
+        let silence = silence.max(longest.unwrap_or_default());
         let limit = match visible.status.state {
             MeterState::Waiting => return,
             MeterState::Starting => WAITING_AFTER,

@@ -83,6 +83,18 @@ impl Source {
         }
     }
 
+    /// Readings further apart than this have unknown time between them, from now on.
+    pub(super) fn set_max_gap(&mut self, max_gap: Duration) {
+        self.max_gap = max_gap;
+        if let Some(session) = &mut self.session {
+            session.integrator.set_max_gap(max_gap);
+        }
+    }
+
+    pub(super) fn max_gap(&self) -> Duration {
+        self.max_gap
+    }
+
     /// Whether the meter's own counter still has the last word; not once it contradicted the meter's watts.
     pub(super) fn counter_believed(&self) -> bool {
         self.session.as_ref().is_none_or(|session| session.integrator.counter_believed())

@@ -23,6 +23,8 @@ pub struct MeterSpec {
     /// Readings further apart than this have unknown time between them, and a device's stamp older than this is
     /// stale.
     pub max_gap: Duration,
+    /// Whether `max_gap` grows with the pace at which a probe is heard: a plug that publishes every 5 min is measured.
+    pub max_gap_follows: bool,
     /// What the meter does not say.
     pub assumptions: Assumptions,
     /// A fingerprint of the files, besides the configuration, that its driver reads when it is opened (profiles, register
@@ -41,6 +43,7 @@ impl MeterSpec {
             interval: Duration::from_secs(1),
             deadline: ten_seconds,
             max_gap: ten_seconds,
+            max_gap_follows: false,
             assumptions: Assumptions::default(),
             files: 0,
         }
