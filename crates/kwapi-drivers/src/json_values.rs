@@ -116,21 +116,19 @@ impl Values {
         self.main_places().any(|place| document.pointer(&filled_in(place, outlet)).is_some())
     }
 
-    /// What `document`, which came from `device`, says of one outlet. A part that makes no sense is left out and noted.
+    /// What `document` says of one outlet, which is `name` in the log. A part that makes no sense is left out and noted.
     ///
     /// # Errors
     /// When neither power nor energy is there or makes sense, and when the time of measuring is not told.
     pub(crate) fn read(
         &self,
-        device: &str,
+        name: &str,
         document: &Value,
         outlet: &str,
         memory: &mut Memory,
     ) -> Result<Reading, NoReading> {
         let Memory { decimals, notes } = memory;
-        let at = |place: &str| {
-            document.pointer(&filled_in(place, outlet)).filter(|value| !value.is_null())
-        };
+        let at = |place: &str| document.pointer(&filled_in(place, outlet)).filter(|value| !value.is_null());
         let watts = self.power.as_ref().and_then(|places| sum(places, at)).map(|sum| {
             sum.map(|(watts, _)| self.power_unit.to_watts(watts * self.power_scale.unwrap_or(1.0)))
         });
@@ -147,23 +145,25 @@ impl Values {
             let places: Vec<&str> = self.main_places().collect();
             NoReading::NotAvailable(format!("nothing at {}", places.join(" or ")))
         };
-        let (power, counter) = power_and_counter(device, watts, counter, absent, notes)?;
+        let (power, counter) = power_and_counter(name, watts, counter, absent, notes)?;
         let measured_at = match &self.time {
             Some(place) => {
                 let found = at(place);
                 Some(found.and_then(stamp).ok_or_else(|| {
                     let shown = found.map_or_else(|| "nothing".to_owned(), shown);
-                    NoReading::Implausible(format!("{shown} at {place:?} is no time; is the device's clock set?"))
+                    NoReading::Implausible(format!(
+                        "{shown} at {place:?} is no time; is the device's clock set?"
+                    ))
                 })?)
             }
             None => None,
         };
-        let mut neighbour = |name: &str, place: &Option<String>, scale: Option<f64>| {
+        let mut neighbour = |part: &str, place: &Option<String>, scale: Option<f64>| {
             let (place, found) = place.as_ref().and_then(|place| Some((place, at(place)?)))?;
             let count = number(found);
             match count {
-                Some(_) => notes.clear(name),
-                None => notes.add(device, name, format!("{} at {place:?} is no number", shown(found))),
+                Some(_) => notes.clear(name, part),
+                None => notes.add(name, part, format!("{} at {place:?} is no number", shown(found))),
             }
             Some(count? * scale.unwrap_or(1.0))
         };
@@ -190,10 +190,12 @@ fn sum<'a>(
         printed_number(value).ok_or_else(|| NoReading::Implausible(format!("{} at {place:?}", shown(value))))
     };
     let numbers: Result<Vec<(f64, String)>, NoReading> = found.into_iter().map(read).collect();
-    Some(numbers.map(|numbers| numbers.into_iter().fold((0.0, Vec::new()), |(sum, mut all), (number, printed)| {
-        all.push(printed);
-        (sum + number, all)
-    })))
+    Some(numbers.map(|numbers| {
+        numbers.into_iter().fold((0.0, Vec::new()), |(sum, mut all), (number, printed)| {
+            all.push(printed);
+            (sum + number, all)
+        })
+    }))
 }
 
 /// A place with the outlet's key as one step of its pointer (RFC 6901, section 3).

@@ -15,32 +15,37 @@ use crate::driver::Finding;
 const NOISE_WATTS: f64 = 1.0;
 /// More parts of one device in trouble are not told apart.
 const NOTES_MAX: usize = 64;
+/// A device's own names are cut here.
+const NAME_CHARS_MAX: usize = 60;
 
-/// Parts of a device that make no sense, each told in the log once and shown by `kwapi probe`.
+/// Parts of outlets that make no sense, each told in the log once and shown by `kwapi probe`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Notes(BTreeMap<String, String>);
+pub(crate) struct Notes(BTreeMap<(String, String), String>);
 
 impl Notes {
-    /// Notes what is wrong with a part of `device`; logs it if nothing was wrong with it before.
-    pub(crate) fn add(&mut self, device: &str, part: &str, why: impl Into<String>) {
-        let why = why.into();
-        if let Some(known) = self.0.get_mut(part) {
+    /// Notes what is wrong with a part of an outlet; logs it if nothing was wrong with it before.
+    pub(crate) fn add(&mut self, outlet: &str, part: &str, why: impl Into<String>) {
+        let (outlet, why) = (&printable(outlet), why.into());
+        let key = (outlet.clone(), part.to_owned());
+        if let Some(known) = self.0.get_mut(&key) {
             *known = why;
         } else if self.0.len() < NOTES_MAX {
-            tracing::warn!(device, part, why, "a part of the answer is left out");
-            self.0.insert(part.to_owned(), why);
+            tracing::warn!(outlet, part, why, "a part of the answer is left out");
+            self.0.insert(key, why);
         }
     }
 
     /// A part is well again.
-    pub(crate) fn clear(&mut self, part: &str) {
-        self.0.remove(part);
+    pub(crate) fn clear(&mut self, outlet: &str, part: &str) {
+        if !self.0.is_empty() {
+            self.0.remove(&(printable(outlet), part.to_owned()));
+        }
     }
 
     /// A line for each part that is left out.
     pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> + '_ {
-        self.0.iter().map(|(part, why)| Finding {
-            what: part.clone(),
+        self.0.iter().map(|((outlet, part), why)| Finding {
+            what: format!("{outlet}: {part}"),
             value: "left out".to_owned(),
             is_used: false,
             why: why.clone(),
@@ -48,12 +53,17 @@ impl Notes {
     }
 }
 
-/// Active power and counter of one outlet: what makes sense of them. `watts` are signed.
+/// A device's own word, fit for a message and a terminal.
+pub(crate) fn printable(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(NAME_CHARS_MAX).collect()
+}
+
+/// Active power and counter of an `outlet`: what makes sense of them. `watts` are signed.
 ///
 /// # Errors
 /// When neither makes sense: what is wrong with the first, or `absent` where both are missing.
 pub(crate) fn power_and_counter(
-    device: &str,
+    outlet: &str,
     watts: Option<Result<f64, NoReading>>,
     counter: Option<Result<MeterCounter, NoReading>>,
     absent: impl FnOnce() -> NoReading,
@@ -67,8 +77,8 @@ pub(crate) fn power_and_counter(
     }
     for (part, problem) in [("power", power_problem), ("energy", counter_problem)] {
         match problem {
-            Some(problem) => notes.add(device, part, problem.to_string()),
-            None => notes.clear(part),
+            Some(problem) => notes.add(outlet, part, problem.to_string()),
+            None => notes.clear(outlet, part),
         }
     }
     Ok((power, counter))
@@ -147,7 +157,10 @@ mod tests {
         assert_eq!(both(Some(bad().map(|_| 0.0)), Some(Ok(counter(9.0)))), Ok((None, Some(counter(9.0)))));
         assert_eq!(both(None, None), Err(absent()));
         assert_eq!(both(Some(bad().map(|_| 0.0)), Some(Err(absent()))), bad().map(|_| (None, None)));
-        let noted: Vec<_> = notes.findings().map(|finding| format!("{} {}", finding.what, finding.why)).collect();
-        assert_eq!(noted, ["power implausible: a word"], "the counter is well again");
+        notes.add("a\u{1b}[2Jb", "c", "x");
+        notes.clear("a\u{1b}[2Jb", "c");
+        let noted: Vec<_> =
+            notes.findings().map(|finding| format!("{} {}", finding.what, finding.why)).collect();
+        assert_eq!(noted, ["d: power implausible: a word"], "the counter is well again");
     }
 }

@@ -31,7 +31,8 @@ impl Places {
         if self.0.is_empty() || self.0.len() > PLACES_MAX {
             return Some(format!("a sum has 1 to {PLACES_MAX} places"));
         }
-        let is_twice = |(index, place): &(usize, &String)| self.0.iter().skip(index + 1).any(|other| other == *place);
+        let is_twice =
+            |(index, place): &(usize, &String)| self.0.iter().skip(index + 1).any(|other| other == *place);
         self.0.iter().enumerate().find(is_twice).map(|(_, place)| format!("{place:?} would count twice"))
     }
 }

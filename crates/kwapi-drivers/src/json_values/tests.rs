@@ -76,28 +76,38 @@ fn a_place_that_is_no_pointer_is_refused() {
 #[test]
 fn a_neighbour_that_is_no_number_is_left_out_and_noted() {
     let values: Values =
-        toml::from_str("power = \"/p\"\nenergy = \"/e\"\nvoltage = \"/v\"\ncurrent = \"/i\"").expect("values");
+        toml::from_str("power = \"/p\"\nenergy = \"/e\"\nvoltage = \"/v\"\ncurrent = \"/i\"")
+            .expect("values");
     let mut memory = Memory::default();
     let document = serde_json::json!({"p": 41.5, "e": "none yet", "v": [229, 231], "i": 0.2});
     let reading = values.read("meter", &document, "1", &mut memory).expect("a reading");
     assert_eq!(reading.to_string(), "41.5 W, 0.2 A");
-    let noted: Vec<_> = memory.findings().map(|finding| format!("{}: {}", finding.what, finding.why)).collect();
-    let expected = ["energy: implausible: \"none yet\" at \"/e\"", "voltage: [229,231] at \"/v\" is no number"];
+    let noted: Vec<_> =
+        memory.findings().map(|finding| format!("{}: {}", finding.what, finding.why)).collect();
+    let expected = [
+        "meter: energy: implausible: \"none yet\" at \"/e\"",
+        "meter: voltage: [229,231] at \"/v\" is no number",
+    ];
     assert_eq!(noted, expected);
     let mended = serde_json::json!({"p": true, "e": "30615,5", "v": 230});
     let reading = values.read("meter", &mended, "1", &mut memory).expect("a reading");
     assert_eq!(reading.to_string(), "230 V, 110215800000 J", "a counter alone is a reading");
     let noted: Vec<_> = memory.findings().map(|finding| finding.what).collect();
-    assert_eq!(noted, ["power"]);
+    assert_eq!(noted, ["meter: power"]);
 }
 
 #[test]
 fn a_factor_makes_units_of_counts_and_turns_a_sign() {
-    check("power = \"/p\"\npower_scale = 0.1\nvoltage = \"/v\"\nvoltage_scale = 0.1", r#"{"p": 756, "v": 2298}"#, "75.60000000000001 W, 229.8 V");
+    check(
+        "power = \"/p\"\npower_scale = 0.1\nvoltage = \"/v\"\nvoltage_scale = 0.1",
+        r#"{"p": 756, "v": 2298}"#,
+        "75.60000000000001 W, 229.8 V",
+    );
     check("power = \"/p\"\npower_scale = -1", r#"{"p": -640}"#, "640 W");
     check("energy = \"/e\"\nenergy_unit = \"Wh\"\nenergy_scale = 10", r#"{"e": 7}"#, "252000 J");
     for scale in ["0", "nan", "inf"] {
-        let values: Values = toml::from_str(&format!("power = \"/p\"\npower_scale = {scale}")).expect("values");
+        let values: Values =
+            toml::from_str(&format!("power = \"/p\"\npower_scale = {scale}")).expect("values");
         let error = values.check().expect_err(scale).to_string();
         assert_eq!(error, "refused: values: power_scale: a factor is a number other than 0");
     }
@@ -109,11 +119,18 @@ fn two_tariffs_are_one_counter_and_phases_one_power() {
     check(values, r#"{"a": 100, "b": 20.5, "t1": 10.5, "t2": "20,25"}"#, "120.5 W, 110700000 J");
     check(values, r#"{"a": 100, "b": 20.5, "t1": 10.5}"#, "120.5 W");
     check(values, r#"{"a": 100}"#, "not available: nothing at /a or /b or /t1 or /t2");
-    for (places, expected) in [("[]", "a sum has 1 to 16 places"), ("['/a', '/a']", "\"/a\" would count twice")] {
+    for (places, expected) in
+        [("[]", "a sum has 1 to 16 places"), ("['/a', '/a']", "\"/a\" would count twice")]
+    {
         let values: Values = toml::from_str(&format!("power = {places}")).expect("values");
-        assert_eq!(values.check().expect_err(places).to_string(), format!("refused: values: power: {expected}"));
+        assert_eq!(
+            values.check().expect_err(places).to_string(),
+            format!("refused: values: power: {expected}")
+        );
     }
-    assert!(toml::from_str::<Values>("power = 7").expect_err("a number").message().contains("a JSON pointer"));
+    assert!(
+        toml::from_str::<Values>("power = 7").expect_err("a number").message().contains("a JSON pointer")
+    );
 }
 
 #[test]

@@ -183,10 +183,39 @@ async fn messages_about_other_things_are_passed_over_and_make_no_probes() {
         broker.publish("home/desk", r#"{"power": 38.5}"#, &[]);
         let mut readings = Readings::default();
         wrong.read(&mut readings).await.expect("a broker");
-        let said: Vec<_> = readings.drain().map(|(_, reading)| reading.expect_err("none").to_string()).collect();
+        let said: Vec<_> =
+            readings.drain().map(|(_, reading)| reading.expect_err("none").to_string()).collect();
         let expected = ["not available: home/desk: nothing at /watts"];
         assert_eq!(said, if wrong.messages < TOLD_AFTER { &expected[..0] } else { &expected[..] });
     }
+}
+
+#[tokio::test]
+async fn power_and_energy_may_come_by_topics_of_their_own() {
+    let Some(broker) = Broker::start("m.conf") else { return };
+    let keys = "topic = \"m/{outlet}/power\"\nenergy_topic = \"m/{outlet}/energy\"\n\
+        values = { power = \"\", energy = \"\", energy_unit = \"Wh\" }";
+    let mut meter =
+        Mqtt::open(&broker.config(keys), &Outlets::all("{outlet}"), &Arc::default()).await.expect("open");
+    settled(&broker, &mut meter, "m/x/power").await;
+    for (topic, payload) in [
+        ("m/a/power", "10"),
+        ("m/a/energy", "2"),
+        ("m/b/energy", "7"),
+        ("m/a/power", "11"),
+        ("m/a/power", "12"),
+        ("m/b/power", "20"),
+    ] {
+        broker.publish(topic, payload, &[]);
+    }
+    assert_eq!(next(&mut meter, 4).await, ["a: 10 W", "a: 11 W, 7200 J", "a: 12 W", "b: 20 W, 25200 J"]);
+    let refused = |keys: &str| Mqtt::check(&broker.config(keys)).expect_err("a fault");
+    let alone = "topic = 'a'\nenergy_topic = 'b'\nvalues = { energy = '' }";
+    assert!(refused(alone).starts_with("energy_topic: values need power"));
+    assert!(
+        refused("topic = 'a'\nenergy_topic = 'a'\nvalues = { power = '/p', energy = '/e' }")
+            .contains("the same as topic")
+    );
 }
 
 #[tokio::test]
