@@ -89,8 +89,8 @@ struct Heard {
     memory: Memory,
     /// For each stream the topic that carries it, and when it last did.
     sources: [Option<(String, Instant)>; 2],
-    /// The counter, told by itself since the last reading.
-    counter: Option<MeterCounter>,
+    /// The counter, told by itself since the last reading, and when.
+    counter: Option<(MeterCounter, Instant)>,
     /// Messages that carried none, before any did.
     without_power: u64,
 }
@@ -202,7 +202,9 @@ impl Mqtt {
         let reading = match document {
             Ok(document) if *is_counter && is_about_power => {
                 let counter = values.read(probe.as_str(), &document, &outlet, &mut heard.memory);
-                heard.counter = counter.ok().and_then(|reading| reading.counter).or(heard.counter);
+                if let Some(counter) = counter.ok().and_then(|reading| reading.counter) {
+                    heard.counter = Some((counter, Instant::now()));
+                }
                 return;
             }
             Ok(_) | Err(_) if *is_counter => {
@@ -211,7 +213,8 @@ impl Mqtt {
             }
             Ok(document) if is_about_power => {
                 let reading = values.read(probe.as_str(), &document, &outlet, &mut heard.memory);
-                let counter = heard.counter.take();
+                let counter = heard.counter.take().filter(|(_, at)| at.elapsed() <= SOURCE_LAPSES_AFTER);
+                let counter = counter.map(|(counter, _)| counter);
                 reading.map(|reading| Reading { counter: reading.counter.or(counter), ..reading })
             }
             Ok(document) => {

@@ -181,7 +181,7 @@ async fn nonsense_is_refused_before_anything_is_asked() {
     for (keys, expected) in [
         ("map = \"eastron-sdm630\"", "set host"),
         ("map = \"eastron-sdm630\"\nhost = \"a\"\ndevice = \"/b\"", "both set"),
-        ("map = \"sdm\"\nhost = \"a\"", "there are [\"eastron-sdm120\""),
+        ("map = \"sdm\"\nhost = \"a\"", "there are [\"abb-b23\""),
         ("map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 250", "unit is 1 to 247, or 0 or 255 for the meter"),
         (
             "map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 255\nframing = \"rtu\"",

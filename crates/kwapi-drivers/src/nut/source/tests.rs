@@ -192,3 +192,56 @@ proptest! {
         }
     }
 }
+
+/// Reads a folder of dumps as `upsc` prints them (networkupstools/nut-ddl, whose licence keeps them out of this tree) and
+/// prints how many give what, and each by name: `KWAPI_NUT_DUMPS=folder cargo test … nut_dumps -- --ignored --nocapture`.
+#[test]
+#[ignore = "by hand, with KWAPI_NUT_DUMPS"]
+fn nut_dumps() {
+    let folder = std::env::var("KWAPI_NUT_DUMPS").expect("KWAPI_NUT_DUMPS");
+    let mut folders = vec![std::path::PathBuf::from(folder)];
+    let mut counts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "dev") {
+                let text = String::from_utf8_lossy(&std::fs::read(&path).expect("a file")).into_owned();
+                let mut variables = Variables::default();
+                for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
+                    variables.insert(name.trim(), value.trim().to_owned());
+                }
+                let keys = ["total".to_owned()].into_iter().chain(variables.outlets("realpower"));
+                let keys = keys.chain(variables.outlets("current"));
+                let choices: Vec<_> = keys.map(|key| choose(&variables, &key, &Rating::default())).collect();
+                let best = choices
+                    .iter()
+                    .filter(|choice| choice.source.is_some())
+                    .min_by_key(|choice| choice.source.as_ref().map(Source::rank));
+                let kind = match best.and_then(|choice| choice.source.as_ref()) {
+                    Some(Source::Watts { .. }) => "watts",
+                    Some(Source::Load { .. }) => "load of a rating in watts",
+                    Some(Source::Current { .. }) => "volts and amperes",
+                    Some(Source::Apparent { .. }) => "volt-amperes",
+                    None if variables.contains("ups.load") => "load alone",
+                    None => "nothing",
+                };
+                *counts.entry(kind).or_default() += 1;
+                let shown = best.map(|choice| {
+                    let source = choice.source.as_ref().expect("one");
+                    let reading = source.read(&variables);
+                    format!(
+                        "{} = {}",
+                        source.name(),
+                        reading.map_or_else(|e| e.to_string(), |r| r.to_string())
+                    )
+                });
+                let why: Vec<&String> = choices.iter().flat_map(|choice| &choice.why).collect();
+                let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+                println!("{kind}\t{name}\t{}\t{why:?}", shown.unwrap_or_default());
+            }
+        }
+    }
+    println!("{counts:?}");
+}
