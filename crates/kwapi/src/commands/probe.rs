@@ -136,13 +136,17 @@ pub(super) struct Failure {
     pub(super) has_answered: bool,
     /// It happened after the session was opened.
     pub(super) was_opened: bool,
+    /// It is a device of the driver's kind that wants a login, or another one.
+    pub(super) is_locked: bool,
+    /// It is a device of the driver's kind, from which nothing can be read as it is configured.
+    pub(super) is_its_kind: bool,
 }
 
 impl Failure {
     fn silent(meter: &MeterSpec) -> Self {
         let seconds = meter.deadline.as_secs_f64();
         let message = format!("no answer within {seconds} s (deadline_seconds)");
-        Self { message, has_answered: false, was_opened: false }
+        Self { message, has_answered: false, was_opened: false, is_locked: false, is_its_kind: false }
     }
 }
 
@@ -151,7 +155,9 @@ impl From<DriverError> for Failure {
         let message = error.to_string();
         // Who shows a certificate is there, believed or not.
         let has_answered = !matches!(error, DriverError::Link(_)) || message.contains("certificate");
-        Self { message, has_answered, was_opened: false }
+        let is_locked = matches!(error, DriverError::Locked(_));
+        let is_its_kind = matches!(error, DriverError::NothingToRead(_));
+        Self { message, has_answered, was_opened: false, is_locked, is_its_kind }
     }
 }
 
