@@ -161,6 +161,11 @@ impl Readings {
         self.0.drain(..)
     }
 
+    /// The probes heard of, in the order they came.
+    pub fn probes(&self) -> impl Iterator<Item = &ProbeId> {
+        self.0.iter().map(|(probe, _)| probe)
+    }
+
     /// How many outlets were heard of.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -136,9 +136,9 @@ impl Driver for Mqtt {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        match timeout(QUIET, self.subscription.next()).await {
-            Ok(message) => self.take(message?, readings),
-            Err(_) => {} // The connection notices itself when the broker is gone.
+        // The connection notices itself when the broker is gone.
+        if let Ok(message) = timeout(QUIET, self.subscription.next()).await {
+            self.take(&message?, readings);
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Driver for Mqtt {
 }
 
 impl Mqtt {
-    fn take(&mut self, message: Message, readings: &mut Readings) {
+    fn take(&mut self, message: &Message, readings: &mut Readings) {
         if message.is_retained {
             self.retained += 1;
             return;

@@ -4,11 +4,13 @@
 //! back: the meter's import counter, which stands still meanwhile, says that nothing is drawn. Without such a counter
 //! it is as likely a current transformer the wrong way round, and no reading.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
-use kwapi_core::{Energy, Measurement, MeterCounter, NoReading, Watts};
+use kwapi_core::{Energy, Measurement, MeterCounter, NoReading, ProbeId, Watts};
+use tokio::time::Instant;
 
-use crate::driver::Finding;
+use crate::driver::{Finding, Readings};
 
 /// Watts this little below zero are the noise of a meter without a load. Less than one: −1 is a device's way to say
 /// "not available" (`SNMP`, `NUT`).
@@ -17,6 +19,10 @@ const NOISE_WATTS: f64 = 1.0;
 const NOTES_MAX: usize = 64;
 /// A device's own names are cut here.
 const NAME_CHARS_MAX: usize = 60;
+/// More probes of one meter are not remembered.
+const LISTED_MAX: usize = 10_000;
+/// A probe whose outlet has been gone for so long is no longer told of.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// Parts of outlets that make no sense, each told in the log once and shown by `kwapi probe`.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +56,36 @@ impl Notes {
             is_used: false,
             why: why.clone(),
         })
+    }
+}
+
+/// The probes that a template made of a device's outlets. One whose outlet is gone has no reading for a while, which says
+/// so, instead of a last value that stands; then it is forgotten, since names come and go.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listed(HashMap<ProbeId, Instant>);
+
+impl Listed {
+    /// Adds to a round what is missing of earlier ones. Nothing is missing from a round in which nothing was heard.
+    pub(crate) fn complete(&mut self, readings: &mut Readings) {
+        if readings.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for probe in readings.probes() {
+            let has_room = self.0.len() < LISTED_MAX;
+            match self.0.get_mut(probe) {
+                Some(seen) => *seen = now,
+                None if has_room => _ = self.0.insert(probe.clone(), now),
+                None => {}
+            }
+        }
+        self.0.retain(|_, seen| now.saturating_duration_since(*seen) <= FORGOTTEN_AFTER);
+        let mut gone: Vec<_> = self.0.iter().filter(|(_, seen)| **seen != now).collect();
+        gone.sort();
+        for (probe, seen) in gone {
+            let seconds = now.saturating_duration_since(*seen).as_secs();
+            readings.push(probe, Err(NoReading::NotAvailable(format!("not listed since {seconds} s"))));
+        }
     }
 }
 
@@ -145,6 +181,31 @@ mod tests {
         for watts in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 3e9, -3e9] {
             assert!(matches!(drawn(watts, Some(&counter(1.0))), Err(NoReading::Implausible(_))), "{watts}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_whose_outlet_is_gone_has_no_reading_and_is_forgotten_later() {
+        let id = |name: &str| ProbeId::new(name).expect("an id");
+        let mut listed = Listed::default();
+        let mut round = |outlets: &[&str]| {
+            let mut readings = Readings::default();
+            for outlet in outlets {
+                readings.push(&id(outlet), Ok(kwapi_core::Reading::watts(1.0)));
+            }
+            listed.complete(&mut readings);
+            let said = readings.drain().map(|(probe, reading)| {
+                reading
+                    .map_or_else(|error| format!("{probe}: {error}"), |reading| format!("{probe}: {reading}"))
+            });
+            said.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(round(&["a", "b"]), "a: 1 W, b: 1 W");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(round(&["b"]), "b: 1 W, a: not available: not listed since 5 s");
+        assert_eq!(round(&[]), "");
+        tokio::time::advance(FORGOTTEN_AFTER).await;
+        assert_eq!(round(&["b"]), "b: 1 W");
+        assert_eq!(round(&["a", "b"]), "a: 1 W, b: 1 W");
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Driver for Rapl {
         let zones = self.zones.iter().map(|zone| Finding {
             what: zone.key.clone(),
             value: value(zone),
-            is_used: used(zone),
+            is_used: used(zone) && zone.read().is_ok(),
             why: if zone.key == zone.name { why(zone) } else { format!("{}: {}", zone.name, why(zone)) },
         });
         zones.collect()

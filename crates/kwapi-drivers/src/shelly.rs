@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, PlugConfig};
 use crate::outlets::Outlets;
-use crate::parts::{Notes, printable};
+use crate::parts::{Listed, Notes, printable};
 use crate::tls::Tls;
 use status::Channel;
 
@@ -27,6 +27,7 @@ pub struct Shelly {
     outlets: Outlets,
     channels: Vec<String>,
     notes: Notes,
+    listed: Listed,
 }
 
 impl Driver for Shelly {
@@ -57,6 +58,7 @@ impl Driver for Shelly {
             outlets: outlets.clone(),
             channels: Vec::new(),
             notes: Notes::default(),
+            listed: Listed::default(),
         })
     }
 
@@ -81,6 +83,9 @@ impl Driver for Shelly {
         }
         self.channels = channels.iter().map(|channel| channel.key.clone()).collect();
         hand_out(&self.outlets, channels, readings);
+        if self.outlets.wants_all() {
+            self.listed.complete(readings);
+        }
         Ok(())
     }
 

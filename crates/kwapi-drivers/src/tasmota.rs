@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, Login, PlugConfig};
 use crate::outlets::Outlets;
-use crate::parts::{Notes, power_and_counter, printable};
+use crate::parts::{Listed, Notes, power_and_counter, printable};
 use crate::tls::Tls;
 use crate::value::{self, EnergyUnit};
 
@@ -27,6 +27,7 @@ pub struct Tasmota {
     outlets: Outlets,
     channels: usize,
     notes: Notes,
+    listed: Listed,
 }
 
 impl Driver for Tasmota {
@@ -58,7 +59,14 @@ impl Driver for Tasmota {
         });
         let device = Device::new(clients, &config.host, "http", &Tls::System, Login::default())?;
         let query = format!("cmnd=Status%208{login}");
-        Ok(Self { device, query, outlets: outlets.clone(), channels: 0, notes: Notes::default() })
+        Ok(Self {
+            device,
+            query,
+            outlets: outlets.clone(),
+            channels: 0,
+            notes: Notes::default(),
+            listed: Listed::default(),
+        })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
@@ -91,6 +99,7 @@ impl Driver for Tasmota {
                     readings.push(&probe, reading);
                 }
             }
+            self.listed.complete(readings);
             return Ok(());
         }
         for outlet in self.outlets.named() {

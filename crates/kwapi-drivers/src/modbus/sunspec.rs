@@ -1,7 +1,7 @@
 //! Where a `SunSpec` device keeps a model: a chain of blocks, each with its model's number and length.
 //!
-//! Source: SunSpec Alliance, *Device Information Model Specification* 1.1, 3 (base registers 40000, 50000 and 0, the
-//! mark "SunS", the end model FFFFh).
+//! Source: *`SunSpec` Device Information Model Specification* 1.1, 3 (base registers 40000, 50000 and 0, the mark
+//! `SunS`, the end model of all bits set).
 
 use super::codec::{Answer, Request};
 use super::line::{Heard, Line};
@@ -9,7 +9,7 @@ use crate::driver::DriverError;
 
 /// Where the chain may begin, in the order tried.
 const BASES: [u16; 3] = [40_000, 0, 50_000];
-/// "SunS".
+/// `SunS` in letters.
 const MARK: [u16; 2] = [0x5375, 0x6e53];
 /// Ends the chain.
 const END: u16 = 0xffff;

@@ -290,8 +290,7 @@ async fn a_register_that_was_refused_is_asked_for_again() {
 async fn one_bad_register_costs_itself_alone() {
     // Volts, amperes and watts of a phase are neighbours on this meter, which lacks the amperes.
     let device = Scripted::start(|at, count, _| match (at, count) {
-        (0x0000, 18) => Says::Exception(2),
-        (0x0006, _) => Says::Exception(2),
+        (0x0000, 18) | (0x0006, _) => Says::Exception(2),
         (0x0048, _) => Says::Exception(4),
         _ => Says::Zeros,
     })
@@ -313,7 +312,7 @@ async fn a_register_that_is_never_answered_costs_itself_alone() {
     assert_eq!(device.asked(), [0x34, 0x48, 0x34]);
 }
 
-/// A device of SunSpec whose chain begins at 40000, as its registers.
+/// A device of `SunSpec` whose chain begins at 40000, as its registers.
 async fn sunspec(chain: &'static [u16]) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -360,15 +359,15 @@ async fn a_sunspec_meter_is_found_in_its_chain() {
         chain[67] = 0xffff;
         chain
     };
-    assert_eq!(sunspec(&METER).await, "A: 640 W, 32400 J");
-    let none = "refused: 127.0.0.1:PORT: unit 1 has the SunSpec models [1] and none of [201, 202, 203, 204]";
-    assert_eq!(sunspec(&[0x5375, 0x6e53, 1, 0, 0xffff, 0]).await, none);
-    // A chain that goes round in itself ends.
     static ENDLESS: [u16; 400] = {
         let mut chain = [0; 400];
         (chain[0], chain[1]) = (0x5375, 0x6e53);
         chain
     };
+    assert_eq!(sunspec(&METER).await, "A: 640 W, 32400 J");
+    let none = "refused: 127.0.0.1:PORT: unit 1 has the SunSpec models [1] and none of [201, 202, 203, 204]";
+    assert_eq!(sunspec(&[0x5375, 0x6e53, 1, 0, 0xffff, 0]).await, none);
+    // A chain that goes on for ever ends.
     assert!(sunspec(&ENDLESS).await.contains("and none of"));
     let other = "refused: 127.0.0.1:PORT: unit 1 does not speak SunSpec: no mark at [40000, 0, 50000]";
     assert_eq!(sunspec(&[1, 2, 3]).await, other);

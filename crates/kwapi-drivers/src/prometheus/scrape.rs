@@ -10,7 +10,7 @@ use super::exposition::{Sample, parse_sample};
 use crate::driver::{DriverError, Finding, Readings};
 use crate::http::excerpt;
 use crate::outlets::Outlets;
-use crate::parts::{Notes, power_and_counter};
+use crate::parts::{Listed, Notes, power_and_counter};
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
 
 /// More series of one metric are refused: a filter is missing.
@@ -29,6 +29,7 @@ pub(super) struct Scrape {
     stale_after: Duration,
     decimals: BTreeMap<String, Decimals>,
     notes: Notes,
+    listed: Listed,
     /// Whether any scrape had a series.
     has_found: bool,
 }
@@ -77,6 +78,7 @@ impl Scrape {
             stale_after,
             decimals: BTreeMap::new(),
             notes: Notes::default(),
+            listed: Listed::default(),
             has_found: false,
         }
     }
@@ -124,6 +126,9 @@ impl Scrape {
                 if let Some(probe) = probe {
                     readings.push(&probe, self.reading(key, found, now));
                 }
+            }
+            if outlets.wants_all() {
+                self.listed.complete(readings);
             }
         } else {
             for outlet in outlets.named() {

@@ -63,9 +63,9 @@ impl Machine {
                 Ok(Err(NoReading::NotReady("psys is being compared with its packages".to_owned())))
             }
             (Verdict::Counts, psys, _) => psys.map(Ok),
-            (Verdict::StandsStill | Verdict::NeverProven, _, parts) => parts.map(Ok),
             (Verdict::Undecided(_), Ok(psys), Err(_)) => Ok(Ok(psys)),
-            (Verdict::Undecided(_), Err(_), parts) => parts.map(Ok),
+            (Verdict::StandsStill | Verdict::NeverProven, _, parts)
+            | (Verdict::Undecided(_), Err(_), parts) => parts.map(Ok),
         }
     }
 

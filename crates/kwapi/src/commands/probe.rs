@@ -132,32 +132,46 @@ pub(super) type Round = Vec<(ProbeId, Result<Reading, NoReading>)>;
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) message: String,
-    /// The device is there, and says no or makes no sense; not silence.
-    pub(super) has_answered: bool,
+    pub(super) kind: FailureKind,
     /// It happened after the session was opened.
     pub(super) was_opened: bool,
-    /// It is a device of the driver's kind that wants a login, or another one.
-    pub(super) is_locked: bool,
-    /// It is a device of the driver's kind, from which nothing can be read as it is configured.
-    pub(super) is_its_kind: bool,
+}
+
+/// What a failure says of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// It did not answer.
+    Silent,
+    /// It is there, and says no or makes no sense.
+    Answered,
+    /// It is of the driver's kind, and wants a login, or another one.
+    Locked,
+    /// It is of the driver's kind, and nothing can be read as it is configured.
+    NothingToRead,
 }
 
 impl Failure {
     fn silent(meter: &MeterSpec) -> Self {
         let seconds = meter.deadline.as_secs_f64();
         let message = format!("no answer within {seconds} s (deadline_seconds)");
-        Self { message, has_answered: false, was_opened: false, is_locked: false, is_its_kind: false }
+        Self { message, kind: FailureKind::Silent, was_opened: false }
     }
 }
 
 impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {
         let message = error.to_string();
-        // Who shows a certificate is there, believed or not.
-        let has_answered = !matches!(error, DriverError::Link(_)) || message.contains("certificate");
-        let is_locked = matches!(error, DriverError::Locked(_));
-        let is_its_kind = matches!(error, DriverError::NothingToRead(_));
-        Self { message, has_answered, was_opened: false, is_locked, is_its_kind }
+        let kind = match error {
+            // Who shows a certificate is there, believed or not.
+            DriverError::Link(_) if !message.contains("certificate") => FailureKind::Silent,
+            DriverError::Link(_)
+            | DriverError::Malformed { .. }
+            | DriverError::Busy(_)
+            | DriverError::Refused(_) => FailureKind::Answered,
+            DriverError::Locked(_) => FailureKind::Locked,
+            DriverError::NothingToRead(_) => FailureKind::NothingToRead,
+        };
+        Self { message, kind, was_opened: false }
     }
 }
 

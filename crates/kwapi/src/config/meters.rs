@@ -244,7 +244,7 @@ enum Owner {
 /// A meter's table as the keys common to all meters and the driver's own.
 fn divided(table: &Table) -> (Table, Table) {
     let driver = table.get("driver").and_then(Value::as_str).and_then(kwapi_drivers::registry::find);
-    let own_keys = driver.map(|entry| entry.keys()).unwrap_or_default();
+    let own_keys = driver.map(kwapi_drivers::registry::Entry::keys).unwrap_or_default();
     let (mut common, mut own) = (Table::new(), Table::new());
     for (key, value) in table {
         let owner = match (COMMON_KEYS.contains(&key.as_str()), own_keys.contains(&key.as_str())) {

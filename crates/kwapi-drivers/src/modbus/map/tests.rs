@@ -6,6 +6,11 @@ fn shipped(name: &str) -> Map {
     Map::load(name, None).expect("a map")
 }
 
+/// The registers that hold these bytes.
+fn words_of<const BYTES: usize>(bytes: [u8; BYTES]) -> Vec<u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+}
+
 /// What an outlet of a map says of registers given as `address: words`.
 #[track_caller]
 fn check(map: &Map, outlet: &str, words: &[(u16, &[u16])], expected: &str) {
@@ -145,8 +150,7 @@ fn a_float_that_has_grown_coarse_says_so() {
     let map = shipped("eastron-sdm630");
     let energy = map.outlets["total"].energy.as_ref().expect("a counter");
     let resolution = |kwh: f32| {
-        let bits = kwh.to_bits();
-        let words = [(bits >> 16) as u16, bits as u16];
+        let words = words_of(kwh.to_be_bytes());
         let registers = (0x48..).zip(words).map(|(at, word)| ((4, at), word)).collect();
         energy.read(&registers, map.defaults()).expect("a count").expect("a counter").resolution.kwh()
     };
@@ -167,8 +171,8 @@ fn neighbours_are_read_together_and_gaps_are_not() {
 /// What a shipped map makes of registers that hold `power` and `energy` as the meter's manual shows them, on `total`.
 #[test]
 fn every_family_says_its_watts_and_kilowatt_hours() {
-    let f32 = |number: f32| [(number.to_bits() >> 16) as u16, number.to_bits() as u16];
-    let f64 = |number: f64| [48, 32, 16, 0].map(|shift| (number.to_bits() >> shift) as u16);
+    let f32 = |number: f32| words_of(number.to_be_bytes());
+    let f64 = |number: f64| words_of(number.to_be_bytes());
     let check = |name: &str, power: (u16, &[u16]), energy: (u16, &[u16])| {
         check(&shipped(name), "total", &[power, energy], "1500 W, 45000000 J");
     };

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::attempt::{Attempt, Protocol};
 use super::{Answer, Found, plausible};
-use crate::commands::probe;
+use crate::commands::probe::{self, FailureKind};
 
 /// A device that has not answered by then is not there, or not of that kind.
 const ATTEMPT_MAX: Duration = Duration::from_secs(6);
@@ -157,8 +157,13 @@ async fn once(
     let (session, readings) = match probe::read(&meter, pool).await {
         Ok(read) => read,
         Err(failure) if protocol.wants_password(&failure) => return Some(Answer::Locked(failure.message)),
-        Err(failure) if failure.is_its_kind => return Some(Answer::Unread(failure.message)),
-        Err(failure) => return failure.has_answered.then_some(Answer::Nothing(failure.message)),
+        Err(failure) => {
+            return match failure.kind {
+                FailureKind::NothingToRead => Some(Answer::Unread(failure.message)),
+                FailureKind::Answered | FailureKind::Locked => Some(Answer::Nothing(failure.message)),
+                FailureKind::Silent => None,
+            };
+        }
     };
     let mut heard: Vec<(ProbeId, Reading)> = Vec::new();
     let mut problem = None;

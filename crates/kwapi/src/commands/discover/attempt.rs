@@ -6,7 +6,7 @@ use kwapi_drivers::modbus;
 use kwapi_drivers::registry::{self, Entry};
 use toml::{Table, Value};
 
-use crate::commands::probe::Failure;
+use crate::commands::probe::{Failure, FailureKind};
 use crate::config::nearest;
 
 /// Protocols that find a meter by its address and credentials, and the keys those have. A host that answers over
@@ -88,7 +88,7 @@ impl Protocol {
     /// its model before, a Tasmota says it in its own words.
     pub(super) fn wants_password(&self, failure: &Failure) -> bool {
         LOCKABLE.contains(&self.entry.name)
-            && failure.is_locked
+            && failure.kind == FailureKind::Locked
             && (self.entry.name != "shelly" || failure.was_opened)
     }
 }
