@@ -119,13 +119,26 @@ pub enum DriverError {
     /// account after a few wrong passwords. The message says what to try.
     #[error("refused: {0}")]
     Refused(String),
+
+    /// A device of the driver's kind that wants a login, or another one. Treated as [`DriverError::Refused`];
+    /// `kwapi discover` tries the credentials it has.
+    #[error("refused: {0}")]
+    Locked(String),
+
+    /// A device of the driver's kind, from which nothing can be read as it is configured: it has no meter, or there are
+    /// several to choose from. Treated as [`DriverError::Refused`]; `kwapi discover` says so instead of passing it over.
+    #[error("refused: {0}")]
+    NothingToRead(String),
 }
 
 impl DriverError {
     /// What is wrong, without the word for what is done about it.
     pub fn into_message(self) -> String {
         match self {
-            Self::Refused(message) | Self::Busy(message) => message,
+            Self::Refused(message)
+            | Self::Locked(message)
+            | Self::NothingToRead(message)
+            | Self::Busy(message) => message,
             Self::Link(error) => error.to_string(),
             error @ Self::Malformed { .. } => error.to_string(),
         }
@@ -150,6 +163,11 @@ impl Readings {
     /// Takes all readings out, in the order they came.
     pub fn drain(&mut self) -> impl Iterator<Item = (ProbeId, Result<Reading, NoReading>)> + '_ {
         self.0.drain(..)
+    }
+
+    /// The probes heard of, in the order they came.
+    pub fn probes(&self) -> impl Iterator<Item = &ProbeId> {
+        self.0.iter().map(|(probe, _)| probe)
     }
 
     /// How many outlets were heard of.

@@ -11,10 +11,9 @@ use serde::Deserialize;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, Login};
-use crate::json_values::Values;
+use crate::json_values::{Memory, Values};
 use crate::outlets::{Outlet, Outlets};
 use crate::tls::Tls;
-use crate::value::Decimals;
 
 /// `driver = "http_json"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,7 +49,8 @@ pub struct HttpJson {
     values: Values,
     stale_after: Duration,
     outlets: Vec<Outlet>,
-    decimals: HashMap<String, Decimals>,
+    /// What is known of each outlet, by key.
+    memories: HashMap<String, Memory>,
 }
 
 impl Driver for HttpJson {
@@ -84,27 +84,28 @@ impl Driver for HttpJson {
         };
         let device = Device::new(clients, &config.url, "http", &config.tls, login(config)?)?;
         let stale_after = Duration::from_secs(config.stale_seconds);
-        Ok(Self { device, values: config.values.clone(), stale_after, outlets, decimals: HashMap::new() })
+        Ok(Self { device, values: config.values.clone(), stale_after, outlets, memories: HashMap::new() })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let answer = self.device.get_base().await?.required("is the url right?")?;
         let document = answer.json()?;
         for Outlet { key, probe } in &self.outlets {
-            let decimals = self.decimals.entry(key.clone()).or_default();
-            let reading = self.values.read(&document, key, decimals);
+            let memory = self.memories.entry(key.clone()).or_default();
+            let reading = self.values.read(probe.as_str(), &document, key, memory);
             readings.push(probe, reading.and_then(|reading| fresh(reading, answer.date(), self.stale_after)));
         }
         Ok(())
     }
 
     fn findings(&self) -> Vec<Finding> {
-        vec![Finding {
+        let values = Finding {
             what: "values".to_owned(),
             value: format!("{} outlets", self.outlets.len()),
             is_used: true,
             why: format!("{:?}", self.values),
-        }]
+        };
+        std::iter::once(values).chain(self.memories.values().flat_map(Memory::findings)).collect()
     }
 }
 

@@ -4,112 +4,173 @@
 //! A place is a JSON pointer (RFC 6901): `/ENERGY/Power`, `/meters/0/power`; empty for a document that is the number
 //! itself. `{outlet}` in it stands for the outlet's key.
 
-use kwapi_core::{Amperes, NoReading, Reading, Timestamp, Volts};
+mod place;
+
+use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Timestamp, Volts};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::driver::DriverError;
+use crate::driver::{DriverError, Finding};
+use crate::parts::{Notes, power_and_counter};
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
+pub use place::Places;
+use place::{number, printed_number, shown};
 
 /// `values = { power = "/power", energy = "/total", energy_unit = "Wh", time = "/ts" }`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Values {
-    /// Where active power is.
-    pub power: Option<String>,
+    /// Where active power is; of several places, their sum.
+    pub power: Option<Places>,
     /// Its unit.
     #[serde(default)]
     pub power_unit: PowerUnit,
+    /// What one count of it is worth in that unit: `0.1` for tenths, `-1` for a consumption told as negative.
+    pub power_scale: Option<f64>,
     /// Where volts are.
     pub voltage: Option<String>,
+    /// What one count is worth in volts.
+    pub voltage_scale: Option<f64>,
     /// Where amperes are.
     pub current: Option<String>,
-    /// Where the device's own energy counter is.
-    pub energy: Option<String>,
+    /// What one count is worth in amperes.
+    pub current_scale: Option<f64>,
+    /// Where the device's own energy counter is; of several places (two tariffs), their sum.
+    pub energy: Option<Places>,
     /// Its unit.
     #[serde(default)]
     pub energy_unit: EnergyUnit,
+    /// What one count of it is worth in that unit.
+    pub energy_scale: Option<f64>,
     /// Where the counter's last reset is: a stamp as for `time`.
     pub energy_reset: Option<String>,
     /// When it was measured: Unix seconds, milliseconds or microseconds, or RFC 3339 with its zone.
     pub time: Option<String>,
 }
 
+/// What is remembered of one outlet from document to document.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    decimals: Decimals,
+    notes: Notes,
+}
+
+impl Memory {
+    /// The parts that are left out, and why.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> + '_ {
+        self.notes.findings()
+    }
+}
+
 impl Values {
     /// Checks what can be checked before a document comes.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] for a place that is no pointer, and when neither power nor energy has one.
+    /// [`DriverError::Refused`] for a place that is no pointer or a factor that is none, and when neither power nor
+    /// energy has a place.
     pub(crate) fn check(&self) -> Result<(), DriverError> {
+        let refused = |why: String| Err(DriverError::Refused(format!("values: {why}")));
         if self.power.is_none() && self.energy.is_none() {
-            return Err(DriverError::Refused("values: set power or energy, or both".to_owned()));
+            return refused("set power or energy, or both".to_owned());
         }
-        let places =
-            [&self.power, &self.voltage, &self.current, &self.energy, &self.energy_reset, &self.time];
-        match places.into_iter().flatten().find(|place| !place.is_empty() && !place.starts_with('/')) {
-            Some(place) => Err(DriverError::Refused(format!(
-                "values: {place:?} is no JSON pointer; write /a/b for {{\"a\": {{\"b\": …}}}}"
-            ))),
+        for (name, places) in [("power", &self.power), ("energy", &self.energy)] {
+            if let Some(why) = places.as_ref().and_then(Places::fault) {
+                return refused(format!("{name}: {why}"));
+            }
+        }
+        let scales = [
+            ("power_scale", self.power_scale),
+            ("voltage_scale", self.voltage_scale),
+            ("current_scale", self.current_scale),
+            ("energy_scale", self.energy_scale),
+        ];
+        let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
+        if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
+            return refused(format!("{name}: a factor is a number other than 0"));
+        }
+        let is_place = |place: &str| place.is_empty() || place.starts_with('/');
+        match self.all_places().find(|place| !is_place(place)) {
+            Some(place) => {
+                refused(format!("{place:?} is no JSON pointer; write /a/b for {{\"a\": {{\"b\": …}}}}"))
+            }
             None => Ok(()),
         }
     }
 
     /// Whether power and energy of different outlets are at different places.
     pub(crate) fn tell_outlets_apart(&self) -> bool {
-        [&self.power, &self.energy].into_iter().flatten().all(|place| place.contains("{outlet}"))
+        self.main_places().all(|place| place.contains("{outlet}"))
     }
 
-    /// What `document` says of one outlet.
+    fn main_places(&self) -> impl Iterator<Item = &str> {
+        [&self.power, &self.energy].into_iter().flatten().flat_map(Places::iter)
+    }
+
+    fn all_places(&self) -> impl Iterator<Item = &str> {
+        let others = [&self.voltage, &self.current, &self.energy_reset, &self.time];
+        self.main_places().chain(others.into_iter().flatten().map(String::as_str))
+    }
+
+    /// Whether a document says anything, be it `null`, where power or energy are.
+    pub(crate) fn is_about_power(&self, document: &Value, outlet: &str) -> bool {
+        self.main_places().any(|place| document.pointer(&filled_in(place, outlet)).is_some())
+    }
+
+    /// What `document` says of one outlet, which is `name` in the log. A part that makes no sense is left out and noted.
     ///
     /// # Errors
-    /// When neither power nor energy is there, or one of them makes no sense.
+    /// When neither power nor energy is there or makes sense, and when the time of measuring is not told.
     pub(crate) fn read(
         &self,
+        name: &str,
         document: &Value,
         outlet: &str,
-        decimals: &mut Decimals,
+        memory: &mut Memory,
     ) -> Result<Reading, NoReading> {
-        let at = |place: &Option<String>| {
-            document
-                .pointer(&place.as_ref()?.replace("{outlet}", &escape(outlet)))
-                .filter(|value| !value.is_null())
+        let Memory { decimals, notes } = memory;
+        let at = |place: &str| document.pointer(&filled_in(place, outlet)).filter(|value| !value.is_null());
+        let watts = self.power.as_ref().and_then(|places| sum(places, at)).map(|sum| {
+            sum.map(|(watts, _)| self.power_unit.to_watts(watts * self.power_scale.unwrap_or(1.0)))
+        });
+        let counter = self.energy.as_ref().and_then(|places| sum(places, at)).map(|sum| {
+            let (count, printed) = sum?;
+            let scale = self.energy_scale.unwrap_or(1.0);
+            let tick = printed.iter().map(|printed| decimals.resolution(printed)).fold(0.0, f64::max);
+            let tick = tick * printed.len() as f64;
+            let mut counter = value::counter(count * scale, tick * scale.abs(), self.energy_unit)?;
+            counter.reset_at = self.energy_reset.as_ref().and_then(|place| at(place)).and_then(stamp);
+            Ok::<MeterCounter, NoReading>(counter)
+        });
+        let absent = || {
+            let places: Vec<&str> = self.main_places().collect();
+            NoReading::NotAvailable(format!("nothing at {}", places.join(" or ")))
         };
-        let number_at = |place: &Option<String>| match at(place) {
-            Some(value) => number(value).map(Some).ok_or_else(|| {
-                let shown: String = value.to_string().chars().take(40).collect();
-                NoReading::Implausible(format!("{shown} at {:?}", place.as_deref().unwrap_or_default()))
-            }),
-            None => Ok(None),
-        };
-        let power = match number_at(&self.power)? {
-            Some(watts) => Some(value::power(watts, self.power_unit)?),
+        let (power, counter) = power_and_counter(name, watts, counter, absent, notes)?;
+        let measured_at = match &self.time {
+            Some(place) => {
+                let found = at(place);
+                Some(found.and_then(stamp).ok_or_else(|| {
+                    let shown = found.map_or_else(|| "nothing".to_owned(), shown);
+                    NoReading::Implausible(format!(
+                        "{shown} at {place:?} is no time; is the device's clock set?"
+                    ))
+                })?)
+            }
             None => None,
         };
-        let counter = match (number_at(&self.energy)?, at(&self.energy)) {
-            (Some(count), Some(printed)) => {
-                let resolution = decimals.resolution(printed.to_string().trim_matches('"'));
-                let mut counter = value::counter(count, resolution, self.energy_unit)?;
-                counter.reset_at = at(&self.energy_reset).and_then(stamp);
-                Some(counter)
+        let mut neighbour = |part: &str, place: &Option<String>, scale: Option<f64>| {
+            let (place, found) = place.as_ref().and_then(|place| Some((place, at(place)?)))?;
+            let count = number(found);
+            match count {
+                Some(_) => notes.clear(name, part),
+                None => notes.add(name, part, format!("{} at {place:?} is no number", shown(found))),
             }
-            _ => None,
-        };
-        if power.is_none() && counter.is_none() {
-            let places = [&self.power, &self.energy].into_iter().flatten().cloned().collect::<Vec<_>>();
-            return Err(NoReading::NotAvailable(format!("nothing at {}", places.join(" or "))));
-        }
-        let measured_at = match (&self.time, at(&self.time)) {
-            (Some(place), found) => Some(found.and_then(stamp).ok_or_else(|| {
-                let shown = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-                let shown: String = shown.chars().take(40).collect();
-                NoReading::Implausible(format!("{shown} at {place:?} is no time; is the device's clock set?"))
-            })?),
-            (None, _) => None,
+            Some(count? * scale.unwrap_or(1.0))
         };
         Ok(Reading {
             power,
-            voltage: number_at(&self.voltage)?.map(Volts),
-            current: number_at(&self.current)?.map(Amperes),
+            voltage: neighbour("voltage", &self.voltage, self.voltage_scale).map(Volts),
+            current: neighbour("current", &self.current, self.current_scale).map(Amperes),
             counter,
             measured_at,
             ..Reading::default()
@@ -117,18 +178,29 @@ impl Values {
     }
 }
 
-/// An outlet's key as one step of a pointer (RFC 6901, section 3).
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+/// The sum of what is at all `places`, with each number as it is printed; `None` where one of them is absent, since a
+/// sum without a part would fall.
+fn sum<'a>(
+    places: &Places,
+    at: impl Fn(&str) -> Option<&'a Value>,
+) -> Option<Result<(f64, Vec<String>), NoReading>> {
+    let found: Vec<(&str, &Value)> =
+        places.iter().map(|place| Some((place, at(place)?))).collect::<Option<_>>()?;
+    let read = |(place, value): (&str, &Value)| {
+        printed_number(value).ok_or_else(|| NoReading::Implausible(format!("{} at {place:?}", shown(value))))
+    };
+    let numbers: Result<Vec<(f64, String)>, NoReading> = found.into_iter().map(read).collect();
+    Some(numbers.map(|numbers| {
+        numbers.into_iter().fold((0.0, Vec::new()), |(sum, mut all), (number, printed)| {
+            all.push(printed);
+            (sum + number, all)
+        })
+    }))
 }
 
-/// Numbers, and texts that are numbers.
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
+/// A place with the outlet's key as one step of its pointer (RFC 6901, section 3).
+fn filled_in(place: &str, key: &str) -> String {
+    place.replace("{outlet}", &key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// A stamp in any of the usual forms. Seconds, milliseconds and microseconds of this century are a thousandfold
@@ -146,14 +218,16 @@ pub fn parse_anything(bytes: &[u8]) {
     let Ok(document) = serde_json::from_slice::<Value>(bytes) else { return };
     for place in ["", "/a", "/0/{outlet}"] {
         let place = Some(place.to_owned());
+        let places = place.clone().map(Places::from);
         let values = Values {
-            power: place.clone(),
-            energy: place.clone(),
+            power: places.clone(),
+            energy: places,
             time: place.clone(),
-            energy_reset: place,
+            energy_reset: place.clone(),
+            voltage: place,
             ..Values::default()
         };
-        _ = values.read(&document, "1", &mut Decimals::default());
+        _ = values.read("fuzzer", &document, "1", &mut Memory::default());
     }
 }
 

@@ -11,6 +11,7 @@ pub mod modbus;
 pub mod mqtt;
 pub mod nut;
 mod outlets;
+mod parts;
 pub mod prometheus;
 pub mod push;
 pub mod rapl;

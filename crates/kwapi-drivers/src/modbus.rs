@@ -9,20 +9,24 @@ pub mod codec;
 mod identify;
 mod line;
 pub mod map;
+mod sunspec;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
+use crate::parts::Notes;
 use codec::{Answer, Request};
 pub use identify::{Identity, identify, parse_identification};
 pub use line::Lines;
-use line::{Address, Line};
-use map::{Map, Parity, Registers, addressed};
+use line::{Address, Heard, Line};
+use map::{Block, Map, Parity, Registers, addressed};
 
 /// `driver = "modbus"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,7 +36,8 @@ pub struct Config {
     pub host: Option<String>,
     /// A serial line. Prefer `/dev/serial/by-id/…`: `ttyUSB0` moves on replug.
     pub device: Option<PathBuf>,
-    /// The meter's address behind the gateway or on the line, 1 to 247.
+    /// The meter's address behind the gateway or on the line, 1 to 247; 0 and 255 too on Modbus TCP, for a meter that is
+    /// addressed by its IP address alone (*Messaging on TCP/IP* 4.4.1.2).
     #[serde(default = "default_unit")]
     pub unit: u8,
     /// The register map: `eastron-sdm630`.
@@ -65,31 +70,71 @@ pub enum Framing {
     Rtu,
 }
 
+/// Registers that the meter refuses are asked for again after this: the exceptions that mean that it has no such
+/// registers also come while it starts, "in the wrong state to process a request" (*Application Protocol* 7).
+const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
+
 /// One meter on its line.
 #[derive(Debug)]
 pub struct Modbus {
     line: Arc<Line>,
     unit: u8,
     map: Map,
-    /// Probe, and the key of its outlet in the map.
-    outlets: Vec<(ProbeId, String)>,
+    outlets: Vec<Measured>,
     missing: Vec<(ProbeId, String)>,
-    requests: Vec<(u16, u16)>,
-    /// Registers that this meter says it does not have.
-    refused: Vec<(u16, u8)>,
+    requests: Vec<Asked>,
+    /// Whether this session has seen any register.
+    has_answered: bool,
+}
+
+/// A probe and its outlet in the map.
+#[derive(Debug)]
+struct Measured {
+    probe: ProbeId,
+    key: String,
+    notes: Notes,
+}
+
+/// A request of each round.
+#[derive(Debug)]
+struct Asked {
+    block: Block,
+    /// Why it is left out for a while, and since when.
+    refusal: Option<(Refusal, Instant)>,
+}
+
+impl Asked {
+    fn is_due(&self) -> bool {
+        self.refusal.as_ref().is_none_or(|(_, since)| since.elapsed() >= REFUSAL_PAUSE)
+    }
+}
+
+/// How a meter leaves registers out.
+#[derive(Clone, Debug)]
+enum Refusal {
+    Exception(u8),
+    /// It does not answer, though it answers other requests.
+    Silence,
+}
+
+impl Refusal {
+    fn text(&self) -> &'static str {
+        match self {
+            Self::Exception(code) => codec::exception(*code),
+            Self::Silence => "no answer",
+        }
+    }
 }
 
 impl Driver for Modbus {
     const NAME: &'static str = "modbus";
-    const SUMMARY: &'static str =
-        "energy meters over Modbus TCP and RTU: Eastron SDM, Schneider iEM, maps of one's own";
+    const SUMMARY: &'static str = "energy meters over Modbus TCP and RTU: ABB, Carlo Gavazzi, Chint, Eastron, Janitza, PZEM, Schneider, Siemens, \
+         SunSpec, maps of one's own";
     type Config = Config;
     type Shared = Lines;
 
     fn check(config: &Config) -> Result<(), String> {
-        if !(1..=247).contains(&config.unit) {
-            return Err(format!("unit is 1 to 247, not {}", config.unit));
-        }
+        check_unit(config)?;
         let map = Map::load(&config.map, config.maps.as_deref()).map_err(DriverError::into_message)?;
         address(config, &map).map(drop).map_err(DriverError::into_message)
     }
@@ -103,52 +148,40 @@ impl Driver for Modbus {
     }
 
     async fn open(config: &Config, outlets: &Outlets, lines: &Arc<Lines>) -> Result<Self, DriverError> {
-        if !(1..=247).contains(&config.unit) {
-            return Err(DriverError::Refused(format!("unit is 1 to 247, not {}", config.unit)));
-        }
+        check_unit(config).map_err(DriverError::Refused)?;
         let map = Map::load(&config.map, config.maps.as_deref())?;
         let line = lines.line(&address(config, &map)?)?;
         line.open().await?;
+        let map = if map.sunspec.is_empty() {
+            map
+        } else {
+            let base = sunspec::base(&line, config.unit, &map.sunspec).await?;
+            let beyond = || DriverError::Refused(format!("{}: a model at register {base}", line.address()));
+            map.moved(base).ok_or_else(beyond)?
+        };
         let (outlets, missing) = assign(outlets, &map);
         if outlets.is_empty() && missing.is_empty() {
             return Err(DriverError::Refused("no probe is configured for it".to_owned()));
         }
-        let requests = Map::requests(outlets.iter().filter_map(|(_, key)| map.outlets.get(key)));
-        Ok(Self { line, unit: config.unit, map, outlets, missing, requests, refused: Vec::new() })
+        let measured = outlets.iter().filter_map(|(_, key)| map.outlets.get(key));
+        let requests =
+            map.requests(measured).into_iter().map(|block| Asked { block, refusal: None }).collect();
+        let outlets = outlets
+            .into_iter()
+            .map(|(probe, key)| Measured { probe, key, notes: Notes::default() })
+            .collect();
+        Ok(Self { line, unit: config.unit, map, outlets, missing, requests, has_answered: false })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let mut registers = Registers::new();
-        let refused = &self.refused;
-        let is_refused = |at: u16| refused.iter().any(|(refused, _)| *refused == at);
-        let mut newly_refused = Vec::new();
-        for &(address, count) in self.requests.iter().filter(|(at, _)| !is_refused(*at)) {
-            let request = Request { unit: self.unit, function: self.map.function, address, count };
-            match self.line.ask(request).await? {
-                Answer::Registers(words) => registers.extend(addressed(address, words)),
-                // The meter knows no such register or function: no use to ask again.
-                Answer::Exception(code @ 1..=3) => newly_refused.push((address, code)),
-                Answer::Exception(code) => {
-                    let said = self.said(address, code);
-                    return Err(if code == 10 || code == 11 {
-                        DriverError::link(said)
-                    } else {
-                        DriverError::Busy(said)
-                    });
-                }
-            }
-        }
-        self.refused.append(&mut newly_refused);
-        if let (true, Some((at, code))) = (registers.is_empty(), self.refused.first()) {
-            let said = self.said(*at, *code);
-            return Err(DriverError::Refused(format!("{said}; is {:?} the right map?", self.map.name)));
-        }
+        let registers = self.registers().await?;
         for (probe, key) in &self.missing {
             readings.push(probe, Err(NoReading::NoSuchOutlet(key.clone())));
         }
-        for (probe, key) in &self.outlets {
+        let defaults = self.map.defaults();
+        for Measured { probe, key, notes } in &mut self.outlets {
             let Some(outlet) = self.map.outlets.get(key) else { continue };
-            readings.push(probe, outlet.read(&registers, self.map.word_order));
+            readings.push(probe, outlet.read(probe.as_str(), &registers, defaults, notes));
         }
         Ok(())
     }
@@ -160,20 +193,111 @@ impl Driver for Modbus {
             is_used: true,
             why: format!("unit {} of {}", self.unit, self.line.address()),
         };
-        let requests = self.requests.iter().map(|(at, count)| {
-            let refused = self.refused.iter().find(|(refused, _)| refused == at);
-            Finding {
+        let requests =
+            self.requests.iter().map(|Asked { block: Block { at, count, .. }, refusal }| Finding {
                 what: format!("registers 0x{at:04X}–0x{:04X}", at.saturating_add(count.saturating_sub(1))),
-                value: refused.map_or("answered", |(_, code)| codec::exception(*code)).to_owned(),
-                is_used: refused.is_none(),
-                why: if refused.is_some() { "not asked for again" } else { "" }.to_owned(),
-            }
-        });
-        std::iter::once(map).chain(requests).collect()
+                value: refusal.as_ref().map_or("answered", |(refusal, _)| refusal.text()).to_owned(),
+                is_used: refusal.is_none(),
+                why: refusal.as_ref().map_or_else(String::new, |_| {
+                    format!("asked for again every {} s", REFUSAL_PAUSE.as_secs())
+                }),
+            });
+        let left_out = self.outlets.iter().flat_map(|outlet| outlet.notes.findings());
+        std::iter::once(map).chain(requests).chain(left_out).collect()
     }
 }
 
 impl Modbus {
+    /// Asks for all registers that are due. Those that are refused are left out for a while, one by one where several
+    /// numbers were asked for together.
+    ///
+    /// # Errors
+    /// When no register can be read now.
+    async fn registers(&mut self) -> Result<Registers, DriverError> {
+        let mut registers = Registers::new();
+        let mut busy = None;
+        let mut position = 0;
+        while let Some(asked) = self.requests.get(position) {
+            position += 1;
+            if !asked.is_due() {
+                continue;
+            }
+            let block = asked.block;
+            let Block { function, at: address, count } = block;
+            let request = Request { unit: self.unit, function, address, count };
+            let refusal = match self.line.ask(request).await? {
+                Heard::Answer(Answer::Registers(words)) => {
+                    registers.extend(addressed(block, words));
+                    self.has_answered = true;
+                    None
+                }
+                Heard::Answer(Answer::Exception(code @ 1..=3)) => {
+                    if self.split(block) {
+                        position -= 1;
+                        continue;
+                    }
+                    Some(Refusal::Exception(code))
+                }
+                Heard::Answer(Answer::Exception(code @ (10 | 11))) => {
+                    return Err(DriverError::link(self.said(address, code)));
+                }
+                Heard::Answer(Answer::Exception(code)) => {
+                    busy = busy.or_else(|| Some(self.said(address, code)));
+                    continue;
+                }
+                Heard::Silence(_) if !registers.is_empty() => Some(Refusal::Silence),
+                Heard::Silence(said) => return Err(DriverError::link(said)),
+            };
+            let refusal = refusal.map(|refusal| (refusal, Instant::now()));
+            if let Some(asked) = self.requests.get_mut(position - 1) {
+                asked.refusal = refusal;
+            }
+        }
+        if registers.is_empty() && !self.requests.is_empty() {
+            return Err(self.nothing(busy));
+        }
+        Ok(registers)
+    }
+
+    /// Asks for each number of `block` by itself from now on; whether there are several.
+    fn split(&mut self, block: Block) -> bool {
+        let measured = self.outlets.iter().filter_map(|outlet| self.map.outlets.get(&outlet.key));
+        let mut singles = self.map.single_requests(measured);
+        let end = |block: Block| block.at.saturating_add(block.count);
+        singles.retain(|single| {
+            single.function == block.function && single.at >= block.at && end(*single) <= end(block)
+        });
+        if singles.len() < 2 {
+            return false;
+        }
+        let place = self.requests.iter().position(|asked| asked.block == block);
+        let Some(place) = place else { return false };
+        self.requests.splice(place..=place, singles.into_iter().map(|block| Asked { block, refusal: None }));
+        true
+    }
+
+    /// What it means that no register could be read.
+    fn nothing(&mut self, busy: Option<String>) -> DriverError {
+        let mut refused = None;
+        for asked in &mut self.requests {
+            refused = asked.refusal.take().map(|(refusal, _)| (asked.block.at, refusal)).or(refused);
+        }
+        let refused = refused.map(|(at, refusal)| match refusal {
+            Refusal::Exception(code) => self.said(at, code),
+            Refusal::Silence => format!("{}: unit {}: no answer", self.line.address(), self.unit),
+        });
+        match (busy, refused) {
+            (Some(said), _) => DriverError::Busy(said),
+            // It knew its registers a moment ago: it starts again, or is being set up.
+            (None, Some(said)) if self.has_answered => DriverError::Busy(said),
+            (None, said) => DriverError::Refused(format!(
+                "{}; is {:?} the right map?",
+                said.unwrap_or_else(|| "no register is read".to_owned()),
+                self.map.name
+            )),
+        }
+    }
+
     fn said(&self, at: u16, code: u8) -> String {
         format!(
             "{}: unit {}, registers 0x{at:04X} and on: exception {code}, {}",
@@ -181,6 +305,19 @@ impl Modbus {
             self.unit,
             codec::exception(code)
         )
+    }
+}
+
+/// Checks the meter's address for the way it is reached.
+fn check_unit(config: &Config) -> Result<(), String> {
+    let is_tcp = config.host.is_some() && config.framing == Framing::Tcp;
+    match config.unit {
+        1..=247 => Ok(()),
+        0 | 255 if is_tcp => Ok(()),
+        unit if is_tcp => {
+            Err(format!("unit is 1 to 247, or 0 or 255 for the meter at that address itself, not {unit}"))
+        }
+        unit => Err(format!("unit is 1 to 247, not {unit}")),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One request brings all variables of a device. Source: `nut/variables.rs`; NUT 2.8, `docs/net-protocol.txt`.
 
+mod source;
 #[doc(hidden)]
 pub mod variables;
 
@@ -18,7 +19,8 @@ use tokio::time::timeout;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::Login;
 use crate::outlets::Outlets;
-use variables::{Source, Variables, parse_variable};
+use source::{Choice, Rating, Source, choose, contradiction};
+use variables::{Variables, parse_variable};
 
 /// NUT's port (IANA).
 const PORT: u16 = 3493;
@@ -28,6 +30,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const LINE_BYTES_MAX: u64 = 4096;
 /// A large PDU has some 40 variables an outlet; an answer with more ends the session.
 const VARIABLES_MAX: usize = 10_000;
+/// …and so does one of more bytes.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// `driver = "nut"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,6 +45,10 @@ pub struct Config {
     pub username: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
+    /// The device's full load in watts, where it tells its load as a share and not this.
+    pub nominal_watts: Option<f64>,
+    /// Watts a volt-ampere, for devices that tell volt-amperes only. A key of every meter that NUT's estimates use too.
+    pub power_factor: Option<f64>,
 }
 
 /// A conversation with a server.
@@ -49,9 +57,22 @@ pub struct Nut {
     server: Server,
     ups: String,
     outlets: Outlets,
-    sources: Vec<(ProbeId, String, Option<Source>)>,
-    /// The most variables the device ever showed.
+    rating: Rating,
+    measured: Vec<Measured>,
+    /// The device's outlets as last listed, with their labels.
+    listed: Vec<(String, Option<String>)>,
+    /// How many variables the device showed last.
     variables: usize,
+}
+
+/// A probe and where its power is.
+#[derive(Debug)]
+struct Measured {
+    probe: ProbeId,
+    key: String,
+    choice: Choice,
+    /// Why no outlet of the device is meant, where the key names none or several.
+    problem: Option<String>,
 }
 
 #[derive(Debug)]
@@ -82,6 +103,9 @@ impl Driver for Nut {
         {
             return Err(format!("ups {ups:?} is no name that NUT allows"));
         }
+        if config.nominal_watts.is_some_and(|watts| !(watts.is_finite() && watts > 0.0)) {
+            return Err("nominal_watts: full load is a positive number of watts".to_owned());
+        }
         let login = Login::from_keys(config.username.as_ref(), config.password.as_ref());
         login.map(drop).map_err(DriverError::into_message)
     }
@@ -99,81 +123,193 @@ impl Driver for Nut {
             server.ask("PASSWORD", password.expose()).await?;
             server.ask("LOGIN", &ups).await?;
         }
-        Ok(Self { server, ups, outlets: outlets.clone(), sources: Vec::new(), variables: 0 })
+        let rating = Rating { nominal_watts: config.nominal_watts, power_factor: config.power_factor };
+        Ok(Self {
+            server,
+            ups,
+            outlets: outlets.clone(),
+            rating,
+            measured: Vec::new(),
+            listed: Vec::new(),
+            variables: 0,
+        })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let variables = match self.server.variables(&self.ups).await? {
             Ok(variables) => variables,
             Err(no_reading) => {
-                let known = self.sources.iter().map(|(probe, ..)| probe);
-                for probe in self.outlets.named().iter().map(|outlet| &outlet.probe).chain(known) {
+                let known = self.measured.iter().map(|measured| &measured.probe);
+                let named = self.outlets.named().iter().map(|outlet| &outlet.probe);
+                let named = named.filter(|probe| known.clone().all(|known| known != *probe));
+                for probe in named.chain(known.clone()) {
                     readings.push(probe, Err(no_reading.clone()));
                 }
                 return Ok(());
             }
         };
-        // Just after its start upsd knows a device only in part.
-        let is_incomplete = self.sources.iter().any(|(.., source)| source.is_none());
-        if self.sources.is_empty() || is_incomplete || variables.len() > self.variables {
-            let mut found = sources(&self.outlets, &variables);
-            for kept in self.sources.drain(..).filter(|(.., source)| source.is_some()) {
-                found.retain(|(probe, ..)| *probe != kept.0);
-                found.push(kept);
-            }
-            self.sources = found;
-        }
-        self.variables = self.variables.max(variables.len());
-        if self.sources.is_empty() {
+        self.list(&variables);
+        if self.measured.is_empty() {
             return Err(DriverError::Busy(format!("{}: {} says no watts yet", self.server.host, self.ups)));
         }
-        for (probe, key, source) in &self.sources {
-            let reading = match source {
-                Some(source) => variables.read(source),
-                None => Err(NoReading::NoSuchOutlet(format!(
-                    "{key:?}: {} says no watts of it; it does of {:?}",
-                    self.ups,
-                    variables.outlets()
-                ))),
+        for measured in &mut self.measured {
+            measured.choose(&variables, &self.rating);
+            let reading = match (&measured.choice.source, &measured.problem) {
+                (Some(source), None) => source.read(&variables),
+                (_, Some(problem)) => Err(NoReading::NoSuchOutlet(problem.clone())),
+                (None, None) => Err(measured.nothing(&self.ups, &variables)),
             };
-            readings.push(probe, reading);
+            readings.push(&measured.probe, reading);
         }
         Ok(())
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let finding = |(probe, key, source): &(ProbeId, String, Option<Source>)| Finding {
-            what: format!("{probe}: {key}"),
-            value: source.as_ref().map_or_else(|| "nothing".to_owned(), Source::name),
-            is_used: source.is_some(),
-            why: format!("of {} variables of {}; NUT has no energy counter", self.variables, self.ups),
+        let finding = |Measured { probe, key, choice: Choice { source, why }, problem }: &Measured| {
+            let of = format!("of {} variables of {}; NUT has no energy counter", self.variables, self.ups);
+            let why: Vec<&str> = problem.iter().chain(why).map(String::as_str).chain([of.as_str()]).collect();
+            Finding {
+                what: format!("{probe}: {key}"),
+                value: source.as_ref().map_or_else(|| "nothing".to_owned(), Source::name),
+                is_used: source.is_some(),
+                why: why.join("; "),
+            }
         };
-        self.sources.iter().map(finding).collect()
+        self.measured.iter().map(finding).collect()
     }
 }
 
-/// Where each probe's watts are. A single probe by position is the whole device, where that says its power.
-fn sources(outlets: &Outlets, variables: &Variables) -> Vec<(ProbeId, String, Option<Source>)> {
-    if outlets.wants_all() {
-        let mut keys = variables.outlets();
-        if keys.is_empty() && variables.source("total").is_some() {
+impl Nut {
+    /// Looks at which outlets there are: just after its start upsd knows a device only in part, and owners rename outlets.
+    fn list(&mut self, variables: &Variables) {
+        let mut listed = listed(variables, &self.outlets, &self.rating);
+        let has_changed = std::mem::replace(&mut self.variables, variables.len()) != variables.len();
+        if !self.measured.is_empty() && !has_changed && listed == self.listed {
+            return;
+        }
+        if self.outlets.wants_all() {
+            // What was known and is gone has no reading; the whole device is no outlet that could be gone.
+            let is_gone = |(key, _): &&(String, Option<String>)| {
+                !key.ends_with("total") && listed.iter().all(|(known, _)| known != key)
+            };
+            let gone: Vec<_> = self.listed.iter().filter(is_gone).take(VARIABLES_MAX).cloned().collect();
+            listed.extend(gone);
+        }
+        let probes = assigned(&self.outlets, &listed, variables, &self.rating);
+        self.measured = probes
+            .into_iter()
+            .map(|(probe, key, problem)| {
+                let known = self.measured.iter().find(|known| known.probe == probe && known.key == key);
+                let choice = known.map(|known| known.choice.clone()).unwrap_or_default();
+                Measured { probe, key, choice, problem }
+            })
+            .collect();
+        self.listed = listed;
+    }
+}
+
+impl Measured {
+    /// Keeps its source while that is told and not contradicted, and takes a better one when there is one.
+    fn choose(&mut self, variables: &Variables, rating: &Rating) {
+        let found = choose(variables, &self.key, rating);
+        let rank = |choice: &Choice| choice.source.as_ref().map_or(u8::MAX, Source::rank);
+        let kept = self.choice.source.as_ref();
+        let is_contradicted = kept.is_some_and(|kept| contradiction(variables, &self.key, kept).is_some());
+        if is_contradicted || rank(&found) < rank(&self.choice) {
+            self.choice = found;
+        } else if self.choice.source.is_none() {
+            self.choice.why = found.why;
+        }
+    }
+
+    /// Why there is no source.
+    fn nothing(&self, ups: &str, variables: &Variables) -> NoReading {
+        let key = &self.key;
+        if !self.choice.why.is_empty() {
+            return NoReading::NotAvailable(format!("{key:?}: {ups}: {}", self.choice.why.join("; ")));
+        }
+        let outlets = variables.outlets("realpower");
+        NoReading::NoSuchOutlet(format!("{key:?}: {ups} says no watts of it; it does of {outlets:?}"))
+    }
+}
+
+/// The outlets of a device with their labels: those that tell watts; else the whole device, where it tells watts; else
+/// outlets that tell amperes; else the whole device by an estimate. A bank is only read where it is named: its outlets
+/// or the whole count what it counts.
+fn listed(variables: &Variables, outlets: &Outlets, rating: &Rating) -> Vec<(String, Option<String>)> {
+    let outlets_of = |property| {
+        let mut keys = variables.outlets(property);
+        keys.retain(|key| !key.contains("group."));
+        keys
+    };
+    let mut keys = outlets_of("realpower");
+    if outlets.wants_all() && keys.is_empty() {
+        let whole = choose(variables, "total", rating).source;
+        if whole.as_ref().is_none_or(|source| source.rank() > 0) {
+            keys = outlets_of("current");
+        }
+        if keys.is_empty() && whole.is_some() {
             keys.push("total".to_owned());
         }
-        let found = keys.into_iter().filter_map(|key| {
-            let probe = outlets.probe(&key, variables.label(&key))?;
-            let source = variables.source(&key);
-            Some((probe, key, source))
-        });
-        return found.collect();
+    } else if !outlets.wants_all() {
+        keys = outlets_of("realpower").into_iter().chain(outlets_of("current")).collect();
+        keys.sort();
+        keys.dedup();
+    }
+    keys.into_iter()
+        .map(|key| {
+            let label = variables.label(&key).map(str::to_owned);
+            (key, label)
+        })
+        .collect()
+}
+
+/// Each probe with the key of its outlet, or why none is meant. A single probe by position is the whole device, where
+/// that says its power.
+fn assigned(
+    outlets: &Outlets,
+    listed: &[(String, Option<String>)],
+    variables: &Variables,
+    rating: &Rating,
+) -> Vec<(ProbeId, String, Option<String>)> {
+    if outlets.wants_all() {
+        let probes = outlets.probes(listed.iter().map(|(key, label)| (key.as_str(), label.as_deref())));
+        let found = probes.into_iter().zip(listed);
+        return found.filter_map(|(probe, (key, _))| Some((probe?, key.clone(), None))).collect();
     }
     if let [only] = outlets.named()
         && only.key == "1"
-        && let Some(source) = variables.source("total")
+        && (choose(variables, "total", rating).source.is_some() || listed.is_empty())
     {
-        return vec![(only.probe.clone(), "total".to_owned(), Some(source))];
+        return vec![(only.probe.clone(), "total".to_owned(), None)];
     }
-    let named = outlets.named().iter();
-    named.map(|outlet| (outlet.probe.clone(), outlet.key.clone(), variables.source(&outlet.key))).collect()
+    let named = outlets.named().iter().map(|outlet| {
+        let key = &outlet.key;
+        let called = |(_, label): &&(String, Option<String>)| label.as_deref() == Some(key.as_str());
+        let is_key_part =
+            |part: &str| part.parse::<u32>().is_ok() || matches!(part, "outlet" | "group" | "total");
+        let is_key = key.split('.').all(is_key_part);
+        let by_label: Vec<&str> = listed.iter().filter(called).map(|(key, _)| key.as_str()).collect();
+        let (key, problem) = match by_label.as_slice() {
+            [found] if !is_key => ((*found).to_owned(), None),
+            [_, _, ..] if !is_key => {
+                let problem =
+                    format!("{key:?} is the name of several outlets: name one by its number, {by_label:?}");
+                (key.clone(), Some(problem))
+            }
+            _ => (key.clone(), None),
+        };
+        (outlet.probe.clone(), key, problem)
+    });
+    named.collect()
+}
+
+/// The names of the devices that the server at `host` watches; no login is needed for them.
+///
+/// # Errors
+/// See [`DriverError`].
+pub async fn devices(host: &str) -> Result<Vec<String>, DriverError> {
+    Server::connect(host).await?.devices().await
 }
 
 impl Server {
@@ -230,6 +366,15 @@ impl Server {
     }
 
     async fn only_ups(&mut self) -> Result<String, DriverError> {
+        match <[String; 1]>::try_from(self.devices().await?) {
+            Ok([only]) => Ok(only),
+            Err(names) => {
+                Err(DriverError::NothingToRead(format!("{}: set ups to one of {names:?}", self.host)))
+            }
+        }
+    }
+
+    async fn devices(&mut self) -> Result<Vec<String>, DriverError> {
         self.send("LIST UPS").await?;
         let mut names = Vec::new();
         loop {
@@ -243,16 +388,14 @@ impl Server {
             names
                 .extend(line.strip_prefix("UPS ").and_then(|rest| rest.split(' ').next()).map(str::to_owned));
         }
-        match <[String; 1]>::try_from(names) {
-            Ok([only]) => Ok(only),
-            Err(names) => Err(DriverError::Refused(format!("{}: set ups to one of {names:?}", self.host))),
-        }
+        Ok(names)
     }
 
     async fn variables(&mut self, ups: &str) -> Result<Result<Variables, NoReading>, DriverError> {
         let asked = format!("LIST VAR {ups}");
         self.send(&asked).await?;
         let mut variables = Variables::default();
+        let mut bytes = 0;
         loop {
             let line = self.line(&asked).await?;
             if line.starts_with("END LIST VAR") {
@@ -261,13 +404,15 @@ impl Server {
             if let Some(error) = line.strip_prefix("ERR ") {
                 return no_variables(error, &self.host, ups);
             }
-            if let Some((name, value)) = parse_variable(&line) {
+            bytes += line.len();
+            let is_of_another = line.starts_with("VAR ") && !line.starts_with(&format!("VAR {ups} "));
+            if let Some((name, value)) = parse_variable(&line).filter(|_| !is_of_another) {
                 variables.insert(name, value);
             } else if !line.starts_with("BEGIN LIST VAR") {
                 // The rest of the answer would be taken for the next one.
                 return Err(DriverError::link(format!("{}: {asked}: {line:?} is no variable", self.host)));
             }
-            if variables.len() > VARIABLES_MAX {
+            if variables.len() > VARIABLES_MAX || bytes > ANSWER_BYTES_MAX {
                 return Err(DriverError::link(format!("{}: {asked}: too many variables", self.host)));
             }
         }

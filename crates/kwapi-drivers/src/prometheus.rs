@@ -36,15 +36,23 @@ pub struct Config {
     /// Its unit.
     #[serde(default)]
     pub power_unit: PowerUnit,
+    /// What one count is worth in that unit: `0.01` for hundredths; negative where consumption is told as negative.
+    pub power_scale: Option<f64>,
     /// The gauge of volts.
     pub voltage: Option<String>,
+    /// What one count is worth in volts.
+    pub voltage_scale: Option<f64>,
     /// The gauge of amperes.
     pub current: Option<String>,
+    /// What one count is worth in amperes.
+    pub current_scale: Option<f64>,
     /// The counter of energy.
     pub energy: Option<String>,
     /// Its unit: joules, as the convention wants, unless said otherwise.
     #[serde(default = "joules")]
     pub energy_unit: EnergyUnit,
+    /// What one count is worth in that unit.
+    pub energy_scale: Option<f64>,
     /// The label whose value is the outlet's key.
     pub label: Option<String>,
     /// Only series that have these labels.
@@ -91,6 +99,16 @@ impl Driver for Prometheus {
     fn check(config: &Config) -> Result<(), String> {
         if config.power.is_none() && config.energy.is_none() {
             return Err("set power or energy to the name of a metric, or both".to_owned());
+        }
+        let scales = [
+            ("power_scale", config.power_scale),
+            ("voltage_scale", config.voltage_scale),
+            ("current_scale", config.current_scale),
+            ("energy_scale", config.energy_scale),
+        ];
+        let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
+        if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
+            return Err(format!("{name}: a factor is a number other than 0"));
         }
         crate::http::check("url", &config.url, "http", &config.tls)?;
         login(config).map(drop).map_err(DriverError::into_message)

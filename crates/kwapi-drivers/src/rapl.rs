@@ -5,16 +5,21 @@
 //!
 //! Source: Linux, *Documentation/power/powercap/powercap.rst* and *ABI/testing/sysfs-class-powercap*.
 
+mod platform;
 mod zones;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_core::{ProbeId, Reading, Register};
+use kwapi_core::{NoReading, ProbeId, Reading, Register};
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
+use crate::parts::Notes;
+use platform::Machine;
 use zones::{Kind, Total, Zone};
 
 /// `driver = "rapl"`. Outlets are `total` (also `1`), `package-0`, `package-0.dram`, `psys` and their like.
@@ -31,26 +36,46 @@ impl Default for Config {
     }
 }
 
+/// How often it looks whether there are other zones: a module may be loaded, a package taken offline.
+const ZONES_PAUSE: Duration = Duration::from_secs(60);
+/// How long psys is compared with its packages while the session is opened. Counters step every millisecond.
+const COMPARE_PAUSE: Duration = Duration::from_millis(250);
+
 /// The counters of this machine.
 #[derive(Debug)]
 pub struct Rapl {
+    root: PathBuf,
+    outlets: Outlets,
     zones: Vec<Zone>,
+    looked_at: Instant,
     /// Which zones are read for which probe.
     sources: Vec<Source>,
+    notes: Notes,
 }
 
 #[derive(Debug)]
 struct Source {
     probe: ProbeId,
-    total: Total,
+    total: Reads,
     register: Arc<Register>,
 }
 
+/// What is read for a probe.
+#[derive(Debug)]
+enum Reads {
+    Zones(Total),
+    /// The whole machine, where the platform has a counter of its own.
+    Machine(Machine),
+}
+
 impl Source {
-    fn new(probe: ProbeId, zones: Vec<usize>) -> Self {
-        let is_of_session = zones.len() > 1; // The sum of their advances begins with the session.
+    fn new(probe: ProbeId, total: Reads) -> Self {
+        let is_of_session = match &total {
+            Reads::Zones(total) => total.is_sum(), // The sum of their advances begins with the session.
+            Reads::Machine(_) => true,
+        };
         let register = Arc::new(Register { is_in_host: true, is_of_session, ..Register::default() });
-        Self { probe, total: Total::of(zones), register }
+        Self { probe, total, register }
     }
 }
 
@@ -74,39 +99,124 @@ impl Driver for Rapl {
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let zones = zones::find(&config.root)?;
         let sources = choose(&zones, outlets)?;
-        for source in &sources {
-            for zone in source.total.zones(&zones) {
-                zone.read()?; // A missing permission is told now, not at the first reading.
-            }
+        let (root, outlets, notes) = (config.root.clone(), outlets.clone(), Notes::default());
+        let mut meter = Self { root, outlets, zones, looked_at: Instant::now(), sources, notes };
+        // A missing permission is told now, not at the first reading.
+        meter.first_look()?;
+        if meter.sources.iter().any(|source| matches!(source.total, Reads::Machine(_))) {
+            sleep(COMPARE_PAUSE).await;
+            meter.compare();
         }
-        Ok(Self { zones, sources })
+        Ok(meter)
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        for Source { probe, total, register } in &mut self.sources {
-            let (counter, register) = (Some(total.read(&self.zones)?), Some(register.clone()));
-            readings.push(probe, Ok(Reading { counter, register, ..Reading::default() }));
+        if self.looked_at.elapsed() >= ZONES_PAUSE {
+            self.look_again();
         }
-        Ok(())
+        let (mut problem, mut is_read) = (None, false);
+        for Source { probe, total, register } in &mut self.sources {
+            let counter = match total {
+                Reads::Zones(total) => total.read(&self.zones, &mut self.notes).map(Ok),
+                Reads::Machine(machine) => machine.read(&self.zones, &mut self.notes),
+            };
+            match counter {
+                Ok(counter) => {
+                    is_read = true;
+                    let register = Some(register.clone());
+                    let reading = counter
+                        .map(|counter| Reading { counter: Some(counter), register, ..Reading::default() });
+                    readings.push(probe, reading);
+                }
+                Err(error) => {
+                    readings.push(probe, Err(NoReading::NotAvailable(error.to_string())));
+                    problem = problem.or(Some(error));
+                }
+            }
+        }
+        match problem {
+            Some(error) if !is_read => {
+                _ = readings.drain().count();
+                Err(error)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let used = |zone: &Zone| {
-            self.sources.iter().any(|source| source.total.zones(&self.zones).any(|used| used.key == zone.key))
-        };
+        let used = |zone: &Zone| self.sources.iter().any(|source| source.total.uses(&self.zones, zone));
         let value = |zone: &Zone| match zone.read() {
             Ok(counter) => format!("{} J", counter.value.joules()),
             Err(error) => error.to_string(),
         };
-        self.zones
-            .iter()
-            .map(|zone| Finding {
-                what: zone.key.clone(),
-                value: value(zone),
-                is_used: used(zone),
-                why: zone.kind.why().to_owned(),
-            })
-            .collect()
+        let machine = self.sources.iter().find_map(|source| match &source.total {
+            Reads::Machine(machine) => Some(machine),
+            Reads::Zones(_) => None,
+        });
+        let why = |zone: &Zone| match (zone.kind, machine) {
+            (Kind::Platform, Some(machine)) => format!("{}; {}", zone.kind.why(), machine.why()),
+            _ => zone.kind.why().to_owned(),
+        };
+        let zones = self.zones.iter().map(|zone| Finding {
+            what: zone.key.clone(),
+            value: value(zone),
+            is_used: used(zone) && zone.read().is_ok(),
+            why: if zone.key == zone.name { why(zone) } else { format!("{}: {}", zone.name, why(zone)) },
+        });
+        zones.collect()
+    }
+}
+
+impl Rapl {
+    /// Reads everything once.
+    fn first_look(&mut self) -> Result<(), DriverError> {
+        let (mut is_read, mut problem) = (false, None);
+        for source in &mut self.sources {
+            let read = match &mut source.total {
+                Reads::Zones(total) => total.read(&self.zones, &mut self.notes).map(drop),
+                Reads::Machine(machine) => machine.read(&self.zones, &mut self.notes).map(drop),
+            };
+            match read {
+                Ok(()) => is_read = true,
+                Err(error @ DriverError::Refused(_)) => return Err(error),
+                Err(error) => problem = problem.or(Some(error)),
+            }
+        }
+        match problem {
+            Some(error) if !is_read => Err(error),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn compare(&mut self) {
+        for source in &mut self.sources {
+            if let Reads::Machine(machine) = &mut source.total {
+                machine.compare(&self.zones, &mut self.notes);
+            }
+        }
+    }
+
+    /// Looks whether there are other zones than before. Sums begin again with those there are now, as after a reset.
+    fn look_again(&mut self) {
+        self.looked_at = Instant::now();
+        let Ok(zones) = zones::find(&self.root) else { return };
+        if zones.iter().map(|zone| &zone.key).eq(self.zones.iter().map(|zone| &zone.key)) {
+            return;
+        }
+        // What is configured and gone has no reading until it is back.
+        if let Ok(sources) = choose(&zones, &self.outlets) {
+            tracing::info!(zones = zones.len(), before = self.zones.len(), "other RAPL zones than before");
+            (self.zones, self.sources) = (zones, sources);
+        }
+    }
+}
+
+impl Reads {
+    fn uses(&self, zones: &[Zone], zone: &Zone) -> bool {
+        match self {
+            Self::Zones(total) => total.zones(zones).any(|used| used.key == zone.key),
+            Self::Machine(machine) => machine.uses(zones, zone),
+        }
     }
 }
 
@@ -114,33 +224,49 @@ impl Driver for Rapl {
 fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError> {
     if outlets.wants_all() {
         // Whatever adds up: packages and memory; the platform contains them.
-        let parts = zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up());
-        let sources =
-            parts.filter_map(|(index, zone)| Some(Source::new(outlets.probe(&zone.key, None)?, vec![index])));
+        let parts: Vec<_> = zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up()).collect();
+        let probes =
+            outlets.probes(parts.iter().map(|(_, zone)| (zone.key.as_str(), Some(zone.name.as_str()))));
+        let sources = parts.into_iter().zip(probes).filter_map(|((index, _), probe)| {
+            Some(Source::new(probe?, Reads::Zones(Total::of(vec![index]))))
+        });
         return Ok(sources.collect());
     }
     let mut sources = Vec::new();
     for outlet in outlets.named() {
-        let indices: Vec<usize> = match outlet.key.as_str() {
-            "1" | "total" => total(zones),
-            key => zones.iter().position(|zone| zone.key == key).into_iter().collect(),
+        let total = match outlet.key.as_str() {
+            "1" | "total" => Some(total(zones)),
+            key => {
+                zones.iter().position(|zone| zone.key == key).map(|zone| Reads::Zones(Total::of(vec![zone])))
+            }
         };
-        if indices.is_empty() {
+        let Some(total) = total else {
+            let alike: Vec<_> =
+                zones.iter().filter(|zone| zone.name == outlet.key).map(|zone| zone.key.as_str()).collect();
+            if !alike.is_empty() {
+                let (key, alike) = (&outlet.key, alike.join(", "));
+                return Err(DriverError::Refused(format!(
+                    "{key:?} is the name of several zones; name {alike}"
+                )));
+            }
             let known: Vec<_> = zones.iter().map(|zone| zone.key.as_str()).collect();
             let (key, known) = (&outlet.key, known.join(", "));
             return Err(DriverError::Refused(format!("no zone {key:?} here; there are total, {known}")));
-        }
-        sources.push(Source::new(outlet.probe.clone(), indices));
+        };
+        sources.push(Source::new(outlet.probe.clone(), total));
     }
     Ok(sources)
 }
 
-/// The whole machine, as far as RAPL sees it: the platform where there is one, else packages and memory.
-fn total(zones: &[Zone]) -> Vec<usize> {
-    if let Some(psys) = zones.iter().position(|zone| zone.kind == Kind::Platform) {
-        return vec![psys];
+/// The whole machine, as far as RAPL sees it: the platform where there is one that counts, else packages and memory.
+fn total(zones: &[Zone]) -> Reads {
+    let adds_up = zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up());
+    let parts: Vec<usize> = adds_up.map(|(index, _)| index).collect();
+    match zones.iter().position(|zone| zone.kind == Kind::Platform) {
+        Some(psys) if parts.is_empty() => Reads::Zones(Total::of(vec![psys])),
+        Some(psys) => Reads::Machine(Machine::new(psys, parts)),
+        None => Reads::Zones(Total::of(parts)),
     }
-    zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up()).map(|(index, _)| index).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! [`Connector`] (it has what its meters share) and a [`Session`] (it is open).
 
 mod config_error;
+mod keys;
 
 pub use config_error::ConfigError;
 
@@ -53,12 +54,25 @@ pub struct Entry {
     /// Who sets the pace of its meters.
     pub cadence: Cadence,
     configure: fn(toml::Table) -> Result<Configured, ConfigError>,
+    keys: fn() -> &'static [&'static str],
 }
 
 impl Entry {
     /// The entry of driver `D`.
     pub const fn of<D: Driver>() -> Self {
-        Self { name: D::NAME, summary: D::SUMMARY, cadence: D::CADENCE, configure: configure::<D> }
+        Self {
+            name: D::NAME,
+            summary: D::SUMMARY,
+            cadence: D::CADENCE,
+            configure: configure::<D>,
+            keys: keys::of::<D::Config>,
+        }
+    }
+
+    /// The driver's own keys of a `[[meter]]` table. One that all meters have too (`labels` of prometheus) is the
+    /// driver's where it has it.
+    pub fn keys(&self) -> &'static [&'static str] {
+        (self.keys)()
     }
 
     /// Checks a meter's own keys (those of the `[[meter]]` table that are not common to all drivers). Nothing is
@@ -92,6 +106,11 @@ impl Configured {
     /// Who sets the pace.
     pub fn cadence(&self) -> Cadence {
         self.config.cadence()
+    }
+
+    /// Whether `key` was given to the driver.
+    pub fn has_key(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
     }
 
     /// The checked keys, if the driver is `D`.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, PlugConfig};
 use crate::outlets::Outlets;
+use crate::parts::{Listed, Notes, printable};
 use crate::tls::Tls;
 use status::Channel;
 
@@ -25,6 +26,8 @@ pub struct Shelly {
     model: String,
     outlets: Outlets,
     channels: Vec<String>,
+    notes: Notes,
+    listed: Listed,
 }
 
 impl Driver for Shelly {
@@ -45,10 +48,18 @@ impl Driver for Shelly {
         let device = Device::new(clients, &config.host, "http", &Tls::System, config.login()?)?;
         // Every generation answers this, and without a login.
         let about = device.get("/shelly", None).await?.required("is this a Shelly device?")?.json()?;
-        let text = |name: &str| about.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text = |name: &str| about.get(name).and_then(Value::as_str).map(printable);
         let is_first_generation = about.get("gen").is_none();
         let model = text("app").or_else(|| text("model")).or_else(|| text("type")).unwrap_or_default();
-        Ok(Self { device, is_first_generation, model, outlets: outlets.clone(), channels: Vec::new() })
+        Ok(Self {
+            device,
+            is_first_generation,
+            model,
+            outlets: outlets.clone(),
+            channels: Vec::new(),
+            notes: Notes::default(),
+            listed: Listed::default(),
+        })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
@@ -56,28 +67,38 @@ impl Driver for Shelly {
         let answer = self.device.get(path, None).await?.required("is this a Shelly device?")?;
         let status = answer.json()?;
         let channels = if self.is_first_generation {
-            status::first_generation(&status)
+            status::first_generation(&status, &mut self.notes)
         } else {
-            status::later_generation(&status)
+            status::later_generation(&status, &mut self.notes)
         };
         if channels.is_empty() {
             let host = self.device.base();
-            return Err(DriverError::Refused(format!("{host}: this {} measures no power", self.model)));
+            let why = format!("{host}: this {} measures no power", self.model);
+            // It did before: it has just been started again.
+            return Err(if self.channels.is_empty() {
+                DriverError::NothingToRead(why)
+            } else {
+                DriverError::Busy(why)
+            });
         }
         self.channels = channels.iter().map(|channel| channel.key.clone()).collect();
         hand_out(&self.outlets, channels, readings);
+        if self.outlets.wants_all() {
+            self.listed.complete(readings);
+        }
         Ok(())
     }
 
     fn findings(&self) -> Vec<Finding> {
         let generation =
             if self.is_first_generation { "first generation" } else { "second generation or later" };
-        vec![Finding {
+        let channels = Finding {
             what: format!("{}, {generation}", self.model),
             value: format!("channels {:?}", self.channels),
             is_used: true,
             why: "by position from 1, or by these names".to_owned(),
-        }]
+        };
+        std::iter::once(channels).chain(self.notes.findings()).collect()
     }
 }
 
@@ -212,6 +233,11 @@ mod tests {
             _ => HttpAnswer::ok(r#"{"switch:0":{"output":true}}"#),
         };
         check(relay, "", &one(), "refused: http://HOST/: this Plus1 measures no power").await;
+        let meterless = |request: &HttpRequest| match request.target.as_str() {
+            "/shelly" => HttpAnswer::ok(r#"{"type":"SHSW-1","mac":"X","auth":false}"#),
+            _ => HttpAnswer::ok(r#"{"relays":[{"ison":true}],"meters":[{"power":0.0,"is_valid":true}]}"#),
+        };
+        check(meterless, "", &one(), "refused: http://HOST/: this SHSW-1 measures no power").await;
         let printer = |_: &HttpRequest| HttpAnswer::status(404);
         let expected = "refused: GET http://HOST/shelly: 404 Not Found: is this a Shelly device?";
         check(printer, "", &one(), expected).await;

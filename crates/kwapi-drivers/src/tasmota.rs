@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use kwapi_core::{Amperes, NoReading, Reading, Volts};
+use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
 use serde_json::Value;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, Login, PlugConfig};
 use crate::outlets::Outlets;
+use crate::parts::{Listed, Notes, power_and_counter, printable};
 use crate::tls::Tls;
-use crate::value::{self, EnergyUnit, PowerUnit};
+use crate::value::{self, EnergyUnit};
 
 /// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless told otherwise (`EnergyRes`).
 const RESOLUTION_KWH: f64 = 0.001;
@@ -25,6 +26,8 @@ pub struct Tasmota {
     query: String,
     outlets: Outlets,
     channels: usize,
+    notes: Notes,
+    listed: Listed,
 }
 
 impl Driver for Tasmota {
@@ -55,7 +58,15 @@ impl Driver for Tasmota {
             format!("&user={}&password={}", encode(&username), encode(password.expose()))
         });
         let device = Device::new(clients, &config.host, "http", &Tls::System, Login::default())?;
-        Ok(Self { device, query: format!("cmnd=Status%208{login}"), outlets: outlets.clone(), channels: 0 })
+        let query = format!("cmnd=Status%208{login}");
+        Ok(Self {
+            device,
+            query,
+            outlets: outlets.clone(),
+            channels: 0,
+            notes: Notes::default(),
+            listed: Listed::default(),
+        })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
@@ -64,16 +75,21 @@ impl Driver for Tasmota {
         let status = answer.json()?;
         if let Some(warning) = status.get("WARNING").and_then(Value::as_str) {
             let host = self.device.base();
-            return Err(DriverError::Refused(format!(
+            return Err(DriverError::Locked(format!(
                 "{host}cm: {warning:?}; set password to its web password"
             )));
         }
         let Some(energy) = status.pointer("/StatusSNS/ENERGY") else {
             let host = self.device.base();
-            let why = "no StatusSNS.ENERGY; does this device measure power, and is its template right?";
-            return Err(DriverError::Refused(format!("{host}cm, Status 8: {why}")));
+            let why = format!("{host}cm, Status 8: {}", no_energy(&status, host.as_str()));
+            // It has shown it before: it has just been started again.
+            return Err(match status.get("StatusSNS") {
+                Some(_) if self.channels > 0 => DriverError::Busy(why),
+                Some(_) => DriverError::NothingToRead(why),
+                None => DriverError::Refused(why),
+            });
         };
-        let channels = read(energy);
+        let channels = read(energy, &mut self.notes);
         self.channels = channels.len().saturating_sub(1);
         if self.outlets.wants_all() {
             // One channel is the total; of several, each is an outlet, and the total would count them twice.
@@ -83,6 +99,7 @@ impl Driver for Tasmota {
                     readings.push(&probe, reading);
                 }
             }
+            self.listed.complete(readings);
             return Ok(());
         }
         for outlet in self.outlets.named() {
@@ -102,29 +119,66 @@ impl Driver for Tasmota {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        vec![Finding {
+        let energy = Finding {
             what: "Status 8, StatusSNS.ENERGY".to_owned(),
             value: format!("{} channels", self.channels),
             is_used: true,
             why: "Total is its counter, TotalStartTime the counter's reset (local time, read as UTC)"
                 .to_owned(),
-        }]
+        };
+        std::iter::once(energy).chain(self.notes.findings()).collect()
     }
 }
 
+/// What a device without `ENERGY` shows instead, and how that is read. House meters on an optical head (SML, OBIS) and
+/// bridges have names of their own, which only their script knows.
+fn no_energy(status: &Value, host: &str) -> String {
+    const SHOWN_MAX: usize = 8;
+    let sensors = status.get("StatusSNS").and_then(Value::as_object).into_iter().flatten();
+    let numbers = sensors.filter_map(|(sensor, values)| {
+        let names = values.as_object()?.iter().filter(|(_, value)| number(value).is_some());
+        let names: Vec<_> = names.take(SHOWN_MAX).map(|(name, _)| printable(name)).collect();
+        (!names.is_empty()).then(|| (printable(sensor), names))
+    });
+    let numbers: Vec<_> = numbers.take(SHOWN_MAX).collect();
+    let Some((sensor, names)) = numbers.first() else {
+        return "no StatusSNS.ENERGY; does this device measure power, and is its template right?".to_owned();
+    };
+    let shown: Vec<_> =
+        numbers.iter().map(|(sensor, names)| format!("{sensor}: {}", names.join(", "))).collect();
+    let first = names.iter().find(|name| name.to_lowercase().contains("power")).or(names.first());
+    let first = first.map_or("…", String::as_str);
+    format!(
+        "no StatusSNS.ENERGY, but {}; where power is among these, read it with driver = \"http_json\", \
+         url = \"{host}cm?cmnd=Status%208\", values = {{ power = \"/StatusSNS/{sensor}/{first}\" }}",
+        shown.join("; ")
+    )
+}
+
 /// What `ENERGY` says: `total` first, then each channel from 1. A device with one channel says the same twice.
-fn read(energy: &Value) -> Vec<(String, Result<Reading, NoReading>)> {
+fn read(energy: &Value, notes: &mut Notes) -> Vec<(String, Result<Reading, NoReading>)> {
     let channels = match energy.get("Power") {
         Some(Value::Array(powers)) => powers.len().clamp(1, CHANNELS_MAX),
         Some(_) | None => 1,
     };
-    let total = if channels == 1 { channel(energy, Some(0), 1) } else { channel(energy, None, channels) };
-    let each = (0..channels).map(|index| ((index + 1).to_string(), channel(energy, Some(index), channels)));
-    std::iter::once(("total".to_owned(), total)).chain(each).collect()
+    let whole = if channels == 1 { Some(0) } else { None };
+    let mut all = vec![("total".to_owned(), channel("total", energy, whole, channels, notes))];
+    for index in 0..channels {
+        let key = (index + 1).to_string();
+        let reading = channel(&key, energy, Some(index), channels, notes);
+        all.push((key, reading));
+    }
+    all
 }
 
 /// One channel, or with `None` all of them: the device says its counter for all, and its watts each.
-fn channel(energy: &Value, index: Option<usize>, channels: usize) -> Result<Reading, NoReading> {
+fn channel(
+    key: &str,
+    energy: &Value,
+    index: Option<usize>,
+    channels: usize,
+    notes: &mut Notes,
+) -> Result<Reading, NoReading> {
     let item = |name: &str| match (energy.get(name)?, index) {
         (Value::Array(items), Some(index)) => number(items.get(index)?),
         (Value::Array(items), None) => items.iter().take(channels).map(number).sum(),
@@ -134,18 +188,17 @@ fn channel(energy: &Value, index: Option<usize>, channels: usize) -> Result<Read
         (_, Some(_)) => None,
     };
     let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no number now".to_owned()))?;
-    let counter = match item("Total") {
-        Some(total) => {
-            let mut counter = value::counter(total, RESOLUTION_KWH, EnergyUnit::KilowattHour)?;
-            // Local time without its zone: good to see a reset by, and some hours off.
-            counter.reset_at = energy
-                .get("TotalStartTime")
-                .and_then(Value::as_str)
-                .and_then(|stamp| value::rfc3339(&format!("{stamp}Z")));
-            Some(counter)
-        }
-        None => None,
-    };
+    let counter = item("Total").map(|total| {
+        let mut counter = value::counter(total, RESOLUTION_KWH, EnergyUnit::KilowattHour)?;
+        // Local time without its zone: good to see a reset by, and some hours off.
+        counter.reset_at = energy
+            .get("TotalStartTime")
+            .and_then(Value::as_str)
+            .and_then(|stamp| value::rfc3339(&format!("{stamp}Z")));
+        Ok::<MeterCounter, NoReading>(counter)
+    });
+    let absent = || NoReading::NotAvailable("no Power".to_owned());
+    let (power, counter) = power_and_counter(key, Some(Ok(watts)), counter, absent, notes)?;
     // Volts and amperes of several channels have no sum that means something.
     let electrical = |name: &str| {
         index.or(Some(0).filter(|_| channels == 1)).and_then(|_| {
@@ -154,7 +207,7 @@ fn channel(energy: &Value, index: Option<usize>, channels: usize) -> Result<Read
         })
     };
     Ok(Reading {
-        power: Some(value::power(watts, PowerUnit::W)?),
+        power,
         voltage: electrical("Voltage").map(Volts),
         current: electrical("Current").map(Amperes),
         counter,
@@ -186,7 +239,7 @@ fn encode(text: &str) -> String {
 #[doc(hidden)]
 pub fn parse_anything(bytes: &[u8]) {
     if let Ok(energy) = serde_json::from_slice(bytes) {
-        _ = read(&energy);
+        _ = read(&energy, &mut Notes::default());
     }
 }
 

@@ -22,6 +22,11 @@ pub enum PowerUnit {
 }
 
 impl PowerUnit {
+    /// A number of this unit in watts, whatever its sign.
+    pub(crate) fn to_watts(self, value: f64) -> f64 {
+        value * self.watts()
+    }
+
     fn watts(self) -> f64 {
         match self {
             Self::W => 1.0,

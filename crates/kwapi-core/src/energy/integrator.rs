@@ -137,6 +137,11 @@ impl Integrator {
         }
     }
 
+    /// Values further apart than this have unknown time between them, from the next one on.
+    pub fn set_max_gap(&mut self, max_gap: Duration) {
+        self.limits.max_gap = max_gap;
+    }
+
     /// Takes one reading at the monotonic instant `at`; one not after the last adds nothing. `power` must be finite
     /// and not negative. Returns what the meter's register did, if there is one.
     pub fn record(

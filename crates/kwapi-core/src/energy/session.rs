@@ -153,6 +153,16 @@ impl Session {
         Self { limits, not_before, past, held: None, running: None, not_bridged: None }
     }
 
+    /// Readings further apart than this have unknown time between them, from now on.
+    pub fn set_max_gap(&mut self, max_gap: Duration) {
+        self.limits.max_gap = max_gap;
+        let held = self.held.as_mut().map(|held| &mut held.integrator);
+        let running = self.running.as_mut().map(|running| &mut running.integrator);
+        for integrator in held.into_iter().chain(running) {
+            integrator.set_max_gap(max_gap);
+        }
+    }
+
     /// Takes one reading. Then [`Session::keep`] says what the state must be told, and [`Session::publish`] makes its
     /// message, if it becomes one.
     pub fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Recorded {

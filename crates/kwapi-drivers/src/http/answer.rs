@@ -42,7 +42,12 @@ impl Answer {
             }
             _ => return Ok(self),
         };
-        Err(DriverError::Refused(format!("{}: {}: {why}", self.asked, self.status)))
+        let why = format!("{}: {}: {why}", self.asked, self.status);
+        Err(if self.status == StatusCode::UNAUTHORIZED {
+            DriverError::Locked(why)
+        } else {
+            DriverError::Refused(why)
+        })
     }
 
     /// The answer if it is one, `None` where the device has nothing at this path.

@@ -72,7 +72,7 @@ async fn a_wrong_password_is_sent_once_a_request() {
     let simulator = HttpDevice::start(|_| HttpAnswer::status(401)).await.expect("a port");
     let address = simulator.address().to_string();
     let device = Device::new(&Clients::default(), &address, "http", &Tls::System, login()).expect("a device");
-    assert!(matches!(device.get("/", None).await, Err(DriverError::Refused(_))));
+    assert!(matches!(device.get("/", None).await, Err(DriverError::Locked(_))));
     let with_login =
         simulator.requests().iter().filter(|request| request.header("authorization").is_some()).count();
     assert_eq!(with_login, 1);
@@ -123,7 +123,7 @@ async fn an_expired_digest_nonce_is_renewed_and_a_wrong_password_is_not_repeated
     };
     // Never accepted: a wrong password, whatever the nonce.
     let (simulator, wrong) = device(usize::MAX).await;
-    assert!(matches!(wrong.get("/", None).await, Err(DriverError::Refused(_))));
+    assert!(matches!(wrong.get("/", None).await, Err(DriverError::Locked(_))));
     assert_eq!(simulator.requests().len(), 2);
     // Accepted once: then a new nonce is a new nonce.
     let (simulator, right) = device(0).await;

@@ -7,7 +7,7 @@ fn check(values: &str, document: &str, expected: &str) {
     let values: Values = toml::from_str(values).expect("values");
     values.check().expect("places");
     let document = serde_json::from_str(document).expect("a document");
-    let actual = match values.read(&document, "plug/1", &mut Decimals::default()) {
+    let actual = match values.read("meter", &document, "plug/1", &mut Memory::default()) {
         Ok(reading) => {
             let at = reading.measured_at.map(|at| format!(" at {}", at.seconds_f64())).unwrap_or_default();
             format!("{reading}{at}")
@@ -71,6 +71,83 @@ fn a_place_that_is_no_pointer_is_refused() {
         let values: Values = toml::from_str(values).expect("values");
         assert!(matches!(values.check(), Err(DriverError::Refused(_))));
     }
+}
+
+#[test]
+fn a_neighbour_that_is_no_number_is_left_out_and_noted() {
+    let values: Values =
+        toml::from_str("power = \"/p\"\nenergy = \"/e\"\nvoltage = \"/v\"\ncurrent = \"/i\"")
+            .expect("values");
+    let mut memory = Memory::default();
+    let document = serde_json::json!({"p": 41.5, "e": "none yet", "v": [229, 231], "i": 0.2});
+    let reading = values.read("meter", &document, "1", &mut memory).expect("a reading");
+    assert_eq!(reading.to_string(), "41.5 W, 0.2 A");
+    let noted: Vec<_> =
+        memory.findings().map(|finding| format!("{}: {}", finding.what, finding.why)).collect();
+    let expected = [
+        "meter: energy: implausible: \"none yet\" at \"/e\"",
+        "meter: voltage: [229,231] at \"/v\" is no number",
+    ];
+    assert_eq!(noted, expected);
+    let mended = serde_json::json!({"p": true, "e": "30615,5", "v": 230});
+    let reading = values.read("meter", &mended, "1", &mut memory).expect("a reading");
+    assert_eq!(reading.to_string(), "230 V, 110215800000 J", "a counter alone is a reading");
+    let noted: Vec<_> = memory.findings().map(|finding| finding.what).collect();
+    assert_eq!(noted, ["meter: power"]);
+}
+
+#[test]
+fn a_factor_makes_units_of_counts_and_turns_a_sign() {
+    check(
+        "power = \"/p\"\npower_scale = 0.1\nvoltage = \"/v\"\nvoltage_scale = 0.1",
+        r#"{"p": 756, "v": 2298}"#,
+        "75.60000000000001 W, 229.8 V",
+    );
+    check("power = \"/p\"\npower_scale = -1", r#"{"p": -640}"#, "640 W");
+    check("energy = \"/e\"\nenergy_unit = \"Wh\"\nenergy_scale = 10", r#"{"e": 7}"#, "252000 J");
+    for scale in ["0", "nan", "inf"] {
+        let values: Values =
+            toml::from_str(&format!("power = \"/p\"\npower_scale = {scale}")).expect("values");
+        let error = values.check().expect_err(scale).to_string();
+        assert_eq!(error, "refused: values: power_scale: a factor is a number other than 0");
+    }
+}
+
+#[test]
+fn two_tariffs_are_one_counter_and_phases_one_power() {
+    let values = "power = [\"/a\", \"/b\"]\nenergy = [\"/t1\", \"/t2\"]";
+    check(values, r#"{"a": 100, "b": 20.5, "t1": 10.5, "t2": "20,25"}"#, "120.5 W, 110700000 J");
+    check(values, r#"{"a": 100, "b": 20.5, "t1": 10.5}"#, "120.5 W");
+    check(values, r#"{"a": 100}"#, "not available: nothing at /a or /b or /t1 or /t2");
+    for (places, expected) in
+        [("[]", "a sum has 1 to 16 places"), ("['/a', '/a']", "\"/a\" would count twice")]
+    {
+        let values: Values = toml::from_str(&format!("power = {places}")).expect("values");
+        assert_eq!(
+            values.check().expect_err(places).to_string(),
+            format!("refused: values: power: {expected}")
+        );
+    }
+    assert!(
+        toml::from_str::<Values>("power = 7").expect_err("a number").message().contains("a JSON pointer")
+    );
+}
+
+#[test]
+fn a_meter_that_feeds_back_goes_on_by_its_import_counter() {
+    let values = "power = \"/p\"\nenergy = \"/e\"";
+    check(values, r#"{"p": -1250.5, "e": 12.5}"#, "0 W, 45000000 J");
+    check(values, r#"{"p": -0.4, "e": 0}"#, "0 W, 0 J");
+    let reversed = "-1250.5 W; is the current transformer or the wiring reversed?";
+    check("power = \"/p\"", r#"{"p": -1250.5}"#, &format!("implausible: {reversed}"));
+}
+
+#[test]
+fn a_document_is_about_power_when_it_says_anything_there() {
+    let values: Values = toml::from_str("power = \"/{outlet}/p\"\nenergy = \"/e\"").expect("values");
+    let is_about = |document| values.is_about_power(&serde_json::from_str(document).expect("JSON"), "x");
+    assert!(is_about(r#"{"x": {"p": null}}"#) && is_about(r#"{"e": 1}"#));
+    assert!(!is_about(r#"{"x": {"temperature": 40}}"#) && !is_about("42"));
 }
 
 proptest! {

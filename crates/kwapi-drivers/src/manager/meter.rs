@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::catch_panic::catch_panic;
 use super::health::{Health, Trouble};
 use super::outflow::Outflow;
-use super::pace::{Pace, hash, mix, share};
+use super::pace::{OwnPace, Pace, hash, mix, share};
 use super::place::Place;
 use super::source::{Draft, Now, Outcome, Source};
 use super::spec::MeterSpec;
@@ -73,7 +73,11 @@ impl Meter {
         let deadline = self.spec.deadline;
         let mut session = match timeout(deadline, self.connector.open(&self.spec.outlets)).await {
             Ok(Ok(session)) => session,
-            Ok(Err(DriverError::Refused(message))) => return Trouble::Refused(message),
+            Ok(Err(
+                DriverError::Refused(message)
+                | DriverError::Locked(message)
+                | DriverError::NothingToRead(message),
+            )) => return Trouble::Refused(message),
             Ok(Err(error)) => return Trouble::Link(error.into_message()),
             Err(_) => return Trouble::Hung(format!("no session within {deadline:?}")),
         };
@@ -152,7 +156,11 @@ impl Meter {
             }
             Some(Err(error @ DriverError::Busy(_))) => self.missed(&error.to_string()),
             Some(Err(error @ DriverError::Link(_))) => return Some(Trouble::Link(error.into_message())),
-            Some(Err(DriverError::Refused(message))) => return Some(Trouble::Refused(message)),
+            Some(Err(
+                DriverError::Refused(message)
+                | DriverError::Locked(message)
+                | DriverError::NothingToRead(message),
+            )) => return Some(Trouble::Refused(message)),
             None => return Some(Trouble::Hung(format!("no answer within {deadline:?}"))),
         }
         None
@@ -219,11 +227,20 @@ impl Meter {
         }
         let probe = visible.probes.entry(id.clone()).or_insert_with(|| Probe {
             source: Source::new(id.clone(), self.spec.limits(), self.outflow.state.past(id)),
+            pace: OwnPace::default(),
             latest: None,
             problem: None,
         });
+        let mut counts_only = false;
         let outcome = match reading {
-            Ok(reading) => probe.source.take(&reading, now, &self.spec.assumptions, &self.place),
+            Ok(reading) => {
+                counts_only = reading.counter.is_some() && reading.power.is_none();
+                if self.spec.max_gap_follows {
+                    probe.pace.heard(now.monotonic, reading.measured_at);
+                    probe.source.set_max_gap(probe.pace.gap(self.spec.max_gap));
+                }
+                probe.source.take(&reading, now, &self.spec.assumptions, &self.place)
+            }
             Err(no_reading) => Outcome::Nothing(no_reading, None),
         };
         match outcome {
@@ -239,6 +256,12 @@ impl Meter {
                 Ok(None)
             }
             Outcome::Unchanged => Ok(None),
+            // A counter that stands still is well: it has counted nothing yet.
+            Outcome::Nothing(no_reading @ NoReading::NotReady(_), keep) if counts_only => {
+                keeps.extend(keep.map(|keep| *keep));
+                probe.problem = Some(no_reading);
+                Ok(None)
+            }
             Outcome::Nothing(no_reading, keep) => {
                 keeps.extend(keep.map(|keep| *keep));
                 visible.status.no_readings.add(&no_reading);
@@ -263,6 +286,8 @@ impl Meter {
     fn quiet(&self, last_heard: Duration, silence: Duration) {
         let now = self.outflow.now();
         let mut visible = self.visible.lock();
+        let longest = visible.probes.values().map(|probe| probe.source.max_gap()).max();
+        let silence = silence.max(longest.unwrap_or_default());
         let limit = match visible.status.state {
             MeterState::Waiting => return,
             MeterState::Starting => WAITING_AFTER,

@@ -1,6 +1,9 @@
 //! When a meter is read next: on a fixed grid that does not drift, each meter at its own phase of the interval.
 
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use kwapi_core::Timestamp;
 
 /// This many overruns in a row make a meter slow…
 const SLOW_AFTER: u32 = 3;
@@ -74,6 +77,47 @@ impl Pace {
     fn ticks_until(&self, instant: Duration) -> u64 {
         let ticks = instant.saturating_sub(self.phase).as_nanos() / self.interval.as_nanos().max(1);
         u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
+}
+
+/// So many intervals between readings of a probe are remembered.
+const INTERVALS: usize = 8;
+/// Its gap is this many of its own intervals: a message may be lost.
+const GAP_INTERVALS: f64 = 2.5;
+/// No gap grows beyond this: a meter that is heard less often is not measured.
+const GAP_MAX: Duration = Duration::from_secs(3_600);
+
+/// How often a probe is heard, whoever sets the pace.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnPace {
+    last: Option<(Duration, Option<Timestamp>)>,
+    intervals: VecDeque<Duration>,
+}
+
+impl OwnPace {
+    /// Takes a reading at the monotonic instant `at`, with the device's own stamp; the same stamp again is no new
+    /// reading.
+    pub(super) fn heard(&mut self, at: Duration, stamp: Option<Timestamp>) {
+        if let Some((last, last_stamp)) = self.last {
+            if stamp.is_some() && stamp == last_stamp {
+                return;
+            }
+            if self.intervals.len() >= INTERVALS {
+                self.intervals.pop_front();
+            }
+            self.intervals.push_back(at.saturating_sub(last));
+        }
+        self.last = Some((at, stamp));
+    }
+
+    /// The longest time between two readings that still counts as measured, at least `least`. One long interval, or
+    /// two of the last eight, are an outage and no pace: that time stays unknown.
+    pub(super) fn gap(&self, least: Duration) -> Duration {
+        let mut intervals: Vec<Duration> = self.intervals.iter().copied().collect();
+        intervals.sort_unstable_by(|one, other| other.cmp(one));
+        let outages = if intervals.len() < INTERVALS / 2 { 1 } else { 2 };
+        let own = intervals.get(outages).copied().unwrap_or_default();
+        least.max(own.mul_f64(GAP_INTERVALS).min(GAP_MAX))
     }
 }
 

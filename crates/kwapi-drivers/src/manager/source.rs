@@ -95,6 +95,16 @@ impl Source {
         }
     }
 
+    /// Readings further apart than this have unknown time between them, from now on.
+    pub(super) fn set_max_gap(&mut self, max_gap: Duration) {
+        self.limits.max_gap = max_gap;
+        self.session.set_max_gap(max_gap);
+    }
+
+    pub(super) fn max_gap(&self) -> Duration {
+        self.limits.max_gap
+    }
+
     /// Whether the meter's own counter still has the last word; not once it contradicted the meter's watts.
     pub(super) fn counter_believed(&self) -> bool {
         self.session.register_believed()

@@ -28,6 +28,8 @@ pub struct MeterSpec {
     /// The most that one of its outlets can draw, if the operator knows: a value above is dropped and counted, and its
     /// register is believed up to that. Without it, each outlet's own history tells.
     pub max_watts: Option<Watts>,
+    /// Whether `max_gap` grows with the pace at which a probe is heard: a plug that publishes every 5 min is measured.
+    pub max_gap_follows: bool,
     /// What the meter does not say.
     pub assumptions: Assumptions,
     /// A fingerprint of the files, besides the configuration, that its driver reads when it is opened (profiles, register
@@ -47,6 +49,7 @@ impl MeterSpec {
             deadline: ten_seconds,
             max_gap: ten_seconds,
             max_watts: None,
+            max_gap_follows: false,
             assumptions: Assumptions::default(),
             files: 0,
         }

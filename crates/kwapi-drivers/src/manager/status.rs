@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kwapi_core::{NoReading, NotBridged, ProbeId, Timestamp, Watts};
 
+use super::pace::OwnPace;
 use super::source::Source;
 
 /// Longer error messages are cut: they come from outside and are kept per meter.
@@ -188,6 +189,7 @@ pub(super) struct Visible {
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) source: Source,
+    pub(super) pace: OwnPace,
     pub(super) latest: Option<(Watts, Timestamp)>,
     pub(super) problem: Option<NoReading>,
 }

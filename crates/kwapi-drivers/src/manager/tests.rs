@@ -5,7 +5,7 @@ mod restarts;
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use kwapi_core::{Accounting, Measurement, NoReading, ProbeId, Reading, Timestamp};
+use kwapi_core::{Accounting, Energy, Measurement, MeterCounter, NoReading, ProbeId, Reading, Timestamp};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -32,6 +32,8 @@ enum Script {
     Malformed,
     Implausible,
     Silent,
+    /// Shows a counter alone, which stands still.
+    CountsNothing,
     /// Sends from the read counted so on, and until the other.
     SendsFromTo(u64, u64),
 }
@@ -79,6 +81,11 @@ impl Driver for Scripted {
             }
             Script::Implausible => {
                 readings.push(&self.probe, Ok(Reading::watts(-1.0)));
+                return Ok(());
+            }
+            Script::CountsNothing => {
+                let counter = MeterCounter::new(Energy::from_watt_hours(5_000), Energy::from_watt_hours(1));
+                readings.push(&self.probe, Ok(Reading { counter: Some(counter), ..Reading::default() }));
                 return Ok(());
             }
             Script::Silent => {
@@ -272,6 +279,34 @@ async fn a_meter_that_is_sent_nothing_waits_and_that_is_no_failure() {
     }
     let expected = [MeterState::Starting, MeterState::Waiting, MeterState::Running, MeterState::Waiting];
     assert!(seen == expected || seen == expected[1..], "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counter_that_stands_still_is_no_failure() {
+    let scene = Scene::new(vec![meter("a", "'counts_nothing'")]);
+    sleep(60 * SECOND).await;
+    let status = scene.status("a");
+    assert_eq!((status.state, status.failures, scene.count("a")), (MeterState::Running, 0, 0));
+    assert!(matches!(status.probes[0].problem, Some(NoReading::NotReady(_))), "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_that_is_not_set_follows_the_meters_own_pace() {
+    let slow = |name: &str, max_gap_follows| MeterSpec {
+        interval: 300 * SECOND,
+        max_gap_follows,
+        ..meter(name, "'steady'")
+    };
+    let scene = Scene::new(vec![slow("follows", true), slow("set", false)]);
+    sleep(3_600 * SECOND).await;
+    let unknown = |name: &str| {
+        let published = scene.published.lock();
+        let (_, last) = published.iter().rfind(|(_, m)| m.probe.as_str() == name).unwrap();
+        last.accounting.unwrap().totals.unknown_ms / 1000
+    };
+    // The first interval may be cut short by the meter's place on the grid.
+    assert!((100..=301).contains(&unknown("follows")), "one interval is no pace: {}", unknown("follows"));
+    assert!(unknown("set") >= 3_000, "{}", unknown("set"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -141,6 +141,15 @@ impl Lines {
     }
 }
 
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The meter answered.
+    Answer(Answer),
+    /// It did not, and the line is as it was; with what to tell.
+    Silence(String),
+}
+
 /// One line. Its meters are asked in turn; while one is, the others wait.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -181,8 +190,8 @@ impl Line {
     /// Asks, when the line is free, and waits for the answer.
     ///
     /// # Errors
-    /// `Link` when none comes, naming the meter and the registers.
-    pub(super) async fn ask(&self, request: Request) -> Result<Answer, DriverError> {
+    /// `Link` when the line fails or what comes is no answer, naming the meter and the registers.
+    pub(super) async fn ask(&self, request: Request) -> Result<Heard, DriverError> {
         let mut state = self.state.lock().await;
         let mut stream = match state.stream.take() {
             Some(stream) => stream,
@@ -202,7 +211,7 @@ impl Line {
         match timeout(ANSWER_TIMEOUT, exchange).await {
             Ok(Ok(answer)) => {
                 state.stream = Some(stream);
-                Ok(answer)
+                Ok(Heard::Answer(answer))
             }
             Ok(Err(error)) => Err(DriverError::link(format!("{}: {error}", asked()))),
             Err(_) => {
@@ -212,7 +221,7 @@ impl Line {
                     Address::Tcp { .. } => "check the unit",
                     Address::Serial { .. } => "check unit, baud, parity and wiring",
                 };
-                Err(DriverError::link(format!("{}: no answer within {ANSWER_TIMEOUT:?}; {advice}", asked())))
+                Ok(Heard::Silence(format!("{}: no answer within {ANSWER_TIMEOUT:?}; {advice}", asked())))
             }
         }
     }

@@ -1,21 +1,37 @@
 //! Register maps: which meter keeps what where. Data, so that a new meter needs no new program.
 
+mod field;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::codec::REGISTERS_MAX;
 use crate::driver::DriverError;
+use crate::parts::{Notes, power_and_counter};
 use crate::value::{self, EnergyUnit, PowerUnit};
+pub(super) use field::Registers;
+pub use field::{At, Field, Kind, WordOrder};
+use field::{Defaults, Number};
 
 /// The maps we ship. A file of the same name in the operator's directory comes first.
 const SHIPPED: &[(&str, &str)] = &[
+    ("abb-b23", include_str!("maps/abb-b23.toml")),
+    ("carlo-gavazzi-em24", include_str!("maps/carlo-gavazzi-em24.toml")),
+    ("carlo-gavazzi-em340", include_str!("maps/carlo-gavazzi-em340.toml")),
+    ("chint-dtsu666", include_str!("maps/chint-dtsu666.toml")),
     ("eastron-sdm120", include_str!("maps/eastron-sdm120.toml")),
     ("eastron-sdm230", include_str!("maps/eastron-sdm120.toml")),
     ("eastron-sdm630", include_str!("maps/eastron-sdm630.toml")),
+    ("eastron-sdm72", include_str!("maps/eastron-sdm72.toml")),
+    ("janitza-umg", include_str!("maps/janitza-umg.toml")),
+    ("pzem-004t", include_str!("maps/pzem-004t.toml")),
     ("schneider-iem3155", include_str!("maps/schneider-iem3155.toml")),
+    ("schneider-pm5xxx", include_str!("maps/schneider-iem3155.toml")),
+    ("siemens-pac2200", include_str!("maps/siemens-pac2200.toml")),
+    ("sunspec-meter", include_str!("maps/sunspec-meter.toml")),
 ];
 
 /// The names of the maps we ship.
@@ -37,19 +53,12 @@ pub struct Map {
     /// How the meter leaves the factory.
     #[serde(default)]
     pub serial: SerialSettings,
+    /// The `SunSpec` models whose registers these are. They are counted from the model's own first, which is looked for
+    /// when a meter is opened.
+    #[serde(default)]
+    pub sunspec: Vec<u16>,
     /// What the meter measures: `total`, and the phases or circuits by name.
     pub outlets: BTreeMap<String, Outlet>,
-}
-
-/// Which of several registers comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WordOrder {
-    /// The most significant, as nearly everywhere.
-    #[default]
-    Big,
-    /// The least significant.
-    Little,
 }
 
 /// How a serial line is set.
@@ -97,129 +106,75 @@ pub struct Outlet {
     pub energy: Option<EnergyCounter>,
 }
 
-/// One number.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Field {
-    /// Its first register, counted from 0 as on the wire (manuals often count from 1, or from 30001 or 40001).
-    pub at: u16,
-    /// How it is written.
-    #[serde(rename = "type")]
-    pub kind: Kind,
-    /// What one count is worth.
-    #[serde(default = "one")]
-    pub scale: f64,
-}
-
 /// A field of power.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Power {
-    at: u16,
-    #[serde(rename = "type")]
-    kind: Kind,
-    #[serde(default = "one")]
-    scale: f64,
-    #[serde(default)]
+    field: Field,
     unit: PowerUnit,
 }
 
 /// A field that counts.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EnergyCounter {
-    at: u16,
-    #[serde(rename = "type")]
-    kind: Kind,
-    #[serde(default = "one")]
-    scale: f64,
-    #[serde(default)]
+    field: Field,
     unit: EnergyUnit,
-    /// One tick, in `unit`; a float's own spacing where that is coarser.
+    /// One tick, in `unit`; a float's own spacing, or that of the scale register, where that is coarser.
     resolution: f64,
     /// Where it starts again from zero, in `unit`, if the manual says.
     range: Option<f64>,
 }
 
-fn one() -> f64 {
-    1.0
+/// Reads `keys` of a field's table as `own` and the rest as a [`Field`]; serde's own `flatten` would take any key.
+fn with_field<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
+    deserializer: D,
+    own: &[&str],
+) -> Result<(Field, T), D::Error> {
+    let mut table = toml::Table::deserialize(deserializer)?;
+    let own: toml::Table =
+        own.iter().filter_map(|key| Some(((*key).to_owned(), table.remove(*key)?))).collect();
+    let field = Field::deserialize(table).map_err(serde::de::Error::custom)?;
+    Ok((field, T::deserialize(own).map_err(serde::de::Error::custom)?))
 }
 
-/// How a number is written in registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// 16 bits, unsigned.
-    U16,
-    /// 16 bits, two's complement.
-    I16,
-    /// 32 bits, unsigned.
-    U32,
-    /// 32 bits, two's complement.
-    I32,
-    /// 64 bits, unsigned.
-    U64,
-    /// 64 bits, two's complement.
-    I64,
-    /// IEEE 754, single.
-    F32,
-    /// IEEE 754, double.
-    F64,
-}
-
-impl Kind {
-    /// How many registers.
-    pub(super) fn registers(self) -> u16 {
-        match self {
-            Self::U16 | Self::I16 => 1,
-            Self::U32 | Self::I32 | Self::F32 => 2,
-            Self::U64 | Self::I64 | Self::F64 => 4,
+impl<'de> Deserialize<'de> for Power {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Own {
+            #[serde(default)]
+            unit: PowerUnit,
         }
-    }
-
-    /// The number in `words`, `None` for what stands for "not available": NaN and infinities, the least signed and the
-    /// greatest unsigned number (`SunSpec` 1.2 and Schneider agree on these), too few words.
-    pub(super) fn decode(self, words: &[u16], order: WordOrder) -> Option<f64> {
-        if words.len() != usize::from(self.registers()) {
-            return None;
-        }
-        let append = |bits: u64, word: &u16| bits << 16 | u64::from(*word);
-        let bits = match order {
-            WordOrder::Big => words.iter().fold(0, append),
-            WordOrder::Little => words.iter().rev().fold(0, append),
-        };
-        // Of each width, the bits that are there: a shift, so that nothing is cut off unseen.
-        let (low16, low32) = (u16::try_from(bits & 0xffff).ok()?, u32::try_from(bits & 0xffff_ffff).ok()?);
-        match self {
-            Self::U16 => (low16 != u16::MAX).then(|| f64::from(low16)),
-            Self::I16 => (low16 != 1 << 15).then(|| f64::from(low16.cast_signed())),
-            Self::U32 => (low32 != u32::MAX).then(|| f64::from(low32)),
-            Self::I32 => (low32 != 1 << 31).then(|| f64::from(low32.cast_signed())),
-            Self::U64 => (bits != u64::MAX).then_some(bits as f64),
-            Self::I64 => (bits != 1 << 63).then(|| bits.cast_signed() as f64),
-            Self::F32 => Some(f64::from(f32::from_bits(low32))).filter(|number| number.is_finite()),
-            Self::F64 => Some(f64::from_bits(bits)).filter(|number| number.is_finite()),
-        }
-    }
-
-    /// The distance between two neighbours near `number`.
-    fn spacing(self, number: f64) -> f64 {
-        let mantissa_bits = match self {
-            Self::U16 | Self::I16 | Self::U32 | Self::I32 => return 1.0,
-            Self::U64 | Self::I64 | Self::F64 => 52,
-            Self::F32 => 23,
-        };
-        number.abs() * 2_f64.powi(-mantissa_bits)
+        let (field, Own { unit }) = with_field(deserializer, &["unit"])?;
+        Ok(Self { field, unit })
     }
 }
 
-/// The registers that have been read, by address.
-pub(super) type Registers = BTreeMap<u16, u16>;
+impl<'de> Deserialize<'de> for EnergyCounter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Own {
+            #[serde(default)]
+            unit: EnergyUnit,
+            resolution: f64,
+            range: Option<f64>,
+        }
+        let (field, own) = with_field(deserializer, &["unit", "resolution", "range"])?;
+        let Own { unit, resolution, range } = own;
+        Ok(Self { field, unit, resolution, range })
+    }
+}
 
 /// Words with their addresses; what would lie beyond the last register is left out.
-pub(super) fn addressed(address: u16, words: Vec<u16>) -> impl Iterator<Item = (u16, u16)> {
-    let addresses = (0..=u16::MAX).map_while(move |offset| address.checked_add(offset));
-    addresses.zip(words)
+pub(super) fn addressed(block: Block, words: Vec<u16>) -> impl Iterator<Item = ((u8, u16), u16)> {
+    let addresses = (0..=u16::MAX).map_while(move |offset| block.at.checked_add(offset));
+    addresses.map(move |at| (block.function, at)).zip(words)
+}
+
+/// Registers that one request reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Block {
+    pub(super) function: u8,
+    pub(super) at: u16,
+    pub(super) count: u16,
 }
 
 impl Map {
@@ -266,75 +221,92 @@ impl Map {
             if outlet.power.is_none() && outlet.energy.is_none() {
                 return Err(format!("outlet {key:?} has neither power nor energy"));
             }
-            if outlet.fields().any(|field| field.at.checked_add(field.kind.registers()).is_none()) {
-                return Err(format!("outlet {key:?} ends beyond the last register"));
+            if let Some(fault) = outlet.fields().find_map(|field| field.fault(map.defaults())) {
+                return Err(format!("outlet {key:?}: {fault}"));
             }
         }
         Ok(map)
     }
 
+    /// The map of a device whose model begins at `base`; `None` where a field would end beyond the last register.
+    pub(super) fn moved(mut self, base: u16) -> Option<Self> {
+        for outlet in self.outlets.values_mut() {
+            outlet.fields_mut().try_for_each(|field| field.move_by(base))?;
+        }
+        Some(self)
+    }
+
+    pub(super) fn defaults(&self) -> Defaults {
+        Defaults { function: self.function, word_order: self.word_order }
+    }
+
     /// The fewest requests that read all fields of `outlets`: neighbours together, and nothing between, since many
     /// meters answer a gap with an error.
-    pub(super) fn requests<'a>(outlets: impl Iterator<Item = &'a Outlet>) -> Vec<(u16, u16)> {
-        let mut ranges: Vec<_> =
-            outlets.flat_map(Outlet::fields).map(|field| (field.at, field.kind.registers())).collect();
-        ranges.sort_unstable();
-        ranges.dedup();
-        let mut requests: Vec<(u16, u16)> = Vec::new();
-        for (at, count) in ranges {
+    pub(super) fn requests<'a>(&self, outlets: impl Iterator<Item = &'a Outlet>) -> Vec<Block> {
+        let mut requests: Vec<Block> = Vec::new();
+        for field in self.single_requests(outlets) {
             match requests.last_mut() {
-                Some((begin, length))
-                    if at <= begin.saturating_add(*length)
-                        && at.saturating_add(count) - *begin <= REGISTERS_MAX =>
+                Some(Block { function, at, count })
+                    if *function == field.function
+                        && field.at <= at.saturating_add(*count)
+                        && field.at.saturating_add(field.count) - *at <= REGISTERS_MAX =>
                 {
-                    *length = (*length).max(at.saturating_add(count) - *begin);
+                    *count = (*count).max(field.at.saturating_add(field.count) - *at);
                 }
-                _ => requests.push((at, count)),
+                _ => requests.push(field),
             }
         }
         requests
     }
+
+    /// A request for each number of `outlets`: what is left where a meter refuses to read neighbours together.
+    pub(super) fn single_requests<'a>(&self, outlets: impl Iterator<Item = &'a Outlet>) -> Vec<Block> {
+        let ranges = outlets.flat_map(Outlet::fields).flat_map(|field| field.ranges(self.defaults()));
+        let mut blocks: Vec<_> = ranges.map(|(function, at, count)| Block { function, at, count }).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        blocks
+    }
 }
 
 impl Outlet {
-    pub(super) fn fields(&self) -> impl Iterator<Item = Field> {
-        let power = self.power.map(|Power { at, kind, scale, .. }| Field { at, kind, scale });
-        let energy = self.energy.map(|EnergyCounter { at, kind, scale, .. }| Field { at, kind, scale });
-        [power, self.voltage, self.current, energy].into_iter().flatten()
+    pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
+        let power = self.power.as_ref().map(|power| &power.field);
+        let energy = self.energy.as_ref().map(|energy| &energy.field);
+        [power, self.voltage.as_ref(), self.current.as_ref(), energy].into_iter().flatten()
     }
 
-    /// What the registers say of this outlet. Those that could not be read are absent.
+    fn fields_mut(&mut self) -> impl Iterator<Item = &mut Field> {
+        let power = self.power.as_mut().map(|power| &mut power.field);
+        let energy = self.energy.as_mut().map(|energy| &mut energy.field);
+        [power, self.voltage.as_mut(), self.current.as_mut(), energy].into_iter().flatten()
+    }
+
+    /// What the registers say of this outlet. Those that could not be read are absent; a part that makes no sense is
+    /// left out and noted as one of `outlet`'s.
     ///
     /// # Errors
-    /// When neither power nor the counter has a value now.
-    pub(super) fn read(&self, registers: &Registers, order: WordOrder) -> Result<Reading, NoReading> {
-        let number = |field: Field| {
-            let words: Option<Vec<u16>> = (field.at..field.at.saturating_add(field.kind.registers()))
-                .map(|at| registers.get(&at).copied())
-                .collect();
-            Some(field.kind.decode(&words?, order)? * field.scale)
+    /// When neither power nor the counter has a value now, or one that makes sense.
+    pub(super) fn read(
+        &self,
+        outlet: &str,
+        registers: &Registers,
+        defaults: Defaults,
+        notes: &mut Notes,
+    ) -> Result<Reading, NoReading> {
+        let value = |field: &Field| field.read(registers, defaults).map(|number| number.value);
+        let watts = self.power.as_ref().and_then(|power| Some(power.unit.to_watts(value(&power.field)?)));
+        let counter = self.energy.as_ref().and_then(|energy| energy.read(registers, defaults));
+        let absent = || {
+            let ranges = self.fields().flat_map(|field| field.ranges(defaults));
+            let places: Vec<_> = ranges.map(|(_, at, _)| format!("0x{at:04X}")).collect();
+            NoReading::NotReady(format!("registers {} have no number now", places.join(", ")))
         };
-        let power = match self.power {
-            Some(Power { at, kind, scale, unit }) => match number(Field { at, kind, scale }) {
-                Some(watts) => Some(value::power(watts, unit)?),
-                None => None,
-            },
-            None => None,
-        };
-        let counter = match self.energy {
-            Some(energy) => {
-                energy.read(number(Field { at: energy.at, kind: energy.kind, scale: energy.scale }))?
-            }
-            None => None,
-        };
-        if power.is_none() && counter.is_none() {
-            let places: Vec<_> = self.fields().map(|field| format!("0x{:04X}", field.at)).collect();
-            return Err(NoReading::NotReady(format!("registers {} have no number now", places.join(", "))));
-        }
+        let (power, counter) = power_and_counter(outlet, watts.map(Ok), counter, absent, notes)?;
         Ok(Reading {
             power,
-            voltage: self.voltage.and_then(number).map(Volts),
-            current: self.current.and_then(number).map(Amperes),
+            voltage: self.voltage.as_ref().and_then(value).map(Volts),
+            current: self.current.as_ref().and_then(value).map(Amperes),
             counter,
             ..Reading::default()
         })
@@ -342,15 +314,17 @@ impl Outlet {
 }
 
 impl EnergyCounter {
-    fn read(&self, count: Option<f64>) -> Result<Option<MeterCounter>, NoReading> {
-        let Some(count) = count else { return Ok(None) };
-        let tick = self.resolution.max(self.kind.spacing(count / self.scale) * self.scale.abs());
-        let mut counter = value::counter(count, tick, self.unit)?;
-        counter.range = match self.range {
-            Some(range) => Some(value::counter(range, 0.0, self.unit)?.value),
-            None => None,
-        };
-        Ok(Some(counter))
+    fn read(&self, registers: &Registers, defaults: Defaults) -> Option<Result<MeterCounter, NoReading>> {
+        let Number { value, tick } = self.field.read(registers, defaults)?;
+        // Whole counts are as coarse as the map says: some meters count in steps of their own.
+        let counter = value::counter(value, (self.resolution * self.field.parts()).max(tick), self.unit);
+        Some(counter.and_then(|mut counter| {
+            counter.range = match self.range {
+                Some(range) => Some(value::counter(range, 0.0, self.unit)?.value),
+                None => None,
+            };
+            Ok(counter)
+        }))
     }
 }
 

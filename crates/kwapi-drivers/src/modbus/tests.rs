@@ -181,11 +181,205 @@ async fn nonsense_is_refused_before_anything_is_asked() {
     for (keys, expected) in [
         ("map = \"eastron-sdm630\"", "set host"),
         ("map = \"eastron-sdm630\"\nhost = \"a\"\ndevice = \"/b\"", "both set"),
-        ("map = \"sdm\"\nhost = \"a\"", "there are [\"eastron-sdm120\""),
-        ("map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 0", "unit is 1 to 247"),
+        ("map = \"sdm\"\nhost = \"a\"", "there are [\"abb-b23\""),
+        ("map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 250", "unit is 1 to 247, or 0 or 255 for the meter"),
+        (
+            "map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 255\nframing = \"rtu\"",
+            "unit is 1 to 247, not 255",
+        ),
+        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nunit = 0", "unit is 1 to 247, not 0"),
         ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nstop_bits = 3", "stop_bits is 1 or 2"),
     ] {
         let error = open(keys, &one(), &Arc::default()).await.expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// A meter that answers each request for registers by a rule: the words, an exception, or nothing. With what it was
+/// asked for.
+struct Scripted {
+    port: u16,
+    asked: Arc<parking_lot::Mutex<Vec<(u8, u16, u16)>>>,
+}
+
+#[derive(Clone, Copy)]
+enum Says {
+    Zeros,
+    Exception(u8),
+    Nothing,
+}
+
+impl Scripted {
+    async fn start(rule: impl Fn(u16, u16, usize) -> Says + Send + 'static) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let asked = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut request = [0; 12];
+            while stream.read_exact(&mut request).await.is_ok() {
+                let [t1, t2, _, _, _, _, unit, function, at1, at2, _, count] = request;
+                let at = u16::from_be_bytes([at1, at2]);
+                let nth = log.lock().iter().filter(|(_, known, _)| *known == at).count();
+                log.lock().push((unit, at, u16::from(count)));
+                let pdu = match rule(at, u16::from(count), nth) {
+                    Says::Zeros => [&[function, 2 * count][..], &vec![0; usize::from(2 * count)]].concat(),
+                    Says::Exception(code) => vec![function | 0x80, code],
+                    Says::Nothing => continue,
+                };
+                let length = u8::try_from(pdu.len() + 1).expect("short");
+                let frame = [&[t1, t2, 0, 0, 0, length, unit][..], &pdu].concat();
+                if stream.write_all(&frame).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { port, asked }
+    }
+
+    async fn open(&self, map: &str) -> Modbus {
+        let keys = format!("host = \"127.0.0.1:{}\"\nmap = \"{map}\"\nunit = 255", self.port);
+        open(&keys, &one(), &Arc::default()).await.expect("open")
+    }
+
+    /// The registers asked for since the last call.
+    fn asked(&self) -> Vec<u16> {
+        self.asked
+            .lock()
+            .drain(..)
+            .map(|(unit, at, _)| {
+                assert_eq!(unit, 255);
+                at
+            })
+            .collect()
+    }
+}
+
+/// Lets a while go by, without waiting.
+async fn pass(duration: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(duration).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_register_that_was_refused_is_asked_for_again() {
+    let starting = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let still = Arc::clone(&starting);
+    let is_starting = move || still.load(std::sync::atomic::Ordering::SeqCst);
+    let rule =
+        move |at: u16, _, _| if at == 0x48 && is_starting() { Says::Exception(2) } else { Says::Zeros };
+    let device = Scripted::start(rule).await;
+    let mut meter = device.open("eastron-sdm630").await;
+    assert_eq!(round(&mut meter).await, "A: 0 W");
+    assert_eq!(round(&mut meter).await, "A: 0 W");
+    assert_eq!(device.asked(), [0x34, 0x48, 0x34], "not with every round");
+    let refused = meter.findings().into_iter().find(|finding| !finding.is_used).expect("a refusal");
+    assert_eq!(
+        (refused.value.as_str(), refused.why.as_str()),
+        ("illegal data address", "asked for again every 60 s")
+    );
+    starting.store(false, std::sync::atomic::Ordering::SeqCst);
+    pass(REFUSAL_PAUSE).await;
+    assert_eq!(round(&mut meter).await, "A: 0 W, 0 J");
+    assert!(meter.findings().iter().all(|finding| finding.is_used));
+}
+
+#[tokio::test]
+async fn one_bad_register_costs_itself_alone() {
+    // Volts, amperes and watts of a phase are neighbours on this meter, which lacks the amperes.
+    let device = Scripted::start(|at, count, _| match (at, count) {
+        (0x0000, 18) | (0x0006, _) => Says::Exception(2),
+        (0x0048, _) => Says::Exception(4),
+        _ => Says::Zeros,
+    })
+    .await;
+    let keys = format!("host = \"127.0.0.1:{}\"\nmap = \"eastron-sdm630\"\nunit = 255", device.port);
+    let mut meter = open(&keys, &Outlets::all("m.{outlet}"), &Arc::default()).await.expect("open");
+    for _ in 0..2 {
+        let expected = "m.L1: 0 W, 0 V\nm.L2: 0 W, 0 V, 0 A\nm.L3: 0 W, 0 V, 0 A\nm.total: 0 W";
+        assert_eq!(round(&mut meter).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_register_that_is_never_answered_costs_itself_alone() {
+    let device = Scripted::start(|at, _, _| if at == 0x48 { Says::Nothing } else { Says::Zeros }).await;
+    let mut meter = device.open("eastron-sdm630").await;
+    assert_eq!(round(&mut meter).await, "A: 0 W");
+    assert_eq!(round(&mut meter).await, "A: 0 W");
+    assert_eq!(device.asked(), [0x34, 0x48, 0x34]);
+}
+
+/// A device of `SunSpec` whose chain begins at 40000, as its registers.
+async fn sunspec(chain: &'static [u16]) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut request = [0; 12];
+        while stream.read_exact(&mut request).await.is_ok() {
+            let [t1, t2, _, _, _, _, unit, function, at1, at2, _, count] = request;
+            let first = usize::from(u16::from_be_bytes([at1, at2])).checked_sub(40_000);
+            let words = first.and_then(|first| chain.get(first..first + usize::from(count)));
+            let pdu = match words {
+                Some(words) => {
+                    let bytes = words.iter().flat_map(|word| word.to_be_bytes());
+                    [function, 2 * count].into_iter().chain(bytes).collect()
+                }
+                None => vec![function | 0x80, 2],
+            };
+            let length = u8::try_from(pdu.len() + 1).expect("short");
+            let frame = [&[t1, t2, 0, 0, 0, length, unit][..], &pdu].concat();
+            if stream.write_all(&frame).await.is_err() {
+                return;
+            }
+        }
+    });
+    let keys = format!("host = \"127.0.0.1:{port}\"\nmap = \"sunspec-meter\"");
+    let said = match open(&keys, &one(), &Arc::default()).await {
+        Ok(mut meter) => round(&mut meter).await,
+        Err(error) => error.to_string(),
+    };
+    said.replace(&port.to_string(), "PORT")
+}
+
+#[tokio::test]
+async fn a_sunspec_meter_is_found_in_its_chain() {
+    static METER: [u16; 69] = {
+        let mut chain = [0; 69];
+        let mut set =
+            [(0, 0x5375), (1, 0x6e53), (2, 1), (3, 4), (8, 203), (9, 57), (26, 64), (30, 1)].as_slice();
+        while let [(at, word), rest @ ..] = set {
+            chain[*at] = *word;
+            set = rest;
+        }
+        chain[55] = 9;
+        chain[67] = 0xffff;
+        chain
+    };
+    static ENDLESS: [u16; 400] = {
+        let mut chain = [0; 400];
+        (chain[0], chain[1]) = (0x5375, 0x6e53);
+        chain
+    };
+    assert_eq!(sunspec(&METER).await, "A: 640 W, 32400 J");
+    let none = "refused: 127.0.0.1:PORT: unit 1 has the SunSpec models [1] and none of [201, 202, 203, 204]";
+    assert_eq!(sunspec(&[0x5375, 0x6e53, 1, 0, 0xffff, 0]).await, none);
+    // A chain that goes on for ever ends.
+    assert!(sunspec(&ENDLESS).await.contains("and none of"));
+    let other = "refused: 127.0.0.1:PORT: unit 1 does not speak SunSpec: no mark at [40000, 0, 50000]";
+    assert_eq!(sunspec(&[1, 2, 3]).await, other);
+}
+
+#[tokio::test]
+async fn a_meter_that_starts_again_is_busy_and_not_refused() {
+    let device = Scripted::start(|_, _, nth| if nth == 0 { Says::Zeros } else { Says::Exception(2) }).await;
+    let mut meter = device.open("eastron-sdm630").await;
+    assert_eq!(round(&mut meter).await, "A: 0 W, 0 J");
+    for _ in 0..2 {
+        let said = round(&mut meter).await;
+        assert!(said.starts_with("busy: ") && said.ends_with("exception 2, illegal data address"), "{said}");
     }
 }

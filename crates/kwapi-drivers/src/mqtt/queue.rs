@@ -10,6 +10,8 @@ use crate::driver::DriverError;
 /// Full: the oldest is dropped and counted. A meter reads as fast as it can, so this is some seconds of a busy
 /// broker.
 const MESSAGES_MAX: usize = 1024;
+/// So many bytes of topics and payloads likewise: a broker may send messages of 256 KiB.
+const BYTES_MAX: usize = 4 << 20;
 
 /// One message of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,12 @@ pub(super) struct Message {
     pub(super) payload: Vec<u8>,
     /// Kept by the broker from some earlier time.
     pub(super) is_retained: bool,
+}
+
+impl Message {
+    fn bytes(&self) -> usize {
+        self.topic.len() + self.payload.len()
+    }
 }
 
 /// Why no more messages come.
@@ -46,6 +54,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     messages: VecDeque<Message>,
+    bytes: usize,
     dropped: u64,
     end: Option<End>,
 }
@@ -53,8 +62,10 @@ struct State {
 impl Queue {
     pub(super) fn push(&self, message: Message) {
         let mut state = self.state.lock();
-        if state.messages.len() >= MESSAGES_MAX {
-            state.messages.pop_front();
+        state.bytes += message.bytes();
+        while state.messages.len() >= MESSAGES_MAX || state.bytes > BYTES_MAX {
+            let Some(oldest) = state.messages.pop_front() else { break };
+            state.bytes -= oldest.bytes();
             state.dropped += 1;
         }
         state.messages.push_back(message);
@@ -75,6 +86,7 @@ impl Queue {
             {
                 let mut state = self.state.lock();
                 if let Some(message) = state.messages.pop_front() {
+                    state.bytes -= message.bytes();
                     return Ok(message);
                 }
                 if let Some(end) = &state.end {
@@ -113,6 +125,19 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(queue.next().await, Err(End::Lost("gone".to_owned())), "the first end stays");
         }
+    }
+
+    #[tokio::test]
+    async fn large_messages_are_bounded_by_their_bytes() {
+        let queue = Queue::default();
+        let large = |n: usize| Message { payload: vec![0; 256 << 10], ..message(n) };
+        for n in 0..20 {
+            queue.push(large(n));
+        }
+        let first = queue.next().await.expect("a message").topic;
+        assert_eq!((queue.dropped(), first.as_str()), (5, "5"));
+        queue.push(large(20));
+        assert_eq!(queue.dropped(), 5, "what was taken makes room");
     }
 
     #[tokio::test]

@@ -91,7 +91,7 @@ async fn next(meter: &mut Mqtt, count: usize) -> Vec<String> {
 async fn settled(broker: &Broker, meter: &mut Mqtt, topic: &str) {
     let mut readings = Readings::default();
     loop {
-        broker.publish(topic, "\"ping\"", &[]);
+        broker.publish(topic, r#"{"power": null, "ENERGY": {"Power": null}}"#, &[]);
         if tokio::time::timeout(Duration::from_millis(300), meter.read(&mut readings)).await.is_ok()
             && !readings.is_empty()
         {
@@ -156,6 +156,78 @@ async fn every_outlet_of_a_filter_is_a_probe_and_meters_share_one_connection() {
     drop(meter);
     broker.publish("tele/x/SENSOR", r#"{"ENERGY":{"Power":7}}"#, &[]);
     assert_eq!(next(&mut other, 1).await, ["x: 7 W"], "the other meter's going takes nothing away");
+}
+
+#[tokio::test]
+async fn messages_about_other_things_are_passed_over_and_make_no_probes() {
+    let Some(broker) = Broker::start("m.conf") else { return };
+    let brokers = Arc::new(Brokers::default());
+    let all = broker.config("topic = \"home/{outlet}\"\nvalues = { power = \"/power\" }");
+    let mut meter = Mqtt::open(&all, &Outlets::all("h.{outlet}"), &brokers).await.expect("open");
+    settled(&broker, &mut meter, "home/desk").await;
+    for (topic, payload) in [
+        ("home/window1", r#"{"contact": false, "battery": 71}"#),
+        ("home/bridge", "online"),
+        ("home/desk", r#"{"voltage": 231.2}"#),
+        ("home/desk", r#"{"power": 38.5}"#),
+    ] {
+        broker.publish(topic, payload, &[]);
+    }
+    assert_eq!(next(&mut meter, 1).await, ["h.desk: 38.5 W"]);
+    assert!(meter.findings()[0].why.starts_with("3 said nothing of power; heard on [\"home/desk\"]"));
+
+    let one = broker.config("topic = \"home/desk\"\nvalues = { power = \"/watts\" }");
+    let mut wrong =
+        Mqtt::open(&one, &Outlets::by_position([ProbeId::new("desk").ok()]), &brokers).await.expect("open");
+    while wrong.messages < TOLD_AFTER {
+        broker.publish("home/desk", r#"{"power": 38.5}"#, &[]);
+        let mut readings = Readings::default();
+        wrong.read(&mut readings).await.expect("a broker");
+        let said: Vec<_> =
+            readings.drain().map(|(_, reading)| reading.expect_err("none").to_string()).collect();
+        let expected = ["not available: home/desk: nothing at /watts"];
+        assert_eq!(said, if wrong.messages < TOLD_AFTER { &expected[..0] } else { &expected[..] });
+    }
+}
+
+#[tokio::test]
+async fn power_and_energy_may_come_by_topics_of_their_own() {
+    let Some(broker) = Broker::start("m.conf") else { return };
+    let keys = "topic = \"m/{outlet}/power\"\nenergy_topic = \"m/{outlet}/energy\"\n\
+        values = { power = \"\", energy = \"\", energy_unit = \"Wh\" }";
+    let mut meter =
+        Mqtt::open(&broker.config(keys), &Outlets::all("{outlet}"), &Arc::default()).await.expect("open");
+    settled(&broker, &mut meter, "m/x/power").await;
+    for (topic, payload) in [
+        ("m/a/power", "10"),
+        ("m/a/energy", "2"),
+        ("m/b/energy", "7"),
+        ("m/a/power", "11"),
+        ("m/a/power", "12"),
+        ("m/b/power", "20"),
+    ] {
+        broker.publish(topic, payload, &[]);
+    }
+    assert_eq!(next(&mut meter, 4).await, ["a: 10 W", "a: 11 W, 7200 J", "a: 12 W", "b: 20 W, 25200 J"]);
+    let refused = |keys: &str| Mqtt::check(&broker.config(keys)).expect_err("a fault");
+    let alone = "topic = 'a'\nenergy_topic = 'b'\nvalues = { energy = '' }";
+    assert!(refused(alone).starts_with("energy_topic: values need power"));
+    assert!(
+        refused("topic = 'a'\nenergy_topic = 'a'\nvalues = { power = '/p', energy = '/e' }")
+            .contains("the same as topic")
+    );
+}
+
+#[tokio::test]
+async fn two_topics_of_one_probe_are_not_mixed() {
+    let Some(broker) = Broker::start("m.conf") else { return };
+    let keys = "topic = \"+/{outlet}/SENSOR\"\nvalues = { power = \"/power\" }";
+    let mut meter =
+        Mqtt::open(&broker.config(keys), &Outlets::all("{outlet}"), &Arc::default()).await.expect("open");
+    settled(&broker, &mut meter, "lyon/plug/SENSOR").await;
+    broker.publish("nancy/plug/SENSOR", r#"{"power": 900}"#, &[]);
+    broker.publish("lyon/plug/SENSOR", r#"{"power": 7}"#, &[]);
+    assert_eq!(next(&mut meter, 1).await, ["plug: 7 W"]);
 }
 
 #[tokio::test]
@@ -278,6 +350,18 @@ async fn against(answer: &'static [u8]) -> String {
     let one = Outlets::by_position([ProbeId::new("a").ok()]);
     let mut meter = Mqtt::open(&config, &one, &Arc::default()).await.expect("open");
     next(&mut meter, 1).await.remove(0)
+}
+
+#[tokio::test]
+async fn a_broker_that_has_nothing_to_hand_on_is_no_fault() {
+    let broker = raw_broker(&[0x90, 3, 0, 1, 0]).await;
+    let config = format!("broker = \"127.0.0.1:{broker}\"\ntopic = \"t\"\nvalues = {{ power = \"\" }}");
+    let config: Config = toml::from_str(&config).expect("a configuration");
+    let one = Outlets::by_position([ProbeId::new("a").ok()]);
+    let mut meter = Mqtt::open(&config, &one, &Arc::default()).await.expect("open");
+    let mut readings = Readings::default();
+    let read = tokio::time::timeout(PATIENCE, meter.read(&mut readings)).await.expect("empty-handed in time");
+    assert!(read.is_ok() && readings.is_empty(), "{read:?}");
 }
 
 #[tokio::test]

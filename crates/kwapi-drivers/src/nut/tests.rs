@@ -164,7 +164,16 @@ async fn each_fault_of_a_server_says_what_it_is() {
         ),
         (
             b"BEGIN LIST VAR u\nVAR u ups.load \"9\"\nEND LIST VAR u\n",
-            "A: no such outlet: \"1\": u says no watts of it; it does of []",
+            "A: not available: \"total\": u: ups.load tells watts with nominal_watts, or with power_factor where the \
+             rating in VA is told",
+        ),
+        (
+            b"BEGIN LIST VAR u\nVAR u battery.charge \"100\"\nEND LIST VAR u\n",
+            "A: no such outlet: \"total\": u says no watts of it; it does of []",
+        ),
+        (
+            b"BEGIN LIST VAR u\nVAR other ups.realpower \"900\"\nEND LIST VAR u\n",
+            "link lost: 127.0.0.1:PORT: LIST VAR u: \"VAR other ups.realpower \\\"900\\\"\" is no variable",
         ),
     ] {
         assert_eq!(against(bytes).await, expected);
@@ -191,4 +200,110 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
     check("host = 'nut1:70000'", "a port up to 65535");
     check("host = 'nut1'\nups = 'a b'", "is no name that NUT allows");
     check("host = 'nut1'\npassword = 'x'", "password is set but no username");
+}
+
+/// A server whose device shows other variables in each round, the last for ever.
+async fn changing(rounds: &'static [&'static str], outlets: &Outlets, keys: &str) -> Nut {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut asked = [0; 64];
+        for round in 0.. {
+            let Ok(1..) = stream.read(&mut asked).await else { return };
+            let variables = rounds.get(round).or(rounds.last()).expect("a round");
+            let lines = variables.split(' ').filter_map(|pair| pair.split_once('='));
+            let lines: String = lines.map(|(name, value)| format!("VAR u {name} \"{value}\"\n")).collect();
+            let answer = format!("BEGIN LIST VAR u\n{lines}END LIST VAR u\n");
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    });
+    open(port, &format!("ups = \"u\"\n{keys}"), outlets).await.expect("open")
+}
+
+#[track_caller]
+fn named(pairs: &[(&str, &str)]) -> Outlets {
+    Outlets::by_key(
+        pairs.iter().map(|(key, probe)| Outlet {
+            key: (*key).to_owned(),
+            probe: ProbeId::new(probe).expect("an id"),
+        }),
+    )
+}
+
+#[tokio::test]
+async fn a_better_source_wins_when_it_comes_and_one_that_contradicts_does_not() {
+    let rounds = &[
+        "ups.load=20 ups.realpower.nominal=500",
+        "ups.load=20 ups.realpower.nominal=500 ups.realpower=0",
+        "ups.load=20 ups.realpower.nominal=500 ups.realpower=96",
+        "ups.load=20 ups.realpower.nominal=500 ups.realpower=",
+        "ups.load=21 ups.realpower.nominal=500 ups.realpower=0",
+    ];
+    let mut meter = changing(rounds, &one(), "").await;
+    for expected in [
+        "A: 100 W (estimated)",
+        "A: 100 W (estimated)",
+        "A: 96 W",
+        "A: not available: ups.realpower has no number now",
+        "A: 105 W (estimated)",
+    ] {
+        assert_eq!(round(&mut meter).await, expected);
+    }
+    let findings = meter.findings();
+    assert_eq!(findings[0].value, "ups.load × ups.realpower.nominal");
+    assert!(
+        findings[0].why.starts_with("ups.realpower is 0 beside a load of 21 %; of 3 variables"),
+        "{findings:?}"
+    );
+}
+
+#[tokio::test]
+async fn outlets_come_later_and_one_that_is_gone_has_no_reading() {
+    let rounds = &[
+        "ups.realpower=300 outlet.1.desc=web",
+        "ups.realpower=300 outlet.1.realpower=100 outlet.1.desc=web outlet.2.realpower=200 outlet.2.desc=db",
+        "ups.realpower=300 outlet.1.realpower=101 outlet.1.desc=web",
+    ];
+    let mut meter = changing(rounds, &Outlets::all("r.{label}"), "").await;
+    assert_eq!(round(&mut meter).await, "r.total: 300 W");
+    assert_eq!(round(&mut meter).await, "r.web: 100 W\nr.db: 200 W");
+    let expected = "r.web: 101 W\nr.2: not available: outlet.2.realpower has no number now";
+    let said = round(&mut meter).await;
+    assert_eq!(said, expected.replace("r.2", "r.db"));
+}
+
+#[tokio::test]
+async fn outlets_of_one_label_are_told_apart_or_refused_by_name() {
+    let rounds = &["outlet.1.desc=web outlet.1.realpower=70 outlet.2.desc=web outlet.2.realpower=45 \
+        outlet.3.desc=db outlet.3.realpower=20"];
+    let mut meter = changing(rounds, &Outlets::all("r.{label}"), "").await;
+    assert_eq!(round(&mut meter).await, "r.web.1: 70 W\nr.web.2: 45 W\nr.db: 20 W");
+    let mut meter = changing(rounds, &named(&[("web", "a"), ("db", "b"), ("2", "c")]), "").await;
+    assert_eq!(
+        round(&mut meter).await,
+        "a: no such outlet: \"web\" is the name of several outlets: name one by its number, [\"1\", \"2\"]\nb: 20 W\nc: 45 W"
+    );
+}
+
+#[tokio::test]
+async fn a_full_load_makes_an_estimate() {
+    let mut meter = changing(&["ups.load=30"], &one(), "nominal_watts = 400").await;
+    assert_eq!(round(&mut meter).await, "A: 120 W (estimated)");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_ends_the_session() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let line = format!("VAR u outlet.{}.desc \"{}\"\n", 1, "x".repeat(1_000));
+        while stream.write_all(line.as_bytes()).await.is_ok() {}
+    });
+    let mut meter = open(port, "ups = \"u\"", &one()).await.expect("open");
+    let said = round(&mut meter).await;
+    assert!(said.starts_with("link lost: ") && said.ends_with("too many variables"), "{said}");
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kwapi_core::{Amperes, NoReading, Reading, Timestamp, Volts};
+use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Timestamp, Volts};
 
 use super::Config;
 use super::exposition::{Sample, parse_sample};
 use crate::driver::{DriverError, Finding, Readings};
 use crate::http::excerpt;
 use crate::outlets::Outlets;
+use crate::parts::{Listed, Notes, power_and_counter};
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
 
 /// More series of one metric are refused: a filter is missing.
@@ -19,12 +20,18 @@ const SERIES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Scrape {
     metrics: [Option<String>; 5],
+    /// What one count of each metric is worth.
+    scales: [f64; 5],
     power_unit: PowerUnit,
     energy_unit: EnergyUnit,
     label: Option<String>,
     labels: BTreeMap<String, String>,
     stale_after: Duration,
     decimals: BTreeMap<String, Decimals>,
+    notes: Notes,
+    listed: Listed,
+    /// Whether any scrape had a series.
+    has_found: bool,
 }
 
 /// Places in `Scrape::metrics`, and in what is found of one outlet.
@@ -57,12 +64,22 @@ impl Scrape {
                 config.energy.clone(),
                 created,
             ],
+            scales: [
+                config.power_scale.unwrap_or(1.0),
+                config.voltage_scale.unwrap_or(1.0),
+                config.current_scale.unwrap_or(1.0),
+                config.energy_scale.unwrap_or(1.0),
+                1.0,
+            ],
             power_unit: config.power_unit,
             energy_unit: config.energy_unit,
             label: config.label.clone(),
             labels: config.labels.clone(),
             stale_after,
             decimals: BTreeMap::new(),
+            notes: Notes::default(),
+            listed: Listed::default(),
+            has_found: false,
         }
     }
 
@@ -86,10 +103,20 @@ impl Scrape {
             if samples == 0 {
                 return Err(DriverError::Malformed { what: "metrics", input: excerpt(text.as_bytes()) });
             }
-            return Err(DriverError::Refused(format!(
+            let missing = format!(
                 "no series of {names:?}{} among {samples} samples",
                 if self.labels.is_empty() { String::new() } else { format!(" with {:?}", self.labels) }
-            )));
+            );
+            // It has shown them before: it has just been started again.
+            return Err(if self.has_found {
+                DriverError::Busy(missing)
+            } else {
+                DriverError::Refused(missing)
+            });
+        }
+        self.has_found = true;
+        if self.decimals.len() > SERIES_MAX {
+            self.decimals.retain(|key, _| found.contains_key(key)); // Labels come and go.
         }
         let keys: Vec<_> = found.keys().cloned().collect();
         if outlets.wants_all() || self.label.is_none() {
@@ -99,6 +126,9 @@ impl Scrape {
                 if let Some(probe) = probe {
                     readings.push(&probe, self.reading(key, found, now));
                 }
+            }
+            if outlets.wants_all() {
+                self.listed.complete(readings);
             }
         } else {
             for outlet in outlets.named() {
@@ -111,7 +141,7 @@ impl Scrape {
                 readings.push(&outlet.probe, reading);
             }
         }
-        Ok(vec![Finding {
+        let series = Finding {
             what: names.join(", "),
             value: format!("{} outlets: {}", keys.len(), some(&keys)),
             is_used: true,
@@ -119,7 +149,8 @@ impl Scrape {
                 .label
                 .as_ref()
                 .map_or_else(|| "one series".to_owned(), |label| format!("by label {label}")),
-        }])
+        };
+        Ok(std::iter::once(series).chain(self.notes.findings()).collect())
     }
 
     fn find(&self, text: &str, is_openmetrics: bool) -> Result<BTreeMap<String, Found>, DriverError> {
@@ -159,14 +190,25 @@ impl Scrape {
     }
 
     fn reading(&mut self, key: &str, found: &Found, now: Option<Timestamp>) -> Result<Reading, NoReading> {
+        let outlet = if key.is_empty() { "the series" } else { key };
         let name = |place: usize| self.metrics.get(place).and_then(Clone::clone).unwrap_or_default();
-        if let Some(place) = found.series.iter().position(|series| *series > 1) {
-            let advice = "tell them apart with label, or choose one with labels";
+        let is_several = |place: &usize| found.series.get(*place).is_some_and(|series| *series > 1);
+        let advice = "tell them apart with label, or choose one with labels";
+        if let Some(place) = [POWER, ENERGY].into_iter().find(is_several) {
             return Err(NoReading::Implausible(format!("several series of {}; {advice}", name(place))));
         }
-        let get = |place: usize| found.values.get(place).copied().flatten();
+        for (place, part) in [(VOLTAGE, "voltage"), (CURRENT, "current")] {
+            if is_several(&place) {
+                self.notes.add(outlet, part, format!("several series of {}; {advice}", name(place)));
+            } else {
+                self.notes.clear(outlet, part);
+            }
+        }
+        let get = |place: usize| found.values.get(place).copied().flatten().filter(|_| !is_several(&place));
         // Not a number is how exporters say "not now".
-        let number = |place: usize| get(place).map(|(value, _)| value).filter(|value| !value.is_nan());
+        let scale = |place: usize| self.scales.get(place).copied().unwrap_or(1.0);
+        let number =
+            |place: usize| get(place).map(|(value, _)| value * scale(place)).filter(|value| !value.is_nan());
         let stamps: Vec<f64> =
             [POWER, ENERGY].iter().filter_map(|place| get(*place)?.1).filter(|s| s.is_finite()).collect();
         let measured_at = match stamps.iter().copied().reduce(f64::min) {
@@ -181,26 +223,17 @@ impl Scrape {
                 return Err(NoReading::Stale(format!("measured {} s before the scrape", age.as_secs())));
             }
         }
-        let power = match number(POWER) {
-            Some(power) => Some(value::power(power, self.power_unit)?),
-            None => None,
-        };
-        let counter = match number(ENERGY) {
-            Some(count) => {
-                let decimals = self.decimals.entry(key.to_owned()).or_default();
-                let resolution = decimals.resolution(&found.energy_printed);
-                let mut counter = value::counter(count, resolution, self.energy_unit)?;
-                counter.reset_at = number(CREATED).and_then(value::unix_seconds);
-                Some(counter)
-            }
-            None => None,
-        };
-        if power.is_none() && counter.is_none() {
-            return Err(NoReading::NotReady(format!(
-                "{} is not a number now",
-                [name(POWER), name(ENERGY)].concat()
-            )));
-        }
+        let watts = number(POWER).map(|power| Ok(self.power_unit.to_watts(power)));
+        let counter = number(ENERGY).map(|count| {
+            let decimals = self.decimals.entry(key.to_owned()).or_default();
+            let resolution = decimals.resolution(&found.energy_printed) * scale(ENERGY).abs();
+            let mut counter = value::counter(count, resolution, self.energy_unit)?;
+            counter.reset_at = number(CREATED).and_then(value::unix_seconds);
+            Ok::<MeterCounter, NoReading>(counter)
+        });
+        let absent =
+            || NoReading::NotReady(format!("{} is not a number now", [name(POWER), name(ENERGY)].concat()));
+        let (power, counter) = power_and_counter(outlet, watts, counter, absent, &mut self.notes)?;
         Ok(Reading {
             power,
             voltage: number(VOLTAGE).map(Volts),

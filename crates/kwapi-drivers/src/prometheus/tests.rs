@@ -141,6 +141,43 @@ async fn an_old_stamp_is_stale_and_a_created_stamp_is_the_reset() {
 }
 
 #[tokio::test]
+async fn factors_and_neighbours_are_as_everywhere() {
+    let text = "amps 31\nhundredths{p=\"1\"} 64\nload -712.5\nvolts{p=\"1\"} 229\nvolts{p=\"2\"} 231\nticks_total 15\n";
+    let read = async |keys| scrape("text/plain", text, keys).await;
+    assert_eq!(read("power = 'hundredths'\npower_unit = 'kW'\npower_scale = 0.01").await, "A: 640 W");
+    assert_eq!(
+        read("power = 'load'\npower_scale = -1\ncurrent = 'amps'\ncurrent_scale = 0.1").await,
+        "A: 712.5 W, 3.1 A"
+    );
+    assert_eq!(read("energy = 'ticks_total'\nenergy_scale = 100").await, "A: 1500 J");
+    assert_eq!(
+        read("power = 'hundredths'\nvoltage = 'volts'").await,
+        "A: 64 W",
+        "volts of two series are left out"
+    );
+    assert_eq!(read("power = 'load'\nenergy = 'ticks_total'").await, "A: 0 W, 15 J", "it feeds back");
+    let refused = "power_scale: a factor is a number other than 0";
+    assert_eq!(read("power = 'load'\npower_scale = 0").await, format!("refused: {refused}"));
+}
+
+#[tokio::test]
+async fn an_exporter_that_starts_again_is_busy_and_not_refused() {
+    let shown = std::sync::atomic::AtomicBool::new(true);
+    let respond = move |_: &HttpRequest| {
+        let is_first = shown.swap(false, std::sync::atomic::Ordering::SeqCst);
+        HttpAnswer::ok(if is_first { "w 5\n" } else { "up 1\n" })
+    };
+    let simulator = HttpDevice::start(respond).await.expect("a port");
+    let url = format!("url = \"http://{}/metrics\"\npower = \"w\"", simulator.address());
+    let config = toml::from_str(&url).expect("a configuration");
+    let mut meter = Prometheus::open(&config, &one(), &Arc::default()).await.expect("open");
+    let mut readings = Readings::default();
+    meter.read(&mut readings).await.expect("a reading");
+    let error = meter.read(&mut readings).await.expect_err("no series");
+    assert!(matches!(error, DriverError::Busy(_)), "{error}");
+}
+
+#[tokio::test]
 async fn a_page_without_samples_may_pass_and_is_not_refused() {
     let said = scrape("text/html", "<html>starting\u{2026}</html>", "power = \"w\"").await;
     assert!(said.starts_with("malformed metrics: \"<html>"), "{said}");

@@ -1,7 +1,9 @@
 //! One line: a JSON object, told in SI units.
 
-use kwapi_core::{Amperes, Energy, MeterCounter, Quality, Reading, Timestamp, Volts, Watts};
+use kwapi_core::{Amperes, Energy, MeterCounter, Quality, Reading, Timestamp, Volts};
 use serde::Deserialize;
+
+use crate::parts::drawn;
 
 /// A counter that does not say how finely it counts is taken to count millijoules.
 const RESOLUTION: Energy = Energy::from_millijoules(1);
@@ -44,8 +46,13 @@ pub fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
     let resolution = energy("joules_resolution", line.joules_resolution)?.unwrap_or(RESOLUTION);
     let counter =
         energy("joules_total", line.joules_total)?.map(|value| MeterCounter::new(value, resolution));
+    let power = line.watts.map(|watts| drawn(watts, counter.as_ref()).map_err(|_| watts)).transpose();
+    let power = power.map_err(|watts| match watts {
+        ..0.0 => "`watts` cannot be negative without an import counter in `joules_total`".to_owned(),
+        watts => format!("`watts` cannot be {watts}"),
+    })?;
     let reading = Reading {
-        power: line.watts.map(Watts),
+        power,
         voltage: line.volts.map(Volts),
         current: line.amperes.map(Amperes),
         counter,
@@ -55,9 +62,6 @@ pub fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
     };
     if reading.is_empty() {
         return Err("one of `watts`, `amperes` and `joules_total` is needed".to_owned());
-    }
-    if reading.power.is_some_and(|power| power.0 < 0.0) {
-        return Err("`watts` cannot be negative".to_owned());
     }
     Ok((line.outlet.unwrap_or_else(|| "1".to_owned()), reading))
 }

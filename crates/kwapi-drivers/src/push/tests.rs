@@ -20,12 +20,15 @@ fn a_line_says_what_it_says_and_nothing_more() {
     check(r#"{"watts": 61.5}"#, "1: 61.5 W");
     check(r#"{"outlet":"7","amperes":0.5,"volts":230,"estimated":true}"#, "7: 230 V, 0.5 A (estimated)");
     check(r#"{"joules_total": 120000.5}"#, "1: 120000.5 J");
+    check(r#"{"watts": -0.2}"#, "1: 0 W");
+    check(r#"{"watts": -90, "joules_total": 5000}"#, "1: 0 W, 5000 J");
 }
 
 #[test]
 fn a_wrong_line_is_told_what_is_wrong() {
     check("{}", "one of `watts`, `amperes` and `joules_total` is needed");
-    check(r#"{"watts":-1}"#, "`watts` cannot be negative");
+    check(r#"{"watts":-1}"#, "`watts` cannot be negative without an import counter in `joules_total`");
+    check(r#"{"watts":3e9}"#, "`watts` cannot be 3000000000");
     check(r#"{"watts":1,"timestamp":-5}"#, "`timestamp` is in Unix seconds, and cannot be -5");
     check(r#"{"joules_total":-5}"#, "`joules_total` cannot be -5");
     check(r#"{"watts":"12"}"#, "invalid type: string \"12\", expected f64 at line 1 column 13");

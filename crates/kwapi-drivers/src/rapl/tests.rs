@@ -65,24 +65,125 @@ async fn all_outlets_are_those_that_add_up() {
     assert_eq!(findings.len(), 4);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_total_adds_packages_and_memory_once_and_survives_a_wrap_of_one() {
     let root = two_packages();
     set(root.path(), "intel-rapl:0", "262143000000");
     let mut meter = open(root.path(), &named("total")).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 0 J"]);
+    tokio::time::advance(Duration::from_secs(1)).await;
     set(root.path(), "intel-rapl:0", "672000"); // 0.328 J to the range, and 0.672 J more
     set(root.path(), "intel-rapl:1", "5000000");
     set(root.path(), "intel-rapl:0:0", "999999999");
     assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 3 J"]);
 }
 
-#[tokio::test]
-async fn the_platform_is_the_total_where_there_is_one() {
-    let zones = [("intel-rapl:0", "package-0", 1_000_000), ("intel-rapl:1", "psys", 7_000_000)];
+#[tokio::test(start_paused = true)]
+async fn a_counter_of_a_sum_that_is_set_back_is_no_wrap() {
+    let root = two_packages();
+    set(root.path(), "intel-rapl:1", "5000000000");
+    let mut meter = open(root.path(), &named("total")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    set(root.path(), "intel-rapl:1", "30000000");
+    set(root.path(), "intel-rapl:0", "3000000");
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 2 J"]);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    set(root.path(), "intel-rapl:1", "60000000");
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 32 J"]);
+}
+
+/// A machine with a platform counter, and what its total says of each round in which the counters are set to these.
+async fn machine(rounds: &[(u64, u64)]) -> (Vec<String>, String) {
+    let zones = [
+        ("intel-rapl:0", "package-0", 1_000_000),
+        ("intel-rapl:0:0", "dram", 500_000),
+        ("intel-rapl:1", "psys", 7_000_000),
+    ];
     let root = tree(&zones);
     let mut meter = open(root.path(), &named("1")).await.unwrap();
-    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 7 J"]);
+    let mut said = Vec::new();
+    for (package, psys) in rounds {
+        set(root.path(), "intel-rapl:0", &package.to_string());
+        set(root.path(), "intel-rapl:1", &psys.to_string());
+        let mut readings = Readings::default();
+        meter.read(&mut readings).await.unwrap();
+        let (_, reading) = readings.drain().next().unwrap();
+        said.push(reading.map_or_else(|error| error.to_string(), |reading| reading.to_string()));
+    }
+    let psys = meter.findings().pop().unwrap();
+    (said, format!("{} {}", psys.is_used, psys.why))
+}
+
+const COMPARED: &str = "not ready: psys is being compared with its packages";
+
+#[tokio::test(start_paused = true)]
+async fn the_platform_is_the_total_where_there_is_one_that_counts() {
+    let (said, psys) =
+        machine(&[(1_000_000, 7_000_000), (3_000_000, 10_000_000), (4_000_000, 12_000_000)]).await;
+    assert_eq!(said, [COMPARED, "10 J", "12 J"]);
+    assert!(psys.starts_with("true ") && psys.ends_with("so it is the total"), "{psys}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_counts_less_than_its_packages_is_not_the_total() {
+    let (said, psys) = machine(&[(3_000_000, 7_000_000), (4_000_000, 7_000_000)]).await;
+    assert_eq!(said, ["2 J", "3 J"]);
+    assert!(psys.starts_with("false ") && psys.contains("not wired here"), "{psys}");
+    // It creeps, or stops later.
+    let (said, _) = machine(&[(3_000_000, 7_100_000)]).await;
+    assert_eq!(said, ["2 J"]);
+    let (said, _) =
+        machine(&[(3_000_000, 10_000_000), (9_000_000, 10_000_000), (10_000_000, 20_000_000)]).await;
+    assert_eq!(said, ["10 J", "8 J", "9 J"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_is_never_proven_is_left_out() {
+    let (said, psys) = machine(&[(1_000_000, 7_000_000); 12]).await;
+    assert_eq!(said.iter().filter(|said| *said == COMPARED).count(), 8, "{said:?}");
+    assert_eq!(said.last().unwrap(), "0 J");
+    assert!(psys.starts_with("false ") && psys.contains("too little to prove it"), "{psys}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_that_cannot_be_read_costs_itself_alone() {
+    let root = two_packages();
+    fs::remove_file(root.path().join("intel-rapl:0:1/energy_uj")).unwrap();
+    let mut meter = open(root.path(), &named("total")).await.unwrap();
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 0 J"]);
+    set(root.path(), "intel-rapl:1", "4000000");
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 1 J"]);
+    let dram = meter.findings().into_iter().find(|finding| finding.what == "package-0.dram").unwrap();
+    assert!(dram.value.contains("No such file") && !dram.is_used, "{dram:?}");
+    let mut all = open(root.path(), &Outlets::all("{outlet}")).await.unwrap();
+    let mut readings = Readings::default();
+    all.read(&mut readings).await.unwrap();
+    let bad: Vec<_> =
+        readings.drain().filter(|(_, reading)| reading.is_err()).map(|(probe, _)| probe).collect();
+    assert_eq!(bad, [ProbeId::new("package-0.dram").unwrap()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn zones_that_come_later_are_read() {
+    let root = tree(&[("intel-rapl:0", "package-0", 1_000_000)]);
+    let mut meter = open(root.path(), &Outlets::all("{outlet}")).await.unwrap();
+    assert_eq!(read(&mut meter).await.unwrap(), ["package-0: 1 J"]);
+    let other = tree(&[("intel-rapl:0:0", "dram", 250_000)]);
+    fs::rename(other.path().join("intel-rapl:0:0"), root.path().join("intel-rapl:0:0")).unwrap();
+    assert_eq!(read(&mut meter).await.unwrap(), ["package-0: 1 J"]);
+    tokio::time::advance(ZONES_PAUSE).await;
+    assert_eq!(read(&mut meter).await.unwrap(), ["package-0: 1 J", "package-0.dram: 0.25 J"]);
+}
+
+#[tokio::test]
+async fn zones_of_one_name_are_told_apart_or_refused_by_name() {
+    let root = tree(&[("intel-rapl:0", "package-0", 1_000_000), ("intel-rapl:1", "package-0", 2_000_000)]);
+    let mut meter = open(root.path(), &Outlets::all("{outlet}")).await.unwrap();
+    assert_eq!(read(&mut meter).await.unwrap(), ["intel-rapl:0: 1 J", "intel-rapl:1: 2 J"]);
+    let mut meter = open(root.path(), &named("intel-rapl:1")).await.unwrap();
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 2 J"]);
+    let error = open(root.path(), &named("package-0")).await.unwrap_err().to_string();
+    assert_eq!(error, "refused: \"package-0\" is the name of several zones; name intel-rapl:0, intel-rapl:1");
 }
 
 #[tokio::test]

@@ -5,21 +5,29 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kwapi_core::{Energy, MeterCounter};
+use tokio::time::Instant;
 
 use crate::driver::DriverError;
+use crate::parts::Notes;
 
 /// No machine has as many; a directory that does is not powercap.
 const ZONES_MAX: usize = 1_024;
 /// The counters step by microjoules; ours by millijoules.
 const RESOLUTION: Energy = Energy::from_millijoules(1);
 
+/// No package, memory or platform draws more.
+const ZONE_WATTS_MAX: f64 = 3_000.0;
+
 /// One counter.
 #[derive(Debug)]
 pub(super) struct Zone {
-    /// `package-0`, `package-0.dram`, `psys`.
+    /// `package-0`, `package-0.dram`, `psys`; by its directory (`intel-rapl:0:1`) where another is called the same.
     pub(super) key: String,
+    /// `package-0`, `package-0.dram`, `psys`.
+    pub(super) name: String,
     pub(super) kind: Kind,
     directory: PathBuf,
     range: Option<Energy>,
@@ -108,7 +116,15 @@ pub(super) fn find(root: &Path) -> Result<Vec<Zone>, DriverError> {
         }
         let range = fs::read_to_string(directory.join("max_energy_range_uj")).ok();
         let range = range.as_deref().and_then(parse_microjoules);
-        zones.push(Zone { key, kind, directory, range });
+        zones.push(Zone { name: key.clone(), key, kind, directory, range });
+    }
+    let names: Vec<String> = zones.iter().map(|zone| zone.name.clone()).collect();
+    for zone in &mut zones {
+        if names.iter().filter(|name| **name == zone.name).count() > 1
+            && let Some(directory) = zone.directory.file_name()
+        {
+            zone.key = directory.to_string_lossy().into_owned();
+        }
     }
     if zones.is_empty() { Err(none()) } else { Ok(zones) }
 }
@@ -128,39 +144,75 @@ pub(super) fn parse_microjoules(text: &str) -> Option<Energy> {
 /// but that of their advances.
 #[derive(Debug)]
 pub(super) struct Total {
-    zones: Vec<usize>,
-    last: Vec<MeterCounter>,
+    /// Each zone with the last it said, and when.
+    zones: Vec<(usize, Option<(MeterCounter, Instant)>)>,
     sum: Energy,
 }
 
 impl Total {
     pub(super) fn of(zones: Vec<usize>) -> Self {
-        Self { zones, last: Vec::new(), sum: Energy::ZERO }
+        Self { zones: zones.into_iter().map(|zone| (zone, None)).collect(), sum: Energy::ZERO }
+    }
+
+    /// Whether it is the sum of several zones.
+    pub(super) fn is_sum(&self) -> bool {
+        self.zones.len() > 1
     }
 
     pub(super) fn zones<'a>(&'a self, zones: &'a [Zone]) -> impl Iterator<Item = &'a Zone> {
-        self.zones.iter().filter_map(|index| zones.get(*index))
+        self.zones.iter().filter_map(|(index, _)| zones.get(*index))
     }
 
-    pub(super) fn read(&mut self, zones: &[Zone]) -> Result<MeterCounter, DriverError> {
-        let now: Vec<MeterCounter> = self.zones(zones).map(Zone::read).collect::<Result<_, _>>()?;
-        if let [counter] = now.as_slice() {
-            return Ok(*counter);
+    /// Reads what it consists of. A part that cannot be read is left out and noted: the rest is less than the whole,
+    /// and better than nothing.
+    ///
+    /// # Errors
+    /// When no part can be read: why not the first.
+    pub(super) fn read(&mut self, zones: &[Zone], notes: &mut Notes) -> Result<MeterCounter, DriverError> {
+        let is_sum = self.is_sum();
+        let (mut single, mut problem) = (None, None);
+        for (index, last) in &mut self.zones {
+            let Some(zone) = zones.get(*index) else { continue };
+            let now = match zone.read() {
+                Ok(now) => now,
+                Err(error) => {
+                    if is_sum {
+                        notes.add("rapl", &zone.key, error.to_string());
+                    }
+                    problem = problem.or(Some(error));
+                    continue;
+                }
+            };
+            notes.clear("rapl", &zone.key);
+            let at = Instant::now();
+            if let Some((before, since)) = last.replace((now, at)) {
+                self.sum =
+                    self.sum.saturating_add(advance(&before, &now, at.saturating_duration_since(since)));
+            }
+            single = Some(now);
         }
-        for (before, after) in self.last.iter().zip(&now) {
-            self.sum = self.sum.saturating_add(advance(before, after));
+        match (single, problem) {
+            (Some(_), _) if is_sum => Ok(MeterCounter::new(self.sum, RESOLUTION)),
+            (Some(counter), _) => Ok(counter),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(DriverError::link("no zone is left")),
         }
-        self.last = now;
-        Ok(MeterCounter::new(self.sum, RESOLUTION))
+    }
+
+    /// What it has advanced since it was first read.
+    pub(super) fn advanced(&self) -> Energy {
+        self.sum
     }
 }
 
-/// What one counter advanced; past its range it begins again. Two wraps look like one, so it must be read well
-/// within the time the package needs for its range (11 minutes at 400 W on many).
-fn advance(before: &MeterCounter, after: &MeterCounter) -> Energy {
+/// What one counter advanced in `elapsed`; past its range it begins again. One that fell and would have needed more than
+/// any zone draws was set back (a suspend, AMD's drivers): it goes on from where it stands. Two wraps look like one, so
+/// it must be read well within the time the package needs for its range (11 minutes at 400 W on many).
+fn advance(before: &MeterCounter, after: &MeterCounter, elapsed: Duration) -> Energy {
     if after.value >= before.value {
         return after.value.saturating_sub(before.value);
     }
-    let rest = after.range.map_or(Energy::ZERO, |range| range.saturating_sub(before.value));
-    rest.saturating_add(after.value)
+    let Some(range) = after.range else { return Energy::ZERO };
+    let wrapped = range.saturating_sub(before.value).saturating_add(after.value);
+    if wrapped.joules() <= ZONE_WATTS_MAX * elapsed.as_secs_f64() { wrapped } else { Energy::ZERO }
 }

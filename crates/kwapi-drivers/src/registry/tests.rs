@@ -120,6 +120,14 @@ async fn what_is_shared_lives_from_the_first_meter_to_the_last() {
 }
 
 #[test]
+fn a_driver_names_its_keys() {
+    assert_eq!(TEST.keys(), ["host", "password", "mode"]);
+    for entry in DRIVERS {
+        assert!(!entry.keys().is_empty(), "{}", entry.name);
+    }
+}
+
+#[test]
 fn driver_names_are_unique_and_described() {
     for (index, entry) in DRIVERS.iter().enumerate() {
         assert!(!entry.summary.is_empty(), "{}", entry.name);

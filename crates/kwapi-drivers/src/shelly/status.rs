@@ -7,7 +7,8 @@
 use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
 use serde_json::Value;
 
-use crate::value::{self, EnergyUnit, PowerUnit};
+use crate::parts::{Notes, power_and_counter};
+use crate::value::{self, EnergyUnit};
 
 /// Counters are taken to be brought up to date once a minute, as their history by the minute and their notifications
 /// are, so they may be this many hours of the present power behind. To do: measure it on a device of each kind.
@@ -26,32 +27,33 @@ pub struct Channel {
     pub(super) reading: Result<Reading, NoReading>,
 }
 
-/// The channels of `/status` of a first-generation device.
-pub(super) fn first_generation(status: &Value) -> Vec<Channel> {
+/// The channels of `/status` of a first-generation device. A Shelly 1 has no meter: its `meters` repeat what its owner
+/// said that the load draws, and count nothing.
+pub(super) fn first_generation(status: &Value, notes: &mut Notes) -> Vec<Channel> {
     let list = |name: &str| status.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let (name, unit, meters) = match list("emeters") {
         // Relays have `meters`; energy meters have both, and the relay's measures nothing there.
         [] => ("meter", EnergyUnit::WattMinute, list("meters")),
         emeters => ("emeter", EnergyUnit::WattHour, emeters),
     };
-    let channels = meters.iter().take(CHANNELS_MAX).enumerate();
-    let read = |meter: &Value| {
+    let measured =
+        meters.iter().take(CHANNELS_MAX).enumerate().filter(|(_, meter)| meter.get("total").is_some());
+    let mut read = |key: &str, meter: &Value| {
         if meter.get("is_valid") == Some(&Value::Bool(false)) {
             return Err(NoReading::NotReady("is_valid is false".to_owned()));
         }
-        reading(meter, "power", number(meter, "/total"), unit)
+        reading(key, meter, "power", number(meter, "/total"), unit, notes)
     };
-    channels
-        .map(|(index, meter)| Channel {
-            key: format!("{name}:{index}"),
-            position: Some(index + 1),
-            reading: read(meter),
+    measured
+        .map(|(index, meter)| {
+            let key = format!("{name}:{index}");
+            Channel { position: Some(index + 1), reading: read(&key, meter), key }
         })
         .collect()
 }
 
 /// The channels of `Shelly.GetStatus` of a later device.
-pub(super) fn later_generation(status: &Value) -> Vec<Channel> {
+pub(super) fn later_generation(status: &Value, notes: &mut Notes) -> Vec<Channel> {
     let mut channels = Vec::new();
     let mut position = 0;
     let mut push = |key: String, counts: bool, reading| {
@@ -68,15 +70,27 @@ pub(super) fn later_generation(status: &Value) -> Vec<Channel> {
                 // What flows back is counted in the total as well.
                 let returned = number(component, "/ret_aenergy/total").unwrap_or(0.0);
                 let total = number(component, "/aenergy/total").map(|total| total - returned);
-                push(key.clone(), true, reading(component, "apower", total, EnergyUnit::WattHour));
+                push(
+                    key.clone(),
+                    true,
+                    reading(key, component, "apower", total, EnergyUnit::WattHour, notes),
+                );
             }
             "em1" => {
                 let total = beside("em1data", "total_act_energy");
-                push(key.clone(), true, reading(component, "act_power", total, EnergyUnit::WattHour));
+                push(
+                    key.clone(),
+                    true,
+                    reading(key, component, "act_power", total, EnergyUnit::WattHour, notes),
+                );
             }
             "em" => {
                 let total = beside("emdata", "total_act");
-                push(key.clone(), true, reading(component, "total_act_power", total, EnergyUnit::WattHour));
+                push(
+                    key.clone(),
+                    true,
+                    reading(key, component, "total_act_power", total, EnergyUnit::WattHour, notes),
+                );
                 for phase in ["a", "b", "c"] {
                     let of_phase =
                         |name: &str| component.get(format!("{phase}_{name}")).cloned().unwrap_or_default();
@@ -87,8 +101,10 @@ pub(super) fn later_generation(status: &Value) -> Vec<Channel> {
                         "errors": of_phase("errors"),
                     });
                     let total = beside("emdata", &format!("{phase}_total_act_energy"));
-                    let reading = reading(&phase_component, "act_power", total, EnergyUnit::WattHour);
-                    push(format!("{key}:{phase}"), false, reading);
+                    let key = format!("{key}:{phase}");
+                    let unit = EnergyUnit::WattHour;
+                    let reading = reading(&key, &phase_component, "act_power", total, unit, notes);
+                    push(key, false, reading);
                 }
             }
             _ => {}
@@ -102,10 +118,12 @@ fn number(holder: &Value, place: &str) -> Option<f64> {
 }
 
 fn reading(
+    key: &str,
     component: &Value,
     power_name: &str,
     total: Option<f64>,
     unit: EnergyUnit,
+    notes: &mut Notes,
 ) -> Result<Reading, NoReading> {
     let errors = component.get("errors").and_then(Value::as_array).filter(|errors| !errors.is_empty());
     let Some(watts) = component.get(power_name).and_then(Value::as_f64) else {
@@ -113,13 +131,11 @@ fn reading(
             errors.map(|errors| format!(", errors {}", Value::from(errors.clone()))).unwrap_or_default();
         return Err(NoReading::NotAvailable(format!("{power_name} has no number now{errors}")));
     };
-    let power = value::power(watts, PowerUnit::W)?;
-    let counter = match total {
-        Some(total) => Some(counter(total, watts, unit)?),
-        None => None,
-    };
+    let counter = total.map(|total| counter(total, watts, unit));
+    let absent = || NoReading::NotAvailable(format!("no {power_name}"));
+    let (power, counter) = power_and_counter(key, Some(Ok(watts)), counter, absent, notes)?;
     Ok(Reading {
-        power: Some(power),
+        power,
         voltage: component.get("voltage").and_then(Value::as_f64).map(Volts),
         current: component.get("current").and_then(Value::as_f64).map(Amperes),
         counter,
@@ -128,7 +144,7 @@ fn reading(
 }
 
 fn counter(total: f64, watts: f64, unit: EnergyUnit) -> Result<MeterCounter, NoReading> {
-    let behind = value::counter(watts * COUNTER_DELAY_HOURS, 0.0, EnergyUnit::WattHour)?.value;
+    let behind = value::counter(watts.max(0.0) * COUNTER_DELAY_HOURS, 0.0, EnergyUnit::WattHour)?.value;
     let mut counter = value::counter(total, 1.0, unit)?;
     counter.resolution = counter.resolution.max(behind);
     Ok(counter)
@@ -138,7 +154,8 @@ fn counter(total: f64, watts: f64, unit: EnergyUnit) -> Result<MeterCounter, NoR
 #[doc(hidden)]
 pub fn parse_anything(bytes: &[u8]) {
     let Ok(status) = serde_json::from_slice(bytes) else { return };
-    _ = (first_generation(&status), later_generation(&status));
+    let mut notes = Notes::default();
+    _ = (first_generation(&status, &mut notes), later_generation(&status, &mut notes));
 }
 
 /// Statuses are shaped after the documentation and after those of real devices, in numbers of our own.
@@ -165,21 +182,46 @@ mod tests {
     #[test]
     fn a_first_generation_relay_counts_watt_minutes() {
         let plug = json!({"meters": [{"power": 15.53, "is_valid": true, "timestamp": 1_600_000_000, "total": 1200}]});
-        check(&first_generation(&plug), &["1 meter:0: 15.53 W, 72000 J"]);
+        check(&first_generation(&plug, &mut Notes::default()), &["1 meter:0: 15.53 W, 72000 J"]);
         let invalid = json!({"meters": [{"power": 0, "is_valid": false, "total": 0}]});
-        check(&first_generation(&invalid), &["1 meter:0: not ready: is_valid is false"]);
+        check(
+            &first_generation(&invalid, &mut Notes::default()),
+            &["1 meter:0: not ready: is_valid is false"],
+        );
     }
 
     #[test]
     fn a_first_generation_energy_meter_counts_watt_hours() {
+        // The second feeds back: its import counter stands still, and goes on.
         let em = json!({"meters": [{"power": 0, "is_valid": true}],
             "emeters": [{"power": 100.5, "voltage": 231.2, "is_valid": true, "total": 20.0, "total_returned": 0.0},
                         {"power": -7.0, "voltage": 231.2, "is_valid": true, "total": 1.0}]});
         check(
-            &first_generation(&em),
+            &first_generation(&em, &mut Notes::default()),
+            &["1 emeter:0: 100.5 W, 231.2 V, 72000 J", "2 emeter:1: 0 W, 231.2 V, 3600 J"],
+        );
+    }
+
+    #[test]
+    fn a_relay_without_a_meter_has_no_channel() {
+        let relay = json!({"relays": [{"ison": false}], "meters": [{"power": 60.0, "is_valid": true}]});
+        check(&first_generation(&relay, &mut Notes::default()), &[]);
+        let dimmer =
+            json!({"meters": [{"power": 7.5, "is_valid": true, "total": 3}, {"power": 0, "is_valid": true}]});
+        check(&first_generation(&dimmer, &mut Notes::default()), &["1 meter:0: 7.5 W, 180 J"]);
+    }
+
+    #[test]
+    fn a_part_that_makes_no_sense_costs_itself_alone() {
+        let status = json!({"switch:0": {"apower": 4.0, "aenergy": {"total": -3.0}},
+            "pm1:0": {"apower": -0.4, "aenergy": {"total": 8.0}}, "pm1:1": {"apower": -55.0}});
+        let mut notes = Notes::default();
+        check(
+            &later_generation(&status, &mut notes),
             &[
-                "1 emeter:0: 100.5 W, 231.2 V, 72000 J",
-                "2 emeter:1: implausible: -7 W; is the current transformer or the wiring reversed?",
+                "1 pm1:0: 0 W, 28800 J",
+                "2 pm1:1: implausible: -55 W; is the current transformer or the wiring reversed?",
+                "3 switch:0: 4 W",
             ],
         );
     }
@@ -192,7 +234,7 @@ mod tests {
             "switch:1": {"apower": 0.0, "aenergy": {"total": 5.0}, "ret_aenergy": {"total": 2.0}},
             "switch:2": {"output": false}});
         check(
-            &later_generation(&status),
+            &later_generation(&status, &mut Notes::default()),
             &["1 switch:0: 8.9 W, 237.5 V, 0.037 A, 23515.2 J", "2 switch:1: 0 W, 10800 J"],
         );
     }
@@ -204,7 +246,7 @@ mod tests {
             "emdata:0": {"total_act": 1000.0, "a_total_act_energy": 400.0},
             "em1:0": {"act_power": 5.0}, "em1data:0": {"total_act_energy": 1.0}});
         check(
-            &later_generation(&status),
+            &later_generation(&status, &mut Notes::default()),
             &[
                 "1 em1:0: 5 W, 3600 J",
                 "2 em:0: 300 W, 3600000 J",
@@ -229,7 +271,7 @@ mod tests {
                 "aenergy": {"total": 900.0}, "ret_aenergy": {"total": 0.0}},
             "rgb:0": {"output": true, "apower": 4.5, "aenergy": {"total": 2.0}}});
         check(
-            &later_generation(&status),
+            &later_generation(&status, &mut Notes::default()),
             &[
                 "1 cover:0: 84.1 W, 229.9 V, 0.37 A, 433800 J",
                 "2 em1:0: 12.5 W, 444443400 J",

@@ -15,7 +15,7 @@ const TWO: &str =
 
 #[track_caller]
 fn check(energy: &str, expected: &[&str]) {
-    let said: Vec<_> = read(&serde_json::from_str(energy).expect("JSON"))
+    let said: Vec<_> = read(&serde_json::from_str(energy).expect("JSON"), &mut Notes::default())
         .into_iter()
         .map(|(key, reading)| format!("{key}: {}", reading.map_or_else(|e| e.to_string(), |r| r.to_string())))
         .collect();
@@ -38,11 +38,35 @@ fn several_channels_have_one_counter_together() {
 }
 
 #[test]
+fn what_flows_back_is_not_drawn_and_a_bad_counter_costs_itself_alone() {
+    let roof = "0 W, 4500000 J";
+    check(r#"{"Total":1.25,"Power":-310}"#, &[&format!("total: {roof}"), &format!("1: {roof}")]);
+    check(r#"{"Total":-1,"Power":9}"#, &["total: 9 W", "1: 9 W"]);
+}
+
+#[test]
+fn a_house_meter_is_told_how_it_is_read() {
+    let told = |status: &str| no_energy(&serde_json::from_str(status).expect("JSON"), "http://meter/");
+    let optical =
+        r#"{"StatusSNS":{"Time":"2026-02-03T04:05:06","MT175":{"P":412.5,"E_in":8123.4,"Meter_id":"0a01"}}}"#;
+    assert_eq!(
+        told(optical),
+        "no StatusSNS.ENERGY, but MT175: E_in, P; where power is among these, read it with driver = \"http_json\", \
+         url = \"http://meter/cm?cmnd=Status%208\", values = { power = \"/StatusSNS/MT175/E_in\" }"
+    );
+    let named = optical.replace("\"P\"", "\"Power_now\"");
+    assert!(told(&named).ends_with("values = { power = \"/StatusSNS/MT175/Power_now\" }"));
+    assert!(told(r#"{"StatusSNS":{"Time":"x"}}"#).ends_with("is its template right?"));
+    let hostile = format!("{{\"StatusSNS\":{{\"a\\u001b[2J{}\":{{\"b\":1}}}}}}", "x".repeat(10_000));
+    assert!(told(&hostile).len() < 400 && !told(&hostile).contains(char::is_control));
+}
+
+#[test]
 fn a_number_in_quotation_marks_counts_and_a_start_before_the_clock_was_set_does_not() {
     let scripted = r#"{"TotalStartTime":"1970-01-01T00:00:00","Total":"17.250","Power":"23","Voltage":229,"Current":0.17}"#;
     let said = "23 W, 229 V, 0.17 A, 62100000 J";
     check(scripted, &[&format!("total: {said}"), &format!("1: {said}")]);
-    let channels = read(&serde_json::from_str(scripted).expect("JSON"));
+    let channels = read(&serde_json::from_str(scripted).expect("JSON"), &mut Notes::default());
     let counter = channels[0].1.as_ref().expect("a reading").counter.expect("a counter");
     assert_eq!(counter.reset_at, None, "else setting the clock would look like a reset");
 }
@@ -80,7 +104,7 @@ fn a_missing_power_is_not_zero() {
 
 #[test]
 fn the_start_of_the_total_is_its_reset() {
-    let channels = read(&serde_json::from_str(PLUG).expect("JSON"));
+    let channels = read(&serde_json::from_str(PLUG).expect("JSON"), &mut Notes::default());
     let counter = channels[0].1.as_ref().expect("a reading").counter.expect("a counter");
     assert_eq!(counter.reset_at.map(kwapi_core::Timestamp::seconds), Some(1_672_910_280));
 }

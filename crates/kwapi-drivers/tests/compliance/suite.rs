@@ -149,7 +149,7 @@ async fn a_fault_is_named_for_what_to_do<D: Device>(mut device: D, fault: Fault)
             matches!(error, DriverError::Malformed { .. } | DriverError::Link(_))
         }
         Fault::Disconnect => matches!(error, DriverError::Link(_)),
-        Fault::WrongSecret => matches!(error, DriverError::Refused(_)),
+        Fault::WrongSecret => matches!(error, DriverError::Refused(_) | DriverError::Locked(_)),
         Fault::NoPower => false,
     };
     assert!(is_right, "{}: {fault:?} gave {error:?}", D::DRIVER);

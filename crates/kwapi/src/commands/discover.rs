@@ -28,6 +28,8 @@ struct Found {
     credentials: Option<String>,
     /// The register map it was read with, where `--modbus-map` named it.
     map: Option<String>,
+    /// Its name at a NUT server that watches several.
+    ups: Option<String>,
     port: Option<u16>,
     answer: Answer,
 }
@@ -45,6 +47,8 @@ enum Answer {
     },
     /// It is there, and is no meter for us: refused, or nothing measured.
     Nothing(String),
+    /// It is a device of this kind, and nothing can be read as it is.
+    Unread(String),
     /// It is a device of this kind, and wants a password.
     Locked(String),
     /// It speaks the protocol, which does not tell what it measures; in brackets, what it says of itself.

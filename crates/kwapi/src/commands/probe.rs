@@ -132,26 +132,46 @@ pub(super) type Round = Vec<(ProbeId, Result<Reading, NoReading>)>;
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) message: String,
-    /// The device is there, and says no or makes no sense; not silence.
-    pub(super) has_answered: bool,
+    pub(super) kind: FailureKind,
     /// It happened after the session was opened.
     pub(super) was_opened: bool,
+}
+
+/// What a failure says of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// It did not answer.
+    Silent,
+    /// It is there, and says no or makes no sense.
+    Answered,
+    /// It is of the driver's kind, and wants a login, or another one.
+    Locked,
+    /// It is of the driver's kind, and nothing can be read as it is configured.
+    NothingToRead,
 }
 
 impl Failure {
     fn silent(meter: &MeterSpec) -> Self {
         let seconds = meter.deadline.as_secs_f64();
         let message = format!("no answer within {seconds} s (deadline_seconds)");
-        Self { message, has_answered: false, was_opened: false }
+        Self { message, kind: FailureKind::Silent, was_opened: false }
     }
 }
 
 impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {
         let message = error.to_string();
-        // Who shows a certificate is there, believed or not.
-        let has_answered = !matches!(error, DriverError::Link(_)) || message.contains("certificate");
-        Self { message, has_answered, was_opened: false }
+        let kind = match error {
+            // Who shows a certificate is there, believed or not.
+            DriverError::Link(_) if !message.contains("certificate") => FailureKind::Silent,
+            DriverError::Link(_)
+            | DriverError::Malformed { .. }
+            | DriverError::Busy(_)
+            | DriverError::Refused(_) => FailureKind::Answered,
+            DriverError::Locked(_) => FailureKind::Locked,
+            DriverError::NothingToRead(_) => FailureKind::NothingToRead,
+        };
+        Self { message, kind, was_opened: false }
     }
 }
 

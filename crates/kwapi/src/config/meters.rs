@@ -12,8 +12,8 @@ use super::document::{ConfigError, Document, Step};
 use super::inventory;
 use super::ranges::{self, Host};
 
-/// The keys of a `[[meter]]` table that are the same for every driver.
-pub(crate) const COMMON_KEYS: [&str; 14] = [
+/// The keys of a `[[meter]]` table that are the same for every driver, but where the driver has one of that name.
+pub(crate) const COMMON_KEYS: &[&str] = &[
     "name",
     "driver",
     "probe",
@@ -28,6 +28,7 @@ pub(crate) const COMMON_KEYS: [&str; 14] = [
     "device_clock",
     "max_watts",
     "labels",
+    "probe_labels",
 ];
 
 /// Shortest interval between readings of one meter: most devices do not measure faster.
@@ -66,6 +67,8 @@ pub(crate) struct Meter {
     pub(crate) interval: Duration,
     pub(crate) deadline: Duration,
     pub(crate) max_gap: Duration,
+    /// Whether that was left to us: then it grows with the meter's own pace.
+    pub(crate) max_gap_follows: bool,
     /// Volts to assume where the meter says amperes only.
     pub(crate) voltage: Option<f64>,
     /// Power factor to assume where the meter says no watts.
@@ -121,6 +124,8 @@ struct Written {
     device_clock: Option<bool>,
     max_watts: Option<f64>,
     labels: Labels,
+    /// The same under a name that no driver has.
+    probe_labels: Labels,
 }
 
 /// Expands all `[[meter]]` and `[[inventory]]` tables, in the order they stand.
@@ -184,9 +189,9 @@ fn expand_table(
     defaults: &MeterDefaults,
     meters: &mut Vec<Meter>,
 ) -> Result<(), ConfigError> {
-    let written: Written = document.typed(path, Value::Table(table.clone()), &[])?;
-    let mut keys = table.clone();
-    keys.retain(|key, _| !COMMON_KEYS.contains(&key));
+    let (common, mut keys) = divided(table);
+    let mut written: Written = document.typed(path, Value::Table(common), &[])?;
+    written.labels.append(&mut written.probe_labels);
     if let Some(name) = &written.credentials {
         let Some(shared) = credentials.get(name) else {
             let known = super::names::nearest(name, credentials.keys().map(String::as_str));
@@ -230,9 +235,45 @@ fn expand_table(
 
 /// Whether `host` is one of the driver's keys; an unknown driver is somebody else's error.
 fn driver_takes_host(driver: &str) -> bool {
-    let Some(entry) = kwapi_drivers::registry::find(driver) else { return true };
-    let only_host = Table::from_iter([("host".to_owned(), Value::String(String::new()))]);
-    entry.configure(only_host).err().is_none_or(|error| !error.message.starts_with("unknown field `host`"))
+    kwapi_drivers::registry::find(driver).is_none_or(|entry| entry.keys().contains(&"host"))
+}
+
+/// Whose a key is that all meters have and the driver has as well.
+enum Owner {
+    Driver,
+    Common,
+    Both,
+}
+
+/// A meter's table as the keys common to all meters and the driver's own.
+fn divided(table: &Table) -> (Table, Table) {
+    let driver = table.get("driver").and_then(Value::as_str).and_then(kwapi_drivers::registry::find);
+    let own_keys = driver.map(kwapi_drivers::registry::Entry::keys).unwrap_or_default();
+    let (mut common, mut own) = (Table::new(), Table::new());
+    for (key, value) in table {
+        let owner = match (COMMON_KEYS.contains(&key.as_str()), own_keys.contains(&key.as_str())) {
+            (true, true) => owner(key, value),
+            (true, false) => Owner::Common,
+            (false, _) => Owner::Driver,
+        };
+        if matches!(owner, Owner::Common | Owner::Both) {
+            common.insert(key.clone(), value.clone());
+        }
+        if matches!(owner, Owner::Driver | Owner::Both) {
+            own.insert(key.clone(), value.clone());
+        }
+    }
+    (common, own)
+}
+
+/// A name of a thing to read is the driver's, and volts to assume are every meter's (`voltage`); a number that both
+/// compute with is for both (`power_factor`); anything else is the driver's, whose manual names it.
+fn owner(key: &str, value: &Value) -> Owner {
+    match (key, value) {
+        ("voltage", Value::Integer(_) | Value::Float(_)) => Owner::Common,
+        ("power_factor", _) => Owner::Both,
+        _ => Owner::Driver,
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "called once, where all of these are at hand")]
@@ -282,6 +323,7 @@ fn one(
         outlets: outlets(document, path, written, host)?,
         interval,
         deadline: seconds("deadline_seconds", deadline_seconds, INTERVAL_MIN)?,
+        max_gap_follows: written.max_gap_seconds.or(defaults.max_gap_seconds).is_none(),
         max_gap: seconds("max_gap_seconds", max_gap_seconds, interval_seconds.min(INTERVAL_MAX))?,
         voltage: written.voltage,
         power_factor: written.power_factor,

@@ -32,7 +32,7 @@ pub(super) fn of(document: &Document, meter: &Meter) -> Result<MeterSpec, Config
     };
     let driver = entry.configure(meter.keys.clone()).map_err(|error| {
         let path = error.key.as_deref().map_or_else(|| meter.path.clone(), at);
-        let explained = document.explain(&path, &error.message, &COMMON_KEYS);
+        let explained = document.explain(&path, &error.message, COMMON_KEYS);
         meter.placed(explained.with_note(format!("meter `{}`, driver `{}`", meter.name, meter.driver)))
     })?;
     driver.check().and_then(|()| driver.check_outlets(&meter.outlets)).map_err(|message| {
@@ -47,8 +47,12 @@ pub(super) fn of(document: &Document, meter: &Meter) -> Result<MeterSpec, Config
     spec.deadline = meter.deadline;
     spec.max_gap = meter.max_gap;
     spec.max_watts = meter.max_watts.map(kwapi_core::Watts);
+    spec.max_gap_follows = meter.max_gap_follows;
     spec.assumptions.voltage = meter.voltage.map(kwapi_core::Volts);
     spec.assumptions.power_factor = meter.power_factor;
     spec.assumptions.device_clock = meter.device_clock;
     Ok(spec)
 }
+
+#[cfg(test)]
+mod tests;

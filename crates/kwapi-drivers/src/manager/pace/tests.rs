@@ -65,3 +65,46 @@ proptest! {
         }
     }
 }
+
+/// The gap of a probe heard after each of these intervals, in seconds.
+fn gap_after(intervals: &[u64]) -> u64 {
+    let mut pace = OwnPace::default();
+    let mut at = Duration::from_secs(100);
+    pace.heard(at, None);
+    for seconds in intervals {
+        at += Duration::from_secs(*seconds);
+        pace.heard(at, None);
+    }
+    pace.gap(Duration::from_secs(10)).as_secs()
+}
+
+#[test]
+fn a_gap_follows_a_probes_own_pace() {
+    assert_eq!(gap_after(&[]), 10);
+    assert_eq!(gap_after(&[300]), 10, "once is no pace");
+    assert_eq!(gap_after(&[300, 300]), 750);
+    assert_eq!(gap_after(&[300; 20]), 750);
+    assert_eq!(gap_after(&[1; 20]), 10);
+    assert_eq!(gap_after(&[7_200; 20]), 3_600, "and no further");
+}
+
+#[test]
+fn an_outage_is_no_pace() {
+    assert_eq!(gap_after(&[1, 1, 900]), 10);
+    assert_eq!(gap_after(&[1, 1, 1, 1, 900, 1, 900]), 10);
+    assert_eq!(gap_after(&[900, 1, 900, 1, 1, 1, 1, 1, 1]), 10);
+    assert_eq!(gap_after(&[1, 1, 1, 60, 60, 60]), 150, "it has slowed down");
+    assert_eq!(gap_after(&[60, 60, 60, 1, 1, 1, 1, 1, 1, 1, 1]), 10, "and is quick again");
+}
+
+#[test]
+fn the_same_stamp_again_is_no_new_reading() {
+    let mut pace = OwnPace::default();
+    for second in 0..181 {
+        pace.heard(
+            Duration::from_secs(second),
+            Some(Timestamp::from_seconds(1_800_000_000 + second / 60 * 60)),
+        );
+    }
+    assert_eq!(pace.gap(Duration::from_secs(10)).as_secs(), 150);
+}

@@ -6,14 +6,23 @@ fn shipped(name: &str) -> Map {
     Map::load(name, None).expect("a map")
 }
 
+/// The registers that hold these bytes.
+fn words_of<const BYTES: usize>(bytes: [u8; BYTES]) -> Vec<u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+}
+
 /// What an outlet of a map says of registers given as `address: words`.
 #[track_caller]
 fn check(map: &Map, outlet: &str, words: &[(u16, &[u16])], expected: &str) {
-    let registers = words.iter().flat_map(|(at, words)| (*at..).zip(words.iter().copied())).collect();
-    let actual = match map.outlets[outlet].read(&registers, map.word_order) {
-        Ok(reading) => reading.to_string(),
-        Err(error) => error.to_string(),
-    };
+    let registers = words.iter().flat_map(|(at, words)| {
+        let words = (*at..).zip(words.iter().copied());
+        words.map(|(at, word)| ((map.function, at), word))
+    });
+    let actual =
+        match map.outlets[outlet].read("m", &registers.collect(), map.defaults(), &mut Notes::default()) {
+            Ok(reading) => reading.to_string(),
+            Err(error) => error.to_string(),
+        };
     assert_eq!(actual, expected);
 }
 
@@ -56,26 +65,130 @@ fn every_kind_is_decoded_in_both_orders() {
     check(Kind::I64, &[0xffff, 0xffff, 0xffff, 0xfffe], Some(-2.0));
     check(Kind::F32, &[0xc000, 0], Some(-2.0));
     check(Kind::F64, &[0xc000, 0, 0, 0], Some(-2.0));
+    check(Kind::U48, &[1, 0, 2], Some(4_294_967_298.0));
+    check(Kind::Bcd16, &[0x1234], Some(1234.0));
+    check(Kind::Bcd32, &[0x0012, 0x3456], Some(123_456.0));
+    check(Kind::U48, &[0xffff, 0xffff, 0xffff], None);
+    check(Kind::Bcd16, &[0x12a4], None);
+    check(Kind::Bcd32, &[0xffff, 0xffff], None);
     check(Kind::U16, &[0xffff], None);
+    check(Kind::I16, &[0x8000], None);
+    check(Kind::I16, &[0x7fff], None);
+    check(Kind::I32, &[0x7fff, 0xffff], None);
+    check(Kind::I64, &[0x7fff, 0xffff, 0xffff, 0xffff], None);
+    check(Kind::I16, &[0x7ffe], Some(32_766.0));
     check(Kind::I32, &[0x8000, 0], None);
     check(Kind::F32, &[0x7f80, 0], None);
     check(Kind::F32, &[0], None);
 }
 
+/// A map of one outlet whose power, or energy, is `field`.
+fn of(field: &str) -> Map {
+    let (kind, field) = if field.contains("resolution") { ("energy", field) } else { ("power", field) };
+    Map::parse(&format!("name = \"m\"\nfunction = 3\n[outlets.total]\n{kind} = {{ {field} }}"))
+        .expect("a map")
+}
+
+#[test]
+fn a_scale_may_stand_in_a_register_of_its_own() {
+    let map = of("at = 20, type = \"i16\", scale_register = 21");
+    check(&map, "total", &[(20, &[97, 2])], "9700 W");
+    check(&map, "total", &[(20, &[97, 0xffff])], "9.700000000000001 W");
+    let missing = "not ready: registers 0x0014, 0x0015 have no number now";
+    check(&map, "total", &[(20, &[97])], missing);
+    check(&map, "total", &[(20, &[97, 0x8000])], missing);
+    check(&map, "total", &[(20, &[97, 400])], missing);
+    let map = of("at = 20, type = \"u32\", scale_register = 22, unit = \"Wh\", resolution = 1.0");
+    check(&map, "total", &[(20, &[0, 7, 2])], "2520000 J");
+}
+
+#[test]
+fn registers_are_added_and_a_sum_without_a_part_is_none() {
+    let map = of("at = [30, 32], type = \"u32\", unit = \"Wh\", resolution = 1.0");
+    check(&map, "total", &[(30, &[0, 40, 0, 2])], "151200 J");
+    check(&map, "total", &[(30, &[0, 40])], "not ready: registers 0x001E, 0x0020 have no number now");
+    let map = of("at = [1, 2, 3], type = \"i16\"");
+    check(&map, "total", &[(1, &[100, 0xfff6, 10])], "100 W");
+}
+
+#[test]
+fn what_a_map_calls_invalid_is_no_number() {
+    let map = of("at = 1, type = \"i16\", scale = -1, invalid = [32765, 32766]");
+    check(&map, "total", &[(1, &[32_765])], "not ready: registers 0x0001 have no number now");
+    check(&map, "total", &[(1, &[0xff38])], "200 W");
+}
+
+#[test]
+fn a_field_may_have_a_function_and_an_order_of_its_own() {
+    let text = "name = \"m\"\nfunction = 3\n[outlets.total]\n\
+        power = { at = 5, type = \"u16\" }\n\
+        energy = { at = 5, type = \"u32\", function = 4, word_order = \"little\", resolution = 1.0, unit = \"J\" }";
+    let map = Map::parse(text).expect("a map");
+    let blocks = map.requests(map.outlets.values());
+    assert_eq!(blocks, [Block { function: 3, at: 5, count: 1 }, Block { function: 4, at: 5, count: 2 }]);
+    let registers = [((3, 5), 60), ((4, 5), 9), ((4, 6), 1)].into_iter().collect();
+    let read = map.outlets["total"].read("m", &registers, map.defaults(), &mut Notes::default());
+    assert_eq!(read.expect("a reading").to_string(), "60 W, 65545 J");
+}
+
+#[test]
+fn a_meter_that_feeds_back_goes_on_by_its_import_counter() {
+    let text = "name = \"m\"\nfunction = 3\n[outlets.total]\npower = { at = 1, type = \"i16\" }\n\
+        energy = { at = 2, type = \"u16\", unit = \"Wh\", resolution = 1.0 }";
+    let map = Map::parse(text).expect("a map");
+    check(&map, "total", &[(1, &[0xff38, 5])], "0 W, 18000 J");
+    check(
+        &map,
+        "total",
+        &[(1, &[0xff38])],
+        "implausible: -200 W; is the current transformer or the wiring reversed?",
+    );
+}
+
 #[test]
 fn a_float_that_has_grown_coarse_says_so() {
     let map = shipped("eastron-sdm630");
-    let energy = map.outlets["total"].energy.expect("a counter");
-    let resolution = |kwh| energy.read(Some(kwh)).expect("a count").expect("a counter").resolution.kwh();
+    let energy = map.outlets["total"].energy.as_ref().expect("a counter");
+    let resolution = |kwh: f32| {
+        let words = words_of(kwh.to_be_bytes());
+        let registers = (0x48..).zip(words).map(|(at, word)| ((4, at), word)).collect();
+        energy.read(&registers, map.defaults()).expect("a count").expect("a counter").resolution.kwh()
+    };
     assert!((resolution(12.5) - 0.01).abs() < 1e-9);
     assert!(resolution(1_000_000.0) > 0.1, "a single float counts eighths of a kWh there");
 }
 
 #[test]
 fn neighbours_are_read_together_and_gaps_are_not() {
-    let requests = |map: &Map| Map::requests(map.outlets.values());
+    let requests = |map: &Map| {
+        let blocks = map.requests(map.outlets.values());
+        blocks.iter().map(|block| (block.at, block.count)).collect::<Vec<_>>()
+    };
     assert_eq!(requests(&shipped("eastron-sdm630")), [(0, 18), (0x34, 2), (0x48, 2)]);
     assert_eq!(requests(&shipped("schneider-iem3155")), [(0xbb7, 6), (0xbd3, 6), (0xbed, 8), (0xc83, 4)]);
+}
+
+/// What a shipped map makes of registers that hold `power` and `energy` as the meter's manual shows them, on `total`.
+#[test]
+fn every_family_says_its_watts_and_kilowatt_hours() {
+    let f32 = |number: f32| words_of(number.to_be_bytes());
+    let f64 = |number: f64| words_of(number.to_be_bytes());
+    let check = |name: &str, power: (u16, &[u16]), energy: (u16, &[u16])| {
+        check(&shipped(name), "total", &[power, energy], "1500 W, 45000000 J");
+    };
+    check("abb-b23", (0x5B14, &[2, 0x49f0]), (0x5000, &[0, 0, 0, 1250]));
+    check("carlo-gavazzi-em24", (0x28, &[15_000, 0]), (0x42, &[125, 0]));
+    check("carlo-gavazzi-em340", (0x28, &[15_000, 0]), (0x34, &[125, 0]));
+    check("chint-dtsu666", (0x2012, &f32(15_000.0)), (0x101E, &f32(12.5)));
+    check("eastron-sdm72", (0x34, &f32(1500.0)), (0x48, &f32(12.5)));
+    check("janitza-umg", (19_026, &f32(1500.0)), (19_068, &f32(12_500.0)));
+    check("pzem-004t", (3, &[15_000, 0]), (5, &[12_500, 0]));
+    check("schneider-pm5xxx", (0x0BF3, &f32(1.5)), (0x0C83, &[0, 0, 0, 12_500]));
+    check("siemens-pac2200", (65, &f32(1500.0)), (801, &f64(12_500.0)));
+    let sunspec = shipped("sunspec-meter").moved(40_069).expect("room");
+    let registers = [(40_087, &[150][..]), (40_091, &[1]), (40_115, &[0, 125]), (40_123, &[2])];
+    self::check(&sunspec, "total", &registers, "1500 W, 45000000 J");
+    assert!(shipped("sunspec-meter").moved(65_500).is_none());
 }
 
 #[test]
@@ -98,6 +211,11 @@ fn an_operators_map_comes_first_and_a_wrong_one_is_refused() {
         (good.replace("scale", "scael"), "unknown field `scael`"),
         (good.replace("at = 1", "at = 65535").replace("u16", "u32"), "beyond the last register"),
         (good.replace("power", "voltage"), "neither power nor energy"),
+        (good.replace("0.1", "0.0"), "scale is a number other than 0"),
+        (good.replace("at = 1", "at = [1, 1]"), "a register would count twice"),
+        (good.replace("at = 1", "at = []"), "a sum has 1 to 16 registers"),
+        (good.replace("at = 1", "at = -1"), "a register from 0 to 65535"),
+        (good.replace("scale = 0.1", "function = 5"), "function is 3 or 4"),
     ] {
         std::fs::write(directory.path().join("bad.toml"), text).expect("room");
         let error = Map::load("bad", Some(directory.path())).expect_err(expected).to_string();
@@ -110,7 +228,10 @@ fn an_operators_map_comes_first_and_a_wrong_one_is_refused() {
 
 #[test]
 fn the_last_registers_are_read_and_nothing_beyond() {
-    let read = |at, count| addressed(at, vec![7; count]).map(|(at, _)| at).collect::<Vec<_>>();
+    let read = |at, count: u16| {
+        let block = Block { function: 3, at, count };
+        addressed(block, vec![7; count.into()]).map(|((_, at), _)| at).collect::<Vec<_>>()
+    };
     assert_eq!(read(0xfffd, 2), [0xfffd, 0xfffe]);
     assert_eq!(read(0xfffe, 4), [0xfffe, 0xffff]);
 }
@@ -118,11 +239,14 @@ fn the_last_registers_are_read_and_nothing_beyond() {
 proptest! {
     #[test]
     fn no_registers_panic(words in prop::collection::vec(any::<u16>(), 0..130), at in any::<u16>()) {
-        let registers: Registers = addressed(at, words).chain(addressed(0, vec![0xffff; 400])).collect();
+        let block = |function, at| Block { function, at, count: 0 };
+        let registers: Registers = [3, 4].into_iter().flat_map(|function| {
+            addressed(block(function, at), words.clone()).chain(addressed(block(function, 0), vec![0xffff; 400]))
+        }).collect();
         for (_, text) in SHIPPED {
             let map = Map::parse(text).expect("a map");
             for outlet in map.outlets.values() {
-                _ = outlet.read(&registers, map.word_order);
+                _ = outlet.read("m", &registers, map.defaults(), &mut Notes::default());
             }
         }
     }

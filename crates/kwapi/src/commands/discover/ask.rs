@@ -6,6 +6,7 @@ use std::time::Duration;
 use kwapi_core::{ProbeId, Reading};
 use kwapi_drivers::manager::MeterSpec;
 use kwapi_drivers::modbus::{self, Identity};
+use kwapi_drivers::nut;
 use kwapi_drivers::registry::SharedPool;
 use kwapi_drivers::{Finding, Outlets};
 use parking_lot::Mutex;
@@ -14,13 +15,17 @@ use tokio::time::timeout;
 
 use super::attempt::{Attempt, Protocol};
 use super::{Answer, Found, plausible};
-use crate::commands::probe;
+use crate::commands::probe::{self, FailureKind};
 
 /// A device that has not answered by then is not there, or not of that kind.
 const ATTEMPT_MAX: Duration = Duration::from_secs(6);
 /// So many hosts share sockets and connections before new ones are made: what stays open of those that answered ends
 /// with the pool.
 const HOSTS_A_POOL: usize = 32;
+/// NUT's port (IANA).
+const NUT_PORT: u16 = 3493;
+/// More devices of one NUT server are not asked.
+const DEVICES_MAX: usize = 256;
 /// Modbus' port (*Messaging on TCP/IP* 4.3.1.1).
 const MODBUS_PORT: u16 = 502;
 
@@ -72,9 +77,20 @@ async fn over(host: &str, protocol: &Protocol, pool: &SharedPool) -> Vec<Found> 
             driver: protocol.entry.name,
             credentials: attempt.and_then(|attempt| attempt.credentials.clone()),
             map: attempt.and_then(|attempt| attempt.map.clone()),
+            ups: attempt.and_then(|attempt| attempt.ups.clone()),
             port: *port,
             answer,
         };
+        if protocol.entry.name == "nut" {
+            let devices = watched(host, port.unwrap_or(NUT_PORT)).await;
+            if devices.len() > 1 {
+                for attempt in devices.iter().map(|ups| Attempt::of_ups(ups)) {
+                    let answer = once(host, *port, protocol, &attempt, pool).await;
+                    found.extend(answer.map(|answer| found_of(Some(&attempt), answer)));
+                }
+                continue;
+            }
+        }
         let mut denials = Vec::new();
         let mut is_meter = false;
         for attempt in &protocol.attempts {
@@ -87,7 +103,8 @@ async fn over(host: &str, protocol: &Protocol, pool: &SharedPool) -> Vec<Found> 
             let is_locked = matches!(answer, Answer::Locked(_));
             // A web server that is no plug answers as well: of interest is who was asked with credentials, or wants
             // some. And nobody else is told a password.
-            if is_locked || is_meter || !is_plain {
+            let is_unread = matches!(answer, Answer::Unread(_));
+            if is_locked || is_meter || is_unread || !is_plain {
                 denials.push(found_of(Some(attempt), answer));
             }
             if is_meter {
@@ -106,6 +123,14 @@ async fn over(host: &str, protocol: &Protocol, pool: &SharedPool) -> Vec<Found> 
         found.extend(denials);
     }
     found
+}
+
+/// The devices that a NUT server watches; none where there is no such server.
+async fn watched(host: &str, port: u16) -> Vec<String> {
+    let devices = timeout(ATTEMPT_MAX, nut::devices(&format!("{host}:{port}"))).await;
+    let mut devices = devices.ok().and_then(Result::ok).unwrap_or_default();
+    devices.truncate(DEVICES_MAX);
+    devices
 }
 
 /// What a host that speaks Modbus says of itself; `None` if it does not.
@@ -132,7 +157,13 @@ async fn once(
     let (session, readings) = match probe::read(&meter, pool).await {
         Ok(read) => read,
         Err(failure) if protocol.wants_password(&failure) => return Some(Answer::Locked(failure.message)),
-        Err(failure) => return failure.has_answered.then_some(Answer::Nothing(failure.message)),
+        Err(failure) => {
+            return match failure.kind {
+                FailureKind::NothingToRead => Some(Answer::Unread(failure.message)),
+                FailureKind::Answered | FailureKind::Locked => Some(Answer::Nothing(failure.message)),
+                FailureKind::Silent => None,
+            };
+        }
     };
     let mut heard: Vec<(ProbeId, Reading)> = Vec::new();
     let mut problem = None;

@@ -6,7 +6,7 @@ use kwapi_drivers::modbus;
 use kwapi_drivers::registry::{self, Entry};
 use toml::{Table, Value};
 
-use crate::commands::probe::Failure;
+use crate::commands::probe::{Failure, FailureKind};
 use crate::config::nearest;
 
 /// Protocols that find a meter by its address and credentials, and the keys those have. A host that answers over
@@ -40,6 +40,8 @@ pub(super) struct Attempt {
     pub(super) credentials: Option<String>,
     /// The register map, where `--modbus-map` named it.
     pub(super) map: Option<String>,
+    /// The device's name at a NUT server that watches several.
+    pub(super) ups: Option<String>,
     keys: Table,
 }
 
@@ -50,6 +52,14 @@ impl std::fmt::Debug for Attempt {
             .field("credentials", &self.credentials)
             .field("map", &self.map)
             .finish_non_exhaustive()
+    }
+}
+
+impl Attempt {
+    /// One for each device that a NUT server watches.
+    pub(super) fn of_ups(ups: &str) -> Self {
+        let keys = Table::from_iter([("ups".to_owned(), Value::String(ups.to_owned()))]);
+        Self { credentials: None, map: None, ups: Some(ups.to_owned()), keys }
     }
 }
 
@@ -74,15 +84,12 @@ impl Protocol {
         self.entry.name == "snmp"
     }
 
-    /// Whether it failed as a device of its kind does that wants a password, rather than as any web server.
+    /// Whether it failed as a device of its kind does that wants a password, rather than as any web server: a Shelly tells
+    /// its model before, a Tasmota says it in its own words.
     pub(super) fn wants_password(&self, failure: &Failure) -> bool {
-        match self.entry.name {
-            // It told its model before.
-            "shelly" => failure.was_opened && failure.message.contains("asks for a login"),
-            // It said so in its own words.
-            "tasmota" => failure.message.contains("web password"),
-            _ => false,
-        }
+        LOCKABLE.contains(&self.entry.name)
+            && failure.kind == FailureKind::Locked
+            && (self.entry.name != "shelly" || failure.was_opened)
     }
 }
 
@@ -116,7 +123,7 @@ pub(super) fn protocols(
     }
     for name in WITHOUT {
         let Some(entry) = registry::find(name) else { continue };
-        let mut attempts = vec![Attempt { credentials: None, map: None, keys: Table::new() }];
+        let mut attempts = vec![Attempt { credentials: None, map: None, ups: None, keys: Table::new() }];
         if LOCKABLE.contains(&name) {
             let is_password_alone = |attempt: &Attempt| attempt.keys.keys().eq(["password"]);
             attempts.extend(fitting(entry, shared).into_iter().filter(is_password_alone));
@@ -127,6 +134,7 @@ pub(super) fn protocols(
         let named = maps.iter().map(|map| Attempt {
             credentials: None,
             map: Some((*map).to_owned()),
+            ups: None,
             keys: Table::from_iter([("map".to_owned(), Value::String((*map).to_owned()))]),
         });
         let attempts = named.chain(fitting(entry, shared)).collect();
@@ -154,7 +162,12 @@ fn fitting(entry: &Entry, shared: &BTreeMap<String, Table>) -> Vec<Attempt> {
     shared
         .iter()
         .filter(|(_, keys)| fits(keys))
-        .map(|(name, keys)| Attempt { credentials: Some(name.clone()), map: None, keys: keys.clone() })
+        .map(|(name, keys)| Attempt {
+            credentials: Some(name.clone()),
+            map: None,
+            ups: None,
+            keys: keys.clone(),
+        })
         .collect()
 }
 

@@ -19,6 +19,7 @@ struct Kind {
     driver: &'static str,
     credentials: Option<String>,
     map: Option<String>,
+    ups: Option<String>,
     port: Option<u16>,
     description: String,
     outlets: usize,
@@ -43,7 +44,7 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
         };
         found.iter().filter(same).count()
     };
-    for Found { host, driver, credentials, map, port, answer } in &found {
+    for Found { host, driver, credentials, map, ups, port, answer } in &found {
         match answer {
             Answer::Meter { description, outlets, watts } => {
                 let first = *first_of_host.entry(host.clone()).or_insert(driver);
@@ -52,18 +53,19 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
                     driver,
                     credentials: credentials.clone(),
                     map: map.clone(),
+                    ups: ups.clone(),
                     port: *port,
                     description: comment(description),
                     outlets: *outlets,
-                    is_one_of_several: ports_of(host, driver) > 1,
+                    is_one_of_several: ups.is_none() && ports_of(host, driver) > 1,
                 };
                 alike.entry(kind).or_default().push((host.clone(), *watts));
             }
             Answer::Unmapped(said) => {
                 unmapped.entry((*port, comment(said))).or_default().push(host);
             }
-            Answer::Nothing(why) | Answer::Locked(why) => {
-                let with = credentials.as_ref().or(map.as_ref());
+            Answer::Nothing(why) | Answer::Unread(why) | Answer::Locked(why) => {
+                let with = credentials.as_ref().or(map.as_ref()).or(ups.as_ref());
                 let with = with.map_or_else(String::new, |name| format!(" with {name:?}"));
                 let port = port.map_or_else(String::new, |port| format!(":{port}"));
                 others.insert(comment(&format!("{host}{port} answers {driver}{with}, but: {why}")));
@@ -126,7 +128,7 @@ fn quoted(text: &str) -> String {
 
 /// One `[[meter]]` table; what the host is measured by already is only offered.
 fn table(text: &mut String, kind: &Kind, hosts: &str, count: usize, watts: Option<f64>) {
-    let Kind { also, driver, credentials, map, port, description, outlets, is_one_of_several } = kind;
+    let Kind { also, driver, credentials, map, ups, port, description, outlets, is_one_of_several } = kind;
     let described = if description.is_empty() { String::new() } else { format!("{description}, ") };
     let each = if count == 1 { "" } else { " each" };
     let several = if *outlets == 1 { "1 outlet".to_owned() } else { format!("{outlets} outlets") };
@@ -154,6 +156,11 @@ fn table(text: &mut String, kind: &Kind, hosts: &str, count: usize, watts: Optio
         } else {
             writeln!(text, "{mark}host = \"{{host}}:{port}\"")
         };
+    }
+    if let Some(ups) = ups {
+        _ = writeln!(text, "{mark}name = {}", quoted(&format!("nut:{{host}}/{ups}")));
+        _ = writeln!(text, "{mark}ups = {}", quoted(ups));
+        name = format!("{name}.{ups}");
     }
     if let Some(credentials) = credentials {
         _ = writeln!(text, "{mark}credentials = {}", quoted(credentials));
@@ -280,6 +287,7 @@ mod tests {
             driver,
             credentials,
             map: None,
+            ups: None,
             port,
             answer: Answer::Meter { description, outlets: 1, watts },
         }
@@ -314,6 +322,34 @@ mod tests {
     }
 
     #[test]
+    fn each_device_of_a_nut_server_is_a_table_of_its_own() {
+        let ups = |name: &str| Found {
+            credentials: None,
+            ups: Some(name.to_owned()),
+            ..meter("10.0.0.7", "nut", None, Some(100.0))
+        };
+        let table = |name: &str| {
+            format!(
+                "# 1 found: DCMI Get Power Reading, 1 outlet, 100.0 W now\n[[meter]]\ndriver = \"nut\"\n\
+                 hosts = \"10.0.0.7\"\nname = \"nut:{{host}}/{name}\"\nups = \"{name}\"\nprobe = \"{{host}}.{name}\"\n\n"
+            )
+        };
+        assert_eq!(configuration(vec![ups("a"), ups("b")]), table("a") + &table("b"));
+    }
+
+    #[test]
+    fn a_device_that_measures_nothing_is_told_of() {
+        let relay = Found {
+            credentials: None,
+            answer: Answer::Unread("refused: this SHSW-1 measures no power".to_owned()),
+            ..meter("10.0.0.8", "shelly", None, None)
+        };
+        let expected =
+            "# no meter found\n# 10.0.0.8 answers shelly, but: refused: this SHSW-1 measures no power\n";
+        assert_eq!(configuration(vec![relay]), expected);
+    }
+
+    #[test]
     fn hosts_that_speak_modbus_are_told_what_to_write() {
         let unmapped = |host: &str| Found {
             credentials: None,
@@ -323,8 +359,9 @@ mod tests {
         assert_eq!(
             configuration(vec![unmapped("10.0.0.7"), unmapped("10.0.0.8"), unmapped("10.0.0.9")]),
             "# no meter found\n# 10.0.0.[7-9] answers on port 502 (Modbus) and does not say what it is; what its \
-             registers hold takes a map.\n# Ask again with --modbus-map NAME (eastron-sdm120, eastron-sdm230, \
-             eastron-sdm630, schneider-iem3155), or write:\n# [[meter]]\n# driver = \"modbus\"\n\
+             registers hold takes a map.\n# Ask again with --modbus-map NAME (abb-b23, carlo-gavazzi-em24, \
+             carlo-gavazzi-em340, chint-dtsu666, eastron-sdm120, eastron-sdm230, eastron-sdm630, eastron-sdm72, \
+             janitza-umg, pzem-004t, schneider-iem3155, schneider-pm5xxx, siemens-pac2200, sunspec-meter), or write:\n# [[meter]]\n# driver = \"modbus\"\n\
              # hosts = \"10.0.0.[7-9]\"\n# map = \"NAME\"\n# probe = \"{host}\"\n\n"
         );
     }
