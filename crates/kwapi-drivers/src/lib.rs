@@ -1,5 +1,6 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
+pub mod deadline;
 mod driver;
 pub mod dummy;
 pub mod http;

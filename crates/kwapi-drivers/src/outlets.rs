@@ -1,5 +1,7 @@
 //! Which outlet of a meter is which probe.
 
+use std::collections::HashMap;
+
 use kwapi_core::ProbeId;
 
 use crate::driver::DriverError;
@@ -70,6 +72,31 @@ impl Outlets {
         }
     }
 
+    /// The probes of all outlets that a device lists, each by its key and its name on the device. Outlets of one name (a
+    /// machine with two supplies) are told apart by their keys, `web1.3` and `web1.4`: what is above them on the path,
+    /// `web1`, is then their sum. `None` for an outlet that nobody wants, of whose name the template makes no probe id, or
+    /// that cannot be told from another even so.
+    pub fn probes<'a>(
+        &self,
+        listed: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    ) -> Vec<Option<ProbeId>> {
+        let listed: Vec<_> = listed.into_iter().collect();
+        let mut probes: Vec<_> = listed.iter().map(|(key, label)| self.probe(key, *label)).collect();
+        // A second time where one outlet is called what another has just become.
+        for _ in 0..2 {
+            let taken = counts(&probes);
+            for (probe, (key, _)) in probes.iter_mut().zip(&listed) {
+                *probe = probe.take().and_then(|probe| match taken.get(&probe) {
+                    Some(2..) => ProbeId::new(format!("{probe}.{key}")).ok(),
+                    Some(_) | None => Some(probe),
+                });
+            }
+        }
+        let taken = counts(&probes);
+        let is_alone = |probe: &ProbeId| taken.get(probe).is_none_or(|count| *count == 1);
+        probes.into_iter().map(|probe| probe.filter(is_alone)).collect()
+    }
+
     /// The one probe of a meter that has one outlet.
     ///
     /// # Errors
@@ -85,5 +112,48 @@ impl Outlets {
                 outlets.len()
             ))),
         }
+    }
+}
+
+/// How many outlets would be each probe.
+fn counts(probes: &[Option<ProbeId>]) -> HashMap<ProbeId, usize> {
+    let mut counts = HashMap::new();
+    for probe in probes.iter().flatten() {
+        *counts.entry(probe.clone()).or_default() += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(template: &str, listed: &[(&str, &str)], expected: &[&str]) {
+        let listed = listed.iter().map(|(key, label)| (*key, Some(*label)));
+        let probes = Outlets::all(template).probes(listed);
+        let probes: Vec<_> = probes.iter().map(|probe| probe.as_ref().map_or("-", ProbeId::as_str)).collect();
+        assert_eq!(probes, expected, "{template}");
+    }
+
+    #[test]
+    fn outlets_of_one_name_are_told_apart_by_their_numbers_and_lie_below_it() {
+        let supplies = [("1", "web1"), ("2", "db1"), ("2.3", "web1"), ("4", "")];
+        check("rack.{label}", &supplies, &["rack.web1.1", "rack.db1", "rack.web1.2.3", "rack.4"]);
+        check("rack.{outlet}", &supplies, &["rack.1", "rack.2", "rack.2.3", "rack.4"]);
+        check("rack.{label}.{outlet}", &supplies[..1], &["rack.web1.1"]);
+    }
+
+    #[test]
+    fn a_name_that_is_anothers_with_its_number_stays_a_probe_of_its_own() {
+        let listed = [("1", "web1"), ("2", "web1"), ("3", "web1.2")];
+        check("{label}", &listed, &["web1.1", "web1.2.2", "web1.2.3"]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_left_out_and_never_read_as_one() {
+        check("{label}", &[("1", "a"), ("1", "a"), ("2", "b")], &["-", "-", "b"]);
+        let long = "x".repeat(1_000);
+        check("{label}", &[("1", &long), ("2", "b")], &["-", "b"]);
     }
 }

@@ -85,6 +85,17 @@ impl Kind {
     /// All of them, outlets first.
     pub const ALL: [Self; 5] = [Self::Outlet, Self::Inlet, Self::Unit, Self::Phase, Self::Group];
 
+    /// What several of it are called.
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Self::Outlet => "outlets",
+            Self::Inlet => "inlets",
+            Self::Unit => "units",
+            Self::Phase => "phases",
+            Self::Group => "groups",
+        }
+    }
+
     /// What its keys begin with; nothing for outlets.
     pub fn word(self) -> &'static str {
         match self {
@@ -139,13 +150,15 @@ impl Profile {
         }
     }
 
-    /// The profile as a device has it: see `Section::as_on`.
+    /// The profile with plain keys meaning that unit of a daisy chain, where a section tells units apart.
     #[must_use]
-    pub(super) fn as_on(&self, has: impl Fn(&Column) -> bool) -> Self {
+    pub(super) fn of_unit(&self, unit: u32) -> Self {
         let mut profile = self.clone();
-        let Self { outlet, inlet, unit, phase, group, .. } = &mut profile;
-        for section in [outlet, inlet, unit, phase, group].into_iter().flatten() {
-            *section = section.as_on(&has);
+        let Self { outlet, inlet, unit: whole, phase, group, .. } = &mut profile;
+        for section in [outlet, inlet, whole, phase, group].into_iter().flatten() {
+            if let Some(numbered) = section.of_unit(unit) {
+                *section = numbered;
+            }
         }
         profile
     }

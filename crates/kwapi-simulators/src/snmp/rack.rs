@@ -89,6 +89,9 @@ struct Outlet {
     watt_hours: f64,
 }
 
+/// The longest text that fits a datagram with what is around it.
+const OVERSIZED: usize = 60_000;
+
 /// A rack has been up for some months when it is started, as its counters say too.
 const UP_BEFORE: Duration = Duration::from_secs(100 * 86_400);
 
@@ -189,6 +192,19 @@ impl Rack {
         self.shared.state.lock().layout.remove_outlet(outlet);
     }
 
+    /// Brings back all that [`Rack::remove_outlet`] took away.
+    pub fn restore_outlets(&self) {
+        let mut state = self.shared.state.lock();
+        state.layout = Layout::of(state.outlets.len());
+    }
+
+    /// Names an outlet (from 1) anew, as its operator would.
+    pub fn set_name(&self, outlet: usize, name: &str) {
+        if let Some(outlet) = self.shared.state.lock().outlet(outlet) {
+            name.clone_into(&mut outlet.name);
+        }
+    }
+
     /// Makes something go wrong, or right again.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.shared.state.lock().fault = fault;
@@ -226,6 +242,12 @@ async fn serve(socket: UdpSocket, shared: Arc<Shared>) {
         let Some(answer) = answer else { continue };
         if let Some(Fault::Delay(delay)) = fault {
             tokio::time::sleep(delay).await;
+        }
+        if fault == Some(Fault::OtherPeer) {
+            if let Ok(other) = UdpSocket::bind((from.ip(), 0)).await {
+                _ = other.send_to(&answer, from).await;
+            }
+            continue;
         }
         if socket.send_to(&answer, from).await.is_ok() {
             shared.sent.fetch_add(1, Ordering::Relaxed);
@@ -273,6 +295,7 @@ impl State {
                 Value::TimeTicks(count((self.up_before + self.booted_at.elapsed()).as_secs_f64() * 100.0))
             }
             Says::SystemName => Value::Text("simulated-rack".to_owned()),
+            Says::Name(_) if self.fault == Some(Fault::Oversized) => Value::Text("x".repeat(OVERSIZED)),
             Says::Name(place) => {
                 Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default())
             }

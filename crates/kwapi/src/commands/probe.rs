@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId, Quality, Reading};
+use kwapi_drivers::deadline::since_last_answer;
 use kwapi_drivers::manager::{CounterPower, MeterSpec, derived_power};
 use kwapi_drivers::registry::{Session, SharedPool};
 use kwapi_drivers::{Cadence, DriverError, Readings};
@@ -96,7 +97,7 @@ async fn count(
     observe(first, begin.elapsed());
     tokio::time::sleep(COUNTER_PAUSE).await;
     let mut readings = Readings::default();
-    let second = tokio::time::timeout(meter.deadline, session.read(&mut readings)).await;
+    let second = since_last_answer(meter.deadline, session.read(&mut readings)).await;
     let at = begin.elapsed();
     match second {
         Ok(result) => result.map_err(Failure::from)?,
@@ -155,7 +156,7 @@ impl From<DriverError> for Failure {
     }
 }
 
-/// Opens a session with what `pool` has in common and takes the first readings, within the meter's deadline.
+/// Opens a session with what `pool` has in common and takes the first readings. A device that is silent for the meter's deadline is given up.
 pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Session, Round), Failure> {
     let connector = meter.driver.connector(pool);
     let mut last = None;
@@ -178,7 +179,7 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Sessio
         }
         Ok::<_, DriverError>((session, readings.drain().collect()))
     };
-    let read = tokio::time::timeout(meter.deadline, attempt).await;
+    let read = since_last_answer(meter.deadline, attempt).await;
     match read {
         Ok(Ok(read)) => Ok(read),
         Ok(Err(error)) => Err(Failure { was_opened, ..error.into() }),
