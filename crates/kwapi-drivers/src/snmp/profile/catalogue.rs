@@ -16,6 +16,7 @@ macro_rules! built_in {
 
 /// Every family of PDUs known at build time.
 const BUILT_IN: &[(&str, &str)] = built_in![
+    "apc_cpdu",
     "apc_easy_epdu",
     "apc_rpdu",
     "apc_rpdu2",
@@ -34,6 +35,8 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "gude_8031",
     "hpe_ipdu_g2",
     "hpe_pdu3_cis",
+    "hpe_pdu_module",
+    "hpe_ups",
     "ipoman",
     "janitza_umg",
     "liebert_mpx",
@@ -41,6 +44,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "raritan_px1",
     "raritan_px1_old",
     "raritan_px2",
+    "rnx_updu",
     "servertech_sentry3",
     "servertech_sentry4",
     "tripplite_pdu",
