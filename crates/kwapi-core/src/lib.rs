@@ -10,6 +10,7 @@
     test,
     allow(
         clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
         clippy::unchecked_time_subtraction,
         reason = "tests know the sizes of their numbers"
@@ -24,7 +25,10 @@ mod reading;
 mod secret;
 mod units;
 
-pub use energy::{Account, CounterChange, CounterTracker, Credit, Integrator, MeterCounter, Refused, Totals};
+pub use energy::{
+    Account, Clocks, CounterChange, CounterTracker, Credit, Integrator, Keep, Limits, MeterCounter,
+    NotBridged, Recorded, Refused, Register, Sample, Session, SessionEntry, Totals,
+};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
