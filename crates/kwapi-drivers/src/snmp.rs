@@ -156,7 +156,11 @@ impl Driver for Snmp {
                     if open::is_told(&result) {
                         point.seen_at = Some(now);
                     }
-                    result
+                    let register = point.register.as_ref();
+                    result.map(|reading| Reading {
+                        register: reading.counter.and(register.cloned()),
+                        ..reading
+                    })
                 }
             };
             readings.push(&point.probe, result);

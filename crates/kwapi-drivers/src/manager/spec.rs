@@ -17,8 +17,8 @@ pub struct MeterSpec {
     pub outlets: Outlets,
     /// How often it is read, if the manager sets the pace.
     pub interval: Duration,
-    /// How long its device may be silent while it is opened or read before it is called hung; eight times that is given
-    /// to all answers together. A meter that pushes may be silent for this or `max_gap`, whichever is longer.
+    /// How long opening it or one read may take before it is called hung. A meter that pushes may be silent for
+    /// this or `max_gap`, whichever is longer.
     pub deadline: Duration,
     /// Readings further apart than this have unknown time between them, and a device's stamp older than this is
     /// stale.

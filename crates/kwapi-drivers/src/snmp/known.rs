@@ -3,7 +3,7 @@
 //! A PDU that restarts answers before it has found its outlets again. Whoever lists them then, and only then, loses the
 //! others for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use super::profile::{Kind, Section};
 
 /// A device that has said nothing of what it was read by for so long is taken for another, and read by what it has.
 const KEPT: Duration = Duration::from_secs(3_600);
+/// More rows than this are no PDU's. Of those that were seen, the ones that are listed no longer are forgotten then.
+pub(super) const ROWS_MAX: usize = 2_048;
 /// Names that were given up are reported as gone; above this many the others are forgotten.
 const GONE_MAX: usize = 1_000;
 
@@ -43,6 +45,8 @@ pub(super) struct Row {
     pub seen_at: Option<Instant>,
     /// Whether the device lists it now.
     pub is_listed: bool,
+    /// Whether it has been told that it has no probe.
+    is_left_out: bool,
 }
 
 impl Known {
@@ -55,8 +59,9 @@ impl Known {
             known.list(chosen.rows, now);
             return known;
         }
+        // As good, and of the same kind by another profile: new firmware has other tables.
         let is_better = chosen.usefulness > known.best
-            || (chosen.usefulness == known.best && chosen.kind < known.kind)
+            || (chosen.usefulness == known.best && chosen.kind <= known.kind)
             || known.rows.values().all(|row| row.seen_at.is_none_or(|at| now.duration_since(at) >= KEPT));
         if !is_better {
             known.list(Vec::new(), now);
@@ -98,24 +103,35 @@ impl Known {
                 row.seen_at = Some(now);
             }
         }
+        if self.rows.len() > ROWS_MAX {
+            self.rows.retain(|_, row| row.is_listed);
+        }
     }
 
-    /// Gives each row its probe; a name that was given up meanwhile is remembered as gone.
-    pub(super) fn name(&mut self, probes: Vec<Option<ProbeId>>) {
+    /// Gives each row its probe; a name that was given up meanwhile is remembered as gone. The rows that are left without
+    /// one and were not before: key and label.
+    pub(super) fn name(&mut self, probes: Vec<Option<ProbeId>>) -> Vec<(String, Option<String>)> {
         let mut renamed = Vec::new();
+        let mut left_out = Vec::new();
         for ((index, row), probe) in self.rows.iter_mut().zip(probes) {
             if let Some(before) = row.probe.take().filter(|before| Some(before) != probe.as_ref()) {
                 let key = plan::key(self.kind, &self.section, index);
                 let now = probe.as_ref().map_or_else(String::new, |probe| format!(" {probe}"));
                 renamed.push((before, format!("{key} of the device is probe{now} now")));
             }
+            if probe.is_none() && !row.is_left_out {
+                left_out.push((plan::key(self.kind, &self.section, index), row.label.clone()));
+            }
+            row.is_left_out = probe.is_none();
             row.probe = probe;
         }
         for (probe, why) in renamed {
             self.give_up(probe, why);
         }
         let (rows, gone) = (&self.rows, &mut self.gone);
-        gone.retain(|probe, _| rows.values().all(|row| row.probe.as_ref() != Some(probe)));
+        let taken: HashSet<_> = rows.values().filter_map(|row| row.probe.as_ref()).collect();
+        gone.retain(|probe, _| !taken.contains(probe));
+        left_out
     }
 
     fn give_up(&mut self, probe: ProbeId, why: String) {

@@ -2,6 +2,7 @@
 
 mod choice;
 mod points;
+mod registers;
 
 use std::sync::Arc;
 
@@ -98,6 +99,8 @@ async fn plan(
         let (profile, points) = points::named(config, outlets, &profiles, agent).await?;
         (profile.map(|profile| profile.name.clone()), Plan { points, ..Plan::default() })
     };
+    let profile = profiles.iter().find(|profile| Some(&profile.name) == used.as_ref());
+    registers::identify(profile.map(AsRef::as_ref), &mut plan.points, agent).await?;
     let mut findings = vec![Finding {
         what: "device".to_owned(),
         value: identity.description.clone(),

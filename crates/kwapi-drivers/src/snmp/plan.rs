@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_snmp::Oid;
-use kwapi_core::{Energy, ProbeId};
+use kwapi_core::{Energy, ProbeId, Register};
 use tokio::time::Instant;
 
 use super::interpret::Row;
@@ -20,6 +20,8 @@ pub(super) struct Point {
     pub index: Vec<u32>,
     /// Its objects.
     pub columns: Vec<(Field, Oid)>,
+    /// What its energy counter is known by, if it has one.
+    pub register: Option<Arc<Register>>,
     /// Scales, label and reset stamp, as last read.
     pub slow: Row,
     /// The last reading of its counter, by which a fall is noticed.
@@ -64,6 +66,7 @@ impl Point {
             section,
             index: index.to_vec(),
             columns,
+            register: None,
             slow: Row::new(),
             counter: None,
             is_missing: false,

@@ -42,6 +42,8 @@ pub struct Profile {
     /// The most rows its agent gives in answer to one GETBULK.
     #[serde(default = "repetitions_default")]
     pub max_repetitions: u32,
+    /// Where its devices state their serial number; with `{index}`, the unit of a daisy chain stands there.
+    pub serial: Option<Column>,
     /// Outlets, keyed `7` or `2.7`.
     pub outlet: Option<Section>,
     /// Inlets (cords, infeeds), keyed `inlet` or `inlet.2`.

@@ -27,6 +27,8 @@ pub struct RackSettings {
     pub day: Duration,
     /// The names of its outlets; there is a server on each.
     pub names: Vec<String>,
+    /// What its PDU states for a serial number, if it does.
+    pub serial: Option<String>,
 }
 
 impl Default for RackSettings {
@@ -38,6 +40,7 @@ impl Default for RackSettings {
             seed: 1,
             day: Duration::from_secs(600),
             names: (1..=12).map(|number| format!("server {number}")).collect(),
+            serial: None,
         }
     }
 }
@@ -69,6 +72,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     layout: Layout,
+    serial: Option<String>,
     community: String,
     fault: Option<Fault>,
     outlets: Vec<Outlet>,
@@ -123,7 +127,8 @@ impl Rack {
             })
             .collect();
         let state = State {
-            layout: Layout::of(outlets.len()),
+            layout: Layout::of(outlets.len(), settings.serial.is_some()),
+            serial: settings.serial,
             community: settings.community,
             fault: None,
             outlets,
@@ -195,7 +200,7 @@ impl Rack {
     /// Brings back all that [`Rack::remove_outlet`] took away.
     pub fn restore_outlets(&self) {
         let mut state = self.shared.state.lock();
-        state.layout = Layout::of(state.outlets.len());
+        state.layout = Layout::of(state.outlets.len(), state.serial.is_some());
     }
 
     /// Names an outlet (from 1) anew, as its operator would.
@@ -295,6 +300,7 @@ impl State {
                 Value::TimeTicks(count((self.up_before + self.booted_at.elapsed()).as_secs_f64() * 100.0))
             }
             Says::SystemName => Value::Text("simulated-rack".to_owned()),
+            Says::Serial => Value::Text(self.serial.clone().unwrap_or_default()),
             Says::Name(_) if self.fault == Some(Fault::Oversized) => Value::Text("x".repeat(OVERSIZED)),
             Says::Name(place) => {
                 Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default())

@@ -11,10 +11,8 @@ use crate::driver::{DriverError, Finding};
 use super::super::agent::Agent;
 use super::super::config::Config;
 use super::super::interpret::{self, Row, Usefulness};
+use super::super::known::ROWS_MAX;
 use super::super::profile::{Field, Kind, Profile, Section};
-
-/// More rows than this of one kind are no PDU's, nor a chain of them; nothing of such a device is read.
-const ROWS_MAX: usize = 2_048;
 
 /// A column whose index stands in the middle of its OIDs is walked with its neighbours: a dozen a row.
 const WALKED_MAX: usize = 16 * ROWS_MAX;

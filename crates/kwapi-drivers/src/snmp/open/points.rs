@@ -184,9 +184,11 @@ pub(super) async fn all(
         .into_iter()
         .map(|probe| probe.filter(|probe| !taken.contains(probe)))
         .collect();
-    known.name(probes);
+    for (outlet, label) in known.name(probes) {
+        tracing::warn!(host = config.host, outlet, ?label, why = LEFT_OUT, "an outlet is left out");
+    }
     for (key, (index, row)) in keys.iter().zip(known.rows()) {
-        if let Some(finding) = finding(config, key, row, now) {
+        if let Some(finding) = finding(key, row, now) {
             plan.findings.push(finding);
         }
         let Some(probe) = &row.probe else { continue };
@@ -200,14 +202,13 @@ pub(super) async fn all(
     Ok((Some(profile), plan))
 }
 
+/// Why a row has no probe.
+const LEFT_OUT: &str = "the template makes no probe id of its name that is its own";
+
 /// What is worth telling of a row: that it is not read, is read by another name than it has, or has vanished.
-fn finding(config: &Config, key: &str, row: &Row, now: Instant) -> Option<Finding> {
+fn finding(key: &str, row: &Row, now: Instant) -> Option<Finding> {
     let why = match (&row.probe, &row.label) {
-        (None, label) => {
-            let why = "the template makes no probe id of its name that is its own";
-            tracing::warn!(host = config.host, outlet = key, ?label, why, "an outlet is left out");
-            why.to_owned()
-        }
+        (None, _) => LEFT_OUT.to_owned(),
         (Some(_), _) if !row.is_listed => {
             let since = row.seen_at.map(|at| format!(" for {}", ago(now, at))).unwrap_or_default();
             format!("the device had it before, and does not list it{since}")

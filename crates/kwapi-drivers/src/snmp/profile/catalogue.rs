@@ -16,8 +16,8 @@ macro_rules! built_in {
 
 /// Every family of PDUs known at build time.
 const BUILT_IN: &[(&str, &str)] = built_in![
-    "apc_cpdu",
     "apc_easy_epdu",
+    "apc_netshelter",
     "apc_rpdu",
     "apc_rpdu2",
     "apc_ups",

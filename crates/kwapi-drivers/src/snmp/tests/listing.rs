@@ -95,3 +95,21 @@ async fn a_listing_that_fails_costs_no_known_outlet() {
     rack.set_fault(Some(Fault::Endless));
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
 }
+
+#[tokio::test]
+async fn a_counter_is_known_by_its_object_and_the_serial_number_of_its_device() {
+    for serial in [Some("PX2-0815".to_owned()), None] {
+        let names = vec!["web1".to_owned(), "web2".to_owned()];
+        let settings = RackSettings { names, serial: serial.clone(), ..RackSettings::default() };
+        let rack = Rack::start(settings).await.unwrap();
+        for outlets in [outlets(&["2"]), Outlets::all("p.{outlet}")] {
+            let mut driver = open(&rack, "", &outlets).await.unwrap();
+            let mut readings = Readings::default();
+            driver.read(&mut readings).await.unwrap();
+            let (_, reading) = readings.drain().last().unwrap();
+            let register = reading.unwrap().register.unwrap();
+            assert_eq!(register.serial, serial);
+            assert_eq!(register.path.as_deref(), Some("1.3.6.1.4.1.13742.6.5.4.3.1.4.1.2.8"));
+        }
+    }
+}
