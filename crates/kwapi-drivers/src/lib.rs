@@ -1,5 +1,6 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
+pub mod cleanup;
 mod driver;
 pub mod dummy;
 pub mod http;
@@ -11,6 +12,7 @@ pub mod modbus;
 pub mod mqtt;
 pub mod nut;
 mod outlets;
+pub mod patience;
 pub mod prometheus;
 pub mod push;
 pub mod rapl;
