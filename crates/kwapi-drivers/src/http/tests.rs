@@ -9,7 +9,10 @@ use std::time::Duration;
 use kwapi_peers::{Lab, Peer, free_port, need, output};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
+use super::body::BODY_BYTES_MAX;
 use super::*;
+
+mod faults;
 
 fn login() -> Login {
     Login::from_keys(Some(&"admin".to_owned()), Some(&Secret::new("hunter2"))).expect("both are set")
