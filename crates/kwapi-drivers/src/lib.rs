@@ -13,6 +13,7 @@ pub mod mqtt;
 pub mod nut;
 mod outlets;
 pub mod patience;
+mod power_role;
 pub mod prometheus;
 pub mod push;
 pub mod rapl;

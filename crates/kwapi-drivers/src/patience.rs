@@ -41,7 +41,10 @@ impl Silent {
     pub fn advice(&self) -> String {
         match self.answers {
             0 => String::new(),
-            answers => format!(" after {answers} answers; if the device is only slow, raise deadline_seconds"),
+            answers => {
+                let plural = if answers == 1 { "" } else { "s" };
+                format!(" after {answers} answer{plural}; if the device is only slow, raise deadline_seconds")
+            }
         }
     }
 }

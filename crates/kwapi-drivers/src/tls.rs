@@ -11,7 +11,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -137,6 +137,10 @@ impl ServerCertVerifier for Verifier {
         match &self.trust {
             Trust::Roots(verifier) => {
                 verifier.verify_server_cert(certificate, intermediates, name, stapled, now).map_err(|error| {
+                    // One that cannot even be read is no better when pinned.
+                    if matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(_))) {
+                        return error;
+                    }
                     rustls::Error::General(format!(
                         "{error}; if the device itself shows the fingerprint {0}, set tls = \"sha256:{0}\"",
                         hex(&presented)

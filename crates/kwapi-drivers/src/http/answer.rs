@@ -137,7 +137,10 @@ impl Answer {
 
     /// That this is not `what` it should be.
     pub(crate) fn malformed(&self, what: &'static str) -> DriverError {
-        DriverError::Malformed { what, input: format!("{}: {}", self.asked, self.quoted(excerpt(&self.body))) }
+        DriverError::Malformed {
+            what,
+            input: format!("{}: {}", self.asked, self.quoted(excerpt(&self.body))),
+        }
     }
 }
 

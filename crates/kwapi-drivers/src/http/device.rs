@@ -236,7 +236,8 @@ impl Device {
         } else {
             body::beginning(&mut response).await
         };
-        let coding = headers.get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).unwrap_or_default();
+        let coding =
+            headers.get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).unwrap_or_default();
         let body = body::decoded(coding, body, &asked, status.is_success())?;
         patience::answered();
         Ok(Answer { asked, status, headers, body, secrets: self.secrets(url) })

@@ -3,9 +3,13 @@
 use std::error::Error;
 use std::io;
 
-use rustls::AlertDescription;
+use rustls::{AlertDescription, CertificateError};
 
 use crate::driver::DriverError;
+
+/// What to do about a certificate whose signatures cannot be verified.
+const OLD_CERTIFICATE: &str = "; the certificate is of an old kind (X.509 v1, or an RSA key below 2048 bits), which a pin does not \
+    help: renew it on the device, or set tls = \"insecure\", which trusts whoever answers";
 
 /// The error of a request that was not answered.
 pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
@@ -21,6 +25,10 @@ pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
             "; the device speaks only TLS 1.1 or older, or old ciphers: enable TLS 1.2 with ECDHE and AES-GCM on it, or \
              read it over another protocol (ipmi, snmp)"
         }
+        // What a pin does not help against: the handshake itself cannot be verified.
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::Other(_) | CertificateError::BadSignature,
+        )) => OLD_CERTIFICATE,
         // A certificate's error brings advice of its own.
         Some(_) => "",
         None if is_unreached => "; is the address right and the device on?",
@@ -38,17 +46,21 @@ pub(super) fn is_cut_before_the_answer(error: &reqwest::Error) -> bool {
 fn tls_failure(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(found) = cause.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        // An I/O error shows as its source not what it holds, but what that is caused by.
-        let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(found) = held.and_then(|held| held.downcast_ref::<rustls::Error>()) {
+        if let Some(found) = held(cause) {
             return Some(found);
         }
         source = cause.source();
     }
     None
+}
+
+/// A TLS error, or the one that an I/O error holds: that one shows as its source not what it holds, but what is behind it.
+fn held<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    let inner: &'a (dyn Error + 'static) = error.downcast_ref::<io::Error>()?.get_ref()?;
+    held(inner)
 }
 
 /// An error and what caused it, in one line: reqwest's own first line only says that sending failed.

@@ -97,7 +97,9 @@ async fn only_a_slash_at_the_end_of_the_same_device_is_followed_and_once() {
         }
     };
     assert_eq!(ask(to("/status/"), login()).await, "42");
-    for elsewhere in ["http://127.0.0.2/status/", "//127.0.0.2/status/", "/other/", "/status", "https://x/status/"] {
+    for elsewhere in
+        ["http://127.0.0.2/status/", "//127.0.0.2/status/", "/other/", "/status", "https://x/status/"]
+    {
         let told = ask(to(elsewhere), login()).await;
         assert!(told.contains("308") && told.contains("configure that address"), "{elsewhere}: {told}");
     }
@@ -116,8 +118,10 @@ async fn a_secret_that_a_device_repeats_is_not_shown() {
     let body = serde_json::json!({"error": {"@Message.ExtendedInfo": [{"Message": words}]}}).to_string();
     let told = ask(move |_| HttpAnswer::Whole(400, Vec::new(), body.clone().into_bytes()), login()).await;
     assert!(told.contains("repeats a secret"), "{told}");
-    let words = serde_json::json!({"error": {"@Message.ExtendedInfo": [{"Message": "Not \u{1b}[2Jlicensed"}]}});
-    let told = ask(move |_| HttpAnswer::Whole(400, Vec::new(), words.to_string().into_bytes()), login()).await;
+    let words =
+        serde_json::json!({"error": {"@Message.ExtendedInfo": [{"Message": "Not \u{1b}[2Jlicensed"}]}});
+    let told =
+        ask(move |_| HttpAnswer::Whole(400, Vec::new(), words.to_string().into_bytes()), login()).await;
     assert!(told.ends_with("400 Bad Request (\"Not [2Jlicensed\")"), "{told:?}");
 }
 
