@@ -118,7 +118,9 @@ impl Meter {
         loop {
             let result = timeout(silence, session.read(&mut readings)).await;
             let heard = self.round(&mut readings, self.outflow.now().monotonic);
-            if let Some(trouble) = self.judge(result.map_err(|_| format!("no answer within {silence:?}")), &mut malformed) {
+            if let Some(trouble) =
+                self.judge(result.map_err(|_| format!("no answer within {silence:?}")), &mut malformed)
+            {
                 return trouble;
             }
             if heard {
@@ -132,11 +134,7 @@ impl Meter {
     }
 
     /// Whether the session goes on after a read with this result; the outer error is a deadline passed.
-    fn judge(
-        &self,
-        result: Result<Result<(), DriverError>, String>,
-        malformed: &mut u32,
-    ) -> Option<Trouble> {
+    fn judge(&self, result: Result<Result<(), DriverError>, String>, malformed: &mut u32) -> Option<Trouble> {
         match result {
             Ok(Ok(())) => *malformed = 0,
             Ok(Err(error @ DriverError::Malformed { .. })) => {

@@ -178,7 +178,9 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Sessio
             Ok(Ok(())) if meter.driver.cadence() == Cadence::Polled || !readings.is_empty() => {
                 return Ok((session, readings.drain().collect()));
             }
-            Ok(Ok(())) => last = Some(Failure::silent(meter, Silent { deadline: meter.deadline, answers: 0 })),
+            Ok(Ok(())) => {
+                last = Some(Failure::silent(meter, Silent { deadline: meter.deadline, answers: 0 }))
+            }
             Ok(Err(error @ (DriverError::Malformed { .. } | DriverError::Busy(_)))) => {
                 last = Some(error.into());
                 tokio::time::sleep(RETRY_PAUSE.min(left)).await;
