@@ -169,11 +169,9 @@ impl Ipmi {
         self.looked = Instant::now();
         match source::find(&mut self.session, &self.config, &self.shared).await {
             Ok(found) => self.found = found,
-            // What there was is still the best.
-            Err(DriverError::Refused(_) | DriverError::Busy(_) | DriverError::Malformed { .. }) => {
-                return Ok(self.doubted(reading));
-            }
             Err(error @ DriverError::Link(_)) => return Err(error),
+            // What there was is still the best.
+            Err(_) => return Ok(self.doubted(reading)),
         }
         let reading = self.read_source().await?;
         Ok(self.doubted(reading))

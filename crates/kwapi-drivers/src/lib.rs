@@ -1,6 +1,7 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
 pub mod cleanup;
+pub mod deadline;
 mod driver;
 pub mod dummy;
 pub mod http;
@@ -12,7 +13,6 @@ pub mod modbus;
 pub mod mqtt;
 pub mod nut;
 mod outlets;
-pub mod patience;
 mod power_role;
 pub mod prometheus;
 pub mod push;

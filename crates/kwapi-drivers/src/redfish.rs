@@ -208,11 +208,9 @@ impl Redfish {
         let device = self.session.device();
         let (metered, is_pdu, _) = match list(device, &self.config, &self.wanted, &self.root).await {
             Ok(listed) => listed,
-            // What is known goes on being read.
-            Err(DriverError::Busy(_) | DriverError::Malformed { .. } | DriverError::Refused(_)) => {
-                return Ok(());
-            }
             Err(error @ DriverError::Link(_)) => return Err(error),
+            // What is known goes on being read.
+            Err(_) => return Ok(()),
         };
         let Ok((outlets, missing)) = assign(&self.wanted, metered) else { return Ok(()) };
         let is_known = |outlet: &Outlet| self.outlets.iter().any(|known| known.probe == outlet.probe);

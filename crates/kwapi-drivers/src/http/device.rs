@@ -17,7 +17,7 @@ use super::failure::{self, is_cut_before_the_answer};
 use super::{Answer, Clients, Login, parse_address};
 use crate::driver::DriverError;
 use crate::tls::Tls;
-use crate::{cleanup, patience};
+use crate::{cleanup, deadline};
 
 /// One device, reached at one address.
 pub(crate) struct Device {
@@ -239,7 +239,7 @@ impl Device {
         let coding =
             headers.get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).unwrap_or_default();
         let body = body::decoded(coding, body, &asked, status.is_success())?;
-        patience::answered();
+        deadline::answered();
         Ok(Answer { asked, status, headers, body, secrets: self.secrets(url) })
     }
 

@@ -8,8 +8,8 @@ use rustls::{AlertDescription, CertificateError};
 use crate::driver::DriverError;
 
 /// What to do about a certificate whose signatures cannot be verified.
-const OLD_CERTIFICATE: &str = "; the certificate is of an old kind (X.509 v1, or an RSA key below 2048 bits), which a pin does not \
-    help: renew it on the device, or set tls = \"insecure\", which trusts whoever answers";
+const OLD_KEY: &str = "; has its certificate an RSA key below 2048 bits? A pin does not help then: renew it on the device, or \
+    set tls = \"insecure\", which trusts whoever answers";
 
 /// The error of a request that was not answered.
 pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
@@ -26,9 +26,7 @@ pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
              read it over another protocol (ipmi, snmp)"
         }
         // What a pin does not help against: the handshake itself cannot be verified.
-        Some(rustls::Error::InvalidCertificate(
-            CertificateError::Other(_) | CertificateError::BadSignature,
-        )) => OLD_CERTIFICATE,
+        Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => OLD_KEY,
         // A certificate's error brings advice of its own.
         Some(_) => "",
         None if is_unreached => "; is the address right and the device on?",

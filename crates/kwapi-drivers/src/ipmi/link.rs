@@ -8,8 +8,8 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use super::routes::{Inbox, Ports, Routes};
+use crate::deadline;
 use crate::driver::DriverError;
-use crate::patience;
 
 /// How long each sending waits for its answer, in fifths of the time an answer may take: with the default of 5 s, until
 /// 1, 3 and 5 s after the first. The pauses grow because a slow card that is asked twice is slower.
@@ -83,7 +83,7 @@ impl Link {
             self.socket.send_to(&question(), self.card).await.map_err(DriverError::Link)?;
             while let Ok(datagram) = timeout_at(start + fifth * end, self.inbox.take()).await {
                 if let Some(answer) = answer(&datagram) {
-                    patience::answered();
+                    deadline::answered();
                     return Ok(answer);
                 }
                 unusable += 1;

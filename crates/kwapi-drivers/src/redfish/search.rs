@@ -5,9 +5,9 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::resource::{members, path_of};
+use crate::deadline;
 use crate::driver::{DriverError, Finding};
 use crate::http::{Answer, Device};
-use crate::patience;
 
 /// More members of one collection, and pages of it, are left out.
 const MEMBERS_MAX: usize = 1_024;
@@ -55,9 +55,9 @@ impl<'a> Search<'a> {
             return Ok(None);
         }
         self.requests += 1;
-        let answer = match patience::request_limit() {
+        let answer = match deadline::request_limit() {
             Some(limit) => timeout(limit, get(self.device, path)).await.unwrap_or_else(|_| {
-                patience::moved_on();
+                deadline::moved_on();
                 Err(DriverError::link(format!("{path}: no answer in {limit:?}")))
             }),
             None => get(self.device, path).await,
@@ -70,12 +70,13 @@ impl<'a> Search<'a> {
                 }
                 Err(error)
             }
-            // A login that is refused is refused everywhere.
-            Err(error @ DriverError::Refused(_)) => return Err(error),
-            answer => {
+            Ok(answer) => {
                 self.lost = 0;
-                answer
+                Ok(answer)
             }
+            Err(error @ DriverError::Malformed { .. }) => Err(error),
+            // A login that is refused is refused everywhere.
+            Err(error) => return Err(error),
         };
         match answer.and_then(Answer::found).and_then(|found| found.map(|answer| answer.json()).transpose()) {
             Ok(found) => Ok(found),

@@ -10,7 +10,7 @@ use super::Auth;
 use super::resource::link;
 use crate::driver::{DriverError, Finding};
 use crate::http::{Answer, Device};
-use crate::{cleanup, patience};
+use crate::{cleanup, deadline};
 
 /// A device and, where the card has sessions, the one that is ours.
 #[derive(Debug)]
@@ -45,14 +45,14 @@ impl Session {
         });
         // And it may take as long as a request may take at all: who gave up sooner would begin another one.
         let session = loop {
-            let Some(limit) = patience::request_limit() else { break (&mut session).await };
+            let Some(limit) = deadline::request_limit() else { break (&mut session).await };
             match timeout(limit, &mut session).await {
                 Ok(session) => break session,
-                Err(_) => patience::moved_on(),
+                Err(_) => deadline::moved_on(),
             }
         };
         let session = session.unwrap_or_else(|_| Err(DriverError::link("the login was given up")))?;
-        patience::answered();
+        deadline::answered();
         Ok(session)
     }
 
