@@ -44,6 +44,7 @@ use self::session::Session;
 pub use self::shared::Shared;
 use self::source::{Found, Source};
 use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::last_value::LastValue;
 use crate::outlets::Outlets;
 
 /// While there are no watts, or 0 W of a card that is on, other sources are looked for so often; and so often while there
@@ -61,6 +62,7 @@ pub struct Ipmi {
     looked: Instant,
     probe: ProbeId,
     freshness: Freshness,
+    last_value: LastValue,
     config: Config,
     shared: Arc<Shared>,
 }
@@ -91,7 +93,7 @@ impl Driver for Ipmi {
         }
         let reading = self.read_source().await?;
         let reading = Box::pin(self.reconsider(reading)).await?;
-        readings.push(&self.probe, reading);
+        readings.push(&self.probe, self.last_value.noted(reading));
         Ok(())
     }
 
@@ -124,6 +126,7 @@ impl Ipmi {
             looked: Instant::now(),
             probe,
             freshness: Freshness::default(),
+            last_value: LastValue::default(),
             config: config.clone(),
             shared: Arc::clone(shared),
         })

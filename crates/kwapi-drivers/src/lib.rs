@@ -8,6 +8,7 @@ pub mod http;
 pub mod http_json;
 pub mod ipmi;
 pub mod json_values;
+mod last_value;
 pub mod manager;
 pub mod modbus;
 pub mod mqtt;

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, Login};
+use crate::last_value::LastValue;
 use crate::outlets::Outlets;
 use crate::tls::Tls;
 use metered::Metered;
@@ -97,6 +98,7 @@ pub struct Redfish {
 struct Outlet {
     probe: ProbeId,
     metered: Metered,
+    last_value: LastValue,
 }
 
 impl Driver for Redfish {
@@ -152,7 +154,7 @@ impl Driver for Redfish {
             members = answer.get("Members").and_then(Value::as_array).cloned().unwrap_or_default();
         }
         let is_only = self.outlets.len() == 1;
-        for Outlet { probe, metered } in &mut self.outlets {
+        for Outlet { probe, metered, last_value } in &mut self.outlets {
             let member = members.iter().find(|member| {
                 let path = resource::link(member, "");
                 path.is_some() && path.as_deref() == metered.path()
@@ -170,7 +172,7 @@ impl Driver for Redfish {
                     Ok(reading) => reading,
                 },
             };
-            readings.push(probe, reading);
+            readings.push(probe, last_value.noted(reading));
         }
         Ok(())
     }
@@ -180,7 +182,7 @@ impl Driver for Redfish {
         for Outlet { metered, .. } in &self.outlets {
             findings.extend(metered.findings());
         }
-        for Outlet { probe, metered } in &self.outlets {
+        for Outlet { probe, metered, .. } in &self.outlets {
             let name = metered.energy.name();
             findings.push(Finding {
                 what: format!("{probe}: energy counter"),
@@ -274,7 +276,7 @@ type Assigned = (Vec<Outlet>, Vec<(ProbeId, String)>);
 
 /// Which probe is which chassis or outlet.
 fn assign(outlets: &Outlets, metered: Vec<Metered>) -> Result<Assigned, String> {
-    let outlet = |probe, metered| Outlet { probe, metered };
+    let outlet = |probe, metered| Outlet { probe, metered, last_value: LastValue::default() };
     let keys: Vec<String> = metered.iter().map(|metered| metered.key.clone()).collect();
     let is_named = outlets.named().iter().any(|outlet| keys.contains(&outlet.key));
     match (outlets.named(), outlets.wants_all() || is_named) {

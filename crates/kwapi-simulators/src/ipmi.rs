@@ -40,9 +40,9 @@ pub struct CardOptions {
     pub sensors: Vec<SensorRecord>,
     /// The most bytes of a record it returns at once.
     pub record_bytes_max: u8,
-    /// The completion code for more than that; CAh as it should be.
+    /// The completion code for more than that; `0xCA` as it should be.
     pub too_many_bytes: u8,
-    /// The status of Open Session for a suite it does not take; 11h as it should be.
+    /// The status of Open Session for a suite it does not take; `0x11` as it should be.
     pub suite_refusal: u8,
     /// Whether it makes its keys of the privilege in Open Session, in place of the one in RAKP message 1.
     pub keys_of_open_privilege: bool,

@@ -27,10 +27,9 @@ pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
         }
         // What a pin does not help against: the handshake itself cannot be verified.
         Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => OLD_KEY,
-        // A certificate's error brings advice of its own.
-        Some(_) => "",
         None if is_unreached => "; is the address right and the device on?",
-        None => "",
+        // A certificate's error brings advice of its own.
+        Some(_) | None => "",
     };
     DriverError::link(format!("{asked}: {why}{advice}"))
 }

@@ -73,7 +73,6 @@ pub(super) async fn open(
                     memory.wants_privilege_first = names_privilege && config.privilege.is_none();
                     return Ok((session, privilege));
                 }
-                Err(Setback::Final(error)) => return Err(error),
                 Err(Setback::Suite(error)) => {
                     last = match last {
                         // That all sessions are taken says more than that another suite is not there.
@@ -91,7 +90,9 @@ pub(super) async fn open(
                     sends_once = true;
                     memory.lock().is_slow = true;
                 }
-                Err(Setback::Proof(error) | Setback::Crossed(error)) => return Err(error),
+                Err(Setback::Final(error) | Setback::Proof(error) | Setback::Crossed(error)) => {
+                    return Err(error);
+                }
             }
         }
     }
@@ -259,25 +260,31 @@ fn denied(card: SocketAddr, config: &Config, attempt: Attempt, step: &str, statu
     let Attempt { suite, privilege, .. } = attempt;
     let refused =
         |message: String| DriverError::Refused(format!("{card}: {message} ({step}, status {status:#04x})"));
+    // Cards say in other ways, too, that an account may not have the privilege.
+    let lower = if config.privilege == Some(Privilege::User) {
+        ""
+    } else {
+        "; if it is an account of lower privilege, set privilege = \"user\""
+    };
     match rakp::denial(status) {
         Denial::Suite => Setback::Suite(refused(format!(
             "the card does not take cipher suite {}; enable suite 17 or 3 on it",
             suite.id()
         ))),
         Denial::Privilege => Setback::Privilege(refused(format!(
-            "the account {user:?} may not have the privilege {:?}; set a lower one",
+            "the account {user:?} may not have the privilege {:?}; set a lower one, such as privilege = \"user\"",
             privilege.name()
         ))),
         Denial::Full => Setback::Final(DriverError::Busy(format!(
             "{card}: all sessions of the card are taken; another program keeps them, or they end within a minute"
         ))),
-        Denial::User => {
-            Setback::Final(refused(format!("the card knows no user {user:?}, or it may not use the LAN")))
-        }
+        Denial::User => Setback::Final(refused(format!(
+            "the card knows no user {user:?}, or it may not use the LAN{lower}"
+        ))),
         Denial::Proof => Setback::Final(refused(format!("wrong password for user {user:?}, or wrong kg"))),
         Denial::Forgotten => Setback::Final(DriverError::link(format!(
             "{card}: the card forgot the session while it opened ({step}, status {status:#04x})"
         ))),
-        Denial::Other => Setback::Final(refused("the card refuses a session".to_owned())),
+        Denial::Other => Setback::Final(refused(format!("the card refuses a session{lower}"))),
     }
 }

@@ -85,9 +85,14 @@ async fn version(session: &mut Session) -> Result<[u8; 10], Failure> {
     let mut reader = Reader::new(&info);
     let mut fields = || {
         let _version = reader.u8()?;
-        let [count_low, count_high, _free_low, _free_high] = reader.array()?;
-        let [a, b, c, d, e, f, g, h] = reader.array()?;
-        Some([count_low, count_high, a, b, c, d, e, f, g, h])
+        let count: [u8; 2] = reader.array()?;
+        let _free: [u8; 2] = reader.array()?;
+        let stamps: [u8; 8] = reader.array()?;
+        let mut version = [0; 10];
+        for (to, from) in version.iter_mut().zip(count.into_iter().chain(stamps)) {
+            *to = from;
+        }
+        Some(version)
     };
     Ok(fields().ok_or_else(|| malformed(GET_SDR_REPOSITORY_INFO, &info))?)
 }

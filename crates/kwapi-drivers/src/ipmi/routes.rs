@@ -210,3 +210,6 @@ async fn receive(socket: Arc<UdpSocket>, routes: Arc<Routes>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

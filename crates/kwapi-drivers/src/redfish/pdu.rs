@@ -13,7 +13,7 @@ const OUTLETS_MAX: usize = 256;
 /// More PDUs behind one address are not looked at.
 const PDUS_MAX: usize = 64;
 
-/// Collections of what distributes power, as the schema PowerEquipment 1.2 has them: those of a rack, which come before
+/// Collections of what distributes power, as the schema `PowerEquipment` 1.2 has them: those of a rack, which come before
 /// any chassis of the same service, and those of a room and of power shelves, which come after.
 pub(super) const OF_A_RACK: &[&str] = &["RackPDUs"];
 pub(super) const OTHERS: &[&str] = &["FloorPDUs", "PowerShelves", "Switchgear"];

@@ -54,17 +54,16 @@ impl Search<'_> {
                 return Ok(sources);
             }
         }
-        match shares_supplies(chassis) {
-            Some(why) => self.note(format!("{id}: supplies"), "not added up", why),
-            None => {
-                if in_power(&SUPPLIES).is_some_and(|source| self.add(&mut sources, id, source)) {
-                    return Ok(sources);
-                }
-                if let Some(source) = self.supply_metrics(chassis).await?
-                    && self.add(&mut sources, id, source)
-                {
-                    return Ok(sources);
-                }
+        if let Some(why) = shares_supplies(chassis) {
+            self.note(format!("{id}: supplies"), "not added up", why);
+        } else {
+            if in_power(&SUPPLIES).is_some_and(|source| self.add(&mut sources, id, source)) {
+                return Ok(sources);
+            }
+            if let Some(source) = self.supply_metrics(chassis).await?
+                && self.add(&mut sources, id, source)
+            {
+                return Ok(sources);
             }
         }
         if let Some(source) = in_power(&AVERAGE) {

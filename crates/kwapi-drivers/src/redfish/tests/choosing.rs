@@ -81,11 +81,11 @@ async fn pass(seconds: u64) {
     tokio::time::resume();
 }
 
-fn consumed(watts: Value) -> Value {
+fn consumed(watts: &Value) -> Value {
     json!({"PowerControl": [{"PowerConsumedWatts": watts}]})
 }
 
-fn metrics(watts: Value) -> Value {
+fn metrics(watts: &Value) -> Value {
     json!({"PowerWatts": {"Reading": watts}})
 }
 
@@ -112,18 +112,23 @@ async fn the_mean_of_the_past_is_not_the_power_of_a_host_that_is_off() {
 #[tokio::test]
 async fn what_a_card_shows_while_its_host_is_off_decides_nothing_for_good() {
     let card =
-        Changing::one(json!({"EnvironmentMetrics": metrics(Value::Null), "Power": consumed(Value::Null)}))
+        Changing::one(json!({"EnvironmentMetrics": metrics(&Value::Null), "Power": consumed(&Value::Null)}))
             .await;
     let mut driver = card.open().await;
     assert!(read(&mut driver).await.contains("the host may be off"));
-    card.set("1/Power", consumed(json!(212)));
+    card.set("1/Power", consumed(&json!(212)));
     pass(11).await;
     assert_eq!(read(&mut driver).await, "212 W");
     // And back to the better place once it has a number.
-    card.set("1/EnvironmentMetrics", metrics(json!(214)));
+    card.set("1/EnvironmentMetrics", metrics(&json!(214)));
     pass(61).await;
     assert_eq!(read(&mut driver).await, "214 W");
-    card.set("1/EnvironmentMetrics", metrics(Value::Null));
+    card.set("1/EnvironmentMetrics", metrics(&Value::Null));
+    card.set("1/Power", consumed(&Value::Null));
+    pass(5).await;
+    let gone = read(&mut driver).await;
+    assert!(gone.ends_with(" s") && gone.contains("the host may be off; no value for "), "{gone}");
+    card.set("1/Power", consumed(&json!(212)));
     pass(11).await;
     assert_eq!(read(&mut driver).await, "212 W");
 }
@@ -135,7 +140,7 @@ async fn a_place_without_its_property_is_waited_for_and_a_new_place_is_found() {
     let mut driver = card.open().await;
     assert!(read(&mut driver).await.contains("the host may be off"));
     // A place that was not there at all when the session opened.
-    card.set("1/EnvironmentMetrics", metrics(json!(231)));
+    card.set("1/EnvironmentMetrics", metrics(&json!(231)));
     pass(601).await;
     assert_eq!(read(&mut driver).await, "231 W");
     let without = Changing::one(json!({})).await;
@@ -149,7 +154,8 @@ async fn zero_gives_way_to_a_place_that_knows_better() {
     assert_eq!(Changing::one(json!({"Power": supplies})).await.says().await, "web1: 32 W (estimated)");
 
     let both =
-        Changing::one(json!({"EnvironmentMetrics": metrics(json!(0)), "Power": consumed(json!(233))})).await;
+        Changing::one(json!({"EnvironmentMetrics": metrics(&json!(0)), "Power": consumed(&json!(233))}))
+            .await;
     let mut driver = both.open().await;
     assert_eq!(read(&mut driver).await, "233 W");
     let findings = driver.findings();
@@ -158,15 +164,15 @@ async fn zero_gives_way_to_a_place_that_knows_better() {
     assert_eq!(zero.why, "no machine that is on draws that, and Power has a number");
 
     // Nothing else has a number: it stays, as an estimate. And in the middle of a run as well.
-    let only = Changing::one(json!({"Power": consumed(json!(0))})).await;
+    let only = Changing::one(json!({"Power": consumed(&json!(0))})).await;
     assert_eq!(only.says().await, "web1: 0 W (estimated)");
     let later =
-        Changing::one(json!({"EnvironmentMetrics": metrics(json!(230)), "Power": consumed(json!(233))}))
+        Changing::one(json!({"EnvironmentMetrics": metrics(&json!(230)), "Power": consumed(&json!(233))}))
             .await;
     let mut driver = later.open().await;
     assert_eq!(read(&mut driver).await, "230 W");
     for nothing in [json!(0), json!(65_535)] {
-        later.set("1/EnvironmentMetrics", metrics(nothing));
+        later.set("1/EnvironmentMetrics", metrics(&nothing));
         assert_eq!(read(&mut driver).await, "233 W");
     }
 }
@@ -174,7 +180,7 @@ async fn zero_gives_way_to_a_place_that_knows_better() {
 #[tokio::test]
 async fn two_chassis_of_one_resource_are_one_machine() {
     let linked = json!({"Id": "board", "Power": at("/redfish/v1/Chassis/1/Power")});
-    let card = Changing::several(json!({"1": {"Power": consumed(json!(234))}, "board": {"": linked}})).await;
+    let card = Changing::several(json!({"1": {"Power": consumed(&json!(234))}, "board": {"": linked}})).await;
     assert_eq!(card.says().await, "web1: 234 W");
     assert_eq!(round(&card.config(""), &Outlets::all("p.{outlet}")).await, "p.1: 234 W");
 }
@@ -221,7 +227,7 @@ async fn one_bad_resource_costs_no_other() {
     for bad in [json!(400), json!(403), json!(500), json!(503), json!("drop"), json!({"PowerWatts": 7})] {
         let card = Changing::several(json!({
             "0": {"": bad.clone()},
-            "1": {"EnvironmentMetrics": bad.clone(), "Power": consumed(json!(235))},
+            "1": {"EnvironmentMetrics": bad.clone(), "Power": consumed(&json!(235))},
             "2": {"Power": bad.clone(), "Sensors": bad.clone()},
         }))
         .await;
@@ -230,13 +236,13 @@ async fn one_bad_resource_costs_no_other() {
     // Where nothing is found, the first failure is why.
     let card = Changing::one(json!({"Power": 503})).await;
     assert!(card.says().await.starts_with("busy: "), "not refused for five minutes");
-    let card = Changing::one(json!({"": "drop", "Power": consumed(json!(235))})).await;
+    let card = Changing::one(json!({"": "drop", "Power": consumed(&json!(235))})).await;
     assert!(card.says().await.starts_with("link lost: "));
 }
 
 #[tokio::test]
 async fn a_chassis_that_is_named_is_all_that_is_asked_for() {
-    let chassis = json!({"System.1": {"Power": consumed(json!(236))}, "Enclosure:RAID.1": {"": "drop"}});
+    let chassis = json!({"System.1": {"Power": consumed(&json!(236))}, "Enclosure:RAID.1": {"": "drop"}});
     let card = Changing::several(chassis).await;
     assert_eq!(round(&card.config("chassis = \"System.1\""), &one()).await, "web1: 236 W");
     assert_eq!(card.asked_for("RAID"), 0);
@@ -244,7 +250,7 @@ async fn a_chassis_that_is_named_is_all_that_is_asked_for() {
 
 #[tokio::test]
 async fn all_pages_of_a_collection_are_read_and_the_hundredth_chassis_is_found() {
-    let mut chassis = json!({"wanted": {"Power": consumed(json!(237))}});
+    let mut chassis = json!({"wanted": {"Power": consumed(&json!(237))}});
     for number in 0..150 {
         chassis[format!("gpu{number}")] = json!({});
     }
@@ -263,14 +269,14 @@ async fn all_pages_of_a_collection_are_read_and_the_hundredth_chassis_is_found()
 
 #[tokio::test]
 async fn a_chassis_that_shows_itself_later_is_found() {
-    let card = Changing::several(json!({"node1": {"Power": consumed(json!(238))}})).await;
+    let card = Changing::several(json!({"node1": {"Power": consumed(&json!(238))}})).await;
     let all = Outlets::all("p.{outlet}");
     let mut driver = Redfish::open(&card.config(""), &all, &Arc::default()).await.expect("a session");
     assert_eq!(read(&mut driver).await, "238 W");
     let both = json!({"Members": [at("/redfish/v1/Chassis/node1"), at("/redfish/v1/Chassis/node2")]});
     card.resources.lock().expect("not poisoned")[CHASSIS] = both;
     card.set("node2", json!({"Id": "node2"}));
-    card.set("node2/Power", consumed(json!(239)));
+    card.set("node2/Power", consumed(&json!(239)));
     pass(601).await;
     let mut readings = Readings::default();
     driver.read(&mut readings).await.expect("a round");
