@@ -119,7 +119,7 @@ impl Ipmi {
         shared: &Arc<Shared>,
     ) -> Result<Self, DriverError> {
         let mut session = opening::open(card, config, shared).await?;
-        let found = source::find(&mut session, config, shared).await?;
+        let found = source::find(&mut session, config, shared, None).await?;
         Ok(Self {
             session,
             found,
@@ -170,7 +170,7 @@ impl Ipmi {
             return Ok(self.doubted(reading));
         }
         self.looked = Instant::now();
-        match source::find(&mut self.session, &self.config, &self.shared).await {
+        match source::find(&mut self.session, &self.config, &self.shared, Some(self.found.dcmi)).await {
             Ok(found) => self.found = found,
             Err(error @ DriverError::Link(_)) => return Err(error),
             // What there was is still the best.

@@ -77,15 +77,21 @@ struct Tried {
     absent: Vec<Sensor>,
 }
 
-/// Asks the card what it has, and decides.
+/// Asks the card what it has, and decides. `known` is what was found before, in a session that goes on.
 pub(super) async fn find(
     session: &mut Session,
     config: &Config,
     shared: &Shared,
+    known: Option<DcmiFound>,
 ) -> Result<Found, DriverError> {
     let card = session.link.card;
     let is_sensor_wanted = config.source == SourceWanted::Sensor || config.sensor.is_some();
-    let dcmi = if is_sensor_wanted { DcmiFound::NotAsked } else { try_dcmi(session, config, shared).await? };
+    let dcmi = match known {
+        _ if is_sensor_wanted => DcmiFound::NotAsked,
+        // Asking such a card again would cost the session.
+        Some(DcmiFound::Silent) => DcmiFound::Silent,
+        _ => try_dcmi(session, config, shared).await?,
+    };
     let found = |source| Found { source, dcmi, absent: Vec::new(), is_zero_confirmed: false };
     if dcmi.watts().is_some_and(|watts| watts > 0.0) {
         return Ok(found(Source::Dcmi));
