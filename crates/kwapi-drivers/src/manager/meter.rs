@@ -14,8 +14,8 @@ use super::pace::{Pace, hash, mix, share};
 use super::source::{Now, Outcome, Source};
 use super::spec::MeterSpec;
 use super::status::{MeterState, Probe, Visible};
+use crate::deadline::since_last_answer;
 use crate::driver::{Cadence, DriverError, Readings};
-use crate::patience::within;
 use crate::registry::{Connector, Session};
 
 /// So many rounds in a row that bring nothing are a state of the meter, not an accident.
@@ -68,7 +68,7 @@ impl Meter {
     /// One session, from opening it to whatever ends it.
     async fn session(&mut self) -> Trouble {
         let deadline = self.spec.deadline;
-        let mut session = match within(deadline, self.connector.open(&self.spec.outlets)).await {
+        let mut session = match since_last_answer(deadline, self.connector.open(&self.spec.outlets)).await {
             Ok(Ok(session)) => session,
             Ok(Err(DriverError::Refused(message))) => return Trouble::Refused(message),
             Ok(Err(error)) => return Trouble::Link(error.into_message()),
@@ -90,7 +90,7 @@ impl Meter {
         let mut tick = None;
         loop {
             let started = self.outflow.now().monotonic;
-            let result = within(self.spec.deadline, session.read(&mut readings)).await;
+            let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
             let finished = self.outflow.now().monotonic;
             self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
             let is_heard = self.round(&mut readings, finished);

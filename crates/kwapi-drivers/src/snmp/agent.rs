@@ -186,7 +186,7 @@ impl Agent {
             Some(error) if error.kind() == ErrorKind::Timeout => self.patience.silent(),
             Some(error) if !is_answer(error) => false,
             Some(_) | None => {
-                crate::patience::answered();
+                crate::deadline::answered();
                 let agent = &self.asked.address;
                 if !self.shared.learned(agent).has_answered {
                     self.shared.learn(agent, |learned| learned.has_answered = true);

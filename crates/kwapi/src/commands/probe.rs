@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId, Quality, Reading};
+use kwapi_drivers::deadline::{Silent, since_last_answer};
 use kwapi_drivers::manager::{CounterPower, MeterSpec, derived_power};
-use kwapi_drivers::patience::{Silent, within};
 use kwapi_drivers::registry::{Session, SharedPool};
 use kwapi_drivers::{Cadence, DriverError, Readings};
 
@@ -97,7 +97,7 @@ async fn count(
     observe(first, begin.elapsed());
     tokio::time::sleep(COUNTER_PAUSE).await;
     let mut readings = Readings::default();
-    let second = within(meter.deadline, session.read(&mut readings)).await;
+    let second = since_last_answer(meter.deadline, session.read(&mut readings)).await;
     let at = begin.elapsed();
     match second {
         Ok(result) => result.map_err(Failure::from)?,
@@ -160,7 +160,7 @@ impl From<DriverError> for Failure {
 /// that is busy or makes no sense is read again until the deadline.
 pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Session, Round), Failure> {
     let connector = meter.driver.connector(pool);
-    let mut session = match within(meter.deadline, connector.open(&meter.outlets)).await {
+    let mut session = match since_last_answer(meter.deadline, connector.open(&meter.outlets)).await {
         Ok(opened) => opened?,
         Err(silent) => return Err(Failure::silent(meter, silent)),
     };
@@ -173,13 +173,13 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Sessio
         if let (true, Some(failure)) = (left.is_zero(), last.take()) {
             return Err(opened(failure));
         }
-        match within(left, session.read(&mut readings)).await {
+        match since_last_answer(left, session.read(&mut readings)).await {
             // A pushed record may be a header; wait for one that says something.
             Ok(Ok(())) if meter.driver.cadence() == Cadence::Polled || !readings.is_empty() => {
                 return Ok((session, readings.drain().collect()));
             }
             Ok(Ok(())) => {
-                last = Some(Failure::silent(meter, Silent { deadline: meter.deadline, answers: 0 }));
+                last = Some(Failure::silent(meter, Silent { deadline: meter.deadline, answers: 0 }))
             }
             Ok(Err(error @ (DriverError::Malformed { .. } | DriverError::Busy(_)))) => {
                 last = Some(error.into());

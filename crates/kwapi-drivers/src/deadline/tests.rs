@@ -15,13 +15,13 @@ async fn answers(count: u32, pause: Duration) -> u32 {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_device_that_answers_is_waited_for() {
-    assert_eq!(within(DEADLINE, answers(8, Duration::from_secs(9))).await, Ok(8));
+    assert_eq!(since_last_answer(DEADLINE, answers(8, Duration::from_secs(9))).await, Ok(8));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_device_that_stops_answering_is_given_up_one_deadline_later() {
     let began = Instant::now();
-    let silent = within(DEADLINE, async {
+    let silent = since_last_answer(DEADLINE, async {
         answers(3, Duration::from_secs(4)).await;
         std::future::pending::<()>().await;
     })
@@ -33,7 +33,7 @@ async fn a_device_that_stops_answering_is_given_up_one_deadline_later() {
         silent.to_string(),
         "no answer within 10s after 3 answers; if the device is only slow, raise deadline_seconds"
     );
-    let silent = within(DEADLINE, std::future::pending::<()>()).await.expect_err("nothing comes");
+    let silent = since_last_answer(DEADLINE, std::future::pending::<()>()).await.expect_err("nothing comes");
     assert_eq!(silent.to_string(), "no answer within 10s");
 }
 
@@ -41,7 +41,7 @@ async fn a_device_that_stops_answering_is_given_up_one_deadline_later() {
 async fn answers_without_end_do_not_put_the_deadline_off_for_ever() {
     let began = Instant::now();
     let endless = answers(u32::MAX, Duration::from_secs(1));
-    let silent = within(DEADLINE, endless).await.expect_err("no end");
+    let silent = since_last_answer(DEADLINE, endless).await.expect_err("no end");
     assert_eq!(silent.answers, ANSWERS_MAX);
     assert_eq!(began.elapsed(), Duration::from_secs(1) * ANSWERS_MAX + DEADLINE);
 }

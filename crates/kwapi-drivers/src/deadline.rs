@@ -1,7 +1,7 @@
 //! A deadline that counts for each request: a slow device that answers is not a dead one.
 //!
 //! Opening a session takes a management card eight requests, at 2 to 10 s each. Whoever talks to a device notes each
-//! answer with [`answered`]; [`within`] gives up when none has come for a deadline.
+//! answer with [`answered`]; [`since_last_answer`] gives up when none has come for a deadline.
 
 use std::fmt;
 use std::future::Future;
@@ -42,7 +42,8 @@ impl Silent {
         match self.answers {
             0 => String::new(),
             answers => {
-                format!(" after {answers} answers; if the device is only slow, raise deadline_seconds")
+                let plural = if answers == 1 { "" } else { "s" };
+                format!(" after {answers} answer{plural}; if the device is only slow, raise deadline_seconds")
             }
         }
     }
@@ -58,24 +59,29 @@ impl fmt::Display for Silent {
 ///
 /// # Errors
 /// [`Silent`] when none has come for `deadline`; `work` is dropped then.
-pub async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Result<T, Silent> {
+pub async fn since_last_answer<T>(deadline: Duration, work: impl Future<Output = T>) -> Result<T, Silent> {
     let progress = Arc::new(Mutex::new(Progress { deadline, latest: Instant::now(), answers: 0 }));
     let mut work = pin!(PROGRESS.scope(Arc::clone(&progress), work));
     loop {
-        let until = progress.lock().latest + deadline;
+        let until = after(progress.lock().latest, deadline);
         if let Ok(done) = timeout_at(until, &mut work).await {
             return Ok(done);
         }
         let Progress { latest, answers, .. } = *progress.lock();
-        if latest + deadline <= until {
+        if after(latest, deadline) <= until {
             return Err(Silent { deadline, answers });
         }
     }
 }
 
+/// A deadline beyond all clocks is one of a year.
+fn after(instant: Instant, pause: Duration) -> Instant {
+    instant.checked_add(pause).unwrap_or(instant + Duration::from_secs(365 * 86_400))
+}
+
 /// Notes that the device has answered a request in full.
 pub(crate) fn answered() {
-    // Outside of `within` nobody waits.
+    // Outside of `since_last_answer` nobody waits.
     _ = PROGRESS.try_with(|progress| {
         let mut progress = progress.lock();
         if progress.answers < ANSWERS_MAX {
