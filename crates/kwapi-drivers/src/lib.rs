@@ -1,17 +1,21 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
+pub mod cleanup;
+pub mod deadline;
 mod driver;
 pub mod dummy;
 pub mod http;
 pub mod http_json;
 pub mod ipmi;
 pub mod json_values;
+mod last_value;
 pub mod manager;
 pub mod modbus;
 pub mod mqtt;
 pub mod nut;
 mod outlets;
 mod parts;
+mod power_role;
 pub mod prometheus;
 pub mod push;
 pub mod rapl;

@@ -1,31 +1,45 @@
 //! Management cards and smart PDUs that speak Redfish over HTTPS.
 //!
-//! Cards keep power in different places; which one is used is found out when the session opens and kept. A chassis
-//! is an outlet, by its `Id`; so is an outlet of a PDU, and `total` is all of a PDU.
+//! Cards keep power in different places; which one is used is found out when the session opens, and looked at again. A
+//! chassis is an outlet, by its `Id`; so is an outlet of a PDU, and `total` is all of a PDU.
 //!
 //! Source: DMTF DSP0266 1.20 (protocol: sessions 13.3.4, expand 7.3), DSP2046; `redfish/resource.rs`.
 
-mod discover;
+mod chassis;
+mod energy;
+mod metered;
+mod pdu;
+mod places;
 #[doc(hidden)]
 pub mod resource;
+mod search;
+mod sensors;
 mod session;
+mod source;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_core::{NoReading, ProbeId, Reading, Secret};
+use kwapi_core::{NoReading, ProbeId, Secret};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, Login};
+use crate::last_value::LastValue;
 use crate::outlets::Outlets;
 use crate::tls::Tls;
-use discover::{Metered, Search};
-use resource::EnergySource;
+use metered::Metered;
+use search::Search;
 use session::Session;
 
 /// Where every service begins (DSP0266, 6.1).
 const ROOT: &str = "/redfish/v1/";
+/// How often the card is listed again for what is configured and was not there.
+const LIST_AGAIN: Duration = Duration::from_secs(600);
+/// Of what a search remarked, so much goes into the error when it found nothing.
+const REMARKS_MAX: usize = 6;
 
 /// `driver = "redfish"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -68,9 +82,13 @@ pub enum Auth {
 #[derive(Debug)]
 pub struct Redfish {
     session: Session,
+    config: Config,
+    wanted: Outlets,
+    root: Value,
     outlets: Vec<Outlet>,
     /// Configured, but the card has none such.
     missing: Vec<(ProbeId, String)>,
+    listed: Instant,
     /// The collection that brings all outlets in one answer, where the card can.
     expanded: Option<(String, &'static str)>,
     findings: Vec<Finding>,
@@ -80,7 +98,7 @@ pub struct Redfish {
 struct Outlet {
     probe: ProbeId,
     metered: Metered,
-    energy: EnergySource,
+    last_value: LastValue,
 }
 
 impl Driver for Redfish {
@@ -113,25 +131,18 @@ impl Driver for Redfish {
         let device = Device::new(clients, &config.host, "https", &config.tls, login)?;
         let root = device.get(ROOT, None).await?.required("is this a Redfish card?")?.json()?;
         let session = Session::open(device, config.auth, &root).await?;
-        let mut search = Search { device: session.device(), findings: session.findings() };
-
-        let keys: Vec<&str> = match &config.chassis {
-            Some(chassis) => vec![chassis],
-            None if outlets.named().len() > 1 => outlets.named().iter().map(|o| o.key.as_str()).collect(),
-            None => Vec::new(),
-        };
-        let (metered, is_pdu) = match search.pdu(&root, config.pdu.as_deref(), outlets).await? {
-            Some(metered) => (metered, true),
-            None => (search.chassis(&root, &keys, config.sensor.as_deref()).await?, false),
-        };
-        let findings = search.findings;
-        let (outlets, missing) = assign(outlets, metered)
+        let listed = Instant::now();
+        let (metered, is_pdu, mut findings) = list(session.device(), config, outlets, &root).await?;
+        let (wanted, config) = (outlets.clone(), config.clone());
+        let (outlets, missing) = assign(&wanted, metered)
             .map_err(|why| DriverError::Refused(format!("{}: {why}", session.device().base())))?;
         let expanded = is_pdu.then(|| expansion(&root, &outlets)).flatten();
-        Ok(Self { session, outlets, missing, expanded, findings })
+        findings.splice(0..0, session.findings());
+        Ok(Self { session, config, wanted, root, outlets, missing, listed, expanded, findings })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        self.list_again().await?;
         for (probe, key) in &self.missing {
             readings.push(probe, Err(NoReading::NoSuchOutlet(key.clone())));
         }
@@ -143,34 +154,43 @@ impl Driver for Redfish {
             members = answer.get("Members").and_then(Value::as_array).cloned().unwrap_or_default();
         }
         let is_only = self.outlets.len() == 1;
-        for Outlet { probe, metered, energy } in &mut self.outlets {
-            let member =
-                members.iter().find(|member| resource::link(member, "").as_ref() == Some(&metered.path));
-            let reading = match member {
-                Some(member) => metered.place.read(member, energy),
-                None => match read(device, metered, energy).await {
+        for Outlet { probe, metered, last_value } in &mut self.outlets {
+            let member = members.iter().find(|member| {
+                let path = resource::link(member, "");
+                path.is_some() && path.as_deref() == metered.path()
+            });
+            let reading = match (member, metered.source().map(|source| source.place)) {
+                (Some(member), Some(place)) => place.read(member, &mut metered.energy),
+                _ => match metered.read(device).await {
                     // One bad outlet of many is that outlet's; a lost link is everybody's.
-                    Err(error @ (DriverError::Busy(_) | DriverError::Malformed { .. })) if !is_only => {
-                        Err(NoReading::NotReady(error.to_string()))
-                    }
+                    Err(
+                        error @ (DriverError::Busy(_)
+                        | DriverError::Malformed { .. }
+                        | DriverError::Refused(_)),
+                    ) if !is_only => Err(NoReading::NotReady(error.to_string())),
                     Err(error) => return Err(error),
                     Ok(reading) => reading,
                 },
             };
-            readings.push(probe, reading);
+            readings.push(probe, last_value.noted(reading));
         }
         Ok(())
     }
 
     fn findings(&self) -> Vec<Finding> {
         let mut findings = self.findings.clone();
-        for Outlet { probe, metered, energy } in &self.outlets {
+        for Outlet { metered, .. } in &self.outlets {
+            findings.extend(metered.findings());
+        }
+        for Outlet { probe, metered, .. } in &self.outlets {
+            let name = metered.energy.name();
             findings.push(Finding {
                 what: format!("{probe}: energy counter"),
-                value: energy
-                    .name()
-                    .map_or_else(|| "none".to_owned(), |name| format!("{}{name}", metered.path)),
-                is_used: energy.name().is_some(),
+                value: name.map_or_else(
+                    || "none".to_owned(),
+                    |name| format!("{}{name}", metered.path().unwrap_or_default()),
+                ),
+                is_used: name.is_some(),
                 why: "the first of lifetime, joules and kWh that has a number".to_owned(),
             });
         }
@@ -178,24 +198,77 @@ impl Driver for Redfish {
     }
 }
 
-/// Reads one resource, and its counter's where that is another.
-async fn read(
+impl Redfish {
+    /// Lists the card again where something is wanted that was not there: a blade that was put in, a chassis that shows
+    /// itself when the host starts.
+    async fn list_again(&mut self) -> Result<(), DriverError> {
+        let is_wanted = self.wanted.wants_all() || !self.missing.is_empty();
+        if !is_wanted || self.listed.elapsed() < LIST_AGAIN {
+            return Ok(());
+        }
+        self.listed = Instant::now();
+        let device = self.session.device();
+        let (metered, is_pdu, _) = match list(device, &self.config, &self.wanted, &self.root).await {
+            Ok(listed) => listed,
+            Err(error @ DriverError::Link(_)) => return Err(error),
+            // What is known goes on being read.
+            Err(_) => return Ok(()),
+        };
+        let Ok((outlets, missing)) = assign(&self.wanted, metered) else { return Ok(()) };
+        let is_known = |outlet: &Outlet| self.outlets.iter().any(|known| known.probe == outlet.probe);
+        let new: Vec<Outlet> = outlets.into_iter().filter(|outlet| !is_known(outlet)).collect();
+        self.outlets.extend(new);
+        self.missing = missing
+            .into_iter()
+            .filter(|(probe, _)| !self.outlets.iter().any(|known| known.probe == *probe))
+            .collect();
+        self.expanded = is_pdu.then(|| expansion(&self.root, &self.outlets)).flatten();
+        Ok(())
+    }
+}
+
+/// What the card has of what is wanted, whether it is a PDU, and what was remarked on the way.
+async fn list(
     device: &Device,
-    metered: &Metered,
-    energy: &mut EnergySource,
-) -> Result<Result<Reading, NoReading>, DriverError> {
-    let Some(answer) = device.get(&metered.path, None).await?.found()? else {
-        return Ok(Err(NoReading::NoSuchOutlet(format!("{} is gone", metered.path))));
+    config: &Config,
+    outlets: &Outlets,
+    root: &Value,
+) -> Result<(Vec<Metered>, bool, Vec<Finding>), DriverError> {
+    let mut search = Search::new(device);
+    let keys: Vec<&str> = match &config.chassis {
+        Some(chassis) => vec![chassis],
+        None if outlets.named().len() > 1 => outlets.named().iter().map(|o| o.key.as_str()).collect(),
+        None => Vec::new(),
     };
-    let resource = answer.json()?;
-    let Some(energy_path) = &metered.energy_path else { return Ok(metered.place.read(&resource, energy)) };
-    let reading = metered.place.read(&resource, &mut EnergySource::default());
-    let Ok(reading) = reading else { return Ok(reading) };
-    let counter = match device.get(energy_path, None).await?.found()? {
-        Some(answer) => energy.read(&answer.json()?),
-        None => Ok(None),
-    };
-    Ok(counter.map(|counter| Reading { counter, ..reading }))
+    // A chassis that is named is all that is asked for.
+    let pdu = config.pdu.as_deref();
+    let is_chassis = config.chassis.is_some() || config.sensor.is_some();
+    if !is_chassis && let Some(metered) = search.pdu(root, pdu::OF_A_RACK, pdu, outlets).await? {
+        return Ok((metered, true, search.findings));
+    }
+    let metered = search.chassis(root, &keys, config.sensor.as_deref()).await?;
+    if !metered.is_empty() {
+        return Ok((metered, false, search.findings));
+    }
+    if !is_chassis && let Some(metered) = search.pdu(root, pdu::OTHERS, pdu, outlets).await? {
+        return Ok((metered, true, search.findings));
+    }
+    match search.failure {
+        Some(failure) => Err(failure),
+        None => Err(DriverError::Refused(format!("{}: {}", device.base(), nothing_found(&search.findings)))),
+    }
+}
+
+/// Why nothing is read, with what was seen.
+fn nothing_found(findings: &[Finding]) -> String {
+    let seen = findings.iter().filter(|finding| finding.value != search::ABSENT).take(REMARKS_MAX);
+    let seen: Vec<String> =
+        seen.map(|finding| format!("{} {} ({})", finding.what, finding.value, finding.why)).collect();
+    let seen = if seen.is_empty() { String::new() } else { format!("; seen: {}", seen.join("; ")) };
+    format!(
+        "no chassis and no PDU says its power in EnvironmentMetrics, Power, PowerSubsystem, Sensors or Oem; may this user \
+         read them, and does the card's licence include power?{seen}"
+    )
 }
 
 /// What is read, and the probes that nothing answers to, each with why.
@@ -203,19 +276,12 @@ type Assigned = (Vec<Outlet>, Vec<(ProbeId, String)>);
 
 /// Which probe is which chassis or outlet.
 fn assign(outlets: &Outlets, metered: Vec<Metered>) -> Result<Assigned, String> {
-    if metered.is_empty() {
-        return Err(
-            "no chassis and no PDU says its power in EnvironmentMetrics, Power, Sensors or Oem; may this \
-            user read them, and does the card's licence include power?"
-                .to_owned(),
-        );
-    }
-    let outlet = |probe, metered| Outlet { probe, metered, energy: EnergySource::default() };
+    let outlet = |probe, metered| Outlet { probe, metered, last_value: LastValue::default() };
     let keys: Vec<String> = metered.iter().map(|metered| metered.key.clone()).collect();
     let is_named = outlets.named().iter().any(|outlet| keys.contains(&outlet.key));
     match (outlets.named(), outlets.wants_all() || is_named) {
         // `probe = "web1"` on a server: its one chassis, whatever the card calls it.
-        ([only], false) => match <[Metered; 1]>::try_from(metered) {
+        ([only], false) => match <[Metered; 1]>::try_from(with_numbers_first(metered)) {
             Ok([metered]) => Ok((vec![outlet(only.probe.clone(), metered)], Vec::new())),
             Err(_) => Err(format!(
                 "several say their power, and adding them could count twice; set chassis to one of {keys:?}, or \
@@ -240,6 +306,14 @@ fn assign(outlets: &Outlets, metered: Vec<Metered>) -> Result<Assigned, String> 
     }
 }
 
+/// Those that have a number, or all where none has: an enclosure that lists its supplies' capacity says no power.
+fn with_numbers_first(metered: Vec<Metered>) -> Vec<Metered> {
+    if !metered.iter().any(Metered::has_number) {
+        return metered;
+    }
+    metered.into_iter().filter(Metered::has_number).collect()
+}
+
 /// The request that brings all outlets of a PDU at once, where the service root says that it can (DSP0266, 7.3.1).
 fn expansion(root: &Value, outlets: &[Outlet]) -> Option<(String, &'static str)> {
     let can = |what: &str| {
@@ -255,7 +329,7 @@ fn expansion(root: &Value, outlets: &[Outlet]) -> Option<(String, &'static str)>
     };
     let of_collection: Vec<_> = outlets.iter().filter(|outlet| outlet.metered.key != "total").collect();
     let [first, _, ..] = of_collection.as_slice() else { return None };
-    let (collection, _) = first.metered.path.trim_end_matches('/').rsplit_once('/')?;
+    let (collection, _) = first.metered.path()?.trim_end_matches('/').rsplit_once('/')?;
     Some((collection.to_owned(), query))
 }
 

@@ -11,7 +11,9 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod interpret;
+mod known;
 mod open;
+mod pace;
 mod plan;
 mod profile;
 mod record;
@@ -28,10 +30,9 @@ pub use value::Value;
 pub use walk::{Evaluated, Walk, evaluate, parse_snmprec, to_snmprec};
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_snmp::{Oid, oid};
-use kwapi_core::{Energy, Reading};
+use kwapi_core::{NoReading, Reading};
 use tokio::time::Instant;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
@@ -39,10 +40,8 @@ use crate::outlets::Outlets;
 
 use agent::Agent;
 use interpret::Row;
-use plan::Point;
-
-/// Scales, labels and reset stamps are read again after this long, and at once after a reboot or when a counter falls.
-const SLOW_COLUMNS_INTERVAL: Duration = Duration::from_secs(300);
+use open::Plan;
+use pace::Pace;
 
 /// sysUpTime.0: hundredths of a second since the agent started (RFC 3418).
 fn sys_up_time() -> Oid {
@@ -52,16 +51,16 @@ fn sys_up_time() -> Oid {
 /// One PDU.
 #[derive(Debug)]
 pub struct Snmp {
+    config: Config,
+    outlets: Outlets,
+    catalogue: Catalogue,
+    shared: Arc<Shared>,
     agent: Agent,
-    points: Vec<Point>,
+    plan: Plan,
     /// The objects of every round: sysUpTime, then each point's.
     round: Vec<Oid>,
-    /// Each point's scales, label and reset stamp.
-    slow: Vec<Row>,
-    slow_read_at: Option<Instant>,
+    pace: Pace,
     up_time: Option<i128>,
-    counters: Vec<Option<Energy>>,
-    findings: Vec<Finding>,
     requests_per_round: u64,
 }
 
@@ -85,26 +84,31 @@ impl Driver for Snmp {
     }
 
     async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Self, DriverError> {
-        let open::Opened { agent, points, findings } = open::open(config, outlets, shared).await?;
-        let fast = points.iter().flat_map(|point| point.oids(false)).map(|(_, oid)| oid.clone());
-        let round = std::iter::once(sys_up_time()).chain(fast).collect();
-        let counters = vec![None; points.len()];
-        Ok(Self {
+        config.check().map_err(DriverError::Refused)?;
+        let catalogue = open::catalogue(config)?;
+        let (agent, plan) = open::open(config, outlets, &catalogue, shared).await?;
+        let mut driver = Self {
+            config: config.clone(),
+            outlets: outlets.clone(),
+            catalogue,
+            shared: Arc::clone(shared),
             agent,
-            points,
-            round,
-            slow: Vec::new(),
-            slow_read_at: None,
+            plan: Plan::default(),
+            round: Vec::new(),
+            pace: Pace::new(Instant::now()),
             up_time: None,
-            counters,
-            findings,
             requests_per_round: 0,
-        })
+        };
+        driver.adopt(plan);
+        Ok(driver)
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let is_first = self.slow_read_at.is_none();
-        if self.slow_read_at.is_none_or(|at| at.elapsed() >= SLOW_COLUMNS_INTERVAL) {
+        if self.pace.listing_is_due(Instant::now(), self.outlets.wants_all()) {
+            self.look_again().await?;
+        }
+        let is_first = self.pace.slow_columns_are_unread();
+        if self.pace.slow_columns_are_due(Instant::now()) {
             self.read_slow_columns().await?;
         }
         let requests_before = self.agent.requests();
@@ -118,6 +122,7 @@ impl Driver for Snmp {
         let mut values = values.into_iter();
         let up_time = values.next().and_then(|value| value.integer());
         let rows: Vec<Row> = self
+            .plan
             .points
             .iter()
             .map(|point| {
@@ -128,27 +133,46 @@ impl Driver for Snmp {
 
         let mut results = self.interpret(&rows);
         let has_rebooted = matches!((self.up_time, up_time), (Some(before), Some(now)) if now < before);
-        if !is_first && (has_rebooted || self.counter_fell(&results)) {
-            // A reset stamp, a scale or an outlet's name may have changed with it: this round must not be read by the
-            // old ones.
+        if !is_first && (has_rebooted || self.counter_fell(&results) || self.one_is_back(&results)) {
+            // A reset stamp, a scale or an outlet's name may have changed with it, or was not there: this round must not
+            // be read by the old ones.
             self.read_slow_columns().await?;
             results = self.interpret(&rows);
         }
         self.up_time = up_time;
-        for ((point, result), counter) in self.points.iter().zip(results).zip(&mut self.counters) {
-            *counter = result
-                .as_ref()
-                .ok()
-                .and_then(|reading| reading.counter)
-                .map(|counter| counter.value)
-                .or(*counter);
+        let unreadable = results.iter().filter(|result| result.is_err()).count();
+        self.pace.round(up_time, has_rebooted, unreadable, results.len());
+        let now = Instant::now();
+        for (point, result) in self.plan.points.iter_mut().zip(results) {
+            let counter = result.as_ref().ok().and_then(|reading| reading.counter);
+            point.counter = counter.map(|counter| counter.value).or(point.counter);
+            point.is_missing = !open::is_told(&result);
+            let result = match (result, point.seen_at) {
+                (Err(NoReading::NoSuchOutlet(_)), Some(seen_at)) => {
+                    let since = open::ago(now, seen_at);
+                    Err(NoReading::NoSuchOutlet(format!("the agent has had no row for it for {since}")))
+                }
+                (result, _) => {
+                    if open::is_told(&result) {
+                        point.seen_at = Some(now);
+                    }
+                    let register = point.register.as_ref();
+                    result.map(|reading| Reading {
+                        register: reading.counter.and(register.cloned()),
+                        ..reading
+                    })
+                }
+            };
             readings.push(&point.probe, result);
+        }
+        for (probe, why) in &self.plan.gone {
+            readings.push(probe, Err(NoReading::NoSuchOutlet(why.clone())));
         }
         Ok(())
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let mut findings = self.findings.clone();
+        let mut findings = self.plan.findings.clone();
         findings.push(Finding {
             what: "requests".to_owned(),
             value: format!("{} a round for {} objects", self.requests_per_round, self.round.len()),
@@ -160,38 +184,96 @@ impl Driver for Snmp {
 }
 
 impl Snmp {
-    async fn read_slow_columns(&mut self) -> Result<(), DriverError> {
-        self.agent.forget_absent();
-        let oids: Vec<Oid> =
-            self.points.iter().flat_map(|point| point.oids(true)).map(|(_, oid)| oid.clone()).collect();
-        let mut values = self.agent.get_cautiously(&oids).await?.into_iter();
-        self.slow = self
-            .points
-            .iter()
-            .map(|point| {
-                let fields = point.oids(true).map(|(field, _)| *field);
-                fields.map(|field| (field, values.next().unwrap_or(Value::Failed))).collect()
-            })
-            .collect();
-        self.slow_read_at = Some(Instant::now());
+    /// Lists again what the device has. What it cannot say now is kept as it was, and asked for again later.
+    async fn look_again(&mut self) -> Result<(), DriverError> {
+        self.remember();
+        let Self { config, outlets, catalogue, agent, shared, .. } = self;
+        agent.forget_absent();
+        let before: Vec<_> = self.plan.points.iter().map(|point| point.probe.clone()).collect();
+        match open::look_again(config, outlets, catalogue, agent, shared).await {
+            Ok(plan) => self.adopt(plan),
+            Err(error @ DriverError::Link(_)) => return Err(error),
+            Err(error) => {
+                tracing::debug!(host = config.host, %error, "cannot list outlets again; the known ones are read");
+                self.pace.listed(Instant::now());
+                return Ok(());
+            }
+        }
+        let after = self.plan.points.iter().map(|point| &point.probe);
+        let found = after.clone().filter(|probe| !before.contains(probe)).count();
+        let lost = before.iter().filter(|before| !after.clone().any(|probe| probe == *before)).count();
+        if found + lost > 0 {
+            tracing::info!(
+                host = self.config.host,
+                found,
+                lost,
+                "the device lists other outlets than before"
+            );
+        }
         Ok(())
     }
 
-    fn interpret(&self, rows: &[Row]) -> Vec<Result<Reading, kwapi_core::NoReading>> {
-        let points = self.points.iter().zip(rows).zip(&self.slow);
+    /// Reads by this plan from now on.
+    fn adopt(&mut self, mut plan: Plan) {
+        for point in &mut plan.points {
+            point.resume(&self.plan.points);
+        }
+        let fast = plan.points.iter().flat_map(|point| point.oids(false)).map(|(_, oid)| oid.clone());
+        self.round = std::iter::once(sys_up_time()).chain(fast).collect();
+        self.plan = plan;
+        self.pace.listed(Instant::now());
+    }
+
+    /// Leaves for later sessions when each row last said something.
+    fn remember(&self) {
+        if let Some(meter) = &self.plan.known_as {
+            let rows = self.plan.points.iter().map(|point| (point.index.as_slice(), point.seen_at));
+            self.shared.seen(meter, rows);
+        }
+    }
+
+    async fn read_slow_columns(&mut self) -> Result<(), DriverError> {
+        self.agent.forget_absent();
+        let points = &mut self.plan.points;
+        let oids: Vec<Oid> =
+            points.iter().flat_map(|point| point.oids(true)).map(|(_, oid)| oid.clone()).collect();
+        let mut values = self.agent.get_cautiously(&oids).await?.into_iter();
+        for point in points {
+            let fields: Vec<_> = point.oids(true).map(|(field, _)| *field).collect();
+            let row = fields.into_iter().map(|field| (field, values.next().unwrap_or(Value::Failed)));
+            point.slow = row.collect();
+        }
+        self.pace.slow_columns_read(Instant::now());
+        Ok(())
+    }
+
+    fn interpret(&self, rows: &[Row]) -> Vec<Result<Reading, NoReading>> {
+        let points = self.plan.points.iter().zip(rows);
         points
-            .map(|((point, fast), slow)| {
-                let row: Row = fast.iter().chain(slow).cloned().collect();
+            .map(|(point, fast)| {
+                let row: Row = fast.iter().chain(&point.slow).cloned().collect();
                 interpret::reading(&point.section, &row)
             })
             .collect()
     }
 
-    fn counter_fell(&self, results: &[Result<Reading, kwapi_core::NoReading>]) -> bool {
-        self.counters.iter().zip(results).any(|(before, result)| {
+    /// Whether the device has a row again that it did not have.
+    fn one_is_back(&self, results: &[Result<Reading, NoReading>]) -> bool {
+        let mut points = self.plan.points.iter().zip(results);
+        points.any(|(point, result)| point.is_missing && open::is_told(result))
+    }
+
+    fn counter_fell(&self, results: &[Result<Reading, NoReading>]) -> bool {
+        self.plan.points.iter().zip(results).any(|(point, result)| {
             let now = result.as_ref().ok().and_then(|reading| reading.counter).map(|counter| counter.value);
-            matches!((before, now), (Some(before), Some(now)) if now < *before)
+            matches!((point.counter, now), (Some(before), Some(now)) if now < before)
         })
+    }
+}
+
+impl Drop for Snmp {
+    fn drop(&mut self) {
+        self.remember();
     }
 }
 

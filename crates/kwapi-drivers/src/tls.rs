@@ -110,6 +110,27 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
         .with_no_client_auth())
 }
 
+/// What to do about a certificate of the first version of X.509, whose key webpki does not read: a pin does not help.
+const OLD_CERTIFICATE: &str = "the certificate is of X.509 version 1, with which no handshake can be verified, pinned or not: \
+    renew it on the device, or set tls = \"insecure\", which trusts whoever answers";
+
+/// Whether a certificate is of version 1, which is the one that is not written down (RFC 5280, 4.1): a sequence that begins
+/// with a sequence that does not begin with the tag [0].
+fn is_version_1(certificate: &[u8]) -> bool {
+    const SEQUENCE: u8 = 0x30;
+    const VERSION: u8 = 0xA0;
+    let inside = |der: &[u8]| -> Option<usize> {
+        let [SEQUENCE, length, ..] = der else { return None };
+        // A long length says in how many bytes it is written.
+        Some(2 + if length & 0x80 == 0 { 0 } else { usize::from(length & 0x7F) })
+    };
+    let first = || {
+        let outer = certificate.get(inside(certificate)?..)?;
+        outer.get(inside(outer)?).copied()
+    };
+    first().is_some_and(|tag| tag != VERSION)
+}
+
 #[derive(Debug)]
 enum Trust {
     Roots(Arc<dyn ServerCertVerifier>),
@@ -133,6 +154,9 @@ impl ServerCertVerifier for Verifier {
         stapled: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if is_version_1(certificate) && !matches!(self.trust, Trust::Anybody) {
+            return Err(rustls::Error::General(OLD_CERTIFICATE.to_owned()));
+        }
         let presented = <[u8; 32]>::from(Sha256::digest(certificate));
         match &self.trust {
             Trust::Roots(verifier) => {
@@ -221,6 +245,15 @@ mod tests {
         check("ca:/etc/kwapi/ca.pem", Ok(Tls::Authority("/etc/kwapi/ca.pem".into())));
         check(&format!("sha256:{}", "aB:".repeat(31) + "AB"), Ok(Tls::Pinned([0xab; 32])));
         check(&format!("sha256:{}", "0f".repeat(32)), Ok(Tls::Pinned([0x0f; 32])));
+    }
+
+    #[test]
+    fn a_certificate_without_a_version_is_of_the_first() {
+        assert!(is_version_1(&[0x30, 0x82, 0x01, 0x00, 0x30, 0x81, 0xC0, 0x02, 0x01]));
+        assert!(!is_version_1(&[0x30, 0x82, 0x01, 0x00, 0x30, 0x81, 0xC0, 0xA0, 0x03]));
+        for cut in [&[][..], &[0x30], &[0x30, 0xFF], &[0x30, 0x01, 0x30], &[0x04, 0x00, 0x30, 0x00, 0x02]] {
+            assert!(!is_version_1(cut), "{cut:?}");
+        }
     }
 
     #[test]

@@ -82,6 +82,37 @@ impl EnergyUnit {
     }
 }
 
+/// An integer field, by whose width and sign a device's "not measured" is known. One notion for all drivers; what a
+/// device's manual lists besides is the driver's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sentinel {
+    /// An unsigned field of so many bits: all of them set (255, 65 535, 4 294 967 295), which is what an unsigned
+    /// reader makes of -1.
+    Unsigned(u32),
+    /// A field of so many bits in two's complement: the ends of its range (7FFFh and 8000h, as `SunSpec` has them). Not
+    /// -1: a meter that may export says it by right.
+    Signed(u32),
+}
+
+impl Sentinel {
+    /// Whether a value of this field means: not measured. A field wider than 64 bits has none.
+    pub(crate) fn is(self, raw: i128) -> bool {
+        match self {
+            Self::Unsigned(bits @ 1..=64) => raw == (1_i128 << bits) - 1,
+            Self::Signed(bits @ 1..=64) => {
+                let end = 1_i128 << (bits - 1);
+                raw == end - 1 || raw == -end
+            }
+            Self::Unsigned(_) | Self::Signed(_) => false,
+        }
+    }
+
+    /// Whether a value means "not measured" in any of these fields, where a protocol does not say which it was.
+    pub(crate) fn any(fields: &[Self], raw: i128) -> bool {
+        fields.iter().any(|field| field.is(raw))
+    }
+}
+
 /// Active power of one outlet.
 ///
 /// # Errors
@@ -169,6 +200,28 @@ mod tests {
             assert_eq!(counter.value, Energy::from_watt_hours(1000), "{unit:?}");
             assert_eq!(counter.resolution, Energy::from_millijoules(1));
         }
+    }
+
+    #[test]
+    fn the_end_of_a_fields_range_means_not_measured() {
+        for (field, sentinels, numbers) in [
+            (Sentinel::Unsigned(8), vec![255], vec![0, 254, 256, -1]),
+            (Sentinel::Unsigned(16), vec![65_535], vec![0, 32_767, 65_534, -1]),
+            (Sentinel::Unsigned(64), vec![i128::from(u64::MAX)], vec![i128::from(i64::MAX)]),
+            (Sentinel::Signed(16), vec![32_767, -32_768], vec![-1, 0, 65_535, 32_766]),
+            (Sentinel::Signed(32), vec![0x7fff_ffff, -0x8000_0000], vec![-1, 0xffff_ffff]),
+            (Sentinel::Signed(65), vec![], vec![0, i128::MAX, i128::MIN]),
+            (Sentinel::Unsigned(0), vec![], vec![0, -1]),
+        ] {
+            for raw in sentinels {
+                assert!(field.is(raw), "{field:?} {raw}");
+            }
+            for raw in numbers {
+                assert!(!field.is(raw), "{field:?} {raw}");
+            }
+        }
+        assert!(Sentinel::any(&[Sentinel::Signed(16), Sentinel::Unsigned(32)], 0xffff_ffff));
+        assert!(!Sentinel::any(&[Sentinel::Signed(16), Sentinel::Unsigned(32)], 65_535));
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub enum HttpAnswer {
     Whole(u16, Vec<(String, String)>, Vec<u8>),
     /// The headers and half of a body that promised to be whole, then the end of the connection.
     Half(Vec<u8>),
+    /// These bytes as they are, a whole answer or not, then the end of the connection.
+    Raw(Vec<u8>),
+    /// These bytes, then others without end.
+    Endless(Vec<u8>),
     /// Nothing, for as long as the other end waits.
     Silence,
 }
@@ -126,6 +130,16 @@ async fn serve(
         let (status, headers, body, cut) = match respond(&request) {
             HttpAnswer::Whole(status, headers, body) => (status, headers, body, false),
             HttpAnswer::Half(body) => (200, Vec::new(), body, true),
+            HttpAnswer::Raw(bytes) => {
+                stream.write_all(&bytes).await?;
+                return stream.shutdown().await;
+            }
+            HttpAnswer::Endless(bytes) => {
+                stream.write_all(&bytes).await?;
+                loop {
+                    stream.write_all(&[b' '; 1024]).await?;
+                }
+            }
             HttpAnswer::Silence => return std::future::pending().await,
         };
         let mut head = format!("HTTP/1.1 {status} Simulated\r\ncontent-length: {}\r\n", body.len());

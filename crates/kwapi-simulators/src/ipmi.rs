@@ -6,11 +6,13 @@
 mod bmc;
 mod command;
 mod crypto;
+mod machine;
 mod sensor;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
@@ -38,6 +40,18 @@ pub struct CardOptions {
     pub sensors: Vec<SensorRecord>,
     /// The most bytes of a record it returns at once.
     pub record_bytes_max: u8,
+    /// The completion code for more than that; `0xCA` as it should be.
+    pub too_many_bytes: u8,
+    /// The status of Open Session for a suite it does not take; `0x11` as it should be.
+    pub suite_refusal: u8,
+    /// Whether it makes its keys of the privilege in Open Session, in place of the one in RAKP message 1.
+    pub keys_of_open_privilege: bool,
+    /// Whether it does not say that it has a K-g.
+    pub hides_card_key: bool,
+    /// Whether the checksums of its messages are wrong, whatever the packet around them.
+    pub wrong_checksums: bool,
+    /// How long it takes for each message of session opening.
+    pub opening_delay: Duration,
 }
 
 impl Default for CardOptions {
@@ -51,6 +65,12 @@ impl Default for CardOptions {
             dcmi: Dcmi::Active,
             sensors: vec![SensorRecord::watts(1, "Power", 4)],
             record_bytes_max: 24,
+            too_many_bytes: 0xCA,
+            suite_refusal: 0x11,
+            keys_of_open_privilege: false,
+            hides_card_key: false,
+            wrong_checksums: false,
+            opening_delay: Duration::ZERO,
         }
     }
 }
@@ -74,6 +94,8 @@ pub enum Dcmi {
     Ignored,
     /// A present power far above its own maximum.
     OverItsMaximum,
+    /// These watts, whatever the machine draws, measuring.
+    Says(u16),
 }
 
 /// What is wrong with a card.
@@ -98,6 +120,8 @@ pub enum Fault {
     LosesReservations(u8),
     /// Answers, but so many more SDR reads and then no further one.
     StopsRecords(u8),
+    /// Answers one SDR read with a record that is none of its and leads back to the first.
+    JunkRecord,
 }
 
 /// A running card; gone when dropped.
@@ -134,12 +158,23 @@ impl Card {
 
     /// Sets what its machine draws.
     pub fn set_watts(&self, watts: u16) {
-        self.bmc.lock().set_watts(watts);
+        self.bmc.lock().machine.set_watts(watts);
     }
 
     /// Breaks it, or mends it with [`Fault::None`].
     pub fn set_fault(&self, fault: Fault) {
-        self.bmc.lock().fault = fault;
+        self.bmc.lock().machine.fault = fault;
+    }
+
+    /// Takes a sensor's reading away, as when its supply is pulled, or gives it back.
+    pub fn set_available(&self, sensor: u8, is_available: bool) {
+        let unavailable = &mut self.bmc.lock().machine.unavailable;
+        _ = if is_available { unavailable.remove(&sensor) } else { unavailable.insert(sensor) };
+    }
+
+    /// Changes how it answers DCMI Get Power Reading.
+    pub fn set_dcmi(&self, dcmi: Dcmi) {
+        self.bmc.lock().machine.options.dcmi = dcmi;
     }
 
     /// Restarts it, so that it knows no session any more.
@@ -159,7 +194,7 @@ impl Card {
 
     /// How many SDR reads came.
     pub fn record_reads(&self) -> u64 {
-        self.bmc.lock().record_reads
+        self.bmc.lock().machine.record_reads
     }
 
     /// How many wrong proofs of a password came; a real card locks the account after some.
@@ -169,13 +204,25 @@ impl Card {
 }
 
 async fn serve(socket: UdpSocket, bmc: Arc<Mutex<Bmc>>) {
+    let socket = Arc::new(socket);
     // Longer than any request; what is longer is cut and then refused.
     let mut buffer = [0; 512];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
-        let answer = bmc.lock().answer(buffer.get(..length).unwrap_or_default());
-        if let Some(answer) = answer {
-            // As on any network, an answer may be lost.
+        let datagram = buffer.get(..length).unwrap_or_default();
+        let answer = bmc.lock().answer(datagram);
+        let delay = bmc.lock().machine.options.opening_delay;
+        // As on any network, an answer may be lost.
+        let Some(answer) = answer else { continue };
+        // Messages of session opening: payload types 10h to 15h of RMCP+.
+        let is_opening = datagram.get(4) == Some(&6) && datagram.get(5).is_some_and(|kind| *kind < 0x40);
+        if is_opening && !delay.is_zero() {
+            let socket = Arc::clone(&socket);
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                socket.send_to(&answer, from).await
+            });
+        } else {
             _ = socket.send_to(&answer, from).await;
         }
     }

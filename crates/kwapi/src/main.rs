@@ -39,7 +39,12 @@ fn begin(cli: &Cli) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("the system gives no threads: {error}"))?;
-    let ended = runtime.block_on(obey(cli));
+    let ended = runtime.block_on(async {
+        let ended = obey(cli).await;
+        // Sessions on cards that were dropped a moment ago are closed there before we go.
+        kwapi_drivers::cleanup::finished(shutdown::STOP_LIMIT).await;
+        ended
+    });
     // A thread that blocks (a file system that hangs) does not keep the process.
     runtime.shutdown_timeout(shutdown::STOP_LIMIT);
     ended

@@ -1,6 +1,6 @@
 //! What a device answered, and what each status means for the manager.
 
-use kwapi_core::Timestamp;
+use kwapi_core::{Secret, Timestamp};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, WWW_AUTHENTICATE};
 use serde_json::Value;
@@ -19,6 +19,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// What was sent and no message may repeat, also when the device does.
+    pub(super) secrets: Vec<Secret>,
 }
 
 impl Answer {
@@ -30,16 +32,20 @@ impl Answer {
             .find_map(|value| parse_challenge(value.to_str().ok()?))
     }
 
-    /// Refuses a 401 or 403; `offered` says whether a login was sent.
+    /// The device's words for a message, unless they repeat a secret.
+    fn quoted(&self, text: String) -> String {
+        // A shorter one is in any text.
+        let is_secret = |secret: &Secret| secret.expose().len() >= 4 && text.contains(secret.expose());
+        if self.secrets.iter().any(is_secret) { "(not shown: it repeats a secret)".to_owned() } else { text }
+    }
+
+    /// Refuses a 401; `offered` says whether a login was sent.
     pub(super) fn admitted(self, offered: bool) -> Result<Self, DriverError> {
         let why = match (self.status, offered) {
             (StatusCode::UNAUTHORIZED, true) => {
                 "the device does not accept this login; check username and password"
             }
             (StatusCode::UNAUTHORIZED, false) => "the device asks for a login; set username and password",
-            (StatusCode::FORBIDDEN, _) => {
-                "this user may not read it; give the user the right to, or use another"
-            }
             _ => return Ok(self),
         };
         let why = format!("{}: {}: {why}", self.asked, self.status);
@@ -68,13 +74,19 @@ impl Answer {
         ) {
             return Ok(None);
         }
-        let said = format!("{}: {status}", self.asked);
+        let said = format!("{}: {status}{}", self.asked, self.explanation());
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(DriverError::Busy(said));
+        }
+        if status == StatusCode::FORBIDDEN {
+            return Err(DriverError::Refused(format!(
+                "{said}: this user may not read it; give the user the right to, or use another"
+            )));
         }
         if status.is_redirection() {
             let place = self.headers.get(LOCATION).and_then(|place| place.to_str().ok()).unwrap_or_default();
             let place = place.split(['?', '#']).next().unwrap_or_default();
+            let place = self.quoted(printable(place, EXCERPT_CHARACTERS_MAX));
             return Err(DriverError::Refused(format!(
                 "{said}: the device sends its readers to {place:?}; configure that address"
             )));
@@ -99,6 +111,19 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|_| self.malformed("JSON"))
     }
 
+    /// What the device itself says of its refusal, in the form of Redfish (DSP0266, 8.6), as the end of a message; empty
+    /// where it says nothing.
+    pub(crate) fn explanation(&self) -> String {
+        let message = || {
+            let body = serde_json::from_slice::<Value>(&self.body).ok()?;
+            let first = body.pointer("/error/@Message.ExtendedInfo/0")?;
+            let text = first.get("Message").or_else(|| first.get("MessageId"))?.as_str()?;
+            let text = self.quoted(printable(text, EXCERPT_CHARACTERS_MAX));
+            Some(text).filter(|text| !text.is_empty())
+        };
+        message().map_or(String::new(), |message| format!(" ({message:?})"))
+    }
+
     /// A header as text, empty where there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -117,8 +142,17 @@ impl Answer {
 
     /// That this is not `what` it should be.
     pub(crate) fn malformed(&self, what: &'static str) -> DriverError {
-        DriverError::Malformed { what, input: format!("{}: {}", self.asked, excerpt(&self.body)) }
+        DriverError::Malformed {
+            what,
+            input: format!("{}: {}", self.asked, self.quoted(excerpt(&self.body))),
+        }
     }
+}
+
+/// A device's words for a terminal or a log: without control characters, at most `max` characters.
+pub(crate) fn printable(text: &str, max: usize) -> String {
+    let printable = text.trim().chars().filter(|character| !character.is_control());
+    printable.take(max).collect::<String>().trim_end().to_owned()
 }
 
 /// The beginning of an answer, for an error.

@@ -9,7 +9,10 @@ use std::time::Duration;
 use kwapi_peers::{Lab, Peer, free_port, need, output};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
+use super::body::BODY_BYTES_MAX;
 use super::*;
+
+mod faults;
 
 fn login() -> Login {
     Login::from_keys(Some(&"admin".to_owned()), Some(&Secret::new("hunter2"))).expect("both are set")
@@ -185,4 +188,66 @@ async fn a_certificate_is_judged_as_configured() {
     assert!(unknown.contains(&format!("tls = \"sha256:{plain}\"")), "{unknown}");
     let other = ask(format!("sha256:{}", "00".repeat(32))).await;
     assert!(other.contains("not the pinned") && other.contains(&plain), "{other}");
+}
+
+/// A device of old TLS or an old certificate is told what to do, by openssl's own server.
+#[tokio::test]
+async fn old_tls_and_old_certificates_are_named() {
+    if !need(&["openssl"]) {
+        return;
+    }
+    let lab = Lab::empty();
+    std::fs::write(lab.join("status"), "42").expect("room");
+    let openssl = |arguments: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.current_dir(lab.path()).args(arguments);
+        command
+    };
+    let request = [
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "request.pem",
+        "-subj",
+        "/CN=bmc",
+    ];
+    output(&mut openssl(&request));
+    // Without extensions openssl makes a certificate of version 1.
+    output(&mut openssl(&["x509", "-req", "-in", "request.pem", "-signkey", "key.pem", "-out", "cert.pem"]));
+    let fingerprint = output(&mut openssl(&["x509", "-in", "cert.pem", "-noout", "-fingerprint", "-sha256"]));
+    let fingerprint = fingerprint.trim().split('=').next_back().expect("a fingerprint").to_owned();
+    for (server, tls, expected) in [
+        (
+            ["-tls1_2", "-cipher", "AES256-SHA:@SECLEVEL=0"],
+            "insecure".to_owned(),
+            "enable TLS 1.2 with ECDHE and AES-GCM",
+        ),
+        (
+            ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+            "insecure".to_owned(),
+            "enable TLS 1.2 with ECDHE and AES-GCM",
+        ),
+        (["-tls1_2", "-cipher", "ALL"], format!("sha256:{fingerprint}"), "renew it on the device"),
+        (["-tls1_2", "-cipher", "ALL"], "system".to_owned(), "renew it on the device"),
+    ] {
+        let port = free_port();
+        let accept = port.to_string();
+        let serve = ["s_server", "-WWW", "-cert", "cert.pem", "-key", "key.pem", "-accept", &accept];
+        let _server = Peer::start(&mut openssl(&[serve.as_slice(), &server].concat()), lab.join("log"))
+            .ready(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let tls = Tls::try_from(tls).expect("a choice");
+        let address = format!("https://localhost:{port}");
+        let device = Device::new(&Clients::default(), &address, "https", &tls, Login::default());
+        let error =
+            device.expect("a device").get("/status", None).await.expect_err("no TLS in common").to_string();
+        assert!(
+            error.contains(expected) && !error.contains("is the address right"),
+            "{server:?}, {tls:?}: {error}"
+        );
+        assert!(!error.contains("set tls = \"sha256"), "a pin does not help: {error}");
+    }
 }

@@ -6,55 +6,14 @@
 use kwapi_core::Quality;
 
 use super::sdr::Sensor;
+use crate::power_role::{self, Role, names_any};
 
 /// Power supply: IPMI 2.0, 43.14.
 const ENTITY_POWER_SUPPLY: u8 = 0x0A;
 
-/// What a sensor of power measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// The whole machine.
-    System,
-    /// What one power supply draws.
-    SupplyInput,
-    /// What one power supply delivers, its own losses left out.
-    SupplyOutput,
-    /// A part of the machine, or a limit, which is no measurement.
-    Part,
-    /// The name does not tell.
-    Unknown,
-}
-
-const PARTS: &[&str] = &[
-    "cpu", "mem", "dimm", "ddr", "gpu", "fan", "hdd", "ssd", "disk", "drive", "pch", "vr", "pcie", "soc",
-    "riser", "core", "proc", "limit", "cap", "budget", "max", "min", "thresh", "rated", "peak", "avg",
-    "average", "avail",
-];
-const SYSTEMS: &[&str] =
-    &["system", "sys", "total", "chassis", "consumption", "usage", "meter", "node", "server"];
-
-/// Judges by name, as vendors give them: Dell "Pwr Consumption" and "System Level", HPE "Power Meter", Lenovo "Sys
-/// Power", Cisco `POWER_USAGE`, Inspur `Total_Power`, Huawei "Power"; supplies "PS1 Input Power", `PSU2_PIN`, "PSU1
-/// POUT", "Power Supply 1".
-pub(super) fn role(name: &str, entity: u8) -> Role {
-    let name = name.to_lowercase().replace(['_', '-', '.', '/'], " ");
-    let has_word = |words: &[&str]| {
-        name.split_whitespace().any(|word| {
-            let word = word.trim_end_matches(|character: char| character.is_ascii_digit());
-            words.contains(&word)
-        })
-    };
-    if has_word(PARTS) {
-        return Role::Part;
-    }
-    let is_supply = name.starts_with("ps") || name.contains("supply");
-    if !is_supply && (has_word(SYSTEMS) || name == "power" || name == "pwr") {
-        return Role::System;
-    }
-    if !is_supply && entity != ENTITY_POWER_SUPPLY {
-        return Role::Unknown;
-    }
-    if name.contains("out") { Role::SupplyOutput } else { Role::SupplyInput }
+/// What a sensor measures, by its name and by what it belongs to.
+pub(super) fn role(sensor: &Sensor) -> Role {
+    power_role::role(&sensor.name, sensor.entity == ENTITY_POWER_SUPPLY)
 }
 
 /// The sensors to add up.
@@ -63,38 +22,53 @@ pub(super) struct Choice {
     pub(super) sensors: Vec<Sensor>,
     pub(super) quality: Quality,
     pub(super) why: &'static str,
+    /// Whether each of several adds its part.
+    pub(super) is_sum: bool,
 }
 
-/// Chooses among a card's sensors of power, or says what is wrong and what to set.
-pub(super) fn choose(sensors: &[Sensor], named: Option<&[String]>) -> Result<Choice, String> {
+/// Whether a card is one of several in an enclosure, by what its sensors are called: then supplies, and what measures the
+/// chassis, are the enclosure's, and each node would count them.
+fn is_node(sensors: &[Sensor]) -> bool {
+    sensors.iter().any(|sensor| names_any(&sensor.name, &["node", "sled", "blade"]))
+}
+
+/// What may be read of a card's sensors of power, the best first, or what is wrong and what to set.
+pub(super) fn options(sensors: &[Sensor], named: Option<&[String]>) -> Result<Vec<Choice>, String> {
     if let Some(named) = named {
-        return choose_named(sensors, named);
+        return choose_named(sensors, named).map(|choice| vec![choice]);
     }
     let readable = |wanted: Role| -> Vec<Sensor> {
-        let is_wanted =
-            |sensor: &&Sensor| sensor.conversion.is_ok() && role(&sensor.name, sensor.entity) == wanted;
+        let is_wanted = |sensor: &&Sensor| sensor.conversion.is_ok() && role(sensor) == wanted;
         sensors.iter().filter(is_wanted).cloned().collect()
     };
-    let choice = |sensors, quality, why| Ok(Choice { sensors, quality, why });
+    let mut options = Vec::new();
+    let mut add = |sensors, quality, why, is_sum| options.push(Choice { sensors, quality, why, is_sum });
 
-    if let Some(system) = readable(Role::System).into_iter().next() {
-        return choice(vec![system], Quality::Measured, "it measures the whole machine");
+    let is_node = is_node(sensors);
+    let mut systems = readable(Role::System);
+    // A node before its enclosure; what is drawn before what is delivered.
+    systems.sort_by_key(|sensor| {
+        let is_of_enclosure = is_node && !names_any(&sensor.name, &["node", "sled", "blade"]);
+        (is_of_enclosure, names_any(&sensor.name, &["out", "output"]))
+    });
+    for system in systems {
+        add(vec![system], Quality::Measured, "it measures the whole machine", false);
     }
     let inputs = readable(Role::SupplyInput);
-    if !inputs.is_empty() {
-        return choice(inputs, Quality::Measured, "together the supplies draw what the machine draws");
+    if !inputs.is_empty() && !is_node {
+        add(inputs, Quality::Measured, "together the supplies draw what the machine draws", true);
     }
     let unknown = readable(Role::Unknown);
+    let is_unknown_empty = unknown.is_empty();
     if unknown.len() == 1 {
-        return choice(unknown, Quality::Measured, "it is the only sensor of power that is no part's");
+        add(unknown, Quality::Measured, "it is the only sensor of power that is no part's", false);
     }
     let outputs = readable(Role::SupplyOutput);
-    if unknown.is_empty() && !outputs.is_empty() {
-        return choice(
-            outputs,
-            Quality::Estimated,
-            "what the supplies deliver; their own losses are not in it",
-        );
+    if is_unknown_empty && !outputs.is_empty() && !is_node {
+        add(outputs, Quality::Estimated, "what the supplies deliver; their own losses are not in it", true);
+    }
+    if !options.is_empty() {
+        return Ok(options);
     }
     Err(match sensors {
         [] => "the card has no sensor in watts".to_owned(),
@@ -122,7 +96,12 @@ fn choose_named(sensors: &[Sensor], named: &[String]) -> Result<Choice, String> 
     if chosen.is_empty() {
         return Err("sensor names none".to_owned());
     }
-    Ok(Choice { sensors: chosen, quality: Quality::Measured, why: "named in the configuration" })
+    Ok(Choice {
+        sensors: chosen,
+        quality: Quality::Measured,
+        why: "named in the configuration",
+        is_sum: true,
+    })
 }
 
 fn listed(sensors: &[Sensor]) -> String {

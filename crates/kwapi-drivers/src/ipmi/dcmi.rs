@@ -14,6 +14,8 @@ const GROUP: u8 = 0xDC;
 pub(super) const REQUEST: [u8; 4] = [GROUP, 0x01, 0x00, 0x00];
 /// Bit of the state byte: power measurement is active.
 const STATE_ACTIVE: u8 = 0x40;
+/// What cards say that have no value (xen-api#5561); no server draws 65 kW.
+const NO_VALUE: u16 = 0xFFFF;
 /// A present power this many times above the card's own maximum is a card's mistake (seen, and refused likewise, by EAR).
 const RATIO_MAX: u32 = 10;
 
@@ -55,6 +57,9 @@ impl PowerReading {
     /// Cards that say "not active" give right watts all the same (phosphor-host-ipmid#167): kept, as an estimate. A
     /// zero that is not being measured is no zero.
     pub(super) fn reading(&self) -> Result<Reading, NoReading> {
+        if self.current == NO_VALUE {
+            return Err(NoReading::Implausible("65535 W, which a card says that has no value".to_owned()));
+        }
         if self.current == 0 && !self.is_active {
             return Err(NoReading::NotAvailable("the card says 0 W and that it does not measure".to_owned()));
         }

@@ -30,6 +30,6 @@ pub fn answer(bytes: &[u8]) {
 /// The replies of session opening.
 pub fn opening(bytes: &[u8]) {
     super::rakp::parse_all(bytes);
-    super::opening::parse_all(bytes);
+    super::outside::parse_all(bytes);
     super::legacy::parse_all(bytes);
 }

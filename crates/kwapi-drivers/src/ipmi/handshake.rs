@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::config::{Config, Privilege};
 use super::crypto::{Keys, Suite};
 use super::link::{Failure, Link};
-use super::opening::Capabilities;
+use super::outside::Capabilities;
 use super::packet::{self, Packet, payload};
 use super::rakp::{self, Answered, Denial, Exchange};
 use super::session::{Seal, Session};
@@ -20,94 +20,134 @@ enum Setback {
     Suite(DriverError),
     /// A lower privilege may do.
     Privilege(DriverError),
+    /// The card's proof does not fit: naming the privilege from the first message on may do, else the password is wrong.
+    Proof(DriverError),
+    /// A message that was sent twice confused the card: sending each once may do.
+    Crossed(DriverError),
     /// Nothing else will do.
     Final(DriverError),
 }
 
+/// What one attempt tries.
+#[derive(Clone, Copy)]
+struct Attempt {
+    suite: Suite,
+    privilege: Privilege,
+    /// Whether Open Session names the privilege; else it asks for the highest there is. Some cards make their keys of what
+    /// stands there (`FreeIPMI`'s workaround "opensesspriv"), others refuse there what the account may not have.
+    names_privilege: bool,
+    /// Whether each message is sent once only: a slow card draws a new random number for each that it gets.
+    sends_once: bool,
+}
+
 pub(super) async fn open(
-    mut link: Link,
+    card: SocketAddr,
     config: &Config,
     shared: &Shared,
     capabilities: Capabilities,
 ) -> Result<(Session, Privilege), DriverError> {
-    let memory = shared.memory(link.card);
+    // Such a card grants a session whose keys we could not make, and which we could not close.
+    if capabilities.has_card_key && config.kg.is_none() {
+        return Err(DriverError::Refused(format!("{card}: the card has a K-g key of its own: set kg")));
+    }
+    let memory = shared.memory(card);
     let mut suites = config.suites()?;
     // What did last time goes first, unless the operator named one.
     let known = memory.lock().suite.and_then(Suite::from_id);
     suites.sort_by_key(|suite| Some(*suite) != known);
     let mut privileges = config.privileges();
     let mut privilege = privileges.next().unwrap_or(Privilege::User);
-    let mut last = DriverError::Refused(format!("{}: no cipher suite to try", link.card));
+    let mut names_privilege = config.privilege.is_some() || memory.lock().wants_privilege_first;
+    let mut sends_once = memory.lock().is_slow;
+    let mut last = DriverError::Refused(format!("{card}: no cipher suite to try"));
     for suite in suites {
         loop {
-            match attempt(&link, config, suite, privilege, capabilities).await {
-                Ok((suite, keys, id)) => {
-                    memory.lock().suite = Some(suite.id());
-                    return Ok((Session::new(link, Seal::Plus(keys), id, 0), privilege));
+            let attempt = Attempt { suite, privilege, names_privilege, sends_once };
+            // A session id of ours is used once, so that no late answer to the last attempt fits this one.
+            let link = Link::to(card, &shared.ports, config.patience()?).await?;
+            match attempt.run(link, config).await {
+                Ok((suite, session)) => {
+                    let mut memory = memory.lock();
+                    memory.suite = Some(suite.id());
+                    memory.is_slow = sends_once;
+                    memory.wants_privilege_first = names_privilege && config.privilege.is_none();
+                    return Ok((session, privilege));
                 }
-                Err(Setback::Final(error)) => return Err(error),
                 Err(Setback::Suite(error)) => {
-                    last = error;
+                    last = match last {
+                        // That all sessions are taken says more than that another suite is not there.
+                        busy @ DriverError::Busy(_) => busy,
+                        _ => error,
+                    };
                     break;
                 }
                 Err(Setback::Privilege(error)) => match privileges.next() {
                     Some(lower) => privilege = lower,
                     None => return Err(error),
                 },
+                Err(Setback::Proof(_)) if !names_privilege => names_privilege = true,
+                Err(Setback::Crossed(_)) if !sends_once => {
+                    sends_once = true;
+                    memory.lock().is_slow = true;
+                }
+                Err(Setback::Final(error) | Setback::Proof(error) | Setback::Crossed(error)) => {
+                    return Err(error);
+                }
             }
-            // A session id of ours is used once, so that no late answer to the last attempt fits this one.
-            link = Link::to(link.card, shared, config.patience()?).await?;
         }
-        link = Link::to(link.card, shared, config.patience()?).await?;
     }
     Err(last)
 }
 
-/// One run through the messages of session opening: the suite the card took, the keys, and its id of the session.
-async fn attempt(
-    link: &Link,
-    config: &Config,
-    suite: Suite,
-    privilege: Privilege,
-    capabilities: Capabilities,
-) -> Result<(Suite, Keys, u32), Setback> {
-    let (suite, managed) = agree_on_suite(link, config, suite, privilege).await?;
-    let card_key = config.card_key()?;
-    let password = config.password.expose().as_bytes();
-    let exchange = Exchange {
-        suite,
-        console: link.inbox.console,
-        managed,
-        console_random: rand::random(),
-        privilege: privilege.number(),
-        user: config.username.as_bytes(),
-        password,
-        card_key: card_key.as_deref().unwrap_or(password),
-    };
-    prove(link, config, &exchange, privilege, capabilities).await
+impl Attempt {
+    /// One run through the messages of session opening: the suite the card took, and the session.
+    async fn run(self, link: Link, config: &Config) -> Result<(Suite, Session), Setback> {
+        let (suite, managed) = agree_on_suite(&link, config, self).await?;
+        let card_key = config.card_key()?;
+        let password = config.password.expose().as_bytes();
+        let exchange = Exchange {
+            suite,
+            console: link.inbox.console,
+            managed,
+            console_random: rand::random(),
+            privilege: self.privilege.number(),
+            user: config.username.as_bytes(),
+            password,
+            card_key: card_key.as_deref().unwrap_or(password),
+        };
+        Ok((suite, prove(link, config, &exchange, self).await?))
+    }
 }
 
 /// Open Session. The suite is the card's choice where the operator made none.
-async fn agree_on_suite(
-    link: &Link,
-    config: &Config,
-    suite: Suite,
-    privilege: Privilege,
-) -> Result<(Suite, u32), Setback> {
+async fn agree_on_suite(link: &Link, config: &Config, attempt: Attempt) -> Result<(Suite, u32), Setback> {
+    let suite = attempt.suite;
     let tag = rand::random();
-    let request = rakp::open_session_request(tag, link.inbox.console, suite);
+    let privilege =
+        if attempt.names_privilege { attempt.privilege.number() } else { rakp::HIGHEST_PRIVILEGE };
+    let request = rakp::open_session_request(tag, privilege, link.inbox.console, suite);
     let parse = |reply: &[u8]| rakp::open_session_response(reply, tag);
-    let (managed, chosen) =
-        match ask(link, "Open Session Request", payload::OPEN_SESSION_REQUEST, &request, parse).await {
-            Ok((Ok(answer), _)) => answer,
-            Ok((Err(status), _)) => {
-                return Err(denied(link.card, config, suite, privilege, "Open Session", status));
-            }
-            // Some cards meet a suite they do not know with silence; they have just answered something else.
-            Err(failure) => {
-                return Err(Setback::Suite(failure.of(link.card, "it may know no cipher suite we speak")));
-            }
-        };
+    let what = "Open Session Request";
+    // Sent again where it seems lost, also to a slow card: the first answer is taken, whichever it is.
+    let (managed, chosen) = match ask(link, what, payload::OPEN_SESSION_REQUEST, &request, false, parse).await
+    {
+        Ok((Ok(answer), _)) => answer,
+        Ok((Err(status), _)) => {
+            return Err(match denied(link.card, config, attempt, "Open Session", status) {
+                Setback::Privilege(error) if attempt.names_privilege => Setback::Privilege(error),
+                // Cards refuse a suite with all sorts of statuses: another may do, whatever this one says.
+                Setback::Privilege(error)
+                | Setback::Final(error)
+                | Setback::Proof(error)
+                | Setback::Crossed(error)
+                | Setback::Suite(error) => Setback::Suite(error),
+            });
+        }
+        // Some cards meet a suite they do not know with silence; they have just answered something else.
+        Err(failure) => {
+            return Err(Setback::Suite(failure.of(link.card, "it may know no cipher suite we speak")));
+        }
+    };
     match chosen {
         Some(chosen) if chosen == suite || config.cipher_suite.is_none() => Ok((chosen, managed)),
         _ => Err(Setback::Suite(DriverError::Refused(format!(
@@ -118,53 +158,63 @@ async fn agree_on_suite(
     }
 }
 
-/// RAKP messages 1 to 4: the card proves that it knows the password, then we do, then it that it has understood.
+/// RAKP messages 1 to 4: the card proves that it knows the password, then we do, then it that it has understood. From our
+/// proof on the card may hold a session: it is closed when this is dropped, whatever came of it.
 async fn prove(
-    link: &Link,
+    link: Link,
     config: &Config,
     exchange: &Exchange<'_>,
-    privilege: Privilege,
-    capabilities: Capabilities,
-) -> Result<(Suite, Keys, u32), Setback> {
-    let (card, suite) = (link.card, exchange.suite);
+    attempt: Attempt,
+) -> Result<Session, Setback> {
+    let (card, suite, once) = (link.card, exchange.suite, attempt.sends_once);
     let failed = |failure: Failure| {
-        Setback::Final(failure.of(card, "the card stopped answering while a session opened"))
+        let advice =
+            "the card stopped answering while a session opened; if it is slow, raise timeout_seconds";
+        Setback::Final(failure.of(card, advice))
     };
-    let refused = |message: String| Setback::Final(DriverError::Refused(format!("{card}: {message}")));
+    let refused = |message: String| DriverError::Refused(format!("{card}: {message}"));
+    let refusal = || packet::plus(payload::RAKP_3, 0, 0, &exchange.message_3_refusing(rand::random()));
 
     let tag = rand::random();
     let parse = |reply: &[u8]| exchange.message_2(reply, tag);
-    let (answer, sendings) = ask(link, "RAKP message 1", payload::RAKP_1, &exchange.message_1(tag), parse)
-        .await
-        .map_err(failed)?;
-    let proof = answer.map_err(|status| denied(card, config, suite, privilege, "RAKP message 1", status))?;
+    let message_1 = exchange.message_1(tag);
+    let (answer, sendings) =
+        ask(&link, "RAKP message 1", payload::RAKP_1, &message_1, once, parse).await.map_err(failed)?;
+    let proof = answer.map_err(|status| denied(card, config, attempt, "RAKP message 1", status))?;
     let Some(proof) = proof else {
-        link.tell(&packet::plus(payload::RAKP_3, 0, 0, &exchange.message_3_refusing(rand::random())));
-        return Err(refused(format!(
+        link.tell(&refusal());
+        return Err(Setback::Proof(refused(format!(
             "wrong password for user {:?}: the card's proof does not fit it. No wrong proof was sent, so the card did \
              not count a failure",
             config.username
-        )));
+        ))));
     };
 
     let tag = rand::random();
     let session_key = exchange.session_key(&proof);
+    let session = Session::new(link, Seal::Plus(Keys::derive(suite, &session_key)), exchange.managed, 0);
     let parse = |reply: &[u8]| exchange.message_4(reply, tag, &proof, &session_key);
-    let (answer, _) = ask(link, "RAKP message 3", payload::RAKP_3, &exchange.message_3(tag, &proof), parse)
+    let message_3 = exchange.message_3(tag, &proof);
+    let (answer, _) = ask(&session.link, "RAKP message 3", payload::RAKP_3, &message_3, once, parse)
         .await
         .map_err(failed)?;
     match answer {
-        Ok(true) => Ok((suite, Keys::derive(suite, &session_key), exchange.managed)),
-        Ok(false) if config.kg.is_some() => Err(refused("kg is not the card's K-g key".to_owned())),
-        Ok(false) if capabilities.has_card_key => {
-            Err(refused("the card has a K-g key of its own: set kg".to_owned()))
+        Ok(true) => Ok(session),
+        Ok(false) => {
+            // Our keys are not the card's, so it will not take our Close Session; some take this.
+            session.link.tell(&refusal());
+            Err(Setback::Final(refused(if config.kg.is_some() {
+                "kg is not the card's K-g key".to_owned()
+            } else {
+                "the card's last proof is wrong; has it a K-g key? then set kg".to_owned()
+            })))
         }
-        Ok(false) => Err(refused("the card's last proof is wrong; has it a K-g key? then set kg".to_owned())),
         // A card draws a new random number for each RAKP message 1: sent twice, the proofs may have crossed.
-        Err(status) if sendings > 1 => Err(Setback::Final(DriverError::link(format!(
-            "{card}: session opening crossed itself (RAKP status {status:#04x}), as happens with a slow card"
+        Err(status) if sendings > 1 => Err(Setback::Crossed(DriverError::link(format!(
+            "{card}: session opening crossed itself (RAKP status {status:#04x}), as happens with a slow card; raise \
+             timeout_seconds"
         )))),
-        Err(status) => Err(denied(card, config, suite, privilege, "RAKP message 3", status)),
+        Err(status) => Err(denied(card, config, attempt, "RAKP message 3", status)),
     }
 }
 
@@ -174,12 +224,14 @@ impl From<DriverError> for Setback {
     }
 }
 
-/// Sends one message of the opening and waits for its reply; also says how often it was sent.
+/// Sends one message of the opening, `once` or again where it seems lost, and waits for its reply; also says how often it
+/// was sent.
 async fn ask<T>(
     link: &Link,
     what: &'static str,
     payload_type: u8,
     message: &[u8],
+    once: bool,
     parse: impl Fn(&[u8]) -> Option<Answered<T>>,
 ) -> Result<(Answered<T>, u32), Failure> {
     let mut sendings = 0;
@@ -194,41 +246,45 @@ async fn ask<T>(
         }
         Packet::Plus { .. } | Packet::Legacy { .. } => None,
     };
-    let answer = link.ask(what, question, answer).await?;
+    let answer = if once {
+        link.ask_once(what, question, answer).await?
+    } else {
+        link.ask(what, question, answer).await?
+    };
     Ok((answer, sendings))
 }
 
 /// What a status other than success in the opening means for the operator.
-fn denied(
-    card: SocketAddr,
-    config: &Config,
-    suite: Suite,
-    privilege: Privilege,
-    step: &str,
-    status: u8,
-) -> Setback {
+fn denied(card: SocketAddr, config: &Config, attempt: Attempt, step: &str, status: u8) -> Setback {
     let user = &config.username;
+    let Attempt { suite, privilege, .. } = attempt;
     let refused =
         |message: String| DriverError::Refused(format!("{card}: {message} ({step}, status {status:#04x})"));
+    // Cards say in other ways, too, that an account may not have the privilege.
+    let lower = if config.privilege == Some(Privilege::User) {
+        ""
+    } else {
+        "; if it is an account of lower privilege, set privilege = \"user\""
+    };
     match rakp::denial(status) {
         Denial::Suite => Setback::Suite(refused(format!(
             "the card does not take cipher suite {}; enable suite 17 or 3 on it",
             suite.id()
         ))),
         Denial::Privilege => Setback::Privilege(refused(format!(
-            "the account {user:?} may not have the privilege {:?}; set a lower one",
+            "the account {user:?} may not have the privilege {:?}; set a lower one, such as privilege = \"user\"",
             privilege.name()
         ))),
         Denial::Full => Setback::Final(DriverError::Busy(format!(
             "{card}: all sessions of the card are taken; another program keeps them, or they end within a minute"
         ))),
-        Denial::User => {
-            Setback::Final(refused(format!("the card knows no user {user:?}, or it may not use the LAN")))
-        }
+        Denial::User => Setback::Final(refused(format!(
+            "the card knows no user {user:?}, or it may not use the LAN{lower}"
+        ))),
         Denial::Proof => Setback::Final(refused(format!("wrong password for user {user:?}, or wrong kg"))),
         Denial::Forgotten => Setback::Final(DriverError::link(format!(
             "{card}: the card forgot the session while it opened ({step}, status {status:#04x})"
         ))),
-        Denial::Other => Setback::Final(refused("the card refuses a session".to_owned())),
+        Denial::Other => Setback::Final(refused(format!("the card refuses a session{lower}"))),
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::config::{Config, LegacyAuthentication, Privilege};
 use super::link::{Failure, Link};
 use super::message::{self, ACTIVATE_SESSION, GET_SESSION_CHALLENGE};
-use super::opening::{Capabilities, ask_outside};
+use super::outside::{Capabilities, ask_outside};
 use super::reader::Reader;
 use super::session::{Seal, Session};
 use super::shared::Shared;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
-use super::shared::{Inbox, Routes, Shared};
+use super::routes::{Inbox, Ports, Routes};
+use crate::deadline;
 use crate::driver::DriverError;
 
 /// How long each sending waits for its answer, in fifths of the time an answer may take: with the default of 5 s, until
@@ -41,12 +42,8 @@ impl Drop for Link {
 }
 
 impl Link {
-    pub(super) async fn to(
-        card: SocketAddr,
-        shared: &Shared,
-        patience: Duration,
-    ) -> Result<Self, DriverError> {
-        let (socket, routes, inbox) = shared.connect(card).await?;
+    pub(super) async fn to(card: SocketAddr, ports: &Ports, patience: Duration) -> Result<Self, DriverError> {
+        let (socket, routes, inbox) = ports.connect(card).await?;
         Ok(Self { card, inbox, routes, socket, patience })
     }
 
@@ -86,6 +83,7 @@ impl Link {
             self.socket.send_to(&question(), self.card).await.map_err(DriverError::Link)?;
             while let Ok(datagram) = timeout_at(start + fifth * end, self.inbox.take()).await {
                 if let Some(answer) = answer(&datagram) {
+                    deadline::answered();
                     return Ok(answer);
                 }
                 unusable += 1;
@@ -135,7 +133,9 @@ impl Failure {
                     0 => "no answer".to_owned(),
                     count => format!("{count} unusable datagrams and no answer"),
                 };
-                DriverError::link(format!("{card}: {heard} to {what} in {patience:?}; {advice}"))
+                DriverError::link(format!(
+                    "{card}: {heard} to {what} in {patience:?} (timeout_seconds); {advice}"
+                ))
             }
             Self::Completed { what, code } => {
                 let said = format!("{card}: {what}: {} ({code:#04x})", meaning(code));

@@ -8,7 +8,7 @@ use super::reader::Reader;
 /// Status of success: 13.24, table 13-15.
 pub(super) const OK: u8 = 0x00;
 /// "Invalid integrity check value": whoever sends it finds the other's hash wrong.
-pub(super) const INVALID_INTEGRITY_CHECK: u8 = 0x0F;
+const INVALID_INTEGRITY_CHECK: u8 = 0x0F;
 /// In the role byte: the user is looked up by name alone, whatever the privilege asked for (13.20).
 const NAME_ONLY_LOOKUP: u8 = 0x10;
 
@@ -44,9 +44,12 @@ pub(super) fn denial(status: u8) -> Denial {
     }
 }
 
-/// Open Session Request, 13.17: any privilege up to the highest, and the three algorithms of one suite.
-pub(super) fn open_session_request(tag: u8, console: u32, suite: Suite) -> Vec<u8> {
-    let mut message = vec![tag, 0, 0, 0];
+/// In Open Session: the highest privilege there is for the suite (13.17).
+pub(super) const HIGHEST_PRIVILEGE: u8 = 0;
+
+/// Open Session Request, 13.17: a privilege, and the three algorithms of one suite.
+pub(super) fn open_session_request(tag: u8, privilege: u8, console: u32, suite: Suite) -> Vec<u8> {
+    let mut message = vec![tag, privilege, 0, 0];
     message.extend(console.to_le_bytes());
     for (kind, algorithm) in (0_u8..).zip(suite.algorithms()) {
         message.extend([kind, 0, 0, 8, algorithm, 0, 0, 0]);

@@ -1,87 +1,53 @@
 //! Reads a card's SDR repository for sensors of power, once, and goes on where it was interrupted.
 //!
-//! A repository has hundreds of records and a slow card takes minutes for them, longer than any deadline. What is read
-//! is kept with the card's memory, record by record, until the card says that its repository has changed.
+//! A repository has hundreds of records and a slow card takes minutes for them, longer than a session may last. What is
+//! read is kept with the card's memory, record by record, until the card says that its repository has changed.
 //!
 //! Source: IPMI 2.0 rev. 1.1, 33.9 to 33.12.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::catalogue::{CHUNK_MIN, Catalogue, Content};
 use super::completion::{Remedy, remedy};
 use super::link::Failure;
 use super::message::{self, GET_SDR, GET_SDR_REPOSITORY_INFO, RESERVE_SDR_REPOSITORY};
 use super::reader::{Reader, hex};
-use super::sdr::{self, Sensor};
+use super::sdr;
 use super::session::Session;
 use super::shared::Memory;
 use crate::driver::DriverError;
 
-/// The first record's id, and the "next" id after the last one: 33.12.
-const FIRST: u16 = 0x0000;
-const LAST: u16 = 0xFFFF;
-/// More records than any card has: a repository whose records never end is read no further.
-const RECORDS_MAX: u16 = 4_096;
-/// More sensors of power than any machine has; further ones are not looked at.
-const SENSORS_MAX: usize = 128;
-/// Bytes of a record asked for at once, at first and at least. Halved when the card cannot return so many.
-const CHUNK_MAX: u8 = 32;
-const CHUNK_MIN: u8 = 4;
 /// Reservations lost in one run; another program that reads the same repository takes ours away.
 const RESERVATIONS_LOST_MAX: u8 = 16;
+/// A record that cannot be read, or that leads back, is asked for so often, with this pause.
+const TRIES_MAX: u8 = 3;
+const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is known of a card's repository.
-#[derive(Clone, Debug)]
-pub(super) struct Repository {
-    /// Number of records, last addition, last erasure: another value means another content.
-    version: Option<[u8; 10]>,
-    next: u16,
-    records: u16,
-    chunk: u8,
-    sensors: Arc<[Sensor]>,
-}
-
-impl Default for Repository {
-    fn default() -> Self {
-        Self { version: None, next: FIRST, records: 0, chunk: CHUNK_MAX, sensors: Arc::default() }
-    }
-}
-
-impl Repository {
-    /// The sensors of power, once all records have been read.
-    pub(super) fn sensors(&self) -> Option<Arc<[Sensor]>> {
-        (self.version.is_some() && self.is_complete()).then(|| Arc::clone(&self.sensors))
-    }
-
-    fn is_complete(&self) -> bool {
-        self.next == LAST || self.records >= RECORDS_MAX || self.sensors.len() >= SENSORS_MAX
-    }
-}
-
-/// The card's sensors of power: from memory if the repository is what it was, else read.
-pub(super) async fn sensors(session: &mut Session, memory: &Mutex<Memory>) -> Result<Arc<[Sensor]>, Failure> {
-    let info = session.ask(GET_SDR_REPOSITORY_INFO, &[]).await?;
-    let version = version(&info).ok_or_else(|| malformed(GET_SDR_REPOSITORY_INFO, &info))?;
-    let mut repository = memory.lock().repository.clone();
-    if repository.version != Some(version) {
-        repository = Repository { version: Some(version), chunk: repository.chunk, ..Repository::default() };
+/// The card's sensors of power: from memory if the repository is what it was, else read. One record that cannot be read is
+/// left out and counted.
+pub(super) async fn sensors(session: &mut Session, memory: &Mutex<Memory>) -> Result<Catalogue, Failure> {
+    let version = version(session).await?;
+    let mut catalogue = memory.lock().catalogue.clone();
+    if catalogue.version != Some(version) {
+        catalogue = Catalogue::of(version, catalogue.chunk);
     }
     let mut reservation = None;
     let mut lost = 0;
-    while !repository.is_complete() {
+    let mut tries = 0;
+    while !catalogue.is_complete() {
         let held = match reservation {
             Some(held) => held,
             None => *reservation.insert(reserve(session).await?),
         };
-        match read_record(session, held, repository.next, &mut repository.chunk).await {
-            Ok((next, sensor)) => {
-                if let Some(sensor) = sensor {
-                    repository.sensors = repository.sensors.iter().cloned().chain([sensor]).collect();
-                }
-                repository.next = next;
-                repository.records += 1;
-                memory.lock().repository = repository.clone();
+        match read_record(session, held, catalogue.next, &mut catalogue.chunk).await {
+            // Seen: a junk record in place of another one, now and then (ipmitool#197).
+            Ok((next, _)) if catalogue.would_end_early(next) && tries + 1 < TRIES_MAX => tries += 1,
+            Ok((next, content)) => {
+                catalogue.add(next, content);
+                tries = 0;
+                memory.lock().catalogue = catalogue.clone();
             }
             Err(Failure::Completed { code, .. })
                 if remedy(code) == Remedy::Reserve && lost < RESERVATIONS_LOST_MAX =>
@@ -89,60 +55,102 @@ pub(super) async fn sensors(session: &mut Session, memory: &Mutex<Memory>) -> Re
                 lost += 1;
                 reservation = None;
             }
+            Err(Failure::Completed { code, .. })
+                if remedy(code) == Remedy::Later && tries + 1 < TRIES_MAX =>
+            {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            // The id after the last record is none on some cards; and behind a record that does not say what follows it,
+            // nothing is found.
+            Err(Failure::Completed { .. } | Failure::Driver(DriverError::Malformed { .. }))
+                if !catalogue.is_empty() =>
+            {
+                catalogue.end();
+            }
             Err(failure) => return Err(failure),
         }
     }
-    memory.lock().repository = repository.clone();
-    Ok(repository.sensors)
+    memory.lock().catalogue = catalogue.clone();
+    Ok(catalogue)
 }
 
-/// Number of records and the two stamps, from the answer to Get SDR Repository Info: 33.9.
-fn version(info: &[u8]) -> Option<[u8; 10]> {
-    let mut reader = Reader::new(info);
-    let _version = reader.u8()?;
-    let records: [u8; 2] = reader.array()?;
-    let _free: [u8; 2] = reader.array()?;
-    let stamps: [u8; 8] = reader.array()?;
-    let mut version = [0; 10];
-    for (to, from) in version.iter_mut().zip(records.into_iter().chain(stamps)) {
-        *to = from;
-    }
-    Some(version)
+/// Number of records and the two stamps, from the answer to Get SDR Repository Info: 33.9. All zero on cards that do not
+/// know the command: then the repository is taken to stay as it is.
+async fn version(session: &mut Session) -> Result<[u8; 10], Failure> {
+    let info = match session.ask(GET_SDR_REPOSITORY_INFO, &[]).await {
+        Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Unsupported => return Ok([0; 10]),
+        info => info?,
+    };
+    let mut reader = Reader::new(&info);
+    let mut fields = || {
+        let _version = reader.u8()?;
+        let count: [u8; 2] = reader.array()?;
+        let _free: [u8; 2] = reader.array()?;
+        let stamps: [u8; 8] = reader.array()?;
+        let mut version = [0; 10];
+        for (to, from) in version.iter_mut().zip(count.into_iter().chain(stamps)) {
+            *to = from;
+        }
+        Some(version)
+    };
+    Ok(fields().ok_or_else(|| malformed(GET_SDR_REPOSITORY_INFO, &info))?)
 }
 
+/// A reservation; 0 on cards that know none, which do without.
 async fn reserve(session: &mut Session) -> Result<u16, Failure> {
-    let data = session.ask(RESERVE_SDR_REPOSITORY, &[]).await?;
+    let data = match session.ask(RESERVE_SDR_REPOSITORY, &[]).await {
+        Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Unsupported => return Ok(0),
+        data => data?,
+    };
     Ok(Reader::new(&data).u16().ok_or_else(|| malformed(RESERVE_SDR_REPOSITORY, &data))?)
 }
 
-/// The id of the next record, and the sensor this one describes if it is one of power.
+/// The id of the next record, and what this one is. Once its header has been read, a record is passed over rather than
+/// holding up those behind it.
 async fn read_record(
     session: &mut Session,
     reservation: u16,
     id: u16,
     chunk: &mut u8,
-) -> Result<(u16, Option<Sensor>), Failure> {
+) -> Result<(u16, Content), Failure> {
     let (next, mut record) = read_part(session, reservation, id, 0, sdr::HEADER_BYTES).await?;
-    let header = sdr::header(&record).ok_or_else(|| malformed(GET_SDR, &record))?;
+    let Some(header) = sdr::header(&record) else { return Ok((next, Content::Unread)) };
     if header.record_type != sdr::FULL_SENSOR {
-        return Ok((next, None));
+        return Ok((next, Content::Other));
     }
     record.truncate(sdr::HEADER_BYTES.into());
     let length = usize::from(sdr::HEADER_BYTES) + usize::from(header.length);
-    while record.len() < length {
-        let wanted = u8::try_from(length - record.len()).unwrap_or(u8::MAX).min(*chunk);
+    let mut size = *chunk;
+    while record.len() < length && !sdr::is_of_other_unit(&record) {
+        let wanted = u8::try_from(length - record.len()).unwrap_or(u8::MAX).min(size);
         let Ok(offset) = u8::try_from(record.len()) else { break };
         match read_part(session, reservation, id, offset, wanted).await {
-            Ok((_, part)) if part.is_empty() => return Err(malformed(GET_SDR, &part).into()),
-            Ok((_, part)) => record.extend(part.into_iter().take(wanted.into())),
-            Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Fewer && *chunk > CHUNK_MIN => {
-                *chunk /= 2;
+            // A record that says more bytes than it has.
+            Ok((_, part)) if part.is_empty() => break,
+            Ok((_, part)) => {
+                record.extend(part.into_iter().take(wanted.into()));
+                *chunk = size;
             }
+            Err(Failure::Completed { what, code }) if remedy(code) == Remedy::Reserve => {
+                return Err(Failure::Completed { what, code });
+            }
+            // Cards say in many ways that they cannot return so many, and some that there are not so many.
+            Err(Failure::Completed { .. }) if size > CHUNK_MIN => size /= 2,
+            Err(Failure::Completed { .. }) => break,
             Err(failure) => return Err(failure),
         }
     }
-    // A record that is too short to be one is skipped: the other sensors are no worse for it.
-    Ok((next, sdr::full_sensor(&record).ok().flatten()))
+    // What came may be all there is.
+    Ok((
+        next,
+        match sdr::full_sensor(&record) {
+            Ok(Some(sensor)) => Content::Power(sensor),
+            Ok(None) => Content::Other,
+            Err(_) if sdr::is_of_other_unit(&record) => Content::Other,
+            Err(sdr::Cut) => Content::Unread,
+        },
+    ))
 }
 
 async fn read_part(

@@ -33,12 +33,21 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sensor {
     pub(super) name: String,
+    /// The controller it belongs to; with the two that follow, which sensor it is.
+    pub(super) owner: u8,
     pub(super) number: u8,
     pub(super) lun: u8,
     /// What it belongs to: 43.14.
     pub(super) entity: u8,
     /// From raw readings to watts, or why there is no way.
     pub(super) conversion: Result<Conversion, &'static str>,
+}
+
+impl Sensor {
+    /// Whether both records describe one sensor.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.owner, self.lun, self.number) == (other.owner, other.lun, other.number)
+    }
 }
 
 /// A record that ends before its fields do.
@@ -52,6 +61,14 @@ pub(super) fn full_sensor(record: &[u8]) -> Result<Option<Sensor>, Cut> {
 
 /// Base unit watts, no percentage, no modifier unit (as in W/s), no rate: 43.1, bytes 21 and 22.
 const WATTS: [u8; 2] = [0x00, UNIT_WATTS];
+
+/// Whether the beginning of a full sensor record already shows that it is of something else than watts.
+pub(super) fn is_of_other_unit(record: &[u8]) -> bool {
+    let mut reader = Reader::new(record);
+    // Header, and the body up to the units.
+    let units = reader.take(usize::from(HEADER_BYTES) + 15).and_then(|_| reader.array::<2>());
+    units.is_some_and(|[units, base_unit]| [units & 0x3F, base_unit] != WATTS)
+}
 
 /// What the record's sensor measures, by the last six bits of its units and its base unit, and the sensor.
 fn fields(record: &[u8]) -> Option<([u8; 2], Sensor)> {
@@ -77,7 +94,10 @@ fn fields(record: &[u8]) -> Option<([u8; 2], Sensor)> {
             format,
         }),
     };
-    Some(([units & 0x3F, base_unit], Sensor { name, number, lun: owner_lun & 0x03, entity, conversion }))
+    Some((
+        [units & 0x3F, base_unit],
+        Sensor { name, owner, number, lun: owner_lun & 0x03, entity, conversion },
+    ))
 }
 
 /// Ten bits of two's complement: the low eight in a byte, the high two atop another.

@@ -101,6 +101,17 @@ impl Seal {
     }
 }
 
+impl Seal {
+    /// Takes a message of a genuine packet apart. Where the packet proves the message, its checksums are not held against
+    /// a card.
+    fn parse<'a>(&self, message: &'a [u8]) -> Option<message::Answer<'a>> {
+        match self {
+            Self::Plus(_) => message::parse_unchecked(message),
+            Self::Bare | Self::Md5(_) | Self::Password(_) => message::parse(message),
+        }
+    }
+}
+
 impl Session {
     pub(super) fn new(link: Link, seal: Seal, id: u32, sequence: u32) -> Self {
         Self { link, seal, id, sequence, request: 0, window: Window::default(), heard: Instant::now() }
@@ -127,7 +138,7 @@ impl Session {
         };
         let answer = |datagram: &[u8]| {
             let (sequence, message) = seal.open(datagram, link.inbox.console, *id)?;
-            let answer = message::parse(&message)?;
+            let answer = seal.parse(&message)?;
             if !window.admits(sequence) || !answer.is_to(command, *request) {
                 return None;
             }

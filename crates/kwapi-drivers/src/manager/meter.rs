@@ -15,6 +15,7 @@ use super::place::Place;
 use super::source::{Draft, Now, Outcome, Source};
 use super::spec::MeterSpec;
 use super::status::{MeterState, Probe, Visible};
+use crate::deadline::since_last_answer;
 use crate::driver::{Cadence, DriverError, Readings};
 use crate::registry::{Connector, Session};
 
@@ -71,7 +72,7 @@ impl Meter {
     /// One session, from opening it to whatever ends it.
     async fn session(&mut self) -> Trouble {
         let deadline = self.spec.deadline;
-        let mut session = match timeout(deadline, self.connector.open(&self.spec.outlets)).await {
+        let mut session = match since_last_answer(deadline, self.connector.open(&self.spec.outlets)).await {
             Ok(Ok(session)) => session,
             Ok(Err(
                 DriverError::Refused(message)
@@ -79,7 +80,9 @@ impl Meter {
                 | DriverError::NothingToRead(message),
             )) => return Trouble::Refused(message),
             Ok(Err(error)) => return Trouble::Link(error.into_message()),
-            Err(_) => return Trouble::Hung(format!("no session within {deadline:?}")),
+            Err(silent) => {
+                return Trouble::Hung(format!("no session within {deadline:?}{}", silent.advice()));
+            }
         };
         self.visible.lock().status.sessions += 1;
         match self.spec.driver.cadence() {
@@ -95,14 +98,14 @@ impl Meter {
         let mut tick = None;
         loop {
             let started = self.outflow.now().monotonic;
-            let result = timeout(self.spec.deadline, session.read(&mut readings)).await;
+            let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
             let finished = self.outflow.now().monotonic;
             self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
             let is_heard = self.round(&mut readings, finished).await;
             if let (true, Some(tick)) = (is_heard, tick) {
                 self.outflow.lateness.count(finished.saturating_sub(tick));
             }
-            if let Some(trouble) = self.judge(result.ok(), self.spec.deadline, &mut malformed) {
+            if let Some(trouble) = self.judge(result.map_err(|silent| silent.to_string()), &mut malformed) {
                 return trouble;
             }
             let next = self.pace.next(started, finished);
@@ -123,7 +126,9 @@ impl Meter {
         loop {
             let result = timeout(silence, session.read(&mut readings)).await;
             let heard = self.round(&mut readings, self.outflow.now().monotonic).await;
-            if let Some(trouble) = self.judge(result.ok(), silence, &mut malformed) {
+            if let Some(trouble) =
+                self.judge(result.map_err(|_| format!("no answer within {silence:?}")), &mut malformed)
+            {
                 return trouble;
             }
             if heard {
@@ -136,16 +141,11 @@ impl Meter {
         }
     }
 
-    /// Whether the session goes on after a read with this result; `None` is a deadline passed.
-    fn judge(
-        &self,
-        result: Option<Result<(), DriverError>>,
-        deadline: Duration,
-        malformed: &mut u32,
-    ) -> Option<Trouble> {
+    /// Whether the session goes on after a read with this result; the outer error is a deadline passed.
+    fn judge(&self, result: Result<Result<(), DriverError>, String>, malformed: &mut u32) -> Option<Trouble> {
         match result {
-            Some(Ok(())) => *malformed = 0,
-            Some(Err(error @ DriverError::Malformed { .. })) => {
+            Ok(Ok(())) => *malformed = 0,
+            Ok(Err(error @ DriverError::Malformed { .. })) => {
                 *malformed += 1;
                 if *malformed >= MALFORMED_MAX {
                     return Some(Trouble::Link(format!(
@@ -154,14 +154,14 @@ impl Meter {
                 }
                 self.missed(&error.to_string());
             }
-            Some(Err(error @ DriverError::Busy(_))) => self.missed(&error.to_string()),
-            Some(Err(error @ DriverError::Link(_))) => return Some(Trouble::Link(error.into_message())),
-            Some(Err(
+            Ok(Err(error @ DriverError::Busy(_))) => self.missed(&error.to_string()),
+            Ok(Err(error @ DriverError::Link(_))) => return Some(Trouble::Link(error.into_message())),
+            Ok(Err(
                 DriverError::Refused(message)
                 | DriverError::Locked(message)
                 | DriverError::NothingToRead(message),
             )) => return Some(Trouble::Refused(message)),
-            None => return Some(Trouble::Hung(format!("no answer within {deadline:?}"))),
+            Err(silent) => return Some(Trouble::Hung(silent)),
         }
         None
     }

@@ -1,12 +1,19 @@
-//! Where Redfish resources keep power and energy, and how to read them there.
+//! Where Redfish resources keep power, and how to read it there.
 //!
-//! Source: DMTF DSP2046 (resource guide), schemas EnvironmentMetrics 1.3, Power 1.7, Sensor 1.9, Outlet 1.4 and
-//! PowerDistributionMetrics 1.3; Fujitsu iRMC S5/S6, *Redfish White Paper*, `ts_fujitsu`.
+//! Source: DMTF DSP2046 (resource guide), schemas EnvironmentMetrics 1.3, Power 1.7, PowerSupplyMetrics 1.1, Sensor 1.9,
+//! Outlet 1.4 and PowerDistributionMetrics 1.3; Fujitsu iRMC S5/S6, *Redfish White Paper*, `ts_fujitsu`.
 
-use kwapi_core::{Amperes, MeterCounter, NoReading, Quality, Reading, Timestamp, Volts};
+use kwapi_core::{Amperes, NoReading, Quality, Reading, Timestamp, Volts, Watts};
 use serde_json::Value;
 
-use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
+use super::energy::EnergySource;
+use crate::http::printable;
+use crate::power_role::{Role, role};
+use crate::value::{self, PowerUnit};
+
+/// Longer names and links are no card's.
+const NAME_CHARACTERS_MAX: usize = 64;
+const LINK_BYTES_MAX: usize = 1_024;
 
 /// One place where a card may say its power.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,8 +23,19 @@ pub struct Place {
     /// The resource below its chassis, and the property that links to it there.
     pub(super) resource: &'static str,
     /// Where in the resource the watts are.
-    power: &'static str,
-    quality: Quality,
+    power: At,
+    pub(super) quality: Quality,
+}
+
+/// Where in a resource watts are.
+#[derive(Debug, PartialEq, Eq)]
+enum At {
+    /// At the first of these that is there.
+    First(&'static [&'static str]),
+    /// At these places of the one `PowerControl` that stands for the machine, else at these of the resource.
+    Control(&'static [&'static str], &'static [&'static str]),
+    /// The sum of what the members of a list say, which all must.
+    Sum { list: &'static str, each: &'static str },
 }
 
 /// Below a chassis, in the order tried: the newest first, then the one that is everywhere although deprecated.
@@ -25,57 +43,136 @@ pub(super) const CHASSIS: &[Place] = &[
     Place {
         name: "EnvironmentMetrics",
         resource: "EnvironmentMetrics",
-        power: "/PowerWatts/Reading",
+        power: At::First(&["/PowerWatts/Reading"]),
         quality: Quality::Measured,
     },
     Place {
         name: "Power",
         resource: "Power",
-        power: "/PowerControl/0/PowerConsumedWatts",
+        power: At::Control(&["/PowerConsumedWatts"], &["/PowerConsumedWatts"]),
         quality: Quality::Measured,
-    },
-    // The mean of the last minutes is not the power now.
-    Place {
-        name: "Power, average",
-        resource: "Power",
-        power: "/PowerControl/0/PowerMetrics/AverageConsumedWatts",
-        quality: Quality::Estimated,
     },
 ];
 
-/// Fujitsu hides the chassis' watts here; tried after the sensors.
-pub(super) const FUJITSU: Place = Place {
+/// In `Power`, what its makers add to it; tried after the sensors.
+pub(super) const OEM: &[Place] = &[Place {
     name: "Power, Oem.ts_fujitsu",
     resource: "Power",
-    power: "/Oem/ts_fujitsu/ChassisPowerConsumption/CurrentPowerConsumptionW",
+    power: At::First(&["/Oem/ts_fujitsu/ChassisPowerConsumption/CurrentPowerConsumptionW"]),
     quality: Quality::Measured,
+}];
+
+/// What the supplies draw, in `Power`: a supply that is missing from the list would go unnoticed.
+pub(super) const SUPPLIES: Place = Place {
+    name: "Power, supplies",
+    resource: "Power",
+    power: At::Sum { list: "/PowerSupplies", each: "/PowerInputWatts" },
+    quality: Quality::Estimated,
+};
+
+/// What one supply draws, in the metrics of a `PowerSubsystem`'s supply.
+pub(super) const SUPPLY_METRICS: Place = Place {
+    name: "PowerSubsystem, supplies",
+    resource: "PowerSubsystem",
+    power: At::First(&["/InputPowerWatts/Reading"]),
+    quality: Quality::Estimated,
+};
+
+/// The mean of the last minutes is not the power now.
+pub(super) const AVERAGE: Place = Place {
+    name: "Power, average",
+    resource: "Power",
+    power: At::Control(&["/PowerMetrics/AverageConsumedWatts"], &[]),
+    quality: Quality::Estimated,
 };
 
 /// A sensor of `ReadingType` `Power`.
-pub(super) const SENSOR: Place =
-    Place { name: "Sensors", resource: "Sensors", power: "/Reading", quality: Quality::Measured };
+pub(super) const SENSOR: Place = Place {
+    name: "Sensors",
+    resource: "Sensors",
+    power: At::First(&["/Reading"]),
+    quality: Quality::Measured,
+};
+
+/// A sensor of `ReadingType` `Power` of one supply.
+pub(super) const SUPPLY_SENSOR: Place = Place {
+    name: "Sensors, supplies",
+    resource: "Sensors",
+    power: At::First(&["/Reading"]),
+    quality: Quality::Estimated,
+};
 
 /// One outlet of a PDU, or the metrics of all of it.
-pub(super) const OUTLET: Place =
-    Place { name: "Outlets", resource: "Outlets", power: "/PowerWatts/Reading", quality: Quality::Measured };
+pub(super) const OUTLET: Place = Place {
+    name: "Outlets",
+    resource: "Outlets",
+    power: At::First(&["/PowerWatts/Reading"]),
+    quality: Quality::Measured,
+};
 
-/// What a resource says at one place.
+/// What a resource shows at one place.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Said {
-    /// There is no such property.
+pub enum Shown {
+    /// Nothing of the kind.
     Absent,
+    /// What holds the property is there, but not the property: some cards leave it out while the host is off.
+    Empty,
     /// The property is there and null: measured, but not now.
     Null,
     /// A number.
     Number(f64),
 }
 
+/// What a card writes that has no value: all bits of a 16- or 32-bit number.
+const NO_VALUE: [f64; 2] = [65_535.0, 4_294_967_295.0];
+
+impl Shown {
+    /// The watts, if they can be those of something that is on.
+    pub(super) fn watts(self) -> Option<f64> {
+        match self {
+            Self::Number(watts) if watts > 0.0 && believed(watts).is_ok() => Some(watts),
+            Self::Number(_) | Self::Absent | Self::Empty | Self::Null => None,
+        }
+    }
+
+    /// In words, for the operator.
+    pub(super) fn words(self) -> String {
+        match self {
+            Self::Absent => "absent".to_owned(),
+            Self::Empty => "no value".to_owned(),
+            Self::Null => "null".to_owned(),
+            Self::Number(watts) => format!("{watts} W"),
+        }
+    }
+}
+
+/// The watts a card says, unless it says so that it has none.
+fn believed(watts: f64) -> Result<Watts, NoReading> {
+    if NO_VALUE.contains(&watts) {
+        return Err(NoReading::Implausible(format!("{watts} W, which a card says that has no value")));
+    }
+    value::power(watts, PowerUnit::W)
+}
+
 impl Place {
-    /// What `resource` says of power here.
-    pub(super) fn power(&self, resource: &Value) -> Said {
-        match resource.pointer(self.power) {
-            None => Said::Absent,
-            Some(value) => number(value).map_or(Said::Null, Said::Number),
+    /// What `resource` shows of power here.
+    pub(super) fn power(&self, resource: &Value) -> Shown {
+        match self.power {
+            At::First(places) => first(resource, places).unwrap_or_else(|| {
+                let holder =
+                    places.first().and_then(|place| place.rsplit_once('/')).map(|(holder, _)| holder);
+                let holder = holder.filter(|holder| !holder.is_empty());
+                empty_if(holder.and_then(|holder| resource.pointer(holder)).is_some())
+            }),
+            At::Control(places, whole) => {
+                let controls = resource.get("PowerControl");
+                let in_control = controls.and_then(control).and_then(|control| first(control, places));
+                in_control.or_else(|| first(resource, whole)).unwrap_or_else(|| empty_if(controls.is_some()))
+            }
+            At::Sum { list, each } => {
+                let members = resource.pointer(list).and_then(Value::as_array).map(Vec::as_slice);
+                sum(members.unwrap_or_default(), each)
+            }
         }
     }
 
@@ -84,21 +181,26 @@ impl Place {
     /// # Errors
     /// When there is neither power nor a counter.
     pub(super) fn read(&self, resource: &Value, energy: &mut EnergySource) -> Result<Reading, NoReading> {
-        let state = resource.pointer("/Status/State").and_then(Value::as_str).unwrap_or("Enabled");
-        if matches!(state, "Absent" | "Disabled" | "UnavailableOffline") {
+        if !is_present(resource) {
+            let state = resource.pointer("/Status/State").and_then(Value::as_str).unwrap_or_default();
+            let state = printable(state, NAME_CHARACTERS_MAX);
             return Err(NoReading::NotAvailable(format!("{}: Status.State is {state}", self.name)));
         }
         let counter = energy.read(resource)?;
         let power = match self.power(resource) {
-            Said::Number(watts) => Some(value::power(watts, PowerUnit::W)?),
-            Said::Null if counter.is_none() => {
+            Shown::Number(watts) => Some(believed(watts)?),
+            Shown::Null if counter.is_none() => {
                 let why = format!("{}: power is null; the host may be off", self.name);
                 return Err(NoReading::NotAvailable(why));
             }
-            Said::Absent if counter.is_none() => {
+            Shown::Empty if counter.is_none() => {
+                let why = format!("{} has no value now; the host may be off", self.name);
+                return Err(NoReading::NotAvailable(why));
+            }
+            Shown::Absent if counter.is_none() => {
                 return Err(NoReading::NotAvailable(format!("{} no longer has power", self.name)));
             }
-            Said::Null | Said::Absent => None,
+            Shown::Null | Shown::Absent | Shown::Empty => None,
         };
         Ok(Reading {
             power,
@@ -112,6 +214,65 @@ impl Place {
     }
 }
 
+fn empty_if(has_holder: bool) -> Shown {
+    if has_holder { Shown::Empty } else { Shown::Absent }
+}
+
+/// What the first of these places that is there shows.
+fn first(resource: &Value, places: &[&str]) -> Option<Shown> {
+    let value = places.iter().find_map(|place| resource.pointer(place))?;
+    Some(number(value).map_or(Shown::Null, Shown::Number))
+}
+
+/// Of several `PowerControl` the first is the machine, as every card we know of has it, unless its name says that it is a
+/// part and another's that it is not. Some cards have an object in place of the list.
+fn control(controls: &Value) -> Option<&Value> {
+    let Some(list) = controls.as_array() else {
+        return Some(controls).filter(|controls| controls.is_object());
+    };
+    let role_of =
+        |control: &Value| role(control.get("Name").and_then(Value::as_str).unwrap_or_default(), false);
+    match list.first() {
+        Some(first) if role_of(first) == Role::Part => {
+            list.iter().find(|control| role_of(control) == Role::System).or(Some(first))
+        }
+        first => first,
+    }
+}
+
+/// The sum of what is there: a supply that is not fitted is left out, one that does not say spoils the sum.
+fn sum(members: &[Value], each: &str) -> Shown {
+    let mut sum = None;
+    for member in members.iter().filter(|member| is_present(member)) {
+        let shown = member.pointer(each).map(|value| number(value).filter(|watts| *watts >= 0.0));
+        match shown {
+            None => return Shown::Absent,
+            Some(None) => return Shown::Null,
+            Some(Some(watts)) => sum = Some(sum.unwrap_or(0.0) + watts),
+        }
+    }
+    sum.map_or(Shown::Absent, Shown::Number)
+}
+
+/// Whether what a resource describes is fitted and working.
+pub(super) fn is_present(resource: &Value) -> bool {
+    let state = resource.pointer("/Status/State").and_then(Value::as_str).unwrap_or("Enabled");
+    !matches!(state, "Absent" | "Disabled" | "UnavailableOffline")
+}
+
+/// Why the supplies a chassis lists may not be its own: added up for each node they would count the enclosure so many times.
+pub(super) fn shares_supplies(chassis: &Value) -> Option<&'static str> {
+    let several =
+        |place: &str| chassis.pointer(place).and_then(Value::as_array).is_some_and(|list| list.len() > 1);
+    if several("/Links/ComputerSystems") {
+        return Some("they feed several systems");
+    }
+    if chassis.pointer("/Links/ContainedBy/@odata.id").is_some() {
+        return Some("the chassis is within another one, whose supplies they may be");
+    }
+    None
+}
+
 /// When the card took the value, if it says so: not when it was asked.
 fn measured_at(resource: &Value) -> Option<Timestamp> {
     ["/ReadingTime", "/PowerWatts/ReadingTime"]
@@ -120,7 +281,7 @@ fn measured_at(resource: &Value) -> Option<Timestamp> {
 }
 
 /// Numbers, and texts that are numbers: metric reports and some cards write `"236"`.
-fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
@@ -128,103 +289,57 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// The counters a resource may have, the finest and most lasting first.
-const COUNTERS: &[(&str, EnergyUnit, Option<&str>)] = &[
-    ("/EnergyJoules/LifetimeReading", EnergyUnit::Joule, None),
-    ("/EnergykWh/LifetimeReading", EnergyUnit::KilowattHour, None),
-    ("/EnergyJoules/Reading", EnergyUnit::Joule, Some("/EnergyJoules/SensorResetTime")),
-    ("/EnergykWh/Reading", EnergyUnit::KilowattHour, Some("/EnergykWh/SensorResetTime")),
-];
-
-/// The same for a sensor, whose type decides the unit.
-const SENSOR_COUNTERS: &[(&str, Option<&str>)] =
-    &[("/LifetimeReading", None), ("/Reading", Some("/SensorResetTime"))];
-
-/// Which counter of a resource is read: the first that had a value, and then no other, since a change between two
-/// counters would look like a reset.
-#[derive(Clone, Debug, Default)]
-pub struct EnergySource {
-    chosen: Option<(&'static str, EnergyUnit, Option<&'static str>)>,
-    decimals: Decimals,
+/// The links of one page of a collection.
+pub(super) fn members(collection: &Value) -> impl Iterator<Item = String> + '_ {
+    let members = collection.get("Members").and_then(Value::as_array).map(Vec::as_slice);
+    members.unwrap_or_default().iter().filter_map(|member| link(member, ""))
 }
 
-impl EnergySource {
-    /// The name of the counter in use.
-    pub(super) fn name(&self) -> Option<&'static str> {
-        self.chosen.map(|(place, ..)| place)
-    }
-
-    /// The counter of a resource, or of an energy sensor, if it shows one now.
-    pub(super) fn read(&mut self, resource: &Value) -> Result<Option<MeterCounter>, NoReading> {
-        let has_value =
-            |place: &str| resource.pointer(place).and_then(number).is_some_and(|value| value >= 0.0);
-        if self.chosen.is_none() {
-            self.chosen = match resource.pointer("/ReadingType").and_then(Value::as_str) {
-                None => COUNTERS.iter().find(|(place, ..)| has_value(place)).copied(),
-                Some(kind) => unit_of(kind).and_then(|unit| {
-                    let (place, reset) = SENSOR_COUNTERS.iter().find(|(place, _)| has_value(place))?;
-                    Some((*place, unit, *reset))
-                }),
-            };
-        }
-        let Some((place, unit, reset)) = self.chosen else { return Ok(None) };
-        let Some(printed) = resource.pointer(place) else { return Ok(None) };
-        let Some(count) = number(printed) else { return Ok(None) };
-        let resolution = self.decimals.resolution(printed.to_string().trim_matches('"'));
-        let mut counter = value::counter(count, resolution, unit)?;
-        counter.reset_at = reset.and_then(|place| value::rfc3339(resource.pointer(place)?.as_str()?));
-        Ok(Some(counter))
-    }
-}
-
-fn unit_of(reading_type: &str) -> Option<EnergyUnit> {
-    match reading_type {
-        "EnergykWh" => Some(EnergyUnit::KilowattHour),
-        "EnergyWh" => Some(EnergyUnit::WattHour),
-        "EnergyJoules" => Some(EnergyUnit::Joule),
-        _ => None,
-    }
-}
-
-/// The links of a collection, at most `max`.
-pub(super) fn members(collection: &Value, max: usize) -> Vec<String> {
-    let members = collection.pointer("/Members").and_then(Value::as_array).map(Vec::as_slice);
-    members.unwrap_or_default().iter().filter_map(|member| link(member, "")).take(max).collect()
-}
-
-/// The path that `resource` links to as `property` (or its own), if it is a path of this device.
+/// The path that `resource` links to as `property` (or its own). Only the path of a link is ever used: what names another
+/// host is still asked of this one, where our login belongs.
 pub(super) fn link(resource: &Value, property: &str) -> Option<String> {
     let holder = if property.is_empty() { resource } else { resource.get(property)? };
-    holder.get("@odata.id")?.as_str().filter(|path| path.starts_with('/')).map(str::to_owned)
+    path_of(holder.get("@odata.id")?.as_str()?)
+}
+
+/// The path, with its query, of a link; `None` for what is none.
+pub(super) fn path_of(link: &str) -> Option<String> {
+    let path = match link.split_once("://") {
+        Some(("http" | "https", rest)) => rest.find('/').and_then(|at| rest.get(at..))?,
+        Some(_) => return None,
+        None => link,
+    };
+    let path = path.split('#').next().unwrap_or_default();
+    let is_path = path.starts_with('/') && path.len() <= LINK_BYTES_MAX;
+    (is_path && !path.contains(char::is_control)).then(|| path.to_owned())
+}
+
+/// The end of a resource's path, which is its `Id` on most cards.
+pub(super) fn segment(path: &str) -> &str {
+    let path = path.split('?').next().unwrap_or_default();
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
 /// A resource's id: what it says, or the end of its path.
 pub(super) fn id(resource: &Value, path: &str) -> String {
-    let from_path = || path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    resource.get("Id").and_then(Value::as_str).unwrap_or_else(from_path).to_owned()
+    let said = resource.get("Id").and_then(Value::as_str).unwrap_or_else(|| segment(path));
+    printable(said, NAME_CHARACTERS_MAX)
 }
 
-/// The sensor that stands for the whole chassis among those of one type: the one called total, or the only one.
-/// Several supplies are not added up: one that is missing from the list would go unnoticed.
-pub(super) fn total(sensors: &[(String, Value)]) -> Option<&(String, Value)> {
-    let is_total = |(path, sensor): &&(String, Value)| {
-        let name = sensor.get("Name").and_then(Value::as_str).unwrap_or_default();
-        format!("{path} {name}").to_ascii_lowercase().contains("total")
-    };
-    match sensors {
-        [only] => Some(only),
-        several => several.iter().find(is_total),
-    }
+/// A name that its owner gave it.
+pub(super) fn label(value: Option<&Value>) -> Option<String> {
+    value.and_then(Value::as_str).map(|name| printable(name, NAME_CHARACTERS_MAX))
 }
 
 /// Reads any resource as every place would, for the fuzzer.
 #[doc(hidden)]
 pub fn parse_anything(bytes: &[u8]) {
     let Ok(resource) = serde_json::from_slice::<Value>(bytes) else { return };
-    for place in CHASSIS.iter().chain([&FUJITSU, &SENSOR, &OUTLET]) {
+    let others = [&SUPPLIES, &SUPPLY_METRICS, &AVERAGE, &SENSOR, &SUPPLY_SENSOR, &OUTLET];
+    for place in CHASSIS.iter().chain(OEM).chain(others) {
         _ = place.read(&resource, &mut EnergySource::default());
     }
-    _ = (members(&resource, 8), link(&resource, "Power"), id(&resource, "/a/b"));
+    _ = (members(&resource).count(), link(&resource, "Power"), id(&resource, "/a/b"));
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 use reqwest::StatusCode;
 use reqwest::header::{HeaderName, LOCATION};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::Auth;
 use super::resource::link;
 use crate::driver::{DriverError, Finding};
-use crate::http::Device;
+use crate::http::{Answer, Device};
+use crate::{cleanup, deadline};
 
 /// A device and, where the card has sessions, the one that is ours.
 #[derive(Debug)]
@@ -21,11 +24,12 @@ impl Session {
     /// Logs in as configured.
     ///
     /// # Errors
-    /// `Refused` when the card does not take the user or, with `auth = "session"`, has no sessions.
+    /// `Refused` when the card does not take the user or, with `auth = "session"`, has no sessions; `Busy` when all its
+    /// sessions are taken.
     pub(super) async fn open(device: Device, auth: Auth, root: &Value) -> Result<Self, DriverError> {
-        let Some((username, password)) = device.user().cloned() else {
+        if device.user().is_none() {
             return Ok(Self { device, path: None, how: "nobody" });
-        };
+        }
         if auth == Auth::Basic {
             return Ok(Self { device, path: None, how: "password with each request" });
         }
@@ -33,14 +37,44 @@ impl Session {
         let Some(sessions) = root.get("Links").and_then(|links| link(links, "Sessions")) else {
             return Self::without_sessions(device, auth);
         };
+        // A card goes on with a login whose asker has lost patience, and then holds a session nobody knows. So the login
+        // runs to its end by itself, and a session that nobody waits for any more is dropped, which gives it back.
+        let (done, mut session) = oneshot::channel();
+        cleanup::spawn(async move {
+            drop(done.send(Self::log_in(device, auth, &sessions).await));
+        });
+        // And it may take as long as a request may take at all: who gave up sooner would begin another one.
+        let session = loop {
+            let Some(limit) = deadline::request_limit() else { break (&mut session).await };
+            match timeout(limit, &mut session).await {
+                Ok(session) => break session,
+                Err(_) => deadline::moved_on(),
+            }
+        };
+        let session = session.unwrap_or_else(|_| Err(DriverError::link("the login was given up")))?;
+        deadline::answered();
+        Ok(session)
+    }
+
+    /// Opens a session; ends within the time of one request.
+    async fn log_in(mut device: Device, auth: Auth, sessions: &str) -> Result<Self, DriverError> {
+        let Some((username, password)) = device.user().cloned() else {
+            return Ok(Self { device, path: None, how: "nobody" });
+        };
         let body = json!({"UserName": username, "Password": password.expose()});
-        let answer = device.post(&sessions, &body).await?;
-        let refused =
-            |why: &str| Err(DriverError::Refused(format!("{}: {}: {why}", answer.asked, answer.status)));
+        let answer = device.post(sessions, &body).await?;
+        let said = format!("{}: {}{}", answer.asked, answer.status, answer.explanation());
+        if is_full(&answer) {
+            return Err(DriverError::Busy(format!(
+                "{said}: all sessions of the card are taken; end some on the card, or set auth = \"basic\""
+            )));
+        }
         // A card that knows no such user says 401; some say 400 and mean the same.
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
         {
-            return refused("the card does not open a session for this user; check username and password");
+            return Err(DriverError::Refused(format!(
+                "{said}: the card does not open a session for this user; check username and password"
+            )));
         }
         let token = answer.headers.get("x-auth-token").cloned();
         // Absolute on some cards; only its path is ours to use.
@@ -49,9 +83,8 @@ impl Session {
         let Some(answer) = answer.found()? else { return Self::without_sessions(device, auth) };
         let Some(token) = token else { return Err(answer.malformed("session without X-Auth-Token")) };
         let path = path.or_else(|| link(&answer.json().ok()?, ""));
-        let mut session = Self { device, path, how: "session token" };
-        session.device.use_session(HeaderName::from_static("x-auth-token"), token);
-        Ok(session)
+        device.use_session(HeaderName::from_static("x-auth-token"), token);
+        Ok(Self { device, path, how: "session token" })
     }
 
     fn without_sessions(device: Device, auth: Auth) -> Result<Self, DriverError> {
@@ -86,4 +119,16 @@ impl Drop for Session {
             self.device.delete_in_background(path);
         }
     }
+}
+
+/// Whether the card has no session left, which some say with a status of another meaning: Base registry,
+/// `SessionLimitExceeded`; iDRAC, `RAC0218`.
+fn is_full(answer: &Answer) -> bool {
+    let Ok(body) = answer.json() else { return false };
+    let infos = body.pointer("/error/@Message.ExtendedInfo").and_then(Value::as_array);
+    infos.into_iter().flatten().any(|info| {
+        let id = info.get("MessageId").and_then(Value::as_str).unwrap_or_default();
+        !answer.status.is_success()
+            && ["SessionLimitExceeded", "RAC0218"].iter().any(|full| id.ends_with(full))
+    })
 }

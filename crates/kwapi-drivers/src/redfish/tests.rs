@@ -14,6 +14,9 @@ use serde_json::json;
 use super::*;
 use crate::outlets::Outlet as Named;
 
+mod choosing;
+mod hostile;
+
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 
 fn config(host: &str, keys: &str) -> Config {

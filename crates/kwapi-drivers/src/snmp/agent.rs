@@ -1,9 +1,13 @@
 //! One agent: asks for many objects in few requests, and learns what it can take.
 
+mod patience;
+mod walk;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use async_snmp::{Client, Error, ErrorStatus, Oid, UdpHandle, WalkOptions};
+use async_snmp::{Client, Error, ErrorKind, ErrorStatus, Oid, UdpHandle};
+use tokio::time::Instant;
 
 use crate::driver::DriverError;
 
@@ -12,8 +16,7 @@ use super::failure::Asked;
 use super::shared::{Shared, Trust};
 use super::value::Value;
 
-/// More rows than this in one walk are no PDU; the rest is not read.
-const WALK_ROWS_MAX: usize = 20_000;
+use patience::Patience;
 
 /// How many tables are looked for in one request: of an unknown agent, less is asked at once.
 const TABLES_AT_ONCE: usize = 10;
@@ -22,9 +25,13 @@ const TABLES_AT_ONCE: usize = 10;
 #[derive(Debug)]
 pub(super) struct Agent {
     client: ClientOf,
+    config: Config,
     asked: Asked,
     shared: Arc<Shared>,
+    patience: Patience,
     max_varbinds: usize,
+    /// The most rows it gave in answer to one GETBULK; `None` until it failed one, 1 for those it takes by GETNEXT.
+    max_repetitions: Option<u32>,
     /// Objects the agent said it does not have, in the one way SNMP v1 can: by failing the whole request. Asked again
     /// by [`Agent::forget_absent`]. Holds at most the objects of this meter.
     absent: HashSet<Oid>,
@@ -48,20 +55,38 @@ enum Failure {
     Error(Box<Error>),
 }
 
+impl Failure {
+    fn of(error: Box<Error>) -> Self {
+        match error.kind() {
+            ErrorKind::Timeout => Self::Silence(error),
+            _ => Self::Error(error),
+        }
+    }
+}
+
+/// Whether an error is one that the agent itself sent: it is there, and heard us.
+fn is_answer(error: &Error) -> bool {
+    matches!(error.exchange_source(), Error::Snmp { .. } | Error::Report { .. })
+}
+
 impl Agent {
     pub(super) async fn open(
         config: &Config,
         shared: &Arc<Shared>,
         max_varbinds: usize,
     ) -> Result<Self, DriverError> {
-        let client = shared.client(config, Trust::Signed).await?;
         let asked = Asked::of(config);
-        let max_varbinds = shared.learned_varbinds(&asked.address).unwrap_or(max_varbinds).max(1);
+        let learned = shared.learned(&asked.address);
+        let patience = Patience::new(config, learned.is_slow);
+        let client = shared.client(config, Trust::Signed, patience.attempts()).await?;
         Ok(Self {
             client: ClientOf(client),
+            config: config.clone(),
             asked,
             shared: Arc::clone(shared),
-            max_varbinds,
+            patience,
+            max_varbinds: learned.varbinds.unwrap_or(max_varbinds).max(1),
+            max_repetitions: learned.repetitions,
             absent: HashSet::new(),
             requests: 0,
         })
@@ -70,7 +95,8 @@ impl Agent {
     /// As [`Agent::open`], but believes reports without a signature: to tell why there is no answer.
     pub(super) async fn open_trusting(config: &Config, shared: &Arc<Shared>) -> Result<Self, DriverError> {
         let agent = Self::open(config, shared, 1).await?;
-        Ok(Self { client: ClientOf(shared.client(config, Trust::Reports).await?), ..agent })
+        let client = shared.client(config, Trust::Reports, agent.patience.attempts()).await?;
+        Ok(Self { client: ClientOf(client), ..agent })
     }
 
     /// The most objects it is asked for at once.
@@ -131,16 +157,53 @@ impl Agent {
                     self.shared.forget_socket().await;
                 }
                 let objects = if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
-                Err(self.asked.failed(&objects, &error))
+                Err(self.failed(&objects, &error))
             }
         }
     }
 
+    /// An error in an operator's words.
+    fn failed(&self, what: &str, error: &Error) -> DriverError {
+        self.asked.failed(what, error, self.shared.learned(&self.asked.address).has_answered)
+    }
+
     fn learn(&mut self, max_varbinds: usize) {
         self.max_varbinds = max_varbinds.max(1);
-        self.shared.learn_varbinds(&self.asked.address, self.max_varbinds);
         let (agent, most) = (&self.asked.address, self.max_varbinds);
+        self.shared.learn(agent, |learned| learned.varbinds = Some(most));
         tracing::info!(%agent, most, "the agent takes fewer objects at once than asked for");
+    }
+
+    /// Waits until the agent has worked off the copies of a request that it answered late.
+    async fn before(&mut self) -> Instant {
+        self.patience.before().await
+    }
+
+    /// Notes how the agent took a request: whether it answered, how slowly, and whether copies of it only make it slower.
+    async fn after(&mut self, sent: Instant, error: Option<&Error>) {
+        let took = sent.elapsed();
+        let is_slow = match error {
+            Some(error) if error.kind() == ErrorKind::Timeout => self.patience.silent(),
+            Some(error) if !is_answer(error) => false,
+            Some(_) | None => {
+                crate::deadline::answered();
+                let agent = &self.asked.address;
+                if !self.shared.learned(agent).has_answered {
+                    self.shared.learn(agent, |learned| learned.has_answered = true);
+                }
+                self.patience.answered(took)
+            }
+        };
+        if !is_slow {
+            return;
+        }
+        let agent = &self.asked.address;
+        self.shared.learn(agent, |learned| learned.is_slow = true);
+        tracing::info!(%agent, ?took, "the agent is slow: requests are no longer repeated while it works on them");
+        // On the common socket another client costs nothing.
+        if let Ok(client) = self.shared.client(&self.config, Trust::Signed, self.patience.attempts()).await {
+            self.client = ClientOf(client);
+        }
     }
 
     async fn get_all(&mut self, oids: &[Oid]) -> Result<Vec<Value>, Failure> {
@@ -169,7 +232,10 @@ impl Agent {
         while let Some(places) = waiting.pop() {
             let request: Vec<Oid> = places.iter().filter_map(|place| oids.get(*place).cloned()).collect();
             let mut chunks = self.client.0.get_many_chunks(&request).map_err(Failure::Error)?;
-            while let Some(chunk) = chunks.next().await {
+            loop {
+                let sent = self.before().await;
+                let Some(chunk) = chunks.next().await else { break };
+                self.after(sent, chunk.as_ref().err().map(|error| &*error.source)).await;
                 let error = match chunk {
                     Ok(chunk) => {
                         self.requests += 1;
@@ -178,7 +244,8 @@ impl Agent {
                             self.learn(self.max_varbinds.min(chunk.request_range.len()));
                         }
                         let asked = places.get(chunk.request_range).unwrap_or_default();
-                        take(oids, asked, &chunk.response.varbinds, values);
+                        let missing = take(oids, asked, &chunk.response.varbinds, values);
+                        waiting.extend(self.ask_again(asked.len(), missing));
                         continue;
                     }
                     Err(error) => error,
@@ -186,10 +253,7 @@ impl Agent {
                 let failed = places.get(error.failed_request_range.clone()).unwrap_or_default().to_vec();
                 let after = places.get(error.failed_request_range.end..).unwrap_or_default();
                 let Error::Snmp { status, index, .. } = error.source.exchange_source() else {
-                    return Err(match error.source.kind() {
-                        async_snmp::ErrorKind::Timeout => Failure::Silence(error.source),
-                        _ => Failure::Error(error.source),
-                    });
+                    return Err(Failure::of(error.source));
                 };
                 if !matches!(status, ErrorStatus::NoSuchName | ErrorStatus::GenErr | ErrorStatus::TooBig) {
                     return Err(Failure::Error(error.source));
@@ -203,6 +267,19 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// What to ask for again when an answer left objects out: those alone, if it had others; else all of them by halves.
+    /// One object that is left out of its own answer is not asked for again. So it ends.
+    fn ask_again(&mut self, asked: usize, missing: Vec<usize>) -> Vec<Vec<usize>> {
+        if missing.is_empty() || asked <= 1 {
+            return Vec::new();
+        }
+        if missing.len() < asked {
+            self.learn(self.max_varbinds.min(asked - missing.len()));
+            return missing.chunks(self.max_varbinds).map(<[usize]>::to_vec).collect();
+        }
+        halves(missing).to_vec()
     }
 
     /// A request failed for one object's sake: gives that one up and asks for the others again.
@@ -220,8 +297,7 @@ impl Agent {
             _ if failed.len() == 1 => 0,
             _ => {
                 // The agent does not say which: find out by halves.
-                let second = failed.split_off(failed.len() / 2);
-                waiting.extend([second, failed].into_iter().filter(|half| !half.is_empty()));
+                waiting.extend(halves(failed).into_iter().filter(|half| !half.is_empty()));
                 return;
             }
         };
@@ -245,85 +321,76 @@ impl Agent {
             places.chunks(self.max_varbinds.min(TABLES_AT_ONCE)).map(<[usize]>::to_vec).collect();
         while let Some(places) = waiting.pop() {
             let request: Vec<Oid> = places.iter().filter_map(|place| subtrees.get(*place).cloned()).collect();
-            let mut chunks = self
-                .client
-                .0
-                .get_next_many_chunks(&request)
-                .map_err(|error| self.asked.failed("its tables", &error))?;
-            while let Some(chunk) = chunks.next().await {
-                match chunk {
-                    Ok(chunk) => {
-                        let asked = places.get(chunk.request_range).unwrap_or_default();
-                        for place in asked {
-                            if let (Some(subtree), Some(found)) =
-                                (subtrees.get(*place), present.get_mut(*place))
-                            {
-                                *found = chunk.response.varbinds.iter().any(|varbind| {
-                                    varbind.oid.starts_with(subtree) && !varbind.value.is_exception()
-                                });
-                            }
+            let sent = self.before().await;
+            let answer = self.client.0.get_next_many(&request).await;
+            self.after(sent, answer.as_ref().err().map(|error| &**error)).await;
+            let error = match answer {
+                Ok(answer) => {
+                    for (place, answered) in places.iter().zip(&answer.varbinds) {
+                        if let (Some(subtree), Some(found)) = (subtrees.get(*place), present.get_mut(*place))
+                        {
+                            // In any order: no answer to another subtree lies below this one.
+                            let is_within = |oid: &Oid| oid.starts_with(subtree);
+                            *found = (is_within(&answered.oid) && !answered.value.is_exception())
+                                || answer
+                                    .varbinds
+                                    .iter()
+                                    .any(|other| is_within(&other.oid) && !other.value.is_exception());
                         }
                     }
-                    Err(error) => {
-                        let mut failed =
-                            places.get(error.failed_request_range.clone()).unwrap_or_default().to_vec();
-                        match error.source.exchange_source() {
-                            // The end of an SNMP v1 agent's objects.
-                            Error::Snmp { status: ErrorStatus::NoSuchName, .. } if failed.len() == 1 => {}
-                            Error::Snmp { .. } if failed.len() > 1 => {
-                                let second = failed.split_off(failed.len() / 2);
-                                waiting.extend([failed, second]);
-                                waiting.extend(
-                                    places.get(error.failed_request_range.end..).map(<[usize]>::to_vec),
-                                );
-                            }
-                            _ => {
-                                return self.explain(subtrees.len(), Err(Failure::Error(error.source))).await;
-                            }
-                        }
-                    }
+                    // An answer cut short: what it left out is asked for by itself.
+                    let left_out = places.get(answer.varbinds.len()..).unwrap_or_default();
+                    waiting.extend(self.ask_again(places.len(), left_out.to_vec()));
+                    continue;
                 }
+                Err(error) => error,
+            };
+            match (Failure::of(error), places.as_slice()) {
+                (Failure::Error(error), [_]) if Self::is_one_objects(&error) => {}
+                (Failure::Error(error), [_, _, ..]) if Self::is_one_objects(&error) => {
+                    waiting.extend(halves(places));
+                }
+                (Failure::Silence(_), [first, _, ..]) if self.answers_for(subtrees.get(*first)).await => {
+                    self.learn(places.len() / 2);
+                    waiting.extend(halves(places));
+                }
+                (failure, _) => return self.explain(subtrees.len(), Err(failure)).await,
             }
         }
         Ok(present)
     }
 
-    /// All objects below `root`, in order.
-    pub(super) async fn walk(
-        &mut self,
-        root: &Oid,
-        max_repetitions: u32,
-    ) -> Result<Vec<(Oid, Value)>, DriverError> {
-        let options =
-            WalkOptions { max_repetitions, result_limit: Some(WALK_ROWS_MAX), ..WalkOptions::default() };
-        let what = format!("what is below {root}");
-        let mut stream = self
-            .client
-            .0
-            .walk_with(root.clone(), options)
-            .map_err(|error| self.asked.failed(&what, &error))?;
-        let mut rows = Vec::new();
-        while let Some(varbind) = stream.next().await {
-            match varbind {
-                Ok(varbind) => rows.push((varbind.oid, Value::from_wire(&varbind.value))),
-                Err(error) => {
-                    return match error.exchange_source() {
-                        Error::WalkAborted { .. } if rows.len() >= WALK_ROWS_MAX => {
-                            let agent = &self.asked.address;
-                            tracing::warn!(%agent, %root, rows = rows.len(), "more rows than that are not walked");
-                            Ok(rows)
-                        }
-                        _ => Err(self.asked.failed(&what, &error)),
-                    };
-                }
-            }
-        }
-        Ok(rows)
+    /// Whether an error is about an object that was asked for (the end of an SNMP v1 agent's objects, one it cannot tell)
+    /// and not about who asks.
+    fn is_one_objects(error: &Error) -> bool {
+        matches!(
+            error.exchange_source(),
+            Error::Snmp { status: ErrorStatus::NoSuchName | ErrorStatus::GenErr | ErrorStatus::TooBig, .. }
+        )
+    }
+
+    /// Whether the agent, silent to many objects, answers to one.
+    async fn answers_for(&mut self, subtree: Option<&Oid>) -> bool {
+        let Some(subtree) = subtree else { return false };
+        let sent = self.before().await;
+        let answer = self.client.0.get_next(subtree).await;
+        self.after(sent, answer.as_ref().err().map(|error| &**error)).await;
+        answer.is_ok_and(|answer| !answer.varbinds.is_empty())
     }
 }
 
-/// Puts an answer's values where they were asked for: by OID, never by the order of the answer.
-fn take(oids: &[Oid], places: &[usize], varbinds: &[async_snmp::VarBind], values: &mut [Value]) {
+fn halves(mut places: Vec<usize>) -> [Vec<usize>; 2] {
+    let second = places.split_off(places.len() / 2);
+    [second, places]
+}
+
+/// Puts an answer's values where they were asked for: by OID, never by the order of the answer. Which it left out.
+fn take(
+    oids: &[Oid],
+    places: &[usize],
+    varbinds: &[async_snmp::VarBind],
+    values: &mut [Value],
+) -> Vec<usize> {
     let in_order = places.len() == varbinds.len()
         && places.iter().zip(varbinds).all(|(place, varbind)| oids.get(*place) == Some(&varbind.oid));
     if in_order {
@@ -332,15 +399,20 @@ fn take(oids: &[Oid], places: &[usize], varbinds: &[async_snmp::VarBind], values
                 *value = Value::from_wire(&varbind.value);
             }
         }
-        return;
+        return Vec::new();
     }
     let answered: HashMap<&Oid, &async_snmp::Value> =
         varbinds.iter().map(|varbind| (&varbind.oid, &varbind.value)).collect();
+    let mut missing = Vec::new();
     for place in places {
         if let (Some(value), Some(oid)) = (values.get_mut(*place), oids.get(*place)) {
             *value = answered.get(oid).map_or(Value::Failed, |answer| Value::from_wire(answer));
+            if !answered.contains_key(oid) {
+                missing.push(*place);
+            }
         }
     }
+    missing
 }
 
 #[cfg(test)]

@@ -30,10 +30,14 @@ impl Asked {
         }
     }
 
-    /// Sorts an error by its remedy. `what` says what was asked for: `48 objects`.
-    pub(super) fn failed(&self, what: &str, error: &Error) -> DriverError {
+    /// Sorts an error by its remedy. `what` says what was asked for: `48 objects`; `has_answered`, whether the agent did
+    /// so before, to anything.
+    pub(super) fn failed(&self, what: &str, error: &Error, has_answered: bool) -> DriverError {
         let Self { address, timeout_seconds, user, .. } = self;
         match error.exchange_source() {
+            Error::Timeout { .. } if has_answered => DriverError::link(format!(
+                "no answer from {address} in {timeout_seconds} s, asked for {what}; it has answered before: if it is up and slow, raise `timeout_seconds` and set `retransmits = 0`"
+            )),
             Error::Timeout { .. } | Error::ConstructionTimeout { .. } => DriverError::link(format!(
                 "no answer from {address} in {timeout_seconds} s, asked for {what}: check the address, {} and the agent's access list",
                 match self.version {

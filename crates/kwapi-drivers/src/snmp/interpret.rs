@@ -4,9 +4,23 @@ use kwapi_core::{Amperes, Energy, MeterCounter, NoReading, Reading, Timestamp, V
 
 use super::profile::{EnergyCounter, Field, Section, StampFormat, Status};
 use super::value::Value;
+use crate::value::Sentinel;
 
 /// What an agent said of one outlet, by column.
 pub(super) type Row = Vec<(Field, Value)>;
+
+/// An agent does not tell how wide the field is that its INTEGER or Gauge32 was taken from. What is measured now and
+/// stands at the end of any is not measured: UPS cards say 65 535 W, PDUs 4 294 967 295.
+const INSTANT_FIELDS: [Sentinel; 5] = [
+    Sentinel::Unsigned(16),
+    Sentinel::Unsigned(32),
+    Sentinel::Signed(32),
+    Sentinel::Unsigned(64),
+    Sentinel::Signed(64),
+];
+/// A counter passes 65 535 by right. The ends of wider fields it misses for a tick.
+const COUNTER_FIELDS: [Sentinel; 4] =
+    [Sentinel::Unsigned(32), Sentinel::Signed(32), Sentinel::Unsigned(64), Sentinel::Signed(64)];
 
 /// What became of one column.
 enum Said {
@@ -80,10 +94,86 @@ pub(super) fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading
     Ok(reading)
 }
 
+/// What a source is good for; the better is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Usefulness {
+    /// No row says anything.
+    Nothing,
+    /// Amperes, which are no watts without volts.
+    Amperes,
+    /// Volts and amperes, of which watts can be estimated.
+    VoltAmperes,
+    /// Watts and energy that are all 0: nothing is plugged in, or the table is not measured.
+    Zeros,
+    /// An energy counter that has counted.
+    Counter,
+    /// Watts.
+    Watts,
+}
+
+impl Usefulness {
+    /// What the best of these readings is good for.
+    pub(super) fn of<'a>(readings: impl IntoIterator<Item = &'a Result<Reading, NoReading>>) -> Self {
+        let of_one = |reading: &Reading| {
+            let has_counted = reading.counter.is_some_and(|counter| counter.value > Energy::ZERO);
+            match (reading.power, reading.voltage, reading.current) {
+                (Some(power), _, _) if power.0 > 0.0 || has_counted => Self::Watts,
+                (None, _, _) if has_counted => Self::Counter,
+                (Some(_), _, _) => Self::Zeros,
+                (None, Some(_), Some(_)) => Self::VoltAmperes,
+                (None, None, Some(_)) => Self::Amperes,
+                (None, _, None) => Self::Nothing,
+            }
+        };
+        let readings = readings.into_iter().filter_map(|reading| reading.as_ref().ok());
+        readings.map(of_one).max().unwrap_or(Self::Nothing)
+    }
+
+    /// For findings.
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Nothing => "no reading",
+            Self::Amperes => "amperes alone",
+            Self::VoltAmperes => "volts and amperes",
+            Self::Zeros => "0 W throughout",
+            Self::Counter => "energy alone",
+            Self::Watts => "watts",
+        }
+    }
+}
+
+/// The section as a device has it whose rows these are. Families measure less on their cheaper models, which leave the
+/// watts out or say -1 throughout, and keep the amperes; some of them those of the line alone.
+pub(super) fn on_device(section: &Section, rows: &[Row]) -> Section {
+    let is_told = |field: Field, not_available: Option<&Vec<i64>>| {
+        not_available.is_some_and(|missing| {
+            let told = |row| matches!(number(row, field, field, 1.0, false, missing), Said::Number(_));
+            rows.iter().any(told)
+        })
+    };
+    let mut adapted = section.clone();
+    let line = adapted.line_current.take();
+    if is_told(Field::Power, section.power.as_ref().map(|power| &power.not_available)) {
+        return adapted;
+    }
+    if is_told(Field::Current, section.current.as_ref().map(|current| &current.not_available)) {
+        adapted.power = None;
+    } else if is_told(Field::LineCurrent, line.as_ref().map(|current| &current.not_available)) {
+        adapted.power = None;
+        adapted.voltage = None;
+        adapted.current = line;
+    }
+    adapted
+}
+
 /// The operator's name of an outlet on the device.
 pub(super) fn label(row: &Row) -> Option<String> {
-    value(row, Field::Label)?.text()
+    let label = value(row, Field::Label)?.text()?;
+    Some(label.chars().take(LABEL_CHARS_MAX).collect())
 }
+
+/// A longer name is cut here: it is the device's word, and goes into ids and onto pages.
+const LABEL_CHARS_MAX: usize = 100;
 
 fn value(row: &Row, field: Field) -> Option<&Value> {
     row.iter().find(|(candidate, _)| *candidate == field).map(|(_, value)| value)
@@ -114,11 +204,11 @@ fn number(
         }
         Some(raw) => raw,
     };
+    let fields: &[Sentinel] = if field == Field::Energy { &COUNTER_FIELDS } else { &INSTANT_FIELDS };
     let means_nothing = |integer: i128| {
-        // -1 in an unsigned type is the same "not available". A counter that stands there by right is missed for a tick.
-        not_available.iter().any(|code| i128::from(*code) == integer) || integer == i128::from(u32::MAX)
+        not_available.iter().any(|code| i128::from(*code) == integer) || Sentinel::any(fields, integer)
     };
-    if raw.integer().is_some_and(means_nothing) {
+    if raw.is_blank() || raw.integer().is_some_and(means_nothing) {
         return Said::NoReading(NoReading::NotAvailable(format!(
             "the device's {field} says {}",
             raw.describe()

@@ -1,11 +1,13 @@
 //! Opening a session: is the agent there, what is it, and which of its objects are wanted.
 
+mod choice;
 mod points;
+mod registers;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_snmp::{Oid, oid};
+use kwapi_core::ProbeId;
 
 use crate::driver::{DriverError, Finding};
 use crate::outlets::Outlets;
@@ -17,12 +19,20 @@ use super::profile::{Catalogue, Column, Kind, Profile};
 use super::shared::Shared;
 use super::sys_up_time;
 use super::value::Value;
-use points::{all_points, named_points, sources};
+pub(super) use choice::{Chosen, Listed, is_told};
+pub(super) use points::ago;
+use points::{named_points, sources};
 
-/// What a session begins with.
-pub(super) struct Opened {
-    pub agent: Agent,
+/// What a session reads.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Each with its objects.
     pub points: Vec<Point>,
+    /// Probes of this device that nothing is measured for any more, and why.
+    pub gone: Vec<(ProbeId, String)>,
+    /// By which words its rows are remembered.
+    pub known_as: Option<String>,
+    /// What was found and decided.
     pub findings: Vec<Finding>,
 }
 
@@ -36,16 +46,61 @@ pub(super) struct Identity {
 pub(super) async fn open(
     config: &Config,
     outlets: &Outlets,
+    catalogue: &Catalogue,
     shared: &Arc<Shared>,
-) -> Result<Opened, DriverError> {
-    config.check().map_err(DriverError::Refused)?;
-    let catalogue = catalogue(config)?;
+) -> Result<(Agent, Plan), DriverError> {
     let max_varbinds = config.max_varbinds.unwrap_or(super::profile::VARBINDS_MAX);
     let mut agent = Agent::open(config, shared, max_varbinds).await?;
     let identity = match identify(&mut agent).await {
         Ok(identity) => identity,
         Err(error) => return Err(diagnose(config, shared, error).await),
     };
+    let plan = plan(config, outlets, catalogue, &identity, &mut agent, shared).await?;
+    Ok((agent, plan))
+}
+
+/// Looks again at what a device is and has.
+pub(super) async fn look_again(
+    config: &Config,
+    outlets: &Outlets,
+    catalogue: &Catalogue,
+    agent: &mut Agent,
+    shared: &Shared,
+) -> Result<Plan, DriverError> {
+    let identity = identify(agent).await?;
+    plan(config, outlets, catalogue, &identity, agent, shared).await
+}
+
+async fn plan(
+    config: &Config,
+    outlets: &Outlets,
+    catalogue: &Catalogue,
+    identity: &Identity,
+    agent: &mut Agent,
+    shared: &Shared,
+) -> Result<Plan, DriverError> {
+    let needs_profile = if outlets.wants_all() {
+        config.oids.is_empty() || config.profile != "auto"
+    } else {
+        outlets.named().iter().any(|outlet| !config.oids.contains_key(&outlet.key))
+    };
+    let mut profiles = Vec::new();
+    if needs_profile {
+        profiles = candidates(config, catalogue, identity, agent).await?;
+        if let (None, Some(most)) =
+            (config.max_varbinds, profiles.iter().map(|profile| profile.max_varbinds).min())
+        {
+            agent.limit_varbinds(most);
+        }
+    }
+    let (used, mut plan) = if outlets.wants_all() {
+        points::all(config, outlets, &profiles, agent, shared).await?
+    } else {
+        let (profile, points) = points::named(config, outlets, &profiles, agent).await?;
+        (profile.map(|profile| profile.name.clone()), Plan { points, ..Plan::default() })
+    };
+    let profile = profiles.iter().find(|profile| Some(&profile.name) == used.as_ref());
+    registers::identify(profile.map(AsRef::as_ref), &mut plan.points, agent).await?;
     let mut findings = vec![Finding {
         what: "device".to_owned(),
         value: identity.description.clone(),
@@ -55,34 +110,24 @@ pub(super) async fn open(
             |object_id| format!("its sysObjectID is {object_id}"),
         ),
     }];
-
-    let needs_profile = if outlets.wants_all() {
-        config.oids.is_empty()
-    } else {
-        outlets.named().iter().any(|outlet| !config.oids.contains_key(&outlet.key))
-    };
-    let profile = if needs_profile || (outlets.wants_all() && config.profile != "auto") {
-        let profile = choose(config, &catalogue, &identity, &mut agent, &mut findings).await?;
-        if config.max_varbinds.is_none() {
-            agent.limit_varbinds(profile.max_varbinds);
-        }
-        Some(with_unit(config, &as_on_device(&profile, outlets, &mut agent).await?)?)
-    } else {
-        None
-    };
-    let points = if outlets.wants_all() {
-        all_points(config, outlets, profile.as_ref(), &mut agent, &mut findings).await?
-    } else {
-        named_points(config, outlets, profile.as_ref())?
-    };
+    let is_used = |profile: &&Arc<Profile>| Some(&profile.name) == used.as_ref();
+    for profile in profiles.iter().filter(is_used) {
+        let is_named = config.profile != "auto";
+        let why = if is_named { "the configuration names it" } else { "the device has its tables" };
+        findings.push(profile_finding(profile, true, why));
+    }
+    for other in profiles.iter().filter(|profile| !is_used(profile)) {
+        findings.push(profile_finding(other, false, "its tables are there too, but another fits better"));
+    }
+    findings.append(&mut plan.findings);
     findings.push(Finding {
         what: "outlets".to_owned(),
-        value: points.len().to_string(),
+        value: plan.points.len().to_string(),
         is_used: true,
         why: if outlets.wants_all() { "all that the device lists" } else { "as configured" }.to_owned(),
     });
-    findings.extend(points.first().map(|point| sources(&point.section)).unwrap_or_default());
-    Ok(Opened { agent, points, findings })
+    findings.extend(plan.points.first().map(|point| sources(&point.section)).unwrap_or_default());
+    Ok(Plan { findings, ..plan })
 }
 
 /// The profiles a configuration can name.
@@ -153,32 +198,37 @@ fn no_such_key(key: &str) -> DriverError {
     ))
 }
 
-async fn choose(
+/// The profiles by which a device can be read, the best first, for the unit that is configured.
+async fn candidates(
     config: &Config,
     catalogue: &Catalogue,
     identity: &Identity,
     agent: &mut Agent,
-    findings: &mut Vec<Finding>,
-) -> Result<Arc<Profile>, DriverError> {
+) -> Result<Vec<Arc<Profile>>, DriverError> {
     if config.profile != "auto" {
-        let profile = named(config, catalogue)?;
-        findings.push(profile_finding(profile, true, "the configuration names it"));
-        return Ok(Arc::clone(profile));
+        return Ok(vec![with_unit(config, named(config, catalogue)?)?]);
     }
     let fitting = fitting(catalogue, identity, agent).await?;
-    let Some(chosen) = fitting.first() else {
+    if fitting.is_empty() {
         return Err(DriverError::Refused(format!(
             "{} ({}, sysObjectID {}) has the tables of no known profile: name one (profile = \"…\"), or give oids",
             config.address(),
             identity.description,
             identity.object_id.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
         )));
-    };
-    findings.push(profile_finding(chosen, true, "the device has its tables"));
-    for other in fitting.iter().skip(1) {
-        findings.push(profile_finding(other, false, "its tables are there too, but another fits better"));
     }
-    Ok(Arc::clone(chosen))
+    let mut refused = None;
+    let mut candidates = Vec::new();
+    for profile in fitting {
+        match with_unit(config, &profile) {
+            Ok(profile) => candidates.push(profile),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    match refused {
+        Some(error) if candidates.is_empty() => Err(error),
+        Some(_) | None => Ok(candidates),
+    }
 }
 
 fn profile_finding(profile: &Profile, is_used: bool, why: &str) -> Finding {
@@ -190,13 +240,24 @@ fn profile_finding(profile: &Profile, is_used: bool, why: &str) -> Finding {
     }
 }
 
-/// The profiles whose tables a device has, best first: outlets before inlets, then by sysObjectID and rank.
+/// The profiles whose tables a device has, best first: outlets before inlets, then by sysObjectID and rank. Those of
+/// its maker before all others: a card that is built into many makers' devices has its own tables beside theirs.
 pub(super) async fn fitting(
     catalogue: &Catalogue,
     identity: &Identity,
     agent: &mut Agent,
 ) -> Result<Vec<Arc<Profile>>, DriverError> {
-    let mut candidates = catalogue.candidates(identity.object_id.as_ref());
+    let candidates = catalogue.candidates(identity.object_id.as_ref());
+    let others: Vec<_> = catalogue.candidates(None);
+    let is_all = candidates.len() == others.len();
+    let fitting = with_tables(candidates, agent).await?;
+    if fitting.is_empty() && !is_all { with_tables(others, agent).await } else { Ok(fitting) }
+}
+
+async fn with_tables(
+    candidates: Vec<Arc<Profile>>,
+    agent: &mut Agent,
+) -> Result<Vec<Arc<Profile>>, DriverError> {
     let mut tables = Vec::new();
     for (place, profile) in candidates.iter().enumerate() {
         for (kind, section) in profile.kinds() {
@@ -211,7 +272,7 @@ pub(super) async fn fitting(
         })
     };
     let mut fitting: Vec<_> =
-        candidates.drain(..).enumerate().filter(|(place, _)| has(*place, false)).collect();
+        candidates.into_iter().enumerate().filter(|(place, _)| has(*place, false)).collect();
     fitting.sort_by_key(|(place, _)| (!has(*place, true), *place));
     Ok(fitting.into_iter().map(|(_, profile)| profile).collect())
 }
@@ -222,60 +283,14 @@ fn base(column: &Column) -> Option<Oid> {
     if column.is_indexed() { Some(column.base().clone()) } else { column.base().parent() }
 }
 
-/// The profile without what this device of its family does not say: see `Section::as_on`. Of the kinds of things that
-/// are wanted only, since an agent of small means is asked for little before it is known.
-async fn as_on_device(
-    profile: &Profile,
-    outlets: &Outlets,
-    agent: &mut Agent,
-) -> Result<Profile, DriverError> {
-    let is_wanted = |kind: Kind| {
-        let names_it = outlets
-            .named()
-            .iter()
-            .any(|outlet| plan::parse_key(&outlet.key).is_some_and(|(named, _)| named == kind));
-        outlets.wants_all() || names_it
-    };
-    let columns: Vec<(Oid, Oid)> = profile
-        .kinds()
-        .filter(|(kind, _)| is_wanted(*kind))
-        .filter_map(|(_, section)| {
-            let (power, current) = (section.power.as_ref()?, section.current.as_ref()?);
-            Some((base(&power.oid)?, base(&current.oid)?))
-        })
-        .collect();
-    let powers = columns.iter().map(|(power, _)| power.clone()).collect();
-    let mut absent = empty_below(powers, agent).await?;
-    let instead = columns.into_iter().filter(|(power, _)| absent.contains(power)).map(|(_, current)| current);
-    absent.extend(empty_below(instead.collect(), agent).await?);
-    Ok(profile.as_on(|column| base(column).is_none_or(|base| !absent.contains(&base))))
-}
-
-/// Those of `bases` below which the device has nothing.
-async fn empty_below(bases: Vec<Oid>, agent: &mut Agent) -> Result<HashSet<Oid>, DriverError> {
-    let present = agent.present(&bases).await?;
-    let absent = bases.into_iter().zip(present).filter(|(_, is_present)| !is_present);
-    Ok(absent.map(|(base, _)| base).collect())
-}
-
-fn with_unit(config: &Config, profile: &Profile) -> Result<Arc<Profile>, DriverError> {
-    let mut profile = profile.clone();
-    let Some(unit) = config.unit else { return Ok(Arc::new(profile)) };
-    let mut is_numbered = false;
-    for section in [&mut profile.outlet, &mut profile.inlet, &mut profile.phase, &mut profile.group]
-        .into_iter()
-        .flatten()
-    {
-        if let Some(first) = section.index_default.first_mut() {
-            *first = unit;
-            is_numbered = true;
-        }
-    }
-    if !is_numbered {
+/// The profile as it stands for the configured unit of a daisy chain.
+fn with_unit(config: &Config, profile: &Arc<Profile>) -> Result<Arc<Profile>, DriverError> {
+    let Some(unit) = config.unit else { return Ok(Arc::clone(profile)) };
+    if profile.kinds().all(|(_, section)| section.unit_at.is_none()) {
         return Err(DriverError::Refused(format!(
-            "`unit` means nothing to profile {:?}: it numbers the outlets of all units in one row",
+            "`unit` means nothing to profile {:?}: it numbers the outlets of all units in one row, or knows one unit alone",
             profile.name
         )));
     }
-    Ok(Arc::new(profile))
+    Ok(Arc::new(profile.of_unit(unit)))
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use async_snmp::Oid;
-use kwapi_core::ProbeId;
+use kwapi_core::{Energy, ProbeId, Register};
+use tokio::time::Instant;
 
+use super::interpret::Row;
 use super::profile::{Field, Kind, Section};
 
 /// One outlet to measure.
@@ -14,8 +16,20 @@ pub(super) struct Point {
     pub probe: ProbeId,
     /// What can be measured of it; the same for all outlets of a kind.
     pub section: Arc<Section>,
+    /// Its row.
+    pub index: Vec<u32>,
     /// Its objects.
     pub columns: Vec<(Field, Oid)>,
+    /// What its energy counter is known by, if it has one.
+    pub register: Option<Arc<Register>>,
+    /// Scales, label and reset stamp, as last read.
+    pub slow: Row,
+    /// The last reading of its counter, by which a fall is noticed.
+    pub counter: Option<Energy>,
+    /// Whether the device had no row for it in the last round.
+    pub is_missing: bool,
+    /// When the device last had a row for it, in this session or an earlier one of the process.
+    pub seen_at: Option<Instant>,
 }
 
 impl Point {
@@ -38,6 +52,7 @@ impl Point {
             | Field::Energy
             | Field::EnergyDigits
             | Field::ResetAt => true,
+            Field::LineCurrent => false,
         };
         let columns = section
             .columns()
@@ -45,7 +60,25 @@ impl Point {
             .filter(|(field, _)| wants(*field))
             .map(|(field, column)| (field, column.at(index)))
             .collect();
-        Self { probe, section: Arc::clone(section), columns }
+        let section = Arc::clone(section);
+        Self {
+            probe,
+            section,
+            index: index.to_vec(),
+            columns,
+            register: None,
+            slow: Row::new(),
+            counter: None,
+            is_missing: false,
+            seen_at: None,
+        }
+    }
+
+    /// Goes on from what was known of the same objects.
+    pub(super) fn resume(&mut self, earlier: &[Self]) {
+        let Some(earlier) = earlier.iter().find(|earlier| earlier.columns == self.columns) else { return };
+        self.counter = earlier.counter;
+        self.seen_at = self.seen_at.max(earlier.seen_at);
     }
 
     /// The objects that change rarely, or the others.

@@ -42,6 +42,8 @@ pub struct Profile {
     /// The most rows its agent gives in answer to one GETBULK.
     #[serde(default = "repetitions_default")]
     pub max_repetitions: u32,
+    /// Where its devices state their serial number; with `{index}`, the unit of a daisy chain stands there.
+    pub serial: Option<Column>,
     /// Outlets, keyed `7` or `2.7`.
     pub outlet: Option<Section>,
     /// Inlets (cords, infeeds), keyed `inlet` or `inlet.2`.
@@ -84,6 +86,17 @@ pub enum Kind {
 impl Kind {
     /// All of them, outlets first.
     pub const ALL: [Self; 5] = [Self::Outlet, Self::Inlet, Self::Unit, Self::Phase, Self::Group];
+
+    /// What several of it are called.
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Self::Outlet => "outlets",
+            Self::Inlet => "inlets",
+            Self::Unit => "units",
+            Self::Phase => "phases",
+            Self::Group => "groups",
+        }
+    }
 
     /// What its keys begin with; nothing for outlets.
     pub fn word(self) -> &'static str {
@@ -139,13 +152,15 @@ impl Profile {
         }
     }
 
-    /// The profile as a device has it: see `Section::as_on`.
+    /// The profile with plain keys meaning that unit of a daisy chain, where a section tells units apart.
     #[must_use]
-    pub(super) fn as_on(&self, has: impl Fn(&Column) -> bool) -> Self {
+    pub(super) fn of_unit(&self, unit: u32) -> Self {
         let mut profile = self.clone();
-        let Self { outlet, inlet, unit, phase, group, .. } = &mut profile;
-        for section in [outlet, inlet, unit, phase, group].into_iter().flatten() {
-            *section = section.as_on(&has);
+        let Self { outlet, inlet, unit: whole, phase, group, .. } = &mut profile;
+        for section in [outlet, inlet, whole, phase, group].into_iter().flatten() {
+            if let Some(numbered) = section.of_unit(unit) {
+                *section = numbered;
+            }
         }
         profile
     }

@@ -16,6 +16,8 @@ use super::walk::to_snmprec;
 
 /// `1.3.6.1.4.1.N`: what a maker's objects begin with.
 const ENTERPRISE_LENGTH: usize = 7;
+/// More objects than this below one root are no PDU's; the rest is not recorded.
+const OBJECTS_MAX: usize = 20_000;
 /// Small enough for every agent seen; recording is in no hurry.
 const MAX_REPETITIONS: u32 = 10;
 
@@ -43,7 +45,11 @@ pub async fn record(config: &Config, shared: &Arc<Shared>) -> Result<String, Dri
 
     let mut objects = BTreeMap::new();
     for root in roots {
-        objects.extend(agent.walk(&root, MAX_REPETITIONS).await?);
+        let walked = agent.walk(&root, MAX_REPETITIONS, OBJECTS_MAX).await?;
+        if walked.is_cut {
+            tracing::warn!(host = config.host, %root, objects = OBJECTS_MAX, "more objects than that are not recorded");
+        }
+        objects.extend(walked.rows);
         // A scalar lies at its own OID, which a walk below it does not see.
         if let [value] = agent.get(std::slice::from_ref(&root)).await?.as_slice() {
             objects.insert(root, value.clone());

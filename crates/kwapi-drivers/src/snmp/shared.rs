@@ -14,6 +14,7 @@ use crate::driver::DriverError;
 
 use super::config::{Config, Version};
 use super::failure::Asked;
+use super::known::Known;
 
 /// Room for the answers of a thousand agents at once; the kernel may give less (`net.core.rmem_max`), and answers that
 /// find no room are asked for again.
@@ -28,8 +29,26 @@ pub struct Shared {
     transport: tokio::sync::Mutex<Option<UdpTransport>>,
     keys: Mutex<HashMap<Credentials, MasterKeys>>,
     des_salt: Mutex<Option<DesSaltState>>,
-    /// By address: the most objects its agent answered at once. One entry a configured meter.
-    varbinds: Mutex<HashMap<String, usize>>,
+    /// By address: what its agent was seen to take. One entry a configured meter.
+    learned: Mutex<HashMap<String, Learned>>,
+    /// By meter: what its device was seen to have. One entry a meter that takes all there is.
+    known: Mutex<HashMap<String, Known>>,
+}
+
+/// Of more meters than this in one process the rows are not remembered.
+const METERS_MAX: usize = 100_000;
+
+/// What an agent was seen to take; kept when a session ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Learned {
+    /// The most objects it answered at once, if fewer than asked for.
+    pub varbinds: Option<usize>,
+    /// The most rows it listed at once, if fewer than asked for.
+    pub repetitions: Option<u32>,
+    /// It answers copies of a request one after the other, and slowly.
+    pub is_slow: bool,
+    /// It has answered since the process began: address and community are right.
+    pub has_answered: bool,
 }
 
 /// What a client of SNMP v3 believes.
@@ -55,16 +74,17 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// A client for one agent, on the common socket.
+    /// A client for one agent, on the common socket. It sends a request up to `attempts` times within its time.
     pub(super) async fn client(
         &self,
         config: &Config,
         trust: Trust,
+        attempts: u32,
     ) -> Result<Client<UdpHandle>, DriverError> {
         let asked = Asked::of(config);
         let transport = self.transport().await?;
-        let attempts = config.retransmits.saturating_add(1);
-        let retry = Retry::fixed(config.retransmits, std::time::Duration::ZERO)
+        let attempts = attempts.max(1);
+        let retry = Retry::fixed(attempts - 1, std::time::Duration::ZERO)
             .map_err(|error| DriverError::Refused(format!("retransmits: {error}")))?;
         let mut builder = ClientBuilder::new(self.auth(config)?)
             .request_timeout(config.timeout() / attempts)
@@ -83,7 +103,7 @@ impl Shared {
             .strict_source(true)
             .build_with(&transport)
             .await
-            .map_err(|error| asked.failed("its address", &error))
+            .map_err(|error| asked.failed("its address", &error, false))
     }
 
     async fn transport(&self) -> Result<UdpTransport, DriverError> {
@@ -161,14 +181,40 @@ impl Shared {
         Ok(salt.insert(state).clone())
     }
 
-    /// How many objects this agent was seen to answer at once, if fewer than asked for.
-    pub(super) fn learned_varbinds(&self, address: &str) -> Option<usize> {
-        self.varbinds.lock().get(address).copied()
+    /// What this agent was seen to take.
+    pub(super) fn learned(&self, address: &str) -> Learned {
+        self.learned.lock().get(address).copied().unwrap_or_default()
+    }
+
+    /// Remembers more of it.
+    pub(super) fn learn(&self, address: &str, note: impl FnOnce(&mut Learned)) {
+        note(self.learned.lock().entry(address.to_owned()).or_default());
+    }
+
+    /// What a meter's device was seen to have.
+    pub(super) fn known(&self, meter: &str) -> Option<Known> {
+        self.known.lock().get(meter).cloned()
     }
 
     /// Remembers it.
-    pub(super) fn learn_varbinds(&self, address: &str, varbinds: usize) {
-        self.varbinds.lock().insert(address.to_owned(), varbinds);
+    pub(super) fn remember(&self, meter: String, known: Known) {
+        let mut all = self.known.lock();
+        if all.len() < METERS_MAX || all.contains_key(&meter) {
+            all.insert(meter, known);
+        }
+    }
+
+    /// Notes when a meter's device last said something of its rows.
+    pub(super) fn seen<'a>(
+        &self,
+        meter: &str,
+        rows: impl IntoIterator<Item = (&'a [u32], Option<tokio::time::Instant>)>,
+    ) {
+        if let Some(known) = self.known.lock().get_mut(meter) {
+            for (index, at) in rows {
+                known.seen(index, at);
+            }
+        }
     }
 
     /// Whether an error says that the common socket is gone.

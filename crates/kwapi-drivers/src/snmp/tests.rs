@@ -1,8 +1,10 @@
 //! The driver against the simulated rack: what it reads, in how many requests, and what it makes of every fault.
 
+mod hostile;
+mod listing;
 mod peers;
 
-use kwapi_core::ProbeId;
+use kwapi_core::{Energy, ProbeId};
 use kwapi_simulators::snmp::{Fault, Rack, RackSettings};
 use proptest::prelude::*;
 
@@ -202,21 +204,6 @@ async fn after_a_reboot_and_when_a_counter_falls_names_and_scales_are_read_again
         requests.push(rack.datagrams().received - before);
     }
     assert_eq!(requests, [2, 1, 2, 2]);
-}
-
-#[tokio::test]
-async fn of_two_outlets_with_one_name_the_first_is_measured_and_the_other_reported() {
-    let names = ["web", "", "web"].map(str::to_owned).to_vec();
-    let rack = Rack::start(RackSettings { names, ..RackSettings::default() }).await.unwrap();
-    (1..=3).for_each(|outlet| rack.set_watts(outlet, Some(outlet as f64)));
-    let mut driver = open(&rack, "", &Outlets::all("a.{label}")).await.unwrap();
-    let lines = read(&mut driver).await.unwrap();
-    assert!(
-        lines.len() == 2 && lines[0].starts_with("a.web: 1 W") && lines[1].starts_with("a.2: 2 W"),
-        "{lines:?}"
-    );
-    let finding = driver.findings().into_iter().find(|finding| finding.what == "outlet 3").unwrap();
-    assert!(!finding.is_used && finding.why == "another outlet has that name");
 }
 
 #[tokio::test]

@@ -17,7 +17,9 @@ pub enum Value {
     Absent,
     /// The agent could not say this one (genErr, one object tooBig, no varbind in the answer).
     Failed,
-    /// NULL, `IpAddress` and types no meter uses for a number.
+    /// NULL.
+    Null,
+    /// `IpAddress` and types no meter uses for a number.
     Other,
 }
 
@@ -39,12 +41,14 @@ impl Value {
             Wire::OctetString(text) => Self::Text(text.to_vec()),
             Wire::Opaque(bytes) => Self::from_opaque(bytes),
             Wire::ObjectIdentifier(oid) => Self::Oid(oid.clone()),
+            Wire::Null => Self::Null,
             Wire::NoSuchObject | Wire::NoSuchInstance | Wire::EndOfMibView => Self::Absent,
             _ => Self::Other,
         }
     }
 
-    fn from_opaque(bytes: &[u8]) -> Self {
+    /// The number that an Opaque wraps.
+    pub(super) fn from_opaque(bytes: &[u8]) -> Self {
         if let Some(float) = bytes.strip_prefix(&OPAQUE_FLOAT)
             && let Ok(float) = <[u8; 4]>::try_from(float)
         {
@@ -65,7 +69,7 @@ impl Value {
             Self::Integer(number) => *number as f64,
             Self::Float(number) => *number,
             Self::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok()?,
-            Self::Oid(_) | Self::Absent | Self::Failed | Self::Other => return None,
+            Self::Oid(_) | Self::Absent | Self::Failed | Self::Null | Self::Other => return None,
         };
         number.is_finite().then_some(number)
     }
@@ -75,7 +79,18 @@ impl Value {
         match self {
             Self::Integer(number) => Some(*number),
             Self::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
-            Self::Float(_) | Self::Oid(_) | Self::Absent | Self::Failed | Self::Other => None,
+            Self::Float(_) | Self::Oid(_) | Self::Absent | Self::Failed | Self::Null | Self::Other => None,
+        }
+    }
+
+    /// Whether it is there and empty: NULL, or a text of nothing but padding. Agents say so of what they do not measure.
+    pub(super) fn is_blank(&self) -> bool {
+        match self {
+            Self::Text(text) => text.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0),
+            Self::Null => true,
+            Self::Integer(_) | Self::Float(_) | Self::Oid(_) | Self::Absent | Self::Failed | Self::Other => {
+                false
+            }
         }
     }
 
@@ -100,6 +115,7 @@ impl Value {
             Self::Oid(oid) => oid.to_string(),
             Self::Absent => "no such object".to_owned(),
             Self::Failed => "an error".to_owned(),
+            Self::Null => "NULL".to_owned(),
             Self::Other => "a value of another type".to_owned(),
         }
     }

@@ -1,7 +1,7 @@
 //! Recorded walks: writing one without the site's names in it, and seeing what a profile makes of it.
 //!
 //! The format is snmprec, `OID|TAG|VALUE` a line, which snmpsim plays back. Tags are ASN.1's: 2 INTEGER, 4 OCTET STRING
-//! (`4x` in hexadecimal), 6 OID, 65 Counter32, 66 Gauge32, 67 `TimeTicks`, 70 Counter64.
+//! (`4x` in hexadecimal, `4e` escaped), 6 OID, 65 Counter32, 66 Gauge32, 67 `TimeTicks`, 68 Opaque, 70 Counter64.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ pub struct Evaluated {
     pub reading: Result<Reading, NoReading>,
 }
 
-/// Reads a walk in snmprec format. Values that vary in snmpsim (`67:numeric|…`) are taken at their `initial=`.
+/// Reads a walk in snmprec format. Values that vary in snmpsim (`67:numeric|…`) are taken as they begin.
 ///
 /// # Errors
 /// The line and what is wrong with it.
@@ -61,21 +61,70 @@ fn shorten(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
+/// A value in any form that snmpsim reads and writes: a tag may end in `x` (hexadecimal) or `e` (escaped as in Python), and
+/// name a module that makes the value (`2:numeric|initial=7,rate=1`).
 fn parse_value(tag: &str, value: &str) -> Option<Value> {
-    let (tag, varies) = tag.split_once(':').map_or((tag, false), |(tag, _)| (tag, true));
-    let value = if varies {
-        value.split(',').find_map(|setting| setting.trim().strip_prefix("initial="))?
-    } else {
-        value
+    let Some((tag, _)) = tag.split_once(':') else { return parse_plain(tag, value) };
+    let setting = |name: &str| {
+        let mut settings = value.split(',').filter_map(|setting| setting.trim().split_once('='));
+        settings.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    if let Some(digits) = setting("hexvalue") {
+        return parse_plain(&format!("{}x", tag.trim_end_matches(['x', 'e'])), digits);
+    }
+    let given = ["initial", "value", "min"].into_iter().find_map(setting);
+    // Made by a module elsewhere (a database, a program): the object is there, and its value is not in the file.
+    given.map_or(Some(Value::Other), |value| parse_plain(tag, value))
+}
+
+fn parse_plain(tag: &str, value: &str) -> Option<Value> {
+    let (tag, bytes) = match tag.strip_suffix('x') {
+        Some(tag) => (tag, from_hexadecimal(value)?),
+        None => match tag.strip_suffix('e') {
+            Some(tag) => (tag, from_escaped(value)?),
+            None => (tag, value.as_bytes().to_vec()),
+        },
     };
     match tag {
-        "2" | "65" | "66" | "67" | "70" => value.trim().parse().ok().map(Value::Integer),
-        "4" => Some(Value::Text(value.as_bytes().to_vec())),
-        "4x" => from_hexadecimal(value).map(Value::Text),
+        "2" | "65" | "66" | "67" | "70" | "71" if value.trim().is_empty() => Some(Value::Null),
+        "2" | "65" | "66" | "67" | "70" | "71" => value.trim().parse().ok().map(Value::Integer),
+        "4" => Some(Value::Text(bytes)),
+        "5" => Some(Value::Null),
         "6" => parse_oid(value).ok().map(Value::Oid),
-        "5" | "64" | "64x" | "68" | "68x" => Some(Value::Other),
+        "64" => Some(Value::Other),
+        "68" => Some(Value::from_opaque(&bytes)),
+        // noSuchObject, noSuchInstance, endOfMibView
+        "128" | "129" | "130" => Some(Value::Absent),
         _ => None,
     }
+}
+
+/// Text with backslashes as Python writes them: `\\x0a`, `\\n`, `\\\\`.
+fn from_escaped(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'\\' => match rest.next()? {
+                b'x' => {
+                    let digit = |digit: u8| char::from(digit).to_digit(16);
+                    let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                    u8::try_from(high * 16 + low).ok()?
+                }
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'a' => 7,
+                b'b' => 8,
+                b'v' => 11,
+                b'f' => 12,
+                quoted @ (b'\\' | b'\'' | b'"') => quoted,
+                _ => return None,
+            },
+            byte => byte,
+        });
+    }
+    Some(bytes)
 }
 
 fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
@@ -105,7 +154,7 @@ pub fn to_snmprec<'a>(objects: impl IntoIterator<Item = &'a (Oid, Value)>) -> St
                 }
             }
             Value::Oid(oid) => ("6", oid.to_string()),
-            Value::Other => ("5", String::new()),
+            Value::Null | Value::Other => ("5", String::new()),
             Value::Absent | Value::Failed => continue,
         };
         _ = writeln!(text, "{oid}|{tag}|{value}");
@@ -145,12 +194,9 @@ fn hexadecimal(bytes: &[u8]) -> String {
 pub fn evaluate(profile: &Profile, walk: &Walk) -> Vec<Evaluated> {
     let mut evaluated = Vec::new();
     for (kind, section) in profile.kinds() {
-        let section = &section.as_on(|column| walk.keys().any(|oid| oid.starts_with(column.base())));
-        let mut indexes = rows(section, walk);
-        if indexes.is_empty() && section.list.is_some() {
-            // Recorded where names may not be read.
-            indexes = rows(&Section { list: None, ..section.clone() }, walk);
-        }
+        let indexes = rows(section, walk);
+        let as_recorded: Vec<Row> = indexes.iter().map(|index| row(section, index, walk)).collect();
+        let section = &interpret::on_device(section, &as_recorded);
         for index in indexes {
             let row = row(section, &index, walk);
             evaluated.push(Evaluated {
@@ -163,22 +209,9 @@ pub fn evaluate(profile: &Profile, walk: &Walk) -> Vec<Evaluated> {
     evaluated
 }
 
-/// The rows that a section's listing column shows, in order. Where that column is one of what is measured, a row that has
-/// a word there (`not-support`) or nothing is none: such agents list as many as their largest model has.
-pub(super) fn rows<'a>(
-    section: &Section,
-    listed: impl IntoIterator<Item = (&'a Oid, &'a Value)>,
-) -> Vec<Vec<u32>> {
-    let Some(column) = section.listing() else { return Vec::new() };
-    let is_row = |value: &Value| section.list.is_some() || value.number().is_some();
-    let mut rows: Vec<_> = listed
-        .into_iter()
-        .filter(|(_, value)| is_row(value))
-        .filter_map(|(oid, _)| column.index_of(oid, section.index_length))
-        .collect();
-    rows.sort();
-    rows.dedup();
-    rows
+fn rows(section: &Section, walk: &Walk) -> Vec<Vec<u32>> {
+    let mut listed = section.listings().map(|listing| section.rows(listing, walk));
+    listed.find(|rows| !rows.is_empty()).unwrap_or_default()
 }
 
 fn row(section: &Section, index: &[u32], walk: &Walk) -> Row {

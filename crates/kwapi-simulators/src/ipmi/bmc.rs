@@ -2,32 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use tokio::time::Instant;
-
-use super::command::Power;
 use super::crypto::{decrypt, encrypt, keyed_hash, short};
+use super::machine::Machine;
 use super::{CardOptions, Fault};
 
 /// Sessions a card keeps, as real ones do. Full: a new one is refused (status 01h), but for openings left half-way.
 const SESSIONS_MAX: usize = 4;
-/// What the card's clock showed when it started: 2020-01-01, which it believes.
-const CLOCK_AT_START: u32 = 1_577_836_800;
 
 /// The state of one card.
 #[derive(Debug)]
 pub(super) struct Bmc {
-    pub(super) options: CardOptions,
-    pub(super) fault: Fault,
-    pub(super) reservation: u16,
+    pub(super) machine: Machine,
     pub(super) datagrams: u64,
-    pub(super) record_reads: u64,
     pub(super) wrong_proofs: u64,
-    watts: u16,
-    minimum: u16,
-    maximum: u16,
-    started: Instant,
-    /// What it said last, for [`Fault::Stale`].
-    last: Option<Power>,
     sessions: BTreeMap<u32, Session>,
 }
 
@@ -39,6 +26,8 @@ struct Session {
     card_random: [u8; 16],
     /// Role byte, name length and name, as RAKP message 1 gave them.
     who: Vec<u8>,
+    /// The privilege of Open Session, of which some cards make their keys.
+    open_privilege: u8,
     session_key: Vec<u8>,
     k1: Vec<u8>,
     cipher: [u8; 16],
@@ -79,26 +68,7 @@ const GUID: [u8; 16] = *b"kwapi-sim-card-1";
 
 impl Bmc {
     pub(super) fn new(options: CardOptions) -> Self {
-        Self {
-            options,
-            fault: Fault::None,
-            reservation: 0,
-            datagrams: 0,
-            record_reads: 0,
-            wrong_proofs: 0,
-            watts: 0,
-            minimum: u16::MAX,
-            maximum: 0,
-            started: Instant::now(),
-            last: None,
-            sessions: BTreeMap::new(),
-        }
-    }
-
-    pub(super) fn set_watts(&mut self, watts: u16) {
-        self.watts = watts;
-        self.minimum = self.minimum.min(watts);
-        self.maximum = self.maximum.max(watts);
+        Self { machine: Machine::new(options), datagrams: 0, wrong_proofs: 0, sessions: BTreeMap::new() }
     }
 
     pub(super) fn forget_sessions(&mut self) {
@@ -109,28 +79,11 @@ impl Bmc {
         self.sessions.values().filter(|session| session.is_open).count()
     }
 
-    /// What the card says of its machine now.
-    pub(super) fn power(&mut self) -> Power {
-        if let (Fault::Stale, Some(last)) = (self.fault, self.last) {
-            return last;
-        }
-        let elapsed = self.started.elapsed();
-        let power = Power {
-            watts: self.watts,
-            minimum: self.minimum,
-            maximum: self.maximum,
-            stamp: CLOCK_AT_START.saturating_add(u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)),
-            period_ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
-        };
-        self.last = Some(power);
-        power
-    }
-
     /// Answers a datagram, or not.
     pub(super) fn answer(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
         self.datagrams += 1;
-        let is_lost = self.fault == Fault::Lossy && self.datagrams % 2 == 1;
-        if self.fault == Fault::Hang || is_lost || !datagram.starts_with(&[6, 0, 0xFF, 7]) {
+        let is_lost = self.machine.fault == Fault::Lossy && self.datagrams % 2 == 1;
+        if self.machine.fault == Fault::Hang || is_lost || !datagram.starts_with(&[6, 0, 0xFF, 7]) {
             return None;
         }
         let mut answer = match datagram.get(4)? {
@@ -147,7 +100,7 @@ impl Bmc {
             }
             _ => None,
         }?;
-        match self.fault {
+        match self.machine.fault {
             Fault::HalfPacket => answer.truncate(answer.len() / 2),
             Fault::Garbage => answer.iter_mut().for_each(|byte| *byte = rand::random()),
             Fault::None
@@ -156,9 +109,23 @@ impl Bmc {
             | Fault::Stale
             | Fault::Lossy
             | Fault::LosesReservations(_)
-            | Fault::StopsRecords(_) => {}
+            | Fault::StopsRecords(_)
+            | Fault::JunkRecord => {}
         }
         Some(answer)
+    }
+
+    /// The card's answer to an IPMI message, with checksums as it makes them.
+    fn message(&self, function: u8, command: u8, sequence_lun: u8, completion: u8, data: &[u8]) -> Vec<u8> {
+        let mut answer = message(function, command, sequence_lun, completion, data);
+        if self.machine.options.wrong_checksums {
+            for place in [2, answer.len() - 1] {
+                if let Some(byte) = answer.get_mut(place) {
+                    *byte ^= 0x5A;
+                }
+            }
+        }
+        answer
     }
 
     /// Get Channel Authentication Capabilities, the one command answered without a session: 22.13.
@@ -167,8 +134,9 @@ impl Bmc {
         if (function, command) != (0x06, 0x38) {
             return None;
         }
-        let key_status = if self.options.card_key.is_some() { 0x24 } else { 0x04 };
-        let body = message(function, command, sequence, 0, &[1, 0x80, key_status, 0x02, 0, 0, 0, 0]);
+        let options = &self.machine.options;
+        let key_status = if options.card_key.is_some() && !options.hides_card_key { 0x24 } else { 0x04 };
+        let body = self.message(function, command, sequence, 0, &[1, 0x80, key_status, 0x02, 0, 0, 0, 0]);
         let mut answer = vec![6, 0, 0xFF, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, u8::try_from(body.len()).ok()?];
         answer.extend(body);
         Some(answer)
@@ -188,8 +156,8 @@ impl Bmc {
             (3, 4, 1) => 17,
             _ => return refused(0x11),
         };
-        if !self.options.suites.contains(&suite) {
-            return refused(0x11);
+        if !self.machine.options.suites.contains(&suite) {
+            return refused(self.machine.options.suite_refusal);
         }
         if self.sessions.len() >= SESSIONS_MAX {
             // Openings left half-way make room; sessions in use do not.
@@ -199,7 +167,8 @@ impl Bmc {
             }
         }
         let id = rand::random::<u32>() | 1;
-        self.sessions.insert(id, Session { console, suite, ..Session::default() });
+        let open_privilege = *request.get(1)?;
+        self.sessions.insert(id, Session { console, suite, open_privilege, ..Session::default() });
         let mut reply = vec![tag, 0, 4, 0];
         reply.extend(console.to_le_bytes());
         reply.extend(id.to_le_bytes());
@@ -219,16 +188,21 @@ impl Bmc {
             reply.extend(console.to_le_bytes());
             Some(packet(0x13, 0, 0, &reply))
         };
-        if name != self.options.username.as_bytes() {
+        if name != self.machine.options.username.as_bytes() {
             return refused(0x0D, session.console);
         }
-        if role & 0x0F > self.options.privilege_max {
+        if role & 0x0F > self.machine.options.privilege_max {
             return refused(0x0A, session.console);
         }
         session.console_random = request.get(8..24)?.to_vec();
         session.card_random = rand::random();
         session.privilege = role & 0x0F;
-        session.who = [&[role, u8::try_from(name.len()).ok()?], name].concat();
+        let hashed_role = if self.machine.options.keys_of_open_privilege {
+            role & 0xF0 | session.open_privilege
+        } else {
+            role
+        };
+        session.who = [&[hashed_role, u8::try_from(name.len()).ok()?], name].concat();
         let hashed = [
             &session.console.to_le_bytes(),
             &id.to_le_bytes(),
@@ -242,7 +216,7 @@ impl Bmc {
         reply.extend(session.console.to_le_bytes());
         reply.extend(session.card_random);
         reply.extend(GUID);
-        reply.extend(keyed_hash(session.suite, self.options.password.as_bytes(), &hashed));
+        reply.extend(keyed_hash(session.suite, self.machine.options.password.as_bytes(), &hashed));
         Some(packet(0x13, 0, 0, &reply))
     }
 
@@ -256,7 +230,7 @@ impl Bmc {
         }
         let session = self.sessions.get_mut(&id)?;
         let console = session.console.to_le_bytes();
-        let password = self.options.password.as_bytes();
+        let password = self.machine.options.password.as_bytes();
         let proof = [session.card_random.as_slice(), &console, &session.who].concat();
         let mut reply = vec![tag, 0, 0, 0];
         reply.extend(console);
@@ -266,7 +240,7 @@ impl Bmc {
             reply = [&[tag, 0x0F, 0, 0], console.as_slice()].concat();
             return Some(packet(0x15, 0, 0, &reply));
         }
-        let card_key = self.options.card_key.as_deref().unwrap_or(password);
+        let card_key = self.machine.options.card_key.as_deref().unwrap_or(password);
         let salt = [session.console_random.as_slice(), &session.card_random, &session.who].concat();
         session.session_key = keyed_hash(session.suite, card_key, &salt);
         session.k1 = keyed_hash(session.suite, &session.session_key, &[1; 20]);
@@ -298,9 +272,10 @@ impl Bmc {
             (0x06, 0x3B) => (0, data.to_vec()),
             // Close Session: 22.19.
             (0x06, 0x3C) => (0, Vec::new()),
-            _ => self.execute(function, command, data, privilege, asked)?,
+            _ => self.machine.execute(function, command, data, privilege, asked)?,
         };
-        let answer = self.seal(id, &message(function, command, sequence, completion, &data));
+        let message = self.message(function, command, sequence, completion, &data);
+        let answer = self.seal(id, &message);
         if (function, command) == (0x06, 0x3C) {
             self.sessions.remove(&id);
         }

@@ -1,18 +1,7 @@
 //! What a simulated card answers to each command of a session.
 
-use super::bmc::Bmc;
+use super::machine::{Machine, Power};
 use super::{Dcmi, Fault};
-
-/// The statistics and stamp a card gives with its watts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Power {
-    pub(super) watts: u16,
-    pub(super) minimum: u16,
-    pub(super) maximum: u16,
-    /// Seconds of the card's own clock.
-    pub(super) stamp: u32,
-    pub(super) period_ms: u32,
-}
 
 /// A completion code and data; `None` where the card does not answer.
 type Answer = Option<(u8, Vec<u8>)>;
@@ -20,7 +9,7 @@ type Answer = Option<(u8, Vec<u8>)>;
 pub(super) const OK: u8 = 0x00;
 const NO_SUCH_COMMAND: u8 = 0xC1;
 
-impl Bmc {
+impl Machine {
     /// Answers a command within a session of `privilege`; `asked` is how often the session has asked for power before.
     pub(super) fn execute(
         &mut self,
@@ -74,13 +63,28 @@ impl Bmc {
             return (0xC5, Vec::new());
         }
         if count > self.options.record_bytes_max {
-            return (0xCA, Vec::new());
+            return (self.options.too_many_bytes, Vec::new());
         }
         let id = u16::from_le_bytes([id_low, id_high]);
         let Some(record) = self.options.sensors.get(usize::from(id)) else { return (0xCB, Vec::new()) };
+        if self.fault == Fault::JunkRecord && id > 0 {
+            // Once, in place of a record, another that leads back to the first.
+            self.fault = Fault::None;
+            return (OK, vec![0, 0, 10, 0, 0x51, 0x00, 100]);
+        }
+        let bytes = record.bytes(id);
+        match record.refusal {
+            Some((from, code))
+                if offset >= from || bytes.len() < usize::from(offset) + usize::from(count) =>
+            {
+                return (code, Vec::new());
+            }
+            _ => {}
+        }
         let is_last = usize::from(id) + 1 == self.options.sensors.len();
-        let mut answer = if is_last { vec![0xFF, 0xFF] } else { (id + 1).to_le_bytes().to_vec() };
-        answer.extend(record.bytes(id).iter().skip(offset.into()).take(count.into()));
+        let next = record.next.unwrap_or(if is_last { 0xFFFF } else { id + 1 });
+        let mut answer = next.to_le_bytes().to_vec();
+        answer.extend(bytes.iter().skip(offset.into()).take(count.into()));
         (OK, answer)
     }
 
@@ -88,7 +92,7 @@ impl Bmc {
         let watts = self.power().watts;
         let found = self.options.sensors.iter().find(|sensor| sensor.is_sensor() && data == [sensor.number]);
         match found {
-            Some(sensor) if sensor.is_unavailable => (OK, vec![0, 0xE0, 0xC0]),
+            Some(sensor) if self.unavailable.contains(&sensor.number) => (OK, vec![0, 0xE0, 0xC0]),
             Some(sensor) => (OK, vec![sensor.raw(watts), 0xC0, 0xC0]),
             None => (0xCB, Vec::new()),
         }
@@ -111,6 +115,7 @@ impl Bmc {
             Dcmi::FailsFirst(times) if asked < u32::from(times) => return Some((0xFF, Vec::new())),
             Dcmi::Ignored => return None,
             Dcmi::Active | Dcmi::Wants(_) | Dcmi::FailsFirst(_) => {}
+            Dcmi::Says(watts) => power = Power { watts, minimum: watts, maximum: watts, ..power },
             Dcmi::OverItsMaximum => power.watts = power.maximum.saturating_mul(11),
         }
         let mut answer = vec![0xDC];

@@ -13,6 +13,12 @@ pub struct SensorRecord {
     step: u8,
     /// Whether it says that its reading is unavailable.
     pub is_unavailable: bool,
+    /// The record it names as the next, where that is not the one that follows.
+    pub(super) next: Option<u16>,
+    /// The completion code it answers with from this byte on, and to reads beyond its end.
+    pub(super) refusal: Option<(u8, u8)>,
+    /// Bytes it says more than it has.
+    excess: u8,
 }
 
 impl SensorRecord {
@@ -32,12 +38,22 @@ impl SensorRecord {
         let name = name.as_bytes().get(..16).unwrap_or(name.as_bytes());
         body.push(0xC0 | u8::try_from(name.len()).unwrap_or_default());
         body.extend(name);
-        Self { number, body, record_type: 0x01, step, is_unavailable: false }
+        Self {
+            number,
+            body,
+            record_type: 0x01,
+            step,
+            is_unavailable: false,
+            next: None,
+            refusal: None,
+            excess: 0,
+        }
     }
 
     /// A device locator, which is no sensor: 43.9.
     pub fn locator() -> Self {
-        Self { number: 0, body: vec![0; 16], record_type: 0x12, step: 1, is_unavailable: false }
+        let body = vec![0; 16];
+        Self { body, record_type: 0x12, ..Self::full(0, "", 1, 0) }
     }
 
     /// The same, saying that it has no reading.
@@ -46,14 +62,32 @@ impl SensorRecord {
         Self { is_unavailable: true, ..self }
     }
 
+    /// The same, naming another record as the next.
+    #[must_use]
+    pub fn leading_to(self, next: u16) -> Self {
+        Self { next: Some(next), ..self }
+    }
+
+    /// The same, answering with `code` from byte `from` on: 0 for all of it, 5 for all but its header.
+    #[must_use]
+    pub fn refusing(self, from: u8, code: u8) -> Self {
+        Self { refusal: Some((from, code)), ..self }
+    }
+
+    /// The same, saying that it has more bytes than it has.
+    #[must_use]
+    pub fn too_long_by(self, excess: u8) -> Self {
+        Self { excess, ..self }
+    }
+
     pub(super) fn is_sensor(&self) -> bool {
         self.record_type == 0x01
     }
 
     pub(super) fn bytes(&self, id: u16) -> Vec<u8> {
         let [low, high] = id.to_le_bytes();
-        let mut record =
-            vec![low, high, 0x51, self.record_type, u8::try_from(self.body.len()).unwrap_or_default()];
+        let length = u8::try_from(self.body.len()).unwrap_or_default().saturating_add(self.excess);
+        let mut record = vec![low, high, 0x51, self.record_type, length];
         record.extend(&self.body);
         record
     }

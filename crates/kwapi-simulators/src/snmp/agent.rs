@@ -28,6 +28,22 @@ pub enum Fault {
     Reversed,
     /// It cannot say the power of this outlet (from 1) and fails the whole request for it.
     GenErr(u32),
+    /// It answers a GETBULK with an error.
+    BulkRefused,
+    /// It ignores a GETBULK for more rows than this.
+    BulkSilentAbove(u32),
+    /// It leaves the objects after so many out of its answers.
+    CutShort(usize),
+    /// Every listing goes on for ever.
+    Endless,
+    /// A listing comes round to where it began.
+    Circles,
+    /// Each answer is as long as a datagram can be: texts of sixty thousand letters.
+    Oversized,
+    /// Lengths in its answers say more than there is.
+    LyingLengths,
+    /// It answers from another port, as somebody else might.
+    OtherPeer,
 }
 
 const GET: u8 = 0xa0;
@@ -46,6 +62,8 @@ const END_OF_MIB_VIEW: u8 = 0x82;
 
 /// A longer answer does not fit a datagram of an Ethernet.
 const ANSWER_BYTES_MAX: usize = 1_472;
+/// An object of the PDU's tables has more numbers than this.
+const ROW_LENGTH: usize = 14;
 /// More objects than this are asked for by mistake; the rest is not looked at.
 const OBJECTS_MAX: usize = 1_000;
 
@@ -108,6 +126,14 @@ impl Knowledge<'_> {
         match self.fault {
             Some(Fault::Silence) => return None,
             Some(Fault::SilentAbove(most)) if request.oids.len() > most => return None,
+            Some(Fault::BulkSilentAbove(most))
+                if request.kind == GET_BULK && i64::from(request.bulk.1) > i64::from(most) =>
+            {
+                return None;
+            }
+            Some(Fault::BulkRefused) if request.kind == GET_BULK => {
+                return Some(self.error(&request, GEN_ERR, 0));
+            }
             Some(Fault::Garbage) => return Some(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
             _ => {}
         }
@@ -119,6 +145,12 @@ impl Knowledge<'_> {
         };
         if self.fault == Some(Fault::HalfPacket) {
             answer.truncate(answer.len() / 2);
+        }
+        if self.fault == Some(Fault::LyingLengths) {
+            // The length of the message is its second byte, or follows it in long form.
+            if let Some(length) = answer.get_mut(1) {
+                *length = length.wrapping_add(1);
+            }
         }
         Some(answer)
     }
@@ -149,8 +181,8 @@ impl Knowledge<'_> {
     fn get_next(&self, request: &Request) -> Vec<u8> {
         let mut varbinds = Vec::with_capacity(request.oids.len());
         for (oid, index) in request.oids.iter().zip(1..) {
-            match self.layout.after(oid) {
-                Some((oid, says)) => varbinds.push(varbind(oid, &encode(&(self.value)(says)))),
+            match self.after(oid) {
+                Some((oid, value)) => varbinds.push(varbind(&oid, &value)),
                 None if request.version == 0 => return self.error(request, NO_SUCH_NAME, index),
                 None => varbinds.push(varbind(oid, &ber::wrap(END_OF_MIB_VIEW, &[]))),
             }
@@ -166,8 +198,8 @@ impl Knowledge<'_> {
         let mut varbinds = Vec::new();
         let mut bytes = 0;
         let mut push = |cursor: &[u32]| -> Option<Vec<u32>> {
-            let (next, encoded) = match self.layout.after(cursor) {
-                Some((oid, says)) => (oid.to_vec(), varbind(oid, &encode(&(self.value)(says)))),
+            let (next, encoded) = match self.after(cursor) {
+                Some((oid, value)) => (oid.clone(), varbind(&oid, &value)),
                 None => (cursor.to_vec(), varbind(cursor, &ber::wrap(END_OF_MIB_VIEW, &[]))),
             };
             bytes += encoded.len();
@@ -187,11 +219,29 @@ impl Knowledge<'_> {
                 }
             }
             // Past the end there is nothing to repeat.
-            if is_full || cursors.iter().all(|cursor| self.layout.after(cursor).is_none()) {
+            if is_full || cursors.iter().all(|cursor| self.after(cursor).is_none()) {
                 break;
             }
         }
         self.message(request, 0, 0, &varbinds)
+    }
+
+    /// The first object after an OID, and its encoded value.
+    fn after(&self, oid: &[u32]) -> Option<(Vec<u32>, Vec<u8>)> {
+        match (self.fault, oid) {
+            (Some(Fault::Endless), [rest @ .., last]) if oid.len() > ROW_LENGTH => {
+                let next = last.checked_add(1)?;
+                Some(([rest, &[next]].concat(), encode(&Value::Gauge(next))))
+            }
+            (Some(Fault::Endless), _) => Some(([oid, &[1]].concat(), encode(&Value::Gauge(1)))),
+            (Some(Fault::Circles), _) if oid.len() > ROW_LENGTH => {
+                Some((oid.to_vec(), encode(&Value::Gauge(1))))
+            }
+            _ => {
+                let (oid, says) = self.layout.after(oid)?;
+                Some((oid.to_vec(), encode(&(self.value)(says))))
+            }
+        }
     }
 
     fn within_size(&self, request: &Request, varbinds: &[Vec<u8>]) -> Vec<u8> {
@@ -212,10 +262,10 @@ impl Knowledge<'_> {
             Some(Fault::WrongRequestId) => request.request_id ^ 0x55,
             _ => request.request_id,
         };
-        let varbinds = if self.fault == Some(Fault::Reversed) {
-            varbinds.iter().rev().flatten().copied().collect::<Vec<u8>>()
-        } else {
-            varbinds.concat()
+        let varbinds = match self.fault {
+            Some(Fault::Reversed) => varbinds.iter().rev().flatten().copied().collect::<Vec<u8>>(),
+            Some(Fault::CutShort(most)) => varbinds.iter().take(most).flatten().copied().collect(),
+            _ => varbinds.concat(),
         };
         let pdu = [
             ber::number(ber::INTEGER, i64::from(request_id)),

@@ -17,6 +17,8 @@ pub(super) enum Says {
     ObjectId,
     UpTime,
     SystemName,
+    /// Serial number of the PDU.
+    Serial,
     /// Name of an outlet, counted from 0.
     Name(usize),
     /// True(1) of a sensor's availability.
@@ -51,8 +53,8 @@ pub(super) const WATT_DIGITS: u32 = 1;
 pub(super) struct Layout(Vec<(Vec<u32>, Says)>);
 
 impl Layout {
-    /// The layout of a PDU with that many outlets and one inlet.
-    pub(super) fn of(outlets: usize) -> Self {
+    /// The layout of a PDU with that many outlets and one inlet, which may state its serial number.
+    pub(super) fn of(outlets: usize, has_serial: bool) -> Self {
         let pdu = |tail: &[u32]| [PDU2, tail].concat();
         let system = |tail: &[u32]| [SYSTEM, tail].concat();
         let mut rows = vec![
@@ -61,6 +63,9 @@ impl Layout {
             (system(&[3, 0]), Says::UpTime),
             (system(&[5, 0]), Says::SystemName),
         ];
+        if has_serial {
+            rows.push((pdu(&[3, 2, 1, 1, 4, 1]), Says::Serial));
+        }
         for (number, outlet) in (1_u32..).zip(0..outlets) {
             rows.push((pdu(&[3, 5, 3, 1, 3, 1, number]), Says::Name(outlet)));
             for (sensor, value, digits) in [

@@ -27,6 +27,8 @@ pub struct RackSettings {
     pub day: Duration,
     /// The names of its outlets; there is a server on each.
     pub names: Vec<String>,
+    /// What its PDU states for a serial number, if it does.
+    pub serial: Option<String>,
 }
 
 impl Default for RackSettings {
@@ -38,6 +40,7 @@ impl Default for RackSettings {
             seed: 1,
             day: Duration::from_secs(600),
             names: (1..=12).map(|number| format!("server {number}")).collect(),
+            serial: None,
         }
     }
 }
@@ -69,6 +72,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     layout: Layout,
+    serial: Option<String>,
     community: String,
     fault: Option<Fault>,
     outlets: Vec<Outlet>,
@@ -88,6 +92,9 @@ struct Outlet {
     watts: f64,
     watt_hours: f64,
 }
+
+/// The longest text that fits a datagram with what is around it.
+const OVERSIZED: usize = 60_000;
 
 /// A rack has been up for some months when it is started, as its counters say too.
 const UP_BEFORE: Duration = Duration::from_secs(100 * 86_400);
@@ -120,7 +127,8 @@ impl Rack {
             })
             .collect();
         let state = State {
-            layout: Layout::of(outlets.len()),
+            layout: Layout::of(outlets.len(), settings.serial.is_some()),
+            serial: settings.serial,
             community: settings.community,
             fault: None,
             outlets,
@@ -189,6 +197,19 @@ impl Rack {
         self.shared.state.lock().layout.remove_outlet(outlet);
     }
 
+    /// Brings back all that [`Rack::remove_outlet`] took away.
+    pub fn restore_outlets(&self) {
+        let mut state = self.shared.state.lock();
+        state.layout = Layout::of(state.outlets.len(), state.serial.is_some());
+    }
+
+    /// Names an outlet (from 1) anew, as its operator would.
+    pub fn set_name(&self, outlet: usize, name: &str) {
+        if let Some(outlet) = self.shared.state.lock().outlet(outlet) {
+            name.clone_into(&mut outlet.name);
+        }
+    }
+
     /// Makes something go wrong, or right again.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.shared.state.lock().fault = fault;
@@ -226,6 +247,12 @@ async fn serve(socket: UdpSocket, shared: Arc<Shared>) {
         let Some(answer) = answer else { continue };
         if let Some(Fault::Delay(delay)) = fault {
             tokio::time::sleep(delay).await;
+        }
+        if fault == Some(Fault::OtherPeer) {
+            if let Ok(other) = UdpSocket::bind((from.ip(), 0)).await {
+                _ = other.send_to(&answer, from).await;
+            }
+            continue;
         }
         if socket.send_to(&answer, from).await.is_ok() {
             shared.sent.fetch_add(1, Ordering::Relaxed);
@@ -273,6 +300,8 @@ impl State {
                 Value::TimeTicks(count((self.up_before + self.booted_at.elapsed()).as_secs_f64() * 100.0))
             }
             Says::SystemName => Value::Text("simulated-rack".to_owned()),
+            Says::Serial => Value::Text(self.serial.clone().unwrap_or_default()),
+            Says::Name(_) if self.fault == Some(Fault::Oversized) => Value::Text("x".repeat(OVERSIZED)),
             Says::Name(place) => {
                 Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default())
             }

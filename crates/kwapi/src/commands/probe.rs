@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId, Quality, Reading};
+use kwapi_drivers::deadline::{Silent, since_last_answer};
 use kwapi_drivers::manager::{CounterPower, MeterSpec, derived_power};
 use kwapi_drivers::registry::{Session, SharedPool};
 use kwapi_drivers::{Cadence, DriverError, Readings};
@@ -96,11 +97,11 @@ async fn count(
     observe(first, begin.elapsed());
     tokio::time::sleep(COUNTER_PAUSE).await;
     let mut readings = Readings::default();
-    let second = tokio::time::timeout(meter.deadline, session.read(&mut readings)).await;
+    let second = since_last_answer(meter.deadline, session.read(&mut readings)).await;
     let at = begin.elapsed();
     match second {
         Ok(result) => result.map_err(Failure::from)?,
-        Err(_) => return Err(Failure::silent(meter)),
+        Err(silent) => return Err(Failure::silent(meter, silent)),
     }
     Ok(observe(&readings.drain().collect(), at))
 }
@@ -151,10 +152,11 @@ pub(super) enum FailureKind {
 }
 
 impl Failure {
-    fn silent(meter: &MeterSpec) -> Self {
+    fn silent(meter: &MeterSpec, silent: Silent) -> Self {
         let seconds = meter.deadline.as_secs_f64();
-        let message = format!("no answer within {seconds} s (deadline_seconds)");
-        Self { message, kind: FailureKind::Silent, was_opened: false }
+        let message = format!("no answer within {seconds} s (deadline_seconds){}", silent.advice());
+        let kind = if silent.answers > 0 { FailureKind::Answered } else { FailureKind::Silent };
+        Self { message, kind, was_opened: false }
     }
 }
 
@@ -175,34 +177,38 @@ impl From<DriverError> for Failure {
     }
 }
 
-/// Opens a session with what `pool` has in common and takes the first readings, within the meter's deadline.
+/// Opens a session with what `pool` has in common and takes the first readings, each within the meter's deadline. A device
+/// that is busy or makes no sense is read again until the deadline.
 pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Session, Round), Failure> {
     let connector = meter.driver.connector(pool);
-    let mut last = None;
-    let mut was_opened = false;
-    let attempt = async {
-        let mut session = connector.open(&meter.outlets).await?;
-        was_opened = true;
-        let mut readings = Readings::default();
-        loop {
-            match session.read(&mut readings).await {
-                // A pushed record may be a header; wait for one that says something.
-                Ok(()) if meter.driver.cadence() == Cadence::Polled || !readings.is_empty() => break,
-                Ok(()) => {}
-                Err(error @ (DriverError::Malformed { .. } | DriverError::Busy(_))) => {
-                    last = Some(Failure::from(error));
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok::<_, DriverError>((session, readings.drain().collect()))
+    let mut session = match since_last_answer(meter.deadline, connector.open(&meter.outlets)).await {
+        Ok(opened) => opened?,
+        Err(silent) => return Err(Failure::silent(meter, silent)),
     };
-    let read = tokio::time::timeout(meter.deadline, attempt).await;
-    match read {
-        Ok(Ok(read)) => Ok(read),
-        Ok(Err(error)) => Err(Failure { was_opened, ..error.into() }),
-        Err(_) => Err(last.unwrap_or_else(|| Failure::silent(meter))),
+    let opened = |failure: Failure| Failure { was_opened: true, ..failure };
+    let end = tokio::time::Instant::now() + meter.deadline;
+    let mut readings = Readings::default();
+    let mut last = None;
+    loop {
+        let left = end.saturating_duration_since(tokio::time::Instant::now());
+        if let (true, Some(failure)) = (left.is_zero(), last.take()) {
+            return Err(opened(failure));
+        }
+        match since_last_answer(left, session.read(&mut readings)).await {
+            // A pushed record may be a header; wait for one that says something.
+            Ok(Ok(())) if meter.driver.cadence() == Cadence::Polled || !readings.is_empty() => {
+                return Ok((session, readings.drain().collect()));
+            }
+            Ok(Ok(())) => {
+                last = Some(Failure::silent(meter, Silent { deadline: meter.deadline, answers: 0 }))
+            }
+            Ok(Err(error @ (DriverError::Malformed { .. } | DriverError::Busy(_)))) => {
+                last = Some(error.into());
+                tokio::time::sleep(RETRY_PAUSE.min(left)).await;
+            }
+            Ok(Err(error)) => return Err(opened(error.into())),
+            Err(silent) => return Err(opened(last.unwrap_or_else(|| Failure::silent(meter, silent)))),
+        }
     }
 }
 

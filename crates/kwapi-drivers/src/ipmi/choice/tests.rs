@@ -18,8 +18,9 @@ fn sensor(number: u8, name: &str) -> Sensor {
 #[track_caller]
 fn check(names: &[&str], expected: &str) {
     let sensors: Vec<_> = (1..).zip(names).map(|(number, name)| sensor(number, name)).collect();
-    let said = match choose(&sensors, None) {
-        Ok(choice) => {
+    let said = match options(&sensors, None) {
+        Ok(options) => {
+            let choice = options.into_iter().next().unwrap();
             let names: Vec<_> = choice.sensors.into_iter().map(|sensor| sensor.name).collect();
             let mark = if choice.quality == Quality::Estimated { " (estimated)" } else { "" };
             format!("{}{mark}", names.join(" + "))
@@ -76,10 +77,22 @@ fn names_of_the_configuration_are_taken_as_they_are_but_never_twice() {
     let sensors = [sensor(1, "PS1"), sensor(2, "PS2")];
     let choose = |names: &[&str]| {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        choose(&sensors, Some(&names)).map(|choice| choice.sensors.len())
+        options(&sensors, Some(&names)).map(|options| options[0].sensors.len())
     };
     assert_eq!(choose(&["ps1", "PS2"]), Ok(2));
     assert!(choose(&["PS1", "ps1"]).unwrap_err().contains("named twice"));
     assert!(choose(&["PS3"]).unwrap_err().contains("it has: \"PS1\", \"PS2\""));
     assert!(choose(&[]).is_err());
+}
+
+#[test]
+fn a_node_of_an_enclosure_is_not_charged_with_all_of_it() {
+    check(&["Chassis Power", "Node Power"], "Node Power");
+    check(&["Enclosure Total Power", "Sled 3 Power", "PS1 Input Power"], "Sled 3 Power");
+    check(
+        &["PS1 Input Power", "PS2 Input Power", "Node CPU Power"],
+        "none of its sensors in watts is surely the machine's (\"PS1 Input Power\", \"PS2 Input Power\", \"Node CPU Power\"): \
+         set sensor to one or more of them",
+    );
+    check(&["Total Power Out", "Total Power"], "Total Power");
 }

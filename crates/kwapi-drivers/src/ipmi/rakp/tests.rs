@@ -17,7 +17,7 @@ fn exchange(suite: Suite) -> Exchange<'static> {
 
 #[test]
 fn the_request_names_the_three_algorithms_of_its_suite() {
-    let request = open_session_request(9, 0x0403_0201, Suite::Sha256);
+    let request = open_session_request(9, HIGHEST_PRIVILEGE, 0x0403_0201, Suite::Sha256);
     assert_eq!(
         request,
         [9, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 8, 4, 0, 0, 0, 2, 0, 0, 8, 1, 0, 0, 0]

@@ -186,3 +186,74 @@ async fn a_session_that_was_silent_for_long_is_opened_anew_before_the_reading() 
     tokio::time::resume();
     assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
 }
+
+#[tokio::test]
+async fn a_suite_that_is_refused_with_whatever_status_gives_way_to_the_other() {
+    for suite_refusal in [0x01, 0x04, 0x09, 0x0A, 0x11, 0x12] {
+        let card = card(CardOptions { suites: vec![3], suite_refusal, ..CardOptions::default() }).await;
+        assert_eq!(said(&keys(&card)).await, "236 W", "status {suite_refusal:#04x}");
+    }
+}
+
+#[tokio::test]
+async fn a_card_that_makes_its_keys_of_the_first_privilege_it_hears_is_read() {
+    let card = card(CardOptions { keys_of_open_privilege: true, ..CardOptions::default() }).await;
+    assert_eq!(said(&keys(&card)).await, "236 W");
+    let operator = Config { privilege: Some(Privilege::Operator), ..keys(&card) };
+    assert_eq!(said(&operator).await, "236 W");
+    assert_eq!(card.wrong_proofs(), 0);
+    // And a wrong password is still one.
+    let error = open(&Config { password: Secret::new("hunter2"), ..keys(&card) }).await.unwrap_err();
+    check(&error.to_string(), "wrong password for user \"user\"");
+}
+
+#[tokio::test]
+async fn wrong_checksums_in_proven_packets_are_not_held_against_a_card() {
+    let card = card(CardOptions { wrong_checksums: true, ..CardOptions::default() }).await;
+    assert_eq!(said(&keys(&card)).await, "236 W");
+}
+
+#[tokio::test]
+async fn a_card_slower_than_the_first_repetition_opens() {
+    // Each message is sent again after 0.2 s, and the card draws a new random number for each.
+    let opening_delay = Duration::from_millis(300);
+    let card = card(CardOptions { opening_delay, ..CardOptions::default() }).await;
+    let shared = Arc::<Shared>::default();
+    let meter = Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await.unwrap();
+    assert!(shared.memory(card.address()).lock().is_slow);
+    drop(meter);
+    let wrong = card.wrong_proofs();
+    Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await.unwrap();
+    assert_eq!(card.wrong_proofs(), wrong, "known as slow, it is asked once");
+}
+
+#[tokio::test]
+async fn a_session_whose_opening_is_given_up_is_closed() {
+    let opening_delay = Duration::from_millis(200);
+    let card = card(CardOptions { opening_delay, ..CardOptions::default() }).await;
+    let config = keys(&card);
+    let mut opening = Box::pin(open(&config));
+    // Granted by the card, and its last message is not here yet.
+    while card.sessions() == 0 {
+        tokio::select! {
+            biased;
+            _ = &mut opening => panic!("no session opens before the card grants it"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+    }
+    drop(opening);
+    until(|| card.sessions() == 0).await;
+}
+
+#[tokio::test]
+async fn a_missing_card_key_leaves_no_session_behind() {
+    for hides_card_key in [false, true] {
+        let card_key = Some(b"its own".to_vec());
+        let card = card(CardOptions { card_key, hides_card_key, ..CardOptions::default() }).await;
+        check(&said(&keys(&card)).await, "set kg");
+        until(|| card.sessions() == 0).await;
+        let wrong = Config { kg: Some(Secret::new("another")), ..keys(&card) };
+        check(&said(&wrong).await, "kg is not the card's");
+        until(|| card.sessions() == 0).await;
+    }
+}

@@ -65,6 +65,9 @@ async fn a_card_that_ignores_dcmi_is_read_by_its_sensor_at_the_second_attempt() 
     ));
     let mut meter = Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
+    // And not asked again in the same session, which that would cost.
+    pass(&mut meter, 630).await;
+    assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
 }
 
 fn supplies() -> Vec<SensorRecord> {
@@ -107,16 +110,121 @@ async fn a_total_is_never_added_to_its_parts() {
     check(&said(&keys(&card_with_sensors(sensors).await)).await, "236 W");
 }
 
+/// Lets so many seconds pass for whoever measures time, without waiting them; a session is silent no longer than allowed.
+async fn pass(meter: &mut Ipmi, seconds: u64) {
+    for _ in 0..seconds.div_ceil(30) {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        tokio::time::resume();
+        _ = read(meter).await.unwrap();
+    }
+}
+
 #[tokio::test]
-async fn a_sum_without_one_of_its_parts_is_no_sum() {
+async fn a_supply_that_is_not_fitted_is_left_out_and_one_that_goes_is_missed() {
     let card = card_with_sensors(vec![
         SensorRecord::watts(2, "PS1 Input Power", 2),
         SensorRecord::watts(3, "PS2 Input Power", 2).unavailable(),
     ])
     .await;
-    check(&said(&keys(&card)).await, "not available: sensor \"PS2 Input Power\" has no reading");
+    let mut meter = open(&keys(&card)).await.unwrap();
+    let estimated = |watts| Ok(Reading { quality: Quality::Estimated, ..Reading::watts(watts) });
+    assert_eq!(read(&mut meter).await.unwrap(), estimated(236.0));
+    let findings = meter.findings();
+    assert!(findings[2].what.contains("PS2") && !findings[2].is_used, "{findings:?}");
+    check(&findings[2].why, "it has no reading, so it is left out and the sum is estimated");
     let named = Config { sensor: Some(SensorNames::One("ps1 input power".into())), ..keys(&card) };
     check(&said(&named).await, "236 W");
+    let both = SensorNames::Several(vec!["PS1 Input Power".into(), "PS2 Input Power".into()]);
+    check(
+        &said(&Config { sensor: Some(both), ..keys(&card) }).await,
+        "sensor \"PS2 Input Power\" has no reading",
+    );
+
+    // It is put in: found after a while. Then the other one goes: no sum for a while, then without it.
+    card.set_available(3, true);
+    pass(&mut meter, 630).await;
+    assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(472.0)));
+    card.set_available(2, false);
+    let missing = read(&mut meter).await.unwrap().unwrap_err().to_string();
+    check(&missing, "not available: sensor \"PS1 Input Power\" has no reading");
+    pass(&mut meter, 630).await;
+    assert_eq!(read(&mut meter).await.unwrap(), estimated(236.0));
+}
+
+#[tokio::test]
+async fn what_dcmi_says_in_place_of_nothing_gives_way_to_the_sensors() {
+    for nothing in [0xFFFF, 0] {
+        let card =
+            card(CardOptions { dcmi: Dcmi::Says(nothing), sensors: supplies(), ..CardOptions::default() })
+                .await;
+        let mut meter = open(&keys(&card)).await.unwrap();
+        assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(472.0)));
+        let dcmi = meter.findings().swap_remove(0);
+        assert!(!dcmi.is_used && dcmi.value.starts_with(&format!("{nothing} W")), "{dcmi:?}");
+        // DCMI comes to: it is the better source.
+        card.set_dcmi(Dcmi::Active);
+        pass(&mut meter, 630).await;
+        assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
+        // And goes again, in the middle of a run.
+        card.set_dcmi(Dcmi::Says(nothing));
+        pass(&mut meter, 60).await;
+        assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(472.0)));
+    }
+}
+
+#[tokio::test]
+async fn zero_that_nothing_confirms_is_an_estimate() {
+    let card = card(CardOptions { dcmi: Dcmi::Says(0), sensors: vec![], ..CardOptions::default() }).await;
+    assert_eq!(said(&keys(&card)).await, "0 W (estimated)");
+}
+
+#[tokio::test]
+async fn one_bad_record_costs_no_other() {
+    let third = || SensorRecord::full(9, "Ambient Temp", 1, 1);
+    for (bad, expected) in [
+        // The last record cannot be read at all, or but for its header.
+        (third().refusing(0, 0xC9), "472 W (estimated)"),
+        (third().refusing(0, 0xC3), "472 W (estimated)"),
+        (third().refusing(5, 0xC3), "472 W (estimated)"),
+        // It says more bytes than it has, and reads beyond them are refused, or short.
+        (third().too_long_by(5).refusing(0xFF, 0xC9), "472 W"),
+        (third().too_long_by(5), "472 W"),
+        // It leads back, or to itself, or to a record that is none.
+        (third().leading_to(0), "472 W"),
+        (third().leading_to(2), "472 W"),
+        (third().leading_to(1), "472 W"),
+        (third().leading_to(77), "472 W"),
+    ] {
+        let supplies =
+            [SensorRecord::watts(2, "PS1 Input Power", 2), SensorRecord::watts(3, "PS2 Input Power", 2)];
+        let card = card_with_sensors(supplies.into_iter().chain([bad.clone()]).collect()).await;
+        assert_eq!(said(&keys(&card)).await, expected, "{bad:?}");
+    }
+    // A supply's own record that says too many bytes.
+    let long = SensorRecord::watts(2, "PS1 Input Power", 2).too_long_by(5).refusing(0xFF, 0xC9);
+    assert_eq!(said(&keys(&card_with_sensors(vec![long]).await)).await, "236 W");
+}
+
+#[tokio::test]
+async fn a_junk_record_now_and_then_counts_nothing_twice() {
+    let card = card_with_sensors(supplies()).await;
+    card.set_fault(Fault::JunkRecord);
+    assert_eq!(said(&keys(&card)).await, "472 W");
+}
+
+#[tokio::test]
+async fn a_card_that_cannot_return_so_many_bytes_may_say_so_as_it_likes() {
+    for too_many_bytes in [0xC7, 0xC9, 0xCA, 0xFF] {
+        let options = CardOptions {
+            dcmi: Dcmi::Absent,
+            record_bytes_max: 16,
+            too_many_bytes,
+            ..CardOptions::default()
+        };
+        let card = card(options).await;
+        assert_eq!(said(&keys(&card)).await, "236 W", "{too_many_bytes:#04x}");
+    }
 }
 
 #[tokio::test]

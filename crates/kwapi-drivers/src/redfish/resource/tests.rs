@@ -17,7 +17,11 @@ fn check(place: &Place, resource: &Value, expected: &str) {
 
 #[track_caller]
 fn place(name: &str) -> &'static Place {
-    CHASSIS.iter().find(|place| place.name == name).expect("a place of that name")
+    CHASSIS
+        .iter()
+        .chain([&AVERAGE, &SUPPLIES])
+        .find(|place| place.name == name)
+        .expect("a place of that name")
 }
 
 #[test]
@@ -38,7 +42,7 @@ fn power_control_is_read_and_its_average_is_an_estimate() {
 fn fujitsu_hides_its_watts_under_oem() {
     let power =
         json!({"Oem": {"ts_fujitsu": {"ChassisPowerConsumption": {"CurrentPowerConsumptionW": 156}}}});
-    check(&FUJITSU, &power, "156 W");
+    check(&OEM[0], &power, "156 W");
 }
 
 #[test]
@@ -50,7 +54,10 @@ fn a_null_is_no_reading_and_never_zero() {
         "not available: EnvironmentMetrics: power is null; the host may be off",
     );
     check(place("EnvironmentMetrics"), &json!({}), "not available: EnvironmentMetrics no longer has power");
-    check(place("Power"), &json!({"PowerControl": []}), "not available: Power no longer has power");
+    // As cards answer while the host is off or they are starting.
+    let no_value = "not available: Power has no value now; the host may be off";
+    check(place("Power"), &json!({"PowerControl": []}), no_value);
+    check(place("Power"), &json!({"PowerControl": [{"PowerLimit": {"LimitInWatts": null}}]}), no_value);
     check(place("EnvironmentMetrics"), &json!({"PowerWatts": {"Reading": 0}}), "0 W");
 }
 
@@ -165,23 +172,63 @@ fn a_reading_time_is_when_it_was_measured() {
 }
 
 #[test]
-fn the_total_is_told_from_the_supplies() {
-    let sensor = |path: &str, name: &str| (path.to_owned(), json!({"Name": name}));
-    let supplies = [sensor("/a/psu0_input_power", "psu0"), sensor("/a/psu1_input_power", "psu1")];
-    assert_eq!(total(&supplies), None, "two supplies and no total");
-    let all = [supplies[0].clone(), sensor("/a/power_total_power", "total power"), supplies[1].clone()];
-    assert_eq!(total(&all), Some(&all[1]));
-    assert_eq!(total(&supplies[..1]), Some(&supplies[0]));
+fn a_link_is_a_path_of_this_device_whatever_host_it_names() {
+    let check = |link_to: Value, expected: Option<&str>| {
+        let resource = json!({"Power": {"@odata.id": link_to}});
+        assert_eq!(link(&resource, "Power").as_deref(), expected, "{resource}");
+    };
+    check(json!("/redfish/v1/x"), Some("/redfish/v1/x"));
+    check(json!("https://bmc.example/redfish/v1/x"), Some("/redfish/v1/x"));
+    check(json!("/redfish/v1/x?$skip=4#/PowerControl/0"), Some("/redfish/v1/x?$skip=4"));
+    for none in
+        [json!(7), json!("x"), json!("file:///etc/passwd"), json!("https://bmc.example"), json!("/a\r\nb")]
+    {
+        check(none, None);
+    }
+    check(json!(format!("/{}", "x".repeat(LINK_BYTES_MAX))), None);
 }
 
 #[test]
-fn a_link_to_another_host_is_none() {
-    assert_eq!(
-        link(&json!({"Power": {"@odata.id": "/redfish/v1/x"}}), "Power"),
-        Some("/redfish/v1/x".to_owned())
-    );
-    assert_eq!(link(&json!({"Power": {"@odata.id": "http://evil/x"}}), "Power"), None);
-    assert_eq!(link(&json!({"Power": {"@odata.id": 7}}), "Power"), None);
+fn names_lose_what_a_terminal_would_obey() {
+    assert_eq!(id(&json!({"Id": "\u{1b}[2Jnode\n"}), "/x"), "[2Jnode");
+    assert_eq!(id(&json!({"Id": 7}), "/redfish/v1/Chassis/sled/"), "sled");
+    assert_eq!(label(Some(&json!("x".repeat(500)))).map(|name| name.len()), Some(NAME_CHARACTERS_MAX));
+}
+
+#[test]
+fn power_is_found_where_cards_put_it_besides() {
+    check(place("Power"), &json!({"PowerControl": {"PowerConsumedWatts": 217}}), "217 W");
+    check(place("Power"), &json!({"PowerCapacityWatts": 1600, "PowerConsumedWatts": 94}), "94 W");
+    // The part comes first on some.
+    let parts_first = json!({"PowerControl": [
+        {"Name": "Processors Power Control", "PowerConsumedWatts": 151},
+        {"Name": "System Power Control", "PowerConsumedWatts": 402}]});
+    check(place("Power"), &parts_first, "402 W");
+}
+
+#[test]
+fn supplies_are_added_where_each_that_is_fitted_says_its_watts() {
+    let supplies = |members: Value| json!({"PowerSupplies": members});
+    let fitted = supplies(json!([
+        {"PowerInputWatts": 17}, {"PowerInputWatts": 15},
+        {"PowerInputWatts": null, "Status": {"State": "Absent"}}]));
+    check(place("Power, supplies"), &fitted, "32 W (estimated)");
+    let gone = "not available: Power, supplies no longer has power";
+    check(place("Power, supplies"), &supplies(json!([{"PowerInputWatts": 17}, {"Name": "PSU 2"}])), gone);
+    check(place("Power, supplies"), &supplies(json!([])), gone);
+}
+
+#[test]
+fn all_bits_set_are_no_watts() {
+    for watts in [65_535_u32, u32::MAX] {
+        let power = json!({"PowerControl": [{"PowerConsumedWatts": watts}]});
+        check(
+            place("Power"),
+            &power,
+            &format!("implausible: {watts} W, which a card says that has no value"),
+        );
+        assert_eq!(place("Power").power(&power).watts(), None);
+    }
 }
 
 proptest! {

@@ -9,7 +9,9 @@ fn values_are_matched_by_oid_and_never_by_row_order() {
     let number = |number| Value::Integer(number);
     let taken = |varbinds: &[VarBind]| {
         let mut values = vec![Value::Absent; 3];
-        take(&oids, &[0, 1, 2], varbinds, &mut values);
+        let missing = take(&oids, &[0, 1, 2], varbinds, &mut values);
+        let failed = (0..3).filter(|place| values[*place] == Value::Failed).collect::<Vec<_>>();
+        assert_eq!(missing, failed);
         values
     };
     assert_eq!(taken(&[varbind(1), varbind(2), varbind(3)]), [number(10), number(20), number(30)]);

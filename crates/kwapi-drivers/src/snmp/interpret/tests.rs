@@ -55,6 +55,23 @@ fn what_a_device_says_for_not_available_is_no_zero() {
 }
 
 #[test]
+fn the_end_of_a_field_and_an_empty_value_are_no_measurement() {
+    for power in [65_535, 2_147_483_647, -2_147_483_648, 4_294_967_295] {
+        let expected = format!("not available: the device's power says {power}");
+        check("eaton_epdu", &[(Field::Power, integer(power))], &expected);
+    }
+    check("eaton_epdu", &[(Field::Power, integer(65_534))], "65534 W");
+    check("eaton_epdu", &[(Field::Power, Value::Null)], "not available: the device's power says NULL");
+    for empty in ["", " ", "\0\0"] {
+        let text = Value::Text(empty.into());
+        check("eaton_epdu", &[(Field::Power, text)], "not available: the device's power says \"\"");
+    }
+    // A counter passes the end of 16 bits by right; one that says nothing leaves the watts.
+    check("eaton_epdu", &[(Field::Power, integer(9)), (Field::Energy, integer(65_535))], "9 W, 235926000 J");
+    check("eaton_epdu", &[(Field::Power, integer(9)), (Field::Energy, integer(2_147_483_647))], "9 W");
+}
+
+#[test]
 fn a_sentry_that_is_still_reading_has_no_value() {
     for status in [1, 2, 5, 6, 7, 8, 9, 10] {
         let row = [(Field::Status, integer(status)), (Field::Power, integer(120))];
@@ -67,6 +84,68 @@ fn a_sentry_that_is_still_reading_has_no_value() {
 fn a_first_generation_apc_outlet_has_amperes_and_no_watts() {
     check("apc_rpdu", &[(Field::Current, integer(13))], "1.3 A");
     check("apc_rpdu", &[(Field::Current, integer(-1))], "not available: the device's current says -1");
+}
+
+/// infeedLoadValue is of a line, infeedVoltage between two: 4 A in each of three lines at 208 V are 1441 W, not 2496.
+#[test]
+fn amperes_of_a_line_are_not_handed_over_with_volts() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let inlet = catalogue.get("servertech_sentry3").unwrap().inlet.as_ref().unwrap();
+    let read = |rows: &[Row]| {
+        let section = on_device(inlet, rows);
+        let current = section.current.clone();
+        let rows = rows.iter().map(|row| {
+            // As the agent answers the columns of the section that was adapted to it.
+            let is_line = current.is_some()
+                && current.as_ref().map(|current| &current.oid)
+                    == inlet.line_current.as_ref().map(|current| &current.oid);
+            let take = |(field, value): &(Field, Value)| match field {
+                Field::LineCurrent if is_line => (Field::Current, value.clone()),
+                field => (*field, value.clone()),
+            };
+            reading(&section, &row.iter().map(take).collect()).unwrap().to_string()
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let line = || vec![(Field::Voltage, integer(2_080)), (Field::LineCurrent, integer(400))];
+    assert_eq!(read(&[line(), line(), line()]), ["4 A", "4 A", "4 A"]);
+    // With the current of the phase itself, what it makes with the phase's volts is its power.
+    let phase = vec![
+        (Field::Voltage, integer(1_201)),
+        (Field::Current, integer(400)),
+        (Field::LineCurrent, integer(693)),
+    ];
+    assert_eq!(read(&[phase]), ["120.1 V, 4 A"]);
+    let watts = vec![(Field::Power, integer(480)), (Field::LineCurrent, integer(693))];
+    assert_eq!(read(&[watts]), ["480 W"]);
+}
+
+#[test]
+fn a_table_is_as_useful_as_its_best_row() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let check = |profile: &str, rows: &[&[(Field, i64)]], expected: Usefulness| {
+        let section = catalogue.get(profile).unwrap().outlet.as_ref().unwrap();
+        let row =
+            |row: &&[(Field, i64)]| row.iter().map(|(field, value)| (*field, integer(*value))).collect();
+        let rows: Vec<Row> = rows.iter().map(row).collect();
+        let section = on_device(section, &rows);
+        let readings: Vec<_> = rows.iter().map(|row| reading(&section, row)).collect();
+        assert_eq!(Usefulness::of(&readings), expected, "{profile} {rows:?}");
+    };
+    check("apc_rpdu2", &[], Usefulness::Nothing);
+    check("apc_rpdu2", &[&[(Field::Power, -1)], &[(Field::Power, -1)]], Usefulness::Nothing);
+    check("apc_rpdu2", &[&[(Field::Power, -1)], &[(Field::Power, 7)]], Usefulness::Watts);
+    check("apc_rpdu2", &[&[(Field::Power, 0)], &[(Field::Power, 0)]], Usefulness::Zeros);
+    check("apc_rpdu2", &[&[(Field::Power, 0), (Field::Energy, 3)]], Usefulness::Watts);
+    // -1 throughout is no column at all: the amperes are read.
+    check("apc_rpdu2", &[&[(Field::Power, -1), (Field::Current, 7)]], Usefulness::Amperes);
+    check(
+        "apc_rpdu2",
+        &[&[(Field::Power, -1), (Field::Current, 7)], &[(Field::Power, 0)]],
+        Usefulness::Zeros,
+    );
+    check("liebert_mpx", &[&[(Field::Voltage, 230), (Field::Current, 7)]], Usefulness::VoltAmperes);
+    check("vertiv_geist", &[&[(Field::Energy, 7)]], Usefulness::Counter);
 }
 
 #[test]
@@ -157,6 +236,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         prop::collection::vec(any::<u8>(), 0..30).prop_map(Value::Text),
         Just(Value::Absent),
         Just(Value::Failed),
+        Just(Value::Null),
         Just(Value::Other),
     ]
 }

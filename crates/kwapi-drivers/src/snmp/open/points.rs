@@ -1,21 +1,23 @@
-//! Which outlets a session reads: those that are named, or all that the device lists.
+//! Which outlets a session reads: those that are named, or all that the device has.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use async_snmp::Oid;
+use tokio::time::Instant;
 
 use crate::driver::{DriverError, Finding};
 use crate::outlets::Outlets;
 
 use super::super::agent::Agent;
 use super::super::config::Config;
-use super::super::interpret;
+use super::super::interpret::{self, Usefulness};
+use super::super::known::{Known, Row};
 use super::super::plan::{self, Point};
-use super::super::profile::{Field, Kind, Profile, Section};
-use super::super::walk;
-use super::{base, no_such_key};
+use super::super::profile::{Kind, Profile, Section};
+use super::super::shared::Shared;
+use super::{Plan, choice, no_such_key};
 
+/// The named outlets, as a profile has them.
 pub(super) fn named_points(
     config: &Config,
     outlets: &Outlets,
@@ -37,10 +39,16 @@ pub(super) fn named_points(
         let section = if let Some((_, section)) = sections.iter().find(|(known, _)| *known == kind) {
             Arc::clone(section)
         } else {
-            let section = profile.section(kind).ok_or_else(|| {
-                let word = if kind == Kind::Outlet { "outlets" } else { kind.word() };
-                refused(format!("profile {:?} measures no {word}", profile.name))
-            })?;
+            let section = profile
+                .section(kind)
+                .ok_or_else(|| refused(format!("profile {:?} measures no {}", profile.name, word(kind))))?;
+            if config.unit.is_some() && section.unit_at.is_none() {
+                return Err(refused(format!(
+                    "`unit` means nothing to it: profile {:?} numbers the {} of all units in one row, or knows one unit alone",
+                    profile.name,
+                    kind.plural()
+                )));
+            }
             let section = Arc::new(section.clone());
             sections.push((kind, Arc::clone(&section)));
             section
@@ -53,93 +61,189 @@ pub(super) fn named_points(
     Ok(points)
 }
 
-pub(super) async fn all_points(
+fn word(kind: Kind) -> &'static str {
+    if kind == Kind::Outlet { kind.plural() } else { kind.word() }
+}
+
+/// The named outlets by the profile that reads most of them, as the device has its tables.
+pub(super) async fn named(
     config: &Config,
     outlets: &Outlets,
-    profile: Option<&Arc<Profile>>,
+    profiles: &[Arc<Profile>],
     agent: &mut Agent,
-    findings: &mut Vec<Finding>,
-) -> Result<Vec<Point>, DriverError> {
-    let mut points = Vec::new();
-    for (key, section) in &config.oids {
-        if let Some(probe) = outlets.probe(key, None) {
-            points.push(Point::new(probe, &Arc::new(section.clone()), &[], true));
-        }
+) -> Result<(Option<Arc<Profile>>, Vec<Point>), DriverError> {
+    if profiles.is_empty() {
+        return Ok((None, named_points(config, outlets, None)?));
     }
-    let Some(profile) = profile else { return Ok(points) };
-    // All outlets; where the device measures none, all of what it does measure.
-    let (mut measured, mut indexes) = (None, Vec::new());
-    for (kind, section) in profile.kinds() {
-        indexes = rows(section, profile.max_repetitions, agent).await?;
-        measured = measured.or(Some((kind, section)));
-        if !indexes.is_empty() {
-            measured = Some((kind, section));
-            break;
-        }
-    }
-    let Some((kind, section)) = measured else { return Ok(points) };
-    let section = Arc::new(section.clone());
-    let labels = labels(&section, &indexes, agent).await?;
-    let mut taken: HashSet<_> = points.iter().map(|point| point.probe.clone()).collect();
-    for (index, label) in indexes.iter().zip(labels) {
-        let key = plan::key(kind, &section, index);
-        let why = match outlets.probe(&key, label.as_deref()) {
-            // Two outlets under one name would be one probe that jumps between them, and a wrong bill.
-            Some(probe) if !taken.insert(probe.clone()) => "another outlet has that name",
-            Some(probe) => {
-                points.push(Point::new(probe, &section, index, config.voltage_and_current));
+    let mut best: Option<(usize, Arc<Profile>, Vec<Point>)> = None;
+    let mut refused = None;
+    for profile in profiles {
+        let mut points = match named_points(config, outlets, Some(profile)) {
+            Ok(points) => points,
+            Err(error) => {
+                refused.get_or_insert(error);
                 continue;
             }
-            None => "the template makes no probe id of its name",
         };
-        tracing::warn!(host = config.host, outlet = key, ?label, why, "an outlet is left out");
-        findings.push(Finding {
-            what: format!("outlet {key}"),
-            value: label.unwrap_or_default(),
-            is_used: false,
-            why: why.to_owned(),
-        });
+        let useful = as_on_device(config, &mut points, agent).await?;
+        if best.as_ref().is_none_or(|(most, _, _)| useful > *most) {
+            best = Some((useful, Arc::clone(profile), points));
+        }
     }
-    if points.is_empty() {
+    match (best, refused) {
+        (Some((_, profile, points)), _) => Ok((Some(profile), points)),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok((None, Vec::new())),
+    }
+}
+
+/// Reads the points' rows once, to measure each by what its device says of it. How many say watts or energy; half of
+/// one for each that says amperes alone.
+async fn as_on_device(
+    config: &Config,
+    points: &mut [Point],
+    agent: &mut Agent,
+) -> Result<usize, DriverError> {
+    let mut useful = 0;
+    let mut done: Vec<Arc<Section>> = Vec::new();
+    for place in 0..points.len() {
+        let Some(section) = points.get(place).map(|point| Arc::clone(&point.section)) else { continue };
+        if section.index_length == 0 && config.oids.values().any(|raw| is_same(raw, &section)) {
+            continue;
+        }
+        if done.iter().any(|done| Arc::ptr_eq(done, &section)) {
+            continue;
+        }
+        let its: Vec<usize> = (0..points.len())
+            .filter(|place| points.get(*place).is_some_and(|point| Arc::ptr_eq(&point.section, &section)))
+            .collect();
+        let indexes: Vec<_> =
+            its.iter().filter_map(|place| points.get(*place)).map(|point| point.index.clone()).collect();
+        let (adapted, rows) = choice::adapt(&section, &indexes, agent).await?;
+        let adapted = Arc::new(adapted);
+        for (place, row) in its.into_iter().zip(rows) {
+            let reading = interpret::reading(&adapted, &row);
+            useful += match Usefulness::of([&reading]) {
+                Usefulness::Nothing => 0,
+                Usefulness::Amperes | Usefulness::VoltAmperes => 1,
+                Usefulness::Zeros | Usefulness::Counter | Usefulness::Watts => 2,
+            };
+            if let Some(point) = points.get_mut(place) {
+                *point = Point::new(
+                    point.probe.clone(),
+                    &adapted,
+                    &point.index.clone(),
+                    config.voltage_and_current,
+                );
+            }
+        }
+        done.push(adapted);
+    }
+    Ok(useful)
+}
+
+/// Whether a section is one of the configuration's own objects.
+fn is_same(raw: &Section, section: &Section) -> bool {
+    raw.listings().next() == section.listings().next()
+}
+
+/// Everything the device has, and had.
+pub(super) async fn all(
+    config: &Config,
+    outlets: &Outlets,
+    profiles: &[Arc<Profile>],
+    agent: &mut Agent,
+    shared: &Shared,
+) -> Result<(Option<String>, Plan), DriverError> {
+    let mut plan = Plan::default();
+    for (key, section) in &config.oids {
+        if let Some(probe) = outlets.probe(key, None) {
+            plan.points.push(Point::new(probe, &Arc::new(section.clone()), &[], true));
+        }
+    }
+    let Some(first) = profiles.first() else { return Ok((None, plan)) };
+    let (chosen, passed_over) = choice::all(config, profiles, agent).await?;
+    plan.findings.extend(passed_over);
+    let Some(chosen) = chosen else {
         return Err(DriverError::Refused(format!(
             "{} lists no outlets where profile {:?} has them: try another profile, or name the outlets",
             config.address(),
-            profile.name
+            first.name
         )));
+    };
+    let profile = chosen.profile.clone();
+    let known_as = known_as(config, outlets);
+    let now = Instant::now();
+    let mut known = Known::after(shared.known(&known_as), chosen, now);
+    let keys: Vec<_> =
+        known.rows().map(|(index, _)| plan::key(known.kind(), known.section(), index)).collect();
+    let listed = keys.iter().zip(known.rows()).map(|(key, (_, row))| (key.as_str(), row.label.as_deref()));
+    let taken: HashSet<_> = plan.points.iter().map(|point| point.probe.clone()).collect();
+    let probes: Vec<_> = outlets
+        .probes(listed)
+        .into_iter()
+        .map(|probe| probe.filter(|probe| !taken.contains(probe)))
+        .collect();
+    for (outlet, label) in known.name(probes) {
+        tracing::warn!(host = config.host, outlet, ?label, why = LEFT_OUT, "an outlet is left out");
     }
-    Ok(points)
+    for (key, (index, row)) in keys.iter().zip(known.rows()) {
+        if let Some(finding) = finding(key, row, now) {
+            plan.findings.push(finding);
+        }
+        let Some(probe) = &row.probe else { continue };
+        let mut point = Point::new(probe.clone(), known.section(), index, config.voltage_and_current);
+        point.seen_at = row.seen_at;
+        plan.points.push(point);
+    }
+    plan.gone = known.gone().map(|(probe, why)| (probe.clone(), why.clone())).collect();
+    plan.known_as = Some(known_as.clone());
+    shared.remember(known_as, known);
+    Ok((Some(profile), plan))
 }
 
-async fn rows(
-    section: &Section,
-    max_repetitions: u32,
-    agent: &mut Agent,
-) -> Result<Vec<Vec<u32>>, DriverError> {
-    let Some(column) = section.listing() else { return Ok(Vec::new()) };
-    if !column.is_indexed() {
-        return Ok(vec![Vec::new()]);
-    }
-    let listed = agent.walk(column.base(), max_repetitions).await?;
-    let rows = walk::rows(section, listed.iter().map(|(oid, value)| (oid, value)));
-    if !rows.is_empty() || section.list.is_none() {
-        return Ok(rows);
-    }
-    // The listing is a table of names that this firmware lacks; the values list the rows as well.
-    let unlisted = Section { list: None, ..section.clone() };
-    let Some(base) = unlisted.listing().and_then(base) else { return Ok(Vec::new()) };
-    let listed = agent.walk(&base, max_repetitions).await?;
-    Ok(walk::rows(&unlisted, listed.iter().map(|(oid, value)| (oid, value))))
+/// Why a row has no probe.
+const LEFT_OUT: &str = "the template makes no probe id of its name that is its own";
+
+/// What is worth telling of a row: that it is not read, is read by another name than it has, or has vanished.
+fn finding(key: &str, row: &Row, now: Instant) -> Option<Finding> {
+    let why = match (&row.probe, &row.label) {
+        (None, _) => LEFT_OUT.to_owned(),
+        (Some(_), _) if !row.is_listed => {
+            let since = row.seen_at.map(|at| format!(" for {}", ago(now, at))).unwrap_or_default();
+            format!("the device had it before, and does not list it{since}")
+        }
+        (Some(probe), Some(label)) if probe.as_str().ends_with(&format!("{label}.{key}")) => {
+            format!("another is called so too: it is probe {probe}")
+        }
+        (Some(_), _) => return None,
+    };
+    let what = format!("outlet {key}");
+    Some(Finding {
+        what,
+        value: row.label.clone().unwrap_or_default(),
+        is_used: row.is_listed && row.probe.is_some(),
+        why,
+    })
 }
 
-async fn labels(
-    section: &Section,
-    indexes: &[Vec<u32>],
-    agent: &mut Agent,
-) -> Result<Vec<Option<String>>, DriverError> {
-    let Some(column) = &section.label else { return Ok(vec![None; indexes.len()]) };
-    let oids: Vec<Oid> = indexes.iter().map(|index| column.at(index)).collect();
-    let values = agent.get_cautiously(&oids).await?;
-    Ok(values.into_iter().map(|value| interpret::label(&vec![(Field::Label, value)])).collect())
+/// How long ago that was, for a sentence.
+pub(in crate::snmp) fn ago(now: Instant, then: Instant) -> String {
+    let seconds = now.saturating_duration_since(then).as_secs();
+    if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
+}
+
+/// By which words a meter's device is remembered: what it is, and what is wanted of it.
+fn known_as(config: &Config, outlets: &Outlets) -> String {
+    let community = config.community.as_ref().map_or("", |community| community.expose());
+    format!(
+        "{} {:?} {community:?} {:?} {:?} {:?}",
+        config.address(),
+        config.context,
+        config.profile,
+        config.unit,
+        outlets.template()
+    )
 }
 
 /// What the session reads power and energy from.

@@ -50,6 +50,11 @@ impl Column {
         self.after.is_some()
     }
 
+    /// Whether nothing follows the index.
+    pub(in crate::snmp) fn is_last(&self) -> bool {
+        self.after.as_ref().is_none_or(Oid::is_empty)
+    }
+
     /// The object of one row.
     pub fn at(&self, index: &[u32]) -> Oid {
         match &self.after {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use async_snmp::Oid;
 use serde::Deserialize;
 
+use super::super::value::Value;
 use super::column::Column;
 use super::quantity::{Current, EnergyCounter, Power, ResetStamp, Status, Voltage};
 
@@ -17,6 +19,9 @@ pub struct Section {
     /// What a key with fewer numbers begins with: `7` is `1.7` when this is `[1]`.
     #[serde(default)]
     pub index_default: Vec<u32>,
+    /// Which number of an index, from 1, is the unit's of a daisy chain; none where units are numbered in one row or not
+    /// at all. What `unit` of a configuration stands for.
+    pub unit_at: Option<usize>,
     /// The column that lists the rows there are; the power or current column if not given.
     pub list: Option<Column>,
     /// The operator's name of it, on the device.
@@ -33,10 +38,19 @@ pub struct Section {
     pub voltage: Option<Voltage>,
     /// Current (RMS).
     pub current: Option<Current>,
+    /// Current (RMS) of the line that feeds it, where a device does not say that of the thing itself. It is told alone: of
+    /// three lines each is part of two phases, and line amperes times volts between lines is 73 % too much.
+    pub line_current: Option<Current>,
 }
 
 impl Section {
     pub(in crate::snmp) fn check(&self) -> Result<(), String> {
+        if self.unit_at.is_some_and(|place| place == 0 || place > self.index_default.len()) {
+            return Err(format!(
+                "unit_at is from 1 to {}, the numbers of index_default",
+                self.index_default.len()
+            ));
+        }
         if self.power.is_none() && self.current.is_none() && self.energy.is_none() {
             return Err("nothing to measure: give power, energy or current".to_owned());
         }
@@ -52,6 +66,7 @@ impl Section {
             ("energy.watt_hours", self.energy.as_ref().map(|energy| energy.watt_hours)),
             ("voltage.volts", self.voltage.as_ref().map(|voltage| voltage.volts)),
             ("current.amperes", self.current.as_ref().map(|current| current.amperes)),
+            ("line_current.amperes", self.line_current.as_ref().map(|current| current.amperes)),
         ] {
             if scale.is_some_and(|scale| !(scale.is_finite() && scale > 0.0)) {
                 return Err(format!("{key} must be more than 0"));
@@ -76,6 +91,7 @@ impl Section {
         let energy = self.energy.as_ref();
         let voltage = self.voltage.as_ref();
         let current = self.current.as_ref();
+        let line_current = self.line_current.as_ref();
         [
             (Field::Label, self.label.as_ref()),
             (Field::Status, self.status.as_ref().map(|status| &status.oid)),
@@ -88,6 +104,7 @@ impl Section {
             (Field::VoltageDigits, voltage.and_then(|voltage| voltage.digits.as_ref())),
             (Field::Current, current.map(|current| &current.oid)),
             (Field::CurrentDigits, current.and_then(|current| current.digits.as_ref())),
+            (Field::LineCurrent, line_current.map(|current| &current.oid)),
         ]
         .into_iter()
         .filter_map(|(field, column)| Some((field, column?)))
@@ -98,30 +115,51 @@ impl Section {
     pub(in crate::snmp) fn telling(&self) -> impl Iterator<Item = &Column> {
         let power = self.power.as_ref().map(|power| &power.oid);
         let current = self.current.as_ref().map(|current| &current.oid);
+        let line_current = self.line_current.as_ref().map(|current| &current.oid);
         let energy = self.energy.as_ref().map(|energy| &energy.oid);
         let energy = energy.filter(|_| power.is_none() && current.is_none());
-        [power, current, energy].into_iter().flatten()
+        [power, current, line_current, energy].into_iter().flatten()
     }
 
-    /// The section as a device without one of its columns has it. Families measure less on their cheaper models, which
-    /// then leave the watts out and keep the amperes. `has` tells whether anything stands below a column.
+    /// The section as it stands for a unit of a daisy chain; `None` where it tells no units apart.
     #[must_use]
-    pub(in crate::snmp) fn as_on(&self, has: impl Fn(&Column) -> bool) -> Self {
+    pub(in crate::snmp) fn of_unit(&self, unit: u32) -> Option<Self> {
         let mut section = self.clone();
-        let lacks_power = self.power.as_ref().is_some_and(|power| !has(&power.oid));
-        if lacks_power && self.current.as_ref().is_some_and(|current| has(&current.oid)) {
-            section.power = None;
-        }
-        section
+        *section.index_default.get_mut(self.unit_at?.checked_sub(1)?)? = unit;
+        Some(section)
     }
 
-    /// The column that shows which rows there are.
-    pub fn listing(&self) -> Option<&Column> {
-        self.list
-            .as_ref()
-            .or(self.power.as_ref().map(|power| &power.oid))
-            .or(self.current.as_ref().map(|current| &current.oid))
-            .or(self.energy.as_ref().map(|energy| &energy.oid))
+    /// Which unit of a daisy chain a row is of.
+    pub(in crate::snmp) fn unit_of(&self, index: &[u32]) -> Option<u32> {
+        index.get(self.unit_at?.checked_sub(1)?).copied()
+    }
+
+    /// The columns that show which rows there are, the best first: a device may lack the table of names, or the watts.
+    pub fn listings(&self) -> impl Iterator<Item = &Column> {
+        let power = self.power.as_ref().map(|power| &power.oid);
+        let current = self.current.as_ref().map(|current| &current.oid);
+        let line_current = self.line_current.as_ref().map(|current| &current.oid);
+        let energy = self.energy.as_ref().map(|energy| &energy.oid);
+        [self.list.as_ref(), power, current, line_current, energy].into_iter().flatten()
+    }
+
+    /// The rows that the objects below one of its listing columns show, in order. Where that column is one of what is
+    /// measured, a row that has a word there (`not-support`) or nothing is none: such agents list as many as their largest
+    /// model has.
+    pub(in crate::snmp) fn rows<'a>(
+        &self,
+        listing: &Column,
+        objects: impl IntoIterator<Item = (&'a Oid, &'a Value)>,
+    ) -> Vec<Vec<u32>> {
+        let is_row = |value: &Value| self.list.as_ref() == Some(listing) || value.number().is_some();
+        let mut rows: Vec<_> = objects
+            .into_iter()
+            .filter(|(_, value)| is_row(value))
+            .filter_map(|(oid, _)| listing.index_of(oid, self.index_length))
+            .collect();
+        rows.sort();
+        rows.dedup();
+        rows
     }
 
     /// The full index that a key's numbers mean; `None` when there are too many or too few.
@@ -170,6 +208,8 @@ pub enum Field {
     Current,
     /// Decimal digits of the current.
     CurrentDigits,
+    /// Current of the line that feeds it.
+    LineCurrent,
 }
 
 impl Field {
@@ -182,7 +222,9 @@ impl Field {
             | Self::VoltageDigits
             | Self::CurrentDigits
             | Self::ResetAt => true,
-            Self::Status | Self::Power | Self::Energy | Self::Voltage | Self::Current => false,
+            Self::Status | Self::Power | Self::Energy | Self::Voltage | Self::Current | Self::LineCurrent => {
+                false
+            }
         }
     }
 }
@@ -201,6 +243,7 @@ impl fmt::Display for Field {
             Self::VoltageDigits => "voltage.digits",
             Self::Current => "current",
             Self::CurrentDigits => "current.digits",
+            Self::LineCurrent => "line_current",
         })
     }
 }

@@ -43,6 +43,9 @@ fn a_fault_in_a_profile_names_the_file_and_the_key() {
     check(&MINIMAL.replace("watts = 0.1", "watts = 0"), "[outlet] power.watts must be more than 0");
     check(&MINIMAL.replace(".{index}.5", ".7"), "[outlet] power: the OID needs {index}");
     check(&MINIMAL.replace("index_length = 2", "index_lenght = 2"), "index_lenght");
+    check(&format!("{MINIMAL}unit_at = 1"), "fine");
+    check(&format!("{MINIMAL}unit_at = 2"), "unit_at is from 1 to 1");
+    check(&format!("{MINIMAL}unit_at = 0"), "unit_at is from 1 to 1");
     check(&MINIMAL.replace("[1]", "[1, 1, 1]"), "index_default has 3 numbers");
     check(&MINIMAL.replace("99.{index}", "99x{index}"), "a dot must precede");
     check("name = \"x\"\ntitle = \"X\"\nsource = \"\"", "nothing to measure");
@@ -79,6 +82,49 @@ fn a_key_is_completed_from_the_defaults_and_shortened_again() {
     assert_eq!(column.at(&[2, 7]).to_string(), "1.3.6.1.4.1.99.2.7.5");
     assert_eq!(column.index_of(&column.at(&[2, 7]), 2), Some(vec![2, 7]));
     assert_eq!(column.index_of(&parse_oid("1.3.6.1.4.1.99.2.7.6").unwrap(), 2), None);
+}
+
+/// For every section of every family: a plain key is one of the unit that is configured, or `unit` is refused.
+#[test]
+fn a_plain_key_is_of_the_unit_that_is_configured_or_tells_none() {
+    let mut numbered = Vec::new();
+    for profile in Catalogue::built_in().unwrap().iter() {
+        let (second, third) = (profile.of_unit(2), profile.of_unit(3));
+        for (kind, section) in profile.kinds() {
+            let name = format!("{} {kind:?}", profile.name);
+            let plain = vec![7; section.index_length - section.index_default.len().min(section.index_length)];
+            let index = |profile: &Profile| profile.section(kind).unwrap().index(&plain).unwrap();
+            let Some(place) = section.unit_at else {
+                assert_eq!(index(&second), index(profile), "{name}");
+                assert_eq!(section.unit_of(&index(profile)), None, "{name}");
+                continue;
+            };
+            let (second, third) = (index(&second), index(&third));
+            let differ: Vec<_> = (0..second.len()).filter(|at| second[*at] != third[*at]).collect();
+            assert_eq!(differ, [place - 1], "{name}");
+            assert_eq!((second[place - 1], third[place - 1]), (2, 3), "{name}");
+            assert_eq!(section.unit_of(&second), Some(2), "{name}");
+            // Every column of the row is the unit's.
+            for (field, column) in section.columns() {
+                assert_ne!(column.at(&second), column.at(&third), "{name} {field}");
+            }
+            numbered.push(name);
+        }
+    }
+    for expected in
+        ["apc_rpdu2 Unit", "apc_easy_epdu Unit", "enlogic Unit", "hpe_ipdu_g2 Unit", "panduit_g5 Unit"]
+    {
+        assert!(numbered.iter().any(|name| name == expected), "{numbered:?}");
+    }
+    for flat in [
+        "apc_rpdu2 Outlet",
+        "apc_rpdu2 Phase",
+        "apc_rpdu Phase",
+        "cyberpower_epdu2 Outlet",
+        "raritan_px1 Inlet",
+    ] {
+        assert!(!numbered.iter().any(|name| name == flat), "{numbered:?}");
+    }
 }
 
 #[test]

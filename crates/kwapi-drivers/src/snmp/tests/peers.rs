@@ -266,7 +266,8 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
             ],
         ),
         ("apc-rpdu2", "apc_rpdu2", vec!["p.mail: 96 W, 12960000 J", "p.backup: 0 W, 0 J"]),
-        ("apc-rpdu", "apc_rpdu", vec!["p.Outlet 1: 0.4 A", "p.Outlet 2: 0 A"]),
+        // The whole by watts, not the outlets by amperes.
+        ("apc-rpdu", "apc_rpdu", vec!["p.unit: 230 W"]),
         (
             "sentry3",
             "servertech_sentry3",

@@ -145,6 +145,100 @@ fn every_family_is_read_in_its_own_units() {
              318.1.1.30.4.2.1.10.1|2|2000\n318.1.1.30.4.2.1.6.2|2|0\n318.1.1.30.4.2.1.10.2|2|0",
             vec!["phase: 310 W, 230.1 V, 1.42 A, 7200000 J", "phase.2: 0 W, 0 J"],
         ),
+        // Outlets as of the models that meter them; B1 and the like are breakers.
+        (
+            "panduit_g5",
+            "19536.10.1.5.1.1.2.1.3|4|web3\n19536.10.1.5.1.1.5.1.3|2|61\n19536.10.1.5.1.1.13.1.3|2|131",
+            vec!["3 (web3): 131 W, 0.61 A"],
+        ),
+        // Phases alone: tenths of a volt, hundredths of an ampere.
+        (
+            "vertiv_geist",
+            "21239.5.2.3.2.1.4.2|66|2310\n21239.5.2.3.2.1.8.2|66|420\n21239.5.2.3.2.1.12.2|66|950\n21239.5.2.3.2.1.15.2|66|77",
+            vec!["phase.2: 950 W, 231 V, 4.2 A, 277200 J"],
+        ),
+        // Phases by hundredths of an ampere; the unit's lifetime counter.
+        (
+            "enlogic",
+            "38446.1.3.4.1.5.1.2|2|311\n38446.1.3.4.1.6.1.2|2|231\n38446.1.3.4.1.7.1.2|2|702",
+            vec!["phase.2: 702 W, 231 V, 3.11 A"],
+        ),
+        (
+            "hpe_pdu3_cis",
+            "232.165.11.2.1.1.5.1|2|1210\n232.165.11.2.2.1.20.1.3|2|402",
+            vec!["unit: 1210 W", "phase.3: 402 W"],
+        ),
+        (
+            "eaton_nlogic",
+            "534.7.1.2.1.1.5.2|2|1210\n534.7.1.2.2.1.20.1.3|2|402\n534.7.1.3.1.1.20.1.4|2|77",
+            vec!["unit.2: 1210 W", "phase.3: 402 W", "group.4: 77 W"],
+        ),
+        // Watts of the whole, hundredths of a kWh; three-phase models by output phase as well.
+        (
+            "apc_ups",
+            "318.1.1.1.4.2.8.0|66|731\n318.1.1.1.4.3.6.0|66|41250\n318.1.1.1.9.3.3.1.13.1.1.2|2|244",
+            vec!["2: 244 W", "unit: 731 W, 1485000000 J"],
+        ),
+        (
+            "eaton_xups",
+            "534.1.4.4.1.2.1|2|229\n534.1.4.4.1.3.1|2|3\n534.1.4.4.1.4.1|2|688\n534.1.3.4.1.4.1|2|740",
+            vec!["1: 688 W, 229 V, 3 A", "inlet.1: 740 W"],
+        ),
+        // The outlet counts watts, the phase tens of them.
+        (
+            "dell_rpdu",
+            "674.10903.200.2.200.130.2.2.1.8.4|2|61\n674.10903.200.2.200.120.2.1.4.1|2|27\n\
+             674.10903.200.2.200.120.2.1.5.1|2|231\n674.10903.200.2.200.120.2.1.6.1|2|62",
+            vec!["4: 61 W", "phase.1: 620 W, 231 V, 2.7 A"],
+        ),
+        (
+            "tripplite_pdu",
+            "850.1.1.3.2.3.3.1.1.2.1.5|4|nas\n850.1.1.3.2.3.3.1.1.7.1.5|66|2310\n850.1.1.3.2.3.3.1.1.8.1.5|66|45\n\
+             850.1.1.3.2.3.3.1.1.9.1.5|66|98\n850.1.1.3.2.3.2.1.1.8.1.1|66|300",
+            vec!["5 (nas): 98 W, 231 V, 0.45 A", "unit: 300 W"],
+        ),
+        (
+            "tripplite_ups",
+            "850.1.1.3.1.3.3.2.1.3.1.1|66|120\n850.1.1.3.1.3.3.2.1.4.1.1|66|240",
+            vec!["1: 240 W, 1.2 A"],
+        ),
+        // V x A comes to the VA beside the watts: 231.00 V, 0.55 A, 130 VA, 110 W.
+        (
+            "conteg_pdu",
+            "28402.12.1.1.2.7.1.1.2.2.9|4|lab\n28402.12.1.1.2.7.2.1.5.2.9|2|55\n28402.12.1.1.2.7.2.1.11.2.9|2|110\n\
+             28402.12.1.1.2.6.1.1.2.2.1|2|77\n28402.12.1.1.2.6.1.1.5.2.1|2|55\n28402.12.1.1.2.6.1.1.7.2.1|2|23100\n\
+             28402.12.1.1.2.6.1.1.10.2.1|2|110",
+            vec!["2.9 (lab): 110 W, 0.55 A", "unit.2.1: 110 W, 231 V, 0.55 A, 277200000 J"],
+        ),
+        (
+            "apc_netshelter",
+            "318.1.1.32.2.4.1.4.1|2|3320\n318.1.1.32.3.4.1.5.1.2|2|488\n318.1.1.32.3.4.1.7.1.2|2|1105\n\
+             318.1.1.32.4.4.1.3.1.4|4|B4\n318.1.1.32.4.4.1.5.1.4|2|144",
+            vec!["unit: 3320 W", "phase.2: 1105 W, 4.88 A", "group.4 (B4): 1.44 A"],
+        ),
+        (
+            "hpe_pdu_module",
+            "232.165.2.3.1.1.4.1|2|590\n232.165.2.3.1.1.4.2|2|-1",
+            vec!["unit.1: 590 W", "unit.2: not available: the device's power says -1"],
+        ),
+        (
+            "hpe_ups",
+            "232.165.3.4.4.1.2.1|2|230\n232.165.3.4.4.1.4.1|2|415\n232.165.3.3.4.1.4.1|2|460",
+            vec!["1: 415 W, 230 V", "inlet.1: 460 W"],
+        ),
+        // Expired data and none are no data.
+        (
+            "rnx_updu",
+            "55108.2.9.2.1.3.7|4|db7\n55108.2.9.2.1.50.7|2|0\n55108.2.9.2.1.51.7|2|812\n55108.2.9.2.1.52.7|2|230100\n\
+             55108.2.9.2.1.53.7|2|178\n55108.2.9.2.1.50.8|2|1\n55108.2.9.2.1.53.8|2|90",
+            vec!["7 (db7): 178 W, 230.1 V, 0.812 A", "8: not available: the device gives it status 1"],
+        ),
+        ("janitza_umg", "34278.2.1.0|2|41250", vec!["unit: 41250 W"]),
+        (
+            "ipoman",
+            "2468.1.4.2.1.3.1.3.1.2.1|2|2305\n2468.1.4.2.1.3.1.3.1.3.1|2|1510\n2468.1.4.2.1.3.2.3.1.3.4|2|260",
+            vec!["4: 0.26 A", "inlet.1: 230.5 V, 1.51 A"],
+        ),
         // Watts of inlet, phases and banks alone: most APC PDUs in the field meter no outlet.
         (
             "apc_rpdu2",
@@ -193,7 +287,8 @@ fn every_family_is_read_in_its_own_units() {
             "1718.3.2.2.1.3.1.1|4|feed A\n1718.3.2.2.1.7.1.1|2|371\n1718.3.2.2.1.11.1.1|2|2093\n\
              1718.3.2.2.1.3.2.1|4|feed B\n1718.3.2.2.1.7.2.1|2|-1\n1718.3.2.2.1.11.2.1|2|2061",
             vec![
-                "inlet (feed A): 209.3 V, 3.71 A",
+                // Volts between lines are not handed over with amperes of a line.
+                "inlet (feed A): 3.71 A",
                 "inlet.2.1 (feed B): not available: the device's current says -1",
             ],
         ),
@@ -214,6 +309,25 @@ fn every_family_is_read_in_its_own_units() {
     }
 }
 
+/// Lines of the output and of the input, and what cards say for what they do not measure.
+#[test]
+fn a_ups_is_read_by_its_lines_and_not_by_what_it_does_not_measure() {
+    check(
+        "ups_mib",
+        "1.3.6.1.2.1.33.1.3.3.1.5.1|2|900\n\
+         1.3.6.1.2.1.33.1.4.4.1.2.1|2|229\n1.3.6.1.2.1.33.1.4.4.1.3.1|2|37\n1.3.6.1.2.1.33.1.4.4.1.4.1|2|820\n\
+         1.3.6.1.2.1.33.1.4.4.1.4.2|2|65535\n1.3.6.1.2.1.33.1.4.4.1.4.3|2|-4\n1.3.6.1.2.1.33.1.4.4.1.4.4|5|",
+        &[
+            "1: 820 W, 229 V, 3.7 A",
+            "2: not available: the device's power says 65535",
+            "3: not available: the device's power says -4",
+            "inlet.1: 900 W",
+        ],
+    );
+    check("ups_mib_instance", "1.3.6.1.2.1.33.1.4.4.1.4.1.0|2|340", &["1: 340 W"]);
+    check("ups_mib", "1.3.6.1.2.1.33.1.4.4.1.4.1.0|2|340", &[]);
+}
+
 #[test]
 fn a_recorded_walk_names_nobody_and_yields_the_same() {
     let objects = [
@@ -232,12 +346,41 @@ fn a_recorded_walk_names_nobody_and_yields_the_same() {
 }
 
 #[test]
+fn every_form_of_a_value_that_snmpsim_writes_is_read() {
+    let text = |text: &[u8]| Value::Text(text.to_vec());
+    for (line, expected) in [
+        ("2|-7", Value::Integer(-7)),
+        ("70|18446744073709551615", Value::Integer(i128::from(u64::MAX))),
+        ("66|", Value::Null),
+        ("5|", Value::Null),
+        ("4|a|b", text(b"a|b")),
+        ("4x|00FF", text(&[0, 255])),
+        (r"4e|a\x0a\n\\\x27", text(b"a\n\n\\'")),
+        ("6|.1.3.6", Value::Oid(parse_oid("1.3.6").unwrap())),
+        ("64|10.0.0.1", Value::Other),
+        ("64x|0a000001", Value::Other),
+        ("68x|9f780442f60000", Value::Float(123.0)),
+        (r"68e|\x9fx\x04B\xf6\x00\x00", Value::Float(123.0)),
+        ("129|", Value::Absent),
+        ("2:numeric|rate=2,initial=40", Value::Integer(40)),
+        ("66:numeric|min=3,max=9", Value::Integer(3)),
+        ("4:writecache|value=web1", text(b"web1")),
+        ("4x:delay|hexvalue=4142,wait=100", text(b"AB")),
+        ("2:sql|SELECT", Value::Other),
+    ] {
+        let walk = parse_snmprec(&format!("1.3.6.1|{line}")).unwrap();
+        assert_eq!(walk.values().collect::<Vec<_>>(), [&expected], "{line}");
+    }
+}
+
+#[test]
 fn a_faulty_line_is_named() {
     for (text, expected) in [
         ("1.3.6|2|7\n1.3.6.x|2|7", "line 2"),
         ("1.3.6", "line 1: not OID|TAG|VALUE"),
         ("1.3.6|2|seven", "line 1: no value of type 2"),
         ("1.3.6|4x|abc", "line 1: no value of type 4x"),
+        (r"1.3.6|4e|a\q", "line 1: no value of type 4e"),
         ("1.3.6|99|7", "line 1: no value of type 99"),
     ] {
         let message = parse_snmprec(text).unwrap_err();

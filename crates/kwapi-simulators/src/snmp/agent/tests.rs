@@ -10,7 +10,7 @@ const NET_SNMP_GET: &[u8] = &[
 ];
 
 fn answer(fault: Option<Fault>, bytes: &[u8]) -> Option<Vec<u8>> {
-    let layout = Layout::of(2);
+    let layout = Layout::of(2, false);
     let value = |_| Value::TimeTicks(300);
     Knowledge { layout: &layout, community: "public", fault, value: &value }.answer(bytes)
 }

@@ -1,0 +1,75 @@
+//! Why there was no answer, in one line, with what helps.
+
+use std::error::Error;
+use std::io;
+
+use rustls::{AlertDescription, CertificateError};
+
+use crate::driver::DriverError;
+
+/// What to do about a certificate whose signatures cannot be verified.
+const OLD_KEY: &str = "; has its certificate an RSA key below 2048 bits? A pin does not help then: renew it on the device, or \
+    set tls = \"insecure\", which trusts whoever answers";
+
+/// The error of a request that was not answered.
+pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
+    let is_unreached = error.is_connect();
+    let error = error.without_url();
+    let why = causes(&error);
+    let advice = match tls_failure(&error) {
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity,
+        )) => {
+            "; the device speaks only TLS 1.1 or older, or old ciphers: enable TLS 1.2 with ECDHE and AES-GCM on it, or \
+             read it over another protocol (ipmi, snmp)"
+        }
+        // What a pin does not help against: the handshake itself cannot be verified.
+        Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => OLD_KEY,
+        None if is_unreached => "; is the address right and the device on?",
+        // A certificate's error brings advice of its own.
+        Some(_) | None => "",
+    };
+    DriverError::link(format!("{asked}: {why}{advice}"))
+}
+
+/// Whether the connection was closed before the answer to a request began, so that the request may be sent again.
+pub(super) fn is_cut_before_the_answer(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
+}
+
+/// What was wrong with the TLS of a connection, if it was that.
+fn tls_failure(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(found) = held(cause) {
+            return Some(found);
+        }
+        source = cause.source();
+    }
+    None
+}
+
+/// A TLS error, or the one that an I/O error holds: that one shows as its source not what it holds, but what is behind it.
+fn held<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    let inner: &'a (dyn Error + 'static) = error.downcast_ref::<io::Error>()?.get_ref()?;
+    held(inner)
+}
+
+/// An error and what caused it, in one line: reqwest's own first line only says that sending failed.
+pub(super) fn causes(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { error.to_string() };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,110 @@
+//! What a card offers, what is read of it and why, for `kwapi probe`.
+
+use kwapi_core::{Quality, Reading};
+
+use super::catalogue::Catalogue;
+use super::choice;
+use super::completion::meaning;
+use super::config::SourceWanted;
+use super::message::GET_POWER_READING;
+use super::sdr::Sensor;
+use super::source::{DcmiFound, Found, Source};
+use crate::driver::Finding;
+use crate::power_role::Role;
+
+/// Every source, the one that is read marked.
+pub(super) fn of(found: &Found, catalogue: &Catalogue, wanted: SourceWanted) -> Vec<Finding> {
+    let mut findings = vec![of_dcmi(found, wanted)];
+    match catalogue.sensors() {
+        None => findings.push(Finding {
+            what: "SDR sensors in watts".to_owned(),
+            value: "not looked for".to_owned(),
+            is_used: false,
+            why: "DCMI answers; set source = \"sensor\" to use a sensor instead".to_owned(),
+        }),
+        Some(sensors) => findings.extend(sensors.iter().map(|sensor| of_sensor(sensor, found))),
+    }
+    if catalogue.unread > 0 {
+        findings.push(Finding {
+            what: "SDR records".to_owned(),
+            value: format!("{} cannot be read", catalogue.unread),
+            is_used: false,
+            why: "one may be a sensor of power: a sum of sensors is estimated".to_owned(),
+        });
+    }
+    findings
+}
+
+fn of_dcmi(found: &Found, wanted: SourceWanted) -> Finding {
+    let is_used = matches!(found.source, Source::Dcmi);
+    let (value, why) = match found.dcmi {
+        DcmiFound::NotAsked => ("not asked".to_owned(), "the configuration wants a sensor".to_owned()),
+        DcmiFound::Silent => ("no answer".to_owned(), "the card answers other commands".to_owned()),
+        DcmiFound::Refused(code) => (
+            format!("{} ({code:#04x})", meaning(code)),
+            "the card does not offer it to this account".to_owned(),
+        ),
+        DcmiFound::Says(power) => {
+            let state = if power.is_active { "active" } else { "not active" };
+            let value = format!(
+                "{} W, {state} (minimum {}, maximum {}, average {} W over {} s)",
+                power.current,
+                power.minimum,
+                power.maximum,
+                power.average,
+                power.period_ms / 1_000
+            );
+            let why = match power.reading() {
+                _ if !is_used && wanted == SourceWanted::Sensor => {
+                    "the configuration wants a sensor".to_owned()
+                }
+                Ok(Reading { power: Some(watts), .. }) if watts.0 == 0.0 => {
+                    match (is_used, found.is_zero_confirmed) {
+                        (true, true) => "the sensors say 0 W as well".to_owned(),
+                        (true, false) => {
+                            "0 W from a card that is on; estimated, as nothing else has a number".to_owned()
+                        }
+                        (false, _) => {
+                            "no machine that is on draws 0 W, and its sensors have a number".to_owned()
+                        }
+                    }
+                }
+                Ok(Reading { quality: Quality::Estimated, .. }) => {
+                    "the whole machine in one command; estimated, as the card says it does not measure"
+                        .to_owned()
+                }
+                Ok(_) => "the whole machine in one command".to_owned(),
+                Err(reason) => reason.to_string(),
+            };
+            (value, why)
+        }
+    };
+    Finding { what: GET_POWER_READING.name.to_owned(), value, is_used, why }
+}
+
+fn of_sensor(sensor: &Sensor, found: &Found) -> Finding {
+    let role = choice::role(sensor);
+    let chosen = match &found.source {
+        Source::Sensors(choice) if choice.sensors.contains(sensor) => Some(choice.why),
+        Source::Sensors(_) | Source::Dcmi => None,
+    };
+    let why = match (chosen, &sensor.conversion, role) {
+        (Some(why), _, _) => why.to_owned(),
+        (None, Err(fault), _) => (*fault).to_owned(),
+        (None, Ok(_), _) if found.absent.contains(sensor) => {
+            "it has no reading, so it is left out and the sum is estimated; looked at again later".to_owned()
+        }
+        (None, Ok(_), Role::Part) => "it measures a part, or is a limit".to_owned(),
+        (None, Ok(_), _) => {
+            "another source measures the whole; adding this one would count it twice".to_owned()
+        }
+    };
+    Finding {
+        what: format!("sensor {:?}", sensor.name),
+        value: sensor
+            .conversion
+            .map_or("unreadable".to_owned(), |conversion| format!("steps of {} W", conversion.step())),
+        is_used: chosen.is_some(),
+        why,
+    }
+}

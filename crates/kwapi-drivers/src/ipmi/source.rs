@@ -1,0 +1,319 @@
+//! Where a card's watts come from: DCMI, or its sensors. Names propose, readings decide: what has no reading now, or says
+//! 0 W, gives way to what has one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kwapi_core::{NoReading, Quality, Reading, Watts};
+
+use super::catalogue::Catalogue;
+use super::choice::{self, Choice};
+use super::completion::{Remedy, meaning, remedy};
+use super::config::{Config, SensorNames, SourceWanted};
+use super::dcmi::{self, PowerReading};
+use super::link::Failure;
+use super::message::{GET_POWER_READING, GET_SENSOR_READING};
+use super::reader::hex;
+use super::repository;
+use super::sdr::{self, Sensor};
+use super::session::Session;
+use super::shared::Shared;
+use crate::driver::DriverError;
+
+/// Cards that have not been asked for long fail the first time (`check_ipmi_sensor_v3`#26): asked so often at first, with
+/// this pause.
+const FIRST_READINGS_MAX: u8 = 3;
+const FIRST_READING_PAUSE: Duration = Duration::from_millis(500);
+
+/// What may have happened to a card that does not answer within a session.
+pub(super) const SILENT: &str =
+    "the card stopped answering or has forgotten the session, as after its restart";
+
+/// Where the watts come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// DCMI Get Power Reading.
+    Dcmi,
+    /// Sensors of the repository, added up.
+    Sensors(Choice),
+}
+
+/// What was chosen, and what spoke for it.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) source: Source,
+    /// What DCMI said when the source was chosen.
+    pub(super) dcmi: DcmiFound,
+    /// Sensors that were left out of the sum as they had no reading.
+    pub(super) absent: Vec<Sensor>,
+    /// Whether DCMI and the sensors agree on 0 W.
+    pub(super) is_zero_confirmed: bool,
+}
+
+/// What a card says to DCMI Get Power Reading at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DcmiFound {
+    NotAsked,
+    /// Did not answer last time: not asked again this time.
+    Silent,
+    Refused(u8),
+    Says(PowerReading),
+}
+
+impl DcmiFound {
+    /// The watts, if they make a reading.
+    fn watts(self) -> Option<f64> {
+        match self {
+            Self::Says(power) => power.reading().ok()?.power.map(|power| power.0),
+            Self::NotAsked | Self::Silent | Self::Refused(_) => None,
+        }
+    }
+}
+
+/// A choice of sensors, tried.
+struct Tried {
+    choice: Choice,
+    watts: Option<f64>,
+    absent: Vec<Sensor>,
+}
+
+/// Asks the card what it has, and decides. `known` is what was found before, in a session that goes on.
+pub(super) async fn find(
+    session: &mut Session,
+    config: &Config,
+    shared: &Shared,
+    known: Option<DcmiFound>,
+) -> Result<Found, DriverError> {
+    let card = session.link.card;
+    let is_sensor_wanted = config.source == SourceWanted::Sensor || config.sensor.is_some();
+    let dcmi = match known {
+        _ if is_sensor_wanted => DcmiFound::NotAsked,
+        // Asking such a card again would cost the session.
+        Some(DcmiFound::Silent) => DcmiFound::Silent,
+        _ => try_dcmi(session, config, shared).await?,
+    };
+    let found = |source| Found { source, dcmi, absent: Vec::new(), is_zero_confirmed: false };
+    if dcmi.watts().is_some_and(|watts| watts > 0.0) {
+        return Ok(found(Source::Dcmi));
+    }
+    if config.source == SourceWanted::Dcmi {
+        return match dcmi {
+            DcmiFound::Says(_) | DcmiFound::NotAsked | DcmiFound::Silent => Ok(found(Source::Dcmi)),
+            DcmiFound::Refused(code) => {
+                Err(Failure::Completed { what: GET_POWER_READING.name, code }.of(card, ""))
+            }
+        };
+    }
+    match (find_sensors(session, config, shared).await?, dcmi) {
+        // Both say 0 W, or DCMI does and the sensors have nothing.
+        (Ok(Tried { watts, .. }), dcmi)
+            if dcmi.watts().is_some() && watts.is_none_or(|watts| watts == 0.0) =>
+        {
+            Ok(Found { is_zero_confirmed: watts.is_some(), ..found(Source::Dcmi) })
+        }
+        (Ok(Tried { choice, absent, .. }), _) => Ok(Found { absent, ..found(Source::Sensors(choice)) }),
+        // DCMI is there, and has nothing to say now: a machine that is off, perhaps.
+        (Err(_), DcmiFound::Says(_)) => Ok(found(Source::Dcmi)),
+        (Err(reason), DcmiFound::Refused(code)) => Err(DriverError::Refused(format!(
+            "{card}: no power to read: {}: {} ({code:#04x}){}; {reason}",
+            GET_POWER_READING.name,
+            meaning(code),
+            if remedy(code) == Remedy::Privilege {
+                ", a higher privilege of the account may help"
+            } else {
+                ""
+            },
+        ))),
+        (Err(reason), DcmiFound::NotAsked | DcmiFound::Silent) => {
+            Err(DriverError::Refused(format!("{card}: no power to read: {reason}")))
+        }
+    }
+}
+
+async fn try_dcmi(session: &mut Session, config: &Config, shared: &Shared) -> Result<DcmiFound, DriverError> {
+    let card = session.link.card;
+    let memory = shared.memory(card);
+    // Asked every other time of a card that drops the command: it may have been the network.
+    let was_silent = std::mem::take(&mut memory.lock().is_dcmi_silent);
+    if was_silent && config.source == SourceWanted::Auto {
+        return Ok(DcmiFound::Silent);
+    }
+    let mut tries = 1;
+    loop {
+        match ask_dcmi(session).await {
+            Ok(power) => return Ok(DcmiFound::Says(power)),
+            Err(Failure::Completed { code, .. })
+                if tries < FIRST_READINGS_MAX && matches!(remedy(code), Remedy::Later | Remedy::State) =>
+            {
+                tries += 1;
+                tokio::time::sleep(FIRST_READING_PAUSE).await;
+            }
+            Err(Failure::Completed { what, code }) if remedy(code) == Remedy::Later => {
+                return Err(Failure::Completed { what, code }.of(card, ""));
+            }
+            Err(Failure::Completed { code, .. }) => return Ok(DcmiFound::Refused(code)),
+            Err(Failure::Unanswered(unanswered)) => {
+                memory.lock().is_dcmi_silent = true;
+                return Err(
+                    Failure::Unanswered(unanswered).of(card, "it may know no DCMI; a sensor is tried next")
+                );
+            }
+            Err(failure) => return Err(failure.of(card, SILENT)),
+        }
+    }
+}
+
+/// What DCMI says now.
+pub(super) async fn ask_dcmi(session: &mut Session) -> Result<PowerReading, Failure> {
+    let data = session.ask(GET_POWER_READING, &dcmi::REQUEST).await?;
+    let malformed = || DriverError::Malformed { what: GET_POWER_READING.name, input: hex(&data) };
+    Ok(dcmi::parse(&data).ok_or_else(malformed)?)
+}
+
+/// The sensors to read, or why there are none.
+async fn find_sensors(
+    session: &mut Session,
+    config: &Config,
+    shared: &Shared,
+) -> Result<Result<Tried, String>, DriverError> {
+    let card = session.link.card;
+    let memory = shared.memory(card);
+    // What could not be read last time may be readable now.
+    {
+        let mut memory = memory.lock();
+        if memory.catalogue.unread > 0 && memory.catalogue.is_complete() {
+            memory.catalogue = Catalogue::default();
+        }
+    }
+    let catalogue = match repository::sensors(session, &memory).await {
+        Ok(catalogue) => catalogue,
+        Err(Failure::Completed { what, code }) if !matches!(remedy(code), Remedy::Later) => {
+            let why = format!("its sensors cannot be listed: {what}: {} ({code:#04x})", meaning(code));
+            return Ok(Err(why));
+        }
+        Err(failure) => {
+            let advice = "while its sensors were listed; the next session goes on from there";
+            return Err(failure.of(card, advice));
+        }
+    };
+    let sensors = catalogue.sensors().unwrap_or_default();
+    let names = config.sensor.as_ref().map(SensorNames::names);
+    let options = match choice::options(&sensors, names) {
+        Ok(options) => options,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    choose(session, options, names.is_some(), catalogue.unread > 0).await
+}
+
+/// The first option that has watts; else the first that has 0 W; else the first, which may have some later.
+async fn choose(
+    session: &mut Session,
+    options: Vec<Choice>,
+    is_named: bool,
+    is_incomplete: bool,
+) -> Result<Result<Tried, String>, DriverError> {
+    let mut best: Option<Tried> = None;
+    for option in options {
+        let mut tried = try_choice(session, option, is_named).await?;
+        // Of a list that lacks a record, a sum may lack a part.
+        if is_incomplete && !is_named && tried.choice.is_sum {
+            tried.choice.quality = Quality::Estimated;
+        }
+        let rank = |tried: &Tried| tried.watts.map_or(0, |watts| if watts > 0.0 { 2 } else { 1 });
+        if rank(&tried) == 2 {
+            return Ok(Ok(tried));
+        }
+        if best.as_ref().is_none_or(|best| rank(&tried) > rank(best)) {
+            best = Some(tried);
+        }
+    }
+    Ok(best.ok_or_else(|| "the card has no sensor in watts".to_owned()))
+}
+
+/// Reads a choice once. A part of a sum that has no reading, such as a supply that is not fitted, is left out, and what
+/// remains is an estimate; but nothing is left out of what the configuration names.
+async fn try_choice(session: &mut Session, choice: Choice, is_named: bool) -> Result<Tried, DriverError> {
+    let card = session.link.card;
+    let (mut present, mut absent, mut sum) = (Vec::new(), Vec::new(), None);
+    for sensor in &choice.sensors {
+        match read_sensor(session, sensor).await {
+            Ok(Ok(watts)) => {
+                sum = Some(sum.unwrap_or(0.0) + watts);
+                present.push(sensor.clone());
+            }
+            Ok(Err(_)) => absent.push(sensor.clone()),
+            Err(Failure::Completed { code, .. })
+                if matches!(remedy(code), Remedy::Absent | Remedy::State) =>
+            {
+                absent.push(sensor.clone());
+            }
+            Err(failure) => return Err(failure.of(card, SILENT)),
+        }
+    }
+    let watts = sum.filter(|sum: &f64| sum.is_finite() && *sum >= 0.0);
+    if absent.is_empty() || present.is_empty() || is_named {
+        let watts = if absent.is_empty() { watts } else { None };
+        return Ok(Tried { choice, watts, absent: Vec::new() });
+    }
+    Ok(Tried { choice: Choice { sensors: present, quality: Quality::Estimated, ..choice }, watts, absent })
+}
+
+/// The watts of one sensor, or why it has none.
+async fn read_sensor(session: &mut Session, sensor: &Sensor) -> Result<Result<f64, NoReading>, Failure> {
+    let data = session.ask_lun(GET_SENSOR_READING, sensor.lun, &[sensor.number]).await?;
+    let malformed = || DriverError::Malformed { what: GET_SENSOR_READING.name, input: hex(&data) };
+    Ok(match (sdr::raw_reading(&data).ok_or_else(malformed)?, sensor.conversion) {
+        (Ok(raw), Ok(conversion)) => Ok(conversion.watts(raw)),
+        (Err(_), _) => Err(NoReading::NotAvailable(format!("sensor {:?} has no reading", sensor.name))),
+        (_, Err(fault)) => Err(NoReading::NotAvailable(fault.to_owned())),
+    })
+}
+
+/// The sum of the sensors chosen. A sum without one of its parts is no sum.
+pub(super) async fn read_sensors(
+    session: &mut Session,
+    choice: &Choice,
+    shared: &Shared,
+) -> Result<Result<Reading, NoReading>, DriverError> {
+    let card = session.link.card;
+    let mut sum = 0.0;
+    for sensor in &choice.sensors {
+        match read_sensor(session, sensor).await {
+            Ok(Ok(watts)) => sum += watts,
+            Ok(Err(no_reading)) => return Ok(Err(no_reading)),
+            Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Absent => {
+                // Numbers move when firmware changes: the next look begins with the first record.
+                shared.memory(card).lock().catalogue = Catalogue::default();
+                return Ok(Err(NoReading::NotAvailable(format!(
+                    "sensor {:?}: {} ({code:#04x})",
+                    sensor.name,
+                    meaning(code)
+                ))));
+            }
+            Err(Failure::Completed { what, code }) => return no_reading(card, what, code),
+            Err(failure) => return Err(failure.of(card, SILENT)),
+        }
+    }
+    if !sum.is_finite() || sum < 0.0 {
+        return Ok(Err(NoReading::Implausible(format!("{sum} W"))));
+    }
+    Ok(Ok(Reading { power: Some(Watts(sum)), quality: choice.quality, ..Reading::default() }))
+}
+
+/// What a completion code means for a source that worked before.
+pub(super) fn no_reading(
+    card: SocketAddr,
+    what: &'static str,
+    code: u8,
+) -> Result<Result<Reading, NoReading>, DriverError> {
+    match remedy(code) {
+        Remedy::State => Ok(Err(NoReading::NotAvailable(format!("{what}: {} ({code:#04x})", meaning(code))))),
+        Remedy::Later | Remedy::Privilege => Err(Failure::Completed { what, code }.of(card, "")),
+        Remedy::Unsupported | Remedy::Reserve | Remedy::Fewer | Remedy::Absent => {
+            Err(DriverError::link(format!(
+                "{card}: {what} is no longer possible: {} ({code:#04x}); the source is looked for again",
+                meaning(code)
+            )))
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Which of a chassis' sensors of power stands for all of it.
+
+use serde_json::Value;
+
+use super::resource::{Place, SENSOR, SUPPLY_SENSOR, Shown, is_present, link, segment, shares_supplies};
+use super::search::Search;
+use super::source::Source;
+use crate::driver::DriverError;
+use crate::power_role::{Role, names_any, role};
+
+/// More sensors are not looked at: each costs a request, and cards name theirs after what they measure.
+const SENSORS_MAX: usize = 32;
+
+/// A sensor: its path, its resource, what its names say that it measures.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sensor {
+    pub(super) path: String,
+    pub(super) resource: Value,
+    role: Role,
+}
+
+impl Sensor {
+    /// Judges by both names a sensor has, without that of its chassis before them.
+    pub(super) fn new(path: String, resource: Value, chassis: &str) -> Self {
+        let name = resource.get("Name").and_then(Value::as_str).unwrap_or_default();
+        let roles = [segment(&path), name].map(|name| role(own_name(name, chassis), false));
+        let role = [Role::Part, Role::System, Role::SupplyOutput, Role::SupplyInput]
+            .into_iter()
+            .find(|role| roles.contains(role))
+            .unwrap_or(Role::Unknown);
+        Self { path, resource, role }
+    }
+
+    fn is_named(&self, word: &str) -> bool {
+        let name = self.resource.get("Name").and_then(Value::as_str).unwrap_or_default();
+        names_any(name, &[word]) || names_any(segment(&self.path), &[word])
+    }
+
+    fn shown(&self, place: &Place) -> Shown {
+        match place.power(&self.resource) {
+            Shown::Number(_) if !is_present(&self.resource) => Shown::Null,
+            shown => shown,
+        }
+    }
+}
+
+/// A sensor's name without its chassis' before it: `HGX_Chassis_0_TotalHSC_Power_0` has no "chassis" of its own.
+fn own_name<'a>(name: &'a str, chassis: &str) -> &'a str {
+    let separated = chassis.replace('_', " ");
+    let own =
+        name.strip_prefix(chassis).or_else(|| name.strip_prefix(&separated)).filter(|_| !chassis.is_empty());
+    own.unwrap_or(name)
+}
+
+/// The sensor that stands for the whole chassis among those of one type: the one that says so, or the only one. Of several
+/// that say so, the one called total; two totals are none.
+pub(super) fn total(sensors: &[Sensor]) -> Option<&Sensor> {
+    let only = |wanted: &dyn Fn(&Sensor) -> bool| {
+        let mut found = sensors.iter().filter(|sensor| wanted(sensor));
+        found.next().filter(|_| found.next().is_none())
+    };
+    let is_system = |sensor: &Sensor| sensor.role == Role::System;
+    let is_total = |sensor: &Sensor| is_system(sensor) && sensor.is_named("total");
+    if sensors.iter().any(is_system) {
+        return only(&is_system).or_else(|| only(&is_total));
+    }
+    match sensors {
+        [only] if only.role == Role::Unknown => Some(only),
+        _ => None,
+    }
+}
+
+/// What the supplies draw, of those that are fitted.
+fn supplies(sensors: &[Sensor]) -> Vec<&Sensor> {
+    let of =
+        |role: Role| sensors.iter().filter(move |sensor| sensor.role == role && is_present(&sensor.resource));
+    of(Role::SupplyInput).collect()
+}
+
+impl Search<'_> {
+    /// The sensor that stands for the whole chassis, with the counter beside it; then the supplies' together.
+    pub(super) async fn sensors(
+        &mut self,
+        chassis: &Value,
+        path: &str,
+        id: &str,
+        sensor: Option<&str>,
+    ) -> Result<Vec<Source>, DriverError> {
+        let collection =
+            link(chassis, "Sensors").unwrap_or_else(|| format!("{}/Sensors", path.trim_end_matches('/')));
+        if let Some(sensor) = sensor {
+            let at = format!("{}/{sensor}", collection.trim_end_matches('/'));
+            let shown = self.get(&at).await?.map_or(Shown::Absent, |resource| SENSOR.power(&resource));
+            if shown == Shown::Absent {
+                self.note(format!("{id}: {at}"), "absent", "sensor names it");
+                return Ok(Vec::new());
+            }
+            return Ok(vec![Source { name: at.clone(), ..Source::of(&SENSOR, at, shown) }]);
+        }
+        let mut candidates = self.members(&collection).await?;
+        let says_so = |path: &String| {
+            let name = segment(path).to_ascii_lowercase();
+            ["power", "watt", "energy"].iter().any(|word| name.contains(word))
+        };
+        if candidates.iter().any(says_so) {
+            candidates.retain(says_so);
+        }
+        // What may be the whole is asked first, where there are many.
+        candidates.sort_by_key(|path| match role(own_name(segment(path), id), false) {
+            Role::System => 0,
+            Role::SupplyInput => 1,
+            Role::Unknown => 2,
+            Role::SupplyOutput => 3,
+            Role::Part => 4,
+        });
+        if candidates.len() > SENSORS_MAX {
+            let count = format!("{SENSORS_MAX} of {}", candidates.len());
+            self.note(
+                format!("{id}: sensors"),
+                count,
+                "the others are not looked at; sensor = \"ID\" reads any",
+            );
+        }
+        let (mut powers, mut energies) = (Vec::new(), Vec::new());
+        for path in candidates.into_iter().take(SENSORS_MAX) {
+            let Some(resource) = self.get(&path).await? else { continue };
+            let sensor = Sensor::new(path, resource, id);
+            match sensor.resource.get("ReadingType").and_then(Value::as_str) {
+                Some("Power") => powers.push(sensor),
+                Some("EnergykWh" | "EnergyWh" | "EnergyJoules") => energies.push(sensor),
+                Some(_) | None => {}
+            }
+        }
+        Ok(self.sources_of(&powers, &energies, id, shares_supplies(chassis)))
+    }
+
+    fn sources_of(
+        &mut self,
+        powers: &[Sensor],
+        energies: &[Sensor],
+        id: &str,
+        shared: Option<&'static str>,
+    ) -> Vec<Source> {
+        let mut sources = Vec::new();
+        let whole = total(powers);
+        if let Some(whole) = whole {
+            let energy_path = total(energies).map(|sensor| sensor.path.clone());
+            let source = Source::of(&SENSOR, whole.path.clone(), whole.shown(&SENSOR));
+            sources.push(Source { name: whole.path.clone(), energy_path, ..source });
+        }
+        let supplies = if shared.is_none() { supplies(powers) } else { Vec::new() };
+        if !supplies.is_empty() {
+            let mut shown = Shown::Number(0.0);
+            for supply in &supplies {
+                shown = match (shown, supply.shown(&SUPPLY_SENSOR)) {
+                    (Shown::Number(sum), Shown::Number(watts)) => Shown::Number(sum + watts),
+                    (Shown::Number(_), other) | (other, _) => other,
+                };
+            }
+            let paths = supplies.iter().map(|supply| supply.path.clone()).collect();
+            let name = SUPPLY_SENSOR.name.to_owned();
+            sources.push(Source { name, paths, place: &SUPPLY_SENSOR, energy_path: None, shown });
+        }
+        for sensor in powers.iter().filter(|sensor| whole != Some(*sensor)) {
+            let why = match sensor.role {
+                Role::Part => "it measures a part; sensor = \"ID\" would choose it",
+                Role::SupplyOutput => "what a supply delivers, without its losses",
+                Role::SupplyInput => shared.unwrap_or("one of the supplies"),
+                Role::System | Role::Unknown => "not surely the machine's; sensor = \"ID\" would choose it",
+            };
+            self.note(format!("{id}: {}", sensor.path), sensor.shown(&SENSOR).words(), why);
+        }
+        sources
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Which of a device's tables is read: by what they say, not by being there. A table of -1 hides the one with the truth
+//! (an APC AP7900B), outlets that have names and no sensors hide the inlet that is measured (Raritan's 1000 series).
+
+use std::sync::Arc;
+
+use async_snmp::Oid;
+use kwapi_core::{NoReading, Reading};
+
+use crate::driver::{DriverError, Finding};
+
+use super::super::agent::Agent;
+use super::super::config::Config;
+use super::super::interpret::{self, Row, Usefulness};
+use super::super::known::ROWS_MAX;
+use super::super::profile::{Field, Kind, Profile, Section};
+
+/// A column whose index stands in the middle of its OIDs is walked with its neighbours: a dozen a row.
+const WALKED_MAX: usize = 16 * ROWS_MAX;
+
+/// What a device is read by where everything it has is wanted.
+#[derive(Clone, Debug)]
+pub(in crate::snmp) struct Chosen {
+    /// By which profile.
+    pub profile: String,
+    /// Outlets, inlets, …
+    pub kind: Kind,
+    /// What can be measured of each, as this device has it.
+    pub section: Arc<Section>,
+    /// The best that a row of it says.
+    pub usefulness: Usefulness,
+    /// Its rows.
+    pub rows: Vec<Listed>,
+}
+
+/// A row that a device lists.
+#[derive(Clone, Debug)]
+pub(in crate::snmp) struct Listed {
+    /// Where.
+    pub index: Vec<u32>,
+    /// The operator's name of it on the device.
+    pub label: Option<String>,
+    /// Whether the device says something of it, if only that it cannot measure now.
+    pub is_told: bool,
+}
+
+/// Looks at all kinds of things that these profiles know until one has watts, and chooses the most useful: outlets
+/// before inlets, and of two profiles the first, where they are equally so. Also tells what was passed over, and why.
+pub(super) async fn all(
+    config: &Config,
+    profiles: &[Arc<Profile>],
+    agent: &mut Agent,
+) -> Result<(Option<Chosen>, Vec<Finding>), DriverError> {
+    let mut best: Option<Chosen> = None;
+    let mut passed_over: Vec<Chosen> = Vec::new();
+    let mut findings = Vec::new();
+    let mut refused = None;
+    'kinds: for kind in Kind::ALL {
+        for profile in profiles {
+            let Some(section) = profile.section(kind) else { continue };
+            if config.unit.is_some() && section.unit_at.is_none() {
+                continue;
+            }
+            let surveyed = match survey(config, profile, kind, section, agent).await {
+                Ok(surveyed) => surveyed,
+                Err(error @ DriverError::Link(_)) => return Err(error),
+                // One table that is kept from us costs no other.
+                Err(error) => {
+                    let why = error.into_message();
+                    refused.get_or_insert(why.clone());
+                    findings.push(passed(profile, kind, why));
+                    continue;
+                }
+            };
+            if surveyed.rows.is_empty() {
+                continue;
+            }
+            if best.as_ref().is_none_or(|best| surveyed.usefulness > best.usefulness) {
+                passed_over.extend(best.replace(surveyed));
+            } else {
+                passed_over.push(surveyed);
+            }
+            if best.as_ref().is_some_and(|best| best.usefulness == Usefulness::Watts) {
+                break 'kinds;
+            }
+        }
+    }
+    if let (None, Some(why)) = (&best, refused) {
+        return Err(DriverError::Refused(why));
+    }
+    if let Some(best) = &best {
+        for other in passed_over {
+            findings.push(Finding {
+                what: format!("{} by {}", other.kind.plural(), other.profile),
+                value: format!("{}, {}", other.rows.len(), other.usefulness.describe()),
+                is_used: false,
+                why: format!("the {} say {}", best.kind.plural(), best.usefulness.describe()),
+            });
+        }
+    }
+    Ok((best, findings))
+}
+
+fn passed(profile: &Profile, kind: Kind, why: String) -> Finding {
+    let what = format!("{} by {}", kind.plural(), profile.name);
+    Finding { what, value: String::new(), is_used: false, why }
+}
+
+async fn survey(
+    config: &Config,
+    profile: &Profile,
+    kind: Kind,
+    section: &Section,
+    agent: &mut Agent,
+) -> Result<Chosen, DriverError> {
+    let mut indexes = list(config, profile, kind, section, agent).await?;
+    if let Some(unit) = config.unit {
+        indexes.retain(|index| section.unit_of(index) == Some(unit));
+    }
+    let (section, rows) = adapt(section, &indexes, agent).await?;
+    let readings: Vec<_> = rows.iter().map(|row| interpret::reading(&section, row)).collect();
+    let listed = indexes.into_iter().zip(&rows).zip(&readings).map(|((index, row), reading)| Listed {
+        index,
+        label: interpret::label(row),
+        is_told: is_told(reading),
+    });
+    Ok(Chosen {
+        profile: profile.name.clone(),
+        kind,
+        usefulness: Usefulness::of(&readings),
+        rows: listed.collect(),
+        section: Arc::new(section),
+    })
+}
+
+/// Whether a device says something of a row, if only that it cannot measure now.
+pub(in crate::snmp) fn is_told(reading: &Result<Reading, NoReading>) -> bool {
+    !matches!(reading, Err(NoReading::NoSuchOutlet(_)))
+}
+
+/// The rows there are of one kind of thing.
+async fn list(
+    config: &Config,
+    profile: &Profile,
+    kind: Kind,
+    section: &Section,
+    agent: &mut Agent,
+) -> Result<Vec<Vec<u32>>, DriverError> {
+    if section.index_length == 0 {
+        return Ok(vec![Vec::new()]);
+    }
+    for listing in section.listings() {
+        let limit = if listing.is_last() { ROWS_MAX + 1 } else { WALKED_MAX };
+        let walked = agent.walk(listing.base(), profile.max_repetitions, limit).await?;
+        let rows = section.rows(listing, walked.rows.iter().map(|(oid, value)| (oid, value)));
+        if walked.is_cut || rows.len() > ROWS_MAX {
+            return Err(DriverError::Refused(format!(
+                "{} lists more than {ROWS_MAX} {}, which no PDU has: name those to read",
+                config.address(),
+                kind.plural()
+            )));
+        }
+        if !rows.is_empty() {
+            return Ok(rows);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The section as the device has it of whose these rows are, and what they say.
+pub(super) async fn adapt(
+    section: &Section,
+    indexes: &[Vec<u32>],
+    agent: &mut Agent,
+) -> Result<(Section, Vec<Row>), DriverError> {
+    let says_watts = |field: Field| {
+        !matches!(
+            field,
+            Field::Voltage
+                | Field::VoltageDigits
+                | Field::Current
+                | Field::CurrentDigits
+                | Field::LineCurrent
+        )
+    };
+    let has_other = section.current.is_some() || section.line_current.is_some();
+    if section.power.is_some() {
+        let rows = read(section, indexes, says_watts, agent).await?;
+        let readings: Vec<_> = rows.iter().map(|row| interpret::reading(section, row)).collect();
+        if Usefulness::of(&readings) > Usefulness::Nothing || !has_other {
+            return Ok((Section { line_current: None, ..section.clone() }, rows));
+        }
+    }
+    let rows = read(section, indexes, |_| true, agent).await?;
+    let adapted = interpret::on_device(section, &rows);
+    if adapted.current.as_ref().map(|current| &current.oid)
+        == section.current.as_ref().map(|current| &current.oid)
+    {
+        return Ok((adapted, rows));
+    }
+    let rows = read(&adapted, indexes, |_| true, agent).await?;
+    Ok((adapted, rows))
+}
+
+async fn read(
+    section: &Section,
+    indexes: &[Vec<u32>],
+    is_wanted: impl Fn(Field) -> bool,
+    agent: &mut Agent,
+) -> Result<Vec<Row>, DriverError> {
+    let columns = section.columns();
+    let columns: Vec<_> = columns.into_iter().filter(|(field, _)| is_wanted(*field)).collect();
+    let oids: Vec<Oid> =
+        indexes.iter().flat_map(|index| columns.iter().map(|(_, column)| column.at(index))).collect();
+    let mut values = agent.get_cautiously(&oids).await?.into_iter();
+    let row = |_| columns.iter().map(|(field, _)| *field).zip(values.by_ref()).collect();
+    Ok(indexes.iter().map(row).collect())
+}

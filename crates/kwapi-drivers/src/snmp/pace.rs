@@ -1,0 +1,135 @@
+//! When what was read once is read again: names and scales, and what the device has at all.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Scales, labels and reset stamps are read again after this long, and at once after a reboot or when a counter falls.
+const SLOW_COLUMNS_INTERVAL: Duration = Duration::from_secs(300);
+/// So long after the last time, it is asked again which outlets there are.
+const LISTING_INTERVAL: Duration = Duration::from_secs(300);
+/// The same while outlets that are known or named cannot be read.
+const LISTING_INTERVAL_MISSING: Duration = Duration::from_secs(60);
+/// The same of an agent that has just started: it answers before it has found its outlets.
+const LISTING_INTERVAL_YOUNG: Duration = Duration::from_secs(15);
+/// An agent is young for so long, in hundredths of a second of its sysUpTime.
+const YOUNG_TICKS: i128 = 300 * 100;
+
+/// What is due when.
+#[derive(Debug)]
+pub(super) struct Pace {
+    listed_at: Instant,
+    slow_columns_read_at: Option<Instant>,
+    /// What the last round showed.
+    is_young: bool,
+    has_rebooted: bool,
+    is_missing: bool,
+}
+
+impl Pace {
+    /// Of a session whose outlets were listed at its opening.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            listed_at: now,
+            slow_columns_read_at: None,
+            is_young: false,
+            has_rebooted: false,
+            is_missing: false,
+        }
+    }
+
+    /// The outlets have been listed: their names and scales are to be read.
+    pub(super) fn listed(&mut self, now: Instant) {
+        self.listed_at = now;
+        self.slow_columns_read_at = None;
+        self.has_rebooted = false;
+    }
+
+    /// Names and scales have been read.
+    pub(super) fn slow_columns_read(&mut self, now: Instant) {
+        self.slow_columns_read_at = Some(now);
+    }
+
+    /// Whether they have not been read since the outlets were listed.
+    pub(super) fn slow_columns_are_unread(&self) -> bool {
+        self.slow_columns_read_at.is_none()
+    }
+
+    /// Whether they are to be read now.
+    pub(super) fn slow_columns_are_due(&self, now: Instant) -> bool {
+        self.slow_columns_read_at.is_none_or(|at| now.duration_since(at) >= SLOW_COLUMNS_INTERVAL)
+    }
+
+    /// Notes what a round showed: the agent's sysUpTime, and how many of its outlets have no reading.
+    pub(super) fn round(&mut self, up_time: Option<i128>, has_rebooted: bool, unreadable: usize, all: usize) {
+        self.is_young = up_time.is_some_and(|ticks| ticks < YOUNG_TICKS);
+        self.has_rebooted |= has_rebooted;
+        self.is_missing = unreadable > 0 || all == 0;
+    }
+
+    /// Whether the outlets are to be listed again. Named ones are, to see whether another table has them, only while one
+    /// cannot be read.
+    pub(super) fn listing_is_due(&self, now: Instant, wants_all: bool) -> bool {
+        if !wants_all && !self.is_missing {
+            return false;
+        }
+        let interval = match (self.is_young, self.is_missing) {
+            (true, _) => LISTING_INTERVAL_YOUNG,
+            (false, true) if wants_all => LISTING_INTERVAL_MISSING,
+            (false, _) => LISTING_INTERVAL,
+        };
+        self.has_rebooted || now.duration_since(self.listed_at) >= interval
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Option<i128> = Some(3_600 * 100);
+
+    /// How many seconds after a listing, and a round that showed this, the next is due.
+    fn due_after(
+        up_time: Option<i128>,
+        has_rebooted: bool,
+        unreadable: usize,
+        wants_all: bool,
+    ) -> Option<u64> {
+        let begin = Instant::now();
+        let mut pace = Pace::new(begin);
+        pace.round(up_time, has_rebooted, unreadable, 8);
+        (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), wants_all))
+    }
+
+    #[test]
+    fn outlets_are_listed_again_slowly_and_sooner_where_some_may_be_missing() {
+        assert_eq!(due_after(HOUR, false, 0, true), Some(300));
+        assert_eq!(due_after(HOUR, false, 1, true), Some(60));
+        assert_eq!(due_after(Some(2_000), false, 0, true), Some(15));
+        assert_eq!(due_after(HOUR, true, 0, true), Some(0));
+        // An agent that does not tell for how long it is up is taken for an old one.
+        assert_eq!(due_after(None, false, 0, true), Some(300));
+    }
+
+    #[test]
+    fn named_outlets_are_looked_for_in_other_tables_only_while_one_is_missing() {
+        assert_eq!(due_after(HOUR, false, 0, false), None);
+        assert_eq!(due_after(HOUR, true, 0, false), None);
+        assert_eq!(due_after(HOUR, false, 1, false), Some(300));
+        assert_eq!(due_after(Some(2_000), false, 1, false), Some(15));
+    }
+
+    #[test]
+    fn a_listing_makes_the_names_due_and_ends_a_reboot() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(begin);
+        assert!(pace.slow_columns_are_unread() && pace.slow_columns_are_due(begin));
+        pace.slow_columns_read(begin);
+        assert!(!pace.slow_columns_are_due(begin + Duration::from_secs(299)));
+        assert!(pace.slow_columns_are_due(begin + Duration::from_secs(300)));
+        pace.round(HOUR, true, 0, 8);
+        assert!(pace.listing_is_due(begin, true));
+        pace.listed(begin);
+        assert!(pace.slow_columns_are_unread() && !pace.listing_is_due(begin, true));
+    }
+}
