@@ -86,7 +86,7 @@ fn counter(joules: f64) -> MeterCounter {
 fn a_day_of_wraps_a_reset_and_clock_steps_ends_within_a_thousandth_of_the_truth() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = Bench::in_directory(directory.path());
-    let max_gap = bench.collector.config().max_gap;
+    let max_gap = bench.live.config().max_gap;
     let mut dice = Dice(11);
     let mut source = Source::new(max_gap, BEGIN);
     let (mut used, mut used_at_reset, mut used_at_last) = (0.0, 0.0, 0.0);
@@ -146,7 +146,7 @@ fn a_day_of_wraps_a_reset_and_clock_steps_ends_within_a_thousandth_of_the_truth(
                 bench.tell("A", 100.0, Some(message));
             }
         }
-        if let Some((_, view)) = bench.collector.probe("A").filter(|_| second % 30 == 0) {
+        if let Some((_, view)) = bench.live.probe("A").filter(|_| second % 30 == 0) {
             let total = view.totals.energy.joules();
             assert!(total >= published, "fell from {published} to {total} at {second}");
             published = total;
@@ -157,10 +157,10 @@ fn a_day_of_wraps_a_reset_and_clock_steps_ends_within_a_thousandth_of_the_truth(
             bench = Bench::in_directory(directory.path());
             bench.millis.store(now, Ordering::Relaxed);
         } else if second % 30 == 0 {
-            bench.collector.maintain(false);
+            bench.live.maintain(false);
         }
     }
-    let (_, view) = bench.collector.probe("A").unwrap();
+    let (_, view) = bench.live.probe("A").unwrap();
     assert!(wraps >= 3 && resets == 1, "{wraps} wraps, {resets} resets");
     let truth = used - unseen;
     let error = (view.totals.energy.joules() - truth) / truth;
