@@ -149,9 +149,7 @@ impl History {
         let begun = Instant::now();
         loop {
             let left = limit.saturating_sub(begun.elapsed());
-            if !self.take(left) && left.is_zero() {
-                return;
-            }
+            self.take(left);
             if left.is_zero() {
                 return;
             }
@@ -202,8 +200,11 @@ impl History {
         };
         for record in records.iter().filter(is_wanted) {
             let probe = self.probe(record);
-            let (verdict, grown) = probe.keep(record, losses, self.config.max_gap);
-            self.waiting_bytes.fetch_add(grown, Ordering::Relaxed);
+            let (verdict, [before, after]) = probe.keep(record, losses, self.config.max_gap);
+            if after != before {
+                self.waiting_bytes.fetch_add(after, Ordering::Relaxed);
+                self.waiting_bytes.fetch_sub(before, Ordering::Relaxed);
+            }
             recorded += u64::from(verdict != Verdict::Late);
             match verdict {
                 Verdict::Kept => {}
@@ -241,6 +242,7 @@ impl History {
             // A failure shows in the journal's trouble and counters.
             _ = self.journal.sync(wall);
         }
+        self.index.lock().write();
         upkeep.marks.push_back((now, read));
         let interval = self.config.flush_interval;
         let due: Vec<_> =
@@ -375,9 +377,7 @@ impl History {
             let less = |count: u64| count.checked_sub(1);
             _ = self.counts.orphan_files.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
-        if let Err(error) = self.index.lock().add(&known) {
-            tracing::warn!(probe = %id, %error, "cannot write down a new probe");
-        }
+        self.index.lock().add(known.clone());
         let probe = Arc::new(Probe::new(known));
         probes.insert(id.clone(), Arc::clone(&probe));
         probe

@@ -147,7 +147,7 @@ impl History {
             self.relock();
             let probes = self.probes.read();
             let known = probes.values().map(|probe| Known { probe: probe.id.clone(), since: probe.since });
-            self.index.lock().begin_again(known)
+            self.index.lock().begin_again(known.collect::<Vec<_>>())
         });
         if let Err(error) = made {
             tracing::error!(%error, "the directory of RRD files cannot be made again");

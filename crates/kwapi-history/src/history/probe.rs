@@ -73,14 +73,14 @@ impl Probe {
     }
 
     /// Keeps a sample for the files. `losses` is how many stretches of the journal were lost before it. Says what became
-    /// of it, and by how much what waits has grown, in bytes.
-    pub(super) fn keep(&self, record: &Credited, losses: u64, max_gap: Duration) -> (Verdict, usize) {
+    /// of it, and how many bytes of what waits there were and are.
+    pub(super) fn keep(&self, record: &Credited, losses: u64, max_gap: Duration) -> (Verdict, [usize; 2]) {
         let mut state = self.state.lock();
         let mut held = state.pace;
         let mut is_after_loss = false;
         if let Some((newest, _)) = state.newest {
             if record.at <= newest {
-                return (Verdict::Late, 0);
+                return (Verdict::Late, [0; 2]);
             }
             let spacing = record.at.since(newest);
             // A sample that comes when it was due has none missing before it.
@@ -94,15 +94,15 @@ impl Probe {
         state.newest = Some((record.at, record.power.0));
         let before = state.waiting.bytes();
         state.waiting.push(&Sample { at: record.at, watts: record.power.0, held, is_after_loss });
-        let grown = state.waiting.bytes().saturating_sub(before);
         let count = state.waiting.len();
         if count > SAMPLES_MAX {
             let dropped = SAMPLES_MAX / 4;
             state.waiting.forget(dropped);
             state.gone += dropped as u64;
-            return (Verdict::Dropped(dropped), 0);
+            return (Verdict::Dropped(dropped), [before, state.waiting.bytes()]);
         }
-        (if count.is_multiple_of(SAMPLES_MANY) { Verdict::Many } else { Verdict::Kept }, grown)
+        let verdict = if count.is_multiple_of(SAMPLES_MANY) { Verdict::Many } else { Verdict::Kept };
+        (verdict, [before, state.waiting.bytes()])
     }
 
     /// Whether its files should be written: once in each interval, each probe at its own time.

@@ -71,6 +71,8 @@ impl Bookmark {
 #[derive(Debug)]
 pub struct Reader {
     bookmark: Bookmark,
+    /// Up to where it has been handed over, and up to where it has been read.
+    handed: Position,
     cursor: Position,
     disk: Option<SegmentReader<File>>,
     queue: VecDeque<(Delivery, Position)>,
@@ -81,7 +83,7 @@ impl Reader {
     pub(super) fn new(bookmark: Bookmark) -> Self {
         let cursor = bookmark.position();
         bookmark.shared.state.lock().moved(bookmark.name, Some(cursor));
-        Self { bookmark, cursor, disk: None, queue: VecDeque::new(), newest: None }
+        Self { bookmark, handed: cursor, cursor, disk: None, queue: VecDeque::new(), newest: None }
     }
 
     /// The next batch or loss; waits up to `timeout` for one. `None` when there was none.
@@ -91,8 +93,9 @@ impl Reader {
     pub fn next(&mut self, timeout: Duration) -> io::Result<Option<Delivery>> {
         let begun = Instant::now();
         loop {
-            if let Some((delivery, cursor)) = self.queue.pop_front() {
-                self.bookmark.shared.state.lock().moved(self.bookmark.name, Some(cursor));
+            if let Some((delivery, end)) = self.queue.pop_front() {
+                self.handed = end;
+                self.bookmark.shared.state.lock().moved(self.bookmark.name, Some(end));
                 return Ok(Some(delivery));
             }
             let mut state = self.bookmark.shared.state.lock();
@@ -107,7 +110,7 @@ impl Reader {
             if let Some((records, after)) = state.recent(self.cursor) {
                 state.moved(self.bookmark.name, Some(after));
                 drop(state);
-                (self.cursor, self.disk) = (after, None);
+                (self.handed, self.cursor, self.disk) = (after, after, None);
                 self.newest = self.newest.max(newest(&records));
                 return Ok(Some(Delivery::Records(records, after)));
             }
@@ -126,7 +129,7 @@ impl Reader {
 
     /// Up to where it has been handed over.
     pub fn position(&self) -> Position {
-        self.queue.front().map_or(self.cursor, |(_, position)| *position)
+        self.handed
     }
 
     /// What is committed.
@@ -248,7 +251,7 @@ fn step(
 ) -> io::Result<DiskStep> {
     loop {
         let from = *cursor;
-        let (end, number, next) = {
+        let (end, number, next, closed) = {
             let state = shared.state.lock();
             if from >= state.end {
                 return Ok(DiskStep::End);
@@ -265,7 +268,9 @@ fn step(
             let numbers = || state.closed.iter().map(|closed| closed.number).chain([state.end.segment]);
             let number = numbers().find(|number| *number >= from.segment).unwrap_or(state.end.segment);
             let next = numbers().find(|next| *next > number);
-            (state.end, number, next)
+            let closed =
+                state.closed.iter().find(|closed| closed.number == number).map(|closed| closed.bytes);
+            (state.end, number, next, closed)
         };
         if number != from.segment {
             *cursor = Position { segment: number, offset: 0 };
@@ -284,11 +289,13 @@ fn step(
                     shared.note_damage(&lost, 0);
                     return Ok(DiskStep::Lost(lost));
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Deleted meanwhile: the state tells. The open segment is missed by the next append.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && number != end.segment => continue,
                 Err(error) => return Err(error),
             },
         };
-        let limit = if number == end.segment { end.offset } else { reader.bytes()? };
+        // What lies behind the end of a closed segment could not be cut off when its append failed.
+        let limit = if number == end.segment { end.offset } else { closed.unwrap_or_default() };
         let at = |offset| Position { segment: number, offset };
         let lose = |from, to, records, cause| {
             let lost = Lost { from: at(from), to: at(to), records, after: None, before: None, cause };

@@ -126,11 +126,6 @@ impl SegmentReader<File> {
     pub(super) fn open(directory: &Path, number: u64, from: u64) -> io::Result<Self> {
         Self::new(File::open(path(directory, number))?, number, from)
     }
-
-    /// How long the file is now.
-    pub(super) fn bytes(&self) -> io::Result<u64> {
-        Ok(self.source.metadata()?.len())
-    }
 }
 
 impl<S: Source> SegmentReader<S> {

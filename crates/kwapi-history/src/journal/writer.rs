@@ -141,18 +141,15 @@ impl Writer {
 
     /// Begins a segment, and closes the one before.
     pub(super) fn begin_segment(&mut self, shared: &Shared, now: Timestamp) -> io::Result<()> {
-        let number = self.number;
+        let mut made = make(shared, self.number);
+        if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            // Of a directory that could not be seen when the journal was opened. What is there is not ours to write.
+            let newest = segment::list(&shared.directory)?.last().copied().unwrap_or_default();
+            self.number = self.number.max(newest.saturating_add(1));
+            made = make(shared, self.number);
+        }
+        let (file, number) = (made?, self.number);
         let path = segment::path(&shared.directory, number);
-        // A file of that number that was not there when the journal was opened is not ours to write.
-        let file = match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
-            Ok(file) => file,
-            Err(error) => {
-                if error.kind() == io::ErrorKind::AlreadyExists {
-                    self.number = number.saturating_add(1);
-                }
-                return Err(error);
-            }
-        };
         let begun = file.write_all_at(&segment::header(number, now), 0).and_then(|()| file.metadata());
         let metadata = begun.inspect_err(|_| _ = std::fs::remove_file(&path))?;
         self.close(shared, now);
@@ -269,6 +266,11 @@ impl Writer {
             }
         }
     }
+}
+
+fn make(shared: &Shared, number: u64) -> io::Result<File> {
+    let path = segment::path(&shared.directory, number);
+    OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
 /// How much room for blocks is worth keeping between batches of this many bytes.

@@ -27,6 +27,8 @@ pub struct Index {
     file: Option<File>,
     /// Whether what is there ends in the middle of a line.
     is_torn: bool,
+    /// What the disk has refused.
+    unwritten: Vec<Known>,
 }
 
 /// What an index had.
@@ -100,7 +102,7 @@ impl Index {
         };
         let is_torn = bytes.last().is_some_and(|last| *last != b'\n');
         let (found, torn) = read(&String::from_utf8_lossy(&bytes), is_torn);
-        let mut index = Self { path, file: None, is_torn };
+        let mut index = Self { path, file: None, is_torn, unwritten: Vec::new() };
         if found.lines_damaged > 0 {
             let aside = index.path.with_extension("jsonl.damaged");
             let lines = found.lines_damaged;
@@ -116,14 +118,36 @@ impl Index {
         Ok((index, found))
     }
 
-    /// Writes down a probe seen for the first time.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn add(&mut self, known: &Known) -> io::Result<()> {
-        let mut line = Line::of(known).bytes()?;
-        if self.is_torn {
-            line.insert(0, b'\n');
+    /// Writes down a probe seen for the first time; where the disk refuses, with the next one or [`Index::write`].
+    pub fn add(&mut self, known: Known) {
+        self.unwritten.push(known);
+        self.write();
+    }
+
+    /// Writes what could not be written before. A failure is told once.
+    pub fn write(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        match self.append() {
+            Ok(()) => {
+                if self.unwritten.len() > 1 {
+                    tracing::info!("the index of RRD files is written again");
+                }
+                self.unwritten.clear();
+            }
+            // With the first: what follows waits with it.
+            Err(error) if self.unwritten.len() == 1 => {
+                tracing::warn!(%error, "new probes cannot be written down in the index of RRD files");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn append(&mut self) -> io::Result<()> {
+        let mut lines = if self.is_torn { vec![b'\n'] } else { Vec::new() };
+        for known in &self.unwritten {
+            lines.extend(Line::of(known).bytes()?);
         }
         let file = match &mut self.file {
             Some(file) => file,
@@ -131,7 +155,7 @@ impl Index {
         };
         // What a write that failed has left is ended by the next.
         self.is_torn = true;
-        file.write_all(&line)?;
+        file.write_all(&lines)?;
         self.is_torn = false;
         Ok(())
     }

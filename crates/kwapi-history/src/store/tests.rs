@@ -29,7 +29,7 @@ fn the_index_remembers_ids_and_survives_a_torn_line() {
     let (mut index, known) = Index::open(lab.path()).unwrap();
     assert_eq!(known, Found::default());
     for known in &written {
-        index.add(known).unwrap();
+        index.add(known.clone());
     }
     drop(index);
     let file = lab.join("probes.jsonl");
@@ -38,7 +38,7 @@ fn the_index_remembers_ids_and_survives_a_torn_line() {
     std::fs::write(&file, text).unwrap();
     let (mut index, known) = Index::open(lab.path()).unwrap();
     assert_eq!(known, Found { known: written.to_vec(), lines_damaged: 0 });
-    index.add(&known_as("B", Some(2))).unwrap();
+    index.add(known_as("B", Some(2)));
     let (_, found) = Index::open(lab.path()).unwrap();
     // The torn line is in the midst now: of the probe that was added again nothing is lost.
     assert_eq!((found.known.last(), found.known.len()), (Some(&known_as("B", Some(2))), 4));
@@ -67,7 +67,7 @@ fn a_flipped_bit_in_the_index_costs_at_most_its_line_and_is_told() {
         .collect();
     let (mut index, _) = Index::open(lab.path()).unwrap();
     for known in &written {
-        index.add(known).unwrap();
+        index.add(known.clone());
     }
     let file = lab.join("probes.jsonl");
     let bytes = std::fs::read(&file).unwrap();
@@ -93,6 +93,20 @@ fn a_flipped_bit_in_the_index_costs_at_most_its_line_and_is_told() {
             }
         }
     }
+}
+
+#[test]
+fn probes_that_the_disk_refused_are_written_down_later() {
+    let lab = Lab::empty();
+    let known = |id: &str| Known { probe: ProbeId::new(id).unwrap(), since: None };
+    let (mut index, _) = Index::open(lab.path()).unwrap();
+    std::fs::create_dir(lab.join("probes.jsonl")).unwrap(); // Nothing can be written to a directory.
+    index.add(known("A"));
+    index.add(known("B"));
+    std::fs::remove_dir(lab.join("probes.jsonl")).unwrap();
+    index.write();
+    index.add(known("C"));
+    assert_eq!(Index::open(lab.path()).unwrap().1.known, ["A", "B", "C"].map(known));
 }
 
 #[test]

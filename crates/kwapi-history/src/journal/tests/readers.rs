@@ -149,3 +149,59 @@ fn an_append_that_fails_is_not_there_however_often_it_is_tried() {
     let (records, _) = drain(&mut reader);
     assert_eq!(records.iter().filter(|record| **record == batch[0]).count(), 1);
 }
+
+#[test]
+fn a_disk_that_takes_nothing_does_not_prevent_the_start() {
+    let lab = Lab::empty();
+    append(&open(&lab), &[credited("A", 0, 1.0)]);
+    // As on a full disk: what is there can be read, and nothing can be made.
+    let journal = {
+        let journal = open(&lab);
+        append(&journal, &[credited("A", 1, 1.0)]);
+        drop(journal);
+        let (real, folder) = (lab.join("real"), folder(&lab));
+        std::fs::rename(&folder, &real).unwrap();
+        std::os::unix::fs::symlink("/proc/self/fdinfo", &folder).unwrap();
+        let journal = open(&lab);
+        assert!(journal.trouble().is_some_and(|trouble| trouble.contains("cannot be written")));
+        assert!(journal.append(&Arc::new(vec![credited("A", 2, 1.0)]), NOW).is_err());
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&real, &folder).unwrap();
+        journal
+    };
+    append(&journal, &[credited("A", 2, 1.0)]);
+    assert_eq!(journal.trouble(), None);
+    drop(journal);
+    assert_eq!(read_all(&open(&lab)).len(), 3);
+}
+
+#[test]
+fn a_place_is_where_it_was_handed_over_not_where_it_was_read() {
+    let lab = Lab::empty();
+    let journal = open(&lab);
+    append(&journal, &[credited("A", 0, 1.0)]);
+    let first = journal.end();
+    append(&journal, &[credited("A", 1, 1.0)]);
+    drop(journal);
+    let path = segment::path(&folder(&lab), 0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[HEADER_BYTES as usize + 30] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let mut reader = open(&lab).reader("test", Need::Required);
+    assert!(matches!(reader.next(Duration::ZERO).unwrap(), Some(Delivery::Lost(_))));
+    assert_eq!(reader.position(), first, "the record after it was read, too");
+    assert!(matches!(reader.next(Duration::ZERO).unwrap(), Some(Delivery::Records(..))));
+}
+
+#[test]
+fn a_reader_of_a_segment_that_is_gone_is_refused_until_the_next_append_tells() {
+    let lab = Lab::empty();
+    let journal = open(&lab);
+    append(&journal, &[credited("A", 0, 1.0)]);
+    let mut reader = journal.reader("test", Need::Required);
+    std::fs::remove_dir_all(folder(&lab)).unwrap();
+    assert!(reader.next(Duration::ZERO).is_err());
+    append(&journal, &[credited("A", 1, 1.0)]);
+    let (records, lost) = drain(&mut reader);
+    assert_eq!((records, lost.len()), (vec![credited("A", 1, 1.0)], 1));
+}

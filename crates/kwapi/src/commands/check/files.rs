@@ -210,7 +210,8 @@ fn directories(findings: &mut Findings<'_>, config: &Config) {
     let mut named: Vec<(Vec<Step>, PathBuf)> =
         parts.into_iter().map(|directory| (keys(&["state_directory"]), directory)).collect();
     let rrd = config.rrd.directory.clone();
-    named.push((keys(&["rrd", "directory"]), rrd.unwrap_or_else(|| state.join("history/rrd"))));
+    let rrd = rrd.unwrap_or_else(|| state.join("history/rrd"));
+    named.push((keys(&["rrd", "directory"]), rrd.clone()));
     let mut tried = Vec::new();
     for (path, directory) in named {
         let existing = nearest(&directory);
@@ -228,6 +229,15 @@ fn directories(findings: &mut Findings<'_>, config: &Config) {
             findings.error(&path, message);
         }
         tried.push(existing);
+    }
+    if let Ok(Some((file, error))) = kwapi_history::store::unwritable(&rrd)
+        && file != rrd
+    {
+        let message = format!(
+            "{}: this user cannot write to it ({error}): its history stands still until it can",
+            file.display()
+        );
+        findings.error(&keys(&["rrd", "directory"]), message);
     }
 }
 

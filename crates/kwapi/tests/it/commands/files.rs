@@ -149,3 +149,13 @@ fn a_directory_that_cannot_be_made_is_an_error() {
     std::fs::write(lab.path().join("file"), "").unwrap();
     check_error(&lab, "kwapi.toml:3: file/rrd cannot be made: file is no directory");
 }
+
+#[test]
+fn a_file_of_history_that_cannot_be_written_is_an_error() {
+    let lab = lab("[api]\n", &[]);
+    let file = lab.path().join("state/history/rrd/9759785f-95f6-554a-ba7a-c3e586ec5609.rrd");
+    std::fs::create_dir_all(&file).unwrap(); // Nothing can be written to a directory, not even by root.
+    let shown = "state/history/rrd/9759785f-95f6-554a-ba7a-c3e586ec5609.rrd: this user cannot write to it";
+    let said = fails(&["check"], lab.path());
+    assert!(said.contains("\nerror: ") && said.contains(shown), "{said}");
+}
