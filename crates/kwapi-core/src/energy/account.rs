@@ -7,7 +7,7 @@
 //! was taken up, once ours has been silent for `max_gap`. `place` has the order, `fold` the sums.
 //!
 //! **What is kept.** Of each run its lowest and its highest message and which of the last 64 have come, so that the total
-//! is a function of what was heard and not of the order. At most [`RUNS_MAX`] runs are open; older ones are closed: their
+//! is a function of what was heard and not of the order. At most [`RUNS_MAX`] runs are open, and one once it has lasted a day; older ones are closed: their
 //! part of the total is final, and what comes of them later is refused ([`Refused::SessionClosed`]). A message more than
 //! 64 before its run's newest cannot be told from a repeated one and is taken for it; the total is the same.
 //!
@@ -118,7 +118,7 @@ impl Account {
 
     /// Energy credited since [`Account::since`], and how the wall time from there to [`Account::last`] is made up.
     pub fn totals(&self) -> Totals {
-        self.totals_of(&self.sum())
+        self.fold()
     }
 
     /// Tells an account read from disk that monotonic time is now `heard`, so that its publisher is not taken for
@@ -292,6 +292,7 @@ impl Account {
         while self.runs.len() > RUNS_MAX {
             self.close_oldest();
         }
+        self.close_outlived();
         let totals = self.totals();
         self.published = totals.energy;
         totals

@@ -10,7 +10,7 @@ use kwapi_drivers::manager::MeterState;
 use crate::cli::Status;
 use crate::config::Config;
 use crate::stack::Roles;
-use crate::stack::status::{Meter, default_address};
+use crate::stack::status::{Meter, Probe, default_address};
 
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +22,8 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// # Errors
 /// When nobody answers, as one line.
 pub(crate) fn status(arguments: &Status, named: Option<&Path>) -> Result<(), String> {
-    let mut meters = meters(address(arguments.address, named)?)?;
+    let address = address(arguments.address, named)?;
+    let mut meters = meters(address)?;
     meters.retain(|meter| !arguments.troubled || !meter.is_up);
     if arguments.json {
         let text = serde_json::to_string_pretty(&meters).map_err(|error| error.to_string())?;
@@ -30,6 +31,11 @@ pub(crate) fn status(arguments: &Status, named: Option<&Path>) -> Result<(), Str
         return Ok(());
     }
     print(&meters);
+    // A kwapi of before says nothing of them.
+    let troubles = get(address, "/troubles").unwrap_or_default();
+    for trouble in serde_json::from_slice::<Vec<String>>(&troubles).unwrap_or_default() {
+        println!("trouble: {trouble}");
+    }
     Ok(())
 }
 
@@ -90,10 +96,32 @@ fn print(meters: &[Meter]) {
             println!("{:width$}  └ {error}", "");
         }
     }
+    for meter in meters {
+        for (probe, finding) in
+            meter.probes.iter().flat_map(|probe| findings(probe).map(move |it| (probe, it)))
+        {
+            println!("{}, {}: {finding}", meter.name, probe.probe);
+        }
+    }
     let up = meters.iter().filter(|meter| meter.is_up).count();
     let waiting = meters.iter().filter(|meter| meter.state == MeterState::Waiting.as_str()).count();
     let waiting = if waiting > 0 { format!(", {waiting} of them waiting") } else { String::new() };
     println!("{up} of {} meters up{waiting}", meters.len());
+}
+
+/// More absurd values in a row than this are a finding; one now and then is not.
+const OUTLIERS_IN_A_ROW: u32 = 3;
+
+/// What an operator should know of a probe's energy.
+fn findings(probe: &Probe) -> impl Iterator<Item = String> {
+    let outliers = (probe.outliers_in_a_row >= OUTLIERS_IN_A_ROW).then(|| {
+        format!("{} absurd values in a row: check the meter, or `max_watts`", probe.outliers_in_a_row)
+    });
+    let held = probe.is_held.then(|| "held until the wall clock is right".to_owned());
+    let doubted = (!probe.counter_believed).then(|| "its counter contradicts its watts".to_owned());
+    let not_bridged =
+        probe.not_bridged.as_ref().map(|cause| format!("the time before the start is unknown: {cause}"));
+    [outliers, held, doubted, not_bridged].into_iter().flatten()
 }
 
 /// One request over HTTP/1.0, whose answer ends with the connection.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kwapi_core::ProbeId;
+use kwapi_core::{ProbeId, Watts};
 use kwapi_drivers::{Outlet, Outlets};
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -13,7 +13,7 @@ use super::inventory;
 use super::ranges::{self, Host};
 
 /// The keys of a `[[meter]]` table that are the same for every driver.
-pub(crate) const COMMON_KEYS: [&str; 13] = [
+pub(crate) const COMMON_KEYS: [&str; 14] = [
     "name",
     "driver",
     "probe",
@@ -26,6 +26,7 @@ pub(crate) const COMMON_KEYS: [&str; 13] = [
     "voltage",
     "power_factor",
     "device_clock",
+    "max_watts",
     "labels",
 ];
 
@@ -71,6 +72,8 @@ pub(crate) struct Meter {
     pub(crate) power_factor: Option<f64>,
     /// Whether the device's own stamps are used.
     pub(crate) device_clock: bool,
+    /// The most one outlet can draw.
+    pub(crate) max_watts: Option<f64>,
     pub(crate) labels: Labels,
     /// The driver's own keys.
     pub(crate) keys: Table,
@@ -116,6 +119,7 @@ struct Written {
     voltage: Option<f64>,
     power_factor: Option<f64>,
     device_clock: Option<bool>,
+    max_watts: Option<f64>,
     labels: Labels,
 }
 
@@ -282,6 +286,14 @@ fn one(
         voltage: written.voltage,
         power_factor: written.power_factor,
         device_clock: written.device_clock.unwrap_or(true),
+        max_watts: match written.max_watts {
+            Some(watts) if watts <= 0.0 || !kwapi_core::Measurement::power_is_valid(Watts(watts)) => {
+                let most = kwapi_core::WATTS_MAX.0;
+                let message = format!("`max_watts` must be more than 0 and at most {most}, not {watts}");
+                return Err(document.error(&at("max_watts"), message));
+            }
+            max_watts => max_watts,
+        },
         labels: match host {
             Some(host) => {
                 written.labels.iter().map(|(name, value)| (name.clone(), host.fill_in(value))).collect()

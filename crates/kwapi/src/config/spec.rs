@@ -46,6 +46,7 @@ pub(super) fn of(document: &Document, meter: &Meter) -> Result<MeterSpec, Config
     spec.interval = meter.interval;
     spec.deadline = meter.deadline;
     spec.max_gap = meter.max_gap;
+    spec.max_watts = meter.max_watts.map(kwapi_core::Watts);
     spec.assumptions.voltage = meter.voltage.map(kwapi_core::Volts);
     spec.assumptions.power_factor = meter.power_factor;
     spec.assumptions.device_clock = meter.device_clock;

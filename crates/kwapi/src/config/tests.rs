@@ -123,6 +123,30 @@ fn a_devices_clock_can_be_distrusted() {
 }
 
 #[test]
+fn what_an_outlet_can_draw_is_taken_from_its_meter_and_must_be_power() {
+    check(
+        "[[meter]]\ndriver='dummy'\nprobe='a'\nmax_watts=3680\n[[meter]]\ndriver='dummy'\nprobe='b'\n",
+        |config| {
+            config.meters.iter().map(|meter| format!("{:?} ", meter.max_watts.map(|watts| watts.0))).collect()
+        },
+        "Some(3680.0) None ",
+    );
+    for wrong in ["0", "-5.0", "nan", "2e9"] {
+        let meter = format!("[[meter]]\ndriver='dummy'\nprobe='a'\nmax_watts={wrong}\n");
+        let expected = format!(
+            "k.toml:4: `max_watts` must be more than 0 and at most 1000000000, not {}",
+            match wrong {
+                "nan" => "NaN",
+                "2e9" => "2000000000",
+                "-5.0" => "-5",
+                other => other,
+            }
+        );
+        refused(&meter, &expected);
+    }
+}
+
+#[test]
 fn what_would_fail_at_the_start_is_refused_before() {
     refused(
         "[bus]\nkey = { id = 'k', secret = 'short' }\n",

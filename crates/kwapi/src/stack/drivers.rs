@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_bus::{BusError, Publisher};
 use kwapi_core::ProbeId;
-use kwapi_drivers::manager::{Manager, MeterStatus, VirtualError};
+use kwapi_drivers::manager::{Host, Manager, MeterStatus, VirtualError};
 use kwapi_plugins::metrics::Metrics;
 use parking_lot::Mutex;
 
@@ -40,8 +40,12 @@ impl Drivers {
             let publisher = publisher.clone();
             Arc::new(move |measurement| publisher.publish(measurement))
         };
-        let manager = Arc::new(Manager::new(sink, process.clock.clone()));
+        let directory = config.state_directory.join("drivers");
+        let manager = Arc::new(Manager::keeping(sink, process.clock.clone(), Host::this(), directory));
         let drivers = Self { manager: manager.clone(), publisher: publisher.clone() };
+        for trouble in manager.troubles() {
+            tracing::error!("{trouble}");
+        }
         drivers.apply(config)?;
         for endpoint in &config.drivers.publish {
             tracing::info!(endpoint = endpoint.url(), "publishing");

@@ -1,9 +1,10 @@
 //! What the crates count, as metric families.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kwapi_bus::{Forwarder, Publisher, Subscriber};
-use kwapi_drivers::manager::{Manager, MeterState};
+use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
 use kwapi_history::History;
 use kwapi_plugins::api::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
@@ -55,6 +56,7 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
                 out.family("kwapi_meter_latency_seconds", Kind::Gauge, "How long the latest answer took.")
                     .sample(&labels, latency.as_secs_f64());
             }
+            energy(out, meter);
             let causes = meter.no_readings;
             for (cause, count) in [
                 ("not_ready", causes.not_ready),
@@ -74,6 +76,51 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
                 }
             }
         }
+    }
+}
+
+/// What the meter's probes say of their energy, where there is something to say.
+fn energy(out: &mut Exposition, meter: &MeterStatus) {
+    let labels = [("meter", meter.name.as_str()), ("driver", meter.driver)];
+    let sum = |of: fn(&ProbeStatus) -> u64| meter.probes.iter().map(of).sum::<u64>();
+    for (name, kind, help, count) in [
+        (
+            "kwapi_meter_outliers",
+            Kind::Counter,
+            "Absurd values of power, dropped: above max_watts, or far above all that the outlet has shown.",
+            sum(|probe| probe.outliers),
+        ),
+        (
+            "kwapi_meter_counter_resets",
+            Kind::Counter,
+            "Resets and jumps of the outlets' own energy counters.",
+            sum(|probe| probe.counter_resets),
+        ),
+        (
+            "kwapi_meter_counters_disbelieved",
+            Kind::Gauge,
+            "Outlets whose own energy counter contradicted their watts.",
+            sum(|probe| u64::from(!probe.counter_believed)),
+        ),
+        (
+            "kwapi_meter_held",
+            Kind::Gauge,
+            "Probes of which nothing is published until the wall clock is right.",
+            sum(|probe| u64::from(probe.is_held)),
+        ),
+    ] {
+        if count > 0 {
+            out.family(name, kind, help).count(&labels, count);
+        }
+    }
+    let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
+    for cause in meter.probes.iter().filter_map(|probe| probe.not_bridged) {
+        *causes.entry(cause.as_str()).or_default() += 1;
+    }
+    for (cause, count) in causes {
+        let labels = [("meter", meter.name.as_str()), ("driver", meter.driver), ("cause", cause)];
+        let help = "Probes whose counter does not tell of the time before this process, by cause.";
+        out.family("kwapi_meter_not_bridged", Kind::Gauge, help).count(&labels, count);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`.
+//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/troubles`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,13 +45,20 @@ pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
 /// The routes; `manager` is there where meters are read.
 pub(super) fn router(metrics: axum::Router, manager: Option<Arc<Manager>>) -> axum::Router {
     match manager {
-        Some(manager) => metrics.route("/meters", get(meters).with_state(manager)),
+        Some(manager) => metrics
+            .route("/meters", get(meters).with_state(manager.clone()))
+            .route("/troubles", get(troubles).with_state(manager)),
         None => metrics,
     }
 }
 
 async fn meters(State(manager): State<Arc<Manager>>) -> Json<Vec<Meter>> {
     Json(manager.statuses().into_iter().map(Meter::from).collect())
+}
+
+/// What is wrong with the clock or the state of the process itself, a sentence each.
+async fn troubles(State(manager): State<Arc<Manager>>) -> Json<Vec<String>> {
+    Json(manager.troubles())
 }
 
 /// One meter, as `/meters` shows it and `kwapi status` reads it.
@@ -82,6 +89,20 @@ pub(crate) struct Probe {
     pub(crate) measured_at: Option<f64>,
     pub(crate) problem: Option<String>,
     pub(crate) counter_believed: bool,
+    /// Resets and jumps of its counter.
+    #[serde(default)]
+    pub(crate) counter_resets: u64,
+    /// Absurd values of power, all of them and those in a row to the latest.
+    #[serde(default)]
+    pub(crate) outliers: u64,
+    #[serde(default)]
+    pub(crate) outliers_in_a_row: u32,
+    /// Whether nothing is published of it until the wall clock is right.
+    #[serde(default)]
+    pub(crate) is_held: bool,
+    /// Why the time before this process is not bridged by its counter.
+    #[serde(default)]
+    pub(crate) not_bridged: Option<String>,
 }
 
 impl From<MeterStatus> for Meter {
@@ -111,6 +132,11 @@ impl From<ProbeStatus> for Probe {
             measured_at: status.measured_at.map(kwapi_core::Timestamp::seconds_f64),
             problem: status.problem.map(|problem| problem.to_string()),
             counter_believed: status.counter_believed,
+            counter_resets: status.counter_resets,
+            outliers: status.outliers,
+            outliers_in_a_row: status.outliers_in_a_row,
+            is_held: status.is_held,
+            not_bridged: status.not_bridged.map(|cause| cause.to_string()),
         }
     }
 }

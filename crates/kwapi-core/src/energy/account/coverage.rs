@@ -50,16 +50,14 @@ impl Coverage {
 
     /// Gives the statuses their shares of `gained`, and `unknown` time (which is not kept) its own.
     pub(super) fn share(&mut self, gained: u64, shares: [u64; 3], unknown: u64) {
-        let whole = shares.iter().fold(u128::from(unknown), |sum, share| sum + u128::from(*share));
-        for (covered, share) in self.by_status.iter_mut().zip(shares) {
-            let part = if u128::from(share) == whole {
-                gained
-            } else {
-                let part = (u128::from(gained) * u128::from(share)).checked_div(whole);
-                part.and_then(|part| u64::try_from(part).ok()).unwrap_or(0)
-            };
+        for (covered, part) in self.by_status.iter_mut().zip(split(gained, shares, unknown)) {
             *covered = covered.saturating_add(part);
         }
+    }
+
+    /// The end of what is covered.
+    pub(super) fn end(&self) -> u64 {
+        self.reach
     }
 
     /// Says that nothing is known to be covered from `from` to `to`, which is after all such said before.
@@ -129,6 +127,21 @@ impl Coverage {
             }
         }
     }
+}
+
+/// The parts of `whole` that each of `shares` has beside the others and `unknown`, rounded down.
+pub(super) fn split(whole: u64, shares: [u64; 3], unknown: u64) -> [u64; 3] {
+    let sum = shares.iter().fold(u128::from(unknown), |sum, share| sum + u128::from(*share));
+    shares.map(|share| {
+        if share == 0 {
+            return 0;
+        }
+        if u128::from(share) == sum {
+            return whole;
+        }
+        let part = (u128::from(whole) * u128::from(share)).checked_div(sum);
+        part.and_then(|part| u64::try_from(part).ok()).unwrap_or(0)
+    })
 }
 
 #[cfg(test)]

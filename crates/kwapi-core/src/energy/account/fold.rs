@@ -13,6 +13,9 @@ use super::decision::SegmentKind;
 use super::run::{Run, is_set_forward};
 use crate::{Energy, Timestamp, Totals};
 
+/// Runs are closed when the one after them all has lasted a day.
+const OUTLIVED_AFTER_US: u64 = 86_400_000_000;
+
 /// What came before the runs that are still open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Past {
@@ -66,6 +69,67 @@ pub(super) struct Curve {
 /// A stop before a run, of which a register tells the energy: from and to.
 type Stop = (u64, u64);
 
+/// What a run adds to the curve before it.
+struct Step {
+    /// Measured, estimated, bridged; the stop's among the last.
+    joules: [u64; 3],
+    /// What the stop before it is good for.
+    stop: Energy,
+    /// Whether it goes on in the segment of the run before it.
+    goes_on: bool,
+    /// Whether what is before its lowest message does not count.
+    is_first: bool,
+    /// The curve after it.
+    curve: Curve,
+}
+
+impl Step {
+    fn new(curve: Option<Curve>, run: &Run) -> Self {
+        let at = run.top.begin;
+        let is_first = run.opens == Some(SegmentKind::First);
+        let goes_on = run.opens.is_none() && curve.is_some();
+        let (stop, cut, counted, before);
+        if is_first {
+            let lowest = run.low.value();
+            (stop, cut) = (at.saturating_sub(run.low.begin), Energy::ZERO);
+            counted = run.top.totals.since(&run.low.totals);
+            before = Curve { highest: lowest, lowest: Some(lowest) };
+        } else {
+            let former = curve.filter(|_| goes_on).unwrap_or(Curve { highest: run.base, lowest: None });
+            let below = former.lowest.map_or(Energy::ZERO, |lowest| lowest.saturating_sub(at));
+            stop = at.saturating_sub(former.highest).saturating_add(below);
+            cut = former.highest.saturating_sub(at);
+            counted = run.top.totals;
+            before = Curve { lowest: former.lowest.map(|lowest| lowest.min(at)), ..former };
+        }
+        let [measured, estimated, bridged] = cut_parts(&counted, cut);
+        Self {
+            joules: [measured, estimated, bridged.saturating_add(stop.millijoules())],
+            stop,
+            goes_on,
+            is_first,
+            curve: Curve { highest: before.highest.max(run.top.value()), ..before },
+        }
+    }
+
+    /// The time of the stop before the run, unless nothing is known of it. `newest`: the newest stamp before.
+    fn stop(&self, run: &Run, newest: Option<Timestamp>, since: u64) -> Option<Stop> {
+        let mut newest = newest?;
+        let at = run.start();
+        if !self.goes_on {
+            if self.stop == Energy::ZERO {
+                return None;
+            }
+            if run.begin > newest {
+                newest = run.begin.min(at); // Nobody is known to have counted from there to where the curve began.
+            }
+        }
+        let to = at.micros().max(since);
+        let length = at.micros().saturating_sub(newest.micros()).min(to - since);
+        (length > 0).then_some((to - length, to))
+    }
+}
+
 impl Sum {
     fn new(since: Timestamp) -> Self {
         Self { joules: [0; 3], coverage: Coverage::new(since.micros()), newest: None, curve: None }
@@ -73,55 +137,24 @@ impl Sum {
 
     /// Adds a run. Answers the stop before it, whose time is covered once all readings are: theirs goes first.
     fn add(&mut self, run: &Run) -> Option<Stop> {
-        let carried = self.curve.filter(|_| run.opens.is_none());
-        let is_first = run.opens == Some(SegmentKind::First);
-        let at = run.top.begin;
-        let (stop, cut, counted, curve);
-        if is_first {
-            let lowest = run.low.value();
-            (stop, cut) = (at.saturating_sub(run.low.begin), Energy::ZERO);
-            counted = run.top.totals.since(&run.low.totals);
-            curve = Curve { highest: lowest, lowest: Some(lowest) };
-        } else {
-            let before = carried.unwrap_or(Curve { highest: run.base, lowest: None });
-            let below = before.lowest.map_or(Energy::ZERO, |lowest| lowest.saturating_sub(at));
-            stop = at.saturating_sub(before.highest).saturating_add(below);
-            cut = before.highest.saturating_sub(at);
-            counted = run.top.totals;
-            curve = Curve { lowest: before.lowest.map(|lowest| lowest.min(at)), ..before };
-        }
-        self.curve = Some(Curve { highest: curve.highest.max(run.top.value()), ..curve });
-        let mut parts = cut_parts(&counted, cut);
-        parts[2] = parts[2].saturating_add(stop.millijoules());
-        for (sum, part) in self.joules.iter_mut().zip(parts) {
-            *sum = sum.saturating_add(part);
-        }
-        let stop = self.stop_before(run, carried.is_some(), stop);
-        run.cover(&mut self.coverage, is_first);
+        let step = Step::new(self.curve, run);
+        let stop = step.stop(run, self.newest, self.coverage.since);
+        add_each(&mut self.joules, step.joules);
+        run.cover(&mut self.coverage, step.is_first);
         self.newest = self.newest.max(Some(run.top.stamp));
+        self.curve = Some(step.curve);
         stop
-    }
-
-    /// The time of the stop before a run, unless nothing is known of it.
-    fn stop_before(&self, run: &Run, goes_on: bool, energy: Energy) -> Option<Stop> {
-        let mut newest = self.newest?;
-        let at = run.start();
-        if !goes_on {
-            if energy == Energy::ZERO {
-                return None;
-            }
-            if run.begin > newest {
-                newest = run.begin.min(at); // Nobody is known to have counted from there to where the curve began.
-            }
-        }
-        let to = at.micros().max(self.coverage.since);
-        let length = at.micros().saturating_sub(newest.micros()).min(to - self.coverage.since);
-        (length > 0).then_some((to - length, to))
     }
 
     fn cover_stop(&mut self, (from, to): Stop) {
         let gained = self.coverage.add(from, to);
         self.coverage.share(gained, [0, 0, 1], 0);
+    }
+}
+
+fn add_each(sums: &mut [u64; 3], parts: [u64; 3]) {
+    for (sum, part) in sums.iter_mut().zip(parts) {
+        *sum = sum.saturating_add(part);
     }
 }
 
@@ -146,7 +179,7 @@ impl Account {
     }
 
     /// What came before the open runs.
-    pub(super) fn sum_of_past(&self) -> Sum {
+    fn sum_of_past(&self) -> Sum {
         match &self.past {
             Some(past) => past.sum.clone(),
             None => Sum::new(self.first_stamp().unwrap_or_default()),
@@ -154,7 +187,7 @@ impl Account {
     }
 
     /// The fold over everything. Energy is not yet held against a fall.
-    pub(super) fn sum(&self) -> Sum {
+    fn sum(&self) -> Sum {
         let mut sum = self.sum_of_past();
         let mut stops = [None; super::RUNS_MAX + 1];
         for (run, stop) in self.runs.iter().zip(&mut stops) {
@@ -166,13 +199,58 @@ impl Account {
         sum
     }
 
-    /// The totals that a fold comes to.
-    pub(super) fn totals_of(&self, sum: &Sum) -> Totals {
-        let [measured, estimated, bridged] = sum.joules;
+    /// Energy and time of everything.
+    pub(super) fn fold(&self) -> Totals {
+        self.fold_in_order().unwrap_or_else(|| self.fold_whole())
+    }
+
+    /// The fold where each run's stamps are after those of the run before, as they mostly are: nothing is covered twice, and
+    /// the holes need not be looked at.
+    fn fold_in_order(&self) -> Option<Totals> {
+        let since = self.since();
+        let past = self.past.as_ref().map(|past| &past.sum);
+        let mut joules = past.map_or([0; 3], |past| past.joules);
+        let mut covered = past.map_or([0; 3], |past| past.coverage.by_status);
+        let mut reach = past.map_or(since.micros(), |past| past.coverage.end());
+        let mut newest = past.and_then(|past| past.newest);
+        let mut curve = past.and_then(|past| past.curve);
+        for run in &self.runs {
+            let step = Step::new(curve, run);
+            if let Some((from, to)) = step.stop(run, newest, since.micros()) {
+                if from < reach {
+                    return None;
+                }
+                covered[2] = covered[2].saturating_add(to - from);
+                reach = to;
+            }
+            let (from, to, parts) = run.covered_at_once(step.is_first)?;
+            if from < reach {
+                return None;
+            }
+            reach = to.max(from);
+            add_each(&mut covered, parts);
+            add_each(&mut joules, step.joules);
+            newest = newest.max(Some(run.top.stamp));
+            curve = Some(step.curve);
+        }
+        let origin = self.past.as_ref().map_or(since, |past| past.origin);
+        Some(self.totals_of(joules, covered, origin))
+    }
+
+    /// The fold in any case.
+    pub(super) fn fold_whole(&self) -> Totals {
+        let sum = self.sum();
+        let since = Timestamp::from_micros(sum.coverage.since);
+        let origin = self.past.as_ref().map_or(since, |past| past.origin);
+        self.totals_of(sum.joules, sum.coverage.by_status, origin)
+    }
+
+    /// The totals that so much energy (measured, estimated, bridged) and covered time come to.
+    fn totals_of(&self, joules: [u64; 3], covered: [u64; 3], origin: Timestamp) -> Totals {
+        let [measured, estimated, bridged] = joules;
         let energy =
             measured.saturating_add(estimated).saturating_add(bridged).max(self.published.millijoules());
-        let [measured_ms, estimated_ms, bridged_ms] = sum.coverage.by_status.map(|us| us / 1_000);
-        let origin = self.past.as_ref().map_or(sum.coverage.since, |past| past.origin.micros());
+        let [measured_ms, estimated_ms, bridged_ms] = covered.map(|us| us / 1_000);
         let known_ms = measured_ms.saturating_add(estimated_ms).saturating_add(bridged_ms);
         Totals {
             energy: Energy::from_millijoules(energy),
@@ -181,7 +259,15 @@ impl Account {
             measured_ms,
             estimated_ms,
             bridged_ms,
-            unknown_ms: (self.last.micros().saturating_sub(origin) / 1_000).saturating_sub(known_ms),
+            unknown_ms: (self.last.micros().saturating_sub(origin.micros()) / 1_000).saturating_sub(known_ms),
+        }
+    }
+
+    /// Closes all runs but the newest once that has lasted so long that nothing is to be expected of the others.
+    pub(super) fn close_outlived(&mut self) {
+        let lasts = self.runs.last().is_some_and(|newest| newest.top.monotonic_us() > OUTLIVED_AFTER_US);
+        while lasts && self.runs.len() > 1 {
+            self.close_oldest();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::coverage::Coverage;
+use super::coverage::{Coverage, split};
 use super::decision::SegmentKind;
 use crate::{Accounting, Energy, Timestamp, Totals};
 
@@ -36,7 +36,7 @@ impl Point {
     }
 
     /// The publisher's monotonic time since the session began, in microseconds.
-    fn monotonic_us(&self) -> u64 {
+    pub(super) fn monotonic_us(&self) -> u64 {
         let Totals { measured_ms, estimated_ms, bridged_ms, unknown_ms, .. } = self.totals;
         let sum =
             measured_ms.saturating_add(estimated_ms).saturating_add(bridged_ms).saturating_add(unknown_ms);
@@ -160,18 +160,38 @@ impl Run {
         Timestamp::from_micros(self.low.stamp.micros().saturating_sub(self.low.monotonic_us()))
     }
 
+    /// The wall time of its readings and how its statuses share that, if nothing of it was covered before. `None`: the clock
+    /// was set forward within it.
+    pub(super) fn covered_at_once(&self, is_first: bool) -> Option<(u64, u64, [u64; 3])> {
+        let (from, counted) = self.counted(is_first);
+        if self.steps.is_some() {
+            return None;
+        }
+        let (to, shares) = (self.top.stamp.micros(), shares_of(&counted));
+        let parts = if shares == [0; 3] {
+            shares
+        } else {
+            split(to.saturating_sub(from), shares, counted.unknown_ms)
+        };
+        Some((from, if shares == [0; 3] { from } else { to }, parts))
+    }
+
+    /// Where its credited time begins, and what counts of it.
+    fn counted(&self, is_first: bool) -> (u64, Totals) {
+        if is_first {
+            return (self.low.stamp.micros(), self.top.totals.since(&self.low.totals));
+        }
+        let (start, low, monotonic) =
+            (self.start().micros(), self.low.stamp.micros(), self.low.monotonic_us());
+        let is_set = is_set_forward(low.saturating_sub(start), monotonic);
+        (if is_set { low.saturating_sub(monotonic) } else { start }, self.top.totals)
+    }
+
     /// Covers the wall time of its readings. Of what was not covered before, the statuses have the shares that they have
     /// of the publisher's monotonic time. `is_first`: what is before the lowest message heard does not count.
     pub(super) fn cover(&self, coverage: &mut Coverage, is_first: bool) {
-        let (mut from, counted) = if is_first {
-            (self.low.stamp.micros(), self.top.totals.since(&self.low.totals))
-        } else {
-            let (start, low, monotonic) =
-                (self.start().micros(), self.low.stamp.micros(), self.low.monotonic_us());
-            let is_set = is_set_forward(low.saturating_sub(start), monotonic);
-            (if is_set { low.saturating_sub(monotonic) } else { start }, self.top.totals)
-        };
-        let shares = [counted.measured_ms, counted.estimated_ms, counted.bridged_ms];
+        let (mut from, counted) = self.counted(is_first);
+        let shares = shares_of(&counted);
         if shares == [0; 3] {
             return;
         }
@@ -188,6 +208,10 @@ impl Run {
         }
         coverage.share(gained, shares, counted.unknown_ms);
     }
+}
+
+fn shares_of(totals: &Totals) -> [u64; 3] {
+    [totals.measured_ms, totals.estimated_ms, totals.bridged_ms]
 }
 
 /// Whether the wall clock was set forward over a stretch of so much wall and monotonic time, in microseconds.

@@ -337,6 +337,7 @@ proptest! {
             let total = account.totals().energy;
             prop_assert!(total >= previous);
             previous = total;
+            prop_assert_eq!(account.totals(), account.fold_whole());
         }
         prop_assert_eq!(kept(&fold), kept(&account));
     }

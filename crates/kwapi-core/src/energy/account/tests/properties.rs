@@ -13,8 +13,8 @@ use crate::{ProbeId, Watts};
 
 const TRUSTED: Option<Watts> = Some(Watts(1_000.0));
 
-fn each(usual: u64, mut check: impl FnMut(u64)) {
-    (0..worlds::how_many(usual)).for_each(|seed| check(seed));
+fn each(usual: u64, check: impl FnMut(u64)) {
+    (0..worlds::how_many(usual)).for_each(check);
 }
 
 /// Some hours with stops and whatever else.
@@ -53,6 +53,7 @@ impl Plugin {
         match self.account.credit(message, heard, self.max_gap) {
             Ok(credit) => {
                 assert_eq!((credit.before, credit.totals), (before, self.account.totals()));
+                assert_eq!(credit.totals, self.account.fold_whole());
                 let parts = credit.totals.estimated.saturating_add(credit.totals.bridged);
                 assert!(credit.totals.energy >= before.energy.max(parts), "{before:?} then {credit:?}");
                 self.journal.push((*message, credit.decision));

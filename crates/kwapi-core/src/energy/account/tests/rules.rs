@@ -199,10 +199,10 @@ fn a_session_of_an_absurd_id_hides_neither_energy_nor_watts() {
     plugin.hear(1_052, absurd);
     // The session before, and one after a restart, go on as if nothing had been.
     plugin.follow(&Publisher::new(1_000), 1_060..=1_100);
+    assert_eq!(plugin.account.last().seconds(), 1_100, "what is shown is the present");
     plugin.follow(&Publisher::new(1_110), 1_110..=1_200);
     plugin.check(10_000 + 9_000, [190, 0, 10]);
-    let last = plugin.account.last();
-    assert_eq!((plugin.refused, last), (0, Timestamp::from_seconds(1_200)), "what is shown is the present");
+    assert_eq!((plugin.refused, plugin.account.last().seconds()), (0, 1_200));
 }
 
 #[test]
@@ -306,4 +306,66 @@ fn two_restarts_of_a_manager_that_keeps_no_record_are_credited_though_the_clock_
         plugin.follow(&behind, from..=from + 100);
     }
     assert_eq!(plugin.account.totals().energy, joules(3 * 10_000));
+}
+
+#[test]
+fn a_late_session_that_overlaps_the_one_before_is_a_rival() {
+    let mut plugin = Plugin::default();
+    plugin.follow(&Publisher::new(1_000), 1_000..=1_100);
+    plugin.follow(&Publisher::new(1_200), 1_200..=1_250);
+    let overlapping = Publisher::new(1_050);
+    plugin.hear(1_251, overlapping.at(1_150));
+    assert_eq!(plugin.refused, 1);
+    let between = Publisher::new(1_120);
+    plugin.hear(1_252, between.at(1_150));
+    assert_eq!(plugin.refused, 1);
+    plugin.check(10_000 + 3_000 + 5_000, [180, 0, 70]);
+}
+
+#[test]
+fn a_message_that_contradicts_what_was_heard_does_not_lower_the_total() {
+    let mut plugin = Plugin::default();
+    let publisher = Publisher::new(1_000);
+    plugin.follow(&publisher, 1_050..=1_100);
+    // Its message 3 had more energy than its message 9, it says.
+    let odd = Accounting { totals: publisher.at(1_090).totals, ..publisher.at(1_030) };
+    plugin.hear(1_101, odd);
+    assert_eq!(plugin.account.totals().energy, joules(5_000));
+}
+
+#[test]
+fn wall_time_that_readings_cover_is_theirs_before_any_stops() {
+    // After a stop from 1050 to 1160 the clock is set back to 1100.
+    let mut plugin = Plugin::default();
+    plugin.follow(&Publisher::on_curve(1_000, 1_000, 1, 0), 1_000..=1_050);
+    plugin.follow(&Publisher::on_curve(1_160, 1_000, 2, 16_000), 1_160..=1_200);
+    plugin.check(20_000, [90, 110, 0]);
+    let set_back = Publisher { offset: -100, session: 1_201, ..Publisher::on_curve(1_200, 1_000, 3, 20_000) };
+    plugin.follow(&set_back, 1_210..=1_300);
+    plugin.check(30_000, [150, 50, 0]);
+}
+
+#[test]
+fn the_time_before_a_rival_of_which_no_register_tells_is_unknown() {
+    // A publisher that began anew under an id before ours, when ours was gone.
+    let mut plugin = Plugin::default();
+    plugin.follow(&Publisher::new(1_000), 1_000..=1_050);
+    let rival = Publisher { session: 995, ..Publisher::new(1_090) };
+    plugin.follow(&rival, 1_090..=1_100);
+    plugin.check(6_000, [60, 0, 40]);
+}
+
+#[test]
+fn once_a_run_has_lasted_a_day_those_before_it_are_closed() {
+    let mut plugin = Plugin::default();
+    let (run_1, run_2) =
+        (Publisher::on_curve(1_000, 1_000, 1, 0), Publisher::on_curve(1_160, 1_000, 2, 16_000));
+    plugin.follow(&run_1, 1_000..=1_050);
+    plugin.follow(&run_2, 1_160..=87_560);
+    plugin.hear(87_561, run_1.at(1_090));
+    assert_eq!((plugin.refused, plugin.account.runs.len()), (0, 2));
+    plugin.hear(87_570, run_2.at(87_570));
+    plugin.hear(87_571, run_1.at(1_100));
+    assert_eq!((plugin.refused, plugin.account.runs.len()), (1, 1));
+    plugin.check(8_657_000, [86_500, 70, 0]);
 }
