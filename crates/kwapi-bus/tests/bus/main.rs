@@ -8,11 +8,14 @@
 )]
 
 mod attach;
+mod bounds;
 mod curve;
 mod forwarder;
 mod hostile;
 mod pair;
 mod pyzmq;
+#[path = "../zmtp/mod.rs"]
+mod zmtp;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
