@@ -149,9 +149,7 @@ impl History {
         let begun = Instant::now();
         loop {
             let left = limit.saturating_sub(begun.elapsed());
-            if !self.take(left) && left.is_zero() {
-                return;
-            }
+            self.take(left);
             if left.is_zero() {
                 return;
             }

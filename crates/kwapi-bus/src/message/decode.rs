@@ -10,7 +10,7 @@ use kwapi_core::{
 };
 
 use super::json::{self, Member, Value};
-use super::{KWAPI_1, PAYLOAD_BYTES_MAX, SIGNATURE_MEMBER, legacy, topic_length};
+use super::{KWAPI_1, PAYLOAD_BYTES_MAX, SIGNATURE_MEMBER, legacy, own, topic_length};
 use crate::Refusal;
 use crate::key::{Key, KeyError, KeyedMac, Scheme};
 
@@ -63,6 +63,14 @@ impl Verifier {
         self.keys.iter().map(|key| &key.mac.id)
     }
 
+    fn key(&self, id: &str) -> Option<(usize, &VerifyingKey)> {
+        let index = match self.keys.as_slice() {
+            [only] if *only.mac.id == *id => 0, // Most have one, and need not look it up.
+            _ => *self.by_id.get(id)?,
+        };
+        Some((index, self.keys.get(index)?))
+    }
+
     /// Reads one message. The signature is judged before anything it covers.
     ///
     /// # Errors
@@ -72,6 +80,55 @@ impl Verifier {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(Refusal::TooLarge);
         }
+        if let Some(own) = own::read(payload)
+            && let Some(decided) = self.decode_own(topic, payload, &own)
+        {
+            return decided;
+        }
+        self.decode_any(topic, payload)
+    }
+
+    /// What [`Self::decode_any`] would say of a message in our own form; `None` where this is not quickly told.
+    fn decode_own(
+        &self,
+        topic: &[u8],
+        payload: &[u8],
+        own: &own::Own<'_>,
+    ) -> Option<Result<Verified, Refusal>> {
+        let key = match (self.scheme, &own.signature) {
+            (Scheme::Kwapi1, Some(signature)) => {
+                let Some((index, key)) = self.key(signature.key) else {
+                    return Some(Err(Refusal::KeyUnknown));
+                };
+                let signed = payload.get(..signature.signed)?;
+                if !key.mac.verify(&[KWAPI_1, &topic_length(topic), topic, signed], signature.hex) {
+                    return Some(Err(Refusal::SignatureWrong));
+                }
+                Some((index, key))
+            }
+            (Scheme::None, None) => None,
+            _ => return None,
+        };
+        if topic.strip_suffix(b".") != Some(own.probe.as_bytes()) {
+            return None;
+        }
+        let probe = ProbeId::new(own.probe).ok()?;
+        let power = Watts(own.power);
+        if !Measurement::power_is_valid(power) || key.is_some_and(|(_, key)| !key.probes.matches(&probe)) {
+            return None;
+        }
+        let measurement = Measurement {
+            probe,
+            power,
+            voltage: own.voltage.map(Volts),
+            current: own.current.map(Amperes),
+            accounting: Some(own.accounting),
+        };
+        Some(Ok(Verified { measurement, key: key.map(|(index, key)| (index, key.mac.id.clone())) }))
+    }
+
+    /// Reads a message of any form.
+    fn decode_any(&self, topic: &[u8], payload: &[u8]) -> Result<Verified, Refusal> {
         let text = std::str::from_utf8(payload).map_err(|_| Refusal::Utf8)?;
         let members = json::members(text)?;
         let slots = Slots::of(&members, self.scheme)?;
@@ -123,8 +180,7 @@ impl Verifier {
             .strip_prefix("1:")
             .and_then(|signature| signature.split_once(':'))
             .ok_or(Refusal::SignatureWrong)?;
-        let index = *self.by_id.get(id).ok_or(Refusal::KeyUnknown)?;
-        let key = self.keys.get(index).ok_or(Refusal::KeyUnknown)?;
+        let (index, key) = self.key(id).ok_or(Refusal::KeyUnknown)?;
         let signed = payload.get(..last.begin).unwrap_or_default();
         if !key.mac.verify(&[KWAPI_1, &topic_length(topic), topic, signed], hex) {
             return Err(Refusal::SignatureWrong);

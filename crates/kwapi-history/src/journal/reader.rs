@@ -289,7 +289,8 @@ fn step(
                     shared.note_damage(&lost, 0);
                     return Ok(DiskStep::Lost(lost));
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Deleted meanwhile: the state tells. The open segment is missed by the next append.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && number != end.segment => continue,
                 Err(error) => return Err(error),
             },
         };

@@ -77,6 +77,9 @@ impl Api {
         let mut body = b"{\"probes\":{".to_vec();
         let mut page = Page::new(query);
         self.0.live.read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
+            if !view.is_recorded {
+                return ControlFlow::Continue(());
+            }
             page.take(query, scope, id, || {
                 separate(&mut body, b'{');
                 json::probe(&mut body, id, view);
@@ -98,6 +101,9 @@ impl Api {
         let mut fragments = Vec::new();
         body.extend_from_slice(b"{\"probes\":{");
         let until = self.0.live.read(Listing::Fresh, None, |place, id, view| {
+            if !view.is_recorded {
+                return ControlFlow::Continue(());
+            }
             if fragments.len() < place.count {
                 fragments.resize(place.count, Fragment::default());
             }
@@ -125,7 +131,7 @@ impl Api {
     }
 
     pub(super) fn probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {
-        let (id, view) = self.find(id, scope)?;
+        let (id, view) = self.find_recorded(id, scope)?;
         let mut body = b"{".to_vec();
         json::probe(&mut body, &id, &view);
         body.extend_from_slice(b"}\n");
@@ -133,7 +139,7 @@ impl Api {
     }
 
     pub(super) fn value(&self, id: &str, value: Value, scope: &Scope) -> Result<Response, HttpError> {
-        let (id, view) = self.find(id, scope)?;
+        let (id, view) = self.find_recorded(id, scope)?;
         let (name, value) = match value {
             Value::Kwh => ("kwh", view.totals.energy.kwh()),
             Value::Timestamp => ("timestamp", view.timestamp.seconds_f64()),
@@ -152,8 +158,18 @@ impl Api {
     /// A probe the caller may see; to others it does not exist.
     pub(super) fn find(&self, id: &str, scope: &Scope) -> Result<(ProbeId, ProbeView), HttpError> {
         let found = self.0.live.probe(id).filter(|(id, _)| scope.allows(id));
-        found.ok_or_else(|| HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}.")))
+        found.ok_or_else(|| no_probe(id))
     }
+
+    /// The same, of which a message is on record.
+    fn find_recorded(&self, id: &str, scope: &Scope) -> Result<(ProbeId, ProbeView), HttpError> {
+        let (id, view) = self.find(id, scope)?;
+        if view.is_recorded { Ok((id, view)) } else { Err(no_probe(id.as_str())) }
+    }
+}
+
+fn no_probe(id: &str) -> HttpError {
+    HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}."))
 }
 
 /// Puts a comma before all but the first of a list that began with `opening`.

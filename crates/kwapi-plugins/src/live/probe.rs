@@ -79,6 +79,9 @@ pub struct ProbeView {
     pub timestamp: Timestamp,
     /// How that power came about.
     pub quality: Quality,
+    /// Whether `power`, `timestamp` and `totals` are of recorded messages that were heard since the start. If not, only
+    /// `present` was, and `/v1/`, which shows all of one message, does not have the probe yet.
+    pub is_recorded: bool,
     /// The newest message of all. It is ahead of the one above while the disk takes nothing.
     pub present: Present,
     /// Credited energy and how its time is made up.
@@ -142,7 +145,7 @@ impl Probe {
     pub(super) fn view(&self, record: impl FnOnce(&ProbeId, &Account)) -> Option<ProbeView> {
         let mut state = self.state.lock();
         let face = state.face;
-        if !face.is_shown {
+        if !face.is_shown && state.ahead.is_none() {
             return None;
         }
         if !state.is_recorded {
@@ -152,7 +155,8 @@ impl Probe {
         let newest = state.ahead.as_deref().copied().unwrap_or(face);
         Some(ProbeView {
             power: face.power,
-            timestamp: face.timestamp,
+            timestamp: if face.is_shown { face.timestamp } else { state.account.last() },
+            is_recorded: face.is_shown,
             quality: face.quality,
             present: Present { power: newest.power, timestamp: newest.timestamp, quality: newest.quality },
             totals: state.account.totals(),

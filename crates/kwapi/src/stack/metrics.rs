@@ -243,6 +243,32 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
             "Times an RRD file was found last updated in the future: it takes nothing until then.",
         )
         .count(&[], counters.files_ahead);
+        out.family(
+            "kwapi_history_losses",
+            Kind::Counter,
+            "Stretches of the journal that are missing from RRD files.",
+        )
+        .count(&[], counters.losses);
+        out.family(
+            "kwapi_history_read_failures",
+            Kind::Counter,
+            "Times an RRD file could not be read for somebody who asked.",
+        )
+        .count(&[], counters.read_failures);
+        out.family(
+            "kwapi_history_directories_removed",
+            Kind::Counter,
+            "Times a directory of history was found removed, and made again.",
+        )
+        .count(&[], counters.directories_removed + journal.directories_removed);
+        out.family(
+            "kwapi_history_journal_stretches_lost",
+            Kind::Counter,
+            "Stretches of the journal that could not be read.",
+        )
+        .count(&[], journal.stretches_lost);
+        out.family("kwapi_history_journal_lost_bytes", Kind::Counter, "Bytes of those stretches.")
+            .count(&[], journal.bytes_lost);
         out.family("kwapi_history_orphan_files", Kind::Gauge, "RRD files whose probes have not been seen.")
             .count(&[], counters.orphan_files);
         out.family(

@@ -15,41 +15,51 @@ const CONFIGURATION: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '1
     listen = '127.0.0.1:@WEB@'\nflush_interval_seconds = 1\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
     [drivers]\ninterval_seconds = 0.1\n[[meter]]\ndriver = 'dummy'\nprobe = 'a.{outlet}'\noutlets = 20\nwatts = 3600000\n";
 
-/// Every probe's kWh at the API.
-fn published(kwapi: &Kwapi) -> Option<HashMap<String, f64>> {
+/// Every probe's energy at the API, in millijoules: what a kWh is written in has more digits than it has meaning.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "energy is not negative, and fits"
+)]
+fn published(kwapi: &Kwapi) -> Option<HashMap<String, u64>> {
     let (status, body) = get(kwapi.api, "/v1/probes/")?;
     let body: Value = serde_json::from_str(&body).ok().filter(|_| status == 200)?;
     let probes = body["probes"].as_object()?;
-    Some(probes.iter().map(|(id, probe)| (id.clone(), probe["kwh"].as_f64().unwrap())).collect())
+    Some(
+        probes
+            .iter()
+            .map(|(id, probe)| (id.clone(), (probe["kwh"].as_f64().unwrap() * 3.6e9).round() as u64))
+            .collect(),
+    )
 }
 
-/// Each probe's last register in the journal, in kWh, once it is sure that none ever fell.
-fn registers(lab: &Lab) -> HashMap<String, f64> {
+/// Each probe's last register in the journal, in millijoules, once it is sure that none ever fell.
+fn registers(lab: &Lab) -> HashMap<String, u64> {
     let config = JournalConfig::default();
     let (journal, _) = Journal::open(&lab.join("state/history"), config, Timestamp::from_seconds(1)).unwrap();
-    let mut last: HashMap<String, (u64, f64)> = HashMap::new();
+    let mut last: HashMap<String, u64> = HashMap::new();
     let replayed = journal
         .replay(Position::default(), |record| {
             let (taken, accounting) = (record.taken.unwrap(), record.accounting.unwrap());
-            let register = taken.register.energy;
+            let register = taken.register.energy.millijoules();
             let id = record.probe.to_string();
-            if let Some((before, _)) = last.get(&id) {
-                let gained = register.millijoules().checked_sub(*before);
-                let gained = gained.unwrap_or_else(|| panic!("{id} fell from {before} to {register:?}"));
+            if let Some(before) = last.get(&id) {
+                let gained = register.checked_sub(*before);
+                let gained = gained.unwrap_or_else(|| panic!("{id} fell from {before} to {register}"));
                 // 3.6 MW for half a minute at most: more would be energy that was counted twice.
                 assert!(gained < 120_000_000_000, "{id} gained {gained} mJ at {}", accounting.seq);
             }
-            last.insert(id, (register.millijoules(), register.kwh()));
+            last.insert(id, register);
         })
         .unwrap();
     assert_eq!(replayed.lost_count, 0, "{replayed:?}");
-    last.into_iter().map(|(id, (_, kwh))| (id, kwh)).collect()
+    last
 }
 
 /// Kills `count` times, after a random while each.
 fn kill_and_start_again(count: u32) {
     let mut lab = Lab::empty();
-    let mut shown: HashMap<String, f64> = HashMap::new();
+    let mut shown: HashMap<String, u64> = HashMap::new();
     let mut dice: u64 = 0x9E37_79B9_7F4A_7C15;
     for round in 0..count {
         let kwapi = Kwapi::start_in(lab, &["run"], CONFIGURATION);
@@ -64,9 +74,9 @@ fn kill_and_start_again(count: u32) {
                 continue;
             };
             answers += 1;
-            for (id, kwh) in all {
-                let before = shown.insert(id.clone(), kwh).unwrap_or(0.0);
-                assert!(kwh >= before, "round {round}: {id} fell from {before} to {kwh}");
+            for (id, energy) in all {
+                let before = shown.insert(id.clone(), energy).unwrap_or(0);
+                assert!(energy >= before, "round {round}: {id} fell from {before} to {energy} mJ");
             }
         }
         kwapi.process.signal(9);
@@ -75,15 +85,19 @@ fn kill_and_start_again(count: u32) {
         lab = theirs;
         if round % 10 == 9 || round + 1 == count {
             let registers = registers(&lab);
-            for (id, kwh) in &shown {
+            for (id, energy) in &shown {
                 let register = registers.get(id).copied().unwrap_or_default();
-                assert!(register >= *kwh, "round {round}: {id} showed {kwh}, the journal has {register}");
+                assert!(
+                    register >= *energy,
+                    "round {round}: {id} showed {energy} mJ, the journal has {register}"
+                );
             }
         }
     }
     assert_eq!(shown.len(), 20, "{shown:?}");
 }
 
+/// `KWAPI_KILLS` gives another number.
 #[test]
 fn a_hundred_kills_take_back_nothing_and_count_nothing_twice() {
     let more = std::env::var("KWAPI_KILLS").ok().and_then(|count| count.parse().ok());

@@ -192,3 +192,16 @@ fn a_place_is_where_it_was_handed_over_not_where_it_was_read() {
     assert_eq!(reader.position(), first, "the record after it was read, too");
     assert!(matches!(reader.next(Duration::ZERO).unwrap(), Some(Delivery::Records(..))));
 }
+
+#[test]
+fn a_reader_of_a_segment_that_is_gone_is_refused_until_the_next_append_tells() {
+    let lab = Lab::empty();
+    let journal = open(&lab);
+    append(&journal, &[credited("A", 0, 1.0)]);
+    let mut reader = journal.reader("test", Need::Required);
+    std::fs::remove_dir_all(folder(&lab)).unwrap();
+    assert!(reader.next(Duration::ZERO).is_err());
+    append(&journal, &[credited("A", 1, 1.0)]);
+    let (records, lost) = drain(&mut reader);
+    assert_eq!((records, lost.len()), (vec![credited("A", 1, 1.0)], 1));
+}

@@ -83,6 +83,31 @@ fn while_the_disk_takes_nothing_totals_stand_and_present_watts_show_beside_them(
     assert_eq!(refusing.journalled("A"), (3, 200.0));
 }
 
+/// A start on a full disk: the account is there, and nothing new can be recorded.
+#[test]
+fn after_a_start_on_a_full_disk_watts_show_beside_the_total_found() {
+    let refusing = Refusing::new();
+    refusing.bench.hear("A", 0, 0);
+    refusing.bench.hear("A", 1, 100);
+    let mut record = crate::live::RecordWriter::file();
+    refusing.bench.live.record_all(&mut record);
+    let mut accounts = Vec::new();
+    crate::live::read_record(record.bytes(), |entry| {
+        if let crate::live::Entry::Account(id, account) = entry {
+            accounts.push((id, account));
+        }
+    });
+    let live = Live::open(Config::default(), accounts, wall(), clock_at(&refusing.bench.millis));
+    let append: Append = Box::new(|_, _| Err(io::ErrorKind::StorageFull.into()));
+    let mut intake = Intake::new(live.clone(), Some(append));
+    assert_eq!(live.probe("A"), None);
+    intake.take(refusing.bench.batch("A", 2, 200), Box::new(|| ()));
+    let (_, view) = live.probe("A").unwrap();
+    assert_eq!((view.present.power.0, view.present.timestamp.seconds()), (97.0, 102));
+    assert_eq!((view.totals.energy.joules(), view.timestamp.seconds()), (100.0, 101));
+    assert!(!view.is_recorded, "/v1/ has all of one message, or nothing");
+}
+
 #[test]
 fn what_is_held_is_bounded_and_the_next_totals_bring_its_energy() {
     let refusing = Refusing::new();
