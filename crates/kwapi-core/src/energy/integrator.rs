@@ -6,10 +6,12 @@
 //! caught up. Watts are believed as far as the next value confirms them: one absurd value neither makes energy, nor
 //! raises what is plausible, nor speaks against a register (`docs/manual/energy.md`).
 
+mod anchor;
 mod outliers;
 
 use std::time::Duration;
 
+pub(super) use anchor::Anchor;
 use outliers::Outliers;
 
 use super::counter::{CounterChange, CounterTracker, MeterCounter};
@@ -57,31 +59,6 @@ pub struct Integrator {
     /// By how much the latest tick of the register lifted the total over what the watts had added in that reading.
     pub(super) surplus_uj: u128,
     outliers: Outliers,
-}
-
-/// Where the register and the total were last known to agree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Anchor {
-    /// The total then.
-    pub(super) total_uj: u128,
-    /// What the register has advanced since.
-    pub(super) counted_uj: u128,
-    /// What the believed watts have added up to since.
-    pub(super) integrated_uj: u128,
-    /// How far into its tick the register may have been then: nothing when the anchor was dropped at a tick.
-    pub(super) slack_uj: u128,
-}
-
-impl Anchor {
-    fn at(total_uj: u128, slack_uj: u128) -> Self {
-        Self { total_uj, counted_uj: 0, integrated_uj: 0, slack_uj }
-    }
-
-    /// Where the register puts the total: the least of it, and the most with a tick of `resolution_uj`.
-    fn range(&self, resolution_uj: u128) -> (u128, u128) {
-        let counted = self.total_uj.saturating_add(self.counted_uj);
-        (counted.saturating_sub(self.slack_uj), counted.saturating_add(resolution_uj))
-    }
 }
 
 /// What a reading says.

@@ -60,8 +60,6 @@ pub(super) struct Draft {
     quality: Quality,
     voltage: Option<Volts>,
     current: Option<Amperes>,
-    /// Whether the state must have it before it leaves.
-    must_be_kept: bool,
 }
 
 /// A probe as its publisher knows it.
@@ -76,6 +74,8 @@ pub(super) struct Source {
     said: Option<Arc<Register>>,
     /// The device's own stamp of its latest measurement, and when that was first seen.
     stamped: Option<(Timestamp, Duration)>,
+    /// Whether the state has been told what it must have before the next message leaves.
+    must_be_kept: bool,
     /// How often the meter's counter was reset or jumped.
     pub(super) counter_resets: u64,
 }
@@ -91,6 +91,7 @@ impl Source {
             register: Arc::default(),
             said: None,
             stamped: None,
+            must_be_kept: false,
             counter_resets: 0,
         }
     }
@@ -179,6 +180,7 @@ impl Source {
         self.counter_resets +=
             u64::from(matches!(change, Some(CounterChange::Reset | CounterChange::Jumped(_))));
         let keep = self.session.keep(&self.probe, &now.clocks()).map(Box::new);
+        self.must_be_kept |= keep.as_ref().is_some_and(|keep| keep.sync);
         match self.judge(power, is_counted) {
             Ok((power, quality)) => {
                 let draft = Draft {
@@ -186,7 +188,6 @@ impl Source {
                     quality,
                     voltage: reading.voltage.filter(|voltage| voltage.0.is_finite()),
                     current: reading.current.filter(|current| current.0.is_finite()),
-                    must_be_kept: keep.as_ref().is_some_and(|keep| keep.sync),
                 };
                 Outcome::New(draft, keep)
             }
@@ -197,7 +198,7 @@ impl Source {
     /// The measurement of the reading just taken; `is_kept`: whether the state has what it had to be told. If not, its
     /// message has no curve.
     pub(super) fn publish(&mut self, draft: Draft, is_kept: bool) -> Option<Measurement> {
-        if draft.must_be_kept && !is_kept {
+        if std::mem::take(&mut self.must_be_kept) && !is_kept {
             self.session.leave_curve();
         }
         Some(Measurement {

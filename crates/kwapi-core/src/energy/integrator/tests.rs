@@ -104,6 +104,17 @@ fn a_counter_that_stands_still_under_load_is_no_longer_believed_and_nothing_is_l
     assert_eq!(meter.totals().energy.joules(), 599_000.0);
 }
 
+#[test]
+fn at_the_first_tick_the_total_is_the_tick_and_what_came_after_it() {
+    // The watts say twice what is used: a watt-hour passes each 36 s, and 72 s of watts are no more than that.
+    let mut meter = Integrator::new(MAX_GAP);
+    for second in (0..40_u64).step_by(4) {
+        let counter = watt_hours(second / 36);
+        counted(&mut meter, second as f64, 200.0, counter);
+    }
+    assert_eq!(meter.totals().energy.joules(), 3_600.0 + 4.0 * 200.0);
+}
+
 proptest! {
     #[test]
     fn a_total_never_falls_and_all_time_is_accounted_for(

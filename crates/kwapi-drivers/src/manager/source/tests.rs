@@ -231,6 +231,17 @@ fn a_tick_guessed_from_a_round_first_value_does_not_hide_what_follows() {
     }
 }
 
+#[test]
+fn what_the_state_lacks_is_published_without_a_curve_also_if_the_first_reading_was_not_published() {
+    let mut source = source();
+    let absurd = take(&mut source, 0, 0, &plug(900_000.0, 4_211));
+    assert!(matches!(absurd, Outcome::Nothing(_, Some(_))), "{absurd:?}");
+    let first = ledger_of(&mut source, 1, 0, &plug(55.0, 4_211));
+    assert_eq!((first.curve, first.seq), (None, 0));
+    let reset = ledger_of(&mut source, 2, 0, &plug(55.0, 3));
+    assert_eq!((reset.curve, reset.session, reset.seq), (None, first.session, 1));
+}
+
 proptest! {
     #[test]
     fn whatever_the_clocks_and_the_device_do_sessions_and_stamps_rise_and_energy_never_falls(

@@ -107,9 +107,10 @@ fn what_upset_a_register_is_on_disk_before_its_message_leaves() {
 /// published by the one before, which a plugin that ignores curves adds up.
 #[test]
 fn the_first_tick_after_a_stop_is_the_stops() {
+    // Three readings in four seconds: the first is on file, the last is published and not.
     let mut world = Small::new(Meter::ticking("m", 36_000_000));
-    for life in (0..20_000).step_by(50) {
-        world.read((life..life + 50).step_by(10));
+    for life in (0..20_000).step_by(5) {
+        world.read([life, life + 2, life + 4]);
         world.kill();
     }
     let truth = 2_000_000;
@@ -148,6 +149,26 @@ fn while_the_clock_is_wrong_after_a_boot_nothing_is_published_and_the_time_is_th
     assert_eq!((world.credited(), world.curves()), (49_000, 1));
 }
 
+/// The register was reset as well, so that the curve ends: its follower is named for the first reading held, in right time.
+#[test]
+fn no_session_is_named_by_a_clock_that_is_wrong_after_a_boot() {
+    for has_register in [true, false] {
+        let tick = has_register.then_some(1);
+        let mut world = Small::new(Meter { offset: 9_000_000_000, tick, ..Meter::exact("m") });
+        world.read((0..100).step_by(10));
+        world.boot(160);
+        world.offset = -1_789_000_000;
+        world.meter.reset(&world.load, 150_000);
+        world.read((170..470).step_by(10));
+        assert_eq!(world.log.len(), 10, "register {has_register}");
+        world.offset = 0;
+        world.read((470..500).step_by(10));
+        let first = world.log[10].1.accounting;
+        assert_eq!((first.session.micros() as i64 / 1000, first.seq), (T0 + 170_000, 0));
+        assert!(world.credited().abs_diff(9_000 + 32_000) <= 1, "{}", world.credited());
+    }
+}
+
 #[test]
 fn a_clock_that_stood_still_over_the_time_off_is_waited_for() {
     let mut world = Small::new(Meter::exact("m"));
@@ -181,6 +202,71 @@ fn one_absurd_sample_beside_an_exact_register_is_nothing() {
     world.read((110..300).step_by(10));
     assert_eq!(world.credited(), 29_000);
     assert!(world.source.as_ref().unwrap().session.register_believed());
+}
+
+/// The meter's own interval is ten seconds, `max_gap` 25: a reading that comes after 28 is late, one after 31 was missed.
+#[test]
+fn up_to_three_of_the_meters_intervals_a_register_measures_and_then_it_bridges() {
+    for (second, bridged_ms) in [(25, 0), (28, 0), (30, 0), (31, 31_000)] {
+        let mut world = Small::new(Meter::exact("m"));
+        world.read([0, second]);
+        let totals = world.log.last().unwrap().1.accounting.totals;
+        assert_eq!((totals.bridged_ms, totals.measured_ms), (bridged_ms, second * 1000 - bridged_ms));
+        assert!(totals.bridged.millijoules().abs_diff(bridged_ms * 100) <= 1, "{totals:?}");
+        assert!(totals.energy.millijoules().abs_diff(second * 100_000) <= 1, "{totals:?}");
+    }
+    let mut without = Small::new(Meter { tick: None, ..Meter::exact("m") });
+    without.read([0, 28]);
+    assert_eq!(without.log.last().unwrap().1.accounting.totals.unknown_ms, 28_000);
+}
+
+/// Nothing checks the watts of a reading in which the register was reset.
+#[test]
+fn one_absurd_sample_in_the_reading_of_a_reset_is_nothing() {
+    let mut world = Small::new(Meter { offset: 500_000_000, ..Meter::exact("m") });
+    world.read((0..100).step_by(10));
+    world.meter.reset(&world.load, 95_000);
+    world.read_as("p", 100, 1e7);
+    world.read((110..200).step_by(10));
+    assert!(world.credited().abs_diff(19_000) <= 1, "{}", world.credited());
+}
+
+/// What an outlet is known to draw outlives a process of one reading.
+#[test]
+fn what_is_plausible_is_kept_over_a_run_of_one_reading() {
+    let mut world = Small::new(Meter::exact("m"));
+    for times in [vec![0, 10, 20], vec![600], vec![1_200, 1_210]] {
+        world.read(times);
+        world.stop();
+    }
+    assert_eq!(world.curves(), 1);
+    assert!(world.credited().abs_diff(121_000) <= 1, "{}", world.credited());
+}
+
+#[test]
+fn a_register_that_contradicted_the_watts_bridges_nothing() {
+    let mut world = Small::new(Meter::exact("m"));
+    (0..300).step_by(10).for_each(|second| world.read_as("p", second, 1_000.0));
+    assert!(!world.source.as_ref().unwrap().session.register_believed());
+    world.stop();
+    world.read([400, 410]);
+    assert_eq!(world.curves(), 2);
+}
+
+/// The wall clock is mended and the process killed right after: the stamps it has published are on record all the same.
+#[test]
+fn a_clock_that_is_set_forward_is_on_record_before_the_next_session() {
+    let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
+    world.offset = -7_200;
+    world.read([0, 10, 20]);
+    world.offset = 0;
+    world.read([30]);
+    let newest = world.log.last().unwrap().1.accounting.timestamp;
+    world.kill();
+    world.offset = -7_200;
+    world.read([40]);
+    let next = world.log.last().unwrap().1.accounting;
+    assert!(next.session > newest, "{next:?}");
 }
 
 /// A watt-hour takes 36 s, and always passes while the manager is down for 12 s.
