@@ -66,7 +66,7 @@ pub struct Snmp {
 
 impl Driver for Snmp {
     const NAME: &'static str = "snmp";
-    const SUMMARY: &'static str = "rack PDUs (APC, Raritan, Eaton, ServerTech, Vertiv, CyberPower, Enlogic, HPE, …) and raw OIDs over SNMP v1, v2c and v3";
+    const SUMMARY: &'static str = "rack PDUs and UPSes (APC, Raritan, Eaton, ServerTech, Vertiv, CyberPower, Enlogic, HPE, UPS-MIB, …) and raw OIDs over SNMP v1, v2c and v3";
     type Config = Config;
     type Shared = Shared;
 

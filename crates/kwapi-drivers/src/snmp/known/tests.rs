@@ -15,8 +15,8 @@ fn outlets(rows: Vec<Listed>) -> Chosen {
     chosen(Kind::Outlet, Usefulness::Watts, rows)
 }
 
-fn known_outlets(now: Instant) -> Option<Known> {
-    Some(Known::after(None, outlets(vec![row(1, "a")]), now))
+fn known_outlets(now: Instant) -> Known {
+    Known::after(None, outlets(vec![row(1, "a")]), now)
 }
 
 /// Names the rows as a template would, and gives the names.
@@ -63,9 +63,12 @@ fn what_a_device_was_read_by_stays_unless_it_has_something_better() {
     let now = Instant::now();
     let inlet = |usefulness| chosen(Kind::Inlet, usefulness, vec![row(1, "inlet")]);
     // A PDU that has just started has its inlet before its outlets.
-    assert_eq!(Known::after(known_outlets(now), inlet(Usefulness::Watts), now).kind(), Kind::Outlet);
+    assert_eq!(Known::after(Some(known_outlets(now)), inlet(Usefulness::Watts), now).kind(), Kind::Outlet);
     // One that says nothing of its outlets for an hour is read by what it has.
-    assert_eq!(Known::after(known_outlets(now), inlet(Usefulness::Watts), now + KEPT).kind(), Kind::Inlet);
+    assert_eq!(
+        Known::after(Some(known_outlets(now)), inlet(Usefulness::Watts), now + KEPT).kind(),
+        Kind::Inlet
+    );
     let amperes = chosen(Kind::Outlet, Usefulness::Amperes, vec![row(1, "a")]);
     let mut known = Known::after(None, amperes, now);
     names(&mut known);
@@ -74,7 +77,7 @@ fn what_a_device_was_read_by_stays_unless_it_has_something_better() {
     assert_eq!(gone(&known), ["a: the device is read by its inlets now"]);
     // New firmware has the outlets in another table.
     let other = Chosen { profile: "q".to_owned(), ..outlets(vec![row(1, "a")]) };
-    assert_eq!(Known::after(known_outlets(now), other, now).profile, "q");
+    assert_eq!(Known::after(Some(known_outlets(now)), other, now).profile, "q");
     // And back, once the outlets are measured as well: they are finer.
     assert_eq!(Known::after(Some(known), outlets(vec![row(1, "a")]), now).kind(), Kind::Outlet);
 }
