@@ -179,7 +179,7 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Sessio
                 return Ok((session, readings.drain().collect()));
             }
             Ok(Ok(())) => {
-                last = Some(Failure::silent(meter, Silent { deadline: meter.deadline, answers: 0 }))
+                last = Some(Failure::silent(meter, Silent { deadline: meter.deadline, answers: 0 }));
             }
             Ok(Err(error @ (DriverError::Malformed { .. } | DriverError::Busy(_)))) => {
                 last = Some(error.into());
