@@ -12,7 +12,9 @@ async fn a_card_that_leads_on_and_on_is_left() {
     let service = HttpDevice::start(move |request: &HttpRequest| {
         let number = of_device.fetch_add(1, Ordering::Relaxed);
         let link = |what: &str| at(&format!("/redfish/v1/{what}{number}"));
-        let members: Vec<_> = (0..10_000).map(|n| at(&format!("/redfish/v1/m{number}.{n}"))).collect();
+        // The first collection is ten times what anybody has; the others are but longer than what is looked at.
+        let count = if number == 1 { 10_000 } else { 1_100 };
+        let members: Vec<_> = (0..count).map(|n| at(&format!("/redfish/v1/m{number}.{n}"))).collect();
         match request.target.as_str() {
             "/redfish/v1/" => HttpAnswer::ok(json!({"Chassis": link("c")}).to_string()),
             path if path.contains("/c") => {
