@@ -133,8 +133,6 @@ pub(super) type Round = Vec<(ProbeId, Result<Reading, NoReading>)>;
 pub(super) struct Failure {
     pub(super) message: String,
     pub(super) kind: FailureKind,
-    /// It happened after the session was opened.
-    pub(super) was_opened: bool,
 }
 
 /// What a failure says of the device.
@@ -154,7 +152,7 @@ impl Failure {
     fn silent(meter: &MeterSpec) -> Self {
         let seconds = meter.deadline.as_secs_f64();
         let message = format!("no answer within {seconds} s (deadline_seconds)");
-        Self { message, kind: FailureKind::Silent, was_opened: false }
+        Self { message, kind: FailureKind::Silent }
     }
 }
 
@@ -171,7 +169,7 @@ impl From<DriverError> for Failure {
             DriverError::Locked(_) => FailureKind::Locked,
             DriverError::NothingToRead(_) => FailureKind::NothingToRead,
         };
-        Self { message, kind, was_opened: false }
+        Self { message, kind }
     }
 }
 
@@ -179,10 +177,8 @@ impl From<DriverError> for Failure {
 pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Session, Round), Failure> {
     let connector = meter.driver.connector(pool);
     let mut last = None;
-    let mut was_opened = false;
     let attempt = async {
         let mut session = connector.open(&meter.outlets).await?;
-        was_opened = true;
         let mut readings = Readings::default();
         loop {
             match session.read(&mut readings).await {
@@ -201,7 +197,7 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Sessio
     let read = tokio::time::timeout(meter.deadline, attempt).await;
     match read {
         Ok(Ok(read)) => Ok(read),
-        Ok(Err(error)) => Err(Failure { was_opened, ..error.into() }),
+        Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(last.unwrap_or_else(|| Failure::silent(meter))),
     }
 }
