@@ -144,6 +144,15 @@ impl DriverError {
         }
     }
 
+    /// The same error from a device that has not shown that it is of the driver's kind: whatever asks for a login may be any
+    /// web server, and is told none.
+    pub(crate) fn of_whoever_answers(self) -> Self {
+        match self {
+            Self::Locked(message) => Self::Refused(message),
+            error => error,
+        }
+    }
+
     /// A link error in our own words: what was asked, of whom, and what happened.
     pub fn link(message: impl Into<String>) -> Self {
         Self::Link(io::Error::other(message.into()))

@@ -47,7 +47,8 @@ impl Driver for Shelly {
     ) -> Result<Self, DriverError> {
         let device = Device::new(clients, &config.host, "http", &Tls::System, config.login()?)?;
         // Every generation answers this, and without a login.
-        let about = device.get("/shelly", None).await?.required("is this a Shelly device?")?.json()?;
+        let about = device.get("/shelly", None).await.map_err(DriverError::of_whoever_answers)?;
+        let about = about.required("is this a Shelly device?")?.json()?;
         let text = |name: &str| about.get(name).and_then(Value::as_str).map(printable);
         let is_first_generation = about.get("gen").is_none();
         let model = text("app").or_else(|| text("model")).or_else(|| text("type")).unwrap_or_default();
@@ -241,6 +242,11 @@ mod tests {
         let printer = |_: &HttpRequest| HttpAnswer::status(404);
         let expected = "refused: GET http://HOST/shelly: 404 Not Found: is this a Shelly device?";
         check(printer, "", &one(), expected).await;
+        // Whoever wants a login may be any web server: discovery tells it none.
+        let stranger = HttpDevice::start(|_: &HttpRequest| HttpAnswer::status(401)).await.expect("a port");
+        let config = toml::from_str(&format!("host = \"{}\"", stranger.address())).expect("a configuration");
+        let error = Shelly::open(&config, &one(), &Arc::default()).await.expect_err("a login");
+        assert!(matches!(error, DriverError::Refused(_)), "{error:?}");
         let html = |_: &HttpRequest| HttpAnswer::ok("<html>");
         check(html, "", &one(), "malformed JSON: \"GET http://HOST/shelly: <html>\"").await;
     }

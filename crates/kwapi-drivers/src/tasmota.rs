@@ -70,8 +70,9 @@ impl Driver for Tasmota {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        let answer = self.device.get("/cm", Some(&self.query)).await;
         let answer =
-            self.device.get("/cm", Some(&self.query)).await?.required("is this a Tasmota device?")?;
+            answer.map_err(DriverError::of_whoever_answers)?.required("is this a Tasmota device?")?;
         let status = answer.json()?;
         if let Some(warning) = status.get("WARNING").and_then(Value::as_str) {
             let host = self.device.base();

@@ -134,8 +134,6 @@ pub(super) type Round = Vec<(ProbeId, Result<Reading, NoReading>)>;
 pub(super) struct Failure {
     pub(super) message: String,
     pub(super) kind: FailureKind,
-    /// It happened after the session was opened.
-    pub(super) was_opened: bool,
 }
 
 /// What a failure says of the device.
@@ -156,7 +154,7 @@ impl Failure {
         let seconds = meter.deadline.as_secs_f64();
         let message = format!("no answer within {seconds} s (deadline_seconds){}", silent.advice());
         let kind = if silent.answers > 0 { FailureKind::Answered } else { FailureKind::Silent };
-        Self { message, kind, was_opened: false }
+        Self { message, kind }
     }
 }
 
@@ -173,7 +171,7 @@ impl From<DriverError> for Failure {
             DriverError::Locked(_) => FailureKind::Locked,
             DriverError::NothingToRead(_) => FailureKind::NothingToRead,
         };
-        Self { message, kind, was_opened: false }
+        Self { message, kind }
     }
 }
 
@@ -185,14 +183,13 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Sessio
         Ok(opened) => opened?,
         Err(silent) => return Err(Failure::silent(meter, silent)),
     };
-    let opened = |failure: Failure| Failure { was_opened: true, ..failure };
     let end = tokio::time::Instant::now() + meter.deadline;
     let mut readings = Readings::default();
     let mut last = None;
     loop {
         let left = end.saturating_duration_since(tokio::time::Instant::now());
         if let (true, Some(failure)) = (left.is_zero(), last.take()) {
-            return Err(opened(failure));
+            return Err(failure);
         }
         match since_last_answer(left, session.read(&mut readings)).await {
             // A pushed record may be a header; wait for one that says something.
@@ -206,8 +203,8 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Sessio
                 last = Some(error.into());
                 tokio::time::sleep(RETRY_PAUSE.min(left)).await;
             }
-            Ok(Err(error)) => return Err(opened(error.into())),
-            Err(silent) => return Err(opened(last.unwrap_or_else(|| Failure::silent(meter, silent)))),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(silent) => return Err(last.unwrap_or_else(|| Failure::silent(meter, silent))),
         }
     }
 }

@@ -84,12 +84,9 @@ impl Protocol {
         self.entry.name == "snmp"
     }
 
-    /// Whether it failed as a device of its kind does that wants a password, rather than as any web server: a Shelly tells
-    /// its model before, a Tasmota says it in its own words.
+    /// Whether it failed as a device of its kind does that wants a password, rather than as any web server.
     pub(super) fn wants_password(&self, failure: &Failure) -> bool {
-        LOCKABLE.contains(&self.entry.name)
-            && failure.kind == FailureKind::Locked
-            && (self.entry.name != "shelly" || failure.was_opened)
+        LOCKABLE.contains(&self.entry.name) && failure.kind == FailureKind::Locked
     }
 }
 
