@@ -52,9 +52,9 @@ pub fn access_rule(bytes: &[u8]) {
     _ = kwapi_plugins::api::path_matches(rule, path);
 }
 
-/// The collector's record of accounts.
+/// A record or a snapshot of accounts.
 pub fn account_record(bytes: &[u8]) {
-    _ = kwapi_plugins::collector::decode_all(bytes, |_, _| ());
+    kwapi_plugins::live::read_record(bytes, |_| ());
 }
 
 /// A server's certificate, in DER.

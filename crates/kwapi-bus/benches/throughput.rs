@@ -13,8 +13,8 @@ use kwapi_bus::{
     SubscriberConfig,
 };
 use kwapi_core::{
-    Accounting, Clocks, Energy, Measurement, MonotonicClock, Pattern, ProbeId, Quality, Timestamp, Totals,
-    WallClock, Watts,
+    Accounting, Energy, Measurement, MonotonicClock, Pattern, ProbeId, ProcessClocks, Quality, Timestamp,
+    Totals, WallClock, Watts,
 };
 
 const SECONDS: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ fn throughput(url: &str, runtime: &tokio::runtime::Runtime) -> f64 {
     let config = SubscriberConfig { probes, ..SubscriberConfig::new(vec![source]) };
     let origin = Instant::now();
     let clocks =
-        Clocks { wall: WallClock::new(now), monotonic: MonotonicClock::new(move || origin.elapsed()) };
+        ProcessClocks { wall: WallClock::new(now), monotonic: MonotonicClock::new(move || origin.elapsed()) };
     let subscriber = Subscriber::start(&context, &config, &clocks, PROBES).expect("an endpoint");
 
     let ids: Vec<_> =

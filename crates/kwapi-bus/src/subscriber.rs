@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kwapi_core::{Clocks, Pattern};
+use kwapi_core::{Pattern, ProcessClocks};
 
 pub use ack::Ack;
 use ack::Acknowledged;
@@ -131,7 +131,7 @@ impl Subscriber {
     pub fn start(
         context: &BusContext,
         config: &SubscriberConfig,
-        clocks: &Clocks,
+        clocks: &ProcessClocks,
         messages_per_interval: usize,
     ) -> Result<Self, BusError> {
         if config.endpoints.is_empty() || config.probes.is_empty() {
@@ -165,7 +165,7 @@ impl Subscriber {
         inlet: impl Inlet,
         verifications: Vec<Verification>,
         probes: Vec<Pattern>,
-        clocks: &Clocks,
+        clocks: &ProcessClocks,
         queue_length: usize,
         bound: Vec<String>,
     ) -> Result<Self, BusError> {

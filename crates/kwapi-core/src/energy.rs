@@ -7,9 +7,19 @@
 mod account;
 mod counter;
 mod integrator;
+mod register;
+#[cfg(test)]
+#[allow(dead_code, reason = "each half reads what concerns it")]
+mod scenarios;
+mod session;
 mod status;
+#[cfg(test)]
+#[allow(dead_code, reason = "each half needs what concerns it")]
+mod worlds;
 
-pub use account::{Account, Credit, Refused};
+pub use account::{Account, Conflict, Credit, Decision, Refused, SegmentKind, SnapshotError, Stretch};
 pub use counter::{CounterChange, CounterTracker, MeterCounter};
-pub use integrator::Integrator;
+pub use integrator::{Integrator, Limits};
+pub use register::Register;
+pub use session::{Clocks, Keep, NotBridged, Recorded, Sample, Session, SessionEntry};
 pub use status::Totals;

@@ -10,6 +10,7 @@
     test,
     allow(
         clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
         clippy::unchecked_time_subtraction,
         reason = "tests know the sizes of their numbers"
@@ -24,10 +25,14 @@ mod reading;
 mod secret;
 mod units;
 
-pub use energy::{Account, CounterChange, CounterTracker, Credit, Integrator, MeterCounter, Refused, Totals};
+pub use energy::{
+    Account, Clocks, Conflict, CounterChange, CounterTracker, Credit, Decision, Integrator, Keep, Limits,
+    MeterCounter, NotBridged, Recorded, Refused, Register, Sample, SegmentKind, Session, SessionEntry,
+    SnapshotError, Stretch, Totals,
+};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
 pub use reading::{NoReading, Reading};
 pub use secret::Secret;
-pub use units::{Amperes, Clocks, Energy, MonotonicClock, Timestamp, Volts, WallClock, Watts};
+pub use units::{Amperes, Energy, MonotonicClock, ProcessClocks, Timestamp, Volts, WallClock, Watts};

@@ -1,8 +1,9 @@
 //! Readings: what one outlet of a meter said, in SI units and nothing more.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::{Amperes, MeterCounter, Quality, Timestamp, Volts, Watts};
+use crate::{Amperes, MeterCounter, Quality, Register, Timestamp, Volts, Watts};
 
 /// What the device said of one outlet at one moment. Absent is not zero: a field the device does not give is `None`.
 /// Deriving (V × A, energy over time), stamping and integrating are the driver manager's.
@@ -16,6 +17,9 @@ pub struct Reading {
     pub current: Option<Amperes>,
     /// The device's own energy counter, if it has one.
     pub counter: Option<MeterCounter>,
+    /// What the register that `counter` was read from is known by after a restart; made once when the device is opened,
+    /// where it says a serial number or the register has an address of its own. `None`: the driver manager goes by driver, address and outlet.
+    pub register: Option<Arc<Register>>,
     /// When the device took it, if the device says; `None` means "just now".
     pub measured_at: Option<Timestamp>,
     /// Whether the device measured this or estimated it.

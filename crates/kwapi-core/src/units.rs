@@ -190,7 +190,7 @@ impl fmt::Debug for MonotonicClock {
 
 /// Both clocks of a process, handed on together by their one owner: what one part measures, another can compare.
 #[derive(Clone, Debug)]
-pub struct Clocks {
+pub struct ProcessClocks {
     /// Labels.
     pub wall: WallClock,
     /// Measures.

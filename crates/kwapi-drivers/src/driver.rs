@@ -69,6 +69,10 @@ pub trait Driver: Sized + Send + 'static {
     /// Takes the next readings: asks for them if polled, waits for them if pushed. Cancelled at the deadline; one
     /// outlet that cannot be read is a [`NoReading`] pushed for it, and no error of the whole.
     ///
+    /// A reading with a counter says in `Reading::register` what the register is known by after a restart, as far as the
+    /// device tells it cheaply (a serial number read at opening, an address of its own); without that the manager goes by
+    /// driver, address and outlet.
+    ///
     /// # Errors
     /// See [`DriverError`].
     fn read(&mut self, readings: &mut Readings) -> impl Future<Output = Result<(), DriverError>> + Send;

@@ -10,7 +10,7 @@ mod zones;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kwapi_core::{ProbeId, Reading};
+use kwapi_core::{ProbeId, Reading, Register};
 use serde::Deserialize;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
@@ -43,6 +43,15 @@ pub struct Rapl {
 struct Source {
     probe: ProbeId,
     total: Total,
+    register: Arc<Register>,
+}
+
+impl Source {
+    fn new(probe: ProbeId, zones: Vec<usize>) -> Self {
+        let is_of_session = zones.len() > 1; // The sum of their advances begins with the session.
+        let register = Arc::new(Register { is_in_host: true, is_of_session, ..Register::default() });
+        Self { probe, total: Total::of(zones), register }
+    }
 }
 
 impl Driver for Rapl {
@@ -74,9 +83,9 @@ impl Driver for Rapl {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        for Source { probe, total } in &mut self.sources {
-            let counter = Some(total.read(&self.zones)?);
-            readings.push(probe, Ok(Reading { counter, ..Reading::default() }));
+        for Source { probe, total, register } in &mut self.sources {
+            let (counter, register) = (Some(total.read(&self.zones)?), Some(register.clone()));
+            readings.push(probe, Ok(Reading { counter, register, ..Reading::default() }));
         }
         Ok(())
     }
@@ -106,9 +115,8 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
     if outlets.wants_all() {
         // Whatever adds up: packages and memory; the platform contains them.
         let parts = zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up());
-        let sources = parts.filter_map(|(index, zone)| {
-            Some(Source { probe: outlets.probe(&zone.key, None)?, total: Total::of(vec![index]) })
-        });
+        let sources =
+            parts.filter_map(|(index, zone)| Some(Source::new(outlets.probe(&zone.key, None)?, vec![index])));
         return Ok(sources.collect());
     }
     let mut sources = Vec::new();
@@ -122,7 +130,7 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
             let (key, known) = (&outlet.key, known.join(", "));
             return Err(DriverError::Refused(format!("no zone {key:?} here; there are total, {known}")));
         }
-        sources.push(Source { probe: outlet.probe.clone(), total: Total::of(indices) });
+        sources.push(Source::new(outlet.probe.clone(), indices));
     }
     Ok(sources)
 }

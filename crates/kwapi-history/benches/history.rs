@@ -9,14 +9,15 @@
 
 use std::hint::black_box;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
-use kwapi_history::journal::{Journal, Record, Retention};
+use kwapi_core::{Accounting, Decision, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
+use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::rrd::{self, Rrd};
 use kwapi_history::store::POWER;
-use kwapi_history::{Arrival, History, HistoryConfig, Period};
+use kwapi_history::{History, HistoryConfig, Period};
 
 const START: u64 = 1_700_000_000;
 
@@ -95,14 +96,20 @@ fn measurement(probe: &ProbeId, second: u64) -> Measurement {
     Measurement { probe: probe.clone(), power, voltage: None, current: None, accounting: Some(accounting) }
 }
 
+fn credited(probe: &ProbeId, second: u64) -> Credited {
+    let measurement = measurement(probe, second);
+    let register = measurement.accounting.map(|accounting| accounting.totals).unwrap_or_default();
+    Credited::of(&measurement, stamp(second), Taken { decision: Decision::Continue, register })
+}
+
 fn probes() -> Vec<ProbeId> {
     (0..10_000).map(|n| ProbeId::new(format!("site.rack-{}.node-{n}", n / 40)).unwrap()).collect()
 }
 
 fn journal(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
-    let retention = Retention { bytes_max: 256 << 20, ..Retention::default() };
-    let mut journal = Journal::open(directory.path(), retention, stamp(0)).unwrap();
+    let config = JournalConfig { bytes_max: 256 << 20, ..JournalConfig::default() };
+    let (journal, _) = Journal::open(directory.path(), config, stamp(0)).unwrap();
     let probes = probes();
     let mut second = 0;
     let mut group = criterion.benchmark_group("journal");
@@ -111,11 +118,13 @@ fn journal(criterion: &mut Criterion) {
         bencher.iter_batched(
             || {
                 second += 1;
-                let record = |probe| Record::of(&measurement(probe, second), stamp(second));
-                (second, probes.iter().map(record).collect::<Vec<_>>())
+                let batch = |probes: &[ProbeId]| {
+                    Arc::new(probes.iter().map(|probe| credited(probe, second)).collect())
+                };
+                (second, probes.chunks(500).map(batch).collect::<Vec<Arc<Vec<Credited>>>>())
             },
-            |(second, records)| {
-                for batch in records.chunks(500) {
+            |(second, batches)| {
+                for batch in &batches {
                     journal.append(batch, stamp(second)).unwrap();
                 }
             },
@@ -127,20 +136,22 @@ fn journal(criterion: &mut Criterion) {
 
 fn whole(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
-    let history = History::open(HistoryConfig::new(directory.path()), stamp(0)).unwrap();
+    let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
+    let history = History::open(HistoryConfig::default(), &journal).unwrap();
     let probes = probes();
     let mut second = 0;
     let mut next = || {
         second += 1;
-        (second, probes.iter().map(|probe| measurement(probe, second)).collect::<Vec<_>>())
+        let batch =
+            |probes: &[ProbeId]| Arc::new(probes.iter().map(|probe| credited(probe, second)).collect());
+        (second, probes.chunks(500).map(batch).collect::<Vec<Arc<Vec<Credited>>>>())
     };
-    let record = |(second, measurements): (u64, Vec<Measurement>)| {
-        let heard = Duration::from_secs(second);
-        for batch in measurements.chunks(500) {
-            let arrived = stamp(second + 1);
-            history.record(batch.iter().map(|measurement| Arrival { measurement, arrived, heard })).unwrap();
+    let record = |(second, batches): (u64, Vec<Arc<Vec<Credited>>>)| {
+        for batch in &batches {
+            journal.append(batch, stamp(second + 1)).unwrap();
+            history.catch_up();
         }
-        history.tick(heard);
+        history.tick(Duration::from_secs(second), stamp(second + 1));
     };
     for _ in 0..240 {
         record(next());

@@ -1,108 +1,87 @@
-//! The history of all probes: samples in, series out.
+//! The history of all probes: the journal's reader that makes RRD files, and what pages and graphs ask of them.
 //!
-//! A sample is first appended to the journal, then kept in memory until its probe's files are next written, at most
-//! `flush_interval` later; whatever is asked in between sees it. After a crash the journal is read again from where
-//! all was known to be written: a sample its file already has is passed over by the file's last update.
+//! A sample is taken from the journal as soon as it is there, then kept in memory until its probe's files are next
+//! written, at most `flush_interval` later; whatever is asked in between sees it. After a crash the journal is read again
+//! from where all was known to be written: a sample its file already has is passed over by the file's last update.
 
 mod counters;
+mod files;
 mod flusher;
 mod probe;
 mod read;
+mod waiting;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{Measurement, ProbeId, Refused, Timestamp};
+use kwapi_core::{ProbeId, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
-use crate::journal::{self, Journal, Position, Record, Retention, SYNC_INTERVAL};
-use crate::store::{self, DirectoryInUse, DirectoryLock, Index, Known};
+use crate::journal::{
+    Bookmark, Credited, Delivery, Journal, Lost, Need, OpenError, Position, Reader, SYNC_INTERVAL,
+};
+use crate::store::{self, DirectoryLock, Index, Known};
 
-pub use counters::{HistoryCounters, Recorded};
+pub use counters::HistoryCounters;
 pub use flusher::Flusher;
-pub use read::{Latest, Peaks};
+pub use read::Latest;
 
-use probe::{Chain, Probe, Verdict};
+use counters::Counts;
+use files::Chain;
+use probe::{Probe, Verdict};
 
 /// The journal's reader that writes RRD files.
 const READER: &str = "rrd";
-/// A stamp further ahead of its arrival is refused: an RRD takes nothing older than its newest update, so one such
-/// stamp would end it.
-const FUTURE_MAX: Duration = Duration::from_secs(60);
+/// What may wait for its files in memory, of all probes. Full: the journal is not read on until some are written.
+const WAITING_BYTES_MAX: usize = 256 << 20;
 
-/// Where history is kept, and how.
+/// Where RRD files are kept, and how.
 #[derive(Clone, Debug)]
 pub struct HistoryConfig {
-    /// The state directory: lock and journal, and RRD files unless they are elsewhere.
-    pub directory: PathBuf,
-    /// Where the RRD files are, perhaps a directory the original wrote; `rrd` in the state directory by default.
+    /// Where the RRD files are, perhaps a directory the original wrote; `rrd` in the journal's directory by default.
     pub rrd_directory: Option<PathBuf>,
     /// How far RRD files may trail.
     pub flush_interval: Duration,
     /// Samples further apart have unknown time between them.
     pub max_gap: Duration,
-    /// How much of the journal is kept.
-    pub journal: Retention,
 }
 
-impl HistoryConfig {
-    /// Everything in `directory`: files at most 120 s behind, unknown time after 60 s.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
+impl Default for HistoryConfig {
+    /// Files at most 120 s behind, unknown time after 60 s.
+    fn default() -> Self {
         Self {
-            directory: directory.into(),
             rrd_directory: None,
             flush_interval: Duration::from_secs(120),
             max_gap: Duration::from_secs(60),
-            journal: Retention::default(),
         }
     }
 }
 
-/// Why history cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has the directory.
-    #[error(transparent)]
-    InUse(#[from] DirectoryInUse),
-    /// The disk refuses.
-    #[error("cannot open history in {0}")]
-    Io(PathBuf, #[source] io::Error),
-}
-
-/// A verified measurement as it arrived.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
-    /// What was measured.
-    pub measurement: &'a Measurement,
-    /// When it arrived: the stamp of a message that has none.
-    pub arrived: Timestamp,
-    /// When it arrived, on the process's monotonic clock.
-    pub heard: Duration,
-}
-
-/// The open history of one state directory. All its methods may be called from several threads.
+/// The open history over a journal. All its methods may be called from several threads.
 #[derive(Debug)]
 pub struct History {
     config: HistoryConfig,
     rrd_directory: PathBuf,
+    journal: Journal,
+    reader: Mutex<Reader>,
+    bookmark: Bookmark,
     probes: RwLock<HashMap<ProbeId, Arc<Probe>>>,
     index: Mutex<Index>,
-    journal: Mutex<Journal>,
-    journal_directory: PathBuf,
     upkeep: Mutex<Upkeep>,
-    measurements: Mutex<Recorded>,
-    journal_failures: AtomicU64,
-    flush_failures: AtomicU64,
-    samples_dropped: AtomicU64,
-    files_set_aside: AtomicU64,
-    files_ahead: AtomicU64,
-    orphan_files: AtomicU64,
-    _locks: Vec<DirectoryLock>,
+    counts: Counts,
+    index_lines_damaged: u64,
+    /// How many stretches of the journal were lost.
+    losses: AtomicU64,
+    waiting_bytes: AtomicUsize,
+    /// Probes of which it was told that their file cannot be read.
+    unreadable: Mutex<HashSet<ProbeId>>,
+    /// Of RRD files that are not in the journal's directory.
+    lock: Mutex<Option<DirectoryLock>>,
 }
 
 /// What [`History::tick`] remembers.
@@ -110,139 +89,162 @@ pub struct History {
 struct Upkeep {
     synced: Duration,
     committed: Duration,
-    failed: Option<Duration>,
-    /// Where the journal ended, and when; younger than two flush intervals.
+    /// When files could last not be written, and why.
+    failed: Option<(Duration, String)>,
+    /// Why the journal could last not be read.
+    unread: Option<String>,
+    /// How far the journal had been read, and when; younger than two flush intervals.
     marks: VecDeque<(Duration, Position)>,
 }
 
 impl History {
-    /// Takes the directory, opens what is there and reads again what the last process had not written to its files.
+    /// Opens the RRD files and takes from the journal what the last process had not written to them.
     ///
     /// # Errors
-    /// See [`OpenError`].
-    pub fn open(config: HistoryConfig, now: Timestamp) -> Result<Self, OpenError> {
-        let rrd_directory = config.rrd_directory.clone().unwrap_or_else(|| config.directory.join("rrd"));
-        let journal_directory = config.directory.join("journal");
-        let mut locks = Vec::new();
-        for directory in [&config.directory, &rrd_directory] {
-            std::fs::create_dir_all(directory).map_err(|error| OpenError::Io(directory.clone(), error))?;
-            if *directory != config.directory || locks.is_empty() {
-                locks.push(DirectoryLock::take(directory)?);
-            }
-        }
-        let failed = |directory: &Path| {
-            let directory = directory.to_owned();
-            move |error| OpenError::Io(directory, error)
-        };
-        let (index, known) = Index::open(&rrd_directory).map_err(failed(&rrd_directory))?;
-        let from = journal::load_position(&journal_directory, READER);
-        let journal =
-            Journal::open(&journal_directory, config.journal, now).map_err(failed(&journal_directory))?;
-        let stems: HashSet<_> = known.iter().map(|known| store::file_stem(&known.probe)).collect();
-        let orphan_files = store::orphans(&rrd_directory, &stems).map_err(failed(&rrd_directory))?;
-        let probe = |known: Known| (known.probe.clone(), Arc::new(Probe::new(known, Duration::ZERO)));
-        let probes = known.into_iter().map(probe).collect();
+    /// When the directory of RRD files belongs to another process or cannot be read.
+    pub fn open(config: HistoryConfig, journal: &Journal) -> Result<Self, OpenError> {
+        let rrd_directory = config.rrd_directory.clone().unwrap_or_else(|| journal.home().join("rrd"));
+        let failed = |error| OpenError::Io(rrd_directory.clone(), error);
+        std::fs::create_dir_all(&rrd_directory).map_err(failed)?;
+        let lock =
+            if rrd_directory == journal.home() { None } else { Some(DirectoryLock::take(&rrd_directory)?) };
+        let (index, found) = Index::open(&rrd_directory).map_err(failed)?;
+        let stems: HashSet<_> = found.known.iter().map(|known| store::file_stem(&known.probe)).collect();
+        let orphan_files = store::orphans(&rrd_directory, &stems).map_err(failed)?;
+        let probe = |known: Known| (known.probe.clone(), Arc::new(Probe::new(known)));
+        let probes = found.known.into_iter().map(probe).collect();
         let history = Self {
             config,
             rrd_directory,
+            journal: journal.clone(),
+            reader: Mutex::new(journal.reader(READER, Need::Required)),
+            bookmark: journal.bookmark(READER, Need::Required),
             probes: RwLock::new(probes),
             index: Mutex::new(index),
-            journal: Mutex::new(journal),
-            journal_directory: journal_directory.clone(),
             upkeep: Mutex::default(),
-            measurements: Mutex::default(),
-            journal_failures: AtomicU64::new(0),
-            flush_failures: AtomicU64::new(0),
-            samples_dropped: AtomicU64::new(0),
-            files_set_aside: AtomicU64::new(0),
-            files_ahead: AtomicU64::new(0),
-            orphan_files: AtomicU64::new(orphan_files as u64),
-            _locks: locks,
+            counts: Counts { orphan_files: AtomicU64::new(orphan_files as u64), ..Counts::default() },
+            index_lines_damaged: found.lines_damaged,
+            losses: AtomicU64::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            unreadable: Mutex::default(),
+            lock: Mutex::new(lock),
         };
-        let replayed = journal::replay(&journal_directory, from, |records| {
-            for record in records {
-                let probe = history.probe(record, Duration::ZERO);
-                if probe.replay(record, history.config.max_gap) {
-                    // A failure shows in the counters; the samples wait for the next turn.
-                    _ = history.flush_probe(&probe);
-                }
-            }
-        });
-        let replayed = replayed.map_err(failed(&journal_directory))?;
-        if replayed.segments_damaged > 0 {
-            tracing::warn!(segments = replayed.segments_damaged, "parts of the journal could not be read");
+        history.catch_up();
+        for count in [&history.counts.recorded, &history.counts.late] {
+            count.store(0, Ordering::Relaxed); // An earlier process counted them.
         }
         Ok(history)
     }
 
-    /// Takes verified measurements: journals them, and keeps them for their files. When this returns well, a killed
-    /// process loses none of them.
-    ///
-    /// # Errors
-    /// When the journal cannot be written. The samples are then in memory, and will be in the RRD files, but not in
-    /// the journal.
-    pub fn record<'a>(&self, batch: impl IntoIterator<Item = Arrival<'a>>) -> io::Result<Recorded> {
-        let mut outcome = Recorded::default();
-        let mut records = Vec::new();
-        let mut accepted = Vec::new();
-        let mut now = Timestamp::EPOCH;
-        for Arrival { measurement, arrived, heard } in batch {
-            now = now.max(arrived);
-            let record = Record::of(measurement, arrived);
-            if record.at.since(arrived) > FUTURE_MAX {
-                outcome.future += 1;
-                continue;
-            }
-            let probe = self.probe(&record, heard);
-            match probe.credit(&record, heard, self.config.max_gap) {
-                Ok(()) => {
-                    records.push(record);
-                    accepted.push(probe);
-                }
-                Err(Refused::Duplicate | Refused::SessionClosed) => outcome.duplicate += 1,
-                Err(Refused::ConflictingPublisher) => outcome.conflicting += 1,
-            }
-        }
-        let appended = self.journal.lock().append(&records, now);
-        for (record, probe) in records.iter().zip(&accepted) {
-            match probe.keep(record, self.config.max_gap) {
-                Verdict::Kept => outcome.recorded += 1,
-                Verdict::Late => outcome.late += 1,
-                Verdict::DroppedOldest => {
-                    outcome.recorded += 1;
-                    self.samples_dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-        self.measurements.lock().add(&outcome);
-        if appended.is_err() {
-            self.journal_failures.fetch_add(1, Ordering::Relaxed);
-        }
-        appended.map(|()| outcome)
+    /// Takes all that is in the journal now.
+    pub fn catch_up(&self) {
+        while self.take(Duration::ZERO) {}
     }
 
-    /// Does what is due at `now`, on the clock of [`Arrival::heard`]: writes the files of some probes, so that all
-    /// are written once in a flush interval, and syncs the journal. Call it about once a second, from one thread.
-    pub fn tick(&self, now: Duration) {
+    /// Takes what comes into the journal, for so long.
+    pub(crate) fn follow(&self, limit: Duration) {
+        let begun = Instant::now();
+        loop {
+            let left = limit.saturating_sub(begun.elapsed());
+            if !self.take(left) && left.is_zero() {
+                return;
+            }
+            if left.is_zero() {
+                return;
+            }
+        }
+    }
+
+    /// Takes the next batch, waiting up to `timeout` for one. Says whether there was one.
+    fn take(&self, timeout: Duration) -> bool {
+        let mut reader = self.reader.lock();
+        if self.waiting_bytes.load(Ordering::Relaxed) > WAITING_BYTES_MAX {
+            // Only files that are written make room. An append ends the wait, no more.
+            drop(reader);
+            self.journal.wait(timeout);
+            return false;
+        }
+        match reader.next(timeout) {
+            Ok(None) => false,
+            Ok(Some(Delivery::Records(records, _))) => {
+                self.keep(&records);
+                self.upkeep.lock().unread = None;
+                true
+            }
+            Ok(Some(Delivery::Lost(lost))) => {
+                self.lose(&lost);
+                true
+            }
+            Err(error) => {
+                drop(reader);
+                let mut upkeep = self.upkeep.lock();
+                if upkeep.unread.is_none() {
+                    tracing::error!(%error, "the journal cannot be read: graphs stand still");
+                }
+                upkeep.unread = Some(format!("the journal cannot be read: {error}"));
+                drop(upkeep);
+                self.journal.wait(timeout);
+                false
+            }
+        }
+    }
+
+    fn keep(&self, records: &[Credited]) {
+        let losses = self.losses.load(Ordering::Relaxed);
+        let (mut recorded, mut late) = (0, 0);
+        let mut many = Vec::new();
+        for record in records {
+            let probe = self.probe(record);
+            let (verdict, grown) = probe.keep(record, losses, self.config.max_gap);
+            self.waiting_bytes.fetch_add(grown, Ordering::Relaxed);
+            recorded += u64::from(verdict != Verdict::Late);
+            match verdict {
+                Verdict::Kept => {}
+                Verdict::Many => many.push(probe),
+                Verdict::Late => late += 1,
+                Verdict::Dropped(count) => {
+                    self.counts.samples_dropped.fetch_add(count as u64, Ordering::Relaxed);
+                }
+            }
+        }
+        self.counts.recorded.fetch_add(recorded, Ordering::Relaxed);
+        self.counts.late.fetch_add(late, Ordering::Relaxed);
+        for probe in many {
+            // A failure shows in the counters; the samples wait for the next turn.
+            _ = self.flush_probe(&probe);
+        }
+    }
+
+    fn lose(&self, lost: &Lost) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        self.counts.losses.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            cause = ?lost.cause, records = ?lost.records, after = ?lost.after, before = ?lost.before,
+            "a stretch of the journal is missing from the RRD files: time without samples is unknown in them"
+        );
+    }
+
+    /// Does what is due at `now`, on the process's monotonic clock: writes the files of some probes, so that all are
+    /// written once in a flush interval, and syncs the journal. Call it about once a second, from one thread.
+    pub fn tick(&self, now: Duration, wall: Timestamp) {
+        let read = self.reader.lock().position();
         let mut upkeep = self.upkeep.lock();
         if now.saturating_sub(upkeep.synced) >= SYNC_INTERVAL {
             upkeep.synced = now;
-            let file = self.journal.lock().sync_handle();
-            if let Err(error) = file.sync_data() {
-                tracing::warn!(%error, "the journal could not be synced");
-            }
+            // A failure shows in the journal's trouble and counters.
+            _ = self.journal.sync(wall);
         }
-        let end = self.journal.lock().end();
-        upkeep.marks.push_back((now, end));
+        upkeep.marks.push_back((now, read));
         let interval = self.config.flush_interval;
         let due: Vec<_> =
             self.probes.read().values().filter(|probe| probe.is_due(now, interval)).cloned().collect();
         for probe in due {
             if let Err(error) = self.flush_probe(&probe) {
+                let error = Chain(&error).to_string();
                 if upkeep.failed.is_none() {
-                    tracing::warn!(error = %Chain(&error), "history waits to be written");
+                    tracing::warn!(%error, "history waits to be written");
                 }
-                upkeep.failed = Some(now);
+                upkeep.failed = Some((now, error));
             }
         }
         // Whatever arrived more than an interval ago has been written since, unless writing failed.
@@ -254,7 +256,7 @@ impl History {
             written = Some(position);
             upkeep.marks.pop_front();
         }
-        if upkeep.failed.is_some_and(|failed| now.saturating_sub(failed) > 2 * interval) {
+        if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
             tracing::info!("history is written again");
         }
@@ -266,9 +268,8 @@ impl History {
         }
     }
 
-    /// Writes all files and syncs the journal; says whether that went well. The next process reads the end of the
-    /// journal again all the same: to know that files survive a power failure, a whole file system must be synced, for
-    /// which nobody waits at a stop.
+    /// Writes all files; says whether that went well. The next process reads the end of the journal again all the same:
+    /// to know that files survive a power failure, a whole file system must be synced, for which nobody waits at a stop.
     pub fn flush_all(&self) -> bool {
         self.flush_within(Duration::MAX)
     }
@@ -277,12 +278,12 @@ impl History {
     /// the next process starts.
     pub fn flush_within(&self, limit: Duration) -> bool {
         let begun = Instant::now();
+        self.catch_up();
         let probes: Vec<_> = self.probes.read().values().cloned().collect();
         let mut flushed = true;
         for probe in probes {
             if begun.elapsed() >= limit {
-                flushed = false;
-                break;
+                return false;
             }
             if let Err(error) = self.flush_probe(&probe) {
                 if flushed {
@@ -291,43 +292,67 @@ impl History {
                 flushed = false;
             }
         }
-        let file = self.journal.lock().sync_handle();
-        if let Err(error) = file.sync_data() {
-            tracing::warn!(%error, "the journal could not be synced");
-            flushed = false;
-        }
         flushed
     }
 
     /// Running totals.
     pub fn counters(&self) -> HistoryCounters {
-        let journal = self.journal.lock();
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = &self.counts;
         HistoryCounters {
-            measurements: *self.measurements.lock(),
-            journal_failures: self.journal_failures.load(Ordering::Relaxed),
-            journal_bytes: journal.bytes(),
-            journal_segments_dropped: journal.segments_dropped(),
-            flush_failures: self.flush_failures.load(Ordering::Relaxed),
-            samples_dropped: self.samples_dropped.load(Ordering::Relaxed),
-            files_set_aside: self.files_set_aside.load(Ordering::Relaxed),
-            files_ahead: self.files_ahead.load(Ordering::Relaxed),
+            recorded: count(&counts.recorded),
+            late: count(&counts.late),
+            losses: count(&counts.losses),
+            flush_failures: count(&counts.flush_failures),
+            read_failures: count(&counts.read_failures),
+            samples_dropped: count(&counts.samples_dropped),
+            files_set_aside: count(&counts.files_set_aside),
+            files_ahead: count(&counts.files_ahead),
+            directories_removed: count(&counts.directories_removed),
             probes: self.probes.read().len() as u64,
-            orphan_files: self.orphan_files.load(Ordering::Relaxed),
+            orphan_files: count(&counts.orphan_files),
+            index_lines_damaged: self.index_lines_damaged,
+            waiting_bytes: self.waiting_bytes.load(Ordering::Relaxed) as u64,
         }
+    }
+
+    /// What keeps RRD files from being written, or the journal from being read, for whoever asks whether the service is
+    /// ready.
+    pub fn trouble(&self) -> Option<String> {
+        let upkeep = self.upkeep.lock();
+        let failed = upkeep.failed.as_ref().map(|(_, error)| format!("RRD files cannot be written: {error}"));
+        failed.or_else(|| upkeep.unread.clone())
+    }
+
+    /// The journal it reads.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Notes that everything before `position` is in the files, and on the disk.
     fn commit(&self, position: Position) {
         let saved = std::fs::File::open(&self.rrd_directory)
             .and_then(|directory| syncfs(directory).map_err(io::Error::from))
-            .and_then(|()| journal::save_position(&self.journal_directory, READER, position));
+            .and_then(|()| self.bookmark.commit(position));
         if let Err(error) = saved {
             tracing::warn!(%error, "cannot note how far the journal was read; after a crash more of it is read again");
         }
     }
 
+    /// Takes the lock of a directory that was made again.
+    fn relock(&self) {
+        let mut lock = self.lock.lock();
+        if lock.take().is_some() {
+            *lock = DirectoryLock::take(&self.rrd_directory)
+                .inspect_err(
+                    |error| tracing::error!(%error, "the directory of RRD files is not locked any more"),
+                )
+                .ok();
+        }
+    }
+
     /// The probe, which is written down when it is new.
-    fn probe(&self, record: &Record, heard: Duration) -> Arc<Probe> {
+    fn probe(&self, record: &Credited) -> Arc<Probe> {
         let id = &record.probe;
         if let Some(probe) = self.probes.read().get(id) {
             return Arc::clone(probe);
@@ -340,14 +365,13 @@ impl History {
         let since = (!is_orphan).then(|| probe::first_second(record));
         let known = Known { probe: id.clone(), since };
         if is_orphan {
-            _ = self
-                .orphan_files
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+            let less = |count: u64| count.checked_sub(1);
+            _ = self.counts.orphan_files.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
         if let Err(error) = self.index.lock().add(&known) {
             tracing::warn!(probe = %id, %error, "cannot write down a new probe");
         }
-        let probe = Arc::new(Probe::new(known, heard));
+        let probe = Arc::new(Probe::new(known));
         probes.insert(id.clone(), Arc::clone(&probe));
         probe
     }

@@ -1,331 +1,403 @@
-//! The journal: every verified sample in order of arrival, in append-only files. Everything else of history is read
-//! from it and can be rebuilt from it, as far back as it is kept.
+//! The journal: every message an account credited, in order, in append-only files; a log with readers. All else of
+//! history is made by a reader from it, and can be made again as far back as it is kept.
 //!
-//! A batch is appended with one `write` and is then the operating system's: a process killed with SIGKILL loses
-//! nothing it had appended. A power failure loses at most what was appended since the last [`Journal::sync`], which the
-//! caller does every [`SYNC_INTERVAL`].
+//! A batch is appended whole or not at all, and is then the operating system's: a process killed with SIGKILL loses
+//! nothing of it. What a power failure leaves is what [`Journal::sync`] had returned for.
+//!
+//! A **reader** has a name and a place. It is woken by an append, gets batches from memory while it keeps up and from
+//! the disk else, and commits its place once what it makes of them is on the disk. Readers neither know nor slow each
+//! other. A reader is told of each stretch that it does not get, see [`Lost`].
+//!
+//! **What is kept.** A segment is deleted once it is older than [`JournalConfig::age_max`] and every reader has
+//! committed it. Required readers hold segments up to [`JournalConfig::bytes_max`], an optional one up to its own
+//! smaller limit; near a full disk what only optional readers lack goes first.
+//!
+//! **Damage.** Blocks of at most 64 KiB stand alone: a damaged one costs itself and is kept aside.
 
+mod block;
+pub(crate) mod codec;
+mod damage;
+mod position;
+mod reader;
 mod record;
+mod released;
+mod retention;
 mod segment;
+mod state;
+mod writer;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::Timestamp;
-use serde::{Deserialize, Serialize};
+use parking_lot::{Condvar, Mutex};
 
-pub use record::Record;
-use record::{BLOCK_BYTES_MAX, BLOCK_HEAD_BYTES, Encoder, PROBES_MAX};
-use segment::{HEADER_BYTES, Next, SegmentReader};
+pub use damage::{LossCause, Lost};
+pub use position::Position;
+pub use reader::{Bookmark, Delivery, Reader, Replayed};
+pub use record::{Credited, Taken};
+pub use state::JournalCounters;
 
-/// How often what was appended is forced to the disk: what a power failure can lose.
+use crate::store::{DirectoryInUse, DirectoryLock};
+use segment::{SegmentReader, Step};
+use state::State;
+use writer::Writer;
+
+/// The folder of segments and positions in the directory of history.
+const FOLDER: &str = "journal";
+/// How often what was appended should be forced to the disk at least.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(5);
-/// A segment is closed at this age, so that closed hours can become sample files.
-const SEGMENT_AGE_MAX: Duration = Duration::from_secs(3_600);
-/// A segment is closed at this size, or at an eighth of what the journal may take.
-const SEGMENT_BYTES_MAX: u64 = 64 << 20;
-/// A block is closed when it has this much; a record has a few hundred bytes at most.
-const BLOCK_BYTES_USUAL: usize = 64 << 10;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Bytes on disk. Full: the oldest segment is deleted and counted.
+pub struct JournalConfig {
+    /// Bytes on disk. Full: the oldest segment is deleted and counted, and readers that lack it are told.
     pub bytes_max: u64,
-    /// Segments begun and closed before this are deleted.
+    /// A segment closed longer ago than this is deleted once every reader has committed it.
     pub age_max: Duration,
+    /// Free bytes of the file system below which it counts as nearly full; 2 % of it where that is less.
+    pub free_bytes_min: u64,
+    /// A position known from elsewhere (a snapshot of accounts): what is appended comes after it, even where the
+    /// journal was lost.
+    pub known: Position,
 }
 
-impl Default for Retention {
-    /// 1 GiB and a day: 10 000 probes at 1 Hz fill the former in two hours.
+impl Default for JournalConfig {
+    /// 1 GiB and a day; 64 MiB free.
     fn default() -> Self {
-        Self { bytes_max: 1 << 30, age_max: Duration::from_secs(86_400) }
+        Self {
+            bytes_max: 1 << 30,
+            age_max: Duration::from_secs(86_400),
+            free_bytes_min: 64 << 20,
+            known: Position::default(),
+        }
     }
 }
 
-/// A place between two blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Position {
-    /// Which segment.
-    pub segment: u64,
-    /// Where in it, in bytes.
-    pub offset: u64,
+/// What a reader's lack of a segment is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Segments are kept for it up to [`JournalConfig::bytes_max`].
+    Required,
+    /// Segments are kept for it while it is behind by no more than this, and there is room.
+    Optional {
+        /// In bytes.
+        bytes_max: u64,
+    },
 }
 
-/// The open journal of one directory, which nobody else may write.
-#[derive(Debug)]
+/// Records as they were appended together.
+pub type Records = Arc<Vec<Credited>>;
+
+/// Why a journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the directory.
+    #[error(transparent)]
+    InUse(#[from] DirectoryInUse),
+    /// What is there cannot be read. (That nothing can be written prevents nothing: see [`Journal::trouble`].)
+    #[error("cannot open history in {0}")]
+    Io(PathBuf, #[source] io::Error),
+}
+
+/// What was found when a journal was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Bytes of an append that a crash had cut short; they were cut off.
+    pub torn_bytes: u64,
+    /// Damage in the newest segment, which was looked through. Damage elsewhere is told to who reads it.
+    pub lost: Vec<Lost>,
+    /// Readers whose position could not be read: they begin at the oldest record.
+    pub positions_damaged: Vec<String>,
+    /// Readers that had committed more than there is (a power failure took it from the journal, not from them). They
+    /// go on with what is appended now.
+    pub ahead: Vec<(String, Position)>,
+}
+
+/// The open journal of one directory. Clones are the same journal; all may be used at once.
+#[derive(Clone, Debug)]
 pub struct Journal {
-    directory: PathBuf,
-    retention: Retention,
-    /// Closed segments, oldest first: number, bytes, and when they were closed, as far as known.
-    closed: Vec<Closed>,
-    file: Arc<File>,
-    position: Position,
-    begun: Timestamp,
-    encoder: Encoder,
-    block: Vec<u8>,
-    /// An append failed: this segment takes no more, since the encoder remembers what is not in it.
-    spoiled: bool,
-    segments_dropped: u64,
-    bytes_truncated: u64,
+    shared: Arc<Shared>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Closed {
-    number: u64,
-    bytes: u64,
-    until: Timestamp,
+#[derive(Debug)]
+struct Shared {
+    /// The directory of history, which is locked…
+    home: PathBuf,
+    /// …and the folder in it.
+    directory: PathBuf,
+    config: JournalConfig,
+    lock: Mutex<Option<DirectoryLock>>,
+    /// Taken before `state` where both are.
+    writer: Mutex<Writer>,
+    state: Mutex<State>,
+    appended: Condvar,
 }
 
 impl Journal {
-    /// Opens the journal in `directory`, or begins one, and starts a new segment. A tail cut by a crash is cut off.
+    /// Takes `directory` (that of history: the journal is a folder in it), opens the journal there, or begins one. What
+    /// a crash left of an append is cut off; what is appended goes to a new segment. A full or read-only disk does not
+    /// prevent it: appends fail then.
     ///
     /// # Errors
-    /// When the directory cannot be read or written.
-    pub fn open(directory: &Path, retention: Retention, now: Timestamp) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
-        let mut closed = Vec::new();
-        let mut bytes_truncated = 0;
-        let numbers = segment::list(directory)?;
-        for number in &numbers {
-            let path = segment::path(directory, *number);
-            let metadata = std::fs::metadata(&path)?;
-            let mut bytes = metadata.len();
-            if Some(number) == numbers.last() {
-                let intact = intact_bytes(&path)?;
-                if intact < bytes {
-                    OpenOptions::new().write(true).open(&path)?.set_len(intact)?;
-                    bytes_truncated = bytes - intact;
-                    bytes = intact;
-                }
-                if intact <= HEADER_BYTES {
-                    std::fs::remove_file(&path)?; // A process that starts over and over leaves no trail.
-                    continue;
-                }
-            }
-            let modified =
-                metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-            let until = modified.map_or(now, |since| Timestamp::EPOCH.after(since));
-            closed.push(Closed { number: *number, bytes, until });
+    /// See [`OpenError`].
+    pub fn open(
+        directory: &Path,
+        config: JournalConfig,
+        now: Timestamp,
+    ) -> Result<(Self, Opened), OpenError> {
+        let failed = |error| OpenError::Io(directory.to_owned(), error);
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let lock = DirectoryLock::take(directory)?;
+        let folder = directory.join(FOLDER);
+        let created = std::fs::create_dir_all(&folder);
+        let (state, number, opened) = open_files(&folder, config, now).map_err(failed)?;
+        if let (Err(error), true) = (created, state.closed.is_empty()) {
+            tracing::error!(%error, directory = %folder.display(), "the journal cannot be begun");
         }
-        let number = numbers.last().map_or(0, |last| last.saturating_add(1));
-        let (file, position) = begin(directory, number, now)?;
-        // What is too old or too much goes when the next segment is closed: readers come first.
-        Ok(Self {
-            directory: directory.to_owned(),
-            retention,
-            closed,
-            file,
-            position,
-            begun: now,
-            encoder: Encoder::default(),
-            block: Vec::new(),
-            spoiled: false,
-            segments_dropped: 0,
-            bytes_truncated,
-        })
+        let shared = Shared {
+            home: directory.to_owned(),
+            directory: folder,
+            config,
+            lock: Mutex::new(Some(lock)),
+            writer: Mutex::new(Writer::new(number)),
+            state: Mutex::new(state),
+            appended: Condvar::new(),
+        };
+        {
+            let mut writer = shared.writer.lock();
+            let begun = writer.begin_segment(&shared, now);
+            if let Err(error) = begun {
+                tracing::error!(%error, "nothing can be appended to the journal");
+                shared.state.lock().append_trouble = Some(format!("the journal cannot be written: {error}"));
+            }
+        }
+        Ok((Self { shared: Arc::new(shared) }, opened))
     }
 
-    /// Appends a batch: when this returns, the operating system has it. `now` decides whether a segment is due.
+    /// Appends a batch: when this returns, the operating system has all of it. `now` decides whether a segment is due.
+    /// Returns the position after it.
     ///
     /// # Errors
-    /// When the disk refuses. What was written of the batch is cut off again, if the disk lets us, so that the journal
-    /// stays readable; the batch is not in it.
-    pub fn append(&mut self, records: &[Record], now: Timestamp) -> io::Result<()> {
+    /// When the disk refuses: nothing of the batch is in the journal then, and it may be tried again.
+    pub fn append(&self, records: &Records, now: Timestamp) -> io::Result<Position> {
         if records.is_empty() {
-            return Ok(());
+            return Ok(self.end());
         }
-        let segment_bytes_max = SEGMENT_BYTES_MAX.min(self.retention.bytes_max / 8).max(HEADER_BYTES + 1);
-        if self.spoiled
-            || self.position.offset >= segment_bytes_max
-            || now.since(self.begun) >= SEGMENT_AGE_MAX
-            || self.encoder.probes() >= PROBES_MAX / 2
+        let mut writer = self.shared.writer.lock();
+        let mut appended = writer.append(&self.shared, records, now);
+        if appended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull)
+            && self.shared.make_room(now)
         {
-            self.close_segment(now)?;
+            appended = writer.append(&self.shared, records, now);
         }
-        let mut bytes = std::mem::take(&mut self.block);
-        bytes.clear();
-        let mut block_begin = 0;
-        bytes.extend([0; BLOCK_HEAD_BYTES]);
-        for record in records {
-            if bytes.len() - block_begin >= BLOCK_BYTES_USUAL {
-                segment::seal(bytes.get_mut(block_begin..).unwrap_or_default());
-                block_begin = bytes.len();
-                bytes.extend([0; BLOCK_HEAD_BYTES]);
+        let mut state = self.shared.state.lock();
+        match &appended {
+            Ok(position) => {
+                state.append(records, *position);
+                drop(state);
+                self.shared.appended.notify_all();
             }
-            self.encoder.push(record, &mut bytes);
+            Err(error) => {
+                state.counters.failures += 1;
+                state.append_trouble = Some(format!("the journal cannot be written: {error}"));
+            }
         }
-        debug_assert!(bytes.len() - block_begin <= BLOCK_BYTES_MAX);
-        segment::seal(bytes.get_mut(block_begin..).unwrap_or_default());
-        let written = (&*self.file).write_all(&bytes);
-        if written.is_ok() {
-            self.position.offset += bytes.len() as u64;
-        } else {
-            self.spoiled = true;
-            self.file.set_len(self.position.offset)?;
+        appended
+    }
+
+    /// Forces what was appended to the disk, and deletes what need not be kept any longer. Returns the position up to
+    /// which all survives a power failure. Waits for the disk without keeping appends waiting.
+    ///
+    /// # Errors
+    /// When the disk refuses; the position before stands.
+    pub fn sync(&self, now: Timestamp) -> io::Result<Position> {
+        let pending = self.shared.writer.lock().pending_sync(self.end());
+        let synced = pending.sync(&self.shared.directory);
+        let mut writer = self.shared.writer.lock();
+        match synced {
+            Ok(()) => {
+                let durable = writer.synced(pending);
+                drop(writer);
+                let mut state = self.shared.state.lock();
+                (state.removed, state.sync_trouble) = (false, None);
+                drop(state);
+                self.shared.retain(now);
+                Ok(durable)
+            }
+            Err(error) => {
+                writer.sync_failed(pending);
+                let mut state = self.shared.state.lock();
+                state.counters.failures += 1;
+                state.sync_trouble = Some(format!("the journal cannot be synced: {error}"));
+                Err(error)
+            }
         }
-        self.block = bytes;
-        written
     }
 
     /// The end: where the next batch will be.
     pub fn end(&self) -> Position {
-        self.position
+        self.shared.state.lock().end
     }
 
-    /// The file to call `sync_data` on, away from any lock: when it returns, all that was appended by now survives a
-    /// power failure. (Segments are synced when they are closed.)
-    pub fn sync_handle(&self) -> Arc<File> {
-        Arc::clone(&self.file)
+    /// The oldest position there is.
+    pub fn begin(&self) -> Position {
+        self.shared.state.lock().first()
     }
 
-    /// Forces what was appended to the disk.
+    /// Hands over all that is in the journal now from `from` on, whatever version wrote it; all there is with the
+    /// default position. What cannot be read is passed over and told.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    pub fn replay(&self, from: Position, each: impl FnMut(&Credited)) -> io::Result<Replayed> {
+        reader::replay(&self.shared, from, each)
     }
 
-    /// Segments deleted for want of room or for age.
-    pub fn segments_dropped(&self) -> u64 {
-        self.segments_dropped
+    /// The reader called `name` (a name of ours, of letters and dashes), at the place it has committed; a new one at the oldest
+    /// record there is.
+    pub fn reader(&self, name: &'static str, need: Need) -> Reader {
+        Reader::new(self.bookmark(name, need))
     }
 
-    /// Bytes of an unfinished block that a crash had left.
-    pub fn bytes_truncated(&self) -> u64 {
-        self.bytes_truncated
+    /// As [`Journal::reader`], for one that reads by [`Journal::replay`] alone and only keeps its place here.
+    pub fn bookmark(&self, name: &'static str, need: Need) -> Bookmark {
+        Bookmark::new(Arc::clone(&self.shared), name, need)
     }
 
-    /// Bytes on disk.
-    pub fn bytes(&self) -> u64 {
-        self.closed.iter().map(|closed| closed.bytes).sum::<u64>() + self.position.offset
+    /// Running totals.
+    pub fn counters(&self) -> JournalCounters {
+        let state = self.shared.state.lock();
+        JournalCounters { bytes: state.bytes(), ..state.counters }
     }
 
-    fn close_segment(&mut self, now: Timestamp) -> io::Result<()> {
-        let (file, position) = begin(&self.directory, self.position.segment.saturating_add(1), now)?;
-        self.file.sync_data()?;
-        let bytes = self.position.offset;
-        self.closed.push(Closed { number: self.position.segment, bytes, until: now });
-        (self.file, self.position, self.begun) = (file, position, now);
-        self.encoder = Encoder::default();
-        self.spoiled = false;
-        self.drop_oldest(now);
-        Ok(())
+    /// What keeps the journal from doing its work, for whoever asks whether the service is ready: the last append or
+    /// sync failed, or its directory was removed and what was appended since is not yet on the disk.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.state.lock().trouble()
     }
 
-    /// Deletes what is too old or too much. A reader that has not read it finds out by its position.
-    fn drop_oldest(&mut self, now: Timestamp) {
-        while let Some(oldest) = self.closed.first() {
-            let keep =
-                self.bytes() <= self.retention.bytes_max && now.since(oldest.until) <= self.retention.age_max;
-            if keep || std::fs::remove_file(segment::path(&self.directory, oldest.number)).is_err() {
-                break;
+    /// Waits for the next append, for so long at most.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        self.shared.appended.wait_for(&mut self.shared.state.lock(), timeout);
+    }
+
+    /// The directory of history.
+    pub fn home(&self) -> &Path {
+        &self.shared.home
+    }
+}
+
+/// Looks through what is there: the segments, and the number of the next one.
+fn open_files(folder: &Path, config: JournalConfig, now: Timestamp) -> io::Result<(State, u64, Opened)> {
+    let mut opened = Opened::default();
+    let mut state = State::default();
+    let numbers = segment::list(folder)?;
+    for number in &numbers {
+        let metadata = std::fs::metadata(segment::path(folder, *number))?;
+        let modified = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        let until = modified.map_or(now, |since| Timestamp::EPOCH.after(since));
+        let mut bytes = metadata.len();
+        if Some(number) == numbers.last() {
+            let is_empty;
+            (bytes, is_empty) = close_last(folder, *number, bytes, &mut opened)?;
+            if is_empty {
+                // A process that starts over and over leaves no trail.
+                _ = std::fs::remove_file(segment::path(folder, *number));
+                continue;
             }
-            self.closed.remove(0);
-            self.segments_dropped += 1;
         }
+        state.closed.push_back(state::Closed { number: *number, bytes, until });
     }
-}
-
-fn begin(directory: &Path, number: u64, now: Timestamp) -> io::Result<(Arc<File>, Position)> {
-    let path = segment::path(directory, number);
-    let file = OpenOptions::new().append(true).create(true).truncate(false).open(path)?;
-    file.set_len(0)?;
-    (&file).write_all(&segment::header(number, now))?;
-    Ok((Arc::new(file), Position { segment: number, offset: HEADER_BYTES }))
-}
-
-/// How much of a segment can be read.
-fn intact_bytes(path: &Path) -> io::Result<u64> {
-    let Some(mut reader) = SegmentReader::open(path)? else { return Ok(0) };
-    let mut records = Vec::new();
-    while reader.next(&mut records)? == Next::Block {
-        records.clear();
-    }
-    Ok(reader.position())
-}
-
-/// What [`replay`] has read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Replayed {
-    /// Where it ended.
-    pub end: Position,
-    /// Segments of which a part could not be read, or that were gone before they were read.
-    pub segments_damaged: u64,
-}
-
-/// Reads the journal in `directory` from `from` to its present end, block by block. A writer may be at work.
-///
-/// # Errors
-/// When the disk refuses. Damage is counted, not an error: reading goes on with the next segment.
-pub fn replay(directory: &Path, from: Position, mut each: impl FnMut(&[Record])) -> io::Result<Replayed> {
-    let mut replayed = Replayed { end: from, segments_damaged: 0 };
-    let numbers = segment::list(directory)?;
-    if numbers.first().is_some_and(|first| *first > from.segment && from != Position::default()) {
-        replayed.segments_damaged += 1;
-    }
-    let mut records = Vec::new();
-    for number in numbers.iter().copied().filter(|number| *number >= from.segment) {
-        let opened = SegmentReader::open(&segment::path(directory, number));
-        let Ok(Some(mut reader)) = opened else {
-            replayed.segments_damaged += 1;
-            continue;
-        };
-        loop {
-            let before = Position { segment: number, offset: reader.position() };
-            records.clear();
-            match reader.next(&mut records)? {
-                Next::Block if before >= from => each(&records),
-                Next::Block => {}
-                Next::End => break,
-                Next::Damaged => {
-                    replayed.segments_damaged += 1;
-                    break;
+    let end = state.closed.back().map_or(Position::default(), state::Closed::end);
+    let found = if folder.exists() { position::find(folder)? } else { Vec::new() };
+    let places = found.iter().filter_map(|found| found.place.map(|(position, _)| position));
+    let newest = places.clone().chain([end, config.known]).max().unwrap_or_default();
+    let nothing_was = numbers.is_empty() && newest == Position::default();
+    let after = numbers.last().copied().unwrap_or_default().max(newest.segment);
+    let number = if nothing_was { 0 } else { after.saturating_add(1) };
+    state.end = Position { segment: number, offset: 0 };
+    for found in found {
+        match found.place {
+            None => {
+                tracing::error!(reader = %found.name, "the position of a reader of the journal is damaged: it reads from the oldest record");
+                opened.positions_damaged.push(found.name);
+            }
+            Some((position, need)) => {
+                let mut place = position;
+                if position > end {
+                    opened.ahead.push((found.name.clone(), position));
+                    place = state.end;
                 }
+                state.hold(found.name, place, need, found.committed);
             }
         }
-        replayed.end = Position { segment: number, offset: reader.position() };
     }
-    Ok(replayed)
+    state.opened = now;
+    state.counters.positions_damaged = opened.positions_damaged.len() as u64;
+    state.counters.bytes_torn = opened.torn_bytes;
+    if !opened.ahead.is_empty() {
+        tracing::warn!(readers = ?opened.ahead, "the journal has lost its end: readers had committed more");
+    }
+    Ok((state, number, opened))
 }
 
-/// Keeps the position of a reader called `name` (a name of ours, never from outside), whole or not at all.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn save_position(directory: &Path, name: &'static str, position: Position) -> io::Result<()> {
-    let (path, unfinished) = (position_path(directory, name), directory.join(format!("{name}.new")));
-    std::fs::write(&unfinished, serde_json::to_vec(&position)?)?;
-    std::fs::rename(unfinished, path)
-}
-
-/// The position kept for a reader; the very beginning when there is none, or none that can be read.
-pub fn load_position(directory: &Path, name: &'static str) -> Position {
-    let bytes = std::fs::read(position_path(directory, name)).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-fn position_path(directory: &Path, name: &'static str) -> PathBuf {
-    directory.join(format!("{name}.position"))
+/// Looks through the newest segment, cuts off what a crash left of an append, and says how long it is and whether
+/// nothing is in it.
+fn close_last(folder: &Path, number: u64, bytes: u64, opened: &mut Opened) -> io::Result<(u64, bool)> {
+    let mut reader = SegmentReader::open(folder, number, 0)?;
+    let mut is_empty = true;
+    let at = |offset| Position { segment: number, offset };
+    loop {
+        match reader.next(bytes)? {
+            Step::Batch { .. } => is_empty = false,
+            Step::End => return Ok((bytes, is_empty)),
+            Step::Torn { from } => {
+                opened.torn_bytes = bytes - from;
+                tracing::info!(
+                    segment = number,
+                    bytes = bytes - from,
+                    "the end of an append that a crash cut short was removed"
+                );
+                let cut = std::fs::OpenOptions::new().write(true).open(segment::path(folder, number));
+                let cut = cut.and_then(|file| file.set_len(from));
+                return Ok((if cut.is_ok() { from } else { bytes }, is_empty));
+            }
+            Step::Lost { from, to, records, cause } => {
+                is_empty = false;
+                let (from, to) = (at(from), at(to));
+                opened.lost.push(Lost { from, to, records, after: None, before: None, cause });
+            }
+        }
+    }
 }
 
 /// Reads bytes from anywhere as a segment; for fuzzing.
 #[doc(hidden)]
 pub fn exercise(bytes: &[u8]) -> usize {
-    let Ok(Some(mut reader)) = SegmentReader::new(bytes) else { return 0 };
-    let mut records = Vec::new();
     let mut count = 0;
-    while let Ok(Next::Block) = reader.next(&mut records) {
-        count += records.len();
-        records.clear();
+    for skipped in [0, 8] {
+        let bytes = bytes.get(skipped..).unwrap_or_default();
+        let Ok(mut reader) = SegmentReader::new(bytes, 0, 0) else { continue };
+        while let Ok(step) = reader.next(bytes.len() as u64) {
+            match step {
+                Step::Batch { records, .. } => count += records.len(),
+                Step::Lost { .. } => {}
+                Step::Torn { .. } | Step::End => break,
+            }
+        }
     }
-    // Blocks are guarded by their CRC; see what the codec makes of bytes that are not.
-    _ = record::Decoder::default().block(bytes, &mut records);
-    count + records.len()
+    // Blocks are guarded by their CRC; see what the codecs make of bytes that are not.
+    for records in [
+        record::Decoder::default().block(bytes, usize::from(u16::MAX)),
+        record::Decoder::default().block(bytes, 1),
+        released::Decoder::default().block(bytes, crc32fast::hash(bytes)),
+    ] {
+        count += records.map_or(0, |records| records.len());
+    }
+    count
 }
 
 #[cfg(test)]

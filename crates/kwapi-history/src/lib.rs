@@ -17,11 +17,8 @@ mod period;
 pub mod rrd;
 mod series;
 pub mod store;
-mod usage;
 
-pub use history::{
-    Arrival, Flusher, History, HistoryConfig, HistoryCounters, Latest, OpenError, Peaks, Recorded,
-};
+pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
+pub use journal::OpenError;
 pub use period::Period;
 pub use series::Series;
-pub use usage::Usage;

@@ -54,3 +54,21 @@ impl Series {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_counts_for_the_time_it_is_known() {
+        let series = Series { partial: vec![(1, 36)], ..Series::whole(0, 3_600, vec![Some(100.0); 3]) };
+        assert_eq!([0, 1, 2].map(|row| series.known_seconds(row, 9_000)), [3_600, 36, 1_800]);
+    }
+
+    #[test]
+    fn a_row_counts_from_when_its_probe_was_first_seen() {
+        let mut series = Series::whole(0, 3_600, vec![None, Some(100.0), Some(100.0)]);
+        series.begins(5_400);
+        assert_eq!([0, 1, 2].map(|row| series.known_seconds(row, 10_000)), [3_600, 1_800, 2_800]);
+    }
+}

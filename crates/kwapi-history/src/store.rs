@@ -5,12 +5,14 @@ mod lock;
 mod recorder;
 
 pub(crate) use index::orphans;
-pub use index::{Index, Known, file_stem};
+pub use index::{Found, Index, Known, file_stem};
 pub use lock::{DirectoryInUse, DirectoryLock};
 pub(crate) use recorder::{Sample, apply, apply_peaks, first_second};
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use uuid::Uuid;
 
 use crate::rrd::{Consolidation, Definition};
@@ -57,6 +59,32 @@ pub(crate) fn power_path(directory: &Path, stem: Uuid) -> PathBuf {
 /// The file of peaks beside it.
 pub(crate) fn peaks_path(directory: &Path, stem: Uuid) -> PathBuf {
     directory.join(format!("{stem}.peaks.rrd"))
+}
+
+/// The first file of RRD data in `directory` that this process may not write, and why; the directory itself where no
+/// file can be made in it. It writes nothing.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn unwritable(directory: &Path) -> io::Result<Option<(PathBuf, io::Error)>> {
+    let may_write = |path: &Path| rustix::fs::access(path, Access::WRITE_OK).map_err(io::Error::from);
+    if let Err(error) = may_write(directory) {
+        return Ok(Some((directory.to_owned(), error)));
+    }
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|extension| extension == "rrd") {
+            let refused = if entry.file_type()?.is_dir() {
+                Some(io::ErrorKind::IsADirectory.into())
+            } else {
+                may_write(&entry.path()).err()
+            };
+            if let Some(error) = refused {
+                return Ok(Some((entry.path(), error)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -19,10 +19,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{
+    Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+};
 use kwapi_plugins::api::{self, Api, FactsSource};
-use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
 use kwapi_plugins::http::{Listen, Listener};
+use kwapi_plugins::intake::Intake;
+use kwapi_plugins::live::{Config, Live};
 
 const PROBES: u64 = 1_000;
 const MESSAGES_PER_SECOND: u64 = 10_000;
@@ -35,17 +38,26 @@ fn main() {
     let state = tempfile::tempdir().unwrap();
     let config = Config { directory: Some(state.path().to_owned()), ..Config::default() };
     let wall = WallClock::new(|| Timestamp::from_seconds(1_800_000_000));
-    let collector = Collector::open(config, wall, clock).unwrap();
-    feed(&collector, 0, PROBES);
+    let live = Live::open(config, Vec::new(), wall, clock);
+    let mut intake = Intake::new(live.clone(), None);
+    feed(&live, &mut intake, 0, PROBES);
 
     let (tell, told) = std::sync::mpsc::channel();
-    let served = collector.clone();
+    let served = live.clone();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let address = ([127, 0, 0, 1], 0).into();
             let (tls, access_log) = (None, false);
-            let listen = Listen { address, tls, connections_max: 100, access_log, routes: api::ROUTES };
+            let listen = Listen {
+                address,
+                tls,
+                connections_max: 100,
+                seats: kwapi_plugins::http::Seats::new(100),
+                hosts: kwapi_plugins::http::Hosts::Any,
+                access_log,
+                routes: api::ROUTES,
+            };
             let listener = Listener::bind(&listen).unwrap();
             tell.send(listener.address()).unwrap();
             let router = api::router(Api::new(served, FactsSource::default()), None, None);
@@ -66,7 +78,7 @@ fn main() {
     while begin.elapsed() < LENGTH {
         thread::sleep(Duration::from_millis(1));
         let due = PROBES + begin.elapsed().as_millis() as u64 * MESSAGES_PER_SECOND / 1000;
-        feed(&collector, fed, due);
+        feed(&live, &mut intake, fed, due);
         fed = due;
     }
     stop.store(true, Ordering::Relaxed);
@@ -106,9 +118,9 @@ fn client(address: SocketAddr, stop: &AtomicBool) -> Vec<Duration> {
 }
 
 /// Feeds the messages with these numbers, each probe in its turn.
-fn feed(collector: &Collector, from: u64, to: u64) {
+fn feed(live: &Live, intake: &mut Intake, from: u64, to: u64) {
     let session = Timestamp::from_seconds(1_700_000_000);
-    let heard = collector.now();
+    let heard = live.now();
     let received = |number: u64| {
         let seq = number / PROBES;
         let accounting = Accounting {
@@ -129,5 +141,5 @@ fn feed(collector: &Collector, from: u64, to: u64) {
         };
         Received { measurement, key: None, arrived: session, heard }
     };
-    collector.feed(&Batch { measurements: (from..to).map(received).collect() });
+    intake.take(Batch { measurements: (from..to).map(received).collect() }, Box::new(|| ()));
 }

@@ -34,8 +34,8 @@ pub use auth::{parse_policy, parse_token, path_matches};
 pub use config::{ApiConfig, ConfigError};
 pub use route::ROUTES;
 
-use crate::collector::Collector;
 use crate::http::{Cors, HttpError, allow_origins, is_not_modified, not_found, not_modified};
+use crate::live::Live;
 use query::Query;
 use route::{Found, Route};
 
@@ -80,7 +80,7 @@ impl fmt::Debug for FactsSource {
     }
 }
 
-/// Which probes a caller may see.
+/// Which probes may be seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// All of them.
@@ -88,6 +88,8 @@ pub enum Scope {
     All,
     /// Those one of these patterns matches.
     Only(Arc<[Pattern]>),
+    /// Those that both of these allow.
+    Both(Arc<[Scope; 2]>),
 }
 
 impl Scope {
@@ -96,6 +98,16 @@ impl Scope {
         match self {
             Self::All => true,
             Self::Only(patterns) => patterns.iter().any(|pattern| pattern.matches(probe)),
+            Self::Both(both) => both.iter().all(|scope| scope.allows(probe)),
+        }
+    }
+
+    /// What both allow.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, scope) | (scope, Self::All) => scope,
+            (own, other) => Self::Both(Arc::new([own, other])),
         }
     }
 }
@@ -106,8 +118,10 @@ pub struct Api(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    collector: Collector,
+    live: Live,
     facts: FactsSource,
+    /// What anybody may see.
+    shown: Scope,
     /// The last whole list of `/v1/probes/`.
     probes: ArcSwapOption<v1::Rendered>,
     /// Tells this process's answers from those of one before it.
@@ -115,10 +129,18 @@ struct Inner {
 }
 
 impl Api {
-    /// An API that shows what `collector` has.
-    pub fn new(collector: Collector, facts: FactsSource) -> Self {
-        let epoch = collector.wall().now().micros();
-        Self(Arc::new(Inner { collector, facts, probes: ArcSwapOption::empty(), epoch }))
+    /// An API that shows what is `live`.
+    pub fn new(live: Live, facts: FactsSource) -> Self {
+        let epoch = live.wall().now().micros();
+        Self(Arc::new(Inner { live, facts, shown: Scope::All, probes: ArcSwapOption::empty(), epoch }))
+    }
+
+    /// The same, showing nobody more than `shown`.
+    #[must_use]
+    pub fn limited_to(self, shown: Scope) -> Self {
+        let Inner { live, facts, epoch, .. } = &*self.0;
+        let (live, facts, epoch) = (live.clone(), facts.clone(), *epoch);
+        Self(Arc::new(Inner { live, facts, shown, probes: ArcSwapOption::empty(), epoch }))
     }
 }
 
@@ -144,6 +166,7 @@ pub fn router(api: Api, auth: Option<Auth>, cors: Option<Cors>) -> Router {
 /// Answers any request below `/v1` and `/v2`.
 async fn answer(State(api): State<Api>, request: Request) -> Response {
     let scope = request.extensions().get::<Caller>().map(|caller| caller.scope.clone()).unwrap_or_default();
+    let scope = scope.and(api.0.shown.clone());
     let (parts, _) = request.into_parts();
     let route = match route::find(parts.uri.path()) {
         Found::Route(route) => Ok(route),
@@ -163,7 +186,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         Err(uri) => return add_slash(uri),
     };
     let is_head = parts.method == Method::HEAD;
-    let is_large = api.0.collector.probes() > PROBES_INLINE_MAX;
+    let is_large = api.0.live.probes() > PROBES_INLINE_MAX;
     let work = move || {
         let answer = api.read(&route, &parts.uri, &parts.headers, &scope);
         answer.unwrap_or_else(IntoResponse::into_response)

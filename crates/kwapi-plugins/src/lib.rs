@@ -1,7 +1,8 @@
-//! Kwapi's plugins: collector, API, metrics and web pages.
+//! Kwapi's plugins: intake, API, metrics and web pages.
 
 pub mod api;
-pub mod collector;
 pub mod http;
+pub mod intake;
+pub mod live;
 pub mod metrics;
 pub mod web;

@@ -3,7 +3,7 @@
 //! Lower crates have plain counters; a [`MetricSource`] made of a closure turns a snapshot of them into families. Names
 //! follow Prometheus's conventions: base units, `_total` on counters.
 
-mod collector;
+mod live;
 mod text;
 
 use std::fmt;

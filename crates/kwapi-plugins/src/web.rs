@@ -52,14 +52,20 @@ pub trait PowerHistory: Send + Sync + 'static {
     fn probes(&self) -> Vec<ProbeId>;
 
     /// The archive that serves `period`, as it stands at `now` (Unix seconds); `None` when the probe is not known.
-    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Option<Series>;
+    ///
+    /// # Errors
+    /// When there is history and it cannot be read.
+    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Result<Option<Series>, Unreadable>;
 
     /// The least and the most power of any second of `period`, where more than the averages of [`PowerHistory::fetch`]
     /// is known.
     fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)>;
 
     /// The probe's RRD file with everything in it; `None` when the probe is not known.
-    fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>>;
+    ///
+    /// # Errors
+    /// When there is history and it cannot be read.
+    fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable>;
 
     /// The newest measurement; `None` before the first.
     fn latest(&self, probe: &ProbeId) -> Option<Latest>;
@@ -68,6 +74,16 @@ pub trait PowerHistory: Send + Sync + 'static {
     fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {
         self.latest(probe).map(|latest| latest.at)
     }
+}
+
+/// A probe's history is there and cannot be read: not the same as none.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("cannot read the history of {probe}: {cause}")]
+pub struct Unreadable {
+    /// Whose.
+    pub probe: ProbeId,
+    /// Why, with its causes, on one line.
+    pub cause: String,
 }
 
 /// What is known of a probe right now.
@@ -88,6 +104,8 @@ pub struct Latest {
 pub struct EnergySince {
     /// Where it counts from.
     pub since: Timestamp,
+    /// What it reaches to where that is before the present power, since the disk takes nothing; else `None`.
+    pub until: Option<Timestamp>,
     /// Energy and the make-up of its time.
     pub totals: Totals,
 }

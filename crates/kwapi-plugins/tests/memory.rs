@@ -5,8 +5,11 @@
 use std::time::Duration;
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Accounting, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
-use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
+use kwapi_core::{
+    Accounting, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+};
+use kwapi_plugins::intake::Intake;
+use kwapi_plugins::live::{Config, Live};
 
 /// The process's resident memory in bytes (proc(5): second field of `statm`, in pages of 4 096 bytes).
 fn resident() -> usize {
@@ -19,7 +22,8 @@ fn a_probe_takes_less_than_400_bytes() {
     const PROBES: usize = 100_000;
     let wall = WallClock::new(|| Timestamp::from_seconds(1_800_000_000));
     let clock = MonotonicClock::new(|| Duration::from_secs(1));
-    let collector = Collector::open(Config::default(), wall, clock).unwrap();
+    let live = Live::open(Config::default(), Vec::new(), wall, clock);
+    let mut intake = Intake::new(live.clone(), None);
     let before = resident();
     for number in 0..PROBES {
         let stamp = Timestamp::from_seconds(1_700_000_000);
@@ -40,12 +44,12 @@ fn a_probe_takes_less_than_400_bytes() {
             accounting: Some(accounting),
         };
         let heard = Duration::from_secs(1);
-        collector
-            .feed(&Batch { measurements: vec![Received { measurement, key: None, arrived: stamp, heard }] });
+        let received = Received { measurement, key: None, arrived: stamp, heard };
+        intake.take(Batch { measurements: vec![received] }, Box::new(|| ()));
     }
-    collector.maintain(true); // Puts the newcomers into their places.
+    live.maintain(true); // Puts the newcomers into their places.
     let each = (resident() - before) / PROBES;
-    assert_eq!(collector.probes(), PROBES);
+    assert_eq!(live.probes(), PROBES);
     println!("{each} bytes a probe, its name of 10 included");
     assert!(each < 400, "{each} bytes");
 }

@@ -30,6 +30,7 @@ use std::time::Duration;
 use kwapi_core::{Pattern, ProbeId};
 use kwapi_drivers::manager::{MeterSpec, VirtualSpec};
 use kwapi_plugins::api::ApiConfig;
+use kwapi_plugins::http::HostName;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -117,6 +118,8 @@ pub(crate) struct RrdSection {
     pub(crate) probes: Vec<Pattern>,
     /// Where the pages are served.
     pub(crate) listen: SocketAddr,
+    /// Names clients may use for the pages, besides addresses and `localhost`.
+    pub(crate) hosts: Vec<HostName>,
     /// Serve the pages to other machines; there is no authentication here.
     pub(crate) insist_without_auth: bool,
     /// Where the RRD files are; by default `rrd` below the state directory. A directory the original wrote can be named.
@@ -141,6 +144,7 @@ impl Default for RrdSection {
             subscribe: Vec::new(),
             probes: Vec::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            hosts: Vec::new(),
             insist_without_auth: false,
             directory: None,
             currency: "€".to_owned(),
@@ -159,6 +163,8 @@ impl Default for RrdSection {
 pub(crate) struct StatusSection {
     /// Where; by default a loopback port of its own for each service.
     pub(crate) listen: Option<SocketAddr>,
+    /// Names clients may use for it, besides addresses and `localhost`.
+    pub(crate) hosts: Vec<HostName>,
 }
 
 impl Config {
@@ -253,7 +259,7 @@ impl Config {
             sources: document.sources().clone(),
         };
         config.check_bus(document)?;
-        if let Err(error) = config.api.config.listen() {
+        if let Err(error) = config.api.config.check() {
             return Err(document.error(&[Step::Key("api".to_owned())], chain(&error)));
         }
         if !config.rrd.listen.ip().is_loopback() && !config.rrd.insist_without_auth {

@@ -7,15 +7,16 @@ mod demo;
 mod logging;
 mod ports;
 mod reload;
-mod service;
 mod shutdown;
 mod snmp_walks;
+mod stack;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use cli::{Cli, Command};
+use stack::Roles;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -32,6 +33,8 @@ fn begin(cli: &Cli) -> Result<(), String> {
     logging::begin(&cli.log)?;
     // Once a process; whoever else asks for TLS finds it.
     _ = rustls::crypto::ring::default_provider().install_default();
+    // `check` says what the service will have: it is to find the same.
+    stack::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -51,10 +54,10 @@ async fn obey(cli: &Cli) -> Result<(), String> {
             commands::services::list_drivers();
             Ok(())
         }
-        Some(Command::Drivers(_)) => commands::services::drivers(named).await,
-        Some(Command::Forwarder) => commands::services::forwarder(named).await,
-        Some(Command::Api) => commands::services::api(named).await,
-        Some(Command::Rrd) => commands::services::rrd(named).await,
+        Some(Command::Drivers(_)) => commands::services::serve(Roles::DRIVERS, named).await,
+        Some(Command::Forwarder) => commands::services::serve(Roles::FORWARDER, named).await,
+        Some(Command::Api) => commands::services::serve(Roles::API, named).await,
+        Some(Command::Rrd) => commands::services::serve(Roles::RRD, named).await,
         Some(Command::Check(arguments)) => commands::check::check(arguments, named),
         Some(Command::Tail(arguments)) => commands::tail::tail(arguments, named).await,
         Some(Command::Status(arguments)) => commands::status::status(arguments, named),

@@ -54,13 +54,3 @@ pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Res
         }
     }
 }
-
-/// For services whose configuration only a restart changes: SIGHUP says so, rather than end them.
-pub(crate) fn restart_only() {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP: this service takes up a changed configuration by a restart only");
-        }
-    });
-}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kwapi_core::{Clocks, Pattern};
+use kwapi_core::{Pattern, ProcessClocks};
 
 use super::Shared;
 use crate::received::Received;
@@ -59,7 +59,7 @@ impl<I: Inlet> Intake<I> {
         inlet: I,
         verifications: Vec<Verification>,
         probes: Vec<Pattern>,
-        clocks: Clocks,
+        clocks: ProcessClocks,
     ) -> Self {
         let fresh = Vec::with_capacity(TURN_MAX);
         Self { shared, inlet, verifications, probes, clocks: ClockWatch::new(clocks), fresh }

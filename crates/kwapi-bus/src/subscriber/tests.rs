@@ -80,7 +80,7 @@ impl Store {
     }
 
     fn subscriber(&self, queue_length: usize) -> Subscriber {
-        let clocks = Clocks {
+        let clocks = ProcessClocks {
             wall: WallClock::new(|| Timestamp::from_seconds(1_790_000_000)),
             monotonic: MonotonicClock::new(|| Duration::ZERO),
         };

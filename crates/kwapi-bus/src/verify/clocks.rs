@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kwapi_core::{Clocks, Timestamp};
+use kwapi_core::{ProcessClocks, Timestamp};
 
 /// A wall clock that moves by more than this against the monotonic one has been set.
 const STEP_MIN: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(crate) struct Present {
 /// Notices when the wall clock is set.
 #[derive(Debug)]
 pub(crate) struct ClockWatch {
-    clocks: Clocks,
+    clocks: ProcessClocks,
     /// When both were last read.
     last: Option<(Timestamp, Duration)>,
     /// What both said just before the wall clock was set.
@@ -33,7 +33,7 @@ pub(crate) struct ClockWatch {
 }
 
 impl ClockWatch {
-    pub(crate) fn new(clocks: Clocks) -> Self {
+    pub(crate) fn new(clocks: ProcessClocks) -> Self {
         Self { clocks, last: None, before: Vec::new() }
     }
 

@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kwapi_core::{Accounting, Clocks, Energy, MonotonicClock, ProbeId, Quality, Totals, WallClock, Watts};
+use kwapi_core::{
+    Accounting, Energy, MonotonicClock, ProbeId, ProcessClocks, Quality, Totals, WallClock, Watts,
+};
 
 use super::*;
 use crate::message::{Signer, Wire};
@@ -20,7 +22,7 @@ impl World {
     fn at(second: u64) -> Self {
         let (wall, monotonic) = (Arc::new(AtomicU64::new(second * 1_000)), Arc::<AtomicU64>::default());
         let (w, m) = (wall.clone(), monotonic.clone());
-        let clocks = Clocks {
+        let clocks = ProcessClocks {
             wall: WallClock::new(move || Timestamp::from_micros(w.load(Ordering::Relaxed) * 1_000)),
             monotonic: MonotonicClock::new(move || Duration::from_millis(m.load(Ordering::Relaxed))),
         };

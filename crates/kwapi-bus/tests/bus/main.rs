@@ -26,8 +26,8 @@ use kwapi_bus::{
     Subscriber, SubscriberConfig,
 };
 use kwapi_core::{
-    Accounting, Clocks, Energy, Measurement, MonotonicClock, Pattern, ProbeId, Quality, Timestamp, Totals,
-    WallClock, Watts,
+    Accounting, Energy, Measurement, MonotonicClock, Pattern, ProbeId, ProcessClocks, Quality, Timestamp,
+    Totals, WallClock, Watts,
 };
 use kwapi_peers::{Lab, Peer, python_environment, wait_until};
 
@@ -41,10 +41,10 @@ fn now() -> Timestamp {
 }
 
 /// The clocks of the process; all that listens in one shares them.
-fn clocks() -> Clocks {
+fn clocks() -> ProcessClocks {
     static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let monotonic = MonotonicClock::new(|| ORIGIN.elapsed());
-    Clocks { wall: WallClock::new(now), monotonic }
+    ProcessClocks { wall: WallClock::new(now), monotonic }
 }
 
 fn key() -> Key {

@@ -1,54 +1,78 @@
 //! A probe's account at a plugin: what has been credited to it, from messages that may come late, twice, in any
 //! order or not at all.
 //!
-//! The publisher integrates; the account only takes differences of its running totals. A session's credit is its
-//! highest total less its base: for the first session ever seen, the total at its lowest message (nothing is known
-//! of the time before); for every other session, nothing, so that all of it counts. Sessions must follow each other in time.
-//! Two that overlap are two publishers: the first stays until it has been silent for `max_gap`.
+//! The publisher integrates; the account only takes differences of its running totals. It follows **segments**, one after
+//! the other: a register's curve with its runs, or a session without one. Its first segment counts from the lowest point
+//! heard, one that began after all that was heard before from its begin, and a rival, a second publisher, from where it
+//! was taken up, once ours has been silent for `max_gap`. `place` has the order, `fold` the sums.
 //!
-//! Unknown time is what the sessions say of themselves, on their publishers' monotonic clocks, and the wall-clock time
-//! between one session and the next: a wall clock that is set makes none.
+//! **What is kept.** Of each run its lowest and its highest message and which of the last 64 have come, so that the total
+//! is a function of what was heard and not of the order. At most [`RUNS_MAX`] runs are open; older ones are closed: their
+//! part of the total is final, and what comes of them later is refused ([`Refused::SessionClosed`]). A message more than
+//! 64 before its run's newest cannot be told from a repeated one and is taken for it; the total is the same.
+//!
+//! **Time** is wall time from `since` on: the publishers' monotonic milliseconds, laid where they are stamped. A second
+//! counts once, though a clock was set back; what a clock that was set forward passes over is unknown. Unknown time is
+//! not added up but is what is left between [`Account::since`] and [`Account::last`]. `coverage` says which instants are
+//! known to be covered; within a run of mixed statuses the statuses are known by their sums and not by place.
 
-mod session;
+mod coverage;
+mod decision;
+mod fold;
+mod place;
+mod run;
+mod snapshot;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use session::{Begin, Challenger, Place, Session};
+pub use decision::{Conflict, Credit, Decision, SegmentKind, Stretch};
+pub use snapshot::SnapshotError;
+
+use fold::Past;
+use place::{Begin, Lowest, Nowhere, Place};
+use run::Run;
 
 use crate::{Accounting, Energy, Timestamp, Totals, Watts};
 
-/// How many sessions may still be credited late; an older one is closed.
-const SESSIONS_MAX: usize = 3;
+/// How many runs (or sessions) may still be credited late; an older one is closed.
+const RUNS_MAX: usize = 4;
 
 /// What one probe has used, and what is needed to credit its next message.
+///
+/// Of a probe with one session it takes less than 300 bytes. A copy is cheap: whoever must write a credit down before it
+/// counts takes it on a copy, and puts that in the account's place afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
-    since: Timestamp,
+    /// The open runs, in the order of their segments and numbers.
+    runs: Vec<Run>,
+    /// What came before them; `None` while nothing was closed.
+    past: Option<Box<Past>>,
     last: Timestamp,
-    closed: Totals,
-    sessions: Vec<Session>,
-    /// Whether the first session ever seen is still among `sessions` (at the front).
-    first_is_open: bool,
-    challenger: Option<Box<Challenger>>,
-    lost: u64,
+    /// The largest total ever given: none after it is less, whatever a publisher sends.
+    published: Energy,
+    lost: u32,
     /// Whether nothing has been heard since the account was read from disk: the silence is not all ours to know then.
     #[serde(skip)]
     is_resumed: bool,
-    /// When the current publisher was last heard, on the plugin's monotonic clock, in microseconds: half of a
+    /// When the newest publisher was last heard, on the plugin's monotonic clock, in microseconds: half of a
     /// `Duration`, as there may be a hundred thousand accounts.
     #[serde(skip)]
     heard_us: u64,
+    #[serde(skip)]
+    rival: Option<Box<Rival>>,
 }
 
-/// What a message was good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credit {
-    /// How much the total rose.
-    pub gained: Energy,
-    /// Whether nothing newer of this probe has been seen: only then is its power the present one.
-    pub is_newest: bool,
+/// A publisher other than the newest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rival {
+    session: Timestamp,
+    /// Where its credit begins should it take over. `None`: at its next message, as ours has been heard since, and what
+    /// it has by then is not ours to credit.
+    begin: Option<Begin>,
+    /// Whether it has been refused, or only goes on in a run that has a successor.
+    is_refused: bool,
 }
 
 /// Why a message was not credited.
@@ -68,7 +92,7 @@ pub enum Refused {
 impl Account {
     /// Where the total counts from: the stamp of the earliest message; the epoch before there is one.
     pub fn since(&self) -> Timestamp {
-        self.since
+        self.first_stamp().unwrap_or_default()
     }
 
     /// The stamp of the newest measurement credited. It falls when the publisher's clock is set back.
@@ -78,26 +102,23 @@ impl Account {
 
     /// Messages known to exist (by their sequence) that have not come.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.lost.into()
     }
 
-    /// Whether a second publisher has claimed this probe since the current one was last heard.
+    /// Whether a second publisher has claimed this probe since the current one took it.
     pub fn is_challenged(&self) -> bool {
-        self.challenger.is_some()
+        self.conflict().is_some()
     }
 
-    /// Energy credited since [`Account::since`], and what is known of the time.
+    /// Whose messages are refused beside whose, while a second publisher claims this probe.
+    pub fn conflict(&self) -> Option<Conflict> {
+        let rival = self.rival.as_ref().filter(|rival| rival.is_refused)?;
+        Some(Conflict { credited: self.runs.last()?.session, refused: rival.session })
+    }
+
+    /// Energy credited since [`Account::since`], and how the wall time from there to [`Account::last`] is made up.
     pub fn totals(&self) -> Totals {
-        let mut totals = self.closed;
-        let mut before: Option<&Session> = None;
-        for session in &self.sessions {
-            totals = totals.plus(&session.credit());
-            if let Some(before) = before {
-                totals.unknown_ms = totals.unknown_ms.saturating_add(before.gap_ms(session));
-            }
-            before = Some(session);
-        }
-        totals
+        self.totals_of(&self.sum())
     }
 
     /// Tells an account read from disk that monotonic time is now `heard`, so that its publisher is not taken for
@@ -110,39 +131,42 @@ impl Account {
     /// Credits a message that carries its publisher's totals. `heard` is now, on the plugin's monotonic clock.
     ///
     /// # Errors
-    /// See [`Refused`]: the total is unchanged then.
+    /// See [`Refused`]: totals are unchanged then.
     pub fn credit(
         &mut self,
         message: &Accounting,
         heard: Duration,
         max_gap: Duration,
     ) -> Result<Credit, Refused> {
-        let before = self.totals().energy;
-        let known = self.sessions.iter().position(|session| session.id == message.session);
-        let index = match known {
-            Some(index) if self.is_overtaken(index, message) => {
-                self.overtake(index, message, heard, max_gap)?
-            }
-            Some(index) => {
-                self.continue_session(index, message)?;
-                index
-            }
-            None => self.open_session(message, heard, max_gap)?,
+        let before = self.totals();
+        let is_silent = self.silence(heard) > max_gap;
+        let place = match self.place(message, is_silent) {
+            Ok(place) => place,
+            Err(Nowhere::Closed) => return Err(Refused::SessionClosed),
+            Err(Nowhere::Rival) => Place::Begin(self.challenge(message, is_silent)?),
         };
-        let newest = self.sessions.last().filter(|_| index + 1 == self.sessions.len());
-        let is_newest = newest.is_some_and(|session| session.seq_max == message.seq);
-        if let Some(newest) = newest {
-            self.last = newest.last;
+        let (index, stretch) = self.take(message, place)?;
+        let is_newest_run = index + 1 == self.runs.len();
+        let is_top = self.runs.get(index).is_some_and(|run| run.top.seq == message.seq);
+        let is_present = is_top && !is_newest_run && is_silent && message.timestamp > self.last;
+        let decision = match place {
+            Place::Begin(Begin { kind, from, base }) => Decision::Begin { kind, begin: from, base },
+            Place::Insert(_) => Decision::Insert,
+            Place::Run(_) | Place::Join(..) if is_present => Decision::Present,
+            Place::Run(_) | Place::Join(..) => Decision::Continue,
+        };
+        if is_newest_run {
             self.heard_us = self.heard_us.max(microseconds(heard));
             self.is_resumed = false;
-            if let Some(challenger) = &mut self.challenger {
-                challenger.postpone(newest.last);
+            if let Some(rival) = &mut self.rival {
+                rival.begin = None;
             }
+        } else if is_top {
+            self.note_predecessor(message);
         }
-        while self.sessions.len() > SESSIONS_MAX {
-            self.close(0);
-        }
-        Ok(Credit { gained: self.totals().energy.saturating_sub(before), is_newest })
+        let is_newest = is_top && is_newest_run || decision == Decision::Present;
+        let totals = self.settle(message, is_newest);
+        Ok(Credit { before, totals, stretch, is_newest, decision })
     }
 
     /// Credits a message of the original Kwapi, which has neither stamp nor totals: new watts times the time since
@@ -158,26 +182,134 @@ impl Account {
         max_gap: Duration,
     ) -> Result<Credit, Refused> {
         let elapsed = self.silence(heard);
-        if !self.sessions.is_empty() && elapsed <= max_gap && self.last != Timestamp::EPOCH {
+        if !self.runs.is_empty() && elapsed <= max_gap && self.last != Timestamp::EPOCH {
             return Err(Refused::ConflictingPublisher);
         }
-        self.close_all();
-        let mut gained = Energy::ZERO;
-        if self.since == Timestamp::EPOCH {
-            self.since = now;
-        } else if self.is_resumed {
-            self.add_unknown(now.since(self.last));
-        } else if elapsed > max_gap {
-            self.add_unknown(elapsed);
-        } else {
+        let (mut gained, mut covered_ms) = (Energy::ZERO, 0);
+        if self.first_stamp().is_some() && !self.is_resumed && elapsed <= max_gap {
             gained = Energy::from_joules(power.0.max(0.0) * elapsed.as_secs_f64()).unwrap_or_default();
-            self.closed.energy = self.closed.energy.saturating_add(gained);
-            self.closed.measured_ms += u64::try_from(elapsed.as_millis()).unwrap_or(0);
+            covered_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         }
+        let (before, from) = (self.totals(), self.last);
+        let totals = self.take_legacy(now, gained, covered_ms);
         self.heard_us = microseconds(heard);
         self.is_resumed = false;
+        let decision = Decision::Legacy { gained, covered_ms };
+        let from = if before == Totals::default() { from.max(self.since()) } else { from };
+        Ok(Credit { before, totals, stretch: Stretch { from, to: now }, is_newest: true, decision })
+    }
+
+    /// Takes a message again, from a journal, as it was taken when it came: by the recorded decision and by nothing of
+    /// the time it is read. `at` is the stamp of a message of the original Kwapi (`message` is `None`). What was refused
+    /// is not to be given. Call [`Account::resume`] before the next credit.
+    ///
+    /// Where the journal has lost what came before, a message that has no place begins a segment of its own, at what its
+    /// publisher had by then.
+    pub fn replay(&mut self, at: Timestamp, message: Option<&Accounting>, decision: &Decision) {
+        let Some(message) = message else {
+            if let Decision::Legacy { gained, covered_ms } = *decision {
+                self.take_legacy(at, gained, covered_ms);
+            }
+            return;
+        };
+        let place = match *decision {
+            Decision::Begin { kind, begin, base } => Ok(Place::Begin(Begin { kind, from: begin, base })),
+            Decision::Continue | Decision::Present | Decision::Insert => self.place(message, false),
+            Decision::Legacy { .. } => return,
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(Nowhere::Closed) => return,
+            Err(Nowhere::Rival) => Place::Begin(Begin::rival_at(message)),
+        };
+        let Ok((index, _)) = self.take(message, place) else { return };
+        let is_newest_run = index + 1 == self.runs.len();
+        let is_top = self.runs.get(index).is_some_and(|run| run.top.seq == message.seq);
+        self.settle(message, is_top && is_newest_run || *decision == Decision::Present);
+    }
+
+    /// Puts a message in its place. Answers the index of its run and the time it belongs to.
+    fn take(&mut self, message: &Accounting, place: Place) -> Result<(usize, Stretch), Refused> {
+        let to = message.timestamp;
+        let (index, opens) = match place {
+            Place::Run(index) => return Ok((index, self.go_on(message, index)?)),
+            Place::Join(index, Lowest::No) => (index, None),
+            Place::Join(index, Lowest::Yes) => {
+                // It is the segment's first now, in the place of the one that was.
+                let first = self.runs.get_mut(index).map(|run| (run.opens.take(), run.begin, run.base));
+                (index, first.and_then(|(kind, from, base)| Some(Begin { kind: kind?, from, base })))
+            }
+            Place::Insert(index) => {
+                let mut kind = SegmentKind::Follower;
+                if let Some(first) = self.runs.first_mut().filter(|_| index == 0) {
+                    // An earlier first: what the later one had when it was first heard is known now.
+                    (first.opens, first.begin, first.base) = (Some(kind), first.curve, Energy::ZERO);
+                    kind = SegmentKind::First;
+                }
+                let from = message.curve.map_or(message.session, |curve| curve.id);
+                (index, Some(Begin { kind, from, base: Energy::ZERO }))
+            }
+            Place::Begin(begin) => {
+                self.rival = None;
+                (self.runs.len(), Some(begin))
+            }
+        };
+        let mut run = Run::new(message);
+        if let Some(Begin { kind, from, base }) = opens {
+            (run.opens, run.begin, run.base) = (Some(kind), from, base);
+        }
+        let from = if self.first_stamp().is_none() { to } else { self.last };
+        // Most probes have one session for months; a vector's usual room for four would double the account's size.
+        self.runs.reserve_exact(1);
+        self.runs.insert(index.min(self.runs.len()), run);
+        Ok((index, Stretch { from, to }))
+    }
+
+    /// Takes a message of a known run.
+    fn go_on(&mut self, message: &Accounting, index: usize) -> Result<Stretch, Refused> {
+        let to = message.timestamp;
+        let Some(run) = self.runs.get_mut(index) else { return Err(Refused::SessionClosed) };
+        let (low, top) = (run.low.stamp, run.top.stamp);
+        match run.note(message) {
+            run::Place::Newest(skipped) => {
+                self.lost = self.lost.saturating_add(u32::try_from(skipped).unwrap_or(u32::MAX));
+                Ok(Stretch { from: top, to })
+            }
+            run::Place::Between => {
+                self.lost = self.lost.saturating_sub(1);
+                Ok(Stretch { from: to, to })
+            }
+            run::Place::Earliest => Ok(Stretch { from: to, to: low }),
+            run::Place::Duplicate => Err(Refused::Duplicate),
+        }
+    }
+
+    /// What follows from a message that was taken: the totals with it.
+    fn settle(&mut self, message: &Accounting, is_newest: bool) -> Totals {
+        if is_newest {
+            self.last = message.timestamp;
+        }
+        while self.runs.len() > RUNS_MAX {
+            self.close_oldest();
+        }
+        let totals = self.totals();
+        self.published = totals.energy;
+        totals
+    }
+
+    /// Takes a message of the original Kwapi that is good for `gained` and the `covered_ms` up to `now`.
+    fn take_legacy(&mut self, now: Timestamp, gained: Energy, covered_ms: u64) -> Totals {
+        while !self.runs.is_empty() {
+            self.close_oldest();
+        }
+        self.rival = None;
+        let since = self.first_stamp().unwrap_or(now);
+        let past = self.past.get_or_insert_with(|| Box::new(Past::new(since)));
+        past.take_legacy(self.last, now, gained, covered_ms);
         self.last = self.last.max(now);
-        Ok(Credit { gained, is_newest: true })
+        let totals = self.totals();
+        self.published = totals.energy;
+        totals
     }
 
     /// How long the current publisher has been silent at `heard`.
@@ -185,166 +317,32 @@ impl Account {
         heard.saturating_sub(Duration::from_micros(self.heard_us))
     }
 
-    /// Most probes have one session for months; a vector's usual room for four would double the account's size.
-    fn push_session(&mut self, session: Session) {
-        self.sessions.reserve_exact(1);
-        self.sessions.push(session);
-    }
-
-    fn close_all(&mut self) {
-        while !self.sessions.is_empty() {
-            self.close(0);
-        }
-        self.challenger = None;
-    }
-
-    /// Closes a session: its credit is final. The next now stands for the time of both.
-    fn close(&mut self, index: usize) {
-        let session = self.sessions.remove(index);
-        self.closed = self.closed.plus(&session.credit());
-        if let Some(next) = self.sessions.get_mut(index) {
-            self.closed.unknown_ms = self.closed.unknown_ms.saturating_add(session.gap_ms(next));
-            next.from = next.from.min(session.from);
-        }
-        self.first_is_open &= index != 0;
-    }
-
-    fn add_unknown(&mut self, time: Duration) {
-        let unknown_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.closed.unknown_ms = self.closed.unknown_ms.saturating_add(unknown_ms);
-    }
-
-    /// A message of a session already known.
-    fn continue_session(&mut self, index: usize, message: &Accounting) -> Result<(), Refused> {
-        let is_first = index == 0 && self.first_is_open;
-        let Some(session) = self.sessions.get_mut(index) else { return Err(Refused::SessionClosed) };
-        match session.note(message) {
-            Place::Newest(skipped) => self.lost = self.lost.saturating_add(skipped),
-            Place::Between => self.lost = self.lost.saturating_sub(1),
-            Place::Earliest if is_first => {
-                session.base = message.totals;
-                self.since = self.since.min(message.timestamp);
+    /// Another publisher. It takes over once ours is silent, from its first message after ours was last heard.
+    fn challenge(&mut self, message: &Accounting, is_silent: bool) -> Result<Begin, Refused> {
+        let newest = self.runs.last().map_or(self.last, |run| run.top.stamp);
+        let begin = match self.rival.as_deref() {
+            Some(rival) if rival.session == message.session => {
+                rival.begin.unwrap_or_else(|| Begin::rival_at(message))
             }
-            Place::Earliest => {}
-            Place::Duplicate => return Err(Refused::Duplicate),
-        }
-        Ok(())
-    }
-
-    /// A message of a session not seen before: a successor, a late predecessor, or somebody else.
-    fn open_session(
-        &mut self,
-        message: &Accounting,
-        heard: Duration,
-        max_gap: Duration,
-    ) -> Result<usize, Refused> {
-        let Some(newest) = self.sessions.last() else {
-            // The first sighting ever, or the first after legacy messages. Those cover the time up to `last`.
-            let never_seen = self.since == Timestamp::EPOCH;
-            let covered = never_seen || message.session <= self.last;
-            if never_seen {
-                self.since = message.timestamp;
-                self.first_is_open = true;
-            }
-            let (from, base) = if covered && !never_seen {
-                (message.timestamp, message.totals)
-            } else {
-                (message.session, if never_seen { message.totals } else { Totals::default() })
-            };
-            if !never_seen {
-                self.add_unknown(from.since(self.last));
-            }
-            self.push_session(Session::open(message, from, base));
-            return Ok(0);
+            _ => Begin::rival(message, newest),
         };
-        let newest_last = newest.last;
-        if message.session > newest_last {
-            self.challenger = None;
-            self.push_session(Session::open(message, message.session, Totals::default()));
-            return Ok(self.sessions.len() - 1);
+        if is_silent {
+            return Ok(begin);
         }
-        if let Some(index) = self.room_for(message) {
-            return self.insert_late(index, message);
-        }
-        if self.silence(heard) > max_gap {
-            // The publisher we had is gone; its rival takes over from where it stood when ours was last heard.
-            let rival = self.challenger.take().filter(|challenger| challenger.id == message.session);
-            let Begin { base, from } =
-                rival.map_or_else(|| Begin::of_rival(message, newest_last), |challenger| challenger.begin);
-            self.push_session(Session::open(message, from, base));
-            return Ok(self.sessions.len() - 1);
-        }
-        self.challenge(message, Begin::of_rival(message, newest_last));
+        let rival = Rival { session: message.session, begin: Some(begin), is_refused: true };
+        self.rival = Some(Box::new(rival));
         Err(Refused::ConflictingPublisher)
     }
 
-    /// Notes a message of a second publisher, and where its credit is to begin if it is new.
-    fn challenge(&mut self, message: &Accounting, begin: Begin) {
-        match &mut self.challenger {
-            Some(challenger) if challenger.id == message.session => challenger.note(message),
-            challenger => *challenger = Some(Box::new(Challenger::new(message, begin))),
+    /// A run that has a successor is heard on. Should it go on into the successor's time, the clock was set back, or it
+    /// is a rival: it has been credited up to here.
+    fn note_predecessor(&mut self, message: &Accounting) {
+        let begin = Some(Begin::rival_at(message));
+        match &mut self.rival {
+            Some(rival) if rival.session == message.session => rival.begin = begin,
+            Some(_) => {}
+            None => self.rival = Some(Box::new(Rival { session: message.session, begin, is_refused: false })),
         }
-    }
-
-    /// Whether a message of an earlier session is from the time of the next.
-    fn is_overtaken(&self, index: usize, message: &Accounting) -> bool {
-        self.sessions.get(index + 1).is_some_and(|next| message.timestamp > next.from)
-    }
-
-    /// An earlier session that goes on into the time of a later one: somebody else's, or the present one since the
-    /// clock was set back to before the later one began. It takes over once that is silent.
-    fn overtake(
-        &mut self,
-        index: usize,
-        message: &Accounting,
-        heard: Duration,
-        max_gap: Duration,
-    ) -> Result<usize, Refused> {
-        let (Some(session), Some(newest)) = (self.sessions.get(index).copied(), self.sessions.last()) else {
-            return Err(Refused::SessionClosed);
-        };
-        if message.seq <= session.seq_max {
-            return Err(Refused::ConflictingPublisher);
-        }
-        if self.silence(heard) <= max_gap {
-            let begin = Begin { base: session.highest, from: newest.last };
-            self.challenge(message, begin);
-            return Err(Refused::ConflictingPublisher);
-        }
-        let from = newest.last;
-        let rival = self.challenger.take().filter(|challenger| challenger.id == message.session);
-        let base = rival.map_or(session.highest, |challenger| challenger.begin.base);
-        self.close(index);
-        self.push_session(Session::open(message, from, base));
-        Ok(self.sessions.len() - 1)
-    }
-
-    /// Where in the row of sessions a late one fits without overlapping its neighbours.
-    fn room_for(&self, message: &Accounting) -> Option<usize> {
-        (0..self.sessions.len()).find(|index| {
-            let after_previous = index
-                .checked_sub(1)
-                .and_then(|previous| self.sessions.get(previous))
-                .is_none_or(|previous| previous.last <= message.session);
-            let before_next = self.sessions.get(*index).is_some_and(|next| message.timestamp <= next.from);
-            after_previous && before_next
-        })
-    }
-
-    fn insert_late(&mut self, index: usize, message: &Accounting) -> Result<usize, Refused> {
-        let mut base = Totals::default();
-        if index == 0 {
-            let Some(first) = self.sessions.first_mut().filter(|_| self.first_is_open) else {
-                return Err(Refused::SessionClosed);
-            };
-            // An earlier first: what the later one had when it was first seen is now known time.
-            first.base = Totals::default();
-            base = message.totals;
-            self.since = self.since.min(message.timestamp);
-        }
-        self.sessions.reserve_exact(1);
-        self.sessions.insert(index, Session::open(message, message.session, base));
-        Ok(index)
     }
 }
 

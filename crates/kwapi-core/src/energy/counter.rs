@@ -1,5 +1,6 @@
 //! Meter counters: telling an advance from a wrap, an operator's reset, a reboot and nonsense.
 
+use super::status::microjoules;
 use crate::{Energy, Timestamp};
 
 /// A device's own energy counter as it stood in one reading.
@@ -38,6 +39,20 @@ pub enum CounterChange {
     Jumped(Energy),
 }
 
+impl MeterCounter {
+    /// How far a counter went on from `earlier` over a stop: a rise, or a single wrap of a stated range, by no more than
+    /// `bound_uj` microjoules.
+    pub(super) fn advance_since(&self, earlier: &Self, bound_uj: u128) -> Option<Energy> {
+        let advance = if self.value >= earlier.value {
+            self.value.saturating_sub(earlier.value)
+        } else {
+            let range = earlier.range.filter(|range| earlier.value <= *range)?;
+            range.saturating_sub(earlier.value).saturating_add(self.value)
+        };
+        (microjoules(advance) <= bound_uj).then_some(advance)
+    }
+}
+
 /// Follows one counter from reading to reading.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CounterTracker {
@@ -68,6 +83,16 @@ impl CounterTracker {
             }
             Some(_) | None => CounterChange::Reset,
         }
+    }
+
+    /// Takes what was read after a stop as the reading before, whatever there was.
+    pub(super) fn resume(&mut self, counter: &MeterCounter) {
+        self.last = Some(*counter);
+    }
+
+    /// The reading before.
+    pub(super) fn last(&self) -> Option<&MeterCounter> {
+        self.last.as_ref()
     }
 
     /// Forgets the reading before, so that the next is the first.

@@ -1,72 +1,134 @@
-//! Energy at its source: watts over the driver manager's monotonic clock, anchored to the meter's own counter.
+//! Energy at its source: watts over the driver manager's monotonic clock, anchored to the meter's own register.
 //!
-//! The rule is the seed's, new watts times elapsed time, amended: a gap longer than `max_gap` adds nothing and is
-//! unknown time, and where the meter counts energy itself, its counter has the last word. Between two ticks of a
-//! coarse counter the watts fill in; at a tick they are reconciled. The total never falls: an overshoot holds it
-//! until the counter has caught up.
+//! The rule is the seed's, new watts times elapsed time, amended: a gap longer than `max_gap` adds nothing by watts,
+//! and where the meter counts energy itself, its register has the last word. Between two ticks of a coarse register the
+//! watts fill in; at a tick they are reconciled. The total never falls: an overshoot holds it until the register has
+//! caught up. Watts are believed as far as the next value confirms them: one absurd value neither makes energy, nor
+//! raises what is plausible, nor speaks against a register (`docs/manual/energy.md`).
+
+mod outliers;
 
 use std::time::Duration;
 
+use outliers::Outliers;
+
 use super::counter::{CounterChange, CounterTracker, MeterCounter};
-use super::status::Totals;
+use super::status::{Sums, microjoules as of_energy};
+use super::status::{Totals, energy};
 use crate::{Energy, Quality, Watts};
 
-/// A counter is no longer believed once the watts have outrun it by more than this share of themselves…
+/// A register is no longer believed once the watts have outrun it by more than this share of themselves…
 const DISBELIEF_SHARE: u128 = 4;
 /// …and by more than this, in microjoules (10 Wh): small meters disagree with themselves by that much.
 const DISBELIEF_FLOOR_UJ: u128 = 36_000_000_000;
 /// Between two readings an outlet may have drawn this many times the most it ever showed.
-const PLAUSIBLE_FACTOR: f64 = 3.0;
+pub(super) const PLAUSIBLE_FACTOR: f64 = 3.0;
 /// An outlet that never showed more than this may still have drawn it unseen, in watts.
 const PLAUSIBLE_FLOOR: f64 = 100.0;
+/// With a register, up to this many of the meter's own intervals between two readings are measured.
+const INTERVALS_MEASURED: u32 = 3;
+
+/// What is known of a meter beforehand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Values further apart than this have nothing between them but what a register tells.
+    pub max_gap: Duration,
+    /// The meter's own interval.
+    pub interval: Duration,
+    /// The most the outlet can draw, where the operator knows; without it, its own history tells.
+    pub max_watts: Option<Watts>,
+}
 
 /// One probe's energy since its session began.
 #[derive(Clone, Debug)]
 pub struct Integrator {
-    max_gap: Duration,
+    limits: Limits,
     last: Option<Duration>,
-    power_max: f64,
-    energy_uj: u128,
-    measured: Duration,
-    estimated: Duration,
-    unknown: Duration,
-    tracker: CounterTracker,
-    anchor: Option<Anchor>,
-    counter_believed: bool,
+    /// The power of the reading before.
+    watts_before: Option<f64>,
+    /// What the register alone told of the power at the reading before, of a meter without watts.
+    counted_before: f64,
+    /// The largest power that two successive readings agreed on.
+    pub(super) watts_max: f64,
+    pub(super) sums: Sums,
+    pub(super) tracker: CounterTracker,
+    pub(super) anchor: Option<Anchor>,
+    pub(super) register_believed: bool,
+    /// By how much the latest tick of the register lifted the total over what the watts had added in that reading.
+    pub(super) surplus_uj: u128,
+    outliers: Outliers,
 }
 
-/// Where the counter and the total were last known to agree.
-#[derive(Clone, Copy, Debug)]
-struct Anchor {
+/// Where the register and the total were last known to agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Anchor {
     /// The total then.
+    pub(super) total_uj: u128,
+    /// What the register has advanced since.
+    pub(super) counted_uj: u128,
+    /// What the believed watts have added up to since.
+    pub(super) integrated_uj: u128,
+    /// How far into its tick the register may have been then: nothing when the anchor was dropped at a tick.
+    pub(super) slack_uj: u128,
+}
+
+impl Anchor {
+    fn at(total_uj: u128, slack_uj: u128) -> Self {
+        Self { total_uj, counted_uj: 0, integrated_uj: 0, slack_uj }
+    }
+
+    /// Where the register puts the total: the least of it, and the most with a tick of `resolution_uj`.
+    fn range(&self, resolution_uj: u128) -> (u128, u128) {
+        let counted = self.total_uj.saturating_add(self.counted_uj);
+        (counted.saturating_sub(self.slack_uj), counted.saturating_add(resolution_uj))
+    }
+}
+
+/// One reading, as it is integrated.
+struct Step {
+    elapsed: Duration,
+    /// Whether the watts may be believed to have held since the reading before.
+    near: bool,
+    /// What the watts add.
+    added_uj: u128,
+    /// What those watts add that the reading before confirms.
+    confirmed_uj: u128,
+}
+
+/// What a register did to the total.
+struct Reconciled {
     total_uj: u128,
-    /// What the counter has advanced since.
-    counted_uj: u128,
-    /// What the watts have added up to since.
-    integrated_uj: u128,
-    /// How far into its tick the counter may have been then: nothing when the anchor was dropped at a tick.
-    slack_uj: u128,
+    /// Whether it told how much was used since the reading before.
+    counted: bool,
+    change: CounterChange,
 }
 
 impl Integrator {
-    /// Begins a session. Values further apart than `max_gap` have unknown time between them.
+    /// Begins a session of a meter about which nothing is known but that values further apart than `max_gap` have
+    /// unknown time between them.
     pub fn new(max_gap: Duration) -> Self {
+        Self::within(Limits { max_gap, interval: Duration::ZERO, max_watts: None })
+    }
+
+    /// Begins a session.
+    pub fn within(limits: Limits) -> Self {
         Self {
-            max_gap,
+            limits,
             last: None,
-            power_max: 0.0,
-            energy_uj: 0,
-            measured: Duration::ZERO,
-            estimated: Duration::ZERO,
-            unknown: Duration::ZERO,
+            watts_before: None,
+            counted_before: 0.0,
+            watts_max: 0.0,
+            sums: Sums::default(),
             tracker: CounterTracker::default(),
             anchor: None,
-            counter_believed: true,
+            register_believed: true,
+            surplus_uj: 0,
+            outliers: Outliers::default(),
         }
     }
 
     /// Takes one reading at the monotonic instant `at`; one not after the last adds nothing. `power` must be finite
-    /// and not negative. Returns what the meter's counter did, if there is one.
+    /// and not negative. Returns what the meter's register did, if there is one.
     pub fn record(
         &mut self,
         at: Duration,
@@ -74,90 +136,260 @@ impl Integrator {
         quality: Quality,
         counter: Option<&MeterCounter>,
     ) -> Option<CounterChange> {
+        self.take(at, power, quality, counter, None)
+    }
+
+    /// Takes the first reading after a stop, over which the register went on by `advance`, found plausible already.
+    pub(super) fn resume(
+        &mut self,
+        at: Duration,
+        power: Option<Watts>,
+        quality: Quality,
+        counter: &MeterCounter,
+        advance: Energy,
+    ) {
+        self.take(at, power, quality, Some(counter), Some(advance));
+    }
+
+    fn take(
+        &mut self,
+        at: Duration,
+        power: Option<Watts>,
+        quality: Quality,
+        counter: Option<&MeterCounter>,
+        over_stop: Option<Energy>,
+    ) -> Option<CounterChange> {
+        let counter = counter.filter(|_| self.register_believed);
         let elapsed = self.last.map_or(Duration::ZERO, |last| at.saturating_sub(last));
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
-        let gap = elapsed > self.max_gap;
+        let near = elapsed <= self.limits.max_gap && over_stop.is_none();
 
-        let added = match power {
-            Some(Watts(watts)) if !gap => {
-                self.power_max = self.power_max.max(watts);
-                microjoules(watts, elapsed)
-            }
+        let power =
+            self.outliers.judge(power.map(|watts| watts.0), near, self.watts_max, self.limits.max_watts);
+        let late = self.outliers.settle();
+        let confirmed = match (power, self.watts_before) {
+            (Some(watts), Some(before)) if near && !self.outliers.is_second() => watts.min(before),
+            _ => 0.0,
+        };
+        self.watts_max = self.watts_max.max(confirmed);
+        let confirmed_uj = microjoules(confirmed, elapsed);
+        let added_uj = match power {
+            Some(watts) if near => microjoules(watts, elapsed),
             Some(_) | None => 0,
         };
-        let unbridged = gap || power.is_none();
-        self.energy_uj = self.energy_uj.saturating_add(added);
-        if let Some(anchor) = &mut self.anchor {
-            anchor.integrated_uj = anchor.integrated_uj.saturating_add(added);
-        }
+        let mut step = Step { elapsed, near, added_uj, confirmed_uj };
 
-        let change =
-            counter.filter(|_| self.counter_believed).map(|counter| self.reconcile(counter, elapsed, added));
-        let counted = matches!(change, Some(CounterChange::Advanced(_) | CounterChange::Wrapped(_)));
-        if unbridged && !counted {
-            self.unknown += elapsed;
-        } else if quality == Quality::Estimated && !counted {
-            self.estimated += elapsed;
-        } else {
-            self.measured += elapsed;
+        let before_uj = self.sums.total_uj();
+        let reconciled = counter.map(|counter| self.reconcile(counter, &step, power, over_stop));
+        let counted = reconciled.as_ref().is_some_and(|reconciled| reconciled.counted);
+        if reconciled.is_none() {
+            // Nothing else checks these watts.
+            step.added_uj = self.outliers.hold(added_uj, confirmed_uj, quality);
+            if let Some(anchor) = &mut self.anchor {
+                anchor.integrated_uj =
+                    anchor.integrated_uj.saturating_add(if near { confirmed_uj } else { 0 });
+            }
         }
-        change
+        let total_uj =
+            reconciled.as_ref().map_or(before_uj.saturating_add(step.added_uj), |told| told.total_uj);
+        let gained_uj = total_uj.saturating_sub(before_uj);
+        self.surplus_uj = if counted && near { gained_uj.saturating_sub(step.added_uj) } else { 0 };
+        let is_over_stop = over_stop.is_some();
+        self.enter(&step, gained_uj, power.is_some(), counted, is_over_stop, quality);
+        if let (Some(late), None) = (late, &reconciled) {
+            // The power that looked absurd at the reading before is the load.
+            let sum = self.energy_of(late.quality);
+            *sum = sum.saturating_add(late.uj);
+        }
+        // A value that cannot be is no value: the one before it still has to be confirmed.
+        if power.is_some() || !self.outliers.is_last() {
+            self.watts_before = power;
+        }
+        reconciled.map(|reconciled| reconciled.change)
+    }
+
+    /// Enters what a reading gained, and its time, under their status.
+    fn enter(
+        &mut self,
+        step: &Step,
+        gained_uj: u128,
+        has_power: bool,
+        counted: bool,
+        is_over_stop: bool,
+        quality: Quality,
+    ) {
+        let is_far =
+            !step.near && (is_over_stop || !counted || step.elapsed > self.limits.longest_measured());
+        let time = if is_over_stop { Duration::ZERO } else { step.elapsed };
+        if (is_far || !has_power) && !counted {
+            // Without power nothing is gained; a register that gives back what it held is no more than late.
+            self.sums.measured_uj = self.sums.measured_uj.saturating_add(gained_uj);
+            self.sums.unknown += time;
+        } else if is_far {
+            self.sums.bridged_uj = self.sums.bridged_uj.saturating_add(gained_uj);
+            self.sums.bridged += time;
+        } else {
+            // A tick's surplus over the watts is measured, whatever the watts are.
+            let by_watts = step.added_uj.min(gained_uj);
+            let sum = self.energy_of(quality);
+            *sum = sum.saturating_add(by_watts);
+            self.sums.measured_uj = self.sums.measured_uj.saturating_add(gained_uj - by_watts);
+            match quality {
+                Quality::Measured => self.sums.measured += time,
+                Quality::Estimated => self.sums.estimated += time,
+            }
+        }
+    }
+
+    fn energy_of(&mut self, quality: Quality) -> &mut u128 {
+        match quality {
+            Quality::Measured => &mut self.sums.measured_uj,
+            Quality::Estimated => &mut self.sums.estimated_uj,
+        }
+    }
+
+    /// Counts from where the sums stood at `base`.
+    pub(super) fn subtract(&mut self, base: &Sums) {
+        let total_uj = base.total_uj();
+        self.sums.measured_uj = self.sums.measured_uj.saturating_sub(base.measured_uj);
+        self.sums.estimated_uj = self.sums.estimated_uj.saturating_sub(base.estimated_uj);
+        self.sums.bridged_uj = self.sums.bridged_uj.saturating_sub(base.bridged_uj);
+        self.sums.measured = self.sums.measured.saturating_sub(base.measured);
+        self.sums.estimated = self.sums.estimated.saturating_sub(base.estimated);
+        self.sums.bridged = self.sums.bridged.saturating_sub(base.bridged);
+        self.sums.unknown = self.sums.unknown.saturating_sub(base.unknown);
+        if let Some(anchor) = &mut self.anchor {
+            anchor.total_uj = anchor.total_uj.saturating_sub(total_uj);
+        }
     }
 
     /// What has been used since the session began.
     pub fn totals(&self) -> Totals {
-        Totals {
-            energy: Energy::from_millijoules(u64::try_from(self.energy_uj / 1000).unwrap_or(u64::MAX)),
-            measured_ms: milliseconds(self.measured),
-            estimated_ms: milliseconds(self.estimated),
-            unknown_ms: milliseconds(self.unknown),
-            ..Totals::default()
-        }
+        self.sums.since(&Sums::default())
     }
 
-    /// Whether the meter's counter still has the last word; not once it proved to disagree with the meter's watts.
+    /// Whether the meter's register still has the last word; not once it proved to disagree with the meter's watts.
     pub fn counter_believed(&self) -> bool {
-        self.counter_believed
+        self.register_believed
     }
 
-    fn reconcile(&mut self, counter: &MeterCounter, elapsed: Duration, added: u128) -> CounterChange {
-        let plausible = microjoules(self.power_max.max(PLAUSIBLE_FLOOR) * PLAUSIBLE_FACTOR, elapsed);
-        let change = self.tracker.observe(counter, energy(plausible));
-        let resolution_uj = u128::from(counter.resolution.millijoules()) * 1000;
-        match change {
-            CounterChange::First | CounterChange::Reset | CounterChange::Jumped(_) => {
-                let total_uj = self.energy_uj;
-                self.anchor =
-                    Some(Anchor { total_uj, counted_uj: 0, integrated_uj: 0, slack_uj: resolution_uj });
+    /// How many values of power were found absurd: above `max_watts`, or far above all that this outlet ever showed and
+    /// not confirmed by the next.
+    pub fn outliers(&self) -> u64 {
+        self.outliers.count
+    }
+
+    /// How many of them came in a row, to the latest reading; more than a few are a fault of the meter or of `max_watts`.
+    pub fn outliers_in_a_row(&self) -> u32 {
+        self.outliers.in_a_row
+    }
+
+    /// Whether the latest reading's power is absurd, as far as can be told without the next.
+    pub fn is_outlier(&self) -> bool {
+        self.outliers.is_last()
+    }
+
+    /// Where the register puts the total, and whether it is still believed.
+    fn reconcile(
+        &mut self,
+        counter: &MeterCounter,
+        step: &Step,
+        power: Option<f64>,
+        over_stop: Option<Energy>,
+    ) -> Reconciled {
+        let before_uj = self.sums.total_uj();
+        let by_watts_uj = before_uj.saturating_add(step.added_uj);
+        let resolution_uj = of_energy(counter.resolution);
+        if let (Some(anchor), true) = (&mut self.anchor, step.near) {
+            anchor.integrated_uj = anchor.integrated_uj.saturating_add(step.confirmed_uj);
+        }
+        if let Some(anchor) = &mut self.anchor {
+            // A tick that was guessed from the digits of one value is made good when a later value has more.
+            anchor.slack_uj = anchor.slack_uj.min(resolution_uj);
+        }
+        let change = self.observe(counter, step, power, over_stop);
+        let advance = match change {
+            CounterChange::Advanced(advance) | CounterChange::Wrapped(advance) => advance,
+            CounterChange::First => {
+                self.anchor = Some(Anchor::at(by_watts_uj, resolution_uj));
+                return Reconciled { total_uj: by_watts_uj, counted: false, change };
             }
-            CounterChange::Advanced(advance) | CounterChange::Wrapped(advance) => {
-                let before_uj = self.energy_uj.saturating_sub(added);
-                let Some(anchor) = &mut self.anchor else { return change };
-                anchor.counted_uj =
-                    anchor.counted_uj.saturating_add(u128::from(advance.millijoules()) * 1000);
-                let counted_total = anchor.total_uj.saturating_add(anchor.counted_uj);
-                let least = counted_total.saturating_sub(anchor.slack_uj);
-                let most = counted_total.saturating_add(resolution_uj);
-                let overshoot =
-                    self.energy_uj.max(anchor.total_uj + anchor.integrated_uj).saturating_sub(most);
-                let disbelief =
-                    (anchor.integrated_uj / DISBELIEF_SHARE).max(2 * resolution_uj).max(DISBELIEF_FLOOR_UJ);
-                if overshoot > disbelief {
-                    // It stands still or counts in another unit than its manual says: give back what was held.
-                    self.energy_uj = self.energy_uj.max(anchor.total_uj.saturating_add(anchor.integrated_uj));
-                    self.anchor = None;
-                    self.counter_believed = false;
-                    return change;
-                }
-                self.energy_uj = self.energy_uj.min(most).max(before_uj).max(least);
-                if advance > Energy::ZERO && anchor.slack_uj > 0 && elapsed <= self.max_gap {
-                    // A tick was seen to happen: from here the counter is exact.
-                    let total_uj = self.energy_uj;
-                    self.anchor = Some(Anchor { total_uj, counted_uj: 0, integrated_uj: 0, slack_uj: 0 });
-                }
+            CounterChange::Reset | CounterChange::Jumped(_) => {
+                // Only what two readings agree on: nothing else checks these watts.
+                let total_uj = before_uj.saturating_add(step.confirmed_uj);
+                self.anchor = Some(Anchor::at(total_uj, resolution_uj));
+                return Reconciled { total_uj, counted: false, change };
             }
+        };
+        let mut anchor = self.anchor.unwrap_or_else(|| Anchor::at(before_uj, resolution_uj));
+        anchor.counted_uj = anchor.counted_uj.saturating_add(of_energy(advance));
+        let (least, most) = anchor.range(resolution_uj);
+        let integrated = anchor.total_uj.saturating_add(anchor.integrated_uj);
+        let disbelief =
+            (anchor.integrated_uj / DISBELIEF_SHARE).max(2 * resolution_uj).max(DISBELIEF_FLOOR_UJ);
+        if integrated.saturating_sub(most) > disbelief {
+            // It stands still or counts in another unit than its manual says: give back what was held.
+            self.anchor = None;
+            self.register_believed = false;
+            let total_uj = by_watts_uj.max(integrated);
+            return Reconciled { total_uj, counted: false, change };
+        }
+        let ticked = advance > Energy::ZERO && anchor.slack_uj > 0 && step.near;
+        let most = if ticked {
+            // Seen to tick for the first time: no more than its ticks and what came after the last of them.
+            most.min(anchor.total_uj.saturating_add(anchor.counted_uj).saturating_add(step.added_uj))
+        } else {
+            most
+        };
+        let total_uj = by_watts_uj.min(most).max(before_uj).max(least);
+        // A tick was seen to happen: from here the register is exact.
+        self.anchor = Some(if ticked { Anchor::at(total_uj, 0) } else { anchor });
+        Reconciled { total_uj, counted: true, change }
+    }
+
+    /// What the register did since the reading before.
+    fn observe(
+        &mut self,
+        counter: &MeterCounter,
+        step: &Step,
+        power: Option<f64>,
+        over_stop: Option<Energy>,
+    ) -> CounterChange {
+        if let Some(advance) = over_stop {
+            self.tracker.resume(counter);
+            return CounterChange::Advanced(advance);
+        }
+        let shown = power.filter(|_| step.near).unwrap_or(0.0);
+        let watts = self.limits.max_watts.map_or_else(
+            || self.watts_max.max(shown).max(PLAUSIBLE_FLOOR) * PLAUSIBLE_FACTOR,
+            |Watts(max_watts)| max_watts,
+        );
+        let change = self.tracker.observe(counter, energy(microjoules(watts, step.elapsed)));
+        if power.is_none() && self.limits.max_watts.is_none() {
+            self.learn(change, counter.resolution, step.elapsed);
         }
         change
+    }
+
+    /// A meter without watts tells by its register what its outlet draws, and that is believed as watts are: as far as
+    /// two readings agree. So an outlet whose load rises to many times what it was loses one reading, not all that follow.
+    fn learn(&mut self, change: CounterChange, resolution: Energy, elapsed: Duration) {
+        let advance = match change {
+            CounterChange::Advanced(advance)
+            | CounterChange::Wrapped(advance)
+            | CounterChange::Jumped(advance) => advance.saturating_sub(resolution),
+            CounterChange::First | CounterChange::Reset => Energy::ZERO,
+        };
+        let watts = if elapsed.is_zero() { 0.0 } else { advance.joules() / elapsed.as_secs_f64() };
+        self.watts_max = self.watts_max.max(watts.min(self.counted_before));
+        self.counted_before = watts;
+    }
+}
+
+impl Limits {
+    /// Up to how long after a reading the next one, with a register, is still measured.
+    fn longest_measured(&self) -> Duration {
+        self.max_gap.max(self.interval.saturating_mul(INTERVALS_MEASURED))
     }
 }
 
@@ -167,16 +399,8 @@ impl Integrator {
     reason = "watts are finite and not negative, \
     and 1 GW for a century is 3e24 microjoules, far below u128"
 )]
-fn microjoules(watts: f64, elapsed: Duration) -> u128 {
+pub(super) fn microjoules(watts: f64, elapsed: Duration) -> u128 {
     (watts.max(0.0) * elapsed.as_secs_f64() * 1e6).round() as u128
-}
-
-fn energy(microjoules: u128) -> Energy {
-    Energy::from_millijoules(u64::try_from(microjoules / 1000).unwrap_or(u64::MAX))
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! How sure energy and time are: the statuses, and sums by status.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Energy;
@@ -70,4 +72,52 @@ impl Totals {
             unknown_ms: time(self.unknown_ms, other.unknown_ms),
         }
     }
+}
+
+/// A source's own sums, finer than they travel: microjoules and monotonic time, by status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) measured_uj: u128,
+    pub(super) estimated_uj: u128,
+    pub(super) bridged_uj: u128,
+    pub(super) measured: Duration,
+    pub(super) estimated: Duration,
+    pub(super) bridged: Duration,
+    pub(super) unknown: Duration,
+}
+
+impl Sums {
+    /// All energy.
+    pub(super) fn total_uj(&self) -> u128 {
+        self.measured_uj.saturating_add(self.estimated_uj).saturating_add(self.bridged_uj)
+    }
+
+    /// What has come since `base`, as it travels. Parts are rounded down, so that they never exceed the whole.
+    pub(super) fn since(&self, base: &Self) -> Totals {
+        let energy = |now: u128, then: u128| energy(now.saturating_sub(then));
+        let time = |now: Duration, then: Duration| milliseconds(now.saturating_sub(then));
+        Totals {
+            energy: energy(self.total_uj(), base.total_uj()),
+            estimated: energy(self.estimated_uj, base.estimated_uj),
+            bridged: energy(self.bridged_uj, base.bridged_uj),
+            measured_ms: time(self.measured, base.measured),
+            estimated_ms: time(self.estimated, base.estimated),
+            bridged_ms: time(self.bridged, base.bridged),
+            unknown_ms: time(self.unknown, base.unknown),
+        }
+    }
+}
+
+/// Whole millijoules, rounded down.
+pub(super) fn energy(microjoules: u128) -> Energy {
+    Energy::from_millijoules(u64::try_from(microjoules / 1000).unwrap_or(u64::MAX))
+}
+
+/// In the precision of the sums.
+pub(super) fn microjoules(energy: Energy) -> u128 {
+    u128::from(energy.millijoules()) * 1000
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -49,6 +49,7 @@ pub fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
         voltage: line.volts.map(Volts),
         current: line.amperes.map(Amperes),
         counter,
+        register: None,
         measured_at: line.timestamp.map(timestamp).transpose()?,
         quality: if line.estimated { Quality::Estimated } else { Quality::Measured },
     };

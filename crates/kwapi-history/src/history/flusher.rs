@@ -1,50 +1,54 @@
-//! A thread that keeps a history's files up.
+//! A thread that reads the journal for a history and keeps its files up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use kwapi_core::WallClock;
 
 use super::History;
 
 /// How often [`History::tick`] is called.
 const TICK: Duration = Duration::from_secs(1);
-
+/// How long a stop may wait for the thread to notice.
+const NOTICE: Duration = Duration::from_millis(200);
 /// How long a stop may write files; a service is stopped in three seconds, and the journal has the rest.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Calls [`History::tick`] once a second from a thread of its own, until it is stopped or dropped; then writes
-/// what can be written in two seconds.
+/// Reads the journal as it grows and calls [`History::tick`] once a second, from a thread of its own, until it is stopped
+/// or dropped; then writes what can be written in two seconds.
 #[derive(Debug)]
 pub struct Flusher {
     history: Arc<History>,
-    stop: Arc<(Mutex<bool>, Condvar)>,
+    is_stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Flusher {
-    /// Starts the thread. `clock` is the monotonic clock that stamps [`super::Arrival::heard`].
+    /// Starts the thread. `clock` is the process's monotonic clock, `wall` labels what the journal keeps.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         history: Arc<History>,
         clock: impl Fn() -> Duration + Send + 'static,
+        wall: WallClock,
     ) -> std::io::Result<Self> {
-        let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let (theirs, stopping) = (Arc::clone(&history), Arc::clone(&stop));
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let (theirs, stopping) = (Arc::clone(&history), Arc::clone(&is_stopping));
         let thread = std::thread::Builder::new().name("history".to_owned()).spawn(move || {
-            let (stopped, wake) = &*stopping;
-            let mut stopped = stopped.lock();
-            while !*stopped {
-                wake.wait_for(&mut stopped, TICK);
-                if !*stopped {
-                    parking_lot::MutexGuard::unlocked(&mut stopped, || theirs.tick(clock()));
+            let mut ticked = Instant::now();
+            while !stopping.load(Ordering::Relaxed) {
+                let left = TICK.saturating_sub(ticked.elapsed());
+                theirs.follow(left.min(NOTICE));
+                if ticked.elapsed() >= TICK {
+                    ticked = Instant::now();
+                    theirs.tick(clock(), wall.now());
                 }
             }
         })?;
-        Ok(Self { history, stop, thread: Some(thread) })
+        Ok(Self { history, is_stopping, thread: Some(thread) })
     }
 
     /// Stops the thread and writes what waits. Says whether the files have all of it; if not, the journal has the rest.
@@ -54,8 +58,7 @@ impl Flusher {
 
     fn end(&mut self) -> bool {
         let Some(thread) = self.thread.take() else { return true };
-        *self.stop.0.lock() = true;
-        self.stop.1.notify_all();
+        self.is_stopping.store(true, Ordering::Relaxed);
         _ = thread.join();
         self.history.flush_within(STOP_LIMIT)
     }

@@ -1,15 +1,18 @@
+mod damage;
 mod files;
+mod released;
 
 use std::process::Command;
 
-use kwapi_core::{Accounting, Quality, Totals, Watts};
+use kwapi_core::{Accounting, Decision, Measurement, Quality, Totals, Watts};
 use kwapi_peers::{Lab, need, output};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Period;
+use crate::journal::{JournalConfig, Taken};
 use crate::rrd::Rrd;
 use crate::store::Sample;
-use crate::{Period, Usage};
 
 /// A multiple of 900.
 const START: u64 = 1_699_999_200;
@@ -33,29 +36,29 @@ fn message(name: &str, seq: u64, micros: u64, watts: f64) -> Measurement {
     Measurement { probe: probe(name), power: Watts(watts), voltage: None, current: None, accounting }
 }
 
-fn config(lab: &Lab) -> HistoryConfig {
-    HistoryConfig::new(lab.join("state"))
-}
-
 /// A program that another test is just starting holds our locks until it is itself; so ask again.
-fn open(config: &HistoryConfig) -> History {
+fn open_with(lab: &Lab, config: &HistoryConfig) -> History {
     kwapi_peers::wait_until("a directory nobody holds", Duration::from_secs(10), || {
-        match History::open(config.clone(), Timestamp::from_seconds(START)) {
+        let journal =
+            Journal::open(&lab.join("state"), JournalConfig::default(), Timestamp::from_seconds(START));
+        match journal.and_then(|(journal, _)| History::open(config.clone(), &journal)) {
             Err(OpenError::InUse(_)) => None,
             opened => Some(opened.unwrap()),
         }
     })
 }
 
-/// Records messages as they would arrive, at once.
-fn record(history: &History, messages: &[Measurement]) -> Recorded {
-    let arrivals = messages.iter().map(|measurement| {
-        let arrived =
-            measurement.accounting.map_or(Timestamp::from_seconds(START), |accounting| accounting.timestamp);
-        let heard = arrived.since(Timestamp::from_seconds(START));
-        Arrival { measurement, arrived, heard }
-    });
-    history.record(arrivals).unwrap()
+fn open(lab: &Lab) -> History {
+    open_with(lab, &HistoryConfig::default())
+}
+
+/// Appends messages to the journal as an account credits them, for the history to take.
+fn record(history: &History, messages: &[Measurement]) {
+    let taken = Taken { decision: Decision::Continue, register: Totals::default() };
+    let credited = |message| Credited::of(message, Timestamp::from_seconds(START), taken);
+    let records = Arc::new(messages.iter().map(credited).collect());
+    history.journal().append(&records, Timestamp::from_seconds(START)).unwrap();
+    history.catch_up();
 }
 
 fn at(seconds: u64) -> Timestamp {
@@ -69,9 +72,10 @@ fn known(series: &crate::Series) -> Vec<f64> {
 #[test]
 fn a_sample_shows_before_any_file_is_written() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     let messages: Vec<_> = (1..=4).map(|seq| message("A", seq, 0, 100.0)).collect();
-    assert_eq!(record(&history, &messages), Recorded { recorded: 4, ..Recorded::default() });
+    record(&history, &messages);
+    assert_eq!(history.counters().recorded, 4);
     for period in Period::ALL {
         let series = history.fetch(&probe("A"), period, at(4)).unwrap().unwrap();
         assert_eq!(series.watts.len(), if period == Period::Year { 53 } else { period.rows() }, "{period}");
@@ -90,11 +94,11 @@ fn files_are_written_once_per_interval_and_are_rrdtools() {
         return;
     }
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     let messages: Vec<_> = (1..=200).map(|seq| message("A", seq, 300_000, 50.0)).collect();
     record(&history, &messages);
     for second in 0..=240 {
-        history.tick(Duration::from_secs(second));
+        history.tick(Duration::from_secs(second), Timestamp::from_seconds(START + second));
     }
     let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
     let info = output(Command::new("rrdtool").arg("info").arg(&file));
@@ -107,34 +111,32 @@ fn files_are_written_once_per_interval_and_are_rrdtools() {
 fn a_killed_process_loses_nothing_it_had_recorded() {
     let lab = Lab::empty();
     let messages: Vec<_> = (1..=90).map(|seq| message("A", seq, 0, seq as f64)).collect();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     record(&history, &messages[..50]);
     history.flush_all();
     record(&history, &messages[50..]);
     let before = history.fetch(&probe("A"), Period::Minute, at(90)).unwrap();
     drop(history); // Nothing is written when it is dropped.
-    let history = open(&config(&lab));
+    let history = open(&lab);
     assert_eq!(history.fetch(&probe("A"), Period::Minute, at(90)).unwrap(), before);
     assert_eq!(history.probes(), [probe("A")]);
-    assert_eq!(record(&history, &messages[80..]).duplicate, 10);
+    assert_eq!(history.counters().recorded, 0, "the process before counted them");
 }
 
 #[test]
-fn a_message_counts_once_and_a_future_one_not_at_all() {
+fn what_comes_after_a_newer_sample_is_late() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
-    let (first, second) = (message("A", 1, 0, 1.0), message("A", 2, 0, 2.0));
-    let outcome = record(&history, &[second.clone(), first, second]);
-    assert_eq!(outcome, Recorded { recorded: 1, late: 1, duplicate: 1, ..Recorded::default() });
-    let ahead = message("A", 3_600, 0, 1.0);
-    let arrival = Arrival { measurement: &ahead, arrived: at(3), heard: Duration::from_secs(3) };
-    assert_eq!(history.record([arrival]).unwrap().future, 1);
+    let history = open(&lab);
+    record(&history, &[message("A", 2, 0, 2.0), message("A", 1, 0, 1.0)]);
+    let counters = history.counters();
+    assert_eq!((counters.recorded, counters.late), (1, 1));
+    assert_eq!(history.last(&probe("A")).unwrap().unwrap().power, Watts(2.0));
 }
 
 #[test]
 fn a_gap_is_unknown_from_the_last_sample_to_one_interval_before_the_next() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     let mut messages: Vec<_> = (1..=20).map(|seq| message("A", seq, 200_000, 100.0)).collect();
     messages.extend((200..=210).map(|seq| message("A", seq, 700_000, 300.0)));
     record(&history, &messages);
@@ -151,21 +153,22 @@ fn a_gap_is_unknown_from_the_last_sample_to_one_interval_before_the_next() {
 #[test]
 fn a_second_at_full_power_shows_in_the_day_whatever_its_phase() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     let watts = |seq| if seq == 400 { 2_000.0 } else { 100.0 };
     let messages: Vec<_> = (1..=899).map(|seq| message("A", seq, 700_000, watts(seq))).collect();
     record(&history, &messages[..500]);
     history.flush_all();
     record(&history, &messages[500..]);
-    let usage = history.usage(&probe("A"), Period::Day, at(900)).unwrap().unwrap();
-    assert_eq!((usage.min, usage.max), (Some(Watts(100.0)), Some(Watts(2_000.0))));
-    assert!(usage.average.is_some_and(|average| average.0 < 103.0), "{usage:?}");
+    let extremes = history.extremes(&probe("A"), Period::Day, at(900)).unwrap();
+    assert_eq!(extremes, Some((Watts(100.0), Watts(2_000.0))));
+    let averages = known(&history.fetch(&probe("A"), Period::Day, at(900)).unwrap().unwrap());
+    assert!(averages.iter().all(|average| *average < 103.0), "{averages:?}");
 }
 
 #[test]
 fn energy_is_the_power_times_the_time_it_is_known() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     record(&history, &(1..=1_800).map(|seq| message("A", seq, 0, 100.0)).collect::<Vec<_>>());
     for period in [Period::Hour, Period::Day, Period::Week, Period::Month, Period::Year] {
         check_energy(&history, period, at(1_800), 50.0);
@@ -179,7 +182,6 @@ fn check_energy(history: &History, period: Period, now: Timestamp, expected_wh: 
     let mut stack = crate::graph::Stack::new(period, now.seconds());
     stack.add("A", &series);
     let figures = [
-        ("usage", Usage::of(&series, now).energy.kwh()),
         ("figures", crate::graph::Figures::of(&series, now.seconds()).energy_kwh),
         ("summary", stack.finish().figures(now.seconds()).energy_kwh),
     ];
@@ -192,14 +194,16 @@ fn check_energy(history: &History, period: Period, now: Timestamp, expected_wh: 
 #[test]
 fn a_probe_thirty_seconds_old_has_used_thirty_seconds_of_energy_on_every_period() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     // In the midst of a row of every length.
     let begin = 3 * 86_400 + 4_321;
     record(&history, &(1..=30).map(|seq| message("A", begin + seq, 0, 100.0)).collect::<Vec<_>>());
     for period in Period::ALL {
         check_energy(&history, period, at(begin + 30), 30.0 / 36.0);
         let series = history.fetch(&probe("A"), period, at(begin + 30)).unwrap().unwrap();
-        assert_eq!(Usage::of(&series, at(begin + 30)).known, Duration::from_secs(30), "{period}");
+        let rows = (0..series.watts.len()).filter(|row| series.watts[*row].is_some());
+        let seconds: u64 = rows.map(|row| series.known_seconds(row, START + begin + 30)).sum();
+        assert_eq!(seconds, 30, "{period}");
     }
     // What is not heard of any more uses no more.
     check_energy(&history, Period::Year, at(begin + 3_000), 30.0 / 36.0);
@@ -208,23 +212,12 @@ fn a_probe_thirty_seconds_old_has_used_thirty_seconds_of_energy_on_every_period(
 #[test]
 fn the_row_a_probe_was_first_seen_in_counts_from_then_on_even_after_a_restart() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     // 400 of the first 900 seconds are missing, so that the row is known, in part.
     record(&history, &(401..=2_700).map(|seq| message("A", seq, 0, 36.0)).collect::<Vec<_>>());
     check_energy(&history, Period::Day, at(2_700), 23.0);
     drop(history);
-    check_energy(&open(&config(&lab)), Period::Day, at(2_700), 23.0);
-}
-
-#[test]
-fn a_range_comes_in_the_finest_rows_that_reach_back_to_it() {
-    let lab = Lab::empty();
-    let history = open(&config(&lab));
-    record(&history, &(1..=1_000).map(|seq| message("A", seq, 0, 10.0)).collect::<Vec<_>>());
-    let range = |from, to| history.fetch_range(&probe("A"), at(from), at(to)).unwrap().unwrap();
-    assert_eq!((range(900, 1_000).step, known(&range(900, 1_000)).len()), (1, 100));
-    assert_eq!((range(0, 1_000).step, known(&range(0, 1_000)).len()), (10, 100));
-    assert_eq!(range(0, 0).watts, []);
+    check_energy(&open(&lab), Period::Day, at(2_700), 23.0);
 }
 
 /// What befalls a history between samples.
@@ -252,19 +245,20 @@ proptest! {
             [store::power_path(&directory, stem), store::peaks_path(&directory, stem)].map(|path| std::fs::read(path).unwrap())
         };
         let (quiet, eventful) = (Lab::empty(), Lab::empty());
-        let history = open(&config(&quiet));
+        let history = open(&quiet);
         record(&history, &messages);
         prop_assert!(history.flush_all());
 
-        let mut history = open(&config(&eventful));
+        let mut history = open(&eventful);
         for (number, (message, (_, _, event))) in messages.iter().zip(&steps).enumerate() {
+            // Each is read twice: an append that was delivered again, or a journal read again.
             record(&history, &messages[number.saturating_sub(1)..=number]);
             match event {
                 Event::Nothing => {}
                 Event::Flushed => prop_assert!(history.flush_all()),
                 Event::Killed => {
                     drop(history);
-                    history = open(&config(&eventful));
+                    history = open(&eventful);
                 }
             }
             let newest = history.last(&message.probe).unwrap().unwrap();
@@ -281,7 +275,7 @@ proptest! {
             let mut at = START * 1_000_000;
             let samples: Vec<_> = steps.iter().map(|(spacing, centiwatts)| {
                 at += spacing;
-                Sample { at: Timestamp::from_micros(at), watts: f64::from(*centiwatts) / 100.0, held: Duration::from_secs(1) }
+                Sample { at: Timestamp::from_micros(at), watts: f64::from(*centiwatts) / 100.0, held: Duration::from_secs(1), is_after_loss: false }
             }).collect();
             let max_gap = Duration::from_secs(60);
             let begin = Rrd::new(&store::POWER, store::first_second(&samples[0]));

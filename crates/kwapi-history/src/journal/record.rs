@@ -1,252 +1,378 @@
-//! The journal's bytes: blocks of records, small because each says only what changed since its probe's record before.
+//! A record: one message as an account credited it, and its bytes in a block.
 //!
-//! A segment is a header and blocks. A block is its length (u32), the CRC-32 of its payload (u32) and the payload: a
-//! sequence of records, each a tag and varints (LEB128; signed ones zigzag). A segment can be read with nothing but
-//! itself: it names each probe before its first sample, and deltas begin at zero.
+//! A block can be read with nothing but itself. Inside it a record says what differs from the record before it, of
+//! whatever probe: batches come a publisher at a time, whose probes have similar names, stamps and sessions.
+//!
+//! In order: the flags (varint); the name, as the bytes it shares with the name before, the count of its own and those;
+//! the stamp (µs, change); watts, volts, amperes (decimals, see [`super::codec`]); session (µs, change), sequence
+//! (change), totals; curve; meter; decision; register. Energy is in millijoules, time in milliseconds.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
+use kwapi_core::{
+    Accounting, Amperes, CurvePoint, Decision, Energy, Measurement, MeterTotal, ProbeId, Quality,
+    SegmentKind, Timestamp, Totals, Volts, Watts,
+};
 
-/// Names a probe: its bytes' count and its bytes; the first named is 0.
-const TAG_PROBE: u8 = 0;
-/// A sample; the flags below are added.
-const TAG_SAMPLE: u8 = 0x80;
-/// Watts are whole milliwatts in a varint; else a double.
-const FLAG_MILLIWATTS: u8 = 1;
-/// Session, sequence and totals follow.
-const FLAG_ACCOUNTING: u8 = 2;
-/// The session is the one of the record before.
-const FLAG_SAME_SESSION: u8 = 4;
-/// The power was estimated.
-const FLAG_ESTIMATED: u8 = 8;
+use super::codec::{Input, put, put_change, put_decimal};
 
-/// More in one block is refused by reader and writer alike.
-pub(super) const BLOCK_BYTES_MAX: usize = 1 << 20;
-/// More names in one segment than this begin a new one.
-pub(super) const PROBES_MAX: usize = 1 << 20;
-/// A length and a CRC.
-pub(super) const BLOCK_HEAD_BYTES: usize = 8;
+/// What a record has; the six commonest first, so that their flags take one byte.
+mod flag {
+    /// Session, sequence and totals.
+    pub(super) const ACCOUNTING: u64 = 1;
+    /// A decision and a register.
+    pub(super) const TAKEN: u64 = 1 << 1;
+    /// The decision is [`Continue`](kwapi_core::Decision::Continue), and is not written.
+    pub(super) const CONTINUE: u64 = 1 << 2;
+    /// The register is the message's totals, and is not written.
+    pub(super) const REGISTER_IS_TOTALS: u64 = 1 << 3;
+    pub(super) const VOLTAGE: u64 = 1 << 4;
+    pub(super) const CURRENT: u64 = 1 << 5;
+    pub(super) const CURVE: u64 = 1 << 6;
+    pub(super) const METER: u64 = 1 << 7;
+    /// The meter says when its counter was reset.
+    pub(super) const METER_SINCE: u64 = 1 << 8;
+    /// The power was estimated.
+    pub(super) const ESTIMATED: u64 = 1 << 9;
+    /// The totals have estimated or bridged parts.
+    pub(super) const TOTALS_HAVE_PARTS: u64 = 1 << 10;
+    /// The register has.
+    pub(super) const REGISTER_HAS_PARTS: u64 = 1 << 11;
+    /// All of them: a record with another was not written by this version.
+    pub(super) const ALL: u64 = (1 << 12) - 1;
+}
 
-/// One sample as the journal keeps it: what RRD files, an energy ledger and sample files need.
+/// Names read from blocks that are remembered, so that a probe's records share one.
+const NAMES_MAX: usize = 1 << 18;
+
+/// One message as the journal keeps it: what RRD files, an energy ledger and sample files need, and what an account is
+/// folded from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Record {
+pub struct Credited {
     /// Whose.
     pub probe: ProbeId,
     /// When it was measured; on a message of the original Kwapi, when it arrived.
     pub at: Timestamp,
     /// Active power.
     pub power: Watts,
-    /// Session, sequence, totals and quality, on a message that has them. The meter's own counter is not kept.
+    /// Potential, when the meter says it.
+    pub voltage: Option<Volts>,
+    /// Current, when the meter says it.
+    pub current: Option<Amperes>,
+    /// Session, sequence, totals, curve, the meter's register and quality, on a message that has them.
     pub accounting: Option<Accounting>,
+    /// What the account made of it; `None` in what a version before this one wrote.
+    pub taken: Option<Taken>,
 }
 
-impl Record {
-    /// What is kept of `measurement`, which arrived at `arrived`.
-    pub fn of(measurement: &Measurement, arrived: Timestamp) -> Self {
-        let accounting = measurement.accounting.map(|accounting| Accounting { meter: None, ..accounting });
-        let at = accounting.map_or(arrived, |accounting| accounting.timestamp);
-        Self { probe: measurement.probe.clone(), at, power: measurement.power, accounting }
+/// How an account took a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// All that was decided by the time of arrival, for the fold.
+    pub decision: Decision,
+    /// The account's totals with the message. What the message gained is what this has over the register of the
+    /// probe's record before.
+    pub register: Totals,
+}
+
+impl Credited {
+    /// What is kept of `measurement`, which arrived at `arrived` and was taken so.
+    pub fn of(measurement: &Measurement, arrived: Timestamp, taken: Taken) -> Self {
+        Self {
+            probe: measurement.probe.clone(),
+            at: measurement.accounting.map_or(arrived, |accounting| accounting.timestamp),
+            power: measurement.power,
+            voltage: measurement.voltage,
+            current: measurement.current,
+            accounting: measurement.accounting,
+            taken: Some(taken),
+        }
     }
 }
 
-/// What both sides of a segment remember of one probe.
-#[derive(Clone, Copy, Debug, Default)]
+/// What both sides remember of the record before, in one block.
+#[derive(Debug, Default)]
 struct Before {
+    at: u64,
     session: u64,
     seq: u64,
-    totals: Totals,
 }
 
-/// Writes records of one segment.
+/// Writes the records of one block.
 #[derive(Debug, Default)]
-pub(super) struct Encoder {
-    probes: HashMap<ProbeId, usize>,
-    before: Vec<Before>,
-    at: u64,
+pub(super) struct Encoder<'a> {
+    name: &'a str,
+    before: Before,
 }
 
-impl Encoder {
-    /// How many probes this segment has named.
-    pub(super) fn probes(&self) -> usize {
-        self.before.len()
-    }
-
-    pub(super) fn push(&mut self, record: &Record, out: &mut Vec<u8>) {
-        let number = match self.probes.get(&record.probe) {
-            Some(number) => *number,
-            None => self.name(&record.probe, out),
-        };
-        let milliwatts = whole_milliwatts(record.power.0);
-        let before = self.before.get(number).copied().unwrap_or_default();
-        let mut tag = TAG_SAMPLE;
-        if milliwatts.is_some() {
-            tag |= FLAG_MILLIWATTS;
+impl<'a> Encoder<'a> {
+    /// Appends `record` to `out`.
+    pub(super) fn push(&mut self, record: &'a Credited, out: &mut Vec<u8>) {
+        put(out, flags(record));
+        let name = record.probe.as_str();
+        let shared = name.bytes().zip(self.name.bytes()).take_while(|(left, right)| left == right).count();
+        put(out, shared as u64);
+        put(out, (name.len() - shared) as u64);
+        out.extend(name.as_bytes().get(shared..).unwrap_or_default());
+        let at = record.at.micros();
+        put_change(out, at, self.before.at);
+        put_decimal(out, record.power.0);
+        let quantities = [record.voltage.map(|volts| volts.0), record.current.map(|amperes| amperes.0)];
+        for quantity in quantities.into_iter().flatten() {
+            put_decimal(out, quantity);
         }
+        self.name = name;
+        self.before.at = at;
         if let Some(accounting) = &record.accounting {
-            tag |= FLAG_ACCOUNTING;
-            if accounting.session.micros() == before.session {
-                tag |= FLAG_SAME_SESSION;
-            }
-            if accounting.quality == Quality::Estimated {
-                tag |= FLAG_ESTIMATED;
-            }
+            self.accounting(accounting, at, out);
         }
-        out.push(tag);
-        put(out, number as u64);
-        put_signed(out, record.at.micros().wrapping_sub(self.at).cast_signed());
-        self.at = record.at.micros();
-        match milliwatts {
-            Some(milliwatts) => put(out, milliwatts),
-            None => out.extend(record.power.0.to_le_bytes()),
-        }
-        let Some(accounting) = &record.accounting else { return };
-        let session = accounting.session.micros();
-        if session != before.session {
-            put_signed(out, session.wrapping_sub(before.session).cast_signed());
-        }
-        let delta = |now: u64, then: u64| now.wrapping_sub(then).cast_signed();
-        put_signed(out, delta(accounting.seq, before.seq.wrapping_add(1)));
-        for (now, then) in fields(&accounting.totals).into_iter().zip(fields(&before.totals)) {
-            put_signed(out, delta(now, then));
-        }
-        if let Some(slot) = self.before.get_mut(number) {
-            *slot = Before { session, seq: accounting.seq, totals: accounting.totals };
+        let Some(taken) = &record.taken else { return };
+        put_decision(out, &taken.decision);
+        let totals = record.accounting.map(|accounting| accounting.totals).unwrap_or_default();
+        if taken.register != totals {
+            put_change(out, taken.register.energy.millijoules(), totals.energy.millijoules());
+            put_change(out, taken.register.measured_ms, totals.measured_ms);
+            put_change(out, taken.register.unknown_ms, totals.unknown_ms);
+            put_parts(out, &taken.register);
         }
     }
 
-    fn name(&mut self, probe: &ProbeId, out: &mut Vec<u8>) -> usize {
-        let number = self.before.len();
-        self.probes.insert(probe.clone(), number);
-        self.before.push(Before::default());
-        out.push(TAG_PROBE);
-        put(out, probe.as_str().len() as u64);
-        out.extend(probe.as_str().as_bytes());
-        number
+    fn accounting(&mut self, accounting: &Accounting, at: u64, out: &mut Vec<u8>) {
+        let (session, totals) = (accounting.session.micros(), &accounting.totals);
+        // The stamp of the record is the message's, but for one that another program put together.
+        put_change(out, accounting.timestamp.micros(), at);
+        put_change(out, session, self.before.session);
+        put_change(out, accounting.seq, self.before.seq);
+        (self.before.session, self.before.seq) = (session, accounting.seq);
+        put(out, totals.energy.millijoules());
+        put(out, totals.unknown_ms);
+        put_parts(out, totals);
+        put_change(out, totals.measured_ms, expected_ms(accounting.timestamp.micros(), session, totals));
+        if let Some(CurvePoint { id, run, begin }) = accounting.curve {
+            put_change(out, id.micros(), session);
+            put(out, u64::from(run));
+            put(out, begin.millijoules());
+        }
+        if let Some(MeterTotal { energy, since }) = accounting.meter {
+            put_change(out, energy.millijoules(), totals.energy.millijoules());
+            if let Some(since) = since {
+                put_change(out, since.micros(), session);
+            }
+        }
     }
 }
 
-/// Reads records of one segment.
+/// What of the time since its session began is not in other sums, as a rule: measured.
+fn expected_ms(at: u64, session: u64, totals: &Totals) -> u64 {
+    let others = [totals.unknown_ms, totals.estimated_ms, totals.bridged_ms];
+    let elapsed_ms = at.wrapping_sub(session) / 1_000;
+    others.into_iter().fold(elapsed_ms, u64::wrapping_sub)
+}
+
+fn has_parts(totals: &Totals) -> bool {
+    totals.estimated != Energy::ZERO
+        || totals.bridged != Energy::ZERO
+        || totals.estimated_ms != 0
+        || totals.bridged_ms != 0
+}
+
+fn put_parts(out: &mut Vec<u8>, totals: &Totals) {
+    if has_parts(totals) {
+        for part in [
+            totals.estimated.millijoules(),
+            totals.bridged.millijoules(),
+            totals.estimated_ms,
+            totals.bridged_ms,
+        ] {
+            put(out, part);
+        }
+    }
+}
+
+fn flags(record: &Credited) -> u64 {
+    let accounting = record.accounting.as_ref();
+    let totals = accounting.map(|accounting| accounting.totals).unwrap_or_default();
+    let meter = accounting.and_then(|accounting| accounting.meter);
+    let taken = record.taken.as_ref();
+    let other_register = taken.map(|taken| taken.register).filter(|register| *register != totals);
+    let has = [
+        (flag::ACCOUNTING, accounting.is_some()),
+        (flag::TAKEN, taken.is_some()),
+        (flag::CONTINUE, taken.is_some_and(|taken| taken.decision == Decision::Continue)),
+        (flag::REGISTER_IS_TOTALS, taken.is_some() && other_register.is_none()),
+        (flag::VOLTAGE, record.voltage.is_some()),
+        (flag::CURRENT, record.current.is_some()),
+        (flag::CURVE, accounting.is_some_and(|accounting| accounting.curve.is_some())),
+        (flag::METER, meter.is_some()),
+        (flag::METER_SINCE, meter.is_some_and(|meter| meter.since.is_some())),
+        (flag::ESTIMATED, accounting.is_some_and(|accounting| accounting.quality == Quality::Estimated)),
+        (flag::TOTALS_HAVE_PARTS, has_parts(&totals)),
+        (flag::REGISTER_HAS_PARTS, other_register.is_some_and(|register| has_parts(&register))),
+    ];
+    has.into_iter().filter(|(_, is_set)| *is_set).fold(0, |flags, (flag, _)| flags | flag)
+}
+
+/// How a decision is written, unless it is to go on.
+mod decision {
+    pub(super) const PRESENT: u8 = 1;
+    pub(super) const BEGIN_FIRST: u8 = 2;
+    pub(super) const BEGIN_FOLLOWER: u8 = 3;
+    pub(super) const BEGIN_RIVAL: u8 = 4;
+    pub(super) const INSERT: u8 = 5;
+    pub(super) const LEGACY: u8 = 6;
+}
+
+fn put_decision(out: &mut Vec<u8>, taken: &Decision) {
+    match taken {
+        Decision::Continue => {}
+        Decision::Present => out.push(decision::PRESENT),
+        Decision::Insert => out.push(decision::INSERT),
+        Decision::Begin { kind, begin, base } => {
+            out.push(match kind {
+                SegmentKind::First => decision::BEGIN_FIRST,
+                SegmentKind::Follower => decision::BEGIN_FOLLOWER,
+                SegmentKind::Rival => decision::BEGIN_RIVAL,
+            });
+            put(out, begin.micros());
+            put(out, base.millijoules());
+        }
+        Decision::Legacy { gained, covered_ms } => {
+            out.push(decision::LEGACY);
+            put(out, gained.millijoules());
+            put(out, *covered_ms);
+        }
+    }
+}
+
+fn read_decision(input: &mut Input<'_>) -> Option<Decision> {
+    let begin = |kind, input: &mut Input<'_>| {
+        let begin = Timestamp::from_micros(input.varint()?);
+        Some(Decision::Begin { kind, begin, base: Energy::from_millijoules(input.varint()?) })
+    };
+    Some(match input.byte()? {
+        decision::PRESENT => Decision::Present,
+        decision::INSERT => Decision::Insert,
+        decision::BEGIN_FIRST => begin(SegmentKind::First, input)?,
+        decision::BEGIN_FOLLOWER => begin(SegmentKind::Follower, input)?,
+        decision::BEGIN_RIVAL => begin(SegmentKind::Rival, input)?,
+        decision::LEGACY => {
+            let gained = Energy::from_millijoules(input.varint()?);
+            Decision::Legacy { gained, covered_ms: input.varint()? }
+        }
+        _ => return None,
+    })
+}
+
+/// Reads the records of blocks.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
-    probes: Vec<ProbeId>,
-    before: Vec<Before>,
-    at: u64,
+    names: HashSet<ProbeId>,
 }
 
 impl Decoder {
-    /// Reads one block's payload. `None` when it is damaged: what follows it in the segment cannot be read either.
-    pub(super) fn block(&mut self, payload: &[u8], records: &mut Vec<Record>) -> Option<()> {
+    /// Reads the payload of one block, of `count` records. `None` when it is not what an [`Encoder`] writes.
+    pub(super) fn block(&mut self, payload: &[u8], count: usize) -> Option<Vec<Credited>> {
         let mut input = Input(payload);
-        while let Some(tag) = input.byte() {
-            if tag == TAG_PROBE {
-                let length = usize::try_from(input.varint()?).ok()?;
-                let name = std::str::from_utf8(input.bytes(length)?).ok()?;
-                if self.probes.len() >= PROBES_MAX {
-                    return None;
-                }
-                self.probes.push(ProbeId::new(name).ok()?);
-                self.before.push(Before::default());
+        let (mut name, mut before) = (Vec::new(), Before::default());
+        // A record has nine bytes at least; a hostile head may claim any number.
+        let mut records = Vec::with_capacity(count.min(payload.len() / 4));
+        for _ in 0..count {
+            records.push(self.record(&mut input, &mut name, &mut before)?);
+        }
+        input.0.is_empty().then_some(records)
+    }
+
+    fn record(&mut self, input: &mut Input<'_>, name: &mut Vec<u8>, before: &mut Before) -> Option<Credited> {
+        let flags = input.varint().filter(|flags| flags & !flag::ALL == 0)?;
+        let has = |flag| flags & flag != 0;
+        let shared = usize::try_from(input.varint()?).ok().filter(|shared| *shared <= name.len())?;
+        name.truncate(shared);
+        let own = usize::try_from(input.varint()?).ok()?;
+        name.extend(input.bytes(own)?);
+        let probe = self.probe(std::str::from_utf8(name).ok()?)?;
+        before.at = input.change(before.at)?;
+        let at = Timestamp::from_micros(before.at);
+        let power = Watts(input.decimal()?);
+        Measurement::power_is_valid(power).then_some(())?;
+        let voltage = if has(flag::VOLTAGE) { Some(Volts(input.decimal()?)) } else { None };
+        let current = if has(flag::CURRENT) { Some(Amperes(input.decimal()?)) } else { None };
+        let accounting =
+            if has(flag::ACCOUNTING) { Some(read_accounting(input, flags, before)?) } else { None };
+        let totals = accounting.map(|accounting| accounting.totals).unwrap_or_default();
+        let taken = if has(flag::TAKEN) {
+            let decision = if has(flag::CONTINUE) { Decision::Continue } else { read_decision(input)? };
+            let register = if has(flag::REGISTER_IS_TOTALS) {
+                totals
             } else {
-                records.push(self.sample(tag, &mut input)?);
-            }
-        }
-        Some(())
-    }
-
-    fn sample(&mut self, tag: u8, input: &mut Input<'_>) -> Option<Record> {
-        let flags = tag.checked_sub(TAG_SAMPLE)?;
-        let number = usize::try_from(input.varint()?).ok()?;
-        let probe = self.probes.get(number)?.clone();
-        let before = self.before.get_mut(number)?;
-        self.at = self.at.wrapping_add(input.signed()?.cast_unsigned());
-        let power = if flags & FLAG_MILLIWATTS != 0 {
-            input.varint()? as f64 / 1e3
+                let energy = Energy::from_millijoules(input.change(totals.energy.millijoules())?);
+                let measured_ms = input.change(totals.measured_ms)?;
+                let unknown_ms = input.change(totals.unknown_ms)?;
+                let register = Totals { energy, measured_ms, unknown_ms, ..Totals::default() };
+                read_parts(input, has(flag::REGISTER_HAS_PARTS), register)?
+            };
+            Some(Taken { decision, register })
         } else {
-            f64::from_le_bytes(input.bytes(8)?.try_into().ok()?)
+            None
         };
-        let mut accounting = None;
-        if flags & FLAG_ACCOUNTING != 0 {
-            if flags & FLAG_SAME_SESSION == 0 {
-                before.session = before.session.wrapping_add(input.signed()?.cast_unsigned());
-            }
-            before.seq = before.seq.wrapping_add(1).wrapping_add(input.signed()?.cast_unsigned());
-            let mut totals = fields(&before.totals);
-            for field in &mut totals {
-                *field = field.wrapping_add(input.signed()?.cast_unsigned());
-            }
-            let [energy, measured_ms, estimated_ms, unknown_ms] = totals;
-            let energy = Energy::from_millijoules(energy);
-            before.totals = Totals { energy, measured_ms, estimated_ms, unknown_ms, ..Totals::default() };
-            let estimated = flags & FLAG_ESTIMATED != 0;
-            accounting = Some(Accounting {
-                timestamp: Timestamp::from_micros(self.at),
-                session: Timestamp::from_micros(before.session),
-                seq: before.seq,
-                totals: before.totals,
-                curve: None,
-                meter: None,
-                quality: if estimated { Quality::Estimated } else { Quality::Measured },
-            });
+        Some(Credited { probe, at, power, voltage, current, accounting, taken })
+    }
+
+    fn probe(&mut self, name: &str) -> Option<ProbeId> {
+        if let Some(probe) = self.names.get(name) {
+            return Some(probe.clone());
         }
-        Measurement::power_is_valid(Watts(power)).then_some(())?;
-        Some(Record { probe, at: Timestamp::from_micros(self.at), power: Watts(power), accounting })
-    }
-}
-
-fn fields(totals: &Totals) -> [u64; 4] {
-    [totals.energy.millijoules(), totals.measured_ms, totals.estimated_ms, totals.unknown_ms]
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked in the same line")]
-fn whole_milliwatts(watts: f64) -> Option<u64> {
-    let milliwatts = (watts * 1e3).round();
-    let fits = (0.0..1e12).contains(&milliwatts) && (milliwatts / 1e3).to_bits() == watts.to_bits();
-    fits.then_some(milliwatts as u64)
-}
-
-fn put(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push((value & 0x7f) as u8);
-}
-
-fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
-}
-
-/// Bytes yet to be read.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
+        let probe = ProbeId::new(name).ok()?;
+        if self.names.len() >= NAMES_MAX {
+            self.names.clear();
         }
+        self.names.insert(probe.clone());
+        Some(probe)
+    }
+}
+
+fn read_accounting(input: &mut Input<'_>, flags: u64, before: &mut Before) -> Option<Accounting> {
+    let has = |flag| flags & flag != 0;
+    let timestamp = input.change(before.at)?;
+    before.session = input.change(before.session)?;
+    before.seq = input.change(before.seq)?;
+    let energy = Energy::from_millijoules(input.varint()?);
+    let totals = Totals { energy, unknown_ms: input.varint()?, ..Totals::default() };
+    let mut totals = read_parts(input, has(flag::TOTALS_HAVE_PARTS), totals)?;
+    totals.measured_ms = input.change(expected_ms(timestamp, before.session, &totals))?;
+    let curve = if has(flag::CURVE) {
+        let id = Timestamp::from_micros(input.change(before.session)?);
+        let run = u32::try_from(input.varint()?).ok()?;
+        Some(CurvePoint { id, run, begin: Energy::from_millijoules(input.varint()?) })
+    } else {
         None
-    }
+    };
+    let meter = if has(flag::METER) {
+        let energy = Energy::from_millijoules(input.change(energy.millijoules())?);
+        let since = if has(flag::METER_SINCE) { Some(input.change(before.session)?) } else { None };
+        Some(MeterTotal { energy, since: since.map(Timestamp::from_micros) })
+    } else {
+        None
+    };
+    Some(Accounting {
+        timestamp: Timestamp::from_micros(timestamp),
+        session: Timestamp::from_micros(before.session),
+        seq: before.seq,
+        totals,
+        curve,
+        meter,
+        quality: if has(flag::ESTIMATED) { Quality::Estimated } else { Quality::Measured },
+    })
+}
 
-    fn signed(&mut self) -> Option<i64> {
-        let value = self.varint()?;
-        Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+fn read_parts(input: &mut Input<'_>, has_parts: bool, totals: Totals) -> Option<Totals> {
+    if !has_parts {
+        return Some(totals);
     }
+    Some(Totals {
+        estimated: Energy::from_millijoules(input.varint()?),
+        bridged: Energy::from_millijoules(input.varint()?),
+        estimated_ms: input.varint()?,
+        bridged_ms: input.varint()?,
+        ..totals
+    })
 }

@@ -1,7 +1,7 @@
 //! RRD files on disk, under the lock RRDtool takes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,9 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::format::FILE_BYTES_MAX;
 use super::{Rrd, RrdError};
+
+/// More than a file of ours has: 9 752 bytes of averages, 13 912 of peaks.
+const USUAL_BYTES: usize = 16 << 10;
 
 /// Why a file was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +32,8 @@ pub enum RrdFileError {
 /// # Errors
 /// See [`RrdFileError`].
 pub fn read(path: &Path) -> Result<Rrd, RrdFileError> {
-    let mut file = File::open(path).map_err(|error| RrdFileError::Io(path.to_owned(), error))?;
-    parse(&mut file, path)
+    let file = File::open(path).map_err(|error| RrdFileError::Io(path.to_owned(), error))?;
+    parse(&file, path)
 }
 
 /// Opens a file, locks it, lets `change` update it and writes what changed: rows first, then the header that points at
@@ -40,13 +43,13 @@ pub fn read(path: &Path) -> Result<Rrd, RrdFileError> {
 /// See [`RrdFileError`].
 pub fn amend<T>(path: &Path, change: impl FnOnce(&mut Rrd) -> T) -> Result<T, RrdFileError> {
     let io = |error| RrdFileError::Io(path.to_owned(), error);
-    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
     // Given back when the file is closed. No other handle of it may be closed in this process meanwhile.
     fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
         rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS => RrdFileError::Locked(path.to_owned()),
         error => io(error.into()),
     })?;
-    let mut rrd = parse(&mut file, path)?;
+    let mut rrd = parse(&file, path)?;
     let before = rrd.last_update();
     let outcome = change(&mut rrd);
     if rrd.last_update() != before {
@@ -70,15 +73,24 @@ pub fn create(path: &Path, rrd: &Rrd) -> Result<(), RrdFileError> {
     std::fs::rename(&unfinished, path).map_err(io)
 }
 
-fn parse(file: &mut File, path: &Path) -> Result<Rrd, RrdFileError> {
-    let mut bytes = Vec::with_capacity(16 << 10);
-    // One byte more than allowed, so that a longer file shows.
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| RrdFileError::Io(path.to_owned(), error))?;
-    let parsed = if bytes.len() as u64 > FILE_BYTES_MAX {
-        Err(RrdError::Impossible("size"))
-    } else {
-        Rrd::parse(&bytes)
-    };
+fn parse(file: &File, path: &Path) -> Result<Rrd, RrdFileError> {
+    // A file of ours comes with one call of the system; a larger one with more.
+    let mut bytes = vec![0; USUAL_BYTES];
+    let mut filled = 0;
+    loop {
+        let rest = bytes.get_mut(filled..).unwrap_or_default();
+        match file.read_at(rest, filled as u64) {
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(RrdFileError::Io(path.to_owned(), error)),
+        }
+        if filled < bytes.len() || filled as u64 > FILE_BYTES_MAX {
+            break;
+        }
+        bytes.resize(2 * bytes.len(), 0);
+    }
+    bytes.truncate(filled);
+    let parsed =
+        if filled as u64 > FILE_BYTES_MAX { Err(RrdError::Impossible("size")) } else { Rrd::parse(&bytes) };
     parsed.map_err(|error| RrdFileError::Unusable(path.to_owned(), error))
 }

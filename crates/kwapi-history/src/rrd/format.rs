@@ -24,6 +24,9 @@ pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The year 36 812: far enough, and sums of such stamps cannot overflow.
 const SECONDS_MAX: u64 = 1 << 40;
 
+/// Runs of rows no further apart than this are written as one: a page.
+const JOINED_VALUES_MAX: usize = 512;
+
 /// Positions in `pdp_prep.scratch`.
 pub(super) mod step_scratch {
     pub(crate) const UNKNOWN_SECONDS: usize = 0;
@@ -252,24 +255,32 @@ impl Rrd {
         16 + 112 * self.steps.len() + 80 * self.rows_in_progress.len() + 8 * self.archives.len()
     }
 
-    /// What rows the file does not have yet: where each run of them belongs in it, and its bytes.
+    /// What rows the file does not have yet: where each run of them belongs in it, and its bytes. Runs near each other come
+    /// as one, with what is between them as it is: a call of the system costs more than a page.
     pub(super) fn unwritten_rows(&self) -> Vec<(usize, Vec<u8>)> {
         let data = self.definition_bytes() + self.changing_head_bytes();
         let sources = self.sources.len();
-        let mut runs = Vec::new();
+        let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
         for archive in &self.archives {
             let count = archive.unwritten.min(archive.rows);
             let first = (archive.newest + 1 + archive.rows - count) % archive.rows;
             let until_end = count.min(archive.rows - first);
-            for (row, count) in [(first, until_end), (0, count - until_end)] {
-                let at = archive.first_value + row * sources;
-                let values = self.values.get(at..at + count * sources).unwrap_or_default();
-                if !values.is_empty() {
-                    runs.push((data + at * 8, values.iter().flat_map(|value| value.to_le_bytes()).collect()));
+            // In the order of the file: what has begun again at the archive's first row, then what came before.
+            for (row, count) in [(0, count - until_end), (first, until_end)] {
+                let begin = archive.first_value + row * sources;
+                let end = begin + count * sources;
+                match runs.last_mut() {
+                    _ if count == 0 => {}
+                    Some(last) if begin.saturating_sub(last.end) <= JOINED_VALUES_MAX => last.end = end,
+                    _ => runs.push(begin..end),
                 }
             }
         }
-        runs
+        let bytes = |run: std::ops::Range<usize>| {
+            let values = self.values.get(run.clone()).unwrap_or_default();
+            (data + run.start * 8, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        };
+        runs.into_iter().map(bytes).collect()
     }
 
     /// Notes that the file has everything.

@@ -1,16 +1,18 @@
 //! Which file is whose. The original names a file by a one-way function of its probe's id, so ids are written down
-//! beside the files, one JSON object a line: `{"probe":"A","file":"9759785f-…","since":1795428000}`.
+//! beside the files, one JSON object a line: `{"probe":"A","file":"9759785f-…","since":1795428000,"crc":2731549021}`.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kwapi_core::ProbeId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 const FILE: &str = "probes.jsonl";
+/// What each line begins with. Inside a name its quote would be escaped, so this is found where a line's end is damaged.
+const BEGIN: &str = "{\"probe\":";
 
 /// The name of a probe's file, without `.rrd`: as the original's, uuid5 of the id in the name space of DNS names.
 pub fn file_stem(probe: &ProbeId) -> Uuid {
@@ -20,16 +22,35 @@ pub fn file_stem(probe: &ProbeId) -> Uuid {
 /// The list of known probes, which only grows.
 #[derive(Debug)]
 pub struct Index {
-    file: File,
+    path: PathBuf,
+    /// Opened when there is something to write: a full disk does not keep what is there from being read.
+    file: Option<File>,
+    /// Whether what is there ends in the middle of a line.
+    is_torn: bool,
+}
+
+/// What an index had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Probes in order of first sight.
+    pub known: Vec<Known>,
+    /// Lines that could not be read, but for a last one that a crash had cut. The file as it was is beside the new one,
+    /// named `….damaged`. The probe of each is added again when it is measured.
+    pub lines_damaged: u64,
 }
 
 #[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 struct Line {
     probe: ProbeId,
+    /// Tells, too, whether the name was damaged.
     file: String,
     /// See [`Known::since`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<u64>,
+    /// CRC-32 of `since`; the first version wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc: Option<u32>,
 }
 
 /// A probe of the index.
@@ -41,26 +62,58 @@ pub struct Known {
     pub since: Option<u64>,
 }
 
+impl Line {
+    fn of(known: &Known) -> Self {
+        let Known { probe, since } = known;
+        let (probe, file) = (probe.clone(), file_stem(probe).to_string());
+        Self { probe, file, since: *since, crc: Some(crc(*since)) }
+    }
+
+    fn is_intact(&self) -> bool {
+        self.file == file_stem(&self.probe).to_string()
+            && self.crc.is_none_or(|given| given == crc(self.since))
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+fn crc(since: Option<u64>) -> u32 {
+    crc32fast::hash(format!("{since:?}").as_bytes())
+}
+
 impl Index {
-    /// Opens the index of `directory`, or begins one, and tells the probes in it in order of first sight. A line that
-    /// cannot be read (the last one, after a crash) is passed over: its probe is added again when it is seen.
+    /// Opens the index of `directory`, or begins one, and tells the probes in it. Where lines are damaged, the file is
+    /// kept aside and made again without them.
     ///
     /// # Errors
-    /// When the directory cannot be read or written.
-    pub fn open(directory: &Path) -> io::Result<(Self, Vec<Known>)> {
+    /// When the directory cannot be read.
+    pub fn open(directory: &Path) -> io::Result<(Self, Found)> {
         let path = directory.join(FILE);
-        let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
-        let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
-        if !text.is_empty() && !text.ends_with('\n') {
-            file.write_all(b"\n")?;
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let is_torn = bytes.last().is_some_and(|last| *last != b'\n');
+        let (found, torn) = read(&String::from_utf8_lossy(&bytes), is_torn);
+        let mut index = Self { path, file: None, is_torn };
+        if found.lines_damaged > 0 {
+            let aside = index.path.with_extension("jsonl.damaged");
+            let lines = found.lines_damaged;
+            tracing::error!(lines, kept = %aside.display(), "lines of the index of RRD files are damaged: their probes are added again when they are measured");
+            let again =
+                std::fs::write(&aside, &bytes).and_then(|()| index.begin_again(found.known.iter().cloned()));
+            if let Err(error) = again {
+                tracing::warn!(%error, "the index of RRD files cannot be made again without them");
+            }
+        } else if torn {
+            tracing::info!("the index of RRD files ends in a line that a crash had cut");
         }
-        let mut seen = HashSet::new();
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-        let probes = lines
-            .filter(|line| seen.insert(line.probe.clone()))
-            .map(|Line { probe, since, .. }| Known { probe, since })
-            .collect();
-        Ok((Self { file }, probes))
+        Ok((index, found))
     }
 
     /// Writes down a probe seen for the first time.
@@ -68,12 +121,69 @@ impl Index {
     /// # Errors
     /// When the disk refuses.
     pub fn add(&mut self, known: &Known) -> io::Result<()> {
-        let Known { probe, since } = known;
-        let line = Line { probe: probe.clone(), file: file_stem(probe).to_string(), since: *since };
-        let mut line = serde_json::to_vec(&line)?;
-        line.push(b'\n');
-        self.file.write_all(&line)
+        let mut line = Line::of(known).bytes()?;
+        if self.is_torn {
+            line.insert(0, b'\n');
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(OpenOptions::new().append(true).create(true).open(&self.path)?),
+        };
+        // What a write that failed has left is ended by the next.
+        self.is_torn = true;
+        file.write_all(&line)?;
+        self.is_torn = false;
+        Ok(())
     }
+
+    /// Puts `known` in the place of all there is, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn begin_again(&mut self, known: impl IntoIterator<Item = Known>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for known in known {
+            bytes.extend(Line::of(&known).bytes()?);
+        }
+        let unfinished = self.path.with_extension("new");
+        let mut file = File::create(&unfinished)?;
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        std::fs::rename(&unfinished, &self.path)?;
+        (self.file, self.is_torn) = (None, false);
+        Ok(())
+    }
+}
+
+/// Reads the lines of an index, and says whether the last was cut.
+fn read(text: &str, is_torn: bool) -> (Found, bool) {
+    let (mut found, mut seen, mut is_cut) = (Found::default(), HashSet::new(), false);
+    let begins: Vec<_> = text.match_indices(BEGIN).map(|(at, _)| at).collect();
+    let first = begins.first().copied().unwrap_or(text.len());
+    let damaged_before = text.get(..first).is_some_and(|before| !before.trim().is_empty());
+    found.lines_damaged = u64::from(damaged_before);
+    for (number, begin) in begins.iter().enumerate() {
+        let is_last = number + 1 == begins.len();
+        let end = begins.get(number + 1).copied().unwrap_or(text.len());
+        let piece = text.get(*begin..end).unwrap_or_default();
+        let mut lines = serde_json::Deserializer::from_str(piece).into_iter::<Line>();
+        let (line, is_last) = (lines.next(), is_last && is_torn);
+        let rest = piece.get(lines.byte_offset()..).unwrap_or_default();
+        match line {
+            Some(Ok(line)) if line.is_intact() => {
+                if seen.insert(line.probe.clone()) {
+                    found.known.push(Known { probe: line.probe, since: line.since });
+                }
+                // A line whose very begin was damaged.
+                is_cut |= is_last;
+                found.lines_damaged += u64::from(!rest.trim().is_empty() && !is_last);
+            }
+            // What was being written when the process ended.
+            Some(Err(error)) if is_last && error.is_eof() => is_cut = true,
+            _ => found.lines_damaged += 1,
+        }
+    }
+    (found, is_cut)
 }
 
 /// How many RRD files of `directory` belong to no probe in `known`: they are taken up when their probe is first seen.

@@ -1,7 +1,8 @@
 //! One owner per state directory.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -38,26 +39,30 @@ impl DirectoryLock {
     /// # Errors
     /// See [`DirectoryInUse`].
     pub fn take(directory: &Path) -> Result<Self, DirectoryInUse> {
-        let io = |error| DirectoryInUse::Io(directory.to_owned(), error);
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(directory.join(FILE))
-            .map_err(io)?;
+        let failed = |error| DirectoryInUse::Io(directory.to_owned(), error);
+        let path = directory.join(FILE);
+        let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
+            Ok(file) => file,
+            // On a disk that is full or read-only: the file that is there, or the directory itself, locks as well.
+            Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::ReadOnlyFilesystem) => {
+                File::open(&path).or_else(|_| File::open(directory)).map_err(failed)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
         if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
-                return Err(io(error.into()));
+                return Err(failed(error.into()));
             }
             let mut owner = String::new();
             _ = (&file).take(20).read_to_string(&mut owner);
             let owner = owner.trim().to_owned();
             return Err(DirectoryInUse::Taken { directory: directory.to_owned(), owner });
         }
-        file.set_len(0).map_err(io)?;
-        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        // Only for who finds it taken; a full disk does not have to know.
+        let owner = format!("{}\n", std::process::id());
+        if file.write_all_at(owner.as_bytes(), 0).is_ok() {
+            _ = file.set_len(owner.len() as u64);
+        }
         Ok(Self { _file: file })
     }
 }

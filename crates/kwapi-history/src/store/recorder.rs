@@ -14,6 +14,8 @@ pub(crate) struct Sample {
     /// How long it is known to have held: since the sample before, or for the usual interval after a gap. Only used
     /// after a gap.
     pub(crate) held: Duration,
+    /// Whether others before it may have been lost: then nothing is known of the time before it held.
+    pub(crate) is_after_loss: bool,
 }
 
 /// The whole second from which `sample` holds, before its stamp in any case.
@@ -52,14 +54,19 @@ pub(crate) fn apply_peaks(
     for second in samples.chunk_by(|left, right| end(left) == end(right)) {
         let Some(last) = second.last() else { continue };
         let watts = second.iter().map(|sample| sample.watts).sum::<f64>() / second.len() as f64;
-        let sample = Sample { at: Timestamp::from_seconds(end(last)), watts, held: last.held };
+        let sample = Sample {
+            at: Timestamp::from_seconds(end(last)),
+            watts,
+            held: last.held,
+            is_after_loss: second.iter().any(|sample| sample.is_after_loss),
+        };
         taken += usize::from(update(rrd, &sample, max_gap)?);
     }
     Ok(taken)
 }
 
 fn update(rrd: &mut Rrd, sample: &Sample, max_gap: Duration) -> Result<bool, UpdateError> {
-    if sample.at.since(rrd.last_update()) > max_gap {
+    if sample.is_after_loss || sample.at.since(rrd.last_update()) > max_gap {
         unknown_until(rrd, first_second(sample))?;
     }
     match rrd.update(sample.at, &[Some(sample.watts)]) {

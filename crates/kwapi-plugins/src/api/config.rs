@@ -8,8 +8,8 @@ use kwapi_core::WallClock;
 use serde::Deserialize;
 
 use super::auth::{Auth, AuthConfig, AuthError};
-use crate::collector;
-use crate::http::{Cors, Listen, Tls};
+use crate::http::{Cors, HostName, Hosts, Listen, Seats, Tls};
+use crate::live;
 
 /// `[api]`
 #[derive(Clone, Debug, Deserialize)]
@@ -19,8 +19,10 @@ pub struct ApiConfig {
     pub listen: SocketAddr,
     /// Serve `https` with this certificate.
     pub tls: Option<Tls>,
-    /// Connections beyond this are closed as soon as they come.
+    /// The most connections at a time. Full: the one idle for longest is closed.
     pub connections_max: usize,
+    /// Names clients may use for it where there is no authentication, besides addresses and `localhost`.
+    pub hosts: Vec<HostName>,
     /// Log each request.
     pub access_log: bool,
     /// Origins whose pages may read the answers; `*` for any.
@@ -41,17 +43,18 @@ pub struct ApiConfig {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        let collector = collector::Config::default();
+        let live = live::Config::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             tls: None,
             connections_max: 1_024,
+            hosts: Vec::new(),
             access_log: false,
             cors_origins: Vec::new(),
-            cleaning_interval_seconds: collector.cleaning_interval.map_or(0, |interval| interval.as_secs()),
-            record_interval_seconds: collector.record_interval.as_secs(),
-            sync_interval_seconds: collector.sync_interval.as_secs(),
-            probes_max: collector.probes_max,
+            cleaning_interval_seconds: live.cleaning_interval.map_or(0, |interval| interval.as_secs()),
+            record_interval_seconds: live.record_interval.as_secs(),
+            sync_interval_seconds: live.sync_interval.as_secs(),
+            probes_max: live.probes_max,
             auth: None,
             insist_without_auth: false,
         }
@@ -79,21 +82,35 @@ pub enum ConfigError {
 }
 
 impl ApiConfig {
-    /// Checks what can be checked without touching anything, and gives the server's part.
+    /// Checks what can be checked without touching anything.
     ///
     /// # Errors
     /// When it would be open to all unasked, or to nobody.
-    pub fn listen(&self) -> Result<Listen, ConfigError> {
+    pub fn check(&self) -> Result<(), ConfigError> {
         match &self.auth {
             None if !self.listen.ip().is_loopback() && !self.insist_without_auth => {
-                return Err(ConfigError::OpenToAll { listen: self.listen.to_string() });
+                Err(ConfigError::OpenToAll { listen: self.listen.to_string() })
             }
-            Some(auth) if auth.is_empty() => return Err(ConfigError::NobodyMayRead),
-            None | Some(_) => {}
+            Some(auth) if auth.is_empty() => Err(ConfigError::NobodyMayRead),
+            None | Some(_) => Ok(()),
         }
-        let (connections_max, access_log) = (self.connections_max, self.access_log);
-        let tls = self.tls.clone();
-        Ok(Listen { address: self.listen, tls, connections_max, access_log, routes: super::ROUTES })
+    }
+
+    /// The server's part, on the process's `seats`.
+    pub fn listen(&self, seats: &Seats) -> Listen {
+        let hosts = match &self.auth {
+            Some(_) => Hosts::Any,
+            None => Hosts::Only { names: self.hosts.clone(), key: "`hosts` in [api]" },
+        };
+        Listen {
+            address: self.listen,
+            tls: self.tls.clone(),
+            connections_max: self.connections_max,
+            seats: seats.clone(),
+            hosts,
+            access_log: self.access_log,
+            routes: super::ROUTES,
+        }
     }
 
     /// Sets authentication up, if there is any.
@@ -109,10 +126,11 @@ impl ApiConfig {
         (!self.cors_origins.is_empty()).then(|| Cors::new(self.cors_origins.clone()))
     }
 
-    /// The collector's part. `directory` is where accounts are kept (`None`: nowhere), `max_gap` the system's.
-    pub fn collector(&self, directory: Option<&Path>, max_gap: Duration) -> collector::Config {
+    /// How the present is shown. `directory` is where accounts are recorded before they are (`None`: a journal has them, or
+    /// nobody), `max_gap` the system's.
+    pub fn live(&self, directory: Option<&Path>, max_gap: Duration) -> live::Config {
         let cleaning = Duration::from_secs(self.cleaning_interval_seconds);
-        collector::Config {
+        live::Config {
             max_gap,
             cleaning_interval: (!cleaning.is_zero()).then_some(cleaning),
             probes_max: self.probes_max,
@@ -130,7 +148,7 @@ mod tests {
     #[track_caller]
     fn check(toml: &str, expected: &str) {
         let actual = match toml::from_str::<ApiConfig>(toml) {
-            Ok(config) => config.listen().map_or_else(|error| error.to_string(), |_| "fine".to_owned()),
+            Ok(config) => config.check().map_or_else(|error| error.to_string(), |()| "fine".to_owned()),
             Err(error) => error.message().to_owned(),
         };
         assert!(actual.starts_with(expected), "{toml}: {actual}");

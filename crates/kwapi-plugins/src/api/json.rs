@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use kwapi_core::ProbeId;
 
-use crate::collector::ProbeView;
+use crate::live::ProbeView;
 
 /// Appends a string in quotes, all but printable ASCII escaped.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use axum::body::to_bytes;
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Accounting, Energy, Measurement, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{
+    Accounting, Energy, Measurement, MonotonicClock, Quality, Timestamp, Totals, WallClock, Watts,
+};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::collector::{Config, MonotonicClock};
+use crate::intake::Intake;
+use crate::live::Config;
 
-/// A collector with a clock that a test moves, and the API on it.
+/// What is live, with a clock that a test moves, and the API on it.
 pub(crate) struct Stand {
-    pub(crate) collector: Collector,
+    pub(crate) live: Live,
+    intake: parking_lot::Mutex<Intake>,
     pub(crate) api: Api,
     millis: Arc<AtomicU64>,
 }
@@ -27,12 +31,13 @@ impl Stand {
             MonotonicClock::new(move || Duration::from_millis(millis.load(Ordering::Relaxed)))
         };
         let wall = WallClock::new(|| Timestamp::from_seconds(1_795_393_618));
-        let collector = Collector::open(Config::default(), wall, clock).unwrap();
+        let live = Live::open(Config::default(), Vec::new(), wall, clock);
+        let intake = parking_lot::Mutex::new(Intake::new(live.clone(), None));
         let facts = FactsSource::new(|id| ProbeFacts {
             labels: BTreeMap::from([("rack".to_owned(), format!("of {id}"))]),
             last_error: None,
         });
-        let stand = Self { api: Api::new(collector.clone(), facts), collector, millis };
+        let stand = Self { api: Api::new(live.clone(), facts), live, intake, millis };
         for (probe, watts) in [("C.1", 12.5), ("A", 94.0), ("B", 80.0)] {
             stand.hear(probe, 0, watts, 0);
             stand.hear(probe, 1, watts, 1_584);
@@ -64,9 +69,9 @@ impl Stand {
             current: None,
             accounting: Some(accounting),
         };
-        let (heard, arrived) = (self.collector.now(), session);
+        let (heard, arrived) = (self.live.now(), session);
         let received = Received { measurement, key: None, arrived, heard };
-        self.collector.feed(&Batch { measurements: vec![received] });
+        self.intake.lock().take(Batch { measurements: vec![received] }, Box::new(|| ()));
     }
 
     fn pass(&self, seconds: u64) {
@@ -175,7 +180,7 @@ async fn bodies_are_the_originals_sorted_with_floats_and_a_newline() {
 }
 
 #[tokio::test]
-async fn an_empty_collector_has_an_empty_list() {
+async fn where_nothing_is_live_the_list_is_empty() {
     let stand = Stand::new();
     stand.pass(10_000);
     assert_eq!(stand.get("/v1/probes/").await, "{\"probes\":{}}\n");
@@ -274,7 +279,8 @@ async fn v2_says_since_when_how_much_is_known_and_whose_it_is() {
     let probe: serde_json::Value = serde_json::from_str(&stand.get("/v2/probes/A/").await).unwrap();
     let expected = serde_json::json!({
         "id": "A", "unit": "W", "watts": 94.0, "quality": "measured", "timestamp": 1_795_393_618.857_424,
-        "is_stale": false, "joules": 1584.0, "kwh": 0.00044, "since": 1_795_393_617.857_424,
+        "is_stale": false, "joules": 1584.0, "kwh": 0.00044,
+        "energy_timestamp": 1_795_393_618.857_424, "since": 1_795_393_617.857_424,
         "time": {
             "measured_seconds": 0.75, "measured_share": 0.75, "estimated_seconds": 0.125,
             "estimated_share": 0.125, "unknown_seconds": 0.125, "unknown_share": 0.125

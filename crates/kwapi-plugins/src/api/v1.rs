@@ -12,8 +12,8 @@ use kwapi_core::ProbeId;
 use super::query::Query;
 use super::route::Value;
 use super::{Api, Scope, json, json_response, tagged_response};
-use crate::collector::{Listing, ProbeView};
 use crate::http::HttpError;
+use crate::live::{Listing, ProbeView};
 
 /// What `/v1/` says of itself.
 pub(super) const VERSION: &str = include_str!("v1/version.json");
@@ -24,11 +24,11 @@ pub(super) const VERSION: &str = include_str!("v1/version.json");
 pub(super) struct Rendered {
     body: Bytes,
     etag: HeaderValue,
-    /// What the collector had then…
+    /// What was live then…
     generation: u64,
     /// …and when, on its clock, the first probe turns stale if it stays silent.
     until: Duration,
-    /// Where in `body` each probe is, by its place in the collector's list.
+    /// Where in `body` each probe is, by its place in the sorted list.
     fragments: Vec<Fragment>,
 }
 
@@ -42,8 +42,8 @@ struct Fragment {
 
 impl Rendered {
     fn is_current(&self, api: &Api) -> bool {
-        let collector = &api.0.collector;
-        self.generation == collector.generation() && collector.now() <= self.until
+        let live = &api.0.live;
+        self.generation == live.generation() && live.now() <= self.until
     }
 
     /// The bytes of the probe at `index`, if they still say what `version` says.
@@ -59,7 +59,7 @@ impl Api {
     pub(super) fn probe_ids(&self, query: &Query, scope: &Scope) -> Response {
         let mut body = b"{\"probe_ids\":[".to_vec();
         let mut page = Page::new(query);
-        self.0.collector.read(Listing::Known, query.after.as_deref(), |_, id, _| {
+        self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, _| {
             page.take(query, scope, id, || {
                 separate(&mut body, b'[');
                 json::string(&mut body, id.as_str());
@@ -76,7 +76,7 @@ impl Api {
         }
         let mut body = b"{\"probes\":{".to_vec();
         let mut page = Page::new(query);
-        self.0.collector.read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
+        self.0.live.read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
             page.take(query, scope, id, || {
                 separate(&mut body, b'{');
                 json::probe(&mut body, id, view);
@@ -93,11 +93,11 @@ impl Api {
             return Arc::clone(rendered);
         }
         // Read before the probes are: what comes meanwhile makes the answer old, never wrongly new.
-        let generation = self.0.collector.generation();
+        let generation = self.0.live.generation();
         let mut body = Vec::with_capacity(cached.as_ref().map_or(64, |old| old.body.len() + 256));
         let mut fragments = Vec::new();
         body.extend_from_slice(b"{\"probes\":{");
-        let until = self.0.collector.read(Listing::Fresh, None, |place, id, view| {
+        let until = self.0.live.read(Listing::Fresh, None, |place, id, view| {
             if fragments.len() < place.count {
                 fragments.resize(place.count, Fragment::default());
             }
@@ -151,7 +151,7 @@ impl Api {
 
     /// A probe the caller may see; to others it does not exist.
     pub(super) fn find(&self, id: &str, scope: &Scope) -> Result<(ProbeId, ProbeView), HttpError> {
-        let found = self.0.collector.probe(id).filter(|(id, _)| scope.allows(id));
+        let found = self.0.live.probe(id).filter(|(id, _)| scope.allows(id));
         found.ok_or_else(|| HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}.")))
     }
 }

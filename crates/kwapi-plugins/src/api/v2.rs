@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::query::Query;
 use super::v1::Page;
 use super::{Api, Scope, json_response};
-use crate::collector::{Listing, ProbeView};
 use crate::http::HttpError;
+use crate::live::{Listing, ProbeView};
 
 /// What `/v2/` says of itself.
 pub(super) const VERSION: &str = include_str!("v2/version.json");
@@ -36,6 +36,8 @@ struct Probe {
     is_stale: bool,
     joules: f64,
     kwh: f64,
+    /// When the newest message that is in the energy was measured; before `timestamp` while it cannot be recorded.
+    energy_timestamp: f64,
     since: f64,
     time: Time,
     messages_lost: u64,
@@ -59,10 +61,10 @@ impl Api {
     pub(super) fn rich_probes(&self, query: &Query, scope: &Scope) -> Response {
         let mut views = Vec::new();
         let mut page = Page::limited(query, PAGE_MAX);
-        self.0.collector.read(Listing::Known, query.after.as_deref(), |_, id, view| {
+        self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, view| {
             page.take(query, scope, id, || views.push((id.clone(), *view)))
         });
-        // The facts are asked for when the collector is free again: they may take their time.
+        // The facts are asked for when the list is free again: they may take their time.
         let probes = views.into_iter().map(|(id, view)| self.enrich(id, &view)).collect();
         to_response(&Probes { next: page.next("/v2/probes/", query), probes })
     }
@@ -73,18 +75,19 @@ impl Api {
     }
 
     fn enrich(&self, id: ProbeId, view: &ProbeView) -> Probe {
-        let collector = &self.0.collector;
+        let live = &self.0.live;
         let facts = (self.0.facts.0)(&id);
         let totals = &view.totals;
         Probe {
             id,
             unit: "W",
-            watts: view.power.0,
-            quality: view.quality,
-            timestamp: view.timestamp.seconds_f64(),
-            is_stale: view.is_stale(collector.now(), collector.config()),
+            watts: view.present.power.0,
+            quality: view.present.quality,
+            timestamp: view.present.timestamp.seconds_f64(),
+            is_stale: view.is_stale(live.now(), live.config()),
             joules: totals.energy.joules(),
             kwh: totals.energy.kwh(),
+            energy_timestamp: view.timestamp.seconds_f64(),
             since: view.since.seconds_f64(),
             time: Time::of(totals.measured_ms, totals.estimated_ms, totals.unknown_ms),
             messages_lost: view.lost,

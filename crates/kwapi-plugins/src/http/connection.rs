@@ -24,7 +24,9 @@ use tower::Service as _;
 use super::counts::Counts;
 use super::error::HttpError;
 use super::gate::Gate;
+use super::host::Hosts;
 use super::log;
+use super::seats::{Busy, Seat};
 
 /// A client has this long to send a request's head, and a connection may idle this long between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,15 +52,21 @@ pub(super) enum Phase {
 pub(super) struct Front {
     pub(super) router: Router,
     pub(super) counts: Arc<Counts>,
+    pub(super) hosts: Arc<Hosts>,
     pub(super) access_log: bool,
 }
 
 /// Serves a connection until either side ends it.
-pub(super) async fn serve<S>(stream: S, peer: SocketAddr, front: Front, mut phase: watch::Receiver<Phase>)
-where
+pub(super) async fn serve<S>(
+    stream: S,
+    peer: SocketAddr,
+    front: Front,
+    seat: Arc<Seat>,
+    mut phase: watch::Receiver<Phase>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let requests = Requests { front: front.clone(), peer };
+    let requests = Requests { front: front.clone(), seat, peer };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -147,6 +155,7 @@ fn refusal_of(error: &hyper::Error, unread: &[u8]) -> Option<HttpError> {
 /// The requests of one connection.
 struct Requests {
     front: Front,
+    seat: Arc<Seat>,
     peer: SocketAddr,
 }
 
@@ -157,13 +166,14 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let begin = Instant::now();
-        let Front { router, counts, access_log } = &self.front;
-        let (mut router, counts, peer) = (router.clone(), counts.clone(), self.peer);
+        let Front { router, counts, hosts, access_log } = &self.front;
+        let (mut router, counts, hosts, peer) = (router.clone(), counts.clone(), hosts.clone(), self.peer);
+        let busy = self.seat.busy();
         let route = counts.route(request.uri().path());
         let method = request.method().clone();
         let path = access_log.then(|| request.uri().path().to_owned());
         Box::pin(async move {
-            let response = match check(&request) {
+            let response = match check(&request).and_then(|()| hosts.check(&request)) {
                 Ok(()) => router.call(request.map(Body::new)).await?,
                 Err(error) => error.into_response(),
             };
@@ -173,8 +183,34 @@ impl Service<Request<Incoming>> for Requests {
             if let Some(path) = path {
                 log::answered(&method, &path, response.status(), took, peer);
             }
-            Ok(response)
+            Ok(response.map(|body| Body::new(UnderWay { body, _busy: busy })))
         })
+    }
+}
+
+/// An answer's body; its connection is busy until it has been handed over.
+struct UnderWay {
+    body: Body,
+    _busy: Busy,
+}
+
+impl hyper::body::Body for UnderWay {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
     }
 }
 

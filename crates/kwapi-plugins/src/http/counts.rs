@@ -30,8 +30,8 @@ impl Routes {
 /// Methods told apart; all others are `OTHER`.
 const METHODS: [&str; 5] = ["GET", "HEAD", "OPTIONS", "POST", "OTHER"];
 /// Statuses told apart; all others are `other`.
-const STATUSES: [u16; 17] =
-    [200, 204, 206, 301, 302, 303, 304, 400, 401, 403, 404, 405, 408, 414, 431, 500, 503];
+const STATUSES: [u16; 18] =
+    [200, 204, 206, 301, 302, 303, 304, 400, 401, 403, 404, 405, 408, 414, 421, 431, 500, 503];
 /// The upper ends of the buckets of the histogram, in nanoseconds, and as they are written.
 const BOUNDS: [(u64, &str); 6] = [
     (1_000_000, "0.001"),
@@ -52,6 +52,7 @@ pub(super) struct Counts {
     ended: AtomicU64,
     refused_full: AtomicU64,
     refused_handshake: AtomicU64,
+    made_room: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +100,7 @@ impl Counts {
             ended: AtomicU64::new(0),
             refused_full: AtomicU64::new(0),
             refused_handshake: AtomicU64::new(0),
+            made_room: AtomicU64::new(0),
         }
     }
 
@@ -135,6 +137,11 @@ impl Counts {
             Refused::Handshake => &self.refused_handshake,
         }
         .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an idle connection that was closed for a new one.
+    pub(super) fn made_room(&self) {
+        self.made_room.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection as open for as long as the answer is there, however it ends.
@@ -191,6 +198,12 @@ impl MetricSource for Counts {
         out.family("kwapi_http_connections_refused", Kind::Counter, "Connections closed unserved, by cause.")
             .count(&[("server", server), ("cause", "full")], load(&self.refused_full))
             .count(&[("server", server), ("cause", "tls_handshake")], load(&self.refused_handshake));
+        out.family(
+            "kwapi_http_connections_idle_closed",
+            Kind::Counter,
+            "Idle connections closed to make room for new ones.",
+        )
+        .count(&[("server", server)], load(&self.made_room));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_http::compression::CompressionLayer;
@@ -16,6 +16,8 @@ use tower_http::compression::CompressionLevel;
 
 use super::connection::{self, Front, Phase};
 use super::counts::{Counts, Refused, Routes};
+use super::host::Hosts;
+use super::seats::{Part, Seat, Seats, Taken};
 use super::tls::{self, Certificates, Tls};
 use crate::metrics::{Exposition, MetricSource};
 
@@ -33,8 +35,12 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Certificate and key; without them, plain HTTP.
     pub tls: Option<Tls>,
-    /// Connections beyond this are closed as soon as they come.
+    /// The most connections at a time. Full: the one idle for longest is closed; where none is idle, the new one.
     pub connections_max: usize,
+    /// The seats that all servers of the process share.
+    pub seats: Seats,
+    /// The names it answers to.
+    pub hosts: Hosts,
     /// Whether each request is logged.
     pub access_log: bool,
     /// What its metrics call it and its routes.
@@ -83,7 +89,8 @@ pub struct Listener {
     socket: std::net::TcpListener,
     address: SocketAddr,
     secured: Option<Secured>,
-    connections_max: usize,
+    seats: Part,
+    hosts: Hosts,
     access_log: bool,
     counts: Arc<Counts>,
     server: &'static str,
@@ -125,14 +132,14 @@ impl Listener {
             _ => ServeError::Listen { address, source },
         })?;
         let address = socket.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-        let (connections_max, access_log) = (listen.connections_max, listen.access_log);
         let counts = Arc::new(Counts::new(listen.routes));
         Ok(Self {
             socket,
             address,
             secured,
-            connections_max,
-            access_log,
+            seats: listen.seats.part(listen.connections_max),
+            hosts: listen.hosts.clone(),
+            access_log: listen.access_log,
             counts,
             server: listen.routes.server,
         })
@@ -170,10 +177,10 @@ impl Listener {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let router = router.layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest));
-        let front = Front { router, counts: self.counts, access_log: self.access_log };
+        let hosts = Arc::new(self.hosts);
+        let front = Front { router, counts: self.counts, hosts, access_log: self.access_log };
         self.socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(self.socket)?;
-        let room = Arc::new(Semaphore::new(self.connections_max));
         // The receivers are the connections: when the last is gone, so are they.
         let (phase, _) = watch::channel(Phase::Open);
         let watching = self
@@ -197,13 +204,16 @@ impl Listener {
                     continue;
                 }
             };
-            // Full: the connection is closed at once, so that a client need not wait to learn it.
-            let Ok(permit) = room.clone().try_acquire_owned() else {
+            // Full of busy ones: the connection is closed at once, so that a client need not wait to learn it.
+            let Some((taken, someone_left)) = self.seats.take() else {
                 front.counts.refused(Refused::Full);
                 continue;
             };
+            if someone_left {
+                front.counts.made_room();
+            }
             let secured = self.secured.as_ref().map(|secured| secured.acceptor.clone());
-            tokio::spawn(converse(stream, peer, secured, front.clone(), phase.subscribe(), permit));
+            tokio::spawn(converse(stream, peer, secured, front.clone(), phase.subscribe(), taken));
         }
         drop(socket);
         watching.inspect(tokio::task::AbortHandle::abort);
@@ -222,14 +232,21 @@ async fn converse(
     secured: Option<TlsAcceptor>,
     front: Front,
     phase: watch::Receiver<Phase>,
-    _permit: OwnedSemaphorePermit,
+    taken: Taken,
 ) {
     let _open = front.counts.open();
     // Without it, an answer in two parts waits for the client's acknowledgement. A client that is gone is found out soon.
     _ = stream.set_nodelay(true);
-    match secured {
-        None => connection::serve(stream, peer, front, phase).await,
-        Some(acceptor) => converse_securely(stream, peer, &acceptor, front, phase).await,
+    let seat = taken.seat();
+    let conversation = async {
+        match secured {
+            None => connection::serve(stream, peer, front, seat, phase).await,
+            Some(acceptor) => converse_securely(stream, peer, &acceptor, front, seat, phase).await,
+        }
+    };
+    tokio::select! {
+        () = conversation => {}
+        () = taken.must_leave() => {}
     }
 }
 
@@ -238,6 +255,7 @@ async fn converse_securely(
     peer: SocketAddr,
     acceptor: &TlsAcceptor,
     front: Front,
+    seat: Arc<Seat>,
     mut phase: watch::Receiver<Phase>,
 ) {
     let handshake = async {
@@ -251,7 +269,7 @@ async fn converse_securely(
         _ = phase.wait_for(|phase| *phase != Phase::Open) => return,
     };
     match shaken {
-        Ok(Ok(Ok(stream))) => connection::serve(stream, peer, front, phase).await,
+        Ok(Ok(Ok(stream))) => connection::serve(stream, peer, front, seat, phase).await,
         Ok(Ok(Err(plain))) => connection::refuse_plain(plain, peer, &front).await,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "no TLS handshake");

@@ -163,6 +163,11 @@ pub(super) fn failed(why: &str) -> Response {
     finish(plain(StatusCode::INTERNAL_SERVER_ERROR).body(Body::from(format!("{why}\n"))))
 }
 
+/// What was asked for is there and cannot be had.
+pub(super) fn unavailable(why: &str) -> Response {
+    finish(plain(StatusCode::SERVICE_UNAVAILABLE).body(Body::from(format!("{why}\n"))))
+}
+
 fn plain(status: StatusCode) -> axum::http::response::Builder {
     HttpResponse::builder().status(status).header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
 }

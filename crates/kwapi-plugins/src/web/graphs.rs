@@ -12,7 +12,7 @@ use kwapi_history::graph::{
 use kwapi_history::{Period, Series};
 use parking_lot::Mutex;
 
-use super::{PowerHistory, Settings};
+use super::{PowerHistory, Settings, Unreadable};
 
 /// A sum of all probes may take at most this share of the time: one that took a second is kept for nine more.
 const SUM_REST: u32 = 9;
@@ -86,6 +86,17 @@ struct Sum {
     made: Instant,
 }
 
+/// Why there is no graph.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoGraph {
+    /// There is history, and it cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// It cannot be drawn.
+    #[error("the graph could not be drawn")]
+    Undrawn(#[from] PngError),
+}
+
 /// Draws graphs, and keeps them.
 pub(super) struct Graphs {
     history: Arc<dyn PowerHistory>,
@@ -106,13 +117,16 @@ impl Graphs {
     }
 
     /// One probe's graph; `None` when nobody knows the probe.
+    ///
+    /// # Errors
+    /// See [`NoGraph`].
     pub(super) fn probe(
         &self,
         probe: &ProbeId,
         period: Period,
         form: Form,
         now: Timestamp,
-    ) -> Option<Result<Graph, PngError>> {
+    ) -> Result<Option<Graph>, NoGraph> {
         let now = now.seconds();
         let latest = self.history.newest(probe).map(Timestamp::seconds);
         let step = grain(period);
@@ -120,15 +134,15 @@ impl Graphs {
         let stamp = Stamp { row: now / step, newest: latest.map_or(0, |at| 1 + at / step) };
         let key = Key(Some(probe.clone()), period, form);
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
-            return Some(Ok(graph));
+            return Ok(Some(graph));
         }
-        let series = self.history.fetch(probe, period, now)?;
+        let Some(series) = self.history.fetch(probe, period, now)? else { return Ok(None) };
         let mut figures = Figures::of(&series, now);
         if let Some((min, max)) = self.history.extremes(probe, period, now) {
             figures = figures.reaching(min.0, max.0);
         }
         let draw = |look: &Look| draw_probe(probe.as_str(), period, &series, figures, now, latest, look);
-        Some(self.make(key, stamp, figures, self.settings.power_max, draw))
+        Ok(Some(self.make(key, stamp, figures, self.settings.power_max, draw)?))
     }
 
     /// The graph of all `probes` together.
@@ -179,8 +193,9 @@ impl Graphs {
         let mut stack = Stack::new(period, now);
         for probe in probes {
             match self.history.fetch(probe, period, now) {
-                Some(series) => stack.add(probe.as_str(), &series),
-                None => stack.add(probe.as_str(), &Series::default()),
+                Ok(Some(series)) => stack.add(probe.as_str(), &series),
+                // Its own page and graph say so.
+                Ok(None) | Err(_) => stack.add(probe.as_str(), &Series::default()),
             }
         }
         let stacked = Arc::new(stack.finish());

@@ -12,7 +12,7 @@ use kwapi_history::graph::{PNG_SCALE_MAX, Size, Theme};
 
 use super::answer::{self, Asked, Content};
 use super::chosen::Chosen;
-use super::graphs::{Form, Graph};
+use super::graphs::{Form, Graph, NoGraph};
 use super::route::{Query, Target, encode};
 use super::{Site, statics};
 
@@ -194,12 +194,17 @@ fn graph(
     };
     let drawn = match probe {
         Some(probe) => match site.graphs.probe(probe, period, form, now) {
-            Some(drawn) => drawn,
-            None => return no_probe(site, probe.as_str(), asked),
+            Ok(Some(drawn)) => Ok(drawn),
+            Ok(None) => return no_probe(site, probe.as_str(), asked),
+            Err(error) => Err(error),
         },
-        None => site.graphs.summary(&site.probes.parts(), period, form, now),
+        None => site.graphs.summary(&site.probes.parts(), period, form, now).map_err(NoGraph::from),
     };
-    let Ok(Graph { bytes, end, .. }) = drawn else { return answer::failed("the graph could not be drawn") };
+    let Graph { bytes, end, .. } = match drawn {
+        Ok(drawn) => drawn,
+        Err(NoGraph::Unreadable(unreadable)) => return answer::unavailable(&unreadable.to_string()),
+        Err(undrawn @ NoGraph::Undrawn(_)) => return answer::failed(&undrawn.to_string()),
+    };
     let content = Content {
         kind: if is_svg { "image/svg+xml" } else { "image/png" },
         bytes,
@@ -219,8 +224,10 @@ fn accepts_svg_alone(headers: &HeaderMap) -> bool {
 }
 
 fn rrd_file(site: &Site, probe: &ProbeId, now: Timestamp, asked: &Asked) -> Response {
-    let Some(file) = site.graphs.history().rrd_file(probe) else {
-        return no_probe(site, probe.as_str(), asked);
+    let file = match site.graphs.history().rrd_file(probe) {
+        Ok(Some(file)) => file,
+        Ok(None) => return no_probe(site, probe.as_str(), asked),
+        Err(unreadable) => return answer::unavailable(&unreadable.to_string()),
     };
     let latest = site.graphs.history().latest(probe);
     let content = Content {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use kwapi_core::{ProbeId, Quality, Timestamp, Watts};
+use kwapi_history::rrd::RrdFileError;
 use kwapi_history::{History, Period, Series};
 
-use super::{EnergySince, Latest, PowerHistory};
+use super::{EnergySince, Latest, PowerHistory, Unreadable};
 
 /// What whoever keeps the accounts knows of a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Accounted {
 /// Asks whoever keeps the accounts.
 type Account = dyn Fn(&ProbeId) -> Option<Accounted> + Send + Sync;
 
-/// The history on disk, and the accounts beside it. A file that cannot be read is logged and shows as no data.
+/// The history on disk, and the accounts beside it.
 pub struct Stored {
     history: Arc<History>,
     account: Box<Account>,
@@ -47,31 +48,33 @@ impl fmt::Debug for Stored {
     }
 }
 
+fn unreadable(probe: &ProbeId, error: &RrdFileError) -> Unreadable {
+    let mut cause = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        cause = format!("{cause}: {error}");
+        source = error.source();
+    }
+    Unreadable { probe: probe.clone(), cause }
+}
+
 impl PowerHistory for Stored {
     fn probes(&self) -> Vec<ProbeId> {
         self.history.probes()
     }
 
-    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Option<Series> {
+    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Result<Option<Series>, Unreadable> {
         let fetched = self.history.fetch(probe, period, Timestamp::from_seconds(now));
-        fetched.unwrap_or_else(|error| {
-            tracing::debug!(%probe, %error, "cannot read the history");
-            Some(Series { step: period.step_seconds(), ..Series::default() })
-        })
+        fetched.map_err(|error| unreadable(probe, &error))
     }
 
     fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)> {
-        self.history.extremes(probe, period, Timestamp::from_seconds(now)).unwrap_or_else(|error| {
-            tracing::debug!(%probe, %error, "cannot read the peaks");
-            None
-        })
+        // History has warned of it and counted it; averages have their own least and most.
+        self.history.extremes(probe, period, Timestamp::from_seconds(now)).unwrap_or_default()
     }
 
-    fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {
-        self.history.rrd_bytes(probe).unwrap_or_else(|error| {
-            tracing::warn!(%probe, %error, "cannot read the RRD file");
-            None
-        })
+    fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {
+        self.history.rrd_bytes(probe).map_err(|error| unreadable(probe, &error))
     }
 
     fn latest(&self, probe: &ProbeId) -> Option<Latest> {

@@ -50,8 +50,10 @@ impl PowerHistory for Fixture {
         self.probes.clone()
     }
 
-    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Option<Series> {
-        self.probes.contains(probe).then_some(())?;
+    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Result<Option<Series>, Unreadable> {
+        if !self.probes.contains(probe) {
+            return Ok(None);
+        }
         let step = period.step_seconds();
         let start = now / step * step - step * period.rows() as u64;
         let last = self.last(probe);
@@ -63,20 +65,20 @@ impl PowerHistory for Fixture {
             let is_lost = (at / step).is_multiple_of(173) || (150..158).contains(&((at / step) % 300));
             (at + step <= last && !(is_lost && base % 3 == 0)).then_some(60.0 + base as f64 + swing)
         };
-        Some(Series::whole(start, step, (0..period.rows()).map(row).collect()))
+        Ok(Some(Series::whole(start, step, (0..period.rows()).map(row).collect())))
     }
 
     fn extremes(&self, probe: &ProbeId, period: Period, _: u64) -> Option<(Watts, Watts)> {
         (probe.as_str() == "A" && period == Period::Day).then_some((Watts(3.5), Watts(2_222.2)))
     }
 
-    fn rrd_file(&self, probe: &ProbeId) -> Option<Vec<u8>> {
-        self.probes.contains(probe).then(|| b"RRD\0".to_vec())
+    fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {
+        Ok(self.probes.contains(probe).then(|| b"RRD\0".to_vec()))
     }
 
     fn latest(&self, probe: &ProbeId) -> Option<Latest> {
         let at = self.last(probe);
-        let watts = self.fetch(probe, Period::Minute, at)?.watts.into_iter().rev().flatten().next()?;
+        let watts = self.fetch(probe, Period::Minute, at).ok()??.watts.into_iter().rev().flatten().next()?;
         let totals = Totals {
             energy: Energy::from_watt_hours(1_500),
             measured_ms: 86_000_000,
@@ -84,7 +86,7 @@ impl PowerHistory for Fixture {
             unknown_ms: 400_000,
             ..Totals::default()
         };
-        let account = Some(EnergySince { since: Timestamp::from_seconds(NOW - 86_400), totals });
+        let account = Some(EnergySince { since: Timestamp::from_seconds(NOW - 86_400), until: None, totals });
         let at = Timestamp::from_seconds(at);
         Some(Latest { power: Watts(watts), at, quality: Quality::Measured, account })
     }

@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Accounting, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{
+    Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+};
 use kwapi_plugins::api::{self, Api, Auth, FactsSource};
-use kwapi_plugins::collector::{Collector, Config, MonotonicClock};
 use kwapi_plugins::http::{Listen, Listener};
+use kwapi_plugins::intake::Intake;
+use kwapi_plugins::live::{Config, Live};
 use kwapi_plugins::metrics::{self, Metrics};
 use tokio::sync::oneshot;
 
@@ -19,7 +22,8 @@ pub(crate) fn wall() -> WallClock {
 
 /// A served API; it ends with this.
 pub(crate) struct Stand {
-    pub(crate) collector: Collector,
+    pub(crate) live: Live,
+    intake: std::sync::Mutex<Intake>,
     pub(crate) port: u16,
     _stop: oneshot::Sender<()>,
 }
@@ -29,19 +33,27 @@ impl Stand {
     pub(crate) fn start(port: u16, auth: Option<Auth>) -> Self {
         let origin = Instant::now();
         let clock = MonotonicClock::new(move || origin.elapsed() + Duration::from_secs(1));
-        let collector = Collector::open(Config::default(), wall(), clock).unwrap();
+        let live = Live::open(Config::default(), Vec::new(), wall(), clock);
+        let intake = std::sync::Mutex::new(Intake::new(live.clone(), None));
         let mut metrics = Metrics::new();
-        metrics.add(collector.clone());
-        let api = Api::new(collector.clone(), FactsSource::default());
+        metrics.add(live.clone());
+        let api = Api::new(live.clone(), FactsSource::default());
         let router = api::router(api, auth, None).merge(metrics::router(metrics));
         let address = ([127, 0, 0, 1], port).into();
-        let listen =
-            Listen { address, tls: None, connections_max: 100, access_log: false, routes: api::ROUTES };
+        let listen = Listen {
+            address,
+            tls: None,
+            connections_max: 100,
+            seats: kwapi_plugins::http::Seats::new(100),
+            hosts: kwapi_plugins::http::Hosts::Any,
+            access_log: false,
+            routes: api::ROUTES,
+        };
         let listener = Listener::bind(&listen).unwrap();
         let port = listener.address().port();
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(listener.serve(router, async { _ = stopped.await }));
-        Self { collector, port, _stop: stop }
+        Self { live, intake, port, _stop: stop }
     }
 
     /// A probe with power and energy, measured just now.
@@ -64,10 +76,10 @@ impl Stand {
                 current: None,
                 accounting: Some(accounting),
             };
-            let heard = self.collector.now();
-            self.collector.feed(&Batch {
-                measurements: vec![Received { measurement, key: None, arrived: now, heard }],
-            });
+            let heard = self.live.now();
+            let received = Received { measurement, key: None, arrived: now, heard };
+            let batch = Batch { measurements: vec![received] };
+            self.intake.lock().unwrap().take(batch, Box::new(|| ()));
         }
         now
     }

@@ -5,12 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Bench;
 use crate::config::{Config, Endpoint};
-use crate::service::api::Collecting;
-use crate::service::drivers::Drivers;
-use crate::service::rrd::Recording;
-use crate::service::{Process, notify_ready};
 use crate::shutdown::Shutdown;
-use kwapi_plugins::metrics::Metrics;
+use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, notify_ready};
 
 /// Outlets of one dummy meter: a whole rack at a time, as PDUs come.
 const OUTLETS_PER_METER: usize = 500;
@@ -29,19 +25,19 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     std::fs::write(&file, toml(arguments, &directory.path().display().to_string()))
         .map_err(|error| error.to_string())?;
     let config = Config::read(&file).map_err(|error| error.to_string())?;
-    let process = Process::new();
-    let mut all = Metrics::new();
+    let process = Process::new(&Descriptors::of(&config, Roles::RUN));
     let inside = [Endpoint::new("inproc://kwapi-bench")];
-    let drivers = Drivers::start(&process, &config, &inside).map_err(|error| crate::config::chain(&error))?;
-    let subscriber = config.bus.subscriber(&inside, &[]);
-    let collecting = Collecting::start(&process, &config, &subscriber, "api", &mut all)?;
-    let recording = Recording::start(&process, &config, &subscriber, &mut all)?;
+    // Nobody asks it over HTTP: it has no listeners.
+    let stack = Stack::start(&process, &config, Roles::RUN, &inside, Listeners::default(), &shutdown)?;
+    let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
+        return Err("a part of the load is missing".to_owned());
+    };
     notify_ready();
     eprintln!("{} probes every {} s for {} s …", arguments.probes, arguments.interval, arguments.seconds);
     tokio::time::sleep(WARM_UP).await;
 
     let (begin, cpu_before) = (Instant::now(), cpu_seconds());
-    let (collected_before, recorded_before) = (collecting.collector.counts(), recording.history.counters());
+    let (collected_before, recorded_before) = (live.counts(), history.counters());
     let published_before = drivers.published();
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(arguments.seconds)) => {}
@@ -51,7 +47,7 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     // What was published has a moment to arrive before it is called lost.
     let published = drivers.published() - published_before;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let (collected, recorded) = (collecting.collector.counts(), recording.history.counters());
+    let (collected, recorded) = (live.counts(), history.counters());
     let missed: u64 = drivers.manager().statuses().iter().map(|meter| meter.ticks_missed).sum();
 
     println!("| figure | value |\n|---|---|");
@@ -62,22 +58,21 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
         "| collected a second | {:.0} |",
         (collected.credited - collected_before.credited) as f64 / seconds
     );
-    let stored = recorded.measurements.recorded - recorded_before.measurements.recorded;
+    let stored = recorded.recorded - recorded_before.recorded;
     println!("| recorded a second | {:.0} |", stored as f64 / seconds);
     println!("| lost | {} |", collected.lost - collected_before.lost);
     println!("| readings missed | {missed} |");
     println!("| CPU, share of one core | {:.1} % |", 100.0 * cpu / seconds);
     println!("| resident memory | {:.0} MB |", resident_bytes() / 1e6);
-    drivers.stop().await;
-    collecting.stop().await;
-    recording.stop().await;
+    stack.stop().await;
     Ok(())
 }
 
 fn toml(arguments: &Bench, directory: &str) -> String {
     let mut toml = format!(
-        "state_directory = '{directory}'\n[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
+        "state_directory = '{directory}'\n[api]\nprobes_max = {}\n[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
          [drivers]\ninterval_seconds = {}\n",
+        arguments.probes.max(1),
         arguments.interval
     );
     let mut left = arguments.probes;

@@ -8,6 +8,7 @@ use kwapi_core::ProbeId;
 
 use crate::cli::Check;
 use crate::config::{Config, Labels};
+use crate::stack::{Descriptors, Roles};
 use files::Finding;
 
 /// Prints every meter and probe, or what an SNMP profile makes of a walk.
@@ -19,11 +20,12 @@ pub(crate) fn check(arguments: &Check, named: Option<&Path>) -> Result<(), Strin
         return check_profile(profile, walk, named);
     }
     let config = super::configuration(named)?;
+    let shortage = Descriptors::of(&config, roles_of(&config)).shortage();
     let findings = if arguments.no_files { Vec::new() } else { look_at_files(&config)? };
     let (errors, more): (Vec<Finding>, Vec<Finding>) =
         findings.into_iter().partition(|finding| finding.is_error);
     let warnings: Vec<&String> =
-        config.warnings.iter().chain(more.iter().map(|finding| &finding.text)).collect();
+        config.warnings.iter().chain(&shortage).chain(more.iter().map(|finding| &finding.text)).collect();
     for file in &config.files {
         println!("{}", file.display());
     }
@@ -41,10 +43,18 @@ pub(crate) fn check(arguments: &Check, named: Option<&Path>) -> Result<(), Strin
     }
 }
 
+/// The roles that a configuration is probably for: all in one process, unless it is a service's.
+fn roles_of(config: &Config) -> Roles {
+    if !config.forwarder.subscribe.is_empty() {
+        return Roles::FORWARDER;
+    }
+    if config.meters.is_empty() { Roles { drivers: false, ..Roles::RUN } } else { Roles::RUN }
+}
+
 fn look_at_files(config: &Config) -> Result<Vec<Finding>, String> {
     let Some(file) = config.files.first() else { return Ok(Vec::new()) };
     let (written, resolved) = crate::config::documents(file).map_err(|error| error.to_string())?;
-    Ok(files::check(config, &written, &resolved, crate::service::wall_clock().now()))
+    Ok(files::check(config, &written, &resolved, crate::stack::wall_clock().now()))
 }
 
 fn print_meters(config: &Config, warnings: usize, errors: usize) {

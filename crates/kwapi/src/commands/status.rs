@@ -9,7 +9,8 @@ use kwapi_drivers::manager::MeterState;
 
 use crate::cli::Status;
 use crate::config::Config;
-use crate::service::status::{Kind, Meter};
+use crate::stack::Roles;
+use crate::stack::status::{Meter, default_address};
 
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,7 +42,7 @@ pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<
     if let Some(address) = told {
         return Ok(address);
     }
-    let default = Kind::Drivers.default_address();
+    let default = default_address(Roles::DRIVERS);
     let Some(file) = Config::find(named) else { return Ok(default) };
     match crate::config::status_listener(&file) {
         Ok(listen) => Ok(listen.unwrap_or(default)),

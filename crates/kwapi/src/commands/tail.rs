@@ -7,13 +7,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use kwapi_bus::{Received, Scheme, SourceConfig, Subscriber, SubscriberConfig};
+use kwapi_bus::{BusContext, Received, Scheme, SourceConfig, Subscriber, SubscriberConfig};
 use kwapi_core::Quality;
 
 use crate::cli::Tail;
 use crate::config::Config;
-use crate::service::Process;
 use crate::shutdown::Shutdown;
+use crate::stack::clocks;
 
 /// Measurements a second to expect, to size queues by.
 const MESSAGES_EXPECTED: usize = 10_000;
@@ -28,10 +28,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), String> {
     let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
     let subscriber_config = subscriber_config(arguments, named)?;
-    let process = Process::new();
-    let subscriber =
-        Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), MESSAGES_EXPECTED)
-            .map_err(|error| crate::config::chain(&error))?;
+    let bus = BusContext::new();
+    let subscriber = Subscriber::start(&bus, &subscriber_config, &clocks(), MESSAGES_EXPECTED)
+        .map_err(|error| crate::config::chain(&error))?;
     if arguments.endpoint.is_empty() {
         tokio::spawn(states::watch(super::status::address(None, named)?, arguments.json));
     }

@@ -44,7 +44,7 @@ fn without_a_configuration_there_are_watts_a_page_and_a_graph() {
     let watts = probes["probes"]["demo.web-1"]["w"].as_f64().unwrap();
     assert!((50.0..400.0).contains(&watts), "{watts} W");
     let (status, head, png) =
-        request(web, "GET /graph/minute/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        request(web, "GET /graph/minute/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     assert!(status == 200 && head.contains("image/png") && png.starts_with(b"\x89PNG"), "{head}");
     let (status, page) = get(web, "/last/minute/").unwrap();
     assert!(status == 200 && page.contains("demo.web-1") && page.contains("simulated"));

@@ -34,6 +34,15 @@ impl Kwapi {
 
     /// As [`Kwapi::start`], in a scratch directory that exists already (a restart).
     pub(crate) fn start_in(lab: Lab, arguments: &[&str], toml: &str) -> Self {
+        Self::begin(lab, None, arguments, toml)
+    }
+
+    /// As [`Kwapi::start`], with at most so many open files.
+    pub(crate) fn start_limited(files: Option<u32>, arguments: &[&str], toml: &str) -> Self {
+        Self::begin(Lab::empty(), files, arguments, toml)
+    }
+
+    fn begin(lab: Lab, files: Option<u32>, arguments: &[&str], toml: &str) -> Self {
         let (api, web, status) = (free_port(), free_port(), free_port());
         let file = lab.join("kwapi.toml");
         let toml = toml
@@ -43,7 +52,16 @@ impl Kwapi {
             .replace("@DIR@", &lab.path().display().to_string());
         std::fs::write(&file, toml).unwrap();
         let log = lab.join(format!("kwapi-{}.log", arguments.first().unwrap_or(&"run")));
-        let process = Peer::start(kwapi().args(arguments).arg("--config").arg(&file), log);
+        let mut command = match files {
+            None => kwapi(),
+            Some(files) => {
+                let mut command = Command::new("sh");
+                let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+                command.args(["-c", &limited, env!("CARGO_BIN_EXE_kwapi")]);
+                command
+            }
+        };
+        let process = Peer::start(command.args(arguments).arg("--config").arg(&file), log);
         Self { process, api, web, status, lab }
     }
 

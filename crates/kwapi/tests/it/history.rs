@@ -24,7 +24,7 @@ fn rrdtool_reads_what_a_real_agent_said() {
     kwapi.probe("rack.x");
     let file = kwapi.file("x.rrd");
     let lines = wait_until("three seconds in the file", PATIENCE, || {
-        let get = "GET /rrd/rack.x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let get = "GET /rrd/rack.x/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         let (status, head, rrd) = request(kwapi.web, get)?;
         if status != 200 {
             return None;

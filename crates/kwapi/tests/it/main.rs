@@ -25,3 +25,4 @@ mod readiness;
 mod reload;
 mod spine;
 mod survival;
+mod wiring;

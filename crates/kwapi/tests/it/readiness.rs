@@ -35,8 +35,7 @@ fn a_plugin_is_ready_once_it_has_heard_something_and_stays_so() {
     let rrd = Kwapi::start(&["rrd"], &subscribing("rrd", "@WEB@"));
     let nothing = "no measurement has come yet";
     assert_eq!(ready(&api), (503, json!({ "status": "not ready", "waiting": { "bus": nothing } })));
-    let waiting = json!({ "totals_bus": nothing, "history_bus": nothing });
-    assert_eq!(ready(&rrd), (503, json!({ "status": "not ready", "waiting": waiting })));
+    assert_eq!(ready(&rrd), (503, json!({ "status": "not ready", "waiting": { "bus": nothing } })));
 
     let drivers =
         Kwapi::start(&["drivers"], &format!("{KEY}[drivers]\npublish = ['{endpoint}']\n{status}{METER}"));

@@ -122,7 +122,8 @@ proptest! {
             meter.record(now, watts.map(Watts), quality, counter.as_ref());
             let totals = meter.totals();
             prop_assert!(totals.energy >= previous.energy);
-            let accounted = totals.measured_ms + totals.estimated_ms + totals.unknown_ms;
+            let accounted = totals.measured_ms + totals.estimated_ms + totals.bridged_ms + totals.unknown_ms;
+            prop_assert!(totals.is_sound());
             prop_assert_eq!(u128::from(accounted), (now - first.unwrap()).as_millis());
             previous = totals;
         }

@@ -22,8 +22,8 @@ fn a_directory_the_original_wrote_is_opened_in_place() {
     );
     let updates = (0..=5).map(|second| format!("{}:42", START - 5 + second));
     output(Command::new("rrdtool").arg("update").arg(&file).args(updates));
-    let config = HistoryConfig { rrd_directory: Some(directory), ..config(&lab) };
-    let history = open(&config);
+    let history =
+        open_with(&lab, &HistoryConfig { rrd_directory: Some(directory), ..HistoryConfig::default() });
     assert_eq!((history.probes(), history.counters().orphan_files), (vec![], 1));
     record(&history, &[message("A", 1, 0, 58.0)]);
     assert_eq!((history.probes(), history.counters().orphan_files), (vec![probe("A")], 0));
@@ -37,7 +37,7 @@ const POWER_ARCHIVES: &str = "RRA:AVERAGE:0.5:1:300 RRA:AVERAGE:0.5:10:360 RRA:A
 #[test]
 fn an_unusable_file_is_made_again_from_the_journal() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     let messages: Vec<_> = (1..=100).map(|seq| message("A", seq, 0, seq as f64)).collect();
     record(&history, &messages[..90]);
     assert!(history.flush_all());
@@ -52,7 +52,7 @@ fn an_unusable_file_is_made_again_from_the_journal() {
 #[test]
 fn an_unusable_file_is_set_aside_and_begun_again() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
     std::fs::write(&file, b"not an RRD").unwrap();
     record(&history, &[message("A", 1, 0, 5.0)]);
@@ -65,8 +65,9 @@ fn an_unusable_file_is_set_aside_and_begun_again() {
 #[test]
 fn a_directory_has_one_owner() {
     let lab = Lab::empty();
-    let _history = open(&config(&lab));
-    let error = History::open(config(&lab), Timestamp::EPOCH).unwrap_err().to_string();
+    let _history = open(&lab);
+    let opened = Journal::open(&lab.join("state"), JournalConfig::default(), Timestamp::EPOCH);
+    let error = opened.unwrap_err().to_string();
     assert!(
         error.contains("belongs to a running kwapi") && error.contains(&std::process::id().to_string()),
         "{error}"
@@ -76,15 +77,18 @@ fn a_directory_has_one_owner() {
 #[test]
 fn files_that_cannot_be_written_wait_and_the_journal_is_read_again() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
     std::fs::create_dir(&file).unwrap(); // Nothing can be written to a directory.
     record(&history, &[message("A", 1, 0, 5.0)]);
     assert!(!history.flush_all());
     assert_eq!(history.counters().flush_failures, 1);
+    history.tick(Duration::ZERO, at(1));
+    history.tick(Duration::from_secs(130), at(131));
+    assert!(history.trouble().is_some_and(|trouble| trouble.contains("cannot be written")));
     std::fs::remove_dir(&file).unwrap();
     drop(history);
-    let history = open(&config(&lab));
+    let history = open(&lab);
     assert!(history.flush_all());
     assert_eq!(crate::rrd::read(&file).unwrap().last_value(), Some(5.0));
 }
@@ -92,9 +96,10 @@ fn files_that_cannot_be_written_wait_and_the_journal_is_read_again() {
 #[test]
 fn a_stopped_flusher_has_written_everything() {
     let lab = Lab::empty();
-    let history = Arc::new(open(&config(&lab)));
+    let history = Arc::new(open(&lab));
     let begin = std::time::Instant::now();
-    let flusher = Flusher::start(Arc::clone(&history), move || begin.elapsed()).unwrap();
+    let wall = kwapi_core::WallClock::new(|| at(1));
+    let flusher = Flusher::start(Arc::clone(&history), move || begin.elapsed(), wall).unwrap();
     record(&history, &[message("A", 1, 0, 5.0)]);
     assert!(flusher.stop());
     let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
@@ -104,11 +109,11 @@ fn a_stopped_flusher_has_written_everything() {
 #[test]
 fn a_stop_that_had_no_time_loses_nothing() {
     let lab = Lab::empty();
-    let history = open(&config(&lab));
+    let history = open(&lab);
     record(&history, &[message("A", 1, 0, 5.0)]);
     assert!(!history.flush_within(Duration::ZERO));
     drop(history);
-    let history = open(&config(&lab));
+    let history = open(&lab);
     assert!(history.flush_all());
     let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
     assert_eq!(crate::rrd::read(&file).unwrap().last_update(), at(1));

@@ -24,10 +24,11 @@ impl Stand {
     fn start() -> (Self, tokio::io::DuplexStream) {
         let router = Router::new().route("/", get(|| async { "hello\n" }));
         let counts = Arc::new(Counts::new(ROUTES));
-        let front = Front { router, counts: counts.clone(), access_log: true };
+        let front = Front { router, counts: counts.clone(), hosts: Arc::new(Hosts::Any), access_log: true };
         let (client, server) = duplex(1 << 20);
         let (phase, receiver) = watch::channel(Phase::Open);
-        tokio::spawn(serve(server, SocketAddr::from(([127, 0, 0, 1], 9)), front, receiver));
+        let (taken, _) = crate::http::Seats::new(1).part(1).take().unwrap();
+        tokio::spawn(serve(server, SocketAddr::from(([127, 0, 0, 1], 9)), front, taken.seat(), receiver));
         (Self { counts, _phase: phase }, client)
     }
 
@@ -199,10 +200,13 @@ async fn a_request_cut_off_in_its_head_is_told_so() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_left() {
     let router = Router::new().route("/", get(|| async { "x".repeat(1 << 20) }));
-    let front = Front { router, counts: Arc::new(Counts::new(ROUTES)), access_log: false };
+    let counts = Arc::new(Counts::new(ROUTES));
+    let front = Front { router, counts, hosts: Arc::new(Hosts::Any), access_log: false };
+    let (taken, _) = crate::http::Seats::new(1).part(1).take().unwrap();
     let (mut client, server) = duplex(1 << 10);
     let (_phase, receiver) = watch::channel(Phase::Open);
-    let served = tokio::spawn(serve(server, SocketAddr::from(([127, 0, 0, 1], 9)), front, receiver));
+    let served =
+        tokio::spawn(serve(server, SocketAddr::from(([127, 0, 0, 1], 9)), front, taken.seat(), receiver));
     client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     let begin = Instant::now();
     timeout(Duration::from_secs(60), served).await.unwrap().unwrap();

@@ -15,11 +15,29 @@ const ROUTES: &Routes = &Routes {
 
 fn listen(connections_max: usize) -> Listen {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    Listen { address, tls: None, connections_max, access_log: true, routes: ROUTES }
+    let seats = Seats::new(100);
+    Listen { address, tls: None, connections_max, seats, hosts: Hosts::Any, access_log: true, routes: ROUTES }
+}
+
+/// An answer that goes on for ever without a word.
+struct Endless;
+
+impl axum::body::HttpBody for Endless {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
 }
 
 fn router() -> Router {
-    Router::new().route("/", get(|| async { "x".repeat(2_000) }))
+    Router::new()
+        .route("/", get(|| async { "x".repeat(2_000) }))
+        .route("/endless", get(async || axum::body::Body::new(Endless)))
 }
 
 /// Starts a server; it ends with the sender.
@@ -29,6 +47,14 @@ fn start(listen: &Listen) -> (SocketAddr, oneshot::Sender<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(listener.serve(router(), async { _ = stopped.await }));
     (address, stop)
+}
+
+/// A connection in the middle of an answer: its seat is not given away.
+async fn busy(address: SocketAddr) -> TcpStream {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(b"GET /endless HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    connection.read_exact(&mut [0; 9]).await.unwrap();
+    connection
 }
 
 /// Sends two requests on one connection and returns everything that came back.
@@ -52,13 +78,11 @@ async fn a_connection_is_kept_and_answers_are_compressed_for_who_asks() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_bound_are_closed_and_room_is_made_by_leaving() {
+async fn connections_beyond_the_bound_are_closed_while_all_others_are_busy() {
     let (address, _stop) = start(&listen(1));
-    let mut first = tokio::net::TcpStream::connect(address).await.unwrap();
-    first.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
-    let mut some = [0; 9];
-    first.read_exact(&mut some).await.unwrap();
+    let mut first = busy(address).await;
     assert_eq!(twice(address, "").await, "");
+    first.shutdown().await.unwrap();
     drop(first);
     tokio::time::timeout(Duration::from_secs(10), async {
         while twice(address, "").await.is_empty() {
@@ -67,6 +91,37 @@ async fn connections_beyond_the_bound_are_closed_and_room_is_made_by_leaving() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_for_a_new_one() {
+    let (address, _stop) = start(&listen(1));
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    idle.read_exact(&mut [0; 9]).await.unwrap();
+    assert_eq!(twice(address, "").await.matches("HTTP/1.1 200 OK").count(), 2);
+    // What it was sent before it had to leave, and then the end.
+    _ = idle.read_to_end(&mut Vec::new()).await;
+}
+
+#[tokio::test]
+async fn servers_of_one_process_share_its_seats() {
+    let seats = Seats::new(2);
+    let (pages, _stop) = start(&Listen { seats: seats.clone(), ..listen(9) });
+    let (status, _stop_too) = start(&Listen { seats, ..listen(9) });
+    let _busy = busy(pages).await;
+    let mut idle = TcpStream::connect(pages).await.unwrap();
+    assert_eq!(twice(status, "").await.matches("HTTP/1.1 200 OK").count(), 2);
+    assert_eq!(idle.read(&mut [0; 9]).await.unwrap_or(0), 0, "the idle one had to leave");
+}
+
+#[tokio::test]
+async fn a_server_without_authentication_answers_to_its_own_names_only() {
+    let hosts = Hosts::Only { names: Vec::new(), key: "`hosts` in [api]" };
+    let (address, _stop) = start(&Listen { hosts, ..listen(9) });
+    let answer = twice(address, "").await; // host: h
+    assert!(answer.starts_with("HTTP/1.1 421 Misdirected Request"), "{answer}");
+    assert!(answer.contains("add the name to `hosts` in [api]"), "{answer}");
 }
 
 #[tokio::test]
@@ -201,9 +256,7 @@ async fn connections_are_counted_while_they_are_open_and_when_there_is_no_room()
     let listener = Listener::bind(&listen(1)).unwrap();
     let (address, metrics) = (listener.address(), listener.metrics());
     tokio::spawn(listener.serve(router(), std::future::pending()));
-    let mut first = TcpStream::connect(address).await.unwrap();
-    first.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
-    first.read_exact(&mut [0; 9]).await.unwrap();
+    let _first = busy(address).await;
     assert_eq!(twice(address, "").await, "");
     let mut out = Exposition::default();
     metrics.collect(&mut out);

@@ -4,7 +4,7 @@ use kwapi_core::{ProbeId, Quality, Timestamp};
 use kwapi_history::Period;
 use kwapi_history::graph::{Figures, Size, Theme, colour, cost_text, energy_text, watts_text};
 
-use super::super::graphs::{Form, Graph};
+use super::super::graphs::{Form, Graph, NoGraph};
 use super::super::overview::{Overall, is_silent};
 use super::super::route::encode;
 use super::super::{EnergySince, Settings, Site, words};
@@ -56,6 +56,8 @@ pub(super) struct EnergyWords {
     pub(super) energy: String,
     pub(super) cost: Option<String>,
     pub(super) since: String,
+    /// What it reaches to where that is before the present.
+    pub(super) until: Option<String>,
     pub(super) share: Option<String>,
 }
 
@@ -66,12 +68,13 @@ impl EnergyWords {
             energy: energy_text(kwh),
             cost: cost(kwh, settings),
             since: words::instant(account.since, now, &settings.zone),
+            until: account.until.map(|until| words::instant(until, now, &settings.zone)),
             share: words::share(&account.totals),
         }
     }
 
     pub(super) fn of_all(overall: &Overall, now: Timestamp, settings: &Settings) -> Option<Self> {
-        let account = EnergySince { since: overall.since?, totals: overall.totals };
+        let account = EnergySince { since: overall.since?, until: None, totals: overall.totals };
         Some(Self::new(&account, now, settings))
     }
 }
@@ -136,8 +139,12 @@ fn cost(kwh: f64, settings: &Settings) -> Option<String> {
 /// A probe's drawing over a period; empty when it cannot be drawn.
 pub(super) fn drawing(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> Drawing {
     let graph = match site.graphs.probe(probe, period, Form::Svg(CARD, Theme::Page), now) {
-        Some(Ok(graph)) => Some(graph),
-        Some(Err(_)) | None => None,
+        Ok(graph) => graph,
+        Err(NoGraph::Undrawn(_)) => None,
+        Err(NoGraph::Unreadable(_)) => {
+            let svg = "<p>The history of this probe cannot be read; the log says why.</p>".to_owned();
+            return Drawing { svg, narrow: None, legend: Legend::new(&Figures::default(), &site.settings) };
+        }
     };
     let (svg, figures) = graph.map_or_else(Default::default, |graph: Graph| (inline(&graph), graph.figures));
     Drawing { svg, narrow: None, legend: Legend::new(&figures, &site.settings) }

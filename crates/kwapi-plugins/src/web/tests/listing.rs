@@ -117,16 +117,16 @@ impl PowerHistory for Fewer {
     fn probes(&self) -> Vec<ProbeId> {
         self.0.probes()
     }
-    fn fetch(&self, _: &ProbeId, period: Period, now: u64) -> Option<Series> {
+    fn fetch(&self, _: &ProbeId, period: Period, now: u64) -> Result<Option<Series>, Unreadable> {
         let step = period.step_seconds();
         let start = now / step * step - step * period.rows() as u64;
-        Some(Series::whole(start, step, vec![Some(100.0); period.rows()]))
+        Ok(Some(Series::whole(start, step, vec![Some(100.0); period.rows()])))
     }
     fn extremes(&self, _: &ProbeId, _: Period, _: u64) -> Option<(Watts, Watts)> {
         None
     }
-    fn rrd_file(&self, _: &ProbeId) -> Option<Vec<u8>> {
-        None
+    fn rrd_file(&self, _: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {
+        Ok(None)
     }
     fn latest(&self, _: &ProbeId) -> Option<Latest> {
         let at = Timestamp::from_seconds(NOW);

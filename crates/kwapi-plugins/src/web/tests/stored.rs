@@ -1,12 +1,15 @@
-use kwapi_core::{Accounting, Measurement};
-use kwapi_history::{Arrival, History, HistoryConfig};
+use kwapi_core::{Accounting, Decision, Measurement};
+use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
+use kwapi_history::{History, HistoryConfig};
 
 use super::*;
 
 /// A history of the probe a/b, a hundred seconds long.
 fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
     let start = Timestamp::from_seconds(NOW);
-    let history = History::open(HistoryConfig::new(scratch.path()), start).unwrap();
+    let (journal, _) = Journal::open(scratch.path(), JournalConfig::default(), start).unwrap();
+    let history = History::open(HistoryConfig::default(), &journal).unwrap();
+    let mut records = Vec::new();
     for second in 0..100 {
         let at = Timestamp::from_seconds(NOW + 1 + second);
         let accounting = Accounting {
@@ -25,9 +28,11 @@ fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
             current: None,
             accounting: Some(accounting),
         };
-        let heard = Duration::from_secs(second);
-        history.record([Arrival { measurement: &measurement, arrived: at, heard }]).unwrap();
+        let taken = Taken { decision: Decision::Continue, register: Totals::default() };
+        records.push(Credited::of(&measurement, at, taken));
     }
+    journal.append(&Arc::new(records), start).unwrap();
+    history.catch_up();
     Arc::new(history)
 }
 
@@ -54,10 +59,36 @@ async fn the_store_s_measurements_reach_the_page_the_graph_and_the_file() {
     assert_eq!((file.len(), &file[..4]), (9_752, &b"RRD\0"[..]));
 }
 
+#[tokio::test]
+async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
+    let scratch = kwapi_peers::Lab::empty();
+    let history = recorded(&scratch);
+    assert!(history.flush_all());
+    let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
+    let site = router(Arc::new(Stored::new(history, |_| None)), settings(), clock);
+    for entry in std::fs::read_dir(scratch.join("rrd")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "rrd") {
+            std::fs::write(path, [0; 200]).unwrap();
+        }
+    }
+    for path in ["/graph/hour/a%2Fb/?format=svg", "/graph/hour/a%2Fb/", "/rrd/a%2Fb/"] {
+        let answer = get(&site, path).await;
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        assert_eq!(answer.status(), 503, "{path}: {text}");
+        assert!(
+            text.starts_with("cannot read the history of a/b: ") && text.contains("not an RRD"),
+            "{text}"
+        );
+    }
+    let shown = page(&site, "/probe/a%2Fb/").await;
+    assert!(shown.contains("cannot be read") && !shown.contains("No data yet"), "{shown}");
+}
+
 /// How often the list and the probe's page say that its present value is estimated.
 async fn check_estimated(quality: Quality, expected: usize) {
     let scratch = kwapi_peers::Lab::empty();
-    let energy = EnergySince { since: Timestamp::from_seconds(NOW), totals: Totals::default() };
+    let energy = EnergySince { since: Timestamp::from_seconds(NOW), until: None, totals: Totals::default() };
     let (power, at) = (Watts(179.0), Timestamp::from_seconds(NOW + 99));
     let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality }));
     for path in ["/last/minute/", "/probe/a%2Fb/"] {
@@ -75,7 +106,7 @@ async fn an_estimated_value_is_marked_and_a_measured_one_is_not() {
 #[tokio::test]
 async fn the_present_is_what_the_account_says_also_after_a_clock_was_set_back() {
     let scratch = kwapi_peers::Lab::empty();
-    let energy = EnergySince { since: Timestamp::from_seconds(NOW), totals: Totals::default() };
+    let energy = EnergySince { since: Timestamp::from_seconds(NOW), until: None, totals: Totals::default() };
     let (power, at) = (Watts(42.0), Timestamp::from_seconds(NOW + 60));
     let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality: Quality::Measured }));
     let shown = page(&site, "/last/minute/").await;
@@ -91,4 +122,16 @@ async fn a_page_of_a_young_probe_shows_no_energy_from_before_it() {
         // 80 to 179 W, a second each: 12 950 J. The summary and the probe.
         assert_eq!(shown.matches("<dd>0.0036 kWh</dd>").count(), 2, "{period}: {shown}");
     }
+}
+
+#[tokio::test]
+async fn a_total_behind_the_present_watts_says_what_it_reaches_to() {
+    let scratch = kwapi_peers::Lab::empty();
+    let (since, until) = (Timestamp::from_seconds(NOW), Timestamp::from_seconds(NOW + 31));
+    let energy = EnergySince { since, until: Some(until), totals: Totals::default() };
+    let (power, at) = (Watts(42.0), Timestamp::from_seconds(NOW + 60));
+    let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality: Quality::Measured }));
+    let shown = page(&site, "/probe/a%2Fb/").await;
+    let expected = format!("recorded up to {}", super::super::words::instant(until, until, &TimeZone::UTC));
+    assert!(shown.contains(&expected) && shown.contains("42.0 W"), "{expected} in {shown}");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::commands::status;
-use crate::service::status::Meter;
+use crate::stack::status::Meter;
 
 /// How often the status listener is asked. What comes and goes in between is not seen.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -1,0 +1,135 @@
+//! Which wall time has been covered, and by what: so that no second counts twice, though a clock was set back or two
+//! publishers ran side by side.
+//!
+//! All that was ever covered would grow without bound. Kept is the newest instant covered and the newest holes before
+//! it, which may be covered yet (a clock was ahead, and now that time is lived through; a late message). Holes older than
+//! these pass for covered: time there gains nothing any more, and stays unknown.
+
+use serde::{Deserialize, Serialize};
+
+/// How many holes are known.
+const HOLES_MAX: usize = 8;
+
+/// Covered wall time since an account began, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Coverage {
+    /// Nothing before counts.
+    pub(super) since: u64,
+    /// The end of what is covered.
+    reach: u64,
+    /// From and to of what is not covered between `since` and `reach`, in order, in the first `holes_len` places.
+    holes: [(u64, u64); HOLES_MAX],
+    holes_len: u8,
+    /// Of what is covered: measured, estimated, bridged.
+    pub(super) by_status: [u64; 3],
+}
+
+impl Coverage {
+    pub(super) fn new(since: u64) -> Self {
+        Self { since, reach: since, ..Self::default() }
+    }
+
+    /// Covers `from` to `to`; answers how much of it was not covered before.
+    pub(super) fn add(&mut self, from: u64, to: u64) -> u64 {
+        let (from, to) = (from.max(self.since), to.max(self.since));
+        if to <= from {
+            return 0;
+        }
+        let mut gained = 0_u64;
+        if from < self.reach {
+            gained = self.fill(from, to.min(self.reach));
+        } else if from > self.reach {
+            self.push_hole(usize::from(self.holes_len), (self.reach, from));
+        }
+        if to > self.reach {
+            gained = gained.saturating_add(to - from.max(self.reach));
+            self.reach = to;
+        }
+        gained
+    }
+
+    /// Gives the statuses their shares of `gained`, and `unknown` time (which is not kept) its own.
+    pub(super) fn share(&mut self, gained: u64, shares: [u64; 3], unknown: u64) {
+        let whole = shares.iter().fold(u128::from(unknown), |sum, share| sum + u128::from(*share));
+        for (covered, share) in self.by_status.iter_mut().zip(shares) {
+            let part = if u128::from(share) == whole {
+                gained
+            } else {
+                let part = (u128::from(gained) * u128::from(share)).checked_div(whole);
+                part.and_then(|part| u64::try_from(part).ok()).unwrap_or(0)
+            };
+            *covered = covered.saturating_add(part);
+        }
+    }
+
+    /// Says that nothing is known to be covered from `from` to `to`, which is after all such said before.
+    pub(super) fn leave_hole(&mut self, from: u64, to: u64) {
+        if from < to {
+            self.push_hole(usize::from(self.holes_len), (from, to));
+        }
+    }
+
+    /// Says that all up to `reach` is covered, but for the holes.
+    pub(super) fn reach(&mut self, reach: u64) {
+        self.reach = self.reach.max(reach);
+    }
+
+    /// Whether it can be of this program's making.
+    pub(super) fn is_within_bounds(&self) -> bool {
+        usize::from(self.holes_len) <= HOLES_MAX
+    }
+
+    /// Fills the holes between `from` and `to`; answers how much that is.
+    fn fill(&mut self, from: u64, to: u64) -> u64 {
+        let mut filled = 0_u64;
+        let mut index = usize::from(self.holes_len);
+        // From the newest: what is covered mostly lies near the end.
+        while let Some(&hole) = index.checked_sub(1).and_then(|index| self.holes.get(index)) {
+            index -= 1;
+            if hole.1 <= from {
+                break;
+            }
+            let (begin, end) = (hole.0.max(from), hole.1.min(to));
+            if begin >= end {
+                continue;
+            }
+            filled = filled.saturating_add(end - begin);
+            self.remove_hole(index);
+            if end < hole.1 {
+                self.push_hole(index, (end, hole.1));
+            }
+            if hole.0 < begin {
+                self.push_hole(index, (hole.0, begin));
+            }
+        }
+        filled
+    }
+
+    fn remove_hole(&mut self, index: usize) {
+        if let Some(rest) = self.holes.get_mut(index..usize::from(self.holes_len)) {
+            rest.rotate_left(1);
+            self.holes_len -= 1;
+        }
+    }
+
+    /// Puts a hole at its place. Full: the oldest is forgotten.
+    fn push_hole(&mut self, mut index: usize, hole: (u64, u64)) {
+        if usize::from(self.holes_len) == HOLES_MAX {
+            if index == 0 {
+                return;
+            }
+            self.remove_hole(0);
+            index -= 1;
+        }
+        self.holes_len += 1;
+        if let Some(rest) = self.holes.get_mut(index..usize::from(self.holes_len)) {
+            rest.rotate_right(1);
+            if let Some(first) = rest.first_mut() {
+                *first = hole;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! What the runs of an account are good for, in the order of its segments and their runs.
+//!
+//! On a curve the credit is the highest point heard less the lowest known: what a run measures below the highest point of
+//! the runs before it is cut from its own sums, and what lies between that point and the run's begin is the stop's,
+//! bridged. A curve that began after what was heard before counts from its begin, a rival from where it was taken up.
+//! The fold goes from run to run with a few numbers, so that the oldest runs can be closed without changing the sum.
+
+use serde::{Deserialize, Serialize};
+
+use super::Account;
+use super::coverage::Coverage;
+use super::decision::SegmentKind;
+use super::run::{Run, is_set_forward};
+use crate::{Energy, Timestamp, Totals};
+
+/// What came before the runs that are still open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Past {
+    pub(super) since: Timestamp,
+    /// Where the account's time counts from: `since`, but for an account of an earlier version, whose time was counted
+    /// otherwise and is taken as it was.
+    pub(super) origin: Timestamp,
+    pub(super) sum: Sum,
+}
+
+impl Past {
+    pub(super) fn new(since: Timestamp) -> Self {
+        Self { since, origin: since, sum: Sum::new(since) }
+    }
+
+    /// Adds a message of the original Kwapi: `gained` in the `covered_ms` up to `now`, the one before being of `last`.
+    pub(super) fn take_legacy(&mut self, last: Timestamp, now: Timestamp, gained: Energy, covered_ms: u64) {
+        let [measured, ..] = &mut self.sum.joules;
+        *measured = measured.saturating_add(gained.millijoules());
+        if covered_ms > 0 {
+            let (from, to, monotonic) = (last.micros(), now.micros(), covered_ms.saturating_mul(1_000));
+            let is_set = is_set_forward(to.saturating_sub(from), monotonic);
+            let covered = self.sum.coverage.add(if is_set { to.saturating_sub(monotonic) } else { from }, to);
+            self.sum.coverage.share(covered, [1, 0, 0], 0);
+        }
+        self.sum.newest = self.sum.newest.max(Some(now));
+    }
+}
+
+/// The fold so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sum {
+    /// Measured, estimated, bridged, in millijoules.
+    pub(super) joules: [u64; 3],
+    pub(super) coverage: Coverage,
+    /// The newest stamp heard; `None` before there is any.
+    pub(super) newest: Option<Timestamp>,
+    /// Where the curve stands whose runs are being summed; `None` where the next run opens a segment.
+    pub(super) curve: Option<Curve>,
+}
+
+/// A curve between two of its runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Curve {
+    /// Energy below this point has been credited.
+    highest: Energy,
+    /// The lowest point known, on the curve in which the account began.
+    lowest: Option<Energy>,
+}
+
+/// A stop before a run, of which a register tells the energy: from and to.
+type Stop = (u64, u64);
+
+impl Sum {
+    fn new(since: Timestamp) -> Self {
+        Self { joules: [0; 3], coverage: Coverage::new(since.micros()), newest: None, curve: None }
+    }
+
+    /// Adds a run. Answers the stop before it, whose time is covered once all readings are: theirs goes first.
+    fn add(&mut self, run: &Run) -> Option<Stop> {
+        let carried = self.curve.filter(|_| run.opens.is_none());
+        let is_first = run.opens == Some(SegmentKind::First);
+        let at = run.top.begin;
+        let (stop, cut, counted, curve);
+        if is_first {
+            let lowest = run.low.value();
+            (stop, cut) = (at.saturating_sub(run.low.begin), Energy::ZERO);
+            counted = run.top.totals.since(&run.low.totals);
+            curve = Curve { highest: lowest, lowest: Some(lowest) };
+        } else {
+            let before = carried.unwrap_or(Curve { highest: run.base, lowest: None });
+            let below = before.lowest.map_or(Energy::ZERO, |lowest| lowest.saturating_sub(at));
+            stop = at.saturating_sub(before.highest).saturating_add(below);
+            cut = before.highest.saturating_sub(at);
+            counted = run.top.totals;
+            curve = Curve { lowest: before.lowest.map(|lowest| lowest.min(at)), ..before };
+        }
+        self.curve = Some(Curve { highest: curve.highest.max(run.top.value()), ..curve });
+        let mut parts = cut_parts(&counted, cut);
+        parts[2] = parts[2].saturating_add(stop.millijoules());
+        for (sum, part) in self.joules.iter_mut().zip(parts) {
+            *sum = sum.saturating_add(part);
+        }
+        let stop = self.stop_before(run, carried.is_some(), stop);
+        run.cover(&mut self.coverage, is_first);
+        self.newest = self.newest.max(Some(run.top.stamp));
+        stop
+    }
+
+    /// The time of the stop before a run, unless nothing is known of it.
+    fn stop_before(&self, run: &Run, goes_on: bool, energy: Energy) -> Option<Stop> {
+        let mut newest = self.newest?;
+        let at = run.start();
+        if !goes_on {
+            if energy == Energy::ZERO {
+                return None;
+            }
+            if run.begin > newest {
+                newest = run.begin.min(at); // Nobody is known to have counted from there to where the curve began.
+            }
+        }
+        let to = at.micros().max(self.coverage.since);
+        let length = at.micros().saturating_sub(newest.micros()).min(to - self.coverage.since);
+        (length > 0).then_some((to - length, to))
+    }
+
+    fn cover_stop(&mut self, (from, to): Stop) {
+        let gained = self.coverage.add(from, to);
+        self.coverage.share(gained, [0, 0, 1], 0);
+    }
+}
+
+/// A run's parts (measured, estimated, bridged) without the first `cut` of its energy: measured first. Parts that exceed
+/// their whole are held to it.
+fn cut_parts(totals: &Totals, cut: Energy) -> [u64; 3] {
+    let energy = totals.energy.millijoules();
+    let bridged = totals.bridged.millijoules().min(energy);
+    let estimated = totals.estimated.millijoules().min(energy - bridged);
+    let mut cut = cut.millijoules();
+    [energy - bridged - estimated, estimated, bridged].map(|part| {
+        let taken = part.min(cut);
+        cut -= taken;
+        part - taken
+    })
+}
+
+impl Account {
+    /// Where the total counts from, unless nothing was heard yet.
+    pub(super) fn first_stamp(&self) -> Option<Timestamp> {
+        self.past.as_ref().map(|past| past.since).or_else(|| Some(self.runs.first()?.low.stamp))
+    }
+
+    /// What came before the open runs.
+    pub(super) fn sum_of_past(&self) -> Sum {
+        match &self.past {
+            Some(past) => past.sum.clone(),
+            None => Sum::new(self.first_stamp().unwrap_or_default()),
+        }
+    }
+
+    /// The fold over everything. Energy is not yet held against a fall.
+    pub(super) fn sum(&self) -> Sum {
+        let mut sum = self.sum_of_past();
+        let mut stops = [None; super::RUNS_MAX + 1];
+        for (run, stop) in self.runs.iter().zip(&mut stops) {
+            *stop = sum.add(run);
+        }
+        for stop in stops.into_iter().flatten() {
+            sum.cover_stop(stop);
+        }
+        sum
+    }
+
+    /// The totals that a fold comes to.
+    pub(super) fn totals_of(&self, sum: &Sum) -> Totals {
+        let [measured, estimated, bridged] = sum.joules;
+        let energy =
+            measured.saturating_add(estimated).saturating_add(bridged).max(self.published.millijoules());
+        let [measured_ms, estimated_ms, bridged_ms] = sum.coverage.by_status.map(|us| us / 1_000);
+        let origin = self.past.as_ref().map_or(sum.coverage.since, |past| past.origin.micros());
+        let known_ms = measured_ms.saturating_add(estimated_ms).saturating_add(bridged_ms);
+        Totals {
+            energy: Energy::from_millijoules(energy),
+            estimated: Energy::from_millijoules(estimated),
+            bridged: Energy::from_millijoules(bridged),
+            measured_ms,
+            estimated_ms,
+            bridged_ms,
+            unknown_ms: (self.last.micros().saturating_sub(origin) / 1_000).saturating_sub(known_ms),
+        }
+    }
+
+    /// Closes the oldest run: what it is good for is final, and messages of it are refused from now on.
+    pub(super) fn close_oldest(&mut self) {
+        if self.runs.is_empty() {
+            return;
+        }
+        let since = self.since();
+        let mut sum = self.sum_of_past();
+        let run = self.runs.remove(0);
+        if let Some(stop) = sum.add(&run) {
+            sum.cover_stop(stop);
+        }
+        if self.runs.first().is_none_or(|next| next.opens.is_some()) {
+            sum.curve = None;
+        }
+        let origin = self.past.as_ref().map_or(since, |past| past.origin);
+        self.past = Some(Box::new(Past { since, origin, sum }));
+    }
+}

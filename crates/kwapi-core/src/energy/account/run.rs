@@ -1,0 +1,196 @@
+//! What an account keeps of one session: its lowest and highest message, and which of the last ones have come.
+
+use serde::{Deserialize, Serialize};
+
+use super::coverage::Coverage;
+use super::decision::SegmentKind;
+use crate::{Accounting, Energy, Timestamp, Totals};
+
+/// How far below its newest message a session's messages are told apart, one bit each.
+const WINDOW: u64 = 64;
+/// A wall clock that differs from the monotonic one by no more than this, and a hundredth, was not set but runs a little
+/// fast or slow.
+const DRIFT_US: u64 = 1_000_000;
+/// How many forward steps of the wall clock are known by their place; of older ones the sum is kept.
+const STEPS_MAX: usize = 8;
+
+/// A message, as far as sums go.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Point {
+    pub(super) seq: u64,
+    pub(super) stamp: Timestamp,
+    /// Where on the curve its session's sums begin; 0 without a curve.
+    pub(super) begin: Energy,
+    pub(super) totals: Totals,
+}
+
+impl Point {
+    pub(super) fn of(message: &Accounting) -> Self {
+        let begin = message.curve.map_or(Energy::ZERO, |curve| curve.begin);
+        Self { seq: message.seq, stamp: message.timestamp, begin, totals: message.totals }
+    }
+
+    /// Where it stands on its curve.
+    pub(super) fn value(&self) -> Energy {
+        self.begin.saturating_add(self.totals.energy)
+    }
+
+    /// The publisher's monotonic time since the session began, in microseconds.
+    fn monotonic_us(&self) -> u64 {
+        let Totals { measured_ms, estimated_ms, bridged_ms, unknown_ms, .. } = self.totals;
+        let sum =
+            measured_ms.saturating_add(estimated_ms).saturating_add(bridged_ms).saturating_add(unknown_ms);
+        sum.saturating_mul(1_000)
+    }
+}
+
+/// One session as far as it has been heard: a run on its curve, or all there is without one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Run {
+    pub(super) session: Timestamp,
+    /// The curve's id, or the session's without one.
+    pub(super) curve: Timestamp,
+    /// Which run on the curve.
+    pub(super) number: u32,
+    /// What kind of segment it is the first run of; `None`: it goes on in the segment of the run before it.
+    pub(super) opens: Option<SegmentKind>,
+    /// Where the segment's credited time begins, if it opens one.
+    pub(super) begin: Timestamp,
+    /// Where on the curve the segment's credit begins, if it opens one that is not the first.
+    pub(super) base: Energy,
+    /// Which of the `WINDOW` messages up to the highest have been seen, newest in bit 0.
+    pub(super) seen: u64,
+    /// Its message of the lowest sequence number heard…
+    pub(super) low: Point,
+    /// …and of the highest.
+    pub(super) top: Point,
+    pub(super) steps: Option<Box<Steps>>,
+}
+
+/// Wall time that was passed over because the clock was set forward: nothing is known of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Steps {
+    /// From and to, in order.
+    known: Vec<(u64, u64)>,
+    /// The sum of those whose place is forgotten.
+    forgotten_us: u64,
+}
+
+/// What a message is among its session's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The newest; so many between it and the newest before have not come.
+    Newest(u64),
+    /// One of those that had not come.
+    Between,
+    /// Before all others.
+    Earliest,
+    /// Seen before, or too old to tell.
+    Duplicate,
+}
+
+impl Run {
+    /// A session of which `message` is the first heard. It goes on in the segment before it.
+    pub(super) fn new(message: &Accounting) -> Self {
+        let point = Point::of(message);
+        Self {
+            session: message.session,
+            curve: message.curve.map_or(message.session, |curve| curve.id),
+            number: message.curve.map_or(1, |curve| curve.run),
+            opens: None,
+            begin: Timestamp::EPOCH,
+            base: Energy::ZERO,
+            seen: 1,
+            low: point,
+            top: point,
+            steps: None,
+        }
+    }
+
+    /// Takes note of one of its messages. However far back, one before all others is told from a duplicate.
+    pub(super) fn note(&mut self, message: &Accounting) -> Place {
+        let mut point = Point::of(message);
+        if message.curve.map_or(message.session, |curve| curve.id) != self.curve {
+            point.begin = self.top.begin; // It has no curve any more, or has one now: its sums go on all the same.
+        }
+        if let Some(ahead) = point.seq.checked_sub(self.top.seq).filter(|ahead| *ahead > 0) {
+            self.seen = if ahead < WINDOW { self.seen << ahead | 1 } else { 1 };
+            self.step(self.top, point, false);
+            // A publisher's sums never fall; should they, the higher stand.
+            point.totals = point.totals.max(&self.top.totals);
+            self.top = point;
+            return Place::Newest(ahead - 1);
+        }
+        let behind = self.top.seq - point.seq;
+        let bit = if behind < WINDOW { 1 << behind } else { 0 };
+        let is_earliest = point.seq < self.low.seq;
+        if self.seen & bit != 0 || (bit == 0 && !is_earliest) {
+            return Place::Duplicate;
+        }
+        self.seen |= bit;
+        if !is_earliest {
+            return Place::Between;
+        }
+        self.step(point, self.low, true);
+        self.low = point;
+        Place::Earliest
+    }
+
+    /// Notes a forward step of the wall clock between two messages, if there was one.
+    fn step(&mut self, before: Point, after: Point, is_earliest: bool) {
+        let monotonic = after.monotonic_us().saturating_sub(before.monotonic_us());
+        let (from, to) = (before.stamp.micros(), after.stamp.micros());
+        if is_set_forward(to.saturating_sub(from), monotonic) {
+            let steps = self.steps.get_or_insert_default();
+            let at = if is_earliest { 0 } else { steps.known.len() };
+            steps.known.insert(at, (from, to.saturating_sub(monotonic)));
+            if steps.known.len() > STEPS_MAX {
+                let (from, to) = steps.known.remove(0);
+                steps.forgotten_us = steps.forgotten_us.saturating_add(to.saturating_sub(from));
+            }
+        }
+    }
+
+    /// Where its credited time begins: at its id, as it began with its first reading; at message 0, and where its stamps
+    /// run behind the id (the clock was set back), at the lowest message's stamp less the time in its sums.
+    pub(super) fn start(&self) -> Timestamp {
+        if self.low.seq > 0 && self.session <= self.low.stamp {
+            return self.session;
+        }
+        Timestamp::from_micros(self.low.stamp.micros().saturating_sub(self.low.monotonic_us()))
+    }
+
+    /// Covers the wall time of its readings. Of what was not covered before, the statuses have the shares that they have
+    /// of the publisher's monotonic time. `is_first`: what is before the lowest message heard does not count.
+    pub(super) fn cover(&self, coverage: &mut Coverage, is_first: bool) {
+        let (mut from, counted) = if is_first {
+            (self.low.stamp.micros(), self.top.totals.since(&self.low.totals))
+        } else {
+            let (start, low, monotonic) =
+                (self.start().micros(), self.low.stamp.micros(), self.low.monotonic_us());
+            let is_set = is_set_forward(low.saturating_sub(start), monotonic);
+            (if is_set { low.saturating_sub(monotonic) } else { start }, self.top.totals)
+        };
+        let shares = [counted.measured_ms, counted.estimated_ms, counted.bridged_ms];
+        if shares == [0; 3] {
+            return;
+        }
+        let mut gained = 0_u64;
+        if let Some(steps) = &self.steps {
+            for &(step_from, step_to) in &steps.known {
+                gained = gained.saturating_add(coverage.add(from, step_from));
+                from = step_to;
+            }
+        }
+        gained = gained.saturating_add(coverage.add(from, self.top.stamp.micros()));
+        if let Some(steps) = &self.steps {
+            gained = gained.saturating_sub(steps.forgotten_us);
+        }
+        coverage.share(gained, shares, counted.unknown_ms);
+    }
+}
+
+/// Whether the wall clock was set forward over a stretch of so much wall and monotonic time, in microseconds.
+pub(super) fn is_set_forward(wall: u64, monotonic: u64) -> bool {
+    wall > monotonic.saturating_add(DRIFT_US).saturating_add(monotonic / 100)
+}

@@ -1,0 +1,88 @@
+//! An account as bytes, for whoever keeps it on disk. Each version ever written is read.
+//!
+//! The first byte is the version, the rest is the account in postcard's encoding. Bytes of version 2 came without it: the
+//! file they were in named the version (`kwapi accounts 2`).
+
+mod version_2;
+
+use super::Account;
+
+/// The version [`Account::encode`] writes.
+const VERSION: u8 = 3;
+
+/// Bytes that are no account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// They were written by a later version of the program.
+    #[error("an account of version {0}, which this program does not know")]
+    Later(u8),
+    /// They are damaged.
+    #[error("a damaged account")]
+    Damaged,
+}
+
+impl Account {
+    /// Appends the account, less what is known only to this process (when it was last heard).
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        // Into a vector all goes: there is no error to be had.
+        if let Ok(bytes) = postcard::to_allocvec(self) {
+            out.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Reads what [`Account::encode`] of this or an earlier version wrote. Call [`Account::resume`] before the first
+    /// credit.
+    ///
+    /// # Errors
+    /// See [`SnapshotError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let (&version, rest) = bytes.split_first().ok_or(SnapshotError::Damaged)?;
+        match version {
+            VERSION => whole(rest).and_then(Self::within_bounds),
+            2 => Self::decode_version_2(rest),
+            0 | 1 => Err(SnapshotError::Damaged),
+            later => Err(SnapshotError::Later(later)),
+        }
+    }
+
+    fn within_bounds(self) -> Result<Self, SnapshotError> {
+        let has_room = self.past.as_ref().is_none_or(|past| past.sum.coverage.is_within_bounds());
+        if has_room && self.runs.len() <= super::RUNS_MAX { Ok(self) } else { Err(SnapshotError::Damaged) }
+    }
+
+    /// Reads an account as it stands in a file of `kwapi accounts 2`, after the probe's id.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`].
+    pub fn decode_version_2(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        use version_2::{Account, Challenger};
+        whole::<Account<Challenger>>(bytes).map(Self::from).and_then(Self::within_bounds)
+    }
+
+    /// Reads an account as it stands in a file of `kwapi accounts 1`, after the probe's id.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`].
+    pub fn decode_version_1(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        use version_2::{Account, Challenger, Challenger1};
+        // Its last programs wrote of a rival what those of version 2 do.
+        let early = |_| whole::<Account<Challenger1>>(bytes).map(Self::from);
+        let mut account = whole::<Account<Challenger>>(bytes).map(Self::from).or_else(early)?;
+        if let Some(past) = &mut account.past {
+            past.origin = past.since; // Unknown time was what is left.
+        }
+        account.within_bounds()
+    }
+}
+
+/// A value that takes up all of `bytes`.
+fn whole<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SnapshotError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(SnapshotError::Damaged),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+//! One probe in one process of the driver manager: readings become sessions of messages, and, where the meter has a
+//! register that is believed, runs of one cumulative curve that survives the process.
+//!
+//! A [`SessionEntry`] is what outlives the process. The first reading of the next one says whether the register went on
+//! from there ([`entry`]); if so, the time between is bridged, if not, a new curve begins and that time is unknown.
+//! The rules, and why each is as it is: `docs/manual/energy.md` and `docs/adr`.
+
+mod entry;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use entry::{NotBridged, SessionEntry};
+
+use super::counter::{CounterChange, MeterCounter};
+use super::integrator::{Integrator, Limits};
+use super::register::Register;
+use super::status::{Sums, energy};
+use crate::{Accounting, CurvePoint, Energy, MeterTotal, Quality, Timestamp, Watts};
+
+/// The wall clock may get ahead of the monotonic one or behind it by this much between two readings before it is called
+/// a step.
+const STEP_MIN: Duration = Duration::from_secs(1);
+/// How often the state is told of a register's progress.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often it is told of a probe without a register, of which only the newest stamp is kept.
+const KEEP_STAMP_EVERY: Duration = Duration::from_secs(60);
+
+/// One instant on the clocks of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks<'a> {
+    /// The wall clock: it labels.
+    pub wall: Timestamp,
+    /// Time since the host's boot, suspended time included: it measures.
+    pub boottime: Duration,
+    /// Which boot that is.
+    pub boot: &'a str,
+}
+
+/// What one reading says, derived and stamped.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// When it was measured, as [`Clocks::boottime`]; not later than that.
+    pub at: Duration,
+    /// The same instant on the wall clock.
+    pub timestamp: Timestamp,
+    /// Active power, finite and not negative, unless it was told from the register itself.
+    pub power: Option<Watts>,
+    /// How the power came about.
+    pub quality: Quality,
+    /// The meter's register.
+    pub counter: Option<MeterCounter>,
+    /// What that is known by; its path is set.
+    pub register: Arc<Register>,
+}
+
+/// What became of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Nothing may be published yet: after a boot the wall clock is not to be trusted.
+    Held,
+    /// It counts; and what the register did, if there is one.
+    Counted(Option<CounterChange>),
+}
+
+/// What is to be written to the state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keep {
+    /// The probe's entry.
+    pub entry: SessionEntry,
+    /// Whether it must be on disk before the next message leaves.
+    pub sync: bool,
+    /// Whether every other entry of this probe, and of this register under another probe, is to be deleted with it.
+    pub alone: bool,
+}
+
+/// One probe's account at its source.
+#[derive(Debug)]
+pub struct Session {
+    limits: Limits,
+    /// No wall clock is right that is before this.
+    not_before: Timestamp,
+    /// What the state had, until the first reading.
+    past: Vec<SessionEntry>,
+    held: Option<Box<Held>>,
+    running: Option<Box<Running>>,
+    not_bridged: Option<NotBridged>,
+}
+
+/// What was read while the wall clock was not trusted.
+#[derive(Debug)]
+struct Held {
+    integrator: Integrator,
+    since: Duration,
+}
+
+/// From the first reading on.
+#[derive(Debug)]
+struct Running {
+    integrator: Integrator,
+    id: Timestamp,
+    seq: u64,
+    /// The latest stamp.
+    stamp: Timestamp,
+    /// The clocks at the latest reading, and when that was measured.
+    wall: Timestamp,
+    boottime: Duration,
+    at: Duration,
+    counter: Option<MeterCounter>,
+    register: Arc<Register>,
+    curve: Option<Curve>,
+    /// Where this session's sums begin.
+    base: Sums,
+    published: Published,
+    /// The register as a stop left it, until it is seen to tick.
+    stop_at: Option<Energy>,
+    kept_at: Option<Duration>,
+    must_sync: bool,
+    must_be_alone: bool,
+    /// Whether the state could not be written, so that there is no curve until the process ends.
+    is_without_state: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Curve {
+    id: Timestamp,
+    run: u32,
+    begin_uj: u128,
+}
+
+/// The latest message.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    sums: Sums,
+    at: Duration,
+    stamp: Timestamp,
+}
+
+impl Session {
+    /// A probe of which the state has `past`. No wall clock is believed that is before `not_before`, the date of the
+    /// program.
+    pub fn new(limits: Limits, not_before: Timestamp, past: Vec<SessionEntry>) -> Self {
+        Self { limits, not_before, past, held: None, running: None, not_bridged: None }
+    }
+
+    /// Takes one reading. Then [`Session::keep`] says what the state must be told, and [`Session::publish`] makes its
+    /// message, if it becomes one.
+    pub fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Recorded {
+        let Some(mut running) = self.running.take() else { return self.start(sample, clocks) };
+        let change = running.record(sample, clocks);
+        self.running = Some(running);
+        Recorded::Counted(change)
+    }
+
+    /// What the state must be told before the next message leaves, if anything: a new run or an upset register at once,
+    /// progress now and then.
+    pub fn keep(&mut self, probe: &crate::ProbeId, clocks: &Clocks<'_>) -> Option<Keep> {
+        let running = self.running.as_mut()?;
+        let every = if running.curve.is_some() { KEEP_EVERY } else { KEEP_STAMP_EVERY };
+        let is_due = running.kept_at.is_none_or(|kept_at| clocks.boottime.saturating_sub(kept_at) >= every);
+        if !is_due && !running.must_sync {
+            return None;
+        }
+        running.kept_at = Some(clocks.boottime);
+        let sync = std::mem::take(&mut running.must_sync);
+        let alone = std::mem::take(&mut running.must_be_alone);
+        Some(Keep { entry: running.entry(probe, clocks.boot), sync, alone })
+    }
+
+    /// What the state is told at a clean end.
+    pub fn last_entry(&self, probe: &crate::ProbeId, clocks: &Clocks<'_>) -> Option<SessionEntry> {
+        self.running.as_ref().map(|running| running.entry(probe, clocks.boot))
+    }
+
+    /// The state could not be written: from the next message on there is no curve that could be gone back on.
+    pub fn leave_curve(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        (running.is_without_state, running.must_be_alone) = (true, true);
+        if running.curve.is_some() && running.seq > 0 {
+            running.begin_again();
+        }
+        running.curve = None;
+    }
+
+    /// The message of the reading just taken; `None` while it is held.
+    pub fn publish(&mut self, quality: Quality) -> Option<Accounting> {
+        let running = self.running.as_mut()?;
+        let seq = running.seq;
+        running.seq = seq.saturating_add(1);
+        let sums = running.integrator.sums;
+        running.published = Published { sums, at: running.at, stamp: running.stamp };
+        Some(Accounting {
+            timestamp: running.stamp,
+            session: running.id,
+            seq,
+            totals: sums.since(&running.base),
+            curve: running.curve.map(|Curve { id, run, begin_uj }| CurvePoint {
+                id,
+                run,
+                begin: energy(begin_uj),
+            }),
+            meter: running
+                .counter
+                .map(|counter| MeterTotal { energy: counter.value, since: counter.reset_at }),
+            quality,
+        })
+    }
+
+    /// Whether the meter's register has the last word, if there is one; not once it contradicted the meter's watts.
+    pub fn register_believed(&self) -> bool {
+        self.integrator().is_none_or(Integrator::counter_believed)
+    }
+
+    /// Watts and energy so far.
+    pub fn integrator(&self) -> Option<&Integrator> {
+        let held = || self.held.as_ref().map(|held| &held.integrator);
+        self.running.as_ref().map(|running| &running.integrator).or_else(held)
+    }
+
+    /// Since when the first message is held, as [`Clocks::boottime`]; `None` if it is not.
+    pub fn held_since(&self) -> Option<Duration> {
+        self.held.as_ref().filter(|_| self.running.is_none()).map(|held| held.since)
+    }
+
+    /// Why the time before this process is not bridged, if it is not.
+    pub fn not_bridged(&self) -> Option<NotBridged> {
+        self.not_bridged
+    }
+}
+
+impl Running {
+    fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Option<CounterChange> {
+        let elapsed = clocks.boottime.saturating_sub(self.boottime);
+        let stepped_back = clocks.wall.after(STEP_MIN) < self.wall.after(elapsed);
+        if clocks.wall > self.wall.after(elapsed).after(STEP_MIN) {
+            self.kept_at = None; // Set forward: the stamps on record are far behind.
+        }
+        self.at = sample.at.max(self.at);
+        (self.wall, self.boottime) = (clocks.wall, clocks.boottime);
+        if stepped_back {
+            self.stamp = sample.timestamp;
+            self.begin_again();
+        } else {
+            self.stamp = sample.timestamp.max(Timestamp::from_micros(self.stamp.micros().saturating_add(1)));
+        }
+        let is_other = !Arc::ptr_eq(&self.register, &sample.register) && self.is_other(&sample.register);
+        if is_other {
+            self.integrator.tracker.forget();
+        }
+        self.register = sample.register.clone();
+        let had_register = self.integrator.tracker.last().is_some();
+        let believed = self.integrator.register_believed;
+        let change = self.integrator.record(sample.at, sample.power, sample.quality, sample.counter.as_ref());
+        self.counter = sample.counter;
+        let is_upset = matches!(change, Some(CounterChange::Reset | CounterChange::Jumped(_)))
+            || believed != self.integrator.register_believed
+            || is_other;
+        self.must_sync |= is_upset;
+        self.must_be_alone |= is_other;
+        if let (false, Some(counter)) = (had_register || is_other, &sample.counter) {
+            self.first_seen(counter);
+        }
+        self.settle_stop();
+        change
+    }
+
+    /// The register's first tick after a stop: what it has over the watts was used in the stop, and a run before this
+    /// one may have published part of it. So it lifts the curve where this run begins, and enters no session's sums.
+    fn settle_stop(&mut self) {
+        let (Some(stop_at), Some(counter)) = (self.stop_at, &self.counter) else { return };
+        if counter.value == stop_at {
+            return;
+        }
+        self.stop_at = None;
+        let surplus_uj = self.integrator.surplus_uj;
+        self.base.measured_uj = self.base.measured_uj.saturating_add(surplus_uj);
+        if let Some(curve) = &mut self.curve {
+            curve.begin_uj = curve.begin_uj.saturating_add(surplus_uj);
+        }
+    }
+
+    /// Begins the next session, or the curve's next run, where the latest message ended: the wall clock was set back, or
+    /// the curve ends. Its id is later than every stamp before it, though the clock may not be.
+    fn begin_again(&mut self) {
+        let elapsed = self.at.saturating_sub(self.published.at);
+        let began = before(self.stamp, elapsed);
+        let newest = self.id.max(self.published.stamp);
+        self.id = began.max(Timestamp::from_micros(newest.micros().saturating_add(1)));
+        self.seq = 0;
+        self.base = self.published.sums;
+        if let Some(curve) = &mut self.curve {
+            curve.run = curve.run.saturating_add(1);
+            curve.begin_uj = self.base.total_uj();
+        }
+        self.must_sync = true;
+    }
+
+    /// A register is read for the first time in a session that began without one: its curve begins here.
+    fn first_seen(&mut self, counter: &MeterCounter) {
+        if self.curve.is_some() || self.is_without_state || self.register.is_of_session {
+            return;
+        }
+        if self.seq > 0 {
+            self.begin_again();
+        }
+        self.integrator.subtract(&self.base);
+        self.base = Sums::default();
+        self.published.sums = Sums::default();
+        self.curve = Some(Curve { id: self.id, run: 1, begin_uj: 0 });
+        self.stop_at = None;
+        self.counter = Some(*counter);
+        (self.must_sync, self.must_be_alone) = (true, true);
+    }
+
+    fn is_other(&self, register: &Register) -> bool {
+        let is_other_serial =
+            matches!((&self.register.serial, &register.serial), (Some(one), Some(other)) if one != other);
+        is_other_serial || self.register.path != register.path
+    }
+
+    fn entry(&self, probe: &crate::ProbeId, boot: &str) -> SessionEntry {
+        let age = self.boottime.saturating_sub(self.at);
+        SessionEntry {
+            probe: probe.clone(),
+            newest: self.id.max(self.stamp),
+            boot: boot.to_owned(),
+            boottime: self.at,
+            wall: before(self.wall, age),
+            watts_max: self.integrator.watts_max,
+            register: self
+                .counter
+                .filter(|_| self.curve.is_some())
+                .map(|counter| entry::KeptRegister::new(&self.register, &counter, &self.integrator)),
+            curve: self.curve.map(|curve| curve.id),
+            run: self.curve.map_or(0, |curve| curve.run),
+            total_uj: self.integrator.sums.total_uj(),
+        }
+    }
+}
+
+/// The instant `duration` before.
+fn before(instant: Timestamp, duration: Duration) -> Timestamp {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    Timestamp::from_micros(instant.micros().saturating_sub(micros))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The first reading of a process: does the register's curve go on?
+
+use std::time::Duration;
+
+use super::super::integrator::Integrator;
+use super::super::status::Sums;
+use super::{
+    Clocks, Curve, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, Published, Recorded, Running, Sample,
+    Session, SessionEntry, before,
+};
+use crate::{Energy, Timestamp};
+
+/// How long a first message is held back while the wall clock may still be set right after a boot.
+const HOLD_MAX: Duration = Duration::from_secs(600);
+/// A session whose clock is behind the stamps on record gets an id this much later than they, besides the time between
+/// two records: the newest stamps of a process that was killed are not on record.
+const ID_MARGIN: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// Takes a reading before there is a session.
+    pub(super) fn start(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Recorded {
+        let advance = self.advance(sample, clocks);
+        if self.is_doubtful(advance.err(), clocks) {
+            let limits = self.limits;
+            let since = clocks.boottime;
+            let held = self
+                .held
+                .get_or_insert_with(|| Box::new(Held { integrator: Integrator::within(limits), since }));
+            if clocks.boottime.saturating_sub(held.since) < HOLD_MAX {
+                held.integrator.record(sample.at, sample.power, sample.quality, sample.counter.as_ref());
+                return Recorded::Held;
+            }
+            self.begin(sample, clocks, Err(NotBridged::Clock));
+        } else {
+            self.begin(sample, clocks, advance);
+        }
+        Recorded::Counted(None)
+    }
+
+    /// The register's advance over the stop, if the curve goes on.
+    fn advance(&self, sample: &Sample, clocks: &Clocks<'_>) -> Result<(usize, Energy), NotBridged> {
+        let counter = sample.counter.as_ref().filter(|_| !sample.register.is_of_session);
+        let counter = counter.ok_or(NotBridged::NoState)?;
+        let kept = self.past.iter().enumerate().find(|(_, entry)| {
+            entry.register.as_ref().is_some_and(|kept| kept.path() == sample.register.path.as_deref())
+        });
+        let (index, entry) = kept.ok_or(NotBridged::NoState)?;
+        Ok((index, entry.advance(sample, counter, clocks, &self.limits, self.not_before)?))
+    }
+
+    /// Whether the wall clock may be wrong and may yet be mended. After a boot without a clock chip it is before what is
+    /// on record, or before the program was made; or it went on where it stood, and the register seems to have jumped.
+    fn is_doubtful(&self, not_bridged: Option<NotBridged>, clocks: &Clocks<'_>) -> bool {
+        let last = self.past.iter().max_by_key(|entry| entry.newest);
+        match last {
+            None => clocks.wall < self.not_before,
+            Some(last) => {
+                last.boot != clocks.boot
+                    && (clocks.wall < self.not_before.max(last.wall)
+                        || not_bridged == Some(NotBridged::Jumped))
+            }
+        }
+    }
+
+    fn begin(&mut self, sample: &Sample, clocks: &Clocks<'_>, advance: Result<(usize, Energy), NotBridged>) {
+        let newest = self.past.iter().map(|entry| entry.newest).max().unwrap_or_default();
+        let after = self.past.iter().map(latest_unkept).max().unwrap_or_default();
+        let held = self.held.take();
+        let past = std::mem::take(&mut self.past);
+        let begun = match (advance, &sample.counter) {
+            (Ok((index, advance)), Some(counter)) => past
+                .get(index)
+                .and_then(|entry| Some((entry, entry.register.as_ref()?.anchor(), entry.curve?)))
+                .map(|(entry, anchor, curve)| {
+                    let mut integrator = self.resumed(entry);
+                    integrator.anchor = anchor;
+                    integrator.resume(sample.at, sample.power, sample.quality, counter, advance);
+                    let begin_uj = integrator.sums.total_uj();
+                    let curve = Curve { id: curve, run: entry.run.saturating_add(1), begin_uj };
+                    (integrator, curve)
+                }),
+            _ => None,
+        };
+        let is_later = sample.timestamp > newest;
+        let id = if is_later { sample.timestamp } else { after };
+        let running = if let Some((integrator, curve)) = begun {
+            self.not_bridged = None;
+            let base = integrator.sums;
+            Running::new(sample, clocks, integrator, id, Some(curve), base)
+        } else {
+            let has_register = sample.counter.is_some() && !sample.register.is_of_session;
+            self.not_bridged = advance.err().filter(|_| has_register && !past.is_empty());
+            let (mut integrator, id) = match held {
+                // What was read meanwhile is this session's, and it is named for the first of it.
+                Some(held) => {
+                    let began = before(sample.timestamp, clocks.boottime.saturating_sub(held.since));
+                    let next = Timestamp::from_micros(newest.micros().saturating_add(1));
+                    let earliest = if has_register { next } else { after };
+                    (held.integrator, if began > newest { began } else { earliest })
+                }
+                None => (Integrator::within(self.limits), id),
+            };
+            if let (false, Some(last)) = (has_register, past.iter().max_by_key(|entry| entry.newest)) {
+                integrator.watts_max = integrator.watts_max.max(largest(last)); // What this outlet is known to draw.
+            }
+            integrator.record(sample.at, sample.power, sample.quality, sample.counter.as_ref());
+            let curve = has_register.then_some(Curve { id, run: 1, begin_uj: 0 });
+            Running::new(sample, clocks, integrator, id, curve, Sums::default())
+        };
+        self.running = Some(Box::new(running));
+    }
+
+    /// The integrator of a curve as it was left.
+    fn resumed(&self, entry: &SessionEntry) -> Integrator {
+        let mut integrator = Integrator::within(self.limits);
+        integrator.watts_max = largest(entry);
+        integrator.sums.measured_uj = entry.total_uj; // Only the sum matters from here.
+        integrator
+    }
+}
+
+/// Later than any stamp of the process that left this entry.
+fn latest_unkept(entry: &SessionEntry) -> Timestamp {
+    let every = if entry.curve.is_some() { KEEP_EVERY } else { KEEP_STAMP_EVERY };
+    entry.newest.after(every + ID_MARGIN)
+}
+
+/// The largest power believed so far.
+fn largest(entry: &SessionEntry) -> f64 {
+    if entry.watts_max.is_finite() { entry.watts_max.max(0.0) } else { 0.0 }
+}
+
+impl Running {
+    fn new(
+        sample: &Sample,
+        clocks: &Clocks<'_>,
+        integrator: Integrator,
+        id: Timestamp,
+        curve: Option<Curve>,
+        base: Sums,
+    ) -> Self {
+        let is_resumed = curve.is_some_and(|curve| curve.run > 1);
+        Self {
+            integrator,
+            id,
+            seq: 0,
+            stamp: sample.timestamp,
+            wall: clocks.wall,
+            boottime: clocks.boottime,
+            at: sample.at,
+            counter: sample.counter,
+            register: sample.register.clone(),
+            curve,
+            base,
+            published: Published { sums: base, at: sample.at, stamp: id },
+            stop_at: sample.counter.filter(|_| is_resumed).map(|counter| counter.value),
+            kept_at: None,
+            must_sync: true,
+            must_be_alone: true,
+            is_without_state: false,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Writing and reading the files of a probe.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kwapi_core::Timestamp;
+
+use super::History;
+use super::probe::{Probe, SAMPLES_MANY, Which};
+use crate::journal::Position;
+use crate::rrd::{self, Rrd, RrdFileError};
+use crate::store::{self, Known, Sample};
+
+/// Each rebuild reads the whole journal: where more files than this are broken, the others begin empty.
+const REBUILDS_MAX: u64 = 64;
+/// A file whose last update is later than its samples by more than this was written under a clock that was wrong.
+const AHEAD_MIN: Duration = Duration::from_secs(60);
+
+impl History {
+    /// Writes the files of one probe.
+    pub(super) fn flush_probe(&self, probe: &Probe) -> Result<(), RrdFileError> {
+        let _files = probe.files.lock();
+        let (samples, gone) = probe.waiting();
+        if samples.is_empty() {
+            return Ok(());
+        }
+        for which in [Which::Power, Which::Peaks] {
+            self.write_file(probe, which, &samples).inspect_err(|_| {
+                self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
+            })?;
+        }
+        let freed = probe.written(samples.len(), gone);
+        self.waiting_bytes.fetch_sub(freed, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn path(&self, probe: &Probe, which: Which) -> PathBuf {
+        match which {
+            Which::Power => store::power_path(&self.rrd_directory, probe.stem),
+            Which::Peaks => store::peaks_path(&self.rrd_directory, probe.stem),
+        }
+    }
+
+    fn write_file(&self, probe: &Probe, which: Which, samples: &[Sample]) -> Result<(), RrdFileError> {
+        let path = self.path(probe, which);
+        let max_gap = self.config.max_gap;
+        let mut set_aside = false;
+        let amended = rrd::amend(&path, |rrd| {
+            self.notice_file_ahead(probe, rrd, samples);
+            which.apply(rrd, samples, max_gap)
+        });
+        match amended {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(refused)) => {
+                tracing::error!(probe = %probe.id, path = %path.display(), %refused, "set aside: not a file of power");
+                self.set_aside(&path)?;
+                set_aside = true;
+            }
+            Err(RrdFileError::Unusable(_, cause)) => {
+                tracing::error!(probe = %probe.id, path = %path.display(), %cause, "set aside: unusable");
+                self.set_aside(&path)?;
+                set_aside = true;
+            }
+            Err(RrdFileError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                self.notice_removal();
+            }
+            Err(error) => return Err(error),
+        }
+        let rebuilt = if set_aside { self.rebuild(probe, which) } else { None };
+        let Some(mut rrd) = rebuilt.or_else(|| which.begin(samples)) else { return Ok(()) };
+        // A file of our own making takes any sample.
+        _ = which.apply(&mut rrd, samples, max_gap);
+        rrd::create(&path, &rrd)
+    }
+
+    /// Makes a file again from what the journal still has of its probe.
+    fn rebuild(&self, probe: &Probe, which: Which) -> Option<Rrd> {
+        if self.counts.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
+            return None;
+        }
+        let again = Probe::new(Known { probe: probe.id.clone(), since: probe.since });
+        let mut rrd: Option<Rrd> = None;
+        let mut take_up = |again: &Probe| {
+            let (samples, gone) = again.waiting();
+            if rrd.is_none() {
+                rrd = which.begin(&samples);
+            }
+            if let Some(rrd) = &mut rrd {
+                _ = which.apply(rrd, &samples, self.config.max_gap);
+            }
+            again.written(samples.len(), gone);
+        };
+        let mut kept = 0_usize;
+        let replayed = self.journal.replay(Position::default(), |record| {
+            if record.probe == probe.id {
+                _ = again.keep(record, 0, self.config.max_gap);
+                kept += 1;
+                if kept.is_multiple_of(SAMPLES_MANY) {
+                    take_up(&again);
+                }
+            }
+        });
+        take_up(&again);
+        match replayed {
+            Ok(_) => tracing::info!(probe = %probe.id, "a file was made again from the journal"),
+            Err(error) => tracing::warn!(probe = %probe.id, %error, "the journal cannot be read"),
+        }
+        rrd
+    }
+
+    /// A clock that was once wrong leaves a file that takes nothing until that time has come.
+    fn notice_file_ahead(&self, probe: &Probe, rrd: &Rrd, samples: &[Sample]) {
+        let Some(newest) = samples.last() else { return };
+        let ahead = rrd.last_update().since(newest.at);
+        if ahead > AHEAD_MIN && self.counts.files_ahead.fetch_add(1, Ordering::Relaxed) == 0 {
+            let probe = &probe.id;
+            tracing::warn!(%probe, ?ahead, "a file was last updated in the future: it takes nothing until then");
+        }
+    }
+
+    /// Renames a file out of the way; an older one of the same fate is kept.
+    fn set_aside(&self, path: &Path) -> Result<(), RrdFileError> {
+        let aside = (0_u32..).map(|number| path.with_extension(format!("rrd.unusable-{number}")));
+        let aside = aside
+            .into_iter()
+            .find(|aside| !aside.exists())
+            .unwrap_or_else(|| path.with_extension("unusable"));
+        std::fs::rename(path, aside).map_err(|error| RrdFileError::Io(path.to_owned(), error))?;
+        self.counts.files_set_aside.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes the directory again where somebody removed it, and writes down in it whose the files will be.
+    fn notice_removal(&self) {
+        if self.rrd_directory.exists() {
+            return;
+        }
+        tracing::error!(
+            directory = %self.rrd_directory.display(),
+            "the RRD files were removed while running: what was in them is lost, they are begun again"
+        );
+        self.counts.directories_removed.fetch_add(1, Ordering::Relaxed);
+        let made = std::fs::create_dir_all(&self.rrd_directory).and_then(|()| {
+            self.relock();
+            let probes = self.probes.read();
+            let known = probes.values().map(|probe| Known { probe: probe.id.clone(), since: probe.since });
+            self.index.lock().begin_again(known)
+        });
+        if let Err(error) = made {
+            tracing::error!(%error, "the directory of RRD files cannot be made again");
+        }
+    }
+
+    /// The file as it will be once what waits is written; `None` when there is neither file nor sample.
+    pub(super) fn present(&self, probe: &Probe, which: Which) -> Result<Option<Rrd>, RrdFileError> {
+        let _files = probe.files.lock();
+        let (samples, _) = probe.waiting();
+        let read = match rrd::read(&self.path(probe, which)) {
+            Ok(rrd) => Some(rrd),
+            Err(RrdFileError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                self.notice_unreadable(probe, &error);
+                return Err(error);
+            }
+        };
+        let Some(mut rrd) = read.or_else(|| which.begin(&samples)) else { return Ok(None) };
+        _ = which.apply(&mut rrd, &samples, self.config.max_gap);
+        Ok(Some(rrd))
+    }
+
+    /// Counts a file that could not be read for somebody who asked, and warns of the probe once.
+    fn notice_unreadable(&self, probe: &Probe, error: &RrdFileError) {
+        self.counts.read_failures.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.unreadable.lock();
+        if told.len() < UNREADABLE_MAX && told.insert(probe.id.clone()) {
+            tracing::warn!(probe = %probe.id, error = %Chain(error), "cannot read the history of a probe");
+        }
+    }
+
+    /// The bytes of a file that has everything.
+    pub(super) fn flushed_bytes(&self, probe: &Probe) -> Result<Option<Vec<u8>>, RrdFileError> {
+        self.flush_probe(probe)?;
+        Ok(self.present(probe, Which::Power)?.map(|rrd| rrd.to_bytes()))
+    }
+
+    /// The stamp and value of the newest update in the file.
+    pub(super) fn newest_in_file(&self, probe: &Probe) -> Result<Option<(Timestamp, f64)>, RrdFileError> {
+        let rrd = self.present(probe, Which::Power)?;
+        Ok(rrd.and_then(|rrd| Some((rrd.last_update(), rrd.last_value()?))))
+    }
+}
+
+/// Probes of which it is remembered that their file could not be read, so that it is told once.
+const UNREADABLE_MAX: usize = 10_000;
+
+/// An error with its causes, on one line.
+pub(super) struct Chain<'a>(pub(super) &'a RrdFileError);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = std::error::Error::source(self.0);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Numbers as the journal's blocks have them: varints (LEB128; signed ones zigzag) and short decimals.
+
+/// A decimal with at most three places is this and its thousandths, doubled; any other is [`DOUBLE`] and eight bytes.
+const DOUBLE: u64 = 1;
+
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push((value & 0x7f) as u8);
+}
+
+pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+}
+
+/// What `now` has over `then`, wrapping: any two numbers are near each other one way or the other.
+pub(crate) fn put_change(out: &mut Vec<u8>, now: u64, then: u64) {
+    put_signed(out, now.wrapping_sub(then).cast_signed());
+}
+
+/// A quantity: meters say watts, volts and amperes with three places at most, as good as always.
+pub(crate) fn put_decimal(out: &mut Vec<u8>, value: f64) {
+    if let Some(thousandths) = whole_thousandths(value) {
+        put(out, thousandths << 1);
+    } else {
+        put(out, DOUBLE);
+        out.extend(value.to_le_bytes());
+    }
+}
+
+/// The thousandths of a number that they give back to the bit.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked in the same line")]
+fn whole_thousandths(value: f64) -> Option<u64> {
+    let thousandths = (value * 1e3).round();
+    let fits = (0.0..1e12).contains(&thousandths) && (thousandths / 1e3).to_bits() == value.to_bits();
+    fits.then_some(thousandths as u64)
+}
+
+/// Bytes yet to be read. Past their end everything is missing.
+pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    pub(crate) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn signed(&mut self) -> Option<i64> {
+        let value = self.varint()?;
+        Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    /// What [`put_change`] has written over the same `then`.
+    pub(crate) fn change(&mut self, then: u64) -> Option<u64> {
+        Some(then.wrapping_add(self.signed()?.cast_unsigned()))
+    }
+
+    pub(crate) fn double(&mut self) -> Option<f64> {
+        Some(f64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
+    }
+
+    pub(crate) fn decimal(&mut self) -> Option<f64> {
+        match self.varint()? {
+            DOUBLE => self.double(),
+            thousandths if thousandths & 1 == 0 => Some((thousandths >> 1) as f64 / 1e3),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Intake: the one place of a process where measurements arrive. Each is heard once, credited once, journalled once.
+//!
+//! A batch is *prepared* (credited to copies of the accounts it touches), *appended* to the journal, whole or not at all,
+//! and *committed* (the copies take the accounts' places, whoever waits is woken). When the append fails, the accounts are
+//! as before: the batch can be tried again, or delivered again, and is no duplicate.
+//!
+//! ZeroMQ delivers nothing again, so what could not be appended is held, in order, up to [`HELD_MAX`] samples. Full: the
+//! oldest are dropped and counted; the next totals bring their energy. While anything is held, present watts are shown
+//! beside the totals last recorded.
+//!
+//! Where there is no journal (`kwapi api`), a batch is committed at once, and a reader records before it shows.
+
+pub mod accounts;
+mod counts;
+mod inbox;
+mod running;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwapi_bus::{Batch, Received};
+use kwapi_core::Timestamp;
+use kwapi_history::journal::{Credited, Records, Taken};
+
+use crate::live::{Draft, Live, Probe};
+
+pub use counts::IntakeCounts;
+pub(crate) use counts::{Counts, Outcome};
+pub use inbox::Receipt;
+pub use running::Running;
+
+use inbox::{Held, Inbox};
+
+/// Samples that are held while they cannot be appended.
+pub const HELD_MAX: usize = 1 << 17;
+/// Samples that are tried at a time when several batches are held.
+const TRIED_MAX: usize = 8_192;
+/// While appending fails, it is tried again this often.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// No place in the drafts.
+const NOWHERE: u32 = u32::MAX;
+
+/// Appends records to the journal, all or none of them.
+pub type Append = Box<dyn FnMut(&Records, Timestamp) -> io::Result<()> + Send>;
+
+/// The intake of a process.
+pub struct Intake {
+    live: Live,
+    append: Option<Append>,
+    inbox: Arc<Inbox>,
+    /// Accounts as they will be once the batch is in the journal…
+    drafts: Vec<Draft>,
+    /// …and by the index of a probe, where its draft is, if it has one: two entries that point at each other.
+    places: Vec<u32>,
+    outcomes: Vec<Outcome>,
+    /// Messages of more probes than there may be.
+    too_many: u64,
+    tries_again_at: Option<Duration>,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake").field("live", &self.live).finish_non_exhaustive()
+    }
+}
+
+impl Intake {
+    /// An intake that journals with `append` before `live` shows; with none, `live` shows at once.
+    pub fn new(live: Live, append: Option<Append>) -> Self {
+        let inbox = Arc::new(Inbox::new(live.clone()));
+        Self {
+            live,
+            append,
+            inbox,
+            drafts: Vec::new(),
+            places: Vec::new(),
+            outcomes: Vec::new(),
+            too_many: 0,
+            tries_again_at: None,
+        }
+    }
+
+    /// Takes a batch; `receipt` is called once it is in the journal.
+    pub fn take(&mut self, batch: Batch, receipt: Receipt) {
+        if self.tries_again_at.is_some() || !self.inbox.is_empty() {
+            self.inbox.hold(batch, receipt);
+            self.turn();
+        } else if let Err((batch, receipt)) = self.record(batch, receipt) {
+            self.inbox.hold(batch, receipt);
+        }
+    }
+
+    /// Tries what is held again, if it is time. To be called some times a second.
+    pub fn turn(&mut self) {
+        if self.tries_again_at.is_some_and(|at| self.live.now() < at) {
+            return;
+        }
+        self.try_held();
+    }
+
+    /// Tries what is held again.
+    fn try_held(&mut self) {
+        loop {
+            let batches = self.inbox.oldest(TRIED_MAX);
+            if batches.is_empty() {
+                return;
+            }
+            let all = batches.iter().flat_map(|(batch, _)| batch.measurements.iter());
+            if self.record_all(all).is_err() {
+                self.inbox.put_back(batches);
+                return;
+            }
+            for (_, receipt) in batches {
+                receipt();
+            }
+        }
+    }
+
+    /// What keeps measurements from being recorded, if anything does.
+    pub fn trouble(&self) -> Trouble {
+        Trouble(Arc::clone(&self.inbox))
+    }
+
+    fn record(&mut self, batch: Batch, receipt: Receipt) -> Result<(), Held> {
+        match self.record_all(batch.measurements.iter()) {
+            Ok(()) => {
+                receipt();
+                Ok(())
+            }
+            Err(_) => Err((batch, receipt)),
+        }
+    }
+
+    /// Prepares, appends and commits; when the append fails, nothing has changed.
+    fn record_all<'a>(&mut self, all: impl Iterator<Item = &'a Received>) -> io::Result<()> {
+        let records = self.prepare(all);
+        if let Some(append) = self.append.as_mut().filter(|_| !records.is_empty()) {
+            let records = Arc::new(records);
+            self.inbox.appending();
+            let appended = append(&records, self.live.wall().now());
+            let is_news = self.inbox.appended(&appended);
+            if let Err(error) = appended {
+                if is_news {
+                    tracing::error!(%error, "the journal cannot be written: totals stand still, measurements wait");
+                }
+                self.tries_again_at = Some(self.live.now() + RETRY_INTERVAL);
+                self.drafts.clear();
+                self.outcomes.clear();
+                self.too_many = 0;
+                return Err(error);
+            }
+            if is_news {
+                tracing::info!("the journal takes measurements again");
+            }
+        }
+        self.tries_again_at = None;
+        self.commit();
+        Ok(())
+    }
+
+    /// Credits measurements to copies of their accounts, and says what the journal is to have of it.
+    fn prepare<'a>(&mut self, all: impl Iterator<Item = &'a Received>) -> Vec<Credited> {
+        let has_journal = self.append.is_some();
+        let max_gap = self.live.config().max_gap;
+        let mut records = Vec::with_capacity(if has_journal { all.size_hint().0 } else { 0 });
+        for received in all {
+            let measurement = &received.measurement;
+            let Some(probe) = self.live.find_or_register(&measurement.probe) else {
+                self.too_many += 1;
+                continue;
+            };
+            let place = self.place_of(&probe);
+            let Some(draft) = self.drafts.get_mut(place) else { continue };
+            let credit = match draft.credit(received, max_gap) {
+                Ok(credit) => credit,
+                Err(refused) => {
+                    self.outcomes.push(Outcome::Refused(refused));
+                    continue;
+                }
+            };
+            self.outcomes.push(match (&measurement.accounting, credit.is_newest) {
+                (None, _) => Outcome::Legacy,
+                (Some(_), true) => Outcome::Credited,
+                (Some(_), false) => Outcome::Late,
+            });
+            if has_journal {
+                let taken = Taken { decision: credit.decision, register: credit.totals };
+                let mut record = Credited::of(measurement, received.arrived, taken);
+                record.probe = probe.id.clone(); // The one name all share.
+                records.push(record);
+            }
+        }
+        records
+    }
+
+    /// Where the draft of a probe is; it is begun if need be.
+    fn place_of(&mut self, probe: &Arc<Probe>) -> usize {
+        let index = probe.index as usize;
+        if index >= self.places.len() {
+            self.places.resize(index + 1, NOWHERE);
+        }
+        let Some(place) = self.places.get_mut(index) else { return usize::MAX };
+        let is_its = |draft: &&Draft| draft.probe.index == probe.index;
+        if self.drafts.get(*place as usize).filter(is_its).is_none() {
+            *place = u32::try_from(self.drafts.len()).unwrap_or(NOWHERE);
+            self.drafts.push(probe.draft());
+        }
+        *place as usize
+    }
+
+    /// Makes what was prepared the present.
+    fn commit(&mut self) {
+        let counts = self.live.tally();
+        let mut lost = 0;
+        for draft in self.drafts.drain(..) {
+            lost += draft.commit();
+        }
+        counts.lost(lost);
+        for outcome in self.outcomes.drain(..) {
+            counts.count(outcome);
+        }
+        for _ in 0..std::mem::take(&mut self.too_many) {
+            counts.too_many_probes(self.live.config().probes_max);
+        }
+        self.live.changed();
+    }
+}
+
+/// Asks what keeps measurements from being recorded.
+#[derive(Clone, Debug)]
+pub struct Trouble(Arc<Inbox>);
+
+impl Trouble {
+    /// What it is, if anything does.
+    pub fn now(&self) -> Option<String> {
+        self.0.trouble()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! The accounts of a process with a journal: a snapshot file with the position in the journal that it stands for. The
+//! account is the journal's fold: a start reads the snapshot and takes what the journal has beyond it again, by the
+//! recorded decisions.
+//!
+//! A snapshot is written beside the last, synced, and renamed into place after the journal is synced up to its position;
+//! the one before is kept, and so is the journal from its position on. A record that a flipped bit has spoiled is made
+//! again from the older snapshot and the journal.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use kwapi_core::{Account, ProbeId, WallClock};
+use kwapi_history::journal::{Bookmark, Credited, Journal, Position};
+
+use crate::live::{Entry, Live, RecordWriter, note_damage, read_record};
+
+/// The snapshot in the directory of history, the one before it, and what is being written.
+const NAME: &str = "accounts";
+const NAME_BEFORE: &str = "accounts.before";
+const NAME_NEW: &str = "accounts.new";
+/// How often a snapshot is written: how much of the journal a start reads again.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// The accounts as a reader of the journal.
+pub const READER: &str = "accounts";
+
+/// What the snapshots say.
+#[derive(Debug, Default)]
+pub struct Kept {
+    newest: Snapshot,
+    before: Snapshot,
+}
+
+#[derive(Debug, Default)]
+struct Snapshot {
+    /// None: there is no such file, or its position cannot be read.
+    position: Option<Position>,
+    accounts: HashMap<ProbeId, Account>,
+    is_damaged: bool,
+}
+
+impl Kept {
+    /// Reads the snapshots in `directory`. Where there is none yet, the accounts of the version before are taken over
+    /// from `former`, its record.
+    ///
+    /// # Errors
+    /// When a file is there and the disk does not give it: starting all the same would begin totals again.
+    pub fn read(directory: &Path, former: &Path) -> io::Result<Self> {
+        let newest = Snapshot::read(&directory.join(NAME))?;
+        let before = Snapshot::read(&directory.join(NAME_BEFORE))?;
+        if newest.is_none() && before.is_none() {
+            let mut taken_over = Snapshot::read(former)?.unwrap_or_default();
+            if !taken_over.accounts.is_empty() {
+                let accounts = taken_over.accounts.len();
+                tracing::info!(accounts, from = %former.display(), "accounts taken over");
+            }
+            // They have what the journal of that version has.
+            taken_over.position = None;
+            return Ok(Self { newest: taken_over, before: Snapshot::default() });
+        }
+        Ok(Self { newest: newest.unwrap_or_default(), before: before.unwrap_or_default() })
+    }
+
+    /// The position up to which anything is known: the journal must go on after it.
+    pub fn position_in(directory: &Path) -> Position {
+        let mut newest = Position::default();
+        for name in [NAME, NAME_BEFORE] {
+            let bytes = fs::read(directory.join(name)).unwrap_or_default();
+            read_record(&bytes, |entry| {
+                if let Entry::Position(position) = entry {
+                    newest = newest.max(position);
+                }
+            });
+        }
+        newest
+    }
+
+    /// The accounts as the journal has them.
+    ///
+    /// # Errors
+    /// When the disk does not give the journal.
+    pub fn fold(self, journal: &Journal) -> io::Result<Vec<(ProbeId, Account)>> {
+        let Self { newest, before } = self;
+        let (mut accounts, from) = match newest.position {
+            Some(position) => (newest.accounts, position),
+            // There is no snapshot yet. What a version before wrote to the journal is in the accounts that were taken
+            // over; what this one did, before it was killed, is not.
+            None if before.position.is_none() => {
+                let is_ours = |record: &Credited| record.taken.is_some();
+                let folded = fold(journal, newest.accounts, is_ours, Position::default())?;
+                return Ok(folded.into_iter().collect());
+            }
+            None => (HashMap::new(), Position::default()),
+        };
+        let mut spoiled = HashMap::new();
+        if newest.is_damaged || newest.position.is_none() {
+            let mut older = before.accounts;
+            older.retain(|probe, _| !accounts.contains_key(probe));
+            let is_spoiled = |record: &Credited| !accounts.contains_key(&record.probe);
+            spoiled = fold(journal, older, is_spoiled, before.position.unwrap_or_default())?;
+            if !spoiled.is_empty() {
+                tracing::warn!(
+                    accounts = spoiled.len(),
+                    "accounts were made again from an older snapshot and the journal"
+                );
+            }
+        }
+        if newest.position.is_some() {
+            accounts = fold(journal, accounts, |record| !spoiled.contains_key(&record.probe), from)?;
+        }
+        accounts.extend(spoiled);
+        Ok(accounts.into_iter().collect())
+    }
+}
+
+/// Takes again what the journal has from `from` on.
+fn fold(
+    journal: &Journal,
+    mut accounts: HashMap<ProbeId, Account>,
+    mut is_wanted: impl FnMut(&Credited) -> bool,
+    from: Position,
+) -> io::Result<HashMap<ProbeId, Account>> {
+    let replayed = journal.replay(from, |record| {
+        if is_wanted(record) {
+            let account = accounts.entry(record.probe.clone()).or_default();
+            match (&record.taken, &record.accounting) {
+                (Some(taken), message) => account.replay(record.at, message.as_ref(), &taken.decision),
+                // A version before wrote it, after one that knows snapshots had: its totals are as good.
+                (None, Some(message)) => _ = account.credit(message, Duration::ZERO, Duration::MAX),
+                (None, None) => {}
+            }
+        }
+    })?;
+    if replayed.lost_count > 0 {
+        tracing::error!(
+            stretches = replayed.lost_count,
+            "parts of the journal cannot be read: what accounts gained there comes with the next totals"
+        );
+    }
+    Ok(accounts)
+}
+
+impl Snapshot {
+    fn read(path: &Path) -> io::Result<Option<Self>> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        };
+        let mut snapshot = Self::default();
+        let contents = read_record(&bytes, |entry| match entry {
+            Entry::Account(probe, account) => _ = snapshot.accounts.insert(probe, account),
+            Entry::Position(position) => snapshot.position = Some(position),
+        });
+        note_damage(path, &contents, snapshot.accounts.len());
+        snapshot.is_damaged = contents.stretches_damaged > 0 || contents.bytes_torn > 0;
+        Ok(Some(snapshot))
+    }
+}
+
+/// Writes snapshots while the intake works.
+#[derive(Debug)]
+pub struct Keeper {
+    journal: Journal,
+    /// None: as soon as may be.
+    kept_at: Option<Duration>,
+    /// One snapshot at a time; when the disk is slow, the next waits.
+    work: mpsc::SyncSender<Work>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// A snapshot, whole, and where it stands.
+struct Work {
+    snapshot: RecordWriter,
+    position: Position,
+}
+
+impl Keeper {
+    /// A keeper of the accounts in the journal's directory.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(journal: Journal, wall: WallClock) -> io::Result<Self> {
+        let (work, works) = mpsc::sync_channel::<Work>(0);
+        let mut writer = SnapshotFile {
+            directory: journal.home().to_owned(),
+            bookmark: journal.bookmark(READER, kwapi_history::journal::Need::Required),
+            journal: journal.clone(),
+            wall,
+            has_failed: false,
+        };
+        let thread = std::thread::Builder::new().name("accounts".to_owned()).spawn(move || {
+            while let Ok(work) = works.recv() {
+                writer.write(&work);
+            }
+        })?;
+        Ok(Self { journal, kept_at: None, work, thread })
+    }
+
+    /// Has a snapshot written if it is time. Between two batches: the accounts are those of the journal's end.
+    pub(super) fn keep_if_due(&mut self, live: &Live) {
+        let now = live.now();
+        if self.kept_at.is_none_or(|kept_at| now.saturating_sub(kept_at) >= INTERVAL) {
+            self.kept_at = Some(now);
+            // Where the last one is still being written, the disk has enough to do.
+            _ = self.work.try_send(self.snapshot(live));
+        }
+    }
+
+    /// Has a last one written, and waits for it.
+    pub(super) fn keep_last(self, live: &Live) {
+        _ = self.work.send(self.snapshot(live));
+        let Self { work, thread, .. } = self;
+        drop(work);
+        if thread.join().is_err() {
+            tracing::error!("the keeper of accounts panicked");
+        }
+    }
+
+    fn snapshot(&self, live: &Live) -> Work {
+        let position = self.journal.end();
+        let mut snapshot = RecordWriter::file();
+        // At both ends, so that one flipped bit does not lose it.
+        snapshot.position(position);
+        live.record_all(&mut snapshot);
+        snapshot.position(position);
+        Work { snapshot, position }
+    }
+}
+
+/// Where snapshots go.
+struct SnapshotFile {
+    directory: PathBuf,
+    bookmark: Bookmark,
+    journal: Journal,
+    wall: WallClock,
+    has_failed: bool,
+}
+
+impl SnapshotFile {
+    fn write(&mut self, work: &Work) {
+        match self.try_to_write(work) {
+            Ok(()) => {
+                if std::mem::take(&mut self.has_failed) {
+                    tracing::info!("snapshots of the accounts are written again");
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_failed, true) {
+                    tracing::error!(%error, "cannot write the snapshot of the accounts: a start reads more of the journal");
+                }
+            }
+        }
+    }
+
+    fn try_to_write(&self, work: &Work) -> io::Result<()> {
+        self.journal.sync(self.wall.now())?;
+        let [new, name, before] = [NAME_NEW, NAME, NAME_BEFORE].map(|name| self.directory.join(name));
+        let mut file = File::create(&new)?;
+        file.write_all(work.snapshot.bytes())?;
+        file.sync_all()?;
+        drop(file);
+        // What the journal keeps for us begins where the snapshot before this one stands.
+        let stands_at = position_of(&name)?;
+        match fs::rename(&name, &before) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        fs::rename(&new, &name)?;
+        File::open(&self.directory)?.sync_all()?;
+        self.bookmark.commit(stands_at.unwrap_or(work.position))
+    }
+}
+
+/// Where the snapshot in a file stands; it is at its beginning.
+fn position_of(path: &Path) -> io::Result<Option<Position>> {
+    use std::io::Read as _;
+    /// The file's header and the first record.
+    const HEAD_BYTES: u64 = 17 + 11 + 16;
+    let mut head = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(HEAD_BYTES).read_to_end(&mut head)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut found = None;
+    read_record(&head, |entry| {
+        if let Entry::Position(position) = entry {
+            found = Some(position);
+        }
+    });
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The intake at work: a thread of its own between the bus and the journal, so that a disk that does not answer keeps
+//! nobody else waiting.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use kwapi_bus::Subscriber;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::accounts::Keeper;
+use super::{Inbox, Intake};
+
+/// How often the intake looks whether something is to be tried again or kept.
+const TICK: Duration = Duration::from_millis(250);
+/// An append that takes longer has the present shown ahead of it.
+const SLOW: Duration = Duration::from_secs(1);
+/// At a stop, so many batches that are there already are still taken.
+const LAST_BATCHES_MAX: usize = 1_000;
+
+/// An intake at work. It ends when it is told to, or when the subscriber does.
+#[derive(Debug)]
+pub struct Running {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+    watcher: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts it; `keeper` keeps the accounts where there is a journal. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(intake: Intake, subscriber: Arc<Subscriber>, keeper: Option<Keeper>) -> io::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let watcher = tokio::spawn(watch_appends(Arc::clone(&intake.inbox), Arc::clone(&subscriber)));
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new()
+            .name("intake".to_owned())
+            .spawn(move || runtime.block_on(work(intake, &subscriber, keeper, stopped)))?;
+        Ok(Self { stop, thread, watcher })
+    }
+
+    /// Takes what has come by now, keeps the accounts, and ends. Waits for the disk.
+    pub fn stop(self) {
+        self.stop.send_replace(true);
+        self.watcher.abort();
+        if self.thread.join().is_err() {
+            tracing::error!("the intake panicked");
+        }
+    }
+}
+
+async fn work(
+    mut intake: Intake,
+    subscriber: &Subscriber,
+    mut keeper: Option<Keeper>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            received = subscriber.recv() => match received {
+                Some((batch, ack)) => intake.take(batch, Box::new(move || ack.confirm())),
+                None => break,
+            },
+            _ = ticks.tick() => {}
+        }
+        intake.turn();
+        if let Some(keeper) = &mut keeper {
+            keeper.keep_if_due(&intake.live);
+        }
+    }
+    for _ in 0..LAST_BATCHES_MAX {
+        let Ok(Some((batch, ack))) = timeout(Duration::ZERO, subscriber.recv()).await else { break };
+        intake.take(batch, Box::new(move || ack.confirm()));
+    }
+    intake.try_held();
+    if let Some(keeper) = keeper {
+        keeper.keep_last(&intake.live);
+    }
+}
+
+/// Shows the present, and holds what comes, while an append does not return.
+async fn watch_appends(inbox: Arc<Inbox>, subscriber: Arc<Subscriber>) {
+    loop {
+        sleep(TICK).await;
+        while inbox.appending_for().is_some_and(|taken| taken > SLOW) {
+            match timeout(TICK, subscriber.recv()).await {
+                Ok(Some((batch, ack))) => inbox.hold(batch, Box::new(move || ack.confirm())),
+                Ok(None) => return,
+                Err(_) => {}
+            }
+        }
+    }
+}

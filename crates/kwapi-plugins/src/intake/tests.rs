@@ -1,0 +1,389 @@
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64 as Clock, Ordering};
+
+use kwapi_core::{
+    Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+};
+use parking_lot::Mutex;
+
+use super::*;
+use crate::live::{Config, Listing};
+
+/// A clock that stands where a test puts it, in milliseconds.
+pub(crate) fn clock_at(millis: &Arc<Clock>) -> MonotonicClock {
+    let millis = Arc::clone(millis);
+    MonotonicClock::new(move || Duration::from_millis(millis.load(Ordering::Relaxed)))
+}
+
+fn wall() -> WallClock {
+    WallClock::new(|| Timestamp::from_seconds(1_800_000_000))
+}
+
+mod append;
+mod day;
+
+struct Bench {
+    live: Live,
+    intake: Mutex<Intake>,
+    millis: Arc<Clock>,
+}
+
+impl Bench {
+    fn with(config: Config) -> Self {
+        Self::with_append(config, None)
+    }
+
+    fn with_append(config: Config, append: Option<Append>) -> Self {
+        let millis = Arc::new(Clock::new(1_000_000));
+        let live = Live::open(config, Vec::new(), wall(), clock_at(&millis));
+        let intake = Mutex::new(Intake::new(live.clone(), append));
+        Self { live, intake, millis }
+    }
+
+    fn in_directory(directory: &std::path::Path) -> Self {
+        Self::with(Config { directory: Some(directory.to_owned()), ..Config::default() })
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.millis.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+
+    /// A message of the session that began at 100 s, its number saying the second it was measured at.
+    fn hear(&self, probe: &str, seq: u64, joules: u64) {
+        self.tell_watts(probe, seq, joules, 97.0);
+    }
+
+    fn tell_watts(&self, probe: &str, seq: u64, joules: u64, watts: f64) {
+        self.tell(probe, watts, Some(message(seq, joules)));
+    }
+
+    fn tell(&self, probe: &str, watts: f64, accounting: Option<Accounting>) {
+        let batch = self.batch_of(probe, watts, accounting);
+        self.intake.lock().take(batch, Box::new(|| ()));
+    }
+
+    /// A message as [`Bench::hear`] hears it.
+    fn batch(&self, probe: &str, seq: u64, joules: u64) -> Batch {
+        self.batch_of(probe, 97.0, Some(message(seq, joules)))
+    }
+
+    fn batch_of(&self, probe: &str, watts: f64, accounting: Option<Accounting>) -> Batch {
+        let measurement = Measurement {
+            probe: ProbeId::new(probe).unwrap(),
+            power: Watts(watts),
+            voltage: None,
+            current: None,
+            accounting,
+        };
+        let heard = self.live.now();
+        let arrived = Timestamp::from_seconds(1_800_000_000).after(heard);
+        Batch { measurements: vec![Received { measurement, key: None, arrived, heard }] }
+    }
+
+    /// The listing as text: `A 97 W 100 J, …`.
+    fn list(&self, listing: Listing) -> String {
+        let mut lines = Vec::new();
+        self.live.read(listing, None, |_, id, view| {
+            lines.push(format!("{id} {} {} J", view.power, view.totals.energy.joules()));
+            ControlFlow::Continue(())
+        });
+        lines.join(", ")
+    }
+}
+
+fn message(seq: u64, joules: u64) -> Accounting {
+    Accounting {
+        timestamp: Timestamp::from_seconds(100 + seq),
+        session: Timestamp::from_seconds(100),
+        seq,
+        totals: Totals {
+            energy: Energy::from_millijoules(joules * 1000),
+            measured_ms: seq * 1000,
+            ..Totals::default()
+        },
+        curve: None,
+        meter: None,
+        quality: Quality::Measured,
+    }
+}
+
+#[test]
+fn the_list_is_sorted_and_has_watts_and_energy_since_the_first_sighting() {
+    let bench = Bench::with(Config::default());
+    for (probe, seq, joules) in [("B", 0, 50), ("A", 0, 7), ("B", 1, 150), ("C.1", 0, 0)] {
+        bench.hear(probe, seq, joules);
+    }
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J, B 97 W 100 J, C.1 97 W 0 J");
+}
+
+#[test]
+fn a_stale_probe_is_known_but_not_offered_and_a_silent_one_finds_its_total_again() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 0, 0);
+    bench.hear("A", 1, 100);
+    bench.pass(61);
+    assert_eq!(
+        (bench.list(Listing::Fresh), bench.list(Listing::Known)),
+        (String::new(), "A 97 W 100 J".into())
+    );
+    assert!(bench.live.probe("A").unwrap().1.is_stale(bench.live.now(), bench.live.config()));
+    bench.pass(300);
+    assert_eq!(bench.list(Listing::Known), "");
+    assert_eq!(bench.live.probe("A"), None);
+    bench.hear("A", 400, 40_000);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 40000 J");
+}
+
+#[test]
+fn a_slow_probe_is_not_stale_before_three_of_its_own_intervals() {
+    let bench = Bench::with(Config { cleaning_interval: None, ..Config::default() });
+    for seq in 0..20 {
+        bench.hear("slow", seq * 600, seq);
+        bench.pass(600);
+    }
+    bench.pass(1_000);
+    assert_eq!(bench.list(Listing::Fresh), "slow 97 W 19 J");
+    bench.pass(300);
+    assert_eq!(bench.list(Listing::Fresh), "");
+}
+
+#[test]
+fn a_cleaning_interval_of_none_keeps_every_probe_known() {
+    let bench = Bench::with(Config { cleaning_interval: None, ..Config::default() });
+    bench.hear("A", 0, 0);
+    bench.pass(1_000_000);
+    assert_eq!(bench.list(Listing::Known), "A 97 W 0 J");
+}
+
+#[test]
+fn a_late_message_is_credited_but_does_not_replace_the_present_watts() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 0, 0);
+    bench.hear("A", 2, 200);
+    let at_1 = Accounting {
+        timestamp: Timestamp::from_seconds(101),
+        session: Timestamp::from_seconds(100),
+        seq: 1,
+        totals: Totals::default(),
+        curve: None,
+        meter: None,
+        quality: Quality::Measured,
+    };
+    assert_eq!(bench.live.counts().lost, 1);
+    bench.tell("A", 5.0, Some(at_1));
+    bench.tell("A", 5.0, Some(at_1));
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 200 J");
+    let counts = bench.live.counts();
+    assert_eq!((counts.credited, counts.late, counts.duplicate, counts.lost), (3, 1, 1, 0));
+}
+
+#[test]
+fn the_first_measurement_after_a_backward_clock_step_is_the_present_one_and_a_late_one_is_not() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 3_000, 10);
+    bench.hear("A", 3_002, 12);
+    // The same publisher goes on 2 000 s earlier: its session is named by the instant after its last stamp.
+    let at = |seq: u64| Accounting {
+        timestamp: Timestamp::from_seconds(1_100 + seq),
+        session: Timestamp::from_micros(3_102_000_001),
+        seq,
+        totals: Totals { energy: Energy::from_millijoules(seq * 1_000), ..Totals::default() },
+        curve: None,
+        meter: None,
+        quality: Quality::Measured,
+    };
+    bench.tell("A", 5.0, Some(at(0)));
+    assert_eq!(bench.list(Listing::Fresh), "A 5 W 2 J");
+    bench.tell("A", 6.0, Some(at(2)));
+    bench.tell("A", 7.0, Some(at(1)));
+    bench.hear("A", 3_001, 11);
+    assert_eq!(bench.list(Listing::Fresh), "A 6 W 4 J");
+    assert_eq!(bench.live.probe("A").unwrap().1.timestamp.seconds(), 1_102);
+}
+
+#[test]
+fn legacy_messages_are_integrated_on_our_own_clock() {
+    let bench = Bench::with(Config::default());
+    bench.tell("A", 50.0, None);
+    bench.pass(10);
+    bench.tell("A", 100.0, None);
+    assert_eq!((bench.list(Listing::Fresh), bench.live.counts().legacy), ("A 100 W 1000 J".into(), 2));
+}
+
+#[test]
+fn a_second_publisher_is_refused_shown_and_counted() {
+    let bench = Bench::with(Config::default());
+    bench.hear("A", 50, 0);
+    let rival = Accounting {
+        timestamp: Timestamp::from_seconds(151),
+        session: Timestamp::from_seconds(140),
+        seq: 9,
+        totals: Totals::default(),
+        curve: None,
+        meter: None,
+        quality: Quality::Measured,
+    };
+    bench.tell("A", 1.0, Some(rival));
+    assert_eq!(bench.live.counts().conflicting_publisher, 1);
+    assert!(bench.live.probe("A").unwrap().1.is_challenged);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J");
+}
+
+#[test]
+fn more_probes_than_allowed_are_refused_and_counted() {
+    let bench = Bench::with(Config { probes_max: 2, ..Config::default() });
+    for probe in ["A", "B", "C", "A"] {
+        bench.hear(probe, 0, 0);
+    }
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J, B 97 W 0 J");
+    assert_eq!(bench.live.counts().too_many_probes, 1);
+}
+
+#[test]
+fn after_a_restart_a_probe_is_served_from_its_first_new_message_on_with_all_its_energy() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let bench = Bench::in_directory(directory.path());
+        bench.hear("A", 0, 0);
+        bench.hear("B", 0, 0);
+        bench.hear("A", 1, 100);
+        bench.live.maintain(true);
+        bench.hear("A", 2, 200); // neither read nor recorded: lost with the process
+    }
+    let bench = Bench::in_directory(directory.path());
+    assert_eq!((bench.list(Listing::Known), bench.live.probe("A")), (String::new(), None));
+    bench.hear("A", 3, 300);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 300 J");
+    assert_eq!(bench.live.counts().probes, 2);
+}
+
+#[test]
+fn what_was_shown_is_on_record_without_any_interval_passing() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let bench = Bench::in_directory(directory.path());
+        bench.hear("A", 0, 0);
+        bench.hear("B", 0, 0);
+        bench.hear("A", 1, 100);
+        bench.hear("B", 1, 60);
+        assert_eq!(bench.list(Listing::Fresh), "A 97 W 100 J, B 97 W 60 J");
+        bench.hear("B", 2, 90);
+        bench.live.probe("B").unwrap();
+    }
+    // The publisher died too, and its new session knows nothing of the old one's energy.
+    let bench = Bench::in_directory(directory.path());
+    for probe in ["A", "B"] {
+        let accounting = Accounting {
+            timestamp: Timestamp::from_seconds(201),
+            session: Timestamp::from_seconds(200),
+            seq: 1,
+            totals: Totals { energy: Energy::from_millijoules(1000), ..Totals::default() },
+            curve: None,
+            meter: None,
+            quality: Quality::Measured,
+        };
+        bench.tell(probe, 1.0, Some(accounting));
+    }
+    assert_eq!(bench.list(Listing::Fresh), "A 1 W 101 J, B 1 W 91 J");
+}
+
+#[tokio::test]
+async fn what_nobody_reads_is_recorded_every_interval_and_once_more_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench::in_directory(directory.path());
+    bench.hear("A", 0, 0);
+    let bytes = || bench.live.counts().record_bytes;
+    let empty = bytes();
+    bench.live.maintain(false);
+    assert_eq!(bytes(), empty, "it is not time yet");
+    bench.pass(5);
+    bench.live.maintain(false);
+    let first = bytes();
+    assert!(first > empty);
+    bench.hear("A", 1, 100);
+    bench.live.clone().keep(async {}).await;
+    assert!(bytes() > first);
+    drop(bench);
+    let bench = Bench::in_directory(directory.path());
+    bench.hear("A", 2, 250);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 250 J");
+}
+
+#[test]
+fn a_grown_record_is_compacted_and_still_has_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench::in_directory(directory.path());
+    for seq in 0..80_000 {
+        bench.hear("A", seq, seq);
+        bench.live.probe("A").unwrap();
+    }
+    let grown = bench.live.counts().record_bytes;
+    bench.live.maintain(true);
+    let compacted = bench.live.counts().record_bytes;
+    assert!(grown > 4 << 20 && compacted < 300, "{grown} to {compacted}");
+    drop(bench);
+    let bench = Bench::in_directory(directory.path());
+    bench.hear("A", 80_000, 80_000);
+    assert_eq!(bench.list(Listing::Fresh), "A 97 W 80000 J");
+}
+
+/// Not a test by itself: what the next one kills.
+#[test]
+fn child_that_feeds_and_publishes_until_killed() {
+    let Some(directory) = std::env::var_os("KWAPI_TEST_CHILD") else { return };
+    let bench = Bench::in_directory(std::path::Path::new(&directory));
+    for seq in 0.. {
+        for probe in ["A", "B", "C"] {
+            bench.hear(probe, seq, seq * 10);
+        }
+        if seq % 7 == 0 {
+            println!("published {}\n", bench.list(Listing::Fresh));
+        }
+        if seq % 50 == 0 {
+            bench.live.maintain(false);
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "kill -9 needs a process to kill: this very test program")]
+fn a_kill_at_any_moment_takes_back_nothing_that_was_published() {
+    for round in 0..5_u64 {
+        let lab = kwapi_peers::Lab::empty();
+        let directory = lab.join("state");
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args([
+            "--exact",
+            "--nocapture",
+            "intake::tests::child_that_feeds_and_publishes_until_killed",
+        ]);
+        command.env("KWAPI_TEST_CHILD", &directory);
+        let child = kwapi_peers::Peer::start(&mut command, lab.join("log"));
+        let published = |log: &str| log.matches("published A").count() as u64;
+        let child = child.ready(Duration::from_secs(60), || {
+            published(&std::fs::read_to_string(lab.join("log")).unwrap()) > 50 + 37 * round
+        });
+        child.signal(9);
+        child.ended(Duration::from_secs(10));
+
+        let log = std::fs::read_to_string(lab.join("log")).unwrap();
+        let complete = log.rsplit_once("\n\n").unwrap().0;
+        let last = complete.rsplit_once("published ").unwrap().1;
+        let joules = |list: &str| -> Vec<f64> {
+            list.split(", ").map(|line| line.split(' ').nth(3).unwrap().parse().unwrap()).collect()
+        };
+        let bench = Bench::in_directory(&directory);
+        // A publisher that restarted as well: all we shall ever know of the old session is on record.
+        for probe in ["A", "B", "C"] {
+            let far = Timestamp::from_seconds(1_000_000_000);
+            let (timestamp, session, totals) = (far, far, Totals::default());
+            let quality = Quality::Measured;
+            let fresh = Accounting { timestamp, session, seq: 0, totals, curve: None, meter: None, quality };
+            bench.tell(probe, 1.0, Some(fresh));
+        }
+        let after = bench.list(Listing::Fresh);
+        for (before, after) in joules(last).into_iter().zip(joules(&after)) {
+            assert!(after >= before, "published {last}, then {after}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! When the journal takes nothing: nothing is lost, nothing counts twice, and what is shown says what it is.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+
+use kwapi_history::journal::{Journal, JournalConfig};
+use proptest::prelude::*;
+
+use super::*;
+
+/// A process whose journal refuses the next `refusals` appends.
+struct Refusing {
+    bench: Bench,
+    refusals: Arc<AtomicUsize>,
+    journal: Journal,
+    _lab: kwapi_peers::Lab,
+}
+
+impl Refusing {
+    fn new() -> Self {
+        let lab = kwapi_peers::Lab::empty();
+        let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall().now()).unwrap();
+        let refusals = Arc::new(AtomicUsize::new(0));
+        let (left, appending) = (Arc::clone(&refusals), journal.clone());
+        let append: Append = Box::new(move |records, now| {
+            let refuse = |left: usize| left.checked_sub(1);
+            match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuse) {
+                Ok(_) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+                Err(_) => appending.append(records, now).map(|_| ()),
+            }
+        });
+        let bench = Bench::with_append(Config::default(), Some(append));
+        Self { bench, refusals, journal, _lab: lab }
+    }
+
+    fn refuse(&self, times: usize) {
+        self.refusals.store(times, Ordering::Relaxed);
+    }
+
+    /// Lets half a second pass, after which what is held is tried again.
+    fn retry(&self) {
+        self.bench.millis.fetch_add(600, Ordering::Relaxed);
+        self.bench.intake.lock().turn();
+    }
+
+    /// The records of a probe, and the register of the last.
+    fn journalled(&self, probe: &str) -> (usize, f64) {
+        let (mut count, mut register) = (0, 0.0);
+        self.journal
+            .replay(kwapi_history::journal::Position::default(), |record| {
+                if record.probe.as_str() == probe {
+                    count += 1;
+                    register = record.taken.unwrap().register.energy.joules();
+                }
+            })
+            .unwrap();
+        (count, register)
+    }
+
+    fn joules(&self, probe: &str) -> f64 {
+        self.bench.live.probe(probe).map_or(0.0, |(_, view)| view.totals.energy.joules())
+    }
+}
+
+#[test]
+fn while_the_disk_takes_nothing_totals_stand_and_present_watts_show_beside_them() {
+    let refusing = Refusing::new();
+    refusing.bench.hear("A", 0, 0);
+    refusing.bench.hear("A", 1, 100);
+    refusing.refuse(usize::MAX);
+    refusing.bench.tell_watts("A", 2, 200, 55.0);
+    let (_, view) = refusing.bench.live.probe("A").unwrap();
+    assert_eq!((view.power.0, view.timestamp.seconds(), view.totals.energy.joules()), (97.0, 101, 100.0));
+    assert_eq!((view.present.power.0, view.present.timestamp.seconds()), (55.0, 102));
+    let trouble = refusing.bench.intake.lock().trouble().now().unwrap();
+    assert!(trouble.contains("1 measurements wait"), "{trouble}");
+    refusing.refuse(0);
+    refusing.retry();
+    let (_, view) = refusing.bench.live.probe("A").unwrap();
+    assert_eq!((view.power.0, view.timestamp.seconds(), view.totals.energy.joules()), (55.0, 102, 200.0));
+    assert_eq!(view.present.power.0, 55.0);
+    assert_eq!(refusing.bench.intake.lock().trouble().now(), None);
+    assert_eq!(refusing.journalled("A"), (3, 200.0));
+}
+
+#[test]
+fn what_is_held_is_bounded_and_the_next_totals_bring_its_energy() {
+    let refusing = Refusing::new();
+    refusing.bench.hear("A", 0, 0);
+    refusing.refuse(usize::MAX);
+    let count = HELD_MAX as u64 + 50;
+    for seq in 1..=count {
+        refusing.bench.hear("A", seq, seq);
+    }
+    assert_eq!(refusing.bench.live.counts().dropped, 50);
+    refusing.refuse(0);
+    refusing.retry();
+    assert_eq!(refusing.joules("A"), count as f64);
+    assert_eq!(refusing.journalled("A"), (HELD_MAX + 1, count as f64));
+}
+
+#[test]
+fn a_receipt_is_given_once_the_batch_is_in_the_journal_and_not_before() {
+    let refusing = Refusing::new();
+    let given = Arc::new(AtomicUsize::new(0));
+    let take = |seq: u64| {
+        let given = Arc::clone(&given);
+        let batch = refusing.bench.batch("A", seq, seq * 10);
+        refusing.bench.intake.lock().take(batch, Box::new(move || _ = given.fetch_add(1, Ordering::Relaxed)));
+    };
+    take(0);
+    assert_eq!(given.load(Ordering::Relaxed), 1);
+    refusing.refuse(2);
+    take(1);
+    take(2);
+    assert_eq!(given.load(Ordering::Relaxed), 1);
+    refusing.retry();
+    refusing.retry();
+    assert_eq!(given.load(Ordering::Relaxed), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Appends fail and batches are delivered again in any pattern: journal and accounts hold each message once, and what
+    /// each gained is the difference of two registers.
+    #[test]
+    fn appends_that_fail_and_batches_that_come_again_count_once(
+        steps in prop::collection::vec((0..4_usize, 0..3_usize, any::<bool>()), 1..60),
+    ) {
+        let refusing = Refusing::new();
+        let probes = ["A", "B", "C"];
+        let mut sent = [0_u64; 3];
+        for (refusals, which, comes_again) in steps {
+            refusing.refuse(refusals);
+            let seq = sent[which];
+            sent[which] += 1;
+            refusing.bench.hear(probes[which], seq, seq * 7);
+            if comes_again {
+                refusing.bench.hear(probes[which], seq, seq * 7);
+            }
+            refusing.retry();
+        }
+        refusing.refuse(0);
+        refusing.retry();
+        let mut last: HashMap<String, f64> = HashMap::new();
+        refusing.journal.replay(kwapi_history::journal::Position::default(), |record| {
+            let register = record.taken.unwrap().register.energy.joules();
+            let before = last.insert(record.probe.to_string(), register).unwrap_or(0.0);
+            assert!(register >= before, "a register fell from {before} to {register}");
+        }).unwrap();
+        for (probe, sent) in probes.iter().zip(sent) {
+            let expected = sent.saturating_sub(1) as f64 * 7.0;
+            let (records, register) = refusing.journalled(probe);
+            prop_assert_eq!((records as u64, register), (sent, expected), "{}", probe);
+            prop_assert_eq!(refusing.joules(probe), expected);
+        }
+        let counts = refusing.bench.live.counts();
+        prop_assert_eq!((counts.credited, counts.dropped, counts.lost), (sent.iter().sum(), 0, 0));
+    }
+}

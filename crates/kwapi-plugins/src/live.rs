@@ -1,0 +1,247 @@
+//! Live: the newest of every probe, for whoever shows the present: the API, the pages, `/metrics`.
+//!
+//! [`Intake`](crate::intake::Intake) alone changes it. It and the readers meet only in one probe at a time, for the copy
+//! of a few words: a reader of a hundred thousand probes never makes the intake wait for the rest of them. New probes
+//! queue beside the sorted list, and the next reader merges them, so that registering is as cheap as updating.
+//!
+//! **What is published is on record first** (ADR 0007). Where there is a journal, intake appends a message before its
+//! credit is visible here. Where there is none, a reader (see [`walk`]) appends the accounts it is about to show to the
+//! record before it shows them. `kill -9` therefore takes back nothing that anybody has seen.
+
+mod probe;
+mod record;
+mod store;
+mod walk;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwapi_bus::Batch;
+use kwapi_core::{Account, MonotonicClock, ProbeId, WallClock};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use crate::intake::{Counts, IntakeCounts};
+
+pub use probe::{Present, ProbeView};
+pub use record::{Contents, Entry, read as read_record};
+pub use walk::{Listing, Place};
+
+pub(crate) use probe::{Draft, Probe};
+pub(crate) use record::{Writer as RecordWriter, note_damage};
+
+use probe::ById;
+use walk::Walk;
+
+/// How the present is shown, and where accounts are kept where there is no journal.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Values further apart than this have unknown time between them, and a publisher silent for longer is gone.
+    pub max_gap: Duration,
+    /// A probe silent for longer leaves every list; its account is kept. `None`: never.
+    pub cleaning_interval: Option<Duration>,
+    /// Probes beyond this are refused and counted.
+    pub probes_max: usize,
+    /// Where accounts are recorded before they are shown; `None` where a journal has them, or in memory only.
+    pub directory: Option<PathBuf>,
+    /// How often accounts are recorded that nobody has read.
+    pub record_interval: Duration,
+    /// How often the record is forced to the disk: what a power loss may cost.
+    pub sync_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_gap: Duration::from_secs(60),
+            cleaning_interval: Some(Duration::from_secs(300)),
+            probes_max: 200_000,
+            directory: None,
+            record_interval: Duration::from_secs(5),
+            sync_interval: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A handle of what is live in a process; cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    wall: WallClock,
+    clock: MonotonicClock,
+    /// All probes ever heard of, to find one by its id.
+    table: RwLock<HashSet<ById>>,
+    /// Probes that the sorted list does not have yet.
+    newcomers: Mutex<Vec<Arc<Probe>>>,
+    /// The sorted list and the record: held by one reader at a time, never by the intake.
+    walk: Mutex<Walk>,
+    /// Whether readers put accounts on record before they show them.
+    has_record: bool,
+    /// Rises after each batch that changed something: equal generations, equal answers (but for silence).
+    generation: watch::Sender<u64>,
+    counts: Counts,
+}
+
+impl Live {
+    /// Opens what is live, with the accounts of the configured directory, or else with `accounts`.
+    ///
+    /// What the disk refuses prevents nothing: what can be read counts, and [`Live::trouble`] says what is wrong.
+    pub fn open(
+        config: Config,
+        accounts: Vec<(ProbeId, Account)>,
+        wall: WallClock,
+        clock: MonotonicClock,
+    ) -> Self {
+        let mut accounts = accounts;
+        let store = config.directory.as_ref().map(|directory| store::Store::open(directory, &mut accounts));
+        let now = clock.now();
+        let probes: Vec<_> = accounts
+            .into_iter()
+            .zip(0..)
+            .map(|((id, account), index)| Arc::new(Probe::resumed(id, index, account, now)))
+            .collect();
+        let lost = probes.iter().map(|probe| probe.lost()).sum();
+        let inner = Inner {
+            table: RwLock::new(probes.iter().cloned().map(ById).collect()),
+            newcomers: Mutex::new(Vec::new()),
+            has_record: store.is_some(),
+            walk: Mutex::new(Walk::new(probes, store, now)),
+            generation: watch::Sender::new(1),
+            counts: Counts::starting_at(lost),
+            config,
+            wall,
+            clock,
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// How it was configured.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The probe of a message, registered if it is new; none where there are as many as there may be.
+    pub(crate) fn find_or_register(&self, id: &ProbeId) -> Option<Arc<Probe>> {
+        if let Some(ById(probe)) = self.0.table.read().get(id.as_str()) {
+            return Some(Arc::clone(probe));
+        }
+        let mut table = self.0.table.write();
+        if table.len() >= self.0.config.probes_max {
+            return None;
+        }
+        let index = u32::try_from(table.len()).ok()?;
+        let probe = Arc::new(Probe::new(id.clone(), index));
+        table.insert(ById(Arc::clone(&probe)));
+        drop(table);
+        self.0.newcomers.lock().push(Arc::clone(&probe));
+        Some(probe)
+    }
+
+    /// Shows the watts of a batch that waits to be recorded, beside the totals that are.
+    pub(crate) fn show_ahead(&self, batch: &Batch) {
+        let table = self.0.table.read();
+        for received in &batch.measurements {
+            if let Some(ById(probe)) = table.get(received.measurement.probe.as_str()) {
+                probe.show_ahead(received);
+            }
+        }
+        drop(table);
+        self.changed();
+    }
+
+    /// Tells whoever waits that something is new.
+    pub(crate) fn changed(&self) {
+        self.0.generation.send_modify(|generation| *generation += 1);
+    }
+
+    pub(crate) fn tally(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// What has happened since the start.
+    pub fn counts(&self) -> IntakeCounts {
+        let (writes_failed, record_bytes) = {
+            let walk = self.0.walk.lock();
+            (walk.writes_failed(), walk.record_bytes())
+        };
+        self.0.counts.snapshot(self.probes() as u64, writes_failed, record_bytes)
+    }
+
+    /// What keeps accounts from being recorded, if anything does.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.walk.lock().trouble()
+    }
+
+    /// How many probes there are, silent ones included.
+    pub fn probes(&self) -> usize {
+        self.0.table.read().len()
+    }
+
+    /// Rises with each batch that changed something.
+    pub fn generation(&self) -> u64 {
+        *self.0.generation.borrow()
+    }
+
+    /// Wakes whoever awaits it when something is new.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.0.generation.subscribe()
+    }
+
+    /// Now, on the clock that silence is measured on.
+    pub fn now(&self) -> Duration {
+        self.0.clock.now()
+    }
+
+    /// The wall clock, to label answers.
+    pub fn wall(&self) -> &WallClock {
+        &self.0.wall
+    }
+
+    /// Appends each account to `out`, for a snapshot.
+    pub(crate) fn record_all(&self, out: &mut RecordWriter) {
+        let walk = self.lock_walk();
+        walk.record_all(out);
+    }
+
+    /// Records, syncs and compacts until `shutdown`, then records a last time.
+    pub async fn keep(self, shutdown: impl Future<Output = ()> + Send) {
+        /// Fine enough for any sensible `record_interval`.
+        const TICK: Duration = Duration::from_millis(250);
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let ended = tokio::time::timeout(TICK, &mut shutdown).await.is_ok();
+            let live = self.clone();
+            // Writing and above all syncing wait for the disk.
+            let done = tokio::task::spawn_blocking(move || live.maintain(ended)).await;
+            if let Err(error) = done {
+                tracing::error!(%error, "the record of accounts stopped");
+                return;
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Does what is due; everything when `all`.
+    pub fn maintain(&self, all: bool) {
+        let now = self.now();
+        let unsynced = {
+            let mut walk = self.lock_walk();
+            walk.record_due(now, self.0.config.record_interval, all);
+            walk.sync_due(now, self.0.config.sync_interval, all)
+        };
+        // Outside the lock: a slow disk must not keep readers waiting.
+        if let Some(file) = unsynced
+            && let Err(error) = file.sync_data()
+        {
+            tracing::error!(%error, "cannot force the accounts to the disk");
+            self.0.walk.lock().sync_failed();
+        }
+    }
+}

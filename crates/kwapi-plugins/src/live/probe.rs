@@ -1,0 +1,272 @@
+//! One probe: its account, and what it shows.
+
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwapi_bus::Received;
+use kwapi_core::{Account, Credit, ProbeId, Quality, Refused, Timestamp, Totals, Watts};
+use parking_lot::Mutex;
+
+/// A probe is stale after this many of its own intervals…
+const STALE_INTERVALS: u32 = 3;
+/// …of which none is taken to be longer than this.
+const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
+
+/// A probe, shared by the table, the sorted list and their users.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) id: ProbeId,
+    /// Counts probes from 0 in the order they came.
+    pub(crate) index: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    account: Account,
+    face: Face,
+    /// What was heard since, while it cannot be recorded.
+    ahead: Option<Box<Face>>,
+    /// Whether the record has the account as it is.
+    is_recorded: bool,
+    /// Rises with every change of what is shown or credited.
+    version: u32,
+}
+
+/// What a probe shows: its newest message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Face {
+    power: Watts,
+    timestamp: Timestamp,
+    /// When it was heard, on the monotonic clock, in microseconds.
+    heard_us: u64,
+    /// The usual time between messages, as observed, in milliseconds; 0 before there are two.
+    interval_ms: u32,
+    quality: Quality,
+    /// Whether anything was heard since the start of the process.
+    is_shown: bool,
+}
+
+/// A probe as it will be once what it was credited with is in the journal.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) probe: Arc<Probe>,
+    account: Account,
+    face: Face,
+    lost_before: u64,
+}
+
+/// Power at an instant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Present {
+    /// How much.
+    pub power: Watts,
+    /// When it was measured.
+    pub timestamp: Timestamp,
+    /// How it came about.
+    pub quality: Quality,
+}
+
+/// A copy of what a probe shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProbeView {
+    /// The power of the newest message that is on record; `totals` are of that very message or of a later one that came
+    /// out of order.
+    pub power: Watts,
+    /// The stamp of that message.
+    pub timestamp: Timestamp,
+    /// How that power came about.
+    pub quality: Quality,
+    /// The newest message of all. It is ahead of the one above while the disk takes nothing.
+    pub present: Present,
+    /// Credited energy and how its time is made up.
+    pub totals: Totals,
+    /// Where the totals count from.
+    pub since: Timestamp,
+    /// Messages known to exist that have not come.
+    pub lost: u64,
+    /// Whether a second publisher claims this probe.
+    pub is_challenged: bool,
+    /// When the probe was last heard, on the monotonic clock.
+    pub heard: Duration,
+    /// A probe silent for longer is not offered as if it were now.
+    pub stale_after: Duration,
+    /// Rises with every change.
+    pub version: u32,
+}
+
+impl Probe {
+    pub(super) fn new(id: ProbeId, index: u32) -> Self {
+        Self::with(id, index, Account::default(), false)
+    }
+
+    /// A probe whose account was on record. It shows nothing until it is heard.
+    pub(super) fn resumed(id: ProbeId, index: u32, mut account: Account, now: Duration) -> Self {
+        account.resume(now);
+        Self::with(id, index, account, true)
+    }
+
+    fn with(id: ProbeId, index: u32, account: Account, is_recorded: bool) -> Self {
+        let state = State { account, face: Face::default(), ahead: None, is_recorded, version: 0 };
+        Self { id, index, state: Mutex::new(state) }
+    }
+
+    pub(super) fn lost(&self) -> i64 {
+        as_signed(self.state.lock().account.lost())
+    }
+
+    /// A copy to credit messages to.
+    pub(crate) fn draft(self: &Arc<Self>) -> Draft {
+        let state = self.state.lock();
+        let account = state.account.clone();
+        Draft { probe: Arc::clone(self), lost_before: account.lost(), account, face: state.face }
+    }
+
+    /// Shows a message that is not recorded yet, if it is newer than what is shown.
+    pub(super) fn show_ahead(&self, received: &Received) {
+        let mut state = self.state.lock();
+        let (timestamp, quality) = stamp(received);
+        let mut face = state.ahead.as_deref().copied().unwrap_or(state.face);
+        if face.is_shown && timestamp <= face.timestamp {
+            return;
+        }
+        face.show(received, timestamp, quality);
+        state.ahead = Some(Box::new(face));
+        state.version = state.version.wrapping_add(1);
+    }
+
+    /// What the probe shows, unless nothing was heard of it since the start. When the record is behind, `record` gets
+    /// the account first.
+    pub(super) fn view(&self, record: impl FnOnce(&ProbeId, &Account)) -> Option<ProbeView> {
+        let mut state = self.state.lock();
+        let face = state.face;
+        if !face.is_shown {
+            return None;
+        }
+        if !state.is_recorded {
+            record(&self.id, &state.account);
+            state.is_recorded = true;
+        }
+        let newest = state.ahead.as_deref().copied().unwrap_or(face);
+        Some(ProbeView {
+            power: face.power,
+            timestamp: face.timestamp,
+            quality: face.quality,
+            present: Present { power: newest.power, timestamp: newest.timestamp, quality: newest.quality },
+            totals: state.account.totals(),
+            since: state.account.since(),
+            lost: state.account.lost(),
+            is_challenged: state.account.is_challenged(),
+            heard: Duration::from_micros(newest.heard_us),
+            stale_after: Duration::from_millis(u64::from(newest.interval_ms)) * STALE_INTERVALS,
+            version: state.version,
+        })
+    }
+
+    /// Gives `record` the account when the record is behind, or in any case when `all`.
+    pub(super) fn record(&self, all: bool, record: impl FnOnce(&ProbeId, &Account)) {
+        let mut state = self.state.lock();
+        if all || !state.is_recorded {
+            record(&self.id, &state.account);
+            state.is_recorded = true;
+        }
+    }
+
+    /// Says that what `record` was given did not reach the file.
+    pub(super) fn unrecord(&self) {
+        self.state.lock().is_recorded = false;
+    }
+}
+
+impl Draft {
+    /// Credits a message.
+    pub(crate) fn credit(&mut self, received: &Received, max_gap: Duration) -> Result<Credit, Refused> {
+        let (timestamp, quality) = stamp(received);
+        let credit = match &received.measurement.accounting {
+            Some(message) => self.account.credit(message, received.heard, max_gap)?,
+            None => {
+                let power = received.measurement.power;
+                self.account.credit_legacy(power, received.arrived, received.heard, max_gap)?
+            }
+        };
+        if credit.is_newest {
+            self.face.show(received, timestamp, quality);
+        }
+        Ok(credit)
+    }
+
+    /// Makes it what the probe is. Returns by how much the count of lost messages changed.
+    pub(crate) fn commit(self) -> i64 {
+        let lost = self.account.lost();
+        let mut state = self.probe.state.lock();
+        state.account = self.account;
+        state.face = self.face;
+        if state.ahead.as_ref().is_some_and(|ahead| ahead.timestamp <= self.face.timestamp) {
+            state.ahead = None;
+        }
+        state.is_recorded = false;
+        state.version = state.version.wrapping_add(1);
+        as_signed(lost) - as_signed(self.lost_before)
+    }
+}
+
+/// The stamp of a message and how its power came about.
+fn stamp(received: &Received) -> (Timestamp, Quality) {
+    match &received.measurement.accounting {
+        Some(message) => (message.timestamp, message.quality),
+        None => (received.arrived, Quality::Measured),
+    }
+}
+
+impl Face {
+    fn show(&mut self, received: &Received, timestamp: Timestamp, quality: Quality) {
+        if self.is_shown {
+            let since = received.heard.saturating_sub(Duration::from_micros(self.heard_us));
+            self.observe_interval(since);
+        }
+        self.heard_us = u64::try_from(received.heard.as_micros()).unwrap_or(u64::MAX);
+        (self.power, self.timestamp, self.quality) = (received.measurement.power, timestamp, quality);
+        self.is_shown = true;
+    }
+
+    /// A sliding mean. One long silence may at most double it, so that it does not hide the next.
+    fn observe_interval(&mut self, since: Duration) {
+        let since = u32::try_from(since.min(INTERVAL_MAX).as_millis()).unwrap_or(u32::MAX);
+        self.interval_ms = if self.interval_ms == 0 {
+            since
+        } else {
+            let bounded = since.min(self.interval_ms.saturating_mul(5).saturating_add(1_000));
+            self.interval_ms - self.interval_ms / 4 + bounded / 4
+        };
+    }
+}
+
+fn as_signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A probe found by its id: the table keeps no second copy of the name.
+#[derive(Debug)]
+pub(super) struct ById(pub(super) Arc<Probe>);
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.as_str().hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
+
+impl Borrow<str> for ById {
+    fn borrow(&self) -> &str {
+        self.0.id.as_str()
+    }
+}

@@ -1,0 +1,261 @@
+//! What a process is made of. A command names [`Roles`]; the parts they need are put together here, once, each with its
+//! metrics, its readiness, its routes, what it takes up from a reload, and its stop.
+
+mod api;
+mod descriptors;
+pub(crate) mod drivers;
+mod feed;
+mod forwarder;
+mod listeners;
+mod metrics;
+mod pages;
+mod process;
+mod readiness;
+pub(crate) mod status;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use kwapi_bus::{Forwarder, Scheme};
+use kwapi_history::History;
+use kwapi_plugins::live::Live;
+use kwapi_plugins::metrics::Metrics;
+
+use crate::config::{Config, Endpoint, chain};
+use crate::reload;
+use crate::shutdown::{STOP_LIMIT, Shutdown};
+
+pub(crate) use descriptors::{Descriptors, raise_limit};
+pub(crate) use listeners::{Listeners, Taken};
+pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
+
+use api::Labelling;
+use drivers::{Drivers, Problems};
+use feed::{Feed, Folded};
+use listeners::Server;
+use pages::Pages;
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a process has any of them")]
+pub(crate) struct Roles {
+    /// Reads meters and publishes.
+    pub(crate) drivers: bool,
+    /// Passes messages on.
+    pub(crate) forwarder: bool,
+    /// Serves the API.
+    pub(crate) api: bool,
+    /// Keeps history and serves the pages.
+    pub(crate) rrd: bool,
+}
+
+impl Roles {
+    const NONE: Self = Self { drivers: false, forwarder: false, api: false, rrd: false };
+    pub(crate) const RUN: Self = Self { drivers: true, api: true, rrd: true, ..Self::NONE };
+    pub(crate) const DRIVERS: Self = Self { drivers: true, ..Self::NONE };
+    pub(crate) const FORWARDER: Self = Self { forwarder: true, ..Self::NONE };
+    pub(crate) const API: Self = Self { api: true, ..Self::NONE };
+    pub(crate) const RRD: Self = Self { rrd: true, ..Self::NONE };
+
+    /// Whether it hears measurements.
+    pub(crate) fn listens(self) -> bool {
+        self.api || self.rrd
+    }
+
+    /// Where its measurements come from: the bus, and the drivers of this process.
+    fn sources(self, config: &Config, inside: &[Endpoint]) -> Vec<Endpoint> {
+        let mut all = inside.to_vec();
+        let api = config.api.subscribe.iter().filter(|_| self.api);
+        let rrd = config.rrd.subscribe.iter().filter(|_| self.rrd);
+        for endpoint in api.chain(rrd) {
+            if !all.contains(endpoint) {
+                all.push(endpoint.clone());
+            }
+        }
+        all
+    }
+
+    /// What the configuration must say for a process of these roles alone.
+    ///
+    /// # Errors
+    /// What is missing, as one line.
+    pub(crate) fn check(self, config: &Config) -> Result<(), String> {
+        if self.drivers && config.drivers.publish.is_empty() {
+            return Err("[drivers] publish is empty: nobody could listen; set it, for example \
+                publish = [\"ipc:///run/kwapi/drivers\"]"
+                .to_owned());
+        }
+        if self.drivers {
+            needs_key(config)?;
+        }
+        if self.forwarder && (config.forwarder.subscribe.is_empty() || config.forwarder.publish.is_empty()) {
+            return Err("[forwarder] needs `subscribe` (drivers or forwarders) and `publish` (where it is \
+                listened to)"
+                .to_owned());
+        }
+        let sections = [(self.api, "api", &config.api.subscribe), (self.rrd, "rrd", &config.rrd.subscribe)];
+        let deaf = sections.iter().find(|(is_on, _, subscribe)| *is_on && subscribe.is_empty());
+        if let Some((_, section, _)) = deaf {
+            return Err(format!(
+                "nothing to listen to: set `subscribe` in [{section}], for example subscribe = [\"ipc:///run/kwapi/drivers\"]"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What is published to others must be signed with a key they can have.
+///
+/// # Errors
+/// When there is none, as one line.
+pub(crate) fn needs_key(config: &Config) -> Result<(), String> {
+    if config.bus.key.is_some() || config.bus.signature == Scheme::None {
+        return Ok(());
+    }
+    Err("there is nothing to sign with: give [bus] a key, \
+        key = { id = \"lyon\", secret = { file = \"/etc/kwapi/bus.secret\" } }, or signature = \"none\""
+        .to_owned())
+}
+
+/// A running process.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    drivers: Option<Drivers>,
+    forwarder: Option<Arc<Forwarder>>,
+    feed: Option<Feed>,
+    pages: Option<Pages>,
+    labels: Labelling,
+    servers: Vec<Server>,
+}
+
+impl Stack {
+    /// Puts together and starts what `roles` need. `inside` are endpoints of this process besides the configured ones.
+    ///
+    /// # Errors
+    /// When something cannot start, as one line; what has started by then ends.
+    pub(crate) fn start(
+        process: &Process,
+        config: &Config,
+        roles: Roles,
+        inside: &[Endpoint],
+        listeners: Listeners,
+        shutdown: &Shutdown,
+    ) -> Result<Self, String> {
+        let mut all = Metrics::new();
+        all.add(metrics::bus(process.bus.clone()));
+        let labels = Labelling::new(config);
+        // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
+        let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };
+        let pages = match &folded {
+            Some(folded) => Some(Pages::open(process, config, &folded.journal, &mut all)?),
+            None => None,
+        };
+        let feed = if roles.listens() {
+            Some(Feed::start(process, config, roles, inside, folded, &mut all)?)
+        } else {
+            None
+        };
+        let forwarder = if roles.forwarder {
+            Some(forwarder::start(process, config, &mut all).map_err(|error| chain(&error))?)
+        } else {
+            None
+        };
+        let drivers = if roles.drivers {
+            Some(Drivers::start(process, config, inside, &mut all).map_err(|error| chain(&error))?)
+        } else {
+            None
+        };
+        let auth = if listeners.api.is_some() { api::auth(process, config, &mut all)? } else { None };
+        let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
+        for listener in [&api_listener, &web_listener, &status_listener].into_iter().flatten() {
+            all.add(listener.metrics());
+        }
+        let manager = drivers.as_ref().map(Drivers::manager);
+        let metrics = kwapi_plugins::metrics::router(all);
+        let mut routers = Vec::new();
+        if let (Some(listener), Some(feed)) = (api_listener, &feed) {
+            let problems = manager.clone().map(Problems::new);
+            let facts =
+                api::facts(labels.clone(), move |probe| problems.as_ref().and_then(|all| all.of(probe)));
+            routers.push((listener, api::router(config, &feed.live, facts, auth, metrics.clone())));
+        }
+        if let (Some(listener), Some(feed), Some(pages)) = (web_listener, &feed, &pages) {
+            routers.push((listener, pages.router(process, config, feed.live.clone(), labels.clone())));
+        }
+        if let Some(listener) = status_listener {
+            routers.push((listener, status::router(metrics, manager)));
+        }
+        let servers = routers
+            .into_iter()
+            .map(|(listener, router)| {
+                let shutdown = shutdown.clone();
+                Server::start(listener, router, async move { shutdown.begun().await })
+            })
+            .collect();
+        Ok(Self { drivers, forwarder, feed, pages, labels, servers })
+    }
+
+    /// Works until `shutdown`, taking up what the configuration's files come to say, and stops.
+    pub(crate) async fn work(self, config: &Config, shutdown: &Shutdown) {
+        let reloading = reload::watch(config, |config| self.reload(&config));
+        tokio::select! {
+            () = shutdown.begun() => {}
+            () = reloading => {}
+        }
+        self.stop().await;
+    }
+
+    /// Takes up what a new configuration changes without a restart.
+    fn reload(&self, config: &Config) -> Result<(), String> {
+        if let Some(drivers) = &self.drivers {
+            drivers.apply(config).map_err(|error| chain(&error))?;
+        }
+        self.labels.replace(config);
+        if let Some(pages) = &self.pages {
+            pages.reload(config);
+        }
+        Ok(())
+    }
+
+    /// Ends every part, those that send before those that keep; what has not ended in time is left behind.
+    pub(crate) async fn stop(self) {
+        let Self { drivers, forwarder, feed, pages, servers, .. } = self;
+        let stopping = async {
+            if let Some(drivers) = drivers {
+                drivers.stop().await;
+            }
+            drop(forwarder);
+            if let Some(feed) = feed {
+                feed.stop().await;
+            }
+            if let Some(pages) = pages {
+                pages.stop().await;
+            }
+            for server in servers {
+                server.ended().await;
+            }
+        };
+        within_limit(stopping).await;
+    }
+
+    /// The meters and the publisher, where there are any.
+    pub(crate) fn drivers(&self) -> Option<&Drivers> {
+        self.drivers.as_ref()
+    }
+
+    /// What is live, where measurements are heard.
+    pub(crate) fn live(&self) -> Option<&Live> {
+        self.feed.as_ref().map(|feed| &feed.live)
+    }
+
+    /// History, where it is kept.
+    pub(crate) fn history(&self) -> Option<&Arc<History>> {
+        self.pages.as_ref().map(|pages| &pages.history)
+    }
+}
+
+async fn within_limit(stopping: impl Future<Output = ()>) {
+    if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
+        tracing::warn!("not everything ended within {} s", STOP_LIMIT.as_secs_f64());
+    }
+}

@@ -1,0 +1,146 @@
+//! The bus feed: one subscriber, and the intake that takes what it hears, each message once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kwapi_bus::Subscriber;
+use kwapi_core::{Account, Pattern, ProbeId};
+use kwapi_history::journal::{Journal, JournalConfig};
+use kwapi_history::store::DirectoryLock;
+use kwapi_plugins::intake::accounts::{Keeper, Kept};
+use kwapi_plugins::intake::{Append, Intake, Running};
+use kwapi_plugins::live::Live;
+use kwapi_plugins::metrics::Metrics;
+use tokio::task::JoinHandle;
+
+use super::{Process, Roles, metrics, readiness};
+use crate::config::{Config, Endpoint, chain};
+
+/// Measurements on their way in.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) live: Live,
+    running: Running,
+    upkeep: Option<JoinHandle<()>>,
+    /// Two processes on one record would each undo the other's. (Where there is a journal, it has the lock.)
+    _lock: Option<DirectoryLock>,
+}
+
+/// The journal, and the accounts that are its fold.
+#[derive(Debug)]
+pub(super) struct Folded {
+    pub(super) journal: Journal,
+    pub(super) accounts: Vec<(ProbeId, Account)>,
+}
+
+impl Folded {
+    /// Opens the journal of the state directory and folds the accounts from it, before anything new is heard.
+    ///
+    /// # Errors
+    /// When the directory is in use, or what is there cannot be read, as one line.
+    pub(super) fn open(process: &Process, config: &Config, roles: Roles) -> Result<Self, String> {
+        let directory = config.state_directory.join("history");
+        let cannot_read = |error: std::io::Error| format!("cannot read the accounts: {error}");
+        // The version before kept accounts by themselves: of the API, or of the pages where they were alone.
+        let former = config.state_directory.join(if roles.api { "api" } else { "rrd" }).join("accounts.log");
+        let journal_config =
+            JournalConfig { known: Kept::position_in(&directory), ..JournalConfig::default() };
+        let (journal, _) =
+            Journal::open(&directory, journal_config, process.clock.now()).map_err(|error| chain(&error))?;
+        let kept = Kept::read(&directory, &former).map_err(cannot_read)?;
+        let accounts = kept.fold(&journal).map_err(|error| chain(&error))?;
+        Ok(Self { journal, accounts })
+    }
+}
+
+impl Feed {
+    /// Starts listening. `folded` are the journal and its accounts, where there is one; else accounts are recorded below
+    /// the state directory.
+    ///
+    /// # Errors
+    /// When the accounts or an endpoint cannot be opened, as one line.
+    pub(super) fn start(
+        process: &Process,
+        config: &Config,
+        roles: Roles,
+        inside: &[Endpoint],
+        folded: Option<Folded>,
+        all: &mut Metrics,
+    ) -> Result<Self, String> {
+        let plugin = if roles.api { "api" } else { "rrd" };
+        let state = config.state_directory.join(plugin);
+        let (journal, accounts) = match folded {
+            Some(Folded { journal, accounts }) => (Some(journal), accounts),
+            None => (None, Vec::new()),
+        };
+        let record = journal.is_none().then_some(state.as_path());
+        let lock = record.map(lock).transpose()?;
+        let live_config = config.api.config.live(record, config.max_gap());
+        let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
+        let heard = patterns(config, roles);
+        let subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
+        let expected = super::drivers::expected_probes(config);
+        let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
+            .map_err(|error| chain(&error))?;
+        let subscriber = Arc::new(subscriber);
+        let append = journal.clone().map(|journal| -> Append {
+            Box::new(move |records, now| journal.append(records, now).map(|_| ()))
+        });
+        let intake = Intake::new(live.clone(), append);
+        all.add(metrics::subscriber(subscriber.clone(), plugin));
+        all.add(live.clone());
+        readiness::subscriber(all, "bus", subscriber.clone());
+        if record.is_some() {
+            readiness::directory(all, "state_directory", state.clone());
+            let live = live.clone();
+            all.add_readiness("accounts", move || live.trouble().map_or(Ok(()), Err));
+        } else {
+            let (intake, journal) = (intake.trouble(), journal.clone());
+            all.add_readiness("journal", move || {
+                let trouble = || journal.as_ref().and_then(Journal::trouble);
+                intake.now().or_else(trouble).map_or(Ok(()), Err)
+            });
+        }
+        // Until it is stopped: what comes last is recorded there, after the intake has ended.
+        let upkeep = record.map(|_| tokio::spawn(live.clone().keep(std::future::pending())));
+        let keeper = journal
+            .map(|journal| Keeper::start(journal, process.clock.clone()))
+            .transpose()
+            .map_err(|error| chain(&error))?;
+        let running = Running::start(intake, subscriber, keeper).map_err(|error| chain(&error))?;
+        Ok(Self { live, running, upkeep, _lock: lock })
+    }
+
+    /// Takes what has come by now, and puts everything on record.
+    pub(super) async fn stop(self) {
+        let Self { live, running, upkeep, .. } = self;
+        let has_record = upkeep.is_some();
+        upkeep.inspect(JoinHandle::abort);
+        let stopped = tokio::task::spawn_blocking(move || {
+            running.stop();
+            if has_record {
+                live.maintain(true);
+            }
+        });
+        _ = stopped.await;
+    }
+}
+
+/// Takes a directory, which is made if need be.
+fn lock(directory: &Path) -> Result<DirectoryLock, String> {
+    std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    DirectoryLock::take(directory).map_err(|error| chain(&error))
+}
+
+/// The probes that any of the roles is to hear; none: all.
+fn patterns(config: &Config, roles: Roles) -> Vec<Pattern> {
+    let wanted = [(roles.api, &config.api.probes), (roles.rrd, &config.rrd.probes)];
+    let mut all: Vec<Pattern> = Vec::new();
+    for (_, patterns) in wanted.into_iter().filter(|(is_on, _)| *is_on) {
+        if patterns.is_empty() {
+            return Vec::new();
+        }
+        all.extend(patterns.iter().cloned());
+    }
+    all
+}

@@ -1,0 +1,117 @@
+//! The HTTP servers of a process. All are bound before anything else starts: what can fail at the start fails before the
+//! first meter is touched.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use kwapi_plugins::http::{Hosts, Listen, Listener, Seats, ServeError};
+
+use super::{Roles, status};
+use crate::config::Config;
+use crate::ports;
+
+/// Those that have been bound.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    pub(crate) api: Option<Listener>,
+    pub(crate) web: Option<Listener>,
+    pub(crate) status: Option<Listener>,
+}
+
+/// Where they listen, for those to be told who will use them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) api: Option<(&'static str, SocketAddr)>,
+    pub(crate) web: Option<SocketAddr>,
+    pub(crate) status: Option<SocketAddr>,
+}
+
+/// What to do about an address that somebody else has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Say so: it was configured.
+    IsAnError,
+    /// Take another port, and say so: whoever tries the demonstration did not choose it.
+    TakesAnother,
+}
+
+impl Listeners {
+    /// Binds what `roles` have.
+    ///
+    /// # Errors
+    /// When an address is taken or a certificate unusable, as one line.
+    pub(crate) fn bind(config: &Config, roles: Roles, seats: &Seats, taken: Taken) -> Result<Self, String> {
+        let api_listen = config.api.config.listen(seats);
+        let web_listen = Listen {
+            address: config.rrd.listen,
+            tls: None,
+            hosts: Hosts::Only { names: config.rrd.hosts.clone(), key: "`hosts` in [rrd]" },
+            routes: kwapi_plugins::web::ROUTES,
+            ..api_listen.clone()
+        };
+        let status_listen = status::listen(config, roles, seats);
+        let bind = |listen: &Listen, key: &str| bind_or_any(listen, key, taken);
+        Ok(Self {
+            api: roles.api.then(|| bind(&api_listen, "api.listen")).transpose()?,
+            web: roles.rrd.then(|| bind(&web_listen, "rrd.listen")).transpose()?,
+            status: Some(bind(&status_listen, "status.listen")?),
+        })
+    }
+
+    /// Where they listen.
+    pub(crate) fn addresses(&self) -> Addresses {
+        Addresses {
+            api: self.api.as_ref().map(|listener| (listener.scheme(), listener.address())),
+            web: self.web.as_ref().map(Listener::address),
+            status: self.status.as_ref().map(Listener::address),
+        }
+    }
+}
+
+fn bind_or_any(listen: &Listen, key: &str, taken: Taken) -> Result<Listener, String> {
+    match bind(listen, key) {
+        Err(complaint) if taken == Taken::TakesAnother => {
+            let anywhere = Listen { address: (listen.address.ip(), 0).into(), ..listen.clone() };
+            let listener = bind(&anywhere, key)?;
+            // The complaint without the advice, which is for those with a configuration.
+            let complaint = complaint.split(';').next().unwrap_or_default();
+            println!("{complaint}: this demonstration uses port {} instead", listener.address().port());
+            Ok(listener)
+        }
+        result => result,
+    }
+}
+
+/// Binds a listener, with an error that says who usually lives there and which `key` moves it.
+fn bind(listen: &Listen, key: &str) -> Result<Listener, String> {
+    Listener::bind(listen).map_err(|error| match error {
+        ServeError::Occupied { address } => {
+            ports::cannot_listen(address, key, &std::io::ErrorKind::AddrInUse.into())
+        }
+        ServeError::Listen { address, source } => ports::cannot_listen(address, key, &source),
+        error @ ServeError::Tls { .. } => crate::config::chain(&error),
+    })
+}
+
+/// An HTTP server on its way: ends when told to, after the answers under way.
+#[derive(Debug)]
+pub(super) struct Server(tokio::task::JoinHandle<()>);
+
+impl Server {
+    pub(super) fn start(
+        listener: Listener,
+        router: axum::Router,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let address = listener.address();
+        Self(tokio::spawn(async move {
+            if let Err(error) = listener.serve(router, shutdown).await {
+                tracing::error!(%address, %error, "the HTTP server has failed");
+            }
+        }))
+    }
+
+    pub(super) async fn ended(self) {
+        _ = self.0.await;
+    }
+}

@@ -1,0 +1,243 @@
+//! What the crates count, as metric families.
+
+use std::sync::Arc;
+
+use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
+use kwapi_drivers::manager::{Manager, MeterState};
+use kwapi_history::History;
+use kwapi_plugins::api::Auth;
+use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
+
+/// Meters by state, and each meter's state, latency and failures.
+pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let statuses = manager.statuses();
+        let by_state = out.family("kwapi_meters", Kind::Gauge, "Meters by driver state.");
+        for state in MeterState::ALL {
+            let count = statuses.iter().filter(|meter| meter.state == state).count();
+            by_state.count(&[("state", state.as_str())], count as u64);
+        }
+        for meter in &statuses {
+            let labels = [("meter", meter.name.as_str()), ("driver", meter.driver)];
+            let up = f64::from(u8::from(meter.state.is_up()));
+            out.family(
+                "kwapi_meter_up",
+                Kind::Gauge,
+                "Whether nothing is wrong with the meter: it is read, or waits for what is sent to it.",
+            )
+            .sample(&labels, up);
+            out.family("kwapi_meter_reads", Kind::Counter, "Rounds that brought readings.")
+                .count(&labels, meter.reads);
+            out.family("kwapi_meter_failures", Kind::Counter, "Rounds and openings that failed.")
+                .count(&labels, meter.failures);
+            out.family("kwapi_meter_sessions", Kind::Counter, "Sessions opened.")
+                .count(&labels, meter.sessions);
+            out.family(
+                "kwapi_meter_ticks_missed",
+                Kind::Counter,
+                "Ticks of the interval that passed without a read.",
+            )
+            .count(&labels, meter.ticks_missed);
+            out.family(
+                "kwapi_meter_probes_refused",
+                Kind::Counter,
+                "Probes that a meter named and that were refused: too many, or no usable name.",
+            )
+            .count(&labels, meter.probes_refused);
+            let resets = meter.probes.iter().map(|probe| probe.counter_resets).sum();
+            out.family(
+                "kwapi_meter_counter_resets",
+                Kind::Counter,
+                "Times a meter's energy counter fell without having wrapped.",
+            )
+            .count(&labels, resets);
+            if let Some(latency) = meter.last_latency {
+                out.family("kwapi_meter_latency_seconds", Kind::Gauge, "How long the latest answer took.")
+                    .sample(&labels, latency.as_secs_f64());
+            }
+            let causes = meter.no_readings;
+            for (cause, count) in [
+                ("not_ready", causes.not_ready),
+                ("not_available", causes.not_available),
+                ("no_such_outlet", causes.no_such_outlet),
+                ("implausible", causes.implausible),
+                ("stale", causes.stale),
+            ] {
+                if count > 0 {
+                    let labels = [("meter", meter.name.as_str()), ("driver", meter.driver), ("cause", cause)];
+                    out.family(
+                        "kwapi_meter_no_readings",
+                        Kind::Counter,
+                        "Outlets that said nothing, by cause.",
+                    )
+                    .count(&labels, count);
+                }
+            }
+        }
+    }
+}
+
+/// What has been published.
+pub(super) fn publisher(publisher: Arc<Publisher>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = publisher.counters();
+        out.family("kwapi_bus_published", Kind::Counter, "Measurements signed and sent.")
+            .count(&[], counters.published);
+        out.family("kwapi_bus_publish_dropped", Kind::Counter, "Measurements dropped before they were sent.")
+            .count(&[], counters.dropped);
+        out.family("kwapi_bus_publish_failed", Kind::Counter, "Sends that a socket refused.")
+            .count(&[], counters.failed);
+    }
+}
+
+/// What has been heard, and refused by cause. `plugin` tells the subscribers of one process apart.
+pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = subscriber.counters();
+        let labels = [("plugin", plugin)];
+        out.family("kwapi_bus_received", Kind::Counter, "Messages that came.")
+            .count(&labels, counters.received);
+        out.family("kwapi_bus_verified", Kind::Counter, "Messages that became measurements.")
+            .count(&labels, counters.verified);
+        out.family(
+            "kwapi_bus_unwanted",
+            Kind::Counter,
+            "Messages of probes nobody asked for, which ZeroMQ's prefix match brought.",
+        )
+        .count(&labels, counters.unwanted);
+        out.family("kwapi_bus_reserved", Kind::Counter, "Messages on topics of the bus itself.")
+            .count(&labels, counters.reserved);
+        out.family(
+            "kwapi_bus_receive_dropped",
+            Kind::Counter,
+            "Measurements dropped because the plugin was slow.",
+        )
+        .count(&labels, counters.dropped);
+        let refused = out.family("kwapi_bus_refused", Kind::Counter, "Messages refused, by cause.");
+        for (cause, count) in &counters.refused {
+            refused.count(&[("plugin", plugin), ("cause", cause.name())], *count);
+        }
+        for skew in subscriber.skews() {
+            let labels =
+                [("plugin", plugin), ("endpoint", &skew.url), ("key", skew.key.as_deref().unwrap_or(""))];
+            out.family(
+                "kwapi_bus_skew_seconds",
+                Kind::Gauge,
+                "How far a publisher's clock is behind, journey included.",
+            )
+            .sample(&labels, skew.micros as f64 / 1e6);
+        }
+    }
+}
+
+/// What the bus has refused to hold for its peers, whatever this process does on it.
+pub(super) fn bus(bus: BusContext) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = bus.counters();
+        out.family("kwapi_bus_connections", Kind::Gauge, "Connections that came to bound endpoints.")
+            .sample(&[], counters.connections as f64);
+        out.family(
+            "kwapi_bus_connections_refused",
+            Kind::Counter,
+            "Connections closed at once, since there were as many as there may be.",
+        )
+        .count(&[], counters.connections_refused);
+        out.family(
+            "kwapi_bus_messages_cut_off",
+            Kind::Counter,
+            "Messages of too many frames, each of which cost its sender the connection.",
+        )
+        .count(&[], counters.messages_refused);
+        out.family(
+            "kwapi_bus_subscriptions_refused",
+            Kind::Counter,
+            "Subscriptions beyond what a listener, or all of an endpoint together, may have.",
+        )
+        .count(&[], counters.subscriptions_refused);
+    }
+}
+
+/// What has been forwarded.
+pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = forwarder.counters();
+        out.family("kwapi_forwarder_messages", Kind::Counter, "Messages that came from upstream.")
+            .count(&[], counters.messages);
+        out.family("kwapi_forwarder_received_bytes", Kind::Counter, "Bytes that came from upstream.")
+            .count(&[], counters.bytes);
+        out.family("kwapi_forwarder_failed", Kind::Counter, "Sends that a socket refused.")
+            .count(&[], counters.failed);
+        out.family(
+            "kwapi_forwarder_subscriptions",
+            Kind::Counter,
+            "Subscriptions and their ends passed upstream.",
+        )
+        .count(&[], counters.subscriptions);
+        out.family(
+            "kwapi_forwarder_subscriptions_refused",
+            Kind::Counter,
+            "Subscriptions not passed upstream: too long, or too many.",
+        )
+        .count(&[], counters.refused_subscriptions);
+    }
+}
+
+/// What history has kept.
+pub(super) fn history(history: Arc<History>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = history.counters();
+        let journal = history.journal().counters();
+        let measurements =
+            out.family("kwapi_history_measurements", Kind::Counter, "Measurements, by what became of them.");
+        for (result, count) in [
+            ("recorded", counters.recorded),
+            ("late", counters.late),
+            // What is refused does not come here any more.
+            ("duplicate", 0),
+            ("conflicting", 0),
+            ("future", 0),
+        ] {
+            measurements.count(&[("result", result)], count);
+        }
+        out.family("kwapi_history_probes", Kind::Gauge, "Probes with history.").count(&[], counters.probes);
+        out.family("kwapi_history_journal_bytes", Kind::Gauge, "Journal on disk.").count(&[], journal.bytes);
+        out.family("kwapi_history_journal_failures", Kind::Counter, "Batches the journal could not take.")
+            .count(&[], journal.failures);
+        out.family("kwapi_history_flush_failures", Kind::Counter, "RRD files that could not be written.")
+            .count(&[], counters.flush_failures);
+        out.family(
+            "kwapi_history_samples_dropped",
+            Kind::Counter,
+            "Samples dropped for want of a writable file.",
+        )
+        .count(&[], counters.samples_dropped);
+        out.family(
+            "kwapi_history_files_set_aside",
+            Kind::Counter,
+            "Unusable RRD files that were renamed out of the way.",
+        )
+        .count(&[], counters.files_set_aside);
+        out.family(
+            "kwapi_history_files_ahead",
+            Kind::Counter,
+            "Times an RRD file was found last updated in the future: it takes nothing until then.",
+        )
+        .count(&[], counters.files_ahead);
+        out.family("kwapi_history_orphan_files", Kind::Gauge, "RRD files whose probes have not been seen.")
+            .count(&[], counters.orphan_files);
+        out.family(
+            "kwapi_history_journal_segments_dropped",
+            Kind::Counter,
+            "Journal segments deleted for want of room or for age.",
+        )
+        .count(&[], journal.segments_dropped);
+    }
+}
+
+/// What Keystone was asked.
+pub(super) fn keystone(auth: Auth) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        out.family("kwapi_keystone_requests", Kind::Counter, "Tokens that Keystone was asked about.")
+            .count(&[], auth.keystone_requests());
+    }
+}

@@ -1,0 +1,102 @@
+//! History and the pages over it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use kwapi_core::ProbeId;
+use kwapi_history::graph::Tariff;
+use kwapi_history::journal::Journal;
+use kwapi_history::{Flusher, History, HistoryConfig};
+use kwapi_plugins::live::Live;
+use kwapi_plugins::metrics::Metrics;
+use kwapi_plugins::web::{Accounted, EnergySince, LabelSource, Settings, Stored, Sums};
+
+use super::api::Labelling;
+use super::{Process, metrics, readiness};
+use crate::config::{Config, chain};
+
+/// History of this process, and what the pages show besides.
+#[derive(Debug)]
+pub(super) struct Pages {
+    pub(super) history: Arc<History>,
+    flusher: Flusher,
+    sums: Sums,
+}
+
+impl Pages {
+    /// Opens the history over `journal`.
+    ///
+    /// # Errors
+    /// When the directory is in use or unusable, as one line.
+    pub(super) fn open(
+        process: &Process,
+        config: &Config,
+        journal: &Journal,
+        all: &mut Metrics,
+    ) -> Result<Self, String> {
+        let history_config = HistoryConfig {
+            rrd_directory: config.rrd.directory.clone(),
+            flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
+            max_gap: config.max_gap(),
+        };
+        let history = History::open(history_config, journal).map_err(|error| chain(&error))?;
+        let history = Arc::new(history);
+        let clock = process.monotonic.clone();
+        let flusher = Flusher::start(history.clone(), move || clock.now(), process.clock.clone())
+            .map_err(|error| chain(&error))?;
+        readiness::history(all, history.clone());
+        all.add(metrics::history(history.clone()));
+        readiness::directory(all, "history_directory", config.state_directory.join("history"));
+        Ok(Self { history, flusher, sums: sums(config).into_iter().collect() })
+    }
+
+    /// Takes up the sums of a new configuration.
+    pub(super) fn reload(&self, config: &Config) {
+        self.sums.replace(sums(config));
+    }
+
+    /// Writes everything to its files.
+    pub(super) async fn stop(self) {
+        let flusher = self.flusher;
+        _ = tokio::task::spawn_blocking(move || flusher.stop()).await;
+    }
+
+    /// The pages, over history for the past and `live` for the present and totals: one probe has one kWh everywhere.
+    pub(super) fn router(
+        &self,
+        process: &Process,
+        config: &Config,
+        live: Live,
+        labels: Labelling,
+    ) -> axum::Router {
+        let rrd = &config.rrd;
+        let mut settings = Settings {
+            refresh_interval: Duration::try_from_secs_f64(rrd.refresh_interval_seconds.max(1.0))
+                .unwrap_or(Duration::from_secs(5)),
+            tariff: Some(Tariff { currency: rrd.currency.clone(), price_per_kwh: rrd.kwh_price }),
+            zone: TimeZone::system(),
+            power_max: rrd.max_watts,
+            silent_after: config.max_gap(),
+            sums: self.sums.clone(),
+            labels: LabelSource::new(move |probe| labels.of(probe)),
+            ..Settings::default()
+        };
+        if let Some(hue) = rrd.hue {
+            settings.hue = hue;
+        }
+        let pages = Stored::new(self.history.clone(), move |probe| {
+            let (_, view) = live.probe(probe.as_str())?;
+            let present = view.present;
+            let until = (view.timestamp != present.timestamp).then_some(view.timestamp);
+            let energy = EnergySince { since: view.since, until, totals: view.totals };
+            Some(Accounted { power: present.power, at: present.timestamp, energy, quality: present.quality })
+        });
+        kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
+    }
+}
+
+/// The probes that are sums of others.
+fn sums(config: &Config) -> Vec<ProbeId> {
+    config.virtual_probes.iter().map(|sum| sum.probe.clone()).collect()
+}

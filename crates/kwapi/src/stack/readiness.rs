@@ -1,0 +1,131 @@
+//! What `/readyz` asks: whether whoever sends a request here gets a right answer. Each check says why not, and does not
+//! change its mind at every breath.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use kwapi_bus::{Forwarder, Publisher, Subscriber};
+use kwapi_drivers::manager::{Manager, MeterState};
+use kwapi_history::History;
+use kwapi_plugins::metrics::Metrics;
+use parking_lot::Mutex;
+
+/// A directory is tried this often at most, and must fail twice: a disk that is full for a moment is no reason to send
+/// clients elsewhere.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// What is written to try; it is removed again.
+const TRIAL: &str = ".writable";
+
+/// Whether files can be made in a directory.
+#[derive(Debug)]
+struct Writable {
+    directory: PathBuf,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    at: Option<Instant>,
+    failures: u32,
+    problem: String,
+}
+
+impl Writable {
+    fn new(directory: PathBuf) -> Self {
+        Self { directory, seen: Mutex::default() }
+    }
+
+    fn check(&self, now: Instant) -> Result<(), String> {
+        /// A directory that has never worked is not given the benefit of the doubt.
+        const FAILURES_MIN: u32 = 2;
+        let mut seen = self.seen.lock();
+        if seen.at.is_none_or(|at| now.duration_since(at) >= LOOK_INTERVAL) {
+            let is_first = seen.at.replace(now).is_none();
+            match self.try_to_write() {
+                Ok(()) => seen.failures = 0,
+                Err(error) => {
+                    seen.failures += if is_first { FAILURES_MIN } else { 1 };
+                    seen.problem = format!("{} cannot be written: {error}", self.directory.display());
+                }
+            }
+        }
+        if seen.failures >= FAILURES_MIN { Err(seen.problem.clone()) } else { Ok(()) }
+    }
+
+    fn try_to_write(&self) -> io::Result<()> {
+        let trial = self.directory.join(TRIAL);
+        let written = File::create(&trial).and_then(|mut file| file.write_all(b"kwapi\n"));
+        // Also after a failure: a full disk may let it be made and not be filled.
+        let removed = fs::remove_file(&trial);
+        written.and(removed)
+    }
+}
+
+/// The state directory of a part of this process.
+pub(super) fn directory(all: &mut Metrics, part: &'static str, directory: PathBuf) {
+    let writable = Writable::new(directory);
+    all.add_readiness(part, move || writable.check(Instant::now()));
+}
+
+/// The RRD files that are made of the journal.
+pub(super) fn history(all: &mut Metrics, history: Arc<History>) {
+    all.add_readiness("history", move || history.trouble().map_or(Ok(()), Err));
+}
+
+/// What is heard from the bus: ready with the first measurement that is believed, and from then on for as long as the
+/// subscriber runs. That publishers fall silent later is not to be mended by asking another plugin.
+pub(super) fn subscriber(all: &mut Metrics, part: &'static str, subscriber: Arc<Subscriber>) {
+    all.add_readiness(part, move || {
+        if !subscriber.is_running() {
+            return Err("the subscriber has ended: see the log".to_owned());
+        }
+        let counters = subscriber.counters();
+        if counters.verified > 0 {
+            return Ok(());
+        }
+        let refused: u64 = counters.refused.iter().map(|(_, count)| count).sum();
+        Err(if refused > 0 {
+            format!("{refused} messages came, and none was believed: see kwapi_bus_refused_total")
+        } else {
+            "no measurement has come yet".to_owned()
+        })
+    });
+}
+
+/// The meters: ready when each has been tried once, whatever came of it. A meter that fails is no reason not to ask for
+/// the others; `kwapi_meter_up` tells of it.
+pub(super) fn drivers(all: &mut Metrics, manager: Arc<Manager>, publisher: Arc<Publisher>) {
+    let has_begun = AtomicBool::new(false);
+    all.add_readiness("drivers", move || {
+        if !publisher.is_running() {
+            return Err("the publisher has ended: see the log".to_owned());
+        }
+        // A meter that a reload adds does not make the others unready.
+        if has_begun.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let meters = manager.statuses();
+        let is_untried = |state| matches!(state, MeterState::Starting);
+        match meters.iter().filter(|meter| is_untried(meter.state)).count() {
+            0 => {
+                has_begun.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            untried => Err(format!("{untried} of {} meters have not been tried yet", meters.len())),
+        }
+    });
+}
+
+/// A forwarder forwards for as long as its thread runs.
+pub(super) fn forwarder(all: &mut Metrics, forwarder: Arc<Forwarder>) {
+    all.add_readiness("bus", move || {
+        if forwarder.is_running() { Ok(()) } else { Err("the forwarder has ended: see the log".to_owned()) }
+    });
+}
+
+#[cfg(test)]
+mod tests;
