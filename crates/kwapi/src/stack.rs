@@ -142,6 +142,7 @@ impl Stack {
         shutdown: &Shutdown,
     ) -> Result<Self, String> {
         let mut all = Metrics::new();
+        all.add(metrics::bus(process.bus.clone()));
         let labels = Labelling::new(config);
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
         let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kwapi_bus::{Forwarder, Publisher, Subscriber};
+use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
 use kwapi_history::History;
 use kwapi_plugins::api::Auth;
@@ -174,6 +174,33 @@ pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> i
             )
             .sample(&labels, skew.micros as f64 / 1e6);
         }
+    }
+}
+
+/// What the bus has refused to hold for its peers, whatever this process does on it.
+pub(super) fn bus(bus: BusContext) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = bus.counters();
+        out.family("kwapi_bus_connections", Kind::Gauge, "Connections that came to bound endpoints.")
+            .sample(&[], counters.connections as f64);
+        out.family(
+            "kwapi_bus_connections_refused",
+            Kind::Counter,
+            "Connections closed at once, since there were as many as there may be.",
+        )
+        .count(&[], counters.connections_refused);
+        out.family(
+            "kwapi_bus_messages_cut_off",
+            Kind::Counter,
+            "Messages of too many frames, each of which cost its sender the connection.",
+        )
+        .count(&[], counters.messages_refused);
+        out.family(
+            "kwapi_bus_subscriptions_refused",
+            Kind::Counter,
+            "Subscriptions beyond what a listener, or all of an endpoint together, may have.",
+        )
+        .count(&[], counters.subscriptions_refused);
     }
 }
 

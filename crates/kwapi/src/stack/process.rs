@@ -27,7 +27,7 @@ impl Process {
     }
 
     /// Both clocks, for whoever compares what others measured.
-    pub(super) fn clocks(&self) -> ProcessClocks {
+    pub(crate) fn clocks(&self) -> ProcessClocks {
         ProcessClocks { wall: self.clock.clone(), monotonic: self.monotonic.clone() }
     }
 }
@@ -61,15 +61,10 @@ pub(super) fn clock_trouble(now: Timestamp, newest: Timestamp) -> Option<String>
     })
 }
 
-/// Both clocks of a process; the monotonic one begins now.
+/// The system's clocks. The monotonic one begins now: ask once a process.
 pub(crate) fn clocks() -> ProcessClocks {
-    ProcessClocks { wall: wall_clock(), monotonic: monotonic_clock() }
-}
-
-/// A monotonic clock that begins now.
-fn monotonic_clock() -> MonotonicClock {
     let origin = Instant::now();
-    MonotonicClock::new(move || origin.elapsed())
+    ProcessClocks { wall: wall_clock(), monotonic: MonotonicClock::new(move || origin.elapsed()) }
 }
 
 /// Tells systemd, if it started us, that the service is up.
