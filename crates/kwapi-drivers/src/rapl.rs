@@ -124,8 +124,11 @@ impl Driver for Rapl {
                 Ok(counter) => {
                     is_read = true;
                     let register = Some(register.clone());
-                    let reading = counter
-                        .map(|counter| Reading { counter: Some(counter), register, ..Reading::default() });
+                    let reading = counter.map(|counter| Reading {
+                        counter: Some(counter),
+                        register,
+                        ..Reading::default()
+                    });
                     readings.push(probe, reading);
                 }
                 Err(error) => {
