@@ -26,4 +26,5 @@ mod readiness;
 mod reload;
 mod spine;
 mod survival;
+mod upgrade;
 mod wiring;
