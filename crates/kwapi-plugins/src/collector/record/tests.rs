@@ -68,9 +68,8 @@ fn a_file_of_an_earlier_version_goes_on() {
     let account = "c08d99c6f2a2990380a4cac8f2a2990300000000018080e2c4f2a299038080e2c4f2a2990380a4cac8f2a2990308033f80f92bc0\
                    3e0000b0bd10b8170000010000";
     let mut payload = b"\x01A".to_vec();
-    payload.extend(
-        (0..account.len()).step_by(2).map(|at| u8::from_str_radix(&account[at..at + 2], 16).unwrap()),
-    );
+    let pairs = account.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    payload.extend(pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()));
     for version in 1..=2 {
         let mut file = format!("kwapi accounts {version}\n").into_bytes();
         file.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
