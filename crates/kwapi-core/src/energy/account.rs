@@ -14,7 +14,9 @@
 //! **Time** is wall time from `since` on: the publishers' monotonic milliseconds, laid where they are stamped. A second
 //! counts once, though a clock was set back; what a clock that was set forward passes over is unknown. Unknown time is
 //! not added up but is what is left between [`Account::since`] and [`Account::last`]. `coverage` says which instants are
-//! known to be covered; within a run of mixed statuses the statuses are known by their sums and not by place.
+//! known to be covered; within a run of mixed statuses the statuses are known by their sums and not by place. Whoever kept
+//! every message could lay time more exactly in one case: where messages are lost around the very second in which a clock
+//! was set, by no more than that step.
 
 mod coverage;
 mod decision;
@@ -131,7 +133,8 @@ impl Account {
     /// Credits a message that carries its publisher's totals. `heard` is now, on the plugin's monotonic clock.
     ///
     /// # Errors
-    /// See [`Refused`]: totals are unchanged then.
+    /// See [`Refused`]: totals are unchanged then. The account notes who is refused, so that whoever credits on a copy keeps
+    /// the copy in this case too.
     pub fn credit(
         &mut self,
         message: &Accounting,
