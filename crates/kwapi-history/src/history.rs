@@ -94,6 +94,8 @@ struct Upkeep {
     committed: Duration,
     /// When files could last not be written, and why.
     failed: Option<(Duration, String)>,
+    /// Whether how far the journal was read could last not be noted.
+    has_commit_failed: bool,
     /// Why the journal could last not be read.
     unread: Option<String>,
     /// How far the journal had been read, and when; younger than two flush intervals.
@@ -273,7 +275,7 @@ impl History {
             && now.saturating_sub(upkeep.committed) >= interval
         {
             upkeep.committed = now;
-            self.commit(position);
+            self.commit(position, &mut upkeep.has_commit_failed);
         }
     }
 
@@ -339,11 +341,14 @@ impl History {
     }
 
     /// Notes that everything before `position` is in the files, and on the disk.
-    fn commit(&self, position: Position) {
+    fn commit(&self, position: Position, has_failed: &mut bool) {
         let saved = std::fs::File::open(&self.rrd_directory)
             .and_then(|directory| syncfs(directory).map_err(io::Error::from))
             .and_then(|()| self.bookmark.commit(position));
-        if let Err(error) = saved {
+        let had_failed = std::mem::replace(has_failed, saved.is_err());
+        if let Err(error) = saved
+            && !had_failed
+        {
             tracing::warn!(%error, "cannot note how far the journal was read; after a crash more of it is read again");
         }
     }

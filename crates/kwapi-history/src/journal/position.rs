@@ -1,7 +1,8 @@
 //! Places in the journal, and the files that keep them: `<reader>.position`, one JSON object.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use kwapi_core::Timestamp;
@@ -58,11 +59,29 @@ pub(super) fn save(directory: &Path, name: &str, position: Position, need: Need)
     };
     let mut kept = Kept { segment: position.segment, offset: position.offset, bytes_max, crc: None };
     kept.crc = Some(kept.crc());
+    let (bytes, path) = (serde_json::to_vec(&kept)?, path(directory, name));
     let unfinished = directory.join(format!("{name}.new"));
-    let mut file = File::create(&unfinished)?;
-    file.write_all(&serde_json::to_vec(&kept)?)?;
-    file.sync_data()?;
-    std::fs::rename(unfinished, path(directory, name))
+    let saved = write(&unfinished, &bytes).and_then(|()| std::fs::rename(&unfinished, &path));
+    if saved.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+        _ = std::fs::remove_file(&unfinished);
+        return overwrite(&path, &bytes);
+    }
+    saved
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
+}
+
+/// Writes over a file where it lies, which needs no room: on a full disk nothing of the journal could be deleted while no
+/// reader can say that it has it. Cut short by a crash it is told as damaged.
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(bytes, 0)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_data()
 }
 
 /// All positions in `directory`.

@@ -24,8 +24,9 @@ pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The year 36 812: far enough, and sums of such stamps cannot overflow.
 const SECONDS_MAX: u64 = 1 << 40;
 
-/// Runs of rows no further apart than this are written as one: a page.
-const JOINED_VALUES_MAX: usize = 512;
+/// Runs of rows no further apart than this are written as one: two pages, so that least and most of
+/// the same rows come together.
+const JOINED_VALUES_MAX: usize = 1_024;
 
 /// Positions in `pdp_prep.scratch`.
 pub(super) mod step_scratch {

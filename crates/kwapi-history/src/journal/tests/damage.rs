@@ -162,6 +162,22 @@ fn a_flipped_bit_in_a_position_is_told_and_its_reader_begins_at_the_oldest_recor
 }
 
 #[test]
+fn a_position_is_kept_where_there_is_no_room_for_another_file() {
+    let lab = Lab::empty();
+    let journal = open(&lab);
+    let end = append(&journal, &[credited("A", 0, 5.0)]);
+    let bookmark = journal.bookmark("test", Need::Required);
+    bookmark.commit(Position { segment: 0, offset: 100 }).unwrap();
+    let next = append(&journal, &[credited("A", 1, 5.0)]);
+    // What is written to /dev/full finds no room.
+    std::os::unix::fs::symlink("/dev/full", folder(&lab).join("test.new")).unwrap();
+    bookmark.commit(next).unwrap();
+    assert!(next > end);
+    drop((bookmark, journal));
+    assert_eq!(open(&lab).bookmark("test", Need::Required).position(), next);
+}
+
+#[test]
 fn a_directory_removed_while_running_is_told_and_made_again() {
     let lab = Lab::empty();
     let journal = open(&lab);
