@@ -49,7 +49,7 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
             out.family(
                 "kwapi_meter_counter_resets",
                 Kind::Counter,
-                "Times a meter's energy counter fell without having wrapped.",
+                "Resets and jumps of the outlets' own energy counters.",
             )
             .count(&labels, resets);
             if let Some(latency) = meter.last_latency {
@@ -89,12 +89,6 @@ fn energy(out: &mut Exposition, meter: &MeterStatus) {
             Kind::Counter,
             "Absurd values of power, dropped: above max_watts, or far above all that the outlet has shown.",
             sum(|probe| probe.outliers),
-        ),
-        (
-            "kwapi_meter_counter_resets",
-            Kind::Counter,
-            "Resets and jumps of the outlets' own energy counters.",
-            sum(|probe| probe.counter_resets),
         ),
         (
             "kwapi_meter_counters_disbelieved",
