@@ -11,7 +11,7 @@ use crate::config::Config;
 const METERS: &[(&str, &str)] = &[
     (
         "snmp",
-        "host='h'\nport=1161\nversion='2c'\ncommunity='c'\nprofile='apc_rpdu2'\nprofile_directory='.'\ntimeout_seconds=1\nretransmits=2\nmax_varbinds=8\nvoltage_and_current=true",
+        "host='h'\nport=1161\nversion='2c'\ncommunity='c'\nprofile='apc_rpdu2'\nprofile_directory='@DIR@'\ntimeout_seconds=1\nretransmits=2\nmax_varbinds=8\nvoltage_and_current=true",
     ),
     ("snmp", "host='h'\nunit=1"),
     (
@@ -28,7 +28,7 @@ const METERS: &[(&str, &str)] = &[
         "host='h'\nusername='u'\npassword='p'\nauth='basic'\ntls='insecure'\nchassis='1'\nsensor='2'",
     ),
     ("redfish", "host='h'\npdu='1'"),
-    ("modbus", "host='h'\nunit=255\nmap='eastron-sdm120'\nmaps='.'\nframing='tcp'"),
+    ("modbus", "host='h'\nunit=255\nmap='eastron-sdm120'\nmaps='@DIR@'\nframing='tcp'"),
     ("modbus", "device='/dev/ttyS0'\nmap='eastron-sdm120'\nbaud=9600\nparity='none'\nstop_bits=1"),
     ("nut", "host='h'\nups='u'\nusername='n'\npassword='p'\nnominal_watts=800\npower_factor=0.9"),
     ("shelly", "host='h'\nusername='u'\npassword='p'"),
@@ -53,6 +53,9 @@ const METERS: &[(&str, &str)] = &[
 
 fn read(meter: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    let meter = meter.replace("@DIR@", &own.display().to_string());
     let file = folder.path().join("k.toml");
     std::fs::write(&file, format!("[[meter]]\nprobe = 'p'\n{meter}\n")).unwrap();
     Config::read(&file).unwrap_or_else(|error| panic!("{meter}\n{error}"))
