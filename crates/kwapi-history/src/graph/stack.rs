@@ -8,6 +8,9 @@ use super::{Figures, window};
 /// How many probes get a band of their own. The rest share one: nobody tells more colours apart.
 pub const BANDS_MAX: usize = 20;
 
+/// The newest rows, within so many seconds, may lack probes that have not been read again yet.
+const SETTLES_SECONDS: u64 = 10;
+
 /// Adds up probes over one period.
 #[derive(Clone, Debug)]
 pub struct Stack {
@@ -110,8 +113,27 @@ impl Stack {
         self.largest.get(index).map_or(f64::INFINITY, |band| band.energy_kwh)
     }
 
+    /// Takes the newest rows for unknown as far as probes of the row before them are missing there: meters are not all
+    /// read at once, and the sum of those that were is no power of anything. A probe that is silent for longer is
+    /// left out of the sum.
+    fn leave_unsettled(&mut self) {
+        let rows = usize::try_from(SETTLES_SECONDS / self.step.max(1)).unwrap_or(0);
+        let most = self.known.iter().rev().take(rows + 1).copied().max().unwrap_or(0);
+        let unsettled = self.known.iter().rev().take(rows).take_while(|known| **known < most).count();
+        let settled = self.known.len().saturating_sub(unsettled);
+        for row in settled..self.known.len() {
+            for (sum, known) in self.sum.get_mut(row).into_iter().zip(self.known.get_mut(row)) {
+                (*sum, *known) = (0.0, 0);
+            }
+            for slot in self.largest.iter_mut().filter_map(|band| band.watts.get_mut(row)) {
+                *slot = None;
+            }
+        }
+    }
+
     /// The sum, and its largest parts.
     pub fn finish(mut self) -> Stacked {
+        self.leave_unsettled();
         self.largest.sort_by(|a, b| natural_order(&a.name, &b.name));
         let watts =
             self.sum.iter().zip(&self.known).map(|(sum, known)| (*known > 0).then_some(*sum)).collect();

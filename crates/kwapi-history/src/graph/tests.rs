@@ -362,3 +362,21 @@ proptest! {
         prop_assert_eq!(drawn(), drawn());
     }
 }
+
+#[test]
+fn the_newest_second_of_a_sum_waits_for_meters_that_are_read_later_in_it() {
+    let mut stack = Stack::new(Period::Minute, NOW);
+    let begin = NOW - 60;
+    let of = |known: usize| {
+        let watts = (0..60).map(|second| (second < known).then_some(100.0)).collect();
+        Series::whole(begin, 1, watts)
+    };
+    for (name, known) in [("read already", 60), ("read later", 59), ("every 5 s", 57), ("silent", 40)] {
+        stack.add(name, &of(known));
+    }
+    let stacked = stack.finish();
+    let figures = stacked.figures(NOW);
+    assert_eq!((figures.last, figures.min), (Some(300.0), Some(300.0)), "{:?}", stacked.known);
+    assert!(stacked.known.ends_with(&[3, 0, 0, 0]), "{:?}", stacked.known);
+    assert!(stacked.bands.iter().all(|band| band.watts.ends_with(&[None; 3])), "{:?}", stacked.bands);
+}
