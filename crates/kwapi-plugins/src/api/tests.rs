@@ -279,11 +279,11 @@ async fn v2_says_since_when_how_much_is_known_and_whose_it_is() {
     let probe: serde_json::Value = serde_json::from_str(&stand.get("/v2/probes/A/").await).unwrap();
     let expected = serde_json::json!({
         "id": "A", "unit": "W", "watts": 94.0, "quality": "measured", "timestamp": 1_795_393_618.857_424,
-        "is_stale": false, "joules": 1584.0, "kwh": 0.00044,
+        "is_stale": false, "joules": 1584.0, "estimated_joules": 0.0, "bridged_joules": 0.0, "kwh": 0.00044,
         "energy_timestamp": 1_795_393_618.857_424, "since": 1_795_393_617.857_424,
         "time": {
             "measured_seconds": 0.75, "measured_share": 0.75, "estimated_seconds": 0.125,
-            "estimated_share": 0.125, "unknown_seconds": 0.125, "unknown_share": 0.125
+            "estimated_share": 0.125, "bridged_seconds": 0.0, "bridged_share": 0.0, "unknown_seconds": 0.125, "unknown_share": 0.125
         },
         "messages_lost": 0, "conflicting_publisher": false, "labels": { "rack": "of A" }, "last_error": null
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use kwapi_core::{ProbeId, Quality};
+use kwapi_core::{ProbeId, Quality, Totals};
 use serde::Serialize;
 
 use super::query::Query;
@@ -35,6 +35,9 @@ struct Probe {
     timestamp: f64,
     is_stale: bool,
     joules: f64,
+    /// Of `joules`, the parts that were not measured.
+    estimated_joules: f64,
+    bridged_joules: f64,
     kwh: f64,
     /// When the newest message that is in the energy was measured; before `timestamp` while it cannot be recorded.
     energy_timestamp: f64,
@@ -53,6 +56,8 @@ struct Time {
     measured_share: f64,
     estimated_seconds: f64,
     estimated_share: f64,
+    bridged_seconds: f64,
+    bridged_share: f64,
     unknown_seconds: f64,
     unknown_share: f64,
 }
@@ -86,10 +91,12 @@ impl Api {
             timestamp: view.present.timestamp.seconds_f64(),
             is_stale: view.is_stale(live.now(), live.config()),
             joules: totals.energy.joules(),
+            estimated_joules: totals.estimated.joules(),
+            bridged_joules: totals.bridged.joules(),
             kwh: totals.energy.kwh(),
             energy_timestamp: view.timestamp.seconds_f64(),
             since: view.since.seconds_f64(),
-            time: Time::of(totals.measured_ms, totals.estimated_ms, totals.unknown_ms),
+            time: Time::of(totals),
             messages_lost: view.lost,
             conflicting_publisher: view.is_challenged,
             labels: facts.labels,
@@ -99,16 +106,19 @@ impl Api {
 }
 
 impl Time {
-    fn of(measured_ms: u64, estimated_ms: u64, unknown_ms: u64) -> Self {
-        let [measured, estimated, unknown] =
-            [measured_ms, estimated_ms, unknown_ms].map(|ms| ms as f64 / 1e3);
-        let all = measured + estimated + unknown;
+    fn of(totals: &Totals) -> Self {
+        let Totals { measured_ms, estimated_ms, bridged_ms, unknown_ms, .. } = *totals;
+        let [measured, estimated, bridged, unknown] =
+            [measured_ms, estimated_ms, bridged_ms, unknown_ms].map(|ms| ms as f64 / 1e3);
+        let all = measured + estimated + bridged + unknown;
         let share = |part: f64| if all > 0.0 { part / all } else { 0.0 };
         Self {
             measured_seconds: measured,
             measured_share: share(measured),
             estimated_seconds: estimated,
             estimated_share: share(estimated),
+            bridged_seconds: bridged,
+            bridged_share: share(bridged),
             unknown_seconds: unknown,
             unknown_share: share(unknown),
         }
@@ -129,5 +139,19 @@ fn to_response(answer: &impl Serialize) -> Response {
                 message,
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bridged_time_is_a_part_of_the_whole() {
+        let totals =
+            Totals { measured_ms: 14_000, bridged_ms: 24_000, unknown_ms: 2_000, ..Totals::default() };
+        let time = Time::of(&totals);
+        assert_eq!((time.measured_share, time.bridged_seconds, time.bridged_share), (0.35, 24.0, 0.6));
+        assert_eq!((time.estimated_share, time.unknown_share), (0.0, 0.05));
     }
 }
