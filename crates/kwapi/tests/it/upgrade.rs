@@ -17,9 +17,9 @@ fn listeners() -> &'static str {
 }
 
 /// A scratch directory with a copy of what version 0.1.0 left.
-fn left_by_0_1_0(service: &str) -> Lab {
+fn left_by_0_1_0() -> Lab {
     let lab = Lab::empty();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/state-0.1.0").join(service);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/state-0.1.0/run");
     copy(&golden, &lab.join("state"));
     lab
 }
@@ -54,7 +54,7 @@ fn check_total(kwapi: &Kwapi, probe: &str, joules: f64, since: f64) {
 #[test]
 fn totals_of_version_0_1_0_go_on_in_one_process() {
     let toml = format!("{}{METERS}", listeners());
-    let kwapi = Kwapi::start_in(left_by_0_1_0("run"), &["run"], &toml);
+    let kwapi = Kwapi::start_in(left_by_0_1_0(), &["run"], &toml);
     check_total(&kwapi, "desk", 5_900_000.0, 1_795_721_927.791_281);
     check_total(&kwapi, "rack.b", 2_359_999.4, 1_795_721_927.200_566);
     // And again: what was taken over is now this version's own.
@@ -67,7 +67,7 @@ fn totals_of_version_0_1_0_go_on_in_one_process() {
 
 #[test]
 fn history_of_version_0_1_0_stays() {
-    let kwapi = Kwapi::start_in(left_by_0_1_0("run"), &["run"], &format!("{}{METERS}", listeners()));
+    let kwapi = Kwapi::start_in(left_by_0_1_0(), &["run"], &format!("{}{METERS}", listeners()));
     kwapi.probe("desk");
     let year = wait_until("the graph of the year", PATIENCE, || {
         let (status, body) = get(kwapi.web, "/graph/year/desk/?format=svg")?;
