@@ -8,6 +8,7 @@ mod account;
 mod counter;
 mod integrator;
 mod register;
+mod rows;
 #[cfg(test)]
 #[allow(dead_code, reason = "each half reads what concerns it")]
 mod scenarios;
@@ -17,9 +18,12 @@ mod status;
 #[allow(dead_code, reason = "each half needs what concerns it")]
 mod worlds;
 
-pub use account::{Account, Conflict, Credit, Decision, Refused, SegmentKind, SnapshotError, Stretch};
+pub use account::{
+    Account, Conflict, Credit, Decision, Refused, SegmentKind, SnapshotError, Stretch, Trace, Traced,
+};
 pub use counter::{CounterChange, CounterTracker, MeterCounter};
 pub use integrator::{Integrator, Limits};
 pub use register::Register;
+pub use rows::{Cause, Increment, OpenRows, Piece, Row, RowStep, WrittenRow};
 pub use session::{Clocks, Keep, NotBridged, Recorded, Sample, Session, SessionEntry};
 pub use status::Totals;

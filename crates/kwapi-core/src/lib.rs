@@ -26,9 +26,9 @@ mod secret;
 mod units;
 
 pub use energy::{
-    Account, Clocks, Conflict, CounterChange, CounterTracker, Credit, Decision, Integrator, Keep, Limits,
-    MeterCounter, NotBridged, Recorded, Refused, Register, Sample, SegmentKind, Session, SessionEntry,
-    SnapshotError, Stretch, Totals,
+    Account, Cause, Clocks, Conflict, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator,
+    Keep, Limits, MeterCounter, NotBridged, OpenRows, Piece, Recorded, Refused, Register, Row, RowStep,
+    Sample, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced, WrittenRow,
 };
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};

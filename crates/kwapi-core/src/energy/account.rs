@@ -24,6 +24,7 @@ mod fold;
 mod place;
 mod run;
 mod snapshot;
+mod trace;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use decision::{Conflict, Credit, Decision, SegmentKind, Stretch};
 pub use snapshot::SnapshotError;
+pub use trace::{Trace, Traced};
 
 use fold::Past;
 use place::{Begin, Lowest, Nowhere, Place};
@@ -215,20 +217,25 @@ impl Account {
             }
             return;
         };
-        let place = match *decision {
-            Decision::Begin { kind, begin, base } => Ok(Place::Begin(Begin { kind, from: begin, base })),
-            Decision::Continue | Decision::Present | Decision::Insert => self.place(message, false),
-            Decision::Legacy { .. } => return,
-        };
-        let place = match place {
-            Ok(place) => place,
-            Err(Nowhere::Closed) => return,
-            Err(Nowhere::Rival) => Place::Begin(Begin::rival_at(message)),
-        };
+        let Some(place) = self.place_again(message, decision) else { return };
         let Ok((index, _)) = self.take(message, place) else { return };
         let is_newest_run = index + 1 == self.runs.len();
         let is_top = self.runs.get(index).is_some_and(|run| run.top.seq == message.seq);
         self.settle(message, is_top && is_newest_run || *decision == Decision::Present);
+    }
+
+    /// Where a message is put by the recorded decision; `None`: nowhere.
+    fn place_again(&self, message: &Accounting, decision: &Decision) -> Option<Place> {
+        let place = match *decision {
+            Decision::Begin { kind, begin, base } => Ok(Place::Begin(Begin { kind, from: begin, base })),
+            Decision::Continue | Decision::Present | Decision::Insert => self.place(message, false),
+            Decision::Legacy { .. } => return None,
+        };
+        match place {
+            Ok(place) => Some(place),
+            Err(Nowhere::Closed) => None,
+            Err(Nowhere::Rival) => Some(Place::Begin(Begin::rival_at(message))),
+        }
     }
 
     /// Puts a message in its place. Answers the index of its run and the time it belongs to.

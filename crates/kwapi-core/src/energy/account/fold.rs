@@ -70,21 +70,23 @@ pub(super) struct Curve {
 type Stop = (u64, u64);
 
 /// What a run adds to the curve before it.
-struct Step {
+pub(super) struct Step {
     /// Measured, estimated, bridged; the stop's among the last.
     joules: [u64; 3],
     /// What the stop before it is good for.
-    stop: Energy,
+    pub(super) stop: Energy,
+    /// What is cut from its own sums: it had been credited before.
+    pub(super) cut: Energy,
     /// Whether it goes on in the segment of the run before it.
-    goes_on: bool,
+    pub(super) goes_on: bool,
     /// Whether what is before its lowest message does not count.
-    is_first: bool,
+    pub(super) is_first: bool,
     /// The curve after it.
-    curve: Curve,
+    pub(super) curve: Curve,
 }
 
 impl Step {
-    fn new(curve: Option<Curve>, run: &Run) -> Self {
+    pub(super) fn new(curve: Option<Curve>, run: &Run) -> Self {
         let at = run.top.begin;
         let is_first = run.opens == Some(SegmentKind::First);
         let goes_on = run.opens.is_none() && curve.is_some();
@@ -106,6 +108,7 @@ impl Step {
         Self {
             joules: [measured, estimated, bridged.saturating_add(stop.millijoules())],
             stop,
+            cut,
             goes_on,
             is_first,
             curve: Curve { highest: before.highest.max(run.top.value()), ..before },
@@ -160,7 +163,7 @@ fn add_each(sums: &mut [u64; 3], parts: [u64; 3]) {
 
 /// A run's parts (measured, estimated, bridged) without the first `cut` of its energy: measured first. Parts that exceed
 /// their whole are held to it.
-fn cut_parts(totals: &Totals, cut: Energy) -> [u64; 3] {
+pub(super) fn cut_parts(totals: &Totals, cut: Energy) -> [u64; 3] {
     let energy = totals.energy.millijoules();
     let bridged = totals.bridged.millijoules().min(energy);
     let estimated = totals.estimated.millijoules().min(energy - bridged);

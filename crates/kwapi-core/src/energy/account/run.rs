@@ -136,6 +136,15 @@ impl Run {
         Place::Earliest
     }
 
+    /// Whether a message next to the one numbered `seq`, which is neither the lowest nor the highest, may yet come.
+    pub(super) fn is_beside_hole(&self, seq: u64) -> bool {
+        let is_missing = |seq: u64| {
+            let behind = self.top.seq.saturating_sub(seq);
+            seq > self.low.seq && seq < self.top.seq && behind < WINDOW && self.seen & 1 << behind == 0
+        };
+        seq > self.low.seq && seq < self.top.seq && (is_missing(seq - 1) || is_missing(seq + 1))
+    }
+
     /// Notes a forward step of the wall clock between two messages, if there was one.
     fn step(&mut self, before: Point, after: Point, is_earliest: bool) {
         let monotonic = after.monotonic_us().saturating_sub(before.monotonic_us());
