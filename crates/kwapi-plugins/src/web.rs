@@ -26,9 +26,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use jiff::tz::TimeZone;
-use kwapi_core::{ProbeId, Quality, Timestamp, Totals, WallClock, Watts};
-use kwapi_history::graph::{HUE_DEFAULT, Tariff};
-use kwapi_history::{Period, Series};
+use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, WallClock, Watts};
+use kwapi_graph::{HUE_DEFAULT, Tariff};
 use tokio::sync::Semaphore;
 
 use answer::Asked;

@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kwapi_core::{ProbeId, Timestamp};
-use kwapi_history::graph::{
-    Figures, Look, PngError, Size, Stack, Stacked, Theme, draw_probe, draw_summary, png,
-};
-use kwapi_history::{Period, Series};
+use kwapi_core::{Period, ProbeId, Series, Timestamp};
+use kwapi_graph::{Figures, Look, PngError, Size, Stack, Stacked, Theme, draw_probe, draw_summary, png};
 use parking_lot::Mutex;
 
 use super::{PowerHistory, Settings, Unreadable};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use kwapi_core::{ProbeId, Timestamp, Totals};
-use kwapi_history::graph::natural_order;
+use kwapi_graph::natural_order;
 use parking_lot::Mutex;
 
 use super::{Latest, PowerHistory, Sums};

@@ -6,9 +6,8 @@ use askama::Template;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use kwapi_core::{ProbeId, Timestamp};
-use kwapi_history::Period;
-use kwapi_history::graph::{PNG_SCALE_MAX, Size, Theme};
+use kwapi_core::{Period, ProbeId, Timestamp};
+use kwapi_graph::{PNG_SCALE_MAX, Size, Theme};
 
 use super::answer::{self, Asked, Content};
 use super::chosen::Chosen;

@@ -1,7 +1,6 @@
 //! From a request's path and query to what is asked. Pure: any text may come.
 
-use kwapi_core::ProbeId;
-use kwapi_history::Period;
+use kwapi_core::{Period, ProbeId};
 
 use crate::http::Routes;
 

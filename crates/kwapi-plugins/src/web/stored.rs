@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kwapi_core::{ProbeId, Quality, Timestamp, Watts};
+use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Watts};
+use kwapi_history::History;
 use kwapi_history::rrd::RrdFileError;
-use kwapi_history::{History, Period, Series};
 
 use super::{EnergySince, Latest, PowerHistory, Unreadable};
 

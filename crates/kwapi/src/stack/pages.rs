@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use kwapi_core::ProbeId;
-use kwapi_history::graph::Tariff;
+use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{Flusher, History, HistoryConfig};
 use kwapi_plugins::live::Live;

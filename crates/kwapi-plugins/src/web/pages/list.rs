@@ -3,9 +3,8 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use kwapi_core::{ProbeId, Timestamp};
-use kwapi_history::Period;
-use kwapi_history::graph::{Theme, watts_text};
+use kwapi_core::{Period, ProbeId, Timestamp};
+use kwapi_graph::{Theme, watts_text};
 
 use super::super::Site;
 use super::super::answer::Asked;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use kwapi_core::{ProbeId, Timestamp};
-use kwapi_history::Period;
+use kwapi_core::{Period, ProbeId, Timestamp};
 
 use super::super::Site;
 use super::super::answer::Asked;

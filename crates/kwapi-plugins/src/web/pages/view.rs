@@ -1,8 +1,7 @@
 //! What templates show: everything already in words.
 
-use kwapi_core::{ProbeId, Quality, Timestamp};
-use kwapi_history::Period;
-use kwapi_history::graph::{Figures, Size, Theme, colour, cost_text, energy_text, watts_text};
+use kwapi_core::{Period, ProbeId, Quality, Timestamp};
+use kwapi_graph::{Figures, Size, Theme, colour, cost_text, energy_text, watts_text};
 
 use super::super::graphs::{Form, Graph, NoGraph};
 use super::super::overview::{Overall, is_silent};

@@ -1,6 +1,6 @@
 use super::super::graphs::{Form, Graphs};
 use super::*;
-use kwapi_history::graph::{Size, Theme};
+use kwapi_graph::{Size, Theme};
 
 const PNG: Form = Form::Png(Size::PROBE, Theme::Light, 1);
 
