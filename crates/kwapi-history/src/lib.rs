@@ -12,8 +12,12 @@
 
 mod history;
 pub mod journal;
+mod ledger;
+mod query;
 pub mod rrd;
 pub mod store;
 
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
+pub use ledger::{Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter};
+pub use query::{Answer, Ask, AskError, EnergySpan, ProbeEnergy, Query};

@@ -10,23 +10,24 @@
 //! come to is held against that, and what is left is laid where the message is stamped. So nothing is lost where the
 //! journal has lost messages, nor where a late message cuts from a run what lies further back than is kept.
 
+mod snapshot;
 mod spread;
-
-use std::collections::BTreeMap;
+mod stretches;
 
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
-use super::fold::{Step, cut_parts};
+use super::fold::Step;
 use super::place::Place;
 use super::run::{Point, Run};
 use super::{Account, Decision};
 use crate::{Accounting, Cause, Energy, Increment, Piece, RowStep, Timestamp, Totals};
 
 use spread::{Laid, Spread};
+use stretches::{between, milliseconds, signed};
 
 /// One probe's account as a journal tells it, and where its time was laid.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
     account: Account,
     /// Messages between the lowest and the highest of their runs beside which others are missing that may yet come.
@@ -52,13 +53,6 @@ pub struct Traced {
     pub begins: bool,
     /// Millijoules that had no stretch and were laid at the stamp.
     pub unplaced_mj: u64,
-}
-
-/// Stretches of readings and of stops, each in the order of the account.
-#[derive(Debug, Default)]
-struct Stretches {
-    readings: Vec<Laid>,
-    stops: Vec<Laid>,
 }
 
 impl Trace {
@@ -258,109 +252,6 @@ impl Trace {
         if at < last { Cause::Clock } else { Cause::Silence }
     }
 
-    /// The stretches of the open runs, as far as their messages are known.
-    fn stretches(&self) -> Stretches {
-        let mut stretches = Stretches::default();
-        let past = self.account.past.as_ref().map(|past| &past.sum);
-        let mut curve = past.and_then(|past| past.curve);
-        let mut newest = past.and_then(|past| past.newest).map(milliseconds);
-        let since = milliseconds(self.account.since());
-        for run in &self.account.runs {
-            let step = Step::new(curve, run);
-            let at = milliseconds(run.start());
-            let low = milliseconds(run.low.stamp);
-            let begin = match newest {
-                None => {
-                    stretches.stop(low, low, step.stop, since);
-                    low
-                }
-                Some(mut highest) => {
-                    let begun = milliseconds(run.begin);
-                    if !step.goes_on && begun > highest {
-                        highest = begun.min(at); // Nobody is known to have counted before.
-                    }
-                    if step.goes_on || step.stop != Energy::ZERO {
-                        stretches.stop(highest.min(at), at, step.stop, since);
-                    }
-                    at
-                }
-            };
-            self.readings(run, &step, begin, since, &mut stretches.readings);
-            newest = newest.max(Some(milliseconds(run.top.stamp)));
-            curve = Some(step.curve);
-        }
-        stretches
-    }
-
-    fn readings(&self, run: &Run, step: &Step, begin: u64, since: u64, readings: &mut Vec<Laid>) {
-        let base = if step.is_first { run.low.totals } else { Totals::default() };
-        let start =
-            Point { seq: 0, stamp: Timestamp::from_micros(begin * 1_000), begin: Energy::ZERO, totals: base };
-        let inner = self.beside_holes.iter().filter(|kept| kept.session == run.session);
-        let points = std::iter::once(&run.low).chain(inner.map(|kept| &kept.point)).chain([&run.top]);
-        let mut previous = &start;
-        for point in points {
-            let mut laid = between(previous, point, step.cut);
-            (laid.from, laid.to) = (laid.from.max(since), laid.to.max(since));
-            readings.push(laid);
-            previous = point;
-        }
-    }
-
-    /// Lays what the stretches are `after` over what they were `before`.
-    fn lay_difference(&mut self, before: &Stretches, after: &Stretches, pieces: &mut Vec<Piece>) {
-        let (old, new) = (&before.readings, &after.readings);
-        let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
-        let (rest_old, rest_new) = (old.get(same..).unwrap_or_default(), new.get(same..).unwrap_or_default());
-        let tail =
-            rest_old.iter().rev().zip(rest_new.iter().rev()).take_while(|(old, new)| old == new).count();
-        let changed = |rest: &[Laid]| rest.len() - tail;
-        let ends = rest_old.iter().take(changed(rest_old)).chain(rest_new.iter().take(changed(rest_new)));
-        let (mut from, mut to) = (u64::MAX, 0);
-        for laid in ends {
-            (from, to) = (from.min(laid.from), to.max(laid.to));
-        }
-        let since = milliseconds(self.account.since());
-        let mut coverage = match &self.account.past {
-            Some(past) => past.sum.coverage.clone(),
-            None => Coverage::new(since * 1_000),
-        };
-        for laid in new.iter().take(same) {
-            laid.cover(&mut coverage);
-        }
-        let touches = |laid: &Laid| laid.from < to && laid.to > from;
-        let stops_same = before.stops == after.stops;
-        let mut rows: BTreeMap<(u64, RowStep), Increment> = BTreeMap::new();
-        for (readings, stops, sign) in [(rest_old, &before.stops, -1), (rest_new, &after.stops, 1)] {
-            let mut coverage = Some(coverage.clone());
-            let mut add = |piece: Piece| {
-                rows.entry((piece.begin, piece.step)).or_default().add(&piece.increment, sign);
-            };
-            let count = changed(readings);
-            for (index, laid) in readings.iter().enumerate() {
-                if index < count || touches(laid) {
-                    Spread { since, coverage: &mut coverage }.lay(laid, &mut add);
-                } else if let Some(coverage) = &mut coverage {
-                    laid.cover(coverage);
-                }
-            }
-            for laid in stops {
-                if !stops_same || touches(laid) {
-                    Spread { since, coverage: &mut coverage }.lay(laid, &mut add);
-                } else if let Some(coverage) = &mut coverage {
-                    laid.cover(coverage);
-                }
-            }
-        }
-        for ((begin, step), increment) in rows {
-            if !increment.is_zero() {
-                pieces.push(Piece { step, begin, increment });
-            }
-        }
-        let ends = new.iter().chain(&after.stops).map(|laid| laid.to);
-        self.reach = self.reach.max(ends.max().unwrap_or_default());
-    }
-
     /// Forgets messages beside which none may come any more.
     fn thin(&mut self) {
         let runs = &self.account.runs;
@@ -368,18 +259,6 @@ impl Trace {
             let run = runs.iter().find(|run| run.session == kept.session);
             run.is_some_and(|run| run.is_beside_hole(kept.point.seq))
         });
-    }
-}
-
-impl Stretches {
-    fn stop(&mut self, from: u64, to: u64, energy: Energy, since: u64) {
-        let length = to.saturating_sub(from).min(to.max(since) - since);
-        let to = to.max(since);
-        let laid =
-            Laid { from: to - length, to, mj: [0, 0, signed(energy)], ms: [0, 0, length], monotonic: length };
-        if laid.mj != [0; 3] || length > 0 {
-            self.stops.push(laid);
-        }
     }
 }
 
@@ -397,26 +276,6 @@ fn begin_of(message: &Accounting, run: &Run) -> Energy {
     }
 }
 
-/// The stretch from one message of a run to a later one, `cut` being taken from their sums.
-fn between(earlier: &Point, later: &Point, cut: Energy) -> Laid {
-    let own = |point: &Point| {
-        let totals = &point.totals;
-        if cut == Energy::ZERO {
-            return [totals.measured(), totals.estimated, totals.bridged].map(signed);
-        }
-        cut_parts(totals, cut).map(|part| signed(Energy::from_millijoules(part)))
-    };
-    let (mut mj, then) = (own(later), own(earlier));
-    for (now, then) in mj.iter_mut().zip(then) {
-        *now = now.saturating_sub(then);
-    }
-    let time = later.totals.since(&earlier.totals);
-    let ms = [time.measured_ms, time.estimated_ms, time.bridged_ms];
-    let monotonic = ms.iter().fold(time.unknown_ms, |sum, part| sum.saturating_add(*part));
-    let from = milliseconds(earlier.stamp);
-    Laid { from, to: milliseconds(later.stamp).max(from), mj, ms, monotonic }
-}
-
 /// Adds a piece to those of its row, in its place.
 fn add(pieces: &mut Vec<Piece>, piece: Piece) {
     let at = pieces.partition_point(|other| other.begin < piece.begin);
@@ -426,14 +285,6 @@ fn add(pieces: &mut Vec<Piece>, piece: Piece) {
         }
         _ => pieces.insert(at, piece),
     }
-}
-
-fn signed(energy: Energy) -> i64 {
-    i64::try_from(energy.millijoules()).unwrap_or(i64::MAX)
-}
-
-fn milliseconds(at: Timestamp) -> u64 {
-    at.micros() / 1_000
 }
 
 #[cfg(test)]

@@ -161,8 +161,11 @@ fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
                 credited.insert((message.session, message.seq), message);
             }
             if dice.chance(0.05) {
-                let bytes = postcard::to_allocvec(&(&mangled.trace, &mangled.open)).unwrap();
-                (mangled.trace, mangled.open) = postcard::from_bytes(&bytes).unwrap();
+                let mut bytes = Vec::new();
+                mangled.trace.encode(&mut bytes);
+                mangled.trace = Trace::decode(&bytes).unwrap();
+                let bytes = postcard::to_allocvec(&mangled.open).unwrap();
+                mangled.open = postcard::from_bytes(&bytes).unwrap();
             }
         }
         mangled.check(&seed.to_string());
@@ -317,4 +320,16 @@ fn messages_of_the_original_lie_where_they_were_heard() {
         );
     }
     assert_eq!(rows, [(3_540, 600_000, 10_000), (3_600, 600_000, 10_000)]);
+}
+
+#[test]
+fn bytes_that_are_no_trace_are_told() {
+    let mut bytes = Vec::new();
+    Trace::default().encode(&mut bytes);
+    assert_eq!(Trace::decode(&bytes), Ok(Trace::default()));
+    for end in 0..bytes.len() {
+        assert_eq!(Trace::decode(&bytes[..end]), Err(crate::SnapshotError::Damaged));
+    }
+    bytes[0] = 200;
+    assert_eq!(Trace::decode(&bytes), Err(crate::SnapshotError::Later(200)));
 }

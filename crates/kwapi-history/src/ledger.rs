@@ -1,0 +1,493 @@
+//! The energy ledger: the journal's reader that keeps what each probe used in each minute, quarter hour and day.
+//!
+//! Rows are told by `kwapi_core::Trace` and `OpenRows`. Those that are done wait in memory until they are written as
+//! Parquet, at most `write_interval` later, in files that are never changed; what is open is in memory, and with the
+//! position in the journal in `ledger-open`. A write goes in this order: parts, each synced and renamed into place;
+//! `ledger-open`; the reader's place. Whatever a kill leaves of it, the next process begins where `ledger-open` says, and
+//! removes and tells again what came after.
+
+mod book;
+mod counters;
+mod files;
+mod merge;
+mod snapshot;
+mod table;
+mod writer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::time::{Duration, Instant};
+
+use kwapi_core::{ProbeId, RowStep, Timestamp};
+use parking_lot::Mutex;
+
+use crate::journal::{Bookmark, Delivery, Journal, Need, OpenError, Position, Reader, Records};
+
+pub use counters::LedgerCounters;
+pub use table::LedgerRow;
+pub use writer::LedgerWriter;
+
+use book::{Book, Waiting};
+use files::{Day, Files, Gate, Part};
+use table::Wanted;
+
+/// The journal's reader that keeps the ledger.
+const READER: &str = "ledger";
+/// What is in memory, the one before it.
+const OPEN: &str = "ledger-open";
+const OPEN_BEFORE: &str = "ledger-open.before";
+/// Rows that wait to be written. Full: they are written, or the journal is not read on.
+const WAITING_MAX: usize = 1 << 17;
+const DAY_MS: u64 = 86_400_000;
+
+/// How the ledger is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// How long minutes are kept.
+    pub minutes_kept: Duration,
+    /// How long quarter hours are kept. Days are kept for ever.
+    pub quarters_kept: Duration,
+    /// How far files may trail, and how much of the journal a start reads again.
+    pub write_interval: Duration,
+}
+
+impl Default for LedgerConfig {
+    /// 7 days, 400 days; written every five minutes.
+    fn default() -> Self {
+        Self {
+            minutes_kept: Duration::from_secs(7 * 86_400),
+            quarters_kept: Duration::from_secs(400 * 86_400),
+            write_interval: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The open ledger over a journal. All its methods may be called from several threads.
+#[derive(Debug)]
+pub struct Ledger {
+    config: LedgerConfig,
+    journal: Journal,
+    files: Files,
+    reader: Mutex<Reader>,
+    bookmark: Bookmark,
+    /// Taken after `reader` where both are. Who has the reader takes records and writes, nobody else.
+    state: Mutex<State>,
+    upkeep: Mutex<Upkeep>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    book: Book,
+    /// What has been taken of a batch that made too many rows at once.
+    batch: Option<Batch>,
+    /// All before it is in `book` and files.
+    position: Position,
+    /// What `ledger-open` says, and the one before.
+    committed: Position,
+    committed_before: Position,
+    parts: BTreeMap<(RowStep, Day), Vec<Part>>,
+    /// How many parts of a step and day were written since `committed`.
+    numbers: HashMap<(RowStep, Day), u32>,
+    newest: Timestamp,
+    counters: LedgerCounters,
+}
+
+#[derive(Debug)]
+struct Batch {
+    records: Records,
+    next: usize,
+    end: Position,
+}
+
+#[derive(Debug, Default)]
+struct Upkeep {
+    written: Duration,
+    /// Why the ledger could last not be written or the journal not be read.
+    trouble: Option<String>,
+    cannot_merge: bool,
+}
+
+/// What [`Ledger::take`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Took {
+    Nothing,
+    Some,
+    /// Rows must be written first.
+    Full,
+}
+
+/// What of the ledger answers a question.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Seen {
+    /// All before it is in the rows.
+    pub(crate) position: Position,
+    pub(crate) rows: Vec<SeenRow>,
+    /// Of each probe that is known: since when, and up to which stamp.
+    pub(crate) spans: HashMap<ProbeId, (u64, u64)>,
+    /// Files that could not be read, and why.
+    pub(crate) unreadable: Vec<String>,
+}
+
+/// A row, and where what it has ends: an open row's is the newest stamp.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SeenRow {
+    pub(crate) step: RowStep,
+    pub(crate) end: u64,
+    pub(crate) row: LedgerRow,
+}
+
+impl Ledger {
+    /// Opens the ledger in the journal's directory and takes from the journal what it does not have.
+    ///
+    /// # Errors
+    /// When the disk does not give what is there.
+    pub fn open(config: LedgerConfig, journal: &Journal) -> Result<Self, OpenError> {
+        Self::open_through(config, journal, None)
+    }
+
+    fn open_through(config: LedgerConfig, journal: &Journal, gate: Option<Gate>) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::Io(journal.home().to_owned(), error);
+        let files = Files::new(journal.home(), gate);
+        let reader = journal.reader(READER, Need::Required);
+        let mut state = State::default();
+        let mut found = None;
+        let mut is_there = false;
+        for name in [OPEN, OPEN_BEFORE] {
+            let Some(bytes) = files.read(name).map_err(failed)? else { continue };
+            is_there = true;
+            found = snapshot::decode(&bytes);
+            if found.is_some() {
+                break;
+            }
+            tracing::error!(file = name, "the open rows of the ledger are damaged");
+            state.counters.snapshots_damaged += 1;
+            // Not in the way of what is written next, which keeps the one before.
+            _ = files.set_aside(name);
+        }
+        let position = match found {
+            Some((head, probes)) => {
+                state.book = Book::new(head.corrections, probes);
+                head.position
+            }
+            None => reader.committed(),
+        };
+        if is_there && state.counters.snapshots_damaged > 1 {
+            tracing::error!("the ledger has lost its open rows: what was used in them is missing in it");
+        }
+        (state.position, state.committed, state.committed_before) = (position, position, reader.committed());
+        state.parts = files.open(position).map_err(failed)?;
+        let bookmark = journal.bookmark(READER, Need::Required);
+        let ledger = Self {
+            config,
+            journal: journal.clone(),
+            files,
+            reader: Mutex::new(reader),
+            bookmark,
+            state: Mutex::new(state),
+            upkeep: Mutex::default(),
+        };
+        Ok(ledger)
+    }
+
+    /// Takes what is in the journal now; writes where much of that is done.
+    pub fn catch_up(&self, wall: Timestamp) {
+        loop {
+            match self.take(Duration::ZERO) {
+                Took::Some => {}
+                Took::Nothing => return,
+                Took::Full => {
+                    if self.spill(wall).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what comes into the journal, for so long.
+    fn follow(&self, limit: Duration, wall: impl Fn() -> Timestamp) {
+        let begun = Instant::now();
+        loop {
+            let left = limit.saturating_sub(begun.elapsed());
+            if self.take(left) == Took::Full && self.spill(wall()).is_err() {
+                self.journal.wait(left);
+            }
+            if left.is_zero() {
+                return;
+            }
+        }
+    }
+
+    /// Takes the next batch, or what is left of one, waiting up to `timeout`.
+    fn take(&self, timeout: Duration) -> Took {
+        let mut reader = self.reader.lock();
+        if self.state.lock().batch.is_none() {
+            let delivery = match reader.next(timeout) {
+                Ok(None) => return Took::Nothing,
+                Ok(Some(delivery)) => delivery,
+                Err(error) => {
+                    drop(reader);
+                    self.note_trouble(&format!("the journal cannot be read: {error}"));
+                    self.journal.wait(timeout);
+                    return Took::Nothing;
+                }
+            };
+            let mut state = self.state.lock();
+            match delivery {
+                // Taken before the snapshot was.
+                Delivery::Records(_, end) if end <= state.position => return Took::Some,
+                Delivery::Records(records, end) => state.batch = Some(Batch { records, next: 0, end }),
+                Delivery::Lost(lost) => {
+                    state.counters.losses += 1;
+                    tracing::warn!(
+                        cause = ?lost.cause, records = ?lost.records, after = ?lost.after, before = ?lost.before,
+                        "a stretch of the journal is missing from the ledger: its energy is laid from the message before to the one after"
+                    );
+                    return Took::Some;
+                }
+            }
+        }
+        self.state.lock().work()
+    }
+
+    /// Does what is due at `now`, on the process's monotonic clock: writes, forgets what need not be kept and merges. Call
+    /// it about once a second, from one thread.
+    pub fn tick(&self, now: Duration, wall: Timestamp) {
+        let is_due = now.saturating_sub(self.upkeep.lock().written) >= self.config.write_interval
+            || self.state.lock().book.waiting.len() > WAITING_MAX / 2;
+        if !is_due {
+            return;
+        }
+        self.upkeep.lock().written = now;
+        if self.write(wall).is_ok() {
+            self.retain(wall);
+            self.merge_one(wall);
+        }
+    }
+
+    /// Writes all that is done, then what is open with the position. Says whether that went well.
+    ///
+    /// # Errors
+    /// When the disk refuses: all is kept in memory, and written next time.
+    pub fn write(&self, wall: Timestamp) -> io::Result<()> {
+        // Nothing is taken meanwhile: what is committed has its rows in files.
+        let reader = self.reader.lock();
+        let written = self.spill_now(wall).and_then(|()| self.commit());
+        drop(reader);
+        if let Err(error) = &written {
+            self.note_trouble(&format!("the ledger cannot be written: {error}"));
+        } else if self.upkeep.lock().trouble.take().is_some() {
+            tracing::info!("the ledger is written again");
+        }
+        written
+    }
+
+    fn note_trouble(&self, trouble: &str) {
+        self.state.lock().counters.failures += 1;
+        let mut upkeep = self.upkeep.lock();
+        if upkeep.trouble.is_none() {
+            tracing::error!("{trouble}; it is kept in the journal");
+        }
+        upkeep.trouble = Some(trouble.to_owned());
+    }
+
+    /// Writes the rows that are done as parts.
+    fn spill(&self, wall: Timestamp) -> io::Result<()> {
+        let _nothing_is_taken = self.reader.lock();
+        self.spill_now(wall)
+    }
+
+    /// As [`Ledger::spill`], for who holds the reader.
+    fn spill_now(&self, wall: Timestamp) -> io::Result<()> {
+        // What a power failure would take from the journal must not be in the ledger.
+        self.journal.sync(wall)?;
+        let mut groups: BTreeMap<(RowStep, Day), Vec<LedgerRow>> = BTreeMap::new();
+        {
+            let mut state = self.state.lock();
+            state.book.close_silent(wall.micros() / 1_000);
+            for Waiting { step, row } in &state.book.waiting {
+                groups.entry((*step, row.row.begin / DAY_MS)).or_default().push(row.clone());
+            }
+        }
+        for ((step, day), mut rows) in groups {
+            rows.sort_by(|left, right| order(left).cmp(&order(right)));
+            let part = {
+                let state = self.state.lock();
+                let number = state.numbers.get(&(step, day)).copied().unwrap_or_default();
+                Part { step, day, from: state.committed, number }
+            };
+            self.files.write_part(&part, &table::encode(&rows)?)?;
+            let mut state = self.state.lock();
+            state
+                .book
+                .waiting
+                .retain(|waiting| (waiting.step, waiting.row.row.begin / DAY_MS) != (step, day));
+            state.parts.entry((step, day)).or_default().push(part);
+            *state.numbers.entry((step, day)).or_default() += 1;
+            state.counters.rows += rows.len() as u64;
+            state.counters.parts += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes what is open, and the position it is true at.
+    fn commit(&self) -> io::Result<()> {
+        let (bytes, position) = {
+            let state = self.state.lock();
+            let is_whole = state.batch.is_none() && state.book.waiting.is_empty();
+            if !is_whole || state.position == state.committed {
+                return Ok(());
+            }
+            (snapshot::encode(state.position, state.book.corrections, &state.book.probes), state.position)
+        };
+        self.files.replace(OPEN, OPEN_BEFORE, &bytes)?;
+        let before = {
+            let mut state = self.state.lock();
+            state.numbers.clear();
+            state.committed_before = state.committed;
+            state.committed = position;
+            state.committed_before
+        };
+        // The snapshot before must be able to do without this one.
+        self.bookmark.commit(before)
+    }
+
+    /// Running totals.
+    pub fn counters(&self) -> LedgerCounters {
+        let state = self.state.lock();
+        LedgerCounters {
+            probes: state.book.probes.len() as u64,
+            waiting: state.book.waiting.len() as u64,
+            corrections: state.book.corrections,
+            unplaced_mj: state.book.unplaced_mj,
+            files: state.parts.values().map(|parts| parts.len() as u64).sum(),
+            ..state.counters
+        }
+    }
+
+    /// What keeps the ledger from being written, for whoever asks whether the service is ready.
+    pub fn trouble(&self) -> Option<String> {
+        self.upkeep.lock().trouble.clone()
+    }
+
+    /// Up to where in the journal the ledger has it.
+    pub fn position(&self) -> Position {
+        self.state.lock().position
+    }
+
+    /// All probes it has, in order of their ids.
+    pub fn probes(&self) -> Vec<ProbeId> {
+        let mut probes: Vec<_> = self.state.lock().book.probes.iter().map(|probe| probe.id.clone()).collect();
+        probes.sort_unstable();
+        probes
+    }
+
+    /// Where the oldest minutes and quarter hours begin that are kept, in Unix milliseconds: what was before is in longer
+    /// rows alone.
+    pub(crate) fn kept_from(&self) -> [u64; 2] {
+        let state = self.state.lock();
+        let oldest = |step| {
+            let (first, _) = state.parts.range((step, 0)..=(step, Day::MAX)).next()?;
+            Some(first.1.saturating_mul(DAY_MS))
+        };
+        let longest = oldest(RowStep::Day).unwrap_or_default();
+        // Without a longer row that is older, nothing is gone.
+        [(RowStep::Minute, RowStep::Quarter), (RowStep::Quarter, RowStep::Day)].map(|(step, longer)| {
+            let longer = oldest(longer).unwrap_or(longest);
+            oldest(step).filter(|from| *from > longer).unwrap_or_default()
+        })
+    }
+
+    /// The rows of `probes` (in order of their ids) that begin in one of `spans`: a step and Unix milliseconds.
+    pub(crate) fn rows(&self, probes: &[ProbeId], spans: &[(RowStep, u64, u64)]) -> Seen {
+        // A merge may take a file away between the list and its opening: then all is asked again.
+        for _ in 0..3 {
+            let (mut seen, parts) = self.look(probes, spans);
+            let mut is_moved = false;
+            for part in parts {
+                let path = self.files.path(&part);
+                let rows = std::fs::read(&path)
+                    .and_then(|bytes| table::decode(bytes.into(), Wanted::Sorted(probes)));
+                match rows {
+                    Ok(rows) => {
+                        let of_span = rows.into_iter().filter(|row| is_in(spans, part.step, row.row.begin));
+                        seen.rows.extend(of_span.map(|row| SeenRow::closed(part.step, row)));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        is_moved = true;
+                        seen.unreadable.push(format!("{}: {error}", path.display()));
+                    }
+                    Err(error) => seen.unreadable.push(format!("{}: {error}", path.display())),
+                }
+            }
+            if !is_moved {
+                return seen;
+            }
+        }
+        let (mut seen, parts) = self.look(probes, spans);
+        seen.unreadable = parts.iter().map(|part| self.files.path(part).display().to_string()).collect();
+        seen
+    }
+
+    /// What is in memory, and the files that have the rest.
+    fn look(&self, probes: &[ProbeId], spans: &[(RowStep, u64, u64)]) -> (Seen, Vec<Part>) {
+        let state = self.state.lock();
+        let mut seen = Seen { position: state.position, ..Seen::default() };
+        for Waiting { step, row } in &state.book.waiting {
+            if probes.binary_search(&row.probe).is_ok() && is_in(spans, *step, row.row.begin) {
+                seen.rows.push(SeenRow::closed(*step, row.clone()));
+            }
+        }
+        for id in probes {
+            let Some(probe) = state.book.probe(id) else { continue };
+            let (since, until) = (probe.trace.account().since().micros() / 1_000, probe.open.closed_until());
+            seen.spans.insert(id.clone(), (since, until));
+            for (step, row) in probe.open.rows().filter(|(step, row)| is_in(spans, *step, row.begin)) {
+                let row = LedgerRow { probe: id.clone(), row: *row, correction: 0, cause: None };
+                seen.rows.push(SeenRow { step, end: until, row });
+            }
+        }
+        let is_wanted = |(step, day): &(RowStep, Day)| {
+            let (from, to) = (day.saturating_mul(DAY_MS), day.saturating_add(1).saturating_mul(DAY_MS));
+            spans.iter().any(|(of, begin, end)| of == step && *begin < to && *end > from)
+        };
+        let wanted = state.parts.iter().filter(|(key, _)| is_wanted(key));
+        let parts = wanted.flat_map(|(_, parts)| parts).copied().collect();
+        (seen, parts)
+    }
+}
+
+impl SeenRow {
+    fn closed(step: RowStep, row: LedgerRow) -> Self {
+        Self { step, end: step.end(row.row.begin), row }
+    }
+}
+
+impl State {
+    /// Takes on the batch at hand until it is done or the rows are many.
+    fn work(&mut self) -> Took {
+        let Some(batch) = &mut self.batch else { return Took::Nothing };
+        while let Some(record) = batch.records.get(batch.next) {
+            if self.book.waiting.len() >= WAITING_MAX {
+                return Took::Full;
+            }
+            self.book.take(record);
+            self.newest = self.newest.max(record.at);
+            batch.next += 1;
+        }
+        self.position = batch.end;
+        self.batch = None;
+        Took::Some
+    }
+}
+
+fn order(row: &LedgerRow) -> (&ProbeId, u64, u64) {
+    (&row.probe, row.row.begin, row.correction)
+}
+
+fn is_in(spans: &[(RowStep, u64, u64)], step: RowStep, begin: u64) -> bool {
+    spans.iter().any(|(of, from, to)| *of == step && (*from..*to).contains(&begin))
+}
+
+#[cfg(test)]
+mod tests;

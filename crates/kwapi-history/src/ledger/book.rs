@@ -1,0 +1,81 @@
+//! What the ledger has in memory: of each probe where its account stands and its open rows, and the rows that are done.
+
+use std::collections::HashMap;
+
+use kwapi_core::{OpenRows, Piece, ProbeId, RowStep, Trace, WrittenRow};
+
+use super::snapshot::Probe;
+use super::table::LedgerRow;
+use crate::journal::Credited;
+
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    index: HashMap<ProbeId, usize>,
+    pub(super) probes: Vec<Probe>,
+    /// Rows that are done, to be written.
+    pub(super) waiting: Vec<Waiting>,
+    /// The number of the last correction.
+    pub(super) corrections: u64,
+    /// Energy that was laid where a message is stamped, as nothing else was known of it.
+    pub(super) unplaced_mj: u64,
+    pieces: Vec<Piece>,
+}
+
+/// A row to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Waiting {
+    pub(super) step: RowStep,
+    pub(super) row: LedgerRow,
+}
+
+impl Book {
+    pub(super) fn new(corrections: u64, probes: Vec<Probe>) -> Self {
+        let index = probes.iter().enumerate().map(|(at, probe)| (probe.id.clone(), at)).collect();
+        Self { index, probes, corrections, ..Self::default() }
+    }
+
+    pub(super) fn probe(&self, id: &ProbeId) -> Option<&Probe> {
+        self.probes.get(*self.index.get(id)?)
+    }
+
+    /// Takes a record. One that says nothing of its account was written before there was a ledger.
+    pub(super) fn take(&mut self, record: &Credited) {
+        let Some(taken) = &record.taken else { return };
+        let at = if let Some(at) = self.index.get(&record.probe) {
+            *at
+        } else {
+            let id = record.probe.clone();
+            self.index.insert(id.clone(), self.probes.len());
+            self.probes.push(Probe { id, trace: Trace::default(), open: OpenRows::default() });
+            self.probes.len() - 1
+        };
+        let Some(probe) = self.probes.get_mut(at) else { return };
+        let message = record.accounting.as_ref();
+        let stamp = message.map_or(record.at, |message| message.timestamp);
+        let traced = probe.trace.take(stamp, message, &taken.decision, &taken.register, &mut self.pieces);
+        self.unplaced_mj = self.unplaced_mj.saturating_add(traced.unplaced_mj);
+        let (waiting, corrections) = (&mut self.waiting, &mut self.corrections);
+        probe.open.take(stamp.micros() / 1_000, record.power, &self.pieces, traced.cause, &mut |written| {
+            waiting.push(done(&record.probe, written, corrections));
+        });
+    }
+
+    /// Closes what nobody has ended for two days.
+    pub(super) fn close_silent(&mut self, now_ms: u64) {
+        let (waiting, corrections) = (&mut self.waiting, &mut self.corrections);
+        for Probe { id, open, .. } in &mut self.probes {
+            open.close_silent(now_ms, &mut |written| waiting.push(done(id, written, corrections)));
+        }
+    }
+}
+
+fn done(probe: &ProbeId, written: WrittenRow, corrections: &mut u64) -> Waiting {
+    let correction = if written.correction.is_some() {
+        *corrections += 1;
+        *corrections
+    } else {
+        0
+    };
+    let row = LedgerRow { probe: probe.clone(), row: written.row, correction, cause: written.correction };
+    Waiting { step: written.step, row }
+}

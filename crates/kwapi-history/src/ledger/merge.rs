@@ -1,0 +1,97 @@
+//! What is done to files that are there: those of a day that has ended become one, those too old are removed.
+
+use std::time::Duration;
+
+use kwapi_core::{RowStep, Timestamp};
+
+use super::files::{Day, Part};
+use super::table::{self, Wanted};
+use super::{DAY_MS, Ledger, order};
+
+/// The parts of a day are merged so long after its end: most late messages have come by then.
+const MERGED_AFTER_MS: u64 = 3 * 3_600_000;
+/// Parts that have more bytes together are large enough as they are.
+const MERGED_BYTES_MAX: u64 = 16 << 20;
+
+impl Ledger {
+    /// Removes the days whose rows need not be kept.
+    pub(super) fn retain(&self, wall: Timestamp) {
+        let kept =
+            [(RowStep::Minute, self.config.minutes_kept), (RowStep::Quarter, self.config.quarters_kept)];
+        let old: Vec<(RowStep, Day)> = {
+            let state = self.state.lock();
+            // A clock that is years ahead must not empty the ledger.
+            let now = wall.min(state.newest.after(Duration::from_secs(3_600))).micros() / 1_000;
+            let is_old = |step: RowStep, day: Day| {
+                let end = day.saturating_add(1).saturating_mul(DAY_MS);
+                let kept = kept.iter().find(|(of, _)| *of == step);
+                kept.is_some_and(|(_, kept)| {
+                    let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+                    end.saturating_add(kept) <= now
+                })
+            };
+            state.parts.keys().copied().filter(|(step, day)| is_old(*step, *day)).collect()
+        };
+        for (step, day) in old {
+            self.state.lock().parts.remove(&(step, day));
+            if let Err(error) = self.files.remove_day(step, day) {
+                tracing::warn!(%error, "a day of the ledger that need not be kept cannot be removed");
+                return;
+            }
+        }
+    }
+
+    /// Makes one file of those of a day that has ended, for one day.
+    pub(super) fn merge_one(&self, wall: Timestamp) {
+        if self.upkeep.lock().cannot_merge {
+            return;
+        }
+        let Some((parts, kept)) = self.mergeable(wall) else { return };
+        if let Err(error) = self.merge(&parts, &kept) {
+            // Where folders cannot change places, more files there are, and nothing is wrong.
+            tracing::warn!(%error, "files of the ledger are not merged");
+            self.upkeep.lock().cannot_merge = true;
+        }
+    }
+
+    /// The parts of a day to be merged, and those of it that must stay.
+    fn mergeable(&self, wall: Timestamp) -> Option<(Vec<Part>, Vec<Part>)> {
+        let now = wall.micros() / 1_000;
+        let state = self.state.lock();
+        for ((_, day), parts) in &state.parts {
+            if day.saturating_add(1).saturating_mul(DAY_MS).saturating_add(MERGED_AFTER_MS) > now {
+                continue;
+            }
+            // Even the older snapshot has what these were made of: nobody will tell their rows again.
+            let is_settled = |part: &&Part| part.from < state.committed_before;
+            let (settled, kept): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| is_settled(&part));
+            let bytes =
+                |part: &Part| std::fs::metadata(self.files.path(part)).map_or(u64::MAX, |at| at.len());
+            if settled.len() > 1
+                && settled.iter().fold(0, |sum: u64, part| sum.saturating_add(bytes(part)))
+                    <= MERGED_BYTES_MAX
+            {
+                return Some((settled, kept));
+            }
+        }
+        None
+    }
+
+    fn merge(&self, parts: &[Part], kept: &[Part]) -> std::io::Result<()> {
+        let Some(first) = parts.iter().min().copied() else { return Ok(()) };
+        let mut rows = Vec::new();
+        for part in parts {
+            let bytes = std::fs::read(self.files.path(part))?;
+            rows.extend(table::decode(bytes.into(), Wanted::All)?);
+        }
+        rows.sort_by(|left, right| order(left).cmp(&order(right)));
+        let bytes = table::encode(&rows)?;
+        self.files.merge(&first, &bytes, kept)?;
+        let mut state = self.state.lock();
+        let mut all = vec![first];
+        all.extend(kept);
+        state.parts.insert((first.step, first.day), all);
+        state.counters.merges += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Files that are spoiled, cut, foreign or gone.
+
+use super::*;
+
+#[test]
+fn a_spoiled_snapshot_is_made_again_from_the_one_before() {
+    let (lab, world) = (Lab::empty(), World::of_a_day());
+    let journal = journal(&lab);
+    let ledger = open(&journal);
+    for records in world.records.chunks(60) {
+        append(&journal, records);
+        ledger.catch_up(wall(0));
+        ledger.write(wall(0)).unwrap();
+    }
+    drop(ledger);
+    let path = lab.join(OPEN);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let again = open(&journal);
+    assert_eq!(again.counters().snapshots_damaged, 1);
+    again.catch_up(wall(0));
+    assert_eq!(rows(&again), world.truth());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_others_answer() {
+    let (lab, world) = (Lab::empty(), World::of_a_day());
+    let journal = journal(&lab);
+    append(&journal, &world.records);
+    let ledger = open(&journal);
+    ledger.catch_up(wall(0));
+    ledger.write(wall(0)).unwrap();
+    let spoiled = list(&list(&lab.join("ledger/step=quarter"))[0])[0].clone();
+    std::fs::write(&spoiled, b"PAR1 no, it is not PAR1").unwrap();
+    let seen = ledger.rows(&ledger.probes(), &RowStep::ALL.map(|step| (step, 0, u64::MAX)));
+    assert_eq!(seen.unreadable.len(), 1);
+    assert!(seen.unreadable[0].contains(spoiled.to_str().unwrap()), "{:?}", seen.unreadable);
+    assert!(seen.rows.iter().any(|row| row.step == RowStep::Day));
+}
+
+#[test]
+fn bytes_that_are_no_file_of_rows_are_told_and_never_end_the_process() {
+    let world = World::of_a_day();
+    let probe = ProbeId::new("lyon.a").unwrap();
+    let rows: Vec<LedgerRow> = world
+        .truth()
+        .into_iter()
+        .map(|((probe, _, begin), increment)| {
+            let row = kwapi_core::Row { begin, increment, peak: Some(Watts(begin as f64)) };
+            LedgerRow { probe, row, correction: 0, cause: None }
+        })
+        .collect();
+    let bytes = table::encode(&rows).unwrap();
+    assert_eq!(table::decode(bytes.clone().into(), Wanted::All).unwrap(), rows);
+    let of_one = table::decode(bytes.clone().into(), Wanted::Sorted(std::slice::from_ref(&probe))).unwrap();
+    assert_eq!(of_one, rows.iter().filter(|row| row.probe == probe).cloned().collect::<Vec<_>>());
+    assert!(table::decode(Vec::new().into(), Wanted::All).is_err());
+    for at in (0..bytes.len()).step_by(37) {
+        assert!(table::decode(bytes[..at].to_vec().into(), Wanted::All).is_err(), "cut at {at}");
+        let mut spoiled = bytes.clone();
+        spoiled[at] ^= 0x55;
+        _ = table::decode(spoiled.into(), Wanted::All); // Told or not, it returns.
+    }
+}

@@ -1,0 +1,194 @@
+use kwapi_core::{Accounting, Decision, Energy, Quality, RowStep, SegmentKind, Totals};
+use kwapi_peers::Lab;
+
+use super::*;
+use crate::journal::{Credited, Journal, JournalConfig, Taken};
+use crate::{HistoryConfig, LedgerConfig};
+
+const DAY: u64 = 20_700 * 86_400;
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_seconds(DAY + second)
+}
+
+fn probe(name: &str) -> ProbeId {
+    ProbeId::new(name).unwrap()
+}
+
+/// A message each 10 s from second `from` to `to`, of so many watts; the session began at `from`.
+fn records(name: &str, from: u64, to: u64, watts: u64) -> Vec<Credited> {
+    let mut records = Vec::new();
+    for (seq, second) in (from..=to).step_by(10).enumerate() {
+        let elapsed = second - from;
+        let totals = Totals {
+            energy: Energy::from_millijoules(elapsed * watts * 1_000),
+            measured_ms: elapsed * 1_000,
+            ..Totals::default()
+        };
+        let accounting = Accounting {
+            timestamp: at(second),
+            session: at(from),
+            seq: seq as u64,
+            totals,
+            curve: None,
+            meter: None,
+            quality: Quality::Measured,
+        };
+        let decision = if seq == 0 {
+            Decision::Begin { kind: SegmentKind::First, begin: at(from), base: Energy::ZERO }
+        } else {
+            Decision::Continue
+        };
+        records.push(Credited {
+            probe: probe(name),
+            at: at(second),
+            power: Watts(watts as f64),
+            voltage: None,
+            current: None,
+            accounting: Some(accounting),
+            taken: Some(Taken { decision, register: totals }),
+        });
+    }
+    records
+}
+
+struct House {
+    _lab: Lab,
+    query: Query,
+    journal: Journal,
+}
+
+fn house(records: Vec<Credited>) -> House {
+    let lab = Lab::empty();
+    let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), at(0)).unwrap();
+    journal.append(&Arc::new(records), at(0)).unwrap();
+    let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
+    ledger.catch_up(at(0));
+    ledger.write(at(0)).unwrap();
+    House { _lab: lab, query: Query::new(ledger, None), journal }
+}
+
+fn ask(house: &House, from: u64, to: u64, step: Option<u64>) -> Vec<EnergySpan> {
+    let ask = Ask {
+        probes: vec![probe("a")],
+        start: at(from),
+        end: at(to),
+        step: step.map(Duration::from_secs),
+        now: at(to),
+    };
+    let answer = house.query.energy(&ask).unwrap();
+    assert_eq!((answer.position, answer.unreadable.len()), (house.journal.end(), 0));
+    answer.probes.into_iter().next().unwrap().spans
+}
+
+#[test]
+fn between_any_two_ends_of_rows_it_is_exact() {
+    // From 01:00 to 50 hours later, 40 W.
+    let house = house(records("a", 3_600, 180_000, 40));
+    for (from, to) in [(0, 200_000), (3_600, 7_200), (7_260, 180_000), (86_400, 172_800), (3_660, 86_400)] {
+        let [span] = ask(&house, from, to, None)[..] else { panic!("one span") };
+        let heard = to.min(180_000) - from.max(3_600);
+        assert_eq!(span.known.mj, [(heard * 40_000) as i64, 0, 0], "{from}..{to}");
+        assert_eq!(span.known.ms, [(heard * 1_000) as i64, 0, 0], "{from}..{to}");
+        assert_eq!((span.unknown_ms, span.absent_ms), (0, (to - from - heard) * 1_000), "{from}..{to}");
+        assert!(!span.is_interpolated, "{from}..{to}");
+    }
+}
+
+#[test]
+fn within_a_row_it_is_in_proportion_and_says_so_and_adds_up() {
+    let house = house(records("a", 0, 3_600, 40));
+    let [half] = ask(&house, 90, 1_000, None)[..] else { panic!("one span") };
+    assert!(half.is_interpolated);
+    assert_eq!(half.known.mj, [910 * 40_000, 0, 0]);
+    let [left, right, whole] = [(17, 1_003), (1_003, 2_999), (17, 2_999)]
+        .map(|(from, to)| ask(&house, from, to, None)[0].known.mj[0]);
+    assert_eq!(left + right, whole);
+}
+
+#[test]
+fn spans_of_a_step_meet_and_add_up() {
+    let house = house(records("a", 0, 100_000, 25));
+    let spans = ask(&house, 1_000, 99_000, Some(3_600));
+    assert_eq!((spans.len(), spans[1].start, spans[27].end), (28, at(3_600), at(99_000)));
+    assert!(spans.windows(2).all(|pair| pair[0].end == pair[1].start));
+    let sum: i64 = spans.iter().map(|span| span.known.mj[0]).sum();
+    assert_eq!(sum, ask(&house, 1_000, 99_000, None)[0].known.mj[0]);
+    assert_eq!(sum, 98_000 * 25_000);
+}
+
+#[test]
+fn what_the_ledger_has_not_heard_is_absent_and_what_was_lost_unknown() {
+    let mut all = records("a", 0, 600, 10);
+    // A second session, an hour later: nothing is known of the time between.
+    let mut later = records("a", 4_200, 4_800, 10);
+    for record in &mut later {
+        let taken = record.taken.as_mut().unwrap();
+        taken.register.energy = taken.register.energy.saturating_add(Energy::from_millijoules(6_000_000));
+        if record.accounting.unwrap().seq == 0 {
+            taken.decision =
+                Decision::Begin { kind: SegmentKind::Follower, begin: at(4_200), base: Energy::ZERO };
+        }
+    }
+    all.extend(later);
+    let house = house(all);
+    let [span] = ask(&house, 0, 6_000, None)[..] else { panic!("one span") };
+    assert_eq!((span.known.mj[0], span.known.ms[0]), (12_000_000, 1_200_000));
+    assert_eq!((span.unknown_ms, span.absent_ms), (3_600_000, 1_200_000));
+    let nobody = Ask { probes: vec![probe("nobody")], start: at(0), end: at(60), step: None, now: at(60) };
+    let answer = house.query.energy(&nobody).unwrap();
+    assert_eq!((answer.probes[0].since, answer.probes[0].spans[0].absent_ms), (None, 60_000));
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_told() {
+    let house = house(records("a", 0, 60, 10));
+    let ask = |from, to, step| {
+        let ask = Ask { probes: vec![probe("a")], start: at(from), end: at(to), step, now: at(60) };
+        house.query.energy(&ask).map(|_| ())
+    };
+    assert_eq!(ask(60, 0, None), Err(AskError::Reversed));
+    assert_eq!(ask(60, 60, None), Err(AskError::Reversed));
+    assert_eq!(ask(0, 60, Some(Duration::from_millis(1))), Err(AskError::Step));
+    assert!(matches!(ask(0, 86_400 * 400, Some(Duration::from_secs(1))), Err(AskError::TooMany(_))));
+}
+
+#[test]
+fn rows_are_cut_where_nothing_finer_is_kept() {
+    let mut cover = Cover::default();
+    let hour = 3_600_000;
+    // Minutes from 10:00 on, quarter hours from 05:00 on.
+    cover.span(0, hour / 2, 10 * hour + 90_000, [10 * hour, 5 * hour]);
+    let steps: Vec<_> = cover.ranges().iter().map(|(step, ..)| *step).collect();
+    assert_eq!(steps, [RowStep::Day], "before five there is nothing but days");
+    let mut cover = Cover::default();
+    cover.span(0, 5 * hour + 60_000, 10 * hour + 90_000, [10 * hour, 5 * hour]);
+    let ranges = cover.ranges();
+    assert_eq!(ranges[0], (RowStep::Minute, 10 * hour, 10 * hour + 120_000));
+    assert_eq!(ranges[1], (RowStep::Quarter, 5 * hour, 10 * hour));
+}
+
+#[test]
+fn before_the_ledger_the_rrd_file_answers_and_is_marked() {
+    let lab = Lab::empty();
+    let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), at(0)).unwrap();
+    let all = records("a", 0, 7_200, 50);
+    journal.append(&Arc::new(all[..360].to_vec()), at(0)).unwrap();
+    let history = Arc::new(History::open(HistoryConfig::default(), &journal).unwrap());
+    history.catch_up();
+    // The ledger is begun after the first hour: its reader has nothing of that.
+    journal.bookmark("ledger", crate::journal::Need::Required).commit(journal.end()).unwrap();
+    journal.append(&Arc::new(all[360..].to_vec()), at(0)).unwrap();
+    history.catch_up();
+    let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
+    ledger.catch_up(at(0));
+    let query = Query::new(ledger, Some(history));
+    let question = Ask { probes: vec![probe("a")], start: at(0), end: at(7_200), step: None, now: at(7_200) };
+    let answer = query.energy(&question).unwrap();
+    let span = answer.probes[0].spans[0];
+    assert_eq!(answer.probes[0].since, Some(at(3_600)));
+    assert_eq!(span.known.mj[0], 3_600 * 50_000);
+    let of_rrd = span.rrd_mj as f64 / 1e6;
+    assert!((179.0..=180.0).contains(&of_rrd), "{of_rrd} kJ");
+    assert_eq!(span.energy_mj(), span.known.mj[0] + span.rrd_mj as i64);
+}
