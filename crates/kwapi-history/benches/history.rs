@@ -19,7 +19,7 @@ use kwapi_core::{
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::rrd::{self, Rrd};
 use kwapi_history::store::POWER;
-use kwapi_history::{History, HistoryConfig};
+use kwapi_history::{History, HistoryConfig, Ledger, LedgerConfig};
 
 const START: u64 = 1_700_000_000;
 
@@ -136,6 +136,39 @@ fn journal(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What the ledger's rows cost beside the journal's reading: a minute of 10 000 probes at 1 Hz, its files included.
+fn ledger(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
+    let ledger = Ledger::open(LedgerConfig::default(), &journal).unwrap();
+    let probes = probes();
+    let mut second = 0;
+    let mut next = || {
+        for _ in 0..60 {
+            second += 1;
+            for probes in probes.chunks(500) {
+                let batch = Arc::new(probes.iter().map(|probe| credited(probe, second)).collect());
+                journal.append(&batch, stamp(second)).unwrap();
+            }
+        }
+        second
+    };
+    let take = |second: u64| {
+        ledger.catch_up(stamp(second));
+        ledger.write(stamp(second)).unwrap();
+    };
+    for _ in 0..3 {
+        take(next());
+    }
+    let mut group = criterion.benchmark_group("ledger");
+    group.throughput(Throughput::Elements(60 * probes.len() as u64));
+    group.sample_size(10);
+    group.bench_function("a minute of 10 000 probes, files included", |bencher| {
+        bencher.iter_batched(&mut next, take, criterion::BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
 fn whole(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
@@ -175,5 +208,5 @@ fn whole(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, updates, journal, whole);
+criterion_group!(benches, updates, journal, whole, ledger);
 criterion_main!(benches);

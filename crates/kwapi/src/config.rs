@@ -40,7 +40,7 @@ use meters::MeterDefaults;
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
 /// The tables there are.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "state_directory",
     "include",
     "bus",
@@ -48,6 +48,7 @@ const TABLES: [&str; 13] = [
     "forwarder",
     "api",
     "rrd",
+    "ledger",
     "status",
     "credentials",
     "meter",
@@ -67,6 +68,7 @@ pub(crate) struct Config {
     pub(crate) forwarder: ForwarderSection,
     pub(crate) api: ApiSection,
     pub(crate) rrd: RrdSection,
+    pub(crate) ledger: LedgerSection,
     pub(crate) status: StatusSection,
     pub(crate) meters: Vec<MeterSpec>,
     pub(crate) virtual_probes: Vec<VirtualSpec>,
@@ -155,6 +157,26 @@ impl Default for RrdSection {
             max_watts: None,
             hue: None,
         }
+    }
+}
+
+/// `[ledger]`: minutes, quarter hours and days of energy, where history is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LedgerSection {
+    /// Whether it is kept.
+    pub(crate) enabled: bool,
+    /// For how many days minutes are kept.
+    pub(crate) minutes_days: u32,
+    /// For how many days quarter hours are kept; days are kept for ever.
+    pub(crate) quarter_hours_days: u32,
+    /// How far its files may trail the present, in seconds.
+    pub(crate) write_interval_seconds: u32,
+}
+
+impl Default for LedgerSection {
+    fn default() -> Self {
+        Self { enabled: true, minutes_days: 7, quarter_hours_days: 400, write_interval_seconds: 300 }
     }
 }
 
@@ -249,6 +271,7 @@ impl Config {
             forwarder: document.section("forwarder")?,
             api: api_section(document)?,
             rrd: document.section("rrd")?,
+            ledger: document.section("ledger")?,
             status: document.section("status")?,
             virtual_probes,
             meters,

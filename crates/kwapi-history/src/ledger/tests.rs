@@ -277,3 +277,19 @@ fn a_week_that_comes_at_once_is_written_as_it_is_taken() {
     assert_eq!((ledger.position(), ledger.counters().waiting < WAITING_MAX as u64), (journal.end(), true));
     assert_eq!(rows(&ledger), world.truth());
 }
+
+#[test]
+fn a_stop_writes_what_is_there() {
+    let (lab, world) = (Lab::empty(), World::of_a_day());
+    let journal = journal(&lab);
+    let ledger = Arc::new(open(&journal));
+    let clock = kwapi_core::WallClock::new(|| wall(0));
+    let writer = LedgerWriter::start(Arc::clone(&ledger), || Duration::ZERO, clock).unwrap();
+    append(&journal, &world.records);
+    assert!(writer.stop());
+    assert_eq!((ledger.position(), ledger.counters().waiting), (journal.end(), 0));
+    drop(ledger);
+    let again = open(&journal);
+    assert_eq!(again.position(), journal.end(), "nothing is to be taken again");
+    assert_eq!(rows(&again), world.truth());
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
-use kwapi_history::History;
+use kwapi_history::{History, Ledger};
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
@@ -220,6 +220,49 @@ pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
             "Subscriptions not passed upstream: too long, or too many.",
         )
         .count(&[], counters.refused_subscriptions);
+    }
+}
+
+/// What the ledger has kept.
+pub(super) fn ledger(ledger: Arc<Ledger>) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = ledger.counters();
+        for (name, kind, help, count) in [
+            ("kwapi_ledger_probes", Kind::Gauge, "Probes with rows in the ledger.", counters.probes),
+            (
+                "kwapi_ledger_rows",
+                Kind::Counter,
+                "Rows written: minutes, quarter hours, days.",
+                counters.rows,
+            ),
+            ("kwapi_ledger_rows_waiting", Kind::Gauge, "Rows that wait to be written.", counters.waiting),
+            ("kwapi_ledger_corrections", Kind::Counter, "Corrections of closed rows.", counters.corrections),
+            ("kwapi_ledger_files", Kind::Gauge, "Files of the ledger.", counters.files),
+            ("kwapi_ledger_merges", Kind::Counter, "Days whose files became one.", counters.merges),
+            (
+                "kwapi_ledger_losses",
+                Kind::Counter,
+                "Stretches of the journal that the ledger did not get.",
+                counters.losses,
+            ),
+            (
+                "kwapi_ledger_failures",
+                Kind::Counter,
+                "Writes that the disk refused, and reads of the journal.",
+                counters.failures,
+            ),
+            (
+                "kwapi_ledger_snapshots_damaged",
+                Kind::Gauge,
+                "Files of open rows found damaged at the start.",
+                counters.snapshots_damaged,
+            ),
+        ] {
+            out.family(name, kind, help).count(&[], count);
+        }
+        let unplaced = counters.unplaced_mj as f64 / 1e3;
+        let help = "Energy laid where a message was stamped, as nothing more was known of its time.";
+        out.family("kwapi_ledger_unplaced_joules", Kind::Counter, help).sample(&[], unplaced);
     }
 }
 

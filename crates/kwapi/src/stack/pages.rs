@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
-use kwapi_history::{Flusher, History, HistoryConfig};
+use kwapi_history::{Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
@@ -20,6 +20,7 @@ use crate::config::{Config, chain};
 pub(super) struct Pages {
     pub(super) history: Arc<History>,
     flusher: Flusher,
+    ledger: Option<LedgerWriter>,
 }
 
 impl Pages {
@@ -47,13 +48,16 @@ impl Pages {
         readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
-        Ok(Self { history, flusher })
+        let ledger = ledger(process, config, journal, all)?;
+        Ok(Self { history, flusher, ledger })
     }
 
     /// Writes everything to its files.
     pub(super) async fn stop(self) {
-        let flusher = self.flusher;
+        let (flusher, ledger) = (self.flusher, self.ledger);
+        let written = tokio::task::spawn_blocking(move || ledger.map(LedgerWriter::stop));
         _ = tokio::task::spawn_blocking(move || flusher.stop()).await;
+        _ = written.await;
     }
 
     /// The pages, over history for the past and `live` for the present and totals: one probe has one kWh everywhere.
@@ -92,4 +96,30 @@ impl Pages {
         });
         kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
     }
+}
+
+/// Opens the ledger over `journal` and starts what writes it, unless it is not to be kept.
+fn ledger(
+    process: &Process,
+    config: &Config,
+    journal: &Journal,
+    all: &mut Metrics,
+) -> Result<Option<LedgerWriter>, String> {
+    let section = &config.ledger;
+    if !section.enabled {
+        return Ok(None);
+    }
+    let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
+    let ledger_config = LedgerConfig {
+        minutes_kept: days(section.minutes_days),
+        quarters_kept: days(section.quarter_hours_days),
+        write_interval: Duration::from_secs(section.write_interval_seconds.max(1).into()),
+    };
+    let ledger = Arc::new(Ledger::open(ledger_config, journal).map_err(|error| chain(&error))?);
+    let clock = process.monotonic.clone();
+    let writer = LedgerWriter::start(ledger.clone(), move || clock.now(), process.clock.clone())
+        .map_err(|error| chain(&error))?;
+    all.add(metrics::ledger(ledger.clone()));
+    readiness::ledger(all, ledger);
+    Ok(Some(writer))
 }

@@ -2,17 +2,19 @@
 //! successive registers in the journal, published totals never fall, and nothing is shown before it is recorded.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kwapi_core::Timestamp;
 use kwapi_history::journal::{Journal, JournalConfig, Position};
+use kwapi_history::{Ask, Ledger, LedgerConfig, Query};
 use kwapi_peers::Lab;
 use serde_json::Value;
 
 use crate::harness::{Kwapi, PATIENCE, get};
 
 const CONFIGURATION: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\n\
-    listen = '127.0.0.1:@WEB@'\nflush_interval_seconds = 1\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
+    listen = '127.0.0.1:@WEB@'\nflush_interval_seconds = 1\n[ledger]\nwrite_interval_seconds = 1\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
     [drivers]\ninterval_seconds = 0.1\n[[meter]]\ndriver = 'dummy'\nprobe = 'a.{outlet}'\noutlets = 20\nwatts = 3600000\n";
 
 /// Every probe's energy at the API, in millijoules: what a kWh is written in has more digits than it has meaning.
@@ -53,7 +55,21 @@ fn registers(lab: &Lab) -> HashMap<String, u64> {
         })
         .unwrap();
     assert_eq!(replayed.lost_count, 0, "{replayed:?}");
+    assert_eq!(in_the_ledger(&journal), last, "each probe's rows add up to its register");
     last
+}
+
+/// What the rows of each probe add up to, in millijoules, from files and what the journal has beyond them.
+fn in_the_ledger(journal: &Journal) -> HashMap<String, u64> {
+    let now = Timestamp::from_seconds(1);
+    let ledger = Arc::new(Ledger::open(LedgerConfig::default(), journal).unwrap());
+    ledger.catch_up(now);
+    let (probes, end) = (ledger.probes(), Timestamp::from_seconds(1 << 33));
+    let ask = Ask { probes, start: Timestamp::EPOCH, end, step: None, now };
+    let answer = Query::new(ledger, None).energy(&ask).unwrap();
+    assert_eq!((answer.position, answer.unreadable.len()), (journal.end(), 0));
+    let energy = |span: &kwapi_history::EnergySpan| span.energy_mj().unsigned_abs();
+    answer.probes.iter().map(|probe| (probe.probe.to_string(), energy(&probe.spans[0]))).collect()
 }
 
 /// Kills `count` times, after a random while each.
