@@ -35,4 +35,6 @@ pub use pattern::{Pattern, PatternError};
 pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
 pub use reading::{NoReading, Reading};
 pub use secret::Secret;
-pub use units::{Amperes, Energy, MonotonicClock, ProcessClocks, Timestamp, Volts, WallClock, Watts};
+pub use units::{
+    Amperes, Energy, MonotonicClock, PROGRAM_DATE, ProcessClocks, Timestamp, Volts, WallClock, Watts,
+};
