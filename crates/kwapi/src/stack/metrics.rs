@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
 use kwapi_history::History;
-use kwapi_plugins::api::Auth;
+use kwapi_plugins::auth::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
 /// Meters by state, and each meter's state, latency and failures.

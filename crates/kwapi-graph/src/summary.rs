@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{Period, Series};
+use kwapi_core::{Period, Series};
 
 use super::format::energy_text;
 use super::frame::Frame;

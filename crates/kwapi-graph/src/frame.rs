@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{Period, Series};
+use kwapi_core::{Period, Series};
 
 use super::axis::{PowerAxis, civil_time, power_axis, time_axis, zone_label};
 use super::figures::known;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{Period, Series};
+use kwapi_core::{Period, Series};
 
 use super::frame::Frame;
 use super::svg::power_paths;

@@ -14,13 +14,6 @@ pub struct Series {
     pub partial: Vec<(usize, u64)>,
 }
 
-impl From<crate::rrd::Rows> for Series {
-    fn from(rows: crate::rrd::Rows) -> Self {
-        let partial = rows.in_progress.into_iter().collect();
-        Self { start: rows.start, step: rows.step, watts: rows.values, partial }
-    }
-}
-
 impl Series {
     /// Rows of which nothing is known to be less than whole.
     pub fn whole(start: u64, step: u64, watts: Vec<Option<f64>>) -> Self {
@@ -45,7 +38,7 @@ impl Series {
     }
 
     /// Notes that nothing was known before `since` (Unix seconds), in whose midst a row may be.
-    pub(crate) fn begins(&mut self, since: u64) {
+    pub fn begins(&mut self, since: u64) {
         let row = since.checked_sub(self.start).and_then(|after| after.checked_div(self.step));
         let Some(row) = row.and_then(|row| usize::try_from(row).ok()) else { return };
         if row < self.watts.len() && self.row_start(row) < since {

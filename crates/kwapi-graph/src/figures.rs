@@ -1,6 +1,6 @@
 //! The figures of a legend.
 
-use crate::Series;
+use kwapi_core::Series;
 
 /// What a stretch of power comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

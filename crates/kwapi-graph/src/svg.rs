@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::Series;
+use kwapi_core::Series;
 
 use super::figures::known;
 

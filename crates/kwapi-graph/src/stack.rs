@@ -1,6 +1,6 @@
 //! The sum of many probes, taken in one at a time so that a hundred thousand need no more memory than twenty.
 
-use crate::{Period, Series};
+use kwapi_core::{Period, Series};
 
 use super::figures::known;
 use super::{Figures, window};

@@ -1,9 +1,18 @@
-//! Graphs: our own drawing, once as SVG; a PNG is that SVG rasterised.
+//! Kwapi's graphs: our own drawing, once as SVG; a PNG is that SVG rasterised.
 //!
 //! Pure: the same input gives the same bytes, so a graph may be cached until its archive has a new row. Time about
 //! which nothing is known is shaded and never drawn across; a probe graph is one line over its area, the summary stacks all
 //! probes, the largest each in its own colour and the rest in one band, so that ten probes and a hundred thousand
 //! cost the same picture.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "tests know the sizes of their numbers"
+    )
+)]
 
 mod axis;
 mod figures;
@@ -27,8 +36,7 @@ pub use summary::draw_summary;
 pub use theme::Theme;
 
 use jiff::tz::TimeZone;
-
-use crate::Period;
+use kwapi_core::Period;
 
 /// What a kilowatt-hour costs.
 #[derive(Clone, Debug, PartialEq)]

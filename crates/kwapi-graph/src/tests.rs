@@ -1,10 +1,10 @@
 use jiff::tz::TimeZone;
+use kwapi_core::Series;
 use proptest::prelude::*;
 use resvg::usvg::roxmltree::Document;
 
 use super::axis::{power_axis, time_axis};
 use super::*;
-use crate::Series;
 
 /// 2026-11-23 10:00:00 UTC.
 const NOW: u64 = 1_795_428_000;
