@@ -15,7 +15,8 @@ mod table;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwapi_core::{ProbeId, RowStep, Timestamp};
@@ -151,10 +152,8 @@ impl Ledger {
         let reader = journal.reader(READER, Need::Required);
         let mut state = State::default();
         let mut found = None;
-        let mut is_there = false;
         for name in [OPEN, OPEN_BEFORE] {
             let Some(bytes) = files.read(name).map_err(failed)? else { continue };
-            is_there = true;
             found = snapshot::decode(&bytes);
             if found.is_some() {
                 break;
@@ -164,6 +163,7 @@ impl Ledger {
             // Not in the way of what is written next, which keeps the one before.
             _ = files.set_aside(name);
         }
+        let is_new = found.is_none();
         let position = match found {
             Some((head, probes)) => {
                 state.book = Book::new(head.corrections, probes);
@@ -171,11 +171,13 @@ impl Ledger {
             }
             None => reader.committed(),
         };
-        if is_there && state.counters.snapshots_damaged > 1 {
-            tracing::error!("the ledger has lost its open rows: what was used in them is missing in it");
-        }
         (state.position, state.committed, state.committed_before) = (position, position, reader.committed());
         state.parts = files.open(position).map_err(failed)?;
+        if is_new && !state.parts.is_empty() {
+            tracing::error!(
+                "the ledger has lost its open rows: energy used in them, and until each probe's next message, is missing"
+            );
+        }
         let bookmark = journal.bookmark(READER, Need::Required);
         let ledger = Self {
             config,
@@ -187,6 +189,18 @@ impl Ledger {
             upkeep: Mutex::default(),
         };
         Ok(ledger)
+    }
+
+    /// The position in the journal up to which the ledger in `home` has it: what is appended must come after it, even
+    /// where the journal was lost.
+    pub fn position_in(home: &Path) -> Position {
+        let head = |name: &str| {
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(home.join(name)).ok()?;
+            file.take(snapshot::HEAD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+            snapshot::position(&bytes)
+        };
+        [OPEN, OPEN_BEFORE].into_iter().filter_map(head).max().unwrap_or_default()
     }
 
     /// Takes what is in the journal now; writes where much of that is done.

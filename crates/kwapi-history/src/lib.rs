@@ -5,6 +5,7 @@
     allow(
         clippy::disallowed_methods,
         clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
         reason = "tests start the programs that judge them, and know the sizes of their numbers"
     )

@@ -208,10 +208,8 @@ fn of_series(series: &Series, from: u64, to: u64, now: Timestamp) -> (u64, u64) 
         }
     }
     let energy = kwapi_core::Energy::from_joules(joules).unwrap_or_default();
-    (
-        energy.millijoules(),
-        Duration::try_from_secs_f64(known_ms / 1e3).map_or(0, |known| known.as_millis() as u64),
-    )
+    let known = Duration::try_from_secs_f64(known_ms / 1e3).unwrap_or_default();
+    (energy.millijoules(), u64::try_from(known.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The spans of a question, in Unix milliseconds.

@@ -64,7 +64,7 @@ impl Ledger {
             }
             // Even the older snapshot has what these were made of: nobody will tell their rows again.
             let is_settled = |part: &&Part| part.from < state.committed_before;
-            let (settled, kept): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| is_settled(&part));
+            let (settled, kept): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| is_settled(part));
             let bytes =
                 |part: &Part| std::fs::metadata(self.files.path(part)).map_or(u64::MAX, |at| at.len());
             if settled.len() > 1

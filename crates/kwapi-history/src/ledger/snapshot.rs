@@ -11,6 +11,8 @@ use crate::journal::Position;
 
 const MAGIC: &[u8] = b"kwapi ledger 1\n";
 const CRC_BYTES: usize = 4;
+/// No head is longer, with what comes before it.
+pub(super) const HEAD_BYTES_MAX: u64 = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub(super) struct Head {
@@ -48,6 +50,13 @@ pub(super) fn encode(position: Position, corrections: u64, probes: &[Probe]) -> 
     out
 }
 
+/// The position in the first bytes of a snapshot, which may be spoiled further on.
+pub(super) fn position(bytes: &[u8]) -> Option<Position> {
+    let (_, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(CRC_BYTES)?;
+    let (head, _) = postcard::take_from_bytes::<Head>(body).ok()?;
+    Some(head.position)
+}
+
 /// What [`encode`] wrote; `None` where that was spoiled.
 pub(super) fn decode(bytes: &[u8]) -> Option<(Head, Vec<Probe>)> {
     let (crc, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(CRC_BYTES)?;
@@ -76,6 +85,7 @@ mod tests {
         let bytes = encode(position, 3, std::slice::from_ref(&probe));
         let (head, probes) = decode(&bytes).unwrap();
         assert_eq!((head.position, head.corrections, probes), (position, 3, vec![probe]));
+        assert_eq!(super::position(&bytes[..bytes.len().min(HEAD_BYTES_MAX as usize)]), Some(position));
         for at in 0..bytes.len() {
             let mut spoiled = bytes.clone();
             spoiled[at] ^= 4;

@@ -140,7 +140,7 @@ fn rows(ledger: &Ledger) -> Sums {
 fn rows_in_files(lab: &Lab) -> Vec<(RowStep, LedgerRow)> {
     let mut rows = Vec::new();
     for step in RowStep::ALL {
-        for folder in list(&lab.join(&format!("ledger/step={}", files::step_name(step)))) {
+        for folder in list(&lab.join(format!("ledger/step={}", files::step_name(step)))) {
             for path in list(&folder) {
                 assert!(path.extension().is_some_and(|extension| extension == "parquet"), "{path:?}");
                 let bytes = std::fs::read(&path).unwrap();
@@ -246,7 +246,7 @@ fn minutes_are_kept_for_a_week_and_quarter_hours_for_longer() {
     let ledger = open(&journal);
     ledger.catch_up(wall(0));
     ledger.write(wall(0)).unwrap();
-    let count = |lab: &Lab, step: &str| list(&lab.join(&format!("ledger/step={step}"))).len();
+    let count = |lab: &Lab, step: &str| list(&lab.join(format!("ledger/step={step}"))).len();
     // A clock that is years ahead removes nothing that the journal's own stamps do not.
     ledger.retain(wall(4_000 * 86_400));
     assert_eq!((count(&lab, "minute"), count(&lab, "quarter")), (2, 2));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kwapi_bus::Subscriber;
 use kwapi_core::{Account, Pattern, ProbeId, Timestamp};
+use kwapi_history::Ledger;
 use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
 use kwapi_plugins::intake::accounts::{Keeper, Kept};
@@ -44,8 +45,10 @@ impl Folded {
         let cannot_read = |error: std::io::Error| format!("cannot read the accounts: {error}");
         // The version before kept accounts by themselves: of the API, or of the pages where they were alone.
         let former = config.state_directory.join(if roles.api { "api" } else { "rrd" }).join("accounts.log");
-        let journal_config =
-            JournalConfig { known: Kept::position_in(&directory), ..JournalConfig::default() };
+        let journal_config = JournalConfig {
+            known: Kept::position_in(&directory).max(Ledger::position_in(&directory)),
+            ..JournalConfig::default()
+        };
         let (journal, _) =
             Journal::open(&directory, journal_config, process.clock.now()).map_err(|error| chain(&error))?;
         let kept = Kept::read(&directory, &former).map_err(cannot_read)?;

@@ -25,6 +25,29 @@ fn a_spoiled_snapshot_is_made_again_from_the_one_before() {
 }
 
 #[test]
+fn a_journal_that_was_lost_goes_on_after_what_the_ledger_has() {
+    let (lab, world) = (Lab::empty(), World::of_a_day());
+    let position = {
+        let journal = journal(&lab);
+        append(&journal, &world.records[..300]);
+        let ledger = open(&journal);
+        ledger.catch_up(wall(0));
+        ledger.write(wall(0)).unwrap();
+        ledger.position()
+    };
+    assert_eq!(Ledger::position_in(lab.path()), position);
+    std::fs::remove_dir_all(lab.join("journal")).unwrap();
+    let config = JournalConfig { known: Ledger::position_in(lab.path()), ..JournalConfig::default() };
+    let (journal, _) = kwapi_peers::wait_until("a directory nobody holds", Duration::from_secs(10), || {
+        Journal::open(lab.path(), config, wall(0)).ok()
+    });
+    append(&journal, &world.records[300..]);
+    let ledger = open(&journal);
+    ledger.catch_up(wall(0));
+    assert_eq!(rows(&ledger), world.truth());
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named_and_the_others_answer() {
     let (lab, world) = (Lab::empty(), World::of_a_day());
     let journal = journal(&lab);

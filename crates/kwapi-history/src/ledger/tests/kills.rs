@@ -16,7 +16,7 @@ fn gate(steps: i64) -> (Gate, Arc<AtomicI64>) {
 
 /// Takes all of a world in batches, writing after each and merging; says whether it came to the end.
 fn live(ledger: &Ledger, journal: &Journal, world: &World, from: usize) -> bool {
-    for (n, records) in world.records.chunks(160).enumerate() {
+    for (n, records) in world.records.chunks(180).enumerate() {
         if n >= from {
             append(journal, records);
         }
@@ -32,12 +32,12 @@ fn live(ledger: &Ledger, journal: &Journal, world: &World, from: usize) -> bool 
     true
 }
 
-#[test]
-fn killed_at_any_step_it_is_the_truth_again() {
+/// Kills a process at every second step on the disk, from the `first` on.
+fn kill_from(first: i64) {
     let world = World::of_a_day();
     let truth = world.truth();
-    let batches = world.records.chunks(160).count();
-    let mut steps = 0;
+    let batches = world.records.chunks(180).count();
+    let mut steps = first;
     loop {
         let lab = Lab::empty();
         let journal = journal(&lab);
@@ -55,12 +55,26 @@ fn killed_at_any_step_it_is_the_truth_again() {
             0,
             "all is in files that is done, so that others see what we do: killed after {steps} steps"
         );
+        let whole = RowStep::ALL.map(|step| (step, 0, u64::MAX));
+        let seen = again.rows(&again.probes(), &whole).rows.len();
+        let open: usize = again.state.lock().book.probes.iter().map(|probe| probe.open.rows().count()).sum();
+        assert_eq!(rows_in_files(&lab).len(), seen - open, "what others read: killed after {steps} steps");
         if is_whole {
             break;
         }
-        steps += 1;
+        steps += 2;
     }
     assert!(steps > 60, "too easy: {steps} steps on the disk");
+}
+
+#[test]
+fn killed_at_any_even_step_it_is_the_truth_again() {
+    kill_from(0);
+}
+
+#[test]
+fn killed_at_any_odd_step_it_is_the_truth_again() {
+    kill_from(1);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What others make of the tree, as it lies and while it is written: DuckDB, pandas and polars.
+//! What others make of the tree, as it lies and while it is written: `DuckDB`, pandas and polars.
 
 use std::process::Command;
 
