@@ -1,11 +1,13 @@
 //! Wattmeter drivers and the manager that keeps them alive. Never sees the bus: measurements leave through a sink.
 
+mod blocking;
 pub mod cleanup;
 pub mod deadline;
 mod driver;
 pub mod dummy;
 pub mod http;
 pub mod http_json;
+pub mod hwmon;
 pub mod ipmi;
 pub mod json_values;
 mod last_value;
@@ -13,6 +15,7 @@ pub mod manager;
 pub mod modbus;
 pub mod mqtt;
 pub mod nut;
+pub mod nvml;
 mod outlets;
 mod parts;
 mod power_role;

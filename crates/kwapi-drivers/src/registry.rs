@@ -35,6 +35,8 @@ pub const DRIVERS: &[Entry] = &[
     Entry::of::<crate::prometheus::Prometheus>(),
     Entry::of::<crate::wattsup::WattsUp>(),
     Entry::of::<crate::rapl::Rapl>(),
+    Entry::of::<crate::hwmon::Hwmon>(),
+    Entry::of::<crate::nvml::Nvml>(),
     Entry::of::<crate::push::Push>(),
     Entry::of::<crate::dummy::Dummy>(),
 ];

@@ -13,10 +13,12 @@
 
 mod dummy;
 mod http;
+mod hwmon;
 mod ipmi;
 mod modbus;
 mod mqtt;
 mod nut;
+mod nvml;
 mod push;
 mod rapl;
 mod snmp;

@@ -47,6 +47,8 @@ const METERS: &[(&str, &str)] = &[
     ),
     ("wattsup", "device='/dev/ttyUSB0'"),
     ("rapl", "root='/sys/class/powercap'"),
+    ("hwmon", "root='/sys/class/hwmon'"),
+    ("nvml", "library='/usr/lib/libnvidia-ml.so.1'"),
     ("push", "listen='127.0.0.1:4711'"),
     ("dummy", "watts=1\njitter_watts=1\noutlets=2\nseed=3"),
 ];
