@@ -16,7 +16,10 @@ pub mod modbus;
 pub mod mqtt;
 pub mod nut;
 pub mod nvml;
+#[doc(hidden)]
+pub mod obis;
 mod outlets;
+pub mod p1;
 mod parts;
 mod power_role;
 pub mod prometheus;
@@ -25,6 +28,7 @@ pub mod rapl;
 pub mod redfish;
 pub mod registry;
 pub mod shelly;
+pub mod sml;
 pub mod snmp;
 pub mod tasmota;
 pub mod tls;

@@ -24,4 +24,5 @@ mod rapl;
 mod snmp;
 mod suite;
 mod tcp;
+mod telegrams;
 mod wattsup;
