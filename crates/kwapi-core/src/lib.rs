@@ -20,9 +20,12 @@
 mod energy;
 mod measurement;
 mod pattern;
+mod period;
 mod probe;
 mod reading;
 mod secret;
+mod series;
+mod silence;
 mod units;
 
 pub use energy::{
@@ -32,7 +35,12 @@ pub use energy::{
 };
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
+pub use period::{NoSuchPeriod, Period};
 pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
 pub use reading::{NoReading, Reading};
 pub use secret::Secret;
-pub use units::{Amperes, Energy, MonotonicClock, ProcessClocks, Timestamp, Volts, WallClock, Watts};
+pub use series::Series;
+pub use silence::{is_silent, silent_after};
+pub use units::{
+    Amperes, Energy, MonotonicClock, PROGRAM_DATE, ProcessClocks, Timestamp, Volts, WallClock, Watts,
+};

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kwapi_core::{Accounting, Decision, Energy, Measurement, ProbeId, Quality, Timestamp, Totals, Watts};
+use kwapi_core::{
+    Accounting, Decision, Energy, Measurement, Period, ProbeId, Quality, Timestamp, Totals, Watts,
+};
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::rrd::{self, Rrd};
 use kwapi_history::store::POWER;
-use kwapi_history::{History, HistoryConfig, Period};
+use kwapi_history::{History, HistoryConfig};
 
 const START: u64 = 1_700_000_000;
 

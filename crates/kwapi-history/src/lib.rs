@@ -1,4 +1,4 @@
-//! Kwapi's history: the journal, RRD files and graphs. Pure but for its files.
+//! Kwapi's history: the journal and RRD files. Pure but for its files.
 
 #![cfg_attr(
     test,
@@ -10,15 +10,10 @@
     )
 )]
 
-pub mod graph;
 mod history;
 pub mod journal;
-mod period;
 pub mod rrd;
-mod series;
 pub mod store;
 
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
-pub use period::Period;
-pub use series::Series;

@@ -1,11 +1,10 @@
 //! What pages and graphs ask.
 
-use kwapi_core::{ProbeId, Timestamp, Watts};
+use kwapi_core::{Period, ProbeId, Series, Timestamp, Watts};
 
 use super::History;
 use super::probe::Which;
-use crate::rrd::{Consolidation, Rrd, RrdFileError};
-use crate::{Period, Series};
+use crate::rrd::{Consolidation, Rows, Rrd, RrdFileError};
 
 /// The newest sample of a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,5 +108,10 @@ fn series(rrd: &Rrd, consolidation: Consolidation, period: Period, now: Timestam
     let start = end.saturating_sub(count * step);
     let count = usize::try_from(count).unwrap_or(period.rows());
     let rows = number.and_then(|number| rrd.rows(number, start, count, Some(now.seconds())));
-    rows.map_or_else(|| Series::whole(start, step, vec![None; count]), Series::from)
+    rows.map_or_else(|| Series::whole(start, step, vec![None; count]), series_of)
+}
+
+fn series_of(rows: Rows) -> Series {
+    let partial = rows.in_progress.into_iter().collect();
+    Series { start: rows.start, step: rows.step, watts: rows.values, partial }
 }

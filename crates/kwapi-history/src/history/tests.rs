@@ -4,12 +4,11 @@ mod released;
 
 use std::process::Command;
 
-use kwapi_core::{Accounting, Decision, Measurement, Quality, Totals, Watts};
+use kwapi_core::{Accounting, Decision, Measurement, Period, Quality, Series, Totals, Watts};
 use kwapi_peers::{Lab, need, output};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Period;
 use crate::journal::{JournalConfig, Taken};
 use crate::rrd::Rrd;
 use crate::store::Sample;
@@ -65,7 +64,7 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(START + seconds)
 }
 
-fn known(series: &crate::Series) -> Vec<f64> {
+fn known(series: &Series) -> Vec<f64> {
     series.watts.iter().copied().flatten().collect()
 }
 
@@ -179,10 +178,10 @@ fn energy_is_the_power_times_the_time_it_is_known() {
 #[track_caller]
 fn check_energy(history: &History, period: Period, now: Timestamp, expected_wh: f64) {
     let series = history.fetch(&probe("A"), period, now).unwrap().unwrap();
-    let mut stack = crate::graph::Stack::new(period, now.seconds());
+    let mut stack = kwapi_graph::Stack::new(period, now.seconds());
     stack.add("A", &series);
     let figures = [
-        ("figures", crate::graph::Figures::of(&series, now.seconds()).energy_kwh),
+        ("figures", kwapi_graph::Figures::of(&series, now.seconds()).energy_kwh),
         ("summary", stack.finish().figures(now.seconds()).energy_kwh),
     ];
     for (name, kwh) in figures {

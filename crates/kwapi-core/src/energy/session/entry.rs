@@ -172,6 +172,13 @@ impl SessionEntry {
         self.register.as_ref().and_then(KeptRegister::path)
     }
 
+    /// When the process that left this ended, by a wall clock that shows `now` after a boot. A clock that was behind stamps
+    /// on record, and is past them now, was mended over the boot: by how much is not known, but the stop is no longer than
+    /// from the newest of these stamps.
+    fn ended(&self, now: Timestamp) -> Timestamp {
+        if self.newest <= now { self.wall.max(self.newest) } else { self.wall }
+    }
+
     /// How far the register went on over the stop between this entry and the reading.
     ///
     /// # Errors
@@ -192,13 +199,14 @@ impl SessionEntry {
         let length = if is_same_boot {
             sample.at.saturating_sub(self.boottime)
         } else {
-            super::before(clocks.wall, clocks.boottime.saturating_sub(sample.at)).since(self.wall)
+            let now = super::before(clocks.wall, clocks.boottime.saturating_sub(sample.at));
+            now.since(self.ended(now))
         };
         let register = &sample.register;
         if !kept.is_believed {
             return Err(NotBridged::NotBelieved);
         }
-        if kept.serial != register.serial {
+        if register.is_of_another_device(kept.serial.as_deref()) {
             return Err(NotBridged::AnotherMeter);
         }
         if (kept.is_in_host || register.is_in_host) && !is_same_boot {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Dice, HOUR, Instant, Load, Meter, Source, State, T0};
-use crate::energy::Limits;
+use crate::energy::integrator::PLAUSIBLE_FACTOR;
 use crate::energy::scenarios::Message;
+use crate::energy::{Limits, SessionEntry};
 use crate::{ProbeId, Watts};
 
 /// The load never draws more than this.
@@ -93,6 +94,9 @@ pub(crate) struct World {
     pub(crate) resets: Vec<u64>,
     /// How many samples were absurd.
     pub(crate) absurd: u64,
+    /// What the rules let pass for used where the register was reset or swapped unseen, in millijoules: no more than the
+    /// outlet can draw in the time that the rules take for the time between the two readings.
+    pub(crate) unseen_max: u64,
     dice: Dice,
     limits: Limits,
     meter: Meter,
@@ -104,6 +108,10 @@ pub(crate) struct World {
     boots: u64,
     booted: u64,
     offset: i64,
+    /// When each boot was, in true time.
+    boot_times: Vec<u64>,
+    /// What the state had when the process began, until its first message.
+    went_on_from: Vec<SessionEntry>,
     /// The reading before in this process, and what is covered since the last message.
     before: Option<u64>,
     unpublished: Vec<(u64, u64)>,
@@ -138,6 +146,7 @@ impl World {
             covered: Vec::new(),
             resets: Vec::new(),
             absurd: 0,
+            unseen_max: 0,
             limits,
             meter: Meter::exact("dev/1"),
             state: State { sync_every: Some(Duration::from_secs(60)), ..State::default() },
@@ -147,6 +156,8 @@ impl World {
             boots: 0,
             booted: 0,
             offset: 0,
+            boot_times: vec![0],
+            went_on_from: Vec::new(),
             before: None,
             unpublished: Vec::new(),
             dice,
@@ -238,10 +249,14 @@ impl World {
 
     fn boot(&mut self, back: u64) -> u64 {
         (self.boots, self.booted) = (self.boots + 1, back);
+        self.boot_times.push(back);
         self.end(back, false)
     }
 
     fn read(&mut self, at: u64, is_absurd: bool) {
+        if self.source.is_none() {
+            self.went_on_from = self.state.of(&self.probe);
+        }
         let source = self.source.get_or_insert_with(|| Source::new(&self.probe, &self.state, self.limits));
         let now = Instant {
             wall: T0 + at as i64 + self.offset,
@@ -253,14 +268,57 @@ impl World {
         let counter = self.meter.counter(&self.load, at);
         let register = self.meter.register();
         let message = source.take(power, counter, &register, &now, &mut self.state, &self.keys);
-        let before = self.before.replace(at).unwrap_or(0);
-        if before > 0 && u128::from(at - before) <= self.max_gap.as_millis() {
+        let before = self.before.replace(at);
+        if let Some(before) = before.filter(|before| self.is_upset(*before, at)) {
+            self.unseen_max += self.draws(PLAUSIBLE_FACTOR, at - before) + 2 * self.tick;
+        }
+        let is_begun = message.is_some() && !self.went_on_from.is_empty();
+        if let (true, Some(message)) = (is_begun, &message) {
+            self.unseen_max += self.unseen_in_stop(at, &now, message);
+            self.went_on_from.clear();
+        }
+        if let Some(before) = before.filter(|before| u128::from(at - before) <= self.max_gap.as_millis()) {
             self.unpublished.push((before, at));
         }
         if let Some(message) = message {
             self.covered.append(&mut self.unpublished);
             self.log.push((at, message));
         }
+    }
+
+    fn is_upset(&self, from: u64, to: u64) -> bool {
+        self.resets.iter().any(|at| (from..=to).contains(at))
+    }
+
+    /// What the outlet can draw in so many milliseconds, or so many times what it ever drew, where nobody has told.
+    fn draws(&self, times: f64, elapsed: u64) -> u64 {
+        let watts = self.limits.max_watts.map_or(WATTS_MAX as f64 * times, |Watts(watts)| watts);
+        (watts * elapsed as f64) as u64
+    }
+
+    /// What a register that was reset or swapped in a stop may count for it: "by no more than largest believed watts (or
+    /// max_watts) x the stop's length plus one tick, and that product is below the stated range". A tenth and an interval are
+    /// ADR 0016's.
+    fn unseen_in_stop(&self, at: u64, now: &Instant, message: &Message) -> u64 {
+        let went_on = message.accounting.curve.filter(|curve| curve.run > 1);
+        let of_it = |entry: &&SessionEntry| went_on.is_some_and(|curve| entry.curve == Some(curve.id));
+        let Some(entry) = self.went_on_from.iter().find(of_it) else { return 0 };
+        let boot: usize = entry.boot.parse().expect("a number");
+        let began = self.boot_times[boot] + entry.boottime.as_millis() as u64;
+        if !self.is_upset(began, at) {
+            return 0;
+        }
+        // "The stop's length is CLOCK_BOOTTIME's within one boot, else the wall's": a clock that is set over a boot makes
+        // it longer than it was; but no longer than since the newest stamp on record, if that is past.
+        let length = if entry.boot == now.boot {
+            at - began
+        } else {
+            let now = now.clocks().wall;
+            let newest = if entry.newest <= now { entry.newest } else { entry.wall };
+            now.since(newest.max(entry.wall)).as_millis() as u64
+        };
+        let most = self.draws(1.1, length + self.interval);
+        if self.range.is_some_and(|range| most >= range) { 0 } else { most + self.tick }
     }
 
     /// What was used between the first message and the last.

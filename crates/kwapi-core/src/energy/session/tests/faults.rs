@@ -194,6 +194,38 @@ fn a_stop_over_a_boot_is_not_bridged_if_the_clock_was_wrong_when_it_began() {
     assert!(world.credited() <= 120_000, "{}", world.credited());
 }
 
+/// The clock was a day behind for a quarter of an hour and mended over the next boot, when another meter took the place: the
+/// stop was not a day long.
+#[test]
+fn a_clock_that_was_behind_and_is_mended_over_a_boot_makes_no_stop_longer() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.max_watts = Some(Watts(1_000.0));
+    world.read((0..100).step_by(10));
+    world.boot(160);
+    world.offset = -86_400;
+    world.read((170..1_000).step_by(10));
+    world.boot(1_100);
+    world.offset = 0;
+    world.meter.offset = 5_000_000_000;
+    world.read((1_110..1_900).step_by(10));
+    assert!(world.credited() <= 189_000, "{} J of 189 kJ", world.credited());
+}
+
+/// As long as it stays behind by the same, it measures the stop.
+#[test]
+fn a_clock_that_stays_behind_over_a_boot_bridges_the_stop() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read((0..100).step_by(10));
+    world.boot(160);
+    world.offset = -86_400;
+    world.read((170..1_000).step_by(10));
+    let curves = world.curves();
+    world.boot(1_100);
+    world.read((4_700..4_800).step_by(10));
+    assert_eq!(world.curves(), curves);
+    assert!(world.credited() > 450_000, "{} J: nearly all but the first stop", world.credited());
+}
+
 #[test]
 fn one_absurd_sample_beside_an_exact_register_is_nothing() {
     let mut world = Small::new(Meter::exact("m"));
@@ -267,6 +299,25 @@ fn a_clock_that_is_set_forward_is_on_record_before_the_next_session() {
     world.read([40]);
     let next = world.log.last().unwrap().1.accounting;
     assert!(next.session > newest, "{next:?}");
+}
+
+/// Of a probe without a register the newest stamp is kept each minute. The process is killed and the clock set back by less
+/// than what is not kept: the next session is named for a time after all that was published.
+#[test]
+fn a_clock_that_is_set_back_over_a_kill_names_no_session_for_a_time_that_was_published() {
+    for boots in [false, true] {
+        let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
+        world.read((0..60).step_by(10));
+        let newest = world.log.last().unwrap().1.accounting.timestamp;
+        if boots {
+            world.boot(55);
+        }
+        world.kill();
+        world.offset = -20;
+        world.read([60, 70]);
+        let next = world.log.last().unwrap().1.accounting;
+        assert!(next.session > newest, "boots {boots}: {next:?} after {newest:?}");
+    }
 }
 
 /// A watt-hour takes 36 s, and always passes while the manager is down for 12 s.

@@ -1,0 +1,34 @@
+//! One probe's power over a period.
+
+use std::fmt::Write;
+
+use kwapi_core::{Period, Series};
+
+use super::frame::Frame;
+use super::svg::power_paths;
+use super::{Figures, Look};
+
+/// Draws the power of the probe `name` over the `period` that ends at `now` (Unix seconds), with `figures` for its
+/// legend. `last_seen` is when it last measured anything, which an empty graph says.
+pub fn draw_probe(
+    name: &str,
+    period: Period,
+    series: &Series,
+    figures: Figures,
+    now: u64,
+    last_seen: Option<u64>,
+    look: &Look,
+) -> String {
+    // The line shows averages: an axis up to a peak of one second would press it flat.
+    let peak = Figures::of(series, now).max;
+    let frame = Frame::new(look, period, name, figures, peak, now);
+    let mut out = frame.open(&frame.words(last_seen), &frame.data(series));
+    frame.behind(&mut out, series);
+    let (line, area) = power_paths(&frame.plot, series);
+    if !line.is_empty() {
+        // The grid shows through the area: values are read off it.
+        _ = write!(out, r#"<path class="kw-area" fill-opacity=".75" d="{area}"/>"#);
+        _ = write!(out, r#"<path class="kw-line" stroke-width="1.25" stroke-linejoin="round" d="{line}"/>"#);
+    }
+    frame.close(out, last_seen)
+}

@@ -1,0 +1,200 @@
+//! The sum of many probes, taken in one at a time so that a hundred thousand need no more memory than twenty.
+
+use kwapi_core::{Period, Series};
+
+use super::figures::known;
+use super::{Figures, window};
+
+/// How many probes get a band of their own. The rest share one: nobody tells more colours apart.
+pub const BANDS_MAX: usize = 20;
+
+/// The newest rows, within so many seconds, may lack probes that have not been read again yet.
+const SETTLES_SECONDS: u64 = 10;
+
+/// Adds up probes over one period.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    start: u64,
+    step: u64,
+    now: u64,
+    sum: Vec<f64>,
+    known: Vec<u32>,
+    /// For how many seconds of each row anything is known.
+    seconds: Vec<u64>,
+    joules: f64,
+    probes: u32,
+    /// The largest so far, at most [`BANDS_MAX`]; a smaller one gives way and stays in the sum alone.
+    largest: Vec<Band>,
+}
+
+/// One probe of a summary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Band {
+    /// The probe's id.
+    pub name: String,
+    /// Its power, on the rows of the summary.
+    pub watts: Vec<Option<f64>>,
+    /// Its energy over the period.
+    pub energy_kwh: f64,
+}
+
+/// The sum of all probes over a period, ready to be drawn.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stacked {
+    /// The sum of the probes known in each row; unknown where none is.
+    pub total: Series,
+    /// Energy of all probes; not that of the total, since each is known for a time of its own.
+    pub energy_kwh: f64,
+    /// How many probes are known in each row.
+    pub known: Vec<u32>,
+    /// How many probes there are.
+    pub probes: u32,
+    /// The largest of them, in the natural order of their ids.
+    pub bands: Vec<Band>,
+    /// How many probes the bands leave out.
+    pub others: u32,
+}
+
+impl Stack {
+    /// Nothing yet, on the rows of the `period` that ends at `now` (Unix seconds).
+    pub fn new(period: Period, now: u64) -> Self {
+        let (_, end) = window(period, now);
+        let step = period.step_seconds();
+        // One more than the archive has where the period is no multiple of its step: the row in progress.
+        let rows = usize::try_from(period.seconds().div_ceil(step)).unwrap_or(period.rows());
+        let start = end.saturating_sub(step.saturating_mul(rows as u64));
+        Self {
+            start,
+            step,
+            now,
+            sum: vec![0.0; rows],
+            known: vec![0; rows],
+            seconds: vec![0; rows],
+            joules: 0.0,
+            probes: 0,
+            largest: Vec::new(),
+        }
+    }
+
+    /// Adds a probe. Rows outside the period, or on other steps than the period's, count as unknown.
+    pub fn add(&mut self, name: &str, series: &Series) {
+        self.probes = self.probes.saturating_add(1);
+        let mut watts = vec![None; self.sum.len()];
+        let mut joules = 0.0;
+        if series.step == self.step {
+            for (index, value) in series.watts.iter().enumerate() {
+                let row = series.row_start(index).checked_sub(self.start).map(|after| after / self.step);
+                let Some(row) = row.and_then(|row| usize::try_from(row).ok()) else { continue };
+                let Some(value) = known(*value) else { continue };
+                let slots = (self.sum.get_mut(row), self.known.get_mut(row), self.seconds.get_mut(row));
+                if let ((Some(total), Some(known), Some(most)), Some(own)) = (slots, watts.get_mut(row)) {
+                    let seconds = series.known_seconds(index, self.now);
+                    *total += value;
+                    *known = known.saturating_add(1);
+                    *most = seconds.max(*most);
+                    *own = Some(value);
+                    joules += value * seconds as f64;
+                }
+            }
+        }
+        self.joules += joules;
+        let energy_kwh = joules / 3.6e6;
+        if self.largest.len() >= BANDS_MAX {
+            let least = (0..self.largest.len())
+                .min_by(|a, b| self.energy_of(*a).total_cmp(&self.energy_of(*b)))
+                .filter(|least| self.energy_of(*least) < energy_kwh);
+            let Some(least) = least else { return };
+            self.largest.swap_remove(least);
+        }
+        self.largest.push(Band { name: name.to_owned(), watts, energy_kwh });
+    }
+
+    fn energy_of(&self, index: usize) -> f64 {
+        self.largest.get(index).map_or(f64::INFINITY, |band| band.energy_kwh)
+    }
+
+    /// Takes the newest rows for unknown as far as probes of the row before them are missing there: meters are not all
+    /// read at once, and the sum of those that were is no power of anything. A probe that is silent for longer is
+    /// left out of the sum.
+    fn leave_unsettled(&mut self) {
+        let rows = usize::try_from(SETTLES_SECONDS / self.step.max(1)).unwrap_or(0);
+        let most = self.known.iter().rev().take(rows + 1).copied().max().unwrap_or(0);
+        let unsettled = self.known.iter().rev().take(rows).take_while(|known| **known < most).count();
+        let settled = self.known.len().saturating_sub(unsettled);
+        for row in settled..self.known.len() {
+            for (sum, known) in self.sum.get_mut(row).into_iter().zip(self.known.get_mut(row)) {
+                (*sum, *known) = (0.0, 0);
+            }
+            for slot in self.largest.iter_mut().filter_map(|band| band.watts.get_mut(row)) {
+                *slot = None;
+            }
+        }
+    }
+
+    /// The sum, and its largest parts.
+    pub fn finish(mut self) -> Stacked {
+        self.leave_unsettled();
+        self.largest.sort_by(|a, b| natural_order(&a.name, &b.name));
+        let watts =
+            self.sum.iter().zip(&self.known).map(|(sum, known)| (*known > 0).then_some(*sum)).collect();
+        let others = self.probes.saturating_sub(u32::try_from(self.largest.len()).unwrap_or(u32::MAX));
+        Stacked {
+            total: Series {
+                partial: self
+                    .seconds
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(_, known)| *known < self.step)
+                    .collect(),
+                ..Series::whole(self.start, self.step, watts)
+            },
+            energy_kwh: self.joules / 3.6e6,
+            known: self.known,
+            probes: self.probes,
+            bands: self.largest,
+            others,
+        }
+    }
+}
+
+impl Stacked {
+    /// The legend of the sum as it stands at `now` (Unix seconds).
+    pub fn figures(&self, now: u64) -> Figures {
+        let mut figures = Figures { energy_kwh: self.energy_kwh, ..Figures::of(&self.total, now) };
+        if figures.known_seconds > 0 {
+            figures.average = Some(self.energy_kwh * 3.6e6 / figures.known_seconds as f64);
+        }
+        figures
+    }
+
+    /// Where the band of `name` is among the bands; `None` for one of the others.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.bands.iter().position(|band| band.name == name)
+    }
+}
+
+/// Orders ids as people do: `node-2` before `node-10`.
+pub fn natural_order(a: &str, b: &str) -> std::cmp::Ordering {
+    natural_key(a).cmp(&natural_key(b)).then_with(|| a.cmp(b))
+}
+
+/// The text with each run of digits preceded by its length (in the place of a `0`) and without leading zeros, so that a longer
+/// number sorts after a shorter one.
+fn natural_key(text: &str) -> Vec<(char, usize)> {
+    let mut key = Vec::with_capacity(text.len() + 4);
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if !character.is_ascii_digit() {
+            key.push((character, 0));
+            continue;
+        }
+        let mut digits = vec![character];
+        while let Some(digit) = characters.next_if(char::is_ascii_digit) {
+            digits.push(digit);
+        }
+        let zeros = digits.iter().take_while(|digit| **digit == '0').count().min(digits.len() - 1);
+        key.push(('0', digits.len() - zeros));
+        key.extend(digits.into_iter().skip(zeros).map(|digit| (digit, 0)));
+    }
+    key
+}

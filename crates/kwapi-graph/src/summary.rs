@@ -1,0 +1,90 @@
+//! All probes together, stacked.
+
+use std::fmt::Write;
+
+use kwapi_core::{Period, Series};
+
+use super::format::energy_text;
+use super::frame::Frame;
+use super::palette::colour;
+use super::stack::Stacked;
+use super::svg::{escape, power_paths, push_box};
+use super::{Look, Theme};
+
+/// Height of the strip under the plot that shows where some probes are unknown, in pixels.
+const STRIP: f64 = 3.0;
+
+/// Draws all probes over the `period` that ends at `now` (Unix seconds): the others at the bottom, then the bands in the
+/// order of their ids. A strip along the base marks time in which the sum lacks some of them.
+pub fn draw_summary(period: Period, stacked: &Stacked, now: u64, look: &Look) -> String {
+    let title = title(stacked);
+    let figures = stacked.figures(now);
+    let frame = Frame::new(look, period, &title, figures, figures.max, now);
+    let mut out = frame.open(&frame.words(None), &frame.data(&stacked.total));
+    frame.behind(&mut out, &stacked.total);
+    // Painted from the top down, each over the one above: every shape then reaches the base, and no seam shows between two.
+    let mut height = stacked.total.clone();
+    for (index, band) in stacked.bands.iter().enumerate().rev() {
+        let ink = format!(r#"class="kw-edge" fill="{}""#, colour(index, stacked.bands.len(), look.hue));
+        write_band(
+            &mut out,
+            &frame,
+            &height,
+            &ink,
+            &format!("{}: {}", band.name, energy_text(band.energy_kwh)),
+        );
+        for (total, own) in height.watts.iter_mut().zip(&band.watts) {
+            if let (Some(total), Some(own)) = (total.as_mut(), own) {
+                *total = (*total - own).max(0.0);
+            }
+        }
+    }
+    if stacked.others > 0 {
+        let words = format!("{} others", stacked.others);
+        write_band(&mut out, &frame, &height, r#"class="kw-others""#, &words);
+    }
+    write_strip(&mut out, &frame, stacked);
+    frame.close(out, None)
+}
+
+fn title(stacked: &Stacked) -> String {
+    match stacked.probes {
+        1 => "1 probe".to_owned(),
+        probes => format!("{probes} probes together"),
+    }
+}
+
+fn write_band(out: &mut String, frame: &Frame<'_>, height: &Series, ink: &str, words: &str) {
+    let (_, area) = power_paths(&frame.plot, height);
+    if area.is_empty() {
+        return;
+    }
+    _ = write!(out, r#"<path {ink} stroke-width=".6" d="{area}""#);
+    match frame.look.theme {
+        Theme::Page | Theme::Alone => _ = write!(out, "><title>{}</title></path>", escape(words)),
+        Theme::Light | Theme::Dark => out.push_str("/>"), // Nobody hovers over a raster.
+    }
+}
+
+/// The share of probes missing from the sum, in three shades.
+fn write_strip(out: &mut String, frame: &Frame<'_>, stacked: &Stacked) {
+    let shade = |known: u32| match 1.0 - f64::from(known) / f64::from(stacked.probes.max(1)) {
+        _ if known == 0 || known >= stacked.probes => None, // A gap shows itself; nothing missing needs no mark.
+        missing if missing <= 0.34 => Some(".5"),
+        missing if missing <= 0.67 => Some(".75"),
+        _ => Some("1"),
+    };
+    let (start, step) = (stacked.total.start, stacked.total.step);
+    let mut at = start;
+    for run in stacked.known.chunk_by(|a, b| shade(*a) == shade(*b)) {
+        let from = at;
+        at = at.saturating_add(step.saturating_mul(run.len() as u64));
+        let Some(opacity) = run.first().and_then(|known| shade(*known)) else { continue };
+        if at <= frame.plot.start || from >= frame.plot.end {
+            continue;
+        }
+        let mut path = String::new();
+        push_box(&mut path, &frame.plot, from, at, frame.plot.bottom() - STRIP, frame.plot.bottom());
+        _ = write!(out, r#"<path class="kw-partial" fill-opacity="{opacity}" d="{path}"/>"#);
+    }
+}

@@ -1,0 +1,382 @@
+use jiff::tz::TimeZone;
+use kwapi_core::Series;
+use proptest::prelude::*;
+use resvg::usvg::roxmltree::Document;
+
+use super::axis::{power_axis, time_axis};
+use super::*;
+
+/// 2026-11-23 10:00:00 UTC.
+const NOW: u64 = 1_795_428_000;
+
+/// A graph whose legend is that of its averages.
+fn draw(
+    name: &str,
+    period: Period,
+    series: &Series,
+    now: u64,
+    last_seen: Option<u64>,
+    look: &Look,
+) -> String {
+    draw_probe(name, period, series, Figures::of(series, now), now, last_seen, look)
+}
+
+fn look(size: Size, theme: Theme) -> Look {
+    let tariff = Tariff { currency: "EUR".to_owned(), price_per_kwh: 0.25 };
+    Look { size, theme, zone: TimeZone::UTC, power_max: None, hue: HUE_DEFAULT, tariff: Some(tariff) }
+}
+
+/// A series that ends at `NOW`, row by row.
+fn series(period: Period, watts: impl Fn(usize) -> Option<f64>) -> Series {
+    let step = period.step_seconds();
+    let start = NOW / step * step - step * period.rows() as u64;
+    Series::whole(start, step, (0..period.rows()).map(watts).collect())
+}
+
+/// Ten-second rows of a machine that idles at 80 W, works at 120 W, and says nothing for a quarter of an hour.
+fn hour() -> Series {
+    series(Period::Hour, |row| match row {
+        0..60 => Some(80.0),
+        60..180 => Some(120.0),
+        180..270 => None,
+        _ => Some(80.5),
+    })
+}
+
+/// Every `d` of a path with this class, in order.
+fn paths(svg: &str, class: &str) -> Vec<String> {
+    let document = Document::parse(svg).unwrap();
+    let nodes = document.descendants().filter(|node| node.attribute("class") == Some(class));
+    nodes.filter_map(|node| node.attribute("d").map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_probe_graph_is_drawn_as_it_was_agreed() {
+    insta::assert_snapshot!(draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone)));
+}
+
+#[test]
+fn a_summary_is_drawn_as_it_was_agreed() {
+    let mut stack = Stack::new(Period::Week, NOW);
+    stack.add("node-10", &series(Period::Week, |row| Some(100.0 + row as f64)));
+    stack.add("node-2", &series(Period::Week, |row| (row > 40).then_some(50.0)));
+    let look = look(Size { width: 400, height: 150, framed: false }, Theme::Page);
+    insta::assert_snapshot!(draw_summary(Period::Week, &stack.finish(), NOW, &look));
+}
+
+#[test]
+fn unknown_time_is_shaded_and_no_line_crosses_it() {
+    let svg = draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone));
+    let line = paths(&svg, "kw-line").concat();
+    assert_eq!(line.matches('M').count(), 2, "the pen is lifted once: {line}");
+    assert_eq!(paths(&svg, "kw-area").concat().matches('Z').count(), 2);
+    assert_eq!(paths(&svg, "kw-gap").concat().matches('Z').count(), 1);
+}
+
+#[test]
+fn zero_watts_are_drawn_and_are_no_gap() {
+    let svg = draw(
+        "A",
+        Period::Hour,
+        &series(Period::Hour, |_| Some(0.0)),
+        NOW,
+        None,
+        &look(Size::PROBE, Theme::Alone),
+    );
+    assert!(paths(&svg, "kw-gap").is_empty());
+    assert_eq!(paths(&svg, "kw-line").len(), 1);
+    assert!(svg.contains("minimum 0.0 W"), "{svg}");
+}
+
+#[test]
+fn a_legend_says_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
+    let look = look(Size::PROBE, Theme::Alone);
+    let figures = Figures::of(&hour(), NOW).reaching(12.0, 2_000.0);
+    let with_peak = draw_probe("A", Period::Hour, &hour(), figures, NOW, None, &look);
+    assert!(with_peak.contains("minimum 12.0 W, maximum 2000.0 W"), "{with_peak}");
+    let plain = draw("A", Period::Hour, &hour(), NOW, None, &look);
+    assert_eq!(paths(&with_peak, "kw-line"), paths(&plain, "kw-line"));
+}
+
+#[test]
+fn an_empty_graph_says_so_and_when_it_last_was_not() {
+    let empty = Series { watts: Vec::new(), ..hour() };
+    let drawn = |last_seen| draw("A", Period::Hour, &empty, NOW, last_seen, &look(Size::PROBE, Theme::Alone));
+    assert!(drawn(None).contains("No data yet, one row is drawn per 10 seconds"));
+    assert!(drawn(Some(NOW - 86_400)).contains("No data, last measured 22 Nov 2026, 10:00"));
+    assert!(paths(&drawn(None), "kw-line").is_empty());
+}
+
+#[test]
+fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
+    let figures = Figures::of(&Series::whole(0, 3_600, vec![Some(100.0), None, Some(300.0)]), NOW);
+    assert_eq!(figures.average, Some(200.0));
+    assert_eq!(figures.energy_kwh, 0.4);
+    assert_eq!((figures.min, figures.max, figures.last), (Some(100.0), Some(300.0), Some(300.0)));
+    assert_eq!(figures.known_seconds, 7_200);
+}
+
+#[test]
+fn of_a_row_in_progress_only_the_past_counts() {
+    let figures = Figures::of(&Series::whole(NOW, 3_600, vec![Some(100.0)]), NOW + 36);
+    assert_eq!((figures.energy_kwh, figures.known_seconds), (0.001, 36));
+}
+
+#[test]
+fn a_sum_counts_each_probe_for_the_time_it_is_known() {
+    let mut stack = Stack::new(Period::Year, NOW);
+    let row = NOW / 604_800 * 604_800;
+    let of = |known| Series { partial: vec![(0, known)], ..Series::whole(row, 604_800, vec![Some(100.0)]) };
+    stack.add("A", &of(36_000));
+    stack.add("B", &of(36));
+    let stacked = stack.finish();
+    let figures = stacked.figures(NOW);
+    assert!((figures.energy_kwh - 1.001).abs() < 1e-12, "{figures:?}");
+    assert_eq!((figures.known_seconds, figures.average.map(f64::round)), (36_000, Some(100.0)));
+    assert_eq!(stacked.bands[1].energy_kwh, 0.001);
+}
+
+#[test]
+fn the_sum_of_the_bands_and_the_others_is_the_total() {
+    let mut stack = Stack::new(Period::Hour, NOW);
+    for probe in 0..1_000 {
+        stack.add(&format!("node-{probe}"), &series(Period::Hour, |_| Some(f64::from(probe))));
+    }
+    let stacked = stack.finish();
+    assert_eq!((stacked.bands.len(), stacked.others, stacked.probes), (BANDS_MAX, 980, 1_000));
+    assert_eq!(stacked.total.watts[0], Some(499_500.0));
+    assert_eq!(stacked.bands[0].name, "node-980", "the largest have bands, in the order of their ids");
+    assert_eq!(stacked.bands[19].name, "node-999");
+    let svg = draw_summary(Period::Hour, &stacked, NOW, &look(Size::SUMMARY, Theme::Alone));
+    assert_eq!((paths(&svg, "kw-edge").len(), paths(&svg, "kw-others").len()), (BANDS_MAX, 1));
+    assert!(svg.contains("980 others"));
+}
+
+#[test]
+fn a_sum_that_lacks_a_probe_is_marked() {
+    let mut stack = Stack::new(Period::Hour, NOW);
+    stack.add("A", &series(Period::Hour, |_| Some(1.0)));
+    stack.add("B", &hour());
+    let svg = draw_summary(Period::Hour, &stack.finish(), NOW, &look(Size::SUMMARY, Theme::Alone));
+    let marked = paths(&svg, "kw-partial");
+    assert_eq!(marked.len(), 1, "one stretch");
+    let gap =
+        paths(&draw("B", Period::Hour, &hour(), NOW, None, &look(Size::SUMMARY, Theme::Alone)), "kw-gap");
+    let width = |path: &str| {
+        let edges: Vec<f64> =
+            path.split(['M', ' ', 'H', 'V', 'Z']).filter_map(|text| text.parse().ok()).collect();
+        (edges[2] - edges[0]).round()
+    };
+    assert_eq!(width(&marked[0]), 161.0);
+    assert!((width(&marked[0]) - width(&gap[0])).abs() <= 3.0, "as wide as the gap, but for the axis labels");
+    assert!(paths(&svg, "kw-gap").is_empty());
+}
+
+#[test]
+fn ids_sort_as_people_sort_them() {
+    let mut ids = [
+        "node-10",
+        "node-2",
+        "b",
+        "node-2.9",
+        "a/b",
+        "node-02",
+        "node-a",
+        "node-100",
+        "nœud-🔌",
+        "node-2.10",
+    ];
+    ids.sort_by(|a, b| natural_order(a, b));
+    let expected = [
+        "a/b",
+        "b",
+        "node-02",
+        "node-2",
+        "node-2.9",
+        "node-2.10",
+        "node-10",
+        "node-100",
+        "node-a",
+        "nœud-🔌",
+    ];
+    assert_eq!(ids, expected);
+}
+
+/// A power axis as text.
+#[track_caller]
+fn check_axis(peak: f64, fixed: Option<f64>, expected: &str) {
+    let axis = power_axis(peak, fixed, 4);
+    let text: Vec<_> = axis.ticks.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(text.join(", "), expected, "for {peak} {fixed:?}");
+}
+
+#[test]
+fn a_power_axis_has_round_lines_and_names_its_unit_once() {
+    check_axis(97.0, None, "0, 50, 100, 150 W");
+    check_axis(0.0, None, "0, 0.25, 0.50, 0.75, 1.00 W");
+    check_axis(0.003, None, "0, 0.001, 0.002, 0.003, 0.004 W");
+    check_axis(1_450.0, None, "0, 0.5, 1.0, 1.5, 2.0 kW");
+    check_axis(960.0, None, "0, 250, 500, 750, 1000 W");
+}
+
+#[test]
+fn a_fixed_axis_ends_where_it_was_told() {
+    let axis = power_axis(20.0, Some(250.0), 4);
+    assert_eq!(axis.max, 250.0);
+    assert_eq!(axis.ticks.last().unwrap().1, "200 W");
+}
+
+/// The labels of a time axis.
+#[track_caller]
+fn check_times(start: u64, seconds: u64, zone: &str, lines_max: u64, expected: &str) {
+    let zone = TimeZone::get(zone).unwrap();
+    let ticks = time_axis(start, start + seconds, &zone, lines_max);
+    let text: Vec<_> = ticks.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(text.join(" "), expected);
+}
+
+#[test]
+fn time_lines_stand_on_round_times_of_the_zone() {
+    check_times(NOW - 3_600, 3_600, "UTC", 6, "09:00 09:10 09:20 09:30 09:40 09:50 10:00");
+    check_times(NOW - 7_200, 7_200, "Asia/Kolkata", 4, "13:30 14:00 14:30 15:00 15:30");
+    check_times(
+        NOW - 604_800,
+        604_800,
+        "Europe/Paris",
+        7,
+        "Tue 17 Wed 18 Thu 19 Fri 20 Sat 21 Sun 22 Mon 23",
+    );
+    check_times(NOW - 604_800, 604_800, "UTC", 5, "Tue 17 Thu 19 Sat 21 Mon 23");
+    check_times(NOW - 518_400, 604_800, "UTC", 5, "Thu 19 Sat 21 Mon 23");
+    check_times(NOW - 31_622_400, 31_622_400, "UTC", 6, "2026 Mar May Jul Sep Nov");
+}
+
+#[test]
+fn a_day_of_25_hours_keeps_its_lines_on_round_times() {
+    // Paris set its clocks back at 2026-10-25 01:00 UTC.
+    let midnight = 1_792_879_200;
+    check_times(midnight, 90_000, "Europe/Paris", 4, "00:00 06:00 12:00 18:00 00:00");
+    check_times(midnight, 90_000, "Europe/Paris", 9, "00:00 03:00 06:00 09:00 12:00 15:00 18:00 21:00 00:00");
+}
+
+#[test]
+fn figures_read_as_people_write_them() {
+    let figures = [watts_text(94.04), watts_text(12_345.67), watts_text(123_456.0), watts_text(4.5e8)];
+    assert_eq!(figures, ["94.0 W", "12\u{a0}345.7 W", "123.5 kW", "450.0 MW"]);
+    let energy = [energy_text(0.007_12), energy_text(12.345_6), energy_text(12_345.6), energy_text(2.5e6)];
+    assert_eq!(energy, ["0.0071 kWh", "12.346 kWh", "12\u{a0}345.6 kWh", "2500.0 MWh"]);
+    assert_eq!([cost_text(12.345, "€"), cost_text(0.001_8, "EUR")], ["12.35 €", "0.0018 EUR"]);
+}
+
+#[test]
+fn a_png_has_the_size_asked_for_and_text_on_it() {
+    let size = |png: &[u8]| {
+        let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+        (side(16), side(20))
+    };
+    let with_text = draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Light));
+    let drawn = png(&with_text, 1).unwrap();
+    assert_eq!(size(&drawn), (497, 187));
+    assert_eq!(size(&png(&with_text, 2).unwrap()), (994, 374));
+    let without: String = with_text.replace("<text", "<metadata").replace("</text", "</metadata");
+    assert!(drawn.len() > png(&without, 1).unwrap().len() + 1_000, "the font draws something");
+}
+
+/// A machine whose watts differ a little from row to row, and whose load changes now and then.
+fn busy(seed: usize) -> Series {
+    series(Period::Minute, |row| {
+        let (noise, load) = ((row + seed) * 7_919 % 3, (row + 17 * seed) / 60 % 3);
+        Some(100.0 + noise as f64 + 40.0 * load as f64)
+    })
+}
+
+#[test]
+fn pictures_are_no_larger_than_the_original_s() {
+    let probe = draw("A", Period::Minute, &busy(0), NOW, None, &look(Size::PROBE, Theme::Alone));
+    let mut stack = Stack::new(Period::Minute, NOW);
+    for node in 0..8 {
+        stack.add(&format!("rack-3.node-{node}"), &busy(node * 13));
+    }
+    let summary = draw_summary(Period::Minute, &stack.finish(), NOW, &look(Size::SUMMARY, Theme::Alone));
+    let [probe, summary] = [probe, summary].map(|svg| png(&svg, 1).unwrap().len());
+    assert!(probe <= 12 << 10, "a probe's graph has {probe} bytes");
+    assert!(summary <= 24 << 10, "the summary graph has {summary} bytes");
+}
+
+#[test]
+fn every_class_drawn_has_a_colour_in_each_theme() {
+    let svg = draw("A", Period::Hour, &hour(), NOW, None, &look(Size::PROBE, Theme::Alone));
+    let document = Document::parse(&svg).unwrap();
+    let style =
+        document.descendants().find_map(|node| node.has_tag_name("style").then(|| node.text())).flatten();
+    let style = style.unwrap();
+    for node in document.descendants() {
+        let Some(class) = node.attribute("class").filter(|class| *class != "kw-graph") else { continue };
+        assert_eq!(style.matches(&format!(".{class}{{")).count(), 2, "light and dark of {class}");
+    }
+}
+
+fn any_watts() -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![Just(None), any::<f64>().prop_map(Some), (0.0..2_000.0).prop_map(Some)]
+}
+
+proptest! {
+    #[test]
+    fn any_id_and_any_rows_give_well_formed_xml(
+        name in any::<String>(),
+        currency in any::<String>(),
+        watts in prop::collection::vec(any_watts(), 0..400),
+        start in prop_oneof![Just(NOW - 3_600), any::<u64>()],
+        step in prop_oneof![Just(10), any::<u64>()],
+        now in prop_oneof![Just(NOW), any::<u64>()],
+        power_max in prop::option::of(any::<f64>()),
+        price_per_kwh in any::<f64>(),
+    ) {
+        let series = Series::whole(start, step, watts);
+        for (size, theme) in [
+            (Size::PROBE, Theme::Alone),
+            (Size { width: 1, height: 1, framed: true }, Theme::Light),
+            (Size { width: 400, height: 140, framed: false }, Theme::Page),
+        ] {
+            let tariff = Some(Tariff { currency: currency.clone(), price_per_kwh });
+            let look = Look { power_max, hue: price_per_kwh, tariff, ..look(size, theme) };
+            for period in Period::ALL {
+                let svg = draw(&name, period, &series, now, Some(start), &look);
+                let parsed = Document::parse(&svg);
+                prop_assert!(parsed.is_ok(), "{parsed:?} in {svg}");
+                prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+                let mut stack = Stack::new(period, now);
+                stack.add(&name, &series);
+                stack.add("B", &series);
+                let svg = draw_summary(period, &stack.finish(), now, &look);
+                prop_assert!(Document::parse(&svg).is_ok(), "{svg}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_bytes(watts in prop::collection::vec(any_watts(), 0..360)) {
+        let series = Series { watts, ..hour() };
+        let look = look(Size::PROBE, Theme::Alone);
+        let drawn = || draw("A", Period::Hour, &series, NOW, None, &look);
+        prop_assert_eq!(drawn(), drawn());
+    }
+}
+
+#[test]
+fn the_newest_second_of_a_sum_waits_for_meters_that_are_read_later_in_it() {
+    let mut stack = Stack::new(Period::Minute, NOW);
+    let begin = NOW - 60;
+    let of = |known: usize| {
+        let watts = (0..60).map(|second| (second < known).then_some(100.0)).collect();
+        Series::whole(begin, 1, watts)
+    };
+    for (name, known) in [("read already", 60), ("read later", 59), ("every 5 s", 57), ("silent", 40)] {
+        stack.add(name, &of(known));
+    }
+    let stacked = stack.finish();
+    let figures = stacked.figures(NOW);
+    assert_eq!((figures.last, figures.min), (Some(300.0), Some(300.0)), "{:?}", stacked.known);
+    assert!(stacked.known.ends_with(&[3, 0, 0, 0]), "{:?}", stacked.known);
+    assert!(stacked.bands.iter().all(|band| band.watts.ends_with(&[None; 3])), "{:?}", stacked.bands);
+}

@@ -1,0 +1,97 @@
+//! Bearer tokens of our own: long random strings, of which the configuration has only the hash.
+
+#[cfg(test)]
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use kwapi_core::Pattern;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::AuthError;
+use crate::scope::Scope;
+
+/// `[[api.auth.token]]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct StaticToken {
+    /// Whose it is, for the log.
+    pub name: String,
+    /// SHA-256 of the token, 64 hex digits: `printf %s "$TOKEN" | sha256sum`. One hash suffices because a token is
+    /// random and long, unlike a password.
+    pub sha256: String,
+    /// The roles it carries.
+    #[serde(default = "admin")]
+    pub roles: Vec<String>,
+    /// The probes it shows; all, if none are named and no `[[api.auth.scope]]` says otherwise.
+    #[serde(default)]
+    pub probes: Vec<Pattern>,
+}
+
+impl StaticToken {
+    /// Checks what can be told of it.
+    ///
+    /// # Errors
+    /// When its hash is none.
+    pub fn check(&self) -> Result<(), AuthError> {
+        Tokens::new(std::slice::from_ref(self)).map(drop)
+    }
+}
+
+fn admin() -> Vec<String> {
+    vec!["admin".to_owned()]
+}
+
+/// The SHA-256 of a token, as a configuration has it.
+#[cfg(test)]
+pub(crate) fn hash_token(token: &str) -> String {
+    Sha256::digest(token.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// A token that is let in.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) name: Arc<str>,
+    hash: [u8; 32],
+    pub(super) roles: Vec<String>,
+    pub(super) scope: Scope,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tokens(Vec<Known>);
+
+impl Tokens {
+    pub(super) fn new(tokens: &[StaticToken]) -> Result<Self, AuthError> {
+        let known = |token: &StaticToken| {
+            let failed = |message| AuthError::Token { name: token.name.clone(), message };
+            let hash = parse_hash(&token.sha256).ok_or_else(|| failed("sha256 is not 64 hex digits"))?;
+            let scope = Scope::of_patterns(&token.probes);
+            Ok(Known { name: token.name.as_str().into(), hash, roles: token.roles.clone(), scope })
+        };
+        tokens.iter().map(known).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Finds a token by its hash, in a time that does not tell how much of one was right.
+    pub(super) fn find(&self, token: &str) -> Option<&Known> {
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        self.0
+            .iter()
+            .fold(None, |found, known| if bool::from(known.hash.ct_eq(&hash)) { Some(known) } else { found })
+    }
+}
+
+fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let bytes: Option<Vec<u8>> = digits?
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        })
+        .collect();
+    bytes?.try_into().ok()
+}
