@@ -27,6 +27,7 @@ pub mod push;
 pub mod rapl;
 pub mod redfish;
 pub mod registry;
+pub mod serial;
 pub mod shelly;
 pub mod sml;
 pub mod snmp;

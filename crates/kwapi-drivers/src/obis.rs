@@ -13,8 +13,8 @@ pub(crate) mod sml;
 pub(crate) mod text;
 
 pub(crate) use line::{Line, into_error};
-pub(crate) use port::PortConfig;
-pub(crate) use reader::{Expects, Reader};
+pub(crate) use port::{Port, PortConfig};
+pub(crate) use reader::{Damage, Expects, Reader, Telegram};
 pub(crate) use registers::{Meter, Registers, check_outlets};
 
 /// A code of electricity, its present value.

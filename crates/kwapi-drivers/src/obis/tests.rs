@@ -187,7 +187,7 @@ fn a_telegram_of_dsmr_2_and_3_has_parity_alone() {
     ];
     let plain = plain(&lines);
     check(&plain, &["total"], "total: 1510 W, 3955471200 J");
-    let even = |byte: &u8| if byte.count_ones() % 2 == 0 { *byte } else { byte | 0x80 };
+    let even = |byte: &u8| if byte.count_ones().is_multiple_of(2) { *byte } else { byte | 0x80 };
     let mut parity: Vec<u8> = plain.iter().map(even).collect();
     check(&parity, &["total"], "total: 1510 W, 3955471200 J");
     let digit = parity.len() - 9;

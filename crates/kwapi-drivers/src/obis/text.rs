@@ -82,7 +82,9 @@ fn parse_code(text: &str) -> Option<Code> {
 
 /// A serial number: text, or the hexadecimal digits of one (DSMR).
 fn serial(value: &str) -> Option<String> {
-    let pairs: Option<Vec<u8>> = (value.len() % 2 == 0)
+    let pairs: Option<Vec<u8>> = value
+        .len()
+        .is_multiple_of(2)
         .then(|| {
             (0..value.len())
                 .step_by(2)

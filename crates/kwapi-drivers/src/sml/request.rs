@@ -76,16 +76,12 @@ async fn identification(line: &mut Line) -> Result<(String, Vec<u8>, Vec<u8>), D
 }
 
 async fn heard(line: &mut Line, what: &str) -> Result<Vec<u8>, DriverError> {
-    match timeout(SILENCE_MAX, line.port.read()).await {
-        Ok(bytes) => {
-            answered();
-            bytes
-        }
-        Err(_) => {
-            let advice = "does the head sit on the meter's diode, and does this meter answer requests?";
-            Err(DriverError::link(format!("the meter {what} within {SILENCE_MAX:?}; {advice}")))
-        }
-    }
+    let Ok(bytes) = timeout(SILENCE_MAX, line.port.read()).await else {
+        let advice = "does the head sit on the meter's diode, and does this meter answer requests?";
+        return Err(DriverError::link(format!("the meter {what} within {SILENCE_MAX:?}; {advice}")));
+    };
+    answered();
+    bytes
 }
 
 /// How a meter goes on, by the fifth character of its identification (6.3.2, 13).

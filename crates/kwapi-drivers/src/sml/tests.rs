@@ -24,7 +24,7 @@ fn data() -> Vec<u8> {
 
 /// As a meter sends it: seven bits and even parity.
 fn even(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().map(|byte| if byte.count_ones() % 2 == 0 { *byte } else { byte | 0x80 }).collect()
+    bytes.iter().map(|byte| if byte.count_ones().is_multiple_of(2) { *byte } else { byte | 0x80 }).collect()
 }
 
 /// Reads to the end of a line, without parity.
@@ -32,7 +32,7 @@ fn line(meter: &mut impl Read) -> String {
     let (mut line, mut byte) = (String::new(), [0]);
     while !line.ends_with('\n') {
         meter.read_exact(&mut byte).unwrap();
-        assert_eq!(byte[0].count_ones() % 2, 0, "even parity");
+        assert!(byte[0].count_ones().is_multiple_of(2), "even parity");
         line.push(char::from(byte[0] & 0x7f));
     }
     line

@@ -87,6 +87,6 @@ proptest! {
     #[test]
     fn telegrams_are_read_whatever_the_pieces_they_come_in(piece in 1_usize..700, noise in "[ -.0-9:-~]{0,40}") {
         let bytes = [noise.as_bytes(), &checked(&DUTCH), &checked(&DUTCH)].concat();
-        prop_assert_eq!(telegrams(Expects::P1, &bytes, piece).into_iter().filter(Result::is_ok).count(), 2);
+        prop_assert_eq!(telegrams(Expects::P1, &bytes, piece).into_iter().flatten().count(), 2);
     }
 }

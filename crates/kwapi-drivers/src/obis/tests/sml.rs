@@ -1,5 +1,7 @@
 //! Frames of SML, put together here by the book's rules and not by the reader's code.
 
+#![expect(clippy::cast_possible_truncation, reason = "lengths of a few bytes, put together by hand")]
+
 use super::super::sml::parse;
 use super::*;
 
