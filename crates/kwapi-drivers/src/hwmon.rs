@@ -167,7 +167,11 @@ impl Hwmon {
         }
         // What is configured and gone has no reading until it is back.
         if let Ok(sources) = choose(&sensors, &self.outlets) {
-            tracing::info!(sensors = sensors.len(), before = self.sensors.len(), "hwmon sensors changed");
+            tracing::info!(
+                sensors = sensors.len(),
+                before = self.sensors.len(),
+                "the list of hwmon sensors has changed"
+            );
             (self.sensors, self.sources) = (Arc::new(sensors), sources);
         }
         Ok(())
@@ -231,12 +235,15 @@ fn choose(sensors: &[Sensor], outlets: &Outlets) -> Result<Vec<Source>, DriverEr
             (Some(index), true) => sources.push(source(outlet.probe.clone(), index)),
             (Some(_), false) => {
                 return Err(DriverError::NothingToRead(format!(
-                    "{key:?} is more than one sensor; name one of {}",
+                    "{key:?} matches several sensors; use one of {}",
                     known()
                 )));
             }
             (None, _) => {
-                return Err(DriverError::NothingToRead(format!("no sensor {key:?}; there are {}", known())));
+                return Err(DriverError::NothingToRead(format!(
+                    "unknown sensor {key:?}; available: {}",
+                    known()
+                )));
             }
         }
     }

@@ -87,10 +87,10 @@ impl Driver for Nvml {
         };
         if let Some(missing) = sources.iter().find(|source| source.gpu.is_none()) {
             let key = &missing.key;
-            return Err(DriverError::NothingToRead(format!("no GPU {key:?}; there are {}", known())));
+            return Err(DriverError::NothingToRead(format!("unknown GPU {key:?}; available: {}", known())));
         }
         if sources.is_empty() {
-            let why = "the NVIDIA driver finds no GPU whose name makes a probe id";
+            let why = "the NVIDIA driver reports no GPU";
             return Err(DriverError::NothingToRead(why.to_owned()));
         }
         Ok(Self {
@@ -125,7 +125,10 @@ impl Driver for Nvml {
                     }
                     reading(gpu, sample, &source.register, &mut self.notes)
                 }
-                _ => Err(NoReading::NotAvailable(format!("the driver finds no GPU {:?} now", source.key))),
+                _ => Err(NoReading::NotAvailable(format!(
+                    "GPU {:?} is not reported by the driver",
+                    source.key
+                ))),
             };
             is_read |= reading.is_ok();
             source.last.clone_from(&reading);
@@ -146,7 +149,7 @@ impl Driver for Nvml {
             what: "driver".to_owned(),
             value: self.loaded.driver.clone(),
             is_used: true,
-            why: "its energy registers begin at 0 when it is loaded".to_owned(),
+            why: "energy registers restart at 0 when it is loaded".to_owned(),
         };
         let gpus = self.loaded.gpus.iter().enumerate().map(|(index, gpu)| {
             let source = self.sources.iter().find(|source| source.gpu == Some(index));
@@ -156,8 +159,8 @@ impl Driver for Nvml {
             });
             let counts = source.and_then(|source| Some(source.last.as_ref().ok()?.counter.is_some()));
             let source_of = match counts {
-                Some(true) => "its energy register has the last word",
-                Some(false) => "it has no energy register: power alone",
+                Some(true) => "its energy register takes precedence",
+                Some(false) => "no energy register; power only",
                 None => "not read",
             };
             Finding {
@@ -169,7 +172,7 @@ impl Driver for Nvml {
         });
         let missing = self.loaded.missing.iter().map(|(index, why)| Finding {
             what: format!("gpu{index}"),
-            value: "left out".to_owned(),
+            value: "ignored".to_owned(),
             is_used: false,
             why: why.to_string(),
         });
@@ -208,7 +211,7 @@ fn reading(
     let power = of(power_milliwatts.map(|milliwatts| milliwatts as f64 / 1e3));
     let counter = energy_millijoules
         .map(|millijoules| MeterCounter::new(Energy::from_millijoules(millijoules), RESOLUTION));
-    let absent = || NoReading::NotAvailable(format!("{} measures no power", gpu.describe()));
+    let absent = || NoReading::NotAvailable(format!("{} does not measure power", gpu.describe()));
     let (power, counter) = power_and_counter(&gpu.key, power, of(counter), absent, notes)?;
     let register = counter.map(|_| Arc::clone(register));
     Ok(Reading { power, counter, register, ..Reading::default() })
@@ -244,14 +247,14 @@ fn into_error(error: &Error) -> DriverError {
 fn advice(error: &Error) -> String {
     let advice = match error.code {
         Code::NoLibrary => {
-            "; it comes with NVIDIA's driver (libnvidia-compute of Debian and Ubuntu); set `library` where it is elsewhere"
+            "; it is part of the NVIDIA driver (libnvidia-compute on Debian and Ubuntu); set `library` if it is elsewhere"
         }
-        Code::NoDriver => "; NVIDIA's kernel module is not loaded (modprobe nvidia)",
+        Code::NoDriver => "; the NVIDIA kernel module is not loaded (modprobe nvidia)",
         Code::VersionMismatch => {
-            "; the driver was updated and the kernel still runs the one before: load it again, or reboot"
+            "; the driver was updated but the kernel still runs the previous one; reload it or reboot"
         }
-        Code::NoPermission => "; let the user that runs kwapi read /dev/nvidia*",
-        Code::Lost => "; the GPU fell off the bus: see the kernel's log for Xid 79; a reboot brings it back",
+        Code::NoPermission => "; grant the user that runs kwapi access to /dev/nvidia*",
+        Code::Lost => "; the GPU fell off the bus; check the kernel log for Xid 79; a reboot restores it",
         Code::ResetRequired => "; reset it (nvidia-smi --gpu-reset) or reboot",
         Code::NotSupported | Code::Other => "",
     };

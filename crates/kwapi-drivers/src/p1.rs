@@ -18,7 +18,7 @@ use crate::outlets::Outlets;
 
 /// DSMR 4 and 5: 8N1 (companion standard 5.1). DSMR 2.2 and 3 have 9 600.
 const BAUD: u32 = 115_200;
-const ADVICE: &str = "does the cable raise the port's request line, and is the port switched on?";
+const ADVICE: &str = "check that the cable raises the port's request line and that the port is enabled";
 
 /// `driver = "p1"`. Outlets are `total` (also `1`), `L1`, `L2`, `L3`, `export`.
 #[derive(Clone, Debug, Deserialize)]

@@ -117,6 +117,6 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_is_not_there_is_said() {
         let error = listen(Path::new("/dev/serial/by-id/nothing")).await.unwrap_err();
-        assert!(error.to_string().contains("is the reader plugged in?"), "{error}");
+        assert!(error.to_string().contains("check that the reader is plugged in"), "{error}");
     }
 }

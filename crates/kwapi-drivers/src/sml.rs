@@ -21,8 +21,8 @@ use crate::outlets::Outlets;
 
 /// German meters: 8N1 (BSI TR-03109-1, Anlage IV b, 8).
 const BAUD: u32 = 9_600;
-const ADVICE: &str = "does the head sit on the meter's diode, the cable below, and does this meter send by itself? If not, \
-                      set request_seconds";
+const ADVICE: &str = "check the head's position on the meter's diode (cable down); for a meter that does not send by \
+                      itself set request_seconds";
 /// A request takes up to a minute at 300 bits a second.
 const REQUEST_SECONDS: std::ops::RangeInclusive<f64> = 1.0..=3_600.0;
 /// Between requests a sign of life is given.
@@ -50,7 +50,7 @@ fn default_baud() -> u32 {
 impl Config {
     fn port(&self) -> Result<PortConfig, String> {
         if self.request_seconds.is_some_and(|seconds| !REQUEST_SECONDS.contains(&seconds)) {
-            return Err("`request_seconds` is 1 to 3600".to_owned());
+            return Err("`request_seconds` must be 1 to 3600".to_owned());
         }
         PortConfig::of(self.device.as_ref(), self.host.as_ref(), self.baud)
     }

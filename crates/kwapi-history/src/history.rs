@@ -187,9 +187,9 @@ impl History {
                 drop(reader);
                 let mut upkeep = self.upkeep.lock();
                 if upkeep.unread.is_none() {
-                    tracing::error!(%error, "the journal cannot be read: graphs stand still");
+                    tracing::error!(%error, "cannot read the journal; graphs are not updated");
                 }
-                upkeep.unread = Some(format!("the journal cannot be read: {error}"));
+                upkeep.unread = Some(format!("cannot read the journal: {error}"));
                 drop(upkeep);
                 self.journal.wait(timeout);
                 false
@@ -241,7 +241,7 @@ impl History {
         self.counts.losses.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             cause = ?lost.cause, records = ?lost.records, after = ?lost.after, before = ?lost.before,
-            "a stretch of the journal is missing from the RRD files: time without samples is unknown in them"
+            "part of the journal is missing from the RRD files; recorded there as unknown"
         );
     }
 
@@ -264,7 +264,7 @@ impl History {
             if let Err(error) = self.flush_probe(&probe) {
                 let error = Chain(&error).to_string();
                 if upkeep.failed.is_none() {
-                    tracing::warn!(%error, "history waits to be written");
+                    tracing::warn!(%error, "cannot write RRD files; retrying");
                 }
                 upkeep.failed = Some((now, error));
             }
@@ -285,7 +285,7 @@ impl History {
         }
         if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
-            tracing::info!("history is written again");
+            tracing::info!("RRD files are writable again");
         }
         if let Some(position) = written.filter(|_| upkeep.failed.is_none() && upkeep.ahead.is_none())
             && now.saturating_sub(upkeep.committed) >= interval
@@ -314,7 +314,7 @@ impl History {
             }
             if let Err(error) = self.flush_probe(&probe) {
                 if flushed {
-                    tracing::warn!(error = %Chain(&error), "history is not all written");
+                    tracing::warn!(error = %Chain(&error), "not all RRD files were written");
                 }
                 flushed = false;
             }
@@ -348,7 +348,7 @@ impl History {
     /// ready.
     pub fn trouble(&self) -> Option<String> {
         let upkeep = self.upkeep.lock();
-        let failed = upkeep.failed.as_ref().map(|(_, error)| format!("RRD files cannot be written: {error}"));
+        let failed = upkeep.failed.as_ref().map(|(_, error)| format!("cannot write RRD files: {error}"));
         failed.or_else(|| upkeep.unread.clone()).or_else(|| upkeep.ahead.clone())
     }
 
@@ -366,7 +366,7 @@ impl History {
         if let Err(error) = saved
             && !had_failed
         {
-            tracing::warn!(%error, "cannot note how far the journal was read; after a crash more of it is read again");
+            tracing::warn!(%error, "cannot save the journal position; a crash would replay more of the journal");
         }
     }
 
@@ -375,9 +375,7 @@ impl History {
         let mut lock = self.lock.lock();
         if lock.take().is_some() {
             *lock = DirectoryLock::take(&self.rrd_directory)
-                .inspect_err(
-                    |error| tracing::error!(%error, "the directory of RRD files is not locked any more"),
-                )
+                .inspect_err(|error| tracing::error!(%error, "the RRD directory is no longer locked"))
                 .ok();
         }
     }

@@ -47,7 +47,7 @@ impl Demo {
     /// # Errors
     /// When the system gives no socket, pseudo-terminal or directory, as one line.
     pub(crate) async fn start() -> Result<Self, String> {
-        let failed = |error: std::io::Error| format!("the demonstration cannot start: {error}");
+        let failed = |error: std::io::Error| format!("cannot start the demonstration: {error}");
         let directory = tempfile::Builder::new().prefix("kwapi-demo-").tempdir().map_err(failed)?;
         let names = SERVERS.iter().map(|name| (*name).to_owned()).collect();
         let settings = RackSettings { names, day: DAY, ..RackSettings::default() };
@@ -93,8 +93,8 @@ impl Demo {
     /// What to tell whoever started it.
     pub(crate) fn introduction(&self) -> String {
         format!(
-            "\nNo configuration, so this is a demonstration: {} and a simulated rack of {} servers and a lamp,\n\
-             read over UDP, SNMP and a pseudo-terminal as real ones are. Nothing is kept. To measure your own: README.md.",
+            "\nNo configuration found; running a demonstration: {} and a simulated rack of {} servers and a lamp,\n\
+             read over UDP, SNMP and a pseudo-terminal as real ones are. Nothing is saved. To measure your own, see README.md.",
             self.machine.words,
             SERVERS.len()
         )

@@ -160,7 +160,7 @@ impl Loaded {
             (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
         });
         let text = text.unwrap_or_else(|| "failed".to_owned());
-        Err(Error::of(Code::of(code), format!("NVML says {text:?} ({code})")))
+        Err(Error::of(Code::of(code), format!("NVML: {text} ({code})")))
     }
 }
 
@@ -201,6 +201,7 @@ unsafe fn symbol<F: Copy>(library: *mut c_void, name: &CStr) -> Option<F> {
 /// As for [`symbol`].
 unsafe fn required<F: Copy>(library: *mut c_void, name: &CStr) -> Result<F, Error> {
     // SAFETY: the caller vouches for the type.
-    unsafe { symbol(library, name) }
-        .ok_or_else(|| Error::of(Code::NoLibrary, format!("no {}: this is not NVML", name.to_string_lossy())))
+    unsafe { symbol(library, name) }.ok_or_else(|| {
+        Error::of(Code::NoLibrary, format!("not an NVML library: {} is missing", name.to_string_lossy()))
+    })
 }

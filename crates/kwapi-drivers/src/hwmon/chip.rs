@@ -48,10 +48,10 @@ impl Scope {
     pub(super) fn why(self) -> &'static str {
         match self {
             Self::Consumer => "one consumer",
-            Self::Processor => "the processor, which RAPL counts too",
-            Self::Machine => "the whole machine, which contains the others: never added to them",
-            Self::Within => "a part of another sensor of this chip: never added to it",
-            Self::Battery => "a battery: what goes in or out is no consumption",
+            Self::Processor => "the processor, also counted by RAPL",
+            Self::Machine => "the whole machine, including the other sensors; never added to them",
+            Self::Within => "part of another sensor of this chip; never added to it",
+            Self::Battery => "a battery; charge and discharge are not consumption",
         }
     }
 }
@@ -63,7 +63,7 @@ impl Scope {
 pub(super) fn find(root: &Path) -> Result<Vec<Sensor>, DriverError> {
     let none = || {
         DriverError::NothingToRead(format!(
-            "no sensor of power or energy in {}; a virtual machine has none, a real one needs the chip's kernel module",
+            "no power or energy sensors in {}; virtual machines have none; on real hardware load the chip's kernel module",
             root.display()
         ))
     };

@@ -120,8 +120,8 @@ impl Trouble {
 fn denied(path: &Path) -> String {
     let path = path.display();
     format!(
-        "{path}: permission denied; run kwapi as root, or give its group the file (chgrp kwapi {path}; chmod g+r \
-         {path}), which a udev rule repeats after a reboot"
+        "{path}: permission denied; run kwapi as root, or grant its group access (chgrp kwapi {path}; chmod g+r \
+         {path}), with a udev rule to survive reboots"
     )
 }
 

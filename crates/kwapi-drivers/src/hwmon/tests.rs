@@ -202,7 +202,7 @@ fn volts_and_amperes_are_handed_over_where_they_belong_together() {
         &machine,
         &named("nct6775-nct-656"),
         &format!(
-            "refused: no sensor \"nct6775-nct-656\"; there are {}",
+            "refused: unknown sensor \"nct6775-nct-656\"; available: {}",
             ["ina3221-i2c-1-41.curr1", "ina3221-i2c-1-41.curr2",].join(", ")
         ),
     );
@@ -296,7 +296,7 @@ async fn a_counter_is_known_by_its_chip_and_not_beyond_the_boot() {
 fn what_cannot_be_read_says_what_to_do() {
     let machine = machine();
     let none = format!(
-        "refused: no sensor of power or energy in {}; a virtual machine has none, a real one needs the chip's kernel module",
+        "refused: no power or energy sensors in {}; virtual machines have none; on real hardware load the chip's kernel module",
         root(&machine).display()
     );
     check(&machine, &named("1"), &none);
@@ -307,7 +307,7 @@ fn what_cannot_be_read_says_what_to_do() {
     check(
         &machine,
         &named("1"),
-        "refused: \"1\" is more than one sensor; name one of ina226-i2c-1-40.power1, ina226-i2c-1-41.power1",
+        "refused: \"1\" matches several sensors; use one of ina226-i2c-1-40.power1, ina226-i2c-1-41.power1",
     );
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
     let message = Hwmon::check_outlets(&Config::default(), &two).unwrap_err();

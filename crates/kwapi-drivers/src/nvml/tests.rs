@@ -52,7 +52,7 @@ async fn a_gpu_says_its_register_and_its_present_power_by_each_of_its_names() {
     let findings = meter.findings();
     assert_eq!((findings[0].what.as_str(), findings[0].value.as_str()), ("driver", "999.1"));
     let why =
-        "NVIDIA Stand-in, gpu1, GPU-0f4e1d2c-00d8, serial 16508216; its energy register has the last word";
+        "NVIDIA Stand-in, gpu1, GPU-0f4e1d2c-00d8, serial 16508216; its energy register takes precedence";
     assert_eq!(findings[2].why, why);
     for key in ["nvidia-pci-d800", "gpu1", "GPU-0f4e1d2c-00d8", "16508216", "2"] {
         let mut meter = open(&library, &named(&[key])).await.unwrap();
@@ -92,9 +92,9 @@ async fn an_older_driver_and_an_older_gpu_are_read_as_far_as_they_measure() {
     let mut meter = open(&library, &Outlets::all("{outlet}")).await.unwrap();
     // The older call says the mean of a second, one watt more here.
     let expected = "nvidia-pci-0300: 71 W, 12 J; nvidia-pci-0400: 34 W; nvidia-pci-0500: not available: \
-                    NVIDIA Stand-in, gpu2, GPU-0f4e1d2c-0005, serial 165085 measures no power";
+                    NVIDIA Stand-in, gpu2, GPU-0f4e1d2c-0005, serial 165085 does not measure power";
     assert_eq!(read(&mut meter).await.unwrap(), expected);
-    assert!(meter.findings()[2].why.ends_with("it has no energy register: power alone"));
+    assert!(meter.findings()[2].why.ends_with("no energy register; power only"));
     let found = readable(&library.library());
     assert_eq!(found, ["nvidia-pci-0300", "nvidia-pci-0400"]);
 }
@@ -109,14 +109,14 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
     library.set(0, &[gpu(0x3b, 1_000, 70_000), gpu(0xd8, 2_000, 80_000)]);
     let mut meter = open(&library, &named(&["gpu0", "gpu1"])).await.unwrap();
     library.set(0, &[gpu(0x3b, 1_000, 70_000), lost.clone()]);
-    let gone = "pgpu1: not available: NVML says \"GPU is lost\" (15); the GPU fell off the bus: see the kernel's log for \
+    let gone = "pgpu1: not available: NVML: GPU is lost (15); the GPU fell off the bus: see the kernel's log for \
                 Xid 79; a reboot brings it back";
     assert_eq!(read(&mut meter).await.unwrap(), format!("pgpu0: 70 W, 1 J; {gone}"));
     assert_eq!(library.log(), "i");
     tokio::time::advance(LOST_PAUSE).await;
     // Opened anew, and still lost: it cannot be opened.
     let said = read(&mut meter).await.unwrap();
-    assert_eq!(said, "pgpu0: 70 W, 1 J; pgpu1: not available: the driver finds no GPU \"gpu1\" now");
+    assert_eq!(said, "pgpu0: 70 W, 1 J; pgpu1: not available: GPU \"gpu1\" is not reported by the driver");
     assert_eq!(library.log(), "isi", "a library that is never shut down does not find it again");
     let left_out = meter.findings().pop().unwrap();
     assert_eq!((left_out.what.as_str(), left_out.is_used), ("gpu1", false));
@@ -137,10 +137,10 @@ async fn what_is_missing_says_what_to_do() {
         (
             4,
             true,
-            "refused: NVML says \"Insufficient Permissions\" (4); let the user that runs kwapi read /dev/nvidia*",
+            "refused: NVML: Insufficient Permissions (4); grant the user that runs kwapi access to /dev/nvidia*",
         ),
-        (9, false, "NVIDIA's kernel module is not loaded (modprobe nvidia)"),
-        (18, false, "the driver was updated and the kernel still runs the one before"),
+        (9, false, "the NVIDIA kernel module is not loaded (modprobe nvidia)"),
+        (18, false, "the driver was updated but the kernel still runs the previous one"),
     ] {
         library.set(code, &[gpu(3, 1, 1)]);
         let error = open(&library, &named(&["1"])).await.unwrap_err();
@@ -154,9 +154,10 @@ async fn what_is_missing_says_what_to_do() {
 
 #[tokio::test]
 async fn a_library_that_is_not_there_or_not_nvml_is_refused() {
-    for (library, expected) in
-        [("/nowhere/libnvidia-ml.so.1", "it comes with NVIDIA's driver"), ("libc.so.6", "this is not NVML")]
-    {
+    for (library, expected) in [
+        ("/nowhere/libnvidia-ml.so.1", "it is part of the NVIDIA driver"),
+        ("libc.so.6", "not an NVML library"),
+    ] {
         let config = Config { library: library.into() };
         let error = Nvml::open(&config, &named(&["1"]), &Arc::default()).await.unwrap_err();
         assert!(matches!(&error, DriverError::Refused(why) if why.contains(expected)), "{error:?}");

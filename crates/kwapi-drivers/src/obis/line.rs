@@ -49,7 +49,10 @@ impl Line {
                 }
                 Err(_) if self.heard.elapsed() > SILENCE_MAX => {
                     let seconds = SILENCE_MAX.as_secs();
-                    return Err(DriverError::link(format!("nothing came for {seconds} s; {}", self.advice)));
+                    return Err(DriverError::link(format!(
+                        "no data received for {seconds} s; {}",
+                        self.advice
+                    )));
                 }
                 Err(_) => return Ok(None),
             }
@@ -62,8 +65,8 @@ pub(crate) fn into_error(damage: Damage) -> DriverError {
         Damage::Telegram(what, input) => {
             DriverError::Malformed { what: "telegram", input: format!("{what}: {input}") }
         }
-        Damage::IsSml => DriverError::NothingToRead(
-            "this is no P1 port: the meter sends SML; write driver = \"sml\"".to_owned(),
-        ),
+        Damage::IsSml => {
+            DriverError::NothingToRead("not a P1 port: the meter sends SML; use driver = \"sml\"".to_owned())
+        }
     }
 }

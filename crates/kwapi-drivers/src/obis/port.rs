@@ -36,11 +36,11 @@ impl PortConfig {
             {
                 Ok(Self::Tcp { host: host.clone() })
             }
-            (None, Some(_)) => Err("`host` takes HOST:PORT: converters have no usual port".to_owned()),
+            (None, Some(_)) => Err("`host` must be HOST:PORT; converters have no default port".to_owned()),
             (None, None) => {
-                Err("`device` (a serial line) or `host` (HOST:PORT of a converter) is missing".to_owned())
+                Err("requires `device` (a serial line) or `host` (HOST:PORT of a converter)".to_owned())
             }
-            (Some(_), Some(_)) => Err("either `device` or `host`, not both".to_owned()),
+            (Some(_), Some(_)) => Err("`device` and `host` are mutually exclusive".to_owned()),
         }
     }
 }
@@ -67,7 +67,7 @@ impl Port {
                              dialout)"
                         )),
                         kind => {
-                            DriverError::Link(io::Error::new(kind, format!("{device}: {error}; is the reader plugged in?")))
+                            DriverError::Link(io::Error::new(kind, format!("{device}: {error}; check that the reader is plugged in")))
                         }
                     }
                 })?;
@@ -75,11 +75,13 @@ impl Port {
             }
             PortConfig::Tcp { host } => {
                 let lost = |why: String| {
-                    DriverError::link(format!("{host}: {why}; is it on, and is the port right?"))
+                    DriverError::link(format!(
+                        "{host}: {why}; check that the device is on and the port is right"
+                    ))
                 };
                 let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(host))
                     .await
-                    .map_err(|_| lost(format!("no connection within {CONNECT_TIMEOUT:?}")))?
+                    .map_err(|_| lost(format!("connection timed out after {CONNECT_TIMEOUT:?}")))?
                     .map_err(|error| lost(error.to_string()))?;
                 Ok(Self::Tcp(stream))
             }
@@ -97,7 +99,7 @@ impl Port {
             Self::Tcp(stream) => stream.read(&mut chunk).await?,
         };
         if count == 0 {
-            let gone = "the line ended: the reader was unplugged, or the converter closed the connection";
+            let gone = "line closed: reader unplugged, or connection closed by the converter";
             return Err(io::Error::new(ErrorKind::UnexpectedEof, gone).into());
         }
         chunk.truncate(count);

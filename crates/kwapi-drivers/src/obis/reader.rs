@@ -65,7 +65,7 @@ impl Reader {
         self.is_sml |= sml::begin(&self.buffer).is_some();
         let found = if self.is_sml { self.next_sml() } else { self.next_text() };
         if found.is_none() && self.buffer.len() > BUFFER_BYTES_MAX {
-            let damage = self.damage("nothing but noise", &self.buffer);
+            let damage = self.damage("noise only", &self.buffer);
             self.buffer.clear();
             return Some(Err(damage));
         }
@@ -108,7 +108,7 @@ impl Reader {
         let parsed = text::parse(&lines).and_then(|registers| {
             // Parity is all that a telegram without a checksum has.
             if has_parity && !is_even {
-                return Err("a parity bit is wrong");
+                return Err("wrong parity");
             }
             text::check_block(&bytes, &framed)?;
             text::check(telegram, &framed.checksum, registers.version)?;
@@ -116,9 +116,7 @@ impl Reader {
         });
         let is_dsmr = !framed.checksum.is_empty();
         let result = match parsed {
-            Ok(registers) if registers.is_empty() => {
-                Err(self.damage("no registers of electricity", telegram))
-            }
+            Ok(registers) if registers.is_empty() => Err(self.damage("no electricity registers", telegram)),
             Ok(registers) => Ok(Telegram { registers, is_sml: false, is_dsmr }),
             Err(why) => Err(self.damage(why, telegram)),
         };

@@ -126,7 +126,7 @@ impl Outlet {
 pub(crate) fn check_outlets(outlets: &Outlets) -> Result<(), String> {
     let is_known = |key: &str| Outlet::of(key).is_some();
     match outlets.named().iter().find(|outlet| !is_known(&outlet.key)) {
-        Some(outlet) => Err(format!("outlet {:?}: such a meter has {}", outlet.key, Outlet::KEYS)),
+        Some(outlet) => Err(format!("unknown outlet {:?}; available: {}", outlet.key, Outlet::KEYS)),
         None => Ok(()),
     }
 }
@@ -200,7 +200,7 @@ impl Meter {
                 None => ("not read".to_owned(), false),
             };
             let why = match counted.as_slice() {
-                [] => "no energy register: power alone".to_owned(),
+                [] => "no energy register; power only".to_owned(),
                 [one] => format!("energy from {one}"),
                 tariffs => format!("energy from the sum of {}", tariffs.join(" and ")),
             };
@@ -225,7 +225,7 @@ impl Source {
         if watts.is_none() && counter.is_none() && voltage.is_some() && current.is_some() {
             return Ok(Reading { voltage, current, ..Reading::default() });
         }
-        let absent = || NoReading::NotAvailable(format!("the telegram has no power or energy of {key}"));
+        let absent = || NoReading::NotAvailable(format!("no power or energy of {key} in the telegram"));
         let (power, counter) = power_and_counter(key, watts, counter, absent, notes)?;
         let register = counter.map(|_| self.register(registers));
         Ok(Reading { power, voltage, current, counter, register, ..Reading::default() })

@@ -55,20 +55,20 @@ pub(super) fn find(bytes: &[u8]) -> Framed {
         match escaped {
             [0x1b, 0x1b, 0x1b, 0x1b] => payload.extend_from_slice(escaped),
             // The frame before was cut.
-            [1, 1, 1, 1] => return Framed::Bad { why: "a frame is cut", next: at - 4 },
+            [1, 1, 1, 1] => return Framed::Bad { why: "truncated frame", next: at - 4 },
             [END, padding, low, high] => {
                 let next = at + 4;
                 let written = u16::from_le_bytes([*low, *high]);
                 let covered = bytes.get(begin..at + 2).unwrap_or_default();
                 let length = payload.len().checked_sub(usize::from(*padding)).filter(|_| *padding <= 3);
-                let Some(length) = length else { return Framed::Bad { why: "the padding is wrong", next } };
+                let Some(length) = length else { return Framed::Bad { why: "wrong padding", next } };
                 if !is_checksum(covered, written) {
-                    return Framed::Bad { why: "the checksum is wrong", next };
+                    return Framed::Bad { why: "wrong checksum", next };
                 }
                 payload.truncate(length);
                 return Framed::Frame { payload, next };
             }
-            _ => return Framed::Bad { why: "an escape is unknown", next: at },
+            _ => return Framed::Bad { why: "unknown escape", next: at },
         }
         at += 4;
     }
@@ -108,13 +108,13 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], Bad> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or("a field is cut")?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or("truncated field")?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn byte(&mut self) -> Result<u8, Bad> {
-        self.take(1)?.first().copied().ok_or("a field is cut")
+        self.take(1)?.first().copied().ok_or("truncated field")
     }
 
     fn field(&mut self, depth: usize) -> Result<Field<'a>, Bad> {
@@ -135,7 +135,7 @@ impl<'a> Fields<'a> {
             length = length << 4 | usize::from(next & 15);
             more = next & 0x80 != 0;
             if heads > 4 {
-                return Err("a field is too long");
+                return Err("field too long");
             }
         }
         if kind == 7 {
@@ -146,7 +146,7 @@ impl<'a> Fields<'a> {
             return Ok(Field::List(list));
         }
         // The length counts the bytes that say it.
-        let bytes = self.take(length.checked_sub(heads).ok_or("a field is too short")?)?;
+        let bytes = self.take(length.checked_sub(heads).ok_or("field too short")?)?;
         match (kind, bytes.len()) {
             (0, _) => Ok(Field::Octets(bytes)),
             (4, 1) => Ok(Field::Bool),
@@ -158,7 +158,7 @@ impl<'a> Fields<'a> {
             (6, 1..=8) => {
                 Ok(Field::Unsigned(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))))
             }
-            _ => Err("a field is of an unknown type"),
+            _ => Err("unknown field type"),
         }
     }
 }
@@ -175,10 +175,10 @@ pub(crate) fn parse(payload: &[u8]) -> Result<Registers, Bad> {
     while !fields.rest.is_empty() {
         let Field::List(message) = fields.field(0)? else { continue };
         // Transaction, group, what to do on errors, body, checksum, end.
-        let Some(Field::List(body)) = message.get(3) else { return Err("a message has no body") };
+        let Some(Field::List(body)) = message.get(3) else { return Err("message without body") };
         let [Field::Unsigned(GET_LIST), Field::List(list)] = body.as_slice() else { continue };
         let [_, server, _, _, Field::List(values), ..] = list.as_slice() else {
-            return Err("a list has no registers");
+            return Err("list without registers");
         };
         has_list = true;
         if let Field::Octets(server) = server {
@@ -193,9 +193,9 @@ pub(crate) fn parse(payload: &[u8]) -> Result<Registers, Bad> {
 
 /// Takes an entry of the list: name, status, time, unit, power of ten, value, signature.
 fn entry(entry: &Field<'_>, registers: &mut Registers) -> Result<(), Bad> {
-    let Field::List(entry) = entry else { return Err("an entry is no list") };
+    let Field::List(entry) = entry else { return Err("entry is not a list") };
     let [Field::Octets(object), _, _, unit, scaler, value, ..] = entry.as_slice() else {
-        return Err("an entry is cut");
+        return Err("truncated entry");
     };
     let [1, 0, c, d, e, 255] = object else { return Ok(()) };
     let count = match value {
@@ -204,7 +204,7 @@ fn entry(entry: &Field<'_>, registers: &mut Registers) -> Result<(), Bad> {
         Field::Octets(_) | Field::Bool | Field::List(_) | Field::End => return Ok(()),
     };
     let exponent = match scaler {
-        Field::Signed(exponent) => i8::try_from(*exponent).map_err(|_| "a power of ten is too large")?,
+        Field::Signed(exponent) => i8::try_from(*exponent).map_err(|_| "exponent too large")?,
         Field::Octets([]) => 0,
         _ => return Ok(()),
     };

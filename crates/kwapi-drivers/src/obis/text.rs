@@ -36,7 +36,7 @@ pub(crate) fn parse(text: &str) -> Result<Registers, Bad> {
         let of = parse_code(code).filter(is_value);
         let Some(value) = values.strip_suffix(')') else {
             if of.is_some() {
-                return Err("a line is cut");
+                return Err("truncated line");
             }
             continue;
         };
@@ -52,7 +52,7 @@ pub(crate) fn parse(text: &str) -> Result<Registers, Bad> {
                 // A value may stand behind its stamp, in brackets of its own.
                 let value = value.rsplit('(').next().unwrap_or_default();
                 if let (Some(code), Some(number)) = (of, Number::parse(value)) {
-                    registers.add(code, number.map_err(|()| "a register is no number")?);
+                    registers.add(code, number.map_err(|()| "register is not a number")?);
                 }
             }
         }
@@ -107,12 +107,12 @@ fn serial(value: &str) -> Option<String> {
 pub(crate) fn check(telegram: &[u8], written: &str, version: Option<u32>) -> Result<(), Bad> {
     if written.is_empty() {
         let is_due = version.is_some_and(|version| version >= CHECKED_SINCE);
-        return if is_due { Err("the checksum is missing") } else { Ok(()) };
+        return if is_due { Err("checksum missing") } else { Ok(()) };
     }
     let is_hex = written.len() == 4 && written.bytes().all(|byte| byte.is_ascii_hexdigit());
     match u16::from_str_radix(written, 16) {
         Ok(expected) if is_hex && expected == crc(telegram) => Ok(()),
-        _ => Err("the checksum is wrong"),
+        _ => Err("wrong checksum"),
     }
 }
 
@@ -178,8 +178,8 @@ pub(super) fn find(bytes: &[u8]) -> Option<Framed> {
 pub(super) fn check_block(bytes: &[u8], framed: &Framed) -> Result<(), Bad> {
     let Some(block) = framed.block else { return Ok(()) };
     let (Some(block), Some(check)) = (bytes.get(block..framed.next - 1), bytes.get(framed.next - 1)) else {
-        return Err("the block check is missing");
+        return Err("block check missing");
     };
     let is_right = block.last() == Some(&ETX) && block.iter().fold(0, |check, byte| check ^ byte) == *check;
-    if is_right { Ok(()) } else { Err("the block check is wrong") }
+    if is_right { Ok(()) } else { Err("wrong block check") }
 }

@@ -46,7 +46,7 @@ pub(super) async fn ask(line: &mut Line) -> Result<Registers, DriverError> {
         if let Some(found) = line.reader.next() {
             return found.map(|telegram| telegram.registers).map_err(crate::obis::into_error);
         }
-        let bytes = heard(line, "broke off").await?;
+        let bytes = heard(line, "response incomplete").await?;
         line.reader.feed(&bytes);
     }
 }
@@ -56,7 +56,7 @@ pub(super) async fn ask(line: &mut Line) -> Result<Registers, DriverError> {
 async fn identification(line: &mut Line) -> Result<(String, Vec<u8>, Vec<u8>), DriverError> {
     let mut bytes = Vec::new();
     loop {
-        bytes.extend(heard(line, "does not answer").await?);
+        bytes.extend(heard(line, "no response").await?);
         while let Some(end) = bytes.iter().position(|byte| byte & 0x7f == b'\n') {
             let rest = bytes.split_off(end + 1);
             let text: String = bytes.iter().map(|byte| char::from(byte & 0x7f)).collect();
@@ -77,8 +77,8 @@ async fn identification(line: &mut Line) -> Result<(String, Vec<u8>, Vec<u8>), D
 
 async fn heard(line: &mut Line, what: &str) -> Result<Vec<u8>, DriverError> {
     let Ok(bytes) = timeout(SILENCE_MAX, line.port.read()).await else {
-        let advice = "does the head sit on the meter's diode, and does this meter answer requests?";
-        return Err(DriverError::link(format!("the meter {what} within {SILENCE_MAX:?}; {advice}")));
+        let advice = "check the head's position and that this meter answers requests";
+        return Err(DriverError::link(format!("timed out after {SILENCE_MAX:?}; {what}; {advice}")));
     };
     answered();
     bytes

@@ -117,16 +117,19 @@ async fn a_meter_that_does_not_answer_is_a_lost_link_that_says_what_to_look_at()
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let error = read(&format!("host = '{address}'\nrequest_seconds = 60")).await.unwrap_err();
-    assert!(matches!(&error, DriverError::Link(why) if why.to_string().contains("head sit on")), "{error:?}");
+    assert!(
+        matches!(&error, DriverError::Link(why) if why.to_string().contains("check the head")),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn keys_that_do_not_go_together_are_refused() {
     for (keys, expected) in [
-        ("", "`device` (a serial line) or `host` (HOST:PORT of a converter) is missing"),
-        ("device = '/dev/ttyUSB0'\nhost = 'h:1'", "either `device` or `host`, not both"),
-        ("host = 'h'", "`host` takes HOST:PORT: converters have no usual port"),
-        ("device = '/dev/ttyUSB0'\nrequest_seconds = 0.5", "`request_seconds` is 1 to 3600"),
+        ("", "requires `device` (a serial line) or `host` (HOST:PORT of a converter)"),
+        ("device = '/dev/ttyUSB0'\nhost = 'h:1'", "`device` and `host` are mutually exclusive"),
+        ("host = 'h'", "`host` must be HOST:PORT; converters have no default port"),
+        ("device = '/dev/ttyUSB0'\nrequest_seconds = 0.5", "`request_seconds` must be 1 to 3600"),
     ] {
         let config: Config = toml::from_str(keys).unwrap();
         assert_eq!(Sml::check(&config).unwrap_err(), expected);

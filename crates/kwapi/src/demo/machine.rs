@@ -120,7 +120,7 @@ fn rapl(powercap: &Path) -> Result<(), String> {
     match std::fs::read(&counter) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Err("its RAPL counters are root's to read; run kwapi as root to see them".to_owned())
+            Err("its RAPL counters are readable by root only; run kwapi as root".to_owned())
         }
         Err(error) => Err(format!("its RAPL counters cannot be read: {error}")),
     }

@@ -165,8 +165,8 @@ fn a_damaged_frame_costs_itself_alone() {
     let reading = "total: 666 W, 10800000000 J";
     let mut wrong = good.clone();
     wrong[60] ^= 4;
-    check_sml(&[wrong, good.clone()].concat(), &["total"], &format!("the checksum is wrong; {reading}"));
-    check_sml(&[&good[..40], &good].concat(), &["total"], &format!("a frame is cut; {reading}"));
+    check_sml(&[wrong, good.clone()].concat(), &["total"], &format!("wrong checksum; {reading}"));
+    check_sml(&[&good[..40], &good].concat(), &["total"], &format!("truncated frame; {reading}"));
     check_sml(&[&good[13..], &good].concat(), &["total"], reading);
     check_sml(&[b"/noise!\r\n".as_slice(), &good].concat(), &["total"], reading);
     let empty = frame(&message(&[1, 1], list(&[octets(&[])])));

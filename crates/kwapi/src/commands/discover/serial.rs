@@ -10,7 +10,7 @@ use toml::Value;
 pub(super) async fn listen(lines: &[PathBuf]) -> String {
     let mut listening = JoinSet::new();
     for (number, line) in lines.iter().cloned().enumerate() {
-        eprintln!("listening to {}, half a minute at most", line.display());
+        eprintln!("listening on {}, at most 30 s", line.display());
         listening.spawn(async move {
             let heard = serial::listen(&line).await.map_err(|error| error.to_string());
             (number, table(&line, heard))
@@ -36,11 +36,11 @@ fn table(line: &Path, heard: Result<Heard, String>) -> String {
             )
         }
         Ok(Heard::Noise) => format!(
-            "# {device}: something sends, and no telegram of a meter at 9600 or 115200 baud; does the cable invert the line?\n"
+            "# {device}: data received, but no meter telegram at 9600 or 115200 baud; check whether the cable inverts the line\n"
         ),
         Ok(Heard::Silence) => format!(
-            "# {device}: nothing sends by itself; an older meter under an optical head is asked by driver = \"sml\" with \
-             request_seconds, others by driver = \"modbus\" or \"wattsup\"\n"
+            "# {device}: no data received; for an older meter under an optical head use driver = \"sml\" with \
+             request_seconds, for others driver = \"modbus\" or \"wattsup\"\n"
         ),
         Err(why) => format!("# {why}\n"),
     }
