@@ -25,6 +25,7 @@ mod probe;
 mod reading;
 mod secret;
 mod series;
+mod succession;
 mod units;
 
 pub use energy::{
@@ -39,4 +40,5 @@ pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
 pub use reading::{NoReading, Reading};
 pub use secret::Secret;
 pub use series::Series;
+pub use succession::Succession;
 pub use units::{Amperes, Energy, MonotonicClock, ProcessClocks, Timestamp, Volts, WallClock, Watts};
