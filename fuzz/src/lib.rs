@@ -49,7 +49,7 @@ pub const TARGETS: &[Target] = &[
 /// An access rule's path, and on the next line a request's.
 pub fn access_rule(bytes: &[u8]) {
     let Some((rule, path)) = from_utf8(bytes).ok().and_then(|text| text.split_once('\n')) else { return };
-    _ = kwapi_plugins::api::path_matches(rule, path);
+    _ = kwapi_plugins::auth::path_matches(rule, path);
 }
 
 /// A record or a snapshot of accounts.
@@ -64,13 +64,13 @@ pub fn certificate(bytes: &[u8]) {
 
 /// Keystone's answer about a token.
 pub fn keystone_token(bytes: &[u8]) {
-    _ = kwapi_plugins::api::parse_token(bytes);
+    _ = kwapi_plugins::auth::parse_token(bytes);
 }
 
 /// A policy file of oslo.policy's.
 pub fn policy(bytes: &[u8]) {
     let Ok(text) = from_utf8(bytes) else { return };
-    _ = kwapi_plugins::api::parse_policy(text);
+    _ = kwapi_plugins::auth::parse_policy(text);
 }
 
 /// Digest challenges of HTTP devices.

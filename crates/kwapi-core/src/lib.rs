@@ -25,6 +25,7 @@ mod probe;
 mod reading;
 mod secret;
 mod series;
+mod silence;
 mod succession;
 mod units;
 
@@ -40,5 +41,8 @@ pub use probe::{PROBE_ID_BYTES_MAX, ProbeId, ProbeIdError};
 pub use reading::{NoReading, Reading};
 pub use secret::Secret;
 pub use series::Series;
+pub use silence::{is_silent, silent_after};
 pub use succession::Succession;
-pub use units::{Amperes, Energy, MonotonicClock, ProcessClocks, Timestamp, Volts, WallClock, Watts};
+pub use units::{
+    Amperes, Energy, MonotonicClock, PROGRAM_DATE, ProcessClocks, Timestamp, Volts, WallClock, Watts,
+};

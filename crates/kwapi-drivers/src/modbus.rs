@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{NoReading, ProbeId};
+use kwapi_core::{NoReading, ProbeId, Reading, Register};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -92,6 +92,8 @@ pub struct Modbus {
 struct Measured {
     probe: ProbeId,
     key: String,
+    /// What its counter is known by.
+    register: Arc<Register>,
     notes: Notes,
 }
 
@@ -152,10 +154,13 @@ impl Driver for Modbus {
         let map = Map::load(&config.map, config.maps.as_deref())?;
         let line = lines.line(&address(config, &map)?)?;
         line.open().await?;
+        let mut serial = None;
         let map = if map.sunspec.is_empty() {
             map
         } else {
-            let base = sunspec::base(&line, config.unit, &map.sunspec).await?;
+            let found = sunspec::find(&line, config.unit, &map.sunspec).await?;
+            let base = found.base;
+            serial = found.serial;
             let beyond = || DriverError::Refused(format!("{}: a model at register {base}", line.address()));
             map.moved(base).ok_or_else(beyond)?
         };
@@ -168,7 +173,11 @@ impl Driver for Modbus {
             map.requests(measured).into_iter().map(|block| Asked { block, refusal: None }).collect();
         let outlets = outlets
             .into_iter()
-            .map(|(probe, key)| Measured { probe, key, notes: Notes::default() })
+            .map(|(probe, key)| {
+                let (serial, path) = (serial.clone(), Some(key.clone()));
+                let register = Arc::new(Register { serial, path, ..Register::default() });
+                Measured { probe, key, register, notes: Notes::default() }
+            })
             .collect();
         Ok(Self { line, unit: config.unit, map, outlets, missing, requests, has_answered: false })
     }
@@ -179,9 +188,17 @@ impl Driver for Modbus {
             readings.push(probe, Err(NoReading::NoSuchOutlet(key.clone())));
         }
         let defaults = self.map.defaults();
-        for Measured { probe, key, notes } in &mut self.outlets {
+        for Measured { probe, key, register, notes } in &mut self.outlets {
             let Some(outlet) = self.map.outlets.get(key) else { continue };
-            readings.push(probe, outlet.read(probe.as_str(), &registers, defaults, notes));
+            let reading = outlet.read(probe.as_str(), &registers, defaults, notes);
+            let register = &*register;
+            readings.push(
+                probe,
+                reading.map(|reading| Reading {
+                    register: reading.counter.map(|_| register.clone()),
+                    ..reading
+                }),
+            );
         }
         Ok(())
     }

@@ -69,12 +69,14 @@ enum Reads {
 }
 
 impl Source {
-    fn new(probe: ProbeId, total: Reads) -> Self {
-        let is_of_session = match &total {
-            Reads::Zones(total) => total.is_sum(), // The sum of their advances begins with the session.
-            Reads::Machine(_) => true,
+    fn new(probe: ProbeId, total: Reads, zones: &[Zone]) -> Self {
+        // The sum of several zones' advances begins with the session.
+        let path = match &total {
+            Reads::Zones(total) if !total.is_sum() => total.zones(zones).next().map(|zone| zone.key.clone()),
+            Reads::Zones(_) | Reads::Machine(_) => None,
         };
-        let register = Arc::new(Register { is_in_host: true, is_of_session, ..Register::default() });
+        let is_of_session = path.is_none();
+        let register = Arc::new(Register { path, is_in_host: true, is_of_session, ..Register::default() });
         Self { probe, total, register }
     }
 }
@@ -231,7 +233,7 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
         let probes =
             outlets.probes(parts.iter().map(|(_, zone)| (zone.key.as_str(), Some(zone.name.as_str()))));
         let sources = parts.into_iter().zip(probes).filter_map(|((index, _), probe)| {
-            Some(Source::new(probe?, Reads::Zones(Total::of(vec![index]))))
+            Some(Source::new(probe?, Reads::Zones(Total::of(vec![index])), zones))
         });
         return Ok(sources.collect());
     }
@@ -256,7 +258,7 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
             let (key, known) = (&outlet.key, known.join(", "));
             return Err(DriverError::Refused(format!("no zone {key:?} here; there are total, {known}")));
         };
-        sources.push(Source::new(outlet.probe.clone(), total));
+        sources.push(Source::new(outlet.probe.clone(), total, zones));
     }
     Ok(sources)
 }

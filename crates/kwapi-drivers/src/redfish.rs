@@ -172,6 +172,7 @@ impl Driver for Redfish {
                     Ok(reading) => reading,
                 },
             };
+            let reading = reading.map(|reading| metered.registered(reading));
             readings.push(probe, last_value.noted(reading));
         }
         Ok(())

@@ -6,9 +6,10 @@
 #[doc(hidden)]
 pub mod status;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use kwapi_core::NoReading;
+use kwapi_core::{NoReading, Register};
 use serde_json::Value;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
@@ -24,8 +25,12 @@ pub struct Shelly {
     device: Device,
     is_first_generation: bool,
     model: String,
+    /// By which it is told from another: every generation says its hardware address.
+    serial: Option<String>,
     outlets: Outlets,
     channels: Vec<String>,
+    /// What each channel's counter is known by.
+    registers: HashMap<String, Arc<Register>>,
     notes: Notes,
     listed: Listed,
 }
@@ -56,8 +61,10 @@ impl Driver for Shelly {
             device,
             is_first_generation,
             model,
+            serial: text("mac").or_else(|| text("id")).filter(|serial| !serial.is_empty()),
             outlets: outlets.clone(),
             channels: Vec::new(),
+            registers: HashMap::new(),
             notes: Notes::default(),
             listed: Listed::default(),
         })
@@ -67,7 +74,7 @@ impl Driver for Shelly {
         let path = if self.is_first_generation { "/status" } else { "/rpc/Shelly.GetStatus" };
         let answer = self.device.get(path, None).await?.required("is this a Shelly device?")?;
         let status = answer.json()?;
-        let channels = if self.is_first_generation {
+        let mut channels = if self.is_first_generation {
             status::first_generation(&status, &mut self.notes)
         } else {
             status::later_generation(&status, &mut self.notes)
@@ -83,6 +90,7 @@ impl Driver for Shelly {
             });
         }
         self.channels = channels.iter().map(|channel| channel.key.clone()).collect();
+        self.register(&mut channels);
         hand_out(&self.outlets, channels, readings);
         if self.outlets.wants_all() {
             self.listed.complete(readings);
@@ -100,6 +108,21 @@ impl Driver for Shelly {
             why: "by position from 1, or by these names".to_owned(),
         };
         std::iter::once(channels).chain(self.notes.findings()).collect()
+    }
+}
+
+impl Shelly {
+    /// Says of each counter what it is known by after a restart. There are no more channels than are read.
+    fn register(&mut self, channels: &mut [Channel]) {
+        self.registers.retain(|key, _| self.channels.contains(key));
+        for Channel { key, reading, .. } in channels {
+            let Ok(reading) = reading else { continue };
+            if reading.counter.is_some() {
+                let (serial, path) = (self.serial.clone(), Some(key.clone()));
+                let register = || Arc::new(Register { serial, path, ..Register::default() });
+                reading.register = Some(self.registers.entry(key.clone()).or_insert_with(register).clone());
+            }
+        }
     }
 }
 
@@ -187,6 +210,41 @@ mod tests {
             _ => HttpAnswer::status(404),
         };
         check(first, "", &one(), "A: 10 W, 3600 J").await;
+    }
+
+    #[tokio::test]
+    async fn a_counter_is_known_by_its_channel_and_the_hardware_address() {
+        for (about, status, serial, path) in [
+            (PLUS, STATUS, "shellyplus1pm-a8032ab1fe78", "switch:0"),
+            (r#"{"gen":2,"id":"x","mac":"A8032AB1FE78"}"#, STATUS, "A8032AB1FE78", "switch:0"),
+            (
+                r#"{"type":"SHPLG-S","mac":"E09806B2"}"#,
+                r#"{"meters":[{"power":1,"total":6}]}"#,
+                "E09806B2",
+                "meter:0",
+            ),
+        ] {
+            let simulator = HttpDevice::start(move |request: &HttpRequest| match request.target.as_str() {
+                "/shelly" => HttpAnswer::ok(about),
+                _ => HttpAnswer::ok(status),
+            });
+            let simulator = simulator.await.expect("a port");
+            let config =
+                toml::from_str(&format!("host = \"{}\"", simulator.address())).expect("a configuration");
+            let mut meter = Shelly::open(&config, &one(), &Arc::default()).await.expect("a device");
+            let mut registers = Vec::new();
+            for _ in 0..2 {
+                let mut readings = Readings::default();
+                meter.read(&mut readings).await.expect("an answer");
+                let (_, reading) = readings.drain().next().expect("a channel");
+                registers.push(reading.expect("a reading").register.expect("a counter"));
+            }
+            assert_eq!(
+                (registers[0].serial.as_deref(), registers[0].path.as_deref()),
+                (Some(serial), Some(path))
+            );
+            assert!(Arc::ptr_eq(&registers[0], &registers[1]), "made once");
+        }
     }
 
     #[tokio::test]

@@ -2,11 +2,15 @@
 //!
 //! Source: tasmota.github.io/docs: *Commands* (`Status 8`), *Energy monitoring*.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
+use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Register, Volts};
 use serde_json::Value;
+use tokio::time::timeout;
 
+use crate::deadline;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, Login, PlugConfig};
 use crate::outlets::Outlets;
@@ -16,6 +20,8 @@ use crate::value::{self, EnergyUnit};
 
 /// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless told otherwise (`EnergyRes`).
 const RESOLUTION_KWH: f64 = 0.001;
+/// So long a device may take to say its hardware address.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// More channels than any device has are left out.
 const CHANNELS_MAX: usize = 64;
 
@@ -23,7 +29,12 @@ const CHANNELS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Tasmota {
     device: Device,
-    query: String,
+    /// The login, as the end of a query.
+    login: String,
+    /// Its hardware address, once it has been asked for it.
+    serial: Option<Option<String>>,
+    /// What each channel's counter is known by.
+    registers: BTreeMap<String, Arc<Register>>,
     outlets: Outlets,
     channels: usize,
     notes: Notes,
@@ -58,10 +69,11 @@ impl Driver for Tasmota {
             format!("&user={}&password={}", encode(&username), encode(password.expose()))
         });
         let device = Device::new(clients, &config.host, "http", &Tls::System, Login::default())?;
-        let query = format!("cmnd=Status%208{login}");
         Ok(Self {
             device,
-            query,
+            login,
+            serial: None,
+            registers: BTreeMap::new(),
             outlets: outlets.clone(),
             channels: 0,
             notes: Notes::default(),
@@ -70,7 +82,7 @@ impl Driver for Tasmota {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let answer = self.device.get("/cm", Some(&self.query)).await;
+        let answer = self.device.get("/cm", Some(&self.query(8))).await;
         let answer =
             answer.map_err(DriverError::of_whoever_answers)?.required("is this a Tasmota device?")?;
         let status = answer.json()?;
@@ -90,8 +102,9 @@ impl Driver for Tasmota {
                 None => DriverError::Refused(why),
             });
         };
-        let channels = read(energy, &mut self.notes);
+        let mut channels = read(energy, &mut self.notes);
         self.channels = channels.len().saturating_sub(1);
+        self.register(&mut channels).await;
         if self.outlets.wants_all() {
             // One channel is the total; of several, each is an outlet, and the total would count them twice.
             let skipped = usize::from(channels.len() > 2);
@@ -128,6 +141,42 @@ impl Driver for Tasmota {
                 .to_owned(),
         };
         std::iter::once(energy).chain(self.notes.findings()).collect()
+    }
+}
+
+impl Tasmota {
+    /// The query of `Status` with a number.
+    fn query(&self, number: u8) -> String {
+        format!("cmnd=Status%20{number}{}", self.login)
+    }
+
+    /// Says of each counter what it is known by after a restart. The device is asked for its hardware address once, when it
+    /// has shown that it is a meter; one that does not say it is known by its network address alone.
+    async fn register(&mut self, channels: &mut [(String, Result<Reading, NoReading>)]) {
+        if self.serial.is_none() {
+            self.serial = Some(self.hardware_address().await);
+        }
+        for (key, reading) in channels {
+            let Ok(reading) = reading else { continue };
+            if reading.counter.is_some() {
+                let (serial, path) = (self.serial.clone().flatten(), Some(key.clone()));
+                let register = || Arc::new(Register { serial, path, ..Register::default() });
+                reading.register = Some(self.registers.entry(key.clone()).or_insert_with(register).clone());
+            }
+        }
+    }
+
+    /// What tells the device from another; `None` where it does not say it in time, which costs no reading.
+    async fn hardware_address(&self) -> Option<String> {
+        let query = self.query(5);
+        let limit = deadline::request_limit().unwrap_or(ADDRESS_TIMEOUT).min(ADDRESS_TIMEOUT);
+        let Ok(answer) = timeout(limit, self.device.get("/cm", Some(&query))).await else {
+            deadline::moved_on();
+            return None;
+        };
+        let status = answer.ok()?.found().ok()??.json().ok()?;
+        let address = status.pointer("/StatusNET/Mac").and_then(Value::as_str).map(printable)?;
+        Some(address).filter(|address| !address.is_empty())
     }
 }
 

@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kwapi_core::{Pattern, ProbeId, Succession, Timestamp};
@@ -82,6 +82,8 @@ pub struct History {
     /// How many stretches of the journal were lost.
     losses: AtomicU64,
     waiting_bytes: AtomicUsize,
+    /// Whether samples of a probe are long before what its files have.
+    has_behind: AtomicBool,
     /// Probes of which it was told that their file cannot be read.
     unreadable: Mutex<HashSet<ProbeId>>,
     /// Of RRD files that are not in the journal's directory.
@@ -97,6 +99,8 @@ struct Upkeep {
     failed: Option<(Duration, String)>,
     /// Whether how far the journal was read could last not be noted.
     has_commit_failed: bool,
+    /// What files that are ahead of the clock wait for.
+    ahead: Option<String>,
     /// Why the journal could last not be read.
     unread: Option<String>,
     /// How far the journal had been read, and when; younger than two flush intervals.
@@ -139,6 +143,7 @@ impl History {
             index_lines_damaged: found.lines_damaged,
             losses: AtomicU64::new(0),
             waiting_bytes: AtomicUsize::new(0),
+            has_behind: AtomicBool::new(false),
             unreadable: Mutex::default(),
             lock: Mutex::new(lock),
         };
@@ -172,6 +177,11 @@ impl History {
                 upkeep.failed = Some((now, error));
             }
         }
+        let ahead = self.look_after_behind(now);
+        if let (Some(ahead), None) = (&ahead, &upkeep.ahead) {
+            tracing::error!("{ahead}");
+        }
+        upkeep.ahead = ahead;
         // Whatever arrived more than an interval ago has been written since, unless writing failed.
         let mut written = None;
         while let Some((at, position)) = upkeep.marks.front().copied() {
@@ -185,7 +195,7 @@ impl History {
             upkeep.failed = None;
             tracing::info!("history is written again");
         }
-        if let Some(position) = written.filter(|_| upkeep.failed.is_none())
+        if let Some(position) = written.filter(|_| upkeep.failed.is_none() && upkeep.ahead.is_none())
             && now.saturating_sub(upkeep.committed) >= interval
         {
             upkeep.committed = now;
@@ -233,6 +243,7 @@ impl History {
             samples_dropped: count(&counts.samples_dropped),
             files_set_aside: count(&counts.files_set_aside),
             files_ahead: count(&counts.files_ahead),
+            files_rewound: count(&counts.files_rewound),
             directories_removed: count(&counts.directories_removed),
             probes: self.probes.read().len() as u64,
             orphan_files: count(&counts.orphan_files),
@@ -246,7 +257,7 @@ impl History {
     pub fn trouble(&self) -> Option<String> {
         let upkeep = self.upkeep.lock();
         let failed = upkeep.failed.as_ref().map(|(_, error)| format!("RRD files cannot be written: {error}"));
-        failed.or_else(|| upkeep.unread.clone())
+        failed.or_else(|| upkeep.unread.clone()).or_else(|| upkeep.ahead.clone())
     }
 
     /// The journal it reads.

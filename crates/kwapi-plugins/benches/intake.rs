@@ -13,7 +13,8 @@ use kwapi_bus::{Batch, Key, Received, Scheme, Signer, Verifier, Wire};
 use kwapi_core::{
     Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
-use kwapi_plugins::api::{self, Api, FactsSource};
+use kwapi_plugins::api::{self, Api};
+use kwapi_plugins::directory::Directory;
 use kwapi_plugins::intake::Intake;
 use kwapi_plugins::live::{Config, Live};
 use tower::ServiceExt as _;
@@ -151,7 +152,7 @@ fn listing(criterion: &mut Criterion) {
     for count in PROBES {
         let directory = state.path().join(count.to_string());
         let ((live, mut intake), ids) = (intake(Some(&directory)), ids(count));
-        let router = api::router(Api::new(live.clone(), FactsSource::default()), None, None);
+        let router = api::router(Api::new(live.clone(), Directory::default()), None, None);
         let ask = || {
             let request = Request::get("/v1/probes/").body(Body::empty()).unwrap();
             runtime.block_on(async {

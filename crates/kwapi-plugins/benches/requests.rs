@@ -22,7 +22,8 @@ use kwapi_bus::{Batch, Received};
 use kwapi_core::{
     Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
-use kwapi_plugins::api::{self, Api, FactsSource};
+use kwapi_plugins::api::{self, Api};
+use kwapi_plugins::directory::Directory;
 use kwapi_plugins::http::{Listen, Listener};
 use kwapi_plugins::intake::Intake;
 use kwapi_plugins::live::{Config, Live};
@@ -60,7 +61,7 @@ fn main() {
             };
             let listener = Listener::bind(&listen).unwrap();
             tell.send(listener.address()).unwrap();
-            let router = api::router(Api::new(served, FactsSource::default()), None, None);
+            let router = api::router(Api::new(served, Directory::default()), None, None);
             listener.serve(router, std::future::pending()).await.unwrap();
         });
     });

@@ -1,18 +1,16 @@
 //! The API: latest watts and kWh of each probe over HTTP, for Ceilometer and for everyone else.
 //!
-//! `/v1/` is the seed's, to the letter; what it has no room for is in `/v2/`. Paths are read by one pure function
-//! ([`route`]), and every answer that is no success has the one shape of [`HttpError`].
+//! `/v1/` is the seed's, to the letter; what it has no room for is in `/v2/`. Each route stands once, in the table of
+//! [`route`], and every answer that is no success has the one shape of [`HttpError`].
 
-mod auth;
 mod config;
 mod json;
+mod openapi;
 mod query;
 mod route;
 mod v1;
 mod v2;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -22,95 +20,22 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
 use bytes::Bytes;
-use kwapi_core::{Pattern, ProbeId};
 
-pub use auth::{
-    Auth, AuthConfig, AuthError, Caller, KeystoneConfig, Policy, PolicyError, StaticToken, hash_token,
-};
-#[doc(hidden)]
-pub use auth::{parse_policy, parse_token, path_matches};
 pub use config::{ApiConfig, ConfigError};
+use openapi::OPENAPI;
 pub use route::ROUTES;
 
-use crate::http::{Cors, HttpError, allow_origins, is_not_modified, not_found, not_modified};
+use crate::auth::{Auth, guarded, scope_of};
+use crate::directory::Directory;
+use crate::http::{Cors, Found, HttpError, allow_origins, is_not_modified, not_modified, nothing_here};
 use crate::live::Live;
+use crate::scope::Scope;
 use query::Query;
-use route::{Found, Route};
+use route::{Resource, TABLE, Value};
 
-/// The OpenAPI document, as it is served.
-pub const OPENAPI: &str = include_str!("api/openapi.json");
-
-/// What the original said to an OPTIONS or a refused method.
-const ALLOW: HeaderValue = HeaderValue::from_static("HEAD, OPTIONS, GET");
 /// With more probes than this, an answer is made on a thread that may block.
 const PROBES_INLINE_MAX: usize = 4_096;
-
-/// What is known of a probe besides its measurements.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProbeFacts {
-    /// The operator's labels.
-    pub labels: BTreeMap<String, String>,
-    /// Why its meter last failed, if it did and has not been read since.
-    pub last_error: Option<String>,
-}
-
-/// Where the API gets [`ProbeFacts`]: the binary knows the configuration and the drivers' states.
-#[derive(Clone)]
-pub struct FactsSource(Arc<dyn Fn(&ProbeId) -> ProbeFacts + Send + Sync>);
-
-impl FactsSource {
-    /// Asks `facts` each time.
-    pub fn new(facts: impl Fn(&ProbeId) -> ProbeFacts + Send + Sync + 'static) -> Self {
-        Self(Arc::new(facts))
-    }
-}
-
-impl Default for FactsSource {
-    /// Knows nothing of any probe.
-    fn default() -> Self {
-        Self::new(|_| ProbeFacts::default())
-    }
-}
-
-impl fmt::Debug for FactsSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FactsSource")
-    }
-}
-
-/// Which probes may be seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// All of them.
-    #[default]
-    All,
-    /// Those one of these patterns matches.
-    Only(Arc<[Pattern]>),
-    /// Those that both of these allow.
-    Both(Arc<[Scope; 2]>),
-}
-
-impl Scope {
-    /// Whether `probe` may be seen.
-    pub fn allows(&self, probe: &ProbeId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(patterns) => patterns.iter().any(|pattern| pattern.matches(probe)),
-            Self::Both(both) => both.iter().all(|scope| scope.allows(probe)),
-        }
-    }
-
-    /// What both allow.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::All, scope) | (scope, Self::All) => scope,
-            (own, other) => Self::Both(Arc::new([own, other])),
-        }
-    }
-}
 
 /// The API's state; cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -119,7 +44,7 @@ pub struct Api(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     live: Live,
-    facts: FactsSource,
+    directory: Directory,
     /// What anybody may see.
     shown: Scope,
     /// The last whole list of `/v1/probes/`.
@@ -129,33 +54,26 @@ struct Inner {
 }
 
 impl Api {
-    /// An API that shows what is `live`.
-    pub fn new(live: Live, facts: FactsSource) -> Self {
+    /// An API that shows what is `live`, and of each probe what `directory` knows.
+    pub fn new(live: Live, directory: Directory) -> Self {
         let epoch = live.wall().now().micros();
-        Self(Arc::new(Inner { live, facts, shown: Scope::All, probes: ArcSwapOption::empty(), epoch }))
+        Self(Arc::new(Inner { live, directory, shown: Scope::All, probes: ArcSwapOption::empty(), epoch }))
     }
 
     /// The same, showing nobody more than `shown`.
     #[must_use]
     pub fn limited_to(self, shown: Scope) -> Self {
-        let Inner { live, facts, epoch, .. } = &*self.0;
-        let (live, facts, epoch) = (live.clone(), facts.clone(), *epoch);
-        Self(Arc::new(Inner { live, facts, shown, probes: ArcSwapOption::empty(), epoch }))
+        let Inner { live, directory, epoch, .. } = &*self.0;
+        let (live, directory, epoch) = (live.clone(), directory.clone(), *epoch);
+        Self(Arc::new(Inner { live, directory, shown, probes: ArcSwapOption::empty(), epoch }))
     }
 }
 
 /// The API's routes, behind `auth` if there is one. Whatever else is merged into the router is not behind it.
 pub fn router(api: Api, auth: Option<Auth>, cors: Option<Cors>) -> Router {
-    let mut router = Router::new();
-    for version in ["v1", "v2"] {
-        router = router
-            .route(&format!("/{version}"), any(answer))
-            .route(&format!("/{version}/"), any(answer))
-            .route(&format!("/{version}/{{*rest}}"), any(answer));
-    }
-    let mut router = router.fallback(not_found).with_state(api);
+    let mut router = Router::new().fallback(answer).with_state(api);
     if let Some(auth) = auth {
-        router = router.layer(from_fn_with_state(auth, auth::authenticate));
+        router = guarded(router, auth, ROUTES);
     }
     if let Some(cors) = cors {
         router = router.layer(from_fn_with_state(cors, allow_origins));
@@ -163,32 +81,30 @@ pub fn router(api: Api, auth: Option<Auth>, cors: Option<Cors>) -> Router {
     router
 }
 
-/// Answers any request below `/v1` and `/v2`.
+/// Answers any request.
 async fn answer(State(api): State<Api>, request: Request) -> Response {
-    let scope = request.extensions().get::<Caller>().map(|caller| caller.scope.clone()).unwrap_or_default();
-    let scope = scope.and(api.0.shown.clone());
+    let scope = scope_of(&request).and(api.0.shown.clone());
     let (parts, _) = request.into_parts();
-    let route = match route::find(parts.uri.path()) {
-        Found::Route(route) => Ok(route),
-        Found::AddSlash => Err(&parts.uri),
-        Found::Nothing => return not_found().await.into_response(),
+    let (route, parameters) = match TABLE.find(parts.uri.path()) {
+        Found::Route(route, parameters) => (route, Some(parameters)),
+        Found::AddSlash(route) => (route, None),
+        Found::Nothing => return nothing_here().into_response(),
     };
+    let allow = [(header::ALLOW, HeaderValue::from_static(route.methods))];
     match parts.method {
         Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return (StatusCode::OK, [(header::ALLOW, ALLOW)]).into_response(),
+        Method::OPTIONS => return (StatusCode::OK, allow).into_response(),
         _ => {
             let error = HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "This resource can only be read.");
-            return ([(header::ALLOW, ALLOW)], error).into_response();
+            return (allow, error).into_response();
         }
     }
-    let route = match route {
-        Ok(route) => route,
-        Err(uri) => return add_slash(uri),
-    };
+    let Some(parameters) = parameters else { return add_slash(&parts.uri) };
+    let resource = route.resource.resource;
     let is_head = parts.method == Method::HEAD;
     let is_large = api.0.live.probes() > PROBES_INLINE_MAX;
     let work = move || {
-        let answer = api.read(&route, &parts.uri, &parts.headers, &scope);
+        let answer = api.read(resource, &parameters, &parts.uri, &parts.headers, &scope);
         answer.unwrap_or_else(IntoResponse::into_response)
     };
     let response = if is_large {
@@ -205,22 +121,28 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
 impl Api {
     fn read(
         &self,
-        route: &Route,
+        resource: Resource,
+        parameters: &[String],
         uri: &Uri,
         headers: &HeaderMap,
         scope: &Scope,
     ) -> Result<Response, HttpError> {
         let query = || Query::parse(uri);
-        match route {
-            Route::V1 => Ok(json_response(v1::VERSION.into())),
-            Route::V2 => Ok(json_response(v2::VERSION.into())),
-            Route::OpenApi => Ok(json_response(OPENAPI.into())),
-            Route::ProbeIds => Ok(self.probe_ids(&query()?, scope)),
-            Route::Probes => Ok(self.probes(&query()?, scope, headers)),
-            Route::Probe(id) => self.probe(id, scope),
-            Route::Value(id, value) => self.value(id, *value, scope),
-            Route::RichProbes => Ok(self.rich_probes(&query()?, scope)),
-            Route::RichProbe(id) => self.rich_probe(id, scope),
+        let parameter = |index: usize| parameters.get(index).map(String::as_str).unwrap_or_default();
+        let probe = parameter(0);
+        match resource {
+            Resource::V1 => Ok(json_response(v1::VERSION.into())),
+            Resource::V2 => Ok(json_response(v2::VERSION.into())),
+            Resource::OpenApi => Ok(json_response(OPENAPI.as_str().into())),
+            Resource::ProbeIds => Ok(self.probe_ids(&query()?, scope)),
+            Resource::Probes => Ok(self.probes(&query()?, scope, headers)),
+            Resource::Probe => self.probe(probe, scope),
+            Resource::Value => match Value::named(parameter(1)) {
+                Some(value) => self.value(probe, value, scope),
+                None => Err(nothing_here()),
+            },
+            Resource::RichProbes => Ok(self.rich_probes(&query()?, scope)),
+            Resource::RichProbe => self.rich_probe(probe, scope),
         }
     }
 }
@@ -265,5 +187,7 @@ fn add_slash(uri: &Uri) -> Response {
     ([(header::LOCATION, location)], error).into_response()
 }
 
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;

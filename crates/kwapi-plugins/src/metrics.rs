@@ -17,7 +17,7 @@ use axum::routing::get;
 
 pub use text::{Exposition, Family, Kind};
 
-use crate::http::Routes;
+use crate::scope::Scope;
 
 /// Something that has metrics.
 pub trait MetricSource: Send + Sync {
@@ -75,48 +75,50 @@ impl Metrics {
         self.readiness.push((part, Box::new(check)));
     }
 
-    fn exposition(&self) -> Exposition {
-        let mut out = Exposition::default();
+    fn exposition(&self, scope: Scope) -> Exposition {
+        let mut out = Exposition::limited_to(scope);
         for source in &self.sources {
             source.collect(&mut out);
         }
         out
     }
-
-    /// All metrics as OpenMetrics text.
-    pub fn open_metrics(&self) -> String {
-        self.exposition().open_metrics()
-    }
 }
 
-/// The status listener's routes, as its metrics call them.
-pub const ROUTES: &Routes = &Routes {
-    server: "status",
-    templates: &["/metrics", "/healthz", "/readyz", "/meters"],
-    template: |path| {
-        let known = ROUTES.templates.iter().find(|known| **known == path);
-        known.copied().unwrap_or(Routes::OTHER)
-    },
-};
+/// `/metrics`, for Prometheus.
+pub const METRICS: &str = "/metrics";
+/// `/healthz`: whether the process answers.
+pub const HEALTH: &str = "/healthz";
+/// `/readyz`: whether it can do its work, and else what it waits for.
+pub const READY: &str = "/readyz";
+/// The three of them, which [`router`] serves.
+pub const SHARED: &[&str] = &[METRICS, HEALTH, READY];
 
-/// The three routes. They are not behind authentication: they belong on a loopback listener.
-pub fn router(metrics: Metrics) -> Router {
+/// The [`SHARED`] routes, naming no probe outside `scope`. They are not behind authentication: they belong on a loopback
+/// listener.
+pub fn router(metrics: Arc<Metrics>, scope: Scope) -> Router {
     Router::new()
-        .route("/metrics", get(show))
-        .route("/healthz", get(health))
-        .route("/readyz", get(ready))
-        .with_state(Arc::new(metrics))
+        .route(METRICS, get(show))
+        .route(HEALTH, get(health))
+        .route(READY, get(ready))
+        .with_state(Shown { metrics, scope })
+}
+
+/// The metrics, as far as those who ask may see them.
+#[derive(Clone, Debug)]
+struct Shown {
+    metrics: Arc<Metrics>,
+    scope: Scope,
 }
 
 /// OpenMetrics for who asks for it, as Prometheus does; the older text for others.
-async fn show(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+async fn show(State(shown): State<Shown>, headers: HeaderMap) -> Response {
     let wants_open = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("application/openmetrics-text"));
     // With a hundred thousand probes this takes a while, and may write the collector's record.
     let made = tokio::task::spawn_blocking(move || {
-        let exposition = metrics.exposition();
+        let exposition = shown.metrics.exposition(shown.scope);
         if wants_open { exposition.open_metrics() } else { exposition.prometheus() }
     });
     let kind = if wants_open {
@@ -138,7 +140,7 @@ async fn health() -> Response {
     json(StatusCode::OK, &serde_json::json!({ "status": "ok" }))
 }
 
-async fn ready(State(metrics): State<Arc<Metrics>>) -> Response {
+async fn ready(State(Shown { metrics, .. }): State<Shown>) -> Response {
     let waiting: serde_json::Map<String, serde_json::Value> = metrics
         .readiness
         .iter()

@@ -1,19 +1,17 @@
 //! The RRD plugin's web pages: watts, graphs, energy and cost, over the seed's routes.
 //!
-//! Nothing listens here: [`router`] is served by the binary. What the pages show comes through [`PowerHistory`]; whatever
+//! Nothing listens here: [`router`] is served by the binary. Every answer is made of the probes that the caller sees. What the pages show comes through [`PowerHistory`]; whatever
 //! asks the disk runs on blocking threads, a bounded number at a time. One page serves ten probes and a hundred thousand: it shows
-//! a leaf of them, and totals over all. It loads nothing from elsewhere and works without scripts.
+//! a page of them, and totals over all. It loads nothing from elsewhere and works without scripts.
 
 mod answer;
 mod chosen;
 mod graphs;
-mod labels;
 mod overview;
 mod pages;
 mod route;
 mod statics;
 mod stored;
-mod sums;
 mod words;
 
 use std::fmt;
@@ -30,15 +28,16 @@ use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, WallClock,
 use kwapi_graph::{HUE_DEFAULT, Tariff};
 use tokio::sync::Semaphore;
 
-use answer::Asked;
+use crate::auth::scope_of;
+use crate::directory::Directory;
+use crate::scope::Scope;
+use answer::Conditions;
 use graphs::Graphs;
 use overview::Probes;
 use route::{Route, Target};
 
-pub use labels::LabelSource;
 pub use route::ROUTES;
 pub use stored::{Accounted, Stored};
-pub use sums::Sums;
 
 /// The longest form a page sends: one probe id and where to return to.
 const FORM_BYTES_MAX: usize = 4_096;
@@ -94,6 +93,8 @@ pub struct Latest {
     pub at: Timestamp,
     /// How it came about.
     pub quality: Quality,
+    /// Whether the probe is silent: `power` is not that of now.
+    pub is_silent: bool,
     /// Energy so far; `None` where nobody keeps an account.
     pub account: Option<EnergySince>,
 }
@@ -122,12 +123,9 @@ pub struct Settings {
     pub hue: f64,
     /// Top of the power axis of a probe's graph in watts; `None` follows the data.
     pub power_max: Option<f64>,
-    /// How long after its last measurement a probe counts as silent.
-    pub silent_after: Duration,
-    /// Probes that are sums of others: shown like any, but no part of the summary and of totals.
-    pub sums: Sums,
-    /// The operator's labels, which stand on a probe's own page.
-    pub labels: LabelSource,
+    /// What probes are: their labels stand on their own pages, and sums of others are shown like any but are no part of the
+    /// summary and of totals.
+    pub directory: Directory,
     /// How many bytes of finished graphs are kept. Full: those unused for longest are dropped.
     pub cache_bytes_max: usize,
 }
@@ -140,9 +138,7 @@ impl Default for Settings {
             zone: TimeZone::UTC,
             hue: HUE_DEFAULT,
             power_max: None,
-            silent_after: Duration::from_secs(60),
-            sums: Sums::default(),
-            labels: LabelSource::default(),
+            directory: Directory::default(),
             cache_bytes_max: 64 << 20,
         }
     }
@@ -167,7 +163,7 @@ impl fmt::Debug for Site {
 /// The pages, ready to be served.
 pub fn router(history: Arc<dyn PowerHistory>, settings: Settings, clock: WallClock) -> Router {
     let site = Arc::new(Site {
-        probes: Probes::new(Arc::clone(&history), settings.sums.clone()),
+        probes: Probes::new(Arc::clone(&history), settings.directory.clone()),
         graphs: Graphs::new(history, settings.clone()),
         started: clock.now(),
         workers: Semaphore::new(WORKERS),
@@ -178,24 +174,22 @@ pub fn router(history: Arc<dyn PowerHistory>, settings: Settings, clock: WallClo
 }
 
 async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
+    let scope = scope_of(&request);
     let (parts, body) = request.into_parts();
-    let route = route::route(parts.uri.path(), parts.uri.query());
-    let route = match route {
-        Route::To(target) => target,
-        Route::Moved(location) if is_read(&parts.method) => {
-            return answer::moved_permanently(&location);
-        }
-        Route::Moved(_) => return answer::method_not_allowed("HEAD, OPTIONS, GET"),
+    let (target, methods) = match route::route(parts.uri.path(), parts.uri.query()) {
+        Route::To(target, methods) => (target, methods),
+        Route::Moved(location, _) if is_read(&parts.method) => return answer::moved_permanently(&location),
+        Route::Moved(_, methods) => return answer::method_not_allowed(methods),
     };
-    let allowed = if route == Target::Choose { "OPTIONS, POST" } else { "HEAD, OPTIONS, GET" };
-    match (&parts.method, &route) {
-        (&Method::OPTIONS, _) => answer::options(allowed),
-        (&Method::POST, Target::Choose) => choose(&parts.headers, body).await,
-        (method, target) if is_read(method) && *target != Target::Choose => {
-            let asked = Asked::of(&parts.method, &parts.headers);
-            read(site, route, parts.headers, asked).await
+    let is_form = target == Target::Choose;
+    match &parts.method {
+        &Method::OPTIONS => answer::options(methods),
+        &Method::POST if is_form => choose(&parts.headers, body).await,
+        method if is_read(method) && !is_form => {
+            let conditions = Conditions::of(&parts.method, &parts.headers);
+            read(site, target, parts.headers, conditions, scope).await
         }
-        _ => answer::method_not_allowed(allowed),
+        _ => answer::method_not_allowed(methods),
     }
 }
 
@@ -204,12 +198,19 @@ fn is_read(method: &Method) -> bool {
 }
 
 /// Answers a GET or HEAD on a blocking thread.
-async fn read(site: Arc<Site>, target: Target, headers: HeaderMap, asked: Asked) -> Response {
+async fn read(
+    site: Arc<Site>,
+    target: Target,
+    headers: HeaderMap,
+    conditions: Conditions,
+    scope: Scope,
+) -> Response {
     let Ok(_turn) = site.workers.acquire().await else { return answer::failed("shutting down") };
     let site = Arc::clone(&site);
     let answered = tokio::task::spawn_blocking(move || {
         let cookie = chosen::Chosen::from_headers(&headers);
-        pages::answer(&site, &target, &headers, &cookie, &asked)
+        let seen = site.probes.seen(&scope);
+        pages::answer(&site, &seen, &target, &headers, &cookie, &conditions)
     });
     answered.await.unwrap_or_else(|_| answer::failed("the page could not be made"))
 }

@@ -29,7 +29,8 @@ use std::time::Duration;
 
 use kwapi_core::{Pattern, ProbeId};
 use kwapi_drivers::manager::{MeterSpec, VirtualSpec};
-use kwapi_plugins::api::ApiConfig;
+use kwapi_plugins::api::{self, ApiConfig};
+use kwapi_plugins::auth::AuthError;
 use kwapi_plugins::http::HostName;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -260,7 +261,12 @@ impl Config {
         };
         config.check_bus(document)?;
         if let Err(error) = config.api.config.check() {
-            return Err(document.error(&[Step::Key("api".to_owned())], chain(&error)));
+            let mut path = vec![Step::Key("api".to_owned())];
+            if let api::ConfigError::Auth(AuthError::Scope { index, .. }) = &error {
+                path.extend(["auth", "scope"].map(|key| Step::Key(key.to_owned())));
+                path.push(Step::Index(*index));
+            }
+            return Err(document.error(&path, chain(&error)));
         }
         if !config.rrd.listen.ip().is_loopback() && !config.rrd.insist_without_auth {
             let message = format!(

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Scheme};
 use kwapi_history::History;
+use kwapi_plugins::Scope;
+use kwapi_plugins::auth::Auth;
+use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 
@@ -30,7 +33,6 @@ pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use listeners::{Listeners, Taken};
 pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
 
-use api::Labelling;
 use drivers::{Drivers, Problems};
 use feed::{Feed, Folded};
 use listeners::Server;
@@ -128,7 +130,8 @@ pub(crate) struct Stack {
     forwarder: Option<Arc<Forwarder>>,
     feed: Option<Feed>,
     pages: Option<Pages>,
-    labels: Labelling,
+    directory: Directory,
+    auth: Option<Auth>,
     servers: Vec<Server>,
 }
 
@@ -147,7 +150,6 @@ impl Stack {
     ) -> Result<Self, String> {
         let mut all = Metrics::new();
         all.add(metrics::bus(process.bus.clone()));
-        let labels = Labelling::new(config);
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
         let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };
         let pages = match &folded {
@@ -169,25 +171,26 @@ impl Stack {
         } else {
             None
         };
-        let auth = if listeners.api.is_some() { api::auth(process, config, &mut all)? } else { None };
+        let manager = drivers.as_ref().map(Drivers::manager);
+        let directory = api::directory(config, manager.clone().map(Problems::new));
+        let auth =
+            if listeners.api.is_some() { api::auth(process, config, &directory, &mut all)? } else { None };
         let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
         for listener in [&api_listener, &web_listener, &status_listener].into_iter().flatten() {
             all.add(listener.metrics());
         }
-        let manager = drivers.as_ref().map(Drivers::manager);
-        let metrics = kwapi_plugins::metrics::router(all);
+        let all = Arc::new(all);
         let mut routers = Vec::new();
         if let (Some(listener), Some(feed)) = (api_listener, &feed) {
-            let problems = manager.clone().map(Problems::new);
-            let facts =
-                api::facts(labels.clone(), move |probe| problems.as_ref().and_then(|all| all.of(probe)));
-            routers.push((listener, api::router(config, &feed.live, facts, auth, metrics.clone())));
+            let router = api::router(config, &feed.live, directory.clone(), auth.clone(), &all);
+            routers.push((listener, router));
         }
         if let (Some(listener), Some(feed), Some(pages)) = (web_listener, &feed, &pages) {
-            routers.push((listener, pages.router(process, config, feed.live.clone(), labels.clone())));
+            routers.push((listener, pages.router(process, config, feed.live.clone(), directory.clone())));
         }
         if let Some(listener) = status_listener {
-            routers.push((listener, status::router(metrics, manager)));
+            let metrics = kwapi_plugins::metrics::router(all, Scope::All);
+            routers.push((listener, status::router(metrics, manager, process.clock.clone())));
         }
         let servers = routers
             .into_iter()
@@ -196,7 +199,7 @@ impl Stack {
                 Server::start(listener, router, async move { shutdown.begun().await })
             })
             .collect();
-        Ok(Self { drivers, forwarder, feed, pages, labels, servers })
+        Ok(Self { drivers, forwarder, feed, pages, directory, auth, servers })
     }
 
     /// Works until `shutdown`, taking up what the configuration's files come to say, and stops.
@@ -214,9 +217,9 @@ impl Stack {
         if let Some(drivers) = &self.drivers {
             drivers.apply(config).map_err(|error| chain(&error))?;
         }
-        self.labels.replace(config);
-        if let Some(pages) = &self.pages {
-            pages.reload(config);
+        self.directory.replace(api::configured(config));
+        if let (Some(auth), Some(new)) = (&self.auth, &config.api.config.auth) {
+            auth.replace_scopes(new);
         }
         Ok(())
     }

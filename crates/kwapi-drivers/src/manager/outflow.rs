@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kwapi_core::{Measurement, WallClock};
+use kwapi_core::{Measurement, PROGRAM_DATE, WallClock};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::host::Host;
 use super::lateness::Histogram;
-use super::source::{Now, PROGRAM_DATE};
+use super::source::Now;
 use super::state::State;
 use super::virtual_probes::VirtualProbes;
 

@@ -161,6 +161,8 @@ pub struct ProbeStatus {
     pub power: Option<Watts>,
     /// When that was measured.
     pub measured_at: Option<Timestamp>,
+    /// How long after that its power may still stand for the present.
+    pub max_gap: Duration,
     /// Why there is nothing newer, if there is not.
     pub problem: Option<NoReading>,
     /// How often the outlet's own counter was reset or jumped.
@@ -280,6 +282,7 @@ impl Visible {
                 probe: probe.source.probe().clone(),
                 power: probe.latest.map(|(power, _)| power),
                 measured_at: probe.latest.map(|(_, timestamp)| timestamp),
+                max_gap: probe.source.max_gap(),
                 problem: probe.problem.as_deref().cloned(),
                 counter_resets: probe.source.counter_resets,
                 counter_believed: probe.source.counter_believed(),

@@ -377,7 +377,12 @@ async fn stopping_ends_every_session_within_a_second_even_one_that_hangs() {
 async fn a_virtual_probe_is_published_with_its_parts() {
     let scene = Scene::new(vec![meter("a", "'steady'"), meter("b", "'steady'")]);
     let id = |name: &str| ProbeId::new(name).unwrap();
-    let sum = VirtualSpec { probe: id("both"), parts: vec![id("a"), id("b")], max_gap: 10 * SECOND };
+    let sum = VirtualSpec {
+        probe: id("both"),
+        parts: vec![id("a"), id("b")],
+        max_gap: 10 * SECOND,
+        max_gap_follows: false,
+    };
     scene.manager.apply_virtual(vec![sum]).unwrap();
     sleep(60 * SECOND).await;
     assert!(scene.count("both") >= 58, "{}", scene.count("both"));

@@ -313,7 +313,7 @@ async fn a_register_that_is_never_answered_costs_itself_alone() {
 }
 
 /// A device of `SunSpec` whose chain begins at 40000, as its registers.
-async fn sunspec(chain: &'static [u16]) -> String {
+async fn sunspec_port(chain: &'static [u16]) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
@@ -337,6 +337,11 @@ async fn sunspec(chain: &'static [u16]) -> String {
             }
         }
     });
+    port
+}
+
+async fn sunspec(chain: &'static [u16]) -> String {
+    let port = sunspec_port(chain).await;
     let keys = format!("host = \"127.0.0.1:{port}\"\nmap = \"sunspec-meter\"");
     let said = match open(&keys, &one(), &Arc::default()).await {
         Ok(mut meter) => round(&mut meter).await,
@@ -371,6 +376,43 @@ async fn a_sunspec_meter_is_found_in_its_chain() {
     assert!(sunspec(&ENDLESS).await.contains("and none of"));
     let other = "refused: 127.0.0.1:PORT: unit 1 does not speak SunSpec: no mark at [40000, 0, 50000]";
     assert_eq!(sunspec(&[1, 2, 3]).await, other);
+}
+
+#[tokio::test]
+async fn the_counter_of_a_sunspec_meter_is_known_by_its_serial_number() {
+    // The mark, the common model of 66 registers with a serial number in it, the meter, the end.
+    static METER: [u16; 140] = {
+        let mut chain = [0; 140];
+        let mut set = [
+            (0, 0x5375),
+            (1, 0x6e53),
+            (2, 1),
+            (3, 66),
+            (52, 0x4b57),
+            (53, 0x2d37),
+            (54, 0x3100),
+            (70, 203),
+            (71, 57),
+            (88, 64),
+            (92, 1),
+            (117, 9),
+            (129, 0xffff),
+        ]
+        .as_slice();
+        while let [(at, word), rest @ ..] = set {
+            chain[*at] = *word;
+            set = rest;
+        }
+        chain
+    };
+    let port = sunspec_port(&METER).await;
+    let keys = format!("host = \"127.0.0.1:{port}\"\nmap = \"sunspec-meter\"");
+    let mut meter = open(&keys, &one(), &Arc::default()).await.expect("a meter");
+    let mut readings = Readings::default();
+    meter.read(&mut readings).await.expect("an answer");
+    let (_, reading) = readings.drain().next().expect("an outlet");
+    let register = reading.expect("a reading").register.expect("a counter");
+    assert_eq!((register.serial.as_deref(), register.path.as_deref()), (Some("KW-71"), Some("total")));
 }
 
 #[tokio::test]

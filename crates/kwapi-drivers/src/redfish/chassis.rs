@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::metered::Metered;
-use super::resource::{id, label, link, segment};
+use super::resource::{id, label, link, segment, serial};
 use super::search::{ABSENT, Search};
 use crate::driver::DriverError;
 
@@ -59,6 +59,7 @@ impl Search<'_> {
                 continue;
             }
             found.chassis = Some((path, sensor.map(str::to_owned)));
+            found.serial = serial(&chassis);
             metered.push(found);
         }
         if without > 0 {

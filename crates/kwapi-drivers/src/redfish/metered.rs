@@ -4,9 +4,10 @@
 //! firmware keeps a mean of the last minutes. What stands first and has a number is read; when it has none, the others are
 //! asked, and the card is searched again from time to time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{NoReading, Quality, Reading, Watts};
+use kwapi_core::{NoReading, Quality, Reading, Register, Watts};
 use tokio::time::Instant;
 
 use super::energy::EnergySource;
@@ -37,6 +38,10 @@ pub(super) struct Metered {
     pub(super) chosen: usize,
     /// Its counter.
     pub(super) energy: EnergySource,
+    /// The serial number of what it is, where that says one.
+    pub(super) serial: Option<String>,
+    /// What its counter is known by.
+    register: Option<Arc<Register>>,
     asked: Instant,
     searched: Instant,
     /// Whether the last search has looked at every place, since none had a number.
@@ -56,6 +61,8 @@ impl Metered {
             sources,
             chosen,
             energy: EnergySource::default(),
+            serial: None,
+            register: None,
             asked: now,
             searched: now,
             is_searched_through,
@@ -84,6 +91,8 @@ impl Metered {
             sources: vec![source],
             chosen: 0,
             energy: EnergySource::default(),
+            serial: None,
+            register: None,
             asked: now,
             searched: now,
             is_searched_through: true,
@@ -101,6 +110,21 @@ impl Metered {
             [only] => Some(only),
             _ => None,
         }
+    }
+
+    /// A reading with what its counter is known by: the device's serial number, and which property of which resource.
+    pub(super) fn registered(&mut self, reading: Reading) -> Reading {
+        if reading.counter.is_none() {
+            return reading;
+        }
+        let of = self.source().map(|source| source.energy_path.as_deref().or_else(|| self.path()));
+        let path = format!("{}{}", of.flatten().unwrap_or_default(), self.energy.name().unwrap_or_default());
+        let known = self.register.take().filter(|register| register.path.as_deref() == Some(&path));
+        let serial = self.serial.clone();
+        let register =
+            known.unwrap_or_else(|| Arc::new(Register { serial, path: Some(path), ..Register::default() }));
+        self.register = Some(Arc::clone(&register));
+        Reading { register: Some(register), ..reading }
     }
 
     /// Whether it has a number now, and not only a place where one may come.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::metered::Metered;
-use super::resource::{OUTLET, label, link, segment};
+use super::resource::{OUTLET, label, link, segment, serial};
 use super::search::Search;
 use crate::driver::{DriverError, Finding};
 use crate::outlets::Outlets;
@@ -69,6 +69,10 @@ impl Search<'_> {
         }
         if let Some(path) = link(&resource, "Metrics") {
             metered.push(Metered::in_one_place("total".to_owned(), None, path, &OUTLET));
+        }
+        let serial = serial(&resource);
+        for metered in &mut metered {
+            metered.serial.clone_from(&serial);
         }
         self.findings.push(Finding {
             what: format!("PDU {}", segment(pdu)),

@@ -152,6 +152,36 @@ async fn a_device_is_read_with_its_password_and_says_when_it_wants_one() {
 }
 
 #[tokio::test]
+async fn a_counter_is_known_by_its_channel_and_the_hardware_address_that_is_asked_for_once() {
+    let energy = device(PLUG);
+    let with_address = move |request: &HttpRequest| match request.target.as_str() {
+        "/cm?cmnd=Status%205&user=admin&password=p%26%c3%a9" => {
+            HttpAnswer::ok(r#"{"StatusNET":{"Hostname":"plug1","Mac":"5C:CF:7F:00:A1\u001b"}}"#)
+        }
+        _ => energy(request),
+    };
+    for (simulator, serial, asked) in [
+        (HttpDevice::start(with_address).await, Some("5C:CF:7F:00:A1"), 1),
+        (HttpDevice::start(device(PLUG)).await, None, 1),
+    ] {
+        let simulator = simulator.expect("a port");
+        let keys = format!("host = \"{}\"\npassword = \"p&é\"", simulator.address());
+        let config = toml::from_str(&keys).expect("a configuration");
+        let one = Outlets::by_position([ProbeId::new("A").ok()]);
+        let mut meter = Tasmota::open(&config, &one, &Arc::default()).await.expect("a session");
+        for _ in 0..2 {
+            let mut readings = Readings::default();
+            meter.read(&mut readings).await.expect("an answer");
+            let (_, reading) = readings.drain().next().expect("a channel");
+            let register = reading.expect("a reading").register.expect("a counter");
+            assert_eq!((register.serial.as_deref(), register.path.as_deref()), (serial, Some("1")));
+        }
+        let asks = |request: &HttpRequest| request.target.contains("Status%205");
+        assert_eq!(simulator.requests().iter().filter(|request| asks(request)).count(), asked);
+    }
+}
+
+#[tokio::test]
 async fn a_newer_firmware_says_401_to_a_missing_or_wrong_password() {
     let one = Outlets::by_position([ProbeId::new("A").ok()]);
     let locked = |_: &HttpRequest| HttpAnswer::status(401);

@@ -95,6 +95,12 @@ impl History {
                 Verdict::Kept => {}
                 Verdict::Many => many.push(probe),
                 Verdict::Late => late += 1,
+                Verdict::Behind => {
+                    if !self.has_behind.swap(true, Ordering::Relaxed) {
+                        self.counts.files_ahead.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Verdict::Ahead(count) => late += count as u64,
                 Verdict::Dropped(count) => {
                     self.counts.samples_dropped.fetch_add(count as u64, Ordering::Relaxed);
                 }

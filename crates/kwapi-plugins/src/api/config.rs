@@ -7,7 +7,8 @@ use std::time::Duration;
 use kwapi_core::WallClock;
 use serde::Deserialize;
 
-use super::auth::{Auth, AuthConfig, AuthError};
+use crate::auth::{Auth, AuthConfig, AuthError};
+use crate::directory::Directory;
 use crate::http::{Cors, HostName, Hosts, Listen, Seats, Tls};
 use crate::live;
 
@@ -92,7 +93,8 @@ impl ApiConfig {
                 Err(ConfigError::OpenToAll { listen: self.listen.to_string() })
             }
             Some(auth) if auth.is_empty() => Err(ConfigError::NobodyMayRead),
-            None | Some(_) => Ok(()),
+            Some(auth) => Ok(auth.check_scopes()?),
+            None => Ok(()),
         }
     }
 
@@ -113,12 +115,12 @@ impl ApiConfig {
         }
     }
 
-    /// Sets authentication up, if there is any.
+    /// Sets authentication up, if there is any; scopes ask `directory` for labels.
     ///
     /// # Errors
     /// When a file it names cannot be used.
-    pub fn auth(&self, wall: WallClock) -> Result<Option<Auth>, ConfigError> {
-        Ok(self.auth.as_ref().map(|auth| Auth::new(auth, wall)).transpose()?)
+    pub fn auth(&self, wall: WallClock, directory: Directory) -> Result<Option<Auth>, ConfigError> {
+        Ok(self.auth.as_ref().map(|auth| Auth::new(auth, wall, directory)).transpose()?)
     }
 
     /// The cross-origin rules, if there are any.
@@ -145,10 +147,16 @@ impl ApiConfig {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "what `map_or_else` hands over")]
+    fn chain(error: ConfigError) -> String {
+        use std::error::Error as _;
+        error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    }
+
     #[track_caller]
     fn check(toml: &str, expected: &str) {
         let actual = match toml::from_str::<ApiConfig>(toml) {
-            Ok(config) => config.check().map_or_else(|error| error.to_string(), |()| "fine".to_owned()),
+            Ok(config) => config.check().map_or_else(chain, |()| "fine".to_owned()),
             Err(error) => error.message().to_owned(),
         };
         assert!(actual.starts_with(expected), "{toml}: {actual}");
@@ -168,5 +176,38 @@ mod tests {
         check("[auth]", "[api.auth] has neither");
         let token = "[[auth.token]]\nname='n'\nsha256='00'";
         check(&format!("listen = '0.0.0.0:1'\n{token}"), "fine");
+    }
+
+    #[test]
+    fn a_scope_that_shows_nobody_anything_is_refused_with_what_to_do() {
+        let token = "[[auth.token]]\nname='n'\nsha256='00'\n";
+        let keystone = "[auth.keystone]\nurl='http://k:5000/v3'\nusername='kwapi'\n";
+        let lyon = "probes = ['lyon.*']";
+        let scope = |lines: &str| format!("{token}{keystone}[[auth.scope]]\n{lines}\n");
+        for lines in ["token = 'n'", "project_id = 'p'", "project_name = 'p'"] {
+            check(&scope(&format!("{lines}\n{lyon}")), "fine");
+            check(&scope(&format!("{lines}\nlabels = {{ department = 'physics' }}")), "fine");
+            check(&scope(lines), "[api.auth]: scope 1: it shows nothing: name probes");
+        }
+        check(&scope(&format!("project_name = 'p'\nproject_domain_name = 'd'\n{lyon}")), "fine");
+        check(&scope(lyon), "[api.auth]: scope 1: say whose it is: token, project_id or project_name");
+        check(
+            &scope(&format!("token = 'n'\nproject_id = 'p'\n{lyon}")),
+            "[api.auth]: scope 1: it is for one of token",
+        );
+        check(
+            &scope(&format!("token = 'm'\n{lyon}")),
+            "[api.auth]: scope 1: there is no [[api.auth.token]] with name = \"m\"",
+        );
+        check(
+            &scope(&format!("project_id = 'p'\nproject_domain_id = 'd'\n{lyon}")),
+            "[api.auth]: scope 1: a domain goes with",
+        );
+        let both = "project_name = 'p'\nproject_domain_id = 'd'\nproject_domain_name = 'd'\n";
+        check(&scope(&format!("{both}{lyon}")), "[api.auth]: scope 1: give the domain once");
+        let alone = format!("{token}[[auth.scope]]\nproject_id = 'p'\n{lyon}");
+        check(&alone, "[api.auth]: scope 1: a project is Keystone's, and there is no [api.auth.keystone]");
+        check(&scope("token = 'n'\nprobes = ['']"), "a probe id cannot be empty");
+        check(&scope("tokn = 'n'"), "unknown field `tokn`");
     }
 }

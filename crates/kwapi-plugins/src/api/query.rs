@@ -6,6 +6,7 @@ use axum::http::Uri;
 use kwapi_core::{Pattern, ProbeId};
 
 use crate::http::HttpError;
+use crate::http::percent::encode;
 
 /// As many probes and patterns may be named in one query: with ids of full length, an address has no room for more.
 const NAMES_MAX: usize = 100;
@@ -66,13 +67,13 @@ impl Query {
 
     /// The query of the page that follows `last`.
     pub(super) fn next(&self, limit: usize, last: &ProbeId) -> String {
-        let mut query = format!("limit={limit}&after={}", super::route::encode(last.as_str()));
+        let mut query = format!("limit={limit}&after={}", encode(last.as_str()));
         for pattern in &self.names {
             let (name, value) = match pattern {
                 Pattern::Exact(id) => ("probe", id.to_string()),
                 Pattern::All | Pattern::Below(_) => ("pattern", pattern.to_string()),
             };
-            _ = write!(query, "&{name}={}", super::route::encode(&value));
+            _ = write!(query, "&{name}={}", encode(&value));
         }
         query
     }

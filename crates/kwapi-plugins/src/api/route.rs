@@ -1,166 +1,144 @@
-//! Which resource a path names: pure, so that it can be tabled and fuzzed.
+//! The API's routes: what is served where, to whom, and how the OpenAPI document describes it.
 
-use std::fmt::Write as _;
+use crate::auth;
+use crate::http::{READ, Route, Routes, ServerRoutes};
+use crate::metrics;
 
-use crate::http::Routes;
+/// The API's routes; those of the status listener are served here too where all may read.
+pub const ROUTES: &dyn ServerRoutes = &TABLE;
 
-/// The API's routes, as its metrics call them; those of the status listener are served here too where all may read.
-pub const ROUTES: &Routes = &Routes {
-    server: "api",
-    templates: &[
-        "/v1/",
-        "/v1/openapi.json",
-        "/v1/probe-ids/",
-        "/v1/probes/",
-        "/v1/probes/{probe}/",
-        "/v1/probes/{probe}/{meter}/",
-        "/v2/",
-        "/v2/probes/",
-        "/v2/probes/{probe}/",
-        "/metrics",
-        "/healthz",
-        "/readyz",
-    ],
-    template,
-};
-
-/// The template of a path, whether or not there is such a probe or meter; the last slash may be missing.
-fn template(path: &str) -> &'static str {
-    let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
-    let mut next = || segments.next();
-    match [next(), next(), next(), next(), next(), next()] {
-        [Some(""), Some("v1"), None, ..] => "/v1/",
-        [Some(""), Some("v1"), Some("openapi.json"), None, ..] => "/v1/openapi.json",
-        [Some(""), Some("v1"), Some("probe-ids"), None, ..] => "/v1/probe-ids/",
-        [Some(""), Some("v1"), Some("probes"), None, ..] => "/v1/probes/",
-        [Some(""), Some("v1"), Some("probes"), Some(_), None, ..] => "/v1/probes/{probe}/",
-        [Some(""), Some("v1"), Some("probes"), Some(_), Some(_), None] => "/v1/probes/{probe}/{meter}/",
-        [Some(""), Some("v2"), None, ..] => "/v2/",
-        [Some(""), Some("v2"), Some("probes"), None, ..] => "/v2/probes/",
-        [Some(""), Some("v2"), Some("probes"), Some(_), None, ..] => "/v2/probes/{probe}/",
-        [Some(""), Some("metrics"), None, ..] => "/metrics",
-        [Some(""), Some("healthz"), None, ..] => "/healthz",
-        [Some(""), Some("readyz"), None, ..] => "/readyz",
-        _ => Routes::OTHER,
-    }
+/// One route: what it answers with, and its description.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) resource: Resource,
+    pub(super) operation: Operation,
 }
 
 /// A resource of the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    /// `/v1/`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
     V1,
-    /// `/v1/openapi.json`
     OpenApi,
-    /// `/v1/probe-ids/`
     ProbeIds,
-    /// `/v1/probes/`
     Probes,
-    /// `/v1/probes/<probe>/`
-    Probe(String),
-    /// `/v1/probes/<probe>/<meter>/`
-    Value(String, Value),
-    /// `/v2/`
+    Probe,
+    Value,
     V2,
-    /// `/v2/probes/`
     RichProbes,
-    /// `/v2/probes/<probe>/`
-    RichProbe(String),
+    RichProbe,
+}
+
+/// How the OpenAPI document describes a route.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) id: &'static str,
+    pub(super) summary: &'static str,
+    /// What a success has, in words, and the name of its schema.
+    pub(super) answer: &'static str,
+    pub(super) schema: &'static str,
+    pub(super) kind: OperationKind,
+}
+
+/// What an operation takes and may answer besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OperationKind {
+    /// Neither query nor headers of its own.
+    Plain,
+    /// A list with a query: some probes, a page at a time. `has_link`: the next page is in the header `Link`; `is_tagged`: it
+    /// has an `ETag`.
+    List { has_link: bool, is_tagged: bool },
+}
+
+const LIST: OperationKind = OperationKind::List { has_link: false, is_tagged: false };
+const LINKED: OperationKind = OperationKind::List { has_link: true, is_tagged: false };
+const TAGGED: OperationKind = OperationKind::List { has_link: true, is_tagged: true };
+
+pub(super) static TABLE: Routes<Row> = Routes {
+    server: "api",
+    table: &[
+        row("/v1/", Resource::V1, ["version_1", "This version of the API", "What there is.", "Version"]),
+        row(
+            "/v1/openapi.json",
+            Resource::OpenApi,
+            ["openapi", "This document", "An OpenAPI 3.1 document.", "Document"],
+        ),
+        list(
+            "/v1/probe-ids/",
+            Resource::ProbeIds,
+            LINKED,
+            [
+                "probe_ids",
+                "The ids of all known probes",
+                "Sorted. A probe silent for longer than the cleaning interval is not known.",
+                "ProbeIds",
+            ],
+        ),
+        list(
+            "/v1/probes/",
+            Resource::Probes,
+            TAGGED,
+            [
+                "probes",
+                "All probes that have a present value",
+                "A probe that has been silent for too long is left out rather than offered as if it were now.",
+                "Probes",
+            ],
+        ),
+        row("/v1/probes/{probe}/", Resource::Probe, ["probe", "One probe", "Its id and values.", "OneProbe"]),
+        row(
+            "/v1/probes/{probe}/{meter}/",
+            Resource::Value,
+            ["value", "One value of one probe", "Its id and value.", "OneValue"],
+        ),
+        row("/v2/", Resource::V2, ["version_2", "This version of the API", "What there is.", "Version"]),
+        list(
+            "/v2/probes/",
+            Resource::RichProbes,
+            LIST,
+            ["rich_probes", "All known probes, a page at a time", "At most 1000 probes.", "RichProbes"],
+        ),
+        row(
+            "/v2/probes/{probe}/",
+            Resource::RichProbe,
+            ["rich_probe", "One probe", "The probe.", "RichProbe"],
+        ),
+    ],
+    others: metrics::SHARED,
+};
+
+const fn row(path: &'static str, resource: Resource, words: [&'static str; 4]) -> Route<Row> {
+    list(path, resource, OperationKind::Plain, words)
+}
+
+const fn list(
+    path: &'static str,
+    resource: Resource,
+    kind: OperationKind,
+    words: [&'static str; 4],
+) -> Route<Row> {
+    let [id, summary, answer, schema] = words;
+    let operation = Operation { id, summary, answer, schema, kind };
+    Route { path, methods: READ, rule: Some(auth::READ_RULE), resource: Row { resource, operation } }
 }
 
 /// One of the values that v1 shows of a probe (the seed calls them meters).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// `kwh`
     Kwh,
-    /// `timestamp`
     Timestamp,
-    /// `w`
     Watts,
 }
 
-/// What a path leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// A resource.
-    Route(Route),
-    /// A resource, once a slash is added.
-    AddSlash,
-    /// None.
-    Nothing,
-}
-
-/// Reads a path as it came over the wire, percent-encoded. A probe id with a slash has it as `%2F`.
-pub(super) fn find(path: &str) -> Found {
-    let Some(path) = path.strip_prefix('/') else { return Found::Nothing };
-    if path == "v1/openapi.json" {
-        return Found::Route(Route::OpenApi);
-    }
-    let (path, has_slash) = match path.strip_suffix('/') {
-        Some(path) => (path, true),
-        None => (path, false),
-    };
-    let segments: Vec<&str> = path.splitn(5, '/').collect();
-    let route = match segments.as_slice() {
-        ["v1"] => Some(Route::V1),
-        ["v1", "probe-ids"] => Some(Route::ProbeIds),
-        ["v1", "probes"] => Some(Route::Probes),
-        ["v1", "probes", probe] => decode(probe).map(Route::Probe),
-        // The slash is missing whatever the meter is; whether there is such a meter is for the right address to say.
-        ["v1", "probes", probe, meter] if !has_slash => {
-            return if probe.is_empty() || meter.is_empty() { Found::Nothing } else { Found::AddSlash };
-        }
-        ["v1", "probes", probe, meter] => {
-            decode(probe).zip(value(meter)).map(|(probe, value)| Route::Value(probe, value))
-        }
-        ["v2"] => Some(Route::V2),
-        ["v2", "probes"] => Some(Route::RichProbes),
-        ["v2", "probes", probe] => decode(probe).map(Route::RichProbe),
-        _ => None,
-    };
-    match route {
-        Some(route) if has_slash => Found::Route(route),
-        Some(_) => Found::AddSlash,
-        None => Found::Nothing,
-    }
-}
-
-fn value(name: &str) -> Option<Value> {
-    match name {
-        "kwh" => Some(Value::Kwh),
-        "timestamp" => Some(Value::Timestamp),
-        "w" => Some(Value::Watts),
-        _ => None,
-    }
-}
-
-/// Undoes percent-encoding. Nothing for an empty segment, and for one that is not UTF-8: no probe is called so.
-fn decode(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-            let (high, low) = (digit(rest.next())?, digit(rest.next())?);
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
+impl Value {
+    /// The value called `name` in a path.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "kwh" => Some(Self::Kwh),
+            "timestamp" => Some(Self::Timestamp),
+            "w" => Some(Self::Watts),
+            _ => None,
         }
     }
-    String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
-}
-
-/// Encodes a probe id as a path segment or a query value (RFC 3986, section 2.3: what is unreserved stays).
-pub(super) fn encode(id: &str) -> String {
-    let mut encoded = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -168,12 +146,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http::Found;
+    use crate::http::percent::encode;
 
     #[track_caller]
     fn check(path: &str, expected: &str) {
-        let found = match find(path) {
-            Found::Route(route) => format!("{route:?}"),
-            Found::AddSlash => "add slash".to_owned(),
+        let found = match TABLE.find(path) {
+            Found::Route(route, parameters) if parameters.is_empty() => {
+                format!("{:?}", route.resource.resource)
+            }
+            Found::Route(route, parameters) => {
+                format!("{:?}({})", route.resource.resource, parameters.join(", "))
+            }
+            Found::AddSlash(_) => "add slash".to_owned(),
             Found::Nothing => "nothing".to_owned(),
         };
         assert_eq!(found, expected, "{path}");
@@ -184,8 +169,8 @@ mod tests {
         check("/v1/", "V1");
         check("/v1/probe-ids/", "ProbeIds");
         check("/v1/probes/", "Probes");
-        check("/v1/probes/A/", "Probe(\"A\")");
-        check("/v1/probes/C.1/w/", "Value(\"C.1\", Watts)");
+        check("/v1/probes/A/", "Probe(A)");
+        check("/v1/probes/C.1/w/", "Value(C.1, w)");
         check("/v1/openapi.json", "OpenApi");
     }
 
@@ -198,25 +183,16 @@ mod tests {
 
     #[test]
     fn other_paths_lead_nowhere() {
-        for path in [
-            "/",
-            "",
-            "/v1//probes/",
-            "/v1/probes//",
-            "/v1/probes/A/v/",
-            "/v1/probes/A/w/x/",
-            "/v3/",
-            "//v1/",
-            "*",
-        ] {
+        for path in ["/", "", "/v1//probes/", "/v1/probes//", "/v1/probes/A/w/x/", "/v3/", "//v1/", "*"] {
             check(path, "nothing");
         }
+        assert_eq!(Value::named("v"), None);
     }
 
     #[test]
     fn a_probe_id_is_decoded_and_must_be_utf_8() {
-        check("/v1/probes/a%2Fb/", "Probe(\"a/b\")");
-        check("/v1/probes/%C3%A9/", "Probe(\"é\")");
+        check("/v1/probes/a%2Fb/", "Probe(a/b)");
+        check("/v1/probes/%C3%A9/", "Probe(é)");
         check("/v1/probes/%FF/", "nothing");
         check("/v1/probes/%2/", "nothing");
         check("/v1/probes/%+1/", "nothing");
@@ -238,21 +214,24 @@ mod tests {
             ("*", "other"),
             ("", "other"),
         ] {
-            assert_eq!(template(path), expected, "{path}");
+            assert_eq!(ROUTES.template(path).unwrap_or("other"), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn every_route_takes_leave_to_read() {
+        for route in TABLE.table {
+            assert_eq!((route.rule, ROUTES.rule(route.path)), (Some("kwapi:read"), Some("kwapi:read")));
+        }
+        assert_eq!(ROUTES.rule("/nowhere"), Some("kwapi:read"));
     }
 
     proptest! {
         #[test]
-        fn noise_never_panics(path in any::<String>()) {
-            find(&path);
-            let template = template(&path);
-            prop_assert!(template == Routes::OTHER || ROUTES.templates.contains(&template));
-        }
-
-        #[test]
         fn any_probe_id_has_an_address(id in "\\PC{1,40}") {
-            prop_assert_eq!(find(&format!("/v1/probes/{}/", encode(&id))), Found::Route(Route::Probe(id)));
+            let path = format!("/v1/probes/{}/", encode(&id));
+            let Found::Route(route, parameters) = TABLE.find(&path) else { panic!("{path}") };
+            prop_assert_eq!((route.resource.resource, parameters), (Resource::Probe, vec![id]));
         }
     }
 }

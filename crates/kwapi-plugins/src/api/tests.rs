@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use kwapi_bus::{Batch, Received};
 use kwapi_core::{
-    Accounting, Energy, Measurement, MonotonicClock, Quality, Timestamp, Totals, WallClock, Watts,
+    Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::directory::Configured;
+use crate::http::percent::encode;
 use crate::intake::Intake;
 use crate::live::Config;
 
@@ -19,6 +21,7 @@ pub(crate) struct Stand {
     pub(crate) live: Live,
     intake: parking_lot::Mutex<Intake>,
     pub(crate) api: Api,
+    pub(crate) directory: Directory,
     millis: Arc<AtomicU64>,
 }
 
@@ -33,11 +36,9 @@ impl Stand {
         let wall = WallClock::new(|| Timestamp::from_seconds(1_795_393_618));
         let live = Live::open(Config::default(), Vec::new(), wall, clock);
         let intake = parking_lot::Mutex::new(Intake::new(live.clone(), None));
-        let facts = FactsSource::new(|id| ProbeFacts {
-            labels: BTreeMap::from([("rack".to_owned(), format!("of {id}"))]),
-            last_error: None,
-        });
-        let stand = Self { api: Api::new(live.clone(), facts), live, intake, millis };
+        let rack = |id: &ProbeId| [("rack".to_owned(), format!("of {id}"))].into();
+        let directory = Directory::new(Configured::new(rack, []));
+        let stand = Self { api: Api::new(live.clone(), directory.clone()), directory, live, intake, millis };
         for (probe, watts) in [("C.1", 12.5), ("A", 94.0), ("B", 80.0)] {
             stand.hear(probe, 0, watts, 0);
             stand.hear(probe, 1, watts, 1_584);
@@ -250,7 +251,7 @@ async fn any_id_has_an_address_and_none_breaks_out_of_json() {
     let stand = Stand::new();
     for name in ["a/b", "é\"} 🔌", "..", "%2F", "a?b#c", "<script>", "a b"] {
         stand.hear(name, 0, 7.0, 0);
-        let body = stand.get(&format!("/v1/probes/{}/", route::encode(name))).await;
+        let body = stand.get(&format!("/v1/probes/{}/", encode(name))).await;
         let parsed: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(parsed[name]["w"], 7.0, "{body}");
         assert!(body.is_ascii());
@@ -316,7 +317,7 @@ async fn pages_of_configured_origins_may_read_and_others_not() {
 
 /// What the OpenAPI document promises, a line each: addresses with their statuses, schemas with what they always have.
 fn promises() -> String {
-    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
     let names = |value: &serde_json::Value| -> String {
         let names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
         names.join(" ")
@@ -341,8 +342,8 @@ fn the_document_promises_what_it_did() {
 #[tokio::test]
 async fn every_address_of_the_document_is_served_and_the_document_too() {
     let stand = Stand::new();
-    assert_eq!(stand.get("/v1/openapi.json").await, OPENAPI);
-    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+    assert_eq!(stand.get("/v1/openapi.json").await, *OPENAPI);
+    let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
     for path in document["paths"].as_object().unwrap().keys() {
         let path = path.replace("{probe}", "A").replace("{meter}", "w");
         assert_eq!(stand.ask("GET", &path, &[]).await.status, 200, "{path}");

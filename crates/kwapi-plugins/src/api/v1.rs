@@ -1,5 +1,6 @@
 //! `/v1/`: the seed's routes, in the original's shapes.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use kwapi_core::ProbeId;
+use sha2::{Digest as _, Sha256};
 
 use super::query::Query;
 use super::route::Value;
-use super::{Api, Scope, json, json_response, tagged_response};
+use super::{Api, json, json_response, tagged_response};
 use crate::http::HttpError;
 use crate::live::{Listing, ProbeView};
+use crate::scope::Scope;
 
 /// What `/v1/` says of itself.
 pub(super) const VERSION: &str = include_str!("v1/version.json");
@@ -70,7 +73,7 @@ impl Api {
     }
 
     pub(super) fn probes(&self, query: &Query, scope: &Scope, headers: &HeaderMap) -> Response {
-        if query.is_empty() && *scope == Scope::All {
+        if query.is_empty() && scope.is_all() {
             let rendered = self.all_probes();
             return tagged_response(rendered.body.clone(), &rendered.etag, headers);
         }
@@ -86,6 +89,12 @@ impl Api {
             })
         });
         body.extend_from_slice(b"}}\n");
+        if query.is_empty() {
+            // Made of what the caller sees and nothing else: not even that others have changed shows.
+            let digest = Sha256::digest(&body).first_chunk().copied().map_or(0, u64::from_be_bytes);
+            let etag = self.etag(format_args!("{digest:x}"));
+            return tagged_response(body.into(), &etag, headers);
+        }
         page.link("/v1/probes/", query, json_response(body.into()))
     }
 
@@ -123,11 +132,16 @@ impl Api {
             ControlFlow::Continue(())
         });
         body.extend_from_slice(b"}}\n");
-        let etag = format!("W/\"{:x}-{generation:x}-{:x}\"", self.0.epoch, crc32fast::hash(&body));
-        let etag = HeaderValue::try_from(etag).unwrap_or_else(|_| HeaderValue::from_static("W/\"\""));
+        let etag = self.etag(format_args!("{generation:x}-{:x}", crc32fast::hash(&body)));
         let rendered = Arc::new(Rendered { body: body.into(), etag, generation, until, fragments });
         self.0.probes.store(Some(Arc::clone(&rendered)));
         rendered
+    }
+
+    /// A weak tag of an answer of this process.
+    fn etag(&self, content: fmt::Arguments<'_>) -> HeaderValue {
+        let etag = HeaderValue::try_from(format!("W/\"{:x}-{content}\"", self.0.epoch));
+        etag.unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
     }
 
     pub(super) fn probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {

@@ -1,8 +1,6 @@
 //! `/v2/`: what v1 has no room for. Since when energy counts, how much of that time was measured, whether the value is
 //! stale, whose the probe is, and what ails its meter.
 
-use std::collections::BTreeMap;
-
 use axum::http::StatusCode;
 use axum::response::Response;
 use kwapi_core::{ProbeId, Quality, Totals};
@@ -10,9 +8,11 @@ use serde::Serialize;
 
 use super::query::Query;
 use super::v1::Page;
-use super::{Api, Scope, json_response};
+use super::{Api, json_response};
+use crate::directory::Labels;
 use crate::http::HttpError;
 use crate::live::{Listing, ProbeView};
+use crate::scope::Scope;
 
 /// What `/v2/` says of itself.
 pub(super) const VERSION: &str = include_str!("v2/version.json");
@@ -45,7 +45,7 @@ struct Probe {
     time: Time,
     messages_lost: u64,
     conflicting_publisher: bool,
-    labels: BTreeMap<String, String>,
+    labels: Labels,
     last_error: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl Api {
         self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, view| {
             page.take(query, scope, id, || views.push((id.clone(), *view)))
         });
-        // The facts are asked for when the list is free again: they may take their time.
+        // The directory is asked when the list is free again: it may take its time.
         let probes = views.into_iter().map(|(id, view)| self.enrich(id, &view)).collect();
         to_response(&Probes { next: page.next("/v2/probes/", query), probes })
     }
@@ -81,15 +81,17 @@ impl Api {
 
     fn enrich(&self, id: ProbeId, view: &ProbeView) -> Probe {
         let live = &self.0.live;
-        let facts = (self.0.facts.0)(&id);
+        let directory = &self.0.directory;
         let totals = &view.totals;
         Probe {
+            labels: directory.labels(&id),
+            last_error: directory.last_error(&id),
             id,
             unit: "W",
             watts: view.present.power.0,
             quality: view.present.quality,
             timestamp: view.present.timestamp.seconds_f64(),
-            is_stale: view.is_stale(live.now(), live.config()),
+            is_stale: view.is_silent(live.now(), live.config()),
             joules: totals.energy.joules(),
             estimated_joules: totals.estimated.joules(),
             bridged_joules: totals.bridged.joules(),
@@ -99,8 +101,6 @@ impl Api {
             time: Time::of(totals),
             messages_lost: view.lost,
             conflicting_publisher: view.is_challenged,
-            labels: facts.labels,
-            last_error: facts.last_error,
         }
     }
 }

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 /// Whether the client has what `etag` names already. Tags are compared weakly, as a GET does.
-pub fn is_not_modified(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(crate) fn is_not_modified(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let Ok(etag) = etag.to_str().map(opaque) else { return false };
     headers
@@ -17,7 +17,7 @@ pub fn is_not_modified(headers: &HeaderMap, etag: &HeaderValue) -> bool {
 }
 
 /// The answer to a client that has it already.
-pub fn not_modified(etag: &HeaderValue) -> Response {
+pub(crate) fn not_modified(etag: &HeaderValue) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response.headers_mut().insert(header::ETAG, etag.clone());

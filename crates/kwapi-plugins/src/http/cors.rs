@@ -29,7 +29,7 @@ impl Cors {
 }
 
 /// A middleware that answers preflights and marks answers. It stands before authentication, as a preflight has none.
-pub async fn allow_origins(State(cors): State<Cors>, request: Request, next: Next) -> Response {
+pub(crate) async fn allow_origins(State(cors): State<Cors>, request: Request, next: Next) -> Response {
     let Some(origin) = cors.allowed(request.headers()) else { return next.run(request).await };
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);

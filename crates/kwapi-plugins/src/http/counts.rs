@@ -7,25 +7,13 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 
+use super::routes::ServerRoutes;
 use crate::metrics::{Exposition, Kind, MetricSource};
 
-/// What a server calls itself and its routes in metrics.
-#[derive(Debug)]
-pub struct Routes {
-    /// `api`, `web`, `status`.
-    pub server: &'static str,
-    /// All templates there are: a path is counted under one of these, never as it was sent.
-    pub templates: &'static [&'static str],
-    /// The template of a path; one that is not in the list counts as [`Routes::OTHER`].
-    pub template: fn(&str) -> &'static str,
-}
-
-impl Routes {
-    /// Where a path leads that leads nowhere.
-    pub const OTHER: &'static str = "other";
-    /// Requests whose path could not be read.
-    const UNREADABLE: &'static str = "unreadable";
-}
+/// Where a path is counted that leads nowhere.
+const OTHER: &str = "other";
+/// Where requests are counted whose path could not be read.
+const UNREADABLE: &str = "unreadable";
 
 /// Methods told apart; all others are `OTHER`.
 const METHODS: [&str; 5] = ["GET", "HEAD", "OPTIONS", "POST", "OTHER"];
@@ -45,8 +33,10 @@ const BOUNDS: [(u64, &str); 6] = [
 /// The counts of one server.
 #[derive(Debug)]
 pub(super) struct Counts {
-    routes: &'static Routes,
-    /// As the templates, then `other`, then `unreadable`.
+    routes: &'static dyn ServerRoutes,
+    /// The paths of its routes.
+    paths: Vec<&'static str>,
+    /// As the paths, then `other`, then `unreadable`.
     by_route: Vec<Route>,
     accepted: AtomicU64,
     ended: AtomicU64,
@@ -92,10 +82,12 @@ impl Drop for Open {
 }
 
 impl Counts {
-    pub(super) fn new(routes: &'static Routes) -> Self {
+    pub(super) fn new(routes: &'static dyn ServerRoutes) -> Self {
+        let paths = routes.paths();
         Self {
+            by_route: (0..paths.len() + 2).map(|_| Route::default()).collect(),
             routes,
-            by_route: (0..routes.templates.len() + 2).map(|_| Route::default()).collect(),
+            paths,
             accepted: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             refused_full: AtomicU64::new(0),
@@ -104,11 +96,11 @@ impl Counts {
         }
     }
 
-    /// The place of a path's template.
+    /// The place of the route that a path leads to.
     pub(super) fn route(&self, path: &str) -> usize {
-        let template = (self.routes.template)(path);
-        let known = self.routes.templates.iter().position(|known| *known == template);
-        known.unwrap_or(self.routes.templates.len())
+        let template = self.routes.template(path);
+        let known = template.and_then(|template| self.paths.iter().position(|known| *known == template));
+        known.unwrap_or(self.paths.len())
     }
 
     /// Counts an answer to a request that could be read.
@@ -151,14 +143,14 @@ impl Counts {
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.routes.templates.iter().copied().chain([Routes::OTHER, Routes::UNREADABLE])
+        self.paths.iter().copied().chain([OTHER, UNREADABLE])
     }
 }
 
 impl MetricSource for Counts {
     fn collect(&self, out: &mut Exposition) {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let server = self.routes.server;
+        let server = self.routes.server();
         let requests = out.family(
             "kwapi_http_requests",
             Kind::Counter,

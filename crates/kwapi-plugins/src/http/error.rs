@@ -55,7 +55,7 @@ impl IntoResponse for HttpError {
 }
 
 /// The answer to a path nobody serves.
-pub async fn not_found() -> HttpError {
+pub(crate) fn nothing_here() -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, "There is nothing at this address.")
 }
 

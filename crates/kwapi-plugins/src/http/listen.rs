@@ -15,8 +15,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::CompressionLevel;
 
 use super::connection::{self, Front, Phase};
-use super::counts::{Counts, Refused, Routes};
+use super::counts::{Counts, Refused};
 use super::host::Hosts;
+use super::routes::ServerRoutes;
 use super::seats::{Part, Seat, Seats, Taken};
 use super::tls::{self, Certificates, Tls};
 use crate::metrics::{Exposition, MetricSource};
@@ -44,7 +45,7 @@ pub struct Listen {
     /// Whether each request is logged.
     pub access_log: bool,
     /// What its metrics call it and its routes.
-    pub routes: &'static Routes,
+    pub routes: &'static dyn ServerRoutes,
 }
 
 /// Why a server cannot start.
@@ -141,7 +142,7 @@ impl Listener {
             hosts: listen.hosts.clone(),
             access_log: listen.access_log,
             counts,
-            server: listen.routes.server,
+            server: listen.routes.server(),
         })
     }
 

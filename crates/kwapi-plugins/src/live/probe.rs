@@ -9,9 +9,7 @@ use kwapi_bus::Received;
 use kwapi_core::{Account, Credit, ProbeId, Quality, Refused, Timestamp, Totals, Watts};
 use parking_lot::Mutex;
 
-/// A probe is stale after this many of its own intervals…
-const STALE_INTERVALS: u32 = 3;
-/// …of which none is taken to be longer than this.
+/// No interval is taken to be longer than this.
 const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
 /// A probe, shared by the table, the sorted list and their users.
@@ -94,8 +92,8 @@ pub struct ProbeView {
     pub is_challenged: bool,
     /// When the probe was last heard, on the monotonic clock.
     pub heard: Duration,
-    /// A probe silent for longer is not offered as if it were now.
-    pub stale_after: Duration,
+    /// The usual time between its messages, as observed; 0 before there are two.
+    pub interval: Duration,
     /// Rises with every change.
     pub version: u32,
 }
@@ -164,7 +162,7 @@ impl Probe {
             lost: state.account.lost(),
             is_challenged: state.account.is_challenged(),
             heard: Duration::from_micros(newest.heard_us),
-            stale_after: Duration::from_millis(u64::from(newest.interval_ms)) * STALE_INTERVALS,
+            interval: Duration::from_millis(u64::from(newest.interval_ms)),
             version: state.version,
         })
     }

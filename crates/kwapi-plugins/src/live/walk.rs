@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::ProbeId;
+use kwapi_core::{ProbeId, silent_after};
 use parking_lot::MutexGuard;
 
 use super::probe::{ById, Probe, ProbeView};
@@ -240,12 +240,14 @@ impl ProbeView {
             config.cleaning_interval.map_or(Duration::MAX, |interval| self.heard.saturating_add(interval));
         match listing {
             Listing::Known => cleaned,
-            Listing::Fresh => cleaned.min(self.heard.saturating_add(self.stale_after.max(config.max_gap))),
+            Listing::Fresh => {
+                cleaned.min(self.heard.saturating_add(silent_after(self.interval, config.max_gap)))
+            }
         }
     }
 
-    /// Whether its value is too old to be offered as if it were now.
-    pub fn is_stale(&self, now: Duration, config: &Config) -> bool {
+    /// Whether the probe is silent: its value is too old to be offered as if it were now.
+    pub fn is_silent(&self, now: Duration, config: &Config) -> bool {
         now > self.leaves(Listing::Fresh, config)
     }
 }

@@ -11,17 +11,20 @@ impl MetricSource for Live {
         let mut views = Vec::with_capacity(self.probes());
         let now = self.now();
         self.read(Listing::Known, None, |_, id, view| {
+            if !out.may_name(id) {
+                return ControlFlow::Continue(());
+            }
             views.push((
                 id.clone(),
                 view.present,
                 view.totals.energy.joules(),
                 view.timestamp,
-                view.is_stale(now, self.config()),
+                view.is_silent(now, self.config()),
             ));
             ControlFlow::Continue(())
         });
         let power = out.family("kwapi_probe_power_watts", Kind::Gauge, "Present power of a probe.");
-        for (id, present, ..) in views.iter().filter(|(.., is_stale)| !is_stale) {
+        for (id, present, ..) in views.iter().filter(|(.., is_silent)| !is_silent) {
             power.sample(&[("probe", id.as_str())], present.power.0);
         }
         let energy = out.family(

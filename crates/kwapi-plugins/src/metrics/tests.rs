@@ -16,18 +16,18 @@ fn metrics() -> Metrics {
 /// Names are a promise: dashboards and alerts are built on them.
 #[test]
 fn names_types_and_units_are_as_promised() {
-    let text = metrics().open_metrics().replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    let text = metrics().exposition(Scope::All).open_metrics().replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let golden = include_str!("golden.txt");
     assert_eq!(text, golden, "add a name, never change one");
 }
 
 #[tokio::test]
 async fn who_does_not_ask_for_openmetrics_gets_the_older_text() {
-    let answer = ask(router(metrics()), "GET", "/metrics", &[]).await;
+    let answer = ask(router(Arc::new(metrics()), Scope::All), "GET", "/metrics", &[]).await;
     assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     assert!(answer.body.contains("# TYPE kwapi_probe_energy_joules_total counter"), "{}", answer.body);
     let open = [("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")];
-    let answer = ask(router(metrics()), "GET", "/metrics", &open).await;
+    let answer = ask(router(Arc::new(metrics()), Scope::All), "GET", "/metrics", &open).await;
     assert!(answer.body.ends_with("# EOF\n"));
 }
 
@@ -36,7 +36,7 @@ async fn a_part_that_is_not_ready_says_why_while_the_process_is_healthy() {
     let mut metrics = Metrics::new();
     metrics.add_readiness("bus", || Err("no publisher heard yet".to_owned()));
     metrics.add_readiness("collector", || Ok(()));
-    let router = router(metrics);
+    let router = router(Arc::new(metrics), Scope::All);
     let answer = ask(router.clone(), "GET", "/readyz", &[]).await;
     let expected = "{\"status\":\"not ready\",\"waiting\":{\"bus\":\"no publisher heard yet\"}}\n";
     assert_eq!((answer.status, answer.body.as_str()), (503, expected));
@@ -49,7 +49,7 @@ fn promtool_finds_no_fault() {
         return;
     }
     let lab = kwapi_peers::Lab::empty();
-    std::fs::write(lab.join("metrics"), metrics().exposition().prometheus()).unwrap();
+    std::fs::write(lab.join("metrics"), metrics().exposition(Scope::All).prometheus()).unwrap();
     #[expect(clippy::disallowed_methods, reason = "promtool is the referee")]
     let mut command = std::process::Command::new("sh");
     command.current_dir(lab.path()).args(["-c", "promtool check metrics < metrics 2>&1"]);

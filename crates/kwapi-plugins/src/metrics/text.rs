@@ -5,6 +5,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use kwapi_core::ProbeId;
+
+use crate::scope::Scope;
+
 /// What a family's values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -29,12 +33,23 @@ pub struct Family {
 #[derive(Debug, Default)]
 pub struct Exposition {
     families: BTreeMap<&'static str, Family>,
+    scope: Scope,
 }
 
 /// Units that a name may end with, as OpenMetrics wants them told.
 const UNITS: [&str; 5] = ["seconds", "bytes", "joules", "watts", "ratio"];
 
 impl Exposition {
+    /// One that is to name no probe outside `scope`.
+    pub fn limited_to(scope: Scope) -> Self {
+        Self { scope, ..Self::default() }
+    }
+
+    /// Whether a probe may be named.
+    pub(crate) fn may_name(&self, probe: &ProbeId) -> bool {
+        self.scope.allows(probe)
+    }
+
     /// The family of a name, without `_total`; made if need be, so that several sources can fill one.
     pub fn family(&mut self, name: &'static str, kind: Kind, help: &'static str) -> &mut Family {
         self.families.entry(name).or_insert(Family { name, kind, help, lines: String::new() })

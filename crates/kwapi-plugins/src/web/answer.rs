@@ -10,6 +10,8 @@ use jiff::fmt::rfc2822;
 use kwapi_core::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::http::percent::encode;
+
 /// Pages run their own script and style and nothing else, talk to nobody else, and are framed by nobody.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// A drawing served alone carries its own style and can run nothing.
@@ -17,13 +19,13 @@ const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// What a request says of the answer it wants.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct Conditions {
     is_head: bool,
     if_none_match: Option<String>,
     if_modified_since: Option<u64>,
 }
 
-impl Asked {
+impl Conditions {
     pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let since = text(header::IF_MODIFIED_SINCE).and_then(|date| rfc2822::parse(date).ok());
@@ -80,7 +82,7 @@ impl Content {
     }
 
     /// The whole of it, or 304 when the client has it.
-    pub(super) fn answer(self, status: StatusCode, asked: &Asked) -> Response {
+    pub(super) fn answer(self, status: StatusCode, conditions: &Conditions) -> Response {
         let tag = self.tag();
         let mut builder = HttpResponse::builder()
             .header(header::ETAG, &tag)
@@ -99,7 +101,7 @@ impl Content {
             }
             _ => builder,
         };
-        if status == StatusCode::OK && asked.has(&tag, self.modified) {
+        if status == StatusCode::OK && conditions.has(&tag, self.modified) {
             return finish(builder.status(StatusCode::NOT_MODIFIED).body(Body::empty()));
         }
         builder = builder
@@ -109,7 +111,7 @@ impl Content {
         if let Some(disposition) = self.disposition {
             builder = builder.header(header::CONTENT_DISPOSITION, disposition);
         }
-        let body = if asked.is_head { Body::empty() } else { Body::from(self.bytes) };
+        let body = if conditions.is_head { Body::empty() } else { Body::from(self.bytes) };
         finish(builder.body(body))
     }
 }
@@ -126,7 +128,7 @@ pub(super) fn attachment(name: &str) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ') { c } else { '_' })
         .collect();
-    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", super::route::encode(name))
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", encode(name))
 }
 
 pub(super) fn moved_permanently(location: &str) -> Response {
@@ -163,7 +165,7 @@ pub(super) fn failed(why: &str) -> Response {
     finish(plain(StatusCode::INTERNAL_SERVER_ERROR).body(Body::from(format!("{why}\n"))))
 }
 
-/// What was asked for is there and cannot be had.
+/// There is such a thing, and it cannot be read.
 pub(super) fn unavailable(why: &str) -> Response {
     finish(plain(StatusCode::SERVICE_UNAVAILABLE).body(Body::from(format!("{why}\n"))))
 }

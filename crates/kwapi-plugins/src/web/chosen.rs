@@ -3,9 +3,11 @@
 use axum::http::{HeaderMap, header};
 use kwapi_core::ProbeId;
 
-use super::route::{Query, encode};
+use crate::http::percent::{decode, encode};
 
 const COOKIE: &str = "kwapi-chosen";
+/// Between two of them. It needs no encoding in a cookie, and is encoded in a name.
+const SEPARATOR: char = '~';
 /// Browsers keep 4 096 bytes of a cookie, name and attributes included. Full: the first chosen is dropped.
 const VALUE_BYTES_MAX: usize = 3_800;
 
@@ -24,9 +26,8 @@ impl Chosen {
             return Self::default();
         };
         let mut chosen = Self::default();
-        for name in value.split('~') {
-            let decoded = Query::parse(&format!("id={name}"));
-            if let Some(Ok(probe)) = decoded.get("id").map(ProbeId::new)
+        for name in value.split(SEPARATOR) {
+            if let Some(Ok(probe)) = decode(name).map(ProbeId::new)
                 && !chosen.contains(&probe)
             {
                 chosen.0.push(probe);
@@ -52,11 +53,11 @@ impl Chosen {
     pub(super) fn to_cookie(&self) -> String {
         let mut value = String::new();
         for probe in self.0.iter().rev() {
-            let name = encode(probe.as_str());
+            let name = encode(probe.as_str()).replace(SEPARATOR, "%7E");
             if value.len() + name.len() + 1 > VALUE_BYTES_MAX {
                 break;
             }
-            let rest = if value.is_empty() { String::new() } else { format!("~{value}") };
+            let rest = if value.is_empty() { String::new() } else { format!("{SEPARATOR}{value}") };
             value = name + &rest;
         }
         format!("{COOKIE}={value}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly")

@@ -1,6 +1,6 @@
 //! Finished graphs, kept until their archive has a new row, or the row in progress has moved on visibly.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use kwapi_core::{Period, ProbeId, Series, Timestamp};
 use kwapi_graph::{Figures, Look, PngError, Size, Stack, Stacked, Theme, draw_probe, draw_summary, png};
 use parking_lot::Mutex;
 
+use super::overview::Seen;
 use super::{PowerHistory, Settings, Unreadable};
 
 /// A sum of all probes may take at most this share of the time: one that took a second is kept for nine more.
@@ -41,8 +42,18 @@ struct Stamp {
     newest: u64,
 }
 
+/// What a graph shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key(Option<ProbeId>, Period, Form);
+enum Subject {
+    Probe(ProbeId),
+    /// The sum of all probes there are…
+    Everything,
+    /// …or of exactly these, which are all that somebody sees.
+    These(Arc<[ProbeId]>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key(Subject, Period, Form);
 
 #[derive(Debug)]
 struct Kept {
@@ -60,10 +71,22 @@ fn grain(period: Period) -> u64 {
     }
 }
 
-/// What one entry costs beside its bytes: key, figures, a place in the table.
+/// What one entry costs beside its bytes: key, figures, a place in the table…
 const ENTRY_BYTES: usize = 512;
+/// …and each probe that its key names.
+const NAMED_BYTES: usize = 32;
 
-/// Graphs by what they show, bounded in bytes.
+/// What is to be counted for an entry.
+fn cost(key: &Key, graph: &Graph) -> usize {
+    let named = match &key.0 {
+        Subject::Probe(_) | Subject::Everything => 0,
+        Subject::These(probes) => probes.len(),
+    };
+    graph.bytes.len() + ENTRY_BYTES + named * NAMED_BYTES
+}
+
+/// Graphs by what they show, bounded in bytes. By hand rather than `moka`, which reaches its bound some time after an insertion:
+/// a picture may have half a megabyte, and a burst of them is when the bound is needed.
 #[derive(Debug, Default)]
 struct Cache {
     kept: HashMap<Key, Kept>,
@@ -73,8 +96,8 @@ struct Cache {
     drawn: u64,
 }
 
-/// The sum of all probes over one period.
-#[derive(Debug)]
+/// The sum of probes over one period.
+#[derive(Clone, Debug)]
 struct Sum {
     stamp: Stamp,
     now: u64,
@@ -101,11 +124,17 @@ pub(super) struct Graphs {
     cache: Mutex<Cache>,
     /// One a period. Whoever holds it adds up; the others wait for that sum rather than make their own.
     sums: [Mutex<Option<Sum>>; Period::ALL.len()],
+    /// Those of callers who do not see everything, the latest last. Full: the oldest is dropped.
+    own_sums: Mutex<VecDeque<((Arc<[ProbeId]>, Period), Sum)>>,
 }
+
+/// As many sums are kept for callers who do not see everything: a few for each of some tenants.
+const OWN_SUMS_MAX: usize = 24;
 
 impl Graphs {
     pub(super) fn new(history: Arc<dyn PowerHistory>, settings: Settings) -> Self {
-        Self { history, settings, cache: Mutex::default(), sums: Default::default() }
+        let (cache, sums, own_sums) = (Mutex::default(), Default::default(), Mutex::default());
+        Self { history, settings, cache, sums, own_sums }
     }
 
     /// The history these graphs show.
@@ -129,7 +158,7 @@ impl Graphs {
         let step = grain(period);
         // A row may be written a moment after it ended: the newest measurement tells.
         let stamp = Stamp { row: now / step, newest: latest.map_or(0, |at| 1 + at / step) };
-        let key = Key(Some(probe.clone()), period, form);
+        let key = Key(Subject::Probe(probe.clone()), period, form);
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(Some(graph));
         }
@@ -142,29 +171,45 @@ impl Graphs {
         Ok(Some(self.make(key, stamp, figures, self.settings.power_max, draw)?))
     }
 
-    /// The graph of all `probes` together.
+    /// The graph of all that is seen together.
     pub(super) fn summary(
         &self,
-        probes: &[ProbeId],
+        seen: &Seen,
         period: Period,
         form: Form,
         now: Timestamp,
     ) -> Result<Graph, PngError> {
-        let (stacked, stamp, at) = self.sum(probes, period, now);
-        let key = Key(None, period, form);
+        let Sum { stacked, stamp, now: at, .. } = self.sum(seen, period, now);
+        let subject =
+            if seen.is_everything { Subject::Everything } else { Subject::These(Arc::clone(&seen.parts)) };
+        let key = Key(subject, period, form);
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(graph);
         }
         self.make(key, stamp, stacked.figures(at), None, |look| draw_summary(period, &stacked, at, look))
     }
 
-    /// All `probes` added up, and when that was.
-    pub(super) fn stacked(&self, probes: &[ProbeId], period: Period, now: Timestamp) -> Arc<Stacked> {
-        self.sum(probes, period, now).0
+    /// All that is seen added up.
+    pub(super) fn stacked(&self, seen: &Seen, period: Period, now: Timestamp) -> Arc<Stacked> {
+        self.sum(seen, period, now).stacked
     }
 
-    fn sum(&self, probes: &[ProbeId], period: Period, now: Timestamp) -> (Arc<Stacked>, Stamp, u64) {
+    fn sum(&self, seen: &Seen, period: Period, now: Timestamp) -> Sum {
         let now = now.seconds();
+        if !seen.is_everything {
+            let key = (Arc::clone(&seen.parts), period);
+            let kept =
+                self.own_sums.lock().iter().find(|(other, _)| *other == key).map(|(_, sum)| sum.clone());
+            let is_kept = kept.is_some();
+            let sum = self.renewed(kept, &seen.parts, period, now);
+            let mut own = self.own_sums.lock();
+            if is_kept || own.len() >= OWN_SUMS_MAX {
+                let old = own.iter().position(|(other, _)| *other == key).unwrap_or(0);
+                own.remove(old);
+            }
+            own.push_back((key, sum.clone()));
+            return sum;
+        }
         let [minute, hour, day, week, month, year] = &self.sums;
         let mut sum = match period {
             Period::Minute => minute.lock(),
@@ -174,18 +219,23 @@ impl Graphs {
             Period::Month => month.lock(),
             Period::Year => year.lock(),
         };
-        if let Some(sum) = &*sum
-            && now >= sum.now
-            && sum.made.elapsed() < sum.took.saturating_mul(SUM_REST)
-        {
-            return (Arc::clone(&sum.stacked), sum.stamp, sum.now);
-        }
+        let renewed = self.renewed(sum.take(), &seen.parts, period, now);
+        *sum = Some(renewed.clone());
+        renewed
+    }
+
+    /// The sum as it is kept, if it is still good, and else a new one.
+    fn renewed(&self, kept: Option<Sum>, probes: &[ProbeId], period: Period, now: u64) -> Sum {
+        let kept = match kept {
+            Some(sum) if now >= sum.now && sum.made.elapsed() < sum.took.saturating_mul(SUM_REST) => {
+                return sum;
+            }
+            kept => kept,
+        };
         let start = Instant::now();
         let stamp = self.stamp_of_all(probes, period, now);
-        if let Some(sum) = &*sum
-            && sum.stamp == stamp
-        {
-            return (Arc::clone(&sum.stacked), stamp, sum.now);
+        if let Some(sum) = kept.filter(|sum| sum.stamp == stamp) {
+            return sum;
         }
         let mut stack = Stack::new(period, now);
         for probe in probes {
@@ -196,8 +246,7 @@ impl Graphs {
             }
         }
         let stacked = Arc::new(stack.finish());
-        *sum = Some(Sum { stamp, now, stacked: Arc::clone(&stacked), took: start.elapsed(), made: start });
-        (stacked, stamp, now)
+        Sum { stamp, now, stacked, took: start.elapsed(), made: start }
     }
 
     fn stamp_of_all(&self, probes: &[ProbeId], period: Period, now: u64) -> Stamp {
@@ -232,6 +281,12 @@ impl Graphs {
         Ok(graph)
     }
 
+    /// How many sums are kept for callers who do not see everything.
+    #[cfg(test)]
+    pub(super) fn own_sums_kept(&self) -> usize {
+        self.own_sums.lock().len()
+    }
+
     /// How many graphs have been drawn and how many bytes are kept.
     #[cfg(test)]
     pub(super) fn effort(&self) -> (u64, usize) {
@@ -250,11 +305,12 @@ impl Cache {
 
     fn put(&mut self, key: Key, graph: Graph, stamp: Stamp, bytes_max: usize) {
         self.drawn += 1;
-        self.bytes += graph.bytes.len() + ENTRY_BYTES;
+        self.bytes += cost(&key, &graph);
         let used = self.clock;
-        if let Some(old) = self.kept.insert(key, Kept { graph, stamp, used }) {
-            self.bytes -= old.graph.bytes.len() + ENTRY_BYTES;
+        if let Some(old) = self.kept.remove(&key) {
+            self.bytes -= cost(&key, &old.graph);
         }
+        self.kept.insert(key, Kept { graph, stamp, used });
         if self.bytes <= bytes_max {
             return;
         }
@@ -266,7 +322,7 @@ impl Cache {
                 break;
             }
             if let Some(old) = self.kept.remove(&key) {
-                self.bytes -= old.graph.bytes.len() + ENTRY_BYTES;
+                self.bytes -= cost(&key, &old.graph);
             }
         }
     }

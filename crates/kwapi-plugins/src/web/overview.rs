@@ -7,12 +7,14 @@ use kwapi_core::{ProbeId, Timestamp, Totals};
 use kwapi_graph::natural_order;
 use parking_lot::Mutex;
 
-use super::{Latest, PowerHistory, Sums};
+use super::PowerHistory;
+use crate::directory::Directory;
+use crate::scope::Scope;
 
 /// The probes in the order people expect, and their totals.
 pub(super) struct Probes {
     history: Arc<dyn PowerHistory>,
-    sums: Sums,
+    directory: Directory,
     sorted: Mutex<Sorted>,
     totals: Mutex<Option<(u64, Overall)>>,
 }
@@ -26,7 +28,24 @@ struct Sorted {
     parts: Arc<[ProbeId]>,
 }
 
-/// What all probes come to.
+/// The probes that a caller sees, in the order people expect: `node-2` before `node-10`.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) all: Arc<[ProbeId]>,
+    /// Without sums: those that add up to the whole.
+    pub(super) parts: Arc<[ProbeId]>,
+    /// Whether these are all there are.
+    pub(super) is_everything: bool,
+}
+
+impl Seen {
+    /// Whether a probe is among them.
+    pub(super) fn has(&self, probe: &ProbeId) -> bool {
+        self.all.contains(probe)
+    }
+}
+
+/// What all probes that are seen come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Overall {
     /// Power of the probes that are not silent, in watts, without sums, whose parts are in it; `None` when all are.
@@ -44,23 +63,24 @@ pub(super) struct Overall {
 }
 
 impl Probes {
-    pub(super) fn new(history: Arc<dyn PowerHistory>, sums: Sums) -> Self {
-        Self { history, sums, sorted: Mutex::default(), totals: Mutex::default() }
+    pub(super) fn new(history: Arc<dyn PowerHistory>, directory: Directory) -> Self {
+        Self { history, directory, sorted: Mutex::default(), totals: Mutex::default() }
     }
 
-    /// Every probe, `node-2` before `node-10`.
-    pub(super) fn sorted(&self) -> Arc<[ProbeId]> {
-        self.in_order().0
-    }
-
-    /// The same without sums: those that add up to the whole.
-    pub(super) fn parts(&self) -> Arc<[ProbeId]> {
-        self.in_order().1
+    /// What a caller with this scope sees.
+    pub(super) fn seen(&self, scope: &Scope) -> Seen {
+        let (all, parts) = self.in_order();
+        if scope.is_all() {
+            return Seen { all, parts, is_everything: true };
+        }
+        let within =
+            |probes: &[ProbeId]| probes.iter().filter(|probe| scope.allows(probe)).cloned().collect();
+        Seen { all: within(&all), parts: within(&parts), is_everything: false }
     }
 
     fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>) {
         let unsorted = self.history.probes();
-        let sums = self.sums.current();
+        let sums = self.directory.sums();
         let mut kept = self.sorted.lock();
         if kept.unsorted != unsorted || !Arc::ptr_eq(&kept.sums, &sums) {
             let mut sorted = unsorted.clone();
@@ -76,21 +96,30 @@ impl Probes {
         (Arc::clone(&kept.sorted), Arc::clone(&kept.parts))
     }
 
-    /// The totals at `now`, at most a second old.
-    pub(super) fn overall(&self, probes: &[ProbeId], now: Timestamp, silent_after_seconds: u64) -> Overall {
+    /// The totals of what is seen at `now`. Those of everything are at most a second old; others are added up each time.
+    pub(super) fn overall(&self, seen: &Seen, now: Timestamp) -> Overall {
+        if !seen.is_everything {
+            return self.add_up(&seen.all);
+        }
         let mut kept = self.totals.lock();
         if let Some((at, overall)) = &*kept
             && *at == now.seconds()
-            && overall.probes == probes.len()
+            && overall.probes == seen.all.len()
         {
             return *overall;
         }
+        let overall = self.add_up(&seen.all);
+        *kept = Some((now.seconds(), overall));
+        overall
+    }
+
+    fn add_up(&self, probes: &[ProbeId]) -> Overall {
         let mut overall = Overall { probes: probes.len(), ..Overall::default() };
-        let sums = self.sums.current();
+        let sums = self.directory.sums();
         for probe in probes {
             let Some(latest) = self.history.latest(probe) else { continue };
             overall.last = overall.last.max(Some(latest.at));
-            let is_reporting = !is_silent(&latest, now, silent_after_seconds);
+            let is_reporting = !latest.is_silent;
             overall.reporting += usize::from(is_reporting);
             if sums.contains(probe) {
                 continue;
@@ -103,12 +132,6 @@ impl Probes {
                 overall.since = Some(overall.since.map_or(account.since, |since| since.min(account.since)));
             }
         }
-        *kept = Some((now.seconds(), overall));
         overall
     }
-}
-
-/// Whether the newest measurement is too old to stand for the present.
-pub(super) fn is_silent(latest: &Latest, now: Timestamp, silent_after_seconds: u64) -> bool {
-    now.since(latest.at).as_secs() > silent_after_seconds
 }

@@ -9,11 +9,13 @@ use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{PNG_SCALE_MAX, Size, Theme};
 
-use super::answer::{self, Asked, Content};
+use super::answer::{self, Conditions, Content};
 use super::chosen::Chosen;
 use super::graphs::{Form, Graph, NoGraph};
-use super::route::{Query, Target, encode};
+use super::overview::Seen;
+use super::route::{Query, Target};
 use super::{Site, statics};
+use crate::http::percent::encode;
 
 mod list;
 mod one;
@@ -35,7 +37,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    fn new(site: &Site, title: String, current: Option<Period>) -> Self {
+    fn new(site: &Site, seen: &Seen, title: String, current: Option<Period>) -> Self {
         Self {
             title,
             version: statics::version(),
@@ -43,7 +45,7 @@ impl Layout {
             zone: site.settings.zone.iana_name().unwrap_or("").to_owned(),
             current,
             periods: Period::ALL,
-            demonstration: demonstration(&site.probes.sorted()),
+            demonstration: demonstration(&seen.all),
             readme: README,
         }
     }
@@ -84,40 +86,50 @@ const SUGGESTIONS_MAX: usize = 20;
 /// Answers a GET or HEAD.
 pub(super) fn answer(
     site: &Site,
+    seen: &Seen,
     target: &Target,
     headers: &HeaderMap,
     chosen: &Chosen,
-    asked: &Asked,
+    conditions: &Conditions,
 ) -> Response {
     let now = site.clock.now();
     match target {
         Target::Root => answer::found("/last/minute/"),
-        Target::Last(period, query) => list::answer(site, *period, query, chosen, now, asked),
-        Target::Probe(probe) if known(site, probe) => one::answer(site, probe, chosen, now, asked),
-        Target::Probe(probe) => no_probe(site, probe.as_str(), asked),
-        Target::Graph(period, probe, query) => {
-            graph(site, *period, probe.as_ref(), query, headers, now, asked)
+        Target::Last(period, query) => list::answer(site, seen, *period, query, chosen, now, conditions),
+        Target::Probe(probe) if seen.has(probe) => one::answer(site, seen, probe, chosen, now, conditions),
+        Target::Graph(period, Some(probe), query) if seen.has(probe) => {
+            graph(site, seen, *period, Some(probe), query, headers, now, conditions)
         }
-        Target::Rrd(probe) => rrd_file(site, probe, now, asked),
-        Target::Static(name, query) => static_file(site, name, query, asked),
+        Target::Graph(period, None, query) => {
+            graph(site, seen, *period, None, query, headers, now, conditions)
+        }
+        Target::Rrd(probe) if seen.has(probe) => rrd_file(site, seen, probe, now, conditions),
+        Target::Probe(probe) | Target::Graph(_, Some(probe), _) | Target::Rrd(probe) => {
+            no_probe(site, seen, probe.as_str(), conditions)
+        }
+        Target::Static(name, query) => static_file(site, seen, name, query, conditions),
         Target::NoPeriod(name) => {
             let periods = Period::ALL.map(|period| (period.label().to_owned(), format!("/last/{period}/")));
-            not_found(site, format!("There is no period “{name}”. There are:"), periods.into(), 0, asked)
+            not_found(
+                site,
+                seen,
+                format!("There is no period “{name}”. There are:"),
+                periods.into(),
+                0,
+                conditions,
+            )
         }
-        Target::NoProbe(name) => no_probe(site, name, asked),
+        Target::NoProbe(name) => no_probe(site, seen, name, conditions),
         Target::Nowhere | Target::Choose => {
             let start = ("The last five minutes".to_owned(), "/last/minute/".to_owned());
-            not_found(site, "There is nothing at this address.".to_owned(), vec![start], 0, asked)
+            not_found(site, seen, "There is nothing at this address.".to_owned(), vec![start], 0, conditions)
         }
     }
 }
 
-fn known(site: &Site, probe: &ProbeId) -> bool {
-    site.probes.sorted().contains(probe)
-}
-
-fn no_probe(site: &Site, name: &str, asked: &Asked) -> Response {
-    let probes = site.probes.sorted();
+/// "There is no such probe", whether there is none or it is not the caller's to see.
+fn no_probe(site: &Site, seen: &Seen, name: &str, conditions: &Conditions) -> Response {
+    let probes = &seen.all;
     let wanted = name.to_lowercase();
     let like: Vec<&ProbeId> =
         probes.iter().filter(|probe| probe.as_str().to_lowercase().contains(&wanted)).collect();
@@ -129,27 +141,28 @@ fn no_probe(site: &Site, name: &str, asked: &Asked) -> Response {
     let what = match (like.is_empty(), probes.is_empty()) {
         (_, true) => format!("There is no probe “{name}”: nothing has been measured yet."),
         (true, false) => format!("There is no probe “{name}”. There are:"),
-        (false, false) => format!("There is no probe “{name}”. Its name is part of:"),
+        (false, false) => format!("There is no probe “{name}”. Similar probes:"),
     };
     let more = of - shown.len();
     let instead = shown.iter().map(|probe| (probe.to_string(), probe_path(probe))).collect();
-    not_found(site, what, instead, more, asked)
+    not_found(site, seen, what, instead, more, conditions)
 }
 
 fn not_found(
     site: &Site,
+    seen: &Seen,
     what: String,
     instead: Vec<(String, String)>,
     more: usize,
-    asked: &Asked,
+    conditions: &Conditions,
 ) -> Response {
-    let layout = Layout::new(site, "Not found".to_owned(), None);
-    render(&NotFound { layout, what, instead, more }, StatusCode::NOT_FOUND, asked)
+    let layout = Layout::new(site, seen, "Not found".to_owned(), None);
+    render(&NotFound { layout, what, instead, more }, StatusCode::NOT_FOUND, conditions)
 }
 
-fn render(page: &impl Template, status: StatusCode, asked: &Asked) -> Response {
+fn render(page: &impl Template, status: StatusCode, conditions: &Conditions) -> Response {
     match page.render() {
-        Ok(html) => Content::page(html).answer(status, asked),
+        Ok(html) => Content::page(html).answer(status, conditions),
         Err(_) => answer::failed("the page could not be written"),
     }
 }
@@ -159,14 +172,16 @@ fn probe_path(probe: &ProbeId) -> String {
 }
 
 /// `/graph/<period>/[<probe>/]`: a PNG as ever, unless the request asks for SVG.
+#[expect(clippy::too_many_arguments, reason = "all that a request says of a graph")]
 fn graph(
     site: &Site,
+    seen: &Seen,
     period: Period,
     probe: Option<&ProbeId>,
     query: &Query,
     headers: &HeaderMap,
     now: Timestamp,
-    asked: &Asked,
+    conditions: &Conditions,
 ) -> Response {
     let is_svg = match query.get("format") {
         None => accepts_svg_alone(headers),
@@ -194,10 +209,10 @@ fn graph(
     let drawn = match probe {
         Some(probe) => match site.graphs.probe(probe, period, form, now) {
             Ok(Some(drawn)) => Ok(drawn),
-            Ok(None) => return no_probe(site, probe.as_str(), asked),
+            Ok(None) => return no_probe(site, seen, probe.as_str(), conditions),
             Err(error) => Err(error),
         },
-        None => site.graphs.summary(&site.probes.parts(), period, form, now).map_err(NoGraph::from),
+        None => site.graphs.summary(seen, period, form, now).map_err(NoGraph::from),
     };
     let Graph { bytes, end, .. } = match drawn {
         Ok(drawn) => drawn,
@@ -208,10 +223,10 @@ fn graph(
         kind: if is_svg { "image/svg+xml" } else { "image/png" },
         bytes,
         modified: Some(answer::changed(end, site.started)),
-        cache_control: "public, max-age=0",
+        cache_control: if seen.is_everything { "public, max-age=0" } else { "private, no-cache" },
         disposition: None,
     };
-    content.answer(StatusCode::OK, asked)
+    content.answer(StatusCode::OK, conditions)
 }
 
 /// Whether SVG is wanted and no raster: a browser's `image/svg+xml,image/*` still gets the PNG the original sent.
@@ -222,10 +237,10 @@ fn accepts_svg_alone(headers: &HeaderMap) -> bool {
     accept.contains("image/svg+xml") && !kinds.any(named)
 }
 
-fn rrd_file(site: &Site, probe: &ProbeId, now: Timestamp, asked: &Asked) -> Response {
+fn rrd_file(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp, conditions: &Conditions) -> Response {
     let file = match site.graphs.history().rrd_file(probe) {
         Ok(Some(file)) => file,
-        Ok(None) => return no_probe(site, probe.as_str(), asked),
+        Ok(None) => return no_probe(site, seen, probe.as_str(), conditions),
         Err(unreadable) => return answer::unavailable(&unreadable.to_string()),
     };
     let latest = site.graphs.history().latest(probe);
@@ -236,12 +251,19 @@ fn rrd_file(site: &Site, probe: &ProbeId, now: Timestamp, asked: &Asked) -> Resp
         cache_control: "no-cache",
         disposition: Some(answer::attachment(&format!("{probe}.rrd"))),
     };
-    content.answer(StatusCode::OK, asked)
+    content.answer(StatusCode::OK, conditions)
 }
 
-fn static_file(site: &Site, name: &str, query: &Query, asked: &Asked) -> Response {
+fn static_file(site: &Site, seen: &Seen, name: &str, query: &Query, conditions: &Conditions) -> Response {
     let Some(file) = statics::find(name) else {
-        return not_found(site, "There is nothing at this address.".to_owned(), Vec::new(), 0, asked);
+        return not_found(
+            site,
+            seen,
+            "There is nothing at this address.".to_owned(),
+            Vec::new(),
+            0,
+            conditions,
+        );
     };
     let is_this_version = query.get("v").is_some_and(|version| version == statics::version());
     let content = Content {
@@ -255,7 +277,7 @@ fn static_file(site: &Site, name: &str, query: &Query, asked: &Asked) -> Respons
         },
         disposition: None,
     };
-    content.answer(StatusCode::OK, asked)
+    content.answer(StatusCode::OK, conditions)
 }
 
 /// A drawing's text, to go into a page.

@@ -1,51 +1,52 @@
-//! From a request's path and query to what is asked. Pure: any text may come.
+//! From a request's path and query to what it is for. Pure: any text may come.
 
 use kwapi_core::{Period, ProbeId};
 
-use crate::http::Routes;
+use crate::auth;
+use crate::http::{FORM, Found, READ, Routes, ServerRoutes};
 
-/// The pages' routes, as their metrics call them.
-pub const ROUTES: &Routes = &Routes {
+/// The pages' routes.
+pub const ROUTES: &dyn ServerRoutes = &TABLE;
+
+/// What is served at a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    Root,
+    Last,
+    Probe,
+    Summary,
+    Graph,
+    Rrd,
+    Static,
+    Choose,
+}
+
+static TABLE: Routes<Resource> = Routes {
     server: "web",
-    templates: &[
-        "/",
-        "/last/{period}/",
-        "/probe/{probe}/",
-        "/graph/{period}/",
-        "/graph/{period}/{probe}/",
-        "/rrd/{probe}/",
-        "/static/{name}",
-        "/choose/",
+    table: &[
+        page("/", Resource::Root),
+        page("/last/{period}/", Resource::Last),
+        page("/probe/{probe}/", Resource::Probe),
+        page("/graph/{period}/", Resource::Summary),
+        page("/graph/{period}/{probe}/", Resource::Graph),
+        page("/rrd/{probe}/", Resource::Rrd),
+        page("/static/{name}", Resource::Static),
+        crate::http::Route { methods: FORM, ..page("/choose/", Resource::Choose) },
     ],
-    template,
+    others: &[],
 };
 
-/// The template of a path, whatever the names in it; the last slash may be missing.
-fn template(path: &str) -> &'static str {
-    if path == "/" {
-        return "/";
-    }
-    let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
-    let mut next = || segments.next();
-    match [next(), next(), next(), next(), next()] {
-        [Some(""), Some("last"), Some(_), None, _] => "/last/{period}/",
-        [Some(""), Some("probe"), Some(_), None, _] => "/probe/{probe}/",
-        [Some(""), Some("graph"), Some(_), None, _] => "/graph/{period}/",
-        [Some(""), Some("graph"), Some(_), Some(_), None] => "/graph/{period}/{probe}/",
-        [Some(""), Some("rrd"), Some(_), None, _] => "/rrd/{probe}/",
-        [Some(""), Some("static"), Some(_), None, _] => "/static/{name}",
-        [Some(""), Some("choose"), None, ..] => "/choose/",
-        _ => Routes::OTHER,
-    }
+const fn page(path: &'static str, resource: Resource) -> crate::http::Route<Resource> {
+    crate::http::Route { path, methods: READ, rule: Some(auth::READ_RULE), resource }
 }
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// It lacks its last slash: the same with it, the query kept.
-    Moved(String),
-    /// Here.
-    To(Target),
+    /// It lacks its last slash: the same with it, the query kept, and the methods there.
+    Moved(String, &'static str),
+    /// Here, with these methods.
+    To(Target, &'static str),
 }
 
 /// What there is to read.
@@ -78,14 +79,9 @@ pub(super) enum Target {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads `name=value&…`. What is not UTF-8 becomes U+FFFD.
+    /// Reads `name=value&…`, as browsers send forms. What is not UTF-8 becomes U+FFFD.
     pub(super) fn parse(text: &str) -> Self {
-        let member = |member: &str| {
-            let (name, value) = member.split_once('=').unwrap_or((member, ""));
-            let decode = |text: &str| String::from_utf8_lossy(&decode(&text.replace('+', " "))).into_owned();
-            (decode(name), decode(value))
-        };
-        Self(text.split('&').filter(|text| !text.is_empty()).map(member).collect())
+        Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -95,35 +91,29 @@ impl Query {
 
 /// Finds what `path` (as it was sent, percent-encoded) and `query` ask for.
 pub(super) fn route(path: &str, query: Option<&str>) -> Route {
-    if path == "/" {
-        return Route::To(Target::Root);
-    }
-    let Some(inner) = path.strip_prefix('/') else { return Route::To(Target::Nowhere) };
-    let (inner, has_slash) = inner.strip_suffix('/').map_or((inner, false), |inner| (inner, true));
-    let segments: Option<Vec<String>> =
-        inner.split('/').map(|segment| String::from_utf8(decode(segment)).ok()).collect();
-    let Some(segments) = segments else { return Route::To(Target::Nowhere) };
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let members = || Query::parse(query.unwrap_or_default());
-    let target = match *segments.as_slice() {
-        ["static", name] if !has_slash => return Route::To(Target::Static(name.to_owned(), members())),
-        // An empty segment is never a name: `/last/` and `/last//minute/` lead nowhere.
-        [] | [_] | [_, ""] | [_, "", _] | [_, _, ""] if segments.as_slice() != ["choose"] => Target::Nowhere,
-        ["choose"] => Target::Choose,
-        ["last", period] => period_or(period, |period| Target::Last(period, members())),
-        ["probe", probe] => probe_or(probe, Target::Probe),
-        ["graph", period] => period_or(period, |period| Target::Graph(period, None, members())),
-        ["graph", period, probe] => {
-            period_or(period, |period| probe_or(probe, |probe| Target::Graph(period, Some(probe), members())))
+    let (route, parameters) = match TABLE.find(path) {
+        Found::Route(route, parameters) => (route, parameters),
+        Found::AddSlash(route) => {
+            let query = query.map_or_else(String::new, |query| format!("?{query}"));
+            return Route::Moved(format!("{path}/{query}"), route.methods);
         }
-        ["rrd", probe] => probe_or(probe, Target::Rrd),
-        _ => Target::Nowhere,
+        Found::Nothing => return Route::To(Target::Nowhere, READ),
     };
-    if has_slash || target == Target::Nowhere {
-        return Route::To(target);
-    }
-    let query = query.map_or_else(String::new, |query| format!("?{query}"));
-    Route::Moved(format!("{path}/{query}"))
+    let members = || Query::parse(query.unwrap_or_default());
+    let parameter = |index: usize| parameters.get(index).map(String::as_str).unwrap_or_default();
+    let target = match route.resource {
+        Resource::Root => Target::Root,
+        Resource::Choose => Target::Choose,
+        Resource::Static => Target::Static(parameter(0).to_owned(), members()),
+        Resource::Last => period_or(parameter(0), |period| Target::Last(period, members())),
+        Resource::Probe => probe_or(parameter(0), Target::Probe),
+        Resource::Summary => period_or(parameter(0), |period| Target::Graph(period, None, members())),
+        Resource::Graph => period_or(parameter(0), |period| {
+            probe_or(parameter(1), |probe| Target::Graph(period, Some(probe), members()))
+        }),
+        Resource::Rrd => probe_or(parameter(0), Target::Rrd),
+    };
+    Route::To(target, route.methods)
 }
 
 fn period_or(name: &str, target: impl FnOnce(Period) -> Target) -> Target {
@@ -138,41 +128,4 @@ fn probe_or(name: &str, target: impl FnOnce(ProbeId) -> Target) -> Target {
 pub(super) fn is_page(path: &str) -> bool {
     (path.starts_with("/last/") || path.starts_with("/probe/"))
         && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
-}
-
-/// Undoes percent-encoding. A `%` without two hexadecimal digits stays as it is.
-fn decode(text: &str) -> Vec<u8> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        let mut ahead = bytes.clone();
-        let digits = (ahead.next().and_then(hex), ahead.next().and_then(hex));
-        if let (b'%', (Some(high), Some(low))) = (byte, digits) {
-            out.push(high << 4 | low);
-            bytes = ahead;
-        } else {
-            out.push(byte);
-        }
-    }
-    out
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters (section 2.3), less the tilde, which separates chosen probes.
-pub(super) fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            for nibble in [byte >> 4, byte & 15] {
-                out.extend(char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()));
-            }
-        }
-    }
-    out
 }

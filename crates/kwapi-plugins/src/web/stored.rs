@@ -20,6 +20,8 @@ pub struct Accounted {
     pub energy: EnergySince,
     /// How the newest power came about.
     pub quality: Quality,
+    /// Whether the probe is silent.
+    pub is_silent: bool,
 }
 
 /// Asks whoever keeps the accounts.
@@ -80,11 +82,14 @@ impl PowerHistory for Stored {
     fn latest(&self, probe: &ProbeId) -> Option<Latest> {
         let last = self.history.last(probe).ok().flatten()?;
         Some(match (self.account)(probe) {
-            Some(Accounted { power, at, energy, quality }) => {
-                Latest { power, at, quality, account: Some(energy) }
+            Some(Accounted { power, at, energy, quality, is_silent }) => {
+                Latest { power, at, quality, is_silent, account: Some(energy) }
             }
-            // Nobody knows: what came over the bus was measured unless it says otherwise.
-            None => Latest { power: last.power, at: last.at, quality: Quality::Measured, account: None },
+            // Nothing was heard of it since the start. What came over the bus was measured unless it says otherwise.
+            None => {
+                let (power, at) = (last.power, last.at);
+                Latest { power, at, quality: Quality::Measured, is_silent: true, account: None }
+            }
         })
     }
 

@@ -1,6 +1,6 @@
 //! The routes as `facts` has them of the original, over a history made up here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{Response, StatusCode};
@@ -9,12 +9,14 @@ use kwapi_core::Energy;
 use tower::ServiceExt;
 
 use super::*;
+use crate::directory::{Configured, Labels};
 
 mod browser;
 mod caching;
 mod listing;
 mod routes;
 mod stored;
+mod tenants;
 
 /// 2026-11-23 10:00:00 UTC.
 const NOW: u64 = 1_795_428_000;
@@ -88,7 +90,9 @@ impl PowerHistory for Fixture {
         };
         let account = Some(EnergySince { since: Timestamp::from_seconds(NOW - 86_400), until: None, totals });
         let at = Timestamp::from_seconds(at);
-        Some(Latest { power: Watts(watts), at, quality: Quality::Measured, account })
+        let now = Timestamp::from_seconds(self.now.load(Ordering::Relaxed));
+        let is_silent = kwapi_core::is_silent(now.since(at), Duration::ZERO, Duration::from_secs(60));
+        Some(Latest { power: Watts(watts), at, quality: Quality::Measured, is_silent, account })
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kwapi_plugins::api::{Auth, AuthConfig};
+use kwapi_plugins::auth::{Auth, AuthConfig};
+use kwapi_plugins::directory::Directory;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, by_password};
@@ -21,7 +22,7 @@ pub(crate) fn auth(cloud: &Cloud) -> Auth {
         cloud.url(""),
         password_file.display(),
     );
-    Auth::new(&toml::from_str::<AuthConfig>(&toml).unwrap(), wall()).unwrap()
+    Auth::new(&toml::from_str::<AuthConfig>(&toml).unwrap(), wall(), Directory::default()).unwrap()
 }
 
 struct Reader<'a> {

@@ -6,7 +6,10 @@ use kwapi_bus::{Batch, Received};
 use kwapi_core::{
     Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
-use kwapi_plugins::api::{self, Api, Auth, FactsSource};
+use kwapi_plugins::Scope;
+use kwapi_plugins::api::{self, Api};
+use kwapi_plugins::auth::Auth;
+use kwapi_plugins::directory::Directory;
 use kwapi_plugins::http::{Listen, Listener};
 use kwapi_plugins::intake::Intake;
 use kwapi_plugins::live::{Config, Live};
@@ -37,8 +40,8 @@ impl Stand {
         let intake = std::sync::Mutex::new(Intake::new(live.clone(), None));
         let mut metrics = Metrics::new();
         metrics.add(live.clone());
-        let api = Api::new(live.clone(), FactsSource::default());
-        let router = api::router(api, auth, None).merge(metrics::router(metrics));
+        let api = Api::new(live.clone(), Directory::default());
+        let router = api::router(api, auth, None).merge(metrics::router(metrics.into(), Scope::All));
         let address = ([127, 0, 0, 1], port).into();
         let listen = Listen {
             address,

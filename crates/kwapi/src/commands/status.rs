@@ -79,9 +79,9 @@ fn print(meters: &[Meter]) {
         let latency = meter
             .latency_seconds
             .map_or_else(|| "-".to_owned(), |seconds| format!("{:.1} ms", seconds * 1e3));
-        let watts = meter.probes.iter().filter_map(|probe| probe.watts).reduce(|one, other| one + other);
-        let watts = watts.map_or_else(|| "no watts".to_owned(), |watts| format!("{watts:.1} W"));
-        let silent = meter.probes.iter().filter(|probe| probe.problem.is_some()).count();
+        let watts =
+            watts(&meter.probes).map_or_else(|| "no watts".to_owned(), |watts| format!("{watts:.1} W"));
+        let silent = meter.probes.iter().filter(|probe| is_silent(probe)).count();
         let trouble = if silent > 0 { format!(", {silent} silent") } else { String::new() };
         println!(
             "{:width$}  {:<10} {:<9} {latency:>9} {:>10} {:>8}  {} ({watts}{trouble})",
@@ -107,6 +107,17 @@ fn print(meters: &[Meter]) {
     let waiting = meters.iter().filter(|meter| meter.state == MeterState::Waiting.as_str()).count();
     let waiting = if waiting > 0 { format!(", {waiting} of them waiting") } else { String::new() };
     println!("{up} of {} meters up{waiting}", meters.len());
+}
+
+/// Whether a probe is not measured at present. A kwapi of before tells of problems only.
+fn is_silent(probe: &Probe) -> bool {
+    probe.is_silent.unwrap_or(probe.problem.is_some())
+}
+
+/// What the probes draw that are measured; of the others only the past is known.
+fn watts(probes: &[Probe]) -> Option<f64> {
+    let measured = probes.iter().filter(|probe| !is_silent(probe));
+    measured.filter_map(|probe| probe.watts).reduce(|one, other| one + other)
 }
 
 /// More absurd values in a row than this are a finding; one now and then is not.
@@ -149,5 +160,30 @@ fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
             Err(format!("what answers at {address} reads no meters: ask the driver manager's (--address)"))
         }
         _ => Err(strange()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A probe as a status listener tells of it; `more` are further members.
+    fn probe(watts: f64, problem: Option<&str>, more: &str) -> Probe {
+        let problem = serde_json::json!(problem);
+        let json = format!(
+            r#"{{"probe": "a", "watts": {watts}, "measured_at": 1.0, "problem": {problem}, "counter_believed": true{more}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    #[test]
+    fn watts_that_nobody_measures_any_more_are_not_added() {
+        let now = || probe(40.0, None, r#", "is_silent": false"#);
+        let silent = || probe(500.0, None, r#", "is_silent": true"#);
+        let missed_once = || probe(20.0, Some("not ready"), r#", "is_silent": false"#);
+        let of_before = || probe(500.0, Some("not ready"), "");
+        assert_eq!(watts(&[now(), silent(), missed_once(), of_before(), now()]), Some(100.0));
+        assert_eq!(watts(&[silent(), of_before()]), None);
+        assert_eq!(watts(&[probe(2.0, None, "")]), Some(2.0));
     }
 }

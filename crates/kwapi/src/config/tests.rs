@@ -180,3 +180,35 @@ fn labels_are_filled_in_by_host_and_outlet_and_reach_the_probes_of_a_template() 
     check(toml, labels_of("web1"), r#"{"outlet": "7"}"#);
     check(toml, labels_of("lyon.pdu3.13"), "{}");
 }
+
+const TOKEN: &str = "[[api.auth.token]]\nname='n'\nsha256='00'\n";
+
+#[test]
+fn a_scope_that_shows_nothing_to_anybody_is_refused_with_its_line() {
+    refused(
+        &format!(
+            "{TOKEN}[[api.auth.scope]]\ntoken='n'\nprobes=['a']\n[[api.auth.scope]]\ntoken='m'\nprobes=['a']\n"
+        ),
+        "k.toml:7: [api.auth]: scope 2: there is no [[api.auth.token]] with name = \"m\"",
+    );
+    refused(
+        &format!("{TOKEN}[[api.auth.scope]]\ntoken='n'\nprobs=['a']\n"),
+        "k.toml:6: unknown key `probs`; did you mean `probes`?",
+    );
+}
+
+#[test]
+fn scopes_are_taken_up_by_a_reload_and_tokens_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |toml: &str| {
+        let file = folder.path().join("k.toml");
+        std::fs::write(&file, toml).unwrap();
+        Config::read(&file).unwrap()
+    };
+    let scope = format!("{TOKEN}[[api.auth.scope]]\ntoken='n'\nprobes=['a']\n");
+    let (plain, scoped) = (read(TOKEN), read(&scope));
+    let seen_by_all = read(&format!("[api.auth]\nsee_all=['boss']\n{scope}"));
+    assert_eq!(plain.fixed_differences(&scoped), [""; 0]);
+    assert_eq!(scoped.fixed_differences(&seen_by_all), [""; 0]);
+    assert_eq!(plain.fixed_differences(&read(&TOKEN.replace("00", "11"))), ["api"]);
+}

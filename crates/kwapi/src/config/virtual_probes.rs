@@ -65,7 +65,8 @@ pub(crate) fn read(document: &Document, meters: &[Meter]) -> Result<Vec<VirtualS
                 .filter(|max_gap| !max_gap.is_zero())
                 .ok_or_else(|| document.error(&at(index), "`max_gap_seconds` must be a positive number"))?,
         };
-        specs.push(VirtualSpec { probe: probe.clone(), parts, max_gap });
+        let max_gap_follows = max_gap_seconds.is_none();
+        specs.push(VirtualSpec { probe: probe.clone(), parts, max_gap, max_gap_follows });
     }
     Ok(specs)
 }

@@ -1,39 +1,46 @@
-//! The API's routes, who may use them, and what is known of probes besides their measurements.
+//! The API's routes, who may use them, and the directory of probes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kwapi_core::ProbeId;
-use kwapi_plugins::api::{self, Api, Auth, FactsSource, ProbeFacts, Scope};
+use kwapi_plugins::Scope;
+use kwapi_plugins::api::{self, Api};
+use kwapi_plugins::auth::Auth;
+use kwapi_plugins::directory::{Configured, Directory};
 use kwapi_plugins::live::Live;
-use kwapi_plugins::metrics::Metrics;
-use parking_lot::RwLock;
+use kwapi_plugins::metrics::{self as served, Metrics};
 
+use super::drivers::Problems;
 use super::{Process, metrics};
-use crate::config::{Config, Labels, TemplateLabels};
+use crate::config::Config;
 
 /// The routes, with `/metrics` where everybody who can reach them may read anyway.
 pub(super) fn router(
     config: &Config,
     live: &Live,
-    facts: FactsSource,
+    directory: Directory,
     auth: Option<Auth>,
-    metrics: axum::Router,
+    metrics: &Arc<Metrics>,
 ) -> axum::Router {
     let is_open = auth.is_none();
-    let patterns = &config.api.probes;
-    let shown = if patterns.is_empty() { Scope::All } else { Scope::Only(patterns.as_slice().into()) };
-    let api = Api::new(live.clone(), facts).limited_to(shown);
+    let shown = Scope::of_patterns(&config.api.probes);
+    let api = Api::new(live.clone(), directory).limited_to(shown.clone());
     let router = api::router(api, auth, config.api.config.cors());
-    if is_open { metrics.fallback_service(router) } else { router }
+    if is_open { served::router(metrics.clone(), shown).fallback_service(router) } else { router }
 }
 
 /// Authentication, if there is to be any. With Keystone, the API is ready once that has let us in.
 ///
 /// # Errors
 /// When a file it names cannot be used, as one line.
-pub(super) fn auth(process: &Process, config: &Config, all: &mut Metrics) -> Result<Option<Auth>, String> {
-    let auth = config.api.config.auth(process.clock.clone()).map_err(|error| crate::config::chain(&error))?;
+pub(super) fn auth(
+    process: &Process,
+    config: &Config,
+    directory: &Directory,
+    all: &mut Metrics,
+) -> Result<Option<Auth>, String> {
+    let auth = config.api.config.auth(process.clock.clone(), directory.clone());
+    let auth = auth.map_err(|error| crate::config::chain(&error))?;
     if let Some(auth) = auth.clone().filter(Auth::asks_keystone) {
         tokio::spawn(auth.clone().introduce());
         all.add(metrics::keystone(auth.clone()));
@@ -42,45 +49,24 @@ pub(super) fn auth(process: &Process, config: &Config, all: &mut Metrics) -> Res
     Ok(auth)
 }
 
-/// The operator's labels of probes, which a reload replaces.
-#[derive(Clone, Debug)]
-pub(super) struct Labelling(Arc<RwLock<Book>>);
-
-#[derive(Debug)]
-struct Book {
-    of_probes: BTreeMap<ProbeId, Labels>,
-    of_templates: TemplateLabels,
+/// What probes are: labels and sums from the configuration, problems from the meters of this process, if it has any.
+pub(super) fn directory(config: &Config, problems: Option<Problems>) -> Directory {
+    let configured = configured(config);
+    match problems {
+        Some(problems) => Directory::with_problems(configured, move |probe| problems.of(probe)),
+        None => Directory::new(configured),
+    }
 }
 
-impl Labelling {
-    pub(super) fn new(config: &Config) -> Self {
-        Self(Arc::new(RwLock::new(Book::new(config))))
-    }
-
-    pub(super) fn replace(&self, config: &Config) {
-        *self.0.write() = Book::new(config);
-    }
-
-    /// Those of the probe itself, and of its template what those do not say.
-    pub(super) fn of(&self, probe: &ProbeId) -> Labels {
-        let book = self.0.read();
-        let own = book.of_probes.get(probe);
-        let mut labels = book.of_templates.of(probe).unwrap_or_default();
+/// What the configuration says of probes.
+pub(super) fn configured(config: &Config) -> Configured {
+    let (of_probes, of_templates) = (config.labels.clone(), config.template_labels.clone());
+    // Those of the probe itself, and of its template what those do not say.
+    let labels = move |probe: &ProbeId| {
+        let own = of_probes.get(probe);
+        let mut labels = of_templates.of(probe).unwrap_or_default();
         labels.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         labels
-    }
-}
-
-impl Book {
-    fn new(config: &Config) -> Self {
-        Self { of_probes: config.labels.clone(), of_templates: config.template_labels.clone() }
-    }
-}
-
-/// Labels from the configuration, errors from the drivers of this process, if it has any.
-pub(super) fn facts(
-    labels: Labelling,
-    problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static,
-) -> FactsSource {
-    FactsSource::new(move |probe| ProbeFacts { labels: labels.of(probe), last_error: problem(probe) })
+    };
+    Configured::new(labels, config.virtual_probes.iter().map(|sum| sum.probe.clone()))
 }

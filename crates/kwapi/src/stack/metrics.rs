@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
 use kwapi_history::History;
-use kwapi_plugins::api::Auth;
+use kwapi_plugins::auth::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
 /// Meters by state, and each meter's state, latency and failures.
@@ -128,6 +128,18 @@ pub(super) fn publisher(publisher: Arc<Publisher>) -> impl MetricSource {
             .count(&[], counters.dropped);
         out.family("kwapi_bus_publish_failed", Kind::Counter, "Sends that a socket refused.")
             .count(&[], counters.failed);
+    }
+}
+
+/// Whether the wall clock is known to be wrong.
+pub(super) fn clock(is_wrong: impl Fn() -> bool + Send + Sync + 'static) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        out.family(
+            "kwapi_clock_wrong",
+            Kind::Gauge,
+            "Whether the wall clock is known to be wrong: before this program, or behind what is on record.",
+        )
+        .sample(&[], f64::from(u8::from(is_wrong())));
     }
 }
 
@@ -261,9 +273,35 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
         out.family(
             "kwapi_history_files_ahead",
             Kind::Counter,
-            "Times an RRD file was found last updated in the future: it takes nothing until then.",
+            "Times RRD files were found last updated long after what they were to take: a clock was wrong.",
         )
         .count(&[], counters.files_ahead);
+        out.family(
+            "kwapi_history_files_rewound",
+            Kind::Counter,
+            "Probes in whose RRD files was taken back what had been written under a clock that was ahead.",
+        )
+        .count(&[], counters.files_rewound);
+        out.family("kwapi_history_waiting_bytes", Kind::Gauge, "Samples that wait for their RRD files.")
+            .count(&[], counters.waiting_bytes);
+        out.family(
+            "kwapi_history_index_lines_damaged",
+            Kind::Gauge,
+            "Lines of the index of RRD files that could not be read at the start.",
+        )
+        .count(&[], counters.index_lines_damaged);
+        out.family(
+            "kwapi_history_journal_torn_bytes",
+            Kind::Gauge,
+            "Bytes of a batch that the last process had not finished, cut off at the start.",
+        )
+        .count(&[], journal.bytes_torn);
+        out.family(
+            "kwapi_history_journal_positions_damaged",
+            Kind::Gauge,
+            "Readers of the journal whose position could not be read at the start: they read all again.",
+        )
+        .count(&[], journal.positions_damaged);
         out.family(
             "kwapi_history_losses",
             Kind::Counter,

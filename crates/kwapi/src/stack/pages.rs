@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use kwapi_core::ProbeId;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{Flusher, History, HistoryConfig};
+use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
-use kwapi_plugins::web::{Accounted, EnergySince, LabelSource, Settings, Stored, Sums};
+use kwapi_plugins::web::{Accounted, EnergySince, Settings, Stored};
 
-use super::api::Labelling;
 use super::{Process, metrics, readiness};
 use crate::config::{Config, chain};
 
@@ -21,7 +20,6 @@ use crate::config::{Config, chain};
 pub(super) struct Pages {
     pub(super) history: Arc<History>,
     flusher: Flusher,
-    sums: Sums,
 }
 
 impl Pages {
@@ -49,12 +47,7 @@ impl Pages {
         readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
-        Ok(Self { history, flusher, sums: sums(config).into_iter().collect() })
-    }
-
-    /// Takes up the sums of a new configuration.
-    pub(super) fn reload(&self, config: &Config) {
-        self.sums.replace(sums(config));
+        Ok(Self { history, flusher })
     }
 
     /// Writes to its files what can be written by `deadline`; the journal has the rest.
@@ -69,7 +62,7 @@ impl Pages {
         process: &Process,
         config: &Config,
         live: Live,
-        labels: Labelling,
+        directory: Directory,
     ) -> axum::Router {
         let rrd = &config.rrd;
         let mut settings = Settings {
@@ -78,9 +71,7 @@ impl Pages {
             tariff: Some(Tariff { currency: rrd.currency.clone(), price_per_kwh: rrd.kwh_price }),
             zone: TimeZone::system(),
             power_max: rrd.max_watts,
-            silent_after: config.max_gap(),
-            sums: self.sums.clone(),
-            labels: LabelSource::new(move |probe| labels.of(probe)),
+            directory,
             ..Settings::default()
         };
         if let Some(hue) = rrd.hue {
@@ -91,13 +82,14 @@ impl Pages {
             let present = view.present;
             let until = (view.timestamp != present.timestamp).then_some(view.timestamp);
             let energy = EnergySince { since: view.since, until, totals: view.totals };
-            Some(Accounted { power: present.power, at: present.timestamp, energy, quality: present.quality })
+            Some(Accounted {
+                power: present.power,
+                at: present.timestamp,
+                energy,
+                quality: present.quality,
+                is_silent: view.is_silent(live.now(), live.config()),
+            })
         });
         kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
     }
-}
-
-/// The probes that are sums of others.
-fn sums(config: &Config) -> Vec<ProbeId> {
-    config.virtual_probes.iter().map(|sum| sum.probe.clone()).collect()
 }

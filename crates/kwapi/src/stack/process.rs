@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kwapi_bus::BusContext;
-use kwapi_core::{MonotonicClock, ProcessClocks, Timestamp, WallClock};
+use kwapi_core::{MonotonicClock, PROGRAM_DATE, ProcessClocks, Timestamp, WallClock};
 use kwapi_plugins::http::Seats;
 
 use super::Descriptors;
@@ -42,10 +42,14 @@ pub(crate) fn wall_clock() -> WallClock {
     })
 }
 
-/// When this version was written: a wall clock before it is wrong.
-const PROGRAM_DATE: Timestamp = Timestamp::from_seconds(1_767_225_600); // 2026-01-01
 /// A publisher's stamps may be this far ahead of a right clock.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// The earliest that a right wall clock can show, where `newest` is the newest stamp on record.
+pub(super) fn clock_not_before(newest: Timestamp) -> Timestamp {
+    let ahead = u64::try_from(AHEAD_MAX.as_micros()).unwrap_or(u64::MAX);
+    PROGRAM_DATE.max(Timestamp::from_micros(newest.micros().saturating_sub(ahead)))
+}
 
 /// What is wrong with a wall clock that shows `now`, where `newest` is the newest stamp on record.
 pub(super) fn clock_trouble(now: Timestamp, newest: Timestamp) -> Option<String> {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
+use kwapi_core::{Timestamp, WallClock, is_silent};
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
-use kwapi_plugins::http::{Hosts, Listen, Seats};
+use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
+use kwapi_plugins::metrics::{HEALTH, METRICS, READY};
 use serde::{Deserialize, Serialize};
 
 use super::Roles;
@@ -29,6 +31,14 @@ pub(crate) const fn default_address(roles: Roles) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
 }
 
+/// Where the state of each meter is told…
+const METERS: &str = "/meters";
+/// …and what is wrong with the process itself.
+const TROUBLES: &str = "/troubles";
+/// What is served there.
+static ROUTES: Routes =
+    Routes { server: "status", table: &[], others: &[METRICS, HEALTH, READY, METERS, TROUBLES] };
+
 /// How the status listener of a process listens.
 pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
     Listen {
@@ -38,22 +48,24 @@ pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
         seats: seats.clone(),
         hosts: Hosts::Only { names: config.status.hosts.clone(), key: "`hosts` in [status]" },
         access_log: config.api.config.access_log,
-        routes: kwapi_plugins::metrics::ROUTES,
+        routes: &ROUTES,
     }
 }
 
-/// The routes; `manager` is there where meters are read.
-pub(super) fn router(metrics: axum::Router, manager: Option<Arc<Manager>>) -> axum::Router {
+/// The routes; `manager` is there where meters are read. `clock` tells how old what they measured is.
+pub(super) fn router(metrics: axum::Router, manager: Option<Arc<Manager>>, clock: WallClock) -> axum::Router {
     match manager {
         Some(manager) => metrics
-            .route("/meters", get(meters).with_state(manager.clone()))
-            .route("/troubles", get(troubles).with_state(manager)),
+            .route(METERS, get(meters).with_state((manager.clone(), clock)))
+            .route(TROUBLES, get(troubles).with_state(manager)),
         None => metrics,
     }
 }
 
-async fn meters(State(manager): State<Arc<Manager>>) -> Json<Vec<Meter>> {
-    Json(manager.statuses().into_iter().map(Meter::from).collect())
+async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Json<Vec<Meter>> {
+    let statuses = manager.statuses();
+    let now = clock.now();
+    Json(statuses.into_iter().map(|status| Meter::new(status, now)).collect())
 }
 
 /// What is wrong with the clock or the state of the process itself, a sentence each.
@@ -88,6 +100,9 @@ pub(crate) struct Probe {
     /// Unix seconds.
     pub(crate) measured_at: Option<f64>,
     pub(crate) problem: Option<String>,
+    /// Whether it is silent: its watts are of the past, and no part of any sum. A kwapi of before does not say.
+    #[serde(default)]
+    pub(crate) is_silent: Option<bool>,
     pub(crate) counter_believed: bool,
     /// Resets and jumps of its counter.
     #[serde(default)]
@@ -105,8 +120,8 @@ pub(crate) struct Probe {
     pub(crate) not_bridged: Option<String>,
 }
 
-impl From<MeterStatus> for Meter {
-    fn from(status: MeterStatus) -> Self {
+impl Meter {
+    fn new(status: MeterStatus, now: Timestamp) -> Self {
         Self {
             driver: status.driver.to_owned(),
             state: status.state.to_string(),
@@ -114,22 +129,25 @@ impl From<MeterStatus> for Meter {
             since: status.since.seconds_f64(),
             last_error: status.last_error,
             latency_seconds: status.last_latency.as_ref().map(Duration::as_secs_f64),
-            last_reading: status.last_reading.map(kwapi_core::Timestamp::seconds_f64),
+            last_reading: status.last_reading.map(Timestamp::seconds_f64),
             reads: status.reads,
             failures: status.failures,
             is_slow: status.is_slow,
-            probes: status.probes.into_iter().map(Probe::from).collect(),
+            probes: status.probes.into_iter().map(|probe| Probe::new(probe, now)).collect(),
             name: status.name,
         }
     }
 }
 
-impl From<ProbeStatus> for Probe {
-    fn from(status: ProbeStatus) -> Self {
+impl Probe {
+    fn new(status: ProbeStatus, now: Timestamp) -> Self {
+        // The gap follows the probe's own intervals already.
+        let is_old = |at: Timestamp| is_silent(now.since(at), Duration::ZERO, status.max_gap);
         Self {
+            is_silent: Some(status.measured_at.is_none_or(is_old)),
             probe: status.probe.to_string(),
             watts: status.power.map(|power| power.0),
-            measured_at: status.measured_at.map(kwapi_core::Timestamp::seconds_f64),
+            measured_at: status.measured_at.map(Timestamp::seconds_f64),
             problem: status.problem.map(|problem| problem.to_string()),
             counter_believed: status.counter_believed,
             counter_resets: status.counter_resets,

@@ -24,6 +24,7 @@ mod history;
 mod killed;
 mod readiness;
 mod reload;
+mod scopes;
 mod spine;
 mod survival;
 mod upgrade;

@@ -208,7 +208,7 @@ impl SessionEntry {
         if !kept.is_believed {
             return Err(NotBridged::NotBelieved);
         }
-        if kept.serial != register.serial {
+        if register.is_of_another_device(kept.serial.as_deref()) {
             return Err(NotBridged::AnotherMeter);
         }
         if (kept.is_in_host || register.is_in_host) && !is_same_boot {

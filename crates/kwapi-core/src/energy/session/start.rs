@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::integrator::Integrator;
 use super::super::status::Sums;
 use super::{
-    Clocks, Curve, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, Packed, Published, Running, Sample,
-    SessionEntry, Starting, before,
+    Clocks, Curve, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, Packed, Published, Running, STEP_MIN,
+    Sample, SessionEntry, Starting, before,
 };
 use crate::{Energy, Timestamp};
 
@@ -87,8 +87,9 @@ impl Starting {
                 }),
             _ => None,
         };
-        let is_later = sample.timestamp > newest;
-        let id = if is_later { sample.timestamp } else { after };
+        let may_be_behind = past.iter().any(|entry| may_be_behind(entry, sample, clocks));
+        let latest = if may_be_behind { after } else { newest };
+        let id = if sample.timestamp > latest { sample.timestamp } else { after };
         if let Some((integrator, curve)) = begun {
             let base = integrator.sums;
             (Running::new(sample, clocks, integrator, id, Some(curve), base), None)
@@ -127,6 +128,13 @@ impl Starting {
 fn latest_unkept(entry: &SessionEntry) -> Timestamp {
     let every = if entry.curve.is_some() { KEEP_EVERY } else { KEEP_STAMP_EVERY };
     entry.newest.after(every + ID_MARGIN)
+}
+
+/// Whether the wall clock may have been set back between this entry and the reading, so that stamps that were published
+/// and not kept may be later than now: it shows less than has passed since, or there was a boot, and nobody knows.
+fn may_be_behind(entry: &SessionEntry, sample: &Sample, clocks: &Clocks<'_>) -> bool {
+    let elapsed = sample.at.saturating_sub(entry.boottime);
+    *entry.boot != *clocks.boot || sample.timestamp.after(STEP_MIN) < entry.wall.after(elapsed)
 }
 
 /// The largest power believed so far.

@@ -333,7 +333,12 @@ async fn a_sum_goes_on_over_a_stop_only_if_all_its_parts_do() {
     let other = Device { ..DEVICES.lock()["feed one"].clone() };
     DEVICES.lock().insert("feed two".to_owned(), other);
     let id = |name: &str| ProbeId::new(name).unwrap();
-    let sum = || VirtualSpec { probe: id("sum"), parts: vec![id("a"), id("b")], max_gap: 10 * SECOND };
+    let sum = || VirtualSpec {
+        probe: id("sum"),
+        parts: vec![id("a"), id("b")],
+        max_gap: 10 * SECOND,
+        max_gap_follows: false,
+    };
     let meters = || vec![reader("a", "feed one"), reader("b", "feed two")];
     for _ in 0..2 {
         site.run(Vec::new(), 0).await;

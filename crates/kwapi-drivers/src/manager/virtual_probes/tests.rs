@@ -8,7 +8,7 @@ fn id(name: &str) -> ProbeId {
 
 fn spec(probe: &str, parts: &[&str]) -> VirtualSpec {
     let parts = parts.iter().map(|part| id(part)).collect();
-    VirtualSpec { probe: id(probe), parts, max_gap: Duration::from_secs(10) }
+    VirtualSpec { probe: id(probe), parts, max_gap: Duration::from_secs(10), max_gap_follows: false }
 }
 
 fn sums(specs: Vec<VirtualSpec>) -> Result<VirtualProbes, VirtualError> {
@@ -90,6 +90,30 @@ fn a_missing_part_makes_the_sum_unknown_and_never_less() {
         "nothing across the gap"
     );
     assert!(energy(61_700) - energy(60_700) <= 150.0 + 100.0);
+}
+
+#[test]
+fn a_sum_follows_the_pace_of_its_slowest_part_unless_its_gap_is_set() {
+    let told_over = |max_gap_follows| {
+        let sums = sums(vec![VirtualSpec { max_gap_follows, ..spec("web1", &["a", "b"]) }]).unwrap();
+        let mut parts = Vec::new();
+        for second in 0..1_000_u64 {
+            parts.push(part("a", second * 1_000 + 200, 100.0, second * 100));
+            if second % 60 == 0 && !(600..900).contains(&second) {
+                parts.push(part("b", second * 1_000 + 700, 50.0, second * 50));
+            }
+        }
+        tell(&sums, &parts)
+    };
+    let at =
+        |told: &[(u128, f64, f64)], from, to| told.iter().filter(|(at, ..)| (from..to).contains(at)).count();
+    let following = told_over(true);
+    assert!(at(&following, 240_000, 540_000) >= 100, "known between two words of the slow part");
+    assert_eq!(at(&following, 700_000, 900_000), 0, "a part that is gone makes it unknown");
+    let (_, watts, joules) = following.last().unwrap();
+    assert_eq!((*watts, *joules > 0.0), (150.0, true));
+    let fixed = told_over(false);
+    assert!(at(&fixed, 240_000, 540_000) < 60, "as configured: {}", at(&fixed, 240_000, 540_000));
 }
 
 #[test]

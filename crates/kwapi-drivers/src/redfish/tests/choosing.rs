@@ -299,3 +299,33 @@ async fn a_sensor_of_one_supply_is_no_total_and_several_are_an_estimate() {
     card.set("1/Sensors/total_power", sensor(211, "total power"));
     assert_eq!(card.says().await, "web1: 211 W");
 }
+
+#[tokio::test]
+async fn a_counter_is_known_by_its_property_and_by_the_serial_number_of_its_chassis() {
+    let metrics = json!({"PowerWatts": {"Reading": 120}, "EnergykWh": {"Reading": 7.5}});
+    for (chassis, serial) in [
+        (json!({"Id": "1", "SerialNumber": " CZ\u{7}0412X ", "UUID": "31"}), Some("CZ0412X")),
+        (json!({"Id": "1", "SerialNumber": "", "UUID": "3178f0-7"}), Some("3178f0-7")),
+        (json!({"Id": "1"}), None),
+    ] {
+        let card = Changing::one(json!({"": chassis, "EnvironmentMetrics": metrics.clone()})).await;
+        let mut driver = card.open().await;
+        let mut registers = Vec::new();
+        for _ in 0..2 {
+            let mut readings = Readings::default();
+            driver.read(&mut readings).await.expect("a round");
+            let (_, reading) = readings.drain().next().expect("one probe");
+            registers.push(reading.expect("a reading").register.expect("a counter"));
+        }
+        let path = Some("/redfish/v1/Chassis/1/EnvironmentMetrics/EnergykWh/Reading");
+        assert_eq!((registers[0].serial.as_deref(), registers[0].path.as_deref()), (serial, path));
+        assert!(Arc::ptr_eq(&registers[0], &registers[1]), "made once");
+    }
+    // Without a counter there is nothing to know.
+    let card = Changing::one(json!({"Power": consumed(&json!(120))})).await;
+    let mut driver = card.open().await;
+    let mut readings = Readings::default();
+    driver.read(&mut readings).await.expect("a round");
+    let (_, reading) = readings.drain().next().expect("one probe");
+    assert_eq!(reading.expect("a reading").register, None);
+}

@@ -1,14 +1,15 @@
 use super::*;
+use crate::http::{READ, Route, Routes};
 
-const ROUTES: &Routes = &Routes {
+static ROUTES: Routes<()> = Routes {
     server: "api",
-    templates: &["/v1/"],
-    template: |path| if path == "/v1/" { "/v1/" } else { Routes::OTHER },
+    table: &[Route { path: "/v1/", methods: READ, rule: None, resource: () }],
+    others: &[],
 };
 
 /// Counts with something in each, and the one connection that is still open.
 fn counts() -> (Arc<Counts>, Open) {
-    let counts = Arc::new(Counts::new(ROUTES));
+    let counts = Arc::new(Counts::new(&ROUTES));
     let millis = Duration::from_millis;
     counts.answered(counts.route("/v1/"), &Method::GET, StatusCode::OK, Duration::from_micros(999));
     counts.answered(counts.route("/v1/"), &Method::GET, StatusCode::OK, millis(1));

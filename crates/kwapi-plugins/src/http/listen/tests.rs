@@ -6,17 +6,26 @@ use tokio::sync::oneshot;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
+use crate::http::{READ, Route, Routes};
 
-const ROUTES: &Routes = &Routes {
+static ROUTES: Routes<()> = Routes {
     server: "test",
-    templates: &["/"],
-    template: |path| if path == "/" { "/" } else { Routes::OTHER },
+    table: &[Route { path: "/", methods: READ, rule: None, resource: () }],
+    others: &[],
 };
 
 fn listen(connections_max: usize) -> Listen {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let seats = Seats::new(100);
-    Listen { address, tls: None, connections_max, seats, hosts: Hosts::Any, access_log: true, routes: ROUTES }
+    Listen {
+        address,
+        tls: None,
+        connections_max,
+        seats,
+        hosts: Hosts::Any,
+        access_log: true,
+        routes: &ROUTES,
+    }
 }
 
 /// An answer that goes on for ever without a word.

@@ -1,4 +1,4 @@
-//! `/last/<period>/`: the summary and a leaf of the probes.
+//! `/last/<period>/`: the summary and a page of the probes.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -7,15 +7,17 @@ use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{Theme, watts_text};
 
 use super::super::Site;
-use super::super::answer::Asked;
+use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::graphs::Form;
-use super::super::route::{Query, encode};
+use super::super::overview::Seen;
+use super::super::route::Query;
 use super::view::{Drawing, EnergyWords, Legend, NARROW, Present, WIDE, drawing, swatch};
 use super::{Layout, filtered, inline, render};
+use crate::http::percent::encode;
 
-/// Probes on one leaf.
-const LEAF: usize = 24;
+/// Probes on one page.
+const PAGE_SIZE: usize = 24;
 
 #[derive(Debug, Template)]
 #[template(path = "last.html")]
@@ -35,8 +37,8 @@ struct Page {
     others: u32,
     coloured: usize,
     cards: Vec<Card>,
-    leaf: usize,
-    leaves: usize,
+    page: usize,
+    pages: usize,
     previous: Option<String>,
     next: Option<String>,
     /// This page's own address, to return to.
@@ -52,13 +54,14 @@ struct Card {
 
 pub(super) fn answer(
     site: &Site,
+    seen: &Seen,
     period: Period,
     query: &Query,
     chosen: &Chosen,
     now: Timestamp,
-    asked: &Asked,
+    conditions: &Conditions,
 ) -> Response {
-    let all = site.probes.sorted();
+    let all = &seen.all;
     let chosen_here: Vec<ProbeId> = all.iter().filter(|probe| chosen.contains(probe)).cloned().collect();
     let filter: String = query.get("q").unwrap_or_default().trim().chars().take(200).collect();
     let shows_chosen = match query.get("show") {
@@ -68,28 +71,27 @@ pub(super) fn answer(
     let matching = match (shows_chosen, filter.is_empty()) {
         (true, _) => chosen_here.clone(),
         (false, true) => all.to_vec(),
-        (false, false) => filtered(&all, &filter),
+        (false, false) => filtered(all, &filter),
     };
-    let leaves = matching.len().div_ceil(LEAF).max(1);
-    let leaf = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, leaves);
-    let path = |leaf: usize| {
+    let pages = matching.len().div_ceil(PAGE_SIZE).max(1);
+    let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, pages);
+    let path = |page: usize| {
         let mut members = Vec::new();
         if !filter.is_empty() {
             members.push(format!("q={}", encode(&filter)));
         } else if !shows_chosen && !chosen_here.is_empty() {
             members.push("show=all".to_owned());
         }
-        if leaf > 1 {
-            members.push(format!("page={leaf}"));
+        if page > 1 {
+            members.push(format!("page={page}"));
         }
         let query = if members.is_empty() { String::new() } else { format!("?{}", members.join("&")) };
         format!("/last/{period}/{query}")
     };
-    let parts = site.probes.parts();
-    let stacked = site.graphs.stacked(&parts, period, now);
-    let cards = matching.iter().skip((leaf - 1) * LEAF).take(LEAF).map(|probe| Card {
+    let stacked = site.graphs.stacked(seen, period, now);
+    let cards = matching.iter().skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE).map(|probe| Card {
         present: Present::new(site, probe, chosen.contains(probe), now),
-        swatch: if site.settings.sums.contains(probe) {
+        swatch: if site.settings.directory.is_sum(probe) {
             String::new() // It has no place in the summary.
         } else {
             let position = stacked.position(probe.as_str());
@@ -97,9 +99,9 @@ pub(super) fn answer(
         },
         drawing: drawing(site, probe, period, now),
     });
-    let overall = site.probes.overall(&all, now, site.settings.silent_after.as_secs());
+    let overall = site.probes.overall(seen, now);
     let page = Page {
-        layout: Layout::new(site, period.label().to_owned(), Some(period)),
+        layout: Layout::new(site, seen, period.label().to_owned(), Some(period)),
         period,
         watts: overall.watts.map(watts_text),
         reporting: overall.reporting,
@@ -109,22 +111,22 @@ pub(super) fn answer(
         shows_chosen,
         matching: matching.len(),
         energy: EnergyWords::of_all(&overall, now, &site.settings),
-        summary: summary(site, &parts, period, now),
+        summary: summary(site, seen, period, now),
         others: stacked.others,
         coloured: stacked.bands.len(),
         cards: cards.collect(),
-        leaf,
-        leaves,
-        previous: (leaf > 1).then(|| path(leaf - 1)),
-        next: (leaf < leaves).then(|| path(leaf + 1)),
-        here: path(leaf),
+        page,
+        pages,
+        previous: (page > 1).then(|| path(page - 1)),
+        next: (page < pages).then(|| path(page + 1)),
+        here: path(page),
         filter,
     };
-    render(&page, StatusCode::OK, asked)
+    render(&page, StatusCode::OK, conditions)
 }
 
-fn summary(site: &Site, probes: &[ProbeId], period: Period, now: Timestamp) -> Drawing {
-    let draw = |size| site.graphs.summary(probes, period, Form::Svg(size, Theme::Page), now).ok();
+fn summary(site: &Site, seen: &Seen, period: Period, now: Timestamp) -> Drawing {
+    let draw = |size| site.graphs.summary(seen, period, Form::Svg(size, Theme::Page), now).ok();
     let (wide, narrow) = (draw(WIDE), draw(NARROW));
     Drawing {
         legend: Legend::new(&wide.as_ref().map(|graph| graph.figures).unwrap_or_default(), &site.settings),

@@ -1,39 +1,40 @@
 //! `/probe/<probe>/`: all graphs of one probe.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Timestamp};
 
 use super::super::Site;
-use super::super::answer::Asked;
+use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
+use super::super::overview::Seen;
 use super::view::{Drawing, Present, drawing};
 use super::{Layout, render};
+use crate::directory::Labels;
 
 #[derive(Debug, Template)]
 #[template(path = "probe.html")]
 struct Page {
     layout: Layout,
     present: Present,
-    labels: BTreeMap<String, String>,
+    labels: Labels,
     graphs: Vec<(Period, Drawing)>,
 }
 
 pub(super) fn answer(
     site: &Site,
+    seen: &Seen,
     probe: &ProbeId,
     chosen: &Chosen,
     now: Timestamp,
-    asked: &Asked,
+    conditions: &Conditions,
 ) -> Response {
     let page = Page {
-        layout: Layout::new(site, probe.to_string(), None),
+        layout: Layout::new(site, seen, probe.to_string(), None),
         present: Present::new(site, probe, chosen.contains(probe), now),
-        labels: site.settings.labels.of(probe),
+        labels: site.settings.directory.labels(probe),
         graphs: Period::ALL.map(|period| (period, drawing(site, probe, period, now))).into(),
     };
-    render(&page, StatusCode::OK, asked)
+    render(&page, StatusCode::OK, conditions)
 }

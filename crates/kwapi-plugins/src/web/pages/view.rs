@@ -4,10 +4,10 @@ use kwapi_core::{Period, ProbeId, Quality, Timestamp};
 use kwapi_graph::{Figures, Size, Theme, colour, cost_text, energy_text, watts_text};
 
 use super::super::graphs::{Form, Graph, NoGraph};
-use super::super::overview::{Overall, is_silent};
-use super::super::route::encode;
+use super::super::overview::Overall;
 use super::super::{EnergySince, Settings, Site, words};
 use super::{inline, probe_path};
+use crate::http::percent::encode;
 
 /// A probe's graph within a page.
 pub(super) const CARD: Size = Size { width: 400, height: 150, framed: false };
@@ -98,14 +98,13 @@ pub(super) struct Present {
 impl Present {
     pub(super) fn new(site: &Site, probe: &ProbeId, is_chosen: bool, now: Timestamp) -> Self {
         let latest = site.graphs.history().latest(probe);
-        let silent_after = site.settings.silent_after.as_secs();
-        let live = latest.as_ref().filter(|latest| !is_silent(latest, now, silent_after));
+        let live = latest.as_ref().filter(|latest| !latest.is_silent);
         let zone = &site.settings.zone;
         let mut marks = Vec::new();
         if is_simulated(probe) {
             marks.push(("simulated", "No real server: a simulator plays its meter"));
         }
-        if site.settings.sums.contains(probe) {
+        if site.settings.directory.is_sum(probe) {
             marks.push(("sum", "The sum of other probes: totals count those, not this"));
         }
         Self {

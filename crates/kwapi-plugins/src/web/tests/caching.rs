@@ -1,4 +1,5 @@
 use super::super::graphs::{Form, Graphs};
+use super::super::overview::Seen;
 use super::*;
 use kwapi_graph::{Size, Theme};
 
@@ -53,11 +54,35 @@ fn the_cache_stays_within_its_bytes() {
 #[test]
 fn the_sum_of_all_probes_is_added_up_once_a_row() {
     let (graphs, _, now) = graphs(1 << 20);
-    let probes = [ProbeId::new("A").unwrap(), ProbeId::new("B").unwrap()];
+    let all: Arc<[ProbeId]> = ["A", "B"].map(|name| ProbeId::new(name).unwrap()).into();
+    let everything = Seen { parts: Arc::clone(&all), all, is_everything: true };
     let sum = |seconds: u64| {
         now.store(NOW + seconds, Ordering::Relaxed);
-        graphs.stacked(&probes, Period::Day, Timestamp::from_seconds(NOW + seconds))
+        graphs.stacked(&everything, Period::Day, Timestamp::from_seconds(NOW + seconds))
     };
     assert!(Arc::ptr_eq(&sum(0), &sum(14)));
     assert_eq!(sum(0).probes, 2);
+}
+
+#[test]
+fn a_sum_of_what_somebody_sees_is_kept_for_who_sees_the_same_and_for_nobody_else() {
+    let (graphs, _, _) = graphs(1 << 20);
+    let seen = |names: &[&str]| {
+        let all: Arc<[ProbeId]> = names.iter().map(|name| ProbeId::new(name).unwrap()).collect();
+        Seen { parts: Arc::clone(&all), all, is_everything: false }
+    };
+    let sum = |names: &[&str]| graphs.stacked(&seen(names), Period::Day, Timestamp::from_seconds(NOW));
+    let (a, b) = (sum(&["A"]), sum(&["B"]));
+    assert!(a.bands[0].name == "A" && b.bands[0].name == "B" && a.probes == 1);
+    assert!(Arc::ptr_eq(&a, &sum(&["A"])) && Arc::ptr_eq(&b, &sum(&["B"])));
+    assert_eq!(sum(&["A", "B"]).probes, 2);
+    let summary = |names: &[&str]| {
+        graphs.summary(&seen(names), Period::Day, PNG, Timestamp::from_seconds(NOW)).unwrap().bytes
+    };
+    assert_ne!(summary(&["A"]), summary(&["B"]));
+    assert_eq!(summary(&["A"]), summary(&["A"]));
+    for number in 0..200 {
+        sum(&["A", "B", &format!("C{number}")]);
+    }
+    assert_eq!(graphs.own_sums_kept(), 24, "the oldest give way");
 }

@@ -39,8 +39,9 @@ async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
 
 #[tokio::test]
 async fn a_sum_is_shown_but_counts_in_no_total() {
-    let with_sum = Settings { sums: [ProbeId::new("rack").unwrap()].into_iter().collect(), ..settings() };
-    let sums = with_sum.sums.clone();
+    let sums = |name: &str| Configured::new(|_| Labels::new(), [ProbeId::new(name).unwrap()]);
+    let directory = Directory::new(sums("rack"));
+    let with_sum = Settings { directory: directory.clone(), ..settings() };
     let site = serve_as(Fixture::of(&["A", "B", "rack"]), with_sum);
     let parts = serve(Fixture::of(&["A", "B"]));
     let (list, expected) = (page(&site, "/last/minute/").await, page(&parts, "/last/minute/").await);
@@ -59,7 +60,7 @@ async fn a_sum_is_shown_but_counts_in_no_total() {
         get(&parts, "/graph/day/?format=svg").await.into_body()
     );
     // A reload makes another probe the sum.
-    sums.replace([ProbeId::new("A").unwrap()]);
+    directory.replace(sums("A"));
     let list = page(&site, "/last/minute/").await;
     let (before_b, _) = list.split_once("/probe/B/").unwrap();
     assert!(list.matches(">sum</span>").count() == 1 && before_b.contains(">sum</span>"), "{list}");
@@ -130,7 +131,7 @@ impl PowerHistory for Fewer {
     }
     fn latest(&self, _: &ProbeId) -> Option<Latest> {
         let at = Timestamp::from_seconds(NOW);
-        Some(Latest { power: Watts(100.0), at, quality: Quality::Measured, account: None })
+        Some(Latest { power: Watts(100.0), at, quality: Quality::Measured, is_silent: false, account: None })
     }
 }
 

@@ -1,8 +1,9 @@
 use kwapi_core::ProbeId;
 use proptest::prelude::*;
 
-use super::super::route::{Route, Target, encode, is_page, route};
+use super::super::route::{Route, Target, is_page, route};
 use super::*;
+use crate::http::percent::encode;
 
 /// Sends a request and compares status, type and, of a redirect, where to.
 #[track_caller]
@@ -193,20 +194,21 @@ proptest! {
     fn every_probe_id_survives_its_address(name in any::<String>()) {
         if let Ok(probe) = ProbeId::new(&name) {
             let target = route(&format!("/probe/{}/", encode(&name)), None);
-            prop_assert_eq!(target, Route::To(Target::Probe(probe)));
+            prop_assert_eq!(target, Route::To(Target::Probe(probe), crate::http::READ));
         }
     }
 }
 
 #[tokio::test]
 async fn a_probe_s_page_says_its_labels_and_escapes_them() {
-    let labels = LabelSource::new(|probe| match probe.as_str() {
+    let labels = |probe: &ProbeId| match probe.as_str() {
         "A" => [("owner", "physics"), ("feeds", "<b>\"9\" & 'x'")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        _ => BTreeMap::new(),
-    });
-    let site = serve_as(Fixture::of(&["A", "B"]), Settings { labels, ..settings() });
+        _ => Labels::new(),
+    };
+    let directory = Directory::new(Configured::new(labels, []));
+    let site = serve_as(Fixture::of(&["A", "B"]), Settings { directory, ..settings() });
     let shown = page(&site, "/probe/A/").await;
     assert!(shown.contains("<dt>owner</dt><dd>physics</dd>"), "{shown}");
     assert!(shown.contains("<dt>feeds</dt><dd>&#60;b&#62;&#34;9&#34; &#38; &#39;x&#39;</dd>"), "{shown}");

@@ -90,7 +90,7 @@ async fn check_estimated(quality: Quality, expected: usize) {
     let scratch = kwapi_peers::Lab::empty();
     let energy = EnergySince { since: Timestamp::from_seconds(NOW), until: None, totals: Totals::default() };
     let (power, at) = (Watts(179.0), Timestamp::from_seconds(NOW + 99));
-    let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality }));
+    let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality, is_silent: false }));
     for path in ["/last/minute/", "/probe/a%2Fb/"] {
         let shown = page(&site, path).await;
         assert_eq!(shown.matches(">estimated</span>").count(), expected, "{path}: {shown}");
@@ -108,7 +108,9 @@ async fn the_present_is_what_the_account_says_also_after_a_clock_was_set_back() 
     let scratch = kwapi_peers::Lab::empty();
     let energy = EnergySince { since: Timestamp::from_seconds(NOW), until: None, totals: Totals::default() };
     let (power, at) = (Watts(42.0), Timestamp::from_seconds(NOW + 60));
-    let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality: Quality::Measured }));
+    let site = pages(&scratch, move |_| {
+        Some(Accounted { power, at, energy, quality: Quality::Measured, is_silent: false })
+    });
     let shown = page(&site, "/last/minute/").await;
     assert!(shown.contains("<b>42.0 W</b>") && !shown.contains("<b>179.0 W</b>"), "{shown}");
 }
@@ -130,7 +132,9 @@ async fn a_total_behind_the_present_watts_says_what_it_reaches_to() {
     let (since, until) = (Timestamp::from_seconds(NOW), Timestamp::from_seconds(NOW + 31));
     let energy = EnergySince { since, until: Some(until), totals: Totals::default() };
     let (power, at) = (Watts(42.0), Timestamp::from_seconds(NOW + 60));
-    let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality: Quality::Measured }));
+    let site = pages(&scratch, move |_| {
+        Some(Accounted { power, at, energy, quality: Quality::Measured, is_silent: false })
+    });
     let shown = page(&site, "/probe/a%2Fb/").await;
     let expected = format!("recorded up to {}", super::super::words::instant(until, until, &TimeZone::UTC));
     assert!(shown.contains(&expected) && shown.contains("42.0 W"), "{expected} in {shown}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kwapi_bus::CurveConfig;
 use kwapi_core::Timestamp;
-use kwapi_plugins::api::{AuthConfig, AuthError, Policy};
+use kwapi_plugins::auth::{AuthConfig, AuthError, Policy};
 use kwapi_plugins::http::Tls;
 use toml::Value;
 

@@ -31,6 +31,8 @@ pub use token::parse_token;
 
 use session::Session;
 pub(super) use token::Identity;
+#[cfg(test)]
+pub(super) use token::Project;
 
 use super::AuthError;
 

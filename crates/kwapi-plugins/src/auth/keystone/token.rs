@@ -5,11 +5,11 @@ use serde::Deserialize;
 
 /// The owner of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::api::auth) struct Identity {
+pub(in crate::auth) struct Identity {
     /// The user's id.
     pub user_id: String,
     /// The project, if the token is scoped to one.
-    pub project_id: Option<String>,
+    pub project: Option<Project>,
     /// The domain, if the token is scoped to one.
     pub domain_id: Option<String>,
     /// Whether the token is scoped to the whole system.
@@ -24,9 +24,22 @@ pub(in crate::api::auth) struct Identity {
     pub services: Vec<String>,
 }
 
+/// A project of Keystone's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::auth) struct Project {
+    /// Its id, which is unique.
+    pub id: String,
+    /// Its name, which is unique in its domain.
+    pub name: Option<String>,
+    /// The domain's id.
+    pub domain_id: Option<String>,
+    /// The domain's name.
+    pub domain_name: Option<String>,
+}
+
 /// One kind of request that a restricted application credential may send.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub(in crate::api::auth) struct AccessRule {
+pub(in crate::auth) struct AccessRule {
     /// A service type of the catalogue.
     pub service: String,
     /// An HTTP method.
@@ -44,7 +57,7 @@ struct Body {
 struct Token {
     user: Named,
     expires_at: String,
-    project: Option<Named>,
+    project: Option<ScopedProject>,
     domain: Option<Named>,
     system: Option<System>,
     #[serde(default)]
@@ -62,6 +75,19 @@ struct Service {
 #[derive(Deserialize)]
 struct Named {
     id: String,
+}
+
+#[derive(Deserialize)]
+struct ScopedProject {
+    id: String,
+    name: Option<String>,
+    domain: Option<ProjectDomain>,
+}
+
+#[derive(Deserialize)]
+struct ProjectDomain {
+    id: Option<String>,
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +121,11 @@ pub(super) fn read_token(body: &[u8]) -> Result<Identity, String> {
         token.expires_at.parse().map_err(|_| "expires_at is no time".to_owned())?;
     Ok(Identity {
         user_id: token.user.id,
-        project_id: token.project.map(|project| project.id),
+        project: token.project.map(|project| {
+            let (domain_id, domain_name) =
+                project.domain.map_or((None, None), |domain| (domain.id, domain.name));
+            Project { id: project.id, name: project.name, domain_id, domain_name }
+        }),
         domain_id: token.domain.map(|domain| domain.id),
         is_system: token.system.is_some_and(|system| system.all),
         roles: token.roles.into_iter().map(|role| role.name).collect(),
@@ -121,7 +151,13 @@ mod tests {
     #[test]
     fn a_scoped_token_has_user_project_and_roles() {
         let identity = read_token(SCOPED.as_bytes()).unwrap();
-        assert_eq!((identity.user_id.as_str(), identity.project_id.as_deref()), ("f00d", Some("beef")));
+        assert_eq!(
+            (identity.user_id.as_str(), identity.project.as_ref().unwrap().id.as_str()),
+            ("f00d", "beef")
+        );
+        let project = identity.project.unwrap();
+        let domain = (project.domain_id.as_deref(), project.domain_name.as_deref());
+        assert_eq!((project.name.as_deref(), domain), (Some("demo"), (Some("default"), Some("Default"))));
         assert_eq!((identity.roles.join(" "), identity.is_system), ("member reader".to_owned(), false));
         assert_eq!(identity.expires_at, Timestamp::from_seconds(1_795_435_200));
         assert_eq!(identity.access_rules, None);

@@ -6,15 +6,18 @@
 
 mod keystone;
 mod policy;
+mod scopes;
 mod tokens;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use kwapi_core::WallClock;
 use serde::Deserialize;
@@ -25,21 +28,26 @@ pub use keystone::{parse_token, path_matches};
 #[doc(hidden)]
 pub use policy::parse_file as parse_policy;
 pub use policy::{Policy, PolicyError};
-pub use tokens::{StaticToken, hash_token};
+pub use scopes::ScopeConfig;
+pub use tokens::StaticToken;
+#[cfg(test)]
+pub(crate) use tokens::hash_token;
 
-use super::Scope;
-use crate::http::HttpError;
+use crate::directory::Directory;
+use crate::http::{HttpError, ServerRoutes};
+use crate::scope::Scope;
 use keystone::{Identity, Keystone};
 use policy::Credentials;
+use scopes::Scopes;
 use tokens::Tokens;
 
-/// The rule that reading the API takes.
-const RULE: &str = "kwapi:read";
+/// What a caller must be allowed to do to read, as policies call it.
+pub(crate) const READ_RULE: &str = "kwapi:read";
 /// Longer tokens are refused unread; Keystone's largest (JWS) have some hundred bytes.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
 
 /// `[api.auth]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthConfig {
     /// `[api.auth.keystone]`: OpenStack's tokens.
@@ -49,12 +57,41 @@ pub struct AuthConfig {
     /// `[[api.auth.token]]`: bearer tokens of our own, for those without OpenStack.
     #[serde(default, rename = "token")]
     pub tokens: Vec<StaticToken>,
+    /// `[[api.auth.scope]]`: which probes a token or a project sees. Where there is one, whoever has none sees nothing.
+    #[serde(default, rename = "scope")]
+    pub scopes: Vec<ScopeConfig>,
+    /// Roles whose bearers see all probes, whatever scopes there are.
+    #[serde(default = "see_all")]
+    pub see_all: Vec<String>,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self { keystone: None, policy_file: None, tokens: Vec::new(), scopes: Vec::new(), see_all: see_all() }
+    }
+}
+
+/// Operators, and services such as Ceilometer.
+fn see_all() -> Vec<String> {
+    vec!["admin".to_owned(), "service".to_owned()]
 }
 
 impl AuthConfig {
     /// Whether it lets nobody in.
     pub fn is_empty(&self) -> bool {
         self.keystone.is_none() && self.tokens.is_empty()
+    }
+
+    /// Checks what each scope says.
+    ///
+    /// # Errors
+    /// At the first that makes no sense.
+    pub(crate) fn check_scopes(&self) -> Result<(), AuthError> {
+        for (index, scope) in self.scopes.iter().enumerate() {
+            let checked = scope.check(&self.tokens, self.keystone.is_some());
+            checked.map_err(|message| AuthError::Scope { index, message })?;
+        }
+        Ok(())
     }
 }
 
@@ -85,15 +122,21 @@ pub enum AuthError {
         /// What is wrong with it.
         message: &'static str,
     },
+    /// A scope's entry is wrong.
+    #[error("scope {}: {message}", index + 1)]
+    Scope {
+        /// Which one, from 0.
+        index: usize,
+        /// What to do about it.
+        message: String,
+    },
 }
 
-/// Whoever sent a request, as far as the API cares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// A name for logs: the token's, or Keystone's user id.
-    pub name: Arc<str>,
+/// Whoever sent a request, as far as it matters here.
+#[derive(Clone, Debug)]
+struct Caller {
     /// What may be seen.
-    pub scope: Scope,
+    scope: Scope,
 }
 
 /// Judges requests; cloning it is cheap.
@@ -104,17 +147,21 @@ pub struct Auth(Arc<Inner>);
 struct Inner {
     policy: Policy,
     tokens: Tokens,
+    scopes: ArcSwap<Scopes>,
+    directory: Directory,
     keystone: Option<Keystone>,
     /// What a 401 says of where tokens come from.
     challenge: HeaderValue,
 }
 
 impl Auth {
-    /// Sets authentication up as configured. Reads the policy file, the password and certificates; asks nobody.
+    /// Sets authentication up as configured; scopes ask `directory` for labels. Reads the policy file, the password and
+    /// certificates; asks nobody.
     ///
     /// # Errors
     /// See [`AuthError`].
-    pub fn new(config: &AuthConfig, wall: WallClock) -> Result<Self, AuthError> {
+    pub fn new(config: &AuthConfig, wall: WallClock, directory: Directory) -> Result<Self, AuthError> {
+        config.check_scopes()?;
         let policy = match &config.policy_file {
             Some(path) => {
                 Policy::read(path).map_err(|source| AuthError::Policy { path: path.clone(), source })?
@@ -133,7 +180,14 @@ impl Auth {
             None => HeaderValue::from_static("Bearer realm=\"kwapi\""),
         };
         let keystone = config.keystone.as_ref().map(|keystone| Keystone::new(keystone, wall)).transpose()?;
-        Ok(Self(Arc::new(Inner { policy, tokens, keystone, challenge })))
+        let scopes = ArcSwap::from_pointee(Scopes::new(&config.see_all, &config.scopes, &directory));
+        Ok(Self(Arc::new(Inner { policy, tokens, scopes, directory, keystone, challenge })))
+    }
+
+    /// Takes up the scopes of a new configuration, from the next request on. The rest takes a restart.
+    pub fn replace_scopes(&self, config: &AuthConfig) {
+        let scopes = Scopes::new(&config.see_all, &config.scopes, &self.0.directory);
+        self.0.scopes.store(Arc::new(scopes));
     }
 
     /// Whether some tokens are Keystone's.
@@ -163,23 +217,24 @@ impl Auth {
         self.0.keystone.as_ref().map_or(0, Keystone::asked)
     }
 
-    async fn judge(&self, asked: Asked<'_>) -> Result<Caller, Refusal> {
-        let token = asked.token.ok_or(Refusal::Unauthenticated)?;
+    async fn judge(&self, request: Judged<'_>) -> Result<Caller, Refusal> {
+        let token = request.token.ok_or(Refusal::Unauthenticated)?;
         if let Some(known) = self.0.tokens.find(token) {
             let credentials = Credentials { roles: known.roles.clone(), ..Credentials::default() };
-            let caller = Caller { name: known.name.clone(), scope: known.scope.clone() };
-            return if self.0.policy.allows(RULE, &credentials) {
+            let scope = self.0.scopes.load().of_token(&known.name, &known.roles, &known.scope);
+            let caller = Caller { scope };
+            return if self.0.policy.allows(request.rule, &credentials) {
                 Ok(caller)
             } else {
                 Err(Refusal::Forbidden)
             };
         }
         let keystone = self.0.keystone.as_ref().ok_or(Refusal::Unauthenticated)?;
-        let identity = keystone_identity(keystone, token, &asked).await?;
-        if !self.0.policy.allows(RULE, &credentials_of(&identity)) {
+        let identity = keystone_identity(keystone, token, &request).await?;
+        if !self.0.policy.allows(request.rule, &credentials_of(&identity)) {
             return Err(Refusal::Forbidden);
         }
-        Ok(Caller { name: identity.user_id.as_str().into(), scope: Scope::All })
+        Ok(Caller { scope: self.0.scopes.load().of_identity(&identity) })
     }
 }
 
@@ -188,10 +243,10 @@ impl Auth {
 async fn keystone_identity(
     keystone: &Keystone,
     token: &str,
-    asked: &Asked<'_>,
+    request: &Judged<'_>,
 ) -> Result<Arc<Identity>, Refusal> {
     let config = keystone.config();
-    let is_service = match asked.service_token {
+    let is_service = match request.service_token {
         Some(token) => {
             let service = identify(keystone, token, false).await?;
             if !service.has_role_of(&config.service_token_roles) {
@@ -202,7 +257,7 @@ async fn keystone_identity(
         None => false,
     };
     let identity = identify(keystone, token, is_service).await?;
-    if !is_service && !identity.may_send(&config.service_type, asked.method, asked.path) {
+    if !is_service && !identity.may_send(&config.service_type, request.method, request.path) {
         return Err(Refusal::Unauthenticated);
     }
     Ok(identity)
@@ -218,19 +273,21 @@ async fn identify(keystone: &Keystone, token: &str, allow_expired: bool) -> Resu
 
 fn credentials_of(identity: &Identity) -> Credentials {
     let mut attributes = HashMap::from([("user_id", identity.user_id.clone())]);
-    attributes.extend(identity.project_id.clone().map(|id| ("project_id", id)));
+    attributes.extend(identity.project.as_ref().map(|project| ("project_id", project.id.clone())));
     attributes.extend(identity.domain_id.clone().map(|id| ("domain_id", id)));
     attributes.extend(identity.is_system.then(|| ("system_scope", "all".to_owned())));
     Credentials { roles: identity.roles.clone(), is_admin: false, attributes }
 }
 
-/// What matters of a request.
+/// What a request is judged by.
 #[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
+struct Judged<'a> {
     token: Option<&'a str>,
     service_token: Option<&'a str>,
     method: &'a str,
     path: &'a str,
+    /// What its route takes.
+    rule: &'a str,
 }
 
 /// Why a request is not let through.
@@ -244,18 +301,38 @@ enum Refusal {
     Unavailable,
 }
 
-/// The middleware in front of the API.
-pub(super) async fn authenticate(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
+/// Authentication in front of the routes of a server.
+#[derive(Clone, Debug)]
+struct Guard {
+    auth: Auth,
+    routes: &'static dyn ServerRoutes,
+}
+
+/// Puts `router`, which serves `routes`, behind `auth`. What it serves asks [`scope_of`] which probes the caller sees.
+pub(crate) fn guarded(router: Router, auth: Auth, routes: &'static dyn ServerRoutes) -> Router {
+    router.layer(from_fn_with_state(Guard { auth, routes }, authenticate))
+}
+
+/// What whoever sent a request may see; everything, where nobody asked who that is.
+pub(crate) fn scope_of(request: &Request) -> Scope {
+    request.extensions().get::<Caller>().map(|caller| caller.scope.clone()).unwrap_or_default()
+}
+
+/// Lets through who may do what the route takes, with the [`Caller`] as an extension of the request.
+async fn authenticate(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let Guard { auth, routes } = guard;
     strip_identity(request.headers_mut());
+    let Some(rule) = routes.rule(request.uri().path()) else { return next.run(request).await };
     let judged = {
         let headers = request.headers();
-        let asked = Asked {
+        let request = Judged {
             token: token_of(headers),
             service_token: bounded(named(headers, "x-service-token")),
             method: request.method().as_str(),
             path: request.uri().path(),
+            rule,
         };
-        auth.judge(asked).await
+        auth.judge(request).await
     };
     match judged {
         Ok(caller) => {

@@ -1,5 +1,6 @@
 //! Bearer tokens of our own: long random strings, of which the configuration has only the hash.
 
+#[cfg(test)]
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::AuthError;
-use crate::api::Scope;
+use crate::scope::Scope;
 
 /// `[[api.auth.token]]`
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct StaticToken {
     /// The roles it carries.
     #[serde(default = "admin")]
     pub roles: Vec<String>,
-    /// The probes it shows; all, if none are named.
+    /// The probes it shows; all, if none are named and no `[[api.auth.scope]]` says otherwise.
     #[serde(default)]
     pub probes: Vec<Pattern>,
 }
@@ -43,7 +44,8 @@ fn admin() -> Vec<String> {
 }
 
 /// The SHA-256 of a token, as a configuration has it.
-pub fn hash_token(token: &str) -> String {
+#[cfg(test)]
+pub(crate) fn hash_token(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
         _ = write!(hex, "{byte:02x}");
         hex
@@ -67,8 +69,7 @@ impl Tokens {
         let known = |token: &StaticToken| {
             let failed = |message| AuthError::Token { name: token.name.clone(), message };
             let hash = parse_hash(&token.sha256).ok_or_else(|| failed("sha256 is not 64 hex digits"))?;
-            let probes = &token.probes;
-            let scope = if probes.is_empty() { Scope::All } else { Scope::Only(probes.as_slice().into()) };
+            let scope = Scope::of_patterns(&token.probes);
             Ok(Known { name: token.name.as_str().into(), hash, roles: token.roles.clone(), scope })
         };
         tokens.iter().map(known).collect::<Result<_, _>>().map(Self)

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::token::{Identity, read_token};
 use super::{KeystoneConfig, Unavailable};
-use crate::api::auth::AuthError;
+use crate::auth::AuthError;
 
 /// No answer is larger, that with a large cloud's catalogue included; more is not read.
 const BODY_BYTES_MAX: usize = 4 << 20;

@@ -23,7 +23,8 @@ async fn ask_as(headers: &[(&str, &str)], path: &str) -> Answer {
         token("nobody", &["member"], &[]),
         token("tenant", &["admin"], &["C.*", "B"]),
     ];
-    let auth = Auth::new(&AuthConfig { tokens, ..AuthConfig::default() }, wall()).unwrap();
+    let config = AuthConfig { tokens, ..AuthConfig::default() };
+    let auth = Auth::new(&config, wall(), Directory::default()).unwrap();
     ask(router(Stand::new().api, Some(auth), None), "GET", path, headers).await
 }
 
@@ -68,7 +69,8 @@ async fn a_token_with_patterns_shows_their_probes_only() {
 fn a_hash_that_is_none_is_refused_by_the_tokens_name() {
     let mut token = token("boss", &[], &[]);
     token.sha256.pop();
-    let error = Auth::new(&AuthConfig { tokens: vec![token], ..AuthConfig::default() }, wall()).unwrap_err();
+    let config = AuthConfig { tokens: vec![token], ..AuthConfig::default() };
+    let error = Auth::new(&config, wall(), Directory::default()).unwrap_err();
     assert_eq!(error.to_string(), "token \"boss\": sha256 is not 64 hex digits");
 }
 

@@ -6,7 +6,7 @@ use kwapi_core::Secret;
 use serde::Deserialize;
 
 use super::session::Session;
-use crate::api::auth::AuthError;
+use crate::auth::AuthError;
 
 /// `[api.auth.keystone]`: where Keystone is, and as whom we ask it.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,0 +1,124 @@
+//! The OpenAPI document: what is general of it is written down, its paths are those of the [table](super::route).
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use super::route::{Operation, OperationKind, Row, TABLE};
+use crate::http::Route;
+
+/// Title, security and components; no paths.
+const GENERAL: &str = include_str!("openapi.json");
+
+/// The document, as it is served.
+pub(super) static OPENAPI: LazyLock<String> = LazyLock::new(|| {
+    // It is compiled in, and a test reads it: there is nothing to be told of at run time.
+    let mut document: Map<String, Value> = serde_json::from_str(GENERAL).unwrap_or_default();
+    let paths: Map<String, Value> =
+        TABLE.table.iter().map(|route| (route.path.to_owned(), json!({ "get": operation(route) }))).collect();
+    document.insert("paths".to_owned(), paths.into());
+    format!("{:#}\n", Value::Object(document))
+});
+
+fn reference(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+fn operation(route: &Route<Row>) -> Value {
+    let Operation { id, summary, .. } = &route.resource.operation;
+    let parameters = parameters(route);
+    let mut operation = json!({ "operationId": id, "summary": summary, "responses": responses(route) });
+    if !parameters.is_empty()
+        && let Some(operation) = operation.as_object_mut()
+    {
+        operation.insert("parameters".to_owned(), parameters.into());
+    }
+    operation
+}
+
+fn parameters(route: &Route<Row>) -> Vec<Value> {
+    let in_path = [("{probe}", "probe_id"), ("{meter}", "meter")];
+    let mut names: Vec<&str> =
+        in_path.iter().filter(|(place, _)| route.path.contains(place)).map(|(_, name)| *name).collect();
+    if let OperationKind::List { is_tagged, .. } = route.resource.operation.kind {
+        names.extend(["probe", "pattern", "limit", "after"]);
+        names.extend(is_tagged.then_some("if_none_match"));
+    }
+    names.into_iter().map(|name| reference("parameters", name)).collect()
+}
+
+fn responses(route: &Route<Row>) -> Value {
+    let Operation { answer, schema, kind, .. } = &route.resource.operation;
+    let mut success = json!({
+        "description": answer,
+        "content": { "application/json": { "schema": reference("schemas", schema) } }
+    });
+    let mut errors = vec![("401", "Unauthorized"), ("403", "Forbidden"), ("503", "Unavailable")];
+    let mut responses = Map::new();
+    if let OperationKind::List { has_link, is_tagged } = *kind {
+        let headers = [("ETag", is_tagged), ("Link", has_link)];
+        let headers: Map<String, Value> = headers
+            .into_iter()
+            .filter(|(_, has)| *has)
+            .map(|(name, _)| (name.to_owned(), reference("headers", name)))
+            .collect();
+        if !headers.is_empty() {
+            success["headers"] = headers.into();
+        }
+        if is_tagged {
+            let unchanged = json!({
+                "description": "The list is still the one that If-None-Match names.",
+                "headers": { "ETag": reference("headers", "ETag") }
+            });
+            responses.insert("304".to_owned(), unchanged);
+        }
+        errors.extend([("400", "BadRequest"), ("414", "TooLong")]);
+    }
+    if route.path.contains('{') {
+        errors.push(("404", "NotFound"));
+    }
+    responses.insert("200".to_owned(), success);
+    responses
+        .extend(errors.into_iter().map(|(status, name)| (status.to_owned(), reference("responses", name))));
+    responses.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Everything that a `$ref` within `value` names.
+    fn references(value: &Value, all: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                all.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                members.values().for_each(|member| references(member, all));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, all)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn everything_it_refers_to_is_in_it() {
+        let document: Value = serde_json::from_str(&OPENAPI).unwrap();
+        let mut all = BTreeSet::new();
+        references(&document, &mut all);
+        assert!(all.len() > 20, "{all:?}");
+        for reference in all {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn every_route_is_described_once_under_a_name_of_its_own() {
+        let document: Value = serde_json::from_str(&OPENAPI).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let ids: BTreeSet<_> =
+            paths.values().map(|path| path["get"]["operationId"].as_str().unwrap()).collect();
+        assert_eq!((paths.len(), ids.len()), (TABLE.table.len(), TABLE.table.len()));
+    }
+}

@@ -1,0 +1,185 @@
+//! Two tenants over every route: what one is answered tells nothing of the other's probes.
+
+use kwapi_core::WallClock;
+
+use super::route::TABLE;
+use super::tests::{Answer, Stand, ask};
+use super::*;
+use crate::auth::{AuthConfig, hash_token};
+use crate::directory::{Configured, Labels};
+use crate::metrics::{self, Metrics};
+
+/// What a tenant's own probes are called, and nobody else's.
+const WORDS: [(&str, &str); 2] = [("lyon", "paris"), ("paris", "lyon")];
+
+/// Probes of two tenants between each other in order and in kind: `lyon` has its own by pattern, `paris` by label.
+struct Site {
+    stand: Stand,
+    auth: Auth,
+    router: Router,
+}
+
+impl Site {
+    fn new() -> Self {
+        let stand = Stand::new();
+        for (seq, joules) in [(0, 0), (1, 3_600)] {
+            for number in 0..6 {
+                let tenant = if number % 2 == 0 { "lyon" } else { "paris" };
+                stand.hear(&format!("{tenant}.web{number}"), seq, 100.0 + f64::from(number), joules);
+            }
+        }
+        stand.directory.replace(labelled("paris"));
+        let toml = format!(
+            "[[token]]\nname = 'lyon'\nsha256 = '{}'\n[[token]]\nname = 'paris'\nsha256 = '{}'\n\
+             [[token]]\nname = 'nobody'\nsha256 = '{}'\nroles = ['reader']\n\
+             [[token]]\nname = 'operator'\nsha256 = '{}'\n\
+             [[scope]]\ntoken = 'lyon'\nprobes = ['lyon.*']\n\
+             [[scope]]\ntoken = 'paris'\nlabels = {{ site = 'paris' }}\n",
+            hash_token("lyon"),
+            hash_token("paris"),
+            hash_token("nobody"),
+            hash_token("operator"),
+        );
+        let config: AuthConfig = toml::from_str(&toml).unwrap();
+        let wall = WallClock::new(|| kwapi_core::Timestamp::EPOCH);
+        let auth = Auth::new(&config, wall, stand.directory.clone()).unwrap();
+        let router = router(stand.api.clone(), Some(auth.clone()), None);
+        Self { stand, auth, router }
+    }
+
+    async fn ask(&self, tenant: &str, path: &str) -> Answer {
+        ask(self.router.clone(), "GET", path, &[("x-auth-token", tenant)]).await
+    }
+}
+
+/// Each probe has the label `site` if it is within `root`.
+fn labelled(root: &'static str) -> Configured {
+    let labels = move |probe: &kwapi_core::ProbeId| {
+        let label = probe.is_within(root).then(|| ("site".to_owned(), root.to_owned()));
+        label.into_iter().collect::<Labels>()
+    };
+    Configured::new(labels, [])
+}
+
+/// Status, all headers and the body, as one text.
+fn whole(answer: &Answer) -> String {
+    format!("{} {:?} {}", answer.status, answer.headers, answer.body)
+}
+
+/// Every route with every probe that may stand in it, and the queries that lists have.
+fn addresses() -> Vec<String> {
+    let probes = ["lyon.web0", "lyon.web4", "paris.web1", "paris.web5", "lyon", "A"];
+    let queries = [
+        "",
+        "?limit=1",
+        "?limit=2&after=lyon.web2",
+        "?limit=2&after=paris.web1",
+        "?pattern=*",
+        "?pattern=lyon.*&pattern=paris.*",
+        "?probe=lyon.web0&probe=paris.web1",
+    ];
+    let mut all = Vec::new();
+    for route in TABLE.table {
+        for probe in probes {
+            for meter in ["w", "kwh", "timestamp", "bogus"] {
+                let path = route.path.replace("{probe}", probe).replace("{meter}", meter);
+                all.extend(queries.map(|query| format!("{path}{query}")));
+            }
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+#[tokio::test]
+async fn no_answer_to_a_tenant_names_what_is_another_s_unless_the_request_did() {
+    let site = Site::new();
+    let addresses = addresses();
+    assert!(addresses.len() > 100, "{}", addresses.len());
+    // Twice, turn by turn: what was made for one is not served to the other.
+    for path in addresses.iter().chain(&addresses) {
+        for (tenant, other) in WORDS {
+            let answer = site.ask(tenant, path).await;
+            // A link to the next page repeats the query, an error the probe that was asked for.
+            let told = whole(&answer).replace(path, "");
+            let is_theirs = !path.contains(other);
+            assert!(!is_theirs || !told.contains(other), "{path} to {tenant}: {told}");
+            assert!(!told.contains("\"A\"") || path.contains("/A/"), "{path} to {tenant}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_s_probe_and_none_at_all_are_the_same_to_the_byte() {
+    let site = Site::new();
+    for route in TABLE.table.iter().filter(|route| route.path.contains("{probe}")) {
+        for (tenant, other) in WORDS {
+            for (meter, probe) in [("w", "web1"), ("w", "web4"), ("bogus", "web1")] {
+                let path = |id: &str| route.path.replace("{probe}", id).replace("{meter}", meter);
+                let (alien, absent) = (format!("{other}.{probe}"), format!("{other}.none"));
+                let alien_answer = whole(&site.ask(tenant, &path(&alien)).await);
+                let absent_answer = whole(&site.ask(tenant, &path(&absent)).await);
+                // The message repeats the id that was asked for; both are as long.
+                let expected = absent_answer.replace("none", probe);
+                assert_eq!(alien_answer, expected, "{tenant} {alien}");
+                assert!(alien_answer.starts_with("404 "), "{alien_answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_sees_all_of_its_own_and_a_token_that_nobody_mapped_nothing() {
+    let site = Site::new();
+    let ids = async |tenant: &str| site.ask(tenant, "/v1/probe-ids/").await.body;
+    assert_eq!(ids("lyon").await, "{\"probe_ids\":[\"lyon.web0\",\"lyon.web2\",\"lyon.web4\"]}\n");
+    assert_eq!(ids("paris").await, "{\"probe_ids\":[\"paris.web1\",\"paris.web3\",\"paris.web5\"]}\n");
+    assert!(ids("operator").await.contains("\"A\",\"B\",\"C.1\",\"lyon.web0\""));
+    // Its role lets it in only by a policy; with the default one it is not even that.
+    assert_eq!(site.ask("nobody", "/v1/probe-ids/").await.status, 403);
+    assert_eq!(site.ask("lyon", "/v1/probes/lyon.web0/w/").await.body, "{\"lyon.web0\":{\"w\":100.0}}\n");
+    assert_eq!(site.ask("paris", "/v2/probes/paris.web1/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_tag_tells_a_tenant_of_its_own_probes_alone() {
+    let site = Site::new();
+    let tag = async || site.ask("lyon", "/v1/probes/").await.header("etag").to_owned();
+    let before = tag().await;
+    assert!(before.starts_with("W/\""), "{before}");
+    site.stand.hear("paris.web1", 2, 500.0, 4_000);
+    assert_eq!(tag().await, before, "another's probe has changed, not theirs");
+    let headers = [("x-auth-token", "lyon"), ("if-none-match", &*before)];
+    assert_eq!(ask(site.router.clone(), "GET", "/v1/probes/", &headers).await.status, 304);
+    let headers = [("x-auth-token", "paris"), ("if-none-match", &*before)];
+    assert_eq!(ask(site.router.clone(), "GET", "/v1/probes/", &headers).await.status, 200);
+    site.stand.hear("lyon.web0", 2, 500.0, 4_000);
+    assert_ne!(tag().await, before);
+}
+
+#[tokio::test]
+async fn a_reload_of_labels_or_of_scopes_counts_from_the_next_request_on() {
+    let site = Site::new();
+    let sees = async |probe: &str| site.ask("paris", &format!("/v1/probes/{probe}/")).await.status == 200;
+    assert!(sees("paris.web1").await && !sees("lyon.web0").await);
+    site.stand.directory.replace(labelled("lyon"));
+    assert!(!sees("paris.web1").await && !sees("lyon.web0").await, "the label is there, with another value");
+    let tags = |site: &'static str| {
+        toml::from_str::<AuthConfig>(&format!("[[scope]]\ntoken = 'paris'\nlabels = {{ site = '{site}' }}"))
+    };
+    site.auth.replace_scopes(&tags("lyon").unwrap());
+    assert!(!sees("paris.web1").await && sees("lyon.web0").await);
+    site.auth.replace_scopes(&tags("nowhere").unwrap());
+    assert!(!sees("paris.web1").await && !sees("lyon.web0").await);
+}
+
+#[tokio::test]
+async fn metrics_beside_the_api_name_no_probe_that_it_does_not_show() {
+    let stand = Stand::new();
+    let mut all = Metrics::new();
+    all.add(stand.live.clone());
+    let shown = Scope::of_patterns(&[kwapi_core::Pattern::new("C.*").unwrap()]);
+    let answer = ask(metrics::router(Arc::new(all), shown), "GET", "/metrics", &[]).await;
+    assert!(answer.body.contains("probe=\"C.1\"") && !answer.body.contains("probe=\"A\""), "{}", answer.body);
+}
