@@ -89,6 +89,16 @@ impl Outflow {
         self.epoch + since_epoch
     }
 
+    /// Whether any measurement may complete a sum.
+    pub(super) fn has_sums(&self) -> bool {
+        !self.virtual_probes.read().is_empty()
+    }
+
+    /// Sends a measurement that is part of no sum.
+    pub(super) fn pass(&self, measurement: Measurement) {
+        (self.sink)(measurement);
+    }
+
     /// Sends a measurement, followed by the virtual probes that it completes.
     pub(super) async fn send(&self, measurement: Measurement, now: Now<'_>) {
         let mut sums = self.virtual_probes.read().completed_by(&measurement, now, &self.state);

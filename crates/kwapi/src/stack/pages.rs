@@ -1,7 +1,7 @@
 //! History and the pages over it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use kwapi_graph::Tariff;
@@ -50,10 +50,10 @@ impl Pages {
         Ok(Self { history, flusher })
     }
 
-    /// Writes everything to its files.
-    pub(super) async fn stop(self) {
+    /// Writes to its files what can be written by `deadline`; the journal has the rest.
+    pub(super) async fn stop(self, deadline: Instant) {
         let flusher = self.flusher;
-        _ = tokio::task::spawn_blocking(move || flusher.stop()).await;
+        _ = tokio::task::spawn_blocking(move || flusher.stop_by(deadline)).await;
     }
 
     /// The pages, over history for the past and `live` for the present and totals: one probe has one kWh everywhere.
