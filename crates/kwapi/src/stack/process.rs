@@ -55,7 +55,8 @@ pub(super) fn clock_not_before(newest: Timestamp) -> Timestamp {
 pub(super) fn clock_trouble(now: Timestamp, newest: Timestamp) -> Option<String> {
     if now < PROGRAM_DATE {
         return Some(
-            "the wall clock is earlier than the release date of this program; set it and check NTP".to_owned(),
+            "the wall clock is earlier than the release date of this program; set it and check NTP"
+                .to_owned(),
         );
     }
     let behind = newest.since(now.after(AHEAD_MAX));
