@@ -63,7 +63,7 @@ impl Outflow {
         let wall = self.clock.now();
         let newest = self.state.newest();
         if wall < PROGRAM_DATE {
-            return Some("the wall clock is earlier than the build date of this program".to_owned());
+            return Some("the wall clock is earlier than the release date of this program".to_owned());
         }
         if newest.since(wall) > BEHIND_MAX {
             let seconds = newest.since(wall).as_secs();

@@ -50,7 +50,10 @@ fn a_file_of_the_operators_is_not_removed() {
     check(&format!("ipc://{}", path.display()), "file exists and is not a socket");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
     let missing = folder.path().join("no/probes");
-    check(&format!("ipc://{}", missing.display()), &format!("no directory {}/no", folder.path().display()));
+    check(
+        &format!("ipc://{}", missing.display()),
+        &format!("directory {}/no does not exist", folder.path().display()),
+    );
 }
 
 #[test]
