@@ -53,11 +53,14 @@ pub enum Refusal {
     /// Measured more than a minute from now.
     #[error("future")]
     Future,
+    /// It has no stamp (the original's), our own wall clock is known to be wrong, and no publisher tells the time.
+    #[error("clock")]
+    Clock,
 }
 
 impl Refusal {
     /// All causes, in the order a message meets them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Frames,
         Self::TooLarge,
         Self::Utf8,
@@ -74,6 +77,7 @@ impl Refusal {
         Self::Member,
         Self::Stale,
         Self::Future,
+        Self::Clock,
     ];
 
     /// Its name among the metrics.
@@ -95,6 +99,7 @@ impl Refusal {
             Self::Member => "member",
             Self::Stale => "stale",
             Self::Future => "future",
+            Self::Clock => "clock",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kwapi_core::{Pattern, ProcessClocks};
+use kwapi_core::{PROGRAM_DATE, Pattern, ProcessClocks, Timestamp};
 
 pub use ack::Ack;
 use ack::Acknowledged;
@@ -23,7 +23,7 @@ use crate::received::Batch;
 use crate::refusal::Refusal;
 use crate::transport::Inlet;
 use crate::transport::zeromq::{BusContext, CurveConfig, Sockets, high_water};
-use crate::verify::{Skew, Skews, Verification};
+use crate::verify::{ClockWatch, Skew, Skews, Verification};
 use crate::worker::Worker;
 
 /// The most measurements in a batch.
@@ -44,6 +44,8 @@ pub struct SubscriberConfig {
     pub max_age_seconds: u64,
     /// How many messages are kept per peer; by default four intervals of all probes, 2 000 at least.
     pub high_water: Option<NonZeroU32>,
+    /// The earliest that a right wall clock can show. While ours shows less, the publishers' clocks tell the time.
+    pub clock_not_before: Timestamp,
 }
 
 /// An endpoint to listen to, and how its messages are verified.
@@ -66,7 +68,13 @@ pub struct SourceConfig {
 impl SubscriberConfig {
     /// All probes of `endpoints`.
     pub fn new(endpoints: Vec<SourceConfig>) -> Self {
-        Self { endpoints, probes: vec![Pattern::All], max_age_seconds: MAX_AGE_SECONDS, high_water: None }
+        Self {
+            endpoints,
+            probes: vec![Pattern::All],
+            max_age_seconds: MAX_AGE_SECONDS,
+            high_water: None,
+            clock_not_before: PROGRAM_DATE,
+        }
     }
 }
 
@@ -157,6 +165,7 @@ impl Subscriber {
         let sockets = Sockets::open(context, &groups, &prefixes, high_water)?;
         let bound = sockets.bound();
         let queue_length = messages_per_interval.saturating_mul(2).max(QUEUE_MIN);
+        let clocks = ClockWatch::new(clocks.clone(), config.clock_not_before);
         Self::read(sockets, verifications, config.probes.clone(), clocks, queue_length, bound)
     }
 
@@ -165,7 +174,7 @@ impl Subscriber {
         inlet: impl Inlet,
         verifications: Vec<Verification>,
         probes: Vec<Pattern>,
-        clocks: &ProcessClocks,
+        clocks: ClockWatch,
         queue_length: usize,
         bound: Vec<String>,
     ) -> Result<Self, BusError> {
@@ -175,7 +184,7 @@ impl Subscriber {
             counts: Counts::default(),
             acknowledged: Arc::default(),
         });
-        let mut intake = Intake::new(shared.clone(), inlet, verifications, probes, clocks.clone());
+        let mut intake = Intake::new(shared.clone(), inlet, verifications, probes, clocks);
         let worker = Worker::start("bus-subscriber", move |stop| intake.run(stop))?;
         Ok(Self { shared, bound, worker })
     }

@@ -55,14 +55,17 @@ impl Verification {
         let verified = self.verifier.decode(frames)?;
         let (index, key) = verified.key.map_or((0, None), |(index, key)| (index, Some(key)));
         if let Some(accounting) = &verified.measurement.accounting {
-            self.skews.observe(index, present.wall, accounting.timestamp);
+            self.skews.observe(index, present, accounting.timestamp);
             self.judge_age(accounting.timestamp, present, is_live)?;
+        } else if present.label().is_none() {
+            return Err(Refusal::Clock);
         }
         Ok((verified.measurement, key))
     }
 
     /// A stamp is in time if it is by the wall clock as it is, or as it was before it was set a moment ago: what was
-    /// stamped by the same clock just before is neither late nor early.
+    /// stamped by the same clock just before is neither late nor early. Where our clock is known to be wrong, the
+    /// publishers' clocks tell the time, and what is on record is not told again.
     fn judge_age(&self, stamp: Timestamp, present: &Present, is_live: bool) -> Result<(), Refusal> {
         let judge = |now: Timestamp| {
             if stamp.since(now) > AHEAD_MAX {
@@ -74,9 +77,22 @@ impl Verification {
             Ok(())
         };
         judge(present.wall).or_else(|cause| {
-            let was_in_time = present.as_before.iter().any(|before| judge(*before).is_ok());
-            if was_in_time { Ok(()) } else { Err(cause) }
+            if present.as_before.iter().any(|before| judge(*before).is_ok()) {
+                return Ok(());
+            }
+            match self.by_publishers(present) {
+                Some(_) if stamp.after(self.max_age) < present.not_before => Err(Refusal::Stale),
+                Some(now) => judge(now),
+                None => Err(cause),
+            }
         })
+    }
+
+    /// What the publishers say the time is, where our own clock is known to be wrong. The first of all to be heard is its
+    /// own witness.
+    fn by_publishers(&self, present: &Present) -> Option<Timestamp> {
+        let witness = || Skews::agreed(std::iter::once(&*self.skews), present.monotonic);
+        if present.is_wall_wrong() { present.by_publishers.or_else(witness) } else { None }
     }
 }
 

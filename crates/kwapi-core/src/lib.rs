@@ -41,4 +41,6 @@ pub use reading::{NoReading, Reading};
 pub use secret::Secret;
 pub use series::Series;
 pub use silence::{is_silent, silent_after};
-pub use units::{Amperes, Energy, MonotonicClock, ProcessClocks, Timestamp, Volts, WallClock, Watts};
+pub use units::{
+    Amperes, Energy, MonotonicClock, PROGRAM_DATE, ProcessClocks, Timestamp, Volts, WallClock, Watts,
+};

@@ -166,6 +166,9 @@ impl fmt::Debug for WallClock {
     }
 }
 
+/// When this version was made: a wall clock that shows an earlier time is wrong.
+pub const PROGRAM_DATE: Timestamp = Timestamp::from_seconds(1_767_225_600); // 2026-01-01
+
 /// Where a component gets the time that silence and gaps are measured in; the binary gives it, a test gives its own.
 #[derive(Clone)]
 pub struct MonotonicClock(Arc<dyn Fn() -> Duration + Send + Sync>);

@@ -69,19 +69,21 @@ enum Reads {
 }
 
 impl Source {
-    fn new(probe: ProbeId, total: Reads) -> Self {
-        let is_of_session = match &total {
-            Reads::Zones(total) => total.is_sum(), // The sum of their advances begins with the session.
-            Reads::Machine(_) => true,
+    fn new(probe: ProbeId, total: Reads, zones: &[Zone]) -> Self {
+        // The sum of several zones' advances begins with the session.
+        let path = match &total {
+            Reads::Zones(total) if !total.is_sum() => total.zones(zones).next().map(|zone| zone.key.clone()),
+            Reads::Zones(_) | Reads::Machine(_) => None,
         };
-        let register = Arc::new(Register { is_in_host: true, is_of_session, ..Register::default() });
+        let is_of_session = path.is_none();
+        let register = Arc::new(Register { path, is_in_host: true, is_of_session, ..Register::default() });
         Self { probe, total, register }
     }
 }
 
 impl Driver for Rapl {
     const NAME: &'static str = "rapl";
-    const SUMMARY: &'static str = "the processor's own energy counters (RAPL), of the machine kwapi runs on";
+    const SUMMARY: &'static str = "the processor's energy counters (RAPL) of the machine kwapi runs on";
     type Config = Config;
     type Shared = ();
 
@@ -208,7 +210,11 @@ impl Rapl {
         }
         // What is configured and gone has no reading until it is back.
         if let Ok(sources) = choose(&zones, &self.outlets) {
-            tracing::info!(zones = zones.len(), before = self.zones.len(), "other RAPL zones than before");
+            tracing::info!(
+                zones = zones.len(),
+                before = self.zones.len(),
+                "the list of RAPL zones has changed"
+            );
             (self.zones, self.sources) = (zones, sources);
         }
     }
@@ -231,7 +237,7 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
         let probes =
             outlets.probes(parts.iter().map(|(_, zone)| (zone.key.as_str(), Some(zone.name.as_str()))));
         let sources = parts.into_iter().zip(probes).filter_map(|((index, _), probe)| {
-            Some(Source::new(probe?, Reads::Zones(Total::of(vec![index]))))
+            Some(Source::new(probe?, Reads::Zones(Total::of(vec![index])), zones))
         });
         return Ok(sources.collect());
     }
@@ -249,14 +255,14 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
             if !alike.is_empty() {
                 let (key, alike) = (&outlet.key, alike.join(", "));
                 return Err(DriverError::Refused(format!(
-                    "{key:?} is the name of several zones; name {alike}"
+                    "{key:?} matches several zones; use one of {alike}"
                 )));
             }
             let known: Vec<_> = zones.iter().map(|zone| zone.key.as_str()).collect();
             let (key, known) = (&outlet.key, known.join(", "));
-            return Err(DriverError::Refused(format!("no zone {key:?} here; there are total, {known}")));
+            return Err(DriverError::Refused(format!("unknown zone {key:?}; available: total, {known}")));
         };
-        sources.push(Source::new(outlet.probe.clone(), total));
+        sources.push(Source::new(outlet.probe.clone(), total, zones));
     }
     Ok(sources)
 }

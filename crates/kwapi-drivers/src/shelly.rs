@@ -6,9 +6,10 @@
 #[doc(hidden)]
 pub mod status;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use kwapi_core::NoReading;
+use kwapi_core::{NoReading, Register};
 use serde_json::Value;
 
 use crate::driver::{Driver, DriverError, Finding, Readings};
@@ -24,8 +25,12 @@ pub struct Shelly {
     device: Device,
     is_first_generation: bool,
     model: String,
+    /// By which it is told from another: every generation says its hardware address.
+    serial: Option<String>,
     outlets: Outlets,
     channels: Vec<String>,
+    /// What each channel's counter is known by.
+    registers: HashMap<String, Arc<Register>>,
     notes: Notes,
     listed: Listed,
 }
@@ -48,7 +53,7 @@ impl Driver for Shelly {
         let device = Device::new(clients, &config.host, "http", &Tls::System, config.login()?)?;
         // Every generation answers this, and without a login.
         let about = device.get("/shelly", None).await.map_err(DriverError::of_whoever_answers)?;
-        let about = about.required("is this a Shelly device?")?.json()?;
+        let about = about.required("check that this is a Shelly device")?.json()?;
         let text = |name: &str| about.get(name).and_then(Value::as_str).map(printable);
         let is_first_generation = about.get("gen").is_none();
         let model = text("app").or_else(|| text("model")).or_else(|| text("type")).unwrap_or_default();
@@ -56,8 +61,10 @@ impl Driver for Shelly {
             device,
             is_first_generation,
             model,
+            serial: text("mac").or_else(|| text("id")).filter(|serial| !serial.is_empty()),
             outlets: outlets.clone(),
             channels: Vec::new(),
+            registers: HashMap::new(),
             notes: Notes::default(),
             listed: Listed::default(),
         })
@@ -65,16 +72,16 @@ impl Driver for Shelly {
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let path = if self.is_first_generation { "/status" } else { "/rpc/Shelly.GetStatus" };
-        let answer = self.device.get(path, None).await?.required("is this a Shelly device?")?;
+        let answer = self.device.get(path, None).await?.required("check that this is a Shelly device")?;
         let status = answer.json()?;
-        let channels = if self.is_first_generation {
+        let mut channels = if self.is_first_generation {
             status::first_generation(&status, &mut self.notes)
         } else {
             status::later_generation(&status, &mut self.notes)
         };
         if channels.is_empty() {
             let host = self.device.base();
-            let why = format!("{host}: this {} measures no power", self.model);
+            let why = format!("{host}: this {} does not measure power", self.model);
             // It did before: it has just been started again.
             return Err(if self.channels.is_empty() {
                 DriverError::NothingToRead(why)
@@ -83,6 +90,7 @@ impl Driver for Shelly {
             });
         }
         self.channels = channels.iter().map(|channel| channel.key.clone()).collect();
+        self.register(&mut channels);
         hand_out(&self.outlets, channels, readings);
         if self.outlets.wants_all() {
             self.listed.complete(readings);
@@ -97,9 +105,24 @@ impl Driver for Shelly {
             what: format!("{}, {generation}", self.model),
             value: format!("channels {:?}", self.channels),
             is_used: true,
-            why: "by position from 1, or by these names".to_owned(),
+            why: "numbered from 1, or by these names".to_owned(),
         };
         std::iter::once(channels).chain(self.notes.findings()).collect()
+    }
+}
+
+impl Shelly {
+    /// Says of each counter what it is known by after a restart. There are no more channels than are read.
+    fn register(&mut self, channels: &mut [Channel]) {
+        self.registers.retain(|key, _| self.channels.contains(key));
+        for Channel { key, reading, .. } in channels {
+            let Ok(reading) = reading else { continue };
+            if reading.counter.is_some() {
+                let (serial, path) = (self.serial.clone(), Some(key.clone()));
+                let register = || Arc::new(Register { serial, path, ..Register::default() });
+                reading.register = Some(self.registers.entry(key.clone()).or_insert_with(register).clone());
+            }
+        }
     }
 }
 
@@ -123,7 +146,7 @@ fn hand_out(outlets: &Outlets, channels: Vec<Channel>, readings: &mut Readings) 
         let reading = channels.iter().find(is_meant).map_or_else(
             || {
                 let keys: Vec<_> = channels.iter().map(|channel| channel.key.as_str()).collect();
-                Err(NoReading::NoSuchOutlet(format!("{:?}; there are {keys:?}", outlet.key)))
+                Err(NoReading::NoSuchOutlet(format!("{:?}; available: {keys:?}", outlet.key)))
             },
             |channel| channel.reading.clone(),
         );
@@ -190,6 +213,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_counter_is_known_by_its_channel_and_the_hardware_address() {
+        for (about, status, serial, path) in [
+            (PLUS, STATUS, "shellyplus1pm-a8032ab1fe78", "switch:0"),
+            (r#"{"gen":2,"id":"x","mac":"A8032AB1FE78"}"#, STATUS, "A8032AB1FE78", "switch:0"),
+            (
+                r#"{"type":"SHPLG-S","mac":"E09806B2"}"#,
+                r#"{"meters":[{"power":1,"total":6}]}"#,
+                "E09806B2",
+                "meter:0",
+            ),
+        ] {
+            let simulator = HttpDevice::start(move |request: &HttpRequest| match request.target.as_str() {
+                "/shelly" => HttpAnswer::ok(about),
+                _ => HttpAnswer::ok(status),
+            });
+            let simulator = simulator.await.expect("a port");
+            let config =
+                toml::from_str(&format!("host = \"{}\"", simulator.address())).expect("a configuration");
+            let mut meter = Shelly::open(&config, &one(), &Arc::default()).await.expect("a device");
+            let mut registers = Vec::new();
+            for _ in 0..2 {
+                let mut readings = Readings::default();
+                meter.read(&mut readings).await.expect("an answer");
+                let (_, reading) = readings.drain().next().expect("a channel");
+                registers.push(reading.expect("a reading").register.expect("a counter"));
+            }
+            assert_eq!(
+                (registers[0].serial.as_deref(), registers[0].path.as_deref()),
+                (Some(serial), Some(path))
+            );
+            assert!(Arc::ptr_eq(&registers[0], &registers[1]), "made once");
+        }
+    }
+
+    #[tokio::test]
     async fn channels_are_found_by_name_and_position() {
         let named =
             Outlets::by_key([("switch:1", "B"), ("1", "A"), ("9", "C")].map(|(key, probe)| Outlet {
@@ -197,7 +255,7 @@ mod tests {
                 probe: ProbeId::new(probe).expect("an id"),
             }));
         let expected =
-            "B: 1 W\nA: 8.5 W, 7200 J\nC: no such outlet: \"9\"; there are [\"switch:0\", \"switch:1\"]";
+            "B: 1 W\nA: 8.5 W, 7200 J\nC: no such outlet: \"9\"; available: [\"switch:0\", \"switch:1\"]";
         check(later, "", &named, expected).await;
         check(later, "", &Outlets::all("p.{label}"), "p.switch:0: 8.5 W, 7200 J\np.switch:1: 1 W").await;
     }
@@ -221,8 +279,7 @@ mod tests {
             locked,
             "",
             &one(),
-            "refused: GET http://HOST/rpc/Shelly.GetStatus: 401 Unauthorized: the device asks for a login; \
-             set username and password",
+            "refused: GET http://HOST/rpc/Shelly.GetStatus: 401 Unauthorized: authentication required; set username and password",
         )
         .await;
     }
@@ -233,14 +290,14 @@ mod tests {
             "/shelly" => HttpAnswer::ok(r#"{"gen":2,"app":"Plus1"}"#),
             _ => HttpAnswer::ok(r#"{"switch:0":{"output":true}}"#),
         };
-        check(relay, "", &one(), "refused: http://HOST/: this Plus1 measures no power").await;
+        check(relay, "", &one(), "refused: http://HOST/: this Plus1 does not measure power").await;
         let meterless = |request: &HttpRequest| match request.target.as_str() {
             "/shelly" => HttpAnswer::ok(r#"{"type":"SHSW-1","mac":"X","auth":false}"#),
             _ => HttpAnswer::ok(r#"{"relays":[{"ison":true}],"meters":[{"power":0.0,"is_valid":true}]}"#),
         };
-        check(meterless, "", &one(), "refused: http://HOST/: this SHSW-1 measures no power").await;
+        check(meterless, "", &one(), "refused: http://HOST/: this SHSW-1 does not measure power").await;
         let printer = |_: &HttpRequest| HttpAnswer::status(404);
-        let expected = "refused: GET http://HOST/shelly: 404 Not Found: is this a Shelly device?";
+        let expected = "refused: GET http://HOST/shelly: 404 Not Found: check that this is a Shelly device";
         check(printer, "", &one(), expected).await;
         // Whoever wants a login may be any web server: discovery tells it none.
         let stranger = HttpDevice::start(|_: &HttpRequest| HttpAnswer::status(401)).await.expect("a port");

@@ -2,11 +2,15 @@
 //!
 //! Source: tasmota.github.io/docs: *Commands* (`Status 8`), *Energy monitoring*.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
+use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Register, Volts};
 use serde_json::Value;
+use tokio::time::timeout;
 
+use crate::deadline;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, Login, PlugConfig};
 use crate::outlets::Outlets;
@@ -16,6 +20,8 @@ use crate::value::{self, EnergyUnit};
 
 /// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless told otherwise (`EnergyRes`).
 const RESOLUTION_KWH: f64 = 0.001;
+/// So long a device may take to say its hardware address.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// More channels than any device has are left out.
 const CHANNELS_MAX: usize = 64;
 
@@ -23,7 +29,12 @@ const CHANNELS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Tasmota {
     device: Device,
-    query: String,
+    /// The login, as the end of a query.
+    login: String,
+    /// Its hardware address, once it has been asked for it.
+    serial: Option<Option<String>>,
+    /// What each channel's counter is known by.
+    registers: BTreeMap<String, Arc<Register>>,
     outlets: Outlets,
     channels: usize,
     notes: Notes,
@@ -43,7 +54,9 @@ impl Driver for Tasmota {
     fn check_outlets(_: &PlugConfig, outlets: &Outlets) -> Result<(), String> {
         let is_channel = |key: &str| key == "total" || key.parse::<usize>().is_ok_and(|channel| channel > 0);
         match outlets.named().iter().find(|outlet| !is_channel(&outlet.key)) {
-            Some(outlet) => Err(format!("outlet {:?}: a channel is a number from 1, or total", outlet.key)),
+            Some(outlet) => {
+                Err(format!("outlet {:?}: must be a channel number from 1, or total", outlet.key))
+            }
             None => Ok(()),
         }
     }
@@ -58,10 +71,11 @@ impl Driver for Tasmota {
             format!("&user={}&password={}", encode(&username), encode(password.expose()))
         });
         let device = Device::new(clients, &config.host, "http", &Tls::System, Login::default())?;
-        let query = format!("cmnd=Status%208{login}");
         Ok(Self {
             device,
-            query,
+            login,
+            serial: None,
+            registers: BTreeMap::new(),
             outlets: outlets.clone(),
             channels: 0,
             notes: Notes::default(),
@@ -70,9 +84,10 @@ impl Driver for Tasmota {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let answer = self.device.get("/cm", Some(&self.query)).await;
-        let answer =
-            answer.map_err(DriverError::of_whoever_answers)?.required("is this a Tasmota device?")?;
+        let answer = self.device.get("/cm", Some(&self.query(8))).await;
+        let answer = answer
+            .map_err(DriverError::of_whoever_answers)?
+            .required("check that this is a Tasmota device")?;
         let status = answer.json()?;
         if let Some(warning) = status.get("WARNING").and_then(Value::as_str) {
             let host = self.device.base();
@@ -90,8 +105,9 @@ impl Driver for Tasmota {
                 None => DriverError::Refused(why),
             });
         };
-        let channels = read(energy, &mut self.notes);
+        let mut channels = read(energy, &mut self.notes);
         self.channels = channels.len().saturating_sub(1);
+        self.register(&mut channels).await;
         if self.outlets.wants_all() {
             // One channel is the total; of several, each is an outlet, and the total would count them twice.
             let skipped = usize::from(channels.len() > 2);
@@ -108,7 +124,7 @@ impl Driver for Tasmota {
             let reading = found.map_or_else(
                 || {
                     Err(NoReading::NoSuchOutlet(format!(
-                        "{:?}; this device has {}",
+                        "{:?}; number of channels: {}",
                         outlet.key, self.channels
                     )))
                 },
@@ -131,6 +147,42 @@ impl Driver for Tasmota {
     }
 }
 
+impl Tasmota {
+    /// The query of `Status` with a number.
+    fn query(&self, number: u8) -> String {
+        format!("cmnd=Status%20{number}{}", self.login)
+    }
+
+    /// Says of each counter what it is known by after a restart. The device is asked for its hardware address once, when it
+    /// has shown that it is a meter; one that does not say it is known by its network address alone.
+    async fn register(&mut self, channels: &mut [(String, Result<Reading, NoReading>)]) {
+        if self.serial.is_none() {
+            self.serial = Some(self.hardware_address().await);
+        }
+        for (key, reading) in channels {
+            let Ok(reading) = reading else { continue };
+            if reading.counter.is_some() {
+                let (serial, path) = (self.serial.clone().flatten(), Some(key.clone()));
+                let register = || Arc::new(Register { serial, path, ..Register::default() });
+                reading.register = Some(self.registers.entry(key.clone()).or_insert_with(register).clone());
+            }
+        }
+    }
+
+    /// What tells the device from another; `None` where it does not say it in time, which costs no reading.
+    async fn hardware_address(&self) -> Option<String> {
+        let query = self.query(5);
+        let limit = deadline::request_limit().unwrap_or(ADDRESS_TIMEOUT).min(ADDRESS_TIMEOUT);
+        let Ok(answer) = timeout(limit, self.device.get("/cm", Some(&query))).await else {
+            deadline::moved_on();
+            return None;
+        };
+        let status = answer.ok()?.found().ok()??.json().ok()?;
+        let address = status.pointer("/StatusNET/Mac").and_then(Value::as_str).map(printable)?;
+        Some(address).filter(|address| !address.is_empty())
+    }
+}
+
 /// What a device without `ENERGY` shows instead, and how that is read. House meters on an optical head (SML, OBIS) and
 /// bridges have names of their own, which only their script knows.
 fn no_energy(status: &Value, host: &str) -> String {
@@ -143,14 +195,15 @@ fn no_energy(status: &Value, host: &str) -> String {
     });
     let numbers: Vec<_> = numbers.take(SHOWN_MAX).collect();
     let Some((sensor, names)) = numbers.first() else {
-        return "no StatusSNS.ENERGY; does this device measure power, and is its template right?".to_owned();
+        return "no StatusSNS.ENERGY; check that the device measures power and that its template is right"
+            .to_owned();
     };
     let shown: Vec<_> =
         numbers.iter().map(|(sensor, names)| format!("{sensor}: {}", names.join(", "))).collect();
     let first = names.iter().find(|name| name.to_lowercase().contains("power")).or(names.first());
     let first = first.map_or("…", String::as_str);
     format!(
-        "no StatusSNS.ENERGY, but {}; where power is among these, read it with driver = \"http_json\", \
+        "no StatusSNS.ENERGY, but {}; if power is among these, use driver = \"http_json\", \
          url = \"{host}cm?cmnd=Status%208\", values = {{ power = \"/StatusSNS/{sensor}/{first}\" }}",
         shown.join("; ")
     )
@@ -188,7 +241,7 @@ fn channel(
         (single, None) => number(single),
         (_, Some(_)) => None,
     };
-    let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no number now".to_owned()))?;
+    let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no value".to_owned()))?;
     let counter = item("Total").map(|total| {
         let mut counter = value::counter(total, RESOLUTION_KWH, EnergyUnit::KilowattHour)?;
         // Local time without its zone: good to see a reset by, and some hours off.

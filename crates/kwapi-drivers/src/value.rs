@@ -111,6 +111,16 @@ impl Sentinel {
     pub(crate) fn any(fields: &[Self], raw: i128) -> bool {
         fields.iter().any(|field| field.is(raw))
     }
+
+    /// The same of a number that came as text or JSON, as far as it is whole.
+    pub(crate) fn any_written(fields: &[Self], number: f64) -> bool {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole, and cut off at the ends of i128, which are none"
+        )]
+        let raw = number as i128;
+        number.fract() == 0.0 && Self::any(fields, raw)
+    }
 }
 
 /// Active power of one outlet.
@@ -122,7 +132,7 @@ pub(crate) fn power(value: f64, unit: PowerUnit) -> Result<Watts, NoReading> {
     if Measurement::power_is_valid(watts) {
         return Ok(watts);
     }
-    let advice = if watts.0 < 0.0 { "; is the current transformer or the wiring reversed?" } else { "" };
+    let advice = if watts.0 < 0.0 { "; check for a reversed current transformer or wiring" } else { "" };
     Err(NoReading::Implausible(format!("{watts}{advice}")))
 }
 
@@ -222,6 +232,11 @@ mod tests {
         }
         assert!(Sentinel::any(&[Sentinel::Signed(16), Sentinel::Unsigned(32)], 0xffff_ffff));
         assert!(!Sentinel::any(&[Sentinel::Signed(16), Sentinel::Unsigned(32)], 65_535));
+        for (written, is) in
+            [(65_535.0, true), (65_535.5, false), (f64::NAN, false), (f64::INFINITY, false), (1e300, false)]
+        {
+            assert_eq!(Sentinel::any_written(&[Sentinel::Unsigned(16)], written), is, "{written}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Accounting, Energy, Measurement, NotBridged, ProbeId, Timestamp, WallClock};
+use kwapi_core::{Account, Accounting, Energy, Measurement, NotBridged, ProbeId, Timestamp, WallClock};
 use kwapi_drivers::Outlets;
 use kwapi_drivers::manager::{Host, Manager, MeterSpec};
 use kwapi_drivers::registry;
@@ -41,6 +41,11 @@ impl Site {
 
     /// A manager reads the meter until it has published three times, and is stopped. Says why it did not bridge.
     async fn read(&self) -> Option<NotBridged> {
+        self.read_as("drivers").await
+    }
+
+    /// As the manager of a host of that name, which has a state of its own.
+    async fn read_as(&self, host_name: &str) -> Option<NotBridged> {
         let keys = self.keys.parse().expect("TOML");
         let driver = registry::find(self.driver).expect("a driver").configure(keys).expect("keys");
         let outlets = Outlets::by_position([ProbeId::new("p").ok()]);
@@ -49,9 +54,9 @@ impl Site {
         let (began, later, published) = (self.began, self.later, self.published.clone());
         let clock =
             WallClock::new(move || Timestamp::from_seconds(1_800_000_000).after(began.elapsed() + later));
-        let host = Host::new("boot", move || began.elapsed() + later);
+        let host = Host::new(host_name, move || began.elapsed() + later);
         let sink = Arc::new(move |measurement: Measurement| published.lock().extend(measurement.accounting));
-        let manager = Manager::keeping(sink, clock, host, self.state.path().join("drivers"));
+        let manager = Manager::keeping(sink, clock, host, self.state.path().join(host_name));
         manager.apply(vec![spec]);
         let enough = self.published.lock().len() + 3;
         let since = Instant::now();
@@ -69,6 +74,28 @@ impl Site {
     fn ends(&self) -> (Accounting, Accounting) {
         let published = self.published.lock();
         (*published.first().expect("a message"), *published.last().expect("a message"))
+    }
+}
+
+impl Site {
+    /// Copies what one host's manager keeps to another host.
+    fn copy_state(&self, from: &str, to: &str) {
+        let (from, to) = (self.state.path().join(from), self.state.path().join(to));
+        fs::create_dir(&to).expect("room");
+        for file in fs::read_dir(from).expect("a state").flatten() {
+            fs::copy(file.path(), to.join(file.file_name())).expect("room");
+        }
+    }
+
+    /// What a plugin bills that hears all of it as it comes, and how many messages it refused.
+    fn billed(&self) -> (Energy, usize) {
+        let (mut account, mut refused) = (Account::default(), 0);
+        let published = self.published.lock();
+        for message in published.iter() {
+            let heard = message.timestamp.since(Timestamp::EPOCH);
+            refused += usize::from(account.credit(message, heard, Duration::from_secs(60)).is_err());
+        }
+        (account.totals().energy, refused)
     }
 }
 
@@ -101,39 +128,66 @@ fn put(file: &Path, from: &str, to: &str) {
     fs::write(file, text.replace(from, to)).expect("room");
 }
 
-/// snmpsim's Raritan PDU, outlet 1: 123.4 W, a register in watt-hours. `change` is made in the hour.
-async fn pdu(change: (&str, &str)) -> Option<(Site, Option<NotBridged>)> {
-    if !need_python("python") {
-        return None;
+/// snmpsim's Raritan PDU, outlet 1: 123.4 W, a register in watt-hours.
+struct Pdu {
+    lab: Lab,
+    port: u16,
+    peer: Option<Peer>,
+    shows: String,
+}
+
+const REGISTER: &str = "1.3.6.1.4.1.13742.6.5.4.3.1.4.1.1.8|66|";
+
+impl Pdu {
+    fn start() -> Option<Self> {
+        if !need_python("python") {
+            return None;
+        }
+        let port = free_port();
+        let mut pdu = Self { lab: Lab::of("snmp", port), port, peer: None, shows: "1010".to_owned() };
+        pdu.begin();
+        Some(pdu)
     }
-    let port = free_port();
-    let lab = Lab::of("snmp", port);
-    let start = || {
+
+    fn begin(&mut self) {
         let mut command = Command::new("sh");
-        command.arg(lab.join("snmp/run-snmpsim.sh"));
-        Peer::start(&mut command, lab.join("snmpsim.log")).ready(PATIENCE, || {
-            // It has the port once we cannot.
-            UdpSocket::bind(("127.0.0.1", port)).is_err()
-        })
-    };
-    let peer = start();
-    let keys = format!("host = '127.0.0.1'\nport = {port}\ncommunity = 'raritan-px2'\ntimeout_seconds = 8");
-    let mut site = Site::new("snmp", keys);
+        command.arg(self.lab.join("snmp/run-snmpsim.sh"));
+        // It has the port once we cannot.
+        let has_port = || UdpSocket::bind(("127.0.0.1", self.port)).is_err();
+        self.peer = Some(Peer::start(&mut command, self.lab.join("snmpsim.log")).ready(PATIENCE, has_port));
+    }
+
+    /// From now on its register shows so many watt-hours.
+    fn show(&mut self, watt_hours: &str) {
+        drop(self.peer.take());
+        let (from, to) = (format!("{REGISTER}{}", self.shows), format!("{REGISTER}{watt_hours}"));
+        put(&self.lab.join("snmp/data/raritan-px2.snmprec"), &from, &to);
+        watt_hours.clone_into(&mut self.shows);
+        self.begin();
+    }
+
+    fn site(&self) -> Site {
+        let port = self.port;
+        let keys =
+            format!("host = '127.0.0.1'\nport = {port}\ncommunity = 'raritan-px2'\ntimeout_seconds = 8");
+        Site::new("snmp", keys)
+    }
+}
+
+/// A manager reads a PDU, and another time an hour later, when its register shows so many watt-hours.
+async fn pdu(shows: &str) -> Option<(Site, Option<NotBridged>)> {
+    let mut pdu = Pdu::start()?;
+    let mut site = pdu.site();
     site.read().await;
-    drop(peer);
-    put(&lab.join("snmp/data/raritan-px2.snmprec"), change.0, change.1);
-    let _peer = start();
+    pdu.show(shows);
     site.later = HOUR;
     let why = site.read().await;
     Some((site, why))
 }
 
-const REGISTER: &str = "1.3.6.1.4.1.13742.6.5.4.3.1.4.1.1.8|66|";
-
 #[tokio::test]
 async fn an_hour_without_the_manager_is_told_by_the_register_of_a_pdu() {
-    let (from, to) = (format!("{REGISTER}1010"), format!("{REGISTER}1133"));
-    let Some((site, why)) = pdu((&from, &to)).await else { return };
+    let Some((site, why)) = pdu("1133").await else { return };
     assert_eq!(why, None);
     is_bridged(&site, Energy::from_watt_hours(123), Energy::from_watt_hours(1));
 }
@@ -141,10 +195,59 @@ async fn an_hour_without_the_manager_is_told_by_the_register_of_a_pdu() {
 #[tokio::test]
 async fn a_pdu_whose_register_was_reset_or_rose_too_far_begins_anew() {
     for (shows, expected) in [("12", NotBridged::Fell), ("1310", NotBridged::Jumped)] {
-        let (from, to) = (format!("{REGISTER}1010"), format!("{REGISTER}{shows}"));
-        let Some((site, why)) = pdu((&from, &to)).await else { return };
+        let Some((site, why)) = pdu(shows).await else { return };
         begins_anew(&site, why, expected);
     }
+}
+
+/// The register's advance is the most that may be billed. `tick`: besides, what watts fill in while managers read.
+#[track_caller]
+fn bills(site: &Site, least_wh: u64, most_wh: u64) {
+    let (billed, refused) = site.billed();
+    let ticks = Energy::from_watt_hours(3);
+    let (least, most) = (Energy::from_watt_hours(least_wh), Energy::from_watt_hours(most_wh));
+    assert!(billed.saturating_add(ticks) >= least && billed <= most.saturating_add(ticks), "{billed:?}");
+    assert_eq!(refused, 0, "an hour between them: each is heard when the other is silent");
+}
+
+/// A manager's state was copied to another host, with its disk, say: both go on from there, one after the other, and
+/// each is sure of what the register counted meanwhile.
+#[tokio::test]
+async fn a_copied_state_bills_no_hour_twice() {
+    let Some(mut pdu) = Pdu::start() else { return };
+    let mut site = pdu.site();
+    site.read_as("lyon").await;
+    site.copy_state("lyon", "paris");
+    for (hour, host_name, shows) in [(1, "paris", "1133"), (2, "lyon", "1256"), (3, "paris", "1379")] {
+        pdu.show(shows);
+        site.later = HOUR * hour;
+        let why = site.read_as(host_name).await;
+        assert_eq!(why, None, "{host_name}");
+    }
+    let runs: Vec<_> = site.published.lock().iter().filter_map(|message| message.curve).collect();
+    assert!(runs.iter().all(|curve| curve.id == runs[0].id), "one curve, by two managers: {runs:?}");
+    // The first hour is surely known; what the account makes of a rival's stop is nothing.
+    bills(&site, 123, 369);
+}
+
+/// Another manager, which knows nothing of the first, reads the meter for two hours; then the first is back, with a state in
+/// which all three hours are its own stop.
+#[tokio::test]
+async fn another_manager_in_between_bills_no_hour_twice() {
+    let Some(mut pdu) = Pdu::start() else { return };
+    let mut site = pdu.site();
+    site.read_as("lyon").await;
+    let visits = [(1, "paris", "1133", None), (2, "paris", "1256", None), (3, "lyon", "1379", None)];
+    for (hour, host_name, shows, expected) in visits {
+        pdu.show(shows);
+        site.later = HOUR * hour;
+        assert_eq!(site.read_as(host_name).await, expected, "{host_name}");
+    }
+    let (first, last) = site.ends();
+    let (first, last) = (first.curve.expect("a curve"), last.curve.expect("a curve"));
+    assert_eq!((last.id, last.run), (first.id, 2), "the first manager goes on with its curve");
+    assert!(last.begin >= Energy::from_watt_hours(366), "and says that all three hours are in it: {last:?}");
+    bills(&site, 123, 369);
 }
 
 /// pymodbus' Eastron meter: 100.25 W, a register in kWh. `change` is made in the hour.

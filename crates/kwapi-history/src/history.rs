@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kwapi_core::{Pattern, ProbeId, Timestamp};
@@ -81,6 +81,8 @@ pub struct History {
     /// How many stretches of the journal were lost.
     losses: AtomicU64,
     waiting_bytes: AtomicUsize,
+    /// Whether samples of a probe are long before what its files have.
+    has_behind: AtomicBool,
     /// Probes of which it was told that their file cannot be read.
     unreadable: Mutex<HashSet<ProbeId>>,
     /// Of RRD files that are not in the journal's directory.
@@ -96,6 +98,8 @@ struct Upkeep {
     failed: Option<(Duration, String)>,
     /// Whether how far the journal was read could last not be noted.
     has_commit_failed: bool,
+    /// What files that are ahead of the clock wait for.
+    ahead: Option<String>,
     /// Why the journal could last not be read.
     unread: Option<String>,
     /// How far the journal had been read, and when; younger than two flush intervals.
@@ -131,6 +135,7 @@ impl History {
             index_lines_damaged: found.lines_damaged,
             losses: AtomicU64::new(0),
             waiting_bytes: AtomicUsize::new(0),
+            has_behind: AtomicBool::new(false),
             unreadable: Mutex::default(),
             lock: Mutex::new(lock),
         };
@@ -182,9 +187,9 @@ impl History {
                 drop(reader);
                 let mut upkeep = self.upkeep.lock();
                 if upkeep.unread.is_none() {
-                    tracing::error!(%error, "the journal cannot be read: graphs stand still");
+                    tracing::error!(%error, "cannot read the journal; graphs are not updated");
                 }
-                upkeep.unread = Some(format!("the journal cannot be read: {error}"));
+                upkeep.unread = Some(format!("cannot read the journal: {error}"));
                 drop(upkeep);
                 self.journal.wait(timeout);
                 false
@@ -212,6 +217,12 @@ impl History {
                 Verdict::Kept => {}
                 Verdict::Many => many.push(probe),
                 Verdict::Late => late += 1,
+                Verdict::Behind => {
+                    if !self.has_behind.swap(true, Ordering::Relaxed) {
+                        self.counts.files_ahead.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Verdict::Ahead(count) => late += count as u64,
                 Verdict::Dropped(count) => {
                     self.counts.samples_dropped.fetch_add(count as u64, Ordering::Relaxed);
                 }
@@ -230,7 +241,7 @@ impl History {
         self.counts.losses.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             cause = ?lost.cause, records = ?lost.records, after = ?lost.after, before = ?lost.before,
-            "a stretch of the journal is missing from the RRD files: time without samples is unknown in them"
+            "part of the journal is missing from the RRD files; recorded there as unknown"
         );
     }
 
@@ -253,11 +264,16 @@ impl History {
             if let Err(error) = self.flush_probe(&probe) {
                 let error = Chain(&error).to_string();
                 if upkeep.failed.is_none() {
-                    tracing::warn!(%error, "history waits to be written");
+                    tracing::warn!(%error, "cannot write RRD files; retrying");
                 }
                 upkeep.failed = Some((now, error));
             }
         }
+        let ahead = self.look_after_behind(now);
+        if let (Some(ahead), None) = (&ahead, &upkeep.ahead) {
+            tracing::error!("{ahead}");
+        }
+        upkeep.ahead = ahead;
         // Whatever arrived more than an interval ago has been written since, unless writing failed.
         let mut written = None;
         while let Some((at, position)) = upkeep.marks.front().copied() {
@@ -269,9 +285,9 @@ impl History {
         }
         if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
-            tracing::info!("history is written again");
+            tracing::info!("RRD files are writable again");
         }
-        if let Some(position) = written.filter(|_| upkeep.failed.is_none())
+        if let Some(position) = written.filter(|_| upkeep.failed.is_none() && upkeep.ahead.is_none())
             && now.saturating_sub(upkeep.committed) >= interval
         {
             upkeep.committed = now;
@@ -298,7 +314,7 @@ impl History {
             }
             if let Err(error) = self.flush_probe(&probe) {
                 if flushed {
-                    tracing::warn!(error = %Chain(&error), "history is not all written");
+                    tracing::warn!(error = %Chain(&error), "not all RRD files were written");
                 }
                 flushed = false;
             }
@@ -319,6 +335,7 @@ impl History {
             samples_dropped: count(&counts.samples_dropped),
             files_set_aside: count(&counts.files_set_aside),
             files_ahead: count(&counts.files_ahead),
+            files_rewound: count(&counts.files_rewound),
             directories_removed: count(&counts.directories_removed),
             probes: self.probes.read().len() as u64,
             orphan_files: count(&counts.orphan_files),
@@ -331,8 +348,8 @@ impl History {
     /// ready.
     pub fn trouble(&self) -> Option<String> {
         let upkeep = self.upkeep.lock();
-        let failed = upkeep.failed.as_ref().map(|(_, error)| format!("RRD files cannot be written: {error}"));
-        failed.or_else(|| upkeep.unread.clone())
+        let failed = upkeep.failed.as_ref().map(|(_, error)| format!("cannot write RRD files: {error}"));
+        failed.or_else(|| upkeep.unread.clone()).or_else(|| upkeep.ahead.clone())
     }
 
     /// The journal it reads.
@@ -349,7 +366,7 @@ impl History {
         if let Err(error) = saved
             && !had_failed
         {
-            tracing::warn!(%error, "cannot note how far the journal was read; after a crash more of it is read again");
+            tracing::warn!(%error, "cannot save the journal position; a crash would replay more of the journal");
         }
     }
 
@@ -358,9 +375,7 @@ impl History {
         let mut lock = self.lock.lock();
         if lock.take().is_some() {
             *lock = DirectoryLock::take(&self.rrd_directory)
-                .inspect_err(
-                    |error| tracing::error!(%error, "the directory of RRD files is not locked any more"),
-                )
+                .inspect_err(|error| tracing::error!(%error, "the RRD directory is no longer locked"))
                 .ok();
         }
     }

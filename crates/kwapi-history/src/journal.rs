@@ -155,7 +155,7 @@ impl Journal {
         let created = std::fs::create_dir_all(&folder);
         let (state, number, opened) = open_files(&folder, config, now).map_err(failed)?;
         if let (Err(error), true) = (created, state.closed.is_empty()) {
-            tracing::error!(%error, directory = %folder.display(), "the journal cannot be begun");
+            tracing::error!(%error, directory = %folder.display(), "cannot create the journal");
         }
         let shared = Shared {
             home: directory.to_owned(),
@@ -170,8 +170,8 @@ impl Journal {
             let mut writer = shared.writer.lock();
             let begun = writer.begin_segment(&shared, now);
             if let Err(error) = begun {
-                tracing::error!(%error, "nothing can be appended to the journal");
-                shared.state.lock().append_trouble = Some(format!("the journal cannot be written: {error}"));
+                tracing::error!(%error, "cannot append to the journal");
+                shared.state.lock().append_trouble = Some(format!("cannot write the journal: {error}"));
             }
         }
         Ok((Self { shared: Arc::new(shared) }, opened))
@@ -202,7 +202,7 @@ impl Journal {
             }
             Err(error) => {
                 state.counters.failures += 1;
-                state.append_trouble = Some(format!("the journal cannot be written: {error}"));
+                state.append_trouble = Some(format!("cannot write the journal: {error}"));
             }
         }
         appended
@@ -231,7 +231,7 @@ impl Journal {
                 writer.sync_failed(pending);
                 let mut state = self.shared.state.lock();
                 state.counters.failures += 1;
-                state.sync_trouble = Some(format!("the journal cannot be synced: {error}"));
+                state.sync_trouble = Some(format!("cannot sync the journal: {error}"));
                 Err(error)
             }
         }
@@ -322,7 +322,7 @@ fn open_files(folder: &Path, config: JournalConfig, now: Timestamp) -> io::Resul
     for found in found {
         match found.place {
             None => {
-                tracing::error!(reader = %found.name, "the position of a reader of the journal is damaged: it reads from the oldest record");
+                tracing::error!(reader = %found.name, "journal reader position corrupt; reading from the oldest record");
                 opened.positions_damaged.push(found.name);
             }
             Some((position, need)) => {
@@ -339,7 +339,7 @@ fn open_files(folder: &Path, config: JournalConfig, now: Timestamp) -> io::Resul
     state.counters.positions_damaged = opened.positions_damaged.len() as u64;
     state.counters.bytes_torn = opened.torn_bytes;
     if !opened.ahead.is_empty() {
-        tracing::warn!(readers = ?opened.ahead, "the journal has lost its end: readers had committed more");
+        tracing::warn!(readers = ?opened.ahead, "the end of the journal is lost; readers had committed beyond it");
     }
     Ok((state, number, opened))
 }
@@ -359,7 +359,7 @@ fn close_last(folder: &Path, number: u64, bytes: u64, opened: &mut Opened) -> io
                 tracing::info!(
                     segment = number,
                     bytes = bytes - from,
-                    "the end of an append that a crash cut short was removed"
+                    "incomplete journal append removed after a crash"
                 );
                 let cut = std::fs::OpenOptions::new().write(true).open(segment::path(folder, number));
                 let cut = cut.and_then(|file| file.set_len(from));

@@ -10,6 +10,7 @@
 mod fetch;
 mod file;
 mod format;
+mod rewind;
 mod update;
 
 use kwapi_core::Timestamp;
@@ -171,6 +172,8 @@ pub fn exercise(bytes: &[u8], at: Timestamp) {
         _ = rrd.rows(archive, at.seconds(), 10, Some(at.seconds()));
         _ = rrd.rows(archive, 0, 10, None);
     }
+    rrd.rewind(at.seconds() / 2);
+    _ = rrd.update(at, &values);
     _ = rrd.unwritten_rows();
     debug_assert!(Rrd::parse(&rrd.to_bytes()).is_ok(), "what was parsed is written as it was");
 }

@@ -142,7 +142,7 @@ impl Intake {
             let is_news = self.inbox.appended(&appended);
             if let Err(error) = appended {
                 if is_news {
-                    tracing::error!(%error, "the journal cannot be written: totals stand still, measurements wait");
+                    tracing::error!(%error, "cannot write the journal; totals are not updated, measurements are queued");
                 }
                 self.tries_again_at = Some(self.live.now() + RETRY_INTERVAL);
                 self.drafts.clear();
@@ -151,7 +151,7 @@ impl Intake {
                 return Err(error);
             }
             if is_news {
-                tracing::info!("the journal takes measurements again");
+                tracing::info!("journal is writable again");
             }
         }
         self.tries_again_at = None;

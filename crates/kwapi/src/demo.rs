@@ -45,7 +45,7 @@ impl Demo {
     /// # Errors
     /// When the system gives no socket, pseudo-terminal or directory, as one line.
     pub(crate) async fn start() -> Result<Self, String> {
-        let failed = |error: std::io::Error| format!("the demonstration cannot start: {error}");
+        let failed = |error: std::io::Error| format!("cannot start the demonstration: {error}");
         let directory = tempfile::Builder::new().prefix("kwapi-demo-").tempdir().map_err(failed)?;
         let names = SERVERS.iter().map(|name| (*name).to_owned()).collect();
         let settings = RackSettings { names, day: DAY, ..RackSettings::default() };
@@ -98,8 +98,8 @@ impl Demo {
             Err(why) => format!("not this machine ({why})"),
         };
         format!(
-            "\nNo configuration, so this is a demonstration: {machine} and a simulated rack of {} servers and a lamp,\n\
-             read over UDP, SNMP and a pseudo-terminal as real ones are. Nothing is kept. To measure your own: README.md.",
+            "\nNo configuration found; running a demonstration: {machine} and a simulated rack of {} servers and a lamp,\n\
+             read over UDP, SNMP and a pseudo-terminal as real ones are. Nothing is saved. To measure your own, see README.md.",
             SERVERS.len()
         )
     }
@@ -117,7 +117,7 @@ fn measures_this_machine() -> Result<(), String> {
     match std::fs::read(&counter) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err("its RAPL counters are root's to read; run kwapi as root to see them".to_owned())
+            Err("its RAPL counters are readable by root only; run kwapi as root".to_owned())
         }
         Err(error) => Err(format!("its RAPL counters cannot be read: {error}")),
     }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kwapi_core::{Pattern, ProcessClocks};
+use kwapi_core::Pattern;
 
 use super::Shared;
 use crate::received::Received;
 use crate::refusal::{Refusal, RefusalCounters};
 use crate::transport::{Delivery, Inlet, Token};
-use crate::verify::{ClockWatch, Present, Verification};
+use crate::verify::{ClockWatch, Present, Skews, Verification};
 
 /// How many messages one source may bring before the next has its turn.
 const TURN_MAX: usize = 1_024;
@@ -59,23 +59,27 @@ impl<I: Inlet> Intake<I> {
         inlet: I,
         verifications: Vec<Verification>,
         probes: Vec<Pattern>,
-        clocks: ProcessClocks,
+        clocks: ClockWatch,
     ) -> Self {
         let fresh = Vec::with_capacity(TURN_MAX);
-        Self { shared, inlet, verifications, probes, clocks: ClockWatch::new(clocks), fresh }
+        Self { shared, inlet, verifications, probes, clocks, fresh }
     }
 
     /// Until told to stop, or the transport fails.
     pub(super) fn run(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             if let Err(error) = self.inlet.wait() {
-                tracing::error!(%error, "the subscriber ends");
+                tracing::error!(%error, "subscriber stopped");
                 break;
             }
             for (source, places) in self.shared.acknowledged.take() {
                 self.inlet.acknowledge(source, places);
             }
-            let present = self.clocks.read();
+            let mut present = self.clocks.read();
+            if present.is_wall_wrong() {
+                let skews = self.verifications.iter().map(|verification| &**verification.skews());
+                present.by_publishers = Skews::agreed(skews, present.monotonic);
+            }
             for source in 0..self.verifications.len() {
                 if self.inlet.keeps(source) && self.shared.queue.room() < TURN_MAX {
                     thread::park_timeout(HELD_BACK);
@@ -144,7 +148,9 @@ fn judge(
     }
     let (measurement, key) =
         verification.verify(delivery.frames, present, delivery.is_live).map_err(PassedOver::Refused)?;
-    Ok(Received { measurement, key, arrived: present.wall, heard: present.monotonic })
+    // What has no stamp has been refused by now, if nothing tells the time.
+    let arrived = present.label().unwrap_or(present.wall);
+    Ok(Received { measurement, key, arrived, heard: present.monotonic })
 }
 
 /// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also brings `C.1.`.

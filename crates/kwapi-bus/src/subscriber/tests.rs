@@ -86,7 +86,8 @@ impl Store {
         };
         let verification = Verification::new("x".into(), Scheme::None, [], Duration::from_secs(300)).unwrap();
         let probes = vec![Pattern::Exact(ProbeId::new("A").unwrap())];
-        Subscriber::read(self.clone(), vec![verification], probes, &clocks, queue_length, Vec::new()).unwrap()
+        let clocks = ClockWatch::new(clocks, PROGRAM_DATE);
+        Subscriber::read(self.clone(), vec![verification], probes, clocks, queue_length, Vec::new()).unwrap()
     }
 
     /// Waits until what is kept is as `expected`.

@@ -20,6 +20,22 @@ pub(crate) struct Present {
     pub(crate) monotonic: Duration,
     /// By the wall clock as it was before it was set within the last minute; the latest setting last.
     pub(crate) as_before: Vec<Timestamp>,
+    /// The earliest that a right wall clock can show.
+    pub(crate) not_before: Timestamp,
+    /// By the publishers' clocks, where the wall clock is known to be wrong and a publisher has been heard.
+    pub(crate) by_publishers: Option<Timestamp>,
+}
+
+impl Present {
+    /// Whether the wall clock is known to be wrong.
+    pub(crate) fn is_wall_wrong(&self) -> bool {
+        self.wall < self.not_before
+    }
+
+    /// What to label with that which brings no stamp; `None` while nothing tells the time.
+    pub(crate) fn label(&self) -> Option<Timestamp> {
+        if self.is_wall_wrong() { self.by_publishers } else { Some(self.wall) }
+    }
 }
 
 /// Notices when the wall clock is set.
@@ -30,11 +46,14 @@ pub(crate) struct ClockWatch {
     last: Option<(Timestamp, Duration)>,
     /// What both said just before the wall clock was set.
     before: Vec<(Timestamp, Duration)>,
+    not_before: Timestamp,
+    was_wrong: bool,
 }
 
 impl ClockWatch {
-    pub(crate) fn new(clocks: ProcessClocks) -> Self {
-        Self { clocks, last: None, before: Vec::new() }
+    /// `not_before`: the earliest that a right wall clock can show.
+    pub(crate) fn new(clocks: ProcessClocks, not_before: Timestamp) -> Self {
+        Self { clocks, last: None, before: Vec::new(), not_before, was_wrong: false }
     }
 
     /// Reads both clocks. To be called more often than once a second or so: what the wall clock is corrected by little
@@ -54,6 +73,21 @@ impl ClockWatch {
         self.before.retain(|(_, set)| monotonic.saturating_sub(*set) < UNDERWAY_MAX);
         let as_before = self.before.iter();
         let as_before = as_before.map(|(then, set)| then.after(monotonic.saturating_sub(*set))).collect();
-        Present { wall, monotonic, as_before }
+        let present =
+            Present { wall, monotonic, as_before, not_before: self.not_before, by_publishers: None };
+        self.tell(present.is_wall_wrong());
+        present
+    }
+
+    fn tell(&mut self, is_wrong: bool) {
+        match (std::mem::replace(&mut self.was_wrong, is_wrong), is_wrong) {
+            (false, true) => {
+                tracing::error!(
+                    "the wall clock is wrong; using the clocks of the publishers until it is set"
+                );
+            }
+            (true, false) => tracing::info!("the wall clock is correct again"),
+            (true, true) | (false, false) => {}
+        }
     }
 }

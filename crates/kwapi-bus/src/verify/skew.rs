@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use kwapi_core::Timestamp;
 
-/// A skew not measured yet.
+use super::clocks::Present;
+
+/// A skew or an origin not measured yet.
 const UNKNOWN: i64 = i64::MIN;
 /// Each message moves the skew shown by this part of the difference.
 const SMOOTHING: i64 = 16;
@@ -15,7 +18,22 @@ const SMOOTHING: i64 = 16;
 pub(crate) struct Skews {
     url: String,
     /// One for each key, or one for all without signatures.
-    publishers: Vec<(Option<Arc<str>>, AtomicI64)>,
+    publishers: Vec<Publisher>,
+}
+
+#[derive(Debug)]
+struct Publisher {
+    key: Option<Arc<str>>,
+    /// See [`Skew::micros`].
+    skew: AtomicI64,
+    /// By its newest message, what its clock showed when our monotonic clock began, in microseconds.
+    origin: AtomicI64,
+}
+
+impl Publisher {
+    fn new(key: Option<Arc<str>>) -> Self {
+        Self { key, skew: AtomicI64::new(UNKNOWN), origin: AtomicI64::new(UNKNOWN) }
+    }
 }
 
 /// How far a publisher's clock seems to be from ours.
@@ -32,28 +50,52 @@ pub struct Skew {
 
 impl Skews {
     pub(super) fn new<'a>(url: String, keys: impl Iterator<Item = &'a Arc<str>>) -> Self {
-        let mut publishers: Vec<_> = keys.map(|id| (Some(id.clone()), AtomicI64::new(UNKNOWN))).collect();
+        let mut publishers: Vec<_> = keys.map(|id| Publisher::new(Some(id.clone()))).collect();
         if publishers.is_empty() {
-            publishers.push((None, AtomicI64::new(UNKNOWN)));
+            publishers.push(Publisher::new(None));
         }
         Self { url, publishers }
     }
 
     /// Takes note of a message of the publisher at `index`.
-    pub(super) fn observe(&self, index: usize, arrived: Timestamp, stamped: Timestamp) {
-        let Some((_, skew)) = self.publishers.get(index) else { return };
-        let micros = |stamp: Timestamp| i64::try_from(stamp.micros()).unwrap_or(i64::MAX);
-        let seen = micros(arrived) - micros(stamped); // Neither is negative: it cannot overflow.
+    pub(super) fn observe(&self, index: usize, present: &Present, stamped: Timestamp) {
+        let Some(Publisher { skew, origin, .. }) = self.publishers.get(index) else { return };
+        // None of them is negative: no difference overflows.
+        origin.store(micros(stamped) - since_origin(present.monotonic), Ordering::Relaxed);
+        let seen = micros(present.wall) - micros(stamped);
         let before = skew.load(Ordering::Relaxed);
         let after = if before == UNKNOWN { seen } else { before - before / SMOOTHING + seen / SMOOTHING };
         skew.store(after, Ordering::Relaxed);
     }
 
     pub(crate) fn snapshot(&self) -> Vec<Skew> {
-        let known = self.publishers.iter().filter_map(|(key, skew)| match skew.load(Ordering::Relaxed) {
-            UNKNOWN => None,
-            micros => Some(Skew { url: self.url.clone(), key: key.clone(), micros }),
+        let known = self.publishers.iter().filter_map(|publisher| {
+            let micros = known(&publisher.skew)?;
+            Some(Skew { url: self.url.clone(), key: publisher.key.clone(), micros })
         });
         known.collect()
     }
+
+    /// What most of the publishers heard so far say the time is, when our monotonic clock shows `monotonic`; of two that
+    /// differ the earlier. Publishers that share a key count as one.
+    pub(crate) fn agreed<'a>(all: impl Iterator<Item = &'a Self>, monotonic: Duration) -> Option<Timestamp> {
+        let publishers = all.flat_map(|skews| &skews.publishers);
+        let mut origins: Vec<_> = publishers.filter_map(|publisher| known(&publisher.origin)).collect();
+        origins.sort_unstable();
+        let origin = origins.get(origins.len().saturating_sub(1) / 2)?;
+        let now = origin.saturating_add(since_origin(monotonic));
+        Some(Timestamp::from_micros(u64::try_from(now).unwrap_or(0)))
+    }
+}
+
+fn known(micros: &AtomicI64) -> Option<i64> {
+    Some(micros.load(Ordering::Relaxed)).filter(|micros| *micros != UNKNOWN)
+}
+
+fn micros(stamp: Timestamp) -> i64 {
+    i64::try_from(stamp.micros()).unwrap_or(i64::MAX)
+}
+
+fn since_origin(monotonic: Duration) -> i64 {
+    i64::try_from(monotonic.as_micros()).unwrap_or(i64::MAX)
 }

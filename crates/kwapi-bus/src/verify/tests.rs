@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kwapi_core::{
-    Accounting, Energy, MonotonicClock, ProbeId, ProcessClocks, Quality, Totals, WallClock, Watts,
+    Accounting, Energy, MonotonicClock, PROGRAM_DATE, ProbeId, ProcessClocks, Quality, Totals, WallClock,
+    Watts,
 };
 
 use super::*;
@@ -18,17 +19,26 @@ struct World {
     verification: Verification,
 }
 
+fn clocks(wall: &Arc<AtomicU64>, monotonic: &Arc<AtomicU64>) -> ProcessClocks {
+    let (w, m) = (wall.clone(), monotonic.clone());
+    ProcessClocks {
+        wall: WallClock::new(move || Timestamp::from_micros(w.load(Ordering::Relaxed) * 1_000)),
+        monotonic: MonotonicClock::new(move || Duration::from_millis(m.load(Ordering::Relaxed))),
+    }
+}
+
 impl World {
+    fn clocks(&self) -> ProcessClocks {
+        clocks(&self.wall, &self.monotonic)
+    }
+
     fn at(second: u64) -> Self {
         let (wall, monotonic) = (Arc::new(AtomicU64::new(second * 1_000)), Arc::<AtomicU64>::default());
-        let (w, m) = (wall.clone(), monotonic.clone());
-        let clocks = ProcessClocks {
-            wall: WallClock::new(move || Timestamp::from_micros(w.load(Ordering::Relaxed) * 1_000)),
-            monotonic: MonotonicClock::new(move || Duration::from_millis(m.load(Ordering::Relaxed))),
-        };
+        let clocks = clocks(&wall, &monotonic);
         let verification =
             Verification::new("inproc://x".into(), Scheme::None, [], Duration::from_secs(300)).unwrap();
-        let mut world = Self { wall, monotonic, watch: ClockWatch::new(clocks), verification };
+        let watch = ClockWatch::new(clocks, PROGRAM_DATE);
+        let mut world = Self { wall, monotonic, watch, verification };
         world.watch.read();
         world
     }
@@ -59,8 +69,8 @@ impl World {
     }
 }
 
-fn message(second: u64, session: u64) -> Wire {
-    let measurement = Measurement {
+fn measurement(second: u64, session: u64) -> Measurement {
+    Measurement {
         probe: ProbeId::new("A").unwrap(),
         power: Watts(1.0),
         voltage: None,
@@ -74,9 +84,12 @@ fn message(second: u64, session: u64) -> Wire {
             meter: None,
             quality: Quality::Measured,
         }),
-    };
+    }
+}
+
+fn message(second: u64, session: u64) -> Wire {
     let mut wire = Wire::default();
-    Signer::new(Scheme::None, None).unwrap().encode(&measurement, &mut wire);
+    Signer::new(Scheme::None, None).unwrap().encode(&measurement(second, session), &mut wire);
     wire
 }
 
@@ -139,4 +152,84 @@ fn a_session_in_the_far_future_is_no_reason_to_refuse() {
     let wire = message(YEAR_2026, 1 << 63);
     let present = world.watch.read();
     assert!(world.verification.verify(&[&wire.topic, &wire.payload], &present, true).is_ok());
+}
+
+/// Publishers of a key each, and a plugin whose wall clock stands at ten minutes after the epoch.
+struct Booted {
+    world: World,
+    keys: Vec<Key>,
+}
+
+impl Booted {
+    fn new() -> Self {
+        let key = |name: &str| Key::new(name, "a secret of sixteen bytes or more");
+        let keys: Vec<Key> = ["lyon", "paris", "nice"].map(key).into();
+        let mut world = World::at(600);
+        let max_age = Duration::from_secs(300);
+        world.verification =
+            Verification::new("inproc://x".into(), Scheme::Kwapi1, keys.clone(), max_age).unwrap();
+        Self { world, keys }
+    }
+
+    /// Hears the publisher at `index` say that it is `stamp`.
+    #[track_caller]
+    fn check(&mut self, index: usize, stamp: u64, expected: Result<(), Refusal>) -> &mut Self {
+        let mut wire = Wire::default();
+        let signer = Signer::new(Scheme::Kwapi1, Some(&self.keys[index])).unwrap();
+        signer.encode(&measurement(stamp, 1), &mut wire);
+        let mut present = self.world.watch.read();
+        present.by_publishers =
+            Skews::agreed(std::iter::once(&**self.world.verification.skews()), present.monotonic);
+        let frames: [&[u8]; 2] = [&wire.topic, &wire.payload];
+        let seen = self.world.verification.verify(&frames, &present, true).map(drop);
+        assert_eq!(seen, expected, "{stamp} at {present:?}");
+        self
+    }
+}
+
+#[test]
+fn while_our_own_clock_is_in_1970_the_publishers_clocks_tell_the_time() {
+    let mut booted = Booted::new();
+    booted.check(0, YEAR_2026, Ok(())).check(1, YEAR_2026 + 1, Ok(()));
+    booted.world.pass(10);
+    booted.check(2, YEAR_2026 + 10, Ok(()));
+    booted.check(0, YEAR_2026 - 291, Err(Refusal::Stale)).check(0, YEAR_2026 + 72, Err(Refusal::Future));
+    // Set right: by our own clock again.
+    booted.world.set(YEAR_2026 + 11);
+    booted.check(0, YEAR_2026 + 11, Ok(())).check(1, YEAR_2026 + 72, Err(Refusal::Future));
+}
+
+#[test]
+fn a_publisher_a_day_ahead_is_outvoted_while_our_own_clock_is_wrong() {
+    let mut booted = Booted::new();
+    booted.check(0, YEAR_2026, Ok(())).check(1, YEAR_2026, Ok(()));
+    for second in 1..50 {
+        booted.world.pass(1);
+        booted.check(2, YEAR_2026 + DAY + second, Err(Refusal::Future));
+        booted.check(0, YEAR_2026 + second, Ok(())).check(1, YEAR_2026 + second, Ok(()));
+    }
+}
+
+#[test]
+fn a_clock_behind_what_is_on_record_is_wrong_too_and_what_is_on_record_is_not_told_again() {
+    let mut booted = Booted::new();
+    let clocks = booted.world.clocks();
+    booted.world.watch = ClockWatch::new(clocks, Timestamp::from_seconds(YEAR_2026));
+    booted.world.set(YEAR_2026 - 3_600);
+    booted.check(0, YEAR_2026 - 301, Err(Refusal::Stale));
+    booted.check(0, YEAR_2026 + 5, Ok(()));
+}
+
+#[test]
+fn what_brings_no_stamp_is_refused_while_nothing_tells_the_time() {
+    let mut world = World::at(600);
+    let legacy = Measurement { accounting: None, ..measurement(0, 0) };
+    let mut wire = Wire::default();
+    Signer::new(Scheme::None, None).unwrap().encode(&legacy, &mut wire);
+    let mut present = world.watch.read();
+    let frames: [&[u8]; 2] = [&wire.topic, &wire.payload];
+    assert_eq!(world.verification.verify(&frames, &present, true).map(drop), Err(Refusal::Clock));
+    present.by_publishers = Some(Timestamp::from_seconds(YEAR_2026));
+    assert!(world.verification.verify(&frames, &present, true).is_ok());
+    assert_eq!(present.label(), Some(Timestamp::from_seconds(YEAR_2026)));
 }

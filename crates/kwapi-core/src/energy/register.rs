@@ -28,6 +28,13 @@ pub struct Register {
 }
 
 impl Register {
+    /// Whether this is of another device than the one whose serial number was `earlier`, as far as both say: a device that
+    /// could not be asked for it, or a version of ours that did not ask, makes no other device.
+    #[must_use]
+    pub fn is_of_another_device(&self, earlier: Option<&str>) -> bool {
+        matches!((earlier, self.serial.as_deref()), (Some(then), Some(now)) if then != now)
+    }
+
     /// Whether the device has not been restarted between `earlier` and this, as far as both say.
     #[must_use]
     pub fn is_of_same_start(&self, earlier: &Self) -> bool {
@@ -42,6 +49,15 @@ impl Register {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_serial_number_that_one_of_two_does_not_say_makes_no_other_device() {
+        let of = |serial: Option<&str>| Register { serial: serial.map(str::to_owned), ..Register::default() };
+        assert!(of(Some("B")).is_of_another_device(Some("A")));
+        assert!(!of(Some("A")).is_of_another_device(Some("A")));
+        assert!(!of(Some("A")).is_of_another_device(None));
+        assert!(!of(None).is_of_another_device(Some("A")));
+    }
 
     #[test]
     fn a_start_told_from_uptime_may_wander_by_a_minute() {

@@ -338,7 +338,9 @@ impl Running {
     }
 
     fn is_other(&self, register: &Register) -> bool {
-        self.register.serial != register.serial || self.register.path != register.path
+        register.is_of_another_device(self.register.serial.as_deref())
+            || self.register.path != register.path
+            || self.register.is_of_session != register.is_of_session
     }
 
     fn entry(&self, probe: &crate::ProbeId, boot: &str) -> SessionEntry {

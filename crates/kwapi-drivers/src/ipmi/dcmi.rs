@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kwapi_core::{NoReading, Quality, Reading, Watts};
 
 use super::reader::Reader;
+use crate::value::Sentinel;
 
 /// Marks a DCMI message in the group extension network function, in requests and answers: DCMI 1.5, 6.1.
 const GROUP: u8 = 0xDC;
@@ -14,8 +15,8 @@ const GROUP: u8 = 0xDC;
 pub(super) const REQUEST: [u8; 4] = [GROUP, 0x01, 0x00, 0x00];
 /// Bit of the state byte: power measurement is active.
 const STATE_ACTIVE: u8 = 0x40;
-/// What cards say that have no value (xen-api#5561); no server draws 65 kW.
-const NO_VALUE: u16 = 0xFFFF;
+/// The field of the present power; cards that have no value say so at its end (xen-api#5561).
+const CURRENT: Sentinel = Sentinel::Unsigned(16);
 /// A present power this many times above the card's own maximum is a card's mistake (seen, and refused likewise, by EAR).
 const RATIO_MAX: u32 = 10;
 
@@ -57,20 +58,22 @@ impl PowerReading {
     /// Cards that say "not active" give right watts all the same (phosphor-host-ipmid#167): kept, as an estimate. A
     /// zero that is not being measured is no zero.
     pub(super) fn reading(&self) -> Result<Reading, NoReading> {
-        if self.current == NO_VALUE {
-            return Err(NoReading::Implausible("65535 W, which a card says that has no value".to_owned()));
+        if CURRENT.is(self.current.into()) {
+            return Err(NoReading::Implausible("65535 W, a placeholder for no value".to_owned()));
         }
         if self.current == 0 && !self.is_active {
-            return Err(NoReading::NotAvailable("the card says 0 W and that it does not measure".to_owned()));
+            return Err(NoReading::NotAvailable(
+                "the BMC reports 0 W and that power measurement is not active".to_owned(),
+            ));
         }
         if self.current == 0 && self.stamp == 0 && self.period_ms == 0 {
             return Err(NoReading::NotAvailable(
-                "the card says 0 W over no time: it measures nothing".to_owned(),
+                "the BMC reports 0 W over a period of 0 s; power is not measured".to_owned(),
             ));
         }
         if self.maximum > 0 && u32::from(self.current) > RATIO_MAX * u32::from(self.maximum) {
             return Err(NoReading::Implausible(format!(
-                "{} W is over {RATIO_MAX} times the card's own maximum of {} W",
+                "{} W is over {RATIO_MAX} times the BMC's own maximum of {} W",
                 self.current, self.maximum
             )));
         }

@@ -81,7 +81,10 @@ impl Meter {
             )) => return Trouble::Refused(message),
             Ok(Err(error)) => return Trouble::Link(error.into_message()),
             Err(silent) => {
-                return Trouble::Hung(format!("no session within {deadline:?}{}", silent.advice()));
+                return Trouble::Hung(format!(
+                    "opening the session timed out after {deadline:?}{}",
+                    silent.advice()
+                ));
             }
         };
         self.visible.lock().status.sessions += 1;
@@ -127,7 +130,7 @@ impl Meter {
             let result = timeout(silence, session.read(&mut readings)).await;
             let heard = self.round(&mut readings, self.outflow.now().monotonic).await;
             if let Some(trouble) =
-                self.judge(result.map_err(|_| format!("no answer within {silence:?}")), &mut malformed)
+                self.judge(result.map_err(|_| format!("timed out after {silence:?}")), &mut malformed)
             {
                 return trouble;
             }
@@ -149,7 +152,7 @@ impl Meter {
                 *malformed += 1;
                 if *malformed >= MALFORMED_MAX {
                     return Some(Trouble::Link(format!(
-                        "{malformed} malformed answers in a row, the last {error}"
+                        "{malformed} consecutive malformed responses; last: {error}"
                     )));
                 }
                 self.missed(&error.to_string());
@@ -206,7 +209,7 @@ impl Meter {
         if is_good {
             self.good(now);
         } else if let Some(problem) = problem {
-            self.missed(&format!("no outlet gave a reading; the last: {problem}"));
+            self.missed(&format!("no reading from any outlet; last: {problem}"));
         }
         true
     }
@@ -223,7 +226,9 @@ impl Meter {
         let visible = &mut *visible;
         if visible.probes.len() >= PROBES_MAX && !visible.probes.contains_key(id) {
             visible.status.probes_refused += 1;
-            return Err(NoReading::NotAvailable(format!("more than {PROBES_MAX} probes on one meter")));
+            return Err(NoReading::NotAvailable(format!(
+                "more than {PROBES_MAX} probes on one meter; ignored"
+            )));
         }
         let probe = visible.probes.entry(id.clone()).or_insert_with(|| Probe {
             source: Source::new(id.clone(), self.spec.limits(), self.outflow.state.past(id)),
@@ -348,10 +353,10 @@ impl Meter {
                 meter = name,
                 ?latency,
                 ?interval,
-                "slower than its interval, read as fast as it answers"
+                "slower than its interval; reading as fast as it responds"
             );
         } else {
-            tracing::info!(meter = name, ?latency, ?interval, "keeps its interval again");
+            tracing::info!(meter = name, ?latency, ?interval, "back within its interval");
         }
     }
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{
-    Amperes, Clocks, CounterChange, Integrator, Keep, Limits, Measurement, NoReading, NotBridged, ProbeId,
-    Quality, Reading, Recorded, Register, Sample, Session, SessionEntry, Timestamp, Volts, Watts,
+    Amperes, Clocks, CounterChange, Integrator, Keep, Limits, Measurement, NoReading, NotBridged,
+    PROGRAM_DATE, ProbeId, Quality, Reading, Recorded, Register, Sample, Session, SessionEntry, Timestamp,
+    Volts, Watts,
 };
 
 use super::derive::{self, Assumptions, CounterPower};
@@ -17,8 +18,6 @@ use super::place::Place;
 
 /// A device's clock may be ahead of ours by this much and still be believed.
 const DEVICE_AHEAD_MAX: Duration = Duration::from_secs(1);
-/// When this version was made: a wall clock before that is wrong.
-pub(super) const PROGRAM_DATE: Timestamp = Timestamp::from_seconds(1_767_225_600); // 2026-01-01
 /// So many absurd values in a row are the meter's fault.
 const OUTLIERS_MAX: u32 = 3;
 
@@ -224,11 +223,13 @@ impl Source {
         let message = match self.limits.max_watts {
             Some(max_watts) if in_a_row >= OUTLIERS_MAX => {
                 format!(
-                    "{power}, {in_a_row} times in a row above `max_watts` ({max_watts}): one of them is wrong"
+                    "{power}, above `max_watts` ({max_watts}) {in_a_row} times in a row; check the meter and `max_watts`"
                 )
             }
             Some(max_watts) => format!("{power} is above `max_watts` ({max_watts})"),
-            None => format!("{power} is far above all that this outlet has shown; the next value decides"),
+            None => {
+                format!("{power} is far above all earlier values of this outlet; waiting for the next one")
+            }
         };
         Err(NoReading::Implausible(message))
     }

@@ -200,8 +200,13 @@ async fn a_dead_device_is_tried_once_a_minute_and_disturbs_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hung_device_is_reopened_whether_it_hangs_at_open_or_later() {
-    check(&hour("'hangs_at_open'").await, MeterState::Tripped, 50..=60, "no session within 10s");
-    check(&hour("{ hangs_at = 0 }").await, MeterState::Tripped, 50..=60, "no answer within 10s");
+    check(
+        &hour("'hangs_at_open'").await,
+        MeterState::Tripped,
+        50..=60,
+        "opening the session timed out after 10s",
+    );
+    check(&hour("{ hangs_at = 0 }").await, MeterState::Tripped, 50..=60, "timed out after 10s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -377,7 +382,12 @@ async fn stopping_ends_every_session_within_a_second_even_one_that_hangs() {
 async fn a_virtual_probe_is_published_with_its_parts() {
     let scene = Scene::new(vec![meter("a", "'steady'"), meter("b", "'steady'")]);
     let id = |name: &str| ProbeId::new(name).unwrap();
-    let sum = VirtualSpec { probe: id("both"), parts: vec![id("a"), id("b")], max_gap: 10 * SECOND };
+    let sum = VirtualSpec {
+        probe: id("both"),
+        parts: vec![id("a"), id("b")],
+        max_gap: 10 * SECOND,
+        max_gap_follows: false,
+    };
     scene.manager.apply_virtual(vec![sum]).unwrap();
     sleep(60 * SECOND).await;
     assert!(scene.count("both") >= 58, "{}", scene.count("both"));

@@ -1,7 +1,8 @@
 //! Virtual probes: the sum of outlets across meters (`[[virtual]] probe = "web1", sum = ["pduA.7", "pduB.7"]`).
 //!
 //! A sum is published when each part has said something new, or when [`WAIT_MAX`] has passed since the last sum; it
-//! is unknown, and nothing is published, while a part is missing or older than `max_gap`. Where all parts are
+//! is unknown, and nothing is published, while a part is missing or older than `max_gap`, which follows the pace of the
+//! slowest part unless it is set. Where all parts are
 //! measured, its energy is the sum of theirs, so that it agrees with their own totals and counters. Over a stop it goes on
 //! only if all parts do: its register is the sum of their curves, and is known by which curves those are.
 
@@ -17,6 +18,7 @@ use kwapi_core::{
 use parking_lot::Mutex;
 
 use super::derive::Assumptions;
+use super::pace::OwnPace;
 use super::place::Place;
 use super::source::{Draft, Now, Outcome, Source};
 use super::state::State;
@@ -34,16 +36,18 @@ pub struct VirtualSpec {
     pub parts: Vec<ProbeId>,
     /// A part older than this makes the sum unknown. No less than the longest interval among the parts.
     pub max_gap: Duration,
+    /// Whether `max_gap` grows with the pace at which the slowest part is heard.
+    pub max_gap_follows: bool,
 }
 
 /// Why a list of sums makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VirtualError {
     /// Nothing to sum.
-    #[error("virtual probe {0:?} sums nothing")]
+    #[error("virtual probe {0:?} has no parts")]
     Empty(String),
     /// A part named twice would count twice.
-    #[error("virtual probe {probe:?} names {part:?} twice")]
+    #[error("virtual probe {probe:?} lists {part:?} twice")]
     Twice {
         /// The sum.
         probe: String,
@@ -51,10 +55,10 @@ pub enum VirtualError {
         part: String,
     },
     /// The name is taken by another sum.
-    #[error("two virtual probes are called {0:?}")]
+    #[error("duplicate virtual probe {0:?}")]
     Duplicate(String),
     /// A sum of sums: name the outlets.
-    #[error("virtual probe {probe:?} sums {part:?}, which is virtual itself; name its parts instead")]
+    #[error("virtual probe {probe:?} sums {part:?}, which is virtual itself; list its parts instead")]
     Nested {
         /// The sum.
         probe: String,
@@ -90,6 +94,8 @@ pub(super) struct Sum {
 struct Part {
     id: ProbeId,
     latest: Option<Latest>,
+    /// How often it is heard: a part may be read slowly, or told only when its counter has advanced.
+    pace: OwnPace,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -194,7 +200,11 @@ fn check(specs: &[VirtualSpec]) -> Result<(), VirtualError> {
 
 impl Sum {
     fn new(spec: &VirtualSpec) -> Self {
-        let parts = spec.parts.iter().map(|id| Part { id: id.clone(), latest: None }).collect();
+        let parts = spec
+            .parts
+            .iter()
+            .map(|id| Part { id: id.clone(), latest: None, pace: OwnPace::default() })
+            .collect();
         let place = Place::of_sum(spec);
         Self {
             source: None,
@@ -229,20 +239,22 @@ impl Sum {
         };
         let comparable = part.latest.is_some_and(|before| before.is_comparable(&latest));
         part.latest = Some(latest);
+        part.pace.heard(now.monotonic, None);
         self.epoch += u64::from(!comparable);
         self.is_upset |= !comparable;
 
         let parts: Option<Vec<Latest>> = self.parts.iter().map(|part| part.latest).collect();
         let parts = parts?;
         let age = |instant: Duration| now.monotonic.saturating_sub(instant);
-        if parts.iter().any(|part| age(part.heard) > spec.max_gap) {
+        let max_gap = self.max_gap(spec);
+        if parts.iter().any(|part| age(part.heard) > max_gap) {
             return None;
         }
         let waited = self.published.is_none_or(|published| age(published) >= WAIT_MAX);
         if !waited && !parts.iter().all(|part| part.is_new) {
             return None;
         }
-        if self.published.is_some_and(|published| age(published) > spec.max_gap) {
+        if self.published.is_some_and(|published| age(published) > max_gap) {
             self.epoch += 1; // What some parts used while others were missing is not the sum's.
         }
         self.published = Some(now.monotonic);
@@ -253,13 +265,20 @@ impl Sum {
         }
         let reading = self.reading(&parts);
         let source = self.source.get_or_insert_with(|| {
-            let limits = Limits { max_gap: spec.max_gap, interval: WAIT_MAX, max_watts: None };
+            let limits = Limits { max_gap, interval: WAIT_MAX, max_watts: None };
             Source::new(spec.probe.clone(), limits, state.past(&spec.probe))
         });
+        source.set_max_gap(max_gap);
         match source.take(&reading, now, &Assumptions::default(), &self.place) {
             Outcome::New(draft, keep) => Some((draft, keep.map(|keep| *keep))),
             Outcome::Unchanged | Outcome::Held(..) | Outcome::Nothing(..) => None,
         }
+    }
+
+    /// The age at which a part makes the sum unknown: as configured, or longer where the slowest part is heard less often.
+    fn max_gap(&self, spec: &VirtualSpec) -> Duration {
+        let own = self.parts.iter().map(|part| part.pace.gap(spec.max_gap)).max();
+        own.filter(|_| spec.max_gap_follows).unwrap_or(spec.max_gap)
     }
 
     /// The parts as one reading. While all of them are measured, they are its register: the sum of their curves, or,

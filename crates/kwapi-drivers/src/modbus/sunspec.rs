@@ -6,6 +6,7 @@
 use super::codec::{Answer, Request};
 use super::line::{Heard, Line};
 use crate::driver::DriverError;
+use crate::parts::printable;
 
 /// Where the chain may begin, in the order tried.
 const BASES: [u16; 3] = [40_000, 0, 50_000];
@@ -18,21 +19,39 @@ const MODELS_MAX: usize = 64;
 /// Holding registers (*Application Protocol* 6.3).
 const FUNCTION: u8 = 3;
 
-/// The register of the ID of the first of `models` that the device has.
+/// The common model, which every device has, its serial number in it and how long that is (*Common Models*, model 1).
+const COMMON: u16 = 1;
+const SERIAL_AT: u16 = 50;
+const SERIAL_REGISTERS: u16 = 16;
+
+/// What was found in a device's chain.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The register of the ID of the model that is read.
+    pub(super) base: u16,
+    /// The device's serial number, where it says one.
+    pub(super) serial: Option<String>,
+}
+
+/// The first of `models` that the device has.
 ///
 /// # Errors
 /// `NothingToRead` where it has none of them, `Refused` where it does not speak `SunSpec`, and as the line fails.
-pub(super) async fn base(line: &Line, unit: u8, models: &[u16]) -> Result<u16, DriverError> {
+pub(super) async fn find(line: &Line, unit: u8, models: &[u16]) -> Result<Found, DriverError> {
     let host = line.address();
     for start in BASES {
         if pair(line, unit, start).await? != Some(MARK) {
             continue;
         }
         let mut seen = Vec::new();
+        let mut serial = None;
         let mut at = start.saturating_add(2);
         while let Some([model, length]) = pair(line, unit, at).await?.filter(|[model, _]| *model != END) {
             if models.contains(&model) {
-                return Ok(at);
+                return Ok(Found { base: at, serial });
+            }
+            if model == COMMON && length.saturating_add(2) >= SERIAL_AT + SERIAL_REGISTERS {
+                serial = text(line, unit, at.saturating_add(SERIAL_AT)).await?;
             }
             seen.push(model);
             let next = at.checked_add(2).and_then(|at| at.checked_add(length));
@@ -42,10 +61,21 @@ pub(super) async fn base(line: &Line, unit: u8, models: &[u16]) -> Result<u16, D
             }
         }
         return Err(DriverError::NothingToRead(format!(
-            "{host}: unit {unit} has the SunSpec models {seen:?} and none of {models:?}"
+            "{host}: unit {unit} has SunSpec models {seen:?}, but none of {models:?}"
         )));
     }
-    Err(DriverError::Refused(format!("{host}: unit {unit} does not speak SunSpec: no mark at {BASES:?}")))
+    Err(DriverError::Refused(format!("{host}: unit {unit} does not support SunSpec; no marker at {BASES:?}")))
+}
+
+/// A text of two characters a register, filled up with zeros or blanks.
+async fn text(line: &Line, unit: u8, address: u16) -> Result<Option<String>, DriverError> {
+    let request = Request { unit, function: FUNCTION, address, count: SERIAL_REGISTERS };
+    // A device that keeps it to itself is measured all the same.
+    let Heard::Answer(Answer::Registers(words)) = line.ask(request).await? else { return Ok(None) };
+    let bytes: Vec<u8> =
+        words.iter().flat_map(|word| word.to_be_bytes()).take_while(|byte| *byte != 0).collect();
+    let text = printable(&String::from_utf8_lossy(&bytes)).trim().to_owned();
+    Ok(Some(text).filter(|text| !text.is_empty() && text.is_ascii()))
 }
 
 /// Two registers; `None` where the device has none there.

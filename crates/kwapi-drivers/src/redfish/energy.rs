@@ -4,7 +4,7 @@ use kwapi_core::{MeterCounter, NoReading};
 use serde_json::Value;
 
 use super::resource::number;
-use crate::value::{self, Decimals, EnergyUnit};
+use crate::value::{self, Decimals, EnergyUnit, Sentinel};
 
 /// The counters a resource may have, the finest and most lasting first.
 const COUNTERS: &[(&str, EnergyUnit, Option<&str>)] = &[
@@ -17,6 +17,9 @@ const COUNTERS: &[(&str, EnergyUnit, Option<&str>)] = &[
 /// The same for a sensor, whose type decides the unit.
 const SENSOR_COUNTERS: &[(&str, Option<&str>)] =
     &[("/LifetimeReading", None), ("/Reading", Some("/SensorResetTime"))];
+
+/// A counter passes 65 535 by right; the ends of wider fields it misses for a tick.
+const FIELDS: [Sentinel; 2] = [Sentinel::Unsigned(32), Sentinel::Signed(32)];
 
 /// Which counter of a resource is read: the first that had a value, and then no other, since a change between two
 /// counters would look like a reset.
@@ -47,7 +50,9 @@ impl EnergySource {
         }
         let Some((place, unit, reset)) = self.chosen else { return Ok(None) };
         let Some(printed) = resource.pointer(place) else { return Ok(None) };
-        let Some(count) = number(printed) else { return Ok(None) };
+        let Some(count) = number(printed).filter(|count| !Sentinel::any_written(&FIELDS, *count)) else {
+            return Ok(None);
+        };
         let resolution = self.decimals.resolution(printed.to_string().trim_matches('"'));
         let mut counter = value::counter(count, resolution, unit)?;
         counter.reset_at = reset.and_then(|place| value::rfc3339(resource.pointer(place)?.as_str()?));

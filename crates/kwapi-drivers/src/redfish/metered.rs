@@ -4,9 +4,10 @@
 //! firmware keeps a mean of the last minutes. What stands first and has a number is read; when it has none, the others are
 //! asked, and the card is searched again from time to time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{NoReading, Quality, Reading, Watts};
+use kwapi_core::{NoReading, Quality, Reading, Register, Watts};
 use tokio::time::Instant;
 
 use super::energy::EnergySource;
@@ -37,6 +38,10 @@ pub(super) struct Metered {
     pub(super) chosen: usize,
     /// Its counter.
     pub(super) energy: EnergySource,
+    /// The serial number of what it is, where that says one.
+    pub(super) serial: Option<String>,
+    /// What its counter is known by.
+    register: Option<Arc<Register>>,
     asked: Instant,
     searched: Instant,
     /// Whether the last search has looked at every place, since none had a number.
@@ -56,6 +61,8 @@ impl Metered {
             sources,
             chosen,
             energy: EnergySource::default(),
+            serial: None,
+            register: None,
             asked: now,
             searched: now,
             is_searched_through,
@@ -84,6 +91,8 @@ impl Metered {
             sources: vec![source],
             chosen: 0,
             energy: EnergySource::default(),
+            serial: None,
+            register: None,
             asked: now,
             searched: now,
             is_searched_through: true,
@@ -101,6 +110,21 @@ impl Metered {
             [only] => Some(only),
             _ => None,
         }
+    }
+
+    /// A reading with what its counter is known by: the device's serial number, and which property of which resource.
+    pub(super) fn registered(&mut self, reading: Reading) -> Reading {
+        if reading.counter.is_none() {
+            return reading;
+        }
+        let of = self.source().map(|source| source.energy_path.as_deref().or_else(|| self.path()));
+        let path = format!("{}{}", of.flatten().unwrap_or_default(), self.energy.name().unwrap_or_default());
+        let known = self.register.take().filter(|register| register.path.as_deref() == Some(&path));
+        let serial = self.serial.clone();
+        let register =
+            known.unwrap_or_else(|| Arc::new(Register { serial, path: Some(path), ..Register::default() }));
+        self.register = Some(Arc::clone(&register));
+        Reading { register: Some(register), ..reading }
     }
 
     /// Whether it has a number now, and not only a place where one may come.
@@ -207,24 +231,20 @@ impl Metered {
         let chosen = self.source().map(|chosen| chosen.name.as_str()).unwrap_or_default();
         match (source.shown, place == self.chosen) {
             (Shown::Number(0.0), true) => {
-                "0 W from a card that is on; estimated, as nothing else has a number".to_owned()
+                "0 W although the BMC is on; estimated, no other source has a value".to_owned()
             }
-            (shown, true) if shown.watts().is_none() => {
-                "has no number now; asked again until it has: the host may be off".to_owned()
-            }
+            (shown, true) if shown.watts().is_none() => "no value; retrying, the host may be off".to_owned(),
             (_, true) if source.place.quality == Quality::Estimated => match source.paths.len() {
-                1 if source.place.name == AVERAGE.name => "estimated: a mean of the last minutes".to_owned(),
-                _ => {
-                    "estimated: what the supplies draw, and one that is not listed goes unnoticed".to_owned()
-                }
+                1 if source.place.name == AVERAGE.name => "estimated: average of the last minutes".to_owned(),
+                _ => "estimated: sum of the listed power supplies".to_owned(),
             },
-            (_, true) => "the first in order that has a number".to_owned(),
+            (_, true) => "the first source with a value".to_owned(),
             (Shown::Number(_), false) if source.shown.watts().is_none() => {
-                format!("no machine that is on draws that, and {chosen} has a number")
+                format!("implausible for a machine that is on; {chosen} has a value")
             }
-            (Shown::Number(_), false) => "used only if those before it have no number".to_owned(),
+            (Shown::Number(_), false) => "used only if the sources before it have no value".to_owned(),
             (Shown::Null | Shown::Empty | Shown::Absent, false) => {
-                "used only if nothing else has a number; is the host off?".to_owned()
+                "used only if no other source has a value; the host may be off".to_owned()
             }
         }
     }

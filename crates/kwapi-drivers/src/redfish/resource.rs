@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::energy::EnergySource;
 use crate::http::printable;
 use crate::power_role::{Role, role};
-use crate::value::{self, PowerUnit};
+use crate::value::{self, PowerUnit, Sentinel};
 
 /// Longer names and links are no card's.
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -123,8 +123,8 @@ pub enum Shown {
     Number(f64),
 }
 
-/// What a card writes that has no value: all bits of a 16- or 32-bit number.
-const NO_VALUE: [f64; 2] = [65_535.0, 4_294_967_295.0];
+/// The fields of a card's firmware that its JSON is made of: at their ends it writes that it has no value.
+const FIELDS: [Sentinel; 3] = [Sentinel::Unsigned(16), Sentinel::Unsigned(32), Sentinel::Signed(32)];
 
 impl Shown {
     /// The watts, if they can be those of something that is on.
@@ -148,8 +148,8 @@ impl Shown {
 
 /// The watts a card says, unless it says so that it has none.
 fn believed(watts: f64) -> Result<Watts, NoReading> {
-    if NO_VALUE.contains(&watts) {
-        return Err(NoReading::Implausible(format!("{watts} W, which a card says that has no value")));
+    if Sentinel::any_written(&FIELDS, watts) {
+        return Err(NoReading::Implausible(format!("{watts} W, a placeholder for no value")));
     }
     value::power(watts, PowerUnit::W)
 }
@@ -194,11 +194,11 @@ impl Place {
                 return Err(NoReading::NotAvailable(why));
             }
             Shown::Empty if counter.is_none() => {
-                let why = format!("{} has no value now; the host may be off", self.name);
+                let why = format!("{} has no value; the host may be off", self.name);
                 return Err(NoReading::NotAvailable(why));
             }
             Shown::Absent if counter.is_none() => {
-                return Err(NoReading::NotAvailable(format!("{} no longer has power", self.name)));
+                return Err(NoReading::NotAvailable(format!("{} no longer reports power", self.name)));
             }
             Shown::Null | Shown::Absent | Shown::Empty => None,
         };
@@ -268,7 +268,7 @@ pub(super) fn shares_supplies(chassis: &Value) -> Option<&'static str> {
         return Some("they feed several systems");
     }
     if chassis.pointer("/Links/ContainedBy/@odata.id").is_some() {
-        return Some("the chassis is within another one, whose supplies they may be");
+        return Some("the chassis is inside another one, which may own them");
     }
     None
 }
@@ -324,6 +324,13 @@ pub(super) fn segment(path: &str) -> &str {
 pub(super) fn id(resource: &Value, path: &str) -> String {
     let said = resource.get("Id").and_then(Value::as_str).unwrap_or_else(|| segment(path));
     printable(said, NAME_CHARACTERS_MAX)
+}
+
+/// What tells a resource's device from another of its kind: its serial number, or the UUID that the card made for it.
+pub(super) fn serial(resource: &Value) -> Option<String> {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str).map(str::trim);
+    let said = text("SerialNumber").filter(|serial| !serial.is_empty()).or_else(|| text("UUID"))?;
+    Some(printable(said, NAME_CHARACTERS_MAX)).filter(|serial| !serial.is_empty())
 }
 
 /// A name that its owner gave it.

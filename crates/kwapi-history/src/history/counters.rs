@@ -19,8 +19,10 @@ pub struct HistoryCounters {
     pub samples_dropped: u64,
     /// Unusable files that were set aside.
     pub files_set_aside: u64,
-    /// Times a file was found last updated more than a minute after the samples it was to take.
+    /// Times files were found last updated long after the samples they were to take.
     pub files_ahead: u64,
+    /// Probes in whose files what was later than now was taken back.
+    pub files_rewound: u64,
     /// Times the directory of RRD files was found removed, and made again.
     pub directories_removed: u64,
     /// Probes known.
@@ -44,6 +46,7 @@ pub(super) struct Counts {
     pub(super) samples_dropped: AtomicU64,
     pub(super) files_set_aside: AtomicU64,
     pub(super) files_ahead: AtomicU64,
+    pub(super) files_rewound: AtomicU64,
     pub(super) directories_removed: AtomicU64,
     pub(super) orphan_files: AtomicU64,
 }

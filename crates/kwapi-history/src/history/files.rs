@@ -9,15 +9,15 @@ use std::time::Duration;
 use kwapi_core::Timestamp;
 
 use super::History;
-use super::probe::{Probe, SAMPLES_MANY, Which};
+use super::probe::{AHEAD_MIN, Lag, Probe, SAMPLES_MANY, Which};
 use crate::journal::Position;
 use crate::rrd::{self, Rrd, RrdFileError};
 use crate::store::{self, Known, Sample};
 
 /// Each rebuild reads the whole journal: where more files than this are broken, the others begin empty.
 const REBUILDS_MAX: u64 = 64;
-/// A file whose last update is later than its samples by more than this was written under a clock that was wrong.
-const AHEAD_MIN: Duration = Duration::from_secs(60);
+/// Samples behind their file must be of so much time before the file is rewound: one stray sample is no evidence.
+const BEHIND_SPAN_MIN: Duration = Duration::from_secs(300);
 
 impl History {
     /// Writes the files of one probe.
@@ -25,6 +25,9 @@ impl History {
         let _files = probe.files.lock();
         let (samples, gone) = probe.waiting();
         if samples.is_empty() {
+            return Ok(());
+        }
+        if self.is_file_ahead(probe, &samples) {
             return Ok(());
         }
         for which in [Which::Power, Which::Peaks] {
@@ -48,19 +51,16 @@ impl History {
         let path = self.path(probe, which);
         let max_gap = self.config.max_gap;
         let mut set_aside = false;
-        let amended = rrd::amend(&path, |rrd| {
-            self.notice_file_ahead(probe, rrd, samples);
-            which.apply(rrd, samples, max_gap)
-        });
+        let amended = rrd::amend(&path, |rrd| which.apply(rrd, samples, max_gap));
         match amended {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(refused)) => {
-                tracing::error!(probe = %probe.id, path = %path.display(), %refused, "set aside: not a file of power");
+                tracing::error!(probe = %probe.id, path = %path.display(), %refused, "renamed: not an RRD file of power");
                 self.set_aside(&path)?;
                 set_aside = true;
             }
             Err(RrdFileError::Unusable(_, cause)) => {
-                tracing::error!(probe = %probe.id, path = %path.display(), %cause, "set aside: unusable");
+                tracing::error!(probe = %probe.id, path = %path.display(), %cause, "renamed: unusable RRD file");
                 self.set_aside(&path)?;
                 set_aside = true;
             }
@@ -105,30 +105,102 @@ impl History {
         });
         take_up(&again);
         match replayed {
-            Ok(_) => tracing::info!(probe = %probe.id, "a file was made again from the journal"),
-            Err(error) => tracing::warn!(probe = %probe.id, %error, "the journal cannot be read"),
+            Ok(_) => tracing::info!(probe = %probe.id, "RRD file rebuilt from the journal"),
+            Err(error) => tracing::warn!(probe = %probe.id, %error, "cannot read the journal"),
         }
         rrd
     }
 
-    /// A clock that was once wrong leaves a file that takes nothing until that time has come.
-    fn notice_file_ahead(&self, probe: &Probe, rrd: &Rrd, samples: &[Sample]) {
-        let Some(newest) = samples.last() else { return };
-        let ahead = rrd.last_update().since(newest.at);
-        if ahead > AHEAD_MIN && self.counts.files_ahead.fetch_add(1, Ordering::Relaxed) == 0 {
-            let probe = &probe.id;
-            tracing::warn!(%probe, ?ahead, "a file was last updated in the future: it takes nothing until then");
+    /// Whether the file was last updated long after the samples that wait for it, under a clock that was ahead; then they
+    /// wait for that, or ours, to be mended. Looked at once: for the first samples of this process.
+    fn is_file_ahead(&self, probe: &Probe, samples: &[Sample]) -> bool {
+        if !probe.is_first_flush() {
+            return false;
         }
+        let Some((newest, Ok(rrd))) =
+            samples.last().map(|last| (last, rrd::read(&self.path(probe, Which::Power))))
+        else {
+            return false;
+        };
+        let is_ahead = rrd.last_update().since(newest.at) >= AHEAD_MIN;
+        if is_ahead {
+            probe.is_behind(rrd.last_update());
+            self.has_behind.store(true, Ordering::Relaxed);
+        }
+        is_ahead
+    }
+
+    /// Looks after the probes whose samples are behind their files: those whose clock was not set back within ten minutes
+    /// have files that were written under a clock that was ahead, and these are rewound. Says what is waited for.
+    pub(super) fn look_after_behind(&self, now: Duration) -> Option<String> {
+        if !self.has_behind.load(Ordering::Relaxed) {
+            return None;
+        }
+        let probes: Vec<_> = self.probes.read().values().cloned().collect();
+        let mut waits: Option<(usize, Lag)> = None;
+        for probe in probes {
+            let Some(lag) = probe.lag(now) else { continue };
+            if lag.lasts >= AHEAD_MIN && lag.span >= BEHIND_SPAN_MIN {
+                match self.rewind_files(&probe) {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
+                        tracing::warn!(probe = %probe.id, error = %Chain(&error), "cannot rewind RRD files");
+                    }
+                }
+            }
+            let (count, longest) = waits.unwrap_or((0, lag));
+            waits = Some((count + 1, if lag.ahead > longest.ahead { lag } else { longest }));
+        }
+        self.has_behind.store(waits.is_some(), Ordering::Relaxed);
+        waits.map(|(count, lag)| {
+            format!(
+                "RRD files of {count} probes have a last update up to {} s in the future; waiting up to 10 minutes for the clock to be set",
+                lag.ahead.as_secs()
+            )
+        })
+    }
+
+    /// Takes back in a probe's files what is later than its samples. The bytes are kept beside them.
+    fn rewind_files(&self, probe: &Probe) -> Result<(), RrdFileError> {
+        self.flush_probe(probe)?; // What came before the clock was set belongs to what is kept.
+        let _files = probe.files.lock();
+        let samples = probe.behind();
+        let Some(first) = samples.first() else { return Ok(()) };
+        for which in [Which::Power, Which::Peaks] {
+            let path = self.path(probe, which);
+            let read = match rrd::read(&path) {
+                Ok(rrd) => Some(rrd),
+                Err(RrdFileError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            let is_ahead = read.as_ref().is_some_and(|rrd| rrd.last_update() >= first.at);
+            let Some(mut rrd) = read.or_else(|| which.begin(&samples)) else { continue };
+            if is_ahead {
+                let aside = free_name(&path, "ahead");
+                std::fs::copy(&path, &aside).map_err(|error| RrdFileError::Io(aside, error))?;
+                rrd.rewind(store::first_second(first));
+            }
+            // What no file of power takes is set aside at the next flush.
+            _ = which.apply(&mut rrd, &samples, self.config.max_gap);
+            rrd::create(&path, &rrd)?;
+        }
+        let [before, after] = probe.went_back(samples.len());
+        self.waiting_bytes.fetch_add(after, Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(before, Ordering::Relaxed);
+        if self.counts.files_rewound.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::error!(
+                probe = %probe.id,
+                "RRD files were written while the clock was ahead; rows in the future removed, the original files are kept as *.rrd.ahead-N"
+            );
+        }
+        Ok(())
     }
 
     /// Renames a file out of the way; an older one of the same fate is kept.
     fn set_aside(&self, path: &Path) -> Result<(), RrdFileError> {
-        let aside = (0_u32..).map(|number| path.with_extension(format!("rrd.unusable-{number}")));
-        let aside = aside
-            .into_iter()
-            .find(|aside| !aside.exists())
-            .unwrap_or_else(|| path.with_extension("unusable"));
-        std::fs::rename(path, aside).map_err(|error| RrdFileError::Io(path.to_owned(), error))?;
+        std::fs::rename(path, free_name(path, "unusable"))
+            .map_err(|error| RrdFileError::Io(path.to_owned(), error))?;
         self.counts.files_set_aside.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -140,7 +212,7 @@ impl History {
         }
         tracing::error!(
             directory = %self.rrd_directory.display(),
-            "the RRD files were removed while running: what was in them is lost, they are begun again"
+            "RRD files were removed while running; their data is lost, creating new ones"
         );
         self.counts.directories_removed.fetch_add(1, Ordering::Relaxed);
         let made = std::fs::create_dir_all(&self.rrd_directory).and_then(|()| {
@@ -150,7 +222,7 @@ impl History {
             self.index.lock().begin_again(known.collect::<Vec<_>>())
         });
         if let Err(error) = made {
-            tracing::error!(%error, "the directory of RRD files cannot be made again");
+            tracing::error!(%error, "cannot recreate the RRD directory");
         }
     }
 
@@ -191,6 +263,12 @@ impl History {
         let rrd = self.present(probe, Which::Power)?;
         Ok(rrd.and_then(|rrd| Some((rrd.last_update(), rrd.last_value()?))))
     }
+}
+
+/// A name beside `path` that no file has yet.
+fn free_name(path: &Path, why: &str) -> PathBuf {
+    let names = (0_u32..).map(|number| path.with_extension(format!("rrd.{why}-{number}")));
+    names.into_iter().find(|name| !name.exists()).unwrap_or_else(|| path.with_extension(why))
 }
 
 /// Probes of which it is remembered that their file could not be read, so that it is told once.

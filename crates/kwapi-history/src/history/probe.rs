@@ -11,6 +11,9 @@ use crate::journal::Credited;
 use crate::rrd::{Definition, Rrd, UpdateError};
 use crate::store::{self, Known, PEAKS, POWER, Sample};
 
+/// A sample this long before the newest is not late: a clock that was ahead has been set right, or ours is behind now. As
+/// long is waited for a clock to be mended.
+pub(super) const AHEAD_MIN: Duration = Duration::from_secs(600);
 /// Samples waiting for their files; at 1 Hz, over an hour. Full: the oldest quarter is dropped and counted, which only
 /// happens when files cannot be written.
 const SAMPLES_MAX: usize = 4_096;
@@ -42,6 +45,29 @@ struct State {
     turn: u64,
     /// How many losses of the journal the newest sample comes after.
     losses: u64,
+    /// Samples long before the newest, if the last of all was one.
+    behind: Option<Box<Behind>>,
+}
+
+/// Samples stamped long before the newest: which of the two clocks was wrong, time will tell.
+#[derive(Debug, Default)]
+struct Behind {
+    /// When the history noticed, on the process's monotonic clock.
+    noticed: Option<Duration>,
+    waiting: Waiting,
+    /// Stamps of the first and the last.
+    ends: Option<(Timestamp, Timestamp)>,
+}
+
+/// How a probe's samples are behind its files.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lag {
+    /// How long they have been.
+    pub(super) lasts: Duration,
+    /// How far.
+    pub(super) ahead: Duration,
+    /// How much time they are of.
+    pub(super) span: Duration,
 }
 
 /// What became of a sample.
@@ -55,6 +81,10 @@ pub(super) enum Verdict {
     Late,
     /// It waits, and so many of the oldest do not any more.
     Dropped(usize),
+    /// It is long before the newest, and waits for a clock to be mended.
+    Behind,
+    /// It is kept, and so many that were long before the newest are late.
+    Ahead(usize),
 }
 
 impl Probe {
@@ -68,6 +98,7 @@ impl Probe {
             gone: 0,
             turn: u64::MAX,
             losses: 0,
+            behind: None,
         };
         Self { id, stem, since, files: Mutex::new(()), state: Mutex::new(state) }
     }
@@ -80,7 +111,7 @@ impl Probe {
         let mut is_after_loss = false;
         if let Some((newest, _)) = state.newest {
             if record.at <= newest {
-                return (Verdict::Late, [0; 2]);
+                return state.keep_behind(record, newest, max_gap);
             }
             let spacing = record.at.since(newest);
             // A sample that comes when it was due has none missing before it.
@@ -92,17 +123,64 @@ impl Probe {
         }
         state.losses = losses;
         state.newest = Some((record.at, record.power.0));
-        let before = state.waiting.bytes();
+        let before = state.bytes();
+        let were_behind = state.behind.take().map_or(0, |behind| behind.waiting.len());
         state.waiting.push(&Sample { at: record.at, watts: record.power.0, held, is_after_loss });
         let count = state.waiting.len();
         if count > SAMPLES_MAX {
             let dropped = SAMPLES_MAX / 4;
             state.waiting.forget(dropped);
             state.gone += dropped as u64;
-            return (Verdict::Dropped(dropped), [before, state.waiting.bytes()]);
+            return (Verdict::Dropped(dropped), [before, state.bytes()]);
         }
-        let verdict = if count.is_multiple_of(SAMPLES_MANY) { Verdict::Many } else { Verdict::Kept };
-        (verdict, [before, state.waiting.bytes()])
+        let verdict = if were_behind > 0 {
+            Verdict::Ahead(were_behind)
+        } else if count.is_multiple_of(SAMPLES_MANY) {
+            Verdict::Many
+        } else {
+            Verdict::Kept
+        };
+        (verdict, [before, state.bytes()])
+    }
+
+    /// Notes that the file was last updated at `last_update`, long after all that waits: that is behind.
+    pub(super) fn is_behind(&self, last_update: Timestamp) {
+        let mut state = self.state.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        state.gone += waiting.len() as u64;
+        let samples = waiting.samples();
+        let ends = samples.first().zip(samples.last()).map(|(first, last)| (first.at, last.at));
+        state.behind = Some(Box::new(Behind { noticed: None, waiting, ends }));
+        state.newest = Some((last_update, 0.0));
+    }
+
+    /// How its samples are behind its files at `now`, on the process's monotonic clock, if they are.
+    pub(super) fn lag(&self, now: Duration) -> Option<Lag> {
+        let mut state = self.state.lock();
+        let (newest, _) = state.newest?;
+        let behind = state.behind.as_mut()?;
+        let (first, last) = behind.ends?;
+        let noticed = *behind.noticed.get_or_insert(now);
+        Some(Lag { lasts: now.saturating_sub(noticed), ahead: newest.since(last), span: last.since(first) })
+    }
+
+    /// The samples that are behind.
+    pub(super) fn behind(&self) -> Vec<Sample> {
+        self.state.lock().behind.as_ref().map(|behind| behind.waiting.samples()).unwrap_or_default()
+    }
+
+    /// Notes that the files were rewound and have the first `count` samples that were behind.
+    pub(super) fn went_back(&self, count: usize) -> [usize; 2] {
+        let mut state = self.state.lock();
+        let before = state.bytes();
+        if let Some(behind) = state.behind.take() {
+            let mut waiting = behind.waiting;
+            let watts = waiting.samples().last().map_or(0.0, |last| last.watts);
+            waiting.forget(count);
+            state.waiting = waiting;
+            state.newest = behind.ends.map(|(_, last)| (last, watts));
+        }
+        [before, state.bytes()]
     }
 
     /// Whether its files should be written: once in each interval, each probe at its own time.
@@ -117,7 +195,16 @@ impl Probe {
 
     /// The newest sample of this process's time.
     pub(super) fn newest(&self) -> Option<(Timestamp, f64)> {
-        self.state.lock().newest
+        let state = self.state.lock();
+        if let Some(behind) = &state.behind {
+            return behind.waiting.samples().last().map(|last| (last.at, last.watts));
+        }
+        state.newest
+    }
+
+    /// Whether no sample of this process's time has left for the files yet.
+    pub(super) fn is_first_flush(&self) -> bool {
+        self.state.lock().gone == 0
     }
 
     /// What waits, and how many samples have ever left.
@@ -135,6 +222,40 @@ impl Probe {
         state.waiting.forget(written);
         state.gone += written as u64;
         before.saturating_sub(state.waiting.bytes())
+    }
+}
+
+impl State {
+    /// What all that waits takes in memory.
+    fn bytes(&self) -> usize {
+        self.waiting.bytes() + self.behind.as_ref().map_or(0, |behind| behind.waiting.bytes())
+    }
+
+    /// Keeps a sample that is not after `newest`, if it is long before.
+    fn keep_behind(
+        &mut self,
+        record: &Credited,
+        newest: Timestamp,
+        max_gap: Duration,
+    ) -> (Verdict, [usize; 2]) {
+        let last = self.behind.as_ref().and_then(|behind| behind.ends).map(|(_, last)| last);
+        if newest.since(record.at) < AHEAD_MIN || last.is_some_and(|last| record.at <= last) {
+            return (Verdict::Late, [0; 2]);
+        }
+        let before = self.bytes();
+        let spacing = last.map_or(self.pace, |last| record.at.since(last));
+        let held = if spacing <= max_gap { spacing } else { self.pace };
+        let behind = self.behind.get_or_insert_default();
+        let (first, _) = behind.ends.unwrap_or((record.at, record.at));
+        behind.waiting.push(&Sample { at: record.at, watts: record.power.0, held, is_after_loss: false });
+        behind.ends = Some((first, record.at));
+        let mut verdict = Verdict::Behind;
+        if behind.waiting.len() > SAMPLES_MAX {
+            let dropped = SAMPLES_MAX / 4;
+            behind.waiting.forget(dropped);
+            verdict = Verdict::Dropped(dropped);
+        }
+        (verdict, [before, self.bytes()])
     }
 }
 

@@ -137,8 +137,8 @@ fn to_response(answer: &impl Serialize) -> Response {
             json_response(body.into())
         }
         Err(error) => {
-            tracing::error!(%error, "an answer cannot be written as JSON");
-            let message = "The answer could not be made.";
+            tracing::error!(%error, "cannot serialize a response as JSON");
+            let message = "Internal error; see the log.";
             axum::response::IntoResponse::into_response(HttpError::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 message,

@@ -21,6 +21,7 @@ fn wall() -> WallClock {
 
 mod append;
 mod day;
+mod hangs;
 
 struct Bench {
     live: Live,

@@ -5,9 +5,6 @@ use std::fmt::Write;
 use jiff::tz::TimeZone;
 use kwapi_core::{Timestamp, Totals};
 
-/// Messages count time in whole milliseconds: less than this, over all probes, is rounding and not worth a word.
-const ROUNDING_MS: u64 = 100;
-
 /// How long ago, in one unit: `just now`, `12 s ago`, `3 min ago`.
 pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     match now.since(at).as_secs() {
@@ -36,21 +33,20 @@ pub(super) fn instant(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String 
     at.strftime(format).to_string()
 }
 
-/// Which share of a total's time was measured, estimated, bridged by a register or unknown: `all of it measured`, `98.2 % of it measured, 1.8 % unknown`.
+/// Which share of a total's time was measured, estimated, bridged by a register or unknown: `100 % measured`, `98.2 % measured, 1.8 % unknown`.
 pub(super) fn share(totals: &Totals) -> Option<String> {
     let Totals { measured_ms, estimated_ms, bridged_ms, unknown_ms, .. } = totals;
     let others = [(*estimated_ms, "estimated"), (*bridged_ms, "bridged"), (*unknown_ms, "unknown")];
-    let others = others.map(|(part, name)| (if part < ROUNDING_MS { 0 } else { part }, name));
     let whole = others.iter().fold(*measured_ms, |whole, (part, _)| whole.saturating_add(*part));
     if whole == 0 {
         return None;
     }
     if *measured_ms == whole {
-        return Some("all of it measured".to_owned());
+        return Some("100 % measured".to_owned());
     }
     // What is not all is never called 100 %, and what there is never 0 %.
     let permille = |part: u64| part as f64 * 1_000.0 / whole as f64;
-    let mut words = format!("{} % of it measured", permille(*measured_ms).floor() / 10.0);
+    let mut words = format!("{} % measured", permille(*measured_ms).floor() / 10.0);
     for (part, name) in others {
         if part > 0 {
             _ = write!(words, ", {} % {name}", permille(part).ceil() / 10.0);
@@ -66,8 +62,8 @@ mod tests {
     #[test]
     fn what_a_register_bridged_is_not_called_measured() {
         let totals = Totals { measured_ms: 14_000, bridged_ms: 26_000, ..Totals::default() };
-        assert_eq!(share(&totals).as_deref(), Some("35 % of it measured, 65 % bridged"));
-        let measured = Totals { measured_ms: 14_000, unknown_ms: 1, ..Totals::default() };
-        assert_eq!(share(&measured).as_deref(), Some("all of it measured"));
+        assert_eq!(share(&totals).as_deref(), Some("35 % measured, 65 % bridged"));
+        let measured = Totals { measured_ms: 14_000, ..Totals::default() };
+        assert_eq!(share(&measured).as_deref(), Some("100 % measured"));
     }
 }

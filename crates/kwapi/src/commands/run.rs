@@ -18,7 +18,8 @@ const INSIDE: &str = "inproc://kwapi-drivers";
 /// # Errors
 /// When something cannot start, as one line.
 pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), String> {
-    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let file = Config::find(named).filter(|_| !arguments.demo);
     let mut demo = None;
     let mut config = if let Some(file) = &file {
@@ -58,7 +59,7 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
         println!("{}", Demo::introduction());
     }
     if config.api.config.auth.is_none() {
-        tracing::info!("the API is unauthenticated; configure [api.auth]");
+        tracing::info!("API is unauthenticated; configure [api.auth]");
     }
     notify_ready();
     stack.work(&config, &shutdown).await;

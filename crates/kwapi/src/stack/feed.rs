@@ -13,7 +13,7 @@ use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 use tokio::task::JoinHandle;
 
-use super::process::clock_trouble;
+use super::process::{clock_not_before, clock_trouble};
 use super::{Process, Roles, metrics, readiness};
 use crate::config::{Config, Endpoint, chain};
 
@@ -79,7 +79,8 @@ impl Feed {
         let live_config = config.api.config.live(record, config.max_gap());
         let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
         let heard = patterns(config, roles);
-        let subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
+        let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
+        subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
         let expected = super::drivers::expected_probes(config);
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
             .map_err(|error| chain(&error))?;
@@ -133,6 +134,8 @@ fn watch_clock(process: &Process, newest: Timestamp, all: &mut Metrics) {
     if let Some(trouble) = clock_trouble(process.clock.now(), newest) {
         tracing::error!("{trouble}");
     }
+    let clock = process.clock.clone();
+    all.add(metrics::clock(move || clock_trouble(clock.now(), newest).is_some()));
     let clock = process.clock.clone();
     all.add_readiness("clock", move || clock_trouble(clock.now(), newest).map_or(Ok(()), Err));
 }

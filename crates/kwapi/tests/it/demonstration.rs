@@ -111,10 +111,10 @@ fn an_occupied_port_says_who_lives_there_and_which_key_changes_it() {
     );
     let log = wait_until("it gives up", PATIENCE, || {
         let log = kwapi.process.log();
-        log.contains("is taken").then_some(log)
+        log.contains("is in use").then_some(log)
     });
     assert!(
-        log.contains(&format!("port {port} of 127.0.0.1 is taken")) && log.contains("`api.listen`"),
+        log.contains(&format!("port {port} on 127.0.0.1 is in use")) && log.contains("`api.listen`"),
         "{log}"
     );
 }

@@ -33,7 +33,7 @@ fn a_plugin_is_ready_once_it_has_heard_something_and_stays_so() {
     };
     let api = Kwapi::start(&["api"], &subscribing("api", "@API@"));
     let rrd = Kwapi::start(&["rrd"], &subscribing("rrd", "@WEB@"));
-    let nothing = "no measurement has come yet";
+    let nothing = "no data received yet";
     assert_eq!(ready(&api), (503, json!({ "status": "not ready", "waiting": { "bus": nothing } })));
     assert_eq!(ready(&rrd), (503, json!({ "status": "not ready", "waiting": { "bus": nothing } })));
 

@@ -4,9 +4,14 @@
 //! All that was ever covered would grow without bound. Kept is the newest instant covered and the newest holes before
 //! it, which may be covered yet (a clock was ahead, and now that time is lived through; a late message). Holes older than
 //! these pass for covered: time there gains nothing any more, and stays unknown.
+//!
+//! Instants are cut to whole milliseconds where they come in, and nowhere else: so the statuses, which are given out in
+//! milliseconds, add up to the span to the millisecond.
 
 use serde::{Deserialize, Serialize};
 
+/// In microseconds.
+const MILLISECOND: u64 = 1_000;
 /// How many holes are known.
 const HOLES_MAX: usize = 8;
 
@@ -26,12 +31,13 @@ pub(super) struct Coverage {
 
 impl Coverage {
     pub(super) fn new(since: u64) -> Self {
+        let since = whole_ms(since);
         Self { since, reach: since, ..Self::default() }
     }
 
     /// Covers `from` to `to`; answers how much of it was not covered before.
     pub(super) fn add(&mut self, from: u64, to: u64) -> u64 {
-        let (from, to) = (from.max(self.since), to.max(self.since));
+        let (from, to) = (whole_ms(from).max(self.since), whole_ms(to).max(self.since));
         if to <= from {
             return 0;
         }
@@ -62,6 +68,7 @@ impl Coverage {
 
     /// Says that nothing is known to be covered from `from` to `to`, which is after all such said before.
     pub(super) fn leave_hole(&mut self, from: u64, to: u64) {
+        let (from, to) = (whole_ms(from), whole_ms(to));
         if from < to {
             self.push_hole(usize::from(self.holes_len), (from, to));
         }
@@ -69,7 +76,25 @@ impl Coverage {
 
     /// Says that all up to `reach` is covered, but for the holes.
     pub(super) fn reach(&mut self, reach: u64) {
-        self.reach = self.reach.max(reach);
+        self.reach = self.reach.max(whole_ms(reach));
+    }
+
+    /// Cuts to whole milliseconds what an earlier program kept in microseconds.
+    pub(super) fn cut(&mut self) {
+        (self.since, self.reach) = (whole_ms(self.since), whole_ms(self.reach));
+        let holes = self.holes.iter_mut().take(self.holes_len.into());
+        let mut open = 0_u64;
+        for (from, to) in holes {
+            (*from, *to) = (whole_ms(*from), whole_ms(*to));
+            open = open.saturating_add(to.saturating_sub(*from));
+        }
+        let [measured, estimated, bridged] = self.by_status;
+        let covered = measured.saturating_add(estimated).saturating_add(bridged);
+        if covered != whole_ms(covered) || self.by_status.iter().any(|us| *us != whole_ms(*us)) {
+            let most = self.reach.saturating_sub(self.since).saturating_sub(open);
+            let covered = whole_ms(covered.saturating_add(MILLISECOND - 1)).min(most.max(whole_ms(covered)));
+            self.by_status = split(covered, self.by_status, 0);
+        }
     }
 
     /// Whether it can be of this program's making.
@@ -129,19 +154,29 @@ impl Coverage {
     }
 }
 
-/// The parts of `whole` that each of `shares` has beside the others and `unknown`, rounded down.
+/// The parts of `whole` that each of `shares` has beside the others and `unknown`, in whole milliseconds. What rounding
+/// leaves is the largest share's, so that the parts and what is unknown add up to the whole: the largest is mostly the one
+/// that grows, and no part is less the next time.
 pub(super) fn split(whole: u64, shares: [u64; 3], unknown: u64) -> [u64; 3] {
-    let sum = shares.iter().fold(u128::from(unknown), |sum, share| sum + u128::from(*share));
-    shares.map(|share| {
-        if share == 0 {
-            return 0;
-        }
-        if u128::from(share) == sum {
-            return whole;
-        }
+    let [measured, estimated, bridged] = shares;
+    let all = [measured, estimated, bridged, unknown];
+    let sum: u128 = all.iter().map(|share| u128::from(*share)).sum();
+    let mut parts = all.map(|share| {
         let part = (u128::from(whole) * u128::from(share)).checked_div(sum);
-        part.and_then(|part| u64::try_from(part).ok()).unwrap_or(0)
-    })
+        whole_ms(part.and_then(|part| u64::try_from(part).ok()).unwrap_or(0))
+    });
+    let rest = parts.iter().fold(whole, |rest, part| rest.saturating_sub(*part));
+    let largest = all.iter().max().copied().filter(|share| *share > 0);
+    if let Some((part, _)) = parts.iter_mut().zip(all).find(|(_, share)| Some(*share) == largest) {
+        *part = part.saturating_add(rest);
+    }
+    let [measured, estimated, bridged, _] = parts;
+    [measured, estimated, bridged]
+}
+
+/// The last whole millisecond not after an instant in microseconds.
+pub(super) fn whole_ms(microseconds: u64) -> u64 {
+    microseconds - microseconds % MILLISECOND
 }
 
 #[cfg(test)]

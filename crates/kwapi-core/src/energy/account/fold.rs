@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Account;
-use super::coverage::Coverage;
+use super::coverage::{Coverage, whole_ms};
 use super::decision::SegmentKind;
 use super::run::{Run, is_set_forward};
 use crate::{Energy, Timestamp, Totals};
@@ -124,8 +124,9 @@ impl Step {
                 newest = run.begin.min(at); // Nobody is known to have counted from there to where the curve began.
             }
         }
-        let to = at.micros().max(since);
-        let length = at.micros().saturating_sub(newest.micros()).min(to - since);
+        let (at, newest) = (whole_ms(at.micros()), whole_ms(newest.micros()));
+        let to = at.max(since);
+        let length = at.saturating_sub(newest).min(to - since);
         (length > 0).then_some((to - length, to))
     }
 }
@@ -207,16 +208,16 @@ impl Account {
     /// The fold where each run's stamps are after those of the run before, as they mostly are: nothing is covered twice, and
     /// the holes need not be looked at.
     fn fold_in_order(&self) -> Option<Totals> {
-        let since = self.since();
+        let since = whole_ms(self.since().micros());
         let past = self.past.as_ref().map(|past| &past.sum);
         let mut joules = past.map_or([0; 3], |past| past.joules);
         let mut covered = past.map_or([0; 3], |past| past.coverage.by_status);
-        let mut reach = past.map_or(since.micros(), |past| past.coverage.end());
+        let mut reach = past.map_or(since, |past| past.coverage.end());
         let mut newest = past.and_then(|past| past.newest);
         let mut curve = past.and_then(|past| past.curve);
         for run in &self.runs {
             let step = Step::new(curve, run);
-            if let Some((from, to)) = step.stop(run, newest, since.micros()) {
+            if let Some((from, to)) = step.stop(run, newest, since) {
                 if from < reach {
                     return None;
                 }
@@ -233,20 +234,19 @@ impl Account {
             newest = newest.max(Some(run.top.stamp));
             curve = Some(step.curve);
         }
-        let origin = self.past.as_ref().map_or(since, |past| past.origin);
-        Some(self.totals_of(joules, covered, origin))
+        Some(self.totals_of(joules, covered))
     }
 
     /// The fold in any case.
     pub(super) fn fold_whole(&self) -> Totals {
         let sum = self.sum();
-        let since = Timestamp::from_micros(sum.coverage.since);
-        let origin = self.past.as_ref().map_or(since, |past| past.origin);
-        self.totals_of(sum.joules, sum.coverage.by_status, origin)
+        self.totals_of(sum.joules, sum.coverage.by_status)
     }
 
     /// The totals that so much energy (measured, estimated, bridged) and covered time come to.
-    fn totals_of(&self, joules: [u64; 3], covered: [u64; 3], origin: Timestamp) -> Totals {
+    fn totals_of(&self, joules: [u64; 3], covered: [u64; 3]) -> Totals {
+        let origin = self.past.as_ref().map_or(self.since(), |past| past.origin);
+        let span = whole_ms(self.last.micros()).saturating_sub(whole_ms(origin.micros()));
         let [measured, estimated, bridged] = joules;
         let energy =
             measured.saturating_add(estimated).saturating_add(bridged).max(self.published.millijoules());
@@ -259,7 +259,7 @@ impl Account {
             measured_ms,
             estimated_ms,
             bridged_ms,
-            unknown_ms: (self.last.micros().saturating_sub(origin.micros()) / 1_000).saturating_sub(known_ms),
+            unknown_ms: (span / 1_000).saturating_sub(known_ms),
         }
     }
 

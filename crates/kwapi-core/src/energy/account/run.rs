@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::coverage::{Coverage, split};
+use super::coverage::{Coverage, split, whole_ms};
 use super::decision::SegmentKind;
 use crate::{Accounting, Energy, Timestamp, Totals};
 
@@ -167,7 +167,7 @@ impl Run {
         if self.steps.is_some() {
             return None;
         }
-        let (to, shares) = (self.top.stamp.micros(), shares_of(&counted));
+        let (from, to, shares) = (whole_ms(from), whole_ms(self.top.stamp.micros()), shares_of(&counted));
         let parts = if shares == [0; 3] {
             shares
         } else {
@@ -204,7 +204,7 @@ impl Run {
         }
         gained = gained.saturating_add(coverage.add(from, self.top.stamp.micros()));
         if let Some(steps) = &self.steps {
-            gained = gained.saturating_sub(steps.forgotten_us);
+            gained = gained.saturating_sub(whole_ms(steps.forgotten_us));
         }
         coverage.share(gained, shares, counted.unknown_ms);
     }

@@ -14,10 +14,10 @@ const VERSION: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     /// They were written by a later version of the program.
-    #[error("an account of version {0}, which this program does not know")]
+    #[error("unsupported account version {0}")]
     Later(u8),
     /// They are damaged.
-    #[error("a damaged account")]
+    #[error("corrupt account")]
     Damaged,
 }
 
@@ -39,11 +39,19 @@ impl Account {
     pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let (&version, rest) = bytes.split_first().ok_or(SnapshotError::Damaged)?;
         match version {
-            VERSION => whole(rest).and_then(Self::within_bounds),
+            VERSION => whole(rest).and_then(Self::within_bounds).map(Self::in_milliseconds),
             2 => Self::decode_version_2(rest),
             0 | 1 => Err(SnapshotError::Damaged),
             later => Err(SnapshotError::Later(later)),
         }
+    }
+
+    /// Earlier programs kept covered time in microseconds.
+    fn in_milliseconds(mut self) -> Self {
+        if let Some(past) = &mut self.past {
+            past.sum.coverage.cut();
+        }
+        self
     }
 
     fn within_bounds(self) -> Result<Self, SnapshotError> {

@@ -1,6 +1,7 @@
 mod properties;
 mod rules;
 mod scenarios;
+mod time;
 
 use proptest::prelude::*;
 

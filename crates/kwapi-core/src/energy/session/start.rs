@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::integrator::Integrator;
 use super::super::status::Sums;
 use super::{
-    Clocks, Curve, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, Published, Recorded, Running, Sample,
-    Session, SessionEntry, before,
+    Clocks, Curve, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, Published, Recorded, Running, STEP_MIN,
+    Sample, Session, SessionEntry, before,
 };
 use crate::{Energy, Timestamp};
 
@@ -81,8 +81,9 @@ impl Session {
                 }),
             _ => None,
         };
-        let is_later = sample.timestamp > newest;
-        let id = if is_later { sample.timestamp } else { after };
+        let may_be_behind = past.iter().any(|entry| may_be_behind(entry, sample, clocks));
+        let latest = if may_be_behind { after } else { newest };
+        let id = if sample.timestamp > latest { sample.timestamp } else { after };
         let running = if let Some((integrator, curve)) = begun {
             self.not_bridged = None;
             let base = integrator.sums;
@@ -123,6 +124,13 @@ impl Session {
 fn latest_unkept(entry: &SessionEntry) -> Timestamp {
     let every = if entry.curve.is_some() { KEEP_EVERY } else { KEEP_STAMP_EVERY };
     entry.newest.after(every + ID_MARGIN)
+}
+
+/// Whether the wall clock may have been set back between this entry and the reading, so that stamps that were published
+/// and not kept may be later than now: it shows less than has passed since, or there was a boot, and nobody knows.
+fn may_be_behind(entry: &SessionEntry, sample: &Sample, clocks: &Clocks<'_>) -> bool {
+    let elapsed = sample.at.saturating_sub(entry.boottime);
+    entry.boot != clocks.boot || sample.timestamp.after(STEP_MIN) < entry.wall.after(elapsed)
 }
 
 /// The largest power believed so far.

@@ -268,8 +268,8 @@ impl World {
         let counter = self.meter.counter(&self.load, at);
         let register = self.meter.register();
         let message = source.take(power, counter, &register, &now, &mut self.state, &self.keys);
-        let before = self.before.replace(at).unwrap_or(0);
-        if before > 0 && self.is_upset(before, at) {
+        let before = self.before.replace(at);
+        if let Some(before) = before.filter(|before| self.is_upset(*before, at)) {
             self.unseen_max += self.draws(PLAUSIBLE_FACTOR, at - before) + 2 * self.tick;
         }
         let is_begun = message.is_some() && !self.went_on_from.is_empty();
@@ -277,7 +277,7 @@ impl World {
             self.unseen_max += self.unseen_in_stop(at, &now, message);
             self.went_on_from.clear();
         }
-        if before > 0 && u128::from(at - before) <= self.max_gap.as_millis() {
+        if let Some(before) = before.filter(|before| u128::from(at - before) <= self.max_gap.as_millis()) {
             self.unpublished.push((before, at));
         }
         if let Some(message) = message {

@@ -28,7 +28,12 @@ fn within(max_watts: Option<f64>) -> Source {
 }
 
 fn place() -> Place {
-    let spec = VirtualSpec { probe: ProbeId::new("p").unwrap(), parts: Vec::new(), max_gap: MAX_GAP };
+    let spec = VirtualSpec {
+        probe: ProbeId::new("p").unwrap(),
+        parts: Vec::new(),
+        max_gap: MAX_GAP,
+        max_gap_follows: false,
+    };
     Place::of_sum(&spec)
 }
 

@@ -257,7 +257,7 @@ fn padded(text: String) -> Option<Vec<u8>> {
 fn encode(kept: &Kept) -> io::Result<Vec<u8>> {
     let json = serde_json::to_string(kept)?;
     let line = format!("{:08x} {json}", crc32fast::hash(json.as_bytes()));
-    padded(line).ok_or_else(|| io::Error::other("an entry longer than its slot"))
+    padded(line).ok_or_else(|| io::Error::other("entry too long for its slot"))
 }
 
 /// A slot that holds no entry, though something was written there.

@@ -310,7 +310,9 @@ async fn a_clock_that_is_wrong_after_a_boot_holds_the_first_message_and_shows_it
     assert_eq!(site.of("p").len(), before, "nothing is published");
     let statuses = site.manager.as_ref().unwrap().statuses();
     assert!(statuses[0].probes[0].is_held && statuses[0].probes[0].power == Some(Watts(WATTS)));
-    assert!(site.manager.as_ref().unwrap().troubles()[0].contains("before the date of this program"));
+    assert!(
+        site.manager.as_ref().unwrap().troubles()[0].contains("earlier than the build date of this program")
+    );
     site.offset.store(0, Ordering::Relaxed);
     sleep(60 * SECOND).await;
     goes_on(&site.of("p"), 2);
@@ -333,7 +335,12 @@ async fn a_sum_goes_on_over_a_stop_only_if_all_its_parts_do() {
     let other = Device { ..DEVICES.lock()["feed one"].clone() };
     DEVICES.lock().insert("feed two".to_owned(), other);
     let id = |name: &str| ProbeId::new(name).unwrap();
-    let sum = || VirtualSpec { probe: id("sum"), parts: vec![id("a"), id("b")], max_gap: 10 * SECOND };
+    let sum = || VirtualSpec {
+        probe: id("sum"),
+        parts: vec![id("a"), id("b")],
+        max_gap: 10 * SECOND,
+        max_gap_follows: false,
+    };
     let meters = || vec![reader("a", "feed one"), reader("b", "feed two")];
     for _ in 0..2 {
         site.run(Vec::new(), 0).await;

@@ -8,7 +8,7 @@ fn id(name: &str) -> ProbeId {
 
 fn spec(probe: &str, parts: &[&str]) -> VirtualSpec {
     let parts = parts.iter().map(|part| id(part)).collect();
-    VirtualSpec { probe: id(probe), parts, max_gap: Duration::from_secs(10) }
+    VirtualSpec { probe: id(probe), parts, max_gap: Duration::from_secs(10), max_gap_follows: false }
 }
 
 fn sums(specs: Vec<VirtualSpec>) -> Result<VirtualProbes, VirtualError> {
@@ -93,6 +93,30 @@ fn a_missing_part_makes_the_sum_unknown_and_never_less() {
 }
 
 #[test]
+fn a_sum_follows_the_pace_of_its_slowest_part_unless_its_gap_is_set() {
+    let told_over = |max_gap_follows| {
+        let sums = sums(vec![VirtualSpec { max_gap_follows, ..spec("web1", &["a", "b"]) }]).unwrap();
+        let mut parts = Vec::new();
+        for second in 0..1_000_u64 {
+            parts.push(part("a", second * 1_000 + 200, 100.0, second * 100));
+            if second % 60 == 0 && !(600..900).contains(&second) {
+                parts.push(part("b", second * 1_000 + 700, 50.0, second * 50));
+            }
+        }
+        tell(&sums, &parts)
+    };
+    let at =
+        |told: &[(u128, f64, f64)], from, to| told.iter().filter(|(at, ..)| (from..to).contains(at)).count();
+    let following = told_over(true);
+    assert!(at(&following, 240_000, 540_000) >= 100, "known between two words of the slow part");
+    assert_eq!(at(&following, 700_000, 900_000), 0, "a part that is gone makes it unknown");
+    let (_, watts, joules) = following.last().unwrap();
+    assert_eq!((*watts, *joules > 0.0), (150.0, true));
+    let fixed = told_over(false);
+    assert!(at(&fixed, 240_000, 540_000) < 60, "as configured: {}", at(&fixed, 240_000, 540_000));
+}
+
+#[test]
 fn a_part_of_a_longer_interval_does_not_slow_the_sum_to_its_own() {
     let sums = sums(vec![spec("web1", &["a", "b"])]).unwrap();
     let mut parts = vec![part("b", 100, 50.0, 0)];
@@ -103,12 +127,12 @@ fn a_part_of_a_longer_interval_does_not_slow_the_sum_to_its_own() {
 #[test]
 fn sums_that_make_no_sense_are_refused() {
     let refused = |specs| sums(specs).unwrap_err().to_string();
-    assert_eq!(refused(vec![spec("s", &[])]), "virtual probe \"s\" sums nothing");
-    assert_eq!(refused(vec![spec("s", &["a", "a"])]), "virtual probe \"s\" names \"a\" twice");
-    assert_eq!(refused(vec![spec("s", &["a"]), spec("s", &["b"])]), "two virtual probes are called \"s\"");
+    assert_eq!(refused(vec![spec("s", &[])]), "virtual probe \"s\" has no parts");
+    assert_eq!(refused(vec![spec("s", &["a", "a"])]), "virtual probe \"s\" lists \"a\" twice");
+    assert_eq!(refused(vec![spec("s", &["a"]), spec("s", &["b"])]), "duplicate virtual probe \"s\"");
     assert_eq!(
         refused(vec![spec("s", &["t"]), spec("t", &["a"])]),
-        "virtual probe \"s\" sums \"t\", which is virtual itself; name its parts instead"
+        "virtual probe \"s\" sums \"t\", which is virtual itself; list its parts instead"
     );
     assert!(sums(vec![spec("s", &["s"])]).is_err());
 }

@@ -6,6 +6,8 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::value::Sentinel;
+
 /// The registers that have been read, by function and address.
 pub(crate) type Registers = BTreeMap<(u8, u16), u16>;
 
@@ -44,7 +46,7 @@ impl<'de> Deserialize<'de> for At {
             type Value = At;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a register from 0 to 65535, or a list of them whose numbers are added")
+                f.write_str("a register from 0 to 65535, or a list of registers to be summed")
             }
 
             fn visit_i64<E: serde::de::Error>(self, at: i64) -> Result<At, E> {
@@ -123,20 +125,21 @@ impl Field {
     /// What is wrong with it, if anything is.
     pub(super) fn fault(&self, defaults: Defaults) -> Option<String> {
         if self.at.0.is_empty() || self.at.0.len() > PLACES_MAX {
-            return Some(format!("a sum has 1 to {PLACES_MAX} registers"));
+            return Some(format!("a sum takes 1 to {PLACES_MAX} registers"));
         }
         let mut sorted = self.at.0.clone();
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
-            return Some("a register would count twice".to_owned());
+            return Some("a register is listed twice".to_owned());
         }
         if self.ranges(defaults).any(|(_, at, count)| at.checked_add(count).is_none()) {
-            return Some("ends beyond the last register".to_owned());
+            return Some("extends beyond the last register".to_owned());
         }
         if !matches!(self.function, None | Some(3 | 4)) {
-            return Some("function is 3 or 4".to_owned());
+            return Some("function must be 3 or 4".to_owned());
         }
-        (!self.scale.is_finite() || self.scale == 0.0).then(|| "scale is a number other than 0".to_owned())
+        (!self.scale.is_finite() || self.scale == 0.0)
+            .then(|| "scale must be a number other than 0".to_owned())
     }
 
     /// What the registers say; `None` where they have no number now.
@@ -203,9 +206,8 @@ impl Kind {
         }
     }
 
-    /// The number in `words`, `None` for what stands for "not available": NaN and infinities, the greatest unsigned
-    /// number, the least signed (`SunSpec` 1.2, Schneider) and the greatest signed (ABB B23/B24 manual, 9.2), no digit,
-    /// too few words.
+    /// The number in `words`, `None` for what stands for "not available": the ends of an integer's range ([`Sentinel`];
+    /// `SunSpec` 1.2, Schneider, ABB B23/B24 manual, 9.2), NaN and infinities, no digit, too few words.
     pub(super) fn decode(self, words: &[u16], order: WordOrder) -> Option<f64> {
         if words.len() != usize::from(self.registers()) {
             return None;
@@ -217,15 +219,13 @@ impl Kind {
         };
         // Of each width, the bits that are there: a shift, so that nothing is cut off unseen.
         let (low16, low32) = (u16::try_from(bits & 0xffff).ok()?, u32::try_from(bits & 0xffff_ffff).ok()?);
-        let (signed16, signed32, signed64) = (low16.cast_signed(), low32.cast_signed(), bits.cast_signed());
+        let width = u32::from(self.registers()) * 16;
+        let measured = |field: Sentinel, raw: i128| (!field.is(raw)).then_some(raw as f64);
         match self {
-            Self::U16 => (low16 != u16::MAX).then(|| f64::from(low16)),
-            Self::I16 => (!matches!(signed16, i16::MIN | i16::MAX)).then(|| f64::from(signed16)),
-            Self::U32 => (low32 != u32::MAX).then(|| f64::from(low32)),
-            Self::I32 => (!matches!(signed32, i32::MIN | i32::MAX)).then(|| f64::from(signed32)),
-            Self::U48 => (bits != (1 << 48) - 1).then_some(bits as f64),
-            Self::U64 => (bits != u64::MAX).then_some(bits as f64),
-            Self::I64 => (!matches!(signed64, i64::MIN | i64::MAX)).then_some(signed64 as f64),
+            Self::U16 | Self::U32 | Self::U48 | Self::U64 => measured(Sentinel::Unsigned(width), bits.into()),
+            Self::I16 => measured(Sentinel::Signed(width), low16.cast_signed().into()),
+            Self::I32 => measured(Sentinel::Signed(width), low32.cast_signed().into()),
+            Self::I64 => measured(Sentinel::Signed(width), bits.cast_signed().into()),
             Self::F32 => Some(f64::from(f32::from_bits(low32))).filter(|number| number.is_finite()),
             Self::F64 => Some(f64::from_bits(bits)).filter(|number| number.is_finite()),
             Self::Bcd16 | Self::Bcd32 => decimal(bits, self.registers()).map(f64::from),

@@ -161,7 +161,7 @@ async fn zero_gives_way_to_a_place_that_knows_better() {
     let findings = driver.findings();
     let zero = findings.iter().find(|finding| finding.what == "1: EnvironmentMetrics").expect("a finding");
     assert_eq!((zero.value.as_str(), zero.is_used), ("0 W", false));
-    assert_eq!(zero.why, "no machine that is on draws that, and Power has a number");
+    assert_eq!(zero.why, "implausible for a machine that is on; Power has a value");
 
     // Nothing else has a number: it stays, as an estimate. And in the middle of a run as well.
     let only = Changing::one(json!({"Power": consumed(&json!(0))})).await;
@@ -195,7 +195,7 @@ async fn supplies_that_may_feed_others_are_not_added() {
         let chassis = json!({"Id": "1", "Links": links});
         let card = Changing::one(json!({"": chassis, "Power": supplies.clone()})).await;
         let said = card.says().await;
-        assert!(said.starts_with("refused: ") && said.contains("1: supplies not added up"), "{said}");
+        assert!(said.starts_with("refused: ") && said.contains("1: supplies not summed"), "{said}");
     }
     assert_eq!(Changing::one(json!({"Power": supplies})).await.says().await, "web1: 1850 W (estimated)");
 }
@@ -298,4 +298,34 @@ async fn a_sensor_of_one_supply_is_no_total_and_several_are_an_estimate() {
     assert_eq!(card.says().await, "web1: 203 W (estimated)");
     card.set("1/Sensors/total_power", sensor(211, "total power"));
     assert_eq!(card.says().await, "web1: 211 W");
+}
+
+#[tokio::test]
+async fn a_counter_is_known_by_its_property_and_by_the_serial_number_of_its_chassis() {
+    let metrics = json!({"PowerWatts": {"Reading": 120}, "EnergykWh": {"Reading": 7.5}});
+    for (chassis, serial) in [
+        (json!({"Id": "1", "SerialNumber": " CZ\u{7}0412X ", "UUID": "31"}), Some("CZ0412X")),
+        (json!({"Id": "1", "SerialNumber": "", "UUID": "3178f0-7"}), Some("3178f0-7")),
+        (json!({"Id": "1"}), None),
+    ] {
+        let card = Changing::one(json!({"": chassis, "EnvironmentMetrics": metrics.clone()})).await;
+        let mut driver = card.open().await;
+        let mut registers = Vec::new();
+        for _ in 0..2 {
+            let mut readings = Readings::default();
+            driver.read(&mut readings).await.expect("a round");
+            let (_, reading) = readings.drain().next().expect("one probe");
+            registers.push(reading.expect("a reading").register.expect("a counter"));
+        }
+        let path = Some("/redfish/v1/Chassis/1/EnvironmentMetrics/EnergykWh/Reading");
+        assert_eq!((registers[0].serial.as_deref(), registers[0].path.as_deref()), (serial, path));
+        assert!(Arc::ptr_eq(&registers[0], &registers[1]), "made once");
+    }
+    // Without a counter there is nothing to know.
+    let card = Changing::one(json!({"Power": consumed(&json!(120))})).await;
+    let mut driver = card.open().await;
+    let mut readings = Readings::default();
+    driver.read(&mut readings).await.expect("a round");
+    let (_, reading) = readings.drain().next().expect("one probe");
+    assert_eq!(reading.expect("a reading").register, None);
 }

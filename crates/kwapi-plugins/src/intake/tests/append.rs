@@ -1,9 +1,11 @@
 //! When the journal takes nothing: nothing is lost, nothing counts twice, and what is shown says what it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::sync::atomic::AtomicUsize;
 
 use kwapi_history::journal::{Journal, JournalConfig};
+use kwapi_history::{History, HistoryConfig};
 use proptest::prelude::*;
 
 use super::*;
@@ -13,7 +15,7 @@ struct Refusing {
     bench: Bench,
     refusals: Arc<AtomicUsize>,
     journal: Journal,
-    _lab: kwapi_peers::Lab,
+    lab: kwapi_peers::Lab,
 }
 
 impl Refusing {
@@ -30,7 +32,7 @@ impl Refusing {
             }
         });
         let bench = Bench::with_append(Config::default(), Some(append));
-        Self { bench, refusals, journal, _lab: lab }
+        Self { bench, refusals, journal, lab }
     }
 
     fn refuse(&self, times: usize) {
@@ -57,6 +59,19 @@ impl Refusing {
         (count, register)
     }
 
+    /// The RRD files that are made of the journal, by name.
+    fn files(&self) -> BTreeMap<OsString, Vec<u8>> {
+        let directory = self.lab.join("files");
+        let config = HistoryConfig { rrd_directory: Some(directory.clone()), ..HistoryConfig::default() };
+        let history = History::open(config, &self.journal).unwrap();
+        assert!(history.flush_all());
+        let counters = history.counters();
+        assert_eq!((counters.late, counters.samples_dropped), (0, 0));
+        let files = std::fs::read_dir(directory).unwrap().flatten();
+        let files = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "rrd"));
+        files.map(|file| (file.file_name(), std::fs::read(file.path()).unwrap())).collect()
+    }
+
     fn joules(&self, probe: &str) -> f64 {
         self.bench.live.probe(probe).map_or(0.0, |(_, view)| view.totals.energy.joules())
     }
@@ -73,7 +88,7 @@ fn while_the_disk_takes_nothing_totals_stand_and_present_watts_show_beside_them(
     assert_eq!((view.power.0, view.timestamp.seconds(), view.totals.energy.joules()), (97.0, 101, 100.0));
     assert_eq!((view.present.power.0, view.present.timestamp.seconds()), (55.0, 102));
     let trouble = refusing.bench.intake.lock().trouble().now().unwrap();
-    assert!(trouble.contains("1 measurements wait"), "{trouble}");
+    assert!(trouble.contains("1 measurements queued"), "{trouble}");
     refusing.refuse(0);
     refusing.retry();
     let (_, view) = refusing.bench.live.probe("A").unwrap();
@@ -146,22 +161,24 @@ fn a_receipt_is_given_once_the_batch_is_in_the_journal_and_not_before() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Appends fail and batches are delivered again in any pattern: journal and accounts hold each message once, and what
-    /// each gained is the difference of two registers.
+    /// Appends fail and batches are delivered again in any pattern: journal and accounts hold each message once, what each
+    /// gained is the difference of two registers, and the RRD files are, byte for byte, those of a disk without faults.
     #[test]
     fn appends_that_fail_and_batches_that_come_again_count_once(
         steps in prop::collection::vec((0..4_usize, 0..3_usize, any::<bool>()), 1..60),
     ) {
-        let refusing = Refusing::new();
+        let (refusing, faultless) = (Refusing::new(), Refusing::new());
         let probes = ["A", "B", "C"];
         let mut sent = [0_u64; 3];
         for (refusals, which, comes_again) in steps {
             refusing.refuse(refusals);
             let seq = sent[which];
             sent[which] += 1;
-            refusing.bench.hear(probes[which], seq, seq * 7);
+            let watts = (50 + seq * 37 % 400) as f64;
+            faultless.bench.tell_watts(probes[which], seq, seq * 7, watts);
+            refusing.bench.tell_watts(probes[which], seq, seq * 7, watts);
             if comes_again {
-                refusing.bench.hear(probes[which], seq, seq * 7);
+                refusing.bench.tell_watts(probes[which], seq, seq * 7, watts);
             }
             refusing.retry();
         }
@@ -179,6 +196,9 @@ proptest! {
             prop_assert_eq!((records as u64, register), (sent, expected), "{}", probe);
             prop_assert_eq!(refusing.joules(probe), expected);
         }
+        let files = refusing.files();
+        prop_assert_eq!(files.len(), 2 * sent.iter().filter(|sent| **sent > 0).count());
+        prop_assert!(files == faultless.files(), "files differ");
         let counts = refusing.bench.live.counts();
         prop_assert_eq!((counts.credited, counts.dropped, counts.lost), (sent.iter().sum(), 0, 0));
     }

@@ -83,7 +83,7 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
         );
     }
     let shown = page(&site, "/probe/a%2Fb/").await;
-    assert!(shown.contains("cannot be read") && !shown.contains("No data yet"), "{shown}");
+    assert!(shown.contains("is unreadable; see the log") && !shown.contains("No data yet"), "{shown}");
 }
 
 /// How often the list and the probe's page say that its present value is estimated.

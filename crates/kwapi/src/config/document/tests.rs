@@ -79,6 +79,6 @@ fn includes_are_joined_and_a_key_given_twice_is_refused() {
     );
     check(
         &[("k.toml", "include = [\"b.toml\"]\n[api]\nworkers = 1\n"), ("b.toml", "[api]\nworkers = 3")],
-        "k.toml:3: `workers` is given in two files",
+        "k.toml:3: `workers` is set in two files",
     );
 }

@@ -301,6 +301,25 @@ fn a_clock_that_is_set_forward_is_on_record_before_the_next_session() {
     assert!(next.session > newest, "{next:?}");
 }
 
+/// Of a probe without a register the newest stamp is kept each minute. The process is killed and the clock set back by less
+/// than what is not kept: the next session is named for a time after all that was published.
+#[test]
+fn a_clock_that_is_set_back_over_a_kill_names_no_session_for_a_time_that_was_published() {
+    for boots in [false, true] {
+        let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
+        world.read((0..60).step_by(10));
+        let newest = world.log.last().unwrap().1.accounting.timestamp;
+        if boots {
+            world.boot(55);
+        }
+        world.kill();
+        world.offset = -20;
+        world.read([60, 70]);
+        let next = world.log.last().unwrap().1.accounting;
+        assert!(next.session > newest, "boots {boots}: {next:?} after {newest:?}");
+    }
+}
+
 /// A watt-hour takes 36 s, and always passes while the manager is down for 12 s.
 #[test]
 fn a_tick_in_a_short_stop_is_no_jump() {

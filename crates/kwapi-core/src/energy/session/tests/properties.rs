@@ -111,7 +111,8 @@ fn resets_swaps_and_wrong_clocks_make_no_energy_beyond_the_bound_of_a_stop() {
             if seed % 2 == 1 { Plan { max_watts: TRUSTED, ..hostile.and(&[Absurd]) } } else { hostile };
         let world = World::live(seed, &plan);
         let resets = world.resets.len() as u64;
-        let allowed = world.tick * (world.curves() + 2 * resets) + world.unseen_max;
+        // "Two ticks' error at most in practice, rarely three, however many restarts": of each curve.
+        let allowed = world.tick * (3 * world.curves() + 2 * resets) + world.unseen_max;
         let error = of(&world) - world.truth() as i64;
         assert!(error <= allowed as i64, "{seed}: {error} mJ over, {allowed} mJ allowed, {resets} resets");
     });
