@@ -42,7 +42,8 @@ fn pages(
     account: impl Fn(&ProbeId) -> Option<Accounted> + Send + Sync + 'static,
 ) -> Router {
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    router(Arc::new(Stored::new(recorded(scratch), account)), settings(), clock)
+    let stored = Stored::new(recorded(scratch), clock.clone(), Duration::from_secs(60), account);
+    router(Arc::new(stored), settings(), clock)
 }
 
 #[tokio::test]
