@@ -19,13 +19,13 @@ pub struct ProbeId(Arc<str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeIdError {
     /// Nothing at all.
-    #[error("a probe id cannot be empty")]
+    #[error("a probe id must not be empty")]
     Empty,
     /// More than 200 bytes.
-    #[error("a probe id has at most {PROBE_ID_BYTES_MAX} bytes, this one has {0}")]
+    #[error("a probe id must be at most {PROBE_ID_BYTES_MAX} bytes, not {0}")]
     TooLong(usize),
     /// A newline, a NUL or their like, which would break a log line or a header.
-    #[error("a probe id cannot contain control characters")]
+    #[error("a probe id must not contain control characters")]
     Control,
 }
 

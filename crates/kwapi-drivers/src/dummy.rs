@@ -46,7 +46,7 @@ pub struct Dummy {
 
 impl Driver for Dummy {
     const NAME: &'static str = "dummy";
-    const SUMMARY: &'static str = "made-up watts, for trials and load tests";
+    const SUMMARY: &'static str = "simulated power, for trials and load tests";
     type Config = Config;
     type Shared = ();
 
@@ -58,7 +58,7 @@ impl Driver for Dummy {
             ));
         }
         if count > OUTLETS_MAX {
-            return Err(DriverError::Refused(format!("`outlets` is at most {OUTLETS_MAX}")));
+            return Err(DriverError::Refused(format!("`outlets` must be at most {OUTLETS_MAX}")));
         }
         let probes = if outlets.wants_all() {
             (1..=count).filter_map(|outlet| outlets.probe(&outlet.to_string(), None)).collect()
@@ -80,7 +80,7 @@ impl Driver for Dummy {
 
     fn findings(&self) -> Vec<Finding> {
         vec![Finding {
-            what: "made-up power".to_owned(),
+            what: "simulated power".to_owned(),
             value: format!("{} ± {} W on {} outlets", self.watts, self.jitter_watts, self.probes.len()),
             is_used: true,
             why: "there is no device".to_owned(),

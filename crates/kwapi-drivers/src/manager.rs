@@ -112,7 +112,7 @@ impl Manager {
         let mut applied = Applied::default();
         for spec in specs {
             if meters.contains_key(&spec.name) {
-                tracing::error!(meter = spec.name, "left out: another meter has this name");
+                tracing::error!(meter = spec.name, "ignored: duplicate meter name");
                 applied.refused += 1;
                 continue;
             }
@@ -190,7 +190,7 @@ impl Manager {
             }
         };
         if timeout(STOP_MAX, all).await.is_err() {
-            tracing::warn!("a driver does not let go of its meter");
+            tracing::warn!("driver did not stop in time");
         }
         let (state, boot) = (&self.outflow.state, self.outflow.now().boot);
         for running in &stopping {

@@ -54,7 +54,9 @@ impl Driver for Tasmota {
     fn check_outlets(_: &PlugConfig, outlets: &Outlets) -> Result<(), String> {
         let is_channel = |key: &str| key == "total" || key.parse::<usize>().is_ok_and(|channel| channel > 0);
         match outlets.named().iter().find(|outlet| !is_channel(&outlet.key)) {
-            Some(outlet) => Err(format!("outlet {:?}: a channel is a number from 1, or total", outlet.key)),
+            Some(outlet) => {
+                Err(format!("outlet {:?}: must be a channel number from 1, or total", outlet.key))
+            }
             None => Ok(()),
         }
     }
@@ -83,8 +85,9 @@ impl Driver for Tasmota {
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let answer = self.device.get("/cm", Some(&self.query(8))).await;
-        let answer =
-            answer.map_err(DriverError::of_whoever_answers)?.required("is this a Tasmota device?")?;
+        let answer = answer
+            .map_err(DriverError::of_whoever_answers)?
+            .required("check that this is a Tasmota device")?;
         let status = answer.json()?;
         if let Some(warning) = status.get("WARNING").and_then(Value::as_str) {
             let host = self.device.base();
@@ -121,7 +124,7 @@ impl Driver for Tasmota {
             let reading = found.map_or_else(
                 || {
                     Err(NoReading::NoSuchOutlet(format!(
-                        "{:?}; this device has {}",
+                        "{:?}; number of channels: {}",
                         outlet.key, self.channels
                     )))
                 },
@@ -192,14 +195,15 @@ fn no_energy(status: &Value, host: &str) -> String {
     });
     let numbers: Vec<_> = numbers.take(SHOWN_MAX).collect();
     let Some((sensor, names)) = numbers.first() else {
-        return "no StatusSNS.ENERGY; does this device measure power, and is its template right?".to_owned();
+        return "no StatusSNS.ENERGY; check that the device measures power and that its template is right"
+            .to_owned();
     };
     let shown: Vec<_> =
         numbers.iter().map(|(sensor, names)| format!("{sensor}: {}", names.join(", "))).collect();
     let first = names.iter().find(|name| name.to_lowercase().contains("power")).or(names.first());
     let first = first.map_or("…", String::as_str);
     format!(
-        "no StatusSNS.ENERGY, but {}; where power is among these, read it with driver = \"http_json\", \
+        "no StatusSNS.ENERGY, but {}; if power is among these, use driver = \"http_json\", \
          url = \"{host}cm?cmnd=Status%208\", values = {{ power = \"/StatusSNS/{sensor}/{first}\" }}",
         shown.join("; ")
     )
@@ -237,7 +241,7 @@ fn channel(
         (single, None) => number(single),
         (_, Some(_)) => None,
     };
-    let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no number now".to_owned()))?;
+    let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no value".to_owned()))?;
     let counter = item("Total").map(|total| {
         let mut counter = value::counter(total, RESOLUTION_KWH, EnergyUnit::KilowattHour)?;
         // Local time without its zone: good to see a reset by, and some hours off.

@@ -172,7 +172,7 @@ impl History {
             if let Err(error) = self.flush_probe(&probe) {
                 let error = Chain(&error).to_string();
                 if upkeep.failed.is_none() {
-                    tracing::warn!(%error, "history waits to be written");
+                    tracing::warn!(%error, "cannot write RRD files; retrying");
                 }
                 upkeep.failed = Some((now, error));
             }
@@ -193,7 +193,7 @@ impl History {
         }
         if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
-            tracing::info!("history is written again");
+            tracing::info!("RRD files are writable again");
         }
         if let Some(position) = written.filter(|_| upkeep.failed.is_none() && upkeep.ahead.is_none())
             && now.saturating_sub(upkeep.committed) >= interval
@@ -222,7 +222,7 @@ impl History {
             }
             if let Err(error) = self.flush_probe(&probe) {
                 if flushed {
-                    tracing::warn!(error = %Chain(&error), "history is not all written");
+                    tracing::warn!(error = %Chain(&error), "not all RRD files were written");
                 }
                 flushed = false;
             }
@@ -256,7 +256,7 @@ impl History {
     /// ready.
     pub fn trouble(&self) -> Option<String> {
         let upkeep = self.upkeep.lock();
-        let failed = upkeep.failed.as_ref().map(|(_, error)| format!("RRD files cannot be written: {error}"));
+        let failed = upkeep.failed.as_ref().map(|(_, error)| format!("cannot write RRD files: {error}"));
         failed.or_else(|| upkeep.unread.clone()).or_else(|| upkeep.ahead.clone())
     }
 
@@ -274,7 +274,7 @@ impl History {
         if let Err(error) = saved
             && !had_failed
         {
-            tracing::warn!(%error, "cannot note how far the journal was read; after a crash more of it is read again");
+            tracing::warn!(%error, "cannot save the journal position; a crash would replay more of the journal");
         }
     }
 
@@ -283,9 +283,7 @@ impl History {
         let mut lock = self.lock.lock();
         if lock.take().is_some() {
             *lock = DirectoryLock::take(&self.rrd_directory)
-                .inspect_err(
-                    |error| tracing::error!(%error, "the directory of RRD files is not locked any more"),
-                )
+                .inspect_err(|error| tracing::error!(%error, "the RRD directory is no longer locked"))
                 .ok();
         }
     }

@@ -133,7 +133,7 @@ impl Journal {
         let created = std::fs::create_dir_all(&folder);
         let (state, number, opened) = open_files(&folder, config, now).map_err(failed)?;
         if let (Err(error), true) = (created, state.closed.is_empty()) {
-            tracing::error!(%error, directory = %folder.display(), "the journal cannot be begun");
+            tracing::error!(%error, directory = %folder.display(), "cannot create the journal");
         }
         let shared = Shared {
             home: directory.to_owned(),
@@ -148,8 +148,8 @@ impl Journal {
             let mut writer = shared.writer.lock();
             let begun = writer.begin_segment(&shared, now);
             if let Err(error) = begun {
-                tracing::error!(%error, "nothing can be appended to the journal");
-                shared.state.lock().append_trouble = Some(format!("the journal cannot be written: {error}"));
+                tracing::error!(%error, "cannot append to the journal");
+                shared.state.lock().append_trouble = Some(format!("cannot write the journal: {error}"));
             }
         }
         Ok((Self { shared: Arc::new(shared) }, opened))
@@ -180,7 +180,7 @@ impl Journal {
             }
             Err(error) => {
                 state.counters.failures += 1;
-                state.append_trouble = Some(format!("the journal cannot be written: {error}"));
+                state.append_trouble = Some(format!("cannot write the journal: {error}"));
             }
         }
         appended
@@ -209,7 +209,7 @@ impl Journal {
                 writer.sync_failed(pending);
                 let mut state = self.shared.state.lock();
                 state.counters.failures += 1;
-                state.sync_trouble = Some(format!("the journal cannot be synced: {error}"));
+                state.sync_trouble = Some(format!("cannot sync the journal: {error}"));
                 Err(error)
             }
         }

@@ -151,7 +151,7 @@ impl Intake {
             let is_news = self.inbox.appended(&appended);
             if let Err(error) = appended {
                 if is_news {
-                    tracing::error!(%error, "the journal cannot be written: totals stand still, measurements wait");
+                    tracing::error!(%error, "cannot write the journal; totals are not updated, measurements are queued");
                 }
                 self.tries_again_at = Some(self.live.now() + RETRY_INTERVAL);
                 self.drafts.clear();
@@ -160,7 +160,7 @@ impl Intake {
                 return Err(error);
             }
             if is_news {
-                tracing::info!("the journal takes measurements again");
+                tracing::info!("journal is writable again");
             }
         }
         self.tries_again_at = None;
@@ -205,19 +205,18 @@ impl Intake {
     /// The probe of a message, registered if it is new; none where there are as many as there may be.
     fn find(&mut self, id: &ProbeId) -> Option<Arc<Probe>> {
         let guessed = self.known.get(self.succession.guess() as usize).and_then(Option::as_ref);
-        let probe = match guessed.filter(|probe| probe.id == *id) {
-            Some(probe) => Arc::clone(probe),
-            None => {
-                let probe = self.live.find_or_register(id)?;
-                let index = probe.index as usize;
-                if index >= self.known.len() {
-                    self.known.resize(index + 1, None);
-                }
-                if let Some(place) = self.known.get_mut(index) {
-                    place.get_or_insert_with(|| Arc::clone(&probe));
-                }
-                probe
+        let probe = if let Some(probe) = guessed.filter(|probe| probe.id == *id) {
+            Arc::clone(probe)
+        } else {
+            let probe = self.live.find_or_register(id)?;
+            let index = probe.index as usize;
+            if index >= self.known.len() {
+                self.known.resize(index + 1, None);
             }
+            if let Some(place) = self.known.get_mut(index) {
+                place.get_or_insert_with(|| Arc::clone(&probe));
+            }
+            probe
         };
         self.succession.note(probe.index);
         Some(probe)

@@ -87,7 +87,7 @@ impl Roles {
     /// What is missing, as one line.
     pub(crate) fn check(self, config: &Config) -> Result<(), String> {
         if self.drivers && config.drivers.publish.is_empty() {
-            return Err("[drivers] publish is empty: nobody could listen; set it, for example \
+            return Err("[drivers] publish is empty; set it, for example \
                 publish = [\"ipc:///run/kwapi/drivers\"]"
                 .to_owned());
         }
@@ -95,15 +95,16 @@ impl Roles {
             needs_key(config)?;
         }
         if self.forwarder && (config.forwarder.subscribe.is_empty() || config.forwarder.publish.is_empty()) {
-            return Err("[forwarder] needs `subscribe` (drivers or forwarders) and `publish` (where it is \
-                listened to)"
-                .to_owned());
+            return Err(
+                "[forwarder] requires `subscribe` (drivers or forwarders) and `publish` (its own endpoints)"
+                    .to_owned(),
+            );
         }
         let sections = [(self.api, "api", &config.api.subscribe), (self.rrd, "rrd", &config.rrd.subscribe)];
         let deaf = sections.iter().find(|(is_on, _, subscribe)| *is_on && subscribe.is_empty());
         if let Some((_, section, _)) = deaf {
             return Err(format!(
-                "nothing to listen to: set `subscribe` in [{section}], for example subscribe = [\"ipc:///run/kwapi/drivers\"]"
+                "[{section}] subscribe is empty; set it, for example subscribe = [\"ipc:///run/kwapi/drivers\"]"
             ));
         }
         Ok(())
@@ -118,8 +119,7 @@ pub(crate) fn needs_key(config: &Config) -> Result<(), String> {
     if config.bus.key.is_some() || config.bus.signature == Scheme::None {
         return Ok(());
     }
-    Err("there is nothing to sign with: give [bus] a key, \
-        key = { id = \"lyon\", secret = { file = \"/etc/kwapi/bus.secret\" } }, or signature = \"none\""
+    Err("no signing key; set key in [bus], for example key = { id = \"lyon\", secret = { file = \"/etc/kwapi/bus.secret\" } }, or signature = \"none\""
         .to_owned())
 }
 
@@ -264,6 +264,6 @@ impl Stack {
 
 async fn within_limit(stopping: impl Future<Output = ()>) {
     if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
-        tracing::warn!("not everything ended within {} s", STOP_LIMIT.as_secs_f64());
+        tracing::warn!("shutdown incomplete after {} s", STOP_LIMIT.as_secs_f64());
     }
 }

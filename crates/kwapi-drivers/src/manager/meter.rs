@@ -81,7 +81,10 @@ impl Meter {
             )) => return Trouble::Refused(message),
             Ok(Err(error)) => return Trouble::Link(error.into_message()),
             Err(silent) => {
-                return Trouble::Hung(format!("no session within {deadline:?}{}", silent.advice()));
+                return Trouble::Hung(format!(
+                    "opening the session timed out after {deadline:?}{}",
+                    silent.advice()
+                ));
             }
         };
         self.visible.lock().status.sessions += 1;
@@ -127,7 +130,7 @@ impl Meter {
             let result = timeout(silence, session.read(&mut readings)).await;
             let heard = self.round(&mut readings, self.outflow.now().monotonic).await;
             if let Some(trouble) =
-                self.judge(result.map_err(|_| format!("no answer within {silence:?}")), &mut malformed)
+                self.judge(result.map_err(|_| format!("timed out after {silence:?}")), &mut malformed)
             {
                 return trouble;
             }
@@ -149,7 +152,7 @@ impl Meter {
                 *malformed += 1;
                 if *malformed >= MALFORMED_MAX {
                     return Some(Trouble::Link(format!(
-                        "{malformed} malformed answers in a row, the last {error}"
+                        "{malformed} consecutive malformed responses; last: {error}"
                     )));
                 }
                 self.missed(&error.to_string());
@@ -210,7 +213,7 @@ impl Meter {
         if is_good {
             self.good(now);
         } else if let Some(problem) = problem {
-            self.missed(&format!("no outlet gave a reading; the last: {problem}"));
+            self.missed(&format!("no reading from any outlet; last: {problem}"));
         }
         true
     }
@@ -230,7 +233,9 @@ impl Meter {
             Some(number) => number,
             None if probes.len() >= PROBES_MAX => {
                 status.probes_refused += 1;
-                return Err(NoReading::NotAvailable(format!("more than {PROBES_MAX} probes on one meter")));
+                return Err(NoReading::NotAvailable(format!(
+                    "more than {PROBES_MAX} probes on one meter; ignored"
+                )));
             }
             None => {
                 let past = self.outflow.state.past(&id);
@@ -356,10 +361,10 @@ impl Meter {
                 meter = name,
                 ?latency,
                 ?interval,
-                "slower than its interval, read as fast as it answers"
+                "slower than its interval; reading as fast as it responds"
             );
         } else {
-            tracing::info!(meter = name, ?latency, ?interval, "keeps its interval again");
+            tracing::info!(meter = name, ?latency, ?interval, "back within its interval");
         }
     }
 }

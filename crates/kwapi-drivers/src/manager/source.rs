@@ -234,11 +234,13 @@ impl Source {
         let message = match self.session.limits().max_watts {
             Some(max_watts) if in_a_row >= OUTLIERS_MAX => {
                 format!(
-                    "{power}, {in_a_row} times in a row above `max_watts` ({max_watts}): one of them is wrong"
+                    "{power}, above `max_watts` ({max_watts}) {in_a_row} times in a row; check the meter and `max_watts`"
                 )
             }
             Some(max_watts) => format!("{power} is above `max_watts` ({max_watts})"),
-            None => format!("{power} is far above all that this outlet has shown; the next value decides"),
+            None => {
+                format!("{power} is far above all earlier values of this outlet; waiting for the next one")
+            }
         };
         Err(NoReading::Implausible(message))
     }

@@ -214,7 +214,7 @@ impl State {
         };
         shared.wake.notify_one();
         if timeout(SYNC_MAX, shared.is_done(generation)).await.is_err() {
-            tracing::error!("the state of the driver manager could not be synced in time");
+            tracing::error!("syncing the driver state timed out");
         }
     }
 
@@ -258,9 +258,9 @@ impl Shared {
             return;
         }
         if let Some(trouble) = &trouble {
-            tracing::error!("{trouble}; meters run, but energy is not bridged over restarts");
+            tracing::error!("{trouble}; meters keep running, but energy is not bridged across restarts");
         } else {
-            tracing::info!("the state of the driver manager is written again");
+            tracing::info!("driver state is writable again");
         }
         seen.trouble = trouble;
     }
@@ -271,7 +271,7 @@ impl Shared {
         let mut trouble = None;
         let mut failed = |error: std::io::Error, probe: &ProbeId, unkept: &mut HashSet<ProbeId>| {
             unkept.insert(probe.clone());
-            trouble = Some(format!("the state of the driver manager cannot be written: {error}"));
+            trouble = Some(format!("cannot write the driver state: {error}"));
         };
         for (key, (kept, alone)) in &batch.entries {
             let result = if *alone { self.keep_alone(file, key) } else { Ok(()) };
@@ -281,7 +281,7 @@ impl Shared {
         }
         if let Err(error) = if sync { file.sync() } else { Ok(()) } {
             unkept.extend(batch.entries.keys().map(|key| key.probe.clone()));
-            trouble = Some(format!("the state of the driver manager cannot be synced: {error}"));
+            trouble = Some(format!("cannot sync the driver state: {error}"));
         }
         (unkept, trouble)
     }
@@ -308,15 +308,12 @@ impl Shared {
     fn take_in(&self, found: Found) {
         if found.damaged > 0 {
             let entries = found.damaged;
-            tracing::error!(
-                entries,
-                "damaged entries in the state of the driver manager: their meters begin anew"
-            );
+            tracing::error!(entries, "corrupt entries in the driver state; their meters start afresh");
         }
         if let Some(aside) = &found.set_aside {
             tracing::error!(
                 file = %aside.display(),
-                "the state of the driver manager is of another version or damaged: set aside, all meters begin anew"
+                "driver state corrupt or of another version: renamed, all meters start afresh"
             );
         }
         self.seen.lock().newest = found.entries.iter().map(|entry| entry.newest).max().unwrap_or_default();
@@ -335,7 +332,7 @@ async fn run(shared: Arc<Shared>, directory: PathBuf) {
             Some(file)
         }
         Err(error) => {
-            shared.tell(Some(format!("no state of the driver manager: {error}")));
+            shared.tell(Some(format!("cannot open the driver state: {error}")));
             None
         }
     };

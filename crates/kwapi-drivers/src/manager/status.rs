@@ -235,7 +235,7 @@ impl Visible {
         if self.status.state == state {
             return;
         }
-        let error = last_error.as_deref().unwrap_or("nothing more is known");
+        let error = last_error.as_deref().unwrap_or("cause unknown");
         // Each line begins with the state, in the one word that `kwapi status` and the metrics have for it.
         match state {
             // A fleet that starts well is one line of the manager's, not one of each meter.
@@ -243,27 +243,24 @@ impl Visible {
                 tracing::debug!(meter = name, driver, "running");
             }
             MeterState::Starting => tracing::debug!(meter = name, driver, "starting"),
-            MeterState::Waiting => tracing::info!(meter = name, driver, "waiting: nothing is sent to it"),
+            MeterState::Waiting => tracing::info!(meter = name, driver, "waiting: no data received yet"),
             MeterState::Running => tracing::info!(meter = name, driver, "running"),
-            MeterState::Trial => tracing::info!(meter = name, driver, "trial: answers again"),
+            MeterState::Trial => tracing::info!(meter = name, driver, "trial: responding again"),
             MeterState::Failing => tracing::warn!(meter = name, driver, error, "failing: no readings"),
             MeterState::Backoff => {
-                tracing::warn!(meter = name, driver, error, "backoff: link lost, to be reopened");
+                tracing::warn!(meter = name, driver, error, "backoff: link lost, reconnecting");
             }
             MeterState::Hung => {
-                tracing::warn!(meter = name, driver, error, "hung: no answer, to be reopened");
+                tracing::warn!(meter = name, driver, error, "hung: timed out, reconnecting");
             }
             MeterState::Crashed => {
-                tracing::error!(
-                    meter = name,
-                    driver,
-                    error,
-                    "crashed: a fault of the driver, to be restarted"
-                );
+                tracing::error!(meter = name, driver, error, "crashed: driver bug, restarting it");
             }
-            MeterState::Refused => tracing::error!(meter = name, driver, error, "refused: tried rarely"),
+            MeterState::Refused => {
+                tracing::error!(meter = name, driver, error, "refused: access refused, retrying every 5 min")
+            }
             MeterState::Tripped => {
-                tracing::error!(meter = name, driver, error, "tripped: failed often, tried now and then");
+                tracing::error!(meter = name, driver, error, "tripped: circuit open, retrying every 60 s");
             }
         }
         self.status.state = state;

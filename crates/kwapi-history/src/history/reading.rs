@@ -65,9 +65,9 @@ impl History {
                 drop(reading);
                 let mut upkeep = self.upkeep.lock();
                 if upkeep.unread.is_none() {
-                    tracing::error!(%error, "the journal cannot be read: graphs stand still");
+                    tracing::error!(%error, "cannot read the journal; graphs are not updated");
                 }
-                upkeep.unread = Some(format!("the journal cannot be read: {error}"));
+                upkeep.unread = Some(format!("cannot read the journal: {error}"));
                 drop(upkeep);
                 self.journal.wait(timeout);
                 false
@@ -119,7 +119,7 @@ impl History {
         self.counts.losses.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             cause = ?lost.cause, records = ?lost.records, after = ?lost.after, before = ?lost.before,
-            "a stretch of the journal is missing from the RRD files: time without samples is unknown in them"
+            "part of the journal is missing from the RRD files; recorded there as unknown"
         );
     }
 

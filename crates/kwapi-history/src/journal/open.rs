@@ -72,7 +72,7 @@ pub(super) fn open_files(
     for found in found {
         match found.place {
             None => {
-                tracing::error!(reader = %found.name, "the position of a reader of the journal is damaged: it reads from the oldest record");
+                tracing::error!(reader = %found.name, "journal reader position corrupt; reading from the oldest record");
                 opened.positions_damaged.push(found.name);
             }
             Some((position, need)) => {
@@ -89,7 +89,7 @@ pub(super) fn open_files(
     state.counters.positions_damaged = opened.positions_damaged.len() as u64;
     state.counters.bytes_torn = opened.torn_bytes;
     if !opened.ahead.is_empty() {
-        tracing::warn!(readers = ?opened.ahead, "the journal has lost its end: readers had committed more");
+        tracing::warn!(readers = ?opened.ahead, "the end of the journal is lost; readers had committed beyond it");
     }
     Ok((state, number, opened))
 }
@@ -109,7 +109,7 @@ fn close_last(folder: &Path, number: u64, bytes: u64, opened: &mut Opened) -> io
                 tracing::info!(
                     segment = number,
                     bytes = bytes - from,
-                    "the end of an append that a crash cut short was removed"
+                    "incomplete journal append removed after a crash"
                 );
                 let cut = std::fs::OpenOptions::new().write(true).open(segment::path(folder, number));
                 let cut = cut.and_then(|file| file.set_len(from));

@@ -20,7 +20,8 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// # Errors
 /// When a part cannot start, as one line.
 pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
-    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let directory =
         tempfile::Builder::new().prefix("kwapi-bench-").tempdir().map_err(|error| error.to_string())?;
     let file = directory.path().join("kwapi.toml");
@@ -32,7 +33,7 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     // Nobody asks it over HTTP: it has no listeners.
     let stack = Stack::start(&process, &config, Roles::RUN, &inside, Listeners::default(), &shutdown)?;
     let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
-        return Err("a part of the load is missing".to_owned());
+        return Err("part of the load is missing".to_owned());
     };
     notify_ready();
     if let Some(probes_max) = raised(arguments.probes) {
@@ -61,13 +62,13 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     println!("| figure | value |\n|---|---|");
     println!("| probes | {} |", arguments.probes);
     println!("| seconds measured | {seconds:.1} |");
-    println!("| published a second | {:.0} |", published as f64 / seconds);
+    println!("| published per second | {:.0} |", published as f64 / seconds);
     println!(
-        "| collected a second | {:.0} |",
+        "| collected per second | {:.0} |",
         (collected.credited - collected_before.credited) as f64 / seconds
     );
     let stored = recorded.recorded - recorded_before.recorded;
-    println!("| recorded a second | {:.0} |", stored as f64 / seconds);
+    println!("| recorded per second | {:.0} |", stored as f64 / seconds);
     println!("| lost | {} |", collected.lost - collected_before.lost);
     println!("| readings missed | {missed} |");
     println!("| CPU, share of one core | {:.1} % |", 100.0 * cpu / seconds);

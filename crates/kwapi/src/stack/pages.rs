@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use kwapi_core::ProbeId;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{Flusher, History, HistoryConfig};
@@ -77,7 +78,7 @@ impl Pages {
         if let Some(hue) = rrd.hue {
             settings.hue = hue;
         }
-        let pages = Stored::new(self.history.clone(), move |probe| {
+        let account = move |probe: &ProbeId| {
             let (_, view) = live.probe(probe.as_str())?;
             let present = view.present;
             let until = (view.timestamp != present.timestamp).then_some(view.timestamp);
@@ -89,7 +90,8 @@ impl Pages {
                 quality: present.quality,
                 is_silent: view.is_silent(live.now(), live.config()),
             })
-        });
+        };
+        let pages = Stored::new(self.history.clone(), process.clock.clone(), config.max_gap(), account);
         kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
     }
 }

@@ -134,7 +134,7 @@ impl OpenSocket {
         closed.connect(&events)?;
         self.socket.unbind(url)?;
         if !url.starts_with("inproc://") && closed.poll(zmq::POLLIN, CLOSE_MS_MAX)? == 0 {
-            tracing::warn!(url, "the address is not free yet");
+            tracing::warn!(url, "address not released yet");
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Drop for OpenSocket {
     fn drop(&mut self) {
         for url in &self.bound {
             if let Err(error) = self.unbind(url) {
-                tracing::warn!(url, %error, "the address is freed later");
+                tracing::warn!(url, %error, "cannot release the address now; released later");
             }
         }
     }
@@ -211,13 +211,13 @@ fn check_socket_file(url: &str) -> Result<(), BusError> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-                Err(BusError::config(url, format!("no directory {}", parent.display())))
+                Err(BusError::config(url, format!("directory {} does not exist", parent.display())))
             }
             Some(_) | None => Ok(()),
         },
         Err(error) => Err(BusError::config(url, error.to_string())),
         Ok(file) if !file.file_type().is_socket() => {
-            Err(BusError::config(url, "something other than a socket is there"))
+            Err(BusError::config(url, "file exists and is not a socket"))
         }
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => Err(BusError::AddressInUse { url: url.to_owned() }),

@@ -108,15 +108,15 @@ impl NotBridged {
 impl fmt::Display for NotBridged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoState => "no state of this register was kept",
+            Self::NoState => "no saved state for this register",
             Self::NotBelieved => "the register contradicted the meter's watts",
-            Self::AnotherMeter => "another serial number: the meter was replaced",
-            Self::HostBooted => "the register is lost when the host boots",
+            Self::AnotherMeter => "the serial number changed; the meter was replaced",
+            Self::HostBooted => "the register is reset when the host boots",
             Self::Reset => "the device reports a reset or restart",
             Self::StopTooLong => "the register may have wrapped more than once",
             Self::Jumped => "the register rose by more than the outlet can have used",
             Self::Fell => "the register fell",
-            Self::Clock => "the wall clock was wrong when the process before ended, or for too long after the host's boot",
+            Self::Clock => "the wall clock was wrong when the previous process ended, or for too long after the host's boot",
         })
     }
 }

@@ -112,15 +112,14 @@ impl StateFile {
             template: None,
         };
         // A piece at a time: a hundred thousand entries are 100 MB.
+        let mut is_read = is_new;
         slots = slots.get(SLOT..).unwrap_or_default();
-        while !is_new {
+        while !is_read {
             for slot in slots.chunks(SLOT) {
                 state.take_in(slot, &mut found);
             }
             slots = fill(&mut state.file, &mut buffer).map_err(wrong)?;
-            if slots.is_empty() {
-                break;
-            }
+            is_read = slots.is_empty();
         }
         Ok((state, found))
     }
@@ -314,7 +313,7 @@ fn padded(text: String) -> Option<Vec<u8>> {
 fn encode(kept: &Kept) -> io::Result<Vec<u8>> {
     let json = serde_json::to_string(kept)?;
     let line = format!("{:08x} {json}", crc32fast::hash(json.as_bytes()));
-    padded(line).ok_or_else(|| io::Error::other("an entry longer than its slot"))
+    padded(line).ok_or_else(|| io::Error::other("entry too long for its slot"))
 }
 
 /// A slot that holds no entry, though something was written there.

@@ -42,7 +42,8 @@ fn pages(
     account: impl Fn(&ProbeId) -> Option<Accounted> + Send + Sync + 'static,
 ) -> Router {
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    router(Arc::new(Stored::new(recorded(scratch), account)), settings(), clock)
+    let stored = Stored::new(recorded(scratch), clock.clone(), Duration::from_secs(60), account);
+    router(Arc::new(stored), settings(), clock)
 }
 
 #[tokio::test]
@@ -82,7 +83,7 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
         );
     }
     let shown = page(&site, "/probe/a%2Fb/").await;
-    assert!(shown.contains("cannot be read") && !shown.contains("No data yet"), "{shown}");
+    assert!(shown.contains("is unreadable; see the log") && !shown.contains("No data yet"), "{shown}");
 }
 
 /// How often the list and the probe's page say that its present value is estimated.

@@ -47,16 +47,19 @@ fn a_file_of_the_operators_is_not_removed() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notes.txt");
     std::fs::write(&path, "mine").expect("room");
-    check(&format!("ipc://{}", path.display()), "something other than a socket is there");
+    check(&format!("ipc://{}", path.display()), "file exists and is not a socket");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
     let missing = folder.path().join("no/probes");
-    check(&format!("ipc://{}", missing.display()), &format!("no directory {}/no", folder.path().display()));
+    check(
+        &format!("ipc://{}", missing.display()),
+        &format!("directory {}/no does not exist", folder.path().display()),
+    );
 }
 
 #[test]
 fn an_endpoint_that_is_none_is_refused() {
-    check("http://x", "an endpoint begins with tcp://, ipc:// or inproc://");
-    check("tcp://x\0:1", "an endpoint has no control characters");
+    check("http://x", "an endpoint must start with tcp://, ipc:// or inproc://");
+    check("tcp://x\0:1", "an endpoint must not contain control characters");
     assert!(matches!(open("tcp://nowhere"), Err(BusError::System { .. })));
 }
 
