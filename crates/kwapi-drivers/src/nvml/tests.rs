@@ -109,8 +109,8 @@ async fn a_lost_gpu_costs_itself_alone_and_is_read_again_when_it_is_back() {
     library.set(0, &[gpu(0x3b, 1_000, 70_000), gpu(0xd8, 2_000, 80_000)]);
     let mut meter = open(&library, &named(&["gpu0", "gpu1"])).await.unwrap();
     library.set(0, &[gpu(0x3b, 1_000, 70_000), lost.clone()]);
-    let gone = "pgpu1: not available: NVML: GPU is lost (15); the GPU fell off the bus: see the kernel's log for \
-                Xid 79; a reboot brings it back";
+    let gone = "pgpu1: not available: NVML: GPU is lost (15); the GPU fell off the bus; check the kernel log for \
+                Xid 79; a reboot restores it";
     assert_eq!(read(&mut meter).await.unwrap(), format!("pgpu0: 70 W, 1 J; {gone}"));
     assert_eq!(library.log(), "i");
     tokio::time::advance(LOST_PAUSE).await;
