@@ -205,19 +205,18 @@ impl Intake {
     /// The probe of a message, registered if it is new; none where there are as many as there may be.
     fn find(&mut self, id: &ProbeId) -> Option<Arc<Probe>> {
         let guessed = self.known.get(self.succession.guess() as usize).and_then(Option::as_ref);
-        let probe = match guessed.filter(|probe| probe.id == *id) {
-            Some(probe) => Arc::clone(probe),
-            None => {
-                let probe = self.live.find_or_register(id)?;
-                let index = probe.index as usize;
-                if index >= self.known.len() {
-                    self.known.resize(index + 1, None);
-                }
-                if let Some(place) = self.known.get_mut(index) {
-                    place.get_or_insert_with(|| Arc::clone(&probe));
-                }
-                probe
+        let probe = if let Some(probe) = guessed.filter(|probe| probe.id == *id) {
+            Arc::clone(probe)
+        } else {
+            let probe = self.live.find_or_register(id)?;
+            let index = probe.index as usize;
+            if index >= self.known.len() {
+                self.known.resize(index + 1, None);
             }
+            if let Some(place) = self.known.get_mut(index) {
+                place.get_or_insert_with(|| Arc::clone(&probe));
+            }
+            probe
         };
         self.succession.note(probe.index);
         Some(probe)

@@ -114,7 +114,7 @@ impl Loaded {
     pub(crate) fn open(name: &str) -> Result<Self, Error> {
         let no_library = |message: String| Error::of(Code::NoLibrary, message);
         let c_name =
-            CString::new(name).map_err(|_| no_library("a library's name has no zero byte".into()))?;
+            CString::new(name).map_err(|_| no_library("a library name must not contain a zero byte".into()))?;
         // SAFETY: the name ends in a zero byte. Loading runs the library's own start-up code: which library it is, is the
         // operator's word, or the system's.
         let library = unsafe { libc::dlopen(c_name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
@@ -177,7 +177,7 @@ fn loader_says() -> String {
     // SAFETY: the text is the loader's, of this thread, and stands until its next call.
     let text = unsafe { libc::dlerror() };
     if text.is_null() {
-        return "the loader does not say why".to_owned();
+        return "unknown loader error".to_owned();
     }
     // SAFETY: as above; it ends in a zero byte.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()

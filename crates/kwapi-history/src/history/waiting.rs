@@ -14,8 +14,10 @@ const AFTER_LOSS: u64 = 2;
 const FLAG_BITS: u32 = 2;
 /// No two samples are taken to be further apart, in microseconds (36 000 years): so the change of it fits beside the flags.
 const SPACING_MAX: u64 = 1 << 60;
-/// Room for a sample of any numbers.
-const SAMPLE_BYTES_MAX: usize = 30;
+/// What a sample takes at most as a rule; one that takes more is kept as well.
+const SAMPLE_BYTES_USUAL: usize = 13;
+/// Room that is had at a time, at least.
+const ROOM_BYTES: usize = 48;
 
 /// Samples in order of their stamps, each a few bytes: how the time since the one before has changed, and watts.
 #[derive(Debug, Default)]
@@ -63,9 +65,9 @@ impl Waiting {
         if sample.is_after_loss {
             flags |= AFTER_LOSS;
         }
-        if self.bytes.capacity() - self.bytes.len() < SAMPLE_BYTES_MAX {
+        if self.bytes.capacity() - self.bytes.len() < SAMPLE_BYTES_USUAL {
             // A quarter more, where a vector would double: there are a hundred thousand of these.
-            self.bytes.reserve_exact(SAMPLE_BYTES_MAX + self.bytes.len() / 4);
+            self.bytes.reserve_exact(ROOM_BYTES + self.bytes.len() / 4);
         }
         let change = zigzag(spacing.wrapping_sub(self.end.spacing).cast_signed());
         put(&mut self.bytes, change << FLAG_BITS | flags);

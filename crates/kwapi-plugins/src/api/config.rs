@@ -186,7 +186,7 @@ mod tests {
         for lines in ["token = 'n'", "project_id = 'p'", "project_name = 'p'"] {
             check(&scope(&format!("{lines}\n{lyon}")), "fine");
             check(&scope(&format!("{lines}\nlabels = {{ department = 'physics' }}")), "fine");
-            check(&scope(lines), "[api.auth]: scope 1: neither probes nor labels are set; use probes");
+            check(&scope(lines), "[api.auth]: scope 1: neither probes nor labels are set");
         }
         check(&scope(&format!("project_name = 'p'\nproject_domain_name = 'd'\n{lyon}")), "fine");
         check(&scope(lyon), "[api.auth]: scope 1: one of token, project_id and project_name is required");

@@ -38,7 +38,7 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     notify_ready();
     if let Some(probes_max) = raised(arguments.probes) {
         eprintln!(
-            "[api] probes_max is {probes_max} for this run; a service keeps {} unless its configuration says more",
+            "[api] probes_max is {probes_max} for this run; the default is {}",
             LiveConfig::default().probes_max
         );
     }

@@ -112,15 +112,14 @@ impl StateFile {
             template: None,
         };
         // A piece at a time: a hundred thousand entries are 100 MB.
+        let mut is_read = is_new;
         slots = slots.get(SLOT..).unwrap_or_default();
-        while !is_new {
+        while !is_read {
             for slot in slots.chunks(SLOT) {
                 state.take_in(slot, &mut found);
             }
             slots = fill(&mut state.file, &mut buffer).map_err(wrong)?;
-            if slots.is_empty() {
-                break;
-            }
+            is_read = slots.is_empty();
         }
         Ok((state, found))
     }
