@@ -286,7 +286,7 @@ fn a_stop_writes_what_is_there() {
     let clock = kwapi_core::WallClock::new(|| wall(0));
     let writer = LedgerWriter::start(Arc::clone(&ledger), || Duration::ZERO, clock).unwrap();
     append(&journal, &world.records);
-    assert!(writer.stop());
+    assert!(writer.stop_by(Instant::now() + Duration::from_secs(60)));
     assert_eq!((ledger.position(), ledger.counters().waiting), (journal.end(), 0));
     drop(ledger);
     let again = open(&journal);

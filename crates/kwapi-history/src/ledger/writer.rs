@@ -50,15 +50,19 @@ impl LedgerWriter {
         Ok(Self { ledger, wall, is_stopping, thread: Some(thread) })
     }
 
-    /// Stops the thread and writes. Says whether the files have all of it; if not, the journal has the rest.
-    pub fn stop(mut self) -> bool {
-        self.end()
+    /// Stops the thread and, unless it is past `deadline` then, writes. Says whether the files have all of it; if not, the
+    /// journal has the rest.
+    pub fn stop_by(mut self, deadline: Instant) -> bool {
+        self.end(Some(deadline))
     }
 
-    fn end(&mut self) -> bool {
+    fn end(&mut self, deadline: Option<Instant>) -> bool {
         let Some(thread) = self.thread.take() else { return true };
         self.is_stopping.store(true, Ordering::Relaxed);
         _ = thread.join();
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return false;
+        }
         let now = self.wall.now();
         self.ledger.catch_up(now);
         self.ledger.write(now).is_ok()
@@ -67,6 +71,6 @@ impl LedgerWriter {
 
 impl Drop for LedgerWriter {
     fn drop(&mut self) {
-        self.end();
+        self.end(None);
     }
 }
