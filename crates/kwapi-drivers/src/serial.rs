@@ -39,9 +39,8 @@ pub async fn listen(device: &Path) -> Result<Heard, DriverError> {
     let mut heard = Heard::Silence;
     for baud in BAUDS {
         let mut port = Port::open(&PortConfig::Serial { device: device.to_owned(), baud }).await?;
-        match timeout(LISTEN, telegram(&mut port, &mut heard)).await {
-            Ok(telegram) => return telegram.map(|telegram| known(&telegram, baud)),
-            Err(_) => continue,
+        if let Ok(telegram) = timeout(LISTEN, telegram(&mut port, &mut heard)).await {
+            return telegram.map(|telegram| known(&telegram, baud));
         }
     }
     Ok(heard)
