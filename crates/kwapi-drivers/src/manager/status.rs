@@ -257,7 +257,7 @@ impl Visible {
                 tracing::error!(meter = name, driver, error, "crashed: driver bug, restarting it");
             }
             MeterState::Refused => {
-                tracing::error!(meter = name, driver, error, "refused: access refused, retrying every 5 min")
+                tracing::error!(meter = name, driver, error, "refused: access refused, retrying every 5 min");
             }
             MeterState::Tripped => {
                 tracing::error!(meter = name, driver, error, "tripped: circuit open, retrying every 60 s");
