@@ -53,10 +53,10 @@ impl EndpointConfig {
 pub(crate) fn check_url(url: &str) -> Result<(), BusError> {
     let known = ["tcp://", "ipc://", "inproc://"].iter().any(|scheme| url.starts_with(scheme));
     if !known {
-        return Err(BusError::config(url, "an endpoint begins with tcp://, ipc:// or inproc://"));
+        return Err(BusError::config(url, "an endpoint must start with tcp://, ipc:// or inproc://"));
     }
     if url.chars().any(char::is_control) {
-        return Err(BusError::config(url, "an endpoint has no control characters"));
+        return Err(BusError::config(url, "an endpoint must not contain control characters"));
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub enum BusError {
         source: zmq::Error,
     },
     /// No thread could be started.
-    #[error("no thread")]
+    #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
 }
 

@@ -70,7 +70,7 @@ impl Forwarder {
         messages_per_interval: usize,
     ) -> Result<Self, BusError> {
         if config.upstream.is_empty() || config.downstream.is_empty() {
-            return Err(BusError::config("forwarder", "no upstream, or no downstream"));
+            return Err(BusError::config("forwarder", "no upstream or downstream endpoint"));
         }
         let high_water = high_water(config.high_water, messages_per_interval);
         let open =
@@ -134,7 +134,7 @@ fn run(upstream: &[OpenSocket], downstream: &[OpenSocket], counts: &Counts, stop
         match zmq::poll(&mut items, STOP_POLL_MS) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => {
-                tracing::error!(%error, "the forwarder ends");
+                tracing::error!(%error, "forwarder stopped");
                 return;
             }
         }

@@ -51,16 +51,16 @@ fn all_probes() -> Pattern {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The scheme signs and there is nothing to sign with, or the other way round.
-    #[error("this signature scheme needs {0}")]
+    #[error("this signature scheme requires {0}")]
     Count(&'static str),
     /// Two keys of one endpoint have the same id.
-    #[error("key {0:?} is there twice")]
+    #[error("duplicate key {0:?}")]
     Twice(String),
     /// The id would not survive its place in a message.
-    #[error("key id {0:?}: letters, digits, - _ and . only, 1 to {KEY_ID_BYTES_MAX}")]
+    #[error("key id {0:?}: must be 1 to {KEY_ID_BYTES_MAX} letters, digits, -, _ or .")]
     Id(String),
     /// The secret is empty or easily guessed.
-    #[error("the secret of key {id:?} has {bytes} bytes, fewer than {min}")]
+    #[error("the secret of key {id:?} is too short: {bytes} bytes, minimum {min}")]
     Short {
         /// Which key.
         id: String,

@@ -93,7 +93,7 @@ impl fmt::Display for Period {
 
 /// The name is none of the six.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such period; there are minute, hour, day, week, month and year")]
+#[error("unknown period; available: minute, hour, day, week, month, year")]
 pub struct NoSuchPeriod;
 
 impl FromStr for Period {

@@ -43,7 +43,9 @@ impl Silent {
             0 => String::new(),
             answers => {
                 let plural = if answers == 1 { "" } else { "s" };
-                format!(" after {answers} answer{plural}; if the device is only slow, raise deadline_seconds")
+                format!(
+                    " ({answers} response{plural} before); if the device is only slow, raise deadline_seconds"
+                )
             }
         }
     }
@@ -51,7 +53,7 @@ impl Silent {
 
 impl fmt::Display for Silent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {:?}{}", self.deadline, self.advice())
+        write!(f, "timed out after {:?}{}", self.deadline, self.advice())
     }
 }
 

@@ -46,7 +46,7 @@ pub struct Dummy {
 
 impl Driver for Dummy {
     const NAME: &'static str = "dummy";
-    const SUMMARY: &'static str = "made-up watts, for trials and load tests";
+    const SUMMARY: &'static str = "simulated power, for trials and load tests";
     type Config = Config;
     type Shared = ();
 
@@ -58,7 +58,7 @@ impl Driver for Dummy {
             ));
         }
         if count > OUTLETS_MAX {
-            return Err(DriverError::Refused(format!("`outlets` is at most {OUTLETS_MAX}")));
+            return Err(DriverError::Refused(format!("`outlets` must be at most {OUTLETS_MAX}")));
         }
         let probes = if outlets.wants_all() {
             (1..=count).filter_map(|outlet| outlets.probe(&outlet.to_string(), None)).collect()
@@ -71,14 +71,16 @@ impl Driver for Dummy {
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         for probe in &self.probes {
             let stray = self.random.random_range(-1.0..=1.0) * self.jitter_watts;
-            readings.push(probe, Ok(Reading::watts((self.watts + stray).max(0.0))));
+            // In milliwatts, as meters say it: none says sixteen digits.
+            let watts = ((self.watts + stray).max(0.0) * 1e3).round() / 1e3;
+            readings.push(probe, Ok(Reading::watts(watts)));
         }
         Ok(())
     }
 
     fn findings(&self) -> Vec<Finding> {
         vec![Finding {
-            what: "made-up power".to_owned(),
+            what: "simulated power".to_owned(),
             value: format!("{} ± {} W on {} outlets", self.watts, self.jitter_watts, self.probes.len()),
             is_used: true,
             why: "there is no device".to_owned(),

@@ -82,10 +82,10 @@ impl Login {
             (Some(username), Some(password)) => Some((username.clone(), password.clone())),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(DriverError::Refused("username is set but no password".to_owned()));
+                return Err(DriverError::Refused("username is set without password".to_owned()));
             }
             (None, Some(_)) => {
-                return Err(DriverError::Refused("password is set but no username".to_owned()));
+                return Err(DriverError::Refused("password is set without username".to_owned()));
             }
         };
         Ok(Self { user, headers: HeaderMap::new() })
@@ -96,7 +96,7 @@ impl Login {
     /// # Errors
     /// [`DriverError::Refused`] naming the header, never its value.
     pub(crate) fn add_header(&mut self, name: &str, value: &Secret) -> Result<(), DriverError> {
-        let refused = || DriverError::Refused(format!("header {name:?}: not a header that HTTP allows"));
+        let refused = || DriverError::Refused(format!("header {name:?}: invalid HTTP header"));
         let mut value = HeaderValue::from_str(value.expose()).map_err(|_| refused())?;
         value.set_sensitive(true);
         self.headers.insert(HeaderName::try_from(name).map_err(|_| refused())?, value);
@@ -111,12 +111,12 @@ impl Login {
 pub(crate) fn check(key: &str, address: &str, scheme: &str, tls: &Tls) -> Result<(), String> {
     let url = parse_address(address, scheme).map_err(|error| format!("{key}: {}", error.into_message()))?;
     match tls {
-        Tls::Authority(_) | Tls::Pinned(_) if url.scheme() == "http" => Err(format!(
-            "tls: there is nothing to check over http; write https:// in {key}, or leave tls out"
-        )),
-        Tls::Authority(_) => tls::client_config(tls)
-            .map(drop)
-            .map_err(|error| format!("tls: {}; is it readable, and PEM?", error.into_message())),
+        Tls::Authority(_) | Tls::Pinned(_) if url.scheme() == "http" => {
+            Err(format!("tls: not used with http; write https:// in {key}, or remove tls"))
+        }
+        Tls::Authority(_) => tls::client_config(tls).map(drop).map_err(|error| {
+            format!("tls: {}; check that the file is readable and in PEM format", error.into_message())
+        }),
         Tls::System | Tls::Pinned(_) | Tls::Insecure => Ok(()),
     }
 }
@@ -129,13 +129,11 @@ fn parse_address(address: &str, scheme: &str) -> Result<Url, DriverError> {
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or_else(|| {
             // Not repeated here: it may carry a password.
-            DriverError::Refused(
-                "the address is no URL; write http://HOST/PATH or https://HOST/PATH".to_owned(),
-            )
+            DriverError::Refused("invalid URL; write http://HOST/PATH or https://HOST/PATH".to_owned())
         })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(DriverError::Refused(
-            "the address carries a login; give it as username and password".to_owned(),
+            "must not contain credentials; set username and password instead".to_owned(),
         ));
     }
     Ok(url)

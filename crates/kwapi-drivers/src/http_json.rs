@@ -55,7 +55,7 @@ pub struct HttpJson {
 
 impl Driver for HttpJson {
     const NAME: &'static str = "http_json";
-    const SUMMARY: &'static str = "any device or program that shows its watts as JSON at a URL";
+    const SUMMARY: &'static str = "any device or program that serves its power as JSON at a URL";
     type Config = Config;
     type Shared = Clients;
 
@@ -67,7 +67,9 @@ impl Driver for HttpJson {
 
     fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
         if outlets.named().len() > 1 && !config.values.tell_outlets_apart() {
-            return Err("values: several probes need {outlet} in the places of power and energy".to_owned());
+            return Err(
+                "values: several probes require {outlet} in the pointers of power and energy".to_owned()
+            );
         }
         Ok(())
     }
@@ -88,7 +90,7 @@ impl Driver for HttpJson {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let answer = self.device.get_base().await?.required("is the url right?")?;
+        let answer = self.device.get_base().await?.required("check url")?;
         let document = answer.json()?;
         for Outlet { key, probe } in &self.outlets {
             let memory = self.memories.entry(key.clone()).or_default();
@@ -121,7 +123,7 @@ fn login(config: &Config) -> Result<Login, DriverError> {
 fn fresh(reading: Reading, now: Option<Timestamp>, stale_after: Duration) -> Result<Reading, NoReading> {
     match (reading.measured_at, now) {
         (Some(measured_at), Some(now)) if now.since(measured_at) > stale_after => Err(NoReading::Stale(
-            format!("measured {} s before it was asked for", now.since(measured_at).as_secs()),
+            format!("measured {} s before the request", now.since(measured_at).as_secs()),
         )),
         _ => Ok(reading),
     }

@@ -69,8 +69,7 @@ pub struct Ipmi {
 
 impl Driver for Ipmi {
     const NAME: &'static str = "ipmi";
-    const SUMMARY: &'static str =
-        "server management cards (BMC, iDRAC, iLO, XCC) over IPMI 2.0 or 1.5 on UDP";
+    const SUMMARY: &'static str = "server BMCs (iDRAC, iLO, XCC, …) over IPMI 2.0 or 1.5 on UDP";
     type Config = Config;
     type Shared = Shared;
 
@@ -107,8 +106,8 @@ impl Driver for Ipmi {
 async fn resolve(config: &Config) -> Result<SocketAddr, DriverError> {
     let mut addresses = tokio::net::lookup_host((config.host.as_str(), config.port))
         .await
-        .map_err(|error| DriverError::link(format!("{}: no address: {error}", config.host)))?;
-    addresses.next().ok_or_else(|| DriverError::link(format!("{}: the name has no address", config.host)))
+        .map_err(|error| DriverError::link(format!("{}: cannot resolve host name: {error}", config.host)))?;
+    addresses.next().ok_or_else(|| DriverError::link(format!("{}: host name has no address", config.host)))
 }
 
 impl Ipmi {
@@ -145,7 +144,10 @@ impl Ipmi {
             Err(failure) => return Err(failure.of(card, source::SILENT)),
         };
         if let Some(still) = self.freshness.observe(power, Instant::now().into_std()) {
-            return Ok(Err(NoReading::Stale(format!("the card says the same since {} s", still.as_secs()))));
+            return Ok(Err(NoReading::Stale(format!(
+                "the BMC has repeated the same reading for {} s",
+                still.as_secs()
+            ))));
         }
         Ok(power.reading())
     }

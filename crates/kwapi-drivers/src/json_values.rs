@@ -86,12 +86,12 @@ impl Values {
         ];
         let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
         if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
-            return refused(format!("{name}: a factor is a number other than 0"));
+            return refused(format!("{name}: must be a number other than 0"));
         }
         let is_place = |place: &str| place.is_empty() || place.starts_with('/');
         match self.all_places().find(|place| !is_place(place)) {
             Some(place) => {
-                refused(format!("{place:?} is no JSON pointer; write /a/b for {{\"a\": {{\"b\": …}}}}"))
+                refused(format!("{place:?} is not a JSON pointer; write /a/b for {{\"a\": {{\"b\": …}}}}"))
             }
             None => Ok(()),
         }
@@ -143,7 +143,7 @@ impl Values {
         });
         let absent = || {
             let places: Vec<&str> = self.main_places().collect();
-            NoReading::NotAvailable(format!("nothing at {}", places.join(" or ")))
+            NoReading::NotAvailable(format!("no value at {}", places.join(" or ")))
         };
         let (power, counter) = power_and_counter(name, watts, counter, absent, notes)?;
         let measured_at = match &self.time {
@@ -152,7 +152,7 @@ impl Values {
                 Some(found.and_then(stamp).ok_or_else(|| {
                     let shown = found.map_or_else(|| "nothing".to_owned(), shown);
                     NoReading::Implausible(format!(
-                        "{shown} at {place:?} is no time; is the device's clock set?"
+                        "{shown} at {place:?} is not a valid time; check the device's clock"
                     ))
                 })?)
             }
@@ -163,7 +163,7 @@ impl Values {
             let count = number(found);
             match count {
                 Some(_) => notes.clear(name, part),
-                None => notes.add(name, part, format!("{} at {place:?} is no number", shown(found))),
+                None => notes.add(name, part, format!("{} at {place:?} is not a number", shown(found))),
             }
             Some(count? * scale.unwrap_or(1.0))
         };

@@ -123,7 +123,7 @@ impl Refusal {
     fn text(&self) -> &'static str {
         match self {
             Self::Exception(code) => codec::exception(*code),
-            Self::Silence => "no answer",
+            Self::Silence => "no response",
         }
     }
 }
@@ -131,7 +131,7 @@ impl Refusal {
 impl Driver for Modbus {
     const NAME: &'static str = "modbus";
     const SUMMARY: &'static str = "energy meters over Modbus TCP and RTU: ABB, Carlo Gavazzi, Chint, Eastron, Janitza, PZEM, Schneider, Siemens, \
-         SunSpec, maps of one's own";
+         SunSpec, custom register maps";
     type Config = Config;
     type Shared = Lines;
 
@@ -144,7 +144,7 @@ impl Driver for Modbus {
     fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
         let map = Map::load(&config.map, config.maps.as_deref()).map_err(DriverError::into_message)?;
         match assign(outlets, &map).1.first() {
-            Some((_, missing)) => Err(format!("outlet {missing}")),
+            Some((_, missing)) => Err(format!("no outlet {missing}")),
             None => Ok(()),
         }
     }
@@ -166,7 +166,7 @@ impl Driver for Modbus {
         };
         let (outlets, missing) = assign(outlets, &map);
         if outlets.is_empty() && missing.is_empty() {
-            return Err(DriverError::Refused("no probe is configured for it".to_owned()));
+            return Err(DriverError::Refused("no probe configured".to_owned()));
         }
         let measured = outlets.iter().filter_map(|(_, key)| map.outlets.get(key));
         let requests =
@@ -216,7 +216,7 @@ impl Driver for Modbus {
                 value: refusal.as_ref().map_or("answered", |(refusal, _)| refusal.text()).to_owned(),
                 is_used: refusal.is_none(),
                 why: refusal.as_ref().map_or_else(String::new, |_| {
-                    format!("asked for again every {} s", REFUSAL_PAUSE.as_secs())
+                    format!("requested again every {} s", REFUSAL_PAUSE.as_secs())
                 }),
             });
         let left_out = self.outlets.iter().flat_map(|outlet| outlet.notes.findings());
@@ -301,15 +301,15 @@ impl Modbus {
         }
         let refused = refused.map(|(at, refusal)| match refusal {
             Refusal::Exception(code) => self.said(at, code),
-            Refusal::Silence => format!("{}: unit {}: no answer", self.line.address(), self.unit),
+            Refusal::Silence => format!("{}: unit {}: no response", self.line.address(), self.unit),
         });
         match (busy, refused) {
             (Some(said), _) => DriverError::Busy(said),
             // It knew its registers a moment ago: it starts again, or is being set up.
             (None, Some(said)) if self.has_answered => DriverError::Busy(said),
             (None, said) => DriverError::Refused(format!(
-                "{}; is {:?} the right map?",
-                said.unwrap_or_else(|| "no register is read".to_owned()),
+                "{}; check that {:?} is the right map",
+                said.unwrap_or_else(|| "no register can be read".to_owned()),
                 self.map.name
             )),
         }
@@ -317,7 +317,7 @@ impl Modbus {
 
     fn said(&self, at: u16, code: u8) -> String {
         format!(
-            "{}: unit {}, registers 0x{at:04X} and on: exception {code}, {}",
+            "{}: unit {}, registers from 0x{at:04X}: exception {code}, {}",
             self.line.address(),
             self.unit,
             codec::exception(code)
@@ -331,10 +331,10 @@ fn check_unit(config: &Config) -> Result<(), String> {
     match config.unit {
         1..=247 => Ok(()),
         0 | 255 if is_tcp => Ok(()),
-        unit if is_tcp => {
-            Err(format!("unit is 1 to 247, or 0 or 255 for the meter at that address itself, not {unit}"))
-        }
-        unit => Err(format!("unit is 1 to 247, not {unit}")),
+        unit if is_tcp => Err(format!(
+            "unit must be 1 to 247, or 0 or 255 for the meter at that address itself, not {unit}"
+        )),
+        unit => Err(format!("unit must be 1 to 247, not {unit}")),
     }
 }
 
@@ -353,14 +353,14 @@ fn address(config: &Config, map: &Map) -> Result<Address, DriverError> {
             settings.parity = config.parity.unwrap_or(settings.parity);
             settings.stop_bits = config.stop_bits.unwrap_or(settings.stop_bits);
             if !matches!(settings.stop_bits, 1 | 2) {
-                return refused("stop_bits is 1 or 2");
+                return refused("stop_bits must be 1 or 2");
             }
             if !(300..=4_000_000).contains(&settings.baud) {
-                return refused("baud is 300 to 4000000");
+                return refused("baud must be 300 to 4000000");
             }
             Ok(Address::Serial { device: device.clone(), settings })
         }
-        (Some(_), Some(_)) => refused("host and device are both set; a meter is on one of them"),
+        (Some(_), Some(_)) => refused("host and device are mutually exclusive; remove one of them"),
         (None, None) => refused("set host (a gateway) or device (a serial line)"),
     }
 }
@@ -381,7 +381,7 @@ fn assign(outlets: &Outlets, map: &Map) -> Assigned {
     let keys: Vec<_> = map.outlets.keys().collect();
     let missing = outlets.named().iter().filter(|outlet| !map.outlets.contains_key(&outlet.key));
     let missing =
-        missing.map(|outlet| (outlet.probe.clone(), format!("{:?}; the map has {keys:?}", outlet.key)));
+        missing.map(|outlet| (outlet.probe.clone(), format!("{:?}; available: {keys:?}", outlet.key)));
     (found, missing.collect())
 }
 

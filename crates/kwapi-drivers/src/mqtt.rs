@@ -106,10 +106,13 @@ impl Driver for Mqtt {
         config.values.check().map_err(DriverError::into_message)?;
         if config.energy_topic.is_some() && (config.values.power.is_none() || config.values.energy.is_none())
         {
-            return Err("energy_topic: values need power, of topic, and energy, of energy_topic".to_owned());
+            return Err(
+                "energy_topic: values must set both power (from topic) and energy (from energy_topic)"
+                    .to_owned(),
+            );
         }
         if config.energy_topic.as_ref() == Some(&config.topic) {
-            return Err("energy_topic: is the same as topic; leave it out".to_owned());
+            return Err("energy_topic: same as topic; remove it".to_owned());
         }
         Ok(())
     }
@@ -153,11 +156,11 @@ impl Driver for Mqtt {
                 self.streams.iter().map(|stream| stream.topic.as_str()).collect::<Vec<_>>().join(" and ")
             ),
             value: format!(
-                "{} messages, {} retained and left out, {dropped} dropped",
+                "{} messages, {} retained and ignored, {dropped} dropped",
                 self.messages, self.retained
             ),
             is_used: true,
-            why: format!("{} said nothing of power; heard on {topics:?}", self.passed_over),
+            why: format!("{} without power; received on {topics:?}", self.passed_over),
         };
         let left_out = self.heard.values().flat_map(|heard| heard.memory.findings());
         std::iter::once(subscription).chain(left_out.take(TOPICS_SHOWN)).collect()
@@ -226,7 +229,7 @@ impl Mqtt {
                 }
                 values.read(probe.as_str(), &document, &outlet, &mut heard.memory)
             }
-            Err(_) => Err(NoReading::Implausible(format!("no JSON: {:?}", excerpt(&message.payload)))),
+            Err(_) => Err(NoReading::Implausible(format!("invalid JSON: {:?}", excerpt(&message.payload)))),
         };
         readings.push(&probe, reading.map_err(|error| on_topic(error, &message.topic)));
     }
@@ -287,20 +290,20 @@ fn on_topic(error: NoReading, topic: &str) -> NoReading {
 fn filters(topic: &str, outlets: &Outlets) -> Result<Vec<String>, DriverError> {
     let refused = |why: &str| Err(DriverError::Refused(format!("topic {topic:?}: {why}")));
     if topic.is_empty() || topic.len() > 65_535 || topic.contains('\0') {
-        return refused("not a topic that MQTT allows");
+        return refused("invalid MQTT topic");
     }
     let has_place = topic.contains("{outlet}");
     if outlets.wants_all() {
         let whole_levels = topic.split('/').filter(|level| *level == "{outlet}").count();
         return match (whole_levels, topic.matches("{outlet}").count()) {
             (1, 1) => Ok(vec![topic.replace("{outlet}", "+")]),
-            _ => refused("for all outlets, {outlet} stands for one whole level, as in tele/{outlet}/SENSOR"),
+            _ => refused("for all outlets, {outlet} must be one whole level, as in tele/{outlet}/SENSOR"),
         };
     }
     match outlets.named() {
-        [] => refused("no probe is configured for it"),
+        [] => refused("no probe configured"),
         [only] => Ok(vec![topic.replace("{outlet}", &only.key)]),
-        _ if !has_place => refused("several probes need {outlet} in it"),
+        _ if !has_place => refused("several probes require {outlet} in the topic"),
         named => Ok(named.iter().map(|outlet| topic.replace("{outlet}", &outlet.key)).collect()),
     }
 }

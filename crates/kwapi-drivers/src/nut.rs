@@ -90,7 +90,7 @@ impl Driver for Nut {
     fn check(config: &Config) -> Result<(), String> {
         let host = &config.host;
         if host.is_empty() || host.contains(['/', '@', ' ']) {
-            return Err(format!("host {host:?}: write HOST or HOST:PORT; the device's name there is ups"));
+            return Err(format!("host {host:?}: write HOST or HOST:PORT; set ups to the device's name"));
         }
         // An IPv6 address has more than one colon, and no port unless in brackets.
         if let Some((name, port)) = host.split_once(':').filter(|(_, rest)| !rest.contains(':'))
@@ -101,10 +101,10 @@ impl Driver for Nut {
         if let Some(ups) = &config.ups
             && (ups.is_empty() || ups.contains([' ', '"', '\\']) || ups.contains(char::is_control))
         {
-            return Err(format!("ups {ups:?} is no name that NUT allows"));
+            return Err(format!("ups {ups:?}: invalid UPS name"));
         }
         if config.nominal_watts.is_some_and(|watts| !(watts.is_finite() && watts > 0.0)) {
-            return Err("nominal_watts: full load is a positive number of watts".to_owned());
+            return Err("nominal_watts must be a positive number".to_owned());
         }
         let login = Login::from_keys(config.username.as_ref(), config.password.as_ref());
         login.map(drop).map_err(DriverError::into_message)
@@ -150,7 +150,10 @@ impl Driver for Nut {
         };
         self.list(&variables);
         if self.measured.is_empty() {
-            return Err(DriverError::Busy(format!("{}: {} says no watts yet", self.server.host, self.ups)));
+            return Err(DriverError::Busy(format!(
+                "{}: {} reports no watts yet",
+                self.server.host, self.ups
+            )));
         }
         for measured in &mut self.measured {
             measured.choose(&variables, &self.rating);
@@ -229,7 +232,7 @@ impl Measured {
             return NoReading::NotAvailable(format!("{key:?}: {ups}: {}", self.choice.why.join("; ")));
         }
         let outlets = variables.outlets("realpower");
-        NoReading::NoSuchOutlet(format!("{key:?}: {ups} says no watts of it; it does of {outlets:?}"))
+        NoReading::NoSuchOutlet(format!("{key:?}: {ups} reports no watts for it; available: {outlets:?}"))
     }
 }
 
@@ -293,8 +296,7 @@ fn assigned(
         let (key, problem) = match by_label.as_slice() {
             [found] if !is_key => ((*found).to_owned(), None),
             [_, _, ..] if !is_key => {
-                let problem =
-                    format!("{key:?} is the name of several outlets: name one by its number, {by_label:?}");
+                let problem = format!("{key:?} matches several outlets; use one of the numbers {by_label:?}");
                 (key.clone(), Some(problem))
             }
             _ => (key.clone(), None),
@@ -317,11 +319,13 @@ impl Server {
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let host = if has_port { host.to_owned() } else { format!("{host}:{PORT}") };
         let lost = |why: String| {
-            DriverError::link(format!("{host}: {why}; is upsd running and does it LISTEN there?"))
+            DriverError::link(format!(
+                "{host}: {why}; check that upsd is running and has a LISTEN directive for this address"
+            ))
         };
         let stream = timeout(TIMEOUT, TcpStream::connect(&host))
             .await
-            .map_err(|_| lost(format!("no connection within {TIMEOUT:?}")))?
+            .map_err(|_| lost(format!("connection timed out after {TIMEOUT:?}")))?
             .map_err(|error| lost(error.to_string()))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream), host })
@@ -336,7 +340,7 @@ impl Server {
         let mut line = Vec::new();
         let mut bounded = (&mut self.stream).take(LINE_BYTES_MAX);
         match timeout(TIMEOUT, bounded.read_until(b'\n', &mut line)).await {
-            Err(_) => return Err(lost(format!("no answer within {TIMEOUT:?}"))),
+            Err(_) => return Err(lost(format!("timed out after {TIMEOUT:?}"))),
             Ok(Err(error)) => return Err(lost(error.to_string())),
             Ok(Ok(_)) => {}
         }
@@ -344,14 +348,14 @@ impl Server {
             Some((b'\n', line)) => Ok(String::from_utf8_lossy(line).trim_end().to_owned()),
             None => Err(lost(io::Error::from(io::ErrorKind::UnexpectedEof).to_string())),
             // Out of step with the server, or no NUT server at all: begin anew.
-            Some(_) => Err(lost("a line without end; is this a NUT server?".to_owned())),
+            Some(_) => Err(lost("incomplete line; check that this is a NUT server".to_owned())),
         }
     }
 
     /// Sends a command whose answer is `OK`. The argument may be a secret, so only the command is ever shown.
     async fn ask(&mut self, command: &'static str, argument: &str) -> Result<(), DriverError> {
         if argument.contains(char::is_control) {
-            return Err(DriverError::Refused(format!("{command}: a control character in it")));
+            return Err(DriverError::Refused(format!("{command}: contains a control character")));
         }
         let quoted = argument.replace('\\', "\\\\").replace('"', "\\\"");
         self.send(&format!("{command} \"{quoted}\"")).await?;
@@ -360,7 +364,7 @@ impl Server {
             return Ok(());
         }
         Err(DriverError::Refused(format!(
-            "{}: {command}: {answer}; check username and password in upsd.users, or leave both out to read only",
+            "{}: {command}: {answer}; check username and password in upsd.users, or remove both for read-only access",
             self.host
         )))
     }
@@ -410,7 +414,7 @@ impl Server {
                 variables.insert(name, value);
             } else if !line.starts_with("BEGIN LIST VAR") {
                 // The rest of the answer would be taken for the next one.
-                return Err(DriverError::link(format!("{}: {asked}: {line:?} is no variable", self.host)));
+                return Err(DriverError::link(format!("{}: {asked}: invalid variable {line:?}", self.host)));
             }
             if variables.len() > VARIABLES_MAX || bytes > ANSWER_BYTES_MAX {
                 return Err(DriverError::link(format!("{}: {asked}: too many variables", self.host)));
@@ -423,14 +427,14 @@ impl Server {
 fn no_variables(error: &str, host: &str, ups: &str) -> Result<Result<Variables, NoReading>, DriverError> {
     match error.split(' ').next().unwrap_or_default() {
         "DATA-STALE" => {
-            Ok(Err(NoReading::Stale(format!("{host}: the driver of {ups} has lost the device (DATA-STALE)"))))
+            Ok(Err(NoReading::Stale(format!("{host}: the driver of {ups} has lost its device (DATA-STALE)"))))
         }
         "DRIVER-NOT-CONNECTED" => Ok(Err(NoReading::NotReady(format!(
-            "{host}: the driver of {ups} does not run (DRIVER-NOT-CONNECTED); try `upsdrvctl start {ups}` there"
+            "{host}: the driver of {ups} is not running (DRIVER-NOT-CONNECTED); run `upsdrvctl start {ups}` there"
         )))),
-        "UNKNOWN-UPS" => {
-            Err(DriverError::Refused(format!("{host}: no device {ups:?} there; `upsc -l {host}` lists them")))
-        }
+        "UNKNOWN-UPS" => Err(DriverError::Refused(format!(
+            "{host}: unknown UPS {ups:?}; `upsc -l {host}` lists the available ones"
+        ))),
         other => Err(DriverError::Refused(format!("{host}: LIST VAR {ups}: {other}"))),
     }
 }

@@ -105,10 +105,10 @@ impl Outlets {
         match (self.named.as_slice(), &self.template) {
             ([outlet], _) => Ok(outlet.probe.clone()),
             ([], Some(_)) => {
-                self.probe("1", None).ok_or_else(|| DriverError::Refused("bad probe template".into()))
+                self.probe("1", None).ok_or_else(|| DriverError::Refused("invalid probe template".into()))
             }
             (outlets, _) => Err(DriverError::Refused(format!(
-                "this meter measures one outlet; {} probes are configured, give it one",
+                "this meter has one outlet, but {} probes are configured; configure one",
                 outlets.len()
             ))),
         }

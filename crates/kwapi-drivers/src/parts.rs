@@ -36,7 +36,7 @@ impl Notes {
         if let Some(known) = self.0.get_mut(&key) {
             *known = why;
         } else if self.0.len() < NOTES_MAX {
-            tracing::warn!(outlet, part, why, "a part of the answer is left out");
+            tracing::warn!(outlet, part, why, "part of the response ignored");
             self.0.insert(key, why);
         }
     }
@@ -52,7 +52,7 @@ impl Notes {
     pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> + '_ {
         self.0.iter().map(|((outlet, part), why)| Finding {
             what: format!("{outlet}: {part}"),
-            value: "left out".to_owned(),
+            value: "ignored".to_owned(),
             is_used: false,
             why: why.clone(),
         })
@@ -84,7 +84,7 @@ impl Listed {
         gone.sort();
         for (probe, seen) in gone {
             let seconds = now.saturating_duration_since(*seen).as_secs();
-            readings.push(probe, Err(NoReading::NotAvailable(format!("not listed since {seconds} s"))));
+            readings.push(probe, Err(NoReading::NotAvailable(format!("not listed for {seconds} s"))));
         }
     }
 }
@@ -139,7 +139,7 @@ pub(crate) fn drawn(watts: f64, counter: Option<&MeterCounter>) -> Result<Watts,
         watts if is_valid(watts) => Ok(Watts(watts)),
         watts if watts < 0.0 && (watts > -NOISE_WATTS || counts_import && is_valid(-watts)) => Ok(Watts(0.0)),
         watts if watts < 0.0 => Err(NoReading::Implausible(format!(
-            "{}; is the current transformer or the wiring reversed?",
+            "{}; check for a reversed current transformer or wiring",
             Watts(watts)
         ))),
         watts => Err(NoReading::Implausible(Watts(watts).to_string())),
@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn what_flows_back_draws_nothing_where_an_import_counter_says_so() {
         check(-812.5, Some(counter(7200.0)), "0 W");
-        let reversed = "implausible: -812.5 W; is the current transformer or the wiring reversed?";
+        let reversed = "implausible: -812.5 W; check for a reversed current transformer or wiring";
         check(-812.5, None, reversed);
         check(-812.5, Some(counter(0.0)), reversed);
-        check(-1.0, None, "implausible: -1 W; is the current transformer or the wiring reversed?");
+        check(-1.0, None, "implausible: -1 W; check for a reversed current transformer or wiring");
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         };
         assert_eq!(round(&["a", "b"]), "a: 1 W, b: 1 W");
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(round(&["b"]), "b: 1 W, a: not available: not listed since 5 s");
+        assert_eq!(round(&["b"]), "b: 1 W, a: not available: not listed for 5 s");
         assert_eq!(round(&[]), "");
         tokio::time::advance(FORGOTTEN_AFTER).await;
         assert_eq!(round(&["b"]), "b: 1 W");

@@ -92,7 +92,7 @@ pub struct Prometheus {
 
 impl Driver for Prometheus {
     const NAME: &'static str = "prometheus";
-    const SUMMARY: &'static str = "metrics in watts or joules that an exporter shows to Prometheus";
+    const SUMMARY: &'static str = "power or energy metrics of any Prometheus exporter";
     type Config = Config;
     type Shared = Clients;
 
@@ -108,7 +108,7 @@ impl Driver for Prometheus {
         ];
         let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
         if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
-            return Err(format!("{name}: a factor is a number other than 0"));
+            return Err(format!("{name}: must be a number other than 0"));
         }
         crate::http::check("url", &config.url, "http", &config.tls)?;
         login(config).map(drop).map_err(DriverError::into_message)
@@ -119,7 +119,7 @@ impl Driver for Prometheus {
             return Ok(());
         }
         outlets.only().map(drop).map_err(|error| {
-            format!("{}; or set label to the label that tells them apart", error.into_message())
+            format!("{}, or set label to the label that distinguishes them", error.into_message())
         })
     }
 
@@ -134,7 +134,7 @@ impl Driver for Prometheus {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let answer = self.device.get_base().await?.required("is this an exporter's address?")?;
+        let answer = self.device.get_base().await?.required("check that this is an exporter's address")?;
         let is_openmetrics = answer.header("content-type").starts_with("application/openmetrics-text");
         let text = answer.text();
         self.findings = self.scrape.read(&text, is_openmetrics, answer.date(), &self.outlets, readings)?;

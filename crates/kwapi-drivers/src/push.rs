@@ -56,7 +56,7 @@ pub struct Push {
 
 impl Driver for Push {
     const NAME: &'static str = "push";
-    const SUMMARY: &'static str = "anything with a script: JSON lines over a Unix or loopback TCP socket";
+    const SUMMARY: &'static str = "any script or program: JSON lines over a Unix or loopback TCP socket";
     const CADENCE: Cadence = Cadence::Pushed;
     type Config = Config;
     type Shared = ();
@@ -75,7 +75,7 @@ impl Driver for Push {
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         match timeout(QUIET, self.queue.recv()).await {
             Ok(Some(pushed)) => self.take(pushed, readings),
-            Ok(None) => return Err(DriverError::link("the socket was closed")),
+            Ok(None) => return Err(DriverError::link("socket closed")),
             Err(_) => {}
         }
         // Whatever else is there, but each probe once a round at most as often as the queue is long.
@@ -91,7 +91,7 @@ impl Driver for Push {
             what: "socket".to_owned(),
             value: self.listening_on.clone(),
             is_used: true,
-            why: format!("{} readings were pushed to it so far", self.heard),
+            why: format!("{} readings received so far", self.heard),
         }]
     }
 }

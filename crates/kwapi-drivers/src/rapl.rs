@@ -83,7 +83,7 @@ impl Source {
 
 impl Driver for Rapl {
     const NAME: &'static str = "rapl";
-    const SUMMARY: &'static str = "the processor's own energy counters (RAPL), of the machine kwapi runs on";
+    const SUMMARY: &'static str = "the processor's energy counters (RAPL) of the machine kwapi runs on";
     type Config = Config;
     type Shared = ();
 
@@ -210,7 +210,11 @@ impl Rapl {
         }
         // What is configured and gone has no reading until it is back.
         if let Ok(sources) = choose(&zones, &self.outlets) {
-            tracing::info!(zones = zones.len(), before = self.zones.len(), "other RAPL zones than before");
+            tracing::info!(
+                zones = zones.len(),
+                before = self.zones.len(),
+                "the list of RAPL zones has changed"
+            );
             (self.zones, self.sources) = (zones, sources);
         }
     }
@@ -251,12 +255,12 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
             if !alike.is_empty() {
                 let (key, alike) = (&outlet.key, alike.join(", "));
                 return Err(DriverError::Refused(format!(
-                    "{key:?} is the name of several zones; name {alike}"
+                    "{key:?} matches several zones; use one of {alike}"
                 )));
             }
             let known: Vec<_> = zones.iter().map(|zone| zone.key.as_str()).collect();
             let (key, known) = (&outlet.key, known.join(", "));
-            return Err(DriverError::Refused(format!("no zone {key:?} here; there are total, {known}")));
+            return Err(DriverError::Refused(format!("unknown zone {key:?}; available: total, {known}")));
         };
         sources.push(Source::new(outlet.probe.clone(), total, zones));
     }

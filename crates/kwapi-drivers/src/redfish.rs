@@ -103,7 +103,7 @@ struct Outlet {
 
 impl Driver for Redfish {
     const NAME: &'static str = "redfish";
-    const SUMMARY: &'static str = "servers' management cards and smart PDUs, over Redfish (HTTPS)";
+    const SUMMARY: &'static str = "server BMCs and smart PDUs over Redfish (HTTPS)";
     type Config = Config;
     type Shared = Clients;
 
@@ -111,7 +111,7 @@ impl Driver for Redfish {
         crate::http::check("host", &config.host, "https", &config.tls)?;
         let login = Login::from_keys(config.username.as_ref(), config.password.as_ref());
         if login.map_err(DriverError::into_message)?.user.is_none() && config.auth != Auth::Auto {
-            return Err("auth says how to log in, but not as whom: set username and password".to_owned());
+            return Err("auth requires username and password".to_owned());
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Driver for Redfish {
         let key = config.chassis.as_ref().map(|_| "chassis").or(config.sensor.as_ref().map(|_| "sensor"));
         match (key, outlets.named().len()) {
             (Some(key), probes @ 2..) => {
-                Err(format!("{key} chooses one thing to read, and {probes} probes are configured: give one"))
+                Err(format!("{key} selects one resource, but {probes} probes are configured; configure one"))
             }
             _ => Ok(()),
         }
@@ -129,7 +129,7 @@ impl Driver for Redfish {
     async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
         let login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
         let device = Device::new(clients, &config.host, "https", &config.tls, login)?;
-        let root = device.get(ROOT, None).await?.required("is this a Redfish card?")?.json()?;
+        let root = device.get(ROOT, None).await?.required("check that this is a Redfish service")?.json()?;
         let session = Session::open(device, config.auth, &root).await?;
         let listed = Instant::now();
         let (metered, is_pdu, mut findings) = list(session.device(), config, outlets, &root).await?;
@@ -149,8 +149,11 @@ impl Driver for Redfish {
         let device = self.session.device();
         let mut members = Vec::new();
         if let Some((collection, query)) = &self.expanded {
-            let answer =
-                device.get(collection, Some(query)).await?.required("the outlets are gone")?.json()?;
+            let answer = device
+                .get(collection, Some(query))
+                .await?
+                .required("the outlets have disappeared")?
+                .json()?;
             members = answer.get("Members").and_then(Value::as_array).cloned().unwrap_or_default();
         }
         let is_only = self.outlets.len() == 1;
@@ -192,7 +195,7 @@ impl Driver for Redfish {
                     |name| format!("{}{name}", metered.path().unwrap_or_default()),
                 ),
                 is_used: name.is_some(),
-                why: "the first of lifetime, joules and kWh that has a number".to_owned(),
+                why: "the first of lifetime, joules and kWh with a value".to_owned(),
             });
         }
         findings
@@ -267,8 +270,7 @@ fn nothing_found(findings: &[Finding]) -> String {
         seen.map(|finding| format!("{} {} ({})", finding.what, finding.value, finding.why)).collect();
     let seen = if seen.is_empty() { String::new() } else { format!("; seen: {}", seen.join("; ")) };
     format!(
-        "no chassis and no PDU says its power in EnvironmentMetrics, Power, PowerSubsystem, Sensors or Oem; may this user \
-         read them, and does the card's licence include power?{seen}"
+        "no chassis or PDU reports power in EnvironmentMetrics, Power, PowerSubsystem, Sensors or Oem; check this user's read access and whether the BMC's licence includes power{seen}"
     )
 }
 
@@ -285,15 +287,14 @@ fn assign(outlets: &Outlets, metered: Vec<Metered>) -> Result<Assigned, String> 
         ([only], false) => match <[Metered; 1]>::try_from(with_numbers_first(metered)) {
             Ok([metered]) => Ok((vec![outlet(only.probe.clone(), metered)], Vec::new())),
             Err(_) => Err(format!(
-                "several say their power, and adding them could count twice; set chassis to one of {keys:?}, or \
-                name a probe for each"
+                "several chassis report power, and adding them could count it twice; set chassis to one of {keys:?}, or configure a probe for each"
             )),
         },
         (named, _) => {
             let missing = named
                 .iter()
                 .filter(|outlet| !keys.contains(&outlet.key))
-                .map(|outlet| (outlet.probe.clone(), format!("{:?}; there are {keys:?}", outlet.key)))
+                .map(|outlet| (outlet.probe.clone(), format!("{:?}; available: {keys:?}", outlet.key)))
                 .collect();
             let found = metered
                 .into_iter()

@@ -53,7 +53,7 @@ impl Driver for Shelly {
         let device = Device::new(clients, &config.host, "http", &Tls::System, config.login()?)?;
         // Every generation answers this, and without a login.
         let about = device.get("/shelly", None).await.map_err(DriverError::of_whoever_answers)?;
-        let about = about.required("is this a Shelly device?")?.json()?;
+        let about = about.required("check that this is a Shelly device")?.json()?;
         let text = |name: &str| about.get(name).and_then(Value::as_str).map(printable);
         let is_first_generation = about.get("gen").is_none();
         let model = text("app").or_else(|| text("model")).or_else(|| text("type")).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Driver for Shelly {
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let path = if self.is_first_generation { "/status" } else { "/rpc/Shelly.GetStatus" };
-        let answer = self.device.get(path, None).await?.required("is this a Shelly device?")?;
+        let answer = self.device.get(path, None).await?.required("check that this is a Shelly device")?;
         let status = answer.json()?;
         let mut channels = if self.is_first_generation {
             status::first_generation(&status, &mut self.notes)
@@ -81,7 +81,7 @@ impl Driver for Shelly {
         };
         if channels.is_empty() {
             let host = self.device.base();
-            let why = format!("{host}: this {} measures no power", self.model);
+            let why = format!("{host}: this {} does not measure power", self.model);
             // It did before: it has just been started again.
             return Err(if self.channels.is_empty() {
                 DriverError::NothingToRead(why)
@@ -105,7 +105,7 @@ impl Driver for Shelly {
             what: format!("{}, {generation}", self.model),
             value: format!("channels {:?}", self.channels),
             is_used: true,
-            why: "by position from 1, or by these names".to_owned(),
+            why: "numbered from 1, or by these names".to_owned(),
         };
         std::iter::once(channels).chain(self.notes.findings()).collect()
     }
@@ -146,7 +146,7 @@ fn hand_out(outlets: &Outlets, channels: Vec<Channel>, readings: &mut Readings) 
         let reading = channels.iter().find(is_meant).map_or_else(
             || {
                 let keys: Vec<_> = channels.iter().map(|channel| channel.key.as_str()).collect();
-                Err(NoReading::NoSuchOutlet(format!("{:?}; there are {keys:?}", outlet.key)))
+                Err(NoReading::NoSuchOutlet(format!("{:?}; available: {keys:?}", outlet.key)))
             },
             |channel| channel.reading.clone(),
         );
@@ -255,7 +255,7 @@ mod tests {
                 probe: ProbeId::new(probe).expect("an id"),
             }));
         let expected =
-            "B: 1 W\nA: 8.5 W, 7200 J\nC: no such outlet: \"9\"; there are [\"switch:0\", \"switch:1\"]";
+            "B: 1 W\nA: 8.5 W, 7200 J\nC: no such outlet: \"9\"; available: [\"switch:0\", \"switch:1\"]";
         check(later, "", &named, expected).await;
         check(later, "", &Outlets::all("p.{label}"), "p.switch:0: 8.5 W, 7200 J\np.switch:1: 1 W").await;
     }
@@ -279,8 +279,7 @@ mod tests {
             locked,
             "",
             &one(),
-            "refused: GET http://HOST/rpc/Shelly.GetStatus: 401 Unauthorized: the device asks for a login; \
-             set username and password",
+            "refused: GET http://HOST/rpc/Shelly.GetStatus: 401 Unauthorized: authentication required; set username and password",
         )
         .await;
     }
@@ -291,14 +290,14 @@ mod tests {
             "/shelly" => HttpAnswer::ok(r#"{"gen":2,"app":"Plus1"}"#),
             _ => HttpAnswer::ok(r#"{"switch:0":{"output":true}}"#),
         };
-        check(relay, "", &one(), "refused: http://HOST/: this Plus1 measures no power").await;
+        check(relay, "", &one(), "refused: http://HOST/: this Plus1 does not measure power").await;
         let meterless = |request: &HttpRequest| match request.target.as_str() {
             "/shelly" => HttpAnswer::ok(r#"{"type":"SHSW-1","mac":"X","auth":false}"#),
             _ => HttpAnswer::ok(r#"{"relays":[{"ison":true}],"meters":[{"power":0.0,"is_valid":true}]}"#),
         };
-        check(meterless, "", &one(), "refused: http://HOST/: this SHSW-1 measures no power").await;
+        check(meterless, "", &one(), "refused: http://HOST/: this SHSW-1 does not measure power").await;
         let printer = |_: &HttpRequest| HttpAnswer::status(404);
-        let expected = "refused: GET http://HOST/shelly: 404 Not Found: is this a Shelly device?";
+        let expected = "refused: GET http://HOST/shelly: 404 Not Found: check that this is a Shelly device";
         check(printer, "", &one(), expected).await;
         // Whoever wants a login may be any web server: discovery tells it none.
         let stranger = HttpDevice::start(|_: &HttpRequest| HttpAnswer::status(401)).await.expect("a port");

@@ -150,7 +150,7 @@ impl Driver for Snmp {
             let result = match (result, point.seen_at) {
                 (Err(NoReading::NoSuchOutlet(_)), Some(seen_at)) => {
                     let since = open::ago(now, seen_at);
-                    Err(NoReading::NoSuchOutlet(format!("the agent has had no row for it for {since}")))
+                    Err(NoReading::NoSuchOutlet(format!("missing from the agent's table for {since}")))
                 }
                 (result, _) => {
                     if open::is_told(&result) {
@@ -175,9 +175,9 @@ impl Driver for Snmp {
         let mut findings = self.plan.findings.clone();
         findings.push(Finding {
             what: "requests".to_owned(),
-            value: format!("{} a round for {} objects", self.requests_per_round, self.round.len()),
+            value: format!("{} per round for {} objects", self.requests_per_round, self.round.len()),
             is_used: true,
-            why: format!("the agent is asked for at most {} objects at once", self.agent.max_varbinds()),
+            why: format!("at most {} objects per request", self.agent.max_varbinds()),
         });
         findings
     }
@@ -194,7 +194,7 @@ impl Snmp {
             Ok(plan) => self.adopt(plan),
             Err(error @ DriverError::Link(_)) => return Err(error),
             Err(error) => {
-                tracing::debug!(host = config.host, %error, "cannot list outlets again; the known ones are read");
+                tracing::debug!(host = config.host, %error, "cannot list outlets again; keeping the known ones");
                 self.pace.listed(Instant::now());
                 return Ok(());
             }
@@ -207,7 +207,7 @@ impl Snmp {
                 host = self.config.host,
                 found,
                 lost,
-                "the device lists other outlets than before"
+                "the list of outlets has changed on the device"
             );
         }
         Ok(())

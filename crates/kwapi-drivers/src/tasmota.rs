@@ -31,8 +31,10 @@ pub struct Tasmota {
     device: Device,
     /// The login, as the end of a query.
     login: String,
-    /// Its hardware address, once it has been asked for it.
-    serial: Option<Option<String>>,
+    /// Its hardware address, where it tells it.
+    serial: Option<String>,
+    /// Whether it has been asked for it.
+    is_serial_known: bool,
     /// What each channel's counter is known by.
     registers: BTreeMap<String, Arc<Register>>,
     outlets: Outlets,
@@ -54,7 +56,9 @@ impl Driver for Tasmota {
     fn check_outlets(_: &PlugConfig, outlets: &Outlets) -> Result<(), String> {
         let is_channel = |key: &str| key == "total" || key.parse::<usize>().is_ok_and(|channel| channel > 0);
         match outlets.named().iter().find(|outlet| !is_channel(&outlet.key)) {
-            Some(outlet) => Err(format!("outlet {:?}: a channel is a number from 1, or total", outlet.key)),
+            Some(outlet) => {
+                Err(format!("outlet {:?}: must be a channel number from 1, or total", outlet.key))
+            }
             None => Ok(()),
         }
     }
@@ -73,6 +77,7 @@ impl Driver for Tasmota {
             device,
             login,
             serial: None,
+            is_serial_known: false,
             registers: BTreeMap::new(),
             outlets: outlets.clone(),
             channels: 0,
@@ -83,8 +88,9 @@ impl Driver for Tasmota {
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let answer = self.device.get("/cm", Some(&self.query(8))).await;
-        let answer =
-            answer.map_err(DriverError::of_whoever_answers)?.required("is this a Tasmota device?")?;
+        let answer = answer
+            .map_err(DriverError::of_whoever_answers)?
+            .required("check that this is a Tasmota device")?;
         let status = answer.json()?;
         if let Some(warning) = status.get("WARNING").and_then(Value::as_str) {
             let host = self.device.base();
@@ -121,7 +127,7 @@ impl Driver for Tasmota {
             let reading = found.map_or_else(
                 || {
                     Err(NoReading::NoSuchOutlet(format!(
-                        "{:?}; this device has {}",
+                        "{:?}; number of channels: {}",
                         outlet.key, self.channels
                     )))
                 },
@@ -153,13 +159,14 @@ impl Tasmota {
     /// Says of each counter what it is known by after a restart. The device is asked for its hardware address once, when it
     /// has shown that it is a meter; one that does not say it is known by its network address alone.
     async fn register(&mut self, channels: &mut [(String, Result<Reading, NoReading>)]) {
-        if self.serial.is_none() {
-            self.serial = Some(self.hardware_address().await);
+        if !self.is_serial_known {
+            self.serial = self.hardware_address().await;
+            self.is_serial_known = true;
         }
         for (key, reading) in channels {
             let Ok(reading) = reading else { continue };
             if reading.counter.is_some() {
-                let (serial, path) = (self.serial.clone().flatten(), Some(key.clone()));
+                let (serial, path) = (self.serial.clone(), Some(key.clone()));
                 let register = || Arc::new(Register { serial, path, ..Register::default() });
                 reading.register = Some(self.registers.entry(key.clone()).or_insert_with(register).clone());
             }
@@ -192,14 +199,15 @@ fn no_energy(status: &Value, host: &str) -> String {
     });
     let numbers: Vec<_> = numbers.take(SHOWN_MAX).collect();
     let Some((sensor, names)) = numbers.first() else {
-        return "no StatusSNS.ENERGY; does this device measure power, and is its template right?".to_owned();
+        return "no StatusSNS.ENERGY; check that the device measures power and that its template is right"
+            .to_owned();
     };
     let shown: Vec<_> =
         numbers.iter().map(|(sensor, names)| format!("{sensor}: {}", names.join(", "))).collect();
     let first = names.iter().find(|name| name.to_lowercase().contains("power")).or(names.first());
     let first = first.map_or("…", String::as_str);
     format!(
-        "no StatusSNS.ENERGY, but {}; where power is among these, read it with driver = \"http_json\", \
+        "no StatusSNS.ENERGY, but {}; if power is among these, use driver = \"http_json\", \
          url = \"{host}cm?cmnd=Status%208\", values = {{ power = \"/StatusSNS/{sensor}/{first}\" }}",
         shown.join("; ")
     )
@@ -237,7 +245,7 @@ fn channel(
         (single, None) => number(single),
         (_, Some(_)) => None,
     };
-    let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no number now".to_owned()))?;
+    let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no value".to_owned()))?;
     let counter = item("Total").map(|total| {
         let mut counter = value::counter(total, RESOLUTION_KWH, EnergyUnit::KilowattHour)?;
         // Local time without its zone: good to see a reset by, and some hours off.

@@ -41,14 +41,16 @@ impl TryFrom<String> for Tls {
         }
         if let Some(fingerprint) = text.strip_prefix("sha256:") {
             return fingerprint_of(fingerprint).map(Self::Pinned).ok_or_else(|| {
-                "a fingerprint is 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints"
+                "a fingerprint must be 64 hexadecimal digits, as printed by `openssl x509 -fingerprint -sha256`"
                     .to_owned()
             });
         }
         match text.as_str() {
             "system" => Ok(Self::System),
             "insecure" => Ok(Self::Insecure),
-            _ => Err("tls is \"system\", \"ca:FILE\", \"sha256:FINGERPRINT\" or \"insecure\"".to_owned()),
+            _ => {
+                Err("tls must be \"system\", \"ca:FILE\", \"sha256:FINGERPRINT\" or \"insecure\"".to_owned())
+            }
         }
     }
 }
@@ -77,10 +79,11 @@ fn fingerprint_of(text: &str) -> Option<[u8; 32]> {
 pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
     let provider = Arc::new(ring::default_provider());
     let trust = match tls {
-        Tls::System => Trust::Roots(Arc::new(
-            rustls_platform_verifier::Verifier::new(Arc::clone(&provider))
-                .map_err(|error| DriverError::Refused(format!("the system's trusted roots: {error}")))?,
-        )),
+        Tls::System => {
+            Trust::Roots(Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(
+                |error| DriverError::Refused(format!("cannot load the system's trusted roots: {error}")),
+            )?))
+        }
         Tls::Authority(file) => {
             let refused = |why: String| {
                 DriverError::Refused(format!("certificate authority {}: {why}", file.display()))
@@ -111,8 +114,7 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
 }
 
 /// What to do about a certificate of the first version of X.509, whose key webpki does not read: a pin does not help.
-const OLD_CERTIFICATE: &str = "the certificate is of X.509 version 1, with which no handshake can be verified, pinned or not: \
-    renew it on the device, or set tls = \"insecure\", which trusts whoever answers";
+const OLD_CERTIFICATE: &str = "X.509 version 1 certificates cannot be verified, pinned or not: renew it on the device, or set tls = \"insecure\", which disables verification";
 
 /// Whether a certificate is of version 1, which is the one that is not written down (RFC 5280, 4.1): a sequence that begins
 /// with a sequence that does not begin with the tag [0].
@@ -162,14 +164,14 @@ impl ServerCertVerifier for Verifier {
             Trust::Roots(verifier) => {
                 verifier.verify_server_cert(certificate, intermediates, name, stapled, now).map_err(|error| {
                     rustls::Error::General(format!(
-                        "{error}; if the device itself shows the fingerprint {0}, set tls = \"sha256:{0}\"",
+                        "{error}; if the device's own fingerprint is {0}, set tls = \"sha256:{0}\"",
                         hex(&presented)
                     ))
                 })
             }
             Trust::Pinned(fingerprint) if *fingerprint == presented => Ok(ServerCertVerified::assertion()),
             Trust::Pinned(fingerprint) => Err(rustls::Error::General(format!(
-                "the certificate is not the pinned {} but {}; was the device replaced or its firmware renewed?",
+                "certificate fingerprint mismatch: pinned {}, presented {}; check whether the device or its firmware was replaced",
                 hex(fingerprint),
                 hex(&presented)
             ))),

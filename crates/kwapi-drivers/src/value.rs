@@ -132,7 +132,7 @@ pub(crate) fn power(value: f64, unit: PowerUnit) -> Result<Watts, NoReading> {
     if Measurement::power_is_valid(watts) {
         return Ok(watts);
     }
-    let advice = if watts.0 < 0.0 { "; is the current transformer or the wiring reversed?" } else { "" };
+    let advice = if watts.0 < 0.0 { "; check for a reversed current transformer or wiring" } else { "" };
     Err(NoReading::Implausible(format!("{watts}{advice}")))
 }
 

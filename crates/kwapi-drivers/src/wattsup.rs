@@ -65,7 +65,7 @@ impl Driver for WattsUp {
         (&mut self.port).take(RECORD_BYTES_MAX).read_until(b';', &mut record).await?;
         let is_cut = !record.ends_with(b";") && (record.len() as u64) < RECORD_BYTES_MAX;
         if is_cut {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the meter was unplugged").into());
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "meter disconnected").into());
         }
         if !self.in_step && !record.contains(&b'#') {
             return Ok(());
@@ -95,7 +95,7 @@ impl Driver for WattsUp {
                 "record field Wh",
                 counter,
                 last.counter.is_some(),
-                "the meter's own counter; 0 is taken for a meter that does not count",
+                "the meter's own counter; ignored while it is 0",
             ),
         ]
     }
@@ -108,9 +108,10 @@ fn cannot_open(config: &Config, error: &io::Error) -> DriverError {
             "{device}: permission denied; add the user that runs kwapi to the group that owns it (often dialout)"
         )),
         // A meter that is not plugged in yet: it is tried again.
-        kind => {
-            DriverError::Link(io::Error::new(kind, format!("{device}: {error}; is the meter plugged in?")))
-        }
+        kind => DriverError::Link(io::Error::new(
+            kind,
+            format!("{device}: {error}; check that the meter is plugged in"),
+        )),
     }
 }
 

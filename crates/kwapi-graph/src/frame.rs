@@ -165,7 +165,7 @@ impl<'a> Frame<'a> {
     fn emptiness(&self, last_seen: Option<u64>) -> (&'static str, String) {
         match last_seen.filter(|at| *at < self.plot.start).and_then(|at| civil_time(at, &self.look.zone)) {
             Some(at) => ("No data", format!("last measured {}", at.strftime("%-d %b %Y, %H:%M"))),
-            None => ("No data yet", format!("one row is drawn per {}", step_words(self.period))),
+            None => ("No data yet", format!("one row per {}", step_words(self.period))),
         }
     }
 

@@ -25,10 +25,10 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 #[derive(Debug, thiserror::Error)]
 pub enum PngError {
     /// It is not the SVG this crate draws.
-    #[error("not a drawing")]
+    #[error("invalid SVG")]
     Drawing(#[from] resvg::usvg::Error),
     /// There is no memory for its pixels, or they cannot be encoded.
-    #[error("cannot be encoded: {0}")]
+    #[error("encoding failed: {0}")]
     Encoding(String),
 }
 

@@ -102,7 +102,7 @@ fn a_legend_says_the_peak_that_averages_hide_and_the_axis_follows_the_line() {
 fn an_empty_graph_says_so_and_when_it_last_was_not() {
     let empty = Series { watts: Vec::new(), ..hour() };
     let drawn = |last_seen| draw("A", Period::Hour, &empty, NOW, last_seen, &look(Size::PROBE, Theme::Alone));
-    assert!(drawn(None).contains("No data yet, one row is drawn per 10 seconds"));
+    assert!(drawn(None).contains("No data yet, one row per 10 seconds"));
     assert!(drawn(Some(NOW - 86_400)).contains("No data, last measured 22 Nov 2026, 10:00"));
     assert!(paths(&drawn(None), "kw-line").is_empty());
 }

@@ -95,7 +95,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         Method::GET | Method::HEAD => {}
         Method::OPTIONS => return (StatusCode::OK, allow).into_response(),
         _ => {
-            let error = HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "This resource can only be read.");
+            let error = HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "This resource is read-only.");
             return (allow, error).into_response();
         }
     }
@@ -109,8 +109,8 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     };
     let response = if is_large {
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "an answer failed");
-            HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "The answer could not be made.").into_response()
+            tracing::error!(%error, "request failed");
+            HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error; see the log.").into_response()
         })
     } else {
         work()
@@ -181,9 +181,9 @@ fn without_body(response: Response) -> Response {
 fn add_slash(uri: &Uri) -> Response {
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let Ok(location) = HeaderValue::try_from(format!("{}/{query}", uri.path())) else {
-        return HttpError::bad_request("This address cannot be redirected.").into_response();
+        return HttpError::bad_request("This URL cannot be redirected.").into_response();
     };
-    let error = HttpError::new(StatusCode::MOVED_PERMANENTLY, "This address ends with a slash.");
+    let error = HttpError::new(StatusCode::MOVED_PERMANENTLY, "Moved: add a trailing slash.");
     ([(header::LOCATION, location)], error).into_response()
 }
 

@@ -174,7 +174,7 @@ impl Auth {
                 let uri = keystone.www_authenticate_uri.as_ref().unwrap_or(&keystone.url);
                 HeaderValue::try_from(format!("Keystone uri=\"{uri}\"")).map_err(|_| AuthError::Keystone {
                     url: uri.clone(),
-                    message: "this address does not fit a header".to_owned(),
+                    message: "this URL is not valid in a header".to_owned(),
                 })?
             }
             None => HeaderValue::from_static("Bearer realm=\"kwapi\""),
@@ -356,7 +356,7 @@ impl Auth {
                 HttpError::new(StatusCode::FORBIDDEN, message).into_response()
             }
             Refusal::Unavailable => {
-                let message = "The identity service cannot be asked at present.";
+                let message = "The identity service is unreachable.";
                 let error = HttpError::new(StatusCode::SERVICE_UNAVAILABLE, message);
                 ([(header::RETRY_AFTER, HeaderValue::from_static("5"))], error).into_response()
             }

@@ -227,7 +227,7 @@ impl Live {
             // Writing and above all syncing wait for the disk.
             let done = tokio::task::spawn_blocking(move || live.maintain(ended)).await;
             if let Err(error) = done {
-                tracing::error!(%error, "the record of accounts stopped");
+                tracing::error!(%error, "the accounts writer stopped");
                 return;
             }
             if ended {
@@ -248,7 +248,7 @@ impl Live {
         if let Some(file) = unsynced
             && let Err(error) = file.sync_data()
         {
-            tracing::error!(%error, "cannot force the accounts to the disk");
+            tracing::error!(%error, "cannot sync the accounts to disk");
             self.0.walk.lock().sync_failed();
         }
     }

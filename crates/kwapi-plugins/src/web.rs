@@ -212,13 +212,13 @@ async fn read(
         let seen = site.probes.seen(&scope);
         pages::answer(&site, &seen, &target, &headers, &cookie, &conditions)
     });
-    answered.await.unwrap_or_else(|_| answer::failed("the page could not be made"))
+    answered.await.unwrap_or_else(|_| answer::failed("cannot render the page"))
 }
 
 /// Adds a probe to the cookie of chosen ones, or takes it out, and returns to the page.
 async fn choose(headers: &HeaderMap, body: Body) -> Response {
     let Ok(form) = to_bytes(body, FORM_BYTES_MAX).await else {
-        return answer::bad_request("this form is too long");
+        return answer::bad_request("form too large");
     };
     let form = route::Query::parse(&String::from_utf8_lossy(&form));
     let mut chosen = chosen::Chosen::from_headers(headers);

@@ -21,8 +21,7 @@ use crate::config::Config;
 /// When there is none, or it is wrong, as one line.
 pub(crate) fn configuration(named: Option<&Path>) -> Result<Config, String> {
     let Some(file) = Config::find(named) else {
-        return Err("no configuration: write kwapi.toml here or in /etc/kwapi, or name one with --config; \
-            `kwapi run` without one is a demonstration"
+        return Err("no configuration found; create kwapi.toml here or in /etc/kwapi, or use --config (`kwapi run` without one is a demonstration)"
             .to_owned());
     };
     Config::read(&file).map_err(|error| error.to_string())

@@ -270,8 +270,7 @@ impl Config {
         }
         if !config.rrd.listen.ip().is_loopback() && !config.rrd.insist_without_auth {
             let message = format!(
-                "[rrd] listen = \"{}\" is open to other machines and the pages have no authentication: listen on \
-                 127.0.0.1 behind a proxy, or set insist_without_auth = true",
+                "[rrd] listen = \"{}\" is reachable from other machines, and the pages are unauthenticated; listen on 127.0.0.1 behind a proxy, or set insist_without_auth = true",
                 config.rrd.listen
             );
             return Err(
@@ -336,7 +335,7 @@ fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults
     let table = match document.tables.get("drivers") {
         None => Table::new(),
         Some(Value::Table(table)) => table.clone(),
-        Some(_) => return Err(document.error(&path, "[drivers] is a table")),
+        Some(_) => return Err(document.error(&path, "[drivers] must be a table")),
     };
     let Publish { publish } = document.typed(&path, Value::Table(table.clone()), &[])?;
     let mut rest = table;

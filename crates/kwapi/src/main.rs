@@ -38,7 +38,7 @@ fn begin(cli: &Cli) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("the system gives no threads: {error}"))?;
+        .map_err(|error| format!("cannot start threads: {error}"))?;
     let ended = runtime.block_on(async {
         let ended = obey(cli).await;
         // Sessions on cards that were dropped a moment ago are closed there before we go.

@@ -9,13 +9,17 @@ pub(crate) fn cannot_listen(address: SocketAddr, key: &str, error: &io::Error) -
     match error.kind() {
         io::ErrorKind::AddrInUse => match usual_tenant(address.port()) {
             Some(tenant) => {
-                format!("port {} of {} is taken, usually by {tenant}; {advice}", address.port(), address.ip())
+                format!(
+                    "port {} on {} is in use, usually by {tenant}; {advice}",
+                    address.port(),
+                    address.ip()
+                )
             }
-            None => format!("port {} of {} is taken; {advice}", address.port(), address.ip()),
+            None => format!("port {} on {} is in use; {advice}", address.port(), address.ip()),
         },
         io::ErrorKind::PermissionDenied => {
             format!(
-                "not allowed to listen on {address}: ports below 1024 need CAP_NET_BIND_SERVICE; {advice}"
+                "permission denied to listen on {address}: ports below 1024 require CAP_NET_BIND_SERVICE; {advice}"
             )
         }
         _ => format!("cannot listen on {address}: {error}; {advice}"),
@@ -43,7 +47,7 @@ mod tests {
         let message = cannot_listen(([127, 0, 0, 1], 5000).into(), "api.listen", &error);
         assert_eq!(
             message,
-            "port 5000 of 127.0.0.1 is taken, usually by Keystone; set `api.listen` to another address, or port 0 for any"
+            "port 5000 on 127.0.0.1 is in use, usually by Keystone; set `api.listen` to another address, or port 0 for any"
         );
     }
 }

@@ -47,10 +47,10 @@ pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Res
                     tracing::warn!("{warning}");
                 }
                 if !fixed.is_empty() {
-                    tracing::warn!("changed, but taken up by a restart only: {}", fixed.join(", "));
+                    tracing::warn!("changed, but a restart is required to apply it: {}", fixed.join(", "));
                 }
             }
-            Err(error) => tracing::error!("configuration not reloaded, nothing has changed: {error}"),
+            Err(error) => tracing::error!("configuration not reloaded, keeping the current one: {error}"),
         }
     }
 }

@@ -28,10 +28,10 @@ pub(crate) fn describe(name: &str, text: &str, meters: &[MeterSpec]) -> Result<V
     let Some(profile) = catalogues.iter().find_map(|catalogue| catalogue.get(name)) else {
         let known: Vec<&str> = catalogues.iter().flat_map(Catalogue::names).collect();
         let advice = nearest(name, known.iter().copied()).map_or_else(
-            || format!("there are {}", known.join(", ")),
+            || format!("available: {}", known.join(", ")),
             |name| format!("did you mean {name:?}?"),
         );
-        return Err(format!("there is no profile {name:?}; {advice}"));
+        return Err(format!("unknown profile {name:?}; {advice}"));
     };
     let walk = parse_snmprec(text)?;
     let mut lines: Vec<String> = evaluate(profile, &walk)
@@ -46,7 +46,7 @@ pub(crate) fn describe(name: &str, text: &str, meters: &[MeterSpec]) -> Result<V
         })
         .collect();
     if lines.is_empty() {
-        lines.push(format!("the profile {name:?} finds nothing in this walk of {} objects", walk.len()));
+        lines.push(format!("profile {name:?} matches nothing in this walk of {} objects", walk.len()));
     }
     Ok(lines)
 }

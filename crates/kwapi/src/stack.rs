@@ -15,6 +15,7 @@ pub(crate) mod status;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Scheme};
 use kwapi_history::History;
@@ -36,6 +37,9 @@ use drivers::{Drivers, Problems};
 use feed::{Feed, Folded};
 use listeners::Server;
 use pages::Pages;
+
+/// How long before all is left behind the last RRD file is begun.
+const STOP_RESERVE: Duration = Duration::from_millis(300);
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +87,7 @@ impl Roles {
     /// What is missing, as one line.
     pub(crate) fn check(self, config: &Config) -> Result<(), String> {
         if self.drivers && config.drivers.publish.is_empty() {
-            return Err("[drivers] publish is empty: nobody could listen; set it, for example \
+            return Err("[drivers] publish is empty; set it, for example \
                 publish = [\"ipc:///run/kwapi/drivers\"]"
                 .to_owned());
         }
@@ -91,15 +95,16 @@ impl Roles {
             needs_key(config)?;
         }
         if self.forwarder && (config.forwarder.subscribe.is_empty() || config.forwarder.publish.is_empty()) {
-            return Err("[forwarder] needs `subscribe` (drivers or forwarders) and `publish` (where it is \
-                listened to)"
-                .to_owned());
+            return Err(
+                "[forwarder] requires `subscribe` (drivers or forwarders) and `publish` (its own endpoints)"
+                    .to_owned(),
+            );
         }
         let sections = [(self.api, "api", &config.api.subscribe), (self.rrd, "rrd", &config.rrd.subscribe)];
         let deaf = sections.iter().find(|(is_on, _, subscribe)| *is_on && subscribe.is_empty());
         if let Some((_, section, _)) = deaf {
             return Err(format!(
-                "nothing to listen to: set `subscribe` in [{section}], for example subscribe = [\"ipc:///run/kwapi/drivers\"]"
+                "[{section}] subscribe is empty; set it, for example subscribe = [\"ipc:///run/kwapi/drivers\"]"
             ));
         }
         Ok(())
@@ -114,8 +119,7 @@ pub(crate) fn needs_key(config: &Config) -> Result<(), String> {
     if config.bus.key.is_some() || config.bus.signature == Scheme::None {
         return Ok(());
     }
-    Err("there is nothing to sign with: give [bus] a key, \
-        key = { id = \"lyon\", secret = { file = \"/etc/kwapi/bus.secret\" } }, or signature = \"none\""
+    Err("no signing key; set key in [bus], for example key = { id = \"lyon\", secret = { file = \"/etc/kwapi/bus.secret\" } }, or signature = \"none\""
         .to_owned())
 }
 
@@ -223,6 +227,7 @@ impl Stack {
     /// Ends every part, those that send before those that keep; what has not ended in time is left behind.
     pub(crate) async fn stop(self) {
         let Self { drivers, forwarder, feed, pages, servers, .. } = self;
+        let deadline = Instant::now() + STOP_LIMIT.saturating_sub(STOP_RESERVE);
         let stopping = async {
             if let Some(drivers) = drivers {
                 drivers.stop().await;
@@ -232,7 +237,7 @@ impl Stack {
                 feed.stop().await;
             }
             if let Some(pages) = pages {
-                pages.stop().await;
+                pages.stop(deadline).await;
             }
             for server in servers {
                 server.ended().await;
@@ -259,6 +264,6 @@ impl Stack {
 
 async fn within_limit(stopping: impl Future<Output = ()>) {
     if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
-        tracing::warn!("not everything ended within {} s", STOP_LIMIT.as_secs_f64());
+        tracing::warn!("shutdown incomplete after {} s", STOP_LIMIT.as_secs_f64());
     }
 }

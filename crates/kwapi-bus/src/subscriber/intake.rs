@@ -69,7 +69,7 @@ impl<I: Inlet> Intake<I> {
     pub(super) fn run(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             if let Err(error) = self.inlet.wait() {
-                tracing::error!(%error, "the subscriber ends");
+                tracing::error!(%error, "subscriber stopped");
                 break;
             }
             for (source, places) in self.shared.acknowledged.take() {

@@ -83,10 +83,10 @@ impl ClockWatch {
         match (std::mem::replace(&mut self.was_wrong, is_wrong), is_wrong) {
             (false, true) => {
                 tracing::error!(
-                    "the wall clock is wrong: measurements are dated by their publishers' clocks until it is set"
+                    "the wall clock is wrong; using the clocks of the publishers until it is set"
                 );
             }
-            (true, false) => tracing::info!("the wall clock is right again"),
+            (true, false) => tracing::info!("the wall clock is correct again"),
             (true, true) | (false, false) => {}
         }
     }

@@ -112,10 +112,13 @@ fn keys_on_the_wrong_side_are_a_mistake() {
         Publisher::start(&BusContext::new(), &config, 1).expect_err("a mistake").to_string()
     };
     let at = |reason: &str| format!("tcp://127.0.0.1:*: {reason}");
-    assert_eq!(fails(Attach::Bind, serve(&one, &[])), at("curve.clients is empty: nobody could connect"));
+    assert_eq!(fails(Attach::Bind, serve(&one, &[])), at("curve.clients is empty; no client could connect"));
     assert_eq!(
         fails(Attach::Bind, join(&one, &other)),
-        at("public_key and server_key are for the end that connects")
+        at("public_key and server_key apply only to endpoints that connect")
     );
-    assert_eq!(fails(Attach::Connect, serve(&one, &[&other])), at("curve.clients is for the end that binds"));
+    assert_eq!(
+        fails(Attach::Connect, serve(&one, &[&other])),
+        at("curve.clients applies only to endpoints that bind")
+    );
 }

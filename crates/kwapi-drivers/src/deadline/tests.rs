@@ -31,10 +31,10 @@ async fn a_device_that_stops_answering_is_given_up_one_deadline_later() {
     assert_eq!(began.elapsed(), Duration::from_secs(22));
     assert_eq!(
         silent.to_string(),
-        "no answer within 10s after 3 answers; if the device is only slow, raise deadline_seconds"
+        "timed out after 10s (3 responses before); if the device is only slow, raise deadline_seconds"
     );
     let silent = since_last_answer(DEADLINE, std::future::pending::<()>()).await.expect_err("nothing comes");
-    assert_eq!(silent.to_string(), "no answer within 10s");
+    assert_eq!(silent.to_string(), "timed out after 10s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,16 +36,14 @@ impl Answer {
     fn quoted(&self, text: String) -> String {
         // A shorter one is in any text.
         let is_secret = |secret: &Secret| secret.expose().len() >= 4 && text.contains(secret.expose());
-        if self.secrets.iter().any(is_secret) { "(not shown: it repeats a secret)".to_owned() } else { text }
+        if self.secrets.iter().any(is_secret) { "(hidden: contains a secret)".to_owned() } else { text }
     }
 
     /// Refuses a 401; `offered` says whether a login was sent.
     pub(super) fn admitted(self, offered: bool) -> Result<Self, DriverError> {
         let why = match (self.status, offered) {
-            (StatusCode::UNAUTHORIZED, true) => {
-                "the device does not accept this login; check username and password"
-            }
-            (StatusCode::UNAUTHORIZED, false) => "the device asks for a login; set username and password",
+            (StatusCode::UNAUTHORIZED, true) => "authentication failed; check username and password",
+            (StatusCode::UNAUTHORIZED, false) => "authentication required; set username and password",
             _ => return Ok(self),
         };
         let why = format!("{}: {}: {why}", self.asked, self.status);
@@ -80,7 +78,7 @@ impl Answer {
         }
         if status == StatusCode::FORBIDDEN {
             return Err(DriverError::Refused(format!(
-                "{said}: this user may not read it; give the user the right to, or use another"
+                "{said}: permission denied for this user; grant read access or use another user"
             )));
         }
         if status.is_redirection() {
@@ -88,7 +86,7 @@ impl Answer {
             let place = place.split(['?', '#']).next().unwrap_or_default();
             let place = self.quoted(printable(place, EXCERPT_CHARACTERS_MAX));
             return Err(DriverError::Refused(format!(
-                "{said}: the device sends its readers to {place:?}; configure that address"
+                "{said}: redirected to {place:?}; configure that address"
             )));
         }
         Err(DriverError::Refused(said))

@@ -130,7 +130,7 @@ impl Device {
         let answer = self.send(Method::GET, url, request).await?;
         if answer.status == StatusCode::UNAUTHORIZED && self.is_session {
             self.is_session_over.store(true, Ordering::Relaxed);
-            return Err(DriverError::link(format!("{}: the session has ended", answer.asked)));
+            return Err(DriverError::link(format!("{}: session expired", answer.asked)));
         }
         if answer.status != StatusCode::UNAUTHORIZED || self.login.user.is_none() {
             if let Scheme::Digest { was_accepted, .. } = &mut *self.scheme.lock() {

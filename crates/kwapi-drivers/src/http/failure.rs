@@ -8,8 +8,8 @@ use rustls::{AlertDescription, CertificateError};
 use crate::driver::DriverError;
 
 /// What to do about a certificate whose signatures cannot be verified.
-const OLD_KEY: &str = "; has its certificate an RSA key below 2048 bits? A pin does not help then: renew it on the device, or \
-    set tls = \"insecure\", which trusts whoever answers";
+const OLD_KEY: &str = "; if the certificate's RSA key is shorter than 2048 bits, a pin does not help: renew it on the device, or \
+    set tls = \"insecure\", which disables verification";
 
 /// The error of a request that was not answered.
 pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
@@ -22,12 +22,11 @@ pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
             | AlertDescription::HandshakeFailure
             | AlertDescription::InsufficientSecurity,
         )) => {
-            "; the device speaks only TLS 1.1 or older, or old ciphers: enable TLS 1.2 with ECDHE and AES-GCM on it, or \
-             read it over another protocol (ipmi, snmp)"
+            "; the device supports only TLS 1.1 or older, or old ciphers: enable TLS 1.2 with ECDHE and AES-GCM on it, or use another protocol (ipmi, snmp)"
         }
         // What a pin does not help against: the handshake itself cannot be verified.
         Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => OLD_KEY,
-        None if is_unreached => "; is the address right and the device on?",
+        None if is_unreached => "; check the address and that the device is on",
         // A certificate's error brings advice of its own.
         Some(_) | None => "",
     };
@@ -62,7 +61,7 @@ fn held<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
 
 /// An error and what caused it, in one line: reqwest's own first line only says that sending failed.
 pub(super) fn causes(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { error.to_string() };
+    let mut text = if error.is_timeout() { "timed out".to_owned() } else { error.to_string() };
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();

@@ -52,28 +52,28 @@ pub(super) fn options(sensors: &[Sensor], named: Option<&[String]>) -> Result<Ve
         (is_of_enclosure, names_any(&sensor.name, &["out", "output"]))
     });
     for system in systems {
-        add(vec![system], Quality::Measured, "it measures the whole machine", false);
+        add(vec![system], Quality::Measured, "measures the whole machine", false);
     }
     let inputs = readable(Role::SupplyInput);
     if !inputs.is_empty() && !is_node {
-        add(inputs, Quality::Measured, "together the supplies draw what the machine draws", true);
+        add(inputs, Quality::Measured, "the power supplies together draw what the machine draws", true);
     }
     let unknown = readable(Role::Unknown);
     let is_unknown_empty = unknown.is_empty();
     if unknown.len() == 1 {
-        add(unknown, Quality::Measured, "it is the only sensor of power that is no part's", false);
+        add(unknown, Quality::Measured, "the only power sensor that is not a part's", false);
     }
     let outputs = readable(Role::SupplyOutput);
     if is_unknown_empty && !outputs.is_empty() && !is_node {
-        add(outputs, Quality::Estimated, "what the supplies deliver; their own losses are not in it", true);
+        add(outputs, Quality::Estimated, "output of the power supplies, without their losses", true);
     }
     if !options.is_empty() {
         return Ok(options);
     }
     Err(match sensors {
-        [] => "the card has no sensor in watts".to_owned(),
+        [] => "the BMC has no sensor in watts".to_owned(),
         sensors => format!(
-            "none of its sensors in watts is surely the machine's ({}): set sensor to one or more of them",
+            "none of the BMC's sensors in watts clearly covers the whole machine ({}); set sensor to one or more of them",
             listed(sensors)
         ),
     })
@@ -83,25 +83,20 @@ fn choose_named(sensors: &[Sensor], named: &[String]) -> Result<Choice, String> 
     let mut chosen: Vec<Sensor> = Vec::new();
     for name in named {
         let Some(sensor) = sensors.iter().find(|sensor| sensor.name.eq_ignore_ascii_case(name.trim())) else {
-            return Err(format!("the card has no sensor {name:?} in watts; it has: {}", listed(sensors)));
+            return Err(format!("the BMC has no sensor {name:?} in watts; available: {}", listed(sensors)));
         };
         if let Err(fault) = sensor.conversion {
-            return Err(format!("the sensor {name:?} cannot be read: {fault}"));
+            return Err(format!("sensor {name:?} is unreadable: {fault}"));
         }
         if chosen.iter().any(|other| other.number == sensor.number && other.lun == sensor.lun) {
-            return Err(format!("the sensor {name:?} is named twice; its watts would count twice"));
+            return Err(format!("sensor {name:?} is listed twice"));
         }
         chosen.push(sensor.clone());
     }
     if chosen.is_empty() {
-        return Err("sensor names none".to_owned());
+        return Err("sensor must not be empty".to_owned());
     }
-    Ok(Choice {
-        sensors: chosen,
-        quality: Quality::Measured,
-        why: "named in the configuration",
-        is_sum: true,
-    })
+    Ok(Choice { sensors: chosen, quality: Quality::Measured, why: "set in the configuration", is_sum: true })
 }
 
 fn listed(sensors: &[Sensor]) -> String {

@@ -169,12 +169,12 @@ impl Config {
         }
         if self.source == SourceWanted::Dcmi && self.sensor.is_some() {
             return Err(DriverError::Refused(
-                "source is \"dcmi\", yet sensor names one: leave one of them out".into(),
+                "source = \"dcmi\" and sensor are mutually exclusive; remove one of them".into(),
             ));
         }
         if self.version == Some(Version::Legacy) && self.cipher_suite.is_some() {
             return Err(DriverError::Refused(
-                "version is \"1.5\", which has no cipher_suite: leave one of them out".into(),
+                "version = \"1.5\" and cipher_suite are mutually exclusive; remove one of them".into(),
             ));
         }
         self.suites()?;
@@ -185,7 +185,7 @@ impl Config {
     pub(super) fn patience(&self) -> Result<Duration, DriverError> {
         if !(TIMEOUT_SECONDS_MIN..=TIMEOUT_SECONDS_MAX).contains(&self.timeout_seconds) {
             return Err(DriverError::Refused(format!(
-                "timeout_seconds is {}; {TIMEOUT_SECONDS_MIN} to {TIMEOUT_SECONDS_MAX} is possible",
+                "timeout_seconds is {}; must be {TIMEOUT_SECONDS_MIN} to {TIMEOUT_SECONDS_MAX}",
                 self.timeout_seconds
             )));
         }
@@ -198,7 +198,7 @@ impl Config {
             None => Ok(Suite::ALL.to_vec()),
             Some(id) => Suite::from_id(id).map(|suite| vec![suite]).ok_or_else(|| {
                 DriverError::Refused(format!(
-                    "cipher_suite is {id}; 17 and 3 are possible, as the others protect less"
+                    "cipher_suite is {id}; must be 17 or 3, as the others are weaker"
                 ))
             }),
         }
@@ -221,18 +221,18 @@ impl Config {
                 let mut nibbles = Vec::new();
                 for digit in digits.chars() {
                     let Some(nibble) = digit.to_digit(16).and_then(|nibble| u8::try_from(nibble).ok()) else {
-                        return refused("has something that is no hexadecimal digit after 0x");
+                        return refused("must have only hexadecimal digits after 0x");
                     };
                     nibbles.push(nibble);
                 }
                 if nibbles.len() % 2 != 0 {
-                    return refused("has an odd number of hexadecimal digits");
+                    return refused("must have an even number of hexadecimal digits");
                 }
                 nibbles.as_chunks().0.iter().map(|[high, low]| high << 4 | low).collect()
             }
         };
         if key.is_empty() || key.len() > CARD_KEY_BYTES_MAX {
-            return refused("has 1 to 20 bytes");
+            return refused("must have 1 to 20 bytes");
         }
         Ok(Some(key))
     }

@@ -59,19 +59,21 @@ impl PowerReading {
     /// zero that is not being measured is no zero.
     pub(super) fn reading(&self) -> Result<Reading, NoReading> {
         if CURRENT.is(self.current.into()) {
-            return Err(NoReading::Implausible("65535 W, which a card says that has no value".to_owned()));
+            return Err(NoReading::Implausible("65535 W, a placeholder for no value".to_owned()));
         }
         if self.current == 0 && !self.is_active {
-            return Err(NoReading::NotAvailable("the card says 0 W and that it does not measure".to_owned()));
+            return Err(NoReading::NotAvailable(
+                "the BMC reports 0 W and that power measurement is not active".to_owned(),
+            ));
         }
         if self.current == 0 && self.stamp == 0 && self.period_ms == 0 {
             return Err(NoReading::NotAvailable(
-                "the card says 0 W over no time: it measures nothing".to_owned(),
+                "the BMC reports 0 W over a period of 0 s; power is not measured".to_owned(),
             ));
         }
         if self.maximum > 0 && u32::from(self.current) > RATIO_MAX * u32::from(self.maximum) {
             return Err(NoReading::Implausible(format!(
-                "{} W is over {RATIO_MAX} times the card's own maximum of {} W",
+                "{} W is over {RATIO_MAX} times the BMC's own maximum of {} W",
                 self.current, self.maximum
             )));
         }

@@ -18,18 +18,18 @@ pub(super) fn of(found: &Found, catalogue: &Catalogue, wanted: SourceWanted) -> 
     match catalogue.sensors() {
         None => findings.push(Finding {
             what: "SDR sensors in watts".to_owned(),
-            value: "not looked for".to_owned(),
+            value: "not listed".to_owned(),
             is_used: false,
-            why: "DCMI answers; set source = \"sensor\" to use a sensor instead".to_owned(),
+            why: "DCMI is available; set source = \"sensor\" to use a sensor instead".to_owned(),
         }),
         Some(sensors) => findings.extend(sensors.iter().map(|sensor| of_sensor(sensor, found))),
     }
     if catalogue.unread > 0 {
         findings.push(Finding {
             what: "SDR records".to_owned(),
-            value: format!("{} cannot be read", catalogue.unread),
+            value: format!("{} unreadable", catalogue.unread),
             is_used: false,
-            why: "one may be a sensor of power: a sum of sensors is estimated".to_owned(),
+            why: "one may be a power sensor; a sum of sensors is estimated".to_owned(),
         });
     }
     findings
@@ -38,12 +38,11 @@ pub(super) fn of(found: &Found, catalogue: &Catalogue, wanted: SourceWanted) -> 
 fn of_dcmi(found: &Found, wanted: SourceWanted) -> Finding {
     let is_used = matches!(found.source, Source::Dcmi);
     let (value, why) = match found.dcmi {
-        DcmiFound::NotAsked => ("not asked".to_owned(), "the configuration wants a sensor".to_owned()),
-        DcmiFound::Silent => ("no answer".to_owned(), "the card answers other commands".to_owned()),
-        DcmiFound::Refused(code) => (
-            format!("{} ({code:#04x})", meaning(code)),
-            "the card does not offer it to this account".to_owned(),
-        ),
+        DcmiFound::NotAsked => ("not requested".to_owned(), "a sensor is configured".to_owned()),
+        DcmiFound::Silent => ("no response".to_owned(), "the BMC responds to other commands".to_owned()),
+        DcmiFound::Refused(code) => {
+            (format!("{} ({code:#04x})", meaning(code)), "not available to this user".to_owned())
+        }
         DcmiFound::Says(power) => {
             let state = if power.is_active { "active" } else { "not active" };
             let value = format!(
@@ -55,25 +54,23 @@ fn of_dcmi(found: &Found, wanted: SourceWanted) -> Finding {
                 power.period_ms / 1_000
             );
             let why = match power.reading() {
-                _ if !is_used && wanted == SourceWanted::Sensor => {
-                    "the configuration wants a sensor".to_owned()
-                }
+                _ if !is_used && wanted == SourceWanted::Sensor => "a sensor is configured".to_owned(),
                 Ok(Reading { power: Some(watts), .. }) if watts.0 == 0.0 => {
                     match (is_used, found.is_zero_confirmed) {
-                        (true, true) => "the sensors say 0 W as well".to_owned(),
+                        (true, true) => "the sensors report 0 W as well".to_owned(),
                         (true, false) => {
-                            "0 W from a card that is on; estimated, as nothing else has a number".to_owned()
+                            "0 W although the BMC is on; estimated, no other source has a value".to_owned()
                         }
                         (false, _) => {
-                            "no machine that is on draws 0 W, and its sensors have a number".to_owned()
+                            "0 W is implausible for a machine that is on; its sensors have a value".to_owned()
                         }
                     }
                 }
                 Ok(Reading { quality: Quality::Estimated, .. }) => {
-                    "the whole machine in one command; estimated, as the card says it does not measure"
+                    "the whole machine; estimated, as the BMC reports that power measurement is not active"
                         .to_owned()
                 }
-                Ok(_) => "the whole machine in one command".to_owned(),
+                Ok(_) => "the whole machine".to_owned(),
                 Err(reason) => reason.to_string(),
             };
             (value, why)
@@ -92,11 +89,11 @@ fn of_sensor(sensor: &Sensor, found: &Found) -> Finding {
         (Some(why), _, _) => why.to_owned(),
         (None, Err(fault), _) => (*fault).to_owned(),
         (None, Ok(_), _) if found.absent.contains(sensor) => {
-            "it has no reading, so it is left out and the sum is estimated; looked at again later".to_owned()
+            "no reading; ignored, so the sum is estimated; retried later".to_owned()
         }
-        (None, Ok(_), Role::Part) => "it measures a part, or is a limit".to_owned(),
+        (None, Ok(_), Role::Part) => "measures a part only, or is a limit".to_owned(),
         (None, Ok(_), _) => {
-            "another source measures the whole; adding this one would count it twice".to_owned()
+            "another source covers the whole machine; adding this one would count it twice".to_owned()
         }
     };
     Finding {

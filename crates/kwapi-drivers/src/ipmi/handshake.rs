@@ -48,7 +48,7 @@ pub(super) async fn open(
 ) -> Result<(Session, Privilege), DriverError> {
     // Such a card grants a session whose keys we could not make, and which we could not close.
     if capabilities.has_card_key && config.kg.is_none() {
-        return Err(DriverError::Refused(format!("{card}: the card has a K-g key of its own: set kg")));
+        return Err(DriverError::Refused(format!("{card}: the BMC requires a K-g key; set kg")));
     }
     let memory = shared.memory(card);
     let mut suites = config.suites()?;
@@ -145,13 +145,13 @@ async fn agree_on_suite(link: &Link, config: &Config, attempt: Attempt) -> Resul
         }
         // Some cards meet a suite they do not know with silence; they have just answered something else.
         Err(failure) => {
-            return Err(Setback::Suite(failure.of(link.card, "it may know no cipher suite we speak")));
+            return Err(Setback::Suite(failure.of(link.card, "it may support none of our cipher suites")));
         }
     };
     match chosen {
         Some(chosen) if chosen == suite || config.cipher_suite.is_none() => Ok((chosen, managed)),
         _ => Err(Setback::Suite(DriverError::Refused(format!(
-            "{}: the card takes none of our cipher suites but one that protects less than suite {}",
+            "{}: the BMC offers only a cipher suite weaker than suite {}",
             link.card,
             suite.id()
         )))),
@@ -168,8 +168,7 @@ async fn prove(
 ) -> Result<Session, Setback> {
     let (card, suite, once) = (link.card, exchange.suite, attempt.sends_once);
     let failed = |failure: Failure| {
-        let advice =
-            "the card stopped answering while a session opened; if it is slow, raise timeout_seconds";
+        let advice = "the BMC stopped responding while the session was being opened; if it is slow, raise timeout_seconds";
         Setback::Final(failure.of(card, advice))
     };
     let refused = |message: String| DriverError::Refused(format!("{card}: {message}"));
@@ -184,8 +183,7 @@ async fn prove(
     let Some(proof) = proof else {
         link.tell(&refusal());
         return Err(Setback::Proof(refused(format!(
-            "wrong password for user {:?}: the card's proof does not fit it. No wrong proof was sent, so the card did \
-             not count a failure",
+            "authentication failed for user {:?}: wrong password; it was detected before being sent, so the BMC did not count a failed login",
             config.username
         ))));
     };
@@ -204,15 +202,14 @@ async fn prove(
             // Our keys are not the card's, so it will not take our Close Session; some take this.
             session.link.tell(&refusal());
             Err(Setback::Final(refused(if config.kg.is_some() {
-                "kg is not the card's K-g key".to_owned()
+                "kg does not match the BMC's K-g key".to_owned()
             } else {
-                "the card's last proof is wrong; has it a K-g key? then set kg".to_owned()
+                "the BMC's integrity check value is wrong; if it has a K-g key, set kg".to_owned()
             })))
         }
         // A card draws a new random number for each RAKP message 1: sent twice, the proofs may have crossed.
         Err(status) if sendings > 1 => Err(Setback::Crossed(DriverError::link(format!(
-            "{card}: session opening crossed itself (RAKP status {status:#04x}), as happens with a slow card; raise \
-             timeout_seconds"
+            "{card}: session opening failed after a retransmission (RAKP status {status:#04x}); the BMC is slow, raise timeout_seconds"
         )))),
         Err(status) => Err(denied(card, config, attempt, "RAKP message 3", status)),
     }
@@ -264,27 +261,29 @@ fn denied(card: SocketAddr, config: &Config, attempt: Attempt, step: &str, statu
     let lower = if config.privilege == Some(Privilege::User) {
         ""
     } else {
-        "; if it is an account of lower privilege, set privilege = \"user\""
+        "; if the user has a lower privilege, set privilege = \"user\""
     };
     match rakp::denial(status) {
         Denial::Suite => Setback::Suite(refused(format!(
-            "the card does not take cipher suite {}; enable suite 17 or 3 on it",
+            "the BMC rejects cipher suite {}; enable suite 17 or 3 on it",
             suite.id()
         ))),
         Denial::Privilege => Setback::Privilege(refused(format!(
-            "the account {user:?} may not have the privilege {:?}; set a lower one, such as privilege = \"user\"",
+            "user {user:?} is not allowed privilege {:?}; set a lower one, such as privilege = \"user\"",
             privilege.name()
         ))),
         Denial::Full => Setback::Final(DriverError::Busy(format!(
-            "{card}: all sessions of the card are taken; another program keeps them, or they end within a minute"
+            "{card}: no free session on the BMC; another program holds them, or they expire within a minute"
         ))),
-        Denial::User => Setback::Final(refused(format!(
-            "the card knows no user {user:?}, or it may not use the LAN{lower}"
-        ))),
-        Denial::Proof => Setback::Final(refused(format!("wrong password for user {user:?}, or wrong kg"))),
+        Denial::User => {
+            Setback::Final(refused(format!("unknown user {user:?}, or not enabled for LAN{lower}")))
+        }
+        Denial::Proof => {
+            Setback::Final(refused(format!("authentication failed for user {user:?}; check password and kg")))
+        }
         Denial::Forgotten => Setback::Final(DriverError::link(format!(
-            "{card}: the card forgot the session while it opened ({step}, status {status:#04x})"
+            "{card}: the BMC dropped the session while it was being opened ({step}, status {status:#04x})"
         ))),
-        Denial::Other => Setback::Final(refused(format!("the card refuses a session{lower}"))),
+        Denial::Other => Setback::Final(refused(format!("the BMC rejected the session{lower}"))),
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn open(
             Err(failure) => return Err(explain(failure, &link, config, &mut memory.lock().silences)),
         }
     }
-    let message = format!("{card}: the account {:?} has no privilege on the LAN", config.username);
+    let message = format!("{card}: user {:?} has no privilege on LAN", config.username);
     Err(last.map_or(DriverError::Refused(message), |failure| failure.of(card, "")))
 }
 
@@ -69,27 +69,27 @@ fn explain(failure: Failure, link: &Link, config: &Config, silences: &mut u8) ->
     match failure {
         // 22.16: invalid user name; null user name not enabled.
         Failure::Completed { what, code: code @ (0x81 | 0x82) } if what == GET_SESSION_CHALLENGE.name => {
-            DriverError::Refused(format!("{card}: the card knows no user {user:?} ({code:#04x})"))
+            DriverError::Refused(format!("{card}: unknown user {user:?} ({code:#04x})"))
         }
         // 22.17: no session slot available; none for this user; none at this privilege.
         Failure::Completed { what, code: 0x81..=0x83 } if what == ACTIVATE_SESSION.name => {
-            DriverError::Busy(format!("{card}: all sessions of the card are taken"))
+            DriverError::Busy(format!("{card}: no free session on the BMC"))
         }
         Failure::Completed { what, code } if what == ACTIVATE_SESSION.name => DriverError::Refused(format!(
-            "{card}: wrong password for user {user:?}? {what} was refused ({code:#04x})"
+            "{card}: {what} rejected for user {user:?} ({code:#04x}); check the password"
         )),
         Failure::Unanswered(unanswered) if unanswered.what == ACTIVATE_SESSION.name => {
             *silences = silences.saturating_add(1);
             if *silences >= SILENCES_MAX {
                 DriverError::Refused(format!(
-                    "{card}: wrong password for user {user:?}? the card answers, but not to Activate Session, which is \
-                     how cards of IPMI 1.5 meet a wrong password"
+                    "{card}: no response to Activate Session for user {user:?}; check the password (IPMI 1.5 BMCs do not respond to a wrong one)"
                 ))
             } else {
-                Failure::Unanswered(unanswered).of(card, "a card of IPMI 1.5 meets a wrong password so, too")
+                Failure::Unanswered(unanswered)
+                    .of(card, "IPMI 1.5 BMCs do not respond to a wrong password either")
             }
         }
-        failure => failure.of(card, "the card stopped answering while a session opened"),
+        failure => failure.of(card, "the BMC stopped responding while the session was being opened"),
     }
 }
 
@@ -106,14 +106,13 @@ fn seal(
         (LegacyAuthentication::Password, Some(password)) => (Seal::Password(password), "password"),
         (LegacyAuthentication::Md5 | LegacyAuthentication::Password, None) => {
             return Err(DriverError::Refused(format!(
-                "{card}: the card speaks IPMI 1.5, whose passwords have at most 16 bytes"
+                "{card}: password too long; IPMI 1.5 allows at most 16 bytes"
             )));
         }
     };
     if capabilities.authentications & 1 << seal.authentication() == 0 {
         return Err(DriverError::Refused(format!(
-            "{card}: the card speaks IPMI 1.5 without the authentication {name:?} (it offers types {:#04x}); enable MD5 on \
-             it, or set legacy_authentication to \"password\" or \"none\", which anyone on the network can read or imitate",
+            "{card}: the BMC (IPMI 1.5) does not support authentication {name:?} (supported types {:#04x}); enable MD5 on it, or set legacy_authentication to \"password\" or \"none\", which anyone on the network can read or spoof",
             capabilities.authentications
         )));
     }
@@ -134,8 +133,9 @@ async fn activate(
     privilege: Privilege,
 ) -> Result<Activation, Failure> {
     let malformed = |what, data: &[u8]| DriverError::Malformed { what, input: super::reader::hex(data) };
-    let user = padded(config.username.as_bytes())
-        .ok_or_else(|| DriverError::Refused("a user name has at most 16 bytes".to_owned()))?;
+    let user = padded(config.username.as_bytes()).ok_or_else(|| {
+        DriverError::Refused("user name too long; IPMI 1.5 allows at most 16 bytes".to_owned())
+    })?;
     let mut asked = vec![seal.authentication()];
     asked.extend(user);
     let data = ask_outside(link, GET_SESSION_CHALLENGE, &asked).await?;

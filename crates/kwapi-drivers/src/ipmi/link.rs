@@ -101,7 +101,7 @@ impl Link {
     /// Sends without waiting for anything; for a good-bye. Lost when the socket is not ready, as on a network it may be.
     pub(super) fn tell(&self, datagram: &[u8]) {
         if let Err(error) = self.socket.try_send_to(datagram, self.card) {
-            tracing::debug!(card = %self.card, %error, "good-bye not sent");
+            tracing::debug!(card = %self.card, %error, "cannot send Close Session");
         }
     }
 }
@@ -130,11 +130,11 @@ impl Failure {
         match self {
             Self::Unanswered(Unanswered { what, patience, unusable }) => {
                 let heard = match unusable {
-                    0 => "no answer".to_owned(),
-                    count => format!("{count} unusable datagrams and no answer"),
+                    0 => "no response".to_owned(),
+                    count => format!("{count} invalid datagrams and no response"),
                 };
                 DriverError::link(format!(
-                    "{card}: {heard} to {what} in {patience:?} (timeout_seconds); {advice}"
+                    "{card}: {heard} to {what} within {patience:?} (timeout_seconds); {advice}"
                 ))
             }
             Self::Completed { what, code } => {
@@ -142,8 +142,7 @@ impl Failure {
                 match remedy(code) {
                     Remedy::Later | Remedy::State => DriverError::Busy(said),
                     Remedy::Privilege => DriverError::Refused(format!(
-                        "{said}; set privilege to \"operator\" or \"administrator\" and give the account that level on \
-                         the card"
+                        "{said}; set privilege to \"operator\" or \"administrator\" and grant the user that level on the BMC"
                     )),
                     Remedy::Unsupported | Remedy::Reserve | Remedy::Fewer | Remedy::Absent => {
                         DriverError::Refused(said)

@@ -15,7 +15,7 @@ use super::shared::Shared;
 use crate::driver::DriverError;
 
 const UNREACHABLE: &str =
-    "is the address right, the card on, IPMI over LAN enabled on it, and UDP to it let through?";
+    "check the address, that the BMC is on, that IPMI over LAN is enabled and that no firewall blocks UDP";
 
 /// Opens a session with `card` and takes the privilege.
 pub(super) async fn open(card: SocketAddr, config: &Config, shared: &Shared) -> Result<Session, DriverError> {
@@ -31,7 +31,7 @@ pub(super) async fn open(card: SocketAddr, config: &Config, shared: &Shared) -> 
         handshake::open(card, config, shared, capabilities).await?
     } else if config.cipher_suite.is_some() {
         return Err(DriverError::Refused(format!(
-            "{card}: the card speaks IPMI 1.5 only, which has no cipher suites; leave cipher_suite out to allow that"
+            "{card}: the BMC supports IPMI 1.5 only, which has no cipher suites; remove cipher_suite to allow that"
         )));
     } else {
         legacy::open(link, config, shared, capabilities).await?
@@ -52,14 +52,16 @@ async fn take_privilege(
             Ok(_) => return Ok(()),
             Err(Failure::Completed { code, .. }) if config.privilege.is_some() => {
                 return Err(DriverError::Refused(format!(
-                    "{card}: the card does not give the account {:?} the privilege {:?} ({code:#04x}); set a lower one",
+                    "{card}: the BMC does not grant user {:?} privilege {:?} ({code:#04x}); set a lower one",
                     config.username,
                     privilege.name()
                 )));
             }
             // A lower one may do. What is left at the end is the "user" each session begins with.
             Err(Failure::Completed { .. }) => {}
-            Err(failure) => return Err(failure.of(card, "the session was granted and then silent")),
+            Err(failure) => {
+                return Err(failure.of(card, "the BMC stopped responding after granting the session"));
+            }
         }
     }
     Ok(())

@@ -145,9 +145,7 @@ impl Routes {
     fn add(&self, card: SocketAddr) -> io::Result<Arc<Inbox>> {
         let mut inboxes = self.inboxes.write();
         if inboxes.len() >= SESSIONS_MAX {
-            return Err(io::Error::other(format!(
-                "{SESSIONS_MAX} IPMI sessions are open, that is all we keep"
-            )));
+            return Err(io::Error::other(format!("limit of {SESSIONS_MAX} open IPMI sessions reached")));
         }
         let siblings = inboxes.entry(card).or_default();
         let console = loop {
@@ -187,7 +185,7 @@ impl Port {
         };
         let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES) {
-            tracing::debug!(%error, "the IPMI socket keeps the system's receive buffer");
+            tracing::debug!(%error, "cannot enlarge the receive buffer of the IPMI socket");
         }
         socket.set_nonblocking(true)?;
         socket.bind(&any.into())?;
@@ -204,7 +202,7 @@ async fn receive(socket: Arc<UdpSocket>, routes: Arc<Routes>) {
             Ok((length, from)) => routes.deliver(from, buffer.get(..length).unwrap_or_default()),
             Err(error) => {
                 // A network interface that went away is reported once per datagram sent; the socket stays good.
-                tracing::debug!(%error, "receiving from IPMI cards");
+                tracing::debug!(%error, "error while receiving from BMCs");
                 tokio::task::yield_now().await;
             }
         }

@@ -82,9 +82,9 @@ fn fields(record: &[u8]) -> Option<([u8; 2], Sensor)> {
     let name = name(reader.u8()?, reader.rest());
 
     let conversion = match (Format::of(units >> 6), Linearisation::of(linearisation & 0x7F)) {
-        _ if owner != OWNER_BMC => Err("it belongs to another controller than the BMC"),
-        (None, _) => Err("it has no analog reading"),
-        (_, None) => Err("its readings are not linear (36.2)"),
+        _ if owner != OWNER_BMC => Err("owned by a controller other than the BMC"),
+        (None, _) => Err("no analog reading"),
+        (_, None) => Err("non-linear readings (36.2)"),
         (Some(format), Some(linearisation)) => Ok(Conversion {
             m: ten_bits(m, m_tolerance),
             b: ten_bits(b, b_accuracy),
@@ -228,9 +228,9 @@ impl Conversion {
 pub(super) fn raw_reading(data: &[u8]) -> Option<Result<u8, NoReading>> {
     let [raw, flags] = Reader::new(data).array()?;
     Some(if flags & 0x20 != 0 {
-        Err(NoReading::NotAvailable("the sensor has no reading now".to_owned()))
+        Err(NoReading::NotAvailable("reading unavailable".to_owned()))
     } else if flags & 0x40 == 0 {
-        Err(NoReading::NotAvailable("the sensor is not scanned".to_owned()))
+        Err(NoReading::NotAvailable("sensor scanning disabled".to_owned()))
     } else {
         Ok(raw)
     })

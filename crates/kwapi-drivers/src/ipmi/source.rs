@@ -26,8 +26,7 @@ const FIRST_READINGS_MAX: u8 = 3;
 const FIRST_READING_PAUSE: Duration = Duration::from_millis(500);
 
 /// What may have happened to a card that does not answer within a session.
-pub(super) const SILENT: &str =
-    "the card stopped answering or has forgotten the session, as after its restart";
+pub(super) const SILENT: &str = "the BMC stopped responding or lost the session, as after a restart";
 
 /// Where the watts come from.
 #[derive(Debug)]
@@ -115,17 +114,13 @@ pub(super) async fn find(
         // DCMI is there, and has nothing to say now: a machine that is off, perhaps.
         (Err(_), DcmiFound::Says(_)) => Ok(found(Source::Dcmi)),
         (Err(reason), DcmiFound::Refused(code)) => Err(DriverError::Refused(format!(
-            "{card}: no power to read: {}: {} ({code:#04x}){}; {reason}",
+            "{card}: no power reading: {}: {} ({code:#04x}){}; {reason}",
             GET_POWER_READING.name,
             meaning(code),
-            if remedy(code) == Remedy::Privilege {
-                ", a higher privilege of the account may help"
-            } else {
-                ""
-            },
+            if remedy(code) == Remedy::Privilege { ", a higher user privilege may help" } else { "" },
         ))),
         (Err(reason), DcmiFound::NotAsked | DcmiFound::Silent) => {
-            Err(DriverError::Refused(format!("{card}: no power to read: {reason}")))
+            Err(DriverError::Refused(format!("{card}: no power reading: {reason}")))
         }
     }
 }
@@ -155,7 +150,7 @@ async fn try_dcmi(session: &mut Session, config: &Config, shared: &Shared) -> Re
             Err(Failure::Unanswered(unanswered)) => {
                 memory.lock().is_dcmi_silent = true;
                 return Err(
-                    Failure::Unanswered(unanswered).of(card, "it may know no DCMI; a sensor is tried next")
+                    Failure::Unanswered(unanswered).of(card, "it may not support DCMI; trying a sensor next")
                 );
             }
             Err(failure) => return Err(failure.of(card, SILENT)),
@@ -188,11 +183,11 @@ async fn find_sensors(
     let catalogue = match repository::sensors(session, &memory).await {
         Ok(catalogue) => catalogue,
         Err(Failure::Completed { what, code }) if !matches!(remedy(code), Remedy::Later) => {
-            let why = format!("its sensors cannot be listed: {what}: {} ({code:#04x})", meaning(code));
+            let why = format!("cannot list its sensors: {what}: {} ({code:#04x})", meaning(code));
             return Ok(Err(why));
         }
         Err(failure) => {
-            let advice = "while its sensors were listed; the next session goes on from there";
+            let advice = "while listing its sensors; the next session continues from there";
             return Err(failure.of(card, advice));
         }
     };
@@ -227,7 +222,7 @@ async fn choose(
             best = Some(tried);
         }
     }
-    Ok(best.ok_or_else(|| "the card has no sensor in watts".to_owned()))
+    Ok(best.ok_or_else(|| "the BMC has no sensor in watts".to_owned()))
 }
 
 /// Reads a choice once. A part of a sum that has no reading, such as a supply that is not fitted, is left out, and what
@@ -311,7 +306,7 @@ pub(super) fn no_reading(
         Remedy::Later | Remedy::Privilege => Err(Failure::Completed { what, code }.of(card, "")),
         Remedy::Unsupported | Remedy::Reserve | Remedy::Fewer | Remedy::Absent => {
             Err(DriverError::link(format!(
-                "{card}: {what} is no longer possible: {} ({code:#04x}); the source is looked for again",
+                "{card}: {what} is no longer available: {} ({code:#04x}); looking for another source",
                 meaning(code)
             )))
         }

@@ -29,11 +29,11 @@ impl Places {
     /// Why this list cannot be added up, if it cannot.
     pub(super) fn fault(&self) -> Option<String> {
         if self.0.is_empty() || self.0.len() > PLACES_MAX {
-            return Some(format!("a sum has 1 to {PLACES_MAX} places"));
+            return Some(format!("a sum takes 1 to {PLACES_MAX} pointers"));
         }
         let is_twice =
             |(index, place): &(usize, &String)| self.0.iter().skip(index + 1).any(|other| other == *place);
-        self.0.iter().enumerate().find(is_twice).map(|(_, place)| format!("{place:?} would count twice"))
+        self.0.iter().enumerate().find(is_twice).map(|(_, place)| format!("{place:?} is listed twice"))
     }
 }
 
@@ -45,7 +45,7 @@ impl<'de> Deserialize<'de> for Places {
             type Value = Places;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON pointer, or a list of them whose numbers are added")
+                f.write_str("a JSON pointer, or a list of pointers to be summed")
             }
 
             fn visit_str<E>(self, place: &str) -> Result<Places, E> {

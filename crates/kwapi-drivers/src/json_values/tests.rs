@@ -43,25 +43,25 @@ fn a_stamp_is_read_in_every_usual_form() {
     check(
         "power = \"/p\"\ntime = \"/t\"",
         r#"{"p": 1, "t": 12}"#,
-        "implausible: 12 at \"/t\" is no time; is the device's clock set?",
+        "implausible: 12 at \"/t\" is not a valid time; check the device's clock",
     );
     check(
         "power = \"/p\"\ntime = \"/t\"",
         r#"{"p": 1}"#,
-        "implausible: nothing at \"/t\" is no time; is the device's clock set?",
+        "implausible: nothing at \"/t\" is not a valid time; check the device's clock",
     );
 }
 
 #[test]
 fn absent_and_null_are_not_zero() {
-    check("power = \"/p\"", "{}", "not available: nothing at /p");
-    check("power = \"/p\"\nenergy = \"/e\"", r#"{"p": null}"#, "not available: nothing at /p or /e");
+    check("power = \"/p\"", "{}", "not available: no value at /p");
+    check("power = \"/p\"\nenergy = \"/e\"", r#"{"p": null}"#, "not available: no value at /p or /e");
     check("power = \"/p\"\nenergy = \"/e\"", r#"{"e": 1}"#, "3600000 J");
     check("power = \"/p\"", r#"{"p": true}"#, "implausible: true at \"/p\"");
     check(
         "power = \"/p\"",
         r#"{"p": -2}"#,
-        "implausible: -2 W; is the current transformer or the wiring reversed?",
+        "implausible: -2 W; check for a reversed current transformer or wiring",
     );
 }
 
@@ -86,7 +86,7 @@ fn a_neighbour_that_is_no_number_is_left_out_and_noted() {
         memory.findings().map(|finding| format!("{}: {}", finding.what, finding.why)).collect();
     let expected = [
         "meter: energy: implausible: \"none yet\" at \"/e\"",
-        "meter: voltage: [229,231] at \"/v\" is no number",
+        "meter: voltage: [229,231] at \"/v\" is not a number",
     ];
     assert_eq!(noted, expected);
     let mended = serde_json::json!({"p": true, "e": "30615,5", "v": 230});
@@ -109,7 +109,7 @@ fn a_factor_makes_units_of_counts_and_turns_a_sign() {
         let values: Values =
             toml::from_str(&format!("power = \"/p\"\npower_scale = {scale}")).expect("values");
         let error = values.check().expect_err(scale).to_string();
-        assert_eq!(error, "refused: values: power_scale: a factor is a number other than 0");
+        assert_eq!(error, "refused: values: power_scale: must be a number other than 0");
     }
 }
 
@@ -118,9 +118,9 @@ fn two_tariffs_are_one_counter_and_phases_one_power() {
     let values = "power = [\"/a\", \"/b\"]\nenergy = [\"/t1\", \"/t2\"]";
     check(values, r#"{"a": 100, "b": 20.5, "t1": 10.5, "t2": "20,25"}"#, "120.5 W, 110700000 J");
     check(values, r#"{"a": 100, "b": 20.5, "t1": 10.5}"#, "120.5 W");
-    check(values, r#"{"a": 100}"#, "not available: nothing at /a or /b or /t1 or /t2");
+    check(values, r#"{"a": 100}"#, "not available: no value at /a or /b or /t1 or /t2");
     for (places, expected) in
-        [("[]", "a sum has 1 to 16 places"), ("['/a', '/a']", "\"/a\" would count twice")]
+        [("[]", "a sum takes 1 to 16 pointers"), ("['/a', '/a']", "\"/a\" is listed twice")]
     {
         let values: Values = toml::from_str(&format!("power = {places}")).expect("values");
         assert_eq!(
@@ -138,7 +138,7 @@ fn a_meter_that_feeds_back_goes_on_by_its_import_counter() {
     let values = "power = \"/p\"\nenergy = \"/e\"";
     check(values, r#"{"p": -1250.5, "e": 12.5}"#, "0 W, 45000000 J");
     check(values, r#"{"p": -0.4, "e": 0}"#, "0 W, 0 J");
-    let reversed = "-1250.5 W; is the current transformer or the wiring reversed?";
+    let reversed = "-1250.5 W; check for a reversed current transformer or wiring";
     check("power = \"/p\"", r#"{"p": -1250.5}"#, &format!("implausible: {reversed}"));
 }
 

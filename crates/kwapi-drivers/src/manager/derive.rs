@@ -118,16 +118,18 @@ pub fn power(
     }
     if let Some(current) = reading.current {
         let Some(voltage) = reading.voltage.or(assumptions.voltage) else {
-            let advice = "the meter says amperes only; set `voltage` for this meter";
+            let advice = "the meter reports current only; set `voltage` for this meter";
             return Err(NoReading::NotAvailable(advice.to_owned()));
         };
         let power = Watts(voltage.0 * current.0 * assumptions.power_factor.unwrap_or(1.0));
         return plausible(power).map(|power| (power, Quality::Estimated));
     }
     if reading.counter.is_some() {
-        return Err(NoReading::NotReady("the counter has not yet advanced enough to tell power".to_owned()));
+        return Err(NoReading::NotReady(
+            "the counter has not advanced enough yet to derive power".to_owned(),
+        ));
     }
-    Err(NoReading::NotAvailable("the meter says neither power, current nor energy".to_owned()))
+    Err(NoReading::NotAvailable("the meter reports neither power, current nor energy".to_owned()))
 }
 
 fn plausible(power: Watts) -> Result<Watts, NoReading> {

@@ -63,11 +63,11 @@ impl Outflow {
         let wall = self.clock.now();
         let newest = self.state.newest();
         if wall < PROGRAM_DATE {
-            return Some("the wall clock is before the date of this program".to_owned());
+            return Some("the wall clock is earlier than the release date of this program".to_owned());
         }
         if newest.since(wall) > BEHIND_MAX {
             let seconds = newest.since(wall).as_secs();
-            return Some(format!("the wall clock is {seconds} s behind what this process has on record"));
+            return Some(format!("the wall clock is {seconds} s behind the newest recorded measurement"));
         }
         None
     }
@@ -76,7 +76,7 @@ impl Outflow {
     pub(super) fn tell_held(&self, now: Now<'_>) {
         if !self.held_is_told.swap(true, Ordering::Relaxed) {
             let cause = self.clock_trouble();
-            let cause = cause.as_deref().unwrap_or("a register rose by more than the time off can explain");
+            let cause = cause.as_deref().unwrap_or("a register rose by more than the downtime can explain");
             tracing::error!(
                 wall_clock = now.wall.seconds(),
                 "{cause}: messages are held for up to 10 minutes after the host's boot; set the clock (NTP)"
@@ -87,6 +87,16 @@ impl Outflow {
     /// The instant `since_epoch` after the manager began.
     pub(super) fn instant(&self, since_epoch: Duration) -> Instant {
         self.epoch + since_epoch
+    }
+
+    /// Whether any measurement may complete a sum.
+    pub(super) fn has_sums(&self) -> bool {
+        !self.virtual_probes.read().is_empty()
+    }
+
+    /// Sends a measurement that is part of no sum.
+    pub(super) fn pass(&self, measurement: Measurement) {
+        (self.sink)(measurement);
     }
 
     /// Sends a measurement, followed by the virtual probes that it completes.

@@ -21,6 +21,8 @@ use file::{Found, Kept, Key, StateError, StateFile};
 
 /// What was told is written no later than this.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// So many entries are written at once: what a hundred thousand probes tell within a second does not wait all together.
+const WRITE_AT: usize = 4_096;
 /// What was written is synced no later than this.
 const SYNC_EVERY: Duration = Duration::from_secs(60);
 /// A sync that takes longer is taken for failed.
@@ -107,18 +109,47 @@ impl State {
 
     /// What the state has of `probe`; it is the session's from now on.
     pub(super) fn past(&self, probe: &ProbeId) -> Vec<SessionEntry> {
-        self.shared.as_ref().and_then(|shared| shared.past.lock().remove(probe)).unwrap_or_default()
+        let Some(shared) = &self.shared else { return Vec::new() };
+        let mut past = shared.past.lock();
+        let entries = past.remove(probe).unwrap_or_default();
+        if past.is_empty() {
+            *past = HashMap::new(); // With its room, for all the probes there were.
+        }
+        entries
     }
 
     /// Takes over what sessions that ended have to say, for those that follow.
     pub(super) fn leave(&self, template: Option<&str>, entries: Vec<SessionEntry>) {
         let Some(shared) = &self.shared else { return };
+        let template: Option<Arc<str>> = template.map(Into::into);
         let mut past = shared.past.lock();
         let mut pending = shared.pending.lock();
         for entry in entries {
-            let kept = Kept { template: template.map(str::to_owned), entry: entry.clone() };
-            pending.add(kept, false);
+            pending.add(Kept { template: template.clone(), entry: entry.clone() }, false);
             past.entry(entry.probe.clone()).or_default().push(entry);
+        }
+    }
+
+    /// Takes over what sessions that ended have to say, for the next process. What waits to be written meanwhile is
+    /// bounded: a hundred thousand probes end at once.
+    pub(super) async fn leave_last(
+        &self,
+        template: Option<&str>,
+        entries: impl Iterator<Item = SessionEntry> + Send,
+    ) {
+        let Some(shared) = &self.shared else { return };
+        let template: Option<Arc<str>> = template.map(Into::into);
+        for entry in entries {
+            let (waiting, generation) = {
+                let mut pending = shared.pending.lock();
+                pending.add(Kept { template: template.clone(), entry }, false);
+                (pending.entries.len(), pending.generation)
+            };
+            if waiting >= WRITE_AT {
+                shared.wake.notify_one();
+                // A disk that does not answer is told of at the end, by `finish`.
+                _ = timeout(SYNC_MAX, shared.is_done(generation)).await;
+            }
         }
     }
 
@@ -130,22 +161,24 @@ impl State {
             return;
         }
         let must_sync = keeps.iter().any(|keep| keep.sync);
+        let template: Option<Arc<str>> = template.map(Into::into);
+        let mut synced = Vec::new();
         let generation = {
             let mut pending = shared.pending.lock();
-            for keep in &keeps {
-                let kept = Kept { template: template.map(str::to_owned), entry: keep.entry.clone() };
-                pending.add(kept, keep.alone);
+            for Keep { entry, sync, alone } in keeps {
+                if sync {
+                    synced.push(entry.probe.clone());
+                }
+                pending.add(Kept { template: template.clone(), entry }, alone);
             }
             pending.sync |= must_sync;
+            if must_sync || pending.entries.len() >= WRITE_AT {
+                shared.wake.notify_one();
+            }
             pending.generation
         };
-        if !must_sync {
-            return;
-        }
-        shared.wake.notify_one();
-        if timeout(SYNC_MAX, shared.is_done(generation)).await.is_err() {
-            let probes = keeps.into_iter().filter(|keep| keep.sync).map(|keep| keep.entry.probe);
-            shared.unkept.lock().extend(probes);
+        if must_sync && timeout(SYNC_MAX, shared.is_done(generation)).await.is_err() {
+            shared.unkept.lock().extend(synced);
         }
     }
 
@@ -181,7 +214,7 @@ impl State {
         };
         shared.wake.notify_one();
         if timeout(SYNC_MAX, shared.is_done(generation)).await.is_err() {
-            tracing::error!("the state of the driver manager could not be synced in time");
+            tracing::error!("syncing the driver state timed out");
         }
     }
 
@@ -225,9 +258,9 @@ impl Shared {
             return;
         }
         if let Some(trouble) = &trouble {
-            tracing::error!("{trouble}; meters run, but energy is not bridged over restarts");
+            tracing::error!("{trouble}; meters keep running, but energy is not bridged across restarts");
         } else {
-            tracing::info!("the state of the driver manager is written again");
+            tracing::info!("driver state is writable again");
         }
         seen.trouble = trouble;
     }
@@ -238,7 +271,7 @@ impl Shared {
         let mut trouble = None;
         let mut failed = |error: std::io::Error, probe: &ProbeId, unkept: &mut HashSet<ProbeId>| {
             unkept.insert(probe.clone());
-            trouble = Some(format!("the state of the driver manager cannot be written: {error}"));
+            trouble = Some(format!("cannot write the driver state: {error}"));
         };
         for (key, (kept, alone)) in &batch.entries {
             let result = if *alone { self.keep_alone(file, key) } else { Ok(()) };
@@ -248,7 +281,7 @@ impl Shared {
         }
         if let Err(error) = if sync { file.sync() } else { Ok(()) } {
             unkept.extend(batch.entries.keys().map(|key| key.probe.clone()));
-            trouble = Some(format!("the state of the driver manager cannot be synced: {error}"));
+            trouble = Some(format!("cannot sync the driver state: {error}"));
         }
         (unkept, trouble)
     }
@@ -275,15 +308,12 @@ impl Shared {
     fn take_in(&self, found: Found) {
         if found.damaged > 0 {
             let entries = found.damaged;
-            tracing::error!(
-                entries,
-                "damaged entries in the state of the driver manager: their meters begin anew"
-            );
+            tracing::error!(entries, "corrupt entries in the driver state; their meters start afresh");
         }
         if let Some(aside) = &found.set_aside {
             tracing::error!(
                 file = %aside.display(),
-                "the state of the driver manager is of another version or damaged: set aside, all meters begin anew"
+                "driver state corrupt or of another version: renamed, all meters start afresh"
             );
         }
         self.seen.lock().newest = found.entries.iter().map(|entry| entry.newest).max().unwrap_or_default();
@@ -302,7 +332,7 @@ async fn run(shared: Arc<Shared>, directory: PathBuf) {
             Some(file)
         }
         Err(error) => {
-            shared.tell(Some(format!("no state of the driver manager: {error}")));
+            shared.tell(Some(format!("cannot open the driver state: {error}")));
             None
         }
     };

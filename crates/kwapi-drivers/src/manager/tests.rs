@@ -200,8 +200,13 @@ async fn a_dead_device_is_tried_once_a_minute_and_disturbs_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hung_device_is_reopened_whether_it_hangs_at_open_or_later() {
-    check(&hour("'hangs_at_open'").await, MeterState::Tripped, 50..=60, "no session within 10s");
-    check(&hour("{ hangs_at = 0 }").await, MeterState::Tripped, 50..=60, "no answer within 10s");
+    check(
+        &hour("'hangs_at_open'").await,
+        MeterState::Tripped,
+        50..=60,
+        "opening the session timed out after 10s",
+    );
+    check(&hour("{ hangs_at = 0 }").await, MeterState::Tripped, 50..=60, "timed out after 10s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,10 +44,10 @@ pub struct VirtualSpec {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VirtualError {
     /// Nothing to sum.
-    #[error("virtual probe {0:?} sums nothing")]
+    #[error("virtual probe {0:?} has no parts")]
     Empty(String),
     /// A part named twice would count twice.
-    #[error("virtual probe {probe:?} names {part:?} twice")]
+    #[error("virtual probe {probe:?} lists {part:?} twice")]
     Twice {
         /// The sum.
         probe: String,
@@ -55,10 +55,10 @@ pub enum VirtualError {
         part: String,
     },
     /// The name is taken by another sum.
-    #[error("two virtual probes are called {0:?}")]
+    #[error("duplicate virtual probe {0:?}")]
     Duplicate(String),
     /// A sum of sums: name the outlets.
-    #[error("virtual probe {probe:?} sums {part:?}, which is virtual itself; name its parts instead")]
+    #[error("virtual probe {probe:?} sums {part:?}, which is virtual itself; list its parts instead")]
     Nested {
         /// The sum.
         probe: String,
@@ -128,6 +128,11 @@ impl VirtualProbes {
         }
         before.sums = kept;
         Ok(sums)
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sums.is_empty()
     }
 
     /// The sums that `measurement`, a part of them, completes.

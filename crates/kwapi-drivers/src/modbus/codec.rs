@@ -119,10 +119,10 @@ pub(super) fn exception(code: u8) -> &'static str {
         2 => "illegal data address",
         3 => "illegal data value",
         4 => "device failure",
-        5 => "acknowledged, still working",
+        5 => "acknowledge (still processing)",
         6 => "device busy",
         10 => "gateway path unavailable",
-        11 => "the meter behind the gateway does not answer",
+        11 => "gateway target device failed to respond",
         _ => "unknown exception",
     }
 }

@@ -73,11 +73,13 @@ impl Address {
         match self {
             Self::Tcp { host, .. } => {
                 let lost = |why: String| {
-                    DriverError::link(format!("{host}: {why}; is it on, and is the port right?"))
+                    DriverError::link(format!(
+                        "{host}: {why}; check that the device is on and the port is right"
+                    ))
                 };
                 let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(host))
                     .await
-                    .map_err(|_| lost(format!("no connection within {CONNECT_TIMEOUT:?}")))?
+                    .map_err(|_| lost(format!("connection timed out after {CONNECT_TIMEOUT:?}")))?
                     .map_err(|error| lost(error.to_string()))?;
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))
@@ -131,7 +133,7 @@ impl Lines {
         };
         if let Some(other) = lines.iter().find(is_same_device) {
             return Err(DriverError::Refused(format!(
-                "{address}: another meter uses it as {}; all meters of a line need the same settings",
+                "{address}: already in use by another meter as {}; all meters on a line need the same settings",
                 other.address
             )));
         }
@@ -200,7 +202,7 @@ impl Line {
         let transaction = state.transaction.wrapping_add(1);
         state.transaction = transaction;
         let Request { unit, address, count, .. } = request;
-        let asked = || format!("{}: unit {unit}, registers 0x{address:04X} and on ({count})", self.address);
+        let asked = || format!("{}: unit {unit}, registers from 0x{address:04X} ({count})", self.address);
         let exchange = async {
             if self.address.is_rtu() {
                 exchange_rtu(&mut stream, request, self.address.silence()).await
@@ -221,7 +223,7 @@ impl Line {
                     Address::Tcp { .. } => "check the unit",
                     Address::Serial { .. } => "check unit, baud, parity and wiring",
                 };
-                Ok(Heard::Silence(format!("{}: no answer within {ANSWER_TIMEOUT:?}; {advice}", asked())))
+                Ok(Heard::Silence(format!("{}: timed out after {ANSWER_TIMEOUT:?}; {advice}", asked())))
             }
         }
     }
@@ -233,7 +235,7 @@ async fn exchange_tcp(stream: &mut Stream, request: Request, transaction: u16) -
         let mut header = [0; TCP_HEADER_BYTES];
         stream.read_exact(&mut header).await?;
         let (answered, unit, length) = codec::parse_tcp_header(header)
-            .ok_or_else(|| io::Error::other(format!("no Modbus TCP: {header:02x?}")))?;
+            .ok_or_else(|| io::Error::other(format!("not Modbus TCP: {header:02x?}")))?;
         let mut pdu = vec![0; length];
         stream.read_exact(&mut pdu).await?;
         if answered != transaction {
@@ -242,11 +244,9 @@ async fn exchange_tcp(stream: &mut Stream, request: Request, transaction: u16) -
         return Some(unit)
             .filter(|unit| *unit == request.unit)
             .and_then(|_| codec::parse_pdu(&request, &pdu))
-            .ok_or_else(|| {
-                io::Error::other(format!("an answer to another question: unit {unit}, {pdu:02x?}"))
-            });
+            .ok_or_else(|| io::Error::other(format!("unexpected response: unit {unit}, {pdu:02x?}")));
     }
-    Err(io::Error::other("only answers to earlier questions"))
+    Err(io::Error::other("only responses to earlier requests"))
 }
 
 async fn exchange_rtu(stream: &mut Stream, request: Request, silence: Duration) -> io::Result<Answer> {
@@ -261,7 +261,7 @@ async fn exchange_rtu(stream: &mut Stream, request: Request, silence: Duration) 
     };
     timeout(SILENCE_TIMEOUT, talk)
         .await
-        .map_err(|_| io::Error::other("the line is never silent; is there a second master on it?"))??;
+        .map_err(|_| io::Error::other("the line is never idle; check for a second master on it"))??;
     stream.write_all(&request.rtu_frame()).await?;
     let mut frame = [0; 3].to_vec();
     stream.read_exact(&mut frame).await?;

@@ -186,7 +186,7 @@ impl Map {
         let refused = |why: String| DriverError::Refused(format!("register map {name:?}: {why}"));
         if !name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '-' | '_'))
         {
-            return Err(refused("a name has letters, digits, - and _ only".to_owned()));
+            return Err(refused("a name may contain only letters, digits, - and _".to_owned()));
         }
         if let Some(directory) = directory {
             let file = directory.join(format!("{name}.toml"));
@@ -202,7 +202,7 @@ impl Map {
             return Self::parse(text).map_err(refused);
         }
         let names: Vec<_> = names().collect();
-        Err(refused(format!("there are {names:?}, and those in the directory named by `maps`")))
+        Err(refused(format!("available: {names:?}, and the maps in the `maps` directory")))
     }
 
     /// Reads and checks a map.
@@ -212,7 +212,7 @@ impl Map {
     pub fn parse(text: &str) -> Result<Self, String> {
         let map: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         if !matches!(map.function, 3 | 4) {
-            return Err(format!("function is 3 or 4, not {}", map.function));
+            return Err(format!("function must be 3 or 4, not {}", map.function));
         }
         if map.outlets.is_empty() {
             return Err("no outlets".to_owned());
@@ -300,7 +300,7 @@ impl Outlet {
         let absent = || {
             let ranges = self.fields().flat_map(|field| field.ranges(defaults));
             let places: Vec<_> = ranges.map(|(_, at, _)| format!("0x{at:04X}")).collect();
-            NoReading::NotReady(format!("registers {} have no number now", places.join(", ")))
+            NoReading::NotReady(format!("registers {} have no value", places.join(", ")))
         };
         let (power, counter) = power_and_counter(outlet, watts.map(Ok), counter, absent, notes)?;
         Ok(Reading {

@@ -61,10 +61,10 @@ pub(super) async fn find(line: &Line, unit: u8, models: &[u16]) -> Result<Found,
             }
         }
         return Err(DriverError::NothingToRead(format!(
-            "{host}: unit {unit} has the SunSpec models {seen:?} and none of {models:?}"
+            "{host}: unit {unit} has SunSpec models {seen:?}, but none of {models:?}"
         )));
     }
-    Err(DriverError::Refused(format!("{host}: unit {unit} does not speak SunSpec: no mark at {BASES:?}")))
+    Err(DriverError::Refused(format!("{host}: unit {unit} does not support SunSpec; no marker at {BASES:?}")))
 }
 
 /// A text of two characters a register, filled up with zeros or blanks.

@@ -58,7 +58,7 @@ async fn a_meter_on_tcp_says_its_watts_and_what_it_lacks_is_absent() {
     let mut meter = open(&wrong, &one(), &Arc::default()).await.expect("open");
     let said = round(&mut meter).await;
     assert!(
-        said.starts_with("refused: ") && said.contains("is \"Schneider iEM3155\" the right map?"),
+        said.starts_with("refused: ") && said.contains("check that \"Schneider iEM3155\" is the right map"),
         "{said}"
     );
 }
@@ -79,7 +79,7 @@ async fn check_line(line: &str) {
     let mut nobody =
         open(&format!("{line}\nmap = \"eastron-sdm120\"\nunit = 9"), &one(), &lines).await.expect("open");
     let (said, other) = tokio::join!(round(&mut nobody), round(&mut eastron));
-    assert!(said.contains("unit 9, registers 0x0000 and on (2): no answer within 2s; check"), "{said}");
+    assert!(said.contains("unit 9, registers from 0x0000 (2): timed out after 2s; check"), "{said}");
     assert_eq!(other, expected.0, "a dead meter delays the line and does not break it");
 }
 
@@ -108,7 +108,7 @@ async fn meters_on_a_serial_line_share_it() {
     let meter = open(&format!("{line}\nmap = \"eastron-sdm120\""), &one(), &lines).await.expect("open");
     let other = format!("device = \"{}\"\nbaud = 19200\nmap = \"eastron-sdm120\"", device.display());
     let error = open(&other, &one(), &lines).await.expect_err("another speed").to_string();
-    assert!(error.contains("another meter uses it as") && error.contains("9600 8N1"), "{error}");
+    assert!(error.contains("already in use by another meter as") && error.contains("9600 8N1"), "{error}");
     drop(meter);
 }
 
@@ -127,7 +127,7 @@ async fn every_phase_is_an_outlet_and_others_are_none() {
     let two = Outlets::by_position([ProbeId::new("A").ok(), ProbeId::new("B").ok()]);
     let mut meter = open(&keys, &two, &Arc::default()).await.expect("open");
     let said = round(&mut meter).await;
-    assert!(said.contains("A: no such outlet: \"1\"; the map has [\"total\"]"), "{said}");
+    assert!(said.contains("A: no such outlet: \"1\"; available: [\"total\"]"), "{said}");
 }
 
 /// A gateway that answers everything with the same bytes.
@@ -153,22 +153,22 @@ async fn gateway(answer: &'static [u8]) -> String {
 
 #[tokio::test]
 async fn each_fault_of_a_gateway_says_what_it_is() {
-    let asked = "127.0.0.1:PORT: unit 1, registers 0x0034 and on";
+    let asked = "127.0.0.1:PORT: unit 1, registers from 0x0034";
     for (answer, expected) in [
         (&[0, 0, 0, 3, 1, 0x84, 6][..], format!("busy: {asked}: exception 6, device busy")),
         (
             &[0, 0, 0, 3, 1, 0x84, 11],
-            format!("link lost: {asked}: exception 11, the meter behind the gateway does not answer"),
+            format!("link lost: {asked}: exception 11, gateway target device failed to respond"),
         ),
         (
             &[0, 0, 0, 7, 1, 4, 4, 0x7f, 0xc0, 0, 0],
-            "A: not ready: registers 0x0034, 0x0048 have no number now".into(),
+            "A: not ready: registers 0x0034, 0x0048 have no value".into(),
         ),
         (
             &[0, 0, 0, 5, 1, 4, 2, 0, 0],
-            format!("link lost: {asked} (2): an answer to another question: unit 1, [04, 02, 00, 00]"),
+            format!("link lost: {asked} (2): unexpected response: unit 1, [04, 02, 00, 00]"),
         ),
-        (b"TTP/1.1 400", format!("link lost: {asked} (2): no Modbus TCP: ")),
+        (b"TTP/1.1 400", format!("link lost: {asked} (2): not Modbus TCP: ")),
         (&[], format!("link lost: {asked} (2): early eof")),
     ] {
         let said = gateway(answer).await;
@@ -180,15 +180,18 @@ async fn each_fault_of_a_gateway_says_what_it_is() {
 async fn nonsense_is_refused_before_anything_is_asked() {
     for (keys, expected) in [
         ("map = \"eastron-sdm630\"", "set host"),
-        ("map = \"eastron-sdm630\"\nhost = \"a\"\ndevice = \"/b\"", "both set"),
-        ("map = \"sdm\"\nhost = \"a\"", "there are [\"abb-b23\""),
-        ("map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 250", "unit is 1 to 247, or 0 or 255 for the meter"),
+        ("map = \"eastron-sdm630\"\nhost = \"a\"\ndevice = \"/b\"", "mutually exclusive"),
+        ("map = \"sdm\"\nhost = \"a\"", "available: [\"abb-b23\""),
+        (
+            "map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 250",
+            "unit must be 1 to 247, or 0 or 255 for the meter",
+        ),
         (
             "map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 255\nframing = \"rtu\"",
-            "unit is 1 to 247, not 255",
+            "unit must be 1 to 247, not 255",
         ),
-        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nunit = 0", "unit is 1 to 247, not 0"),
-        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nstop_bits = 3", "stop_bits is 1 or 2"),
+        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nunit = 0", "unit must be 1 to 247, not 0"),
+        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nstop_bits = 3", "stop_bits must be 1 or 2"),
     ] {
         let error = open(keys, &one(), &Arc::default()).await.expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}");
@@ -278,7 +281,7 @@ async fn a_register_that_was_refused_is_asked_for_again() {
     let refused = meter.findings().into_iter().find(|finding| !finding.is_used).expect("a refusal");
     assert_eq!(
         (refused.value.as_str(), refused.why.as_str()),
-        ("illegal data address", "asked for again every 60 s")
+        ("illegal data address", "requested again every 60 s")
     );
     starting.store(false, std::sync::atomic::Ordering::SeqCst);
     pass(REFUSAL_PAUSE).await;
@@ -370,11 +373,11 @@ async fn a_sunspec_meter_is_found_in_its_chain() {
         chain
     };
     assert_eq!(sunspec(&METER).await, "A: 640 W, 32400 J");
-    let none = "refused: 127.0.0.1:PORT: unit 1 has the SunSpec models [1] and none of [201, 202, 203, 204]";
+    let none = "refused: 127.0.0.1:PORT: unit 1 has SunSpec models [1], but none of [201, 202, 203, 204]";
     assert_eq!(sunspec(&[0x5375, 0x6e53, 1, 0, 0xffff, 0]).await, none);
     // A chain that goes on for ever ends.
-    assert!(sunspec(&ENDLESS).await.contains("and none of"));
-    let other = "refused: 127.0.0.1:PORT: unit 1 does not speak SunSpec: no mark at [40000, 0, 50000]";
+    assert!(sunspec(&ENDLESS).await.contains("but none of"));
+    let other = "refused: 127.0.0.1:PORT: unit 1 does not support SunSpec; no marker at [40000, 0, 50000]";
     assert_eq!(sunspec(&[1, 2, 3]).await, other);
 }
 

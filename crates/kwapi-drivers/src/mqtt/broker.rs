@@ -50,23 +50,23 @@ impl Address {
         let (is_tls, rest) = match config.broker.split_once("://") {
             Some(("mqtt" | "tcp", rest)) => (false, rest),
             Some(("mqtts" | "ssl", rest)) => (true, rest),
-            Some(_) => return Err(refused("begins with mqtt:// or mqtts://")),
+            Some(_) => return Err(refused("must start with mqtt:// or mqtts://")),
             None => (false, config.broker.as_str()),
         };
         if rest.contains('@') {
-            return Err(refused("carries a login; give it as username and password"));
+            return Err(refused("must not contain credentials; set username and password instead"));
         }
         let rest = rest.trim_end_matches('/');
         let default = if is_tls { 8883 } else { 1883 };
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') && (host.starts_with('[') || !host.contains(':')) => {
-                (host, port.parse().map_err(|_| refused("its port is no number up to 65535"))?)
+                (host, port.parse().map_err(|_| refused("invalid port; must be 0 to 65535"))?)
             }
             _ => (rest, default),
         };
         let host = host.trim_matches(['[', ']']);
         if host.is_empty() || host.contains('/') {
-            return Err(refused("is no address; write mqtt://HOST:PORT"));
+            return Err(refused("invalid address; write mqtt://HOST:PORT"));
         }
         let user = Login::from_keys(config.username.as_ref(), config.password.as_ref())?.user;
         Ok(Self { host: host.to_owned(), port, is_tls, tls: config.tls.clone(), user })
@@ -213,7 +213,7 @@ pub(super) struct Subscription {
 impl Subscription {
     async fn add(&mut self, filter: &str) -> Result<(), DriverError> {
         if !rumqttc::valid_filter(filter) {
-            return Err(DriverError::Refused(format!("topic {filter:?}: not a filter that MQTT allows")));
+            return Err(DriverError::Refused(format!("topic {filter:?}: invalid MQTT topic filter")));
         }
         // Full of other meters' subscriptions: wait until the connection has written some.
         while !self.try_add(filter)? {
@@ -289,7 +289,9 @@ async fn connect(address: &Address) -> Result<Arc<Connection>, End> {
     match timeout(CONNECT_TIMEOUT, events.poll()).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return Err(end(address, &error)),
-        Err(_) => return Err(End::Lost(format!("{address}: no answer within {CONNECT_TIMEOUT:?}"))),
+        Err(_) => {
+            return Err(End::Lost(format!("{address}: connection timed out after {CONNECT_TIMEOUT:?}")));
+        }
     }
     let routes = Arc::default();
     let task = tokio::spawn(serve(address.to_string(), events, Arc::clone(&routes))).abort_handle();
@@ -331,7 +333,7 @@ async fn serve(address: String, mut events: EventLoop, routes: Arc<Mutex<Routes>
                 let filter = unacknowledged.remove(&acknowledged.pkid);
                 if acknowledged.return_codes.contains(&SubscribeReasonCode::Failure) {
                     let filter = filter.unwrap_or_default();
-                    let why = format!("{address}: this user may not read {filter:?}");
+                    let why = format!("{address}: not authorized to subscribe to {filter:?}");
                     routes.lock().of_filter(&filter).for_each(|queue| queue.end(End::Refused(why.clone())));
                 }
             }

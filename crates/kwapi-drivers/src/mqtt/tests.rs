@@ -125,14 +125,14 @@ async fn messages_become_readings_and_retained_ones_do_not() {
         next(&mut meter, 4).await,
         [
             "b: 12.5 W, 7200 J",
-            "a: implausible: plugs/a: no JSON: \"nonsense\"",
-            "a: not available: plugs/a: nothing at /power or /total",
+            "a: implausible: plugs/a: invalid JSON: \"nonsense\"",
+            "a: not available: plugs/a: no value at /power or /total",
             "a: 14 W",
         ],
         "published while we listen is fresh, also where the broker retains it"
     );
     let findings = meter.findings();
-    assert!(findings[0].value.contains("1 retained and left out, 0 dropped"), "{findings:?}");
+    assert!(findings[0].value.contains("1 retained and ignored, 0 dropped"), "{findings:?}");
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn messages_about_other_things_are_passed_over_and_make_no_probes() {
         broker.publish(topic, payload, &[]);
     }
     assert_eq!(next(&mut meter, 1).await, ["h.desk: 38.5 W"]);
-    assert!(meter.findings()[0].why.starts_with("3 said nothing of power; heard on [\"home/desk\"]"));
+    assert!(meter.findings()[0].why.starts_with("3 without power; received on [\"home/desk\"]"));
 
     let one = broker.config("topic = \"home/desk\"\nvalues = { power = \"/watts\" }");
     let mut wrong =
@@ -185,7 +185,7 @@ async fn messages_about_other_things_are_passed_over_and_make_no_probes() {
         wrong.read(&mut readings).await.expect("a broker");
         let said: Vec<_> =
             readings.drain().map(|(_, reading)| reading.expect_err("none").to_string()).collect();
-        let expected = ["not available: home/desk: nothing at /watts"];
+        let expected = ["not available: home/desk: no value at /watts"];
         assert_eq!(said, if wrong.messages < TOLD_AFTER { &expected[..0] } else { &expected[..] });
     }
 }
@@ -211,10 +211,10 @@ async fn power_and_energy_may_come_by_topics_of_their_own() {
     assert_eq!(next(&mut meter, 4).await, ["a: 10 W", "a: 11 W, 7200 J", "a: 12 W", "b: 20 W, 25200 J"]);
     let refused = |keys: &str| Mqtt::check(&broker.config(keys)).expect_err("a fault");
     let alone = "topic = 'a'\nenergy_topic = 'b'\nvalues = { energy = '' }";
-    assert!(refused(alone).starts_with("energy_topic: values need power"));
+    assert!(refused(alone).starts_with("energy_topic: values must set both power"));
     assert!(
         refused("topic = 'a'\nenergy_topic = 'a'\nvalues = { power = '/p', energy = '/e' }")
-            .contains("the same as topic")
+            .contains("same as topic")
     );
 }
 
@@ -301,9 +301,9 @@ fn a_topic_that_cannot_tell_outlets_apart_is_refused() {
     check("a/x-{outlet}/b", &all, Err("one whole level"));
     check("a/b", &all, Err("one whole level"));
     check("a/b", &named(&["1"]), Ok(&["a/b"]));
-    check("a/b", &named(&["1", "2"]), Err("several probes need {outlet}"));
+    check("a/b", &named(&["1", "2"]), Err("several probes require {outlet}"));
     check("a/x{outlet}", &named(&["1", "2"]), Ok(&["a/x1", "a/x2"]));
-    check("", &named(&["1"]), Err("not a topic"));
+    check("", &named(&["1"]), Err("invalid MQTT topic"));
 }
 
 #[test]
@@ -320,10 +320,13 @@ fn a_broker_is_read_from_its_address() {
     check("host:99", "broker host:99");
     check("mqtt://[fe80::1]:99", "broker fe80::1:99");
     check("mqtt://[fe80::1]", "broker fe80::1:1883");
-    check("mqtt://u:hunter2@host", "refused: broker: carries a login; give it as username and password");
-    check("http://host", "refused: broker: begins with mqtt:// or mqtts://");
-    check("host:port", "refused: broker: its port is no number up to 65535");
-    check("", "refused: broker: is no address; write mqtt://HOST:PORT");
+    check(
+        "mqtt://u:hunter2@host",
+        "refused: broker: must not contain credentials; set username and password instead",
+    );
+    check("http://host", "refused: broker: must start with mqtt:// or mqtts://");
+    check("host:port", "refused: broker: invalid port; must be 0 to 65535");
+    check("", "refused: broker: invalid address; write mqtt://HOST:PORT");
 }
 
 /// A broker that takes everybody and answers every subscription with `answer`, as bytes on the wire.
@@ -367,7 +370,10 @@ async fn a_broker_that_has_nothing_to_hand_on_is_no_fault() {
 #[tokio::test]
 async fn a_refused_subscription_is_refused_and_garbage_is_a_lost_link() {
     let said = against(&[0x90, 3, 0, 1, 0x80]).await;
-    assert!(said.starts_with("refused: ") && said.ends_with("this user may not read \"t\""), "{said}");
+    assert!(
+        said.starts_with("refused: ") && said.ends_with("not authorized to subscribe to \"t\""),
+        "{said}"
+    );
     let said = against(&[0xff; 64]).await;
     assert!(said.starts_with("link lost: broker 127.0.0.1:"), "{said}");
     let said = against(&[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 0]).await;

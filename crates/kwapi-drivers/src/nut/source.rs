@@ -79,7 +79,7 @@ impl Source {
     /// When it has no number now, or one that makes no sense.
     pub(super) fn read(&self, variables: &Variables) -> Result<Reading, NoReading> {
         let number = |name: &String| {
-            variables.number(name).ok_or_else(|| NoReading::NotAvailable(format!("{name} has no number now")))
+            variables.number(name).ok_or_else(|| NoReading::NotAvailable(format!("{name} has no value")))
         };
         let estimate = |watts: f64| {
             let power = Some(value::power(watts, PowerUnit::W)?);
@@ -205,7 +205,7 @@ fn estimated(variables: &Variables, device: &str, rating: &Rating, mut choice: C
     if let Some(share) = load {
         let variable = format!("{device}ups.load");
         if is_empty && has_current {
-            choice.why.push(format!("{variable} is {share} beside amperes"));
+            choice.why.push(format!("{variable} is {share} despite a measured current"));
         } else if let Some((full, of)) = watts() {
             return choice.with(Source::Load { variable, full, of });
         }
@@ -222,7 +222,7 @@ fn estimated(variables: &Variables, device: &str, rating: &Rating, mut choice: C
             return choice.with(Source::Load { variable: format!("{device}ups.load"), full, of });
         }
         choice.why.push(
-            "ups.load tells watts with nominal_watts, or with power_factor where the rating in VA is told"
+            "ups.load needs nominal_watts to give watts, or power_factor where the VA rating is reported"
                 .to_owned(),
         );
     }
@@ -257,7 +257,7 @@ fn against(
         if let Some(product) =
             [beside, output].into_iter().flatten().find(|product| *product >= VOLT_AMPERES_MIN)
         {
-            return Some(format!("{name} is 0 beside {product:.0} VA"));
+            return Some(format!("{name} is 0 at {product:.0} VA"));
         }
         let device = device?;
         // On battery nothing comes in.
@@ -270,14 +270,14 @@ fn against(
         let power =
             variables.number(&format!("{device}ups.power")).filter(|power| *power >= VOLT_AMPERES_MIN);
         return match (load, power) {
-            (Some(load), _) => Some(format!("{name} is 0 beside a load of {load} %")),
-            (None, Some(power)) => Some(format!("{name} is 0 beside {power} VA")),
+            (Some(load), _) => Some(format!("{name} is 0 at a load of {load} %")),
+            (None, Some(power)) => Some(format!("{name} is 0 at {power} VA")),
             (None, None) => None,
         };
     }
     let product = beside?;
     let most = product * WATTS_A_VOLT_AMPERE_MAX + VOLT_AMPERES_MIN;
-    (watts > most).then(|| format!("{name} is {watts} W beside {product:.0} VA: its rating?"))
+    (watts > most).then(|| format!("{name} is {watts} W at {product:.0} VA; probably the rated power"))
 }
 
 #[cfg(test)]

@@ -97,7 +97,9 @@ async fn a_pdu_says_its_watts_until_its_driver_dies() {
     let said = round(&mut outlets).await;
     assert!(said.contains("two: 144 W"), "{said}");
     assert!(
-        said.contains("seven: no such outlet: \"7\": pdu1 says no watts of it; it does of [\"1\", \"2\"]"),
+        said.contains(
+            "seven: no such outlet: \"7\": pdu1 reports no watts for it; available: [\"1\", \"2\"]"
+        ),
         "{said}"
     );
     let mut all = open(upsd.port, "", &Outlets::all("p.{outlet}")).await.expect("open");
@@ -126,9 +128,9 @@ async fn a_wrong_password_or_name_is_refused_with_what_to_try() {
     assert!(said.contains("LOGIN: ERR ACCESS-DENIED; check username") && !said.contains("hunter2"), "{said}");
     let mut meter = open(upsd.port, "ups = \"pdu9\"", &one()).await.expect("open");
     let said = round(&mut meter).await;
-    assert!(said.starts_with("refused: ") && said.contains("no device \"pdu9\" there"), "{said}");
+    assert!(said.starts_with("refused: ") && said.contains("unknown UPS \"pdu9\""), "{said}");
     let error = open(upsd.port, "ups = \"a b\"", &one()).await.expect_err("no name").to_string();
-    assert!(error.contains("no name that NUT allows"), "{error}");
+    assert!(error.contains("invalid UPS name"), "{error}");
 }
 
 /// A server that says `bytes` to whatever it is asked.
@@ -150,30 +152,29 @@ async fn each_fault_of_a_server_says_what_it_is() {
     for (bytes, expected) in [
         (
             &b"ERR DATA-STALE\n"[..],
-            "A: stale: 127.0.0.1:PORT: the driver of u has lost the device (DATA-STALE)",
+            "A: stale: 127.0.0.1:PORT: the driver of u has lost its device (DATA-STALE)",
         ),
         (b"ERR ACCESS-DENIED\n", "refused: 127.0.0.1:PORT: LIST VAR u: ACCESS-DENIED"),
         (
             b"BEGIN LIST VAR u\nVAR u ups.real",
-            "link lost: 127.0.0.1:PORT: LIST VAR u: a line without end; is this a NUT server?",
+            "link lost: 127.0.0.1:PORT: LIST VAR u: incomplete line; check that this is a NUT server",
         ),
         (b"BEGIN LIST VAR u\n", "link lost: 127.0.0.1:PORT: LIST VAR u: unexpected end of file"),
         (
             b"HTTP/1.1 400 Bad Request\r\n",
-            "link lost: 127.0.0.1:PORT: LIST VAR u: \"HTTP/1.1 400 Bad Request\" is no variable",
+            "link lost: 127.0.0.1:PORT: LIST VAR u: invalid variable \"HTTP/1.1 400 Bad Request\"",
         ),
         (
             b"BEGIN LIST VAR u\nVAR u ups.load \"9\"\nEND LIST VAR u\n",
-            "A: not available: \"total\": u: ups.load tells watts with nominal_watts, or with power_factor where the \
-             rating in VA is told",
+            "A: not available: \"total\": u: ups.load needs nominal_watts to give watts, or power_factor where the VA rating is reported",
         ),
         (
             b"BEGIN LIST VAR u\nVAR u battery.charge \"100\"\nEND LIST VAR u\n",
-            "A: no such outlet: \"total\": u says no watts of it; it does of []",
+            "A: no such outlet: \"total\": u reports no watts for it; available: []",
         ),
         (
             b"BEGIN LIST VAR u\nVAR other ups.realpower \"900\"\nEND LIST VAR u\n",
-            "link lost: 127.0.0.1:PORT: LIST VAR u: \"VAR other ups.realpower \\\"900\\\"\" is no variable",
+            "link lost: 127.0.0.1:PORT: LIST VAR u: invalid variable \"VAR other ups.realpower \\\"900\\\"\"",
         ),
     ] {
         assert_eq!(against(bytes).await, expected);
@@ -196,10 +197,10 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
         check(&format!("host = {fine:?}"), "");
     }
     check("host = 'http://nut1'", "write HOST or HOST:PORT");
-    check("host = 'rack@nut1'", "the device's name there is ups");
+    check("host = 'rack@nut1'", "set ups to the device's name");
     check("host = 'nut1:70000'", "a port up to 65535");
-    check("host = 'nut1'\nups = 'a b'", "is no name that NUT allows");
-    check("host = 'nut1'\npassword = 'x'", "password is set but no username");
+    check("host = 'nut1'\nups = 'a b'", "invalid UPS name");
+    check("host = 'nut1'\npassword = 'x'", "password is set without username");
 }
 
 /// A server whose device shows other variables in each round, the last for ever.
@@ -247,7 +248,7 @@ async fn a_better_source_wins_when_it_comes_and_one_that_contradicts_does_not() 
         "A: 100 W (estimated)",
         "A: 100 W (estimated)",
         "A: 96 W",
-        "A: not available: ups.realpower has no number now",
+        "A: not available: ups.realpower has no value",
         "A: 105 W (estimated)",
     ] {
         assert_eq!(round(&mut meter).await, expected);
@@ -255,7 +256,7 @@ async fn a_better_source_wins_when_it_comes_and_one_that_contradicts_does_not() 
     let findings = meter.findings();
     assert_eq!(findings[0].value, "ups.load × ups.realpower.nominal");
     assert!(
-        findings[0].why.starts_with("ups.realpower is 0 beside a load of 21 %; of 3 variables"),
+        findings[0].why.starts_with("ups.realpower is 0 at a load of 21 %; of 3 variables"),
         "{findings:?}"
     );
 }
@@ -270,7 +271,7 @@ async fn outlets_come_later_and_one_that_is_gone_has_no_reading() {
     let mut meter = changing(rounds, &Outlets::all("r.{label}"), "").await;
     assert_eq!(round(&mut meter).await, "r.total: 300 W");
     assert_eq!(round(&mut meter).await, "r.web: 100 W\nr.db: 200 W");
-    let expected = "r.web: 101 W\nr.2: not available: outlet.2.realpower has no number now";
+    let expected = "r.web: 101 W\nr.2: not available: outlet.2.realpower has no value";
     let said = round(&mut meter).await;
     assert_eq!(said, expected.replace("r.2", "r.db"));
 }
@@ -284,7 +285,7 @@ async fn outlets_of_one_label_are_told_apart_or_refused_by_name() {
     let mut meter = changing(rounds, &named(&[("web", "a"), ("db", "b"), ("2", "c")]), "").await;
     assert_eq!(
         round(&mut meter).await,
-        "a: no such outlet: \"web\" is the name of several outlets: name one by its number, [\"1\", \"2\"]\nb: 20 W\nc: 45 W"
+        "a: no such outlet: \"web\" matches several outlets; use one of the numbers [\"1\", \"2\"]\nb: 20 W\nc: 45 W"
     );
 }
 

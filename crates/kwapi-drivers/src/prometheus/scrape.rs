@@ -135,7 +135,7 @@ impl Scrape {
                 let reading = match found.get(&outlet.key) {
                     Some(found) => self.reading(&outlet.key, found, now),
                     None => {
-                        Err(NoReading::NoSuchOutlet(format!("{:?}; there are {}", outlet.key, some(&keys))))
+                        Err(NoReading::NoSuchOutlet(format!("{:?}; available: {}", outlet.key, some(&keys))))
                     }
                 };
                 readings.push(&outlet.probe, reading);
@@ -164,7 +164,7 @@ impl Scrape {
             let Some(key) = self.key(&sample) else { continue };
             if found.len() >= SERIES_MAX && !found.contains_key(key) {
                 return Err(DriverError::Refused(format!(
-                    "more than {SERIES_MAX} series; narrow them with labels"
+                    "more than {SERIES_MAX} series; filter them with labels"
                 )));
             }
             let outlet = found.entry(key.to_owned()).or_default();
@@ -193,7 +193,7 @@ impl Scrape {
         let outlet = if key.is_empty() { "the series" } else { key };
         let name = |place: usize| self.metrics.get(place).and_then(Clone::clone).unwrap_or_default();
         let is_several = |place: &usize| found.series.get(*place).is_some_and(|series| *series > 1);
-        let advice = "tell them apart with label, or choose one with labels";
+        let advice = "distinguish them with label, or select one with labels";
         if let Some(place) = [POWER, ENERGY].into_iter().find(is_several) {
             return Err(NoReading::Implausible(format!("several series of {}; {advice}", name(place))));
         }
@@ -213,7 +213,7 @@ impl Scrape {
             [POWER, ENERGY].iter().filter_map(|place| get(*place)?.1).filter(|s| s.is_finite()).collect();
         let measured_at = match stamps.iter().copied().reduce(f64::min) {
             Some(seconds) => Some(value::unix_seconds(seconds).ok_or_else(|| {
-                NoReading::Implausible(format!("its stamp is {seconds} s; is the exporter's clock set?"))
+                NoReading::Implausible(format!("invalid timestamp {seconds} s; check the exporter's clock"))
             })?),
             None => None,
         };
@@ -231,8 +231,7 @@ impl Scrape {
             counter.reset_at = number(CREATED).and_then(value::unix_seconds);
             Ok::<MeterCounter, NoReading>(counter)
         });
-        let absent =
-            || NoReading::NotReady(format!("{} is not a number now", [name(POWER), name(ENERGY)].concat()));
+        let absent = || NoReading::NotReady(format!("{} is NaN", [name(POWER), name(ENERGY)].concat()));
         let (power, counter) = power_and_counter(outlet, watts, counter, absent, &mut self.notes)?;
         Ok(Reading {
             power,

@@ -60,7 +60,7 @@ async fn prometheus_own_metrics_are_read() {
     let keys = "energy = \"promhttp_metric_handler_requests_total\"\nlabel = \"code\"";
     let said = round(&url, keys, &named).await;
     assert!(
-        said.contains("200: ") && said.contains("nonsense: no such outlet: \"nonsense\"; there are "),
+        said.contains("200: ") && said.contains("nonsense: no such outlet: \"nonsense\"; available: "),
         "{said}"
     );
     let said = round(&url, "power = \"node_watts\"", &one()).await;
@@ -97,13 +97,12 @@ async fn well_known_exporters_are_read() {
         (
             "energy = \"node_rapl_package_joules_total\"\nlabel = \"index\"",
             &all,
-            "p.0: 83518.867 J\np.1: not ready: node_rapl_package_joules_total is not a number now",
+            "p.0: 83518.867 J\np.1: not ready: node_rapl_package_joules_total is NaN",
         ),
         (
             "energy = \"kepler_node_platform_joules_total\"",
             &one(),
-            "A: implausible: several series of kepler_node_platform_joules_total; tell them apart with label, or \
-             choose one with labels",
+            "A: implausible: several series of kepler_node_platform_joules_total; distinguish them with label, or select one with labels",
         ),
         ("energy = \"kepler_node_platform_joules_total\"\nlabels = { mode = \"idle\" }", &one(), "A: 20 J"),
         ("power = \"ipmi_dcmi_power_consumption_watts\"", &all, "p.1: 236 W"),
@@ -133,7 +132,7 @@ async fn an_old_stamp_is_stale_and_a_created_stamp_is_the_reset() {
     );
     assert_eq!(
         scrape("text/plain", "w 5 1795427990\n", keys).await,
-        "A: implausible: its stamp is 1795427.99 s; is the exporter's clock set?"
+        "A: implausible: invalid timestamp 1795427.99 s; check the exporter's clock"
     );
     let openmetrics = "# TYPE e counter\ne_total 5.5 1795427990.5\ne_created 1795400000.0\n# EOF\n";
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -156,7 +155,7 @@ async fn factors_and_neighbours_are_as_everywhere() {
         "volts of two series are left out"
     );
     assert_eq!(read("power = 'load'\nenergy = 'ticks_total'").await, "A: 0 W, 15 J", "it feeds back");
-    let refused = "power_scale: a factor is a number other than 0";
+    let refused = "power_scale: must be a number other than 0";
     assert_eq!(read("power = 'load'\npower_scale = 0").await, format!("refused: {refused}"));
 }
 
@@ -198,11 +197,11 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
         assert!(message.contains(expected), "{message}");
     };
     check("url = 'http://h/metrics'", "set power or energy");
-    check("url = 'gopher://h/metrics'\npower = 'w'", "url: the address is no URL");
+    check("url = 'gopher://h/metrics'\npower = 'w'", "url: invalid URL");
     check("url = 'http://h/metrics'\npower = 'w'\nheaders = { 'a b' = 'x' }", "header \"a b\"");
     let config: Config = toml::from_str("url = 'http://h/metrics'\npower = 'w'").expect("a configuration");
     Prometheus::check(&config).expect("no fault");
     let two = Outlets::by_position(["a", "b"].map(|name| kwapi_core::ProbeId::new(name).ok()));
     let message = Prometheus::check_outlets(&config, &two).expect_err("a fault");
-    assert!(message.contains("set label to the label that tells them apart"), "{message}");
+    assert!(message.contains("set label to the label that distinguishes them"), "{message}");
 }

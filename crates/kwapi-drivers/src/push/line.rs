@@ -39,7 +39,7 @@ pub fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
     let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let energy = |name: &str, joules: Option<f64>| match joules {
         Some(joules) => {
-            Energy::from_joules(joules).map(Some).ok_or_else(|| format!("`{name}` cannot be {joules}"))
+            Energy::from_joules(joules).map(Some).ok_or_else(|| format!("`{name}` must not be {joules}"))
         }
         None => Ok(None),
     };
@@ -48,8 +48,8 @@ pub fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
         energy("joules_total", line.joules_total)?.map(|value| MeterCounter::new(value, resolution));
     let power = line.watts.map(|watts| drawn(watts, counter.as_ref()).map_err(|_| watts)).transpose();
     let power = power.map_err(|watts| match watts {
-        ..0.0 => "`watts` cannot be negative without an import counter in `joules_total`".to_owned(),
-        watts => format!("`watts` cannot be {watts}"),
+        ..0.0 => "`watts` must not be negative without an import counter in `joules_total`".to_owned(),
+        watts => format!("`watts` must not be {watts}"),
     })?;
     let reading = Reading {
         power,
@@ -61,7 +61,7 @@ pub fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
         quality: if line.estimated { Quality::Estimated } else { Quality::Measured },
     };
     if reading.is_empty() {
-        return Err("one of `watts`, `amperes` and `joules_total` is needed".to_owned());
+        return Err("one of `watts`, `amperes` and `joules_total` is required".to_owned());
     }
     Ok((line.outlet.unwrap_or_else(|| "1".to_owned()), reading))
 }
@@ -69,7 +69,7 @@ pub fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked just above")]
 fn timestamp(seconds: f64) -> Result<Timestamp, String> {
     if !(0.0..TIMESTAMP_MAX).contains(&seconds) {
-        return Err(format!("`timestamp` is in Unix seconds, and cannot be {seconds}"));
+        return Err(format!("`timestamp` must be in Unix seconds, not {seconds}"));
     }
     Ok(Timestamp::from_micros((seconds * 1e6).round() as u64))
 }

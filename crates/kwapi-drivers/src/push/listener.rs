@@ -93,17 +93,19 @@ impl Listener {
 pub(super) fn check(listen: &str) -> Result<(), DriverError> {
     match listen.strip_prefix("unix:") {
         Some(path) if Path::new(path).is_absolute() => Ok(()),
-        Some(path) => Err(DriverError::Refused(format!("`listen`: write the whole path, not unix:{path}"))),
+        Some(path) => Err(DriverError::Refused(format!("`listen`: use an absolute path, not unix:{path}"))),
         None => loopback(listen).map(drop),
     }
 }
 
 fn loopback(listen: &str) -> Result<SocketAddr, DriverError> {
     let address: SocketAddr = listen.parse().map_err(|_| {
-        DriverError::Refused(format!("`listen` is unix:/path or 127.0.0.1:port, not {listen:?}"))
+        DriverError::Refused(format!("`listen` must be unix:/path or 127.0.0.1:port, not {listen:?}"))
     })?;
     if !address.ip().is_loopback() {
-        return Err(DriverError::Refused(format!("{address} is not loopback; the socket asks no password")));
+        return Err(DriverError::Refused(format!(
+            "{address} is not a loopback address; the socket is unauthenticated"
+        )));
     }
     Ok(address)
 }
@@ -111,7 +113,7 @@ fn loopback(listen: &str) -> Result<SocketAddr, DriverError> {
 fn cannot_listen(listen: &str, error: &io::Error) -> DriverError {
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::NotFound => DriverError::Refused(format!(
-            "cannot listen on {listen}: {error}; give the user that runs kwapi a directory to write in"
+            "cannot listen on {listen}: {error}; the directory must exist and be writable by the user that runs kwapi"
         )),
         kind => DriverError::Link(io::Error::new(kind, format!("cannot listen on {listen}: {error}"))),
     }
@@ -133,13 +135,13 @@ async fn serve(
         }
         let is_cut = line.last() != Some(&b'\n') && line.len() as u64 >= LINE_BYTES_MAX;
         let answer = if is_cut {
-            Err(format!("a line has at most {LINE_BYTES_MAX} bytes"))
+            Err(format!("line longer than {LINE_BYTES_MAX} bytes"))
         } else if line.trim_ascii().is_empty() {
             continue;
         } else {
             parse_line(&line).and_then(|(key, reading)| {
                 let probe =
-                    outlets.probe(&key, None).ok_or_else(|| format!("no outlet {key:?} is configured"))?;
+                    outlets.probe(&key, None).ok_or_else(|| format!("no outlet {key:?} configured"))?;
                 Ok((probe, reading))
             })
         };

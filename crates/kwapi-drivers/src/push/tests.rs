@@ -26,11 +26,11 @@ fn a_line_says_what_it_says_and_nothing_more() {
 
 #[test]
 fn a_wrong_line_is_told_what_is_wrong() {
-    check("{}", "one of `watts`, `amperes` and `joules_total` is needed");
-    check(r#"{"watts":-1}"#, "`watts` cannot be negative without an import counter in `joules_total`");
-    check(r#"{"watts":3e9}"#, "`watts` cannot be 3000000000");
-    check(r#"{"watts":1,"timestamp":-5}"#, "`timestamp` is in Unix seconds, and cannot be -5");
-    check(r#"{"joules_total":-5}"#, "`joules_total` cannot be -5");
+    check("{}", "one of `watts`, `amperes` and `joules_total` is required");
+    check(r#"{"watts":-1}"#, "`watts` must not be negative without an import counter in `joules_total`");
+    check(r#"{"watts":3e9}"#, "`watts` must not be 3000000000");
+    check(r#"{"watts":1,"timestamp":-5}"#, "`timestamp` must be in Unix seconds, not -5");
+    check(r#"{"joules_total":-5}"#, "`joules_total` must not be -5");
     check(r#"{"watts":"12"}"#, "invalid type: string \"12\", expected f64 at line 1 column 13");
     check("watts=1", "expected value at line 1 column 1");
 }
@@ -68,8 +68,8 @@ async fn a_wrong_line_is_answered_and_costs_nobody_the_next() {
     assert_eq!(read(&mut meter, 2).await, ["1: 1 W", "2: 3 W"]);
     let mut answer = String::new();
     sender.read_line(&mut answer).await.unwrap();
-    assert_eq!(answer, "{\"error\":\"no outlet \\\"9\\\" is configured\"}\n");
-    assert_eq!(meter.findings()[0].why, "2 readings were pushed to it so far");
+    assert_eq!(answer, "{\"error\":\"no outlet \\\"9\\\" configured\"}\n");
+    assert_eq!(meter.findings()[0].why, "2 readings received so far");
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn a_line_without_end_is_cut_off_and_others_go_on() {
     endless.write_all(&[b' '; 4_096]).await.unwrap();
     let mut answer = String::new();
     endless.read_line(&mut answer).await.unwrap();
-    assert_eq!(answer, "{\"error\":\"a line has at most 4096 bytes\"}\n");
+    assert_eq!(answer, "{\"error\":\"line longer than 4096 bytes\"}\n");
     let mut sender = UnixStream::connect(&path).await.unwrap();
     sender.write_all(b"{\"watts\":5}").await.unwrap();
     drop(sender);
@@ -121,9 +121,9 @@ async fn nobody_speaking_is_no_fault() {
 #[test]
 fn a_place_nobody_may_listen_at_is_said_before_anything_starts() {
     for (listen, expected) in [
-        ("unix:boiler.sock", "write the whole path"),
-        ("0.0.0.0:4711", "is not loopback"),
-        ("boiler", "is unix:/path or 127.0.0.1:port"),
+        ("unix:boiler.sock", "use an absolute path"),
+        ("0.0.0.0:4711", "is not a loopback address"),
+        ("boiler", "must be unix:/path or 127.0.0.1:port"),
     ] {
         let message = Push::check(&Config { listen: listen.to_owned() }).unwrap_err();
         assert!(message.contains(expected), "{message}");

@@ -60,7 +60,7 @@ impl Machine {
         self.judge();
         match (self.verdict, psys, parts) {
             (Verdict::Undecided(_), Ok(_), Ok(_)) => {
-                Ok(Err(NoReading::NotReady("psys is being compared with its packages".to_owned())))
+                Ok(Err(NoReading::NotReady("comparing psys with its packages".to_owned())))
             }
             (Verdict::Counts, psys, _) => psys.map(Ok),
             (Verdict::Undecided(_), Ok(psys), Err(_)) => Ok(Ok(psys)),
@@ -85,12 +85,12 @@ impl Machine {
 
     pub(super) fn why(&self) -> &'static str {
         match self.verdict {
-            Verdict::Undecided(_) => "being compared with them",
-            Verdict::Counts => "counts no less than they do, so it is the total",
+            Verdict::Undecided(_) => "comparison with the packages in progress",
+            Verdict::Counts => "counts no less than the packages; used as the total",
             Verdict::StandsStill => {
-                "counts less than they do, so it is not wired here: the total is packages and memory"
+                "counts less than the packages, so it is not wired on this machine; the total is packages plus memory"
             }
-            Verdict::NeverProven => "they used too little to prove it: the total is packages and memory",
+            Verdict::NeverProven => "not enough load to verify it; the total is packages plus memory",
         }
     }
 

@@ -114,21 +114,21 @@ async fn machine(rounds: &[(u64, u64)]) -> (Vec<String>, String) {
     (said, format!("{} {}", psys.is_used, psys.why))
 }
 
-const COMPARED: &str = "not ready: psys is being compared with its packages";
+const COMPARED: &str = "not ready: comparing psys with its packages";
 
 #[tokio::test(start_paused = true)]
 async fn the_platform_is_the_total_where_there_is_one_that_counts() {
     let (said, psys) =
         machine(&[(1_000_000, 7_000_000), (3_000_000, 10_000_000), (4_000_000, 12_000_000)]).await;
     assert_eq!(said, [COMPARED, "10 J", "12 J"]);
-    assert!(psys.starts_with("true ") && psys.ends_with("so it is the total"), "{psys}");
+    assert!(psys.starts_with("true ") && psys.ends_with("used as the total"), "{psys}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_platform_that_counts_less_than_its_packages_is_not_the_total() {
     let (said, psys) = machine(&[(3_000_000, 7_000_000), (4_000_000, 7_000_000)]).await;
     assert_eq!(said, ["2 J", "3 J"]);
-    assert!(psys.starts_with("false ") && psys.contains("not wired here"), "{psys}");
+    assert!(psys.starts_with("false ") && psys.contains("not wired on this machine"), "{psys}");
     // It creeps, or stops later.
     let (said, _) = machine(&[(3_000_000, 7_100_000)]).await;
     assert_eq!(said, ["2 J"]);
@@ -142,7 +142,7 @@ async fn a_platform_that_is_never_proven_is_left_out() {
     let (said, psys) = machine(&[(1_000_000, 7_000_000); 12]).await;
     assert_eq!(said.iter().filter(|said| *said == COMPARED).count(), 8, "{said:?}");
     assert_eq!(said.last().unwrap(), "0 J");
-    assert!(psys.starts_with("false ") && psys.contains("too little to prove it"), "{psys}");
+    assert!(psys.starts_with("false ") && psys.contains("not enough load to verify it"), "{psys}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +183,7 @@ async fn zones_of_one_name_are_told_apart_or_refused_by_name() {
     let mut meter = open(root.path(), &named("intel-rapl:1")).await.unwrap();
     assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 2 J"]);
     let error = open(root.path(), &named("package-0")).await.unwrap_err().to_string();
-    assert_eq!(error, "refused: \"package-0\" is the name of several zones; name intel-rapl:0, intel-rapl:1");
+    assert_eq!(error, "refused: \"package-0\" matches several zones; use one of intel-rapl:0, intel-rapl:1");
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn what_cannot_be_read_says_what_to_do() {
     let root = two_packages();
     assert_eq!(
         message(open(root.path(), &named("gpu")).await),
-        "no zone \"gpu\" here; there are total, package-0, package-0.core, package-0.dram, package-1"
+        "unknown zone \"gpu\"; available: total, package-0, package-0.core, package-0.dram, package-1"
     );
     set(root.path(), "intel-rapl:0", "soon");
     let error = open(root.path(), &named("package-0")).await.unwrap_err();

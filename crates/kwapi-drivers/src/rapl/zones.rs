@@ -54,10 +54,10 @@ impl Kind {
 
     pub(super) fn why(self) -> &'static str {
         match self {
-            Self::Package => "a processor package, with its cores and graphics",
-            Self::Memory => "memory, which its package does not contain",
-            Self::Platform => "the whole platform, which contains the packages: never added to them",
-            Self::Within => "a part of its package: never added to it",
+            Self::Package => "a processor package, including cores and graphics",
+            Self::Memory => "memory, not included in its package",
+            Self::Platform => "the whole platform, including the packages; never added to them",
+            Self::Within => "part of its package; never added to it",
         }
     }
 }
@@ -79,8 +79,7 @@ pub(super) fn cannot_read(path: &Path, error: &io::Error) -> DriverError {
     let path = path.display();
     match error.kind() {
         ErrorKind::PermissionDenied => DriverError::Refused(format!(
-            "{path}: permission denied; Linux lets only root read it (CVE-2020-8694): run kwapi as root, or give \
-             its group the file (chgrp kwapi {path}; chmod g+r {path}), which a udev rule repeats after a reboot"
+            "{path}: permission denied; Linux restricts it to root (CVE-2020-8694): run kwapi as root, or grant its group access (chgrp kwapi {path}; chmod g+r {path}), with a udev rule to survive reboots"
         )),
         kind => DriverError::Link(io::Error::new(kind, format!("{path}: {error}"))),
     }
@@ -90,7 +89,7 @@ pub(super) fn cannot_read(path: &Path, error: &io::Error) -> DriverError {
 pub(super) fn find(root: &Path) -> Result<Vec<Zone>, DriverError> {
     let none = || {
         let root = root.display();
-        let advice = "a virtual machine has none, a real one needs the intel_rapl_msr module";
+        let advice = "virtual machines have none; on real hardware load the intel_rapl_msr module";
         DriverError::Refused(format!("no RAPL counters in {root}: {advice}"))
     };
     let entries = fs::read_dir(root).map_err(|_| none())?;
@@ -195,7 +194,7 @@ impl Total {
             (Some(_), _) if is_sum => Ok(MeterCounter::new(self.sum, RESOLUTION)),
             (Some(counter), _) => Ok(counter),
             (None, Some(error)) => Err(error),
-            (None, None) => Err(DriverError::link("no zone is left")),
+            (None, None) => Err(DriverError::link("no RAPL zone is left")),
         }
     }
 

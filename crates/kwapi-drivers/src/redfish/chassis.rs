@@ -29,7 +29,7 @@ impl Search<'_> {
             self.note(
                 "chassis",
                 format!("{} of {}", CHASSIS_MAX, paths.len()),
-                "the others are not looked at; set chassis to the Id of the one to read",
+                "the others are ignored; set chassis to the Id of the one to read",
             );
             paths.truncate(CHASSIS_MAX);
         }
@@ -54,8 +54,8 @@ impl Search<'_> {
             // Two chassis that link to one resource are one machine.
             let same = found.path().and_then(|path| metered.iter().find(|other| other.path() == Some(path)));
             if let Some(same) = same {
-                let why = format!("its power is that of {}, which would count twice", same.key);
-                self.note(found.key, "left out", why);
+                let why = format!("same power resource as {}; would count twice", same.key);
+                self.note(found.key, "ignored", why);
                 continue;
             }
             found.chassis = Some((path, sensor.map(str::to_owned)));
@@ -63,7 +63,7 @@ impl Search<'_> {
             metered.push(found);
         }
         if without > 0 {
-            self.note("other chassis", format!("{without} without power"), "no place of theirs says any");
+            self.note("other chassis", format!("{without} without power"), "they report no power");
         }
         Ok(metered)
     }

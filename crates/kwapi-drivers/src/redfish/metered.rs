@@ -231,24 +231,20 @@ impl Metered {
         let chosen = self.source().map(|chosen| chosen.name.as_str()).unwrap_or_default();
         match (source.shown, place == self.chosen) {
             (Shown::Number(0.0), true) => {
-                "0 W from a card that is on; estimated, as nothing else has a number".to_owned()
+                "0 W although the BMC is on; estimated, no other source has a value".to_owned()
             }
-            (shown, true) if shown.watts().is_none() => {
-                "has no number now; asked again until it has: the host may be off".to_owned()
-            }
+            (shown, true) if shown.watts().is_none() => "no value; retrying, the host may be off".to_owned(),
             (_, true) if source.place.quality == Quality::Estimated => match source.paths.len() {
-                1 if source.place.name == AVERAGE.name => "estimated: a mean of the last minutes".to_owned(),
-                _ => {
-                    "estimated: what the supplies draw, and one that is not listed goes unnoticed".to_owned()
-                }
+                1 if source.place.name == AVERAGE.name => "estimated: average of the last minutes".to_owned(),
+                _ => "estimated: sum of the listed power supplies".to_owned(),
             },
-            (_, true) => "the first in order that has a number".to_owned(),
+            (_, true) => "the first source with a value".to_owned(),
             (Shown::Number(_), false) if source.shown.watts().is_none() => {
-                format!("no machine that is on draws that, and {chosen} has a number")
+                format!("implausible for a machine that is on; {chosen} has a value")
             }
-            (Shown::Number(_), false) => "used only if those before it have no number".to_owned(),
+            (Shown::Number(_), false) => "used only if the sources before it have no value".to_owned(),
             (Shown::Null | Shown::Empty | Shown::Absent, false) => {
-                "used only if nothing else has a number; is the host off?".to_owned()
+                "used only if no other source has a value; the host may be off".to_owned()
             }
         }
     }

@@ -42,11 +42,11 @@ impl Search<'_> {
             ([only], None) => only,
             (several, Some(wanted)) => {
                 several.iter().find(|path| segment(path) == wanted).ok_or_else(|| {
-                    DriverError::Refused(format!("no PDU {wanted:?} here; there are {names:?}"))
+                    DriverError::Refused(format!("unknown PDU {wanted:?}; available: {names:?}"))
                 })?
             }
             (_, None) => {
-                return Err(DriverError::Refused(format!("several PDUs here; set pdu to one of {names:?}")));
+                return Err(DriverError::Refused(format!("several PDUs found; set pdu to one of {names:?}")));
             }
         };
         let Some(resource) = self.get(pdu).await? else { return Ok(None) };
@@ -54,7 +54,7 @@ impl Search<'_> {
         if let Some(collection) = link(&resource, "Outlets") {
             let paths = self.members(&collection).await?;
             if paths.len() > OUTLETS_MAX {
-                self.note("outlets", format!("{OUTLETS_MAX} of {}", paths.len()), "the others are left out");
+                self.note("outlets", format!("{OUTLETS_MAX} of {}", paths.len()), "the others are ignored");
             }
             for path in paths.into_iter().take(OUTLETS_MAX) {
                 let key = segment(&path).to_owned();
@@ -76,9 +76,9 @@ impl Search<'_> {
         }
         self.findings.push(Finding {
             what: format!("PDU {}", segment(pdu)),
-            value: format!("{} outlets and totals read", metered.len()),
+            value: format!("{} outlets and totals", metered.len()),
             is_used: true,
-            why: "the service root offers PowerEquipment".to_owned(),
+            why: "the service root lists PowerEquipment".to_owned(),
         });
         Ok(Some(metered))
     }

@@ -55,7 +55,7 @@ impl Search<'_> {
             }
         }
         if let Some(why) = shares_supplies(chassis) {
-            self.note(format!("{id}: supplies"), "not added up", why);
+            self.note(format!("{id}: supplies"), "not summed", why);
         } else {
             if in_power(&SUPPLIES).is_some_and(|source| self.add(&mut sources, id, source)) {
                 return Ok(sources);

@@ -149,7 +149,7 @@ impl Shown {
 /// The watts a card says, unless it says so that it has none.
 fn believed(watts: f64) -> Result<Watts, NoReading> {
     if Sentinel::any_written(&FIELDS, watts) {
-        return Err(NoReading::Implausible(format!("{watts} W, which a card says that has no value")));
+        return Err(NoReading::Implausible(format!("{watts} W, a placeholder for no value")));
     }
     value::power(watts, PowerUnit::W)
 }
@@ -194,11 +194,11 @@ impl Place {
                 return Err(NoReading::NotAvailable(why));
             }
             Shown::Empty if counter.is_none() => {
-                let why = format!("{} has no value now; the host may be off", self.name);
+                let why = format!("{} has no value; the host may be off", self.name);
                 return Err(NoReading::NotAvailable(why));
             }
             Shown::Absent if counter.is_none() => {
-                return Err(NoReading::NotAvailable(format!("{} no longer has power", self.name)));
+                return Err(NoReading::NotAvailable(format!("{} no longer reports power", self.name)));
             }
             Shown::Null | Shown::Absent | Shown::Empty => None,
         };
@@ -268,7 +268,7 @@ pub(super) fn shares_supplies(chassis: &Value) -> Option<&'static str> {
         return Some("they feed several systems");
     }
     if chassis.pointer("/Links/ContainedBy/@odata.id").is_some() {
-        return Some("the chassis is within another one, whose supplies they may be");
+        return Some("the chassis is inside another one, which may own them");
     }
     None
 }

@@ -51,14 +51,14 @@ impl<'a> Search<'a> {
     /// When the card as a whole is gone, or our login is.
     pub(super) async fn get(&mut self, path: &str) -> Result<Option<Value>, DriverError> {
         if self.requests >= REQUESTS_MAX {
-            self.note(path, "not asked", format!("{REQUESTS_MAX} requests were made before it"));
+            self.note(path, "not requested", format!("limit of {REQUESTS_MAX} requests reached"));
             return Ok(None);
         }
         self.requests += 1;
         let answer = match deadline::request_limit() {
             Some(limit) => timeout(limit, get(self.device, path)).await.unwrap_or_else(|_| {
                 deadline::moved_on();
-                Err(DriverError::link(format!("{path}: no answer in {limit:?}")))
+                Err(DriverError::link(format!("{path}: timed out after {limit:?}")))
             }),
             None => get(self.device, path).await,
         };
@@ -81,7 +81,7 @@ impl<'a> Search<'a> {
         match answer.and_then(Answer::found).and_then(|found| found.map(|answer| answer.json()).transpose()) {
             Ok(found) => Ok(found),
             Err(error) => {
-                self.note(path, "cannot be read", error.to_string());
+                self.note(path, "unreadable", error.to_string());
                 self.failure.get_or_insert(error);
                 Ok(None)
             }
@@ -105,7 +105,7 @@ impl<'a> Search<'a> {
             let Some(resource) = self.get(&path).await? else { break };
             for member in members(&resource) {
                 if found.len() >= MEMBERS_MAX {
-                    self.note(collection, format!("{MEMBERS_MAX} members"), "the others are left out");
+                    self.note(collection, format!("{MEMBERS_MAX} members"), "the others are ignored");
                     return Ok(found);
                 }
                 if !found.contains(&member) {

@@ -92,7 +92,7 @@ impl Search<'_> {
             let at = format!("{}/{sensor}", collection.trim_end_matches('/'));
             let shown = self.get(&at).await?.map_or(Shown::Absent, |resource| SENSOR.power(&resource));
             if shown == Shown::Absent {
-                self.note(format!("{id}: {at}"), "absent", "sensor names it");
+                self.note(format!("{id}: {at}"), "absent", "set as sensor in the configuration");
                 return Ok(Vec::new());
             }
             return Ok(vec![Source { name: at.clone(), ..Source::of(&SENSOR, at, shown) }]);
@@ -118,7 +118,7 @@ impl Search<'_> {
             self.note(
                 format!("{id}: sensors"),
                 count,
-                "the others are not looked at; sensor = \"ID\" reads any",
+                "the others are ignored; set sensor = \"ID\" to read any of them",
             );
         }
         let (mut powers, mut energies) = (Vec::new(), Vec::new());
@@ -163,10 +163,10 @@ impl Search<'_> {
         }
         for sensor in powers.iter().filter(|sensor| whole != Some(*sensor)) {
             let why = match sensor.role {
-                Role::Part => "it measures a part; sensor = \"ID\" would choose it",
-                Role::SupplyOutput => "what a supply delivers, without its losses",
-                Role::SupplyInput => shared.unwrap_or("one of the supplies"),
-                Role::System | Role::Unknown => "not surely the machine's; sensor = \"ID\" would choose it",
+                Role::Part => "measures a part only; sensor = \"ID\" selects it",
+                Role::SupplyOutput => "output of a power supply, without its losses",
+                Role::SupplyInput => shared.unwrap_or("one of the power supplies"),
+                Role::System | Role::Unknown => "may not be the whole machine; sensor = \"ID\" selects it",
             };
             self.note(format!("{id}: {}", sensor.path), sensor.shown(&SENSOR).words(), why);
         }

@@ -28,10 +28,10 @@ impl Session {
     /// sessions are taken.
     pub(super) async fn open(device: Device, auth: Auth, root: &Value) -> Result<Self, DriverError> {
         if device.user().is_none() {
-            return Ok(Self { device, path: None, how: "nobody" });
+            return Ok(Self { device, path: None, how: "none" });
         }
         if auth == Auth::Basic {
-            return Ok(Self { device, path: None, how: "password with each request" });
+            return Ok(Self { device, path: None, how: "basic authentication" });
         }
         // The root must say where sessions are (ServiceRoot, Links.Sessions); one that does not has none.
         let Some(sessions) = root.get("Links").and_then(|links| link(links, "Sessions")) else {
@@ -51,7 +51,7 @@ impl Session {
                 Err(_) => deadline::moved_on(),
             }
         };
-        let session = session.unwrap_or_else(|_| Err(DriverError::link("the login was given up")))?;
+        let session = session.unwrap_or_else(|_| Err(DriverError::link("login aborted")))?;
         deadline::answered();
         Ok(session)
     }
@@ -59,22 +59,20 @@ impl Session {
     /// Opens a session; ends within the time of one request.
     async fn log_in(mut device: Device, auth: Auth, sessions: &str) -> Result<Self, DriverError> {
         let Some((username, password)) = device.user().cloned() else {
-            return Ok(Self { device, path: None, how: "nobody" });
+            return Ok(Self { device, path: None, how: "none" });
         };
         let body = json!({"UserName": username, "Password": password.expose()});
         let answer = device.post(sessions, &body).await?;
         let said = format!("{}: {}{}", answer.asked, answer.status, answer.explanation());
         if is_full(&answer) {
             return Err(DriverError::Busy(format!(
-                "{said}: all sessions of the card are taken; end some on the card, or set auth = \"basic\""
+                "{said}: no free session on the BMC; close some there, or set auth = \"basic\""
             )));
         }
         // A card that knows no such user says 401; some say 400 and mean the same.
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
         {
-            return Err(DriverError::Refused(format!(
-                "{said}: the card does not open a session for this user; check username and password"
-            )));
+            return Err(DriverError::Refused(format!("{said}: login failed; check username and password")));
         }
         let token = answer.headers.get("x-auth-token").cloned();
         // Absolute on some cards; only its path is ours to use.
@@ -91,9 +89,9 @@ impl Session {
         match auth {
             Auth::Session => {
                 let host = device.base();
-                Err(DriverError::Refused(format!("{host}: this card has no sessions; set auth = \"basic\"")))
+                Err(DriverError::Refused(format!("{host}: sessions are not supported; set auth = \"basic\"")))
             }
-            Auth::Auto | Auth::Basic => Ok(Self { device, path: None, how: "password with each request" }),
+            Auth::Auto | Auth::Basic => Ok(Self { device, path: None, how: "basic authentication" }),
         }
     }
 
@@ -103,7 +101,7 @@ impl Session {
 
     /// How we came in.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let open = if self.device.is_plain() { ", readable by anybody on the way (no TLS)" } else { "" };
+        let open = if self.device.is_plain() { ", sent in clear text (no TLS)" } else { "" };
         vec![Finding {
             what: "login".to_owned(),
             value: format!("{}{open}", self.how),

@@ -43,12 +43,12 @@ impl Source {
         let mut sum = 0.0;
         for path in &self.paths {
             let Some(answer) = get(device, path).await?.found()? else {
-                return Ok(Err(NoReading::NotAvailable(format!("{path} is gone, and its watts with it"))));
+                return Ok(Err(NoReading::NotAvailable(format!("{path} has disappeared"))));
             };
             let reading = self.place.read(&answer.json()?, &mut EnergySource::default());
             match reading.map(|reading| reading.power) {
                 Ok(Some(power)) => sum += power.0,
-                Ok(None) => return Ok(Err(NoReading::NotAvailable(format!("{path} has no power now")))),
+                Ok(None) => return Ok(Err(NoReading::NotAvailable(format!("{path} has no power value")))),
                 Err(no_reading) => return Ok(Err(no_reading)),
             }
         }
@@ -62,7 +62,7 @@ impl Source {
         energy: &mut EnergySource,
     ) -> Result<Result<Reading, NoReading>, DriverError> {
         let Some(answer) = get(device, path).await?.found()? else {
-            return Ok(Err(NoReading::NoSuchOutlet(format!("{path} is gone"))));
+            return Ok(Err(NoReading::NoSuchOutlet(format!("{path} has disappeared"))));
         };
         let resource = answer.json()?;
         let Some(energy_path) = &self.energy_path else { return Ok(self.place.read(&resource, energy)) };

@@ -126,7 +126,7 @@ async fn several_chassis_are_never_added() {
         }));
     assert_eq!(
         round(&config(&host, "password = \"secret\""), &named).await,
-        "p.gone: no such outlet: \"gone\"; there are [\"node\", \"sled\"]\np.node: 210 W\np.sled: 400 W, 4500000 J"
+        "p.gone: no such outlet: \"gone\"; available: [\"node\", \"sled\"]\np.node: 210 W\np.sled: 400 W, 4500000 J"
     );
     let all = Outlets::all("lyon.{outlet}");
     assert_eq!(
@@ -204,7 +204,7 @@ async fn a_session_that_the_card_forgets_is_opened_anew() {
     *valid.lock().expect("not poisoned") += 1;
     let error = driver.read(&mut Readings::default()).await.expect_err("no round");
     assert!(
-        matches!(&error, DriverError::Link(_)) && error.to_string().contains("the session has ended"),
+        matches!(&error, DriverError::Link(_)) && error.to_string().contains("session expired"),
         "{error}"
     );
     // A lost link is opened again, at once and with the password; a refused login is not.
@@ -269,7 +269,7 @@ async fn an_expired_session_is_a_lost_link_and_not_a_wrong_password() {
     .await
     .expect("a port");
     let said = round(&config(&service.address().to_string(), "password = \"secret\""), &one()).await;
-    assert!(said.starts_with("link lost: ") && said.ends_with("the session has ended"), "{said}");
+    assert!(said.starts_with("link lost: ") && said.ends_with("session expired"), "{said}");
 }
 
 #[test]
@@ -279,18 +279,18 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
         let message = Redfish::check(&config).expect_err("a fault");
         assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
     };
-    check("host = 'ftp://bmc1'", "host: the address is no URL");
-    check("host = 'https://admin:hunter2@bmc1'", "give it as username and password");
-    check("host = 'bmc1'\nusername = 'admin'", "username is set but no password");
-    check("host = 'bmc1'\nauth = 'session'", "set username and password");
+    check("host = 'ftp://bmc1'", "host: invalid URL");
+    check("host = 'https://admin:hunter2@bmc1'", "set username and password instead");
+    check("host = 'bmc1'\nusername = 'admin'", "username is set without password");
+    check("host = 'bmc1'\nauth = 'session'", "auth requires username and password");
     check("host = 'bmc1'\ntls = 'ca:/no/such/ca.pem'", "tls: certificate authority /no/such/ca.pem");
     let pin = "00".repeat(32);
-    check(&format!("host = 'http://bmc1'\ntls = 'sha256:{pin}'"), "nothing to check over http");
+    check(&format!("host = 'http://bmc1'\ntls = 'sha256:{pin}'"), "tls: not used with http");
     Redfish::check(&config("bmc1", "password = 'hunter2'")).expect("no fault");
 
     let chosen = config("bmc1", "password = 'secret'\nchassis = 'sled'");
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
     let message = Redfish::check_outlets(&chosen, &two).expect_err("a fault");
-    assert_eq!(message, "chassis chooses one thing to read, and 2 probes are configured: give one");
+    assert_eq!(message, "chassis selects one resource, but 2 probes are configured; configure one");
     Redfish::check_outlets(&chosen, &one()).expect("no fault");
 }

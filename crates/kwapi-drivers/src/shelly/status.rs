@@ -129,7 +129,7 @@ fn reading(
     let Some(watts) = component.get(power_name).and_then(Value::as_f64) else {
         let errors =
             errors.map(|errors| format!(", errors {}", Value::from(errors.clone()))).unwrap_or_default();
-        return Err(NoReading::NotAvailable(format!("{power_name} has no number now{errors}")));
+        return Err(NoReading::NotAvailable(format!("{power_name} has no value{errors}")));
     };
     let counter = total.map(|total| counter(total, watts, unit));
     let absent = || NoReading::NotAvailable(format!("no {power_name}"));
@@ -220,7 +220,7 @@ mod tests {
             &later_generation(&status, &mut notes),
             &[
                 "1 pm1:0: 0 W, 28800 J",
-                "2 pm1:1: implausible: -55 W; is the current transformer or the wiring reversed?",
+                "2 pm1:1: implausible: -55 W; check for a reversed current transformer or wiring",
                 "3 switch:0: 4 W",
             ],
         );
@@ -252,7 +252,7 @@ mod tests {
                 "2 em:0: 300 W, 3600000 J",
                 "- em:0:a: 100 W, 230 V, 0.5 A, 1440000 J",
                 "- em:0:b: 200 W",
-                "- em:0:c: not available: act_power has no number now, errors [\"power_meter_failure\"]",
+                "- em:0:c: not available: act_power has no value, errors [\"power_meter_failure\"]",
             ],
         );
     }

@@ -171,7 +171,7 @@ impl Agent {
         self.max_varbinds = max_varbinds.max(1);
         let (agent, most) = (&self.asked.address, self.max_varbinds);
         self.shared.learn(agent, |learned| learned.varbinds = Some(most));
-        tracing::info!(%agent, most, "the agent takes fewer objects at once than asked for");
+        tracing::info!(%agent, most, "the agent rejects large requests; requesting fewer objects at once");
     }
 
     /// Waits until the agent has worked off the copies of a request that it answered late.
@@ -199,7 +199,7 @@ impl Agent {
         }
         let agent = &self.asked.address;
         self.shared.learn(agent, |learned| learned.is_slow = true);
-        tracing::info!(%agent, ?took, "the agent is slow: requests are no longer repeated while it works on them");
+        tracing::info!(%agent, ?took, "the agent is slow; retransmission disabled");
         // On the common socket another client costs nothing.
         if let Ok(client) = self.shared.client(&self.config, Trust::Signed, self.patience.attempts()).await {
             self.client = ClientOf(client);

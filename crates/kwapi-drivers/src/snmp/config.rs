@@ -132,30 +132,30 @@ impl Config {
             Version::V1 | Version::V2c => {
                 if let Some((key, _)) = v3_keys.iter().find(|(_, is_given)| *is_given) {
                     return Err(format!(
-                        "`{key}` is a key of SNMP version 3: set version = \"3\" or remove it"
+                        "`{key}` applies to SNMP version 3 only; set version = \"3\" or remove it"
                     ));
                 }
             }
             Version::V3 => {
                 if self.community.is_some() {
                     return Err(
-                        "`community` is a key of SNMP versions 1 and 2c: version 3 has a `user`".into()
+                        "`community` applies to SNMP versions 1 and 2c only; version 3 uses `user`".into()
                     );
                 }
                 if self.user.as_deref().unwrap_or_default().is_empty() {
-                    return Err("SNMP version 3 needs a `user`".into());
+                    return Err("SNMP version 3 requires `user`".into());
                 }
                 if self.auth_protocol.is_some() && self.auth_password.is_none() {
-                    return Err("`auth_protocol` needs an `auth_password`".into());
+                    return Err("`auth_protocol` requires `auth_password`".into());
                 }
                 if self.privacy_password.is_some() && self.privacy_protocol.is_none() {
                     return Err(
-                        "`privacy_password` needs a `privacy_protocol`: DES, AES, AES-192, AES-256".into()
+                        "`privacy_password` requires `privacy_protocol`: DES, AES, AES-192, AES-256".into()
                     );
                 }
                 if self.privacy_protocol.is_some() && self.auth_password.is_none() {
                     return Err(
-                        "`privacy_protocol` needs an `auth_password`: SNMP encrypts only what is signed"
+                        "`privacy_protocol` requires `auth_password`: SNMP has no privacy without authentication"
                             .into(),
                     );
                 }
@@ -163,7 +163,7 @@ impl Config {
         }
         if !TIMEOUT_SECONDS.contains(&self.timeout_seconds) {
             return Err(format!(
-                "`timeout_seconds` must be from {} to {}",
+                "`timeout_seconds` must be {} to {}",
                 TIMEOUT_SECONDS.start(),
                 TIMEOUT_SECONDS.end()
             ));
@@ -176,7 +176,7 @@ impl Config {
         }
         for (key, section) in &self.oids {
             if section.index_length != 0 {
-                return Err(format!("oids.{key:?}: give full OIDs here, without {{index}}"));
+                return Err(format!("oids.{key:?}: use full OIDs, without {{index}}"));
             }
             section.check().map_err(|message| format!("oids.{key:?}: {message}"))?;
         }

@@ -36,10 +36,10 @@ impl Asked {
         let Self { address, timeout_seconds, user, .. } = self;
         match error.exchange_source() {
             Error::Timeout { .. } if has_answered => DriverError::link(format!(
-                "no answer from {address} in {timeout_seconds} s, asked for {what}; it has answered before: if it is up and slow, raise `timeout_seconds` and set `retransmits = 0`"
+                "{address}: timed out after {timeout_seconds} s ({what}); the agent has responded before: if it is only slow, raise `timeout_seconds` and set `retransmits = 0`"
             )),
             Error::Timeout { .. } | Error::ConstructionTimeout { .. } => DriverError::link(format!(
-                "no answer from {address} in {timeout_seconds} s, asked for {what}: check the address, {} and the agent's access list",
+                "{address}: timed out after {timeout_seconds} s ({what}); check the address, {} and the agent's access list",
                 match self.version {
                     Version::V1 | Version::V2c => "the community",
                     Version::V3 => "the passwords",
@@ -47,16 +47,16 @@ impl Asked {
             )),
             Error::Report { status, .. } => self.reported(what, status),
             Error::Auth { .. } => DriverError::Refused(format!(
-                "{address} answered {what} for user {user:?} with a wrong signature: check auth_protocol and auth_password"
+                "{address}: response to user {user:?} failed authentication ({what}); check auth_protocol and auth_password"
             )),
             Error::Privacy(error) => {
-                DriverError::Refused(format!("{address}: {error}: check privacy_protocol"))
+                DriverError::Refused(format!("{address}: {error}; check privacy_protocol"))
             }
             Error::Snmp {
                 status: status @ (ErrorStatus::AuthorizationError | ErrorStatus::NoAccess),
                 ..
             } => DriverError::Refused(format!(
-                "{address} answered {what} with {status}: check the agent's access list and view{}",
+                "{address}: {status} ({what}); check the agent's access list and view{}",
                 match self.version {
                     Version::V1 | Version::V2c => "",
                     Version::V3 => ", auth_protocol and privacy_protocol",
@@ -64,14 +64,14 @@ impl Asked {
             )),
             Error::Snmp { status, index, .. } => DriverError::Malformed {
                 what: "answer",
-                input: format!("{address}, asked for {what}: {status} at object {index}"),
+                input: format!("{address}: {status} at object {index} ({what})"),
             },
-            Error::Config(message) => DriverError::link(format!("{address}: {message}: check host")),
+            Error::Config(message) => DriverError::link(format!("{address}: {message}; check host")),
             Error::InvalidMessage(_) | Error::InvalidOid(_) => {
-                DriverError::Refused(format!("{address}: {what} cannot be asked for: {error}"))
+                DriverError::Refused(format!("{address}: invalid request ({what}): {error}"))
             }
             Error::Network { source, .. } => {
-                DriverError::link(format!("{address} cannot be reached, asked for {what}: {source}"))
+                DriverError::link(format!("{address}: unreachable ({what}): {source}"))
             }
             error => match error.kind() {
                 async_snmp::ErrorKind::Decode
@@ -79,9 +79,9 @@ impl Asked {
                 | async_snmp::ErrorKind::ResponseShape
                 | async_snmp::ErrorKind::WalkAborted => DriverError::Malformed {
                     what: "answer",
-                    input: truncated(&format!("{address}, asked for {what}: {error}")),
+                    input: truncated(&format!("{address}: {error} ({what})")),
                 },
-                _ => DriverError::link(truncated(&format!("{address}, asked for {what}: {error}"))),
+                _ => DriverError::link(truncated(&format!("{address}: {error} ({what})"))),
             },
         }
     }
@@ -89,26 +89,24 @@ impl Asked {
     fn reported(&self, what: &str, status: &ReportStatus) -> DriverError {
         let Self { address, user, .. } = self;
         let advice = match status {
-            ReportStatus::UnknownUserName { .. } => "knows no such user: check user",
+            ReportStatus::UnknownUserName { .. } => "unknown user name; check user",
             ReportStatus::WrongDigest { .. } => {
-                "finds the signature wrong: check auth_protocol and auth_password"
+                "authentication failed; check auth_protocol and auth_password"
             }
             ReportStatus::DecryptionError { .. } => {
-                "cannot decrypt: check privacy_protocol and privacy_password"
+                "decryption failed; check privacy_protocol and privacy_password"
             }
             ReportStatus::UnsupportedSecurityLevel { .. } => {
-                "wants this user signed or encrypted differently: check auth_protocol and privacy_protocol"
+                "unsupported security level; check auth_protocol and privacy_protocol"
             }
             ReportStatus::NotInTimeWindow { .. } => {
-                return DriverError::link(format!(
-                    "{address} is out of step with our clock of it, asked for {what}"
-                ));
+                return DriverError::link(format!("{address}: not in time window ({what})"));
             }
             status => {
-                return DriverError::link(format!("{address} reports, asked for {what}: {status}"));
+                return DriverError::link(format!("{address}: report received: {status} ({what})"));
             }
         };
-        DriverError::Refused(format!("{address}, user {user:?}, asked for {what}: the agent {advice}"))
+        DriverError::Refused(format!("{address}: user {user:?} ({what}): {advice}"))
     }
 }
 

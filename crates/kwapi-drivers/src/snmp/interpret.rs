@@ -53,7 +53,7 @@ pub(super) fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading
     };
     let power = match power {
         Said::Number(watts) if watts > WATTS_MAX.0 => {
-            return Err(NoReading::Implausible(format!("{watts} W: is the scale right?")));
+            return Err(NoReading::Implausible(format!("{watts} W; check the scale")));
         }
         Said::Number(watts) => Some(Watts(watts)),
         Said::Nothing => None,
@@ -86,9 +86,9 @@ pub(super) fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading
     if reading.is_empty() {
         let failed = row.iter().any(|(_, value)| *value == Value::Failed);
         return Err(if failed {
-            NoReading::NotReady("the agent answered with an error for it".to_owned())
+            NoReading::NotReady("the agent returned an error for it".to_owned())
         } else {
-            NoReading::NoSuchOutlet("the agent has no row for it".to_owned())
+            NoReading::NoSuchOutlet("not in the agent's table".to_owned())
         });
     }
     Ok(reading)
@@ -133,10 +133,10 @@ impl Usefulness {
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Nothing => "no reading",
-            Self::Amperes => "amperes alone",
-            Self::VoltAmperes => "volts and amperes",
-            Self::Zeros => "0 W throughout",
-            Self::Counter => "energy alone",
+            Self::Amperes => "current only",
+            Self::VoltAmperes => "voltage and current",
+            Self::Zeros => "only 0 W",
+            Self::Counter => "energy only",
             Self::Watts => "watts",
         }
     }
@@ -184,7 +184,7 @@ fn check_status(status: &Status, value: Option<&Value>) -> Result<(), NoReading>
     let Some(number) = value.and_then(Value::integer) else { return Ok(()) };
     let is = |list: &[i64]| list.iter().any(|code| i128::from(*code) == number);
     if is(&status.unavailable) || (!status.available.is_empty() && !is(&status.available)) {
-        return Err(NoReading::NotAvailable(format!("the device gives it status {number}")));
+        return Err(NoReading::NotAvailable(format!("device status is {number}")));
     }
     Ok(())
 }
@@ -200,7 +200,7 @@ fn number(
     let raw = match value(row, field) {
         None | Some(Value::Absent) => return Said::Nothing,
         Some(Value::Failed) => {
-            return Said::NoReading(NoReading::NotReady(format!("the agent failed to say its {field}")));
+            return Said::NoReading(NoReading::NotReady(format!("the agent returned an error for {field}")));
         }
         Some(raw) => raw,
     };
@@ -209,19 +209,13 @@ fn number(
         not_available.iter().any(|code| i128::from(*code) == integer) || Sentinel::any(fields, integer)
     };
     if raw.is_blank() || raw.integer().is_some_and(means_nothing) {
-        return Said::NoReading(NoReading::NotAvailable(format!(
-            "the device's {field} says {}",
-            raw.describe()
-        )));
+        return Said::NoReading(NoReading::NotAvailable(format!("{field} reads {}", raw.describe())));
     }
     let Some(count) = raw.number() else {
         return Said::NoReading(NoReading::Implausible(format!("{field} {}", raw.describe())));
     };
     if count < 0.0 {
-        return Said::NoReading(NoReading::NotAvailable(format!(
-            "the device's {field} says {}",
-            raw.describe()
-        )));
+        return Said::NoReading(NoReading::NotAvailable(format!("{field} reads {}", raw.describe())));
     }
     match digits(row, digits_field, has_digits) {
         Ok(digits) => Said::Number(scaled(count, scale) / power_of_ten(digits)),
@@ -246,9 +240,7 @@ fn digits(row: &Row, field: Field, has_digits: bool) -> Result<u8, NoReading> {
     match value(row, field).and_then(Value::integer) {
         Some(digits @ 0..=DIGITS_MAX) => Ok(u8::try_from(digits).unwrap_or_default()),
         Some(digits) => Err(NoReading::Implausible(format!("{field} {digits}"))),
-        None => {
-            Err(NoReading::NotReady(format!("the device does not say its {field}, so the scale is unknown")))
-        }
+        None => Err(NoReading::NotReady(format!("the device does not report {field}; the scale is unknown"))),
     }
 }
 

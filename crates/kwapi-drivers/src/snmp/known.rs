@@ -67,7 +67,7 @@ impl Known {
             known.list(Vec::new(), now);
             return known;
         }
-        let why = format!("the device is read by its {} now", chosen.kind.plural());
+        let why = format!("the device is now read by its {}", chosen.kind.plural());
         let mut next = Self::of(chosen, now);
         next.gone = known.gone;
         for probe in known.rows.into_values().filter_map(|row| row.probe) {
@@ -116,8 +116,9 @@ impl Known {
         for ((index, row), probe) in self.rows.iter_mut().zip(probes) {
             if let Some(before) = row.probe.take().filter(|before| Some(before) != probe.as_ref()) {
                 let key = plan::key(self.kind, &self.section, index);
-                let now = probe.as_ref().map_or_else(String::new, |probe| format!(" {probe}"));
-                renamed.push((before, format!("{key} of the device is probe{now} now")));
+                let now =
+                    probe.as_ref().map_or_else(|| "no probe".to_owned(), |probe| format!("probe {probe}"));
+                renamed.push((before, format!("{key} of the device is now {now}")));
             }
             if probe.is_none() && !row.is_left_out {
                 left_out.push((plan::key(self.kind, &self.section, index), row.label.clone()));

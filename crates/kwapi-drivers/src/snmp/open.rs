@@ -105,26 +105,31 @@ async fn plan(
         what: "device".to_owned(),
         value: identity.description.clone(),
         is_used: true,
-        why: identity.object_id.as_ref().map_or_else(
-            || "it gives no sysObjectID".to_owned(),
-            |object_id| format!("its sysObjectID is {object_id}"),
-        ),
+        why: identity
+            .object_id
+            .as_ref()
+            .map_or_else(|| "no sysObjectID".to_owned(), |object_id| format!("sysObjectID {object_id}")),
     }];
     let is_used = |profile: &&Arc<Profile>| Some(&profile.name) == used.as_ref();
     for profile in profiles.iter().filter(is_used) {
         let is_named = config.profile != "auto";
-        let why = if is_named { "the configuration names it" } else { "the device has its tables" };
+        let why = if is_named { "set in the configuration" } else { "its tables are present" };
         findings.push(profile_finding(profile, true, why));
     }
     for other in profiles.iter().filter(|profile| !is_used(profile)) {
-        findings.push(profile_finding(other, false, "its tables are there too, but another fits better"));
+        findings.push(profile_finding(
+            other,
+            false,
+            "its tables are present too, but another profile fits better",
+        ));
     }
     findings.append(&mut plan.findings);
     findings.push(Finding {
         what: "outlets".to_owned(),
         value: plan.points.len().to_string(),
         is_used: true,
-        why: if outlets.wants_all() { "all that the device lists" } else { "as configured" }.to_owned(),
+        why: if outlets.wants_all() { "all outlets listed by the device" } else { "as configured" }
+            .to_owned(),
     });
     findings.extend(plan.points.first().map(|point| sources(&point.section)).unwrap_or_default());
     Ok(Plan { findings, ..plan })
@@ -170,11 +175,7 @@ async fn diagnose(config: &Config, shared: &Arc<Shared>, error: DriverError) -> 
 pub(super) fn named<'a>(config: &Config, catalogue: &'a Catalogue) -> Result<&'a Arc<Profile>, DriverError> {
     catalogue.get(&config.profile).ok_or_else(|| {
         let names: Vec<_> = catalogue.names().collect();
-        DriverError::Refused(format!(
-            "no profile is called {:?}; there are {}",
-            config.profile,
-            names.join(", ")
-        ))
+        DriverError::Refused(format!("unknown profile {:?}; available: {}", config.profile, names.join(", ")))
     })
 }
 
@@ -194,7 +195,7 @@ pub(super) fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), Dr
 
 fn no_such_key(key: &str) -> DriverError {
     DriverError::Refused(format!(
-        "outlet {key:?}: an outlet is a number (7, or 2.7 on unit 2), inlet, unit, phase.1, group.1, or a key of `oids`"
+        "outlet {key:?}: must be a number (7, or 2.7 on unit 2), inlet, unit, phase.1, group.1, or a key of `oids`"
     ))
 }
 
@@ -211,7 +212,7 @@ async fn candidates(
     let fitting = fitting(catalogue, identity, agent).await?;
     if fitting.is_empty() {
         return Err(DriverError::Refused(format!(
-            "{} ({}, sysObjectID {}) has the tables of no known profile: name one (profile = \"…\"), or give oids",
+            "{} ({}, sysObjectID {}) matches no known profile; set profile = \"…\" or oids",
             config.address(),
             identity.description,
             identity.object_id.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
@@ -288,7 +289,7 @@ fn with_unit(config: &Config, profile: &Arc<Profile>) -> Result<Arc<Profile>, Dr
     let Some(unit) = config.unit else { return Ok(Arc::clone(profile)) };
     if profile.kinds().all(|(_, section)| section.unit_at.is_none()) {
         return Err(DriverError::Refused(format!(
-            "`unit` means nothing to profile {:?}: it numbers the outlets of all units in one row, or knows one unit alone",
+            "`unit` is not supported by profile {:?}: outlets are numbered across all units, or there is only one unit",
             profile.name
         )));
     }

@@ -134,9 +134,7 @@ impl Profile {
             section.check().map_err(|message| format!("[{name}] {message}"))?;
         }
         if sections == 0 {
-            return Err(
-                "nothing to measure: give an [outlet], [inlet], [unit], [phase] or [group]".to_owned()
-            );
+            return Err("nothing to measure; add an [outlet], [inlet], [unit], [phase] or [group]".to_owned());
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub async fn record(config: &Config, shared: &Arc<Shared>) -> Result<String, Dri
     for root in roots {
         let walked = agent.walk(&root, MAX_REPETITIONS, OBJECTS_MAX).await?;
         if walked.is_cut {
-            tracing::warn!(host = config.host, %root, objects = OBJECTS_MAX, "more objects than that are not recorded");
+            tracing::warn!(host = config.host, %root, objects = OBJECTS_MAX, "too many objects; recording truncated");
         }
         objects.extend(walked.rows);
         // A scalar lies at its own OID, which a walk below it does not see.

@@ -103,7 +103,7 @@ impl Shared {
             .strict_source(true)
             .build_with(&transport)
             .await
-            .map_err(|error| asked.failed("its address", &error, false))
+            .map_err(|error| asked.failed("address lookup", &error, false))
     }
 
     async fn transport(&self) -> Result<UdpTransport, DriverError> {
@@ -119,7 +119,7 @@ impl Shared {
             // A machine without IPv6.
             Err(_) => bind("0.0.0.0:0").await,
         };
-        let bound = bound.map_err(|error| DriverError::link(format!("no UDP socket: {error}")))?;
+        let bound = bound.map_err(|error| DriverError::link(format!("cannot open a UDP socket: {error}")))?;
         Ok(transport.insert(bound).clone())
     }
 
@@ -140,7 +140,7 @@ impl Shared {
     fn user(&self, config: &Config) -> Result<UsmConfig, DriverError> {
         let refused = |error: &dyn fmt::Display| {
             DriverError::Refused(format!(
-                "{}: {error}: check auth_protocol, auth_password, privacy_protocol and privacy_password",
+                "{}: {error}; check auth_protocol, auth_password, privacy_protocol and privacy_password",
                 config.address()
             ))
         };

@@ -82,10 +82,10 @@ async fn findings_say_what_was_chosen_and_why() {
     let findings: Vec<_> =
         driver.findings().into_iter().map(|finding| format!("{}: {}", finding.what, finding.why)).collect();
     for expected in [
-        "device: its sysObjectID is 1.3.6.1.4.1.13742.6",
-        "profile raritan_px2: the device has its tables",
-        "power: scaled by the digits that the device states",
-        "requests: the agent is asked for at most 48 objects at once",
+        "device: sysObjectID 1.3.6.1.4.1.13742.6",
+        "profile raritan_px2: its tables are present",
+        "power: scaled by the decimal digits the device reports",
+        "requests: at most 48 objects per request",
     ] {
         assert!(findings.iter().any(|finding| finding == expected), "{findings:#?}");
     }
@@ -99,7 +99,7 @@ async fn a_missing_row_is_no_such_outlet_and_the_others_keep_theirs() {
         let mut driver = open(&rack, more, &outlets(&["1", "2", "3"])).await.unwrap();
         for _ in 0..2 {
             let lines = read(&mut driver).await.unwrap();
-            assert_eq!(lines, [BOTH[0], "2: no such outlet: the agent has no row for it", BOTH[1]], "{more}");
+            assert_eq!(lines, [BOTH[0], "2: no such outlet: not in the agent's table", BOTH[1]], "{more}");
         }
         // Once version 1 has found out which object is missing, a round is one request again.
         let before = rack.datagrams().received;
@@ -133,7 +133,7 @@ async fn answers_in_another_order_are_put_right() {
 #[tokio::test]
 async fn one_object_that_fails_does_not_take_the_others_with_it() {
     let lines = with_fault(Fault::GenErr(3), "").await.unwrap();
-    assert_eq!(lines, [BOTH[0], "3: not ready: the agent failed to say its power"]);
+    assert_eq!(lines, [BOTH[0], "3: not ready: the agent returned an error for power"]);
 }
 
 #[tokio::test]
@@ -141,8 +141,8 @@ async fn no_usable_answer_names_the_host_and_what_to_try() {
     for fault in [Fault::Silence, Fault::Garbage, Fault::HalfPacket, Fault::WrongRequestId] {
         let message = with_fault(fault, "").await.unwrap_err();
         assert!(
-            message.starts_with("link lost: no answer from 127.0.0.1:")
-                && message.ends_with("in 0.4 s, asked for 3 objects: check the address, the community and the agent's access list"),
+            message.starts_with("link lost: 127.0.0.1:")
+                && message.ends_with("timed out after 0.4 s (3 objects); check the address, the community and the agent's access list"),
             "{fault:?}: {message}"
         );
     }
@@ -157,7 +157,7 @@ async fn an_agent_that_goes_silent_later_is_a_lost_link_and_comes_back() {
     let mut driver = open(&rack, "", &outlets(&["1", "3"])).await.unwrap();
     read(&mut driver).await.unwrap();
     rack.set_fault(Some(Fault::Silence));
-    assert!(read(&mut driver).await.unwrap_err().contains("asked for 7 objects"));
+    assert!(read(&mut driver).await.unwrap_err().contains("timed out after 0.4 s (7 objects)"));
     rack.set_fault(Some(Fault::Delay(std::time::Duration::from_millis(50))));
     assert_eq!(read(&mut driver).await.unwrap(), BOTH);
 }
@@ -221,19 +221,19 @@ async fn raw_objects_are_read_by_their_own_names() {
 async fn a_configuration_that_cannot_work_says_why() {
     let rack = rack(2).await;
     for (more, keys, expected) in [
-        ("profile = 'raritan'", ["1"], "no profile is called \"raritan\"; there are apc_easy_epdu"),
-        ("", ["x7"], "outlet \"x7\": an outlet is a number"),
-        ("", ["phase.1"], "outlet \"phase.1\": profile \"raritan_px2\" measures no phase"),
-        ("", ["1.2.3"], "outlet \"1.2.3\": profile \"raritan_px2\" wants 2 numbers"),
+        ("profile = 'raritan'", ["1"], "unknown profile \"raritan\"; available: apc_easy_epdu"),
+        ("", ["x7"], "outlet \"x7\": must be a number"),
+        ("", ["phase.1"], "outlet \"phase.1\": profile \"raritan_px2\" does not measure phase"),
+        ("", ["1.2.3"], "outlet \"1.2.3\": profile \"raritan_px2\" requires 2 numbers"),
         ("profile_directory = '/nonexistent'", ["1"], "profile /nonexistent: "),
-        ("profile = 'vertiv_geist'\nunit = 2", ["1"], "`unit` means nothing to profile \"vertiv_geist\""),
-        ("version = '3'", ["1"], "SNMP version 3 needs a `user`"),
+        ("profile = 'vertiv_geist'\nunit = 2", ["1"], "`unit` is not supported by profile \"vertiv_geist\""),
+        ("version = '3'", ["1"], "SNMP version 3 requires `user`"),
     ] {
         let message = open(&rack, more, &outlets(&keys)).await.unwrap_err();
         assert!(message.starts_with("refused: ") && message.contains(expected), "{message}");
     }
     let message = open(&rack, "profile = 'vertiv_geist'", &Outlets::all("{outlet}")).await.unwrap_err();
-    assert!(message.contains("lists no outlets where profile \"vertiv_geist\" has them"), "{message}");
+    assert!(message.contains("lists no outlets in the tables of profile \"vertiv_geist\""), "{message}");
 }
 
 #[tokio::test]
@@ -286,12 +286,12 @@ fn an_outlet_that_no_pdu_of_the_family_has_is_said_before_anything_is_asked() {
         }
     };
     check("profile = 'raritan_px2'", "7", "");
-    check("profile = 'raritan_px2'", "phase.1", "measures no phase");
-    check("profile = 'raritan_px2'", "1.2.3", "wants 2 numbers");
-    check("profile = 'apc_easy_epdu'", "7", "measures no outlets");
-    check("profile = 'raritan_px1_old'\nunit = 2", "7", "`unit` means nothing to profile");
+    check("profile = 'raritan_px2'", "phase.1", "does not measure phase");
+    check("profile = 'raritan_px2'", "1.2.3", "requires 2 numbers");
+    check("profile = 'apc_easy_epdu'", "7", "does not measure outlets");
+    check("profile = 'raritan_px1_old'\nunit = 2", "7", "`unit` is not supported by profile");
     check("", "phase.1", "");
-    check("", "web1", "an outlet is a number");
+    check("", "web1", "must be a number");
     check("[oids.web1]\npower = '1.3.6.1.4.1.99.1.0'", "web1", "");
 }
 

@@ -116,7 +116,7 @@ impl Value {
             Self::Absent => "no such object".to_owned(),
             Self::Failed => "an error".to_owned(),
             Self::Null => "NULL".to_owned(),
-            Self::Other => "a value of another type".to_owned(),
+            Self::Other => "a value of an unexpected type".to_owned(),
         }
     }
 }

@@ -51,12 +51,12 @@ fn a_house_meter_is_told_how_it_is_read() {
         r#"{"StatusSNS":{"Time":"2026-02-03T04:05:06","MT175":{"P":412.5,"E_in":8123.4,"Meter_id":"0a01"}}}"#;
     assert_eq!(
         told(optical),
-        "no StatusSNS.ENERGY, but MT175: E_in, P; where power is among these, read it with driver = \"http_json\", \
+        "no StatusSNS.ENERGY, but MT175: E_in, P; if power is among these, use driver = \"http_json\", \
          url = \"http://meter/cm?cmnd=Status%208\", values = { power = \"/StatusSNS/MT175/E_in\" }"
     );
     let named = optical.replace("\"P\"", "\"Power_now\"");
     assert!(told(&named).ends_with("values = { power = \"/StatusSNS/MT175/Power_now\" }"));
-    assert!(told(r#"{"StatusSNS":{"Time":"x"}}"#).ends_with("is its template right?"));
+    assert!(told(r#"{"StatusSNS":{"Time":"x"}}"#).ends_with("that its template is right"));
     let hostile = format!("{{\"StatusSNS\":{{\"a\\u001b[2J{}\":{{\"b\":1}}}}}}", "x".repeat(10_000));
     assert!(told(&hostile).len() < 400 && !told(&hostile).contains(char::is_control));
 }
@@ -82,23 +82,16 @@ fn a_channel_is_a_number_or_total() {
     }
     for bad in ["0", "relay", "-1"] {
         let message = Tasmota::check_outlets(&config, &outlets(bad)).expect_err("a fault");
-        assert_eq!(message, format!("outlet {bad:?}: a channel is a number from 1, or total"));
+        assert_eq!(message, format!("outlet {bad:?}: must be a channel number from 1, or total"));
     }
 }
 
 #[test]
 fn a_missing_power_is_not_zero() {
-    check(
-        "{}",
-        &["total: not available: Power has no number now", "1: not available: Power has no number now"],
-    );
+    check("{}", &["total: not available: Power has no value", "1: not available: Power has no value"]);
     check(
         r#"{"Power":[1,null]}"#,
-        &[
-            "total: not available: Power has no number now",
-            "1: 1 W",
-            "2: not available: Power has no number now",
-        ],
+        &["total: not available: Power has no value", "1: 1 W", "2: not available: Power has no value"],
     );
 }
 
@@ -148,7 +141,7 @@ async fn a_device_is_read_with_its_password_and_says_when_it_wants_one() {
     let said = round(device(PLUG), "", &one).await;
     assert!(said.starts_with("refused: http://HOST/cm: ") && said.ends_with("web password"), "{said}");
     let said = round(device(PLUG), "password = \"hunter2\"", &one).await;
-    assert!(said.contains("does this device measure power") && !said.contains("hunter2"), "{said}");
+    assert!(said.contains("check that the device measures power") && !said.contains("hunter2"), "{said}");
 }
 
 #[tokio::test]
@@ -200,7 +193,7 @@ async fn all_outlets_are_the_channels_and_never_their_total_too() {
     assert_eq!(said, "p.total: 12 W, 231 V, 0.091 A, 188776800 J");
     let named = Outlets::by_key([Outlet { key: "3".to_owned(), probe: ProbeId::new("C").expect("an id") }]);
     let said = round(device(TWO), "password = \"p&é\"", &named).await;
-    assert_eq!(said, "C: no such outlet: \"3\"; this device has 2");
+    assert_eq!(said, "C: no such outlet: \"3\"; number of channels: 2");
 }
 
 proptest! {

@@ -55,12 +55,12 @@ impl History {
         match amended {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(refused)) => {
-                tracing::error!(probe = %probe.id, path = %path.display(), %refused, "set aside: not a file of power");
+                tracing::error!(probe = %probe.id, path = %path.display(), %refused, "renamed: not an RRD file of power");
                 self.set_aside(&path)?;
                 set_aside = true;
             }
             Err(RrdFileError::Unusable(_, cause)) => {
-                tracing::error!(probe = %probe.id, path = %path.display(), %cause, "set aside: unusable");
+                tracing::error!(probe = %probe.id, path = %path.display(), %cause, "renamed: unusable RRD file");
                 self.set_aside(&path)?;
                 set_aside = true;
             }
@@ -81,7 +81,7 @@ impl History {
         if self.counts.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
             return None;
         }
-        let again = Probe::new(Known { probe: probe.id.clone(), since: probe.since });
+        let again = Probe::new(Known { probe: probe.id.clone(), since: probe.since }, probe.number);
         let mut rrd: Option<Rrd> = None;
         let mut take_up = |again: &Probe| {
             let (samples, gone) = again.waiting();
@@ -105,8 +105,8 @@ impl History {
         });
         take_up(&again);
         match replayed {
-            Ok(_) => tracing::info!(probe = %probe.id, "a file was made again from the journal"),
-            Err(error) => tracing::warn!(probe = %probe.id, %error, "the journal cannot be read"),
+            Ok(_) => tracing::info!(probe = %probe.id, "RRD file rebuilt from the journal"),
+            Err(error) => tracing::warn!(probe = %probe.id, %error, "cannot read the journal"),
         }
         rrd
     }
@@ -145,7 +145,7 @@ impl History {
                     Ok(()) => continue,
                     Err(error) => {
                         self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
-                        tracing::warn!(probe = %probe.id, error = %Chain(&error), "a file cannot be rewound");
+                        tracing::warn!(probe = %probe.id, error = %Chain(&error), "cannot rewind RRD files");
                     }
                 }
             }
@@ -155,8 +155,7 @@ impl History {
         self.has_behind.store(waits.is_some(), Ordering::Relaxed);
         waits.map(|(count, lag)| {
             format!(
-                "RRD files of {count} probes were last updated up to {} s after what comes now: they wait for the clock \
-                to be set, up to ten minutes",
+                "RRD files of {count} probes have a last update up to {} s in the future; waiting up to 10 minutes for the clock to be set",
                 lag.ahead.as_secs()
             )
         })
@@ -192,8 +191,7 @@ impl History {
         if self.counts.files_rewound.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::error!(
                 probe = %probe.id,
-                "RRD files had been written under a clock that was ahead: what is later than now was taken back in \
-                them, their bytes are kept as *.rrd.ahead-N"
+                "RRD files were written while the clock was ahead; rows in the future removed, the original files are kept as *.rrd.ahead-N"
             );
         }
         Ok(())
@@ -214,7 +212,7 @@ impl History {
         }
         tracing::error!(
             directory = %self.rrd_directory.display(),
-            "the RRD files were removed while running: what was in them is lost, they are begun again"
+            "RRD files were removed while running; their data is lost, creating new ones"
         );
         self.counts.directories_removed.fetch_add(1, Ordering::Relaxed);
         let made = std::fs::create_dir_all(&self.rrd_directory).and_then(|()| {
@@ -224,7 +222,7 @@ impl History {
             self.index.lock().begin_again(known.collect::<Vec<_>>())
         });
         if let Err(error) = made {
-            tracing::error!(%error, "the directory of RRD files cannot be made again");
+            tracing::error!(%error, "cannot recreate the RRD directory");
         }
     }
 

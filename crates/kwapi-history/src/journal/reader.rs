@@ -351,7 +351,7 @@ impl Shared {
         };
         tracing::error!(
             segment, offset, bytes, ?records, cause = ?lost.cause, kept = ?aside,
-            "a part of the journal cannot be read and was passed over"
+            "unreadable part of the journal skipped"
         );
     }
 }

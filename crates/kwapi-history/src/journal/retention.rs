@@ -67,7 +67,7 @@ impl Shared {
                 tracing::error!(
                     segment = oldest.number,
                     ?reason,
-                    "a segment of the journal was deleted before all its readers had it"
+                    "journal segment deleted before all readers had read it"
                 );
             }
             is_disk_nearly_full = is_disk_nearly_full && self.is_disk_nearly_full();
@@ -125,7 +125,7 @@ impl Shared {
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
-            tracing::warn!(reader = %name, "nobody has read the journal by this name for a day: its position is dropped");
+            tracing::warn!(reader = %name, "journal reader inactive for a day; position dropped");
             _ = position::remove(&self.directory, &name);
             state.holders.remove(&name);
             state.counters.positions_dropped += 1;

@@ -107,8 +107,7 @@ impl State {
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
-        let removed =
-            || "the directory of history was removed while running; it is being made again".to_owned();
+        let removed = || "history directory removed while running; recreating it".to_owned();
         self.append_trouble
             .clone()
             .or_else(|| self.sync_trouble.clone())

@@ -124,7 +124,7 @@ impl Writer {
             shared.retain(now);
         }
         let Self { open, buffer, .. } = self;
-        let Some(open) = open else { return Err(io::Error::other("there is no open segment")) };
+        let Some(open) = open else { return Err(io::Error::other("no open segment")) };
         buffer.clear();
         block::write(records, open.number, open.bytes, buffer);
         if let Err(error) = open.file.write_all_at(buffer, open.bytes) {
@@ -198,7 +198,7 @@ impl Writer {
         }
         tracing::error!(
             directory = %shared.home.display(),
-            "the journal was removed while running: what was in it is lost, it is begun again"
+            "journal removed while running; its data is lost, creating a new one"
         );
         self.open = None;
         self.unsynced.clear();
@@ -207,7 +207,7 @@ impl Writer {
         let mut lock = shared.lock.lock();
         *lock = None;
         *lock = DirectoryLock::take(&shared.home)
-            .inspect_err(|error| tracing::error!(%error, "the directory of history is not locked any more"))
+            .inspect_err(|error| tracing::error!(%error, "the history directory is no longer locked"))
             .ok();
         drop(lock);
         let mut state = shared.state.lock();

@@ -23,7 +23,7 @@ pub enum RrdFileError {
     #[error("cannot use {0}")]
     Io(PathBuf, #[source] io::Error),
     /// It is no RRD: set it aside.
-    #[error("{0} is unusable")]
+    #[error("unusable RRD file {0}")]
     Unusable(PathBuf, #[source] RrdError),
 }
 

@@ -46,13 +46,13 @@ pub(super) mod row_scratch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RrdError {
     /// Not an RRD, of another version (only 0003 and 0004 are known) or of another machine.
-    #[error("not an RRD of version 3 or 4 of a 64-bit little-endian machine")]
+    #[error("not an RRD file of version 3 or 4 from a 64-bit little-endian machine")]
     Foreign,
     /// It ends before what its header promises.
-    #[error("cut short")]
+    #[error("truncated")]
     CutShort,
     /// A header field that RRDtool would not have written.
-    #[error("impossible {0}")]
+    #[error("invalid {0}")]
     Impossible(&'static str),
 }
 

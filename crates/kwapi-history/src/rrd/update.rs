@@ -18,7 +18,7 @@ pub enum UpdateError {
     #[error("not after the last update")]
     NotAfterLast,
     /// As many values as there are sources must be given.
-    #[error("{given} values for {expected} sources")]
+    #[error("expected {expected} values, got {given}")]
     ValueCount {
         /// How many were given.
         given: usize,
@@ -27,7 +27,7 @@ pub enum UpdateError {
     },
     /// A source that is no gauge, an archive that is neither average, min, max nor last, or steps of other than one
     /// second: RRDtool treats a long step that begins unknown in a way of its own, and no file of Kwapi has one.
-    #[error("not of a kind this engine updates")]
+    #[error("unsupported kind of RRD file")]
     Unsupported,
 }
 

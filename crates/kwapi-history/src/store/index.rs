@@ -106,14 +106,14 @@ impl Index {
         if found.lines_damaged > 0 {
             let aside = index.path.with_extension("jsonl.damaged");
             let lines = found.lines_damaged;
-            tracing::error!(lines, kept = %aside.display(), "lines of the index of RRD files are damaged: their probes are added again when they are measured");
+            tracing::error!(lines, kept = %aside.display(), "corrupt lines in the RRD index; their probes are added again when next measured");
             let again =
                 std::fs::write(&aside, &bytes).and_then(|()| index.begin_again(found.known.iter().cloned()));
             if let Err(error) = again {
-                tracing::warn!(%error, "the index of RRD files cannot be made again without them");
+                tracing::warn!(%error, "cannot rewrite the RRD index without them");
             }
         } else if torn {
-            tracing::info!("the index of RRD files ends in a line that a crash had cut");
+            tracing::info!("incomplete last line in the RRD index, after a crash");
         }
         Ok((index, found))
     }
@@ -132,13 +132,13 @@ impl Index {
         match self.append() {
             Ok(()) => {
                 if self.unwritten.len() > 1 {
-                    tracing::info!("the index of RRD files is written again");
+                    tracing::info!("the RRD index is writable again");
                 }
                 self.unwritten.clear();
             }
             // With the first: what follows waits with it.
             Err(error) if self.unwritten.len() == 1 => {
-                tracing::warn!(%error, "new probes cannot be written down in the index of RRD files");
+                tracing::warn!(%error, "cannot add new probes to the RRD index");
             }
             Err(_) => {}
         }

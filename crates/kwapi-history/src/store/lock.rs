@@ -19,9 +19,7 @@ pub struct DirectoryLock {
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryInUse {
     /// Another process has it.
-    #[error(
-        "{directory} belongs to a running kwapi (process {owner}): stop that one, or give this one another directory"
-    )]
+    #[error("{directory} is in use by another kwapi (process {owner}); stop it, or use another directory")]
     Taken {
         /// Which directory.
         directory: PathBuf,

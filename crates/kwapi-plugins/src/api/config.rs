@@ -67,15 +67,14 @@ impl Default for ApiConfig {
 pub enum ConfigError {
     /// Everybody could read, and that was not asked for.
     #[error(
-        "[api] listen = {listen:?} is open to other machines and there is no [api.auth]: \
-         listen on 127.0.0.1, add [api.auth], or set insist_without_auth = true"
+        "[api] listen = {listen:?} is reachable from other machines, and the API is unauthenticated; listen on 127.0.0.1, configure [api.auth], or set insist_without_auth = true"
     )]
     OpenToAll {
         /// Where it would listen.
         listen: String,
     },
     /// There is an `[api.auth]` that lets nobody in.
-    #[error("[api.auth] has neither keystone nor a token: nobody could read")]
+    #[error("[api.auth] has neither keystone nor a token; every request would be refused")]
     NobodyMayRead,
     /// Authentication cannot be set up.
     #[error("[api.auth]")]
@@ -166,7 +165,7 @@ mod tests {
     fn without_authentication_only_this_machine_reads_unless_the_operator_insists() {
         check("", "fine");
         check("listen = '[::1]:5000'", "fine");
-        check("listen = '0.0.0.0:5000'", "[api] listen = \"0.0.0.0:5000\" is open to other machines");
+        check("listen = '0.0.0.0:5000'", "[api] listen = \"0.0.0.0:5000\" is reachable from other machines");
         check("listen = '0.0.0.0:5000'\ninsist_without_auth = true", "fine");
     }
 
@@ -187,13 +186,13 @@ mod tests {
         for lines in ["token = 'n'", "project_id = 'p'", "project_name = 'p'"] {
             check(&scope(&format!("{lines}\n{lyon}")), "fine");
             check(&scope(&format!("{lines}\nlabels = {{ department = 'physics' }}")), "fine");
-            check(&scope(lines), "[api.auth]: scope 1: it shows nothing: name probes");
+            check(&scope(lines), "[api.auth]: scope 1: neither probes nor labels are set");
         }
         check(&scope(&format!("project_name = 'p'\nproject_domain_name = 'd'\n{lyon}")), "fine");
-        check(&scope(lyon), "[api.auth]: scope 1: say whose it is: token, project_id or project_name");
+        check(&scope(lyon), "[api.auth]: scope 1: one of token, project_id and project_name is required");
         check(
             &scope(&format!("token = 'n'\nproject_id = 'p'\n{lyon}")),
-            "[api.auth]: scope 1: it is for one of token",
+            "[api.auth]: scope 1: token, project_id and project_name are mutually exclusive",
         );
         check(
             &scope(&format!("token = 'm'\n{lyon}")),
@@ -201,13 +200,16 @@ mod tests {
         );
         check(
             &scope(&format!("project_id = 'p'\nproject_domain_id = 'd'\n{lyon}")),
-            "[api.auth]: scope 1: a domain goes with",
+            "[api.auth]: scope 1: a domain requires project_name",
         );
         let both = "project_name = 'p'\nproject_domain_id = 'd'\nproject_domain_name = 'd'\n";
-        check(&scope(&format!("{both}{lyon}")), "[api.auth]: scope 1: give the domain once");
+        check(
+            &scope(&format!("{both}{lyon}")),
+            "[api.auth]: scope 1: project_domain_id and project_domain_name are mutually exclusive",
+        );
         let alone = format!("{token}[[auth.scope]]\nproject_id = 'p'\n{lyon}");
-        check(&alone, "[api.auth]: scope 1: a project is Keystone's, and there is no [api.auth.keystone]");
-        check(&scope("token = 'n'\nprobes = ['']"), "a probe id cannot be empty");
+        check(&alone, "[api.auth]: scope 1: projects require [api.auth.keystone]");
+        check(&scope("token = 'n'\nprobes = ['']"), "a probe id must not be empty");
         check(&scope("tokn = 'n'"), "unknown field `tokn`");
     }
 }

@@ -67,7 +67,7 @@ fn responses(route: &Route<Row>) -> Value {
         }
         if is_tagged {
             let unchanged = json!({
-                "description": "The list is still the one that If-None-Match names.",
+                "description": "Not modified since the ETag in If-None-Match.",
                 "headers": { "ETag": reference("headers", "ETag") }
             });
             responses.insert("304".to_owned(), unchanged);

@@ -30,7 +30,7 @@ impl Query {
         let mut query = Self::default();
         let Some(text) = uri.query().filter(|text| !text.is_empty()) else { return Ok(query) };
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| HttpError::bad_request(format!("The query {text:?} cannot be read.")))?;
+            .map_err(|_| HttpError::bad_request(format!("Invalid query {text:?}.")))?;
         for (name, value) in pairs.0 {
             let wrong =
                 |why: &dyn std::fmt::Display| HttpError::bad_request(format!("{name}={value:?}: {why}"));
@@ -41,14 +41,14 @@ impl Query {
                 "pattern" => query.names.push(Pattern::new(&value).map_err(|error| wrong(&error))?),
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-                    let range = format!("a page has 1 to {LIMIT_MAX} probes");
+                    let range = format!("must be 1 to {LIMIT_MAX}");
                     query.limit = Some(limit.ok_or_else(|| wrong(&range))?);
                 }
                 "after" => query.after = Some(value),
                 _ => {}
             }
             if query.names.len() > NAMES_MAX {
-                let error = format!("A query names at most {NAMES_MAX} probes and patterns.");
+                let error = format!("A query may list at most {NAMES_MAX} probes and patterns.");
                 return Err(HttpError::bad_request(error));
             }
         }
@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_said() {
-        check("limit=0", Err("limit=\"0\": a page has 1 to 100000 probes"));
-        check("probe=", Err("probe=\"\": a probe id cannot be empty"));
+        check("limit=0", Err("limit=\"0\": must be 1 to 100000"));
+        check("probe=", Err("probe=\"\": a probe id must not be empty"));
         let many = "probe=a&".repeat(NAMES_MAX + 1);
-        check(&many, Err("A query names at most 100 probes and patterns."));
+        check(&many, Err("A query may list at most 100 probes and patterns."));
     }
 
     #[test]

@@ -56,7 +56,11 @@ const TAGGED: OperationKind = OperationKind::List { has_link: true, is_tagged: t
 pub(super) static TABLE: Routes<Row> = Routes {
     server: "api",
     table: &[
-        row("/v1/", Resource::V1, ["version_1", "This version of the API", "What there is.", "Version"]),
+        row(
+            "/v1/",
+            Resource::V1,
+            ["version_1", "This version of the API", "Version information.", "Version"],
+        ),
         row(
             "/v1/openapi.json",
             Resource::OpenApi,
@@ -69,7 +73,7 @@ pub(super) static TABLE: Routes<Row> = Routes {
             [
                 "probe_ids",
                 "The ids of all known probes",
-                "Sorted. A probe silent for longer than the cleaning interval is not known.",
+                "Sorted. Probes silent for longer than the cleaning interval are omitted.",
                 "ProbeIds",
             ],
         ),
@@ -79,23 +83,31 @@ pub(super) static TABLE: Routes<Row> = Routes {
             TAGGED,
             [
                 "probes",
-                "All probes that have a present value",
-                "A probe that has been silent for too long is left out rather than offered as if it were now.",
+                "All probes with a current value",
+                "Probes that have been silent for too long are omitted.",
                 "Probes",
             ],
         ),
-        row("/v1/probes/{probe}/", Resource::Probe, ["probe", "One probe", "Its id and values.", "OneProbe"]),
+        row(
+            "/v1/probes/{probe}/",
+            Resource::Probe,
+            ["probe", "One probe", "The id and values of the probe.", "OneProbe"],
+        ),
         row(
             "/v1/probes/{probe}/{meter}/",
             Resource::Value,
-            ["value", "One value of one probe", "Its id and value.", "OneValue"],
+            ["value", "One value of one probe", "The id and value of the probe.", "OneValue"],
         ),
-        row("/v2/", Resource::V2, ["version_2", "This version of the API", "What there is.", "Version"]),
+        row(
+            "/v2/",
+            Resource::V2,
+            ["version_2", "This version of the API", "Version information.", "Version"],
+        ),
         list(
             "/v2/probes/",
             Resource::RichProbes,
             LIST,
-            ["rich_probes", "All known probes, a page at a time", "At most 1000 probes.", "RichProbes"],
+            ["rich_probes", "All known probes, paginated", "At most 1000 probes.", "RichProbes"],
         ),
         row(
             "/v2/probes/{probe}/",

@@ -109,7 +109,7 @@ impl Keystone {
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             is_away: AtomicBool::new(false),
             asked: AtomicU64::new(0),
-            standing: Mutex::new(Standing::NotYet("it has not answered yet".to_owned())),
+            standing: Mutex::new(Standing::NotYet("no response yet".to_owned())),
         })
     }
 
@@ -143,7 +143,7 @@ impl Keystone {
     async fn ask(&self, token: &str, allow_expired: bool) -> Result<Verdict, Unavailable> {
         let turn = tokio::time::timeout(self.session.timeout(), self.in_flight.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            return Err(Unavailable("too many tokens are being validated".to_owned()));
+            return Err(Unavailable("too many token validations in progress".to_owned()));
         };
         self.asked.fetch_add(1, Ordering::Relaxed);
         let answer = self.session.validate(token, allow_expired).await;
@@ -183,7 +183,7 @@ impl Keystone {
         let Some(error) = failure else {
             *standing = Standing::LetIn;
             if self.is_away.swap(false, Ordering::Relaxed) {
-                tracing::info!(url = self.config.url, "Keystone answers again");
+                tracing::info!(url = self.config.url, "Keystone is reachable again");
             }
             return;
         };
@@ -191,7 +191,7 @@ impl Keystone {
             *standing = Standing::NotYet(error.to_string());
         }
         if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::error!(url = self.config.url, %error, "Keystone cannot be asked: callers get 503");
+            tracing::error!(url = self.config.url, %error, "Keystone is unreachable; clients get 503");
         }
     }
 }

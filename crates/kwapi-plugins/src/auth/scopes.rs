@@ -49,14 +49,14 @@ impl ScopeConfig {
         let (id, name) = (self.project_domain_id.clone(), self.project_domain_name.clone());
         let has_domain = id.is_some() || name.is_some();
         if has_domain && self.project_name.is_none() {
-            return Err("a domain goes with project_name: the id of a project says all".to_owned());
+            return Err("a domain requires project_name; project_id is unique by itself".to_owned());
         }
         match (&self.token, &self.project_id, &self.project_name) {
             (Some(token), None, None) => Ok(Whose::Token(token.clone())),
             (None, Some(project), None) => Ok(Whose::Project(project.clone())),
             (None, None, Some(project)) => match (id, name) {
                 (Some(_), Some(_)) => {
-                    Err("give the domain once: project_domain_id or project_domain_name".to_owned())
+                    Err("project_domain_id and project_domain_name are mutually exclusive".to_owned())
                 }
                 (None, Some(domain)) => Ok(Whose::NameInDomainName(project.clone(), domain)),
                 (id, None) => {
@@ -64,11 +64,9 @@ impl ScopeConfig {
                     Ok(Whose::NameInDomainId(project.clone(), domain))
                 }
             },
-            (None, None, None) => Err("say whose it is: token, project_id or project_name".to_owned()),
-            _ => {
-                Err("it is for one of token, project_id and project_name: write one scope for each"
-                    .to_owned())
-            }
+            (None, None, None) => Err("one of token, project_id and project_name is required".to_owned()),
+            _ => Err("token, project_id and project_name are mutually exclusive; use one scope for each"
+                .to_owned()),
         }
     }
 
@@ -82,13 +80,11 @@ impl ScopeConfig {
                 Err(format!("there is no [[api.auth.token]] with name = {token:?}"))
             }
             Whose::Token(_) => Ok(()),
-            _ if !has_keystone => {
-                Err("a project is Keystone's, and there is no [api.auth.keystone]".to_owned())
-            }
+            _ if !has_keystone => Err("projects require [api.auth.keystone]".to_owned()),
             _ => Ok(()),
         }?;
         if self.probes.is_empty() && self.labels.is_empty() {
-            return Err("it shows nothing: name probes (probes = [\"*\"] for all) or labels".to_owned());
+            return Err("neither probes nor labels are set; use probes = [\"*\"] for all".to_owned());
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ pub(super) async fn refuse_plain<S>(mut stream: S, peer: SocketAddr, front: &Fro
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let error = HttpError::bad_request("This port speaks TLS: use https.");
+    let error = HttpError::bad_request("This port requires TLS; use https.");
     part(&mut stream, peer, front, Some(error)).await;
 }
 
@@ -132,24 +132,26 @@ fn refusal_of(error: &hyper::Error, unread: &[u8]) -> Option<HttpError> {
     if error.is_parse_too_large() {
         let first_line = unread.iter().position(|byte| *byte == b'\n').unwrap_or(unread.len());
         let (status, message) = if first_line > HEAD_BYTES_MAX / 2 {
-            (StatusCode::URI_TOO_LONG, "The address is too long: a request's head may have 64 KiB.")
+            (StatusCode::URI_TOO_LONG, "URL too long; the limit for request headers is 64 KiB.")
         } else {
-            let message = "The headers are too many or too large: there may be 100, of 64 KiB together.";
+            let message = "Too many or too large headers; the limit is 100 headers of 64 KiB in total.";
             (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
         };
         return Some(HttpError::new(status, message));
     }
     if error.is_parse() {
-        return Some(HttpError::bad_request(format!("This is no request of HTTP/1.1: {error}.")));
+        return Some(HttpError::bad_request(format!("Malformed HTTP/1.1 request: {error}.")));
     }
     if unread.is_empty() {
         return None;
     }
     if error.is_timeout() {
-        let message = "The request's head did not come within 30 seconds.";
+        let message = "Request headers not received within 30 seconds.";
         return Some(HttpError::new(StatusCode::REQUEST_TIMEOUT, message));
     }
-    error.is_incomplete_message().then(|| HttpError::bad_request("The request ends before its head does."))
+    error
+        .is_incomplete_message()
+        .then(|| HttpError::bad_request("Connection closed before the end of the request headers."))
 }
 
 /// The requests of one connection.
@@ -218,11 +220,9 @@ impl hyper::body::Body for UnderWay {
 fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     match hosts {
-        0 if request.version() == Version::HTTP_11 => {
-            Err(HttpError::bad_request("A request of HTTP/1.1 has a Host header."))
-        }
+        0 if request.version() == Version::HTTP_11 => Err(HttpError::bad_request("Missing Host header.")),
         0 | 1 => Ok(()),
-        _ => Err(HttpError::bad_request("There is more than one Host header.")),
+        _ => Err(HttpError::bad_request("More than one Host header.")),
     }
 }
 
@@ -234,10 +234,10 @@ fn in_shape(response: Response<Body>, method: &Method) -> Response<Body> {
         return response;
     }
     let message = match status {
-        StatusCode::NOT_FOUND => "There is nothing at this address.",
-        StatusCode::METHOD_NOT_ALLOWED => "This resource can only be read.",
-        StatusCode::BAD_REQUEST => "This request makes no sense here.",
-        _ => "This request cannot be answered.",
+        StatusCode::NOT_FOUND => "Not found.",
+        StatusCode::METHOD_NOT_ALLOWED => "This resource is read-only.",
+        StatusCode::BAD_REQUEST => "Bad request.",
+        _ => "This request cannot be served.",
     };
     let mut shaped = HttpError::new(status, message).into_response();
     for (name, value) in response.headers() {

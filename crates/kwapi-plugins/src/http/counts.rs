@@ -154,7 +154,7 @@ impl MetricSource for Counts {
         let requests = out.family(
             "kwapi_http_requests",
             Kind::Counter,
-            "Requests answered, by route, method and status; `unreadable` ones had no readable head.",
+            "Requests served, by route, method and status; `unreadable`: malformed request headers.",
         );
         for (name, route) in self.names().zip(&self.by_route) {
             for (method, statuses) in METHODS.iter().zip(&route.answers) {
@@ -172,7 +172,7 @@ impl MetricSource for Counts {
         let durations = out.family(
             "kwapi_http_request_duration_seconds",
             Kind::Histogram,
-            "Time from a request's head to its answer's head, by route.",
+            "Time from request headers to response headers, by route.",
         );
         for (name, route) in self.names().zip(&self.by_route) {
             let buckets = route.buckets.each_ref().map(load);
@@ -187,7 +187,7 @@ impl MetricSource for Counts {
         let open = load(&self.accepted).saturating_sub(ended);
         out.family("kwapi_http_connections", Kind::Gauge, "Connections open.")
             .count(&[("server", server)], open);
-        out.family("kwapi_http_connections_refused", Kind::Counter, "Connections closed unserved, by cause.")
+        out.family("kwapi_http_connections_refused", Kind::Counter, "Connections rejected, by cause.")
             .count(&[("server", server), ("cause", "full")], load(&self.refused_full))
             .count(&[("server", server), ("cause", "tls_handshake")], load(&self.refused_handshake));
         out.family(

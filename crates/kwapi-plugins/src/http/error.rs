@@ -56,7 +56,7 @@ impl IntoResponse for HttpError {
 
 /// The answer to a path nobody serves.
 pub(crate) fn nothing_here() -> HttpError {
-    HttpError::new(StatusCode::NOT_FOUND, "There is nothing at this address.")
+    HttpError::new(StatusCode::NOT_FOUND, "Not found.")
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ impl TryFrom<String> for HostName {
     fn try_from(name: String) -> Result<Self, String> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         if name.is_empty() || !name.bytes().all(is_name) {
-            return Err(format!("{name:?} is not a host name: give the name alone, without scheme or port"));
+            return Err(format!("{name:?} is not a host name; omit scheme and port"));
         }
         Ok(Self(plain(&name).to_ascii_lowercase()))
     }
@@ -53,7 +53,7 @@ impl Hosts {
             if !is_ours(host, names) {
                 let shown: String = host.chars().take(100).collect();
                 let message = format!(
-                    "This server does not answer to the name {shown:?}: use its address, or add the name to {key}."
+                    "Unknown host name {shown:?}; use the server's IP address, or add the name to {key}."
                 );
                 return Err(HttpError::new(StatusCode::MISDIRECTED_REQUEST, message));
             }

@@ -78,8 +78,8 @@ pub enum ServeError {
 /// Who usually lives on a port of ours, for an operator who finds it taken.
 fn usual_resident(port: u16) -> &'static str {
     match port {
-        5000 => " (5000 is also Keystone's port)",
-        8080 => " (8080 is also Swift's port, and many a web server's)",
+        5000 => " (5000 is also used by Keystone)",
+        8080 => " (8080 is also used by Swift and many web servers)",
         _ => "",
     }
 }
@@ -199,7 +199,7 @@ impl Listener {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     if connection::is_exhausted(&error) {
-                        tracing::debug!(%error, "connections cannot be accepted");
+                        tracing::debug!(%error, "cannot accept connections");
                         tokio::time::sleep(EXHAUSTED_PAUSE).await;
                     }
                     continue;
@@ -273,7 +273,7 @@ async fn converse_securely(
         Ok(Ok(Ok(stream))) => connection::serve(stream, peer, front, seat, phase).await,
         Ok(Ok(Err(plain))) => connection::refuse_plain(plain, peer, &front).await,
         Ok(Err(error)) => {
-            tracing::debug!(%peer, %error, "no TLS handshake");
+            tracing::debug!(%peer, %error, "TLS handshake failed");
             front.counts.refused(Refused::Handshake);
         }
         Err(_) => front.counts.refused(Refused::Handshake),

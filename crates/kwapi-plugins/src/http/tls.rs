@@ -57,7 +57,7 @@ impl Tls {
             .collect::<Result<_, _>>()
             .map_err(|error| in_certificate(&error))?;
         let Some(own) = chain.first() else {
-            return Err(in_certificate(&"there is no certificate in it"));
+            return Err(in_certificate(&"no certificate found in the file"));
         };
         let validity = Validity::of(own);
         let key =
@@ -70,7 +70,7 @@ impl Tls {
 
 fn in_words(error: &rustls::Error) -> String {
     match error {
-        rustls::Error::InconsistentKeys(_) => "this key is not the one of the certificate".to_owned(),
+        rustls::Error::InconsistentKeys(_) => "key does not match the certificate".to_owned(),
         error => error.to_string(),
     }
 }
@@ -149,7 +149,7 @@ impl Certificates {
             let certificates = self.clone();
             // A file may be on a disk that is slow.
             if let Err(error) = tokio::task::spawn_blocking(move || certificates.refresh()).await {
-                tracing::error!(%error, "the certificate is no longer watched");
+                tracing::error!(%error, "certificate is no longer watched for changes");
                 return;
             }
         }
@@ -168,12 +168,12 @@ impl Certificates {
         match self.tls.load() {
             Ok(pair) => {
                 let until = pair.validity.map(|validity| in_iso(validity.end)).unwrap_or_default();
-                tracing::info!(%certificate, until, "the new certificate is in use");
+                tracing::info!(%certificate, until, "new certificate loaded");
                 self.current.store(Arc::new(pair));
             }
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(%error, "the new certificate cannot be used: the old one stays");
+                tracing::error!(%error, "cannot load the new certificate; keeping the old one");
             }
         }
     }
@@ -185,14 +185,14 @@ impl Certificates {
             out.family(
                 "kwapi_tls_certificate_expiry_timestamp_seconds",
                 Kind::Gauge,
-                "When the certificate in use ends to be valid, Unix time.",
+                "Expiry of the certificate in use, Unix time.",
             )
             .sample(&labels, validity.end.seconds_f64());
         }
         out.family(
             "kwapi_tls_certificate_reload_failures",
             Kind::Counter,
-            "Changed certificates that could not be used.",
+            "Failed reloads of changed certificates.",
         )
         .count(&labels, self.failures.load(Ordering::Relaxed));
     }

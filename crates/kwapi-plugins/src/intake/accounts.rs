@@ -55,7 +55,7 @@ impl Kept {
             let mut taken_over = Snapshot::read(former)?.unwrap_or_default();
             if !taken_over.accounts.is_empty() {
                 let accounts = taken_over.accounts.len();
-                tracing::info!(accounts, from = %former.display(), "accounts taken over");
+                tracing::info!(accounts, from = %former.display(), "accounts migrated");
             }
             // They have what the journal of that version has.
             taken_over.position = None;
@@ -104,7 +104,7 @@ impl Kept {
             if !spoiled.is_empty() {
                 tracing::warn!(
                     accounts = spoiled.len(),
-                    "accounts were made again from an older snapshot and the journal"
+                    "accounts rebuilt from an older snapshot and the journal"
                 );
             }
         }
@@ -137,7 +137,7 @@ fn fold(
     if replayed.lost_count > 0 {
         tracing::error!(
             stretches = replayed.lost_count,
-            "parts of the journal cannot be read: what accounts gained there comes with the next totals"
+            "parts of the journal are unreadable; their energy is credited with the next totals"
         );
     }
     Ok(accounts)
@@ -216,7 +216,7 @@ impl Keeper {
         let Self { work, thread, .. } = self;
         drop(work);
         if thread.join().is_err() {
-            tracing::error!("the keeper of accounts panicked");
+            tracing::error!("the accounts thread panicked");
         }
     }
 
@@ -245,12 +245,12 @@ impl SnapshotFile {
         match self.try_to_write(work) {
             Ok(()) => {
                 if std::mem::take(&mut self.has_failed) {
-                    tracing::info!("snapshots of the accounts are written again");
+                    tracing::info!("account snapshots are writable again");
                 }
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.has_failed, true) {
-                    tracing::error!(%error, "cannot write the snapshot of the accounts: a start reads more of the journal");
+                    tracing::error!(%error, "cannot write the account snapshot; the next start replays more of the journal");
                 }
             }
         }

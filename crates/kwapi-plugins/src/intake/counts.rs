@@ -83,7 +83,7 @@ impl Counts {
         if !self.has_told_of_too_many.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 probes_max = max,
-                "there are as many probes as [api] probes_max allows: further ones are refused and counted"
+                "[api] probes_max reached; further probes are refused and counted"
             );
         }
     }

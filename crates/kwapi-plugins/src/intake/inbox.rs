@@ -121,13 +121,13 @@ impl Inbox {
         let state = self.state.lock();
         let waiting = state.samples;
         if let Some(failure) = &state.failure {
-            return Some(format!("the journal cannot be written, {waiting} measurements wait: {failure}"));
+            return Some(format!("cannot write the journal, {waiting} measurements queued: {failure}"));
         }
         let since = state.appending_since?;
         drop(state);
         let seconds = self.live.now().saturating_sub(since);
         (seconds > PATIENCE).then(|| {
-            format!("the disk has not answered for {} s, {waiting} measurements wait", seconds.as_secs())
+            format!("disk not responding for {} s, {waiting} measurements queued", seconds.as_secs())
         })
     }
 }

@@ -289,7 +289,7 @@ fn split_before(bytes: &[u8], decode_account: DecodeAccount) -> Option<(Entry, &
 pub(crate) fn note_damage(file: &Path, contents: &Contents, accounts: usize) {
     if contents.of_later > 0 {
         let (of_later, file) = (contents.of_later, file.display());
-        tracing::error!(of_later, %file, "accounts that a later version wrote cannot be read: their totals begin again");
+        tracing::error!(of_later, %file, "cannot read accounts written by a later version; their totals start again");
     }
     if contents.stretches_damaged == 0 {
         return;
@@ -298,9 +298,9 @@ pub(crate) fn note_damage(file: &Path, contents: &Contents, accounts: usize) {
     let copied = std::fs::copy(file, &aside);
     let (stretches, bytes) = (contents.stretches_damaged, contents.bytes_damaged);
     let (file, aside) = (file.display(), aside.display());
-    tracing::error!(stretches, bytes, accounts, %file, copy = %aside, "the record of accounts is damaged: each damaged stretch costs one account or a few, all others count");
+    tracing::error!(stretches, bytes, accounts, %file, copy = %aside, "accounts file corrupt; accounts in the corrupt parts are lost, all others are kept");
     if let Err(error) = copied {
-        tracing::warn!(%error, "the damaged record could not be copied");
+        tracing::warn!(%error, "cannot copy the corrupt accounts file");
     }
 }
 

@@ -49,14 +49,14 @@ impl Store {
             is_unfit: true,
         };
         if let Err(error) = fs::create_dir_all(directory) {
-            tracing::error!(%error, directory = %directory.display(), "cannot make the directory of accounts");
+            tracing::error!(%error, directory = %directory.display(), "cannot create the accounts directory");
         }
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return store,
             Err(error) => {
                 // What is there is not to be written over.
-                tracing::error!(%error, record = %path.display(), "cannot read the record of accounts: totals begin again");
+                tracing::error!(%error, record = %path.display(), "cannot read the accounts file; totals start again");
                 _ = fs::rename(&path, path.with_extension("unreadable"));
                 return store;
             }
@@ -80,7 +80,7 @@ impl Store {
             match OpenOptions::new().append(true).open(&path) {
                 Ok(file) => store.file = Some(file),
                 Err(error) => {
-                    tracing::error!(%error, record = %path.display(), "cannot append to the record of accounts");
+                    tracing::error!(%error, record = %path.display(), "cannot append to the accounts file");
                 }
             }
         }
@@ -91,7 +91,7 @@ impl Store {
     pub(super) fn append(&mut self, records: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) if !self.is_unfit => file,
-            Some(_) | None => return Err(io::Error::other("the record awaits its compaction")),
+            Some(_) | None => return Err(io::Error::other("accounts file is waiting for compaction")),
         };
         if let Err(error) = file.write_all(records) {
             self.is_unfit = true;

@@ -138,15 +138,15 @@ impl Walk {
             Ok(()) => {
                 self.is_synced = compacts;
                 if self.failure.take().is_some() {
-                    tracing::info!("accounts are on record again");
+                    tracing::info!("accounts are recorded again");
                 }
             }
             Err(error) => {
                 self.writes_failed += 1;
                 if self.failure.is_none() {
-                    tracing::error!(%error, "cannot record accounts: totals may fall if the process ends now");
+                    tracing::error!(%error, "cannot record accounts; totals may fall if the process stops now");
                 }
-                self.failure = Some(format!("accounts cannot be recorded: {error}"));
+                self.failure = Some(format!("cannot record accounts: {error}"));
                 for probe in &self.sorted {
                     probe.unrecord();
                 }

@@ -23,14 +23,14 @@ impl MetricSource for Live {
             ));
             ControlFlow::Continue(())
         });
-        let power = out.family("kwapi_probe_power_watts", Kind::Gauge, "Present power of a probe.");
+        let power = out.family("kwapi_probe_power_watts", Kind::Gauge, "Current power of a probe.");
         for (id, present, ..) in views.iter().filter(|(.., is_silent)| !is_silent) {
             power.sample(&[("probe", id.as_str())], present.power.0);
         }
         let energy = out.family(
             "kwapi_probe_energy_joules",
             Kind::Counter,
-            "Energy of a probe since it was first seen; survives restarts and never falls.",
+            "Energy of a probe since it was first seen; survives restarts, never decreases.",
         );
         for (id, _, joules, ..) in &views {
             energy.sample(&[("probe", id.as_str())], *joules);
@@ -46,7 +46,7 @@ impl MetricSource for Live {
         let recorded = out.family(
             "kwapi_probe_recorded_timestamp_seconds",
             Kind::Gauge,
-            "When the value was measured that the energy of a probe reaches to, of probes whose power is newer.",
+            "Time of the last measurement included in the energy of a probe, Unix time; only while its power is newer.",
         );
         for (id, _, _, recorded_at, _) in
             views.iter().filter(|(_, present, _, recorded_at, _)| present.timestamp != *recorded_at)
@@ -63,35 +63,31 @@ impl MetricSource for Live {
             .count(&[("cause", "session_closed")], counts.session_closed)
             .count(&[("cause", "conflicting_publisher")], counts.conflicting_publisher)
             .count(&[("cause", "too_many_probes")], counts.too_many_probes);
-        out.family("kwapi_collector_late", Kind::Counter, "Measurements credited after a newer one.")
+        out.family("kwapi_collector_late", Kind::Counter, "Measurements credited out of order.")
             .count(&[], counts.late);
         out.family(
             "kwapi_collector_lost_messages",
             Kind::Gauge,
-            "Measurements known by their sequence that have not come; falls when one comes late. Their energy is not lost.",
+            "Measurements missing by sequence number; decreases when one arrives late. Their energy is not lost.",
         )
         .count(&[], counts.lost);
         out.family(
             "kwapi_collector_dropped",
             Kind::Counter,
-            "Measurements dropped while the journal could not be written. Their energy is not lost.",
+            "Measurements dropped while the journal was not writable. Their energy is not lost.",
         )
         .count(&[], counts.dropped);
         out.family(
             "kwapi_collector_probes_max",
             Kind::Gauge,
-            "Probes there may be: further ones are refused.",
+            "Maximum number of probes; further ones are refused.",
         )
         .count(&[], self.config().probes_max as u64);
         out.family("kwapi_collector_probes", Kind::Gauge, "Probes with an account, silent ones included.")
             .count(&[], counts.probes);
-        out.family("kwapi_collector_record_bytes", Kind::Gauge, "Size of the record of accounts.")
+        out.family("kwapi_collector_record_bytes", Kind::Gauge, "Size of the accounts file.")
             .count(&[], counts.record_bytes);
-        out.family(
-            "kwapi_collector_record_failures",
-            Kind::Counter,
-            "Failed writes of the record of accounts.",
-        )
-        .count(&[], counts.record_failures);
+        out.family("kwapi_collector_record_failures", Kind::Counter, "Failed writes of the accounts file.")
+            .count(&[], counts.record_failures);
     }
 }

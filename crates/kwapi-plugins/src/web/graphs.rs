@@ -113,7 +113,7 @@ pub(super) enum NoGraph {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// It cannot be drawn.
-    #[error("the graph could not be drawn")]
+    #[error("cannot draw the graph")]
     Undrawn(#[from] PngError),
 }
 

@@ -64,8 +64,8 @@ fn demonstration(probes: &[ProbeId]) -> Option<&'static str> {
     let simulated = probes.iter().filter(|probe| view::is_simulated(probe)).count();
     match simulated {
         0 => None,
-        all if all == probes.len() => Some("This is a demonstration: the servers shown are simulated."),
-        _ => Some("This is a demonstration: the probes marked simulated are no real servers."),
+        all if all == probes.len() => Some("Demonstration: the servers shown are simulated."),
+        _ => Some("Demonstration: the probes marked “simulated” are not real servers."),
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn answer(
             not_found(
                 site,
                 seen,
-                format!("There is no period “{name}”. There are:"),
+                format!("Unknown period “{name}”. Available periods:"),
                 periods.into(),
                 0,
                 conditions,
@@ -122,7 +122,7 @@ pub(super) fn answer(
         Target::NoProbe(name) => no_probe(site, seen, name, conditions),
         Target::Nowhere | Target::Choose => {
             let start = ("The last five minutes".to_owned(), "/last/minute/".to_owned());
-            not_found(site, seen, "There is nothing at this address.".to_owned(), vec![start], 0, conditions)
+            not_found(site, seen, "Page not found.".to_owned(), vec![start], 0, conditions)
         }
     }
 }
@@ -139,9 +139,9 @@ fn no_probe(site: &Site, seen: &Seen, name: &str, conditions: &Conditions) -> Re
         (like.iter().copied().take(SUGGESTIONS_MAX).collect(), like.len())
     };
     let what = match (like.is_empty(), probes.is_empty()) {
-        (_, true) => format!("There is no probe “{name}”: nothing has been measured yet."),
-        (true, false) => format!("There is no probe “{name}”. There are:"),
-        (false, false) => format!("There is no probe “{name}”. Similar probes:"),
+        (_, true) => format!("Unknown probe “{name}”; no data received yet."),
+        (true, false) => format!("Unknown probe “{name}”. Available probes:"),
+        (false, false) => format!("Unknown probe “{name}”. Similar probes:"),
     };
     let more = of - shown.len();
     let instead = shown.iter().map(|probe| (probe.to_string(), probe_path(probe))).collect();
@@ -163,7 +163,7 @@ fn not_found(
 fn render(page: &impl Template, status: StatusCode, conditions: &Conditions) -> Response {
     match page.render() {
         Ok(html) => Content::page(html).answer(status, conditions),
-        Err(_) => answer::failed("the page could not be written"),
+        Err(_) => answer::failed("cannot render the page"),
     }
 }
 
@@ -187,18 +187,18 @@ fn graph(
         None => accepts_svg_alone(headers),
         Some("svg") => true,
         Some("png") => false,
-        Some(_) => return answer::bad_request("there are format=png and format=svg"),
+        Some(_) => return answer::bad_request("format must be png or svg"),
     };
     let scale = match query.get("scale").map(str::parse) {
         None => 1,
         Some(Ok(scale @ 1..=PNG_SCALE_MAX)) => scale,
-        Some(_) => return answer::bad_request(&format!("scale is 1 to {PNG_SCALE_MAX}")),
+        Some(_) => return answer::bad_request(&format!("scale must be 1 to {PNG_SCALE_MAX}")),
     };
     let theme = match query.get("theme") {
         None => None,
         Some("light") => Some(Theme::Light),
         Some("dark") => Some(Theme::Dark),
-        Some(_) => return answer::bad_request("there are theme=light and theme=dark"),
+        Some(_) => return answer::bad_request("theme must be light or dark"),
     };
     let size = if probe.is_some() { Size::PROBE } else { Size::SUMMARY };
     let form = if is_svg {
@@ -256,14 +256,7 @@ fn rrd_file(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp, condition
 
 fn static_file(site: &Site, seen: &Seen, name: &str, query: &Query, conditions: &Conditions) -> Response {
     let Some(file) = statics::find(name) else {
-        return not_found(
-            site,
-            seen,
-            "There is nothing at this address.".to_owned(),
-            Vec::new(),
-            0,
-            conditions,
-        );
+        return not_found(site, seen, "Page not found.".to_owned(), Vec::new(), 0, conditions);
     };
     let is_this_version = query.get("v").is_some_and(|version| version == statics::version());
     let content = Content {

@@ -33,7 +33,7 @@ pub(super) fn instant(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String 
     at.strftime(format).to_string()
 }
 
-/// Which share of a total's time was measured, estimated, bridged by a register or unknown: `all of it measured`, `98.2 % of it measured, 1.8 % unknown`.
+/// Which share of a total's time was measured, estimated, bridged by a register or unknown: `100 % measured`, `98.2 % measured, 1.8 % unknown`.
 pub(super) fn share(totals: &Totals) -> Option<String> {
     let Totals { measured_ms, estimated_ms, bridged_ms, unknown_ms, .. } = totals;
     let others = [(*estimated_ms, "estimated"), (*bridged_ms, "bridged"), (*unknown_ms, "unknown")];
@@ -42,11 +42,11 @@ pub(super) fn share(totals: &Totals) -> Option<String> {
         return None;
     }
     if *measured_ms == whole {
-        return Some("all of it measured".to_owned());
+        return Some("100 % measured".to_owned());
     }
     // What is not all is never called 100 %, and what there is never 0 %.
     let permille = |part: u64| part as f64 * 1_000.0 / whole as f64;
-    let mut words = format!("{} % of it measured", permille(*measured_ms).floor() / 10.0);
+    let mut words = format!("{} % measured", permille(*measured_ms).floor() / 10.0);
     for (part, name) in others {
         if part > 0 {
             _ = write!(words, ", {} % {name}", permille(part).ceil() / 10.0);
@@ -62,8 +62,8 @@ mod tests {
     #[test]
     fn what_a_register_bridged_is_not_called_measured() {
         let totals = Totals { measured_ms: 14_000, bridged_ms: 26_000, ..Totals::default() };
-        assert_eq!(share(&totals).as_deref(), Some("35 % of it measured, 65 % bridged"));
+        assert_eq!(share(&totals).as_deref(), Some("35 % measured, 65 % bridged"));
         let measured = Totals { measured_ms: 14_000, ..Totals::default() };
-        assert_eq!(share(&measured).as_deref(), Some("all of it measured"));
+        assert_eq!(share(&measured).as_deref(), Some("100 % measured"));
     }
 }

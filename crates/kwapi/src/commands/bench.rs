@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use kwapi_plugins::live::Config as LiveConfig;
+
 use crate::cli::Bench;
 use crate::config::{Config, Endpoint};
 use crate::shutdown::Shutdown;
@@ -18,7 +20,8 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// # Errors
 /// When a part cannot start, as one line.
 pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
-    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let directory =
         tempfile::Builder::new().prefix("kwapi-bench-").tempdir().map_err(|error| error.to_string())?;
     let file = directory.path().join("kwapi.toml");
@@ -30,9 +33,15 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     // Nobody asks it over HTTP: it has no listeners.
     let stack = Stack::start(&process, &config, Roles::RUN, &inside, Listeners::default(), &shutdown)?;
     let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
-        return Err("a part of the load is missing".to_owned());
+        return Err("part of the load is missing".to_owned());
     };
     notify_ready();
+    if let Some(probes_max) = raised(arguments.probes) {
+        eprintln!(
+            "[api] probes_max is {probes_max} for this run; the default is {}",
+            LiveConfig::default().probes_max
+        );
+    }
     eprintln!("{} probes every {} s for {} s …", arguments.probes, arguments.interval, arguments.seconds);
     tokio::time::sleep(WARM_UP).await;
 
@@ -53,13 +62,13 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     println!("| figure | value |\n|---|---|");
     println!("| probes | {} |", arguments.probes);
     println!("| seconds measured | {seconds:.1} |");
-    println!("| published a second | {:.0} |", published as f64 / seconds);
+    println!("| published per second | {:.0} |", published as f64 / seconds);
     println!(
-        "| collected a second | {:.0} |",
+        "| collected per second | {:.0} |",
         (collected.credited - collected_before.credited) as f64 / seconds
     );
     let stored = recorded.recorded - recorded_before.recorded;
-    println!("| recorded a second | {:.0} |", stored as f64 / seconds);
+    println!("| recorded per second | {:.0} |", stored as f64 / seconds);
     println!("| lost | {} |", collected.lost - collected_before.lost);
     println!("| readings missed | {missed} |");
     println!("| CPU, share of one core | {:.1} % |", 100.0 * cpu / seconds);
@@ -68,11 +77,17 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     Ok(())
 }
 
+/// How many probes the API must be told to keep for so many to be measured, where that is more than it keeps untold.
+fn raised(probes: usize) -> Option<usize> {
+    (probes > LiveConfig::default().probes_max).then_some(probes)
+}
+
 fn toml(arguments: &Bench, directory: &str) -> String {
+    let probes_max = raised(arguments.probes).map(|probes_max| format!("probes_max = {probes_max}\n"));
     let mut toml = format!(
-        "state_directory = '{directory}'\n[api]\nprobes_max = {}\n[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
+        "state_directory = '{directory}'\n[api]\n{}[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
          [drivers]\ninterval_seconds = {}\n",
-        arguments.probes.max(1),
+        probes_max.unwrap_or_default(),
         arguments.interval
     );
     let mut left = arguments.probes;

@@ -65,7 +65,7 @@ fn print_meters(config: &Config, warnings: usize, errors: usize) {
         if let Some(template) = meter.outlets.template() {
             // A template is a probe's name but for what the device fills in, and so it is in its labels.
             let filled_in = ProbeId::new(template).ok().and_then(|probe| config.template_labels.of(&probe));
-            println!("    every outlet it has, as {template}{}", listed(&filled_in.unwrap_or_default()));
+            println!("    all outlets, as {template}{}", listed(&filled_in.unwrap_or_default()));
         }
         for outlet in meter.outlets.named() {
             probes += 1;
@@ -79,8 +79,8 @@ fn print_meters(config: &Config, warnings: usize, errors: usize) {
     }
     let judgement = match (errors, warnings) {
         (1.., _) => format!("{}.", counted(errors, "error")),
-        _ if config.meters.is_empty() => "Nothing is measured: there is no [[meter]].".to_owned(),
-        (0, 0) => "All is well.".to_owned(),
+        _ if config.meters.is_empty() => "No [[meter]] is configured; nothing is measured.".to_owned(),
+        (0, 0) => "Configuration OK.".to_owned(),
         (0, 1..) => format!("{}.", counted(warnings, "warning")),
     };
     let meters = counted(config.meters.len(), "meter");

@@ -5,6 +5,7 @@ mod attempt;
 mod hosts;
 mod plausible;
 mod print;
+mod serial;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,11 @@ enum Answer {
 /// # Errors
 /// When the hosts or ports make no sense, as one line.
 pub(crate) async fn discover(arguments: &Discover, named: Option<&Path>) -> Result<(), String> {
+    let lines = serial::listen(&arguments.serial).await;
+    if arguments.hosts.is_empty() {
+        _ = std::io::stdout().write_all(lines.as_bytes());
+        return Ok(());
+    }
     let hosts = hosts::expand(&arguments.hosts)?;
     let shared = match Config::find(named) {
         Some(file) => credentials(&file).map_err(|error| error.to_string())?,
@@ -68,16 +74,17 @@ pub(crate) async fn discover(arguments: &Discover, named: Option<&Path>) -> Resu
     let maps = attempt::register_maps(&arguments.modbus_map)?;
     let (protocols, remarks) = attempt::protocols(&shared, &maps, &attempt::ports(&arguments.port)?);
     if !(arguments.rate.is_finite() && arguments.rate > 0.0) {
-        return Err("--rate takes a positive number of hosts a second".to_owned());
+        return Err("--rate must be a positive number of hosts per second".to_owned());
     }
-    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     for remark in remarks {
         eprintln!("{remark}");
     }
     let with: Vec<&str> = protocols.iter().map(|protocol| protocol.entry.name).collect();
     let count = hosts.len();
     let many = if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") };
-    eprintln!("asking {many} over {}, {} a second at most", with.join(", "), arguments.rate);
+    eprintln!("probing {many} over {}, at most {} per second", with.join(", "), arguments.rate);
 
     let (protocols, found) = (Arc::new(protocols), Arc::new(Mutex::new(Vec::new())));
     let mut pools = ask::Pools::default();
@@ -88,7 +95,7 @@ pub(crate) async fn discover(arguments: &Discover, named: Option<&Path>) -> Resu
         if shows_progress {
             let is_meter = |found: &&Found| matches!(found.answer, Answer::Meter { .. });
             let meters = found.lock().iter().filter(is_meter).count();
-            eprint!("\r{asked} of {hosts} hosts asked, {meters} meters found ");
+            eprint!("\r{asked} of {hosts} hosts probed, {meters} meters found ");
         }
     };
     let progress = sweep(hosts, arguments.rate, ask, note, shutdown.begun()).await;
@@ -96,10 +103,10 @@ pub(crate) async fn discover(arguments: &Discover, named: Option<&Path>) -> Resu
         eprintln!();
     }
     if progress.asked < progress.hosts {
-        eprintln!("stopped after {} of {} hosts; what was found so far:", progress.asked, progress.hosts);
+        eprintln!("interrupted after {} of {} hosts; found so far:", progress.asked, progress.hosts);
     }
     let found = std::mem::take(&mut *found.lock());
     // A reader that went away (head) wants no more.
-    _ = std::io::stdout().write_all(print::configuration(found).as_bytes());
+    _ = std::io::stdout().write_all((print::configuration(found) + &lines).as_bytes());
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(crate) async fn probe(arguments: &Probe, named: Option<&Path>) -> Result<(),
     }
     println!();
     let counted = if says_counters_only(&round) {
-        println!("  a counter alone: read again after {} s to tell power", COUNTER_PAUSE.as_secs());
+        println!("  energy counter only; reading again after {} s to derive power", COUNTER_PAUSE.as_secs());
         count(meter, &mut session, &round).await.map_err(failed)?
     } else {
         HashMap::new()
@@ -115,14 +115,14 @@ fn find<'a>(config: &'a Config, name: &str) -> Result<&'a MeterSpec, String> {
         let probes = config.meters.iter().flat_map(|meter| meter.outlets.named());
         let all = names.clone().chain(probes.map(|outlet| outlet.probe.as_str()));
         if config.meters.is_empty() {
-            return format!("there is no meter {name:?}: the configuration has none");
+            return format!("unknown meter {name:?}; no meters are configured");
         }
         if let Some(known) = nearest(name, all) {
-            return format!("there is no meter {name:?}; did you mean {known:?}?");
+            return format!("unknown meter {name:?}; did you mean {known:?}?");
         }
         let shown: Vec<&str> = names.take(NAMES_SHOWN).collect();
         let more = if config.meters.len() > NAMES_SHOWN { ", …" } else { "" };
-        format!("there is no meter {name:?}; there are {}{more}", shown.join(", "))
+        format!("unknown meter {name:?}; available: {}{more}", shown.join(", "))
     })
 }
 
@@ -152,7 +152,7 @@ pub(super) enum FailureKind {
 impl Failure {
     fn silent(meter: &MeterSpec, silent: Silent) -> Self {
         let seconds = meter.deadline.as_secs_f64();
-        let message = format!("no answer within {seconds} s (deadline_seconds){}", silent.advice());
+        let message = format!("timed out after {seconds} s (deadline_seconds){}", silent.advice());
         let kind = if silent.answers > 0 { FailureKind::Answered } else { FailureKind::Silent };
         Self { message, kind }
     }
@@ -212,7 +212,7 @@ pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Sessio
 async fn record(meter: &MeterSpec, file: &Path) -> Result<(), String> {
     let Some(config) = meter.driver.config::<kwapi_drivers::snmp::Snmp>() else {
         return Err(format!(
-            "{}: --record saves SNMP walks; this meter's driver is {}",
+            "{}: --record requires an SNMP meter; this meter's driver is {}",
             meter.name,
             meter.driver.name()
         ));
@@ -222,7 +222,7 @@ async fn record(meter: &MeterSpec, file: &Path) -> Result<(), String> {
     let walk = kwapi_drivers::snmp::record(config, &shared).await.map_err(|error| error.to_string())?;
     std::fs::write(file, &walk).map_err(|error| format!("{}: {error}", file.display()))?;
     println!(
-        "{} objects in {}; names and addresses have been replaced",
+        "{} objects written to {}; names and addresses have been anonymised",
         walk.lines().count(),
         file.display()
     );

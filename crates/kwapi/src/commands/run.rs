@@ -18,7 +18,8 @@ const INSIDE: &str = "inproc://kwapi-drivers";
 /// # Errors
 /// When something cannot start, as one line.
 pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), String> {
-    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let file = Config::find(named).filter(|_| !arguments.demo);
     let mut demo = None;
     let mut config = if let Some(file) = &file {
@@ -54,11 +55,11 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
         let asking = if is_usual { String::new() } else { format!(" --address {address}") };
         println!("status      http://{address}/metrics   (or: kwapi status{asking})");
     }
-    if demo.is_some() {
-        println!("{}", Demo::introduction());
+    if let Some(demo) = &demo {
+        println!("{}", demo.introduction());
     }
     if config.api.config.auth.is_none() {
-        tracing::info!("the API is unauthenticated; configure [api.auth]");
+        tracing::info!("API is unauthenticated; configure [api.auth]");
     }
     notify_ready();
     stack.work(&config, &shutdown).await;

@@ -17,7 +17,8 @@ pub(crate) fn list_drivers() {
 /// # Errors
 /// When something cannot start, as one line.
 pub(crate) async fn serve(roles: Roles, named: Option<&Path>) -> Result<(), String> {
-    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let config = super::configuration(named)?;
     roles.check(&config)?;
     let descriptors = Descriptors::of(&config, roles);

@@ -18,7 +18,8 @@ const CARD_STEP: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the system gives no socket or pseudo-terminal, as one line.
 pub(crate) async fn simulate(arguments: &Simulate) -> Result<(), String> {
-    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     match arguments.device {
         Device::Rack { listen, outlets } => {
             let names = (1..=outlets).map(|number| format!("server {number}")).collect();
@@ -38,7 +39,7 @@ pub(crate) async fn simulate(arguments: &Simulate) -> Result<(), String> {
             let mut running = Vec::new();
             for number in 0..cards {
                 let port =
-                    listen.port().checked_add(number).ok_or("the ports of so many cards end beyond 65535")?;
+                    listen.port().checked_add(number).ok_or("too many cards; their ports exceed 65535")?;
                 let address = std::net::SocketAddr::new(listen.ip(), port);
                 let card = Card::start(address, CardOptions::default())
                     .await

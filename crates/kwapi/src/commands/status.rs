@@ -54,7 +54,7 @@ pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<
         Ok(listen) => Ok(listen.unwrap_or(default)),
         Err(error) if !file.is_file() => Err(error.to_string()),
         Err(error) => {
-            eprintln!("the configuration is broken ({error}); asking at {default}");
+            eprintln!("invalid configuration ({error}); using {default}");
             Ok(default)
         }
     }
@@ -66,7 +66,7 @@ pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<
 /// When nobody answers there, or no driver manager, as one line.
 pub(super) fn meters(address: SocketAddr) -> Result<Vec<Meter>, String> {
     let body = get(address, "/meters")?;
-    serde_json::from_slice(&body).map_err(|_| format!("{address} is no driver manager's status listener"))
+    serde_json::from_slice(&body).map_err(|_| format!("{address} is not a kwapi status endpoint"))
 }
 
 fn print(meters: &[Meter]) {
@@ -80,7 +80,7 @@ fn print(meters: &[Meter]) {
             .latency_seconds
             .map_or_else(|| "-".to_owned(), |seconds| format!("{:.1} ms", seconds * 1e3));
         let watts =
-            watts(&meter.probes).map_or_else(|| "no watts".to_owned(), |watts| format!("{watts:.1} W"));
+            watts(&meter.probes).map_or_else(|| "no power".to_owned(), |watts| format!("{watts:.1} W"));
         let silent = meter.probes.iter().filter(|probe| is_silent(probe)).count();
         let trouble = if silent > 0 { format!(", {silent} silent") } else { String::new() };
         println!(
@@ -126,12 +126,13 @@ const OUTLIERS_IN_A_ROW: u32 = 3;
 /// What an operator should know of a probe's energy.
 fn findings(probe: &Probe) -> impl Iterator<Item = String> {
     let outliers = (probe.outliers_in_a_row >= OUTLIERS_IN_A_ROW).then(|| {
-        format!("{} absurd values in a row: check the meter, or `max_watts`", probe.outliers_in_a_row)
+        format!("{} implausible values in a row; check the meter and `max_watts`", probe.outliers_in_a_row)
     });
-    let held = probe.is_held.then(|| "held until the wall clock is right".to_owned());
-    let doubted = (!probe.counter_believed).then(|| "its counter contradicts its watts".to_owned());
+    let held = probe.is_held.then(|| "held until the wall clock is correct".to_owned());
+    let doubted =
+        (!probe.counter_believed).then(|| "energy counter contradicts the power readings".to_owned());
     let not_bridged =
-        probe.not_bridged.as_ref().map(|cause| format!("the time before the start is unknown: {cause}"));
+        probe.not_bridged.as_ref().map(|cause| format!("time before the start is unknown: {cause}"));
     [outliers, held, doubted, not_bridged].into_iter().flatten()
 }
 
@@ -147,18 +148,16 @@ fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
         Ok(answer)
     };
     let answer = fetch().map_err(|error| {
-        format!(
-            "nobody answers at {address} ({error}): is kwapi running? --address names another status listener"
-        )
+        format!("cannot connect to {address}: {error}; check that kwapi is running, or use --address")
     })?;
-    let strange = || format!("what answers at {address} is no kwapi");
+    let strange = || format!("{address} is not a kwapi status endpoint");
     let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(strange)?;
     let head = String::from_utf8_lossy(answer.get(..head_end).unwrap_or_default()).into_owned();
     match head.split(' ').nth(1) {
         Some("200") => Ok(answer.get(head_end + 4..).unwrap_or_default().to_vec()),
-        Some("404") => {
-            Err(format!("what answers at {address} reads no meters: ask the driver manager's (--address)"))
-        }
+        Some("404") => Err(format!(
+            "the process at {address} reads no meters; use --address with the driver manager's status address"
+        )),
         _ => Err(strange()),
     }
 }

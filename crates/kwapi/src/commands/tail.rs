@@ -26,7 +26,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When there is nothing to listen to or an endpoint cannot be opened, as one line.
 pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), String> {
-    let shutdown = Shutdown::on_signals().map_err(|error| format!("no signal handlers: {error}"))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let subscriber_config = subscriber_config(arguments, named)?;
     let bus = BusContext::new();
     let subscriber = Subscriber::start(&bus, &subscriber_config, &clocks(), MESSAGES_EXPECTED)
@@ -74,9 +75,9 @@ fn nothing_yet(config: &SubscriberConfig, subscriber: &Subscriber) -> String {
     let endpoints = endpoints.join(", ");
     match refused(subscriber) {
         Some(refused) => {
-            format!("nothing believed from {endpoints}, refused so far: {refused}; check the keys in [bus]")
+            format!("messages from {endpoints} all failed verification ({refused}); check the keys in [bus]")
         }
-        None => format!("nothing heard from {endpoints} yet: does it publish, and these probes?"),
+        None => format!("no data received from {endpoints} yet; check that it publishes these probes"),
     }
 }
 
@@ -104,9 +105,9 @@ fn subscriber_config(arguments: &Tail, named: Option<&Path>) -> Result<Subscribe
     let endpoints =
         [&config.api.subscribe, &config.rrd.subscribe, &config.drivers.publish, &config.forwarder.publish];
     let Some(endpoints) = endpoints.into_iter().find(|endpoints| !endpoints.is_empty()) else {
-        return Err("the configuration has no endpoint outside its process; set `publish` in [drivers], or name one with \
-            --endpoint"
-            .to_owned());
+        return Err(
+            "no external endpoint is configured; set `publish` in [drivers], or use --endpoint".to_owned()
+        );
     };
     Ok(config.bus.subscriber(endpoints, &arguments.patterns))
 }

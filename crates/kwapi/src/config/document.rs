@@ -173,7 +173,7 @@ impl Document {
                 }
                 let known: BTreeSet<&str> = known.iter().chain(also).copied().collect();
                 let advice = nearest(unknown, known.iter().copied()).map_or_else(
-                    || format!("known here: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
+                    || format!("valid keys: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
                     |name| format!("did you mean `{name}`?"),
                 );
                 self.error(&path, format!("unknown key `{unknown}`; {advice}"))
@@ -192,7 +192,7 @@ impl Document {
         let shown = file.display();
         if depth > INCLUDE_DEPTH_MAX {
             return Err(ConfigError::new(format!(
-                "{shown}: included more than {INCLUDE_DEPTH_MAX} files deep"
+                "{shown}: includes nested more than {INCLUDE_DEPTH_MAX} deep"
             )));
         }
         self.sources.add_file(file.to_owned());
@@ -217,12 +217,12 @@ impl Document {
         }
         let include = tables.remove("include");
         if include.as_ref().is_some_and(|include| !include.is_array()) {
-            return Err(ConfigError::new(format!("{shown}: `include` takes a list of file names")));
+            return Err(ConfigError::new(format!("{shown}: `include` must be a list of file names")));
         }
         self.merge(tables, places)?;
         for pattern in include.iter().flat_map(|include| include.as_array().cloned().unwrap_or_default()) {
             let Some(pattern) = pattern.as_str() else {
-                return Err(ConfigError::new(format!("{shown}: `include` takes a list of file names")));
+                return Err(ConfigError::new(format!("{shown}: `include` must be a list of file names")));
             };
             let pattern = file.parent().unwrap_or(Path::new("")).join(pattern);
             self.sources.add_pattern(pattern.clone());
@@ -251,13 +251,13 @@ impl Document {
                     for (inner, value) in more {
                         if all.insert(inner.clone(), value).is_some() {
                             let path = [Step::Key(key), Step::Key(inner.clone())];
-                            return Err(self.error(&path, format!("`{inner}` is given in two files")));
+                            return Err(self.error(&path, format!("`{inner}` is set in two files")));
                         }
                     }
                 }
                 (Some(_), _) => {
                     let path = [Step::Key(key.clone())];
-                    return Err(self.error(&path, format!("`{key}` is given in two files")));
+                    return Err(self.error(&path, format!("`{key}` is set in two files")));
                 }
             }
         }

@@ -140,7 +140,7 @@ pub(crate) fn expand(document: &Document, defaults: &MeterDefaults) -> Result<Ve
     }
     for (path, mut table) in tables(document, "inventory")? {
         let Some(Value::String(file)) = table.remove("csv") else {
-            return Err(document.error(&path, "`csv` is missing: the file with one meter a line"));
+            return Err(document.error(&path, "`csv` is missing; set it to a file with one meter per line"));
         };
         let rows = inventory::rows(&document.folder().join(&file))
             .map_err(|message| document.error(&path, message))?;
@@ -164,10 +164,7 @@ fn tables(document: &Document, name: &str) -> Result<Vec<(Vec<Step>, Table)>, Co
     let key = Step::Key(name.to_owned());
     let Some(value) = document.tables.get(name) else { return Ok(Vec::new()) };
     let all = value.as_array().ok_or_else(|| {
-        document.error(
-            std::slice::from_ref(&key),
-            format!("write [[{name}]] with two brackets: there may be many"),
-        )
+        document.error(std::slice::from_ref(&key), format!("write [[{name}]] with double brackets"))
     })?;
     all.iter()
         .enumerate()
@@ -175,7 +172,7 @@ fn tables(document: &Document, name: &str) -> Result<Vec<(Vec<Step>, Table)>, Co
             let path = vec![key.clone(), Step::Index(index)];
             match value.as_table() {
                 Some(table) => Ok((path, table.clone())),
-                None => Err(document.error(&path, format!("[[{name}]] takes tables"))),
+                None => Err(document.error(&path, format!("[[{name}]] must be a table"))),
             }
         })
         .collect()
@@ -196,11 +193,11 @@ fn expand_table(
         let Some(shared) = credentials.get(name) else {
             let known = super::names::nearest(name, credentials.keys().map(String::as_str));
             let advice = known.map_or_else(
-                || format!("write a [credentials.{name}] table"),
+                || format!("add a [credentials.{name}] table"),
                 |known| format!("did you mean `{known}`?"),
             );
             let path = [path, &[Step::Key("credentials".to_owned())]].concat();
-            return Err(document.error(&path, format!("there are no credentials `{name}`; {advice}")));
+            return Err(document.error(&path, format!("unknown credentials `{name}`; {advice}")));
         };
         for (key, value) in shared {
             keys.entry(key.clone()).or_insert_with(|| value.clone());
@@ -359,10 +356,10 @@ fn outlets(
         let text = host.map_or_else(|| text.to_owned(), |host| host.fill_in(text));
         ProbeId::new(&text).map_err(|error| document.error(&at, format!("{text:?}: {error}")))
     };
-    let advice = "give `probe = \"name\"` for a meter of one outlet, `probes = [\"web1\", \"\", \"web3\"]` by position, \
+    let advice = "set `probe = \"name\"` for a meter with one outlet, `probes = [\"web1\", \"\", \"web3\"]` by position, \
         `probes = { 7 = \"web1\" }` by the device's key, or `probe = \"rack1.{outlet}\"` for all outlets";
     match (&written.probe, &written.probes) {
-        (Some(_), Some(_)) => Err(document.error(&at, "give `probe` or `probes`, not both")),
+        (Some(_), Some(_)) => Err(document.error(&at, "`probe` and `probes` are mutually exclusive")),
         (Some(template), None) if template.contains("{outlet}") || template.contains("{label}") => {
             Ok(Outlets::all(host.map_or_else(|| template.clone(), |host| host.fill_in(template))))
         }
@@ -421,12 +418,12 @@ fn refuse_twins(document: &Document, meters: &[Meter]) -> Result<(), ConfigError
     let mut probes = BTreeMap::new();
     for meter in meters {
         if !names.insert(meter.name.as_str()) {
-            let message = format!("there are two meters `{}`; give one another `name`", meter.name);
+            let message = format!("duplicate meter `{}`; set a different `name` for one of them", meter.name);
             return Err(meter.error(document, &[], message));
         }
         for outlet in meter.outlets.named() {
             if let Some(other) = probes.insert(&outlet.probe, meter) {
-                let message = format!("probe `{}` is measured by `{}` already", outlet.probe, other.name);
+                let message = format!("probe `{}` is already measured by `{}`", outlet.probe, other.name);
                 return Err(meter.error(document, &[], message));
             }
         }

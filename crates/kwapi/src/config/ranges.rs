@@ -32,7 +32,7 @@ pub(crate) fn expand(pattern: &str) -> Result<Vec<Host>, String> {
     let mut rest = pattern;
     while let Some((literal, after)) = rest.split_once('[') {
         let Some((choices, after)) = after.split_once(']') else {
-            return Err(format!("`{pattern}`: a [ is not closed"));
+            return Err(format!("`{pattern}`: unclosed ["));
         };
         let choices = expand_choices(choices).map_err(|problem| format!("`{pattern}`: {problem}"))?;
         if hosts.len().saturating_mul(choices.len()) > HOSTS_MAX {
@@ -72,10 +72,10 @@ fn expand_choices(choices: &str) -> Result<Vec<String>, String> {
         };
         let (first, last) = (first.trim(), last.trim());
         let (Ok(from), Ok(to)) = (first.parse::<usize>(), last.parse::<usize>()) else {
-            return Err(format!("[{choice}] is no range of numbers"));
+            return Err(format!("[{choice}] is not a range of numbers"));
         };
         if from > to {
-            return Err(format!("[{choice}] runs backwards"));
+            return Err(format!("[{choice}] is a descending range"));
         }
         if to - from >= HOSTS_MAX {
             return Err(format!("[{choice}] has more than {HOSTS_MAX} numbers"));
@@ -119,9 +119,9 @@ mod tests {
 
     #[test]
     fn a_mistyped_range_is_refused() {
-        check("n[1-2", "`n[1-2`: a [ is not closed");
+        check("n[1-2", "`n[1-2`: unclosed [");
         check("n[9-2]", "`n[9-2]`: [9-2] runs backwards");
-        check("n[a-f]", "`n[a-f]`: [a-f] is no range of numbers");
+        check("n[a-f]", "`n[a-f]`: [a-f] is not a range of numbers");
         check("n[0-99999][0-9]", "`n[0-99999][0-9]`: more than 100000 hosts");
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn unknown_labels(
         let advice = nearest(probe.as_str(), known.iter().map(|probe| probe.as_str()))
             .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
         let path = [Step::Key("labels".to_owned()), Step::Key(probe.to_string())];
-        let message = format!("labels of `{probe}`, which no meter measures{advice}");
+        let message = format!("labels for `{probe}`, which no meter measures{advice}");
         warnings.push(document.error(&path, message).to_string());
     }
     warnings

@@ -72,7 +72,7 @@ fn named_secret(value: &Value, base: &Path, files: &mut Vec<PathBuf>) -> Result<
     if let Some(name) = table.get("env").and_then(Value::as_str) {
         return std::env::var(name)
             .map(Some)
-            .map_err(|_| format!("the environment variable {name} is not set, or is no text"));
+            .map_err(|_| format!("environment variable {name} is not set, or is not valid UTF-8"));
     }
     Ok(None)
 }

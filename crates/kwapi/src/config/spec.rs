@@ -24,10 +24,10 @@ pub(super) fn of(document: &Document, meter: &Meter) -> Result<MeterSpec, Config
     let Some(entry) = kwapi_drivers::registry::find(&meter.driver) else {
         let known: Vec<&str> = kwapi_drivers::registry::DRIVERS.iter().map(|entry| entry.name).collect();
         let advice = super::names::nearest(&meter.driver, known.iter().copied()).map_or_else(
-            || format!("there are {}", known.join(", ")),
+            || format!("available: {}", known.join(", ")),
             |name| format!("did you mean `{name}`?"),
         );
-        let message = format!("there is no driver `{}`; {advice}", meter.driver);
+        let message = format!("unknown driver `{}`; {advice}", meter.driver);
         return Err(meter.error(document, &[Step::Key("driver".to_owned())], message));
     };
     let driver = entry.configure(meter.keys.clone()).map_err(|error| {

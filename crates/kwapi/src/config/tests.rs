@@ -23,7 +23,7 @@ fn an_unknown_table_and_an_unknown_driver_name_their_nearest() {
     refused("[apu]\n", "k.toml:1: unknown key `apu`; did you mean `api`?");
     refused(
         "[[meter]]\nprobe='x'\ndriver='dumy'\n",
-        "k.toml:3: there is no driver `dumy`; did you mean `dummy`?",
+        "k.toml:3: unknown driver `dumy`; did you mean `dummy`?",
     );
 }
 
@@ -60,8 +60,7 @@ fn an_endpoint_is_a_url_or_a_table_and_inherits_what_it_does_not_say() {
 fn pages_and_api_are_not_opened_to_the_world_by_accident() {
     refused(
         "[rrd]\nlisten = '0.0.0.0:8080'\n",
-        "k.toml:2: [rrd] listen = \"0.0.0.0:8080\" is open to other machines and the pages have no authentication: \
-         listen on 127.0.0.1 behind a proxy, or set insist_without_auth = true",
+        "k.toml:2: [rrd] listen = \"0.0.0.0:8080\" is reachable from other machines, and the pages are unauthenticated; listen on 127.0.0.1 behind a proxy, or set insist_without_auth = true",
     );
     check(
         "[rrd]\nlisten = '0.0.0.0:8080'\ninsist_without_auth = true\n",
@@ -82,7 +81,7 @@ fn a_sum_of_something_nobody_measures_is_refused() {
 fn a_secret_comes_from_its_file_and_a_missing_one_is_named() {
     refused(
         "[bus]\nkey = { id = 'k', secret = { env = 'KWAPI_TEST_NOT_SET' } }\n",
-        "k.toml:2: the environment variable KWAPI_TEST_NOT_SET is not set, or is no text",
+        "k.toml:2: environment variable KWAPI_TEST_NOT_SET is not set, or is not valid UTF-8",
     );
 }
 
@@ -96,10 +95,10 @@ fn sums_of_sums_come_down_to_what_is_measured() {
     };
     check(&format!("{METERS}[[virtual]]\nprobe='y'\nsum=['x','c']\n"), sums, "x=2 y=3 ");
     refused(&format!("{METERS}[[virtual]]\nprobe='y'\nsum=['x','a']\n"), "k.toml:8: `y` counts `a` twice");
-    refused(&format!("{METERS}[[virtual]]\nprobe='x'\nsum=['c']\n"), "k.toml:8: there are two sums `x`");
+    refused(&format!("{METERS}[[virtual]]\nprobe='x'\nsum=['c']\n"), "k.toml:8: duplicate sum `x`");
     refused(
         "[[virtual]]\nprobe='x'\nsum=['y']\n[[virtual]]\nprobe='y'\nsum=['x']\n",
-        "k.toml:1: sums go round in a circle: `x` contains `y` contains `x`",
+        "k.toml:1: circular sum: `x` contains `y` contains `x`",
     );
 }
 
@@ -150,15 +149,15 @@ fn what_an_outlet_can_draw_is_taken_from_its_meter_and_must_be_power() {
 fn what_would_fail_at_the_start_is_refused_before() {
     refused(
         "[bus]\nkey = { id = 'k', secret = 'short' }\n",
-        "k.toml:2: the secret of key \"k\" has 5 bytes, fewer than 16",
+        "k.toml:2: the secret of key \"k\" has 5 bytes, minimum 16",
     );
     refused(
         "[api]\nsubscribe = ['host:5556']\n",
-        "k.toml:2: host:5556: an endpoint begins with tcp://, ipc:// or inproc://",
+        "k.toml:2: host:5556: an endpoint must start with tcp://, ipc:// or inproc://",
     );
     refused(
         "[[meter]]\ndriver='snmp'\nhost='p'\nprobe='a'\nversion='3'\n",
-        "k.toml:1: SNMP version 3 needs a `user` (meter `snmp:p`, driver `snmp`)",
+        "k.toml:1: SNMP version 3 requires `user` (meter `snmp:p`, driver `snmp`)",
     );
 }
 

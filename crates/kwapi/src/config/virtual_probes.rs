@@ -36,13 +36,13 @@ pub(crate) fn read(document: &Document, meters: &[Meter]) -> Result<Vec<VirtualS
     let mut sums = BTreeMap::new();
     for (index, Written { probe, sum, .. }) in written.iter().enumerate() {
         if sum.is_empty() {
-            return Err(document.error(&at(index), format!("`{probe}`: a sum has at least one part")));
+            return Err(document.error(&at(index), format!("`{probe}`: `sum` must not be empty")));
         }
         if measured.contains(probe) {
-            return Err(document.error(&at(index), format!("`{probe}` is measured by a meter already")));
+            return Err(document.error(&at(index), format!("`{probe}` is already measured by a meter")));
         }
         if sums.insert(probe, sum.as_slice()).is_some() {
-            return Err(document.error(&at(index), format!("there are two sums `{probe}`")));
+            return Err(document.error(&at(index), format!("duplicate sum `{probe}`")));
         }
     }
     let all_known = meters.iter().all(|meter| !meter.outlets.wants_all());
@@ -82,13 +82,10 @@ fn add_parts<'a>(
     for part in sums.get(sum).copied().unwrap_or_default() {
         if trail.contains(&part) {
             let circle: Vec<String> = trail.iter().map(|probe| format!("`{probe}`")).collect();
-            return Err(format!(
-                "sums go round in a circle: {} contains `{part}`",
-                circle.join(" contains ")
-            ));
+            return Err(format!("circular sum: {} contains `{part}`", circle.join(" contains ")));
         }
         if trail.len() > DEPTH_MAX {
-            return Err(format!("`{sum}`: sums of sums are at most {DEPTH_MAX} deep"));
+            return Err(format!("`{sum}`: sums nested more than {DEPTH_MAX} deep"));
         }
         if sums.contains_key(part) {
             add_parts(part, sums, trail, parts)?;

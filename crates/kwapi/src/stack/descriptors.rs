@@ -61,7 +61,7 @@ impl Descriptors {
         if let Some(shortage) = self.shortage() {
             tracing::warn!("{shortage}");
         } else {
-            tracing::info!(limit, reserve, "open files: room for {connections} HTTP connections");
+            tracing::info!(limit, reserve, "open files limit allows {connections} HTTP connections");
         }
     }
 
@@ -70,8 +70,7 @@ impl Descriptors {
         let Self { limit, reserve, connections } = self;
         (*connections < CONNECTIONS_MIN && *limit < reserve + CONNECTIONS_MIN).then(|| {
             format!(
-                "the limit of {limit} open files leaves {connections} HTTP connections beside {reserve} for meters, \
-                 files and the bus: raise it to {} or more (LimitNOFILE= of the unit, or ulimit -Hn)",
+                "the limit of {limit} open files leaves {connections} HTTP connections beside {reserve} for meters, files and the bus; raise it to {} or more (LimitNOFILE= of the unit, or ulimit -Hn)",
                 reserve + CONNECTIONS_MIN
             )
         })

@@ -75,7 +75,7 @@ fn bind_or_any(listen: &Listen, key: &str, taken: Taken) -> Result<Listener, Str
             let listener = bind(&anywhere, key)?;
             // The complaint without the advice, which is for those with a configuration.
             let complaint = complaint.split(';').next().unwrap_or_default();
-            println!("{complaint}: this demonstration uses port {} instead", listener.address().port());
+            println!("{complaint}; using port {} instead", listener.address().port());
             Ok(listener)
         }
         result => result,
@@ -106,7 +106,7 @@ impl Server {
         let address = listener.address();
         Self(tokio::spawn(async move {
             if let Err(error) = listener.serve(router, shutdown).await {
-                tracing::error!(%address, %error, "the HTTP server has failed");
+                tracing::error!(%address, %error, "HTTP server failed");
             }
         }))
     }

@@ -24,36 +24,32 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
             out.family(
                 "kwapi_meter_up",
                 Kind::Gauge,
-                "Whether nothing is wrong with the meter: it is read, or waits for what is sent to it.",
+                "Whether the meter is healthy: read, or waiting for pushed data.",
             )
             .sample(&labels, up);
-            out.family("kwapi_meter_reads", Kind::Counter, "Rounds that brought readings.")
+            out.family("kwapi_meter_reads", Kind::Counter, "Polling rounds with readings.")
                 .count(&labels, meter.reads);
-            out.family("kwapi_meter_failures", Kind::Counter, "Rounds and openings that failed.")
+            out.family("kwapi_meter_failures", Kind::Counter, "Failed polling rounds and session openings.")
                 .count(&labels, meter.failures);
             out.family("kwapi_meter_sessions", Kind::Counter, "Sessions opened.")
                 .count(&labels, meter.sessions);
-            out.family(
-                "kwapi_meter_ticks_missed",
-                Kind::Counter,
-                "Ticks of the interval that passed without a read.",
-            )
-            .count(&labels, meter.ticks_missed);
+            out.family("kwapi_meter_ticks_missed", Kind::Counter, "Intervals without a read.")
+                .count(&labels, meter.ticks_missed);
             out.family(
                 "kwapi_meter_probes_refused",
                 Kind::Counter,
-                "Probes that a meter named and that were refused: too many, or no usable name.",
+                "Probes reported by a meter and rejected: too many, or invalid name.",
             )
             .count(&labels, meter.probes_refused);
             let resets = meter.probes.iter().map(|probe| probe.counter_resets).sum();
             out.family(
                 "kwapi_meter_counter_resets",
                 Kind::Counter,
-                "Resets and jumps of the outlets' own energy counters.",
+                "Resets and jumps of the outlets' energy counters.",
             )
             .count(&labels, resets);
             if let Some(latency) = meter.last_latency {
-                out.family("kwapi_meter_latency_seconds", Kind::Gauge, "How long the latest answer took.")
+                out.family("kwapi_meter_latency_seconds", Kind::Gauge, "Duration of the latest response.")
                     .sample(&labels, latency.as_secs_f64());
             }
             energy(out, meter);
@@ -70,7 +66,7 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
                     out.family(
                         "kwapi_meter_no_readings",
                         Kind::Counter,
-                        "Outlets that said nothing, by cause.",
+                        "Outlets without a reading, by cause.",
                     )
                     .count(&labels, count);
                 }
@@ -87,19 +83,19 @@ fn energy(out: &mut Exposition, meter: &MeterStatus) {
         (
             "kwapi_meter_outliers",
             Kind::Counter,
-            "Absurd values of power, dropped: above max_watts, or far above all that the outlet has shown.",
+            "Implausible power values discarded: above max_watts, or far above all earlier values of the outlet.",
             sum(|probe| probe.outliers),
         ),
         (
             "kwapi_meter_counters_disbelieved",
             Kind::Gauge,
-            "Outlets whose own energy counter contradicted their watts.",
+            "Outlets whose energy counter contradicted their power.",
             sum(|probe| u64::from(!probe.counter_believed)),
         ),
         (
             "kwapi_meter_held",
             Kind::Gauge,
-            "Probes of which nothing is published until the wall clock is right.",
+            "Probes not published until the wall clock is correct.",
             sum(|probe| u64::from(probe.is_held)),
         ),
     ] {
@@ -113,7 +109,7 @@ fn energy(out: &mut Exposition, meter: &MeterStatus) {
     }
     for (cause, count) in causes {
         let labels = [("meter", meter.name.as_str()), ("driver", meter.driver), ("cause", cause)];
-        let help = "Probes whose counter does not tell of the time before this process, by cause.";
+        let help = "Probes whose energy counter could not bridge the time before this process, by cause.";
         out.family("kwapi_meter_not_bridged", Kind::Gauge, help).count(&labels, count);
     }
 }
@@ -124,9 +120,9 @@ pub(super) fn publisher(publisher: Arc<Publisher>) -> impl MetricSource {
         let counters = publisher.counters();
         out.family("kwapi_bus_published", Kind::Counter, "Measurements signed and sent.")
             .count(&[], counters.published);
-        out.family("kwapi_bus_publish_dropped", Kind::Counter, "Measurements dropped before they were sent.")
+        out.family("kwapi_bus_publish_dropped", Kind::Counter, "Measurements dropped before sending.")
             .count(&[], counters.dropped);
-        out.family("kwapi_bus_publish_failed", Kind::Counter, "Sends that a socket refused.")
+        out.family("kwapi_bus_publish_failed", Kind::Counter, "Sends rejected by a socket.")
             .count(&[], counters.failed);
     }
 }
@@ -137,7 +133,7 @@ pub(super) fn clock(is_wrong: impl Fn() -> bool + Send + Sync + 'static) -> impl
         out.family(
             "kwapi_clock_wrong",
             Kind::Gauge,
-            "Whether the wall clock is known to be wrong: before this program, or behind what is on record.",
+            "Whether the wall clock is known to be wrong: earlier than the release date of this program, or behind recorded data.",
         )
         .sample(&[], f64::from(u8::from(is_wrong())));
     }
@@ -148,22 +144,22 @@ pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> i
     move |out: &mut Exposition| {
         let counters = subscriber.counters();
         let labels = [("plugin", plugin)];
-        out.family("kwapi_bus_received", Kind::Counter, "Messages that came.")
+        out.family("kwapi_bus_received", Kind::Counter, "Messages received.")
             .count(&labels, counters.received);
-        out.family("kwapi_bus_verified", Kind::Counter, "Messages that became measurements.")
+        out.family("kwapi_bus_verified", Kind::Counter, "Messages verified and decoded.")
             .count(&labels, counters.verified);
         out.family(
             "kwapi_bus_unwanted",
             Kind::Counter,
-            "Messages of probes nobody asked for, which ZeroMQ's prefix match brought.",
+            "Messages of unsubscribed probes, delivered by ZeroMQ's prefix match.",
         )
         .count(&labels, counters.unwanted);
-        out.family("kwapi_bus_reserved", Kind::Counter, "Messages on topics of the bus itself.")
+        out.family("kwapi_bus_reserved", Kind::Counter, "Messages on the bus's own topics.")
             .count(&labels, counters.reserved);
         out.family(
             "kwapi_bus_receive_dropped",
             Kind::Counter,
-            "Measurements dropped because the plugin was slow.",
+            "Measurements dropped because the plugin was too slow.",
         )
         .count(&labels, counters.dropped);
         let refused = out.family("kwapi_bus_refused", Kind::Counter, "Messages refused, by cause.");
@@ -176,7 +172,7 @@ pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> i
             out.family(
                 "kwapi_bus_skew_seconds",
                 Kind::Gauge,
-                "How far a publisher's clock is behind, journey included.",
+                "How far a publisher's clock is behind, including transit time.",
             )
             .sample(&labels, skew.micros as f64 / 1e6);
         }
@@ -187,24 +183,24 @@ pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> i
 pub(super) fn bus(bus: BusContext) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = bus.counters();
-        out.family("kwapi_bus_connections", Kind::Gauge, "Connections that came to bound endpoints.")
+        out.family("kwapi_bus_connections", Kind::Gauge, "Connections accepted on bound endpoints.")
             .sample(&[], counters.connections as f64);
         out.family(
             "kwapi_bus_connections_refused",
             Kind::Counter,
-            "Connections closed at once, since there were as many as there may be.",
+            "Connections rejected at the connection limit.",
         )
         .count(&[], counters.connections_refused);
         out.family(
             "kwapi_bus_messages_cut_off",
             Kind::Counter,
-            "Messages of too many frames, each of which cost its sender the connection.",
+            "Messages with too many frames; the sender was disconnected.",
         )
         .count(&[], counters.messages_refused);
         out.family(
             "kwapi_bus_subscriptions_refused",
             Kind::Counter,
-            "Subscriptions beyond what a listener, or all of an endpoint together, may have.",
+            "Subscriptions rejected at the limit of a subscriber or an endpoint.",
         )
         .count(&[], counters.subscriptions_refused);
     }
@@ -214,16 +210,16 @@ pub(super) fn bus(bus: BusContext) -> impl MetricSource {
 pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
     move |out: &mut Exposition| {
         let counters = forwarder.counters();
-        out.family("kwapi_forwarder_messages", Kind::Counter, "Messages that came from upstream.")
+        out.family("kwapi_forwarder_messages", Kind::Counter, "Messages received from upstream.")
             .count(&[], counters.messages);
-        out.family("kwapi_forwarder_received_bytes", Kind::Counter, "Bytes that came from upstream.")
+        out.family("kwapi_forwarder_received_bytes", Kind::Counter, "Bytes received from upstream.")
             .count(&[], counters.bytes);
-        out.family("kwapi_forwarder_failed", Kind::Counter, "Sends that a socket refused.")
+        out.family("kwapi_forwarder_failed", Kind::Counter, "Sends rejected by a socket.")
             .count(&[], counters.failed);
         out.family(
             "kwapi_forwarder_subscriptions",
             Kind::Counter,
-            "Subscriptions and their ends passed upstream.",
+            "Subscriptions and unsubscriptions passed upstream.",
         )
         .count(&[], counters.subscriptions);
         out.family(
@@ -241,7 +237,7 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
         let counters = history.counters();
         let journal = history.journal().counters();
         let measurements =
-            out.family("kwapi_history_measurements", Kind::Counter, "Measurements, by what became of them.");
+            out.family("kwapi_history_measurements", Kind::Counter, "Measurements, by result.");
         for (result, count) in [
             ("recorded", counters.recorded),
             ("late", counters.late),
@@ -253,87 +249,84 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
             measurements.count(&[("result", result)], count);
         }
         out.family("kwapi_history_probes", Kind::Gauge, "Probes with history.").count(&[], counters.probes);
-        out.family("kwapi_history_journal_bytes", Kind::Gauge, "Journal on disk.").count(&[], journal.bytes);
-        out.family("kwapi_history_journal_failures", Kind::Counter, "Batches the journal could not take.")
-            .count(&[], journal.failures);
-        out.family("kwapi_history_flush_failures", Kind::Counter, "RRD files that could not be written.")
+        out.family("kwapi_history_journal_bytes", Kind::Gauge, "Size of the journal on disk.")
+            .count(&[], journal.bytes);
+        out.family(
+            "kwapi_history_journal_failures",
+            Kind::Counter,
+            "Batches that could not be written to the journal.",
+        )
+        .count(&[], journal.failures);
+        out.family("kwapi_history_flush_failures", Kind::Counter, "Failed writes of RRD files.")
             .count(&[], counters.flush_failures);
         out.family(
             "kwapi_history_samples_dropped",
             Kind::Counter,
-            "Samples dropped for want of a writable file.",
+            "Samples dropped because their file was not writable.",
         )
         .count(&[], counters.samples_dropped);
-        out.family(
-            "kwapi_history_files_set_aside",
-            Kind::Counter,
-            "Unusable RRD files that were renamed out of the way.",
-        )
-        .count(&[], counters.files_set_aside);
+        out.family("kwapi_history_files_set_aside", Kind::Counter, "Unusable RRD files renamed.")
+            .count(&[], counters.files_set_aside);
         out.family(
             "kwapi_history_files_ahead",
             Kind::Counter,
-            "Times RRD files were found last updated long after what they were to take: a clock was wrong.",
+            "RRD files found last updated in the future because of a wrong clock.",
         )
         .count(&[], counters.files_ahead);
         out.family(
             "kwapi_history_files_rewound",
             Kind::Counter,
-            "Probes in whose RRD files was taken back what had been written under a clock that was ahead.",
+            "Probes whose RRD files were rewound after being written while the clock was ahead.",
         )
         .count(&[], counters.files_rewound);
-        out.family("kwapi_history_waiting_bytes", Kind::Gauge, "Samples that wait for their RRD files.")
-            .count(&[], counters.waiting_bytes);
+        out.family(
+            "kwapi_history_waiting_bytes",
+            Kind::Gauge,
+            "Size of samples waiting to be written to RRD files.",
+        )
+        .count(&[], counters.waiting_bytes);
         out.family(
             "kwapi_history_index_lines_damaged",
             Kind::Gauge,
-            "Lines of the index of RRD files that could not be read at the start.",
+            "Unreadable lines of the RRD index at startup.",
         )
         .count(&[], counters.index_lines_damaged);
         out.family(
             "kwapi_history_journal_torn_bytes",
             Kind::Gauge,
-            "Bytes of a batch that the last process had not finished, cut off at the start.",
+            "Size of an incomplete batch removed from the journal at startup.",
         )
         .count(&[], journal.bytes_torn);
         out.family(
             "kwapi_history_journal_positions_damaged",
             Kind::Gauge,
-            "Readers of the journal whose position could not be read at the start: they read all again.",
+            "Journal readers with an unreadable position at startup; they read everything again.",
         )
         .count(&[], journal.positions_damaged);
-        out.family(
-            "kwapi_history_losses",
-            Kind::Counter,
-            "Stretches of the journal that are missing from RRD files.",
-        )
-        .count(&[], counters.losses);
-        out.family(
-            "kwapi_history_read_failures",
-            Kind::Counter,
-            "Times an RRD file could not be read for somebody who asked.",
-        )
-        .count(&[], counters.read_failures);
+        out.family("kwapi_history_losses", Kind::Counter, "Parts of the journal missing from RRD files.")
+            .count(&[], counters.losses);
+        out.family("kwapi_history_read_failures", Kind::Counter, "Failed reads of RRD files for a request.")
+            .count(&[], counters.read_failures);
         out.family(
             "kwapi_history_directories_removed",
             Kind::Counter,
-            "Times a directory of history was found removed, and made again.",
+            "History directories found removed and recreated.",
         )
         .count(&[], counters.directories_removed + journal.directories_removed);
+        out.family("kwapi_history_journal_stretches_lost", Kind::Counter, "Unreadable parts of the journal.")
+            .count(&[], journal.stretches_lost);
         out.family(
-            "kwapi_history_journal_stretches_lost",
+            "kwapi_history_journal_lost_bytes",
             Kind::Counter,
-            "Stretches of the journal that could not be read.",
+            "Size of the unreadable parts of the journal.",
         )
-        .count(&[], journal.stretches_lost);
-        out.family("kwapi_history_journal_lost_bytes", Kind::Counter, "Bytes of those stretches.")
-            .count(&[], journal.bytes_lost);
-        out.family("kwapi_history_orphan_files", Kind::Gauge, "RRD files whose probes have not been seen.")
+        .count(&[], journal.bytes_lost);
+        out.family("kwapi_history_orphan_files", Kind::Gauge, "RRD files of unknown probes.")
             .count(&[], counters.orphan_files);
         out.family(
             "kwapi_history_journal_segments_dropped",
             Kind::Counter,
-            "Journal segments deleted for want of room or for age.",
+            "Journal segments deleted for size or age.",
         )
         .count(&[], journal.segments_dropped);
     }
@@ -342,7 +335,7 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
 /// What Keystone was asked.
 pub(super) fn keystone(auth: Auth) -> impl MetricSource {
     move |out: &mut Exposition| {
-        out.family("kwapi_keystone_requests", Kind::Counter, "Tokens that Keystone was asked about.")
+        out.family("kwapi_keystone_requests", Kind::Counter, "Token validation requests to Keystone.")
             .count(&[], auth.keystone_requests());
     }
 }

@@ -54,14 +54,15 @@ pub(super) fn clock_not_before(newest: Timestamp) -> Timestamp {
 /// What is wrong with a wall clock that shows `now`, where `newest` is the newest stamp on record.
 pub(super) fn clock_trouble(now: Timestamp, newest: Timestamp) -> Option<String> {
     if now < PROGRAM_DATE {
-        return Some("the wall clock is before the date of this program: set it, and check NTP".to_owned());
+        return Some(
+            "the wall clock is earlier than the release date of this program; set it and check NTP"
+                .to_owned(),
+        );
     }
     let behind = newest.since(now.after(AHEAD_MAX));
     (!behind.is_zero()).then(|| {
         let seconds = newest.since(now).as_secs();
-        format!(
-            "the wall clock is {seconds} s behind the newest measurement on record: set it, and check NTP"
-        )
+        format!("the wall clock is {seconds} s behind the newest recorded measurement; set it and check NTP")
     })
 }
 
@@ -74,7 +75,7 @@ pub(crate) fn clocks() -> ProcessClocks {
 /// Tells systemd, if it started us, that the service is up.
 pub(crate) fn notify_ready() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::debug!(%error, "systemd was not told");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }
 
@@ -89,8 +90,14 @@ mod tests {
         assert_eq!(clock_trouble(now, Timestamp::EPOCH), None);
         assert_eq!(clock_trouble(now, at(1_800_000_060)), None);
         let behind = clock_trouble(now, at(1_800_003_600)).unwrap();
-        assert!(behind.starts_with("the wall clock is 3600 s behind the newest measurement"), "{behind}");
+        assert!(
+            behind.starts_with("the wall clock is 3600 s behind the newest recorded measurement"),
+            "{behind}"
+        );
         let at_boot = clock_trouble(at(600), at(1_800_000_000)).unwrap();
-        assert!(at_boot.starts_with("the wall clock is before the date of this program"), "{at_boot}");
+        assert!(
+            at_boot.starts_with("the wall clock is earlier than the release date of this program"),
+            "{at_boot}"
+        );
     }
 }

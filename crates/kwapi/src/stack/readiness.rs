@@ -49,7 +49,7 @@ impl Writable {
                 Ok(()) => seen.failures = 0,
                 Err(error) => {
                     seen.failures += if is_first { FAILURES_MIN } else { 1 };
-                    seen.problem = format!("{} cannot be written: {error}", self.directory.display());
+                    seen.problem = format!("cannot write to {}: {error}", self.directory.display());
                 }
             }
         }
@@ -81,7 +81,7 @@ pub(super) fn history(all: &mut Metrics, history: Arc<History>) {
 pub(super) fn subscriber(all: &mut Metrics, part: &'static str, subscriber: Arc<Subscriber>) {
     all.add_readiness(part, move || {
         if !subscriber.is_running() {
-            return Err("the subscriber has ended: see the log".to_owned());
+            return Err("subscriber stopped; see the log".to_owned());
         }
         let counters = subscriber.counters();
         if counters.verified > 0 {
@@ -89,9 +89,9 @@ pub(super) fn subscriber(all: &mut Metrics, part: &'static str, subscriber: Arc<
         }
         let refused: u64 = counters.refused.iter().map(|(_, count)| count).sum();
         Err(if refused > 0 {
-            format!("{refused} messages came, and none was believed: see kwapi_bus_refused_total")
+            format!("{refused} messages received, all failed verification; see kwapi_bus_refused_total")
         } else {
-            "no measurement has come yet".to_owned()
+            "no data received yet".to_owned()
         })
     });
 }
@@ -102,7 +102,7 @@ pub(super) fn drivers(all: &mut Metrics, manager: Arc<Manager>, publisher: Arc<P
     let has_begun = AtomicBool::new(false);
     all.add_readiness("drivers", move || {
         if !publisher.is_running() {
-            return Err("the publisher has ended: see the log".to_owned());
+            return Err("publisher stopped; see the log".to_owned());
         }
         // A meter that a reload adds does not make the others unready.
         if has_begun.load(Ordering::Relaxed) {
@@ -123,7 +123,7 @@ pub(super) fn drivers(all: &mut Metrics, manager: Arc<Manager>, publisher: Arc<P
 /// A forwarder forwards for as long as its thread runs.
 pub(super) fn forwarder(all: &mut Metrics, forwarder: Arc<Forwarder>) {
     all.add_readiness("bus", move || {
-        if forwarder.is_running() { Ok(()) } else { Err("the forwarder has ended: see the log".to_owned()) }
+        if forwarder.is_running() { Ok(()) } else { Err("forwarder stopped; see the log".to_owned()) }
     });
 }
 

@@ -63,7 +63,7 @@ fn check_lists_what_the_configuration_stands_for() {
         "kwapi.toml\nmore.toml\n\n\
          ipmi:n1  (ipmi, every 1 s)\n    outlet 1        lyon.n1  rack=\"7\"\n\n\
          ipmi:n2  (ipmi, every 1 s)\n    outlet 1        lyon.n2  owner=\"physics\"  rack=\"7\"\n\n\
-         snmp:pdu1:1161  (snmp, every 5 s)\n    every outlet it has, as pdu1.{label}  socket=\"no. {label}\"\n\n\
+         snmp:pdu1:1161  (snmp, every 5 s)\n    all outlets, as pdu1.{label}  socket=\"no. {label}\"\n\n\
          all = lyon.n1 + lyon.n2\n\n3 meters, 3 named probes. 1 warning.\n\
          warning: kwapi.toml:13: labels of `lyon.n3`, which no meter measures; did you mean `lyon.n2`?\n"
     );
@@ -78,7 +78,7 @@ fn check_shows_what_a_profile_makes_of_a_walk() {
     // -1 is "not available" in this walk.
     assert!(!shown.contains("-1 W") && shown.contains("not available"), "{shown}");
     let said = fails(&["check", "--profile", "eaton_epu", "--walk", &walk], folder.path());
-    assert!(said.ends_with("there is no profile \"eaton_epu\"; did you mean \"eaton_epdu\"?\n"), "{said}");
+    assert!(said.ends_with("unknown profile \"eaton_epu\"; did you mean \"eaton_epdu\"?\n"), "{said}");
     let said = fails(&["check", "--profile", "eaton_epdu", "--walk", "none"], folder.path());
     assert_eq!(said, "kwapi: none: No such file or directory (os error 2)\n");
     std::fs::write(folder.path().join("text"), "no walk\n").unwrap();
@@ -94,7 +94,7 @@ fn probe_explains_a_real_agent_and_its_recording_says_the_same() {
     let pdu = Pdu::start();
     let folder = folder(&pdu.meter());
     let shown = succeeds(&["probe", "pdu"], folder.path());
-    assert!(shown.contains("profile raritan_px1") && shown.contains("the configuration names it"), "{shown}");
+    assert!(shown.contains("profile raritan_px1") && shown.contains("set in the configuration"), "{shown}");
     let line =
         |probe: &str| shown.lines().find(|line| line.trim_start().starts_with(probe)).unwrap().to_owned();
     assert!(line("rack.a").contains(" 101 W"), "{shown}");
@@ -106,7 +106,7 @@ fn probe_explains_a_real_agent_and_its_recording_says_the_same() {
     assert!(walk.lines().any(|line| line.starts_with("outlet 24 ") && line.contains(" 124 W")), "{walk}");
 
     let said = fails(&["probe", "pud"], folder.path());
-    assert_eq!(said, "kwapi: there is no meter \"pud\"; did you mean \"pdu\"?\n");
+    assert_eq!(said, "kwapi: unknown meter \"pud\"; did you mean \"pdu\"?\n");
     let said = fails(&["probe", "pdu", "--record", "/none/walk"], folder.path());
     assert!(said.ends_with("/none/walk: No such file or directory (os error 2)\n"), "{said}");
 }
@@ -131,7 +131,7 @@ fn probe_of_what_is_wrong_gives_one_line_and_no_secret() {
     for (meter, expected) in [
         ("wrong community", "check the address, the community"),
         ("wrong password", "password"),
-        ("nobody", "no answer"),
+        ("nobody", "no response"),
         ("no device", "/dev/ttyNONE"),
     ] {
         let said = fails(&["probe", meter], folder.path());
@@ -159,7 +159,7 @@ fn probe_tells_the_watts_of_a_meter_that_only_counts() {
     put("energy_uj", "1000000000\n");
     let shown = succeeds(&["probe", "cpu"], folder.path());
     assert!(
-        shown.contains("read again after 1 s") && shown.contains("→ 0 W"),
+        shown.contains("reading again after 1 s") && shown.contains("→ 0 W"),
         "it does not advance: {shown}"
     );
 
@@ -210,7 +210,7 @@ fn status_shows_trouble_in_a_line_each_and_the_rest_running() {
         let mut lines = shown.lines().skip_while(|line| !line.starts_with(meter));
         lines.nth(1).unwrap_or_default().to_owned()
     };
-    assert!(error_of("gone").contains("no answer from 127.0.0.1"), "{shown}");
+    assert!(error_of("gone").contains(": timed out after "), "{shown}");
     assert!(error_of("serial").contains("/dev/ttyNONE"), "{shown}");
     assert!(error_of("card").contains("password"), "{shown}");
     assert_eq!(kwapi.probe("rack.a")["w"].as_f64(), Some(101.0));
@@ -236,8 +236,8 @@ fn status_says_that_nobody_runs_and_what_is_no_kwapi() {
     let nobody = format!("127.0.0.1:{}", free_port());
     let said = fails(&["status", "--address", &nobody], folder.path());
     assert!(
-        said.starts_with(&format!("kwapi: nobody answers at {nobody} ("))
-            && said.contains("is kwapi running?"),
+        said.starts_with(&format!("kwapi: cannot connect to {nobody}: "))
+            && said.contains("check that kwapi is running"),
         "{said}"
     );
     let said = fails(&["status", "--config", "none.toml"], folder.path());
@@ -281,7 +281,7 @@ fn tail_shows_what_passes_and_says_why_it_shows_nothing() {
     let log = wrong.path().join("log");
     let tail = Peer::start(kwapi().args(["tail"]).current_dir(wrong.path()), log);
     wait_until("why nothing is shown", PATIENCE, || {
-        (tail.log().contains("nothing believed from ipc://") && tail.log().contains(" signature_wrong"))
+        (tail.log().contains(" all failed verification (") && tail.log().contains(" signature_wrong"))
             .then_some(())
     });
     tail.signal(libc::SIGINT);
@@ -324,7 +324,7 @@ fn tail_shows_how_meters_are_doing_beside_what_they_measure() {
         objects.find(|it| it["meter"] == "pdu1")
     });
     assert!(state["was"].is_null() && state["failures"].as_u64() >= Some(1), "{state}");
-    assert!(state["error"].as_str().unwrap().contains("no answer from 127.0.0.1"), "{state}");
+    assert!(state["error"].as_str().unwrap().contains(": timed out after "), "{state}");
 
     let listen = format!("127.0.0.1:{port}");
     let _pdu = Peer::start(
@@ -377,7 +377,7 @@ fn a_taken_port_names_its_key_and_the_demonstration_takes_another() {
         assert_eq!(
             said,
             format!(
-                "kwapi: port {port} of 127.0.0.1 is taken; set `{key}` to another address, or port 0 for any\n"
+                "kwapi: port {port} on 127.0.0.1 is in use; set `{key}` to another address, or port 0 for any\n"
             )
         );
     }
@@ -389,6 +389,6 @@ fn a_taken_port_names_its_key_and_the_demonstration_takes_another() {
     );
     let log =
         wait_until("the demonstration", PATIENCE, || demo.log().contains("\nstatus ").then(|| demo.log()));
-    let moved = format!("port {port} of 127.0.0.1 is taken: this demonstration uses port ");
+    let moved = format!("port {port} on 127.0.0.1 is in use; using port ");
     assert_eq!(log.lines().filter(|line| line.starts_with(&moved)).count(), 2, "{log}");
 }

@@ -33,7 +33,9 @@ fn served(api: u16) -> serde_json::Value {
     wait_until("thirteen probes at the API", PATIENCE, || {
         let (_, body) = get(api, "/v1/probes/")?;
         let probes: serde_json::Value = serde_json::from_str(&body).ok()?;
-        (probes["probes"].as_object()?.len() == 13).then_some(probes)
+        // The machine that the test runs on may have meters of its own.
+        let simulated = probes["probes"].as_object()?.keys().filter(|probe| probe.starts_with("demo."));
+        (simulated.count() == 13).then_some(probes)
     })
 }
 
@@ -111,10 +113,10 @@ fn an_occupied_port_says_who_lives_there_and_which_key_changes_it() {
     );
     let log = wait_until("it gives up", PATIENCE, || {
         let log = kwapi.process.log();
-        log.contains("is taken").then_some(log)
+        log.contains("is in use").then_some(log)
     });
     assert!(
-        log.contains(&format!("port {port} of 127.0.0.1 is taken")) && log.contains("`api.listen`"),
+        log.contains(&format!("port {port} on 127.0.0.1 is in use")) && log.contains("`api.listen`"),
         "{log}"
     );
 }

@@ -88,7 +88,7 @@ fn a_push_meter_that_nobody_writes_to_waits_and_alarms_nobody() {
     for line in ["kwapi_meters{state=\"waiting\"} 1", "kwapi_meter_up{meter=\"boiler\",driver=\"push\"} 1"] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
-    assert!(kwapi.process.log().contains("waiting: nothing is sent to it"), "{}", kwapi.process.log());
+    assert!(kwapi.process.log().contains("waiting: no data received yet"), "{}", kwapi.process.log());
 
     let mut socket = UnixStream::connect(kwapi.file("boiler.sock")).unwrap();
     socket.write_all(b"{\"watts\": 61.5}\n").unwrap();

@@ -33,7 +33,7 @@ fn a_plugin_is_ready_once_it_has_heard_something_and_stays_so() {
     };
     let api = Kwapi::start(&["api"], &subscribing("api", "@API@"));
     let rrd = Kwapi::start(&["rrd"], &subscribing("rrd", "@WEB@"));
-    let nothing = "no measurement has come yet";
+    let nothing = "no data received yet";
     assert_eq!(ready(&api), (503, json!({ "status": "not ready", "waiting": { "bus": nothing } })));
     assert_eq!(ready(&rrd), (503, json!({ "status": "not ready", "waiting": { "bus": nothing } })));
 
@@ -62,7 +62,7 @@ fn messages_that_nobody_believes_do_not_make_ready() {
     );
     let said = wait_until("a refusal", PATIENCE, || {
         let why = ready(&api).1["waiting"]["bus"].as_str().unwrap_or_default().to_owned();
-        why.contains("none was believed").then_some(why)
+        why.contains("all failed verification").then_some(why)
     });
     assert!(said.ends_with("see kwapi_bus_refused_total"), "{said}");
 }

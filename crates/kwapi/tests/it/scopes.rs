@@ -74,5 +74,5 @@ fn a_reload_of_labels_and_scopes_changes_who_sees_what_without_a_restart() {
         kwapi.process.log().contains(complaint).then_some(())
     });
     wait_for(&kwapi, "physics-token", "\"lyon.a\"");
-    assert!(!kwapi.process.log().contains("by a restart only"), "{}", kwapi.process.log());
+    assert!(!kwapi.process.log().contains("a restart is required"), "{}", kwapi.process.log());
 }

@@ -55,7 +55,7 @@ fn a_second_process_on_the_same_state_is_refused_by_name() {
     );
     let log = wait_until("it gives up", PATIENCE, || {
         let log = second.process.log();
-        log.contains("belongs to a running kwapi").then_some(log)
+        log.contains("is in use by another kwapi").then_some(log)
     });
     assert!(log.contains(&state.display().to_string()), "{log}");
 }

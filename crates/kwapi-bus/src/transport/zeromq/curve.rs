@@ -48,14 +48,14 @@ impl CurveConfig {
     /// At the first key that is wrong.
     pub fn check(&self) -> Result<(), CurveError> {
         let read = |key: &str, member| {
-            parse(key).ok_or(CurveError { member, message: "a key has 40 characters of Z85" })
+            parse(key).ok_or(CurveError { member, message: "a key must be 40 Z85 characters" })
         };
         let secret = read(self.secret_key.expose(), "secret_key")?;
         if let Some(public) = &self.public_key
             && read(public, "public_key")?
                 != x25519_dalek::x25519(secret, x25519_dalek::X25519_BASEPOINT_BYTES)
         {
-            let message = "this is not the public key of secret_key: curve_keygen prints both";
+            let message = "does not match secret_key; curve_keygen prints both";
             return Err(CurveError { member: "public_key", message });
         }
         let server = self.server_key.iter().map(|key| (key, "server_key"));
@@ -66,10 +66,13 @@ impl CurveConfig {
     /// What the end that binds needs: its secret key, and who is let in.
     pub(super) fn server(&self, url: &str) -> Result<(CurveKey, HashSet<CurveKey>), BusError> {
         if self.public_key.is_some() || self.server_key.is_some() {
-            return Err(BusError::config(url, "public_key and server_key are for the end that connects"));
+            return Err(BusError::config(
+                url,
+                "public_key and server_key apply only to endpoints that connect",
+            ));
         }
         if self.clients.is_empty() {
-            return Err(BusError::config(url, "curve.clients is empty: nobody could connect"));
+            return Err(BusError::config(url, "curve.clients is empty; no client could connect"));
         }
         let clients = self.clients.iter().map(|client| decode(client, "clients", url));
         let clients = clients.collect::<Result<_, _>>()?;
@@ -79,10 +82,13 @@ impl CurveConfig {
     /// What the end that connects needs.
     pub(super) fn client(&self, url: &str) -> Result<ClientKeys, BusError> {
         if !self.clients.is_empty() {
-            return Err(BusError::config(url, "curve.clients is for the end that binds"));
+            return Err(BusError::config(url, "curve.clients applies only to endpoints that bind"));
         }
         let (Some(server), Some(public)) = (&self.server_key, &self.public_key) else {
-            return Err(BusError::config(url, "curve.server_key and curve.public_key are needed to connect"));
+            return Err(BusError::config(
+                url,
+                "curve.server_key and curve.public_key are required to connect",
+            ));
         };
         Ok(ClientKeys {
             server: decode(server, "server_key", url)?,
@@ -100,7 +106,7 @@ pub(super) struct ClientKeys {
 }
 
 fn decode(key: &str, member: &str, url: &str) -> Result<CurveKey, BusError> {
-    let wrong = || BusError::config(url, format!("curve.{member}: a key has 40 characters of Z85"));
+    let wrong = || BusError::config(url, format!("curve.{member}: a key must be 40 Z85 characters"));
     parse(key).ok_or_else(wrong)
 }
 
@@ -122,7 +128,7 @@ mod tests {
         assert!(decode(key, "server_key", "tcp://x:1").is_ok());
         for wrong in ["", "short", &key.replace('@', "\""), &key.replace('@', "é"), &format!("{key}00000")] {
             let error = decode(wrong, "server_key", "tcp://x:1").unwrap_err();
-            assert_eq!(error.to_string(), "tcp://x:1: curve.server_key: a key has 40 characters of Z85");
+            assert_eq!(error.to_string(), "tcp://x:1: curve.server_key: a key must be 40 Z85 characters");
         }
     }
 
@@ -141,9 +147,6 @@ mod tests {
         assert_eq!(config.check().unwrap_err().member, "clients");
         config.public_key = Some(text(&other.public_key));
         let error = config.check().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "curve.public_key: this is not the public key of secret_key: curve_keygen prints both"
-        );
+        assert_eq!(error, "curve.public_key: does not match secret_key; curve_keygen prints both");
     }
 }

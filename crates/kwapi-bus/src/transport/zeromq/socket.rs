@@ -42,6 +42,16 @@ const HIGH_WATER_MAX: usize = 1_000_000;
 /// read, so that of these four, two are sure to be free for the burst of one interval.
 const HIGH_WATER_INTERVALS: usize = 4;
 
+/// Messages of an interval to expect at least of an endpoint inside the process: nobody else listens there, and a
+/// thread of ours that is kept from the processor for a second is no slow peer.
+const INSIDE_MESSAGES_MIN: usize = 1 << 14;
+
+/// How many messages a socket at `url` keeps for a slow peer, within reason.
+pub(crate) fn high_water_at(url: &str, configured: Option<NonZeroU32>, messages_per_interval: usize) -> i32 {
+    let is_inside = url.starts_with("inproc://");
+    high_water(configured, messages_per_interval.max(if is_inside { INSIDE_MESSAGES_MIN } else { 0 }))
+}
+
 /// How many messages a socket keeps for a slow peer, within reason.
 pub(crate) fn high_water(configured: Option<NonZeroU32>, messages_per_interval: usize) -> i32 {
     let messages = match configured {
@@ -124,7 +134,7 @@ impl OpenSocket {
         closed.connect(&events)?;
         self.socket.unbind(url)?;
         if !url.starts_with("inproc://") && closed.poll(zmq::POLLIN, CLOSE_MS_MAX)? == 0 {
-            tracing::warn!(url, "the address is not free yet");
+            tracing::warn!(url, "address not released yet");
         }
         Ok(())
     }
@@ -135,7 +145,7 @@ impl Drop for OpenSocket {
     fn drop(&mut self) {
         for url in &self.bound {
             if let Err(error) = self.unbind(url) {
-                tracing::warn!(url, %error, "the address is freed later");
+                tracing::warn!(url, %error, "cannot release the address now; released later");
             }
         }
     }
@@ -201,13 +211,13 @@ fn check_socket_file(url: &str) -> Result<(), BusError> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-                Err(BusError::config(url, format!("no directory {}", parent.display())))
+                Err(BusError::config(url, format!("directory {} does not exist", parent.display())))
             }
             Some(_) | None => Ok(()),
         },
         Err(error) => Err(BusError::config(url, error.to_string())),
         Ok(file) if !file.file_type().is_socket() => {
-            Err(BusError::config(url, "something other than a socket is there"))
+            Err(BusError::config(url, "file exists and is not a socket"))
         }
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => Err(BusError::AddressInUse { url: url.to_owned() }),

@@ -68,7 +68,7 @@ fn keep_the_door(socket: &Socket, guests: &Mutex<Guests>, stop: &AtomicBool) {
             Ok(_) => {}
             Err(error) => {
                 // Leaving the door would let everybody in.
-                tracing::error!(%error, "clients cannot be asked who they are");
+                tracing::error!(%error, "cannot poll for CURVE authentication requests");
                 std::thread::park_timeout(Duration::from_millis(STOP_POLL_MS.unsigned_abs()));
                 continue;
             }
@@ -76,7 +76,7 @@ fn keep_the_door(socket: &Socket, guests: &Mutex<Guests>, stop: &AtomicBool) {
         let Ok(request) = socket.recv_multipart(zmq::DONTWAIT) else { continue };
         let sent = socket.send_multipart(answer(&request, &guests.lock()), 0);
         if let Err(error) = sent {
-            tracing::warn!(%error, "a client was not answered");
+            tracing::warn!(%error, "cannot send a CURVE authentication reply");
         }
     }
 }

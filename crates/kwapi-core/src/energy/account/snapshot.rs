@@ -14,10 +14,10 @@ const VERSION: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     /// They were written by a later version of the program.
-    #[error("an account of version {0}, which this program does not know")]
+    #[error("unsupported account version {0}")]
     Later(u8),
     /// They are damaged.
-    #[error("a damaged account")]
+    #[error("corrupt account")]
     Damaged,
 }
 

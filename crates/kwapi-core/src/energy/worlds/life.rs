@@ -310,7 +310,7 @@ impl World {
         }
         // "The stop's length is CLOCK_BOOTTIME's within one boot, else the wall's": a clock that is set over a boot makes
         // it longer than it was; but no longer than since the newest stamp on record, if that is past.
-        let length = if entry.boot == now.boot {
+        let length = if *entry.boot == *now.boot {
             at - began
         } else {
             let now = now.clocks().wall;

@@ -57,7 +57,7 @@ fn outputs_alone_are_an_estimate() {
 fn limits_and_parts_are_never_read() {
     check(
         &["System Power Limit", "CPU1 Power"],
-        "none of its sensors in watts is surely the machine's (\"System Power Limit\", \"CPU1 Power\"): set sensor to one or more of them",
+        "none of the BMC's sensors in watts clearly covers the whole machine (\"System Power Limit\", \"CPU1 Power\"); set sensor to one or more of them",
     );
     check(&["Max Power", "Power"], "Power");
 }
@@ -67,9 +67,9 @@ fn one_unknown_sensor_is_taken_and_two_are_asked_about() {
     check(&["Watts"], "Watts");
     check(
         &["Watts A", "Watts B"],
-        "none of its sensors in watts is surely the machine's (\"Watts A\", \"Watts B\"): set sensor to one or more of them",
+        "none of the BMC's sensors in watts clearly covers the whole machine (\"Watts A\", \"Watts B\"); set sensor to one or more of them",
     );
-    check(&[], "the card has no sensor in watts");
+    check(&[], "the BMC has no sensor in watts");
 }
 
 #[test]
@@ -80,8 +80,8 @@ fn names_of_the_configuration_are_taken_as_they_are_but_never_twice() {
         options(&sensors, Some(&names)).map(|options| options[0].sensors.len())
     };
     assert_eq!(choose(&["ps1", "PS2"]), Ok(2));
-    assert!(choose(&["PS1", "ps1"]).unwrap_err().contains("named twice"));
-    assert!(choose(&["PS3"]).unwrap_err().contains("it has: \"PS1\", \"PS2\""));
+    assert!(choose(&["PS1", "ps1"]).unwrap_err().contains("listed twice"));
+    assert!(choose(&["PS3"]).unwrap_err().contains("available: \"PS1\", \"PS2\""));
     assert!(choose(&[]).is_err());
 }
 
@@ -91,8 +91,7 @@ fn a_node_of_an_enclosure_is_not_charged_with_all_of_it() {
     check(&["Enclosure Total Power", "Sled 3 Power", "PS1 Input Power"], "Sled 3 Power");
     check(
         &["PS1 Input Power", "PS2 Input Power", "Node CPU Power"],
-        "none of its sensors in watts is surely the machine's (\"PS1 Input Power\", \"PS2 Input Power\", \"Node CPU Power\"): \
-         set sensor to one or more of them",
+        "none of the BMC's sensors in watts clearly covers the whole machine (\"PS1 Input Power\", \"PS2 Input Power\", \"Node CPU Power\"); set sensor to one or more of them",
     );
     check(&["Total Power Out", "Total Power"], "Total Power");
 }

@@ -41,10 +41,13 @@ fn right_watts_of_a_card_that_says_inactive_are_an_estimate() {
 
 #[test]
 fn a_zero_that_is_not_measured_is_no_zero() {
-    check(&data([0, 0, 0, 0], 0, 0, 0x00), "not available: the card says 0 W and that it does not measure");
+    check(
+        &data([0, 0, 0, 0], 0, 0, 0x00),
+        "not available: the BMC reports 0 W and that power measurement is not active",
+    );
     check(
         &data([0, 0, 0, 0], 0, 0, 0x40),
-        "not available: the card says 0 W over no time: it measures nothing",
+        "not available: the BMC reports 0 W over a period of 0 s; power is not measured",
     );
 }
 
@@ -63,7 +66,7 @@ fn a_clock_near_1970_and_no_period_do_no_harm() {
 fn ten_times_the_maximum_is_implausible_but_no_maximum_is_none() {
     check(
         &data([2001, 90, 200, 110], 1, 1, 0x40),
-        "implausible: 2001 W is over 10 times the card's own maximum of 200 W",
+        "implausible: 2001 W is over 10 times the BMC's own maximum of 200 W",
     );
     check(&data([2000, 90, 200, 110], 1, 1, 0x40), "2000 W");
     check(&data([2001, 0, 0, 0], 1, 1, 0x40), "2001 W");

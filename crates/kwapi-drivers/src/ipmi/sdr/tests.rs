@@ -71,7 +71,7 @@ fn raw_readings_are_signed_as_the_record_says() {
     check(&[(24, 1), (20, 0x40)], 0xfe, "Power -1.000");
     check(&[(24, 1), (20, 0x40)], 0xff, "Power 0.000");
     check(&[(24, 1), (20, 0x80)], 0xfe, "Power -2.000");
-    check(&[(20, 0xc0)], 1, "it has no analog reading");
+    check(&[(20, 0xc0)], 1, "no analog reading");
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn every_linearisation_is_applied() {
         (0x09, 3, "Power 27.000"),
         (0x0a, 144, "Power 12.000"),
         (0x0b, 27, "Power 3.000"),
-        (0x0c, 1, "its readings are not linear (36.2)"),
-        (0x70, 1, "its readings are not linear (36.2)"),
+        (0x0c, 1, "non-linear readings (36.2)"),
+        (0x70, 1, "non-linear readings (36.2)"),
     ] {
         check(&[(24, 1), (23, code)], raw, expected);
     }
@@ -105,7 +105,7 @@ fn other_units_rates_and_percentages_are_no_power() {
 
 #[test]
 fn a_sensor_of_another_controller_is_not_read() {
-    check(&[(5, 0x2c)], 1, "it belongs to another controller than the BMC");
+    check(&[(5, 0x2c)], 1, "owned by a controller other than the BMC");
 }
 
 #[test]

@@ -39,7 +39,7 @@ async fn a_card_key_is_needed_where_the_card_has_one() {
         check(&said(&Config { kg: Some(Secret::new("0xABCD01")), ..keys(&card) }).await, "236 W");
         check(
             &said(&Config { kg: Some(Secret::new("0xABCD02")), ..keys(&card) }).await,
-            "kg is not the card's",
+            "kg does not match the BMC's",
         );
     }
 }
@@ -49,7 +49,7 @@ async fn a_wrong_password_is_noticed_without_the_card_counting_it() {
     let card = card(CardOptions::default()).await;
     let error = open(&Config { password: Secret::new("hunter2"), ..keys(&card) }).await.unwrap_err();
     assert!(matches!(error, DriverError::Refused(_)));
-    check(&error.to_string(), "wrong password for user \"user\"");
+    check(&error.to_string(), "authentication failed for user \"user\"");
     assert_eq!(card.wrong_proofs(), 0);
 }
 
@@ -61,7 +61,7 @@ async fn an_account_of_any_privilege_is_read_and_the_card_says_when_it_is_too_lo
     }
     let card = card(CardOptions { privilege_max: 2, dcmi: Dcmi::Wants(3), ..CardOptions::default() }).await;
     let wanted = Config { privilege: Some(Privilege::Operator), ..keys(&card) };
-    check(&said(&wanted).await, "may not have the privilege \"operator\"");
+    check(&said(&wanted).await, "is not allowed privilege \"operator\"");
     let only_dcmi = Config { source: SourceWanted::Dcmi, ..keys(&card) };
     check(&said(&only_dcmi).await, "set privilege to \"operator\" or \"administrator\"");
     // Its sensors ask for no more than "user".
@@ -138,9 +138,9 @@ async fn busy_keeps_the_session_and_the_next_round_reads() {
 async fn a_card_that_hangs_sends_halves_or_noise_is_a_lost_link() {
     let card = card(CardOptions::default()).await;
     for (fault, expected) in [
-        (Fault::Hang, "no answer to DCMI Get Power Reading"),
-        (Fault::HalfPacket, "3 unusable datagrams and no answer"),
-        (Fault::Garbage, "no answer to DCMI Get Power Reading"),
+        (Fault::Hang, "no response to DCMI Get Power Reading"),
+        (Fault::HalfPacket, "3 invalid datagrams and no response"),
+        (Fault::Garbage, "no response to DCMI Get Power Reading"),
     ] {
         let mut meter = open(&impatient_keys(&card)).await.unwrap();
         card.set_fault(fault);
@@ -204,7 +204,7 @@ async fn a_card_that_makes_its_keys_of_the_first_privilege_it_hears_is_read() {
     assert_eq!(card.wrong_proofs(), 0);
     // And a wrong password is still one.
     let error = open(&Config { password: Secret::new("hunter2"), ..keys(&card) }).await.unwrap_err();
-    check(&error.to_string(), "wrong password for user \"user\"");
+    check(&error.to_string(), "authentication failed for user \"user\"");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn a_missing_card_key_leaves_no_session_behind() {
         check(&said(&keys(&card)).await, "set kg");
         until(|| card.sessions() == 0).await;
         let wrong = Config { kg: Some(Secret::new("another")), ..keys(&card) };
-        check(&said(&wrong).await, "kg is not the card's");
+        check(&said(&wrong).await, "kg does not match the BMC's");
         until(|| card.sessions() == 0).await;
     }
 }

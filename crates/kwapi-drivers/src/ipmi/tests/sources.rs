@@ -51,7 +51,7 @@ async fn a_card_without_power_says_so_and_never_zero() {
     let said = said(&keys(&card)).await;
     check(
         &said,
-        "no power to read: DCMI Get Power Reading: no such command (0xc1); the card has no sensor in watts",
+        "no power reading: DCMI Get Power Reading: invalid command (0xc1); the BMC has no sensor in watts",
     );
 }
 
@@ -95,10 +95,10 @@ async fn supplies_are_summed_and_findings_say_why() {
     assert_eq!(
         findings,
         [
-            "DCMI Get Power Reading | no such command (0xc1) | false | the card does not offer it to this account",
-            "sensor \"PS1 Input Power\" | steps of 2 W | true | together the supplies draw what the machine draws",
-            "sensor \"PS2 Input Power\" | steps of 2 W | true | together the supplies draw what the machine draws",
-            "sensor \"CPU1 Power\" | steps of 1 W | false | it measures a part, or is a limit",
+            "DCMI Get Power Reading | invalid command (0xc1) | false | not available to this user",
+            "sensor \"PS1 Input Power\" | steps of 2 W | true | the power supplies together draw what the machine draws",
+            "sensor \"PS2 Input Power\" | steps of 2 W | true | the power supplies together draw what the machine draws",
+            "sensor \"CPU1 Power\" | steps of 1 W | false | measures a part only, or is a limit",
         ]
     );
 }
@@ -132,7 +132,7 @@ async fn a_supply_that_is_not_fitted_is_left_out_and_one_that_goes_is_missed() {
     assert_eq!(read(&mut meter).await.unwrap(), estimated(236.0));
     let findings = meter.findings();
     assert!(findings[2].what.contains("PS2") && !findings[2].is_used, "{findings:?}");
-    check(&findings[2].why, "it has no reading, so it is left out and the sum is estimated");
+    check(&findings[2].why, "no reading; ignored, so the sum is estimated");
     let named = Config { sensor: Some(SensorNames::One("ps1 input power".into())), ..keys(&card) };
     check(&said(&named).await, "236 W");
     let both = SensorNames::Several(vec!["PS1 Input Power".into(), "PS2 Input Power".into()]);
@@ -183,7 +183,7 @@ async fn zero_that_nothing_confirms_is_an_estimate() {
 async fn one_bad_record_costs_no_other() {
     let third = || SensorRecord::full(9, "Ambient Temp", 1, 1);
     for (bad, expected) in [
-        // The last record cannot be read at all, or but for its header.
+        // The last record unreadable at all, or but for its header.
         (third().refusing(0, 0xC9), "472 W (estimated)"),
         (third().refusing(0, 0xC3), "472 W (estimated)"),
         (third().refusing(5, 0xC3), "472 W (estimated)"),
@@ -257,7 +257,7 @@ async fn the_repository_is_read_once_and_goes_on_where_it_was_interrupted() {
     let outlets = outlets();
     card.set_fault(Fault::StopsRecords(10));
     let error = Ipmi::open(&config, &outlets, &shared).await.unwrap_err();
-    check(&error.to_string(), "no answer to Get SDR");
+    check(&error.to_string(), "no response to Get SDR");
     card.set_fault(Fault::None);
     let interrupted = card.record_reads();
     drop(Ipmi::open(&config, &outlets, &shared).await.unwrap());

@@ -27,7 +27,7 @@ fn amperes_need_a_voltage_and_give_an_estimate() {
     check(
         &amperes(2.0, None),
         &Assumptions::default(),
-        "not available: the meter says amperes only; set `voltage` for this meter",
+        "not available: the meter reports current only; set `voltage` for this meter",
     );
 }
 
@@ -39,7 +39,7 @@ fn nonsense_is_implausible_and_never_zero() {
     check(&Reading::watts(f64::INFINITY), &none, "implausible: inf W");
     check(&Reading::watts(-0.0), &none, "0 W Measured");
     check(&amperes(f64::NAN, Some(230.0)), &none, "implausible: NaN W");
-    check(&Reading::default(), &none, "not available: the meter says neither power, current nor energy");
+    check(&Reading::default(), &none, "not available: the meter reports neither power, current nor energy");
 }
 
 /// Feeds a counter of `resolution` millijoules every second with the true energy at `watts`; when and what it tells.

@@ -127,12 +127,12 @@ fn a_part_of_a_longer_interval_does_not_slow_the_sum_to_its_own() {
 #[test]
 fn sums_that_make_no_sense_are_refused() {
     let refused = |specs| sums(specs).unwrap_err().to_string();
-    assert_eq!(refused(vec![spec("s", &[])]), "virtual probe \"s\" sums nothing");
-    assert_eq!(refused(vec![spec("s", &["a", "a"])]), "virtual probe \"s\" names \"a\" twice");
-    assert_eq!(refused(vec![spec("s", &["a"]), spec("s", &["b"])]), "two virtual probes are called \"s\"");
+    assert_eq!(refused(vec![spec("s", &[])]), "virtual probe \"s\" has no parts");
+    assert_eq!(refused(vec![spec("s", &["a", "a"])]), "virtual probe \"s\" lists \"a\" twice");
+    assert_eq!(refused(vec![spec("s", &["a"]), spec("s", &["b"])]), "duplicate virtual probe \"s\"");
     assert_eq!(
         refused(vec![spec("s", &["t"]), spec("t", &["a"])]),
-        "virtual probe \"s\" sums \"t\", which is virtual itself; name its parts instead"
+        "virtual probe \"s\" sums \"t\", which is virtual itself; list its parts instead"
     );
     assert!(sums(vec![spec("s", &["s"])]).is_err());
 }

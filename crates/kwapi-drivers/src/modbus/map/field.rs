@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for At {
             type Value = At;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a register from 0 to 65535, or a list of them whose numbers are added")
+                f.write_str("a register from 0 to 65535, or a list of registers to be summed")
             }
 
             fn visit_i64<E: serde::de::Error>(self, at: i64) -> Result<At, E> {
@@ -125,20 +125,21 @@ impl Field {
     /// What is wrong with it, if anything is.
     pub(super) fn fault(&self, defaults: Defaults) -> Option<String> {
         if self.at.0.is_empty() || self.at.0.len() > PLACES_MAX {
-            return Some(format!("a sum has 1 to {PLACES_MAX} registers"));
+            return Some(format!("a sum takes 1 to {PLACES_MAX} registers"));
         }
         let mut sorted = self.at.0.clone();
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
-            return Some("a register would count twice".to_owned());
+            return Some("a register is listed twice".to_owned());
         }
         if self.ranges(defaults).any(|(_, at, count)| at.checked_add(count).is_none()) {
-            return Some("ends beyond the last register".to_owned());
+            return Some("extends beyond the last register".to_owned());
         }
         if !matches!(self.function, None | Some(3 | 4)) {
-            return Some("function is 3 or 4".to_owned());
+            return Some("function must be 3 or 4".to_owned());
         }
-        (!self.scale.is_finite() || self.scale == 0.0).then(|| "scale is a number other than 0".to_owned())
+        (!self.scale.is_finite() || self.scale == 0.0)
+            .then(|| "scale must be a number other than 0".to_owned())
     }
 
     /// What the registers say; `None` where they have no number now.

@@ -43,8 +43,8 @@ fn a_schneider_says_kilowatts_and_watt_hours_in_64_bits() {
 #[test]
 fn not_a_number_is_no_reading_and_absent_is_absent() {
     let map = shipped("eastron-sdm630");
-    check(&map, "total", &[(0x34, &[0x7fc0, 0])], "not ready: registers 0x0034, 0x0048 have no number now");
-    check(&map, "total", &[], "not ready: registers 0x0034, 0x0048 have no number now");
+    check(&map, "total", &[(0x34, &[0x7fc0, 0])], "not ready: registers 0x0034, 0x0048 have no value");
+    check(&map, "total", &[], "not ready: registers 0x0034, 0x0048 have no value");
     check(&map, "total", &[(0x34, &[0, 0]), (0x48, &[0x7fc0, 0])], "0 W");
     let map = shipped("schneider-iem3155");
     check(&map, "total", &[(0x0bf3, &[0x3f00, 0]), (0x0c83, &[0x8000, 0, 0, 0])], "500 W");
@@ -94,7 +94,7 @@ fn a_scale_may_stand_in_a_register_of_its_own() {
     let map = of("at = 20, type = \"i16\", scale_register = 21");
     check(&map, "total", &[(20, &[97, 2])], "9700 W");
     check(&map, "total", &[(20, &[97, 0xffff])], "9.700000000000001 W");
-    let missing = "not ready: registers 0x0014, 0x0015 have no number now";
+    let missing = "not ready: registers 0x0014, 0x0015 have no value";
     check(&map, "total", &[(20, &[97])], missing);
     check(&map, "total", &[(20, &[97, 0x8000])], missing);
     check(&map, "total", &[(20, &[97, 400])], missing);
@@ -106,7 +106,7 @@ fn a_scale_may_stand_in_a_register_of_its_own() {
 fn registers_are_added_and_a_sum_without_a_part_is_none() {
     let map = of("at = [30, 32], type = \"u32\", unit = \"Wh\", resolution = 1.0");
     check(&map, "total", &[(30, &[0, 40, 0, 2])], "151200 J");
-    check(&map, "total", &[(30, &[0, 40])], "not ready: registers 0x001E, 0x0020 have no number now");
+    check(&map, "total", &[(30, &[0, 40])], "not ready: registers 0x001E, 0x0020 have no value");
     let map = of("at = [1, 2, 3], type = \"i16\"");
     check(&map, "total", &[(1, &[100, 0xfff6, 10])], "100 W");
 }
@@ -114,7 +114,7 @@ fn registers_are_added_and_a_sum_without_a_part_is_none() {
 #[test]
 fn what_a_map_calls_invalid_is_no_number() {
     let map = of("at = 1, type = \"i16\", scale = -1, invalid = [32765, 32766]");
-    check(&map, "total", &[(1, &[32_765])], "not ready: registers 0x0001 have no number now");
+    check(&map, "total", &[(1, &[32_765])], "not ready: registers 0x0001 have no value");
     check(&map, "total", &[(1, &[0xff38])], "200 W");
 }
 
@@ -141,7 +141,7 @@ fn a_meter_that_feeds_back_goes_on_by_its_import_counter() {
         &map,
         "total",
         &[(1, &[0xff38])],
-        "implausible: -200 W; is the current transformer or the wiring reversed?",
+        "implausible: -200 W; check for a reversed current transformer or wiring",
     );
 }
 
@@ -206,16 +206,16 @@ fn an_operators_map_comes_first_and_a_wrong_one_is_refused() {
     std::fs::write(directory.path().join("eastron-sdm630.toml"), good).expect("room");
     assert_eq!(Map::load("eastron-sdm630", Some(directory.path())).expect("a map").name, "mine");
     for (text, expected) in [
-        (good.replace("function = 3", "function = 6"), "function is 3 or 4"),
+        (good.replace("function = 3", "function = 6"), "function must be 3 or 4"),
         (good.replace("u16", "u17"), "unknown variant `u17`"),
         (good.replace("scale", "scael"), "unknown field `scael`"),
         (good.replace("at = 1", "at = 65535").replace("u16", "u32"), "beyond the last register"),
         (good.replace("power", "voltage"), "neither power nor energy"),
-        (good.replace("0.1", "0.0"), "scale is a number other than 0"),
-        (good.replace("at = 1", "at = [1, 1]"), "a register would count twice"),
-        (good.replace("at = 1", "at = []"), "a sum has 1 to 16 registers"),
+        (good.replace("0.1", "0.0"), "scale must be a number other than 0"),
+        (good.replace("at = 1", "at = [1, 1]"), "a register is listed twice"),
+        (good.replace("at = 1", "at = []"), "a sum takes 1 to 16 registers"),
         (good.replace("at = 1", "at = -1"), "a register from 0 to 65535"),
-        (good.replace("scale = 0.1", "function = 5"), "function is 3 or 4"),
+        (good.replace("scale = 0.1", "function = 5"), "function must be 3 or 4"),
     ] {
         std::fs::write(directory.path().join("bad.toml"), text).expect("room");
         let error = Map::load("bad", Some(directory.path())).expect_err(expected).to_string();

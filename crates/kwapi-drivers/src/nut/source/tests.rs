@@ -61,7 +61,7 @@ fn outlets_are_read_alone_and_down_a_daisy_chain() {
     check(&variables, "outlet.1", "outlet.1.realpower: 101 W, 0.5 A");
     check(&variables, "2.3", "device.2.outlet.3.realpower: 7 W");
     check(&variables, "2.total", "device.2.ups.realpower: 70 W");
-    check(&variables, "2", "implausible: -1 W; is the current transformer or the wiring reversed?");
+    check(&variables, "2", "implausible: -1 W; check for a reversed current transformer or wiring");
     check(&variables, "9", "no source");
 }
 
@@ -222,7 +222,7 @@ fn nut_dumps() {
                 let kind = match best.and_then(|choice| choice.source.as_ref()) {
                     Some(Source::Watts { .. }) => "watts",
                     Some(Source::Load { .. }) => "load of a rating in watts",
-                    Some(Source::Current { .. }) => "volts and amperes",
+                    Some(Source::Current { .. }) => "voltage and current",
                     Some(Source::Apparent { .. }) => "volt-amperes",
                     None if variables.contains("ups.load") => "load alone",
                     None => "nothing",

@@ -53,9 +53,13 @@ fn a_null_is_no_reading_and_never_zero() {
         &off,
         "not available: EnvironmentMetrics: power is null; the host may be off",
     );
-    check(place("EnvironmentMetrics"), &json!({}), "not available: EnvironmentMetrics no longer has power");
+    check(
+        place("EnvironmentMetrics"),
+        &json!({}),
+        "not available: EnvironmentMetrics no longer reports power",
+    );
     // As cards answer while the host is off or they are starting.
-    let no_value = "not available: Power has no value now; the host may be off";
+    let no_value = "not available: Power has no value; the host may be off";
     check(place("Power"), &json!({"PowerControl": []}), no_value);
     check(place("Power"), &json!({"PowerControl": [{"PowerLimit": {"LimitInWatts": null}}]}), no_value);
     check(place("EnvironmentMetrics"), &json!({"PowerWatts": {"Reading": 0}}), "0 W");
@@ -135,7 +139,7 @@ fn nonsense_is_implausible() {
     check(
         &SENSOR,
         &json!({"Reading": -3, "ReadingType": "Power"}),
-        "implausible: -3 W; is the current transformer or the wiring reversed?",
+        "implausible: -3 W; check for a reversed current transformer or wiring",
     );
     check(&SENSOR, &json!({"Reading": 1e12}), "implausible: 1000000000000 W");
     check(
@@ -213,7 +217,7 @@ fn supplies_are_added_where_each_that_is_fitted_says_its_watts() {
         {"PowerInputWatts": 17}, {"PowerInputWatts": 15},
         {"PowerInputWatts": null, "Status": {"State": "Absent"}}]));
     check(place("Power, supplies"), &fitted, "32 W (estimated)");
-    let gone = "not available: Power, supplies no longer has power";
+    let gone = "not available: Power, supplies no longer reports power";
     check(place("Power, supplies"), &supplies(json!([{"PowerInputWatts": 17}, {"Name": "PSU 2"}])), gone);
     check(place("Power, supplies"), &supplies(json!([])), gone);
 }
@@ -222,11 +226,7 @@ fn supplies_are_added_where_each_that_is_fitted_says_its_watts() {
 fn all_bits_set_are_no_watts() {
     for watts in [65_535_u32, u32::MAX] {
         let power = json!({"PowerControl": [{"PowerConsumedWatts": watts}]});
-        check(
-            place("Power"),
-            &power,
-            &format!("implausible: {watts} W, which a card says that has no value"),
-        );
+        check(place("Power"), &power, &format!("implausible: {watts} W, a placeholder for no value"));
         assert_eq!(place("Power").power(&power).watts(), None);
     }
 }

@@ -161,7 +161,7 @@ async fn zero_gives_way_to_a_place_that_knows_better() {
     let findings = driver.findings();
     let zero = findings.iter().find(|finding| finding.what == "1: EnvironmentMetrics").expect("a finding");
     assert_eq!((zero.value.as_str(), zero.is_used), ("0 W", false));
-    assert_eq!(zero.why, "no machine that is on draws that, and Power has a number");
+    assert_eq!(zero.why, "implausible for a machine that is on; Power has a value");
 
     // Nothing else has a number: it stays, as an estimate. And in the middle of a run as well.
     let only = Changing::one(json!({"Power": consumed(&json!(0))})).await;
@@ -195,7 +195,7 @@ async fn supplies_that_may_feed_others_are_not_added() {
         let chassis = json!({"Id": "1", "Links": links});
         let card = Changing::one(json!({"": chassis, "Power": supplies.clone()})).await;
         let said = card.says().await;
-        assert!(said.starts_with("refused: ") && said.contains("1: supplies not added up"), "{said}");
+        assert!(said.starts_with("refused: ") && said.contains("1: supplies not summed"), "{said}");
     }
     assert_eq!(Changing::one(json!({"Power": supplies})).await.says().await, "web1: 1850 W (estimated)");
 }

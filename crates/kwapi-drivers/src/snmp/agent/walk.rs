@@ -38,7 +38,7 @@ impl Agent {
             let answer = match self.objects_after(&last, max_repetitions).await {
                 Ok(answer) => answer,
                 Err(Failure::Silence(error) | Failure::Error(error)) => {
-                    return Err(self.failed(&format!("what is below {root}"), &error));
+                    return Err(self.failed(&format!("walk of {root}"), &error));
                 }
             };
             if answer.is_empty() {
@@ -50,7 +50,7 @@ impl Agent {
                 }
                 if oid <= last {
                     let agent = &self.asked.address;
-                    tracing::warn!(%agent, %root, %oid, "the agent lists objects in circles: read up to there");
+                    tracing::warn!(%agent, %root, %oid, "OID not increasing; walk stopped");
                     return Ok(walked);
                 }
                 if walked.rows.len() >= limit {
@@ -86,7 +86,7 @@ impl Agent {
         self.max_repetitions = Some(fewer);
         let agent = &self.asked.address;
         self.shared.learn(agent, |learned| learned.repetitions = Some(fewer));
-        tracing::info!(%agent, rows = repetitions, fewer, "the agent does not list so many rows at once");
+        tracing::info!(%agent, rows = repetitions, fewer, "the agent rejects large GETBULK requests; requesting fewer rows at once");
         Ok(next)
     }
 

@@ -18,12 +18,12 @@ fn the_version_follows_from_the_keys() {
 
 #[test]
 fn keys_that_do_not_go_together_are_named() {
-    check("host = 'a'\nversion = '2c'\nuser = 'm'", "`user` is a key of SNMP version 3");
-    check("host = 'a'\nuser = 'm'\ncommunity = 'c'", "`community` is a key of SNMP versions 1 and 2c");
-    check("host = 'a'\nversion = '3'", "needs a `user`");
-    check("host = 'a'\nuser = 'm'\nauth_protocol = 'SHA'", "needs an `auth_password`");
-    check("host = 'a'\nuser = 'm'\nprivacy_password = 'x'", "needs a `privacy_protocol`");
-    check("host = 'a'\nuser = 'm'\nprivacy_protocol = 'AES-256'", "signed");
+    check("host = 'a'\nversion = '2c'\nuser = 'm'", "`user` applies to SNMP version 3");
+    check("host = 'a'\nuser = 'm'\ncommunity = 'c'", "`community` applies to SNMP versions 1 and 2c");
+    check("host = 'a'\nversion = '3'", "requires `user`");
+    check("host = 'a'\nuser = 'm'\nauth_protocol = 'SHA'", "requires `auth_password`");
+    check("host = 'a'\nuser = 'm'\nprivacy_password = 'x'", "requires `privacy_protocol`");
+    check("host = 'a'\nuser = 'm'\nprivacy_protocol = 'AES-256'", "no privacy without authentication");
     check("host = 'a'\nuser = 'm'\nprivacy_protocol = 'ROT13'", "unknown privacy protocol");
     check("host = 'a'\ntimeout_seconds = 0.0", "timeout_seconds");
     check("host = 'a'\nretransmits = 11", "retransmits");

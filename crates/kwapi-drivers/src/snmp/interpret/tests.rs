@@ -28,28 +28,24 @@ fn a_raritan_scales_by_the_digits_it_states_and_never_by_a_guess() {
     check(
         "raritan_px2",
         &row(Value::Absent),
-        "not ready: the device does not say its power.digits, so the scale is unknown",
+        "not ready: the device does not report power.digits; the scale is unknown",
     );
     check("raritan_px2", &row(integer(77)), "implausible: power.digits 77");
 }
 
 #[test]
 fn what_a_device_says_for_not_available_is_no_zero() {
-    check("servertech_sentry3", &[(Field::Power, integer(-1))], "not available: the device's power says -1");
-    check("eaton_epdu", &[(Field::Power, integer(-100))], "not available: the device's power says -100");
-    check(
-        "eaton_epdu",
-        &[(Field::Power, integer(4_294_967_295))],
-        "not available: the device's power says 4294967295",
-    );
-    check("eaton_epdu", &[(Field::Power, Value::Absent)], "no such outlet: the agent has no row for it");
-    check("eaton_epdu", &[], "no such outlet: the agent has no row for it");
-    check("eaton_epdu", &[(Field::Power, Value::Failed)], "not ready: the agent failed to say its power");
+    check("servertech_sentry3", &[(Field::Power, integer(-1))], "not available: power reads -1");
+    check("eaton_epdu", &[(Field::Power, integer(-100))], "not available: power reads -100");
+    check("eaton_epdu", &[(Field::Power, integer(4_294_967_295))], "not available: power reads 4294967295");
+    check("eaton_epdu", &[(Field::Power, Value::Absent)], "no such outlet: not in the agent's table");
+    check("eaton_epdu", &[], "no such outlet: not in the agent's table");
+    check("eaton_epdu", &[(Field::Power, Value::Failed)], "not ready: the agent returned an error for power");
     check("eaton_epdu", &[(Field::Power, Value::Text(b"off".to_vec()))], "implausible: power \"off\"");
     check(
         "eaton_epdu",
         &[(Field::Power, integer(2_000_000_000))],
-        "implausible: 2000000000 W: is the scale right?",
+        "implausible: 2000000000 W; check the scale",
     );
     check("eaton_epdu", &[(Field::Power, integer(0))], "0 W");
 }
@@ -57,14 +53,14 @@ fn what_a_device_says_for_not_available_is_no_zero() {
 #[test]
 fn the_end_of_a_field_and_an_empty_value_are_no_measurement() {
     for power in [65_535, 2_147_483_647, -2_147_483_648, 4_294_967_295] {
-        let expected = format!("not available: the device's power says {power}");
+        let expected = format!("not available: power reads {power}");
         check("eaton_epdu", &[(Field::Power, integer(power))], &expected);
     }
     check("eaton_epdu", &[(Field::Power, integer(65_534))], "65534 W");
-    check("eaton_epdu", &[(Field::Power, Value::Null)], "not available: the device's power says NULL");
+    check("eaton_epdu", &[(Field::Power, Value::Null)], "not available: power reads NULL");
     for empty in ["", " ", "\0\0"] {
         let text = Value::Text(empty.into());
-        check("eaton_epdu", &[(Field::Power, text)], "not available: the device's power says \"\"");
+        check("eaton_epdu", &[(Field::Power, text)], "not available: power reads \"\"");
     }
     // A counter passes the end of 16 bits by right; one that says nothing leaves the watts.
     check("eaton_epdu", &[(Field::Power, integer(9)), (Field::Energy, integer(65_535))], "9 W, 235926000 J");
@@ -75,7 +71,7 @@ fn the_end_of_a_field_and_an_empty_value_are_no_measurement() {
 fn a_sentry_that_is_still_reading_has_no_value() {
     for status in [1, 2, 5, 6, 7, 8, 9, 10] {
         let row = [(Field::Status, integer(status)), (Field::Power, integer(120))];
-        check("servertech_sentry4", &row, &format!("not available: the device gives it status {status}"));
+        check("servertech_sentry4", &row, &format!("not available: device status is {status}"));
     }
     check("servertech_sentry4", &[(Field::Status, integer(0)), (Field::Power, integer(120))], "120 W");
 }
@@ -83,7 +79,7 @@ fn a_sentry_that_is_still_reading_has_no_value() {
 #[test]
 fn a_first_generation_apc_outlet_has_amperes_and_no_watts() {
     check("apc_rpdu", &[(Field::Current, integer(13))], "1.3 A");
-    check("apc_rpdu", &[(Field::Current, integer(-1))], "not available: the device's current says -1");
+    check("apc_rpdu", &[(Field::Current, integer(-1))], "not available: current reads -1");
 }
 
 /// infeedLoadValue is of a line, infeedVoltage between two: 4 A in each of three lines at 208 V are 1441 W, not 2496.

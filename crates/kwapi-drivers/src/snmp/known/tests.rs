@@ -52,10 +52,10 @@ fn a_new_name_is_a_new_probe_and_the_old_one_is_gone_until_it_is_back() {
     names(&mut known);
     let mut known = Known::after(Some(known), outlets(vec![row(1, "x"), row(2, "b")]), now);
     assert_eq!(names(&mut known), ["x", "b"]);
-    assert_eq!(gone(&known), ["a: 1 of the device is probe x now"]);
+    assert_eq!(gone(&known), ["a: 1 of the device is now probe x"]);
     let mut known = Known::after(Some(known), outlets(vec![row(1, "a"), row(2, "b")]), now);
     assert_eq!(names(&mut known), ["a", "b"]);
-    assert_eq!(gone(&known), ["x: 1 of the device is probe a now"]);
+    assert_eq!(gone(&known), ["x: 1 of the device is now probe a"]);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_a_device_was_read_by_stays_unless_it_has_something_better() {
     names(&mut known);
     let mut known = Known::after(Some(known), inlet(Usefulness::Watts), now);
     assert_eq!((known.kind(), names(&mut known)), (Kind::Inlet, vec!["inlet".to_owned()]));
-    assert_eq!(gone(&known), ["a: the device is read by its inlets now"]);
+    assert_eq!(gone(&known), ["a: the device is now read by its inlets"]);
     // New firmware has the outlets in another table.
     let other = Chosen { profile: "q".to_owned(), ..outlets(vec![row(1, "a")]) };
     assert_eq!(Known::after(Some(known_outlets(now)), other, now).profile, "q");

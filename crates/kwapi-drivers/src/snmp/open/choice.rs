@@ -93,7 +93,7 @@ pub(super) async fn all(
                 what: format!("{} by {}", other.kind.plural(), other.profile),
                 value: format!("{}, {}", other.rows.len(), other.usefulness.describe()),
                 is_used: false,
-                why: format!("the {} say {}", best.kind.plural(), best.usefulness.describe()),
+                why: format!("the {} report {}", best.kind.plural(), best.usefulness.describe()),
             });
         }
     }
@@ -154,7 +154,7 @@ async fn list(
         let rows = section.rows(listing, walked.rows.iter().map(|(oid, value)| (oid, value)));
         if walked.is_cut || rows.len() > ROWS_MAX {
             return Err(DriverError::Refused(format!(
-                "{} lists more than {ROWS_MAX} {}, which no PDU has: name those to read",
+                "{} lists more than {ROWS_MAX} {}; name the ones to read",
                 config.address(),
                 kind.plural()
             )));

@@ -33,18 +33,18 @@ pub(super) fn named_points(
         }
         let refused = |why: String| DriverError::Refused(format!("outlet {:?}: {why}", outlet.key));
         let Some(profile) = profile else {
-            return Err(refused("it is not among `oids`, and there is no profile".to_owned()));
+            return Err(refused("not in `oids`, and no profile is set".to_owned()));
         };
         let (kind, numbers) = plan::parse_key(&outlet.key).ok_or_else(|| no_such_key(&outlet.key))?;
         let section = if let Some((_, section)) = sections.iter().find(|(known, _)| *known == kind) {
             Arc::clone(section)
         } else {
-            let section = profile
-                .section(kind)
-                .ok_or_else(|| refused(format!("profile {:?} measures no {}", profile.name, word(kind))))?;
+            let section = profile.section(kind).ok_or_else(|| {
+                refused(format!("profile {:?} does not measure {}", profile.name, word(kind)))
+            })?;
             if config.unit.is_some() && section.unit_at.is_none() {
                 return Err(refused(format!(
-                    "`unit` means nothing to it: profile {:?} numbers the {} of all units in one row, or knows one unit alone",
+                    "`unit` is not supported: profile {:?} numbers its {} across all units, or has only one unit",
                     profile.name,
                     kind.plural()
                 )));
@@ -54,7 +54,7 @@ pub(super) fn named_points(
             section
         };
         let index = section.index(&numbers).ok_or_else(|| {
-            refused(format!("profile {:?} wants {} numbers", profile.name, section.index_length))
+            refused(format!("profile {:?} requires {} numbers", profile.name, section.index_length))
         })?;
         points.push(Point::new(outlet.probe.clone(), &section, &index, config.voltage_and_current));
     }
@@ -166,7 +166,7 @@ pub(super) async fn all(
     plan.findings.extend(passed_over);
     let Some(chosen) = chosen else {
         return Err(DriverError::Refused(format!(
-            "{} lists no outlets where profile {:?} has them: try another profile, or name the outlets",
+            "{} lists no outlets in the tables of profile {:?}; try another profile, or name the outlets",
             config.address(),
             first.name
         )));
@@ -185,7 +185,7 @@ pub(super) async fn all(
         .map(|probe| probe.filter(|probe| !taken.contains(probe)))
         .collect();
     for (outlet, label) in known.name(probes) {
-        tracing::warn!(host = config.host, outlet, ?label, why = LEFT_OUT, "an outlet is left out");
+        tracing::warn!(host = config.host, outlet, ?label, why = LEFT_OUT, "outlet skipped");
     }
     for (key, (index, row)) in keys.iter().zip(known.rows()) {
         if let Some(finding) = finding(key, row, now) {
@@ -203,18 +203,18 @@ pub(super) async fn all(
 }
 
 /// Why a row has no probe.
-const LEFT_OUT: &str = "the template makes no probe id of its name that is its own";
+const LEFT_OUT: &str = "the probe template gives no unique probe id for its name";
 
 /// What is worth telling of a row: that it is not read, is read by another name than it has, or has vanished.
 fn finding(key: &str, row: &Row, now: Instant) -> Option<Finding> {
     let why = match (&row.probe, &row.label) {
         (None, _) => LEFT_OUT.to_owned(),
         (Some(_), _) if !row.is_listed => {
-            let since = row.seen_at.map(|at| format!(" for {}", ago(now, at))).unwrap_or_default();
-            format!("the device had it before, and does not list it{since}")
+            let since = row.seen_at.map(|at| format!(", last seen {} ago", ago(now, at))).unwrap_or_default();
+            format!("no longer listed by the device{since}")
         }
         (Some(probe), Some(label)) if probe.as_str().ends_with(&format!("{label}.{key}")) => {
-            format!("another is called so too: it is probe {probe}")
+            format!("duplicate name; read as probe {probe}")
         }
         (Some(_), _) => return None,
     };
@@ -255,9 +255,9 @@ pub(super) fn sources(section: &Section) -> Vec<Finding> {
             value: format!("objects below {}", power.oid.base()),
             is_used: true,
             why: if power.digits.is_some() {
-                "scaled by the digits that the device states".to_owned()
+                "scaled by the decimal digits the device reports".to_owned()
             } else {
-                format!("{} W a count", power.watts)
+                format!("{} W per count", power.watts)
             },
         });
     }
@@ -267,9 +267,9 @@ pub(super) fn sources(section: &Section) -> Vec<Finding> {
             value: format!("objects below {}", energy.oid.base()),
             is_used: true,
             why: if energy.digits.is_some() {
-                "scaled by the digits that the device states".to_owned()
+                "scaled by the decimal digits the device reports".to_owned()
             } else {
-                format!("{} Wh a count; the total is anchored to it", energy.watt_hours)
+                format!("{} Wh per count; the total follows it", energy.watt_hours)
             },
         });
     }
@@ -278,7 +278,7 @@ pub(super) fn sources(section: &Section) -> Vec<Finding> {
             what: "current".to_owned(),
             value: format!("objects below {}", current.oid.base()),
             is_used: true,
-            why: "the device says no watts".to_owned(),
+            why: "the device reports no watts".to_owned(),
         });
     }
     findings

@@ -97,7 +97,7 @@ impl Catalogue {
             if files.len() > FILES_MAX {
                 return Err(failed(
                     directory,
-                    format!("more than {FILES_MAX} profiles: the wrong directory?"),
+                    format!("more than {FILES_MAX} profiles; check the directory"),
                 ));
             }
         }
@@ -106,7 +106,7 @@ impl Catalogue {
         for path in files {
             let length = std::fs::metadata(&path).map_err(|error| failed(&path, error.to_string()))?.len();
             if length > FILE_BYTES_MAX {
-                return Err(failed(&path, format!("{length} bytes are too many for a profile")));
+                return Err(failed(&path, format!("profile too large: {length} bytes")));
             }
             let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, error.to_string()))?;
             catalogue.add(Profile::parse(&path.display().to_string(), &text)?);

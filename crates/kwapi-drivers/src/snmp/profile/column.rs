@@ -95,6 +95,8 @@ pub fn parse_oid(text: &str) -> Result<Oid, String> {
     let dotted = text.trim().trim_start_matches('.');
     match Oid::parse(dotted) {
         Ok(oid) if !oid.is_empty() => Ok(oid),
-        Ok(_) | Err(_) => Err(format!("{text:?} is no OID: numbers with dots between them, 1.3.6.1.4.1.…")),
+        Ok(_) | Err(_) => {
+            Err(format!("{text:?} is not an OID; write numbers separated by dots, 1.3.6.1.4.1.…"))
+        }
     }
 }

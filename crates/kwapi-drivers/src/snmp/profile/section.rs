@@ -47,12 +47,12 @@ impl Section {
     pub(in crate::snmp) fn check(&self) -> Result<(), String> {
         if self.unit_at.is_some_and(|place| place == 0 || place > self.index_default.len()) {
             return Err(format!(
-                "unit_at is from 1 to {}, the numbers of index_default",
+                "unit_at must be 1 to {}, a position in index_default",
                 self.index_default.len()
             ));
         }
         if self.power.is_none() && self.current.is_none() && self.energy.is_none() {
-            return Err("nothing to measure: give power, energy or current".to_owned());
+            return Err("nothing to measure; set power, energy or current".to_owned());
         }
         if self.index_default.len() > self.index_length {
             return Err(format!(
@@ -75,9 +75,9 @@ impl Section {
         for (field, column) in self.columns() {
             if column.is_indexed() != (self.index_length > 0) {
                 let advice = if self.index_length > 0 {
-                    "the OID needs {index}, since index_length is not 0"
+                    "the OID must contain {index}, because index_length is not 0"
                 } else {
-                    "the OID has {index}, so say how many numbers it has: index_length = 1"
+                    "the OID contains {index}; set index_length to its number of components, for example 1"
                 };
                 return Err(format!("{field}: {advice}"));
             }

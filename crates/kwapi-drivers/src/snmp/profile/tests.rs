@@ -41,11 +41,11 @@ fn a_fault_in_a_profile_names_the_file_and_the_key() {
     check(&MINIMAL.replace("watts", "wats"), "unknown field `wats`");
     check(&MINIMAL.replace("watts = 0.1", "watts = 0.1, oids = 1"), "8 | power");
     check(&MINIMAL.replace("watts = 0.1", "watts = 0"), "[outlet] power.watts must be more than 0");
-    check(&MINIMAL.replace(".{index}.5", ".7"), "[outlet] power: the OID needs {index}");
+    check(&MINIMAL.replace(".{index}.5", ".7"), "[outlet] power: the OID must contain {index}");
     check(&MINIMAL.replace("index_length = 2", "index_lenght = 2"), "index_lenght");
     check(&format!("{MINIMAL}unit_at = 1"), "fine");
-    check(&format!("{MINIMAL}unit_at = 2"), "unit_at is from 1 to 1");
-    check(&format!("{MINIMAL}unit_at = 0"), "unit_at is from 1 to 1");
+    check(&format!("{MINIMAL}unit_at = 2"), "unit_at must be 1 to 1");
+    check(&format!("{MINIMAL}unit_at = 0"), "unit_at must be 1 to 1");
     check(&MINIMAL.replace("[1]", "[1, 1, 1]"), "index_default has 3 numbers");
     check(&MINIMAL.replace("99.{index}", "99x{index}"), "a dot must precede");
     check("name = \"x\"\ntitle = \"X\"\nsource = \"\"", "nothing to measure");

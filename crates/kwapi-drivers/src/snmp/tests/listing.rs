@@ -10,7 +10,10 @@ async fn session(rack: &Rack, template: &str, shared: &Arc<Shared>) -> Snmp {
 async fn lines(driver: &mut Snmp) -> Vec<String> {
     let shorten = |line: String| line.rsplit_once(" for ").unwrap().0.to_owned() + "|";
     let lines = read(driver).await.unwrap();
-    lines.into_iter().map(|line| if line.contains(" no row ") { shorten(line) } else { line }).collect()
+    lines
+        .into_iter()
+        .map(|line| if line.contains(" missing from the agent's table ") { shorten(line) } else { line })
+        .collect()
 }
 
 const FIRST: &str = "p.1: 101 W, 3600000 J";
@@ -40,10 +43,10 @@ async fn an_outlet_that_was_known_is_missed_by_the_next_session_and_read_as_soon
     drop(driver);
     rack.remove_outlet(2);
     let mut driver = session(&rack, "p.{outlet}", &shared).await;
-    let missed = "p.2: no such outlet: the agent has had no row for it|";
+    let missed = "p.2: no such outlet: missing from the agent's table|";
     assert_eq!(lines(&mut driver).await, [FIRST, missed]);
     let finding = driver.findings().into_iter().find(|finding| finding.what == "outlet 2").unwrap();
-    assert!(!finding.is_used && finding.why.contains("had it before"), "{finding:?}");
+    assert!(!finding.is_used && finding.why.contains("no longer listed by the device"), "{finding:?}");
     rack.restore_outlets();
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
     // Who comes to know the device now knows nothing of it.
@@ -62,7 +65,7 @@ async fn outlets_of_one_name_are_two_probes_below_it() {
     let probes: Vec<_> = lines.iter().filter_map(|line| line.split(" W").next()).collect();
     assert_eq!(probes, ["a.web.1: 1", "a.2: 2", "a.web.3: 3"]);
     let finding = driver.findings().into_iter().find(|finding| finding.what == "outlet 3").unwrap();
-    assert!(finding.is_used && finding.why == "another is called so too: it is probe a.web.3", "{finding:?}");
+    assert!(finding.is_used && finding.why == "duplicate name; read as probe a.web.3", "{finding:?}");
 }
 
 #[tokio::test]
@@ -79,7 +82,7 @@ async fn a_new_name_is_a_new_probe_and_the_old_one_has_no_reading() {
         [
             "p.host 1: 101 W, 3600000 J",
             "p.db1: 102 W, 7200000 J",
-            "p.host 2: no such outlet: 2 of the device is probe p.db1 now"
+            "p.host 2: no such outlet: 2 of the device is now probe p.db1"
         ]
     );
 }

@@ -29,7 +29,7 @@ fn a_profile_yields_the_rows_of_a_walk() {
          1.3.6.1.4.1.534.6.6.7.6.5.1.3.0.2|66|107\n\
          1.3.6.1.4.1.534.6.6.7.6.5.1.3.1.2|66:numeric|rate=0,initial=55\n\
          1.3.6.1.4.1.534.6.6.7.6.5.1.4.0.2|66|12\n",
-        &["2 (db1): 107 W, 43200 J", "10: not available: the device's power says -1", "1.2: 55 W"],
+        &["2 (db1): 107 W, 43200 J", "10: not available: power reads -1", "1.2: 55 W"],
     );
 }
 
@@ -89,7 +89,7 @@ fn every_family_is_read_in_its_own_units() {
              232.165.7.2.1.1.6.0|2|3\n232.165.7.2.2.1.21.0.1|2|900",
             vec![
                 "6 (web6): 70 W, 0.325 A, 18000 J",
-                "1.6: not available: the device's power says -1",
+                "1.6: not available: power reads -1",
                 "unit: 900 W, 10800 J",
                 "phase.1: 900 W",
             ],
@@ -219,7 +219,7 @@ fn every_family_is_read_in_its_own_units() {
         (
             "hpe_pdu_module",
             "232.165.2.3.1.1.4.1|2|590\n232.165.2.3.1.1.4.2|2|-1",
-            vec!["unit.1: 590 W", "unit.2: not available: the device's power says -1"],
+            vec!["unit.1: 590 W", "unit.2: not available: power reads -1"],
         ),
         (
             "hpe_ups",
@@ -231,7 +231,7 @@ fn every_family_is_read_in_its_own_units() {
             "rnx_updu",
             "55108.2.9.2.1.3.7|4|db7\n55108.2.9.2.1.50.7|2|0\n55108.2.9.2.1.51.7|2|812\n55108.2.9.2.1.52.7|2|230100\n\
              55108.2.9.2.1.53.7|2|178\n55108.2.9.2.1.50.8|2|1\n55108.2.9.2.1.53.8|2|90",
-            vec!["7 (db7): 178 W, 230.1 V, 0.812 A", "8: not available: the device gives it status 1"],
+            vec!["7 (db7): 178 W, 230.1 V, 0.812 A", "8: not available: device status is 1"],
         ),
         ("janitza_umg", "34278.2.1.0|2|41250", vec!["unit: 41250 W"]),
         (
@@ -279,7 +279,7 @@ fn every_family_is_read_in_its_own_units() {
         (
             "gude_1202",
             "28507.43.1.5.1.2.1.2.1|2|0\n28507.43.1.5.1.2.1.4.1|2|19",
-            vec!["inlet: not available: the device gives it status 0"],
+            vec!["inlet: not available: device status is 0"],
         ),
         // Meters of inlets alone, with power and without.
         (
@@ -289,7 +289,7 @@ fn every_family_is_read_in_its_own_units() {
             vec![
                 // Volts between lines are not handed over with amperes of a line.
                 "inlet (feed A): 3.71 A",
-                "inlet.2.1 (feed B): not available: the device's current says -1",
+                "inlet.2.1 (feed B): not available: current reads -1",
             ],
         ),
         (
@@ -301,7 +301,7 @@ fn every_family_is_read_in_its_own_units() {
             vec![
                 "inlet (cord A): 1650 W, 7200000 J",
                 "phase.1 (AA:L1-L2): 430 W, 207.9 V, 2.09 A",
-                "phase.2: not available: the device gives it status 9",
+                "phase.2: not available: device status is 9",
             ],
         ),
     ] {
@@ -319,8 +319,8 @@ fn a_ups_is_read_by_its_lines_and_not_by_what_it_does_not_measure() {
          1.3.6.1.2.1.33.1.4.4.1.4.2|2|65535\n1.3.6.1.2.1.33.1.4.4.1.4.3|2|-4\n1.3.6.1.2.1.33.1.4.4.1.4.4|5|",
         &[
             "1: 820 W, 229 V, 3.7 A",
-            "2: not available: the device's power says 65535",
-            "3: not available: the device's power says -4",
+            "2: not available: power reads 65535",
+            "3: not available: power reads -4",
             "inlet.1: 900 W",
         ],
     );

@@ -163,7 +163,7 @@ fn a_disk_that_takes_nothing_does_not_prevent_the_start() {
         std::fs::rename(&folder, &real).unwrap();
         std::os::unix::fs::symlink("/proc/self/fdinfo", &folder).unwrap();
         let journal = open(&lab);
-        assert!(journal.trouble().is_some_and(|trouble| trouble.contains("cannot be written")));
+        assert!(journal.trouble().is_some_and(|trouble| trouble.contains("cannot write")));
         assert!(journal.append(&Arc::new(vec![credited("A", 2, 1.0)]), NOW).is_err());
         std::fs::remove_file(&folder).unwrap();
         std::fs::rename(&real, &folder).unwrap();

@@ -102,10 +102,10 @@ impl KeystoneConfig {
             }
             (None, Some(name)) => match std::env::var(name) {
                 Ok(text) => Ok(Secret::new(text)),
-                Err(_) => Err(failed(format!("password_env: there is no {name} in the environment"))),
+                Err(_) => Err(failed(format!("password_env: environment variable {name} is not set"))),
             },
             (None, None) | (Some(_), Some(_)) => {
-                Err(failed("one of password_file and password_env is needed".to_owned()))
+                Err(failed("one of password_file and password_env is required".to_owned()))
             }
         }
     }

@@ -110,20 +110,20 @@ impl Session {
                     let identity = read_token(&body);
                     return identity
                         .map(Some)
-                        .map_err(|error| Unavailable(format!("no token in its answer: {error}")));
+                        .map_err(|error| Unavailable(format!("no token in the response: {error}")));
                 }
                 StatusCode::NOT_FOUND => return Ok(None),
                 StatusCode::UNAUTHORIZED => refused = Some(ours),
                 StatusCode::FORBIDDEN => {
                     let user = &self.credentials.username;
                     return Err(Unavailable(format!(
-                        "user {user:?} may not validate tokens: it needs role service"
+                        "user {user:?} is not allowed to validate tokens; grant it role service"
                     )));
                 }
-                status => return Err(Unavailable(format!("it answers {status}"))),
+                status => return Err(Unavailable(format!("responded with {status}"))),
             }
         }
-        Err(Unavailable("it refuses a token it has just given us".to_owned()))
+        Err(Unavailable("rejected a token it has just issued".to_owned()))
     }
 
     /// Our token; a new one if there is none, or if `refused` is the one we have.
@@ -161,19 +161,21 @@ impl Session {
         match response.status() {
             StatusCode::CREATED => {}
             StatusCode::UNAUTHORIZED => {
-                return Err(Unavailable(format!("it refuses user {username:?} of project {project_name:?}")));
+                return Err(Unavailable(format!(
+                    "authentication failed for user {username:?} of project {project_name:?}"
+                )));
             }
-            status => return Err(Unavailable(format!("it answers {status} to our own authentication"))),
+            status => return Err(Unavailable(format!("responded with {status} to authentication"))),
         }
         let token = response.headers().get("x-subject-token").and_then(|token| token.to_str().ok());
-        token.map(Secret::new).ok_or_else(|| Unavailable("it gives us no token".to_owned()))
+        token.map(Secret::new).ok_or_else(|| Unavailable("returned no token".to_owned()))
     }
 }
 
 /// A header value that no log of the HTTP client shows.
 fn sensitive(token: &str) -> Result<reqwest::header::HeaderValue, Unavailable> {
     let mut value = reqwest::header::HeaderValue::from_str(token)
-        .map_err(|_| Unavailable("a token does not fit a header".to_owned()))?;
+        .map_err(|_| Unavailable("token is not valid in a header".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -194,7 +196,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Unavailable> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(Unavailable("its answer is too large".to_owned()));
+            return Err(Unavailable("response too large".to_owned()));
         }
         body.extend_from_slice(&chunk);
     }

@@ -39,19 +39,19 @@ async fn serve(status: StatusCode, service: &'static str) -> u16 {
 #[tokio::test]
 async fn we_are_not_ready_until_keystone_has_let_us_in_and_stay_ready_when_it_goes() {
     let away = keystone(kwapi_peers::free_port());
-    assert!(away.readiness().unwrap_err().ends_with("/v3: it has not answered yet"));
+    assert!(away.readiness().unwrap_err().ends_with("/v3: no response yet"));
     assert!(!away.introduce_once().await);
     assert!(away.readiness().unwrap_err().contains("refused"), "{:?}", away.readiness());
 
     let refusing = keystone(serve(StatusCode::UNAUTHORIZED, "energy").await);
     assert!(!refusing.introduce_once().await);
     let why = refusing.readiness().unwrap_err();
-    assert!(why.ends_with("it refuses user \"kwapi\" of project \"service\""), "{why}");
+    assert!(why.ends_with("authentication failed for user \"kwapi\" of project \"service\""), "{why}");
 
     let there = keystone(serve(StatusCode::CREATED, "energy").await);
     there.introduce().await;
     assert_eq!(there.readiness(), Ok(()));
-    there.report(Some(&Unavailable("it answers 500".to_owned())));
+    there.report(Some(&Unavailable("responded with 500".to_owned())));
     assert_eq!(there.readiness(), Ok(()), "it is away for every other API as well");
 }
 

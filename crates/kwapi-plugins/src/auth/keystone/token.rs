@@ -118,7 +118,7 @@ pub fn parse_token(body: &[u8]) -> bool {
 pub(super) fn read_token(body: &[u8]) -> Result<Identity, String> {
     let Body { token } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let expires_at: jiff::Timestamp =
-        token.expires_at.parse().map_err(|_| "expires_at is no time".to_owned())?;
+        token.expires_at.parse().map_err(|_| "expires_at is not a valid time".to_owned())?;
     Ok(Identity {
         user_id: token.user.id,
         project: token.project.map(|project| {

@@ -41,20 +41,20 @@ fn read_yaml(text: &str) -> Result<Vec<(String, Value)>, PolicyError> {
             continue;
         }
         if line.starts_with([' ', '\t', '-']) {
-            return Err(failed("only `name: rule` on one line is understood"));
+            return Err(failed("only `name: rule` on one line is supported"));
         }
-        let (name, rest) = scalar(content, true).ok_or_else(|| failed("no rule name"))?;
+        let (name, rest) = scalar(content, true).ok_or_else(|| failed("missing rule name"))?;
         let rest = rest.trim_start();
         let rule =
-            rest.strip_prefix(':').map(str::trim).ok_or_else(|| failed("no `:` after the rule's name"))?;
+            rest.strip_prefix(':').map(str::trim).ok_or_else(|| failed("missing `:` after the rule name"))?;
         let value = if rule.starts_with('[') {
             let list = rule.rsplit_once(" #").map_or(rule, |(list, _)| list);
-            serde_json::from_str(list).map_err(|_| failed("a list is written as in JSON"))?
+            serde_json::from_str(list).map_err(|_| failed("lists must be written as in JSON"))?
         } else {
-            let (text, after) = scalar(rule, false).ok_or_else(|| failed("a quote does not end"))?;
+            let (text, after) = scalar(rule, false).ok_or_else(|| failed("unterminated quote"))?;
             let after = after.trim();
             if !after.is_empty() && !after.starts_with('#') {
-                return Err(failed("something follows the rule"));
+                return Err(failed("unexpected text after the rule"));
             }
             Value::String(text)
         };
@@ -86,7 +86,7 @@ fn parse_rule(rule: &Value) -> Result<Check, String> {
         Value::String(text) => parse_string(text),
         Value::Array(any) => parse_list(any),
         Value::Bool(true) | Value::Null => Ok(Check::Always),
-        _ => Err("a rule is a string or a list".to_owned()),
+        _ => Err("a rule must be a string or a list".to_owned()),
     }
 }
 
@@ -99,11 +99,11 @@ fn parse_list(any: &[Value]) -> Result<Check, String> {
             Value::Array(all) => {
                 let checks = all.iter().map(|check| match check {
                     Value::String(check) => parse_check(check),
-                    _ => Err("a check is a string".to_owned()),
+                    _ => Err("a check must be a string".to_owned()),
                 });
                 Ok(Check::All(checks.collect::<Result<_, _>>()?))
             }
-            _ => Err("a list has strings, or lists of strings".to_owned()),
+            _ => Err("a list must contain strings, or lists of strings".to_owned()),
         })
         .collect();
     let alternatives = alternatives?;
@@ -117,9 +117,9 @@ fn parse_check(check: &str) -> Result<Check, String> {
         _ => {}
     }
     if check.contains("%(") {
-        return Err(format!("{check:?} compares with a target, and reading has none"));
+        return Err(format!("{check:?} compares with a target, but read requests have none"));
     }
-    let (kind, value) = check.split_once(':').ok_or_else(|| format!("{check:?} is no check"))?;
+    let (kind, value) = check.split_once(':').ok_or_else(|| format!("invalid check {check:?}"))?;
     let value = value.trim_matches(['"', '\'']).to_owned();
     match kind {
         "role" => Ok(Check::Role(value)),
@@ -128,7 +128,7 @@ fn parse_check(check: &str) -> Result<Check, String> {
         "user_id" | "project_id" | "domain_id" | "system_scope" => {
             Ok(Check::Attribute(kind.to_owned(), value))
         }
-        _ => Err(format!("{kind:?} is no check we know")),
+        _ => Err(format!("unknown check {kind:?}")),
     }
 }
 
@@ -140,14 +140,14 @@ fn parse_string(text: &str) -> Result<Check, String> {
     let spaced = text.replace('(', " ( ").replace(')', " ) ");
     // `%(target)s` was torn apart by the spaces; say what is wrong rather than "unexpected (".
     if spaced.contains("% (") || text.contains("%(") {
-        return Err(format!("{text:?} compares with a target, and reading has none"));
+        return Err(format!("{text:?} compares with a target, but read requests have none"));
     }
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut words = words.as_slice();
     let check = parse_any(&mut words, DEPTH_MAX)?;
     match words.first() {
         None => Ok(check),
-        Some(word) => Err(format!("{word:?} is unexpected")),
+        Some(word) => Err(format!("unexpected {word:?}")),
     }
 }
 
@@ -168,15 +168,15 @@ fn parse_all(words: &mut &[&str], depth: usize) -> Result<Check, String> {
 }
 
 fn parse_one(words: &mut &[&str], depth: usize) -> Result<Check, String> {
-    let depth = depth.checked_sub(1).ok_or("it nests too deeply")?;
+    let depth = depth.checked_sub(1).ok_or("nested too deeply")?;
     if take(words, "not") {
         return Ok(Check::Not(Box::new(parse_one(words, depth)?)));
     }
     if take(words, "(") {
         let check = parse_any(words, depth)?;
-        return if take(words, ")") { Ok(check) } else { Err("a parenthesis does not close".to_owned()) };
+        return if take(words, ")") { Ok(check) } else { Err("unclosed parenthesis".to_owned()) };
     }
-    let (word, rest) = words.split_first().ok_or("it ends too early")?;
+    let (word, rest) = words.split_first().ok_or("unexpected end of rule")?;
     *words = rest;
     parse_check(word)
 }

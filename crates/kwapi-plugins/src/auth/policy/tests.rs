@@ -70,10 +70,10 @@ fn yaml_is_read_as_policies_have_it() {
 #[test]
 fn what_cannot_be_understood_is_refused_with_its_place() {
     let failure = |policy: &str| parse_file(policy).unwrap_err().to_string();
-    assert_eq!(failure("a: role:b\n  nested: x"), "line 2: only `name: rule` on one line is understood");
-    assert_eq!(failure(r#"{"a": "role:b and"}"#), "rule \"a\": it ends too early");
-    assert_eq!(failure(r#"{"a": "(role:b"}"#), "rule \"a\": a parenthesis does not close");
-    assert_eq!(failure(r#"{"a": "http://x"}"#), "rule \"a\": \"http\" is no check we know");
+    assert_eq!(failure("a: role:b\n  nested: x"), "line 2: only `name: rule` on one line is supported");
+    assert_eq!(failure(r#"{"a": "role:b and"}"#), "rule \"a\": unexpected end of rule");
+    assert_eq!(failure(r#"{"a": "(role:b"}"#), "rule \"a\": unclosed parenthesis");
+    assert_eq!(failure(r#"{"a": "http://x"}"#), "rule \"a\": unknown check \"http\"");
     assert!(failure(r#"{"a": "project_id:%(project_id)s"}"#).contains("compares with a target"));
 }
 

@@ -67,9 +67,9 @@ async fn what_cannot_be_read_is_refused_in_our_shape_and_counted() {
     let long = "x".repeat(HEAD_BYTES_MAX);
     let many: String = (0..101).map(|number| format!("h{number}: v\r\n")).collect();
     for (request, code, message) in [
-        (format!("GET /{long} HTTP/1.1\r\nhost: h\r\n\r\n"), 414, "address is too long"),
-        (format!("GET / HTTP/1.1\r\nhost: h\r\n{many}\r\n"), 431, "headers are too many or too large"),
-        (format!("GET / HTTP/1.1\r\nhost: h\r\nx: {long}\r\n\r\n"), 431, "headers are too many or too large"),
+        (format!("GET /{long} HTTP/1.1\r\nhost: h\r\n\r\n"), 414, "URL too long"),
+        (format!("GET / HTTP/1.1\r\nhost: h\r\n{many}\r\n"), 431, "Too many or too large headers"),
+        (format!("GET / HTTP/1.1\r\nhost: h\r\nx: {long}\r\n\r\n"), 431, "Too many or too large headers"),
         ("\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), 400, "invalid HTTP method"),
         ("GET /\r\n\r\n".to_owned(), 400, "invalid"),
         ("GET / HTTP/9.9\r\nhost: h\r\n\r\n".to_owned(), 400, "invalid HTTP version"),
@@ -107,21 +107,17 @@ async fn bytes_that_are_no_utf_8_in_a_path_are_refused() {
 async fn an_empty_refusal_from_within_is_filled() {
     let head = "HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
     for (request, code, message) in [
-        (format!("GET /nowhere {head}"), 404, "nothing at this address"),
-        (format!("TRACE / {head}"), 405, "can only be read"),
-        (format!("BREW / {head}"), 405, "can only be read"),
-        (format!("DELETE / {head}"), 405, "can only be read"),
-        (format!("OPTIONS * {head}"), 404, "nothing at this address"),
-        (
-            "CONNECT h:80 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_owned(),
-            404,
-            "nothing at this address",
-        ),
-        ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), 400, "has a Host header"),
+        (format!("GET /nowhere {head}"), 404, "Not found."),
+        (format!("TRACE / {head}"), 405, "This resource is read-only."),
+        (format!("BREW / {head}"), 405, "This resource is read-only."),
+        (format!("DELETE / {head}"), 405, "This resource is read-only."),
+        (format!("OPTIONS * {head}"), 404, "Not found."),
+        ("CONNECT h:80 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_owned(), 404, "Not found."),
+        ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), 400, "Missing Host header"),
         (
             "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n".to_owned(),
             400,
-            "more than one Host",
+            "More than one Host",
         ),
     ] {
         check(&say(request.as_bytes()).await.1, code, message);
@@ -194,7 +190,7 @@ async fn a_request_cut_off_in_its_head_is_told_so() {
     client.shutdown().await.unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
-    check(&answer, 400, "ends before its head");
+    check(&answer, 400, "before the end of the request headers");
 }
 
 #[tokio::test(start_paused = true)]

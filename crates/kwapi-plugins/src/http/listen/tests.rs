@@ -138,7 +138,7 @@ async fn a_taken_port_says_so() {
     let taken = Listener::bind(&listen(1)).unwrap();
     let error = Listener::bind(&Listen { address: taken.address(), ..listen(1) }).unwrap_err();
     assert_eq!(error.to_string(), format!("{} is already in use", taken.address()));
-    assert_eq!(usual_resident(5000), " (5000 is also Keystone's port)");
+    assert_eq!(usual_resident(5000), " (5000 is also used by Keystone)");
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn who_speaks_http_to_a_tls_port_is_told_and_who_speaks_neither_is_counted
     let (address, counts) = (listener.address(), listener.counts.clone());
     tokio::spawn(listener.serve(router(), std::future::pending()));
     let answer = twice(address, "").await;
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("This port speaks TLS"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("This port requires TLS"), "{answer}");
     let mut garbled = TcpStream::connect(address).await.unwrap();
     garbled.write_all(&[22, 3, 1, 0, 5, 9, 9, 9, 9, 9]).await.unwrap();
     _ = garbled.read_to_end(&mut Vec::new()).await;
@@ -296,5 +296,5 @@ async fn tls_is_served_with_the_given_certificate_and_a_wrong_file_is_named() {
     }
     let swapped = Tls { certificate: key.clone(), key };
     let error = Listener::bind(&Listen { tls: Some(swapped), ..listen(9) }).unwrap_err().to_string();
-    assert!(error.ends_with("key.pem: there is no certificate in it"), "{error}");
+    assert!(error.ends_with("key.pem: no certificate found in the file"), "{error}");
 }

@@ -60,11 +60,15 @@ fn files_at_fault_are_named() {
     let missing = Tls { certificate: lab.path().join("none.pem"), ..tls.clone() };
     assert!(failure(&missing).contains("none.pem: "), "{}", failure(&missing));
     let swapped = Tls { certificate: tls.key.clone(), ..tls.clone() };
-    assert!(failure(&swapped).ends_with("key.pem: there is no certificate in it"), "{}", failure(&swapped));
+    assert!(
+        failure(&swapped).ends_with("key.pem: no certificate found in the file"),
+        "{}",
+        failure(&swapped)
+    );
     let other = Tls { certificate: tls.certificate.clone(), key: lab.path().join("other.pem") };
     std::fs::write(&other.key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
     assert!(
-        failure(&other).ends_with("other.pem: this key is not the one of the certificate"),
+        failure(&other).ends_with("other.pem: key does not match the certificate"),
         "{}",
         failure(&other)
     );

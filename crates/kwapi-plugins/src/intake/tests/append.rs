@@ -88,7 +88,7 @@ fn while_the_disk_takes_nothing_totals_stand_and_present_watts_show_beside_them(
     assert_eq!((view.power.0, view.timestamp.seconds(), view.totals.energy.joules()), (97.0, 101, 100.0));
     assert_eq!((view.present.power.0, view.present.timestamp.seconds()), (55.0, 102));
     let trouble = refusing.bench.intake.lock().trouble().now().unwrap();
-    assert!(trouble.contains("1 measurements wait"), "{trouble}");
+    assert!(trouble.contains("1 measurements queued"), "{trouble}");
     refusing.refuse(0);
     refusing.retry();
     let (_, view) = refusing.bench.live.probe("A").unwrap();

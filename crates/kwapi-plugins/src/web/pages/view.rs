@@ -102,10 +102,10 @@ impl Present {
         let zone = &site.settings.zone;
         let mut marks = Vec::new();
         if is_simulated(probe) {
-            marks.push(("simulated", "No real server: a simulator plays its meter"));
+            marks.push(("simulated", "Not a real server: its meter is simulated"));
         }
         if site.settings.directory.is_sum(probe) {
-            marks.push(("sum", "The sum of other probes: totals count those, not this"));
+            marks.push(("sum", "Sum of other probes; not counted again in totals"));
         }
         Self {
             id: probe.to_string(),
@@ -140,7 +140,7 @@ pub(super) fn drawing(site: &Site, probe: &ProbeId, period: Period, now: Timesta
         Ok(graph) => graph,
         Err(NoGraph::Undrawn(_)) => None,
         Err(NoGraph::Unreadable(_)) => {
-            let svg = "<p>The history of this probe cannot be read; the log says why.</p>".to_owned();
+            let svg = "<p>The history of this probe is unreadable; see the log.</p>".to_owned();
             return Drawing { svg, narrow: None, legend: Legend::new(&Figures::default(), &site.settings) };
         }
     };

@@ -35,7 +35,7 @@
       try {
         await renew();
       } catch {
-        stale.textContent = `Not renewed for ${Math.round((Date.now() - renewed) / 1000)} s`;
+        stale.textContent = `Not updated for ${Math.round((Date.now() - renewed) / 1000)} s`;
         stale.hidden = false;
       }
     }

@@ -19,7 +19,7 @@ async fn a_total_says_since_when_and_how_much_of_it_is_known() {
         list.contains("<strong>12.000 kWh</strong> · <strong>3.00 EUR</strong> since 22 Nov, 10:00"),
         "{list}"
     );
-    assert!(list.contains("99.5 % of it measured, 0.5 % unknown"), "{list}");
+    assert!(list.contains("99.5 % measured, 0.5 % unknown"), "{list}");
 }
 
 #[tokio::test]
@@ -83,7 +83,8 @@ async fn check_demonstration(names: &[&str], expected: Option<&str>) {
 #[tokio::test]
 async fn a_demonstration_is_said_to_be_one() {
     check_demonstration(&["demo.1", "demo.2"], Some("the servers shown are simulated")).await;
-    check_demonstration(&["demo.1", "laptop"], Some("the probes marked simulated are no real servers")).await;
+    check_demonstration(&["demo.1", "laptop"], Some("the probes marked “simulated” are not real servers"))
+        .await;
     check_demonstration(&["laptop", "demonstrator"], None).await;
 }
 

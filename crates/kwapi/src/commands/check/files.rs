@@ -53,7 +53,10 @@ impl Findings<'_> {
         // One that is not there is somebody else's finding.
         if mode.is_ok_and(|mode| mode & 0o007 != 0) {
             let file = file.display();
-            self.error(path, format!("{file} is open to every user of this machine: chmod o-rwx {file}"));
+            self.error(
+                path,
+                format!("{file} is accessible to all users of this machine; run chmod o-rwx {file}"),
+            );
         }
     }
 }
@@ -141,20 +144,18 @@ fn certificate(findings: &mut Findings<'_>, tls: &Tls, now: Timestamp) {
     findings.private(&keys(&["api", "tls", "key"]), &tls.key);
     let validity = match tls.check() {
         Ok(Some(validity)) => validity,
-        Ok(None) => return findings.warning(&path, "when this certificate ends cannot be read"),
+        Ok(None) => return findings.warning(&path, "cannot read the expiry date of this certificate"),
         Err(error) => return findings.error(&keys(&["api", "tls"]), chain(&error)),
     };
     let certificate = tls.certificate.display();
     if validity.end <= now {
-        findings.error(&path, format!("{certificate} ended on {}: renew it", day(validity.end)));
+        findings.error(&path, format!("{certificate} expired on {}; renew it", day(validity.end)));
     } else if validity.begin > now {
         let begin = day(validity.begin);
-        findings.error(
-            &path,
-            format!("{certificate} is not valid before {begin}: is this machine's clock right?"),
-        );
+        findings
+            .error(&path, format!("{certificate} is not valid before {begin}; check this machine's clock"));
     } else if validity.end <= now.after(EXPIRY_WARNING) {
-        findings.warning(&path, format!("{certificate} ends on {}: renew it", day(validity.end)));
+        findings.warning(&path, format!("{certificate} expires on {}; renew it", day(validity.end)));
     }
 }
 
@@ -175,7 +176,7 @@ fn authentication(findings: &mut Findings<'_>, auth: &AuthConfig) {
     for (index, token) in auth.tokens.iter().enumerate() {
         if let Err(error) = token.check() {
             let path = [at("token"), vec![Step::Index(index), Step::Key("sha256".to_owned())]].concat();
-            findings.error(&path, format!("{error}: printf %s \"$TOKEN\" | sha256sum prints them"));
+            findings.error(&path, format!("{error}; printf %s \"$TOKEN\" | sha256sum prints them"));
         }
     }
     let Some(keystone) = &auth.keystone else { return };
@@ -220,11 +221,10 @@ fn directories(findings: &mut Findings<'_>, config: &Config) {
         }
         let (wanted, found) = (directory.display(), existing.display());
         if !existing.is_dir() {
-            findings.error(&path, format!("{wanted} cannot be made: {found} is no directory"));
+            findings.error(&path, format!("cannot create {wanted}: {found} is not a directory"));
         } else if let Err(error) = try_to_write(&existing) {
             let message = format!(
-                "{wanted}: this user cannot write to {found} ({error}): give it to the user that kwapi runs as, or \
-                 check as that user"
+                "{wanted}: {found} is not writable by this user ({error}); make it writable for the user that kwapi runs as, or run the check as that user"
             );
             findings.error(&path, message);
         }
@@ -233,10 +233,8 @@ fn directories(findings: &mut Findings<'_>, config: &Config) {
     if let Ok(Some((file, error))) = kwapi_history::store::unwritable(&rrd)
         && file != rrd
     {
-        let message = format!(
-            "{}: this user cannot write to it ({error}): its history stands still until it can",
-            file.display()
-        );
+        let message =
+            format!("{}: not writable by this user ({error}); its history is not updated", file.display());
         findings.error(&keys(&["rrd", "directory"]), message);
     }
 }

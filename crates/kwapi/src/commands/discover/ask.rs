@@ -136,9 +136,9 @@ async fn watched(host: &str, port: u16) -> Vec<String> {
 /// What a host that speaks Modbus says of itself; `None` if it does not.
 async fn unmapped(host: &str, port: u16) -> Option<String> {
     match timeout(ATTEMPT_MAX, modbus::identify(&format!("{host}:{port}"))).await {
-        Ok(Ok(Identity::Named(words))) => Some(format!("says it is {words:?}")),
-        Ok(Ok(Identity::Unnamed)) => Some("does not say what it is".to_owned()),
-        Ok(Ok(Identity::Silent)) => Some("leaves unit 1 unanswered".to_owned()),
+        Ok(Ok(Identity::Named(words))) => Some(format!("identifies itself as {words:?}")),
+        Ok(Ok(Identity::Unnamed)) => Some("does not identify itself".to_owned()),
+        Ok(Ok(Identity::Silent)) => Some("does not respond as unit 1".to_owned()),
         Ok(Err(_)) | Err(_) => None,
     }
 }
@@ -176,7 +176,7 @@ async fn once(
     if protocol.entry.name == "modbus" {
         let readings: Vec<_> = heard.iter().map(|(_, reading)| reading.clone()).collect();
         if let Err(why) = plausible::judge(&readings) {
-            return Some(Answer::Nothing(format!("another register map? {why}")));
+            return Some(Answer::Nothing(format!("check the register map: {why}")));
         }
         // Its phases are parts of the whole.
         if heard.iter().any(|(probe, _)| probe.as_str() == "total") {
@@ -184,7 +184,7 @@ async fn once(
         }
     }
     if heard.is_empty() {
-        let problem = problem.unwrap_or_else(|| "it names no outlet that is measured".to_owned());
+        let problem = problem.unwrap_or_else(|| "it lists no measured outlet".to_owned());
         return Some(Answer::Nothing(format!("no power: {problem}")));
     }
     let watts: Vec<f64> = heard.iter().filter_map(|(_, reading)| Some(reading.power?.0)).collect();

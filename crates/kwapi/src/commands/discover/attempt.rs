@@ -112,7 +112,7 @@ pub(super) fn protocols(
         let attempts = fitting(entry, shared);
         if attempts.is_empty() {
             remarks.push(format!(
-                "{name} is skipped: no [credentials.NAME] in the configuration has its keys ({keys})"
+                "{name} skipped: no [credentials.NAME] in the configuration has its keys ({keys})"
             ));
         } else {
             protocols.push(Protocol { entry, ports: ports_of(name), attempts });
@@ -142,8 +142,7 @@ pub(super) fn protocols(
             protocol.attempts.iter().any(|attempt| attempt.credentials.as_ref() == Some(credentials))
         };
         if !protocols.iter().any(is_used) {
-            remarks
-                .push(format!("credentials {credentials:?} have the keys of no protocol that is asked here"));
+            remarks.push(format!("credentials {credentials:?} match no protocol of discovery"));
         }
     }
     (protocols, remarks)
@@ -179,10 +178,10 @@ pub(super) fn register_maps(written: &[String]) -> Result<Vec<&'static str>, Str
         modbus::map::names().find(is_meant).ok_or_else(|| {
             let known = || modbus::map::names();
             let advice = nearest(text, known()).map_or_else(
-                || format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+                || format!("available: {}", known().collect::<Vec<_>>().join(", ")),
                 |name| format!("did you mean {name}?"),
             );
-            format!("--modbus-map {text}: {advice} (maps of your own: [credentials.NAME] with map and maps)")
+            format!("--modbus-map {text}: unknown map; {advice} (custom maps: [credentials.NAME] with map and maps)")
         })
     };
     written.iter().map(find).collect()
@@ -202,10 +201,10 @@ pub(super) fn ports(written: &[String]) -> Result<BTreeMap<String, Vec<u16>>, St
         };
         if !known().any(|protocol| protocol == name) {
             let advice = nearest(name, known()).map_or_else(
-                || format!("hosts are asked over {}", known().collect::<Vec<_>>().join(", ")),
+                || format!("available: {}", known().collect::<Vec<_>>().join(", ")),
                 |name| format!("did you mean {name}?"),
             );
-            return Err(format!("--port {text}: {name} is not asked; {advice}"));
+            return Err(format!("--port {text}: unknown protocol {name}; {advice}"));
         }
         let all = ports.entry(name.to_owned()).or_default();
         if !all.contains(&port) {
@@ -231,9 +230,10 @@ mod tests {
 
     #[test]
     fn credentials_go_to_the_protocols_whose_keys_they_have() {
-        const SNMP: &str = "snmp is skipped: no [credentials.NAME] in the configuration has its keys (community, or user and auth_password)";
-        const IPMI: &str = "ipmi is skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
-        const REDFISH: &str = "redfish is skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
+        const SNMP: &str = "snmp skipped: no [credentials.NAME] in the configuration has its keys (community, or user and auth_password)";
+        const IPMI: &str =
+            "ipmi skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
+        const REDFISH: &str = "redfish skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
         const REST: [&str; 4] = ["nut ", "shelly ", "tasmota ", "modbus "];
         check("", &[&REST[..], &[SNMP, IPMI, REDFISH]].concat());
         check(
@@ -245,7 +245,7 @@ mod tests {
             &[
                 &["ipmi a", "redfish a"],
                 &REST[..],
-                &[SNMP, "credentials \"b\" have the keys of no protocol that is asked here"],
+                &[SNMP, "credentials \"b\" match no protocol of discovery"],
             ]
             .concat(),
         );
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn ports_of_no_protocol_are_refused() {
         let refused = |text: &str| ports(&[text.to_owned()]).unwrap_err();
-        assert_eq!(refused("snpm=1"), "--port snpm=1: snpm is not asked; did you mean snmp?");
+        assert_eq!(refused("snpm=1"), "--port snpm=1: unknown protocol snpm; did you mean snmp?");
         assert_eq!(refused("snmp"), "--port snmp: write PROTOCOL=PORT, for example snmp=1161");
         assert_eq!(refused("snmp=0"), "--port snmp=0: write PROTOCOL=PORT, for example snmp=1161");
     }

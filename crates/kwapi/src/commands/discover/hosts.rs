@@ -21,7 +21,7 @@ pub(super) fn expand(written: &[String]) -> Result<Vec<String>, String> {
             None => hosts.extend(expand_hosts(text)?),
         }
         if hosts.len() > HOSTS_MAX {
-            return Err(format!("{text}: more than {HOSTS_MAX} hosts in all; ask for its parts"));
+            return Err(format!("{text}: more than {HOSTS_MAX} hosts in total; split it"));
         }
     }
     Ok(hosts)
@@ -30,11 +30,12 @@ pub(super) fn expand(written: &[String]) -> Result<Vec<String>, String> {
 /// The hosts of an IPv4 block; of a real network, without its own and its broadcast address.
 fn block(text: &str, address: &str, bits: &str) -> Result<Vec<String>, String> {
     let (Ok(address), Ok(bits)) = (address.parse::<Ipv4Addr>(), bits.parse::<u32>()) else {
-        return Err(format!("{text}: a block is written like 10.0.0.0/24"));
+        return Err(format!("{text}: invalid block; write it like 10.0.0.0/24"));
     };
-    let host_bits = 32_u32.checked_sub(bits).ok_or_else(|| format!("{text}: at most /32"))?;
+    let host_bits =
+        32_u32.checked_sub(bits).ok_or_else(|| format!("{text}: the prefix must be at most /32"))?;
     if host_bits > BLOCK_BITS_MAX {
-        return Err(format!("{text}: larger than a /{}; ask for its parts", 32 - BLOCK_BITS_MAX));
+        return Err(format!("{text}: larger than a /{}; split it", 32 - BLOCK_BITS_MAX));
     }
     let size = 1_u32 << host_bits;
     let network = u32::from(address) & !(size - 1);
@@ -65,8 +66,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        check("10.0.0.0/8", "10.0.0.0/8: larger than a /16; ask for its parts");
+        check("10.0.0.0/8", "10.0.0.0/8: larger than a /16; split it");
         check("10.0.0.0/33", "10.0.0.0/33: at most /32");
-        check("host/x", "host/x: a block is written like 10.0.0.0/24");
+        check("host/x", "host/x: invalid block; write it like 10.0.0.0/24");
     }
 }

@@ -20,10 +20,10 @@ pub(super) fn judge(readings: &[Reading]) -> Result<(), String> {
     if let Some(odd) = volts.iter().find(|volts| {
         !(VOLTS_MIN..=VOLTS_MAX).contains(*volts) && !(-VOLTS_NOTHING..VOLTS_NOTHING).contains(*volts)
     }) {
-        return Err(format!("{} is no mains voltage", Volts(*odd)));
+        return Err(format!("{} is not a mains voltage", Volts(*odd)));
     }
     if !volts.iter().any(|volts| *volts >= VOLTS_MIN) {
-        return Err("there is no mains voltage to judge it by".to_owned());
+        return Err("no mains voltage to check it against".to_owned());
     }
     for reading in readings {
         let (Some(power), Some(volts), Some(amperes)) = (reading.power, reading.voltage, reading.current)
@@ -67,9 +67,9 @@ mod tests {
 
     #[test]
     fn another_meters_registers_are_not() {
-        check(&[(Some(12.0), Some(3.4e-38), Some(1.0))], "there is no mains voltage to judge it by");
-        check(&[(Some(12.0), None, None)], "there is no mains voltage to judge it by");
-        check(&[(Some(12.0), Some(50.0), Some(230.0))], "50 V is no mains voltage");
+        check(&[(Some(12.0), Some(3.4e-38), Some(1.0))], "no mains voltage to check it against");
+        check(&[(Some(12.0), None, None)], "no mains voltage to check it against");
+        check(&[(Some(12.0), Some(50.0), Some(230.0))], "50 V is not a mains voltage");
         check(&[(Some(9e6), Some(230.0), Some(1.0))], "9000000 W is more than 230 V times 1 A");
     }
 }

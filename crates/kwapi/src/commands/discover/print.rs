@@ -112,7 +112,7 @@ fn offer(text: &mut String, hosts: &str, port: Option<u16>, said: &str) {
     let at = port.unwrap_or(502);
     _ = writeln!(
         text,
-        "# {hosts} answers on port {at} (Modbus) and {said}; what its registers hold takes a map."
+        "# {hosts} answers on port {at} (Modbus) and {said}; reading it requires a register map."
     );
     _ = writeln!(text, "# Ask again with --modbus-map NAME ({}), or write:", maps.join(", "));
     _ = writeln!(text, "# [[meter]]\n# driver = \"modbus\"\n# hosts = {}", quoted(hosts));
@@ -341,11 +341,11 @@ mod tests {
     fn a_device_that_measures_nothing_is_told_of() {
         let relay = Found {
             credentials: None,
-            answer: Answer::Unread("refused: this SHSW-1 measures no power".to_owned()),
+            answer: Answer::Unread("refused: this SHSW-1 does not measure power".to_owned()),
             ..meter("10.0.0.8", "shelly", None, None)
         };
         let expected =
-            "# no meter found\n# 10.0.0.8 answers shelly, but: refused: this SHSW-1 measures no power\n";
+            "# no meter found\n# 10.0.0.8 answers shelly, but: refused: this SHSW-1 does not measure power\n";
         assert_eq!(configuration(vec![relay]), expected);
     }
 
@@ -353,13 +353,12 @@ mod tests {
     fn hosts_that_speak_modbus_are_told_what_to_write() {
         let unmapped = |host: &str| Found {
             credentials: None,
-            answer: Answer::Unmapped("does not say what it is".to_owned()),
+            answer: Answer::Unmapped("does not identify itself".to_owned()),
             ..meter(host, "modbus", None, None)
         };
         assert_eq!(
             configuration(vec![unmapped("10.0.0.7"), unmapped("10.0.0.8"), unmapped("10.0.0.9")]),
-            "# no meter found\n# 10.0.0.[7-9] answers on port 502 (Modbus) and does not say what it is; what its \
-             registers hold takes a map.\n# Ask again with --modbus-map NAME (abb-b23, carlo-gavazzi-em24, \
+            "# no meter found\n# 10.0.0.[7-9] answers on port 502 (Modbus) and does not identify itself; reading it requires a register map.\n# Run again with --modbus-map NAME (abb-b23, carlo-gavazzi-em24, \
              carlo-gavazzi-em340, chint-dtsu666, eastron-sdm120, eastron-sdm230, eastron-sdm630, eastron-sdm72, \
              janitza-umg, pzem-004t, schneider-iem3155, schneider-pm5xxx, siemens-pac2200, sunspec-meter), or write:\n# [[meter]]\n# driver = \"modbus\"\n\
              # hosts = \"10.0.0.[7-9]\"\n# map = \"NAME\"\n# probe = \"{host}\"\n\n"

@@ -35,7 +35,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
         &[("k.toml", "\n[api]\nworkers = 2\nlitsen = \"x\"\n")],
         "k.toml:4: unknown key `litsen`; did you mean `listen`?",
     );
-    check(&[("k.toml", "[api]\nzzz = 1\n")], "k.toml:2: unknown key `zzz`; known here: listen, workers");
+    check(&[("k.toml", "[api]\nzzz = 1\n")], "k.toml:2: unknown key `zzz`; valid keys: listen, workers");
 }
 
 #[test]
@@ -79,6 +79,6 @@ fn includes_are_joined_and_a_key_given_twice_is_refused() {
     );
     check(
         &[("k.toml", "include = [\"b.toml\"]\n[api]\nworkers = 1\n"), ("b.toml", "[api]\nworkers = 3")],
-        "k.toml:3: `workers` is given in two files",
+        "k.toml:3: `workers` is set in two files",
     );
 }

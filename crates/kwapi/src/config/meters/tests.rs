@@ -55,7 +55,7 @@ fn credentials_are_written_once_and_a_meters_own_keys_come_first() {
     );
     check(
         "[credentials.bmc]\na='u'\n[[meter]]\ndriver='ipmi'\nprobe='x'\ncredentials='bmcs'",
-        "k.toml:6: there are no credentials `bmcs`; did you mean `bmc`?",
+        "k.toml:6: unknown credentials `bmcs`; did you mean `bmc`?",
     );
 }
 
@@ -75,10 +75,10 @@ fn an_inventory_is_a_table_of_meters() {
 fn twins_and_nonsense_are_refused() {
     check(
         "[[meter]]\ndriver='a'\nprobe='x'\n[[meter]]\ndriver='b'\nprobe='x'",
-        "k.toml:4: probe `x` is measured by `a#1` already",
+        "k.toml:4: probe `x` is already measured by `a#1`",
     );
     check("[[meter]]\nprobe='x'", "k.toml:1: `driver` is missing; `kwapi drivers --list` shows all drivers");
-    check("[meter]\nprobe='x'", "k.toml:1: write [[meter]] with two brackets: there may be many");
+    check("[meter]\nprobe='x'", "k.toml:1: write [[meter]] with double brackets");
     check(
         "[[meter]]\ndriver='a'\nprobe='x'\ninterval_seconds=0",
         "k.toml:4: `interval_seconds` must be 0.05 to 86400, not 0",
@@ -114,6 +114,6 @@ fn meters_on_several_ports_of_a_host_have_names_of_their_own() {
 fn a_wrong_row_of_an_inventory_is_named() {
     assert_eq!(
         shown("[[inventory]]\ncsv='m.csv'\ndriver='snmp'", "host,probe\npdu1,a\npdu2,a\n"),
-        "k.toml:1: probe `a` is measured by `snmp:pdu1` already (m.csv:3)"
+        "k.toml:1: probe `a` is already measured by `snmp:pdu1` (m.csv:3)"
     );
 }

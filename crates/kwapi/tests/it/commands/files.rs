@@ -53,11 +53,11 @@ fn curve_keys_must_be_keys_and_belong_together() {
     check_warning(&lab(&toml(SECRET, PUBLIC), &[]), "");
     check_error(
         &lab(&toml("short", PUBLIC), &[]),
-        "kwapi.toml:6: curve.secret_key: a key has 40 characters of Z85",
+        "kwapi.toml:6: curve.secret_key: a key must be 40 Z85 characters",
     );
     check_error(
         &lab(&toml(SECRET, SERVER), &[]),
-        "kwapi.toml:6: curve.public_key: this is not the public key of secret_key: curve_keygen prints both",
+        "kwapi.toml:6: curve.public_key: does not match secret_key; curve_keygen prints both",
     );
 }
 
@@ -71,7 +71,7 @@ fn a_secret_that_every_user_can_read_is_an_error() {
     allow(lab.path(), "bus.secret", 0o644);
     check_error(
         &lab,
-        "kwapi.toml:3: bus.secret is open to every user of this machine: chmod o-rwx bus.secret",
+        "kwapi.toml:3: bus.secret is accessible to all users of this machine; run chmod o-rwx bus.secret",
     );
 }
 
@@ -104,17 +104,20 @@ fn a_certificate_must_fit_its_key_and_be_valid() {
     );
     check_error(
         &lab(&pair((2089, 1, 1), jiff::civil::date(2090, 1, 1))),
-        "kwapi.toml:3: cert.pem is not valid before 2089-01-01: is this machine's clock right?",
+        "kwapi.toml:3: cert.pem is not valid before 2089-01-01; check this machine's clock",
     );
     let another_key = pair((2020, 1, 1), jiff::civil::date(2090, 1, 1)).1;
     check_error(
         &lab(&(good.0.clone(), another_key)),
-        "kwapi.toml:3: key.pem: this key is not the one of the certificate",
+        "kwapi.toml:3: key.pem: key does not match the certificate",
     );
     check_error(&lab(&("no certificate".to_owned(), good.1.clone())), "kwapi.toml:3: cert.pem: ");
     let open = lab(&good);
     allow(open.path(), "key.pem", 0o604);
-    check_error(&open, "kwapi.toml:3: key.pem is open to every user of this machine: chmod o-rwx key.pem");
+    check_error(
+        &open,
+        "kwapi.toml:3: key.pem is accessible to all users of this machine; run chmod o-rwx key.pem",
+    );
 }
 
 #[test]
@@ -130,24 +133,27 @@ fn policy_tokens_and_passwords_must_be_there_and_make_sense() {
     check_error(&lab(&policy, &[]), "kwapi.toml:3: policy.yaml: cannot be read: No such file");
     check_error(
         &lab(&policy, &[("policy.yaml", "a: role:b\n  nested: c\n")]),
-        "kwapi.toml:3: policy.yaml: line 2: only `name: rule` on one line is understood",
+        "kwapi.toml:3: policy.yaml: line 2: only `name: rule` on one line is supported",
     );
     let keystone =
         "[api.auth.keystone]\nurl = 'http://k:5000/v3'\nusername = 'kwapi'\npassword_file = 'password'\n";
     check_warning(&lab(keystone, &[("password", "secret\n")]), "");
     check_error(&lab(keystone, &[]), "kwapi.toml:5: password_file password: No such file");
     let elsewhere = keystone.replace("password_file = 'password'", "password_env = 'KWAPI_NOT_THERE'");
-    check_warning(&lab(&elsewhere, &[]), "kwapi.toml:5: password_env: there is no KWAPI_NOT_THERE");
+    check_warning(
+        &lab(&elsewhere, &[]),
+        "kwapi.toml:5: password_env: environment variable KWAPI_NOT_THERE is not set",
+    );
 }
 
 #[test]
 fn a_directory_that_cannot_be_made_is_an_error() {
     let lab = folder("state_directory = 'file/state'\n[rrd]\ndirectory = 'other/rrd'\n");
     std::fs::write(lab.path().join("file"), "").unwrap();
-    check_error(&lab, "kwapi.toml:1: file/state cannot be made: file is no directory");
+    check_error(&lab, "kwapi.toml:1: cannot create file/state: file is not a directory");
     let lab = folder("state_directory = 'state'\n[rrd]\ndirectory = 'file/rrd'\n");
     std::fs::write(lab.path().join("file"), "").unwrap();
-    check_error(&lab, "kwapi.toml:3: file/rrd cannot be made: file is no directory");
+    check_error(&lab, "kwapi.toml:3: cannot create file/rrd: file is not a directory");
 }
 
 #[test]
@@ -155,7 +161,7 @@ fn a_file_of_history_that_cannot_be_written_is_an_error() {
     let lab = lab("[api]\n", &[]);
     let file = lab.path().join("state/history/rrd/9759785f-95f6-554a-ba7a-c3e586ec5609.rrd");
     std::fs::create_dir_all(&file).unwrap(); // Nothing can be written to a directory, not even by root.
-    let shown = "state/history/rrd/9759785f-95f6-554a-ba7a-c3e586ec5609.rrd: this user cannot write to it";
+    let shown = "state/history/rrd/9759785f-95f6-554a-ba7a-c3e586ec5609.rrd: not writable by this user";
     let said = fails(&["check"], lab.path());
     assert!(said.contains("\nerror: ") && said.contains(shown), "{said}");
 }

@@ -22,15 +22,12 @@ fn a_wrong_configuration_is_refused_with_its_line_and_the_nearest_right_name() {
     );
     check(
         "[drivers]\npublish = ['host:5556']\n",
-        "2: host:5556: an endpoint begins with tcp://, ipc:// or inproc://",
+        "2: host:5556: an endpoint must start with tcp://, ipc:// or inproc://",
     );
-    check(
-        "[[meter]]\ndriver = 'snmpd'\nprobe = 'a'\n",
-        "2: there is no driver `snmpd`; did you mean `snmp`?",
-    );
+    check("[[meter]]\ndriver = 'snmpd'\nprobe = 'a'\n", "2: unknown driver `snmpd`; did you mean `snmp`?");
     check(
         "[[meter]]\ndriver = 'dummy'\n",
-        "1: give `probe = \"name\"` for a meter of one outlet, `probes = [\"web1\", \"\", \"web3\"]` by position, `probes = { 7 = \"web1\" }` by the device's key, or `probe = \"rack1.{outlet}\"` for all outlets",
+        "1: set `probe = \"name\"` for a meter with one outlet, `probes = [\"web1\", \"\", \"web3\"]` by position, `probes = { 7 = \"web1\" }` by the device's key, or `probe = \"rack1.{outlet}\"` for all outlets",
     );
     check(
         "[[meter]]\ndriver = 'snmp'\nhots = 'pdu1'\nprobe = 'a'\n",
@@ -48,15 +45,15 @@ fn a_wrong_configuration_is_refused_with_its_line_and_the_nearest_right_name() {
         "[[meter]]\ndriver = 'dummy'\nprobe = 'a'\ninterval_seconds = 'often'\n",
         "4: `interval_seconds`: expected f64, not string",
     );
-    check("[[meter]]\ndriver = 'ipmi'\nhosts = 'n[1-'\nprobe = 'a'\n", "3: `n[1-`: a [ is not closed");
+    check("[[meter]]\ndriver = 'ipmi'\nhosts = 'n[1-'\nprobe = 'a'\n", "3: `n[1-`: unclosed [");
     check(
         "[[meter]]\ndriver = 'ipmi'\nhost = 'n'\ncredentials = 'bcm'\nprobe = 'a'\n[credentials.bmc]\n",
-        "4: there are no credentials `bcm`; did you mean `bmc`?",
+        "4: unknown credentials `bcm`; did you mean `bmc`?",
     );
-    check("[[virtual]]\nprobe = 'x'\nsum = ['x']\n", "1: sums go round in a circle: `x` contains `x`");
+    check("[[virtual]]\nprobe = 'x'\nsum = ['x']\n", "1: circular sum: `x` contains `x`");
     check("[[meter]]\ndriver = 'dummy'\nprobe = 'a\n", "3: invalid literal string, expected `'`");
     check(
         "[[meter]]\ndriver = 'modbus'\nhost = 'g'\nmap = 'eastron-sdm63'\nprobe = 'a'\n",
-        "1: register map \"eastron-sdm63\": there are [\"abb-b23\", \"carlo-gavazzi-em24\", \"carlo-gavazzi-em340\", \"chint-dtsu666\", \"eastron-sdm120\", \"eastron-sdm230\", \"eastron-sdm630\", \"eastron-sdm72\", \"janitza-umg\", \"pzem-004t\", \"schneider-iem3155\", \"schneider-pm5xxx\", \"siemens-pac2200\", \"sunspec-meter\"], and those in the directory named by `maps` (meter `modbus:g`, driver `modbus`)",
+        "1: register map \"eastron-sdm63\": available: [\"abb-b23\", \"carlo-gavazzi-em24\", \"carlo-gavazzi-em340\", \"chint-dtsu666\", \"eastron-sdm120\", \"eastron-sdm230\", \"eastron-sdm630\", \"eastron-sdm72\", \"janitza-umg\", \"pzem-004t\", \"schneider-iem3155\", \"schneider-pm5xxx\", \"siemens-pac2200\", \"sunspec-meter\"], and the maps in the `maps` directory (meter `modbus:g`, driver `modbus`)",
     );
 }

@@ -47,16 +47,19 @@ fn a_file_of_the_operators_is_not_removed() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notes.txt");
     std::fs::write(&path, "mine").expect("room");
-    check(&format!("ipc://{}", path.display()), "something other than a socket is there");
+    check(&format!("ipc://{}", path.display()), "file exists and is not a socket");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
     let missing = folder.path().join("no/probes");
-    check(&format!("ipc://{}", missing.display()), &format!("no directory {}/no", folder.path().display()));
+    check(
+        &format!("ipc://{}", missing.display()),
+        &format!("directory {}/no does not exist", folder.path().display()),
+    );
 }
 
 #[test]
 fn an_endpoint_that_is_none_is_refused() {
-    check("http://x", "an endpoint begins with tcp://, ipc:// or inproc://");
-    check("tcp://x\0:1", "an endpoint has no control characters");
+    check("http://x", "an endpoint must start with tcp://, ipc:// or inproc://");
+    check("tcp://x\0:1", "an endpoint must not contain control characters");
     assert!(matches!(open("tcp://nowhere"), Err(BusError::System { .. })));
 }
 
@@ -74,4 +77,9 @@ fn the_high_water_mark_is_bounded_both_ways() {
     assert_eq!(high_water(None, usize::MAX), 1_000_000);
     assert_eq!(high_water(configured(5), 100_000), 5);
     assert_eq!(high_water(configured(u32::MAX), 0), 1_000_000);
+    // A thread of this process may be late by a second.
+    assert_eq!(high_water_at("inproc://kwapi", None, 10), 65_536);
+    assert_eq!(high_water_at("inproc://kwapi", None, 100_000), 400_000);
+    assert_eq!(high_water_at("inproc://kwapi", configured(5), 10), 5);
+    assert_eq!(high_water_at("tcp://127.0.0.1:1", None, 10), 2_000);
 }

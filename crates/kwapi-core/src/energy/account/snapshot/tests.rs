@@ -69,7 +69,7 @@ fn accounts_of_earlier_versions_go_on_with_their_totals() {
     }
 }
 
-/// Credits what comes after an account of version 2 was read, and says to which energy (J) and time (measured, unknown; s)
+/// Credits what comes after unsupported account version 2 was read, and says to which energy (J) and time (measured, unknown; s)
 /// it comes.
 fn go_on(name: &str, messages: &[Accounting]) -> (f64, u64, u64) {
     let (_, _, mut account) = version_2().into_iter().find(|(found, ..)| found == name).unwrap();
