@@ -244,8 +244,9 @@ impl Graphs {
         for probe in probes {
             match self.history.fetch(probe, period, now) {
                 Ok(Some(series)) => stack.add(probe.as_str(), &series),
-                // Its own page and graph say so.
-                Ok(None) | Err(_) => stack.add(probe.as_str(), &Series::default()),
+                Ok(None) => stack.add(probe.as_str(), &Series::default()),
+                // Why is on its own page and graph.
+                Err(_) => stack.add_unreadable(),
             }
         }
         let stacked = Arc::new(stack.finish());
