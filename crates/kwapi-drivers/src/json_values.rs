@@ -10,7 +10,8 @@ use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Timestamp, Volts};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::driver::{DriverError, Finding};
+use crate::config::ConfigError;
+use crate::driver::Finding;
 use crate::parts::{Notes, power_and_counter};
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
 pub use place::Places;
@@ -66,16 +67,14 @@ impl Values {
     /// Checks what can be checked before a document comes.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] for a place that is no pointer or a factor that is none, and when neither power nor
-    /// energy has a place.
-    pub(crate) fn check(&self) -> Result<(), DriverError> {
-        let refused = |why: String| Err(DriverError::Refused(format!("values: {why}")));
+    /// For a place that is no pointer or a factor that is none, and when neither power nor energy has a place.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.power.is_none() && self.energy.is_none() {
-            return refused("set power or energy, or both".to_owned());
+            return Err(ConfigError::new("set power or energy, or both"));
         }
         for (name, places) in [("power", &self.power), ("energy", &self.energy)] {
             if let Some(why) = places.as_ref().and_then(Places::fault) {
-                return refused(format!("{name}: {why}"));
+                return Err(ConfigError::of(name, why));
             }
         }
         let scales = [
@@ -86,13 +85,13 @@ impl Values {
         ];
         let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
         if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
-            return refused(format!("{name}: must be a number other than 0"));
+            return Err(ConfigError::of(name, "must be a number other than 0"));
         }
         let is_place = |place: &str| place.is_empty() || place.starts_with('/');
         match self.all_places().find(|place| !is_place(place)) {
-            Some(place) => {
-                refused(format!("{place:?} is not a JSON pointer; write /a/b for {{\"a\": {{\"b\": …}}}}"))
-            }
+            Some(place) => Err(ConfigError::new(format!(
+                "{place:?} is not a JSON pointer; write /a/b for {{\"a\": {{\"b\": …}}}}"
+            ))),
             None => Ok(()),
         }
     }
@@ -213,8 +212,8 @@ fn stamp(value: &Value) -> Option<Timestamp> {
 }
 
 /// Reads any document as a few shapes of values would, for the fuzzer.
-#[doc(hidden)]
-pub fn parse_anything(bytes: &[u8]) {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn parse_anything(bytes: &[u8]) {
     let Ok(document) = serde_json::from_slice::<Value>(bytes) else { return };
     for place in ["", "/a", "/0/{outlet}"] {
         let place = Some(place.to_owned());

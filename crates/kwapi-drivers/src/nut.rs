@@ -3,8 +3,7 @@
 //! One request brings all variables of a device. Source: `nut/variables.rs`; NUT 2.8, `docs/net-protocol.txt`.
 
 mod source;
-#[doc(hidden)]
-pub mod variables;
+pub(crate) mod variables;
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::config::{ConfigError, Key};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::Login;
 use crate::outlets::Outlets;
@@ -84,35 +84,44 @@ struct Server {
 impl Driver for Nut {
     const NAME: &'static str = "nut";
     const SUMMARY: &'static str = "UPSes and PDUs watched by a NUT server (upsd)";
+    const KEYS: &'static [Key] = &[
+        Key::required("host", "the machine where upsd listens: HOST or HOST:PORT"),
+        Key::new("ups", "the device's name there").otherwise("the only one"),
+        Key::new("username", "a user, to LOGIN as; not needed to read").login(),
+        Key::new("password", "its password").secret(),
+        Key::new("nominal_watts", "full load of a device that tells its load as a share of it").in_unit("W"),
+        Key::new("power_factor", "by which volt-amperes are multiplied"),
+    ];
     type Config = Config;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), String> {
+    fn check(config: &Config) -> Result<(), ConfigError> {
         let host = &config.host;
         if host.is_empty() || host.contains(['/', '@', ' ']) {
-            return Err(format!("host {host:?}: write HOST or HOST:PORT; set ups to the device's name"));
+            let why = format!("{host:?}: write HOST or HOST:PORT; set ups to the device's name");
+            return Err(ConfigError::of("host", why));
         }
         // An IPv6 address has more than one colon, and no port unless in brackets.
         if let Some((name, port)) = host.split_once(':').filter(|(_, rest)| !rest.contains(':'))
             && (name.is_empty() || port.parse::<u16>().is_err())
         {
-            return Err(format!("host {host:?}: write HOST or HOST:PORT, with a port up to 65535"));
+            let why = format!("{host:?}: write HOST or HOST:PORT, with a port up to 65535");
+            return Err(ConfigError::of("host", why));
         }
         if let Some(ups) = &config.ups
             && (ups.is_empty() || ups.contains([' ', '"', '\\']) || ups.contains(char::is_control))
         {
-            return Err(format!("ups {ups:?}: invalid UPS name"));
+            return Err(ConfigError::of("ups", format!("{ups:?}: invalid UPS name")));
         }
         if config.nominal_watts.is_some_and(|watts| !(watts.is_finite() && watts > 0.0)) {
-            return Err("nominal_watts must be a positive number".to_owned());
+            return Err(ConfigError::of("nominal_watts", "must be a positive number"));
         }
-        let login = Login::from_keys(config.username.as_ref(), config.password.as_ref());
-        login.map(drop).map_err(DriverError::into_message)
+        Login::from_keys(config.username.as_deref(), config.password.as_ref()).map(drop)
     }
 
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
-        Self::check(config).map_err(DriverError::Refused)?;
-        let login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
+        Self::check(config)?;
+        let login = Login::from_keys(config.username.as_deref(), config.password.as_ref())?;
         let mut server = Server::connect(&config.host).await?;
         let ups = match &config.ups {
             Some(ups) => ups.clone(),

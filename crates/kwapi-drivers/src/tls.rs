@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kwapi_core::hex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -15,7 +16,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::driver::DriverError;
+use crate::config::ConfigError;
 
 /// `tls = "system" | "ca:FILE" | "sha256:FINGERPRINT" | "insecure"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -57,36 +58,30 @@ impl TryFrom<String> for Tls {
 
 /// Reads hexadecimal digits, with or without the colons openssl prints.
 fn fingerprint_of(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|character| *character != ':')
-        .map(|character| character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(high << 4 | low),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    bytes.try_into().ok()
+    hex::decode(&text.replace(':', ""))?.try_into().ok()
 }
 
 /// The rustls configuration for a choice.
 ///
 /// # Errors
-/// [`DriverError::Refused`] when the authority's file or the system's roots cannot be read.
-pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
+/// When the authority's file or the system's roots cannot be read, or the former is no PEM.
+pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, ConfigError> {
     let provider = Arc::new(ring::default_provider());
     let trust = match tls {
         Tls::System => {
             Trust::Roots(Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(
-                |error| DriverError::Refused(format!("cannot load the system's trusted roots: {error}")),
+                |error| ConfigError::of("tls", format!("cannot load the system's trusted roots: {error}")),
             )?))
         }
         Tls::Authority(file) => {
             let refused = |why: String| {
-                DriverError::Refused(format!("certificate authority {}: {why}", file.display()))
+                let file = file.display();
+                ConfigError::of(
+                    "tls",
+                    format!(
+                        "certificate authority {file}: {why}; check that the file is readable and in PEM format"
+                    ),
+                )
             };
             let mut roots = RootCertStore::empty();
             for certificate in
@@ -107,7 +102,7 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
     let verifier = Verifier { trust, provider: Arc::clone(&provider) };
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| DriverError::Refused(format!("tls: {error}")))?
+        .map_err(|error| ConfigError::of("tls", error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
@@ -165,15 +160,15 @@ impl ServerCertVerifier for Verifier {
                 verifier.verify_server_cert(certificate, intermediates, name, stapled, now).map_err(|error| {
                     rustls::Error::General(format!(
                         "{error}; if the device's own fingerprint is {0}, set tls = \"sha256:{0}\"",
-                        hex(&presented)
+                        hex::encode(&presented)
                     ))
                 })
             }
             Trust::Pinned(fingerprint) if *fingerprint == presented => Ok(ServerCertVerified::assertion()),
             Trust::Pinned(fingerprint) => Err(rustls::Error::General(format!(
                 "certificate fingerprint mismatch: pinned {}, presented {}; check whether the device or its firmware was replaced",
-                hex(fingerprint),
-                hex(&presented)
+                hex::encode(fingerprint),
+                hex::encode(&presented)
             ))),
             Trust::Anybody => Ok(ServerCertVerified::assertion()),
         }
@@ -216,15 +211,6 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,16 @@
 
 use kwapi_core::{Energy, Measurement, MeterCounter, NoReading, Timestamp, Watts};
 use serde::Deserialize;
+use serde_json::Value;
+
+/// Numbers in JSON, and texts that are numbers: metric reports, some cards and scripted meters write `"102.550"`.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
 
 /// The unit a device gives power in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -105,8 +105,6 @@ struct Upkeep {
     unread: Option<String>,
     /// How far the journal had been read, and when; younger than two flush intervals.
     marks: VecDeque<(Duration, Position)>,
-    /// Up to where the files have everything, once nothing waits for want of a disk or a clock; it is to be committed.
-    written: Option<Position>,
 }
 
 impl History {
@@ -185,22 +183,22 @@ impl History {
         }
         upkeep.ahead = ahead;
         // Whatever arrived more than an interval ago has been written since, unless writing failed.
+        let mut written = None;
         while let Some((at, position)) = upkeep.marks.front().copied() {
             if now.saturating_sub(at) <= interval {
                 break;
             }
-            upkeep.written = Some(position);
+            written = Some(position);
             upkeep.marks.pop_front();
         }
         if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
             tracing::info!("RRD files are writable again");
         }
-        let is_well = upkeep.failed.is_none() && upkeep.ahead.is_none();
-        if let Some(position) = upkeep.written.filter(|_| is_well)
+        if let Some(position) = written.filter(|_| upkeep.failed.is_none() && upkeep.ahead.is_none())
             && now.saturating_sub(upkeep.committed) >= interval
         {
-            (upkeep.committed, upkeep.written) = (now, None);
+            upkeep.committed = now;
             self.commit(position, &mut upkeep.has_commit_failed);
         }
     }

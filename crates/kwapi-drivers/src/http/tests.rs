@@ -15,7 +15,7 @@ use super::*;
 mod faults;
 
 fn login() -> Login {
-    Login::from_keys(Some(&"admin".to_owned()), Some(&Secret::new("hunter2"))).expect("both are set")
+    Login::from_keys(Some("admin"), Some(&Secret::new("hunter2"))).expect("both are set")
 }
 
 async fn ask(respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static, login: Login) -> String {

@@ -188,7 +188,7 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
         match (Nut::check(&config), expected) {
             (Ok(()), "") => {}
             (Err(message), expected) => {
-                assert!(!expected.is_empty() && message.contains(expected), "{message}");
+                assert!(!expected.is_empty() && message.to_string().contains(expected), "{message}");
             }
             (Ok(()), expected) => panic!("{keys}: no {expected:?}"),
         }

@@ -276,21 +276,21 @@ async fn an_expired_session_is_a_lost_link_and_not_a_wrong_password() {
 fn what_cannot_work_is_said_before_anything_is_asked() {
     let check = |keys: &str, expected: &str| {
         let config: Config = toml::from_str(keys).expect("a configuration");
-        let message = Redfish::check(&config).expect_err("a fault");
+        let message = Redfish::check(&config).expect_err("a fault").to_string();
         assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
     };
-    check("host = 'ftp://bmc1'", "host: invalid URL");
+    check("host = 'ftp://bmc1'", "`host`: invalid URL");
     check("host = 'https://admin:hunter2@bmc1'", "set username and password instead");
-    check("host = 'bmc1'\nusername = 'admin'", "username is set without password");
-    check("host = 'bmc1'\nauth = 'session'", "auth requires username and password");
-    check("host = 'bmc1'\ntls = 'ca:/no/such/ca.pem'", "tls: certificate authority /no/such/ca.pem");
+    check("host = 'bmc1'\nusername = 'admin'", "`username`: set without password");
+    check("host = 'bmc1'\nauth = 'session'", "`auth`: requires username and password");
+    check("host = 'bmc1'\ntls = 'ca:/no/such/ca.pem'", "`tls`: certificate authority /no/such/ca.pem");
     let pin = "00".repeat(32);
     check(&format!("host = 'http://bmc1'\ntls = 'sha256:{pin}'"), "tls: not used with http");
     Redfish::check(&config("bmc1", "password = 'hunter2'")).expect("no fault");
 
     let chosen = config("bmc1", "password = 'secret'\nchassis = 'sled'");
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
-    let message = Redfish::check_outlets(&chosen, &two).expect_err("a fault");
-    assert_eq!(message, "chassis selects one resource, but 2 probes are configured; configure one");
+    let message = Redfish::check_outlets(&chosen, &two).expect_err("a fault").to_string();
+    assert_eq!(message, "`chassis`: selects one resource, but 2 probes are configured; configure one");
     Redfish::check_outlets(&chosen, &one()).expect("no fault");
 }

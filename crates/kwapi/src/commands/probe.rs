@@ -162,9 +162,9 @@ impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {
         let message = error.to_string();
         let kind = match error {
-            // Who shows a certificate is there, believed or not.
-            DriverError::Link(_) if !message.contains("certificate") => FailureKind::Silent,
-            DriverError::Link(_)
+            DriverError::Link(_) => FailureKind::Silent,
+            // Who shows a certificate is there, trusted or not.
+            DriverError::Untrusted(_)
             | DriverError::Malformed { .. }
             | DriverError::Busy(_)
             | DriverError::Refused(_) => FailureKind::Answered,

@@ -88,8 +88,6 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
     }
     let shown = page(&site, "/probe/a%2Fb/").await;
     assert!(shown.contains("is unreadable; see the log") && !shown.contains("No data yet"), "{shown}");
-    let sum = page(&site, "/graph/hour/?format=svg").await;
-    assert!(sum.contains("1 probe, 1 of them unreadable"), "{sum}");
 }
 
 /// How often the list and the probe's page say that its present value is estimated.
