@@ -131,7 +131,7 @@ impl Refusal {
 impl Driver for Modbus {
     const NAME: &'static str = "modbus";
     const SUMMARY: &'static str = "energy meters over Modbus TCP and RTU: ABB, Carlo Gavazzi, Chint, Eastron, Janitza, PZEM, Schneider, Siemens, \
-         SunSpec, custom register maps";
+         Socomec, SunSpec, custom register maps";
     type Config = Config;
     type Shared = Lines;
 
