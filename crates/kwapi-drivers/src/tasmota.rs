@@ -31,8 +31,10 @@ pub struct Tasmota {
     device: Device,
     /// The login, as the end of a query.
     login: String,
-    /// Its hardware address, once it has been asked for it.
-    serial: Option<Option<String>>,
+    /// Its hardware address, where it tells it.
+    serial: Option<String>,
+    /// Whether it has been asked for it.
+    is_serial_known: bool,
     /// What each channel's counter is known by.
     registers: BTreeMap<String, Arc<Register>>,
     outlets: Outlets,
@@ -75,6 +77,7 @@ impl Driver for Tasmota {
             device,
             login,
             serial: None,
+            is_serial_known: false,
             registers: BTreeMap::new(),
             outlets: outlets.clone(),
             channels: 0,
@@ -156,13 +159,14 @@ impl Tasmota {
     /// Says of each counter what it is known by after a restart. The device is asked for its hardware address once, when it
     /// has shown that it is a meter; one that does not say it is known by its network address alone.
     async fn register(&mut self, channels: &mut [(String, Result<Reading, NoReading>)]) {
-        if self.serial.is_none() {
-            self.serial = Some(self.hardware_address().await);
+        if !self.is_serial_known {
+            self.serial = self.hardware_address().await;
+            self.is_serial_known = true;
         }
         for (key, reading) in channels {
             let Ok(reading) = reading else { continue };
             if reading.counter.is_some() {
-                let (serial, path) = (self.serial.clone().flatten(), Some(key.clone()));
+                let (serial, path) = (self.serial.clone(), Some(key.clone()));
                 let register = || Arc::new(Register { serial, path, ..Register::default() });
                 reading.register = Some(self.registers.entry(key.clone()).or_insert_with(register).clone());
             }

@@ -1,12 +1,12 @@
 //! What an operator can see of a meter.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
 use kwapi_core::{NoReading, NotBridged, ProbeId, Timestamp, Watts};
 
 use super::pace::OwnPace;
+use super::probes::Probes;
 use super::source::Source;
 
 /// Longer error messages are cut: they come from outside and are kept per meter.
@@ -184,7 +184,7 @@ pub struct ProbeStatus {
 pub(super) struct Visible {
     /// `probes` stays empty here.
     pub(super) status: MeterStatus,
-    pub(super) probes: HashMap<ProbeId, Probe>,
+    pub(super) probes: Probes,
 }
 
 /// One probe of a meter.
@@ -193,7 +193,7 @@ pub(super) struct Probe {
     pub(super) source: Source,
     pub(super) pace: OwnPace,
     pub(super) latest: Option<(Watts, Timestamp)>,
-    pub(super) problem: Option<NoReading>,
+    pub(super) problem: Option<Box<NoReading>>,
 }
 
 impl Visible {
@@ -217,7 +217,7 @@ impl Visible {
             probes_refused: 0,
             probes: Vec::new(),
         };
-        Self { status, probes: HashMap::new() }
+        Self { status, probes: Probes::default() }
     }
 
     /// Notes a failure.
@@ -257,7 +257,7 @@ impl Visible {
                 tracing::error!(meter = name, driver, error, "crashed: driver bug, restarting it");
             }
             MeterState::Refused => {
-                tracing::error!(meter = name, driver, error, "refused: access refused, retrying every 5 min")
+                tracing::error!(meter = name, driver, error, "refused: access refused, retrying every 5 min");
             }
             MeterState::Tripped => {
                 tracing::error!(meter = name, driver, error, "tripped: circuit open, retrying every 60 s");
@@ -271,16 +271,16 @@ impl Visible {
         let mut probes: Vec<_> = self
             .probes
             .iter()
-            .map(|(id, probe)| ProbeStatus {
+            .map(|probe| ProbeStatus {
                 outliers: probe.source.outliers().0,
                 outliers_in_a_row: probe.source.outliers().1,
                 is_held: probe.source.is_held(),
                 not_bridged: probe.source.not_bridged(),
-                probe: id.clone(),
+                probe: probe.source.probe().clone(),
                 power: probe.latest.map(|(power, _)| power),
                 measured_at: probe.latest.map(|(_, timestamp)| timestamp),
                 max_gap: probe.source.max_gap(),
-                problem: probe.problem.clone(),
+                problem: probe.problem.as_deref().cloned(),
                 counter_resets: probe.source.counter_resets,
                 counter_believed: probe.source.counter_believed(),
             })
