@@ -9,7 +9,7 @@ use kwapi_bus::{Key, Scheme, Verifier};
 use kwapi_core::Timestamp;
 use kwapi_drivers::snmp::{Catalogue, Profile, evaluate, parse_snmprec};
 use kwapi_drivers::{
-    http, ipmi, json_values, modbus, nut, prometheus, push, redfish, shelly, snmp, tasmota, wattsup,
+    http, ipmi, json_values, modbus, nut, obis, prometheus, push, redfish, shelly, snmp, tasmota, wattsup,
 };
 use kwapi_history::{journal as journals, rrd as rrds};
 use kwapi_simulators::snmp::parse_request;
@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     ("modbus_frame", modbus_frame),
     ("modbus_map", modbus_map),
     ("nut_line", nut_line),
+    ("obis_telegram", obis_telegram),
     ("policy", policy),
     ("prometheus_text", prometheus_text),
     ("push_line", push_line),
@@ -162,6 +163,11 @@ pub fn nut_line(bytes: &[u8]) {
     for line in text.lines() {
         _ = nut::variables::parse_variable(line);
     }
+}
+
+/// What comes off the line of a P1 port or an optical head: text telegrams, SML.
+pub fn obis_telegram(bytes: &[u8]) {
+    obis::parse_anything(bytes);
 }
 
 /// The exposition formats of Prometheus and OpenMetrics.

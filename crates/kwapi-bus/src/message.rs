@@ -14,6 +14,7 @@ mod encode;
 mod float_text;
 mod json;
 mod legacy;
+mod names;
 mod own;
 
 pub use decode::{Verified, Verifier};

@@ -1,5 +1,6 @@
 //! Publishes measurements to whoever subscribes.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +13,10 @@ use crate::endpoint::{Attach, EndpointConfig};
 use crate::error::BusError;
 use crate::key::{Key, Scheme};
 use crate::message::{Signer, Wire};
-use crate::queue::DropOldest;
-use crate::transport::zeromq::{BusContext, OpenSocket, high_water};
+use crate::queue::{self, DropOldest};
+use crate::transport::zeromq::{BusContext, OpenSocket, high_water_at};
 use crate::worker::Worker;
 
-/// The fewest measurements that wait for the publisher's thread before the oldest is dropped.
-const QUEUE_MIN: usize = 10_000;
 /// How often an idle publisher lets its sockets take note of new subscribers.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -90,12 +89,14 @@ impl Publisher {
         }
         let signer = Signer::new(config.signature, config.key.as_ref())
             .map_err(|source| BusError::Key { url: first.to_owned(), source })?;
-        let high_water = high_water(config.high_water, messages_per_interval);
-        let open = |endpoint| OpenSocket::open(context, SocketType::PUB, endpoint, Attach::Bind, high_water);
+        let open = |endpoint: &EndpointConfig| {
+            let high_water = high_water_at(&endpoint.url, config.high_water, messages_per_interval);
+            OpenSocket::open(context, SocketType::PUB, endpoint, Attach::Bind, high_water)
+        };
         let sockets: Vec<_> = config.endpoints.iter().map(open).collect::<Result<_, _>>()?;
         let bound = sockets.iter().flat_map(OpenSocket::bound).cloned().collect();
         let shared = Arc::new(Shared {
-            queue: DropOldest::new(messages_per_interval.saturating_mul(2).max(QUEUE_MIN)),
+            queue: DropOldest::new(messages_per_interval.saturating_mul(2).max(queue::LENGTH_MIN)),
             published: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         });
@@ -132,14 +133,15 @@ impl Publisher {
 /// Until the queue is closed, and then what is left in it.
 fn run(shared: &Shared, signer: &Signer, sockets: &[OpenSocket]) {
     let mut wire = Wire::default();
-    while let Some(measurements) = shared.queue.take_all(IDLE) {
+    let mut measurements = VecDeque::new();
+    while shared.queue.take_all(&mut measurements, IDLE) {
         if measurements.is_empty() {
             for open in sockets {
                 _ = open.socket.get_events(); // Has the socket read its subscriptions.
             }
         }
         let (mut published, mut failed) = (0, 0);
-        for measurement in measurements {
+        for measurement in measurements.drain(..) {
             signer.encode(&measurement, &mut wire);
             for open in sockets {
                 // A PUB socket drops at the high-water mark of each subscriber and never waits.

@@ -7,6 +7,13 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
+/// How many items a queue takes at least before it drops one: as many as the intake holds while a disk does not answer. A
+/// process that is kept from the processor for a second loses nothing of a hundred thousand probes, whatever number of
+/// them its configuration names.
+pub(crate) const LENGTH_MIN: usize = 1 << 17;
+/// The most items that an empty queue keeps room for.
+const IDLE_ROOM_MAX: usize = 4_096;
+
 /// A queue that never makes its writer wait. Full: the oldest is dropped and counted. It has one reader, on a thread
 /// or in a task.
 #[derive(Debug)]
@@ -51,8 +58,10 @@ impl<T> DropOldest<T> {
 
     pub(crate) fn extend(&self, items: impl IntoIterator<Item = T>) {
         let mut dropped = 0;
+        let was_empty;
         {
             let mut state = self.state.lock();
+            was_empty = state.items.is_empty();
             for item in items {
                 if state.items.len() == self.capacity {
                     state.items.pop_front();
@@ -64,8 +73,11 @@ impl<T> DropOldest<T> {
         if dropped > 0 {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
-        self.filled.notify_one();
-        self.filled_async.notify_one();
+        // A reader waits where there is nothing, and has been woken for what there was.
+        if was_empty {
+            self.filled.notify_one();
+            self.filled_async.notify_one();
+        }
     }
 
     /// What is left can be read; then the reader is told that there is no more.
@@ -75,13 +87,19 @@ impl<T> DropOldest<T> {
         self.filled_async.notify_one();
     }
 
-    /// Everything there is, waiting up to `limit` for something; `None` once closed and empty.
-    pub(crate) fn take_all(&self, limit: Duration) -> Option<VecDeque<T>> {
+    /// Puts everything there is into `taken`, which is empty and lends the queue its room meanwhile; waits up to `limit`
+    /// for something. Whether more may come: not once it is closed and was empty.
+    pub(crate) fn take_all(&self, taken: &mut VecDeque<T>, limit: Duration) -> bool {
+        taken.clear();
+        if taken.capacity() > IDLE_ROOM_MAX {
+            *taken = VecDeque::new();
+        }
         let mut state = self.state.lock();
         if state.items.is_empty() && !state.is_closed {
             self.filled.wait_for(&mut state, limit);
         }
-        if state.items.is_empty() && state.is_closed { None } else { Some(std::mem::take(&mut state.items)) }
+        std::mem::swap(&mut state.items, taken);
+        !(taken.is_empty() && state.is_closed)
     }
 
     /// At least one and at most `count` of the oldest; `None` once closed and empty. Dropping the future loses none.
@@ -91,7 +109,14 @@ impl<T> DropOldest<T> {
                 let mut state = self.state.lock();
                 if !state.items.is_empty() {
                     let count = count.min(state.items.len());
-                    return Some(state.items.drain(..count).collect());
+                    let taken = state.items.drain(..count).collect();
+                    if !state.items.is_empty() {
+                        // For the next, should that be another one.
+                        self.filled_async.notify_one();
+                    } else if state.items.capacity() > IDLE_ROOM_MAX {
+                        state.items = VecDeque::new();
+                    }
+                    return Some(taken);
                 }
                 if state.is_closed {
                     return None;
@@ -131,13 +156,41 @@ mod tests {
         assert_eq!(reader.await.unwrap(), (Some(vec![1]), None));
     }
 
+    #[tokio::test]
+    async fn what_is_left_by_one_reader_wakes_the_next() {
+        let queue = std::sync::Arc::new(DropOldest::new(9));
+        let readers = [0; 3].map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.take(2).await })
+        });
+        tokio::task::yield_now().await;
+        queue.extend(1..=6);
+        let mut taken = Vec::new();
+        for reader in readers {
+            taken.extend(reader.await.unwrap().unwrap());
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_was_long_once_gives_its_room_back() {
+        let queue = DropOldest::new(100_000);
+        queue.extend(0..50_000);
+        for _ in 0..50 {
+            queue.take(1_000).await;
+        }
+        assert!(queue.state.lock().items.capacity() <= IDLE_ROOM_MAX);
+    }
+
     #[test]
     fn a_thread_reads_all_at_once() {
-        let queue = DropOldest::new(3);
-        assert_eq!(queue.take_all(Duration::ZERO), Some(VecDeque::new()));
+        let (queue, mut taken) = (DropOldest::new(3), VecDeque::new());
+        assert!(queue.take_all(&mut taken, Duration::ZERO) && taken.is_empty());
         queue.extend([1, 2]);
         queue.close();
-        assert_eq!(queue.take_all(Duration::ZERO), Some(VecDeque::from([1, 2])));
-        assert_eq!(queue.take_all(Duration::ZERO), None);
+        assert!(queue.take_all(&mut taken, Duration::ZERO));
+        assert_eq!(taken, [1, 2]);
+        assert!(!queue.take_all(&mut taken, Duration::ZERO) && taken.is_empty());
     }
 }

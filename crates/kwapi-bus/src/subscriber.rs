@@ -18,18 +18,16 @@ use intake::{Counts, Intake, Queued};
 use crate::endpoint::{Attach, EndpointConfig};
 use crate::error::BusError;
 use crate::key::{Key, Scheme};
-use crate::queue::DropOldest;
+use crate::queue::{self, DropOldest};
 use crate::received::Batch;
 use crate::refusal::Refusal;
 use crate::transport::Inlet;
-use crate::transport::zeromq::{BusContext, CurveConfig, Sockets, high_water};
+use crate::transport::zeromq::{BusContext, CurveConfig, Sockets, high_water_at};
 use crate::verify::{ClockWatch, Skew, Skews, Verification};
 use crate::worker::Worker;
 
 /// The most measurements in a batch.
 const BATCH_MAX: usize = 512;
-/// The fewest verified measurements that wait for the plugin before the oldest is dropped.
-const QUEUE_MIN: usize = 10_000;
 /// How old a measurement may be where nothing stores messages on the way.
 const MAX_AGE_SECONDS: u64 = 300;
 
@@ -161,10 +159,10 @@ impl Subscriber {
             groups.iter().map(|(source, _)| verification(source)).collect::<Result<_, _>>()?;
         let groups: Vec<_> = groups.into_iter().map(|(_, endpoints)| endpoints).collect();
         let prefixes: BTreeSet<_> = config.probes.iter().map(Pattern::topic_prefix).collect();
-        let high_water = high_water(config.high_water, messages_per_interval);
+        let high_water = |url: &str| high_water_at(url, config.high_water, messages_per_interval);
         let sockets = Sockets::open(context, &groups, &prefixes, high_water)?;
         let bound = sockets.bound();
-        let queue_length = messages_per_interval.saturating_mul(2).max(QUEUE_MIN);
+        let queue_length = messages_per_interval.saturating_mul(2).max(queue::LENGTH_MIN);
         let clocks = ClockWatch::new(clocks.clone(), config.clock_not_before);
         Self::read(sockets, verifications, config.probes.clone(), clocks, queue_length, bound)
     }

@@ -55,7 +55,8 @@ impl Verification {
         let verified = self.verifier.decode(frames)?;
         let (index, key) = verified.key.map_or((0, None), |(index, key)| (index, Some(key)));
         if let Some(accounting) = &verified.measurement.accounting {
-            self.skews.observe(index, present, accounting.timestamp);
+            let is_news = self.is_news(accounting.timestamp, present);
+            self.skews.observe(index, present, accounting.timestamp, is_news);
             self.judge_age(accounting.timestamp, present, is_live)?;
         } else if present.label().is_none() {
             return Err(Refusal::Clock);
@@ -80,12 +81,19 @@ impl Verification {
             if present.as_before.iter().any(|before| judge(*before).is_ok()) {
                 return Ok(());
             }
+            if present.is_wall_wrong() && !self.is_news(stamp, present) {
+                return Err(Refusal::Stale);
+            }
             match self.by_publishers(present) {
-                Some(_) if stamp.after(self.max_age) < present.not_before => Err(Refusal::Stale),
                 Some(now) => judge(now),
                 None => Err(cause),
             }
         })
+    }
+
+    /// Whether a stamp is not so far before what a right clock shows at the earliest that it may have been told before.
+    fn is_news(&self, stamp: Timestamp, present: &Present) -> bool {
+        stamp.after(self.max_age) >= present.not_before
     }
 
     /// What the publishers say the time is, where our own clock is known to be wrong. The first of all to be heard is its

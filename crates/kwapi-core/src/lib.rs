@@ -26,6 +26,7 @@ mod reading;
 mod secret;
 mod series;
 mod silence;
+mod succession;
 mod units;
 
 pub use energy::{
@@ -41,6 +42,7 @@ pub use reading::{NoReading, Reading};
 pub use secret::Secret;
 pub use series::Series;
 pub use silence::{is_silent, silent_after};
+pub use succession::Succession;
 pub use units::{
     Amperes, Energy, MonotonicClock, PROGRAM_DATE, ProcessClocks, Timestamp, Volts, WallClock, Watts,
 };

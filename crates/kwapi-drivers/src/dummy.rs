@@ -71,7 +71,9 @@ impl Driver for Dummy {
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         for probe in &self.probes {
             let stray = self.random.random_range(-1.0..=1.0) * self.jitter_watts;
-            readings.push(probe, Ok(Reading::watts((self.watts + stray).max(0.0))));
+            // In milliwatts, as meters say it: none says sixteen digits.
+            let watts = ((self.watts + stray).max(0.0) * 1e3).round() / 1e3;
+            readings.push(probe, Ok(Reading::watts(watts)));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod meter;
 mod outflow;
 mod pace;
 mod place;
+mod probes;
 mod source;
 mod spec;
 mod state;
@@ -191,12 +192,15 @@ impl Manager {
         if timeout(STOP_MAX, all).await.is_err() {
             tracing::warn!("driver did not stop in time");
         }
+        let (state, boot) = (&self.outflow.state, self.outflow.now().boot);
         for running in &stopping {
-            running.leave(&self.outflow);
+            let probes = std::mem::take(&mut running.visible.lock().probes);
+            let entries = probes.into_all().into_iter().flat_map(|probe| probe.source.into_entries(boot));
+            state.leave_last(running.spec.outlets.template(), entries).await;
         }
         let sums = std::mem::take(&mut *self.outflow.virtual_probes.write());
-        self.outflow.state.leave(None, sums.into_entries(self.outflow.now().boot));
-        self.outflow.state.finish().await;
+        state.leave_last(None, sums.into_entries(boot).into_iter()).await;
+        state.finish().await;
     }
 
     fn start(&self, spec: MeterSpec, predecessor: Option<Running>) -> Running {
@@ -227,7 +231,8 @@ impl Running {
     fn leave(&self, outflow: &Outflow) {
         let probes = std::mem::take(&mut self.visible.lock().probes);
         let boot = outflow.now().boot;
-        let entries = probes.into_values().flat_map(|probe| probe.source.into_entries(boot)).collect();
+        let entries =
+            probes.into_all().into_iter().flat_map(|probe| probe.source.into_entries(boot)).collect();
         outflow.state.leave(self.spec.outlets.template(), entries);
     }
 }

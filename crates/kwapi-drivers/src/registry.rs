@@ -33,8 +33,12 @@ pub const DRIVERS: &[Entry] = &[
     Entry::of::<crate::mqtt::Mqtt>(),
     Entry::of::<crate::http_json::HttpJson>(),
     Entry::of::<crate::prometheus::Prometheus>(),
+    Entry::of::<crate::p1::P1>(),
+    Entry::of::<crate::sml::Sml>(),
     Entry::of::<crate::wattsup::WattsUp>(),
     Entry::of::<crate::rapl::Rapl>(),
+    Entry::of::<crate::hwmon::Hwmon>(),
+    Entry::of::<crate::nvml::Nvml>(),
     Entry::of::<crate::push::Push>(),
     Entry::of::<crate::dummy::Dummy>(),
 ];

@@ -23,6 +23,7 @@ pub struct Stack {
     seconds: Vec<u64>,
     joules: f64,
     probes: u32,
+    unreadable: u32,
     /// The largest so far, at most [`BANDS_MAX`]; a smaller one gives way and stays in the sum alone.
     largest: Vec<Band>,
 }
@@ -49,6 +50,8 @@ pub struct Stacked {
     pub known: Vec<u32>,
     /// How many probes there are.
     pub probes: u32,
+    /// The history of how many of them cannot be read, so that they are in no sum.
+    pub unreadable: u32,
     /// The largest of them, in the natural order of their ids.
     pub bands: Vec<Band>,
     /// How many probes the bands leave out.
@@ -72,6 +75,7 @@ impl Stack {
             seconds: vec![0; rows],
             joules: 0.0,
             probes: 0,
+            unreadable: 0,
             largest: Vec::new(),
         }
     }
@@ -113,6 +117,12 @@ impl Stack {
         self.largest.get(index).map_or(f64::INFINITY, |band| band.energy_kwh)
     }
 
+    /// Counts a probe that there is and whose history cannot be read.
+    pub fn add_unreadable(&mut self) {
+        self.probes = self.probes.saturating_add(1);
+        self.unreadable = self.unreadable.saturating_add(1);
+    }
+
     /// Takes the newest rows for unknown as far as probes of the row before them are missing there: meters are not all
     /// read at once, and the sum of those that were is no power of anything. A probe that is silent for longer is
     /// left out of the sum.
@@ -137,7 +147,8 @@ impl Stack {
         self.largest.sort_by(|a, b| natural_order(&a.name, &b.name));
         let watts =
             self.sum.iter().zip(&self.known).map(|(sum, known)| (*known > 0).then_some(*sum)).collect();
-        let others = self.probes.saturating_sub(u32::try_from(self.largest.len()).unwrap_or(u32::MAX));
+        let bands = u32::try_from(self.largest.len()).unwrap_or(u32::MAX);
+        let others = self.probes.saturating_sub(self.unreadable).saturating_sub(bands);
         Stacked {
             total: Series {
                 partial: self
@@ -151,6 +162,7 @@ impl Stack {
             energy_kwh: self.joules / 3.6e6,
             known: self.known,
             probes: self.probes,
+            unreadable: self.unreadable,
             bands: self.largest,
             others,
         }

@@ -48,10 +48,14 @@ pub fn draw_summary(period: Period, stacked: &Stacked, now: u64, look: &Look) ->
 }
 
 fn title(stacked: &Stacked) -> String {
-    match stacked.probes {
+    let mut title = match stacked.probes {
         1 => "1 probe".to_owned(),
         probes => format!("{probes} probes together"),
+    };
+    if stacked.unreadable > 0 {
+        _ = write!(title, ", {} of them unreadable", stacked.unreadable);
     }
+    title
 }
 
 fn write_band(out: &mut String, frame: &Frame<'_>, height: &Series, ink: &str, words: &str) {

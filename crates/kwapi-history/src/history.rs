@@ -9,6 +9,8 @@ mod files;
 mod flusher;
 mod probe;
 mod read;
+mod reading;
+mod schedule;
 mod waiting;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -18,14 +20,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{Pattern, ProbeId, Timestamp};
+use kwapi_core::{Pattern, ProbeId, Succession, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
-use crate::journal::{
-    Bookmark, Credited, Delivery, Journal, Lost, Need, OpenError, Position, Reader, SYNC_INTERVAL,
-};
-use crate::store::{self, DirectoryLock, Index, Known};
+use crate::journal::{Bookmark, Journal, Need, OpenError, Position, SYNC_INTERVAL};
+use crate::store::{self, DirectoryLock, Index};
 
 pub use counters::HistoryCounters;
 pub use flusher::Flusher;
@@ -33,12 +33,12 @@ pub use read::Latest;
 
 use counters::Counts;
 use files::Chain;
-use probe::{Probe, Verdict};
+use probe::Probe;
+use reading::Reading;
+use schedule::Schedule;
 
 /// The journal's reader that writes RRD files.
 const READER: &str = "rrd";
-/// What may wait for its files in memory, of all probes. Full: the journal is not read on until some are written.
-const WAITING_BYTES_MAX: usize = 256 << 20;
 
 /// Where RRD files are kept, and how.
 #[derive(Clone, Debug)]
@@ -71,9 +71,10 @@ pub struct History {
     config: HistoryConfig,
     rrd_directory: PathBuf,
     journal: Journal,
-    reader: Mutex<Reader>,
+    reading: Mutex<Reading>,
     bookmark: Bookmark,
     probes: RwLock<HashMap<ProbeId, Arc<Probe>>>,
+    schedule: Mutex<Schedule>,
     index: Mutex<Index>,
     upkeep: Mutex<Upkeep>,
     counts: Counts,
@@ -104,6 +105,8 @@ struct Upkeep {
     unread: Option<String>,
     /// How far the journal had been read, and when; younger than two flush intervals.
     marks: VecDeque<(Duration, Position)>,
+    /// Up to where the files have everything, once nothing waits for want of a disk or a clock; it is to be committed.
+    written: Option<Position>,
 }
 
 impl History {
@@ -120,15 +123,22 @@ impl History {
         let (index, found) = Index::open(&rrd_directory).map_err(failed)?;
         let stems: HashSet<_> = found.known.iter().map(|known| store::file_stem(&known.probe)).collect();
         let orphan_files = store::orphans(&rrd_directory, &stems).map_err(failed)?;
-        let probe = |known: Known| (known.probe.clone(), Arc::new(Probe::new(known)));
-        let probes = found.known.into_iter().map(probe).collect();
+        let numbered = found.known.into_iter().zip(0..);
+        let known: Vec<_> = numbered.map(|(known, number)| Arc::new(Probe::new(known, number))).collect();
+        let mut schedule = Schedule::new(config.flush_interval);
+        for probe in &known {
+            schedule.add(probe);
+        }
+        let probes = known.iter().map(|probe| (probe.id.clone(), Arc::clone(probe))).collect();
+        let reader = journal.reader(READER, Need::Required);
         let history = Self {
             config,
             rrd_directory,
             journal: journal.clone(),
-            reader: Mutex::new(journal.reader(READER, Need::Required)),
+            reading: Mutex::new(Reading { reader, known, succession: Succession::default() }),
             bookmark: journal.bookmark(READER, Need::Required),
             probes: RwLock::new(probes),
+            schedule: Mutex::new(schedule),
             index: Mutex::new(index),
             upkeep: Mutex::default(),
             counts: Counts { orphan_files: AtomicU64::new(orphan_files as u64), ..Counts::default() },
@@ -146,109 +156,10 @@ impl History {
         Ok(history)
     }
 
-    /// Takes all that is in the journal now.
-    pub fn catch_up(&self) {
-        while self.take(Duration::ZERO) {}
-    }
-
-    /// Takes what comes into the journal, for so long.
-    pub(crate) fn follow(&self, limit: Duration) {
-        let begun = Instant::now();
-        loop {
-            let left = limit.saturating_sub(begun.elapsed());
-            self.take(left);
-            if left.is_zero() {
-                return;
-            }
-        }
-    }
-
-    /// Takes the next batch, waiting up to `timeout` for one. Says whether there was one.
-    fn take(&self, timeout: Duration) -> bool {
-        let mut reader = self.reader.lock();
-        if self.waiting_bytes.load(Ordering::Relaxed) > WAITING_BYTES_MAX {
-            // Only files that are written make room. An append ends the wait, no more.
-            drop(reader);
-            self.journal.wait(timeout);
-            return false;
-        }
-        match reader.next(timeout) {
-            Ok(None) => false,
-            Ok(Some(Delivery::Records(records, _))) => {
-                self.keep(&records);
-                self.upkeep.lock().unread = None;
-                true
-            }
-            Ok(Some(Delivery::Lost(lost))) => {
-                self.lose(&lost);
-                true
-            }
-            Err(error) => {
-                drop(reader);
-                let mut upkeep = self.upkeep.lock();
-                if upkeep.unread.is_none() {
-                    tracing::error!(%error, "cannot read the journal; graphs are not updated");
-                }
-                upkeep.unread = Some(format!("cannot read the journal: {error}"));
-                drop(upkeep);
-                self.journal.wait(timeout);
-                false
-            }
-        }
-    }
-
-    fn keep(&self, records: &[Credited]) {
-        let losses = self.losses.load(Ordering::Relaxed);
-        let (mut recorded, mut late) = (0, 0);
-        let mut many = Vec::new();
-        let wanted = &self.config.probes;
-        let is_wanted = |record: &&Credited| {
-            wanted.is_empty() || wanted.iter().any(|pattern| pattern.matches(&record.probe))
-        };
-        for record in records.iter().filter(is_wanted) {
-            let probe = self.probe(record);
-            let (verdict, [before, after]) = probe.keep(record, losses, self.config.max_gap);
-            if after != before {
-                self.waiting_bytes.fetch_add(after, Ordering::Relaxed);
-                self.waiting_bytes.fetch_sub(before, Ordering::Relaxed);
-            }
-            recorded += u64::from(verdict != Verdict::Late);
-            match verdict {
-                Verdict::Kept => {}
-                Verdict::Many => many.push(probe),
-                Verdict::Late => late += 1,
-                Verdict::Behind => {
-                    if !self.has_behind.swap(true, Ordering::Relaxed) {
-                        self.counts.files_ahead.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-                Verdict::Ahead(count) => late += count as u64,
-                Verdict::Dropped(count) => {
-                    self.counts.samples_dropped.fetch_add(count as u64, Ordering::Relaxed);
-                }
-            }
-        }
-        self.counts.recorded.fetch_add(recorded, Ordering::Relaxed);
-        self.counts.late.fetch_add(late, Ordering::Relaxed);
-        for probe in many {
-            // A failure shows in the counters; the samples wait for the next turn.
-            _ = self.flush_probe(&probe);
-        }
-    }
-
-    fn lose(&self, lost: &Lost) {
-        self.losses.fetch_add(1, Ordering::Relaxed);
-        self.counts.losses.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(
-            cause = ?lost.cause, records = ?lost.records, after = ?lost.after, before = ?lost.before,
-            "part of the journal is missing from the RRD files; recorded there as unknown"
-        );
-    }
-
     /// Does what is due at `now`, on the process's monotonic clock: writes the files of some probes, so that all are
     /// written once in a flush interval, and syncs the journal. Call it about once a second, from one thread.
     pub fn tick(&self, now: Duration, wall: Timestamp) {
-        let read = self.reader.lock().position();
+        let read = self.reading.lock().reader.position();
         let mut upkeep = self.upkeep.lock();
         if now.saturating_sub(upkeep.synced) >= SYNC_INTERVAL {
             upkeep.synced = now;
@@ -258,8 +169,7 @@ impl History {
         self.index.lock().write();
         upkeep.marks.push_back((now, read));
         let interval = self.config.flush_interval;
-        let due: Vec<_> =
-            self.probes.read().values().filter(|probe| probe.is_due(now, interval)).cloned().collect();
+        let due = self.schedule.lock().due(now);
         for probe in due {
             if let Err(error) = self.flush_probe(&probe) {
                 let error = Chain(&error).to_string();
@@ -275,22 +185,22 @@ impl History {
         }
         upkeep.ahead = ahead;
         // Whatever arrived more than an interval ago has been written since, unless writing failed.
-        let mut written = None;
         while let Some((at, position)) = upkeep.marks.front().copied() {
             if now.saturating_sub(at) <= interval {
                 break;
             }
-            written = Some(position);
+            upkeep.written = Some(position);
             upkeep.marks.pop_front();
         }
         if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
             tracing::info!("RRD files are writable again");
         }
-        if let Some(position) = written.filter(|_| upkeep.failed.is_none() && upkeep.ahead.is_none())
+        let is_well = upkeep.failed.is_none() && upkeep.ahead.is_none();
+        if let Some(position) = upkeep.written.filter(|_| is_well)
             && now.saturating_sub(upkeep.committed) >= interval
         {
-            upkeep.committed = now;
+            (upkeep.committed, upkeep.written) = (now, None);
             self.commit(position, &mut upkeep.has_commit_failed);
         }
     }
@@ -378,29 +288,6 @@ impl History {
                 .inspect_err(|error| tracing::error!(%error, "the RRD directory is no longer locked"))
                 .ok();
         }
-    }
-
-    /// The probe, which is written down when it is new.
-    fn probe(&self, record: &Credited) -> Arc<Probe> {
-        let id = &record.probe;
-        if let Some(probe) = self.probes.read().get(id) {
-            return Arc::clone(probe);
-        }
-        let mut probes = self.probes.write();
-        if let Some(probe) = probes.get(id) {
-            return Arc::clone(probe);
-        }
-        let is_orphan = store::power_path(&self.rrd_directory, store::file_stem(id)).exists();
-        let since = (!is_orphan).then(|| probe::first_second(record));
-        let known = Known { probe: id.clone(), since };
-        if is_orphan {
-            let less = |count: u64| count.checked_sub(1);
-            _ = self.counts.orphan_files.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        }
-        self.index.lock().add(known.clone());
-        let probe = Arc::new(Probe::new(known));
-        probes.insert(id.clone(), Arc::clone(&probe));
-        probe
     }
 }
 

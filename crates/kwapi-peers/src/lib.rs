@@ -11,6 +11,7 @@
 
 pub mod ipmi;
 mod lab;
+pub mod nvml;
 pub mod openstack;
 mod process;
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::Timestamp;
+use kwapi_core::{Account, ProbeId, Succession, Timestamp};
 use kwapi_history::journal::{Credited, Records, Taken};
 
 use crate::live::{Draft, Live, Probe};
@@ -38,6 +38,8 @@ pub const HELD_MAX: usize = 1 << 17;
 const TRIED_MAX: usize = 8_192;
 /// While appending fails, it is tried again this often.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Accounts that were replaced and lend their room to the next copies.
+const SPARE_MAX: usize = 512;
 /// No place in the drafts.
 const NOWHERE: u32 = u32::MAX;
 
@@ -53,6 +55,10 @@ pub struct Intake {
     drafts: Vec<Draft>,
     /// …and by the index of a probe, where its draft is, if it has one: two entries that point at each other.
     places: Vec<u32>,
+    /// By its index, each probe that was heard of; and in which order they come.
+    known: Vec<Option<Arc<Probe>>>,
+    succession: Succession,
+    spare: Vec<Account>,
     outcomes: Vec<Outcome>,
     /// Messages of more probes than there may be.
     too_many: u64,
@@ -75,6 +81,9 @@ impl Intake {
             inbox,
             drafts: Vec::new(),
             places: Vec::new(),
+            known: Vec::new(),
+            succession: Succession::default(),
+            spare: Vec::new(),
             outcomes: Vec::new(),
             too_many: 0,
             tries_again_at: None,
@@ -166,7 +175,7 @@ impl Intake {
         let mut records = Vec::with_capacity(if has_journal { all.size_hint().0 } else { 0 });
         for received in all {
             let measurement = &received.measurement;
-            let Some(probe) = self.live.find_or_register(&measurement.probe) else {
+            let Some(probe) = self.find(&measurement.probe) else {
                 self.too_many += 1;
                 continue;
             };
@@ -186,12 +195,31 @@ impl Intake {
             });
             if has_journal {
                 let taken = Taken { decision: credit.decision, register: credit.totals };
-                let mut record = Credited::of(measurement, received.arrived, taken);
-                record.probe = probe.id.clone(); // The one name all share.
-                records.push(record);
+                // By the one name all share.
+                records.push(Credited::named(probe.id.clone(), measurement, received.arrived, taken));
             }
         }
         records
+    }
+
+    /// The probe of a message, registered if it is new; none where there are as many as there may be.
+    fn find(&mut self, id: &ProbeId) -> Option<Arc<Probe>> {
+        let guessed = self.known.get(self.succession.guess() as usize).and_then(Option::as_ref);
+        let probe = if let Some(probe) = guessed.filter(|probe| probe.id == *id) {
+            Arc::clone(probe)
+        } else {
+            let probe = self.live.find_or_register(id)?;
+            let index = probe.index as usize;
+            if index >= self.known.len() {
+                self.known.resize(index + 1, None);
+            }
+            if let Some(place) = self.known.get_mut(index) {
+                place.get_or_insert_with(|| Arc::clone(&probe));
+            }
+            probe
+        };
+        self.succession.note(probe.index);
+        Some(probe)
     }
 
     /// Where the draft of a probe is; it is begun if need be.
@@ -204,7 +232,7 @@ impl Intake {
         let is_others = |draft: &Draft| draft.probe.index != probe.index;
         if self.drafts.get(*place as usize).is_none_or(is_others) {
             *place = u32::try_from(self.drafts.len()).unwrap_or(NOWHERE);
-            self.drafts.push(probe.draft());
+            self.drafts.push(probe.draft(self.spare.pop().unwrap_or_default()));
         }
         *place as usize
     }
@@ -214,7 +242,11 @@ impl Intake {
         let counts = self.live.tally();
         let mut lost = 0;
         for draft in self.drafts.drain(..) {
-            lost += draft.commit();
+            let (change, replaced) = draft.commit();
+            lost += change;
+            if self.spare.len() < SPARE_MAX {
+                self.spare.push(replaced);
+            }
         }
         counts.lost(lost);
         for outcome in self.outcomes.drain(..) {

@@ -131,8 +131,11 @@ pub(crate) struct Probe {
 #[derive(Args, Debug)]
 pub(crate) struct Discover {
     /// Hosts: addresses, names, `10.0.0.0/24`, `node[001-020]-bmc`.
-    #[arg(required = true, value_name = "HOSTS")]
+    #[arg(required_unless_present = "serial", value_name = "HOSTS")]
     pub(crate) hosts: Vec<String>,
+    /// Serial lines to listen to for a meter that sends by itself (P1, SML, IEC 62056-21), half a minute at most.
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) serial: Vec<PathBuf>,
     /// Maximum number of hosts to probe per second.
     #[arg(long, default_value_t = 20.0, value_name = "HOSTS")]
     pub(crate) rate: f64,

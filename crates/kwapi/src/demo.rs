@@ -3,6 +3,8 @@
 //! What it measures is read by the same drivers, signed by the same bus and shown by the same plugins as a real rack. It is written into
 //! a scratch directory that goes with the process.
 
+mod machine;
+
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -10,9 +12,8 @@ use kwapi_simulators::snmp::{Rack, RackSettings, ServerModel};
 use kwapi_simulators::wattsup::WattsUpMeter;
 
 use crate::config::Config;
+use machine::{Machine, Places, host_name};
 
-/// Powercap's root: readable only where the kernel lets us.
-const POWERCAP: &str = "/sys/class/powercap";
 /// The simulated servers' day: short enough to see one pass.
 const DAY: Duration = Duration::from_secs(600);
 /// The machines in the rack.
@@ -37,6 +38,7 @@ pub(crate) struct Demo {
     directory: tempfile::TempDir,
     rack: Rack,
     lamp: WattsUpMeter,
+    machine: Machine,
 }
 
 impl Demo {
@@ -53,7 +55,10 @@ impl Demo {
         let model = ServerModel::new(77, DAY);
         let begin = tokio::time::Instant::now();
         let lamp = WattsUpMeter::plug_in(move || model.watts(begin.elapsed()) / 4.0).map_err(failed)?;
-        Ok(Self { directory, rack, lamp })
+        // Sensors and a driver's library may take their time: not on the runtime's thread.
+        let look = || Machine::look(&host_name(), &Places::default());
+        let machine = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+        Ok(Self { directory, rack, lamp, machine })
     }
 
     /// A configuration like an operator's, which reads those devices and this machine.
@@ -81,51 +86,17 @@ impl Demo {
             address.port(),
             self.lamp.path().display(),
         );
-        if measures_this_machine().is_ok() {
-            let host = host_name();
-            _ = write!(
-                toml,
-                "[[meter]]\nname = 'this machine'\ndriver = 'rapl'\nprobes = {{ total = '{host}' }}\n"
-            );
-        }
+        toml.push_str(&self.machine.toml);
         toml
     }
 
     /// What to tell whoever started it.
-    pub(crate) fn introduction() -> String {
-        let machine = match measures_this_machine() {
-            Ok(()) => format!("this machine ({}, by RAPL: processors and memory only)", host_name()),
-            Err(why) => format!("not this machine ({why})"),
-        };
+    pub(crate) fn introduction(&self) -> String {
         format!(
-            "\nNo configuration found; running a demonstration: {machine} and a simulated rack of {} servers and a lamp,\n\
+            "\nNo configuration found; running a demonstration: {} and a simulated rack of {} servers and a lamp,\n\
              read over UDP, SNMP and a pseudo-terminal as real ones are. Nothing is saved. To measure your own, see README.md.",
+            self.machine.words,
             SERVERS.len()
         )
     }
-}
-
-/// Whether RAPL can be read here, or why not.
-fn measures_this_machine() -> Result<(), String> {
-    let zones = std::fs::read_dir(POWERCAP)
-        .map_err(|_| "it has no RAPL counters, or the kernel hides them".to_owned())?;
-    let counter = zones
-        .filter_map(Result::ok)
-        .map(|zone| zone.path().join("energy_uj"))
-        .find(|counter| counter.exists())
-        .ok_or("it has no RAPL counters")?;
-    match std::fs::read(&counter) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err("its RAPL counters are readable by root only; run kwapi as root".to_owned())
-        }
-        Err(error) => Err(format!("its RAPL counters cannot be read: {error}")),
-    }
-}
-
-/// This machine's name, or a word for it.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() || name.contains(['\'', '\n']) { "this-machine".to_owned() } else { name.to_owned() }
 }

@@ -15,6 +15,7 @@ pub(crate) mod status;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Scheme};
 use kwapi_history::History;
@@ -36,6 +37,9 @@ use drivers::{Drivers, Problems};
 use feed::{Feed, Folded};
 use listeners::Server;
 use pages::Pages;
+
+/// How long before all is left behind the last RRD file is begun.
+const STOP_RESERVE: Duration = Duration::from_millis(300);
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +227,7 @@ impl Stack {
     /// Ends every part, those that send before those that keep; what has not ended in time is left behind.
     pub(crate) async fn stop(self) {
         let Self { drivers, forwarder, feed, pages, servers, .. } = self;
+        let deadline = Instant::now() + STOP_LIMIT.saturating_sub(STOP_RESERVE);
         let stopping = async {
             if let Some(drivers) = drivers {
                 drivers.stop().await;
@@ -232,7 +237,7 @@ impl Stack {
                 feed.stop().await;
             }
             if let Some(pages) = pages {
-                pages.stop().await;
+                pages.stop(deadline).await;
             }
             for server in servers {
                 server.ended().await;

@@ -8,8 +8,10 @@ use kwapi_core::{
     Accounting, Amperes, CurvePoint, Energy, Measurement, MeterTotal, Pattern, ProbeId, Quality, Timestamp,
     Totals, Volts, Watts,
 };
+use parking_lot::Mutex;
 
 use super::json::{self, Member, Value};
+use super::names::Names;
 use super::{KWAPI_1, PAYLOAD_BYTES_MAX, SIGNATURE_MEMBER, legacy, own, topic_length};
 use crate::Refusal;
 use crate::key::{Key, KeyError, KeyedMac, Scheme};
@@ -20,6 +22,7 @@ pub struct Verifier {
     scheme: Scheme,
     keys: Vec<VerifyingKey>,
     by_id: HashMap<Arc<str>, usize>,
+    names: Mutex<Names>,
 }
 
 #[derive(Debug)]
@@ -43,7 +46,7 @@ impl Verifier {
     /// # Errors
     /// When the scheme needs keys and there are none (or the other way round), two have one id, or one is unfit.
     pub fn new(scheme: Scheme, keys: impl IntoIterator<Item = Key>) -> Result<Self, KeyError> {
-        let mut verifier = Self { scheme, keys: Vec::new(), by_id: HashMap::new() };
+        let mut verifier = Self { scheme, keys: Vec::new(), by_id: HashMap::new(), names: Mutex::default() };
         for key in keys {
             let mac = KeyedMac::new(&key, scheme)?;
             if verifier.by_id.insert(mac.id.clone(), verifier.keys.len()).is_some() {
@@ -112,7 +115,7 @@ impl Verifier {
         if topic.strip_suffix(b".") != Some(own.probe.as_bytes()) {
             return None;
         }
-        let probe = ProbeId::new(own.probe).ok()?;
+        let probe = self.names.lock().probe(own.probe).ok()?;
         let power = Watts(own.power);
         if !Measurement::power_is_valid(power) || key.is_some_and(|(_, key)| !key.probes.matches(&probe)) {
             return None;

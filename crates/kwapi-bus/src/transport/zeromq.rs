@@ -9,4 +9,4 @@ mod zap;
 pub use context::{BusContext, BusCounters};
 pub use curve::{CurveConfig, CurveError};
 pub(crate) use inlet::Sockets;
-pub(crate) use socket::{OpenSocket, high_water};
+pub(crate) use socket::{OpenSocket, high_water, high_water_at};

@@ -57,11 +57,14 @@ impl Skews {
         Self { url, publishers }
     }
 
-    /// Takes note of a message of the publisher at `index`.
-    pub(super) fn observe(&self, index: usize, present: &Present, stamped: Timestamp) {
+    /// Takes note of a message of the publisher at `index`; what is not `is_news` may have been told before, and does not
+    /// tell the time.
+    pub(super) fn observe(&self, index: usize, present: &Present, stamped: Timestamp, is_news: bool) {
         let Some(Publisher { skew, origin, .. }) = self.publishers.get(index) else { return };
         // None of them is negative: no difference overflows.
-        origin.store(micros(stamped) - since_origin(present.monotonic), Ordering::Relaxed);
+        if is_news {
+            origin.store(micros(stamped) - since_origin(present.monotonic), Ordering::Relaxed);
+        }
         let seen = micros(present.wall) - micros(stamped);
         let before = skew.load(Ordering::Relaxed);
         let after = if before == UNKNOWN { seen } else { before - before / SMOOTHING + seen / SMOOTHING };

@@ -118,6 +118,6 @@ async fn a_plugin_that_does_not_read_loses_the_oldest_and_is_told_how_many() {
     });
     let counters = subscriber.counters();
     let kept = usize::try_from(counters.verified - counters.dropped).expect("small");
-    assert_eq!(kept, 10_000, "the bound of the queue");
+    assert_eq!(kept, 131_072, "the bound of the queue");
     assert_eq!(receive(&mut subscriber, kept).await.len(), kept);
 }

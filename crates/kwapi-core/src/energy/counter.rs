@@ -54,16 +54,21 @@ impl MeterCounter {
 }
 
 /// Follows one counter from reading to reading.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CounterTracker {
-    last: Option<MeterCounter>,
+    /// Boxed: a meter of watts alone has none.
+    last: Option<Box<MeterCounter>>,
 }
 
 impl CounterTracker {
     /// Compares with the reading before. `plausible_max` is the most the outlet can have used in between; one tick
     /// of the counter is allowed on top of it.
     pub fn observe(&mut self, counter: &MeterCounter, plausible_max: Energy) -> CounterChange {
-        let Some(before) = self.last.replace(*counter) else { return CounterChange::First };
+        let Some(last) = &mut self.last else {
+            self.last = Some(Box::new(*counter));
+            return CounterChange::First;
+        };
+        let before = std::mem::replace(&mut **last, *counter);
         let bound = plausible_max.saturating_add(counter.resolution).saturating_add(counter.resolution);
         if matches!((before.reset_at, counter.reset_at), (Some(then), Some(now)) if then != now) {
             return CounterChange::Reset;
@@ -87,12 +92,12 @@ impl CounterTracker {
 
     /// Takes what was read after a stop as the reading before, whatever there was.
     pub(super) fn resume(&mut self, counter: &MeterCounter) {
-        self.last = Some(*counter);
+        self.last = Some(Box::new(*counter));
     }
 
     /// The reading before.
     pub(super) fn last(&self) -> Option<&MeterCounter> {
-        self.last.as_ref()
+        self.last.as_deref()
     }
 
     /// Forgets the reading before, so that the next is the first.

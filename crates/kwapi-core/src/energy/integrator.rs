@@ -54,7 +54,8 @@ pub struct Integrator {
     pub(super) watts_max: f64,
     pub(super) sums: Sums,
     pub(super) tracker: CounterTracker,
-    pub(super) anchor: Option<Anchor>,
+    /// Boxed, as what follows of a register: a meter of watts alone has none.
+    pub(super) anchor: Option<Box<Anchor>>,
     pub(super) register_believed: bool,
     /// By how much the latest tick of the register lifted the total over what the watts had added in that reading.
     pub(super) surplus_uj: u128,
@@ -112,6 +113,11 @@ impl Integrator {
             surplus_uj: 0,
             outliers: Outliers::default(),
         }
+    }
+
+    /// What is known of the meter beforehand.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Values further apart than this have unknown time between them, from the next one on.
@@ -309,17 +315,18 @@ impl Integrator {
         let advance = match change {
             CounterChange::Advanced(advance) | CounterChange::Wrapped(advance) => advance,
             CounterChange::First => {
-                self.anchor = Some(Anchor::at(by_watts_uj, resolution_uj));
+                self.anchor = Some(Box::new(Anchor::at(by_watts_uj, resolution_uj)));
                 return Reconciled { total_uj: by_watts_uj, counted: false, change };
             }
             CounterChange::Reset | CounterChange::Jumped(_) => {
                 // Only what two readings agree on: nothing else checks these watts.
                 let total_uj = before_uj.saturating_add(step.confirmed_uj);
-                self.anchor = Some(Anchor::at(total_uj, resolution_uj));
+                self.anchor = Some(Box::new(Anchor::at(total_uj, resolution_uj)));
                 return Reconciled { total_uj, counted: false, change };
             }
         };
-        let mut anchor = self.anchor.unwrap_or_else(|| Anchor::at(before_uj, resolution_uj));
+        let mut anchor = self.anchor.as_deref().copied();
+        let anchor = anchor.get_or_insert_with(|| Anchor::at(before_uj, resolution_uj));
         anchor.counted_uj = anchor.counted_uj.saturating_add(of_energy(advance));
         let (least, most) = anchor.range(resolution_uj);
         let integrated = anchor.total_uj.saturating_add(anchor.integrated_uj);
@@ -341,7 +348,11 @@ impl Integrator {
         };
         let total_uj = by_watts_uj.min(most).max(before_uj).max(least);
         // A tick was seen to happen: from here the register is exact.
-        self.anchor = Some(if ticked { Anchor::at(total_uj, 0) } else { anchor });
+        let anchor = if ticked { Anchor::at(total_uj, 0) } else { *anchor };
+        match &mut self.anchor {
+            Some(before) => **before = anchor,
+            None => self.anchor = Some(Box::new(anchor)),
+        }
         Reconciled { total_uj, counted: true, change }
     }
 

@@ -6,12 +6,14 @@
 //! The rules, and why each is as it is: `docs/manual/energy.md` and `docs/adr`.
 
 mod entry;
+mod packed;
 mod start;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use entry::{NotBridged, SessionEntry};
+use packed::Packed;
 
 use super::counter::{CounterChange, MeterCounter};
 use super::integrator::{Integrator, Limits, Told};
@@ -87,14 +89,26 @@ pub struct Keep {
 /// One probe's account at its source.
 #[derive(Debug)]
 pub struct Session {
+    /// Most of a hundred thousand are [`Phase::Running`], and take a word here.
+    phase: Phase,
+    not_bridged: Option<NotBridged>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Starting(Box<Starting>),
+    Running(Box<Running>),
+}
+
+/// Before the first reading that counts.
+#[derive(Debug)]
+struct Starting {
     limits: Limits,
     /// No wall clock is right that is before this.
     not_before: Timestamp,
-    /// What the state had, until the first reading.
+    /// What the state had.
     past: Vec<SessionEntry>,
-    held: Option<Box<Held>>,
-    running: Option<Box<Running>>,
-    not_bridged: Option<NotBridged>,
+    held: Option<Held>,
 }
 
 /// What was read while the wall clock was not trusted.
@@ -116,11 +130,12 @@ struct Running {
     wall: Timestamp,
     boottime: Duration,
     at: Duration,
-    counter: Option<MeterCounter>,
     register: Arc<Register>,
-    curve: Option<Curve>,
-    /// Where this session's sums begin.
-    base: Sums,
+    /// What there is of a meter with a register of its own.
+    counter: Option<Box<MeterCounter>>,
+    curve: Option<Box<Curve>>,
+    /// Where this session's sums begin; `None` where they do at zero.
+    base: Option<Box<Sums>>,
     published: Published,
     /// The register as a stop left it, until it is seen to tick.
     stop_at: Option<Energy>,
@@ -141,7 +156,7 @@ struct Curve {
 /// The latest message.
 #[derive(Clone, Copy, Debug)]
 struct Published {
-    sums: Sums,
+    sums: Packed,
     at: Duration,
     stamp: Timestamp,
 }
@@ -150,32 +165,50 @@ impl Session {
     /// A probe of which the state has `past`. No wall clock is believed that is before `not_before`, the date of the
     /// program.
     pub fn new(limits: Limits, not_before: Timestamp, past: Vec<SessionEntry>) -> Self {
-        Self { limits, not_before, past, held: None, running: None, not_bridged: None }
+        let starting = Starting { limits, not_before, past, held: None };
+        Self { phase: Phase::Starting(Box::new(starting)), not_bridged: None }
+    }
+
+    /// What is known of the meter beforehand.
+    pub fn limits(&self) -> &Limits {
+        match &self.phase {
+            Phase::Starting(starting) => &starting.limits,
+            Phase::Running(running) => running.integrator.limits(),
+        }
     }
 
     /// Readings further apart than this have unknown time between them, from now on.
     pub fn set_max_gap(&mut self, max_gap: Duration) {
-        self.limits.max_gap = max_gap;
-        let held = self.held.as_mut().map(|held| &mut held.integrator);
-        let running = self.running.as_mut().map(|running| &mut running.integrator);
-        for integrator in held.into_iter().chain(running) {
-            integrator.set_max_gap(max_gap);
+        match &mut self.phase {
+            Phase::Starting(starting) => {
+                starting.limits.max_gap = max_gap;
+                if let Some(held) = &mut starting.held {
+                    held.integrator.set_max_gap(max_gap);
+                }
+            }
+            Phase::Running(running) => running.integrator.set_max_gap(max_gap),
         }
     }
 
     /// Takes one reading. Then [`Session::keep`] says what the state must be told, and [`Session::publish`] makes its
     /// message, if it becomes one.
     pub fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Recorded {
-        let Some(mut running) = self.running.take() else { return self.start(sample, clocks) };
-        let change = running.record(sample, clocks);
-        self.running = Some(running);
-        Recorded::Counted(change)
+        match &mut self.phase {
+            Phase::Running(running) => Recorded::Counted(running.record(sample, clocks)),
+            Phase::Starting(starting) => match starting.take(sample, clocks) {
+                Some((running, not_bridged)) => {
+                    *self = Self { phase: Phase::Running(Box::new(running)), not_bridged };
+                    Recorded::Counted(None)
+                }
+                None => Recorded::Held,
+            },
+        }
     }
 
     /// What the state must be told before the next message leaves, if anything: a new run or an upset register at once,
     /// progress now and then.
     pub fn keep(&mut self, probe: &crate::ProbeId, clocks: &Clocks<'_>) -> Option<Keep> {
-        let running = self.running.as_mut()?;
+        let running = self.running_mut()?;
         let every = if running.curve.is_some() { KEEP_EVERY } else { KEEP_STAMP_EVERY };
         let is_due = running.kept_at.is_none_or(|kept_at| clocks.boottime.saturating_sub(kept_at) >= every);
         if !is_due && !running.must_sync {
@@ -190,15 +223,15 @@ impl Session {
     /// What the state is told at a clean end: the session as its latest reading left it, or, where none has counted yet,
     /// what the state had before.
     pub fn into_entries(self, probe: &crate::ProbeId, boot: &str) -> Vec<SessionEntry> {
-        match self.running {
-            Some(running) => vec![running.entry(probe, boot)],
-            None => self.past,
+        match self.phase {
+            Phase::Running(running) => vec![running.entry(probe, boot)],
+            Phase::Starting(starting) => starting.past,
         }
     }
 
     /// The state could not be written: from the next message on there is no curve that could be gone back on.
     pub fn leave_curve(&mut self) {
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = self.running_mut() else { return };
         (running.is_without_state, running.must_be_alone) = (true, true);
         if running.curve.is_some() && running.seq > 0 {
             running.begin_again();
@@ -208,23 +241,25 @@ impl Session {
 
     /// The message of the reading just taken; `None` while it is held.
     pub fn publish(&mut self, quality: Quality) -> Option<Accounting> {
-        let running = self.running.as_mut()?;
+        let running = self.running_mut()?;
         let seq = running.seq;
         running.seq = seq.saturating_add(1);
         let sums = running.integrator.sums;
-        running.published = Published { sums, at: running.at, stamp: running.stamp };
+        let base = running.base.as_deref().copied().unwrap_or_default();
+        running.published = Published { sums: Packed::of(&sums), at: running.at, stamp: running.stamp };
         Some(Accounting {
             timestamp: running.stamp,
             session: running.id,
             seq,
-            totals: sums.since(&running.base),
-            curve: running.curve.map(|Curve { id, run, begin_uj }| CurvePoint {
-                id,
-                run,
-                begin: energy(begin_uj),
+            totals: sums.since(&base),
+            curve: running.curve.as_deref().map(|Curve { id, run, begin_uj }| CurvePoint {
+                id: *id,
+                run: *run,
+                begin: energy(*begin_uj),
             }),
             meter: running
                 .counter
+                .as_deref()
                 .map(|counter| MeterTotal { energy: counter.value, since: counter.reset_at }),
             quality,
         })
@@ -237,18 +272,30 @@ impl Session {
 
     /// Watts and energy so far.
     pub fn integrator(&self) -> Option<&Integrator> {
-        let held = || self.held.as_ref().map(|held| &held.integrator);
-        self.running.as_ref().map(|running| &running.integrator).or_else(held)
+        match &self.phase {
+            Phase::Starting(starting) => starting.held.as_ref().map(|held| &held.integrator),
+            Phase::Running(running) => Some(&running.integrator),
+        }
     }
 
     /// Since when the first message is held, as [`Clocks::boottime`]; `None` if it is not.
     pub fn held_since(&self) -> Option<Duration> {
-        self.held.as_ref().filter(|_| self.running.is_none()).map(|held| held.since)
+        match &self.phase {
+            Phase::Starting(starting) => starting.held.as_ref().map(|held| held.since),
+            Phase::Running(_) => None,
+        }
     }
 
     /// Why the time before this process is not bridged, if it is not.
     pub fn not_bridged(&self) -> Option<NotBridged> {
         self.not_bridged
+    }
+
+    fn running_mut(&mut self) -> Option<&mut Running> {
+        match &mut self.phase {
+            Phase::Starting(_) => None,
+            Phase::Running(running) => Some(running),
+        }
     }
 }
 
@@ -276,7 +323,10 @@ impl Running {
         self.register = sample.register.clone();
         let believed = self.integrator.register_believed;
         let change = self.integrator.record_told(sample.at, &sample.told());
-        self.counter = sample.counter;
+        match (&mut self.counter, sample.counter) {
+            (Some(counter), Some(read)) => **counter = read,
+            (counter, read) => *counter = read.map(Box::new),
+        }
         let is_upset = matches!(change, Some(CounterChange::Reset | CounterChange::Jumped(_)))
             || believed != self.integrator.register_believed
             || is_other;
@@ -298,7 +348,8 @@ impl Running {
         }
         self.stop_at = None;
         let surplus_uj = self.integrator.surplus_uj;
-        self.base.measured_uj = self.base.measured_uj.saturating_add(surplus_uj);
+        let base = self.base.get_or_insert_default();
+        base.measured_uj = base.measured_uj.saturating_add(surplus_uj);
         if let Some(curve) = &mut self.curve {
             curve.begin_uj = curve.begin_uj.saturating_add(surplus_uj);
         }
@@ -312,11 +363,12 @@ impl Running {
         let newest = self.id.max(self.published.stamp);
         self.id = began.max(Timestamp::from_micros(newest.micros().saturating_add(1)));
         self.seq = 0;
-        self.base = self.published.sums;
+        let base = self.published.sums.sums();
         if let Some(curve) = &mut self.curve {
             curve.run = curve.run.saturating_add(1);
-            curve.begin_uj = self.base.total_uj();
+            curve.begin_uj = base.total_uj();
         }
+        self.base = Some(Box::new(base));
         self.must_sync = true;
     }
 
@@ -328,12 +380,11 @@ impl Running {
         if self.seq > 0 {
             self.begin_again();
         }
-        self.integrator.subtract(&self.base);
-        self.base = Sums::default();
-        self.published.sums = Sums::default();
-        self.curve = Some(Curve { id: self.id, run: 1, begin_uj: 0 });
+        self.integrator.subtract(&self.base.take().map(|base| *base).unwrap_or_default());
+        self.published.sums = Packed::default();
+        self.curve = Some(Box::new(Curve { id: self.id, run: 1, begin_uj: 0 }));
         self.stop_at = None;
-        self.counter = Some(*counter);
+        self.counter = Some(Box::new(*counter));
         (self.must_sync, self.must_be_alone) = (true, true);
     }
 
@@ -348,16 +399,17 @@ impl Running {
         SessionEntry {
             probe: probe.clone(),
             newest: self.id.max(self.stamp),
-            boot: boot.to_owned(),
+            boot: boot.into(),
             boottime: self.at,
             wall: before(self.wall, age),
             watts_max: self.integrator.watts_max,
             register: self
                 .counter
+                .as_deref()
                 .filter(|_| self.curve.is_some())
-                .map(|counter| entry::KeptRegister::new(&self.register, &counter, &self.integrator)),
-            curve: self.curve.map(|curve| curve.id),
-            run: self.curve.map_or(0, |curve| curve.run),
+                .map(|counter| Box::new(entry::KeptRegister::new(&self.register, counter, &self.integrator))),
+            curve: self.curve.as_ref().map(|curve| curve.id),
+            run: self.curve.as_ref().map_or(0, |curve| curve.run),
             total_uj: self.integrator.sums.total_uj(),
         }
     }

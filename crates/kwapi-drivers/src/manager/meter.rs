@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Keep, NoReading, ProbeId, Reading};
+use kwapi_core::{Keep, Measurement, NoReading, ProbeId, Reading};
 use parking_lot::Mutex;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -180,31 +180,35 @@ impl Meter {
         let mut problem = None;
         let mut drafts = Vec::with_capacity(readings.len());
         let mut keeps = Vec::new();
-        for (probe, reading) in readings.drain() {
-            match self.measure(&probe, reading, now, &mut keeps) {
-                Ok(draft) => {
-                    is_good = true;
-                    drafts.extend(draft.map(|draft| (probe, draft)));
+        {
+            let mut visible = self.visible.lock();
+            for (probe, reading) in readings.drain() {
+                match self.measure(&mut visible, probe, reading, now, &mut keeps) {
+                    Ok(draft) => {
+                        is_good = true;
+                        drafts.extend(draft);
+                    }
+                    Err(no_reading) => problem = Some(no_reading),
                 }
-                Err(no_reading) => problem = Some(no_reading),
             }
         }
         outflow.state.keep(self.spec.outlets.template(), keeps).await;
-        for (probe, draft) in drafts {
-            let is_kept = outflow.state.has(&probe);
-            let published = {
-                let mut visible = self.visible.lock();
-                visible.probes.get_mut(&probe).and_then(|probe| {
-                    let measurement = probe.source.publish(draft, is_kept)?;
-                    let timestamp =
-                        measurement.accounting.map_or(now.wall, |accounting| accounting.timestamp);
-                    probe.latest = Some((measurement.power, timestamp));
-                    Some(measurement)
-                })
-            };
-            if let Some(measurement) = published {
-                outflow.send(measurement, now).await;
+        let has_sums = outflow.has_sums();
+        let mut parts = Vec::new();
+        {
+            let mut visible = self.visible.lock();
+            for (number, draft) in drafts {
+                let Some(probe) = visible.probes.get_mut(number) else { continue };
+                let Some(measurement) = publish(probe, draft, &outflow, now) else { continue };
+                if has_sums {
+                    parts.push(measurement);
+                } else {
+                    outflow.pass(measurement);
+                }
             }
+        }
+        for measurement in parts {
+            outflow.send(measurement, now).await;
         }
         if is_good {
             self.good(now);
@@ -214,28 +218,32 @@ impl Meter {
         true
     }
 
-    /// Takes what one outlet said; nothing to publish if the device has not measured anew, or while it is held.
+    /// Takes what one outlet said: the number of its probe, and what is to be published; nothing if the device has not
+    /// measured anew, or while it is held.
     fn measure(
         &self,
-        id: &ProbeId,
+        visible: &mut Visible,
+        id: ProbeId,
         reading: Result<Reading, NoReading>,
         now: Now<'_>,
         keeps: &mut Vec<Keep>,
-    ) -> Result<Option<Draft>, NoReading> {
-        let mut visible = self.visible.lock();
-        let visible = &mut *visible;
-        if visible.probes.len() >= PROBES_MAX && !visible.probes.contains_key(id) {
-            visible.status.probes_refused += 1;
-            return Err(NoReading::NotAvailable(format!(
-                "more than {PROBES_MAX} probes on one meter; ignored"
-            )));
-        }
-        let probe = visible.probes.entry(id.clone()).or_insert_with(|| Probe {
-            source: Source::new(id.clone(), self.spec.limits(), self.outflow.state.past(id)),
-            pace: OwnPace::default(),
-            latest: None,
-            problem: None,
-        });
+    ) -> Result<Option<(usize, Draft)>, NoReading> {
+        let Visible { status, probes } = visible;
+        let number = match probes.number(&id) {
+            Some(number) => number,
+            None if probes.len() >= PROBES_MAX => {
+                status.probes_refused += 1;
+                return Err(NoReading::NotAvailable(format!(
+                    "more than {PROBES_MAX} probes on one meter; ignored"
+                )));
+            }
+            None => {
+                let past = self.outflow.state.past(&id);
+                let source = Source::new(id, self.spec.limits(), past);
+                probes.add(Probe { source, pace: OwnPace::default(), latest: None, problem: None })
+            }
+        };
+        let Some(probe) = probes.get_mut(number) else { return Ok(None) };
         let mut counts_only = false;
         let outcome = match reading {
             Ok(reading) => {
@@ -252,7 +260,7 @@ impl Meter {
             Outcome::New(draft, keep) => {
                 keeps.extend(keep.map(|keep| *keep));
                 probe.problem = None;
-                Ok(Some(draft))
+                Ok(Some((number, draft)))
             }
             Outcome::Held(power, timestamp) => {
                 probe.latest = Some((power, timestamp));
@@ -264,13 +272,13 @@ impl Meter {
             // A counter that stands still is well: it has counted nothing yet.
             Outcome::Nothing(no_reading @ NoReading::NotReady(_), keep) if counts_only => {
                 keeps.extend(keep.map(|keep| *keep));
-                probe.problem = Some(no_reading);
+                probe.problem = Some(Box::new(no_reading));
                 Ok(None)
             }
             Outcome::Nothing(no_reading, keep) => {
                 keeps.extend(keep.map(|keep| *keep));
-                visible.status.no_readings.add(&no_reading);
-                probe.problem = Some(no_reading.clone());
+                status.no_readings.add(&no_reading);
+                probe.problem = Some(Box::new(no_reading.clone()));
                 Err(no_reading)
             }
         }
@@ -291,7 +299,7 @@ impl Meter {
     fn quiet(&self, last_heard: Duration, silence: Duration) {
         let now = self.outflow.now();
         let mut visible = self.visible.lock();
-        let longest = visible.probes.values().map(|probe| probe.source.max_gap()).max();
+        let longest = visible.probes.iter().map(|probe| probe.source.max_gap()).max();
         let silence = silence.max(longest.unwrap_or_default());
         let limit = match visible.status.state {
             MeterState::Waiting => return,
@@ -359,4 +367,13 @@ impl Meter {
             tracing::info!(meter = name, ?latency, ?interval, "back within its interval");
         }
     }
+}
+
+/// The message of what a probe's outlet just said.
+fn publish(probe: &mut Probe, draft: Draft, outflow: &Outflow, now: Now<'_>) -> Option<Measurement> {
+    let is_kept = !probe.source.must_be_kept() || outflow.state.has(probe.source.probe());
+    let measurement = probe.source.publish(draft, is_kept)?;
+    let timestamp = measurement.accounting.as_ref().map_or(now.wall, |accounting| accounting.timestamp);
+    probe.latest = Some((measurement.power, timestamp));
+    Some(measurement)
 }

@@ -63,7 +63,7 @@ impl Outflow {
         let wall = self.clock.now();
         let newest = self.state.newest();
         if wall < PROGRAM_DATE {
-            return Some("the wall clock is earlier than the build date of this program".to_owned());
+            return Some("the wall clock is earlier than the release date of this program".to_owned());
         }
         if newest.since(wall) > BEHIND_MAX {
             let seconds = newest.since(wall).as_secs();
@@ -87,6 +87,16 @@ impl Outflow {
     /// The instant `since_epoch` after the manager began.
     pub(super) fn instant(&self, since_epoch: Duration) -> Instant {
         self.epoch + since_epoch
+    }
+
+    /// Whether any measurement may complete a sum.
+    pub(super) fn has_sums(&self) -> bool {
+        !self.virtual_probes.read().is_empty()
+    }
+
+    /// Sends a measurement that is part of no sum.
+    pub(super) fn pass(&self, measurement: Measurement) {
+        (self.sink)(measurement);
     }
 
     /// Sends a measurement, followed by the virtual probes that it completes.

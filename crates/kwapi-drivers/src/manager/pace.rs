@@ -1,6 +1,5 @@
 //! When a meter is read next: on a fixed grid that does not drift, each meter at its own phase of the interval.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use kwapi_core::Timestamp;
@@ -87,36 +86,51 @@ const GAP_INTERVALS: f64 = 2.5;
 /// No gap grows beyond this: a meter that is heard less often is not measured.
 const GAP_MAX: Duration = Duration::from_secs(3_600);
 
-/// How often a probe is heard, whoever sets the pace.
+/// How often a probe is heard, whoever sets the pace. Without an allocation: every probe has one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnPace {
-    last: Option<(Duration, Option<Timestamp>)>,
-    intervals: VecDeque<Duration>,
+    last: Option<Duration>,
+    /// The device's own stamp of that; the epoch where it gave none.
+    stamp: Timestamp,
+    /// The latest, in microseconds, up to an hour and some; the oldest is written over.
+    intervals_us: [u32; INTERVALS],
+    /// How many there have been.
+    count: u32,
 }
 
 impl OwnPace {
     /// Takes a reading at the monotonic instant `at`, with the device's own stamp; the same stamp again is no new
     /// reading.
     pub(super) fn heard(&mut self, at: Duration, stamp: Option<Timestamp>) {
-        if let Some((last, last_stamp)) = self.last {
-            if stamp.is_some() && stamp == last_stamp {
+        let stamp = stamp.unwrap_or(Timestamp::EPOCH);
+        if let Some(last) = self.last {
+            if stamp != Timestamp::EPOCH && stamp == self.stamp {
                 return;
             }
-            if self.intervals.len() >= INTERVALS {
-                self.intervals.pop_front();
+            let interval = u32::try_from(at.saturating_sub(last).as_micros()).unwrap_or(u32::MAX);
+            if let Some(oldest) = self.intervals_us.get_mut(self.count as usize % INTERVALS) {
+                *oldest = interval;
             }
-            self.intervals.push_back(at.saturating_sub(last));
+            self.count = self.count.saturating_add(1);
         }
-        self.last = Some((at, stamp));
+        (self.last, self.stamp) = (Some(at), stamp);
     }
 
     /// The longest time between two readings that still counts as measured, at least `least`. One long interval, or
     /// two of the last eight, are an outage and no pace: that time stays unknown.
     pub(super) fn gap(&self, least: Duration) -> Duration {
-        let mut intervals: Vec<Duration> = self.intervals.iter().copied().collect();
-        intervals.sort_unstable_by(|one, other| other.cmp(one));
-        let outages = if intervals.len() < INTERVALS / 2 { 1 } else { 2 };
-        let own = intervals.get(outages).copied().unwrap_or_default();
+        let outages = if (self.count as usize) < INTERVALS / 2 { 1 } else { 2 };
+        // The longest three; of intervals that have not been yet, nothing.
+        let mut longest = [0_u32; 3];
+        for interval in self.intervals_us {
+            let mut interval = interval;
+            for place in &mut longest {
+                if interval > *place {
+                    std::mem::swap(place, &mut interval);
+                }
+            }
+        }
+        let own = longest.get(outages).map_or(Duration::ZERO, |own| Duration::from_micros(u64::from(*own)));
         least.max(own.mul_f64(GAP_INTERVALS).min(GAP_MAX))
     }
 }

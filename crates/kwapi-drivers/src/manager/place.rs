@@ -38,6 +38,8 @@ const PATH_BYTES_MAX: usize = 240;
 pub(super) struct Place {
     meter: String,
     keys: HashMap<ProbeId, String>,
+    /// What all probes without a register have for one.
+    no_register: Arc<Register>,
 }
 
 impl Place {
@@ -50,7 +52,8 @@ impl Place {
         digest.update(spec.files.to_le_bytes());
         let meter = format!("{}/{}", spec.driver.name(), hex(&digest.finalize()));
         let named = spec.outlets.named().iter();
-        Self { meter, keys: named.map(|outlet| (outlet.probe.clone(), outlet.key.clone())).collect() }
+        let keys = named.map(|outlet| (outlet.probe.clone(), outlet.key.clone())).collect();
+        Self { meter, keys, no_register: Arc::default() }
     }
 
     /// Where a sum of registers is: in its parts.
@@ -59,7 +62,13 @@ impl Place {
         for part in &spec.parts {
             digest.update(format!("{part}\n"));
         }
-        Self { meter: format!("sum/{}", hex(&digest.finalize())), keys: HashMap::new() }
+        let meter = format!("sum/{}", hex(&digest.finalize()));
+        Self { meter, keys: HashMap::new(), no_register: Arc::default() }
+    }
+
+    /// That of a probe of which no counter was read.
+    pub(super) fn no_register(&self) -> &Arc<Register> {
+        &self.no_register
     }
 
     /// The register that `probe` is read from; `said` is what the driver knows of it.

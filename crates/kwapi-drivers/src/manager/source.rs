@@ -65,10 +65,11 @@ pub(super) struct Draft {
 #[derive(Debug)]
 pub(super) struct Source {
     probe: ProbeId,
-    limits: Limits,
-    counter_power: CounterPower,
     session: Session,
-    register: Arc<Register>,
+    /// Of a meter that says energy alone.
+    counter_power: Option<Box<CounterPower>>,
+    /// Once a counter was read.
+    register: Option<Arc<Register>>,
     /// What the driver said of the register, of which `register` was made.
     said: Option<Arc<Register>>,
     /// The device's own stamp of its latest measurement, and when that was first seen.
@@ -84,10 +85,9 @@ impl Source {
     pub(super) fn new(probe: ProbeId, limits: Limits, past: Vec<SessionEntry>) -> Self {
         Self {
             probe,
-            limits,
-            counter_power: CounterPower::default(),
             session: Session::new(limits, PROGRAM_DATE, past),
-            register: Arc::default(),
+            counter_power: None,
+            register: None,
             said: None,
             stamped: None,
             must_be_kept: false,
@@ -95,14 +95,23 @@ impl Source {
         }
     }
 
+    /// Whose.
+    pub(super) fn probe(&self) -> &ProbeId {
+        &self.probe
+    }
+
     /// Readings further apart than this have unknown time between them, from now on.
     pub(super) fn set_max_gap(&mut self, max_gap: Duration) {
-        self.limits.max_gap = max_gap;
         self.session.set_max_gap(max_gap);
     }
 
     pub(super) fn max_gap(&self) -> Duration {
-        self.limits.max_gap
+        self.session.limits().max_gap
+    }
+
+    /// Whether the next message must wait for the state to have been told.
+    pub(super) fn must_be_kept(&self) -> bool {
+        self.must_be_kept
     }
 
     /// Whether the meter's own counter still has the last word; not once it contradicted the meter's watts.
@@ -147,15 +156,17 @@ impl Source {
         };
         let is_counted = reading.power.is_none() && reading.counter.is_some();
         let counted = reading.counter.as_ref().filter(|_| is_counted).and_then(|counter| {
-            self.counter_power.observe_within(counter, at, self.limits.max_gap, self.plausible())
+            let (max_gap, plausible) = (self.max_gap(), self.plausible());
+            self.counter_power.get_or_insert_default().observe_within(counter, at, max_gap, plausible)
         });
         let power = derive::power(reading, counted, assumptions);
         if let (Err(no_reading), None) = (&power, &reading.counter) {
             return Outcome::Nothing(no_reading.clone(), None);
         }
-        if reading.counter.is_some() {
-            self.know_register(reading.register.as_ref(), place);
-        }
+        let register = match reading.counter {
+            Some(_) => self.know_register(reading.register.as_ref(), place),
+            None => self.register.as_ref().unwrap_or_else(|| place.no_register()).clone(),
+        };
         let told = power.as_ref().ok();
         let sample = Sample {
             at,
@@ -165,7 +176,7 @@ impl Source {
             // However coarse the power told from it, a register is measured.
             quality: told.filter(|_| !is_counted).map_or(Quality::Measured, |(_, quality)| *quality),
             counter: reading.counter,
-            register: self.register.clone(),
+            register,
         };
         let change = match self.session.record(&sample, &now.clocks()) {
             Recorded::Counted(change) => change,
@@ -220,7 +231,7 @@ impl Source {
             return Ok((power, quality));
         };
         let in_a_row = integrator.outliers_in_a_row();
-        let message = match self.limits.max_watts {
+        let message = match self.session.limits().max_watts {
             Some(max_watts) if in_a_row >= OUTLIERS_MAX => {
                 format!(
                     "{power}, above `max_watts` ({max_watts}) {in_a_row} times in a row; check the meter and `max_watts`"
@@ -238,21 +249,22 @@ impl Source {
     fn plausible(&self) -> Watts {
         self.session
             .integrator()
-            .map_or_else(|| Integrator::within(self.limits).plausible(), Integrator::plausible)
+            .map_or_else(|| Integrator::within(*self.session.limits()).plausible(), Integrator::plausible)
     }
 
-    /// Makes the register's name, where the driver says something new of it.
-    fn know_register(&mut self, said: Option<&Arc<Register>>, place: &Place) {
-        let is_known = self.register.path.is_some()
-            && match (&self.said, said) {
-                (Some(before), Some(said)) => Arc::ptr_eq(before, said) || before == said,
-                (None, None) => true,
-                (Some(_), None) | (None, Some(_)) => false,
-            };
-        if !is_known {
-            self.register = place.register(&self.probe, said.map(AsRef::as_ref));
-            self.said = said.cloned();
+    /// The register, whose name is made where the driver says something new of it.
+    fn know_register(&mut self, said: Option<&Arc<Register>>, place: &Place) -> Arc<Register> {
+        let is_known = match (&self.said, said) {
+            (Some(before), Some(said)) => Arc::ptr_eq(before, said) || before == said,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if let Some(register) = self.register.as_ref().filter(|_| is_known) {
+            return register.clone();
         }
+        let register = place.register(&self.probe, said.map(AsRef::as_ref));
+        (self.register, self.said) = (Some(register.clone()), said.cloned());
+        register
     }
 
     /// When a reading was measured, on both clocks; `None` if it has been taken already.
@@ -264,10 +276,11 @@ impl Source {
     ) -> Result<Option<(Timestamp, Duration)>, NoReading> {
         let ours = (now.wall, now.boottime);
         let Some(stamp) = stamp else { return Ok(Some(ours)) };
+        let max_gap = self.max_gap();
         if let Some((last, first_seen)) = self.stamped {
             // The same again, or one that was overtaken on its way. Further back, the device's clock was set.
-            let is_old = stamp <= last && last.since(stamp) <= self.limits.max_gap;
-            if is_old && now.boottime.saturating_sub(first_seen) > self.limits.max_gap {
+            let is_old = stamp <= last && last.since(stamp) <= max_gap;
+            if is_old && now.boottime.saturating_sub(first_seen) > max_gap {
                 return Err(NoReading::Stale("the device has stopped measuring".to_owned()));
             }
             if is_old {
@@ -279,7 +292,7 @@ impl Source {
             return Ok(Some(ours));
         }
         let age = now.wall.since(stamp);
-        if age > self.limits.max_gap {
+        if age > max_gap {
             let seconds = age.as_secs();
             let advice = format!(
                 "stamped {seconds} s ago; if the device's clock is wrong, set `device_clock = false`"

@@ -21,6 +21,8 @@ use file::{Found, Kept, Key, StateError, StateFile};
 
 /// What was told is written no later than this.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// So many entries are written at once: what a hundred thousand probes tell within a second does not wait all together.
+const WRITE_AT: usize = 4_096;
 /// What was written is synced no later than this.
 const SYNC_EVERY: Duration = Duration::from_secs(60);
 /// A sync that takes longer is taken for failed.
@@ -107,18 +109,47 @@ impl State {
 
     /// What the state has of `probe`; it is the session's from now on.
     pub(super) fn past(&self, probe: &ProbeId) -> Vec<SessionEntry> {
-        self.shared.as_ref().and_then(|shared| shared.past.lock().remove(probe)).unwrap_or_default()
+        let Some(shared) = &self.shared else { return Vec::new() };
+        let mut past = shared.past.lock();
+        let entries = past.remove(probe).unwrap_or_default();
+        if past.is_empty() {
+            *past = HashMap::new(); // With its room, for all the probes there were.
+        }
+        entries
     }
 
     /// Takes over what sessions that ended have to say, for those that follow.
     pub(super) fn leave(&self, template: Option<&str>, entries: Vec<SessionEntry>) {
         let Some(shared) = &self.shared else { return };
+        let template: Option<Arc<str>> = template.map(Into::into);
         let mut past = shared.past.lock();
         let mut pending = shared.pending.lock();
         for entry in entries {
-            let kept = Kept { template: template.map(str::to_owned), entry: entry.clone() };
-            pending.add(kept, false);
+            pending.add(Kept { template: template.clone(), entry: entry.clone() }, false);
             past.entry(entry.probe.clone()).or_default().push(entry);
+        }
+    }
+
+    /// Takes over what sessions that ended have to say, for the next process. What waits to be written meanwhile is
+    /// bounded: a hundred thousand probes end at once.
+    pub(super) async fn leave_last(
+        &self,
+        template: Option<&str>,
+        entries: impl Iterator<Item = SessionEntry> + Send,
+    ) {
+        let Some(shared) = &self.shared else { return };
+        let template: Option<Arc<str>> = template.map(Into::into);
+        for entry in entries {
+            let (waiting, generation) = {
+                let mut pending = shared.pending.lock();
+                pending.add(Kept { template: template.clone(), entry }, false);
+                (pending.entries.len(), pending.generation)
+            };
+            if waiting >= WRITE_AT {
+                shared.wake.notify_one();
+                // A disk that does not answer is told of at the end, by `finish`.
+                _ = timeout(SYNC_MAX, shared.is_done(generation)).await;
+            }
         }
     }
 
@@ -130,22 +161,24 @@ impl State {
             return;
         }
         let must_sync = keeps.iter().any(|keep| keep.sync);
+        let template: Option<Arc<str>> = template.map(Into::into);
+        let mut synced = Vec::new();
         let generation = {
             let mut pending = shared.pending.lock();
-            for keep in &keeps {
-                let kept = Kept { template: template.map(str::to_owned), entry: keep.entry.clone() };
-                pending.add(kept, keep.alone);
+            for Keep { entry, sync, alone } in keeps {
+                if sync {
+                    synced.push(entry.probe.clone());
+                }
+                pending.add(Kept { template: template.clone(), entry }, alone);
             }
             pending.sync |= must_sync;
+            if must_sync || pending.entries.len() >= WRITE_AT {
+                shared.wake.notify_one();
+            }
             pending.generation
         };
-        if !must_sync {
-            return;
-        }
-        shared.wake.notify_one();
-        if timeout(SYNC_MAX, shared.is_done(generation)).await.is_err() {
-            let probes = keeps.into_iter().filter(|keep| keep.sync).map(|keep| keep.entry.probe);
-            shared.unkept.lock().extend(probes);
+        if must_sync && timeout(SYNC_MAX, shared.is_done(generation)).await.is_err() {
+            shared.unkept.lock().extend(synced);
         }
     }
 

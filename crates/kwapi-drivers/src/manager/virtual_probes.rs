@@ -130,6 +130,11 @@ impl VirtualProbes {
         Ok(sums)
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sums.is_empty()
+    }
+
     /// The sums that `measurement`, a part of them, completes.
     pub(super) fn completed_by(
         &self,

@@ -13,13 +13,16 @@
 
 mod dummy;
 mod http;
+mod hwmon;
 mod ipmi;
 mod modbus;
 mod mqtt;
 mod nut;
+mod nvml;
 mod push;
 mod rapl;
 mod snmp;
 mod suite;
 mod tcp;
+mod telegrams;
 mod wattsup;

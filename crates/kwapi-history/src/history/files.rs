@@ -81,7 +81,7 @@ impl History {
         if self.counts.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
             return None;
         }
-        let again = Probe::new(Known { probe: probe.id.clone(), since: probe.since });
+        let again = Probe::new(Known { probe: probe.id.clone(), since: probe.since }, probe.number);
         let mut rrd: Option<Rrd> = None;
         let mut take_up = |again: &Probe| {
             let (samples, gone) = again.waiting();

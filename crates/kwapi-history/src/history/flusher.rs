@@ -53,19 +53,25 @@ impl Flusher {
 
     /// Stops the thread and writes what waits. Says whether the files have all of it; if not, the journal has the rest.
     pub fn stop(mut self) -> bool {
-        self.end()
+        self.end(Instant::now() + STOP_LIMIT)
     }
 
-    fn end(&mut self) -> bool {
+    /// As [`Flusher::stop`], but begins no more files after `deadline`: of a hundred thousand probes only some are written
+    /// by then, whoever stops.
+    pub fn stop_by(mut self, deadline: Instant) -> bool {
+        self.end(deadline)
+    }
+
+    fn end(&mut self, deadline: Instant) -> bool {
         let Some(thread) = self.thread.take() else { return true };
         self.is_stopping.store(true, Ordering::Relaxed);
         _ = thread.join();
-        self.history.flush_within(STOP_LIMIT)
+        self.history.flush_within(deadline.saturating_duration_since(Instant::now()))
     }
 }
 
 impl Drop for Flusher {
     fn drop(&mut self) {
-        self.end();
+        self.end(Instant::now() + STOP_LIMIT);
     }
 }

@@ -25,6 +25,8 @@ const HELD_DEFAULT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) id: ProbeId,
+    /// Counts probes from 0 in the order they were first seen.
+    pub(super) number: u32,
     pub(super) stem: Uuid,
     /// See [`Known::since`].
     pub(super) since: Option<u64>,
@@ -41,8 +43,6 @@ struct State {
     waiting: Waiting,
     /// How many samples have ever left `waiting`.
     gone: u64,
-    /// Which flush interval it was last written in.
-    turn: u64,
     /// How many losses of the journal the newest sample comes after.
     losses: u64,
     /// Samples long before the newest, if the last of all was one.
@@ -88,7 +88,7 @@ pub(super) enum Verdict {
 }
 
 impl Probe {
-    pub(super) fn new(known: Known) -> Self {
+    pub(super) fn new(known: Known, number: u32) -> Self {
         let Known { probe: id, since } = known;
         let stem = store::file_stem(&id);
         let state = State {
@@ -96,11 +96,10 @@ impl Probe {
             pace: HELD_DEFAULT,
             waiting: Waiting::default(),
             gone: 0,
-            turn: u64::MAX,
             losses: 0,
             behind: None,
         };
-        Self { id, stem, since, files: Mutex::new(()), state: Mutex::new(state) }
+        Self { id, number, stem, since, files: Mutex::new(()), state: Mutex::new(state) }
     }
 
     /// Keeps a sample for the files. `losses` is how many stretches of the journal were lost before it. Says what became
@@ -183,14 +182,9 @@ impl Probe {
         [before, state.bytes()]
     }
 
-    /// Whether its files should be written: once in each interval, each probe at its own time.
-    pub(super) fn is_due(&self, now: Duration, interval: Duration) -> bool {
-        let mut state = self.state.lock();
-        let interval = interval.as_millis().max(1);
-        let phase = self.stem.as_u128() % interval;
-        let turn = u64::try_from((now.as_millis() + phase) / interval).unwrap_or(u64::MAX);
-        let was = std::mem::replace(&mut state.turn, turn);
-        was != u64::MAX && was != turn && !state.waiting.is_empty()
+    /// Whether anything waits for its files.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.state.lock().waiting.is_empty()
     }
 
     /// The newest sample of this process's time.

@@ -9,7 +9,7 @@ use kwapi_peers::{Lab, need, output};
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::{JournalConfig, Taken};
+use crate::journal::{Credited, JournalConfig, Taken};
 use crate::rrd::Rrd;
 use crate::store::Sample;
 

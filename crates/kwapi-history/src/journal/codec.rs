@@ -12,7 +12,17 @@ pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
 }
 
 pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+    put(out, zigzag(value));
+}
+
+/// Small numbers of either sign as small ones of none.
+pub(crate) fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+/// What [`zigzag`] was told.
+pub(crate) fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// What `now` has over `then`, wrapping: any two numbers are near each other one way or the other.
@@ -67,8 +77,7 @@ impl<'a> Input<'a> {
     }
 
     pub(crate) fn signed(&mut self) -> Option<i64> {
-        let value = self.varint()?;
-        Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+        self.varint().map(unzigzag)
     }
 
     /// What [`put_change`] has written over the same `then`.

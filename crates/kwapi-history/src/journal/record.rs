@@ -78,8 +78,13 @@ pub struct Taken {
 impl Credited {
     /// What is kept of `measurement`, which arrived at `arrived` and was taken so.
     pub fn of(measurement: &Measurement, arrived: Timestamp, taken: Taken) -> Self {
+        Self::named(measurement.probe.clone(), measurement, arrived, taken)
+    }
+
+    /// The same, by a name that the probe's other records share.
+    pub fn named(probe: ProbeId, measurement: &Measurement, arrived: Timestamp, taken: Taken) -> Self {
         Self {
-            probe: measurement.probe.clone(),
+            probe,
             at: measurement.accounting.map_or(arrived, |accounting| accounting.timestamp),
             power: measurement.power,
             voltage: measurement.voltage,

@@ -186,13 +186,13 @@ mod tests {
         for lines in ["token = 'n'", "project_id = 'p'", "project_name = 'p'"] {
             check(&scope(&format!("{lines}\n{lyon}")), "fine");
             check(&scope(&format!("{lines}\nlabels = {{ department = 'physics' }}")), "fine");
-            check(&scope(lines), "[api.auth]: scope 1: neither probes nor labels are set: name probes");
+            check(&scope(lines), "[api.auth]: scope 1: neither probes nor labels are set");
         }
         check(&scope(&format!("project_name = 'p'\nproject_domain_name = 'd'\n{lyon}")), "fine");
         check(&scope(lyon), "[api.auth]: scope 1: one of token, project_id and project_name is required");
         check(
             &scope(&format!("token = 'n'\nproject_id = 'p'\n{lyon}")),
-            "[api.auth]: scope 1: it is for one of token",
+            "[api.auth]: scope 1: token, project_id and project_name are mutually exclusive",
         );
         check(
             &scope(&format!("token = 'm'\n{lyon}")),
@@ -200,7 +200,7 @@ mod tests {
         );
         check(
             &scope(&format!("project_id = 'p'\nproject_domain_id = 'd'\n{lyon}")),
-            "[api.auth]: scope 1: a domain goes with",
+            "[api.auth]: scope 1: a domain requires project_name",
         );
         let both = "project_name = 'p'\nproject_domain_id = 'd'\nproject_domain_name = 'd'\n";
         check(

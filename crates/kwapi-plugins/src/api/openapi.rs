@@ -62,8 +62,8 @@ fn responses(route: &Route<Row>) -> Value {
             .filter(|(_, has)| *has)
             .map(|(name, _)| (name.to_owned(), reference("headers", name)))
             .collect();
-        if !headers.is_empty() {
-            success["headers"] = headers.into();
+        if let Some(success) = success.as_object_mut().filter(|_| !headers.is_empty()) {
+            success.insert("headers".to_owned(), headers.into());
         }
         if is_tagged {
             let unchanged = json!({

@@ -10,9 +10,9 @@ use crate::directory::{Configured, Labels};
 use crate::metrics::{self, Metrics};
 
 /// What a tenant's own probes are called, and nobody else's.
-const WORDS: [(&str, &str); 2] = [("lyon", "paris"), ("paris", "lyon")];
+const WORDS: [(&str, &str); 2] = [("oslo", "riga"), ("riga", "oslo")];
 
-/// Probes of two tenants between each other in order and in kind: `lyon` has its own by pattern, `paris` by label.
+/// Probes of two tenants between each other in order and in kind: `oslo` has its own by pattern, `riga` by label.
 struct Site {
     stand: Stand,
     auth: Auth,
@@ -24,19 +24,19 @@ impl Site {
         let stand = Stand::new();
         for (seq, joules) in [(0, 0), (1, 3_600)] {
             for number in 0..6 {
-                let tenant = if number % 2 == 0 { "lyon" } else { "paris" };
+                let tenant = if number % 2 == 0 { "oslo" } else { "riga" };
                 stand.hear(&format!("{tenant}.web{number}"), seq, 100.0 + f64::from(number), joules);
             }
         }
-        stand.directory.replace(labelled("paris"));
+        stand.directory.replace(labelled("riga"));
         let toml = format!(
-            "[[token]]\nname = 'lyon'\nsha256 = '{}'\n[[token]]\nname = 'paris'\nsha256 = '{}'\n\
+            "[[token]]\nname = 'oslo'\nsha256 = '{}'\n[[token]]\nname = 'riga'\nsha256 = '{}'\n\
              [[token]]\nname = 'nobody'\nsha256 = '{}'\nroles = ['reader']\n\
              [[token]]\nname = 'operator'\nsha256 = '{}'\n\
-             [[scope]]\ntoken = 'lyon'\nprobes = ['lyon.*']\n\
-             [[scope]]\ntoken = 'paris'\nlabels = {{ site = 'paris' }}\n",
-            hash_token("lyon"),
-            hash_token("paris"),
+             [[scope]]\ntoken = 'oslo'\nprobes = ['oslo.*']\n\
+             [[scope]]\ntoken = 'riga'\nlabels = {{ site = 'riga' }}\n",
+            hash_token("oslo"),
+            hash_token("riga"),
             hash_token("nobody"),
             hash_token("operator"),
         );
@@ -68,15 +68,15 @@ fn whole(answer: &Answer) -> String {
 
 /// Every route with every probe that may stand in it, and the queries that lists have.
 fn addresses() -> Vec<String> {
-    let probes = ["lyon.web0", "lyon.web4", "paris.web1", "paris.web5", "lyon", "A"];
+    let probes = ["oslo.web0", "oslo.web4", "riga.web1", "riga.web5", "oslo", "A"];
     let queries = [
         "",
         "?limit=1",
-        "?limit=2&after=lyon.web2",
-        "?limit=2&after=paris.web1",
+        "?limit=2&after=oslo.web2",
+        "?limit=2&after=riga.web1",
         "?pattern=*",
-        "?pattern=lyon.*&pattern=paris.*",
-        "?probe=lyon.web0&probe=paris.web1",
+        "?pattern=oslo.*&pattern=riga.*",
+        "?probe=oslo.web0&probe=riga.web1",
     ];
     let mut all = Vec::new();
     for route in TABLE.table {
@@ -133,45 +133,62 @@ async fn another_s_probe_and_none_at_all_are_the_same_to_the_byte() {
 async fn each_sees_all_of_its_own_and_a_token_that_nobody_mapped_nothing() {
     let site = Site::new();
     let ids = async |tenant: &str| site.ask(tenant, "/v1/probe-ids/").await.body;
-    assert_eq!(ids("lyon").await, "{\"probe_ids\":[\"lyon.web0\",\"lyon.web2\",\"lyon.web4\"]}\n");
-    assert_eq!(ids("paris").await, "{\"probe_ids\":[\"paris.web1\",\"paris.web3\",\"paris.web5\"]}\n");
-    assert!(ids("operator").await.contains("\"A\",\"B\",\"C.1\",\"lyon.web0\""));
+    assert_eq!(ids("oslo").await, "{\"probe_ids\":[\"oslo.web0\",\"oslo.web2\",\"oslo.web4\"]}\n");
+    assert_eq!(ids("riga").await, "{\"probe_ids\":[\"riga.web1\",\"riga.web3\",\"riga.web5\"]}\n");
+    assert!(ids("operator").await.contains("\"A\",\"B\",\"C.1\",\"oslo.web0\""));
     // Its role lets it in only by a policy; with the default one it is not even that.
     assert_eq!(site.ask("nobody", "/v1/probe-ids/").await.status, 403);
-    assert_eq!(site.ask("lyon", "/v1/probes/lyon.web0/w/").await.body, "{\"lyon.web0\":{\"w\":100.0}}\n");
-    assert_eq!(site.ask("paris", "/v2/probes/paris.web1/").await.status, 200);
+    assert_eq!(site.ask("oslo", "/v1/probes/oslo.web0/w/").await.body, "{\"oslo.web0\":{\"w\":100.0}}\n");
+    assert_eq!(site.ask("riga", "/v2/probes/riga.web1/").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_tag_tells_a_tenant_of_its_own_probes_alone() {
     let site = Site::new();
-    let tag = async || site.ask("lyon", "/v1/probes/").await.header("etag").to_owned();
+    let tag = async || site.ask("oslo", "/v1/probes/").await.header("etag").to_owned();
     let before = tag().await;
     assert!(before.starts_with("W/\""), "{before}");
-    site.stand.hear("paris.web1", 2, 500.0, 4_000);
+    site.stand.hear("riga.web1", 2, 500.0, 4_000);
     assert_eq!(tag().await, before, "another's probe has changed, not theirs");
-    let headers = [("x-auth-token", "lyon"), ("if-none-match", &*before)];
+    let headers = [("x-auth-token", "oslo"), ("if-none-match", &*before)];
     assert_eq!(ask(site.router.clone(), "GET", "/v1/probes/", &headers).await.status, 304);
-    let headers = [("x-auth-token", "paris"), ("if-none-match", &*before)];
+    let headers = [("x-auth-token", "riga"), ("if-none-match", &*before)];
     assert_eq!(ask(site.router.clone(), "GET", "/v1/probes/", &headers).await.status, 200);
-    site.stand.hear("lyon.web0", 2, 500.0, 4_000);
+    site.stand.hear("oslo.web0", 2, 500.0, 4_000);
     assert_ne!(tag().await, before);
 }
 
 #[tokio::test]
 async fn a_reload_of_labels_or_of_scopes_counts_from_the_next_request_on() {
     let site = Site::new();
-    let sees = async |probe: &str| site.ask("paris", &format!("/v1/probes/{probe}/")).await.status == 200;
-    assert!(sees("paris.web1").await && !sees("lyon.web0").await);
-    site.stand.directory.replace(labelled("lyon"));
-    assert!(!sees("paris.web1").await && !sees("lyon.web0").await, "the label is there, with another value");
+    let sees = async |probe: &str| site.ask("riga", &format!("/v1/probes/{probe}/")).await.status == 200;
+    assert!(sees("riga.web1").await && !sees("oslo.web0").await);
+    site.stand.directory.replace(labelled("oslo"));
+    assert!(!sees("riga.web1").await && !sees("oslo.web0").await, "the label is there, with another value");
     let tags = |site: &'static str| {
-        toml::from_str::<AuthConfig>(&format!("[[scope]]\ntoken = 'paris'\nlabels = {{ site = '{site}' }}"))
+        toml::from_str::<AuthConfig>(&format!("[[scope]]\ntoken = 'riga'\nlabels = {{ site = '{site}' }}"))
     };
-    site.auth.replace_scopes(&tags("lyon").unwrap());
-    assert!(!sees("paris.web1").await && sees("lyon.web0").await);
+    site.auth.replace_scopes(&tags("oslo").unwrap());
+    assert!(!sees("riga.web1").await && sees("oslo.web0").await);
     site.auth.replace_scopes(&tags("nowhere").unwrap());
-    assert!(!sees("paris.web1").await && !sees("lyon.web0").await);
+    assert!(!sees("riga.web1").await && !sees("oslo.web0").await);
+}
+
+#[tokio::test]
+async fn why_a_meter_fails_is_told_to_who_sees_everything_alone() {
+    let stand = Stand::new();
+    let failing =
+        |_: &kwapi_core::ProbeId| Some("outlet 3 (riga.web1) of 10.0.0.9 does not answer".to_owned());
+    let directory = Directory::with_problems(Configured::default(), failing);
+    let api = Api::new(stand.live.clone(), directory);
+    let a = Scope::of_patterns(&[kwapi_core::Pattern::new("A").unwrap()]);
+    for path in ["/v2/probes/", "/v2/probes/A/"] {
+        let told = async |api: Api| ask(router(api, None, None), "GET", path, &[]).await.body;
+        assert!(told(api.clone()).await.contains("riga.web1"), "{path}");
+        let limited = told(api.clone().limited_to(a.clone())).await;
+        assert!(limited.contains("\"last_error\":\"the meter is not read at present\""), "{path}: {limited}");
+        assert!(!limited.contains("riga") && !limited.contains("10.0.0.9"), "{path}: {limited}");
+    }
 }
 
 #[tokio::test]

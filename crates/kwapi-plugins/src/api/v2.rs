@@ -16,6 +16,8 @@ use crate::scope::Scope;
 
 /// What `/v2/` says of itself.
 pub(super) const VERSION: &str = include_str!("v2/version.json");
+/// What a caller who does not see everything is told of a failing meter.
+const NOT_READ: &str = "the meter is not read at present";
 /// The largest page, and the one that is given when none is asked for.
 const PAGE_MAX: usize = 1_000;
 
@@ -70,22 +72,25 @@ impl Api {
             page.take(query, scope, id, || views.push((id.clone(), *view)))
         });
         // The directory is asked when the list is free again: it may take its time.
-        let probes = views.into_iter().map(|(id, view)| self.enrich(id, &view)).collect();
+        let probes = views.into_iter().map(|(id, view)| self.enrich(id, &view, scope)).collect();
         to_response(&Probes { next: page.next("/v2/probes/", query), probes })
     }
 
     pub(super) fn rich_probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {
         let (id, view) = self.find(id, scope)?;
-        Ok(to_response(&self.enrich(id, &view)))
+        Ok(to_response(&self.enrich(id, &view, scope)))
     }
 
-    fn enrich(&self, id: ProbeId, view: &ProbeView) -> Probe {
+    fn enrich(&self, id: ProbeId, view: &ProbeView, scope: &Scope) -> Probe {
         let live = &self.0.live;
         let directory = &self.0.directory;
         let totals = &view.totals;
         Probe {
             labels: directory.labels(&id),
-            last_error: directory.last_error(&id),
+            last_error: directory.last_error(&id).map(|error| {
+                // A meter's failure may name its host and other outlets: that is for operators.
+                if scope.is_all() { error } else { NOT_READ.to_owned() }
+            }),
             id,
             unit: "W",
             watts: view.present.power.0,

@@ -118,10 +118,10 @@ impl Probe {
         as_signed(self.state.lock().account.lost())
     }
 
-    /// A copy to credit messages to.
-    pub(crate) fn draft(self: &Arc<Self>) -> Draft {
+    /// A copy to credit messages to, in the room of `account`, which nobody needs any more.
+    pub(crate) fn draft(self: &Arc<Self>, mut account: Account) -> Draft {
         let state = self.state.lock();
-        let account = state.account.clone();
+        account.clone_from(&state.account);
         Draft { probe: Arc::clone(self), lost_before: account.lost(), account, face: state.face }
     }
 
@@ -198,18 +198,19 @@ impl Draft {
         Ok(credit)
     }
 
-    /// Makes it what the probe is. Returns by how much the count of lost messages changed.
-    pub(crate) fn commit(self) -> i64 {
+    /// Makes it what the probe is. Returns by how much the count of lost messages changed, and the account before.
+    pub(crate) fn commit(self) -> (i64, Account) {
         let lost = self.account.lost();
         let mut state = self.probe.state.lock();
-        state.account = self.account;
+        let before = std::mem::replace(&mut state.account, self.account);
         state.face = self.face;
         if state.ahead.as_ref().is_some_and(|ahead| ahead.timestamp <= self.face.timestamp) {
             state.ahead = None;
         }
         state.is_recorded = false;
         state.version = state.version.wrapping_add(1);
-        as_signed(lost) - as_signed(self.lost_before)
+        drop(state);
+        (as_signed(lost) - as_signed(self.lost_before), before)
     }
 }
 

@@ -125,8 +125,11 @@ pub(super) struct Graphs {
     /// One a period. Whoever holds it adds up; the others wait for that sum rather than make their own.
     sums: [Mutex<Option<Sum>>; Period::ALL.len()],
     /// Those of callers who do not see everything, the latest last. Full: the oldest is dropped.
-    own_sums: Mutex<VecDeque<((Arc<[ProbeId]>, Period), Sum)>>,
+    own_sums: Mutex<VecDeque<OwnSum>>,
 }
+
+/// A sum over what a caller may see.
+type OwnSum = ((Arc<[ProbeId]>, Period), Sum);
 
 /// As many sums are kept for callers who do not see everything: a few for each of some tenants.
 const OWN_SUMS_MAX: usize = 24;
@@ -241,8 +244,9 @@ impl Graphs {
         for probe in probes {
             match self.history.fetch(probe, period, now) {
                 Ok(Some(series)) => stack.add(probe.as_str(), &series),
-                // Its own page and graph say so.
-                Ok(None) | Err(_) => stack.add(probe.as_str(), &Series::default()),
+                Ok(None) => stack.add(probe.as_str(), &Series::default()),
+                // Why is on its own page and graph.
+                Err(_) => stack.add_unreadable(),
             }
         }
         let stacked = Arc::new(stack.finish());

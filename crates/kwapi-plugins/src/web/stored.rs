@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Watts};
+use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, WallClock, Watts, is_silent};
 use kwapi_history::History;
 use kwapi_history::rrd::RrdFileError;
 
@@ -30,17 +31,21 @@ type Account = dyn Fn(&ProbeId) -> Option<Accounted> + Send + Sync;
 /// The history on disk, and the accounts beside it.
 pub struct Stored {
     history: Arc<History>,
+    clock: WallClock,
+    max_gap: Duration,
     account: Box<Account>,
 }
 
 impl Stored {
     /// Pages over `history`; `account` gives a probe's energy total and the quality of its present value, where
-    /// those are kept.
+    /// those are kept. A probe that nobody has heard since the start is silent `max_gap` after its newest sample.
     pub fn new(
         history: Arc<History>,
+        clock: WallClock,
+        max_gap: Duration,
         account: impl Fn(&ProbeId) -> Option<Accounted> + Send + Sync + 'static,
     ) -> Self {
-        Self { history, account: Box::new(account) }
+        Self { history, clock, max_gap, account: Box::new(account) }
     }
 }
 
@@ -81,16 +86,13 @@ impl PowerHistory for Stored {
 
     fn latest(&self, probe: &ProbeId) -> Option<Latest> {
         let last = self.history.last(probe).ok().flatten()?;
-        Some(match (self.account)(probe) {
-            Some(Accounted { power, at, energy, quality, is_silent }) => {
-                Latest { power, at, quality, is_silent, account: Some(energy) }
-            }
-            // Nothing was heard of it since the start. What came over the bus was measured unless it says otherwise.
-            None => {
-                let (power, at) = (last.power, last.at);
-                Latest { power, at, quality: Quality::Measured, is_silent: true, account: None }
-            }
-        })
+        if let Some(Accounted { power, at, energy, quality, is_silent }) = (self.account)(probe) {
+            return Some(Latest { power, at, quality, is_silent, account: Some(energy) });
+        }
+        // Nothing was heard of it since the start. What came over the bus was measured unless it says otherwise.
+        let (power, at, quality) = (last.power, last.at, Quality::Measured);
+        let is_silent = is_silent(self.clock.now().since(at), Duration::ZERO, self.max_gap);
+        Some(Latest { power, at, quality, is_silent, account: None })
     }
 
     fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {

@@ -14,11 +14,16 @@ const TOKEN_SECONDS: u32 = 15;
 
 /// Our side of Keystone, as an operator configures it.
 pub(crate) fn auth(cloud: &Cloud) -> Auth {
+    auth_with(cloud, "", "")
+}
+
+/// The same, with more of `[api.auth]` before and after the table of Keystone.
+fn auth_with(cloud: &Cloud, before: &str, after: &str) -> Auth {
     let password_file = cloud.keystone.lab.join("password");
     std::fs::write(&password_file, "kwapipw\n").unwrap();
     let toml = format!(
-        "[keystone]\nurl = '{}'\nusername = 'kwapi'\npassword_file = '{}'\n\
-         cache_seconds = 2\nrefusal_cache_seconds = 1\ntimeout_seconds = 10",
+        "{before}\n[keystone]\nurl = '{}'\nusername = 'kwapi'\npassword_file = '{}'\n\
+         cache_seconds = 2\nrefusal_cache_seconds = 1\ntimeout_seconds = 10\n{after}",
         cloud.url(""),
         password_file.display(),
     );
@@ -61,6 +66,7 @@ async fn tokens_of_a_real_keystone_are_told_apart() {
         valid_ones(&reader, &auth).await;
         revoked_unscoped_and_wrong_role(&reader).await;
         access_rules(&reader).await;
+        scopes_of_projects(&cloud).await;
     }
     stopped_and_started(&mut cloud, &stand).await;
     // From here on Keystone's tokens are short-lived, our own included.
@@ -149,6 +155,39 @@ async fn access_rules(reader: &Reader<'_>) {
     assert_eq!(reader.with(&restricted).await, 200);
     assert_eq!(reader.status("/v1/probes/A/", &[("x-auth-token", &restricted)]).await, 200);
     assert_eq!(reader.status("/v1/probe-ids/", &[("x-auth-token", &restricted)]).await, 401);
+}
+
+/// A project by its name, then by the id that Keystone gave it; Ceilometer sees all by its role.
+async fn scopes_of_projects(cloud: &Cloud) {
+    let policy = cloud.keystone.lab.join("policy.yaml");
+    std::fs::write(&policy, "\"kwapi:read\": \"role:admin or role:member\"\n").unwrap();
+    let before = format!("policy_file = '{}'", policy.display());
+    let scope = json!({ "project": { "name": "demo", "domain": { "id": "default" } } });
+    let (member, body) = cloud.authenticate(by_password("demo", "demopw"), Some(scope)).await;
+    let id = body["token"]["project"]["id"].as_str().unwrap();
+    let ceilometer = cloud.token("ceilometer", "ceilpw", "service").await;
+    for (whose, seen) in [
+        ("project_name = 'demo'".to_owned(), true),
+        ("project_name = 'demo'\nproject_domain_name = 'Default'".to_owned(), true),
+        (format!("project_id = '{id}'"), true),
+        ("project_id = 'demo'".to_owned(), false),
+        ("project_name = 'demo'\nproject_domain_id = 'other'".to_owned(), false),
+    ] {
+        let auth = auth_with(cloud, &before, &format!("[[scope]]\n{whose}\nprobes = ['lyon.*']"));
+        let stand = Stand::start(0, Some(auth));
+        for probe in ["A", "lyon.a"] {
+            stand.hear(probe, 97.0, 3_600_000);
+        }
+        let reader = Reader { cloud, stand: &stand };
+        let of_member = [("x-auth-token", member.as_str())];
+        let answers = ["/v1/probes/", "/v1/probes/lyon.a/", "/v1/probes/A/"];
+        let mut statuses = Vec::new();
+        for path in answers {
+            statuses.push(reader.status(path, &of_member).await);
+        }
+        assert_eq!(statuses, [200, if seen { 200 } else { 404 }, 404], "{whose}");
+        assert_eq!(reader.status("/v1/probes/A/", &[("x-auth-token", &ceilometer)]).await, 200, "{whose}");
+    }
 }
 
 async fn stopped_and_started(cloud: &mut Cloud, stand: &Stand) {

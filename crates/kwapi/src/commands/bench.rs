@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use kwapi_plugins::live::Config as LiveConfig;
+
 use crate::cli::Bench;
 use crate::config::{Config, Endpoint};
 use crate::shutdown::Shutdown;
@@ -34,6 +36,12 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
         return Err("part of the load is missing".to_owned());
     };
     notify_ready();
+    if let Some(probes_max) = raised(arguments.probes) {
+        eprintln!(
+            "[api] probes_max is {probes_max} for this run; the default is {}",
+            LiveConfig::default().probes_max
+        );
+    }
     eprintln!("{} probes every {} s for {} s …", arguments.probes, arguments.interval, arguments.seconds);
     tokio::time::sleep(WARM_UP).await;
 
@@ -69,11 +77,17 @@ pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
     Ok(())
 }
 
+/// How many probes the API must be told to keep for so many to be measured, where that is more than it keeps untold.
+fn raised(probes: usize) -> Option<usize> {
+    (probes > LiveConfig::default().probes_max).then_some(probes)
+}
+
 fn toml(arguments: &Bench, directory: &str) -> String {
+    let probes_max = raised(arguments.probes).map(|probes_max| format!("probes_max = {probes_max}\n"));
     let mut toml = format!(
-        "state_directory = '{directory}'\n[api]\nprobes_max = {}\n[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
+        "state_directory = '{directory}'\n[api]\n{}[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
          [drivers]\ninterval_seconds = {}\n",
-        arguments.probes.max(1),
+        probes_max.unwrap_or_default(),
         arguments.interval
     );
     let mut left = arguments.probes;

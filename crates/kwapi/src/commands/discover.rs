@@ -5,6 +5,7 @@ mod attempt;
 mod hosts;
 mod plausible;
 mod print;
+mod serial;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,11 @@ enum Answer {
 /// # Errors
 /// When the hosts or ports make no sense, as one line.
 pub(crate) async fn discover(arguments: &Discover, named: Option<&Path>) -> Result<(), String> {
+    let lines = serial::listen(&arguments.serial).await;
+    if arguments.hosts.is_empty() {
+        _ = std::io::stdout().write_all(lines.as_bytes());
+        return Ok(());
+    }
     let hosts = hosts::expand(&arguments.hosts)?;
     let shared = match Config::find(named) {
         Some(file) => credentials(&file).map_err(|error| error.to_string())?,
@@ -101,6 +107,6 @@ pub(crate) async fn discover(arguments: &Discover, named: Option<&Path>) -> Resu
     }
     let found = std::mem::take(&mut *found.lock());
     // A reader that went away (head) wants no more.
-    _ = std::io::stdout().write_all(print::configuration(found).as_bytes());
+    _ = std::io::stdout().write_all((print::configuration(found) + &lines).as_bytes());
     Ok(())
 }

@@ -55,8 +55,8 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
         let asking = if is_usual { String::new() } else { format!(" --address {address}") };
         println!("status      http://{address}/metrics   (or: kwapi status{asking})");
     }
-    if demo.is_some() {
-        println!("{}", Demo::introduction());
+    if let Some(demo) = &demo {
+        println!("{}", demo.introduction());
     }
     if config.api.config.auth.is_none() {
         tracing::info!("API is unauthenticated; configure [api.auth]");

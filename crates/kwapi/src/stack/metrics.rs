@@ -133,7 +133,7 @@ pub(super) fn clock(is_wrong: impl Fn() -> bool + Send + Sync + 'static) -> impl
         out.family(
             "kwapi_clock_wrong",
             Kind::Gauge,
-            "Whether the wall clock is known to be wrong: earlier than the build date of this program, or behind recorded data.",
+            "Whether the wall clock is known to be wrong: earlier than the release date of this program, or behind recorded data.",
         )
         .sample(&[], f64::from(u8::from(is_wrong())));
     }

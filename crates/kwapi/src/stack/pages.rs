@@ -1,9 +1,10 @@
 //! History and the pages over it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use kwapi_core::ProbeId;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{Flusher, History, HistoryConfig};
@@ -50,10 +51,10 @@ impl Pages {
         Ok(Self { history, flusher })
     }
 
-    /// Writes everything to its files.
-    pub(super) async fn stop(self) {
+    /// Writes to its files what can be written by `deadline`; the journal has the rest.
+    pub(super) async fn stop(self, deadline: Instant) {
         let flusher = self.flusher;
-        _ = tokio::task::spawn_blocking(move || flusher.stop()).await;
+        _ = tokio::task::spawn_blocking(move || flusher.stop_by(deadline)).await;
     }
 
     /// The pages, over history for the past and `live` for the present and totals: one probe has one kWh everywhere.
@@ -77,7 +78,7 @@ impl Pages {
         if let Some(hue) = rrd.hue {
             settings.hue = hue;
         }
-        let pages = Stored::new(self.history.clone(), move |probe| {
+        let account = move |probe: &ProbeId| {
             let (_, view) = live.probe(probe.as_str())?;
             let present = view.present;
             let until = (view.timestamp != present.timestamp).then_some(view.timestamp);
@@ -89,7 +90,8 @@ impl Pages {
                 quality: present.quality,
                 is_silent: view.is_silent(live.now(), live.config()),
             })
-        });
+        };
+        let pages = Stored::new(self.history.clone(), process.clock.clone(), config.max_gap(), account);
         kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
     }
 }

@@ -55,7 +55,8 @@ pub(super) fn clock_not_before(newest: Timestamp) -> Timestamp {
 pub(super) fn clock_trouble(now: Timestamp, newest: Timestamp) -> Option<String> {
     if now < PROGRAM_DATE {
         return Some(
-            "the wall clock is earlier than the build date of this program; set it and check NTP".to_owned(),
+            "the wall clock is earlier than the release date of this program; set it and check NTP"
+                .to_owned(),
         );
     }
     let behind = newest.since(now.after(AHEAD_MAX));
@@ -95,7 +96,7 @@ mod tests {
         );
         let at_boot = clock_trouble(at(600), at(1_800_000_000)).unwrap();
         assert!(
-            at_boot.starts_with("the wall clock is earlier than the build date of this program"),
+            at_boot.starts_with("the wall clock is earlier than the release date of this program"),
             "{at_boot}"
         );
     }

@@ -33,7 +33,9 @@ fn served(api: u16) -> serde_json::Value {
     wait_until("thirteen probes at the API", PATIENCE, || {
         let (_, body) = get(api, "/v1/probes/")?;
         let probes: serde_json::Value = serde_json::from_str(&body).ok()?;
-        (probes["probes"].as_object()?.len() == 13).then_some(probes)
+        // The machine that the test runs on may have meters of its own.
+        let simulated = probes["probes"].as_object()?.keys().filter(|probe| probe.starts_with("demo."));
+        (simulated.count() == 13).then_some(probes)
     })
 }
 

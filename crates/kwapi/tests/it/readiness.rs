@@ -62,7 +62,7 @@ fn messages_that_nobody_believes_do_not_make_ready() {
     );
     let said = wait_until("a refusal", PATIENCE, || {
         let why = ready(&api).1["waiting"]["bus"].as_str().unwrap_or_default().to_owned();
-        why.contains("none was believed").then_some(why)
+        why.contains("all failed verification").then_some(why)
     });
     assert!(said.ends_with("see kwapi_bus_refused_total"), "{said}");
 }

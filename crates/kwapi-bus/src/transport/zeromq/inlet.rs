@@ -26,12 +26,13 @@ impl Sockets {
         context: &BusContext,
         groups: &[Vec<EndpointConfig>],
         prefixes: &BTreeSet<String>,
-        high_water: i32,
+        high_water: impl Fn(&str) -> i32,
     ) -> Result<Self, BusError> {
         let mut sockets = Vec::with_capacity(groups.len());
         for group in groups {
             let Some((first, others)) = group.split_first() else { continue };
-            let mut open = OpenSocket::open(context, SocketType::SUB, first, Attach::Connect, high_water)?;
+            let most = high_water(&first.url);
+            let mut open = OpenSocket::open(context, SocketType::SUB, first, Attach::Connect, most)?;
             for endpoint in others {
                 open.attach(&endpoint.url)?;
             }

@@ -42,6 +42,16 @@ const HIGH_WATER_MAX: usize = 1_000_000;
 /// read, so that of these four, two are sure to be free for the burst of one interval.
 const HIGH_WATER_INTERVALS: usize = 4;
 
+/// Messages of an interval to expect at least of an endpoint inside the process: nobody else listens there, and a
+/// thread of ours that is kept from the processor for a second is no slow peer.
+const INSIDE_MESSAGES_MIN: usize = 1 << 14;
+
+/// How many messages a socket at `url` keeps for a slow peer, within reason.
+pub(crate) fn high_water_at(url: &str, configured: Option<NonZeroU32>, messages_per_interval: usize) -> i32 {
+    let is_inside = url.starts_with("inproc://");
+    high_water(configured, messages_per_interval.max(if is_inside { INSIDE_MESSAGES_MIN } else { 0 }))
+}
+
 /// How many messages a socket keeps for a slow peer, within reason.
 pub(crate) fn high_water(configured: Option<NonZeroU32>, messages_per_interval: usize) -> i32 {
     let messages = match configured {

@@ -16,7 +16,7 @@ pub(super) struct Outliers {
     /// The power of the latest reading, if it waits for the next.
     suspect: Option<f64>,
     /// What it would have added, had it been believed.
-    held: Option<Held>,
+    held: Option<Box<Held>>,
     /// Whether the reading before was suspect too, and the latest is of the same size: then both are the load.
     is_confirmed: bool,
     /// Whether the reading before was suspect, and the latest is too, but of another size.
@@ -66,7 +66,7 @@ impl Outliers {
 
     /// What was held, if the reading just judged confirms it; if not, it is gone.
     pub(super) fn settle(&mut self) -> Option<Held> {
-        self.held.take().filter(|_| self.is_confirmed)
+        self.held.take().filter(|_| self.is_confirmed).map(|held| *held)
     }
 
     /// What a reading that nothing else checks adds now, `added_uj` by its watts, of which the reading before confirms
@@ -75,7 +75,7 @@ impl Outliers {
         if self.suspect.is_none() {
             return added_uj;
         }
-        self.held = Some(Held { uj: added_uj.saturating_sub(confirmed_uj), quality });
+        self.held = Some(Box::new(Held { uj: added_uj.saturating_sub(confirmed_uj), quality }));
         added_uj.min(confirmed_uj)
     }
 

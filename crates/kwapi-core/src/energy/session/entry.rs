@@ -1,6 +1,7 @@
 //! What of a session outlives its process, and whether a register read after a stop goes on from there.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ pub struct SessionEntry {
     /// The newest session id or stamp: the ids of a probe rise for ever.
     pub newest: Timestamp,
     /// The boot of the host that `boottime` is of.
-    pub boot: String,
+    pub boot: Arc<str>,
     /// When the reading was measured, on the clock that runs since boot, and on the wall clock.
     pub boottime: Duration,
     /// See `boottime`.
@@ -31,7 +32,7 @@ pub struct SessionEntry {
     pub watts_max: f64,
     /// The register, where there is one that is on a curve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub register: Option<KeptRegister>,
+    pub register: Option<Box<KeptRegister>>,
     /// The curve, and the run that this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curve: Option<Timestamp>,
@@ -134,6 +135,7 @@ impl KeptRegister {
             is_believed: integrator.register_believed,
             anchor_uj: integrator
                 .anchor
+                .as_deref()
                 .map(|anchor| [anchor.total_uj, anchor.counted_uj, anchor.integrated_uj, anchor.slack_uj]),
         }
     }
@@ -169,7 +171,7 @@ impl KeptRegister {
 impl SessionEntry {
     /// Where in the device its register is, if it has one.
     pub fn path(&self) -> Option<&str> {
-        self.register.as_ref().and_then(KeptRegister::path)
+        self.register.as_deref().and_then(KeptRegister::path)
     }
 
     /// When the process that left this ended, by a wall clock that shows `now` after a boot. A clock that was behind stamps
@@ -195,7 +197,7 @@ impl SessionEntry {
             (Some(kept), Some(_)) if kept.path == sample.register.path => kept,
             _ => return Err(NotBridged::NoState),
         };
-        let is_same_boot = self.boot == clocks.boot;
+        let is_same_boot = *self.boot == *clocks.boot;
         let length = if is_same_boot {
             sample.at.saturating_sub(self.boottime)
         } else {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::integrator::Integrator;
 use super::super::status::Sums;
 use super::{
-    Clocks, Curve, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, Published, Recorded, Running, STEP_MIN,
-    Sample, Session, SessionEntry, before,
+    Clocks, Curve, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, Packed, Published, Running, STEP_MIN,
+    Sample, SessionEntry, Starting, before,
 };
 use crate::{Energy, Timestamp};
 
@@ -16,25 +16,26 @@ const HOLD_MAX: Duration = Duration::from_secs(600);
 /// two records: the newest stamps of a process that was killed are not on record.
 const ID_MARGIN: Duration = Duration::from_secs(5);
 
-impl Session {
-    /// Takes a reading before there is a session.
-    pub(super) fn start(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Recorded {
-        let advance = self.advance(sample, clocks);
+impl Starting {
+    /// Takes a reading. If it is the first that counts: the session from there on, and why the time before is not bridged.
+    pub(super) fn take(
+        &mut self,
+        sample: &Sample,
+        clocks: &Clocks<'_>,
+    ) -> Option<(Running, Option<NotBridged>)> {
+        let mut advance = self.advance(sample, clocks);
         if self.is_doubtful(advance.err(), clocks) {
             let limits = self.limits;
             let since = clocks.boottime;
-            let held = self
-                .held
-                .get_or_insert_with(|| Box::new(Held { integrator: Integrator::within(limits), since }));
+            let held =
+                self.held.get_or_insert_with(|| Held { integrator: Integrator::within(limits), since });
             if clocks.boottime.saturating_sub(held.since) < HOLD_MAX {
                 held.integrator.record_told(sample.at, &sample.told());
-                return Recorded::Held;
+                return None;
             }
-            self.begin(sample, clocks, Err(NotBridged::Clock));
-        } else {
-            self.begin(sample, clocks, advance);
+            advance = Err(NotBridged::Clock);
         }
-        Recorded::Counted(None)
+        Some(self.begin(sample, clocks, advance))
     }
 
     /// The register's advance over the stop, if the curve goes on.
@@ -42,7 +43,7 @@ impl Session {
         let counter = sample.counter.as_ref().filter(|_| !sample.register.is_of_session);
         let counter = counter.ok_or(NotBridged::NoState)?;
         let kept = self.past.iter().enumerate().find(|(_, entry)| {
-            entry.register.as_ref().is_some_and(|kept| kept.path() == sample.register.path.as_deref())
+            entry.register.as_deref().is_some_and(|kept| kept.path() == sample.register.path.as_deref())
         });
         let (index, entry) = kept.ok_or(NotBridged::NoState)?;
         Ok((index, entry.advance(sample, counter, clocks, &self.limits, self.not_before)?))
@@ -55,14 +56,19 @@ impl Session {
         match last {
             None => clocks.wall < self.not_before,
             Some(last) => {
-                last.boot != clocks.boot
+                *last.boot != *clocks.boot
                     && (clocks.wall < self.not_before.max(last.wall)
                         || not_bridged == Some(NotBridged::Jumped))
             }
         }
     }
 
-    fn begin(&mut self, sample: &Sample, clocks: &Clocks<'_>, advance: Result<(usize, Energy), NotBridged>) {
+    fn begin(
+        &mut self,
+        sample: &Sample,
+        clocks: &Clocks<'_>,
+        advance: Result<(usize, Energy), NotBridged>,
+    ) -> (Running, Option<NotBridged>) {
         let newest = self.past.iter().map(|entry| entry.newest).max().unwrap_or_default();
         let after = self.past.iter().map(latest_unkept).max().unwrap_or_default();
         let held = self.held.take();
@@ -73,7 +79,7 @@ impl Session {
                 .and_then(|entry| Some((entry, entry.register.as_ref()?.anchor(), entry.curve?)))
                 .map(|(entry, anchor, curve)| {
                     let mut integrator = self.resumed(entry);
-                    integrator.anchor = anchor;
+                    integrator.anchor = anchor.map(Box::new);
                     integrator.resume(sample.at, &sample.told(), advance);
                     let begin_uj = integrator.sums.total_uj();
                     let curve = Curve { id: curve, run: entry.run.saturating_add(1), begin_uj };
@@ -84,13 +90,12 @@ impl Session {
         let may_be_behind = past.iter().any(|entry| may_be_behind(entry, sample, clocks));
         let latest = if may_be_behind { after } else { newest };
         let id = if sample.timestamp > latest { sample.timestamp } else { after };
-        let running = if let Some((integrator, curve)) = begun {
-            self.not_bridged = None;
+        if let Some((integrator, curve)) = begun {
             let base = integrator.sums;
-            Running::new(sample, clocks, integrator, id, Some(curve), base)
+            (Running::new(sample, clocks, integrator, id, Some(curve), base), None)
         } else {
             let has_register = sample.counter.is_some() && !sample.register.is_of_session;
-            self.not_bridged = advance.err().filter(|_| has_register && !past.is_empty());
+            let not_bridged = advance.err().filter(|_| has_register && !past.is_empty());
             let (mut integrator, id) = match held {
                 // What was read meanwhile is this session's, and it is named for the first of it.
                 Some(held) => {
@@ -106,9 +111,8 @@ impl Session {
             }
             integrator.record_told(sample.at, &sample.told());
             let curve = has_register.then_some(Curve { id, run: 1, begin_uj: 0 });
-            Running::new(sample, clocks, integrator, id, curve, Sums::default())
-        };
-        self.running = Some(Box::new(running));
+            (Running::new(sample, clocks, integrator, id, curve, Sums::default()), not_bridged)
+        }
     }
 
     /// The integrator of a curve as it was left.
@@ -130,7 +134,7 @@ fn latest_unkept(entry: &SessionEntry) -> Timestamp {
 /// and not kept may be later than now: it shows less than has passed since, or there was a boot, and nobody knows.
 fn may_be_behind(entry: &SessionEntry, sample: &Sample, clocks: &Clocks<'_>) -> bool {
     let elapsed = sample.at.saturating_sub(entry.boottime);
-    entry.boot != clocks.boot || sample.timestamp.after(STEP_MIN) < entry.wall.after(elapsed)
+    *entry.boot != *clocks.boot || sample.timestamp.after(STEP_MIN) < entry.wall.after(elapsed)
 }
 
 /// The largest power believed so far.
@@ -156,11 +160,11 @@ impl Running {
             wall: clocks.wall,
             boottime: clocks.boottime,
             at: sample.at,
-            counter: sample.counter,
             register: sample.register.clone(),
-            curve,
-            base,
-            published: Published { sums: base, at: sample.at, stamp: id },
+            counter: sample.counter.map(Box::new),
+            curve: curve.map(Box::new),
+            base: (base != Sums::default()).then(|| Box::new(base)),
+            published: Published { sums: Packed::of(&base), at: sample.at, stamp: id },
             stop_at: sample.counter.filter(|_| is_resumed).map(|counter| counter.value),
             kept_at: None,
             must_sync: true,

@@ -88,3 +88,10 @@ fn each_scenario_is_published_as_expected() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_session_of_watts_alone_takes_little_room() {
+    let sizes = [size_of::<Running>(), size_of::<Session>()];
+    println!("{sizes:?}");
+    assert!(sizes[0] <= 560 && sizes[1] <= 24, "{sizes:?}");
+}

@@ -5,10 +5,12 @@
 //! not hinder what is known already.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kwapi_core::{ProbeId, SessionEntry};
 use rustix::fs::{FlockOperation, flock};
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// Of the header and of each slot, in bytes: the longest probe id, path and serial number fit.
 const SLOT: usize = 1024;
+/// How much of the file is read at once: a number of slots.
+const READ_BYTES: usize = 256 * SLOT;
 /// What the first line says.
 const HEADER: &str = "kwapi-drivers state 1";
 /// The file in the directory.
@@ -36,7 +40,7 @@ pub(super) enum StateError {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Kept {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) template: Option<String>,
+    pub(super) template: Option<Arc<str>>,
     pub(super) entry: SessionEntry,
 }
 
@@ -58,10 +62,12 @@ impl Key {
 #[derive(Debug)]
 pub(super) struct StateFile {
     file: File,
-    slots: Vec<Option<(Key, Option<String>)>>,
-    by_probe: HashMap<ProbeId, Vec<usize>>,
-    by_path: HashMap<String, Vec<usize>>,
+    slots: Vec<Option<(Key, Option<Arc<str>>)>>,
+    by_probe: HashMap<ProbeId, Indices>,
+    by_path: HashMap<String, Indices>,
     free: Vec<usize>,
+    /// The template of the latest entry, which all of a meter share.
+    template: Option<Arc<str>>,
 }
 
 /// What was found in a file as it was opened.
@@ -80,18 +86,19 @@ impl StateFile {
         let wrong = |source| StateError::Io { path: path.clone(), source };
         fs::create_dir_all(directory).map_err(wrong)?;
         let mut file = open_locked(&path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(wrong)?;
+        let mut buffer = vec![0; READ_BYTES];
+        let mut slots = fill(&mut file, &mut buffer).map_err(wrong)?;
         let mut found = Found::default();
         let header = header();
-        if !bytes.is_empty() && !bytes.starts_with(&header) {
+        if !slots.is_empty() && !slots.starts_with(&header) {
             let aside = directory.join(format!("{NAME}.unreadable"));
             fs::rename(&path, &aside).map_err(wrong)?;
             found.set_aside = Some(aside);
-            bytes.clear();
+            slots = &[];
             file = open_locked(&path)?;
         }
-        if bytes.is_empty() {
+        let is_new = slots.is_empty();
+        if is_new {
             file.write_all_at(&header, 0).map_err(wrong)?;
             file.sync_all().map_err(wrong)?;
             File::open(directory).and_then(|directory| directory.sync_all()).map_err(wrong)?;
@@ -102,9 +109,17 @@ impl StateFile {
             by_probe: HashMap::new(),
             by_path: HashMap::new(),
             free: Vec::new(),
+            template: None,
         };
-        for slot in bytes.get(SLOT..).unwrap_or_default().chunks(SLOT) {
-            state.take_in(slot, &mut found);
+        // A piece at a time: a hundred thousand entries are 100 MB.
+        let mut is_read = is_new;
+        slots = slots.get(SLOT..).unwrap_or_default();
+        while !is_read {
+            for slot in slots.chunks(SLOT) {
+                state.take_in(slot, &mut found);
+            }
+            slots = fill(&mut state.file, &mut buffer).map_err(wrong)?;
+            is_read = slots.is_empty();
         }
         Ok((state, found))
     }
@@ -129,7 +144,7 @@ impl StateFile {
     pub(super) fn write(&mut self, kept: &Kept) -> io::Result<()> {
         let key = Key::of(&kept.entry);
         let line = encode(kept)?;
-        let known = self.by_probe.get(&key.probe).into_iter().flatten().copied().find(|index| {
+        let known = self.by_probe.get(&key.probe).into_iter().flat_map(Indices::iter).find(|index| {
             matches!(self.slots.get(*index), Some(Some((other, template)))
                 if *other == key && *template == kept.template)
         });
@@ -153,9 +168,9 @@ impl StateFile {
 
     /// Deletes every other entry of the key's probe, and every entry of its register under another probe; says which.
     pub(super) fn keep_alone(&mut self, key: &Key) -> io::Result<Vec<Key>> {
-        let of_probe = self.by_probe.get(&key.probe).into_iter().flatten();
-        let of_path = self.by_path.get(&key.path).into_iter().flatten();
-        let others: Vec<usize> = of_probe.chain(of_path).copied().collect();
+        let of_probe = self.by_probe.get(&key.probe).into_iter().flat_map(Indices::iter);
+        let of_path = self.by_path.get(&key.path).into_iter().flat_map(Indices::iter);
+        let others: Vec<usize> = of_probe.chain(of_path).collect();
         self.delete(others, |other, _| other != key)
     }
 
@@ -173,7 +188,7 @@ impl StateFile {
     }
 
     fn delete_where(&mut self, key: &Key) {
-        let of_probe = self.by_probe.get(&key.probe).cloned().unwrap_or_default();
+        let of_probe = self.by_probe.get(&key.probe).into_iter().flat_map(Indices::iter).collect();
         _ = self.delete(of_probe, |other, _| other == key);
     }
 
@@ -199,10 +214,15 @@ impl StateFile {
         Ok(deleted)
     }
 
-    fn enter(&mut self, index: usize, key: Key, template: Option<String>) {
-        self.by_probe.entry(key.probe.clone()).or_default().push(index);
+    fn enter(&mut self, index: usize, key: Key, mut template: Option<Arc<str>>) {
+        enter_in(&mut self.by_probe, key.probe.clone(), index);
         if !key.path.is_empty() {
-            self.by_path.entry(key.path.clone()).or_default().push(index);
+            enter_in(&mut self.by_path, key.path.clone(), index);
+        }
+        if template == self.template {
+            template.clone_from(&self.template);
+        } else {
+            self.template.clone_from(&template);
         }
         if let Some(slot) = self.slots.get_mut(index) {
             *slot = Some((key, template));
@@ -210,13 +230,49 @@ impl StateFile {
     }
 }
 
-fn forget<K: std::hash::Hash + Eq>(by: &mut HashMap<K, Vec<usize>>, key: &K, index: usize) {
-    if let Some(indices) = by.get_mut(key) {
-        indices.retain(|other| *other != index);
-        if indices.is_empty() {
-            by.remove(key);
+/// Which slots are of one probe or register: nearly always one, so that a hundred thousand take no vector each.
+#[derive(Clone, Debug)]
+struct Indices {
+    first: usize,
+    others: Vec<usize>,
+}
+
+impl Indices {
+    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        std::iter::once(self.first).chain(self.others.iter().copied())
+    }
+}
+
+fn enter_in<K: std::hash::Hash + Eq>(by: &mut HashMap<K, Indices>, key: K, index: usize) {
+    match by.entry(key) {
+        Entry::Occupied(mut known) => known.get_mut().others.push(index),
+        Entry::Vacant(new) => _ = new.insert(Indices { first: index, others: Vec::new() }),
+    }
+}
+
+fn forget<K: std::hash::Hash + Eq>(by: &mut HashMap<K, Indices>, key: &K, index: usize) {
+    let Some(indices) = by.get_mut(key) else { return };
+    indices.others.retain(|other| *other != index);
+    if indices.first == index {
+        match indices.others.pop() {
+            Some(other) => indices.first = other,
+            None => _ = by.remove(key),
         }
     }
+}
+
+/// Reads on until `buffer` is full or the file ends; what was read.
+fn fill<'a>(file: &mut File, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(buffer.get(..filled).unwrap_or_default())
 }
 
 fn open_locked(path: &Path) -> Result<File, StateError> {

@@ -311,7 +311,8 @@ async fn a_clock_that_is_wrong_after_a_boot_holds_the_first_message_and_shows_it
     let statuses = site.manager.as_ref().unwrap().statuses();
     assert!(statuses[0].probes[0].is_held && statuses[0].probes[0].power == Some(Watts(WATTS)));
     assert!(
-        site.manager.as_ref().unwrap().troubles()[0].contains("earlier than the build date of this program")
+        site.manager.as_ref().unwrap().troubles()[0]
+            .contains("earlier than the release date of this program")
     );
     site.offset.store(0, Ordering::Relaxed);
     sleep(60 * SECOND).await;

@@ -34,6 +34,7 @@ fn identity(roles: &[&str], project: Option<Project>) -> Identity {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the field takes it")]
 fn project(id: &str, name: &str, domain_id: &str, domain_name: &str) -> Option<Project> {
     Some(Project {
         id: id.to_owned(),

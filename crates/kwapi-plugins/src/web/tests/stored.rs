@@ -42,7 +42,8 @@ fn pages(
     account: impl Fn(&ProbeId) -> Option<Accounted> + Send + Sync + 'static,
 ) -> Router {
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    router(Arc::new(Stored::new(recorded(scratch), account)), settings(), clock)
+    let stored = Stored::new(recorded(scratch), clock.clone(), Duration::from_secs(60), account);
+    router(Arc::new(stored), settings(), clock)
 }
 
 #[tokio::test]
@@ -65,7 +66,11 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
     let history = recorded(&scratch);
     assert!(history.flush_all());
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    let site = router(Arc::new(Stored::new(history, |_| None)), settings(), clock);
+    let site = router(
+        Arc::new(Stored::new(history, clock.clone(), Duration::from_secs(60), |_| None)),
+        settings(),
+        clock,
+    );
     for entry in std::fs::read_dir(scratch.join("rrd")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "rrd") {
@@ -83,6 +88,8 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
     }
     let shown = page(&site, "/probe/a%2Fb/").await;
     assert!(shown.contains("is unreadable; see the log") && !shown.contains("No data yet"), "{shown}");
+    let sum = page(&site, "/graph/hour/?format=svg").await;
+    assert!(sum.contains("1 probe, 1 of them unreadable"), "{sum}");
 }
 
 /// How often the list and the probe's page say that its present value is estimated.

@@ -35,7 +35,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
         &[("k.toml", "\n[api]\nworkers = 2\nlitsen = \"x\"\n")],
         "k.toml:4: unknown key `litsen`; did you mean `listen`?",
     );
-    check(&[("k.toml", "[api]\nzzz = 1\n")], "k.toml:2: unknown key `zzz`; known here: listen, workers");
+    check(&[("k.toml", "[api]\nzzz = 1\n")], "k.toml:2: unknown key `zzz`; valid keys: listen, workers");
 }
 
 #[test]

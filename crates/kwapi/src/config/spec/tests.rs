@@ -46,7 +46,13 @@ const METERS: &[(&str, &str)] = &[
         "url='https://h/'\npower='w'\npower_unit='kW'\npower_scale=0.1\nenergy='e'\nenergy_unit='kWh'\nenergy_scale=2\nvoltage='v'\nvoltage_scale=0.1\ncurrent='c'\ncurrent_scale=0.1\nlabel='l'\nlabels={ a='b' }\nstale_seconds=9\nheaders={ X-Key='k' }\nusername='u'\npassword='p'\ntls='insecure'",
     ),
     ("wattsup", "device='/dev/ttyUSB0'"),
+    ("p1", "device='/dev/ttyUSB0'\nbaud=9600"),
+    ("p1", "host='h:8088'"),
+    ("sml", "device='/dev/ttyUSB0'\nbaud=9600\nrequest_seconds=60"),
+    ("sml", "host='h:8088'"),
     ("rapl", "root='/sys/class/powercap'"),
+    ("hwmon", "root='/sys/class/hwmon'"),
+    ("nvml", "library='/usr/lib/libnvidia-ml.so.1'"),
     ("push", "listen='127.0.0.1:4711'"),
     ("dummy", "watts=1\njitter_watts=1\noutlets=2\nseed=3"),
 ];

@@ -50,7 +50,10 @@ fn a_file_of_the_operators_is_not_removed() {
     check(&format!("ipc://{}", path.display()), "file exists and is not a socket");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
     let missing = folder.path().join("no/probes");
-    check(&format!("ipc://{}", missing.display()), &format!("no directory {}/no", folder.path().display()));
+    check(
+        &format!("ipc://{}", missing.display()),
+        &format!("directory {}/no does not exist", folder.path().display()),
+    );
 }
 
 #[test]
@@ -74,4 +77,9 @@ fn the_high_water_mark_is_bounded_both_ways() {
     assert_eq!(high_water(None, usize::MAX), 1_000_000);
     assert_eq!(high_water(configured(5), 100_000), 5);
     assert_eq!(high_water(configured(u32::MAX), 0), 1_000_000);
+    // A thread of this process may be late by a second.
+    assert_eq!(high_water_at("inproc://kwapi", None, 10), 65_536);
+    assert_eq!(high_water_at("inproc://kwapi", None, 100_000), 400_000);
+    assert_eq!(high_water_at("inproc://kwapi", configured(5), 10), 5);
+    assert_eq!(high_water_at("tcp://127.0.0.1:1", None, 10), 2_000);
 }

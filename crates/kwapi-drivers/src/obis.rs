@@ -1,0 +1,47 @@
+//! Electricity meters that say their registers by OBIS code (IEC 62056-61), whatever carries them: text telegrams
+//! (IEC 62056-21, DSMR P1) or SML.
+//!
+//! A code is `A-B:C.D.E*F`: A is 1 for electricity; C what is measured (1 import, 2 export, 16 the difference, 21 to 76 one
+//! phase); D how (7 now, 8 a register); E the tariff, 0 for all; F 255 for the present value.
+
+pub(crate) mod line;
+mod number;
+mod port;
+pub(crate) mod reader;
+mod registers;
+pub(crate) mod sml;
+pub(crate) mod text;
+
+pub(crate) use line::{Line, into_error};
+pub(crate) use port::{Port, PortConfig};
+pub(crate) use reader::{Damage, Expects, Reader, Telegram};
+pub(crate) use registers::{Meter, Registers, check_outlets};
+
+/// A code of electricity, its present value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Code(pub(crate) u8, pub(crate) u8, pub(crate) u8);
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// What a fuzzer throws at the telegrams: whatever comes off the line, and the same as the content of a whole frame.
+#[doc(hidden)]
+pub fn parse_anything(bytes: &[u8]) {
+    for expects in [Expects::P1, Expects::Any] {
+        let mut reader = Reader::new(expects);
+        for part in bytes.chunks(64) {
+            reader.feed(part);
+            while let Some(telegram) = reader.next() {
+                _ = telegram.map(|telegram| telegram.registers.codes().count());
+            }
+        }
+    }
+    _ = sml::parse(bytes);
+    _ = text::parse(&String::from_utf8_lossy(bytes));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! A line on which a meter sends telegrams by itself.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::port::{Port, PortConfig};
+use super::reader::{Damage, Expects, Reader, Telegram};
+use crate::driver::DriverError;
+
+/// A meter rests between telegrams, ten seconds and more: nothing is returned for so long a rest, as a sign of life.
+const REST: Duration = Duration::from_secs(2);
+/// Meters send every 1 to 60 s. One that says nothing for longer is not connected.
+const SILENCE_MAX: Duration = Duration::from_secs(150);
+
+/// The line, and what has come of the next telegram.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) port: Port,
+    pub(crate) reader: Reader,
+    heard: Instant,
+    /// What to look at when nothing comes.
+    advice: &'static str,
+}
+
+impl Line {
+    pub(crate) async fn open(
+        config: &PortConfig,
+        expects: Expects,
+        advice: &'static str,
+    ) -> Result<Self, DriverError> {
+        let port = Port::open(config).await?;
+        Ok(Self { port, reader: Reader::new(expects), heard: Instant::now(), advice })
+    }
+
+    /// The next telegram; `None` after a while without one.
+    ///
+    /// # Errors
+    /// `Link` when the line ends or nothing comes for long, `Malformed` for a telegram that is damaged.
+    pub(crate) async fn telegram(&mut self) -> Result<Option<Telegram>, DriverError> {
+        loop {
+            if let Some(found) = self.reader.next() {
+                return found.map(Some).map_err(into_error);
+            }
+            match timeout(REST, self.port.read()).await {
+                Ok(bytes) => {
+                    self.reader.feed(&bytes?);
+                    self.heard = Instant::now();
+                }
+                Err(_) if self.heard.elapsed() > SILENCE_MAX => {
+                    let seconds = SILENCE_MAX.as_secs();
+                    return Err(DriverError::link(format!(
+                        "no data received for {seconds} s; {}",
+                        self.advice
+                    )));
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+pub(crate) fn into_error(damage: Damage) -> DriverError {
+    match damage {
+        Damage::Telegram(what, input) => {
+            DriverError::Malformed { what: "telegram", input: format!("{what}: {input}") }
+        }
+        Damage::IsSml => {
+            DriverError::NothingToRead("not a P1 port: the meter sends SML; use driver = \"sml\"".to_owned())
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The customer port of smart meters in the Netherlands, Belgium, Luxembourg, Sweden and elsewhere (DSMR P1): a telegram of text
+//! every 1 or 10 s, over a serial cable or a network converter.
+//!
+//! Import is one register, whatever the tariffs; export is an outlet of its own. Telegrams are checked by their checksum;
+//! those of DSMR 2.2 and 3, which have none, by their parity.
+//!
+//! Source: *Dutch Smart Meter Requirements, P1 Companion Standard* 2.2 to 5.0.2; Fluvius *e-MUCS P1* 1.7; Swedish energy
+//! industry, *Branschrekommendation för lokalt kundgränssnitt*.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
+use crate::obis::{Expects, Line, Meter, PortConfig, check_outlets};
+use crate::outlets::Outlets;
+
+/// DSMR 4 and 5: 8N1 (companion standard 5.1). DSMR 2.2 and 3 have 9 600.
+const BAUD: u32 = 115_200;
+const ADVICE: &str = "check that the cable raises the port's request line and that the port is enabled";
+
+/// `driver = "p1"`. Outlets are `total` (also `1`), `L1`, `L2`, `L3`, `export`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Serial device. Prefer `/dev/serial/by-id/…`: `ttyUSB0` moves on replug.
+    pub device: Option<PathBuf>,
+    /// A network converter, `HOST:PORT`.
+    pub host: Option<String>,
+    /// Speed of the serial line, in bits a second.
+    #[serde(default = "default_baud")]
+    pub baud: u32,
+}
+
+fn default_baud() -> u32 {
+    BAUD
+}
+
+impl Config {
+    fn port(&self) -> Result<PortConfig, String> {
+        PortConfig::of(self.device.as_ref(), self.host.as_ref(), self.baud)
+    }
+}
+
+/// A meter at its port.
+#[derive(Debug)]
+pub struct P1 {
+    line: Line,
+    meter: Meter,
+}
+
+impl Driver for P1 {
+    const NAME: &'static str = "p1";
+    const SUMMARY: &'static str =
+        "smart meters with a P1 port (DSMR; NL, BE, LU, SE, …), over serial or a converter";
+    const CADENCE: Cadence = Cadence::Pushed;
+    type Config = Config;
+    type Shared = ();
+
+    fn check(config: &Config) -> Result<(), String> {
+        config.port().map(drop)
+    }
+
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), String> {
+        check_outlets(outlets)
+    }
+
+    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+        let port = config.port().map_err(DriverError::Refused)?;
+        Ok(Self { meter: Meter::new(outlets)?, line: Line::open(&port, Expects::P1, ADVICE).await? })
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        if let Some(telegram) = self.line.telegram().await? {
+            self.meter.take(telegram.registers, readings);
+        }
+        Ok(())
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.meter.findings()
+    }
+}

@@ -1,0 +1,124 @@
+//! Electricity meters with an optical interface, through a reading head on a serial line: SML, as German meters send it by
+//! themselves, and the text telegrams of IEC 62056-21, sent by themselves or on request.
+//!
+//! Which of both comes is found out. A meter that shows whole kilowatt-hours only says its power once its extended data set is
+//! switched on (`Inf on`, with the PIN of the grid operator).
+//!
+//! Source: `obis/sml.rs`, `obis/text.rs`.
+
+mod request;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
+use crate::obis::{Expects, Line, Meter, PortConfig, check_outlets};
+use crate::outlets::Outlets;
+
+/// German meters: 8N1 (BSI TR-03109-1, Anlage IV b, 8).
+const BAUD: u32 = 9_600;
+const ADVICE: &str = "check the head's position on the meter's diode (cable down); for a meter that does not send by \
+                      itself set request_seconds";
+/// A request takes up to a minute at 300 bits a second.
+const REQUEST_SECONDS: std::ops::RangeInclusive<f64> = 1.0..=3_600.0;
+/// Between requests a sign of life is given.
+const REST: Duration = Duration::from_secs(2);
+
+/// `driver = "sml"`. Outlets are `total` (also `1`), `L1`, `L2`, `L3`, `export`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Serial device of the reading head.
+    pub device: Option<PathBuf>,
+    /// A network converter, `HOST:PORT`.
+    pub host: Option<String>,
+    /// Speed of the serial line, in bits a second, of a meter that sends by itself.
+    #[serde(default = "default_baud")]
+    pub baud: u32,
+    /// How often a meter is asked that does not send by itself (IEC 62056-21, modes A to C), in seconds.
+    pub request_seconds: Option<f64>,
+}
+
+fn default_baud() -> u32 {
+    BAUD
+}
+
+impl Config {
+    fn port(&self) -> Result<PortConfig, String> {
+        if self.request_seconds.is_some_and(|seconds| !REQUEST_SECONDS.contains(&seconds)) {
+            return Err("`request_seconds` must be 1 to 3600".to_owned());
+        }
+        PortConfig::of(self.device.as_ref(), self.host.as_ref(), self.baud)
+    }
+}
+
+/// A meter under its reading head.
+#[derive(Debug)]
+pub struct Sml {
+    line: Line,
+    meter: Meter,
+    asks: Option<Asks>,
+}
+
+/// When a meter is asked next.
+#[derive(Debug)]
+struct Asks {
+    every: Duration,
+    next: Instant,
+}
+
+impl Driver for Sml {
+    const NAME: &'static str = "sml";
+    const SUMMARY: &'static str =
+        "meters under an optical head: SML and IEC 62056-21, over serial or a converter";
+    const CADENCE: Cadence = Cadence::Pushed;
+    type Config = Config;
+    type Shared = ();
+
+    fn check(config: &Config) -> Result<(), String> {
+        config.port().map(drop)
+    }
+
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), String> {
+        check_outlets(outlets)
+    }
+
+    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+        let port = config.port().map_err(DriverError::Refused)?;
+        let every = config.request_seconds.map(Duration::from_secs_f64);
+        Ok(Self {
+            meter: Meter::new(outlets)?,
+            line: Line::open(&port, Expects::Any, ADVICE).await?,
+            asks: every.map(|every| Asks { every, next: Instant::now() }),
+        })
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        if let Some(asks) = &mut self.asks {
+            let wait = asks.next.saturating_duration_since(Instant::now());
+            sleep(wait.min(REST)).await;
+            if wait > REST {
+                return Ok(());
+            }
+            asks.next = Instant::now() + asks.every;
+            let registers = request::ask(&mut self.line).await?;
+            self.meter.take(registers, readings);
+            return Ok(());
+        }
+        if let Some(telegram) = self.line.telegram().await? {
+            self.meter.take(telegram.registers, readings);
+        }
+        Ok(())
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.meter.findings()
+    }
+}
+
+#[cfg(test)]
+mod tests;
