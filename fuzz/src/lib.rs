@@ -8,9 +8,7 @@ use std::sync::LazyLock;
 use kwapi_bus::{Key, Scheme, Verifier};
 use kwapi_core::Timestamp;
 use kwapi_drivers::snmp::{Catalogue, Profile, evaluate, parse_snmprec};
-use kwapi_drivers::{
-    http, ipmi, json_values, modbus, nut, obis, prometheus, push, redfish, shelly, snmp, tasmota, wattsup,
-};
+use kwapi_drivers::{fuzzing, modbus};
 use kwapi_history::{journal as journals, rrd as rrds};
 use kwapi_simulators::snmp::parse_request;
 
@@ -76,23 +74,22 @@ pub fn policy(bytes: &[u8]) {
 
 /// Digest challenges of HTTP devices.
 pub fn http_challenge(bytes: &[u8]) {
-    let Ok(text) = from_utf8(bytes) else { return };
-    _ = http::parse_challenge(text);
+    fuzzing::http_challenge(bytes);
 }
 
 /// The messages inside a session of an IPMI card.
 pub fn ipmi_answer(bytes: &[u8]) {
-    ipmi::fuzzing::answer(bytes);
+    fuzzing::ipmi_answer(bytes);
 }
 
 /// Datagrams of an IPMI card.
 pub fn ipmi_datagram(bytes: &[u8]) {
-    ipmi::fuzzing::datagram(bytes);
+    fuzzing::ipmi_datagram(bytes);
 }
 
 /// The messages that open a session of an IPMI card.
 pub fn ipmi_opening(bytes: &[u8]) {
-    ipmi::fuzzing::opening(bytes);
+    fuzzing::ipmi_opening(bytes);
 }
 
 /// Journal segments.
@@ -132,23 +129,12 @@ fn message(verifier: Option<&Verifier>, bytes: &[u8]) {
 
 /// JSON of every device that speaks it: Redfish, Shelly, Tasmota, and documents of the operator's own.
 pub fn meters_json(bytes: &[u8]) {
-    redfish::resource::parse_anything(bytes);
-    shelly::status::parse_anything(bytes);
-    tasmota::parse_anything(bytes);
-    json_values::parse_anything(bytes);
+    fuzzing::meters_json(bytes);
 }
 
 /// Modbus answers, on TCP and on serial lines.
 pub fn modbus_frame(bytes: &[u8]) {
-    use modbus::codec::{Request, parse_pdu, parse_rtu, parse_tcp_header, rtu_length};
-    let Some((head, rest)) = bytes.split_first_chunk::<7>() else { return };
-    let [unit, function, third, count, ..] = *head;
-    let request = Request { unit, function, address: 0, count: u16::from(count).min(125) };
-    _ = parse_tcp_header(*head);
-    _ = rtu_length(&request, [unit, function, third]);
-    _ = parse_pdu(&request, rest);
-    _ = parse_rtu(&request, rest);
-    _ = modbus::parse_identification(rest);
+    fuzzing::modbus_frame(bytes);
 }
 
 /// Register maps, which an operator writes.
@@ -159,29 +145,22 @@ pub fn modbus_map(bytes: &[u8]) {
 
 /// Lines of a NUT server.
 pub fn nut_line(bytes: &[u8]) {
-    let Ok(text) = from_utf8(bytes) else { return };
-    for line in text.lines() {
-        _ = nut::variables::parse_variable(line);
-    }
+    fuzzing::nut_line(bytes);
 }
 
 /// What comes off the line of a P1 port or an optical head: text telegrams, SML.
 pub fn obis_telegram(bytes: &[u8]) {
-    obis::parse_anything(bytes);
+    fuzzing::obis_telegram(bytes);
 }
 
 /// The exposition formats of Prometheus and OpenMetrics.
 pub fn prometheus_text(bytes: &[u8]) {
-    let Ok(text) = from_utf8(bytes) else { return };
-    for line in text.lines() {
-        _ = prometheus::exposition::parse_sample(line, false);
-        _ = prometheus::exposition::parse_sample(line, true);
-    }
+    fuzzing::prometheus_text(bytes);
 }
 
 /// A line that somebody's script pushes.
 pub fn push_line(bytes: &[u8]) {
-    _ = push::parse_line(bytes);
+    fuzzing::push_line(bytes);
 }
 
 /// RRD files.
@@ -193,7 +172,7 @@ pub fn rrd(bytes: &[u8]) {
 pub fn snmp_datagram(bytes: &[u8]) {
     assert!(CATALOGUE.is_some(), "the profiles are right");
     if let Some(catalogue) = CATALOGUE.as_ref() {
-        snmp::fuzzing::datagram(bytes, catalogue);
+        fuzzing::snmp_datagram(bytes, catalogue);
     }
 }
 
@@ -223,5 +202,5 @@ pub fn snmp_walk(bytes: &[u8]) {
 
 /// A Watts up? record, as it comes off the serial line.
 pub fn wattsup_record(bytes: &[u8]) {
-    _ = wattsup::parse_record(bytes);
+    fuzzing::wattsup_record(bytes);
 }

@@ -17,7 +17,9 @@
     )
 )]
 
+mod chain;
 mod energy;
+pub mod hex;
 mod measurement;
 mod pattern;
 mod period;
@@ -29,6 +31,7 @@ mod silence;
 mod succession;
 mod units;
 
+pub use chain::{chain, with_causes};
 pub use energy::{
     Account, Clocks, Conflict, CounterChange, CounterTracker, Credit, Decision, Integrator, Keep, Limits,
     MeterCounter, NotBridged, Recorded, Refused, Register, Sample, SegmentKind, Session, SessionEntry,

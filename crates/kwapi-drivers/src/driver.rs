@@ -5,12 +5,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 
 use kwapi_core::{NoReading, ProbeId, Reading};
 use serde::de::DeserializeOwned;
 
+use crate::config::{ConfigError, Key};
+pub(crate) use crate::error::DriverError;
 use crate::outlets::Outlets;
 
 /// One open session with one device.
@@ -28,8 +29,12 @@ pub trait Driver: Sized + Send + 'static {
     /// Whether the manager or the device sets the pace.
     const CADENCE: Cadence = Cadence::Polled;
 
-    /// The driver's own keys of the `[[meter]]` table; `#[serde(deny_unknown_fields)]`, secrets as
-    /// [`kwapi_core::Secret`]. Two meters with equal keys are the same meter on reload.
+    /// The driver's own keys of the `[[meter]]` table, as the manual lists them: all that [`Driver::Config`] takes. What
+    /// they name on this machine is looked at by `kwapi check` and watched by a reload.
+    const KEYS: &'static [Key];
+
+    /// The same keys by their types; `#[serde(deny_unknown_fields)]`, secrets as [`kwapi_core::Secret`]. Two meters with
+    /// equal keys are the same meter on reload.
     type Config: DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static;
 
     /// What all meters of this driver in the process have in common: one UDP socket, one broker connection. Made
@@ -40,8 +45,8 @@ pub trait Driver: Sized + Send + 'static {
     /// that `kwapi check` says it before anything starts. Nothing is opened but files the configuration names.
     ///
     /// # Errors
-    /// A sentence that names the keys; never a secret.
-    fn check(config: &Self::Config) -> Result<(), String> {
+    /// With the key that is at fault, as far as it is one; never a secret.
+    fn check(config: &Self::Config) -> Result<(), ConfigError> {
         _ = config;
         Ok(())
     }
@@ -50,10 +55,20 @@ pub trait Driver: Sized + Send + 'static {
     /// probes where there is one outlet.
     ///
     /// # Errors
-    /// A sentence that names the outlet and what there is instead.
-    fn check_outlets(config: &Self::Config, outlets: &Outlets) -> Result<(), String> {
+    /// With the outlet that is at fault and what there is instead, of the key `probes` unless one of the driver's own is.
+    fn check_outlets(config: &Self::Config, outlets: &Outlets) -> Result<(), ConfigError> {
         _ = (config, outlets);
         Ok(())
+    }
+
+    /// What the files in the directories that it names ([`Names::Definitions`](crate::config::Names)) say to this meter: a
+    /// reload opens it anew when that has changed.
+    ///
+    /// # Errors
+    /// As [`Driver::check`].
+    fn definitions(config: &Self::Config) -> Result<String, ConfigError> {
+        _ = config;
+        Ok(String::new())
     }
 
     /// Opens a session with the device.
@@ -93,70 +108,6 @@ pub enum Cadence {
     /// the deadline and `max_gap` is taken for hung, so a driver whose device may rest (a broker, a socket) returns
     /// with nothing now and then.
     Pushed,
-}
-
-/// Why a driver has no readings at all, named for what the manager does about it.
-#[derive(Debug, thiserror::Error)]
-pub enum DriverError {
-    /// The link failed. The session is dropped and reopened, with backoff.
-    #[error("link lost: {0}")]
-    Link(#[from] io::Error),
-
-    /// The device spoke, but not sense. The session is kept; the readings are lost.
-    #[error("malformed {what}: {input:?}")]
-    Malformed {
-        /// What was being read, in the words of the device's own manual.
-        what: &'static str,
-        /// The offending input, for the log: at most some hundred characters, never a secret.
-        input: String,
-    },
-
-    /// The device is busy and says so (IPMI 0xC0, HTTP 503). The session is kept; the next round tries again.
-    #[error("busy: {0}")]
-    Busy(String),
-
-    /// The device, or the operator's configuration, says no. Reopened at the slowest pace, since a BMC locks an
-    /// account after a few wrong passwords. The message says what to try.
-    #[error("refused: {0}")]
-    Refused(String),
-
-    /// A device of the driver's kind that wants a login, or another one. Treated as [`DriverError::Refused`];
-    /// `kwapi discover` tries the credentials it has.
-    #[error("refused: {0}")]
-    Locked(String),
-
-    /// A device of the driver's kind, from which nothing can be read as it is configured: it has no meter, or there are
-    /// several to choose from. Treated as [`DriverError::Refused`]; `kwapi discover` says so instead of passing it over.
-    #[error("refused: {0}")]
-    NothingToRead(String),
-}
-
-impl DriverError {
-    /// What is wrong, without the word for what is done about it.
-    pub fn into_message(self) -> String {
-        match self {
-            Self::Refused(message)
-            | Self::Locked(message)
-            | Self::NothingToRead(message)
-            | Self::Busy(message) => message,
-            Self::Link(error) => error.to_string(),
-            error @ Self::Malformed { .. } => error.to_string(),
-        }
-    }
-
-    /// The same error from a device that has not shown that it is of the driver's kind: whatever asks for a login may be any
-    /// web server, and is told none.
-    pub(crate) fn of_whoever_answers(self) -> Self {
-        match self {
-            Self::Locked(message) => Self::Refused(message),
-            error => error,
-        }
-    }
-
-    /// A link error in our own words: what was asked, of whom, and what happened.
-    pub fn link(message: impl Into<String>) -> Self {
-        Self::Link(io::Error::other(message.into()))
-    }
 }
 
 /// What one round of a meter brought.

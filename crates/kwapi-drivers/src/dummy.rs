@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Deserialize;
 
+use crate::config::{ConfigError, Key};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
@@ -47,19 +48,30 @@ pub struct Dummy {
 impl Driver for Dummy {
     const NAME: &'static str = "dummy";
     const SUMMARY: &'static str = "simulated power, for trials and load tests";
+    const KEYS: &'static [Key] = &[
+        Key::new("watts", "what each outlet draws on average").in_unit("W").or("100.0"),
+        Key::new("jitter_watts", "how far it strays either way").in_unit("W").or("0.0"),
+        Key::new("outlets", "how many there are when all are wanted").or("1"),
+        Key::new("seed", "the same seed gives the same watts").or("0"),
+    ];
     type Config = Config;
     type Shared = ();
 
+    fn check(config: &Config) -> Result<(), ConfigError> {
+        for (key, watts) in [("watts", config.watts), ("jitter_watts", config.jitter_watts)] {
+            if !(watts >= 0.0 && watts.is_finite()) {
+                return Err(ConfigError::of(key, "must be finite and not negative"));
+            }
+        }
+        if config.outlets > OUTLETS_MAX {
+            return Err(ConfigError::of("outlets", format!("must be at most {OUTLETS_MAX}")));
+        }
+        Ok(())
+    }
+
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+        Self::check(config)?;
         let Config { watts, jitter_watts, outlets: count, seed } = *config;
-        if !(watts >= 0.0 && watts.is_finite() && jitter_watts >= 0.0 && jitter_watts.is_finite()) {
-            return Err(DriverError::Refused(
-                "`watts` and `jitter_watts` must be finite and not negative".into(),
-            ));
-        }
-        if count > OUTLETS_MAX {
-            return Err(DriverError::Refused(format!("`outlets` must be at most {OUTLETS_MAX}")));
-        }
         let probes = if outlets.wants_all() {
             (1..=count).filter_map(|outlet| outlets.probe(&outlet.to_string(), None)).collect()
         } else {

@@ -3,6 +3,7 @@
 //! Redirects are not followed but those that only add or take the slash at the end of a path: a login would travel with
 //! them, and a device that sends its reader elsewhere (to HTTPS, most often) is better configured so.
 
+mod access;
 mod answer;
 mod body;
 mod device;
@@ -18,12 +19,14 @@ use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 
-use crate::driver::DriverError;
+use crate::config::ConfigError;
+use crate::error::DriverError;
 use crate::tls::{self, Tls};
+pub(crate) use access::Access;
 pub(crate) use answer::{Answer, excerpt, printable};
 pub(crate) use device::Device;
-#[doc(hidden)]
-pub use digest::parse_challenge;
+#[cfg(feature = "fuzzing")]
+pub(crate) use digest::parse_challenge;
 pub use plug::PlugConfig;
 
 /// A device in the same building answers within this or is not there.
@@ -73,20 +76,13 @@ impl Login {
     /// From the `username` and `password` keys of a meter.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] when there is one without the other.
-    pub(crate) fn from_keys(
-        username: Option<&String>,
-        password: Option<&Secret>,
-    ) -> Result<Self, DriverError> {
+    /// When there is one without the other.
+    pub(crate) fn from_keys(username: Option<&str>, password: Option<&Secret>) -> Result<Self, ConfigError> {
         let user = match (username, password) {
-            (Some(username), Some(password)) => Some((username.clone(), password.clone())),
+            (Some(username), Some(password)) => Some((username.to_owned(), password.clone())),
             (None, None) => None,
-            (Some(_), None) => {
-                return Err(DriverError::Refused("username is set without password".to_owned()));
-            }
-            (None, Some(_)) => {
-                return Err(DriverError::Refused("password is set without username".to_owned()));
-            }
+            (Some(_), None) => return Err(ConfigError::of("username", "set without password")),
+            (None, Some(_)) => return Err(ConfigError::of("password", "set without username")),
         };
         Ok(Self { user, headers: HeaderMap::new() })
     }
@@ -94,9 +90,9 @@ impl Login {
     /// Adds a header whose value is a secret.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] naming the header, never its value.
-    pub(crate) fn add_header(&mut self, name: &str, value: &Secret) -> Result<(), DriverError> {
-        let refused = || DriverError::Refused(format!("header {name:?}: invalid HTTP header"));
+    /// Naming the header, never its value.
+    pub(crate) fn add_header(&mut self, name: &str, value: &Secret) -> Result<(), ConfigError> {
+        let refused = || ConfigError::of("headers", format!("{name:?}: invalid HTTP header"));
         let mut value = HeaderValue::from_str(value.expose()).map_err(|_| refused())?;
         value.set_sensitive(true);
         self.headers.insert(HeaderName::try_from(name).map_err(|_| refused())?, value);
@@ -104,37 +100,18 @@ impl Login {
     }
 }
 
-/// What a device's address and trust have to be before anything is sent: `kwapi check` says it.
+/// Reads `http://host[:port][/path]`, or a bare host, which means `scheme`.
 ///
 /// # Errors
-/// A sentence that begins with `key`, the key of the address, where that is at fault, or names `tls`.
-pub(crate) fn check(key: &str, address: &str, scheme: &str, tls: &Tls) -> Result<(), String> {
-    let url = parse_address(address, scheme).map_err(|error| format!("{key}: {}", error.into_message()))?;
-    match tls {
-        Tls::Authority(_) | Tls::Pinned(_) if url.scheme() == "http" => {
-            Err(format!("tls: not used with http; write https:// in {key}, or remove tls"))
-        }
-        Tls::Authority(_) => tls::client_config(tls).map(drop).map_err(|error| {
-            format!("tls: {}; check that the file is readable and in PEM format", error.into_message())
-        }),
-        Tls::System | Tls::Pinned(_) | Tls::Insecure => Ok(()),
-    }
-}
-
-/// Reads `http://host[:port][/path]`, or a bare host, which means `scheme`.
-fn parse_address(address: &str, scheme: &str) -> Result<Url, DriverError> {
+/// What is wrong with it. The address itself is not repeated: it may carry a password.
+fn parse_address(address: &str, scheme: &str) -> Result<Url, &'static str> {
     let written = if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
     let url = Url::parse(&written)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| {
-            // Not repeated here: it may carry a password.
-            DriverError::Refused("invalid URL; write http://HOST/PATH or https://HOST/PATH".to_owned())
-        })?;
+        .ok_or("invalid URL; write http://HOST/PATH or https://HOST/PATH")?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(DriverError::Refused(
-            "must not contain credentials; set username and password instead".to_owned(),
-        ));
+        return Err("must not contain credentials; set username and password instead");
     }
     Ok(url)
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use kwapi_core::{NoReading, Reading, Secret, Timestamp};
 use serde::Deserialize;
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Clients, Device, Login};
+use crate::http::{Access, Clients, Device};
 use crate::json_values::{Memory, Values};
 use crate::outlets::{Outlet, Outlets};
 use crate::tls::Tls;
@@ -56,35 +57,41 @@ pub struct HttpJson {
 impl Driver for HttpJson {
     const NAME: &'static str = "http_json";
     const SUMMARY: &'static str = "any device or program that serves its power as JSON at a URL";
+    const KEYS: &'static [Key] = &[
+        Key::required("url", "what to ask for, once a round"),
+        Key::required("values", "where the values are in the answer"),
+        Key::new("stale_seconds", "values whose own time is older are stale").login().in_unit("s").or("120"),
+        Key::new("headers", "headers to send").secret(),
+        Key::new("username", "user, where the server wants one").login(),
+        Key::new("password", "its password").secret(),
+        Key::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority),
+    ];
     type Config = Config;
     type Shared = Clients;
 
-    fn check(config: &Config) -> Result<(), String> {
-        config.values.check().map_err(DriverError::into_message)?;
-        crate::http::check("url", &config.url, "http", &config.tls)?;
-        login(config).map(drop).map_err(DriverError::into_message)
+    fn check(config: &Config) -> Result<(), ConfigError> {
+        config.values.check().map_err(|error| error.within("values"))?;
+        access(config).check()
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
         if outlets.named().len() > 1 && !config.values.tell_outlets_apart() {
-            return Err(
-                "values: several probes require {outlet} in the pointers of power and energy".to_owned()
-            );
+            let why = "several probes require {outlet} in the pointers of power and energy";
+            return Err(ConfigError::of("values", why));
         }
         Ok(())
     }
 
     async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
-        Self::check(config)
-            .and_then(|()| Self::check_outlets(config, outlets))
-            .map_err(DriverError::Refused)?;
+        Self::check(config)?;
+        Self::check_outlets(config, outlets)?;
         let outlets = if outlets.wants_all() {
             // What the outlets of an unknown document are, nobody knows; one probe is the document.
             vec![Outlet { key: "1".to_owned(), probe: outlets.only()? }]
         } else {
             outlets.named().to_vec()
         };
-        let device = Device::new(clients, &config.url, "http", &config.tls, login(config)?)?;
+        let device = access(config).device(clients)?;
         let stale_after = Duration::from_secs(config.stale_seconds);
         Ok(Self { device, values: config.values.clone(), stale_after, outlets, memories: HashMap::new() })
     }
@@ -105,18 +112,20 @@ impl Driver for HttpJson {
             what: "values".to_owned(),
             value: format!("{} outlets", self.outlets.len()),
             is_used: true,
-            why: format!("{:?}", self.values),
+            why: self.values.describe(),
         };
         std::iter::once(values).chain(self.memories.values().flat_map(Memory::findings)).collect()
     }
 }
 
-fn login(config: &Config) -> Result<Login, DriverError> {
-    let mut login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
-    for (name, value) in &config.headers {
-        login.add_header(name, value)?;
+fn access(config: &Config) -> Access<'_> {
+    Access {
+        tls: &config.tls,
+        username: config.username.as_deref(),
+        password: config.password.as_ref(),
+        headers: Some(&config.headers),
+        ..Access::new("url", &config.url, "http")
     }
-    Ok(login)
 }
 
 /// Refuses a reading whose own stamp is too old, by the device's own clock.

@@ -8,6 +8,7 @@
 
 mod chip;
 mod file;
+mod scope;
 mod sensor;
 
 use std::path::{Path, PathBuf};
@@ -19,10 +20,11 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::blocking::OneThread;
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::{Notes, drawn, power_and_counter};
-pub use chip::Scope;
+pub use scope::Scope;
 use sensor::{Raw, Sensor};
 
 /// Where Linux shows the chips.
@@ -73,16 +75,18 @@ impl Driver for Hwmon {
     const NAME: &'static str = "hwmon";
     const SUMMARY: &'static str =
         "power and energy sensors of the machine kwapi runs on (Linux hwmon): GPUs, INA2xx, ACPI, PMBus";
+    const KEYS: &'static [Key] =
+        &[Key::new("root", "where Linux shows the chips").or(ROOT).naming(Names::Kernel)];
     type Config = Config;
     type Shared = OneThread;
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
         let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
         match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
-            Some(outlet) => Err(format!(
-                "outlet {:?}: sensors have names, not numbers; write probes = {{ amdgpu-pci-0300 = \"…\" }}",
-                outlet.key
-            )),
+            Some(outlet) => {
+                let why = "sensors have names, not numbers; write probes = { amdgpu-pci-0300 = \"…\" }";
+                Err(ConfigError::of("probes", format!("outlet {:?}: {why}", outlet.key)))
+            }
             None => Ok(()),
         }
     }

@@ -12,8 +12,8 @@ mod config;
 mod crypto;
 mod dcmi;
 mod findings;
-#[doc(hidden)]
-pub mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod legacy;
 mod link;
@@ -43,6 +43,7 @@ use self::link::Failure;
 use self::session::Session;
 pub use self::shared::Shared;
 use self::source::{Found, Source};
+use crate::config::{ConfigError, Key};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::last_value::LastValue;
 use crate::outlets::Outlets;
@@ -70,11 +71,16 @@ pub struct Ipmi {
 impl Driver for Ipmi {
     const NAME: &'static str = "ipmi";
     const SUMMARY: &'static str = "server BMCs (iDRAC, iLO, XCC, …) over IPMI 2.0 or 1.5 on UDP";
+    const KEYS: &'static [Key] = Config::KEYS;
     type Config = Config;
     type Shared = Shared;
 
-    fn check(config: &Config) -> Result<(), String> {
-        config.check().map_err(DriverError::into_message)
+    fn check(config: &Config) -> Result<(), ConfigError> {
+        config.check()
+    }
+
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+        outlets.only().map(drop)
     }
 
     async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Self, DriverError> {

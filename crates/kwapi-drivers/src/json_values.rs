@@ -10,7 +10,8 @@ use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Timestamp, Volts};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::driver::{DriverError, Finding};
+use crate::config::ConfigError;
+use crate::driver::Finding;
 use crate::parts::{Notes, power_and_counter};
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
 pub use place::Places;
@@ -63,19 +64,36 @@ impl Memory {
 }
 
 impl Values {
+    /// In words, for findings: where each number is, in which unit and by which factor.
+    pub(crate) fn describe(&self) -> String {
+        let at = |name: &str, place: &str, unit: &str, scale: Option<f64>| {
+            let factor = scale.map(|scale| format!(" times {scale}")).unwrap_or_default();
+            format!("{name} at {place:?} in {unit}{factor}")
+        };
+        let sum = |places: &Places| places.iter().collect::<Vec<_>>().join(" + ");
+        let (watts, joules) = (self.power_unit.symbol(), self.energy_unit.symbol());
+        let parts = [
+            self.power.as_ref().map(|places| at("power", &sum(places), watts, self.power_scale)),
+            self.voltage.as_ref().map(|place| at("voltage", place, "V", self.voltage_scale)),
+            self.current.as_ref().map(|place| at("current", place, "A", self.current_scale)),
+            self.energy.as_ref().map(|places| at("energy", &sum(places), joules, self.energy_scale)),
+            self.energy_reset.as_ref().map(|place| format!("its reset at {place:?}")),
+            self.time.as_ref().map(|place| format!("time at {place:?}")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
     /// Checks what can be checked before a document comes.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] for a place that is no pointer or a factor that is none, and when neither power nor
-    /// energy has a place.
-    pub(crate) fn check(&self) -> Result<(), DriverError> {
-        let refused = |why: String| Err(DriverError::Refused(format!("values: {why}")));
+    /// For a place that is no pointer or a factor that is none, and when neither power nor energy has a place.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.power.is_none() && self.energy.is_none() {
-            return refused("set power or energy, or both".to_owned());
+            return Err(ConfigError::new("set power or energy, or both"));
         }
         for (name, places) in [("power", &self.power), ("energy", &self.energy)] {
             if let Some(why) = places.as_ref().and_then(Places::fault) {
-                return refused(format!("{name}: {why}"));
+                return Err(ConfigError::of(name, why));
             }
         }
         let scales = [
@@ -86,13 +104,13 @@ impl Values {
         ];
         let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
         if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
-            return refused(format!("{name}: must be a number other than 0"));
+            return Err(ConfigError::of(name, "must be a number other than 0"));
         }
         let is_place = |place: &str| place.is_empty() || place.starts_with('/');
         match self.all_places().find(|place| !is_place(place)) {
-            Some(place) => {
-                refused(format!("{place:?} is not a JSON pointer; write /a/b for {{\"a\": {{\"b\": …}}}}"))
-            }
+            Some(place) => Err(ConfigError::new(format!(
+                "{place:?} is not a JSON pointer; write /a/b for {{\"a\": {{\"b\": …}}}}"
+            ))),
             None => Ok(()),
         }
     }
@@ -213,8 +231,8 @@ fn stamp(value: &Value) -> Option<Timestamp> {
 }
 
 /// Reads any document as a few shapes of values would, for the fuzzer.
-#[doc(hidden)]
-pub fn parse_anything(bytes: &[u8]) {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn parse_anything(bytes: &[u8]) {
     let Ok(document) = serde_json::from_slice::<Value>(bytes) else { return };
     for place in ["", "/a", "/0/{outlet}"] {
         let place = Some(place.to_owned());

@@ -2,9 +2,13 @@
 
 mod blocking;
 pub mod cleanup;
+pub mod config;
 pub mod deadline;
 mod driver;
 pub mod dummy;
+mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 pub mod http_json;
 pub mod hwmon;
@@ -16,8 +20,7 @@ pub mod modbus;
 pub mod mqtt;
 pub mod nut;
 pub mod nvml;
-#[doc(hidden)]
-pub mod obis;
+mod obis;
 mod outlets;
 pub mod p1;
 mod parts;
@@ -36,5 +39,6 @@ pub mod tls;
 pub mod value;
 pub mod wattsup;
 
-pub use driver::{Cadence, Driver, DriverError, Finding, Readings};
+pub use driver::{Cadence, Driver, Finding, Readings};
+pub use error::DriverError;
 pub use outlets::{Outlet, Outlets};

@@ -4,8 +4,7 @@
 //!
 //! Source: `modbus/codec.rs` for the protocol, the head of each map for the meter.
 
-#[doc(hidden)]
-pub mod codec;
+pub(crate) mod codec;
 mod identify;
 mod line;
 pub mod map;
@@ -19,11 +18,14 @@ use kwapi_core::{NoReading, ProbeId, Reading, Register};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::Notes;
 use codec::{Answer, Request};
-pub use identify::{Identity, identify, parse_identification};
+#[cfg(feature = "fuzzing")]
+pub(crate) use identify::parse_identification;
+pub use identify::{Identity, identify};
 pub use line::Lines;
 use line::{Address, Heard, Line};
 use map::{Block, Map, Parity, Registers, addressed};
@@ -131,26 +133,42 @@ impl Refusal {
 impl Driver for Modbus {
     const NAME: &'static str = "modbus";
     const SUMMARY: &'static str = "energy meters over Modbus TCP and RTU: ABB, Carlo Gavazzi, Chint, Eastron, Janitza, PZEM, Schneider, Siemens, \
-         SunSpec, custom register maps";
+         Socomec, SunSpec, custom register maps";
+    const KEYS: &'static [Key] = &[
+        Key::new("host", "gateway or meter, HOST[:PORT]; either this or device"),
+        Key::new("device", "serial line; /dev/serial/by-id/… survives a replug").naming(Names::Device),
+        Key::new("unit", "the meter's address, 1 to 247; on Modbus TCP also 0 or 255").or("1"),
+        Key::required("map", "which registers: one of the maps there are, or one of your own"),
+        Key::new("maps", "directory of your own maps, looked into first")
+            .naming(Names::Definitions { chosen_by: "map" }),
+        Key::new("framing", "tcp, or rtu for a plain serial-to-network converter").or("tcp"),
+        Key::new("baud", "bits a second on the line").in_unit("bit/s").otherwise("as the map says"),
+        Key::new("parity", "none, even or odd").otherwise("as the map says"),
+        Key::new("stop_bits", "1 or 2").otherwise("as the map says"),
+    ];
     type Config = Config;
     type Shared = Lines;
 
-    fn check(config: &Config) -> Result<(), String> {
+    fn check(config: &Config) -> Result<(), ConfigError> {
         check_unit(config)?;
-        let map = Map::load(&config.map, config.maps.as_deref()).map_err(DriverError::into_message)?;
-        address(config, &map).map(drop).map_err(DriverError::into_message)
+        let map = Map::load(&config.map, config.maps.as_deref())?;
+        address(config, &map).map(drop)
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
-        let map = Map::load(&config.map, config.maps.as_deref()).map_err(DriverError::into_message)?;
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+        let map = Map::load(&config.map, config.maps.as_deref())?;
         match assign(outlets, &map).1.first() {
-            Some((_, missing)) => Err(format!("no outlet {missing}")),
+            Some((_, missing)) => Err(ConfigError::of("probes", format!("no outlet {missing}"))),
             None => Ok(()),
         }
     }
 
+    fn definitions(config: &Config) -> Result<String, ConfigError> {
+        Map::load(&config.map, config.maps.as_deref()).map(|map| format!("{map:?}"))
+    }
+
     async fn open(config: &Config, outlets: &Outlets, lines: &Arc<Lines>) -> Result<Self, DriverError> {
-        check_unit(config).map_err(DriverError::Refused)?;
+        check_unit(config)?;
         let map = Map::load(&config.map, config.maps.as_deref())?;
         let line = lines.line(&address(config, &map)?)?;
         line.open().await?;
@@ -326,20 +344,21 @@ impl Modbus {
 }
 
 /// Checks the meter's address for the way it is reached.
-fn check_unit(config: &Config) -> Result<(), String> {
+fn check_unit(config: &Config) -> Result<(), ConfigError> {
     let is_tcp = config.host.is_some() && config.framing == Framing::Tcp;
     match config.unit {
         1..=247 => Ok(()),
         0 | 255 if is_tcp => Ok(()),
-        unit if is_tcp => Err(format!(
-            "unit must be 1 to 247, or 0 or 255 for the meter at that address itself, not {unit}"
-        )),
-        unit => Err(format!("unit must be 1 to 247, not {unit}")),
+        unit if is_tcp => {
+            let why =
+                format!("must be 1 to 247, or 0 or 255 for the meter at that address itself, not {unit}");
+            Err(ConfigError::of("unit", why))
+        }
+        unit => Err(ConfigError::of("unit", format!("must be 1 to 247, not {unit}"))),
     }
 }
 
-fn address(config: &Config, map: &Map) -> Result<Address, DriverError> {
-    let refused = |why: &str| Err(DriverError::Refused(why.to_owned()));
+fn address(config: &Config, map: &Map) -> Result<Address, ConfigError> {
     match (&config.host, &config.device) {
         (Some(host), None) => {
             // Modbus' port (*Messaging on TCP/IP* 4.3.1.1).
@@ -353,15 +372,17 @@ fn address(config: &Config, map: &Map) -> Result<Address, DriverError> {
             settings.parity = config.parity.unwrap_or(settings.parity);
             settings.stop_bits = config.stop_bits.unwrap_or(settings.stop_bits);
             if !matches!(settings.stop_bits, 1 | 2) {
-                return refused("stop_bits must be 1 or 2");
+                return Err(ConfigError::of("stop_bits", "must be 1 or 2"));
             }
             if !(300..=4_000_000).contains(&settings.baud) {
-                return refused("baud must be 300 to 4000000");
+                return Err(ConfigError::of("baud", "must be 300 to 4000000"));
             }
             Ok(Address::Serial { device: device.clone(), settings })
         }
-        (Some(_), Some(_)) => refused("host and device are mutually exclusive; remove one of them"),
-        (None, None) => refused("set host (a gateway) or device (a serial line)"),
+        (Some(_), Some(_)) => {
+            Err(ConfigError::of("device", "host and device are mutually exclusive; remove one of them"))
+        }
+        (None, None) => Err(ConfigError::new("set host (a gateway) or device (a serial line)")),
     }
 }
 

@@ -16,12 +16,13 @@ use kwapi_core::{MeterCounter, NoReading, ProbeId, Reading, Secret};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::http::excerpt;
 use crate::json_values::{Memory, Values};
 use crate::outlets::Outlets;
 use crate::parts::printable;
-use crate::tls::Tls;
+use crate::tls::{self, Tls};
 pub use broker::Brokers;
 use broker::{Address, Subscription};
 use queue::Message;
@@ -99,26 +100,46 @@ impl Driver for Mqtt {
     const NAME: &'static str = "mqtt";
     const SUMMARY: &'static str = "anything that publishes watts as JSON or plain numbers over MQTT 3.1.1";
     const CADENCE: Cadence = Cadence::Pushed;
+    const KEYS: &'static [Key] = &[
+        Key::required("broker", "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"),
+        Key::new("username", "the broker's user").login(),
+        Key::new("password", "its password").secret(),
+        Key::new("tls", "whom to trust, with mqtts://").login().or("system").naming(Names::Authority),
+        Key::required("topic", "what to subscribe to; {outlet} stands for the outlet's key"),
+        Key::new("energy_topic", "where the energy counter is published, if by messages of its own"),
+        Key::required("values", "where the values are in a message"),
+    ];
     type Config = Config;
     type Shared = Brokers;
 
-    fn check(config: &Config) -> Result<(), String> {
-        config.values.check().map_err(DriverError::into_message)?;
+    fn check(config: &Config) -> Result<(), ConfigError> {
+        config.values.check().map_err(|error| error.within("values"))?;
+        Address::new(config)?;
+        if matches!(config.tls, Tls::Authority(_)) {
+            tls::client_config(&config.tls)?;
+        }
         if config.energy_topic.is_some() && (config.values.power.is_none() || config.values.energy.is_none())
         {
-            return Err(
-                "energy_topic: values must set both power (from topic) and energy (from energy_topic)"
-                    .to_owned(),
-            );
+            let why = "values must set both power (from topic) and energy (from energy_topic)";
+            return Err(ConfigError::of("energy_topic", why));
         }
         if config.energy_topic.as_ref() == Some(&config.topic) {
-            return Err("energy_topic: same as topic; remove it".to_owned());
+            return Err(ConfigError::of("energy_topic", "same as topic; remove it"));
         }
         Ok(())
     }
 
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+        filters(&config.topic, outlets).map(drop).map_err(|error| error.within("topic"))?;
+        match &config.energy_topic {
+            Some(topic) => filters(topic, outlets).map(drop).map_err(|error| error.within("energy_topic")),
+            None => Ok(()),
+        }
+    }
+
     async fn open(config: &Config, outlets: &Outlets, brokers: &Arc<Brokers>) -> Result<Self, DriverError> {
-        Self::check(config).map_err(DriverError::Refused)?;
+        Self::check(config)?;
+        Self::check_outlets(config, outlets)?;
         let streams = streams(config);
         let mut all = Vec::new();
         for stream in &streams {
@@ -286,9 +307,9 @@ fn on_topic(error: NoReading, topic: &str) -> NoReading {
 /// What to subscribe to for these outlets.
 ///
 /// # Errors
-/// [`DriverError::Refused`] when the topic cannot tell the outlets apart.
-fn filters(topic: &str, outlets: &Outlets) -> Result<Vec<String>, DriverError> {
-    let refused = |why: &str| Err(DriverError::Refused(format!("topic {topic:?}: {why}")));
+/// When the topic cannot tell the outlets apart.
+fn filters(topic: &str, outlets: &Outlets) -> Result<Vec<String>, ConfigError> {
+    let refused = |why: &str| Err(ConfigError::new(format!("{topic:?}: {why}")));
     if topic.is_empty() || topic.len() > 65_535 || topic.contains('\0') {
         return refused("invalid MQTT topic");
     }

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::blocking::OneThread;
+use crate::config::Key;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::{Listed, Notes, power_and_counter};
@@ -71,6 +72,8 @@ struct Source {
 impl Driver for Nvml {
     const NAME: &'static str = "nvml";
     const SUMMARY: &'static str = "NVIDIA GPUs of the machine kwapi runs on";
+    const KEYS: &'static [Key] =
+        &[Key::new("library", "NVIDIA's management library, a name or a path").or(nvml_sys::LIBRARY)];
     type Config = Config;
     type Shared = OneThread;
 

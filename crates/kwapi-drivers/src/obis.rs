@@ -28,8 +28,8 @@ impl std::fmt::Display for Code {
 }
 
 /// What a fuzzer throws at the telegrams: whatever comes off the line, and the same as the content of a whole frame.
-#[doc(hidden)]
-pub fn parse_anything(bytes: &[u8]) {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn parse_anything(bytes: &[u8]) {
     for expects in [Expects::P1, Expects::Any] {
         let mut reader = Reader::new(expects);
         for part in bytes.chunks(64) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kwapi_core::ProbeId;
 
-use crate::driver::DriverError;
+use crate::config::ConfigError;
 
 /// One outlet of a meter that somebody wants measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,17 +100,21 @@ impl Outlets {
     /// The one probe of a meter that has one outlet.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] when more or fewer are configured.
-    pub fn only(&self) -> Result<ProbeId, DriverError> {
+    /// When more or fewer are configured.
+    pub fn only(&self) -> Result<ProbeId, ConfigError> {
         match (self.named.as_slice(), &self.template) {
             ([outlet], _) => Ok(outlet.probe.clone()),
-            ([], Some(_)) => {
-                self.probe("1", None).ok_or_else(|| DriverError::Refused("invalid probe template".into()))
+            ([], Some(template)) => {
+                let no_probe = || ConfigError::of("probe", format!("invalid probe template {template:?}"));
+                self.probe("1", None).ok_or_else(no_probe)
             }
-            (outlets, _) => Err(DriverError::Refused(format!(
-                "this meter has one outlet, but {} probes are configured; configure one",
-                outlets.len()
-            ))),
+            (outlets, _) => Err(ConfigError::of(
+                "probes",
+                format!(
+                    "this meter has one outlet, but {} probes are configured; configure one",
+                    outlets.len()
+                ),
+            )),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::obis::{Expects, Line, Meter, PortConfig, check_outlets};
 use crate::outlets::Outlets;
@@ -38,7 +39,7 @@ fn default_baud() -> u32 {
 }
 
 impl Config {
-    fn port(&self) -> Result<PortConfig, String> {
+    fn port(&self) -> Result<PortConfig, ConfigError> {
         PortConfig::of(self.device.as_ref(), self.host.as_ref(), self.baud)
     }
 }
@@ -55,19 +56,24 @@ impl Driver for P1 {
     const SUMMARY: &'static str =
         "smart meters with a P1 port (DSMR; NL, BE, LU, SE, …), over serial or a converter";
     const CADENCE: Cadence = Cadence::Pushed;
+    const KEYS: &'static [Key] = &[
+        Key::new("device", "serial line; either this or host").naming(Names::Device),
+        Key::new("host", "HOST:PORT of a converter that passes the bytes on"),
+        Key::new("baud", "speed of the serial line").in_unit("bit/s").or("115200"),
+    ];
     type Config = Config;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), String> {
+    fn check(config: &Config) -> Result<(), ConfigError> {
         config.port().map(drop)
     }
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
         check_outlets(outlets)
     }
 
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
-        let port = config.port().map_err(DriverError::Refused)?;
+        let port = config.port()?;
         Ok(Self { meter: Meter::new(outlets)?, line: Line::open(&port, Expects::P1, ADVICE).await? })
     }
 

@@ -4,8 +4,7 @@
 //!
 //! Source: `prometheus/exposition.rs`.
 
-#[doc(hidden)]
-pub mod exposition;
+pub(crate) mod exposition;
 mod scrape;
 
 use std::collections::BTreeMap;
@@ -15,8 +14,9 @@ use std::time::Duration;
 use kwapi_core::Secret;
 use serde::Deserialize;
 
+use crate::config::{ConfigError, Key, Names, Problem};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Clients, Device, Login};
+use crate::http::{Access, Clients, Device};
 use crate::outlets::Outlets;
 use crate::tls::Tls;
 use crate::value::{EnergyUnit, PowerUnit};
@@ -93,12 +93,35 @@ pub struct Prometheus {
 impl Driver for Prometheus {
     const NAME: &'static str = "prometheus";
     const SUMMARY: &'static str = "power or energy metrics of any Prometheus exporter";
+    const KEYS: &'static [Key] = &[
+        Key::required("url", "what to scrape"),
+        Key::new("power", "gauge of active power"),
+        Key::new("power_unit", "its unit").or("W"),
+        Key::new("power_scale", "what one count is worth in that unit").otherwise("1"),
+        Key::new("voltage", "gauge of volts"),
+        Key::new("voltage_scale", "what one count is worth").in_unit("V").otherwise("1"),
+        Key::new("current", "gauge of amperes"),
+        Key::new("current_scale", "what one count is worth").in_unit("A").otherwise("1"),
+        Key::new("energy", "counter of energy"),
+        Key::new("energy_unit", "its unit").or("J"),
+        Key::new("energy_scale", "what one count is worth in that unit").otherwise("1"),
+        Key::new("label", "label whose value is the outlet"),
+        Key::new("labels", "only series with these labels"),
+        Key::new("stale_seconds", "samples whose own stamp is older are stale")
+            .login()
+            .in_unit("s")
+            .or("120"),
+        Key::new("headers", "headers to send").secret(),
+        Key::new("username", "user, where the exporter wants one").login(),
+        Key::new("password", "its password").secret(),
+        Key::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority),
+    ];
     type Config = Config;
     type Shared = Clients;
 
-    fn check(config: &Config) -> Result<(), String> {
+    fn check(config: &Config) -> Result<(), ConfigError> {
         if config.power.is_none() && config.energy.is_none() {
-            return Err("set power or energy to the name of a metric, or both".to_owned());
+            return Err(ConfigError::new("set power or energy to the name of a metric, or both"));
         }
         let scales = [
             ("power_scale", config.power_scale),
@@ -108,27 +131,25 @@ impl Driver for Prometheus {
         ];
         let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
         if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
-            return Err(format!("{name}: must be a number other than 0"));
+            return Err(ConfigError::of(name, "must be a number other than 0"));
         }
-        crate::http::check("url", &config.url, "http", &config.tls)?;
-        login(config).map(drop).map_err(DriverError::into_message)
+        access(config).check()
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
         if config.label.is_some() {
             return Ok(());
         }
-        outlets.only().map(drop).map_err(|error| {
-            format!("{}, or set label to the label that distinguishes them", error.into_message())
+        outlets.only().map(drop).map_err(|ConfigError { path, problem }| {
+            let why = format!("{problem}, or set label to the label that distinguishes them");
+            ConfigError { path, problem: Problem::Other(why) }
         })
     }
 
     async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
-        Self::check(config)
-            .and_then(|()| Self::check_outlets(config, outlets))
-            .map_err(DriverError::Refused)?;
-        let login = login(config)?;
-        let device = Device::new(clients, &config.url, "http", &config.tls, login)?;
+        Self::check(config)?;
+        Self::check_outlets(config, outlets)?;
+        let device = access(config).device(clients)?;
         let scrape = Scrape::new(config, Duration::from_secs(config.stale_seconds));
         Ok(Self { device, scrape, outlets: outlets.clone(), findings: Vec::new() })
     }
@@ -146,13 +167,15 @@ impl Driver for Prometheus {
     }
 }
 
-fn login(config: &Config) -> Result<Login, DriverError> {
-    let mut login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
-    login.add_header("accept", &Secret::new(ACCEPT))?;
-    for (name, value) in &config.headers {
-        login.add_header(name, value)?;
+fn access(config: &Config) -> Access<'_> {
+    Access {
+        tls: &config.tls,
+        username: config.username.as_deref(),
+        password: config.password.as_ref(),
+        headers: Some(&config.headers),
+        accept: Some(ACCEPT),
+        ..Access::new("url", &config.url, "http")
     }
-    Ok(login)
 }
 
 #[cfg(test)]

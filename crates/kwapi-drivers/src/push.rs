@@ -17,8 +17,8 @@
 mod line;
 mod listener;
 
-#[doc(hidden)]
-pub use line::parse_line;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use line::parse_line;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use listener::{Listener, Pushed};
@@ -58,11 +59,13 @@ impl Driver for Push {
     const NAME: &'static str = "push";
     const SUMMARY: &'static str = "any script or program: JSON lines over a Unix or loopback TCP socket";
     const CADENCE: Cadence = Cadence::Pushed;
+    const KEYS: &'static [Key] =
+        &[Key::required("listen", "unix:/path, or a loopback address with a port").naming(Names::Socket)];
     type Config = Config;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), String> {
-        listener::check(&config.listen).map_err(DriverError::into_message)
+    fn check(config: &Config) -> Result<(), ConfigError> {
+        listener::check(&config.listen)
     }
 
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {

@@ -16,6 +16,7 @@ use kwapi_core::{NoReading, ProbeId, Reading, Register};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::Notes;
@@ -84,15 +85,21 @@ impl Source {
 impl Driver for Rapl {
     const NAME: &'static str = "rapl";
     const SUMMARY: &'static str = "the processor's energy counters (RAPL) of the machine kwapi runs on";
+    const KEYS: &'static [Key] = &[Key::new("root", "where Linux's powercap files are")
+        .or("/sys/class/powercap")
+        .naming(Names::Kernel)];
     type Config = Config;
     type Shared = ();
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
         let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
         match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
-            Some(outlet) => Err(format!(
-                "outlet {:?}: zones have names, not numbers; write probes = {{ total = \"…\", package-0 = \"…\" }}",
-                outlet.key
+            Some(outlet) => Err(ConfigError::of(
+                "probes",
+                format!(
+                    "outlet {:?}: zones have names, not numbers; write probes = {{ total = \"…\", package-0 = \"…\" }}",
+                    outlet.key
+                ),
             )),
             None => Ok(()),
         }

@@ -10,8 +10,7 @@ mod energy;
 mod metered;
 mod pdu;
 mod places;
-#[doc(hidden)]
-pub mod resource;
+pub(crate) mod resource;
 mod search;
 mod sensors;
 mod session;
@@ -25,8 +24,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Clients, Device, Login};
+use crate::http::{Access, Clients, Device};
 use crate::last_value::LastValue;
 use crate::outlets::Outlets;
 use crate::tls::Tls;
@@ -101,34 +101,56 @@ struct Outlet {
     last_value: LastValue,
 }
 
+fn access(config: &Config) -> Access<'_> {
+    Access {
+        tls: &config.tls,
+        username: config.username.as_deref(),
+        password: config.password.as_ref(),
+        ..Access::new("host", &config.host, "https")
+    }
+}
+
 impl Driver for Redfish {
     const NAME: &'static str = "redfish";
     const SUMMARY: &'static str = "server BMCs and smart PDUs over Redfish (HTTPS)";
+    const KEYS: &'static [Key] = &[
+        Key::required("host", "the card: name or address, with a port or https:// before it if need be"),
+        Key::new("username", "a user that may read").login(),
+        Key::new("password", "its password").secret(),
+        Key::new("auth", "how to log in: session, basic or auto").login().or("auto"),
+        Key::new("tls", "whom to trust: system, ca:FILE, sha256:FINGERPRINT or insecure")
+            .login()
+            .or("system")
+            .naming(Names::Authority),
+        Key::new("chassis", "Id of the chassis to read").otherwise("the only one with power"),
+        Key::new("sensor", "Id of the power sensor to read").otherwise("the one called total"),
+        Key::new("pdu", "Id of the PDU to read").otherwise("the only one"),
+    ];
     type Config = Config;
     type Shared = Clients;
 
-    fn check(config: &Config) -> Result<(), String> {
-        crate::http::check("host", &config.host, "https", &config.tls)?;
-        let login = Login::from_keys(config.username.as_ref(), config.password.as_ref());
-        if login.map_err(DriverError::into_message)?.user.is_none() && config.auth != Auth::Auto {
-            return Err("auth requires username and password".to_owned());
+    fn check(config: &Config) -> Result<(), ConfigError> {
+        access(config).check()?;
+        if config.username.is_none() && config.auth != Auth::Auto {
+            let why = "requires username and password";
+            return Err(ConfigError::of("auth", why));
         }
         Ok(())
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
         let key = config.chassis.as_ref().map(|_| "chassis").or(config.sensor.as_ref().map(|_| "sensor"));
         match (key, outlets.named().len()) {
             (Some(key), probes @ 2..) => {
-                Err(format!("{key} selects one resource, but {probes} probes are configured; configure one"))
+                let why = format!("selects one resource, but {probes} probes are configured; configure one");
+                Err(ConfigError::of(key, why))
             }
             _ => Ok(()),
         }
     }
 
     async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
-        let login = Login::from_keys(config.username.as_ref(), config.password.as_ref())?;
-        let device = Device::new(clients, &config.host, "https", &config.tls, login)?;
+        let device = access(config).device(clients)?;
         let root = device.get(ROOT, None).await?.required("check that this is a Redfish service")?.json()?;
         let session = Session::open(device, config.auth, &root).await?;
         let listed = Instant::now();
@@ -214,7 +236,7 @@ impl Redfish {
         let device = self.session.device();
         let (metered, is_pdu, _) = match list(device, &self.config, &self.wanted, &self.root).await {
             Ok(listed) => listed,
-            Err(error @ DriverError::Link(_)) => return Err(error),
+            Err(error @ (DriverError::Link(_) | DriverError::Untrusted(_))) => return Err(error),
             // What is known goes on being read.
             Err(_) => return Ok(()),
         };

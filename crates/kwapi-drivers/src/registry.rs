@@ -4,21 +4,19 @@
 //! `kwapi probe` can hold for any driver: an [`Entry`] (it exists), a [`Configured`] (its keys are right), a
 //! [`Connector`] (it has what its meters share) and a [`Session`] (it is open).
 
-mod config_error;
-mod keys;
-
-pub use config_error::ConfigError;
-
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
+use crate::config::{ConfigError, Key, Names, Problem, Step, typed};
+use crate::driver::{Cadence, Driver, Finding, Readings};
+use crate::error::DriverError;
 use crate::outlets::Outlets;
 
 /// Every driver there is, in the order the manual lists them.
@@ -57,8 +55,10 @@ pub struct Entry {
     pub summary: &'static str,
     /// Who sets the pace of its meters.
     pub cadence: Cadence,
+    /// Its own keys of a `[[meter]]` table. One that all meters have too (`labels` of prometheus) is the driver's where it
+    /// has it.
+    pub keys: &'static [Key],
     configure: fn(toml::Table) -> Result<Configured, ConfigError>,
-    keys: fn() -> &'static [&'static str],
 }
 
 impl Entry {
@@ -68,15 +68,14 @@ impl Entry {
             name: D::NAME,
             summary: D::SUMMARY,
             cadence: D::CADENCE,
+            keys: D::KEYS,
             configure: configure::<D>,
-            keys: keys::of::<D::Config>,
         }
     }
 
-    /// The driver's own keys of a `[[meter]]` table. One that all meters have too (`labels` of prometheus) is the
-    /// driver's where it has it.
-    pub fn keys(&self) -> &'static [&'static str] {
-        (self.keys)()
+    /// Its own key of that name.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
     }
 
     /// Checks a meter's own keys (those of the `[[meter]]` table that are not common to all drivers). Nothing is
@@ -90,7 +89,12 @@ impl Entry {
 }
 
 fn configure<D: Driver>(keys: toml::Table) -> Result<Configured, ConfigError> {
-    let config = keys.clone().try_into().map_err(|error| ConfigError::new(D::NAME, &error))?;
+    if let Some(unknown) = keys.keys().find(|name| D::KEYS.iter().all(|key| key.name != name.as_str())) {
+        let known = D::KEYS.iter().map(|key| key.name).collect();
+        let path = vec![Step::Key(unknown.clone())];
+        return Err(ConfigError { path, problem: Problem::UnknownKey(known) });
+    }
+    let config = typed(toml::Value::Table(keys.clone()))?;
     Ok(Configured { keys, config: Arc::new(Checked::<D>(config)) })
 }
 
@@ -104,12 +108,31 @@ pub struct Configured {
 impl Configured {
     /// The driver's name.
     pub fn name(&self) -> &'static str {
-        self.config.name()
+        self.config.entry().name
     }
 
     /// Who sets the pace.
     pub fn cadence(&self) -> Cadence {
-        self.config.cadence()
+        self.config.entry().cadence
+    }
+
+    /// What the driver is, its keys included.
+    pub fn entry(&self) -> Entry {
+        self.config.entry()
+    }
+
+    /// What its keys name on this machine, each with its key.
+    pub fn paths(&self) -> impl Iterator<Item = (&'static Key, Names, &Path)> {
+        let value = |key: &'static Key| Some((key, self.keys.get(key.name)?.as_str()?));
+        self.config.entry().keys.iter().filter_map(value).filter_map(|(key, value)| {
+            let (names, path) = key.path(value)?;
+            Some((key, names, path))
+        })
+    }
+
+    /// The text that `key` was given, if it is one; of a secret too.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.keys.get(key)?.as_str()
     }
 
     /// Whether `key` was given to the driver.
@@ -131,15 +154,23 @@ impl Configured {
     ///
     /// # Errors
     /// See [`Driver::check`].
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), ConfigError> {
         self.config.check()
+    }
+
+    /// What the files in the directories that it names say to this meter.
+    ///
+    /// # Errors
+    /// See [`Driver::definitions`].
+    pub fn definitions(&self) -> Result<String, ConfigError> {
+        self.config.definitions()
     }
 
     /// Checks the meter's outlets as far as that can be done without the device.
     ///
     /// # Errors
     /// See [`Driver::check_outlets`].
-    pub fn check_outlets(&self, outlets: &Outlets) -> Result<(), String> {
+    pub fn check_outlets(&self, outlets: &Outlets) -> Result<(), ConfigError> {
         self.config.check_outlets(outlets)
     }
 
@@ -235,10 +266,10 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A checked configuration, whatever its driver.
 trait Config: fmt::Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
-    fn name(&self) -> &'static str;
-    fn cadence(&self) -> Cadence;
-    fn check(&self) -> Result<(), String>;
-    fn check_outlets(&self, outlets: &Outlets) -> Result<(), String>;
+    fn entry(&self) -> Entry;
+    fn check(&self) -> Result<(), ConfigError>;
+    fn check_outlets(&self, outlets: &Outlets) -> Result<(), ConfigError>;
+    fn definitions(&self) -> Result<String, ConfigError>;
     fn connector(&self, pool: &SharedPool) -> Box<dyn Connect>;
 }
 
@@ -255,20 +286,20 @@ impl<D: Driver> Config for Checked<D> {
         self
     }
 
-    fn name(&self) -> &'static str {
-        D::NAME
+    fn entry(&self) -> Entry {
+        Entry::of::<D>()
     }
 
-    fn cadence(&self) -> Cadence {
-        D::CADENCE
-    }
-
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), ConfigError> {
         D::check(&self.0)
     }
 
-    fn check_outlets(&self, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(&self, outlets: &Outlets) -> Result<(), ConfigError> {
         D::check_outlets(&self.0, outlets)
+    }
+
+    fn definitions(&self) -> Result<String, ConfigError> {
+        D::definitions(&self.0)
     }
 
     fn connector(&self, pool: &SharedPool) -> Box<dyn Connect> {

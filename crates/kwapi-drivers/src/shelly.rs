@@ -3,8 +3,7 @@
 //! The generation is asked for when the session opens; one request a round brings all channels.
 //! Source: `shelly/status.rs`; *Gen2+ API*, "Authentication" (digest, SHA-256, user `admin`).
 
-#[doc(hidden)]
-pub mod status;
+pub(crate) mod status;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +11,11 @@ use std::sync::Arc;
 use kwapi_core::{NoReading, Register};
 use serde_json::Value;
 
+use crate::config::{ConfigError, Key};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Clients, Device, PlugConfig};
 use crate::outlets::Outlets;
 use crate::parts::{Listed, Notes, printable};
-use crate::tls::Tls;
 use status::Channel;
 
 /// A device whose generation is known.
@@ -38,11 +37,12 @@ pub struct Shelly {
 impl Driver for Shelly {
     const NAME: &'static str = "shelly";
     const SUMMARY: &'static str = "Shelly plugs, relays and energy meters of every generation, over HTTP";
+    const KEYS: &'static [Key] = PlugConfig::KEYS;
     type Config = PlugConfig;
     type Shared = Clients;
 
-    fn check(config: &PlugConfig) -> Result<(), String> {
-        config.check()
+    fn check(config: &PlugConfig) -> Result<(), ConfigError> {
+        config.access().check()
     }
 
     async fn open(
@@ -50,7 +50,7 @@ impl Driver for Shelly {
         outlets: &Outlets,
         clients: &Arc<Clients>,
     ) -> Result<Self, DriverError> {
-        let device = Device::new(clients, &config.host, "http", &Tls::System, config.login()?)?;
+        let device = config.access().device(clients)?;
         // Every generation answers this, and without a login.
         let about = device.get("/shelly", None).await.map_err(DriverError::of_whoever_answers)?;
         let about = about.required("check that this is a Shelly device")?.json()?;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::obis::{Expects, Line, Meter, PortConfig, check_outlets};
 use crate::outlets::Outlets;
@@ -48,9 +49,9 @@ fn default_baud() -> u32 {
 }
 
 impl Config {
-    fn port(&self) -> Result<PortConfig, String> {
+    fn port(&self) -> Result<PortConfig, ConfigError> {
         if self.request_seconds.is_some_and(|seconds| !REQUEST_SECONDS.contains(&seconds)) {
-            return Err("`request_seconds` must be 1 to 3600".to_owned());
+            return Err(ConfigError::of("request_seconds", "must be 1 to 3600"));
         }
         PortConfig::of(self.device.as_ref(), self.host.as_ref(), self.baud)
     }
@@ -76,19 +77,27 @@ impl Driver for Sml {
     const SUMMARY: &'static str =
         "meters under an optical head: SML and IEC 62056-21, over serial or a converter";
     const CADENCE: Cadence = Cadence::Pushed;
+    const KEYS: &'static [Key] = &[
+        Key::new("device", "serial line; either this or host").naming(Names::Device),
+        Key::new("host", "HOST:PORT of a converter that passes the bytes on"),
+        Key::new("baud", "speed of the serial line, of a meter that sends by itself")
+            .in_unit("bit/s")
+            .or("9600"),
+        Key::new("request_seconds", "how often a meter is asked that does not send by itself").in_unit("s"),
+    ];
     type Config = Config;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), String> {
+    fn check(config: &Config) -> Result<(), ConfigError> {
         config.port().map(drop)
     }
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
         check_outlets(outlets)
     }
 
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
-        let port = config.port().map_err(DriverError::Refused)?;
+        let port = config.port()?;
         let every = config.request_seconds.map(Duration::from_secs_f64);
         Ok(Self {
             meter: Meter::new(outlets)?,

@@ -8,8 +8,8 @@
 mod agent;
 mod config;
 mod failure;
-#[doc(hidden)]
-pub mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod interpret;
 mod known;
 mod open;
@@ -35,6 +35,7 @@ use async_snmp::{Oid, oid};
 use kwapi_core::{NoReading, Reading};
 use tokio::time::Instant;
 
+use crate::config::{ConfigError, Key};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
@@ -67,24 +68,33 @@ pub struct Snmp {
 impl Driver for Snmp {
     const NAME: &'static str = "snmp";
     const SUMMARY: &'static str = "rack PDUs and UPSes (APC, Raritan, Eaton, ServerTech, Vertiv, CyberPower, Enlogic, HPE, UPS-MIB, …) and raw OIDs over SNMP v1, v2c and v3";
+    const KEYS: &'static [Key] = Config::KEYS;
     type Config = Config;
     type Shared = Shared;
 
-    fn check(config: &Config) -> Result<(), String> {
+    fn check(config: &Config) -> Result<(), ConfigError> {
         config.check()?;
-        let catalogue = open::catalogue(config).map_err(DriverError::into_message)?;
+        let catalogue = open::catalogue(config)?;
         if config.profile == "auto" {
             return Ok(());
         }
-        open::named(config, &catalogue).map(drop).map_err(DriverError::into_message)
+        open::named(config, &catalogue).map(drop)
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), String> {
-        open::check_outlets(config, outlets).map_err(DriverError::into_message)
+    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+        open::check_outlets(config, outlets)
+    }
+
+    fn definitions(config: &Config) -> Result<String, ConfigError> {
+        let catalogue = open::catalogue(config)?;
+        if config.profile == "auto" {
+            return Ok(format!("{:?}", catalogue.iter().collect::<Vec<_>>()));
+        }
+        open::named(config, &catalogue).map(|profile| format!("{profile:?}"))
     }
 
     async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Self, DriverError> {
-        config.check().map_err(DriverError::Refused)?;
+        config.check()?;
         let catalogue = open::catalogue(config)?;
         let (agent, plan) = open::open(config, outlets, &catalogue, shared).await?;
         let mut driver = Self {

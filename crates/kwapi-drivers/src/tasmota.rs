@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Register, Volts};
+use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Register, Volts, hex};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use crate::config::{ConfigError, Key};
 use crate::deadline;
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Clients, Device, Login, PlugConfig};
+use crate::http::{Access, Clients, Device, PlugConfig};
 use crate::outlets::Outlets;
 use crate::parts::{Listed, Notes, power_and_counter, printable};
-use crate::tls::Tls;
-use crate::value::{self, EnergyUnit};
+use crate::value::{self, EnergyUnit, number};
 
 /// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless told otherwise (`EnergyRes`).
 const RESOLUTION_KWH: f64 = 0.001;
@@ -46,19 +46,21 @@ pub struct Tasmota {
 impl Driver for Tasmota {
     const NAME: &'static str = "tasmota";
     const SUMMARY: &'static str = "plugs and meters with the Tasmota firmware, over HTTP";
+    const KEYS: &'static [Key] = PlugConfig::KEYS;
     type Config = PlugConfig;
     type Shared = Clients;
 
-    fn check(config: &PlugConfig) -> Result<(), String> {
-        config.check()
+    fn check(config: &PlugConfig) -> Result<(), ConfigError> {
+        config.access().check()
     }
 
-    fn check_outlets(_: &PlugConfig, outlets: &Outlets) -> Result<(), String> {
+    fn check_outlets(_: &PlugConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         let is_channel = |key: &str| key == "total" || key.parse::<usize>().is_ok_and(|channel| channel > 0);
         match outlets.named().iter().find(|outlet| !is_channel(&outlet.key)) {
-            Some(outlet) => {
-                Err(format!("outlet {:?}: must be a channel number from 1, or total", outlet.key))
-            }
+            Some(outlet) => Err(ConfigError::of(
+                "probes",
+                format!("outlet {:?}: must be a channel number from 1, or total", outlet.key),
+            )),
             None => Ok(()),
         }
     }
@@ -69,10 +71,11 @@ impl Driver for Tasmota {
         clients: &Arc<Clients>,
     ) -> Result<Self, DriverError> {
         // Tasmota takes its login in the query, which no error ever shows.
-        let login = config.login()?.user.map_or_else(String::new, |(username, password)| {
+        let access = config.access();
+        let login = access.login()?.user.map_or_else(String::new, |(username, password)| {
             format!("&user={}&password={}", encode(&username), encode(password.expose()))
         });
-        let device = Device::new(clients, &config.host, "http", &Tls::System, Login::default())?;
+        let device = Access { username: None, password: None, ..access }.device(clients)?;
         Ok(Self {
             device,
             login,
@@ -273,29 +276,21 @@ fn channel(
     })
 }
 
-/// Numbers, and texts that are numbers: scripted meters write `"Total":"102.550"`.
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-        number => number.as_f64(),
-    }
-}
-
 /// Percent-encodes everything but letters and digits (RFC 3986, 2.1).
 fn encode(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() {
             encoded.push(char::from(byte));
         } else {
-            encoded.extend(["%", &crate::tls::hex(&[byte])]);
+            encoded.extend(["%", &hex::encode(&[byte])]);
         }
         encoded
     })
 }
 
 /// Reads anything as an answer to `Status 8`, for the fuzzer.
-#[doc(hidden)]
-pub fn parse_anything(bytes: &[u8]) {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn parse_anything(bytes: &[u8]) {
     if let Ok(energy) = serde_json::from_slice(bytes) {
         _ = read(&energy, &mut Notes::default());
     }

@@ -3,6 +3,16 @@
 
 use kwapi_core::{Energy, Measurement, MeterCounter, NoReading, Timestamp, Watts};
 use serde::Deserialize;
+use serde_json::Value;
+
+/// Numbers in JSON, and texts that are numbers: metric reports, some cards and scripted meters write `"102.550"`.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
 
 /// The unit a device gives power in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -25,6 +35,16 @@ impl PowerUnit {
     /// A number of this unit in watts, whatever its sign.
     pub(crate) fn to_watts(self, value: f64) -> f64 {
         value * self.watts()
+    }
+
+    /// As it is written in a configuration.
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
+            Self::W => "W",
+            Self::Kilo => "kW",
+            Self::Milli => "mW",
+            Self::Micro => "uW",
+        }
     }
 
     fn watts(self) -> f64 {
@@ -68,6 +88,20 @@ pub enum EnergyUnit {
 }
 
 impl EnergyUnit {
+    /// As it is written in a configuration.
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
+            Self::KilowattHour => "kWh",
+            Self::WattHour => "Wh",
+            Self::MegawattHour => "MWh",
+            Self::WattMinute => "Wmin",
+            Self::Joule => "J",
+            Self::Kilojoule => "kJ",
+            Self::Millijoule => "mJ",
+            Self::Microjoule => "uJ",
+        }
+    }
+
     fn joules(self) -> f64 {
         match self {
             Self::KilowattHour => 3.6e6,

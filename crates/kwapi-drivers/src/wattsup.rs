@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serial2_tokio::SerialPort;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
+use crate::config::{ConfigError, Key, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
@@ -50,8 +51,15 @@ impl Driver for WattsUp {
     const NAME: &'static str = "wattsup";
     const SUMMARY: &'static str = "Watts up? PRO and .NET plug-in meters, over USB serial";
     const CADENCE: Cadence = Cadence::Pushed;
+    const KEYS: &'static [Key] =
+        &[Key::required("device", "serial device; /dev/serial/by-id/… survives a replug")
+            .naming(Names::Device)];
     type Config = Config;
     type Shared = ();
+
+    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+        outlets.only().map(drop)
+    }
 
     async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let probe = outlets.only()?;
@@ -120,8 +128,7 @@ fn cannot_open(config: &Config, error: &io::Error) -> DriverError {
 ///
 /// # Errors
 /// [`DriverError::Malformed`], with as much of the record as fits a log line.
-#[doc(hidden)]
-pub fn parse_record(record: &[u8]) -> Result<Option<Reading>, DriverError> {
+pub(crate) fn parse_record(record: &[u8]) -> Result<Option<Reading>, DriverError> {
     let input = String::from_utf8_lossy(record);
     let malformed =
         || DriverError::Malformed { what: "record", input: input.chars().take(INPUT_CHARS_MAX).collect() };

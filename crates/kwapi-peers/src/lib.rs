@@ -1,7 +1,8 @@
 //! Starts the real programs that tests talk to. Programs we did not write are the judges of what we did.
 //!
 //! `install` beside this crate's manifest fetches them; `./test` runs it. A test begins with [`need`] for each program it
-//! talks to: where one is missing the test fails under `CI=true`, and elsewhere is skipped with a line that says so.
+//! talks to: where one is missing the test is skipped, which `./test` shows in its summary, and fails under `CI=true` unless
+//! `may-be-skipped` lists it with a reason ([`skip`]).
 //! Each peer gets a scratch directory, a free loopback port and a [`Peer`] guard that ends it.
 
 #![allow(
@@ -14,9 +15,11 @@ mod lab;
 pub mod nvml;
 pub mod openstack;
 mod process;
+mod skip;
 
 pub use lab::{Lab, python_environment};
 pub use process::{Peer, free_port, free_udp_port, output, wait_until};
+pub use skip::skip;
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +46,7 @@ fn number(version: &Path) -> Option<u32> {
     version.file_name()?.to_str()?.parse().ok()
 }
 
-/// Whether `programs` are all here. If not: panics under `CI=true`, and elsewhere says what is skipped.
+/// Whether `programs` are all here. If not, the test is skipped ([`skip`]).
 #[must_use]
 pub fn need(programs: &[&str]) -> bool {
     let missing: Vec<_> = programs.iter().filter(|program| find(program).is_none()).collect();
@@ -58,9 +61,7 @@ pub fn need_python(name: &str) -> bool {
 
 fn present_or_skip(present: bool, what: &str) -> bool {
     if !present {
-        let advice = "run crates/kwapi-peers/install";
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "missing: {what}; {advice}");
-        eprintln!("SKIPPED: missing {what}; {advice}");
+        skip(&format!("{what} is missing: run crates/kwapi-peers/install"));
     }
     present
 }

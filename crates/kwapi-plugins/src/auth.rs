@@ -107,10 +107,12 @@ pub enum AuthError {
         source: PolicyError,
     },
     /// Keystone's entry is wrong.
-    #[error("keystone {url}: {message}")]
+    #[error("keystone {url}: {key}: {message}")]
     Keystone {
         /// Which Keystone.
         url: String,
+        /// The key at fault.
+        key: &'static str,
         /// What is wrong.
         message: String,
     },
@@ -174,6 +176,7 @@ impl Auth {
                 let uri = keystone.www_authenticate_uri.as_ref().unwrap_or(&keystone.url);
                 HeaderValue::try_from(format!("Keystone uri=\"{uri}\"")).map_err(|_| AuthError::Keystone {
                     url: uri.clone(),
+                    key: if keystone.www_authenticate_uri.is_some() { "www_authenticate_uri" } else { "url" },
                     message: "this URL is not valid in a header".to_owned(),
                 })?
             }

@@ -13,6 +13,7 @@ mod log;
 pub(crate) mod percent;
 mod routes;
 mod seats;
+mod serve_error;
 mod tls;
 
 pub(crate) use conditional::{is_not_modified, not_modified};
@@ -21,8 +22,9 @@ pub(crate) use cors::allow_origins;
 pub use error::HttpError;
 pub(crate) use error::nothing_here;
 pub use host::{HostName, Hosts};
-pub use listen::{Listen, Listener, ServeError};
+pub use listen::{Listen, Listener};
 pub(crate) use routes::Found;
 pub use routes::{FORM, READ, Route, Routes, ServerRoutes};
 pub use seats::Seats;
+pub use serve_error::ServeError;
 pub use tls::{Tls, Validity};

@@ -72,6 +72,9 @@ pub(crate) struct Run {
 
 #[derive(Args, Debug)]
 pub(crate) struct Drivers {
+    /// Print the keys of this driver and exit.
+    #[arg(value_name = "DRIVER", conflicts_with = "list")]
+    pub(crate) driver: Option<String>,
     /// List the available drivers and exit.
     #[arg(long)]
     pub(crate) list: bool,

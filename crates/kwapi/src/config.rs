@@ -16,6 +16,7 @@ mod virtual_probes;
 
 pub(crate) use bus::{BusSection, Endpoint};
 pub(crate) use document::{ConfigError, Document, Step};
+pub(crate) use kwapi_core::chain;
 pub(crate) use labels::TemplateLabels;
 pub(crate) use meters::Labels;
 pub(crate) use names::nearest;
@@ -213,9 +214,7 @@ impl Config {
     fn from_document(document: &Document) -> Result<Self, ConfigError> {
         for (key, _) in &document.tables {
             if !TABLES.contains(&key.as_str()) {
-                let expected: Vec<_> = TABLES.iter().map(|name| format!("`{name}`")).collect();
-                let message = format!("unknown field `{key}`, expected one of {}", expected.join(", "));
-                return Err(document.explain(&[Step::Key(key.clone())], &message, &[]));
+                return Err(document.unknown_key(&[Step::Key(key.clone())], key, TABLES.into_iter()));
             }
         }
         let (drivers, defaults) = drivers_section(document)?;
@@ -239,7 +238,10 @@ impl Config {
         let mut read = files::Files::default();
         let meters: Vec<MeterSpec> = expanded
             .iter()
-            .map(|meter| Ok(MeterSpec { files: read.fingerprint(meter), ..spec::of(document, meter)? }))
+            .map(|meter| {
+                let spec = spec::of(document, meter)?;
+                Ok(MeterSpec { files: read.fingerprint(&spec.driver), ..spec })
+            })
             .collect::<Result<_, ConfigError>>()?;
         let config = Self {
             files: document.files().to_vec(),
@@ -309,20 +311,6 @@ pub(crate) fn documents(file: &Path) -> Result<(Document, Document), ConfigError
 pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, ConfigError> {
     let status: StatusSection = Document::read(file)?.section("status")?;
     Ok(status.listen)
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults), ConfigError> {

@@ -59,6 +59,9 @@ async fn obey(cli: &Cli) -> Result<(), String> {
             commands::services::list_drivers();
             Ok(())
         }
+        Some(Command::Drivers(cli::Drivers { driver: Some(name), .. })) => {
+            commands::services::describe_driver(name)
+        }
         Some(Command::Drivers(_)) => commands::services::serve(Roles::DRIVERS, named).await,
         Some(Command::Forwarder) => commands::services::serve(Roles::FORWARDER, named).await,
         Some(Command::Api) => commands::services::serve(Roles::API, named).await,

@@ -164,7 +164,9 @@ impl Device {
 
     fn whole(&self, value: &FieldValue) -> Result<u64, Error> {
         self.library.check(value.nvml_return)?;
-        value.whole().ok_or(Error::of(Code::NotSupported, format!("field {} is not a number", value.field_id)))
+        value
+            .whole()
+            .ok_or(Error::of(Code::NotSupported, format!("field {} is not a number", value.field_id)))
     }
 
     fn total_energy(&self) -> Result<u64, Error> {

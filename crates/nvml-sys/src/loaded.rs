@@ -113,8 +113,8 @@ impl Drop for Guard {
 impl Loaded {
     pub(crate) fn open(name: &str) -> Result<Self, Error> {
         let no_library = |message: String| Error::of(Code::NoLibrary, message);
-        let c_name =
-            CString::new(name).map_err(|_| no_library("a library name must not contain a zero byte".into()))?;
+        let c_name = CString::new(name)
+            .map_err(|_| no_library("a library name must not contain a zero byte".into()))?;
         // SAFETY: the name ends in a zero byte. Loading runs the library's own start-up code: which library it is, is the
         // operator's word, or the system's.
         let library = unsafe { libc::dlopen(c_name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };

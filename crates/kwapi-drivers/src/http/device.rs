@@ -54,7 +54,7 @@ impl Device {
     ) -> Result<Self, DriverError> {
         Ok(Self {
             client: clients.client(tls)?,
-            base: parse_address(address, scheme)?,
+            base: parse_address(address, scheme).map_err(|why| DriverError::Refused(why.to_owned()))?,
             login,
             scheme: Mutex::new(Scheme::Unknown),
             is_session: false,

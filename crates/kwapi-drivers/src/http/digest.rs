@@ -1,15 +1,13 @@
 //! Digest access authentication, RFC 7616: the device's challenge and our answer. Second-generation Shelly devices
 //! take nothing else, with SHA-256.
 
-use kwapi_core::Secret;
+use kwapi_core::{Secret, hex};
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
-use crate::tls::hex;
-
 /// What a device wants proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenge {
+pub(crate) struct Challenge {
     realm: String,
     nonce: String,
     opaque: Option<String>,
@@ -28,8 +26,8 @@ enum Algorithm {
 impl Algorithm {
     fn of(self, text: &str) -> String {
         match self {
-            Self::Md5 => hex(&Md5::digest(text)),
-            Self::Sha256 => hex(&Sha256::digest(text)),
+            Self::Md5 => hex::encode(&Md5::digest(text)),
+            Self::Sha256 => hex::encode(&Sha256::digest(text)),
         }
     }
 
@@ -42,7 +40,7 @@ impl Algorithm {
 }
 
 /// Reads a `WWW-Authenticate` header; `None` for another scheme, an unknown algorithm or a missing part.
-pub fn parse_challenge(header: &str) -> Option<Challenge> {
+pub(crate) fn parse_challenge(header: &str) -> Option<Challenge> {
     let (scheme, mut rest) = header.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("digest") {
         return None;

@@ -3,20 +3,22 @@
 use std::error::Error;
 use std::io;
 
+use kwapi_core::with_causes;
 use rustls::{AlertDescription, CertificateError};
 
-use crate::driver::DriverError;
+use crate::error::DriverError;
 
 /// What to do about a certificate whose signatures cannot be verified.
-const OLD_KEY: &str = "; if the certificate's RSA key is shorter than 2048 bits, a pin does not help: renew it on the device, or \
-    set tls = \"insecure\", which disables verification";
+const OLD_KEY: &str = "; if the certificate's RSA key is shorter than 2048 bits, pin the certificate (tls = \"sha256:…\") and use TLS 1.2, \
+    or renew it on the device";
 
 /// The error of a request that was not answered.
 pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
     let is_unreached = error.is_connect();
     let error = error.without_url();
     let why = causes(&error);
-    let advice = match tls_failure(&error) {
+    let tls = tls_failure(&error);
+    let advice = match tls {
         Some(rustls::Error::AlertReceived(
             AlertDescription::ProtocolVersion
             | AlertDescription::HandshakeFailure
@@ -24,13 +26,30 @@ pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
         )) => {
             "; the device supports only TLS 1.1 or older, or old ciphers: enable TLS 1.2 with ECDHE and AES-GCM on it, or use another protocol (ipmi, snmp)"
         }
-        // What a pin does not help against: the handshake itself cannot be verified.
+        // The handshake itself cannot be verified.
         Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => OLD_KEY,
         None if is_unreached => "; check the address and that the device is on",
         // A certificate's error brings advice of its own.
         Some(_) | None => "",
     };
-    DriverError::link(format!("{asked}: {why}{advice}"))
+    let message = format!("{asked}: {why}{advice}");
+    match tls {
+        Some(error) if is_of_a_device(error) => DriverError::Untrusted(message),
+        Some(_) | None => DriverError::link(message),
+    }
+}
+
+/// Whether somebody is there who speaks TLS: one with a certificate, trusted or not, or one who says why there is no
+/// handshake.
+fn is_of_a_device(error: &rustls::Error) -> bool {
+    // What our own verifier of certificates says is general.
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(_)
+            | rustls::Error::NoCertificatesPresented
+            | rustls::Error::AlertReceived(_)
+            | rustls::Error::General(_)
+    )
 }
 
 /// Whether the connection was closed before the answer to a request began, so that the request may be sent again.
@@ -61,14 +80,6 @@ fn held<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
 
 /// An error and what caused it, in one line: reqwest's own first line only says that sending failed.
 pub(super) fn causes(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "timed out".to_owned() } else { error.to_string() };
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
+    let text = if error.is_timeout() { "timed out".to_owned() } else { error.to_string() };
+    with_causes(text, error)
 }

@@ -3,9 +3,8 @@
 use kwapi_core::Secret;
 use serde::Deserialize;
 
-use super::{Login, check};
-use crate::driver::DriverError;
-use crate::tls::Tls;
+use super::Access;
+use crate::config::Key;
 
 /// The only user of Shelly's later generations, and of Tasmota's web server (`WEB_USERNAME`).
 const USERNAME: &str = "admin";
@@ -23,21 +22,17 @@ pub struct PlugConfig {
 }
 
 impl PlugConfig {
-    /// Checks what can be without the device.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        check("host", &self.host, "http", &Tls::System)?;
-        self.login().map(drop).map_err(DriverError::into_message)
-    }
+    /// The keys there are.
+    pub(crate) const KEYS: &'static [Key] = &[
+        Key::required("host", "name or address"),
+        Key::new("username", "its user, where it knows others").login().otherwise("admin"),
+        Key::new("password", "its password, where one is set").secret(),
+    ];
 
-    /// Who we are, if the device asks.
-    ///
-    /// # Errors
-    /// [`DriverError::Refused`] for a user without a password.
-    pub(crate) fn login(&self) -> Result<Login, DriverError> {
-        let username = match (&self.username, &self.password) {
-            (None, Some(_)) => Some(USERNAME.to_owned()),
-            (username, _) => username.clone(),
-        };
-        Login::from_keys(username.as_ref(), self.password.as_ref())
+    /// How the device is reached; as its user where there is a password.
+    pub(crate) fn access(&self) -> Access<'_> {
+        let password = self.password.as_ref();
+        let username = self.username.as_deref().or(password.map(|_| USERNAME));
+        Access { username, password, ..Access::new("host", &self.host, "http") }
     }
 }

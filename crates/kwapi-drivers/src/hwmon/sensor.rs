@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use kwapi_core::{Amperes, Energy, MeterCounter, NoReading, Volts};
 
-use super::chip::Scope;
 use super::file::{Trouble, read_number, read_text};
+use super::scope::Scope;
 use crate::driver::DriverError;
 
 /// The counters step by microjoules; ours by millijoules.

@@ -310,8 +310,8 @@ fn what_cannot_be_read_says_what_to_do() {
         "refused: \"1\" matches several sensors; use one of ina226-i2c-1-40.power1, ina226-i2c-1-41.power1",
     );
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
-    let message = Hwmon::check_outlets(&Config::default(), &two).unwrap_err();
-    assert!(message.starts_with("outlet \"2\": sensors have names"), "{message}");
+    let message = Hwmon::check_outlets(&Config::default(), &two).unwrap_err().to_string();
+    assert!(message.starts_with("`probes`: outlet \"2\": sensors have names"), "{message}");
     let denied = super::file::Trouble::Denied("/sys/x/energy1_input".into()).into_error();
     let Some(DriverError::Refused(message)) = denied else { panic!("{denied:?}") };
     assert!(message.contains("chgrp kwapi /sys/x/energy1_input"), "{message}");

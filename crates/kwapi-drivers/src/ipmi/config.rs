@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kwapi_core::Secret;
+use kwapi_core::{Secret, hex};
 use serde::Deserialize;
 
 use super::crypto::Suite;
-use crate::driver::DriverError;
+use crate::config::{ConfigError, Key};
 
 /// Longest user name and password: IPMI 2.0, 22.28 and 22.30.
 const USER_BYTES_MAX: usize = 16;
@@ -156,11 +156,31 @@ impl SensorNames {
 }
 
 impl Config {
+    /// The keys there are.
+    pub(super) const KEYS: &'static [Key] = &[
+        Key::required("host", "name or address of the card"),
+        Key::new("port", "its UDP port").or("623"),
+        Key::new("username", "the account on the card, at most 16 bytes").login().otherwise("empty"),
+        Key::new("password", "its password, at most 20 bytes; 16 on cards of IPMI 1.5")
+            .otherwise("empty")
+            .secret(),
+        Key::new("kg", "the card's own key, as text or 0x and hexadecimal digits").secret(),
+        Key::new("version", "the version to speak: 2.0 or 1.5").login().otherwise("what the card says"),
+        Key::new("cipher_suite", "17 or 3").login().otherwise("17, else 3"),
+        Key::new("privilege", "user, operator or administrator")
+            .login()
+            .otherwise("the highest the account has"),
+        Key::new("legacy_authentication", "on IPMI 1.5: md5, password or none").or("md5"),
+        Key::new("source", "where the watts come from: auto, dcmi or sensor").or("auto"),
+        Key::new("sensor", "name of a sensor, or a list whose sum is taken")
+            .otherwise("chosen by name and kind"),
+        Key::new("timeout_seconds", "of one answer, with what is sent again").in_unit("s").or("5.0"),
+    ];
+
     /// Refuses what no card can take, before anything is sent.
-    pub(super) fn check(&self) -> Result<(), DriverError> {
-        let too_long = |what, maximum| {
-            Err(DriverError::Refused(format!("{what} is too long: IPMI allows {maximum} bytes")))
-        };
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let too_long =
+            |key, maximum| Err(ConfigError::of(key, format!("too long: IPMI allows {maximum} bytes")));
         if self.username.len() > USER_BYTES_MAX {
             return too_long("username", USER_BYTES_MAX);
         }
@@ -168,38 +188,34 @@ impl Config {
             return too_long("password", PASSWORD_BYTES_MAX);
         }
         if self.source == SourceWanted::Dcmi && self.sensor.is_some() {
-            return Err(DriverError::Refused(
-                "source = \"dcmi\" and sensor are mutually exclusive; remove one of them".into(),
-            ));
+            let why = "source = \"dcmi\" and sensor are mutually exclusive; remove one of them";
+            return Err(ConfigError::of("sensor", why));
         }
         if self.version == Some(Version::Legacy) && self.cipher_suite.is_some() {
-            return Err(DriverError::Refused(
-                "version = \"1.5\" and cipher_suite are mutually exclusive; remove one of them".into(),
-            ));
+            let why = "version = \"1.5\" and cipher_suite are mutually exclusive; remove one of them";
+            return Err(ConfigError::of("cipher_suite", why));
         }
         self.suites()?;
         self.card_key()?;
         self.patience().map(drop)
     }
 
-    pub(super) fn patience(&self) -> Result<Duration, DriverError> {
+    pub(super) fn patience(&self) -> Result<Duration, ConfigError> {
         if !(TIMEOUT_SECONDS_MIN..=TIMEOUT_SECONDS_MAX).contains(&self.timeout_seconds) {
-            return Err(DriverError::Refused(format!(
-                "timeout_seconds is {}; must be {TIMEOUT_SECONDS_MIN} to {TIMEOUT_SECONDS_MAX}",
-                self.timeout_seconds
-            )));
+            let seconds = self.timeout_seconds;
+            let why = format!("must be {TIMEOUT_SECONDS_MIN} to {TIMEOUT_SECONDS_MAX}, not {seconds}");
+            return Err(ConfigError::of("timeout_seconds", why));
         }
         Ok(Duration::from_secs_f64(self.timeout_seconds))
     }
 
     /// The cipher suites to try, in order.
-    pub(super) fn suites(&self) -> Result<Vec<Suite>, DriverError> {
+    pub(super) fn suites(&self) -> Result<Vec<Suite>, ConfigError> {
         match self.cipher_suite {
             None => Ok(Suite::ALL.to_vec()),
             Some(id) => Suite::from_id(id).map(|suite| vec![suite]).ok_or_else(|| {
-                DriverError::Refused(format!(
-                    "cipher_suite is {id}; must be 17 or 3, as the others are weaker"
-                ))
+                let why = format!("must be 17 or 3, not {id}: the others are weaker");
+                ConfigError::of("cipher_suite", why)
             }),
         }
     }
@@ -212,24 +228,15 @@ impl Config {
             .filter(move |privilege| wanted.is_none_or(|wanted| wanted == *privilege))
     }
 
-    pub(super) fn card_key(&self) -> Result<Option<Vec<u8>>, DriverError> {
+    pub(super) fn card_key(&self) -> Result<Option<Vec<u8>>, ConfigError> {
         let Some(kg) = &self.kg else { return Ok(None) };
-        let refused = |message: &str| Err(DriverError::Refused(format!("kg {message}")));
+        let refused = |message: &str| Err(ConfigError::of("kg", message));
         let key = match kg.expose().strip_prefix("0x") {
             None => kg.expose().as_bytes().to_vec(),
-            Some(digits) => {
-                let mut nibbles = Vec::new();
-                for digit in digits.chars() {
-                    let Some(nibble) = digit.to_digit(16).and_then(|nibble| u8::try_from(nibble).ok()) else {
-                        return refused("must have only hexadecimal digits after 0x");
-                    };
-                    nibbles.push(nibble);
-                }
-                if nibbles.len() % 2 != 0 {
-                    return refused("must have an even number of hexadecimal digits");
-                }
-                nibbles.as_chunks().0.iter().map(|[high, low]| high << 4 | low).collect()
-            }
+            Some(digits) => match hex::decode(digits) {
+                Some(key) => key,
+                None => return refused("must have an even number of hexadecimal digits after 0x"),
+            },
         };
         if key.is_empty() || key.len() > CARD_KEY_BYTES_MAX {
             return refused("must have 1 to 20 bytes");

@@ -4,7 +4,7 @@ use super::crypto::{Keys, Suite};
 use super::{dcmi, message, packet, sdr};
 
 /// A datagram: headers, sealing, message.
-pub fn datagram(bytes: &[u8]) {
+pub(crate) fn datagram(bytes: &[u8]) {
     _ = packet::addressee(bytes);
     if let Some(packet::Packet::Plus { sealed, payload, .. }) = packet::parse(bytes) {
         for suite in Suite::ALL {
@@ -17,7 +17,7 @@ pub fn datagram(bytes: &[u8]) {
 }
 
 /// The answer to a command: DCMI power, an SDR record, a sensor's reading.
-pub fn answer(bytes: &[u8]) {
+pub(crate) fn answer(bytes: &[u8]) {
     if let Some(power) = dcmi::parse(bytes) {
         _ = power.reading();
     }
@@ -28,7 +28,7 @@ pub fn answer(bytes: &[u8]) {
 }
 
 /// The replies of session opening.
-pub fn opening(bytes: &[u8]) {
+pub(crate) fn opening(bytes: &[u8]) {
     super::rakp::parse_all(bytes);
     super::outside::parse_all(bytes);
     super::legacy::parse_all(bytes);

@@ -103,7 +103,7 @@ impl Attempt {
     /// One run through the messages of session opening: the suite the card took, and the session.
     async fn run(self, link: Link, config: &Config) -> Result<(Suite, Session), Setback> {
         let (suite, managed) = agree_on_suite(&link, config, self).await?;
-        let card_key = config.card_key()?;
+        let card_key = config.card_key().map_err(DriverError::from)?;
         let password = config.password.expose().as_bytes();
         let exchange = Exchange {
             suite,

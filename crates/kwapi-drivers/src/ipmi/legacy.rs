@@ -168,6 +168,7 @@ async fn activate(
 }
 
 /// Every parser here, for fuzzing.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn parse_all(bytes: &[u8]) {
     _ = activation(bytes);
 }

@@ -68,6 +68,7 @@ pub(super) async fn ask_outside(link: &Link, command: Command, data: &[u8]) -> R
 }
 
 /// Every parser here, for fuzzing.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn parse_all(bytes: &[u8]) {
     _ = capabilities(bytes);
 }

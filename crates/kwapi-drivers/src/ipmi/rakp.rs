@@ -198,6 +198,7 @@ impl Exchange<'_> {
 }
 
 /// Every parser here on the same bytes, for fuzzing.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn parse_all(bytes: &[u8]) {
     let tag = bytes.first().copied().unwrap_or_default();
     _ = open_session_response(bytes, tag);

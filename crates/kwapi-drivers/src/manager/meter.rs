@@ -12,9 +12,10 @@ use super::health::{Health, Trouble};
 use super::outflow::Outflow;
 use super::pace::{OwnPace, Pace, hash, mix, share};
 use super::place::Place;
+use super::probes::Probe;
 use super::source::{Draft, Now, Outcome, Source};
 use super::spec::MeterSpec;
-use super::status::{MeterState, Probe, Visible};
+use super::status::{MeterState, Visible};
 use crate::deadline::since_last_answer;
 use crate::driver::{Cadence, DriverError, Readings};
 use crate::registry::{Connector, Session};
@@ -158,7 +159,9 @@ impl Meter {
                 self.missed(&error.to_string());
             }
             Ok(Err(error @ DriverError::Busy(_))) => self.missed(&error.to_string()),
-            Ok(Err(error @ DriverError::Link(_))) => return Some(Trouble::Link(error.into_message())),
+            Ok(Err(error @ (DriverError::Link(_) | DriverError::Untrusted(_)))) => {
+                return Some(Trouble::Link(error.into_message()));
+            }
             Ok(Err(
                 DriverError::Refused(message)
                 | DriverError::Locked(message)

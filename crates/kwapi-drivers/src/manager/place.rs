@@ -1,35 +1,13 @@
 //! What a meter's registers are known by where the driver does not say: driver, address and outlet.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
-use kwapi_core::{ProbeId, Register};
+use kwapi_core::{ProbeId, Register, hex};
 use sha2::{Digest, Sha256};
 
 use super::spec::MeterSpec;
-use super::virtual_probes::VirtualSpec;
 
-/// Keys that say how one gets at a device, and not which it is or what it measures. Changing a password is no change of
-/// the meter; changing anything else may be.
-const LOGIN_KEYS: [&str; 16] = [
-    "auth",
-    "auth_password",
-    "auth_protocol",
-    "cipher_suite",
-    "community",
-    "headers",
-    "kg",
-    "password",
-    "privacy_password",
-    "privacy_protocol",
-    "privilege",
-    "stale_seconds",
-    "tls",
-    "user",
-    "username",
-    "version",
-];
 /// A longer path is cut and told apart by a digest.
 const PATH_BYTES_MAX: usize = 240;
 
@@ -44,25 +22,27 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn of(spec: &MeterSpec) -> Self {
-        let keys = spec.driver.keys();
+        let (keys, entry) = (spec.driver.keys(), spec.driver.entry());
+        // Changing a password is no change of the meter; changing anything else may be.
+        let is_login = |name: &str| entry.key(name).is_some_and(|key| key.is_login);
         let mut digest = Sha256::new();
-        for (key, value) in keys.iter().filter(|(key, _)| !LOGIN_KEYS.contains(&key.as_str())) {
+        for (key, value) in keys.iter().filter(|(key, _)| !is_login(key)) {
             digest.update(format!("{key}={value}\n"));
         }
         digest.update(spec.files.to_le_bytes());
-        let meter = format!("{}/{}", spec.driver.name(), hex(&digest.finalize()));
+        let meter = format!("{}/{}", spec.driver.name(), short(&digest.finalize()));
         let named = spec.outlets.named().iter();
         let keys = named.map(|outlet| (outlet.probe.clone(), outlet.key.clone())).collect();
         Self { meter, keys, no_register: Arc::default() }
     }
 
     /// Where a sum of registers is: in its parts.
-    pub(super) fn of_sum(spec: &VirtualSpec) -> Self {
+    pub(super) fn of_sum(parts: &[ProbeId]) -> Self {
         let mut digest = Sha256::new();
-        for part in &spec.parts {
+        for part in parts {
             digest.update(format!("{part}\n"));
         }
-        let meter = format!("sum/{}", hex(&digest.finalize()));
+        let meter = format!("sum/{}", short(&digest.finalize()));
         Self { meter, keys: HashMap::new(), no_register: Arc::default() }
     }
 
@@ -87,17 +67,14 @@ pub(super) fn bounded(name: String) -> String {
     if name.len() <= PATH_BYTES_MAX && !name.chars().any(char::is_control) {
         return name;
     }
-    let digest = hex(&Sha256::digest(&name));
+    let digest = short(&Sha256::digest(&name));
     let head: String = name.chars().filter(char::is_ascii_graphic).take(PATH_BYTES_MAX / 2).collect();
     format!("{head}#{digest}")
 }
 
 /// The first eight bytes of a digest.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(8).fold(String::new(), |mut text, byte| {
-        _ = write!(text, "{byte:02x}");
-        text
-    })
+fn short(digest: &[u8]) -> String {
+    hex::encode(digest.get(..8).unwrap_or(digest))
 }
 
 #[cfg(test)]
@@ -121,6 +98,40 @@ mod tests {
         assert_eq!(one, path("host = '10.0.0.1'\ncommunity = 'one'", "web2"), "renamed");
         assert_ne!(one, path("host = '10.0.0.2'\ncommunity = 'one'", "web1"));
         assert!(!one.contains("10.0.0.1") && one.starts_with("snmp/") && one.ends_with("/1"), "{one}");
+    }
+
+    /// What registers are known by is kept over versions: a key that begins to count, or ceases to, is another register.
+    #[test]
+    fn these_keys_say_how_one_gets_at_a_device_and_not_which_it_is() {
+        let mut logins = std::collections::BTreeSet::new();
+        for driver in registry::DRIVERS {
+            logins.extend(driver.keys.iter().filter(|key| key.is_login).map(|key| key.name));
+        }
+        let expected = [
+            "auth",
+            "auth_password",
+            "auth_protocol",
+            "cipher_suite",
+            "community",
+            "headers",
+            "kg",
+            "password",
+            "privacy_password",
+            "privacy_protocol",
+            "privilege",
+            "stale_seconds",
+            "tls",
+            "user",
+            "username",
+            "version",
+        ];
+        assert!(logins.iter().eq(&expected), "{logins:?}");
+        for driver in registry::DRIVERS {
+            let others = driver.keys.iter().filter(|key| !key.is_login);
+            for key in others {
+                assert!(!expected.contains(&key.name), "{}: {}", driver.name, key.name);
+            }
+        }
     }
 
     #[test]

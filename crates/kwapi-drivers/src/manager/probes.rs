@@ -2,9 +2,19 @@
 
 use std::collections::HashMap;
 
-use kwapi_core::{ProbeId, Succession};
+use kwapi_core::{NoReading, ProbeId, Succession, Timestamp, Watts};
 
-use super::status::Probe;
+use super::pace::OwnPace;
+use super::source::Source;
+
+/// One probe of a meter.
+#[derive(Debug)]
+pub(super) struct Probe {
+    pub(super) source: Source,
+    pub(super) pace: OwnPace,
+    pub(super) latest: Option<(Watts, Timestamp)>,
+    pub(super) problem: Option<Box<NoReading>>,
+}
 
 /// One meter's probes, each found by its number or, where the order of a round is as it was, without looking.
 #[derive(Debug, Default)]
@@ -61,8 +71,6 @@ mod tests {
 
     use kwapi_core::Limits;
 
-    use super::super::pace::OwnPace;
-    use super::super::source::Source;
     use super::*;
 
     fn probe(name: &str) -> Probe {

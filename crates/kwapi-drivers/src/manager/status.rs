@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use kwapi_core::{NoReading, NotBridged, ProbeId, Timestamp, Watts};
 
-use super::pace::OwnPace;
 use super::probes::Probes;
-use super::source::Source;
 
 /// Longer error messages are cut: they come from outside and are kept per meter.
 const ERROR_CHARS_MAX: usize = 300;
@@ -185,15 +183,6 @@ pub(super) struct Visible {
     /// `probes` stays empty here.
     pub(super) status: MeterStatus,
     pub(super) probes: Probes,
-}
-
-/// One probe of a meter.
-#[derive(Debug)]
-pub(super) struct Probe {
-    pub(super) source: Source,
-    pub(super) pace: OwnPace,
-    pub(super) latest: Option<(Watts, Timestamp)>,
-    pub(super) problem: Option<Box<NoReading>>,
 }
 
 impl Visible {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::config::Key;
 use crate::driver::{Driver, DriverError, Readings};
 use crate::outlets::Outlets;
 use crate::registry::Entry;
@@ -53,6 +54,7 @@ struct Scripted {
 impl Driver for Scripted {
     const NAME: &'static str = "scripted";
     const SUMMARY: &'static str = "follows a script";
+    const KEYS: &'static [Key] = &[Key::required("script", "what it does")];
     type Config = Config;
     type Shared = ();
 
@@ -108,6 +110,7 @@ impl Driver for Sending {
     const NAME: &'static str = "sending";
     const SUMMARY: &'static str = "follows a script, unasked";
     const CADENCE: crate::driver::Cadence = crate::driver::Cadence::Pushed;
+    const KEYS: &'static [Key] = &[Key::required("script", "what it does")];
     type Config = Config;
     type Shared = ();
 

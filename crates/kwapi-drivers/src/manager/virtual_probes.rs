@@ -210,7 +210,7 @@ impl Sum {
             .iter()
             .map(|id| Part { id: id.clone(), latest: None, pace: OwnPace::default() })
             .collect();
-        let place = Place::of_sum(spec);
+        let place = Place::of_sum(&spec.parts);
         Self {
             source: None,
             place,

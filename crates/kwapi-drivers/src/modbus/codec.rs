@@ -12,20 +12,20 @@ const PDU_BYTES_MAX: usize = 253;
 
 /// A request for registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// The meter's address on its line or behind its gateway.
-    pub unit: u8,
+    pub(crate) unit: u8,
     /// 3 reads holding registers, 4 input registers.
-    pub function: u8,
+    pub(crate) function: u8,
     /// The first register, counted from 0.
-    pub address: u16,
+    pub(crate) address: u16,
     /// How many.
-    pub count: u16,
+    pub(crate) count: u16,
 }
 
 /// What a meter answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// The registers asked for.
     Registers(Vec<u16>),
     /// A reason why not (7).
@@ -58,14 +58,14 @@ impl Request {
 }
 
 /// The transaction and the length of the data unit after a TCP header; `None` if it is none.
-pub fn parse_tcp_header(header: [u8; TCP_HEADER_BYTES]) -> Option<(u16, u8, usize)> {
+pub(crate) fn parse_tcp_header(header: [u8; TCP_HEADER_BYTES]) -> Option<(u16, u8, usize)> {
     let [high, low, 0, 0, length_high, length_low, unit] = header else { return None };
     let length = usize::from(u16::from_be_bytes([length_high, length_low])).checked_sub(1)?;
     (2..=PDU_BYTES_MAX).contains(&length).then(|| (u16::from_be_bytes([high, low]), unit, length))
 }
 
 /// How long a serial answer is in all, told from its first three bytes; `None` if it answers something else.
-pub fn rtu_length(request: &Request, head: [u8; 3]) -> Option<usize> {
+pub(crate) fn rtu_length(request: Request, head: [u8; 3]) -> Option<usize> {
     let [unit, function, third] = head;
     if unit != request.unit {
         return None;
@@ -77,7 +77,7 @@ pub fn rtu_length(request: &Request, head: [u8; 3]) -> Option<usize> {
 }
 
 /// Reads a whole serial answer; `None` where the checksum is wrong or it is not the answer.
-pub fn parse_rtu(request: &Request, frame: &[u8]) -> Option<Answer> {
+pub(crate) fn parse_rtu(request: Request, frame: &[u8]) -> Option<Answer> {
     let (rest, check) = frame.split_last_chunk::<2>()?;
     if crc(rest) != u16::from_le_bytes(*check) {
         return None;
@@ -87,7 +87,7 @@ pub fn parse_rtu(request: &Request, frame: &[u8]) -> Option<Answer> {
 }
 
 /// Reads a data unit; `None` if it does not answer `request`.
-pub fn parse_pdu(request: &Request, pdu: &[u8]) -> Option<Answer> {
+pub(crate) fn parse_pdu(request: Request, pdu: &[u8]) -> Option<Answer> {
     match pdu {
         [function, code] if *function == request.function | 0x80 => Some(Answer::Exception(*code)),
         [function, length, data @ ..]
@@ -148,22 +148,22 @@ mod tests {
         // The example answer of the same section: 230.2 V.
         let volts = Request { unit: 1, function: 4, address: 0, count: 2 };
         let mut answer = vec![0x01, 0x04, 0x04, 0x43, 0x66, 0x33, 0x34, 0x1b, 0x38];
-        assert_eq!(parse_rtu(&volts, &answer), Some(Answer::Registers(vec![0x4366, 0x3334])));
+        assert_eq!(parse_rtu(volts, &answer), Some(Answer::Registers(vec![0x4366, 0x3334])));
         answer[4] ^= 1;
-        assert_eq!(parse_rtu(&volts, &answer), None);
-        assert_eq!(rtu_length(&volts, [1, 4, 4]), Some(9));
-        assert_eq!(rtu_length(&volts, [1, 0x84, 2]), Some(5));
+        assert_eq!(parse_rtu(volts, &answer), None);
+        assert_eq!(rtu_length(volts, [1, 4, 4]), Some(9));
+        assert_eq!(rtu_length(volts, [1, 0x84, 2]), Some(5));
         for other in [[2, 4, 4], [1, 3, 4], [1, 4, 6]] {
-            assert_eq!(rtu_length(&volts, other), None, "{other:?}");
+            assert_eq!(rtu_length(volts, other), None, "{other:?}");
         }
     }
 
     #[test]
     fn an_answer_to_another_question_is_none() {
-        assert_eq!(parse_pdu(&TOTAL, &[4, 4, 1, 2, 3, 4]), Some(Answer::Registers(vec![0x0102, 0x0304])));
-        assert_eq!(parse_pdu(&TOTAL, &[0x84, 2]), Some(Answer::Exception(2)));
+        assert_eq!(parse_pdu(TOTAL, &[4, 4, 1, 2, 3, 4]), Some(Answer::Registers(vec![0x0102, 0x0304])));
+        assert_eq!(parse_pdu(TOTAL, &[0x84, 2]), Some(Answer::Exception(2)));
         for other in [&[4, 2, 1, 2][..], &[3, 4, 1, 2, 3, 4], &[4, 4, 1, 2, 3], &[0x83, 2], &[4], &[]] {
-            assert_eq!(parse_pdu(&TOTAL, other), None, "{other:?}");
+            assert_eq!(parse_pdu(TOTAL, other), None, "{other:?}");
         }
     }
 
@@ -180,8 +180,8 @@ mod tests {
         fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..300), count in any::<u16>(),
                 head in any::<[u8; 3]>(), header in any::<[u8; 7]>()) {
             let request = Request { unit: 1, function: 4, address: 0, count: count.min(REGISTERS_MAX) };
-            _ = (parse_pdu(&request, &noise), parse_rtu(&request, &noise));
-            _ = (rtu_length(&request, head), parse_tcp_header(header));
+            _ = (parse_pdu(request, &noise), parse_rtu(request, &noise));
+            _ = (rtu_length(request, head), parse_tcp_header(header));
         }
     }
 }

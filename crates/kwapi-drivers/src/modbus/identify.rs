@@ -60,8 +60,7 @@ pub async fn identify(host: &str) -> io::Result<Identity> {
 }
 
 /// The texts of an answer, in order; none where the device does not know the function. `None` if it is no answer.
-#[doc(hidden)]
-pub fn parse_identification(pdu: &[u8]) -> Option<Vec<String>> {
+pub(crate) fn parse_identification(pdu: &[u8]) -> Option<Vec<String>> {
     match pdu {
         [function, _code] if *function == FUNCTION | 0x80 => Some(Vec::new()),
         [FUNCTION, MEI_TYPE, _code, _conformity, _more, _next, count, rest @ ..] => {

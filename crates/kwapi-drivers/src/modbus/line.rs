@@ -243,7 +243,7 @@ async fn exchange_tcp(stream: &mut Stream, request: Request, transaction: u16) -
         }
         return Some(unit)
             .filter(|unit| *unit == request.unit)
-            .and_then(|_| codec::parse_pdu(&request, &pdu))
+            .and_then(|_| codec::parse_pdu(request, &pdu))
             .ok_or_else(|| io::Error::other(format!("unexpected response: unit {unit}, {pdu:02x?}")));
     }
     Err(io::Error::other("only responses to earlier requests"))
@@ -267,9 +267,9 @@ async fn exchange_rtu(stream: &mut Stream, request: Request, silence: Duration) 
     stream.read_exact(&mut frame).await?;
     let noise = |frame: &[u8]| io::Error::other(format!("noise on the line: {frame:02x?}"));
     let head = <[u8; 3]>::try_from(frame.as_slice()).map_err(|_| noise(&frame))?;
-    let length = codec::rtu_length(&request, head).ok_or_else(|| noise(&frame))?;
+    let length = codec::rtu_length(request, head).ok_or_else(|| noise(&frame))?;
     let mut rest = vec![0; length.saturating_sub(head.len())];
     stream.read_exact(&mut rest).await?;
     frame.append(&mut rest);
-    codec::parse_rtu(&request, &frame).ok_or_else(|| noise(&frame))
+    codec::parse_rtu(request, &frame).ok_or_else(|| noise(&frame))
 }

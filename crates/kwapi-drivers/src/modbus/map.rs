@@ -9,7 +9,7 @@ use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
 use serde::{Deserialize, Deserializer};
 
 use super::codec::REGISTERS_MAX;
-use crate::driver::DriverError;
+use crate::config::ConfigError;
 use crate::parts::{Notes, power_and_counter};
 use crate::value::{self, EnergyUnit, PowerUnit};
 pub(super) use field::Registers;
@@ -31,6 +31,8 @@ const SHIPPED: &[(&str, &str)] = &[
     ("schneider-iem3155", include_str!("maps/schneider-iem3155.toml")),
     ("schneider-pm5xxx", include_str!("maps/schneider-iem3155.toml")),
     ("siemens-pac2200", include_str!("maps/siemens-pac2200.toml")),
+    ("socomec-countis", include_str!("maps/socomec-countis.toml")),
+    ("socomec-diris-b30", include_str!("maps/socomec-diris-b30.toml")),
     ("sunspec-meter", include_str!("maps/sunspec-meter.toml")),
 ];
 
@@ -181,9 +183,9 @@ impl Map {
     /// The map called `name`: the operator's, else ours.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] with the names there are, or with what is wrong in the operator's file.
-    pub(super) fn load(name: &str, directory: Option<&Path>) -> Result<Self, DriverError> {
-        let refused = |why: String| DriverError::Refused(format!("register map {name:?}: {why}"));
+    /// With the names there are, or with what is wrong in the operator's file.
+    pub(super) fn load(name: &str, directory: Option<&Path>) -> Result<Self, ConfigError> {
+        let refused = |why: String| ConfigError::of("map", format!("register map {name:?}: {why}"));
         if !name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '-' | '_'))
         {
             return Err(refused("a name may contain only letters, digits, - and _".to_owned()));

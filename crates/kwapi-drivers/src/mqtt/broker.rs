@@ -15,7 +15,8 @@ use tokio::time::{Instant, timeout};
 
 use super::Config;
 use super::queue::{End, Message, Queue};
-use crate::driver::DriverError;
+use crate::config::ConfigError;
+use crate::error::DriverError;
 use crate::http::Login;
 use crate::tls::{self, Tls};
 
@@ -44,9 +45,9 @@ impl Address {
     /// Reads the `broker` key.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] for an address that is none or carries a password.
-    pub(super) fn new(config: &Config) -> Result<Self, DriverError> {
-        let refused = |why: &str| DriverError::Refused(format!("broker: {why}"));
+    /// For an address that is none or carries a password, and a user without a password.
+    pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
+        let refused = |why: &str| ConfigError::of("broker", why);
         let (is_tls, rest) = match config.broker.split_once("://") {
             Some(("mqtt" | "tcp", rest)) => (false, rest),
             Some(("mqtts" | "ssl", rest)) => (true, rest),
@@ -68,7 +69,7 @@ impl Address {
         if host.is_empty() || host.contains('/') {
             return Err(refused("invalid address; write mqtt://HOST:PORT"));
         }
-        let user = Login::from_keys(config.username.as_ref(), config.password.as_ref())?.user;
+        let user = Login::from_keys(config.username.as_deref(), config.password.as_ref())?.user;
         Ok(Self { host: host.to_owned(), port, is_tls, tls: config.tls.clone(), user })
     }
 }

@@ -209,9 +209,9 @@ async fn power_and_energy_may_come_by_topics_of_their_own() {
         broker.publish(topic, payload, &[]);
     }
     assert_eq!(next(&mut meter, 4).await, ["a: 10 W", "a: 11 W, 7200 J", "a: 12 W", "b: 20 W, 25200 J"]);
-    let refused = |keys: &str| Mqtt::check(&broker.config(keys)).expect_err("a fault");
+    let refused = |keys: &str| Mqtt::check(&broker.config(keys)).expect_err("a fault").to_string();
     let alone = "topic = 'a'\nenergy_topic = 'b'\nvalues = { energy = '' }";
-    assert!(refused(alone).starts_with("energy_topic: values must set both power"));
+    assert!(refused(alone).starts_with("`energy_topic`: values must set both power"));
     assert!(
         refused("topic = 'a'\nenergy_topic = 'a'\nvalues = { power = '/p', energy = '/e' }")
             .contains("same as topic")
@@ -322,11 +322,11 @@ fn a_broker_is_read_from_its_address() {
     check("mqtt://[fe80::1]", "broker fe80::1:1883");
     check(
         "mqtt://u:hunter2@host",
-        "refused: broker: must not contain credentials; set username and password instead",
+        "`broker`: must not contain credentials; set username and password instead",
     );
-    check("http://host", "refused: broker: must start with mqtt:// or mqtts://");
-    check("host:port", "refused: broker: invalid port; must be 0 to 65535");
-    check("", "refused: broker: invalid address; write mqtt://HOST:PORT");
+    check("http://host", "`broker`: must start with mqtt:// or mqtts://");
+    check("host:port", "`broker`: invalid port; must be 0 to 65535");
+    check("", "`broker`: invalid address; write mqtt://HOST:PORT");
 }
 
 /// A broker that takes everybody and answers every subscription with `answer`, as bytes on the wire.

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 /// A device's variables by name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Variables(BTreeMap<String, String>);
+pub(crate) struct Variables(BTreeMap<String, String>);
 
 /// Reads `VAR <ups> <name> "<value>"`; `None` for any other line.
-pub fn parse_variable(line: &str) -> Option<(&str, String)> {
+pub(crate) fn parse_variable(line: &str) -> Option<(&str, String)> {
     let (_, rest) = line.strip_prefix("VAR ")?.split_once(' ')?;
     let (name, quoted) = rest.split_once(' ')?;
     let quoted = quoted.trim().strip_prefix('"')?.strip_suffix('"')?;

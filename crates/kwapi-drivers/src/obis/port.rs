@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::driver::DriverError;
+use crate::config::ConfigError;
+use crate::error::DriverError;
 
 /// A converter in the same building takes a connection within this or is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +29,11 @@ impl PortConfig {
     ///
     /// # Errors
     /// When there is none, or both.
-    pub(crate) fn of(device: Option<&PathBuf>, host: Option<&String>, baud: u32) -> Result<Self, String> {
+    pub(crate) fn of(
+        device: Option<&PathBuf>,
+        host: Option<&String>,
+        baud: u32,
+    ) -> Result<Self, ConfigError> {
         match (device, host) {
             (Some(device), None) => Ok(Self::Serial { device: device.clone(), baud }),
             (None, Some(host))
@@ -36,11 +41,15 @@ impl PortConfig {
             {
                 Ok(Self::Tcp { host: host.clone() })
             }
-            (None, Some(_)) => Err("`host` must be HOST:PORT; converters have no default port".to_owned()),
-            (None, None) => {
-                Err("requires `device` (a serial line) or `host` (HOST:PORT of a converter)".to_owned())
+            (None, Some(_)) => {
+                Err(ConfigError::of("host", "must be HOST:PORT; converters have no default port"))
             }
-            (Some(_), Some(_)) => Err("`device` and `host` are mutually exclusive".to_owned()),
+            (None, None) => Err(ConfigError::new(
+                "requires `device` (a serial line) or `host` (HOST:PORT of a converter)",
+            )),
+            (Some(_), Some(_)) => {
+                Err(ConfigError::of("device", "`device` and `host` are mutually exclusive"))
+            }
         }
     }
 }

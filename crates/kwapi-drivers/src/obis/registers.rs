@@ -7,6 +7,7 @@ use kwapi_core::{Amperes, MeterCounter, NoReading, ProbeId, Reading, Register, V
 
 use super::Code;
 use super::number::{Number, Unit};
+use crate::config::ConfigError;
 use crate::driver::{DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::{Notes, power_and_counter};
@@ -123,10 +124,13 @@ impl Outlet {
 ///
 /// # Errors
 /// A sentence that names the outlet and what there is instead.
-pub(crate) fn check_outlets(outlets: &Outlets) -> Result<(), String> {
+pub(crate) fn check_outlets(outlets: &Outlets) -> Result<(), ConfigError> {
     let is_known = |key: &str| Outlet::of(key).is_some();
     match outlets.named().iter().find(|outlet| !is_known(&outlet.key)) {
-        Some(outlet) => Err(format!("unknown outlet {:?}; available: {}", outlet.key, Outlet::KEYS)),
+        Some(outlet) => {
+            let why = format!("unknown outlet {:?}; available: {}", outlet.key, Outlet::KEYS);
+            Err(ConfigError::of("probes", why))
+        }
         None => Ok(()),
     }
 }
@@ -154,7 +158,7 @@ impl Meter {
     /// # Errors
     /// `Refused` for an outlet that no such meter has.
     pub(crate) fn new(outlets: &Outlets) -> Result<Self, DriverError> {
-        check_outlets(outlets).map_err(DriverError::Refused)?;
+        check_outlets(outlets)?;
         let source = |key: &str, probe: ProbeId| {
             let outlet = Outlet::of(key)?;
             let (key, counted) = (key.to_owned(), Vec::new());

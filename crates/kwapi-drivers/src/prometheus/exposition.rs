@@ -8,26 +8,26 @@ const LABELS_MAX: usize = 64;
 
 /// One line that carries a value.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample<'a> {
+pub(crate) struct Sample<'a> {
     /// The metric's name.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// Its labels, values unescaped.
-    pub labels: Vec<(&'a str, String)>,
+    pub(crate) labels: Vec<(&'a str, String)>,
     /// The value; NaN where the exporter says so.
-    pub value: f64,
+    pub(crate) value: f64,
     /// When it was measured, in Unix seconds, if the exporter says.
-    pub seconds: Option<f64>,
+    pub(crate) seconds: Option<f64>,
 }
 
 impl Sample<'_> {
     /// The value of a label.
-    pub fn label(&self, name: &str) -> Option<&str> {
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(label, _)| *label == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Reads one line; `None` for a comment, an empty line or what is no sample.
-pub fn parse_sample(line: &str, is_openmetrics: bool) -> Option<Sample<'_>> {
+pub(crate) fn parse_sample(line: &str, is_openmetrics: bool) -> Option<Sample<'_>> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return None;

@@ -193,15 +193,34 @@ async fn what_cannot_work_is_refused_at_once() {
 fn what_cannot_work_is_said_before_anything_is_asked() {
     let check = |keys: &str, expected: &str| {
         let config: Config = toml::from_str(keys).expect("a configuration");
-        let message = Prometheus::check(&config).expect_err("a fault");
+        let message = Prometheus::check(&config).expect_err("a fault").to_string();
         assert!(message.contains(expected), "{message}");
     };
     check("url = 'http://h/metrics'", "set power or energy");
-    check("url = 'gopher://h/metrics'\npower = 'w'", "url: invalid URL");
-    check("url = 'http://h/metrics'\npower = 'w'\nheaders = { 'a b' = 'x' }", "header \"a b\"");
+    check("url = 'gopher://h/metrics'\npower = 'w'", "`url`: invalid URL");
+    check(
+        "url = 'http://h/metrics'\npower = 'w'\nheaders = { 'a b' = 'x' }",
+        "`headers`: \"a b\": invalid HTTP header",
+    );
     let config: Config = toml::from_str("url = 'http://h/metrics'\npower = 'w'").expect("a configuration");
     Prometheus::check(&config).expect("no fault");
     let two = Outlets::by_position(["a", "b"].map(|name| kwapi_core::ProbeId::new(name).ok()));
-    let message = Prometheus::check_outlets(&config, &two).expect_err("a fault");
+    let message = Prometheus::check_outlets(&config, &two).expect_err("a fault").to_string();
     assert!(message.contains("set label to the label that distinguishes them"), "{message}");
+}
+
+#[tokio::test]
+async fn ten_thousand_series_where_a_few_were_are_refused_and_no_name_has_control_characters() {
+    let told = async |text: String| {
+        let simulator = HttpDevice::start(move |_: &HttpRequest| HttpAnswer::ok(text.clone())).await;
+        let simulator = simulator.expect("a port");
+        let url = format!("http://{}/metrics", simulator.address());
+        round(&url, "power = \"w\"\nlabel = \"x\"", &Outlets::all("p.{outlet}")).await
+    };
+    let series = |count: usize| (0..count).map(|n| format!("w{{x=\"{n}\"}} 1\n")).collect::<String>();
+    assert_eq!(told(series(10_000)).await.lines().count(), 10_000);
+    let said = told(series(10_001)).await;
+    assert!(said.starts_with("refused: ") && said.contains("10000 series"), "{said}");
+    let said = told("w{x=\"\u{1b}[2Ja\"} 5\nw{x=\"b\"} 6\n".to_owned()).await;
+    assert!(said.ends_with("p.b: 6 W") && !said.contains('\u{1b}'), "{said:?}");
 }

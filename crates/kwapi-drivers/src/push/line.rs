@@ -35,7 +35,7 @@ struct Line {
 ///
 /// # Errors
 /// What is wrong with it, for whoever sent it.
-pub fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
+pub(crate) fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
     let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let energy = |name: &str, joules: Option<f64>| match joules {
         Some(joules) => {

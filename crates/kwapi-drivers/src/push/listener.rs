@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::line::parse_line;
-use crate::driver::DriverError;
+use crate::config::ConfigError;
+use crate::error::DriverError;
 use crate::outlets::Outlets;
 
 /// What a connection sends on.
@@ -90,22 +91,21 @@ impl Listener {
 }
 
 /// Checks what `listen` says, without listening.
-pub(super) fn check(listen: &str) -> Result<(), DriverError> {
+pub(super) fn check(listen: &str) -> Result<(), ConfigError> {
     match listen.strip_prefix("unix:") {
         Some(path) if Path::new(path).is_absolute() => Ok(()),
-        Some(path) => Err(DriverError::Refused(format!("`listen`: use an absolute path, not unix:{path}"))),
+        Some(path) => Err(ConfigError::of("listen", format!("use an absolute path, not unix:{path}"))),
         None => loopback(listen).map(drop),
     }
 }
 
-fn loopback(listen: &str) -> Result<SocketAddr, DriverError> {
-    let address: SocketAddr = listen.parse().map_err(|_| {
-        DriverError::Refused(format!("`listen` must be unix:/path or 127.0.0.1:port, not {listen:?}"))
-    })?;
+fn loopback(listen: &str) -> Result<SocketAddr, ConfigError> {
+    let refused = |why: String| ConfigError::of("listen", why);
+    let address: SocketAddr = listen
+        .parse()
+        .map_err(|_| refused(format!("must be unix:/path or 127.0.0.1:port, not {listen:?}")))?;
     if !address.ip().is_loopback() {
-        return Err(DriverError::Refused(format!(
-            "{address} is not a loopback address; the socket is unauthenticated"
-        )));
+        return Err(refused(format!("{address} is not a loopback address; the socket is unauthenticated")));
     }
     Ok(address)
 }

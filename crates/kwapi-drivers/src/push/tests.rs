@@ -125,7 +125,7 @@ fn a_place_nobody_may_listen_at_is_said_before_anything_starts() {
         ("0.0.0.0:4711", "is not a loopback address"),
         ("boiler", "must be unix:/path or 127.0.0.1:port"),
     ] {
-        let message = Push::check(&Config { listen: listen.to_owned() }).unwrap_err();
+        let message = Push::check(&Config { listen: listen.to_owned() }).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
     for listen in ["unix:/run/kwapi/boiler.sock", "127.0.0.1:4711", "[::1]:4711"] {

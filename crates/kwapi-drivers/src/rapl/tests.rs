@@ -237,6 +237,6 @@ proptest! {
 fn a_zone_is_named_and_not_numbered() {
     let config = Config::default();
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
-    let message = Rapl::check_outlets(&config, &two).unwrap_err();
-    assert!(message.starts_with("outlet \"2\": zones have names"), "{message}");
+    let message = Rapl::check_outlets(&config, &two).unwrap_err().to_string();
+    assert!(message.starts_with("`probes`: outlet \"2\": zones have names"), "{message}");
 }

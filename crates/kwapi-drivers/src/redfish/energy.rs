@@ -3,8 +3,7 @@
 use kwapi_core::{MeterCounter, NoReading};
 use serde_json::Value;
 
-use super::resource::number;
-use crate::value::{self, Decimals, EnergyUnit, Sentinel};
+use crate::value::{self, Decimals, EnergyUnit, Sentinel, number};
 
 /// The counters a resource may have, the finest and most lasting first.
 const COUNTERS: &[(&str, EnergyUnit, Option<&str>)] = &[

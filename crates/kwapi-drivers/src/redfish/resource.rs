@@ -1,7 +1,7 @@
 //! Where Redfish resources keep power, and how to read it there.
 //!
-//! Source: DMTF DSP2046 (resource guide), schemas EnvironmentMetrics 1.3, Power 1.7, PowerSupplyMetrics 1.1, Sensor 1.9,
-//! Outlet 1.4 and PowerDistributionMetrics 1.3; Fujitsu iRMC S5/S6, *Redfish White Paper*, `ts_fujitsu`.
+//! Source: DMTF DSP2046 (resource guide), schemas `EnvironmentMetrics` 1.3, Power 1.7, `PowerSupplyMetrics` 1.1, Sensor 1.9,
+//! Outlet 1.4 and `PowerDistributionMetrics` 1.3; Fujitsu iRMC S5/S6, *Redfish White Paper*, `ts_fujitsu`.
 
 use kwapi_core::{Amperes, NoReading, Quality, Reading, Timestamp, Volts, Watts};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::energy::EnergySource;
 use crate::http::printable;
 use crate::power_role::{Role, role};
-use crate::value::{self, PowerUnit, Sentinel};
+use crate::value::{self, PowerUnit, Sentinel, number};
 
 /// Longer names and links are no card's.
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -17,7 +17,7 @@ const LINK_BYTES_MAX: usize = 1_024;
 
 /// One place where a card may say its power.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// For `kwapi probe` and errors.
     pub(super) name: &'static str,
     /// The resource below its chassis, and the property that links to it there.
@@ -112,7 +112,7 @@ pub(super) const OUTLET: Place = Place {
 
 /// What a resource shows at one place.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Shown {
+pub(crate) enum Shown {
     /// Nothing of the kind.
     Absent,
     /// What holds the property is there, but not the property: some cards leave it out while the host is off.
@@ -280,15 +280,6 @@ fn measured_at(resource: &Value) -> Option<Timestamp> {
         .find_map(|place| value::rfc3339(resource.pointer(place)?.as_str()?))
 }
 
-/// Numbers, and texts that are numbers: metric reports and some cards write `"236"`.
-pub(super) fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
 /// The links of one page of a collection.
 pub(super) fn members(collection: &Value) -> impl Iterator<Item = String> + '_ {
     let members = collection.get("Members").and_then(Value::as_array).map(Vec::as_slice);
@@ -339,8 +330,8 @@ pub(super) fn label(value: Option<&Value>) -> Option<String> {
 }
 
 /// Reads any resource as every place would, for the fuzzer.
-#[doc(hidden)]
-pub fn parse_anything(bytes: &[u8]) {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn parse_anything(bytes: &[u8]) {
     let Ok(resource) = serde_json::from_slice::<Value>(bytes) else { return };
     let others = [&SUPPLIES, &SUPPLY_METRICS, &AVERAGE, &SENSOR, &SUPPLY_SENSOR, &OUTLET];
     for place in CHASSIS.iter().chain(OEM).chain(others) {

@@ -63,7 +63,7 @@ impl<'a> Search<'a> {
             None => get(self.device, path).await,
         };
         let answer = match answer {
-            Err(error @ DriverError::Link(_)) => {
+            Err(error @ (DriverError::Link(_) | DriverError::Untrusted(_))) => {
                 self.lost += 1;
                 if self.device.is_session_over() || self.lost >= LOST_MAX {
                     return Err(error);

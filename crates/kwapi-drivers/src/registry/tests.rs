@@ -4,6 +4,7 @@ use kwapi_core::{ProbeId, Reading, Secret};
 use serde::Deserialize;
 
 use super::*;
+use crate::config::KeyDefault;
 
 static SHARED_ALIVE: AtomicUsize = AtomicUsize::new(0);
 
@@ -47,6 +48,11 @@ impl Drop for Shared {
 impl Driver for Probe {
     const NAME: &'static str = "test";
     const SUMMARY: &'static str = "nothing";
+    const KEYS: &'static [Key] = &[
+        Key::required("host", "which"),
+        Key::new("password", "its password").secret(),
+        Key::new("mode", "how"),
+    ];
     type Config = Keys;
     type Shared = Shared;
 
@@ -67,32 +73,21 @@ fn configured(keys: &str) -> Result<Configured, ConfigError> {
 }
 
 #[track_caller]
-fn check(keys: &str, key: Option<&str>, message: &str, expected: &[&str]) {
+fn check(keys: &str, key: &str, expected: &str) {
     let error = configured(keys).expect_err("keys that are wrong");
-    assert_eq!((error.key.as_deref(), error.message.as_str()), (key, message));
-    assert_eq!(error.expected, expected);
+    assert_eq!((error.key(), error.to_string().as_str()), (Some(key), expected));
 }
 
 #[test]
 fn a_wrong_key_is_named_with_the_right_ones() {
-    check(
-        "host = 'a'\npasword = 'x'",
-        Some("pasword"),
-        "unknown field `pasword`, expected one of `host`, `password`, `mode`",
-        &["host", "password", "mode"],
-    );
-    check("", Some("host"), "missing field `host`", &[]);
-    check(
-        "host = 'a'\nmode = 'quick'",
-        Some("mode"),
-        "unknown variant `quick`, expected `fast` or `slow`",
-        &["fast", "slow"],
-    );
+    check("host = 'a'\npasword = 'x'", "pasword", "unknown key `pasword`; valid keys: host, password, mode");
+    check("", "host", "`host` is missing");
+    check("host = 'a'\nmode = 'quick'", "mode", "`mode`: unknown variant `quick`, expected `fast` or `slow`");
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_not_repeated() {
-    check("host = 'a'\npassword = 12345", Some("password"), "invalid type: integer, expected a string", &[]);
+    check("host = 'a'\npassword = 12345", "password", "`password`: expected a string, not integer");
 }
 
 #[test]
@@ -119,12 +114,132 @@ async fn what_is_shared_lives_from_the_first_meter_to_the_last() {
     assert_eq!(SHARED_ALIVE.load(Ordering::SeqCst), 0);
 }
 
-#[test]
-fn a_driver_names_its_keys() {
-    assert_eq!(TEST.keys(), ["host", "password", "mode"]);
-    for entry in DRIVERS {
-        assert!(!entry.keys().is_empty(), "{}", entry.name);
+/// What each driver needs to be configured at all.
+fn required(driver: &str) -> &'static str {
+    match driver {
+        "snmp" | "ipmi" | "redfish" | "nut" | "shelly" | "tasmota" => "host = 'h'",
+        "modbus" => "host = 'h'\nmap = 'eastron-sdm120'",
+        "mqtt" => "broker = 'b'\ntopic = 't'\nvalues = { power = '/p' }",
+        "http_json" => "url = 'http://h/'\nvalues = { power = '/p' }",
+        "prometheus" => "url = 'http://h/'",
+        "wattsup" => "device = '/dev/ttyUSB0'",
+        "push" => "listen = '127.0.0.1:4711'",
+        _ => "",
     }
+}
+
+fn shown(entry: &Entry, keys: &toml::Table) -> String {
+    let configured = entry.configure(keys.clone());
+    configured.map_or_else(|error| error.to_string(), |configured| format!("{configured:?}"))
+}
+
+#[test]
+fn the_keys_a_driver_names_are_those_its_configuration_takes() {
+    fn check<D: Driver>() {
+        let named: Vec<_> = D::KEYS.iter().map(|key| key.name).collect();
+        assert_eq!(named, crate::config::keys_of::<D::Config>(), "{}", D::NAME);
+    }
+    check::<Probe>();
+    check::<crate::ipmi::Ipmi>();
+    check::<crate::snmp::Snmp>();
+    check::<crate::redfish::Redfish>();
+    check::<crate::modbus::Modbus>();
+    check::<crate::nut::Nut>();
+    check::<crate::shelly::Shelly>();
+    check::<crate::tasmota::Tasmota>();
+    check::<crate::mqtt::Mqtt>();
+    check::<crate::http_json::HttpJson>();
+    check::<crate::prometheus::Prometheus>();
+    check::<crate::wattsup::WattsUp>();
+    check::<crate::rapl::Rapl>();
+    check::<crate::push::Push>();
+    check::<crate::p1::P1>();
+    check::<crate::sml::Sml>();
+    check::<crate::hwmon::Hwmon>();
+    check::<crate::nvml::Nvml>();
+    check::<crate::dummy::Dummy>();
+}
+
+#[test]
+fn what_a_key_says_of_its_default_is_so() {
+    for entry in DRIVERS {
+        let keys: toml::Table = required(entry.name).parse().expect("TOML");
+        let without = shown(entry, &keys);
+        for key in entry.keys {
+            let name = key.name;
+            let mut tried = keys.clone();
+            match key.default {
+                KeyDefault::Required => {
+                    tried.remove(name).unwrap_or_else(|| panic!("{}: {name}", entry.name));
+                    assert_eq!(shown(entry, &tried), format!("`{name}` is missing"), "{}", entry.name);
+                }
+                KeyDefault::Value(value) => {
+                    let value: toml::Table = format!("{name} = {value}")
+                        .parse()
+                        .or_else(|_| format!("{name} = '{value}'").parse())
+                        .expect("TOML");
+                    tried.extend(value);
+                    assert_eq!(shown(entry, &tried), without, "{}: the default of {name}", entry.name);
+                }
+                KeyDefault::Nothing | KeyDefault::Words(_) => {
+                    assert!(!keys.contains_key(name), "{}: {name}", entry.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_no_secret_shows_and_one_that_is_does_not() {
+    for entry in DRIVERS {
+        for key in entry.keys {
+            let mut keys: toml::Table = required(entry.name).parse().expect("TOML");
+            keys.insert(key.name.to_owned(), "hunter2".into());
+            if key.is_secret {
+                assert!(!shown(entry, &keys).contains("hunter2"), "{}: {} shows", entry.name, key.name);
+            } else if let Ok(configured) = entry.configure(keys) {
+                assert!(
+                    format!("{configured:?}").contains("hunter2"),
+                    "{}: {} is a secret",
+                    entry.name,
+                    key.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_is_described_and_a_number_of_seconds_or_watts_says_so() {
+    for entry in DRIVERS {
+        for (index, key) in entry.keys.iter().enumerate() {
+            assert!(!key.meaning.is_empty() && !key.meaning.ends_with('.'), "{}: {}", entry.name, key.name);
+            let is_twice = entry.keys.iter().skip(index + 1).any(|other| other.name == key.name);
+            assert!(!is_twice, "{}: {} twice", entry.name, key.name);
+            for (end, unit) in [("_seconds", "s"), ("watts", "W")] {
+                assert!(!key.name.ends_with(end) || key.unit == Some(unit), "{}: {}", entry.name, key.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_meters_keys_name_on_this_machine_is_told() {
+    let paths = |driver: &str, keys: &str| {
+        let keys = format!("{}\n{keys}", required(driver)).parse().expect("TOML");
+        let configured = find(driver).expect("a driver").configure(keys).expect("keys");
+        let paths =
+            configured.paths().map(|(key, names, path)| format!("{} {names:?} {}", key.name, path.display()));
+        paths.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        paths("snmp", "profile_directory = '/etc/p'"),
+        ["profile_directory Definitions { chosen_by: \"profile\" } /etc/p"]
+    );
+    assert_eq!(paths("redfish", "tls = 'ca:/etc/c.pem'"), ["tls Authority /etc/c.pem"]);
+    assert_eq!(paths("redfish", "tls = 'insecure'"), Vec::<String>::new());
+    assert_eq!(paths("wattsup", ""), ["device Device /dev/ttyUSB0"]);
+    assert_eq!(paths("rapl", "root = '/sys/r'"), ["root Kernel /sys/r"]);
 }
 
 #[test]

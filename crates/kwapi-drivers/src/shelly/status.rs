@@ -1,7 +1,7 @@
 //! The status of a Shelly device of any generation, as channels that measure.
 //!
-//! Source: *Shelly Gen1 API* (`/status`: meters, emeters) and *Shelly Gen2+ API* (Switch, PM1, EM, EM1, EMData,
-//! EM1Data, Cover, Light, RGB, RGBW, CCT), shelly-api-docs.shelly.cloud. First-generation relays count watt-minutes, everything else
+//! Source: *Shelly Gen1 API* (`/status`: meters, emeters) and *Shelly Gen2+ API* (Switch, PM1, EM, EM1, `EMData`,
+//! `EM1Data`, Cover, Light, RGB, RGBW, CCT), shelly-api-docs.shelly.cloud. First-generation relays count watt-minutes, everything else
 //! watt-hours.
 
 use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Volts};
@@ -18,7 +18,7 @@ const CHANNELS_MAX: usize = 64;
 
 /// One channel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Channel {
+pub(crate) struct Channel {
     /// The device's own name for it: `switch:0`, `meter:0`, `em:0:a`.
     pub(super) key: String,
     /// Counted from 1; the phases of a three-phase meter have none, since their sum is counted.
@@ -151,8 +151,8 @@ fn counter(total: f64, watts: f64, unit: EnergyUnit) -> Result<MeterCounter, NoR
 }
 
 /// Reads anything as a status of both kinds, for the fuzzer.
-#[doc(hidden)]
-pub fn parse_anything(bytes: &[u8]) {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn parse_anything(bytes: &[u8]) {
     let Ok(status) = serde_json::from_slice(bytes) else { return };
     let mut notes = Notes::default();
     _ = (first_generation(&status, &mut notes), later_generation(&status, &mut notes));

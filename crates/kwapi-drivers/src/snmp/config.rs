@@ -9,6 +9,7 @@ use kwapi_core::Secret;
 use serde::{Deserialize, Deserializer};
 
 use super::profile::Section;
+use crate::config::{ConfigError, Key, Names};
 
 /// `driver = "snmp"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -97,6 +98,32 @@ const TIMEOUT_SECONDS: std::ops::RangeInclusive<f64> = 0.05..=60.0;
 const RETRANSMITS_MAX: u32 = 10;
 
 impl Config {
+    /// The keys there are.
+    pub(super) const KEYS: &'static [Key] = &[
+        Key::required("host", "name or address of the agent"),
+        Key::new("port", "its UDP port").or("161"),
+        Key::new("version", "1, 2c or 3").login().otherwise("3 with a user, else 2c"),
+        Key::new("community", "of versions 1 and 2c").otherwise("public").secret(),
+        Key::new("user", "of version 3").login(),
+        Key::new("auth_protocol", "how version 3 signs: MD5, SHA, SHA-224, SHA-256, SHA-384, SHA-512")
+            .login()
+            .otherwise("SHA with an auth_password"),
+        Key::new("auth_password", "password of 8 characters or more").secret(),
+        Key::new("privacy_protocol", "how version 3 encrypts: DES, AES, AES-192, AES-256, AES-256-CISCO")
+            .login(),
+        Key::new("privacy_password", "its password").otherwise("that of auth_password").secret(),
+        Key::new("context", "of version 3").otherwise("empty"),
+        Key::new("profile", "family of PDU").or("\"auto\""),
+        Key::new("profile_directory", "directory of your own profiles, *.toml")
+            .naming(Names::Definitions { chosen_by: "profile" }),
+        Key::new("unit", "which unit of a daisy chain plain outlet numbers mean"),
+        Key::new("oids", "objects for what no profile covers, by outlet key"),
+        Key::new("timeout_seconds", "of one request, with what is sent again").in_unit("s").or("2.0"),
+        Key::new("retransmits", "how often it is sent again within that time").or("1"),
+        Key::new("max_varbinds", "objects asked for at once").otherwise("as the profile says"),
+        Key::new("voltage_and_current", "ask for them also where the PDU says watts").or("false"),
+    ];
+
     /// Which version the keys ask for.
     pub fn version(&self) -> Version {
         self.version.unwrap_or(if self.user.is_some() { Version::V3 } else { Version::V2c })
@@ -119,8 +146,9 @@ impl Config {
     /// What serde cannot see: keys that do not go together.
     ///
     /// # Errors
-    /// A sentence that names the keys.
-    pub fn check(&self) -> Result<(), String> {
+    /// With the key at fault.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let refused = |key: &str, why: &str| Err(ConfigError::of(key, why));
         let v3_keys = [
             ("user", self.user.is_some()),
             ("auth_protocol", self.auth_protocol.is_some()),
@@ -131,54 +159,46 @@ impl Config {
         match self.version() {
             Version::V1 | Version::V2c => {
                 if let Some((key, _)) = v3_keys.iter().find(|(_, is_given)| *is_given) {
-                    return Err(format!(
-                        "`{key}` applies to SNMP version 3 only; set version = \"3\" or remove it"
-                    ));
+                    return refused(key, "applies to SNMP version 3 only; set version = \"3\" or remove it");
                 }
             }
             Version::V3 => {
                 if self.community.is_some() {
-                    return Err(
-                        "`community` applies to SNMP versions 1 and 2c only; version 3 uses `user`".into()
-                    );
+                    let why = "applies to SNMP versions 1 and 2c only; version 3 uses `user`";
+                    return refused("community", why);
                 }
                 if self.user.as_deref().unwrap_or_default().is_empty() {
-                    return Err("SNMP version 3 requires `user`".into());
+                    return refused("user", "SNMP version 3 requires `user`");
                 }
                 if self.auth_protocol.is_some() && self.auth_password.is_none() {
-                    return Err("`auth_protocol` requires `auth_password`".into());
+                    return refused("auth_protocol", "requires `auth_password`");
                 }
                 if self.privacy_password.is_some() && self.privacy_protocol.is_none() {
-                    return Err(
-                        "`privacy_password` requires `privacy_protocol`: DES, AES, AES-192, AES-256".into()
-                    );
+                    let why = "requires `privacy_protocol`: DES, AES, AES-192, AES-256";
+                    return refused("privacy_password", why);
                 }
                 if self.privacy_protocol.is_some() && self.auth_password.is_none() {
-                    return Err(
-                        "`privacy_protocol` requires `auth_password`: SNMP has no privacy without authentication"
-                            .into(),
-                    );
+                    let why = "requires `auth_password`: SNMP has no privacy without authentication";
+                    return refused("privacy_protocol", why);
                 }
             }
         }
         if !TIMEOUT_SECONDS.contains(&self.timeout_seconds) {
-            return Err(format!(
-                "`timeout_seconds` must be {} to {}",
-                TIMEOUT_SECONDS.start(),
-                TIMEOUT_SECONDS.end()
-            ));
+            let (least, most) = (TIMEOUT_SECONDS.start(), TIMEOUT_SECONDS.end());
+            return refused("timeout_seconds", &format!("must be {least} to {most}"));
         }
         if self.retransmits > RETRANSMITS_MAX {
-            return Err(format!("`retransmits` must be at most {RETRANSMITS_MAX}"));
+            return refused("retransmits", &format!("must be at most {RETRANSMITS_MAX}"));
         }
         if self.max_varbinds == Some(0) {
-            return Err("`max_varbinds` must be at least 1".into());
+            return refused("max_varbinds", "must be at least 1");
         }
         for (key, section) in &self.oids {
             if section.index_length != 0 {
-                return Err(format!("oids.{key:?}: use full OIDs, without {{index}}"));
+                let why = ConfigError::of(key, "use full OIDs, without {index}");
+                return Err(why.within("oids"));
             }
-            section.check().map_err(|message| format!("oids.{key:?}: {message}"))?;
+            section.check().map_err(|why| ConfigError::of(key, why).within("oids"))?;
         }
         Ok(())
     }

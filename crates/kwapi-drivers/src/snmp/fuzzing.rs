@@ -8,7 +8,7 @@ use super::value::Value;
 use super::walk::{Walk, evaluate};
 
 /// Reads a datagram as an answer, and its objects under every profile.
-pub fn datagram(bytes: &[u8], catalogue: &Catalogue) {
+pub(crate) fn datagram(bytes: &[u8], catalogue: &Catalogue) {
     let Ok(decoded) = Message::decode(bytes.to_vec().into(), DecodeConfig::default()) else { return };
     let Some(pdu) = decoded.value.pdu() else { return };
     let objects: Vec<(Oid, Value)> = pdu

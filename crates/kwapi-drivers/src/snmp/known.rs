@@ -11,7 +11,6 @@ use kwapi_core::ProbeId;
 use tokio::time::Instant;
 
 use super::interpret::Usefulness;
-use super::open::Chosen;
 use super::plan;
 use super::profile::{Kind, Section};
 
@@ -21,6 +20,32 @@ const KEPT: Duration = Duration::from_secs(3_600);
 pub(super) const ROWS_MAX: usize = 2_048;
 /// Names that were given up are reported as gone; above this many the others are forgotten.
 const GONE_MAX: usize = 1_000;
+
+/// What a device is read by where everything it has is wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    /// By which profile.
+    pub profile: String,
+    /// Outlets, inlets, …
+    pub kind: Kind,
+    /// What can be measured of each, as this device has it.
+    pub section: Arc<Section>,
+    /// The best that a row of it says.
+    pub usefulness: Usefulness,
+    /// Its rows.
+    pub rows: Vec<Listed>,
+}
+
+/// A row that a device lists.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    /// Where.
+    pub index: Vec<u32>,
+    /// The operator's name of it on the device.
+    pub label: Option<String>,
+    /// Whether the device says something of it, if only that it cannot measure now.
+    pub is_told: bool,
+}
 
 /// What one meter's device was seen to have.
 #[derive(Clone, Debug)]
@@ -90,7 +115,7 @@ impl Known {
     }
 
     /// Takes in the rows that the device lists now.
-    fn list(&mut self, listed: Vec<super::open::Listed>, now: Instant) {
+    fn list(&mut self, listed: Vec<Listed>, now: Instant) {
         for row in self.rows.values_mut() {
             row.is_listed = false;
         }

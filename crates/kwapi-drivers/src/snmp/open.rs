@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_snmp::{Oid, oid};
 use kwapi_core::ProbeId;
 
+use crate::config::ConfigError;
 use crate::driver::{DriverError, Finding};
 use crate::outlets::Outlets;
 
@@ -19,7 +20,7 @@ use super::profile::{Catalogue, Column, Kind, Profile};
 use super::shared::Shared;
 use super::sys_up_time;
 use super::value::Value;
-pub(super) use choice::{Chosen, Listed, is_told};
+pub(super) use choice::is_told;
 pub(super) use points::ago;
 use points::{named_points, sources};
 
@@ -136,12 +137,12 @@ async fn plan(
 }
 
 /// The profiles a configuration can name.
-pub(super) fn catalogue(config: &Config) -> Result<Catalogue, DriverError> {
+pub(super) fn catalogue(config: &Config) -> Result<Catalogue, ConfigError> {
     let catalogue = match &config.profile_directory {
         Some(directory) => Catalogue::with_directory(directory),
         None => Catalogue::built_in(),
     };
-    catalogue.map_err(|error| DriverError::Refused(format!("profile {error}")))
+    catalogue.map_err(|error| ConfigError::of("profile_directory", format!("profile {error}")))
 }
 
 /// Asks an agent what it is; the first request of a session, so also whether it is there.
@@ -172,15 +173,16 @@ async fn diagnose(config: &Config, shared: &Arc<Shared>, error: DriverError) -> 
 }
 
 /// The profile that the configuration names.
-pub(super) fn named<'a>(config: &Config, catalogue: &'a Catalogue) -> Result<&'a Arc<Profile>, DriverError> {
+pub(super) fn named<'a>(config: &Config, catalogue: &'a Catalogue) -> Result<&'a Arc<Profile>, ConfigError> {
     catalogue.get(&config.profile).ok_or_else(|| {
         let names: Vec<_> = catalogue.names().collect();
-        DriverError::Refused(format!("unknown profile {:?}; available: {}", config.profile, names.join(", ")))
+        let (name, names) = (&config.profile, names.join(", "));
+        ConfigError::of("profile", format!("unknown profile {name:?}; available: {names}"))
     })
 }
 
 /// Whether the named outlets can be meant: by the profile that is named, or as keys where the device chooses.
-pub(super) fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), DriverError> {
+pub(super) fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
     if config.profile != "auto" {
         let catalogue = catalogue(config)?;
         let profile = with_unit(config, named(config, &catalogue)?)?;
@@ -193,10 +195,9 @@ pub(super) fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), Dr
     }
 }
 
-fn no_such_key(key: &str) -> DriverError {
-    DriverError::Refused(format!(
-        "outlet {key:?}: must be a number (7, or 2.7 on unit 2), inlet, unit, phase.1, group.1, or a key of `oids`"
-    ))
+fn no_such_key(key: &str) -> ConfigError {
+    let why = "must be a number (7, or 2.7 on unit 2), inlet, unit, phase.1, group.1, or a key of `oids`";
+    ConfigError::of("probes", format!("outlet {key:?}: {why}"))
 }
 
 /// The profiles by which a device can be read, the best first, for the unit that is configured.
@@ -227,7 +228,7 @@ async fn candidates(
         }
     }
     match refused {
-        Some(error) if candidates.is_empty() => Err(error),
+        Some(error) if candidates.is_empty() => Err(error.into()),
         Some(_) | None => Ok(candidates),
     }
 }
@@ -285,13 +286,11 @@ fn base(column: &Column) -> Option<Oid> {
 }
 
 /// The profile as it stands for the configured unit of a daisy chain.
-fn with_unit(config: &Config, profile: &Arc<Profile>) -> Result<Arc<Profile>, DriverError> {
+fn with_unit(config: &Config, profile: &Arc<Profile>) -> Result<Arc<Profile>, ConfigError> {
     let Some(unit) = config.unit else { return Ok(Arc::clone(profile)) };
     if profile.kinds().all(|(_, section)| section.unit_at.is_none()) {
-        return Err(DriverError::Refused(format!(
-            "`unit` is not supported by profile {:?}: outlets are numbered across all units, or there is only one unit",
-            profile.name
-        )));
+        let why = "outlets are numbered across all units, or there is only one unit";
+        return Err(ConfigError::of("unit", format!("not supported by profile {:?}: {why}", profile.name)));
     }
     Ok(Arc::new(profile.of_unit(unit)))
 }

@@ -27,7 +27,7 @@ const MAX_REPETITIONS: u32 = 10;
 /// # Errors
 /// When the agent does not answer or refuses.
 pub async fn record(config: &Config, shared: &Arc<Shared>) -> Result<String, DriverError> {
-    config.check().map_err(DriverError::Refused)?;
+    config.check()?;
     let catalogue = catalogue(config)?;
     let mut agent = Agent::open(config, shared, config.max_varbinds.unwrap_or(VARBINDS_MAX)).await?;
     let identity = identify(&mut agent).await?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use async_snmp::Oid;
-use kwapi_core::{NoReading, Reading};
+use kwapi_core::{NoReading, Reading, hex};
 
 use super::interpret::{self, Row};
 use super::plan;
@@ -79,7 +79,7 @@ fn parse_value(tag: &str, value: &str) -> Option<Value> {
 
 fn parse_plain(tag: &str, value: &str) -> Option<Value> {
     let (tag, bytes) = match tag.strip_suffix('x') {
-        Some(tag) => (tag, from_hexadecimal(value)?),
+        Some(tag) => (tag, hex::decode(value.trim())?),
         None => match tag.strip_suffix('e') {
             Some(tag) => (tag, from_escaped(value)?),
             None => (tag, value.as_bytes().to_vec()),
@@ -127,15 +127,6 @@ fn from_escaped(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u32> = text.trim().chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
-    let pairs = digits.chunks(2).map(|pair| match pair {
-        [high, low] => u8::try_from(high * 16 + low).ok(),
-        _ => None,
-    });
-    pairs.collect()
-}
-
 /// Writes a walk in snmprec format, with nothing in it that tells whose it is: letters of texts become `x` and digits
 /// `0` (so that their shapes stay to be seen), addresses vanish. Numbers and OIDs stay, among them sysObjectID.
 pub fn to_snmprec<'a>(objects: impl IntoIterator<Item = &'a (Oid, Value)>) -> String {
@@ -149,8 +140,8 @@ pub fn to_snmprec<'a>(objects: impl IntoIterator<Item = &'a (Oid, Value)>) -> St
                 let hidden = anonymise(bytes);
                 match String::from_utf8(hidden) {
                     Ok(text) if !text.contains(['\n', '\r']) => ("4", text),
-                    Ok(text) => ("4x", hexadecimal(text.as_bytes())),
-                    Err(error) => ("4x", hexadecimal(error.as_bytes())),
+                    Ok(text) => ("4x", hex::encode(text.as_bytes())),
+                    Err(error) => ("4x", hex::encode(error.as_bytes())),
                 }
             }
             Value::Oid(oid) => ("6", oid.to_string()),
@@ -181,13 +172,6 @@ fn anonymise(bytes: &[u8]) -> Vec<u8> {
         _ => b'.',
     };
     bytes.iter().map(hide).collect()
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Shows what a profile makes of a walk: every outlet, inlet, unit, phase and group it finds a row of.

@@ -81,8 +81,8 @@ fn a_channel_is_a_number_or_total() {
         Tasmota::check_outlets(&config, &outlets(good)).expect("no fault");
     }
     for bad in ["0", "relay", "-1"] {
-        let message = Tasmota::check_outlets(&config, &outlets(bad)).expect_err("a fault");
-        assert_eq!(message, format!("outlet {bad:?}: must be a channel number from 1, or total"));
+        let message = Tasmota::check_outlets(&config, &outlets(bad)).expect_err("a fault").to_string();
+        assert_eq!(message, format!("`probes`: outlet {bad:?}: must be a channel number from 1, or total"));
     }
 }
 

@@ -81,7 +81,7 @@ fn a_wrong_key_is_named<D: Device>(device: &D) {
     let mut keys: toml::Table = device.keys().parse().expect("keys in TOML");
     keys.insert("no_such_key".to_owned(), true.into());
     let error = entry.configure(keys).expect_err("an unknown key");
-    assert_eq!(error.key.as_deref(), Some("no_such_key"), "{}: {error}", D::DRIVER);
+    assert_eq!(error.key(), Some("no_such_key"), "{}: {error}", D::DRIVER);
     keeps_secrets(device, &format!("{error:?} {error} {:?}", configured(device)));
 }
 

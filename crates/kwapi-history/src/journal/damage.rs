@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use kwapi_core::Timestamp;
 
-use super::{Position, segment};
+use super::Position;
 
 /// How much of a damaged stretch is kept aside…
 const ASIDE_BYTES_MAX: u64 = 1 << 20;
@@ -45,16 +45,18 @@ pub enum LossCause {
     LaterVersion,
 }
 
-/// Copies the bytes of a damaged stretch to a file beside its segment, for whoever wants to look. `None` where it is
-/// there already, or there are many.
-pub(super) fn keep_aside(directory: &Path, number: u64, from: u64, to: u64) -> io::Result<Option<PathBuf>> {
-    let path = directory.join(format!("{number:016x}-{from:x}{SUFFIX}"));
+/// Copies the bytes of a damaged stretch, `from` to `to`, to a file beside its segment, for whoever wants to look. `None`
+/// where it is there already, or there are many.
+pub(super) fn keep_aside(segment: &Path, from: u64, to: u64) -> io::Result<Option<PathBuf>> {
+    let directory = segment.parent().unwrap_or(Path::new(""));
+    let number = segment.file_stem().unwrap_or_default().to_string_lossy();
+    let path = directory.join(format!("{number}-{from:x}{SUFFIX}"));
     if path.exists() || count_aside(directory)? >= ASIDE_FILES_MAX {
         return Ok(None);
     }
     let count = usize::try_from(to.saturating_sub(from).min(ASIDE_BYTES_MAX)).unwrap_or(0);
     let mut bytes = vec![0; count];
-    let read = File::open(segment::path(directory, number))?.read_at(&mut bytes, from)?;
+    let read = File::open(segment)?.read_at(&mut bytes, from)?;
     bytes.truncate(read);
     std::fs::write(&path, bytes)?;
     Ok(Some(path))

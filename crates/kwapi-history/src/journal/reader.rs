@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kwapi_core::Timestamp;
 
 use super::damage::{LossCause, Lost, keep_aside};
-use super::segment::{SegmentReader, Step};
+use super::segment::{self, SegmentReader, Step};
 use super::{Credited, Need, Position, Records, Shared, position};
 
 /// How many stretches a [`Replayed`] names.
@@ -347,7 +347,8 @@ impl Shared {
         let aside = if lost.cause == LossCause::Missing {
             None
         } else {
-            keep_aside(&self.directory, segment, offset, offset.saturating_add(bytes)).ok().flatten()
+            let file = segment::path(&self.directory, lost.from.segment);
+            keep_aside(&file, offset, offset.saturating_add(bytes)).ok().flatten()
         };
         tracing::error!(
             segment, offset, bytes, ?records, cause = ?lost.cause, kept = ?aside,

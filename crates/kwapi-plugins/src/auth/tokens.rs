@@ -1,10 +1,8 @@
 //! Bearer tokens of our own: long random strings, of which the configuration has only the hash.
 
-#[cfg(test)]
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use kwapi_core::Pattern;
+use kwapi_core::{Pattern, hex};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -46,10 +44,7 @@ fn admin() -> Vec<String> {
 /// The SHA-256 of a token, as a configuration has it.
 #[cfg(test)]
 pub(crate) fn hash_token(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
-        _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(&Sha256::digest(token.as_bytes()))
 }
 
 /// A token that is let in.
@@ -85,13 +80,5 @@ impl Tokens {
 }
 
 fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let bytes: Option<Vec<u8>> = digits?
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => u8::try_from(high * 16 + low).ok(),
-            _ => None,
-        })
-        .collect();
-    bytes?.try_into().ok()
+    hex::decode(text)?.try_into().ok()
 }

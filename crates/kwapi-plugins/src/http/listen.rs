@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::CompressionLevel;
 
+use super::ServeError;
 use super::connection::{self, Front, Phase};
 use super::counts::{Counts, Refused};
 use super::host::Hosts;
@@ -46,42 +46,6 @@ pub struct Listen {
     pub access_log: bool,
     /// What its metrics call it and its routes.
     pub routes: &'static dyn ServerRoutes,
-}
-
-/// Why a server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The address is taken.
-    #[error("{address} is already in use{}", usual_resident(address.port()))]
-    Occupied {
-        /// Which one.
-        address: SocketAddr,
-    },
-    /// The system refuses to listen there.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// What it says.
-        source: io::Error,
-    },
-    /// Certificate or key cannot be used.
-    #[error("{path}: {message}")]
-    Tls {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        message: String,
-    },
-}
-
-/// Who usually lives on a port of ours, for an operator who finds it taken.
-fn usual_resident(port: u16) -> &'static str {
-    match port {
-        5000 => " (5000 is also used by Keystone)",
-        8080 => " (8080 is also used by Swift and many web servers)",
-        _ => "",
-    }
 }
 
 /// A socket that listens but is not served yet: what can fail at the start has not.

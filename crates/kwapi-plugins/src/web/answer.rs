@@ -1,13 +1,11 @@
 //! HTTP answers: conditional requests, HEAD, redirects, refusals, and the headers every page carries.
 
-use std::fmt::Write;
-
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response as HttpResponse, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use jiff::fmt::rfc2822;
-use kwapi_core::Timestamp;
+use kwapi_core::{Timestamp, hex};
 use sha2::{Digest, Sha256};
 
 use crate::http::percent::encode;
@@ -73,12 +71,10 @@ impl Content {
 
     /// A strong entity tag: the same bytes have the same tag after a restart and on another machine.
     fn tag(&self) -> String {
+        /// Of a digest, so many bytes.
+        const BYTES: usize = 10;
         let digest = Sha256::digest(&self.bytes);
-        let mut tag = String::from("\"");
-        for byte in digest.iter().take(10) {
-            _ = write!(tag, "{byte:02x}");
-        }
-        tag + "\""
+        format!("\"{}\"", hex::encode(digest.get(..BYTES).unwrap_or(&digest)))
     }
 
     /// The whole of it, or 304 when the client has it.

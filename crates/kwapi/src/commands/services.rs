@@ -2,14 +2,53 @@
 
 use std::path::Path;
 
+use kwapi_drivers::config::{Key, KeyDefault};
+use kwapi_drivers::registry;
+
+use crate::config::nearest;
 use crate::shutdown::Shutdown;
 use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, Taken, notify_ready};
 
 /// Prints every driver with what it reads.
 pub(crate) fn list_drivers() {
-    for driver in kwapi_drivers::registry::DRIVERS {
+    for driver in registry::DRIVERS {
         println!("{:<12} {}", driver.name, driver.summary);
     }
+}
+
+/// Prints one driver with its keys.
+///
+/// # Errors
+/// When there is none of that name, as one line.
+pub(crate) fn describe_driver(name: &str) -> Result<(), String> {
+    let Some(driver) = registry::find(name) else {
+        let known = || registry::DRIVERS.iter().map(|driver| driver.name);
+        let advice = nearest(name, known()).map_or_else(
+            || format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+            |name| format!("did you mean {name}?"),
+        );
+        return Err(format!("there is no driver {name}; {advice}"));
+    };
+    println!("{}: {}\n", driver.name, driver.summary);
+    let default = |key: &Key| match (key.default, key.unit) {
+        (KeyDefault::Required, _) => "(required)".to_owned(),
+        (KeyDefault::Value(value), Some(unit)) => format!("{value} {unit}"),
+        (default, _) => default.text().to_owned(),
+    };
+    let width = |texts: &dyn Fn(&Key) -> usize| driver.keys.iter().map(texts).max().unwrap_or_default();
+    let name_width = width(&|key| key.name.chars().count());
+    let default_width = width(&|key| default(key).chars().count());
+    for key in driver.keys {
+        let unit = key.unit.map_or_else(String::new, |unit| format!(", in {unit}"));
+        let secret = if key.is_secret { "; a secret" } else { "" };
+        println!(
+            "{:<name_width$}  {:<default_width$}  {}{unit}{secret}",
+            key.name,
+            default(key),
+            key.meaning
+        );
+    }
+    Ok(())
 }
 
 /// Runs a process of these roles until it is told to stop.

@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use kwapi_drivers::config::Step;
+use kwapi_drivers::config::{self, Problem};
+
 use super::names::nearest;
 use super::sources::{Sources, matching};
 
@@ -21,13 +24,6 @@ pub(crate) struct Document {
     places: BTreeMap<Vec<Step>, Place>,
     files: Vec<PathBuf>,
     sources: Sources,
-}
-
-/// One step of the way to a value: into a table by key, or into an array by index.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
-    Key(String),
-    Index(usize),
 }
 
 /// Where a value stands.
@@ -143,49 +139,41 @@ impl Document {
         value: Value,
         also: &[&str],
     ) -> Result<T, ConfigError> {
-        serde_path_to_error::deserialize(value).map_err(|error| {
-            let mut path = path.to_vec();
-            for segment in error.path() {
-                match segment {
-                    serde_path_to_error::Segment::Seq { index } => path.push(Step::Index(*index)),
-                    serde_path_to_error::Segment::Map { key } => path.push(Step::Key(key.clone())),
-                    serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => {}
-                }
-            }
-            self.explain(&path, &error.into_inner().to_string(), also)
-        })
+        config::typed(value).map_err(|error| self.explain(path, &error, also))
     }
 
-    /// Turns serde's message about the value at `path` into ours.
-    pub(crate) fn explain(&self, path: &[Step], message: &str, also: &[&str]) -> ConfigError {
-        let message = without_value(message.trim().lines().next().unwrap_or_default());
-        let message = message.as_str();
-        let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        let key = path.iter().rev().find_map(|step| match step {
+    /// Gives an error about the value at `path` its line. `also` names keys that somebody else reads from the same table.
+    pub(crate) fn explain(&self, path: &[Step], error: &config::ConfigError, also: &[&str]) -> ConfigError {
+        let whole = [path, error.path.as_slice()].concat();
+        let table_name = path.last().and_then(|step| match step {
             Step::Key(key) => Some(key.as_str()),
             Step::Index(_) => None,
         });
-        match (message, quoted.split_first()) {
-            (_, Some((unknown, known))) if message.starts_with("unknown field") => {
-                let mut path = path.to_vec();
-                if key != Some(unknown) {
-                    path.push(Step::Key((*unknown).to_owned()));
-                }
-                let known: BTreeSet<&str> = known.iter().chain(also).copied().collect();
-                let advice = nearest(unknown, known.iter().copied()).map_or_else(
-                    || format!("valid keys: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
-                    |name| format!("did you mean `{name}`?"),
-                );
-                self.error(&path, format!("unknown key `{unknown}`; {advice}"))
+        match (&error.problem, error.last_key().or(table_name)) {
+            (Problem::UnknownKey(known), Some(key)) => {
+                self.unknown_key(&whole, key, known.iter().chain(also).copied())
             }
-            (_, Some((missing, []))) if message.starts_with("missing field") => {
-                self.error(path, format!("`{missing}` is missing"))
+            (Problem::Missing, Some(key)) => self.error(&whole, format!("`{key}` is missing")),
+            (problem, Some(key)) => {
+                self.error(&whole, format!("`{key}`: {}", one_line(&problem.to_string())))
             }
-            _ => match key {
-                Some(key) => self.error(path, format!("`{key}`: {message}")),
-                None => self.error(path, message),
-            },
+            (problem, None) => self.error(&whole, one_line(&problem.to_string())),
         }
+    }
+
+    /// An error about a key, at `path`, that nobody knows, with the nearest of those that are known there.
+    pub(crate) fn unknown_key<'a>(
+        &self,
+        path: &[Step],
+        key: &str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> ConfigError {
+        let known: BTreeSet<&str> = known.collect();
+        let advice = nearest(key, known.iter().copied()).map_or_else(
+            || format!("valid keys: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
+            |name| format!("did you mean `{name}`?"),
+        );
+        self.error(path, format!("unknown key `{key}`; {advice}"))
     }
 
     fn add_file(&mut self, file: &Path, depth: usize) -> Result<(), ConfigError> {
@@ -296,12 +284,14 @@ fn line_at(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// serde's message about a value of the wrong type, without the value: it may be a secret.
-fn without_value(message: &str) -> String {
-    let found = message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "));
-    let Some((found, expected)) = found else { return message.to_owned() };
-    let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
-    format!("expected {expected}, not {kind}")
+/// A message in one line. Of TOML's, which shows the line that is wrong in between, the place and the reason.
+fn one_line(message: &str) -> String {
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    match (lines.next(), lines.next_back()) {
+        (Some(first), Some(last)) => format!("{first}: {last}"),
+        (Some(only), None) => only.to_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -5,24 +5,18 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use kwapi_drivers::snmp::Catalogue;
+use kwapi_drivers::config::Names;
+use kwapi_drivers::registry::{Configured, DRIVERS};
 use toml::{Table, Value};
 
 use super::document::Document;
 use super::inventory;
-use super::meters::Meter;
 
 /// A longer file is none of these, and counts by its length.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The keys that name such files are the same for every driver that has them.
-const PROFILES: &str = "profile_directory";
-const MAPS: &str = "maps";
-const TLS: &str = "tls";
-const AUTHORITY: &str = "ca:";
-
-/// Notes what the tables of `document` name as something it was made from, also where they are broken otherwise. Like
-/// the drivers, it takes relative names from the working directory.
+/// Notes what the tables of `document` name as something it was made from, also where they are broken otherwise: whatever
+/// a key of any driver names. Like the drivers, it takes relative names from the working directory.
 pub(super) fn note(document: &mut Document) {
     let mut tables = Vec::new();
     for name in ["meter", "inventory", "credentials"] {
@@ -34,13 +28,16 @@ pub(super) fn note(document: &mut Document) {
         tables.extend(rows.into_iter().map(|(_, row)| row));
     }
     for table in &tables {
-        for key in [PROFILES, MAPS] {
-            if let Some(directory) = text(table, key) {
-                document.note_pattern(Path::new(directory).join("*.toml"));
+        for (name, value) in table {
+            let Some(value) = value.as_str() else { continue };
+            let mut keys = DRIVERS.iter().filter_map(|driver| driver.key(name));
+            match keys.find_map(|key| key.path(value)) {
+                Some((Names::Definitions { .. }, directory)) => {
+                    document.note_pattern(directory.join("*.toml"));
+                }
+                Some((Names::Authority, file)) => document.note_source(file.to_owned()),
+                Some((Names::Device | Names::Kernel | Names::Socket, _)) | None => {}
             }
-        }
-        if let Some(file) = authority(table) {
-            document.note_source(PathBuf::from(file));
         }
     }
 }
@@ -56,48 +53,30 @@ fn collect(value: Option<&Value>, tables: &mut Vec<Table>) {
     }
 }
 
-fn text<'a>(keys: &'a Table, key: &str) -> Option<&'a str> {
-    keys.get(key).and_then(Value::as_str)
-}
-
-fn authority(keys: &Table) -> Option<&str> {
-    text(keys, TLS)?.strip_prefix(AUTHORITY)
-}
-
 /// What was read of such files, each once for all meters that use it.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    catalogues: BTreeMap<PathBuf, Option<Catalogue>>,
+    /// By driver, directory and the file that is chosen there.
+    definitions: BTreeMap<(&'static str, PathBuf, Option<String>), u64>,
     contents: BTreeMap<PathBuf, u64>,
 }
 
 impl Files {
-    /// A fingerprint of what `meter` will read there; 0 where it reads nothing.
-    pub(super) fn fingerprint(&mut self, meter: &Meter) -> u64 {
+    /// A fingerprint of what a meter of `driver` will read there; 0 where it reads nothing.
+    pub(super) fn fingerprint(&mut self, driver: &Configured) -> u64 {
         let mut prints = Vec::new();
-        if let Some(directory) = text(&meter.keys, PROFILES) {
-            prints.push(self.profiles(Path::new(directory), text(&meter.keys, "profile")));
-        }
-        if let (Some(directory), Some(map)) = (text(&meter.keys, MAPS), text(&meter.keys, "map")) {
-            prints.push(self.content(&Path::new(directory).join(format!("{map}.toml"))));
-        }
-        if let Some(file) = authority(&meter.keys) {
-            prints.push(self.content(Path::new(file)));
+        for (_, names, path) in driver.paths() {
+            match names {
+                Names::Definitions { chosen_by } => {
+                    let place = (driver.name(), path.to_owned(), driver.text(chosen_by).map(str::to_owned));
+                    let read = || driver.definitions().map_or(0, |text| hash(&text));
+                    prints.push(*self.definitions.entry(place).or_insert_with(read));
+                }
+                Names::Authority => prints.push(self.content(path)),
+                Names::Device | Names::Kernel | Names::Socket => {}
+            }
         }
         if prints.is_empty() { 0 } else { hash(&prints) }
-    }
-
-    /// Of a profile that is named, that one; else any may be found to fit.
-    fn profiles(&mut self, directory: &Path, named: Option<&str>) -> u64 {
-        let catalogue = self
-            .catalogues
-            .entry(directory.to_owned())
-            .or_insert_with(|| Catalogue::with_directory(directory).ok());
-        let Some(catalogue) = catalogue else { return 0 };
-        match named.filter(|name| *name != "auto") {
-            Some(name) => hash(&format!("{:?}", catalogue.get(name))),
-            None => hash(&format!("{:?}", catalogue.iter().collect::<Vec<_>>())),
-        }
     }
 
     fn content(&mut self, file: &Path) -> u64 {

@@ -1,35 +1,22 @@
 //! From `[[meter]]` tables to the list of single wattmeters: credentials, host ranges, templates, inventories.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod keys;
+mod outlets;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kwapi_core::{ProbeId, Watts};
-use kwapi_drivers::{Outlet, Outlets};
+use kwapi_core::Watts;
+use kwapi_drivers::Outlets;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::document::{ConfigError, Document, Step};
 use super::inventory;
 use super::ranges::{self, Host};
-
-/// The keys of a `[[meter]]` table that are the same for every driver, but where the driver has one of that name.
-pub(crate) const COMMON_KEYS: &[&str] = &[
-    "name",
-    "driver",
-    "probe",
-    "probes",
-    "hosts",
-    "credentials",
-    "interval_seconds",
-    "deadline_seconds",
-    "max_gap_seconds",
-    "voltage",
-    "power_factor",
-    "device_clock",
-    "max_watts",
-    "labels",
-    "probe_labels",
-];
+pub(crate) use keys::COMMON_KEYS;
+use keys::{divided, driver_takes_host};
+use outlets::{outlets, refuse_twins};
 
 /// Shortest interval between readings of one meter: most devices do not measure faster.
 const INTERVAL_MIN: f64 = 0.05;
@@ -230,49 +217,6 @@ fn expand_table(
     Ok(())
 }
 
-/// Whether `host` is one of the driver's keys; an unknown driver is somebody else's error.
-fn driver_takes_host(driver: &str) -> bool {
-    kwapi_drivers::registry::find(driver).is_none_or(|entry| entry.keys().contains(&"host"))
-}
-
-/// Whose a key is that all meters have and the driver has as well.
-enum Owner {
-    Driver,
-    Common,
-    Both,
-}
-
-/// A meter's table as the keys common to all meters and the driver's own.
-fn divided(table: &Table) -> (Table, Table) {
-    let driver = table.get("driver").and_then(Value::as_str).and_then(kwapi_drivers::registry::find);
-    let own_keys = driver.map(kwapi_drivers::registry::Entry::keys).unwrap_or_default();
-    let (mut common, mut own) = (Table::new(), Table::new());
-    for (key, value) in table {
-        let owner = match (COMMON_KEYS.contains(&key.as_str()), own_keys.contains(&key.as_str())) {
-            (true, true) => owner(key, value),
-            (true, false) => Owner::Common,
-            (false, _) => Owner::Driver,
-        };
-        if matches!(owner, Owner::Common | Owner::Both) {
-            common.insert(key.clone(), value.clone());
-        }
-        if matches!(owner, Owner::Driver | Owner::Both) {
-            own.insert(key.clone(), value.clone());
-        }
-    }
-    (common, own)
-}
-
-/// A name of a thing to read is the driver's, and volts to assume are every meter's (`voltage`); a number that both
-/// compute with is for both (`power_factor`); anything else is the driver's, whose manual names it.
-fn owner(key: &str, value: &Value) -> Owner {
-    match (key, value) {
-        ("voltage", Value::Integer(_) | Value::Float(_)) => Owner::Common,
-        ("power_factor", _) => Owner::Both,
-        _ => Owner::Driver,
-    }
-}
-
 #[expect(clippy::too_many_arguments, reason = "called once, where all of these are at hand")]
 fn one(
     document: &Document,
@@ -345,64 +289,6 @@ fn one(
     })
 }
 
-fn outlets(
-    document: &Document,
-    path: &[Step],
-    written: &Written,
-    host: Option<&Host>,
-) -> Result<Outlets, ConfigError> {
-    let at = [path, &[Step::Key("probes".to_owned())]].concat();
-    let id = |text: &str| {
-        let text = host.map_or_else(|| text.to_owned(), |host| host.fill_in(text));
-        ProbeId::new(&text).map_err(|error| document.error(&at, format!("{text:?}: {error}")))
-    };
-    let advice = "set `probe = \"name\"` for a meter with one outlet, `probes = [\"web1\", \"\", \"web3\"]` by position, \
-        `probes = { 7 = \"web1\" }` by the device's key, or `probe = \"rack1.{outlet}\"` for all outlets";
-    match (&written.probe, &written.probes) {
-        (Some(_), Some(_)) => Err(document.error(&at, "`probe` and `probes` are mutually exclusive")),
-        (Some(template), None) if template.contains("{outlet}") || template.contains("{label}") => {
-            Ok(Outlets::all(host.map_or_else(|| template.clone(), |host| host.fill_in(template))))
-        }
-        (Some(probe), None) => Ok(Outlets::by_position([Some(id(probe)?)])),
-        (None, Some(Value::Array(probes))) => {
-            let by_position: Result<Vec<Option<ProbeId>>, ConfigError> = probes
-                .iter()
-                .map(|probe| match probe.as_str() {
-                    Some("") => Ok(None),
-                    Some(probe) => id(probe).map(Some),
-                    None => Err(document.error(&at, advice)),
-                })
-                .collect();
-            Ok(Outlets::by_position(by_position?))
-        }
-        (None, Some(Value::Table(probes))) => {
-            let mut by_key = Vec::new();
-            for (key, probe) in flattened(probes) {
-                let Some(probe) = probe.as_str() else { return Err(document.error(&at, advice)) };
-                by_key.push(Outlet { key, probe: id(probe)? });
-            }
-            Ok(Outlets::by_key(by_key))
-        }
-        (None, _) => Err(document.error(&at, advice)),
-    }
-}
-
-/// A device's key may have dots, which TOML takes for tables unless it is quoted: `{ rack.left = "x" }`.
-fn flattened(table: &Table) -> Vec<(String, &Value)> {
-    let mut flat = Vec::new();
-    for (key, value) in table {
-        match value {
-            Value::Table(inner) => {
-                flat.extend(
-                    flattened(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)),
-                );
-            }
-            value => flat.push((key.clone(), value)),
-        }
-    }
-    flat
-}
-
 fn fill_in(value: &mut Value, host: &Host) {
     match value {
         Value::String(text) => *text = host.fill_in(text),
@@ -410,25 +296,6 @@ fn fill_in(value: &mut Value, host: &Host) {
         Value::Table(all) => all.iter_mut().for_each(|(_, value)| fill_in(value, host)),
         _ => {}
     }
-}
-
-/// Two meters of one name, or one probe measured twice, would overwrite each other.
-fn refuse_twins(document: &Document, meters: &[Meter]) -> Result<(), ConfigError> {
-    let mut names = BTreeSet::new();
-    let mut probes = BTreeMap::new();
-    for meter in meters {
-        if !names.insert(meter.name.as_str()) {
-            let message = format!("duplicate meter `{}`; set a different `name` for one of them", meter.name);
-            return Err(meter.error(document, &[], message));
-        }
-        for outlet in meter.outlets.named() {
-            if let Some(other) = probes.insert(&outlet.probe, meter) {
-                let message = format!("probe `{}` is already measured by `{}`", outlet.probe, other.name);
-                return Err(meter.error(document, &[], message));
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -36,14 +36,14 @@ fn a_wrong_key_or_value_is_refused_with_its_reason() {
     check("user = 'monitor'", "unknown field `user`");
     check("cipher_suite = 0", "must be 17 or 3");
     check("privilege = 'root'", "unknown variant `root`");
-    check("username = '12345678901234567'", "username is too long");
+    check("username = '12345678901234567'", "`username`: too long");
     check("source = 'dcmi'\nsensor = 'Power'", "remove one of them");
     check("version = '1.5'\ncipher_suite = 3", "remove one of them");
     for timeout in ["0.0", "-1.0", "61.0", "nan", "inf"] {
         check(&format!("timeout_seconds = {timeout}"), "must be 0.05 to 60");
     }
     for kg in ["", "0x", "0xabc", "0xgg", "123456789012345678901"] {
-        check(&format!("kg = '{kg}'"), "kg must have");
+        check(&format!("kg = '{kg}'"), "`kg`: must have");
     }
 }
 

@@ -1,7 +1,6 @@
 use kwapi_core::{Accounting, Energy, MeterCounter, Totals};
 use proptest::prelude::*;
 
-use super::super::virtual_probes::VirtualSpec;
 use super::*;
 
 const MAX_GAP: Duration = Duration::from_secs(10);
@@ -28,13 +27,7 @@ fn within(max_watts: Option<f64>) -> Source {
 }
 
 fn place() -> Place {
-    let spec = VirtualSpec {
-        probe: ProbeId::new("p").unwrap(),
-        parts: Vec::new(),
-        max_gap: MAX_GAP,
-        max_gap_follows: false,
-    };
-    Place::of_sum(&spec)
+    Place::of_sum(&[])
 }
 
 fn take(source: &mut Source, second: u64, step: i64, reading: &Reading) -> Outcome {

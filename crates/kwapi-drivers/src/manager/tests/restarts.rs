@@ -45,6 +45,7 @@ struct Address {
 impl Driver for Reader {
     const NAME: &'static str = "reader";
     const SUMMARY: &'static str = "a register";
+    const KEYS: &'static [Key] = &[Key::required("device", "which")];
     type Config = Address;
     type Shared = ();
 

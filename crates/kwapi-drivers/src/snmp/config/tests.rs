@@ -3,7 +3,9 @@ use super::*;
 #[track_caller]
 fn check(text: &str, expected: &str) {
     let verdict = match toml::from_str::<Config>(text) {
-        Ok(config) => config.check().err().unwrap_or_else(|| format!("{:?}", config.version())),
+        Ok(config) => {
+            config.check().map_or_else(|error| error.to_string(), |()| format!("{:?}", config.version()))
+        }
         Err(error) => error.to_string(),
     };
     assert!(verdict.contains(expected), "{verdict}");
@@ -18,8 +20,8 @@ fn the_version_follows_from_the_keys() {
 
 #[test]
 fn keys_that_do_not_go_together_are_named() {
-    check("host = 'a'\nversion = '2c'\nuser = 'm'", "`user` applies to SNMP version 3");
-    check("host = 'a'\nuser = 'm'\ncommunity = 'c'", "`community` applies to SNMP versions 1 and 2c");
+    check("host = 'a'\nversion = '2c'\nuser = 'm'", "`user`: applies to SNMP version 3");
+    check("host = 'a'\nuser = 'm'\ncommunity = 'c'", "`community`: applies to SNMP versions 1 and 2c");
     check("host = 'a'\nversion = '3'", "requires `user`");
     check("host = 'a'\nuser = 'm'\nauth_protocol = 'SHA'", "requires `auth_password`");
     check("host = 'a'\nuser = 'm'\nprivacy_password = 'x'", "requires `privacy_protocol`");
@@ -29,7 +31,7 @@ fn keys_that_do_not_go_together_are_named() {
     check("host = 'a'\nretransmits = 11", "retransmits");
     check("host = 'a'\nhots = 'b'", "hots");
     check("host = 'a'\n[oids.ups]\npower = 'x.y'", "power");
-    check("host = 'a'\n[oids.ups]\nlabel = '1.3.6.1'", "oids.\"ups\": nothing to measure");
+    check("host = 'a'\n[oids.ups]\nlabel = '1.3.6.1'", "`oids.ups`: nothing to measure");
     check("host = 'a'\n[oids.ups]\npower = { oid = '1.3.6.1.4.1.9.1.0', watts = 0.1 }", "V2c");
 }
 

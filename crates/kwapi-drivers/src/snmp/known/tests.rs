@@ -1,5 +1,4 @@
 use super::*;
-use crate::snmp::open::Listed;
 
 fn row(number: u32, label: &str) -> Listed {
     let label = (!label.is_empty()).then(|| label.to_owned());

@@ -11,37 +11,11 @@ use crate::driver::{DriverError, Finding};
 use super::super::agent::Agent;
 use super::super::config::Config;
 use super::super::interpret::{self, Row, Usefulness};
-use super::super::known::ROWS_MAX;
+use super::super::known::{Chosen, Listed, ROWS_MAX};
 use super::super::profile::{Field, Kind, Profile, Section};
 
 /// A column whose index stands in the middle of its OIDs is walked with its neighbours: a dozen a row.
 const WALKED_MAX: usize = 16 * ROWS_MAX;
-
-/// What a device is read by where everything it has is wanted.
-#[derive(Clone, Debug)]
-pub(in crate::snmp) struct Chosen {
-    /// By which profile.
-    pub profile: String,
-    /// Outlets, inlets, …
-    pub kind: Kind,
-    /// What can be measured of each, as this device has it.
-    pub section: Arc<Section>,
-    /// The best that a row of it says.
-    pub usefulness: Usefulness,
-    /// Its rows.
-    pub rows: Vec<Listed>,
-}
-
-/// A row that a device lists.
-#[derive(Clone, Debug)]
-pub(in crate::snmp) struct Listed {
-    /// Where.
-    pub index: Vec<u32>,
-    /// The operator's name of it on the device.
-    pub label: Option<String>,
-    /// Whether the device says something of it, if only that it cannot measure now.
-    pub is_told: bool,
-}
 
 /// Looks at all kinds of things that these profiles know until one has watts, and chooses the most useful: outlets
 /// before inlets, and of two profiles the first, where they are equally so. Also tells what was passed over, and why.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::config::ConfigError;
 use crate::driver::{DriverError, Finding};
 use crate::outlets::Outlets;
 
@@ -22,7 +23,7 @@ pub(super) fn named_points(
     config: &Config,
     outlets: &Outlets,
     profile: Option<&Arc<Profile>>,
-) -> Result<Vec<Point>, DriverError> {
+) -> Result<Vec<Point>, ConfigError> {
     let mut points = Vec::new();
     let mut sections: Vec<(Kind, Arc<Section>)> = Vec::new();
     for outlet in outlets.named() {
@@ -31,7 +32,7 @@ pub(super) fn named_points(
             points.push(Point::new(outlet.probe.clone(), &section, &[], true));
             continue;
         }
-        let refused = |why: String| DriverError::Refused(format!("outlet {:?}: {why}", outlet.key));
+        let refused = |why: String| ConfigError::of("probes", format!("outlet {:?}: {why}", outlet.key));
         let Some(profile) = profile else {
             return Err(refused("not in `oids`, and no profile is set".to_owned()));
         };
@@ -92,7 +93,7 @@ pub(super) async fn named(
     }
     match (best, refused) {
         (Some((_, profile, points)), _) => Ok((Some(profile), points)),
-        (None, Some(error)) => Err(error),
+        (None, Some(error)) => Err(error.into()),
         (None, None) => Ok((None, Vec::new())),
     }
 }

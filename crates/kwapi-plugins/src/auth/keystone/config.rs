@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use kwapi_core::Secret;
 use serde::Deserialize;
 
-use super::session::Session;
 use crate::auth::AuthError;
 
 /// `[api.auth.keystone]`: where Keystone is, and as whom we ask it.
@@ -82,30 +81,22 @@ fn energy() -> String {
 }
 
 impl KeystoneConfig {
-    /// Reads what it names, the password and the authority's certificates; asks nobody.
-    ///
-    /// # Errors
-    /// With the key at fault first in the message.
-    pub fn check(&self) -> Result<(), AuthError> {
-        Session::new(self).map(drop)
-    }
-
     /// Reads the password from where it is kept; a file's last line end is not part of it.
     pub(super) fn password(&self) -> Result<Secret, AuthError> {
-        let failed = |message: String| AuthError::Keystone { url: self.url.clone(), message };
+        let failed = |key, message| AuthError::Keystone { url: self.url.clone(), key, message };
         match (&self.password_file, &self.password_env) {
             (Some(path), None) => {
                 let text = std::fs::read_to_string(path);
                 let text =
-                    text.map_err(|error| failed(format!("password_file {}: {error}", path.display())))?;
+                    text.map_err(|error| failed("password_file", format!("{}: {error}", path.display())))?;
                 Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
             }
             (None, Some(name)) => match std::env::var(name) {
                 Ok(text) => Ok(Secret::new(text)),
-                Err(_) => Err(failed(format!("password_env: environment variable {name} is not set"))),
+                Err(_) => Err(failed("password_env", format!("environment variable {name} is not set"))),
             },
             (None, None) | (Some(_), Some(_)) => {
-                Err(failed("one of password_file and password_env is required".to_owned()))
+                Err(failed("password_file", "one of password_file and password_env is required".to_owned()))
             }
         }
     }

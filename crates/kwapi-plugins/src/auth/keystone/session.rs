@@ -27,9 +27,19 @@ pub(super) struct Session {
     token: Mutex<Option<Arc<Secret>>>,
 }
 
+impl KeystoneConfig {
+    /// Reads what it names, the password and the authority's certificates; asks nobody.
+    ///
+    /// # Errors
+    /// With the key at fault.
+    pub fn check(&self) -> Result<(), AuthError> {
+        Session::new(self).map(drop)
+    }
+}
+
 impl Session {
     pub(super) fn new(config: &KeystoneConfig) -> Result<Self, AuthError> {
-        let failed = |message: String| AuthError::Keystone { url: config.url.clone(), message };
+        let failed = |key, message| AuthError::Keystone { url: config.url.clone(), key, message };
         let timeout = Duration::from_secs(config.timeout_seconds.max(1));
         // The error is that there is a provider already, which is as good.
         _ = rustls::crypto::ring::default_provider().install_default();
@@ -44,7 +54,7 @@ impl Session {
             .user_agent(concat!("kwapi/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &config.ca_file {
             let named =
-                |error: &dyn std::fmt::Display| failed(format!("ca_file {}: {error}", path.display()));
+                |error: &dyn std::fmt::Display| failed("ca_file", format!("{}: {error}", path.display()));
             let pem = std::fs::read(path).map_err(|error| named(&error))?;
             let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| named(&error))?;
             client = client.tls_certs_only(authorities);
@@ -52,7 +62,7 @@ impl Session {
             client = client.tls_certs_only([]); // The system's authorities are not needed, and may not be there.
         }
         Ok(Self {
-            client: client.build().map_err(|error| failed(error.to_string()))?,
+            client: client.build().map_err(|error| failed("url", error.to_string()))?,
             url: format!("{}/auth/tokens", config.url.trim_end_matches('/')),
             credentials: config.clone(),
             password: config.password()?,

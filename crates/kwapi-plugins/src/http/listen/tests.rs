@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 use tokio_rustls::client::TlsStream;
 
+use super::super::serve_error::usual_resident;
 use super::*;
 use crate::http::{READ, Route, Routes};
 

@@ -66,7 +66,11 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
     let history = recorded(&scratch);
     assert!(history.flush_all());
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    let site = router(Arc::new(Stored::new(history, clock.clone(), Duration::from_secs(60), |_| None)), settings(), clock);
+    let site = router(
+        Arc::new(Stored::new(history, clock.clone(), Duration::from_secs(60), |_| None)),
+        settings(),
+        clock,
+    );
     for entry in std::fs::read_dir(scratch.join("rrd")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "rrd") {

@@ -1,5 +1,7 @@
 //! What a configuration names and a start would stumble over: keys, certificates, the policy file, tokens, passwords,
-//! directories. Nobody is asked over the network.
+//! directories, and what meters read (`files/meters.rs`). Nobody is asked over the network.
+
+mod meters;
 
 use std::fs;
 use std::io;
@@ -83,6 +85,7 @@ pub(super) fn check(
         authentication(&mut findings, auth);
     }
     directories(&mut findings, config);
+    meters::check(&mut findings, config);
     findings.all
 }
 
@@ -183,12 +186,11 @@ fn authentication(findings: &mut Findings<'_>, auth: &AuthConfig) {
     let at = |key: &str| keys(&["api", "auth", "keystone", key]);
     match keystone.check() {
         // The service may have another environment.
-        Err(AuthError::Keystone { message, .. }) if message.starts_with("password_env") => {
-            findings.warning(&at("password_env"), message);
+        Err(AuthError::Keystone { key: key @ "password_env", message, .. }) => {
+            findings.warning(&at(key), format!("{key}: {message}"));
         }
-        Err(AuthError::Keystone { message, .. }) => {
-            let key = message.split([' ', ':']).next().unwrap_or_default();
-            findings.error(&at(key), message.as_str());
+        Err(AuthError::Keystone { key, message, .. }) => {
+            findings.error(&at(key), format!("{key}: {message}"));
         }
         Err(error) => findings.error(&at("url"), chain(&error)),
         Ok(()) => {}

@@ -82,13 +82,50 @@ fn every_key_of_every_driver_reaches_it_and_is_in_the_manual() {
                 set.insert(key.clone());
             }
         }
-        let all: BTreeSet<String> = entry.keys().iter().map(|key| (*key).to_owned()).collect();
+        let all: BTreeSet<String> = entry.keys.iter().map(|key| key.name.to_owned()).collect();
         assert_eq!(set, all, "{}: keys that are tried here, and keys that there are", entry.name);
         let manual = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("../../docs/manual/drivers/{}.md", entry.name));
         let manual = std::fs::read_to_string(manual).unwrap();
         for key in all {
             assert!(manual.contains(&format!("`{key}`")), "{}: {key} is not in the manual", entry.name);
+        }
+    }
+}
+
+/// The rows of a page's table of keys: the names in the first column, and what the second says.
+fn rows(page: &str) -> Vec<(Vec<&str>, &str)> {
+    let table = page.lines().skip_while(|line| *line != "| key | default | meaning |").skip(2);
+    let rows = table.take_while(|line| line.starts_with('|')).filter_map(|line| {
+        let mut columns = line.trim_matches('|').split('|').map(str::trim);
+        let keys = columns.next()?.split(", ").map(|key| key.trim_matches('`')).collect();
+        Some((keys, columns.next()?))
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_manual_says_the_defaults_that_drivers_say() {
+    for entry in DRIVERS {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("../../docs/manual/drivers/{}.md", entry.name));
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = rows(&page);
+        for key in entry.keys {
+            let row = rows.iter().find(|(keys, _)| keys.contains(&key.name));
+            let Some((keys, default)) = row else { panic!("{}: no row for {}", entry.name, key.name) };
+            // Several keys in a row have a default together, which may be none of a single one.
+            if keys.len() == 1 {
+                let said = default.replace(['`', '"'], "");
+                let meant = key.default.text().replace('"', "");
+                let number = |text: &str| text.parse::<f64>().ok();
+                let is_same = said == meant || number(&said).is_some_and(|said| number(&meant) == Some(said));
+                assert!(
+                    is_same,
+                    "{}: {}: {said:?} in the manual, {meant:?} in the driver",
+                    entry.name, key.name
+                );
+            }
         }
     }
 }

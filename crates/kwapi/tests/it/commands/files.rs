@@ -138,7 +138,7 @@ fn policy_tokens_and_passwords_must_be_there_and_make_sense() {
     let keystone =
         "[api.auth.keystone]\nurl = 'http://k:5000/v3'\nusername = 'kwapi'\npassword_file = 'password'\n";
     check_warning(&lab(keystone, &[("password", "secret\n")]), "");
-    check_error(&lab(keystone, &[]), "kwapi.toml:5: password_file password: No such file");
+    check_error(&lab(keystone, &[]), "kwapi.toml:5: password_file: password: No such file");
     let elsewhere = keystone.replace("password_file = 'password'", "password_env = 'KWAPI_NOT_THERE'");
     check_warning(
         &lab(&elsewhere, &[]),
@@ -164,4 +164,53 @@ fn a_file_of_history_that_cannot_be_written_is_an_error() {
     let shown = "state/history/rrd/9759785f-95f6-554a-ba7a-c3e586ec5609.rrd: not writable by this user";
     let said = fails(&["check"], lab.path());
     assert!(said.contains("\nerror: ") && said.contains(shown), "{said}");
+}
+
+#[test]
+fn what_a_meter_names_must_be_there_and_be_nobody_elses_to_change() {
+    let meter = |keys: &str| format!("[[meter]]\nprobe = 'rack7'\ndriver = {keys}\n");
+    let map = include_str!("../../../../kwapi-drivers/src/modbus/maps/eastron-sdm120.toml");
+    let modbus = meter("'modbus'\nhost = 'gw7'\nmap = 'own'\nmaps = 'maps'");
+    let lab = lab(&modbus, &[]);
+    std::fs::create_dir(lab.path().join("maps")).unwrap();
+    std::fs::write(lab.path().join("maps/own.toml"), map).unwrap();
+    allow(lab.path(), "maps/own.toml", 0o644);
+    check_warning(&lab, "");
+    allow(lab.path(), "maps/own.toml", 0o646);
+    check_error(
+        &lab,
+        "kwapi.toml:7: maps/own.toml is writable for all users of this machine: chmod o-w maps/own.toml",
+    );
+}
+
+#[test]
+fn a_serial_device_may_come_later_and_is_no_other_file() {
+    let wattsup =
+        |device: &str| format!("[[meter]]\nprobe = 'desk'\ndriver = 'wattsup'\ndevice = '{device}'\n");
+    check_warning(&lab(&wattsup("/dev/null"), &[]), "");
+    check_warning(
+        &lab(&wattsup("/dev/serial/by-id/none"), &[]),
+        "kwapi.toml:5: /dev/serial/by-id/none does not exist; check that the meter is plugged in",
+    );
+    check_error(
+        &lab(&wattsup("log.txt"), &[("log.txt", "")]),
+        "kwapi.toml:5: log.txt is not a serial device",
+    );
+}
+
+#[test]
+fn a_socket_needs_a_directory_to_be_made_in() {
+    let lab = lab("", &[]);
+    let push = |socket: &Path| {
+        let socket = socket.display();
+        let toml = format!(
+            "state_directory = 'state'\n[[meter]]\nprobe = 'boiler'\ndriver = 'push'\nlisten = 'unix:{socket}'\n"
+        );
+        std::fs::write(lab.path().join("kwapi.toml"), toml).unwrap();
+    };
+    push(&lab.path().join("boiler.sock"));
+    check_warning(&lab, "");
+    let missing = lab.path().join("not/yet");
+    push(&missing.join("boiler.sock"));
+    check_warning(&lab, &format!("kwapi.toml:5: directory {} does not exist; create it", missing.display()));
 }
