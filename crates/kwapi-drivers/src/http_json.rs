@@ -112,7 +112,7 @@ impl Driver for HttpJson {
             what: "values".to_owned(),
             value: format!("{} outlets", self.outlets.len()),
             is_used: true,
-            why: format!("{:?}", self.values),
+            why: self.values.describe(),
         };
         std::iter::once(values).chain(self.memories.values().flat_map(Memory::findings)).collect()
     }

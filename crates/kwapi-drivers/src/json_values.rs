@@ -64,6 +64,25 @@ impl Memory {
 }
 
 impl Values {
+    /// In words, for findings: where each number is, in which unit and by which factor.
+    pub(crate) fn describe(&self) -> String {
+        let at = |name: &str, place: &str, unit: &str, scale: Option<f64>| {
+            let factor = scale.map(|scale| format!(" times {scale}")).unwrap_or_default();
+            format!("{name} at {place:?} in {unit}{factor}")
+        };
+        let sum = |places: &Places| places.iter().collect::<Vec<_>>().join(" + ");
+        let (watts, joules) = (self.power_unit.symbol(), self.energy_unit.symbol());
+        let parts = [
+            self.power.as_ref().map(|places| at("power", &sum(places), watts, self.power_scale)),
+            self.voltage.as_ref().map(|place| at("voltage", place, "V", self.voltage_scale)),
+            self.current.as_ref().map(|place| at("current", place, "A", self.current_scale)),
+            self.energy.as_ref().map(|places| at("energy", &sum(places), joules, self.energy_scale)),
+            self.energy_reset.as_ref().map(|place| format!("its reset at {place:?}")),
+            self.time.as_ref().map(|place| format!("time at {place:?}")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
     /// Checks what can be checked before a document comes.
     ///
     /// # Errors

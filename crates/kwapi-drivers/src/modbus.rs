@@ -133,7 +133,7 @@ impl Refusal {
 impl Driver for Modbus {
     const NAME: &'static str = "modbus";
     const SUMMARY: &'static str = "energy meters over Modbus TCP and RTU: ABB, Carlo Gavazzi, Chint, Eastron, Janitza, PZEM, Schneider, Siemens, \
-         SunSpec, custom register maps";
+         Socomec, SunSpec, custom register maps";
     const KEYS: &'static [Key] = &[
         Key::new("host", "gateway or meter, HOST[:PORT]; either this or device"),
         Key::new("device", "serial line; /dev/serial/by-id/… survives a replug").naming(Names::Device),

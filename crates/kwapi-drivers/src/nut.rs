@@ -2,36 +2,23 @@
 //!
 //! One request brings all variables of a device. Source: `nut/variables.rs`; NUT 2.8, `docs/net-protocol.txt`.
 
+mod server;
 mod source;
 pub(crate) mod variables;
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId, Secret};
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use crate::config::{ConfigError, Key};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::Login;
 use crate::outlets::Outlets;
+pub use server::devices;
+use server::{Server, VARIABLES_MAX};
 use source::{Choice, Rating, Source, choose, contradiction};
-use variables::{Variables, parse_variable};
-
-/// NUT's port (IANA).
-const PORT: u16 = 3493;
-/// A server in the same building answers within this.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// `upsd` writes lines of at most 512 bytes; a longer one ends the session.
-const LINE_BYTES_MAX: u64 = 4096;
-/// A large PDU has some 40 variables an outlet; an answer with more ends the session.
-const VARIABLES_MAX: usize = 10_000;
-/// …and so does one of more bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+use variables::Variables;
 
 /// `driver = "nut"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -73,12 +60,6 @@ struct Measured {
     choice: Choice,
     /// Why no outlet of the device is meant, where the key names none or several.
     problem: Option<String>,
-}
-
-#[derive(Debug)]
-struct Server {
-    stream: BufReader<TcpStream>,
-    host: String,
 }
 
 impl Driver for Nut {
@@ -313,139 +294,6 @@ fn assigned(
         (outlet.probe.clone(), key, problem)
     });
     named.collect()
-}
-
-/// The names of the devices that the server at `host` watches; no login is needed for them.
-///
-/// # Errors
-/// See [`DriverError`].
-pub async fn devices(host: &str) -> Result<Vec<String>, DriverError> {
-    Server::connect(host).await?.devices().await
-}
-
-impl Server {
-    async fn connect(host: &str) -> Result<Self, DriverError> {
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let host = if has_port { host.to_owned() } else { format!("{host}:{PORT}") };
-        let lost = |why: String| {
-            DriverError::link(format!(
-                "{host}: {why}; check that upsd is running and has a LISTEN directive for this address"
-            ))
-        };
-        let stream = timeout(TIMEOUT, TcpStream::connect(&host))
-            .await
-            .map_err(|_| lost(format!("connection timed out after {TIMEOUT:?}")))?
-            .map_err(|error| lost(error.to_string()))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream), host })
-    }
-
-    async fn send(&mut self, line: &str) -> Result<(), DriverError> {
-        self.stream.write_all(format!("{line}\n").as_bytes()).await.map_err(DriverError::Link)
-    }
-
-    async fn line(&mut self, asked: &str) -> Result<String, DriverError> {
-        let lost = |why: String| DriverError::link(format!("{}: {asked}: {why}", self.host));
-        let mut line = Vec::new();
-        let mut bounded = (&mut self.stream).take(LINE_BYTES_MAX);
-        match timeout(TIMEOUT, bounded.read_until(b'\n', &mut line)).await {
-            Err(_) => return Err(lost(format!("timed out after {TIMEOUT:?}"))),
-            Ok(Err(error)) => return Err(lost(error.to_string())),
-            Ok(Ok(_)) => {}
-        }
-        match line.split_last() {
-            Some((b'\n', line)) => Ok(String::from_utf8_lossy(line).trim_end().to_owned()),
-            None => Err(lost(io::Error::from(io::ErrorKind::UnexpectedEof).to_string())),
-            // Out of step with the server, or no NUT server at all: begin anew.
-            Some(_) => Err(lost("incomplete line; check that this is a NUT server".to_owned())),
-        }
-    }
-
-    /// Sends a command whose answer is `OK`. The argument may be a secret, so only the command is ever shown.
-    async fn ask(&mut self, command: &'static str, argument: &str) -> Result<(), DriverError> {
-        if argument.contains(char::is_control) {
-            return Err(DriverError::Refused(format!("{command}: contains a control character")));
-        }
-        let quoted = argument.replace('\\', "\\\\").replace('"', "\\\"");
-        self.send(&format!("{command} \"{quoted}\"")).await?;
-        let answer = self.line(command).await?;
-        if answer.starts_with("OK") {
-            return Ok(());
-        }
-        Err(DriverError::Refused(format!(
-            "{}: {command}: {answer}; check username and password in upsd.users, or remove both for read-only access",
-            self.host
-        )))
-    }
-
-    async fn only_ups(&mut self) -> Result<String, DriverError> {
-        match <[String; 1]>::try_from(self.devices().await?) {
-            Ok([only]) => Ok(only),
-            Err(names) => {
-                Err(DriverError::NothingToRead(format!("{}: set ups to one of {names:?}", self.host)))
-            }
-        }
-    }
-
-    async fn devices(&mut self) -> Result<Vec<String>, DriverError> {
-        self.send("LIST UPS").await?;
-        let mut names = Vec::new();
-        loop {
-            let line = self.line("LIST UPS").await?;
-            if line.starts_with("END LIST UPS") || names.len() >= VARIABLES_MAX {
-                break;
-            }
-            if line.starts_with("ERR") {
-                return Err(DriverError::Refused(format!("{}: LIST UPS: {line}", self.host)));
-            }
-            names
-                .extend(line.strip_prefix("UPS ").and_then(|rest| rest.split(' ').next()).map(str::to_owned));
-        }
-        Ok(names)
-    }
-
-    async fn variables(&mut self, ups: &str) -> Result<Result<Variables, NoReading>, DriverError> {
-        let asked = format!("LIST VAR {ups}");
-        self.send(&asked).await?;
-        let mut variables = Variables::default();
-        let mut bytes = 0;
-        loop {
-            let line = self.line(&asked).await?;
-            if line.starts_with("END LIST VAR") {
-                return Ok(Ok(variables));
-            }
-            if let Some(error) = line.strip_prefix("ERR ") {
-                return no_variables(error, &self.host, ups);
-            }
-            bytes += line.len();
-            let is_of_another = line.starts_with("VAR ") && !line.starts_with(&format!("VAR {ups} "));
-            if let Some((name, value)) = parse_variable(&line).filter(|_| !is_of_another) {
-                variables.insert(name, value);
-            } else if !line.starts_with("BEGIN LIST VAR") {
-                // The rest of the answer would be taken for the next one.
-                return Err(DriverError::link(format!("{}: {asked}: invalid variable {line:?}", self.host)));
-            }
-            if variables.len() > VARIABLES_MAX || bytes > ANSWER_BYTES_MAX {
-                return Err(DriverError::link(format!("{}: {asked}: too many variables", self.host)));
-            }
-        }
-    }
-}
-
-/// What an error of `upsd` means (net-protocol.txt, "Error responses").
-fn no_variables(error: &str, host: &str, ups: &str) -> Result<Result<Variables, NoReading>, DriverError> {
-    match error.split(' ').next().unwrap_or_default() {
-        "DATA-STALE" => {
-            Ok(Err(NoReading::Stale(format!("{host}: the driver of {ups} has lost its device (DATA-STALE)"))))
-        }
-        "DRIVER-NOT-CONNECTED" => Ok(Err(NoReading::NotReady(format!(
-            "{host}: the driver of {ups} is not running (DRIVER-NOT-CONNECTED); run `upsdrvctl start {ups}` there"
-        )))),
-        "UNKNOWN-UPS" => Err(DriverError::Refused(format!(
-            "{host}: unknown UPS {ups:?}; `upsc -l {host}` lists the available ones"
-        ))),
-        other => Err(DriverError::Refused(format!("{host}: LIST VAR {ups}: {other}"))),
-    }
 }
 
 #[cfg(test)]

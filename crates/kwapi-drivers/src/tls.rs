@@ -3,6 +3,8 @@
 //! Management cards present certificates of their own making more often than not, so besides the system's roots and
 //! an authority of one's own a certificate can be pinned by its fingerprint. Trusting anybody has to be spelled out.
 
+mod key;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,7 +29,8 @@ pub enum Tls {
     System,
     /// The certificate is signed by an authority in this PEM file, for this host's name.
     Authority(PathBuf),
-    /// The certificate is this one, by the SHA-256 of its DER form; names and dates do not matter.
+    /// The certificate is this one, by the SHA-256 of its DER form; names, dates and its age do not matter: X.509 version 1
+    /// and, over TLS 1.2, RSA keys of 1024 bits will do.
     Pinned([u8; 32]),
     /// Whoever answers is believed, so whoever sits in between reads the password.
     Insecure,
@@ -108,25 +111,8 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, ConfigError> {
         .with_no_client_auth())
 }
 
-/// What to do about a certificate of the first version of X.509, whose key webpki does not read: a pin does not help.
-const OLD_CERTIFICATE: &str = "X.509 version 1 certificates cannot be verified, pinned or not: renew it on the device, or set tls = \"insecure\", which disables verification";
-
-/// Whether a certificate is of version 1, which is the one that is not written down (RFC 5280, 4.1): a sequence that begins
-/// with a sequence that does not begin with the tag [0].
-fn is_version_1(certificate: &[u8]) -> bool {
-    const SEQUENCE: u8 = 0x30;
-    const VERSION: u8 = 0xA0;
-    let inside = |der: &[u8]| -> Option<usize> {
-        let [SEQUENCE, length, ..] = der else { return None };
-        // A long length says in how many bytes it is written.
-        Some(2 + if length & 0x80 == 0 { 0 } else { usize::from(length & 0x7F) })
-    };
-    let first = || {
-        let outer = certificate.get(inside(certificate)?..)?;
-        outer.get(inside(outer)?).copied()
-    };
-    first().is_some_and(|tag| tag != VERSION)
-}
+/// What is wrong with a certificate of the first version of X.509 where an authority is to verify it.
+const OLD_CERTIFICATE: &str = "X.509 version 1 certificates cannot be verified by an authority";
 
 #[derive(Debug)]
 enum Trust {
@@ -151,13 +137,13 @@ impl ServerCertVerifier for Verifier {
         stapled: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if is_version_1(certificate) && !matches!(self.trust, Trust::Anybody) {
-            return Err(rustls::Error::General(OLD_CERTIFICATE.to_owned()));
-        }
         let presented = <[u8; 32]>::from(Sha256::digest(certificate));
         match &self.trust {
             Trust::Roots(verifier) => {
-                verifier.verify_server_cert(certificate, intermediates, name, stapled, now).map_err(|error| {
+                let verified = verifier.verify_server_cert(certificate, intermediates, name, stapled, now);
+                verified.map_err(|error| {
+                    let is_old = key::is_version_1(certificate);
+                    let error = if is_old { OLD_CERTIFICATE.to_owned() } else { error.to_string() };
                     rustls::Error::General(format!(
                         "{error}; if the device's own fingerprint is {0}, set tls = \"sha256:{0}\"",
                         hex::encode(&presented)
@@ -183,12 +169,12 @@ impl ServerCertVerifier for Verifier {
         if matches!(self.trust, Trust::Anybody) {
             return Ok(HandshakeSignatureValid::assertion());
         }
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let verified = verify_tls12_signature(message, certificate, signature, algorithms);
+        match self.trust {
+            Trust::Pinned(_) => verified.or_else(|_| key::verify(message, certificate, signature, false)),
+            Trust::Roots(_) | Trust::Anybody => verified,
+        }
     }
 
     fn verify_tls13_signature(
@@ -200,16 +186,17 @@ impl ServerCertVerifier for Verifier {
         if matches!(self.trust, Trust::Anybody) {
             return Ok(HandshakeSignatureValid::assertion());
         }
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let verified = verify_tls13_signature(message, certificate, signature, algorithms);
+        match self.trust {
+            Trust::Pinned(_) => verified.or_else(|_| key::verify(message, certificate, signature, true)),
+            Trust::Roots(_) | Trust::Anybody => verified,
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        let schemes = self.provider.signature_verification_algorithms.supported_schemes();
+        if matches!(self.trust, Trust::Pinned(_)) { key::old_first(schemes) } else { schemes }
     }
 }
 
@@ -233,15 +220,6 @@ mod tests {
         check("ca:/etc/kwapi/ca.pem", Ok(Tls::Authority("/etc/kwapi/ca.pem".into())));
         check(&format!("sha256:{}", "aB:".repeat(31) + "AB"), Ok(Tls::Pinned([0xab; 32])));
         check(&format!("sha256:{}", "0f".repeat(32)), Ok(Tls::Pinned([0x0f; 32])));
-    }
-
-    #[test]
-    fn a_certificate_without_a_version_is_of_the_first() {
-        assert!(is_version_1(&[0x30, 0x82, 0x01, 0x00, 0x30, 0x81, 0xC0, 0x02, 0x01]));
-        assert!(!is_version_1(&[0x30, 0x82, 0x01, 0x00, 0x30, 0x81, 0xC0, 0xA0, 0x03]));
-        for cut in [&[][..], &[0x30], &[0x30, 0xFF], &[0x30, 0x01, 0x30], &[0x04, 0x00, 0x30, 0x00, 0x02]] {
-            assert!(!is_version_1(cut), "{cut:?}");
-        }
     }
 
     #[test]

@@ -37,6 +37,16 @@ impl PowerUnit {
         value * self.watts()
     }
 
+    /// As it is written in a configuration.
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
+            Self::W => "W",
+            Self::Kilo => "kW",
+            Self::Milli => "mW",
+            Self::Micro => "uW",
+        }
+    }
+
     fn watts(self) -> f64 {
         match self {
             Self::W => 1.0,
@@ -78,6 +88,20 @@ pub enum EnergyUnit {
 }
 
 impl EnergyUnit {
+    /// As it is written in a configuration.
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
+            Self::KilowattHour => "kWh",
+            Self::WattHour => "Wh",
+            Self::MegawattHour => "MWh",
+            Self::WattMinute => "Wmin",
+            Self::Joule => "J",
+            Self::Kilojoule => "kJ",
+            Self::Millijoule => "mJ",
+            Self::Microjoule => "uJ",
+        }
+    }
+
     fn joules(self) -> f64 {
         match self {
             Self::KilowattHour => 3.6e6,

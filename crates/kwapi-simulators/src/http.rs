@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -44,6 +45,8 @@ pub enum HttpAnswer {
     Raw(Vec<u8>),
     /// These bytes, then others without end.
     Endless(Vec<u8>),
+    /// These bytes, then one more each second without end.
+    Trickle(Vec<u8>),
     /// Nothing, for as long as the other end waits.
     Silence,
 }
@@ -133,6 +136,13 @@ async fn serve(
             HttpAnswer::Raw(bytes) => {
                 stream.write_all(&bytes).await?;
                 return stream.shutdown().await;
+            }
+            HttpAnswer::Trickle(bytes) => {
+                stream.write_all(&bytes).await?;
+                loop {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    stream.write_all(b" ").await?;
+                }
             }
             HttpAnswer::Endless(bytes) => {
                 stream.write_all(&bytes).await?;

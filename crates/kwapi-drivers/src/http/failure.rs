@@ -9,8 +9,8 @@ use rustls::{AlertDescription, CertificateError};
 use crate::error::DriverError;
 
 /// What to do about a certificate whose signatures cannot be verified.
-const OLD_KEY: &str = "; if the certificate's RSA key is shorter than 2048 bits, a pin does not help: renew it on the device, or \
-    set tls = \"insecure\", which disables verification";
+const OLD_KEY: &str = "; if the certificate's RSA key is shorter than 2048 bits, pin the certificate (tls = \"sha256:…\") and use TLS 1.2, \
+    or renew it on the device";
 
 /// The error of a request that was not answered.
 pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
@@ -26,7 +26,7 @@ pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
         )) => {
             "; the device supports only TLS 1.1 or older, or old ciphers: enable TLS 1.2 with ECDHE and AES-GCM on it, or use another protocol (ipmi, snmp)"
         }
-        // What a pin does not help against: the handshake itself cannot be verified.
+        // The handshake itself cannot be verified.
         Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => OLD_KEY,
         None if is_unreached => "; check the address and that the device is on",
         // A certificate's error brings advice of its own.

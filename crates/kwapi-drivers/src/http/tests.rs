@@ -187,9 +187,9 @@ async fn a_certificate_is_judged_as_configured() {
     assert!(other.contains("fingerprint mismatch: pinned 0000") && other.contains(&plain), "{other}");
 }
 
-/// A device of old TLS or an old certificate is told what to do, by openssl's own server.
+/// A device of old TLS is told what to do, and one with an old certificate is read by its pin, by openssl's own server.
 #[tokio::test]
-async fn old_tls_and_old_certificates_are_named() {
+async fn old_tls_is_named_and_an_old_certificate_is_taken_by_its_pin() {
     if !need(&["openssl"]) {
         return;
     }
@@ -200,51 +200,64 @@ async fn old_tls_and_old_certificates_are_named() {
         command.current_dir(lab.path()).args(arguments);
         command
     };
-    let request = [
-        "req",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "key.pem",
-        "-out",
-        "request.pem",
-        "-subj",
-        "/CN=bmc",
-    ];
-    output(&mut openssl(&request));
-    // Without extensions openssl makes a certificate of version 1.
-    output(&mut openssl(&["x509", "-req", "-in", "request.pem", "-signkey", "key.pem", "-out", "cert.pem"]));
-    let fingerprint = output(&mut openssl(&["x509", "-in", "cert.pem", "-noout", "-fingerprint", "-sha256"]));
-    let fingerprint = fingerprint.trim().split('=').next_back().expect("a fingerprint").to_owned();
-    for (server, tls, expected) in [
+    // Without extensions openssl makes a certificate of version 1; with them, one of version 3.
+    let mut pins = Vec::new();
+    for (name, key, extensions) in
+        [("v1", "rsa:2048", false), ("short", "rsa:1024", true), ("oldest", "rsa:1024", false)]
+    {
+        let (key_file, request, certificate) =
+            (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
+        let new = ["req", "-newkey", key, "-nodes", "-keyout", &key_file, "-subj", "/CN=bmc", "-out"];
+        let names = ["-x509", "-addext", "subjectAltName=DNS:localhost"];
+        if extensions {
+            output(&mut openssl(&[new.as_slice(), &[&certificate], &names].concat()));
+        } else {
+            output(&mut openssl(&[new.as_slice(), &[&request]].concat()));
+            let sign = ["x509", "-req", "-in", &request, "-signkey", &key_file, "-out", &certificate];
+            output(&mut openssl(&sign));
+        }
+        let show = ["x509", "-in", &certificate, "-noout", "-fingerprint", "-sha256"];
+        let fingerprint = output(&mut openssl(&show));
+        let fingerprint = fingerprint.trim().split('=').next_back().expect("a fingerprint").to_owned();
+        pins.push(format!("sha256:{fingerprint}"));
+    }
+    let other = format!("sha256:{}", "00".repeat(32));
+    let (insecure, system) = ("insecure".to_owned(), "system".to_owned());
+    for (certificate, server, tls, expected) in [
         (
+            "v1",
             ["-tls1_2", "-cipher", "AES256-SHA:@SECLEVEL=0"],
-            "insecure".to_owned(),
+            &insecure,
             "enable TLS 1.2 with ECDHE and AES-GCM",
         ),
+        ("v1", ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], &insecure, "enable TLS 1.2 with ECDHE and AES-GCM"),
+        ("v1", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &pins[0], "42"),
+        ("v1", ["-tls1_3", "-cipher", "ALL:@SECLEVEL=0"], &pins[0], "42"),
+        ("v1", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &other, "fingerprint mismatch"),
         (
-            ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
-            "insecure".to_owned(),
-            "enable TLS 1.2 with ECDHE and AES-GCM",
+            "v1",
+            ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"],
+            &system,
+            "X.509 version 1 certificates cannot be verified by an authority",
         ),
-        (["-tls1_2", "-cipher", "ALL"], format!("sha256:{fingerprint}"), "renew it on the device"),
-        (["-tls1_2", "-cipher", "ALL"], "system".to_owned(), "renew it on the device"),
+        ("short", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &pins[1], "42"),
+        ("oldest", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &pins[2], "42"),
+        ("short", ["-tls1_3", "-cipher", "ALL:@SECLEVEL=0"], &pins[1], "and use TLS 1.2"),
     ] {
         let port = free_port();
-        let accept = port.to_string();
-        let serve = ["s_server", "-WWW", "-cert", "cert.pem", "-key", "key.pem", "-accept", &accept];
+        let (accept, key_file, certificate) =
+            (port.to_string(), format!("{certificate}.key"), format!("{certificate}.pem"));
+        let serve = ["s_server", "-WWW", "-cert", &certificate, "-key", &key_file, "-accept", &accept];
         let _server = Peer::start(&mut openssl(&[serve.as_slice(), &server].concat()), lab.join("log"))
             .ready(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        let tls = Tls::try_from(tls).expect("a choice");
+        let choice = Tls::try_from(tls.clone()).expect("a choice");
         let address = format!("https://localhost:{port}");
-        let device = Device::new(&Clients::default(), &address, "https", &tls, Login::default());
-        let error =
-            device.expect("a device").get("/status", None).await.expect_err("no TLS in common").to_string();
-        assert!(
-            error.contains(expected) && !error.contains("check the address"),
-            "{server:?}, {tls:?}: {error}"
-        );
-        assert!(!error.contains("set tls = \"sha256"), "a pin does not help: {error}");
+        let device = Device::new(&Clients::default(), &address, "https", &choice, Login::default());
+        let told = match device.expect("a device").get("/status", None).await {
+            Ok(answer) => answer.text(),
+            Err(error) => error.to_string(),
+        };
+        assert!(told.contains(expected), "{server:?}, {tls:?}: {told}");
+        assert!(!told.contains("check the address"), "{server:?}, {tls:?}: {told}");
     }
 }

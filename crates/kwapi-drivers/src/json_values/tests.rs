@@ -18,6 +18,18 @@ fn check(values: &str, document: &str, expected: &str) {
 }
 
 #[test]
+fn values_are_described_in_words() {
+    let values: Values = toml::from_str(
+        "power = '/dps/19'\npower_scale = 0.1\nenergy = ['/t1', '/t2']\nenergy_unit = 'Wh'\ntime = '/ts'",
+    )
+    .unwrap();
+    assert_eq!(
+        values.describe(),
+        "power at \"/dps/19\" in W times 0.1, energy at \"/t1 + /t2\" in Wh, time at \"/ts\""
+    );
+}
+
+#[test]
 fn a_bare_number_is_a_document() {
     check("power = \"\"", "42.5", "42.5 W");
     check("power = \"\"\npower_unit = \"kW\"", "\"0.25\"", "250 W");

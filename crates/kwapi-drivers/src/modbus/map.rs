@@ -31,6 +31,8 @@ const SHIPPED: &[(&str, &str)] = &[
     ("schneider-iem3155", include_str!("maps/schneider-iem3155.toml")),
     ("schneider-pm5xxx", include_str!("maps/schneider-iem3155.toml")),
     ("siemens-pac2200", include_str!("maps/siemens-pac2200.toml")),
+    ("socomec-countis", include_str!("maps/socomec-countis.toml")),
+    ("socomec-diris-b30", include_str!("maps/socomec-diris-b30.toml")),
     ("sunspec-meter", include_str!("maps/sunspec-meter.toml")),
 ];
 

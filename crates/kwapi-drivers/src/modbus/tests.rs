@@ -428,3 +428,27 @@ async fn a_meter_that_starts_again_is_busy_and_not_refused() {
         assert!(said.starts_with("busy: ") && said.ends_with("exception 2, illegal data address"), "{said}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_trickles_is_given_up_and_the_next_is_read_on_a_new_connection() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        // The first connection says a header that promises 250 bytes, and one of them each second.
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut request = [0; 12];
+        stream.read_exact(&mut request).await.expect("a request");
+        let [t1, t2, ..] = request;
+        stream.write_all(&[t1, t2, 0, 0, 0, 251, 1]).await.expect("a header");
+        while stream.write_all(&[4]).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let keys = format!("host = \"127.0.0.1:{port}\"\nmap = \"eastron-sdm120\"");
+    let lines = Arc::default();
+    let mut meter = open(&keys, &one(), &lines).await.expect("a connection");
+    for _ in 0..2 {
+        let said = tokio::time::timeout(Duration::from_secs(5), round(&mut meter)).await.expect("a bound");
+        assert!(said.starts_with("link lost: ") && said.contains("timed out after 2s"), "{said}");
+    }
+}

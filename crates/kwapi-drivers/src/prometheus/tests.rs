@@ -208,3 +208,19 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
     let message = Prometheus::check_outlets(&config, &two).expect_err("a fault").to_string();
     assert!(message.contains("set label to the label that distinguishes them"), "{message}");
 }
+
+#[tokio::test]
+async fn ten_thousand_series_where_a_few_were_are_refused_and_no_name_has_control_characters() {
+    let told = async |text: String| {
+        let simulator = HttpDevice::start(move |_: &HttpRequest| HttpAnswer::ok(text.clone())).await;
+        let simulator = simulator.expect("a port");
+        let url = format!("http://{}/metrics", simulator.address());
+        round(&url, "power = \"w\"\nlabel = \"x\"", &Outlets::all("p.{outlet}")).await
+    };
+    let series = |count: usize| (0..count).map(|n| format!("w{{x=\"{n}\"}} 1\n")).collect::<String>();
+    assert_eq!(told(series(10_000)).await.lines().count(), 10_000);
+    let said = told(series(10_001)).await;
+    assert!(said.starts_with("refused: ") && said.contains("10000 series"), "{said}");
+    let said = told("w{x=\"\u{1b}[2Ja\"} 5\nw{x=\"b\"} 6\n".to_owned()).await;
+    assert!(said.ends_with("p.b: 6 W") && !said.contains('\u{1b}'), "{said:?}");
+}

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::metered::Metered;
-use super::resource::{OUTLET, label, link, segment, serial};
+use super::resource::{OUTLET, Shown, label, link, segment, serial};
 use super::search::Search;
 use crate::driver::{DriverError, Finding};
 use crate::outlets::Outlets;
@@ -19,7 +19,7 @@ pub(super) const OF_A_RACK: &[&str] = &["RackPDUs"];
 pub(super) const OTHERS: &[&str] = &["FloorPDUs", "PowerShelves", "Switchgear"];
 
 impl Search<'_> {
-    /// The outlets of the PDU behind this service, with `total` for all of it; `None` where there is none in these
+    /// The outlets of the PDU behind this service, or `total` for all of it; `None` where there is none in these
     /// `collections`. Labels cost a request each and are read only when all outlets are wanted.
     pub(super) async fn pdu(
         &mut self,
@@ -51,6 +51,7 @@ impl Search<'_> {
         };
         let Some(resource) = self.get(pdu).await? else { return Ok(None) };
         let mut metered = Vec::new();
+        let mut has_metered_outlets = false;
         if let Some(collection) = link(&resource, "Outlets") {
             let paths = self.members(&collection).await?;
             if paths.len() > OUTLETS_MAX {
@@ -60,7 +61,11 @@ impl Search<'_> {
                 let key = segment(&path).to_owned();
                 let mut consumer = None;
                 if outlets.wants_all() {
-                    consumer = self.get(&path).await?.and_then(|outlet| consumer_of(&outlet));
+                    let outlet = self.get(&path).await?;
+                    has_metered_outlets |= outlet
+                        .as_ref()
+                        .is_some_and(|outlet| matches!(OUTLET.power(outlet), Shown::Number(_)));
+                    consumer = outlet.and_then(|outlet| consumer_of(&outlet));
                 } else if outlets.probe(&key, None).is_none() {
                     continue;
                 }
@@ -68,7 +73,18 @@ impl Search<'_> {
             }
         }
         if let Some(path) = link(&resource, "Metrics") {
-            metered.push(Metered::in_one_place("total".to_owned(), None, path, &OUTLET));
+            let total = Metered::in_one_place("total".to_owned(), None, path, &OUTLET);
+            // All there is, and nothing twice: the outlets where they are measured, else the whole.
+            if outlets.wants_all() && has_metered_outlets {
+                self.note("total", "left out", "it counts what the outlets do; name it to read it");
+            } else {
+                if outlets.wants_all() && !metered.is_empty() {
+                    let count = metered.len();
+                    self.note("outlets", format!("{count} without power"), "the total says it");
+                    metered.clear();
+                }
+                metered.push(total);
+            }
         }
         let serial = serial(&resource);
         for metered in &mut metered {

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::resource::{Place, SENSOR, SUPPLY_SENSOR, Shown, is_present, link, segment, shares_supplies};
+use super::resource::{
+    Place, SENSOR, SUPPLY_SENSOR, Shown, is_present, link, number, segment, shares_supplies,
+};
 use super::search::Search;
 use super::source::Source;
 use crate::driver::DriverError;
@@ -146,6 +148,13 @@ impl Search<'_> {
         if let Some(whole) = whole {
             let energy_path = total(energies).map(|sensor| sensor.path.clone());
             let source = Source::of(&SENSOR, whole.path.clone(), whole.shown(&SENSOR));
+            if let Some(percent) = whole.resource.get("Accuracy").and_then(number) {
+                self.note(
+                    format!("{id}: {}", whole.path),
+                    format!("±{percent} %"),
+                    "its accuracy, as the card says",
+                );
+            }
             sources.push(Source { name: whole.path.clone(), energy_path, ..source });
         }
         let supplies = if shared.is_none() { supplies(powers) } else { Vec::new() };

@@ -253,8 +253,36 @@ async fn the_outlets_of_a_pdu_come_in_one_request_with_their_consumers() {
         .drain()
         .map(|(probe, reading)| format!("{probe}: {}", reading.expect("a reading")))
         .collect();
-    assert_eq!(said, ["web1: 10 W, 5400000 J", "2: 20 W, 5400000 J", "total: 33 W"]);
-    assert_eq!(service.requests().len() - before, 2, "the outlets together, and the total");
+    assert_eq!(said, ["web1: 10 W, 5400000 J", "2: 20 W, 5400000 J"]);
+    assert_eq!(service.requests().len() - before, 1, "the outlets together, and not what counts them again");
+}
+
+#[tokio::test]
+async fn a_pdu_of_a_room_or_a_shelf_is_read_and_its_total_where_no_outlet_is_measured() {
+    for collection in ["FloorPDUs", "PowerShelves", "Switchgear"] {
+        let mut resources = json!({
+            "/redfish/v1/": {"PowerEquipment": at("/pe")},
+            "/pe": {},
+            "/pdus": {"Members": [at("/pdu/F1")]},
+            "/pdu/F1": {"SerialNumber": "PD-7", "Outlets": at("/pdu/F1/Outlets"), "Metrics": at("/pdu/F1/Metrics")},
+            "/pdu/F1/Metrics": {"PowerWatts": {"Reading": 9_100}, "EnergykWh": {"Reading": 12.0}},
+            "/pdu/F1/Outlets": {"Members": [at("/pdu/F1/Outlets/1")]},
+            "/pdu/F1/Outlets/1": {"Id": "1", "PowerState": "On"},
+        });
+        resources["/pe"][collection] = at("/pdus");
+        let service = service(resources.clone()).await;
+        let keys = config(&service.address().to_string(), "password = \"secret\"");
+        let said = round(&keys, &Outlets::all("hall.{label}")).await;
+        assert_eq!(said, "hall.total: 9100 W, 43200000 J", "{collection}");
+        // What a chassis says comes before what feeds the room.
+        resources["/redfish/v1/"]["Chassis"] = at("/c");
+        resources["/c"] = json!({"Members": [at("/c/1")]});
+        resources["/c/1"] = json!({"Id": "1", "Power": at("/c/1/Power")});
+        resources["/c/1/Power"] = json!({"PowerControl": [{"PowerConsumedWatts": 320}]});
+        let service = self::service(resources).await;
+        let keys = config(&service.address().to_string(), "password = \"secret\"");
+        assert_eq!(round(&keys, &one()).await, "web1: 320 W", "{collection}");
+    }
 }
 
 #[tokio::test]

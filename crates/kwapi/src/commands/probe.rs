@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{NoReading, ProbeId, Quality, Reading};
+use kwapi_core::{NoReading, ProbeId, Quality, Reading, Watts};
 use kwapi_drivers::deadline::{Silent, since_last_answer};
 use kwapi_drivers::manager::{CounterPower, MeterSpec, derived_power};
 use kwapi_drivers::registry::{Session, SharedPool};
@@ -61,15 +61,20 @@ pub(crate) async fn probe(arguments: &Probe, named: Option<&Path>) -> Result<(),
 }
 
 /// The watts of a reading that does not say them, as the driver manager would tell them.
-fn derived(meter: &MeterSpec, reading: &Reading, counted: Option<&(kwapi_core::Watts, Quality)>) -> String {
+fn derived(meter: &MeterSpec, reading: &Reading, counted: Option<&(Watts, Quality)>) -> String {
     if reading.power.is_some() {
         return String::new();
     }
     match derived_power(reading, counted.copied(), &meter.assumptions) {
-        Ok((power, Quality::Measured)) => format!("  → {power}"),
-        Ok((power, Quality::Estimated)) => format!("  → {power} (estimated)"),
+        Ok((power, Quality::Measured)) => format!("  → {}", to_milliwatts(power)),
+        Ok((power, Quality::Estimated)) => format!("  → {} (estimated)", to_milliwatts(power)),
         Err(no_reading) => format!("  → no power: {no_reading}"),
     }
+}
+
+/// What is told from volts and amperes or a counter, without the digits that only arithmetic has.
+fn to_milliwatts(power: Watts) -> Watts {
+    Watts((power.0 * 1e3).round() / 1e3)
 }
 
 fn says_counters_only(round: &Round) -> bool {
@@ -82,7 +87,7 @@ async fn count(
     meter: &MeterSpec,
     session: &mut Session,
     first: &Round,
-) -> Result<HashMap<ProbeId, (kwapi_core::Watts, Quality)>, Failure> {
+) -> Result<HashMap<ProbeId, (Watts, Quality)>, Failure> {
     let begin = tokio::time::Instant::now();
     let mut counters: HashMap<ProbeId, CounterPower> = HashMap::new();
     let mut observe = |round: &Round, at: Duration| {

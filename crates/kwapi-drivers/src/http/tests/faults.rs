@@ -1,11 +1,16 @@
 //! What devices do to an answer: they cut it, pack it, repeat it, lead it elsewhere and never end it.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use kwapi_core::ProbeId;
 
 use super::*;
+use crate::deadline::{Silent, since_last_answer};
+use crate::driver::{Driver, Readings};
+use crate::outlets::Outlets;
 
 fn device(simulator: &HttpDevice, login: Login) -> Device {
     let address = simulator.address().to_string();
@@ -130,4 +135,46 @@ async fn an_answer_of_a_thousand_brackets_is_malformed() {
     let simulator = start(|_| HttpAnswer::ok("[".repeat(100_000))).await;
     let answer = device(&simulator, login()).get("/", None).await.expect("an answer");
     assert!(matches!(answer.json(), Err(DriverError::Malformed { .. })));
+}
+
+/// A good answer's head, and a body that comes byte by byte and never ends.
+const TRICKLING: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{";
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_trickles_is_given_up_with_its_request() {
+    let simulator = start(|_| HttpAnswer::Trickle(TRICKLING.to_vec())).await;
+    let device = device(&simulator, Login::default());
+    let within = tokio::time::timeout(REQUEST_TIMEOUT + Duration::from_secs(5), device.get("/", None)).await;
+    let error = within.expect("the request has a bound").expect_err("no end").to_string();
+    assert!(error.starts_with("link lost: ") && error.contains("timed out"), "{error}");
+}
+
+/// What comes of a driver whose device trickles, within a deadline of 10 s.
+async fn within_deadline<D: Driver>(key: &str) -> Result<Result<(), DriverError>, Silent> {
+    let simulator = start(|_| HttpAnswer::Trickle(TRICKLING.to_vec())).await;
+    let config =
+        toml::from_str(&key.replace("HOST", &simulator.address().to_string())).expect("a configuration");
+    let outlets = Outlets::by_position([ProbeId::new("A").ok()]);
+    let round = async {
+        let mut driver = D::open(&config, &outlets, &Arc::default()).await?;
+        driver.read(&mut Readings::default()).await
+    };
+    since_last_answer(Duration::from_secs(10), round).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_driver_over_http_gives_a_trickling_device_up_at_its_deadline() {
+    let silent = Silent { deadline: Duration::from_secs(10), answers: 0 };
+    let plain = "host = \"http://HOST\"";
+    for result in [
+        within_deadline::<crate::redfish::Redfish>(plain).await,
+        within_deadline::<crate::shelly::Shelly>(plain).await,
+        within_deadline::<crate::tasmota::Tasmota>(plain).await,
+        within_deadline::<crate::prometheus::Prometheus>("url = \"http://HOST/metrics\"\npower = \"w\"")
+            .await,
+        within_deadline::<crate::http_json::HttpJson>("url = \"http://HOST/\"\nvalues = { power = \"/w\" }")
+            .await,
+    ] {
+        assert_eq!(result.expect_err("no answer"), silent);
+    }
 }

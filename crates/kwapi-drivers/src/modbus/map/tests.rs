@@ -185,6 +185,11 @@ fn every_family_says_its_watts_and_kilowatt_hours() {
     check("pzem-004t", (3, &[15_000, 0]), (5, &[12_500, 0]));
     check("schneider-pm5xxx", (0x0BF3, &f32(1.5)), (0x0C83, &[0, 0, 0, 12_500]));
     check("siemens-pac2200", (65, &f32(1500.0)), (801, &f64(12_500.0)));
+    check("socomec-countis", (0xC568, &[0, 150]), (0xC702, &[0, 1_250]));
+    let registers = [(0x482C, &[0, 1_500][..]), (0x4D83, &[0, 12])];
+    self::check(&shipped("socomec-diris-b30"), "total", &registers, "1500 W, 43200000 J");
+    let registers = [(0xC570, &[0, 51][..]), (0xC558, &[0, 23_000]), (0xC560, &[0, 2_250])];
+    self::check(&shipped("socomec-countis"), "L1", &registers, "510 W, 230 V, 2.25 A");
     let sunspec = shipped("sunspec-meter").moved(40_069).expect("room");
     let registers = [(40_087, &[150][..]), (40_091, &[1]), (40_115, &[0, 125]), (40_123, &[2])];
     self::check(&sunspec, "total", &registers, "1500 W, 45000000 J");

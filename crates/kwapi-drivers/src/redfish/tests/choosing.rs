@@ -329,3 +329,15 @@ async fn a_counter_is_known_by_its_property_and_by_the_serial_number_of_its_chas
     let (_, reading) = readings.drain().next().expect("one probe");
     assert_eq!(reading.expect("a reading").register, None);
 }
+
+#[tokio::test]
+async fn the_accuracy_that_a_card_states_is_shown() {
+    let sensor = json!({"Id": "total_power", "Name": "Total Power", "ReadingType": "Power", "Reading": 236, "Accuracy": 1.5});
+    let sensors = json!({"Members": [at(&format!("{CHASSIS}/1/Sensors/total_power"))]});
+    let card = Changing::one(json!({"Sensors": sensors, "Sensors/total_power": sensor})).await;
+    let mut driver = card.open().await;
+    assert_eq!(read(&mut driver).await, "236 W");
+    let findings = driver.findings();
+    let accuracy = findings.iter().find(|finding| finding.value == "±1.5 %").expect("the accuracy");
+    assert!(accuracy.what.ends_with("/Sensors/total_power") && !accuracy.is_used, "{accuracy:?}");
+}

@@ -21,6 +21,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "apc_rpdu",
     "apc_rpdu2",
     "apc_ups",
+    "apc_xpdu",
     "aten_pe",
     "avocent_pm",
     "conteg_pdu",
@@ -52,6 +53,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "ups_mib",
     "ups_mib_instance",
     "vertiv_geist",
+    "wti_power",
 ];
 
 /// More files than this in a profile directory are a mistake of path; the rest is refused.
