@@ -123,7 +123,7 @@ impl Driver for Redfish {
             .or("system")
             .naming(Names::Authority),
         Key::new("chassis", "Id of the chassis to read").otherwise("the only one with power"),
-        Key::new("sensor", "Id of the power sensor to read").otherwise("the one called total"),
+        Key::new("sensor", "Id of the power sensor to read").otherwise("the one named total"),
         Key::new("pdu", "Id of the PDU to read").otherwise("the only one"),
     ];
     type Config = Config;

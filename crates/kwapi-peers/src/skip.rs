@@ -34,8 +34,14 @@ fn this_test() -> String {
 /// Why a test may be skipped, if it may.
 fn reason<'a>(list: &'a str, test: &str) -> Option<&'a str> {
     let entries = list.lines().filter(|line| !line.starts_with('#'));
-    let reason = entries.filter_map(|line| line.strip_prefix(test)).find(|rest| rest.starts_with(' '));
-    reason.map(str::trim).filter(|reason| !reason.is_empty())
+    let split = |line: &'a str| {
+        // The crate, the test's name, and what remains.
+        let (owner, rest) = line.split_once(' ')?;
+        let (name, reason) = rest.split_once(' ')?;
+        Some((format!("{owner} {name}"), reason.trim()))
+    };
+    let mut reasons = entries.filter_map(split).filter(|(listed, _)| listed == test);
+    reasons.next().map(|(_, reason)| reason).filter(|reason| !reason.is_empty())
 }
 
 #[cfg(test)]

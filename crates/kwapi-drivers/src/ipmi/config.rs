@@ -165,15 +165,15 @@ impl Config {
             .otherwise("empty")
             .secret(),
         Key::new("kg", "the card's own key, as text or 0x and hexadecimal digits").secret(),
-        Key::new("version", "the version to speak: 2.0 or 1.5").login().otherwise("what the card says"),
+        Key::new("version", "the version to speak: 2.0 or 1.5").login().otherwise("as the BMC reports"),
         Key::new("cipher_suite", "17 or 3").login().otherwise("17, else 3"),
         Key::new("privilege", "user, operator or administrator")
             .login()
-            .otherwise("the highest the account has"),
+            .otherwise("the highest the user has"),
         Key::new("legacy_authentication", "on IPMI 1.5: md5, password or none").or("md5"),
         Key::new("source", "where the watts come from: auto, dcmi or sensor").or("auto"),
         Key::new("sensor", "name of a sensor, or a list whose sum is taken")
-            .otherwise("chosen by name and kind"),
+            .otherwise("chosen by name and type"),
         Key::new("timeout_seconds", "of one answer, with what is sent again").in_unit("s").or("5.0"),
     ];
 

@@ -184,14 +184,14 @@ async fn nonsense_is_refused_before_anything_is_asked() {
         ("map = \"sdm\"\nhost = \"a\"", "available: [\"abb-b23\""),
         (
             "map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 250",
-            "unit must be 1 to 247, or 0 or 255 for the meter",
+            "`unit`: must be 1 to 247, or 0 or 255 for the meter",
         ),
         (
             "map = \"eastron-sdm630\"\nhost = \"a\"\nunit = 255\nframing = \"rtu\"",
-            "unit must be 1 to 247, not 255",
+            "`unit`: must be 1 to 247, not 255",
         ),
-        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nunit = 0", "unit must be 1 to 247, not 0"),
-        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nstop_bits = 3", "stop_bits must be 1 or 2"),
+        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nunit = 0", "`unit`: must be 1 to 247, not 0"),
+        ("map = \"eastron-sdm630\"\ndevice = \"/dev/null\"\nstop_bits = 3", "`stop_bits`: must be 1 or 2"),
     ] {
         let error = open(keys, &one(), &Arc::default()).await.expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}");

@@ -202,7 +202,7 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
     check("host = 'rack@nut1'", "set ups to the device's name");
     check("host = 'nut1:70000'", "a port up to 65535");
     check("host = 'nut1'\nups = 'a b'", "invalid UPS name");
-    check("host = 'nut1'\npassword = 'x'", "password is set without username");
+    check("host = 'nut1'\npassword = 'x'", "`password`: set without username");
 }
 
 /// A server whose device shows other variables in each round, the last for ever.

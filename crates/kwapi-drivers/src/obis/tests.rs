@@ -236,7 +236,10 @@ fn a_sum_without_one_of_its_tariffs_is_no_reset() {
 #[test]
 fn an_outlet_that_no_meter_has_is_refused() {
     let error = Meter::new(&outlets(&["L4"])).unwrap_err();
-    assert_eq!(error.to_string(), "refused: unknown outlet \"L4\"; available: total, L1, L2, L3, export");
+    assert_eq!(
+        error.to_string(),
+        "refused: `probes`: unknown outlet \"L4\"; available: total, L1, L2, L3, export"
+    );
     let mut all = Meter::new(&Outlets::all("house.{outlet}")).unwrap();
     let mut readings = Readings::default();
     all.take(telegrams(Expects::P1, &checked(&DUTCH), 99).remove(0).unwrap().registers, &mut readings);

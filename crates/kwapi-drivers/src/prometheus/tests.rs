@@ -155,7 +155,7 @@ async fn factors_and_neighbours_are_as_everywhere() {
         "volts of two series are left out"
     );
     assert_eq!(read("power = 'load'\nenergy = 'ticks_total'").await, "A: 0 W, 15 J", "it feeds back");
-    let refused = "power_scale: must be a number other than 0";
+    let refused = "`power_scale`: must be a number other than 0";
     assert_eq!(read("power = 'load'\npower_scale = 0").await, format!("refused: {refused}"));
 }
 

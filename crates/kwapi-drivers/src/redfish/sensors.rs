@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 
-use super::resource::{
-    Place, SENSOR, SUPPLY_SENSOR, Shown, is_present, link, number, segment, shares_supplies,
-};
+use super::resource::{Place, SENSOR, SUPPLY_SENSOR, Shown, is_present, link, segment, shares_supplies};
 use super::search::Search;
 use super::source::Source;
 use crate::driver::DriverError;
 use crate::power_role::{Role, names_any, role};
+use crate::value::number;
 
 /// More sensors are not looked at: each costs a request, and cards name theirs after what they measure.
 const SENSORS_MAX: usize = 32;

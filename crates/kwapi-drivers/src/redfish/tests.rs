@@ -313,7 +313,7 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
     check("host = 'bmc1'\nauth = 'session'", "`auth`: requires username and password");
     check("host = 'bmc1'\ntls = 'ca:/no/such/ca.pem'", "`tls`: certificate authority /no/such/ca.pem");
     let pin = "00".repeat(32);
-    check(&format!("host = 'http://bmc1'\ntls = 'sha256:{pin}'"), "tls: not used with http");
+    check(&format!("host = 'http://bmc1'\ntls = 'sha256:{pin}'"), "`tls`: not used with http");
     Redfish::check(&config("bmc1", "password = 'hunter2'")).expect("no fault");
 
     let chosen = config("bmc1", "password = 'secret'\nchassis = 'sled'");

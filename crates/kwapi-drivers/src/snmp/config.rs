@@ -168,7 +168,7 @@ impl Config {
                     return refused("community", why);
                 }
                 if self.user.as_deref().unwrap_or_default().is_empty() {
-                    return refused("user", "SNMP version 3 requires `user`");
+                    return Err(ConfigError::new("SNMP version 3 requires `user`"));
                 }
                 if self.auth_protocol.is_some() && self.auth_password.is_none() {
                     return refused("auth_protocol", "requires `auth_password`");

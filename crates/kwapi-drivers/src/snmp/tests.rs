@@ -226,7 +226,7 @@ async fn a_configuration_that_cannot_work_says_why() {
         ("", ["phase.1"], "outlet \"phase.1\": profile \"raritan_px2\" does not measure phase"),
         ("", ["1.2.3"], "outlet \"1.2.3\": profile \"raritan_px2\" requires 2 numbers"),
         ("profile_directory = '/nonexistent'", ["1"], "profile /nonexistent: "),
-        ("profile = 'vertiv_geist'\nunit = 2", ["1"], "`unit` is not supported by profile \"vertiv_geist\""),
+        ("profile = 'vertiv_geist'\nunit = 2", ["1"], "`unit`: not supported by profile \"vertiv_geist\""),
         ("version = '3'", ["1"], "SNMP version 3 requires `user`"),
     ] {
         let message = open(&rack, more, &outlets(&keys)).await.unwrap_err();

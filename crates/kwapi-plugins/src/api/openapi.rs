@@ -49,10 +49,9 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
 
 fn responses(route: &Route<Row>) -> Value {
     let Operation { answer, schema, kind, .. } = &route.resource.operation;
-    let mut success = json!({
-        "description": answer,
-        "content": { "application/json": { "schema": reference("schemas", schema) } }
-    });
+    let content = json!({ "application/json": { "schema": reference("schemas", schema) } });
+    let mut success =
+        Map::from_iter([("description".to_owned(), json!(answer)), ("content".to_owned(), content)]);
     let mut errors = vec![("401", "Unauthorized"), ("403", "Forbidden"), ("503", "Unavailable")];
     let mut responses = Map::new();
     if let OperationKind::List { has_link, is_tagged } = *kind {
@@ -63,7 +62,7 @@ fn responses(route: &Route<Row>) -> Value {
             .map(|(name, _)| (name.to_owned(), reference("headers", name)))
             .collect();
         if !headers.is_empty() {
-            success["headers"] = headers.into();
+            success.insert("headers".to_owned(), headers.into());
         }
         if is_tagged {
             let unchanged = json!({
@@ -77,7 +76,7 @@ fn responses(route: &Route<Row>) -> Value {
     if route.path.contains('{') {
         errors.push(("404", "NotFound"));
     }
-    responses.insert("200".to_owned(), success);
+    responses.insert("200".to_owned(), success.into());
     responses
         .extend(errors.into_iter().map(|(status, name)| (status.to_owned(), reference("responses", name))));
     responses.into()

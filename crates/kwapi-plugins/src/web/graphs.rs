@@ -125,8 +125,11 @@ pub(super) struct Graphs {
     /// One a period. Whoever holds it adds up; the others wait for that sum rather than make their own.
     sums: [Mutex<Option<Sum>>; Period::ALL.len()],
     /// Those of callers who do not see everything, the latest last. Full: the oldest is dropped.
-    own_sums: Mutex<VecDeque<((Arc<[ProbeId]>, Period), Sum)>>,
+    own_sums: Mutex<VecDeque<OwnSum>>,
 }
+
+/// The sum of some probes over a period.
+type OwnSum = ((Arc<[ProbeId]>, Period), Sum);
 
 /// As many sums are kept for callers who do not see everything: a few for each of some tenants.
 const OWN_SUMS_MAX: usize = 24;

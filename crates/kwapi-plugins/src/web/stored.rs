@@ -86,17 +86,13 @@ impl PowerHistory for Stored {
 
     fn latest(&self, probe: &ProbeId) -> Option<Latest> {
         let last = self.history.last(probe).ok().flatten()?;
-        Some(match (self.account)(probe) {
-            Some(Accounted { power, at, energy, quality, is_silent }) => {
-                Latest { power, at, quality, is_silent, account: Some(energy) }
-            }
-            // Nothing was heard of it since the start. What came over the bus was measured unless it says otherwise.
-            None => {
-                let (power, at, quality) = (last.power, last.at, Quality::Measured);
-                let is_silent = is_silent(self.clock.now().since(at), Duration::ZERO, self.max_gap);
-                Latest { power, at, quality, is_silent, account: None }
-            }
-        })
+        if let Some(Accounted { power, at, energy, quality, is_silent }) = (self.account)(probe) {
+            return Some(Latest { power, at, quality, is_silent, account: Some(energy) });
+        }
+        // Nothing was heard of it since the start. What came over the bus was measured unless it says otherwise.
+        let (power, at, quality) = (last.power, last.at, Quality::Measured);
+        let is_silent = is_silent(self.clock.now().since(at), Duration::ZERO, self.max_gap);
+        Some(Latest { power, at, quality, is_silent, account: None })
     }
 
     fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {

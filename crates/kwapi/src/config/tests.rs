@@ -108,7 +108,7 @@ fn labels_of_a_probe_that_nobody_measures_are_a_warning() {
         "[[meter]]\ndriver='dummy'\nprobe='web1'\n[[meter]]\ndriver='dummy'\nname='n'\nprobe='rack.{outlet}'\n\
          [labels]\nweb1={owner='me'}\n'rack.7'={owner='me'}\nweb2={owner='me'}\n",
         |config| config.warnings.iter().map(|warning| warning.rsplit_once('/').unwrap().1).collect(),
-        "k.toml:11: labels of `web2`, which no meter measures; did you mean `web1`?",
+        "k.toml:11: labels for `web2`, which no meter measures; did you mean `web1`?",
     );
 }
 
@@ -149,7 +149,7 @@ fn what_an_outlet_can_draw_is_taken_from_its_meter_and_must_be_power() {
 fn what_would_fail_at_the_start_is_refused_before() {
     refused(
         "[bus]\nkey = { id = 'k', secret = 'short' }\n",
-        "k.toml:2: the secret of key \"k\" has 5 bytes, minimum 16",
+        "k.toml:2: the secret of key \"k\" is too short: 5 bytes, minimum 16",
     );
     refused(
         "[api]\nsubscribe = ['host:5556']\n",

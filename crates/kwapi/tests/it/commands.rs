@@ -65,7 +65,7 @@ fn check_lists_what_the_configuration_stands_for() {
          ipmi:n2  (ipmi, every 1 s)\n    outlet 1        lyon.n2  owner=\"physics\"  rack=\"7\"\n\n\
          snmp:pdu1:1161  (snmp, every 5 s)\n    all outlets, as pdu1.{label}  socket=\"no. {label}\"\n\n\
          all = lyon.n1 + lyon.n2\n\n3 meters, 3 named probes. 1 warning.\n\
-         warning: kwapi.toml:13: labels of `lyon.n3`, which no meter measures; did you mean `lyon.n2`?\n"
+         warning: kwapi.toml:13: labels for `lyon.n3`, which no meter measures; did you mean `lyon.n2`?\n"
     );
 }
 

@@ -366,7 +366,7 @@ async fn a_large_block_takes_bounded_sockets_and_memory_and_ctrl_c_prints_what_w
         let log = lab.join("log");
         assert!(discovering.ended(PATIENCE).success());
         let said = std::fs::read_to_string(log).unwrap();
-        assert!(said.contains("asking 65534 hosts over "), "{said}");
+        assert!(said.contains("probing 65534 hosts over "), "{said}");
         assert!(
             said.contains("interrupted after ") && said.contains(" of 65534 hosts; found so far:\n"),
             "{said}"

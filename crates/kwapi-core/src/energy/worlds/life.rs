@@ -297,7 +297,7 @@ impl World {
     }
 
     /// What a register that was reset or swapped in a stop may count for it: "by no more than largest believed watts (or
-    /// max_watts) x the stop's length plus one tick, and that product is below the stated range". A tenth and an interval are
+    /// `max_watts`) x the stop's length plus one tick, and that product is below the stated range". A tenth and an interval are
     /// ADR 0016's.
     fn unseen_in_stop(&self, at: u64, now: &Instant, message: &Message) -> u64 {
         let went_on = message.accounting.curve.filter(|curve| curve.run > 1);

@@ -170,7 +170,10 @@ fn files_written_under_a_clock_a_day_ahead_take_samples_again_after_ten_minutes_
         assert!(ahead.is_none_or(|ahead| ahead == aside), "the bytes are kept");
         // What was there before the clock was ahead is there still, and of what came after only a gap of a minute is not.
         let (mean, count) = hour(&history, 1_600);
-        assert!((mean - 100.0).abs() < 1e-9 && (148..=160).contains(&count), "{mean} W in {count} rows");
+        assert!(
+            (mean - 100.0).abs() < 1e-9 && (148..=160).contains(&count),
+            "restarts {restarts}: {mean} W in {count} rows"
+        );
         // Nothing of it is read from the journal twice.
         drop(history);
         let history = open(&lab);

@@ -34,13 +34,13 @@ fn identity(roles: &[&str], project: Option<Project>) -> Identity {
     }
 }
 
-fn project(id: &str, name: &str, domain_id: &str, domain_name: &str) -> Option<Project> {
-    Some(Project {
+fn project(id: &str, name: &str, domain_id: &str, domain_name: &str) -> Project {
+    Project {
         id: id.to_owned(),
         name: Some(name.to_owned()),
         domain_id: Some(domain_id.to_owned()),
         domain_name: Some(domain_name.to_owned()),
-    })
+    }
 }
 
 #[track_caller]
@@ -55,7 +55,7 @@ const ALL: &str = "lyon.a lyon.b paris.a";
 #[test]
 fn where_there_are_none_the_policy_alone_decides() {
     let none = scopes("");
-    check(&none.of_identity(&identity(&["member"], project("1", "demo", "default", "Default"))), ALL);
+    check(&none.of_identity(&identity(&["member"], Some(project("1", "demo", "default", "Default")))), ALL);
     check(&none.of_identity(&identity(&[], None)), ALL);
     check(&none.of_token("n", &[], &Scope::All), ALL);
     let own = Scope::of_patterns(&[Pattern::new("paris.*").unwrap()]);
@@ -71,13 +71,13 @@ fn a_project_is_known_by_its_id_or_by_its_name_in_its_domain() {
          [[scope]]\nproject_name = 'demo'\nproject_domain_id = 'd2'\nprobes = ['lyon.*']",
     );
     let of = |project| all.of_identity(&identity(&["member"], project));
-    check(&of(project("1", "x", "default", "Default")), "lyon.a");
-    check(&of(project("2", "demo", "default", "Default")), "lyon.b");
-    check(&of(project("1", "demo", "default", "Default")), "lyon.a lyon.b");
-    check(&of(project("3", "demo", "d1", "Science")), "paris.a");
-    check(&of(project("3", "demo", "d2", "Other")), "lyon.a lyon.b");
-    check(&of(project("3", "demo", "d3", "Other")), "");
-    check(&of(project("demo", "1", "default", "Default")), "");
+    check(&of(Some(project("1", "x", "default", "Default"))), "lyon.a");
+    check(&of(Some(project("2", "demo", "default", "Default"))), "lyon.b");
+    check(&of(Some(project("1", "demo", "default", "Default"))), "lyon.a lyon.b");
+    check(&of(Some(project("3", "demo", "d1", "Science"))), "paris.a");
+    check(&of(Some(project("3", "demo", "d2", "Other"))), "lyon.a lyon.b");
+    check(&of(Some(project("3", "demo", "d3", "Other"))), "");
+    check(&of(Some(project("demo", "1", "default", "Default"))), "");
     check(&of(Some(Project { id: "4".to_owned(), ..Project::default() })), "");
 }
 
@@ -86,7 +86,7 @@ fn where_there_are_some_who_has_none_sees_nothing_but_by_a_role_that_sees_all() 
     let lyon = "[[scope]]\nproject_id = '1'\nprobes = ['lyon.*']\n";
     let by_default = scopes(lyon);
     let of = |scopes: &Scopes, roles: &[&str]| {
-        scopes.of_identity(&identity(roles, project("2", "x", "default", "Default")))
+        scopes.of_identity(&identity(roles, Some(project("2", "x", "default", "Default"))))
     };
     check(&of(&by_default, &["member"]), "");
     check(&of(&by_default, &["member", "Admin"]), ALL);

@@ -43,7 +43,7 @@ impl Disk {
 
 fn measurement(seq: u64, watts: f64) -> Measurement {
     let mut accounting = message(seq, seq);
-    accounting.timestamp = Timestamp::from_seconds(1_800_000_000 + seq / BATCH);
+    accounting.timestamp = Timestamp::from_micros(1_800_000_000_000_000 + seq * 1_000);
     accounting.session = Timestamp::from_seconds(1_799_999_999);
     Measurement {
         probe: ProbeId::new("A").unwrap(),

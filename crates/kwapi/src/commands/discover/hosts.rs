@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         check("10.0.0.0/8", "10.0.0.0/8: larger than a /16; split it");
-        check("10.0.0.0/33", "10.0.0.0/33: at most /32");
+        check("10.0.0.0/33", "10.0.0.0/33: the prefix must be at most /32");
         check("host/x", "host/x: invalid block; write it like 10.0.0.0/24");
     }
 }

@@ -114,7 +114,7 @@ fn offer(text: &mut String, hosts: &str, port: Option<u16>, said: &str) {
         text,
         "# {hosts} answers on port {at} (Modbus) and {said}; reading it requires a register map."
     );
-    _ = writeln!(text, "# Ask again with --modbus-map NAME ({}), or write:", maps.join(", "));
+    _ = writeln!(text, "# Run again with --modbus-map NAME ({}), or write:", maps.join(", "));
     _ = writeln!(text, "# [[meter]]\n# driver = \"modbus\"\n# hosts = {}", quoted(hosts));
     if let Some(port) = port {
         _ = writeln!(text, "# host = \"{{host}}:{port}\"");
