@@ -67,7 +67,8 @@ fn in_the_ledger(journal: &Journal) -> HashMap<String, u64> {
     let (probes, end) = (ledger.probes(), Timestamp::from_seconds(1 << 33));
     let ask = Ask { probes, start: Timestamp::EPOCH, end, step: None, now };
     let answer = Query::new(ledger, None).energy(&ask).unwrap();
-    assert_eq!((answer.position, answer.unreadable.len()), (journal.end(), 0));
+    // The journal goes on in a segment of its own, which has nothing yet.
+    assert!(answer.position <= journal.end() && answer.unreadable.is_empty(), "{answer:?}");
     let energy = |span: &kwapi_history::EnergySpan| span.energy_mj().unsigned_abs();
     answer.probes.iter().map(|probe| (probe.probe.to_string(), energy(&probe.spans[0]))).collect()
 }
