@@ -14,7 +14,8 @@ use crate::journal::Position;
 use crate::rrd::{self, Rrd, RrdFileError};
 use crate::store::{self, Known, Sample};
 
-/// Each rebuild reads the whole journal: where more files than this are broken, the others begin empty.
+/// Each rebuild reads the whole journal: where more files than this are broken, the others begin empty; where more were
+/// written under a clock that was ahead, the others lack the rows that the leap has overwritten.
 const REBUILDS_MAX: u64 = 64;
 /// Samples behind their file must be of so much time before the file is rewound: one stray sample is no evidence.
 const BEHIND_SPAN_MIN: Duration = Duration::from_secs(300);
@@ -81,12 +82,23 @@ impl History {
         if self.counts.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
             return None;
         }
+        self.from_journal(probe, which, None, |samples| which.begin(samples))
+    }
+
+    /// The file that `begin` makes for the first samples, with what the journal still has of its probe, of before `before`.
+    fn from_journal(
+        &self,
+        probe: &Probe,
+        which: Which,
+        before: Option<Timestamp>,
+        mut begin: impl FnMut(&[Sample]) -> Option<Rrd>,
+    ) -> Option<Rrd> {
         let again = Probe::new(Known { probe: probe.id.clone(), since: probe.since }, probe.number);
         let mut rrd: Option<Rrd> = None;
         let mut take_up = |again: &Probe| {
             let (samples, gone) = again.waiting();
             if rrd.is_none() {
-                rrd = which.begin(&samples);
+                rrd = begin(&samples);
             }
             if let Some(rrd) = &mut rrd {
                 _ = which.apply(rrd, &samples, self.config.max_gap);
@@ -95,7 +107,7 @@ impl History {
         };
         let mut kept = 0_usize;
         let replayed = self.journal.replay(Position::default(), |record| {
-            if record.probe == probe.id {
+            if record.probe == probe.id && before.is_none_or(|before| record.at < before) {
                 _ = again.keep(record, 0, self.config.max_gap);
                 kept += 1;
                 if kept.is_multiple_of(SAMPLES_MANY) {
@@ -179,7 +191,7 @@ impl History {
             if is_ahead {
                 let aside = free_name(&path, "ahead");
                 std::fs::copy(&path, &aside).map_err(|error| RrdFileError::Io(aside, error))?;
-                rrd.rewind(store::first_second(first));
+                rrd = self.rewound(probe, which, rrd, first);
             }
             // What no file of power takes is set aside at the next flush.
             _ = which.apply(&mut rrd, &samples, self.config.max_gap);
@@ -195,6 +207,21 @@ impl History {
             );
         }
         Ok(())
+    }
+
+    /// A file that was written under a clock that was ahead, as it was before `first`. The rows that the leap ahead has
+    /// overwritten are taken from the journal, as far as it goes back.
+    fn rewound(&self, probe: &Probe, which: Which, rrd: Rrd, first: &Sample) -> Rrd {
+        let back_to = |begin: &Sample| {
+            let mut rewound = rrd.clone();
+            rewound.rewind(store::first_second(begin).min(store::first_second(first)));
+            rewound
+        };
+        let is_one_of_many = self.counts.files_rewound.load(Ordering::Relaxed) >= REBUILDS_MAX;
+        let from_journal =
+            || self.from_journal(probe, which, Some(first.at), |samples| samples.first().map(back_to));
+        let rebuilt = if is_one_of_many { None } else { from_journal() };
+        rebuilt.unwrap_or_else(|| back_to(first))
     }
 
     /// Renames a file out of the way; an older one of the same fate is kept.

@@ -175,6 +175,9 @@ fn files_written_under_a_clock_a_day_ahead_take_samples_again_after_ten_minutes_
             "restarts {restarts}: {mean} W in {count} rows"
         );
         // Nothing of it is read from the journal twice.
+        for second in [730, 860, 990] {
+            history.tick(Duration::from_secs(second), at(1_600));
+        }
         drop(history);
         let history = open(&lab);
         assert!(history.flush_all());
