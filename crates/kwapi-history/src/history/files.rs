@@ -82,11 +82,11 @@ impl History {
         if self.counts.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
             return None;
         }
-        self.from_journal(probe, which, None, |samples| which.begin(samples))
+        self.again_from_journal(probe, which, None, |samples| which.begin(samples))
     }
 
     /// The file that `begin` makes for the first samples, with what the journal still has of its probe, of before `before`.
-    fn from_journal(
+    fn again_from_journal(
         &self,
         probe: &Probe,
         which: Which,
@@ -191,7 +191,7 @@ impl History {
             if is_ahead {
                 let aside = free_name(&path, "ahead");
                 std::fs::copy(&path, &aside).map_err(|error| RrdFileError::Io(aside, error))?;
-                rrd = self.rewound(probe, which, rrd, first);
+                rrd = self.rewound(probe, which, &rrd, first);
             }
             // What no file of power takes is set aside at the next flush.
             _ = which.apply(&mut rrd, &samples, self.config.max_gap);
@@ -211,7 +211,7 @@ impl History {
 
     /// A file that was written under a clock that was ahead, as it was before `first`. The rows that the leap ahead has
     /// overwritten are taken from the journal, as far as it goes back.
-    fn rewound(&self, probe: &Probe, which: Which, rrd: Rrd, first: &Sample) -> Rrd {
+    fn rewound(&self, probe: &Probe, which: Which, rrd: &Rrd, first: &Sample) -> Rrd {
         let back_to = |begin: &Sample| {
             let mut rewound = rrd.clone();
             rewound.rewind(store::first_second(begin).min(store::first_second(first)));
@@ -219,7 +219,7 @@ impl History {
         };
         let is_one_of_many = self.counts.files_rewound.load(Ordering::Relaxed) >= REBUILDS_MAX;
         let from_journal =
-            || self.from_journal(probe, which, Some(first.at), |samples| samples.first().map(back_to));
+            || self.again_from_journal(probe, which, Some(first.at), |samples| samples.first().map(back_to));
         let rebuilt = if is_one_of_many { None } else { from_journal() };
         rebuilt.unwrap_or_else(|| back_to(first))
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use kwapi_core::{RowStep, Timestamp};
 
 use super::files::{Day, Part};
-use super::table::{self, Wanted};
-use super::{DAY_MS, Ledger, order};
+use super::table::{self, Wanted, order};
+use super::{DAY_MS, Ledger};
 
 /// The parts of a day are merged so long after its end: most late messages have come by then.
 const MERGED_AFTER_MS: u64 = 3 * 3_600_000;

@@ -322,3 +322,8 @@ fn other_type() -> ParquetError {
 fn failed(error: ParquetError) -> io::Error {
     io::Error::other(error)
 }
+
+/// In what order rows stand in a file.
+pub(super) fn order(row: &LedgerRow) -> (&ProbeId, u64, u64) {
+    (&row.probe, row.row.begin, row.correction)
+}

@@ -144,7 +144,7 @@ fn rows_in_files(lab: &Lab) -> Vec<(RowStep, LedgerRow)> {
             for path in list(&folder) {
                 assert!(path.extension().is_some_and(|extension| extension == "parquet"), "{path:?}");
                 let bytes = std::fs::read(&path).unwrap();
-                let read = table::decode(bytes.into(), Wanted::All).unwrap();
+                let read = table::decode(bytes.into(), table::Wanted::All).unwrap();
                 rows.extend(read.into_iter().map(|row| (step, row)));
             }
         }

@@ -76,14 +76,15 @@ fn bytes_that_are_no_file_of_rows_are_told_and_never_end_the_process() {
         })
         .collect();
     let bytes = table::encode(&rows).unwrap();
-    assert_eq!(table::decode(bytes.clone().into(), Wanted::All).unwrap(), rows);
-    let of_one = table::decode(bytes.clone().into(), Wanted::Sorted(std::slice::from_ref(&probe))).unwrap();
+    assert_eq!(table::decode(bytes.clone().into(), table::Wanted::All).unwrap(), rows);
+    let of_one =
+        table::decode(bytes.clone().into(), table::Wanted::Sorted(std::slice::from_ref(&probe))).unwrap();
     assert_eq!(of_one, rows.iter().filter(|row| row.probe == probe).cloned().collect::<Vec<_>>());
-    assert!(table::decode(Vec::new().into(), Wanted::All).is_err());
+    assert!(table::decode(Vec::new().into(), table::Wanted::All).is_err());
     for at in (0..bytes.len()).step_by(37) {
-        assert!(table::decode(bytes[..at].to_vec().into(), Wanted::All).is_err(), "cut at {at}");
+        assert!(table::decode(bytes[..at].to_vec().into(), table::Wanted::All).is_err(), "cut at {at}");
         let mut spoiled = bytes.clone();
         spoiled[at] ^= 0x55;
-        _ = table::decode(spoiled.into(), Wanted::All); // Told or not, it returns.
+        _ = table::decode(spoiled.into(), table::Wanted::All); // Told or not, it returns.
     }
 }
