@@ -93,10 +93,10 @@ impl Demo {
     /// What to tell whoever started it.
     pub(crate) fn introduction(&self) -> String {
         format!(
-            "\nNo configuration found; running a demonstration: {} and a simulated rack of {} servers and a lamp,\n\
-             read over UDP, SNMP and a pseudo-terminal as real ones are. Nothing is saved. To measure your own, see README.md.",
-            self.machine.words,
-            SERVERS.len()
+            "\nNo configuration found; running a demonstration: a simulated rack of {} servers and a lamp, read over UDP, SNMP and\n\
+             a pseudo-terminal as real ones are. Also measured: {}.\nNothing is saved. To measure your own, see README.md.",
+            SERVERS.len(),
+            self.machine.words
         )
     }
 }

@@ -31,7 +31,7 @@ impl Default for Places {
 pub(super) struct Machine {
     /// `[[meter]]` tables.
     pub(super) toml: String,
-    /// `this machine (…)` or `not this machine (…)`.
+    /// `this machine (…)` or `nothing of this machine (…)`.
     pub(super) words: String,
 }
 
@@ -74,7 +74,9 @@ impl Machine {
             meters.words.push(format!("{} by hwmon", sensors.join(", ")));
         }
         match (processors, meters.words.is_empty()) {
-            (Err(why), true) => Self { toml: String::new(), words: format!("not this machine ({why})") },
+            (Err(why), true) => {
+                Self { toml: String::new(), words: format!("nothing of this machine ({why})") }
+            }
             _ => meters.done(),
         }
     }
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn a_sensor_that_cannot_be_read_is_left_out() {
         let silent = ["hwmon/hwmon0/name amdgpu", "hwmon/hwmon0/power1_average soon"];
-        let why = "not this machine (it has no RAPL counters, NVIDIA GPUs or hwmon sensors that can be read, or the kernel \
+        let why = "nothing of this machine (it has no RAPL counters, NVIDIA GPUs or hwmon sensors that can be read, or the kernel \
                    hides them)";
         check(&silent, &[], why);
     }
