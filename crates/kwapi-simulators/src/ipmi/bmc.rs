@@ -136,7 +136,9 @@ impl Bmc {
         }
         let options = &self.machine.options;
         let key_status = if options.card_key.is_some() && !options.hides_card_key { 0x24 } else { 0x04 };
-        let body = self.message(function, command, sequence, 0, &[1, 0x80, key_status, 0x02, 0, 0, 0, 0]);
+        let (kinds, versions) = if options.claims_legacy { (0x01, 0x00) } else { (0x80, 0x02) };
+        let data = [1, kinds, key_status, versions, 0, 0, 0, 0];
+        let body = self.message(function, command, sequence, 0, &data);
         let mut answer = vec![6, 0, 0xFF, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, u8::try_from(body.len()).ok()?];
         answer.extend(body);
         Some(answer)
@@ -172,7 +174,11 @@ impl Bmc {
         let mut reply = vec![tag, 0, 4, 0];
         reply.extend(console.to_le_bytes());
         reply.extend(id.to_le_bytes());
-        reply.extend(request.get(8..32)?);
+        let mut algorithms = request.get(8..32)?.to_vec();
+        for (place, algorithm) in self.machine.options.forces_algorithms.into_iter().flatten().enumerate() {
+            *algorithms.get_mut(8 * place + 4)? = algorithm;
+        }
+        reply.extend(algorithms);
         Some(packet(0x11, 0, 0, &reply))
     }
 
