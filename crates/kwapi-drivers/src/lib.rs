@@ -38,6 +38,7 @@ pub mod tasmota;
 pub mod tls;
 pub mod value;
 pub mod wattsup;
+mod words;
 
 pub use driver::{Cadence, Driver, Finding, Readings};
 pub use error::DriverError;

@@ -18,6 +18,7 @@ use crate::config::{ConfigError, Key, Names, Problem, Step, typed};
 use crate::driver::{Cadence, Driver, Finding, Readings};
 use crate::error::DriverError;
 use crate::outlets::Outlets;
+use crate::words;
 
 /// Every driver there is, in the order the manual lists them.
 pub const DRIVERS: &[Entry] = &[
@@ -227,7 +228,7 @@ impl Connector {
     /// # Errors
     /// See [`Driver::open`].
     pub async fn open(&self, outlets: &Outlets) -> Result<Session, DriverError> {
-        self.0.open(outlets).await.map(Session)
+        self.0.open(outlets).await.map(Session).map_err(words::fit_error)
     }
 }
 
@@ -246,12 +247,12 @@ impl Session {
     /// # Errors
     /// See [`Driver::read`].
     pub async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        self.0.read(readings).await
+        self.0.read(readings).await.map_err(words::fit_error)
     }
 
     /// What it found out and decided.
     pub fn findings(&self) -> Vec<Finding> {
-        self.0.findings()
+        self.0.findings().into_iter().map(words::fit_finding).collect()
     }
 }
 
