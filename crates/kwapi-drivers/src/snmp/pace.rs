@@ -23,6 +23,8 @@ pub(super) struct Pace {
     /// What the last round showed.
     is_young: bool,
     has_rebooted: bool,
+    /// Whether the device says that it has other outlets than it listed.
+    has_changed: bool,
     is_missing: bool,
 }
 
@@ -34,6 +36,7 @@ impl Pace {
             slow_columns_read_at: None,
             is_young: false,
             has_rebooted: false,
+            has_changed: false,
             is_missing: false,
         }
     }
@@ -42,7 +45,7 @@ impl Pace {
     pub(super) fn listed(&mut self, now: Instant) {
         self.listed_at = now;
         self.slow_columns_read_at = None;
-        self.has_rebooted = false;
+        (self.has_rebooted, self.has_changed) = (false, false);
     }
 
     /// Names and scales have been read.
@@ -60,8 +63,17 @@ impl Pace {
         self.slow_columns_read_at.is_none_or(|at| now.duration_since(at) >= SLOW_COLUMNS_INTERVAL)
     }
 
-    /// Notes what a round showed: the agent's sysUpTime, and how many of its outlets have no reading.
-    pub(super) fn round(&mut self, up_time: Option<i128>, has_rebooted: bool, unreadable: usize, all: usize) {
+    /// Notes what a round showed: the agent's sysUpTime, whether it counts other outlets than were listed, and how many of
+    /// those have no reading.
+    pub(super) fn round(
+        &mut self,
+        up_time: Option<i128>,
+        has_rebooted: bool,
+        has_changed: bool,
+        unreadable: usize,
+        all: usize,
+    ) {
+        self.has_changed = has_changed;
         self.is_young = up_time.is_some_and(|ticks| ticks < YOUNG_TICKS);
         self.has_rebooted |= has_rebooted;
         self.is_missing = unreadable > 0 || all == 0;
@@ -74,7 +86,9 @@ impl Pace {
             return false;
         }
         let interval = match (self.is_young, self.is_missing) {
+            // A count that never stands still is not followed more often than this.
             (true, _) => LISTING_INTERVAL_YOUNG,
+            (false, _) if self.has_changed => LISTING_INTERVAL_YOUNG,
             (false, true) if wants_all => LISTING_INTERVAL_MISSING,
             (false, _) => LISTING_INTERVAL,
         };
@@ -97,7 +111,7 @@ mod tests {
     ) -> Option<u64> {
         let begin = Instant::now();
         let mut pace = Pace::new(begin);
-        pace.round(up_time, has_rebooted, unreadable, 8);
+        pace.round(up_time, has_rebooted, false, unreadable, 8);
         (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), wants_all))
     }
 
@@ -120,6 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn outlets_are_listed_again_when_the_device_counts_others() {
+        let begin = Instant::now();
+        let due = |pace: &Pace, after| pace.listing_is_due(begin + Duration::from_secs(after), true);
+        let mut pace = Pace::new(begin);
+        pace.round(HOUR, false, true, 0, 8);
+        assert!(!due(&pace, 14) && due(&pace, 15));
+        pace.round(HOUR, false, false, 0, 8);
+        assert!(!due(&pace, 15), "it counts as before");
+        pace.round(HOUR, false, true, 0, 8);
+        pace.listed(begin + Duration::from_secs(15));
+        assert!(!due(&pace, 30) && due(&pace, 315));
+    }
+
+    #[test]
     fn a_listing_makes_the_names_due_and_ends_a_reboot() {
         let begin = Instant::now();
         let mut pace = Pace::new(begin);
@@ -127,7 +155,7 @@ mod tests {
         pace.slow_columns_read(begin);
         assert!(!pace.slow_columns_are_due(begin + Duration::from_secs(299)));
         assert!(pace.slow_columns_are_due(begin + Duration::from_secs(300)));
-        pace.round(HOUR, true, 0, 8);
+        pace.round(HOUR, true, false, 0, 8);
         assert!(pace.listing_is_due(begin, true));
         pace.listed(begin);
         assert!(pace.slow_columns_are_unread() && !pace.listing_is_due(begin, true));
