@@ -29,6 +29,7 @@ pub const DRIVERS: &[Entry] = &[
     Entry::of::<crate::nut::Nut>(),
     Entry::of::<crate::shelly::Shelly>(),
     Entry::of::<crate::tasmota::Tasmota>(),
+    Entry::of::<crate::fritz::Fritz>(),
     Entry::of::<crate::mqtt::Mqtt>(),
     Entry::of::<crate::http_json::HttpJson>(),
     Entry::of::<crate::prometheus::Prometheus>(),
@@ -38,6 +39,7 @@ pub const DRIVERS: &[Entry] = &[
     Entry::of::<crate::rapl::Rapl>(),
     Entry::of::<crate::hwmon::Hwmon>(),
     Entry::of::<crate::nvml::Nvml>(),
+    Entry::of::<crate::pm_counters::PmCounters>(),
     Entry::of::<crate::push::Push>(),
     Entry::of::<crate::dummy::Dummy>(),
 ];
