@@ -22,10 +22,18 @@ pub(super) struct Pace {
     slow_columns_read_at: Option<Instant>,
     /// What the last round showed.
     is_young: bool,
-    has_rebooted: bool,
-    /// Whether the device says that it has other outlets than it listed.
-    has_changed: bool,
+    doubt: Doubt,
     is_missing: bool,
+}
+
+/// Why the list of outlets may be another by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// The device counts others than it listed.
+    Counts,
+    /// It has restarted since.
+    Restart,
 }
 
 impl Pace {
@@ -35,8 +43,7 @@ impl Pace {
             listed_at: now,
             slow_columns_read_at: None,
             is_young: false,
-            has_rebooted: false,
-            has_changed: false,
+            doubt: Doubt::None,
             is_missing: false,
         }
     }
@@ -45,7 +52,7 @@ impl Pace {
     pub(super) fn listed(&mut self, now: Instant) {
         self.listed_at = now;
         self.slow_columns_read_at = None;
-        (self.has_rebooted, self.has_changed) = (false, false);
+        self.doubt = Doubt::None;
     }
 
     /// Names and scales have been read.
@@ -73,9 +80,12 @@ impl Pace {
         unreadable: usize,
         all: usize,
     ) {
-        self.has_changed = has_changed;
+        self.doubt = match (self.doubt, has_rebooted, has_changed) {
+            (Doubt::Restart, _, _) | (_, true, _) => Doubt::Restart,
+            (Doubt::None | Doubt::Counts, false, true) => Doubt::Counts,
+            (Doubt::None | Doubt::Counts, false, false) => Doubt::None,
+        };
         self.is_young = up_time.is_some_and(|ticks| ticks < YOUNG_TICKS);
-        self.has_rebooted |= has_rebooted;
         self.is_missing = unreadable > 0 || all == 0;
     }
 
@@ -88,11 +98,11 @@ impl Pace {
         let interval = match (self.is_young, self.is_missing) {
             // A count that never stands still is not followed more often than this.
             (true, _) => LISTING_INTERVAL_YOUNG,
-            (false, _) if self.has_changed => LISTING_INTERVAL_YOUNG,
+            (false, _) if self.doubt == Doubt::Counts => LISTING_INTERVAL_YOUNG,
             (false, true) if wants_all => LISTING_INTERVAL_MISSING,
             (false, _) => LISTING_INTERVAL,
         };
-        self.has_rebooted || now.duration_since(self.listed_at) >= interval
+        self.doubt == Doubt::Restart || now.duration_since(self.listed_at) >= interval
     }
 }
 

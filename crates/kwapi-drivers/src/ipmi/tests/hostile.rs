@@ -1,6 +1,6 @@
 //! Cards, and whoever answers in their place, that offer less than was asked for, never end, or keep what they granted.
 
-use kwapi_simulators::ipmi::{CardOptions, Dcmi, SensorRecord};
+use kwapi_simulators::ipmi::{CardOptions, Dcmi, Offer, SensorRecord};
 use tokio::net::UdpSocket;
 
 use super::*;
@@ -17,7 +17,7 @@ const SUITE_16: [u8; 3] = [3, 4, 0];
 #[tokio::test]
 async fn a_session_without_signature_or_secrecy_is_refused_whoever_offers_it() {
     for algorithms in [SUITE_0, SUITE_1, SUITE_2, SUITE_15, SUITE_16] {
-        let options = CardOptions { forces_algorithms: Some(algorithms), ..CardOptions::default() };
+        let options = CardOptions { offer: Offer::Algorithms(algorithms), ..CardOptions::default() };
         let card = card(options).await;
         for cipher_suite in [None, Some(17), Some(3)] {
             let error = open(&Config { cipher_suite, ..keys(&card) }).await.unwrap_err();
@@ -35,7 +35,7 @@ async fn a_session_without_signature_or_secrecy_is_refused_whoever_offers_it() {
 
 #[tokio::test]
 async fn a_suite_that_is_configured_is_not_traded_for_a_weaker_one() {
-    let options = CardOptions { forces_algorithms: Some(SUITE_3), ..CardOptions::default() };
+    let options = CardOptions { offer: Offer::Algorithms(SUITE_3), ..CardOptions::default() };
     let card = card(options).await;
     let error = open(&Config { cipher_suite: Some(17), ..keys(&card) }).await.unwrap_err();
     check(&error.to_string(), "offers only a cipher suite weaker than suite 17");
@@ -44,7 +44,8 @@ async fn a_suite_that_is_configured_is_not_traded_for_a_weaker_one() {
 
 #[tokio::test]
 async fn whoever_says_that_a_card_speaks_1_5_only_gets_no_password_and_does_not_hide_2_0() {
-    let card = card(CardOptions { claims_legacy: true, ..CardOptions::default() }).await;
+    let card =
+        card(CardOptions { offer: Offer::LegacyWithoutAuthentication, ..CardOptions::default() }).await;
     // Nothing but "no authentication" is offered, which the configuration would have to allow.
     check(&said(&keys(&card)).await, "does not support authentication \"md5\"");
     check(&said(&Config { cipher_suite: Some(17), ..keys(&card) }).await, "supports IPMI 1.5 only");
