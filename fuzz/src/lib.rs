@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use kwapi_bus::{Key, Scheme, Verifier};
 use kwapi_core::Timestamp;
-use kwapi_drivers::snmp::{Catalogue, Profile, evaluate, parse_snmprec};
+use kwapi_drivers::snmp::{Profile, ProfileCatalogue, evaluate, parse_snmprec};
 use kwapi_drivers::{fuzzing, modbus};
 use kwapi_history::{journal as journals, rrd as rrds};
 use kwapi_simulators::snmp::parse_request;
@@ -53,7 +53,7 @@ pub fn access_rule(bytes: &[u8]) {
 
 /// A record or a snapshot of accounts.
 pub fn account_record(bytes: &[u8]) {
-    kwapi_plugins::live::read_record(bytes, |_| ());
+    kwapi_plugins::live::read_accounts(bytes, |_| ());
 }
 
 /// A server's certificate, in DER.
@@ -187,7 +187,7 @@ pub fn snmp_simulator(bytes: &[u8]) {
     _ = parse_request(bytes);
 }
 
-static CATALOGUE: LazyLock<Option<Catalogue>> = LazyLock::new(|| Catalogue::built_in().ok());
+static CATALOGUE: LazyLock<Option<ProfileCatalogue>> = LazyLock::new(|| ProfileCatalogue::built_in().ok());
 
 /// A recorded walk of a device, as somebody sends it in, under every profile.
 pub fn snmp_walk(bytes: &[u8]) {

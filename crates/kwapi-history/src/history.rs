@@ -7,9 +7,9 @@
 mod counters;
 mod files;
 mod flusher;
+mod follower;
 mod probe;
 mod read;
-mod reading;
 mod schedule;
 mod waiting;
 
@@ -33,8 +33,8 @@ pub use read::Latest;
 
 use counters::Counts;
 use files::Chain;
-use probe::Probe;
-use reading::Reading;
+use follower::JournalFollower;
+use probe::ProbeFiles;
 use schedule::Schedule;
 
 /// The journal's reader that writes RRD files.
@@ -71,9 +71,9 @@ pub struct History {
     config: HistoryConfig,
     rrd_directory: PathBuf,
     journal: Journal,
-    reading: Mutex<Reading>,
+    reading: Mutex<JournalFollower>,
     bookmark: Bookmark,
-    probes: RwLock<HashMap<ProbeId, Arc<Probe>>>,
+    probes: RwLock<HashMap<ProbeId, Arc<ProbeFiles>>>,
     schedule: Mutex<Schedule>,
     index: Mutex<Index>,
     upkeep: Mutex<Upkeep>,
@@ -122,7 +122,8 @@ impl History {
         let stems: HashSet<_> = found.known.iter().map(|known| store::file_stem(&known.probe)).collect();
         let orphan_files = store::orphans(&rrd_directory, &stems).map_err(failed)?;
         let numbered = found.known.into_iter().zip(0..);
-        let known: Vec<_> = numbered.map(|(known, number)| Arc::new(Probe::new(known, number))).collect();
+        let known: Vec<_> =
+            numbered.map(|(known, number)| Arc::new(ProbeFiles::new(known, number))).collect();
         let mut schedule = Schedule::new(config.flush_interval);
         for probe in &known {
             schedule.add(probe);
@@ -133,7 +134,7 @@ impl History {
             config,
             rrd_directory,
             journal: journal.clone(),
-            reading: Mutex::new(Reading { reader, known, succession: Succession::default() }),
+            reading: Mutex::new(JournalFollower { reader, known, succession: Succession::default() }),
             bookmark: journal.bookmark(READER, Need::Required),
             probes: RwLock::new(probes),
             schedule: Mutex::new(schedule),

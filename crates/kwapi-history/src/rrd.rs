@@ -26,7 +26,7 @@ pub struct Rrd {
     /// The head of the file, which never changes: `stat_head`, `ds_def` and `rra_def`.
     definition: Vec<u8>,
     step: u64,
-    sources: Vec<Source>,
+    sources: Vec<DataSource>,
     archives: Vec<Archive>,
     last_update: Timestamp,
     /// One per source.
@@ -39,7 +39,7 @@ pub struct Rrd {
 
 /// What is recorded (a *data source*).
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Source {
+pub(crate) struct DataSource {
     /// Only gauges can be updated; others can be read.
     is_gauge: bool,
     /// An update that comes later than this many seconds after the one before says nothing of the time between.

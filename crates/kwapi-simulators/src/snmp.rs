@@ -9,6 +9,6 @@ mod objects;
 mod rack;
 mod server;
 
-pub use agent::{Fault, parse_request};
+pub use agent::{AgentFault, parse_request};
 pub use rack::{Datagrams, Rack, RackSettings};
 pub use server::ServerModel;

@@ -15,10 +15,10 @@ mod spec;
 mod virtual_probes;
 
 pub(crate) use bus::{BusSection, Endpoint};
-pub(crate) use document::{ConfigError, Document, Step};
+pub(crate) use document::{Document, DocumentError, Step};
 pub(crate) use kwapi_core::chain;
+pub(crate) use kwapi_plugins::directory::Labels;
 pub(crate) use labels::TemplateLabels;
-pub(crate) use meters::Labels;
 pub(crate) use names::nearest;
 pub(crate) use ranges::expand_names as expand_hosts;
 pub(crate) use sources::{Looks, Sources};
@@ -204,12 +204,12 @@ impl Config {
     ///
     /// # Errors
     /// At the first thing that makes no sense, with file and line.
-    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn read(file: &Path) -> Result<Self, DocumentError> {
         Self::read_with_sources(file).0
     }
 
     /// As [`Config::read`], with all files that it was made from, also where it makes no sense.
-    pub(crate) fn read_with_sources(file: &Path) -> (Result<Self, ConfigError>, Sources) {
+    pub(crate) fn read_with_sources(file: &Path) -> (Result<Self, DocumentError>, Sources) {
         let mut document = Document::default();
         let read = document.add(file).and_then(|()| secrets::resolve(&mut document));
         let inventories = document.tables.get("inventory").and_then(Value::as_array);
@@ -233,7 +233,7 @@ impl Config {
         names.into_iter().filter(|name| self.fixed.get(*name) != other.fixed.get(*name)).cloned().collect()
     }
 
-    fn from_document(document: &Document) -> Result<Self, ConfigError> {
+    fn from_document(document: &Document) -> Result<Self, DocumentError> {
         for (key, _) in &document.tables {
             if !TABLES.contains(&key.as_str()) {
                 return Err(document.unknown_key(&[Step::Key(key.clone())], key, TABLES.into_iter()));
@@ -264,7 +264,7 @@ impl Config {
                 let spec = spec::of(document, meter)?;
                 Ok(MeterSpec { files: read.fingerprint(&spec.driver), ..spec })
             })
-            .collect::<Result<_, ConfigError>>()?;
+            .collect::<Result<_, DocumentError>>()?;
         let config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
@@ -287,7 +287,7 @@ impl Config {
         config.check_bus(document)?;
         if let Err(error) = config.api.config.check() {
             let mut path = vec![Step::Key("api".to_owned())];
-            if let api::ConfigError::Auth(AuthError::Scope { index, .. }) = &error {
+            if let api::ApiConfigError::Auth(AuthError::Scope { index, .. }) = &error {
                 path.extend(["auth", "scope"].map(|key| Step::Key(key.to_owned())));
                 path.push(Step::Index(*index));
             }
@@ -310,7 +310,7 @@ impl Config {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, ConfigError> {
+pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, DocumentError> {
     let mut document = Document::read(file)?;
     secrets::resolve(&mut document)?;
     document.section("credentials")
@@ -320,7 +320,7 @@ pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, Config
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(crate) fn documents(file: &Path) -> Result<(Document, Document), ConfigError> {
+pub(crate) fn documents(file: &Path) -> Result<(Document, Document), DocumentError> {
     let mut resolved = Document::read(file)?;
     secrets::resolve(&mut resolved)?;
     Ok((Document::read(file)?, resolved))
@@ -331,12 +331,12 @@ pub(crate) fn documents(file: &Path) -> Result<(Document, Document), ConfigError
 ///
 /// # Errors
 /// When the file cannot be read, is no TOML, or `[status]` makes no sense.
-pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, ConfigError> {
+pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, DocumentError> {
     let status: StatusSection = Document::read(file)?.section("status")?;
     Ok(status.listen)
 }
 
-fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults), ConfigError> {
+fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults), DocumentError> {
     #[derive(Default, Deserialize)]
     struct Publish {
         #[serde(default)]
@@ -355,7 +355,7 @@ fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults
     Ok((DriversSection { publish }, defaults))
 }
 
-fn api_section(document: &Document) -> Result<ApiSection, ConfigError> {
+fn api_section(document: &Document) -> Result<ApiSection, DocumentError> {
     #[derive(Default, Deserialize)]
     struct Subscribe {
         #[serde(default)]
@@ -375,12 +375,12 @@ fn api_section(document: &Document) -> Result<ApiSection, ConfigError> {
     Ok(ApiSection { subscribe, probes, config })
 }
 
-fn labels(document: &Document) -> Result<BTreeMap<ProbeId, Labels>, ConfigError> {
+fn labels(document: &Document) -> Result<BTreeMap<ProbeId, Labels>, DocumentError> {
     document.section("labels")
 }
 
 /// The state directory: as configured, as systemd gives it, or the usual place for this user.
-fn state_directory(document: &Document) -> Result<PathBuf, ConfigError> {
+fn state_directory(document: &Document) -> Result<PathBuf, DocumentError> {
     let path = [Step::Key("state_directory".to_owned())];
     if let Some(value) = document.tables.get("state_directory") {
         return document.typed(&path, value.clone(), &[]);

@@ -68,7 +68,7 @@ impl Sample {
 
 /// What became of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
+pub enum SampleOutcome {
     /// Nothing may be published yet: after a boot the wall clock is not to be trusted.
     Held,
     /// It counts; and what the register did, if there is one.
@@ -192,15 +192,15 @@ impl Session {
 
     /// Takes one reading. Then [`Session::keep`] says what the state must be told, and [`Session::publish`] makes its
     /// message, if it becomes one.
-    pub fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Recorded {
+    pub fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> SampleOutcome {
         match &mut self.phase {
-            Phase::Running(running) => Recorded::Counted(running.record(sample, clocks)),
+            Phase::Running(running) => SampleOutcome::Counted(running.record(sample, clocks)),
             Phase::Starting(starting) => match starting.take(sample, clocks) {
                 Some((running, not_bridged)) => {
                     *self = Self { phase: Phase::Running(Box::new(running)), not_bridged };
-                    Recorded::Counted(None)
+                    SampleOutcome::Counted(None)
                 }
-                None => Recorded::Held,
+                None => SampleOutcome::Held,
             },
         }
     }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
-use file::{Found, Kept, Key, StateError, StateFile};
+use file::{StateContents, StateEntry, StateError, StateFile, StateKey};
 
 /// What was told is written no later than this.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(50);
 
 /// The state of a manager; without a directory it keeps nothing.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct ManagerState {
     shared: Option<Arc<Shared>>,
     task: Option<JoinHandle<()>>,
 }
@@ -46,7 +46,7 @@ struct Shared {
     done: watch::Sender<Option<u64>>,
     /// What the file had and no session has taken over yet.
     past: Mutex<HashMap<ProbeId, Vec<SessionEntry>>>,
-    configured: Mutex<Configured>,
+    configured: Mutex<ConfiguredNames>,
     /// Probes whose latest entry could not be written or synced.
     unkept: Mutex<HashSet<ProbeId>>,
     seen: Mutex<Seen>,
@@ -56,20 +56,20 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Pending {
     generation: u64,
-    entries: HashMap<Key, (Kept, bool)>,
+    entries: HashMap<StateKey, (StateEntry, bool)>,
     sync: bool,
 }
 
 /// Which probes there are: those named, and the templates that name more.
 #[derive(Clone, Debug, Default)]
-struct Configured {
+struct ConfiguredNames {
     probes: HashSet<ProbeId>,
     templates: HashSet<String>,
     sums: HashSet<ProbeId>,
     is_swept: bool,
 }
 
-impl Configured {
+impl ConfiguredNames {
     fn has(&self, probe: &ProbeId, template: Option<&str>) -> bool {
         self.probes.contains(probe)
             || self.sums.contains(probe)
@@ -84,7 +84,7 @@ struct Seen {
     newest: Timestamp,
 }
 
-impl State {
+impl ManagerState {
     /// Keeps state in `directory` from now on.
     pub(super) fn start(directory: PathBuf) -> Self {
         let shared = Arc::new(Shared {
@@ -125,7 +125,7 @@ impl State {
         let mut past = shared.past.lock();
         let mut pending = shared.pending.lock();
         for entry in entries {
-            pending.add(Kept { template: template.clone(), entry: entry.clone() }, false);
+            pending.add(StateEntry { template: template.clone(), entry: entry.clone() }, false);
             past.entry(entry.probe.clone()).or_default().push(entry);
         }
     }
@@ -142,7 +142,7 @@ impl State {
         for entry in entries {
             let (waiting, generation) = {
                 let mut pending = shared.pending.lock();
-                pending.add(Kept { template: template.clone(), entry }, false);
+                pending.add(StateEntry { template: template.clone(), entry }, false);
                 (pending.entries.len(), pending.generation)
             };
             if waiting >= WRITE_AT {
@@ -154,7 +154,7 @@ impl State {
     }
 
     /// Tells the state; if one of the entries must be on disk before messages leave, returns when it is. Whether each
-    /// is there says [`State::has`].
+    /// is there says [`ManagerState::has`].
     pub(super) async fn keep(&self, template: Option<&str>, keeps: Vec<Keep>) {
         let Some(shared) = &self.shared else { return };
         if keeps.is_empty() {
@@ -169,7 +169,7 @@ impl State {
                 if sync {
                     synced.push(entry.probe.clone());
                 }
-                pending.add(Kept { template: template.clone(), entry }, alone);
+                pending.add(StateEntry { template: template.clone(), entry }, alone);
             }
             pending.sync |= must_sync;
             if must_sync || pending.entries.len() >= WRITE_AT {
@@ -192,7 +192,7 @@ impl State {
         if let Some(shared) = &self.shared {
             let mut configured = shared.configured.lock();
             let sums = std::mem::take(&mut configured.sums);
-            *configured = Configured { probes, templates, sums, is_swept: false };
+            *configured = ConfiguredNames { probes, templates, sums, is_swept: false };
         }
     }
 
@@ -229,7 +229,7 @@ impl State {
     }
 }
 
-impl Drop for State {
+impl Drop for ManagerState {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.abort();
@@ -238,8 +238,8 @@ impl Drop for State {
 }
 
 impl Pending {
-    fn add(&mut self, kept: Kept, alone: bool) {
-        let key = Key::of(&kept.entry);
+    fn add(&mut self, kept: StateEntry, alone: bool) {
+        let key = StateKey::of(&kept.entry);
         let was_alone = self.entries.get(&key).is_some_and(|(_, alone)| *alone);
         self.entries.insert(key, (kept, alone || was_alone));
     }
@@ -286,7 +286,7 @@ impl Shared {
         (unkept, trouble)
     }
 
-    fn keep_alone(&self, file: &mut StateFile, key: &Key) -> std::io::Result<()> {
+    fn keep_alone(&self, file: &mut StateFile, key: &StateKey) -> std::io::Result<()> {
         let mut deleted = file.keep_alone(key)?;
         let configured = {
             let mut configured = self.configured.lock();
@@ -299,13 +299,13 @@ impl Shared {
         let mut past = self.past.lock();
         for key in deleted {
             if let Some(entries) = past.get_mut(&key.probe) {
-                entries.retain(|entry| Key::of(entry) != key);
+                entries.retain(|entry| StateKey::of(entry) != key);
             }
         }
         Ok(())
     }
 
-    fn take_in(&self, found: Found) {
+    fn take_in(&self, found: StateContents) {
         if found.damaged > 0 {
             let entries = found.damaged;
             tracing::error!(entries, "corrupt entries in the driver state; their meters start afresh");
@@ -386,7 +386,7 @@ async fn run(shared: Arc<Shared>, directory: PathBuf) {
 }
 
 /// Opens the file; one that another manager is just letting go of is waited for.
-async fn open(directory: &Path) -> Result<(StateFile, Found), StateError> {
+async fn open(directory: &Path) -> Result<(StateFile, StateContents), StateError> {
     let began = Instant::now();
     loop {
         let directory = directory.to_owned();

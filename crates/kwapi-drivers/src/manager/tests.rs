@@ -10,10 +10,10 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::config::Key;
+use crate::config::DriverKey;
 use crate::driver::{Driver, DriverError, Readings};
 use crate::outlets::Outlets;
-use crate::registry::Entry;
+use crate::registry::DriverEntry;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -54,7 +54,7 @@ struct Scripted {
 impl Driver for Scripted {
     const NAME: &'static str = "scripted";
     const SUMMARY: &'static str = "follows a script";
-    const KEYS: &'static [Key] = &[Key::required("script", "what it does")];
+    const KEYS: &'static [DriverKey] = &[DriverKey::required("script", "what it does")];
     type Config = Config;
     type Shared = ();
 
@@ -101,7 +101,7 @@ impl Driver for Scripted {
     }
 }
 
-const SCRIPTED: Entry = Entry::of::<Scripted>();
+const SCRIPTED: DriverEntry = DriverEntry::of::<Scripted>();
 
 /// The same, sent when it likes: a read is a second of waiting.
 struct Sending(Scripted);
@@ -110,7 +110,7 @@ impl Driver for Sending {
     const NAME: &'static str = "sending";
     const SUMMARY: &'static str = "follows a script, unasked";
     const CADENCE: crate::driver::Cadence = crate::driver::Cadence::Pushed;
-    const KEYS: &'static [Key] = &[Key::required("script", "what it does")];
+    const KEYS: &'static [DriverKey] = &[DriverKey::required("script", "what it does")];
     type Config = Config;
     type Shared = ();
 
@@ -273,7 +273,7 @@ async fn an_outlet_without_a_reading_is_no_message_and_seen_in_the_status() {
 async fn a_meter_that_is_sent_nothing_waits_and_that_is_no_failure() {
     let mut spec = meter("a", "'steady'");
     let keys = "script = { sends_from_to = [100, 200] }".parse().expect("TOML");
-    spec.driver = Entry::of::<Sending>().configure(keys).expect("a script");
+    spec.driver = DriverEntry::of::<Sending>().configure(keys).expect("a script");
     let scene = Scene::new(vec![spec]);
     let mut seen = Vec::new();
     for _ in 0..300 {

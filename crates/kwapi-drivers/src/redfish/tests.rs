@@ -19,7 +19,7 @@ mod hostile;
 
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 
-fn config(host: &str, keys: &str) -> Config {
+fn config(host: &str, keys: &str) -> RedfishConfig {
     toml::from_str(&format!("host = \"http://{host}\"\nusername = \"admin\"\n{keys}"))
         .expect("a configuration")
 }
@@ -29,7 +29,7 @@ fn one() -> Outlets {
 }
 
 /// One round as text: each outlet's reading or why there is none, with the findings that were used.
-async fn round(config: &Config, outlets: &Outlets) -> String {
+async fn round(config: &RedfishConfig, outlets: &Outlets) -> String {
     let mut driver = match Redfish::open(config, outlets, &Arc::default()).await {
         Ok(driver) => driver,
         Err(error) => return error.to_string(),
@@ -303,7 +303,7 @@ async fn an_expired_session_is_a_lost_link_and_not_a_wrong_password() {
 #[test]
 fn what_cannot_work_is_said_before_anything_is_asked() {
     let check = |keys: &str, expected: &str| {
-        let config: Config = toml::from_str(keys).expect("a configuration");
+        let config: RedfishConfig = toml::from_str(keys).expect("a configuration");
         let message = Redfish::check(&config).expect_err("a fault").to_string();
         assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
     };

@@ -8,7 +8,7 @@ use kwapi_bus::{
 use kwapi_core::Pattern;
 use serde::Deserialize;
 
-use super::document::{ConfigError, Document, Step};
+use super::document::{Document, DocumentError, Step};
 use super::{Config, DriversSection, chain};
 
 /// `[bus]`: what holds for every endpoint that does not say otherwise.
@@ -157,7 +157,7 @@ impl BusSection {
 
 impl Config {
     /// What the bus would refuse at the start: addresses that are none, keys that are too short.
-    pub(super) fn check_bus(&self, document: &Document) -> Result<(), ConfigError> {
+    pub(super) fn check_bus(&self, document: &Document) -> Result<(), DocumentError> {
         let at = |table: &str, key: &str| [Step::Key(table.to_owned()), Step::Key(key.to_owned())];
         for key in self.bus.key.iter().chain(&self.bus.keys) {
             let name = if self.bus.key.as_ref() == Some(key) { "key" } else { "keys" };

@@ -45,7 +45,7 @@ struct Address {
 impl Driver for Reader {
     const NAME: &'static str = "reader";
     const SUMMARY: &'static str = "a register";
-    const KEYS: &'static [Key] = &[Key::required("device", "which")];
+    const KEYS: &'static [DriverKey] = &[DriverKey::required("device", "which")];
     type Config = Address;
     type Shared = ();
 
@@ -74,7 +74,7 @@ impl Driver for Reader {
 
 fn reader(probe: &str, device: &str) -> MeterSpec {
     let keys = format!("device = '{device}'").parse().expect("TOML");
-    let driver = Entry::of::<Reader>().configure(keys).expect("keys");
+    let driver = DriverEntry::of::<Reader>().configure(keys).expect("keys");
     MeterSpec::new(probe, driver, Outlets::by_position([ProbeId::new(probe).ok()]))
 }
 

@@ -96,9 +96,9 @@ fn once(port: u16, more: &str, wanted: &Outlets) -> Result<Vec<String>, String> 
     let more = format!("{more}\nprofile = 'raritan_px1'");
     let config = config(loopback(port), &more);
     // A loaded machine: Net-SNMP asks its pass_persist script for one object at a time.
-    let config = Config { timeout_seconds: 3.0, ..config };
+    let config = SnmpConfig { timeout_seconds: 3.0, ..config };
     runtime().block_on(async {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SnmpShared::default());
         let mut driver = Snmp::open(&config, wanted, &shared).await.map_err(|error| error.to_string())?;
         read(&mut driver).await
     })
@@ -185,12 +185,12 @@ fn an_agent_that_was_replaced_is_found_again() {
     }
     let Snmpd { lab, port, peer } = snmpd();
     let user = "user = 'monitor'\nauth_password = 'authpass1'\nprivacy_protocol = 'AES'\nprivacy_password = 'privpass1'";
-    let config = Config {
+    let config = SnmpConfig {
         timeout_seconds: 1.0,
         ..config(loopback(port), &format!("{user}\nprofile = 'raritan_px1'"))
     };
     runtime().block_on(async {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SnmpShared::default());
         let mut driver = Snmp::open(&config, &outlets(&["1"]), &shared).await.unwrap();
         assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
         drop(peer);
@@ -236,7 +236,7 @@ fn net_snmp_reads_the_simulated_rack() {
     assert_eq!(ask("snmpbulkwalk", "-v2c", &["1.3.6.1.4.1.13742.6.5.2"]).lines().count(), 4);
     let walk = ask("snmpwalk", "-v1", &["1.3.6.1.4.1.13742"]);
     assert_eq!(walk.lines().filter(|line| line.starts_with('.')).count(), 12 * 7 + 6);
-    rack.set_fault(Some(Fault::TooBig(1)));
+    rack.set_fault(Some(AgentFault::TooBig(1)));
     assert_eq!(ask("snmpget", "-v2c", &[&power]).lines().count(), 1);
     assert!(rack.datagrams().received > 20 && rack.datagrams().received == rack.datagrams().sent);
 }
@@ -277,9 +277,9 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
         ("geist", "vertiv_geist", vec!["p.Outlet 1: 150 W, 35996396400 J", "p.Outlet 2: 12 W, 3600 J"]),
     ] {
         let config = config(loopback(port), &format!("community = '{community}'"));
-        let config = Config { timeout_seconds: 8.0, ..config };
+        let config = SnmpConfig { timeout_seconds: 8.0, ..config };
         let lines = runtime().block_on(async {
-            let shared = Arc::new(Shared::default());
+            let shared = Arc::new(SnmpShared::default());
             let mut driver = Snmp::open(&config, &Outlets::all("p.{label}"), &shared).await.unwrap();
             let lines = read(&mut driver).await.unwrap();
             let chosen = driver
@@ -292,9 +292,9 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
         assert_eq!(lines, expected, "{community}");
     }
     // No sysObjectID, and the tables of two makers: the better profile is taken, the other is shown.
-    let config = Config { timeout_seconds: 8.0, ..config(loopback(port), "community = 'pdu'") };
+    let config = SnmpConfig { timeout_seconds: 8.0, ..config(loopback(port), "community = 'pdu'") };
     runtime().block_on(async {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SnmpShared::default());
         let mut driver = Snmp::open(&config, &Outlets::all("p.{outlet}"), &shared).await.unwrap();
         assert_eq!(read(&mut driver).await.unwrap().iter().filter(|line| line.ends_with(" W")).count(), 24);
         let findings = driver.findings();

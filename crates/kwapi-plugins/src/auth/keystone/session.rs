@@ -17,7 +17,7 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// Our own standing with Keystone.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct KeystoneLogin {
     client: Client,
     url: String,
     credentials: KeystoneConfig,
@@ -33,11 +33,11 @@ impl KeystoneConfig {
     /// # Errors
     /// With the key at fault.
     pub fn check(&self) -> Result<(), AuthError> {
-        Session::new(self).map(drop)
+        KeystoneLogin::new(self).map(drop)
     }
 }
 
-impl Session {
+impl KeystoneLogin {
     pub(super) fn new(config: &KeystoneConfig) -> Result<Self, AuthError> {
         let failed = |key, message| AuthError::Keystone { url: config.url.clone(), key, message };
         let timeout = Duration::from_secs(config.timeout_seconds.max(1));

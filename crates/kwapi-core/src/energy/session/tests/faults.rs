@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::super::scenarios::Message;
-use super::super::super::worlds::{Instant, Load, Meter, Source, State, T0};
+use super::super::super::worlds::{Instant, Load, Meter, State, T0, WorldSource};
 use super::super::Limits;
 use super::properties::credited;
 use crate::{Energy, ProbeId, Quality, Watts};
@@ -14,7 +14,7 @@ struct Small {
     load: Load,
     meter: Meter,
     state: State,
-    source: Option<Source>,
+    source: Option<WorldSource>,
     max_watts: Option<Watts>,
     /// Seconds.
     offset: i64,
@@ -45,7 +45,7 @@ impl Small {
             interval: Duration::from_secs(10),
             max_watts: self.max_watts,
         };
-        let source = self.source.get_or_insert_with(|| Source::new(&id(probe), &self.state, limits));
+        let source = self.source.get_or_insert_with(|| WorldSource::new(&id(probe), &self.state, limits));
         let now = Instant {
             wall: T0 + (second as i64 + self.offset) * 1000,
             boottime: (second - self.booted) * 1000,
