@@ -9,7 +9,7 @@ use kwapi_core::Pattern;
 use serde::Deserialize;
 
 use super::document::{Document, DocumentError, Step};
-use super::{Config, DriversSection, chain};
+use super::{Config, chain};
 
 /// `[bus]`: what holds for every endpoint that does not say otherwise.
 #[derive(Clone, Debug, Deserialize)]
@@ -135,9 +135,9 @@ impl BusSection {
         keys
     }
 
-    /// What the driver manager's publisher is told; `inside` are endpoints of this process besides the configured.
-    pub(crate) fn publisher(&self, drivers: &DriversSection, inside: &[Endpoint]) -> PublisherConfig {
-        let endpoints = drivers.publish.iter().chain(inside).map(|endpoint| endpoint.plain(self)).collect();
+    /// What the driver manager's publisher is told: the endpoints of `[drivers] publish`, and those of this process.
+    pub(crate) fn publisher(&self, publish: &[Endpoint], inside: &[Endpoint]) -> PublisherConfig {
+        let endpoints = publish.iter().chain(inside).map(|endpoint| endpoint.plain(self)).collect();
         let key = self.key.clone().filter(|_| self.signature != Scheme::None);
         PublisherConfig { endpoints, signature: self.signature, key, high_water: self.high_water }
     }

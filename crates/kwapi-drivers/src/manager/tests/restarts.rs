@@ -3,10 +3,20 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use kwapi_core::{Energy, MeterCounter, NotBridged, Register, Watts};
+use kwapi_core::{
+    Accounting, Energy, Measurement, MeterCounter, NotBridged, ProbeId, Reading, Register, Timestamp, Watts,
+};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
-use super::*;
+use super::super::*;
+use super::SECOND;
+use crate::config::DriverKey;
+use crate::driver::{Driver, DriverError, Readings};
+use crate::outlets::Outlets;
+use crate::registry::DriverEntry;
 
 const WATTS: f64 = 100.0;
 /// One tick of the register, in joules.
