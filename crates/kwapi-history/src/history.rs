@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{Pattern, ProbeId, Succession, Timestamp};
+use kwapi_core::{Pattern, ProbeId, Succession, Timestamp, chain};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
@@ -32,7 +32,6 @@ pub use flusher::Flusher;
 pub use read::Latest;
 
 use counters::Counts;
-use files::Chain;
 use follower::JournalFollower;
 use probe::ProbeFiles;
 use schedule::Schedule;
@@ -171,7 +170,7 @@ impl History {
         let due = self.schedule.lock().due(now);
         for probe in due {
             if let Err(error) = self.flush_probe(&probe) {
-                let error = Chain(&error).to_string();
+                let error = chain(&error);
                 if upkeep.failed.is_none() {
                     tracing::warn!(%error, "cannot write RRD files; retrying");
                 }
@@ -223,7 +222,7 @@ impl History {
             }
             if let Err(error) = self.flush_probe(&probe) {
                 if flushed {
-                    tracing::warn!(error = %Chain(&error), "not all RRD files were written");
+                    tracing::warn!(error = %chain(&error), "not all RRD files were written");
                 }
                 flushed = false;
             }

@@ -269,8 +269,8 @@ impl Journal {
 }
 
 /// Reads bytes from anywhere as a segment; for fuzzing.
-#[doc(hidden)]
-pub fn exercise(bytes: &[u8]) -> usize {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn exercise(bytes: &[u8]) -> usize {
     let mut count = 0;
     if let Ok(mut reader) = SegmentReader::new(bytes, 0, 0) {
         while let Ok(step) = reader.next(bytes.len() as u64) {

@@ -161,8 +161,8 @@ impl Rrd {
 mod tests;
 
 /// Does all that can be done with bytes from anywhere; for fuzzing.
-#[doc(hidden)]
-pub fn exercise(bytes: &[u8], at: Timestamp) {
+#[cfg(feature = "fuzzing")]
+pub(crate) fn exercise(bytes: &[u8], at: Timestamp) {
     let Ok(mut rrd) = Rrd::parse(bytes) else { return };
     let values = vec![Some(1.0); rrd.source_count()];
     _ = rrd.update(at, &values);

@@ -25,10 +25,10 @@ use kwapi_core::WallClock;
 pub use config::AuthConfig;
 pub use error::AuthError;
 pub use keystone::KeystoneConfig;
-#[doc(hidden)]
-pub use keystone::{parse_token, path_matches};
-#[doc(hidden)]
-pub use policy::parse_file as parse_policy;
+#[cfg(feature = "fuzzing")]
+pub(crate) use keystone::{is_token, path_matches};
+#[cfg(feature = "fuzzing")]
+pub(crate) use policy::parse_file as parse_policy;
 pub use policy::{Policy, PolicyError};
 pub use scopes::ScopeConfig;
 pub use tokens::StaticToken;

@@ -25,11 +25,10 @@ use tokio::sync::watch;
 
 use crate::intake::{IntakeCounts, IntakeTally};
 
-pub use accounts_format::{AccountsContents, AccountsEntry, read as read_accounts};
 pub use probe::{Present, ProbeView};
 pub use walk::{ListPlace, Listing};
 
-pub(crate) use accounts_format::{AccountsWriter, note_damage};
+pub(crate) use accounts_format::{AccountsEntry, AccountsWriter, note_damage, read as read_accounts};
 pub(crate) use probe::{CreditDraft, LiveProbe};
 
 use probe::ById;

@@ -8,7 +8,7 @@ mod sunspec;
 use std::process::Command;
 use std::time::Duration;
 
-use kwapi_peers::{Lab, Peer, free_port, need, need_python, python_environment};
+use kwapi_peers::{Lab, Peer, devices, free_port, need, need_python};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -20,10 +20,7 @@ fn pymodbus(script: &str, arguments: &[&str]) -> Option<(Lab, u16, Peer)> {
         return None;
     }
     let (lab, port) = (Lab::of("modbus", 0), free_port());
-    let mut command = Command::new(python_environment("python"));
-    command.arg(lab.join(format!("modbus/{script}"))).arg(port.to_string()).args(arguments);
-    let peer = Peer::start(&mut command, lab.join("log"))
-        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let peer = devices::python(&lab, &format!("modbus/{script}"), port, arguments);
     Some((lab, port, peer))
 }
 

@@ -1,13 +1,10 @@
 //! The emulator of sushy-tools is the judge of the way through a service; what it lacks (sessions, PDUs, several
 //! chassis, a host that is off) is simulated.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
-
-use std::process::Command;
 use std::time::Duration;
 
 use kwapi_core::ProbeId;
-use kwapi_peers::{Lab, Peer, free_port, need_python, python_environment};
+use kwapi_peers::{Lab, devices, free_port, need_python};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 use serde_json::json;
 
@@ -92,10 +89,7 @@ async fn the_emulator_says_its_watts_and_refuses_a_wrong_password() {
     }
     let (lab, port) = (Lab::of("redfish", 0), free_port());
     std::fs::write(lab.join("watts"), "236.5").expect("room");
-    let mut command = Command::new(python_environment("python"));
-    command.arg(lab.join("redfish/emu_power.py")).arg(port.to_string()).arg(lab.join("watts"));
-    let _emulator = Peer::start(&mut command, lab.join("log"))
-        .ready(Duration::from_secs(30), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let _emulator = devices::python(&lab, "redfish/emu_power.py", port, [lab.join("watts")]);
     let host = format!("127.0.0.1:{port}");
 
     let said = round(&config(&host, "password = \"secret\""), &one()).await;

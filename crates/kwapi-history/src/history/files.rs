@@ -1,12 +1,11 @@
 //! Writing and reading the files of a probe.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kwapi_core::Timestamp;
+use kwapi_core::{Timestamp, chain};
 
 use super::History;
 use super::probe::{AHEAD_MIN, Lag, ProbeFiles, SAMPLES_MANY, Which};
@@ -162,7 +161,7 @@ impl History {
                     Ok(()) => continue,
                     Err(error) => {
                         self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
-                        tracing::warn!(probe = %probe.id, error = %Chain(&error), "cannot rewind RRD files");
+                        tracing::warn!(probe = %probe.id, error = %chain(&error), "cannot rewind RRD files");
                     }
                 }
             }
@@ -280,7 +279,7 @@ impl History {
         self.counts.read_failures.fetch_add(1, Ordering::Relaxed);
         let mut told = self.unreadable.lock();
         if told.len() < UNREADABLE_MAX && told.insert(probe.id.clone()) {
-            tracing::warn!(probe = %probe.id, error = %Chain(error), "cannot read the history of a probe");
+            tracing::warn!(probe = %probe.id, error = %chain(error), "cannot read the history of a probe");
         }
     }
 
@@ -308,18 +307,3 @@ fn free_name(path: &Path, why: &str) -> PathBuf {
 
 /// Probes of which it is remembered that their file could not be read, so that it is told once.
 const UNREADABLE_MAX: usize = 10_000;
-
-/// An error with its causes, on one line.
-pub(super) struct Chain<'a>(pub(super) &'a RrdFileError);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = std::error::Error::source(self.0);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}

@@ -146,16 +146,12 @@ impl ApiConfig {
 mod tests {
     use super::*;
 
-    #[expect(clippy::needless_pass_by_value, reason = "what `map_or_else` hands over")]
-    fn chain(error: ApiConfigError) -> String {
-        use std::error::Error as _;
-        error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-    }
-
     #[track_caller]
     fn check(toml: &str, expected: &str) {
         let actual = match toml::from_str::<ApiConfig>(toml) {
-            Ok(config) => config.check().map_or_else(chain, |()| "fine".to_owned()),
+            Ok(config) => {
+                config.check().map_or_else(|error| kwapi_core::chain(&error), |()| "fine".to_owned())
+            }
             Err(error) => error.message().to_owned(),
         };
         assert!(actual.starts_with(expected), "{toml}: {actual}");

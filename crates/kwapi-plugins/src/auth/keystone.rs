@@ -24,10 +24,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 pub use config::KeystoneConfig;
-#[doc(hidden)]
-pub use rules::path_matches;
-#[doc(hidden)]
-pub use token::parse_token;
+pub(crate) use rules::path_matches;
+#[cfg(feature = "fuzzing")]
+pub(crate) use token::is_token;
 
 use session::KeystoneLogin;
 pub(super) use token::Identity;

@@ -103,7 +103,7 @@ fn sum(kind: u8, length: u16, payload: &[u8]) -> u32 {
 
 /// One record of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub enum AccountsEntry {
+pub(crate) enum AccountsEntry {
     /// An account; of several of a probe the last counts.
     Account(ProbeId, Account),
     /// Up to where the journal is in the accounts.
@@ -112,21 +112,21 @@ pub enum AccountsEntry {
 
 /// How much of a file could be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AccountsContents {
+pub(crate) struct AccountsContents {
     /// Stretches that are damaged.
-    pub stretches_damaged: usize,
+    pub(crate) stretches_damaged: usize,
     /// Bytes in them.
-    pub bytes_damaged: usize,
+    pub(crate) bytes_damaged: usize,
     /// Bytes of a last record that was being written.
-    pub bytes_torn: usize,
+    pub(crate) bytes_torn: usize,
     /// Whether a version before this one wrote it: it is to be written anew before anything is appended.
-    pub is_of_before: bool,
+    pub(crate) is_of_before: bool,
     /// Accounts that a later version wrote, which this one cannot read.
-    pub of_later: usize,
+    pub(crate) of_later: usize,
 }
 
 /// Reads a file of any version, handing over each intact record in order.
-pub fn read(file: &[u8], mut each: impl FnMut(AccountsEntry)) -> AccountsContents {
+pub(crate) fn read(file: &[u8], mut each: impl FnMut(AccountsEntry)) -> AccountsContents {
     let mut contents = AccountsContents::default();
     if file.is_empty() {
         return contents;

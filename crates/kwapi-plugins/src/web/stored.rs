@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, WallClock, Watts, is_silent};
+use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, WallClock, Watts, chain, is_silent};
 use kwapi_history::History;
 use kwapi_history::rrd::RrdFileError;
 
@@ -56,13 +56,7 @@ impl fmt::Debug for Stored {
 }
 
 fn unreadable(probe: &ProbeId, error: &RrdFileError) -> Unreadable {
-    let mut cause = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        cause = format!("{cause}: {error}");
-        source = error.source();
-    }
-    Unreadable { probe: probe.clone(), cause }
+    Unreadable { probe: probe.clone(), cause: chain(error) }
 }
 
 impl PowerHistory for Stored {

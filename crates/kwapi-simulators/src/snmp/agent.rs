@@ -102,9 +102,9 @@ impl Request {
     }
 }
 
-/// Whether bytes are a request this agent would look at. For the fuzzer.
-#[doc(hidden)]
-pub fn parse_request(bytes: &[u8]) -> bool {
+/// Whether bytes are a request this agent would look at; for fuzzing.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_request(bytes: &[u8]) -> bool {
     Request::parse(bytes).is_some()
 }
 

@@ -3,30 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use kwapi_peers::ipmi::Cards;
+use kwapi_peers::ipmi::{Cards, ipmitool};
 use kwapi_peers::{need, need_python, output};
 
 use super::*;
-
-fn ipmitool(port: u16, suite: &str, arguments: &[&str]) -> String {
-    let port = port.to_string();
-    let mut command = Command::new("ipmitool");
-    command.args([
-        "-I",
-        "lanplus",
-        "-H",
-        "127.0.0.1",
-        "-p",
-        &port,
-        "-U",
-        "user",
-        "-P",
-        "secret",
-        "-C",
-        suite,
-    ]);
-    output(command.args(arguments))
-}
 
 /// The number after `label` in what a referee printed.
 fn number_after(text: &str, label: &str) -> f64 {

@@ -283,26 +283,10 @@ async fn the_simulated_card_is_what_ipmitool_takes_it_for() {
         for (arguments, expected) in
             [(["dcmi", "power", "reading"], "236 Watts"), (["sensor", "reading", "Power"], "236")]
         {
-            let port = card.address().port().to_string();
-            let mut command = tokio::task::spawn_blocking(move || {
-                let mut command = std::process::Command::new("ipmitool");
-                command.args([
-                    "-I",
-                    "lanplus",
-                    "-H",
-                    "127.0.0.1",
-                    "-p",
-                    &port,
-                    "-U",
-                    "user",
-                    "-P",
-                    "secret",
-                    "-C",
-                    suite,
-                ]);
-                kwapi_peers::output(command.args(arguments))
-            });
-            check(&(&mut command).await.unwrap(), expected);
+            let port = card.address().port();
+            let said =
+                tokio::task::spawn_blocking(move || kwapi_peers::ipmi::ipmitool(port, suite, &arguments));
+            check(&said.await.unwrap(), expected);
         }
     }
 }

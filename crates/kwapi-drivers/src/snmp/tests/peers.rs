@@ -5,10 +5,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use kwapi_peers::{Lab, Peer, need, need_python, output};
+use kwapi_peers::{Lab, Peer, devices, free_udp_port, need, need_python, output};
 
 use super::*;
 
@@ -16,30 +15,8 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// A free port below those that the system gives to sockets of its own choice, of which the tests beside this one open
-/// hundreds.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 10;
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        if std::net::UdpSocket::bind(loopback(port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// Whether an agent answers at all: a v1 GETNEXT of 1.3 with the community `public` gets some answer.
-fn answers(port: u16) -> bool {
-    let request = b"0%\x02\x01\0\x04\x06public\xa1\x18\x02\x01\x01\x02\x01\0\x02\x01\x000\r0\x0b\x06\x07\x2b\x06\x01\x02\x01\x01\0\x05\0";
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    socket.send_to(request, loopback(port)).unwrap();
-    socket.recv(&mut [0; 1_500]).is_ok()
 }
 
 /// Signatures: as Net-SNMP writes them, as the configuration does.
@@ -62,7 +39,7 @@ struct Snmpd {
 }
 
 fn snmpd() -> Snmpd {
-    let port = free_port();
+    let port = free_udp_port();
     let lab = Lab::of("snmpd", port);
     let path = lab.join("snmpd/snmpd.conf");
     let mut conf = std::fs::read_to_string(&path).unwrap();
@@ -76,20 +53,8 @@ fn snmpd() -> Snmpd {
         }
     }
     std::fs::write(&path, conf).unwrap();
-    let peer = start(&lab, port);
+    let peer = devices::snmpd(&lab, port);
     Snmpd { lab, port, peer }
-}
-
-fn start(lab: &Lab, port: u16) -> Peer {
-    Peer::start(
-        Command::new("snmpd")
-            .args(["-f", "-Lo", "-C", "-c", "snmpd.conf", "-p", "snmpd.pid"])
-            .current_dir(lab.join("snmpd"))
-            .env("PATH", "/usr/sbin:/usr/bin:/bin")
-            .env("SNMP_PERSISTENT_DIR", lab.join("snmpd/var")),
-        lab.join("snmpd.log"),
-    )
-    .ready(Duration::from_secs(20), || answers(port))
 }
 
 fn once(port: u16, more: &str, wanted: &Outlets) -> Result<Vec<String>, String> {
@@ -197,7 +162,7 @@ fn an_agent_that_was_replaced_is_found_again() {
         read(&mut driver).await.unwrap_err();
         // Another engine at the same address: its keys are others, and its clock begins anew.
         std::fs::remove_dir_all(lab.join("snmpd/var")).unwrap();
-        let _peer = start(&lab, port);
+        let _peer = devices::snmpd(&lab, port);
         _ = read(&mut driver).await;
         let mut driver = Snmp::open(&config, &outlets(&["1"]), &shared).await.unwrap();
         assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
@@ -246,10 +211,10 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
     if !need_python("python") {
         return;
     }
-    let port = free_port();
+    let port = free_udp_port();
     let lab = Lab::of("snmp", port);
     let _peer = Peer::start(Command::new("sh").arg(lab.join("snmp/run-snmpsim.sh")), lab.join("snmpsim.log"))
-        .ready(Duration::from_secs(60), || answers(port));
+        .ready(Duration::from_secs(60), || devices::answers(port));
     for (community, profile, expected) in [
         (
             "raritan-px2",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::Secret;
+use kwapi_core::{Secret, chain};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -191,15 +191,7 @@ fn sensitive(token: &str) -> Result<reqwest::header::HeaderValue, Unavailable> {
 }
 
 fn unreachable(error: reqwest::Error) -> Unavailable {
-    use std::error::Error as _;
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Unavailable(text)
+    Unavailable(chain(&error.without_url()))
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, Unavailable> {
