@@ -12,19 +12,19 @@ use kwapi_core::{NoReading, ProbeId, Reading, Register, Secret};
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Access, Clients};
 use crate::outlets::Outlets;
-use crate::parts::{Listed, Notes, power_and_counter};
-use crate::tls::Tls;
+use crate::parts::{ListedProbes, Notes, power_and_counter};
+use crate::tls::DeviceTls;
 use devices::Plug;
-use login::Session;
+use login::FritzSession;
 
 /// `driver = "fritz"`. Outlets are plugs by their AIN without spaces, or by the name they have on the box.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct FritzConfig {
     /// The box: a name or an address; `https://` in front of it for TLS.
     pub host: String,
     /// A user of the box with the permission "Smart Home"; empty where the box asks for a password alone.
@@ -34,7 +34,7 @@ pub struct Config {
     pub password: Secret,
     /// Whom to trust, over `https`.
     #[serde(default)]
-    pub tls: Tls,
+    pub tls: DeviceTls,
     /// Whether a box may ask for the login of FRITZ!OS before 7.24, which gives its listener an MD5 hash of the password.
     #[serde(default)]
     pub legacy_login: bool,
@@ -43,16 +43,16 @@ pub struct Config {
 /// A session with a box.
 #[derive(Debug)]
 pub struct Fritz {
-    session: Session,
+    session: FritzSession,
     outlets: Outlets,
     /// The devices as last told.
     plugs: Vec<Plug>,
     registers: Vec<Arc<Register>>,
     notes: Notes,
-    listed: Listed,
+    listed: ListedProbes,
 }
 
-impl Config {
+impl FritzConfig {
     fn access(&self) -> Access<'_> {
         Access { tls: &self.tls, ..Access::new("host", &self.host, "http") }
     }
@@ -61,36 +61,42 @@ impl Config {
 impl Driver for Fritz {
     const NAME: &'static str = "fritz";
     const SUMMARY: &'static str = "FRITZ!DECT plugs and FRITZ!Smart Energy meters, read from their FRITZ!Box";
-    const KEYS: &'static [Key] = &[
-        Key::required("host", "the FRITZ!Box: name or address, with https:// for TLS"),
-        Key::new("username", "a user of the box with the permission Smart Home").login().otherwise("empty"),
-        Key::required("password", "its password").secret(),
-        Key::new("tls", "whom to trust, with https://").login().or("system").naming(Names::Authority),
-        Key::new(
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("host", "the FRITZ!Box: name or address, with https:// for TLS"),
+        DriverKey::new("username", "a user of the box with the permission Smart Home")
+            .login()
+            .otherwise("empty"),
+        DriverKey::required("password", "its password").secret(),
+        DriverKey::new("tls", "whom to trust, with https://").login().or("system").naming(Names::Authority),
+        DriverKey::new(
             "legacy_login",
             "whether to log in to FRITZ!OS before 7.24, with an MD5 hash of the password",
         )
         .login()
         .or("false"),
     ];
-    type Config = Config;
+    type Config = FritzConfig;
     type Shared = Clients;
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &FritzConfig) -> Result<(), ConfigError> {
         config.access().check()
     }
 
-    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &FritzConfig,
+        outlets: &Outlets,
+        clients: &Arc<Clients>,
+    ) -> Result<Self, DriverError> {
         Self::check(config)?;
         let device = config.access().device(clients)?;
-        let session = Session::open(device, config).await?;
+        let session = FritzSession::open(device, config).await?;
         Ok(Self {
             session,
             outlets: outlets.clone(),
             plugs: Vec::new(),
             registers: Vec::new(),
             notes: Notes::default(),
-            listed: Listed::default(),
+            listed: ListedProbes::default(),
         })
     }
 

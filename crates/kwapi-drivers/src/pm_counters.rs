@@ -15,11 +15,11 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::blocking::OneThread;
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::{Notes, power_and_counter};
-use file::{NODE, Part, Said, Trouble, Value, parts};
+use file::{CounterTrouble, CounterValue, NODE, NodePart, Said, parts};
 
 /// Where Linux shows the counters.
 const ROOT: &str = "/sys/cray/pm_counters";
@@ -29,12 +29,12 @@ const PARTS_PAUSE: Duration = Duration::from_secs(60);
 /// `driver = "pm_counters"`. Outlets are `total` (also `1`, the node), `cpu`, `cpu0`, `memory`, `accel0` and their like.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub struct PmCountersConfig {
     /// Where the counters are.
     pub root: PathBuf,
 }
 
-impl Default for Config {
+impl Default for PmCountersConfig {
     fn default() -> Self {
         Self { root: ROOT.into() }
     }
@@ -46,15 +46,15 @@ pub struct PmCounters {
     root: PathBuf,
     outlets: Outlets,
     thread: Arc<OneThread>,
-    parts: Arc<Vec<Part>>,
-    sources: Vec<Source>,
+    parts: Arc<Vec<NodePart>>,
+    sources: Vec<ReadPart>,
     looked_at: Instant,
     notes: Notes,
 }
 
 /// Which part is read for a probe.
 #[derive(Debug)]
-struct Source {
+struct ReadPart {
     probe: ProbeId,
     part: usize,
     register: Arc<Register>,
@@ -64,12 +64,12 @@ struct Source {
 impl Driver for PmCounters {
     const NAME: &'static str = "pm_counters";
     const SUMMARY: &'static str = "the power and energy counters of the HPE Cray node kwapi runs on";
-    const KEYS: &'static [Key] =
-        &[Key::new("root", "where Linux shows the counters").or(ROOT).naming(Names::Kernel)];
-    type Config = Config;
+    const KEYS: &'static [DriverKey] =
+        &[DriverKey::new("root", "where Linux shows the counters").or(ROOT).naming(Names::Kernel)];
+    type Config = PmCountersConfig;
     type Shared = OneThread;
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(_: &PmCountersConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
         match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
             Some(outlet) => {
@@ -81,7 +81,11 @@ impl Driver for PmCounters {
         }
     }
 
-    async fn open(config: &Config, outlets: &Outlets, thread: &Arc<OneThread>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &PmCountersConfig,
+        outlets: &Outlets,
+        thread: &Arc<OneThread>,
+    ) -> Result<Self, DriverError> {
         let root = config.root.clone();
         let parts = thread.run("kwapi-cray", move || parts(&root)).await??;
         let sources = choose(&parts, outlets)?;
@@ -108,7 +112,7 @@ impl Driver for PmCounters {
         let parts = Arc::clone(&self.parts);
         let wanted: Vec<usize> = self.sources.iter().map(|source| source.part).collect();
         let read = move || -> Vec<Option<Said>> {
-            wanted.iter().map(|index| parts.get(*index).map(Part::read)).collect()
+            wanted.iter().map(|index| parts.get(*index).map(NodePart::read)).collect()
         };
         let said = self.thread.run("kwapi-cray", read).await?;
         let (mut problem, mut is_read) = (None, false);
@@ -130,7 +134,7 @@ impl Driver for PmCounters {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let finding = |(index, part): (usize, &Part)| {
+        let finding = |(index, part): (usize, &NodePart)| {
             let source = self.sources.iter().find(|source| source.part == index);
             Finding {
                 what: part.key.clone(),
@@ -166,12 +170,12 @@ impl PmCounters {
 
 /// Which part is read for which probe. A template takes the parts of the node that are each watt once; the node itself
 /// where it shows no parts.
-fn choose(parts: &[Part], outlets: &Outlets) -> Result<Vec<Source>, DriverError> {
+fn choose(parts: &[NodePart], outlets: &Outlets) -> Result<Vec<ReadPart>, DriverError> {
     let source = |probe: ProbeId, part: usize| {
         let path = parts.get(part).map(|part| part.key.clone());
         // Whether the controller goes on counting while the node restarts is not said.
         let register = Arc::new(Register { path, is_in_host: true, ..Register::default() });
-        Source { probe, part, register, last: String::new() }
+        ReadPart { probe, part, register, last: String::new() }
     };
     if outlets.wants_all() {
         let counted = file::counted(parts);
@@ -201,19 +205,21 @@ fn choose(parts: &[Part], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
 
 impl Said {
     /// Why there is nothing, if there is.
-    fn problem(&self) -> Option<Trouble> {
+    fn problem(&self) -> Option<CounterTrouble> {
         [&self.power, &self.energy].into_iter().flatten().find_map(|said| said.as_ref().err().cloned())
     }
 
     /// In SI units, at the later of its stamps. A file that cannot be read costs itself alone.
     fn reading(&self, key: &str, register: &Arc<Register>, notes: &mut Notes) -> Result<Reading, NoReading> {
-        let value = |said: &Result<Value, Trouble>| said.as_ref().copied().map_err(Trouble::no_reading);
+        let value = |said: &Result<CounterValue, CounterTrouble>| {
+            said.as_ref().copied().map_err(CounterTrouble::no_reading)
+        };
         let (power, energy) = (self.power.as_ref().map(value), self.energy.as_ref().map(value));
         let stamps = [&power, &energy].into_iter().flatten().flatten().filter_map(|value| value.stamp);
         let measured_at = stamps.max();
         let absent = || NoReading::NotAvailable("the counter is gone".to_owned());
         let watts = power.map(|power| power.map(|value| value.count));
-        let counter = energy.map(|energy| energy.and_then(Value::counter));
+        let counter = energy.map(|energy| energy.and_then(CounterValue::counter));
         let (power, counter) = power_and_counter(key, watts, counter, absent, notes)?;
         let register = counter.map(|_| Arc::clone(register));
         Ok(Reading { power, counter, register, measured_at, ..Reading::default() })

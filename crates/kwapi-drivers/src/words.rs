@@ -7,7 +7,6 @@ use std::io;
 
 use kwapi_core::NoReading;
 
-use crate::driver::Finding;
 use crate::error::DriverError;
 
 /// Longer texts are cut: whatever a device says, a line is read by people.
@@ -52,12 +51,6 @@ pub(crate) fn fit_reason(reason: NoReading) -> NoReading {
         NoReading::Implausible(why) => NoReading::Implausible(fit(why)),
         NoReading::Stale(why) => NoReading::Stale(fit(why)),
     }
-}
-
-/// The same of what was found out.
-pub(crate) fn fit_finding(finding: Finding) -> Finding {
-    let Finding { what, value, is_used, why } = finding;
-    Finding { what: fit(what), value: fit(value), is_used, why: fit(why) }
 }
 
 #[cfg(test)]

@@ -14,11 +14,11 @@ use ring::pbkdf2;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Config;
+use super::FritzConfig;
 use super::devices::element;
 use crate::cleanup;
 use crate::driver::{DriverError, Finding};
-use crate::http::{Answer, Device, REQUEST_TIMEOUT, encoded};
+use crate::http::{DeviceClient, HttpResponse, REQUEST_TIMEOUT, encoded};
 
 const LOGIN: &str = "/login_sid.lua";
 /// The session of nobody.
@@ -30,8 +30,8 @@ const CHALLENGE_BYTES_MAX: usize = 512;
 
 /// A session on a box, ended when dropped.
 #[derive(Debug)]
-pub(super) struct Session {
-    device: Arc<Device>,
+pub(super) struct FritzSession {
+    device: Arc<DeviceClient>,
     sid: String,
     is_legacy: bool,
 }
@@ -58,12 +58,12 @@ fn info(text: &str) -> Option<Info> {
     })
 }
 
-impl Session {
+impl FritzSession {
     /// Logs in. It runs to its end by itself, so that a session whose asker has lost patience is ended, too.
     ///
     /// # Errors
     /// `Locked` when the box does not take the user, `Busy` while it takes nobody.
-    pub(super) async fn open(device: Device, config: &Config) -> Result<Self, DriverError> {
+    pub(super) async fn open(device: DeviceClient, config: &FritzConfig) -> Result<Self, DriverError> {
         let (done, session) = oneshot::channel();
         let config = config.clone();
         cleanup::spawn(async move {
@@ -72,7 +72,7 @@ impl Session {
         session.await.unwrap_or_else(|_| Err(DriverError::link("login aborted")))
     }
 
-    async fn log_in(device: Arc<Device>, config: &Config) -> Result<Self, DriverError> {
+    async fn log_in(device: Arc<DeviceClient>, config: &FritzConfig) -> Result<Self, DriverError> {
         let host = device.base().to_string();
         let begun = ask(&device, "version=2").await?;
         if begun.block_seconds > 0 {
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Asks a command of the interface for home automation.
-    pub(super) async fn ask(&self, command: &str) -> Result<Answer, DriverError> {
+    pub(super) async fn ask(&self, command: &str) -> Result<HttpResponse, DriverError> {
         let query = format!("switchcmd={command}&sid={}", self.sid);
         self.device.get("/webservices/homeautoswitch.lua", Some(&query)).await
     }
@@ -128,7 +128,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for FritzSession {
     fn drop(&mut self) {
         let (device, query) = (Arc::clone(&self.device), format!("version=2&logout=1&sid={}", self.sid));
         cleanup::spawn(async move {
@@ -137,7 +137,7 @@ impl Drop for Session {
     }
 }
 
-async fn ask(device: &Device, query: &str) -> Result<Info, DriverError> {
+async fn ask(device: &DeviceClient, query: &str) -> Result<Info, DriverError> {
     let answer = device.get(LOGIN, Some(query)).await.map_err(DriverError::of_whoever_answers)?;
     let answer = answer.required("check that this is a FRITZ!Box")?;
     // What it says may be a session: it is not shown.

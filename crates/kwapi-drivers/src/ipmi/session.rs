@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::completion;
 use super::crypto::{Keys, legacy_code};
 use super::link::{Failure, Link};
-use super::message::{self, Command};
+use super::message::{self, IpmiCommand};
 use super::packet::{self, Packet};
 use crate::cleanup;
 
@@ -20,7 +20,7 @@ const IDLE_MAX: Duration = Duration::from_secs(50);
 
 /// A session a card has granted.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct RmcpSession {
     pub(super) link: Arc<Link>,
     seal: Seal,
     /// The card's id of the session.
@@ -106,7 +106,7 @@ impl Seal {
 impl Seal {
     /// Takes a message of a genuine packet apart. Where the packet proves the message, its checksums are not held against
     /// a card.
-    fn parse<'a>(&self, message: &'a [u8]) -> Option<message::Answer<'a>> {
+    fn parse<'a>(&self, message: &'a [u8]) -> Option<message::IpmiResponse<'a>> {
         match self {
             Self::Plus(_) => message::parse_unchecked(message),
             Self::Bare | Self::Md5(_) | Self::Password(_) => message::parse(message),
@@ -114,7 +114,7 @@ impl Seal {
     }
 }
 
-impl Session {
+impl RmcpSession {
     pub(super) fn new(link: Link, seal: Seal, id: u32, sequence: u32) -> Self {
         Self {
             link: Arc::new(link),
@@ -128,14 +128,14 @@ impl Session {
     }
 
     /// Asks the card's BMC a command and returns the answer's data.
-    pub(super) async fn ask(&mut self, command: Command, data: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn ask(&mut self, command: IpmiCommand, data: &[u8]) -> Result<Vec<u8>, Failure> {
         self.ask_lun(command, 0, data).await
     }
 
     /// As [`Self::ask`], of one of the BMC's four logical units.
     pub(super) async fn ask_lun(
         &mut self,
-        command: Command,
+        command: IpmiCommand,
         lun: u8,
         data: &[u8],
     ) -> Result<Vec<u8>, Failure> {
@@ -169,7 +169,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for RmcpSession {
     fn drop(&mut self) {
         // Cards have four sessions or so: one that is not closed is missing for a minute.
         let message = message::request(

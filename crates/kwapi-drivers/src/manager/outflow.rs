@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::host::Host;
 use super::lateness::Histogram;
-use super::source::Now;
-use super::state::State;
-use super::virtual_probes::{Completed, Heard, VirtualProbes};
+use super::published::Now;
+use super::state::ManagerState;
+use super::virtual_probes::{Completed, PartSaid, VirtualProbes};
 
 /// A wall clock this far behind the newest stamp on record was set back, or is not set yet.
 const BEHIND_MAX: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub(super) struct Outflow {
     host: Host,
     epoch: Instant,
     /// What outlives the process.
-    pub(super) state: State,
+    pub(super) state: ManagerState,
     pub(super) virtual_probes: RwLock<VirtualProbes>,
     /// How late readings are in hand.
     pub(super) lateness: Histogram,
@@ -44,7 +44,7 @@ pub(super) struct Outflow {
 }
 
 impl Outflow {
-    pub(super) fn new(sink: Sink, clock: WallClock, host: Host, state: State) -> Self {
+    pub(super) fn new(sink: Sink, clock: WallClock, host: Host, state: ManagerState) -> Self {
         Self {
             sink,
             clock,
@@ -114,7 +114,7 @@ impl Outflow {
 
     /// Sends a measurement, followed by the virtual probes that it completes.
     pub(super) async fn send(&self, measurement: Measurement, now: Now<'_>) {
-        let heard = Heard::of(&measurement);
+        let heard = PartSaid::of(&measurement);
         let sums = heard.map(|heard| self.virtual_probes.read().completed_by(&heard, now, &self.state));
         (self.sink)(measurement);
         self.publish(sums.unwrap_or_default()).await;
@@ -122,7 +122,7 @@ impl Outflow {
 
     /// Takes a counter that told no power for the sums that it is a part of.
     pub(super) async fn note(&self, standing: &Standing, now: Now<'_>) {
-        let heard = Heard::standing(&standing.probe, standing.accounting, standing.tick);
+        let heard = PartSaid::standing(&standing.probe, standing.accounting, standing.tick);
         let sums = self.virtual_probes.read().completed_by(&heard, now, &self.state);
         self.publish(sums).await;
     }

@@ -23,11 +23,11 @@ use kwapi_core::{
 use parking_lot::Mutex;
 
 use super::derive::Assumptions;
-use super::place::Place;
-use super::source::{Draft, Now, Outcome, Source};
-use super::state::State;
-pub(super) use part::Heard;
-use part::{Latest, Part};
+use super::place::RegisterPlace;
+use super::published::{Draft, Now, Outcome, PublishedProbe};
+use super::state::ManagerState;
+pub(super) use part::PartSaid;
+use part::{Latest, SumPart};
 
 /// How long a sum waits for parts of a longer interval: more than the usual second, so that two meters read once a
 /// second give one sum a second.
@@ -84,10 +84,10 @@ pub(super) struct VirtualProbes {
 #[derive(Debug)]
 pub(super) struct Sum {
     /// Made with the first sum, when the state is known.
-    source: Option<Source>,
-    place: Place,
+    source: Option<PublishedProbe>,
+    place: RegisterPlace,
     register: Arc<Register>,
-    parts: Vec<Part>,
+    parts: Vec<SumPart>,
     published: Option<Duration>,
     /// Whether a part's curve has passed over unknown time, or is another, since the latest sum.
     is_upset: bool,
@@ -125,7 +125,12 @@ impl VirtualProbes {
     }
 
     /// The sums that what a part of them said completes.
-    pub(super) fn completed_by(&self, heard: &Heard<'_>, now: Now<'_>, state: &State) -> Vec<Completed> {
+    pub(super) fn completed_by(
+        &self,
+        heard: &PartSaid<'_>,
+        now: Now<'_>,
+        state: &ManagerState,
+    ) -> Vec<Completed> {
         let Some(indices) = self.by_part.get(heard.probe) else { return Vec::new() };
         let sums = indices.iter().filter_map(|index| self.sums.get(*index));
         let completed = sums.filter_map(|(spec, sum)| {
@@ -151,7 +156,7 @@ pub(super) struct Completed {
 }
 
 impl Completed {
-    pub(super) fn publish(self, state: &State) -> Option<Measurement> {
+    pub(super) fn publish(self, state: &ManagerState) -> Option<Measurement> {
         let is_kept = state.has(&self.probe);
         let sum = self.sum.lock().source.as_mut()?.publish(self.draft, is_kept);
         sum.map(without_meter)
@@ -185,8 +190,8 @@ fn check(specs: &[VirtualSpec]) -> Result<(), VirtualError> {
 
 impl Sum {
     fn new(spec: &VirtualSpec) -> Self {
-        let parts = spec.parts.iter().map(Part::new).collect();
-        let place = Place::of_sum(&spec.parts);
+        let parts = spec.parts.iter().map(SumPart::new).collect();
+        let place = RegisterPlace::of_sum(&spec.parts);
         Self {
             source: None,
             place,
@@ -201,9 +206,9 @@ impl Sum {
     fn take(
         &mut self,
         spec: &VirtualSpec,
-        heard: &Heard<'_>,
+        heard: &PartSaid<'_>,
         now: Now<'_>,
-        state: &State,
+        state: &ManagerState,
     ) -> Option<(Draft, Option<Keep>)> {
         let part = self.parts.iter_mut().find(|part| part.id == *heard.probe)?;
         let comparable = part.take(heard, now.monotonic);
@@ -238,7 +243,7 @@ impl Sum {
         let reading = self.reading(&parts, power.map(Watts));
         let source = self.source.get_or_insert_with(|| {
             let limits = Limits { max_gap, interval: WAIT_MAX, max_watts: None };
-            Source::new(spec.probe.clone(), limits, state.past(&spec.probe))
+            PublishedProbe::new(spec.probe.clone(), limits, state.past(&spec.probe))
         });
         source.set_max_gap(max_gap);
         match source.take(&reading, now, &Assumptions::default(), &self.place) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use kwapi_core::{MeterCounter, NoReading, ProbeId, Reading};
 use tokio::time::Instant;
 
-use super::Config;
+use super::MqttConfig;
 use super::queue::Message;
 use crate::driver::{Finding, Readings};
 use crate::http::excerpt;
-use crate::json_values::{Memory, Values};
+use crate::json_values::{OutletMemory, Values};
 use crate::outlets::Outlets;
 use crate::parts::printable;
 
@@ -55,7 +55,7 @@ pub(super) struct Stream {
 /// One probe, as its messages tell of it.
 #[derive(Debug, Default)]
 struct Heard {
-    memory: Memory,
+    memory: OutletMemory,
     /// For each stream the topic that carries it, and when it last did.
     sources: [Option<(String, Instant)>; 2],
     /// The counter, told by itself since the last reading, and when.
@@ -226,7 +226,7 @@ fn on_topic(error: NoReading, topic: &str) -> NoReading {
 
 impl Stream {
     /// What a meter subscribes to.
-    pub(super) fn all(config: &Config) -> Vec<Self> {
+    pub(super) fn all(config: &MqttConfig) -> Vec<Self> {
         let stream = |topic: &String, values, is_counter| Self { topic: topic.clone(), values, is_counter };
         let Some(energy_topic) = &config.energy_topic else {
             return vec![stream(&config.topic, config.values.clone(), false)];

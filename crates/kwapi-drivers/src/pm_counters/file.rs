@@ -18,7 +18,7 @@ const FILES_MAX: usize = 1_024;
 
 /// Something whose power or energy is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct NodePart {
     /// `total`, `cpu`, `memory`, `accel0`.
     pub(super) key: String,
     power: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub(super) struct Part {
 }
 
 /// Everything that is counted below `root`, the node first.
-pub(super) fn parts(root: &Path) -> Result<Vec<Part>, DriverError> {
+pub(super) fn parts(root: &Path) -> Result<Vec<NodePart>, DriverError> {
     let none = || {
         let root = root.display();
         DriverError::NothingToRead(format!(
@@ -38,11 +38,11 @@ pub(super) fn parts(root: &Path) -> Result<Vec<Part>, DriverError> {
         _ => none(),
     })?;
     let names = entries.take(FILES_MAX).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut parts: Vec<Part> = Vec::new();
+    let mut parts: Vec<NodePart> = Vec::new();
     for name in names {
         let Some((key, is_power)) = parse_name(&name) else { continue };
         let place = parts.iter().position(|part| part.key == key).unwrap_or_else(|| {
-            parts.push(Part { key: key.to_owned(), power: None, energy: None });
+            parts.push(NodePart { key: key.to_owned(), power: None, energy: None });
             parts.len() - 1
         });
         let Some(part) = parts.get_mut(place) else { continue };
@@ -71,9 +71,9 @@ pub(super) fn parse_name(name: &str) -> Option<(&str, bool)> {
 
 /// The parts that are each watt once: `cpu0` and its like rather than `cpu`, which is their sum; the node where there are
 /// none.
-pub(super) fn counted(parts: &[Part]) -> Vec<usize> {
-    let is_sum = |part: &Part| {
-        let numbered = |other: &Part| {
+pub(super) fn counted(parts: &[NodePart]) -> Vec<usize> {
+    let is_sum = |part: &NodePart| {
+        let numbered = |other: &NodePart| {
             let number = other.key.strip_prefix(part.key.as_str());
             number
                 .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
@@ -85,7 +85,7 @@ pub(super) fn counted(parts: &[Part]) -> Vec<usize> {
     if counted.is_empty() { (0..parts.len().min(1)).collect() } else { counted }
 }
 
-impl Part {
+impl NodePart {
     /// What it contains.
     pub(super) fn why(&self) -> &'static str {
         match self.key.as_str() {
@@ -107,18 +107,18 @@ impl Part {
 /// What the two files of a part said.
 #[derive(Debug)]
 pub(super) struct Said {
-    pub(super) power: Option<Result<Value, Trouble>>,
-    pub(super) energy: Option<Result<Value, Trouble>>,
+    pub(super) power: Option<Result<CounterValue, CounterTrouble>>,
+    pub(super) energy: Option<Result<CounterValue, CounterTrouble>>,
 }
 
 /// A number of the file's unit, and when it was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Value {
+pub(super) struct CounterValue {
     pub(super) count: f64,
     pub(super) stamp: Option<Timestamp>,
 }
 
-impl Value {
+impl CounterValue {
     /// The counter, which counts whole joules.
     pub(super) fn counter(self) -> Result<MeterCounter, NoReading> {
         let implausible = || NoReading::Implausible(format!("energy counter at {} J", self.count));
@@ -129,13 +129,13 @@ impl Value {
 
 /// Why a file gave no number.
 #[derive(Clone, Debug)]
-pub(super) enum Trouble {
+pub(super) enum CounterTrouble {
     Denied(PathBuf),
     Gone(String),
     Malformed(String),
 }
 
-impl Trouble {
+impl CounterTrouble {
     pub(super) fn no_reading(&self) -> NoReading {
         match self {
             Self::Denied(path) => NoReading::NotAvailable(denied(path)),
@@ -157,14 +157,14 @@ fn denied(path: &Path) -> String {
     format!("{}: permission denied; run kwapi as a user that may read it", path.display())
 }
 
-fn read(path: &Path, unit: &str) -> Result<Value, Trouble> {
+fn read(path: &Path, unit: &str) -> Result<CounterValue, CounterTrouble> {
     let text = read_text(path).map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => Trouble::Denied(path.to_owned()),
-        _ => Trouble::Gone(format!("{}: {error}", path.display())),
+        ErrorKind::PermissionDenied => CounterTrouble::Denied(path.to_owned()),
+        _ => CounterTrouble::Gone(format!("{}: {error}", path.display())),
     })?;
     parse(&text, unit).ok_or_else(|| {
         let input: String = text.trim().chars().take(60).collect();
-        Trouble::Malformed(format!("{}: {input:?}", path.display()))
+        CounterTrouble::Malformed(format!("{}: {input:?}", path.display()))
     })
 }
 
@@ -176,7 +176,7 @@ fn read_text(path: &Path) -> io::Result<String> {
 
 /// `265 W 1414013342123456 us`: a number of `unit`, and the controller's stamp. One without a stamp is of now; one with a
 /// stamp that is none is nothing.
-pub(super) fn parse(text: &str, unit: &str) -> Option<Value> {
+pub(super) fn parse(text: &str, unit: &str) -> Option<CounterValue> {
     let mut words = text.split_whitespace();
     let count: f64 = words.next()?.parse().ok().filter(|count: &f64| count.is_finite())?;
     if words.next()? != unit {
@@ -187,7 +187,7 @@ pub(super) fn parse(text: &str, unit: &str) -> Option<Value> {
         (Some(micros), Some("us"), None) => Some(stamp(micros)?),
         _ => return None,
     };
-    Some(Value { count, stamp })
+    Some(CounterValue { count, stamp })
 }
 
 fn stamp(micros: &str) -> Option<Timestamp> {

@@ -48,7 +48,7 @@ fn named(key: &str) -> Outlets {
 }
 
 async fn open(root: &TempDir, outlets: &Outlets) -> Result<PmCounters, DriverError> {
-    PmCounters::open(&Config { root: root.path().to_owned() }, outlets, &Arc::default()).await
+    PmCounters::open(&PmCountersConfig { root: root.path().to_owned() }, outlets, &Arc::default()).await
 }
 
 /// One round as text.
@@ -124,7 +124,7 @@ async fn what_is_not_there_is_named() {
         error.contains("unknown counter \"accel7\"; available: total, accel0, accel1, cpu, memory"),
         "{error}"
     );
-    let error = PmCounters::check_outlets(&Config::default(), &named("2")).unwrap_err().to_string();
+    let error = PmCounters::check_outlets(&PmCountersConfig::default(), &named("2")).unwrap_err().to_string();
     assert!(error.contains("counters have names"), "{error}");
 }
 

@@ -17,7 +17,7 @@ const YOUNG_TICKS: i128 = 300 * 100;
 
 /// What is due when.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct AgentPace {
     listed_at: Instant,
     slow_columns_read_at: Option<Instant>,
     /// What the last round showed.
@@ -36,7 +36,7 @@ enum Doubt {
     Restart,
 }
 
-impl Pace {
+impl AgentPace {
     /// Of a session whose outlets were listed at its opening.
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -120,7 +120,7 @@ mod tests {
         wants_all: bool,
     ) -> Option<u64> {
         let begin = Instant::now();
-        let mut pace = Pace::new(begin);
+        let mut pace = AgentPace::new(begin);
         pace.round(up_time, has_rebooted, false, unreadable, 8);
         (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), wants_all))
     }
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn outlets_are_listed_again_when_the_device_counts_others() {
         let begin = Instant::now();
-        let due = |pace: &Pace, after| pace.listing_is_due(begin + Duration::from_secs(after), true);
-        let mut pace = Pace::new(begin);
+        let due = |pace: &AgentPace, after| pace.listing_is_due(begin + Duration::from_secs(after), true);
+        let mut pace = AgentPace::new(begin);
         pace.round(HOUR, false, true, 0, 8);
         assert!(!due(&pace, 14) && due(&pace, 15));
         pace.round(HOUR, false, false, 0, 8);
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_listing_makes_the_names_due_and_ends_a_reboot() {
         let begin = Instant::now();
-        let mut pace = Pace::new(begin);
+        let mut pace = AgentPace::new(begin);
         assert!(pace.slow_columns_are_unread() && pace.slow_columns_are_due(begin));
         pace.slow_columns_read(begin);
         assert!(!pace.slow_columns_are_due(begin + Duration::from_secs(299)));

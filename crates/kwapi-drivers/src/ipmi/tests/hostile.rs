@@ -20,7 +20,7 @@ async fn a_session_without_signature_or_secrecy_is_refused_whoever_offers_it() {
         let options = CardOptions { offer: Offer::Algorithms(algorithms), ..CardOptions::default() };
         let card = card(options).await;
         for cipher_suite in [None, Some(17), Some(3)] {
-            let error = open(&Config { cipher_suite, ..keys(&card) }).await.unwrap_err();
+            let error = open(&IpmiConfig { cipher_suite, ..keys(&card) }).await.unwrap_err();
             assert!(matches!(error, DriverError::Refused(_)), "{error}");
             check(&error.to_string(), "offers only a cipher suite weaker than suite");
             assert!(!error.to_string().contains("secret"), "{error}");
@@ -37,7 +37,7 @@ async fn a_session_without_signature_or_secrecy_is_refused_whoever_offers_it() {
 async fn a_suite_that_is_configured_is_not_traded_for_a_weaker_one() {
     let options = CardOptions { offer: Offer::Algorithms(SUITE_3), ..CardOptions::default() };
     let card = card(options).await;
-    let error = open(&Config { cipher_suite: Some(17), ..keys(&card) }).await.unwrap_err();
+    let error = open(&IpmiConfig { cipher_suite: Some(17), ..keys(&card) }).await.unwrap_err();
     check(&error.to_string(), "offers only a cipher suite weaker than suite 17");
     assert_eq!(card.sessions(), 0);
 }
@@ -48,8 +48,8 @@ async fn whoever_says_that_a_card_speaks_1_5_only_gets_no_password_and_does_not_
         card(CardOptions { offer: Offer::LegacyWithoutAuthentication, ..CardOptions::default() }).await;
     // Nothing but "no authentication" is offered, which the configuration would have to allow.
     check(&said(&keys(&card)).await, "does not support authentication \"md5\"");
-    check(&said(&Config { cipher_suite: Some(17), ..keys(&card) }).await, "supports IPMI 1.5 only");
-    check(&said(&Config { version: Some(Version::Plus), ..keys(&card) }).await, "236 W");
+    check(&said(&IpmiConfig { cipher_suite: Some(17), ..keys(&card) }).await, "supports IPMI 1.5 only");
+    check(&said(&IpmiConfig { version: Some(IpmiVersion::Plus), ..keys(&card) }).await, "236 W");
     assert_eq!(card.wrong_proofs(), 0);
 }
 
@@ -89,7 +89,7 @@ async fn answers_without_end_that_fit_no_question_are_a_lost_link_in_time() {
             tokio::task::yield_now().await;
         }
     });
-    let error = open(&Config { timeout_seconds: 1.0, ..config(port) }).await.unwrap_err();
+    let error = open(&IpmiConfig { timeout_seconds: 1.0, ..config(port) }).await.unwrap_err();
     flood.abort();
     assert!(matches!(error, DriverError::Link(_)), "{error}");
     check(&error.to_string(), "invalid datagrams and no response to Get Channel Authentication Capabilities");
@@ -100,7 +100,7 @@ async fn a_good_bye_that_is_lost_is_said_again() {
     let card = card(CardOptions::default()).await;
     let meter = open(&keys(&card)).await.unwrap();
     // Each other datagram is lost from here on, and it is the good-bye's turn.
-    card.set_fault(kwapi_simulators::ipmi::Fault::Lossy);
+    card.set_fault(kwapi_simulators::ipmi::BmcFault::Lossy);
     let is_kept = card.datagrams() % 2 == 1;
     if is_kept {
         let stray = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -121,7 +121,7 @@ async fn a_good_bye_that_is_lost_is_said_again() {
 async fn a_hidden_card_key_costs_one_session_and_is_refused_so_that_it_is_not_tried_again_soon() {
     let card_key = Some(b"its own".to_vec());
     let card = card(CardOptions { card_key, hides_card_key: true, ..CardOptions::default() }).await;
-    let shared = Arc::<Shared>::default();
+    let shared = Arc::<IpmiShared>::default();
     let error = Ipmi::open(&keys(&card), &outlets(), &shared).await.unwrap_err();
     assert!(matches!(error, DriverError::Refused(_)), "{error}");
     check(&error.to_string(), "set kg");

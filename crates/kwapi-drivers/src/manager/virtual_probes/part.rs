@@ -8,7 +8,7 @@ use crate::manager::pace::OwnPace;
 
 /// One part, as it last was.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct SumPart {
     pub(super) id: ProbeId,
     pub(super) latest: Option<Latest>,
     /// How often it is heard: a part may be read slowly, or told only when its counter has advanced.
@@ -34,7 +34,7 @@ pub(super) struct Latest {
 
 /// What a part has just said.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::manager) struct Heard<'a> {
+pub(in crate::manager) struct PartSaid<'a> {
     pub(super) probe: &'a ProbeId,
     pub(super) power: Option<Watts>,
     pub(super) current: Option<Amperes>,
@@ -43,7 +43,7 @@ pub(in crate::manager) struct Heard<'a> {
     pub(super) tick: Option<Energy>,
 }
 
-impl<'a> Heard<'a> {
+impl<'a> PartSaid<'a> {
     /// A measurement; `None` of one without an account, of which there is no sum.
     pub(in crate::manager) fn of(measurement: &'a Measurement) -> Option<Self> {
         Some(Self {
@@ -61,15 +61,15 @@ impl<'a> Heard<'a> {
     }
 }
 
-impl Part {
+impl SumPart {
     /// One that has said nothing yet.
     pub(super) fn new(id: &ProbeId) -> Self {
         Self { id: id.clone(), latest: None, pace: OwnPace::default() }
     }
 
     /// Takes what it has said; whether its total went on from what it said before.
-    pub(super) fn take(&mut self, heard: &Heard<'_>, now: Duration) -> bool {
-        let Heard { power, current, accounting, tick, .. } = heard;
+    pub(super) fn take(&mut self, heard: &PartSaid<'_>, now: Duration) -> bool {
+        let PartSaid { power, current, accounting, tick, .. } = heard;
         let before = self.latest;
         let latest = Latest {
             power: power.map(|power| (power, now)).or_else(|| before.and_then(|before| before.power)),

@@ -44,8 +44,8 @@ fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now<'static>)]) -> Vec<(u12
     parts
         .iter()
         .flat_map(|(measurement, now)| {
-            let state = State::default();
-            let heard = Heard::of(measurement).unwrap();
+            let state = ManagerState::default();
+            let heard = PartSaid::of(measurement).unwrap();
             let completed = sums.completed_by(&heard, *now, &state);
             let published: Vec<_> = completed.into_iter().filter_map(|sum| sum.publish(&state)).collect();
             published.into_iter().map(|sum| {
@@ -161,12 +161,12 @@ fn standing(probe: &str, milliseconds: u64, ticks: u64) -> (ProbeId, Accounting,
 /// Two tariffs read once a second for `seconds`: one stands still, the other advances by a tick every ten. When, watts,
 /// quality and joules.
 fn two_tariffs(sums: &VirtualProbes, seconds: u64) -> Vec<(u64, f64, Quality, f64)> {
-    let state = State::default();
+    let state = ManagerState::default();
     let mut told = Vec::new();
     for second in 0..seconds {
         for (probe, ticks) in [("night", 0), ("day", second / 10)] {
             let (probe, accounting, now) = standing(probe, second * 1_000, ticks);
-            let completed = sums.completed_by(&Heard::standing(&probe, accounting, TICK), now, &state);
+            let completed = sums.completed_by(&PartSaid::standing(&probe, accounting, TICK), now, &state);
             for sum in completed.into_iter().filter_map(|sum| sum.publish(&state)) {
                 let accounting = sum.accounting.unwrap();
                 let joules = accounting.totals.energy.joules();
@@ -194,12 +194,12 @@ fn a_sum_of_two_tariffs_is_told_by_their_registers_though_one_stands_still() {
 #[test]
 fn a_counter_without_a_curve_that_stands_still_leaves_its_sum_unknown() {
     let sums = sums(vec![spec("house", &["day", "night"])]).unwrap();
-    let state = State::default();
+    let state = ManagerState::default();
     for second in 0..300 {
         for probe in ["night", "day"] {
             let (probe, accounting, now) = standing(probe, second * 1_000, second / 10);
             let accounting = Accounting { curve: None, ..accounting };
-            let heard = Heard::standing(&probe, accounting, TICK);
+            let heard = PartSaid::standing(&probe, accounting, TICK);
             assert!(sums.completed_by(&heard, now, &state).is_empty());
         }
     }

@@ -2,7 +2,7 @@ use super::*;
 
 fn topics(template: &str) -> Topics {
     let keys = "broker = 'b'\ntopic = 'plugs/{outlet}'\nvalues = { power = '/w' }";
-    let config: Config = toml::from_str(keys).expect("a configuration");
+    let config: MqttConfig = toml::from_str(keys).expect("a configuration");
     Topics::new(Outlets::all(template), Stream::all(&config))
 }
 
@@ -58,7 +58,7 @@ fn a_topic_with_control_characters_is_no_probe_and_its_neighbours_are_read() {
 fn what_a_message_says_reaches_no_terminal_as_it_came() {
     // One probe of a fixed name, whose messages say anything.
     let keys = "broker = 'b'\ntopic = 'plugs/#'\nvalues = { power = '/w' }";
-    let config: Config = toml::from_str(keys).expect("a configuration");
+    let config: MqttConfig = toml::from_str(keys).expect("a configuration");
     let outlets = Outlets::by_position([ProbeId::new("a").ok()]);
     let mut topics = Topics::new(outlets, Stream::all(&config));
     let payloads: [&[u8]; 4] =
