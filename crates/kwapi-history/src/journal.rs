@@ -44,6 +44,7 @@ pub use state::JournalCounters;
 
 use crate::store::DirectoryLock;
 use open::open_files;
+#[cfg(any(test, feature = "fuzzing"))]
 use segment::{SegmentReader, Step};
 use state::JournalState;
 use writer::Writer;
