@@ -8,9 +8,9 @@ mod ahead;
 mod counters;
 mod files;
 mod flusher;
+mod follower;
 mod probe;
 mod read;
-mod reading;
 mod rebuild;
 mod schedule;
 mod waiting;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{Pattern, ProbeId, Succession, Timestamp};
+use kwapi_core::{Pattern, ProbeId, Succession, Timestamp, chain};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
@@ -34,9 +34,8 @@ pub use flusher::Flusher;
 pub use read::Latest;
 
 use counters::Counts;
-use files::Chain;
-use probe::{Probe, Which};
-use reading::Reading;
+use follower::JournalFollower;
+use probe::{ProbeFiles, Which};
 use schedule::Schedule;
 
 /// The journal's reader that writes RRD files.
@@ -73,9 +72,9 @@ pub struct History {
     config: HistoryConfig,
     rrd_directory: PathBuf,
     journal: Journal,
-    reading: Mutex<Reading>,
+    reading: Mutex<JournalFollower>,
     bookmark: Bookmark,
-    probes: RwLock<HashMap<ProbeId, Arc<Probe>>>,
+    probes: RwLock<HashMap<ProbeId, Arc<ProbeFiles>>>,
     schedule: Mutex<Schedule>,
     index: Mutex<Index>,
     upkeep: Mutex<Upkeep>,
@@ -117,13 +116,13 @@ impl Upkeep {
         &mut self,
         history: &History,
         now: Duration,
-        probes: impl Iterator<Item = &'a Arc<Probe>>,
+        probes: impl Iterator<Item = &'a Arc<ProbeFiles>>,
     ) -> bool {
         let flushed = probes.map(|probe| history.flush_probe(probe));
         let failed =
             flushed.chain(std::iter::once_with(|| history.mend_damaged())).filter_map(Result::err).last();
         let Some(error) = failed else { return true };
-        let error = Chain(&error).to_string();
+        let error = chain(&error);
         if self.failed.is_none() {
             tracing::warn!(%error, "cannot write RRD files; retrying");
         }
@@ -147,7 +146,8 @@ impl History {
         let stems: HashSet<_> = found.known.iter().map(|known| store::file_stem(&known.probe)).collect();
         let orphan_files = store::orphans(&rrd_directory, &stems).map_err(failed)?;
         let numbered = found.known.into_iter().zip(0..);
-        let known: Vec<_> = numbered.map(|(known, number)| Arc::new(Probe::new(known, number))).collect();
+        let known: Vec<_> =
+            numbered.map(|(known, number)| Arc::new(ProbeFiles::new(known, number))).collect();
         let mut schedule = Schedule::new(config.flush_interval);
         for probe in &known {
             schedule.add(probe);
@@ -158,7 +158,7 @@ impl History {
             config,
             rrd_directory,
             journal: journal.clone(),
-            reading: Mutex::new(Reading { reader, known, succession: Succession::default() }),
+            reading: Mutex::new(JournalFollower { reader, known, succession: Succession::default() }),
             bookmark: journal.bookmark(READER, Need::Required),
             probes: RwLock::new(probes),
             schedule: Mutex::new(schedule),
@@ -249,7 +249,7 @@ impl History {
             }
             if let Err(error) = self.flush_probe(&probe) {
                 if flushed {
-                    tracing::warn!(error = %Chain(&error), "not all RRD files were written");
+                    tracing::warn!(error = %chain(&error), "not all RRD files were written");
                 }
                 flushed = false;
             }

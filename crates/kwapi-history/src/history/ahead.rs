@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kwapi_core::chain;
+
 use super::History;
-use super::files::Chain;
-use super::probe::{AHEAD_MIN, Lag, Probe, Which};
+use super::probe::{AHEAD_MIN, Lag, ProbeFiles, Which};
 use super::rebuild::{REBUILDS_MAX, Rebuild, free_name};
 use crate::rrd::{self, RrdFileError};
-use crate::store::Sample;
+use crate::store::FileSample;
 
 /// Samples behind their file must be of so much time before the file is rewound: one stray sample is no evidence.
 const BEHIND_SPAN_MIN: Duration = Duration::from_secs(300);
@@ -32,7 +33,7 @@ pub(super) struct LookedAfter {
 impl History {
     /// Whether the file was last updated long after the samples that wait for it, under a clock that was ahead; then they
     /// wait for that, or ours, to be mended. Looked at once: for the first samples of this process.
-    pub(super) fn is_file_ahead(&self, probe: &Probe, samples: &[Sample]) -> bool {
+    pub(super) fn is_file_ahead(&self, probe: &ProbeFiles, samples: &[FileSample]) -> bool {
         if !probe.is_first_flush() {
             return false;
         }
@@ -77,16 +78,16 @@ impl History {
 
     /// Takes back in the files of probes what is later than their samples. The rows that the leap ahead has overwritten are
     /// taken from the journal, as far as it goes back. Answers the probes of which that failed.
-    fn rewind(&self, probes: Vec<(Arc<Probe>, Lag)>) -> Vec<(Arc<Probe>, Lag)> {
+    fn rewind(&self, probes: Vec<(Arc<ProbeFiles>, Lag)>) -> Vec<(Arc<ProbeFiles>, Lag)> {
         let rewound = self.counts.files_rewound.load(Ordering::Relaxed);
         let room = usize::try_from(REBUILDS_MAX.saturating_sub(rewound)).unwrap_or(0);
-        let begin = |(probe, _): &(Arc<Probe>, _)| {
+        let begin = |(probe, _): &(Arc<ProbeFiles>, _)| {
             // One that cannot be read now is tried again below, and told of there.
             Some((probe.id.clone(), self.begin_rewinding(probe).ok()??))
         };
         let mut rebuilds: HashMap<_, _> = probes.iter().take(room).filter_map(begin).collect();
         self.rebuild(&mut rebuilds);
-        let mut rewind_one = |probe: &Probe| {
+        let mut rewind_one = |probe: &ProbeFiles| {
             let rebuild = match rebuilds.remove(&probe.id) {
                 Some(rebuild) => Some(rebuild),
                 None => self.begin_rewinding(probe)?.map(|mut rebuild| {
@@ -100,7 +101,7 @@ impl History {
         for (probe, lag) in probes {
             if let Err(error) = rewind_one(&probe) {
                 self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(probe = %probe.id, error = %Chain(&error), "cannot rewind RRD files");
+                tracing::warn!(probe = %probe.id, error = %chain(&error), "cannot rewind RRD files");
                 failed.push((probe, lag));
             }
         }
@@ -108,7 +109,7 @@ impl History {
     }
 
     /// The files of a probe that are ahead of its samples; none where no sample is behind any more.
-    fn begin_rewinding(&self, probe: &Probe) -> Result<Option<Rebuild>, RrdFileError> {
+    fn begin_rewinding(&self, probe: &ProbeFiles) -> Result<Option<Rebuild>, RrdFileError> {
         self.flush_probe(probe)?; // What came before the clock was set belongs to what is kept.
         let _files = probe.files.lock();
         let Some(first) = probe.behind().first().copied() else { return Ok(None) };
@@ -130,7 +131,7 @@ impl History {
     }
 
     /// Puts rewound files in their places, with the samples that were behind. The bytes of those before are kept beside them.
-    fn end_rewinding(&self, probe: &Probe, rebuild: Rebuild) -> Result<(), RrdFileError> {
+    fn end_rewinding(&self, probe: &ProbeFiles, rebuild: Rebuild) -> Result<(), RrdFileError> {
         let _files = probe.files.lock();
         let mut rebuild = rebuild;
         let samples = probe.behind();

@@ -1,20 +1,19 @@
 //! Writing and reading the files of a probe.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use kwapi_core::Timestamp;
+use kwapi_core::{Timestamp, chain};
 
 use super::History;
-use super::probe::{Probe, Which};
+use super::probe::{ProbeFiles, Which};
 use crate::rrd::{self, Rrd, RrdFileError};
-use crate::store::{self, Known, Sample};
+use crate::store::{self, FileSample, Known};
 
 impl History {
     /// Writes the files of one probe. One that is damaged is noted, for [`History::mend_damaged`]; the samples wait for it.
-    pub(super) fn flush_probe(&self, probe: &Probe) -> Result<(), RrdFileError> {
+    pub(super) fn flush_probe(&self, probe: &ProbeFiles) -> Result<(), RrdFileError> {
         let _files = probe.files.lock();
         let (samples, gone) = probe.waiting();
         if samples.is_empty() {
@@ -40,7 +39,7 @@ impl History {
         Ok(())
     }
 
-    pub(super) fn path(&self, probe: &Probe, which: Which) -> PathBuf {
+    pub(super) fn path(&self, probe: &ProbeFiles, which: Which) -> PathBuf {
         match which {
             Which::Power => store::power_path(&self.rrd_directory, probe.stem),
             Which::Peaks => store::peaks_path(&self.rrd_directory, probe.stem),
@@ -50,9 +49,9 @@ impl History {
     /// Writes one file. Answers why it cannot take samples at all, if it cannot.
     fn write_file(
         &self,
-        probe: &Probe,
+        probe: &ProbeFiles,
         which: Which,
-        samples: &[Sample],
+        samples: &[FileSample],
     ) -> Result<Option<String>, RrdFileError> {
         let path = self.path(probe, which);
         let max_gap = self.config.max_gap;
@@ -93,7 +92,7 @@ impl History {
     }
 
     /// The file as it will be once what waits is written; `None` when there is neither file nor sample.
-    pub(super) fn present(&self, probe: &Probe, which: Which) -> Result<Option<Rrd>, RrdFileError> {
+    pub(super) fn present(&self, probe: &ProbeFiles, which: Which) -> Result<Option<Rrd>, RrdFileError> {
         let _files = probe.files.lock();
         let (samples, _) = probe.waiting();
         let read = match rrd::read(&self.path(probe, which)) {
@@ -110,22 +109,25 @@ impl History {
     }
 
     /// Counts a file that could not be read for somebody who asked, and warns of the probe once.
-    fn notice_unreadable(&self, probe: &Probe, error: &RrdFileError) {
+    fn notice_unreadable(&self, probe: &ProbeFiles, error: &RrdFileError) {
         self.counts.read_failures.fetch_add(1, Ordering::Relaxed);
         let mut told = self.unreadable.lock();
         if told.len() < UNREADABLE_MAX && told.insert(probe.id.clone()) {
-            tracing::warn!(probe = %probe.id, error = %Chain(error), "cannot read the history of a probe");
+            tracing::warn!(probe = %probe.id, error = %chain(error), "cannot read the history of a probe");
         }
     }
 
     /// The bytes of a file that has everything.
-    pub(super) fn flushed_bytes(&self, probe: &Probe) -> Result<Option<Vec<u8>>, RrdFileError> {
+    pub(super) fn flushed_bytes(&self, probe: &ProbeFiles) -> Result<Option<Vec<u8>>, RrdFileError> {
         self.flush_probe(probe)?;
         Ok(self.present(probe, Which::Power)?.map(|rrd| rrd.to_bytes()))
     }
 
     /// The stamp and value of the newest update in the file.
-    pub(super) fn newest_in_file(&self, probe: &Probe) -> Result<Option<(Timestamp, f64)>, RrdFileError> {
+    pub(super) fn newest_in_file(
+        &self,
+        probe: &ProbeFiles,
+    ) -> Result<Option<(Timestamp, f64)>, RrdFileError> {
         let rrd = self.present(probe, Which::Power)?;
         Ok(rrd.and_then(|rrd| Some((rrd.last_update(), rrd.last_value()?))))
     }
@@ -133,18 +135,3 @@ impl History {
 
 /// Probes of which it is remembered that their file could not be read, so that it is told once.
 const UNREADABLE_MAX: usize = 10_000;
-
-/// An error with its causes, on one line.
-pub(super) struct Chain<'a>(pub(super) &'a RrdFileError);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = std::error::Error::source(self.0);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}

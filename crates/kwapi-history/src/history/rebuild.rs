@@ -12,10 +12,10 @@ use std::time::Duration;
 use kwapi_core::{PROGRAM_DATE, ProbeId};
 
 use super::History;
-use super::probe::{Probe, SAMPLES_MANY, Which};
+use super::probe::{ProbeFiles, SAMPLES_MANY, Which};
 use crate::journal::{Credited, Position};
 use crate::rrd::{self, Rrd, RrdFileError};
-use crate::store::{self, Known, Sample};
+use crate::store::{self, FileSample, Known};
 
 /// For so many probes the journal is read again, in one process.
 pub(super) const REBUILDS_MAX: u64 = 64;
@@ -24,9 +24,9 @@ pub(super) const REBUILDS_MAX: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Rebuild {
     /// Puts samples in order and tells their pace, as when they were new.
-    probe: Probe,
+    probe: ProbeFiles,
     /// Samples before this one are taken: it waits for the files, with those after it.
-    first: Sample,
+    first: FileSample,
     files: Vec<File>,
     taken: usize,
 }
@@ -41,10 +41,10 @@ struct File {
 
 impl Rebuild {
     /// Of `files`, each as it is to be rewound or `None` where nothing is left of it. `first` waits for them.
-    pub(super) fn new(probe: &Probe, first: Sample, files: Vec<(Which, Option<Rrd>)>) -> Self {
+    pub(super) fn new(probe: &ProbeFiles, first: FileSample, files: Vec<(Which, Option<Rrd>)>) -> Self {
         let known = Known { probe: probe.id.clone(), since: probe.since };
         let files = files.into_iter().map(|(which, rrd)| File { which, rrd, has_begun: false }).collect();
-        Self { probe: Probe::new(known, probe.number), first, files, taken: 0 }
+        Self { probe: ProbeFiles::new(known, probe.number), first, files, taken: 0 }
     }
 
     /// Whether a record is one of those that the files are to have. What was stamped by a clock that had not been set yet
@@ -117,7 +117,7 @@ impl History {
     }
 
     /// Notes that a file can take no samples, for the next [`History::mend_damaged`].
-    pub(super) fn note_damaged(&self, probe: &Probe, which: Which, cause: &str) {
+    pub(super) fn note_damaged(&self, probe: &ProbeFiles, which: Which, cause: &str) {
         if self.damaged.lock().insert((probe.id.clone(), which)) {
             let path = self.path(probe, which);
             tracing::error!(probe = %probe.id, path = %path.display(), %cause, "unusable RRD file; recreating it");
@@ -138,14 +138,14 @@ impl History {
         }
         let set_aside = self.counts.files_set_aside.load(Ordering::Relaxed);
         let room = usize::try_from(REBUILDS_MAX.saturating_sub(set_aside)).unwrap_or(0);
-        let probes: Vec<(Arc<Probe>, Vec<Which>)> = {
+        let probes: Vec<(Arc<ProbeFiles>, Vec<Which>)> = {
             let probes = self.probes.read();
             damaged
                 .into_iter()
                 .filter_map(|(id, files)| Some((Arc::clone(probes.get(&id)?), files)))
                 .collect()
         };
-        let begin = |(probe, files): &(Arc<Probe>, Vec<Which>)| {
+        let begin = |(probe, files): &(Arc<ProbeFiles>, Vec<Which>)| {
             let (samples, _) = probe.waiting();
             let files = files.iter().map(|which| (*which, None)).collect();
             Some((probe.id.clone(), Rebuild::new(probe, *samples.first()?, files)))
@@ -164,7 +164,12 @@ impl History {
     }
 
     /// Renames damaged files, and puts those that were made again in their places.
-    fn replace(&self, probe: &Probe, files: &[Which], rebuild: Option<Rebuild>) -> Result<(), RrdFileError> {
+    fn replace(
+        &self,
+        probe: &ProbeFiles,
+        files: &[Which],
+        rebuild: Option<Rebuild>,
+    ) -> Result<(), RrdFileError> {
         let _files = probe.files.lock();
         let mut rebuild = rebuild;
         for which in files {
