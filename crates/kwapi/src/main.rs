@@ -82,5 +82,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
             commands::keystone_register::print(arguments);
             Ok(())
         }
+        Some(Command::Man(arguments)) => commands::manual::pages(arguments),
+        Some(Command::Completions(arguments)) => commands::manual::completions(arguments),
     }
 }
