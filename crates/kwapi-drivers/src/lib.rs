@@ -7,6 +7,7 @@ pub mod deadline;
 mod driver;
 pub mod dummy;
 mod error;
+pub mod fritz;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod http;
@@ -24,6 +25,7 @@ mod obis;
 mod outlets;
 pub mod p1;
 mod parts;
+pub mod pm_counters;
 mod power_role;
 pub mod prometheus;
 pub mod push;
@@ -38,6 +40,7 @@ pub mod tasmota;
 pub mod tls;
 pub mod value;
 pub mod wattsup;
+mod words;
 
 pub use driver::{Cadence, Driver, Finding, Readings};
 pub use error::DriverError;
