@@ -19,11 +19,13 @@
 
 mod chain;
 mod energy;
+mod groups;
 pub mod hex;
 mod measurement;
 mod pattern;
 mod period;
 mod probe;
+pub mod ranges;
 mod reading;
 mod secret;
 mod series;
@@ -37,6 +39,7 @@ pub use energy::{
     Keep, Limits, MeterCounter, NotBridged, OpenRows, Piece, Recorded, Refused, Register, Row, RowStep,
     Sample, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced, WrittenRow,
 };
+pub use groups::{groups_of, meters_above};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use period::{NoSuchPeriod, Period};

@@ -7,7 +7,6 @@ mod inventory;
 mod labels;
 mod meters;
 mod names;
-mod ranges;
 mod remarks;
 mod secrets;
 mod sources;
@@ -20,7 +19,6 @@ pub(crate) use kwapi_core::chain;
 pub(crate) use labels::TemplateLabels;
 pub(crate) use meters::Labels;
 pub(crate) use names::nearest;
-pub(crate) use ranges::expand_names as expand_hosts;
 pub(crate) use sources::{Looks, Sources};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kwapi_core::Watts;
+use kwapi_core::ranges::{self, RangeName};
 use kwapi_drivers::Outlets;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::document::{ConfigError, Document, Step};
 use super::inventory;
-use super::ranges::{self, Host};
 pub(crate) use keys::COMMON_KEYS;
 use keys::{divided, driver_takes_host};
 use outlets::{outlets, refuse_twins};
@@ -195,8 +195,10 @@ fn expand_table(
     };
     let hosts = match &written.hosts {
         None => vec![None],
-        Some(pattern) => ranges::expand(pattern)
-            .map_err(|problem| document.error(&[path, &[Step::Key("hosts".to_owned())]].concat(), problem))?
+        Some(pattern) => ranges::expand(pattern, ranges::NAMES_MAX)
+            .map_err(|problem| {
+                document.error(&[path, &[Step::Key("hosts".to_owned())]].concat(), problem.to_string())
+            })?
             .into_iter()
             .map(Some)
             .collect(),
@@ -224,7 +226,7 @@ fn one(
     written: &Written,
     driver: &str,
     keys: Table,
-    host: Option<&Host>,
+    host: Option<&RangeName>,
     defaults: &MeterDefaults,
     number: usize,
 ) -> Result<Meter, ConfigError> {
@@ -289,7 +291,7 @@ fn one(
     })
 }
 
-fn fill_in(value: &mut Value, host: &Host) {
+fn fill_in(value: &mut Value, host: &RangeName) {
     match value {
         Value::String(text) => *text = host.fill_in(text),
         Value::Array(all) => all.iter_mut().for_each(|value| fill_in(value, host)),
