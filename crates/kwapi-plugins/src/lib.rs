@@ -1,10 +1,13 @@
 //! Kwapi's plugins: intake, API, who may read it, metrics and web pages.
 
+pub mod answers;
 pub mod api;
 pub mod auth;
+mod choice;
 pub mod directory;
 pub mod http;
 pub mod intake;
+mod json;
 pub mod live;
 pub mod metrics;
 mod scope;
