@@ -11,6 +11,8 @@
     )
 )]
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod history;
 pub mod journal;
 mod ledger;

@@ -98,12 +98,12 @@ pub struct ProbeEnergy {
 /// Asks the ledger, and for what was before it the RRD files.
 #[derive(Clone, Debug)]
 pub struct Query {
-    source: Source,
+    source: LedgerSource,
     history: Option<Arc<History>>,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum LedgerSource {
     Running(Arc<Ledger>),
     Stopped(Arc<StoppedLedger>),
 }
@@ -111,19 +111,19 @@ enum Source {
 impl Query {
     /// Over a ledger and, where there is one, a history.
     pub fn new(ledger: Arc<Ledger>, history: Option<Arc<History>>) -> Self {
-        Self { source: Source::Running(ledger), history }
+        Self { source: LedgerSource::Running(ledger), history }
     }
 
     /// Over the ledger of a service that does not run.
     pub fn of_stopped(ledger: StoppedLedger) -> Self {
-        Self { source: Source::Stopped(Arc::new(ledger)), history: None }
+        Self { source: LedgerSource::Stopped(Arc::new(ledger)), history: None }
     }
 
     /// All probes of which something is known, in order of their ids.
     pub fn probes(&self) -> Vec<ProbeId> {
         let mut probes = match &self.source {
-            Source::Running(ledger) => ledger.probes(),
-            Source::Stopped(ledger) => ledger.probes(),
+            LedgerSource::Running(ledger) => ledger.probes(),
+            LedgerSource::Stopped(ledger) => ledger.probes(),
         };
         probes.extend(self.history.iter().flat_map(|history| history.probes()));
         probes.sort_unstable();
@@ -162,8 +162,8 @@ impl Query {
 
     fn sight(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
         match &self.source {
-            Source::Running(ledger) => ledger.sight(probes, from, to),
-            Source::Stopped(ledger) => ledger.sight(probes, from, to),
+            LedgerSource::Running(ledger) => ledger.sight(probes, from, to),
+            LedgerSource::Stopped(ledger) => ledger.sight(probes, from, to),
         }
     }
 

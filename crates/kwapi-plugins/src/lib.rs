@@ -5,6 +5,8 @@ pub mod api;
 pub mod auth;
 mod choice;
 pub mod directory;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 pub mod intake;
 mod json;

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod discover;
 pub(crate) mod energy;
 pub(crate) mod keystone_register;
+pub(crate) mod manual;
 pub(crate) mod probe;
 pub(crate) mod run;
 pub(crate) mod services;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kwapi_core::{ProbeId, RowStep, Timestamp};
 use parking_lot::RwLockReadGuard;
 
-use super::book::Waiting;
+use super::book::WaitingRow;
 use super::files::{Day, Files, Part};
 use super::table::{self, LedgerRow, Wanted};
 use super::{DAY_MS, Ledger, State};
@@ -91,7 +91,7 @@ impl State {
     ) -> LedgerSight<'a> {
         let is_in = |step: RowStep, begin: u64| begin < to && step.end(begin) > from;
         let (mut rows, mut spans) = (Vec::new(), HashMap::new());
-        for Waiting { step, row } in &self.book.waiting {
+        for WaitingRow { step, row } in &self.book.waiting {
             if is_in(*step, row.row.begin) && probes.binary_search(&row.probe).is_ok() {
                 rows.push(SeenRow::closed(*step, row.clone()));
             }

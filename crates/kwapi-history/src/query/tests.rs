@@ -136,7 +136,7 @@ fn an_answer_in_parts_is_the_answer_at_once() {
     // What comes while it is read is not in it.
     let mut batches = house.query.batches(&ask).unwrap();
     house.journal.append(&Arc::new(records("c", 0, 60, 1)), at(0)).unwrap();
-    let Source::Running(ledger) = &house.query.source else { panic!("it runs") };
+    let LedgerSource::Running(ledger) = &house.query.source else { panic!("it runs") };
     ledger.catch_up(at(0));
     assert!(ledger.position() > whole.position);
     let parts: Vec<ProbeEnergy> = std::iter::from_fn(|| batches.next_batch()).flatten().collect();
@@ -195,7 +195,7 @@ fn a_stopped_ledger_says_what_the_running_one_said_and_changes_nothing() {
     // Beyond what the ledger has written: a kill leaves it in the journal.
     let beyond = records("c", 0, 90, 5);
     house.journal.append(&Arc::new(beyond), at(0)).unwrap();
-    let Source::Running(ledger) = &house.query.source else { panic!("it runs") };
+    let LedgerSource::Running(ledger) = &house.query.source else { panic!("it runs") };
     ledger.catch_up(at(0));
     let ask = Ask {
         probes: ["a", "b", "c"].map(probe).into(),

@@ -12,7 +12,7 @@ use kwapi_peers::Lab;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::directory::{Configured, Labels};
+use crate::directory::{ConfiguredProbes, Labels};
 
 /// An hour of the day.
 const BEGIN: u64 = 20_700 * 86_400;
@@ -78,7 +78,7 @@ fn house() -> House {
         };
         [("owner".to_owned(), owner.to_owned())].into()
     };
-    let directory = Directory::new(Configured::new(owner, [ProbeId::new("all").unwrap()]));
+    let directory = Directory::new(ConfiguredProbes::new(owner, [ProbeId::new("all").unwrap()]));
     House { lab, answers: EnergyAnswers::new(Query::new(ledger, None), directory) }
 }
 

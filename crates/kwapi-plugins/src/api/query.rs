@@ -14,7 +14,7 @@ const LIMIT_MAX: usize = 100_000;
 
 /// The parameters of a list. Others are ignored, as the original did with all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query {
+pub(super) struct ListParameters {
     /// `probe=` and `pattern=`, each as often as wanted.
     choice: ProbeChoice,
     /// `limit=`: the size of a page.
@@ -23,7 +23,7 @@ pub(super) struct Query {
     pub(super) after: Option<String>,
 }
 
-impl Query {
+impl ListParameters {
     /// Reads a query.
     pub(super) fn parse(uri: &Uri) -> Result<Self, HttpError> {
         let mut query = Self::default();
@@ -73,7 +73,7 @@ mod tests {
     #[track_caller]
     fn check(query: &str, expected: Result<(usize, Option<usize>), &str>) {
         let uri: Uri = format!("/v1/probes/?{query}").parse().unwrap();
-        let actual = Query::parse(&uri).map(|query| (query.choice.written().len(), query.limit));
+        let actual = ListParameters::parse(&uri).map(|query| (query.choice.written().len(), query.limit));
         assert_eq!(
             actual.map_err(|error| format!("{error:?}")),
             expected.map_err(|message| { format!("{:?}", HttpError::bad_request(message)) })
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn brackets_stand_for_several_probes() {
         let uri: Uri = "/v1/probes/?pattern=taurus-[1-16]&pattern=lyon.rack[1,3].*".parse().unwrap();
-        let query = Query::parse(&uri).unwrap();
+        let query = ListParameters::parse(&uri).unwrap();
         let takes = |id: &str| query.takes(&ProbeId::new(id).unwrap());
         assert!(takes("taurus-7") && takes("lyon.rack3.a") && !takes("taurus-17") && !takes("lyon.rack2.a"));
         assert_eq!(
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_next_page_asks_for_the_same_probes() {
         let uri: Uri = "/v1/probes/?pattern=lyon.*&probe=a%2Fb&limit=2".parse().unwrap();
-        let query = Query::parse(&uri).unwrap();
+        let query = ListParameters::parse(&uri).unwrap();
         let next = query.next(2, &ProbeId::new("a/b").unwrap());
         assert_eq!(next, "limit=2&after=a%2Fb&pattern=lyon.%2A&probe=a%2Fb");
     }

@@ -14,10 +14,10 @@ use kwapi_peers::Lab;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::directory::Configured;
+use crate::directory::ConfiguredProbes;
 use crate::http::percent::encode;
 use crate::intake::{Append, Intake};
-use crate::live::Config;
+use crate::live::LiveConfig;
 
 /// What is live, with a clock that a test moves, and the API on it.
 pub(crate) struct Stand {
@@ -39,14 +39,14 @@ impl Stand {
             MonotonicClock::new(move || Duration::from_millis(millis.load(Ordering::Relaxed)))
         };
         let wall = WallClock::new(|| Timestamp::from_seconds(1_795_393_618));
-        let live = Live::open(Config::default(), Vec::new(), wall, clock);
+        let live = Live::open(LiveConfig::default(), Vec::new(), wall, clock);
         let lab = Lab::empty();
         let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), live.wall().now()).unwrap();
         let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
         let append: Append = Box::new(move |records, now| journal.append(records, now).map(|_| ()));
         let intake = parking_lot::Mutex::new(Intake::new(live.clone(), Some(append)));
         let rack = |id: &ProbeId| [("rack".to_owned(), format!("of {id}"))].into();
-        let directory = Directory::new(Configured::new(rack, []));
+        let directory = Directory::new(ConfiguredProbes::new(rack, []));
         let query = kwapi_history::Query::new(ledger.clone(), None);
         let api = Api::new(live.clone(), directory.clone()).with_energy(query);
         let stand = Self { api, directory, live, intake, millis, ledger, _lab: lab };

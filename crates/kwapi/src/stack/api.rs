@@ -7,7 +7,7 @@ use kwapi_history::Query;
 use kwapi_plugins::Scope;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
-use kwapi_plugins::directory::{Configured, Directory};
+use kwapi_plugins::directory::{ConfiguredProbes, Directory};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::{self as served, Metrics};
 
@@ -74,7 +74,7 @@ pub(super) fn directory(config: &Config, problems: Option<Problems>) -> Director
 }
 
 /// What the configuration says of probes.
-pub(crate) fn configured(config: &Config) -> Configured {
+pub(crate) fn configured(config: &Config) -> ConfiguredProbes {
     let (of_probes, of_templates) = (config.labels.clone(), config.template_labels.clone());
     // Those of the probe itself, and of its template what those do not say.
     let labels = move |probe: &ProbeId| {
@@ -83,5 +83,5 @@ pub(crate) fn configured(config: &Config) -> Configured {
         labels.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         labels
     };
-    Configured::new(labels, config.virtual_probes.iter().map(|sum| sum.probe.clone()))
+    ConfiguredProbes::new(labels, config.virtual_probes.iter().map(|sum| sum.probe.clone()))
 }
