@@ -14,7 +14,7 @@ pub mod http;
 pub mod http_json;
 pub mod hwmon;
 pub mod ipmi;
-pub mod json_values;
+pub(crate) mod json_values;
 mod last_value;
 pub mod manager;
 pub mod modbus;

@@ -22,12 +22,11 @@ mod value;
 mod walk;
 
 pub use config::{SnmpConfig, SnmpVersion};
-pub use plan::parse_key;
-pub use profile::{Field, Profile, ProfileCatalogue, ProfileError, ProfileKind, Section, parse_oid};
+pub use profile::{Field, Profile, ProfileCatalogue, ProfileError, ProfileKind, Section};
 pub use record::record;
 pub use shared::SnmpShared;
 pub use value::ObjectValue;
-pub use walk::{Evaluated, Walk, evaluate, parse_snmprec, to_snmprec};
+pub use walk::{Evaluated, Walk, evaluate, parse_snmprec};
 
 use std::sync::Arc;
 

@@ -9,8 +9,7 @@ mod quantity;
 mod section;
 
 pub use catalogue::ProfileCatalogue;
-pub(super) use column::Column;
-pub use column::parse_oid;
+pub(super) use column::{Column, parse_oid};
 pub(super) use quantity::{CounterColumn, StampFormat, StatusColumn};
 pub use section::{Field, Section};
 
