@@ -60,10 +60,10 @@ fn count(publisher: &Publisher, listener: &mut Zmtp<UnixStream>) -> usize {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
+            wait_until("the end has come", LIMIT, || {
                 publish(publisher, &end);
-                std::thread::sleep(Duration::from_millis(5));
-            }
+                is_over.load(Ordering::Relaxed).then_some(())
+            });
         });
         let mut waited = 0;
         loop {
