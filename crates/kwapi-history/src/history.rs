@@ -238,7 +238,7 @@ impl History {
 
     /// As [`History::flush_all`], but begins no more files after `limit`: what is left is read from the journal when
     /// the next process starts.
-    pub fn flush_within(&self, limit: Duration) -> bool {
+    pub(crate) fn flush_within(&self, limit: Duration) -> bool {
         let begun = Instant::now();
         self.catch_up();
         let probes: Vec<_> = self.probes.read().values().cloned().collect();

@@ -62,7 +62,7 @@ impl Verifier {
     }
 
     /// The ids of its keys, in their order.
-    pub fn key_ids(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub(crate) fn key_ids(&self) -> impl Iterator<Item = &Arc<str>> {
         self.keys.iter().map(|key| &key.mac.id)
     }
 

@@ -30,7 +30,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use decision::{Conflict, Credit, Decision, SegmentKind, Stretch};
+pub(crate) use decision::Conflict;
+pub use decision::{Credit, Decision, SegmentKind, Stretch};
 pub use snapshot::SnapshotError;
 pub use trace::{Trace, Traced};
 
@@ -132,12 +133,12 @@ impl Account {
     }
 
     /// Whether a second publisher has claimed this probe since the current one took it.
-    pub fn is_challenged(&self) -> bool {
+    pub fn has_conflict(&self) -> bool {
         self.conflict().is_some()
     }
 
     /// Whose messages are refused beside whose, while a second publisher claims this probe.
-    pub fn conflict(&self) -> Option<Conflict> {
+    pub(crate) fn conflict(&self) -> Option<Conflict> {
         let rival = self.rival.as_ref().filter(|rival| rival.is_refused)?;
         Some(Conflict { credited: self.runs.last()?.session, refused: rival.session })
     }
