@@ -10,7 +10,7 @@ mod packed;
 use serde::{Deserialize, Serialize};
 
 use crate::Watts;
-use packed::Packed;
+use packed::PackedRows;
 
 /// A row that nobody has ended is closed so long after its end, in milliseconds.
 const CLOSED_AFTER_MS: u64 = 48 * 3_600_000;
@@ -159,7 +159,7 @@ pub struct WrittenRow {
 /// A probe's open rows, one a step at most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Rows", into = "Rows")]
-pub struct OpenRows(Packed);
+pub struct OpenRows(PackedRows);
 
 impl OpenRows {
     /// Adds what a message stamped `at_ms` brought, of `power`. `pieces` are in order of time; rows that are done, and
@@ -206,7 +206,7 @@ impl From<OpenRows> for Rows {
 
 impl From<Rows> for OpenRows {
     fn from(rows: Rows) -> Self {
-        let mut packed = Packed::default();
+        let mut packed = PackedRows::default();
         packed.set(rows);
         Self(packed)
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use entry::{NotBridged, SessionEntry};
-use packed::Packed;
+use packed::PackedSums;
 use running::{Published, Running, SourceCurve};
 
 use super::counter::{CounterChange, MeterCounter};
@@ -203,7 +203,7 @@ impl Session {
         let accounting = self.account(quality)?;
         let running = self.running_mut()?;
         running.seq = running.seq.saturating_add(1);
-        let sums = Packed::of(&running.integrator.sums);
+        let sums = PackedSums::of(&running.integrator.sums);
         running.published = Published { sums, at: running.at, stamp: running.stamp };
         Some(accounting)
     }

@@ -5,7 +5,7 @@ use crate::Watts;
 
 /// Open rows as they are kept.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Packed {
+pub(super) enum PackedRows {
     /// Each row, if there is one, has the last millisecond before `closed_until`, and all that is in them is of one status.
     Usual {
         /// Which rows there are, and which of these have a peak: a bit each, the shortest row's the lowest.
@@ -22,14 +22,14 @@ pub(super) enum Packed {
     Other(Box<Rows>),
 }
 
-impl Default for Packed {
+impl Default for PackedRows {
     fn default() -> Self {
         let (ms, mj, peak) = ([0; 3], [0; 3], [0.0; 3]);
         Self::Usual { has_row: 0, has_peak: 0, status: 0, ms, mj, peak, closed_until: 0 }
     }
 }
 
-impl Packed {
+impl PackedRows {
     pub(super) fn closed_until(&self) -> u64 {
         match self {
             Self::Usual { closed_until, .. } => *closed_until,
@@ -69,8 +69,8 @@ impl Packed {
     }
 }
 
-/// The rows as [`Packed::Usual`], if they are.
-fn usual(rows: &Rows) -> Option<Packed> {
+/// The rows as [`PackedRows::Usual`], if they are.
+fn usual(rows: &Rows) -> Option<PackedRows> {
     let closed_until = rows.closed_until;
     let (mut has_row, mut has_peak, mut ms, mut mj, mut peak) = (0, 0, [0; 3], [0; 3], [0.0; 3]);
     let is_used = |status: usize| {
@@ -96,7 +96,7 @@ fn usual(rows: &Rows) -> Option<Packed> {
             *peak = watts;
         }
     }
-    Some(Packed::Usual { has_row, has_peak, status, ms, mj, peak, closed_until })
+    Some(PackedRows::Usual { has_row, has_peak, status, ms, mj, peak, closed_until })
 }
 
 /// Where the row begins that has the last millisecond before `closed_until`.
@@ -126,7 +126,7 @@ mod tests {
         fn rows_come_out_as_they_went_in(
             all in prop::collection::vec(([any_row(), any_row(), any_row()], 0..8_u8, any::<bool>(), 0..200_000_000_u64), 1..5),
         ) {
-            let mut packed = Packed::default();
+            let mut packed = PackedRows::default();
             for (rows, present, is_aligned, closed_until) in all {
                 let mut rows = Rows { rows: rows.map(Some), closed_until };
                 for (place, (row, step)) in rows.rows.iter_mut().zip(RowStep::ALL).enumerate() {
@@ -152,8 +152,8 @@ mod tests {
         };
         for status in 0..3 {
             let rows = Rows { rows: RowStep::ALL.map(|step| row(step, status)), closed_until: 61_000 };
-            assert!(matches!(usual(&rows), Some(Packed::Usual { .. })), "{status}");
+            assert!(matches!(usual(&rows), Some(PackedRows::Usual { .. })), "{status}");
         }
-        assert!(size_of::<Packed>() <= 72);
+        assert!(size_of::<PackedRows>() <= 72);
     }
 }

@@ -6,7 +6,7 @@ use super::super::status::Sums;
 
 /// [`Sums`], to the microjoule and the nanosecond up to 7.9e28 µJ and 584 years; beyond that they stand still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Packed {
+pub(super) struct PackedSums {
     /// Measured, estimated, bridged: the lower 64 bits of microjoules, and the upper 32.
     low_uj: [u64; 3],
     high_uj: [u32; 3],
@@ -14,7 +14,7 @@ pub(super) struct Packed {
     time_ns: [u64; 4],
 }
 
-impl Packed {
+impl PackedSums {
     pub(super) fn of(sums: &Sums) -> Self {
         const MOST_UJ: u128 = (1 << 96) - 1;
         let energy = [sums.measured_uj, sums.estimated_uj, sums.bridged_uj].map(|uj| uj.min(MOST_UJ));
@@ -58,14 +58,14 @@ mod tests {
             bridged: Duration::ZERO,
             unknown: century,
         };
-        assert_eq!(Packed::of(&sums).sums(), sums);
-        assert_eq!(Packed::default().sums(), Sums::default());
+        assert_eq!(PackedSums::of(&sums).sums(), sums);
+        assert_eq!(PackedSums::default().sums(), Sums::default());
     }
 
     #[test]
     fn what_does_not_fit_stands_at_the_most_there_is() {
         let sums = Sums { bridged_uj: u128::MAX, unknown: Duration::MAX, ..Sums::default() };
-        let packed = Packed::of(&sums).sums();
+        let packed = PackedSums::of(&sums).sums();
         assert_eq!((packed.bridged_uj, packed.unknown), ((1 << 96) - 1, Duration::from_nanos(u64::MAX)));
     }
 }

@@ -7,7 +7,7 @@ use super::super::counter::{CounterChange, MeterCounter};
 use super::super::integrator::Integrator;
 use super::super::register::Register;
 use super::super::status::Sums;
-use super::packed::Packed;
+use super::packed::PackedSums;
 use super::{Clocks, STEP_MIN, Sample, SessionEntry, before, entry};
 use crate::{Energy, Timestamp};
 
@@ -49,7 +49,7 @@ pub(super) struct SourceCurve {
 /// The latest message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Published {
-    pub(super) sums: Packed,
+    pub(super) sums: PackedSums,
     pub(super) at: Duration,
     pub(super) stamp: Timestamp,
 }
@@ -136,7 +136,7 @@ impl Running {
             self.begin_again();
         }
         self.integrator.subtract(&self.base.take().map(|base| *base).unwrap_or_default());
-        self.published.sums = Packed::default();
+        self.published.sums = PackedSums::default();
         self.curve = Some(Box::new(SourceCurve { id: self.id, run: 1, begin_uj: 0 }));
         self.stop_at = None;
         self.counter = Some(Box::new(*counter));

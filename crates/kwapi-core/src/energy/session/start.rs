@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::integrator::Integrator;
 use super::super::status::Sums;
-use super::packed::Packed;
+use super::packed::PackedSums;
 use super::running::{Published, Running, SourceCurve};
 use super::{
     Clocks, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, STEP_MIN, Sample, SessionEntry, Starting, before,
@@ -165,7 +165,7 @@ impl Running {
             counter: sample.counter.map(Box::new),
             curve: curve.map(Box::new),
             base: (base != Sums::default()).then(|| Box::new(base)),
-            published: Published { sums: Packed::of(&base), at: sample.at, stamp: id },
+            published: Published { sums: PackedSums::of(&base), at: sample.at, stamp: id },
             stop_at: sample.counter.filter(|_| is_resumed).map(|counter| counter.value),
             kept_at: None,
             must_sync: true,
