@@ -1,4 +1,4 @@
-//! SumEnergy of probes: of a label, of a group, of all.
+//! The energy of several probes together: of a label, of a group, of all.
 
 use std::collections::HashMap;
 
