@@ -101,7 +101,7 @@ impl State {
             let (since, until) = (probe.trace.account().since().micros() / 1_000, probe.open.closed_until());
             spans.insert(id.clone(), (since, until));
             for (step, row) in probe.open.rows().filter(|(step, row)| is_in(*step, row.begin)) {
-                let row = LedgerRow { probe: id.clone(), row: *row, correction: 0, cause: None };
+                let row = LedgerRow { probe: id.clone(), row, correction: 0, cause: None };
                 rows.push(SeenRow { step, end: until, row });
             }
         }
