@@ -21,7 +21,10 @@ use zmtp::Zmtp;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// How many messages are kept for each of few listeners.
-const HIGH_WATER: u32 = 5_000;
+const HIGH_WATER: u32 = 10_000;
+/// More than a share of 64 comes to with what the system keeps, and less than half a whole queue: libzmq takes up to half
+/// of it for full that has been read.
+const BETWEEN: usize = 4_000;
 /// More than that, and than the system keeps for a connection besides.
 const FLOOD: u64 = 20_000;
 /// How many floods have been counted.
@@ -60,10 +63,10 @@ fn count(publisher: &Publisher, listener: &mut Zmtp<UnixStream>) -> usize {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
+            wait_until("the end has come", LIMIT, || {
                 publish(publisher, &end);
-                std::thread::sleep(Duration::from_millis(5));
-            }
+                is_over.load(Ordering::Relaxed).then_some(())
+            });
         });
         let mut waited = 0;
         loop {
@@ -100,15 +103,12 @@ fn many_slow_listeners_share_eight_queues() {
     for listener in &mut listeners {
         assert_eq!(count(&publisher, listener), 0, "it is subscribed");
     }
-    // A share is 625 messages; some two thousand more fit between here and there.
     let mut last = listeners.pop().expect("many");
     let shared = wait_until("the queues are shared", LIMIT, || {
-        Some(flood(&publisher, &mut last)).filter(|waited| *waited < HIGH_WATER as usize * 3 / 4)
+        Some(flood(&publisher, &mut last)).filter(|waited| *waited < BETWEEN)
     });
-    assert!(shared >= 625, "{shared}");
+    assert!(shared >= 64, "{shared}");
     drop(listeners);
     wait_until("it is alone", LIMIT, || (context.counters().connections == 1).then_some(()));
-    wait_until("it has a queue of its own", LIMIT, || {
-        (flood(&publisher, &mut last) >= HIGH_WATER as usize).then_some(())
-    });
+    wait_until("it has a queue of its own", LIMIT, || (flood(&publisher, &mut last) > BETWEEN).then_some(()));
 }

@@ -14,6 +14,7 @@ mod forwarder;
 mod hostile;
 mod pair;
 mod pyzmq;
+#[allow(dead_code, reason = "the rest of it is for tests in processes of their own")]
 #[path = "../zmtp/mod.rs"]
 mod zmtp;
 
