@@ -45,7 +45,7 @@ pub struct PreparedAnswer {
 pub type TakePart<'a> = dyn FnMut(Vec<u8>) -> bool + 'a;
 
 impl EnergyAnswers {
-    /// EnergyAnswers from `query`; labels and sums are those of `directory`.
+    /// Answers from `query`; labels and sums are those of `directory`.
     pub fn new(query: Query, directory: Directory) -> Self {
         Self { query, directory }
     }
@@ -66,7 +66,7 @@ impl EnergyAnswers {
                 && (question.groups.is_empty() || question.groups.iter().any(|group| probe.is_within(group)))
                 && scope.allows(probe)
                 && question.choice.takes_labels(probe, &self.directory)
-                // SumEnergy have their parts in them already.
+                // Sums have their parts in them already.
                 && (question.by == EnergyBy::Probe || !self.directory.is_sum(probe))
         };
         let probes: Vec<ProbeId> = all.into_iter().filter(is_asked).collect();

@@ -107,7 +107,7 @@ pub fn router(api: Api, auth: Option<Auth>, cors: Option<Cors>) -> Router {
     router
 }
 
-/// EnergyAnswers any request.
+/// Answers any request.
 async fn answer(State(api): State<Api>, request: Request) -> Response {
     let scope = scope_of(&request).and(api.0.shown.clone());
     let (parts, _) = request.into_parts();

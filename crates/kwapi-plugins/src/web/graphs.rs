@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kwapi_core::{Period, ProbeId, Series, Timestamp};
+use kwapi_core::{Period, ProbeId, Series, Timestamp, meters_above};
 use kwapi_graph::{Figures, Look, PngError, Size, Stacked, StackedSum, Theme, draw_probe, draw_summary, png};
 use parking_lot::Mutex;
 
@@ -239,12 +239,23 @@ impl Graphs {
         if let Some(sum) = kept.filter(|sum| sum.stamp == stamp) {
             return sum;
         }
+        // Its own page and graph say if one cannot be read.
+        let fetch =
+            |probe: &ProbeId| self.history.fetch(probe, period, now).ok().flatten().unwrap_or_default();
+        let above = meters_above(probes);
+        // Of each meter of a subtree what is measured directly below it.
+        let mut below: HashMap<usize, Series> = HashMap::new();
+        for (probe, meter) in probes.iter().zip(&above) {
+            if let Some(meter) = meter {
+                add_series(below.entry(*meter).or_default(), &fetch(probe));
+            }
+        }
         let mut stack = StackedSum::new(period, now);
-        for probe in probes {
-            match self.history.fetch(probe, period, now) {
-                Ok(Some(series)) => stack.add(probe.as_str(), &series),
-                // Its own page and graph say so.
-                Ok(None) | Err(_) => stack.add(probe.as_str(), &Series::default()),
+        for (at, probe) in probes.iter().enumerate() {
+            let series = fetch(probe);
+            match below.get(&at) {
+                Some(below) => stack.add(probe.as_str(), &rest_of(series, below)),
+                None => stack.add(probe.as_str(), &series),
             }
         }
         let stacked = Arc::new(stack.finish());
@@ -295,6 +306,30 @@ impl Graphs {
         let cache = self.cache.lock();
         (cache.drawn, cache.bytes)
     }
+}
+
+/// Adds what is known of another probe, row by row.
+fn add_series(sum: &mut Series, other: &Series) {
+    if sum.watts.is_empty() {
+        *sum = Series::whole(other.start, other.step, vec![None; other.watts.len()]);
+    }
+    if (sum.start, sum.step) == (other.start, other.step) {
+        for (sum, watts) in sum.watts.iter_mut().zip(&other.watts) {
+            if let Some(watts) = watts {
+                *sum = Some(sum.unwrap_or(0.0) + watts);
+            }
+        }
+    }
+}
+
+/// What a meter measured beyond those below it, so that the stack is the sum: nothing where those below measured more.
+fn rest_of(mut own: Series, below: &Series) -> Series {
+    if (own.start, own.step) == (below.start, below.step) {
+        for (own, below) in own.watts.iter_mut().zip(&below.watts) {
+            *own = own.map(|own| (own - below.unwrap_or(0.0)).max(0.0));
+        }
+    }
+    own
 }
 
 impl Cache {

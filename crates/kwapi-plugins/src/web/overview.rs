@@ -1,13 +1,13 @@
 //! All probes: their order, and what they come to together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use kwapi_core::{ProbeId, Timestamp, Totals};
+use kwapi_core::{ProbeId, Timestamp, Totals, meters_above};
 use kwapi_graph::natural_order;
 use parking_lot::Mutex;
 
-use super::PowerHistory;
+use super::{PowerHistory, ProbeNow};
 use crate::directory::Directory;
 use crate::scope::Scope;
 
@@ -26,7 +26,11 @@ struct Sorted {
     sums: Arc<HashSet<ProbeId>>,
     sorted: Arc<[ProbeId]>,
     parts: Arc<[ProbeId]>,
+    above: Above,
 }
+
+/// Of each part the place of the meter directly above it, if there is one: what is below a meter is in it.
+pub(super) type Above = Arc<[Option<usize>]>;
 
 /// The probes that a caller sees, in the order people expect: `node-2` before `node-10`.
 #[derive(Clone, Debug)]
@@ -34,6 +38,7 @@ pub(super) struct Seen {
     pub(super) all: Arc<[ProbeId]>,
     /// Without sums: those that add up to the whole.
     pub(super) parts: Arc<[ProbeId]>,
+    pub(super) above: Above,
     /// Whether these are all there are.
     pub(super) is_everything: bool,
 }
@@ -48,13 +53,14 @@ impl Seen {
 /// What all probes that are seen come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Overall {
-    /// Power of the probes that are not silent, in watts, without sums, whose parts are in it; `None` when all are.
+    /// Power of the probes that are not silent, in watts; `None` when all are. Neither sums are in it nor what is below a
+    /// meter: each watt counts once.
     pub(super) watts: Option<f64>,
     /// Probes that measured lately.
     pub(super) reporting: usize,
     /// Probes there are.
     pub(super) probes: usize,
-    /// Energy and make-up of time of all accounts but those of sums.
+    /// Energy and make-up of time of all accounts but those of sums and of what is below a meter.
     pub(super) totals: Totals,
     /// The earliest instant an account counts from.
     pub(super) since: Option<Timestamp>,
@@ -69,16 +75,19 @@ impl Probes {
 
     /// What a caller with this scope sees.
     pub(super) fn seen(&self, scope: &Scope) -> Seen {
-        let (all, parts) = self.in_order();
+        let (all, parts, above) = self.in_order();
         if scope.is_all() {
-            return Seen { all, parts, is_everything: true };
+            return Seen { all, parts, above, is_everything: true };
         }
         let within =
             |probes: &[ProbeId]| probes.iter().filter(|probe| scope.allows(probe)).cloned().collect();
-        Seen { all: within(&all), parts: within(&parts), is_everything: false }
+        let parts: Arc<[ProbeId]> = within(&parts);
+        // A meter that the caller does not see measures nothing of what they do.
+        let above = meters_above(&parts).into();
+        Seen { all: within(&all), parts, above, is_everything: false }
     }
 
-    fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>) {
+    fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>, Above) {
         let unsorted = self.history.probes();
         let sums = self.directory.sums();
         let mut kept = self.sorted.lock();
@@ -91,15 +100,16 @@ impl Probes {
             } else {
                 sorted.iter().filter(|probe| !sums.contains(*probe)).cloned().collect()
             };
-            *kept = Sorted { unsorted, sums, sorted, parts };
+            let above = meters_above(&parts).into();
+            *kept = Sorted { unsorted, sums, sorted, parts, above };
         }
-        (Arc::clone(&kept.sorted), Arc::clone(&kept.parts))
+        (Arc::clone(&kept.sorted), Arc::clone(&kept.parts), Arc::clone(&kept.above))
     }
 
     /// The totals of what is seen at `now`. Those of everything are at most a second old; others are added up each time.
     pub(super) fn overall(&self, seen: &Seen, now: Timestamp) -> Overall {
         if !seen.is_everything {
-            return self.add_up(&seen.all);
+            return self.add_up(seen);
         }
         let mut kept = self.totals.lock();
         if let Some((at, overall)) = &*kept
@@ -108,30 +118,58 @@ impl Probes {
         {
             return *overall;
         }
-        let overall = self.add_up(&seen.all);
+        let overall = self.add_up(seen);
         *kept = Some((now.seconds(), overall));
         overall
     }
 
-    fn add_up(&self, probes: &[ProbeId]) -> Overall {
-        let mut overall = Overall { probes: probes.len(), ..Overall::default() };
+    fn add_up(&self, seen: &Seen) -> Overall {
+        let mut overall = Overall { probes: seen.all.len(), ..Overall::default() };
         let sums = self.directory.sums();
-        for probe in probes {
+        let has_meters = seen.above.iter().any(Option::is_some);
+        let mut parts: HashMap<&ProbeId, ProbeNow> = HashMap::new();
+        for probe in &*seen.all {
             let Some(latest) = self.history.latest(probe) else { continue };
             overall.last = overall.last.max(Some(latest.at));
-            let is_reporting = !latest.is_silent;
-            overall.reporting += usize::from(is_reporting);
+            overall.reporting += usize::from(!latest.is_silent);
             if sums.contains(probe) {
                 continue;
             }
-            if is_reporting {
-                overall.watts = Some(overall.watts.unwrap_or(0.0) + latest.power.0);
-            }
-            if let Some(account) = &latest.account {
-                overall.totals = overall.totals.plus(&account.totals);
-                overall.since = Some(overall.since.map_or(account.since, |since| since.min(account.since)));
+            if has_meters {
+                parts.insert(probe, latest);
+            } else {
+                overall.add(&latest, true, true);
             }
         }
+        if !has_meters {
+            return overall;
+        }
+        let latest: Vec<Option<&ProbeNow>> = seen.parts.iter().map(|probe| parts.get(probe)).collect();
+        let is_reporting = |at: usize| matches!(latest.get(at), Some(Some(latest)) if !latest.is_silent);
+        let has_account =
+            |at: usize| matches!(latest.get(at), Some(Some(latest)) if latest.account.is_some());
+        for (at, latest) in latest.iter().enumerate() {
+            let Some(latest) = latest else { continue };
+            let has_meter = |counts: &dyn Fn(usize) -> bool| {
+                let above = |at: &usize| seen.above.get(*at).copied().flatten();
+                std::iter::successors(above(&at), above).any(counts)
+            };
+            // Of a meter that is silent or has no account, those below stand for it.
+            overall.add(latest, !has_meter(&is_reporting), !has_meter(&has_account));
+        }
         overall
+    }
+}
+
+impl Overall {
+    /// Adds a probe's power and energy, as far as no meter above it has measured them.
+    fn add(&mut self, latest: &ProbeNow, counts_power: bool, counts_energy: bool) {
+        if counts_power && !latest.is_silent {
+            self.watts = Some(self.watts.unwrap_or(0.0) + latest.power.0);
+        }
+        if let (true, Some(account)) = (counts_energy, &latest.account) {
+            self.totals = self.totals.plus(&account.totals);
+            self.since = Some(self.since.map_or(account.since, |since| since.min(account.since)));
+        }
     }
 }

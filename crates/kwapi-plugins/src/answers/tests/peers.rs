@@ -45,11 +45,11 @@ fn duckdb_and_pandas_agree_to_the_millijoule_while_the_ledger_is_written() {
         .collect();
     let answers = EnergyAnswers::new(Query::new(ledger.clone(), None), Directory::default());
     let house = House { lab, answers };
-    for (n, chunk) in records.chunks(311).enumerate() {
+    for (n, chunk) in records.chunks(515).enumerate() {
         journal.append(&Arc::new(chunk.to_vec()), wall).unwrap();
         ledger.catch_up(wall);
         ledger.write(wall).unwrap();
-        let newest = ((n as u64 + 1) * 311).min(1_543) * 7 - 7;
+        let newest = ((n as u64 + 1) * 515).min(1_543) * 7 - 7;
         let (start, end) = (BEGIN + 240, BEGIN + newest / 60 * 60);
         let python = kwapi_peers::python_environment("ledger");
         let mut command = Command::new(python);

@@ -66,6 +66,56 @@ async fn a_sum_is_shown_but_counts_in_no_total() {
     assert!(list.matches(">sum</span>").count() == 1 && before_b.contains(">sum</span>"), "{list}");
 }
 
+#[tokio::test]
+async fn what_is_below_a_meter_counts_once() {
+    let racks = ["lyon.r3", "lyon.r3.web1", "lyon.r3.web2.psu", "paris"];
+    let site = serve(Fixture::of(&racks));
+    let tops = serve(Fixture::of(&["lyon.r3", "paris"]));
+    let (list, expected) = (page(&site, "/last/minute/").await, page(&tops, "/last/minute/").await);
+    let watts = |text: &str| {
+        let (_, rest) = text.split_once("<h1>").unwrap();
+        rest.split_once("</h1>").unwrap().0.to_owned()
+    };
+    assert_eq!(watts(&list), watts(&expected));
+    assert!(list.contains("<strong>3.000 kWh</strong>"), "1.5 kWh each of the rack and of Paris: {list}");
+    assert!(list.contains("4 of 4 probes reporting"), "{list}");
+    // A meter that is silent measures nothing: those below it count.
+    let mut fixture = Fixture::of(&racks);
+    fixture.silent.insert("lyon.r3");
+    let list = page(&serve(fixture), "/last/minute/").await;
+    let expected =
+        page(&serve(Fixture::of(&["lyon.r3.web1", "lyon.r3.web2.psu", "paris"])), "/last/minute/").await;
+    assert_eq!(watts(&list), watts(&expected));
+}
+
+#[tokio::test]
+async fn in_the_summary_a_meter_is_its_rest_and_the_stack_the_sum() {
+    use super::super::graphs::Graphs;
+    use super::super::overview::Probes;
+    let history: Arc<dyn PowerHistory> = Arc::new(Fixture::of(&["a", "a.b", "a.c", "z"]));
+    let now = Timestamp::from_seconds(NOW);
+    let graphs = Graphs::new(Arc::clone(&history), settings());
+    let seen = Probes::new(Arc::clone(&history), Directory::default()).seen(&crate::scope::Scope::All);
+    let stacked = graphs.stacked(&seen, Period::Hour, now);
+    let row = |name: &str, row: usize| {
+        let series = history.fetch(&ProbeId::new(name).unwrap(), Period::Hour, NOW).unwrap().unwrap();
+        series.watts[row]
+    };
+    let mut compared = 0;
+    for index in 0..300 {
+        let (Some(a), Some(b), Some(c), Some(z)) =
+            (row("a", index), row("a.b", index), row("a.c", index), row("z", index))
+        else {
+            continue;
+        };
+        let total = stacked.total.watts[index + stacked.total.watts.len() - Period::Hour.rows()].unwrap();
+        let expected = (a - b - c).max(0.0) + b + c + z;
+        assert!((total - expected).abs() < 1e-9, "{index}: {total} {expected}");
+        compared += 1;
+    }
+    assert!(compared > 100, "{compared}");
+}
+
 /// What the pages of these probes say about a demonstration.
 async fn check_demonstration(names: &[&str], expected: Option<&str>) {
     let site = serve(Fixture::of(names));
