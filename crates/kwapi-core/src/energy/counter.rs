@@ -69,6 +69,8 @@ impl CounterTracker {
             return CounterChange::First;
         };
         let before = std::mem::replace(&mut **last, *counter);
+        // A stamp that is not stated once is still the one to compare the next with.
+        last.reset_at = counter.reset_at.or(before.reset_at);
         let bound = plausible_max.saturating_add(counter.resolution).saturating_add(counter.resolution);
         if matches!((before.reset_at, counter.reset_at), (Some(then), Some(now)) if then != now) {
             return CounterChange::Reset;

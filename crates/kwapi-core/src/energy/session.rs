@@ -229,6 +229,14 @@ impl Session {
         }
     }
 
+    /// What the state would have of the session now; `None` before the first reading that counts.
+    pub fn entry(&self, probe: &crate::ProbeId, boot: &str) -> Option<SessionEntry> {
+        match &self.phase {
+            Phase::Running(running) => Some(running.entry(probe, boot)),
+            Phase::Starting(_) => None,
+        }
+    }
+
     /// The state could not be written: from the next message on there is no curve that could be gone back on.
     pub fn leave_curve(&mut self) {
         let Some(running) = self.running_mut() else { return };
@@ -320,7 +328,11 @@ impl Running {
         if is_other {
             self.integrator.tracker.forget();
         }
-        self.register = sample.register.clone();
+        self.register = if is_other {
+            sample.register.clone()
+        } else {
+            sample.register.knowing(self.register.serial.as_deref())
+        };
         let believed = self.integrator.register_believed;
         let change = self.integrator.record_told(sample.at, &sample.told());
         match (&mut self.counter, sample.counter) {

@@ -1,7 +1,9 @@
 //! The scenarios from their source to their messages; worlds and counterexamples beside.
 
 mod faults;
+mod identity;
 mod properties;
+mod small;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,84 +1,12 @@
-//! Small worlds in which the rules as they were first written down fail, each held to what is right: a load of 100 W, a
-//! reading each ten seconds, `max_gap` 25 s.
+//! Small worlds in which the rules as they were first written down fail, each held to what is right.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::super::scenarios::Message;
-use super::super::super::worlds::{Instant, Load, Meter, Source, State, T0};
+use super::super::super::worlds::{Load, Meter, T0};
 use super::super::Limits;
 use super::properties::credited;
-use crate::{Energy, ProbeId, Quality, Watts};
-
-struct Small {
-    load: Load,
-    meter: Meter,
-    state: State,
-    source: Option<Source>,
-    max_watts: Option<Watts>,
-    /// Seconds.
-    offset: i64,
-    boot: u64,
-    booted: u64,
-    log: Vec<(u64, Message)>,
-}
-
-fn id(probe: &str) -> ProbeId {
-    ProbeId::new(probe).expect("an id")
-}
-
-impl Small {
-    fn new(meter: Meter) -> Self {
-        let load = Load::new([(0, 100)]);
-        let state = State::default();
-        let log = Vec::new();
-        Self { load, meter, state, source: None, max_watts: None, offset: 0, boot: 0, booted: 0, log }
-    }
-
-    fn read(&mut self, seconds: impl IntoIterator<Item = u64>) {
-        seconds.into_iter().for_each(|second| self.read_as("p", second, 100.0));
-    }
-
-    fn read_as(&mut self, probe: &str, second: u64, watts: f64) {
-        let limits = Limits {
-            max_gap: Duration::from_secs(25),
-            interval: Duration::from_secs(10),
-            max_watts: self.max_watts,
-        };
-        let source = self.source.get_or_insert_with(|| Source::new(&id(probe), &self.state, limits));
-        let now = Instant {
-            wall: T0 + (second as i64 + self.offset) * 1000,
-            boottime: (second - self.booted) * 1000,
-            boot: self.boot.to_string(),
-        };
-        let counter = self.meter.counter(&self.load, second * 1000);
-        let (register, keys) = (self.meter.register(), BTreeSet::from([id(probe)]));
-        let message = source.take(Watts(watts), counter, &register, &now, &mut self.state, &keys);
-        self.log.extend(message.map(|message| (second, message)));
-    }
-
-    fn stop(&mut self) {
-        self.source.take().expect("a process").stop(&mut self.state);
-    }
-
-    fn kill(&mut self) {
-        self.source = None;
-    }
-
-    fn boot(&mut self, second: u64) {
-        (self.source, self.boot, self.booted) = (None, self.boot + 1, second);
-    }
-
-    /// In joules.
-    fn credited(&self) -> u64 {
-        credited(self.log.iter().map(|(_, message)| message)) / 1000
-    }
-
-    fn curves(&self) -> usize {
-        let curves = self.log.iter().filter_map(|(_, message)| message.accounting.curve);
-        curves.map(|curve| curve.id).collect::<BTreeSet<_>>().len()
-    }
-}
+use super::small::{Small, id};
+use crate::{Energy, Quality, Watts};
 
 /// The register was upset in the run, then power was lost: the state of before must not come back, or the register
 /// would seem to have gone on from there.

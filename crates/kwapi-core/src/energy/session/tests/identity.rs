@@ -1,0 +1,90 @@
+//! Whether a register is the one of before: what a device states once is held against all that it states later.
+
+use super::super::super::worlds::Meter;
+use super::small::Small;
+use crate::{Timestamp, Watts};
+
+/// A meter that says its serial number, at 100 W.
+fn with_serial(serial: &str) -> Small {
+    Small::new(Meter { offset: 5_000_000, serial: Some(serial.to_owned()), ..Meter::exact("m") })
+}
+
+/// Another meter takes the place, whose register is ahead by less than the outlet can have used.
+fn swap(world: &mut Small, serial: &str) {
+    world.meter.offset += 900_000;
+    world.meter.serial = Some(serial.to_owned());
+}
+
+#[test]
+fn a_serial_number_not_read_once_hides_no_swap_in_a_run() {
+    let mut world = with_serial("A");
+    world.read((0..50).step_by(10));
+    world.meter.serial = None;
+    world.read([50, 60]);
+    swap(&mut world, "B");
+    world.read((70..120).step_by(10));
+    // Of the reading in which the meter was changed nothing but the watts is known.
+    assert!(world.credited() <= 11_000, "{} J of 11 kJ", world.credited());
+}
+
+#[test]
+fn a_serial_number_not_read_once_hides_no_swap_in_a_stop() {
+    for is_read_before in [false, true] {
+        let mut world = with_serial("A");
+        world.max_watts = Some(Watts(1_000.0));
+        world.read((0..50).step_by(10));
+        if !is_read_before {
+            world.meter.serial = None;
+            world.read([50]);
+        }
+        world.stop();
+        // The next process cannot ask the device at first, or could not to the end of the one before.
+        world.meter.serial = None;
+        world.read([60, 70]);
+        world.stop();
+        assert_eq!(world.curves(), 1);
+        swap(&mut world, "B");
+        world.read((80..130).step_by(10));
+        assert_eq!(world.curves(), 2, "read before the stop: {is_read_before}");
+        assert!(world.credited() <= 12_000, "{} J of 12 kJ", world.credited());
+    }
+}
+
+#[test]
+fn the_same_serial_number_read_again_goes_on() {
+    let mut world = with_serial("A");
+    world.read([0, 10]);
+    world.meter.serial = None;
+    world.read([20]);
+    world.stop();
+    world.read([60]);
+    world.meter.serial = Some("A".to_owned());
+    world.read([70, 80]);
+    world.stop();
+    world.read([90, 100]);
+    assert_eq!((world.credited(), world.curves()), (10_000, 1));
+}
+
+/// The stamp of the last reset is not stated once; when it is again, it is another, and the register has counted past where
+/// it stood.
+#[test]
+fn a_reset_stamp_not_read_once_hides_no_reset() {
+    let mut world = Small::new(Meter { reset_at: Some(Timestamp::from_seconds(1)), ..Meter::exact("m") });
+    world.read([0, 10, 20]);
+    world.meter.reset_at = None;
+    world.read([30]);
+    world.meter.offset += 900_000;
+    world.meter.reset_at = Some(Timestamp::from_seconds(2));
+    world.read([40, 50]);
+    assert!(world.credited() <= 5_000, "{} J of 5 kJ", world.credited());
+    let mut world = Small::new(Meter { reset_at: Some(Timestamp::from_seconds(1)), ..Meter::exact("m") });
+    world.max_watts = Some(Watts(1_000.0));
+    world.read([0, 10, 20]);
+    world.meter.reset_at = None;
+    world.read([30]);
+    world.stop();
+    world.meter.offset += 900_000;
+    world.meter.reset_at = Some(Timestamp::from_seconds(2));
+    world.read([60, 70]);
+    assert_eq!(world.curves(), 2);
+}
