@@ -40,9 +40,7 @@ impl Register {
     /// would else be taken for any other.
     pub(super) fn knowing(self: &Arc<Self>, serial: Option<&str>) -> Arc<Self> {
         match (&self.serial, serial) {
-            (None, Some(serial)) => {
-                Arc::new(Self { serial: Some(serial.to_owned()), ..Self::clone(self) })
-            }
+            (None, Some(serial)) => Arc::new(Self { serial: Some(serial.to_owned()), ..Self::clone(self) }),
             _ => Arc::clone(self),
         }
     }

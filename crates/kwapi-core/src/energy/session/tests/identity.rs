@@ -1,7 +1,7 @@
 //! Whether a register is the one of before: what a device states once is held against all that it states later.
 
 use super::super::super::worlds::Meter;
-use super::small::Small;
+use super::small::{Small, id};
 use crate::{Timestamp, Watts};
 
 /// A meter that says its serial number, at 100 W.
@@ -87,4 +87,16 @@ fn a_reset_stamp_not_read_once_hides_no_reset() {
     world.meter.reset_at = Some(Timestamp::from_seconds(2));
     world.read([60, 70]);
     assert_eq!(world.curves(), 2);
+}
+
+/// What was kept of the register before must not be gone on from, should it be read again.
+#[test]
+fn another_register_in_a_run_takes_the_place_of_the_one_before() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read([0, 10, 20]);
+    world.meter.path = "n".to_owned();
+    world.read([30]);
+    let kept = world.state.of(&id("p"));
+    assert!(kept.len() == 1 && kept[0].path() == Some("n"), "{kept:?}");
+    assert!(world.credited() <= 3_000, "{} J of 3 kJ", world.credited());
 }
