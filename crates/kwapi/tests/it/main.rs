@@ -12,6 +12,7 @@
 )]
 
 mod ceilometer;
+mod clock;
 mod commands;
 mod demonstration;
 mod devices;
