@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod foreign;
 mod history;
 pub mod journal;
 mod ledger;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
+use kwapi_drivers::value::{EnergyUnit, PowerUnit};
+use kwapi_history::foreign::StampFormat;
 
 /// Energy monitoring: reads wattmeters, publishes signed measurements, serves power, energy and graphs.
 ///
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Simulate(Simulate),
     /// Benchmark this machine: how many probes it handles from driver to API and RRD files.
     Bench(Bench),
+    /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
+    Import(Box<Import>),
     /// Print the commands that register kwapi in Keystone.
     KeystoneRegister(KeystoneRegister),
 }
@@ -191,6 +195,72 @@ pub(crate) struct Bench {
     /// Seconds between readings of a probe.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) interval: f64,
+}
+
+/// Each row of the files is one reading: an instant, a probe, and watts or the meter's energy register, or both.
+///
+/// What the records have already is passed over, so that an import can be repeated. Rows of a probe must be in order of
+/// time. The service must be stopped.
+///
+/// Example: kwapi import pdus.parquet --time time --register energy --register-unit Wh --probe 'rack{rack}.pdu{num}'
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("value").required(true).multiple(true).args(["power", "register"]))]
+pub(crate) struct Import {
+    /// Files to read, in order of time.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// State directory to import into, made if need be [default: that of the configuration].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) into: Option<PathBuf>,
+    /// Id of the probe; `{COLUMN}` stands for the value of a column.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) probe: String,
+    /// Column of the time.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: String,
+    /// How it is written: auto (RFC 3339, or a Unix time by its size), unix, unix-ms, unix-us, unix-ns, or a pattern such as
+    /// `%d.%m.%Y %H:%M:%S`.
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) time_format: StampFormat,
+    /// Time zone of times that state none, such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// Column of the power.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) power: Option<String>,
+    /// Its unit: W, kW, mW or uW [default: W].
+    #[arg(long, value_name = "UNIT", value_parser = PowerUnit::from_symbol, requires = "power")]
+    pub(crate) power_unit: Option<PowerUnit>,
+    /// Column of the meter's energy register.
+    #[arg(long, value_name = "COLUMN", requires = "register_unit")]
+    pub(crate) register: Option<String>,
+    /// Its unit: kWh, Wh, MWh, Wmin, J, kJ, mJ or uJ.
+    #[arg(long, value_name = "UNIT", value_parser = EnergyUnit::from_symbol, requires = "register")]
+    pub(crate) register_unit: Option<EnergyUnit>,
+    /// One tick of the register, in its unit [default: the finest decimal in the file].
+    #[arg(long, value_name = "NUMBER", requires = "register")]
+    pub(crate) tick: Option<f64>,
+    /// Where the register starts again from zero, in its unit; without it, a register that falls was reset.
+    #[arg(long, value_name = "NUMBER", requires = "register")]
+    pub(crate) range: Option<f64>,
+    /// The most that a probe can draw, in watts.
+    #[arg(long, value_name = "WATTS")]
+    pub(crate) max_watts: Option<f64>,
+    /// Seconds between two rows of a probe [default: told from the first rows].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) interval: Option<f64>,
+    /// Rows further apart have unknown time between them, unless a register tells [default: 60, or three intervals].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_gap: Option<f64>,
+    /// What separates the fields of a CSV file [default: what makes sense of its first line].
+    #[arg(long, value_name = "CHARACTER")]
+    pub(crate) separator: Option<char>,
+    /// Numbers in a CSV file have a comma before their decimals.
+    #[arg(long)]
+    pub(crate) decimal_comma: bool,
+    /// The first line of a CSV file is a row; columns are called 1, 2, …
+    #[arg(long)]
+    pub(crate) no_header: bool,
 }
 
 #[derive(Args, Debug)]

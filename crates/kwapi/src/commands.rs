@@ -3,7 +3,9 @@
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod discover;
+pub(crate) mod import;
 pub(crate) mod keystone_register;
+mod owner;
 pub(crate) mod probe;
 pub(crate) mod run;
 pub(crate) mod services;

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod config;
 mod demo;
+mod import;
 mod logging;
 mod ports;
 mod reload;
@@ -73,6 +74,9 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Discover(arguments)) => commands::discover::discover(arguments, named).await,
         Some(Command::Simulate(arguments)) => commands::simulate::simulate(arguments).await,
         Some(Command::Bench(arguments)) => commands::bench::bench(arguments).await,
+        Some(Command::Import(arguments)) => {
+            tokio::task::block_in_place(|| commands::import::import(arguments, named))
+        }
         Some(Command::KeystoneRegister(arguments)) => {
             commands::keystone_register::print(arguments);
             Ok(())

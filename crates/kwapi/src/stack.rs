@@ -30,11 +30,13 @@ use crate::reload;
 use crate::shutdown::{STOP_LIMIT, Shutdown};
 
 pub(crate) use descriptors::{Descriptors, raise_limit};
+pub(crate) use feed::Folded;
 pub(crate) use listeners::{Listeners, Taken};
+pub(crate) use pages::{history_config, ledger_config};
 pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
 
 use drivers::{Drivers, Problems};
-use feed::{Feed, Folded};
+use feed::Feed;
 use listeners::Server;
 use pages::Pages;
 

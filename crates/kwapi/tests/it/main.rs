@@ -22,6 +22,7 @@ mod fuzz;
 mod gnocchi;
 mod harness;
 mod history;
+mod import;
 mod killed;
 mod readiness;
 mod reload;
