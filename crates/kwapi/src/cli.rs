@@ -1,5 +1,6 @@
 //! What an operator types.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Simulate(Simulate),
     /// Benchmark this machine: how many probes it handles from driver to API and RRD files.
     Bench(Bench),
+    /// Run a command and print how much energy it used.
+    Measure(Measure),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
     Import(Box<Import>),
     /// Print the commands that register kwapi in Keystone.
@@ -195,6 +198,49 @@ pub(crate) struct Bench {
     /// Seconds between readings of a probe.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) interval: f64,
+}
+
+/// The command runs as usual; when it ends, energy, mean and peak power, time by status, cost, accuracy and the level of the
+/// EEHPCWG methodology that is met are printed to standard error. The exit status is the command's (125: nothing could be
+/// measured). Asks the running kwapi; if none runs here, reads the configured meters itself.
+///
+/// Examples: kwapi measure --probes node7 -- ./job; in scripts: --begin FILE before and --end FILE after.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["command", "begin", "end"]))]
+pub(crate) struct Measure {
+    /// Probes: an id, `lyon.*`, or `*`; may be repeated [default: all].
+    #[arg(long, short, value_name = "PATTERN", value_parser = Pattern::new)]
+    pub(crate) probes: Vec<Pattern>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print to this file instead of standard error.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Accuracy of all meters in percent; overrides `accuracy` of the configuration.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) accuracy: Option<f64>,
+    /// Write the totals of now to this file, for --end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) begin: Option<PathBuf>,
+    /// Measure from when this file was written by --begin until now.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) end: Option<PathBuf>,
+    /// API to ask [default: that of the configuration]; if it requires a token, set KWAPI_TOKEN or use --token-file.
+    #[arg(long, value_name = "URL", conflicts_with = "meters")]
+    pub(crate) url: Option<String>,
+    /// File with the token: a static token of the API, or Keystone's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Certificate authority of the API [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Read the configured meters, also where a kwapi runs.
+    #[arg(long)]
+    pub(crate) meters: bool,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Each row of the files is one reading: an instant, a probe, and watts or the meter's energy register, or both.

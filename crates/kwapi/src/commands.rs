@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod discover;
 pub(crate) mod import;
 pub(crate) mod keystone_register;
+pub(crate) mod measure;
 mod owner;
 pub(crate) mod probe;
 pub(crate) mod run;

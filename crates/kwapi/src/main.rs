@@ -22,7 +22,7 @@ use stack::Roles;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match begin(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             eprintln!("kwapi: {message}");
             ExitCode::FAILURE
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn begin(cli: &Cli) -> Result<(), String> {
+fn begin(cli: &Cli) -> Result<ExitCode, String> {
     logging::begin(&cli.log)?;
     // Once a process; whoever else asks for TLS finds it.
     _ = rustls::crypto::ring::default_provider().install_default();
@@ -41,7 +41,12 @@ fn begin(cli: &Cli) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start threads: {error}"))?;
     let ended = runtime.block_on(async {
-        let ended = obey(cli).await;
+        let ended = match &cli.command {
+            Some(Command::Measure(arguments)) => {
+                commands::measure::measure(arguments, cli.config.as_deref()).await
+            }
+            _ => obey(cli).await.map(|()| ExitCode::SUCCESS),
+        };
         // Sessions on cards that were dropped a moment ago are closed there before we go.
         kwapi_drivers::cleanup::finished(shutdown::STOP_LIMIT).await;
         ended
@@ -77,6 +82,8 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Import(arguments)) => {
             tokio::task::block_in_place(|| commands::import::import(arguments, named))
         }
+        // It has an exit status of its own.
+        Some(Command::Measure(_)) => Ok(()),
         Some(Command::KeystoneRegister(arguments)) => {
             commands::keystone_register::print(arguments);
             Ok(())

@@ -24,6 +24,7 @@ mod harness;
 mod history;
 mod import;
 mod killed;
+mod measure;
 mod readiness;
 mod reload;
 mod scopes;
