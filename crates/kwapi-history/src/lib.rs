@@ -11,6 +11,7 @@
     )
 )]
 
+mod backup;
 pub mod foreign;
 mod history;
 pub mod journal;
@@ -19,6 +20,7 @@ mod query;
 pub mod rrd;
 pub mod store;
 
+pub use backup::{Backup, BackupError, back_up, restore};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
 pub use ledger::{Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter};

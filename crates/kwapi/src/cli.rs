@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Run a command and print how much energy it used.
     Measure(Measure),
+    /// Copy accounts, ledger and index of a kwapi, running or stopped, to a new directory.
+    Backup(Backup),
+    /// Put a backup in the place of the records of a stopped kwapi.
+    Restore(Restore),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
     Import(Box<Import>),
     /// Print the commands that register kwapi in Keystone.
@@ -198,6 +202,31 @@ pub(crate) struct Bench {
     /// Seconds between readings of a probe.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) interval: f64,
+}
+
+/// RRD files and the driver manager's state are not in it: graphs begin anew from what the journal has, and a meter's next
+/// stop is unknown where its driver manager is restored as well.
+#[derive(Args, Debug)]
+pub(crate) struct Backup {
+    /// Directory to make.
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) into: PathBuf,
+    /// State directory to copy from [default: that of the configuration].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The backup.
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) backup: PathBuf,
+    /// State directory to restore to [default: that of the configuration].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) into: Option<PathBuf>,
+    /// Where there are records already, keep them beside the restored ones (`history.before-N`).
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 /// The command runs as usual; when it ends, energy, mean and peak power, time by status, cost, accuracy and the level of the

@@ -1,5 +1,6 @@
 //! What each command does; wiring only.
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod discover;

@@ -82,6 +82,12 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Import(arguments)) => {
             tokio::task::block_in_place(|| commands::import::import(arguments, named))
         }
+        Some(Command::Backup(arguments)) => {
+            tokio::task::block_in_place(|| commands::backup::backup(arguments, named))
+        }
+        Some(Command::Restore(arguments)) => {
+            tokio::task::block_in_place(|| commands::backup::restore(arguments, named))
+        }
         // It has an exit status of its own.
         Some(Command::Measure(_)) => Ok(()),
         Some(Command::KeystoneRegister(arguments)) => {

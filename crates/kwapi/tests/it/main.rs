@@ -11,6 +11,7 @@
     reason = "a test starts the binary and its peers, waits for them, and fails by panicking; it is no library"
 )]
 
+mod backup;
 mod ceilometer;
 mod clock;
 mod commands;
