@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-pub use stamp::{Instants, StampError, StampFormat, Stamps};
+pub use stamp::{Instants, StampError, Stamps, TimeFormat};
 
 use columnar::Columnar;
 use delimited::Delimited;
@@ -129,7 +129,7 @@ impl Table {
     ///
     /// # Errors
     /// See [`TableError`].
-    pub fn open(path: &Path, columns: &[String], layout: &Layout) -> Result<Self, TableError> {
+    pub fn open(path: &Path, columns: &[String], layout: Layout) -> Result<Self, TableError> {
         let failed = |error| TableError::Io(path.to_owned(), error);
         let mut magic = Vec::new();
         let file = File::open(path).map_err(failed)?;

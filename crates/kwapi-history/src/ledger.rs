@@ -30,7 +30,7 @@ pub(crate) use seen::SeenRow;
 pub use table::LedgerRow;
 pub use writer::LedgerWriter;
 
-use book::{Book, Waiting};
+use book::{Book, WaitingRow};
 use files::{Day, Files, Gate, Part};
 use table::order;
 
@@ -301,7 +301,7 @@ impl Ledger {
         {
             let mut state = self.state.lock();
             state.book.close_silent(wall.micros() / 1_000);
-            for Waiting { step, row } in &state.book.waiting {
+            for WaitingRow { step, row } in &state.book.waiting {
                 groups.entry((*step, row.row.begin / DAY_MS)).or_default().push(row.clone());
             }
         }

@@ -13,6 +13,8 @@
 
 mod backup;
 pub mod foreign;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod history;
 pub mod journal;
 mod ledger;

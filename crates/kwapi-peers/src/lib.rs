@@ -10,6 +10,7 @@
     reason = "starting programs is what this crate is for; no product code uses it"
 )]
 
+pub mod devices;
 pub mod ipmi;
 mod lab;
 pub mod nvml;
@@ -17,7 +18,7 @@ pub mod openstack;
 mod process;
 mod skip;
 
-pub use lab::{Lab, python_environment};
+pub use lab::{Lab, debian, python_environment};
 pub use process::{Peer, free_port, free_udp_port, output, wait_until};
 pub use skip::skip;
 

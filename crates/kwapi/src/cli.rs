@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 use kwapi_drivers::value::{EnergyUnit, PowerUnit};
-use kwapi_history::foreign::StampFormat;
+use kwapi_history::foreign::TimeFormat;
+
+/// The release, and the commit it was built from where that is known.
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("KWAPI_COMMIT"));
 
 /// Energy monitoring: reads wattmeters, publishes signed measurements, serves power, energy and graphs.
 ///
 /// Without a command, runs `kwapi run`; without a configuration, that is a demonstration on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "kwapi", version, max_term_width = 100)]
+#[command(name = "kwapi", version = VERSION, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -30,9 +33,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything in one process: drivers, API and web pages.
-    Run(Run),
+    Run(RunArgs),
     /// Run the driver manager only: read the meters and publish on the bus.
-    Drivers(Drivers),
+    Drivers(DriversArgs),
     /// Run a forwarder: subscribe to drivers and forward each measurement once.
     Forwarder,
     /// Run the API plugin only: power and energy over REST.
@@ -40,33 +43,37 @@ pub(crate) enum Command {
     /// Run the RRD plugin only: history, graphs and web pages.
     Rrd,
     /// Check the configuration and print all its meters and probes.
-    Check(Check),
+    Check(CheckArgs),
     /// Print measurements from the bus as they arrive.
-    Tail(Tail),
+    Tail(TailArgs),
     /// Show the state of each meter of a running kwapi.
-    Status(Status),
+    Status(StatusArgs),
     /// Read one configured meter once and explain the findings.
-    Probe(Probe),
+    Probe(ProbeArgs),
     /// Search the network for wattmeters with the configured credentials and print a configuration.
-    Discover(Discover),
+    Discover(DiscoverArgs),
     /// Run simulated wattmeters on this machine, to try a configuration without hardware.
-    Simulate(Simulate),
+    Simulate(SimulateArgs),
     /// Benchmark this machine: how many probes it handles from driver to API and RRD files.
-    Bench(Bench),
+    Bench(BenchArgs),
     /// Run a command and print how much energy it used.
-    Measure(Measure),
+    Measure(MeasureArgs),
     /// Copy accounts, ledger and index of a kwapi, running or stopped, to a new directory.
-    Backup(Backup),
+    Backup(BackupArgs),
     /// Put a backup in the place of the records of a stopped kwapi.
-    Restore(Restore),
+    Restore(RestoreArgs),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
-    Import(Box<Import>),
+    Import(Box<ImportArgs>),
     /// Print the commands that register kwapi in Keystone.
-    KeystoneRegister(KeystoneRegister),
+    KeystoneRegister(KeystoneRegisterArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
+    /// Print completions for a shell: `kwapi completions bash > /etc/bash_completion.d/kwapi`.
+    Completions(CompletionsArgs),
 }
 
 #[derive(Args, Debug, Default)]
-pub(crate) struct Run {
+pub(crate) struct RunArgs {
     /// Run the demonstration even if a configuration is found.
     #[arg(long)]
     pub(crate) demo: bool,
@@ -82,7 +89,7 @@ pub(crate) struct Run {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Drivers {
+pub(crate) struct DriversArgs {
     /// Print the keys of this driver and exit.
     #[arg(value_name = "DRIVER", conflicts_with = "list")]
     pub(crate) driver: Option<String>,
@@ -92,7 +99,7 @@ pub(crate) struct Drivers {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Check {
+pub(crate) struct CheckArgs {
     /// Show what this SNMP profile reads from a recorded walk, instead of checking the configuration.
     #[arg(long, requires = "walk", value_name = "NAME")]
     pub(crate) profile: Option<String>,
@@ -105,7 +112,7 @@ pub(crate) struct Check {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Tail {
+pub(crate) struct TailArgs {
     /// Probes to show: an id, `lyon.*`, or `*`.
     #[arg(default_value = "*", value_parser = Pattern::new)]
     pub(crate) patterns: Vec<Pattern>,
@@ -121,7 +128,7 @@ pub(crate) struct Tail {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Status {
+pub(crate) struct StatusArgs {
     /// Status address of the process; overrides the configuration.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) address: Option<SocketAddr>,
@@ -134,7 +141,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Probe {
+pub(crate) struct ProbeArgs {
     /// The meter's name, as `kwapi check` prints it.
     pub(crate) meter: String,
     /// Save an anonymised SNMP walk of the device to this file.
@@ -143,7 +150,7 @@ pub(crate) struct Probe {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Discover {
+pub(crate) struct DiscoverArgs {
     /// Hosts: addresses, names, `10.0.0.0/24`, `node[001-020]-bmc`.
     #[arg(required_unless_present = "serial", value_name = "HOSTS")]
     pub(crate) hosts: Vec<String>,
@@ -162,13 +169,13 @@ pub(crate) struct Discover {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Simulate {
+pub(crate) struct SimulateArgs {
     #[command(subcommand)]
-    pub(crate) device: Device,
+    pub(crate) device: SimulatedDevice,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Device {
+pub(crate) enum SimulatedDevice {
     /// A rack PDU with an SNMP agent (v1, v2c; community `public`).
     Rack {
         /// Listen address of the agent.
@@ -192,7 +199,7 @@ pub(crate) enum Device {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Bench {
+pub(crate) struct BenchArgs {
     /// Number of probes.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) probes: usize,
@@ -207,7 +214,7 @@ pub(crate) struct Bench {
 /// RRD files and the driver manager's state are not in it: graphs begin anew from what the journal has, and a meter's next
 /// stop is unknown where its driver manager is restored as well.
 #[derive(Args, Debug)]
-pub(crate) struct Backup {
+pub(crate) struct BackupArgs {
     /// Directory to make.
     #[arg(value_name = "DIRECTORY")]
     pub(crate) into: PathBuf,
@@ -217,7 +224,7 @@ pub(crate) struct Backup {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Restore {
+pub(crate) struct RestoreArgs {
     /// The backup.
     #[arg(value_name = "DIRECTORY")]
     pub(crate) backup: PathBuf,
@@ -236,7 +243,7 @@ pub(crate) struct Restore {
 /// Examples: kwapi measure --probes node7 -- ./job; in scripts: --begin FILE before and --end FILE after.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["command", "begin", "end"]))]
-pub(crate) struct Measure {
+pub(crate) struct MeasureArgs {
     /// Probes: an id, `lyon.*`, or `*`; may be repeated [default: all].
     #[arg(long, short, value_name = "PATTERN", value_parser = Pattern::new)]
     pub(crate) probes: Vec<Pattern>,
@@ -280,7 +287,7 @@ pub(crate) struct Measure {
 /// Example: kwapi import pdus.parquet --time time --register energy --register-unit Wh --probe 'rack{rack}.pdu{num}'
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("value").required(true).multiple(true).args(["power", "register"]))]
-pub(crate) struct Import {
+pub(crate) struct ImportArgs {
     /// Files to read, in order of time.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
@@ -296,7 +303,7 @@ pub(crate) struct Import {
     /// How it is written: auto (RFC 3339, or a Unix time by its size), unix, unix-ms, unix-us, unix-ns, or a pattern such as
     /// `%d.%m.%Y %H:%M:%S`.
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
-    pub(crate) time_format: StampFormat,
+    pub(crate) time_format: TimeFormat,
     /// Time zone of times that state none, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
@@ -339,11 +346,24 @@ pub(crate) struct Import {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct KeystoneRegister {
+pub(crate) struct KeystoneRegisterArgs {
     /// URL of the API as clients reach it.
     #[arg(long, default_value = "http://controller:5000/v1")]
     pub(crate) url: String,
     /// The region of the endpoints.
     #[arg(long, default_value = "RegionOne")]
     pub(crate) region: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Write kwapi.1, kwapi-run.1, … to this directory, instead of printing kwapi.1.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
 }

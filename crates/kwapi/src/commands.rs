@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod discover;
 pub(crate) mod import;
 pub(crate) mod keystone_register;
+pub(crate) mod manual;
 pub(crate) mod measure;
 mod owner;
 pub(crate) mod probe;

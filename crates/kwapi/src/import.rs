@@ -51,7 +51,7 @@ pub(crate) struct Readers {
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Row {
+pub(crate) enum RowOutcome {
     /// It is credited.
     Credited,
     /// Its energy comes with the next: the register has not advanced enough to tell the power.
@@ -78,7 +78,7 @@ pub(crate) struct Importer {
     ledger: Option<Ledger>,
     /// Accounts of which no row has come.
     accounts: HashMap<ProbeId, Account>,
-    meters: HashMap<ProbeId, Meter>,
+    meters: HashMap<ProbeId, ImportedProbe>,
     sessions: Sessions,
     batch: Vec<Credited>,
     upset: Vec<ProbeId>,
@@ -86,13 +86,15 @@ pub(crate) struct Importer {
     since_checkpoint: usize,
 }
 
-struct Meter {
+struct ImportedProbe {
     log: LoggedMeter,
     account: Account,
     /// What the account had before.
     before: Totals,
-    /// Up to here there is nothing new, and the stamp of the latest row.
-    known: Timestamp,
+    /// Up to here the account has it. Rows from before that its register has not passed are followed all the same: an
+    /// import that was killed had appended more than it had kept.
+    recorded: Timestamp,
+    /// The stamp of the latest row; at first, of the latest that nobody need look at again.
     newest: Timestamp,
     first: Option<Timestamp>,
 }
@@ -144,7 +146,7 @@ impl Importer {
         probe: &ProbeId,
         instants: Instants,
         row: LogRow<'_>,
-    ) -> Result<Row, RowRefused> {
+    ) -> Result<RowOutcome, RowRefused> {
         if !self.meters.contains_key(probe) {
             if self.meters.len() >= PROBES_MAX {
                 return Err(RowRefused::Row(format!("more than {PROBES_MAX} probes")));
@@ -152,27 +154,30 @@ impl Importer {
             let meter = self.begin(probe);
             self.meters.insert(probe.clone(), meter);
         }
-        let Some(meter) = self.meters.get_mut(probe) else { return Ok(Row::Known) };
+        let Some(meter) = self.meters.get_mut(probe) else { return Ok(RowOutcome::Known) };
         // Where the clock showed an hour twice, rows are in order of time.
         let at = if instants.first > meter.newest {
             instants.first
         } else {
             instants.second.unwrap_or(instants.first)
         };
-        if at <= meter.known {
-            return Ok(Row::Known);
-        }
         if at <= meter.newest {
+            if meter.first.is_none() || at <= meter.recorded {
+                return Ok(RowOutcome::Known);
+            }
             return Err(RowRefused::Row("not later than the row before of this probe".to_owned()));
         }
         let logged = meter.log.take(at, row).map_err(|no_reading| RowRefused::Row(no_reading.to_string()))?;
         meter.newest = at;
+        if at <= meter.recorded {
+            return Ok(RowOutcome::Known);
+        }
         meter.first.get_or_insert(at);
         if meter.log.take_upset() {
             self.upset.push(probe.clone());
         }
-        let Logged::New(measurement) = logged else { return Ok(Row::Waits) };
-        let Some(accounting) = &measurement.accounting else { return Ok(Row::Waits) };
+        let Logged::New(measurement) = logged else { return Ok(RowOutcome::Waits) };
+        let Some(accounting) = &measurement.accounting else { return Ok(RowOutcome::Waits) };
         let heard = Duration::from_micros(at.micros());
         let credit = meter.account.credit(accounting, heard, self.config.limits.max_gap);
         let credit = credit.map_err(|refused| RowRefused::Row(refused.to_string()))?;
@@ -181,23 +186,27 @@ impl Importer {
         if self.batch.len() >= BATCH {
             self.append().map_err(RowRefused::Disk)?;
         }
-        Ok(Row::Credited)
+        Ok(RowOutcome::Credited)
     }
 
-    fn begin(&mut self, probe: &ProbeId) -> Meter {
+    fn begin(&mut self, probe: &ProbeId) -> ImportedProbe {
         let mut account = self.accounts.remove(probe).unwrap_or_default();
         let last = account.last();
         account.resume(Duration::from_micros(last.micros()));
         // Ahead of the account it is of a journal that was lost.
         let kept = self.sessions.take(probe).filter(|kept| kept.published <= last);
-        let known = kept.as_ref().map_or(last, |kept| last.max(kept.entry.newest));
+        let newest = kept.as_ref().map_or(last, |kept| match kept.entry.path() {
+            Some(_) => kept.entry.newest,
+            // A session without a register must begin after all that was heard.
+            None => last.max(kept.entry.newest),
+        });
         let past = kept.map(|kept| kept.entry).into_iter().collect();
-        Meter {
+        ImportedProbe {
             log: LoggedMeter::new(probe.clone(), self.config.limits, past, self.config.units),
             before: account.totals(),
             account,
-            known,
-            newest: known,
+            recorded: last,
+            newest,
             first: None,
         }
     }
@@ -215,16 +224,16 @@ impl Importer {
         self.journal.append(&records, self.clock.now())?;
         self.since_kept += records.len();
         self.since_checkpoint += records.len();
+        if self.since_kept >= KEEP_RECORDS * self.meters.len() {
+            self.keep()?;
+        }
         self.history.catch_up();
         if let Some(ledger) = &self.ledger {
             // Rows are closed by later ones and not by the time that has passed since.
             ledger.catch_up(Timestamp::EPOCH);
         }
         if self.since_checkpoint >= CHECKPOINT_RECORDS {
-            return self.checkpoint(Timestamp::EPOCH);
-        }
-        if self.since_kept >= KEEP_RECORDS * self.meters.len() {
-            return self.keep();
+            self.checkpoint(Timestamp::EPOCH)?;
         }
         Ok(())
     }

@@ -59,13 +59,13 @@ fn begin(cli: &Cli) -> Result<ExitCode, String> {
 async fn obey(cli: &Cli) -> Result<(), String> {
     let named = cli.config.as_deref();
     match cli.command.as_ref() {
-        None => commands::run::run(&cli::Run::default(), named).await,
+        None => commands::run::run(&cli::RunArgs::default(), named).await,
         Some(Command::Run(arguments)) => commands::run::run(arguments, named).await,
         Some(Command::Drivers(arguments)) if arguments.list => {
             commands::services::list_drivers();
             Ok(())
         }
-        Some(Command::Drivers(cli::Drivers { driver: Some(name), .. })) => {
+        Some(Command::Drivers(cli::DriversArgs { driver: Some(name), .. })) => {
             commands::services::describe_driver(name)
         }
         Some(Command::Drivers(_)) => commands::services::serve(Roles::DRIVERS, named).await,
@@ -94,5 +94,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
             commands::keystone_register::print(arguments);
             Ok(())
         }
+        Some(Command::Man(arguments)) => commands::manual::pages(arguments),
+        Some(Command::Completions(arguments)) => commands::manual::completions(arguments),
     }
 }

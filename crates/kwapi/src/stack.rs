@@ -31,7 +31,7 @@ use crate::shutdown::{STOP_LIMIT, Shutdown};
 
 pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use feed::Folded;
-pub(crate) use listeners::{Listeners, Taken};
+pub(crate) use listeners::{AddressInUse, Listeners};
 pub(crate) use pages::{history_config, ledger_config};
 pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kwapi_core::{Limits, Measurement, NoReading, ProbeId, Reading, SessionEntry, Timestamp};
 
 use super::derive::Assumptions;
-use super::place::Place;
-use super::source::{Now, Outcome, Source};
+use super::place::RegisterPlace;
+use super::published::{Now, Outcome, PublishedProbe};
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
 
 /// The stamps of a log run like the clock of one boot, which no other has.
@@ -47,8 +47,8 @@ pub enum Logged {
 /// One probe of a log.
 #[derive(Debug)]
 pub struct LoggedMeter {
-    source: Source,
-    place: Place,
+    source: PublishedProbe,
+    place: RegisterPlace,
     units: LogUnits,
     decimals: Decimals,
     is_upset: bool,
@@ -59,9 +59,9 @@ impl LoggedMeter {
     /// A probe that goes on from `past`, as far as its register does.
     pub fn new(probe: ProbeId, limits: Limits, past: Vec<SessionEntry>, units: LogUnits) -> Self {
         // A log may be of any time.
-        let source = Source::from_date(probe, limits, past, Timestamp::EPOCH);
+        let source = PublishedProbe::from_date(probe, limits, past, Timestamp::EPOCH);
         let decimals = Decimals::default();
-        Self { source, place: Place::of_log(), units, decimals, is_upset: false, has_begun: false }
+        Self { source, place: RegisterPlace::of_log(), units, decimals, is_upset: false, has_begun: false }
     }
 
     /// Takes a row that was measured `at`, after all rows before it.

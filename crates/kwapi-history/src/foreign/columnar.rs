@@ -1,4 +1,4 @@
-//! Parquet, as pandas, polars, Spark and DuckDB write it: flat columns of numbers, texts and stamps.
+//! Parquet, as pandas, polars, Spark and `DuckDB` write it: flat columns of numbers, texts and stamps.
 
 use std::fmt;
 use std::fs::File;

@@ -35,7 +35,7 @@ impl Delimited {
         path: &Path,
         file: File,
         columns: &[String],
-        layout: &Layout,
+        layout: Layout,
     ) -> Result<Self, TableError> {
         let failed = |error| TableError::Io(path.to_owned(), error);
         let length = file.metadata().map_err(failed)?.len();
@@ -151,16 +151,13 @@ fn fields(line: &str, separator: char) -> Option<Vec<Cow<'_, str>>> {
     let mut rest = line;
     loop {
         let quoted = rest.trim_start_matches(' ').strip_prefix('"');
-        let (field, after) = match quoted {
-            Some(quoted) => {
-                let (field, after) = unquoted(quoted)?;
-                (field, after.trim_start_matches(' '))
-            }
-            None => {
-                let end = rest.find(separator).unwrap_or(rest.len());
-                let (field, after) = rest.split_at_checked(end)?;
-                (Cow::Borrowed(field), after)
-            }
+        let (field, after) = if let Some(quoted) = quoted {
+            let (field, after) = unquoted(quoted)?;
+            (field, after.trim_start_matches(' '))
+        } else {
+            let end = rest.find(separator).unwrap_or(rest.len());
+            let (field, after) = rest.split_at_checked(end)?;
+            (Cow::Borrowed(field), after)
         };
         fields.push(field);
         match after.strip_prefix(separator) {

@@ -14,7 +14,7 @@ const MICROS: std::ops::Range<i64> = 946_684_800_000_000..7_258_118_400_000_000;
 
 /// How stamps are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum StampFormat {
+pub enum TimeFormat {
     /// As RFC 3339 has it, or as a Unix time whose unit its size tells.
     #[default]
     Guess,
@@ -24,7 +24,7 @@ pub enum StampFormat {
     Pattern(String),
 }
 
-impl FromStr for StampFormat {
+impl FromStr for TimeFormat {
     type Err = String;
 
     /// Reads `auto`, `unix`, `unix-ms`, `unix-us`, `unix-ns` or a pattern, which has a `%`.
@@ -79,7 +79,7 @@ pub struct Instants {
 #[derive(Clone, Debug, Default)]
 pub struct Stamps {
     /// How they are written.
-    pub format: StampFormat,
+    pub format: TimeFormat,
     /// The zone of those that say none.
     pub zone: Option<TimeZone>,
 }
@@ -97,14 +97,14 @@ impl Stamps {
                 let at = jiff::Timestamp::from_microsecond(*micros).map_err(|_| implausible(cell))?;
                 self.civil(TimeZone::UTC.to_datetime(at), cell)
             }
-            (Cell::Text(text), StampFormat::Pattern(pattern)) => self.by_pattern(text, pattern, cell),
-            (_, StampFormat::Pattern(_)) => Err(StampError::Format(shown(cell))),
-            (Cell::Integer(number), StampFormat::Unix(per_second)) => whole(*number, *per_second, cell),
-            (Cell::Integer(number), StampFormat::Guess) => whole(*number, unit_of(*number as f64), cell),
-            (Cell::Number(number), StampFormat::Unix(per_second)) => fractional(*number, *per_second, cell),
-            (Cell::Number(number), StampFormat::Guess) => fractional(*number, unit_of(*number), cell),
-            (Cell::Text(text), StampFormat::Unix(per_second)) => unix_text(text, Some(*per_second), cell),
-            (Cell::Text(text), StampFormat::Guess) => {
+            (Cell::Text(text), TimeFormat::Pattern(pattern)) => self.by_pattern(text, pattern, cell),
+            (_, TimeFormat::Pattern(_)) => Err(StampError::Format(shown(cell))),
+            (Cell::Integer(number), TimeFormat::Unix(per_second)) => whole(*number, *per_second, cell),
+            (Cell::Integer(number), TimeFormat::Guess) => whole(*number, unit_of(*number as f64), cell),
+            (Cell::Number(number), TimeFormat::Unix(per_second)) => fractional(*number, *per_second, cell),
+            (Cell::Number(number), TimeFormat::Guess) => fractional(*number, unit_of(*number), cell),
+            (Cell::Text(text), TimeFormat::Unix(per_second)) => unix_text(text, Some(*per_second), cell),
+            (Cell::Text(text), TimeFormat::Guess) => {
                 if let Ok(at) = text.parse::<jiff::Timestamp>() {
                     return single(at.as_microsecond(), cell);
                 }
@@ -132,7 +132,7 @@ impl Stamps {
         if matches!(at.offset(), AmbiguousOffset::Gap { .. }) {
             return Err(StampError::Skipped(civil));
         }
-        let first = single(at.clone().earlier().map_err(skipped)?.as_microsecond(), cell)?;
+        let first = single(at.earlier().map_err(skipped)?.as_microsecond(), cell)?;
         let second = single(at.later().map_err(skipped)?.as_microsecond(), cell)?;
         Ok(Instants { second: Some(second.first).filter(|second| *second != first.first), ..first })
     }

@@ -13,7 +13,7 @@ use crate::stack::wall_clock;
 ///
 /// # Errors
 /// When there are none, or the disk refuses, as one line.
-pub(crate) fn backup(arguments: &cli::Backup, named: Option<&Path>) -> Result<(), String> {
+pub(crate) fn backup(arguments: &cli::BackupArgs, named: Option<&Path>) -> Result<(), String> {
     let state = state(arguments.from.as_ref(), named)?;
     let now = wall_clock().now();
     let backup = kwapi_history::back_up(&state, &arguments.into, now, Kept::position_in);
@@ -26,7 +26,7 @@ pub(crate) fn backup(arguments: &cli::Backup, named: Option<&Path>) -> Result<()
 ///
 /// # Errors
 /// When it is damaged, a service is running or records are there, as one line.
-pub(crate) fn restore(arguments: &cli::Restore, named: Option<&Path>) -> Result<(), String> {
+pub(crate) fn restore(arguments: &cli::RestoreArgs, named: Option<&Path>) -> Result<(), String> {
     let state = state(arguments.into.as_ref(), named)?;
     owner::check(&state)?;
     let backup = kwapi_history::restore(&arguments.backup, &state, arguments.replace);

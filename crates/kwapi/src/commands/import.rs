@@ -14,7 +14,7 @@ use kwapi_history::{HistoryConfig, LedgerConfig};
 use crate::cli;
 use crate::commands::owner;
 use crate::config::{Config, chain};
-use crate::import::{ImportConfig, Importer, Readers, Row, RowRefused};
+use crate::import::{ImportConfig, Importer, Readers, RowOutcome, RowRefused};
 use crate::shutdown::Shutdown;
 use crate::stack::{history_config, ledger_config, wall_clock};
 
@@ -32,7 +32,7 @@ const INTERVALS_IN_MAX_GAP: u32 = 3;
 ///
 /// # Errors
 /// When nothing can be read or written, as one line.
-pub(crate) fn import(arguments: &cli::Import, named: Option<&Path>) -> Result<(), String> {
+pub(crate) fn import(arguments: &cli::ImportArgs, named: Option<&Path>) -> Result<(), String> {
     let shutdown =
         Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let (state, readers) = place(arguments, named)?;
@@ -43,12 +43,12 @@ pub(crate) fn import(arguments: &cli::Import, named: Option<&Path>) -> Result<()
     let mut importer: Option<Importer> = None;
     let mut is_stopped = false;
     for file in &arguments.files {
-        let table = Table::open(file, columns.wanted(), &layout).map_err(|error| chain(&error))?;
+        let table = Table::open(file, columns.wanted(), layout).map_err(|error| chain(&error))?;
         let interval = match arguments.interval {
             Some(seconds) => {
                 Duration::try_from_secs_f64(seconds).map_err(|_| "--interval must be positive")?
             }
-            None => interval::guess(file, &columns, &layout),
+            None => interval::guess(file, &columns, layout),
         };
         let max_gap = arguments.max_gap.map(Duration::try_from_secs_f64).transpose();
         let max_gap = max_gap
@@ -78,7 +78,7 @@ pub(crate) fn import(arguments: &cli::Import, named: Option<&Path>) -> Result<()
 }
 
 /// Where the records are, and how they are kept.
-fn place(arguments: &cli::Import, named: Option<&Path>) -> Result<(PathBuf, Readers), String> {
+fn place(arguments: &cli::ImportArgs, named: Option<&Path>) -> Result<(PathBuf, Readers), String> {
     let Some(into) = &arguments.into else {
         let config = super::configuration(named)?;
         owner::check(&config.state_directory)?;
@@ -124,8 +124,8 @@ fn read(
             Ok(Reading::Of { probe, instants, power, register }) => {
                 let log_row = kwapi_drivers::manager::LogRow { power, register: register.as_deref() };
                 match importer.take(&probe, instants, log_row) {
-                    Ok(Row::Credited | Row::Waits) => told.taken(),
-                    Ok(Row::Known) => told.known(),
+                    Ok(RowOutcome::Credited | RowOutcome::Waits) => told.taken(),
+                    Ok(RowOutcome::Known) => told.known(),
                     Err(RowRefused::Row(why)) => told.wrong(row.number, &why),
                     Err(error @ RowRefused::Disk(_)) => return Err(chain(&error)),
                 }

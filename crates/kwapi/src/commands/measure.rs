@@ -21,7 +21,7 @@ use crate::stack::clocks;
 
 use job::{Job, Signals};
 use report::{Facts, Report};
-use source::{Fault, Meters, Service, Source};
+use source::{Fault, Meters, Service, TotalsSource};
 use tally::{Point, Tally};
 
 /// How often the probes are looked at.
@@ -42,7 +42,7 @@ struct Mark {
 ///
 /// # Errors
 /// When nothing can be measured, as one line; the command is not started then.
-pub(crate) async fn measure(arguments: &cli::Measure, named: Option<&Path>) -> Result<ExitCode, String> {
+pub(crate) async fn measure(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<ExitCode, String> {
     match measured(arguments, named).await {
         Ok(code) => Ok(ExitCode::from(code)),
         Err(message) => {
@@ -52,7 +52,7 @@ pub(crate) async fn measure(arguments: &cli::Measure, named: Option<&Path>) -> R
     }
 }
 
-async fn measured(arguments: &cli::Measure, named: Option<&Path>) -> Result<u8, String> {
+async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<u8, String> {
     let mut signals = Signals::take().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let config = Config::find(named).map(|file| Config::read(&file)).transpose();
     let config = config.map_err(|error| error.to_string())?;
@@ -107,7 +107,7 @@ async fn measured(arguments: &cli::Measure, named: Option<&Path>) -> Result<u8, 
 
 /// Where each probe begins: at the mark, or at what was just read.
 fn begin(
-    arguments: &cli::Measure,
+    arguments: &cli::MeasureArgs,
     first: BTreeMap<ProbeId, Point>,
     now: Timestamp,
 ) -> Result<(Timestamp, BTreeMap<ProbeId, Tally>), String> {
@@ -129,12 +129,12 @@ fn begin(
 
 /// The service, if there is one; else the configured meters, read here.
 async fn source(
-    arguments: &cli::Measure,
+    arguments: &cli::MeasureArgs,
     config: Option<&Config>,
     clocks: &kwapi_core::ProcessClocks,
-) -> Result<Source, String> {
+) -> Result<TotalsSource, String> {
     let own = |config: &Config| {
-        Source::Meters(Meters::start(config, clocks.wall.clone(), clocks.monotonic.clone()))
+        TotalsSource::Meters(Meters::start(config, clocks.wall.clone(), clocks.monotonic.clone()))
     };
     if arguments.meters {
         return config
@@ -148,7 +148,7 @@ async fn source(
         format!("{scheme}://{listen}")
     });
     let service = Service::at(&url, arguments.token_file.as_ref(), arguments.ca_file.as_ref())?;
-    let source = Source::Service(service);
+    let source = TotalsSource::Service(service);
     match (source.points(&arguments.probes).await, config) {
         (Ok(_), _) => Ok(source),
         // Nobody else reads them now.
@@ -178,14 +178,17 @@ impl Wanted<'_> {
 }
 
 /// Waits until each probe has a reading, for a while.
-async fn first_points(source: &Source, wanted: &Wanted<'_>) -> Result<BTreeMap<ProbeId, Point>, String> {
+async fn first_points(
+    source: &TotalsSource,
+    wanted: &Wanted<'_>,
+) -> Result<BTreeMap<ProbeId, Point>, String> {
     let until = Instant::now() + READING_MAX;
     let mut before = 0;
     loop {
         let points = points(source, wanted).await?;
         // Those of meters that are read here come one after the other.
         let is_settled =
-            !points.is_empty() && (points.len() == before || matches!(source, Source::Service(_)));
+            !points.is_empty() && (points.len() == before || matches!(source, TotalsSource::Service(_)));
         if is_settled || (Instant::now() >= until && !points.is_empty()) {
             return Ok(points);
         }
@@ -197,7 +200,7 @@ async fn first_points(source: &Source, wanted: &Wanted<'_>) -> Result<BTreeMap<P
     }
 }
 
-async fn points(source: &Source, wanted: &Wanted<'_>) -> Result<BTreeMap<ProbeId, Point>, String> {
+async fn points(source: &TotalsSource, wanted: &Wanted<'_>) -> Result<BTreeMap<ProbeId, Point>, String> {
     let points = source.points(wanted.patterns).await;
     let points = points.map_err(|fault| match fault {
         Fault::Absent(why) | Fault::Other(why) => why,
@@ -207,7 +210,7 @@ async fn points(source: &Source, wanted: &Wanted<'_>) -> Result<BTreeMap<ProbeId
 
 /// Looks at the probes while the command runs, and after.
 struct Watch<'a> {
-    source: &'a Source,
+    source: &'a TotalsSource,
     probes: &'a Wanted<'a>,
     tallies: &'a mut BTreeMap<ProbeId, Tally>,
     peak: Option<f64>,

@@ -64,8 +64,8 @@ fn registers(home: &Path) -> HashMap<String, u64> {
 /// Until 20 probes are in the records of `service`.
 fn wait_for_records(service: &Kwapi) {
     kwapi_peers::wait_until("twenty probes", PATIENCE, || {
-        let (_, page) = get(service.web, "/")?;
-        page.contains("a.20").then_some(())
+        let (_, metrics) = get(service.status, "/metrics")?;
+        metrics.contains("\"a.20\"").then_some(())
     });
 }
 

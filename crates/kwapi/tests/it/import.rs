@@ -111,7 +111,7 @@ impl Recorded {
 
     /// By the rule, from the registers of the accounts in the journal.
     fn mean(&self, stretch: (u64, u64)) -> f64 {
-        let mut rows = std::collections::HashMap::<_, Vec<(f64, f64)>>::new();
+        let mut rows = std::collections::BTreeMap::<_, Vec<(f64, f64)>>::new();
         let replayed = self.journal.replay(Position::default(), |record| {
             let wh = record.taken.unwrap().register.energy.joules() / 3_600.0;
             rows.entry(record.probe.clone()).or_default().push((record.at.seconds_f64(), wh));
@@ -152,8 +152,8 @@ fn registers_with_a_known_answer_give_it_and_twice_gives_no_more() {
     assert!(said.contains("rows of 16 probes imported into state"), "{said}");
     assert!(said.contains("one row every 5 s"), "{said}");
     let recorded = Recorded::open(&folder.path().join("state"));
-    // Two steps are more than thrice what was drawn before, at the begin of the log: there an outlet is not known yet.
-    let lost = 16.0 * 0.03;
+    // A meter's first message is that of its fourth row: until then nobody knows what its outlet draws.
+    let lost = 16.0 * 0.065;
     assert!((total(&said) - log.kwh()).abs() < lost, "{} of {} kWh\n{said}", total(&said), log.kwh());
     let expected = log.mean(CORE);
     let (joules, covered, unknown) = recorded.energy(CORE);
@@ -198,7 +198,7 @@ fn the_next_file_goes_on_from_the_register_and_a_service_from_there() {
     let bridged = said.lines().find(|line| line.trim().starts_with("bridged")).unwrap();
     assert!(bridged.contains("16.0"), "16 probe hours are bridged: {bridged}");
     let whole = first + total(&said);
-    assert!((whole - log.kwh()).abs() < 16.0 * 0.03, "{whole} of {} kWh", log.kwh());
+    assert!((whole - log.kwh()).abs() < 16.0 * 0.065, "{whole} of {} kWh", log.kwh());
 
     // The service that the records belong to starts with them, and what it measures comes on top.
     let lab = kwapi_peers::Lab::empty();
@@ -275,7 +275,8 @@ fn an_import_that_is_killed_and_run_again_counts_nothing_twice_and_loses_no_regi
     let recorded = Recorded::open(&folder.path().join("state"));
     let (joules, ..) = recorded.energy((START, START + 7_200));
     let (kwh, ticks) = (joules / 3.6e6, 16.0 * 3.0 * 0.1e-3);
-    let begin = 16.0 * 0.03;
+    // The first rows, and once more where it was killed before it had kept where the registers stood.
+    let begin = 16.0 * 0.15;
     assert!(
         kwh <= log.kwh() + ticks && kwh >= log.kwh() - begin,
         "{kwh} of {} kWh after {kills} kills",

@@ -65,7 +65,7 @@ fn open(bytes: &[u8], columns: &[&str]) -> Result<Table, String> {
     file.write_all(bytes).unwrap();
     let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
     let name = file.path().display().to_string();
-    Table::open(file.path(), &columns, &Layout::default())
+    Table::open(file.path(), &columns, Layout::default())
         .map_err(|error| error.to_string().replace(&name, "F"))
 }
 

@@ -10,7 +10,7 @@ fn read(bytes: &[u8], columns: &[&str], layout: Layout) -> Vec<Result<String, St
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
-    let mut table = match Table::open(file.path(), &columns, &layout) {
+    let mut table = match Table::open(file.path(), &columns, layout) {
         Ok(table) => table,
         Err(error) => return vec![Err(error.to_string().replace(&file.path().display().to_string(), "F"))],
     };

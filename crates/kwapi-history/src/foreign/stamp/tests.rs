@@ -60,7 +60,7 @@ fn a_pattern_reads_what_others_write() {
         read(&stamps, &text("2024-04-23 21:11:10")),
         Err("\"2024-04-23 21:11:10\" is no time in this format".to_owned())
     );
-    assert!("%d".parse::<StampFormat>().is_ok() && "seconds".parse::<StampFormat>().is_err());
+    assert!("%d".parse::<TimeFormat>().is_ok() && "seconds".parse::<TimeFormat>().is_err());
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Columns {
     ///
     /// # Errors
     /// When a zone or a template makes no sense, as one line.
-    pub(super) fn of(arguments: &cli::Import) -> Result<Self, String> {
+    pub(super) fn of(arguments: &cli::ImportArgs) -> Result<Self, String> {
         let mut wanted = vec![arguments.time.clone()];
         let mut place = |column: &String| {
             wanted.iter().position(|other| other == column).unwrap_or_else(|| {

@@ -13,7 +13,7 @@ use super::columns::Columns;
 const ROWS: usize = 20_000;
 
 /// The median time between two rows of a probe; nothing where no probe has two.
-pub(super) fn guess(file: &Path, columns: &Columns, layout: &Layout) -> Duration {
+pub(super) fn guess(file: &Path, columns: &Columns, layout: Layout) -> Duration {
     let Ok(mut table) = Table::open(file, columns.wanted(), layout) else { return Duration::ZERO };
     let mut last: HashMap<ProbeId, Timestamp> = HashMap::new();
     let mut steps = Vec::new();

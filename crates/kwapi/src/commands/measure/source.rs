@@ -25,7 +25,7 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 const PAGES_MAX: usize = 1_000;
 
 /// A source of readings.
-pub(super) enum Source {
+pub(super) enum TotalsSource {
     Service(Service),
     Meters(Meters),
 }
@@ -39,7 +39,7 @@ pub(super) enum Fault {
     Other(String),
 }
 
-impl Source {
+impl TotalsSource {
     /// The newest reading of each wanted probe.
     ///
     /// # Errors
@@ -77,11 +77,11 @@ pub(super) struct Service {
 #[derive(Deserialize)]
 struct Page {
     next: Option<String>,
-    probes: Vec<Probe>,
+    probes: Vec<ApiProbe>,
 }
 
 #[derive(Deserialize)]
-struct Probe {
+struct ApiProbe {
     id: ProbeId,
     watts: f64,
     energy_timestamp: f64,
@@ -184,7 +184,7 @@ impl Service {
     }
 }
 
-impl Probe {
+impl ApiProbe {
     fn point(&self) -> Point {
         let energy = |joules: f64| Energy::from_joules(joules).unwrap_or_default();
         let stamp = Duration::try_from_secs_f64(self.energy_timestamp).unwrap_or_default();

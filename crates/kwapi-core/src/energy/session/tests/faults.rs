@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::super::worlds::{Load, Meter, T0};
+use super::super::super::worlds::{Load, Meter};
 use super::super::Limits;
 use super::properties::credited;
 use super::small::{Small, id};
@@ -80,17 +80,21 @@ fn what_upset_a_register_is_on_disk_before_its_message_leaves() {
 /// published by the one before, which a plugin that ignores curves adds up.
 #[test]
 fn the_first_tick_after_a_stop_is_the_stops() {
-    // Three readings in four seconds: the first is on file, the last is published and not.
-    let mut world = Small::new(Meter::ticking("m", 36_000_000));
-    for life in (0..20_000).step_by(5) {
-        world.read([life, life + 2, life + 4]);
-        world.kill();
+    // Three readings in four seconds: the first is on file, the last is published and not. The register ticks in the stops,
+    // or between the readings.
+    for offset in [0, 700_000] {
+        let mut world = Small::new(Meter { offset, ..Meter::ticking("m", 36_000_000) });
+        for life in (0..20_000).step_by(5) {
+            world.read([life, life + 2, life + 4]);
+            world.kill();
+        }
+        let truth = 2_000_000;
+        assert!(world.credited().abs_diff(truth) <= 3 * 36_000, "{offset}: {}", world.credited());
+        let mut without = world.log.iter().map(|(_, message)| message.clone()).collect::<Vec<_>>();
+        without.iter_mut().for_each(|message| message.accounting.curve = None);
+        let without = credited(&without) / 1000;
+        assert!(without <= truth + 2 * 36_000, "{offset}: {without}");
     }
-    let truth = 2_000_000;
-    assert!(world.credited().abs_diff(truth) <= 3 * 36_000, "{}", world.credited());
-    let mut without = world.log.iter().map(|(_, message)| message.clone()).collect::<Vec<_>>();
-    without.iter_mut().for_each(|message| message.accounting.curve = None);
-    assert!(credited(&without) / 1000 <= truth + 2 * 36_000, "{}", credited(&without));
 }
 
 #[test]
@@ -107,96 +111,6 @@ fn a_probe_renamed_and_back_has_no_joule_of_the_other() {
         total += credited(of_probe) / 1000;
     }
     assert!(total <= 101_000, "{total}");
-}
-
-#[test]
-fn while_the_clock_is_wrong_after_a_boot_nothing_is_published_and_the_time_is_the_stops() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.read((0..100).step_by(10));
-    world.boot(160);
-    world.offset = -1_000_000_000;
-    world.read((170..470).step_by(10));
-    assert_eq!(world.log.len(), 10);
-    world.offset = 0;
-    world.read((470..500).step_by(10));
-    assert_eq!((world.credited(), world.curves()), (49_000, 1));
-}
-
-/// The register was reset as well, so that the curve ends: its follower is named for the first reading held, in right time.
-#[test]
-fn no_session_is_named_by_a_clock_that_is_wrong_after_a_boot() {
-    for has_register in [true, false] {
-        let tick = has_register.then_some(1);
-        let mut world = Small::new(Meter { offset: 9_000_000_000, tick, ..Meter::exact("m") });
-        world.read((0..100).step_by(10));
-        world.boot(160);
-        world.offset = -1_789_000_000;
-        world.meter.reset(&world.load, 150_000);
-        world.read((170..470).step_by(10));
-        assert_eq!(world.log.len(), 10, "register {has_register}");
-        world.offset = 0;
-        world.read((470..500).step_by(10));
-        let first = world.log[10].1.accounting;
-        assert_eq!((first.session.micros() as i64 / 1000, first.seq), (T0 + 170_000, 0));
-        assert!(world.credited().abs_diff(9_000 + 32_000) <= 1, "{}", world.credited());
-    }
-}
-
-#[test]
-fn a_clock_that_stood_still_over_the_time_off_is_waited_for() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.read((0..100).step_by(10));
-    world.boot(3_700);
-    world.offset = -3_590;
-    world.read([3_710, 3_720, 3_730]);
-    world.offset = 0;
-    world.read([3_740, 3_750]);
-    assert_eq!((world.credited(), world.curves()), (375_000, 1));
-}
-
-#[test]
-fn a_stop_over_a_boot_is_not_bridged_if_the_clock_was_wrong_when_it_began() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.offset = -1_789_000_000;
-    world.read((0..1_000).step_by(10));
-    world.boot(1_100);
-    world.offset = 0;
-    world.meter.offset = 3_000_000_000_000; // Another meter: 56 years explain any register.
-    world.read((1_110..1_200).step_by(10));
-    assert_eq!(world.curves(), 2);
-    assert!(world.credited() <= 120_000, "{}", world.credited());
-}
-
-/// The clock was a day behind for a quarter of an hour and mended over the next boot, when another meter took the place: the
-/// stop was not a day long.
-#[test]
-fn a_clock_that_was_behind_and_is_mended_over_a_boot_makes_no_stop_longer() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.max_watts = Some(Watts(1_000.0));
-    world.read((0..100).step_by(10));
-    world.boot(160);
-    world.offset = -86_400;
-    world.read((170..1_000).step_by(10));
-    world.boot(1_100);
-    world.offset = 0;
-    world.meter.offset = 5_000_000_000;
-    world.read((1_110..1_900).step_by(10));
-    assert!(world.credited() <= 189_000, "{} J of 189 kJ", world.credited());
-}
-
-/// As long as it stays behind by the same, it measures the stop.
-#[test]
-fn a_clock_that_stays_behind_over_a_boot_bridges_the_stop() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.read((0..100).step_by(10));
-    world.boot(160);
-    world.offset = -86_400;
-    world.read((170..1_000).step_by(10));
-    let curves = world.curves();
-    world.boot(1_100);
-    world.read((4_700..4_800).step_by(10));
-    assert_eq!(world.curves(), curves);
-    assert!(world.credited() > 450_000, "{} J: nearly all but the first stop", world.credited());
 }
 
 #[test]
@@ -258,41 +172,6 @@ fn a_register_that_contradicted_the_watts_bridges_nothing() {
     assert_eq!(world.curves(), 2);
 }
 
-/// The wall clock is mended and the process killed right after: the stamps it has published are on record all the same.
-#[test]
-fn a_clock_that_is_set_forward_is_on_record_before_the_next_session() {
-    let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
-    world.offset = -7_200;
-    world.read([0, 10, 20]);
-    world.offset = 0;
-    world.read([30]);
-    let newest = world.log.last().unwrap().1.accounting.timestamp;
-    world.kill();
-    world.offset = -7_200;
-    world.read([40]);
-    let next = world.log.last().unwrap().1.accounting;
-    assert!(next.session > newest, "{next:?}");
-}
-
-/// Of a probe without a register the newest stamp is kept each minute. The process is killed and the clock set back by less
-/// than what is not kept: the next session is named for a time after all that was published.
-#[test]
-fn a_clock_that_is_set_back_over_a_kill_names_no_session_for_a_time_that_was_published() {
-    for boots in [false, true] {
-        let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
-        world.read((0..60).step_by(10));
-        let newest = world.log.last().unwrap().1.accounting.timestamp;
-        if boots {
-            world.boot(55);
-        }
-        world.kill();
-        world.offset = -20;
-        world.read([60, 70]);
-        let next = world.log.last().unwrap().1.accounting;
-        assert!(next.session > newest, "boots {boots}: {next:?} after {newest:?}");
-    }
-}
-
 /// A watt-hour takes 36 s, and always passes while the manager is down for 12 s.
 #[test]
 fn a_tick_in_a_short_stop_is_no_jump() {
@@ -303,6 +182,17 @@ fn a_tick_in_a_short_stop_is_no_jump() {
     }
     assert_eq!(world.curves(), 1);
     assert!(world.credited().abs_diff(70_800) <= 3_600, "{}", world.credited());
+}
+
+/// A meter counts in steps of its own: what it used in ten seconds may come in a stop of one.
+#[test]
+fn a_register_that_is_refreshed_in_steps_goes_on_over_a_short_stop() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read([0, 10, 20]);
+    world.stop();
+    world.meter.offset += 900_000;
+    world.read([21, 31]);
+    assert_eq!(world.curves(), 1);
 }
 
 /// The meter's watts are two percent low, as meters' are, and the load never changes.
@@ -350,26 +240,6 @@ fn without_state_at_its_begin_a_process_has_no_curve_to_its_end() {
     world.meter.tick = Some(1);
     world.read([20, 30]);
     assert_eq!((world.curves(), world.credited()), (0, 3_000));
-}
-
-/// The register was another probe's before, and its entry could not be deleted at once.
-#[test]
-fn an_entry_that_a_full_disk_kept_goes_when_there_is_room() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.read_as("x", 0, 100.0);
-    world.read_as("x", 10, 100.0);
-    world.stop();
-    world.state.is_broken = true;
-    (20..100).step_by(10).for_each(|second| world.read_as("y", second, 100.0));
-    world.state.is_broken = false;
-    (100..200).step_by(10).for_each(|second| world.read_as("y", second, 100.0));
-    world.stop();
-    (200..230).step_by(10).for_each(|second| world.read_as("x", second, 100.0));
-    let of = |probe| {
-        let log = world.log.iter().map(|(_, message)| message);
-        credited(log.filter(|message| message.probe == id(probe))) / 1000
-    };
-    assert!(of("x") + of("y") <= 23_000, "{} J and {} J of 23 kJ", of("x"), of("y"));
 }
 
 /// A plug that sends its counter only now and then: the curve begins with the counter and has the energy from there.

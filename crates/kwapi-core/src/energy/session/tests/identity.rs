@@ -1,8 +1,14 @@
 //! Whether a register is the one of before: what a device states once is held against all that it states later.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::super::super::worlds::Meter;
 use super::small::{Small, id};
-use crate::{Timestamp, Watts};
+use crate::{
+    Accounting, Clocks, Energy, Limits, MeterCounter, Quality, Register, Sample, Session, SessionEntry,
+    Timestamp, Watts,
+};
 
 /// A meter that says its serial number, at 100 W.
 fn with_serial(serial: &str) -> Small {
@@ -84,8 +90,10 @@ fn a_reset_stamp_not_read_once_hides_no_reset() {
     world.read([30]);
     world.stop();
     world.meter.offset += 900_000;
+    // Nor can the next process read it at first.
+    world.read([60]);
     world.meter.reset_at = Some(Timestamp::from_seconds(2));
-    world.read([60, 70]);
+    world.read([70, 80]);
     assert_eq!(world.curves(), 2);
 }
 
@@ -99,4 +107,87 @@ fn another_register_in_a_run_takes_the_place_of_the_one_before() {
     let kept = world.state.of(&id("p"));
     assert!(kept.len() == 1 && kept[0].path() == Some("n"), "{kept:?}");
     assert!(world.credited() <= 3_000, "{} J of 3 kJ", world.credited());
+}
+
+/// A process of two readings, at 100 W: what it publishes first, and what it leaves.
+fn process(past: Vec<SessionEntry>, second: u64, register: &Register) -> (Accounting, Vec<SessionEntry>) {
+    let limits =
+        Limits { max_gap: Duration::from_secs(25), interval: Duration::from_secs(10), max_watts: None };
+    let mut session = Session::new(limits, Timestamp::EPOCH, past);
+    let register = Arc::new(register.clone());
+    let mut first = None;
+    for second in [second, second + 10] {
+        let wall = Timestamp::from_seconds(1_790_000_000 + second);
+        let counter =
+            MeterCounter::new(Energy::from_millijoules(second * 100_000), Energy::from_millijoules(1));
+        let sample = Sample {
+            at: Duration::from_secs(second),
+            timestamp: wall,
+            power: Some(Watts(100.0)),
+            is_counted: false,
+            quality: Quality::Measured,
+            counter: Some(counter),
+            register: register.clone(),
+        };
+        session.record(&sample, &Clocks { wall, boottime: Duration::from_secs(second), boot: "0" });
+        first = first.or(session.publish(Quality::Measured));
+    }
+    (first.unwrap(), session.into_entries(&id("p"), "0"))
+}
+
+fn at(path: &str) -> Register {
+    Register { path: Some(path.to_owned()), ..Register::default() }
+}
+
+#[test]
+fn of_several_registers_on_record_the_one_that_is_read_goes_on() {
+    let mut past = process(Vec::new(), 0, &at("a")).1;
+    past.extend(process(Vec::new(), 0, &at("b")).1);
+    let curve = process(past, 100, &at("b")).0.curve.unwrap();
+    assert_eq!((curve.run, curve.begin), (2, Energy::from_millijoules(10_000_000)));
+}
+
+/// A sum that a driver makes of registers counts since it opened them.
+#[test]
+fn a_register_of_a_session_goes_on_from_nothing() {
+    let past = process(Vec::new(), 0, &at("a")).1;
+    let of_session = Register { is_of_session: true, ..at("a") };
+    let (first, left) = process(past, 100, &of_session);
+    assert_eq!((first.curve, left[0].path()), (None, None));
+}
+
+/// Twice what a socket gives, and known to be so.
+#[test]
+fn what_an_outlet_without_a_register_draws_is_known_after_a_restart() {
+    let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
+    (0..50).step_by(10).for_each(|second| world.read_as("p", second, 20_000.0));
+    world.stop();
+    world.read_as("p", 60, 20_000.0);
+    assert!(!world.source.as_ref().unwrap().session.integrator().unwrap().is_outlier());
+}
+
+/// What a coarse register told of the power is no evidence against that register.
+#[test]
+fn power_told_from_a_register_does_not_convict_it() {
+    let limits =
+        Limits { max_gap: Duration::from_secs(25), interval: Duration::from_secs(10), max_watts: None };
+    let mut session = Session::new(limits, Timestamp::EPOCH, Vec::new());
+    let register = Arc::new(at("a"));
+    for second in (0..1_000).step_by(10) {
+        let wall = Timestamp::from_seconds(1_790_000_000 + second);
+        let sample = Sample {
+            at: Duration::from_secs(second),
+            timestamp: wall,
+            power: Some(Watts(1_000.0)),
+            is_counted: true,
+            quality: Quality::Measured,
+            counter: Some(MeterCounter::new(
+                Energy::from_millijoules(second * 100_000),
+                Energy::from_millijoules(1),
+            )),
+            register: register.clone(),
+        };
+        session.record(&sample, &Clocks { wall, boottime: Duration::from_secs(second), boot: "0" });
+    }
+    assert!(session.register_believed());
 }

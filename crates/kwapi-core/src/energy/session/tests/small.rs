@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::super::scenarios::Message;
-use super::super::super::worlds::{Instant, Load, Meter, Source, State, T0};
+use super::super::super::worlds::{Instant, Load, Meter, State, T0, WorldSource};
 use super::super::Limits;
 use super::properties::credited;
 use crate::{ProbeId, Watts};
@@ -13,12 +13,12 @@ pub(super) struct Small {
     pub(super) load: Load,
     pub(super) meter: Meter,
     pub(super) state: State,
-    pub(super) source: Option<Source>,
+    pub(super) source: Option<WorldSource>,
     pub(super) max_watts: Option<Watts>,
     /// Seconds.
     pub(super) offset: i64,
-    boot: u64,
-    booted: u64,
+    pub(super) boot: u64,
+    pub(super) booted: u64,
     pub(super) log: Vec<(u64, Message)>,
 }
 
@@ -44,7 +44,7 @@ impl Small {
             interval: Duration::from_secs(10),
             max_watts: self.max_watts,
         };
-        let source = self.source.get_or_insert_with(|| Source::new(&id(probe), &self.state, limits));
+        let source = self.source.get_or_insert_with(|| WorldSource::new(&id(probe), &self.state, limits));
         let now = Instant {
             wall: T0 + (second as i64 + self.offset) * 1000,
             boottime: (second - self.booted) * 1000,
