@@ -19,11 +19,13 @@
 
 mod chain;
 mod energy;
+mod groups;
 pub mod hex;
 mod measurement;
 mod pattern;
 mod period;
 mod probe;
+pub mod ranges;
 mod reading;
 mod secret;
 mod series;
@@ -33,11 +35,12 @@ mod units;
 
 pub use chain::{chain, with_causes};
 pub use energy::{
-    Account, Cause, Clocks, Conflict, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator,
-    Keep, Limits, MeterCounter, NotBridged, OpenRows, Piece, Refused, Register, Row, RowStep, Sample,
+    Account, Cause, Clocks, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator, Keep,
+    Limits, MeterCounter, NotBridged, OpenRows, Piece, Refused, Register, Row, RowStep, Sample,
     SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced,
     WrittenRow,
 };
+pub use groups::{groups_of, meters_above};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use period::{NoSuchPeriod, Period};

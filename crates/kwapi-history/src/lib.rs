@@ -25,5 +25,10 @@ pub mod store;
 pub use backup::{Backup, BackupError, back_up, restore};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
-pub use ledger::{Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter};
-pub use query::{Answer, Ask, AskError, EnergySpan, ProbeEnergy, Query};
+pub use ledger::{
+    Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter, StoppedLedger, UnreadableRows,
+};
+pub use query::{
+    Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, ProbeEnergy, Query,
+    SumEnergy, SumMembers,
+};

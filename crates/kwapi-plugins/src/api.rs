@@ -4,7 +4,7 @@
 //! [`route`], and every answer that is no success has the one shape of [`HttpError`].
 
 mod config;
-mod json;
+mod energy;
 mod openapi;
 mod query;
 mod route;
@@ -26,9 +26,12 @@ pub use config::{ApiConfig, ApiConfigError};
 use openapi::OPENAPI;
 pub use route::ROUTES;
 
+use crate::answers::EnergyAnswers;
 use crate::auth::{Auth, guarded, scope_of};
 use crate::directory::Directory;
-use crate::http::{Cors, HttpError, RouteMatch, allow_origins, is_not_modified, not_modified, nothing_here};
+use crate::http::{
+    AnswerTurns, Cors, HttpError, RouteMatch, allow_origins, is_not_modified, not_modified, nothing_here,
+};
 use crate::live::Live;
 use crate::scope::Scope;
 use query::ListParameters;
@@ -51,22 +54,45 @@ struct Inner {
     probes: ArcSwapOption<v1::Rendered>,
     /// Tells this process's answers from those of one before it.
     epoch: u64,
+    /// Where questions about energy are answered from; `None` where no ledger is kept.
+    answers: Option<EnergyAnswers>,
+    turns: AnswerTurns,
 }
 
 impl Api {
     /// An API that shows what is `live`, and of each probe what `directory` knows.
     pub fn new(live: Live, directory: Directory) -> Self {
         let epoch = live.wall().now().micros();
-        Self(Arc::new(Inner { live, directory, shown: Scope::All, probes: ArcSwapOption::empty(), epoch }))
+        let (probes, turns) = (ArcSwapOption::empty(), AnswerTurns::default());
+        Self(Arc::new(Inner { live, directory, shown: Scope::All, probes, epoch, answers: None, turns }))
     }
 
     /// The same, showing nobody more than `shown`.
     #[must_use]
     pub fn limited_to(self, shown: Scope) -> Self {
-        let Inner { live, directory, epoch, .. } = &*self.0;
+        let Inner { live, directory, epoch, answers, turns, .. } = &*self.0;
         let (live, directory, epoch) = (live.clone(), directory.clone(), *epoch);
-        Self(Arc::new(Inner { live, directory, shown, probes: ArcSwapOption::empty(), epoch }))
+        let (answers, turns, probes) = (answers.clone(), turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, turns }))
     }
+
+    /// The same, answering questions about energy from `query`.
+    #[must_use]
+    pub fn with_energy(self, query: kwapi_history::Query) -> Self {
+        let Inner { live, directory, shown, epoch, turns, .. } = &*self.0;
+        let (live, directory, shown, epoch) = (live.clone(), directory.clone(), shown.clone(), *epoch);
+        let answers = Some(EnergyAnswers::new(query, directory.clone()));
+        let (turns, probes) = (turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, turns }))
+    }
+}
+
+/// Paths that operators ask on a process's status listener too: what needs no history of requests and no token.
+pub const ENERGY: &str = "/v2/energy";
+
+/// The questions about energy alone, for who may see all.
+pub fn operators(api: Api) -> Router {
+    Router::new().route(ENERGY, axum::routing::any(answer)).with_state(api)
 }
 
 /// The API's routes, behind `auth` if there is one. Whatever else is merged into the router is not behind it.
@@ -102,6 +128,10 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let Some(parameters) = parameters else { return add_slash(&parts.uri) };
     let resource = route.resource.resource;
     let is_head = parts.method == Method::HEAD;
+    if resource == ApiResource::Energy {
+        let response = api.energy(&parts.uri, &parts.headers, scope).await;
+        return if is_head { without_body(response) } else { response };
+    }
     let is_large = api.0.live.probes() > PROBES_INLINE_MAX;
     let work = move || {
         let answer = api.read(resource, &parameters, &parts.uri, &parts.headers, &scope);
@@ -143,6 +173,7 @@ impl Api {
             },
             ApiResource::RichProbes => Ok(self.rich_probes(&query()?, scope)),
             ApiResource::RichProbe => self.rich_probe(probe, scope),
+            ApiResource::Energy => Err(nothing_here()), // Answered a part at a time, above.
         }
     }
 }

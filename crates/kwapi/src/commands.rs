@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod discover;
+pub(crate) mod energy;
 pub(crate) mod import;
 pub(crate) mod keystone_register;
 pub(crate) mod manual;

@@ -9,7 +9,6 @@ mod labels;
 mod meters;
 mod names;
 mod percent;
-mod ranges;
 mod remarks;
 mod secrets;
 mod sections;
@@ -24,7 +23,6 @@ pub(crate) use kwapi_core::chain;
 pub(crate) use kwapi_plugins::directory::Labels;
 pub(crate) use labels::TemplateLabels;
 pub(crate) use names::nearest;
-pub(crate) use ranges::expand_names as expand_hosts;
 pub(crate) use sources::{Looks, Sources};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -19,6 +19,11 @@ use clap::Parser;
 use cli::{Cli, Command};
 use stack::Roles;
 
+/// A hundred thousand probes are many small allocations, made on one thread and freed on another (ADR 0024).
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match begin(&cli) {
@@ -75,6 +80,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Check(arguments)) => commands::check::check(arguments, named),
         Some(Command::Tail(arguments)) => commands::tail::tail(arguments, named).await,
         Some(Command::Status(arguments)) => commands::status::status(arguments, named),
+        Some(Command::Energy(arguments)) => commands::energy::energy(arguments, named).await,
         Some(Command::Probe(arguments)) => commands::probe::probe(arguments, named).await,
         Some(Command::Discover(arguments)) => commands::discover::discover(arguments, named).await,
         Some(Command::Simulate(arguments)) => commands::simulate::simulate(arguments).await,

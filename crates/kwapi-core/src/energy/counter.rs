@@ -147,6 +147,16 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_beyond_its_range_or_without_one_does_not_wrap() {
+        let ranged = |wh| MeterCounter { range: Some(Energy::from_watt_hours(100)), ..counter(wh) };
+        check(ranged(98), ranged(3), 10, CounterChange::Wrapped(Energy::from_watt_hours(5)));
+        check(ranged(150), ranged(3), 10, CounterChange::Reset);
+        let without_range = |wh| MeterCounter { range: None, ..counter(wh) };
+        assert_eq!(without_range(3).advance_since(&without_range(98), u128::MAX), None);
+        assert_eq!(ranged(3).advance_since(&ranged(98), u128::MAX), Some(Energy::from_watt_hours(5)));
+    }
+
+    #[test]
     fn more_than_the_outlet_can_use_is_a_jump() {
         check(counter(10), counter(10_000), 5, CounterChange::Jumped(Energy::from_watt_hours(9_990)));
     }

@@ -4,14 +4,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use kwapi_core::{Cause, Increment, ProbeId, Row, Watts};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::reader::{FileReader, RowGroupReader};
+use parquet::file::reader::{ChunkReader, FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
@@ -185,15 +184,18 @@ impl Wanted<'_> {
 ///
 /// # Errors
 /// `InvalidData`: it is no file of the ledger, or damaged.
-pub(super) fn decode(bytes: Bytes, wanted: Wanted<'_>) -> io::Result<Vec<LedgerRow>> {
+pub(super) fn decode<R: ChunkReader + 'static>(file: R, wanted: Wanted<'_>) -> io::Result<Vec<LedgerRow>> {
     // What strangers put there must not end the process, whatever the codec makes of it.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_checked(bytes, wanted)));
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_checked(file, wanted)));
     let decoded = decoded.unwrap_or_else(|_| Err(ParquetError::General("the codec panicked".to_owned())));
     decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-fn decode_checked(bytes: Bytes, wanted: Wanted<'_>) -> Result<Vec<LedgerRow>, ParquetError> {
-    let reader = SerializedFileReader::new(bytes)?;
+fn decode_checked<R: ChunkReader + 'static>(
+    file: R,
+    wanted: Wanted<'_>,
+) -> Result<Vec<LedgerRow>, ParquetError> {
+    let reader = SerializedFileReader::new(file)?;
     let file = reader.metadata().file_metadata();
     let count = usize::try_from(file.num_rows()).unwrap_or(usize::MAX);
     if count > ROWS_MAX {

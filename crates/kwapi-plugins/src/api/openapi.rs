@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::route::{Operation, OperationKind, Row, TABLE};
+use crate::answers::PARAMETERS;
 use crate::http::Route;
 
 /// Title, security and components; no paths.
@@ -44,12 +45,18 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
         names.extend(["probe", "pattern", "limit", "after"]);
         names.extend(is_tagged.then_some("if_none_match"));
     }
+    if route.resource.operation.kind == OperationKind::Energy {
+        names.extend(PARAMETERS);
+    }
     names.into_iter().map(|name| reference("parameters", name)).collect()
 }
 
 fn responses(route: &Route<Row>) -> Value {
     let Operation { answer, schema, kind, .. } = &route.resource.operation;
-    let content = json!({ "application/json": { "schema": reference("schemas", schema) } });
+    let mut content = json!({ "application/json": { "schema": reference("schemas", schema) } });
+    if let (OperationKind::Energy, Some(content)) = (kind, content.as_object_mut()) {
+        content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string" } }));
+    }
     let mut success =
         Map::from_iter([("description".to_owned(), json!(answer)), ("content".to_owned(), content)]);
     let mut errors = vec![("401", "Unauthorized"), ("403", "Forbidden"), ("503", "Unavailable")];
@@ -72,6 +79,10 @@ fn responses(route: &Route<Row>) -> Value {
             responses.insert("304".to_owned(), unchanged);
         }
         errors.extend([("400", "BadRequest"), ("414", "TooLong")]);
+    }
+    if *kind == OperationKind::Energy {
+        success.insert("headers".to_owned(), json!({ "Kwapi-Position": reference("headers", "Position") }));
+        errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NoLedger")]);
     }
     if route.path.contains('{') {
         errors.push(("404", "NotFound"));

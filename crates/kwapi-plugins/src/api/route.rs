@@ -26,6 +26,7 @@ pub(super) enum ApiResource {
     V2,
     RichProbes,
     RichProbe,
+    Energy,
 }
 
 /// How the OpenAPI document describes a route.
@@ -47,6 +48,8 @@ pub(super) enum OperationKind {
     /// A list with a query: some probes, a page at a time. `has_link`: the next page is in the header `Link`; `is_tagged`: it
     /// has an `ETag`.
     List { has_link: bool, is_tagged: bool },
+    /// A question about energy: JSON or CSV, a part at a time.
+    Energy,
 }
 
 const LIST: OperationKind = OperationKind::List { has_link: false, is_tagged: false };
@@ -113,6 +116,17 @@ pub(super) static TABLE: Routes<Row> = Routes {
             "/v2/probes/{probe}/",
             ApiResource::RichProbe,
             ["rich_probe", "One probe", "The probe.", "RichProbe"],
+        ),
+        list(
+            super::ENERGY,
+            ApiResource::Energy,
+            OperationKind::Energy,
+            [
+                "energy",
+                "Energy between two instants",
+                "Energy and time by status, of each probe or of sums, in steps if requested.",
+                "Energy",
+            ],
         ),
     ],
     others: metrics::SHARED,
@@ -220,6 +234,7 @@ mod tests {
             ("/v1/probes/A/w", "/v1/probes/{probe}/{meter}/"),
             ("/v1/probes/A/w/x/", "other"),
             ("/v2/probes/a%2Fb/", "/v2/probes/{probe}/"),
+            ("/v2/energy", "/v2/energy"),
             ("/readyz", "/readyz"),
             ("v1/", "other"),
             ("/", "other"),

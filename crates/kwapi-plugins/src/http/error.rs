@@ -17,13 +17,18 @@ impl HttpError {
     }
 
     /// A request that cannot be understood.
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// What it says.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// The whole answer as bytes of HTTP/1.1, for a connection that ends with it.

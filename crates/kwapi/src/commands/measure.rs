@@ -81,7 +81,7 @@ async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<
         };
     }
     let end = clocks.wall.now();
-    watch.to_the_end(end).await;
+    watch.after_the_end(end).await;
     let peak_watts = watch.peak;
     let facts = Facts {
         command: if arguments.end.is_some() { "what ran".to_owned() } else { shown(&arguments.command) },
@@ -251,7 +251,7 @@ impl Watch<'_> {
     }
 
     /// Waits for a reading of each probe after the end, for a while.
-    async fn to_the_end(&mut self, end: Timestamp) {
+    async fn after_the_end(&mut self, end: Timestamp) {
         self.tallies.values_mut().for_each(|tally| tally.end(end));
         let peak = self.peak;
         let until = Instant::now() + READING_MAX;

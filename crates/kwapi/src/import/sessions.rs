@@ -44,11 +44,12 @@ impl Sessions {
         let mut kept = HashMap::new();
         let lines = text(NAME)?;
         for line in lines.lines() {
-            match read(line) {
-                Some(entry) => _ = kept.insert(entry.entry.probe.clone(), entry),
-                None => tracing::warn!(
+            if let Some(entry) = read(line) {
+                kept.insert(entry.entry.probe.clone(), entry);
+            } else {
+                tracing::warn!(
                     "a line of {NAME} is damaged: the next file of its probe does not go on from the last"
-                ),
+                );
             }
         }
         for probe in text(FORGOTTEN)?.lines() {

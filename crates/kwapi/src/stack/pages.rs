@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use kwapi_core::ProbeId;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
-use kwapi_history::{Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter};
+use kwapi_history::{Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
@@ -22,6 +22,8 @@ pub(super) struct Pages {
     pub(super) history: Arc<History>,
     flusher: Flusher,
     ledger: Option<LedgerWriter>,
+    /// What questions about energy are answered from, where a ledger is kept.
+    pub(super) query: Option<Query>,
 }
 
 impl Pages {
@@ -43,8 +45,8 @@ impl Pages {
         readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
-        let ledger = ledger(process, config, journal, all)?;
-        Ok(Self { history, flusher, ledger })
+        let (ledger, query) = ledger(process, config, journal, &history, all)?.unzip();
+        Ok(Self { history, flusher, ledger, query })
     }
 
     /// Writes to its files what can be written by `deadline`; the journal has the rest.
@@ -120,14 +122,15 @@ fn ledger(
     process: &Process,
     config: &Config,
     journal: &Journal,
+    history: &Arc<History>,
     all: &mut Metrics,
-) -> Result<Option<LedgerWriter>, String> {
+) -> Result<Option<(LedgerWriter, Query)>, String> {
     let Some(ledger_config) = ledger_config(config) else { return Ok(None) };
     let ledger = Arc::new(Ledger::open(ledger_config, journal).map_err(|error| chain(&error))?);
     let clock = process.monotonic.clone();
     let writer = LedgerWriter::start(ledger.clone(), move || clock.now(), process.clock.clone())
         .map_err(|error| chain(&error))?;
     all.add(metrics::ledger(ledger.clone()));
-    readiness::ledger(all, ledger);
-    Ok(Some(writer))
+    readiness::ledger(all, ledger.clone());
+    Ok(Some((writer, Query::new(ledger, Some(history.clone())))))
 }

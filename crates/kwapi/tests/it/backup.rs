@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kwapi_core::Timestamp;
 use kwapi_history::journal::{Journal, JournalConfig, Position};
-use kwapi_history::{Ask, Ledger, LedgerConfig, Query};
+use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig, Query};
 use kwapi_peers::Lab;
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi, run};
@@ -50,7 +50,7 @@ fn registers(home: &Path) -> HashMap<String, u64> {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
     ledger.catch_up(now);
     let end = Timestamp::from_seconds(1 << 33);
-    let ask = Ask { probes: ledger.probes(), start: Timestamp::EPOCH, end, step: None, now };
+    let ask = Ask { probes: ledger.probes(), start: Timestamp::EPOCH, end, step: EnergyStep::Whole, now };
     let answer = Query::new(ledger, None).energy(&ask).unwrap();
     assert!(answer.unreadable.is_empty(), "{answer:?}");
     for probe in &answer.probes {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kwapi_core::Timestamp;
 use kwapi_history::journal::{Journal, JournalConfig, Position};
-use kwapi_history::{Ask, Ledger, LedgerConfig, Query};
+use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig, Query};
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi, run};
 
@@ -96,10 +96,10 @@ impl Recorded {
 
     /// Joules, seconds covered and seconds unknown of all imported probes in a stretch.
     fn energy(&self, (from, to): (u64, u64)) -> (f64, f64, f64) {
-        let mut probes = self.query.ledger().probes();
+        let mut probes = self.query.probes();
         probes.retain(|probe| probe.as_str().starts_with("rwth."));
         let at = Timestamp::from_seconds;
-        let ask = Ask { probes, start: at(from), end: at(to), step: None, now: at(to) };
+        let ask = Ask { probes, start: at(from), end: at(to), step: EnergyStep::Whole, now: at(to) };
         let answer = self.query.energy(&ask).unwrap();
         assert!(answer.unreadable.is_empty(), "{answer:?}");
         let spans = answer.probes.iter().map(|probe| probe.spans[0]);
@@ -219,7 +219,7 @@ fn the_next_file_goes_on_from_the_register_and_a_service_from_there() {
     let recorded = Recorded::open(&lab.join("state"));
     let (joules, ..) = recorded.energy((START, START + 7_200));
     assert!((joules / 3.6e6 - whole).abs() < 1e-5, "{joules} J on record, {whole} kWh imported");
-    assert!(recorded.query.ledger().probes().iter().any(|probe| probe.as_str() == "live"));
+    assert!(recorded.query.probes().iter().any(|probe| probe.as_str() == "live"));
 }
 
 #[test]

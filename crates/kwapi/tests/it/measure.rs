@@ -125,7 +125,7 @@ fn signals_reach_the_command_and_the_report_is_still_printed() {
         let arguments = ["--probes", "a", "--json", "--output", "told.json", "--", "sh", "-c", job];
         let mut child = measure(&service, &arguments).spawn().unwrap();
         wait_until("the command", PATIENCE, || ready.exists().then_some(()));
-        std::thread::sleep(Duration::from_millis(1_000));
+        std::thread::sleep(Duration::from_secs(1));
         let pid = i32::try_from(child.id()).unwrap();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
         assert!(sent.success() && signal > 0);

@@ -70,7 +70,8 @@ pub(crate) fn judge(
             Some(accuracy) if accuracy <= most => {}
             Some(accuracy) => lacks.push(format!("meters of {most} % (these have {accuracy:.2} %)")),
             None => {
-                lacks.push(format!("the meters' accuracy, {most} % or better: set `accuracy` for each meter"))
+                lacks
+                    .push(format!("the meters' accuracy, {most} % or better: set `accuracy` for each meter"));
             }
         }
         if level >= 2 {

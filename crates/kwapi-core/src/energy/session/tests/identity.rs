@@ -191,3 +191,12 @@ fn power_told_from_a_register_does_not_convict_it() {
     }
     assert!(session.register_believed());
 }
+
+#[test]
+fn a_device_that_was_restarted_meanwhile_goes_on_from_nothing() {
+    let started = |second| Register { started_at: Some(Timestamp::from_seconds(second)), ..at("a") };
+    for (then, now, run) in [(5_000, 5_010, 2), (5_000, 9_000, 1)] {
+        let past = process(Vec::new(), 0, &started(then)).1;
+        assert_eq!(process(past, 100, &started(now)).0.curve.unwrap().run, run, "{then} {now}");
+    }
+}
