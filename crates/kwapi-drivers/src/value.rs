@@ -32,6 +32,18 @@ pub enum PowerUnit {
 }
 
 impl PowerUnit {
+    const ALL: [Self; 4] = [Self::W, Self::Kilo, Self::Milli, Self::Micro];
+
+    /// The unit that is written so in a configuration.
+    ///
+    /// # Errors
+    /// Which there are.
+    pub fn from_symbol(symbol: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::symbol).join(", ");
+        let unit = Self::ALL.into_iter().find(|unit| unit.symbol() == symbol);
+        unit.ok_or_else(|| format!("units are {}", known()))
+    }
+
     /// A number of this unit in watts, whatever its sign.
     pub(crate) fn to_watts(self, value: f64) -> f64 {
         value * self.watts()
@@ -88,6 +100,27 @@ pub enum EnergyUnit {
 }
 
 impl EnergyUnit {
+    const ALL: [Self; 8] = [
+        Self::KilowattHour,
+        Self::WattHour,
+        Self::MegawattHour,
+        Self::WattMinute,
+        Self::Joule,
+        Self::Kilojoule,
+        Self::Millijoule,
+        Self::Microjoule,
+    ];
+
+    /// The unit that is written so in a configuration.
+    ///
+    /// # Errors
+    /// Which there are.
+    pub fn from_symbol(symbol: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::symbol).join(", ");
+        let unit = Self::ALL.into_iter().find(|unit| unit.symbol() == symbol);
+        unit.ok_or_else(|| format!("units are {}", known()))
+    }
+
     /// As it is written in a configuration.
     pub(crate) fn symbol(self) -> &'static str {
         match self {

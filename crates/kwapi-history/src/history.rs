@@ -260,6 +260,18 @@ impl History {
         flushed && is_mended
     }
 
+    /// Takes what is in the journal now, writes all files and notes that they have it: for who does not call
+    /// [`History::tick`]. Says whether that went well; if not, the journal keeps the rest.
+    pub fn settle(&self) -> bool {
+        self.catch_up();
+        let read = self.reading.lock().reader.position();
+        if !self.flush_all() || self.has_behind.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.commit(read, &mut self.upkeep.lock().has_commit_failed);
+        true
+    }
+
     /// Running totals.
     pub fn counters(&self) -> HistoryCounters {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);

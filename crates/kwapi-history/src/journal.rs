@@ -270,6 +270,25 @@ impl Journal {
     }
 }
 
+/// A segment's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentFile {
+    pub(crate) number: u64,
+    pub(crate) path: PathBuf,
+}
+
+/// Where the journal of a directory of history is.
+pub(crate) fn folder(home: &Path) -> PathBuf {
+    home.join(FOLDER)
+}
+
+/// The segments of the journal in a directory of history, oldest first.
+pub(crate) fn segments(home: &Path) -> io::Result<Vec<SegmentFile>> {
+    let folder = folder(home);
+    let numbers = segment::list(&folder)?.into_iter();
+    Ok(numbers.map(|number| SegmentFile { number, path: segment::path(&folder, number) }).collect())
+}
+
 /// Reads bytes from anywhere as a segment; for fuzzing.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn exercise(bytes: &[u8]) -> usize {

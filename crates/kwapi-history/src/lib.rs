@@ -11,6 +11,8 @@
     )
 )]
 
+mod backup;
+pub mod foreign;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod history;
@@ -20,6 +22,7 @@ mod query;
 pub mod rrd;
 pub mod store;
 
+pub use backup::{Backup, BackupError, back_up, restore};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
 pub use ledger::{

@@ -1,10 +1,13 @@
 //! What an operator types.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kwapi_core::Pattern;
+use kwapi_drivers::value::{EnergyUnit, PowerUnit};
+use kwapi_history::foreign::TimeFormat;
 
 /// The release, and the commit it was built from where that is known.
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("KWAPI_COMMIT"));
@@ -59,6 +62,14 @@ pub(crate) enum Command {
     Simulate(SimulateArgs),
     /// Benchmark this machine: how many probes it handles from driver to API and RRD files.
     Bench(BenchArgs),
+    /// Run a command and print how much energy it used.
+    Measure(MeasureArgs),
+    /// Copy accounts, ledger and index of a kwapi, running or stopped, to a new directory.
+    Backup(BackupArgs),
+    /// Put a backup in the place of the records of a stopped kwapi.
+    Restore(RestoreArgs),
+    /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
+    Import(Box<ImportArgs>),
     /// Print the commands that register kwapi in Keystone.
     KeystoneRegister(KeystoneRegisterArgs),
     /// Print the manual page, or write one for each command.
@@ -279,6 +290,140 @@ pub(crate) struct BenchArgs {
     /// Keep state in this directory instead of a temporary one; run again, it starts with what is there.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state_directory: Option<PathBuf>,
+}
+
+/// RRD files and the driver manager's state are not in it: graphs begin anew from what the journal has, and a meter's next
+/// stop is unknown where its driver manager is restored as well.
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// Directory to make.
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) into: PathBuf,
+    /// State directory to copy from [default: that of the configuration].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The backup.
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) backup: PathBuf,
+    /// State directory to restore to [default: that of the configuration].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) into: Option<PathBuf>,
+    /// Where there are records already, keep them beside the restored ones (`history.before-N`).
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+/// The command runs as usual; when it ends, energy, mean and peak power, time by status, cost, accuracy and the level of the
+/// EEHPCWG methodology that is met are printed to standard error. The exit status is the command's (125: nothing could be
+/// measured). Asks the running kwapi; if none runs here, reads the configured meters itself.
+///
+/// Examples: kwapi measure --probes node7 -- ./job; in scripts: --begin FILE before and --end FILE after.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["command", "begin", "end"]))]
+pub(crate) struct MeasureArgs {
+    /// Probes: an id, `lyon.*`, or `*`; may be repeated [default: all].
+    #[arg(long, short, value_name = "PATTERN", value_parser = Pattern::new)]
+    pub(crate) probes: Vec<Pattern>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print to this file instead of standard error.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Accuracy of all meters in percent; overrides `accuracy` of the configuration.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) accuracy: Option<f64>,
+    /// Write the totals of now to this file, for --end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) begin: Option<PathBuf>,
+    /// Measure from when this file was written by --begin until now.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) end: Option<PathBuf>,
+    /// API to ask [default: that of the configuration]; if it requires a token, set `KWAPI_TOKEN` or use --token-file.
+    #[arg(long, value_name = "URL", conflicts_with = "meters")]
+    pub(crate) url: Option<String>,
+    /// File with the token: a static token of the API, or Keystone's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Certificate authority of the API [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Read the configured meters, also where a kwapi runs.
+    #[arg(long)]
+    pub(crate) meters: bool,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Each row of the files is one reading: an instant, a probe, and watts or the meter's energy register, or both.
+///
+/// What the records have already is passed over, so that an import can be repeated. Rows of a probe must be in order of
+/// time. The service must be stopped.
+///
+/// Example: kwapi import pdus.parquet --time time --register energy --register-unit Wh --probe 'rack{rack}.pdu{num}'
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("value").required(true).multiple(true).args(["power", "register"]))]
+pub(crate) struct ImportArgs {
+    /// Files to read, in order of time.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// State directory to import into, made if need be [default: that of the configuration].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) into: Option<PathBuf>,
+    /// Id of the probe; `{COLUMN}` stands for the value of a column.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) probe: String,
+    /// Column of the time.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: String,
+    /// How it is written: auto (RFC 3339, or a Unix time by its size), unix, unix-ms, unix-us, unix-ns, or a pattern such as
+    /// `%d.%m.%Y %H:%M:%S`.
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) time_format: TimeFormat,
+    /// Time zone of times that state none, such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// Column of the power.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) power: Option<String>,
+    /// Its unit: W, kW, mW or uW [default: W].
+    #[arg(long, value_name = "UNIT", value_parser = PowerUnit::from_symbol, requires = "power")]
+    pub(crate) power_unit: Option<PowerUnit>,
+    /// Column of the meter's energy register.
+    #[arg(long, value_name = "COLUMN", requires = "register_unit")]
+    pub(crate) register: Option<String>,
+    /// Its unit: `kWh`, `Wh`, `MWh`, `Wmin`, `J`, `kJ`, `mJ` or `uJ`.
+    #[arg(long, value_name = "UNIT", value_parser = EnergyUnit::from_symbol, requires = "register")]
+    pub(crate) register_unit: Option<EnergyUnit>,
+    /// One tick of the register, in its unit [default: the finest decimal in the file].
+    #[arg(long, value_name = "NUMBER", requires = "register")]
+    pub(crate) tick: Option<f64>,
+    /// Where the register starts again from zero, in its unit; without it, a register that falls was reset.
+    #[arg(long, value_name = "NUMBER", requires = "register")]
+    pub(crate) range: Option<f64>,
+    /// The most that a probe can draw, in watts.
+    #[arg(long, value_name = "WATTS")]
+    pub(crate) max_watts: Option<f64>,
+    /// Seconds between two rows of a probe [default: told from the first rows].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) interval: Option<f64>,
+    /// Rows further apart have unknown time between them, unless a register tells [default: 60, or three intervals].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_gap: Option<f64>,
+    /// What separates the fields of a CSV file [default: what makes sense of its first line].
+    #[arg(long, value_name = "CHARACTER")]
+    pub(crate) separator: Option<char>,
+    /// Numbers in a CSV file have a comma before their decimals.
+    #[arg(long)]
+    pub(crate) decimal_comma: bool,
+    /// The first line of a CSV file is a row; columns are called 1, 2, …
+    #[arg(long)]
+    pub(crate) no_header: bool,
 }
 
 #[derive(Args, Debug)]

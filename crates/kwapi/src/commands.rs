@@ -1,11 +1,15 @@
 //! What each command does; wiring only.
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod discover;
 pub(crate) mod energy;
+pub(crate) mod import;
 pub(crate) mod keystone_register;
 pub(crate) mod manual;
+pub(crate) mod measure;
+mod owner;
 pub(crate) mod probe;
 pub(crate) mod run;
 pub(crate) mod services;

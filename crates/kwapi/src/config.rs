@@ -1,5 +1,6 @@
 //! `kwapi.toml`: found, read, checked and expanded before anything starts.
 
+mod accuracy;
 mod bus;
 mod document;
 mod files;
@@ -7,6 +8,7 @@ mod inventory;
 mod labels;
 mod meters;
 mod names;
+mod percent;
 mod remarks;
 mod secrets;
 mod sections;
@@ -14,6 +16,7 @@ mod sources;
 mod spec;
 mod virtual_probes;
 
+pub(crate) use accuracy::Accuracies;
 pub(crate) use bus::{BusSection, Endpoint};
 pub(crate) use document::{Document, DocumentError, Step};
 pub(crate) use kwapi_core::chain;
@@ -77,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) labels: BTreeMap<ProbeId, Labels>,
     /// Those of probes whose meters name their outlets by a template.
     pub(crate) template_labels: TemplateLabels,
+    /// How accurate the meters are, as far as it is configured.
+    pub(crate) accuracy: Accuracies,
     /// What is probably not meant, each with its line.
     pub(crate) warnings: Vec<String>,
     /// What takes a restart to change, as a fingerprint by table.
@@ -175,6 +180,7 @@ impl Config {
             meters,
             labels,
             template_labels,
+            accuracy: Accuracies::of_meters(&expanded),
             warnings,
             fixed: remarks::fixed(document),
             looks: Looks::default(),

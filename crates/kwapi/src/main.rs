@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod config;
 mod demo;
+mod import;
 mod logging;
 mod ports;
 mod reload;
@@ -26,7 +27,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match begin(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             eprintln!("kwapi: {message}");
             ExitCode::FAILURE
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn begin(cli: &Cli) -> Result<(), String> {
+fn begin(cli: &Cli) -> Result<ExitCode, String> {
     logging::begin(&cli.log)?;
     // Once a process; whoever else asks for TLS finds it.
     _ = rustls::crypto::ring::default_provider().install_default();
@@ -45,7 +46,12 @@ fn begin(cli: &Cli) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start threads: {error}"))?;
     let ended = runtime.block_on(async {
-        let ended = obey(cli).await;
+        let ended = match &cli.command {
+            Some(Command::Measure(arguments)) => {
+                commands::measure::measure(arguments, cli.config.as_deref()).await
+            }
+            _ => obey(cli).await.map(|()| ExitCode::SUCCESS),
+        };
         // Sessions on cards that were dropped a moment ago are closed there before we go.
         kwapi_drivers::cleanup::finished(shutdown::STOP_LIMIT).await;
         ended
@@ -79,6 +85,17 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Discover(arguments)) => commands::discover::discover(arguments, named).await,
         Some(Command::Simulate(arguments)) => commands::simulate::simulate(arguments).await,
         Some(Command::Bench(arguments)) => commands::bench::bench(arguments).await,
+        Some(Command::Import(arguments)) => {
+            tokio::task::block_in_place(|| commands::import::import(arguments, named))
+        }
+        Some(Command::Backup(arguments)) => {
+            tokio::task::block_in_place(|| commands::backup::backup(arguments, named))
+        }
+        Some(Command::Restore(arguments)) => {
+            tokio::task::block_in_place(|| commands::backup::restore(arguments, named))
+        }
+        // It has an exit status of its own.
+        Some(Command::Measure(_)) => Ok(()),
         Some(Command::KeystoneRegister(arguments)) => {
             commands::keystone_register::print(arguments);
             Ok(())

@@ -40,6 +40,11 @@ impl Shutdown {
         Ok(Self(receiver))
     }
 
+    /// Whether the end has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits until the end has begun.
     pub(crate) async fn begun(&self) {
         let mut receiver = self.0.clone();

@@ -31,11 +31,13 @@ use crate::shutdown::{STOP_LIMIT, Shutdown};
 
 pub(crate) use api::configured;
 pub(crate) use descriptors::{Descriptors, raise_limit};
+pub(crate) use feed::Folded;
 pub(crate) use listeners::{AddressInUse, Listeners};
+pub(crate) use pages::{history_config, ledger_config};
 pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
 
 use drivers::{Drivers, Problems};
-use feed::{Feed, Folded};
+use feed::Feed;
 use listeners::Server;
 use pages::Pages;
 

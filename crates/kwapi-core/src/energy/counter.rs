@@ -69,6 +69,8 @@ impl CounterTracker {
             return CounterChange::First;
         };
         let before = std::mem::replace(&mut **last, *counter);
+        // A stamp that is not stated once is still the one to compare the next with.
+        last.reset_at = counter.reset_at.or(before.reset_at);
         let bound = plausible_max.saturating_add(counter.resolution).saturating_add(counter.resolution);
         if matches!((before.reset_at, counter.reset_at), (Some(then), Some(now)) if then != now) {
             return CounterChange::Reset;
@@ -142,6 +144,16 @@ mod tests {
             |wh, seconds| MeterCounter { reset_at: Some(Timestamp::from_seconds(seconds)), ..counter(wh) };
         check(stamped(10, 1), stamped(12, 1), 10, CounterChange::Advanced(Energy::from_watt_hours(2)));
         check(stamped(10, 1), stamped(12, 2), 10, CounterChange::Reset);
+    }
+
+    #[test]
+    fn a_counter_beyond_its_range_or_without_one_does_not_wrap() {
+        let ranged = |wh| MeterCounter { range: Some(Energy::from_watt_hours(100)), ..counter(wh) };
+        check(ranged(98), ranged(3), 10, CounterChange::Wrapped(Energy::from_watt_hours(5)));
+        check(ranged(150), ranged(3), 10, CounterChange::Reset);
+        let without_range = |wh| MeterCounter { range: None, ..counter(wh) };
+        assert_eq!(without_range(3).advance_since(&without_range(98), u128::MAX), None);
+        assert_eq!(ranged(3).advance_since(&ranged(98), u128::MAX), Some(Energy::from_watt_hours(5)));
     }
 
     #[test]

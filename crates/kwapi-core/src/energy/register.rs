@@ -1,5 +1,6 @@
 //! Which register a counter is read from, so that it is known again after a stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Timestamp;
@@ -33,6 +34,15 @@ impl Register {
     #[must_use]
     pub(crate) fn is_of_another_device(&self, earlier: Option<&str>) -> bool {
         matches!((earlier, self.serial.as_deref()), (Some(then), Some(now)) if then != now)
+    }
+
+    /// This register, with the serial number last stated if it states none itself: a device that could not be asked once
+    /// would else be taken for any other.
+    pub(super) fn knowing(self: &Arc<Self>, serial: Option<&str>) -> Arc<Self> {
+        match (&self.serial, serial) {
+            (None, Some(serial)) => Arc::new(Self { serial: Some(serial.to_owned()), ..Self::clone(self) }),
+            _ => Arc::clone(self),
+        }
     }
 
     /// Whether the device has not been restarted between `earlier` and this, as far as both say.

@@ -188,6 +188,14 @@ impl Session {
         }
     }
 
+    /// What the state would have of the session now; `None` before the first reading that counts.
+    pub fn entry(&self, probe: &crate::ProbeId, boot: &str) -> Option<SessionEntry> {
+        match &self.phase {
+            Phase::Running(running) => Some(running.entry(probe, boot)),
+            Phase::Starting(_) => None,
+        }
+    }
+
     /// The state could not be written: from the next message on there is no curve that could be gone back on.
     pub fn leave_curve(&mut self) {
         let Some(running) = self.running_mut() else { return };

@@ -46,6 +46,11 @@ impl RegisterPlace {
         Self { meter, keys: HashMap::new(), no_register: Arc::default() }
     }
 
+    /// Where the registers of a log are: with their probes.
+    pub(super) fn of_log() -> Self {
+        Self { meter: "log".to_owned(), keys: HashMap::new(), no_register: Arc::default() }
+    }
+
     /// That of a probe of which no counter was read.
     pub(super) fn no_register(&self) -> &Arc<Register> {
         &self.no_register

@@ -83,9 +83,19 @@ pub(super) struct PublishedProbe {
 impl PublishedProbe {
     /// A probe of which the state has `past`.
     pub(super) fn new(probe: ProbeId, limits: Limits, past: Vec<SessionEntry>) -> Self {
+        Self::from_date(probe, limits, past, PROGRAM_DATE)
+    }
+
+    /// The same, where no clock is right that shows less than `not_before`.
+    pub(super) fn from_date(
+        probe: ProbeId,
+        limits: Limits,
+        past: Vec<SessionEntry>,
+        not_before: Timestamp,
+    ) -> Self {
         Self {
             probe,
-            session: Session::new(limits, PROGRAM_DATE, past),
+            session: Session::new(limits, not_before, past),
             counter_power: None,
             register: None,
             said: None,
@@ -145,6 +155,11 @@ impl PublishedProbe {
     /// What the state is to have of it at the end.
     pub(super) fn into_entries(self, boot: &str) -> Vec<SessionEntry> {
         self.session.into_entries(&self.probe, boot)
+    }
+
+    /// What the state would have of it now; `None` before the first reading that counts.
+    pub(super) fn entry(&self, boot: &str) -> Option<SessionEntry> {
+        self.session.entry(&self.probe, boot)
     }
 
     /// Takes a reading that arrived `now`.

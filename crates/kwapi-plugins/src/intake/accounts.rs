@@ -185,13 +185,7 @@ impl Keeper {
     /// When the system gives no thread.
     pub fn start(journal: Journal, wall: WallClock) -> io::Result<Self> {
         let (work, works) = mpsc::sync_channel::<Work>(0);
-        let mut writer = SnapshotFile {
-            directory: journal.home().to_owned(),
-            bookmark: journal.bookmark(READER, kwapi_history::journal::Need::Required),
-            journal: journal.clone(),
-            wall,
-            has_failed: false,
-        };
+        let mut writer = SnapshotFile::of(&journal, wall);
         let thread = std::thread::Builder::new().name("accounts".to_owned()).spawn(move || {
             while let Ok(work) = works.recv() {
                 writer.write(&work);
@@ -231,6 +225,23 @@ impl Keeper {
     }
 }
 
+/// Writes a snapshot of `accounts`, which are those of the journal's end. For who appends without an intake.
+///
+/// # Errors
+/// When the disk refuses: the snapshot before stands.
+pub fn write<'a>(
+    journal: &Journal,
+    accounts: impl Iterator<Item = (&'a ProbeId, &'a Account)>,
+    wall: &WallClock,
+) -> io::Result<()> {
+    let position = journal.end();
+    let mut snapshot = AccountsWriter::file();
+    snapshot.position(position);
+    accounts.for_each(|(probe, account)| snapshot.account(probe, account));
+    snapshot.position(position);
+    SnapshotFile::of(journal, wall.clone()).try_to_write(&Work { snapshot, position })
+}
+
 /// Where snapshots go.
 struct SnapshotFile {
     directory: PathBuf,
@@ -241,6 +252,16 @@ struct SnapshotFile {
 }
 
 impl SnapshotFile {
+    fn of(journal: &Journal, wall: WallClock) -> Self {
+        Self {
+            directory: journal.home().to_owned(),
+            bookmark: journal.bookmark(READER, kwapi_history::journal::Need::Required),
+            journal: journal.clone(),
+            wall,
+            has_failed: false,
+        }
+    }
+
     fn write(&mut self, work: &Work) {
         match self.try_to_write(work) {
             Ok(()) => {

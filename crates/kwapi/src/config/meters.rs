@@ -62,6 +62,8 @@ pub(crate) struct MeterConfig {
     pub(crate) device_clock: bool,
     /// The most one outlet can draw.
     pub(crate) max_watts: Option<f64>,
+    /// How far it may be off, in percent of its reading, if the operator says.
+    pub(crate) accuracy: Option<f64>,
     pub(crate) labels: Labels,
     /// The driver's own keys.
     pub(crate) keys: Table,
@@ -108,6 +110,7 @@ struct Written {
     power_factor: Option<f64>,
     device_clock: Option<bool>,
     max_watts: Option<f64>,
+    accuracy: Option<String>,
     labels: Labels,
     /// The same under a name that no driver has.
     probe_labels: Labels,
@@ -280,6 +283,12 @@ fn one(
             }
             max_watts => max_watts,
         },
+        accuracy: written
+            .accuracy
+            .as_deref()
+            .map(super::percent::percent)
+            .transpose()
+            .map_err(|message| document.error(&at("accuracy"), message))?,
         labels: match host {
             Some(host) => {
                 written.labels.iter().map(|(name, value)| (name.clone(), host.fill_in(value))).collect()

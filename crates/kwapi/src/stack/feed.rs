@@ -30,9 +30,9 @@ pub(super) struct Feed {
 
 /// The journal, and the accounts that are its fold.
 #[derive(Debug)]
-pub(super) struct Folded {
-    pub(super) journal: Journal,
-    pub(super) accounts: Vec<(ProbeId, Account)>,
+pub(crate) struct Folded {
+    pub(crate) journal: Journal,
+    pub(crate) accounts: Vec<(ProbeId, Account)>,
 }
 
 impl Folded {
@@ -41,16 +41,24 @@ impl Folded {
     /// # Errors
     /// When the directory is in use, or what is there cannot be read, as one line.
     pub(super) fn open(process: &Process, config: &Config, roles: Roles) -> Result<Self, String> {
-        let directory = config.state_directory.join("history");
+        Self::read(&config.state_directory, roles.api, process.clock.now())
+    }
+
+    /// The same, of any state directory, at `now`. `has_api`: whether the API of its service has accounts from before there
+    /// was a journal.
+    ///
+    /// # Errors
+    /// As [`Folded::open`].
+    pub(crate) fn read(state_directory: &Path, has_api: bool, now: Timestamp) -> Result<Self, String> {
+        let directory = state_directory.join("history");
         let cannot_read = |error: std::io::Error| format!("cannot read the accounts: {error}");
         // The version before kept accounts by themselves: of the API, or of the pages where they were alone.
-        let former = config.state_directory.join(if roles.api { "api" } else { "rrd" }).join("accounts.log");
+        let former = state_directory.join(if has_api { "api" } else { "rrd" }).join("accounts.log");
         let journal_config = JournalConfig {
             known: Kept::position_in(&directory).max(Ledger::position_in(&directory)),
             ..JournalConfig::default()
         };
-        let (journal, _) =
-            Journal::open(&directory, journal_config, process.clock.now()).map_err(|error| chain(&error))?;
+        let (journal, _) = Journal::open(&directory, journal_config, now).map_err(|error| chain(&error))?;
         let kept = Kept::read(&directory, &former).map_err(cannot_read)?;
         let accounts = kept.fold(&journal).map_err(|error| chain(&error))?;
         Ok(Self { journal, accounts })

@@ -37,13 +37,7 @@ impl Pages {
         journal: &Journal,
         all: &mut Metrics,
     ) -> Result<Self, String> {
-        let history_config = HistoryConfig {
-            rrd_directory: config.rrd.directory.clone(),
-            flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
-            max_gap: config.max_gap(),
-            probes: config.rrd.probes.clone(),
-        };
-        let history = History::open(history_config, journal).map_err(|error| chain(&error))?;
+        let history = History::open(history_config(config), journal).map_err(|error| chain(&error))?;
         let history = Arc::new(history);
         let clock = process.monotonic.clone();
         let flusher = Flusher::start(history.clone(), move || clock.now(), process.clock.clone())
@@ -102,6 +96,27 @@ impl Pages {
     }
 }
 
+/// How RRD files are kept.
+pub(crate) fn history_config(config: &Config) -> HistoryConfig {
+    HistoryConfig {
+        rrd_directory: config.rrd.directory.clone(),
+        flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
+        max_gap: config.max_gap(),
+        probes: config.rrd.probes.clone(),
+    }
+}
+
+/// How the ledger is kept; `None` where it is not.
+pub(crate) fn ledger_config(config: &Config) -> Option<LedgerConfig> {
+    let section = &config.ledger;
+    let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
+    section.enabled.then(|| LedgerConfig {
+        minutes_kept: days(section.minutes_days),
+        quarters_kept: days(section.quarter_hours_days),
+        write_interval: Duration::from_secs(section.write_interval_seconds.max(1).into()),
+    })
+}
+
 /// Opens the ledger over `journal` and starts what writes it, unless it is not to be kept.
 fn ledger(
     process: &Process,
@@ -110,16 +125,7 @@ fn ledger(
     history: &Arc<History>,
     all: &mut Metrics,
 ) -> Result<Option<(LedgerWriter, Query)>, String> {
-    let section = &config.ledger;
-    if !section.enabled {
-        return Ok(None);
-    }
-    let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
-    let ledger_config = LedgerConfig {
-        minutes_kept: days(section.minutes_days),
-        quarters_kept: days(section.quarter_hours_days),
-        write_interval: Duration::from_secs(section.write_interval_seconds.max(1).into()),
-    };
+    let Some(ledger_config) = ledger_config(config) else { return Ok(None) };
     let ledger = Arc::new(Ledger::open(ledger_config, journal).map_err(|error| chain(&error))?);
     let clock = process.monotonic.clone();
     let writer = LedgerWriter::start(ledger.clone(), move || clock.now(), process.clock.clone())

@@ -11,7 +11,9 @@
     reason = "a test starts the binary and its peers, waits for them, and fails by panicking; it is no library"
 )]
 
+mod backup;
 mod ceilometer;
+mod clock;
 mod commands;
 mod demonstration;
 mod devices;
@@ -23,7 +25,9 @@ mod gnocchi;
 mod grafana;
 mod harness;
 mod history;
+mod import;
 mod killed;
+mod measure;
 mod package;
 mod readiness;
 mod reload;

@@ -131,7 +131,7 @@ impl KeptRegister {
             value: counter.value,
             resolution: counter.resolution,
             range: counter.range,
-            reset_at: counter.reset_at,
+            reset_at: counter.reset_at.or(integrator.tracker.last().and_then(|last| last.reset_at)),
             is_believed: integrator.register_believed,
             anchor_uj: integrator
                 .anchor
@@ -143,6 +143,11 @@ impl KeptRegister {
     /// Where in the device it is.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
+    }
+
+    /// The serial number of its device, as last stated.
+    pub(super) fn serial(&self) -> Option<&str> {
+        self.serial.as_deref()
     }
 
     pub(super) fn counter(&self) -> MeterCounter {

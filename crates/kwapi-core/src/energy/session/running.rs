@@ -75,7 +75,11 @@ impl Running {
         if is_other {
             self.integrator.tracker.forget();
         }
-        self.register = sample.register.clone();
+        self.register = if is_other {
+            sample.register.clone()
+        } else {
+            sample.register.knowing(self.register.serial.as_deref())
+        };
         let believed = self.integrator.register_believed;
         let change = self.integrator.record_told(sample.at, &sample.told());
         match (&mut self.counter, sample.counter) {

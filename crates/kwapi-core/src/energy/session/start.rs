@@ -77,23 +77,25 @@ impl Starting {
         let begun = match (advance, &sample.counter) {
             (Ok((index, advance)), Some(_)) => past
                 .get(index)
-                .and_then(|entry| Some((entry, entry.register.as_ref()?.anchor(), entry.curve?)))
-                .map(|(entry, anchor, curve)| {
+                .and_then(|entry| Some((entry, entry.register.as_deref()?, entry.curve?)))
+                .map(|(entry, kept, curve)| {
                     let mut integrator = self.resumed(entry);
-                    integrator.anchor = anchor.map(Box::new);
+                    integrator.anchor = kept.anchor().map(Box::new);
                     integrator.resume(sample.at, &sample.told(), advance);
                     let begin_uj = integrator.sums.total_uj();
                     let curve = SourceCurve { id: curve, run: entry.run.saturating_add(1), begin_uj };
-                    (integrator, curve)
+                    (integrator, curve, kept.serial())
                 }),
             _ => None,
         };
         let may_be_behind = past.iter().any(|entry| may_be_behind(entry, sample, clocks));
         let latest = if may_be_behind { after } else { newest };
         let id = if sample.timestamp > latest { sample.timestamp } else { after };
-        if let Some((integrator, curve)) = begun {
+        if let Some((integrator, curve, serial)) = begun {
             let base = integrator.sums;
-            (Running::new(sample, clocks, integrator, id, Some(curve), base), None)
+            let mut running = Running::new(sample, clocks, integrator, id, Some(curve), base);
+            running.register = sample.register.knowing(serial);
+            (running, None)
         } else {
             let has_register = sample.counter.is_some() && !sample.register.is_of_session;
             let not_bridged = advance.err().filter(|_| has_register && !past.is_empty());

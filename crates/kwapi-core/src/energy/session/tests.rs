@@ -2,6 +2,7 @@
 
 mod clocks;
 mod faults;
+mod identity;
 mod properties;
 mod small;
 

@@ -18,6 +18,7 @@ pub(crate) const COMMON_KEYS: &[&str] = &[
     "power_factor",
     "device_clock",
     "max_watts",
+    "accuracy",
     "labels",
     "probe_labels",
 ];

@@ -1,6 +1,6 @@
 //! Small worlds whose wall clock is wrong, set or mended: after a boot, over a stop, while it runs.
 
-use super::super::super::worlds::{Meter, T0};
+use super::super::super::worlds::{Load, Meter, T0};
 use super::small::Small;
 use crate::Watts;
 
@@ -127,4 +127,43 @@ fn a_clock_that_is_set_back_over_a_kill_names_no_session_for_a_time_that_was_pub
         let next = world.log.last().unwrap().1.accounting;
         assert!(next.session > newest, "boots {boots}: {next:?} after {newest:?}");
     }
+}
+
+/// Nothing is on record: the date of the program is the earliest that a right clock can show.
+#[test]
+fn a_first_process_waits_for_a_clock_from_before_the_program() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.offset = -1_000_000_000;
+    world.read((0..300).step_by(10));
+    assert_eq!(world.log.len(), 0);
+    world.offset = 0;
+    world.read((300..330).step_by(10));
+    let first = world.log[0].1.accounting;
+    assert_eq!(first.session.micros() as i64 / 1000, T0);
+    assert!(world.credited().abs_diff(2_000) <= 1, "{}", world.credited());
+}
+
+/// Nothing was drawn, so that any stop is plausible; how long it was is not known all the same.
+#[test]
+fn after_ten_minutes_of_a_wrong_clock_the_stop_is_unknown() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.load = Load::new([(0, 100), (100_000, 0)]);
+    world.read((0..100).step_by(10));
+    world.boot(160);
+    world.offset = -86_400;
+    (170..900).step_by(10).for_each(|second| world.read_as("p", second, 0.0));
+    let session = &world.source.as_ref().unwrap().session;
+    assert_eq!((world.curves(), session.not_bridged()), (2, Some(crate::NotBridged::Clock)));
+}
+
+#[test]
+fn a_clock_that_is_set_within_a_boot_makes_no_stop_longer() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.max_watts = Some(Watts(1_000.0));
+    world.read((0..100).step_by(10));
+    world.kill();
+    world.offset = 86_400;
+    world.meter.offset += 5_000_000_000;
+    world.read((110..200).step_by(10));
+    assert!(world.curves() == 2 && world.credited() <= 20_000, "{} J of 20 kJ", world.credited());
 }

@@ -1,5 +1,6 @@
 //! Small worlds in which the rules as they were first written down fail, each held to what is right.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::super::worlds::{Load, Meter};
@@ -7,6 +8,50 @@ use super::super::Limits;
 use super::properties::credited;
 use super::small::{Small, id};
 use crate::{Energy, Quality, Watts};
+
+#[test]
+fn two_readings_at_one_instant_have_two_stamps() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read([0, 10, 10, 10, 20]);
+    let stamps: Vec<_> = world.log.iter().map(|(_, message)| message.accounting.timestamp).collect();
+    assert!(stamps.len() == 5 && stamps.windows(2).all(|pair| pair[0] < pair[1]), "{stamps:?}");
+}
+
+/// It is ended while the wall clock is wrong: what was kept before is kept.
+#[test]
+fn a_process_that_has_published_nothing_leaves_the_state_as_it_was() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read((0..100).step_by(10));
+    let kept = world.state.of(&id("p"));
+    let limits =
+        Limits { max_gap: Duration::from_secs(25), interval: Duration::from_secs(10), max_watts: None };
+    let session = crate::Session::new(limits, crate::Timestamp::EPOCH, kept.clone());
+    assert_eq!((session.into_entries(&id("p"), "1"), kept.len()), (kept, 1));
+}
+
+/// A device's own stamps may come in any order.
+#[test]
+fn a_reading_from_before_the_last_one_does_not_set_the_state_back() {
+    let limits =
+        Limits { max_gap: Duration::from_secs(25), interval: Duration::from_secs(10), max_watts: None };
+    let mut session = crate::Session::new(limits, crate::Timestamp::EPOCH, Vec::new());
+    for (at, second) in [(0, 0), (20, 20), (10, 21)] {
+        let wall = crate::Timestamp::from_seconds(1_790_000_000 + second);
+        let sample = crate::Sample {
+            at: Duration::from_secs(at),
+            timestamp: wall,
+            power: Some(Watts(100.0)),
+            is_counted: false,
+            quality: Quality::Measured,
+            counter: None,
+            register: Arc::default(),
+        };
+        let clocks = crate::Clocks { wall, boottime: Duration::from_secs(second), boot: "0" };
+        session.record(&sample, &clocks);
+    }
+    let entry = session.entry(&id("p"), "0").unwrap();
+    assert_eq!((entry.boottime, entry.total_uj), (Duration::from_secs(20), 2_000_000_000));
+}
 
 /// The register was upset in the run, then power was lost: the state of before must not come back, or the register
 /// would seem to have gone on from there.
@@ -35,17 +80,21 @@ fn what_upset_a_register_is_on_disk_before_its_message_leaves() {
 /// published by the one before, which a plugin that ignores curves adds up.
 #[test]
 fn the_first_tick_after_a_stop_is_the_stops() {
-    // Three readings in four seconds: the first is on file, the last is published and not.
-    let mut world = Small::new(Meter::ticking("m", 36_000_000));
-    for life in (0..20_000).step_by(5) {
-        world.read([life, life + 2, life + 4]);
-        world.kill();
+    // Three readings in four seconds: the first is on file, the last is published and not. The register ticks in the stops,
+    // or between the readings.
+    for offset in [0, 700_000] {
+        let mut world = Small::new(Meter { offset, ..Meter::ticking("m", 36_000_000) });
+        for life in (0..20_000).step_by(5) {
+            world.read([life, life + 2, life + 4]);
+            world.kill();
+        }
+        let truth = 2_000_000;
+        assert!(world.credited().abs_diff(truth) <= 3 * 36_000, "{offset}: {}", world.credited());
+        let mut without = world.log.iter().map(|(_, message)| message.clone()).collect::<Vec<_>>();
+        without.iter_mut().for_each(|message| message.accounting.curve = None);
+        let without = credited(&without) / 1000;
+        assert!(without <= truth + 2 * 36_000, "{offset}: {without}");
     }
-    let truth = 2_000_000;
-    assert!(world.credited().abs_diff(truth) <= 3 * 36_000, "{}", world.credited());
-    let mut without = world.log.iter().map(|(_, message)| message.clone()).collect::<Vec<_>>();
-    without.iter_mut().for_each(|message| message.accounting.curve = None);
-    assert!(credited(&without) / 1000 <= truth + 2 * 36_000, "{}", credited(&without));
 }
 
 #[test]
@@ -135,6 +184,17 @@ fn a_tick_in_a_short_stop_is_no_jump() {
     assert!(world.credited().abs_diff(70_800) <= 3_600, "{}", world.credited());
 }
 
+/// A meter counts in steps of its own: what it used in ten seconds may come in a stop of one.
+#[test]
+fn a_register_that_is_refreshed_in_steps_goes_on_over_a_short_stop() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read([0, 10, 20]);
+    world.stop();
+    world.meter.offset += 900_000;
+    world.read([21, 31]);
+    assert_eq!(world.curves(), 1);
+}
+
 /// The meter's watts are two percent low, as meters' are, and the load never changes.
 #[test]
 fn a_load_that_never_changes_is_bridged_though_watts_and_register_disagree() {
@@ -168,6 +228,18 @@ fn what_cannot_be_kept_is_published_without_a_curve_and_counts_the_same() {
     world.read((400..500).step_by(10));
     let anew = world.log.last().unwrap().1.accounting;
     assert_eq!((anew.curve.unwrap().run, anew.curve.unwrap().begin), (1, Energy::ZERO));
+}
+
+/// A disk that is back in the middle of a run does not begin a curve: nothing of it before is on record.
+#[test]
+fn without_state_at_its_begin_a_process_has_no_curve_to_its_end() {
+    let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
+    world.state.is_broken = true;
+    world.read([0, 10]);
+    world.state.is_broken = false;
+    world.meter.tick = Some(1);
+    world.read([20, 30]);
+    assert_eq!((world.curves(), world.credited()), (0, 3_000));
 }
 
 /// A plug that sends its counter only now and then: the curve begins with the counter and has the energy from there.

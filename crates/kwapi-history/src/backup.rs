@@ -1,0 +1,383 @@
+//! A copy of the records of a running service, from which others can go on: accounts, ledger, index, and of the journal
+//! what these do not have yet.
+//!
+//! Files are copied in the order in which a start reads them: first what says how far it stands (accounts, `ledger-open`),
+//! then what it stands on (ledger files, journal). So the copy is what a kill would have left at some moment, and is opened
+//! as that is. All files but segments and the index are only ever replaced whole.
+//!
+//! A copy is made beside its place, with a list of its files and their checksums written last, and renamed into place. What
+//! is restored is checked against that list first.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use kwapi_core::Timestamp;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Position, SegmentFile, folder, segments};
+use crate::ledger::Ledger;
+use crate::store::{DirectoryInUse, DirectoryLock};
+
+/// The list of a copy.
+const LIST: &str = "kwapi-backup.json";
+/// What the list says it is.
+const FORMAT: &str = "kwapi-backup 1";
+/// Where the directory of history is in a state directory, and in a copy.
+const HISTORY: &str = "history";
+/// What imports keep in a state directory.
+const IMPORT: &str = "import";
+/// The accounts of an API without history, in its folder.
+const API: &str = "api";
+const API_ACCOUNTS: &str = "accounts.log";
+const LEDGER: &str = "ledger";
+const INDEX: &str = "rrd/probes.jsonl";
+/// Beginnings of the names of files in the directory of history that are copied, each replaced whole.
+const STANDS: [&str; 2] = ["accounts", "ledger-open"];
+/// Endings of names of files that are being written, or were damaged.
+const UNFINISHED: [&str; 4] = ["new", "written", "damaged", "later"];
+/// A merge or a deletion may take away what is being copied: then it is begun again, so often.
+const TRIES: usize = 5;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The disk refuses.
+    #[error("{0}")]
+    Io(PathBuf, #[source] io::Error),
+    /// There is something in its place already.
+    #[error("{0} exists already")]
+    Exists(PathBuf),
+    /// There are no records there.
+    #[error("{0} has no records")]
+    Nothing(PathBuf),
+    /// What is copied was deleted again and again.
+    #[error("the journal is deleted faster than it can be copied; try again when the disk is less busy")]
+    Overtaken,
+    /// It is no backup, or not as it was written.
+    #[error("{0} is no intact backup: {1}")]
+    Damaged(PathBuf, String),
+    /// A service uses the directory.
+    #[error(transparent)]
+    InUse(#[from] DirectoryInUse),
+}
+
+/// What was copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Backup {
+    format: String,
+    /// When it was begun.
+    pub made_at: Timestamp,
+    /// Its files.
+    files: Vec<Copied>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct Copied {
+    /// Below the state directory.
+    path: PathBuf,
+    bytes: u64,
+    crc: u32,
+}
+
+impl Backup {
+    /// How many files it has.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// Copies the records of the state directory `state`, whether a service uses it or not, to `into`, which must not be there.
+/// `stands_at` tells where in the journal the accounts of a directory of history stand.
+///
+/// # Errors
+/// See [`BackupError`]; there is nothing at `into` then.
+pub fn back_up(
+    state: &Path,
+    into: &Path,
+    now: Timestamp,
+    stands_at: impl Fn(&Path) -> Position,
+) -> Result<Backup, BackupError> {
+    let home = state.join(HISTORY);
+    if !folder(&home).is_dir() && !state.join(API).join(API_ACCOUNTS).is_file() {
+        return Err(BackupError::Nothing(state.to_owned()));
+    }
+    if into.exists() {
+        return Err(BackupError::Exists(into.to_owned()));
+    }
+    let unfinished = beside(into, "unfinished");
+    for _ in 0..TRIES {
+        remove(&unfinished)?;
+        let mut copy = Copy { from: state, to: &unfinished, files: Vec::new() };
+        if !copy.all()? {
+            continue;
+        }
+        let home = unfinished.join(HISTORY);
+        let stands = stands_at(&home).min(Ledger::position_in(&home));
+        // A gap between where they stand and the first segment would be a loss.
+        let first = segments(&home).map_err(at(&home))?.first().map(|segment| segment.number);
+        let is_api_alone = !home.is_dir();
+        if !is_api_alone
+            && first.is_some_and(|first| first > stands.segment.saturating_add(1))
+            && stands != Position::default()
+        {
+            continue;
+        }
+        let backup = Backup { format: FORMAT.to_owned(), made_at: now, files: copy.files };
+        let list = serde_json::to_vec(&backup).map_err(|error| at(&unfinished)(error.into()))?;
+        write(&unfinished.join(LIST), &list)?;
+        sync_tree(&unfinished)?;
+        fs::rename(&unfinished, into).map_err(at(into))?;
+        sync_folder(into.parent())?;
+        return Ok(backup);
+    }
+    remove(&unfinished)?;
+    Err(BackupError::Overtaken)
+}
+
+/// Puts a backup in the place of the records of `state`, which no service may be using. What is there is kept beside it,
+/// where `replace` says so, and else refused.
+///
+/// # Errors
+/// See [`BackupError`]; what was there is there still.
+pub fn restore(backup: &Path, state: &Path, replace: bool) -> Result<Backup, BackupError> {
+    let listed = check(backup)?;
+    fs::create_dir_all(state).map_err(at(state))?;
+    let mut locks = Vec::new();
+    for name in [HISTORY, API] {
+        let place = state.join(name);
+        if place.is_dir() {
+            // Held until the end: a service that starts meanwhile is told.
+            locks.push(DirectoryLock::take(&place)?);
+            if !replace {
+                return Err(BackupError::Exists(place));
+            }
+        }
+    }
+    for name in [HISTORY, IMPORT, API] {
+        let new = beside(&state.join(name), "restored");
+        remove(&new)?;
+        let files = listed.files.iter().filter(|file| file.path.starts_with(name));
+        for file in files {
+            let Ok(below) = file.path.strip_prefix(name) else { continue };
+            let to = new.join(below);
+            fs::create_dir_all(to.parent().unwrap_or(&new)).map_err(at(&to))?;
+            let copied = copy(&backup.join(&file.path), &to)?;
+            if copied != Some((file.bytes, file.crc)) {
+                return Err(BackupError::Damaged(
+                    backup.to_owned(),
+                    format!("{} changed", file.path.display()),
+                ));
+            }
+        }
+        if new.is_dir() {
+            sync_tree(&new)?;
+        }
+    }
+    // Accounts without what imports kept are whole; what imports kept without its accounts is not gone on from.
+    for name in [IMPORT, API, HISTORY] {
+        let (place, new) = (state.join(name), beside(&state.join(name), "restored"));
+        // Both change places at once, where the file system can: at no moment is there nothing.
+        if place.is_dir()
+            && new.is_dir()
+            && renameat_with(CWD, &new, CWD, &place, RenameFlags::EXCHANGE).is_ok()
+        {
+            fs::rename(&new, free(&place)).map_err(at(&place))?;
+            continue;
+        }
+        if place.is_dir() {
+            fs::rename(&place, free(&place)).map_err(at(&place))?;
+        }
+        if new.is_dir() {
+            fs::rename(&new, &place).map_err(at(&place))?;
+        }
+    }
+    sync_folder(Some(state))?;
+    Ok(listed)
+}
+
+/// Reads the list of a backup and compares all its files with it.
+///
+/// # Errors
+/// [`BackupError::Damaged`] with the first that differs.
+fn check(backup: &Path) -> Result<Backup, BackupError> {
+    let damaged = |why: String| BackupError::Damaged(backup.to_owned(), why);
+    let bytes = fs::read(backup.join(LIST)).map_err(|error| damaged(format!("{LIST}: {error}")))?;
+    let listed: Backup =
+        serde_json::from_slice(&bytes).map_err(|_| damaged(format!("{LIST} cannot be read")))?;
+    if listed.format != FORMAT {
+        return Err(damaged(format!("{LIST} is of another version ({})", listed.format)));
+    }
+    for file in &listed.files {
+        let name = file.path.display();
+        // The list is checked, and still names no place outside.
+        if file.path.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+            return Err(damaged(format!("{name} is no name of a file in it")));
+        }
+        let sum = sum(&backup.join(&file.path)).map_err(|error| damaged(format!("{name}: {error}")))?;
+        if sum != (file.bytes, file.crc) {
+            return Err(damaged(format!("{name} differs from what was written")));
+        }
+    }
+    Ok(listed)
+}
+
+/// A copy being made.
+struct Copy<'a> {
+    from: &'a Path,
+    to: &'a Path,
+    files: Vec<Copied>,
+}
+
+impl Copy<'_> {
+    /// Copies everything; `false` where a file was taken away in between.
+    fn all(&mut self) -> Result<bool, BackupError> {
+        self.folder(Path::new(IMPORT), &|_| true)?;
+        let history = Path::new(HISTORY);
+        self.folder(history, &|name| STANDS.iter().any(|begin| name.starts_with(begin)))?;
+        for step in self.entries(&history.join(LEDGER))? {
+            for day in self.entries(&step)? {
+                // A merge changes a day's folder for another.
+                if !self.folder(&day, &|name| name.ends_with(".parquet"))? {
+                    return Ok(false);
+                }
+            }
+        }
+        let home = self.from.join(HISTORY);
+        for SegmentFile { path, .. } in segments(&home).map_err(at(&home))? {
+            let Ok(below) = path.strip_prefix(self.from) else { continue };
+            if !self.file(below)? {
+                return Ok(false);
+            }
+        }
+        self.file(&history.join(INDEX))?;
+        self.file(&Path::new(API).join(API_ACCOUNTS))?;
+        Ok(true)
+    }
+
+    /// Copies the files of a folder that have such names; `false` where one was taken away in between.
+    fn folder(&mut self, folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<bool, BackupError> {
+        let mut is_whole = true;
+        for path in self.entries(folder)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let is_unfinished =
+                name.starts_with('.') || UNFINISHED.iter().any(|end| name.ends_with(&format!(".{end}")));
+            if wanted(name) && !is_unfinished && self.from.join(&path).is_file() {
+                is_whole &= self.file(&path)?;
+            }
+        }
+        Ok(is_whole)
+    }
+
+    /// What is in a folder, below the state directory, in order of the names; nothing where there is no folder.
+    fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>, BackupError> {
+        let place = self.from.join(folder);
+        let listing = match fs::read_dir(&place) {
+            Ok(listing) => listing,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(at(&place)(error)),
+        };
+        let mut entries = Vec::new();
+        for entry in listing {
+            entries.push(folder.join(entry.map_err(at(&place))?.file_name()));
+        }
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    /// Copies one file; `false` where there is none.
+    fn file(&mut self, path: &Path) -> Result<bool, BackupError> {
+        let (from, to) = (self.from.join(path), self.to.join(path));
+        if !from.is_file() {
+            return Ok(false);
+        }
+        fs::create_dir_all(to.parent().unwrap_or(self.to)).map_err(at(&to))?;
+        let Some((bytes, crc)) = copy(&from, &to)? else { return Ok(false) };
+        self.files.push(Copied { path: path.to_owned(), bytes, crc });
+        Ok(true)
+    }
+}
+
+/// Copies a file as it is now, with its length and checksum; `None` where it is not there any more.
+fn copy(from: &Path, to: &Path) -> Result<Option<(u64, u32)>, BackupError> {
+    let mut source = match File::open(from) {
+        Ok(source) => source,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(from)(error)),
+    };
+    let mut target = File::create(to).map_err(at(to))?;
+    let (mut hasher, mut bytes) = (crc32fast::Hasher::new(), 0);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = source.read(&mut buffer).map_err(at(from))?;
+        let read = buffer.get(..count).unwrap_or_default();
+        if read.is_empty() {
+            return Ok(Some((bytes, hasher.finalize())));
+        }
+        hasher.update(read);
+        bytes += read.len() as u64;
+        target.write_all(read).map_err(at(to))?;
+    }
+}
+
+fn sum(path: &Path) -> io::Result<(u64, u32)> {
+    let (mut file, mut hasher, mut bytes) = (File::open(path)?, crc32fast::Hasher::new(), 0);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer)?;
+        let read = buffer.get(..count).unwrap_or_default();
+        if read.is_empty() {
+            return Ok((bytes, hasher.finalize()));
+        }
+        hasher.update(read);
+        bytes += read.len() as u64;
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
+    File::create(path).and_then(|mut file| file.write_all(bytes)).map_err(at(path))
+}
+
+/// Puts all files of a tree on the disk at once.
+fn sync_tree(tree: &Path) -> Result<(), BackupError> {
+    let folder = File::open(tree).map_err(at(tree))?;
+    rustix::fs::syncfs(folder).map_err(|error| at(tree)(error.into()))
+}
+
+fn sync_folder(folder: Option<&Path>) -> Result<(), BackupError> {
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+fn remove(tree: &Path) -> Result<(), BackupError> {
+    match fs::remove_dir_all(tree) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(tree)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A name beside `path`.
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{what}"));
+    path.with_file_name(name)
+}
+
+/// A name beside `path` that nothing has.
+fn free(path: &Path) -> PathBuf {
+    let name = |number: u32| beside(path, &format!("before-{number}"));
+    (1..u32::MAX).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(0))
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> BackupError + use<> {
+    let path = path.to_owned();
+    move |error| BackupError::Io(path.clone(), error)
+}
