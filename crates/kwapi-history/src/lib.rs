@@ -11,14 +11,22 @@
     )
 )]
 
+mod columns;
+mod follower;
 mod history;
 pub mod journal;
 mod ledger;
 mod query;
 pub mod rrd;
+mod samples;
 pub mod store;
+mod tree;
 
+pub use follower::{Follow, Follower};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
 pub use ledger::{Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter};
 pub use query::{Answer, Ask, AskError, EnergySpan, ProbeEnergy, Query};
+pub use samples::{
+    Sample, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,
+};

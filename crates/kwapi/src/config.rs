@@ -41,7 +41,7 @@ use meters::MeterDefaults;
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
 /// The tables there are.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "state_directory",
     "include",
     "bus",
@@ -50,6 +50,7 @@ const TABLES: [&str; 14] = [
     "api",
     "rrd",
     "ledger",
+    "samples",
     "status",
     "credentials",
     "meter",
@@ -70,6 +71,7 @@ pub(crate) struct Config {
     pub(crate) api: ApiSection,
     pub(crate) rrd: RrdSection,
     pub(crate) ledger: LedgerSection,
+    pub(crate) samples: SamplesSection,
     pub(crate) status: StatusSection,
     pub(crate) meters: Vec<MeterSpec>,
     pub(crate) virtual_probes: Vec<VirtualSpec>,
@@ -181,6 +183,26 @@ impl Default for LedgerSection {
     }
 }
 
+/// `[samples]`: each message's power, where history is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SamplesSection {
+    /// Whether they are kept.
+    pub(crate) enabled: bool,
+    /// For how many days.
+    pub(crate) days: u32,
+    /// Size of all files in megabytes (10^6 bytes); beyond it the oldest hours are removed.
+    pub(crate) megabytes_max: u32,
+    /// How far its files may trail the present, in seconds.
+    pub(crate) write_interval_seconds: u32,
+}
+
+impl Default for SamplesSection {
+    fn default() -> Self {
+        Self { enabled: true, days: 30, megabytes_max: 4_000, write_interval_seconds: 300 }
+    }
+}
+
 /// `[status]`: the loopback listener every process has.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -274,6 +296,7 @@ impl Config {
             api: api_section(document)?,
             rrd: document.section("rrd")?,
             ledger: document.section("ledger")?,
+            samples: samples_section(document)?,
             status: document.section("status")?,
             virtual_probes,
             meters,
@@ -334,6 +357,18 @@ pub(crate) fn documents(file: &Path) -> Result<(Document, Document), ConfigError
 pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, ConfigError> {
     let status: StatusSection = Document::read(file)?.section("status")?;
     Ok(status.listen)
+}
+
+fn samples_section(document: &Document) -> Result<SamplesSection, ConfigError> {
+    let section: SamplesSection = document.section("samples")?;
+    for (key, value) in [("days", section.days), ("megabytes_max", section.megabytes_max)] {
+        if value == 0 && section.enabled {
+            let path = ["samples", key].map(|key| Step::Key(key.to_owned()));
+            let message = format!("[samples] {key} = 0 keeps no samples; set enabled = false instead");
+            return Err(document.error(&path, message));
+        }
+    }
+    Ok(section)
 }
 
 fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults), ConfigError> {

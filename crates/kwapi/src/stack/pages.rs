@@ -7,7 +7,10 @@ use jiff::tz::TimeZone;
 use kwapi_core::ProbeId;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
-use kwapi_history::{Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter};
+use kwapi_history::{
+    Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Samples, SamplesConfig,
+    SamplesWriter,
+};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
@@ -22,6 +25,7 @@ pub(super) struct Pages {
     pub(super) history: Arc<History>,
     flusher: Flusher,
     ledger: Option<LedgerWriter>,
+    samples: Option<SamplesWriter>,
 }
 
 impl Pages {
@@ -50,15 +54,18 @@ impl Pages {
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
         let ledger = ledger(process, config, journal, all)?;
-        Ok(Self { history, flusher, ledger })
+        let samples = samples(process, config, journal, all)?;
+        Ok(Self { history, flusher, ledger, samples })
     }
 
     /// Writes to its files what can be written by `deadline`; the journal has the rest.
     pub(super) async fn stop(self, deadline: Instant) {
-        let (flusher, ledger) = (self.flusher, self.ledger);
-        let written = tokio::task::spawn_blocking(move || ledger.map(|ledger| ledger.stop_by(deadline)));
+        let (flusher, ledger, samples) = (self.flusher, self.ledger, self.samples);
+        let ledger = tokio::task::spawn_blocking(move || ledger.map(|ledger| ledger.stop_by(deadline)));
+        let samples = tokio::task::spawn_blocking(move || samples.map(|samples| samples.stop_by(deadline)));
         _ = tokio::task::spawn_blocking(move || flusher.stop_by(deadline)).await;
-        _ = written.await;
+        _ = ledger.await;
+        _ = samples.await;
     }
 
     /// The pages, over history for the past and `live` for the present and totals: one probe has one kWh everywhere.
@@ -123,5 +130,30 @@ fn ledger(
         .map_err(|error| chain(&error))?;
     all.add(metrics::ledger(ledger.clone()));
     readiness::ledger(all, ledger);
+    Ok(Some(writer))
+}
+
+/// Opens the samples over `journal` and starts what writes them, unless they are not to be kept.
+fn samples(
+    process: &Process,
+    config: &Config,
+    journal: &Journal,
+    all: &mut Metrics,
+) -> Result<Option<SamplesWriter>, String> {
+    let section = &config.samples;
+    if !section.enabled {
+        return Ok(None);
+    }
+    let samples_config = SamplesConfig {
+        kept: Duration::from_secs(u64::from(section.days) * 86_400),
+        bytes_max: u64::from(section.megabytes_max) * 1_000_000,
+        write_interval: Duration::from_secs(section.write_interval_seconds.max(1).into()),
+    };
+    let samples = Arc::new(Samples::open(samples_config, journal).map_err(|error| chain(&error))?);
+    let clock = process.monotonic.clone();
+    let writer = SamplesWriter::start(samples.clone(), move || clock.now(), process.clock.clone())
+        .map_err(|error| chain(&error))?;
+    all.add(metrics::samples(samples.clone()));
+    readiness::samples(all, samples);
     Ok(Some(writer))
 }
