@@ -1,22 +1,26 @@
 //! How much energy it was between two instants, and how sure that is: the one place that answers it.
 //!
-//! An answer is a sum of the ledger's rows: days, then quarter hours, then minutes towards its ends. Within a row whose
-//! end it does not reach, energy and time are taken in proportion, and the answer says so. What lies before the ledger
-//! knows a probe comes from its RRD file, as far as that goes, by itself and marked.
+//! An answer is a sum of the ledger's rows: days, then quarter hours, then minutes towards its ends. Courses a row whose
+//! end it does not reach, samples tell where its energy lies, where they are kept; else energy and time are taken in
+//! proportion, and the answer says so. What lies before the ledger knows a probe comes from its RRD file, as far as that
+//! goes, by itself and marked.
 
 mod cover;
+mod course;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Increment, Period, ProbeId, Series, Timestamp, Watts};
+use kwapi_core::{Increment, Period, ProbeId, RowStep, Series, Timestamp, Watts};
 
 use crate::History;
 use crate::journal::Position;
-use crate::ledger::{Ledger, SeenRow};
+use crate::ledger::{Ledger, LedgerRow, SeenRow};
+use crate::samples::Samples;
 
 use cover::{Cover, Piece};
+use course::{Course, Courses};
 
 /// Spans of a question at most, of all probes together.
 const CELLS_MAX: usize = 1 << 20;
@@ -61,6 +65,9 @@ pub struct Answer {
     pub probes: Vec<ProbeEnergy>,
     /// Files that could not be read: their rows are missing.
     pub unreadable: Vec<String>,
+    /// The hours, by their begins, in which samples should tell where a row's energy lies and do not: some of the
+    /// probes' energy is taken in proportion to time there. Empty where no samples are kept.
+    pub without_samples: Vec<Timestamp>,
 }
 
 /// The energy of one probe.
@@ -113,12 +120,25 @@ impl EnergySpan {
 pub struct Query {
     ledger: Arc<Ledger>,
     history: Option<Arc<History>>,
+    samples: Option<Arc<Samples>>,
 }
 
 impl Query {
     /// Over a ledger and, where there is one, a history.
     pub fn new(ledger: Arc<Ledger>, history: Option<Arc<History>>) -> Self {
-        Self { ledger, history }
+        Self { ledger, history, samples: None }
+    }
+
+    /// With samples, which tell where in a row its energy lies.
+    #[must_use]
+    pub fn with_samples(mut self, samples: Option<Arc<Samples>>) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// The samples, where they are kept.
+    pub fn samples(&self) -> Option<&Arc<Samples>> {
+        self.samples.as_ref()
     }
 
     /// The ledger.
@@ -150,15 +170,30 @@ impl Query {
                 ..EnergySpan::default()
             })
             .collect();
-        for row in &seen.rows {
-            let spans = sums.entry(row.row.probe.clone()).or_insert_with(|| empty.clone());
-            for piece in cover.pieces(row.step, row.row.row.begin) {
+        let mut answer = Answer { position: seen.position, unreadable: seen.unreadable, ..Answer::default() };
+        let courses = self.samples.as_ref().map(|samples| {
+            let mut courses = Courses::read(samples, &probes, &cover.rows_cut());
+            answer.unreadable.append(&mut courses.unreadable);
+            courses
+        });
+        let mut without_samples = BTreeSet::new();
+        for row in with_corrections(seen.rows, &cover) {
+            let spans = sums.entry(row.seen.row.probe.clone()).or_insert_with(|| empty.clone());
+            let begin = row.seen.row.row.begin;
+            let course = courses.as_ref().filter(|_| row.is_cut).and_then(|courses| {
+                let increment = &row.seen.row.row.increment;
+                courses.course(&row.seen.row.probe, begin..row.seen.end, increment)
+            });
+            for piece in cover.pieces(row.seen.step, begin) {
                 if let Some(span) = spans.get_mut(piece.span) {
-                    add(span, row, piece);
+                    let is_in_proportion = add(span, &row, piece, course.as_ref());
+                    if is_in_proportion && courses.is_some() {
+                        without_samples.insert(begin - begin % 3_600_000);
+                    }
                 }
             }
         }
-        let mut answer = Answer { position: seen.position, probes: Vec::new(), unreadable: seen.unreadable };
+        answer.without_samples = without_samples.into_iter().map(instant).collect();
         for probe in probes {
             let mut spans = sums.remove(&probe).unwrap_or_else(|| empty.clone());
             let heard = seen.spans.get(&probe).copied();
@@ -238,27 +273,63 @@ fn edges(ask: &Ask) -> Result<Vec<(u64, u64)>, AskError> {
     Ok(edges)
 }
 
-/// Adds a row, or as much of it as belongs to the span.
-fn add(span: &mut EnergySpan, row: &SeenRow, piece: &Piece) {
-    let (begin, end) = (row.row.row.begin, row.end);
-    span.corrections += u64::from(row.row.correction > 0);
-    if row.row.row.peak.is_some_and(|peak| span.peak.is_none_or(|before| before < peak)) {
-        span.peak = row.row.row.peak;
+/// A row, with its corrections where it is cut: only together they are what its samples tell.
+struct WithCorrections {
+    seen: SeenRow,
+    corrections: u64,
+    /// Whether a span begins or ends within it.
+    is_cut: bool,
+}
+
+fn with_corrections(rows: Vec<SeenRow>, cover: &Cover) -> impl Iterator<Item = WithCorrections> {
+    let mut cut: BTreeMap<(RowStep, u64, ProbeId), WithCorrections> = BTreeMap::new();
+    let mut whole = Vec::new();
+    for seen in rows {
+        let begin = seen.row.row.begin;
+        let corrections = u64::from(seen.row.correction > 0);
+        if !cover.is_cut(seen.step, begin) {
+            whole.push(WithCorrections { seen, corrections, is_cut: false });
+        } else if let Some(row) = cut.get_mut(&(seen.step, begin, seen.row.probe.clone())) {
+            row.seen.row.row.merge(&seen.row.row);
+            // An open row's end is the newest stamp; it has no corrections, and they have none.
+            row.seen.end = row.seen.end.min(seen.end);
+            row.corrections += corrections;
+        } else {
+            let key = (seen.step, begin, seen.row.probe.clone());
+            cut.insert(key, WithCorrections { seen, corrections, is_cut: true });
+        }
+    }
+    whole.into_iter().chain(cut.into_values())
+}
+
+/// Adds a row, or as much of it as belongs to the span; says whether that was taken in proportion to time.
+fn add(span: &mut EnergySpan, row: &WithCorrections, piece: &Piece, course: Option<&Course>) -> bool {
+    let SeenRow { end, row: LedgerRow { row: kwapi_core::Row { begin, increment, peak }, .. }, .. } =
+        &row.seen;
+    let (begin, end) = (*begin, *end);
+    span.corrections += row.corrections;
+    if peak.is_some_and(|peak| span.peak.is_none_or(|before| before < peak)) {
+        span.peak = *peak;
     }
     let (from, to) = piece.clip.map_or((begin, end), |(from, to)| (from.max(begin), to.min(end)));
     if from <= begin && to >= end {
-        span.known.add(&row.row.row.increment, 1);
-        return;
+        span.known.add(increment, 1);
+        return false;
+    }
+    if to <= from {
+        return false;
+    }
+    if let Some(course) = course {
+        span.known.add(&course.between(from, to), 1);
+        return false;
     }
     span.is_interpolated = true;
     let length = i128::from(end.saturating_sub(begin).max(1));
     // What is before an instant, so that two spans that meet there add up to what both have.
     let before = |part: i64, at: u64| i128::from(part) * i128::from(at.saturating_sub(begin)) / length;
     let share = |part: i64| i64::try_from(before(part, to) - before(part, from)).unwrap_or(0);
-    let increment = &row.row.row.increment;
-    if to > from {
-        span.known.add(&Increment { mj: increment.mj.map(share), ms: increment.ms.map(share) }, 1);
-    }
+    span.known.add(&Increment { mj: increment.mj.map(share), ms: increment.ms.map(share) }, 1);
+    true
 }
 
 fn instant(milliseconds: u64) -> Timestamp {
