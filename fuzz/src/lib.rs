@@ -7,10 +7,8 @@ use std::sync::LazyLock;
 
 use kwapi_bus::{Key, Scheme, Verifier};
 use kwapi_core::Timestamp;
-use kwapi_drivers::snmp::{Catalogue, Profile, evaluate, parse_snmprec};
+use kwapi_drivers::snmp::{Profile, ProfileCatalogue, evaluate, parse_snmprec};
 use kwapi_drivers::{fuzzing, modbus};
-use kwapi_history::{journal as journals, rrd as rrds};
-use kwapi_simulators::snmp::parse_request;
 
 /// The name of a target, which is that of its file and of its directory of seeds, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -47,29 +45,27 @@ pub const TARGETS: &[Target] = &[
 
 /// An access rule's path, and on the next line a request's.
 pub fn access_rule(bytes: &[u8]) {
-    let Some((rule, path)) = from_utf8(bytes).ok().and_then(|text| text.split_once('\n')) else { return };
-    _ = kwapi_plugins::auth::path_matches(rule, path);
+    kwapi_plugins::fuzzing::access_rule(bytes);
 }
 
 /// A record or a snapshot of accounts.
 pub fn account_record(bytes: &[u8]) {
-    kwapi_plugins::live::read_record(bytes, |_| ());
+    kwapi_plugins::fuzzing::account_record(bytes);
 }
 
 /// A server's certificate, in DER.
 pub fn certificate(bytes: &[u8]) {
-    _ = kwapi_plugins::http::Validity::of(bytes);
+    kwapi_plugins::fuzzing::certificate(bytes);
 }
 
 /// Keystone's answer about a token.
 pub fn keystone_token(bytes: &[u8]) {
-    _ = kwapi_plugins::auth::parse_token(bytes);
+    kwapi_plugins::fuzzing::keystone_token(bytes);
 }
 
 /// A policy file of oslo.policy's.
 pub fn policy(bytes: &[u8]) {
-    let Ok(text) = from_utf8(bytes) else { return };
-    _ = kwapi_plugins::auth::parse_policy(text);
+    kwapi_plugins::fuzzing::policy(bytes);
 }
 
 /// Digest challenges of HTTP devices.
@@ -94,7 +90,7 @@ pub fn ipmi_opening(bytes: &[u8]) {
 
 /// Journal segments.
 pub fn journal(bytes: &[u8]) {
-    journals::exercise(bytes);
+    kwapi_history::fuzzing::journal(bytes);
 }
 
 const SECRET: &str = "Change This Or Be Hacked";
@@ -165,7 +161,7 @@ pub fn push_line(bytes: &[u8]) {
 
 /// RRD files.
 pub fn rrd(bytes: &[u8]) {
-    rrds::exercise(bytes, Timestamp::from_seconds(1_700_000_000));
+    kwapi_history::fuzzing::rrd(bytes, Timestamp::from_seconds(1_700_000_000));
 }
 
 /// Datagrams of an SNMP agent, and what every profile makes of the objects in them.
@@ -184,10 +180,10 @@ pub fn snmp_profile(bytes: &[u8]) {
 
 /// A request as it reaches the simulated rack's agent.
 pub fn snmp_simulator(bytes: &[u8]) {
-    _ = parse_request(bytes);
+    kwapi_simulators::fuzzing::snmp_request(bytes);
 }
 
-static CATALOGUE: LazyLock<Option<Catalogue>> = LazyLock::new(|| Catalogue::built_in().ok());
+static CATALOGUE: LazyLock<Option<ProfileCatalogue>> = LazyLock::new(|| ProfileCatalogue::built_in().ok());
 
 /// A recorded walk of a device, as somebody sends it in, under every profile.
 pub fn snmp_walk(bytes: &[u8]) {

@@ -10,7 +10,7 @@ pub(crate) type Token = u64;
 
 /// A message as a transport brings it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivery<'a> {
+pub(crate) struct Arrival<'a> {
     /// Topic and payload. Any other number of frames is for the reader to refuse.
     pub(crate) frames: &'a [&'a [u8]],
     /// Whether it comes as it is sent, and will not come again. Only then does age speak against it.
@@ -31,7 +31,7 @@ pub(crate) trait Inlet: Send + 'static {
     fn wait(&mut self) -> Result<(), Self::Failure>;
 
     /// Hands on what one source has, `count` messages at most.
-    fn take(&mut self, source: usize, count: usize, each: impl FnMut(Delivery<'_>));
+    fn take(&mut self, source: usize, count: usize, each: impl FnMut(Arrival<'_>));
 
     /// Whether a source keeps its messages: it is then left alone while there is no room for more.
     fn keeps(&self, source: usize) -> bool;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kwapi_core::{Measurement, Timestamp};
 
-pub(crate) use clocks::{ClockWatch, Present};
+pub(crate) use clocks::{ArrivalTime, ClockWatch};
 pub use skew::Skew;
 pub(crate) use skew::Skews;
 
@@ -49,7 +49,7 @@ impl Verification {
     pub(crate) fn verify(
         &self,
         frames: &[&[u8]],
-        present: &Present,
+        present: &ArrivalTime,
         is_live: bool,
     ) -> Result<(Measurement, Option<Arc<str>>), Refusal> {
         let verified = self.verifier.decode(frames)?;
@@ -66,7 +66,7 @@ impl Verification {
     /// A stamp is in time if it is by the wall clock as it is, or as it was before it was set a moment ago: what was
     /// stamped by the same clock just before is neither late nor early. Where our clock is known to be wrong, the
     /// publishers' clocks tell the time, and what is on record is not told again.
-    fn judge_age(&self, stamp: Timestamp, present: &Present, is_live: bool) -> Result<(), Refusal> {
+    fn judge_age(&self, stamp: Timestamp, present: &ArrivalTime, is_live: bool) -> Result<(), Refusal> {
         let judge = |now: Timestamp| {
             if stamp.since(now) > AHEAD_MAX {
                 return Err(Refusal::Future);
@@ -90,7 +90,7 @@ impl Verification {
 
     /// What the publishers say the time is, where our own clock is known to be wrong. The first of all to be heard is its
     /// own witness.
-    fn by_publishers(&self, present: &Present) -> Option<Timestamp> {
+    fn by_publishers(&self, present: &ArrivalTime) -> Option<Timestamp> {
         let witness = || Skews::agreed(std::iter::once(&*self.skews), present.monotonic);
         if present.is_wall_wrong() { present.by_publishers.or_else(witness) } else { None }
     }

@@ -25,5 +25,5 @@ pub use counter::{CounterChange, CounterTracker, MeterCounter};
 pub use integrator::{Integrator, Limits};
 pub use register::Register;
 pub use rows::{Cause, Increment, OpenRows, Piece, Row, RowStep, WrittenRow};
-pub use session::{Clocks, Keep, NotBridged, Recorded, Sample, Session, SessionEntry};
+pub use session::{Clocks, Keep, NotBridged, Sample, SampleOutcome, Session, SessionEntry};
 pub use status::Totals;

@@ -34,8 +34,9 @@ mod units;
 pub use chain::{chain, with_causes};
 pub use energy::{
     Account, Cause, Clocks, Conflict, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator,
-    Keep, Limits, MeterCounter, NotBridged, OpenRows, Piece, Recorded, Refused, Register, Row, RowStep,
-    Sample, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced, WrittenRow,
+    Keep, Limits, MeterCounter, NotBridged, OpenRows, Piece, Refused, Register, Row, RowStep, Sample,
+    SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced,
+    WrittenRow,
 };
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};

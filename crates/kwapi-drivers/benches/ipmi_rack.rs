@@ -22,7 +22,7 @@ use std::time::Duration;
 use kwapi_core::{ProbeId, Timestamp, WallClock};
 use kwapi_drivers::manager::{Manager, MeterSpec, MeterStatus};
 use kwapi_drivers::{Outlets, registry};
-use kwapi_simulators::ipmi::{Card, CardOptions, Fault};
+use kwapi_simulators::ipmi::{BmcFault, Card, CardOptions};
 use tokio::time::{Instant, sleep};
 
 /// A process may open 1 024 sockets on most systems; a simulated card needs one.
@@ -83,7 +83,7 @@ fn simulate(cards: usize, hanging_percent: usize) -> Result<(), Failed> {
         while tell.recv().await.is_some() {
             for (number, card) in running.iter().enumerate() {
                 if number % 100 < hanging_percent {
-                    card.set_fault(Fault::Hang);
+                    card.set_fault(BmcFault::Hang);
                 }
             }
         }

@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use kwapi_core::ProbeId;
-use kwapi_drivers::snmp::{Config, Shared, Snmp};
+use kwapi_drivers::snmp::{Snmp, SnmpConfig, SnmpShared};
 use kwapi_drivers::{Driver, Outlet, Outlets, Readings};
 use kwapi_simulators::snmp::{Rack, RackSettings};
 use tokio::runtime::{Builder, Runtime};
@@ -62,7 +62,7 @@ async fn simulate(pdus: usize, ready: mpsc::Sender<Arc<Vec<Rack>>>) {
 }
 
 async fn drive(racks: &[Rack], seconds: usize) {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SnmpShared::default());
     let outlets = Outlets::by_key((1..=OUTLETS).map(|number| Outlet {
         key: number.to_string(),
         probe: ProbeId::new(format!("outlet {number}")).expect("a probe id"),
@@ -72,7 +72,7 @@ async fn drive(racks: &[Rack], seconds: usize) {
     let mut drivers = Vec::new();
     for rack in racks {
         let address = rack.address();
-        let config: Config =
+        let config: SnmpConfig =
             toml::from_str(&format!("host = \"{}\"\nport = {}", address.ip(), address.port()))
                 .expect("a configuration");
         let mut driver = Snmp::open(&config, &outlets, &shared).await.expect("an agent that answers");

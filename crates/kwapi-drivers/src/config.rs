@@ -5,7 +5,7 @@ mod key;
 mod typed;
 
 pub use error::{ConfigError, Problem, Step};
-pub use key::{Key, KeyDefault, Names};
+pub use key::{DriverKey, KeyDefault, Names};
 pub use typed::typed;
 
 #[cfg(test)]

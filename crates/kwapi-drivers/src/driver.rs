@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kwapi_core::{NoReading, ProbeId, Reading};
 use serde::de::DeserializeOwned;
 
-use crate::config::{ConfigError, Key};
+use crate::config::{ConfigError, DriverKey};
 pub(crate) use crate::error::DriverError;
 use crate::outlets::Outlets;
 
@@ -31,7 +31,7 @@ pub trait Driver: Sized + Send + 'static {
 
     /// The driver's own keys of the `[[meter]]` table, as the manual lists them: all that [`Driver::Config`] takes. What
     /// they name on this machine is looked at by `kwapi check` and watched by a reload.
-    const KEYS: &'static [Key];
+    const KEYS: &'static [DriverKey];
 
     /// The same keys by their types; `#[serde(deny_unknown_fields)]`, secrets as [`kwapi_core::Secret`]. Two meters with
     /// equal keys are the same meter on reload.

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Deserialize;
 
-use crate::config::{ConfigError, Key};
+use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
@@ -19,7 +19,7 @@ const OUTLETS_MAX: u32 = 65_536;
 /// `driver = "dummy"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub struct DummyConfig {
     /// What every outlet draws on average, in watts.
     pub watts: f64,
     /// How far it strays either way, in watts; it never falls below zero.
@@ -30,7 +30,7 @@ pub struct Config {
     pub seed: u64,
 }
 
-impl Default for Config {
+impl Default for DummyConfig {
     fn default() -> Self {
         Self { watts: 100.0, jitter_watts: 0.0, outlets: 1, seed: 0 }
     }
@@ -48,16 +48,16 @@ pub struct Dummy {
 impl Driver for Dummy {
     const NAME: &'static str = "dummy";
     const SUMMARY: &'static str = "simulated power, for trials and load tests";
-    const KEYS: &'static [Key] = &[
-        Key::new("watts", "what each outlet draws on average").in_unit("W").or("100.0"),
-        Key::new("jitter_watts", "how far it strays either way").in_unit("W").or("0.0"),
-        Key::new("outlets", "how many there are when all are wanted").or("1"),
-        Key::new("seed", "the same seed gives the same watts").or("0"),
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::new("watts", "what each outlet draws on average").in_unit("W").or("100.0"),
+        DriverKey::new("jitter_watts", "how far it strays either way").in_unit("W").or("0.0"),
+        DriverKey::new("outlets", "how many there are when all are wanted").or("1"),
+        DriverKey::new("seed", "the same seed gives the same watts").or("0"),
     ];
-    type Config = Config;
+    type Config = DummyConfig;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &DummyConfig) -> Result<(), ConfigError> {
         for (key, watts) in [("watts", config.watts), ("jitter_watts", config.jitter_watts)] {
             if !(watts >= 0.0 && watts.is_finite()) {
                 return Err(ConfigError::of(key, "must be finite and not negative"));
@@ -69,9 +69,9 @@ impl Driver for Dummy {
         Ok(())
     }
 
-    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+    async fn open(config: &DummyConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         Self::check(config)?;
-        let Config { watts, jitter_watts, outlets: count, seed } = *config;
+        let DummyConfig { watts, jitter_watts, outlets: count, seed } = *config;
         let probes = if outlets.wants_all() {
             (1..=count).filter_map(|outlet| outlets.probe(&outlet.to_string(), None)).collect()
         } else {

@@ -2,7 +2,7 @@
 
 use std::str::from_utf8;
 
-use crate::snmp::Catalogue;
+use crate::snmp::ProfileCatalogue;
 use crate::{
     http, ipmi, json_values, modbus, nut, obis, prometheus, push, redfish, shelly, snmp, tasmota, wattsup,
 };
@@ -38,10 +38,10 @@ pub fn meters_json(bytes: &[u8]) {
 
 /// Modbus answers, on TCP and on serial lines.
 pub fn modbus_frame(bytes: &[u8]) {
-    use modbus::codec::{Request, parse_pdu, parse_rtu, parse_tcp_header, rtu_length};
+    use modbus::codec::{ModbusRequest, parse_pdu, parse_rtu, parse_tcp_header, rtu_length};
     let Some((head, rest)) = bytes.split_first_chunk::<7>() else { return };
     let [unit, function, third, count, ..] = *head;
-    let request = Request { unit, function, address: 0, count: u16::from(count).min(125) };
+    let request = ModbusRequest { unit, function, address: 0, count: u16::from(count).min(125) };
     _ = parse_tcp_header(*head);
     _ = rtu_length(request, [unit, function, third]);
     _ = parse_pdu(request, rest);
@@ -77,7 +77,7 @@ pub fn push_line(bytes: &[u8]) {
 }
 
 /// Datagrams of an SNMP agent, and what every profile makes of the objects in them.
-pub fn snmp_datagram(bytes: &[u8], catalogue: &Catalogue) {
+pub fn snmp_datagram(bytes: &[u8], catalogue: &ProfileCatalogue) {
     snmp::fuzzing::datagram(bytes, catalogue);
 }
 

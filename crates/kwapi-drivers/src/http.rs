@@ -21,10 +21,10 @@ use reqwest::{Client, Url};
 
 use crate::config::ConfigError;
 use crate::error::DriverError;
-use crate::tls::{self, Tls};
+use crate::tls::{self, DeviceTls};
 pub(crate) use access::Access;
-pub(crate) use answer::{Answer, excerpt, printable};
-pub(crate) use device::Device;
+pub(crate) use answer::{HttpResponse, excerpt, printable};
+pub(crate) use device::DeviceClient;
 #[cfg(feature = "fuzzing")]
 pub(crate) use digest::parse_challenge;
 pub use plug::PlugConfig;
@@ -36,10 +36,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The HTTP clients of a process, one a choice of trust, so that a thousand meters share one set of roots.
 #[derive(Debug, Default)]
-pub struct Clients(Mutex<HashMap<Tls, Client>>);
+pub struct Clients(Mutex<HashMap<DeviceTls, Client>>);
 
 impl Clients {
-    fn client(&self, tls: &Tls) -> Result<Client, DriverError> {
+    fn client(&self, tls: &DeviceTls) -> Result<Client, DriverError> {
         let mut clients = self.0.lock();
         if let Some(client) = clients.get(tls) {
             return Ok(client.clone());
@@ -56,7 +56,7 @@ impl Clients {
             .build()
             .map_err(|error| DriverError::Refused(format!("http client: {}", failure::causes(&error))))?;
         // An authority's file may be renewed while we run, so it is read again by each meter that opens.
-        if !matches!(tls, Tls::Authority(_)) {
+        if !matches!(tls, DeviceTls::Authority(_)) {
             clients.insert(tls.clone(), client.clone());
         }
         Ok(client)

@@ -9,17 +9,17 @@ use std::time::Duration;
 use kwapi_core::{NoReading, Reading, Secret, Timestamp};
 use serde::Deserialize;
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Access, Clients, Device};
-use crate::json_values::{Memory, Values};
+use crate::http::{Access, Clients, DeviceClient};
+use crate::json_values::{OutletMemory, Values};
 use crate::outlets::{Outlet, Outlets};
-use crate::tls::Tls;
+use crate::tls::DeviceTls;
 
 /// `driver = "http_json"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct HttpJsonConfig {
     /// What to ask for: `http://host/status`.
     pub url: String,
     /// Where the values are in the answer.
@@ -36,7 +36,7 @@ pub struct Config {
     pub password: Option<Secret>,
     /// Whom to trust, over HTTPS.
     #[serde(default)]
-    pub tls: Tls,
+    pub tls: DeviceTls,
 }
 
 fn stale_seconds() -> u64 {
@@ -46,35 +46,38 @@ fn stale_seconds() -> u64 {
 /// One URL.
 #[derive(Debug)]
 pub struct HttpJson {
-    device: Device,
+    device: DeviceClient,
     values: Values,
     stale_after: Duration,
     outlets: Vec<Outlet>,
     /// What is known of each outlet, by key.
-    memories: HashMap<String, Memory>,
+    memories: HashMap<String, OutletMemory>,
 }
 
 impl Driver for HttpJson {
     const NAME: &'static str = "http_json";
     const SUMMARY: &'static str = "any device or program that serves its power as JSON at a URL";
-    const KEYS: &'static [Key] = &[
-        Key::required("url", "what to ask for, once a round"),
-        Key::required("values", "where the values are in the answer"),
-        Key::new("stale_seconds", "values whose own time is older are stale").login().in_unit("s").or("120"),
-        Key::new("headers", "headers to send").secret(),
-        Key::new("username", "user, where the server wants one").login(),
-        Key::new("password", "its password").secret(),
-        Key::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority),
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("url", "what to ask for, once a round"),
+        DriverKey::required("values", "where the values are in the answer"),
+        DriverKey::new("stale_seconds", "values whose own time is older are stale")
+            .login()
+            .in_unit("s")
+            .or("120"),
+        DriverKey::new("headers", "headers to send").secret(),
+        DriverKey::new("username", "user, where the server wants one").login(),
+        DriverKey::new("password", "its password").secret(),
+        DriverKey::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority),
     ];
-    type Config = Config;
+    type Config = HttpJsonConfig;
     type Shared = Clients;
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &HttpJsonConfig) -> Result<(), ConfigError> {
         config.values.check().map_err(|error| error.within("values"))?;
         access(config).check()
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(config: &HttpJsonConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         if outlets.named().len() > 1 && !config.values.tell_outlets_apart() {
             let why = "several probes require {outlet} in the pointers of power and energy";
             return Err(ConfigError::of("values", why));
@@ -82,7 +85,11 @@ impl Driver for HttpJson {
         Ok(())
     }
 
-    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &HttpJsonConfig,
+        outlets: &Outlets,
+        clients: &Arc<Clients>,
+    ) -> Result<Self, DriverError> {
         Self::check(config)?;
         Self::check_outlets(config, outlets)?;
         let outlets = if outlets.wants_all() {
@@ -114,11 +121,11 @@ impl Driver for HttpJson {
             is_used: true,
             why: self.values.describe(),
         };
-        std::iter::once(values).chain(self.memories.values().flat_map(Memory::findings)).collect()
+        std::iter::once(values).chain(self.memories.values().flat_map(OutletMemory::findings)).collect()
     }
 }
 
-fn access(config: &Config) -> Access<'_> {
+fn access(config: &HttpJsonConfig) -> Access<'_> {
     Access {
         tls: &config.tls,
         username: config.username.as_deref(),

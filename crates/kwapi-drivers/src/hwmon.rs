@@ -20,12 +20,12 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::blocking::OneThread;
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::{Notes, drawn, power_and_counter};
-pub use scope::Scope;
-use sensor::{Raw, Sensor};
+pub use scope::SensorScope;
+use sensor::{HwmonSensor, Raw};
 
 /// Where Linux shows the chips.
 pub const ROOT: &str = "/sys/class/hwmon";
@@ -37,12 +37,12 @@ const CHIPS_PAUSE: Duration = Duration::from_secs(60);
 /// sensor that counts.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub struct HwmonConfig {
     /// Where the chips are.
     pub root: PathBuf,
 }
 
-impl Default for Config {
+impl Default for HwmonConfig {
     fn default() -> Self {
         Self { root: ROOT.into() }
     }
@@ -54,8 +54,8 @@ pub struct Hwmon {
     root: PathBuf,
     outlets: Outlets,
     thread: Arc<OneThread>,
-    sensors: Arc<Vec<Sensor>>,
-    sources: Vec<Source>,
+    sensors: Arc<Vec<HwmonSensor>>,
+    sources: Vec<ReadSensor>,
     looked_at: Instant,
     /// Whether a file that was there is gone: the driver of a chip was unloaded, or it has another number.
     is_other: bool,
@@ -64,7 +64,7 @@ pub struct Hwmon {
 
 /// Which sensor is read for a probe.
 #[derive(Debug)]
-struct Source {
+struct ReadSensor {
     probe: ProbeId,
     sensor: usize,
     register: Arc<Register>,
@@ -75,12 +75,12 @@ impl Driver for Hwmon {
     const NAME: &'static str = "hwmon";
     const SUMMARY: &'static str =
         "power and energy sensors of the machine kwapi runs on (Linux hwmon): GPUs, INA2xx, ACPI, PMBus";
-    const KEYS: &'static [Key] =
-        &[Key::new("root", "where Linux shows the chips").or(ROOT).naming(Names::Kernel)];
-    type Config = Config;
+    const KEYS: &'static [DriverKey] =
+        &[DriverKey::new("root", "where Linux shows the chips").or(ROOT).naming(Names::Kernel)];
+    type Config = HwmonConfig;
     type Shared = OneThread;
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(_: &HwmonConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
         match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
             Some(outlet) => {
@@ -91,7 +91,11 @@ impl Driver for Hwmon {
         }
     }
 
-    async fn open(config: &Config, outlets: &Outlets, thread: &Arc<OneThread>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &HwmonConfig,
+        outlets: &Outlets,
+        thread: &Arc<OneThread>,
+    ) -> Result<Self, DriverError> {
         let root = config.root.clone();
         let sensors = thread.run("kwapi-hwmon", move || chip::find(&root)).await??;
         let sources = choose(&sensors, outlets)?;
@@ -119,7 +123,10 @@ impl Driver for Hwmon {
         let (sensors, wanted) = (Arc::clone(&self.sensors), self.sources.iter());
         let wanted: Vec<usize> = wanted.map(|source| source.sensor).collect();
         let read = move || -> Vec<Raw> {
-            wanted.iter().map(|index| sensors.get(*index).map(Sensor::read).unwrap_or_default()).collect()
+            wanted
+                .iter()
+                .map(|index| sensors.get(*index).map(HwmonSensor::read).unwrap_or_default())
+                .collect()
         };
         let raw = self.thread.run("kwapi-hwmon", read).await?;
         let (mut problem, mut is_read) = (None, false);
@@ -184,7 +191,7 @@ impl Hwmon {
 
 /// What was read of a sensor, in SI units.
 fn reading(
-    sensor: &Sensor,
+    sensor: &HwmonSensor,
     raw: &Raw,
     register: &Arc<Register>,
     notes: &mut Notes,
@@ -207,11 +214,11 @@ fn reading(
 }
 
 /// Which sensor is read for which probe.
-fn choose(sensors: &[Sensor], outlets: &Outlets) -> Result<Vec<Source>, DriverError> {
+fn choose(sensors: &[HwmonSensor], outlets: &Outlets) -> Result<Vec<ReadSensor>, DriverError> {
     let source = |probe: ProbeId, index: usize| {
         let path = sensors.get(index).map(|sensor| sensor.key.clone());
         let register = Arc::new(Register { path, is_in_host: true, ..Register::default() });
-        Source { probe, sensor: index, register, last: String::new() }
+        ReadSensor { probe, sensor: index, register, last: String::new() }
     };
     let counted = counted(sensors);
     if outlets.wants_all() {
@@ -230,7 +237,7 @@ fn choose(sensors: &[Sensor], outlets: &Outlets) -> Result<Vec<Source>, DriverEr
             (Some(index), _) => vec![index],
             (None, "1") => counted.clone(),
             (None, key) => {
-                let is_labelled = |sensor: &Sensor| format!("{}.{}", sensor.chip, sensor.label()) == key;
+                let is_labelled = |sensor: &HwmonSensor| format!("{}.{}", sensor.chip, sensor.label()) == key;
                 let labelled = sensors.iter().position(is_labelled);
                 labelled.map_or_else(|| of_chip(sensors, key), |index| vec![index])
             }
@@ -255,18 +262,18 @@ fn choose(sensors: &[Sensor], outlets: &Outlets) -> Result<Vec<Source>, DriverEr
 }
 
 /// The sensors that add up to what the machine draws: none that is a part of another.
-fn counted(sensors: &[Sensor]) -> Vec<usize> {
-    let of = |wanted: &[Scope]| -> Vec<usize> {
+fn counted(sensors: &[HwmonSensor]) -> Vec<usize> {
+    let of = |wanted: &[SensorScope]| -> Vec<usize> {
         let sensors = sensors.iter().enumerate();
         sensors.filter(|(_, sensor)| wanted.contains(&sensor.scope)).map(|(index, _)| index).collect()
     };
-    let parts = of(&[Scope::Consumer, Scope::Processor]);
+    let parts = of(&[SensorScope::Consumer, SensorScope::Processor]);
     // The whole machine contains them.
-    if parts.is_empty() { of(&[Scope::Machine]) } else { parts }
+    if parts.is_empty() { of(&[SensorScope::Machine]) } else { parts }
 }
 
 /// The sensors of the chip called `key`: those that count, or the only one.
-fn of_chip(sensors: &[Sensor], key: &str) -> Vec<usize> {
+fn of_chip(sensors: &[HwmonSensor], key: &str) -> Vec<usize> {
     let of_chip = || sensors.iter().enumerate().filter(|(_, sensor)| sensor.chip == key);
     let counted: Vec<usize> =
         of_chip().filter(|(_, sensor)| sensor.scope.is_consumption()).map(|(index, _)| index).collect();
@@ -275,21 +282,21 @@ fn of_chip(sensors: &[Sensor], key: &str) -> Vec<usize> {
 
 /// A sensor that can be read now, for `kwapi run` without a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundSensor {
     /// Its outlet.
     pub key: String,
     /// What it contains.
-    pub scope: Scope,
+    pub scope: SensorScope,
 }
 
 /// The sensors below `root` that say power or energy when asked. Blocks as long as the slowest of them.
-pub fn readable(root: &Path) -> Vec<Found> {
+pub fn readable(root: &Path) -> Vec<FoundSensor> {
     let sensors = chip::find(root).unwrap_or_default();
-    let is_readable = |sensor: &&Sensor| {
+    let is_readable = |sensor: &&HwmonSensor| {
         let notes = &mut Notes::default();
         sensor.scope.is_consumption() && reading(sensor, &sensor.read(), &Arc::default(), notes).is_ok()
     };
-    let found = |sensor: &Sensor| Found { key: sensor.key.clone(), scope: sensor.scope };
+    let found = |sensor: &HwmonSensor| FoundSensor { key: sensor.key.clone(), scope: sensor.scope };
     sensors.iter().filter(is_readable).map(found).collect()
 }
 

@@ -37,13 +37,13 @@ use std::time::Duration;
 use kwapi_core::{NoReading, ProbeId, Quality, Reading, Watts};
 use tokio::time::Instant;
 
-pub use self::config::{Config, LegacyAuthentication, Privilege, SensorNames, SourceWanted, Version};
+pub use self::config::{IpmiConfig, IpmiVersion, LegacyAuthentication, Privilege, SensorNames, SourceWanted};
 use self::dcmi::Freshness;
 use self::link::Failure;
-use self::session::Session;
-pub use self::shared::Shared;
-use self::source::{Found, Source};
-use crate::config::{ConfigError, Key};
+use self::session::RmcpSession;
+pub use self::shared::IpmiShared;
+use self::source::{FoundSource, IpmiSource};
+use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::last_value::LastValue;
 use crate::outlets::Outlets;
@@ -56,34 +56,38 @@ const LOOK_BETTER: Duration = Duration::from_secs(600);
 /// A session with one card, and where its watts come from.
 #[derive(Debug)]
 pub struct Ipmi {
-    session: Session,
+    session: RmcpSession,
     /// Where the watts come from, and what spoke for it.
-    found: Found,
+    found: FoundSource,
     /// When that was looked for.
     looked: Instant,
     probe: ProbeId,
     freshness: Freshness,
     last_value: LastValue,
-    config: Config,
-    shared: Arc<Shared>,
+    config: IpmiConfig,
+    shared: Arc<IpmiShared>,
 }
 
 impl Driver for Ipmi {
     const NAME: &'static str = "ipmi";
     const SUMMARY: &'static str = "server BMCs (iDRAC, iLO, XCC, …) over IPMI 2.0 or 1.5 on UDP";
-    const KEYS: &'static [Key] = Config::KEYS;
-    type Config = Config;
-    type Shared = Shared;
+    const KEYS: &'static [DriverKey] = IpmiConfig::KEYS;
+    type Config = IpmiConfig;
+    type Shared = IpmiShared;
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &IpmiConfig) -> Result<(), ConfigError> {
         config.check()
     }
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(_: &IpmiConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         outlets.only().map(drop)
     }
 
-    async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &IpmiConfig,
+        outlets: &Outlets,
+        shared: &Arc<IpmiShared>,
+    ) -> Result<Self, DriverError> {
         config.check()?;
         let probe = outlets.only()?;
         let card = resolve(config).await?;
@@ -109,7 +113,7 @@ impl Driver for Ipmi {
     }
 }
 
-async fn resolve(config: &Config) -> Result<SocketAddr, DriverError> {
+async fn resolve(config: &IpmiConfig) -> Result<SocketAddr, DriverError> {
     let mut addresses = tokio::net::lookup_host((config.host.as_str(), config.port))
         .await
         .map_err(|error| DriverError::link(format!("{}: cannot resolve host name: {error}", config.host)))?;
@@ -119,9 +123,9 @@ async fn resolve(config: &Config) -> Result<SocketAddr, DriverError> {
 impl Ipmi {
     async fn open_card(
         card: SocketAddr,
-        config: &Config,
+        config: &IpmiConfig,
         probe: ProbeId,
-        shared: &Arc<Shared>,
+        shared: &Arc<IpmiShared>,
     ) -> Result<Self, DriverError> {
         let mut session = opening::open(card, config, shared).await?;
         let found = source::find(&mut session, config, shared, None).await?;
@@ -138,7 +142,7 @@ impl Ipmi {
     }
 
     async fn read_source(&mut self) -> Result<Result<Reading, NoReading>, DriverError> {
-        let Source::Sensors(choice) = &self.found.source else { return self.read_dcmi().await };
+        let IpmiSource::Sensors(choice) = &self.found.source else { return self.read_dcmi().await };
         source::read_sensors(&mut self.session, choice, &self.shared).await
     }
 
@@ -168,7 +172,7 @@ impl Ipmi {
             Ok(reading) => reading.power == Some(Watts(0.0)),
             Err(_) => true,
         };
-        let is_best = !is_missing && matches!(self.found.source, Source::Dcmi);
+        let is_best = !is_missing && matches!(self.found.source, IpmiSource::Dcmi);
         let is_fixed = self.config.source == SourceWanted::Dcmi || self.config.sensor.is_some();
         if is_best || is_fixed {
             return Ok(reading);

@@ -51,12 +51,12 @@ pub struct Values {
 
 /// What is remembered of one outlet from document to document.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct OutletMemory {
     decimals: Decimals,
     notes: Notes,
 }
 
-impl Memory {
+impl OutletMemory {
     /// The parts that are left out, and why.
     pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> + '_ {
         self.notes.findings()
@@ -143,9 +143,9 @@ impl Values {
         name: &str,
         document: &Value,
         outlet: &str,
-        memory: &mut Memory,
+        memory: &mut OutletMemory,
     ) -> Result<Reading, NoReading> {
-        let Memory { decimals, notes } = memory;
+        let OutletMemory { decimals, notes } = memory;
         let at = |place: &str| document.pointer(&filled_in(place, outlet)).filter(|value| !value.is_null());
         let watts = self.power.as_ref().and_then(|places| sum(places, at)).map(|sum| {
             sum.map(|(watts, _)| self.power_unit.to_watts(watts * self.power_scale.unwrap_or(1.0)))
@@ -245,7 +245,7 @@ pub(crate) fn parse_anything(bytes: &[u8]) {
             voltage: place,
             ..Values::default()
         };
-        _ = values.read("fuzzer", &document, "1", &mut Memory::default());
+        _ = values.read("fuzzer", &document, "1", &mut OutletMemory::default());
     }
 }
 

@@ -14,7 +14,7 @@ mod outflow;
 mod pace;
 mod place;
 mod probes;
-mod source;
+mod published;
 mod spec;
 mod state;
 mod status;
@@ -39,9 +39,9 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use meter::Meter;
+use meter::MeterTask;
 use outflow::Outflow;
-use state::State;
+use state::ManagerState;
 use status::Visible;
 use virtual_probes::VirtualProbes;
 
@@ -83,16 +83,16 @@ impl Manager {
     /// A manager without meters, whose measurements go to `sink`, and which keeps nothing over its end. Made inside a
     /// tokio runtime.
     pub fn new(sink: Sink, clock: WallClock) -> Self {
-        Self::with(sink, clock, Host::of_runtime(), State::default())
+        Self::with(sink, clock, Host::of_runtime(), ManagerState::default())
     }
 
     /// A manager on `host` that keeps in `directory` what a meter's register needs to tell of the time between two
     /// processes. Only one manager may use a directory; one that cannot use it says so and keeps nothing.
     pub fn keeping(sink: Sink, clock: WallClock, host: Host, directory: PathBuf) -> Self {
-        Self::with(sink, clock, host, State::start(directory))
+        Self::with(sink, clock, host, ManagerState::start(directory))
     }
 
-    fn with(sink: Sink, clock: WallClock, host: Host, state: State) -> Self {
+    fn with(sink: Sink, clock: WallClock, host: Host, state: ManagerState) -> Self {
         Self {
             outflow: Arc::new(Outflow::new(sink, clock, host, state)),
             pool: SharedPool::default(),
@@ -209,7 +209,7 @@ impl Manager {
         let since = outflow.now().wall;
         let visible = Arc::new(Mutex::new(Visible::new(&spec.name, spec.driver.name(), since)));
         let connector = spec.driver.connector(&self.pool);
-        let meter = Meter::new(spec.clone(), connector, outflow.clone(), visible.clone());
+        let meter = MeterTask::new(spec.clone(), connector, outflow.clone(), visible.clone());
         let task = tokio::spawn(async move {
             if let Some(predecessor) = predecessor {
                 predecessor.ended(&outflow).await; // Two sessions with one serial line or BMC disturb each other.

@@ -5,72 +5,31 @@
 //! Source: `modbus/codec.rs` for the protocol, the head of each map for the meter.
 
 pub(crate) mod codec;
+mod config;
 mod identify;
 mod line;
 pub mod map;
 mod sunspec;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId, Reading, Register};
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::Notes;
-use codec::{Answer, Request};
+use codec::{ModbusRequest, ModbusResponse};
+pub use config::{Framing, ModbusConfig};
+use config::{address, check_unit};
 #[cfg(feature = "fuzzing")]
 pub(crate) use identify::parse_identification;
-pub use identify::{Identity, identify};
+pub use identify::{ModbusIdentity, identify};
 pub use line::Lines;
-use line::{Address, Heard, Line};
-use map::{Block, Map, Parity, Registers, addressed};
-
-/// `driver = "modbus"`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// A gateway or meter: `gw1` or `gw1:502`. Either this or `device`.
-    pub host: Option<String>,
-    /// A serial line. Prefer `/dev/serial/by-id/…`: `ttyUSB0` moves on replug.
-    pub device: Option<PathBuf>,
-    /// The meter's address behind the gateway or on the line, 1 to 247; 0 and 255 too on Modbus TCP, for a meter that is
-    /// addressed by its IP address alone (*Messaging on TCP/IP* 4.4.1.2).
-    #[serde(default = "default_unit")]
-    pub unit: u8,
-    /// The register map: `eastron-sdm630`.
-    pub map: String,
-    /// A directory of maps of one's own, looked into before ours.
-    pub maps: Option<PathBuf>,
-    /// How a gateway frames: `tcp`, or `rtu` for a plain converter of serial line to network.
-    #[serde(default)]
-    pub framing: Framing,
-    /// Bits a second on the line, if not as the map says.
-    pub baud: Option<u32>,
-    /// The check of each character, if not as the map says.
-    pub parity: Option<Parity>,
-    /// 1 or 2, if not as the map says.
-    pub stop_bits: Option<u8>,
-}
-
-fn default_unit() -> u8 {
-    1
-}
-
-/// How a gateway frames requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Framing {
-    /// Modbus TCP.
-    #[default]
-    Tcp,
-    /// A serial line's frames, with their checksum.
-    Rtu,
-}
+use line::{ModbusLine, Reply};
+use map::{Block, Map, RegisterValues, addressed};
 
 /// Registers that the meter refuses are asked for again after this: the exceptions that mean that it has no such
 /// registers also come while it starts, "in the wrong state to process a request" (*Application Protocol* 7).
@@ -79,12 +38,12 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
 /// One meter on its line.
 #[derive(Debug)]
 pub struct Modbus {
-    line: Arc<Line>,
+    line: Arc<ModbusLine>,
     unit: u8,
     map: Map,
     outlets: Vec<Measured>,
     missing: Vec<(ProbeId, String)>,
-    requests: Vec<Asked>,
+    requests: Vec<BlockRequest>,
     /// Whether this session has seen any register.
     has_answered: bool,
 }
@@ -101,13 +60,13 @@ struct Measured {
 
 /// A request of each round.
 #[derive(Debug)]
-struct Asked {
+struct BlockRequest {
     block: Block,
     /// Why it is left out for a while, and since when.
     refusal: Option<(Refusal, Instant)>,
 }
 
-impl Asked {
+impl BlockRequest {
     fn is_due(&self) -> bool {
         self.refusal.as_ref().is_none_or(|(_, since)| since.elapsed() >= REFUSAL_PAUSE)
     }
@@ -134,28 +93,28 @@ impl Driver for Modbus {
     const NAME: &'static str = "modbus";
     const SUMMARY: &'static str = "energy meters over Modbus TCP and RTU: ABB, Carlo Gavazzi, Chint, Eastron, Janitza, PZEM, Schneider, Siemens, \
          Socomec, SunSpec, custom register maps";
-    const KEYS: &'static [Key] = &[
-        Key::new("host", "gateway or meter, HOST[:PORT]; either this or device"),
-        Key::new("device", "serial line; /dev/serial/by-id/… survives a replug").naming(Names::Device),
-        Key::new("unit", "the meter's address, 1 to 247; on Modbus TCP also 0 or 255").or("1"),
-        Key::required("map", "which registers: one of the maps there are, or one of your own"),
-        Key::new("maps", "directory of your own maps, looked into first")
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::new("host", "gateway or meter, HOST[:PORT]; either this or device"),
+        DriverKey::new("device", "serial line; /dev/serial/by-id/… survives a replug").naming(Names::Device),
+        DriverKey::new("unit", "the meter's address, 1 to 247; on Modbus TCP also 0 or 255").or("1"),
+        DriverKey::required("map", "which registers: one of the maps there are, or one of your own"),
+        DriverKey::new("maps", "directory of your own maps, looked into first")
             .naming(Names::Definitions { chosen_by: "map" }),
-        Key::new("framing", "tcp, or rtu for a plain serial-to-network converter").or("tcp"),
-        Key::new("baud", "bits a second on the line").in_unit("bit/s").otherwise("as the map says"),
-        Key::new("parity", "none, even or odd").otherwise("as the map says"),
-        Key::new("stop_bits", "1 or 2").otherwise("as the map says"),
+        DriverKey::new("framing", "tcp, or rtu for a plain serial-to-network converter").or("tcp"),
+        DriverKey::new("baud", "bits a second on the line").in_unit("bit/s").otherwise("as the map says"),
+        DriverKey::new("parity", "none, even or odd").otherwise("as the map says"),
+        DriverKey::new("stop_bits", "1 or 2").otherwise("as the map says"),
     ];
-    type Config = Config;
+    type Config = ModbusConfig;
     type Shared = Lines;
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &ModbusConfig) -> Result<(), ConfigError> {
         check_unit(config)?;
         let map = Map::load(&config.map, config.maps.as_deref())?;
         address(config, &map).map(drop)
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(config: &ModbusConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         let map = Map::load(&config.map, config.maps.as_deref())?;
         match assign(outlets, &map).1.first() {
             Some((_, missing)) => Err(ConfigError::of("probes", format!("no outlet {missing}"))),
@@ -163,11 +122,11 @@ impl Driver for Modbus {
         }
     }
 
-    fn definitions(config: &Config) -> Result<String, ConfigError> {
+    fn definitions(config: &ModbusConfig) -> Result<String, ConfigError> {
         Map::load(&config.map, config.maps.as_deref()).map(|map| format!("{map:?}"))
     }
 
-    async fn open(config: &Config, outlets: &Outlets, lines: &Arc<Lines>) -> Result<Self, DriverError> {
+    async fn open(config: &ModbusConfig, outlets: &Outlets, lines: &Arc<Lines>) -> Result<Self, DriverError> {
         check_unit(config)?;
         let map = Map::load(&config.map, config.maps.as_deref())?;
         let line = lines.line(&address(config, &map)?)?;
@@ -188,7 +147,7 @@ impl Driver for Modbus {
         }
         let measured = outlets.iter().filter_map(|(_, key)| map.outlets.get(key));
         let requests =
-            map.requests(measured).into_iter().map(|block| Asked { block, refusal: None }).collect();
+            map.requests(measured).into_iter().map(|block| BlockRequest { block, refusal: None }).collect();
         let outlets = outlets
             .into_iter()
             .map(|(probe, key)| {
@@ -229,7 +188,7 @@ impl Driver for Modbus {
             why: format!("unit {} of {}", self.unit, self.line.address()),
         };
         let requests =
-            self.requests.iter().map(|Asked { block: Block { at, count, .. }, refusal }| Finding {
+            self.requests.iter().map(|BlockRequest { block: Block { at, count, .. }, refusal }| Finding {
                 what: format!("registers 0x{at:04X}–0x{:04X}", at.saturating_add(count.saturating_sub(1))),
                 value: refusal.as_ref().map_or("answered", |(refusal, _)| refusal.text()).to_owned(),
                 is_used: refusal.is_none(),
@@ -248,8 +207,8 @@ impl Modbus {
     ///
     /// # Errors
     /// When no register can be read now.
-    async fn registers(&mut self) -> Result<Registers, DriverError> {
-        let mut registers = Registers::new();
+    async fn registers(&mut self) -> Result<RegisterValues, DriverError> {
+        let mut registers = RegisterValues::new();
         let mut busy = None;
         let mut position = 0;
         while let Some(asked) = self.requests.get(position) {
@@ -259,29 +218,29 @@ impl Modbus {
             }
             let block = asked.block;
             let Block { function, at: address, count } = block;
-            let request = Request { unit: self.unit, function, address, count };
+            let request = ModbusRequest { unit: self.unit, function, address, count };
             let refusal = match self.line.ask(request).await? {
-                Heard::Answer(Answer::Registers(words)) => {
+                Reply::Answer(ModbusResponse::Registers(words)) => {
                     registers.extend(addressed(block, words));
                     self.has_answered = true;
                     None
                 }
-                Heard::Answer(Answer::Exception(code @ 1..=3)) => {
+                Reply::Answer(ModbusResponse::Exception(code @ 1..=3)) => {
                     if self.split(block) {
                         position -= 1;
                         continue;
                     }
                     Some(Refusal::Exception(code))
                 }
-                Heard::Answer(Answer::Exception(code @ (10 | 11))) => {
+                Reply::Answer(ModbusResponse::Exception(code @ (10 | 11))) => {
                     return Err(DriverError::link(self.said(address, code)));
                 }
-                Heard::Answer(Answer::Exception(code)) => {
+                Reply::Answer(ModbusResponse::Exception(code)) => {
                     busy = busy.or_else(|| Some(self.said(address, code)));
                     continue;
                 }
-                Heard::Silence(_) if !registers.is_empty() => Some(Refusal::Silence),
-                Heard::Silence(said) => return Err(DriverError::link(said)),
+                Reply::Silence(_) if !registers.is_empty() => Some(Refusal::Silence),
+                Reply::Silence(said) => return Err(DriverError::link(said)),
             };
             let refusal = refusal.map(|refusal| (refusal, Instant::now()));
             if let Some(asked) = self.requests.get_mut(position - 1) {
@@ -307,7 +266,8 @@ impl Modbus {
         }
         let place = self.requests.iter().position(|asked| asked.block == block);
         let Some(place) = place else { return false };
-        self.requests.splice(place..=place, singles.into_iter().map(|block| Asked { block, refusal: None }));
+        self.requests
+            .splice(place..=place, singles.into_iter().map(|block| BlockRequest { block, refusal: None }));
         true
     }
 
@@ -340,49 +300,6 @@ impl Modbus {
             self.unit,
             codec::exception(code)
         )
-    }
-}
-
-/// Checks the meter's address for the way it is reached.
-fn check_unit(config: &Config) -> Result<(), ConfigError> {
-    let is_tcp = config.host.is_some() && config.framing == Framing::Tcp;
-    match config.unit {
-        1..=247 => Ok(()),
-        0 | 255 if is_tcp => Ok(()),
-        unit if is_tcp => {
-            let why =
-                format!("must be 1 to 247, or 0 or 255 for the meter at that address itself, not {unit}");
-            Err(ConfigError::of("unit", why))
-        }
-        unit => Err(ConfigError::of("unit", format!("must be 1 to 247, not {unit}"))),
-    }
-}
-
-fn address(config: &Config, map: &Map) -> Result<Address, ConfigError> {
-    match (&config.host, &config.device) {
-        (Some(host), None) => {
-            // Modbus' port (*Messaging on TCP/IP* 4.3.1.1).
-            let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            let host = if has_port { host.clone() } else { format!("{host}:502") };
-            Ok(Address::Tcp { host, is_rtu: config.framing == Framing::Rtu })
-        }
-        (None, Some(device)) => {
-            let mut settings = map.serial;
-            settings.baud = config.baud.unwrap_or(settings.baud);
-            settings.parity = config.parity.unwrap_or(settings.parity);
-            settings.stop_bits = config.stop_bits.unwrap_or(settings.stop_bits);
-            if !matches!(settings.stop_bits, 1 | 2) {
-                return Err(ConfigError::of("stop_bits", "must be 1 or 2"));
-            }
-            if !(300..=4_000_000).contains(&settings.baud) {
-                return Err(ConfigError::of("baud", "must be 300 to 4000000"));
-            }
-            Ok(Address::Serial { device: device.clone(), settings })
-        }
-        (Some(_), Some(_)) => {
-            Err(ConfigError::of("device", "host and device are mutually exclusive; remove one of them"))
-        }
-        (None, None) => Err(ConfigError::new("set host (a gateway) or device (a serial line)")),
     }
 }
 

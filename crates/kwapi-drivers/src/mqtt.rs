@@ -16,15 +16,15 @@ use kwapi_core::{MeterCounter, NoReading, ProbeId, Reading, Secret};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::http::excerpt;
-use crate::json_values::{Memory, Values};
+use crate::json_values::{OutletMemory, Values};
 use crate::outlets::Outlets;
 use crate::parts::printable;
-use crate::tls::{self, Tls};
+use crate::tls::{self, DeviceTls};
 pub use broker::Brokers;
-use broker::{Address, Subscription};
+use broker::{BrokerAddress, Subscription};
 use queue::Message;
 
 /// A filter that matches more topics than this gives no more probes.
@@ -41,7 +41,7 @@ const TOPICS_SHOWN: usize = 20;
 /// `driver = "mqtt"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct MqttConfig {
     /// `mqtt://host[:1883]`, `mqtts://host[:8883]` or a bare host.
     pub broker: String,
     /// The broker's user.
@@ -50,7 +50,7 @@ pub struct Config {
     pub password: Option<Secret>,
     /// Whom to trust, over `mqtts`.
     #[serde(default)]
-    pub tls: Tls,
+    pub tls: DeviceTls,
     /// What to subscribe to; `{outlet}` stands for the outlet's key, as a whole level where all are wanted.
     pub topic: String,
     /// Where the energy counter is published, if by messages of its own; `values.energy` is its place there.
@@ -87,7 +87,7 @@ struct Stream {
 /// One probe, as its messages tell of it.
 #[derive(Debug, Default)]
 struct Heard {
-    memory: Memory,
+    memory: OutletMemory,
     /// For each stream the topic that carries it, and when it last did.
     sources: [Option<(String, Instant)>; 2],
     /// The counter, told by itself since the last reading, and when.
@@ -100,22 +100,22 @@ impl Driver for Mqtt {
     const NAME: &'static str = "mqtt";
     const SUMMARY: &'static str = "anything that publishes watts as JSON or plain numbers over MQTT 3.1.1";
     const CADENCE: Cadence = Cadence::Pushed;
-    const KEYS: &'static [Key] = &[
-        Key::required("broker", "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"),
-        Key::new("username", "the broker's user").login(),
-        Key::new("password", "its password").secret(),
-        Key::new("tls", "whom to trust, with mqtts://").login().or("system").naming(Names::Authority),
-        Key::required("topic", "what to subscribe to; {outlet} stands for the outlet's key"),
-        Key::new("energy_topic", "where the energy counter is published, if by messages of its own"),
-        Key::required("values", "where the values are in a message"),
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("broker", "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"),
+        DriverKey::new("username", "the broker's user").login(),
+        DriverKey::new("password", "its password").secret(),
+        DriverKey::new("tls", "whom to trust, with mqtts://").login().or("system").naming(Names::Authority),
+        DriverKey::required("topic", "what to subscribe to; {outlet} stands for the outlet's key"),
+        DriverKey::new("energy_topic", "where the energy counter is published, if by messages of its own"),
+        DriverKey::required("values", "where the values are in a message"),
     ];
-    type Config = Config;
+    type Config = MqttConfig;
     type Shared = Brokers;
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &MqttConfig) -> Result<(), ConfigError> {
         config.values.check().map_err(|error| error.within("values"))?;
-        Address::new(config)?;
-        if matches!(config.tls, Tls::Authority(_)) {
+        BrokerAddress::new(config)?;
+        if matches!(config.tls, DeviceTls::Authority(_)) {
             tls::client_config(&config.tls)?;
         }
         if config.energy_topic.is_some() && (config.values.power.is_none() || config.values.energy.is_none())
@@ -129,7 +129,7 @@ impl Driver for Mqtt {
         Ok(())
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(config: &MqttConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         filters(&config.topic, outlets).map(drop).map_err(|error| error.within("topic"))?;
         match &config.energy_topic {
             Some(topic) => filters(topic, outlets).map(drop).map_err(|error| error.within("energy_topic")),
@@ -137,7 +137,11 @@ impl Driver for Mqtt {
         }
     }
 
-    async fn open(config: &Config, outlets: &Outlets, brokers: &Arc<Brokers>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &MqttConfig,
+        outlets: &Outlets,
+        brokers: &Arc<Brokers>,
+    ) -> Result<Self, DriverError> {
         Self::check(config)?;
         Self::check_outlets(config, outlets)?;
         let streams = streams(config);
@@ -145,7 +149,7 @@ impl Driver for Mqtt {
         for stream in &streams {
             all.extend(filters(&stream.topic, outlets)?);
         }
-        let address = Address::new(config)?;
+        let address = BrokerAddress::new(config)?;
         let subscription = brokers.subscribe(&address, &all).await?;
         Ok(Self {
             outlets: outlets.clone(),
@@ -281,7 +285,7 @@ impl Heard {
 }
 
 /// What a meter subscribes to.
-fn streams(config: &Config) -> Vec<Stream> {
+fn streams(config: &MqttConfig) -> Vec<Stream> {
     let stream = |topic: &String, values, is_counter| Stream { topic: topic.clone(), values, is_counter };
     let Some(energy_topic) = &config.energy_topic else {
         return vec![stream(&config.topic, config.values.clone(), false)];

@@ -11,19 +11,19 @@ use std::sync::Arc;
 use kwapi_core::{NoReading, ProbeId, Secret};
 use serde::Deserialize;
 
-use crate::config::{ConfigError, Key};
+use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::Login;
 use crate::outlets::Outlets;
 pub use server::devices;
 use server::{Server, VARIABLES_MAX};
-use source::{Choice, Rating, Source, choose, contradiction};
+use source::{NutChoice, NutSource, Rating, choose, contradiction};
 use variables::Variables;
 
 /// `driver = "nut"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct NutConfig {
     /// The server: `nut1` or `nut1:3493`.
     pub host: String,
     /// The device's name there; may be left out where there is one.
@@ -57,7 +57,7 @@ pub struct Nut {
 struct Measured {
     probe: ProbeId,
     key: String,
-    choice: Choice,
+    choice: NutChoice,
     /// Why no outlet of the device is meant, where the key names none or several.
     problem: Option<String>,
 }
@@ -65,18 +65,19 @@ struct Measured {
 impl Driver for Nut {
     const NAME: &'static str = "nut";
     const SUMMARY: &'static str = "UPSes and PDUs watched by a NUT server (upsd)";
-    const KEYS: &'static [Key] = &[
-        Key::required("host", "the machine where upsd listens: HOST or HOST:PORT"),
-        Key::new("ups", "the device's name there").otherwise("the only one"),
-        Key::new("username", "a user, to LOGIN as; not needed to read").login(),
-        Key::new("password", "its password").secret(),
-        Key::new("nominal_watts", "full load of a device that tells its load as a share of it").in_unit("W"),
-        Key::new("power_factor", "by which volt-amperes are multiplied"),
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("host", "the machine where upsd listens: HOST or HOST:PORT"),
+        DriverKey::new("ups", "the device's name there").otherwise("the only one"),
+        DriverKey::new("username", "a user, to LOGIN as; not needed to read").login(),
+        DriverKey::new("password", "its password").secret(),
+        DriverKey::new("nominal_watts", "full load of a device that tells its load as a share of it")
+            .in_unit("W"),
+        DriverKey::new("power_factor", "by which volt-amperes are multiplied"),
     ];
-    type Config = Config;
+    type Config = NutConfig;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &NutConfig) -> Result<(), ConfigError> {
         let host = &config.host;
         if host.is_empty() || host.contains(['/', '@', ' ']) {
             let why = format!("{host:?}: write HOST or HOST:PORT; set ups to the device's name");
@@ -100,7 +101,7 @@ impl Driver for Nut {
         Login::from_keys(config.username.as_deref(), config.password.as_ref()).map(drop)
     }
 
-    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+    async fn open(config: &NutConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         Self::check(config)?;
         let login = Login::from_keys(config.username.as_deref(), config.password.as_ref())?;
         let mut server = Server::connect(&config.host).await?;
@@ -158,12 +159,12 @@ impl Driver for Nut {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let finding = |Measured { probe, key, choice: Choice { source, why }, problem }: &Measured| {
+        let finding = |Measured { probe, key, choice: NutChoice { source, why }, problem }: &Measured| {
             let of = format!("of {} variables of {}; NUT has no energy counter", self.variables, self.ups);
             let why: Vec<&str> = problem.iter().chain(why).map(String::as_str).chain([of.as_str()]).collect();
             Finding {
                 what: format!("{probe}: {key}"),
-                value: source.as_ref().map_or_else(|| "nothing".to_owned(), Source::name),
+                value: source.as_ref().map_or_else(|| "nothing".to_owned(), NutSource::name),
                 is_used: source.is_some(),
                 why: why.join("; "),
             }
@@ -205,7 +206,7 @@ impl Measured {
     /// Keeps its source while that is told and not contradicted, and takes a better one when there is one.
     fn choose(&mut self, variables: &Variables, rating: &Rating) {
         let found = choose(variables, &self.key, rating);
-        let rank = |choice: &Choice| choice.source.as_ref().map_or(u8::MAX, Source::rank);
+        let rank = |choice: &NutChoice| choice.source.as_ref().map_or(u8::MAX, NutSource::rank);
         let kept = self.choice.source.as_ref();
         let is_contradicted = kept.is_some_and(|kept| contradiction(variables, &self.key, kept).is_some());
         if is_contradicted || rank(&found) < rank(&self.choice) {

@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Energy, MeterCounter, NoReading, ProbeId, Reading, Register};
-use nvml_sys::{Code, Error, Sample};
+use nvml_sys::{Error, ErrorCode, GpuSample};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::blocking::OneThread;
-use crate::config::Key;
+use crate::config::DriverKey;
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
-use crate::parts::{Listed, Notes, power_and_counter};
+use crate::parts::{ListedProbes, Notes, power_and_counter};
 use gpu::{Gpu, Loaded};
 
 /// How often GPUs that are lost or were never opened are looked for again.
@@ -33,12 +33,12 @@ const RESOLUTION: Energy = Energy::from_millijoules(1);
 /// counts), a board's serial number, or by position from 1.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub struct NvmlConfig {
     /// The library: a name for the loader, or a path.
     pub library: PathBuf,
 }
 
-impl Default for Config {
+impl Default for NvmlConfig {
     fn default() -> Self {
         Self { library: nvml_sys::LIBRARY.into() }
     }
@@ -51,16 +51,16 @@ pub struct Nvml {
     outlets: Outlets,
     thread: Arc<OneThread>,
     loaded: Arc<Loaded>,
-    sources: Vec<Source>,
+    sources: Vec<ReadGpu>,
     /// When one was found lost; after a while all are opened anew.
     lost_at: Option<Instant>,
     notes: Notes,
-    listed: Listed,
+    listed: ListedProbes,
 }
 
 /// Which GPU is read for a probe.
 #[derive(Debug)]
-struct Source {
+struct ReadGpu {
     probe: ProbeId,
     /// Its outlet, and where it is among those found now.
     key: String,
@@ -72,12 +72,16 @@ struct Source {
 impl Driver for Nvml {
     const NAME: &'static str = "nvml";
     const SUMMARY: &'static str = "NVIDIA GPUs of the machine kwapi runs on";
-    const KEYS: &'static [Key] =
-        &[Key::new("library", "NVIDIA's management library, a name or a path").or(nvml_sys::LIBRARY)];
-    type Config = Config;
+    const KEYS: &'static [DriverKey] =
+        &[DriverKey::new("library", "NVIDIA's management library, a name or a path").or(nvml_sys::LIBRARY)];
+    type Config = NvmlConfig;
     type Shared = OneThread;
 
-    async fn open(config: &Config, outlets: &Outlets, thread: &Arc<OneThread>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &NvmlConfig,
+        outlets: &Outlets,
+        thread: &Arc<OneThread>,
+    ) -> Result<Self, DriverError> {
         let name = config.library.to_string_lossy().into_owned();
         let loaded = thread
             .run("kwapi-nvml", move || Loaded::open(&name))
@@ -104,7 +108,7 @@ impl Driver for Nvml {
             sources,
             lost_at: None,
             notes: Notes::default(),
-            listed: Listed::default(),
+            listed: ListedProbes::default(),
         })
     }
 
@@ -206,11 +210,11 @@ impl Nvml {
 /// What a GPU measured, in SI units.
 fn reading(
     gpu: &Gpu,
-    sample: Sample,
+    sample: GpuSample,
     register: &Arc<Register>,
     notes: &mut Notes,
 ) -> Result<Reading, NoReading> {
-    let Sample { energy_millijoules, power_milliwatts } = sample;
+    let GpuSample { energy_millijoules, power_milliwatts } = sample;
     let power = of(power_milliwatts.map(|milliwatts| milliwatts as f64 / 1e3));
     let counter = energy_millijoules
         .map(|millijoules| MeterCounter::new(Energy::from_millijoules(millijoules), RESOLUTION));
@@ -224,48 +228,52 @@ fn reading(
 fn of<T>(value: Result<T, Error>) -> Option<Result<T, NoReading>> {
     match value {
         Ok(value) => Some(Ok(value)),
-        Err(error) if error.code == Code::NotSupported => None,
+        Err(error) if error.code == ErrorCode::NotSupported => None,
         Err(error) => Some(Err(NoReading::NotAvailable(advice(&error)))),
     }
 }
 
 /// Why a sample has nothing, where that is the GPU's or the driver's end rather than something it does not measure.
-fn lost(sample: &Sample) -> Option<Error> {
+fn lost(sample: &GpuSample) -> Option<Error> {
     let errors = [sample.energy_millijoules.as_ref().err(), sample.power_milliwatts.as_ref().err()];
-    errors.into_iter().flatten().find(|error| error.code != Code::NotSupported).cloned()
+    errors.into_iter().flatten().find(|error| error.code != ErrorCode::NotSupported).cloned()
 }
 
 fn into_error(error: &Error) -> DriverError {
     let message = advice(error);
     match error.code {
-        Code::NoLibrary | Code::NoPermission => DriverError::Refused(message),
-        Code::NoDriver | Code::VersionMismatch | Code::Lost | Code::ResetRequired | Code::Other => {
-            DriverError::link(message)
-        }
-        Code::NotSupported => DriverError::NothingToRead(message),
+        ErrorCode::NoLibrary | ErrorCode::NoPermission => DriverError::Refused(message),
+        ErrorCode::NoDriver
+        | ErrorCode::VersionMismatch
+        | ErrorCode::Lost
+        | ErrorCode::ResetRequired
+        | ErrorCode::Other => DriverError::link(message),
+        ErrorCode::NotSupported => DriverError::NothingToRead(message),
     }
 }
 
 /// A failure with what to do about it.
 fn advice(error: &Error) -> String {
     let advice = match error.code {
-        Code::NoLibrary => {
+        ErrorCode::NoLibrary => {
             "; it is part of the NVIDIA driver (libnvidia-compute on Debian and Ubuntu); set `library` if it is elsewhere"
         }
-        Code::NoDriver => "; the NVIDIA kernel module is not loaded (modprobe nvidia)",
-        Code::VersionMismatch => {
+        ErrorCode::NoDriver => "; the NVIDIA kernel module is not loaded (modprobe nvidia)",
+        ErrorCode::VersionMismatch => {
             "; the driver was updated but the kernel still runs the previous one; reload it or reboot"
         }
-        Code::NoPermission => "; grant the user that runs kwapi access to /dev/nvidia*",
-        Code::Lost => "; the GPU fell off the bus; check the kernel log for Xid 79; a reboot restores it",
-        Code::ResetRequired => "; reset it (nvidia-smi --gpu-reset) or reboot",
-        Code::NotSupported | Code::Other => "",
+        ErrorCode::NoPermission => "; grant the user that runs kwapi access to /dev/nvidia*",
+        ErrorCode::Lost => {
+            "; the GPU fell off the bus; check the kernel log for Xid 79; a reboot restores it"
+        }
+        ErrorCode::ResetRequired => "; reset it (nvidia-smi --gpu-reset) or reboot",
+        ErrorCode::NotSupported | ErrorCode::Other => "",
     };
     format!("{error}{advice}")
 }
 
 /// Which GPU is read for which probe; none for one that is configured and not found.
-fn choose(gpus: &[Gpu], outlets: &Outlets) -> Vec<Source> {
+fn choose(gpus: &[Gpu], outlets: &Outlets) -> Vec<ReadGpu> {
     let source = |probe: ProbeId, key: &str, index: Option<usize>| {
         let gpu = index.and_then(|index| gpus.get(index));
         let register = Register {
@@ -275,7 +283,7 @@ fn choose(gpus: &[Gpu], outlets: &Outlets) -> Vec<Source> {
             ..Register::default()
         };
         let last = Err(NoReading::NotReady("not read yet".to_owned()));
-        Source { probe, key: key.to_owned(), gpu: index, register: Arc::new(register), last }
+        ReadGpu { probe, key: key.to_owned(), gpu: index, register: Arc::new(register), last }
     };
     if outlets.wants_all() {
         let probes = outlets.probes(gpus.iter().map(|gpu| (gpu.key.as_str(), gpu.name.as_deref())));

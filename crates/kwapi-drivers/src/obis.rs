@@ -12,16 +12,16 @@ mod registers;
 pub(crate) mod sml;
 pub(crate) mod text;
 
-pub(crate) use line::{Line, into_error};
+pub(crate) use line::{TelegramLine, into_error};
 pub(crate) use port::{Port, PortConfig};
-pub(crate) use reader::{Damage, Expects, Reader, Telegram};
-pub(crate) use registers::{Meter, Registers, check_outlets};
+pub(crate) use reader::{Damage, Expects, LineBuffer, Telegram};
+pub(crate) use registers::{TelegramMeter, TelegramValues, check_outlets};
 
 /// A code of electricity, its present value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Code(pub(crate) u8, pub(crate) u8, pub(crate) u8);
+pub(crate) struct ObisCode(pub(crate) u8, pub(crate) u8, pub(crate) u8);
 
-impl std::fmt::Display for Code {
+impl std::fmt::Display for ObisCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}.{}", self.0, self.1, self.2)
     }
@@ -31,7 +31,7 @@ impl std::fmt::Display for Code {
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn parse_anything(bytes: &[u8]) {
     for expects in [Expects::P1, Expects::Any] {
-        let mut reader = Reader::new(expects);
+        let mut reader = LineBuffer::new(expects);
         for part in bytes.chunks(64) {
             reader.feed(part);
             while let Some(telegram) = reader.next() {

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
-use crate::obis::{Expects, Line, Meter, PortConfig, check_outlets};
+use crate::obis::{Expects, PortConfig, TelegramLine, TelegramMeter, check_outlets};
 use crate::outlets::Outlets;
 
 /// DSMR 4 and 5: 8N1 (companion standard 5.1). DSMR 2.2 and 3 have 9 600.
@@ -24,7 +24,7 @@ const ADVICE: &str = "check that the cable raises the port's request line and th
 /// `driver = "p1"`. Outlets are `total` (also `1`), `L1`, `L2`, `L3`, `export`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct P1Config {
     /// Serial device. Prefer `/dev/serial/by-id/…`: `ttyUSB0` moves on replug.
     pub device: Option<PathBuf>,
     /// A network converter, `HOST:PORT`.
@@ -38,7 +38,7 @@ fn default_baud() -> u32 {
     BAUD
 }
 
-impl Config {
+impl P1Config {
     fn port(&self) -> Result<PortConfig, ConfigError> {
         PortConfig::of(self.device.as_ref(), self.host.as_ref(), self.baud)
     }
@@ -47,8 +47,8 @@ impl Config {
 /// A meter at its port.
 #[derive(Debug)]
 pub struct P1 {
-    line: Line,
-    meter: Meter,
+    line: TelegramLine,
+    meter: TelegramMeter,
 }
 
 impl Driver for P1 {
@@ -56,25 +56,28 @@ impl Driver for P1 {
     const SUMMARY: &'static str =
         "smart meters with a P1 port (DSMR; NL, BE, LU, SE, …), over serial or a converter";
     const CADENCE: Cadence = Cadence::Pushed;
-    const KEYS: &'static [Key] = &[
-        Key::new("device", "serial line; either this or host").naming(Names::Device),
-        Key::new("host", "HOST:PORT of a converter that passes the bytes on"),
-        Key::new("baud", "speed of the serial line").in_unit("bit/s").or("115200"),
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::new("device", "serial line; either this or host").naming(Names::Device),
+        DriverKey::new("host", "HOST:PORT of a converter that passes the bytes on"),
+        DriverKey::new("baud", "speed of the serial line").in_unit("bit/s").or("115200"),
     ];
-    type Config = Config;
+    type Config = P1Config;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &P1Config) -> Result<(), ConfigError> {
         config.port().map(drop)
     }
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(_: &P1Config, outlets: &Outlets) -> Result<(), ConfigError> {
         check_outlets(outlets)
     }
 
-    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+    async fn open(config: &P1Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let port = config.port()?;
-        Ok(Self { meter: Meter::new(outlets)?, line: Line::open(&port, Expects::P1, ADVICE).await? })
+        Ok(Self {
+            meter: TelegramMeter::new(outlets)?,
+            line: TelegramLine::open(&port, Expects::P1, ADVICE).await?,
+        })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {

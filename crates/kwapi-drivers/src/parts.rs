@@ -62,9 +62,9 @@ impl Notes {
 /// The probes that a template made of a device's outlets. One whose outlet is gone has no reading for a while, which says
 /// so, instead of a last value that stands; then it is forgotten, since names come and go.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Listed(HashMap<ProbeId, Instant>);
+pub(crate) struct ListedProbes(HashMap<ProbeId, Instant>);
 
-impl Listed {
+impl ListedProbes {
     /// Adds to a round what is missing of earlier ones. Nothing is missing from a round in which nothing was heard.
     pub(crate) fn complete(&mut self, readings: &mut Readings) {
         if readings.is_empty() {
@@ -186,7 +186,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_whose_outlet_is_gone_has_no_reading_and_is_forgotten_later() {
         let id = |name: &str| ProbeId::new(name).expect("an id");
-        let mut listed = Listed::default();
+        let mut listed = ListedProbes::default();
         let mut round = |outlets: &[&str]| {
             let mut readings = Readings::default();
             for outlet in outlets {

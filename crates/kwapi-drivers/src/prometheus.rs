@@ -14,11 +14,11 @@ use std::time::Duration;
 use kwapi_core::Secret;
 use serde::Deserialize;
 
-use crate::config::{ConfigError, Key, Names, Problem};
+use crate::config::{ConfigError, DriverKey, Names, Problem};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Access, Clients, Device};
+use crate::http::{Access, Clients, DeviceClient};
 use crate::outlets::Outlets;
-use crate::tls::Tls;
+use crate::tls::DeviceTls;
 use crate::value::{EnergyUnit, PowerUnit};
 use scrape::Scrape;
 
@@ -28,7 +28,7 @@ const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;vers
 /// `driver = "prometheus"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct PrometheusConfig {
     /// What to scrape: `http://host:9290/metrics`.
     pub url: String,
     /// The gauge of active power.
@@ -70,7 +70,7 @@ pub struct Config {
     pub password: Option<Secret>,
     /// Whom to trust, over HTTPS.
     #[serde(default)]
-    pub tls: Tls,
+    pub tls: DeviceTls,
 }
 
 fn joules() -> EnergyUnit {
@@ -84,7 +84,7 @@ fn stale_seconds() -> u64 {
 /// One exporter.
 #[derive(Debug)]
 pub struct Prometheus {
-    device: Device,
+    device: DeviceClient,
     scrape: Scrape,
     outlets: Outlets,
     findings: Vec<Finding>,
@@ -93,33 +93,33 @@ pub struct Prometheus {
 impl Driver for Prometheus {
     const NAME: &'static str = "prometheus";
     const SUMMARY: &'static str = "power or energy metrics of any Prometheus exporter";
-    const KEYS: &'static [Key] = &[
-        Key::required("url", "what to scrape"),
-        Key::new("power", "gauge of active power"),
-        Key::new("power_unit", "its unit").or("W"),
-        Key::new("power_scale", "what one count is worth in that unit").otherwise("1"),
-        Key::new("voltage", "gauge of volts"),
-        Key::new("voltage_scale", "what one count is worth").in_unit("V").otherwise("1"),
-        Key::new("current", "gauge of amperes"),
-        Key::new("current_scale", "what one count is worth").in_unit("A").otherwise("1"),
-        Key::new("energy", "counter of energy"),
-        Key::new("energy_unit", "its unit").or("J"),
-        Key::new("energy_scale", "what one count is worth in that unit").otherwise("1"),
-        Key::new("label", "label whose value is the outlet"),
-        Key::new("labels", "only series with these labels"),
-        Key::new("stale_seconds", "samples whose own stamp is older are stale")
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("url", "what to scrape"),
+        DriverKey::new("power", "gauge of active power"),
+        DriverKey::new("power_unit", "its unit").or("W"),
+        DriverKey::new("power_scale", "what one count is worth in that unit").otherwise("1"),
+        DriverKey::new("voltage", "gauge of volts"),
+        DriverKey::new("voltage_scale", "what one count is worth").in_unit("V").otherwise("1"),
+        DriverKey::new("current", "gauge of amperes"),
+        DriverKey::new("current_scale", "what one count is worth").in_unit("A").otherwise("1"),
+        DriverKey::new("energy", "counter of energy"),
+        DriverKey::new("energy_unit", "its unit").or("J"),
+        DriverKey::new("energy_scale", "what one count is worth in that unit").otherwise("1"),
+        DriverKey::new("label", "label whose value is the outlet"),
+        DriverKey::new("labels", "only series with these labels"),
+        DriverKey::new("stale_seconds", "samples whose own stamp is older are stale")
             .login()
             .in_unit("s")
             .or("120"),
-        Key::new("headers", "headers to send").secret(),
-        Key::new("username", "user, where the exporter wants one").login(),
-        Key::new("password", "its password").secret(),
-        Key::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority),
+        DriverKey::new("headers", "headers to send").secret(),
+        DriverKey::new("username", "user, where the exporter wants one").login(),
+        DriverKey::new("password", "its password").secret(),
+        DriverKey::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority),
     ];
-    type Config = Config;
+    type Config = PrometheusConfig;
     type Shared = Clients;
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &PrometheusConfig) -> Result<(), ConfigError> {
         if config.power.is_none() && config.energy.is_none() {
             return Err(ConfigError::new("set power or energy to the name of a metric, or both"));
         }
@@ -136,7 +136,7 @@ impl Driver for Prometheus {
         access(config).check()
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(config: &PrometheusConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         if config.label.is_some() {
             return Ok(());
         }
@@ -146,7 +146,11 @@ impl Driver for Prometheus {
         })
     }
 
-    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &PrometheusConfig,
+        outlets: &Outlets,
+        clients: &Arc<Clients>,
+    ) -> Result<Self, DriverError> {
         Self::check(config)?;
         Self::check_outlets(config, outlets)?;
         let device = access(config).device(clients)?;
@@ -167,7 +171,7 @@ impl Driver for Prometheus {
     }
 }
 
-fn access(config: &Config) -> Access<'_> {
+fn access(config: &PrometheusConfig) -> Access<'_> {
     Access {
         tls: &config.tls,
         username: config.username.as_deref(),

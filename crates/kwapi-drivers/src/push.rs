@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use listener::{Listener, Pushed};
@@ -41,7 +41,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// `driver = "push"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct PushConfig {
     /// `unix:/run/kwapi/boiler.sock`, or a loopback address and port, `127.0.0.1:4711`.
     pub listen: String,
 }
@@ -59,16 +59,17 @@ impl Driver for Push {
     const NAME: &'static str = "push";
     const SUMMARY: &'static str = "any script or program: JSON lines over a Unix or loopback TCP socket";
     const CADENCE: Cadence = Cadence::Pushed;
-    const KEYS: &'static [Key] =
-        &[Key::required("listen", "unix:/path, or a loopback address with a port").naming(Names::Socket)];
-    type Config = Config;
+    const KEYS: &'static [DriverKey] =
+        &[DriverKey::required("listen", "unix:/path, or a loopback address with a port")
+            .naming(Names::Socket)];
+    type Config = PushConfig;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &PushConfig) -> Result<(), ConfigError> {
         listener::check(&config.listen)
     }
 
-    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+    async fn open(config: &PushConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let listener = Listener::bind(&config.listen).await?;
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let accepting = tokio::spawn(listener.accept(outlets.clone(), sender));

@@ -16,22 +16,22 @@ use kwapi_core::{NoReading, ProbeId, Reading, Register};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::Notes;
 use platform::Machine;
-use zones::{Kind, Total, Zone};
+use zones::{Total, Zone, ZoneKind};
 
 /// `driver = "rapl"`. Outlets are `total` (also `1`), `package-0`, `package-0.dram`, `psys` and their like.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub struct RaplConfig {
     /// Where the powercap files are.
     pub root: PathBuf,
 }
 
-impl Default for Config {
+impl Default for RaplConfig {
     fn default() -> Self {
         Self { root: "/sys/class/powercap".into() }
     }
@@ -50,12 +50,12 @@ pub struct Rapl {
     zones: Vec<Zone>,
     looked_at: Instant,
     /// Which zones are read for which probe.
-    sources: Vec<Source>,
+    sources: Vec<ReadZones>,
     notes: Notes,
 }
 
 #[derive(Debug)]
-struct Source {
+struct ReadZones {
     probe: ProbeId,
     total: Reads,
     register: Arc<Register>,
@@ -69,7 +69,7 @@ enum Reads {
     Machine(Machine),
 }
 
-impl Source {
+impl ReadZones {
     fn new(probe: ProbeId, total: Reads, zones: &[Zone]) -> Self {
         // The sum of several zones' advances begins with the session.
         let path = match &total {
@@ -85,13 +85,13 @@ impl Source {
 impl Driver for Rapl {
     const NAME: &'static str = "rapl";
     const SUMMARY: &'static str = "the processor's energy counters (RAPL) of the machine kwapi runs on";
-    const KEYS: &'static [Key] = &[Key::new("root", "where Linux's powercap files are")
+    const KEYS: &'static [DriverKey] = &[DriverKey::new("root", "where Linux's powercap files are")
         .or("/sys/class/powercap")
         .naming(Names::Kernel)];
-    type Config = Config;
+    type Config = RaplConfig;
     type Shared = ();
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(_: &RaplConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
         match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
             Some(outlet) => Err(ConfigError::of(
@@ -105,7 +105,7 @@ impl Driver for Rapl {
         }
     }
 
-    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+    async fn open(config: &RaplConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let zones = zones::find(&config.root)?;
         let sources = choose(&zones, outlets)?;
         let (root, outlets, notes) = (config.root.clone(), outlets.clone(), Notes::default());
@@ -124,7 +124,7 @@ impl Driver for Rapl {
             self.look_again();
         }
         let (mut problem, mut is_read) = (None, false);
-        for Source { probe, total, register } in &mut self.sources {
+        for ReadZones { probe, total, register } in &mut self.sources {
             let counter = match total {
                 Reads::Zones(total) => total.read(&self.zones, &mut self.notes).map(Ok),
                 Reads::Machine(machine) => machine.read(&self.zones, &mut self.notes),
@@ -166,7 +166,7 @@ impl Driver for Rapl {
             Reads::Zones(_) => None,
         });
         let why = |zone: &Zone| match (zone.kind, machine) {
-            (Kind::Platform, Some(machine)) => format!("{}; {}", zone.kind.why(), machine.why()),
+            (ZoneKind::Platform, Some(machine)) => format!("{}; {}", zone.kind.why(), machine.why()),
             _ => zone.kind.why().to_owned(),
         };
         let zones = self.zones.iter().map(|zone| Finding {
@@ -237,14 +237,14 @@ impl Reads {
 }
 
 /// Which zones make which probe.
-fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError> {
+fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<ReadZones>, DriverError> {
     if outlets.wants_all() {
         // Whatever adds up: packages and memory; the platform contains them.
         let parts: Vec<_> = zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up()).collect();
         let probes =
             outlets.probes(parts.iter().map(|(_, zone)| (zone.key.as_str(), Some(zone.name.as_str()))));
         let sources = parts.into_iter().zip(probes).filter_map(|((index, _), probe)| {
-            Some(Source::new(probe?, Reads::Zones(Total::of(vec![index])), zones))
+            Some(ReadZones::new(probe?, Reads::Zones(Total::of(vec![index])), zones))
         });
         return Ok(sources.collect());
     }
@@ -269,7 +269,7 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
             let (key, known) = (&outlet.key, known.join(", "));
             return Err(DriverError::Refused(format!("unknown zone {key:?}; available: total, {known}")));
         };
-        sources.push(Source::new(outlet.probe.clone(), total, zones));
+        sources.push(ReadZones::new(outlet.probe.clone(), total, zones));
     }
     Ok(sources)
 }
@@ -278,7 +278,7 @@ fn choose(zones: &[Zone], outlets: &Outlets) -> Result<Vec<Source>, DriverError>
 fn total(zones: &[Zone]) -> Reads {
     let adds_up = zones.iter().enumerate().filter(|(_, zone)| zone.kind.adds_up());
     let parts: Vec<usize> = adds_up.map(|(index, _)| index).collect();
-    match zones.iter().position(|zone| zone.kind == Kind::Platform) {
+    match zones.iter().position(|zone| zone.kind == ZoneKind::Platform) {
         Some(psys) if parts.is_empty() => Reads::Zones(Total::of(vec![psys])),
         Some(psys) => Reads::Machine(Machine::new(psys, parts)),
         None => Reads::Zones(Total::of(parts)),

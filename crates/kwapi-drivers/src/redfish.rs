@@ -24,15 +24,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Access, Clients, Device};
+use crate::http::{Access, Clients, DeviceClient};
 use crate::last_value::LastValue;
 use crate::outlets::Outlets;
-use crate::tls::Tls;
+use crate::tls::DeviceTls;
 use metered::Metered;
 use search::Search;
-use session::Session;
+use session::RedfishSession;
 
 /// Where every service begins (DSP0266, 6.1).
 const ROOT: &str = "/redfish/v1/";
@@ -44,7 +44,7 @@ const REMARKS_MAX: usize = 6;
 /// `driver = "redfish"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct RedfishConfig {
     /// The card: `bmc7`, `10.0.0.7:8443`, `https://bmc7`.
     pub host: String,
     /// A user that may read; the role `ReadOnly` is enough.
@@ -53,10 +53,10 @@ pub struct Config {
     pub password: Option<Secret>,
     /// How to log in.
     #[serde(default)]
-    pub auth: Auth,
+    pub auth: RedfishAuth,
     /// Whom to trust.
     #[serde(default)]
-    pub tls: Tls,
+    pub tls: DeviceTls,
     /// The `Id` of the chassis to read, where several say their power.
     pub chassis: Option<String>,
     /// The `Id` of the power sensor to read, where several could be meant.
@@ -68,7 +68,7 @@ pub struct Config {
 /// How to log in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Auth {
+pub enum RedfishAuth {
     /// A session where the card has them, else the password with each request.
     #[default]
     Auto,
@@ -81,8 +81,8 @@ pub enum Auth {
 /// A card whose sources are known.
 #[derive(Debug)]
 pub struct Redfish {
-    session: Session,
-    config: Config,
+    session: RedfishSession,
+    config: RedfishConfig,
     wanted: Outlets,
     root: Value,
     outlets: Vec<Outlet>,
@@ -101,7 +101,7 @@ struct Outlet {
     last_value: LastValue,
 }
 
-fn access(config: &Config) -> Access<'_> {
+fn access(config: &RedfishConfig) -> Access<'_> {
     Access {
         tls: &config.tls,
         username: config.username.as_deref(),
@@ -113,32 +113,35 @@ fn access(config: &Config) -> Access<'_> {
 impl Driver for Redfish {
     const NAME: &'static str = "redfish";
     const SUMMARY: &'static str = "server BMCs and smart PDUs over Redfish (HTTPS)";
-    const KEYS: &'static [Key] = &[
-        Key::required("host", "the card: name or address, with a port or https:// before it if need be"),
-        Key::new("username", "a user that may read").login(),
-        Key::new("password", "its password").secret(),
-        Key::new("auth", "how to log in: session, basic or auto").login().or("auto"),
-        Key::new("tls", "whom to trust: system, ca:FILE, sha256:FINGERPRINT or insecure")
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::required(
+            "host",
+            "the card: name or address, with a port or https:// before it if need be",
+        ),
+        DriverKey::new("username", "a user that may read").login(),
+        DriverKey::new("password", "its password").secret(),
+        DriverKey::new("auth", "how to log in: session, basic or auto").login().or("auto"),
+        DriverKey::new("tls", "whom to trust: system, ca:FILE, sha256:FINGERPRINT or insecure")
             .login()
             .or("system")
             .naming(Names::Authority),
-        Key::new("chassis", "Id of the chassis to read").otherwise("the only one with power"),
-        Key::new("sensor", "Id of the power sensor to read").otherwise("the one named total"),
-        Key::new("pdu", "Id of the PDU to read").otherwise("the only one"),
+        DriverKey::new("chassis", "Id of the chassis to read").otherwise("the only one with power"),
+        DriverKey::new("sensor", "Id of the power sensor to read").otherwise("the one named total"),
+        DriverKey::new("pdu", "Id of the PDU to read").otherwise("the only one"),
     ];
-    type Config = Config;
+    type Config = RedfishConfig;
     type Shared = Clients;
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &RedfishConfig) -> Result<(), ConfigError> {
         access(config).check()?;
-        if config.username.is_none() && config.auth != Auth::Auto {
+        if config.username.is_none() && config.auth != RedfishAuth::Auto {
             let why = "requires username and password";
             return Err(ConfigError::of("auth", why));
         }
         Ok(())
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(config: &RedfishConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         let key = config.chassis.as_ref().map(|_| "chassis").or(config.sensor.as_ref().map(|_| "sensor"));
         match (key, outlets.named().len()) {
             (Some(key), probes @ 2..) => {
@@ -149,10 +152,14 @@ impl Driver for Redfish {
         }
     }
 
-    async fn open(config: &Config, outlets: &Outlets, clients: &Arc<Clients>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &RedfishConfig,
+        outlets: &Outlets,
+        clients: &Arc<Clients>,
+    ) -> Result<Self, DriverError> {
         let device = access(config).device(clients)?;
         let root = device.get(ROOT, None).await?.required("check that this is a Redfish service")?.json()?;
-        let session = Session::open(device, config.auth, &root).await?;
+        let session = RedfishSession::open(device, config.auth, &root).await?;
         let listed = Instant::now();
         let (metered, is_pdu, mut findings) = list(session.device(), config, outlets, &root).await?;
         let (wanted, config) = (outlets.clone(), config.clone());
@@ -255,8 +262,8 @@ impl Redfish {
 
 /// What the card has of what is wanted, whether it is a PDU, and what was remarked on the way.
 async fn list(
-    device: &Device,
-    config: &Config,
+    device: &DeviceClient,
+    config: &RedfishConfig,
     outlets: &Outlets,
     root: &Value,
 ) -> Result<(Vec<Metered>, bool, Vec<Finding>), DriverError> {

@@ -1,8 +1,8 @@
 //! Every driver there is, by the name that selects it, and drivers whose type is forgotten.
 //!
 //! A new driver is one line in [`DRIVERS`]. Everything below turns `D: Driver` into values that the manager and
-//! `kwapi probe` can hold for any driver: an [`Entry`] (it exists), a [`Configured`] (its keys are right), a
-//! [`Connector`] (it has what its meters share) and a [`Session`] (it is open).
+//! `kwapi probe` can hold for any driver: an [`DriverEntry`] (it exists), a [`ConfiguredDriver`] (its keys are right), a
+//! [`Connector`] (it has what its meters share) and a [`MeterSession`] (it is open).
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -14,41 +14,41 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::config::{ConfigError, Key, Names, Problem, Step, typed};
+use crate::config::{ConfigError, DriverKey, Names, Problem, Step, typed};
 use crate::driver::{Cadence, Driver, Finding, Readings};
 use crate::error::DriverError;
 use crate::outlets::Outlets;
 
 /// Every driver there is, in the order the manual lists them.
-pub const DRIVERS: &[Entry] = &[
-    Entry::of::<crate::ipmi::Ipmi>(),
-    Entry::of::<crate::snmp::Snmp>(),
-    Entry::of::<crate::redfish::Redfish>(),
-    Entry::of::<crate::modbus::Modbus>(),
-    Entry::of::<crate::nut::Nut>(),
-    Entry::of::<crate::shelly::Shelly>(),
-    Entry::of::<crate::tasmota::Tasmota>(),
-    Entry::of::<crate::mqtt::Mqtt>(),
-    Entry::of::<crate::http_json::HttpJson>(),
-    Entry::of::<crate::prometheus::Prometheus>(),
-    Entry::of::<crate::p1::P1>(),
-    Entry::of::<crate::sml::Sml>(),
-    Entry::of::<crate::wattsup::WattsUp>(),
-    Entry::of::<crate::rapl::Rapl>(),
-    Entry::of::<crate::hwmon::Hwmon>(),
-    Entry::of::<crate::nvml::Nvml>(),
-    Entry::of::<crate::push::Push>(),
-    Entry::of::<crate::dummy::Dummy>(),
+pub const DRIVERS: &[DriverEntry] = &[
+    DriverEntry::of::<crate::ipmi::Ipmi>(),
+    DriverEntry::of::<crate::snmp::Snmp>(),
+    DriverEntry::of::<crate::redfish::Redfish>(),
+    DriverEntry::of::<crate::modbus::Modbus>(),
+    DriverEntry::of::<crate::nut::Nut>(),
+    DriverEntry::of::<crate::shelly::Shelly>(),
+    DriverEntry::of::<crate::tasmota::Tasmota>(),
+    DriverEntry::of::<crate::mqtt::Mqtt>(),
+    DriverEntry::of::<crate::http_json::HttpJson>(),
+    DriverEntry::of::<crate::prometheus::Prometheus>(),
+    DriverEntry::of::<crate::p1::P1>(),
+    DriverEntry::of::<crate::sml::Sml>(),
+    DriverEntry::of::<crate::wattsup::WattsUp>(),
+    DriverEntry::of::<crate::rapl::Rapl>(),
+    DriverEntry::of::<crate::hwmon::Hwmon>(),
+    DriverEntry::of::<crate::nvml::Nvml>(),
+    DriverEntry::of::<crate::push::Push>(),
+    DriverEntry::of::<crate::dummy::Dummy>(),
 ];
 
 /// The entry called `name`.
-pub fn find(name: &str) -> Option<&'static Entry> {
+pub fn find(name: &str) -> Option<&'static DriverEntry> {
     DRIVERS.iter().find(|entry| entry.name == name)
 }
 
 /// One driver.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct DriverEntry {
     /// What selects it in a `[[meter]]` table.
     pub name: &'static str,
     /// Which devices, over what.
@@ -57,11 +57,11 @@ pub struct Entry {
     pub cadence: Cadence,
     /// Its own keys of a `[[meter]]` table. One that all meters have too (`labels` of prometheus) is the driver's where it
     /// has it.
-    pub keys: &'static [Key],
-    configure: fn(toml::Table) -> Result<Configured, ConfigError>,
+    pub keys: &'static [DriverKey],
+    configure: fn(toml::Table) -> Result<ConfiguredDriver, ConfigError>,
 }
 
-impl Entry {
+impl DriverEntry {
     /// The entry of driver `D`.
     pub const fn of<D: Driver>() -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Entry {
     }
 
     /// Its own key of that name.
-    pub fn key(&self, name: &str) -> Option<&'static Key> {
+    pub fn key(&self, name: &str) -> Option<&'static DriverKey> {
         self.keys.iter().find(|key| key.name == name)
     }
 
@@ -83,29 +83,29 @@ impl Entry {
     ///
     /// # Errors
     /// When a key is unknown, missing or of the wrong type; secrets' values are not repeated.
-    pub fn configure(&self, keys: toml::Table) -> Result<Configured, ConfigError> {
+    pub fn configure(&self, keys: toml::Table) -> Result<ConfiguredDriver, ConfigError> {
         (self.configure)(keys)
     }
 }
 
-fn configure<D: Driver>(keys: toml::Table) -> Result<Configured, ConfigError> {
+fn configure<D: Driver>(keys: toml::Table) -> Result<ConfiguredDriver, ConfigError> {
     if let Some(unknown) = keys.keys().find(|name| D::KEYS.iter().all(|key| key.name != name.as_str())) {
         let known = D::KEYS.iter().map(|key| key.name).collect();
         let path = vec![Step::Key(unknown.clone())];
         return Err(ConfigError { path, problem: Problem::UnknownKey(known) });
     }
     let config = typed(toml::Value::Table(keys.clone()))?;
-    Ok(Configured { keys, config: Arc::new(Checked::<D>(config)) })
+    Ok(ConfiguredDriver { keys, config: Arc::new(Checked::<D>(config)) })
 }
 
 /// A driver with its keys checked. Two are equal when driver and keys are: then a reload leaves the meter alone.
 #[derive(Clone)]
-pub struct Configured {
+pub struct ConfiguredDriver {
     keys: toml::Table,
-    config: Arc<dyn Config>,
+    config: Arc<dyn AnyConfig>,
 }
 
-impl Configured {
+impl ConfiguredDriver {
     /// The driver's name.
     pub fn name(&self) -> &'static str {
         self.config.entry().name
@@ -117,13 +117,13 @@ impl Configured {
     }
 
     /// What the driver is, its keys included.
-    pub fn entry(&self) -> Entry {
+    pub fn entry(&self) -> DriverEntry {
         self.config.entry()
     }
 
     /// What its keys name on this machine, each with its key.
-    pub fn paths(&self) -> impl Iterator<Item = (&'static Key, Names, &Path)> {
-        let value = |key: &'static Key| Some((key, self.keys.get(key.name)?.as_str()?));
+    pub fn paths(&self) -> impl Iterator<Item = (&'static DriverKey, Names, &Path)> {
+        let value = |key: &'static DriverKey| Some((key, self.keys.get(key.name)?.as_str()?));
         self.config.entry().keys.iter().filter_map(value).filter_map(|(key, value)| {
             let (names, path) = key.path(value)?;
             Some((key, names, path))
@@ -180,13 +180,13 @@ impl Configured {
     }
 }
 
-impl PartialEq for Configured {
+impl PartialEq for ConfiguredDriver {
     fn eq(&self, other: &Self) -> bool {
         self.name() == other.name() && self.keys == other.keys
     }
 }
 
-impl fmt::Debug for Configured {
+impl fmt::Debug for ConfiguredDriver {
     /// The typed configuration, whose secrets do not print; never the raw keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple(self.name()).field(&self.config).finish()
@@ -226,8 +226,8 @@ impl Connector {
     ///
     /// # Errors
     /// See [`Driver::open`].
-    pub async fn open(&self, outlets: &Outlets) -> Result<Session, DriverError> {
-        self.0.open(outlets).await.map(Session)
+    pub async fn open(&self, outlets: &Outlets) -> Result<MeterSession, DriverError> {
+        self.0.open(outlets).await.map(MeterSession)
     }
 }
 
@@ -238,9 +238,9 @@ impl fmt::Debug for Connector {
 }
 
 /// One open session with a meter of any driver; dropping it closes it.
-pub struct Session(Box<dyn Open>);
+pub struct MeterSession(Box<dyn Open>);
 
-impl Session {
+impl MeterSession {
     /// Takes the next readings.
     ///
     /// # Errors
@@ -255,18 +255,18 @@ impl Session {
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for MeterSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Session")
+        f.write_str("MeterSession")
     }
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A checked configuration, whatever its driver.
-trait Config: fmt::Debug + Send + Sync {
+trait AnyConfig: fmt::Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
-    fn entry(&self) -> Entry;
+    fn entry(&self) -> DriverEntry;
     fn check(&self) -> Result<(), ConfigError>;
     fn check_outlets(&self, outlets: &Outlets) -> Result<(), ConfigError>;
     fn definitions(&self) -> Result<String, ConfigError>;
@@ -281,13 +281,13 @@ impl<D: Driver> fmt::Debug for Checked<D> {
     }
 }
 
-impl<D: Driver> Config for Checked<D> {
+impl<D: Driver> AnyConfig for Checked<D> {
     fn as_any(&self) -> &dyn Any {
         self
     }
 
-    fn entry(&self) -> Entry {
-        Entry::of::<D>()
+    fn entry(&self) -> DriverEntry {
+        DriverEntry::of::<D>()
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::driver::DriverError;
-use crate::obis::{Damage, Expects, Port, PortConfig, Reader, Telegram};
+use crate::obis::{Damage, Expects, LineBuffer, Port, PortConfig, Telegram};
 
 /// The speeds of lines that meters talk on by themselves: SML and older P1 ports, and P1 ports since DSMR 4.
 const BAUDS: [u32; 2] = [9_600, 115_200];
@@ -48,7 +48,7 @@ pub async fn listen(device: &Path) -> Result<Heard, DriverError> {
 
 /// The first whole telegram; notes that anything was heard at all.
 async fn telegram(port: &mut Port, heard: &mut Heard) -> Result<Telegram, DriverError> {
-    let mut reader = Reader::new(Expects::Any);
+    let mut reader = LineBuffer::new(Expects::Any);
     loop {
         reader.feed(&port.read().await?);
         *heard = Heard::Noise;

@@ -11,17 +11,17 @@ use std::sync::Arc;
 use kwapi_core::{NoReading, Register};
 use serde_json::Value;
 
-use crate::config::{ConfigError, Key};
+use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Clients, Device, PlugConfig};
+use crate::http::{Clients, DeviceClient, PlugConfig};
 use crate::outlets::Outlets;
-use crate::parts::{Listed, Notes, printable};
+use crate::parts::{ListedProbes, Notes, printable};
 use status::Channel;
 
 /// A device whose generation is known.
 #[derive(Debug)]
 pub struct Shelly {
-    device: Device,
+    device: DeviceClient,
     is_first_generation: bool,
     model: String,
     /// By which it is told from another: every generation says its hardware address.
@@ -31,13 +31,13 @@ pub struct Shelly {
     /// What each channel's counter is known by.
     registers: HashMap<String, Arc<Register>>,
     notes: Notes,
-    listed: Listed,
+    listed: ListedProbes,
 }
 
 impl Driver for Shelly {
     const NAME: &'static str = "shelly";
     const SUMMARY: &'static str = "Shelly plugs, relays and energy meters of every generation, over HTTP";
-    const KEYS: &'static [Key] = PlugConfig::KEYS;
+    const KEYS: &'static [DriverKey] = PlugConfig::KEYS;
     type Config = PlugConfig;
     type Shared = Clients;
 
@@ -66,7 +66,7 @@ impl Driver for Shelly {
             channels: Vec::new(),
             registers: HashMap::new(),
             notes: Notes::default(),
-            listed: Listed::default(),
+            listed: ListedProbes::default(),
         })
     }
 

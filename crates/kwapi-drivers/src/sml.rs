@@ -15,9 +15,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
-use crate::obis::{Expects, Line, Meter, PortConfig, check_outlets};
+use crate::obis::{Expects, PortConfig, TelegramLine, TelegramMeter, check_outlets};
 use crate::outlets::Outlets;
 
 /// German meters: 8N1 (BSI TR-03109-1, Anlage IV b, 8).
@@ -32,7 +32,7 @@ const REST: Duration = Duration::from_secs(2);
 /// `driver = "sml"`. Outlets are `total` (also `1`), `L1`, `L2`, `L3`, `export`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct SmlConfig {
     /// Serial device of the reading head.
     pub device: Option<PathBuf>,
     /// A network converter, `HOST:PORT`.
@@ -48,7 +48,7 @@ fn default_baud() -> u32 {
     BAUD
 }
 
-impl Config {
+impl SmlConfig {
     fn port(&self) -> Result<PortConfig, ConfigError> {
         if self.request_seconds.is_some_and(|seconds| !REQUEST_SECONDS.contains(&seconds)) {
             return Err(ConfigError::of("request_seconds", "must be 1 to 3600"));
@@ -60,8 +60,8 @@ impl Config {
 /// A meter under its reading head.
 #[derive(Debug)]
 pub struct Sml {
-    line: Line,
-    meter: Meter,
+    line: TelegramLine,
+    meter: TelegramMeter,
     asks: Option<Asks>,
 }
 
@@ -77,31 +77,32 @@ impl Driver for Sml {
     const SUMMARY: &'static str =
         "meters under an optical head: SML and IEC 62056-21, over serial or a converter";
     const CADENCE: Cadence = Cadence::Pushed;
-    const KEYS: &'static [Key] = &[
-        Key::new("device", "serial line; either this or host").naming(Names::Device),
-        Key::new("host", "HOST:PORT of a converter that passes the bytes on"),
-        Key::new("baud", "speed of the serial line, of a meter that sends by itself")
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::new("device", "serial line; either this or host").naming(Names::Device),
+        DriverKey::new("host", "HOST:PORT of a converter that passes the bytes on"),
+        DriverKey::new("baud", "speed of the serial line, of a meter that sends by itself")
             .in_unit("bit/s")
             .or("9600"),
-        Key::new("request_seconds", "how often a meter is asked that does not send by itself").in_unit("s"),
+        DriverKey::new("request_seconds", "how often a meter is asked that does not send by itself")
+            .in_unit("s"),
     ];
-    type Config = Config;
+    type Config = SmlConfig;
     type Shared = ();
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &SmlConfig) -> Result<(), ConfigError> {
         config.port().map(drop)
     }
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(_: &SmlConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         check_outlets(outlets)
     }
 
-    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+    async fn open(config: &SmlConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let port = config.port()?;
         let every = config.request_seconds.map(Duration::from_secs_f64);
         Ok(Self {
-            meter: Meter::new(outlets)?,
-            line: Line::open(&port, Expects::Any, ADVICE).await?,
+            meter: TelegramMeter::new(outlets)?,
+            line: TelegramLine::open(&port, Expects::Any, ADVICE).await?,
             asks: every.map(|every| Asks { every, next: Instant::now() }),
         })
     }

@@ -21,12 +21,12 @@ mod shared;
 mod value;
 mod walk;
 
-pub use config::{Config, Version};
+pub use config::{SnmpConfig, SnmpVersion};
 pub use plan::parse_key;
-pub use profile::{Catalogue, Field, Kind, Profile, ProfileError, Section, parse_oid};
+pub use profile::{Field, Profile, ProfileCatalogue, ProfileError, ProfileKind, Section, parse_oid};
 pub use record::record;
-pub use shared::Shared;
-pub use value::Value;
+pub use shared::SnmpShared;
+pub use value::ObjectValue;
 pub use walk::{Evaluated, Walk, evaluate, parse_snmprec, to_snmprec};
 
 use std::sync::Arc;
@@ -35,14 +35,14 @@ use async_snmp::{Oid, oid};
 use kwapi_core::{NoReading, Reading};
 use tokio::time::Instant;
 
-use crate::config::{ConfigError, Key};
+use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
 use agent::Agent;
-use interpret::Row;
+use interpret::ColumnValues;
 use open::Plan;
-use pace::Pace;
+use pace::AgentPace;
 
 /// sysUpTime.0: hundredths of a second since the agent started (RFC 3418).
 fn sys_up_time() -> Oid {
@@ -52,15 +52,15 @@ fn sys_up_time() -> Oid {
 /// One PDU.
 #[derive(Debug)]
 pub struct Snmp {
-    config: Config,
+    config: SnmpConfig,
     outlets: Outlets,
-    catalogue: Catalogue,
-    shared: Arc<Shared>,
+    catalogue: ProfileCatalogue,
+    shared: Arc<SnmpShared>,
     agent: Agent,
     plan: Plan,
     /// The objects of every round: sysUpTime, then each point's.
     round: Vec<Oid>,
-    pace: Pace,
+    pace: AgentPace,
     up_time: Option<i128>,
     requests_per_round: u64,
 }
@@ -68,11 +68,11 @@ pub struct Snmp {
 impl Driver for Snmp {
     const NAME: &'static str = "snmp";
     const SUMMARY: &'static str = "rack PDUs and UPSes (APC, Raritan, Eaton, ServerTech, Vertiv, CyberPower, Enlogic, HPE, UPS-MIB, …) and raw OIDs over SNMP v1, v2c and v3";
-    const KEYS: &'static [Key] = Config::KEYS;
-    type Config = Config;
-    type Shared = Shared;
+    const KEYS: &'static [DriverKey] = SnmpConfig::KEYS;
+    type Config = SnmpConfig;
+    type Shared = SnmpShared;
 
-    fn check(config: &Config) -> Result<(), ConfigError> {
+    fn check(config: &SnmpConfig) -> Result<(), ConfigError> {
         config.check()?;
         let catalogue = open::catalogue(config)?;
         if config.profile == "auto" {
@@ -81,11 +81,11 @@ impl Driver for Snmp {
         open::named(config, &catalogue).map(drop)
     }
 
-    fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(config: &SnmpConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         open::check_outlets(config, outlets)
     }
 
-    fn definitions(config: &Config) -> Result<String, ConfigError> {
+    fn definitions(config: &SnmpConfig) -> Result<String, ConfigError> {
         let catalogue = open::catalogue(config)?;
         if config.profile == "auto" {
             return Ok(format!("{:?}", catalogue.iter().collect::<Vec<_>>()));
@@ -93,7 +93,11 @@ impl Driver for Snmp {
         open::named(config, &catalogue).map(|profile| format!("{profile:?}"))
     }
 
-    async fn open(config: &Config, outlets: &Outlets, shared: &Arc<Shared>) -> Result<Self, DriverError> {
+    async fn open(
+        config: &SnmpConfig,
+        outlets: &Outlets,
+        shared: &Arc<SnmpShared>,
+    ) -> Result<Self, DriverError> {
         config.check()?;
         let catalogue = open::catalogue(config)?;
         let (agent, plan) = open::open(config, outlets, &catalogue, shared).await?;
@@ -105,7 +109,7 @@ impl Driver for Snmp {
             agent,
             plan: Plan::default(),
             round: Vec::new(),
-            pace: Pace::new(Instant::now()),
+            pace: AgentPace::new(Instant::now()),
             up_time: None,
             requests_per_round: 0,
         };
@@ -131,13 +135,13 @@ impl Driver for Snmp {
 
         let mut values = values.into_iter();
         let up_time = values.next().and_then(|value| value.integer());
-        let rows: Vec<Row> = self
+        let rows: Vec<ColumnValues> = self
             .plan
             .points
             .iter()
             .map(|point| {
                 let fields = point.oids(false).map(|(field, _)| *field);
-                fields.map(|field| (field, values.next().unwrap_or(Value::Failed))).collect()
+                fields.map(|field| (field, values.next().unwrap_or(ObjectValue::Failed))).collect()
             })
             .collect();
 
@@ -250,18 +254,18 @@ impl Snmp {
         let mut values = self.agent.get_cautiously(&oids).await?.into_iter();
         for point in points {
             let fields: Vec<_> = point.oids(true).map(|(field, _)| *field).collect();
-            let row = fields.into_iter().map(|field| (field, values.next().unwrap_or(Value::Failed)));
+            let row = fields.into_iter().map(|field| (field, values.next().unwrap_or(ObjectValue::Failed)));
             point.slow = row.collect();
         }
         self.pace.slow_columns_read(Instant::now());
         Ok(())
     }
 
-    fn interpret(&self, rows: &[Row]) -> Vec<Result<Reading, NoReading>> {
+    fn interpret(&self, rows: &[ColumnValues]) -> Vec<Result<Reading, NoReading>> {
         let points = self.plan.points.iter().zip(rows);
         points
             .map(|(point, fast)| {
-                let row: Row = fast.iter().chain(&point.slow).cloned().collect();
+                let row: ColumnValues = fast.iter().chain(&point.slow).cloned().collect();
                 interpret::reading(&point.section, &row)
             })
             .collect()

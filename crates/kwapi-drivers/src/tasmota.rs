@@ -10,12 +10,12 @@ use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Register, Volts, hex
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::config::{ConfigError, Key};
+use crate::config::{ConfigError, DriverKey};
 use crate::deadline;
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Access, Clients, Device, PlugConfig};
+use crate::http::{Access, Clients, DeviceClient, PlugConfig};
 use crate::outlets::Outlets;
-use crate::parts::{Listed, Notes, power_and_counter, printable};
+use crate::parts::{ListedProbes, Notes, power_and_counter, printable};
 use crate::value::{self, EnergyUnit, number};
 
 /// Tasmota counts hundred-thousandths of a kWh and shows three decimals unless told otherwise (`EnergyRes`).
@@ -28,7 +28,7 @@ const CHANNELS_MAX: usize = 64;
 /// One device.
 #[derive(Debug)]
 pub struct Tasmota {
-    device: Device,
+    device: DeviceClient,
     /// The login, as the end of a query.
     login: String,
     /// Its hardware address, where it tells it.
@@ -40,13 +40,13 @@ pub struct Tasmota {
     outlets: Outlets,
     channels: usize,
     notes: Notes,
-    listed: Listed,
+    listed: ListedProbes,
 }
 
 impl Driver for Tasmota {
     const NAME: &'static str = "tasmota";
     const SUMMARY: &'static str = "plugs and meters with the Tasmota firmware, over HTTP";
-    const KEYS: &'static [Key] = PlugConfig::KEYS;
+    const KEYS: &'static [DriverKey] = PlugConfig::KEYS;
     type Config = PlugConfig;
     type Shared = Clients;
 
@@ -85,7 +85,7 @@ impl Driver for Tasmota {
             outlets: outlets.clone(),
             channels: 0,
             notes: Notes::default(),
-            listed: Listed::default(),
+            listed: ListedProbes::default(),
         })
     }
 

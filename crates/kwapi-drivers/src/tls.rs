@@ -23,7 +23,7 @@ use crate::config::ConfigError;
 /// `tls = "system" | "ca:FILE" | "sha256:FINGERPRINT" | "insecure"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Tls {
+pub enum DeviceTls {
     /// The certificate is signed by an authority the system trusts, for this host's name.
     #[default]
     System,
@@ -36,7 +36,7 @@ pub enum Tls {
     Insecure,
 }
 
-impl TryFrom<String> for Tls {
+impl TryFrom<String> for DeviceTls {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -68,15 +68,15 @@ fn fingerprint_of(text: &str) -> Option<[u8; 32]> {
 ///
 /// # Errors
 /// When the authority's file or the system's roots cannot be read, or the former is no PEM.
-pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, ConfigError> {
+pub(crate) fn client_config(tls: &DeviceTls) -> Result<ClientConfig, ConfigError> {
     let provider = Arc::new(ring::default_provider());
     let trust = match tls {
-        Tls::System => {
+        DeviceTls::System => {
             Trust::Roots(Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(
                 |error| ConfigError::of("tls", format!("cannot load the system's trusted roots: {error}")),
             )?))
         }
-        Tls::Authority(file) => {
+        DeviceTls::Authority(file) => {
             let refused = |why: String| {
                 let file = file.display();
                 ConfigError::of(
@@ -99,8 +99,8 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, ConfigError> {
                     .map_err(|error| refused(error.to_string()))?;
             Trust::Roots(verifier)
         }
-        Tls::Pinned(fingerprint) => Trust::Pinned(*fingerprint),
-        Tls::Insecure => Trust::Anybody,
+        DeviceTls::Pinned(fingerprint) => Trust::Pinned(*fingerprint),
+        DeviceTls::Insecure => Trust::Anybody,
     };
     let verifier = Verifier { trust, provider: Arc::clone(&provider) };
     Ok(ClientConfig::builder_with_provider(provider)
@@ -205,8 +205,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Result<Tls, &str>) {
-        let actual = Tls::try_from(text.to_owned());
+    fn check(text: &str, expected: Result<DeviceTls, &str>) {
+        let actual = DeviceTls::try_from(text.to_owned());
         match expected {
             Ok(tls) => assert_eq!(actual, Ok(tls), "{text}"),
             Err(part) => assert!(actual.as_ref().is_err_and(|error| error.contains(part)), "{actual:?}"),
@@ -215,11 +215,11 @@ mod tests {
 
     #[test]
     fn the_four_choices_are_read() {
-        check("system", Ok(Tls::System));
-        check("insecure", Ok(Tls::Insecure));
-        check("ca:/etc/kwapi/ca.pem", Ok(Tls::Authority("/etc/kwapi/ca.pem".into())));
-        check(&format!("sha256:{}", "aB:".repeat(31) + "AB"), Ok(Tls::Pinned([0xab; 32])));
-        check(&format!("sha256:{}", "0f".repeat(32)), Ok(Tls::Pinned([0x0f; 32])));
+        check("system", Ok(DeviceTls::System));
+        check("insecure", Ok(DeviceTls::Insecure));
+        check("ca:/etc/kwapi/ca.pem", Ok(DeviceTls::Authority("/etc/kwapi/ca.pem".into())));
+        check(&format!("sha256:{}", "aB:".repeat(31) + "AB"), Ok(DeviceTls::Pinned([0xab; 32])));
+        check(&format!("sha256:{}", "0f".repeat(32)), Ok(DeviceTls::Pinned([0x0f; 32])));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serial2_tokio::SerialPort;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
@@ -32,7 +32,7 @@ const TENTH_WATT_HOUR: Energy = Energy::from_millijoules(360_000);
 /// `driver = "wattsup"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct WattsupConfig {
     /// Serial device. Prefer `/dev/serial/by-id/…`: `ttyUSB0` moves on replug.
     pub device: String,
 }
@@ -51,17 +51,17 @@ impl Driver for WattsUp {
     const NAME: &'static str = "wattsup";
     const SUMMARY: &'static str = "Watts up? PRO and .NET plug-in meters, over USB serial";
     const CADENCE: Cadence = Cadence::Pushed;
-    const KEYS: &'static [Key] =
-        &[Key::required("device", "serial device; /dev/serial/by-id/… survives a replug")
+    const KEYS: &'static [DriverKey] =
+        &[DriverKey::required("device", "serial device; /dev/serial/by-id/… survives a replug")
             .naming(Names::Device)];
-    type Config = Config;
+    type Config = WattsupConfig;
     type Shared = ();
 
-    fn check_outlets(_: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+    fn check_outlets(_: &WattsupConfig, outlets: &Outlets) -> Result<(), ConfigError> {
         outlets.only().map(drop)
     }
 
-    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+    async fn open(config: &WattsupConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let probe = outlets.only()?;
         let port = SerialPort::open(&config.device, BAUD).map_err(|error| cannot_open(config, &error))?;
         port.write_all(LOG_EVERY_SECOND).await?;
@@ -109,7 +109,7 @@ impl Driver for WattsUp {
     }
 }
 
-fn cannot_open(config: &Config, error: &io::Error) -> DriverError {
+fn cannot_open(config: &WattsupConfig, error: &io::Error) -> DriverError {
     let device = &config.device;
     match error.kind() {
         ErrorKind::PermissionDenied => DriverError::Refused(format!(

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
 
 use std::fs;
-use std::net::{TcpStream, UdpSocket};
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use kwapi_core::{Account, Accounting, Energy, Measurement, NotBridged, ProbeId, 
 use kwapi_drivers::Outlets;
 use kwapi_drivers::manager::{Host, Manager, MeterSpec};
 use kwapi_drivers::registry;
-use kwapi_peers::{Lab, Peer, free_port, need_python, python_environment};
+use kwapi_peers::{Lab, Peer, devices, free_port, need_python};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -256,12 +256,7 @@ async fn modbus(change: (&str, &str), keys_after: Option<&str>) -> Option<(Site,
         return None;
     }
     let (lab, port) = (Lab::of("modbus", 0), free_port());
-    let start = || {
-        let mut command = Command::new(python_environment("python"));
-        command.arg(lab.join("modbus/line.py")).args([&port.to_string(), "socket"]);
-        Peer::start(&mut command, lab.join("log"))
-            .ready(PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok())
-    };
+    let start = || devices::python(&lab, "modbus/line.py", port, ["socket"]);
     let peer = start();
     let host = format!("host = '127.0.0.1:{port}'\n");
     let mut site = Site::new("modbus", format!("{host}map = 'eastron-sdm120'\nunit = 1"));

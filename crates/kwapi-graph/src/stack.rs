@@ -13,7 +13,7 @@ const SETTLES_SECONDS: u64 = 10;
 
 /// Adds up probes over one period.
 #[derive(Clone, Debug)]
-pub struct Stack {
+pub struct StackedSum {
     start: u64,
     step: u64,
     now: u64,
@@ -55,7 +55,7 @@ pub struct Stacked {
     pub others: u32,
 }
 
-impl Stack {
+impl StackedSum {
     /// Nothing yet, on the rows of the `period` that ends at `now` (Unix seconds).
     pub fn new(period: Period, now: u64) -> Self {
         let (_, end) = window(period, now);

@@ -57,7 +57,7 @@ fn a_probe_graph_is_drawn_as_it_was_agreed() {
 
 #[test]
 fn a_summary_is_drawn_as_it_was_agreed() {
-    let mut stack = Stack::new(Period::Week, NOW);
+    let mut stack = StackedSum::new(Period::Week, NOW);
     stack.add("node-10", &series(Period::Week, |row| Some(100.0 + row as f64)));
     stack.add("node-2", &series(Period::Week, |row| (row > 40).then_some(50.0)));
     let look = look(Size { width: 400, height: 150, framed: false }, Theme::Page);
@@ -124,7 +124,7 @@ fn of_a_row_in_progress_only_the_past_counts() {
 
 #[test]
 fn a_sum_counts_each_probe_for_the_time_it_is_known() {
-    let mut stack = Stack::new(Period::Year, NOW);
+    let mut stack = StackedSum::new(Period::Year, NOW);
     let row = NOW / 604_800 * 604_800;
     let of = |known| Series { partial: vec![(0, known)], ..Series::whole(row, 604_800, vec![Some(100.0)]) };
     stack.add("A", &of(36_000));
@@ -138,7 +138,7 @@ fn a_sum_counts_each_probe_for_the_time_it_is_known() {
 
 #[test]
 fn the_sum_of_the_bands_and_the_others_is_the_total() {
-    let mut stack = Stack::new(Period::Hour, NOW);
+    let mut stack = StackedSum::new(Period::Hour, NOW);
     for probe in 0..1_000 {
         stack.add(&format!("node-{probe}"), &series(Period::Hour, |_| Some(f64::from(probe))));
     }
@@ -154,7 +154,7 @@ fn the_sum_of_the_bands_and_the_others_is_the_total() {
 
 #[test]
 fn a_sum_that_lacks_a_probe_is_marked() {
-    let mut stack = Stack::new(Period::Hour, NOW);
+    let mut stack = StackedSum::new(Period::Hour, NOW);
     stack.add("A", &series(Period::Hour, |_| Some(1.0)));
     stack.add("B", &hour());
     let svg = draw_summary(Period::Hour, &stack.finish(), NOW, &look(Size::SUMMARY, Theme::Alone));
@@ -293,7 +293,7 @@ fn busy(seed: usize) -> Series {
 #[test]
 fn pictures_are_no_larger_than_the_original_s() {
     let probe = draw("A", Period::Minute, &busy(0), NOW, None, &look(Size::PROBE, Theme::Alone));
-    let mut stack = Stack::new(Period::Minute, NOW);
+    let mut stack = StackedSum::new(Period::Minute, NOW);
     for node in 0..8 {
         stack.add(&format!("rack-3.node-{node}"), &busy(node * 13));
     }
@@ -345,7 +345,7 @@ proptest! {
                 let parsed = Document::parse(&svg);
                 prop_assert!(parsed.is_ok(), "{parsed:?} in {svg}");
                 prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-                let mut stack = Stack::new(period, now);
+                let mut stack = StackedSum::new(period, now);
                 stack.add(&name, &series);
                 stack.add("B", &series);
                 let svg = draw_summary(period, &stack.finish(), now, &look);
@@ -365,7 +365,7 @@ proptest! {
 
 #[test]
 fn the_newest_second_of_a_sum_waits_for_meters_that_are_read_later_in_it() {
-    let mut stack = Stack::new(Period::Minute, NOW);
+    let mut stack = StackedSum::new(Period::Minute, NOW);
     let begin = NOW - 60;
     let of = |known: usize| {
         let watts = (0..60).map(|second| (second < known).then_some(100.0)).collect();

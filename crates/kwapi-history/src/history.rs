@@ -7,9 +7,9 @@
 mod counters;
 mod files;
 mod flusher;
+mod follower;
 mod probe;
 mod read;
-mod reading;
 mod schedule;
 mod waiting;
 
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{Pattern, ProbeId, Succession, Timestamp};
+use kwapi_core::{Pattern, ProbeId, Succession, Timestamp, chain};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
@@ -32,9 +32,8 @@ pub use flusher::Flusher;
 pub use read::Latest;
 
 use counters::Counts;
-use files::Chain;
-use probe::Probe;
-use reading::Reading;
+use follower::JournalFollower;
+use probe::ProbeFiles;
 use schedule::Schedule;
 
 /// The journal's reader that writes RRD files.
@@ -71,9 +70,9 @@ pub struct History {
     config: HistoryConfig,
     rrd_directory: PathBuf,
     journal: Journal,
-    reading: Mutex<Reading>,
+    reading: Mutex<JournalFollower>,
     bookmark: Bookmark,
-    probes: RwLock<HashMap<ProbeId, Arc<Probe>>>,
+    probes: RwLock<HashMap<ProbeId, Arc<ProbeFiles>>>,
     schedule: Mutex<Schedule>,
     index: Mutex<Index>,
     upkeep: Mutex<Upkeep>,
@@ -122,7 +121,8 @@ impl History {
         let stems: HashSet<_> = found.known.iter().map(|known| store::file_stem(&known.probe)).collect();
         let orphan_files = store::orphans(&rrd_directory, &stems).map_err(failed)?;
         let numbered = found.known.into_iter().zip(0..);
-        let known: Vec<_> = numbered.map(|(known, number)| Arc::new(Probe::new(known, number))).collect();
+        let known: Vec<_> =
+            numbered.map(|(known, number)| Arc::new(ProbeFiles::new(known, number))).collect();
         let mut schedule = Schedule::new(config.flush_interval);
         for probe in &known {
             schedule.add(probe);
@@ -133,7 +133,7 @@ impl History {
             config,
             rrd_directory,
             journal: journal.clone(),
-            reading: Mutex::new(Reading { reader, known, succession: Succession::default() }),
+            reading: Mutex::new(JournalFollower { reader, known, succession: Succession::default() }),
             bookmark: journal.bookmark(READER, Need::Required),
             probes: RwLock::new(probes),
             schedule: Mutex::new(schedule),
@@ -170,7 +170,7 @@ impl History {
         let due = self.schedule.lock().due(now);
         for probe in due {
             if let Err(error) = self.flush_probe(&probe) {
-                let error = Chain(&error).to_string();
+                let error = chain(&error);
                 if upkeep.failed.is_none() {
                     tracing::warn!(%error, "cannot write RRD files; retrying");
                 }
@@ -222,7 +222,7 @@ impl History {
             }
             if let Err(error) = self.flush_probe(&probe) {
                 if flushed {
-                    tracing::warn!(error = %Chain(&error), "not all RRD files were written");
+                    tracing::warn!(error = %chain(&error), "not all RRD files were written");
                 }
                 flushed = false;
             }

@@ -45,7 +45,7 @@ pub use state::JournalCounters;
 use crate::store::DirectoryLock;
 use open::open_files;
 use segment::{SegmentReader, Step};
-use state::State;
+use state::JournalState;
 use writer::Writer;
 
 /// The folder of segments and positions in the directory of history.
@@ -110,7 +110,7 @@ struct Shared {
     lock: Mutex<Option<DirectoryLock>>,
     /// Taken before `state` where both are.
     writer: Mutex<Writer>,
-    state: Mutex<State>,
+    state: Mutex<JournalState>,
     appended: Condvar,
 }
 
@@ -269,8 +269,8 @@ impl Journal {
 }
 
 /// Reads bytes from anywhere as a segment; for fuzzing.
-#[doc(hidden)]
-pub fn exercise(bytes: &[u8]) -> usize {
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn exercise(bytes: &[u8]) -> usize {
     let mut count = 0;
     if let Ok(mut reader) = SegmentReader::new(bytes, 0, 0) {
         while let Ok(step) = reader.next(bytes.len() as u64) {
@@ -283,9 +283,9 @@ pub fn exercise(bytes: &[u8]) -> usize {
     }
     // Blocks are guarded by their CRC; see what the codecs make of bytes that are not.
     for records in [
-        record::Decoder::default().block(bytes, usize::from(u16::MAX)),
-        record::Decoder::default().block(bytes, 1),
-        released::Decoder::default().block(bytes, crc32fast::hash(bytes)),
+        record::RecordDecoder::default().block(bytes, usize::from(u16::MAX)),
+        record::RecordDecoder::default().block(bytes, 1),
+        released::ReleasedDecoder::default().block(bytes, crc32fast::hash(bytes)),
     ] {
         count += records.map_or(0, |records| records.len());
     }

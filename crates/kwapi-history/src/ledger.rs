@@ -22,14 +22,14 @@ use std::time::{Duration, Instant};
 use kwapi_core::{ProbeId, RowStep, Timestamp};
 use parking_lot::Mutex;
 
-use crate::follower::{Follow, Follower};
 use crate::journal::{Bookmark, Delivery, Journal, Need, OpenError, Position, Reader, Records};
+use crate::reader_thread::{JournalConsumer, ReaderThread};
 
 pub use counters::LedgerCounters;
 pub(crate) use seen::SeenRow;
 pub use table::LedgerRow;
 
-use book::{Book, Waiting};
+use book::{Book, WaitingRow};
 use files::{Day, Files, Gate, Part};
 use table::order;
 
@@ -271,7 +271,7 @@ impl Ledger {
         {
             let mut state = self.state.lock();
             state.book.close_silent(wall.micros() / 1_000);
-            for Waiting { step, row } in &state.book.waiting {
+            for WaitingRow { step, row } in &state.book.waiting {
                 groups.entry((*step, row.row.begin / DAY_MS)).or_default().push(row.clone());
             }
         }
@@ -350,9 +350,9 @@ impl Ledger {
 }
 
 /// The thread that keeps a ledger.
-pub type LedgerWriter = Follower<Ledger>;
+pub type LedgerWriter = ReaderThread<Ledger>;
 
-impl Follow for Ledger {
+impl JournalConsumer for Ledger {
     const THREAD: &'static str = "ledger";
 
     fn follow(&self, limit: Duration, wall: &dyn Fn() -> Timestamp) {

@@ -12,21 +12,23 @@
 )]
 
 mod columns;
-mod follower;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod history;
 pub mod journal;
 mod ledger;
 mod query;
+mod reader_thread;
 pub mod rrd;
 mod samples;
 pub mod store;
 mod tree;
 
-pub use follower::{Follow, Follower};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
 pub use ledger::{Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter};
 pub use query::{Answer, Ask, AskError, EnergySpan, ProbeEnergy, Query};
+pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
     Sample, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,
 };

@@ -5,8 +5,8 @@
 //! proportion, and the answer says so. What lies before the ledger knows a probe comes from its RRD file, as far as that
 //! goes, by itself and marked.
 
-mod cover;
 mod course;
+mod cover;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::journal::Position;
 use crate::ledger::{Ledger, LedgerRow, SeenRow};
 use crate::samples::Samples;
 
-use cover::{Cover, Piece};
 use course::{Course, Courses};
+use cover::{Cover, Piece};
 
 /// Spans of a question at most, of all probes together.
 const CELLS_MAX: usize = 1 << 20;

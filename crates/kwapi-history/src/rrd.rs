@@ -26,7 +26,7 @@ pub struct Rrd {
     /// The head of the file, which never changes: `stat_head`, `ds_def` and `rra_def`.
     definition: Vec<u8>,
     step: u64,
-    sources: Vec<Source>,
+    sources: Vec<DataSource>,
     archives: Vec<Archive>,
     last_update: Timestamp,
     /// One per source.
@@ -39,7 +39,7 @@ pub struct Rrd {
 
 /// What is recorded (a *data source*).
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Source {
+pub(crate) struct DataSource {
     /// Only gauges can be updated; others can be read.
     is_gauge: bool,
     /// An update that comes later than this many seconds after the one before says nothing of the time between.
@@ -161,8 +161,8 @@ impl Rrd {
 mod tests;
 
 /// Does all that can be done with bytes from anywhere; for fuzzing.
-#[doc(hidden)]
-pub fn exercise(bytes: &[u8], at: Timestamp) {
+#[cfg(feature = "fuzzing")]
+pub(crate) fn exercise(bytes: &[u8], at: Timestamp) {
     let Ok(mut rrd) = Rrd::parse(bytes) else { return };
     let values = vec![Some(1.0); rrd.source_count()];
     _ = rrd.update(at, &values);

@@ -22,16 +22,16 @@ use std::time::{Duration, Instant};
 use kwapi_core::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
-use crate::follower::{Follow, Follower};
 use crate::journal::{Bookmark, Delivery, Journal, Need, OpenError, Position, Reader};
+use crate::reader_thread::{JournalConsumer, ReaderThread};
 use crate::tree::Gate;
 
 pub use counters::SamplesCounters;
 pub use sample::Sample;
 pub use seen::{SamplesError, SamplesPage};
 
-use buffer::Buffer;
-use files::{Files, Part};
+use buffer::SampleBuffer;
+use files::{SampleFiles, SamplePart};
 use sample::{Hour, hour_of};
 use table::PartWriter;
 
@@ -72,18 +72,18 @@ impl Default for SamplesConfig {
 pub struct Samples {
     config: SamplesConfig,
     journal: Journal,
-    files: Files,
+    files: SampleFiles,
     /// Taken first. Who has the reader takes records and writes, nobody else.
     reader: Mutex<Reader>,
     bookmark: Bookmark,
     /// Taken before `state` where both are.
-    buffer: RwLock<Buffer>,
-    state: Mutex<State>,
-    upkeep: Mutex<Upkeep>,
+    buffer: RwLock<SampleBuffer>,
+    state: Mutex<SamplesState>,
+    upkeep: Mutex<SamplesUpkeep>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SamplesState {
     /// All before it is in `buffer` and files.
     position: Position,
     /// All before it is in files.
@@ -91,7 +91,7 @@ struct State {
     /// What `samples-place` says, and the one before.
     committed: Position,
     committed_before: Position,
-    parts: BTreeMap<Hour, Vec<Part>>,
+    parts: BTreeMap<Hour, Vec<SamplePart>>,
     /// Hours with nothing to be merged.
     looked_at: BTreeSet<Hour>,
     newest: Timestamp,
@@ -99,7 +99,7 @@ struct State {
 }
 
 #[derive(Debug, Default)]
-struct Upkeep {
+struct SamplesUpkeep {
     written: Duration,
     /// Why samples could last not be written or the journal not be read.
     trouble: Option<String>,
@@ -118,9 +118,9 @@ impl Samples {
 
     fn open_through(config: SamplesConfig, journal: &Journal, gate: Option<Gate>) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Io(journal.home().to_owned(), error);
-        let files = Files::new(journal.home(), gate);
+        let files = SampleFiles::new(journal.home(), gate);
         let reader = journal.reader(READER, Need::Required);
-        let mut state = State::default();
+        let mut state = SamplesState::default();
         let mut found = None;
         for name in [PLACE, PLACE_BEFORE] {
             let Some(bytes) = files.tree().read(name).map_err(failed)? else { continue };
@@ -153,7 +153,7 @@ impl Samples {
     /// The position in the journal up to which the samples in `home` may have it: what is appended must come after it,
     /// even where the journal was lost.
     pub fn position_in(home: &Path) -> Position {
-        let files = Files::new(home, None);
+        let files = SampleFiles::new(home, None);
         let place = |name: &str| place::decode(&files.tree().read(name).ok().flatten()?);
         let places = [PLACE, PLACE_BEFORE].into_iter().filter_map(place);
         places.chain(files.newest()).max().unwrap_or_default()
@@ -321,9 +321,9 @@ impl Samples {
 }
 
 /// The thread that keeps samples.
-pub type SamplesWriter = Follower<Samples>;
+pub type SamplesWriter = ReaderThread<Samples>;
 
-impl Follow for Samples {
+impl JournalConsumer for Samples {
     const THREAD: &'static str = "samples";
 
     fn follow(&self, limit: Duration, wall: &dyn Fn() -> Timestamp) {

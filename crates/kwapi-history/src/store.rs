@@ -2,12 +2,12 @@
 
 mod index;
 mod lock;
-mod recorder;
+mod updates;
 
 pub(crate) use index::orphans;
-pub use index::{Found, Index, Known, file_stem};
+pub use index::{Index, IndexContents, Known, file_stem};
 pub use lock::{DirectoryInUse, DirectoryLock};
-pub(crate) use recorder::{Sample, apply, apply_peaks, first_second};
+pub(crate) use updates::{FileSample, apply, apply_peaks, first_second};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Lab, Peer, free_udp_port, python_environment};
+use crate::{Lab, Peer, free_udp_port, output, python_environment};
 
 /// What they may take to start on a loaded machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -76,4 +76,14 @@ fn answers(port: u16) -> bool {
     socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
     // A refusal of an earlier request may be told to the next one.
     socket.send_to(&ASKED, ("127.0.0.1", port)).is_ok() && socket.recv_from(&mut [0; 256]).is_ok()
+}
+
+/// What `ipmitool` prints when it asks the card on `port` over RMCP+ with this cipher suite.
+///
+/// # Panics
+/// With what it printed, when it fails.
+pub fn ipmitool(port: u16, suite: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new("ipmitool");
+    command.args(["-I", "lanplus", "-H", "127.0.0.1", "-p", &port.to_string(), "-U", "user", "-P", "secret"]);
+    output(command.args(["-C", suite]).args(arguments))
 }

@@ -10,6 +10,7 @@
     reason = "starting programs is what this crate is for; no product code uses it"
 )]
 
+pub mod devices;
 pub mod ipmi;
 mod lab;
 pub mod nvml;

@@ -129,7 +129,7 @@ pub struct Ceilometer {
 
 /// What Ceilometer published.
 #[derive(Clone, Debug)]
-pub struct Sample {
+pub struct CeilometerSample {
     pub volume: f64,
     pub unit: String,
     /// `gauge` or `cumulative`.
@@ -177,7 +177,7 @@ impl Ceilometer {
     ///
     /// # Panics
     /// With what it printed, when there are fewer within `limit`.
-    pub fn samples_within(&self, limit: Duration, expected: usize) -> BTreeMap<String, Sample> {
+    pub fn samples_within(&self, limit: Duration, expected: usize) -> BTreeMap<String, CeilometerSample> {
         let start = Instant::now();
         loop {
             let samples: BTreeMap<_, _> = self.samples().into_iter().collect();
@@ -190,11 +190,11 @@ impl Ceilometer {
     }
 
     /// All it has published so far, each with its `PROBE METER`, the oldest first.
-    pub fn samples(&self) -> Vec<(String, Sample)> {
+    pub fn samples(&self) -> Vec<(String, CeilometerSample)> {
         Self::read(&self.samples)
     }
 
-    fn read(samples: &Path) -> Vec<(String, Sample)> {
+    fn read(samples: &Path) -> Vec<(String, CeilometerSample)> {
         let text = std::fs::read_to_string(samples).unwrap_or_default();
         text.lines().map_while(sample).collect()
     }
@@ -205,7 +205,7 @@ impl Ceilometer {
     }
 
     /// Ends it and returns all it has published.
-    pub fn stop(self) -> Vec<(String, Sample)> {
+    pub fn stop(self) -> Vec<(String, CeilometerSample)> {
         let Self { agents, samples } = self;
         drop(agents);
         Self::read(&samples)
@@ -217,12 +217,12 @@ fn packaging() -> PathBuf {
 }
 
 /// A line of what it publishes; `None` for one it has not finished.
-fn sample(line: &str) -> Option<(String, Sample)> {
+fn sample(line: &str) -> Option<(String, CeilometerSample)> {
     let sample: Value = serde_json::from_str(line).ok()?;
     let member = |name: &str| sample.get(name).or_else(|| sample.get(format!("counter_{name}")));
     let word = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
     let name = format!("{} {}", word("resource_id")?, word("name")?);
-    let sample = Sample {
+    let sample = CeilometerSample {
         volume: member("volume")?.as_f64()?,
         unit: word("unit")?,
         kind: word("type")?,

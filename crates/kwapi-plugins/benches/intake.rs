@@ -16,7 +16,7 @@ use kwapi_core::{
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::intake::Intake;
-use kwapi_plugins::live::{Config, Live};
+use kwapi_plugins::live::{Live, LiveConfig};
 use tower::ServiceExt as _;
 
 const PROBES: [usize; 4] = [100, 1_000, 10_000, 100_000];
@@ -28,7 +28,7 @@ fn intake(directory: Option<&std::path::Path>) -> (Live, Intake) {
     let wall = WallClock::new(|| Timestamp::from_seconds(1_800_000_000));
     let clock = MonotonicClock::new(move || origin.elapsed() + Duration::from_secs(1));
     let directory = directory.map(std::path::Path::to_owned);
-    let live = Live::open(Config { directory, ..Config::default() }, Vec::new(), wall, clock);
+    let live = Live::open(LiveConfig { directory, ..LiveConfig::default() }, Vec::new(), wall, clock);
     (live.clone(), Intake::new(live, None))
 }
 

@@ -26,7 +26,7 @@ use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::http::{Listen, Listener};
 use kwapi_plugins::intake::Intake;
-use kwapi_plugins::live::{Config, Live};
+use kwapi_plugins::live::{Live, LiveConfig};
 
 const PROBES: u64 = 1_000;
 const MESSAGES_PER_SECOND: u64 = 10_000;
@@ -37,7 +37,7 @@ fn main() {
     let origin = Instant::now();
     let clock = MonotonicClock::new(move || origin.elapsed() + Duration::from_secs(1));
     let state = tempfile::tempdir().unwrap();
-    let config = Config { directory: Some(state.path().to_owned()), ..Config::default() };
+    let config = LiveConfig { directory: Some(state.path().to_owned()), ..LiveConfig::default() };
     let wall = WallClock::new(|| Timestamp::from_seconds(1_800_000_000));
     let live = Live::open(config, Vec::new(), wall, clock);
     let mut intake = Intake::new(live.clone(), None);

@@ -22,17 +22,17 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-pub use config::{ApiConfig, ConfigError};
+pub use config::{ApiConfig, ApiConfigError};
 use openapi::OPENAPI;
 pub use route::ROUTES;
 
 use crate::auth::{Auth, guarded, scope_of};
 use crate::directory::Directory;
-use crate::http::{Cors, Found, HttpError, allow_origins, is_not_modified, not_modified, nothing_here};
+use crate::http::{Cors, HttpError, RouteMatch, allow_origins, is_not_modified, not_modified, nothing_here};
 use crate::live::Live;
 use crate::scope::Scope;
-use query::Query;
-use route::{Resource, TABLE, Value};
+use query::ListParameters;
+use route::{ApiResource, TABLE, Value};
 
 /// With more probes than this, an answer is made on a thread that may block.
 const PROBES_INLINE_MAX: usize = 4_096;
@@ -86,9 +86,9 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let scope = scope_of(&request).and(api.0.shown.clone());
     let (parts, _) = request.into_parts();
     let (route, parameters) = match TABLE.find(parts.uri.path()) {
-        Found::Route(route, parameters) => (route, Some(parameters)),
-        Found::AddSlash(route) => (route, None),
-        Found::Nothing => return nothing_here().into_response(),
+        RouteMatch::Route(route, parameters) => (route, Some(parameters)),
+        RouteMatch::AddSlash(route) => (route, None),
+        RouteMatch::Nothing => return nothing_here().into_response(),
     };
     let allow = [(header::ALLOW, HeaderValue::from_static(route.methods))];
     match parts.method {
@@ -121,28 +121,28 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
 impl Api {
     fn read(
         &self,
-        resource: Resource,
+        resource: ApiResource,
         parameters: &[String],
         uri: &Uri,
         headers: &HeaderMap,
         scope: &Scope,
     ) -> Result<Response, HttpError> {
-        let query = || Query::parse(uri);
+        let query = || ListParameters::parse(uri);
         let parameter = |index: usize| parameters.get(index).map(String::as_str).unwrap_or_default();
         let probe = parameter(0);
         match resource {
-            Resource::V1 => Ok(json_response(v1::VERSION.into())),
-            Resource::V2 => Ok(json_response(v2::VERSION.into())),
-            Resource::OpenApi => Ok(json_response(OPENAPI.as_str().into())),
-            Resource::ProbeIds => Ok(self.probe_ids(&query()?, scope)),
-            Resource::Probes => Ok(self.probes(&query()?, scope, headers)),
-            Resource::Probe => self.probe(probe, scope),
-            Resource::Value => match Value::named(parameter(1)) {
+            ApiResource::V1 => Ok(json_response(v1::VERSION.into())),
+            ApiResource::V2 => Ok(json_response(v2::VERSION.into())),
+            ApiResource::OpenApi => Ok(json_response(OPENAPI.as_str().into())),
+            ApiResource::ProbeIds => Ok(self.probe_ids(&query()?, scope)),
+            ApiResource::Probes => Ok(self.probes(&query()?, scope, headers)),
+            ApiResource::Probe => self.probe(probe, scope),
+            ApiResource::Value => match Value::named(parameter(1)) {
                 Some(value) => self.value(probe, value, scope),
                 None => Err(nothing_here()),
             },
-            Resource::RichProbes => Ok(self.rich_probes(&query()?, scope)),
-            Resource::RichProbe => self.rich_probe(probe, scope),
+            ApiResource::RichProbes => Ok(self.rich_probes(&query()?, scope)),
+            ApiResource::RichProbe => self.rich_probe(probe, scope),
         }
     }
 }

@@ -4,13 +4,14 @@
 //! suffice (a 401 would only make the client authenticate again, for nothing), 503 while Keystone cannot be asked.
 //! Identity headers from outside are removed before anything else sees them.
 
+mod config;
+mod error;
 mod keystone;
 mod policy;
 mod scopes;
 mod tokens;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,13 +21,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use kwapi_core::WallClock;
-use serde::Deserialize;
 
+pub use config::AuthConfig;
+pub use error::AuthError;
 pub use keystone::KeystoneConfig;
-#[doc(hidden)]
-pub use keystone::{parse_token, path_matches};
-#[doc(hidden)]
-pub use policy::parse_file as parse_policy;
+#[cfg(feature = "fuzzing")]
+pub(crate) use keystone::{is_token, path_matches};
+#[cfg(feature = "fuzzing")]
+pub(crate) use policy::parse_file as parse_policy;
 pub use policy::{Policy, PolicyError};
 pub use scopes::ScopeConfig;
 pub use tokens::StaticToken;
@@ -45,94 +47,6 @@ use tokens::Tokens;
 pub(crate) const READ_RULE: &str = "kwapi:read";
 /// Longer tokens are refused unread; Keystone's largest (JWS) have some hundred bytes.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
-
-/// `[api.auth]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuthConfig {
-    /// `[api.auth.keystone]`: OpenStack's tokens.
-    pub keystone: Option<KeystoneConfig>,
-    /// oslo.policy file, JSON or YAML; without it, role `admin` may read.
-    pub policy_file: Option<PathBuf>,
-    /// `[[api.auth.token]]`: bearer tokens of our own, for those without OpenStack.
-    #[serde(default, rename = "token")]
-    pub tokens: Vec<StaticToken>,
-    /// `[[api.auth.scope]]`: which probes a token or a project sees. Where there is one, whoever has none sees nothing.
-    #[serde(default, rename = "scope")]
-    pub scopes: Vec<ScopeConfig>,
-    /// Roles whose bearers see all probes, whatever scopes there are.
-    #[serde(default = "see_all")]
-    pub see_all: Vec<String>,
-}
-
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self { keystone: None, policy_file: None, tokens: Vec::new(), scopes: Vec::new(), see_all: see_all() }
-    }
-}
-
-/// Operators, and services such as Ceilometer.
-fn see_all() -> Vec<String> {
-    vec!["admin".to_owned(), "service".to_owned()]
-}
-
-impl AuthConfig {
-    /// Whether it lets nobody in.
-    pub fn is_empty(&self) -> bool {
-        self.keystone.is_none() && self.tokens.is_empty()
-    }
-
-    /// Checks what each scope says.
-    ///
-    /// # Errors
-    /// At the first that makes no sense.
-    pub(crate) fn check_scopes(&self) -> Result<(), AuthError> {
-        for (index, scope) in self.scopes.iter().enumerate() {
-            let checked = scope.check(&self.tokens, self.keystone.is_some());
-            checked.map_err(|message| AuthError::Scope { index, message })?;
-        }
-        Ok(())
-    }
-}
-
-/// Why authentication cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthError {
-    /// The policy file is wrong.
-    #[error("policy file {path}")]
-    Policy {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: PolicyError,
-    },
-    /// Keystone's entry is wrong.
-    #[error("keystone {url}: {key}: {message}")]
-    Keystone {
-        /// Which Keystone.
-        url: String,
-        /// The key at fault.
-        key: &'static str,
-        /// What is wrong.
-        message: String,
-    },
-    /// A token's entry is wrong.
-    #[error("token {name:?}: {message}")]
-    Token {
-        /// Which one, by its name.
-        name: String,
-        /// What is wrong with it.
-        message: &'static str,
-    },
-    /// A scope's entry is wrong.
-    #[error("scope {}: {message}", index + 1)]
-    Scope {
-        /// Which one, from 0.
-        index: usize,
-        /// What to do about it.
-        message: String,
-    },
-}
 
 /// Whoever sent a request, as far as it matters here.
 #[derive(Clone, Debug)]

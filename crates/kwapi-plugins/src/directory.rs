@@ -17,12 +17,12 @@ type LabelsOf = dyn Fn(&ProbeId) -> Labels + Send + Sync;
 type ProblemOf = dyn Fn(&ProbeId) -> Option<String> + Send + Sync;
 
 /// What the local configuration says of probes.
-pub struct Configured {
+pub struct ConfiguredProbes {
     labels: Box<LabelsOf>,
     sums: Arc<HashSet<ProbeId>>,
 }
 
-impl Configured {
+impl ConfiguredProbes {
     /// Probes whose labels `labels` tells, and of which `sums` are sums of others.
     pub fn new(
         labels: impl Fn(&ProbeId) -> Labels + Send + Sync + 'static,
@@ -32,16 +32,16 @@ impl Configured {
     }
 }
 
-impl Default for Configured {
+impl Default for ConfiguredProbes {
     /// Says nothing of any probe.
     fn default() -> Self {
         Self::new(|_| Labels::new(), [])
     }
 }
 
-impl fmt::Debug for Configured {
+impl fmt::Debug for ConfiguredProbes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Configured").field("sums", &self.sums).finish_non_exhaustive()
+        f.debug_struct("ConfiguredProbes").field("sums", &self.sums).finish_non_exhaustive()
     }
 }
 
@@ -51,7 +51,7 @@ pub struct Directory(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    configured: RwLock<Arc<Configured>>,
+    configured: RwLock<Arc<ConfiguredProbes>>,
     problems: Option<Box<ProblemOf>>,
 }
 
@@ -63,13 +63,13 @@ impl fmt::Debug for Inner {
 
 impl Directory {
     /// A directory of what is configured, where no meter is read.
-    pub fn new(configured: Configured) -> Self {
+    pub fn new(configured: ConfiguredProbes) -> Self {
         Self(Arc::new(Inner { configured: RwLock::new(Arc::new(configured)), problems: None }))
     }
 
     /// A directory that knows of the meters of this process too: `problem` tells why a probe is not read, if it is not.
     pub fn with_problems(
-        configured: Configured,
+        configured: ConfiguredProbes,
         problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         let configured = RwLock::new(Arc::new(configured));
@@ -77,11 +77,11 @@ impl Directory {
     }
 
     /// Takes up a new configuration: whatever is asked from now on is answered from it.
-    pub fn replace(&self, configured: Configured) {
+    pub fn replace(&self, configured: ConfiguredProbes) {
         *self.0.configured.write() = Arc::new(configured);
     }
 
-    fn configured(&self) -> Arc<Configured> {
+    fn configured(&self) -> Arc<ConfiguredProbes> {
         Arc::clone(&self.0.configured.read())
     }
 

@@ -23,10 +23,10 @@ use kwapi_bus::{Batch, Received};
 use kwapi_core::{Account, ProbeId, Succession, Timestamp};
 use kwapi_history::journal::{Credited, Records, Taken};
 
-use crate::live::{Draft, Live, Probe};
+use crate::live::{CreditDraft, Live, LiveProbe};
 
 pub use counts::IntakeCounts;
-pub(crate) use counts::{Counts, Outcome};
+pub(crate) use counts::{IntakeTally, Outcome};
 pub use inbox::Receipt;
 pub use running::Running;
 
@@ -52,11 +52,11 @@ pub struct Intake {
     append: Option<Append>,
     inbox: Arc<Inbox>,
     /// Accounts as they will be once the batch is in the journal…
-    drafts: Vec<Draft>,
+    drafts: Vec<CreditDraft>,
     /// …and by the index of a probe, where its draft is, if it has one: two entries that point at each other.
     places: Vec<u32>,
     /// By its index, each probe that was heard of; and in which order they come.
-    known: Vec<Option<Arc<Probe>>>,
+    known: Vec<Option<Arc<LiveProbe>>>,
     succession: Succession,
     spare: Vec<Account>,
     outcomes: Vec<Outcome>,
@@ -203,7 +203,7 @@ impl Intake {
     }
 
     /// The probe of a message, registered if it is new; none where there are as many as there may be.
-    fn find(&mut self, id: &ProbeId) -> Option<Arc<Probe>> {
+    fn find(&mut self, id: &ProbeId) -> Option<Arc<LiveProbe>> {
         let guessed = self.known.get(self.succession.guess() as usize).and_then(Option::as_ref);
         let probe = if let Some(probe) = guessed.filter(|probe| probe.id == *id) {
             Arc::clone(probe)
@@ -223,13 +223,13 @@ impl Intake {
     }
 
     /// Where the draft of a probe is; it is begun if need be.
-    fn place_of(&mut self, probe: &Arc<Probe>) -> usize {
+    fn place_of(&mut self, probe: &Arc<LiveProbe>) -> usize {
         let index = probe.index as usize;
         if index >= self.places.len() {
             self.places.resize(index + 1, NOWHERE);
         }
         let Some(place) = self.places.get_mut(index) else { return usize::MAX };
-        let is_others = |draft: &Draft| draft.probe.index != probe.index;
+        let is_others = |draft: &CreditDraft| draft.probe.index != probe.index;
         if self.drafts.get(*place as usize).is_none_or(is_others) {
             *place = u32::try_from(self.drafts.len()).unwrap_or(NOWHERE);
             self.drafts.push(probe.draft(self.spare.pop().unwrap_or_default()));

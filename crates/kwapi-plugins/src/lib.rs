@@ -3,6 +3,8 @@
 pub mod api;
 pub mod auth;
 pub mod directory;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 pub mod intake;
 pub mod live;

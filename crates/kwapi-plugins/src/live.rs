@@ -8,9 +8,9 @@
 //! credit is visible here. Where there is none, a reader (see [`walk`]) appends the accounts it is about to show to the
 //! record before it shows them. `kill -9` therefore takes back nothing that anybody has seen.
 
+mod accounts_file;
+mod accounts_format;
 mod probe;
-mod record;
-mod store;
 mod walk;
 
 use std::collections::HashSet;
@@ -23,21 +23,20 @@ use kwapi_core::{Account, MonotonicClock, ProbeId, Timestamp, WallClock};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use crate::intake::{Counts, IntakeCounts};
+use crate::intake::{IntakeCounts, IntakeTally};
 
 pub use probe::{Present, ProbeView};
-pub use record::{Contents, Entry, read as read_record};
-pub use walk::{Listing, Place};
+pub use walk::{ListPlace, Listing};
 
-pub(crate) use probe::{Draft, Probe};
-pub(crate) use record::{Writer as RecordWriter, note_damage};
+pub(crate) use accounts_format::{AccountsEntry, AccountsWriter, note_damage, read as read_accounts};
+pub(crate) use probe::{CreditDraft, LiveProbe};
 
 use probe::ById;
 use walk::Walk;
 
 /// How the present is shown, and where accounts are kept where there is no journal.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct LiveConfig {
     /// Values further apart than this have unknown time between them, and a publisher silent for longer is gone.
     pub max_gap: Duration,
     /// A probe silent for longer leaves every list; its account is kept. `None`: never.
@@ -52,7 +51,7 @@ pub struct Config {
     pub sync_interval: Duration,
 }
 
-impl Default for Config {
+impl Default for LiveConfig {
     fn default() -> Self {
         Self {
             max_gap: Duration::from_secs(60),
@@ -71,13 +70,13 @@ pub struct Live(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    config: Config,
+    config: LiveConfig,
     wall: WallClock,
     clock: MonotonicClock,
     /// All probes ever heard of, to find one by its id.
     table: RwLock<HashSet<ById>>,
     /// Probes that the sorted list does not have yet.
-    newcomers: Mutex<Vec<Arc<Probe>>>,
+    newcomers: Mutex<Vec<Arc<LiveProbe>>>,
     /// The sorted list and the record: held by one reader at a time, never by the intake.
     walk: Mutex<Walk>,
     /// Whether readers put accounts on record before they show them.
@@ -85,7 +84,7 @@ struct Inner {
     newest_recorded: Timestamp,
     /// Rises after each batch that changed something: equal generations, equal answers (but for silence).
     generation: watch::Sender<u64>,
-    counts: Counts,
+    counts: IntakeTally,
 }
 
 impl Live {
@@ -93,19 +92,22 @@ impl Live {
     ///
     /// What the disk refuses prevents nothing: what can be read counts, and [`Live::trouble`] says what is wrong.
     pub fn open(
-        config: Config,
+        config: LiveConfig,
         accounts: Vec<(ProbeId, Account)>,
         wall: WallClock,
         clock: MonotonicClock,
     ) -> Self {
         let mut accounts = accounts;
-        let store = config.directory.as_ref().map(|directory| store::Store::open(directory, &mut accounts));
+        let store = config
+            .directory
+            .as_ref()
+            .map(|directory| accounts_file::AccountsFile::open(directory, &mut accounts));
         let now = clock.now();
         let newest_recorded = accounts.iter().map(|(_, account)| account.last()).max().unwrap_or_default();
         let probes: Vec<_> = accounts
             .into_iter()
             .zip(0..)
-            .map(|((id, account), index)| Arc::new(Probe::resumed(id, index, account, now)))
+            .map(|((id, account), index)| Arc::new(LiveProbe::resumed(id, index, account, now)))
             .collect();
         let lost = probes.iter().map(|probe| probe.lost()).sum();
         let inner = Inner {
@@ -115,7 +117,7 @@ impl Live {
             newest_recorded,
             walk: Mutex::new(Walk::new(probes, store, now)),
             generation: watch::Sender::new(1),
-            counts: Counts::starting_at(lost),
+            counts: IntakeTally::starting_at(lost),
             config,
             wall,
             clock,
@@ -124,12 +126,12 @@ impl Live {
     }
 
     /// How it was configured.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &LiveConfig {
         &self.0.config
     }
 
     /// The probe of a message, registered if it is new; none where there are as many as there may be.
-    pub(crate) fn find_or_register(&self, id: &ProbeId) -> Option<Arc<Probe>> {
+    pub(crate) fn find_or_register(&self, id: &ProbeId) -> Option<Arc<LiveProbe>> {
         if let Some(ById(probe)) = self.0.table.read().get(id.as_str()) {
             return Some(Arc::clone(probe));
         }
@@ -138,7 +140,7 @@ impl Live {
             return None;
         }
         let index = u32::try_from(table.len()).ok()?;
-        let probe = Arc::new(Probe::new(id.clone(), index));
+        let probe = Arc::new(LiveProbe::new(id.clone(), index));
         table.insert(ById(Arc::clone(&probe)));
         drop(table);
         self.0.newcomers.lock().push(Arc::clone(&probe));
@@ -162,7 +164,7 @@ impl Live {
         self.0.generation.send_modify(|generation| *generation += 1);
     }
 
-    pub(crate) fn tally(&self) -> &Counts {
+    pub(crate) fn tally(&self) -> &IntakeTally {
         &self.0.counts
     }
 
@@ -211,7 +213,7 @@ impl Live {
     }
 
     /// Appends each account to `out`, for a snapshot.
-    pub(crate) fn record_all(&self, out: &mut RecordWriter) {
+    pub(crate) fn record_all(&self, out: &mut AccountsWriter) {
         let walk = self.lock_walk();
         walk.record_all(out);
     }

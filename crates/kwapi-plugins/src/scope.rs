@@ -86,7 +86,7 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::Configured;
+    use crate::directory::ConfiguredProbes;
 
     fn labels(text: &str) -> Labels {
         text.split_whitespace()
@@ -96,8 +96,8 @@ mod tests {
     }
 
     /// A directory in which the probes below `root` are those of physics.
-    fn physics(root: &'static str) -> Configured {
-        Configured::new(
+    fn physics(root: &'static str) -> ConfiguredProbes {
+        ConfiguredProbes::new(
             move |probe| labels(if probe.is_within(root) { "department=physics floor=2" } else { "floor=2" }),
             [],
         )
@@ -151,7 +151,7 @@ mod tests {
         check(&scope, "lyon lyon.a lyon.b.c");
         directory.replace(physics("paris"));
         check(&scope, "paris.a");
-        directory.replace(Configured::default());
+        directory.replace(ConfiguredProbes::default());
         check(&scope, "");
     }
 }

@@ -34,7 +34,7 @@ use crate::scope::Scope;
 use answer::Conditions;
 use graphs::Graphs;
 use overview::Probes;
-use route::{Route, Target};
+use route::{Target, WebRoute};
 
 pub use route::ROUTES;
 pub use stored::{Accounted, Stored};
@@ -66,7 +66,7 @@ pub trait PowerHistory: Send + Sync + 'static {
     fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable>;
 
     /// The newest measurement; `None` before the first.
-    fn latest(&self, probe: &ProbeId) -> Option<Latest>;
+    fn latest(&self, probe: &ProbeId) -> Option<ProbeNow>;
 
     /// When that was.
     fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {
@@ -86,7 +86,7 @@ pub struct Unreadable {
 
 /// What is known of a probe right now.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Latest {
+pub struct ProbeNow {
     /// The newest power.
     pub power: Watts,
     /// When it was measured.
@@ -177,9 +177,11 @@ async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
     let scope = scope_of(&request);
     let (parts, body) = request.into_parts();
     let (target, methods) = match route::route(parts.uri.path(), parts.uri.query()) {
-        Route::To(target, methods) => (target, methods),
-        Route::Moved(location, _) if is_read(&parts.method) => return answer::moved_permanently(&location),
-        Route::Moved(_, methods) => return answer::method_not_allowed(methods),
+        WebRoute::To(target, methods) => (target, methods),
+        WebRoute::Moved(location, _) if is_read(&parts.method) => {
+            return answer::moved_permanently(&location);
+        }
+        WebRoute::Moved(_, methods) => return answer::method_not_allowed(methods),
     };
     let is_form = target == Target::Choose;
     match &parts.method {
@@ -220,7 +222,7 @@ async fn choose(headers: &HeaderMap, body: Body) -> Response {
     let Ok(form) = to_bytes(body, FORM_BYTES_MAX).await else {
         return answer::bad_request("form too large");
     };
-    let form = route::Query::parse(&String::from_utf8_lossy(&form));
+    let form = route::FormFields::parse(&String::from_utf8_lossy(&form));
     let mut chosen = chosen::Chosen::from_headers(headers);
     if let Some(probe) = form.get("probe").and_then(|probe| ProbeId::new(probe).ok()) {
         chosen.toggle(probe);

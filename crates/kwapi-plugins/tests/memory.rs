@@ -9,7 +9,7 @@ use kwapi_core::{
     Accounting, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
 use kwapi_plugins::intake::Intake;
-use kwapi_plugins::live::{Config, Live};
+use kwapi_plugins::live::{Live, LiveConfig};
 
 /// The process's resident memory in bytes (proc(5): second field of `statm`, in pages of 4 096 bytes).
 fn resident() -> usize {
@@ -22,7 +22,7 @@ fn a_probe_takes_less_than_512_bytes() {
     const PROBES: usize = 100_000;
     let wall = WallClock::new(|| Timestamp::from_seconds(1_800_000_000));
     let clock = MonotonicClock::new(|| Duration::from_secs(1));
-    let live = Live::open(Config::default(), Vec::new(), wall, clock);
+    let live = Live::open(LiveConfig::default(), Vec::new(), wall, clock);
     let mut intake = Intake::new(live.clone(), None);
     let before = resident();
     for number in 0..PROBES {

@@ -100,7 +100,7 @@ pub enum Dcmi {
 
 /// What is wrong with a card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fault {
+pub enum BmcFault {
     /// Nothing.
     #[default]
     None,
@@ -161,8 +161,8 @@ impl Card {
         self.bmc.lock().machine.set_watts(watts);
     }
 
-    /// Breaks it, or mends it with [`Fault::None`].
-    pub fn set_fault(&self, fault: Fault) {
+    /// Breaks it, or mends it with [`BmcFault::None`].
+    pub fn set_fault(&self, fault: BmcFault) {
         self.bmc.lock().machine.fault = fault;
     }
 

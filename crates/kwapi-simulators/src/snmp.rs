@@ -9,6 +9,8 @@ mod objects;
 mod rack;
 mod server;
 
-pub use agent::{Fault, parse_request};
+pub use agent::AgentFault;
+#[cfg(feature = "fuzzing")]
+pub(crate) use agent::parse_request;
 pub use rack::{Datagrams, Rack, RackSettings};
 pub use server::ServerModel;

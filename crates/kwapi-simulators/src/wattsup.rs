@@ -135,7 +135,7 @@ impl Line {
 
 /// What the meter remembers.
 #[derive(Debug, Default)]
-struct Meter {
+struct MeterMemory {
     command: Vec<u8>,
     interval: Option<Duration>,
     joules: f64,
@@ -143,7 +143,7 @@ struct Meter {
 }
 
 async fn run(line: Arc<Line>, mut watts: impl FnMut() -> f64 + Send) {
-    let mut meter = Meter::default();
+    let mut meter = MeterMemory::default();
     let mut next = Instant::now();
     let mut buffer = [0; COMMAND_BYTES_MAX];
     loop {
@@ -167,7 +167,7 @@ async fn run(line: Arc<Line>, mut watts: impl FnMut() -> f64 + Send) {
     }
 }
 
-impl Meter {
+impl MeterMemory {
     /// Takes one byte of a command; whether it ended one that starts the log.
     fn hear(&mut self, byte: u8, erasures: &AtomicU64) -> bool {
         if self.command.len() >= COMMAND_BYTES_MAX {
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_record_has_the_manuals_fields_and_the_counter_counts() {
-        let (mut meter, now) = (Meter::default(), Instant::now());
+        let (mut meter, now) = (MeterMemory::default(), Instant::now());
         meter.record(3_600.0, now);
         let record = meter.record(3_600.0, now + Duration::from_secs(1));
         assert_eq!(record, "#d,-,18,36000,2300,15652,10,0,_,_,_,_,_,_,_,_,100,_,0,500,36000;\r\n");
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn only_whole_commands_are_obeyed() {
         let erasures = AtomicU64::new(0);
-        let mut meter = Meter::default();
+        let mut meter = MeterMemory::default();
         let mut hear = |bytes: &str| bytes.bytes().any(|byte| meter.hear(byte, &erasures));
         assert!(!hear("~~L,W,3;#L,W,3,E,,"));
         assert!(hear("1;"));

@@ -27,9 +27,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything in one process: drivers, API and web pages.
-    Run(Run),
+    Run(RunArgs),
     /// Run the driver manager only: read the meters and publish on the bus.
-    Drivers(Drivers),
+    Drivers(DriversArgs),
     /// Run a forwarder: subscribe to drivers and forward each measurement once.
     Forwarder,
     /// Run the API plugin only: power and energy over REST.
@@ -37,25 +37,25 @@ pub(crate) enum Command {
     /// Run the RRD plugin only: history, graphs and web pages.
     Rrd,
     /// Check the configuration and print all its meters and probes.
-    Check(Check),
+    Check(CheckArgs),
     /// Print measurements from the bus as they arrive.
-    Tail(Tail),
+    Tail(TailArgs),
     /// Show the state of each meter of a running kwapi.
-    Status(Status),
+    Status(StatusArgs),
     /// Read one configured meter once and explain the findings.
-    Probe(Probe),
+    Probe(ProbeArgs),
     /// Search the network for wattmeters with the configured credentials and print a configuration.
-    Discover(Discover),
+    Discover(DiscoverArgs),
     /// Run simulated wattmeters on this machine, to try a configuration without hardware.
-    Simulate(Simulate),
+    Simulate(SimulateArgs),
     /// Benchmark this machine: how many probes it handles from driver to API and RRD files.
-    Bench(Bench),
+    Bench(BenchArgs),
     /// Print the commands that register kwapi in Keystone.
-    KeystoneRegister(KeystoneRegister),
+    KeystoneRegister(KeystoneRegisterArgs),
 }
 
 #[derive(Args, Debug, Default)]
-pub(crate) struct Run {
+pub(crate) struct RunArgs {
     /// Run the demonstration even if a configuration is found.
     #[arg(long)]
     pub(crate) demo: bool,
@@ -71,7 +71,7 @@ pub(crate) struct Run {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Drivers {
+pub(crate) struct DriversArgs {
     /// Print the keys of this driver and exit.
     #[arg(value_name = "DRIVER", conflicts_with = "list")]
     pub(crate) driver: Option<String>,
@@ -81,7 +81,7 @@ pub(crate) struct Drivers {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Check {
+pub(crate) struct CheckArgs {
     /// Show what this SNMP profile reads from a recorded walk, instead of checking the configuration.
     #[arg(long, requires = "walk", value_name = "NAME")]
     pub(crate) profile: Option<String>,
@@ -94,7 +94,7 @@ pub(crate) struct Check {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Tail {
+pub(crate) struct TailArgs {
     /// Probes to show: an id, `lyon.*`, or `*`.
     #[arg(default_value = "*", value_parser = Pattern::new)]
     pub(crate) patterns: Vec<Pattern>,
@@ -110,7 +110,7 @@ pub(crate) struct Tail {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Status {
+pub(crate) struct StatusArgs {
     /// Status address of the process; overrides the configuration.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) address: Option<SocketAddr>,
@@ -123,7 +123,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Probe {
+pub(crate) struct ProbeArgs {
     /// The meter's name, as `kwapi check` prints it.
     pub(crate) meter: String,
     /// Save an anonymised SNMP walk of the device to this file.
@@ -132,7 +132,7 @@ pub(crate) struct Probe {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Discover {
+pub(crate) struct DiscoverArgs {
     /// Hosts: addresses, names, `10.0.0.0/24`, `node[001-020]-bmc`.
     #[arg(required_unless_present = "serial", value_name = "HOSTS")]
     pub(crate) hosts: Vec<String>,
@@ -151,13 +151,13 @@ pub(crate) struct Discover {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Simulate {
+pub(crate) struct SimulateArgs {
     #[command(subcommand)]
-    pub(crate) device: Device,
+    pub(crate) device: SimulatedDevice,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Device {
+pub(crate) enum SimulatedDevice {
     /// A rack PDU with an SNMP agent (v1, v2c; community `public`).
     Rack {
         /// Listen address of the agent.
@@ -181,7 +181,7 @@ pub(crate) enum Device {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Bench {
+pub(crate) struct BenchArgs {
     /// Number of probes.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) probes: usize,
@@ -194,7 +194,7 @@ pub(crate) struct Bench {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct KeystoneRegister {
+pub(crate) struct KeystoneRegisterArgs {
     /// URL of the API as clients reach it.
     #[arg(long, default_value = "http://controller:5000/v1")]
     pub(crate) url: String,

@@ -10,15 +10,16 @@ mod names;
 mod ranges;
 mod remarks;
 mod secrets;
+mod sections;
 mod sources;
 mod spec;
 mod virtual_probes;
 
 pub(crate) use bus::{BusSection, Endpoint};
-pub(crate) use document::{ConfigError, Document, Step};
+pub(crate) use document::{Document, DocumentError, Step};
 pub(crate) use kwapi_core::chain;
+pub(crate) use kwapi_plugins::directory::Labels;
 pub(crate) use labels::TemplateLabels;
-pub(crate) use meters::Labels;
 pub(crate) use names::nearest;
 pub(crate) use ranges::expand_names as expand_hosts;
 pub(crate) use sources::{Looks, Sources};
@@ -28,15 +29,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kwapi_core::{Pattern, ProbeId};
+use kwapi_core::ProbeId;
 use kwapi_drivers::manager::{MeterSpec, VirtualSpec};
-use kwapi_plugins::api::{self, ApiConfig};
+use kwapi_plugins::api;
 use kwapi_plugins::auth::AuthError;
-use kwapi_plugins::http::HostName;
-use serde::Deserialize;
 use toml::{Table, Value};
 
-use meters::MeterDefaults;
+use sections::{
+    ApiSection, DriversSection, ForwarderSection, LedgerSection, RrdSection, SamplesSection, StatusSection,
+    api_section, drivers_section, samples_section,
+};
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
@@ -89,130 +91,6 @@ pub(crate) struct Config {
     pub(crate) sources: Sources,
 }
 
-/// `[drivers]`: publishing, and what meters have in common.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct DriversSection {
-    /// Where the driver manager publishes, besides the plugins of its own process.
-    pub(crate) publish: Vec<Endpoint>,
-}
-
-/// `[forwarder]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ForwarderSection {
-    /// Drivers and forwarders it listens to.
-    pub(crate) subscribe: Vec<Endpoint>,
-    /// Where it is listened to.
-    pub(crate) publish: Vec<Endpoint>,
-}
-
-/// `[api]`, with whom it listens to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ApiSection {
-    pub(crate) subscribe: Vec<Endpoint>,
-    pub(crate) probes: Vec<Pattern>,
-    pub(crate) config: ApiConfig,
-}
-
-/// `[rrd]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RrdSection {
-    /// Drivers and forwarders it listens to.
-    pub(crate) subscribe: Vec<Endpoint>,
-    /// Which probes; all by default.
-    pub(crate) probes: Vec<Pattern>,
-    /// Where the pages are served.
-    pub(crate) listen: SocketAddr,
-    /// Names clients may use for the pages, besides addresses and `localhost`.
-    pub(crate) hosts: Vec<HostName>,
-    /// Serve the pages to other machines; there is no authentication here.
-    pub(crate) insist_without_auth: bool,
-    /// Where the RRD files are; by default `rrd` below the state directory. A directory the original wrote can be named.
-    pub(crate) directory: Option<PathBuf>,
-    /// Currency of the costs shown.
-    pub(crate) currency: String,
-    /// Price of a kilowatt-hour.
-    pub(crate) kwh_price: f64,
-    /// How often pages refresh, in seconds.
-    pub(crate) refresh_interval_seconds: f64,
-    /// How far RRD files may trail the present, in seconds.
-    pub(crate) flush_interval_seconds: u64,
-    /// Power at which probe graphs end, in watts; by default each finds its own.
-    pub(crate) max_watts: Option<f64>,
-    /// Hue of the graphs, 0 to 360.
-    pub(crate) hue: Option<f64>,
-}
-
-impl Default for RrdSection {
-    fn default() -> Self {
-        Self {
-            subscribe: Vec::new(),
-            probes: Vec::new(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            hosts: Vec::new(),
-            insist_without_auth: false,
-            directory: None,
-            currency: "€".to_owned(),
-            kwh_price: 0.25,
-            refresh_interval_seconds: 5.0,
-            flush_interval_seconds: 120,
-            max_watts: None,
-            hue: None,
-        }
-    }
-}
-
-/// `[ledger]`: minutes, quarter hours and days of energy, where history is kept.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct LedgerSection {
-    /// Whether it is kept.
-    pub(crate) enabled: bool,
-    /// For how many days minutes are kept.
-    pub(crate) minutes_days: u32,
-    /// For how many days quarter hours are kept; days are kept for ever.
-    pub(crate) quarter_hours_days: u32,
-    /// How far its files may trail the present, in seconds.
-    pub(crate) write_interval_seconds: u32,
-}
-
-impl Default for LedgerSection {
-    fn default() -> Self {
-        Self { enabled: true, minutes_days: 7, quarter_hours_days: 400, write_interval_seconds: 300 }
-    }
-}
-
-/// `[samples]`: each message's power, where history is kept.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct SamplesSection {
-    /// Whether they are kept.
-    pub(crate) enabled: bool,
-    /// For how many days.
-    pub(crate) days: u32,
-    /// Size of all files in megabytes (10^6 bytes); beyond it the oldest hours are removed.
-    pub(crate) megabytes_max: u32,
-    /// How far its files may trail the present, in seconds.
-    pub(crate) write_interval_seconds: u32,
-}
-
-impl Default for SamplesSection {
-    fn default() -> Self {
-        Self { enabled: true, days: 30, megabytes_max: 4_000, write_interval_seconds: 300 }
-    }
-}
-
-/// `[status]`: the loopback listener every process has.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct StatusSection {
-    /// Where; by default a loopback port of its own for each service.
-    pub(crate) listen: Option<SocketAddr>,
-    /// Names clients may use for it, besides addresses and `localhost`.
-    pub(crate) hosts: Vec<HostName>,
-}
-
 impl Config {
     /// The configuration file to use: the one named, else the first of the usual places; `None` where there is none.
     pub(crate) fn find(named: Option<&Path>) -> Option<PathBuf> {
@@ -226,12 +104,12 @@ impl Config {
     ///
     /// # Errors
     /// At the first thing that makes no sense, with file and line.
-    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn read(file: &Path) -> Result<Self, DocumentError> {
         Self::read_with_sources(file).0
     }
 
     /// As [`Config::read`], with all files that it was made from, also where it makes no sense.
-    pub(crate) fn read_with_sources(file: &Path) -> (Result<Self, ConfigError>, Sources) {
+    pub(crate) fn read_with_sources(file: &Path) -> (Result<Self, DocumentError>, Sources) {
         let mut document = Document::default();
         let read = document.add(file).and_then(|()| secrets::resolve(&mut document));
         let inventories = document.tables.get("inventory").and_then(Value::as_array);
@@ -255,7 +133,7 @@ impl Config {
         names.into_iter().filter(|name| self.fixed.get(*name) != other.fixed.get(*name)).cloned().collect()
     }
 
-    fn from_document(document: &Document) -> Result<Self, ConfigError> {
+    fn from_document(document: &Document) -> Result<Self, DocumentError> {
         for (key, _) in &document.tables {
             if !TABLES.contains(&key.as_str()) {
                 return Err(document.unknown_key(&[Step::Key(key.clone())], key, TABLES.into_iter()));
@@ -286,7 +164,7 @@ impl Config {
                 let spec = spec::of(document, meter)?;
                 Ok(MeterSpec { files: read.fingerprint(&spec.driver), ..spec })
             })
-            .collect::<Result<_, ConfigError>>()?;
+            .collect::<Result<_, DocumentError>>()?;
         let config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
@@ -310,7 +188,7 @@ impl Config {
         config.check_bus(document)?;
         if let Err(error) = config.api.config.check() {
             let mut path = vec![Step::Key("api".to_owned())];
-            if let api::ConfigError::Auth(AuthError::Scope { index, .. }) = &error {
+            if let api::ApiConfigError::Auth(AuthError::Scope { index, .. }) = &error {
                 path.extend(["auth", "scope"].map(|key| Step::Key(key.to_owned())));
                 path.push(Step::Index(*index));
             }
@@ -333,7 +211,7 @@ impl Config {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, ConfigError> {
+pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, DocumentError> {
     let mut document = Document::read(file)?;
     secrets::resolve(&mut document)?;
     document.section("credentials")
@@ -343,7 +221,7 @@ pub(crate) fn credentials(file: &Path) -> Result<BTreeMap<String, Table>, Config
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(crate) fn documents(file: &Path) -> Result<(Document, Document), ConfigError> {
+pub(crate) fn documents(file: &Path) -> Result<(Document, Document), DocumentError> {
     let mut resolved = Document::read(file)?;
     secrets::resolve(&mut resolved)?;
     Ok((Document::read(file)?, resolved))
@@ -354,68 +232,17 @@ pub(crate) fn documents(file: &Path) -> Result<(Document, Document), ConfigError
 ///
 /// # Errors
 /// When the file cannot be read, is no TOML, or `[status]` makes no sense.
-pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, ConfigError> {
+pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, DocumentError> {
     let status: StatusSection = Document::read(file)?.section("status")?;
     Ok(status.listen)
 }
 
-fn samples_section(document: &Document) -> Result<SamplesSection, ConfigError> {
-    let section: SamplesSection = document.section("samples")?;
-    for (key, value) in [("days", section.days), ("megabytes_max", section.megabytes_max)] {
-        if value == 0 && section.enabled {
-            let path = ["samples", key].map(|key| Step::Key(key.to_owned()));
-            let message = format!("[samples] {key} = 0 keeps no samples; set enabled = false instead");
-            return Err(document.error(&path, message));
-        }
-    }
-    Ok(section)
-}
-
-fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults), ConfigError> {
-    #[derive(Default, Deserialize)]
-    struct Publish {
-        #[serde(default)]
-        publish: Vec<Endpoint>,
-    }
-    let path = [Step::Key("drivers".to_owned())];
-    let table = match document.tables.get("drivers") {
-        None => Table::new(),
-        Some(Value::Table(table)) => table.clone(),
-        Some(_) => return Err(document.error(&path, "[drivers] must be a table")),
-    };
-    let Publish { publish } = document.typed(&path, Value::Table(table.clone()), &[])?;
-    let mut rest = table;
-    rest.remove("publish");
-    let defaults = document.typed(&path, Value::Table(rest), &["publish"])?;
-    Ok((DriversSection { publish }, defaults))
-}
-
-fn api_section(document: &Document) -> Result<ApiSection, ConfigError> {
-    #[derive(Default, Deserialize)]
-    struct Subscribe {
-        #[serde(default)]
-        subscribe: Vec<Endpoint>,
-        #[serde(default)]
-        probes: Vec<Pattern>,
-    }
-    let path = [Step::Key("api".to_owned())];
-    let Some(value) = document.tables.get("api") else { return Ok(ApiSection::default()) };
-    let Subscribe { subscribe, probes } = document.typed(&path, value.clone(), &[])?;
-    let mut rest = value.clone();
-    if let Value::Table(table) = &mut rest {
-        table.remove("subscribe");
-        table.remove("probes");
-    }
-    let config = document.typed(&path, rest, &["subscribe", "probes"])?;
-    Ok(ApiSection { subscribe, probes, config })
-}
-
-fn labels(document: &Document) -> Result<BTreeMap<ProbeId, Labels>, ConfigError> {
+fn labels(document: &Document) -> Result<BTreeMap<ProbeId, Labels>, DocumentError> {
     document.section("labels")
 }
 
 /// The state directory: as configured, as systemd gives it, or the usual place for this user.
-fn state_directory(document: &Document) -> Result<PathBuf, ConfigError> {
+fn state_directory(document: &Document) -> Result<PathBuf, DocumentError> {
     let path = [Step::Key("state_directory".to_owned())];
     if let Some(value) = document.tables.get("state_directory") {
         return document.typed(&path, value.clone(), &[]);

@@ -53,13 +53,13 @@ fn begin(cli: &Cli) -> Result<(), String> {
 async fn obey(cli: &Cli) -> Result<(), String> {
     let named = cli.config.as_deref();
     match cli.command.as_ref() {
-        None => commands::run::run(&cli::Run::default(), named).await,
+        None => commands::run::run(&cli::RunArgs::default(), named).await,
         Some(Command::Run(arguments)) => commands::run::run(arguments, named).await,
         Some(Command::Drivers(arguments)) if arguments.list => {
             commands::services::list_drivers();
             Ok(())
         }
-        Some(Command::Drivers(cli::Drivers { driver: Some(name), .. })) => {
+        Some(Command::Drivers(cli::DriversArgs { driver: Some(name), .. })) => {
             commands::services::describe_driver(name)
         }
         Some(Command::Drivers(_)) => commands::services::serve(Roles::DRIVERS, named).await,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kwapi_drivers::manager::MeterSpec;
-use kwapi_drivers::snmp::{Catalogue, Snmp, evaluate, parse_snmprec};
+use kwapi_drivers::snmp::{ProfileCatalogue, Snmp, evaluate, parse_snmprec};
 
 use crate::config::nearest;
 
@@ -19,14 +19,14 @@ pub(crate) fn describe(name: &str, text: &str, meters: &[MeterSpec]) -> Result<V
         .collect();
     directories.sort_unstable();
     directories.dedup();
-    let built_in = Catalogue::built_in().map_err(|error| error.to_string())?;
+    let built_in = ProfileCatalogue::built_in().map_err(|error| error.to_string())?;
     let mut catalogues = Vec::new();
     for directory in directories {
-        catalogues.push(Catalogue::with_directory(directory).map_err(|error| error.to_string())?);
+        catalogues.push(ProfileCatalogue::with_directory(directory).map_err(|error| error.to_string())?);
     }
     catalogues.push(built_in);
     let Some(profile) = catalogues.iter().find_map(|catalogue| catalogue.get(name)) else {
-        let known: Vec<&str> = catalogues.iter().flat_map(Catalogue::names).collect();
+        let known: Vec<&str> = catalogues.iter().flat_map(ProfileCatalogue::names).collect();
         let advice = nearest(name, known.iter().copied()).map_or_else(
             || format!("available: {}", known.join(", ")),
             |name| format!("did you mean {name:?}?"),

@@ -30,7 +30,7 @@ use crate::reload;
 use crate::shutdown::{STOP_LIMIT, Shutdown};
 
 pub(crate) use descriptors::{Descriptors, raise_limit};
-pub(crate) use listeners::{Listeners, Taken};
+pub(crate) use listeners::{AddressInUse, Listeners};
 pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
 
 use drivers::{Drivers, Problems};

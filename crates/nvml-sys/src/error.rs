@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 /// Why a call failed, as far as a caller does something else about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub enum ErrorCode {
     /// The library is not on this machine, or is no NVML.
     NoLibrary,
     /// The kernel has no NVIDIA driver loaded (9).
@@ -23,7 +23,7 @@ pub enum Code {
     Other,
 }
 
-impl Code {
+impl ErrorCode {
     pub(crate) fn of(code: c_int) -> Self {
         match code {
             2 | 3 | 13 => Self::NotSupported,
@@ -43,25 +43,30 @@ impl Code {
 #[error("{message}")]
 pub struct Error {
     /// What kind of failure it is.
-    pub code: Code,
+    pub code: ErrorCode,
     message: String,
 }
 
 impl Error {
-    pub(crate) fn of(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn of(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
     /// The library is older than a call.
     pub(crate) fn missing(function: &'static str) -> Self {
-        Self::of(Code::NotSupported, format!("this library has no {function}"))
+        Self::of(ErrorCode::NotSupported, format!("this library has no {function}"))
     }
 
     /// Whether another call would say the same.
     pub(crate) fn is_of_the_gpu(&self) -> bool {
         match self.code {
-            Code::Lost | Code::ResetRequired | Code::NoDriver | Code::NoPermission => true,
-            Code::NoLibrary | Code::VersionMismatch | Code::NotSupported | Code::Other => false,
+            ErrorCode::Lost | ErrorCode::ResetRequired | ErrorCode::NoDriver | ErrorCode::NoPermission => {
+                true
+            }
+            ErrorCode::NoLibrary
+            | ErrorCode::VersionMismatch
+            | ErrorCode::NotSupported
+            | ErrorCode::Other => false,
         }
     }
 }

@@ -13,7 +13,7 @@ mod loaded;
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::sync::Arc;
 
-pub use error::{Code, Error};
+pub use error::{Error, ErrorCode};
 use loaded::{FieldValue, Loaded, PciInfo};
 
 /// What Linux calls the library; the loader looks for it where the driver has put it.
@@ -86,9 +86,9 @@ pub struct Device {
     handle: Handle,
 }
 
-/// What a GPU measures at one moment. `Err` with [`Code::NotSupported`] is a GPU that does not measure this.
+/// What a GPU measures at one moment. `Err` with [`ErrorCode::NotSupported`] is a GPU that does not measure this.
 #[derive(Clone, Debug)]
-pub struct Sample {
+pub struct GpuSample {
     /// Its energy since the driver was loaded, in millijoules.
     pub energy_millijoules: Result<u64, Error>,
     /// Its power, in milliwatts: the present one where the GPU says it, else the mean of a second.
@@ -107,7 +107,7 @@ impl Device {
         })
     }
 
-    /// The board's serial number; [`Code::NotSupported`] of most cards for desktops.
+    /// The board's serial number; [`ErrorCode::NotSupported`] of most cards for desktops.
     ///
     /// # Errors
     /// See [`Error`].
@@ -136,7 +136,7 @@ impl Device {
     }
 
     /// Power and energy, in one call where the driver has it.
-    pub fn sample(&self) -> Sample {
+    pub fn sample(&self) -> GpuSample {
         let fields = self.fields();
         let [energy, power] = match fields {
             Ok(values) => values.map(|value| self.whole(&value)),
@@ -147,7 +147,7 @@ impl Device {
             Err(error) if !error.is_of_the_gpu() => older(),
             field => field,
         };
-        Sample {
+        GpuSample {
             energy_millijoules: or(energy, &|| self.total_energy()),
             power_milliwatts: or(power, &|| self.power_usage()),
         }
@@ -166,7 +166,7 @@ impl Device {
         self.library.check(value.nvml_return)?;
         value
             .whole()
-            .ok_or(Error::of(Code::NotSupported, format!("field {} is not a number", value.field_id)))
+            .ok_or(Error::of(ErrorCode::NotSupported, format!("field {} is not a number", value.field_id)))
     }
 
     fn total_energy(&self) -> Result<u64, Error> {

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_longlong, c_uint, c_ulonglong, c_void};
 use std::fmt;
 
-use crate::error::{Code, Error};
+use crate::error::{Error, ErrorCode};
 
 type NoArguments = unsafe extern "C" fn() -> c_int;
 type SystemText = unsafe extern "C" fn(*mut c_char, c_uint) -> c_int;
@@ -112,7 +112,7 @@ impl Drop for Guard {
 
 impl Loaded {
     pub(crate) fn open(name: &str) -> Result<Self, Error> {
-        let no_library = |message: String| Error::of(Code::NoLibrary, message);
+        let no_library = |message: String| Error::of(ErrorCode::NoLibrary, message);
         let c_name = CString::new(name)
             .map_err(|_| no_library("a library name must not contain a zero byte".into()))?;
         // SAFETY: the name ends in a zero byte. Loading runs the library's own start-up code: which library it is, is the
@@ -160,7 +160,7 @@ impl Loaded {
             (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
         });
         let text = text.unwrap_or_else(|| "failed".to_owned());
-        Err(Error::of(Code::of(code), format!("NVML: {text} ({code})")))
+        Err(Error::of(ErrorCode::of(code), format!("NVML: {text} ({code})")))
     }
 }
 
@@ -202,6 +202,6 @@ unsafe fn symbol<F: Copy>(library: *mut c_void, name: &CStr) -> Option<F> {
 unsafe fn required<F: Copy>(library: *mut c_void, name: &CStr) -> Result<F, Error> {
     // SAFETY: the caller vouches for the type.
     unsafe { symbol(library, name) }.ok_or_else(|| {
-        Error::of(Code::NoLibrary, format!("not an NVML library: {} is missing", name.to_string_lossy()))
+        Error::of(ErrorCode::NoLibrary, format!("not an NVML library: {} is missing", name.to_string_lossy()))
     })
 }

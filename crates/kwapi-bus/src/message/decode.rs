@@ -10,7 +10,7 @@ use kwapi_core::{
 };
 use parking_lot::Mutex;
 
-use super::json::{self, Member, Value};
+use super::json::{self, JsonValue, Member};
 use super::names::Names;
 use super::{KWAPI_1, PAYLOAD_BYTES_MAX, SIGNATURE_MEMBER, legacy, own, topic_length};
 use crate::Refusal;
@@ -175,7 +175,7 @@ impl Verifier {
         let last =
             members.last().filter(|last| last.name == SIGNATURE_MEMBER).ok_or(Refusal::SignatureWrong)?;
         // Escapes in it, or anything after it, would be bytes that nobody has signed.
-        let Value::Text(Cow::Borrowed(signature)) = member else { return Err(Refusal::SignatureWrong) };
+        let JsonValue::Text(Cow::Borrowed(signature)) = member else { return Err(Refusal::SignatureWrong) };
         if payload.get(last.end..) != Some(b"}") {
             return Err(Refusal::SignatureWrong);
         }
@@ -197,7 +197,7 @@ impl Verifier {
         slots: &Slots<'_, '_>,
     ) -> Result<(usize, &VerifyingKey), Refusal> {
         let signature = match slots.get(Slot::Signature) {
-            Some(Value::Text(signature)) => signature,
+            Some(JsonValue::Text(signature)) => signature,
             Some(_) => return Err(Refusal::SignatureWrong),
             None => return Err(Refusal::SignatureMissing),
         };
@@ -278,7 +278,7 @@ fn slot(name: &str) -> Option<Slot> {
     })
 }
 
-struct Slots<'m, 'a>([Option<&'m Value<'a>>; SLOTS]);
+struct Slots<'m, 'a>([Option<&'m JsonValue<'a>>; SLOTS]);
 
 impl<'m, 'a> Slots<'m, 'a> {
     /// Finds the members we know. A second one of any name is refused, but by the original the last one wins.
@@ -300,13 +300,13 @@ impl<'m, 'a> Slots<'m, 'a> {
         Ok(Self(slots))
     }
 
-    fn get(&self, slot: Slot) -> Option<&'m Value<'a>> {
+    fn get(&self, slot: Slot) -> Option<&'m JsonValue<'a>> {
         self.0.get(slot as usize).copied().flatten()
     }
 
     fn probe(&self) -> Result<ProbeId, Refusal> {
         match self.get(Slot::ProbeId) {
-            Some(Value::Text(id)) => ProbeId::new(id).map_err(|_| Refusal::ProbeId),
+            Some(JsonValue::Text(id)) => ProbeId::new(id).map_err(|_| Refusal::ProbeId),
             Some(_) | None => Err(Refusal::ProbeId),
         }
     }
@@ -316,7 +316,7 @@ impl<'m, 'a> Slots<'m, 'a> {
         let wrong = if matches!(slot, Slot::W) { Refusal::Power } else { Refusal::Member };
         match self.get(slot) {
             None => Ok(None),
-            Some(Value::Number(text)) => {
+            Some(JsonValue::Number(text)) => {
                 text.parse().ok().filter(|number: &f64| number.is_finite()).map(Some).ok_or(wrong)
             }
             Some(_) => Err(wrong),
@@ -327,7 +327,7 @@ impl<'m, 'a> Slots<'m, 'a> {
     fn count(&self, slot: Slot) -> Result<Option<u64>, Refusal> {
         match self.get(slot) {
             None => Ok(None),
-            Some(Value::Number(text)) => text.parse().map(Some).map_err(|_| Refusal::Member),
+            Some(JsonValue::Number(text)) => text.parse().map(Some).map_err(|_| Refusal::Member),
             Some(_) => Err(Refusal::Member),
         }
     }
@@ -350,7 +350,7 @@ impl<'m, 'a> Slots<'m, 'a> {
         let [timestamp, session, seq, energy, measured_ms, estimated_ms, unknown_ms] = counts;
         let quality = match self.get(Slot::Q) {
             None => Quality::Measured,
-            Some(Value::Text(quality)) if quality == "estimated" => Quality::Estimated,
+            Some(JsonValue::Text(quality)) if quality == "estimated" => Quality::Estimated,
             Some(_) => return Err(Refusal::Member),
         };
         let totals = Totals {

@@ -15,7 +15,7 @@ const MEMBERS_MAX: usize = 64;
 
 /// A value where it stands.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value<'a> {
+pub(crate) enum JsonValue<'a> {
     Null,
     Bool(bool),
     /// The number's text.
@@ -32,7 +32,7 @@ pub(crate) enum Value<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Member<'a> {
     pub(crate) name: Cow<'a, str>,
-    pub(crate) value: Value<'a>,
+    pub(crate) value: JsonValue<'a>,
     /// Where the value begins in the object's text.
     pub(crate) begin: usize,
     /// Where it ends.
@@ -61,7 +61,7 @@ pub(crate) fn members(text: &str) -> Result<Vec<Member<'_>>, Refusal> {
 }
 
 /// The elements of the list that `text` is.
-pub(crate) fn elements(text: &str) -> Result<Vec<Value<'_>>, Refusal> {
+pub(crate) fn elements(text: &str) -> Result<Vec<JsonValue<'_>>, Refusal> {
     let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0 };
     let mut elements = Vec::new();
     scanner.expect(b'[')?;
@@ -141,13 +141,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, Refusal> {
+    fn value(&mut self, depth: usize) -> Result<JsonValue<'a>, Refusal> {
         if depth > DEPTH_MAX {
             return Err(Refusal::Depth);
         }
         let begin = self.at;
         match self.peek() {
-            Some(b'"') => Ok(Value::Text(self.string()?)),
+            Some(b'"') => Ok(JsonValue::Text(self.string()?)),
             Some(b'{') => {
                 self.at += 1;
                 self.sequence(b'}', |scanner| {
@@ -155,17 +155,17 @@ impl<'a> Scanner<'a> {
                     scanner.colon()?;
                     scanner.value(depth + 1).map(drop)
                 })?;
-                Ok(Value::Object(self.passed(begin)?))
+                Ok(JsonValue::Object(self.passed(begin)?))
             }
             Some(b'[') => {
                 self.at += 1;
                 self.sequence(b']', |scanner| scanner.value(depth + 1).map(drop))?;
-                Ok(Value::List(self.passed(begin)?))
+                Ok(JsonValue::List(self.passed(begin)?))
             }
             Some(b'-' | b'0'..=b'9' | b'N' | b'I') => self.number(),
-            Some(b'n') => self.word("null").map(|_| Value::Null),
-            Some(b't') => self.word("true").map(|_| Value::Bool(true)),
-            Some(b'f') => self.word("false").map(|_| Value::Bool(false)),
+            Some(b'n') => self.word("null").map(|_| JsonValue::Null),
+            Some(b't') => self.word("true").map(|_| JsonValue::Bool(true)),
+            Some(b'f') => self.word("false").map(|_| JsonValue::Bool(false)),
             _ => Err(Refusal::Json),
         }
     }
@@ -185,16 +185,16 @@ impl<'a> Scanner<'a> {
         if self.at == begin { Err(Refusal::Json) } else { Ok(()) }
     }
 
-    fn number(&mut self) -> Result<Value<'a>, Refusal> {
+    fn number(&mut self) -> Result<JsonValue<'a>, Refusal> {
         let begin = self.at;
         match self.peek() {
-            Some(b'N') => return self.word("NaN").map(Value::Number),
-            Some(b'I') => return self.word("Infinity").map(Value::Number),
+            Some(b'N') => return self.word("NaN").map(JsonValue::Number),
+            Some(b'I') => return self.word("Infinity").map(JsonValue::Number),
             Some(b'-') => {
                 self.at += 1;
                 if self.peek() == Some(b'I') {
                     self.word("Infinity")?;
-                    return self.passed(begin).map(Value::Number);
+                    return self.passed(begin).map(JsonValue::Number);
                 }
             }
             _ => {}
@@ -215,7 +215,7 @@ impl<'a> Scanner<'a> {
             }
             self.digits()?;
         }
-        self.passed(begin).map(Value::Number)
+        self.passed(begin).map(JsonValue::Number)
     }
 
     /// A text: borrowed as it stands when nothing in it is escaped.

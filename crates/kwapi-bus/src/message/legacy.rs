@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use super::float_text::{python2_repr, python2_str};
-use super::json::{self, Member, Value};
+use super::json::{self, JsonValue, Member};
 
 /// There is no signature over this: the original could not compute one, or not the same one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ fn walk(members: &[Member<'_>], path: &str, digest: &mut String) -> Result<(), U
         if !member.name.is_ascii() {
             return Err(Unsignable);
         }
-        if let Value::Object(text) = &member.value {
+        if let JsonValue::Object(text) = &member.value {
             let nested = json::members(text).map_err(|_| Unsignable)?;
             walk(&nested, &format!("{path}{}:", member.name), digest)?;
             continue;
@@ -34,11 +34,13 @@ fn walk(members: &[Member<'_>], path: &str, digest: &mut String) -> Result<(), U
         digest.push_str(path);
         digest.push_str(&member.name);
         match &member.value {
-            Value::Text(text) => digest.push_str(text),
-            Value::Number(text) if is_float(text) => digest.push_str(&python2_str(float(text))),
-            Value::Number("-0") => digest.push('0'),
-            Value::Number(text) => digest.push_str(text),
-            Value::Null | Value::Bool(_) | Value::List(_) | Value::Object(_) => repr(&member.value, digest)?,
+            JsonValue::Text(text) => digest.push_str(text),
+            JsonValue::Number(text) if is_float(text) => digest.push_str(&python2_str(float(text))),
+            JsonValue::Number("-0") => digest.push('0'),
+            JsonValue::Number(text) => digest.push_str(text),
+            JsonValue::Null | JsonValue::Bool(_) | JsonValue::List(_) | JsonValue::Object(_) => {
+                repr(&member.value, digest)?
+            }
         }
     }
     Ok(())
@@ -62,21 +64,21 @@ fn float(text: &str) -> f64 {
 }
 
 /// Python 2's `repr`, which is what a list signs as. The depth of `value` is bounded: it has been scanned.
-fn repr(value: &Value<'_>, text: &mut String) -> Result<(), Unsignable> {
+fn repr(value: &JsonValue<'_>, text: &mut String) -> Result<(), Unsignable> {
     match value {
-        Value::Null => text.push_str("None"),
-        Value::Bool(true) => text.push_str("True"),
-        Value::Bool(false) => text.push_str("False"),
-        Value::Number("-0") => text.push('0'),
-        Value::Number(number) if is_float(number) => text.push_str(&python2_repr(float(number))),
-        Value::Number(number) => {
+        JsonValue::Null => text.push_str("None"),
+        JsonValue::Bool(true) => text.push_str("True"),
+        JsonValue::Bool(false) => text.push_str("False"),
+        JsonValue::Number("-0") => text.push('0'),
+        JsonValue::Number(number) if is_float(number) => text.push_str(&python2_repr(float(number))),
+        JsonValue::Number(number) => {
             text.push_str(number);
             if number.parse::<i64>().is_err() {
                 text.push('L');
             }
         }
-        Value::Text(string) => repr_text(string, text),
-        Value::List(list) => {
+        JsonValue::Text(string) => repr_text(string, text),
+        JsonValue::List(list) => {
             text.push('[');
             for (index, element) in json::elements(list).map_err(|_| Unsignable)?.iter().enumerate() {
                 if index > 0 {
@@ -86,7 +88,7 @@ fn repr(value: &Value<'_>, text: &mut String) -> Result<(), Unsignable> {
             }
             text.push(']');
         }
-        Value::Object(object) => {
+        JsonValue::Object(object) => {
             let members = json::members(object).map_err(|_| Unsignable)?;
             text.push('{');
             match sorted(&members).as_slice() {

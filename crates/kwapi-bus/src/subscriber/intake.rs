@@ -10,8 +10,8 @@ use kwapi_core::Pattern;
 use super::Shared;
 use crate::received::Received;
 use crate::refusal::{Refusal, RefusalCounters};
-use crate::transport::{Delivery, Inlet, Token};
-use crate::verify::{ClockWatch, Present, Skews, Verification};
+use crate::transport::{Arrival, Inlet, Token};
+use crate::verify::{ArrivalTime, ClockWatch, Skews, Verification};
 
 /// How many messages one source may bring before the next has its turn.
 const TURN_MAX: usize = 1_024;
@@ -92,7 +92,7 @@ impl<I: Inlet> Intake<I> {
     }
 
     /// Takes what a source has, up to its turn.
-    fn turn(&mut self, source: usize, present: &Present) {
+    fn turn(&mut self, source: usize, present: &ArrivalTime) {
         let Some(verification) = self.verifications.get(source) else { return };
         let (fresh, probes) = (&mut self.fresh, self.probes.as_slice());
         let refused = &self.shared.counts.refused;
@@ -131,10 +131,10 @@ impl<I: Inlet> Intake<I> {
 }
 
 fn judge(
-    delivery: &Delivery<'_>,
+    delivery: &Arrival<'_>,
     verification: &Verification,
     probes: &[Pattern],
-    present: &Present,
+    present: &ArrivalTime,
 ) -> Result<Received, PassedOver> {
     if let [topic, ..] = delivery.frames
         && topic.first() == Some(&0)

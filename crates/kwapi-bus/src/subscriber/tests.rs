@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::message::{Signer, Wire};
-use crate::transport::{Delivery, Token};
+use crate::transport::{Arrival, Token};
 
 /// Keeps each message until it is acknowledged, and brings each once unless told to begin again.
 #[derive(Clone, Default)]
@@ -34,12 +34,12 @@ impl Inlet for Store {
         Ok(())
     }
 
-    fn take(&mut self, _source: usize, count: usize, mut each: impl FnMut(Delivery<'_>)) {
+    fn take(&mut self, _source: usize, count: usize, mut each: impl FnMut(Arrival<'_>)) {
         let mut state = self.0.lock();
         let State { kept, next, turns } = &mut *state;
         *turns += 1;
         for (token, (topic, payload)) in kept.range(*next..).take(count) {
-            each(Delivery { frames: &[topic, payload], is_live: false, token: Some(*token) });
+            each(Arrival { frames: &[topic, payload], is_live: false, token: Some(*token) });
             *next = token + 1;
         }
     }

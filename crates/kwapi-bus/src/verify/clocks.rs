@@ -13,7 +13,7 @@ const SETTINGS_MAX: usize = 4;
 
 /// The instant messages arrive at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Present {
+pub(crate) struct ArrivalTime {
     /// By the wall clock: a label.
     pub(crate) wall: Timestamp,
     /// By the monotonic clock.
@@ -26,7 +26,7 @@ pub(crate) struct Present {
     pub(crate) by_publishers: Option<Timestamp>,
 }
 
-impl Present {
+impl ArrivalTime {
     /// Whether the wall clock is known to be wrong.
     pub(crate) fn is_wall_wrong(&self) -> bool {
         self.wall < self.not_before
@@ -58,7 +58,7 @@ impl ClockWatch {
 
     /// Reads both clocks. To be called more often than once a second or so: what the wall clock is corrected by little
     /// by little is no setting.
-    pub(crate) fn read(&mut self) -> Present {
+    pub(crate) fn read(&mut self) -> ArrivalTime {
         let (wall, monotonic) = (self.clocks.wall.now(), self.clocks.monotonic.now());
         if let Some((wall_last, monotonic_last)) = self.last {
             let expected = wall_last.after(monotonic.saturating_sub(monotonic_last));
@@ -74,7 +74,7 @@ impl ClockWatch {
         let as_before = self.before.iter();
         let as_before = as_before.map(|(then, set)| then.after(monotonic.saturating_sub(*set))).collect();
         let present =
-            Present { wall, monotonic, as_before, not_before: self.not_before, by_publishers: None };
+            ArrivalTime { wall, monotonic, as_before, not_before: self.not_before, by_publishers: None };
         self.tell(present.is_wall_wrong());
         present
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kwapi_core::Timestamp;
 
-use super::clocks::Present;
+use super::clocks::ArrivalTime;
 
 /// A skew or an origin not measured yet.
 const UNKNOWN: i64 = i64::MIN;
@@ -58,7 +58,7 @@ impl Skews {
     }
 
     /// Takes note of a message of the publisher at `index`.
-    pub(super) fn observe(&self, index: usize, present: &Present, stamped: Timestamp) {
+    pub(super) fn observe(&self, index: usize, present: &ArrivalTime, stamped: Timestamp) {
         let Some(Publisher { skew, origin, .. }) = self.publishers.get(index) else { return };
         // None of them is negative: no difference overflows.
         origin.store(micros(stamped) - since_origin(present.monotonic), Ordering::Relaxed);

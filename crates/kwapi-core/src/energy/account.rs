@@ -303,16 +303,16 @@ impl Account {
         let Some(run) = self.runs.get_mut(index) else { return Err(Refused::SessionClosed) };
         let (low, top) = (run.low.stamp, run.top.stamp);
         match run.note(message) {
-            run::Place::Newest(skipped) => {
+            run::RunPlace::Newest(skipped) => {
                 self.lost = self.lost.saturating_add(u32::try_from(skipped).unwrap_or(u32::MAX));
                 Ok(Stretch { from: top, to })
             }
-            run::Place::Between => {
+            run::RunPlace::Between => {
                 self.lost = self.lost.saturating_sub(1);
                 Ok(Stretch { from: to, to })
             }
-            run::Place::Earliest => Ok(Stretch { from: to, to: low }),
-            run::Place::Duplicate => Err(Refused::Duplicate),
+            run::RunPlace::Earliest => Ok(Stretch { from: to, to: low }),
+            run::RunPlace::Duplicate => Err(Refused::Duplicate),
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod anchor;
 mod outliers;
+mod reconcile;
 
 use std::time::Duration;
 
@@ -15,14 +16,9 @@ pub(super) use anchor::Anchor;
 use outliers::Outliers;
 
 use super::counter::{CounterChange, CounterTracker, MeterCounter};
-use super::status::{Sums, microjoules as of_energy};
-use super::status::{Totals, energy};
+use super::status::{Sums, Totals};
 use crate::{Energy, Quality, Watts};
 
-/// A register is no longer believed once the watts have outrun it by more than this share of themselves…
-const DISBELIEF_SHARE: u128 = 4;
-/// …and by more than this, in microjoules (10 Wh): small meters disagree with themselves by that much.
-const DISBELIEF_FLOOR_UJ: u128 = 36_000_000_000;
 /// Between two readings an outlet may have drawn this many times the most it ever showed.
 pub(super) const PLAUSIBLE_FACTOR: f64 = 3.0;
 /// An outlet that never showed more than this may still have drawn it unseen, in watts.
@@ -81,14 +77,6 @@ struct Step {
     added_uj: u128,
     /// What those watts add that the reading before confirms.
     confirmed_uj: u128,
-}
-
-/// What a register did to the total.
-struct Reconciled {
-    total_uj: u128,
-    /// Whether it told how much was used since the reading before.
-    counted: bool,
-    change: CounterChange,
 }
 
 impl Integrator {
@@ -293,97 +281,6 @@ impl Integrator {
     /// Whether the latest reading's power is absurd, as far as can be told without the next.
     pub fn is_outlier(&self) -> bool {
         self.outliers.is_last()
-    }
-
-    /// Where the register puts the total, and whether it is still believed.
-    fn reconcile(
-        &mut self,
-        counter: &MeterCounter,
-        step: &Step,
-        power: Option<f64>,
-        over_stop: Option<Energy>,
-    ) -> Reconciled {
-        let before_uj = self.sums.total_uj();
-        let by_watts_uj = before_uj.saturating_add(step.added_uj);
-        let resolution_uj = of_energy(counter.resolution);
-        if let Some(anchor) = &mut self.anchor {
-            anchor.integrated_uj = anchor.integrated_uj.saturating_add(step.confirmed_uj);
-            // A tick that was guessed from the digits of one value is made good when a later value has more.
-            anchor.slack_uj = anchor.slack_uj.min(resolution_uj);
-        }
-        let change = self.observe(counter, step, power, over_stop);
-        let advance = match change {
-            CounterChange::Advanced(advance) | CounterChange::Wrapped(advance) => advance,
-            CounterChange::First => {
-                self.anchor = Some(Box::new(Anchor::at(by_watts_uj, resolution_uj)));
-                return Reconciled { total_uj: by_watts_uj, counted: false, change };
-            }
-            CounterChange::Reset | CounterChange::Jumped(_) => {
-                // Only what two readings agree on: nothing else checks these watts.
-                let total_uj = before_uj.saturating_add(step.confirmed_uj);
-                self.anchor = Some(Box::new(Anchor::at(total_uj, resolution_uj)));
-                return Reconciled { total_uj, counted: false, change };
-            }
-        };
-        let mut anchor = self.anchor.as_deref().copied();
-        let anchor = anchor.get_or_insert_with(|| Anchor::at(before_uj, resolution_uj));
-        anchor.counted_uj = anchor.counted_uj.saturating_add(of_energy(advance));
-        let (least, most) = anchor.range(resolution_uj);
-        let integrated = anchor.total_uj.saturating_add(anchor.integrated_uj);
-        let disbelief =
-            (anchor.integrated_uj / DISBELIEF_SHARE).max(2 * resolution_uj).max(DISBELIEF_FLOOR_UJ);
-        if integrated.saturating_sub(most) > disbelief {
-            // It stands still or counts in another unit than its manual says: give back what was held.
-            self.anchor = None;
-            self.register_believed = false;
-            let total_uj = by_watts_uj.max(integrated);
-            return Reconciled { total_uj, counted: false, change };
-        }
-        let ticked = advance > Energy::ZERO && anchor.slack_uj > 0 && step.near;
-        let most = if ticked {
-            // Seen to tick for the first time: no more than its ticks and what came after the last of them.
-            most.min(anchor.total_uj.saturating_add(anchor.counted_uj).saturating_add(step.added_uj))
-        } else {
-            most
-        };
-        let total_uj = by_watts_uj.min(most).max(before_uj).max(least);
-        // A tick was seen to happen: from here the register is exact.
-        let anchor = if ticked { Anchor::at(total_uj, 0) } else { *anchor };
-        match &mut self.anchor {
-            Some(before) => **before = anchor,
-            None => self.anchor = Some(Box::new(anchor)),
-        }
-        Reconciled { total_uj, counted: true, change }
-    }
-
-    /// What the register did since the reading before.
-    fn observe(
-        &mut self,
-        counter: &MeterCounter,
-        step: &Step,
-        power: Option<f64>,
-        over_stop: Option<Energy>,
-    ) -> CounterChange {
-        if let Some(advance) = over_stop {
-            self.tracker.resume(counter);
-            return CounterChange::Advanced(advance);
-        }
-        let shown = power.filter(|_| step.near).unwrap_or(0.0);
-        if power.is_none() && self.limits.max_watts.is_none() {
-            self.learn(counter, step.elapsed);
-        }
-        let Watts(watts) = self.plausible_beside(shown);
-        self.tracker.observe(counter, energy(microjoules(watts, step.elapsed)))
-    }
-
-    /// A meter without watts tells by its register what its outlet draws, and that is believed as watts are: as far as
-    /// two readings agree. So an outlet whose load rises to many times what it was loses one reading, not all that follow.
-    fn learn(&mut self, counter: &MeterCounter, elapsed: Duration) {
-        let before = self.tracker.last().map_or(counter.value, |last| last.value);
-        let advance = counter.value.saturating_sub(before).saturating_sub(counter.resolution);
-        let watts = if elapsed.is_zero() { 0.0 } else { advance.joules() / elapsed.as_secs_f64() };
-        self.watts_max = self.watts_max.max(watts.min(self.counted_before));
-        self.counted_before = watts;
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) struct Correction {
 
 /// A minute of the ledger: measured, estimated, bridged, in millijoules and milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct LedgerMinute {
     pub(super) interval: Timestamp,
     pub(super) mj: [u64; 3],
     pub(super) ms: [u64; 3],
@@ -138,7 +138,7 @@ pub(super) struct Expected {
     pub(super) since: Timestamp,
     pub(super) newest_stamp: Timestamp,
     pub(super) followed: Vec<(Timestamp, Vec<u32>)>,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<LedgerMinute>,
 }
 
 /// All of them, in order of name.
@@ -309,7 +309,7 @@ fn expect(expected: &mut Expected, words: &[&str]) {
         }
         ["row", interval, numbers @ ..] => {
             let (mj, ms) = six(numbers);
-            expected.rows.push(Row { interval: timestamp(interval), mj, ms });
+            expected.rows.push(LedgerMinute { interval: timestamp(interval), mj, ms });
         }
         other => panic!("nothing is expected by {other:?}"),
     }

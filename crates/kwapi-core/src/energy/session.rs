@@ -7,6 +7,7 @@
 
 mod entry;
 mod packed;
+mod running;
 mod start;
 
 use std::sync::Arc;
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 pub use entry::{NotBridged, SessionEntry};
 use packed::Packed;
+use running::{Published, Running, SourceCurve};
 
 use super::counter::{CounterChange, MeterCounter};
 use super::integrator::{Integrator, Limits, Told};
 use super::register::Register;
-use super::status::{Sums, energy};
-use crate::{Accounting, CurvePoint, Energy, MeterTotal, Quality, Timestamp, Watts};
+use super::status::energy;
+use crate::{Accounting, CurvePoint, MeterTotal, Quality, Timestamp, Watts};
 
 /// The wall clock may get ahead of the monotonic one or behind it by this much between two readings before it is called
 /// a step.
@@ -68,7 +70,7 @@ impl Sample {
 
 /// What became of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
+pub enum SampleOutcome {
     /// Nothing may be published yet: after a boot the wall clock is not to be trusted.
     Held,
     /// It counts; and what the register did, if there is one.
@@ -118,49 +120,6 @@ struct Held {
     since: Duration,
 }
 
-/// From the first reading on.
-#[derive(Debug)]
-struct Running {
-    integrator: Integrator,
-    id: Timestamp,
-    seq: u64,
-    /// The latest stamp.
-    stamp: Timestamp,
-    /// The clocks at the latest reading, and when that was measured.
-    wall: Timestamp,
-    boottime: Duration,
-    at: Duration,
-    register: Arc<Register>,
-    /// What there is of a meter with a register of its own.
-    counter: Option<Box<MeterCounter>>,
-    curve: Option<Box<Curve>>,
-    /// Where this session's sums begin; `None` where they do at zero.
-    base: Option<Box<Sums>>,
-    published: Published,
-    /// The register as a stop left it, until it is seen to tick.
-    stop_at: Option<Energy>,
-    kept_at: Option<Duration>,
-    must_sync: bool,
-    must_be_alone: bool,
-    /// Whether the state could not be written, so that there is no curve until the process ends.
-    is_without_state: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Curve {
-    id: Timestamp,
-    run: u32,
-    begin_uj: u128,
-}
-
-/// The latest message.
-#[derive(Clone, Copy, Debug)]
-struct Published {
-    sums: Packed,
-    at: Duration,
-    stamp: Timestamp,
-}
-
 impl Session {
     /// A probe of which the state has `past`. No wall clock is believed that is before `not_before`, the date of the
     /// program.
@@ -192,15 +151,15 @@ impl Session {
 
     /// Takes one reading. Then [`Session::keep`] says what the state must be told, and [`Session::publish`] makes its
     /// message, if it becomes one.
-    pub fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Recorded {
+    pub fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> SampleOutcome {
         match &mut self.phase {
-            Phase::Running(running) => Recorded::Counted(running.record(sample, clocks)),
+            Phase::Running(running) => SampleOutcome::Counted(running.record(sample, clocks)),
             Phase::Starting(starting) => match starting.take(sample, clocks) {
                 Some((running, not_bridged)) => {
                     *self = Self { phase: Phase::Running(Box::new(running)), not_bridged };
-                    Recorded::Counted(None)
+                    SampleOutcome::Counted(None)
                 }
-                None => Recorded::Held,
+                None => SampleOutcome::Held,
             },
         }
     }
@@ -252,7 +211,7 @@ impl Session {
             session: running.id,
             seq,
             totals: sums.since(&base),
-            curve: running.curve.as_deref().map(|Curve { id, run, begin_uj }| CurvePoint {
+            curve: running.curve.as_deref().map(|SourceCurve { id, run, begin_uj }| CurvePoint {
                 id: *id,
                 run: *run,
                 begin: energy(*begin_uj),
@@ -295,122 +254,6 @@ impl Session {
         match &mut self.phase {
             Phase::Starting(_) => None,
             Phase::Running(running) => Some(running),
-        }
-    }
-}
-
-impl Running {
-    fn record(&mut self, sample: &Sample, clocks: &Clocks<'_>) -> Option<CounterChange> {
-        let elapsed = clocks.boottime.saturating_sub(self.boottime);
-        let stepped_back = clocks.wall.after(STEP_MIN) < self.wall.after(elapsed);
-        if clocks.wall > self.wall.after(elapsed).after(STEP_MIN) {
-            self.kept_at = None; // Set forward: the stamps on record are far behind.
-        }
-        self.at = sample.at.max(self.at);
-        (self.wall, self.boottime) = (clocks.wall, clocks.boottime);
-        if stepped_back {
-            self.stamp = sample.timestamp;
-            self.begin_again();
-        } else {
-            self.stamp = sample.timestamp.max(Timestamp::from_micros(self.stamp.micros().saturating_add(1)));
-        }
-        let had_register = self.integrator.tracker.last().is_some();
-        let is_other =
-            had_register && !Arc::ptr_eq(&self.register, &sample.register) && self.is_other(&sample.register);
-        if is_other {
-            self.integrator.tracker.forget();
-        }
-        self.register = sample.register.clone();
-        let believed = self.integrator.register_believed;
-        let change = self.integrator.record_told(sample.at, &sample.told());
-        match (&mut self.counter, sample.counter) {
-            (Some(counter), Some(read)) => **counter = read,
-            (counter, read) => *counter = read.map(Box::new),
-        }
-        let is_upset = matches!(change, Some(CounterChange::Reset | CounterChange::Jumped(_)))
-            || believed != self.integrator.register_believed
-            || is_other;
-        self.must_sync |= is_upset;
-        self.must_be_alone |= is_other;
-        if let (false, Some(counter)) = (had_register, &sample.counter) {
-            self.first_seen(counter);
-        }
-        self.settle_stop();
-        change
-    }
-
-    /// The register's first tick after a stop: what it has over the watts was used in the stop, and a run before this
-    /// one may have published part of it. So it lifts the curve where this run begins, and enters no session's sums.
-    fn settle_stop(&mut self) {
-        let (Some(stop_at), Some(counter)) = (self.stop_at, &self.counter) else { return };
-        if counter.value == stop_at {
-            return;
-        }
-        self.stop_at = None;
-        let surplus_uj = self.integrator.surplus_uj;
-        let base = self.base.get_or_insert_default();
-        base.measured_uj = base.measured_uj.saturating_add(surplus_uj);
-        if let Some(curve) = &mut self.curve {
-            curve.begin_uj = curve.begin_uj.saturating_add(surplus_uj);
-        }
-    }
-
-    /// Begins the next session, or the curve's next run, where the latest message ended: the wall clock was set back, or
-    /// the curve ends. Its id is later than every stamp before it, though the clock may not be.
-    fn begin_again(&mut self) {
-        let elapsed = self.at.saturating_sub(self.published.at);
-        let began = before(self.stamp, elapsed);
-        let newest = self.id.max(self.published.stamp);
-        self.id = began.max(Timestamp::from_micros(newest.micros().saturating_add(1)));
-        self.seq = 0;
-        let base = self.published.sums.sums();
-        if let Some(curve) = &mut self.curve {
-            curve.run = curve.run.saturating_add(1);
-            curve.begin_uj = base.total_uj();
-        }
-        self.base = Some(Box::new(base));
-        self.must_sync = true;
-    }
-
-    /// A register is read for the first time in a session that began without one: its curve begins here.
-    fn first_seen(&mut self, counter: &MeterCounter) {
-        if self.curve.is_some() || self.is_without_state || self.register.is_of_session {
-            return;
-        }
-        if self.seq > 0 {
-            self.begin_again();
-        }
-        self.integrator.subtract(&self.base.take().map(|base| *base).unwrap_or_default());
-        self.published.sums = Packed::default();
-        self.curve = Some(Box::new(Curve { id: self.id, run: 1, begin_uj: 0 }));
-        self.stop_at = None;
-        self.counter = Some(Box::new(*counter));
-        (self.must_sync, self.must_be_alone) = (true, true);
-    }
-
-    fn is_other(&self, register: &Register) -> bool {
-        register.is_of_another_device(self.register.serial.as_deref())
-            || self.register.path != register.path
-            || self.register.is_of_session != register.is_of_session
-    }
-
-    fn entry(&self, probe: &crate::ProbeId, boot: &str) -> SessionEntry {
-        let age = self.boottime.saturating_sub(self.at);
-        SessionEntry {
-            probe: probe.clone(),
-            newest: self.id.max(self.stamp),
-            boot: boot.into(),
-            boottime: self.at,
-            wall: before(self.wall, age),
-            watts_max: self.integrator.watts_max,
-            register: self
-                .counter
-                .as_deref()
-                .filter(|_| self.curve.is_some())
-                .map(|counter| Box::new(entry::KeptRegister::new(&self.register, counter, &self.integrator))),
-            curve: self.curve.as_ref().map(|curve| curve.id),
-            run: self.curve.as_ref().map_or(0, |curve| curve.run),
-            total_uj: self.integrator.sums.total_uj(),
         }
     }
 }

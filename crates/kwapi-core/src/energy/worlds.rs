@@ -5,14 +5,14 @@
 
 mod life;
 
-pub(super) use life::{Fault, Plan, STOPS, WATTS_MAX, World};
+pub(super) use life::{Plan, STOPS, WATTS_MAX, World, WorldFault};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::scenarios::Message;
-use super::{Clocks, Limits, Recorded, Register, Sample, Session, SessionEntry};
+use super::{Clocks, Limits, Register, Sample, SampleOutcome, Session, SessionEntry};
 use crate::{Energy, MeterCounter, ProbeId, Quality, Timestamp, Watts};
 
 /// True time 0 on a right wall clock, in milliseconds.
@@ -194,7 +194,7 @@ impl Instant {
 
 /// One probe in one manager process.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct WorldSource {
     pub(super) probe: ProbeId,
     pub(super) session: Session,
     path: String,
@@ -203,7 +203,7 @@ pub(super) struct Source {
     register: Arc<Register>,
 }
 
-impl Source {
+impl WorldSource {
     pub(super) fn new(probe: &ProbeId, state: &State, limits: Limits) -> Self {
         let session = Session::new(limits, NOT_BEFORE, state.of(probe));
         let register = Arc::default();
@@ -234,7 +234,7 @@ impl Source {
             counter,
             register: self.register.clone(),
         };
-        if self.session.record(&sample, &clocks) == Recorded::Held {
+        if self.session.record(&sample, &clocks) == SampleOutcome::Held {
             return None;
         }
         if let Some(keep) = self.session.keep(&self.probe, &clocks) {

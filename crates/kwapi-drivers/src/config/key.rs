@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// One of a driver's own keys of the `[[meter]]` table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct DriverKey {
     /// What it is called.
     pub name: &'static str,
     /// What it is, in a few words.
@@ -53,7 +53,7 @@ pub enum Names {
     Socket,
 }
 
-impl Key {
+impl DriverKey {
     /// A key that may be left out.
     pub const fn new(name: &'static str, meaning: &'static str) -> Self {
         let (unit, default, names) = (None, KeyDefault::Nothing, None);
@@ -130,16 +130,16 @@ mod tests {
 
     #[test]
     fn a_path_is_what_follows_the_prefix_of_its_kind() {
-        let tls = Key::new("tls", "whom to trust").naming(Names::Authority);
+        let tls = DriverKey::new("tls", "whom to trust").naming(Names::Authority);
         assert_eq!(tls.path("ca:/etc/site.pem"), Some((Names::Authority, Path::new("/etc/site.pem"))));
         for none in ["system", "ca:", "sha256:00"] {
             assert_eq!(tls.path(none), None, "{none}");
         }
-        let listen = Key::new("listen", "where").naming(Names::Socket);
+        let listen = DriverKey::new("listen", "where").naming(Names::Socket);
         assert_eq!(listen.path("unix:/run/a.sock"), Some((Names::Socket, Path::new("/run/a.sock"))));
         assert_eq!(listen.path("127.0.0.1:4711"), None);
-        let maps = Key::new("maps", "maps").naming(Names::Definitions { chosen_by: "map" });
+        let maps = DriverKey::new("maps", "maps").naming(Names::Definitions { chosen_by: "map" });
         assert_eq!(maps.path("maps.d").map(|(_, path)| path), Some(Path::new("maps.d")));
-        assert_eq!(Key::new("unit", "which").path("7"), None);
+        assert_eq!(DriverKey::new("unit", "which").path("7"), None);
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-async fn read(config: &Config, outlets: &Outlets) -> Result<Vec<String>, DriverError> {
+async fn read(config: &DummyConfig, outlets: &Outlets) -> Result<Vec<String>, DriverError> {
     let mut meter = Dummy::open(config, outlets, &Arc::default()).await?;
     let mut readings = Readings::default();
     meter.read(&mut readings).await?;
@@ -9,7 +9,7 @@ async fn read(config: &Config, outlets: &Outlets) -> Result<Vec<String>, DriverE
 
 #[tokio::test]
 async fn all_outlets_are_named_by_the_template() {
-    let config = Config { outlets: 2, ..Config::default() };
+    let config = DummyConfig { outlets: 2, ..DummyConfig::default() };
     assert_eq!(
         read(&config, &Outlets::all("load.{outlet}")).await.unwrap(),
         ["load.1 100 W", "load.2 100 W"]
@@ -19,10 +19,10 @@ async fn all_outlets_are_named_by_the_template() {
 #[tokio::test]
 async fn the_same_seed_gives_the_same_watts_within_the_jitter() {
     let outlets = Outlets::all("{outlet}");
-    let config = Config { jitter_watts: 30.0, outlets: 50, seed: 7, ..Config::default() };
+    let config = DummyConfig { jitter_watts: 30.0, outlets: 50, seed: 7, ..DummyConfig::default() };
     let once = read(&config, &outlets).await.unwrap();
     assert_eq!(once, read(&config, &outlets).await.unwrap());
-    assert_ne!(once, read(&Config { seed: 8, ..config }, &outlets).await.unwrap());
+    assert_ne!(once, read(&DummyConfig { seed: 8, ..config }, &outlets).await.unwrap());
     for line in once {
         let watts: f64 = line.split(' ').nth(1).unwrap().parse().unwrap();
         assert!((70.0..=130.0).contains(&watts), "{line}");
@@ -33,9 +33,9 @@ async fn the_same_seed_gives_the_same_watts_within_the_jitter() {
 #[tokio::test]
 async fn nonsense_is_refused() {
     for config in [
-        Config { watts: f64::NAN, ..Config::default() },
-        Config { jitter_watts: -1.0, ..Config::default() },
-        Config { outlets: OUTLETS_MAX + 1, ..Config::default() },
+        DummyConfig { watts: f64::NAN, ..DummyConfig::default() },
+        DummyConfig { jitter_watts: -1.0, ..DummyConfig::default() },
+        DummyConfig { outlets: OUTLETS_MAX + 1, ..DummyConfig::default() },
     ] {
         let error = read(&config, &Outlets::all("{outlet}")).await.unwrap_err();
         assert!(matches!(error, DriverError::Refused(_)), "{error}");

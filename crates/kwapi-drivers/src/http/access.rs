@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use kwapi_core::Secret;
 
-use super::{Clients, Device, Login, parse_address};
+use super::{Clients, DeviceClient, Login, parse_address};
 use crate::config::ConfigError;
 use crate::error::DriverError;
-use crate::tls::{self, Tls};
+use crate::tls::{self, DeviceTls};
 
 /// The keys of a meter by which its device is reached.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Access<'a> {
     pub(crate) address: &'a str,
     /// What a bare host means: `http`, `https`.
     pub(crate) scheme: &'static str,
-    pub(crate) tls: &'a Tls,
+    pub(crate) tls: &'a DeviceTls,
     pub(crate) username: Option<&'a str>,
     pub(crate) password: Option<&'a Secret>,
     /// The key `headers`, where the driver has it.
@@ -31,7 +31,7 @@ impl<'a> Access<'a> {
     /// By an address alone.
     pub(crate) fn new(key: &'static str, address: &'a str, scheme: &'static str) -> Self {
         let (username, password, headers, accept) = (None, None, None, None);
-        Self { key, address, scheme, tls: &Tls::System, username, password, headers, accept }
+        Self { key, address, scheme, tls: &DeviceTls::System, username, password, headers, accept }
     }
 
     /// Checks address, trust and login before anything is sent: `kwapi check` says it.
@@ -41,13 +41,13 @@ impl<'a> Access<'a> {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let url = parse_address(self.address, self.scheme).map_err(|why| ConfigError::of(self.key, why))?;
         match self.tls {
-            Tls::Authority(_) | Tls::Pinned(_) if url.scheme() == "http" => {
+            DeviceTls::Authority(_) | DeviceTls::Pinned(_) if url.scheme() == "http" => {
                 let key = self.key;
                 let why = format!("not used with http; write https:// in {key}, or remove tls");
                 return Err(ConfigError::of("tls", why));
             }
-            Tls::Authority(_) => tls::client_config(self.tls).map(drop)?,
-            Tls::System | Tls::Pinned(_) | Tls::Insecure => {}
+            DeviceTls::Authority(_) => tls::client_config(self.tls).map(drop)?,
+            DeviceTls::System | DeviceTls::Pinned(_) | DeviceTls::Insecure => {}
         }
         self.login().map(drop)
     }
@@ -71,8 +71,8 @@ impl<'a> Access<'a> {
     ///
     /// # Errors
     /// As [`Access::check`].
-    pub(crate) fn device(&self, clients: &Clients) -> Result<Device, DriverError> {
-        Device::new(clients, self.address, self.scheme, self.tls, self.login()?)
+    pub(crate) fn device(&self, clients: &Clients) -> Result<DeviceClient, DriverError> {
+        DeviceClient::new(clients, self.address, self.scheme, self.tls, self.login()?)
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             Access { address: "https://a:hunter2@bmc1", ..bmc },
             "`host`: must not contain credentials; set username and password instead",
         );
-        let pinned = Tls::Pinned([7; 32]);
+        let pinned = DeviceTls::Pinned([7; 32]);
         check(Access { tls: &pinned, ..bmc }, "fine");
         check(
             Access { tls: &pinned, address: "http://bmc1", ..bmc },
@@ -110,7 +110,7 @@ mod tests {
         let headers = BTreeMap::from([("X Key".to_owned(), Secret::new("hunter2"))]);
         check(Access { headers: Some(&headers), ..bmc }, "`headers`: \"X Key\": invalid HTTP header");
         let file = std::env::temp_dir().join("there-is-no-such-authority.pem");
-        let missing = Tls::Authority(file);
+        let missing = DeviceTls::Authority(file);
         let error = Access { tls: &missing, ..bmc }.check().unwrap_err();
         assert_eq!(error.key(), Some("tls"));
     }

@@ -14,7 +14,7 @@ const EXCERPT_CHARACTERS_MAX: usize = 120;
 
 /// What a device answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) asked: String,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -23,7 +23,7 @@ pub(crate) struct Answer {
     pub(super) secrets: Vec<Secret>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(super) fn challenge(&self) -> Option<Challenge> {
         self.headers
             .get_all(WWW_AUTHENTICATE)
@@ -95,7 +95,7 @@ impl Answer {
     /// The answer, which has to be there.
     ///
     /// # Errors
-    /// As [`Answer::found`], and `Refused` with `advice` where there is nothing.
+    /// As [`HttpResponse::found`], and `Refused` with `advice` where there is nothing.
     pub(crate) fn required(self, advice: &str) -> Result<Self, DriverError> {
         let missing = format!("{}: {}: {advice}", self.asked, self.status);
         self.found()?.ok_or(DriverError::Refused(missing))

@@ -17,7 +17,7 @@ const BEGINNING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no whole body.
 #[derive(Debug)]
-pub(super) enum Cut {
+pub(super) enum BodyError {
     /// The connection ended.
     Lost(reqwest::Error),
     /// More than [`BODY_BYTES_MAX`].
@@ -25,11 +25,11 @@ pub(super) enum Cut {
 }
 
 /// All of a body.
-pub(super) async fn whole(response: &mut Response) -> Result<Vec<u8>, Cut> {
+pub(super) async fn whole(response: &mut Response) -> Result<Vec<u8>, BodyError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Cut::Lost)? {
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Lost)? {
         if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(Cut::TooLong);
+            return Err(BodyError::TooLong);
         }
         body.extend_from_slice(&chunk);
     }

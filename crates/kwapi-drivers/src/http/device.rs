@@ -11,16 +11,16 @@ use reqwest::header::{
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
-use super::body::{self, Cut};
+use super::body::{self, BodyError};
 use super::digest::Challenge;
 use super::failure::{self, is_cut_before_the_answer};
-use super::{Answer, Clients, Login, parse_address};
+use super::{Clients, HttpResponse, Login, parse_address};
 use crate::driver::DriverError;
-use crate::tls::Tls;
+use crate::tls::DeviceTls;
 use crate::{cleanup, deadline};
 
 /// One device, reached at one address.
-pub(crate) struct Device {
+pub(crate) struct DeviceClient {
     client: Client,
     base: Url,
     login: Login,
@@ -40,16 +40,16 @@ enum Scheme {
     Digest { challenge: Challenge, count: u32, was_accepted: bool },
 }
 
-impl Device {
+impl DeviceClient {
     /// Prepares to talk to `address`: `http://host[:port][/path]`, or a bare host, which means `scheme`.
     ///
     /// # Errors
-    /// [`DriverError::Refused`] for an address that is none or carries a password, and as [`Tls`] says.
+    /// [`DriverError::Refused`] for an address that is none or carries a password, and as [`DeviceTls`] says.
     pub(crate) fn new(
         clients: &Clients,
         address: &str,
         scheme: &str,
-        tls: &Tls,
+        tls: &DeviceTls,
         login: Login,
     ) -> Result<Self, DriverError> {
         Ok(Self {
@@ -104,20 +104,20 @@ impl Device {
     ///
     /// # Errors
     /// `Link` when there is no answer, `Refused` for a login that is wrong or missing.
-    pub(crate) async fn get(&self, path: &str, query: Option<&str>) -> Result<Answer, DriverError> {
+    pub(crate) async fn get(&self, path: &str, query: Option<&str>) -> Result<HttpResponse, DriverError> {
         self.get_url(self.url(path, query)).await
     }
 
     /// Asks for the configured address itself.
     ///
     /// # Errors
-    /// As [`Device::get`].
-    pub(crate) async fn get_base(&self) -> Result<Answer, DriverError> {
+    /// As [`DeviceClient::get`].
+    pub(crate) async fn get_base(&self) -> Result<HttpResponse, DriverError> {
         self.get_url(self.base.clone()).await
     }
 
     /// Asks, and asks once more where the device wants its slash at the end of the path or has none there.
-    async fn get_url(&self, url: Url) -> Result<Answer, DriverError> {
+    async fn get_url(&self, url: Url) -> Result<HttpResponse, DriverError> {
         let answer = self.get_logged_in(&url).await?;
         match slash_redirect(&answer, &url) {
             Some(elsewhere) => self.get_logged_in(&elsewhere).await,
@@ -125,7 +125,7 @@ impl Device {
         }
     }
 
-    async fn get_logged_in(&self, url: &Url) -> Result<Answer, DriverError> {
+    async fn get_logged_in(&self, url: &Url) -> Result<HttpResponse, DriverError> {
         let (request, offered) = self.authorize(self.client.get(url.clone()), url);
         let answer = self.send(Method::GET, url, request).await?;
         if answer.status == StatusCode::UNAUTHORIZED && self.is_session {
@@ -164,7 +164,7 @@ impl Device {
     ///
     /// # Errors
     /// `Link` when there is no answer.
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Answer, DriverError> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<HttpResponse, DriverError> {
         let url = self.url(path, None);
         let answer = self.post_url(&url, body).await?;
         let stays_post =
@@ -175,7 +175,7 @@ impl Device {
         }
     }
 
-    async fn post_url(&self, url: &Url, body: &Value) -> Result<Answer, DriverError> {
+    async fn post_url(&self, url: &Url, body: &Value) -> Result<HttpResponse, DriverError> {
         let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json");
         self.send(Method::POST, url, request.body(body.to_string())).await
     }
@@ -213,7 +213,12 @@ impl Device {
 
     /// Sends a request and takes the whole answer. A GET is sent once more, on a new connection, where the old one ended
     /// before the answer began: some devices close after each answer and do not say so.
-    async fn send(&self, method: Method, url: &Url, request: RequestBuilder) -> Result<Answer, DriverError> {
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<HttpResponse, DriverError> {
         let asked = asked(&method, url);
         let lost = |error: reqwest::Error| failure::lost(&asked, error);
         let request = request.headers(self.login.headers.clone());
@@ -230,8 +235,8 @@ impl Device {
         // refused, and one that is granted has its token in the head.
         let body = if status.is_success() && method == Method::GET {
             body::whole(&mut response).await.map_err(|cut| match cut {
-                Cut::Lost(error) => lost(error),
-                Cut::TooLong => body::too_long(&asked),
+                BodyError::Lost(error) => lost(error),
+                BodyError::TooLong => body::too_long(&asked),
             })?
         } else {
             body::beginning(&mut response).await
@@ -240,7 +245,7 @@ impl Device {
             headers.get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).unwrap_or_default();
         let body = body::decoded(coding, body, &asked, status.is_success())?;
         deadline::answered();
-        Ok(Answer { asked, status, headers, body, secrets: self.secrets(url) })
+        Ok(HttpResponse { asked, status, headers, body, secrets: self.secrets(url) })
     }
 
     /// What was sent along to get past the device's door.
@@ -254,7 +259,7 @@ impl Device {
     }
 }
 
-impl fmt::Debug for Device {
+impl fmt::Debug for DeviceClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Device({})", asked(&Method::GET, &self.base))
     }
@@ -262,7 +267,7 @@ impl fmt::Debug for Device {
 
 /// The same resource of the same device with a slash more or less at its end, if that is all a redirect wants. No other
 /// redirect is followed.
-fn slash_redirect(answer: &Answer, url: &Url) -> Option<Url> {
+fn slash_redirect(answer: &HttpResponse, url: &Url) -> Option<Url> {
     if !matches!(
         answer.status,
         StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT

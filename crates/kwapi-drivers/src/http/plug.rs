@@ -4,7 +4,7 @@ use kwapi_core::Secret;
 use serde::Deserialize;
 
 use super::Access;
-use crate::config::Key;
+use crate::config::DriverKey;
 
 /// The only user of Shelly's later generations, and of Tasmota's web server (`WEB_USERNAME`).
 const USERNAME: &str = "admin";
@@ -23,10 +23,10 @@ pub struct PlugConfig {
 
 impl PlugConfig {
     /// The keys there are.
-    pub(crate) const KEYS: &'static [Key] = &[
-        Key::required("host", "name or address"),
-        Key::new("username", "its user, where it knows others").login().otherwise("admin"),
-        Key::new("password", "its password, where one is set").secret(),
+    pub(crate) const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("host", "name or address"),
+        DriverKey::new("username", "its user, where it knows others").login().otherwise("admin"),
+        DriverKey::new("password", "its password, where one is set").secret(),
     ];
 
     /// How the device is reached; as its user where there is a password.

@@ -21,7 +21,8 @@ fn login() -> Login {
 async fn ask(respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static, login: Login) -> String {
     let simulator = HttpDevice::start(respond).await.expect("a port");
     let address = simulator.address().to_string();
-    let device = Device::new(&Clients::default(), &address, "http", &Tls::System, login).expect("a device");
+    let device = DeviceClient::new(&Clients::default(), &address, "http", &DeviceTls::System, login)
+        .expect("a device");
     let told = match device.get("/status", Some("token=hunter2")).await {
         Ok(answer) => match answer.found() {
             Ok(Some(answer)) => answer.text(),
@@ -74,7 +75,8 @@ async fn basic_is_offered_only_when_asked_for_and_once() {
 async fn a_wrong_password_is_sent_once_a_request() {
     let simulator = HttpDevice::start(|_| HttpAnswer::status(401)).await.expect("a port");
     let address = simulator.address().to_string();
-    let device = Device::new(&Clients::default(), &address, "http", &Tls::System, login()).expect("a device");
+    let device = DeviceClient::new(&Clients::default(), &address, "http", &DeviceTls::System, login())
+        .expect("a device");
     assert!(matches!(device.get("/", None).await, Err(DriverError::Locked(_))));
     let with_login =
         simulator.requests().iter().filter(|request| request.header("authorization").is_some()).count();
@@ -87,7 +89,8 @@ async fn half_an_answer_is_a_lost_link_and_so_is_no_server() {
     assert!(told.starts_with("link lost: GET http://HOST/status: "), "{told}");
     let nobody = format!("127.0.0.1:{}", free_port());
     let device =
-        Device::new(&Clients::default(), &nobody, "http", &Tls::System, Login::default()).expect("a device");
+        DeviceClient::new(&Clients::default(), &nobody, "http", &DeviceTls::System, Login::default())
+            .expect("a device");
     let told = device.get("/", None).await.expect_err("nobody listens").to_string();
     assert!(told.contains("refused") && told.contains("check the address"), "{told}");
 }
@@ -118,7 +121,7 @@ async fn an_expired_digest_nonce_is_renewed_and_a_wrong_password_is_not_repeated
         };
         let simulator = HttpDevice::start(respond).await.expect("a port");
         let address = simulator.address().to_string();
-        let device = Device::new(&Clients::default(), &address, "http", &Tls::System, login());
+        let device = DeviceClient::new(&Clients::default(), &address, "http", &DeviceTls::System, login());
         (simulator, device.expect("a device"))
     };
     // Never accepted: a wrong password, whatever the nonce.
@@ -137,9 +140,10 @@ async fn an_expired_digest_nonce_is_renewed_and_a_wrong_password_is_not_repeated
 #[test]
 fn an_address_with_a_login_is_refused_without_repeating_it() {
     for address in ["http://admin:hunter2@host/", "ftp://host", "http://", "a b"] {
-        let error = Device::new(&Clients::default(), address, "http", &Tls::System, Login::default())
-            .expect_err(address)
-            .to_string();
+        let error =
+            DeviceClient::new(&Clients::default(), address, "http", &DeviceTls::System, Login::default())
+                .expect_err(address)
+                .to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }
 }
@@ -169,9 +173,9 @@ async fn a_certificate_is_judged_as_configured() {
         .ready(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
 
     let ask = async |tls: String| {
-        let tls = Tls::try_from(tls).expect("a choice");
+        let tls = DeviceTls::try_from(tls).expect("a choice");
         let address = format!("https://localhost:{port}");
-        let device = Device::new(&Clients::default(), &address, "https", &tls, Login::default());
+        let device = DeviceClient::new(&Clients::default(), &address, "https", &tls, Login::default());
         match device.expect("a device").get("/status", None).await {
             Ok(answer) => answer.text(),
             Err(error) => error.to_string(),
@@ -250,9 +254,9 @@ async fn old_tls_is_named_and_an_old_certificate_is_taken_by_its_pin() {
         let serve = ["s_server", "-WWW", "-cert", &certificate, "-key", &key_file, "-accept", &accept];
         let _server = Peer::start(&mut openssl(&[serve.as_slice(), &server].concat()), lab.join("log"))
             .ready(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        let choice = Tls::try_from(tls.clone()).expect("a choice");
+        let choice = DeviceTls::try_from(tls.clone()).expect("a choice");
         let address = format!("https://localhost:{port}");
-        let device = Device::new(&Clients::default(), &address, "https", &choice, Login::default());
+        let device = DeviceClient::new(&Clients::default(), &address, "https", &choice, Login::default());
         let told = match device.expect("a device").get("/status", None).await {
             Ok(answer) => answer.text(),
             Err(error) => error.to_string(),

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file::{Item, Quantity, parse_name, read_start, read_text};
-use super::scope::Scope;
-use super::sensor::Sensor;
+use super::scope::SensorScope;
+use super::sensor::HwmonSensor;
 use crate::driver::DriverError;
 use crate::parts::printable;
 
@@ -25,7 +25,7 @@ const MACHINES: [&str; 2] = ["power_meter", "corsairpsu"];
 ///
 /// # Errors
 /// `NothingToRead` when there are none.
-pub(super) fn find(root: &Path) -> Result<Vec<Sensor>, DriverError> {
+pub(super) fn find(root: &Path) -> Result<Vec<HwmonSensor>, DriverError> {
     let none = || {
         DriverError::NothingToRead(format!(
             "no power or energy sensors in {}; virtual machines have none; on real hardware load the chip's kernel module",
@@ -36,7 +36,7 @@ pub(super) fn find(root: &Path) -> Result<Vec<Sensor>, DriverError> {
     let names = entries.take(CHIPS_MAX).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut numbers: Vec<u32> = names.filter_map(|name| name.strip_prefix("hwmon")?.parse().ok()).collect();
     numbers.sort_unstable();
-    let mut sensors: Vec<Sensor> = Vec::new();
+    let mut sensors: Vec<HwmonSensor> = Vec::new();
     let mut taken = BTreeSet::new();
     for number in numbers {
         let directory = root.join(format!("hwmon{number}"));
@@ -157,22 +157,22 @@ fn plain(label: &str) -> String {
 }
 
 /// The sensors of one chip.
-fn of_chip(files: &Path, device: &Path, name: &str, chip: &str) -> Vec<Sensor> {
+fn of_chip(files: &Path, device: &Path, name: &str, chip: &str) -> Vec<HwmonSensor> {
     let listing = Listing::of(files);
     let sleep = sleep_file(device);
     let whole = whole_chip(name, device);
-    let sensor = |quantity: Quantity, number: u32| Sensor {
+    let sensor = |quantity: Quantity, number: u32| HwmonSensor {
         key: format!("{chip}.{}{number}", quantity.prefix()),
         chip: chip.to_owned(),
         named: listing.labels.get(&(quantity, number)).cloned(),
         sleep: sleep.clone(),
-        ..Sensor::default()
+        ..HwmonSensor::default()
     };
     let input = |quantity: Quantity, number: Option<u32>| listing.inputs.get(&(quantity, number?)).cloned();
     let twin = |quantity, number| input(quantity, listing.twin(quantity, Quantity::Power, number));
     let mut sensors = Vec::new();
     for number in listing.numbers(Quantity::Power) {
-        sensors.push(Sensor {
+        sensors.push(HwmonSensor {
             power: input(Quantity::Power, Some(number)),
             energy: twin(Quantity::Energy, number),
             voltage: twin(Quantity::Voltage, number),
@@ -180,16 +180,17 @@ fn of_chip(files: &Path, device: &Path, name: &str, chip: &str) -> Vec<Sensor> {
             ..sensor(Quantity::Power, number)
         });
     }
-    let used: Vec<PathBuf> = sensors.iter().filter_map(|sensor: &Sensor| sensor.energy.clone()).collect();
+    let used: Vec<PathBuf> =
+        sensors.iter().filter_map(|sensor: &HwmonSensor| sensor.energy.clone()).collect();
     for number in listing.numbers(Quantity::Energy) {
         let energy = input(Quantity::Energy, Some(number)).filter(|energy| !used.contains(energy));
         if energy.is_some() {
-            sensors.push(Sensor { energy, ..sensor(Quantity::Energy, number) });
+            sensors.push(HwmonSensor { energy, ..sensor(Quantity::Energy, number) });
         }
     }
     if sensors.is_empty() {
         for (volts, amperes) in volts_and_amperes(&listing, name) {
-            sensors.push(Sensor {
+            sensors.push(HwmonSensor {
                 voltage: input(Quantity::Voltage, Some(volts)),
                 current: input(Quantity::Current, Some(amperes)),
                 named: listing.labels.get(&(Quantity::Voltage, volts)).cloned(),
@@ -200,11 +201,11 @@ fn of_chip(files: &Path, device: &Path, name: &str, chip: &str) -> Vec<Sensor> {
     let has_total = sensors.iter().any(is_total);
     for sensor in &mut sensors {
         sensor.scope = match whole {
-            Some(Scope::Battery) => Scope::Battery,
-            _ if has_total && !is_total(sensor) => Scope::Within,
+            Some(SensorScope::Battery) => SensorScope::Battery,
+            _ if has_total && !is_total(sensor) => SensorScope::Within,
             Some(scope) => scope,
-            None if sensor.named.as_deref().is_some_and(is_system) => Scope::Machine,
-            None => Scope::Consumer,
+            None if sensor.named.as_deref().is_some_and(is_system) => SensorScope::Machine,
+            None => SensorScope::Consumer,
         };
     }
     sensors
@@ -225,16 +226,16 @@ fn volts_and_amperes(listing: &Listing, name: &str) -> Vec<(u32, u32)> {
 }
 
 /// What a chip as a whole measures, where its name or its device tells.
-fn whole_chip(name: &str, device: &Path) -> Option<Scope> {
+fn whole_chip(name: &str, device: &Path) -> Option<SensorScope> {
     let is_kind = |kind: &str| read_text(&device.join("type")).is_ok_and(|text| text.trim() == kind);
     if is_kind("Battery") || is_kind("UPS") {
-        return Some(Scope::Battery);
+        return Some(SensorScope::Battery);
     }
     if MACHINES.contains(&name) {
-        return Some(Scope::Machine);
+        return Some(SensorScope::Machine);
     }
     let is_processor = PROCESSORS.contains(&name) || (name == "amdgpu" && is_apu(device));
-    is_processor.then_some(Scope::Processor)
+    is_processor.then_some(SensorScope::Processor)
 }
 
 /// Whether AMD graphics are a part of the processor: the third byte of their `gpu_metrics` is the format, 1 of cards and 2
@@ -253,7 +254,7 @@ fn sleep_file(device: &Path) -> Option<PathBuf> {
 }
 
 /// Whether a sensor is the sum of the others of its chip: a supply's input (`pin`), a whole card (Intel's `xe`), a system.
-fn is_total(sensor: &Sensor) -> bool {
+fn is_total(sensor: &HwmonSensor) -> bool {
     sensor.named.as_deref().is_some_and(|label| {
         let label = label.to_lowercase();
         matches!(label.as_str(), "pin" | "card") || is_system(&label) || label.contains("total")

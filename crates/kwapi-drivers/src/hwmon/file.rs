@@ -72,7 +72,7 @@ pub(super) fn parse_name(name: &str) -> Option<(Quantity, u32, Item)> {
 
 /// Why a file gave no number.
 #[derive(Clone, Debug)]
-pub(super) enum Trouble {
+pub(super) enum FileTrouble {
     /// It is there and this user may not read it.
     Denied(PathBuf),
     /// It is no longer there.
@@ -85,7 +85,7 @@ pub(super) enum Trouble {
     Malformed(String),
 }
 
-impl Trouble {
+impl FileTrouble {
     fn of(path: &Path, error: &io::Error) -> Self {
         let said = format!("{}: {error}", path.display());
         match error.raw_os_error() {
@@ -126,11 +126,11 @@ fn denied(path: &Path) -> String {
 }
 
 /// The whole number in a file.
-pub(super) fn read_number(path: &Path) -> Result<i64, Trouble> {
-    let text = read_text(path).map_err(|error| Trouble::of(path, &error))?;
+pub(super) fn read_number(path: &Path) -> Result<i64, FileTrouble> {
+    let text = read_text(path).map_err(|error| FileTrouble::of(path, &error))?;
     parse_number(&text).ok_or_else(|| {
         let input: String = text.trim().chars().take(40).collect();
-        Trouble::Malformed(format!("{}: {input:?}", path.display()))
+        FileTrouble::Malformed(format!("{}: {input:?}", path.display()))
     })
 }
 

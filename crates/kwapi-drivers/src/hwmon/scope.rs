@@ -2,7 +2,7 @@
 
 /// What the power of a sensor contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
+pub enum SensorScope {
     /// One consumer, that no other sensor here contains.
     #[default]
     Consumer,
@@ -16,7 +16,7 @@ pub enum Scope {
     Battery,
 }
 
-impl Scope {
+impl SensorScope {
     /// Whether it is power that something draws, and no part of another sensor's.
     pub(super) fn is_consumption(self) -> bool {
         match self {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use kwapi_core::{Amperes, Energy, MeterCounter, NoReading, Volts};
 
-use super::file::{Trouble, read_number, read_text};
-use super::scope::Scope;
+use super::file::{FileTrouble, read_number, read_text};
+use super::scope::SensorScope;
 use crate::driver::DriverError;
 
 /// The counters step by microjoules; ours by millijoules.
@@ -13,14 +13,14 @@ const RESOLUTION: Energy = Energy::from_millijoules(1);
 
 /// One thing that is measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sensor {
+pub(super) struct HwmonSensor {
     /// `amdgpu-pci-0300.power1`.
     pub(super) key: String,
     /// `amdgpu-pci-0300`.
     pub(super) chip: String,
     /// The chip's name for it, where it has one: `PPT`, `pin`.
     pub(super) named: Option<String>,
-    pub(super) scope: Scope,
+    pub(super) scope: SensorScope,
     /// The mean power where the chip has it, else the present one.
     pub(super) power: Option<PathBuf>,
     pub(super) energy: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub(super) struct Sensor {
     pub(super) sleep: Option<PathBuf>,
 }
 
-impl Sensor {
+impl HwmonSensor {
     /// What it is called where a template wants names.
     pub(super) fn label(&self) -> &str {
         self.named.as_deref().unwrap_or(&self.chip)
@@ -58,7 +58,7 @@ impl Sensor {
             && read_text(sleep).is_ok_and(|status| status.trim() == "suspended")
         {
             let said = "the device is suspended; reading its sensors would wake it".to_owned();
-            return Raw { power: Some(Err(Trouble::Silent(said))), ..Raw::default() };
+            return Raw { power: Some(Err(FileTrouble::Silent(said))), ..Raw::default() };
         }
         let number = |path: &Option<PathBuf>| path.as_ref().map(|path| read_number(path));
         Raw {
@@ -70,7 +70,7 @@ impl Sensor {
     }
 }
 
-type Part = Option<Result<i64, Trouble>>;
+type Part = Option<Result<i64, FileTrouble>>;
 
 /// What the files of a sensor said, in their units.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ impl Raw {
 
     pub(super) fn counter(&self) -> Option<Result<MeterCounter, NoReading>> {
         self.energy.as_ref().map(|energy| {
-            let microjoules = energy.as_ref().map_err(Trouble::no_reading)?;
+            let microjoules = energy.as_ref().map_err(FileTrouble::no_reading)?;
             let microjoules = u64::try_from(*microjoules)
                 .map_err(|_| NoReading::Implausible(format!("energy counter at {microjoules}")))?;
             Ok(MeterCounter::new(Energy::from_millijoules(microjoules / 1_000), RESOLUTION))
@@ -108,13 +108,13 @@ impl Raw {
 
     /// Whether a file was there before and is no longer.
     pub(super) fn is_gone(&self) -> bool {
-        self.troubles().any(|trouble| matches!(trouble, Trouble::Gone(_)))
+        self.troubles().any(|trouble| matches!(trouble, FileTrouble::Gone(_)))
     }
 
     /// Why there is no reading.
     pub(super) fn no_reading(&self) -> NoReading {
         let gone = || NoReading::NotAvailable("the sensor is gone".to_owned());
-        self.troubles().next().map_or_else(gone, Trouble::no_reading)
+        self.troubles().next().map_or_else(gone, FileTrouble::no_reading)
     }
 
     /// The error of a meter that has this sensor alone, if it cannot be read.
@@ -122,7 +122,7 @@ impl Raw {
         self.troubles().find_map(|trouble| trouble.clone().into_error())
     }
 
-    fn troubles(&self) -> impl Iterator<Item = &Trouble> {
+    fn troubles(&self) -> impl Iterator<Item = &FileTrouble> {
         let parts = [&self.power, &self.energy, &self.voltage, &self.current].into_iter().flatten();
         parts.filter_map(|part| part.as_ref().err())
     }

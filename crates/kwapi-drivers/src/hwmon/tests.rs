@@ -51,7 +51,7 @@ fn named(key: &str) -> Outlets {
 }
 
 async fn open(machine: &TempDir, outlets: &Outlets) -> Result<Hwmon, DriverError> {
-    Hwmon::open(&Config { root: root(machine) }, outlets, &Arc::default()).await
+    Hwmon::open(&HwmonConfig { root: root(machine) }, outlets, &Arc::default()).await
 }
 
 /// One round as text.
@@ -231,8 +231,10 @@ fn a_battery_and_a_processor_are_told_from_consumers() {
         fs::write(machine.path().join("devices").join(device).join("gpu_metrics"), header).unwrap();
     }
     let found: Vec<_> = readable(&root(&machine)).into_iter().map(|found| (found.key, found.scope)).collect();
-    let expected =
-        [("amdgpu-pci-0300.power1", Scope::Consumer), ("amdgpu-pci-0a00.power1", Scope::Processor)];
+    let expected = [
+        ("amdgpu-pci-0300.power1", SensorScope::Consumer),
+        ("amdgpu-pci-0a00.power1", SensorScope::Processor),
+    ];
     assert_eq!(found, expected.map(|(key, scope)| (key.to_owned(), scope)));
     check(&machine, &named("BAT0-BAT0"), "p: 9 W");
 }
@@ -310,9 +312,9 @@ fn what_cannot_be_read_says_what_to_do() {
         "refused: \"1\" matches several sensors; use one of ina226-i2c-1-40.power1, ina226-i2c-1-41.power1",
     );
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
-    let message = Hwmon::check_outlets(&Config::default(), &two).unwrap_err().to_string();
+    let message = Hwmon::check_outlets(&HwmonConfig::default(), &two).unwrap_err().to_string();
     assert!(message.starts_with("`probes`: outlet \"2\": sensors have names"), "{message}");
-    let denied = super::file::Trouble::Denied("/sys/x/energy1_input".into()).into_error();
+    let denied = super::file::FileTrouble::Denied("/sys/x/energy1_input".into()).into_error();
     let Some(DriverError::Refused(message)) = denied else { panic!("{denied:?}") };
     assert!(message.contains("chgrp kwapi /sys/x/energy1_input"), "{message}");
 }

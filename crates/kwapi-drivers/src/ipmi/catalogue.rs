@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::sdr::Sensor;
+use super::sdr::IpmiSensor;
 
 /// The first record's id, and the "next" id after the last one: IPMI 2.0, 33.12.
 const FIRST: u16 = 0x0000;
@@ -22,7 +22,7 @@ pub(super) const CHUNK_MIN: u8 = 4;
 
 /// What is known of a card's repository.
 #[derive(Clone, Debug)]
-pub(super) struct Catalogue {
+pub(super) struct SensorCatalogue {
     /// Number of records, last addition, last erasure: another value means another content.
     pub(super) version: Option<[u8; 10]>,
     /// The record to read next.
@@ -33,21 +33,21 @@ pub(super) struct Catalogue {
     pub(super) unread: u16,
     records: u16,
     visited: Arc<HashSet<u16>>,
-    sensors: Arc<[Sensor]>,
+    sensors: Arc<[IpmiSensor]>,
 }
 
 /// What one record turned out to be.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
     /// A sensor of power.
-    Power(Sensor),
+    Power(IpmiSensor),
     /// Anything else.
     Other,
     /// It cannot be read.
     Unread,
 }
 
-impl Default for Catalogue {
+impl Default for SensorCatalogue {
     fn default() -> Self {
         Self {
             version: None,
@@ -61,14 +61,14 @@ impl Default for Catalogue {
     }
 }
 
-impl Catalogue {
+impl SensorCatalogue {
     /// An empty one of the repository's present content.
     pub(super) fn of(version: [u8; 10], chunk: u8) -> Self {
         Self { version: Some(version), chunk, ..Self::default() }
     }
 
     /// The sensors of power, once all records have been read.
-    pub(super) fn sensors(&self) -> Option<Arc<[Sensor]>> {
+    pub(super) fn sensors(&self) -> Option<Arc<[IpmiSensor]>> {
         (self.version.is_some() && self.is_complete()).then(|| Arc::clone(&self.sensors))
     }
 

@@ -5,21 +5,21 @@
 
 use kwapi_core::Quality;
 
-use super::sdr::Sensor;
+use super::sdr::IpmiSensor;
 use crate::power_role::{self, Role, names_any};
 
 /// Power supply: IPMI 2.0, 43.14.
 const ENTITY_POWER_SUPPLY: u8 = 0x0A;
 
 /// What a sensor measures, by its name and by what it belongs to.
-pub(super) fn role(sensor: &Sensor) -> Role {
+pub(super) fn role(sensor: &IpmiSensor) -> Role {
     power_role::role(&sensor.name, sensor.entity == ENTITY_POWER_SUPPLY)
 }
 
 /// The sensors to add up.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Choice {
-    pub(super) sensors: Vec<Sensor>,
+pub(super) struct SensorChoice {
+    pub(super) sensors: Vec<IpmiSensor>,
     pub(super) quality: Quality,
     pub(super) why: &'static str,
     /// Whether each of several adds its part.
@@ -28,21 +28,22 @@ pub(super) struct Choice {
 
 /// Whether a card is one of several in an enclosure, by what its sensors are called: then supplies, and what measures the
 /// chassis, are the enclosure's, and each node would count them.
-fn is_node(sensors: &[Sensor]) -> bool {
+fn is_node(sensors: &[IpmiSensor]) -> bool {
     sensors.iter().any(|sensor| names_any(&sensor.name, &["node", "sled", "blade"]))
 }
 
 /// What may be read of a card's sensors of power, the best first, or what is wrong and what to set.
-pub(super) fn options(sensors: &[Sensor], named: Option<&[String]>) -> Result<Vec<Choice>, String> {
+pub(super) fn options(sensors: &[IpmiSensor], named: Option<&[String]>) -> Result<Vec<SensorChoice>, String> {
     if let Some(named) = named {
         return choose_named(sensors, named).map(|choice| vec![choice]);
     }
-    let readable = |wanted: Role| -> Vec<Sensor> {
-        let is_wanted = |sensor: &&Sensor| sensor.conversion.is_ok() && role(sensor) == wanted;
+    let readable = |wanted: Role| -> Vec<IpmiSensor> {
+        let is_wanted = |sensor: &&IpmiSensor| sensor.conversion.is_ok() && role(sensor) == wanted;
         sensors.iter().filter(is_wanted).cloned().collect()
     };
     let mut options = Vec::new();
-    let mut add = |sensors, quality, why, is_sum| options.push(Choice { sensors, quality, why, is_sum });
+    let mut add =
+        |sensors, quality, why, is_sum| options.push(SensorChoice { sensors, quality, why, is_sum });
 
     let is_node = is_node(sensors);
     let mut systems = readable(Role::System);
@@ -79,8 +80,8 @@ pub(super) fn options(sensors: &[Sensor], named: Option<&[String]>) -> Result<Ve
     })
 }
 
-fn choose_named(sensors: &[Sensor], named: &[String]) -> Result<Choice, String> {
-    let mut chosen: Vec<Sensor> = Vec::new();
+fn choose_named(sensors: &[IpmiSensor], named: &[String]) -> Result<SensorChoice, String> {
+    let mut chosen: Vec<IpmiSensor> = Vec::new();
     for name in named {
         let Some(sensor) = sensors.iter().find(|sensor| sensor.name.eq_ignore_ascii_case(name.trim())) else {
             return Err(format!("the BMC has no sensor {name:?} in watts; available: {}", listed(sensors)));
@@ -96,10 +97,15 @@ fn choose_named(sensors: &[Sensor], named: &[String]) -> Result<Choice, String> 
     if chosen.is_empty() {
         return Err("sensor must not be empty".to_owned());
     }
-    Ok(Choice { sensors: chosen, quality: Quality::Measured, why: "set in the configuration", is_sum: true })
+    Ok(SensorChoice {
+        sensors: chosen,
+        quality: Quality::Measured,
+        why: "set in the configuration",
+        is_sum: true,
+    })
 }
 
-fn listed(sensors: &[Sensor]) -> String {
+fn listed(sensors: &[IpmiSensor]) -> String {
     if sensors.is_empty() {
         return "none".to_owned();
     }

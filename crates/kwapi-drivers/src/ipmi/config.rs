@@ -6,7 +6,7 @@ use kwapi_core::{Secret, hex};
 use serde::Deserialize;
 
 use super::crypto::Suite;
-use crate::config::{ConfigError, Key};
+use crate::config::{ConfigError, DriverKey};
 
 /// Longest user name and password: IPMI 2.0, 22.28 and 22.30.
 const USER_BYTES_MAX: usize = 16;
@@ -20,7 +20,7 @@ const TIMEOUT_SECONDS_MIN: f64 = 0.05;
 /// `driver = "ipmi"`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct IpmiConfig {
     /// Name or address of the card.
     pub host: String,
     /// Its UDP port; 623 on all real cards.
@@ -37,7 +37,7 @@ pub struct Config {
     pub kg: Option<Secret>,
     /// The version to speak. Left out: what the card says it speaks, which anyone on the network could say in its place.
     #[serde(default)]
-    pub version: Option<Version>,
+    pub version: Option<IpmiVersion>,
     /// 17 or 3. Left out: 17, or 3 where the card does not take it, or IPMI 1.5 where it knows no better.
     #[serde(default)]
     pub cipher_suite: Option<u8>,
@@ -68,7 +68,7 @@ fn default_timeout_seconds() -> f64 {
 
 /// A version of IPMI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Version {
+pub enum IpmiVersion {
     /// Signed packets at best.
     #[serde(rename = "1.5")]
     Legacy,
@@ -155,26 +155,26 @@ impl SensorNames {
     }
 }
 
-impl Config {
+impl IpmiConfig {
     /// The keys there are.
-    pub(super) const KEYS: &'static [Key] = &[
-        Key::required("host", "name or address of the card"),
-        Key::new("port", "its UDP port").or("623"),
-        Key::new("username", "the account on the card, at most 16 bytes").login().otherwise("empty"),
-        Key::new("password", "its password, at most 20 bytes; 16 on cards of IPMI 1.5")
+    pub(super) const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("host", "name or address of the card"),
+        DriverKey::new("port", "its UDP port").or("623"),
+        DriverKey::new("username", "the account on the card, at most 16 bytes").login().otherwise("empty"),
+        DriverKey::new("password", "its password, at most 20 bytes; 16 on cards of IPMI 1.5")
             .otherwise("empty")
             .secret(),
-        Key::new("kg", "the card's own key, as text or 0x and hexadecimal digits").secret(),
-        Key::new("version", "the version to speak: 2.0 or 1.5").login().otherwise("as the BMC reports"),
-        Key::new("cipher_suite", "17 or 3").login().otherwise("17, else 3"),
-        Key::new("privilege", "user, operator or administrator")
+        DriverKey::new("kg", "the card's own key, as text or 0x and hexadecimal digits").secret(),
+        DriverKey::new("version", "the version to speak: 2.0 or 1.5").login().otherwise("as the BMC reports"),
+        DriverKey::new("cipher_suite", "17 or 3").login().otherwise("17, else 3"),
+        DriverKey::new("privilege", "user, operator or administrator")
             .login()
             .otherwise("the highest the user has"),
-        Key::new("legacy_authentication", "on IPMI 1.5: md5, password or none").or("md5"),
-        Key::new("source", "where the watts come from: auto, dcmi or sensor").or("auto"),
-        Key::new("sensor", "name of a sensor, or a list whose sum is taken")
+        DriverKey::new("legacy_authentication", "on IPMI 1.5: md5, password or none").or("md5"),
+        DriverKey::new("source", "where the watts come from: auto, dcmi or sensor").or("auto"),
+        DriverKey::new("sensor", "name of a sensor, or a list whose sum is taken")
             .otherwise("chosen by name and type"),
-        Key::new("timeout_seconds", "of one answer, with what is sent again").in_unit("s").or("5.0"),
+        DriverKey::new("timeout_seconds", "of one answer, with what is sent again").in_unit("s").or("5.0"),
     ];
 
     /// Refuses what no card can take, before anything is sent.
@@ -191,7 +191,7 @@ impl Config {
             let why = "source = \"dcmi\" and sensor are mutually exclusive; remove one of them";
             return Err(ConfigError::of("sensor", why));
         }
-        if self.version == Some(Version::Legacy) && self.cipher_suite.is_some() {
+        if self.version == Some(IpmiVersion::Legacy) && self.cipher_suite.is_some() {
             let why = "version = \"1.5\" and cipher_suite are mutually exclusive; remove one of them";
             return Err(ConfigError::of("cipher_suite", why));
         }

@@ -68,22 +68,22 @@ impl Suite {
     }
 
     /// The keyed hash of `parts` in a row.
-    pub(super) fn mac(self, key: &[u8], parts: &[&[u8]]) -> Code {
+    pub(super) fn mac(self, key: &[u8], parts: &[&[u8]]) -> KeyedHash {
         match self {
-            Self::Sha1 => Code::of::<Hmac<Sha1>>(key, parts),
-            Self::Sha256 => Code::of::<Hmac<Sha256>>(key, parts),
+            Self::Sha1 => KeyedHash::of::<Hmac<Sha1>>(key, parts),
+            Self::Sha256 => KeyedHash::of::<Hmac<Sha256>>(key, parts),
         }
     }
 }
 
 /// A keyed hash. Compared in constant time, never printed.
 #[derive(Clone)]
-pub(super) struct Code {
+pub(super) struct KeyedHash {
     bytes: [u8; 32],
     length: usize,
 }
 
-impl Code {
+impl KeyedHash {
     fn of<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Self {
         let mut code = Self { bytes: [0; 32], length: 0 };
         // HMAC takes a key of any length.
@@ -114,13 +114,13 @@ impl Code {
 #[derive(Clone)]
 pub(super) struct Keys {
     suite: Suite,
-    integrity: Code,
+    integrity: KeyedHash,
     cipher: [u8; BLOCK],
 }
 
 impl Keys {
     /// K1 and K2 from the session integrity key: 13.32.
-    pub(super) fn derive(suite: Suite, session_integrity_key: &Code) -> Self {
+    pub(super) fn derive(suite: Suite, session_integrity_key: &KeyedHash) -> Self {
         let key = session_integrity_key.bytes();
         let integrity = suite.mac(key, &[&[0x01; KEY_CONSTANT_BYTES]]);
         let confidentiality = suite.mac(key, &[&[0x02; KEY_CONSTANT_BYTES]]);

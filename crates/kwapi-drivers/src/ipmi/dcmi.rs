@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_core::{NoReading, Quality, Reading, Watts};
 
-use super::reader::Reader;
+use super::reader::ByteReader;
 use crate::value::Sentinel;
 
 /// Marks a DCMI message in the group extension network function, in requests and answers: DCMI 1.5, 6.1.
@@ -37,7 +37,7 @@ pub(super) struct PowerReading {
 
 /// Reads the answer's data; `None` when it is cut or no DCMI answer. Bytes after the reading are ignored.
 pub(super) fn parse(data: &[u8]) -> Option<PowerReading> {
-    let mut reader = Reader::new(data);
+    let mut reader = ByteReader::new(data);
     if reader.u8()? != GROUP {
         return None;
     }

@@ -2,18 +2,18 @@
 
 use kwapi_core::{Quality, Reading};
 
-use super::catalogue::Catalogue;
+use super::catalogue::SensorCatalogue;
 use super::choice;
 use super::completion::meaning;
 use super::config::SourceWanted;
 use super::message::GET_POWER_READING;
-use super::sdr::Sensor;
-use super::source::{DcmiFound, Found, Source};
+use super::sdr::IpmiSensor;
+use super::source::{DcmiFound, FoundSource, IpmiSource};
 use crate::driver::Finding;
 use crate::power_role::Role;
 
 /// Every source, the one that is read marked.
-pub(super) fn of(found: &Found, catalogue: &Catalogue, wanted: SourceWanted) -> Vec<Finding> {
+pub(super) fn of(found: &FoundSource, catalogue: &SensorCatalogue, wanted: SourceWanted) -> Vec<Finding> {
     let mut findings = vec![of_dcmi(found, wanted)];
     match catalogue.sensors() {
         None => findings.push(Finding {
@@ -35,8 +35,8 @@ pub(super) fn of(found: &Found, catalogue: &Catalogue, wanted: SourceWanted) -> 
     findings
 }
 
-fn of_dcmi(found: &Found, wanted: SourceWanted) -> Finding {
-    let is_used = matches!(found.source, Source::Dcmi);
+fn of_dcmi(found: &FoundSource, wanted: SourceWanted) -> Finding {
+    let is_used = matches!(found.source, IpmiSource::Dcmi);
     let (value, why) = match found.dcmi {
         DcmiFound::NotAsked => ("not requested".to_owned(), "a sensor is configured".to_owned()),
         DcmiFound::Silent => ("no response".to_owned(), "the BMC responds to other commands".to_owned()),
@@ -79,11 +79,11 @@ fn of_dcmi(found: &Found, wanted: SourceWanted) -> Finding {
     Finding { what: GET_POWER_READING.name.to_owned(), value, is_used, why }
 }
 
-fn of_sensor(sensor: &Sensor, found: &Found) -> Finding {
+fn of_sensor(sensor: &IpmiSensor, found: &FoundSource) -> Finding {
     let role = choice::role(sensor);
     let chosen = match &found.source {
-        Source::Sensors(choice) if choice.sensors.contains(sensor) => Some(choice.why),
-        Source::Sensors(_) | Source::Dcmi => None,
+        IpmiSource::Sensors(choice) if choice.sensors.contains(sensor) => Some(choice.why),
+        IpmiSource::Sensors(_) | IpmiSource::Dcmi => None,
     };
     let why = match (chosen, &sensor.conversion, role) {
         (Some(why), _, _) => why.to_owned(),

@@ -21,7 +21,7 @@ pub(crate) fn answer(bytes: &[u8]) {
     if let Some(power) = dcmi::parse(bytes) {
         _ = power.reading();
     }
-    if let Ok(Some(sdr::Sensor { conversion: Ok(conversion), .. })) = sdr::full_sensor(bytes) {
+    if let Ok(Some(sdr::IpmiSensor { conversion: Ok(conversion), .. })) = sdr::full_sensor(bytes) {
         _ = conversion.watts(bytes.first().copied().unwrap_or_default());
     }
     _ = sdr::raw_reading(bytes);

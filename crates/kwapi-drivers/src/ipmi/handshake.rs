@@ -4,14 +4,14 @@
 
 use std::net::SocketAddr;
 
-use super::config::{Config, Privilege};
+use super::config::{IpmiConfig, Privilege};
 use super::crypto::{Keys, Suite};
 use super::link::{Failure, Link};
 use super::outside::Capabilities;
 use super::packet::{self, Packet, payload};
 use super::rakp::{self, Answered, Denial, Exchange};
-use super::session::{Seal, Session};
-use super::shared::Shared;
+use super::session::{RmcpSession, Seal};
+use super::shared::IpmiShared;
 use crate::driver::DriverError;
 
 /// Why one attempt at a session came to nothing.
@@ -42,10 +42,10 @@ struct Attempt {
 
 pub(super) async fn open(
     card: SocketAddr,
-    config: &Config,
-    shared: &Shared,
+    config: &IpmiConfig,
+    shared: &IpmiShared,
     capabilities: Capabilities,
-) -> Result<(Session, Privilege), DriverError> {
+) -> Result<(RmcpSession, Privilege), DriverError> {
     // Such a card grants a session whose keys we could not make, and which we could not close.
     if capabilities.has_card_key && config.kg.is_none() {
         return Err(DriverError::Refused(format!("{card}: the BMC requires a K-g key; set kg")));
@@ -101,7 +101,7 @@ pub(super) async fn open(
 
 impl Attempt {
     /// One run through the messages of session opening: the suite the card took, and the session.
-    async fn run(self, link: Link, config: &Config) -> Result<(Suite, Session), Setback> {
+    async fn run(self, link: Link, config: &IpmiConfig) -> Result<(Suite, RmcpSession), Setback> {
         let (suite, managed) = agree_on_suite(&link, config, self).await?;
         let card_key = config.card_key().map_err(DriverError::from)?;
         let password = config.password.expose().as_bytes();
@@ -120,7 +120,7 @@ impl Attempt {
 }
 
 /// Open Session. The suite is the card's choice where the operator made none.
-async fn agree_on_suite(link: &Link, config: &Config, attempt: Attempt) -> Result<(Suite, u32), Setback> {
+async fn agree_on_suite(link: &Link, config: &IpmiConfig, attempt: Attempt) -> Result<(Suite, u32), Setback> {
     let suite = attempt.suite;
     let tag = rand::random();
     let privilege =
@@ -162,10 +162,10 @@ async fn agree_on_suite(link: &Link, config: &Config, attempt: Attempt) -> Resul
 /// proof on the card may hold a session: it is closed when this is dropped, whatever came of it.
 async fn prove(
     link: Link,
-    config: &Config,
+    config: &IpmiConfig,
     exchange: &Exchange<'_>,
     attempt: Attempt,
-) -> Result<Session, Setback> {
+) -> Result<RmcpSession, Setback> {
     let (card, suite, once) = (link.card, exchange.suite, attempt.sends_once);
     let failed = |failure: Failure| {
         let advice = "the BMC stopped responding while the session was being opened; if it is slow, raise timeout_seconds";
@@ -190,7 +190,7 @@ async fn prove(
 
     let tag = rand::random();
     let session_key = exchange.session_key(&proof);
-    let session = Session::new(link, Seal::Plus(Keys::derive(suite, &session_key)), exchange.managed, 0);
+    let session = RmcpSession::new(link, Seal::Plus(Keys::derive(suite, &session_key)), exchange.managed, 0);
     let parse = |reply: &[u8]| exchange.message_4(reply, tag, &proof, &session_key);
     let message_3 = exchange.message_3(tag, &proof);
     let (answer, _) = ask(&session.link, "RAKP message 3", payload::RAKP_3, &message_3, once, parse)
@@ -252,7 +252,7 @@ async fn ask<T>(
 }
 
 /// What a status other than success in the opening means for the operator.
-fn denied(card: SocketAddr, config: &Config, attempt: Attempt, step: &str, status: u8) -> Setback {
+fn denied(card: SocketAddr, config: &IpmiConfig, attempt: Attempt, step: &str, status: u8) -> Setback {
     let user = &config.username;
     let Attempt { suite, privilege, .. } = attempt;
     let refused =

@@ -7,13 +7,13 @@
 
 use std::sync::atomic::Ordering;
 
-use super::config::{Config, LegacyAuthentication, Privilege};
+use super::config::{IpmiConfig, LegacyAuthentication, Privilege};
 use super::link::{Failure, Link};
 use super::message::{self, ACTIVATE_SESSION, GET_SESSION_CHALLENGE};
 use super::outside::{Capabilities, ask_outside};
-use super::reader::Reader;
-use super::session::{Seal, Session};
-use super::shared::Shared;
+use super::reader::ByteReader;
+use super::session::{RmcpSession, Seal};
+use super::shared::IpmiShared;
 use crate::driver::DriverError;
 
 /// Activations without an answer in a row, from which on silence is taken for a wrong password.
@@ -30,16 +30,16 @@ struct Activation {
 }
 
 fn activation(data: &[u8]) -> Option<Activation> {
-    let mut reader = Reader::new(data);
+    let mut reader = ByteReader::new(data);
     Some(Activation { authentication: reader.u8()? & 0x0F, session: reader.u32()?, sequence: reader.u32()? })
 }
 
 pub(super) async fn open(
     link: Link,
-    config: &Config,
-    shared: &Shared,
+    config: &IpmiConfig,
+    shared: &IpmiShared,
     capabilities: Capabilities,
-) -> Result<(Session, Privilege), DriverError> {
+) -> Result<(RmcpSession, Privilege), DriverError> {
     let card = link.card;
     let seal = seal(card, config, capabilities)?;
     let memory = shared.memory(card);
@@ -51,7 +51,7 @@ pub(super) async fn open(
                 let seal = if activation.authentication == 0 { Seal::Bare } else { seal };
                 link.inbox.legacy.store(activation.session, Ordering::Relaxed);
                 let sequence = activation.sequence.wrapping_sub(1);
-                return Ok((Session::new(link, seal, activation.session, sequence), privilege));
+                return Ok((RmcpSession::new(link, seal, activation.session, sequence), privilege));
             }
             // "Requested maximum privilege level exceeds user or channel limit": 22.17.
             Err(Failure::Completed { what, code: code @ 0x86 }) => {
@@ -64,7 +64,7 @@ pub(super) async fn open(
     Err(last.map_or(DriverError::Refused(message), |failure| failure.of(card, "")))
 }
 
-fn explain(failure: Failure, link: &Link, config: &Config, silences: &mut u8) -> DriverError {
+fn explain(failure: Failure, link: &Link, config: &IpmiConfig, silences: &mut u8) -> DriverError {
     let (card, user) = (link.card, &config.username);
     match failure {
         // 22.16: invalid user name; null user name not enabled.
@@ -96,7 +96,7 @@ fn explain(failure: Failure, link: &Link, config: &Config, silences: &mut u8) ->
 /// How the session will be authenticated.
 fn seal(
     card: std::net::SocketAddr,
-    config: &Config,
+    config: &IpmiConfig,
     capabilities: Capabilities,
 ) -> Result<Seal, DriverError> {
     let password = padded(config.password.expose().as_bytes());
@@ -128,7 +128,7 @@ fn padded(text: &[u8]) -> Option<[u8; 16]> {
 
 async fn activate(
     link: &Link,
-    config: &Config,
+    config: &IpmiConfig,
     seal: &Seal,
     privilege: Privilege,
 ) -> Result<Activation, Failure> {
@@ -139,7 +139,7 @@ async fn activate(
     let mut asked = vec![seal.authentication()];
     asked.extend(user);
     let data = ask_outside(link, GET_SESSION_CHALLENGE, &asked).await?;
-    let mut reader = Reader::new(&data);
+    let mut reader = ByteReader::new(&data);
     let (Some(temporary), Some(challenge)) = (reader.u32(), reader.array::<16>()) else {
         return Err(malformed(GET_SESSION_CHALLENGE.name, &data).into());
     };

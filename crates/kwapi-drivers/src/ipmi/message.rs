@@ -2,7 +2,7 @@
 //!
 //! Source: IPMI 2.0 rev. 1.1, 13.8 (LAN messages) and the command chapters named at each command.
 
-use super::reader::Reader;
+use super::reader::ByteReader;
 
 /// The card's own address on its bus, and ours as remote software: 5.5, table 5-4, and 13.8.
 const CARD_ADDRESS: u8 = 0x20;
@@ -10,13 +10,13 @@ const OUR_ADDRESS: u8 = 0x81;
 
 /// A command we know, with its name in the specification for messages to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Command {
+pub(super) struct IpmiCommand {
     pub(super) name: &'static str,
     function: u8,
     code: u8,
 }
 
-impl Command {
+impl IpmiCommand {
     const fn new(name: &'static str, function: u8, code: u8) -> Self {
         Self { name, function, code }
     }
@@ -24,29 +24,31 @@ impl Command {
 
 // Network functions: 5.1, table 5-1. Application 06h, sensor 04h, storage 0Ah, group extension 2Ch.
 /// 22.13.
-pub(super) const GET_AUTHENTICATION_CAPABILITIES: Command =
-    Command::new("Get Channel Authentication Capabilities", 0x06, 0x38);
+pub(super) const GET_AUTHENTICATION_CAPABILITIES: IpmiCommand =
+    IpmiCommand::new("Get Channel Authentication Capabilities", 0x06, 0x38);
 /// 22.16.
-pub(super) const GET_SESSION_CHALLENGE: Command = Command::new("Get Session Challenge", 0x06, 0x39);
+pub(super) const GET_SESSION_CHALLENGE: IpmiCommand = IpmiCommand::new("Get Session Challenge", 0x06, 0x39);
 /// 22.17.
-pub(super) const ACTIVATE_SESSION: Command = Command::new("Activate Session", 0x06, 0x3A);
+pub(super) const ACTIVATE_SESSION: IpmiCommand = IpmiCommand::new("Activate Session", 0x06, 0x3A);
 /// 22.18.
-pub(super) const SET_SESSION_PRIVILEGE: Command = Command::new("Set Session Privilege Level", 0x06, 0x3B);
+pub(super) const SET_SESSION_PRIVILEGE: IpmiCommand =
+    IpmiCommand::new("Set Session Privilege Level", 0x06, 0x3B);
 /// 22.19.
-pub(super) const CLOSE_SESSION: Command = Command::new("Close Session", 0x06, 0x3C);
+pub(super) const CLOSE_SESSION: IpmiCommand = IpmiCommand::new("Close Session", 0x06, 0x3C);
 /// 33.9.
-pub(super) const GET_SDR_REPOSITORY_INFO: Command = Command::new("Get SDR Repository Info", 0x0A, 0x20);
+pub(super) const GET_SDR_REPOSITORY_INFO: IpmiCommand =
+    IpmiCommand::new("Get SDR Repository Info", 0x0A, 0x20);
 /// 33.11.
-pub(super) const RESERVE_SDR_REPOSITORY: Command = Command::new("Reserve SDR Repository", 0x0A, 0x22);
+pub(super) const RESERVE_SDR_REPOSITORY: IpmiCommand = IpmiCommand::new("Reserve SDR Repository", 0x0A, 0x22);
 /// 33.12.
-pub(super) const GET_SDR: Command = Command::new("Get SDR", 0x0A, 0x23);
+pub(super) const GET_SDR: IpmiCommand = IpmiCommand::new("Get SDR", 0x0A, 0x23);
 /// 35.14.
-pub(super) const GET_SENSOR_READING: Command = Command::new("Get Sensor Reading", 0x04, 0x2D);
+pub(super) const GET_SENSOR_READING: IpmiCommand = IpmiCommand::new("Get Sensor Reading", 0x04, 0x2D);
 /// DCMI 1.5, 6.6.1.
-pub(super) const GET_POWER_READING: Command = Command::new("DCMI Get Power Reading", 0x2C, 0x02);
+pub(super) const GET_POWER_READING: IpmiCommand = IpmiCommand::new("DCMI Get Power Reading", 0x2C, 0x02);
 
 /// Encodes a request to the card. `sequence` (6 bits) comes back in the answer.
-pub(super) fn request(command: Command, lun: u8, sequence: u8, data: &[u8]) -> Vec<u8> {
+pub(super) fn request(command: IpmiCommand, lun: u8, sequence: u8, data: &[u8]) -> Vec<u8> {
     let header = [CARD_ADDRESS, command.function << 2 | lun & 0x03];
     let mut message = Vec::with_capacity(7 + data.len());
     message.extend(header);
@@ -60,7 +62,7 @@ pub(super) fn request(command: Command, lun: u8, sequence: u8, data: &[u8]) -> V
 
 /// An answer, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answer<'a> {
+pub(super) struct IpmiResponse<'a> {
     function: u8,
     command: u8,
     sequence: u8,
@@ -69,9 +71,9 @@ pub(super) struct Answer<'a> {
     pub(super) data: &'a [u8],
 }
 
-impl Answer<'_> {
+impl IpmiResponse<'_> {
     /// Whether this answers that request, and not an earlier one that the card was slow with.
-    pub(super) fn is_to(&self, command: Command, sequence: u8) -> bool {
+    pub(super) fn is_to(&self, command: IpmiCommand, sequence: u8) -> bool {
         self.function == command.function | 1
             && self.command == command.code
             && self.sequence == sequence & 0x3F
@@ -79,7 +81,7 @@ impl Answer<'_> {
 }
 
 /// Takes an answer apart; `None` when it is cut or a checksum is wrong.
-pub(super) fn parse(message: &[u8]) -> Option<Answer<'_>> {
+pub(super) fn parse(message: &[u8]) -> Option<IpmiResponse<'_>> {
     let (header, body) = message.split_at_checked(3)?;
     if checksum(header) != 0 || checksum(body) != 0 {
         return None;
@@ -88,14 +90,14 @@ pub(super) fn parse(message: &[u8]) -> Option<Answer<'_>> {
 }
 
 /// As [`parse`], whatever the checksums are: some cards get them wrong in packets whose code proves them genuine.
-pub(super) fn parse_unchecked(message: &[u8]) -> Option<Answer<'_>> {
+pub(super) fn parse_unchecked(message: &[u8]) -> Option<IpmiResponse<'_>> {
     let (header, body) = message.split_at_checked(3)?;
-    let mut reader = Reader::new(header);
+    let mut reader = ByteReader::new(header);
     let [_, function, _] = reader.array()?;
-    let mut reader = Reader::new(body);
+    let mut reader = ByteReader::new(body);
     let [_, sequence, command, completion] = reader.array()?;
     let (_checksum, data) = reader.rest().split_last()?;
-    Some(Answer { function: function >> 2, command, sequence: sequence >> 2, completion, data })
+    Some(IpmiResponse { function: function >> 2, command, sequence: sequence >> 2, completion, data })
 }
 
 /// What makes the sum of all bytes 0: 13.8, note 3. Over bytes and their checksum, 0.

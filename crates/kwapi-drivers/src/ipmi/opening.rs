@@ -4,28 +4,32 @@
 
 use std::net::SocketAddr;
 
-use super::config::{Config, Privilege, Version};
+use super::config::{IpmiConfig, IpmiVersion, Privilege};
 use super::handshake;
 use super::legacy;
 use super::link::{Failure, Link};
 use super::message;
 use super::outside::ask_capabilities;
-use super::session::Session;
-use super::shared::Shared;
+use super::session::RmcpSession;
+use super::shared::IpmiShared;
 use crate::driver::DriverError;
 
 const UNREACHABLE: &str =
     "check the address, that the BMC is on, that IPMI over LAN is enabled and that no firewall blocks UDP";
 
 /// Opens a session with `card` and takes the privilege.
-pub(super) async fn open(card: SocketAddr, config: &Config, shared: &Shared) -> Result<Session, DriverError> {
+pub(super) async fn open(
+    card: SocketAddr,
+    config: &IpmiConfig,
+    shared: &IpmiShared,
+) -> Result<RmcpSession, DriverError> {
     let link = Link::to(card, &shared.ports, config.patience()?).await?;
     let capabilities =
         ask_capabilities(&link, config).await.map_err(|failure| failure.of(card, UNREACHABLE))?;
     let is_plus = match config.version {
         None => capabilities.is_plus,
-        Some(Version::Legacy) => false,
-        Some(Version::Plus) => true,
+        Some(IpmiVersion::Legacy) => false,
+        Some(IpmiVersion::Plus) => true,
     };
     let (mut session, granted) = if is_plus {
         handshake::open(card, config, shared, capabilities).await?
@@ -42,8 +46,8 @@ pub(super) async fn open(card: SocketAddr, config: &Config, shared: &Shared) -> 
 
 /// Raises the session from its initial "user" to what was granted, or to what the card gives below it.
 async fn take_privilege(
-    session: &mut Session,
-    config: &Config,
+    session: &mut RmcpSession,
+    config: &IpmiConfig,
     granted: Privilege,
 ) -> Result<(), DriverError> {
     let card = session.link.card;

@@ -5,11 +5,11 @@
 //! Source: IPMI 2.0 rev. 1.1, 22.13.
 
 use super::completion;
-use super::config::{Config, Privilege};
+use super::config::{IpmiConfig, Privilege};
 use super::link::{Failure, Link};
-use super::message::{self, Command};
+use super::message::{self, IpmiCommand};
 use super::packet::{self, Packet};
-use super::reader::{Reader, hex};
+use super::reader::{ByteReader, hex};
 use crate::driver::DriverError;
 
 /// "This channel", and "with the extended data of IPMI 2.0": 22.13, table 22-15.
@@ -27,7 +27,7 @@ pub(super) struct Capabilities {
 }
 
 fn capabilities(data: &[u8]) -> Option<Capabilities> {
-    let mut reader = Reader::new(data);
+    let mut reader = ByteReader::new(data);
     let [_channel, authentications, status, extended] = reader.array()?;
     let is_extended = authentications & EXTENDED != 0;
     Some(Capabilities {
@@ -38,7 +38,7 @@ fn capabilities(data: &[u8]) -> Option<Capabilities> {
 }
 
 /// Asks which versions and authentications the card knows.
-pub(super) async fn ask_capabilities(link: &Link, config: &Config) -> Result<Capabilities, Failure> {
+pub(super) async fn ask_capabilities(link: &Link, config: &IpmiConfig) -> Result<Capabilities, Failure> {
     let command = message::GET_AUTHENTICATION_CAPABILITIES;
     let privilege = config.privileges().next().unwrap_or(Privilege::User);
     let asked = |flags| [THIS_CHANNEL | flags, privilege.number()];
@@ -52,7 +52,7 @@ pub(super) async fn ask_capabilities(link: &Link, config: &Config) -> Result<Cap
 }
 
 /// Asks one of the few commands a card answers outside a session.
-pub(super) async fn ask_outside(link: &Link, command: Command, data: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(super) async fn ask_outside(link: &Link, command: IpmiCommand, data: &[u8]) -> Result<Vec<u8>, Failure> {
     let sequence = rand::random::<u8>() & 0x3F;
     let question = || packet::legacy(0, 0, 0, None, &message::request(command, 0, sequence, data));
     let answer = |datagram: &[u8]| {

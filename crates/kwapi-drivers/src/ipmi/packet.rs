@@ -2,7 +2,7 @@
 //!
 //! Source: IPMI 2.0 rev. 1.1, 13.1.3 (RMCP), 13.5 (1.5 packets), 13.6 (RMCP+ packets).
 
-use super::reader::Reader;
+use super::reader::ByteReader;
 
 /// Version 1.0, no sequence number (so no acknowledgement), class IPMI: 13.1.3, table 13-5.
 pub(super) const RMCP: [u8; 4] = [0x06, 0x00, 0xFF, 0x07];
@@ -48,7 +48,7 @@ pub(super) enum Packet<'a> {
 pub(super) fn parse(datagram: &[u8]) -> Option<Packet<'_>> {
     let sealed = datagram.strip_prefix(&[0x06])?;
     // The reserved byte and the sequence number are not held against a card.
-    let mut reader = Reader::new(sealed);
+    let mut reader = ByteReader::new(sealed);
     let [_, _, class] = reader.array()?;
     if class != 0x07 {
         return None;
@@ -67,7 +67,7 @@ pub(super) fn parse(datagram: &[u8]) -> Option<Packet<'_>> {
     }
 }
 
-fn parse_plus<'a>(mut reader: Reader<'a>, sealed: &'a [u8]) -> Option<Packet<'a>> {
+fn parse_plus<'a>(mut reader: ByteReader<'a>, sealed: &'a [u8]) -> Option<Packet<'a>> {
     let flags = reader.u8()?;
     let payload_type = flags & 0x3F;
     if payload_type == payload::OEM_EXPLICIT {
@@ -137,7 +137,7 @@ pub(super) fn addressee(datagram: &[u8]) -> Option<Addressee> {
         Packet::Plus { session: 0, payload, .. } => {
             // Each answer of session opening repeats the console's session id at the same place (13.18 to 13.23);
             // a refusal of some cards ends before it.
-            let mut reader = Reader::new(payload);
+            let mut reader = ByteReader::new(payload);
             let id = reader.take(4).and_then(|_| reader.u32());
             Some(id.filter(|id| *id != 0).map_or(Addressee::Anyone, Addressee::Session))
         }

@@ -2,8 +2,8 @@
 //!
 //! Source: IPMI 2.0 rev. 1.1, 13.17 to 13.24 (messages), 13.31 and 13.32 (hashes).
 
-use super::crypto::{Code, Suite};
-use super::reader::Reader;
+use super::crypto::{KeyedHash, Suite};
+use super::reader::ByteReader;
 
 /// Status of success: 13.24, table 13-15.
 pub(super) const OK: u8 = 0x00;
@@ -62,7 +62,7 @@ pub(super) type Answered<T> = Result<T, u8>;
 
 /// Open Session Response, 13.18: the card's session id and the suite it takes. `None` when it is no answer to `tag`.
 pub(super) fn open_session_response(message: &[u8], tag: u8) -> Option<Answered<(u32, Option<Suite>)>> {
-    let mut reader = Reader::new(message);
+    let mut reader = ByteReader::new(message);
     let status = status(&mut reader, tag)?;
     if status != OK {
         return Some(Err(status));
@@ -79,7 +79,7 @@ pub(super) fn open_session_response(message: &[u8], tag: u8) -> Option<Answered<
     Some(Ok((managed, suite)))
 }
 
-fn status(reader: &mut Reader<'_>, tag: u8) -> Option<u8> {
+fn status(reader: &mut ByteReader<'_>, tag: u8) -> Option<u8> {
     let [its_tag, status] = reader.array()?;
     (its_tag == tag).then_some(status)
 }
@@ -128,7 +128,7 @@ impl Exchange<'_> {
 
     /// RAKP message 2, 13.21. `Some(Ok(None))` when the card's hash shows that its password is not ours.
     pub(super) fn message_2(&self, message: &[u8], tag: u8) -> Option<Answered<Option<CardProof>>> {
-        let mut reader = Reader::new(message);
+        let mut reader = ByteReader::new(message);
         let status = status(&mut reader, tag)?;
         if status != OK {
             return Some(Err(status));
@@ -170,7 +170,7 @@ impl Exchange<'_> {
     }
 
     /// The session integrity key, 13.31.
-    pub(super) fn session_key(&self, proof: &CardProof) -> Code {
+    pub(super) fn session_key(&self, proof: &CardProof) -> KeyedHash {
         self.suite.mac(self.card_key, &[&self.console_random, &proof.card_random, &self.name()])
     }
 
@@ -180,9 +180,9 @@ impl Exchange<'_> {
         message: &[u8],
         tag: u8,
         proof: &CardProof,
-        session_key: &Code,
+        session_key: &KeyedHash,
     ) -> Option<Answered<bool>> {
-        let mut reader = Reader::new(message);
+        let mut reader = ByteReader::new(message);
         let status = status(&mut reader, tag)?;
         if status != OK {
             return Some(Err(status));

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::catalogue::{CHUNK_MIN, Catalogue, Content};
+use super::catalogue::{CHUNK_MIN, Content, SensorCatalogue};
 use super::completion::{Remedy, remedy};
 use super::link::Failure;
 use super::message::{self, GET_SDR, GET_SDR_REPOSITORY_INFO, RESERVE_SDR_REPOSITORY};
-use super::reader::{Reader, hex};
+use super::reader::{ByteReader, hex};
 use super::sdr;
-use super::session::Session;
-use super::shared::Memory;
+use super::session::RmcpSession;
+use super::shared::CardMemory;
 use crate::driver::DriverError;
 
 /// Reservations lost in one run; another program that reads the same repository takes ours away.
@@ -27,11 +27,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The card's sensors of power: from memory if the repository is what it was, else read. One record that cannot be read is
 /// left out and counted.
-pub(super) async fn sensors(session: &mut Session, memory: &Mutex<Memory>) -> Result<Catalogue, Failure> {
+pub(super) async fn sensors(
+    session: &mut RmcpSession,
+    memory: &Mutex<CardMemory>,
+) -> Result<SensorCatalogue, Failure> {
     let version = version(session).await?;
     let mut catalogue = memory.lock().catalogue.clone();
     if catalogue.version != Some(version) {
-        catalogue = Catalogue::of(version, catalogue.chunk);
+        catalogue = SensorCatalogue::of(version, catalogue.chunk);
     }
     let mut reservation = None;
     let mut lost = 0;
@@ -77,12 +80,12 @@ pub(super) async fn sensors(session: &mut Session, memory: &Mutex<Memory>) -> Re
 
 /// Number of records and the two stamps, from the answer to Get SDR Repository Info: 33.9. All zero on cards that do not
 /// know the command: then the repository is taken to stay as it is.
-async fn version(session: &mut Session) -> Result<[u8; 10], Failure> {
+async fn version(session: &mut RmcpSession) -> Result<[u8; 10], Failure> {
     let info = match session.ask(GET_SDR_REPOSITORY_INFO, &[]).await {
         Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Unsupported => return Ok([0; 10]),
         info => info?,
     };
-    let mut reader = Reader::new(&info);
+    let mut reader = ByteReader::new(&info);
     let mut fields = || {
         let _version = reader.u8()?;
         let count: [u8; 2] = reader.array()?;
@@ -98,18 +101,18 @@ async fn version(session: &mut Session) -> Result<[u8; 10], Failure> {
 }
 
 /// A reservation; 0 on cards that know none, which do without.
-async fn reserve(session: &mut Session) -> Result<u16, Failure> {
+async fn reserve(session: &mut RmcpSession) -> Result<u16, Failure> {
     let data = match session.ask(RESERVE_SDR_REPOSITORY, &[]).await {
         Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Unsupported => return Ok(0),
         data => data?,
     };
-    Ok(Reader::new(&data).u16().ok_or_else(|| malformed(RESERVE_SDR_REPOSITORY, &data))?)
+    Ok(ByteReader::new(&data).u16().ok_or_else(|| malformed(RESERVE_SDR_REPOSITORY, &data))?)
 }
 
 /// The id of the next record, and what this one is. Once its header has been read, a record is passed over rather than
 /// holding up those behind it.
 async fn read_record(
-    session: &mut Session,
+    session: &mut RmcpSession,
     reservation: u16,
     id: u16,
     chunk: &mut u8,
@@ -148,13 +151,13 @@ async fn read_record(
             Ok(Some(sensor)) => Content::Power(sensor),
             Ok(None) => Content::Other,
             Err(_) if sdr::is_of_other_unit(&record) => Content::Other,
-            Err(sdr::Cut) => Content::Unread,
+            Err(sdr::TruncatedRecord) => Content::Unread,
         },
     ))
 }
 
 async fn read_part(
-    session: &mut Session,
+    session: &mut RmcpSession,
     reservation: u16,
     id: u16,
     offset: u8,
@@ -164,11 +167,11 @@ async fn read_part(
     let [id_low, id_high] = id.to_le_bytes();
     let request = [reservation_low, reservation_high, id_low, id_high, offset, count];
     let data = session.ask(GET_SDR, &request).await?;
-    let mut reader = Reader::new(&data);
+    let mut reader = ByteReader::new(&data);
     let next = reader.u16().ok_or_else(|| malformed(GET_SDR, &data))?;
     Ok((next, reader.rest().to_vec()))
 }
 
-fn malformed(command: message::Command, data: &[u8]) -> DriverError {
+fn malformed(command: message::IpmiCommand, data: &[u8]) -> DriverError {
     DriverError::Malformed { what: command.name, input: hex(data) }
 }

@@ -4,7 +4,7 @@
 
 use kwapi_core::NoReading;
 
-use super::reader::Reader;
+use super::reader::ByteReader;
 
 /// Of a record, before its body: 43.1, "record header".
 pub(super) const HEADER_BYTES: u8 = 5;
@@ -25,13 +25,13 @@ pub(super) struct Header {
 
 /// Reads a record's header.
 pub(super) fn header(bytes: &[u8]) -> Option<Header> {
-    let [_, _, _version, record_type, length] = Reader::new(bytes).array()?;
+    let [_, _, _version, record_type, length] = ByteReader::new(bytes).array()?;
     Some(Header { record_type, length })
 }
 
 /// A sensor of power.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sensor {
+pub(super) struct IpmiSensor {
     pub(super) name: String,
     /// The controller it belongs to; with the two that follow, which sensor it is.
     pub(super) owner: u8,
@@ -43,7 +43,7 @@ pub(super) struct Sensor {
     pub(super) conversion: Result<Conversion, &'static str>,
 }
 
-impl Sensor {
+impl IpmiSensor {
     /// Whether both records describe one sensor.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.owner, self.lun, self.number) == (other.owner, other.lun, other.number)
@@ -52,11 +52,11 @@ impl Sensor {
 
 /// A record that ends before its fields do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cut;
+pub(super) struct TruncatedRecord;
 
 /// Reads a full sensor record, header included. `None`: a sensor of something else than watts.
-pub(super) fn full_sensor(record: &[u8]) -> Result<Option<Sensor>, Cut> {
-    fields(record).ok_or(Cut).map(|(units, sensor)| (units == WATTS).then_some(sensor))
+pub(super) fn full_sensor(record: &[u8]) -> Result<Option<IpmiSensor>, TruncatedRecord> {
+    fields(record).ok_or(TruncatedRecord).map(|(units, sensor)| (units == WATTS).then_some(sensor))
 }
 
 /// Base unit watts, no percentage, no modifier unit (as in W/s), no rate: 43.1, bytes 21 and 22.
@@ -64,15 +64,15 @@ const WATTS: [u8; 2] = [0x00, UNIT_WATTS];
 
 /// Whether the beginning of a full sensor record already shows that it is of something else than watts.
 pub(super) fn is_of_other_unit(record: &[u8]) -> bool {
-    let mut reader = Reader::new(record);
+    let mut reader = ByteReader::new(record);
     // Header, and the body up to the units.
     let units = reader.take(usize::from(HEADER_BYTES) + 15).and_then(|_| reader.array::<2>());
     units.is_some_and(|[units, base_unit]| [units & 0x3F, base_unit] != WATTS)
 }
 
 /// What the record's sensor measures, by the last six bits of its units and its base unit, and the sensor.
-fn fields(record: &[u8]) -> Option<([u8; 2], Sensor)> {
-    let mut reader = Reader::new(record);
+fn fields(record: &[u8]) -> Option<([u8; 2], IpmiSensor)> {
+    let mut reader = ByteReader::new(record);
     let _header = reader.take(HEADER_BYTES.into())?;
     let [owner, owner_lun, number, entity, _instance] = reader.array()?;
     let _to_units = reader.take(10)?;
@@ -96,7 +96,7 @@ fn fields(record: &[u8]) -> Option<([u8; 2], Sensor)> {
     };
     Some((
         [units & 0x3F, base_unit],
-        Sensor { name, owner, number, lun: owner_lun & 0x03, entity, conversion },
+        IpmiSensor { name, owner, number, lun: owner_lun & 0x03, entity, conversion },
     ))
 }
 
@@ -226,7 +226,7 @@ impl Conversion {
 
 /// The raw value in the answer to Get Sensor Reading, or why it holds none: 35.14. `None` when the answer is cut.
 pub(super) fn raw_reading(data: &[u8]) -> Option<Result<u8, NoReading>> {
-    let [raw, flags] = Reader::new(data).array()?;
+    let [raw, flags] = ByteReader::new(data).array()?;
     Some(if flags & 0x20 != 0 {
         Err(NoReading::NotAvailable("reading unavailable".to_owned()))
     } else if flags & 0x40 == 0 {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::completion;
 use super::crypto::{Keys, legacy_code};
 use super::link::{Failure, Link};
-use super::message::{self, Command};
+use super::message::{self, IpmiCommand};
 use super::packet::{self, Packet};
 
 /// A card closes a session that was silent for 60 s ± 3 s (6.12.15); we take it for closed somewhat earlier.
@@ -18,7 +18,7 @@ const IDLE_MAX: Duration = Duration::from_secs(50);
 
 /// A session a card has granted.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct RmcpSession {
     pub(super) link: Link,
     seal: Seal,
     /// The card's id of the session.
@@ -104,7 +104,7 @@ impl Seal {
 impl Seal {
     /// Takes a message of a genuine packet apart. Where the packet proves the message, its checksums are not held against
     /// a card.
-    fn parse<'a>(&self, message: &'a [u8]) -> Option<message::Answer<'a>> {
+    fn parse<'a>(&self, message: &'a [u8]) -> Option<message::IpmiResponse<'a>> {
         match self {
             Self::Plus(_) => message::parse_unchecked(message),
             Self::Bare | Self::Md5(_) | Self::Password(_) => message::parse(message),
@@ -112,20 +112,20 @@ impl Seal {
     }
 }
 
-impl Session {
+impl RmcpSession {
     pub(super) fn new(link: Link, seal: Seal, id: u32, sequence: u32) -> Self {
         Self { link, seal, id, sequence, request: 0, window: Window::default(), heard: Instant::now() }
     }
 
     /// Asks the card's BMC a command and returns the answer's data.
-    pub(super) async fn ask(&mut self, command: Command, data: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn ask(&mut self, command: IpmiCommand, data: &[u8]) -> Result<Vec<u8>, Failure> {
         self.ask_lun(command, 0, data).await
     }
 
     /// As [`Self::ask`], of one of the BMC's four logical units.
     pub(super) async fn ask_lun(
         &mut self,
-        command: Command,
+        command: IpmiCommand,
         lun: u8,
         data: &[u8],
     ) -> Result<Vec<u8>, Failure> {
@@ -159,7 +159,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for RmcpSession {
     fn drop(&mut self) {
         // Cards have four sessions or so: one that is not closed is missing for a minute.
         let message = message::request(

@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::catalogue::Catalogue;
+use super::catalogue::SensorCatalogue;
 use super::routes::{Ports, SESSIONS_MAX};
 
 /// What all meters of the `ipmi` driver in a process have in common.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct IpmiShared {
     pub(super) ports: Ports,
-    memories: Mutex<HashMap<SocketAddr, Arc<Mutex<Memory>>>>,
+    memories: Mutex<HashMap<SocketAddr, Arc<Mutex<CardMemory>>>>,
 }
 
 /// What is remembered of a card, so that its next session opens in few requests.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct CardMemory {
     /// The id of the cipher suite the last session used.
     pub(super) suite: Option<u8>,
     /// Whether the card takes so long for a message of the opening that one sent twice confuses it.
@@ -30,17 +30,17 @@ pub(super) struct Memory {
     /// Whether DCMI stayed without an answer last time.
     pub(super) is_dcmi_silent: bool,
     /// Its sensors of power, as far as the repository has been read.
-    pub(super) catalogue: Catalogue,
+    pub(super) catalogue: SensorCatalogue,
 }
 
-impl Shared {
+impl IpmiShared {
     /// How many datagrams came that no session waited for: late answers, strangers, noise.
     pub fn strays(&self) -> u64 {
         self.ports.strays()
     }
 
     /// What is remembered of a card. Full, as when addresses have changed for years: all is forgotten and found again.
-    pub(super) fn memory(&self, card: SocketAddr) -> Arc<Mutex<Memory>> {
+    pub(super) fn memory(&self, card: SocketAddr) -> Arc<Mutex<CardMemory>> {
         let mut memories = self.memories.lock();
         if memories.len() >= SESSIONS_MAX && !memories.contains_key(&card) {
             memories.clear();

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use kwapi_core::{NoReading, Quality, Reading, Watts};
 
-use super::catalogue::Catalogue;
-use super::choice::{self, Choice};
+use super::catalogue::SensorCatalogue;
+use super::choice::{self, SensorChoice};
 use super::completion::{Remedy, meaning, remedy};
-use super::config::{Config, SensorNames, SourceWanted};
+use super::config::{IpmiConfig, SensorNames, SourceWanted};
 use super::dcmi::{self, PowerReading};
 use super::link::Failure;
 use super::message::{GET_POWER_READING, GET_SENSOR_READING};
 use super::reader::hex;
 use super::repository;
-use super::sdr::{self, Sensor};
-use super::session::Session;
-use super::shared::Shared;
+use super::sdr::{self, IpmiSensor};
+use super::session::RmcpSession;
+use super::shared::IpmiShared;
 use crate::driver::DriverError;
 
 /// Cards that have not been asked for long fail the first time (`check_ipmi_sensor_v3`#26): asked so often at first, with
@@ -30,21 +30,21 @@ pub(super) const SILENT: &str = "the BMC stopped responding or lost the session,
 
 /// Where the watts come from.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum IpmiSource {
     /// DCMI Get Power Reading.
     Dcmi,
     /// Sensors of the repository, added up.
-    Sensors(Choice),
+    Sensors(SensorChoice),
 }
 
 /// What was chosen, and what spoke for it.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) source: Source,
+pub(super) struct FoundSource {
+    pub(super) source: IpmiSource,
     /// What DCMI said when the source was chosen.
     pub(super) dcmi: DcmiFound,
     /// Sensors that were left out of the sum as they had no reading.
-    pub(super) absent: Vec<Sensor>,
+    pub(super) absent: Vec<IpmiSensor>,
     /// Whether DCMI and the sensors agree on 0 W.
     pub(super) is_zero_confirmed: bool,
 }
@@ -71,18 +71,18 @@ impl DcmiFound {
 
 /// A choice of sensors, tried.
 struct Tried {
-    choice: Choice,
+    choice: SensorChoice,
     watts: Option<f64>,
-    absent: Vec<Sensor>,
+    absent: Vec<IpmiSensor>,
 }
 
 /// Asks the card what it has, and decides. `known` is what was found before, in a session that goes on.
 pub(super) async fn find(
-    session: &mut Session,
-    config: &Config,
-    shared: &Shared,
+    session: &mut RmcpSession,
+    config: &IpmiConfig,
+    shared: &IpmiShared,
     known: Option<DcmiFound>,
-) -> Result<Found, DriverError> {
+) -> Result<FoundSource, DriverError> {
     let card = session.link.card;
     let is_sensor_wanted = config.source == SourceWanted::Sensor || config.sensor.is_some();
     let dcmi = match known {
@@ -91,13 +91,13 @@ pub(super) async fn find(
         Some(DcmiFound::Silent) => DcmiFound::Silent,
         _ => try_dcmi(session, config, shared).await?,
     };
-    let found = |source| Found { source, dcmi, absent: Vec::new(), is_zero_confirmed: false };
+    let found = |source| FoundSource { source, dcmi, absent: Vec::new(), is_zero_confirmed: false };
     if dcmi.watts().is_some_and(|watts| watts > 0.0) {
-        return Ok(found(Source::Dcmi));
+        return Ok(found(IpmiSource::Dcmi));
     }
     if config.source == SourceWanted::Dcmi {
         return match dcmi {
-            DcmiFound::Says(_) | DcmiFound::NotAsked | DcmiFound::Silent => Ok(found(Source::Dcmi)),
+            DcmiFound::Says(_) | DcmiFound::NotAsked | DcmiFound::Silent => Ok(found(IpmiSource::Dcmi)),
             DcmiFound::Refused(code) => {
                 Err(Failure::Completed { what: GET_POWER_READING.name, code }.of(card, ""))
             }
@@ -108,11 +108,13 @@ pub(super) async fn find(
         (Ok(Tried { watts, .. }), dcmi)
             if dcmi.watts().is_some() && watts.is_none_or(|watts| watts == 0.0) =>
         {
-            Ok(Found { is_zero_confirmed: watts.is_some(), ..found(Source::Dcmi) })
+            Ok(FoundSource { is_zero_confirmed: watts.is_some(), ..found(IpmiSource::Dcmi) })
         }
-        (Ok(Tried { choice, absent, .. }), _) => Ok(Found { absent, ..found(Source::Sensors(choice)) }),
+        (Ok(Tried { choice, absent, .. }), _) => {
+            Ok(FoundSource { absent, ..found(IpmiSource::Sensors(choice)) })
+        }
         // DCMI is there, and has nothing to say now: a machine that is off, perhaps.
-        (Err(_), DcmiFound::Says(_)) => Ok(found(Source::Dcmi)),
+        (Err(_), DcmiFound::Says(_)) => Ok(found(IpmiSource::Dcmi)),
         (Err(reason), DcmiFound::Refused(code)) => Err(DriverError::Refused(format!(
             "{card}: no power reading: {}: {} ({code:#04x}){}; {reason}",
             GET_POWER_READING.name,
@@ -125,7 +127,11 @@ pub(super) async fn find(
     }
 }
 
-async fn try_dcmi(session: &mut Session, config: &Config, shared: &Shared) -> Result<DcmiFound, DriverError> {
+async fn try_dcmi(
+    session: &mut RmcpSession,
+    config: &IpmiConfig,
+    shared: &IpmiShared,
+) -> Result<DcmiFound, DriverError> {
     let card = session.link.card;
     let memory = shared.memory(card);
     // Asked every other time of a card that drops the command: it may have been the network.
@@ -159,7 +165,7 @@ async fn try_dcmi(session: &mut Session, config: &Config, shared: &Shared) -> Re
 }
 
 /// What DCMI says now.
-pub(super) async fn ask_dcmi(session: &mut Session) -> Result<PowerReading, Failure> {
+pub(super) async fn ask_dcmi(session: &mut RmcpSession) -> Result<PowerReading, Failure> {
     let data = session.ask(GET_POWER_READING, &dcmi::REQUEST).await?;
     let malformed = || DriverError::Malformed { what: GET_POWER_READING.name, input: hex(&data) };
     Ok(dcmi::parse(&data).ok_or_else(malformed)?)
@@ -167,9 +173,9 @@ pub(super) async fn ask_dcmi(session: &mut Session) -> Result<PowerReading, Fail
 
 /// The sensors to read, or why there are none.
 async fn find_sensors(
-    session: &mut Session,
-    config: &Config,
-    shared: &Shared,
+    session: &mut RmcpSession,
+    config: &IpmiConfig,
+    shared: &IpmiShared,
 ) -> Result<Result<Tried, String>, DriverError> {
     let card = session.link.card;
     let memory = shared.memory(card);
@@ -177,7 +183,7 @@ async fn find_sensors(
     {
         let mut memory = memory.lock();
         if memory.catalogue.unread > 0 && memory.catalogue.is_complete() {
-            memory.catalogue = Catalogue::default();
+            memory.catalogue = SensorCatalogue::default();
         }
     }
     let catalogue = match repository::sensors(session, &memory).await {
@@ -202,8 +208,8 @@ async fn find_sensors(
 
 /// The first option that has watts; else the first that has 0 W; else the first, which may have some later.
 async fn choose(
-    session: &mut Session,
-    options: Vec<Choice>,
+    session: &mut RmcpSession,
+    options: Vec<SensorChoice>,
     is_named: bool,
     is_incomplete: bool,
 ) -> Result<Result<Tried, String>, DriverError> {
@@ -227,7 +233,11 @@ async fn choose(
 
 /// Reads a choice once. A part of a sum that has no reading, such as a supply that is not fitted, is left out, and what
 /// remains is an estimate; but nothing is left out of what the configuration names.
-async fn try_choice(session: &mut Session, choice: Choice, is_named: bool) -> Result<Tried, DriverError> {
+async fn try_choice(
+    session: &mut RmcpSession,
+    choice: SensorChoice,
+    is_named: bool,
+) -> Result<Tried, DriverError> {
     let card = session.link.card;
     let (mut present, mut absent, mut sum) = (Vec::new(), Vec::new(), None);
     for sensor in &choice.sensors {
@@ -250,11 +260,18 @@ async fn try_choice(session: &mut Session, choice: Choice, is_named: bool) -> Re
         let watts = if absent.is_empty() { watts } else { None };
         return Ok(Tried { choice, watts, absent: Vec::new() });
     }
-    Ok(Tried { choice: Choice { sensors: present, quality: Quality::Estimated, ..choice }, watts, absent })
+    Ok(Tried {
+        choice: SensorChoice { sensors: present, quality: Quality::Estimated, ..choice },
+        watts,
+        absent,
+    })
 }
 
 /// The watts of one sensor, or why it has none.
-async fn read_sensor(session: &mut Session, sensor: &Sensor) -> Result<Result<f64, NoReading>, Failure> {
+async fn read_sensor(
+    session: &mut RmcpSession,
+    sensor: &IpmiSensor,
+) -> Result<Result<f64, NoReading>, Failure> {
     let data = session.ask_lun(GET_SENSOR_READING, sensor.lun, &[sensor.number]).await?;
     let malformed = || DriverError::Malformed { what: GET_SENSOR_READING.name, input: hex(&data) };
     Ok(match (sdr::raw_reading(&data).ok_or_else(malformed)?, sensor.conversion) {
@@ -266,9 +283,9 @@ async fn read_sensor(session: &mut Session, sensor: &Sensor) -> Result<Result<f6
 
 /// The sum of the sensors chosen. A sum without one of its parts is no sum.
 pub(super) async fn read_sensors(
-    session: &mut Session,
-    choice: &Choice,
-    shared: &Shared,
+    session: &mut RmcpSession,
+    choice: &SensorChoice,
+    shared: &IpmiShared,
 ) -> Result<Result<Reading, NoReading>, DriverError> {
     let card = session.link.card;
     let mut sum = 0.0;
@@ -278,7 +295,7 @@ pub(super) async fn read_sensors(
             Ok(Err(no_reading)) => return Ok(Err(no_reading)),
             Err(Failure::Completed { code, .. }) if remedy(code) == Remedy::Absent => {
                 // Numbers move when firmware changes: the next look begins with the first record.
-                shared.memory(card).lock().catalogue = Catalogue::default();
+                shared.memory(card).lock().catalogue = SensorCatalogue::default();
                 return Ok(Err(NoReading::NotAvailable(format!(
                     "sensor {:?}: {} ({code:#04x})",
                     sensor.name,

@@ -19,14 +19,14 @@ fn outlets() -> Outlets {
 }
 
 /// The keys an operator would give, patient enough for a busy machine: what is asked twice confuses some peers.
-fn config(port: u16) -> Config {
+fn config(port: u16) -> IpmiConfig {
     let text = format!(
         "host = '127.0.0.1'\nport = {port}\nusername = 'user'\npassword = 'secret'\ntimeout_seconds = 10.0"
     );
     toml::from_str(&text).unwrap()
 }
 
-async fn open(config: &Config) -> Result<Ipmi, DriverError> {
+async fn open(config: &IpmiConfig) -> Result<Ipmi, DriverError> {
     Ipmi::open(config, &outlets(), &Arc::default()).await
 }
 
@@ -38,7 +38,7 @@ async fn read(meter: &mut Ipmi) -> Result<Result<Reading, NoReading>, DriverErro
 }
 
 /// What the card at the other end says, or the error, as text.
-async fn said(config: &Config) -> String {
+async fn said(config: &IpmiConfig) -> String {
     match open(config).await {
         Ok(mut meter) => match read(&mut meter).await {
             Ok(Ok(reading)) => reading.to_string(),
@@ -56,13 +56,13 @@ async fn card(options: CardOptions) -> Card {
     card
 }
 
-fn keys(card: &Card) -> Config {
+fn keys(card: &Card) -> IpmiConfig {
     config(card.address().port())
 }
 
 /// For tests that wait for an answer that does not come.
-fn impatient_keys(card: &Card) -> Config {
-    Config { timeout_seconds: 1.0, ..keys(card) }
+fn impatient_keys(card: &Card) -> IpmiConfig {
+    IpmiConfig { timeout_seconds: 1.0, ..keys(card) }
 }
 
 /// Checks what an operator sees of a card.

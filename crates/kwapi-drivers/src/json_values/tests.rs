@@ -7,7 +7,7 @@ fn check(values: &str, document: &str, expected: &str) {
     let values: Values = toml::from_str(values).expect("values");
     values.check().expect("places");
     let document = serde_json::from_str(document).expect("a document");
-    let actual = match values.read("meter", &document, "plug/1", &mut Memory::default()) {
+    let actual = match values.read("meter", &document, "plug/1", &mut OutletMemory::default()) {
         Ok(reading) => {
             let at = reading.measured_at.map(|at| format!(" at {}", at.seconds_f64())).unwrap_or_default();
             format!("{reading}{at}")
@@ -90,7 +90,7 @@ fn a_neighbour_that_is_no_number_is_left_out_and_noted() {
     let values: Values =
         toml::from_str("power = \"/p\"\nenergy = \"/e\"\nvoltage = \"/v\"\ncurrent = \"/i\"")
             .expect("values");
-    let mut memory = Memory::default();
+    let mut memory = OutletMemory::default();
     let document = serde_json::json!({"p": 41.5, "e": "none yet", "v": [229, 231], "i": 0.2});
     let reading = values.read("meter", &document, "1", &mut memory).expect("a reading");
     assert_eq!(reading.to_string(), "41.5 W, 0.2 A");

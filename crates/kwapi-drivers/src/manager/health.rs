@@ -23,7 +23,7 @@ const JITTER_SHARE: f64 = 0.2;
 
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum SessionEnd {
     /// The link failed.
     Link(String),
     /// The driver did not return by the deadline.
@@ -34,7 +34,7 @@ pub(super) enum Trouble {
     Refused(String),
 }
 
-impl Trouble {
+impl SessionEnd {
     pub(super) fn message(&self) -> &str {
         let (Self::Link(message) | Self::Hung(message) | Self::Crashed(message) | Self::Refused(message)) =
             self;
@@ -60,11 +60,11 @@ impl Health {
     }
 
     /// A session ended; how long to wait before the next. `chance` is 0 to below 1.
-    pub(super) fn failed(&mut self, trouble: &Trouble, chance: f64) -> Duration {
+    pub(super) fn failed(&mut self, trouble: &SessionEnd, chance: f64) -> Duration {
         self.good_since = None;
         match trouble {
-            Trouble::Refused(_) => REFUSED_PAUSE.mul_f64(1.0 + chance * JITTER_SHARE),
-            Trouble::Link(_) | Trouble::Hung(_) | Trouble::Crashed(_) => {
+            SessionEnd::Refused(_) => REFUSED_PAUSE.mul_f64(1.0 + chance * JITTER_SHARE),
+            SessionEnd::Link(_) | SessionEnd::Hung(_) | SessionEnd::Crashed(_) => {
                 let doubled = BACKOFF_MIN.saturating_mul(1 << self.failures.min(FAILURES_MAX));
                 self.failures = (self.failures + 1).min(FAILURES_MAX);
                 doubled.min(BACKOFF_MAX).mul_f64(1.0 + (2.0 * chance - 1.0) * JITTER_SHARE)

@@ -8,17 +8,17 @@ use parking_lot::Mutex;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::catch_panic::catch_panic;
-use super::health::{Health, Trouble};
+use super::health::{Health, SessionEnd};
 use super::outflow::Outflow;
-use super::pace::{OwnPace, Pace, hash, mix, share};
-use super::place::Place;
-use super::probes::Probe;
-use super::source::{Draft, Now, Outcome, Source};
+use super::pace::{MeterPace, OwnPace, hash, mix, share};
+use super::place::RegisterPlace;
+use super::probes::MeterProbe;
+use super::published::{Draft, Now, Outcome, PublishedProbe};
 use super::spec::MeterSpec;
 use super::status::{MeterState, Visible};
 use crate::deadline::since_last_answer;
 use crate::driver::{Cadence, DriverError, Readings};
-use crate::registry::{Connector, Session};
+use crate::registry::{Connector, MeterSession};
 
 /// So many rounds in a row that bring nothing are a state of the meter, not an accident.
 const FAILING_AFTER: u64 = 3;
@@ -32,27 +32,27 @@ const WAITING_AFTER: Duration = Duration::from_secs(1);
 const PROBES_MAX: usize = 65_536;
 
 /// One meter's task.
-pub(super) struct Meter {
+pub(super) struct MeterTask {
     spec: Arc<MeterSpec>,
     connector: Connector,
     outflow: Arc<Outflow>,
     visible: Arc<Mutex<Visible>>,
-    place: Place,
-    pace: Pace,
+    place: RegisterPlace,
+    pace: MeterPace,
     health: Health,
     chance: u64,
 }
 
-impl Meter {
+impl MeterTask {
     pub(super) fn new(
         spec: Arc<MeterSpec>,
         connector: Connector,
         outflow: Arc<Outflow>,
         visible: Arc<Mutex<Visible>>,
     ) -> Self {
-        let pace = Pace::new(&spec.name, spec.interval);
+        let pace = MeterPace::new(&spec.name, spec.interval);
         let chance = hash(&spec.name);
-        let place = Place::of(&spec);
+        let place = RegisterPlace::of(&spec);
         Self { spec, connector, outflow, visible, place, pace, health: Health::default(), chance }
     }
 
@@ -64,14 +64,14 @@ impl Meter {
         loop {
             let trouble = match catch_panic(self.session()).await {
                 Ok(trouble) => trouble,
-                Err(message) => Trouble::Crashed(message),
+                Err(message) => SessionEnd::Crashed(message),
             };
             sleep(self.ended(&trouble)).await;
         }
     }
 
     /// One session, from opening it to whatever ends it.
-    async fn session(&mut self) -> Trouble {
+    async fn session(&mut self) -> SessionEnd {
         let deadline = self.spec.deadline;
         let mut session = match since_last_answer(deadline, self.connector.open(&self.spec.outlets)).await {
             Ok(Ok(session)) => session,
@@ -79,10 +79,10 @@ impl Meter {
                 DriverError::Refused(message)
                 | DriverError::Locked(message)
                 | DriverError::NothingToRead(message),
-            )) => return Trouble::Refused(message),
-            Ok(Err(error)) => return Trouble::Link(error.into_message()),
+            )) => return SessionEnd::Refused(message),
+            Ok(Err(error)) => return SessionEnd::Link(error.into_message()),
             Err(silent) => {
-                return Trouble::Hung(format!(
+                return SessionEnd::Hung(format!(
                     "opening the session timed out after {deadline:?}{}",
                     silent.advice()
                 ));
@@ -96,7 +96,7 @@ impl Meter {
     }
 
     /// Asks at the meter's pace.
-    async fn poll(&mut self, session: &mut Session) -> Trouble {
+    async fn poll(&mut self, session: &mut MeterSession) -> SessionEnd {
         let mut readings = Readings::default();
         let mut malformed = 0;
         let mut tick = None;
@@ -122,7 +122,7 @@ impl Meter {
     }
 
     /// Takes what comes, when it comes.
-    async fn listen(&mut self, session: &mut Session) -> Trouble {
+    async fn listen(&mut self, session: &mut MeterSession) -> SessionEnd {
         let mut readings = Readings::default();
         let mut malformed = 0;
         let silence = self.spec.deadline.max(self.spec.max_gap);
@@ -146,13 +146,17 @@ impl Meter {
     }
 
     /// Whether the session goes on after a read with this result; the outer error is a deadline passed.
-    fn judge(&self, result: Result<Result<(), DriverError>, String>, malformed: &mut u32) -> Option<Trouble> {
+    fn judge(
+        &self,
+        result: Result<Result<(), DriverError>, String>,
+        malformed: &mut u32,
+    ) -> Option<SessionEnd> {
         match result {
             Ok(Ok(())) => *malformed = 0,
             Ok(Err(error @ DriverError::Malformed { .. })) => {
                 *malformed += 1;
                 if *malformed >= MALFORMED_MAX {
-                    return Some(Trouble::Link(format!(
+                    return Some(SessionEnd::Link(format!(
                         "{malformed} consecutive malformed responses; last: {error}"
                     )));
                 }
@@ -160,14 +164,14 @@ impl Meter {
             }
             Ok(Err(error @ DriverError::Busy(_))) => self.missed(&error.to_string()),
             Ok(Err(error @ (DriverError::Link(_) | DriverError::Untrusted(_)))) => {
-                return Some(Trouble::Link(error.into_message()));
+                return Some(SessionEnd::Link(error.into_message()));
             }
             Ok(Err(
                 DriverError::Refused(message)
                 | DriverError::Locked(message)
                 | DriverError::NothingToRead(message),
-            )) => return Some(Trouble::Refused(message)),
-            Err(silent) => return Some(Trouble::Hung(silent)),
+            )) => return Some(SessionEnd::Refused(message)),
+            Err(silent) => return Some(SessionEnd::Hung(silent)),
         }
         None
     }
@@ -242,8 +246,8 @@ impl Meter {
             }
             None => {
                 let past = self.outflow.state.past(&id);
-                let source = Source::new(id, self.spec.limits(), past);
-                probes.add(Probe { source, pace: OwnPace::default(), latest: None, problem: None })
+                let source = PublishedProbe::new(id, self.spec.limits(), past);
+                probes.add(MeterProbe { source, pace: OwnPace::default(), latest: None, problem: None })
             }
         };
         let Some(probe) = probes.get_mut(number) else { return Ok(None) };
@@ -333,15 +337,15 @@ impl Meter {
     }
 
     /// A session ended; how long to wait.
-    fn ended(&mut self, trouble: &Trouble) -> Duration {
+    fn ended(&mut self, trouble: &SessionEnd) -> Duration {
         self.chance = mix(self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15));
         let pause = self.health.failed(trouble, share(self.chance));
         let state = match trouble {
-            Trouble::Refused(_) => MeterState::Refused,
+            SessionEnd::Refused(_) => MeterState::Refused,
             _ if self.health.is_tripped() => MeterState::Tripped,
-            Trouble::Link(_) => MeterState::Backoff,
-            Trouble::Hung(_) => MeterState::Hung,
-            Trouble::Crashed(_) => MeterState::Crashed,
+            SessionEnd::Link(_) => MeterState::Backoff,
+            SessionEnd::Hung(_) => MeterState::Hung,
+            SessionEnd::Crashed(_) => MeterState::Crashed,
         };
         let mut visible = self.visible.lock();
         visible.failed(trouble.message());
@@ -373,7 +377,7 @@ impl Meter {
 }
 
 /// The message of what a probe's outlet just said.
-fn publish(probe: &mut Probe, draft: Draft, outflow: &Outflow, now: Now<'_>) -> Option<Measurement> {
+fn publish(probe: &mut MeterProbe, draft: Draft, outflow: &Outflow, now: Now<'_>) -> Option<Measurement> {
     let is_kept = !probe.source.must_be_kept() || outflow.state.has(probe.source.probe());
     let measurement = probe.source.publish(draft, is_kept)?;
     let timestamp = measurement.accounting.as_ref().map_or(now.wall, |accounting| accounting.timestamp);

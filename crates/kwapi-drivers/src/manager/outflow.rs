@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::host::Host;
 use super::lateness::Histogram;
-use super::source::Now;
-use super::state::State;
+use super::published::Now;
+use super::state::ManagerState;
 use super::virtual_probes::VirtualProbes;
 
 /// A wall clock this far behind the newest stamp on record was set back, or is not set yet.
@@ -27,7 +27,7 @@ pub(super) struct Outflow {
     host: Host,
     epoch: Instant,
     /// What outlives the process.
-    pub(super) state: State,
+    pub(super) state: ManagerState,
     pub(super) virtual_probes: RwLock<VirtualProbes>,
     /// How late readings are in hand.
     pub(super) lateness: Histogram,
@@ -36,7 +36,7 @@ pub(super) struct Outflow {
 }
 
 impl Outflow {
-    pub(super) fn new(sink: Sink, clock: WallClock, host: Host, state: State) -> Self {
+    pub(super) fn new(sink: Sink, clock: WallClock, host: Host, state: ManagerState) -> Self {
         Self {
             sink,
             clock,

@@ -15,7 +15,7 @@ const START_SPREAD: Duration = Duration::from_secs(2);
 
 /// The pace of one meter. All instants are monotonic, since the manager began.
 #[derive(Clone, Debug)]
-pub(super) struct Pace {
+pub(super) struct MeterPace {
     interval: Duration,
     phase: Duration,
     overruns: u32,
@@ -25,7 +25,7 @@ pub(super) struct Pace {
     pub(super) ticks_missed: u64,
 }
 
-impl Pace {
+impl MeterPace {
     /// The pace of the meter called `name`, whose place on the grid follows from its name.
     pub(super) fn new(name: &str, interval: Duration) -> Self {
         let interval = interval.max(Duration::from_millis(1));

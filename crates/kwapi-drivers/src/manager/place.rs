@@ -13,14 +13,14 @@ const PATH_BYTES_MAX: usize = 240;
 
 /// Where the registers of one meter are.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct RegisterPlace {
     meter: String,
     keys: HashMap<ProbeId, String>,
     /// What all probes without a register have for one.
     no_register: Arc<Register>,
 }
 
-impl Place {
+impl RegisterPlace {
     pub(super) fn of(spec: &MeterSpec) -> Self {
         let (keys, entry) = (spec.driver.keys(), spec.driver.entry());
         // Changing a password is no change of the meter; changing anything else may be.
@@ -87,7 +87,7 @@ mod tests {
     fn path(keys: &str, probe: &str) -> String {
         let driver = registry::find("snmp").unwrap().configure(keys.parse().unwrap()).unwrap();
         let outlets = Outlets::by_position([ProbeId::new(probe).ok()]);
-        let place = Place::of(&MeterSpec::new("pdu", driver, outlets));
+        let place = RegisterPlace::of(&MeterSpec::new("pdu", driver, outlets));
         place.register(&ProbeId::new(probe).unwrap(), None).path.clone().unwrap()
     }
 

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use kwapi_core::{NoReading, ProbeId, Succession, Timestamp, Watts};
 
 use super::pace::OwnPace;
-use super::source::Source;
+use super::published::PublishedProbe;
 
 /// One probe of a meter.
 #[derive(Debug)]
-pub(super) struct Probe {
-    pub(super) source: Source,
+pub(super) struct MeterProbe {
+    pub(super) source: PublishedProbe,
     pub(super) pace: OwnPace,
     pub(super) latest: Option<(Watts, Timestamp)>,
     pub(super) problem: Option<Box<NoReading>>,
@@ -18,14 +18,14 @@ pub(super) struct Probe {
 
 /// One meter's probes, each found by its number or, where the order of a round is as it was, without looking.
 #[derive(Debug, Default)]
-pub(super) struct Probes {
+pub(super) struct MeterProbes {
     /// By number. Probes lie side by side with little room to spare: a manager may have a hundred thousand.
-    all: Vec<Probe>,
+    all: Vec<MeterProbe>,
     numbers: HashMap<ProbeId, u32>,
     succession: Succession,
 }
 
-impl Probes {
+impl MeterProbes {
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
@@ -40,7 +40,7 @@ impl Probes {
     }
 
     /// Adds a probe that is not known yet; its number.
-    pub(super) fn add(&mut self, probe: Probe) -> usize {
+    pub(super) fn add(&mut self, probe: MeterProbe) -> usize {
         let number = self.all.len();
         if self.all.len() == self.all.capacity() {
             self.all.reserve_exact(number / 8 + 1);
@@ -52,15 +52,15 @@ impl Probes {
         number
     }
 
-    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Probe> {
+    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut MeterProbe> {
         self.all.get_mut(number)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Probe> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &MeterProbe> {
         self.all.iter()
     }
 
-    pub(super) fn into_all(self) -> Vec<Probe> {
+    pub(super) fn into_all(self) -> Vec<MeterProbe> {
         self.all
     }
 }
@@ -73,16 +73,16 @@ mod tests {
 
     use super::*;
 
-    fn probe(name: &str) -> Probe {
+    fn probe(name: &str) -> MeterProbe {
         let limits =
             Limits { max_gap: Duration::from_secs(10), interval: Duration::from_secs(1), max_watts: None };
-        let source = Source::new(ProbeId::new(name).unwrap(), limits, Vec::new());
-        Probe { source, pace: OwnPace::default(), latest: None, problem: None }
+        let source = PublishedProbe::new(ProbeId::new(name).unwrap(), limits, Vec::new());
+        MeterProbe { source, pace: OwnPace::default(), latest: None, problem: None }
     }
 
     #[test]
     fn a_probe_keeps_its_number_in_whatever_order_it_is_heard() {
-        let mut probes = Probes::default();
+        let mut probes = MeterProbes::default();
         let names = ["a", "b", "c", "d"];
         for (number, name) in names.iter().enumerate() {
             assert_eq!(probes.number(&ProbeId::new(name).unwrap()), None, "{name}");
@@ -100,11 +100,11 @@ mod tests {
 
     #[test]
     fn a_probe_of_watts_alone_takes_little_room() {
-        let mut probes = Probes::default();
+        let mut probes = MeterProbes::default();
         for outlet in 0..500 {
             probes.add(probe(&format!("rack.{outlet}")));
         }
-        let (each, room) = (size_of::<Probe>(), probes.all.capacity());
+        let (each, room) = (size_of::<MeterProbe>(), probes.all.capacity());
         println!("{each} bytes a probe, room for {room}");
         assert!(each <= 240 && room <= 570, "{each} {room}");
     }

@@ -6,7 +6,7 @@ use kwapi_core::{Limits, Watts};
 
 use super::derive::Assumptions;
 use crate::outlets::Outlets;
-use crate::registry::Configured;
+use crate::registry::ConfiguredDriver;
 
 /// One meter to be kept measured. Two that are equal are the same meter on reload.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub struct MeterSpec {
     /// The operator's name for it, unique in the process. Its place on the grid of its interval follows from it.
     pub name: String,
     /// The driver, with its keys checked.
-    pub driver: Configured,
+    pub driver: ConfiguredDriver,
     /// Which outlet is which probe.
     pub outlets: Outlets,
     /// How often it is read, if the manager sets the pace.
@@ -39,7 +39,7 @@ pub struct MeterSpec {
 
 impl MeterSpec {
     /// A meter read once a second, with ten seconds to answer.
-    pub fn new(name: impl Into<String>, driver: Configured, outlets: Outlets) -> Self {
+    pub fn new(name: impl Into<String>, driver: ConfiguredDriver, outlets: Outlets) -> Self {
         let ten_seconds = Duration::from_secs(10);
         Self {
             name: name.into(),

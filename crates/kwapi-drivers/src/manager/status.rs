@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kwapi_core::{NoReading, NotBridged, ProbeId, Timestamp, Watts};
 
-use super::probes::Probes;
+use super::probes::MeterProbes;
 
 /// Longer error messages are cut: they come from outside and are kept per meter.
 const ERROR_CHARS_MAX: usize = 300;
@@ -182,7 +182,7 @@ pub struct ProbeStatus {
 pub(super) struct Visible {
     /// `probes` stays empty here.
     pub(super) status: MeterStatus,
-    pub(super) probes: Probes,
+    pub(super) probes: MeterProbes,
 }
 
 impl Visible {
@@ -206,7 +206,7 @@ impl Visible {
             probes_refused: 0,
             probes: Vec::new(),
         };
-        Self { status, probes: Probes::default() }
+        Self { status, probes: MeterProbes::default() }
     }
 
     /// Notes a failure.

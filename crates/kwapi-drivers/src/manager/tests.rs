@@ -1,179 +1,19 @@
 //! Meters whose driver follows a script, on a paused clock: an hour takes milliseconds.
 
 mod restarts;
+mod scripted;
 
 use std::io;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
-use kwapi_core::{Accounting, Energy, Measurement, MeterCounter, NoReading, ProbeId, Reading, Timestamp};
-use serde::Deserialize;
+use kwapi_core::{NoReading, ProbeId};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::config::Key;
-use crate::driver::{Driver, DriverError, Readings};
-use crate::outlets::Outlets;
-use crate::registry::Entry;
+use crate::registry::DriverEntry;
+use scripted::{Scene, Sending, meter};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// What a scripted meter does. Numbers in the script count reads of a session from 0.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum Script {
-    Steady,
-    TakesMs(u64),
-    HangsAtOpen,
-    HangsAt(u64),
-    PanicsAtOpen,
-    PanicsAt(u64),
-    UnpluggedAt(u64),
-    WrongPassword,
-    Busy,
-    Malformed,
-    Implausible,
-    Silent,
-    /// Shows a counter alone, which stands still.
-    CountsNothing,
-    /// Sends from the read counted so on, and until the other.
-    SendsFromTo(u64, u64),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    script: Script,
-}
-
-struct Scripted {
-    script: Script,
-    probe: ProbeId,
-    reads: u64,
-}
-
-impl Driver for Scripted {
-    const NAME: &'static str = "scripted";
-    const SUMMARY: &'static str = "follows a script";
-    const KEYS: &'static [Key] = &[Key::required("script", "what it does")];
-    type Config = Config;
-    type Shared = ();
-
-    async fn open(config: &Config, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
-        match config.script {
-            Script::HangsAtOpen => std::future::pending().await,
-            Script::PanicsAtOpen => panic!("at open"),
-            Script::WrongPassword => Err(DriverError::Refused("wrong password".to_owned())),
-            _ => Ok(Self { script: config.script.clone(), probe: outlets.only()?, reads: 0 }),
-        }
-    }
-
-    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let read = self.reads;
-        self.reads += 1;
-        match self.script {
-            Script::TakesMs(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
-            Script::HangsAt(when) if read >= when => std::future::pending().await,
-            Script::PanicsAt(when) if read >= when => panic!("at read {read}"),
-            Script::UnpluggedAt(when) if read >= when => {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            Script::Busy => return Err(DriverError::Busy("C0".to_owned())),
-            Script::Malformed => {
-                return Err(DriverError::Malformed { what: "record", input: "#".to_owned() });
-            }
-            Script::Implausible => {
-                readings.push(&self.probe, Ok(Reading::watts(-1.0)));
-                return Ok(());
-            }
-            Script::CountsNothing => {
-                let counter = MeterCounter::new(Energy::from_watt_hours(5_000), Energy::from_watt_hours(1));
-                readings.push(&self.probe, Ok(Reading { counter: Some(counter), ..Reading::default() }));
-                return Ok(());
-            }
-            Script::Silent => {
-                readings.push(&self.probe, Err(NoReading::NotAvailable("no sensor".to_owned())));
-                return Ok(());
-            }
-            _ => {}
-        }
-        readings.push(&self.probe, Ok(Reading::watts(100.0)));
-        Ok(())
-    }
-}
-
-const SCRIPTED: Entry = Entry::of::<Scripted>();
-
-/// The same, sent when it likes: a read is a second of waiting.
-struct Sending(Scripted);
-
-impl Driver for Sending {
-    const NAME: &'static str = "sending";
-    const SUMMARY: &'static str = "follows a script, unasked";
-    const CADENCE: crate::driver::Cadence = crate::driver::Cadence::Pushed;
-    const KEYS: &'static [Key] = &[Key::required("script", "what it does")];
-    type Config = Config;
-    type Shared = ();
-
-    async fn open(config: &Config, outlets: &Outlets, shared: &Arc<()>) -> Result<Self, DriverError> {
-        Scripted::open(config, outlets, shared).await.map(Self)
-    }
-
-    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        sleep(SECOND).await;
-        match self.0.script {
-            Script::SendsFromTo(from, to) if !(from..to).contains(&self.0.reads) => {
-                self.0.reads += 1;
-                Ok(())
-            }
-            _ => self.0.read(readings).await,
-        }
-    }
-}
-
-fn meter(name: &str, script: &str) -> MeterSpec {
-    let keys = format!("script = {script}").parse().expect("TOML");
-    let outlets = Outlets::by_position([ProbeId::new(name).ok()]);
-    MeterSpec::new(name, SCRIPTED.configure(keys).expect("a script"), outlets)
-}
-
-/// A manager, what it published (with the instant), and its wall clock's error in seconds.
-struct Scene {
-    manager: Manager,
-    published: Arc<Mutex<Vec<(Instant, Measurement)>>>,
-    step: Arc<AtomicI64>,
-}
-
-impl Scene {
-    fn new(meters: Vec<MeterSpec>) -> Self {
-        let published = Arc::new(Mutex::new(Vec::new()));
-        let (sink, step) = (published.clone(), Arc::new(AtomicI64::new(0)));
-        let (began, clock_step) = (Instant::now(), step.clone());
-        let clock = WallClock::new(move || {
-            let seconds = 1_800_000_000_u64.saturating_add_signed(clock_step.load(Ordering::Relaxed));
-            Timestamp::from_seconds(seconds).after(began.elapsed())
-        });
-        let manager = Manager::new(Arc::new(move |m| sink.lock().push((Instant::now(), m))), clock);
-        manager.apply(meters);
-        Self { manager, published, step }
-    }
-
-    fn status(&self, name: &str) -> MeterStatus {
-        self.manager.statuses().into_iter().find(|status| status.name == name).expect("a meter")
-    }
-
-    fn count(&self, name: &str) -> usize {
-        self.published.lock().iter().filter(|(_, measurement)| measurement.probe.as_str() == name).count()
-    }
-
-    fn instants(&self, name: &str) -> Vec<Instant> {
-        let published = self.published.lock();
-        published.iter().filter(|(_, m)| m.probe.as_str() == name).map(|(instant, _)| *instant).collect()
-    }
-
-    fn ledgers(&self) -> Vec<Accounting> {
-        self.published.lock().iter().filter_map(|(_, measurement)| measurement.accounting).collect()
-    }
-}
 
 /// Runs one script for a simulated hour beside a steady meter, which must not notice.
 async fn hour(script: &str) -> MeterStatus {
@@ -273,7 +113,7 @@ async fn an_outlet_without_a_reading_is_no_message_and_seen_in_the_status() {
 async fn a_meter_that_is_sent_nothing_waits_and_that_is_no_failure() {
     let mut spec = meter("a", "'steady'");
     let keys = "script = { sends_from_to = [100, 200] }".parse().expect("TOML");
-    spec.driver = Entry::of::<Sending>().configure(keys).expect("a script");
+    spec.driver = DriverEntry::of::<Sending>().configure(keys).expect("a script");
     let scene = Scene::new(vec![spec]);
     let mut seen = Vec::new();
     for _ in 0..300 {
@@ -411,12 +251,5 @@ async fn five_percent_hanging_out_of_a_thousand_disturb_nobody() {
     for index in (0..1_000).filter(|index| index % 20 != 0) {
         let beats = scene.status_beats(index);
         assert!(beats >= 29, "m{index}: {beats}");
-    }
-}
-
-impl Scene {
-    fn status_beats(&self, index: usize) -> u64 {
-        let meters = self.manager.meters.lock();
-        meters[&format!("m{index}")].visible.lock().status.reads
     }
 }

@@ -19,9 +19,9 @@ use parking_lot::Mutex;
 
 use super::derive::Assumptions;
 use super::pace::OwnPace;
-use super::place::Place;
-use super::source::{Draft, Now, Outcome, Source};
-use super::state::State;
+use super::place::RegisterPlace;
+use super::published::{Draft, Now, Outcome, PublishedProbe};
+use super::state::ManagerState;
 
 /// How long a sum waits for parts of a longer interval: more than the usual second, so that two meters read once a
 /// second give one sum a second.
@@ -78,8 +78,8 @@ pub(super) struct VirtualProbes {
 #[derive(Debug)]
 pub(super) struct Sum {
     /// Made with the first sum, when the state is known.
-    source: Option<Source>,
-    place: Place,
+    source: Option<PublishedProbe>,
+    place: RegisterPlace,
     register: Arc<Register>,
     parts: Vec<Part>,
     published: Option<Duration>,
@@ -140,7 +140,7 @@ impl VirtualProbes {
         &self,
         measurement: &Measurement,
         now: Now<'_>,
-        state: &State,
+        state: &ManagerState,
     ) -> Vec<Completed> {
         let (Some(indices), Some(accounting)) =
             (self.by_part.get(&measurement.probe), measurement.accounting)
@@ -171,7 +171,7 @@ pub(super) struct Completed {
 }
 
 impl Completed {
-    pub(super) fn publish(self, state: &State) -> Option<Measurement> {
+    pub(super) fn publish(self, state: &ManagerState) -> Option<Measurement> {
         let is_kept = state.has(&self.probe);
         let sum = self.sum.lock().source.as_mut()?.publish(self.draft, is_kept);
         sum.map(without_meter)
@@ -210,7 +210,7 @@ impl Sum {
             .iter()
             .map(|id| Part { id: id.clone(), latest: None, pace: OwnPace::default() })
             .collect();
-        let place = Place::of_sum(&spec.parts);
+        let place = RegisterPlace::of_sum(&spec.parts);
         Self {
             source: None,
             place,
@@ -228,7 +228,7 @@ impl Sum {
         measurement: &Measurement,
         accounting: &Accounting,
         now: Now<'_>,
-        state: &State,
+        state: &ManagerState,
     ) -> Option<(Draft, Option<Keep>)> {
         let part = self.parts.iter_mut().find(|part| part.id == measurement.probe)?;
         let latest = Latest {
@@ -271,7 +271,7 @@ impl Sum {
         let reading = self.reading(&parts);
         let source = self.source.get_or_insert_with(|| {
             let limits = Limits { max_gap, interval: WAIT_MAX, max_watts: None };
-            Source::new(spec.probe.clone(), limits, state.past(&spec.probe))
+            PublishedProbe::new(spec.probe.clone(), limits, state.past(&spec.probe))
         });
         source.set_max_gap(max_gap);
         match source.take(&reading, now, &Assumptions::default(), &self.place) {

@@ -12,7 +12,7 @@ const PDU_BYTES_MAX: usize = 253;
 
 /// A request for registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct ModbusRequest {
     /// The meter's address on its line or behind its gateway.
     pub(crate) unit: u8,
     /// 3 reads holding registers, 4 input registers.
@@ -25,14 +25,14 @@ pub(crate) struct Request {
 
 /// What a meter answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum ModbusResponse {
     /// The registers asked for.
     Registers(Vec<u16>),
     /// A reason why not (7).
     Exception(u8),
 }
 
-impl Request {
+impl ModbusRequest {
     fn pdu(self) -> [u8; 5] {
         let [address_high, address_low] = self.address.to_be_bytes();
         let [count_high, count_low] = self.count.to_be_bytes();
@@ -65,7 +65,7 @@ pub(crate) fn parse_tcp_header(header: [u8; TCP_HEADER_BYTES]) -> Option<(u16, u
 }
 
 /// How long a serial answer is in all, told from its first three bytes; `None` if it answers something else.
-pub(crate) fn rtu_length(request: Request, head: [u8; 3]) -> Option<usize> {
+pub(crate) fn rtu_length(request: ModbusRequest, head: [u8; 3]) -> Option<usize> {
     let [unit, function, third] = head;
     if unit != request.unit {
         return None;
@@ -77,7 +77,7 @@ pub(crate) fn rtu_length(request: Request, head: [u8; 3]) -> Option<usize> {
 }
 
 /// Reads a whole serial answer; `None` where the checksum is wrong or it is not the answer.
-pub(crate) fn parse_rtu(request: Request, frame: &[u8]) -> Option<Answer> {
+pub(crate) fn parse_rtu(request: ModbusRequest, frame: &[u8]) -> Option<ModbusResponse> {
     let (rest, check) = frame.split_last_chunk::<2>()?;
     if crc(rest) != u16::from_le_bytes(*check) {
         return None;
@@ -87,9 +87,9 @@ pub(crate) fn parse_rtu(request: Request, frame: &[u8]) -> Option<Answer> {
 }
 
 /// Reads a data unit; `None` if it does not answer `request`.
-pub(crate) fn parse_pdu(request: Request, pdu: &[u8]) -> Option<Answer> {
+pub(crate) fn parse_pdu(request: ModbusRequest, pdu: &[u8]) -> Option<ModbusResponse> {
     match pdu {
-        [function, code] if *function == request.function | 0x80 => Some(Answer::Exception(*code)),
+        [function, code] if *function == request.function | 0x80 => Some(ModbusResponse::Exception(*code)),
         [function, length, data @ ..]
             if *function == request.function
                 && usize::from(*length) == data.len()
@@ -99,7 +99,7 @@ pub(crate) fn parse_pdu(request: Request, pdu: &[u8]) -> Option<Answer> {
                 [high, low] => u16::from_be_bytes([*high, *low]),
                 _ => 0,
             });
-            Some(Answer::Registers(registers.collect()))
+            Some(ModbusResponse::Registers(registers.collect()))
         }
         _ => None,
     }
@@ -133,12 +133,12 @@ mod tests {
 
     use super::*;
 
-    const TOTAL: Request = Request { unit: 1, function: 4, address: 0x34, count: 2 };
+    const TOTAL: ModbusRequest = ModbusRequest { unit: 1, function: 4, address: 0x34, count: 2 };
 
     #[test]
     fn a_request_is_as_eastron_prints_it() {
         // SDM630-Modbus Protocol, 1.1.2, the example request for volts of L1.
-        let volts = Request { unit: 1, function: 4, address: 0, count: 2 };
+        let volts = ModbusRequest { unit: 1, function: 4, address: 0, count: 2 };
         assert_eq!(volts.rtu_frame(), [0x01, 0x04, 0x00, 0x00, 0x00, 0x02, 0x71, 0xcb]);
         assert_eq!(TOTAL.tcp_frame(0x1234), [0x12, 0x34, 0, 0, 0, 6, 1, 4, 0, 0x34, 0, 2]);
     }
@@ -146,9 +146,9 @@ mod tests {
     #[test]
     fn an_answer_is_read_and_its_checksum_checked() {
         // The example answer of the same section: 230.2 V.
-        let volts = Request { unit: 1, function: 4, address: 0, count: 2 };
+        let volts = ModbusRequest { unit: 1, function: 4, address: 0, count: 2 };
         let mut answer = vec![0x01, 0x04, 0x04, 0x43, 0x66, 0x33, 0x34, 0x1b, 0x38];
-        assert_eq!(parse_rtu(volts, &answer), Some(Answer::Registers(vec![0x4366, 0x3334])));
+        assert_eq!(parse_rtu(volts, &answer), Some(ModbusResponse::Registers(vec![0x4366, 0x3334])));
         answer[4] ^= 1;
         assert_eq!(parse_rtu(volts, &answer), None);
         assert_eq!(rtu_length(volts, [1, 4, 4]), Some(9));
@@ -160,8 +160,11 @@ mod tests {
 
     #[test]
     fn an_answer_to_another_question_is_none() {
-        assert_eq!(parse_pdu(TOTAL, &[4, 4, 1, 2, 3, 4]), Some(Answer::Registers(vec![0x0102, 0x0304])));
-        assert_eq!(parse_pdu(TOTAL, &[0x84, 2]), Some(Answer::Exception(2)));
+        assert_eq!(
+            parse_pdu(TOTAL, &[4, 4, 1, 2, 3, 4]),
+            Some(ModbusResponse::Registers(vec![0x0102, 0x0304]))
+        );
+        assert_eq!(parse_pdu(TOTAL, &[0x84, 2]), Some(ModbusResponse::Exception(2)));
         for other in [&[4, 2, 1, 2][..], &[3, 4, 1, 2, 3, 4], &[4, 4, 1, 2, 3], &[0x83, 2], &[4], &[]] {
             assert_eq!(parse_pdu(TOTAL, other), None, "{other:?}");
         }
@@ -179,7 +182,7 @@ mod tests {
         #[test]
         fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..300), count in any::<u16>(),
                 head in any::<[u8; 3]>(), header in any::<[u8; 7]>()) {
-            let request = Request { unit: 1, function: 4, address: 0, count: count.min(REGISTERS_MAX) };
+            let request = ModbusRequest { unit: 1, function: 4, address: 0, count: count.min(REGISTERS_MAX) };
             _ = (parse_pdu(request, &noise), parse_rtu(request, &noise));
             _ = (rtu_length(request, head), parse_tcp_header(header));
         }

@@ -23,7 +23,7 @@ const TRANSACTION: u16 = 0x6B77;
 
 /// What a host behind Modbus TCP says of unit 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum ModbusIdentity {
     /// Its vendor and product, in its own words.
     Named(String),
     /// It speaks Modbus, and does not say what it is.
@@ -36,7 +36,7 @@ pub enum Identity {
 ///
 /// # Errors
 /// When there is no connection, or what answers does not speak Modbus.
-pub async fn identify(host: &str) -> io::Result<Identity> {
+pub async fn identify(host: &str) -> io::Result<ModbusIdentity> {
     let mut stream = TcpStream::connect(host).await?;
     let [high, low] = TRANSACTION.to_be_bytes();
     stream.write_all(&[high, low, 0, 0, 0, 5, 1, FUNCTION, MEI_TYPE, BASIC, 0]).await?;
@@ -52,10 +52,10 @@ pub async fn identify(host: &str) -> io::Result<Identity> {
         parse_identification(&pdu).ok_or_else(|| io::Error::other("no Modbus"))
     };
     match timeout(ANSWER_TIMEOUT, answer).await {
-        Ok(Ok(words)) if words.is_empty() => Ok(Identity::Unnamed),
-        Ok(Ok(words)) => Ok(Identity::Named(words.join(" "))),
+        Ok(Ok(words)) if words.is_empty() => Ok(ModbusIdentity::Unnamed),
+        Ok(Ok(words)) => Ok(ModbusIdentity::Named(words.join(" "))),
         Ok(Err(error)) => Err(error),
-        Err(_) => Ok(Identity::Silent),
+        Err(_) => Ok(ModbusIdentity::Silent),
     }
 }
 

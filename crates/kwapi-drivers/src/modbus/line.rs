@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::codec::{self, Answer, Request, TCP_HEADER_BYTES};
+use super::codec::{self, ModbusRequest, ModbusResponse, TCP_HEADER_BYTES};
 use super::map::{Parity, SerialSettings};
 use crate::driver::DriverError;
 
@@ -27,14 +27,14 @@ const LATE_ANSWERS_MAX: usize = 8;
 
 /// Where meters are reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Address {
+pub(super) enum LineAddress {
     /// A gateway or meter with Modbus TCP, or with a serial line's frames over TCP.
     Tcp { host: String, is_rtu: bool },
     /// A serial line.
     Serial { device: PathBuf, settings: SerialSettings },
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for LineAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, .. } => f.write_str(host),
@@ -50,7 +50,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl Address {
+impl LineAddress {
     fn is_rtu(&self) -> bool {
         match self {
             Self::Tcp { is_rtu, .. } => *is_rtu,
@@ -114,21 +114,23 @@ type Stream = Box<dyn ReadWrite>;
 
 /// The lines of a process.
 #[derive(Debug, Default)]
-pub struct Lines(Mutex<Vec<Arc<Line>>>);
+pub struct Lines(Mutex<Vec<Arc<ModbusLine>>>);
 
 impl Lines {
     /// The line at `address`, shared with every meter on it.
     ///
     /// # Errors
     /// `Refused` when another meter has the same device with other settings.
-    pub(super) fn line(&self, address: &Address) -> Result<Arc<Line>, DriverError> {
+    pub(super) fn line(&self, address: &LineAddress) -> Result<Arc<ModbusLine>, DriverError> {
         let mut lines = self.0.lock();
         lines.retain(|line| Arc::strong_count(line) > 1);
         if let Some(line) = lines.iter().find(|line| line.address == *address) {
             return Ok(Arc::clone(line));
         }
-        let is_same_device = |line: &&Arc<Line>| match (&line.address, address) {
-            (Address::Serial { device: theirs, .. }, Address::Serial { device: ours, .. }) => theirs == ours,
+        let is_same_device = |line: &&Arc<ModbusLine>| match (&line.address, address) {
+            (LineAddress::Serial { device: theirs, .. }, LineAddress::Serial { device: ours, .. }) => {
+                theirs == ours
+            }
             _ => false,
         };
         if let Some(other) = lines.iter().find(is_same_device) {
@@ -137,7 +139,7 @@ impl Lines {
                 other.address
             )));
         }
-        let line = Arc::new(Line { address: address.clone(), state: tokio::sync::Mutex::default() });
+        let line = Arc::new(ModbusLine { address: address.clone(), state: tokio::sync::Mutex::default() });
         lines.push(Arc::clone(&line));
         Ok(line)
     }
@@ -145,17 +147,17 @@ impl Lines {
 
 /// What became of a request.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(super) enum Reply {
     /// The meter answered.
-    Answer(Answer),
+    Answer(ModbusResponse),
     /// It did not, and the line is as it was; with what to tell.
     Silence(String),
 }
 
 /// One line. Its meters are asked in turn; while one is, the others wait.
 #[derive(Debug)]
-pub(super) struct Line {
-    address: Address,
+pub(super) struct ModbusLine {
+    address: LineAddress,
     state: tokio::sync::Mutex<State>,
 }
 
@@ -172,8 +174,8 @@ impl fmt::Debug for State {
     }
 }
 
-impl Line {
-    pub(super) fn address(&self) -> &Address {
+impl ModbusLine {
+    pub(super) fn address(&self) -> &LineAddress {
         &self.address
     }
 
@@ -193,7 +195,7 @@ impl Line {
     ///
     /// # Errors
     /// `Link` when the line fails or what comes is no answer, naming the meter and the registers.
-    pub(super) async fn ask(&self, request: Request) -> Result<Heard, DriverError> {
+    pub(super) async fn ask(&self, request: ModbusRequest) -> Result<Reply, DriverError> {
         let mut state = self.state.lock().await;
         let mut stream = match state.stream.take() {
             Some(stream) => stream,
@@ -201,7 +203,7 @@ impl Line {
         };
         let transaction = state.transaction.wrapping_add(1);
         state.transaction = transaction;
-        let Request { unit, address, count, .. } = request;
+        let ModbusRequest { unit, address, count, .. } = request;
         let asked = || format!("{}: unit {unit}, registers from 0x{address:04X} ({count})", self.address);
         let exchange = async {
             if self.address.is_rtu() {
@@ -213,23 +215,27 @@ impl Line {
         match timeout(ANSWER_TIMEOUT, exchange).await {
             Ok(Ok(answer)) => {
                 state.stream = Some(stream);
-                Ok(Heard::Answer(answer))
+                Ok(Reply::Answer(answer))
             }
             Ok(Err(error)) => Err(DriverError::link(format!("{}: {error}", asked()))),
             Err(_) => {
                 // Kept: what comes late is told from what comes next, and the other meters need no new connection.
                 state.stream = Some(stream);
                 let advice = match self.address {
-                    Address::Tcp { .. } => "check the unit",
-                    Address::Serial { .. } => "check unit, baud, parity and wiring",
+                    LineAddress::Tcp { .. } => "check the unit",
+                    LineAddress::Serial { .. } => "check unit, baud, parity and wiring",
                 };
-                Ok(Heard::Silence(format!("{}: timed out after {ANSWER_TIMEOUT:?}; {advice}", asked())))
+                Ok(Reply::Silence(format!("{}: timed out after {ANSWER_TIMEOUT:?}; {advice}", asked())))
             }
         }
     }
 }
 
-async fn exchange_tcp(stream: &mut Stream, request: Request, transaction: u16) -> io::Result<Answer> {
+async fn exchange_tcp(
+    stream: &mut Stream,
+    request: ModbusRequest,
+    transaction: u16,
+) -> io::Result<ModbusResponse> {
     stream.write_all(&request.tcp_frame(transaction)).await?;
     for _ in 0..=LATE_ANSWERS_MAX {
         let mut header = [0; TCP_HEADER_BYTES];
@@ -249,7 +255,11 @@ async fn exchange_tcp(stream: &mut Stream, request: Request, transaction: u16) -
     Err(io::Error::other("only responses to earlier requests"))
 }
 
-async fn exchange_rtu(stream: &mut Stream, request: Request, silence: Duration) -> io::Result<Answer> {
+async fn exchange_rtu(
+    stream: &mut Stream,
+    request: ModbusRequest,
+    silence: Duration,
+) -> io::Result<ModbusResponse> {
     let talk = async {
         let mut scrap = [0; 256];
         while let Ok(read) = timeout(silence, stream.read(&mut scrap)).await {

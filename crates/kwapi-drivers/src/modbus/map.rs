@@ -12,9 +12,9 @@ use super::codec::REGISTERS_MAX;
 use crate::config::ConfigError;
 use crate::parts::{Notes, power_and_counter};
 use crate::value::{self, EnergyUnit, PowerUnit};
-pub(super) use field::Registers;
-pub use field::{At, Field, Kind, WordOrder};
-use field::{Defaults, Number};
+pub(super) use field::RegisterValues;
+pub use field::{At, NumberFormat, RegisterField, WordOrder};
+use field::{Defaults, FoundNumber};
 
 /// The maps we ship. A file of the same name in the operator's directory comes first.
 const SHIPPED: &[(&str, &str)] = &[
@@ -60,7 +60,7 @@ pub struct Map {
     #[serde(default)]
     pub sunspec: Vec<u16>,
     /// What the meter measures: `total`, and the phases or circuits by name.
-    pub outlets: BTreeMap<String, Outlet>,
+    pub outlets: BTreeMap<String, MapOutlet>,
 }
 
 /// How a serial line is set.
@@ -97,28 +97,28 @@ pub enum Parity {
 /// One thing the meter measures.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Outlet {
+pub struct MapOutlet {
     /// Active power, import.
-    pub power: Option<Power>,
+    pub power: Option<PowerField>,
     /// Volts.
-    pub voltage: Option<Field>,
+    pub voltage: Option<RegisterField>,
     /// Amperes.
-    pub current: Option<Field>,
+    pub current: Option<RegisterField>,
     /// The energy counter, import.
-    pub energy: Option<EnergyCounter>,
+    pub energy: Option<CounterField>,
 }
 
 /// A field of power.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Power {
-    field: Field,
+pub struct PowerField {
+    field: RegisterField,
     unit: PowerUnit,
 }
 
 /// A field that counts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EnergyCounter {
-    field: Field,
+pub struct CounterField {
+    field: RegisterField,
     unit: EnergyUnit,
     /// One tick, in `unit`; a float's own spacing, or that of the scale register, where that is coarser.
     resolution: f64,
@@ -126,19 +126,19 @@ pub struct EnergyCounter {
     range: Option<f64>,
 }
 
-/// Reads `keys` of a field's table as `own` and the rest as a [`Field`]; serde's own `flatten` would take any key.
+/// Reads `keys` of a field's table as `own` and the rest as a [`RegisterField`]; serde's own `flatten` would take any key.
 fn with_field<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
     deserializer: D,
     own: &[&str],
-) -> Result<(Field, T), D::Error> {
+) -> Result<(RegisterField, T), D::Error> {
     let mut table = toml::Table::deserialize(deserializer)?;
     let own: toml::Table =
         own.iter().filter_map(|key| Some(((*key).to_owned(), table.remove(*key)?))).collect();
-    let field = Field::deserialize(table).map_err(serde::de::Error::custom)?;
+    let field = RegisterField::deserialize(table).map_err(serde::de::Error::custom)?;
     Ok((field, T::deserialize(own).map_err(serde::de::Error::custom)?))
 }
 
-impl<'de> Deserialize<'de> for Power {
+impl<'de> Deserialize<'de> for PowerField {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Own {
@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Power {
     }
 }
 
-impl<'de> Deserialize<'de> for EnergyCounter {
+impl<'de> Deserialize<'de> for CounterField {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Own {
@@ -244,7 +244,7 @@ impl Map {
 
     /// The fewest requests that read all fields of `outlets`: neighbours together, and nothing between, since many
     /// meters answer a gap with an error.
-    pub(super) fn requests<'a>(&self, outlets: impl Iterator<Item = &'a Outlet>) -> Vec<Block> {
+    pub(super) fn requests<'a>(&self, outlets: impl Iterator<Item = &'a MapOutlet>) -> Vec<Block> {
         let mut requests: Vec<Block> = Vec::new();
         for field in self.single_requests(outlets) {
             match requests.last_mut() {
@@ -262,8 +262,8 @@ impl Map {
     }
 
     /// A request for each number of `outlets`: what is left where a meter refuses to read neighbours together.
-    pub(super) fn single_requests<'a>(&self, outlets: impl Iterator<Item = &'a Outlet>) -> Vec<Block> {
-        let ranges = outlets.flat_map(Outlet::fields).flat_map(|field| field.ranges(self.defaults()));
+    pub(super) fn single_requests<'a>(&self, outlets: impl Iterator<Item = &'a MapOutlet>) -> Vec<Block> {
+        let ranges = outlets.flat_map(MapOutlet::fields).flat_map(|field| field.ranges(self.defaults()));
         let mut blocks: Vec<_> = ranges.map(|(function, at, count)| Block { function, at, count }).collect();
         blocks.sort_unstable();
         blocks.dedup();
@@ -271,14 +271,14 @@ impl Map {
     }
 }
 
-impl Outlet {
-    pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
+impl MapOutlet {
+    pub(super) fn fields(&self) -> impl Iterator<Item = &RegisterField> {
         let power = self.power.as_ref().map(|power| &power.field);
         let energy = self.energy.as_ref().map(|energy| &energy.field);
         [power, self.voltage.as_ref(), self.current.as_ref(), energy].into_iter().flatten()
     }
 
-    fn fields_mut(&mut self) -> impl Iterator<Item = &mut Field> {
+    fn fields_mut(&mut self) -> impl Iterator<Item = &mut RegisterField> {
         let power = self.power.as_mut().map(|power| &mut power.field);
         let energy = self.energy.as_mut().map(|energy| &mut energy.field);
         [power, self.voltage.as_mut(), self.current.as_mut(), energy].into_iter().flatten()
@@ -292,11 +292,11 @@ impl Outlet {
     pub(super) fn read(
         &self,
         outlet: &str,
-        registers: &Registers,
+        registers: &RegisterValues,
         defaults: Defaults,
         notes: &mut Notes,
     ) -> Result<Reading, NoReading> {
-        let value = |field: &Field| field.read(registers, defaults).map(|number| number.value);
+        let value = |field: &RegisterField| field.read(registers, defaults).map(|number| number.value);
         let watts = self.power.as_ref().and_then(|power| Some(power.unit.to_watts(value(&power.field)?)));
         let counter = self.energy.as_ref().and_then(|energy| energy.read(registers, defaults));
         let absent = || {
@@ -315,9 +315,13 @@ impl Outlet {
     }
 }
 
-impl EnergyCounter {
-    fn read(&self, registers: &Registers, defaults: Defaults) -> Option<Result<MeterCounter, NoReading>> {
-        let Number { value, tick } = self.field.read(registers, defaults)?;
+impl CounterField {
+    fn read(
+        &self,
+        registers: &RegisterValues,
+        defaults: Defaults,
+    ) -> Option<Result<MeterCounter, NoReading>> {
+        let FoundNumber { value, tick } = self.field.read(registers, defaults)?;
         // Whole counts are as coarse as the map says: some meters count in steps of their own.
         let counter = value::counter(value, (self.resolution * self.field.parts()).max(tick), self.unit);
         Some(counter.and_then(|mut counter| {

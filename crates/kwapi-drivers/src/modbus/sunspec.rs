@@ -3,8 +3,8 @@
 //! Source: *`SunSpec` Device Information Model Specification* 1.1, 3 (base registers 40000, 50000 and 0, the mark
 //! `SunS`, the end model of all bits set).
 
-use super::codec::{Answer, Request};
-use super::line::{Heard, Line};
+use super::codec::{ModbusRequest, ModbusResponse};
+use super::line::{ModbusLine, Reply};
 use crate::driver::DriverError;
 use crate::parts::printable;
 
@@ -26,7 +26,7 @@ const SERIAL_REGISTERS: u16 = 16;
 
 /// What was found in a device's chain.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct SunSpecModels {
     /// The register of the ID of the model that is read.
     pub(super) base: u16,
     /// The device's serial number, where it says one.
@@ -37,7 +37,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// `NothingToRead` where it has none of them, `Refused` where it does not speak `SunSpec`, and as the line fails.
-pub(super) async fn find(line: &Line, unit: u8, models: &[u16]) -> Result<Found, DriverError> {
+pub(super) async fn find(line: &ModbusLine, unit: u8, models: &[u16]) -> Result<SunSpecModels, DriverError> {
     let host = line.address();
     for start in BASES {
         if pair(line, unit, start).await? != Some(MARK) {
@@ -48,7 +48,7 @@ pub(super) async fn find(line: &Line, unit: u8, models: &[u16]) -> Result<Found,
         let mut at = start.saturating_add(2);
         while let Some([model, length]) = pair(line, unit, at).await?.filter(|[model, _]| *model != END) {
             if models.contains(&model) {
-                return Ok(Found { base: at, serial });
+                return Ok(SunSpecModels { base: at, serial });
             }
             if model == COMMON && length.saturating_add(2) >= SERIAL_AT + SERIAL_REGISTERS {
                 serial = text(line, unit, at.saturating_add(SERIAL_AT)).await?;
@@ -68,10 +68,12 @@ pub(super) async fn find(line: &Line, unit: u8, models: &[u16]) -> Result<Found,
 }
 
 /// A text of two characters a register, filled up with zeros or blanks.
-async fn text(line: &Line, unit: u8, address: u16) -> Result<Option<String>, DriverError> {
-    let request = Request { unit, function: FUNCTION, address, count: SERIAL_REGISTERS };
+async fn text(line: &ModbusLine, unit: u8, address: u16) -> Result<Option<String>, DriverError> {
+    let request = ModbusRequest { unit, function: FUNCTION, address, count: SERIAL_REGISTERS };
     // A device that keeps it to itself is measured all the same.
-    let Heard::Answer(Answer::Registers(words)) = line.ask(request).await? else { return Ok(None) };
+    let Reply::Answer(ModbusResponse::Registers(words)) = line.ask(request).await? else {
+        return Ok(None);
+    };
     let bytes: Vec<u8> =
         words.iter().flat_map(|word| word.to_be_bytes()).take_while(|byte| *byte != 0).collect();
     let text = printable(&String::from_utf8_lossy(&bytes)).trim().to_owned();
@@ -79,11 +81,11 @@ async fn text(line: &Line, unit: u8, address: u16) -> Result<Option<String>, Dri
 }
 
 /// Two registers; `None` where the device has none there.
-async fn pair(line: &Line, unit: u8, address: u16) -> Result<Option<[u16; 2]>, DriverError> {
-    let request = Request { unit, function: FUNCTION, address, count: 2 };
+async fn pair(line: &ModbusLine, unit: u8, address: u16) -> Result<Option<[u16; 2]>, DriverError> {
+    let request = ModbusRequest { unit, function: FUNCTION, address, count: 2 };
     match line.ask(request).await? {
-        Heard::Answer(Answer::Registers(words)) => Ok(words.try_into().ok()),
-        Heard::Answer(Answer::Exception(_)) => Ok(None),
-        Heard::Silence(said) => Err(DriverError::link(said)),
+        Reply::Answer(ModbusResponse::Registers(words)) => Ok(words.try_into().ok()),
+        Reply::Answer(ModbusResponse::Exception(_)) => Ok(None),
+        Reply::Silence(said) => Err(DriverError::link(said)),
     }
 }

@@ -13,12 +13,12 @@ use rumqttc::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::Config;
+use super::MqttConfig;
 use super::queue::{End, Message, Queue};
 use crate::config::ConfigError;
 use crate::error::DriverError;
 use crate::http::Login;
-use crate::tls::{self, Tls};
+use crate::tls::{self, DeviceTls};
 
 /// Connecting, with TLS and the broker's answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,20 +33,20 @@ const REQUESTS_PAUSE: Duration = Duration::from_millis(10);
 
 /// Which broker, as whom, trusted how. Meters with the same share a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub(super) struct BrokerAddress {
     host: String,
     port: u16,
     is_tls: bool,
-    tls: Tls,
+    tls: DeviceTls,
     user: Option<(String, Secret)>,
 }
 
-impl Address {
+impl BrokerAddress {
     /// Reads the `broker` key.
     ///
     /// # Errors
     /// For an address that is none or carries a password, and a user without a password.
-    pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
+    pub(super) fn new(config: &MqttConfig) -> Result<Self, ConfigError> {
         let refused = |why: &str| ConfigError::of("broker", why);
         let (is_tls, rest) = match config.broker.split_once("://") {
             Some(("mqtt" | "tcp", rest)) => (false, rest),
@@ -74,7 +74,7 @@ impl Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "broker {}:{}", self.host, self.port)
     }
@@ -82,7 +82,7 @@ impl fmt::Display for Address {
 
 /// The connections of a process.
 #[derive(Debug, Default)]
-pub struct Brokers(Mutex<Vec<(Address, Arc<Slot>)>>);
+pub struct Brokers(Mutex<Vec<(BrokerAddress, Arc<Slot>)>>);
 
 /// One address: its connection, if it stands, and what became of the last try.
 type Slot = tokio::sync::Mutex<Last>;
@@ -100,7 +100,7 @@ impl Brokers {
     /// `Link` when the broker cannot be reached, `Refused` when it does not take the user or a filter is none.
     pub(super) async fn subscribe(
         &self,
-        address: &Address,
+        address: &BrokerAddress,
         filters: &[String],
     ) -> Result<Subscription, DriverError> {
         let asked_at = Instant::now();
@@ -132,7 +132,7 @@ impl Brokers {
         Ok(subscription)
     }
 
-    fn slot(&self, address: &Address) -> Arc<Slot> {
+    fn slot(&self, address: &BrokerAddress) -> Arc<Slot> {
         let mut slots = self.0.lock();
         if let Some((_, slot)) = slots.iter().find(|(known, _)| known == address) {
             return Arc::clone(slot);
@@ -272,7 +272,7 @@ impl Drop for Subscription {
     }
 }
 
-async fn connect(address: &Address) -> Result<Arc<Connection>, End> {
+async fn connect(address: &BrokerAddress) -> Result<Arc<Connection>, End> {
     let id = format!("kwapi-{:016x}", rand::random::<u64>());
     let mut options = MqttOptions::new(id, &address.host, address.port);
     options
@@ -300,7 +300,7 @@ async fn connect(address: &Address) -> Result<Arc<Connection>, End> {
 }
 
 /// Why a connection did not come about or did not last.
-fn end(address: &Address, error: &ConnectionError) -> End {
+fn end(address: &BrokerAddress, error: &ConnectionError) -> End {
     match error {
         ConnectionError::ConnectionRefused(
             code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),

@@ -57,7 +57,7 @@ impl Broker {
         );
     }
 
-    fn config(&self, keys: &str) -> Config {
+    fn config(&self, keys: &str) -> MqttConfig {
         let broker = format!("broker = \"mqtt://127.0.0.1:{}\"", self.port);
         let broker = if keys.contains("broker") { String::new() } else { broker };
         toml::from_str(&format!("{broker}\n{keys}")).expect("a configuration")
@@ -310,9 +310,9 @@ fn a_topic_that_cannot_tell_outlets_apart_is_refused() {
 fn a_broker_is_read_from_its_address() {
     let check = |broker: &str, expected: &str| {
         let config = format!("broker = \"{broker}\"\ntopic = \"t\"\nvalues = {{}}");
-        let config: Config = toml::from_str(&config).expect("a configuration");
+        let config: MqttConfig = toml::from_str(&config).expect("a configuration");
         let said =
-            Address::new(&config).map_or_else(|error| error.to_string(), |address| address.to_string());
+            BrokerAddress::new(&config).map_or_else(|error| error.to_string(), |address| address.to_string());
         assert_eq!(said, expected);
     };
     check("mqtt://host", "broker host:1883");
@@ -349,7 +349,7 @@ async fn raw_broker(answer: &'static [u8]) -> u16 {
 async fn against(answer: &'static [u8]) -> String {
     let broker = raw_broker(answer).await;
     let config = format!("broker = \"127.0.0.1:{broker}\"\ntopic = \"t\"\nvalues = {{ power = \"\" }}");
-    let config: Config = toml::from_str(&config).expect("a configuration");
+    let config: MqttConfig = toml::from_str(&config).expect("a configuration");
     let one = Outlets::by_position([ProbeId::new("a").ok()]);
     let mut meter = Mqtt::open(&config, &one, &Arc::default()).await.expect("open");
     next(&mut meter, 1).await.remove(0)
@@ -359,7 +359,7 @@ async fn against(answer: &'static [u8]) -> String {
 async fn a_broker_that_has_nothing_to_hand_on_is_no_fault() {
     let broker = raw_broker(&[0x90, 3, 0, 1, 0]).await;
     let config = format!("broker = \"127.0.0.1:{broker}\"\ntopic = \"t\"\nvalues = {{ power = \"\" }}");
-    let config: Config = toml::from_str(&config).expect("a configuration");
+    let config: MqttConfig = toml::from_str(&config).expect("a configuration");
     let one = Outlets::by_position([ProbeId::new("a").ok()]);
     let mut meter = Mqtt::open(&config, &one, &Arc::default()).await.expect("open");
     let mut readings = Readings::default();

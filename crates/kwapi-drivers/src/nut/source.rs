@@ -33,7 +33,7 @@ pub(super) struct Rating {
 
 /// Where the power of one outlet or device is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Source {
+pub(super) enum NutSource {
     /// Variables in watts that are added; their neighbours' names begin like this.
     Watts { variables: Vec<String>, beginning: String },
     /// Volts, if told, and amperes: the driver manager derives the watts.
@@ -46,13 +46,13 @@ pub(super) enum Source {
 
 /// What was chosen for an outlet, and what was passed over.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Choice {
-    pub(super) source: Option<Source>,
+pub(super) struct NutChoice {
+    pub(super) source: Option<NutSource>,
     /// Why better sources are not used, or what is missing for there to be one.
     pub(super) why: Vec<String>,
 }
 
-impl Source {
+impl NutSource {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Watts { variables, .. } => variables.join(" + "),
@@ -107,7 +107,7 @@ impl Source {
 }
 
 /// Where the power of `key` is: an outlet, a group (`group.1`), `total`, or `2.total` in a daisy chain.
-pub(super) fn choose(variables: &Variables, key: &str, rating: &Rating) -> Choice {
+pub(super) fn choose(variables: &Variables, key: &str, rating: &Rating) -> NutChoice {
     match key.strip_suffix("total") {
         Some(chained) => {
             let device = if chained.is_empty() { String::new() } else { format!("device.{chained}") };
@@ -118,8 +118,8 @@ pub(super) fn choose(variables: &Variables, key: &str, rating: &Rating) -> Choic
 }
 
 /// Whether `source` is still right: nothing beside it says that it is not filled.
-pub(super) fn contradiction(variables: &Variables, key: &str, source: &Source) -> Option<String> {
-    let Source::Watts { variables: summed, beginning } = source else { return None };
+pub(super) fn contradiction(variables: &Variables, key: &str, source: &NutSource) -> Option<String> {
+    let NutSource::Watts { variables: summed, beginning } = source else { return None };
     let watts = summed.iter().map(|name| variables.number(name)).sum::<Option<f64>>()?;
     let device = match key.strip_suffix("total") {
         Some("") => Some(String::new()),
@@ -129,14 +129,14 @@ pub(super) fn contradiction(variables: &Variables, key: &str, source: &Source) -
     against(variables, device.as_deref(), &source.name(), watts, beginning)
 }
 
-fn outlet(variables: &Variables, key: &str) -> Choice {
+fn outlet(variables: &Variables, key: &str) -> NutChoice {
     let beginning = beginning(key);
-    let mut choice = Choice::default();
+    let mut choice = NutChoice::default();
     let watts = format!("{beginning}realpower");
     if let Some(number) = variables.number(&watts) {
         match against(variables, None, &watts, number, &beginning) {
             Some(why) => choice.why.push(why),
-            None => return choice.with(Source::Watts { variables: vec![watts], beginning }),
+            None => return choice.with(NutSource::Watts { variables: vec![watts], beginning }),
         }
     }
     let current = format!("{beginning}current");
@@ -145,17 +145,17 @@ fn outlet(variables: &Variables, key: &str) -> Choice {
             [format!("{beginning}voltage"), "output.voltage".to_owned(), "input.voltage".to_owned()]
                 .into_iter()
                 .find(|name| variables.number(name).is_some_and(|volts| volts > 0.0));
-        return choice.with(Source::Current { voltage, current });
+        return choice.with(NutSource::Current { voltage, current });
     }
     // It is there, and has no number just now.
     if choice.why.is_empty() && variables.contains(&watts) {
-        return choice.with(Source::Watts { variables: vec![watts], beginning });
+        return choice.with(NutSource::Watts { variables: vec![watts], beginning });
     }
     choice
 }
 
-fn whole(variables: &Variables, device: &str, rating: &Rating) -> Choice {
-    let mut choice = Choice::default();
+fn whole(variables: &Variables, device: &str, rating: &Rating) -> NutChoice {
+    let mut choice = NutChoice::default();
     let total = variables.group_called_total(device).map(|group| vec![format!("{group}realpower")]);
     let sides = SIDES.iter().flat_map(|side| {
         let phases = PHASES.iter().map(|phase| format!("{device}{side}.{phase}.realpower"));
@@ -168,7 +168,7 @@ fn whole(variables: &Variables, device: &str, rating: &Rating) -> Choice {
         };
         let side = if summed.iter().any(|name| name.contains("input.")) { "input." } else { "output." };
         let beginning = format!("{device}{side}");
-        let source = Source::Watts { variables: summed, beginning: beginning.clone() };
+        let source = NutSource::Watts { variables: summed, beginning: beginning.clone() };
         match against(variables, Some(device), &source.name(), watts, &beginning) {
             Some(why) => choice.why.push(why),
             None => return choice.with(source),
@@ -178,7 +178,7 @@ fn whole(variables: &Variables, device: &str, rating: &Rating) -> Choice {
 }
 
 /// The best estimate of a device that says no watts.
-fn estimated(variables: &Variables, device: &str, rating: &Rating, mut choice: Choice) -> Choice {
+fn estimated(variables: &Variables, device: &str, rating: &Rating, mut choice: NutChoice) -> NutChoice {
     let above = |name: &str, least: f64| {
         let name = format!("{device}{name}");
         variables.number(&name).filter(|number| *number > least).map(|number| (name, number))
@@ -186,7 +186,7 @@ fn estimated(variables: &Variables, device: &str, rating: &Rating, mut choice: C
     let volt_amperes = SIDES.iter().skip(1).rev().find_map(|side| {
         let (voltage, volts) = above(&format!("{side}.voltage"), 0.0)?;
         let (current, amperes) = above(&format!("{side}.current"), 0.0)?;
-        Some((Source::Current { voltage: Some(voltage), current }, volts * amperes))
+        Some((NutSource::Current { voltage: Some(voltage), current }, volts * amperes))
     });
     let load = variables.number(&format!("{device}ups.load"));
     let is_empty = load.is_some_and(|load| load < LOAD_MIN);
@@ -207,7 +207,7 @@ fn estimated(variables: &Variables, device: &str, rating: &Rating, mut choice: C
         if is_empty && has_current {
             choice.why.push(format!("{variable} is {share} despite a measured current"));
         } else if let Some((full, of)) = watts() {
-            return choice.with(Source::Load { variable, full, of });
+            return choice.with(NutSource::Load { variable, full, of });
         }
     }
     if let Some((source, _)) = volt_amperes {
@@ -215,11 +215,11 @@ fn estimated(variables: &Variables, device: &str, rating: &Rating, mut choice: C
     }
     let factor = rating.power_factor.unwrap_or(1.0);
     if let Some((variable, _)) = above("ups.power", 0.0) {
-        return choice.with(Source::Apparent { variable, factor });
+        return choice.with(NutSource::Apparent { variable, factor });
     }
     if load.is_some() {
         if let Some((full, of)) = apparent() {
-            return choice.with(Source::Load { variable: format!("{device}ups.load"), full, of });
+            return choice.with(NutSource::Load { variable: format!("{device}ups.load"), full, of });
         }
         choice.why.push(
             "ups.load needs nominal_watts to give watts, or power_factor where the VA rating is reported"
@@ -229,8 +229,8 @@ fn estimated(variables: &Variables, device: &str, rating: &Rating, mut choice: C
     choice
 }
 
-impl Choice {
-    fn with(mut self, source: Source) -> Self {
+impl NutChoice {
+    fn with(mut self, source: NutSource) -> Self {
         self.source = Some(source);
         self
     }

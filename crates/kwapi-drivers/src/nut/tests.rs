@@ -186,7 +186,7 @@ async fn each_fault_of_a_server_says_what_it_is() {
 #[test]
 fn what_cannot_work_is_said_before_anything_is_asked() {
     let check = |keys: &str, expected: &str| {
-        let config: Config = toml::from_str(keys).expect("a configuration");
+        let config: NutConfig = toml::from_str(keys).expect("a configuration");
         match (Nut::check(&config), expected) {
             (Ok(()), "") => {}
             (Err(message), expected) => {

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use nvml_sys::{Device, Error, Library, Sample};
+use nvml_sys::{Device, Error, GpuSample, Library};
 
 use crate::parts::printable;
 
@@ -103,7 +103,7 @@ impl Gpu {
     }
 
     /// What it measures now. Blocks.
-    pub(super) fn sample(&self) -> Sample {
+    pub(super) fn sample(&self) -> GpuSample {
         self.device.sample()
     }
 }

@@ -25,7 +25,7 @@ fn named(keys: &[&str]) -> Outlets {
 }
 
 async fn open(library: &StandInNvml, outlets: &Outlets) -> Result<Nvml, DriverError> {
-    Nvml::open(&Config { library: library.library() }, outlets, &Arc::default()).await
+    Nvml::open(&NvmlConfig { library: library.library() }, outlets, &Arc::default()).await
 }
 
 /// One round as text.
@@ -158,7 +158,7 @@ async fn a_library_that_is_not_there_or_not_nvml_is_refused() {
         ("/nowhere/libnvidia-ml.so.1", "it is part of the NVIDIA driver"),
         ("libc.so.6", "not an NVML library"),
     ] {
-        let config = Config { library: library.into() };
+        let config = NvmlConfig { library: library.into() };
         let error = Nvml::open(&config, &named(&["1"]), &Arc::default()).await.unwrap_err();
         assert!(matches!(&error, DriverError::Refused(why) if why.contains(expected)), "{error:?}");
     }

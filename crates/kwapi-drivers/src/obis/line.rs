@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::port::{Port, PortConfig};
-use super::reader::{Damage, Expects, Reader, Telegram};
+use super::reader::{Damage, Expects, LineBuffer, Telegram};
 use crate::driver::DriverError;
 
 /// A meter rests between telegrams, ten seconds and more: nothing is returned for so long a rest, as a sign of life.
@@ -15,22 +15,22 @@ const SILENCE_MAX: Duration = Duration::from_secs(150);
 
 /// The line, and what has come of the next telegram.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct TelegramLine {
     pub(crate) port: Port,
-    pub(crate) reader: Reader,
+    pub(crate) reader: LineBuffer,
     heard: Instant,
     /// What to look at when nothing comes.
     advice: &'static str,
 }
 
-impl Line {
+impl TelegramLine {
     pub(crate) async fn open(
         config: &PortConfig,
         expects: Expects,
         advice: &'static str,
     ) -> Result<Self, DriverError> {
         let port = Port::open(config).await?;
-        Ok(Self { port, reader: Reader::new(expects), heard: Instant::now(), advice })
+        Ok(Self { port, reader: LineBuffer::new(expects), heard: Instant::now(), advice })
     }
 
     /// The next telegram; `None` after a while without one.

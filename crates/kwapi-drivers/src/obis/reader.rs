@@ -1,6 +1,6 @@
 //! From bytes off a line to telegrams: joins in the middle of one, gets over noise, keeps no more than a telegram needs.
 
-use super::registers::Registers;
+use super::registers::TelegramValues;
 use super::sml;
 use super::text::{self, Bad};
 
@@ -30,7 +30,7 @@ pub(crate) enum Damage {
 /// A telegram, and how it came.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Telegram {
-    pub(crate) registers: Registers,
+    pub(crate) registers: TelegramValues,
     pub(crate) is_sml: bool,
     /// Whether a checksum after `!`, as DSMR has it, agreed.
     pub(crate) is_dsmr: bool,
@@ -38,14 +38,14 @@ pub(crate) struct Telegram {
 
 /// What has come off a line and is not used yet.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct LineBuffer {
     expects: Expects,
     buffer: Vec<u8>,
     /// Whether frames of SML have come: text is not looked for in them any more.
     is_sml: bool,
 }
 
-impl Reader {
+impl LineBuffer {
     pub(crate) fn new(expects: Expects) -> Self {
         Self { expects, buffer: Vec::new(), is_sml: false }
     }
@@ -79,16 +79,16 @@ impl Reader {
             return Some(Err(Damage::IsSml));
         }
         let (next, result) = match sml::find(&self.buffer) {
-            sml::Framed::Nothing { keep_from } => {
+            sml::SmlFrame::Nothing { keep_from } => {
                 self.drop_to(keep_from);
                 return None;
             }
-            sml::Framed::Frame { payload, next } => {
+            sml::SmlFrame::Frame { payload, next } => {
                 let parsed = sml::parse(&payload);
                 let telegram = parsed.map(|registers| Telegram { registers, is_sml: true, is_dsmr: false });
                 (next, telegram.map_err(|why| self.damage(why, &payload)))
             }
-            sml::Framed::Bad { why, next } => {
+            sml::SmlFrame::Bad { why, next } => {
                 (next, Err(self.damage(why, self.buffer.get(..next).unwrap_or_default())))
             }
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kwapi_core::{Amperes, MeterCounter, NoReading, ProbeId, Reading, Register, Volts};
 
-use super::Code;
+use super::ObisCode;
 use super::number::{Number, Unit};
 use crate::config::ConfigError;
 use crate::driver::{DriverError, Finding, Readings};
@@ -20,8 +20,8 @@ const TARIFFS: std::ops::RangeInclusive<u8> = 1..=8;
 
 /// What one telegram said.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Registers {
-    values: BTreeMap<Code, Number>,
+pub(crate) struct TelegramValues {
+    values: BTreeMap<ObisCode, Number>,
     /// The meter's own serial number or server id.
     pub(crate) serial: Option<String>,
     /// What the meter calls itself: the first line of a text telegram, `SML`.
@@ -30,15 +30,15 @@ pub(crate) struct Registers {
     pub(crate) version: Option<u32>,
 }
 
-impl Registers {
+impl TelegramValues {
     /// Adds a register; of one that comes twice the first stands.
-    pub(crate) fn add(&mut self, code: Code, number: Number) {
+    pub(crate) fn add(&mut self, code: ObisCode, number: Number) {
         if self.values.len() < REGISTERS_MAX {
             self.values.entry(code).or_insert(number);
         }
     }
 
-    pub(crate) fn codes(&self) -> impl Iterator<Item = Code> + '_ {
+    pub(crate) fn codes(&self) -> impl Iterator<Item = ObisCode> + '_ {
         self.values.keys().copied()
     }
 
@@ -46,24 +46,24 @@ impl Registers {
         self.values.is_empty()
     }
 
-    fn get(&self, code: Code, unit: Unit) -> Option<f64> {
+    fn get(&self, code: ObisCode, unit: Unit) -> Option<f64> {
         self.values.get(&code).filter(|number| number.unit == unit).map(|number| number.value)
     }
 
     /// The registers that make up the energy of `kind` (1 import, 2 export, 21 the first phase): the meter's own sum, else its
     /// tariffs.
-    fn counted(&self, kind: u8) -> Vec<Code> {
+    fn counted(&self, kind: u8) -> Vec<ObisCode> {
         let is_energy =
-            |code: &Code| self.values.get(code).is_some_and(|number| number.unit == Unit::WattHour);
-        let sum = Code(kind, 8, 0);
+            |code: &ObisCode| self.values.get(code).is_some_and(|number| number.unit == Unit::WattHour);
+        let sum = ObisCode(kind, 8, 0);
         if is_energy(&sum) {
             return vec![sum];
         }
-        TARIFFS.map(|tariff| Code(kind, 8, tariff)).filter(is_energy).collect()
+        TARIFFS.map(|tariff| ObisCode(kind, 8, tariff)).filter(is_energy).collect()
     }
 
     /// The sum of these registers; `None` where one is missing.
-    fn counter(&self, codes: &[Code]) -> Option<Result<MeterCounter, NoReading>> {
+    fn counter(&self, codes: &[ObisCode]) -> Option<Result<MeterCounter, NoReading>> {
         let numbers: Option<Vec<&Number>> = codes.iter().map(|code| self.values.get(code)).collect();
         let numbers = numbers.filter(|numbers| !numbers.is_empty())?;
         let value = numbers.iter().map(|number| number.value).sum();
@@ -104,8 +104,8 @@ impl Outlet {
     }
 
     /// Its power: what is drawn, or, from a difference of import and export, that with its sign.
-    fn watts(self, registers: &Registers) -> Option<f64> {
-        let watts = |kind: u8| registers.get(Code(kind, 7, 0), Unit::Watt);
+    fn watts(self, registers: &TelegramValues) -> Option<f64> {
+        let watts = |kind: u8| registers.get(ObisCode(kind, 7, 0), Unit::Watt);
         match self {
             Self::Total => watts(1).or_else(|| watts(16)),
             Self::Phase(phase) => watts(1 + 20 * phase).or_else(|| watts(16 + 20 * phase)),
@@ -113,10 +113,10 @@ impl Outlet {
         }
     }
 
-    fn volts_and_amperes(self, registers: &Registers) -> (Option<Volts>, Option<Amperes>) {
+    fn volts_and_amperes(self, registers: &TelegramValues) -> (Option<Volts>, Option<Amperes>) {
         let Self::Phase(phase) = self else { return (None, None) };
-        let volts = registers.get(Code(12 + 20 * phase, 7, 0), Unit::Volt).map(Volts);
-        (volts, registers.get(Code(11 + 20 * phase, 7, 0), Unit::Ampere).map(Amperes))
+        let volts = registers.get(ObisCode(12 + 20 * phase, 7, 0), Unit::Volt).map(Volts);
+        (volts, registers.get(ObisCode(11 + 20 * phase, 7, 0), Unit::Ampere).map(Amperes))
     }
 }
 
@@ -137,24 +137,24 @@ pub(crate) fn check_outlets(outlets: &Outlets) -> Result<(), ConfigError> {
 
 /// A meter whose telegrams are read.
 #[derive(Debug)]
-pub(crate) struct Meter {
-    sources: Vec<Source>,
-    last: Registers,
+pub(crate) struct TelegramMeter {
+    sources: Vec<TelegramProbe>,
+    last: TelegramValues,
     notes: Notes,
 }
 
 #[derive(Debug)]
-struct Source {
+struct TelegramProbe {
     key: String,
     outlet: Outlet,
     probe: ProbeId,
     /// The registers that are added, as long as none is missing.
-    counted: Vec<Code>,
+    counted: Vec<ObisCode>,
     register: Option<Arc<Register>>,
     last: Option<Result<Reading, NoReading>>,
 }
 
-impl Meter {
+impl TelegramMeter {
     /// # Errors
     /// `Refused` for an outlet that no such meter has.
     pub(crate) fn new(outlets: &Outlets) -> Result<Self, DriverError> {
@@ -162,17 +162,21 @@ impl Meter {
         let source = |key: &str, probe: ProbeId| {
             let outlet = Outlet::of(key)?;
             let (key, counted) = (key.to_owned(), Vec::new());
-            Some(Source { key, outlet, probe, counted, register: None, last: None })
+            Some(TelegramProbe { key, outlet, probe, counted, register: None, last: None })
         };
         // A template takes the whole: phases are parts of it.
         let all = outlets.wants_all().then(|| outlets.probe("total", None)).flatten();
         let all = all.and_then(|probe| source("total", probe));
         let named = outlets.named().iter().filter_map(|outlet| source(&outlet.key, outlet.probe.clone()));
-        Ok(Self { sources: named.chain(all).collect(), last: Registers::default(), notes: Notes::default() })
+        Ok(Self {
+            sources: named.chain(all).collect(),
+            last: TelegramValues::default(),
+            notes: Notes::default(),
+        })
     }
 
     /// Hands out what a telegram said.
-    pub(crate) fn take(&mut self, registers: Registers, readings: &mut Readings) {
+    pub(crate) fn take(&mut self, registers: TelegramValues, readings: &mut Readings) {
         for source in &mut self.sources {
             let reading = source.reading(&registers, &mut self.notes);
             source.last = Some(reading.clone());
@@ -214,8 +218,8 @@ impl Meter {
     }
 }
 
-impl Source {
-    fn reading(&mut self, registers: &Registers, notes: &mut Notes) -> Result<Reading, NoReading> {
+impl TelegramProbe {
+    fn reading(&mut self, registers: &TelegramValues, notes: &mut Notes) -> Result<Reading, NoReading> {
         let counted = registers.counted(self.outlet.energy());
         // A telegram without a checksum may have lost a line: a sum without one of its tariffs is no reset.
         if counted.len() > self.counted.len() {
@@ -235,7 +239,7 @@ impl Source {
         Ok(Reading { power, voltage, current, counter, register, ..Reading::default() })
     }
 
-    fn register(&mut self, registers: &Registers) -> Arc<Register> {
+    fn register(&mut self, registers: &TelegramValues) -> Arc<Register> {
         let known = self.register.clone().filter(|register| register.serial == registers.serial);
         let register = known.unwrap_or_else(|| {
             let path: Vec<_> = self.counted.iter().map(ToString::to_string).collect();

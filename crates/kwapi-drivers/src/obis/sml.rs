@@ -3,9 +3,9 @@
 //! Source: BSI TR-03109-1, Anlage IV *Feinspezifikation "Drahtgebundene LMN-Schnittstelle"*, part b (SML 1.04), chapters 6.2
 //! (binary encoding), 7 (messages) and 8 (transport); units and codes by IEC 62056-62 and 61.
 
-use super::Code;
+use super::ObisCode;
 use super::number::Number;
-use super::registers::Registers;
+use super::registers::TelegramValues;
 use super::text::Bad;
 use crate::parts::printable;
 
@@ -23,7 +23,7 @@ const FIELDS_MAX: usize = 4_096;
 
 /// What was found in what came off the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Framed {
+pub(super) enum SmlFrame {
     /// Nothing before this is of use.
     Nothing { keep_from: usize },
     /// A whole frame, with its escapes taken out.
@@ -38,37 +38,37 @@ pub(super) fn begin(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Looks for a frame. Its bytes are taken four at a time from where it begins, as escapes are put in.
-pub(super) fn find(bytes: &[u8]) -> Framed {
+pub(super) fn find(bytes: &[u8]) -> SmlFrame {
     let Some(begin) = begin(bytes) else {
-        return Framed::Nothing { keep_from: bytes.len().saturating_sub(7) };
+        return SmlFrame::Nothing { keep_from: bytes.len().saturating_sub(7) };
     };
     let mut payload = Vec::new();
     let mut at = begin + 8;
     loop {
-        let Some(block) = bytes.get(at..at + 4) else { return Framed::Nothing { keep_from: begin } };
+        let Some(block) = bytes.get(at..at + 4) else { return SmlFrame::Nothing { keep_from: begin } };
         at += 4;
         if block != ESCAPE {
             payload.extend_from_slice(block);
             continue;
         }
-        let Some(escaped) = bytes.get(at..at + 4) else { return Framed::Nothing { keep_from: begin } };
+        let Some(escaped) = bytes.get(at..at + 4) else { return SmlFrame::Nothing { keep_from: begin } };
         match escaped {
             [0x1b, 0x1b, 0x1b, 0x1b] => payload.extend_from_slice(escaped),
             // The frame before was cut.
-            [1, 1, 1, 1] => return Framed::Bad { why: "truncated frame", next: at - 4 },
+            [1, 1, 1, 1] => return SmlFrame::Bad { why: "truncated frame", next: at - 4 },
             [END, padding, low, high] => {
                 let next = at + 4;
                 let written = u16::from_le_bytes([*low, *high]);
                 let covered = bytes.get(begin..at + 2).unwrap_or_default();
                 let length = payload.len().checked_sub(usize::from(*padding)).filter(|_| *padding <= 3);
-                let Some(length) = length else { return Framed::Bad { why: "wrong padding", next } };
+                let Some(length) = length else { return SmlFrame::Bad { why: "wrong padding", next } };
                 if !is_checksum(covered, written) {
-                    return Framed::Bad { why: "wrong checksum", next };
+                    return SmlFrame::Bad { why: "wrong checksum", next };
                 }
                 payload.truncate(length);
-                return Framed::Frame { payload, next };
+                return SmlFrame::Frame { payload, next };
             }
-            _ => return Framed::Bad { why: "unknown escape", next: at },
+            _ => return SmlFrame::Bad { why: "unknown escape", next: at },
         }
         at += 4;
     }
@@ -167,9 +167,9 @@ impl<'a> Fields<'a> {
 ///
 /// # Errors
 /// When they are no SML, or hold no list of registers.
-pub(crate) fn parse(payload: &[u8]) -> Result<Registers, Bad> {
+pub(crate) fn parse(payload: &[u8]) -> Result<TelegramValues, Bad> {
     let mut fields = Fields { rest: payload, count: 0 };
-    let mut registers = Registers::default();
+    let mut registers = TelegramValues::default();
     "SML".clone_into(&mut registers.identification);
     let mut has_list = false;
     while !fields.rest.is_empty() {
@@ -192,7 +192,7 @@ pub(crate) fn parse(payload: &[u8]) -> Result<Registers, Bad> {
 }
 
 /// Takes an entry of the list: name, status, time, unit, power of ten, value, signature.
-fn entry(entry: &Field<'_>, registers: &mut Registers) -> Result<(), Bad> {
+fn entry(entry: &Field<'_>, registers: &mut TelegramValues) -> Result<(), Bad> {
     let Field::List(entry) = entry else { return Err("entry is not a list") };
     let [Field::Octets(object), _, _, unit, scaler, value, ..] = entry.as_slice() else {
         return Err("truncated entry");
@@ -211,7 +211,7 @@ fn entry(entry: &Field<'_>, registers: &mut Registers) -> Result<(), Bad> {
     let Field::Unsigned(unit) = unit else { return Ok(()) };
     let Ok(unit) = u8::try_from(*unit) else { return Ok(()) };
     if let Some(number) = Number::scaled(count, exponent, unit) {
-        registers.add(Code(*c, *d, *e), number);
+        registers.add(ObisCode(*c, *d, *e), number);
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ fn outlets(keys: &[&str]) -> Outlets {
 
 /// All telegrams in `bytes`, as they come in pieces of `piece` bytes.
 fn telegrams(expects: Expects, bytes: &[u8], piece: usize) -> Vec<Result<Telegram, Damage>> {
-    let mut reader = Reader::new(expects);
+    let mut reader = LineBuffer::new(expects);
     let mut found = Vec::new();
     for piece in bytes.chunks(piece) {
         reader.feed(piece);
@@ -66,7 +66,7 @@ fn telegrams(expects: Expects, bytes: &[u8], piece: usize) -> Vec<Result<Telegra
 
 /// What a meter with these outlets says of the telegrams in `bytes`; what is damaged is told by its reason.
 fn said(expects: Expects, bytes: &[u8], keys: &[&str]) -> String {
-    let mut meter = Meter::new(&outlets(keys)).unwrap();
+    let mut meter = TelegramMeter::new(&outlets(keys)).unwrap();
     let mut said = Vec::new();
     for telegram in telegrams(expects, bytes, 7) {
         let mut readings = Readings::default();
@@ -101,7 +101,7 @@ fn both_tariffs_are_one_counter_and_export_is_an_outlet_of_its_own() {
 
 #[test]
 fn the_meters_own_serial_number_names_its_register() {
-    let mut meter = Meter::new(&outlets(&["total"])).unwrap();
+    let mut meter = TelegramMeter::new(&outlets(&["total"])).unwrap();
     let mut readings = Readings::default();
     let telegram = telegrams(Expects::P1, &checked(&DUTCH), 1_000).remove(0).unwrap();
     assert!(telegram.is_dsmr && !telegram.is_sml);
@@ -235,12 +235,12 @@ fn a_sum_without_one_of_its_tariffs_is_no_reset() {
 
 #[test]
 fn an_outlet_that_no_meter_has_is_refused() {
-    let error = Meter::new(&outlets(&["L4"])).unwrap_err();
+    let error = TelegramMeter::new(&outlets(&["L4"])).unwrap_err();
     assert_eq!(
         error.to_string(),
         "refused: `probes`: unknown outlet \"L4\"; available: total, L1, L2, L3, export"
     );
-    let mut all = Meter::new(&Outlets::all("house.{outlet}")).unwrap();
+    let mut all = TelegramMeter::new(&Outlets::all("house.{outlet}")).unwrap();
     let mut readings = Readings::default();
     all.take(telegrams(Expects::P1, &checked(&DUTCH), 99).remove(0).unwrap().registers, &mut readings);
     let probes: Vec<_> = readings.probes().map(ProbeId::to_string).collect();

@@ -9,9 +9,9 @@
 //!
 //! Source: *Dutch Smart Meter Requirements, P1 Companion Standard* 5.0.2, chapter 6; IEC 62056-21, chapters 6.3 and 6.5.
 
-use super::Code;
+use super::ObisCode;
 use super::number::Number;
-use super::registers::Registers;
+use super::registers::TelegramValues;
 use crate::parts::printable;
 
 /// From this version of DSMR on, every telegram has a checksum. Belgium's begins at 50.
@@ -24,15 +24,15 @@ pub(crate) type Bad = &'static str;
 ///
 /// # Errors
 /// When a register of electricity cannot be read: then nothing of the telegram can be trusted.
-pub(crate) fn parse(text: &str) -> Result<Registers, Bad> {
-    let mut registers = Registers::default();
+pub(crate) fn parse(text: &str) -> Result<TelegramValues, Bad> {
+    let mut registers = TelegramValues::default();
     let mut lines = text.lines();
     registers.identification =
         lines.next().map(|line| printable(line.trim_start_matches('/'))).unwrap_or_default();
     for line in lines {
         let line = line.trim_matches(['\r', '\u{2}', ' ']);
         let Some((code, values)) = line.split_once('(') else { continue };
-        let is_value = |code: &Code| matches!(code.1, 7 | 8);
+        let is_value = |code: &ObisCode| matches!(code.1, 7 | 8);
         let of = parse_code(code).filter(is_value);
         let Some(value) = values.strip_suffix(')') else {
             if of.is_some() {
@@ -61,7 +61,7 @@ pub(crate) fn parse(text: &str) -> Result<Registers, Bad> {
 }
 
 /// `1-0:1.8.1`, `1-1:1.8.1*255` or `1.8.1`: a present value of electricity.
-fn parse_code(text: &str) -> Option<Code> {
+fn parse_code(text: &str) -> Option<ObisCode> {
     let (text, stored) = match text.split_once('*') {
         Some((text, stored)) => (text, Some(stored)),
         None => (text, None),
@@ -76,7 +76,7 @@ fn parse_code(text: &str) -> Option<Code> {
         return None;
     }
     let mut parts = code.split('.').map(|part| part.parse::<u8>().ok().filter(|_| !part.starts_with('+')));
-    let code = Code(parts.next()??, parts.next()??, parts.next()??);
+    let code = ObisCode(parts.next()??, parts.next()??, parts.next()??);
     parts.next().is_none().then_some(code)
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn crc(bytes: &[u8]) -> u16 {
 
 /// One telegram in what came off the line: where it begins and ends, and what stands after its `!`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Framed {
+pub(super) struct TextFrame {
     pub(super) begin: usize,
     /// Behind `!`.
     pub(super) end: usize,
@@ -141,7 +141,7 @@ const ETX: u8 = 3;
 
 /// Looks for a whole telegram; `None` where more has to come. `bytes` have seven bits. One that begins again before its end
 /// was cut: it is left out.
-pub(super) fn find(bytes: &[u8]) -> Option<Framed> {
+pub(super) fn find(bytes: &[u8]) -> Option<TextFrame> {
     let line_end = |from: usize| bytes.iter().skip(from).position(|byte| *byte == b'\n').map(|at| from + at);
     let mut begin = None;
     let mut at = 0;
@@ -158,7 +158,7 @@ pub(super) fn find(bytes: &[u8]) -> Option<Framed> {
                 // ETX and the block check follow.
                 let next = if block.is_some() { line + 3 } else { line + 1 };
                 bytes.get(next - 1)?;
-                return Some(Framed { begin, end: at + 1, next, checksum, block });
+                return Some(TextFrame { begin, end: at + 1, next, checksum, block });
             }
             _ => {}
         }
@@ -175,7 +175,7 @@ pub(super) fn find(bytes: &[u8]) -> Option<Framed> {
 ///
 /// # Errors
 /// When it is wrong.
-pub(super) fn check_block(bytes: &[u8], framed: &Framed) -> Result<(), Bad> {
+pub(super) fn check_block(bytes: &[u8], framed: &TextFrame) -> Result<(), Bad> {
     let Some(block) = framed.block else { return Ok(()) };
     let (Some(block), Some(check)) = (bytes.get(block..framed.next - 1), bytes.get(framed.next - 1)) else {
         return Err("block check missing");

@@ -8,7 +8,7 @@ const LABELS_MAX: usize = 64;
 
 /// One line that carries a value.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Sample<'a> {
+pub(crate) struct ExpositionSample<'a> {
     /// The metric's name.
     pub(crate) name: &'a str,
     /// Its labels, values unescaped.
@@ -19,7 +19,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) seconds: Option<f64>,
 }
 
-impl Sample<'_> {
+impl ExpositionSample<'_> {
     /// The value of a label.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(label, _)| *label == name).map(|(_, value)| value.as_str())
@@ -27,7 +27,7 @@ impl Sample<'_> {
 }
 
 /// Reads one line; `None` for a comment, an empty line or what is no sample.
-pub(crate) fn parse_sample(line: &str, is_openmetrics: bool) -> Option<Sample<'_>> {
+pub(crate) fn parse_sample(line: &str, is_openmetrics: bool) -> Option<ExpositionSample<'_>> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return None;
@@ -53,7 +53,7 @@ pub(crate) fn parse_sample(line: &str, is_openmetrics: bool) -> Option<Sample<'_
         Some(word) if is_openmetrics => Some(word.parse::<f64>().ok()?),
         Some(word) => Some(word.parse::<i64>().ok()? as f64 / 1e3),
     };
-    words.next().is_none().then_some(Sample { name, labels, value, seconds })
+    words.next().is_none().then_some(ExpositionSample { name, labels, value, seconds })
 }
 
 fn parse_value(word: &str) -> Option<f64> {
@@ -107,7 +107,9 @@ mod tests {
         let said = |is_openmetrics| {
             parse_sample(line, is_openmetrics).map_or_else(
                 || "no sample".to_owned(),
-                |Sample { name, labels, value, seconds }| format!("{name} {labels:?} {value} {seconds:?}"),
+                |ExpositionSample { name, labels, value, seconds }| {
+                    format!("{name} {labels:?} {value} {seconds:?}")
+                },
             )
         };
         assert_eq!(said(line.contains("OM")), expected, "{line}");

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Timestamp, Volts};
 
-use super::Config;
-use super::exposition::{Sample, parse_sample};
+use super::PrometheusConfig;
+use super::exposition::{ExpositionSample, parse_sample};
 use crate::driver::{DriverError, Finding, Readings};
 use crate::http::excerpt;
 use crate::outlets::Outlets;
-use crate::parts::{Listed, Notes, power_and_counter};
+use crate::parts::{ListedProbes, Notes, power_and_counter};
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
 
 /// More series of one metric are refused: a filter is missing.
@@ -29,7 +29,7 @@ pub(super) struct Scrape {
     stale_after: Duration,
     decimals: BTreeMap<String, Decimals>,
     notes: Notes,
-    listed: Listed,
+    listed: ListedProbes,
     /// Whether any scrape had a series.
     has_found: bool,
 }
@@ -50,7 +50,7 @@ struct Found {
 }
 
 impl Scrape {
-    pub(super) fn new(config: &Config, stale_after: Duration) -> Self {
+    pub(super) fn new(config: &PrometheusConfig, stale_after: Duration) -> Self {
         // OpenMetrics: the family of `x_total` says in `x_created` when it began.
         let created = config
             .energy
@@ -78,7 +78,7 @@ impl Scrape {
             stale_after,
             decimals: BTreeMap::new(),
             notes: Notes::default(),
-            listed: Listed::default(),
+            listed: ListedProbes::default(),
             has_found: false,
         }
     }
@@ -181,7 +181,7 @@ impl Scrape {
     }
 
     /// The outlet of a series; `None` for one that is not wanted.
-    fn key<'a>(&self, sample: &'a Sample<'_>) -> Option<&'a str> {
+    fn key<'a>(&self, sample: &'a ExpositionSample<'_>) -> Option<&'a str> {
         let is_wanted = self.labels.iter().all(|(name, value)| sample.label(name) == Some(value));
         match &self.label {
             Some(label) => sample.label(label).filter(|_| is_wanted),

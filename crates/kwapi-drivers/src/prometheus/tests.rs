@@ -192,7 +192,7 @@ async fn what_cannot_work_is_refused_at_once() {
 #[test]
 fn what_cannot_work_is_said_before_anything_is_asked() {
     let check = |keys: &str, expected: &str| {
-        let config: Config = toml::from_str(keys).expect("a configuration");
+        let config: PrometheusConfig = toml::from_str(keys).expect("a configuration");
         let message = Prometheus::check(&config).expect_err("a fault").to_string();
         assert!(message.contains(expected), "{message}");
     };
@@ -202,7 +202,8 @@ fn what_cannot_work_is_said_before_anything_is_asked() {
         "url = 'http://h/metrics'\npower = 'w'\nheaders = { 'a b' = 'x' }",
         "`headers`: \"a b\": invalid HTTP header",
     );
-    let config: Config = toml::from_str("url = 'http://h/metrics'\npower = 'w'").expect("a configuration");
+    let config: PrometheusConfig =
+        toml::from_str("url = 'http://h/metrics'\npower = 'w'").expect("a configuration");
     Prometheus::check(&config).expect("no fault");
     let two = Outlets::by_position(["a", "b"].map(|name| kwapi_core::ProbeId::new(name).ok()));
     let message = Prometheus::check_outlets(&config, &two).expect_err("a fault").to_string();

@@ -44,7 +44,7 @@ proptest! {
 
 async fn open(listen: &str) -> Result<Push, DriverError> {
     let probe = |key: &str| Outlet { key: key.to_owned(), probe: ProbeId::new(key).unwrap() };
-    let config = Config { listen: listen.to_owned() };
+    let config = PushConfig { listen: listen.to_owned() };
     Push::open(&config, &Outlets::by_key([probe("1"), probe("2")]), &Arc::default()).await
 }
 
@@ -125,10 +125,10 @@ fn a_place_nobody_may_listen_at_is_said_before_anything_starts() {
         ("0.0.0.0:4711", "is not a loopback address"),
         ("boiler", "must be unix:/path or 127.0.0.1:port"),
     ] {
-        let message = Push::check(&Config { listen: listen.to_owned() }).unwrap_err().to_string();
+        let message = Push::check(&PushConfig { listen: listen.to_owned() }).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
     for listen in ["unix:/run/kwapi/boiler.sock", "127.0.0.1:4711", "[::1]:4711"] {
-        assert_eq!(Push::check(&Config { listen: listen.to_owned() }), Ok(()));
+        assert_eq!(Push::check(&PushConfig { listen: listen.to_owned() }), Ok(()));
     }
 }

@@ -43,7 +43,7 @@ fn named(key: &str) -> Outlets {
 }
 
 async fn open(root: &Path, outlets: &Outlets) -> Result<Rapl, DriverError> {
-    Rapl::open(&Config { root: root.to_owned() }, outlets, &Arc::default()).await
+    Rapl::open(&RaplConfig { root: root.to_owned() }, outlets, &Arc::default()).await
 }
 
 /// One round as text.
@@ -235,7 +235,7 @@ proptest! {
 
 #[test]
 fn a_zone_is_named_and_not_numbered() {
-    let config = Config::default();
+    let config = RaplConfig::default();
     let two = Outlets::by_position(["a", "b"].map(|name| ProbeId::new(name).ok()));
     let message = Rapl::check_outlets(&config, &two).unwrap_err().to_string();
     assert!(message.starts_with("`probes`: outlet \"2\": zones have names"), "{message}");

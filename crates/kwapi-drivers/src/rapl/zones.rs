@@ -28,14 +28,14 @@ pub(super) struct Zone {
     pub(super) key: String,
     /// `package-0`, `package-0.dram`, `psys`.
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ZoneKind,
     directory: PathBuf,
     range: Option<Energy>,
 }
 
 /// What a zone's counter contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ZoneKind {
     Package,
     Memory,
     Platform,
@@ -43,7 +43,7 @@ pub(super) enum Kind {
     Within,
 }
 
-impl Kind {
+impl ZoneKind {
     /// Whether the zones of this kind, with the others that add up, are each watt once.
     pub(super) fn adds_up(self) -> bool {
         match self {
@@ -105,10 +105,10 @@ pub(super) fn find(root: &Path) -> Result<Vec<Zone>, DriverError> {
         let name = name.trim();
         let is_top = indices.len() == 1;
         let (key, kind) = match (is_top, name) {
-            (true, "psys") => (name.to_owned(), Kind::Platform),
-            (true, _) => (name.to_owned(), Kind::Package),
-            (false, "dram") => (format!("{package}.{name}"), Kind::Memory),
-            (false, _) => (format!("{package}.{name}"), Kind::Within),
+            (true, "psys") => (name.to_owned(), ZoneKind::Platform),
+            (true, _) => (name.to_owned(), ZoneKind::Package),
+            (false, "dram") => (format!("{package}.{name}"), ZoneKind::Memory),
+            (false, _) => (format!("{package}.{name}"), ZoneKind::Within),
         };
         if is_top {
             package.clone_from(&key);

@@ -11,11 +11,11 @@ use kwapi_core::{NoReading, Quality, Reading, Register, Watts};
 use tokio::time::Instant;
 
 use super::energy::EnergySource;
-use super::resource::{AVERAGE, Place, Shown};
+use super::resource::{AVERAGE, PowerPlace, Shown};
 use super::search::Search;
-use super::source::Source;
+use super::source::RedfishSource;
 use crate::driver::{DriverError, Finding};
-use crate::http::Device;
+use crate::http::DeviceClient;
 
 /// While there is no number, the places known are asked so often; and so often while there is one, but not of the best.
 const ASK_MISSING: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub(super) struct Metered {
     /// The chassis to search again, and the sensor the operator wants of it; `None` for what has one place only.
     pub(super) chassis: Option<(String, Option<String>)>,
     /// Where its watts may come from, the best first; never empty.
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<RedfishSource>,
     /// Which of them is read.
     pub(super) chosen: usize,
     /// Its counter.
@@ -50,7 +50,7 @@ pub(super) struct Metered {
 
 impl Metered {
     /// Chooses among `sources`: the first that has a number, else the first that may have one; `None` where there is none.
-    pub(super) fn new(key: String, label: Option<String>, sources: Vec<Source>) -> Option<Self> {
+    pub(super) fn new(key: String, label: Option<String>, sources: Vec<RedfishSource>) -> Option<Self> {
         let chosen = choose(&sources)?;
         let now = Instant::now();
         let is_searched_through = has_no_number(&sources);
@@ -74,9 +74,9 @@ impl Metered {
         key: String,
         label: Option<String>,
         path: String,
-        place: &'static Place,
+        place: &'static PowerPlace,
     ) -> Self {
-        let source = Source {
+        let source = RedfishSource {
             name: place.name.to_owned(),
             paths: vec![path],
             place,
@@ -100,7 +100,7 @@ impl Metered {
     }
 
     /// What is read now.
-    pub(super) fn source(&self) -> Option<&Source> {
+    pub(super) fn source(&self) -> Option<&RedfishSource> {
         self.sources.get(self.chosen)
     }
 
@@ -133,7 +133,10 @@ impl Metered {
     }
 
     /// Reads it, and looks for its watts elsewhere where they are gone.
-    pub(super) async fn read(&mut self, device: &Device) -> Result<Result<Reading, NoReading>, DriverError> {
+    pub(super) async fn read(
+        &mut self,
+        device: &DeviceClient,
+    ) -> Result<Result<Reading, NoReading>, DriverError> {
         let Some(source) = self.sources.get(self.chosen) else {
             return Ok(Err(NoReading::NotAvailable("nothing to read".to_owned())));
         };
@@ -150,7 +153,7 @@ impl Metered {
     /// Looks elsewhere for what this reading lacks, when it is time for that.
     async fn reconsider(
         &mut self,
-        device: &Device,
+        device: &DeviceClient,
         reading: Result<Reading, NoReading>,
     ) -> Result<Result<Reading, NoReading>, DriverError> {
         let is_missing = match &reading {
@@ -179,7 +182,7 @@ impl Metered {
     }
 
     /// Asks the places that are known, up to the first that has a number.
-    async fn ask(&mut self, device: &Device) -> Result<(), DriverError> {
+    async fn ask(&mut self, device: &DeviceClient) -> Result<(), DriverError> {
         let mut search = Search::new(device);
         for source in &mut self.sources {
             source.shown = search.shown(&source.paths, source.place).await?;
@@ -197,7 +200,7 @@ impl Metered {
     }
 
     /// Searches the chassis again.
-    async fn search(&mut self, device: &Device) -> Result<(), DriverError> {
+    async fn search(&mut self, device: &DeviceClient) -> Result<(), DriverError> {
         let Some((path, sensor)) = &self.chassis else { return Ok(()) };
         let mut search = Search::new(device);
         let Some(chassis) = search.get(path).await? else { return Ok(()) };
@@ -227,7 +230,7 @@ impl Metered {
         })
     }
 
-    fn why(&self, place: usize, source: &Source) -> String {
+    fn why(&self, place: usize, source: &RedfishSource) -> String {
         let chosen = self.source().map(|chosen| chosen.name.as_str()).unwrap_or_default();
         match (source.shown, place == self.chosen) {
             (Shown::Number(0.0), true) => {
@@ -250,7 +253,7 @@ impl Metered {
     }
 }
 
-fn has_no_number(sources: &[Source]) -> bool {
+fn has_no_number(sources: &[RedfishSource]) -> bool {
     sources.iter().all(|source| source.shown.watts().is_none())
 }
 
@@ -264,9 +267,9 @@ fn zero_is_estimated(reading: Reading) -> Reading {
 
 /// The first with a number, where a null before it forbids the mean of the past; else the first that says 0 W; else the
 /// first that may have a number later.
-fn choose(sources: &[Source]) -> Option<usize> {
+fn choose(sources: &[RedfishSource]) -> Option<usize> {
     let is_off = sources.iter().any(|source| source.shown == Shown::Null);
-    let is_mean = |source: &Source| source.place.name == AVERAGE.name;
+    let is_mean = |source: &RedfishSource| source.place.name == AVERAGE.name;
     let mut indices = sources.iter().enumerate().filter(|(_, source)| !(is_off && is_mean(source)));
     let with_number = indices.clone().find(|(_, source)| source.shown.watts().is_some());
     let with_zero = indices.clone().find(|(_, source)| source.shown == Shown::Number(0.0));

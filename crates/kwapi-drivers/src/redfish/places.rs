@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::resource::{
-    AVERAGE, CHASSIS, OEM, Place, SUPPLIES, SUPPLY_METRICS, Shown, is_present, link, shares_supplies,
+    AVERAGE, CHASSIS, OEM, PowerPlace, SUPPLIES, SUPPLY_METRICS, Shown, is_present, link, shares_supplies,
 };
 use super::search::{ABSENT, Search};
-use super::source::Source;
+use super::source::RedfishSource;
 use crate::driver::DriverError;
 
 /// More supplies of one chassis are not added up.
@@ -20,11 +20,11 @@ impl Search<'_> {
         chassis: &Value,
         id: &str,
         sensor: Option<&str>,
-    ) -> Result<Vec<Source>, DriverError> {
+    ) -> Result<Vec<RedfishSource>, DriverError> {
         if sensor.is_some() {
             return self.sensors(chassis, path, id, sensor).await;
         }
-        let below = |place: &Place| {
+        let below = |place: &PowerPlace| {
             let guessed = || format!("{}/{}", path.trim_end_matches('/'), place.resource);
             link(chassis, place.resource).unwrap_or_else(guessed)
         };
@@ -37,7 +37,7 @@ impl Search<'_> {
             if place.resource == "Power" {
                 power = resource.map(|resource| (at.clone(), resource));
             }
-            if self.add(&mut sources, id, Source::of(place, at, shown)) {
+            if self.add(&mut sources, id, RedfishSource::of(place, at, shown)) {
                 return Ok(sources);
             }
         }
@@ -46,8 +46,8 @@ impl Search<'_> {
                 return Ok(sources);
             }
         }
-        let in_power = |place: &'static Place| {
-            power.as_ref().map(|(at, resource)| Source::of(place, at.clone(), place.power(resource)))
+        let in_power = |place: &'static PowerPlace| {
+            power.as_ref().map(|(at, resource)| RedfishSource::of(place, at.clone(), place.power(resource)))
         };
         for place in OEM {
             if in_power(place).is_some_and(|source| self.add(&mut sources, id, source)) {
@@ -73,7 +73,7 @@ impl Search<'_> {
     }
 
     /// Adds a source that is there; whether it has a number.
-    fn add(&mut self, sources: &mut Vec<Source>, id: &str, source: Source) -> bool {
+    fn add(&mut self, sources: &mut Vec<RedfishSource>, id: &str, source: RedfishSource) -> bool {
         if source.shown == Shown::Absent {
             self.note(format!("{id}: {}", source.name), ABSENT, "");
             return false;
@@ -85,7 +85,7 @@ impl Search<'_> {
     }
 
     /// The metrics of each supply that is fitted, below `PowerSubsystem`, which has taken the place of `Power`.
-    async fn supply_metrics(&mut self, chassis: &Value) -> Result<Option<Source>, DriverError> {
+    async fn supply_metrics(&mut self, chassis: &Value) -> Result<Option<RedfishSource>, DriverError> {
         let Some(subsystem) = link(chassis, SUPPLY_METRICS.resource) else { return Ok(None) };
         let Some(subsystem) = self.get(&subsystem).await? else { return Ok(None) };
         let Some(supplies) = link(&subsystem, "PowerSupplies") else { return Ok(None) };
@@ -103,6 +103,6 @@ impl Search<'_> {
         }
         let shown = self.shown(&paths, &SUPPLY_METRICS).await?;
         let name = SUPPLY_METRICS.name.to_owned();
-        Ok(Some(Source { name, paths, place: &SUPPLY_METRICS, energy_path: None, shown }))
+        Ok(Some(RedfishSource { name, paths, place: &SUPPLY_METRICS, energy_path: None, shown }))
     }
 }

@@ -17,7 +17,7 @@ const LINK_BYTES_MAX: usize = 1_024;
 
 /// One place where a card may say its power.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct PowerPlace {
     /// For `kwapi probe` and errors.
     pub(super) name: &'static str,
     /// The resource below its chassis, and the property that links to it there.
@@ -39,14 +39,14 @@ enum At {
 }
 
 /// Below a chassis, in the order tried: the newest first, then the one that is everywhere although deprecated.
-pub(super) const CHASSIS: &[Place] = &[
-    Place {
+pub(super) const CHASSIS: &[PowerPlace] = &[
+    PowerPlace {
         name: "EnvironmentMetrics",
         resource: "EnvironmentMetrics",
         power: At::First(&["/PowerWatts/Reading"]),
         quality: Quality::Measured,
     },
-    Place {
+    PowerPlace {
         name: "Power",
         resource: "Power",
         power: At::Control(&["/PowerConsumedWatts"], &["/PowerConsumedWatts"]),
@@ -55,7 +55,7 @@ pub(super) const CHASSIS: &[Place] = &[
 ];
 
 /// In `Power`, what its makers add to it; tried after the sensors.
-pub(super) const OEM: &[Place] = &[Place {
+pub(super) const OEM: &[PowerPlace] = &[PowerPlace {
     name: "Power, Oem.ts_fujitsu",
     resource: "Power",
     power: At::First(&["/Oem/ts_fujitsu/ChassisPowerConsumption/CurrentPowerConsumptionW"]),
@@ -63,7 +63,7 @@ pub(super) const OEM: &[Place] = &[Place {
 }];
 
 /// What the supplies draw, in `Power`: a supply that is missing from the list would go unnoticed.
-pub(super) const SUPPLIES: Place = Place {
+pub(super) const SUPPLIES: PowerPlace = PowerPlace {
     name: "Power, supplies",
     resource: "Power",
     power: At::Sum { list: "/PowerSupplies", each: "/PowerInputWatts" },
@@ -71,7 +71,7 @@ pub(super) const SUPPLIES: Place = Place {
 };
 
 /// What one supply draws, in the metrics of a `PowerSubsystem`'s supply.
-pub(super) const SUPPLY_METRICS: Place = Place {
+pub(super) const SUPPLY_METRICS: PowerPlace = PowerPlace {
     name: "PowerSubsystem, supplies",
     resource: "PowerSubsystem",
     power: At::First(&["/InputPowerWatts/Reading"]),
@@ -79,7 +79,7 @@ pub(super) const SUPPLY_METRICS: Place = Place {
 };
 
 /// The mean of the last minutes is not the power now.
-pub(super) const AVERAGE: Place = Place {
+pub(super) const AVERAGE: PowerPlace = PowerPlace {
     name: "Power, average",
     resource: "Power",
     power: At::Control(&["/PowerMetrics/AverageConsumedWatts"], &[]),
@@ -87,7 +87,7 @@ pub(super) const AVERAGE: Place = Place {
 };
 
 /// A sensor of `ReadingType` `Power`.
-pub(super) const SENSOR: Place = Place {
+pub(super) const SENSOR: PowerPlace = PowerPlace {
     name: "Sensors",
     resource: "Sensors",
     power: At::First(&["/Reading"]),
@@ -95,7 +95,7 @@ pub(super) const SENSOR: Place = Place {
 };
 
 /// A sensor of `ReadingType` `Power` of one supply.
-pub(super) const SUPPLY_SENSOR: Place = Place {
+pub(super) const SUPPLY_SENSOR: PowerPlace = PowerPlace {
     name: "Sensors, supplies",
     resource: "Sensors",
     power: At::First(&["/Reading"]),
@@ -103,7 +103,7 @@ pub(super) const SUPPLY_SENSOR: Place = Place {
 };
 
 /// One outlet of a PDU, or the metrics of all of it.
-pub(super) const OUTLET: Place = Place {
+pub(super) const OUTLET: PowerPlace = PowerPlace {
     name: "Outlets",
     resource: "Outlets",
     power: At::First(&["/PowerWatts/Reading"]),
@@ -154,7 +154,7 @@ fn believed(watts: f64) -> Result<Watts, NoReading> {
     value::power(watts, PowerUnit::W)
 }
 
-impl Place {
+impl PowerPlace {
     /// What `resource` shows of power here.
     pub(super) fn power(&self, resource: &Value) -> Shown {
         match self.power {

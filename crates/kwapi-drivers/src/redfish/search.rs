@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::resource::{members, path_of};
 use crate::deadline;
 use crate::driver::{DriverError, Finding};
-use crate::http::{Answer, Device};
+use crate::http::{DeviceClient, HttpResponse};
 
 /// More members of one collection, and pages of it, are left out.
 const MEMBERS_MAX: usize = 1_024;
@@ -23,7 +23,7 @@ const FINDINGS_MAX: usize = 256;
 
 /// What one search has seen so far.
 pub(super) struct Search<'a> {
-    pub(super) device: &'a Device,
+    pub(super) device: &'a DeviceClient,
     /// Remarks for `kwapi probe`.
     pub(super) findings: Vec<Finding>,
     /// The first failure, which is why nothing was found if nothing is.
@@ -33,7 +33,7 @@ pub(super) struct Search<'a> {
 }
 
 /// Asks for a link, which may have a query.
-pub(super) async fn get(device: &Device, link: &str) -> Result<Answer, DriverError> {
+pub(super) async fn get(device: &DeviceClient, link: &str) -> Result<HttpResponse, DriverError> {
     match link.split_once('?') {
         Some((path, query)) => device.get(path, Some(query)).await,
         None => device.get(link, None).await,
@@ -41,7 +41,7 @@ pub(super) async fn get(device: &Device, link: &str) -> Result<Answer, DriverErr
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(device: &'a Device) -> Self {
+    pub(super) fn new(device: &'a DeviceClient) -> Self {
         Self { device, findings: Vec::new(), failure: None, requests: 0, lost: 0 }
     }
 
@@ -78,7 +78,10 @@ impl<'a> Search<'a> {
             // A login that is refused is refused everywhere.
             Err(error) => return Err(error),
         };
-        match answer.and_then(Answer::found).and_then(|found| found.map(|answer| answer.json()).transpose()) {
+        match answer
+            .and_then(HttpResponse::found)
+            .and_then(|found| found.map(|answer| answer.json()).transpose())
+        {
             Ok(found) => Ok(found),
             Err(error) => {
                 self.note(path, "unreadable", error.to_string());

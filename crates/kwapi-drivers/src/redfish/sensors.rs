@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::resource::{Place, SENSOR, SUPPLY_SENSOR, Shown, is_present, link, segment, shares_supplies};
+use super::resource::{PowerPlace, SENSOR, SUPPLY_SENSOR, Shown, is_present, link, segment, shares_supplies};
 use super::search::Search;
-use super::source::Source;
+use super::source::RedfishSource;
 use crate::driver::DriverError;
 use crate::power_role::{Role, names_any, role};
 use crate::value::number;
@@ -14,13 +14,13 @@ const SENSORS_MAX: usize = 32;
 
 /// A sensor: its path, its resource, what its names say that it measures.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sensor {
+pub(super) struct RedfishSensor {
     pub(super) path: String,
     pub(super) resource: Value,
     role: Role,
 }
 
-impl Sensor {
+impl RedfishSensor {
     /// Judges by both names a sensor has, without that of its chassis before them.
     pub(super) fn new(path: String, resource: Value, chassis: &str) -> Self {
         let name = resource.get("Name").and_then(Value::as_str).unwrap_or_default();
@@ -37,7 +37,7 @@ impl Sensor {
         names_any(name, &[word]) || names_any(segment(&self.path), &[word])
     }
 
-    fn shown(&self, place: &Place) -> Shown {
+    fn shown(&self, place: &PowerPlace) -> Shown {
         match place.power(&self.resource) {
             Shown::Number(_) if !is_present(&self.resource) => Shown::Null,
             shown => shown,
@@ -55,13 +55,13 @@ fn own_name<'a>(name: &'a str, chassis: &str) -> &'a str {
 
 /// The sensor that stands for the whole chassis among those of one type: the one that says so, or the only one. Of several
 /// that say so, the one called total; two totals are none.
-pub(super) fn total(sensors: &[Sensor]) -> Option<&Sensor> {
-    let only = |wanted: &dyn Fn(&Sensor) -> bool| {
+pub(super) fn total(sensors: &[RedfishSensor]) -> Option<&RedfishSensor> {
+    let only = |wanted: &dyn Fn(&RedfishSensor) -> bool| {
         let mut found = sensors.iter().filter(|sensor| wanted(sensor));
         found.next().filter(|_| found.next().is_none())
     };
-    let is_system = |sensor: &Sensor| sensor.role == Role::System;
-    let is_total = |sensor: &Sensor| is_system(sensor) && sensor.is_named("total");
+    let is_system = |sensor: &RedfishSensor| sensor.role == Role::System;
+    let is_total = |sensor: &RedfishSensor| is_system(sensor) && sensor.is_named("total");
     if sensors.iter().any(is_system) {
         return only(&is_system).or_else(|| only(&is_total));
     }
@@ -72,7 +72,7 @@ pub(super) fn total(sensors: &[Sensor]) -> Option<&Sensor> {
 }
 
 /// What the supplies draw, of those that are fitted.
-fn supplies(sensors: &[Sensor]) -> Vec<&Sensor> {
+fn supplies(sensors: &[RedfishSensor]) -> Vec<&RedfishSensor> {
     let of =
         |role: Role| sensors.iter().filter(move |sensor| sensor.role == role && is_present(&sensor.resource));
     of(Role::SupplyInput).collect()
@@ -86,7 +86,7 @@ impl Search<'_> {
         path: &str,
         id: &str,
         sensor: Option<&str>,
-    ) -> Result<Vec<Source>, DriverError> {
+    ) -> Result<Vec<RedfishSource>, DriverError> {
         let collection =
             link(chassis, "Sensors").unwrap_or_else(|| format!("{}/Sensors", path.trim_end_matches('/')));
         if let Some(sensor) = sensor {
@@ -96,7 +96,7 @@ impl Search<'_> {
                 self.note(format!("{id}: {at}"), "absent", "set as sensor in the configuration");
                 return Ok(Vec::new());
             }
-            return Ok(vec![Source { name: at.clone(), ..Source::of(&SENSOR, at, shown) }]);
+            return Ok(vec![RedfishSource { name: at.clone(), ..RedfishSource::of(&SENSOR, at, shown) }]);
         }
         let mut candidates = self.members(&collection).await?;
         let says_so = |path: &String| {
@@ -125,7 +125,7 @@ impl Search<'_> {
         let (mut powers, mut energies) = (Vec::new(), Vec::new());
         for path in candidates.into_iter().take(SENSORS_MAX) {
             let Some(resource) = self.get(&path).await? else { continue };
-            let sensor = Sensor::new(path, resource, id);
+            let sensor = RedfishSensor::new(path, resource, id);
             match sensor.resource.get("ReadingType").and_then(Value::as_str) {
                 Some("Power") => powers.push(sensor),
                 Some("EnergykWh" | "EnergyWh" | "EnergyJoules") => energies.push(sensor),
@@ -137,16 +137,16 @@ impl Search<'_> {
 
     fn sources_of(
         &mut self,
-        powers: &[Sensor],
-        energies: &[Sensor],
+        powers: &[RedfishSensor],
+        energies: &[RedfishSensor],
         id: &str,
         shared: Option<&'static str>,
-    ) -> Vec<Source> {
+    ) -> Vec<RedfishSource> {
         let mut sources = Vec::new();
         let whole = total(powers);
         if let Some(whole) = whole {
             let energy_path = total(energies).map(|sensor| sensor.path.clone());
-            let source = Source::of(&SENSOR, whole.path.clone(), whole.shown(&SENSOR));
+            let source = RedfishSource::of(&SENSOR, whole.path.clone(), whole.shown(&SENSOR));
             if let Some(percent) = whole.resource.get("Accuracy").and_then(number) {
                 self.note(
                     format!("{id}: {}", whole.path),
@@ -154,7 +154,7 @@ impl Search<'_> {
                     "its accuracy, as the card says",
                 );
             }
-            sources.push(Source { name: whole.path.clone(), energy_path, ..source });
+            sources.push(RedfishSource { name: whole.path.clone(), energy_path, ..source });
         }
         let supplies = if shared.is_none() { supplies(powers) } else { Vec::new() };
         if !supplies.is_empty() {
@@ -167,7 +167,7 @@ impl Search<'_> {
             }
             let paths = supplies.iter().map(|supply| supply.path.clone()).collect();
             let name = SUPPLY_SENSOR.name.to_owned();
-            sources.push(Source { name, paths, place: &SUPPLY_SENSOR, energy_path: None, shown });
+            sources.push(RedfishSource { name, paths, place: &SUPPLY_SENSOR, energy_path: None, shown });
         }
         for sensor in powers.iter().filter(|sensor| whole != Some(*sensor)) {
             let why = match sensor.role {

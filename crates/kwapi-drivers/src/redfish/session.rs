@@ -6,31 +6,35 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Auth;
+use super::RedfishAuth;
 use super::resource::link;
 use crate::driver::{DriverError, Finding};
-use crate::http::{Answer, Device};
+use crate::http::{DeviceClient, HttpResponse};
 use crate::{cleanup, deadline};
 
 /// A device and, where the card has sessions, the one that is ours.
 #[derive(Debug)]
-pub(super) struct Session {
-    device: Device,
+pub(super) struct RedfishSession {
+    device: DeviceClient,
     path: Option<String>,
     how: &'static str,
 }
 
-impl Session {
+impl RedfishSession {
     /// Logs in as configured.
     ///
     /// # Errors
     /// `Refused` when the card does not take the user or, with `auth = "session"`, has no sessions; `Busy` when all its
     /// sessions are taken.
-    pub(super) async fn open(device: Device, auth: Auth, root: &Value) -> Result<Self, DriverError> {
+    pub(super) async fn open(
+        device: DeviceClient,
+        auth: RedfishAuth,
+        root: &Value,
+    ) -> Result<Self, DriverError> {
         if device.user().is_none() {
             return Ok(Self { device, path: None, how: "none" });
         }
-        if auth == Auth::Basic {
+        if auth == RedfishAuth::Basic {
             return Ok(Self { device, path: None, how: "basic authentication" });
         }
         // The root must say where sessions are (ServiceRoot, Links.Sessions); one that does not has none.
@@ -57,7 +61,11 @@ impl Session {
     }
 
     /// Opens a session; ends within the time of one request.
-    async fn log_in(mut device: Device, auth: Auth, sessions: &str) -> Result<Self, DriverError> {
+    async fn log_in(
+        mut device: DeviceClient,
+        auth: RedfishAuth,
+        sessions: &str,
+    ) -> Result<Self, DriverError> {
         let Some((username, password)) = device.user().cloned() else {
             return Ok(Self { device, path: None, how: "none" });
         };
@@ -85,17 +93,19 @@ impl Session {
         Ok(Self { device, path, how: "session token" })
     }
 
-    fn without_sessions(device: Device, auth: Auth) -> Result<Self, DriverError> {
+    fn without_sessions(device: DeviceClient, auth: RedfishAuth) -> Result<Self, DriverError> {
         match auth {
-            Auth::Session => {
+            RedfishAuth::Session => {
                 let host = device.base();
                 Err(DriverError::Refused(format!("{host}: sessions are not supported; set auth = \"basic\"")))
             }
-            Auth::Auto | Auth::Basic => Ok(Self { device, path: None, how: "basic authentication" }),
+            RedfishAuth::Auto | RedfishAuth::Basic => {
+                Ok(Self { device, path: None, how: "basic authentication" })
+            }
         }
     }
 
-    pub(super) fn device(&self) -> &Device {
+    pub(super) fn device(&self) -> &DeviceClient {
         &self.device
     }
 
@@ -111,7 +121,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for RedfishSession {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
             self.device.delete_in_background(path);
@@ -121,7 +131,7 @@ impl Drop for Session {
 
 /// Whether the card has no session left, which some say with a status of another meaning: Base registry,
 /// `SessionLimitExceeded`; iDRAC, `RAC0218`.
-fn is_full(answer: &Answer) -> bool {
+fn is_full(answer: &HttpResponse) -> bool {
     let Ok(body) = answer.json() else { return false };
     let infos = body.pointer("/error/@Message.ExtendedInfo").and_then(Value::as_array);
     infos.into_iter().flatten().any(|info| {

@@ -3,38 +3,38 @@
 use kwapi_core::{NoReading, Reading, Watts};
 
 use super::energy::EnergySource;
-use super::resource::{Place, Shown, is_present};
+use super::resource::{PowerPlace, Shown, is_present};
 use super::search::{Search, get};
 use crate::driver::DriverError;
-use crate::http::Device;
+use crate::http::DeviceClient;
 
 /// Where watts may come from: a place in one resource, or in several whose watts are added.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct RedfishSource {
     /// What stands for it in findings: a place, or a sensor's path.
     pub(super) name: String,
     /// Each is read and added; never empty.
     pub(super) paths: Vec<String>,
     /// Where in each of them the watts are.
-    pub(super) place: &'static Place,
+    pub(super) place: &'static PowerPlace,
     /// A second resource with the counter, where the first has none.
     pub(super) energy_path: Option<String>,
     /// What it showed when it was looked at last.
     pub(super) shown: Shown,
 }
 
-impl Source {
+impl RedfishSource {
     /// A place in one resource.
-    pub(super) fn of(place: &'static Place, path: String, shown: Shown) -> Self {
+    pub(super) fn of(place: &'static PowerPlace, path: String, shown: Shown) -> Self {
         Self { name: place.name.to_owned(), paths: vec![path], place, energy_path: None, shown }
     }
 }
 
-impl Source {
+impl RedfishSource {
     /// Reads all its resources, and its counter's where that is another.
     pub(super) async fn read(
         &self,
-        device: &Device,
+        device: &DeviceClient,
         energy: &mut EnergySource,
     ) -> Result<Result<Reading, NoReading>, DriverError> {
         if let [path] = self.paths.as_slice() {
@@ -57,7 +57,7 @@ impl Source {
 
     async fn read_one(
         &self,
-        device: &Device,
+        device: &DeviceClient,
         path: &str,
         energy: &mut EnergySource,
     ) -> Result<Result<Reading, NoReading>, DriverError> {
@@ -79,7 +79,7 @@ impl Source {
 
 impl Search<'_> {
     /// What a source shows now: the sum of its resources, where each that is fitted has a number.
-    pub(super) async fn shown(&mut self, paths: &[String], place: &Place) -> Result<Shown, DriverError> {
+    pub(super) async fn shown(&mut self, paths: &[String], place: &PowerPlace) -> Result<Shown, DriverError> {
         let mut sum = None;
         for path in paths {
             let Some(resource) = self.get(path).await? else { return Ok(Shown::Empty) };

@@ -1,13 +1,10 @@
 //! The emulator of sushy-tools is the judge of the way through a service; what it lacks (sessions, PDUs, several
 //! chassis, a host that is off) is simulated.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
-
-use std::process::Command;
 use std::time::Duration;
 
 use kwapi_core::ProbeId;
-use kwapi_peers::{Lab, Peer, free_port, need_python, python_environment};
+use kwapi_peers::{Lab, devices, free_port, need_python};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 use serde_json::json;
 
@@ -19,7 +16,7 @@ mod hostile;
 
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 
-fn config(host: &str, keys: &str) -> Config {
+fn config(host: &str, keys: &str) -> RedfishConfig {
     toml::from_str(&format!("host = \"http://{host}\"\nusername = \"admin\"\n{keys}"))
         .expect("a configuration")
 }
@@ -29,7 +26,7 @@ fn one() -> Outlets {
 }
 
 /// One round as text: each outlet's reading or why there is none, with the findings that were used.
-async fn round(config: &Config, outlets: &Outlets) -> String {
+async fn round(config: &RedfishConfig, outlets: &Outlets) -> String {
     let mut driver = match Redfish::open(config, outlets, &Arc::default()).await {
         Ok(driver) => driver,
         Err(error) => return error.to_string(),
@@ -92,10 +89,7 @@ async fn the_emulator_says_its_watts_and_refuses_a_wrong_password() {
     }
     let (lab, port) = (Lab::of("redfish", 0), free_port());
     std::fs::write(lab.join("watts"), "236.5").expect("room");
-    let mut command = Command::new(python_environment("python"));
-    command.arg(lab.join("redfish/emu_power.py")).arg(port.to_string()).arg(lab.join("watts"));
-    let _emulator = Peer::start(&mut command, lab.join("log"))
-        .ready(Duration::from_secs(30), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let _emulator = devices::python(&lab, "redfish/emu_power.py", port, [lab.join("watts")]);
     let host = format!("127.0.0.1:{port}");
 
     let said = round(&config(&host, "password = \"secret\""), &one()).await;
@@ -303,7 +297,7 @@ async fn an_expired_session_is_a_lost_link_and_not_a_wrong_password() {
 #[test]
 fn what_cannot_work_is_said_before_anything_is_asked() {
     let check = |keys: &str, expected: &str| {
-        let config: Config = toml::from_str(keys).expect("a configuration");
+        let config: RedfishConfig = toml::from_str(keys).expect("a configuration");
         let message = Redfish::check(&config).expect_err("a fault").to_string();
         assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
     };

@@ -48,10 +48,10 @@ impl Drop for Shared {
 impl Driver for Probe {
     const NAME: &'static str = "test";
     const SUMMARY: &'static str = "nothing";
-    const KEYS: &'static [Key] = &[
-        Key::required("host", "which"),
-        Key::new("password", "its password").secret(),
-        Key::new("mode", "how"),
+    const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("host", "which"),
+        DriverKey::new("password", "its password").secret(),
+        DriverKey::new("mode", "how"),
     ];
     type Config = Keys;
     type Shared = Shared;
@@ -66,9 +66,9 @@ impl Driver for Probe {
     }
 }
 
-const TEST: Entry = Entry::of::<Probe>();
+const TEST: DriverEntry = DriverEntry::of::<Probe>();
 
-fn configured(keys: &str) -> Result<Configured, ConfigError> {
+fn configured(keys: &str) -> Result<ConfiguredDriver, ConfigError> {
     TEST.configure(keys.parse().expect("TOML"))
 }
 
@@ -128,7 +128,7 @@ fn required(driver: &str) -> &'static str {
     }
 }
 
-fn shown(entry: &Entry, keys: &toml::Table) -> String {
+fn shown(entry: &DriverEntry, keys: &toml::Table) -> String {
     let configured = entry.configure(keys.clone());
     configured.map_or_else(|error| error.to_string(), |configured| format!("{configured:?}"))
 }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::deadline::answered;
 use crate::driver::DriverError;
-use crate::obis::{Line, Registers};
+use crate::obis::{TelegramLine, TelegramValues};
 
 /// Where every meter begins (6.2).
 const BAUD_START: u32 = 300;
@@ -25,7 +25,7 @@ const IDENTIFICATION_BYTES_MAX: usize = 64;
 ///
 /// # Errors
 /// `Link` when the meter does not answer, `Malformed` when what it says is damaged.
-pub(super) async fn ask(line: &mut Line) -> Result<Registers, DriverError> {
+pub(super) async fn ask(line: &mut TelegramLine) -> Result<TelegramValues, DriverError> {
     line.reader.clear();
     line.port.set_baud(BAUD_START)?;
     line.port.write(REQUEST).await?;
@@ -53,7 +53,7 @@ pub(super) async fn ask(line: &mut Line) -> Result<Registers, DriverError> {
 
 /// The line with which a meter answers the request: its text, its bytes, and what came behind it. Optical heads echo the
 /// request.
-async fn identification(line: &mut Line) -> Result<(String, Vec<u8>, Vec<u8>), DriverError> {
+async fn identification(line: &mut TelegramLine) -> Result<(String, Vec<u8>, Vec<u8>), DriverError> {
     let mut bytes = Vec::new();
     loop {
         bytes.extend(heard(line, "no response").await?);
@@ -75,7 +75,7 @@ async fn identification(line: &mut Line) -> Result<(String, Vec<u8>, Vec<u8>), D
     }
 }
 
-async fn heard(line: &mut Line, what: &str) -> Result<Vec<u8>, DriverError> {
+async fn heard(line: &mut TelegramLine, what: &str) -> Result<Vec<u8>, DriverError> {
     let Ok(bytes) = timeout(SILENCE_MAX, line.port.read()).await else {
         let advice = "check the head's position and that this meter answers requests";
         return Err(DriverError::link(format!("timed out after {SILENCE_MAX:?}; {what}; {advice}")));

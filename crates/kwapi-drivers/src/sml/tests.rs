@@ -39,7 +39,7 @@ fn line(meter: &mut impl Read) -> String {
 }
 
 async fn read(keys: &str) -> Result<String, DriverError> {
-    let config: Config = toml::from_str(keys).unwrap();
+    let config: SmlConfig = toml::from_str(keys).unwrap();
     let outlets = Outlets::by_position([ProbeId::new("p").ok()]);
     let mut meter = Sml::open(&config, &outlets, &Arc::default()).await?;
     let mut readings = Readings::default();
@@ -131,7 +131,7 @@ fn keys_that_do_not_go_together_are_refused() {
         ("host = 'h'", "`host`: must be HOST:PORT; converters have no default port"),
         ("device = '/dev/ttyUSB0'\nrequest_seconds = 0.5", "`request_seconds`: must be 1 to 3600"),
     ] {
-        let config: Config = toml::from_str(keys).unwrap();
+        let config: SmlConfig = toml::from_str(keys).unwrap();
         assert_eq!(Sml::check(&config).unwrap_err().to_string(), expected);
     }
 }

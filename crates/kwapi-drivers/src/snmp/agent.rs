@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use crate::driver::DriverError;
 
-use super::config::Config;
-use super::failure::Asked;
-use super::shared::{Shared, Trust};
-use super::value::Value;
+use super::config::SnmpConfig;
+use super::failure::AgentContext;
+use super::shared::{SnmpShared, Trust};
+use super::value::ObjectValue;
 
 use patience::Patience;
 
@@ -23,9 +23,9 @@ use patience::Patience;
 #[derive(Debug)]
 pub(super) struct Agent {
     client: ClientOf,
-    config: Config,
-    asked: Asked,
-    shared: Arc<Shared>,
+    config: SnmpConfig,
+    asked: AgentContext,
+    shared: Arc<SnmpShared>,
     patience: Patience,
     max_varbinds: usize,
     /// The most rows it gave in answer to one GETBULK; `None` until it failed one, 1 for those it takes by GETNEXT.
@@ -69,11 +69,11 @@ fn is_answer(error: &Error) -> bool {
 
 impl Agent {
     pub(super) async fn open(
-        config: &Config,
-        shared: &Arc<Shared>,
+        config: &SnmpConfig,
+        shared: &Arc<SnmpShared>,
         max_varbinds: usize,
     ) -> Result<Self, DriverError> {
-        let asked = Asked::of(config);
+        let asked = AgentContext::of(config);
         let learned = shared.learned(&asked.address);
         let patience = Patience::new(config, learned.is_slow);
         let client = shared.client(config, Trust::Signed, patience.attempts()).await?;
@@ -91,7 +91,10 @@ impl Agent {
     }
 
     /// As [`Agent::open`], but believes reports without a signature: to tell why there is no answer.
-    pub(super) async fn open_trusting(config: &Config, shared: &Arc<Shared>) -> Result<Self, DriverError> {
+    pub(super) async fn open_trusting(
+        config: &SnmpConfig,
+        shared: &Arc<SnmpShared>,
+    ) -> Result<Self, DriverError> {
         let agent = Self::open(config, shared, 1).await?;
         let client = shared.client(config, Trust::Reports, agent.patience.attempts()).await?;
         Ok(Self { client: ClientOf(client), ..agent })
@@ -120,15 +123,15 @@ impl Agent {
     /// Reads objects; the values stand where their OIDs did.
     ///
     /// # Errors
-    /// When there is no answer, or none that makes sense. One object that is missing or fails is a [`Value`].
-    pub(super) async fn get(&mut self, oids: &[Oid]) -> Result<Vec<Value>, DriverError> {
+    /// When there is no answer, or none that makes sense. One object that is missing or fails is a [`ObjectValue`].
+    pub(super) async fn get(&mut self, oids: &[Oid]) -> Result<Vec<ObjectValue>, DriverError> {
         let values = self.get_all(oids).await;
         self.explain(oids.len(), values).await
     }
 
     /// Reads objects as [`Agent::get`], of an agent that may be silent to many at once because they outgrow it. It is
     /// then asked for fewer, as long as it answers to one; what was learned is kept for the process.
-    pub(super) async fn get_cautiously(&mut self, oids: &[Oid]) -> Result<Vec<Value>, DriverError> {
+    pub(super) async fn get_cautiously(&mut self, oids: &[Oid]) -> Result<Vec<ObjectValue>, DriverError> {
         let max_varbinds_before = self.max_varbinds;
         loop {
             let values = self.get_all(oids).await;
@@ -151,7 +154,7 @@ impl Agent {
         match result {
             Ok(values) => Ok(values),
             Err(Failure::Silence(error) | Failure::Error(error)) => {
-                if Shared::is_socket_gone(&error) {
+                if SnmpShared::is_socket_gone(&error) {
                     self.shared.forget_socket().await;
                 }
                 let objects = if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
@@ -204,8 +207,8 @@ impl Agent {
         }
     }
 
-    async fn get_all(&mut self, oids: &[Oid]) -> Result<Vec<Value>, Failure> {
-        let mut values = vec![Value::Absent; oids.len()];
+    async fn get_all(&mut self, oids: &[Oid]) -> Result<Vec<ObjectValue>, Failure> {
+        let mut values = vec![ObjectValue::Absent; oids.len()];
         let wanted: Vec<usize> = (0..oids.len())
             .filter(|place| oids.get(*place).is_some_and(|oid| !self.absent.contains(oid)))
             .collect();
@@ -224,7 +227,7 @@ impl Agent {
         &mut self,
         oids: &[Oid],
         places: Vec<usize>,
-        values: &mut [Value],
+        values: &mut [ObjectValue],
     ) -> Result<(), Failure> {
         let mut waiting = vec![places];
         while let Some(places) = waiting.pop() {
@@ -287,7 +290,7 @@ impl Agent {
         mut failed: Vec<usize>,
         index: u32,
         is_absent: bool,
-        values: &mut [Value],
+        values: &mut [ObjectValue],
         waiting: &mut Vec<Vec<usize>>,
     ) {
         let culprit = match usize::try_from(index).ok().and_then(|index| index.checked_sub(1)) {
@@ -301,7 +304,7 @@ impl Agent {
         };
         let place = failed.remove(culprit);
         if let Some(value) = values.get_mut(place) {
-            *value = if is_absent { Value::Absent } else { Value::Failed };
+            *value = if is_absent { ObjectValue::Absent } else { ObjectValue::Failed };
         }
         if is_absent && let Some(oid) = oids.get(place) {
             self.absent.insert(oid.clone());
@@ -322,14 +325,14 @@ fn take(
     oids: &[Oid],
     places: &[usize],
     varbinds: &[async_snmp::VarBind],
-    values: &mut [Value],
+    values: &mut [ObjectValue],
 ) -> Vec<usize> {
     let in_order = places.len() == varbinds.len()
         && places.iter().zip(varbinds).all(|(place, varbind)| oids.get(*place) == Some(&varbind.oid));
     if in_order {
         for (place, varbind) in places.iter().zip(varbinds) {
             if let Some(value) = values.get_mut(*place) {
-                *value = Value::from_wire(&varbind.value);
+                *value = ObjectValue::from_wire(&varbind.value);
             }
         }
         return Vec::new();
@@ -339,7 +342,7 @@ fn take(
     let mut missing = Vec::new();
     for place in places {
         if let (Some(value), Some(oid)) = (values.get_mut(*place), oids.get(*place)) {
-            *value = answered.get(oid).map_or(Value::Failed, |answer| Value::from_wire(answer));
+            *value = answered.get(oid).map_or(ObjectValue::Failed, |answer| ObjectValue::from_wire(answer));
             if !answered.contains_key(oid) {
                 missing.push(*place);
             }

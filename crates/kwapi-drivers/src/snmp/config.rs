@@ -9,19 +9,19 @@ use kwapi_core::Secret;
 use serde::{Deserialize, Deserializer};
 
 use super::profile::Section;
-use crate::config::{ConfigError, Key, Names};
+use crate::config::{ConfigError, DriverKey, Names};
 
 /// `driver = "snmp"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct SnmpConfig {
     /// Name or address of the agent.
     pub host: String,
     /// Its UDP port.
     #[serde(default = "port_default")]
     pub port: u16,
     /// `"1"`, `"2c"` or `"3"`; 3 when a `user` is given, else 2c.
-    pub version: Option<Version>,
+    pub version: Option<SnmpVersion>,
     /// The community of versions 1 and 2c; `"public"` if not given.
     pub community: Option<Secret>,
     /// The user of version 3.
@@ -64,7 +64,7 @@ pub struct Config {
 
 /// Which SNMP is spoken.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-pub enum Version {
+pub enum SnmpVersion {
     /// RFC 1157.
     #[serde(rename = "1", alias = "v1")]
     V1,
@@ -97,36 +97,39 @@ const TIMEOUT_SECONDS: std::ops::RangeInclusive<f64> = 0.05..=60.0;
 /// The most that `retransmits` may be.
 const RETRANSMITS_MAX: u32 = 10;
 
-impl Config {
+impl SnmpConfig {
     /// The keys there are.
-    pub(super) const KEYS: &'static [Key] = &[
-        Key::required("host", "name or address of the agent"),
-        Key::new("port", "its UDP port").or("161"),
-        Key::new("version", "1, 2c or 3").login().otherwise("3 with a user, else 2c"),
-        Key::new("community", "of versions 1 and 2c").otherwise("public").secret(),
-        Key::new("user", "of version 3").login(),
-        Key::new("auth_protocol", "how version 3 signs: MD5, SHA, SHA-224, SHA-256, SHA-384, SHA-512")
+    pub(super) const KEYS: &'static [DriverKey] = &[
+        DriverKey::required("host", "name or address of the agent"),
+        DriverKey::new("port", "its UDP port").or("161"),
+        DriverKey::new("version", "1, 2c or 3").login().otherwise("3 with a user, else 2c"),
+        DriverKey::new("community", "of versions 1 and 2c").otherwise("public").secret(),
+        DriverKey::new("user", "of version 3").login(),
+        DriverKey::new("auth_protocol", "how version 3 signs: MD5, SHA, SHA-224, SHA-256, SHA-384, SHA-512")
             .login()
             .otherwise("SHA with an auth_password"),
-        Key::new("auth_password", "password of 8 characters or more").secret(),
-        Key::new("privacy_protocol", "how version 3 encrypts: DES, AES, AES-192, AES-256, AES-256-CISCO")
-            .login(),
-        Key::new("privacy_password", "its password").otherwise("that of auth_password").secret(),
-        Key::new("context", "of version 3").otherwise("empty"),
-        Key::new("profile", "family of PDU").or("\"auto\""),
-        Key::new("profile_directory", "directory of your own profiles, *.toml")
+        DriverKey::new("auth_password", "password of 8 characters or more").secret(),
+        DriverKey::new(
+            "privacy_protocol",
+            "how version 3 encrypts: DES, AES, AES-192, AES-256, AES-256-CISCO",
+        )
+        .login(),
+        DriverKey::new("privacy_password", "its password").otherwise("that of auth_password").secret(),
+        DriverKey::new("context", "of version 3").otherwise("empty"),
+        DriverKey::new("profile", "family of PDU").or("\"auto\""),
+        DriverKey::new("profile_directory", "directory of your own profiles, *.toml")
             .naming(Names::Definitions { chosen_by: "profile" }),
-        Key::new("unit", "which unit of a daisy chain plain outlet numbers mean"),
-        Key::new("oids", "objects for what no profile covers, by outlet key"),
-        Key::new("timeout_seconds", "of one request, with what is sent again").in_unit("s").or("2.0"),
-        Key::new("retransmits", "how often it is sent again within that time").or("1"),
-        Key::new("max_varbinds", "objects asked for at once").otherwise("as the profile says"),
-        Key::new("voltage_and_current", "ask for them also where the PDU says watts").or("false"),
+        DriverKey::new("unit", "which unit of a daisy chain plain outlet numbers mean"),
+        DriverKey::new("oids", "objects for what no profile covers, by outlet key"),
+        DriverKey::new("timeout_seconds", "of one request, with what is sent again").in_unit("s").or("2.0"),
+        DriverKey::new("retransmits", "how often it is sent again within that time").or("1"),
+        DriverKey::new("max_varbinds", "objects asked for at once").otherwise("as the profile says"),
+        DriverKey::new("voltage_and_current", "ask for them also where the PDU says watts").or("false"),
     ];
 
     /// Which version the keys ask for.
-    pub fn version(&self) -> Version {
-        self.version.unwrap_or(if self.user.is_some() { Version::V3 } else { Version::V2c })
+    pub fn version(&self) -> SnmpVersion {
+        self.version.unwrap_or(if self.user.is_some() { SnmpVersion::V3 } else { SnmpVersion::V2c })
     }
 
     /// The time of one request, retransmissions included.
@@ -157,12 +160,12 @@ impl Config {
             ("privacy_password", self.privacy_password.is_some()),
         ];
         match self.version() {
-            Version::V1 | Version::V2c => {
+            SnmpVersion::V1 | SnmpVersion::V2c => {
                 if let Some((key, _)) = v3_keys.iter().find(|(_, is_given)| *is_given) {
                     return refused(key, "applies to SNMP version 3 only; set version = \"3\" or remove it");
                 }
             }
-            Version::V3 => {
+            SnmpVersion::V3 => {
                 if self.community.is_some() {
                     let why = "applies to SNMP versions 1 and 2c only; version 3 uses `user`";
                     return refused("community", why);

@@ -5,23 +5,23 @@ use async_snmp::{Error, ErrorStatus};
 
 use crate::driver::DriverError;
 
-use super::config::{Config, Version};
+use super::config::{SnmpConfig, SnmpVersion};
 
 /// Whom was asked, for every message.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct AgentContext {
     /// `10.0.0.7:161`
     pub address: String,
     /// Seconds a request may take.
     pub timeout_seconds: f64,
     /// Which keys the advice is about.
-    pub version: Version,
+    pub version: SnmpVersion,
     /// The user of version 3.
     pub user: String,
 }
 
-impl Asked {
-    pub(super) fn of(config: &Config) -> Self {
+impl AgentContext {
+    pub(super) fn of(config: &SnmpConfig) -> Self {
         Self {
             address: config.address(),
             timeout_seconds: config.timeout_seconds,
@@ -41,8 +41,8 @@ impl Asked {
             Error::Timeout { .. } | Error::ConstructionTimeout { .. } => DriverError::link(format!(
                 "{address}: timed out after {timeout_seconds} s ({what}); check the address, {} and the agent's access list",
                 match self.version {
-                    Version::V1 | Version::V2c => "the community",
-                    Version::V3 => "the passwords",
+                    SnmpVersion::V1 | SnmpVersion::V2c => "the community",
+                    SnmpVersion::V3 => "the passwords",
                 }
             )),
             Error::Report { status, .. } => self.reported(what, status),
@@ -58,8 +58,8 @@ impl Asked {
             } => DriverError::Refused(format!(
                 "{address}: {status} ({what}); check the agent's access list and view{}",
                 match self.version {
-                    Version::V1 | Version::V2c => "",
-                    Version::V3 => ", auth_protocol and privacy_protocol",
+                    SnmpVersion::V1 | SnmpVersion::V2c => "",
+                    SnmpVersion::V3 => ", auth_protocol and privacy_protocol",
                 }
             )),
             Error::Snmp { status, index, .. } => DriverError::Malformed {

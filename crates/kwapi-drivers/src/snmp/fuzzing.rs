@@ -3,18 +3,18 @@
 use async_snmp::message::Message;
 use async_snmp::{DecodeConfig, Oid};
 
-use super::profile::Catalogue;
-use super::value::Value;
+use super::profile::ProfileCatalogue;
+use super::value::ObjectValue;
 use super::walk::{Walk, evaluate};
 
 /// Reads a datagram as an answer, and its objects under every profile.
-pub(crate) fn datagram(bytes: &[u8], catalogue: &Catalogue) {
+pub(crate) fn datagram(bytes: &[u8], catalogue: &ProfileCatalogue) {
     let Ok(decoded) = Message::decode(bytes.to_vec().into(), DecodeConfig::default()) else { return };
     let Some(pdu) = decoded.value.pdu() else { return };
-    let objects: Vec<(Oid, Value)> = pdu
+    let objects: Vec<(Oid, ObjectValue)> = pdu
         .varbinds()
         .iter()
-        .map(|varbind| (varbind.oid.clone(), Value::from_wire(&varbind.value)))
+        .map(|varbind| (varbind.oid.clone(), ObjectValue::from_wire(&varbind.value)))
         .collect();
     _ = super::to_snmprec(&objects);
     let walk: Walk = objects.into_iter().collect();

@@ -2,12 +2,12 @@
 
 use kwapi_core::{Amperes, Energy, MeterCounter, NoReading, Reading, Timestamp, Volts, WATTS_MAX, Watts};
 
-use super::profile::{EnergyCounter, Field, Section, StampFormat, Status};
-use super::value::Value;
+use super::profile::{CounterColumn, Field, Section, StampFormat, StatusColumn};
+use super::value::ObjectValue;
 use crate::value::Sentinel;
 
 /// What an agent said of one outlet, by column.
-pub(super) type Row = Vec<(Field, Value)>;
+pub(super) type ColumnValues = Vec<(Field, ObjectValue)>;
 
 /// An agent does not tell how wide the field is that its INTEGER or Gauge32 was taken from. What is measured now and
 /// stands at the end of any is not measured: UPS cards say 65 535 W, PDUs 4 294 967 295.
@@ -36,7 +36,7 @@ enum Said {
 ///
 /// # Errors
 /// Why the outlet has no reading; never an invented 0.
-pub(super) fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading> {
+pub(super) fn reading(section: &Section, row: &ColumnValues) -> Result<Reading, NoReading> {
     if let Some(status) = &section.status {
         check_status(status, value(row, Field::Status))?;
     }
@@ -84,7 +84,7 @@ pub(super) fn reading(section: &Section, row: &Row) -> Result<Reading, NoReading
         ..Reading::default()
     };
     if reading.is_empty() {
-        let failed = row.iter().any(|(_, value)| *value == Value::Failed);
+        let failed = row.iter().any(|(_, value)| *value == ObjectValue::Failed);
         return Err(if failed {
             NoReading::NotReady("the agent returned an error for it".to_owned())
         } else {
@@ -144,7 +144,7 @@ impl Usefulness {
 
 /// The section as a device has it whose rows these are. Families measure less on their cheaper models, which leave the
 /// watts out or say -1 throughout, and keep the amperes; some of them those of the line alone.
-pub(super) fn on_device(section: &Section, rows: &[Row]) -> Section {
+pub(super) fn on_device(section: &Section, rows: &[ColumnValues]) -> Section {
     let is_told = |field: Field, not_available: Option<&Vec<i64>>| {
         not_available.is_some_and(|missing| {
             let told = |row| matches!(number(row, field, field, 1.0, false, missing), Said::Number(_));
@@ -167,7 +167,7 @@ pub(super) fn on_device(section: &Section, rows: &[Row]) -> Section {
 }
 
 /// The operator's name of an outlet on the device.
-pub(super) fn label(row: &Row) -> Option<String> {
+pub(super) fn label(row: &ColumnValues) -> Option<String> {
     let label = value(row, Field::Label)?.text()?;
     Some(label.chars().take(LABEL_CHARS_MAX).collect())
 }
@@ -175,13 +175,13 @@ pub(super) fn label(row: &Row) -> Option<String> {
 /// A longer name is cut here: it is the device's word, and goes into ids and onto pages.
 const LABEL_CHARS_MAX: usize = 100;
 
-fn value(row: &Row, field: Field) -> Option<&Value> {
+fn value(row: &ColumnValues, field: Field) -> Option<&ObjectValue> {
     row.iter().find(|(candidate, _)| *candidate == field).map(|(_, value)| value)
 }
 
-fn check_status(status: &Status, value: Option<&Value>) -> Result<(), NoReading> {
+fn check_status(status: &StatusColumn, value: Option<&ObjectValue>) -> Result<(), NoReading> {
     // A device without the column is taken at its word: the values themselves still say when they mean nothing.
-    let Some(number) = value.and_then(Value::integer) else { return Ok(()) };
+    let Some(number) = value.and_then(ObjectValue::integer) else { return Ok(()) };
     let is = |list: &[i64]| list.iter().any(|code| i128::from(*code) == number);
     if is(&status.unavailable) || (!status.available.is_empty() && !is(&status.available)) {
         return Err(NoReading::NotAvailable(format!("device status is {number}")));
@@ -190,7 +190,7 @@ fn check_status(status: &Status, value: Option<&Value>) -> Result<(), NoReading>
 }
 
 fn number(
-    row: &Row,
+    row: &ColumnValues,
     field: Field,
     digits_field: Field,
     scale: f64,
@@ -198,8 +198,8 @@ fn number(
     not_available: &[i64],
 ) -> Said {
     let raw = match value(row, field) {
-        None | Some(Value::Absent) => return Said::Nothing,
-        Some(Value::Failed) => {
+        None | Some(ObjectValue::Absent) => return Said::Nothing,
+        Some(ObjectValue::Failed) => {
             return Said::NoReading(NoReading::NotReady(format!("the agent returned an error for {field}")));
         }
         Some(raw) => raw,
@@ -233,11 +233,11 @@ const DIGITS_MAX: i128 = 9;
 
 /// How many decimal digits a count has. A device that should say and does not is not guessed at: ten times too much
 /// goes onto a bill unseen.
-fn digits(row: &Row, field: Field, has_digits: bool) -> Result<u8, NoReading> {
+fn digits(row: &ColumnValues, field: Field, has_digits: bool) -> Result<u8, NoReading> {
     if !has_digits {
         return Ok(0);
     }
-    match value(row, field).and_then(Value::integer) {
+    match value(row, field).and_then(ObjectValue::integer) {
         Some(digits @ 0..=DIGITS_MAX) => Ok(u8::try_from(digits).unwrap_or_default()),
         Some(digits) => Err(NoReading::Implausible(format!("{field} {digits}"))),
         None => Err(NoReading::NotReady(format!("the device does not report {field}; the scale is unknown"))),
@@ -245,7 +245,7 @@ fn digits(row: &Row, field: Field, has_digits: bool) -> Result<u8, NoReading> {
 }
 
 /// How many decimals a number has that a device writes out, `719.7060`.
-fn decimals(value: &Value) -> u8 {
+fn decimals(value: &ObjectValue) -> u8 {
     let text = value.text().unwrap_or_default();
     let decimals = text.rsplit_once('.').map_or(0, |(_, decimals)| decimals.len());
     u8::try_from(decimals).unwrap_or_default()
@@ -255,7 +255,7 @@ fn power_of_ten(digits: u8) -> f64 {
     10_f64.powi(i32::from(digits))
 }
 
-fn counter(section: &Section, energy: &EnergyCounter, row: &Row) -> Option<MeterCounter> {
+fn counter(section: &Section, energy: &CounterColumn, row: &ColumnValues) -> Option<MeterCounter> {
     let has_digits = energy.digits.is_some();
     let said =
         number(row, Field::Energy, Field::EnergyDigits, energy.watt_hours, has_digits, &energy.not_available);
@@ -284,7 +284,7 @@ impl Said {
 }
 
 /// Reads an instant; `None` for what is none (`"Unknown"`, 0), since a wrong one would look like a reset.
-fn parse_stamp(format: StampFormat, value: &Value) -> Option<Timestamp> {
+fn parse_stamp(format: StampFormat, value: &ObjectValue) -> Option<Timestamp> {
     if format == StampFormat::Unix {
         let seconds = u64::try_from(value.integer()?).ok()?;
         return (seconds > 0).then(|| Timestamp::from_seconds(seconds));

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::interpret::Usefulness;
 use super::plan;
-use super::profile::{Kind, Section};
+use super::profile::{ProfileKind, Section};
 
 /// A device that has said nothing of what it was read by for so long is taken for another, and read by what it has.
 const KEPT: Duration = Duration::from_secs(3_600);
@@ -27,18 +27,18 @@ pub(super) struct Chosen {
     /// By which profile.
     pub profile: String,
     /// Outlets, inlets, …
-    pub kind: Kind,
+    pub kind: ProfileKind,
     /// What can be measured of each, as this device has it.
     pub section: Arc<Section>,
     /// The best that a row of it says.
     pub usefulness: Usefulness,
     /// Its rows.
-    pub rows: Vec<Listed>,
+    pub rows: Vec<ListedRow>,
 }
 
 /// A row that a device lists.
 #[derive(Clone, Debug)]
-pub(super) struct Listed {
+pub(super) struct ListedRow {
     /// Where.
     pub index: Vec<u32>,
     /// The operator's name of it on the device.
@@ -51,17 +51,17 @@ pub(super) struct Listed {
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     profile: String,
-    kind: Kind,
+    kind: ProfileKind,
     section: Arc<Section>,
     /// The best that it was good for.
     best: Usefulness,
-    rows: BTreeMap<Vec<u32>, Row>,
+    rows: BTreeMap<Vec<u32>, KnownRow>,
     gone: BTreeMap<ProbeId, String>,
 }
 
 /// One row that was seen.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Row {
+pub(super) struct KnownRow {
     /// The operator's name of it on the device; the last there was.
     pub label: Option<String>,
     /// The probe it was read as.
@@ -115,7 +115,7 @@ impl Known {
     }
 
     /// Takes in the rows that the device lists now.
-    fn list(&mut self, listed: Vec<Listed>, now: Instant) {
+    fn list(&mut self, listed: Vec<ListedRow>, now: Instant) {
         for row in self.rows.values_mut() {
             row.is_listed = false;
         }
@@ -174,7 +174,7 @@ impl Known {
     }
 
     /// Which kind of thing it is read by.
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> ProfileKind {
         self.kind
     }
 
@@ -184,7 +184,7 @@ impl Known {
     }
 
     /// All rows that were seen, by index.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&Vec<u32>, &Row)> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&Vec<u32>, &KnownRow)> {
         self.rows.iter()
     }
 

@@ -14,12 +14,12 @@ use crate::driver::{DriverError, Finding};
 use crate::outlets::Outlets;
 
 use super::agent::Agent;
-use super::config::Config;
+use super::config::SnmpConfig;
 use super::plan::{self, Point};
-use super::profile::{Catalogue, Column, Kind, Profile};
-use super::shared::Shared;
+use super::profile::{Column, Profile, ProfileCatalogue, ProfileKind};
+use super::shared::SnmpShared;
 use super::sys_up_time;
-use super::value::Value;
+use super::value::ObjectValue;
 pub(super) use choice::is_told;
 pub(super) use points::ago;
 use points::{named_points, sources};
@@ -38,17 +38,17 @@ pub(super) struct Plan {
 }
 
 /// What an agent says it is.
-pub(super) struct Identity {
+pub(super) struct AgentIdentity {
     pub object_id: Option<Oid>,
     pub description: String,
 }
 
 /// Opens a session.
 pub(super) async fn open(
-    config: &Config,
+    config: &SnmpConfig,
     outlets: &Outlets,
-    catalogue: &Catalogue,
-    shared: &Arc<Shared>,
+    catalogue: &ProfileCatalogue,
+    shared: &Arc<SnmpShared>,
 ) -> Result<(Agent, Plan), DriverError> {
     let max_varbinds = config.max_varbinds.unwrap_or(super::profile::VARBINDS_MAX);
     let mut agent = Agent::open(config, shared, max_varbinds).await?;
@@ -62,23 +62,23 @@ pub(super) async fn open(
 
 /// Looks again at what a device is and has.
 pub(super) async fn look_again(
-    config: &Config,
+    config: &SnmpConfig,
     outlets: &Outlets,
-    catalogue: &Catalogue,
+    catalogue: &ProfileCatalogue,
     agent: &mut Agent,
-    shared: &Shared,
+    shared: &SnmpShared,
 ) -> Result<Plan, DriverError> {
     let identity = identify(agent).await?;
     plan(config, outlets, catalogue, &identity, agent, shared).await
 }
 
 async fn plan(
-    config: &Config,
+    config: &SnmpConfig,
     outlets: &Outlets,
-    catalogue: &Catalogue,
-    identity: &Identity,
+    catalogue: &ProfileCatalogue,
+    identity: &AgentIdentity,
     agent: &mut Agent,
-    shared: &Shared,
+    shared: &SnmpShared,
 ) -> Result<Plan, DriverError> {
     let needs_profile = if outlets.wants_all() {
         config.oids.is_empty() || config.profile != "auto"
@@ -137,31 +137,32 @@ async fn plan(
 }
 
 /// The profiles a configuration can name.
-pub(super) fn catalogue(config: &Config) -> Result<Catalogue, ConfigError> {
+pub(super) fn catalogue(config: &SnmpConfig) -> Result<ProfileCatalogue, ConfigError> {
     let catalogue = match &config.profile_directory {
-        Some(directory) => Catalogue::with_directory(directory),
-        None => Catalogue::built_in(),
+        Some(directory) => ProfileCatalogue::with_directory(directory),
+        None => ProfileCatalogue::built_in(),
     };
     catalogue.map_err(|error| ConfigError::of("profile_directory", format!("profile {error}")))
 }
 
 /// Asks an agent what it is; the first request of a session, so also whether it is there.
-pub(super) async fn identify(agent: &mut Agent) -> Result<Identity, DriverError> {
+pub(super) async fn identify(agent: &mut Agent) -> Result<AgentIdentity, DriverError> {
     let sys_descr = oid!(1, 3, 6, 1, 2, 1, 1, 1, 0);
     let sys_object_id = oid!(1, 3, 6, 1, 2, 1, 1, 2, 0);
     let values = agent.get(&[sys_descr, sys_object_id, sys_up_time()]).await?;
-    let description = values.first().and_then(Value::text).unwrap_or_else(|| "no description".to_owned());
+    let description =
+        values.first().and_then(ObjectValue::text).unwrap_or_else(|| "no description".to_owned());
     let object_id = match values.get(1) {
-        Some(Value::Oid(object_id)) => Some(object_id.clone()),
+        Some(ObjectValue::Oid(object_id)) => Some(object_id.clone()),
         _ => None,
     };
     // A tenth of a screen: some put their whole build log there.
-    Ok(Identity { object_id, description: description.chars().take(200).collect() })
+    Ok(AgentIdentity { object_id, description: description.chars().take(200).collect() })
 }
 
 /// Why an agent that was asked with a signature is silent to us. It says so in a report that nobody signed, which is not
 /// believed in the course of business (anybody could send it) but is good enough to tell an operator what to check.
-async fn diagnose(config: &Config, shared: &Arc<Shared>, error: DriverError) -> DriverError {
+async fn diagnose(config: &SnmpConfig, shared: &Arc<SnmpShared>, error: DriverError) -> DriverError {
     if !matches!(error, DriverError::Link(_)) || config.auth_password.is_none() {
         return error;
     }
@@ -173,7 +174,10 @@ async fn diagnose(config: &Config, shared: &Arc<Shared>, error: DriverError) -> 
 }
 
 /// The profile that the configuration names.
-pub(super) fn named<'a>(config: &Config, catalogue: &'a Catalogue) -> Result<&'a Arc<Profile>, ConfigError> {
+pub(super) fn named<'a>(
+    config: &SnmpConfig,
+    catalogue: &'a ProfileCatalogue,
+) -> Result<&'a Arc<Profile>, ConfigError> {
     catalogue.get(&config.profile).ok_or_else(|| {
         let names: Vec<_> = catalogue.names().collect();
         let (name, names) = (&config.profile, names.join(", "));
@@ -182,7 +186,7 @@ pub(super) fn named<'a>(config: &Config, catalogue: &'a Catalogue) -> Result<&'a
 }
 
 /// Whether the named outlets can be meant: by the profile that is named, or as keys where the device chooses.
-pub(super) fn check_outlets(config: &Config, outlets: &Outlets) -> Result<(), ConfigError> {
+pub(super) fn check_outlets(config: &SnmpConfig, outlets: &Outlets) -> Result<(), ConfigError> {
     if config.profile != "auto" {
         let catalogue = catalogue(config)?;
         let profile = with_unit(config, named(config, &catalogue)?)?;
@@ -202,9 +206,9 @@ fn no_such_key(key: &str) -> ConfigError {
 
 /// The profiles by which a device can be read, the best first, for the unit that is configured.
 async fn candidates(
-    config: &Config,
-    catalogue: &Catalogue,
-    identity: &Identity,
+    config: &SnmpConfig,
+    catalogue: &ProfileCatalogue,
+    identity: &AgentIdentity,
     agent: &mut Agent,
 ) -> Result<Vec<Arc<Profile>>, DriverError> {
     if config.profile != "auto" {
@@ -245,8 +249,8 @@ fn profile_finding(profile: &Profile, is_used: bool, why: &str) -> Finding {
 /// The profiles whose tables a device has, best first: outlets before inlets, then by sysObjectID and rank. Those of
 /// its maker before all others: a card that is built into many makers' devices has its own tables beside theirs.
 pub(super) async fn fitting(
-    catalogue: &Catalogue,
-    identity: &Identity,
+    catalogue: &ProfileCatalogue,
+    identity: &AgentIdentity,
     agent: &mut Agent,
 ) -> Result<Vec<Arc<Profile>>, DriverError> {
     let candidates = catalogue.candidates(identity.object_id.as_ref());
@@ -270,7 +274,7 @@ async fn with_tables(
     let present = agent.present(&bases).await?;
     let has = |wanted: usize, outlets_only: bool| {
         tables.iter().zip(&present).any(|((place, kind, _), is_present)| {
-            *is_present && *place == wanted && (!outlets_only || *kind == Kind::Outlet)
+            *is_present && *place == wanted && (!outlets_only || *kind == ProfileKind::Outlet)
         })
     };
     let mut fitting: Vec<_> =
@@ -286,7 +290,7 @@ fn base(column: &Column) -> Option<Oid> {
 }
 
 /// The profile as it stands for the configured unit of a daisy chain.
-fn with_unit(config: &Config, profile: &Arc<Profile>) -> Result<Arc<Profile>, ConfigError> {
+fn with_unit(config: &SnmpConfig, profile: &Arc<Profile>) -> Result<Arc<Profile>, ConfigError> {
     let Some(unit) = config.unit else { return Ok(Arc::clone(profile)) };
     if profile.kinds().all(|(_, section)| section.unit_at.is_none()) {
         let why = "outlets are numbered across all units, or there is only one unit";

@@ -17,7 +17,7 @@ const YOUNG_TICKS: i128 = 300 * 100;
 
 /// What is due when.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct AgentPace {
     listed_at: Instant,
     slow_columns_read_at: Option<Instant>,
     /// What the last round showed.
@@ -26,7 +26,7 @@ pub(super) struct Pace {
     is_missing: bool,
 }
 
-impl Pace {
+impl AgentPace {
     /// Of a session whose outlets were listed at its opening.
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -96,7 +96,7 @@ mod tests {
         wants_all: bool,
     ) -> Option<u64> {
         let begin = Instant::now();
-        let mut pace = Pace::new(begin);
+        let mut pace = AgentPace::new(begin);
         pace.round(up_time, has_rebooted, unreadable, 8);
         (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), wants_all))
     }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_listing_makes_the_names_due_and_ends_a_reboot() {
         let begin = Instant::now();
-        let mut pace = Pace::new(begin);
+        let mut pace = AgentPace::new(begin);
         assert!(pace.slow_columns_are_unread() && pace.slow_columns_are_due(begin));
         pace.slow_columns_read(begin);
         assert!(!pace.slow_columns_are_due(begin + Duration::from_secs(299)));

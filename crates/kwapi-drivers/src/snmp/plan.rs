@@ -6,8 +6,8 @@ use async_snmp::Oid;
 use kwapi_core::{Energy, ProbeId, Register};
 use tokio::time::Instant;
 
-use super::interpret::Row;
-use super::profile::{Field, Kind, Section};
+use super::interpret::ColumnValues;
+use super::profile::{Field, ProfileKind, Section};
 
 /// One outlet to measure.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Point {
     /// What its energy counter is known by, if it has one.
     pub register: Option<Arc<Register>>,
     /// Scales, label and reset stamp, as last read.
-    pub slow: Row,
+    pub slow: ColumnValues,
     /// The last reading of its counter, by which a fall is noticed.
     pub counter: Option<Energy>,
     /// Whether the device had no row for it in the last round.
@@ -67,7 +67,7 @@ impl Point {
             index: index.to_vec(),
             columns,
             register: None,
-            slow: Row::new(),
+            slow: ColumnValues::new(),
             counter: None,
             is_missing: false,
             seen_at: None,
@@ -91,22 +91,25 @@ impl Point {
 const KEY_NUMBERS_MAX: usize = 8;
 
 /// Reads a key: `7`, `2.7`, `inlet`, `inlet.2`, `phase.1`. `None` for anything else.
-pub fn parse_key(key: &str) -> Option<(Kind, Vec<u32>)> {
+pub fn parse_key(key: &str) -> Option<(ProfileKind, Vec<u32>)> {
     let key = key.trim();
     let word_length = key.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(key.len());
     let (word, numbers) = key.split_at_checked(word_length)?;
-    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word)?;
-    let numbers =
-        if kind == Kind::Outlet || numbers.is_empty() { numbers } else { numbers.strip_prefix('.')? };
+    let kind = ProfileKind::ALL.into_iter().find(|kind| kind.word() == word)?;
+    let numbers = if kind == ProfileKind::Outlet || numbers.is_empty() {
+        numbers
+    } else {
+        numbers.strip_prefix('.')?
+    };
     if numbers.is_empty() {
-        return (kind != Kind::Outlet && !key.ends_with('.')).then(|| (kind, Vec::new()));
+        return (kind != ProfileKind::Outlet && !key.ends_with('.')).then(|| (kind, Vec::new()));
     }
     let numbers: Vec<u32> = numbers.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
     (numbers.len() <= KEY_NUMBERS_MAX).then_some((kind, numbers))
 }
 
 /// Writes a key: the reverse of [`parse_key`], with no more numbers than needed.
-pub(super) fn key(kind: Kind, section: &Section, index: &[u32]) -> String {
+pub(super) fn key(kind: ProfileKind, section: &Section, index: &[u32]) -> String {
     let numbers: Vec<String> = section.numbers(index).iter().map(ToString::to_string).collect();
     match (kind.word(), numbers.as_slice()) {
         ("", _) => numbers.join("."),

@@ -8,10 +8,10 @@ mod column;
 mod quantity;
 mod section;
 
-pub use catalogue::Catalogue;
+pub use catalogue::ProfileCatalogue;
 pub(super) use column::Column;
 pub use column::parse_oid;
-pub(super) use quantity::{EnergyCounter, StampFormat, Status};
+pub(super) use quantity::{CounterColumn, StampFormat, StatusColumn};
 pub use section::{Field, Section};
 
 use column::Dotted;
@@ -70,7 +70,7 @@ fn repetitions_default() -> u32 {
 
 /// What a key of the configuration can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum ProfileKind {
     /// `7`, `2.7`
     Outlet,
     /// `inlet`, `inlet.2`
@@ -83,7 +83,7 @@ pub enum Kind {
     Group,
 }
 
-impl Kind {
+impl ProfileKind {
     /// All of them, outlets first.
     pub const ALL: [Self; 5] = [Self::Outlet, Self::Inlet, Self::Unit, Self::Phase, Self::Group];
 
@@ -127,10 +127,10 @@ impl Profile {
             return Err("max_varbinds and max_repetitions must be at least 1".to_owned());
         }
         let mut sections = 0;
-        for kind in Kind::ALL {
+        for kind in ProfileKind::ALL {
             let Some(section) = self.section(kind) else { continue };
             sections += 1;
-            let name = if kind == Kind::Outlet { "outlet" } else { kind.word() };
+            let name = if kind == ProfileKind::Outlet { "outlet" } else { kind.word() };
             section.check().map_err(|message| format!("[{name}] {message}"))?;
         }
         if sections == 0 {
@@ -140,13 +140,13 @@ impl Profile {
     }
 
     /// What it knows of one kind of thing.
-    pub fn section(&self, kind: Kind) -> Option<&Section> {
+    pub fn section(&self, kind: ProfileKind) -> Option<&Section> {
         match kind {
-            Kind::Outlet => self.outlet.as_ref(),
-            Kind::Inlet => self.inlet.as_ref(),
-            Kind::Unit => self.unit.as_ref(),
-            Kind::Phase => self.phase.as_ref(),
-            Kind::Group => self.group.as_ref(),
+            ProfileKind::Outlet => self.outlet.as_ref(),
+            ProfileKind::Inlet => self.inlet.as_ref(),
+            ProfileKind::Unit => self.unit.as_ref(),
+            ProfileKind::Phase => self.phase.as_ref(),
+            ProfileKind::Group => self.group.as_ref(),
         }
     }
 
@@ -164,8 +164,8 @@ impl Profile {
     }
 
     /// The kinds it has, outlets first.
-    pub fn kinds(&self) -> impl Iterator<Item = (Kind, &Section)> {
-        Kind::ALL.into_iter().filter_map(|kind| Some((kind, self.section(kind)?)))
+    pub fn kinds(&self) -> impl Iterator<Item = (ProfileKind, &Section)> {
+        ProfileKind::ALL.into_iter().filter_map(|kind| Some((kind, self.section(kind)?)))
     }
 }
 

@@ -8,10 +8,10 @@ use async_snmp::{Oid, oid};
 use crate::driver::DriverError;
 
 use super::agent::Agent;
-use super::config::Config;
+use super::config::SnmpConfig;
 use super::open::{catalogue, fitting, identify};
 use super::profile::VARBINDS_MAX;
-use super::shared::Shared;
+use super::shared::SnmpShared;
 use super::walk::to_snmprec;
 
 /// `1.3.6.1.4.1.N`: what a maker's objects begin with.
@@ -26,7 +26,7 @@ const MAX_REPETITIONS: u32 = 10;
 ///
 /// # Errors
 /// When the agent does not answer or refuses.
-pub async fn record(config: &Config, shared: &Arc<Shared>) -> Result<String, DriverError> {
+pub async fn record(config: &SnmpConfig, shared: &Arc<SnmpShared>) -> Result<String, DriverError> {
     config.check()?;
     let catalogue = catalogue(config)?;
     let mut agent = Agent::open(config, shared, config.max_varbinds.unwrap_or(VARBINDS_MAX)).await?;

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 use crate::driver::DriverError;
 
-use super::config::{Config, Version};
-use super::failure::Asked;
+use super::config::{SnmpConfig, SnmpVersion};
+use super::failure::AgentContext;
 use super::known::Known;
 
 /// Room for the answers of a thousand agents at once; the kernel may give less (`net.core.rmem_max`), and answers that
@@ -25,7 +25,7 @@ const COMMUNITY_DEFAULT: &str = "public";
 
 /// One socket and one set of keys for all agents.
 #[derive(Default)]
-pub struct Shared {
+pub struct SnmpShared {
     transport: tokio::sync::Mutex<Option<UdpTransport>>,
     keys: Mutex<HashMap<Credentials, MasterKeys>>,
     des_salt: Mutex<Option<DesSaltState>>,
@@ -67,21 +67,21 @@ struct Credentials {
     privacy: Option<(PrivProtocol, String)>,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SnmpShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("SnmpShared").finish_non_exhaustive()
     }
 }
 
-impl Shared {
+impl SnmpShared {
     /// A client for one agent, on the common socket. It sends a request up to `attempts` times within its time.
     pub(super) async fn client(
         &self,
-        config: &Config,
+        config: &SnmpConfig,
         trust: Trust,
         attempts: u32,
     ) -> Result<Client<UdpHandle>, DriverError> {
-        let asked = Asked::of(config);
+        let asked = AgentContext::of(config);
         let transport = self.transport().await?;
         let attempts = attempts.max(1);
         let retry = Retry::fixed(attempts - 1, std::time::Duration::ZERO)
@@ -128,16 +128,16 @@ impl Shared {
         *self.transport.lock().await = None;
     }
 
-    fn auth(&self, config: &Config) -> Result<Auth, DriverError> {
+    fn auth(&self, config: &SnmpConfig) -> Result<Auth, DriverError> {
         let community = config.community.as_ref().map_or(COMMUNITY_DEFAULT, |community| community.expose());
         match config.version() {
-            Version::V1 => Ok(Auth::v1(community)),
-            Version::V2c => Ok(Auth::v2c(community)),
-            Version::V3 => self.user(config).map(Auth::Usm),
+            SnmpVersion::V1 => Ok(Auth::v1(community)),
+            SnmpVersion::V2c => Ok(Auth::v2c(community)),
+            SnmpVersion::V3 => self.user(config).map(Auth::Usm),
         }
     }
 
-    fn user(&self, config: &Config) -> Result<UsmConfig, DriverError> {
+    fn user(&self, config: &SnmpConfig) -> Result<UsmConfig, DriverError> {
         let refused = |error: &dyn fmt::Display| {
             DriverError::Refused(format!(
                 "{}: {error}; check auth_protocol, auth_password, privacy_protocol and privacy_password",

@@ -5,13 +5,13 @@ mod listing;
 mod peers;
 
 use kwapi_core::{Energy, ProbeId};
-use kwapi_simulators::snmp::{Fault, Rack, RackSettings};
+use kwapi_simulators::snmp::{AgentFault, Rack, RackSettings};
 use proptest::prelude::*;
 
 use super::*;
 use crate::outlets::Outlet;
 
-pub(super) fn config(address: std::net::SocketAddr, more: &str) -> Config {
+pub(super) fn config(address: std::net::SocketAddr, more: &str) -> SnmpConfig {
     let text =
         format!("host = \"{}\"\nport = {}\ntimeout_seconds = 0.4\n{more}", address.ip(), address.port());
     toml::from_str(&text).unwrap()
@@ -44,12 +44,12 @@ async fn rack(outlets: usize) -> Rack {
 }
 
 async fn open(rack: &Rack, more: &str, wanted: &Outlets) -> Result<Snmp, String> {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SnmpShared::default());
     Snmp::open(&config(rack.address(), more), wanted, &shared).await.map_err(|error| error.to_string())
 }
 
 /// What two rounds bring with a fault in force from the start, or why they bring nothing.
-async fn with_fault(fault: Fault, more: &str) -> Result<Vec<String>, String> {
+async fn with_fault(fault: AgentFault, more: &str) -> Result<Vec<String>, String> {
     let rack = rack(3).await;
     rack.set_fault(Some(fault));
     let mut driver = open(&rack, more, &outlets(&["1", "3"])).await?;
@@ -110,7 +110,7 @@ async fn a_missing_row_is_no_such_outlet_and_the_others_keep_theirs() {
 
 #[tokio::test]
 async fn an_agent_of_small_means_is_asked_in_smaller_requests_from_then_on() {
-    for fault in [Fault::TooBig(5), Fault::SilentAbove(5)] {
+    for fault in [AgentFault::TooBig(5), AgentFault::SilentAbove(5)] {
         let rack = rack(3).await;
         rack.set_fault(Some(fault));
         let mut driver = open(&rack, "retransmits = 0", &outlets(&["1", "2", "3"])).await.unwrap();
@@ -127,18 +127,20 @@ async fn an_agent_of_small_means_is_asked_in_smaller_requests_from_then_on() {
 
 #[tokio::test]
 async fn answers_in_another_order_are_put_right() {
-    assert_eq!(with_fault(Fault::Reversed, "").await.unwrap(), BOTH);
+    assert_eq!(with_fault(AgentFault::Reversed, "").await.unwrap(), BOTH);
 }
 
 #[tokio::test]
 async fn one_object_that_fails_does_not_take_the_others_with_it() {
-    let lines = with_fault(Fault::GenErr(3), "").await.unwrap();
+    let lines = with_fault(AgentFault::GenErr(3), "").await.unwrap();
     assert_eq!(lines, [BOTH[0], "3: not ready: the agent returned an error for power"]);
 }
 
 #[tokio::test]
 async fn no_usable_answer_names_the_host_and_what_to_try() {
-    for fault in [Fault::Silence, Fault::Garbage, Fault::HalfPacket, Fault::WrongRequestId] {
+    for fault in
+        [AgentFault::Silence, AgentFault::Garbage, AgentFault::HalfPacket, AgentFault::WrongRequestId]
+    {
         let message = with_fault(fault, "").await.unwrap_err();
         assert!(
             message.starts_with("link lost: 127.0.0.1:")
@@ -156,9 +158,9 @@ async fn an_agent_that_goes_silent_later_is_a_lost_link_and_comes_back() {
     let rack = rack(3).await;
     let mut driver = open(&rack, "", &outlets(&["1", "3"])).await.unwrap();
     read(&mut driver).await.unwrap();
-    rack.set_fault(Some(Fault::Silence));
+    rack.set_fault(Some(AgentFault::Silence));
     assert!(read(&mut driver).await.unwrap_err().contains("timed out after 0.4 s (7 objects)"));
-    rack.set_fault(Some(Fault::Delay(std::time::Duration::from_millis(50))));
+    rack.set_fault(Some(AgentFault::Delay(std::time::Duration::from_millis(50))));
     assert_eq!(read(&mut driver).await.unwrap(), BOTH);
 }
 
@@ -167,7 +169,7 @@ async fn a_request_lost_on_the_way_is_sent_again() {
     let rack = rack(3).await;
     let mut driver = open(&rack, "retransmits = 3", &outlets(&["1", "3"])).await.unwrap();
     read(&mut driver).await.unwrap();
-    rack.set_fault(Some(Fault::LoseNext(2)));
+    rack.set_fault(Some(AgentFault::LoseNext(2)));
     assert_eq!(read(&mut driver).await.unwrap(), BOTH);
 }
 
@@ -246,10 +248,10 @@ async fn a_pdu_that_meters_no_outlet_is_read_by_its_inlet() {
 #[tokio::test]
 async fn a_recorded_rack_yields_what_the_rack_said() {
     let rack = rack(2).await;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SnmpShared::default());
     let text = record(&config(rack.address(), ""), &shared).await.unwrap();
     assert!(!text.contains("host 1") && !text.contains("simulated-rack"), "{text}");
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = ProfileCatalogue::built_in().unwrap();
     let walk = parse_snmprec(&text).unwrap();
     let yields: Vec<_> = evaluate(catalogue.get("raritan_px2").unwrap(), &walk)
         .into_iter()
@@ -260,7 +262,7 @@ async fn a_recorded_rack_yields_what_the_rack_said() {
 
 #[tokio::test]
 async fn many_agents_share_one_socket() {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SnmpShared::default());
     let mut racks = Vec::new();
     let mut drivers = Vec::new();
     for number in 1..=20 {
@@ -279,7 +281,7 @@ async fn many_agents_share_one_socket() {
 #[test]
 fn an_outlet_that_no_pdu_of_the_family_has_is_said_before_anything_is_asked() {
     let check = |keys: &str, key: &str, expected: &str| {
-        let config: Config = toml::from_str(&format!("host = 'pdu1'\n{keys}")).unwrap();
+        let config: SnmpConfig = toml::from_str(&format!("host = 'pdu1'\n{keys}")).unwrap();
         match Snmp::check_outlets(&config, &outlets(&[key])) {
             Ok(()) => assert_eq!(expected, "", "{keys} {key}"),
             Err(message) => {
@@ -300,6 +302,6 @@ fn an_outlet_that_no_pdu_of_the_family_has_is_said_before_anything_is_asked() {
 proptest! {
     #[test]
     fn no_datagram_panics(noise in prop::collection::vec(any::<u8>(), 0..200)) {
-        fuzzing::datagram(&noise, &Catalogue::built_in().unwrap());
+        fuzzing::datagram(&noise, &ProfileCatalogue::built_in().unwrap());
     }
 }

@@ -4,7 +4,7 @@ use async_snmp::{Oid, Value as Wire};
 
 /// One object's value, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum ObjectValue {
     /// INTEGER, Gauge32, Counter32, Counter64, `TimeTicks`: no device gives more than 64 bits.
     Integer(i128),
     /// An Opaque-wrapped float (net-snmp's extension).
@@ -28,7 +28,7 @@ const OPAQUE_FLOAT: [u8; 3] = [0x9f, 0x78, 0x04];
 /// The same of a double.
 const OPAQUE_DOUBLE: [u8; 3] = [0x9f, 0x79, 0x08];
 
-impl Value {
+impl ObjectValue {
     /// Takes a value off the wire.
     pub(super) fn from_wire(value: &Wire) -> Self {
         match value {

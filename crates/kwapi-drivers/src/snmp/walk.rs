@@ -9,13 +9,13 @@ use std::fmt::Write as _;
 use async_snmp::Oid;
 use kwapi_core::{NoReading, Reading, hex};
 
-use super::interpret::{self, Row};
+use super::interpret::{self, ColumnValues};
 use super::plan;
 use super::profile::{Profile, Section, parse_oid};
-use super::value::Value;
+use super::value::ObjectValue;
 
 /// A device's objects, in order.
-pub type Walk = BTreeMap<Oid, Value>;
+pub type Walk = BTreeMap<Oid, ObjectValue>;
 
 /// A longer walk is no PDU's; its end is refused.
 const LINES_MAX: usize = 1_000_000;
@@ -63,7 +63,7 @@ fn shorten(text: &str) -> String {
 
 /// A value in any form that snmpsim reads and writes: a tag may end in `x` (hexadecimal) or `e` (escaped as in Python), and
 /// name a module that makes the value (`2:numeric|initial=7,rate=1`).
-fn parse_value(tag: &str, value: &str) -> Option<Value> {
+fn parse_value(tag: &str, value: &str) -> Option<ObjectValue> {
     let Some((tag, _)) = tag.split_once(':') else { return parse_plain(tag, value) };
     let setting = |name: &str| {
         let mut settings = value.split(',').filter_map(|setting| setting.trim().split_once('='));
@@ -74,10 +74,10 @@ fn parse_value(tag: &str, value: &str) -> Option<Value> {
     }
     let given = ["initial", "value", "min"].into_iter().find_map(setting);
     // Made by a module elsewhere (a database, a program): the object is there, and its value is not in the file.
-    given.map_or(Some(Value::Other), |value| parse_plain(tag, value))
+    given.map_or(Some(ObjectValue::Other), |value| parse_plain(tag, value))
 }
 
-fn parse_plain(tag: &str, value: &str) -> Option<Value> {
+fn parse_plain(tag: &str, value: &str) -> Option<ObjectValue> {
     let (tag, bytes) = match tag.strip_suffix('x') {
         Some(tag) => (tag, hex::decode(value.trim())?),
         None => match tag.strip_suffix('e') {
@@ -86,15 +86,15 @@ fn parse_plain(tag: &str, value: &str) -> Option<Value> {
         },
     };
     match tag {
-        "2" | "65" | "66" | "67" | "70" | "71" if value.trim().is_empty() => Some(Value::Null),
-        "2" | "65" | "66" | "67" | "70" | "71" => value.trim().parse().ok().map(Value::Integer),
-        "4" => Some(Value::Text(bytes)),
-        "5" => Some(Value::Null),
-        "6" => parse_oid(value).ok().map(Value::Oid),
-        "64" => Some(Value::Other),
-        "68" => Some(Value::from_opaque(&bytes)),
+        "2" | "65" | "66" | "67" | "70" | "71" if value.trim().is_empty() => Some(ObjectValue::Null),
+        "2" | "65" | "66" | "67" | "70" | "71" => value.trim().parse().ok().map(ObjectValue::Integer),
+        "4" => Some(ObjectValue::Text(bytes)),
+        "5" => Some(ObjectValue::Null),
+        "6" => parse_oid(value).ok().map(ObjectValue::Oid),
+        "64" => Some(ObjectValue::Other),
+        "68" => Some(ObjectValue::from_opaque(&bytes)),
         // noSuchObject, noSuchInstance, endOfMibView
-        "128" | "129" | "130" => Some(Value::Absent),
+        "128" | "129" | "130" => Some(ObjectValue::Absent),
         _ => None,
     }
 }
@@ -129,14 +129,14 @@ fn from_escaped(text: &str) -> Option<Vec<u8>> {
 
 /// Writes a walk in snmprec format, with nothing in it that tells whose it is: letters of texts become `x` and digits
 /// `0` (so that their shapes stay to be seen), addresses vanish. Numbers and OIDs stay, among them sysObjectID.
-pub fn to_snmprec<'a>(objects: impl IntoIterator<Item = &'a (Oid, Value)>) -> String {
+pub fn to_snmprec<'a>(objects: impl IntoIterator<Item = &'a (Oid, ObjectValue)>) -> String {
     let mut text = String::new();
     for (oid, value) in objects {
         let (tag, value) = match value {
-            Value::Integer(number) => (tag_of(*number), number.to_string()),
+            ObjectValue::Integer(number) => (tag_of(*number), number.to_string()),
             // snmprec has no floats; as text they are read back as numbers.
-            Value::Float(number) => ("4", number.to_string()),
-            Value::Text(bytes) => {
+            ObjectValue::Float(number) => ("4", number.to_string()),
+            ObjectValue::Text(bytes) => {
                 let hidden = anonymise(bytes);
                 match String::from_utf8(hidden) {
                     Ok(text) if !text.contains(['\n', '\r']) => ("4", text),
@@ -144,9 +144,9 @@ pub fn to_snmprec<'a>(objects: impl IntoIterator<Item = &'a (Oid, Value)>) -> St
                     Err(error) => ("4x", hex::encode(error.as_bytes())),
                 }
             }
-            Value::Oid(oid) => ("6", oid.to_string()),
-            Value::Null | Value::Other => ("5", String::new()),
-            Value::Absent | Value::Failed => continue,
+            ObjectValue::Oid(oid) => ("6", oid.to_string()),
+            ObjectValue::Null | ObjectValue::Other => ("5", String::new()),
+            ObjectValue::Absent | ObjectValue::Failed => continue,
         };
         _ = writeln!(text, "{oid}|{tag}|{value}");
     }
@@ -179,7 +179,7 @@ pub fn evaluate(profile: &Profile, walk: &Walk) -> Vec<Evaluated> {
     let mut evaluated = Vec::new();
     for (kind, section) in profile.kinds() {
         let indexes = rows(section, walk);
-        let as_recorded: Vec<Row> = indexes.iter().map(|index| row(section, index, walk)).collect();
+        let as_recorded: Vec<ColumnValues> = indexes.iter().map(|index| row(section, index, walk)).collect();
         let section = &interpret::on_device(section, &as_recorded);
         for index in indexes {
             let row = row(section, &index, walk);
@@ -198,10 +198,10 @@ fn rows(section: &Section, walk: &Walk) -> Vec<Vec<u32>> {
     listed.find(|rows| !rows.is_empty()).unwrap_or_default()
 }
 
-fn row(section: &Section, index: &[u32], walk: &Walk) -> Row {
+fn row(section: &Section, index: &[u32], walk: &Walk) -> ColumnValues {
     let columns = section.columns().into_iter();
     columns
-        .map(|(field, column)| (field, walk.get(&column.at(index)).cloned().unwrap_or(Value::Absent)))
+        .map(|(field, column)| (field, walk.get(&column.at(index)).cloned().unwrap_or(ObjectValue::Absent)))
         .collect()
 }
 

@@ -3,7 +3,7 @@
 use kwapi_core::{NoReading, ProbeId};
 use kwapi_drivers::registry::{self, SharedPool};
 use kwapi_drivers::{Outlets, Readings};
-use kwapi_simulators::ipmi::{Card, CardOptions, Dcmi, Fault as CardFault};
+use kwapi_simulators::ipmi::{BmcFault as CardFault, Card, CardOptions, Dcmi};
 
 use crate::suite::{Device, Fault, complies};
 

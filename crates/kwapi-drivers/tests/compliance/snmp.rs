@@ -1,6 +1,6 @@
 //! The SNMP driver against a simulated rack.
 
-use kwapi_simulators::snmp::{Fault as AgentFault, Rack, RackSettings};
+use kwapi_simulators::snmp::{AgentFault, Rack, RackSettings};
 
 use crate::suite::{Device, Fault, complies};
 

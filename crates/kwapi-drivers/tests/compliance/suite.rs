@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kwapi_core::{NoReading, ProbeId, Reading, Watts};
-use kwapi_drivers::registry::{self, Configured, Session, SharedPool};
+use kwapi_drivers::registry::{self, ConfiguredDriver, MeterSession, SharedPool};
 use kwapi_drivers::{DriverError, Outlets, Readings};
 use tokio::time::timeout;
 
@@ -63,7 +63,7 @@ pub(crate) async fn complies<D: Device>(make: impl AsyncFn() -> D) {
     what_is_not_said_is_not_zero(make().await).await;
 }
 
-fn configured<D: Device>(device: &D) -> Configured {
+fn configured<D: Device>(device: &D) -> ConfiguredDriver {
     let entry = registry::find(D::DRIVER).expect("a driver of the registry");
     let keys = device.keys().parse().expect("keys in TOML");
     entry.configure(keys).expect("keys that are right")
@@ -85,7 +85,7 @@ fn a_wrong_key_is_named<D: Device>(device: &D) {
     keeps_secrets(device, &format!("{error:?} {error} {:?}", configured(device)));
 }
 
-async fn open<D: Device>(device: &D) -> Result<Session, DriverError> {
+async fn open<D: Device>(device: &D) -> Result<MeterSession, DriverError> {
     let connector = configured(device).connector(&SharedPool::default());
     let outlets = device.outlets();
     let opened = timeout(FIRST_READING, connector.open(&outlets)).await;
@@ -93,7 +93,7 @@ async fn open<D: Device>(device: &D) -> Result<Session, DriverError> {
 }
 
 /// Reads until something was heard.
-async fn read(session: &mut Session) -> Result<Vec<(ProbeId, Result<Reading, NoReading>)>, DriverError> {
+async fn read(session: &mut MeterSession) -> Result<Vec<(ProbeId, Result<Reading, NoReading>)>, DriverError> {
     let mut readings = Readings::default();
     while readings.is_empty() {
         session.read(&mut readings).await?;
@@ -180,7 +180,7 @@ async fn what_is_not_said_is_not_zero<D: Device>(mut device: D) {
 }
 
 /// The first error, or outlet without a reading, which is how a driver of many outlets may tell of garbage.
-async fn first_error(session: &mut Session) -> DriverError {
+async fn first_error(session: &mut MeterSession) -> DriverError {
     let mut readings = Readings::default();
     loop {
         if let Err(error) = session.read(&mut readings).await {

@@ -1,18 +1,17 @@
 //! Writing and reading the files of a probe.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kwapi_core::Timestamp;
+use kwapi_core::{Timestamp, chain};
 
 use super::History;
-use super::probe::{AHEAD_MIN, Lag, Probe, SAMPLES_MANY, Which};
+use super::probe::{AHEAD_MIN, Lag, ProbeFiles, SAMPLES_MANY, Which};
 use crate::journal::Position;
 use crate::rrd::{self, Rrd, RrdFileError};
-use crate::store::{self, Known, Sample};
+use crate::store::{self, FileSample, Known};
 
 /// Each rebuild reads the whole journal: where more files than this are broken, the others begin empty; where more were
 /// written under a clock that was ahead, the others lack the rows that the leap has overwritten.
@@ -22,7 +21,7 @@ const BEHIND_SPAN_MIN: Duration = Duration::from_secs(300);
 
 impl History {
     /// Writes the files of one probe.
-    pub(super) fn flush_probe(&self, probe: &Probe) -> Result<(), RrdFileError> {
+    pub(super) fn flush_probe(&self, probe: &ProbeFiles) -> Result<(), RrdFileError> {
         let _files = probe.files.lock();
         let (samples, gone) = probe.waiting();
         if samples.is_empty() {
@@ -41,14 +40,19 @@ impl History {
         Ok(())
     }
 
-    pub(super) fn path(&self, probe: &Probe, which: Which) -> PathBuf {
+    pub(super) fn path(&self, probe: &ProbeFiles, which: Which) -> PathBuf {
         match which {
             Which::Power => store::power_path(&self.rrd_directory, probe.stem),
             Which::Peaks => store::peaks_path(&self.rrd_directory, probe.stem),
         }
     }
 
-    fn write_file(&self, probe: &Probe, which: Which, samples: &[Sample]) -> Result<(), RrdFileError> {
+    fn write_file(
+        &self,
+        probe: &ProbeFiles,
+        which: Which,
+        samples: &[FileSample],
+    ) -> Result<(), RrdFileError> {
         let path = self.path(probe, which);
         let max_gap = self.config.max_gap;
         let mut set_aside = false;
@@ -78,7 +82,7 @@ impl History {
     }
 
     /// Makes a file again from what the journal still has of its probe.
-    fn rebuild(&self, probe: &Probe, which: Which) -> Option<Rrd> {
+    fn rebuild(&self, probe: &ProbeFiles, which: Which) -> Option<Rrd> {
         if self.counts.files_set_aside.load(Ordering::Relaxed) > REBUILDS_MAX {
             return None;
         }
@@ -88,14 +92,14 @@ impl History {
     /// The file that `begin` makes for the first samples, with what the journal still has of its probe, of before `before`.
     fn again_from_journal(
         &self,
-        probe: &Probe,
+        probe: &ProbeFiles,
         which: Which,
         before: Option<Timestamp>,
-        mut begin: impl FnMut(&[Sample]) -> Option<Rrd>,
+        mut begin: impl FnMut(&[FileSample]) -> Option<Rrd>,
     ) -> Option<Rrd> {
-        let again = Probe::new(Known { probe: probe.id.clone(), since: probe.since }, probe.number);
+        let again = ProbeFiles::new(Known { probe: probe.id.clone(), since: probe.since }, probe.number);
         let mut rrd: Option<Rrd> = None;
-        let mut take_up = |again: &Probe| {
+        let mut take_up = |again: &ProbeFiles| {
             let (samples, gone) = again.waiting();
             if rrd.is_none() {
                 rrd = begin(&samples);
@@ -125,7 +129,7 @@ impl History {
 
     /// Whether the file was last updated long after the samples that wait for it, under a clock that was ahead; then they
     /// wait for that, or ours, to be mended. Looked at once: for the first samples of this process.
-    fn is_file_ahead(&self, probe: &Probe, samples: &[Sample]) -> bool {
+    fn is_file_ahead(&self, probe: &ProbeFiles, samples: &[FileSample]) -> bool {
         if !probe.is_first_flush() {
             return false;
         }
@@ -157,7 +161,7 @@ impl History {
                     Ok(()) => continue,
                     Err(error) => {
                         self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
-                        tracing::warn!(probe = %probe.id, error = %Chain(&error), "cannot rewind RRD files");
+                        tracing::warn!(probe = %probe.id, error = %chain(&error), "cannot rewind RRD files");
                     }
                 }
             }
@@ -174,7 +178,7 @@ impl History {
     }
 
     /// Takes back in a probe's files what is later than its samples. The bytes are kept beside them.
-    fn rewind_files(&self, probe: &Probe) -> Result<(), RrdFileError> {
+    fn rewind_files(&self, probe: &ProbeFiles) -> Result<(), RrdFileError> {
         self.flush_probe(probe)?; // What came before the clock was set belongs to what is kept.
         let _files = probe.files.lock();
         let samples = probe.behind();
@@ -211,8 +215,8 @@ impl History {
 
     /// A file that was written under a clock that was ahead, as it was before `first`. The rows that the leap ahead has
     /// overwritten are taken from the journal, as far as it goes back.
-    fn rewound(&self, probe: &Probe, which: Which, rrd: &Rrd, first: &Sample) -> Rrd {
-        let back_to = |begin: &Sample| {
+    fn rewound(&self, probe: &ProbeFiles, which: Which, rrd: &Rrd, first: &FileSample) -> Rrd {
+        let back_to = |begin: &FileSample| {
             let mut rewound = rrd.clone();
             rewound.rewind(store::first_second(begin).min(store::first_second(first)));
             rewound
@@ -254,7 +258,7 @@ impl History {
     }
 
     /// The file as it will be once what waits is written; `None` when there is neither file nor sample.
-    pub(super) fn present(&self, probe: &Probe, which: Which) -> Result<Option<Rrd>, RrdFileError> {
+    pub(super) fn present(&self, probe: &ProbeFiles, which: Which) -> Result<Option<Rrd>, RrdFileError> {
         let _files = probe.files.lock();
         let (samples, _) = probe.waiting();
         let read = match rrd::read(&self.path(probe, which)) {
@@ -271,22 +275,25 @@ impl History {
     }
 
     /// Counts a file that could not be read for somebody who asked, and warns of the probe once.
-    fn notice_unreadable(&self, probe: &Probe, error: &RrdFileError) {
+    fn notice_unreadable(&self, probe: &ProbeFiles, error: &RrdFileError) {
         self.counts.read_failures.fetch_add(1, Ordering::Relaxed);
         let mut told = self.unreadable.lock();
         if told.len() < UNREADABLE_MAX && told.insert(probe.id.clone()) {
-            tracing::warn!(probe = %probe.id, error = %Chain(error), "cannot read the history of a probe");
+            tracing::warn!(probe = %probe.id, error = %chain(error), "cannot read the history of a probe");
         }
     }
 
     /// The bytes of a file that has everything.
-    pub(super) fn flushed_bytes(&self, probe: &Probe) -> Result<Option<Vec<u8>>, RrdFileError> {
+    pub(super) fn flushed_bytes(&self, probe: &ProbeFiles) -> Result<Option<Vec<u8>>, RrdFileError> {
         self.flush_probe(probe)?;
         Ok(self.present(probe, Which::Power)?.map(|rrd| rrd.to_bytes()))
     }
 
     /// The stamp and value of the newest update in the file.
-    pub(super) fn newest_in_file(&self, probe: &Probe) -> Result<Option<(Timestamp, f64)>, RrdFileError> {
+    pub(super) fn newest_in_file(
+        &self,
+        probe: &ProbeFiles,
+    ) -> Result<Option<(Timestamp, f64)>, RrdFileError> {
         let rrd = self.present(probe, Which::Power)?;
         Ok(rrd.and_then(|rrd| Some((rrd.last_update(), rrd.last_value()?))))
     }
@@ -300,18 +307,3 @@ fn free_name(path: &Path, why: &str) -> PathBuf {
 
 /// Probes of which it is remembered that their file could not be read, so that it is told once.
 const UNREADABLE_MAX: usize = 10_000;
-
-/// An error with its causes, on one line.
-pub(super) struct Chain<'a>(pub(super) &'a RrdFileError);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = std::error::Error::source(self.0);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}

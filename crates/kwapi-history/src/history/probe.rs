@@ -6,10 +6,10 @@ use kwapi_core::{ProbeId, Timestamp};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::waiting::Waiting;
+use super::waiting::WaitingSamples;
 use crate::journal::Credited;
 use crate::rrd::{Definition, Rrd, UpdateError};
-use crate::store::{self, Known, PEAKS, POWER, Sample};
+use crate::store::{self, FileSample, Known, PEAKS, POWER};
 
 /// A sample this long before the newest is not late: a clock that was ahead has been set right, or ours is behind now. As
 /// long is waited for a clock to be mended.
@@ -23,7 +23,7 @@ pub(super) const SAMPLES_MANY: usize = 1_024;
 const HELD_DEFAULT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(super) struct ProbeFiles {
     pub(super) id: ProbeId,
     /// Counts probes from 0 in the order they were first seen.
     pub(super) number: u32,
@@ -40,7 +40,7 @@ struct State {
     newest: Option<(Timestamp, f64)>,
     /// The usual time between samples.
     pace: Duration,
-    waiting: Waiting,
+    waiting: WaitingSamples,
     /// How many samples have ever left `waiting`.
     gone: u64,
     /// How many losses of the journal the newest sample comes after.
@@ -54,7 +54,7 @@ struct State {
 struct Behind {
     /// When the history noticed, on the process's monotonic clock.
     noticed: Option<Duration>,
-    waiting: Waiting,
+    waiting: WaitingSamples,
     /// Stamps of the first and the last.
     ends: Option<(Timestamp, Timestamp)>,
 }
@@ -87,14 +87,14 @@ pub(super) enum Verdict {
     Ahead(usize),
 }
 
-impl Probe {
+impl ProbeFiles {
     pub(super) fn new(known: Known, number: u32) -> Self {
         let Known { probe: id, since } = known;
         let stem = store::file_stem(&id);
         let state = State {
             newest: None,
             pace: HELD_DEFAULT,
-            waiting: Waiting::default(),
+            waiting: WaitingSamples::default(),
             gone: 0,
             losses: 0,
             behind: None,
@@ -124,7 +124,7 @@ impl Probe {
         state.newest = Some((record.at, record.power.0));
         let before = state.bytes();
         let were_behind = state.behind.take().map_or(0, |behind| behind.waiting.len());
-        state.waiting.push(&Sample { at: record.at, watts: record.power.0, held, is_after_loss });
+        state.waiting.push(&FileSample { at: record.at, watts: record.power.0, held, is_after_loss });
         let count = state.waiting.len();
         if count > SAMPLES_MAX {
             let dropped = SAMPLES_MAX / 4;
@@ -164,7 +164,7 @@ impl Probe {
     }
 
     /// The samples that are behind.
-    pub(super) fn behind(&self) -> Vec<Sample> {
+    pub(super) fn behind(&self) -> Vec<FileSample> {
         self.state.lock().behind.as_ref().map(|behind| behind.waiting.samples()).unwrap_or_default()
     }
 
@@ -202,7 +202,7 @@ impl Probe {
     }
 
     /// What waits, and how many samples have ever left.
-    pub(super) fn waiting(&self) -> (Vec<Sample>, u64) {
+    pub(super) fn waiting(&self) -> (Vec<FileSample>, u64) {
         let state = self.state.lock();
         (state.waiting.samples(), state.gone)
     }
@@ -241,7 +241,7 @@ impl State {
         let held = if spacing <= max_gap { spacing } else { self.pace };
         let behind = self.behind.get_or_insert_default();
         let (first, _) = behind.ends.unwrap_or((record.at, record.at));
-        behind.waiting.push(&Sample { at: record.at, watts: record.power.0, held, is_after_loss: false });
+        behind.waiting.push(&FileSample { at: record.at, watts: record.power.0, held, is_after_loss: false });
         behind.ends = Some((first, record.at));
         let mut verdict = Verdict::Behind;
         if behind.waiting.len() > SAMPLES_MAX {
@@ -256,7 +256,7 @@ impl State {
 /// The second with which a history begins whose first sample is `record`.
 pub(super) fn first_second(record: &Credited) -> u64 {
     let (at, watts, held) = (record.at, record.power.0, HELD_DEFAULT);
-    store::first_second(&Sample { at, watts, held, is_after_loss: false })
+    store::first_second(&FileSample { at, watts, held, is_after_loss: false })
 }
 
 /// Which of a probe's two files.
@@ -277,7 +277,7 @@ impl Which {
     pub(super) fn apply(
         self,
         rrd: &mut Rrd,
-        samples: &[Sample],
+        samples: &[FileSample],
         max_gap: Duration,
     ) -> Result<usize, UpdateError> {
         match self {
@@ -287,7 +287,7 @@ impl Which {
     }
 
     /// A new database that begins where the first sample does.
-    pub(super) fn begin(self, samples: &[Sample]) -> Option<Rrd> {
+    pub(super) fn begin(self, samples: &[FileSample]) -> Option<Rrd> {
         samples.first().map(|first| Rrd::new(&self.definition(), store::first_second(first)))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::probe::Probe;
+use super::probe::ProbeFiles;
 
 /// Into so many parts an interval is divided at most.
 const SLOTS_MAX: u128 = 3_600;
@@ -13,7 +13,7 @@ const SLOTS_MAX: u128 = 3_600;
 #[derive(Debug)]
 pub(super) struct Schedule {
     interval_ms: u128,
-    slots: Vec<Vec<Arc<Probe>>>,
+    slots: Vec<Vec<Arc<ProbeFiles>>>,
     /// When it was last asked.
     asked: Option<u128>,
 }
@@ -25,7 +25,7 @@ impl Schedule {
         Self { interval_ms, slots: (0..slots).map(|_| Vec::new()).collect(), asked: None }
     }
 
-    pub(super) fn add(&mut self, probe: &Arc<Probe>) {
+    pub(super) fn add(&mut self, probe: &Arc<ProbeFiles>) {
         let slot = self.slot(self.instant(probe));
         if let Some(probes) = self.slots.get_mut(slot) {
             probes.push(Arc::clone(probe));
@@ -34,7 +34,7 @@ impl Schedule {
 
     /// The probes whose instant has passed since it was asked before, of those that have something to write. The first
     /// time there are none.
-    pub(super) fn due(&mut self, now: Duration) -> Vec<Arc<Probe>> {
+    pub(super) fn due(&mut self, now: Duration) -> Vec<Arc<ProbeFiles>> {
         let now = now.as_millis();
         let Some(before) = self.asked.replace(now) else { return Vec::new() };
         let passed = now.saturating_sub(before);
@@ -45,7 +45,7 @@ impl Schedule {
         let looked_at =
             if passed * 2 > self.interval_ms { count } else { (last + count - first) % count + 1 };
         let slots = self.slots.iter().cycle().skip(first).take(looked_at);
-        let has_passed = |probe: &&Arc<Probe>| {
+        let has_passed = |probe: &&Arc<ProbeFiles>| {
             let turn = |at: u128| (at + self.interval_ms - self.instant(probe)) / self.interval_ms;
             turn(before) != turn(now) && probe.has_waiting()
         };
@@ -53,7 +53,7 @@ impl Schedule {
     }
 
     /// When in each interval the files of a probe are due, in milliseconds.
-    fn instant(&self, probe: &Probe) -> u128 {
+    fn instant(&self, probe: &ProbeFiles) -> u128 {
         probe.stem.as_u128() % self.interval_ms
     }
 
@@ -72,7 +72,7 @@ mod tests {
     use crate::store::Known;
 
     /// Probes with something to write.
-    fn probes(count: u32) -> Vec<Arc<Probe>> {
+    fn probes(count: u32) -> Vec<Arc<ProbeFiles>> {
         let taken = Taken { decision: Decision::Continue, register: Totals::default() };
         let all = (0..count).map(|number| {
             let probe = ProbeId::new(format!("p{number}")).unwrap();
@@ -80,7 +80,7 @@ mod tests {
             let measurement =
                 Measurement { probe, power: Watts(1.0), voltage: None, current: None, accounting: None };
             let record = Credited::of(&measurement, Timestamp::from_seconds(1_700_000_000), taken);
-            let probe = Probe::new(known, number);
+            let probe = ProbeFiles::new(known, number);
             probe.keep(&record, 0, Duration::from_secs(60));
             Arc::new(probe)
         });
@@ -124,7 +124,7 @@ mod tests {
     fn who_has_nothing_to_write_is_not_due() {
         let mut schedule = Schedule::new(Duration::from_secs(10));
         let known = Known { probe: ProbeId::new("a").unwrap(), since: None };
-        schedule.add(&Arc::new(Probe::new(known, 0)));
+        schedule.add(&Arc::new(ProbeFiles::new(known, 0)));
         schedule.due(Duration::ZERO);
         assert!(schedule.due(Duration::from_secs(30)).is_empty());
     }

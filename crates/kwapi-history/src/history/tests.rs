@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::journal::{Credited, JournalConfig, Taken};
 use crate::rrd::Rrd;
-use crate::store::Sample;
+use crate::store::FileSample;
 
 /// A multiple of 900.
 const START: u64 = 1_699_999_200;
@@ -178,7 +178,7 @@ fn energy_is_the_power_times_the_time_it_is_known() {
 #[track_caller]
 fn check_energy(history: &History, period: Period, now: Timestamp, expected_wh: f64) {
     let series = history.fetch(&probe("A"), period, now).unwrap().unwrap();
-    let mut stack = kwapi_graph::Stack::new(period, now.seconds());
+    let mut stack = kwapi_graph::StackedSum::new(period, now.seconds());
     stack.add("A", &series);
     let figures = [
         ("figures", kwapi_graph::Figures::of(&series, now.seconds()).energy_kwh),
@@ -274,7 +274,7 @@ proptest! {
             let mut at = START * 1_000_000;
             let samples: Vec<_> = steps.iter().map(|(spacing, centiwatts)| {
                 at += spacing;
-                Sample { at: Timestamp::from_micros(at), watts: f64::from(*centiwatts) / 100.0, held: Duration::from_secs(1), is_after_loss: false }
+                FileSample { at: Timestamp::from_micros(at), watts: f64::from(*centiwatts) / 100.0, held: Duration::from_secs(1), is_after_loss: false }
             }).collect();
             let max_gap = Duration::from_secs(60);
             let begin = Rrd::new(&store::POWER, store::first_second(&samples[0]));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kwapi_core::Timestamp;
 
 use crate::journal::codec::{Input, put, put_decimal, unzigzag, zigzag};
-use crate::store::Sample;
+use crate::store::FileSample;
 
 /// `held` follows; else it is the time since the sample before.
 const HAS_HELD: u64 = 1;
@@ -21,7 +21,7 @@ const ROOM_BYTES: usize = 48;
 
 /// Samples in order of their stamps, each a few bytes: how the time since the one before has changed, and watts.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitingSamples {
     bytes: Vec<u8>,
     count: usize,
     /// Before the first, and at the last.
@@ -38,7 +38,7 @@ struct Place {
     spacing: u64,
 }
 
-impl Waiting {
+impl WaitingSamples {
     pub(super) fn len(&self) -> usize {
         self.count
     }
@@ -53,7 +53,7 @@ impl Waiting {
     }
 
     /// Adds a sample that is later than those there are.
-    pub(super) fn push(&mut self, sample: &Sample) {
+    pub(super) fn push(&mut self, sample: &FileSample) {
         let at = sample.at.micros();
         if self.is_empty() {
             let place = Place { at, spacing: 0 };
@@ -80,7 +80,7 @@ impl Waiting {
     }
 
     /// All of them.
-    pub(super) fn samples(&self) -> Vec<Sample> {
+    pub(super) fn samples(&self) -> Vec<FileSample> {
         let mut samples = Vec::with_capacity(self.count);
         let (mut input, mut place) = (Input(&self.bytes), self.begin);
         while let Some(sample) = next(&mut input, &mut place) {
@@ -105,14 +105,14 @@ impl Waiting {
     }
 }
 
-fn next(input: &mut Input<'_>, place: &mut Place) -> Option<Sample> {
+fn next(input: &mut Input<'_>, place: &mut Place) -> Option<FileSample> {
     let head = input.varint()?;
     let spacing = place.spacing.wrapping_add(unzigzag(head >> FLAG_BITS).cast_unsigned());
     let held = if head & HAS_HELD == 0 { spacing } else { input.varint()? };
     let watts = input.decimal()?;
     *place = Place { at: place.at.saturating_add(spacing), spacing };
     let (at, held) = (Timestamp::from_micros(place.at), Duration::from_micros(held));
-    Some(Sample { at, watts, held, is_after_loss: head & AFTER_LOSS != 0 })
+    Some(FileSample { at, watts, held, is_after_loss: head & AFTER_LOSS != 0 })
 }
 
 #[cfg(test)]
@@ -127,11 +127,11 @@ mod tests {
             steps in prop::collection::vec((1..5_000_000_000_u64, 0..2_000_000_u64, 0.0..1e6, any::<bool>()), 0..50),
             forgotten in 0..60_usize,
         ) {
-            let (mut waiting, mut samples, mut at) = (Waiting::default(), Vec::new(), 1_700_000_000_000_000);
+            let (mut waiting, mut samples, mut at) = (WaitingSamples::default(), Vec::new(), 1_700_000_000_000_000);
             for (spacing, held, watts, is_after_loss) in steps {
                 at += spacing;
                 let held = Duration::from_micros(if held < 1_000_000 { spacing } else { held });
-                samples.push(Sample { at: Timestamp::from_micros(at), watts, held, is_after_loss });
+                samples.push(FileSample { at: Timestamp::from_micros(at), watts, held, is_after_loss });
                 waiting.push(samples.last().unwrap());
             }
             prop_assert_eq!(waiting.samples(), &samples[..]);
@@ -143,13 +143,13 @@ mod tests {
 
     #[test]
     fn two_minutes_take_little_more_than_half_a_kilobyte() {
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingSamples::default();
         let mut at = 1_700_000_000_000_000;
         for second in 0..120_u64 {
             let spacing = 1_000_000 + second * 7_919 % 500; // As a timer wakes.
             at += spacing;
             let (at, held) = (Timestamp::from_micros(at), Duration::from_micros(spacing));
-            waiting.push(&Sample { at, watts: 183.0 + second as f64 / 10.0, held, is_after_loss: false });
+            waiting.push(&FileSample { at, watts: 183.0 + second as f64 / 10.0, held, is_after_loss: false });
         }
         assert!(waiting.bytes() <= 800, "{}", waiting.bytes());
     }

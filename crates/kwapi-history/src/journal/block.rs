@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use super::Credited;
-use super::record::{Decoder, Encoder};
+use super::record::{Encoder, RecordDecoder};
 
 const MARK: [u8; 4] = [0xff, b'K', b'W', b'B'];
 /// The kind of payload this writes. Another is a later version's: passed over, and told.
@@ -20,7 +20,7 @@ pub(super) const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 
 /// What a head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct BlockHead {
     pub(super) records: u16,
     pub(super) payload_bytes: usize,
     /// Whether the batch it is part of ends with it.
@@ -38,7 +38,7 @@ pub(super) enum Unusable {
     Later,
 }
 
-impl Head {
+impl BlockHead {
     /// Reads the head at `place` of segment `segment`; `None` where there is none, or it is damaged.
     pub(super) fn parse(bytes: &[u8], segment: u64, place: u64) -> Option<Self> {
         let bytes: &[u8; HEAD_BYTES] = bytes.get(..HEAD_BYTES)?.try_into().ok()?;
@@ -59,7 +59,11 @@ impl Head {
     }
 
     /// Reads the records of its payload.
-    pub(super) fn read(&self, payload: &[u8], decoder: &mut Decoder) -> Result<Vec<Credited>, Unusable> {
+    pub(super) fn read(
+        &self,
+        payload: &[u8],
+        decoder: &mut RecordDecoder,
+    ) -> Result<Vec<Credited>, Unusable> {
         if crc32fast::hash(payload) != self.crc {
             return Err(Unusable::Damaged);
         }

@@ -7,7 +7,7 @@ use kwapi_core::Timestamp;
 
 use super::damage::Lost;
 use super::segment::{self, SegmentReader, Step};
-use super::state::{Closed, State};
+use super::state::{Closed, JournalState};
 use super::{JournalConfig, Position, position};
 use crate::store::DirectoryInUse;
 
@@ -41,9 +41,9 @@ pub(super) fn open_files(
     folder: &Path,
     config: JournalConfig,
     now: Timestamp,
-) -> io::Result<(State, u64, Opened)> {
+) -> io::Result<(JournalState, u64, Opened)> {
     let mut opened = Opened::default();
-    let mut state = State::default();
+    let mut state = JournalState::default();
     let numbers = segment::list(folder)?;
     for number in &numbers {
         let metadata = std::fs::metadata(segment::path(folder, *number))?;

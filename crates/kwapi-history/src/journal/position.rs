@@ -43,7 +43,7 @@ impl Kept {
 
 /// A reader's place as it was found.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct FoundPosition {
     pub(super) name: String,
     /// `None` where the file was damaged; it was renamed to `….damaged` then.
     pub(super) place: Option<(Position, Need)>,
@@ -85,7 +85,7 @@ fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// All positions in `directory`.
-pub(super) fn find(directory: &Path) -> io::Result<Vec<Found>> {
+pub(super) fn find(directory: &Path) -> io::Result<Vec<FoundPosition>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -105,7 +105,7 @@ pub(super) fn find(directory: &Path) -> io::Result<Vec<Found>> {
         }
         let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         let committed = since.map_or(Timestamp::EPOCH, |since| Timestamp::EPOCH.after(since));
-        found.push(Found { name: name.to_owned(), place, committed });
+        found.push(FoundPosition { name: name.to_owned(), place, committed });
     }
     Ok(found)
 }

@@ -270,11 +270,11 @@ fn read_decision(input: &mut Input<'_>) -> Option<Decision> {
 
 /// Reads the records of blocks.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(super) struct RecordDecoder {
     names: HashSet<ProbeId>,
 }
 
-impl Decoder {
+impl RecordDecoder {
     /// Reads the payload of one block, of `count` records. `None` when it is not what an [`Encoder`] writes.
     pub(super) fn block(&mut self, payload: &[u8], count: usize) -> Option<Vec<Credited>> {
         let mut input = Input(payload);

@@ -46,13 +46,13 @@ struct Before {
 
 /// Reads the records of one segment.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(super) struct ReleasedDecoder {
     probes: Vec<ProbeId>,
     before: Vec<Before>,
     at: u64,
 }
 
-impl Decoder {
+impl ReleasedDecoder {
     /// Reads one block's payload. `None` when it is damaged: what follows it in the segment cannot be read either.
     pub(super) fn block(&mut self, payload: &[u8], crc: u32) -> Option<Vec<Credited>> {
         if crc32fast::hash(payload) != crc {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kwapi_core::Timestamp;
 
-use super::state::{Closed, State};
+use super::state::{Closed, JournalState};
 use super::{Need, Position, Shared, position, segment};
 
 /// A position that nobody has read by for so long is dropped…
@@ -77,7 +77,7 @@ impl Shared {
 
     fn next_to_go(
         &self,
-        state: &State,
+        state: &JournalState,
         now: Timestamp,
         is_disk_nearly_full: bool,
     ) -> Option<(Closed, Reason)> {
@@ -133,7 +133,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl JournalState {
     /// Bytes that a reader at `position` has yet to commit.
     fn bytes_after(&self, position: Position) -> u64 {
         let closed = self.closed.iter().filter(|closed| closed.end() > position).map(|closed| {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use kwapi_core::Timestamp;
 
-use super::block::{self, Head, Unusable};
+use super::block::{self, BlockHead, Unusable};
 use super::damage::LossCause;
 use super::{Credited, record, released};
 
@@ -71,17 +71,17 @@ pub(super) enum Step {
 }
 
 /// Where a segment's bytes come from.
-pub(super) trait Source {
+pub(super) trait SegmentSource {
     fn read_at(&self, buffer: &mut [u8], place: u64) -> io::Result<usize>;
 }
 
-impl Source for File {
+impl SegmentSource for File {
     fn read_at(&self, buffer: &mut [u8], place: u64) -> io::Result<usize> {
         FileExt::read_at(self, buffer, place)
     }
 }
 
-impl Source for &[u8] {
+impl SegmentSource for &[u8] {
     fn read_at(&self, buffer: &mut [u8], place: u64) -> io::Result<usize> {
         let rest = usize::try_from(place).ok().and_then(|place| self.get(place..)).unwrap_or_default();
         let count = rest.len().min(buffer.len());
@@ -95,8 +95,8 @@ impl Source for &[u8] {
 /// The two versions there are.
 #[derive(Debug)]
 enum Blocks {
-    First(released::Decoder),
-    Second(record::Decoder),
+    First(released::ReleasedDecoder),
+    Second(record::RecordDecoder),
 }
 
 /// Reads a segment.
@@ -128,7 +128,7 @@ impl SegmentReader<File> {
     }
 }
 
-impl<S: Source> SegmentReader<S> {
+impl<S: SegmentSource> SegmentReader<S> {
     /// A reader of segment `number` that begins at the place `from`, or at the first block.
     pub(super) fn new(source: S, number: u64, from: u64) -> io::Result<Self> {
         let is_first = {
@@ -139,9 +139,9 @@ impl<S: Source> SegmentReader<S> {
                 || !bytes.starts_with(MAGIC) && begins_with_a_block_of_the_first_version(bytes)
         };
         let (blocks, place) = if is_first {
-            (Blocks::First(released::Decoder::default()), HEADER_BYTES_FIRST)
+            (Blocks::First(released::ReleasedDecoder::default()), HEADER_BYTES_FIRST)
         } else {
-            (Blocks::Second(record::Decoder::default()), from.max(HEADER_BYTES))
+            (Blocks::Second(record::RecordDecoder::default()), from.max(HEADER_BYTES))
         };
         let (window, pending, queued) = (Window::default(), Vec::new(), None);
         Ok(Self { source, number, blocks, place, from, window, pending, pending_from: place, queued })
@@ -194,7 +194,7 @@ impl<S: Source> SegmentReader<S> {
             return Ok((Step::End, false));
         }
         let bytes = self.window.get(&self.source, from, block::HEAD_BYTES, limit)?;
-        let Some(head) = Head::parse(bytes, self.number, from) else {
+        let Some(head) = BlockHead::parse(bytes, self.number, from) else {
             if bytes.len() < block::HEAD_BYTES {
                 return Ok((Step::Torn { from }, false));
             }
@@ -231,7 +231,7 @@ impl<S: Source> SegmentReader<S> {
             let mut search = usize::from(at == from);
             while let Some(found) = block::find_mark(bytes, search) {
                 let place = at + found as u64;
-                let head = bytes.get(found..).and_then(|bytes| Head::parse(bytes, self.number, place));
+                let head = bytes.get(found..).and_then(|bytes| BlockHead::parse(bytes, self.number, place));
                 if head.is_some() {
                     self.place = place;
                     return Ok(Step::Lost { from, to: place, records: None, cause: LossCause::Damage });
@@ -282,7 +282,13 @@ fn begins_with_a_block_of_the_first_version(bytes: &[u8]) -> bool {
 
 impl Window {
     /// `count` bytes from `place` on, fewer where the file or `limit` ends.
-    fn get(&mut self, source: &impl Source, place: u64, count: usize, limit: u64) -> io::Result<&[u8]> {
+    fn get(
+        &mut self,
+        source: &impl SegmentSource,
+        place: u64,
+        count: usize,
+        limit: u64,
+    ) -> io::Result<&[u8]> {
         let count = usize::try_from(limit.saturating_sub(place)).unwrap_or(usize::MAX).min(count);
         let here = |window: &Self| {
             let offset = usize::try_from(place.checked_sub(window.begin)?).ok()?;

@@ -72,7 +72,7 @@ pub(super) struct Recent {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct JournalState {
     pub(super) closed: VecDeque<Closed>,
     pub(super) end: Position,
     pub(super) holders: BTreeMap<String, Holder>,
@@ -93,7 +93,7 @@ pub(super) struct State {
     pub(super) opened: Timestamp,
 }
 
-impl State {
+impl JournalState {
     /// The oldest position there is.
     pub(super) fn first(&self) -> Position {
         let number = self.closed.front().map_or(self.end.segment, |closed| closed.number);

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use kwapi_core::{OpenRows, Piece, ProbeId, RowStep, Trace, WrittenRow};
 
-use super::snapshot::Probe;
+use super::snapshot::SnapshotProbe;
 use super::table::LedgerRow;
 use crate::journal::Credited;
 
 #[derive(Debug, Default)]
 pub(super) struct Book {
     index: HashMap<ProbeId, usize>,
-    pub(super) probes: Vec<Probe>,
+    pub(super) probes: Vec<SnapshotProbe>,
     /// Rows that are done, to be written.
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<WaitingRow>,
     /// The number of the last correction.
     pub(super) corrections: u64,
     /// Energy that was laid where a message is stamped, as nothing else was known of it.
@@ -23,18 +23,18 @@ pub(super) struct Book {
 
 /// A row to be written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Waiting {
+pub(super) struct WaitingRow {
     pub(super) step: RowStep,
     pub(super) row: LedgerRow,
 }
 
 impl Book {
-    pub(super) fn new(corrections: u64, probes: Vec<Probe>) -> Self {
+    pub(super) fn new(corrections: u64, probes: Vec<SnapshotProbe>) -> Self {
         let index = probes.iter().enumerate().map(|(at, probe)| (probe.id.clone(), at)).collect();
         Self { index, probes, corrections, ..Self::default() }
     }
 
-    pub(super) fn probe(&self, id: &ProbeId) -> Option<&Probe> {
+    pub(super) fn probe(&self, id: &ProbeId) -> Option<&SnapshotProbe> {
         self.probes.get(*self.index.get(id)?)
     }
 
@@ -46,7 +46,7 @@ impl Book {
         } else {
             let id = record.probe.clone();
             self.index.insert(id.clone(), self.probes.len());
-            self.probes.push(Probe { id, trace: Trace::default(), open: OpenRows::default() });
+            self.probes.push(SnapshotProbe { id, trace: Trace::default(), open: OpenRows::default() });
             self.probes.len() - 1
         };
         let Some(probe) = self.probes.get_mut(at) else { return };
@@ -63,13 +63,13 @@ impl Book {
     /// Closes what nobody has ended for two days.
     pub(super) fn close_silent(&mut self, now_ms: u64) {
         let (waiting, corrections) = (&mut self.waiting, &mut self.corrections);
-        for Probe { id, open, .. } in &mut self.probes {
+        for SnapshotProbe { id, open, .. } in &mut self.probes {
             open.close_silent(now_ms, &mut |written| waiting.push(done(id, written, corrections)));
         }
     }
 }
 
-fn done(probe: &ProbeId, written: WrittenRow, corrections: &mut u64) -> Waiting {
+fn done(probe: &ProbeId, written: WrittenRow, corrections: &mut u64) -> WaitingRow {
     let correction = if written.correction.is_some() {
         *corrections += 1;
         *corrections
@@ -77,5 +77,5 @@ fn done(probe: &ProbeId, written: WrittenRow, corrections: &mut u64) -> Waiting 
         0
     };
     let row = LedgerRow { probe: probe.clone(), row: written.row, correction, cause: written.correction };
-    Waiting { step: written.step, row }
+    WaitingRow { step: written.step, row }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use kwapi_core::{ProbeId, RowStep};
 
-use super::book::Waiting;
+use super::book::WaitingRow;
 use super::files::{Day, Part};
 use super::table::{self, LedgerRow, Wanted};
 use super::{DAY_MS, Ledger};
@@ -83,7 +83,7 @@ impl Ledger {
     fn look(&self, probes: &[ProbeId], spans: &[(RowStep, u64, u64)]) -> (Seen, Vec<Part>) {
         let state = self.state.lock();
         let mut seen = Seen { position: state.position, ..Seen::default() };
-        for Waiting { step, row } in &state.book.waiting {
+        for WaitingRow { step, row } in &state.book.waiting {
             if probes.binary_search(&row.probe).is_ok() && is_in(spans, *step, row.row.begin) {
                 seen.rows.push(SeenRow::closed(*step, row.clone()));
             }

@@ -1,7 +1,7 @@
 //! `ledger-open`: what the ledger has in memory (the open rows, and where each probe's account stands) and the position in
 //! the journal that it is true at. The file before it is kept, and so is the journal from its position on.
 //!
-//! A line `kwapi ledger 1`, the CRC-32 of the rest, then in postcard's encoding what [`Head`] has, and of each probe its
+//! A line `kwapi ledger 1`, the CRC-32 of the rest, then in postcard's encoding what [`SnapshotHead`] has, and of each probe its
 //! id, its trace and its open rows.
 
 use kwapi_core::{OpenRows, ProbeId, Trace};
@@ -15,7 +15,7 @@ const CRC_BYTES: usize = 4;
 pub(super) const HEAD_BYTES_MAX: u64 = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub(super) struct Head {
+pub(super) struct SnapshotHead {
     /// All before it is in the rows.
     pub(super) position: Position,
     /// The number of the last correction.
@@ -25,16 +25,16 @@ pub(super) struct Head {
 
 /// A probe between two records.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Probe {
+pub(super) struct SnapshotProbe {
     pub(super) id: ProbeId,
     pub(super) trace: Trace,
     pub(super) open: OpenRows,
 }
 
-pub(super) fn encode(position: Position, corrections: u64, probes: &[Probe]) -> Vec<u8> {
+pub(super) fn encode(position: Position, corrections: u64, probes: &[SnapshotProbe]) -> Vec<u8> {
     let mut out = [MAGIC, &[0; CRC_BYTES]].concat();
     // Into vectors all goes: there is no error to be had.
-    let head = Head { position, corrections, probes: probes.len() as u64 };
+    let head = SnapshotHead { position, corrections, probes: probes.len() as u64 };
     out.extend(postcard::to_allocvec(&head).unwrap_or_default());
     let mut trace = Vec::new();
     for probe in probes {
@@ -53,22 +53,22 @@ pub(super) fn encode(position: Position, corrections: u64, probes: &[Probe]) -> 
 /// The position in the first bytes of a snapshot, which may be spoiled further on.
 pub(super) fn position(bytes: &[u8]) -> Option<Position> {
     let (_, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(CRC_BYTES)?;
-    let (head, _) = postcard::take_from_bytes::<Head>(body).ok()?;
+    let (head, _) = postcard::take_from_bytes::<SnapshotHead>(body).ok()?;
     Some(head.position)
 }
 
 /// What [`encode`] wrote; `None` where that was spoiled.
-pub(super) fn decode(bytes: &[u8]) -> Option<(Head, Vec<Probe>)> {
+pub(super) fn decode(bytes: &[u8]) -> Option<(SnapshotHead, Vec<SnapshotProbe>)> {
     let (crc, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(CRC_BYTES)?;
     if crc != crc32fast::hash(body).to_le_bytes() {
         return None;
     }
-    let (head, mut rest) = postcard::take_from_bytes::<Head>(body).ok()?;
+    let (head, mut rest) = postcard::take_from_bytes::<SnapshotHead>(body).ok()?;
     let mut probes = Vec::new();
     for _ in 0..head.probes {
         let (id, trace, open);
         ((id, trace, open), rest) = postcard::take_from_bytes::<(&str, &[u8], OpenRows)>(rest).ok()?;
-        probes.push(Probe { id: ProbeId::new(id).ok()?, trace: Trace::decode(trace).ok()?, open });
+        probes.push(SnapshotProbe { id: ProbeId::new(id).ok()?, trace: Trace::decode(trace).ok()?, open });
     }
     rest.is_empty().then_some((head, probes))
 }
@@ -79,8 +79,11 @@ mod tests {
 
     #[test]
     fn a_spoiled_byte_spoils_the_snapshot_and_nothing_else() {
-        let probe =
-            Probe { id: ProbeId::new("lyon.a").unwrap(), trace: Trace::default(), open: OpenRows::default() };
+        let probe = SnapshotProbe {
+            id: ProbeId::new("lyon.a").unwrap(),
+            trace: Trace::default(),
+            open: OpenRows::default(),
+        };
         let position = Position { segment: 7, offset: 9 };
         let bytes = encode(position, 3, std::slice::from_ref(&probe));
         let (head, probes) = decode(&bytes).unwrap();

@@ -6,7 +6,7 @@
 
 use kwapi_core::Timestamp;
 
-use super::{Archive, Consolidation, Definition, LastValue, RowState, Rrd, Source, StepState};
+use super::{Archive, Consolidation, DataSource, Definition, LastValue, RowState, Rrd, StepState};
 
 /// 8.642135E130: tells byte order and alignment of doubles.
 const FLOAT_COOKIE: f64 = 8.642_135E130;
@@ -206,7 +206,7 @@ impl Rrd {
         Self {
             definition: head,
             step,
-            sources: vec![Source {
+            sources: vec![DataSource {
                 is_gauge: true,
                 heartbeat: definition.heartbeat,
                 min: definition.min,
@@ -292,12 +292,12 @@ impl Rrd {
     }
 }
 
-fn parse_source(fields: &mut Fields<'_>) -> Result<Source, RrdError> {
+fn parse_source(fields: &mut Fields<'_>) -> Result<DataSource, RrdError> {
     fields.take(NAME_BYTES)?;
     let kind = text(fields.take(NAME_BYTES)?);
     let (heartbeat, min, max) = (fields.u64()?, fields.f64()?, fields.f64()?);
     fields.take(56)?;
-    Ok(Source { is_gauge: kind == b"GAUGE", heartbeat, min, max })
+    Ok(DataSource { is_gauge: kind == b"GAUGE", heartbeat, min, max })
 }
 
 fn parse_archive(fields: &mut Fields<'_>, first_value: usize) -> Result<Archive, RrdError> {

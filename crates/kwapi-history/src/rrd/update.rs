@@ -9,7 +9,7 @@
 use kwapi_core::Timestamp;
 
 use super::format::{UNKNOWN, row_scratch, step_scratch};
-use super::{Archive, Consolidation, LastValue, RowState, Rrd, Source, StepState};
+use super::{Archive, Consolidation, DataSource, LastValue, RowState, Rrd, StepState};
 
 /// Why an update was refused; the database is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +152,7 @@ impl Archive {
     }
 }
 
-impl Source {
+impl DataSource {
     /// Value times seconds; unknown when nothing was said, too late, or out of range.
     fn amount(&self, value: Option<f64>, span: &Span) -> f64 {
         let Some(value) = value.filter(|_| self.heartbeat as f64 >= span.seconds) else { return UNKNOWN };
@@ -194,7 +194,7 @@ impl StepState {
     }
 
     /// Completes the PDP in progress and those after it, and begins the next. Returns their value.
-    fn complete_steps(&mut self, source: &Source, amount: f64, span: &Span, step: u64) -> f64 {
+    fn complete_steps(&mut self, source: &DataSource, amount: f64, span: &Span, step: u64) -> f64 {
         let mut unknown_before = 0.0;
         if amount.is_nan() {
             unknown_before = span.before;

@@ -17,10 +17,10 @@ mod flag {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub(super) struct SampleBuffer {
     index: HashMap<ProbeId, u32>,
     succession: Succession,
-    queues: Vec<Queue>,
+    queues: Vec<SampleQueue>,
     bytes: usize,
     rows: u64,
     hours: BTreeSet<Hour>,
@@ -29,21 +29,21 @@ pub(super) struct Buffer {
 
 /// What one probe has.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct SampleQueue {
     pub(super) id: ProbeId,
     bytes: Vec<u8>,
-    before: Before,
+    before: SampleBefore,
 }
 
 /// The sample before, which the next is written over.
 #[derive(Clone, Copy, Debug, Default)]
-struct Before {
+struct SampleBefore {
     at: u64,
     register: u64,
     total: u64,
 }
 
-impl Buffer {
+impl SampleBuffer {
     /// Bytes of all queues.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -82,7 +82,11 @@ impl Buffer {
         } else {
             let at = u32::try_from(self.queues.len()).unwrap_or(u32::MAX);
             self.index.insert(probe.clone(), at);
-            self.queues.push(Queue { id: probe.clone(), bytes: Vec::new(), before: Before::default() });
+            self.queues.push(SampleQueue {
+                id: probe.clone(),
+                bytes: Vec::new(),
+                before: SampleBefore::default(),
+            });
             at
         };
         self.succession.note(at);
@@ -90,13 +94,14 @@ impl Buffer {
     }
 
     /// What a probe has.
-    pub(super) fn queue(&self, probe: &ProbeId) -> Option<&Queue> {
+    pub(super) fn queue(&self, probe: &ProbeId) -> Option<&SampleQueue> {
         self.queues.get(*self.index.get(probe)? as usize)
     }
 
     /// All queues with something in them, in order of their ids.
-    pub(super) fn queues(&self) -> Vec<&Queue> {
-        let mut queues: Vec<&Queue> = self.queues.iter().filter(|queue| !queue.bytes.is_empty()).collect();
+    pub(super) fn queues(&self) -> Vec<&SampleQueue> {
+        let mut queues: Vec<&SampleQueue> =
+            self.queues.iter().filter(|queue| !queue.bytes.is_empty()).collect();
         queues.sort_unstable_by(|left, right| left.id.cmp(&right.id));
         queues
     }
@@ -107,14 +112,14 @@ impl Buffer {
             let used = queue.bytes.len();
             queue.bytes.clear();
             queue.bytes.shrink_to(used + used / 4);
-            queue.before = Before::default();
+            queue.before = SampleBefore::default();
         }
         self.hours.clear();
         (self.bytes, self.rows) = (0, 0);
     }
 }
 
-impl Queue {
+impl SampleQueue {
     fn push(&mut self, sample: &Sample) {
         let out = &mut self.bytes;
         if out.capacity() - out.len() < 64 {
@@ -145,12 +150,12 @@ impl Queue {
 
     /// Its samples, in the order in which they came.
     pub(super) fn samples(&self) -> impl Iterator<Item = Sample> {
-        let (mut input, mut before) = (Input(&self.bytes), Before::default());
+        let (mut input, mut before) = (Input(&self.bytes), SampleBefore::default());
         std::iter::from_fn(move || if input.0.is_empty() { None } else { read(&mut input, &mut before) })
     }
 }
 
-fn read(input: &mut Input<'_>, before: &mut Before) -> Option<Sample> {
+fn read(input: &mut Input<'_>, before: &mut SampleBefore) -> Option<Sample> {
     let flags = input.varint()?;
     let has = |flag| flags & flag != 0;
     before.at = input.change(before.at)?;
@@ -193,10 +198,10 @@ mod tests {
                 quality: if is_estimated { Quality::Estimated } else { Quality::Measured },
                 total: total.map(Energy::from_millijoules),
             }).collect();
-            let mut buffer = Buffer::default();
+            let mut buffer = SampleBuffer::default();
             for _ in 0..2 {
                 rows.iter().for_each(|row| buffer.push(&probe, row));
-                let read: Vec<Sample> = buffer.queue(&probe).into_iter().flat_map(Queue::samples).collect();
+                let read: Vec<Sample> = buffer.queue(&probe).into_iter().flat_map(SampleQueue::samples).collect();
                 prop_assert_eq!(&read, &rows);
                 prop_assert_eq!(buffer.rows(), rows.len() as u64);
                 buffer.clear();

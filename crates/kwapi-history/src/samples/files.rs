@@ -20,7 +20,7 @@ const HOURS_OF_DAY: u64 = 24;
 
 /// A file of samples of one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Part {
+pub(super) struct SamplePart {
     pub(super) hour: Hour,
     /// Where in the journal what it holds begins.
     pub(super) from: Position,
@@ -28,7 +28,7 @@ pub(super) struct Part {
     pub(super) bytes: u64,
 }
 
-impl Part {
+impl SamplePart {
     fn name(&self) -> String {
         part_name(self.from)
     }
@@ -44,9 +44,9 @@ fn parse_name(name: &str) -> Option<Position> {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Files(Tree);
+pub(super) struct SampleFiles(Tree);
 
-impl Files {
+impl SampleFiles {
     pub(super) fn new(home: &Path, gate: Option<Gate>) -> Self {
         Self(Tree::new(home, TREE, gate))
     }
@@ -61,12 +61,12 @@ impl Files {
         self.0.root().join(day).join(format!("hour={:02}", hour % HOURS_OF_DAY))
     }
 
-    pub(super) fn path(&self, part: &Part) -> PathBuf {
+    pub(super) fn path(&self, part: &SamplePart) -> PathBuf {
         self.folder(part.hour).join(part.name())
     }
 
     /// All parts there are, and what a kill has left unfinished.
-    fn list(&self) -> io::Result<(Vec<Part>, Vec<PathBuf>)> {
+    fn list(&self) -> io::Result<(Vec<SamplePart>, Vec<PathBuf>)> {
         let (mut parts, mut unfinished) = (Vec::new(), Vec::new());
         for date in entries(self.0.root())? {
             let Some(day) = name_of(&date).strip_prefix("date=").and_then(parse_date) else { continue };
@@ -78,7 +78,7 @@ impl Files {
                         unfinished.push(path);
                     } else if let Some(from) = parse_name(name_of(&path)) {
                         let bytes = fs::metadata(&path)?.len();
-                        parts.push(Part { hour: day * HOURS_OF_DAY + of_day, from, bytes });
+                        parts.push(SamplePart { hour: day * HOURS_OF_DAY + of_day, from, bytes });
                     }
                 }
             }
@@ -95,13 +95,13 @@ impl Files {
 
     /// The parts there are. Those begun at `from` or later were not committed and are removed, and so is what a kill
     /// has left unfinished.
-    pub(super) fn open(&self, from: Position) -> io::Result<BTreeMap<Hour, Vec<Part>>> {
+    pub(super) fn open(&self, from: Position) -> io::Result<BTreeMap<Hour, Vec<SamplePart>>> {
         self.0.clear_merging()?;
         let (found, unfinished) = self.list()?;
         for path in unfinished {
             fs::remove_file(&path)?;
         }
-        let mut parts: BTreeMap<Hour, Vec<Part>> = BTreeMap::new();
+        let mut parts: BTreeMap<Hour, Vec<SamplePart>> = BTreeMap::new();
         for part in found {
             if part.from >= from {
                 fs::remove_file(self.path(&part))?;
@@ -121,8 +121,8 @@ impl Files {
         hour: Hour,
         from: Position,
         write: impl FnOnce(&mut Output<'_>) -> io::Result<()>,
-    ) -> io::Result<Part> {
-        let mut part = Part { hour, from, bytes: 0 };
+    ) -> io::Result<SamplePart> {
+        let mut part = SamplePart { hour, from, bytes: 0 };
         self.0.write_part(&self.folder(hour), &part.name(), write)?;
         part.bytes = fs::metadata(self.path(&part))?.len();
         Ok(part)
@@ -142,11 +142,11 @@ impl Files {
         &self,
         hour: Hour,
         from: Position,
-        kept: &[Part],
+        kept: &[SamplePart],
         write: impl FnOnce(&mut Output<'_>) -> io::Result<()>,
-    ) -> io::Result<Part> {
-        let mut part = Part { hour, from, bytes: 0 };
-        let kept: Vec<String> = kept.iter().map(Part::name).collect();
+    ) -> io::Result<SamplePart> {
+        let mut part = SamplePart { hour, from, bytes: 0 };
+        let kept: Vec<String> = kept.iter().map(SamplePart::name).collect();
         self.0.merge(&self.folder(hour), &hour.to_string(), &part.name(), &kept, write)?;
         part.bytes = fs::metadata(self.path(&part))?.len();
         Ok(part)
@@ -159,8 +159,9 @@ mod tests {
 
     #[test]
     fn names_say_what_a_part_is() {
-        let part = Part { hour: 20_783 * 24 + 7, from: Position { segment: 3, offset: 123_456 }, bytes: 0 };
-        let path = Files::new(Path::new("/h"), None).path(&part);
+        let part =
+            SamplePart { hour: 20_783 * 24 + 7, from: Position { segment: 3, offset: 123_456 }, bytes: 0 };
+        let path = SampleFiles::new(Path::new("/h"), None).path(&part);
         let text = "/h/samples/date=2026-11-26/hour=07/part-000000000003-000000123456.parquet";
         assert_eq!(path, Path::new(text));
         assert_eq!(parse_name(name_of(&path)), Some(part.from));

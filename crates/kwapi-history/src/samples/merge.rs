@@ -7,9 +7,9 @@ use std::time::Duration;
 use kwapi_core::{ProbeId, Timestamp};
 
 use super::Samples;
-use super::files::Part;
+use super::files::SamplePart;
 use super::sample::{Hour, Sample};
-use super::table::{Columns, PartWriter, count, decode};
+use super::table::{PartWriter, SampleColumns, count, decode};
 use crate::columns::Wanted;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -76,7 +76,7 @@ impl Samples {
     }
 
     /// An hour that is over, with all its parts.
-    fn next_hour(&self, wall: Timestamp) -> Option<(Hour, Vec<Part>)> {
+    fn next_hour(&self, wall: Timestamp) -> Option<(Hour, Vec<SamplePart>)> {
         let now = wall.micros() / 1_000;
         let state = self.state.lock();
         let found = state.parts.iter().find(|(hour, parts)| {
@@ -90,10 +90,10 @@ impl Samples {
     }
 
     /// The first parts, in the journal's order, that are worth becoming one.
-    fn choose(&self, parts: &[Part]) -> io::Result<Option<Vec<Part>>> {
+    fn choose(&self, parts: &[SamplePart]) -> io::Result<Option<Vec<SamplePart>>> {
         let mut run = Vec::new();
         let (mut sum, mut largest) = (0, 0);
-        let is_worth = |run: &[Part], sum: u64, largest: u64| {
+        let is_worth = |run: &[SamplePart], sum: u64, largest: u64| {
             // Each row is written anew a few times at most, however many late messages come.
             run.len() > 1 && (largest <= sum / 2 || run.len() > SMALL_PARTS)
         };
@@ -113,21 +113,21 @@ impl Samples {
         Ok(is_worth(&run, sum, largest).then_some(run))
     }
 
-    fn merge(&self, hour: Hour, parts: &[Part], chosen: &[Part]) -> io::Result<()> {
+    fn merge(&self, hour: Hour, parts: &[SamplePart], chosen: &[SamplePart]) -> io::Result<()> {
         let Some(from) = chosen.iter().map(|part| part.from).min() else { return Ok(()) };
         let mut rows: Vec<(ProbeId, Sample)> = Vec::new();
         for part in chosen {
             let path = self.files.path(part);
             let read = File::open(&path).and_then(|file| {
                 let all = 0..u64::MAX;
-                decode(file, Wanted::All, &all, Columns::All, |probe, sample| {
+                decode(file, Wanted::All, &all, SampleColumns::All, |probe, sample| {
                     rows.push((probe.clone(), sample));
                 })
             });
             read.map_err(|error| named(&error, &path))?;
         }
         rows.sort_by(|(left, one), (right, other)| (left, one.at).cmp(&(right, other.at)));
-        let mut kept: Vec<Part> = parts.iter().filter(|part| !chosen.contains(part)).copied().collect();
+        let mut kept: Vec<SamplePart> = parts.iter().filter(|part| !chosen.contains(part)).copied().collect();
         let merged = self.files.merge(hour, from, &kept, |output| {
             let mut writer = PartWriter::new(output);
             for (probe, sample) in &rows {

@@ -7,10 +7,10 @@ use std::ops::Range;
 use kwapi_core::{ProbeId, Timestamp};
 
 use super::Samples;
-use super::files::Part;
+use super::files::SamplePart;
 use super::merge::named;
 use super::sample::{Sample, hour_of};
-use super::table::{Columns, decode};
+use super::table::{SampleColumns, decode};
 use crate::columns::Wanted;
 use crate::journal::Position;
 
@@ -54,7 +54,8 @@ impl Samples {
         let mut page = SamplesPage { position: self.position(), ..SamplesPage::default() };
         for hour in self.hours(start.micros()..end.micros()) {
             let mut of_hour = Vec::new();
-            page.unreadable.extend(self.read(probes, hour, Columns::All, |_, sample| of_hour.push(sample)));
+            page.unreadable
+                .extend(self.read(probes, hour, SampleColumns::All, |_, sample| of_hour.push(sample)));
             of_hour.sort_by_key(|sample| sample.at);
             page.samples.append(&mut of_hour);
             if page.samples.len() > limit {
@@ -91,14 +92,14 @@ impl Samples {
         times: Range<u64>,
         each: impl FnMut(&ProbeId, Sample),
     ) -> Vec<String> {
-        self.read(probes, times, Columns::Energy, each)
+        self.read(probes, times, SampleColumns::Energy, each)
     }
 
     fn read(
         &self,
         probes: &[ProbeId],
         times: Range<u64>,
-        columns: Columns,
+        columns: SampleColumns,
         mut each: impl FnMut(&ProbeId, Sample),
     ) -> Vec<String> {
         let mut files = Vec::new();
@@ -132,7 +133,7 @@ impl Samples {
     }
 
     /// What is in memory, and the files that have the rest.
-    fn look(&self, probes: &[ProbeId], times: &Range<u64>) -> (Vec<(ProbeId, Sample)>, Vec<Part>) {
+    fn look(&self, probes: &[ProbeId], times: &Range<u64>) -> (Vec<(ProbeId, Sample)>, Vec<SamplePart>) {
         let buffer = self.buffer.read();
         let wanted = hour_of(times.start)..=hour_of(times.end.saturating_sub(1));
         let mut waiting = Vec::new();

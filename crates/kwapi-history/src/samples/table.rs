@@ -20,7 +20,7 @@ use crate::columns::{column, failed};
 
 mod read;
 
-pub(super) use read::{Columns, count, decode};
+pub(super) use read::{SampleColumns, count, decode};
 
 /// Rows of a group: what a reader takes into memory at once.
 const GROUP_ROWS: usize = 1 << 16;
@@ -101,7 +101,7 @@ fn best<T: DataType>(kind: &str, values: &[T::T], shapes: [Shape; 2]) -> Result<
 /// Writes one file.
 pub(super) struct PartWriter<W: Write + Send> {
     sink: Sink<W>,
-    group: Group,
+    group: RowGroup,
 }
 
 /// Where groups go: its properties are known when the first is.
@@ -113,7 +113,7 @@ enum Sink<W: Write + Send> {
 
 /// Rows that make a group.
 #[derive(Default)]
-struct Group {
+struct RowGroup {
     probe: Option<(ProbeId, ByteArray)>,
     before: Option<Sample>,
     probes: Vec<ByteArray>,
@@ -141,7 +141,7 @@ impl<T> Sparse<T> {
     }
 }
 
-impl Group {
+impl RowGroup {
     fn push(&mut self, probe: &ProbeId, sample: &Sample) {
         if self.probe.as_ref().is_none_or(|(id, _)| id != probe) {
             self.before = None;
@@ -225,7 +225,7 @@ fn millijoules(energy: Energy) -> i64 {
 
 impl<W: Write + Send> PartWriter<W> {
     pub(super) fn new(output: W) -> Self {
-        Self { sink: Sink::Ready(output), group: Group::default() }
+        Self { sink: Sink::Ready(output), group: RowGroup::default() }
     }
 
     /// Adds a sample: in order of probes, and of time.

@@ -160,7 +160,7 @@ fn rows_of(path: &Path) -> Rows {
     let file = std::fs::File::open(path).unwrap();
     let all = 0..u64::MAX;
     let each = |probe: &ProbeId, sample| rows.push((probe.clone(), sample));
-    table::decode(file, crate::columns::Wanted::All, &all, table::Columns::All, each).unwrap();
+    table::decode(file, crate::columns::Wanted::All, &all, table::SampleColumns::All, each).unwrap();
     assert!(rows.is_sorted_by_key(|(probe, sample)| (probe.clone(), sample.at)), "{path:?}");
     rows
 }
@@ -204,7 +204,7 @@ fn a_sample_lies_in_the_folder_of_its_hour_also_when_it_came_late() {
         samples.write(wall(0)).unwrap();
     }
     for path in parts(&lab) {
-        let hour: u64 = files::Files::new(lab.path(), None)
+        let hour: u64 = files::SampleFiles::new(lab.path(), None)
             .open(Position { segment: u64::MAX, offset: 0 })
             .unwrap()
             .into_iter()

@@ -33,7 +33,7 @@ pub struct Index {
 
 /// What an index had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct IndexContents {
     /// Probes in order of first sight.
     pub known: Vec<Known>,
     /// Lines that could not be read, but for a last one that a crash had cut. The file as it was is beside the new one,
@@ -93,7 +93,7 @@ impl Index {
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn open(directory: &Path) -> io::Result<(Self, Found)> {
+    pub fn open(directory: &Path) -> io::Result<(Self, IndexContents)> {
         let path = directory.join(FILE);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
@@ -180,8 +180,8 @@ impl Index {
 }
 
 /// Reads the lines of an index, and says whether the last was cut.
-fn read(text: &str, is_torn: bool) -> (Found, bool) {
-    let (mut found, mut seen, mut is_cut) = (Found::default(), HashSet::new(), false);
+fn read(text: &str, is_torn: bool) -> (IndexContents, bool) {
+    let (mut found, mut seen, mut is_cut) = (IndexContents::default(), HashSet::new(), false);
     let begins: Vec<_> = text.match_indices(BEGIN).map(|(at, _)| at).collect();
     let first = begins.first().copied().unwrap_or(text.len());
     let damaged_before = text.get(..first).is_some_and(|before| !before.trim().is_empty());

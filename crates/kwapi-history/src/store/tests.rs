@@ -27,7 +27,7 @@ fn the_index_remembers_ids_and_survives_a_torn_line() {
     let written =
         [known_as("A", Some(1_700_000_000)), known_as("a \"quoted\" id", None), known_as("nœud/é", Some(1))];
     let (mut index, known) = Index::open(lab.path()).unwrap();
-    assert_eq!(known, Found::default());
+    assert_eq!(known, IndexContents::default());
     for known in &written {
         index.add(known.clone());
     }
@@ -37,7 +37,7 @@ fn the_index_remembers_ids_and_survives_a_torn_line() {
     text.push_str("{\"probe\":\"B");
     std::fs::write(&file, text).unwrap();
     let (mut index, known) = Index::open(lab.path()).unwrap();
-    assert_eq!(known, Found { known: written.to_vec(), lines_damaged: 0 });
+    assert_eq!(known, IndexContents { known: written.to_vec(), lines_damaged: 0 });
     index.add(known_as("B", Some(2)));
     let (_, found) = Index::open(lab.path()).unwrap();
     // The torn line is in the midst now: of the probe that was added again nothing is lost.
@@ -54,7 +54,7 @@ fn an_index_without_first_stamps_is_read() {
     .unwrap();
     let (_, found) = Index::open(lab.path()).unwrap();
     let known = vec![Known { probe: ProbeId::new("A").unwrap(), since: None }];
-    assert_eq!(found, Found { known, lines_damaged: 0 });
+    assert_eq!(found, IndexContents { known, lines_damaged: 0 });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::auth::{Auth, AuthConfig, AuthError};
 use crate::directory::Directory;
-use crate::http::{Cors, HostName, Hosts, Listen, Seats, Tls};
+use crate::http::{Cors, HostName, Hosts, Listen, Seats, ServerTls};
 use crate::live;
 
 /// `[api]`
@@ -19,7 +19,7 @@ pub struct ApiConfig {
     /// Where to listen. 5000 is the original's port, and Keystone's.
     pub listen: SocketAddr,
     /// Serve `https` with this certificate.
-    pub tls: Option<Tls>,
+    pub tls: Option<ServerTls>,
     /// The most connections at a time. Full: the one idle for longest is closed.
     pub connections_max: usize,
     /// Names clients may use for it where there is no authentication, besides addresses and `localhost`.
@@ -44,7 +44,7 @@ pub struct ApiConfig {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        let live = live::Config::default();
+        let live = live::LiveConfig::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             tls: None,
@@ -64,7 +64,7 @@ impl Default for ApiConfig {
 
 /// What is wrong with `[api]`.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub enum ApiConfigError {
     /// Everybody could read, and that was not asked for.
     #[error(
         "[api] listen = {listen:?} is reachable from other machines, and the API is unauthenticated; listen on 127.0.0.1, configure [api.auth], or set insist_without_auth = true"
@@ -86,12 +86,12 @@ impl ApiConfig {
     ///
     /// # Errors
     /// When it would be open to all unasked, or to nobody.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), ApiConfigError> {
         match &self.auth {
             None if !self.listen.ip().is_loopback() && !self.insist_without_auth => {
-                Err(ConfigError::OpenToAll { listen: self.listen.to_string() })
+                Err(ApiConfigError::OpenToAll { listen: self.listen.to_string() })
             }
-            Some(auth) if auth.is_empty() => Err(ConfigError::NobodyMayRead),
+            Some(auth) if auth.is_empty() => Err(ApiConfigError::NobodyMayRead),
             Some(auth) => Ok(auth.check_scopes()?),
             None => Ok(()),
         }
@@ -118,7 +118,7 @@ impl ApiConfig {
     ///
     /// # Errors
     /// When a file it names cannot be used.
-    pub fn auth(&self, wall: WallClock, directory: Directory) -> Result<Option<Auth>, ConfigError> {
+    pub fn auth(&self, wall: WallClock, directory: Directory) -> Result<Option<Auth>, ApiConfigError> {
         Ok(self.auth.as_ref().map(|auth| Auth::new(auth, wall, directory)).transpose()?)
     }
 
@@ -129,9 +129,9 @@ impl ApiConfig {
 
     /// How the present is shown. `directory` is where accounts are recorded before they are (`None`: a journal has them, or
     /// nobody), `max_gap` the system's.
-    pub fn live(&self, directory: Option<&Path>, max_gap: Duration) -> live::Config {
+    pub fn live(&self, directory: Option<&Path>, max_gap: Duration) -> live::LiveConfig {
         let cleaning = Duration::from_secs(self.cleaning_interval_seconds);
-        live::Config {
+        live::LiveConfig {
             max_gap,
             cleaning_interval: (!cleaning.is_zero()).then_some(cleaning),
             probes_max: self.probes_max,
@@ -146,16 +146,12 @@ impl ApiConfig {
 mod tests {
     use super::*;
 
-    #[expect(clippy::needless_pass_by_value, reason = "what `map_or_else` hands over")]
-    fn chain(error: ConfigError) -> String {
-        use std::error::Error as _;
-        error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-    }
-
     #[track_caller]
     fn check(toml: &str, expected: &str) {
         let actual = match toml::from_str::<ApiConfig>(toml) {
-            Ok(config) => config.check().map_or_else(chain, |()| "fine".to_owned()),
+            Ok(config) => {
+                config.check().map_or_else(|error| kwapi_core::chain(&error), |()| "fine".to_owned())
+            }
             Err(error) => error.message().to_owned(),
         };
         assert!(actual.starts_with(expected), "{toml}: {actual}");

@@ -15,7 +15,7 @@ const LIMIT_MAX: usize = 100_000;
 
 /// The parameters of a list. Others are ignored, as the original did with all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query {
+pub(super) struct ListParameters {
     /// `probe=` and `pattern=`, each as often as wanted; any match will do. Empty: all probes.
     names: Vec<Pattern>,
     /// `limit=`: the size of a page.
@@ -24,7 +24,7 @@ pub(super) struct Query {
     pub(super) after: Option<String>,
 }
 
-impl Query {
+impl ListParameters {
     /// Reads a query.
     pub(super) fn parse(uri: &Uri) -> Result<Self, HttpError> {
         let mut query = Self::default();
@@ -86,7 +86,7 @@ mod tests {
     #[track_caller]
     fn check(query: &str, expected: Result<(usize, Option<usize>), &str>) {
         let uri: Uri = format!("/v1/probes/?{query}").parse().unwrap();
-        let actual = Query::parse(&uri).map(|query| (query.names.len(), query.limit));
+        let actual = ListParameters::parse(&uri).map(|query| (query.names.len(), query.limit));
         assert_eq!(
             actual.map_err(|error| format!("{error:?}")),
             expected.map_err(|message| { format!("{:?}", HttpError::bad_request(message)) })
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn the_next_page_asks_for_the_same_probes() {
         let uri: Uri = "/v1/probes/?pattern=lyon.*&probe=a%2Fb&limit=2".parse().unwrap();
-        let query = Query::parse(&uri).unwrap();
+        let query = ListParameters::parse(&uri).unwrap();
         let next = query.next(2, &ProbeId::new("a/b").unwrap());
         assert_eq!(next, "limit=2&after=a%2Fb&pattern=lyon.%2A&probe=a%2Fb");
     }

@@ -10,13 +10,13 @@ pub const ROUTES: &dyn ServerRoutes = &TABLE;
 /// One route: what it answers with, and its description.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) resource: Resource,
+    pub(super) resource: ApiResource,
     pub(super) operation: Operation,
 }
 
 /// A resource of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resource {
+pub(super) enum ApiResource {
     V1,
     OpenApi,
     ProbeIds,
@@ -58,17 +58,17 @@ pub(super) static TABLE: Routes<Row> = Routes {
     table: &[
         row(
             "/v1/",
-            Resource::V1,
+            ApiResource::V1,
             ["version_1", "This version of the API", "Version information.", "Version"],
         ),
         row(
             "/v1/openapi.json",
-            Resource::OpenApi,
+            ApiResource::OpenApi,
             ["openapi", "This document", "An OpenAPI 3.1 document.", "Document"],
         ),
         list(
             "/v1/probe-ids/",
-            Resource::ProbeIds,
+            ApiResource::ProbeIds,
             LINKED,
             [
                 "probe_ids",
@@ -79,7 +79,7 @@ pub(super) static TABLE: Routes<Row> = Routes {
         ),
         list(
             "/v1/probes/",
-            Resource::Probes,
+            ApiResource::Probes,
             TAGGED,
             [
                 "probes",
@@ -90,41 +90,41 @@ pub(super) static TABLE: Routes<Row> = Routes {
         ),
         row(
             "/v1/probes/{probe}/",
-            Resource::Probe,
+            ApiResource::Probe,
             ["probe", "One probe", "The id and values of the probe.", "OneProbe"],
         ),
         row(
             "/v1/probes/{probe}/{meter}/",
-            Resource::Value,
+            ApiResource::Value,
             ["value", "One value of one probe", "The id and value of the probe.", "OneValue"],
         ),
         row(
             "/v2/",
-            Resource::V2,
+            ApiResource::V2,
             ["version_2", "This version of the API", "Version information.", "Version"],
         ),
         list(
             "/v2/probes/",
-            Resource::RichProbes,
+            ApiResource::RichProbes,
             LIST,
             ["rich_probes", "All known probes, paginated", "At most 1000 probes.", "RichProbes"],
         ),
         row(
             "/v2/probes/{probe}/",
-            Resource::RichProbe,
+            ApiResource::RichProbe,
             ["rich_probe", "One probe", "The probe.", "RichProbe"],
         ),
     ],
     others: metrics::SHARED,
 };
 
-const fn row(path: &'static str, resource: Resource, words: [&'static str; 4]) -> Route<Row> {
+const fn row(path: &'static str, resource: ApiResource, words: [&'static str; 4]) -> Route<Row> {
     list(path, resource, OperationKind::Plain, words)
 }
 
 const fn list(
     path: &'static str,
-    resource: Resource,
+    resource: ApiResource,
     kind: OperationKind,
     words: [&'static str; 4],
 ) -> Route<Row> {
@@ -158,20 +158,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::Found;
+    use crate::http::RouteMatch;
     use crate::http::percent::encode;
 
     #[track_caller]
     fn check(path: &str, expected: &str) {
         let found = match TABLE.find(path) {
-            Found::Route(route, parameters) if parameters.is_empty() => {
+            RouteMatch::Route(route, parameters) if parameters.is_empty() => {
                 format!("{:?}", route.resource.resource)
             }
-            Found::Route(route, parameters) => {
+            RouteMatch::Route(route, parameters) => {
                 format!("{:?}({})", route.resource.resource, parameters.join(", "))
             }
-            Found::AddSlash(_) => "add slash".to_owned(),
-            Found::Nothing => "nothing".to_owned(),
+            RouteMatch::AddSlash(_) => "add slash".to_owned(),
+            RouteMatch::Nothing => "nothing".to_owned(),
         };
         assert_eq!(found, expected, "{path}");
     }
@@ -242,8 +242,8 @@ mod tests {
         #[test]
         fn any_probe_id_has_an_address(id in "\\PC{1,40}") {
             let path = format!("/v1/probes/{}/", encode(&id));
-            let Found::Route(route, parameters) = TABLE.find(&path) else { panic!("{path}") };
-            prop_assert_eq!((route.resource.resource, parameters), (Resource::Probe, vec![id]));
+            let RouteMatch::Route(route, parameters) = TABLE.find(&path) else { panic!("{path}") };
+            prop_assert_eq!((route.resource.resource, parameters), (ApiResource::Probe, vec![id]));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::route::TABLE;
 use super::tests::{Answer, Stand, ask};
 use super::*;
 use crate::auth::{AuthConfig, hash_token};
-use crate::directory::{Configured, Labels};
+use crate::directory::{ConfiguredProbes, Labels};
 use crate::metrics::{self, Metrics};
 
 /// What a tenant's own probes are called, and nobody else's.
@@ -53,12 +53,12 @@ impl Site {
 }
 
 /// Each probe has the label `site` if it is within `root`.
-fn labelled(root: &'static str) -> Configured {
+fn labelled(root: &'static str) -> ConfiguredProbes {
     let labels = move |probe: &kwapi_core::ProbeId| {
         let label = probe.is_within(root).then(|| ("site".to_owned(), root.to_owned()));
         label.into_iter().collect::<Labels>()
     };
-    Configured::new(labels, [])
+    ConfiguredProbes::new(labels, [])
 }
 
 /// Status, all headers and the body, as one text.
@@ -179,7 +179,7 @@ async fn why_a_meter_fails_is_told_to_who_sees_everything_alone() {
     let stand = Stand::new();
     let failing =
         |_: &kwapi_core::ProbeId| Some("outlet 3 (riga.web1) of 10.0.0.9 does not answer".to_owned());
-    let directory = Directory::with_problems(Configured::default(), failing);
+    let directory = Directory::with_problems(ConfiguredProbes::default(), failing);
     let api = Api::new(stand.live.clone(), directory);
     let a = Scope::of_patterns(&[kwapi_core::Pattern::new("A").unwrap()]);
     for path in ["/v2/probes/", "/v2/probes/A/"] {

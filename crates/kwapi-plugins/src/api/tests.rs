@@ -11,10 +11,10 @@ use kwapi_core::{
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::directory::Configured;
+use crate::directory::ConfiguredProbes;
 use crate::http::percent::encode;
 use crate::intake::Intake;
-use crate::live::Config;
+use crate::live::LiveConfig;
 
 /// What is live, with a clock that a test moves, and the API on it.
 pub(crate) struct Stand {
@@ -34,10 +34,10 @@ impl Stand {
             MonotonicClock::new(move || Duration::from_millis(millis.load(Ordering::Relaxed)))
         };
         let wall = WallClock::new(|| Timestamp::from_seconds(1_795_393_618));
-        let live = Live::open(Config::default(), Vec::new(), wall, clock);
+        let live = Live::open(LiveConfig::default(), Vec::new(), wall, clock);
         let intake = parking_lot::Mutex::new(Intake::new(live.clone(), None));
         let rack = |id: &ProbeId| [("rack".to_owned(), format!("of {id}"))].into();
-        let directory = Directory::new(Configured::new(rack, []));
+        let directory = Directory::new(ConfiguredProbes::new(rack, []));
         let stand = Self { api: Api::new(live.clone(), directory.clone()), directory, live, intake, millis };
         for (probe, watts) in [("C.1", 12.5), ("A", 94.0), ("B", 80.0)] {
             stand.hear(probe, 0, watts, 0);

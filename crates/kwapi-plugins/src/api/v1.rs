@@ -11,7 +11,7 @@ use bytes::Bytes;
 use kwapi_core::ProbeId;
 use sha2::{Digest as _, Sha256};
 
-use super::query::Query;
+use super::query::ListParameters;
 use super::route::Value;
 use super::{Api, json, json_response, tagged_response};
 use crate::http::HttpError;
@@ -59,7 +59,7 @@ impl Rendered {
 }
 
 impl Api {
-    pub(super) fn probe_ids(&self, query: &Query, scope: &Scope) -> Response {
+    pub(super) fn probe_ids(&self, query: &ListParameters, scope: &Scope) -> Response {
         let mut body = b"{\"probe_ids\":[".to_vec();
         let mut page = Page::new(query);
         self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, _| {
@@ -72,7 +72,7 @@ impl Api {
         page.link("/v1/probe-ids/", query, json_response(body.into()))
     }
 
-    pub(super) fn probes(&self, query: &Query, scope: &Scope, headers: &HeaderMap) -> Response {
+    pub(super) fn probes(&self, query: &ListParameters, scope: &Scope, headers: &HeaderMap) -> Response {
         if query.is_empty() && scope.is_all() {
             let rendered = self.all_probes();
             return tagged_response(rendered.body.clone(), &rendered.etag, headers);
@@ -203,19 +203,19 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new(query: &Query) -> Self {
+    pub(super) fn new(query: &ListParameters) -> Self {
         Self { limit: query.limit, taken: 0, last: None, has_more: false }
     }
 
     /// A page of `limit` probes where the query says nothing.
-    pub(super) fn limited(query: &Query, limit: usize) -> Self {
+    pub(super) fn limited(query: &ListParameters, limit: usize) -> Self {
         Self { limit: Some(query.limit.map_or(limit, |asked| asked.min(limit))), ..Self::new(query) }
     }
 
     /// Takes a probe if it is asked for and may be seen; ends the list after a full page.
     pub(super) fn take(
         &mut self,
-        query: &Query,
+        query: &ListParameters,
         scope: &Scope,
         id: &ProbeId,
         take: impl FnOnce(),
@@ -236,13 +236,13 @@ impl Page {
     }
 
     /// The address of the next page, if there is one.
-    pub(super) fn next(&self, path: &str, query: &Query) -> Option<String> {
+    pub(super) fn next(&self, path: &str, query: &ListParameters) -> Option<String> {
         let last = self.last.as_ref().filter(|_| self.has_more)?;
         Some(format!("{path}?{}", query.next(self.limit?, last)))
     }
 
     /// Adds it to an answer whose body has no room for it (RFC 8288).
-    fn link(&self, path: &str, query: &Query, mut response: Response) -> Response {
+    fn link(&self, path: &str, query: &ListParameters, mut response: Response) -> Response {
         let link =
             self.next(path, query).map(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")));
         if let Some(Ok(link)) = link {

@@ -6,7 +6,7 @@ use axum::response::Response;
 use kwapi_core::{ProbeId, Quality, Totals};
 use serde::Serialize;
 
-use super::query::Query;
+use super::query::ListParameters;
 use super::v1::Page;
 use super::{Api, json_response};
 use crate::directory::Labels;
@@ -22,14 +22,14 @@ const NOT_READ: &str = "the meter is not read at present";
 const PAGE_MAX: usize = 1_000;
 
 #[derive(Serialize)]
-struct Probes {
+struct ProbesObject {
     /// The address of the next page; null on the last one.
     next: Option<String>,
-    probes: Vec<Probe>,
+    probes: Vec<ProbeObject>,
 }
 
 #[derive(Serialize)]
-struct Probe {
+struct ProbeObject {
     id: ProbeId,
     unit: &'static str,
     watts: f64,
@@ -65,7 +65,7 @@ struct Time {
 }
 
 impl Api {
-    pub(super) fn rich_probes(&self, query: &Query, scope: &Scope) -> Response {
+    pub(super) fn rich_probes(&self, query: &ListParameters, scope: &Scope) -> Response {
         let mut views = Vec::new();
         let mut page = Page::limited(query, PAGE_MAX);
         self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, view| {
@@ -73,7 +73,7 @@ impl Api {
         });
         // The directory is asked when the list is free again: it may take its time.
         let probes = views.into_iter().map(|(id, view)| self.enrich(id, &view, scope)).collect();
-        to_response(&Probes { next: page.next("/v2/probes/", query), probes })
+        to_response(&ProbesObject { next: page.next("/v2/probes/", query), probes })
     }
 
     pub(super) fn rich_probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {
@@ -81,11 +81,11 @@ impl Api {
         Ok(to_response(&self.enrich(id, &view, scope)))
     }
 
-    fn enrich(&self, id: ProbeId, view: &ProbeView, scope: &Scope) -> Probe {
+    fn enrich(&self, id: ProbeId, view: &ProbeView, scope: &Scope) -> ProbeObject {
         let live = &self.0.live;
         let directory = &self.0.directory;
         let totals = &view.totals;
-        Probe {
+        ProbeObject {
             labels: directory.labels(&id),
             last_error: directory.last_error(&id).map(|error| {
                 // A meter's failure may name its host and other outlets: that is for operators.

@@ -24,12 +24,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 pub use config::KeystoneConfig;
-#[doc(hidden)]
-pub use rules::path_matches;
-#[doc(hidden)]
-pub use token::parse_token;
+pub(crate) use rules::path_matches;
+#[cfg(feature = "fuzzing")]
+pub(crate) use token::is_token;
 
-use session::Session;
+use session::KeystoneLogin;
 pub(super) use token::Identity;
 #[cfg(test)]
 pub(super) use token::Project;
@@ -62,7 +61,7 @@ type Key = ([u8; 32], bool);
 #[derive(Debug)]
 pub(super) struct Keystone {
     config: KeystoneConfig,
-    session: Session,
+    session: KeystoneLogin,
     wall: WallClock,
     cache: Cache<Key, Verdict>,
     in_flight: Semaphore,
@@ -102,7 +101,7 @@ impl Keystone {
             refused: Duration::from_secs(config.refusal_cache_seconds),
         };
         Ok(Self {
-            session: Session::new(config)?,
+            session: KeystoneLogin::new(config)?,
             config: config.clone(),
             wall,
             cache: Cache::builder().max_capacity(config.cache_tokens_max).expire_after(memory).build(),

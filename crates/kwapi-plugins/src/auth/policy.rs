@@ -13,7 +13,7 @@ use std::path::Path;
 
 mod parse;
 
-pub use parse::parse_file;
+pub(crate) use parse::parse_file;
 
 /// The original's rule, which has the say where a file has no rule of ours.
 const RULE_OF_THE_ORIGINAL: &str = "context_is_admin";
@@ -57,7 +57,7 @@ pub enum PolicyError {
 
 /// What must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Check {
+pub(crate) enum Check {
     /// `@`, or nothing.
     Always,
     /// `!`

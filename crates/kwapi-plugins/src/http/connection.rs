@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tower::Service as _;
 
-use super::counts::Counts;
+use super::counts::ServerCounts;
 use super::error::HttpError;
 use super::gate::Gate;
 use super::host::Hosts;
@@ -51,7 +51,7 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Front {
     pub(super) router: Router,
-    pub(super) counts: Arc<Counts>,
+    pub(super) counts: Arc<ServerCounts>,
     pub(super) hosts: Arc<Hosts>,
     pub(super) access_log: bool,
 }

@@ -32,7 +32,7 @@ const BOUNDS: [(u64, &str); 6] = [
 
 /// The counts of one server.
 #[derive(Debug)]
-pub(super) struct Counts {
+pub(super) struct ServerCounts {
     routes: &'static dyn ServerRoutes,
     /// The paths of its routes.
     paths: Vec<&'static str>,
@@ -73,7 +73,7 @@ pub(super) enum Refused {
 
 /// A connection that is open.
 #[derive(Debug)]
-pub(super) struct Open(Arc<Counts>);
+pub(super) struct Open(Arc<ServerCounts>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -81,7 +81,7 @@ impl Drop for Open {
     }
 }
 
-impl Counts {
+impl ServerCounts {
     pub(super) fn new(routes: &'static dyn ServerRoutes) -> Self {
         let paths = routes.paths();
         Self {
@@ -147,7 +147,7 @@ impl Counts {
     }
 }
 
-impl MetricSource for Counts {
+impl MetricSource for ServerCounts {
     fn collect(&self, out: &mut Exposition) {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let server = self.routes.server();

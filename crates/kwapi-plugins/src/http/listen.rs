@@ -15,11 +15,11 @@ use tower_http::compression::CompressionLevel;
 
 use super::ServeError;
 use super::connection::{self, Front, Phase};
-use super::counts::{Counts, Refused};
+use super::counts::{Refused, ServerCounts};
 use super::host::Hosts;
 use super::routes::ServerRoutes;
 use super::seats::{Part, Seat, Seats, Taken};
-use super::tls::{self, Certificates, Tls};
+use super::tls::{self, Certificates, ServerTls};
 use crate::metrics::{Exposition, MetricSource};
 
 /// A client has this long for the TLS handshake.
@@ -35,7 +35,7 @@ pub struct Listen {
     /// The address.
     pub address: SocketAddr,
     /// Certificate and key; without them, plain HTTP.
-    pub tls: Option<Tls>,
+    pub tls: Option<ServerTls>,
     /// The most connections at a time. Full: the one idle for longest is closed; where none is idle, the new one.
     pub connections_max: usize,
     /// The seats that all servers of the process share.
@@ -57,7 +57,7 @@ pub struct Listener {
     seats: Part,
     hosts: Hosts,
     access_log: bool,
-    counts: Arc<Counts>,
+    counts: Arc<ServerCounts>,
     server: &'static str,
 }
 
@@ -70,12 +70,12 @@ struct Secured {
 
 impl std::fmt::Debug for Secured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls")
+        f.write_str("ServerTls")
     }
 }
 
 impl Secured {
-    fn open(tls: &Tls) -> Result<Self, ServeError> {
+    fn open(tls: &ServerTls) -> Result<Self, ServeError> {
         let certificates = Arc::new(Certificates::open(tls)?);
         let config = certificates
             .server_config()
@@ -97,7 +97,7 @@ impl Listener {
             _ => ServeError::Listen { address, source },
         })?;
         let address = socket.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-        let counts = Arc::new(Counts::new(listen.routes));
+        let counts = Arc::new(ServerCounts::new(listen.routes));
         Ok(Self {
             socket,
             address,

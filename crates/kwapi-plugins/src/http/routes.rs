@@ -51,7 +51,7 @@ pub trait ServerRoutes: Debug + Send + Sync {
 
 /// Where a path leads.
 #[derive(Debug)]
-pub(crate) enum Found<R: 'static> {
+pub(crate) enum RouteMatch<R: 'static> {
     /// To a route, with its parameters decoded.
     Route(&'static Route<R>, Vec<String>),
     /// To a route, once a slash is added.
@@ -62,19 +62,20 @@ pub(crate) enum Found<R: 'static> {
 
 impl<R: 'static> Routes<R> {
     /// Where `path` leads, as it came over the wire. A missing slash is to be added before any parameter is looked at.
-    pub(crate) fn find(&self, path: &str) -> Found<R> {
+    pub(crate) fn find(&self, path: &str) -> RouteMatch<R> {
         for route in self.table {
             let mut parameters = Vec::new();
             match compare(route.path, path, |parameter| parameters.push(parameter)) {
                 Fit::Exact => {
                     let decoded = parameters.into_iter().map(percent::decode).collect::<Option<Vec<_>>>();
-                    return decoded.map_or(Found::Nothing, |parameters| Found::Route(route, parameters));
+                    return decoded
+                        .map_or(RouteMatch::Nothing, |parameters| RouteMatch::Route(route, parameters));
                 }
-                Fit::LacksSlash => return Found::AddSlash(route),
+                Fit::LacksSlash => return RouteMatch::AddSlash(route),
                 Fit::Not => {}
             }
         }
-        Found::Nothing
+        RouteMatch::Nothing
     }
 
     fn route(&self, path: &str) -> Option<&'static Route<R>> {
@@ -150,9 +151,9 @@ mod tests {
     #[track_caller]
     fn check(path: &str, expected: &str, template: Option<&str>) {
         let found = match TABLE.find(path) {
-            Found::Route(route, parameters) => format!("{} {parameters:?}", route.resource),
-            Found::AddSlash(route) => format!("{} and a slash", route.resource),
-            Found::Nothing => "nothing".to_owned(),
+            RouteMatch::Route(route, parameters) => format!("{} {parameters:?}", route.resource),
+            RouteMatch::AddSlash(route) => format!("{} and a slash", route.resource),
+            RouteMatch::Nothing => "nothing".to_owned(),
         };
         assert_eq!((found.as_str(), TABLE.template(path)), (expected, template), "{path}");
     }
@@ -195,7 +196,7 @@ mod tests {
             let found = TABLE.find(&path);
             let template = TABLE.template(&path);
             prop_assert!(template.is_none_or(|template| TABLE.paths().contains(&template)));
-            if !matches!(found, Found::Nothing) {
+            if !matches!(found, RouteMatch::Nothing) {
                 prop_assert!(template.is_some());
             }
         }

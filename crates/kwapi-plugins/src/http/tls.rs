@@ -32,14 +32,14 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// `tls = { certificate = "…", key = "…" }`
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-pub struct Tls {
+pub struct ServerTls {
     /// PEM file with the certificate chain, the server's own certificate first.
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
 }
 
-impl Tls {
+impl ServerTls {
     /// Loads certificate and key, as a server does at its start, and says how long they are valid (as far as that can
     /// be read).
     ///
@@ -85,7 +85,7 @@ struct Pair {
 /// The pair in use, and the files it comes from.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    tls: Tls,
+    tls: ServerTls,
     current: ArcSwap<Pair>,
     watch: Mutex<Watch>,
     failures: AtomicU64,
@@ -115,8 +115,8 @@ impl Certificates {
     /// Loads them.
     ///
     /// # Errors
-    /// As [`Tls::check`].
-    pub(super) fn open(tls: &Tls) -> Result<Self, ServeError> {
+    /// As [`ServerTls::check`].
+    pub(super) fn open(tls: &ServerTls) -> Result<Self, ServeError> {
         // Looked at first: what changes while they are loaded is seen as a change.
         let looks = look(tls);
         let pair = tls.load()?;
@@ -204,7 +204,7 @@ fn in_iso(stamp: kwapi_core::Timestamp) -> String {
     jiff::Timestamp::from_microsecond(micros).map(|stamp| stamp.to_string()).unwrap_or_default()
 }
 
-fn look(tls: &Tls) -> Looks {
+fn look(tls: &ServerTls) -> Looks {
     [&tls.certificate, &tls.key].map(|file| std::fs::metadata(file).map(|metadata| Look::of(&metadata)).ok())
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use kwapi_core::{Account, ProbeId, WallClock};
 use kwapi_history::journal::{Bookmark, Credited, Journal, Position};
 
-use crate::live::{Entry, Live, RecordWriter, note_damage, read_record};
+use crate::live::{AccountsEntry, AccountsWriter, Live, note_damage, read_accounts};
 
 /// The snapshot in the directory of history, the one before it, and what is being written.
 const NAME: &str = "accounts";
@@ -69,8 +69,8 @@ impl Kept {
         let mut newest = Position::default();
         for name in [NAME, NAME_BEFORE] {
             let bytes = fs::read(directory.join(name)).unwrap_or_default();
-            read_record(&bytes, |entry| {
-                if let Entry::Position(position) = entry {
+            read_accounts(&bytes, |entry| {
+                if let AccountsEntry::Position(position) = entry {
                     newest = newest.max(position);
                 }
             });
@@ -151,9 +151,9 @@ impl Snapshot {
             Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
         };
         let mut snapshot = Self::default();
-        let contents = read_record(&bytes, |entry| match entry {
-            Entry::Account(probe, account) => _ = snapshot.accounts.insert(probe, account),
-            Entry::Position(position) => snapshot.position = Some(position),
+        let contents = read_accounts(&bytes, |entry| match entry {
+            AccountsEntry::Account(probe, account) => _ = snapshot.accounts.insert(probe, account),
+            AccountsEntry::Position(position) => snapshot.position = Some(position),
         });
         note_damage(path, &contents, snapshot.accounts.len());
         snapshot.is_damaged = contents.stretches_damaged > 0 || contents.bytes_torn > 0;
@@ -174,7 +174,7 @@ pub struct Keeper {
 
 /// A snapshot, whole, and where it stands.
 struct Work {
-    snapshot: RecordWriter,
+    snapshot: AccountsWriter,
     position: Position,
 }
 
@@ -222,7 +222,7 @@ impl Keeper {
 
     fn snapshot(&self, live: &Live) -> Work {
         let position = self.journal.end();
-        let mut snapshot = RecordWriter::file();
+        let mut snapshot = AccountsWriter::file();
         // At both ends, so that one flipped bit does not lose it.
         snapshot.position(position);
         live.record_all(&mut snapshot);
@@ -287,8 +287,8 @@ fn position_of(path: &Path) -> io::Result<Option<Position>> {
         Err(error) => return Err(error),
     };
     let mut found = None;
-    read_record(&head, |entry| {
-        if let Entry::Position(position) = entry {
+    read_accounts(&head, |entry| {
+        if let AccountsEntry::Position(position) = entry {
             found = Some(position);
         }
     });

@@ -44,7 +44,7 @@ pub(crate) enum Outcome {
 
 /// Written by the intake alone.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct IntakeTally {
     credited: AtomicU64,
     legacy: AtomicU64,
     late: AtomicU64,
@@ -57,7 +57,7 @@ pub(crate) struct Counts {
     lost: AtomicI64,
 }
 
-impl Counts {
+impl IntakeTally {
     pub(crate) fn starting_at(lost: i64) -> Self {
         Self { lost: AtomicI64::new(lost), ..Self::default() }
     }

@@ -7,7 +7,7 @@ use kwapi_core::{
 use parking_lot::Mutex;
 
 use super::*;
-use crate::live::{Config, Listing};
+use crate::live::{Listing, LiveConfig};
 
 /// A clock that stands where a test puts it, in milliseconds.
 pub(crate) fn clock_at(millis: &Arc<Clock>) -> MonotonicClock {
@@ -30,11 +30,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn with(config: Config) -> Self {
+    fn with(config: LiveConfig) -> Self {
         Self::with_append(config, None)
     }
 
-    fn with_append(config: Config, append: Option<Append>) -> Self {
+    fn with_append(config: LiveConfig, append: Option<Append>) -> Self {
         let millis = Arc::new(Clock::new(1_000_000));
         let live = Live::open(config, Vec::new(), wall(), clock_at(&millis));
         let intake = Mutex::new(Intake::new(live.clone(), append));
@@ -42,7 +42,7 @@ impl Bench {
     }
 
     fn in_directory(directory: &std::path::Path) -> Self {
-        Self::with(Config { directory: Some(directory.to_owned()), ..Config::default() })
+        Self::with(LiveConfig { directory: Some(directory.to_owned()), ..LiveConfig::default() })
     }
 
     fn pass(&self, seconds: u64) {
@@ -110,7 +110,7 @@ fn message(seq: u64, joules: u64) -> Accounting {
 
 #[test]
 fn the_list_is_sorted_and_has_watts_and_energy_since_the_first_sighting() {
-    let bench = Bench::with(Config::default());
+    let bench = Bench::with(LiveConfig::default());
     for (probe, seq, joules) in [("B", 0, 50), ("A", 0, 7), ("B", 1, 150), ("C.1", 0, 0)] {
         bench.hear(probe, seq, joules);
     }
@@ -119,7 +119,7 @@ fn the_list_is_sorted_and_has_watts_and_energy_since_the_first_sighting() {
 
 #[test]
 fn a_stale_probe_is_known_but_not_offered_and_a_silent_one_finds_its_total_again() {
-    let bench = Bench::with(Config::default());
+    let bench = Bench::with(LiveConfig::default());
     bench.hear("A", 0, 0);
     bench.hear("A", 1, 100);
     bench.pass(61);
@@ -137,7 +137,7 @@ fn a_stale_probe_is_known_but_not_offered_and_a_silent_one_finds_its_total_again
 
 #[test]
 fn a_slow_probe_is_not_stale_before_three_of_its_own_intervals() {
-    let bench = Bench::with(Config { cleaning_interval: None, ..Config::default() });
+    let bench = Bench::with(LiveConfig { cleaning_interval: None, ..LiveConfig::default() });
     for seq in 0..20 {
         bench.hear("slow", seq * 600, seq);
         bench.pass(600);
@@ -150,7 +150,7 @@ fn a_slow_probe_is_not_stale_before_three_of_its_own_intervals() {
 
 #[test]
 fn a_cleaning_interval_of_none_keeps_every_probe_known() {
-    let bench = Bench::with(Config { cleaning_interval: None, ..Config::default() });
+    let bench = Bench::with(LiveConfig { cleaning_interval: None, ..LiveConfig::default() });
     bench.hear("A", 0, 0);
     bench.pass(1_000_000);
     assert_eq!(bench.list(Listing::Known), "A 97 W 0 J");
@@ -158,7 +158,7 @@ fn a_cleaning_interval_of_none_keeps_every_probe_known() {
 
 #[test]
 fn a_late_message_is_credited_but_does_not_replace_the_present_watts() {
-    let bench = Bench::with(Config::default());
+    let bench = Bench::with(LiveConfig::default());
     bench.hear("A", 0, 0);
     bench.hear("A", 2, 200);
     let at_1 = Accounting {
@@ -180,7 +180,7 @@ fn a_late_message_is_credited_but_does_not_replace_the_present_watts() {
 
 #[test]
 fn the_first_measurement_after_a_backward_clock_step_is_the_present_one_and_a_late_one_is_not() {
-    let bench = Bench::with(Config::default());
+    let bench = Bench::with(LiveConfig::default());
     bench.hear("A", 3_000, 10);
     bench.hear("A", 3_002, 12);
     // The same publisher goes on 2 000 s earlier: its session is named by the instant after its last stamp.
@@ -204,7 +204,7 @@ fn the_first_measurement_after_a_backward_clock_step_is_the_present_one_and_a_la
 
 #[test]
 fn legacy_messages_are_integrated_on_our_own_clock() {
-    let bench = Bench::with(Config::default());
+    let bench = Bench::with(LiveConfig::default());
     bench.tell("A", 50.0, None);
     bench.pass(10);
     bench.tell("A", 100.0, None);
@@ -213,7 +213,7 @@ fn legacy_messages_are_integrated_on_our_own_clock() {
 
 #[test]
 fn a_second_publisher_is_refused_shown_and_counted() {
-    let bench = Bench::with(Config::default());
+    let bench = Bench::with(LiveConfig::default());
     bench.hear("A", 50, 0);
     let rival = Accounting {
         timestamp: Timestamp::from_seconds(151),
@@ -232,7 +232,7 @@ fn a_second_publisher_is_refused_shown_and_counted() {
 
 #[test]
 fn more_probes_than_allowed_are_refused_and_counted() {
-    let bench = Bench::with(Config { probes_max: 2, ..Config::default() });
+    let bench = Bench::with(LiveConfig { probes_max: 2, ..LiveConfig::default() });
     for probe in ["A", "B", "C", "A"] {
         bench.hear(probe, 0, 0);
     }

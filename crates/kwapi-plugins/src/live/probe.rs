@@ -14,7 +14,7 @@ const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
 /// A probe, shared by the table, the sorted list and their users.
 #[derive(Debug)]
-pub(crate) struct Probe {
+pub(crate) struct LiveProbe {
     pub(crate) id: ProbeId,
     /// Counts probes from 0 in the order they came.
     pub(crate) index: u32,
@@ -49,8 +49,8 @@ struct Face {
 
 /// A probe as it will be once what it was credited with is in the journal.
 #[derive(Debug)]
-pub(crate) struct Draft {
-    pub(crate) probe: Arc<Probe>,
+pub(crate) struct CreditDraft {
+    pub(crate) probe: Arc<LiveProbe>,
     account: Account,
     face: Face,
     lost_before: u64,
@@ -98,7 +98,7 @@ pub struct ProbeView {
     pub version: u32,
 }
 
-impl Probe {
+impl LiveProbe {
     pub(super) fn new(id: ProbeId, index: u32) -> Self {
         Self::with(id, index, Account::default(), false)
     }
@@ -119,10 +119,10 @@ impl Probe {
     }
 
     /// A copy to credit messages to, in the room of `account`, which nobody needs any more.
-    pub(crate) fn draft(self: &Arc<Self>, mut account: Account) -> Draft {
+    pub(crate) fn draft(self: &Arc<Self>, mut account: Account) -> CreditDraft {
         let state = self.state.lock();
         account.clone_from(&state.account);
-        Draft { probe: Arc::clone(self), lost_before: account.lost(), account, face: state.face }
+        CreditDraft { probe: Arc::clone(self), lost_before: account.lost(), account, face: state.face }
     }
 
     /// Shows a message that is not recorded yet, if it is newer than what is shown.
@@ -182,7 +182,7 @@ impl Probe {
     }
 }
 
-impl Draft {
+impl CreditDraft {
     /// Credits a message.
     pub(crate) fn credit(&mut self, received: &Received, max_gap: Duration) -> Result<Credit, Refused> {
         let (timestamp, quality) = stamp(received);
@@ -251,7 +251,7 @@ fn as_signed(count: u64) -> i64 {
 
 /// A probe found by its id: the table keeps no second copy of the name.
 #[derive(Debug)]
-pub(super) struct ById(pub(super) Arc<Probe>);
+pub(super) struct ById(pub(super) Arc<LiveProbe>);
 
 impl Hash for ById {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use kwapi_core::{ProbeId, silent_after};
 use parking_lot::MutexGuard;
 
-use super::probe::{ById, Probe, ProbeView};
-use super::record::Writer;
-use super::store::Store;
-use super::{Config, Live};
+use super::accounts_file::AccountsFile;
+use super::accounts_format::AccountsWriter;
+use super::probe::{ById, LiveProbe, ProbeView};
+use super::{Live, LiveConfig};
 
 /// What a pass takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Listing {
 /// Where a probe stands in the sorted list. Probes are added to it and never taken out: as long as `count` is the
 /// same, so are all places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ListPlace {
     /// From 0.
     pub index: usize,
     /// How many there are, those not shown included.
@@ -35,9 +35,9 @@ pub struct Place {
 /// The sorted list and the record behind it.
 #[derive(Debug)]
 pub(super) struct Walk {
-    sorted: Vec<Arc<Probe>>,
-    store: Option<Store>,
-    buffer: Writer,
+    sorted: Vec<Arc<LiveProbe>>,
+    store: Option<AccountsFile>,
+    buffer: AccountsWriter,
     recorded_at: Duration,
     synced_at: Duration,
     is_synced: bool,
@@ -47,12 +47,12 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(mut probes: Vec<Arc<Probe>>, store: Option<Store>, now: Duration) -> Self {
+    pub(super) fn new(mut probes: Vec<Arc<LiveProbe>>, store: Option<AccountsFile>, now: Duration) -> Self {
         probes.sort_by(|a, b| a.id.cmp(&b.id));
         Self {
             sorted: probes,
             store,
-            buffer: Writer::default(),
+            buffer: AccountsWriter::default(),
             recorded_at: now,
             synced_at: now,
             is_synced: true,
@@ -66,10 +66,10 @@ impl Walk {
     }
 
     pub(super) fn record_bytes(&self) -> u64 {
-        self.store.as_ref().map_or(0, Store::bytes)
+        self.store.as_ref().map_or(0, AccountsFile::bytes)
     }
 
-    fn merge(&mut self, newcomers: Vec<Arc<Probe>>) {
+    fn merge(&mut self, newcomers: Vec<Arc<LiveProbe>>) {
         if !newcomers.is_empty() {
             self.sorted.reserve_exact(newcomers.len());
             self.sorted.extend(newcomers);
@@ -83,7 +83,7 @@ impl Walk {
     }
 
     /// Every account, on record or not.
-    pub(super) fn record_all(&self, out: &mut Writer) {
+    pub(super) fn record_all(&self, out: &mut AccountsWriter) {
         for probe in &self.sorted {
             probe.record(true, |id, account| out.account(id, account));
         }
@@ -103,7 +103,7 @@ impl Walk {
     /// Puts what has changed on record; with `compacts`, everything in a new file.
     fn record(&mut self, compacts: bool) {
         if compacts {
-            self.buffer = Writer::file();
+            self.buffer = AccountsWriter::file();
         } else {
             self.buffer.clear();
         }
@@ -154,13 +154,13 @@ impl Walk {
         }
         // What one pass needed, the next will need; a snapshot of everything is needed seldom.
         if compacts {
-            self.buffer = Writer::default();
+            self.buffer = AccountsWriter::default();
         }
     }
 
     /// Makes the record fit to be appended to, before the first of what is shown is.
     fn make_fit(&mut self) {
-        if self.failure.is_none() && self.store.as_ref().is_some_and(Store::is_unfit) {
+        if self.failure.is_none() && self.store.as_ref().is_some_and(AccountsFile::is_unfit) {
             self.record(true);
         }
     }
@@ -182,7 +182,7 @@ impl Live {
         &self,
         listing: Listing,
         after: Option<&str>,
-        mut show: impl FnMut(Place, &ProbeId, &ProbeView) -> ControlFlow<()>,
+        mut show: impl FnMut(ListPlace, &ProbeId, &ProbeView) -> ControlFlow<()>,
     ) -> Duration {
         let config = &self.0.config;
         let mut walk = self.lock_walk();
@@ -206,7 +206,7 @@ impl Live {
                 continue;
             }
             until = until.min(leaves);
-            if show(Place { index, count }, &probe.id, &view).is_break() {
+            if show(ListPlace { index, count }, &probe.id, &view).is_break() {
                 break;
             }
         }
@@ -235,7 +235,7 @@ impl Live {
 
 impl ProbeView {
     /// The last instant of the monotonic clock at which the probe is in `listing`, should it stay silent.
-    fn leaves(&self, listing: Listing, config: &Config) -> Duration {
+    fn leaves(&self, listing: Listing, config: &LiveConfig) -> Duration {
         let cleaned =
             config.cleaning_interval.map_or(Duration::MAX, |interval| self.heard.saturating_add(interval));
         match listing {
@@ -247,7 +247,7 @@ impl ProbeView {
     }
 
     /// Whether the probe is silent: its value is too old to be offered as if it were now.
-    pub fn is_silent(&self, now: Duration, config: &Config) -> bool {
+    pub fn is_silent(&self, now: Duration, config: &LiveConfig) -> bool {
         now > self.leaves(Listing::Fresh, config)
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Series, Timestamp};
-use kwapi_graph::{Figures, Look, PngError, Size, Stack, Stacked, Theme, draw_probe, draw_summary, png};
+use kwapi_graph::{Figures, Look, PngError, Size, Stacked, StackedSum, Theme, draw_probe, draw_summary, png};
 use parking_lot::Mutex;
 
 use super::overview::Seen;
@@ -240,7 +240,7 @@ impl Graphs {
         if let Some(sum) = kept.filter(|sum| sum.stamp == stamp) {
             return sum;
         }
-        let mut stack = Stack::new(period, now);
+        let mut stack = StackedSum::new(period, now);
         for probe in probes {
             match self.history.fetch(probe, period, now) {
                 Ok(Some(series)) => stack.add(probe.as_str(), &series),

@@ -13,7 +13,7 @@ use super::answer::{self, Conditions, Content};
 use super::chosen::Chosen;
 use super::graphs::{Form, Graph, NoGraph};
 use super::overview::Seen;
-use super::route::{Query, Target};
+use super::route::{FormFields, Target};
 use super::{Site, statics};
 use crate::http::percent::encode;
 
@@ -178,7 +178,7 @@ fn graph(
     seen: &Seen,
     period: Period,
     probe: Option<&ProbeId>,
-    query: &Query,
+    query: &FormFields,
     headers: &HeaderMap,
     now: Timestamp,
     conditions: &Conditions,
@@ -254,7 +254,13 @@ fn rrd_file(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp, condition
     content.answer(StatusCode::OK, conditions)
 }
 
-fn static_file(site: &Site, seen: &Seen, name: &str, query: &Query, conditions: &Conditions) -> Response {
+fn static_file(
+    site: &Site,
+    seen: &Seen,
+    name: &str,
+    query: &FormFields,
+    conditions: &Conditions,
+) -> Response {
     let Some(file) = statics::find(name) else {
         return not_found(site, seen, "Page not found.".to_owned(), Vec::new(), 0, conditions);
     };

@@ -3,14 +3,14 @@
 use kwapi_core::{Period, ProbeId};
 
 use crate::auth;
-use crate::http::{FORM, Found, READ, Routes, ServerRoutes};
+use crate::http::{FORM, READ, RouteMatch, Routes, ServerRoutes};
 
 /// The pages' routes.
 pub const ROUTES: &dyn ServerRoutes = &TABLE;
 
 /// What is served at a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resource {
+pub(super) enum WebResource {
     Root,
     Last,
     Probe,
@@ -21,28 +21,28 @@ pub(super) enum Resource {
     Choose,
 }
 
-static TABLE: Routes<Resource> = Routes {
+static TABLE: Routes<WebResource> = Routes {
     server: "web",
     table: &[
-        page("/", Resource::Root),
-        page("/last/{period}/", Resource::Last),
-        page("/probe/{probe}/", Resource::Probe),
-        page("/graph/{period}/", Resource::Summary),
-        page("/graph/{period}/{probe}/", Resource::Graph),
-        page("/rrd/{probe}/", Resource::Rrd),
-        page("/static/{name}", Resource::Static),
-        crate::http::Route { methods: FORM, ..page("/choose/", Resource::Choose) },
+        page("/", WebResource::Root),
+        page("/last/{period}/", WebResource::Last),
+        page("/probe/{probe}/", WebResource::Probe),
+        page("/graph/{period}/", WebResource::Summary),
+        page("/graph/{period}/{probe}/", WebResource::Graph),
+        page("/rrd/{probe}/", WebResource::Rrd),
+        page("/static/{name}", WebResource::Static),
+        crate::http::Route { methods: FORM, ..page("/choose/", WebResource::Choose) },
     ],
     others: &[],
 };
 
-const fn page(path: &'static str, resource: Resource) -> crate::http::Route<Resource> {
+const fn page(path: &'static str, resource: WebResource) -> crate::http::Route<WebResource> {
     crate::http::Route { path, methods: READ, rule: Some(auth::READ_RULE), resource }
 }
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum WebRoute {
     /// It lacks its last slash: the same with it, the query kept, and the methods there.
     Moved(String, &'static str),
     /// Here, with these methods.
@@ -55,15 +55,15 @@ pub(super) enum Target {
     /// `/`
     Root,
     /// `/last/<period>/`
-    Last(Period, Query),
+    Last(Period, FormFields),
     /// `/probe/<probe>/`
     Probe(ProbeId),
     /// `/graph/<period>/` and `/graph/<period>/<probe>/`
-    Graph(Period, Option<ProbeId>, Query),
+    Graph(Period, Option<ProbeId>, FormFields),
     /// `/rrd/<probe>/`
     Rrd(ProbeId),
     /// `/static/<name>`
-    Static(String, Query),
+    Static(String, FormFields),
     /// `/choose/`, a form of the pages
     Choose,
     /// A period that is none of the six.
@@ -76,9 +76,9 @@ pub(super) enum Target {
 
 /// The members of a query or a form, in order; the first of a name counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct FormFields(Vec<(String, String)>);
 
-impl Query {
+impl FormFields {
     /// Reads `name=value&…`, as browsers send forms. What is not UTF-8 becomes U+FFFD.
     pub(super) fn parse(text: &str) -> Self {
         Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
@@ -90,30 +90,30 @@ impl Query {
 }
 
 /// Finds what `path` (as it was sent, percent-encoded) and `query` ask for.
-pub(super) fn route(path: &str, query: Option<&str>) -> Route {
+pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
     let (route, parameters) = match TABLE.find(path) {
-        Found::Route(route, parameters) => (route, parameters),
-        Found::AddSlash(route) => {
+        RouteMatch::Route(route, parameters) => (route, parameters),
+        RouteMatch::AddSlash(route) => {
             let query = query.map_or_else(String::new, |query| format!("?{query}"));
-            return Route::Moved(format!("{path}/{query}"), route.methods);
+            return WebRoute::Moved(format!("{path}/{query}"), route.methods);
         }
-        Found::Nothing => return Route::To(Target::Nowhere, READ),
+        RouteMatch::Nothing => return WebRoute::To(Target::Nowhere, READ),
     };
-    let members = || Query::parse(query.unwrap_or_default());
+    let members = || FormFields::parse(query.unwrap_or_default());
     let parameter = |index: usize| parameters.get(index).map(String::as_str).unwrap_or_default();
     let target = match route.resource {
-        Resource::Root => Target::Root,
-        Resource::Choose => Target::Choose,
-        Resource::Static => Target::Static(parameter(0).to_owned(), members()),
-        Resource::Last => period_or(parameter(0), |period| Target::Last(period, members())),
-        Resource::Probe => probe_or(parameter(0), Target::Probe),
-        Resource::Summary => period_or(parameter(0), |period| Target::Graph(period, None, members())),
-        Resource::Graph => period_or(parameter(0), |period| {
+        WebResource::Root => Target::Root,
+        WebResource::Choose => Target::Choose,
+        WebResource::Static => Target::Static(parameter(0).to_owned(), members()),
+        WebResource::Last => period_or(parameter(0), |period| Target::Last(period, members())),
+        WebResource::Probe => probe_or(parameter(0), Target::Probe),
+        WebResource::Summary => period_or(parameter(0), |period| Target::Graph(period, None, members())),
+        WebResource::Graph => period_or(parameter(0), |period| {
             probe_or(parameter(1), |probe| Target::Graph(period, Some(probe), members()))
         }),
-        Resource::Rrd => probe_or(parameter(0), Target::Rrd),
+        WebResource::Rrd => probe_or(parameter(0), Target::Rrd),
     };
-    Route::To(target, route.methods)
+    WebRoute::To(target, route.methods)
 }
 
 fn period_or(name: &str, target: impl FnOnce(Period) -> Target) -> Target {

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, WallClock, Watts, is_silent};
+use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, WallClock, Watts, chain, is_silent};
 use kwapi_history::History;
 use kwapi_history::rrd::RrdFileError;
 
-use super::{EnergySince, Latest, PowerHistory, Unreadable};
+use super::{EnergySince, PowerHistory, ProbeNow, Unreadable};
 
 /// What whoever keeps the accounts knows of a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,14 +26,14 @@ pub struct Accounted {
 }
 
 /// Asks whoever keeps the accounts.
-type Account = dyn Fn(&ProbeId) -> Option<Accounted> + Send + Sync;
+type AccountOf = dyn Fn(&ProbeId) -> Option<Accounted> + Send + Sync;
 
 /// The history on disk, and the accounts beside it.
 pub struct Stored {
     history: Arc<History>,
     clock: WallClock,
     max_gap: Duration,
-    account: Box<Account>,
+    account: Box<AccountOf>,
 }
 
 impl Stored {
@@ -56,13 +56,7 @@ impl fmt::Debug for Stored {
 }
 
 fn unreadable(probe: &ProbeId, error: &RrdFileError) -> Unreadable {
-    let mut cause = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        cause = format!("{cause}: {error}");
-        source = error.source();
-    }
-    Unreadable { probe: probe.clone(), cause }
+    Unreadable { probe: probe.clone(), cause: chain(error) }
 }
 
 impl PowerHistory for Stored {
@@ -84,15 +78,15 @@ impl PowerHistory for Stored {
         self.history.rrd_bytes(probe).map_err(|error| unreadable(probe, &error))
     }
 
-    fn latest(&self, probe: &ProbeId) -> Option<Latest> {
+    fn latest(&self, probe: &ProbeId) -> Option<ProbeNow> {
         let last = self.history.last(probe).ok().flatten()?;
         if let Some(Accounted { power, at, energy, quality, is_silent }) = (self.account)(probe) {
-            return Some(Latest { power, at, quality, is_silent, account: Some(energy) });
+            return Some(ProbeNow { power, at, quality, is_silent, account: Some(energy) });
         }
         // Nothing was heard of it since the start. What came over the bus was measured unless it says otherwise.
         let (power, at, quality) = (last.power, last.at, Quality::Measured);
         let is_silent = is_silent(self.clock.now().since(at), Duration::ZERO, self.max_gap);
-        Some(Latest { power, at, quality, is_silent, account: None })
+        Some(ProbeNow { power, at, quality, is_silent, account: None })
     }
 
     fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {

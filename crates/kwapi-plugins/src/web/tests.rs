@@ -9,7 +9,7 @@ use kwapi_core::Energy;
 use tower::ServiceExt;
 
 use super::*;
-use crate::directory::{Configured, Labels};
+use crate::directory::{ConfiguredProbes, Labels};
 
 mod browser;
 mod caching;
@@ -78,7 +78,7 @@ impl PowerHistory for Fixture {
         Ok(self.probes.contains(probe).then(|| b"RRD\0".to_vec()))
     }
 
-    fn latest(&self, probe: &ProbeId) -> Option<Latest> {
+    fn latest(&self, probe: &ProbeId) -> Option<ProbeNow> {
         let at = self.last(probe);
         let watts = self.fetch(probe, Period::Minute, at).ok()??.watts.into_iter().rev().flatten().next()?;
         let totals = Totals {
@@ -92,7 +92,7 @@ impl PowerHistory for Fixture {
         let at = Timestamp::from_seconds(at);
         let now = Timestamp::from_seconds(self.now.load(Ordering::Relaxed));
         let is_silent = kwapi_core::is_silent(now.since(at), Duration::ZERO, Duration::from_secs(60));
-        Some(Latest { power: Watts(watts), at, quality: Quality::Measured, is_silent, account })
+        Some(ProbeNow { power: Watts(watts), at, quality: Quality::Measured, is_silent, account })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kwapi_core::Timestamp;
 use kwapi_peers::free_port;
-use kwapi_peers::openstack::{Ceilometer, Sample, Way};
+use kwapi_peers::openstack::{Ceilometer, CeilometerSample, Way};
 
 use crate::cloud::Cloud;
 use crate::keystone::auth;
@@ -26,7 +26,9 @@ async fn a_real_ceilometer_publishes_our_values_by_pollsters_and_by_plugin() {
         let samples = tokio::task::block_in_place(|| ceilometer.samples_within(Duration::from_secs(90), 4));
         let text: Vec<String> = samples
             .iter()
-            .map(|(name, Sample { volume, unit, kind, .. })| format!("{name} = {volume:?} {unit} ({kind})"))
+            .map(|(name, CeilometerSample { volume, unit, kind, .. })| {
+                format!("{name} = {volume:?} {unit} ({kind})")
+            })
             .collect();
         let expected = [
             "a/b é energy = 0.00044 kWh (cumulative)",

@@ -12,7 +12,7 @@ use kwapi_plugins::auth::Auth;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::http::{Listen, Listener};
 use kwapi_plugins::intake::Intake;
-use kwapi_plugins::live::{Config, Live};
+use kwapi_plugins::live::{Live, LiveConfig};
 use kwapi_plugins::metrics::{self, Metrics};
 use tokio::sync::oneshot;
 
@@ -36,7 +36,7 @@ impl Stand {
     pub(crate) fn start(port: u16, auth: Option<Auth>) -> Self {
         let origin = Instant::now();
         let clock = MonotonicClock::new(move || origin.elapsed() + Duration::from_secs(1));
-        let live = Live::open(Config::default(), Vec::new(), wall(), clock);
+        let live = Live::open(LiveConfig::default(), Vec::new(), wall(), clock);
         let intake = std::sync::Mutex::new(Intake::new(live.clone(), None));
         let mut metrics = Metrics::new();
         metrics.add(live.clone());

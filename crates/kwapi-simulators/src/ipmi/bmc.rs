@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::crypto::{decrypt, encrypt, keyed_hash, short};
 use super::machine::Machine;
-use super::{CardOptions, Fault};
+use super::{BmcFault, CardOptions};
 
 /// Sessions a card keeps, as real ones do. Full: a new one is refused (status 01h), but for openings left half-way.
 const SESSIONS_MAX: usize = 4;
@@ -15,11 +15,11 @@ pub(super) struct Bmc {
     pub(super) machine: Machine,
     pub(super) datagrams: u64,
     pub(super) wrong_proofs: u64,
-    sessions: BTreeMap<u32, Session>,
+    sessions: BTreeMap<u32, BmcSession>,
 }
 
 #[derive(Debug, Default)]
-struct Session {
+struct BmcSession {
     console: u32,
     suite: u8,
     console_random: Vec<u8>,
@@ -82,8 +82,8 @@ impl Bmc {
     /// Answers a datagram, or not.
     pub(super) fn answer(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
         self.datagrams += 1;
-        let is_lost = self.machine.fault == Fault::Lossy && self.datagrams % 2 == 1;
-        if self.machine.fault == Fault::Hang || is_lost || !datagram.starts_with(&[6, 0, 0xFF, 7]) {
+        let is_lost = self.machine.fault == BmcFault::Lossy && self.datagrams % 2 == 1;
+        if self.machine.fault == BmcFault::Hang || is_lost || !datagram.starts_with(&[6, 0, 0xFF, 7]) {
             return None;
         }
         let mut answer = match datagram.get(4)? {
@@ -101,16 +101,16 @@ impl Bmc {
             _ => None,
         }?;
         match self.machine.fault {
-            Fault::HalfPacket => answer.truncate(answer.len() / 2),
-            Fault::Garbage => answer.iter_mut().for_each(|byte| *byte = rand::random()),
-            Fault::None
-            | Fault::Hang
-            | Fault::Busy
-            | Fault::Stale
-            | Fault::Lossy
-            | Fault::LosesReservations(_)
-            | Fault::StopsRecords(_)
-            | Fault::JunkRecord => {}
+            BmcFault::HalfPacket => answer.truncate(answer.len() / 2),
+            BmcFault::Garbage => answer.iter_mut().for_each(|byte| *byte = rand::random()),
+            BmcFault::None
+            | BmcFault::Hang
+            | BmcFault::Busy
+            | BmcFault::Stale
+            | BmcFault::Lossy
+            | BmcFault::LosesReservations(_)
+            | BmcFault::StopsRecords(_)
+            | BmcFault::JunkRecord => {}
         }
         Some(answer)
     }
@@ -168,7 +168,7 @@ impl Bmc {
         }
         let id = rand::random::<u32>() | 1;
         let open_privilege = *request.get(1)?;
-        self.sessions.insert(id, Session { console, suite, open_privilege, ..Session::default() });
+        self.sessions.insert(id, BmcSession { console, suite, open_privilege, ..BmcSession::default() });
         let mut reply = vec![tag, 0, 4, 0];
         reply.extend(console.to_le_bytes());
         reply.extend(id.to_le_bytes());

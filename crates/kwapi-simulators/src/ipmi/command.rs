@@ -1,7 +1,7 @@
 //! What a simulated card answers to each command of a session.
 
 use super::machine::{Machine, Power};
-use super::{Dcmi, Fault};
+use super::{BmcFault, Dcmi};
 
 /// A completion code and data; `None` where the card does not answer.
 type Answer = Option<(u8, Vec<u8>)>;
@@ -19,7 +19,7 @@ impl Machine {
         privilege: u8,
         asked: u32,
     ) -> Answer {
-        if self.fault == Fault::Busy {
+        if self.fault == BmcFault::Busy {
             return Some((0xC0, Vec::new()));
         }
         match (function, command) {
@@ -32,8 +32,8 @@ impl Machine {
             }
             (0x0A, 0x23) => {
                 self.record_reads += 1;
-                if let Fault::StopsRecords(reads) = self.fault {
-                    self.fault = Fault::StopsRecords(reads.checked_sub(1)?);
+                if let BmcFault::StopsRecords(reads) = self.fault {
+                    self.fault = BmcFault::StopsRecords(reads.checked_sub(1)?);
                 }
                 Some(self.record(data))
             }
@@ -53,8 +53,8 @@ impl Machine {
 
     fn record(&mut self, data: &[u8]) -> (u8, Vec<u8>) {
         let [held_low, held_high, id_low, id_high, offset, count] = *data else { return (0xC7, Vec::new()) };
-        if let Fault::LosesReservations(times) = self.fault {
-            self.fault = times.checked_sub(1).map_or(Fault::None, Fault::LosesReservations);
+        if let BmcFault::LosesReservations(times) = self.fault {
+            self.fault = times.checked_sub(1).map_or(BmcFault::None, BmcFault::LosesReservations);
             if times > 0 {
                 self.reservation = self.reservation.wrapping_add(1);
             }
@@ -67,9 +67,9 @@ impl Machine {
         }
         let id = u16::from_le_bytes([id_low, id_high]);
         let Some(record) = self.options.sensors.get(usize::from(id)) else { return (0xCB, Vec::new()) };
-        if self.fault == Fault::JunkRecord && id > 0 {
+        if self.fault == BmcFault::JunkRecord && id > 0 {
             // Once, in place of a record, another that leads back to the first.
-            self.fault = Fault::None;
+            self.fault = BmcFault::None;
             return (OK, vec![0, 0, 10, 0, 0x51, 0x00, 100]);
         }
         let bytes = record.bytes(id);

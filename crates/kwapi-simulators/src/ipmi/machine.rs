@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::{CardOptions, Fault};
+use super::{BmcFault, CardOptions};
 
 /// What the card's clock showed when it started: 2020-01-01, which it believes.
 const CLOCK_AT_START: u32 = 1_577_836_800;
@@ -24,7 +24,7 @@ pub(super) struct Power {
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) options: CardOptions,
-    pub(super) fault: Fault,
+    pub(super) fault: BmcFault,
     pub(super) reservation: u16,
     pub(super) record_reads: u64,
     /// Sensors that say that they have no reading.
@@ -33,7 +33,7 @@ pub(super) struct Machine {
     minimum: u16,
     maximum: u16,
     started: Instant,
-    /// What it said last, for [`Fault::Stale`].
+    /// What it said last, for [`BmcFault::Stale`].
     last: Option<Power>,
 }
 
@@ -43,7 +43,7 @@ impl Machine {
         let unavailable = unavailable.map(|sensor| sensor.number).collect();
         Self {
             options,
-            fault: Fault::None,
+            fault: BmcFault::None,
             reservation: 0,
             record_reads: 0,
             unavailable,
@@ -63,7 +63,7 @@ impl Machine {
 
     /// What the card says of its machine now.
     pub(super) fn power(&mut self) -> Power {
-        if let (Fault::Stale, Some(last)) = (self.fault, self.last) {
+        if let (BmcFault::Stale, Some(last)) = (self.fault, self.last) {
             return last;
         }
         let elapsed = self.started.elapsed();

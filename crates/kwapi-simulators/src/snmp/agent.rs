@@ -7,7 +7,7 @@ use super::objects::{Layout, Says, Value};
 
 /// What goes wrong with an agent. Each until it is lifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum AgentFault {
     /// It does not answer.
     Silence,
     /// It ignores requests for more objects than this, as some do.
@@ -102,9 +102,9 @@ impl Request {
     }
 }
 
-/// Whether bytes are a request this agent would look at. For the fuzzer.
-#[doc(hidden)]
-pub fn parse_request(bytes: &[u8]) -> bool {
+/// Whether bytes are a request this agent would look at; for fuzzing.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn parse_request(bytes: &[u8]) -> bool {
     Request::parse(bytes).is_some()
 }
 
@@ -112,7 +112,7 @@ pub fn parse_request(bytes: &[u8]) -> bool {
 pub(super) struct Knowledge<'a> {
     pub layout: &'a Layout,
     pub community: &'a str,
-    pub fault: Option<Fault>,
+    pub fault: Option<AgentFault>,
     pub value: &'a dyn Fn(Says) -> Value,
 }
 
@@ -124,17 +124,17 @@ impl Knowledge<'_> {
             return None;
         }
         match self.fault {
-            Some(Fault::Silence) => return None,
-            Some(Fault::SilentAbove(most)) if request.oids.len() > most => return None,
-            Some(Fault::BulkSilentAbove(most))
+            Some(AgentFault::Silence) => return None,
+            Some(AgentFault::SilentAbove(most)) if request.oids.len() > most => return None,
+            Some(AgentFault::BulkSilentAbove(most))
                 if request.kind == GET_BULK && i64::from(request.bulk.1) > i64::from(most) =>
             {
                 return None;
             }
-            Some(Fault::BulkRefused) if request.kind == GET_BULK => {
+            Some(AgentFault::BulkRefused) if request.kind == GET_BULK => {
                 return Some(self.error(&request, GEN_ERR, 0));
             }
-            Some(Fault::Garbage) => return Some(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+            Some(AgentFault::Garbage) => return Some(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
             _ => {}
         }
         let mut answer = match request.kind {
@@ -143,10 +143,10 @@ impl Knowledge<'_> {
             GET_BULK if request.version == 1 => self.get_bulk(&request),
             _ => return None,
         };
-        if self.fault == Some(Fault::HalfPacket) {
+        if self.fault == Some(AgentFault::HalfPacket) {
             answer.truncate(answer.len() / 2);
         }
-        if self.fault == Some(Fault::LyingLengths) {
+        if self.fault == Some(AgentFault::LyingLengths) {
             // The length of the message is its second byte, or follows it in long form.
             if let Some(length) = answer.get_mut(1) {
                 *length = length.wrapping_add(1);
@@ -156,7 +156,7 @@ impl Knowledge<'_> {
     }
 
     fn get(&self, request: &Request) -> Vec<u8> {
-        if let Some(Fault::TooBig(most)) = self.fault
+        if let Some(AgentFault::TooBig(most)) = self.fault
             && request.oids.len() > most
         {
             return self.error(request, TOO_BIG, 0);
@@ -164,7 +164,7 @@ impl Knowledge<'_> {
         let mut varbinds = Vec::with_capacity(request.oids.len());
         for (oid, index) in request.oids.iter().zip(1..) {
             let says = self.layout.get(oid);
-            if let (Some(Fault::GenErr(outlet)), Some(Says::Watts(place))) = (self.fault, says)
+            if let (Some(AgentFault::GenErr(outlet)), Some(Says::Watts(place))) = (self.fault, says)
                 && usize::try_from(outlet).ok() == place.checked_add(1)
             {
                 return self.error(request, GEN_ERR, index);
@@ -229,12 +229,12 @@ impl Knowledge<'_> {
     /// The first object after an OID, and its encoded value.
     fn after(&self, oid: &[u32]) -> Option<(Vec<u32>, Vec<u8>)> {
         match (self.fault, oid) {
-            (Some(Fault::Endless), [rest @ .., last]) if oid.len() > ROW_LENGTH => {
+            (Some(AgentFault::Endless), [rest @ .., last]) if oid.len() > ROW_LENGTH => {
                 let next = last.checked_add(1)?;
                 Some(([rest, &[next]].concat(), encode(&Value::Gauge(next))))
             }
-            (Some(Fault::Endless), _) => Some(([oid, &[1]].concat(), encode(&Value::Gauge(1)))),
-            (Some(Fault::Circles), _) if oid.len() > ROW_LENGTH => {
+            (Some(AgentFault::Endless), _) => Some(([oid, &[1]].concat(), encode(&Value::Gauge(1)))),
+            (Some(AgentFault::Circles), _) if oid.len() > ROW_LENGTH => {
                 Some((oid.to_vec(), encode(&Value::Gauge(1))))
             }
             _ => {
@@ -259,12 +259,12 @@ impl Knowledge<'_> {
 
     fn message(&self, request: &Request, status: i32, index: i32, varbinds: &[Vec<u8>]) -> Vec<u8> {
         let request_id = match self.fault {
-            Some(Fault::WrongRequestId) => request.request_id ^ 0x55,
+            Some(AgentFault::WrongRequestId) => request.request_id ^ 0x55,
             _ => request.request_id,
         };
         let varbinds = match self.fault {
-            Some(Fault::Reversed) => varbinds.iter().rev().flatten().copied().collect::<Vec<u8>>(),
-            Some(Fault::CutShort(most)) => varbinds.iter().take(most).flatten().copied().collect(),
+            Some(AgentFault::Reversed) => varbinds.iter().rev().flatten().copied().collect::<Vec<u8>>(),
+            Some(AgentFault::CutShort(most)) => varbinds.iter().take(most).flatten().copied().collect(),
             _ => varbinds.concat(),
         };
         let pdu = [

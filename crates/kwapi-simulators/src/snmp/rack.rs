@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::agent::{Fault, Knowledge};
+use super::agent::{AgentFault, Knowledge};
 use super::objects::{Layout, Says, Value, WATT_DIGITS, object_id};
 use super::server::ServerModel;
 
@@ -74,7 +74,7 @@ struct State {
     layout: Layout,
     serial: Option<String>,
     community: String,
-    fault: Option<Fault>,
+    fault: Option<AgentFault>,
     outlets: Vec<Outlet>,
     started_at: Instant,
     booted_at: Instant,
@@ -211,7 +211,7 @@ impl Rack {
     }
 
     /// Makes something go wrong, or right again.
-    pub fn set_fault(&self, fault: Option<Fault>) {
+    pub fn set_fault(&self, fault: Option<AgentFault>) {
         self.shared.state.lock().fault = fault;
     }
 
@@ -238,17 +238,17 @@ async fn serve(socket: UdpSocket, shared: Arc<Shared>) {
         shared.received.fetch_add(1, Ordering::Relaxed);
         let (answer, fault) = {
             let mut state = shared.state.lock();
-            if let Some(Fault::LoseNext(requests)) = state.fault {
-                state.fault = requests.checked_sub(1).filter(|rest| *rest > 0).map(Fault::LoseNext);
+            if let Some(AgentFault::LoseNext(requests)) = state.fault {
+                state.fault = requests.checked_sub(1).filter(|rest| *rest > 0).map(AgentFault::LoseNext);
                 continue;
             }
             (state.answer(buffer.get(..length).unwrap_or_default()), state.fault)
         };
         let Some(answer) = answer else { continue };
-        if let Some(Fault::Delay(delay)) = fault {
+        if let Some(AgentFault::Delay(delay)) = fault {
             tokio::time::sleep(delay).await;
         }
-        if fault == Some(Fault::OtherPeer) {
+        if fault == Some(AgentFault::OtherPeer) {
             if let Ok(other) = UdpSocket::bind((from.ip(), 0)).await {
                 _ = other.send_to(&answer, from).await;
             }
@@ -301,7 +301,7 @@ impl State {
             }
             Says::SystemName => Value::Text("simulated-rack".to_owned()),
             Says::Serial => Value::Text(self.serial.clone().unwrap_or_default()),
-            Says::Name(_) if self.fault == Some(Fault::Oversized) => Value::Text("x".repeat(OVERSIZED)),
+            Says::Name(_) if self.fault == Some(AgentFault::Oversized) => Value::Text("x".repeat(OVERSIZED)),
             Says::Name(place) => {
                 Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default())
             }

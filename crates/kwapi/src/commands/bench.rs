@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use kwapi_plugins::live::Config as LiveConfig;
+use kwapi_plugins::live::LiveConfig;
 
-use crate::cli::Bench;
+use crate::cli::BenchArgs;
 use crate::config::{Config, Endpoint};
 use crate::shutdown::Shutdown;
 use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, notify_ready};
@@ -19,7 +19,7 @@ const WARM_UP: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// When a part cannot start, as one line.
-pub(crate) async fn bench(arguments: &Bench) -> Result<(), String> {
+pub(crate) async fn bench(arguments: &BenchArgs) -> Result<(), String> {
     let shutdown =
         Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let directory =
@@ -82,7 +82,7 @@ fn raised(probes: usize) -> Option<usize> {
     (probes > LiveConfig::default().probes_max).then_some(probes)
 }
 
-fn toml(arguments: &Bench, directory: &str) -> String {
+fn toml(arguments: &BenchArgs, directory: &str) -> String {
     let probes_max = raised(arguments.probes).map(|probes_max| format!("probes_max = {probes_max}\n"));
     let mut toml = format!(
         "state_directory = '{directory}'\n[api]\n{}[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kwapi_core::ProbeId;
 
-use crate::cli::Check;
+use crate::cli::CheckArgs;
 use crate::config::{Config, Labels};
 use crate::stack::{Descriptors, Roles};
 use files::Finding;
@@ -15,7 +15,7 @@ use files::Finding;
 ///
 /// # Errors
 /// When the configuration is wrong, as one line, or when files it names are, after a line for each.
-pub(crate) fn check(arguments: &Check, named: Option<&Path>) -> Result<(), String> {
+pub(crate) fn check(arguments: &CheckArgs, named: Option<&Path>) -> Result<(), String> {
     if let (Some(profile), Some(walk)) = (&arguments.profile, &arguments.walk) {
         return check_profile(profile, walk, named);
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::cli::Discover;
+use crate::cli::DiscoverArgs;
 use crate::config::{Config, credentials};
 use crate::shutdown::Shutdown;
 
@@ -60,7 +60,7 @@ enum Answer {
 ///
 /// # Errors
 /// When the hosts or ports make no sense, as one line.
-pub(crate) async fn discover(arguments: &Discover, named: Option<&Path>) -> Result<(), String> {
+pub(crate) async fn discover(arguments: &DiscoverArgs, named: Option<&Path>) -> Result<(), String> {
     let lines = serial::listen(&arguments.serial).await;
     if arguments.hosts.is_empty() {
         _ = std::io::stdout().write_all(lines.as_bytes());

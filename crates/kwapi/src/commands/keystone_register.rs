@@ -1,10 +1,10 @@
 //! `kwapi keystone-register`: the commands that make kwapi known to Keystone.
 
-use crate::cli::KeystoneRegister;
+use crate::cli::KeystoneRegisterArgs;
 
 /// Prints the commands; nothing is sent, since only an administrator's credentials can.
-pub(crate) fn print(arguments: &KeystoneRegister) {
-    let KeystoneRegister { url, region } = arguments;
+pub(crate) fn print(arguments: &KeystoneRegisterArgs) {
+    let KeystoneRegisterArgs { url, region } = arguments;
     let url = url.trim_end_matches('/');
     println!(
         "\

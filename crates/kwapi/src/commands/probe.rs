@@ -8,10 +8,10 @@ use std::time::Duration;
 use kwapi_core::{NoReading, ProbeId, Quality, Reading, Watts};
 use kwapi_drivers::deadline::{Silent, since_last_answer};
 use kwapi_drivers::manager::{CounterPower, MeterSpec, derived_power};
-use kwapi_drivers::registry::{Session, SharedPool};
+use kwapi_drivers::registry::{MeterSession, SharedPool};
 use kwapi_drivers::{Cadence, DriverError, Readings};
 
-use crate::cli::Probe;
+use crate::cli::ProbeArgs;
 use crate::config::{Config, nearest};
 
 /// A counter alone says no watts: it is read twice, this long apart.
@@ -25,7 +25,7 @@ const NAMES_SHOWN: usize = 20;
 ///
 /// # Errors
 /// When there is no such meter or it cannot be read, as one line.
-pub(crate) async fn probe(arguments: &Probe, named: Option<&Path>) -> Result<(), String> {
+pub(crate) async fn probe(arguments: &ProbeArgs, named: Option<&Path>) -> Result<(), String> {
     let config = super::configuration(named)?;
     let meter = find(&config, &arguments.meter)?;
     if let Some(file) = &arguments.record {
@@ -85,7 +85,7 @@ fn says_counters_only(round: &Round) -> bool {
 /// Reads a second time and tells power from what the counters advanced.
 async fn count(
     meter: &MeterSpec,
-    session: &mut Session,
+    session: &mut MeterSession,
     first: &Round,
 ) -> Result<HashMap<ProbeId, (Watts, Quality)>, Failure> {
     let begin = tokio::time::Instant::now();
@@ -182,7 +182,7 @@ impl From<DriverError> for Failure {
 
 /// Opens a session with what `pool` has in common and takes the first readings, each within the meter's deadline. A device
 /// that is busy or makes no sense is read again until the deadline.
-pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(Session, Round), Failure> {
+pub(super) async fn read(meter: &MeterSpec, pool: &SharedPool) -> Result<(MeterSession, Round), Failure> {
     let connector = meter.driver.connector(pool);
     let mut session = match since_last_answer(meter.deadline, connector.open(&meter.outlets)).await {
         Ok(opened) => opened?,
@@ -223,7 +223,7 @@ async fn record(meter: &MeterSpec, file: &Path) -> Result<(), String> {
         ));
     };
     eprintln!("walking {} …", meter.name);
-    let shared = Arc::new(kwapi_drivers::snmp::Shared::default());
+    let shared = Arc::new(kwapi_drivers::snmp::SnmpShared::default());
     let walk = kwapi_drivers::snmp::record(config, &shared).await.map_err(|error| error.to_string())?;
     std::fs::write(file, &walk).map_err(|error| format!("{}: {error}", file.display()))?;
     println!(

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use kwapi_bus::{Key, Scheme};
 
-use crate::cli::Run;
+use crate::cli::RunArgs;
 use crate::config::{Config, Endpoint};
 use crate::demo::Demo;
 use crate::shutdown::Shutdown;
-use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, Taken, notify_ready, status};
+use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready, status};
 
 /// Where the plugins of this process find its drivers.
 const INSIDE: &str = "inproc://kwapi-drivers";
@@ -17,7 +17,7 @@ const INSIDE: &str = "inproc://kwapi-drivers";
 ///
 /// # Errors
 /// When something cannot start, as one line.
-pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), String> {
+pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(), String> {
     let shutdown =
         Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let file = Config::find(named).filter(|_| !arguments.demo);
@@ -39,7 +39,7 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     let roles = Roles::RUN;
     let descriptors = Descriptors::of(&config, roles);
     let process = Process::new(&descriptors);
-    let taken = if demo.is_some() { Taken::TakesAnother } else { Taken::IsAnError };
+    let taken = if demo.is_some() { AddressInUse::TakesAnother } else { AddressInUse::IsAnError };
     let listeners = Listeners::bind(&config, roles, &process.seats, taken)?;
     let addresses = listeners.addresses();
     descriptors.tell();
@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: &Run, named: Option<&Path>) -> Result<(), Str
     Ok(())
 }
 
-fn override_addresses(config: &mut Config, arguments: &Run) {
+fn override_addresses(config: &mut Config, arguments: &RunArgs) {
     if let Some(address) = arguments.api {
         config.api.config.listen = address;
     }

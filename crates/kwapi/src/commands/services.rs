@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use kwapi_drivers::config::{Key, KeyDefault};
+use kwapi_drivers::config::{DriverKey, KeyDefault};
 use kwapi_drivers::registry;
 
 use crate::config::nearest;
 use crate::shutdown::Shutdown;
-use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, Taken, notify_ready};
+use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready};
 
 /// Prints every driver with what it reads.
 pub(crate) fn list_drivers() {
@@ -30,12 +30,12 @@ pub(crate) fn describe_driver(name: &str) -> Result<(), String> {
         return Err(format!("there is no driver {name}; {advice}"));
     };
     println!("{}: {}\n", driver.name, driver.summary);
-    let default = |key: &Key| match (key.default, key.unit) {
+    let default = |key: &DriverKey| match (key.default, key.unit) {
         (KeyDefault::Required, _) => "(required)".to_owned(),
         (KeyDefault::Value(value), Some(unit)) => format!("{value} {unit}"),
         (default, _) => default.text().to_owned(),
     };
-    let width = |texts: &dyn Fn(&Key) -> usize| driver.keys.iter().map(texts).max().unwrap_or_default();
+    let width = |texts: &dyn Fn(&DriverKey) -> usize| driver.keys.iter().map(texts).max().unwrap_or_default();
     let name_width = width(&|key| key.name.chars().count());
     let default_width = width(&|key| default(key).chars().count());
     for key in driver.keys {
@@ -62,7 +62,7 @@ pub(crate) async fn serve(roles: Roles, named: Option<&Path>) -> Result<(), Stri
     roles.check(&config)?;
     let descriptors = Descriptors::of(&config, roles);
     let process = Process::new(&descriptors);
-    let listeners = Listeners::bind(&config, roles, &process.seats, Taken::IsAnError)?;
+    let listeners = Listeners::bind(&config, roles, &process.seats, AddressInUse::IsAnError)?;
     let addresses = listeners.addresses();
     descriptors.tell();
     let stack = Stack::start(&process, &config, roles, &[], listeners, &shutdown)?;

@@ -5,7 +5,7 @@ use kwapi_simulators::snmp::{Rack, RackSettings, ServerModel};
 use kwapi_simulators::wattsup::WattsUpMeter;
 use std::time::Duration;
 
-use crate::cli::{Device, Simulate};
+use crate::cli::{SimulateArgs, SimulatedDevice};
 use crate::shutdown::Shutdown;
 
 /// The simulated servers' day.
@@ -17,11 +17,11 @@ const CARD_STEP: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When the system gives no socket or pseudo-terminal, as one line.
-pub(crate) async fn simulate(arguments: &Simulate) -> Result<(), String> {
+pub(crate) async fn simulate(arguments: &SimulateArgs) -> Result<(), String> {
     let shutdown =
         Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     match arguments.device {
-        Device::Rack { listen, outlets } => {
+        SimulatedDevice::Rack { listen, outlets } => {
             let names = (1..=outlets).map(|number| format!("server {number}")).collect();
             let settings = RackSettings { bind: listen, names, day: DAY, ..RackSettings::default() };
             let rack = Rack::start(settings).await.map_err(|error| format!("{listen}: {error}"))?;
@@ -35,7 +35,7 @@ pub(crate) async fn simulate(arguments: &Simulate) -> Result<(), String> {
             let datagrams = rack.datagrams();
             println!("# {} datagrams came, {} went", datagrams.received, datagrams.sent);
         }
-        Device::Ipmi { listen, cards } => {
+        SimulatedDevice::Ipmi { listen, cards } => {
             let mut running = Vec::new();
             for number in 0..cards {
                 let port =
@@ -64,7 +64,7 @@ pub(crate) async fn simulate(arguments: &Simulate) -> Result<(), String> {
                 }
             }
         }
-        Device::Wattsup => {
+        SimulatedDevice::Wattsup => {
             let model = ServerModel::new(1, DAY);
             let begin = tokio::time::Instant::now();
             let meter = WattsUpMeter::plug_in(move || model.watts(begin.elapsed()))

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use kwapi_drivers::manager::MeterState;
 
-use crate::cli::Status;
+use crate::cli::StatusArgs;
 use crate::config::Config;
 use crate::stack::Roles;
-use crate::stack::status::{Meter, Probe, default_address};
+use crate::stack::status::{MeterReport, ProbeReport, default_address};
 
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 ///
 /// # Errors
 /// When nobody answers, as one line.
-pub(crate) fn status(arguments: &Status, named: Option<&Path>) -> Result<(), String> {
+pub(crate) fn status(arguments: &StatusArgs, named: Option<&Path>) -> Result<(), String> {
     let address = address(arguments.address, named)?;
     let mut meters = meters(address)?;
     meters.retain(|meter| !arguments.troubled || !meter.is_up);
@@ -64,12 +64,12 @@ pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<
 ///
 /// # Errors
 /// When nobody answers there, or no driver manager, as one line.
-pub(super) fn meters(address: SocketAddr) -> Result<Vec<Meter>, String> {
+pub(super) fn meters(address: SocketAddr) -> Result<Vec<MeterReport>, String> {
     let body = get(address, "/meters")?;
     serde_json::from_slice(&body).map_err(|_| format!("{address} is not a kwapi status endpoint"))
 }
 
-fn print(meters: &[Meter]) {
+fn print(meters: &[MeterReport]) {
     let width = meters.iter().map(|meter| meter.name.chars().count()).max().unwrap_or(5).max(5);
     println!(
         "{:width$}  {:<10} {:<9} {:>9} {:>10} {:>8}  PROBES",
@@ -110,12 +110,12 @@ fn print(meters: &[Meter]) {
 }
 
 /// Whether a probe is not measured at present. A kwapi of before tells of problems only.
-fn is_silent(probe: &Probe) -> bool {
+fn is_silent(probe: &ProbeReport) -> bool {
     probe.is_silent.unwrap_or(probe.problem.is_some())
 }
 
 /// What the probes draw that are measured; of the others only the past is known.
-fn watts(probes: &[Probe]) -> Option<f64> {
+fn watts(probes: &[ProbeReport]) -> Option<f64> {
     let measured = probes.iter().filter(|probe| !is_silent(probe));
     measured.filter_map(|probe| probe.watts).reduce(|one, other| one + other)
 }
@@ -124,7 +124,7 @@ fn watts(probes: &[Probe]) -> Option<f64> {
 const OUTLIERS_IN_A_ROW: u32 = 3;
 
 /// What an operator should know of a probe's energy.
-fn findings(probe: &Probe) -> impl Iterator<Item = String> {
+fn findings(probe: &ProbeReport) -> impl Iterator<Item = String> {
     let outliers = (probe.outliers_in_a_row >= OUTLIERS_IN_A_ROW).then(|| {
         format!("{} implausible values in a row; check the meter and `max_watts`", probe.outliers_in_a_row)
     });
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     /// A probe as a status listener tells of it; `more` are further members.
-    fn probe(watts: f64, problem: Option<&str>, more: &str) -> Probe {
+    fn probe(watts: f64, problem: Option<&str>, more: &str) -> ProbeReport {
         let problem = serde_json::json!(problem);
         let json = format!(
             r#"{{"probe": "a", "watts": {watts}, "measured_at": 1.0, "problem": {problem}, "counter_believed": true{more}}}"#

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kwapi_bus::{BusContext, Received, Scheme, SourceConfig, Subscriber, SubscriberConfig};
 use kwapi_core::Quality;
 
-use crate::cli::Tail;
+use crate::cli::TailArgs;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 use crate::stack::clocks;
@@ -25,7 +25,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When there is nothing to listen to or an endpoint cannot be opened, as one line.
-pub(crate) async fn tail(arguments: &Tail, named: Option<&Path>) -> Result<(), String> {
+pub(crate) async fn tail(arguments: &TailArgs, named: Option<&Path>) -> Result<(), String> {
     let shutdown =
         Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let subscriber_config = subscriber_config(arguments, named)?;
@@ -93,7 +93,7 @@ fn refused(subscriber: &Subscriber) -> Option<String> {
     (!refused.is_empty()).then(|| refused.join(", "))
 }
 
-fn subscriber_config(arguments: &Tail, named: Option<&Path>) -> Result<SubscriberConfig, String> {
+fn subscriber_config(arguments: &TailArgs, named: Option<&Path>) -> Result<SubscriberConfig, String> {
     if !arguments.endpoint.is_empty() {
         let sources =
             arguments.endpoint.iter().map(|url| SourceConfig::new(url, Scheme::None, Vec::new())).collect();

@@ -8,8 +8,8 @@ use kwapi_bus::{
 use kwapi_core::Pattern;
 use serde::Deserialize;
 
-use super::document::{ConfigError, Document, Step};
-use super::{Config, DriversSection, chain};
+use super::document::{Document, DocumentError, Step};
+use super::{Config, chain};
 
 /// `[bus]`: what holds for every endpoint that does not say otherwise.
 #[derive(Clone, Debug, Deserialize)]
@@ -135,9 +135,9 @@ impl BusSection {
         keys
     }
 
-    /// What the driver manager's publisher is told; `inside` are endpoints of this process besides the configured.
-    pub(crate) fn publisher(&self, drivers: &DriversSection, inside: &[Endpoint]) -> PublisherConfig {
-        let endpoints = drivers.publish.iter().chain(inside).map(|endpoint| endpoint.plain(self)).collect();
+    /// What the driver manager's publisher is told: the endpoints of `[drivers] publish`, and those of this process.
+    pub(crate) fn publisher(&self, publish: &[Endpoint], inside: &[Endpoint]) -> PublisherConfig {
+        let endpoints = publish.iter().chain(inside).map(|endpoint| endpoint.plain(self)).collect();
         let key = self.key.clone().filter(|_| self.signature != Scheme::None);
         PublisherConfig { endpoints, signature: self.signature, key, high_water: self.high_water }
     }
@@ -157,7 +157,7 @@ impl BusSection {
 
 impl Config {
     /// What the bus would refuse at the start: addresses that are none, keys that are too short.
-    pub(super) fn check_bus(&self, document: &Document) -> Result<(), ConfigError> {
+    pub(super) fn check_bus(&self, document: &Document) -> Result<(), DocumentError> {
         let at = |table: &str, key: &str| [Step::Key(table.to_owned()), Step::Key(key.to_owned())];
         for key in self.bus.key.iter().chain(&self.bus.keys) {
             let name = if self.bus.key.as_ref() == Some(key) { "key" } else { "keys" };

@@ -35,12 +35,12 @@ struct Place {
 
 /// What is wrong with a configuration, in one line that says where and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConfigError {
+pub(crate) struct DocumentError {
     place: Option<String>,
     message: String,
 }
 
-impl ConfigError {
+impl DocumentError {
     /// An error with no line of its own.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { place: None, message: message.into() }
@@ -52,7 +52,7 @@ impl ConfigError {
     }
 }
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Some(place) => write!(f, "{place}: {}", self.message),
@@ -61,7 +61,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-impl std::error::Error for ConfigError {}
+impl std::error::Error for DocumentError {}
 
 impl Document {
     /// Reads `file` and what it includes (`include = ["meters.d/*.toml"]`, relative to the file; a `*` stands for
@@ -69,7 +69,7 @@ impl Document {
     ///
     /// # Errors
     /// When a file cannot be read or is no TOML, or two files give the same key.
-    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn read(file: &Path) -> Result<Self, DocumentError> {
         let mut document = Self::default();
         document.add(file)?;
         Ok(document)
@@ -79,7 +79,7 @@ impl Document {
     ///
     /// # Errors
     /// As [`Document::read`].
-    pub(crate) fn add(&mut self, file: &Path) -> Result<(), ConfigError> {
+    pub(crate) fn add(&mut self, file: &Path) -> Result<(), DocumentError> {
         self.add_file(file, 0)
     }
 
@@ -109,20 +109,20 @@ impl Document {
     }
 
     /// An error about the value at `path`, or the nearest one above it that has a line.
-    pub(crate) fn error(&self, path: &[Step], message: impl Into<String>) -> ConfigError {
+    pub(crate) fn error(&self, path: &[Step], message: impl Into<String>) -> DocumentError {
         let place = (0..=path.len())
             .rev()
             .filter_map(|length| path.get(..length))
             .find_map(|path| self.places.get(path))
             .and_then(|place| Some(format!("{}:{}", self.files.get(place.file)?.display(), place.line)));
-        ConfigError { place, message: message.into() }
+        DocumentError { place, message: message.into() }
     }
 
     /// Reads one part of it into its type. `also` names keys that somebody else reads from the same table.
     ///
     /// # Errors
     /// With file, line and, for an unknown key, the nearest known one.
-    pub(crate) fn section<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, ConfigError> {
+    pub(crate) fn section<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, DocumentError> {
         match self.tables.get(name) {
             None => Ok(T::default()),
             Some(value) => self.typed(&[Step::Key(name.to_owned())], value.clone(), &[]),
@@ -138,12 +138,12 @@ impl Document {
         path: &[Step],
         value: Value,
         also: &[&str],
-    ) -> Result<T, ConfigError> {
+    ) -> Result<T, DocumentError> {
         config::typed(value).map_err(|error| self.explain(path, &error, also))
     }
 
     /// Gives an error about the value at `path` its line. `also` names keys that somebody else reads from the same table.
-    pub(crate) fn explain(&self, path: &[Step], error: &config::ConfigError, also: &[&str]) -> ConfigError {
+    pub(crate) fn explain(&self, path: &[Step], error: &config::ConfigError, also: &[&str]) -> DocumentError {
         let whole = [path, error.path.as_slice()].concat();
         let table_name = path.last().and_then(|step| match step {
             Step::Key(key) => Some(key.as_str()),
@@ -167,7 +167,7 @@ impl Document {
         path: &[Step],
         key: &str,
         known: impl Iterator<Item = &'a str>,
-    ) -> ConfigError {
+    ) -> DocumentError {
         let known: BTreeSet<&str> = known.collect();
         let advice = nearest(key, known.iter().copied()).map_or_else(
             || format!("valid keys: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
@@ -176,19 +176,19 @@ impl Document {
         self.error(path, format!("unknown key `{key}`; {advice}"))
     }
 
-    fn add_file(&mut self, file: &Path, depth: usize) -> Result<(), ConfigError> {
+    fn add_file(&mut self, file: &Path, depth: usize) -> Result<(), DocumentError> {
         let shown = file.display();
         if depth > INCLUDE_DEPTH_MAX {
-            return Err(ConfigError::new(format!(
+            return Err(DocumentError::new(format!(
                 "{shown}: includes nested more than {INCLUDE_DEPTH_MAX} deep"
             )));
         }
         self.sources.add_file(file.to_owned());
         let text = std::fs::read_to_string(file)
-            .map_err(|error| ConfigError::new(format!("{shown}: cannot be read: {error}")))?;
+            .map_err(|error| DocumentError::new(format!("{shown}: cannot be read: {error}")))?;
         let number = self.files.len();
         self.files.push(file.to_owned());
-        let not_toml = |error: toml::de::Error| ConfigError {
+        let not_toml = |error: toml::de::Error| DocumentError {
             place: Some(match error.span() {
                 Some(span) => format!("{shown}:{}", line_at(&text, span.start)),
                 None => shown.to_string(),
@@ -205,16 +205,16 @@ impl Document {
         }
         let include = tables.remove("include");
         if include.as_ref().is_some_and(|include| !include.is_array()) {
-            return Err(ConfigError::new(format!("{shown}: `include` must be a list of file names")));
+            return Err(DocumentError::new(format!("{shown}: `include` must be a list of file names")));
         }
         self.merge(tables, places)?;
         for pattern in include.iter().flat_map(|include| include.as_array().cloned().unwrap_or_default()) {
             let Some(pattern) = pattern.as_str() else {
-                return Err(ConfigError::new(format!("{shown}: `include` must be a list of file names")));
+                return Err(DocumentError::new(format!("{shown}: `include` must be a list of file names")));
             };
             let pattern = file.parent().unwrap_or(Path::new("")).join(pattern);
             self.sources.add_pattern(pattern.clone());
-            for included in matching(&pattern).map_err(ConfigError::new)? {
+            for included in matching(&pattern).map_err(DocumentError::new)? {
                 self.add_file(&included, depth + 1)?;
             }
         }
@@ -222,7 +222,11 @@ impl Document {
     }
 
     /// Adds the tables of one file: arrays of tables are joined, other keys may be given once.
-    fn merge(&mut self, tables: toml::Table, places: BTreeMap<Vec<Step>, Place>) -> Result<(), ConfigError> {
+    fn merge(
+        &mut self,
+        tables: toml::Table,
+        places: BTreeMap<Vec<Step>, Place>,
+    ) -> Result<(), DocumentError> {
         let offset = |key: &str| self.tables.get(key).and_then(Value::as_array).map_or(0, Vec::len);
         let offsets: BTreeMap<String, usize> = tables.keys().map(|key| (key.clone(), offset(key))).collect();
         for (mut path, place) in places {

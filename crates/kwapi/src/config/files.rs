@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use kwapi_drivers::config::Names;
-use kwapi_drivers::registry::{Configured, DRIVERS};
+use kwapi_drivers::registry::{ConfiguredDriver, DRIVERS};
 use toml::{Table, Value};
 
 use super::document::Document;
@@ -63,7 +63,7 @@ pub(super) struct Files {
 
 impl Files {
     /// A fingerprint of what a meter of `driver` will read there; 0 where it reads nothing.
-    pub(super) fn fingerprint(&mut self, driver: &Configured) -> u64 {
+    pub(super) fn fingerprint(&mut self, driver: &ConfiguredDriver) -> u64 {
         let mut prints = Vec::new();
         for (_, names, path) in driver.paths() {
             match names {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kwapi_core::ProbeId;
 
-use super::meters::Labels;
+use super::Labels;
 
 /// Labels by the template of the probes they are for.
 #[derive(Clone, Debug, Default)]

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use kwapi_core::Watts;
 use kwapi_drivers::Outlets;
+use kwapi_plugins::directory::Labels;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::document::{ConfigError, Document, Step};
+use super::document::{Document, DocumentError, Step};
 use super::inventory;
-use super::ranges::{self, Host};
+use super::ranges::{self, RangeHost};
 pub(crate) use keys::COMMON_KEYS;
 use keys::{divided, driver_takes_host};
 use outlets::{outlets, refuse_twins};
@@ -22,9 +23,6 @@ use outlets::{outlets, refuse_twins};
 const INTERVAL_MIN: f64 = 0.05;
 /// Longest interval between readings of one meter.
 const INTERVAL_MAX: f64 = 86_400.0;
-
-/// Labels of a probe: department, owner, machine fed.
-pub(crate) type Labels = BTreeMap<String, String>;
 
 /// What every meter has when its table does not say otherwise.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,7 +45,7 @@ impl Default for MeterDefaults {
 
 /// One wattmeter, with everything said about it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Meter {
+pub(crate) struct MeterConfig {
     pub(crate) name: String,
     pub(crate) driver: String,
     pub(crate) outlets: Outlets,
@@ -73,19 +71,19 @@ pub(crate) struct Meter {
     pub(crate) row: Option<String>,
 }
 
-impl Meter {
+impl MeterConfig {
     /// An error about one of its keys (`path` below its table), with the line of the inventory where there is one.
     pub(crate) fn error(
         &self,
         document: &Document,
         path: &[Step],
         message: impl Into<String>,
-    ) -> ConfigError {
+    ) -> DocumentError {
         self.placed(document.error(&[self.path.as_slice(), path].concat(), message))
     }
 
     /// Adds the line of the inventory to an error.
-    pub(crate) fn placed(&self, error: ConfigError) -> ConfigError {
+    pub(crate) fn placed(&self, error: DocumentError) -> DocumentError {
         match &self.row {
             Some(row) => error.with_note(row),
             None => error,
@@ -119,7 +117,10 @@ struct Written {
 ///
 /// # Errors
 /// At the first meter that makes no sense, with file and line.
-pub(crate) fn expand(document: &Document, defaults: &MeterDefaults) -> Result<Vec<Meter>, ConfigError> {
+pub(crate) fn expand(
+    document: &Document,
+    defaults: &MeterDefaults,
+) -> Result<Vec<MeterConfig>, DocumentError> {
     let credentials: BTreeMap<String, Table> = document.section("credentials")?;
     let mut meters = Vec::new();
     for (path, table) in tables(document, "meter")? {
@@ -147,7 +148,7 @@ pub(crate) fn expand(document: &Document, defaults: &MeterDefaults) -> Result<Ve
     Ok(meters)
 }
 
-fn tables(document: &Document, name: &str) -> Result<Vec<(Vec<Step>, Table)>, ConfigError> {
+fn tables(document: &Document, name: &str) -> Result<Vec<(Vec<Step>, Table)>, DocumentError> {
     let key = Step::Key(name.to_owned());
     let Some(value) = document.tables.get(name) else { return Ok(Vec::new()) };
     let all = value.as_array().ok_or_else(|| {
@@ -171,8 +172,8 @@ fn expand_table(
     table: &Table,
     credentials: &BTreeMap<String, Table>,
     defaults: &MeterDefaults,
-    meters: &mut Vec<Meter>,
-) -> Result<(), ConfigError> {
+    meters: &mut Vec<MeterConfig>,
+) -> Result<(), DocumentError> {
     let (common, mut keys) = divided(table);
     let mut written: Written = document.typed(path, Value::Table(common), &[])?;
     written.labels.append(&mut written.probe_labels);
@@ -224,10 +225,10 @@ fn one(
     written: &Written,
     driver: &str,
     keys: Table,
-    host: Option<&Host>,
+    host: Option<&RangeHost>,
     defaults: &MeterDefaults,
     number: usize,
-) -> Result<Meter, ConfigError> {
+) -> Result<MeterConfig, DocumentError> {
     let at = |key: &str| [path, &[Step::Key(key.to_owned())]].concat();
     let seconds = |key: &str, value: f64, least: f64| {
         if (least..=INTERVAL_MAX).contains(&value) {
@@ -258,7 +259,7 @@ fn one(
     let name = written_name
         .or_else(|| address.map(|address| format!("{driver}:{address}{port}{part}")))
         .unwrap_or_else(|| format!("{driver}#{number}"));
-    Ok(Meter {
+    Ok(MeterConfig {
         name,
         driver: driver.to_owned(),
         outlets: outlets(document, path, written, host)?,
@@ -289,7 +290,7 @@ fn one(
     })
 }
 
-fn fill_in(value: &mut Value, host: &Host) {
+fn fill_in(value: &mut Value, host: &RangeHost) {
     match value {
         Value::String(text) => *text = host.fill_in(text),
         Value::Array(all) => all.iter_mut().for_each(|value| fill_in(value, host)),

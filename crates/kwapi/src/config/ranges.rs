@@ -5,14 +5,14 @@ pub(crate) const HOSTS_MAX: usize = 100_000;
 
 /// One host of a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Host {
+pub(crate) struct RangeHost {
     /// Its whole name.
     pub(crate) name: String,
     /// What each bracket stood for, in order.
     pub(crate) parts: Vec<String>,
 }
 
-impl Host {
+impl RangeHost {
     /// Fills `{host}` and `{1}`, `{2}`, … (the brackets) into a text.
     pub(crate) fn fill_in(&self, text: &str) -> String {
         let filled = text.replace("{host}", &self.name);
@@ -27,8 +27,8 @@ impl Host {
 ///
 /// # Errors
 /// When a bracket is not closed, a range runs backwards, or there are more than [`HOSTS_MAX`] hosts.
-pub(crate) fn expand(pattern: &str) -> Result<Vec<Host>, String> {
-    let mut hosts = vec![Host::default()];
+pub(crate) fn expand(pattern: &str) -> Result<Vec<RangeHost>, String> {
+    let mut hosts = vec![RangeHost::default()];
     let mut rest = pattern;
     while let Some((literal, after)) = rest.split_once('[') {
         let Some((choices, after)) = after.split_once(']') else {
@@ -41,7 +41,7 @@ pub(crate) fn expand(pattern: &str) -> Result<Vec<Host>, String> {
         hosts = hosts
             .iter()
             .flat_map(|host| {
-                choices.iter().map(move |choice| Host {
+                choices.iter().map(move |choice| RangeHost {
                     name: format!("{}{literal}{choice}", host.name),
                     parts: host.parts.iter().chain([choice]).cloned().collect(),
                 })

@@ -7,8 +7,9 @@ use kwapi_core::ProbeId;
 use kwapi_drivers::manager::VirtualSpec;
 use toml::Value;
 
+use super::Labels;
 use super::document::{Document, Step};
-use super::meters::{Labels, Meter};
+use super::meters::MeterConfig;
 use super::nearest;
 
 /// A fingerprint of each table that a running process does not take up anew.
@@ -40,7 +41,7 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
 pub(super) fn unknown_labels(
     document: &Document,
     labels: &BTreeMap<ProbeId, Labels>,
-    meters: &[Meter],
+    meters: &[MeterConfig],
     sums: &[VirtualSpec],
 ) -> Vec<String> {
     let named = meters.iter().flat_map(|meter| meter.outlets.named()).map(|outlet| &outlet.probe);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use super::document::{ConfigError, Document, Step};
+use super::document::{Document, DocumentError, Step};
 
 /// The longest secret read from a file, in bytes: a certificate chain fits.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -13,7 +13,7 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 ///
 /// # Errors
 /// When the file cannot be read or the variable is not set; the secret itself is never part of the message.
-pub(crate) fn resolve(document: &mut Document) -> Result<(), ConfigError> {
+pub(crate) fn resolve(document: &mut Document) -> Result<(), DocumentError> {
     let mut tables = Value::Table(std::mem::take(&mut document.tables));
     let base = document.folder().to_owned();
     let mut files = Vec::new();
@@ -31,7 +31,7 @@ fn walk(
     base: &Path,
     document: &Document,
     files: &mut Vec<PathBuf>,
-) -> Result<(), ConfigError> {
+) -> Result<(), DocumentError> {
     if let Some(secret) = named_secret(value, base, files).map_err(|message| document.error(path, message))? {
         *value = Value::String(secret);
         return Ok(());

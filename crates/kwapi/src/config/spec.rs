@@ -2,11 +2,11 @@
 
 use kwapi_drivers::manager::MeterSpec;
 
-use super::document::{ConfigError, Document, Step};
-use super::meters::{COMMON_KEYS, Meter};
+use super::document::{Document, DocumentError, Step};
+use super::meters::{COMMON_KEYS, MeterConfig};
 
 /// Turns a written meter into one the manager can keep, its driver's own keys checked.
-pub(super) fn of(document: &Document, meter: &Meter) -> Result<MeterSpec, ConfigError> {
+pub(super) fn of(document: &Document, meter: &MeterConfig) -> Result<MeterSpec, DocumentError> {
     let Some(entry) = kwapi_drivers::registry::find(&meter.driver) else {
         let known: Vec<&str> = kwapi_drivers::registry::DRIVERS.iter().map(|entry| entry.name).collect();
         let advice = super::names::nearest(&meter.driver, known.iter().copied()).map_or_else(

@@ -7,8 +7,8 @@ use kwapi_core::ProbeId;
 use kwapi_drivers::manager::VirtualSpec;
 use serde::Deserialize;
 
-use super::document::{ConfigError, Document, Step};
-use super::meters::Meter;
+use super::document::{Document, DocumentError, Step};
+use super::meters::MeterConfig;
 
 /// Machines, racks, rooms, sites, regions: nobody needs more.
 const DEPTH_MAX: usize = 16;
@@ -28,7 +28,7 @@ struct Written {
 ///
 /// # Errors
 /// When a sum has no parts, one that nobody measures, one twice, or itself.
-pub(crate) fn read(document: &Document, meters: &[Meter]) -> Result<Vec<VirtualSpec>, ConfigError> {
+pub(crate) fn read(document: &Document, meters: &[MeterConfig]) -> Result<Vec<VirtualSpec>, DocumentError> {
     let written: Vec<Written> = document.section("virtual")?;
     let at = |index: usize| [Step::Key("virtual".to_owned()), Step::Index(index)];
     let measured: BTreeSet<&ProbeId> =

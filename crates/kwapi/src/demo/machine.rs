@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use kwapi_drivers::hwmon::{self, Found, Scope};
+use kwapi_drivers::hwmon::{self, FoundSensor, SensorScope};
 use kwapi_drivers::nvml;
 use toml::Value;
 
@@ -21,7 +21,7 @@ impl Default for Places {
         Self {
             powercap: "/sys/class/powercap".into(),
             hwmon: hwmon::ROOT.into(),
-            nvml: nvml::Config::default().library,
+            nvml: nvml::NvmlConfig::default().library,
         }
     }
 }
@@ -42,16 +42,16 @@ impl Machine {
         let sensors = hwmon::readable(&places.hwmon);
         let gpus = nvml::readable(&places.nvml);
         let mut meters = Meters { host, toml: String::new(), words: Vec::new() };
-        if let Some(whole) = sensors.iter().find(|sensor| sensor.scope == Scope::Machine) {
+        if let Some(whole) = sensors.iter().find(|sensor| sensor.scope == SensorScope::Machine) {
             // It contains all the others.
             meters.add("hwmon", &places.hwmon, &[(whole.key.as_str(), host.to_owned())]);
             meters.words.push(format!("the whole of it, by {}", whole.key));
             return meters.done();
         }
-        let is_alone = |sensor: &&Found| match sensor.scope {
-            Scope::Consumer => true,
-            Scope::Processor => processors.is_err(),
-            Scope::Machine | Scope::Within | Scope::Battery => false,
+        let is_alone = |sensor: &&FoundSensor| match sensor.scope {
+            SensorScope::Consumer => true,
+            SensorScope::Processor => processors.is_err(),
+            SensorScope::Machine | SensorScope::Within | SensorScope::Battery => false,
         };
         let sensors: Vec<&str> = sensors.iter().filter(is_alone).map(|sensor| sensor.key.as_str()).collect();
         if processors.is_ok() {

@@ -6,7 +6,7 @@ use kwapi_core::ProbeId;
 use kwapi_plugins::Scope;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
-use kwapi_plugins::directory::{Configured, Directory};
+use kwapi_plugins::directory::{ConfiguredProbes, Directory};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::{self as served, Metrics};
 
@@ -59,7 +59,7 @@ pub(super) fn directory(config: &Config, problems: Option<Problems>) -> Director
 }
 
 /// What the configuration says of probes.
-pub(super) fn configured(config: &Config) -> Configured {
+pub(super) fn configured(config: &Config) -> ConfiguredProbes {
     let (of_probes, of_templates) = (config.labels.clone(), config.template_labels.clone());
     // Those of the probe itself, and of its template what those do not say.
     let labels = move |probe: &ProbeId| {
@@ -68,5 +68,5 @@ pub(super) fn configured(config: &Config) -> Configured {
         labels.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         labels
     };
-    Configured::new(labels, config.virtual_probes.iter().map(|sum| sum.probe.clone()))
+    ConfiguredProbes::new(labels, config.virtual_probes.iter().map(|sum| sum.probe.clone()))
 }

@@ -34,7 +34,7 @@ impl Drivers {
         inside: &[Endpoint],
         all: &mut Metrics,
     ) -> Result<Self, StartError> {
-        let publisher_config = config.bus.publisher(&config.drivers, inside);
+        let publisher_config = config.bus.publisher(&config.drivers.publish, inside);
         let publisher = Arc::new(Publisher::start(&process.bus, &publisher_config, expected_probes(config))?);
         let sink = {
             let publisher = publisher.clone();

@@ -28,7 +28,7 @@ pub(crate) struct Addresses {
 
 /// What to do about an address that somebody else has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum AddressInUse {
     /// Say so: it was configured.
     IsAnError,
     /// Take another port, and say so: whoever tries the demonstration did not choose it.
@@ -40,7 +40,12 @@ impl Listeners {
     ///
     /// # Errors
     /// When an address is taken or a certificate unusable, as one line.
-    pub(crate) fn bind(config: &Config, roles: Roles, seats: &Seats, taken: Taken) -> Result<Self, String> {
+    pub(crate) fn bind(
+        config: &Config,
+        roles: Roles,
+        seats: &Seats,
+        taken: AddressInUse,
+    ) -> Result<Self, String> {
         let api_listen = config.api.config.listen(seats);
         let web_listen = Listen {
             address: config.rrd.listen,
@@ -68,9 +73,9 @@ impl Listeners {
     }
 }
 
-fn bind_or_any(listen: &Listen, key: &str, taken: Taken) -> Result<Listener, String> {
+fn bind_or_any(listen: &Listen, key: &str, taken: AddressInUse) -> Result<Listener, String> {
     match bind(listen, key) {
-        Err(complaint) if taken == Taken::TakesAnother => {
+        Err(complaint) if taken == AddressInUse::TakesAnother => {
             let anywhere = Listen { address: (listen.address.ip(), 0).into(), ..listen.clone() };
             let listener = bind(&anywhere, key)?;
             // The complaint without the advice, which is for those with a configuration.

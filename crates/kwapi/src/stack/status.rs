@@ -62,10 +62,10 @@ pub(super) fn router(metrics: axum::Router, manager: Option<Arc<Manager>>, clock
     }
 }
 
-async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Json<Vec<Meter>> {
+async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Json<Vec<MeterReport>> {
     let statuses = manager.statuses();
     let now = clock.now();
-    Json(statuses.into_iter().map(|status| Meter::new(status, now)).collect())
+    Json(statuses.into_iter().map(|status| MeterReport::new(status, now)).collect())
 }
 
 /// What is wrong with the clock or the state of the process itself, a sentence each.
@@ -75,7 +75,7 @@ async fn troubles(State(manager): State<Arc<Manager>>) -> Json<Vec<String>> {
 
 /// One meter, as `/meters` shows it and `kwapi status` reads it.
 #[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Meter {
+pub(crate) struct MeterReport {
     pub(crate) name: String,
     pub(crate) driver: String,
     pub(crate) state: String,
@@ -89,12 +89,12 @@ pub(crate) struct Meter {
     pub(crate) reads: u64,
     pub(crate) failures: u64,
     pub(crate) is_slow: bool,
-    pub(crate) probes: Vec<Probe>,
+    pub(crate) probes: Vec<ProbeReport>,
 }
 
 /// One probe of a meter.
 #[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Probe {
+pub(crate) struct ProbeReport {
     pub(crate) probe: String,
     pub(crate) watts: Option<f64>,
     /// Unix seconds.
@@ -120,7 +120,7 @@ pub(crate) struct Probe {
     pub(crate) not_bridged: Option<String>,
 }
 
-impl Meter {
+impl MeterReport {
     fn new(status: MeterStatus, now: Timestamp) -> Self {
         Self {
             driver: status.driver.to_owned(),
@@ -133,13 +133,13 @@ impl Meter {
             reads: status.reads,
             failures: status.failures,
             is_slow: status.is_slow,
-            probes: status.probes.into_iter().map(|probe| Probe::new(probe, now)).collect(),
+            probes: status.probes.into_iter().map(|probe| ProbeReport::new(probe, now)).collect(),
             name: status.name,
         }
     }
 }
 
-impl Probe {
+impl ProbeReport {
     fn new(status: ProbeStatus, now: Timestamp) -> Self {
         // The gap follows the probe's own intervals already.
         let is_old = |at: Timestamp| is_silent(now.since(at), Duration::ZERO, status.max_gap);

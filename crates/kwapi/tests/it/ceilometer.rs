@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use kwapi_peers::openstack::{Ceilometer, Gnocchi, Keystone, Sample, Way};
+use kwapi_peers::openstack::{Ceilometer, CeilometerSample, Gnocchi, Keystone, Way};
 use kwapi_peers::{need, need_python, wait_until};
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ fn ceilometer_publishes_and_gnocchi_keeps_the_watts_and_kilowatt_hours_of_a_real
 }
 
 /// Lets Ceilometer publish for some cycles, ends it, and returns all it published, once Gnocchi has aggregated it.
-fn published(keystone: &Keystone, way: Way, reader: &Reader<'_>) -> Vec<(String, Sample)> {
+fn published(keystone: &Keystone, way: Way, reader: &Reader<'_>) -> Vec<(String, CeilometerSample)> {
     let ceilometer = Ceilometer::start_with_gnocchi(keystone, way);
     let start = Instant::now();
     while !OUTLETS.iter().all(|(probe, _)| of(&ceilometer.samples(), probe, "energy").count() >= CYCLES) {
@@ -103,12 +103,12 @@ fn published(keystone: &Keystone, way: Way, reader: &Reader<'_>) -> Vec<(String,
 /// Checks what was published of a probe, and that Gnocchi has the meters' units and the last total. Returns the first
 /// sample of its energy, and the one that Gnocchi has as the last.
 fn check<'a>(
-    published: &'a [(String, Sample)],
+    published: &'a [(String, CeilometerSample)],
     probe: &str,
     watts: f64,
     known: &Value,
     reader: &Reader<'_>,
-) -> (&'a Sample, &'a Sample) {
+) -> (&'a CeilometerSample, &'a CeilometerSample) {
     for power in of(published, probe, "power") {
         assert_eq!((power.volume, about(power)), (watts, ("W", "gauge")), "{probe}");
     }
@@ -130,15 +130,15 @@ fn check<'a>(
 }
 
 fn of<'a>(
-    published: &'a [(String, Sample)],
+    published: &'a [(String, CeilometerSample)],
     probe: &str,
     meter: &str,
-) -> impl Iterator<Item = &'a Sample> + use<'a> {
+) -> impl Iterator<Item = &'a CeilometerSample> + use<'a> {
     let name = format!("{probe} {meter}");
     published.iter().filter(move |(of, _)| *of == name).map(|(_, sample)| sample)
 }
 
-fn about(sample: &Sample) -> (&str, &str) {
+fn about(sample: &CeilometerSample) -> (&str, &str) {
     (&sample.unit, &sample.kind)
 }
 

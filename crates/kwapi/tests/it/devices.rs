@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use kwapi_peers::{Lab, Peer, find, free_udp_port, output, wait_until};
+use kwapi_peers::{Lab, Peer, devices, free_udp_port, output, wait_until};
 
 use crate::harness::{Kwapi, PATIENCE, get, run};
 
@@ -22,14 +22,7 @@ impl Pdu {
     pub(crate) fn start() -> Self {
         let port = free_udp_port();
         let lab = Lab::of("snmpd", port);
-        let home = lab.join("snmpd");
-        std::fs::create_dir_all(home.join("var")).unwrap();
-        let mut command = Command::new(find("snmpd").unwrap());
-        command
-            .args(["-f", "-Lo", "-C", "-c", "snmpd.conf", "-p", "snmpd.pid"])
-            .current_dir(&home)
-            .env("SNMP_PERSISTENT_DIR", home.join("var"));
-        let snmpd = Peer::start(&mut command, lab.join("snmpd.log")).ready(PATIENCE, || {
+        let snmpd = devices::snmpd(&lab, port).ready(PATIENCE, || {
             Command::new("snmpget")
                 .args(["-v2c", "-c", "public", "-t", "1", "-r", "0", &format!("127.0.0.1:{port}")])
                 .arg(format!("{OUTLET_POWER}.1"))

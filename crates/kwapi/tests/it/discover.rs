@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kwapi_peers::ipmi::Cards;
-use kwapi_peers::{Lab, Peer, free_port, free_udp_port, need, need_python, output, python_environment};
+use kwapi_peers::{Lab, Peer, devices, free_port, free_udp_port, need, need_python, output};
 use kwapi_simulators::ipmi::{Card, CardOptions};
 use kwapi_simulators::{HttpAnswer, HttpDevice, HttpRequest};
 
@@ -140,20 +140,10 @@ fn a_redfish_service_is_found_over_tls_and_one_that_is_not_trusted_is_told_the_p
         return;
     }
     let (lab, port) = (Lab::of("redfish", 0), free_port());
-    output(
-        Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-            .args(["-days", "2", "-subj", "/CN=bmc", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .args(["-keyout", "key.pem", "-out", "cert.pem"])
-            .current_dir(lab.path()),
-    );
+    devices::certificate(&lab, "cert");
     std::fs::write(lab.join("watts"), "236.5").unwrap();
-    let mut command = Command::new(python_environment("python"));
-    command.arg(lab.join("redfish/emu_power.py")).arg(port.to_string());
-    command.args(["watts", "cert.pem", "key.pem"].map(|name| lab.join(name)));
-    let emulator = Peer::start(&mut command, lab.join("log"))
-        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let files = ["watts", "cert.pem", "cert.key"].map(|name| lab.join(name));
+    let emulator = devices::python(&lab, "redfish/emu_power.py", port, files);
     let ca = lab.join("cert.pem").display().to_string();
     let port = format!("redfish={port}");
     let found = |credentials: &str| {
@@ -266,10 +256,7 @@ fn a_modbus_meter_takes_a_map_that_makes_sense_and_without_one_is_told_what_to_w
         return;
     }
     let (lab, port) = (Lab::of("modbus", 0), free_port());
-    let mut command = Command::new(python_environment("python"));
-    command.arg(lab.join("modbus/line.py")).arg(port.to_string()).arg("socket");
-    let _line = Peer::start(&mut command, lab.join("log"))
-        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let _line = devices::python(&lab, "modbus/line.py", port, ["socket"]);
     let at = format!("--port=modbus={port}");
 
     let folder = folder("[credentials.feeds]\nmap = 'schneider-iem3155'\nunit = 2\n");

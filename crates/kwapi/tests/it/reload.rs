@@ -1,9 +1,8 @@
 //! Reload while measurements flow.
 
 use std::fmt::Write;
-use std::process::Command;
 
-use kwapi_peers::{Lab, Peer, free_port, need, need_python, output, python_environment, wait_until};
+use kwapi_peers::{Lab, Peer, devices, free_port, need, need_python, wait_until};
 use serde_json::Value;
 
 use crate::devices::Pdu;
@@ -199,10 +198,7 @@ fn a_changed_register_map_restarts_the_meters_that_use_it_and_no_other() {
         return;
     }
     let (lab, port) = (Lab::of("modbus", 0), free_port());
-    let mut command = Command::new(python_environment("python"));
-    command.arg(lab.join("modbus/line.py")).arg(port.to_string()).arg("socket");
-    let _line = Peer::start(&mut command, lab.join("line.log"))
-        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let _line = devices::python(&lab, "modbus/line.py", port, ["socket"]);
     let map = |scale: u32| {
         format!(
             "name = 'ours'\nfunction = 4\n[outlets.total]\npower = {{ at = 0x000C, type = 'f32', scale = {scale} }}\n"
@@ -242,24 +238,14 @@ fn a_renewed_authority_restarts_the_meters_that_trust_it_and_a_broken_one_change
     }
     let (lab, port) = (Lab::of("redfish", 0), free_port());
     for name in ["first", "second"] {
-        output(
-            Command::new("openssl")
-                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-                .args(["-days", "2", "-subj", "/CN=bmc", "-addext", "subjectAltName=IP:127.0.0.1"])
-                .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-                .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")])
-                .current_dir(lab.path()),
-        );
+        devices::certificate(&lab, name);
     }
     let first = std::fs::read_to_string(lab.join("first.pem")).unwrap();
     let second = std::fs::read_to_string(lab.join("second.pem")).unwrap();
     std::fs::write(lab.join("ca.pem"), &first).unwrap();
     std::fs::write(lab.join("watts"), "236.5").unwrap();
-    let mut command = Command::new(python_environment("python"));
-    command.arg(lab.join("redfish/emu_power.py")).arg(port.to_string());
-    command.args(["watts", "first.pem", "first.key"].map(|name| lab.join(name)));
-    let _emulator = Peer::start(&mut command, lab.join("emulator.log"))
-        .ready(PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let files = ["watts", "first.pem", "first.key"].map(|name| lab.join(name));
+    let _emulator = devices::python(&lab, "redfish/emu_power.py", port, files);
     let meters = format!(
         "[[meter]]\nname = 'card'\ndriver = 'redfish'\nhost = '127.0.0.1:{port}'\nusername = 'admin'\npassword = 'secret'\n\
          tls = 'ca:{}'\nprobe = 'card'\ninterval_seconds = 0.5\n",

@@ -7,10 +7,12 @@ fn check(text: &str, expected: Result<&str, Refusal>) {
     let actual = members(text).map(|members| {
         let shown = members.iter().map(|member| {
             let value = match &member.value {
-                Value::Null => "null".to_owned(),
-                Value::Bool(truth) => truth.to_string(),
-                Value::Number(text) | Value::List(text) | Value::Object(text) => (*text).to_owned(),
-                Value::Text(text) => format!("{text:?}"),
+                JsonValue::Null => "null".to_owned(),
+                JsonValue::Bool(truth) => truth.to_string(),
+                JsonValue::Number(text) | JsonValue::List(text) | JsonValue::Object(text) => {
+                    (*text).to_owned()
+                }
+                JsonValue::Text(text) => format!("{text:?}"),
             };
             format!("{}={value}", member.name)
         });

@@ -52,7 +52,7 @@ fn all_37_vectors_pass_the_signature_at_an_endpoint() {
             continue; // An endpoint cannot be configured so.
         }
         let json = json::members(text("message_json")).expect("an object");
-        let Some(Value::Text(probe)) =
+        let Some(JsonValue::Text(probe)) =
             json.iter().find(|member| member.name == "probe_id").map(|member| &member.value)
         else {
             panic!("{}: no probe", text("name"));

@@ -10,7 +10,7 @@ use zmq::Context;
 use zmq_sys::bounds;
 
 use super::curve::CurveKey;
-use super::zap::{Admission, Doorman};
+use super::zap::{Admission, ZapHandler};
 use crate::error::BusError;
 
 /// Threads that move bytes; one carries over a million of our messages a second in the clear.
@@ -30,7 +30,7 @@ const CONNECTIONS_MAX: u64 = 4_096;
 pub struct BusContext(Arc<Inner>);
 
 struct Inner {
-    doorman: Mutex<Option<Arc<Doorman>>>,
+    handler: Mutex<Option<Arc<ZapHandler>>>,
     names: AtomicU64,
     context: Context,
 }
@@ -58,7 +58,7 @@ impl BusContext {
         }
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         bounds::limit_connections(connections_max(descriptors_max(&limits)));
-        Self(Arc::new(Inner { doorman: Mutex::new(None), names: AtomicU64::new(0), context }))
+        Self(Arc::new(Inner { handler: Mutex::new(None), names: AtomicU64::new(0), context }))
     }
 
     /// Lets in as many connections at the bound endpoints of this process together, instead of a quarter of the
@@ -86,15 +86,15 @@ impl BusContext {
         format!("{what}-{}", self.0.names.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Lets `clients` in wherever the domain of the answer is set. The doorman stands before this returns: without
-    /// one, libzmq lets everybody in.
+    /// Admits `clients` wherever the domain of the answer is set. The handler answers before this returns: without one,
+    /// libzmq admits everybody.
     pub(super) fn admit(&self, clients: HashSet<CurveKey>) -> Result<Admission, BusError> {
-        let mut doorman = self.0.doorman.lock();
-        let doorman = match &*doorman {
-            Some(doorman) => doorman.clone(),
-            None => doorman.insert(Arc::new(Doorman::post(&self.0.context)?)).clone(),
+        let mut handler = self.0.handler.lock();
+        let handler = match &*handler {
+            Some(handler) => handler.clone(),
+            None => handler.insert(Arc::new(ZapHandler::start(&self.0.context)?)).clone(),
         };
-        Ok(doorman.admit(self.unique("kwapi"), clients))
+        Ok(handler.admit(self.unique("kwapi"), clients))
     }
 }
 

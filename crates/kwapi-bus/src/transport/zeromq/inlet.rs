@@ -9,7 +9,7 @@ use super::context::BusContext;
 use super::socket::OpenSocket;
 use crate::endpoint::{Attach, EndpointConfig};
 use crate::error::BusError;
-use crate::transport::{Delivery, Inlet, Token};
+use crate::transport::{Arrival, Inlet, Token};
 use crate::worker::STOP_POLL_MS;
 
 /// Sockets that listen, each a source by its place.
@@ -65,7 +65,7 @@ impl Inlet for Sockets {
         Ok(())
     }
 
-    fn take(&mut self, source: usize, count: usize, mut each: impl FnMut(Delivery<'_>)) {
+    fn take(&mut self, source: usize, count: usize, mut each: impl FnMut(Arrival<'_>)) {
         let Some(open) = self.open.get(source) else { return };
         if !self.readable.get(source).copied().unwrap_or(false) {
             return;
@@ -76,7 +76,7 @@ impl Inlet for Sockets {
             let frames: [&[u8]; 3] = [topic, payload, b""];
             // Those past the second have been let go; that they were there is enough to refuse the message.
             let frames = frames.get(..count).unwrap_or(&frames);
-            each(Delivery { frames, is_live: true, token: None });
+            each(Arrival { frames, is_live: true, token: None });
         }
     }
 

@@ -1,4 +1,4 @@
-//! The doorman of encrypted endpoints: libzmq asks it who may connect (ZeroMQ RFC 27).
+//! Authentication of clients at encrypted endpoints: libzmq asks a handler who may connect (ZAP, ZeroMQ RFC 27).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,40 +12,40 @@ use super::curve::CurveKey;
 use crate::error::BusError;
 use crate::worker::{STOP_POLL_MS, Worker};
 
-/// Where libzmq asks.
+/// Where libzmq sends its requests.
 const ZAP: &str = "inproc://zeromq.zap.01";
 
-/// Who is let in, by the domain of the endpoint.
-type Guests = HashMap<String, HashSet<CurveKey>>;
+/// The clients that may connect, by the domain of the endpoint.
+type Clients = HashMap<String, HashSet<CurveKey>>;
 
-/// The one doorman of a context, for as long as anybody is admitted.
-pub(super) struct Doorman {
-    guests: Arc<Mutex<Guests>>,
+/// The one handler of a context, for as long as anybody is admitted.
+pub(super) struct ZapHandler {
+    clients: Arc<Mutex<Clients>>,
     _worker: Worker,
 }
 
-/// Clients are let in for as long as this is there, and so is the doorman.
+/// Clients may connect for as long as this is there, and so is the handler.
 pub(super) struct Admission {
     domain: String,
-    doorman: Arc<Doorman>,
+    handler: Arc<ZapHandler>,
 }
 
-impl Doorman {
-    /// Takes his place; he answers from then on.
-    pub(super) fn post(context: &Context) -> Result<Self, BusError> {
+impl ZapHandler {
+    /// Starts the handler; it answers from then on.
+    pub(super) fn start(context: &Context) -> Result<Self, BusError> {
         let socket = context.socket(SocketType::REP).map_err(BusError::system(ZAP))?;
         socket.set_linger(0).map_err(BusError::system(ZAP))?;
         socket.bind(ZAP).map_err(BusError::system(ZAP))?;
-        let guests = Arc::<Mutex<Guests>>::default();
-        let known = guests.clone();
-        let worker = Worker::start("bus-doorman", move |stop| keep_the_door(&socket, &known, stop))?;
-        Ok(Self { guests, _worker: worker })
+        let clients = Arc::<Mutex<Clients>>::default();
+        let known = clients.clone();
+        let worker = Worker::start("bus-zap", move |stop| serve(&socket, &known, stop))?;
+        Ok(Self { clients, _worker: worker })
     }
 
-    /// Lets `clients` in at endpoints of `domain`.
+    /// Admits `clients` at endpoints of `domain`.
     pub(super) fn admit(self: Arc<Self>, domain: String, clients: HashSet<CurveKey>) -> Admission {
-        self.guests.lock().insert(domain.clone(), clients);
-        Admission { domain, doorman: self }
+        self.clients.lock().insert(domain.clone(), clients);
+        Admission { domain, handler: self }
     }
 }
 
@@ -57,24 +57,24 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.doorman.guests.lock().remove(&self.domain);
+        self.handler.clients.lock().remove(&self.domain);
     }
 }
 
-fn keep_the_door(socket: &Socket, guests: &Mutex<Guests>, stop: &AtomicBool) {
+fn serve(socket: &Socket, clients: &Mutex<Clients>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match socket.poll(zmq::POLLIN, STOP_POLL_MS) {
             Ok(0) | Err(zmq::Error::EINTR) => continue,
             Ok(_) => {}
             Err(error) => {
-                // Leaving the door would let everybody in.
+                // Without a handler libzmq admits everybody.
                 tracing::error!(%error, "cannot poll for CURVE authentication requests");
                 std::thread::park_timeout(Duration::from_millis(STOP_POLL_MS.unsigned_abs()));
                 continue;
             }
         }
         let Ok(request) = socket.recv_multipart(zmq::DONTWAIT) else { continue };
-        let sent = socket.send_multipart(answer(&request, &guests.lock()), 0);
+        let sent = socket.send_multipart(answer(&request, &clients.lock()), 0);
         if let Err(error) = sent {
             tracing::warn!(%error, "cannot send a CURVE authentication reply");
         }
@@ -82,17 +82,17 @@ fn keep_the_door(socket: &Socket, guests: &Mutex<Guests>, stop: &AtomicBool) {
 }
 
 /// The reply of RFC 27: version, request id, status code and text, user id, metadata.
-fn answer(request: &[Vec<u8>], guests: &Guests) -> [Message; 6] {
-    let (id, is_guest) = match request {
+fn answer(request: &[Vec<u8>], clients: &Clients) -> [Message; 6] {
+    let (id, is_admitted) = match request {
         [_version, id, domain, _address, _identity, mechanism, key] if mechanism == b"CURVE" => {
             let key = CurveKey::try_from(key.as_slice()).ok();
-            let domain = std::str::from_utf8(domain).ok().and_then(|domain| guests.get(domain));
-            (id.as_slice(), key.zip(domain).is_some_and(|(key, guests)| guests.contains(&key)))
+            let domain = std::str::from_utf8(domain).ok().and_then(|domain| clients.get(domain));
+            (id.as_slice(), key.zip(domain).is_some_and(|(key, clients)| clients.contains(&key)))
         }
         [_version, id, ..] => (id.as_slice(), false),
         _ => (b"".as_slice(), false),
     };
-    let (code, text) = if is_guest { ("200", "OK") } else { ("400", "not in curve.clients") };
+    let (code, text) = if is_admitted { ("200", "OK") } else { ("400", "not in curve.clients") };
     [Message::from("1.0"), id.into(), code.into(), text.into(), "".into(), "".into()]
 }
 
@@ -101,11 +101,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_known_key_of_that_very_endpoint_is_let_in() {
-        let guests = Guests::from([("kwapi-0".into(), HashSet::from([[7; 32]]))]);
+    fn only_a_known_key_of_that_very_endpoint_is_admitted() {
+        let clients = Clients::from([("kwapi-0".into(), HashSet::from([[7; 32]]))]);
         let status = |parts: &[&[u8]]| {
             let request: Vec<_> = parts.iter().map(|part| part.to_vec()).collect();
-            answer(&request, &guests)[2].to_vec()
+            answer(&request, &clients)[2].to_vec()
         };
         let ask = |domain: &str, mechanism: &str, key: &[u8]| {
             status(&[b"1.0", b"1", domain.as_bytes(), b"127.0.0.1", b"", mechanism.as_bytes(), key])

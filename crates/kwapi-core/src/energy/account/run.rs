@@ -78,7 +78,7 @@ pub(super) struct Steps {
 
 /// What a message is among its session's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum RunPlace {
     /// The newest; so many between it and the newest before have not come.
     Newest(u64),
     /// One of those that had not come.
@@ -108,7 +108,7 @@ impl Run {
     }
 
     /// Takes note of one of its messages. However far back, one before all others is told from a duplicate.
-    pub(super) fn note(&mut self, message: &Accounting) -> Place {
+    pub(super) fn note(&mut self, message: &Accounting) -> RunPlace {
         let mut point = Point::of(message);
         if message.curve.map_or(message.session, |curve| curve.id) != self.curve {
             point.begin = self.top.begin; // It has no curve any more, or has one now: its sums go on all the same.
@@ -119,21 +119,21 @@ impl Run {
             // A publisher's sums never fall; should they, the higher stand.
             point.totals = point.totals.max(&self.top.totals);
             self.top = point;
-            return Place::Newest(ahead - 1);
+            return RunPlace::Newest(ahead - 1);
         }
         let behind = self.top.seq - point.seq;
         let bit = if behind < WINDOW { 1 << behind } else { 0 };
         let is_earliest = point.seq < self.low.seq;
         if self.seen & bit != 0 || (bit == 0 && !is_earliest) {
-            return Place::Duplicate;
+            return RunPlace::Duplicate;
         }
         self.seen |= bit;
         if !is_earliest {
-            return Place::Between;
+            return RunPlace::Between;
         }
         self.step(point, self.low, true);
         self.low = point;
-        Place::Earliest
+        RunPlace::Earliest
     }
 
     /// Whether a message next to the one numbered `seq`, which is neither the lowest nor the highest, may yet come.

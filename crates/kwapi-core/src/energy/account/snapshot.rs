@@ -64,8 +64,8 @@ impl Account {
     /// # Errors
     /// [`SnapshotError::Damaged`].
     pub fn decode_version_2(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        use version_2::{Account, Challenger};
-        whole::<Account<Challenger>>(bytes).map(Self::from).and_then(Self::within_bounds)
+        use version_2::{AccountVersion2, OtherPublisher};
+        whole::<AccountVersion2<OtherPublisher>>(bytes).map(Self::from).and_then(Self::within_bounds)
     }
 
     /// Reads an account as it stands in a file of `kwapi accounts 1`, after the probe's id.
@@ -73,10 +73,10 @@ impl Account {
     /// # Errors
     /// [`SnapshotError::Damaged`].
     pub fn decode_version_1(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        use version_2::{Account, Challenger, Challenger1};
+        use version_2::{AccountVersion2, OtherPublisher, OtherPublisher1};
         // Its last programs wrote of a rival what those of version 2 do.
-        let early = |_| whole::<Account<Challenger1>>(bytes).map(Self::from);
-        let mut account = whole::<Account<Challenger>>(bytes).map(Self::from).or_else(early)?;
+        let early = |_| whole::<AccountVersion2<OtherPublisher1>>(bytes).map(Self::from);
+        let mut account = whole::<AccountVersion2<OtherPublisher>>(bytes).map(Self::from).or_else(early)?;
         if let Some(past) = &mut account.past {
             past.origin = past.since; // Unknown time was what is left.
         }

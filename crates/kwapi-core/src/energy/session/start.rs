@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::super::integrator::Integrator;
 use super::super::status::Sums;
+use super::packed::Packed;
+use super::running::{Published, Running, SourceCurve};
 use super::{
-    Clocks, Curve, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, Packed, Published, Running, STEP_MIN,
-    Sample, SessionEntry, Starting, before,
+    Clocks, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, STEP_MIN, Sample, SessionEntry, Starting, before,
 };
 use crate::{Energy, Timestamp};
 
@@ -82,7 +83,7 @@ impl Starting {
                     integrator.anchor = anchor.map(Box::new);
                     integrator.resume(sample.at, &sample.told(), advance);
                     let begin_uj = integrator.sums.total_uj();
-                    let curve = Curve { id: curve, run: entry.run.saturating_add(1), begin_uj };
+                    let curve = SourceCurve { id: curve, run: entry.run.saturating_add(1), begin_uj };
                     (integrator, curve)
                 }),
             _ => None,
@@ -110,7 +111,7 @@ impl Starting {
                 integrator.watts_max = integrator.watts_max.max(largest(last)); // What this outlet is known to draw.
             }
             integrator.record_told(sample.at, &sample.told());
-            let curve = has_register.then_some(Curve { id, run: 1, begin_uj: 0 });
+            let curve = has_register.then_some(SourceCurve { id, run: 1, begin_uj: 0 });
             (Running::new(sample, clocks, integrator, id, curve, Sums::default()), not_bridged)
         }
     }
@@ -148,7 +149,7 @@ impl Running {
         clocks: &Clocks<'_>,
         integrator: Integrator,
         id: Timestamp,
-        curve: Option<Curve>,
+        curve: Option<SourceCurve>,
         base: Sums,
     ) -> Self {
         let is_resumed = curve.is_some_and(|curve| curve.run > 1);

@@ -1,12 +1,14 @@
 //! The scenarios from their source to their messages; worlds and counterexamples beside.
 
+mod clocks;
 mod faults;
 mod properties;
+mod small;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::scenarios::{self, Happens, Scenario};
-use super::super::worlds::{Instant, Source, State};
+use super::super::worlds::{Instant, State, WorldSource};
 use super::*;
 use crate::ProbeId;
 
@@ -26,7 +28,7 @@ fn play(scenario: &Scenario) -> Vec<(Option<usize>, Option<scenarios::Message>)>
     let limits =
         Limits { max_gap: scenario.max_gap, interval: scenario.interval, max_watts: scenario.max_watts };
     let mut states: BTreeMap<String, State> = BTreeMap::new();
-    let mut sources: BTreeMap<(String, ProbeId), Source> = BTreeMap::new();
+    let mut sources: BTreeMap<(String, ProbeId), WorldSource> = BTreeMap::new();
     let mut published = Vec::new();
     for event in &scenario.source {
         match &event.what {
@@ -34,7 +36,7 @@ fn play(scenario: &Scenario) -> Vec<(Option<usize>, Option<scenarios::Message>)>
                 let state = states.entry(read.manager.clone()).or_default();
                 let source = sources
                     .entry((read.manager.clone(), read.probe.clone()))
-                    .or_insert_with(|| Source::new(&read.probe, state, limits));
+                    .or_insert_with(|| WorldSource::new(&read.probe, state, limits));
                 let now = Instant {
                     wall: (read.wall.micros() / 1000) as i64,
                     boottime: read.boottime.as_millis() as u64,
@@ -55,7 +57,7 @@ fn play(scenario: &Scenario) -> Vec<(Option<usize>, Option<scenarios::Message>)>
                 let state = states.entry(manager.clone()).or_default();
                 let (stopped, others) = sources.into_iter().partition(|((of, _), _)| of == manager);
                 sources = others;
-                let stopped: BTreeMap<_, Source> = stopped;
+                let stopped: BTreeMap<_, WorldSource> = stopped;
                 stopped.into_values().for_each(|source| source.stop(state));
             }
             Happens::Reboot => sources.clear(),

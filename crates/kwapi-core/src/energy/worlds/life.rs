@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Dice, HOUR, Instant, Load, Meter, Source, State, T0};
+use super::{Dice, HOUR, Instant, Load, Meter, State, T0, WorldSource};
 use crate::energy::integrator::PLAUSIBLE_FACTOR;
 use crate::energy::scenarios::Message;
 use crate::energy::{Limits, SessionEntry};
@@ -16,7 +16,7 @@ const ABSURD: Watts = Watts(10_000_000.0);
 
 /// What may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum WorldFault {
     /// The process is killed and comes back after a second to hours.
     Kill,
     /// It is killed and back within a second.
@@ -41,12 +41,13 @@ pub(crate) enum Fault {
 }
 
 /// The ways a process ends.
-pub(crate) const STOPS: [Fault; 4] = [Fault::Kill, Fault::Stop, Fault::Reboot, Fault::Power];
+pub(crate) const STOPS: [WorldFault; 4] =
+    [WorldFault::Kill, WorldFault::Stop, WorldFault::Reboot, WorldFault::Power];
 
 /// What kind of world.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<WorldFault>,
     /// How often each fault happens.
     pub(crate) rate: u64,
     pub(crate) hours: u64,
@@ -58,7 +59,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(faults: &[Fault]) -> Self {
+    pub(crate) fn new(faults: &[WorldFault]) -> Self {
         Self {
             faults: faults.to_vec(),
             rate: 8,
@@ -71,7 +72,7 @@ impl Plan {
     }
 
     /// The same beside what `other` has.
-    pub(crate) fn and(mut self, other: &[Fault]) -> Self {
+    pub(crate) fn and(mut self, other: &[WorldFault]) -> Self {
         self.faults.extend_from_slice(other);
         self
     }
@@ -101,7 +102,7 @@ pub(crate) struct World {
     limits: Limits,
     meter: Meter,
     state: State,
-    source: Option<Source>,
+    source: Option<WorldSource>,
     keys: BTreeSet<ProbeId>,
     probe: ProbeId,
     /// The clock of the host: boots so far, when the latest was, how far the wall clock is off.
@@ -193,21 +194,21 @@ impl World {
                 }
                 let long = self.dice.pick(&[1, 2, 5, 30, 120, 900, 3 * 3_600]) * 1_000;
                 match fault {
-                    Fault::Kill => down_until = self.booted.max(self.end(at + long, false)),
-                    Fault::Quick => down_until = self.booted.max(self.end(at + 1_000, false)),
-                    Fault::Stop => down_until = self.booted.max(self.end(at + long, true)),
-                    Fault::Reboot | Fault::Power => {
-                        if *fault == Fault::Power {
+                    WorldFault::Kill => down_until = self.booted.max(self.end(at + long, false)),
+                    WorldFault::Quick => down_until = self.booted.max(self.end(at + 1_000, false)),
+                    WorldFault::Stop => down_until = self.booted.max(self.end(at + long, true)),
+                    WorldFault::Reboot | WorldFault::Power => {
+                        if *fault == WorldFault::Power {
                             self.state.power_loss();
                         }
                         down_until = self.boot(down_until.max(at + long.max(30_000)));
                     }
-                    Fault::Link => link_until = at + long,
-                    Fault::Step => {
+                    WorldFault::Link => link_until = at + long,
+                    WorldFault::Step => {
                         let step = self.dice.pick(&[500, 1_500, 20_000, 600_000, 2 * HOUR as i64]);
                         self.offset += step * self.dice.pick(&[-1, 1]);
                     }
-                    Fault::WrongClock => {
+                    WorldFault::WrongClock => {
                         down_until = self.boot(down_until.max(at + long.max(30_000)));
                         self.offset = if self.dice.chance(0.7) {
                             -T0 - at as i64 + self.dice.pick(&[1_000, 1_000_000_000])
@@ -217,19 +218,19 @@ impl World {
                         let wrong_for = self.dice.pick(&[20_000, 240_000, 590_000, 700_000, 2 * HOUR]);
                         mended_at = Some(down_until + wrong_for);
                     }
-                    Fault::Reset => {
+                    WorldFault::Reset => {
                         self.meter.reset(&self.load, at);
                         self.resets.push(at);
                     }
-                    Fault::Swap => {
+                    WorldFault::Swap => {
                         self.meter = self.new_meter(plan.has_register);
                         self.resets.push(at);
                     }
-                    Fault::Absurd => {}
+                    WorldFault::Absurd => {}
                 }
             }
             if at >= down_until && at >= link_until {
-                let may_be = plan.faults.contains(&Fault::Absurd) && !was_absurd;
+                let may_be = plan.faults.contains(&WorldFault::Absurd) && !was_absurd;
                 was_absurd = may_be && self.dice.chance(chance);
                 self.read(at, was_absurd);
             }
@@ -257,7 +258,8 @@ impl World {
         if self.source.is_none() {
             self.went_on_from = self.state.of(&self.probe);
         }
-        let source = self.source.get_or_insert_with(|| Source::new(&self.probe, &self.state, self.limits));
+        let source =
+            self.source.get_or_insert_with(|| WorldSource::new(&self.probe, &self.state, self.limits));
         let now = Instant {
             wall: T0 + at as i64 + self.offset,
             boottime: at.saturating_sub(self.booted),

@@ -12,9 +12,9 @@ use crate::deadline::{Silent, since_last_answer};
 use crate::driver::{Driver, Readings};
 use crate::outlets::Outlets;
 
-fn device(simulator: &HttpDevice, login: Login) -> Device {
+fn device(simulator: &HttpDevice, login: Login) -> DeviceClient {
     let address = simulator.address().to_string();
-    Device::new(&Clients::default(), &address, "http", &Tls::System, login).expect("a device")
+    DeviceClient::new(&Clients::default(), &address, "http", &DeviceTls::System, login).expect("a device")
 }
 
 async fn start(respond: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static) -> HttpDevice {

@@ -3,15 +3,15 @@ use proptest::prelude::*;
 use super::*;
 
 /// A repository of `count` records.
-fn catalogue(count: u16) -> Catalogue {
+fn catalogue(count: u16) -> SensorCatalogue {
     let mut version = [1; 10];
     version[..2].copy_from_slice(&count.to_le_bytes());
-    Catalogue::of(version, CHUNK_MAX)
+    SensorCatalogue::of(version, CHUNK_MAX)
 }
 
 fn supply(number: u8) -> Content {
     let conversion = Err("not needed here");
-    Content::Power(Sensor {
+    Content::Power(IpmiSensor {
         name: format!("PS{number}"),
         owner: 0x20,
         number,

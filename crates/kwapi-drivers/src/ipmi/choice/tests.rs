@@ -4,7 +4,7 @@ use super::super::sdr::full_sensor;
 use super::*;
 
 /// A sensor in a power supply (entity 10) or on the board (7).
-fn sensor(number: u8, name: &str) -> Sensor {
+fn sensor(number: u8, name: &str) -> IpmiSensor {
     let mut record = vec![0, 0, 0x51, 0x01, 0, 0x20, 0, number, 7, 1];
     record.extend([0; 10]);
     record.extend([0, 6, 0, 0, 1]);

@@ -3,10 +3,11 @@ use super::*;
 /// Parses the keys of a meter and checks them; what is said of them.
 #[track_caller]
 fn check(keys: &str, expected: &str) {
-    let said = match toml::from_str::<Config>(&format!("host = 'node1-bmc'\npassword = 'hunter2'\n{keys}")) {
-        Ok(config) => config.check().map_or_else(|error| error.to_string(), |()| "fine".to_owned()),
-        Err(error) => error.message().to_owned(),
-    };
+    let said =
+        match toml::from_str::<IpmiConfig>(&format!("host = 'node1-bmc'\npassword = 'hunter2'\n{keys}")) {
+            Ok(config) => config.check().map_or_else(|error| error.to_string(), |()| "fine".to_owned()),
+            Err(error) => error.message().to_owned(),
+        };
     assert!(said.contains(expected), "{keys:?}: {said:?} should say {expected:?}");
     assert!(!said.contains("hunter2"), "{said}");
 }
@@ -14,7 +15,7 @@ fn check(keys: &str, expected: &str) {
 #[test]
 fn a_host_and_a_password_suffice() {
     check("", "fine");
-    let config: Config = toml::from_str("host = 'node1-bmc'\npassword = 'hunter2'").unwrap();
+    let config: IpmiConfig = toml::from_str("host = 'node1-bmc'\npassword = 'hunter2'").unwrap();
     assert_eq!((config.port, config.source, config.privilege), (623, SourceWanted::Auto, None));
     assert_eq!(config.suites().unwrap(), [Suite::Sha256, Suite::Sha1]);
     assert!(!format!("{config:?}").contains("hunter2"));
@@ -49,15 +50,16 @@ fn a_wrong_key_or_value_is_refused_with_its_reason() {
 
 #[test]
 fn a_password_that_no_card_takes_is_refused_unsaid() {
-    let config: Config = toml::from_str("host = 'a'\npassword = '123456789012345678901'").unwrap();
+    let config: IpmiConfig = toml::from_str("host = 'a'\npassword = '123456789012345678901'").unwrap();
     let error = config.check().unwrap_err().to_string();
     assert!(error.contains("20 bytes") && !error.contains("1234567"), "{error}");
 }
 
 #[test]
 fn a_card_key_is_text_or_hexadecimal() {
-    let key =
-        |kg: &str| toml::from_str::<Config>(&format!("host = 'a'\nkg = '{kg}'")).unwrap().card_key().unwrap();
+    let key = |kg: &str| {
+        toml::from_str::<IpmiConfig>(&format!("host = 'a'\nkg = '{kg}'")).unwrap().card_key().unwrap()
+    };
     assert_eq!(key("abc"), Some(b"abc".to_vec()));
     assert_eq!(key("0x0a0B"), Some(vec![0x0A, 0x0B]));
 }

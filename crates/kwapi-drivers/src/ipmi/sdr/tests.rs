@@ -25,7 +25,7 @@ fn power_with(changes: &[(usize, u8)]) -> Vec<u8> {
 #[track_caller]
 fn check(changes: &[(usize, u8)], raw: u8, expected: &str) {
     let said = match full_sensor(&power_with(changes)) {
-        Err(Cut) => "cut".to_owned(),
+        Err(TruncatedRecord) => "cut".to_owned(),
         Ok(None) => "no power".to_owned(),
         Ok(Some(sensor)) => match sensor.conversion {
             Ok(conversion) => format!("{} {:.3}", sensor.name, conversion.watts(raw)),
@@ -123,7 +123,7 @@ fn names_come_in_four_encodings() {
 #[test]
 fn a_cut_record_is_none() {
     for length in 0..48 {
-        assert_eq!(full_sensor(&POWER[..length]), Err(Cut), "{length}");
+        assert_eq!(full_sensor(&POWER[..length]), Err(TruncatedRecord), "{length}");
     }
 }
 
@@ -145,7 +145,7 @@ proptest! {
 
     #[test]
     fn any_change_of_a_good_record_never_panics(offset in 0_usize..53, byte in any::<u8>(), raw in any::<u8>()) {
-        if let Ok(Some(Sensor { conversion: Ok(conversion), .. })) = full_sensor(&power_with(&[(offset, byte)])) {
+        if let Ok(Some(IpmiSensor { conversion: Ok(conversion), .. })) = full_sensor(&power_with(&[(offset, byte)])) {
             _ = (conversion.watts(raw), conversion.step());
         }
     }

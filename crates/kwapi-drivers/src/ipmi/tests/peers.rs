@@ -3,30 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use kwapi_peers::ipmi::Cards;
+use kwapi_peers::ipmi::{Cards, ipmitool};
 use kwapi_peers::{need, need_python, output};
 
 use super::*;
-
-fn ipmitool(port: u16, suite: &str, arguments: &[&str]) -> String {
-    let port = port.to_string();
-    let mut command = Command::new("ipmitool");
-    command.args([
-        "-I",
-        "lanplus",
-        "-H",
-        "127.0.0.1",
-        "-p",
-        &port,
-        "-U",
-        "user",
-        "-P",
-        "secret",
-        "-C",
-        suite,
-    ]);
-    output(command.args(arguments))
-}
 
 /// The number after `label` in what a referee printed.
 fn number_after(text: &str, label: &str) -> f64 {
@@ -78,7 +58,7 @@ async fn the_sensor_of_ipmi_sim_is_what_ipmitool_says() {
         return;
     }
     let cards = Cards::ipmi_sim(|lan| lan);
-    let config = Config { source: SourceWanted::Sensor, ..config(cards.port) };
+    let config = IpmiConfig { source: SourceWanted::Sensor, ..config(cards.port) };
     let mut meter = open(&config).await.unwrap();
     let reading = read_until(&mut meter, 236.0).await;
     assert_eq!(reading, Ok(Reading::watts(236.0)));
@@ -115,7 +95,7 @@ async fn a_card_without_dcmi_is_read_by_its_sensor() {
     let findings = meter.findings();
     assert!(!findings[0].is_used && findings[0].value.contains("0xc1"), "{findings:?}");
 
-    let config = Config { source: SourceWanted::Dcmi, ..config(cards.port) };
+    let config = IpmiConfig { source: SourceWanted::Dcmi, ..config(cards.port) };
     let error = open(&config).await.unwrap_err();
     assert!(
         matches!(&error, DriverError::Refused(message) if message.contains("invalid command")),
@@ -129,7 +109,7 @@ async fn a_wrong_password_user_or_suite_is_refused_with_advice() {
         return;
     }
     let cards = Cards::ipmi_sim(|lan| lan);
-    let wrong = |change: fn(&mut Config)| {
+    let wrong = |change: fn(&mut IpmiConfig)| {
         let mut config = config(cards.port);
         change(&mut config);
         config
@@ -154,7 +134,7 @@ async fn too_low_a_privilege_says_which_one_to_set() {
     }
     let cards = Cards::ipmi_sim(|lan| lan);
     let config =
-        Config { privilege: Some(Privilege::User), source: SourceWanted::Dcmi, ..config(cards.port) };
+        IpmiConfig { privilege: Some(Privilege::User), source: SourceWanted::Dcmi, ..config(cards.port) };
     let error = open(&config).await.unwrap_err().to_string();
     assert!(error.contains("set privilege to \"operator\""), "{error}");
 }
@@ -177,14 +157,14 @@ async fn ipmi_1_5_is_spoken_with_cards_that_know_no_better() {
         return;
     }
     let cards = Cards::ipmi_sim(|lan| lan);
-    let shared = Arc::<Shared>::default();
-    let mut config = Config { version: Some(Version::Legacy), ..config(cards.port) };
+    let shared = Arc::<IpmiShared>::default();
+    let mut config = IpmiConfig { version: Some(IpmiVersion::Legacy), ..config(cards.port) };
     for authentication in
         [LegacyAuthentication::Md5, LegacyAuthentication::Password, LegacyAuthentication::None]
     {
         config.legacy_authentication = authentication;
         assert_eq!(said(&config).await, "236 W", "{authentication:?}");
-        let sensor = Config { source: SourceWanted::Sensor, ..config.clone() };
+        let sensor = IpmiConfig { source: SourceWanted::Sensor, ..config.clone() };
         let mut meter = open(&sensor).await.unwrap();
         assert_eq!(read_until(&mut meter, 236.0).await, Ok(Reading::watts(236.0)));
     }
@@ -209,20 +189,20 @@ async fn pyghmi_cards_are_read_by_suites_3_and_17() {
     let cards = Cards::pyghmi(2);
     cards.set_watts(312);
     for (suite, port) in [(3, cards.port), (17, cards.port + 1)] {
-        let config = Config { cipher_suite: Some(suite), ..config(port) };
+        let config = IpmiConfig { cipher_suite: Some(suite), ..config(port) };
         let mut meter = open(&config).await.unwrap();
         assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(312.0)), "suite {suite}");
         let referee = ipmitool(port, &suite.to_string(), &["dcmi", "power", "reading"]);
         assert_eq!(number_after(&referee, "Instantaneous power reading:"), 312.0, "{referee}");
 
-        let config = Config { source: SourceWanted::Sensor, ..config };
+        let config = IpmiConfig { source: SourceWanted::Sensor, ..config };
         assert_eq!(said(&config).await, "312 W", "suite {suite}");
     }
-    let best = Shared::default();
+    let best = IpmiShared::default();
     let meter = Ipmi::open(&config(cards.port), &outlets(), &Arc::new(best)).await.unwrap();
     let card = meter.session.link.card;
     assert_eq!(meter.shared.memory(card).lock().suite, Some(17), "the best suite offered is taken");
-    let wrong = Config { password: Secret::new("hunter2"), ..config(cards.port) };
+    let wrong = IpmiConfig { password: Secret::new("hunter2"), ..config(cards.port) };
     assert!(said(&wrong).await.contains("authentication failed for user \"user\""));
 }
 
@@ -232,7 +212,7 @@ async fn one_socket_serves_all_cards() {
         return;
     }
     let cards = Cards::pyghmi(20);
-    let shared = Arc::<Shared>::default();
+    let shared = Arc::<IpmiShared>::default();
     let mut meters = Vec::new();
     for offset in 0..20 {
         meters.push(Ipmi::open(&config(cards.port + offset), &outlets(), &shared).await.unwrap());

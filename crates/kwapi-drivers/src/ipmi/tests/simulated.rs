@@ -1,6 +1,6 @@
 //! Sessions with our simulated cards, and the faults that well-behaved programs do not have.
 
-use kwapi_simulators::ipmi::{Card, CardOptions, Dcmi, Fault};
+use kwapi_simulators::ipmi::{BmcFault, Card, CardOptions, Dcmi};
 
 use super::*;
 
@@ -36,9 +36,9 @@ async fn a_card_key_is_needed_where_the_card_has_one() {
     for suites in [vec![3], vec![17]] {
         let card = card(CardOptions { card_key: card_key.clone(), suites, ..CardOptions::default() }).await;
         check(&said(&keys(&card)).await, "set kg");
-        check(&said(&Config { kg: Some(Secret::new("0xABCD01")), ..keys(&card) }).await, "236 W");
+        check(&said(&IpmiConfig { kg: Some(Secret::new("0xABCD01")), ..keys(&card) }).await, "236 W");
         check(
-            &said(&Config { kg: Some(Secret::new("0xABCD02")), ..keys(&card) }).await,
+            &said(&IpmiConfig { kg: Some(Secret::new("0xABCD02")), ..keys(&card) }).await,
             "kg does not match the BMC's",
         );
     }
@@ -47,7 +47,7 @@ async fn a_card_key_is_needed_where_the_card_has_one() {
 #[tokio::test]
 async fn a_wrong_password_is_noticed_without_the_card_counting_it() {
     let card = card(CardOptions::default()).await;
-    let error = open(&Config { password: Secret::new("hunter2"), ..keys(&card) }).await.unwrap_err();
+    let error = open(&IpmiConfig { password: Secret::new("hunter2"), ..keys(&card) }).await.unwrap_err();
     assert!(matches!(error, DriverError::Refused(_)));
     check(&error.to_string(), "authentication failed for user \"user\"");
     assert_eq!(card.wrong_proofs(), 0);
@@ -60,9 +60,9 @@ async fn an_account_of_any_privilege_is_read_and_the_card_says_when_it_is_too_lo
         check(&said(&keys(&card)).await, "236 W");
     }
     let card = card(CardOptions { privilege_max: 2, dcmi: Dcmi::Wants(3), ..CardOptions::default() }).await;
-    let wanted = Config { privilege: Some(Privilege::Operator), ..keys(&card) };
+    let wanted = IpmiConfig { privilege: Some(Privilege::Operator), ..keys(&card) };
     check(&said(&wanted).await, "is not allowed privilege \"operator\"");
-    let only_dcmi = Config { source: SourceWanted::Dcmi, ..keys(&card) };
+    let only_dcmi = IpmiConfig { source: SourceWanted::Dcmi, ..keys(&card) };
     check(&said(&only_dcmi).await, "set privilege to \"operator\" or \"administrator\"");
     // Its sensors ask for no more than "user".
     check(&said(&keys(&card)).await, "236 W");
@@ -80,9 +80,9 @@ async fn a_dropped_meter_closes_its_session() {
 #[tokio::test]
 async fn two_meters_of_one_card_do_not_mix_their_answers_up() {
     let card = card(CardOptions::default()).await;
-    let shared = Arc::<Shared>::default();
+    let shared = Arc::<IpmiShared>::default();
     let config = keys(&card);
-    let sensor = Config { source: SourceWanted::Sensor, ..config.clone() };
+    let sensor = IpmiConfig { source: SourceWanted::Sensor, ..config.clone() };
     let outlets = outlets();
     let both = tokio::join!(Ipmi::open(&config, &outlets, &shared), Ipmi::open(&sensor, &outlets, &shared));
     let (mut first, mut second) = (both.0.unwrap(), both.1.unwrap());
@@ -105,7 +105,7 @@ async fn cards_of_both_address_families_are_read_together() {
     sixth.set_watts(250);
     let fourth = card(CardOptions::default()).await;
     let shared = Arc::default();
-    let config = Config { host: "::1".into(), ..keys(&sixth) };
+    let config = IpmiConfig { host: "::1".into(), ..keys(&sixth) };
     let mut of_sixth = Ipmi::open(&config, &outlets(), &shared).await.unwrap();
     let mut of_fourth = Ipmi::open(&keys(&fourth), &outlets(), &shared).await.unwrap();
     assert_eq!(read(&mut of_sixth).await.unwrap(), Ok(Reading::watts(250.0)));
@@ -127,10 +127,10 @@ async fn a_card_whose_sessions_are_taken_is_busy() {
 async fn busy_keeps_the_session_and_the_next_round_reads() {
     let card = card(CardOptions::default()).await;
     let mut meter = open(&keys(&card)).await.unwrap();
-    card.set_fault(Fault::Busy);
+    card.set_fault(BmcFault::Busy);
     let error = read(&mut meter).await.unwrap_err();
     assert!(matches!(&error, DriverError::Busy(message) if message.contains("0xc0")), "{error}");
-    card.set_fault(Fault::None);
+    card.set_fault(BmcFault::None);
     assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
 }
 
@@ -138,9 +138,9 @@ async fn busy_keeps_the_session_and_the_next_round_reads() {
 async fn a_card_that_hangs_sends_halves_or_noise_is_a_lost_link() {
     let card = card(CardOptions::default()).await;
     for (fault, expected) in [
-        (Fault::Hang, "no response to DCMI Get Power Reading"),
-        (Fault::HalfPacket, "3 invalid datagrams and no response"),
-        (Fault::Garbage, "no response to DCMI Get Power Reading"),
+        (BmcFault::Hang, "no response to DCMI Get Power Reading"),
+        (BmcFault::HalfPacket, "3 invalid datagrams and no response"),
+        (BmcFault::Garbage, "no response to DCMI Get Power Reading"),
     ] {
         let mut meter = open(&impatient_keys(&card)).await.unwrap();
         card.set_fault(fault);
@@ -152,14 +152,14 @@ async fn a_card_that_hangs_sends_halves_or_noise_is_a_lost_link() {
             &open(&impatient_keys(&card)).await.unwrap_err().to_string(),
             "to Get Channel Authentication Capabilities",
         );
-        card.set_fault(Fault::None);
+        card.set_fault(BmcFault::None);
     }
 }
 
 #[tokio::test]
 async fn lost_datagrams_are_sent_again_within_one_reading() {
     let card = card(CardOptions::default()).await;
-    card.set_fault(Fault::Lossy);
+    card.set_fault(BmcFault::Lossy);
     let mut meter = open(&impatient_keys(&card)).await.unwrap();
     for _ in 0..3 {
         assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)));
@@ -199,11 +199,11 @@ async fn a_suite_that_is_refused_with_whatever_status_gives_way_to_the_other() {
 async fn a_card_that_makes_its_keys_of_the_first_privilege_it_hears_is_read() {
     let card = card(CardOptions { keys_of_open_privilege: true, ..CardOptions::default() }).await;
     assert_eq!(said(&keys(&card)).await, "236 W");
-    let operator = Config { privilege: Some(Privilege::Operator), ..keys(&card) };
+    let operator = IpmiConfig { privilege: Some(Privilege::Operator), ..keys(&card) };
     assert_eq!(said(&operator).await, "236 W");
     assert_eq!(card.wrong_proofs(), 0);
     // And a wrong password is still one.
-    let error = open(&Config { password: Secret::new("hunter2"), ..keys(&card) }).await.unwrap_err();
+    let error = open(&IpmiConfig { password: Secret::new("hunter2"), ..keys(&card) }).await.unwrap_err();
     check(&error.to_string(), "authentication failed for user \"user\"");
 }
 
@@ -218,7 +218,7 @@ async fn a_card_slower_than_the_first_repetition_opens() {
     // Each message is sent again after 0.2 s, and the card draws a new random number for each.
     let opening_delay = Duration::from_millis(300);
     let card = card(CardOptions { opening_delay, ..CardOptions::default() }).await;
-    let shared = Arc::<Shared>::default();
+    let shared = Arc::<IpmiShared>::default();
     let meter = Ipmi::open(&impatient_keys(&card), &outlets(), &shared).await.unwrap();
     assert!(shared.memory(card.address()).lock().is_slow);
     drop(meter);
@@ -252,7 +252,7 @@ async fn a_missing_card_key_leaves_no_session_behind() {
         let card = card(CardOptions { card_key, hides_card_key, ..CardOptions::default() }).await;
         check(&said(&keys(&card)).await, "set kg");
         until(|| card.sessions() == 0).await;
-        let wrong = Config { kg: Some(Secret::new("another")), ..keys(&card) };
+        let wrong = IpmiConfig { kg: Some(Secret::new("another")), ..keys(&card) };
         check(&said(&wrong).await, "kg does not match the BMC's");
         until(|| card.sessions() == 0).await;
     }

@@ -1,6 +1,6 @@
 //! Where the watts of our simulated cards come from: DCMI and sensors, in good order and not.
 
-use kwapi_simulators::ipmi::{CardOptions, Dcmi, Fault, SensorRecord};
+use kwapi_simulators::ipmi::{BmcFault, CardOptions, Dcmi, SensorRecord};
 
 use super::*;
 
@@ -36,7 +36,7 @@ async fn a_machine_that_draws_nothing_is_measured_so() {
 #[tokio::test]
 async fn an_absurd_power_is_implausible() {
     let card = card_with_dcmi(Dcmi::OverItsMaximum).await;
-    let config = Config { source: SourceWanted::Dcmi, ..keys(&card) };
+    let config = IpmiConfig { source: SourceWanted::Dcmi, ..keys(&card) };
     check(&said(&config).await, "implausible: 2596 W is over 10 times");
 }
 
@@ -133,11 +133,11 @@ async fn a_supply_that_is_not_fitted_is_left_out_and_one_that_goes_is_missed() {
     let findings = meter.findings();
     assert!(findings[2].what.contains("PS2") && !findings[2].is_used, "{findings:?}");
     check(&findings[2].why, "no reading; ignored, so the sum is estimated");
-    let named = Config { sensor: Some(SensorNames::One("ps1 input power".into())), ..keys(&card) };
+    let named = IpmiConfig { sensor: Some(SensorNames::One("ps1 input power".into())), ..keys(&card) };
     check(&said(&named).await, "236 W");
     let both = SensorNames::Several(vec!["PS1 Input Power".into(), "PS2 Input Power".into()]);
     check(
-        &said(&Config { sensor: Some(both), ..keys(&card) }).await,
+        &said(&IpmiConfig { sensor: Some(both), ..keys(&card) }).await,
         "sensor \"PS2 Input Power\" has no reading",
     );
 
@@ -209,7 +209,7 @@ async fn one_bad_record_costs_no_other() {
 #[tokio::test]
 async fn a_junk_record_now_and_then_counts_nothing_twice() {
     let card = card_with_sensors(supplies()).await;
-    card.set_fault(Fault::JunkRecord);
+    card.set_fault(BmcFault::JunkRecord);
     assert_eq!(said(&keys(&card)).await, "472 W");
 }
 
@@ -242,7 +242,7 @@ async fn records_are_read_in_parts_a_small_card_can_return() {
 #[tokio::test]
 async fn a_lost_reservation_is_renewed() {
     let card = card_with_sensors(supplies()).await;
-    card.set_fault(Fault::LosesReservations(7));
+    card.set_fault(BmcFault::LosesReservations(7));
     check(&said(&keys(&card)).await, "472 W");
 }
 
@@ -255,10 +255,10 @@ async fn the_repository_is_read_once_and_goes_on_where_it_was_interrupted() {
     let shared = Arc::default();
     let config = impatient_keys(&card);
     let outlets = outlets();
-    card.set_fault(Fault::StopsRecords(10));
+    card.set_fault(BmcFault::StopsRecords(10));
     let error = Ipmi::open(&config, &outlets, &shared).await.unwrap_err();
     check(&error.to_string(), "no response to Get SDR");
-    card.set_fault(Fault::None);
+    card.set_fault(BmcFault::None);
     let interrupted = card.record_reads();
     drop(Ipmi::open(&config, &outlets, &shared).await.unwrap());
     let reads = card.record_reads();
@@ -283,26 +283,10 @@ async fn the_simulated_card_is_what_ipmitool_takes_it_for() {
         for (arguments, expected) in
             [(["dcmi", "power", "reading"], "236 Watts"), (["sensor", "reading", "Power"], "236")]
         {
-            let port = card.address().port().to_string();
-            let mut command = tokio::task::spawn_blocking(move || {
-                let mut command = std::process::Command::new("ipmitool");
-                command.args([
-                    "-I",
-                    "lanplus",
-                    "-H",
-                    "127.0.0.1",
-                    "-p",
-                    &port,
-                    "-U",
-                    "user",
-                    "-P",
-                    "secret",
-                    "-C",
-                    suite,
-                ]);
-                kwapi_peers::output(command.args(arguments))
-            });
-            check(&(&mut command).await.unwrap(), expected);
+            let port = card.address().port();
+            let said =
+                tokio::task::spawn_blocking(move || kwapi_peers::ipmi::ipmitool(port, suite, &arguments));
+            check(&said.await.unwrap(), expected);
         }
     }
 }

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn lost() -> Trouble {
-    Trouble::Link("gone".to_owned())
+fn lost() -> SessionEnd {
+    SessionEnd::Link("gone".to_owned())
 }
 
 /// The pauses of a meter that only fails, without jitter.
@@ -60,7 +60,7 @@ proptest! {
             let pause = health.failed(&lost(), chance);
             prop_assert!(pause >= BACKOFF_MIN.mul_f64(0.8) && pause <= BACKOFF_MAX.mul_f64(1.2));
         }
-        let pause = health.failed(&Trouble::Refused(String::new()), chance);
+        let pause = health.failed(&SessionEnd::Refused(String::new()), chance);
         prop_assert!(pause >= REFUSED_PAUSE && pause <= REFUSED_PAUSE.mul_f64(1.2));
     }
 }

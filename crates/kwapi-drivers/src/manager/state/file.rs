@@ -38,7 +38,7 @@ pub(super) enum StateError {
 
 /// One entry, and the meter it belongs to if that names its outlets by a template.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Kept {
+pub(super) struct StateEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) template: Option<Arc<str>>,
     pub(super) entry: SessionEntry,
@@ -46,13 +46,13 @@ pub(super) struct Kept {
 
 /// What a slot is found by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct StateKey {
     pub(super) probe: ProbeId,
     /// Empty without a register.
     pub(super) path: String,
 }
 
-impl Key {
+impl StateKey {
     pub(super) fn of(entry: &SessionEntry) -> Self {
         Self { probe: entry.probe.clone(), path: entry.path().unwrap_or_default().to_owned() }
     }
@@ -62,7 +62,7 @@ impl Key {
 #[derive(Debug)]
 pub(super) struct StateFile {
     file: File,
-    slots: Vec<Option<(Key, Option<Arc<str>>)>>,
+    slots: Vec<Option<(StateKey, Option<Arc<str>>)>>,
     by_probe: HashMap<ProbeId, Indices>,
     by_path: HashMap<String, Indices>,
     free: Vec<usize>,
@@ -72,7 +72,7 @@ pub(super) struct StateFile {
 
 /// What was found in a file as it was opened.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct StateContents {
     pub(super) entries: Vec<SessionEntry>,
     pub(super) damaged: usize,
     /// A file of another version or of no sense, put aside under this name.
@@ -81,14 +81,14 @@ pub(super) struct Found {
 
 impl StateFile {
     /// Opens or makes the file in `directory`, and reads it whole.
-    pub(super) fn open(directory: &Path) -> Result<(Self, Found), StateError> {
+    pub(super) fn open(directory: &Path) -> Result<(Self, StateContents), StateError> {
         let path = directory.join(NAME);
         let wrong = |source| StateError::Io { path: path.clone(), source };
         fs::create_dir_all(directory).map_err(wrong)?;
         let mut file = open_locked(&path)?;
         let mut buffer = vec![0; READ_BYTES];
         let mut slots = fill(&mut file, &mut buffer).map_err(wrong)?;
-        let mut found = Found::default();
+        let mut found = StateContents::default();
         let header = header();
         if !slots.is_empty() && !slots.starts_with(&header) {
             let aside = directory.join(format!("{NAME}.unreadable"));
@@ -124,12 +124,12 @@ impl StateFile {
         Ok((state, found))
     }
 
-    fn take_in(&mut self, slot: &[u8], found: &mut Found) {
+    fn take_in(&mut self, slot: &[u8], found: &mut StateContents) {
         let index = self.slots.len();
         self.slots.push(None);
         match decode(slot) {
             Ok(Some(kept)) => {
-                self.enter(index, Key::of(&kept.entry), kept.template);
+                self.enter(index, StateKey::of(&kept.entry), kept.template);
                 found.entries.push(kept.entry);
             }
             Ok(None) => self.free.push(index),
@@ -141,8 +141,8 @@ impl StateFile {
     }
 
     /// Writes an entry over the one of its key, or into a free slot.
-    pub(super) fn write(&mut self, kept: &Kept) -> io::Result<()> {
-        let key = Key::of(&kept.entry);
+    pub(super) fn write(&mut self, kept: &StateEntry) -> io::Result<()> {
+        let key = StateKey::of(&kept.entry);
         let line = encode(kept)?;
         let known = self.by_probe.get(&key.probe).into_iter().flat_map(Indices::iter).find(|index| {
             matches!(self.slots.get(*index), Some(Some((other, template)))
@@ -167,7 +167,7 @@ impl StateFile {
     }
 
     /// Deletes every other entry of the key's probe, and every entry of its register under another probe; says which.
-    pub(super) fn keep_alone(&mut self, key: &Key) -> io::Result<Vec<Key>> {
+    pub(super) fn keep_alone(&mut self, key: &StateKey) -> io::Result<Vec<StateKey>> {
         let of_probe = self.by_probe.get(&key.probe).into_iter().flat_map(Indices::iter);
         let of_path = self.by_path.get(&key.path).into_iter().flat_map(Indices::iter);
         let others: Vec<usize> = of_probe.chain(of_path).collect();
@@ -178,7 +178,7 @@ impl StateFile {
     pub(super) fn retain(
         &mut self,
         is_wanted: impl Fn(&ProbeId, Option<&str>) -> bool,
-    ) -> io::Result<Vec<Key>> {
+    ) -> io::Result<Vec<StateKey>> {
         self.delete((0..self.slots.len()).collect(), |key, template| !is_wanted(&key.probe, template))
     }
 
@@ -187,7 +187,7 @@ impl StateFile {
         self.file.sync_data()
     }
 
-    fn delete_where(&mut self, key: &Key) {
+    fn delete_where(&mut self, key: &StateKey) {
         let of_probe = self.by_probe.get(&key.probe).into_iter().flat_map(Indices::iter).collect();
         _ = self.delete(of_probe, |other, _| other == key);
     }
@@ -195,8 +195,8 @@ impl StateFile {
     fn delete(
         &mut self,
         indices: Vec<usize>,
-        is_doomed: impl Fn(&Key, Option<&str>) -> bool,
-    ) -> io::Result<Vec<Key>> {
+        is_doomed: impl Fn(&StateKey, Option<&str>) -> bool,
+    ) -> io::Result<Vec<StateKey>> {
         let mut deleted = Vec::new();
         for index in indices {
             let Some(slot) = self.slots.get_mut(index) else { continue };
@@ -214,7 +214,7 @@ impl StateFile {
         Ok(deleted)
     }
 
-    fn enter(&mut self, index: usize, key: Key, mut template: Option<Arc<str>>) {
+    fn enter(&mut self, index: usize, key: StateKey, mut template: Option<Arc<str>>) {
         enter_in(&mut self.by_probe, key.probe.clone(), index);
         if !key.path.is_empty() {
             enter_in(&mut self.by_path, key.path.clone(), index);
@@ -310,7 +310,7 @@ fn padded(text: String) -> Option<Vec<u8>> {
     Some(line)
 }
 
-fn encode(kept: &Kept) -> io::Result<Vec<u8>> {
+fn encode(kept: &StateEntry) -> io::Result<Vec<u8>> {
     let json = serde_json::to_string(kept)?;
     let line = format!("{:08x} {json}", crc32fast::hash(json.as_bytes()));
     padded(line).ok_or_else(|| io::Error::other("entry too long for its slot"))
@@ -319,7 +319,7 @@ fn encode(kept: &Kept) -> io::Result<Vec<u8>> {
 /// A slot that holds no entry, though something was written there.
 struct Damaged;
 
-fn decode(slot: &[u8]) -> Result<Option<Kept>, Damaged> {
+fn decode(slot: &[u8]) -> Result<Option<StateEntry>, Damaged> {
     let text = std::str::from_utf8(slot).map_err(|_| Damaged)?.trim_end();
     if text.trim_matches('\0').is_empty() {
         return Ok(None);

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::file::tests::entry;
 use super::*;
 
@@ -9,8 +11,8 @@ fn keep(probe: &str, path: &str, alone: bool) -> Keep {
     Keep { entry: entry(probe, Some(path)), sync: true, alone }
 }
 
-async fn opened(directory: &Path) -> State {
-    let state = State::start(directory.to_owned());
+async fn opened(directory: &Path) -> ManagerState {
+    let state = ManagerState::start(directory.to_owned());
     state.ready().await;
     state
 }

@@ -3,10 +3,20 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use kwapi_core::{Energy, MeterCounter, NotBridged, Register, Watts};
+use kwapi_core::{
+    Accounting, Energy, Measurement, MeterCounter, NotBridged, ProbeId, Reading, Register, Timestamp, Watts,
+};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
-use super::*;
+use super::super::*;
+use super::SECOND;
+use crate::config::DriverKey;
+use crate::driver::{Driver, DriverError, Readings};
+use crate::outlets::Outlets;
+use crate::registry::DriverEntry;
 
 const WATTS: f64 = 100.0;
 /// One tick of the register, in joules.
@@ -45,7 +55,7 @@ struct Address {
 impl Driver for Reader {
     const NAME: &'static str = "reader";
     const SUMMARY: &'static str = "a register";
-    const KEYS: &'static [Key] = &[Key::required("device", "which")];
+    const KEYS: &'static [DriverKey] = &[DriverKey::required("device", "which")];
     type Config = Address;
     type Shared = ();
 
@@ -74,7 +84,7 @@ impl Driver for Reader {
 
 fn reader(probe: &str, device: &str) -> MeterSpec {
     let keys = format!("device = '{device}'").parse().expect("TOML");
-    let driver = Entry::of::<Reader>().configure(keys).expect("keys");
+    let driver = DriverEntry::of::<Reader>().configure(keys).expect("keys");
     MeterSpec::new(probe, driver, Outlets::by_position([ProbeId::new(probe).ok()]))
 }
 

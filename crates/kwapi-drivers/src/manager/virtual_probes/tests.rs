@@ -44,7 +44,7 @@ fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now<'static>)]) -> Vec<(u12
     parts
         .iter()
         .flat_map(|(measurement, now)| {
-            let state = State::default();
+            let state = ManagerState::default();
             let completed = sums.completed_by(measurement, *now, &state);
             let published: Vec<_> = completed.into_iter().filter_map(|sum| sum.publish(&state)).collect();
             published.into_iter().map(|sum| {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::value::Sentinel;
 
 /// The registers that have been read, by function and address.
-pub(crate) type Registers = BTreeMap<(u8, u16), u16>;
+pub(crate) type RegisterValues = BTreeMap<(u8, u16), u16>;
 
 /// More parts of one sum than any meter has.
 pub(super) const PLACES_MAX: usize = 16;
@@ -67,13 +67,13 @@ impl<'de> Deserialize<'de> for At {
 /// One number.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Field {
+pub struct RegisterField {
     /// Its first register, counted from 0 as on the wire (manuals often count from 1, or from 30001 or 40001); of
     /// several, their sum is the number.
     pub at: At,
     /// How it is written.
     #[serde(rename = "type")]
-    pub kind: Kind,
+    pub kind: NumberFormat,
     /// What one count is worth; negative where the meter tells what is used as negative.
     #[serde(default = "one")]
     pub scale: f64,
@@ -94,14 +94,14 @@ pub(super) fn one() -> f64 {
 
 /// What one field was found to hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Number {
+pub(super) struct FoundNumber {
     /// Its value, in the field's unit.
     pub(super) value: f64,
     /// What one count of it is worth, with the register's power of ten; of a sum, of all its parts.
     pub(super) tick: f64,
 }
 
-impl Field {
+impl RegisterField {
     /// The ranges of registers it is in: function, first register, how many.
     pub(super) fn ranges(&self, defaults: Defaults) -> impl Iterator<Item = (u8, u16, u16)> + '_ {
         let function = self.function.unwrap_or(defaults.function);
@@ -143,7 +143,7 @@ impl Field {
     }
 
     /// What the registers say; `None` where they have no number now.
-    pub(super) fn read(&self, registers: &Registers, defaults: Defaults) -> Option<Number> {
+    pub(super) fn read(&self, registers: &RegisterValues, defaults: Defaults) -> Option<FoundNumber> {
         let function = self.function.unwrap_or(defaults.function);
         let order = self.word_order.unwrap_or(defaults.word_order);
         let mut scale = self.scale;
@@ -163,14 +163,14 @@ impl Field {
             sum += count;
             tick += self.kind.spacing(count);
         }
-        Some(Number { value: sum * scale, tick: tick * scale.abs() })
+        Some(FoundNumber { value: sum * scale, tick: tick * scale.abs() })
     }
 }
 
 /// How a number is written in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum NumberFormat {
     /// 16 bits, unsigned.
     U16,
     /// 16 bits, two's complement.
@@ -195,7 +195,7 @@ pub enum Kind {
     Bcd32,
 }
 
-impl Kind {
+impl NumberFormat {
     /// How many registers.
     pub(super) fn registers(self) -> u16 {
         match self {

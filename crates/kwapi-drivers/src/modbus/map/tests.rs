@@ -52,34 +52,34 @@ fn not_a_number_is_no_reading_and_absent_is_absent() {
 
 #[test]
 fn every_kind_is_decoded_in_both_orders() {
-    let check = |kind: Kind, words: &[u16], expected: Option<f64>| {
+    let check = |kind: NumberFormat, words: &[u16], expected: Option<f64>| {
         assert_eq!(kind.decode(words, WordOrder::Big), expected, "{kind:?} {words:x?}");
         let turned: Vec<_> = words.iter().rev().copied().collect();
         assert_eq!(kind.decode(&turned, WordOrder::Little), expected, "{kind:?} {words:x?}");
     };
-    check(Kind::U16, &[0xfffe], Some(65_534.0));
-    check(Kind::I16, &[0xfffe], Some(-2.0));
-    check(Kind::U32, &[0xffff, 0xfffe], Some(4_294_967_294.0));
-    check(Kind::I32, &[0xffff, 0xfffe], Some(-2.0));
-    check(Kind::U64, &[0, 1, 0, 0], Some(4_294_967_296.0));
-    check(Kind::I64, &[0xffff, 0xffff, 0xffff, 0xfffe], Some(-2.0));
-    check(Kind::F32, &[0xc000, 0], Some(-2.0));
-    check(Kind::F64, &[0xc000, 0, 0, 0], Some(-2.0));
-    check(Kind::U48, &[1, 0, 2], Some(4_294_967_298.0));
-    check(Kind::Bcd16, &[0x1234], Some(1234.0));
-    check(Kind::Bcd32, &[0x0012, 0x3456], Some(123_456.0));
-    check(Kind::U48, &[0xffff, 0xffff, 0xffff], None);
-    check(Kind::Bcd16, &[0x12a4], None);
-    check(Kind::Bcd32, &[0xffff, 0xffff], None);
-    check(Kind::U16, &[0xffff], None);
-    check(Kind::I16, &[0x8000], None);
-    check(Kind::I16, &[0x7fff], None);
-    check(Kind::I32, &[0x7fff, 0xffff], None);
-    check(Kind::I64, &[0x7fff, 0xffff, 0xffff, 0xffff], None);
-    check(Kind::I16, &[0x7ffe], Some(32_766.0));
-    check(Kind::I32, &[0x8000, 0], None);
-    check(Kind::F32, &[0x7f80, 0], None);
-    check(Kind::F32, &[0], None);
+    check(NumberFormat::U16, &[0xfffe], Some(65_534.0));
+    check(NumberFormat::I16, &[0xfffe], Some(-2.0));
+    check(NumberFormat::U32, &[0xffff, 0xfffe], Some(4_294_967_294.0));
+    check(NumberFormat::I32, &[0xffff, 0xfffe], Some(-2.0));
+    check(NumberFormat::U64, &[0, 1, 0, 0], Some(4_294_967_296.0));
+    check(NumberFormat::I64, &[0xffff, 0xffff, 0xffff, 0xfffe], Some(-2.0));
+    check(NumberFormat::F32, &[0xc000, 0], Some(-2.0));
+    check(NumberFormat::F64, &[0xc000, 0, 0, 0], Some(-2.0));
+    check(NumberFormat::U48, &[1, 0, 2], Some(4_294_967_298.0));
+    check(NumberFormat::Bcd16, &[0x1234], Some(1234.0));
+    check(NumberFormat::Bcd32, &[0x0012, 0x3456], Some(123_456.0));
+    check(NumberFormat::U48, &[0xffff, 0xffff, 0xffff], None);
+    check(NumberFormat::Bcd16, &[0x12a4], None);
+    check(NumberFormat::Bcd32, &[0xffff, 0xffff], None);
+    check(NumberFormat::U16, &[0xffff], None);
+    check(NumberFormat::I16, &[0x8000], None);
+    check(NumberFormat::I16, &[0x7fff], None);
+    check(NumberFormat::I32, &[0x7fff, 0xffff], None);
+    check(NumberFormat::I64, &[0x7fff, 0xffff, 0xffff, 0xffff], None);
+    check(NumberFormat::I16, &[0x7ffe], Some(32_766.0));
+    check(NumberFormat::I32, &[0x8000, 0], None);
+    check(NumberFormat::F32, &[0x7f80, 0], None);
+    check(NumberFormat::F32, &[0], None);
 }
 
 /// A map of one outlet whose power, or energy, is `field`.
@@ -245,7 +245,7 @@ proptest! {
     #[test]
     fn no_registers_panic(words in prop::collection::vec(any::<u16>(), 0..130), at in any::<u16>()) {
         let block = |function, at| Block { function, at, count: 0 };
-        let registers: Registers = [3, 4].into_iter().flat_map(|function| {
+        let registers: RegisterValues = [3, 4].into_iter().flat_map(|function| {
             addressed(block(function, at), words.clone()).chain(addressed(block(function, 0), vec![0xffff; 400]))
         }).collect();
         for (_, text) in SHIPPED {

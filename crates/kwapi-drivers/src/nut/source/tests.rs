@@ -218,12 +218,12 @@ fn nut_dumps() {
                 let best = choices
                     .iter()
                     .filter(|choice| choice.source.is_some())
-                    .min_by_key(|choice| choice.source.as_ref().map(Source::rank));
+                    .min_by_key(|choice| choice.source.as_ref().map(NutSource::rank));
                 let kind = match best.and_then(|choice| choice.source.as_ref()) {
-                    Some(Source::Watts { .. }) => "watts",
-                    Some(Source::Load { .. }) => "load of a rating in watts",
-                    Some(Source::Current { .. }) => "voltage and current",
-                    Some(Source::Apparent { .. }) => "volt-amperes",
+                    Some(NutSource::Watts { .. }) => "watts",
+                    Some(NutSource::Load { .. }) => "load of a rating in watts",
+                    Some(NutSource::Current { .. }) => "voltage and current",
+                    Some(NutSource::Apparent { .. }) => "volt-amperes",
                     None if variables.contains("ups.load") => "load alone",
                     None => "nothing",
                 };

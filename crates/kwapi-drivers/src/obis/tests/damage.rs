@@ -53,7 +53,7 @@ fn a_register_that_is_no_number_costs_the_telegram() {
 
 #[test]
 fn noise_without_end_is_bounded_and_told() {
-    let mut reader = Reader::new(Expects::Any);
+    let mut reader = LineBuffer::new(Expects::Any);
     let mut told = 0;
     for _ in 0..1_000 {
         reader.feed(&[b'/'; 1_024]);

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 
 #[track_caller]
-fn check(place: &Place, resource: &Value, expected: &str) {
+fn check(place: &PowerPlace, resource: &Value, expected: &str) {
     let actual = match place.read(resource, &mut EnergySource::default()) {
         Ok(reading) => reading.to_string(),
         Err(error) => error.to_string(),
@@ -16,7 +16,7 @@ fn check(place: &Place, resource: &Value, expected: &str) {
 }
 
 #[track_caller]
-fn place(name: &str) -> &'static Place {
+fn place(name: &str) -> &'static PowerPlace {
     CHASSIS
         .iter()
         .chain([&AVERAGE, &SUPPLIES])

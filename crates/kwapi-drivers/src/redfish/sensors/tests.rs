@@ -9,7 +9,11 @@ fn check(sensors: &[(&str, &str)], expected: Option<&str>) {
         .iter()
         .map(|(id, name)| {
             let resource = json!({"Id": id, "Name": name, "ReadingType": "Power", "Reading": 100});
-            Sensor::new(format!("/redfish/v1/Chassis/HGX_Chassis_0/Sensors/{id}"), resource, "HGX_Chassis_0")
+            RedfishSensor::new(
+                format!("/redfish/v1/Chassis/HGX_Chassis_0/Sensors/{id}"),
+                resource,
+                "HGX_Chassis_0",
+            )
         })
         .collect();
     assert_eq!(total(&sensors).map(|total| segment(&total.path)), expected, "{sensors:?}");

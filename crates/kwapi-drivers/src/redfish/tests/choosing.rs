@@ -49,7 +49,7 @@ impl Changing {
         self.resources.lock().expect("not poisoned")[format!("{CHASSIS}/{path}")] = resource;
     }
 
-    fn config(&self, keys: &str) -> Config {
+    fn config(&self, keys: &str) -> RedfishConfig {
         toml::from_str(&format!("host = \"http://{}\"\n{keys}", self.device.address()))
             .expect("a configuration")
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::super::config::Config;
+use super::super::config::SnmpConfig;
 
 /// What is known of an agent's pace.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ const SOON: u32 = 8;
 
 impl Patience {
     /// For an agent that was seen to be slow, or not.
-    pub(super) fn new(config: &Config, is_slow: bool) -> Self {
+    pub(super) fn new(config: &SnmpConfig, is_slow: bool) -> Self {
         let attempts = if is_slow { 1 } else { config.retransmits.saturating_add(1) };
         Self { timeout: config.timeout(), attempts, busy_until: None, late: 0 }
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn patience(keys: &str) -> Patience {
-        let config: Config = toml::from_str(&format!("host = 'pdu'\n{keys}")).unwrap();
+        let config: SnmpConfig = toml::from_str(&format!("host = 'pdu'\n{keys}")).unwrap();
         Patience::new(&config, false)
     }
 

@@ -7,8 +7,8 @@ use async_snmp::{ErrorKind, Oid, VarBind};
 
 use crate::driver::DriverError;
 
-use super::super::config::Version;
-use super::super::value::Value;
+use super::super::config::SnmpVersion;
+use super::super::value::ObjectValue;
 use super::{Agent, Failure};
 
 /// An agent that failed so many rows at once is asked for the fourth part, and below two by GETNEXT: two failures of two
@@ -19,7 +19,7 @@ const FEWER: u32 = 4;
 #[derive(Debug, Default)]
 pub(in crate::snmp) struct Walked {
     /// In order.
-    pub rows: Vec<(Oid, Value)>,
+    pub rows: Vec<(Oid, ObjectValue)>,
     /// There were more than wanted; these are the first.
     pub is_cut: bool,
 }
@@ -58,7 +58,7 @@ impl Agent {
                     return Ok(walked);
                 }
                 last = oid.clone();
-                walked.rows.push((oid, Value::from_wire(&value)));
+                walked.rows.push((oid, ObjectValue::from_wire(&value)));
             }
         }
     }
@@ -66,7 +66,7 @@ impl Agent {
     /// The objects after `last`, as many as the agent gives at once; none at the end.
     async fn objects_after(&mut self, last: &Oid, max_repetitions: u32) -> Result<Vec<VarBind>, Failure> {
         let repetitions = self.max_repetitions.unwrap_or(max_repetitions).min(max_repetitions);
-        if repetitions <= 1 || self.config.version() == Version::V1 {
+        if repetitions <= 1 || self.config.version() == SnmpVersion::V1 {
             return self.object_after(last).await;
         }
         let sent = self.before().await;

@@ -2,7 +2,7 @@ use super::*;
 
 #[track_caller]
 fn check(text: &str, expected: &str) {
-    let verdict = match toml::from_str::<Config>(text) {
+    let verdict = match toml::from_str::<SnmpConfig>(text) {
         Ok(config) => {
             config.check().map_or_else(|error| error.to_string(), |()| format!("{:?}", config.version()))
         }
@@ -37,7 +37,7 @@ fn keys_that_do_not_go_together_are_named() {
 
 #[test]
 fn no_secret_shows() {
-    let config: Config = toml::from_str(
+    let config: SnmpConfig = toml::from_str(
         "host = 'a'\nuser = 'm'\nauth_password = 'hunter2!'\nprivacy_protocol = 'AES'\nprivacy_password = 'hunter3!'",
     )
     .unwrap();

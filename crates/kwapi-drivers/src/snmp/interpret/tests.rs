@@ -1,15 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::snmp::profile::Catalogue;
+use crate::snmp::profile::ProfileCatalogue;
 
-fn integer(number: i64) -> Value {
-    Value::Integer(i128::from(number))
+fn integer(number: i64) -> ObjectValue {
+    ObjectValue::Integer(i128::from(number))
 }
 
 #[track_caller]
-fn check(profile: &str, row: &[(Field, Value)], expected: &str) {
-    let catalogue = Catalogue::built_in().unwrap();
+fn check(profile: &str, row: &[(Field, ObjectValue)], expected: &str) {
+    let catalogue = ProfileCatalogue::built_in().unwrap();
     let section = catalogue.get(profile).unwrap().outlet.as_ref().unwrap();
     let actual = match reading(section, &row.to_vec()) {
         Ok(reading) => reading.to_string(),
@@ -20,14 +20,14 @@ fn check(profile: &str, row: &[(Field, Value)], expected: &str) {
 
 #[test]
 fn a_raritan_scales_by_the_digits_it_states_and_never_by_a_guess() {
-    let row = |digits: Value| {
+    let row = |digits: ObjectValue| {
         [(Field::Status, integer(1)), (Field::Power, integer(1234)), (Field::PowerDigits, digits)]
     };
     check("raritan_px2", &row(integer(1)), "123.4 W");
     check("raritan_px2", &row(integer(0)), "1234 W");
     check(
         "raritan_px2",
-        &row(Value::Absent),
+        &row(ObjectValue::Absent),
         "not ready: the device does not report power.digits; the scale is unknown",
     );
     check("raritan_px2", &row(integer(77)), "implausible: power.digits 77");
@@ -38,10 +38,14 @@ fn what_a_device_says_for_not_available_is_no_zero() {
     check("servertech_sentry3", &[(Field::Power, integer(-1))], "not available: power reads -1");
     check("eaton_epdu", &[(Field::Power, integer(-100))], "not available: power reads -100");
     check("eaton_epdu", &[(Field::Power, integer(4_294_967_295))], "not available: power reads 4294967295");
-    check("eaton_epdu", &[(Field::Power, Value::Absent)], "no such outlet: not in the agent's table");
+    check("eaton_epdu", &[(Field::Power, ObjectValue::Absent)], "no such outlet: not in the agent's table");
     check("eaton_epdu", &[], "no such outlet: not in the agent's table");
-    check("eaton_epdu", &[(Field::Power, Value::Failed)], "not ready: the agent returned an error for power");
-    check("eaton_epdu", &[(Field::Power, Value::Text(b"off".to_vec()))], "implausible: power \"off\"");
+    check(
+        "eaton_epdu",
+        &[(Field::Power, ObjectValue::Failed)],
+        "not ready: the agent returned an error for power",
+    );
+    check("eaton_epdu", &[(Field::Power, ObjectValue::Text(b"off".to_vec()))], "implausible: power \"off\"");
     check(
         "eaton_epdu",
         &[(Field::Power, integer(2_000_000_000))],
@@ -57,9 +61,9 @@ fn the_end_of_a_field_and_an_empty_value_are_no_measurement() {
         check("eaton_epdu", &[(Field::Power, integer(power))], &expected);
     }
     check("eaton_epdu", &[(Field::Power, integer(65_534))], "65534 W");
-    check("eaton_epdu", &[(Field::Power, Value::Null)], "not available: power reads NULL");
+    check("eaton_epdu", &[(Field::Power, ObjectValue::Null)], "not available: power reads NULL");
     for empty in ["", " ", "\0\0"] {
-        let text = Value::Text(empty.into());
+        let text = ObjectValue::Text(empty.into());
         check("eaton_epdu", &[(Field::Power, text)], "not available: power reads \"\"");
     }
     // A counter passes the end of 16 bits by right; one that says nothing leaves the watts.
@@ -85,9 +89,9 @@ fn a_first_generation_apc_outlet_has_amperes_and_no_watts() {
 /// infeedLoadValue is of a line, infeedVoltage between two: 4 A in each of three lines at 208 V are 1441 W, not 2496.
 #[test]
 fn amperes_of_a_line_are_not_handed_over_with_volts() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = ProfileCatalogue::built_in().unwrap();
     let inlet = catalogue.get("servertech_sentry3").unwrap().inlet.as_ref().unwrap();
-    let read = |rows: &[Row]| {
+    let read = |rows: &[ColumnValues]| {
         let section = on_device(inlet, rows);
         let current = section.current.clone();
         let rows = rows.iter().map(|row| {
@@ -95,7 +99,7 @@ fn amperes_of_a_line_are_not_handed_over_with_volts() {
             let is_line = current.is_some()
                 && current.as_ref().map(|current| &current.oid)
                     == inlet.line_current.as_ref().map(|current| &current.oid);
-            let take = |(field, value): &(Field, Value)| match field {
+            let take = |(field, value): &(Field, ObjectValue)| match field {
                 Field::LineCurrent if is_line => (Field::Current, value.clone()),
                 field => (*field, value.clone()),
             };
@@ -118,12 +122,12 @@ fn amperes_of_a_line_are_not_handed_over_with_volts() {
 
 #[test]
 fn a_table_is_as_useful_as_its_best_row() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = ProfileCatalogue::built_in().unwrap();
     let check = |profile: &str, rows: &[&[(Field, i64)]], expected: Usefulness| {
         let section = catalogue.get(profile).unwrap().outlet.as_ref().unwrap();
         let row =
             |row: &&[(Field, i64)]| row.iter().map(|(field, value)| (*field, integer(*value))).collect();
-        let rows: Vec<Row> = rows.iter().map(row).collect();
+        let rows: Vec<ColumnValues> = rows.iter().map(row).collect();
         let section = on_device(section, &rows);
         let readings: Vec<_> = rows.iter().map(|row| reading(&section, row)).collect();
         assert_eq!(Usefulness::of(&readings), expected, "{profile} {rows:?}");
@@ -151,8 +155,8 @@ fn a_missing_energy_counter_does_not_hide_the_power() {
 }
 
 #[track_caller]
-fn check_counter(profile: &str, row: &[(Field, Value)], expected: MeterCounter) {
-    let catalogue = Catalogue::built_in().unwrap();
+fn check_counter(profile: &str, row: &[(Field, ObjectValue)], expected: MeterCounter) {
+    let catalogue = ProfileCatalogue::built_in().unwrap();
     let section = catalogue.get(profile).unwrap().outlet.as_ref().unwrap();
     assert_eq!(reading(section, &row.to_vec()).unwrap().counter, Some(expected));
 }
@@ -191,10 +195,10 @@ fn a_counter_carries_resolution_range_and_reset_stamp() {
     // Decimals that are written out are the counter's.
     check_counter(
         "aten_pe",
-        &[(Field::Energy, Value::Text(b"12.5000".to_vec()))],
+        &[(Field::Energy, ObjectValue::Text(b"12.5000".to_vec()))],
         MeterCounter::new(watt_hours(12_500), Energy::from_millijoules(360_000)),
     );
-    let dated = Value::Text(b"10/31/2026 23:59:58".to_vec());
+    let dated = ObjectValue::Text(b"10/31/2026 23:59:58".to_vec());
     check_counter(
         "cyberpower_epdu2",
         &[(Field::Energy, integer(3)), (Field::ResetAt, dated)],
@@ -207,7 +211,7 @@ fn a_counter_carries_resolution_range_and_reset_stamp() {
 
 #[test]
 fn a_stamp_is_read_in_the_order_its_device_writes_it() {
-    let text = |text: &str| Value::Text(text.into());
+    let text = |text: &str| ObjectValue::Text(text.into());
     let expected = Some(Timestamp::from_seconds(1_793_491_198));
     assert_eq!(parse_stamp(StampFormat::DayMonthYear, &text("31/10/2026,23:59:58")), expected);
     assert_eq!(parse_stamp(StampFormat::MonthDayYear, &text("10/31/2026 23:59:58")), expected);
@@ -219,21 +223,21 @@ fn a_stamp_is_read_in_the_order_its_device_writes_it() {
 #[test]
 fn an_unreadable_stamp_is_none() {
     for text in ["", "Unknown", "00/00/0000 00:00:00", "13/01/2026", "1/2"] {
-        assert_eq!(parse_stamp(StampFormat::MonthDayYear, &Value::Text(text.into())), None, "{text}");
+        assert_eq!(parse_stamp(StampFormat::MonthDayYear, &ObjectValue::Text(text.into())), None, "{text}");
     }
     assert_eq!(parse_stamp(StampFormat::Unix, &integer(0)), None);
     assert_eq!(parse_stamp(StampFormat::Unix, &integer(-5)), None);
 }
 
-fn any_value() -> impl Strategy<Value = Value> {
+fn any_value() -> impl Strategy<Value = ObjectValue> {
     prop_oneof![
         any::<i64>().prop_map(integer),
-        any::<f64>().prop_map(Value::Float),
-        prop::collection::vec(any::<u8>(), 0..30).prop_map(Value::Text),
-        Just(Value::Absent),
-        Just(Value::Failed),
-        Just(Value::Null),
-        Just(Value::Other),
+        any::<f64>().prop_map(ObjectValue::Float),
+        prop::collection::vec(any::<u8>(), 0..30).prop_map(ObjectValue::Text),
+        Just(ObjectValue::Absent),
+        Just(ObjectValue::Failed),
+        Just(ObjectValue::Null),
+        Just(ObjectValue::Other),
     ]
 }
 
@@ -256,7 +260,7 @@ fn any_field() -> impl Strategy<Value = Field> {
 proptest! {
     #[test]
     fn whatever_an_agent_says_a_reading_is_plausible(row in prop::collection::vec((any_field(), any_value()), 0..14)) {
-        for profile in Catalogue::built_in().unwrap().iter() {
+        for profile in ProfileCatalogue::built_in().unwrap().iter() {
             for (_, section) in profile.kinds() {
                 if let Ok(reading) = reading(section, &row) {
                     prop_assert!(!reading.is_empty());

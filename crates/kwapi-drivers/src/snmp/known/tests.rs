@@ -1,17 +1,17 @@
 use super::*;
 
-fn row(number: u32, label: &str) -> Listed {
+fn row(number: u32, label: &str) -> ListedRow {
     let label = (!label.is_empty()).then(|| label.to_owned());
-    Listed { index: vec![number], label, is_told: true }
+    ListedRow { index: vec![number], label, is_told: true }
 }
 
-fn chosen(kind: Kind, usefulness: Usefulness, rows: Vec<Listed>) -> Chosen {
+fn chosen(kind: ProfileKind, usefulness: Usefulness, rows: Vec<ListedRow>) -> Chosen {
     let section = Arc::new(Section { index_length: 1, ..Section::default() });
     Chosen { profile: "p".to_owned(), kind, section, usefulness, rows }
 }
 
-fn outlets(rows: Vec<Listed>) -> Chosen {
-    chosen(Kind::Outlet, Usefulness::Watts, rows)
+fn outlets(rows: Vec<ListedRow>) -> Chosen {
+    chosen(ProfileKind::Outlet, Usefulness::Watts, rows)
 }
 
 fn known_outlets(now: Instant) -> Known {
@@ -20,7 +20,7 @@ fn known_outlets(now: Instant) -> Known {
 
 /// Names the rows as a template would, and gives the names.
 fn names(known: &mut Known) -> Vec<String> {
-    let probe = |(index, row): (&Vec<u32>, &Row)| {
+    let probe = |(index, row): (&Vec<u32>, &KnownRow)| {
         let name = row.label.clone().unwrap_or_else(|| index[0].to_string());
         ProbeId::new(name).ok()
     };
@@ -60,25 +60,28 @@ fn a_new_name_is_a_new_probe_and_the_old_one_is_gone_until_it_is_back() {
 #[test]
 fn what_a_device_was_read_by_stays_unless_it_has_something_better() {
     let now = Instant::now();
-    let inlet = |usefulness| chosen(Kind::Inlet, usefulness, vec![row(1, "inlet")]);
+    let inlet = |usefulness| chosen(ProfileKind::Inlet, usefulness, vec![row(1, "inlet")]);
     // A PDU that has just started has its inlet before its outlets.
-    assert_eq!(Known::after(Some(known_outlets(now)), inlet(Usefulness::Watts), now).kind(), Kind::Outlet);
+    assert_eq!(
+        Known::after(Some(known_outlets(now)), inlet(Usefulness::Watts), now).kind(),
+        ProfileKind::Outlet
+    );
     // One that says nothing of its outlets for an hour is read by what it has.
     assert_eq!(
         Known::after(Some(known_outlets(now)), inlet(Usefulness::Watts), now + KEPT).kind(),
-        Kind::Inlet
+        ProfileKind::Inlet
     );
-    let amperes = chosen(Kind::Outlet, Usefulness::Amperes, vec![row(1, "a")]);
+    let amperes = chosen(ProfileKind::Outlet, Usefulness::Amperes, vec![row(1, "a")]);
     let mut known = Known::after(None, amperes, now);
     names(&mut known);
     let mut known = Known::after(Some(known), inlet(Usefulness::Watts), now);
-    assert_eq!((known.kind(), names(&mut known)), (Kind::Inlet, vec!["inlet".to_owned()]));
+    assert_eq!((known.kind(), names(&mut known)), (ProfileKind::Inlet, vec!["inlet".to_owned()]));
     assert_eq!(gone(&known), ["a: the device is now read by its inlets"]);
     // New firmware has the outlets in another table.
     let other = Chosen { profile: "q".to_owned(), ..outlets(vec![row(1, "a")]) };
     assert_eq!(Known::after(Some(known_outlets(now)), other, now).profile, "q");
     // And back, once the outlets are measured as well: they are finer.
-    assert_eq!(Known::after(Some(known), outlets(vec![row(1, "a")]), now).kind(), Kind::Outlet);
+    assert_eq!(Known::after(Some(known), outlets(vec![row(1, "a")]), now).kind(), ProfileKind::Outlet);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use kwapi_core::{NoReading, Reading};
 use crate::driver::{DriverError, Finding};
 
 use super::super::agent::Agent;
-use super::super::config::Config;
-use super::super::interpret::{self, Row, Usefulness};
-use super::super::known::{Chosen, Listed, ROWS_MAX};
-use super::super::profile::{Field, Kind, Profile, Section};
+use super::super::config::SnmpConfig;
+use super::super::interpret::{self, ColumnValues, Usefulness};
+use super::super::known::{Chosen, ListedRow, ROWS_MAX};
+use super::super::profile::{Field, Profile, ProfileKind, Section};
 
 /// A column whose index stands in the middle of its OIDs is walked with its neighbours: a dozen a row.
 const WALKED_MAX: usize = 16 * ROWS_MAX;
@@ -20,7 +20,7 @@ const WALKED_MAX: usize = 16 * ROWS_MAX;
 /// Looks at all kinds of things that these profiles know until one has watts, and chooses the most useful: outlets
 /// before inlets, and of two profiles the first, where they are equally so. Also tells what was passed over, and why.
 pub(super) async fn all(
-    config: &Config,
+    config: &SnmpConfig,
     profiles: &[Arc<Profile>],
     agent: &mut Agent,
 ) -> Result<(Option<Chosen>, Vec<Finding>), DriverError> {
@@ -28,7 +28,7 @@ pub(super) async fn all(
     let mut passed_over: Vec<Chosen> = Vec::new();
     let mut findings = Vec::new();
     let mut refused = None;
-    'kinds: for kind in Kind::ALL {
+    'kinds: for kind in ProfileKind::ALL {
         for profile in profiles {
             let Some(section) = profile.section(kind) else { continue };
             if config.unit.is_some() && section.unit_at.is_none() {
@@ -74,15 +74,15 @@ pub(super) async fn all(
     Ok((best, findings))
 }
 
-fn passed(profile: &Profile, kind: Kind, why: String) -> Finding {
+fn passed(profile: &Profile, kind: ProfileKind, why: String) -> Finding {
     let what = format!("{} by {}", kind.plural(), profile.name);
     Finding { what, value: String::new(), is_used: false, why }
 }
 
 async fn survey(
-    config: &Config,
+    config: &SnmpConfig,
     profile: &Profile,
-    kind: Kind,
+    kind: ProfileKind,
     section: &Section,
     agent: &mut Agent,
 ) -> Result<Chosen, DriverError> {
@@ -92,7 +92,7 @@ async fn survey(
     }
     let (section, rows) = adapt(section, &indexes, agent).await?;
     let readings: Vec<_> = rows.iter().map(|row| interpret::reading(&section, row)).collect();
-    let listed = indexes.into_iter().zip(&rows).zip(&readings).map(|((index, row), reading)| Listed {
+    let listed = indexes.into_iter().zip(&rows).zip(&readings).map(|((index, row), reading)| ListedRow {
         index,
         label: interpret::label(row),
         is_told: is_told(reading),
@@ -113,9 +113,9 @@ pub(in crate::snmp) fn is_told(reading: &Result<Reading, NoReading>) -> bool {
 
 /// The rows there are of one kind of thing.
 async fn list(
-    config: &Config,
+    config: &SnmpConfig,
     profile: &Profile,
-    kind: Kind,
+    kind: ProfileKind,
     section: &Section,
     agent: &mut Agent,
 ) -> Result<Vec<Vec<u32>>, DriverError> {
@@ -145,7 +145,7 @@ pub(super) async fn adapt(
     section: &Section,
     indexes: &[Vec<u32>],
     agent: &mut Agent,
-) -> Result<(Section, Vec<Row>), DriverError> {
+) -> Result<(Section, Vec<ColumnValues>), DriverError> {
     let says_watts = |field: Field| {
         !matches!(
             field,
@@ -180,7 +180,7 @@ async fn read(
     indexes: &[Vec<u32>],
     is_wanted: impl Fn(Field) -> bool,
     agent: &mut Agent,
-) -> Result<Vec<Row>, DriverError> {
+) -> Result<Vec<ColumnValues>, DriverError> {
     let columns = section.columns();
     let columns: Vec<_> = columns.into_iter().filter(|(field, _)| is_wanted(*field)).collect();
     let oids: Vec<Oid> =

@@ -10,22 +10,22 @@ use crate::driver::{DriverError, Finding};
 use crate::outlets::Outlets;
 
 use super::super::agent::Agent;
-use super::super::config::Config;
+use super::super::config::SnmpConfig;
 use super::super::interpret::{self, Usefulness};
-use super::super::known::{Known, Row};
+use super::super::known::{Known, KnownRow};
 use super::super::plan::{self, Point};
-use super::super::profile::{Kind, Profile, Section};
-use super::super::shared::Shared;
+use super::super::profile::{Profile, ProfileKind, Section};
+use super::super::shared::SnmpShared;
 use super::{Plan, choice, no_such_key};
 
 /// The named outlets, as a profile has them.
 pub(super) fn named_points(
-    config: &Config,
+    config: &SnmpConfig,
     outlets: &Outlets,
     profile: Option<&Arc<Profile>>,
 ) -> Result<Vec<Point>, ConfigError> {
     let mut points = Vec::new();
-    let mut sections: Vec<(Kind, Arc<Section>)> = Vec::new();
+    let mut sections: Vec<(ProfileKind, Arc<Section>)> = Vec::new();
     for outlet in outlets.named() {
         if let Some(section) = config.oids.get(&outlet.key) {
             let section = Arc::new(section.clone());
@@ -62,13 +62,13 @@ pub(super) fn named_points(
     Ok(points)
 }
 
-fn word(kind: Kind) -> &'static str {
-    if kind == Kind::Outlet { kind.plural() } else { kind.word() }
+fn word(kind: ProfileKind) -> &'static str {
+    if kind == ProfileKind::Outlet { kind.plural() } else { kind.word() }
 }
 
 /// The named outlets by the profile that reads most of them, as the device has its tables.
 pub(super) async fn named(
-    config: &Config,
+    config: &SnmpConfig,
     outlets: &Outlets,
     profiles: &[Arc<Profile>],
     agent: &mut Agent,
@@ -101,7 +101,7 @@ pub(super) async fn named(
 /// Reads the points' rows once, to measure each by what its device says of it. How many say watts or energy; half of
 /// one for each that says amperes alone.
 async fn as_on_device(
-    config: &Config,
+    config: &SnmpConfig,
     points: &mut [Point],
     agent: &mut Agent,
 ) -> Result<usize, DriverError> {
@@ -150,11 +150,11 @@ fn is_same(raw: &Section, section: &Section) -> bool {
 
 /// Everything the device has, and had.
 pub(super) async fn all(
-    config: &Config,
+    config: &SnmpConfig,
     outlets: &Outlets,
     profiles: &[Arc<Profile>],
     agent: &mut Agent,
-    shared: &Shared,
+    shared: &SnmpShared,
 ) -> Result<(Option<String>, Plan), DriverError> {
     let mut plan = Plan::default();
     for (key, section) in &config.oids {
@@ -207,7 +207,7 @@ pub(super) async fn all(
 const LEFT_OUT: &str = "the probe template gives no unique probe id for its name";
 
 /// What is worth telling of a row: that it is not read, is read by another name than it has, or has vanished.
-fn finding(key: &str, row: &Row, now: Instant) -> Option<Finding> {
+fn finding(key: &str, row: &KnownRow, now: Instant) -> Option<Finding> {
     let why = match (&row.probe, &row.label) {
         (None, _) => LEFT_OUT.to_owned(),
         (Some(_), _) if !row.is_listed => {
@@ -235,7 +235,7 @@ pub(in crate::snmp) fn ago(now: Instant, then: Instant) -> String {
 }
 
 /// By which words a meter's device is remembered: what it is, and what is wanted of it.
-fn known_as(config: &Config, outlets: &Outlets) -> String {
+fn known_as(config: &SnmpConfig, outlets: &Outlets) -> String {
     let community = config.community.as_ref().map_or("", |community| community.expose());
     format!(
         "{} {:?} {community:?} {:?} {:?} {:?}",

@@ -1,20 +1,20 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::snmp::profile::Catalogue;
+use crate::snmp::profile::ProfileCatalogue;
 
 #[track_caller]
-fn check(text: &str, expected: Option<(Kind, &[u32])>) {
+fn check(text: &str, expected: Option<(ProfileKind, &[u32])>) {
     assert_eq!(parse_key(text), expected.map(|(kind, numbers)| (kind, numbers.to_vec())), "{text:?}");
 }
 
 #[test]
 fn a_key_is_a_number_or_a_word_and_numbers() {
-    check("7", Some((Kind::Outlet, &[7])));
-    check("2.7", Some((Kind::Outlet, &[2, 7])));
-    check("inlet", Some((Kind::Inlet, &[])));
-    check("inlet.2", Some((Kind::Inlet, &[2])));
-    check("phase.1", Some((Kind::Phase, &[1])));
+    check("7", Some((ProfileKind::Outlet, &[7])));
+    check("2.7", Some((ProfileKind::Outlet, &[2, 7])));
+    check("inlet", Some((ProfileKind::Inlet, &[])));
+    check("inlet.2", Some((ProfileKind::Inlet, &[2])));
+    check("phase.1", Some((ProfileKind::Phase, &[1])));
     for wrong in ["", ".", "7.", "-1", "inlet.", "inlets", "7a", "4294967296", "1.2.3.4.5.6.7.8.9"] {
         check(wrong, None);
     }
@@ -22,7 +22,7 @@ fn a_key_is_a_number_or_a_word_and_numbers() {
 
 #[test]
 fn watts_and_their_counter_come_without_voltage_unless_asked() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = ProfileCatalogue::built_in().unwrap();
     let fields = |profile: &str, wanted| {
         let section = Arc::new(catalogue.get(profile).unwrap().outlet.clone().unwrap());
         let point = Point::new(ProbeId::new("a").unwrap(), &section, &[1, 1], wanted);

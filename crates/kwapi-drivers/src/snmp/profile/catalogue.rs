@@ -63,18 +63,18 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Profiles by name.
 #[derive(Clone, Debug, Default)]
-pub struct Catalogue(BTreeMap<String, Arc<Profile>>);
+pub struct ProfileCatalogue(BTreeMap<String, Arc<Profile>>);
 
-impl Catalogue {
+impl ProfileCatalogue {
     /// Those built in.
     ///
     /// # Errors
     /// None in a build whose tests pass: they parse each.
     pub fn built_in() -> Result<Self, ProfileError> {
-        static BUILT: OnceLock<Result<Catalogue, ProfileError>> = OnceLock::new();
+        static BUILT: OnceLock<Result<ProfileCatalogue, ProfileError>> = OnceLock::new();
         BUILT
             .get_or_init(|| {
-                let mut catalogue = Catalogue::default();
+                let mut catalogue = ProfileCatalogue::default();
                 for (file, text) in BUILT_IN {
                     catalogue.add(Profile::parse(file, text)?);
                 }

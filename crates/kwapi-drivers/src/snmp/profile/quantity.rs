@@ -12,7 +12,7 @@ use super::column::Column;
 /// A number of watts: `"1.3.…"`, or with its scale.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Short<PowerTable>")]
-pub struct Power {
+pub struct PowerColumn {
     /// Where it stands.
     pub oid: Column,
     /// Watts per count.
@@ -26,7 +26,7 @@ pub struct Power {
 /// A number of watt-hours that grows.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Short<EnergyTable>")]
-pub struct EnergyCounter {
+pub struct CounterColumn {
     /// Where it stands.
     pub oid: Column,
     /// Watt-hours per count.
@@ -70,7 +70,7 @@ pub struct Current {
 /// Whether a row's values mean anything: good when its number is one of `available`, or none of `unavailable`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Status {
+pub struct StatusColumn {
     /// Where it stands.
     pub oid: Column,
     /// Numbers that mean: measured. Any other does not.
@@ -138,8 +138,8 @@ macro_rules! columns {
 }
 
 columns! {
-    PowerTable, Power { watts };
-    EnergyTable, EnergyCounter { watt_hours, range_counts: Option<u64> };
+    PowerTable, PowerColumn { watts };
+    EnergyTable, CounterColumn { watt_hours, range_counts: Option<u64> };
     VoltageTable, Voltage { volts };
     CurrentTable, Current { amperes };
 }

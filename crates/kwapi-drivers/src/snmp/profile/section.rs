@@ -5,9 +5,9 @@ use std::fmt;
 use async_snmp::Oid;
 use serde::Deserialize;
 
-use super::super::value::Value;
+use super::super::value::ObjectValue;
 use super::column::Column;
-use super::quantity::{Current, EnergyCounter, Power, ResetStamp, Status, Voltage};
+use super::quantity::{CounterColumn, Current, PowerColumn, ResetStamp, StatusColumn, Voltage};
 
 /// What can be measured of one kind of thing (an outlet, an inlet).
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,11 +27,11 @@ pub struct Section {
     /// The operator's name of it, on the device.
     pub label: Option<Column>,
     /// Whether the other values mean anything.
-    pub status: Option<Status>,
+    pub status: Option<StatusColumn>,
     /// Active power.
-    pub power: Option<Power>,
+    pub power: Option<PowerColumn>,
     /// The energy counter.
-    pub energy: Option<EnergyCounter>,
+    pub energy: Option<CounterColumn>,
     /// When the energy counter was last set back.
     pub reset_at: Option<ResetStamp>,
     /// Potential (RMS).
@@ -149,9 +149,9 @@ impl Section {
     pub(in crate::snmp) fn rows<'a>(
         &self,
         listing: &Column,
-        objects: impl IntoIterator<Item = (&'a Oid, &'a Value)>,
+        objects: impl IntoIterator<Item = (&'a Oid, &'a ObjectValue)>,
     ) -> Vec<Vec<u32>> {
-        let is_row = |value: &Value| self.list.as_ref() == Some(listing) || value.number().is_some();
+        let is_row = |value: &ObjectValue| self.list.as_ref() == Some(listing) || value.number().is_some();
         let mut rows: Vec<_> = objects
             .into_iter()
             .filter(|(_, value)| is_row(value))

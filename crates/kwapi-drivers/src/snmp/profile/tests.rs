@@ -25,7 +25,7 @@ fn check(text: &str, expected: &str) {
 
 #[test]
 fn every_built_in_profile_parses_and_is_named_as_its_file() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = ProfileCatalogue::built_in().unwrap();
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/snmp/profiles")).unwrap();
     let paths = files.map(|file| file.unwrap().path());
     let profiles = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
@@ -58,14 +58,14 @@ fn a_directory_adds_and_replaces() {
     std::fs::write(directory.path().join("a.toml"), replaced).unwrap();
     std::fs::write(directory.path().join("b.toml"), MINIMAL).unwrap();
     std::fs::write(directory.path().join("notes.txt"), "no profile").unwrap();
-    let catalogue = Catalogue::with_directory(directory.path()).unwrap();
+    let catalogue = ProfileCatalogue::with_directory(directory.path()).unwrap();
     assert_eq!(catalogue.get("eaton_epdu").unwrap().title, "mine");
     assert!(catalogue.get("x").is_some() && catalogue.get("raritan_px2").is_some());
 
     std::fs::write(directory.path().join("c.toml"), "name = 7").unwrap();
-    let message = Catalogue::with_directory(directory.path()).unwrap_err().to_string();
+    let message = ProfileCatalogue::with_directory(directory.path()).unwrap_err().to_string();
     assert!(message.contains("c.toml"), "{message}");
-    let message = Catalogue::with_directory(&directory.path().join("none")).unwrap_err().to_string();
+    let message = ProfileCatalogue::with_directory(&directory.path().join("none")).unwrap_err().to_string();
     assert!(message.contains("none"), "{message}");
 }
 
@@ -88,7 +88,7 @@ fn a_key_is_completed_from_the_defaults_and_shortened_again() {
 #[test]
 fn a_plain_key_is_of_the_unit_that_is_configured_or_tells_none() {
     let mut numbered = Vec::new();
-    for profile in Catalogue::built_in().unwrap().iter() {
+    for profile in ProfileCatalogue::built_in().unwrap().iter() {
         let (second, third) = (profile.of_unit(2), profile.of_unit(3));
         for (kind, section) in profile.kinds() {
             let name = format!("{} {kind:?}", profile.name);
@@ -129,7 +129,7 @@ fn a_plain_key_is_of_the_unit_that_is_configured_or_tells_none() {
 
 #[test]
 fn the_device_that_says_most_exactly_what_it_is_is_believed() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = ProfileCatalogue::built_in().unwrap();
     let best = |id: &str| catalogue.candidates(Some(&parse_oid(id).unwrap())).first().unwrap().name.clone();
     assert_eq!(best("1.3.6.1.4.1.13742.6"), "raritan_px2");
     assert_eq!(best("1.3.6.1.4.1.534.6.6.7"), "eaton_epdu");

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What a session with everything there is ends with under a fault that is in force from the start.
-async fn all_with(fault: Fault, more: &str) -> Result<Vec<String>, String> {
+async fn all_with(fault: AgentFault, more: &str) -> Result<Vec<String>, String> {
     let rack = rack(3).await;
     rack.set_fault(Some(fault));
     let mut driver = open(&rack, more, &Outlets::all("p.{label}")).await?;
@@ -16,7 +16,7 @@ const ALL: [&str; 3] =
 
 #[tokio::test]
 async fn an_agent_that_cannot_list_many_rows_at_once_is_asked_for_fewer() {
-    for fault in [Fault::BulkRefused, Fault::BulkSilentAbove(5), Fault::BulkSilentAbove(0)] {
+    for fault in [AgentFault::BulkRefused, AgentFault::BulkSilentAbove(5), AgentFault::BulkSilentAbove(0)] {
         let read = all_with(fault, "retransmits = 0").await;
         assert_eq!(read.unwrap(), ALL, "{fault:?}");
     }
@@ -25,11 +25,11 @@ async fn an_agent_that_cannot_list_many_rows_at_once_is_asked_for_fewer() {
 #[tokio::test]
 async fn what_it_cannot_list_is_learned_once() {
     let rack = rack(3).await;
-    rack.set_fault(Some(Fault::BulkSilentAbove(0)));
-    let shared = Arc::new(Shared::default());
+    rack.set_fault(Some(AgentFault::BulkSilentAbove(0)));
+    let shared = Arc::new(SnmpShared::default());
     let all = Outlets::all("p.{outlet}");
     let config = config(rack.address(), "retransmits = 0");
-    let config = Config { timeout_seconds: 0.1, ..config };
+    let config = SnmpConfig { timeout_seconds: 0.1, ..config };
     let mut unanswered = Vec::new();
     for _ in 0..2 {
         let before = rack.datagrams();
@@ -42,29 +42,29 @@ async fn what_it_cannot_list_is_learned_once() {
 
 #[tokio::test]
 async fn answers_cut_short_are_asked_for_again() {
-    for fault in [Fault::CutShort(2), Fault::CutShort(1)] {
+    for fault in [AgentFault::CutShort(2), AgentFault::CutShort(1)] {
         assert_eq!(all_with(fault, "").await.unwrap(), ALL, "{fault:?}");
     }
     // One that says nothing in answer to anything.
-    let message = all_with(Fault::CutShort(0), "").await.unwrap_err();
+    let message = all_with(AgentFault::CutShort(0), "").await.unwrap_err();
     assert!(message.contains("matches no known profile"), "{message}");
 }
 
 #[tokio::test]
 async fn ten_thousand_rows_where_three_were_are_refused_with_their_bound() {
-    let message = all_with(Fault::Endless, "").await.unwrap_err();
+    let message = all_with(AgentFault::Endless, "").await.unwrap_err();
     assert!(message.starts_with("refused: ") && message.contains("more than 2048 outlets"), "{message}");
 }
 
 #[tokio::test]
 async fn a_listing_that_goes_in_circles_is_read_up_to_there() {
-    assert_eq!(all_with(Fault::Circles, "").await.unwrap(), ALL[..1]);
+    assert_eq!(all_with(AgentFault::Circles, "").await.unwrap(), ALL[..1]);
 }
 
 #[tokio::test]
 async fn a_name_as_long_as_a_datagram_makes_no_probe() {
     let rack = rack(2).await;
-    rack.set_fault(Some(Fault::Oversized));
+    rack.set_fault(Some(AgentFault::Oversized));
     let mut driver = open(&rack, "", &Outlets::all("p.{outlet}")).await.unwrap();
     assert_eq!(read(&mut driver).await.unwrap().len(), 2);
     // As a name it is cut; two that begin alike are told apart.
@@ -75,7 +75,7 @@ async fn a_name_as_long_as_a_datagram_makes_no_probe() {
 
 #[tokio::test]
 async fn lengths_that_lie_and_answers_from_elsewhere_are_no_answers() {
-    for fault in [Fault::LyingLengths, Fault::OtherPeer, Fault::WrongRequestId] {
+    for fault in [AgentFault::LyingLengths, AgentFault::OtherPeer, AgentFault::WrongRequestId] {
         let message = all_with(fault, "").await.unwrap_err();
         assert!(
             message.starts_with("link lost: 127.0.0.1:") && message.contains(": timed out after "),
@@ -101,16 +101,16 @@ async fn no_name_puts_control_characters_into_an_id_or_a_finding() {
 #[tokio::test]
 async fn a_slow_agent_is_not_asked_again_while_it_works_and_its_silence_names_the_key() {
     let rack = rack(2).await;
-    rack.set_fault(Some(Fault::Delay(std::time::Duration::from_millis(120))));
+    rack.set_fault(Some(AgentFault::Delay(std::time::Duration::from_millis(120))));
     // Sent twice within 200 ms: the second copy would be answered 240 ms after the first was sent.
-    let shared = Arc::new(Shared::default());
-    let config = Config { timeout_seconds: 0.2, ..config(rack.address(), "retransmits = 1") };
+    let shared = Arc::new(SnmpShared::default());
+    let config = SnmpConfig { timeout_seconds: 0.2, ..config(rack.address(), "retransmits = 1") };
     let mut driver = Snmp::open(&config, &Outlets::all("p.{outlet}"), &shared).await.unwrap();
     assert_eq!(read(&mut driver).await.unwrap().len(), 2);
     let before = rack.datagrams();
     read(&mut driver).await.unwrap();
     assert_eq!(rack.datagrams().received - before.received, 1);
-    rack.set_fault(Some(Fault::Silence));
+    rack.set_fault(Some(AgentFault::Silence));
     let message = read(&mut driver).await.unwrap_err();
     assert!(
         message.contains("the agent has responded before") && message.contains("`timeout_seconds`"),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-async fn session(rack: &Rack, template: &str, shared: &Arc<Shared>) -> Snmp {
+async fn session(rack: &Rack, template: &str, shared: &Arc<SnmpShared>) -> Snmp {
     Snmp::open(&config(rack.address(), ""), &Outlets::all(template), shared).await.unwrap()
 }
 
@@ -23,7 +23,7 @@ const SECOND: &str = "p.2: 102 W, 7200000 J";
 async fn outlets_that_a_restarting_pdu_does_not_list_yet_are_read_when_they_are_there() {
     let rack = rack(2).await;
     rack.remove_outlet(2);
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SnmpShared::default());
     let mut driver = session(&rack, "p.{outlet}", &shared).await;
     assert_eq!(lines(&mut driver).await, [FIRST]);
     rack.restore_outlets();
@@ -37,7 +37,7 @@ async fn outlets_that_a_restarting_pdu_does_not_list_yet_are_read_when_they_are_
 #[tokio::test]
 async fn an_outlet_that_was_known_is_missed_by_the_next_session_and_read_as_soon_as_it_is_back() {
     let rack = rack(2).await;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SnmpShared::default());
     let mut driver = session(&rack, "p.{outlet}", &shared).await;
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
     drop(driver);
@@ -51,7 +51,7 @@ async fn an_outlet_that_was_known_is_missed_by_the_next_session_and_read_as_soon
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
     // Who comes to know the device now knows nothing of it.
     rack.remove_outlet(2);
-    let mut driver = session(&rack, "p.{outlet}", &Arc::new(Shared::default())).await;
+    let mut driver = session(&rack, "p.{outlet}", &Arc::new(SnmpShared::default())).await;
     assert_eq!(lines(&mut driver).await, [FIRST]);
 }
 
@@ -71,7 +71,7 @@ async fn outlets_of_one_name_are_two_probes_below_it() {
 #[tokio::test]
 async fn a_new_name_is_a_new_probe_and_the_old_one_has_no_reading() {
     let rack = rack(2).await;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SnmpShared::default());
     let mut driver = session(&rack, "p.{label}", &shared).await;
     read(&mut driver).await.unwrap();
     rack.set_name(2, "db1");
@@ -90,12 +90,12 @@ async fn a_new_name_is_a_new_probe_and_the_old_one_has_no_reading() {
 #[tokio::test]
 async fn a_listing_that_fails_costs_no_known_outlet() {
     let rack = rack(2).await;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SnmpShared::default());
     let mut driver = session(&rack, "p.{outlet}", &shared).await;
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
     rack.reboot();
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
-    rack.set_fault(Some(Fault::Endless));
+    rack.set_fault(Some(AgentFault::Endless));
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
 }
 

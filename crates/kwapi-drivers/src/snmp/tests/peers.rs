@@ -5,10 +5,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use kwapi_peers::{Lab, Peer, need, need_python, output};
+use kwapi_peers::{Lab, Peer, devices, free_udp_port, need, need_python, output};
 
 use super::*;
 
@@ -16,30 +15,8 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// A free port below those that the system gives to sockets of its own choice, of which the tests beside this one open
-/// hundreds.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 10;
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        if std::net::UdpSocket::bind(loopback(port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// Whether an agent answers at all: a v1 GETNEXT of 1.3 with the community `public` gets some answer.
-fn answers(port: u16) -> bool {
-    let request = b"0%\x02\x01\0\x04\x06public\xa1\x18\x02\x01\x01\x02\x01\0\x02\x01\x000\r0\x0b\x06\x07\x2b\x06\x01\x02\x01\x01\0\x05\0";
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    socket.send_to(request, loopback(port)).unwrap();
-    socket.recv(&mut [0; 1_500]).is_ok()
 }
 
 /// Signatures: as Net-SNMP writes them, as the configuration does.
@@ -62,7 +39,7 @@ struct Snmpd {
 }
 
 fn snmpd() -> Snmpd {
-    let port = free_port();
+    let port = free_udp_port();
     let lab = Lab::of("snmpd", port);
     let path = lab.join("snmpd/snmpd.conf");
     let mut conf = std::fs::read_to_string(&path).unwrap();
@@ -76,29 +53,17 @@ fn snmpd() -> Snmpd {
         }
     }
     std::fs::write(&path, conf).unwrap();
-    let peer = start(&lab, port);
+    let peer = devices::snmpd(&lab, port);
     Snmpd { lab, port, peer }
-}
-
-fn start(lab: &Lab, port: u16) -> Peer {
-    Peer::start(
-        Command::new("snmpd")
-            .args(["-f", "-Lo", "-C", "-c", "snmpd.conf", "-p", "snmpd.pid"])
-            .current_dir(lab.join("snmpd"))
-            .env("PATH", "/usr/sbin:/usr/bin:/bin")
-            .env("SNMP_PERSISTENT_DIR", lab.join("snmpd/var")),
-        lab.join("snmpd.log"),
-    )
-    .ready(Duration::from_secs(20), || answers(port))
 }
 
 fn once(port: u16, more: &str, wanted: &Outlets) -> Result<Vec<String>, String> {
     let more = format!("{more}\nprofile = 'raritan_px1'");
     let config = config(loopback(port), &more);
     // A loaded machine: Net-SNMP asks its pass_persist script for one object at a time.
-    let config = Config { timeout_seconds: 3.0, ..config };
+    let config = SnmpConfig { timeout_seconds: 3.0, ..config };
     runtime().block_on(async {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SnmpShared::default());
         let mut driver = Snmp::open(&config, wanted, &shared).await.map_err(|error| error.to_string())?;
         read(&mut driver).await
     })
@@ -185,19 +150,19 @@ fn an_agent_that_was_replaced_is_found_again() {
     }
     let Snmpd { lab, port, peer } = snmpd();
     let user = "user = 'monitor'\nauth_password = 'authpass1'\nprivacy_protocol = 'AES'\nprivacy_password = 'privpass1'";
-    let config = Config {
+    let config = SnmpConfig {
         timeout_seconds: 1.0,
         ..config(loopback(port), &format!("{user}\nprofile = 'raritan_px1'"))
     };
     runtime().block_on(async {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SnmpShared::default());
         let mut driver = Snmp::open(&config, &outlets(&["1"]), &shared).await.unwrap();
         assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
         drop(peer);
         read(&mut driver).await.unwrap_err();
         // Another engine at the same address: its keys are others, and its clock begins anew.
         std::fs::remove_dir_all(lab.join("snmpd/var")).unwrap();
-        let _peer = start(&lab, port);
+        let _peer = devices::snmpd(&lab, port);
         _ = read(&mut driver).await;
         let mut driver = Snmp::open(&config, &outlets(&["1"]), &shared).await.unwrap();
         assert_eq!(read(&mut driver).await.unwrap(), ["1: 101 W"]);
@@ -236,7 +201,7 @@ fn net_snmp_reads_the_simulated_rack() {
     assert_eq!(ask("snmpbulkwalk", "-v2c", &["1.3.6.1.4.1.13742.6.5.2"]).lines().count(), 4);
     let walk = ask("snmpwalk", "-v1", &["1.3.6.1.4.1.13742"]);
     assert_eq!(walk.lines().filter(|line| line.starts_with('.')).count(), 12 * 7 + 6);
-    rack.set_fault(Some(Fault::TooBig(1)));
+    rack.set_fault(Some(AgentFault::TooBig(1)));
     assert_eq!(ask("snmpget", "-v2c", &[&power]).lines().count(), 1);
     assert!(rack.datagrams().received > 20 && rack.datagrams().received == rack.datagrams().sent);
 }
@@ -246,10 +211,10 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
     if !need_python("python") {
         return;
     }
-    let port = free_port();
+    let port = free_udp_port();
     let lab = Lab::of("snmp", port);
     let _peer = Peer::start(Command::new("sh").arg(lab.join("snmp/run-snmpsim.sh")), lab.join("snmpsim.log"))
-        .ready(Duration::from_secs(60), || answers(port));
+        .ready(Duration::from_secs(60), || devices::answers(port));
     for (community, profile, expected) in [
         (
             "raritan-px2",
@@ -277,9 +242,9 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
         ("geist", "vertiv_geist", vec!["p.Outlet 1: 150 W, 35996396400 J", "p.Outlet 2: 12 W, 3600 J"]),
     ] {
         let config = config(loopback(port), &format!("community = '{community}'"));
-        let config = Config { timeout_seconds: 8.0, ..config };
+        let config = SnmpConfig { timeout_seconds: 8.0, ..config };
         let lines = runtime().block_on(async {
-            let shared = Arc::new(Shared::default());
+            let shared = Arc::new(SnmpShared::default());
             let mut driver = Snmp::open(&config, &Outlets::all("p.{label}"), &shared).await.unwrap();
             let lines = read(&mut driver).await.unwrap();
             let chosen = driver
@@ -292,9 +257,9 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
         assert_eq!(lines, expected, "{community}");
     }
     // No sysObjectID, and the tables of two makers: the better profile is taken, the other is shown.
-    let config = Config { timeout_seconds: 8.0, ..config(loopback(port), "community = 'pdu'") };
+    let config = SnmpConfig { timeout_seconds: 8.0, ..config(loopback(port), "community = 'pdu'") };
     runtime().block_on(async {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SnmpShared::default());
         let mut driver = Snmp::open(&config, &Outlets::all("p.{outlet}"), &shared).await.unwrap();
         assert_eq!(read(&mut driver).await.unwrap().iter().filter(|line| line.ends_with(" W")).count(), 24);
         let findings = driver.findings();

@@ -20,7 +20,7 @@ const GROUP_ROWS_MAX: usize = 1 << 20;
 
 /// What of a sample is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Columns {
+pub(in super::super) enum SampleColumns {
     All,
     /// Time, power and total.
     Energy,
@@ -45,7 +45,7 @@ pub(in super::super) fn decode(
     file: File,
     wanted: Wanted<'_>,
     times: &Range<u64>,
-    columns: Columns,
+    columns: SampleColumns,
     mut each: impl FnMut(&ProbeId, Sample),
 ) -> io::Result<()> {
     guarded(|| {
@@ -112,7 +112,7 @@ impl Places {
         group: &dyn RowGroupReader,
         wanted: Wanted<'_>,
         times: &Range<u64>,
-        columns: Columns,
+        columns: SampleColumns,
         each: &mut impl FnMut(&ProbeId, Sample),
     ) -> Result<(), ParquetError> {
         let rows = usize::try_from(group.metadata().num_rows()).map_err(|_| short())?;
@@ -125,8 +125,8 @@ impl Places {
         let totals = sparse_integers(group, self.total, rows)?;
         let gains = sparse_integers(group, self.gain, rows)?;
         let more = match columns {
-            Columns::Energy => None,
-            Columns::All => Some((
+            SampleColumns::Energy => None,
+            SampleColumns::All => Some((
                 doubles(group, self.voltage, rows)?,
                 doubles(group, self.current, rows)?,
                 sparse_integers(group, self.register, rows)?,

@@ -110,7 +110,7 @@ fn bytes_that_are_no_file_of_samples_are_told_and_never_end_the_process() {
         std::fs::write(&path, bytes).unwrap();
         let file = std::fs::File::open(&path).unwrap();
         let wanted = crate::columns::Wanted::All;
-        table::decode(file, wanted, &(0..u64::MAX), table::Columns::All, |_, _| {})
+        table::decode(file, wanted, &(0..u64::MAX), table::SampleColumns::All, |_, _| {})
     };
     assert!(read(&bytes).is_ok());
     for at in (0..bytes.len()).step_by(61) {

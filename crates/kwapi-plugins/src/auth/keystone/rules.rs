@@ -13,7 +13,7 @@ enum Piece {
 
 /// Whether `path` is one that `pattern` allows: `*` and `{name}` stand for (part of) a segment, `**` for anything.
 /// Source: keystonemiddleware, `_path_matches`; but a dot of the pattern is a dot.
-pub fn path_matches(pattern: &str, path: &str) -> bool {
+pub(crate) fn path_matches(pattern: &str, path: &str) -> bool {
     let pieces = pieces(pattern);
     // Every way through at once: at each character, which pieces may come next. A segment that has begun may go on.
     let end = pieces.len();

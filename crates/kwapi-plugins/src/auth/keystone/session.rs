@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::Secret;
+use kwapi_core::{Secret, chain};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -17,7 +17,7 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// Our own standing with Keystone.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct KeystoneLogin {
     client: Client,
     url: String,
     credentials: KeystoneConfig,
@@ -33,11 +33,11 @@ impl KeystoneConfig {
     /// # Errors
     /// With the key at fault.
     pub fn check(&self) -> Result<(), AuthError> {
-        Session::new(self).map(drop)
+        KeystoneLogin::new(self).map(drop)
     }
 }
 
-impl Session {
+impl KeystoneLogin {
     pub(super) fn new(config: &KeystoneConfig) -> Result<Self, AuthError> {
         let failed = |key, message| AuthError::Keystone { url: config.url.clone(), key, message };
         let timeout = Duration::from_secs(config.timeout_seconds.max(1));
@@ -191,15 +191,7 @@ fn sensitive(token: &str) -> Result<reqwest::header::HeaderValue, Unavailable> {
 }
 
 fn unreachable(error: reqwest::Error) -> Unavailable {
-    use std::error::Error as _;
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Unavailable(text)
+    Unavailable(chain(&error.without_url()))
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, Unavailable> {

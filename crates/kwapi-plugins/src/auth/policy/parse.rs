@@ -14,7 +14,7 @@ const DEPTH_MAX: usize = 32;
 ///
 /// # Errors
 /// When a line or a rule cannot be read.
-pub fn parse_file(text: &str) -> Result<HashMap<String, Check>, PolicyError> {
+pub(crate) fn parse_file(text: &str) -> Result<HashMap<String, Check>, PolicyError> {
     let rules = if text.trim_start().starts_with('{') { read_json(text)? } else { read_yaml(text)? };
     rules
         .into_iter()

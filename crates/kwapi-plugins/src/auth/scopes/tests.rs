@@ -2,11 +2,11 @@ use kwapi_core::{ProbeId, Timestamp};
 
 use super::super::keystone::Project;
 use super::*;
-use crate::directory::Configured;
+use crate::directory::ConfiguredProbes;
 
 /// Lyon's machines are those of physics.
 fn directory() -> Directory {
-    Directory::new(Configured::new(
+    Directory::new(ConfiguredProbes::new(
         |probe| {
             let department = if probe.is_within("lyon") { "physics" } else { "biology" };
             [("department".to_owned(), department.to_owned())].into()

@@ -15,7 +15,7 @@ static ROUTES: Routes<()> = Routes {
 
 /// A server of one connection; it counts.
 struct Stand {
-    counts: Arc<Counts>,
+    counts: Arc<ServerCounts>,
     _phase: watch::Sender<Phase>,
 }
 
@@ -23,7 +23,7 @@ impl Stand {
     /// Starts it, and returns the client's end.
     fn start() -> (Self, tokio::io::DuplexStream) {
         let router = Router::new().route("/", get(|| async { "hello\n" }));
-        let counts = Arc::new(Counts::new(&ROUTES));
+        let counts = Arc::new(ServerCounts::new(&ROUTES));
         let front = Front { router, counts: counts.clone(), hosts: Arc::new(Hosts::Any), access_log: true };
         let (client, server) = duplex(1 << 20);
         let (phase, receiver) = watch::channel(Phase::Open);
@@ -196,7 +196,7 @@ async fn a_request_cut_off_in_its_head_is_told_so() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_left() {
     let router = Router::new().route("/", get(|| async { "x".repeat(1 << 20) }));
-    let counts = Arc::new(Counts::new(&ROUTES));
+    let counts = Arc::new(ServerCounts::new(&ROUTES));
     let front = Front { router, counts, hosts: Arc::new(Hosts::Any), access_log: false };
     let (taken, _) = crate::http::Seats::new(1).part(1).take().unwrap();
     let (mut client, server) = duplex(1 << 10);

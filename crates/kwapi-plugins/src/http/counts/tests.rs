@@ -8,8 +8,8 @@ static ROUTES: Routes<()> = Routes {
 };
 
 /// Counts with something in each, and the one connection that is still open.
-fn counts() -> (Arc<Counts>, Open) {
-    let counts = Arc::new(Counts::new(&ROUTES));
+fn counts() -> (Arc<ServerCounts>, Open) {
+    let counts = Arc::new(ServerCounts::new(&ROUTES));
     let millis = Duration::from_millis;
     counts.answered(counts.route("/v1/"), &Method::GET, StatusCode::OK, Duration::from_micros(999));
     counts.answered(counts.route("/v1/"), &Method::GET, StatusCode::OK, millis(1));

@@ -150,18 +150,18 @@ async fn shutdown_ends_the_server() {
 }
 
 /// Writes a certificate for localhost with this serial number, and its key.
-fn write_pair(lab: &std::path::Path, serial: u64) -> Tls {
+fn write_pair(lab: &std::path::Path, serial: u64) -> ServerTls {
     let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     parameters.serial_number = Some(serial.into());
     let signing_key = rcgen::KeyPair::generate().unwrap();
-    let tls = Tls { certificate: lab.join("cert.pem"), key: lab.join("key.pem") };
+    let tls = ServerTls { certificate: lab.join("cert.pem"), key: lab.join("key.pem") };
     std::fs::write(&tls.certificate, parameters.self_signed(&signing_key).unwrap().pem()).unwrap();
     std::fs::write(&tls.key, signing_key.serialize_pem()).unwrap();
     tls
 }
 
 /// Connects and believes the certificate that is in the file now.
-async fn connect(address: SocketAddr, tls: &Tls) -> io::Result<TlsStream<TcpStream>> {
+async fn connect(address: SocketAddr, tls: &ServerTls) -> io::Result<TlsStream<TcpStream>> {
     use rustls_pki_types::pem::PemObject as _;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(rustls_pki_types::CertificateDer::from_pem_file(&tls.certificate).unwrap()).unwrap();
@@ -211,7 +211,7 @@ async fn a_renewed_certificate_is_used_without_a_restart_and_no_connection_is_dr
 }
 
 /// Everything that comes back for `request`, over TLS.
-async fn say_securely(address: SocketAddr, tls: &Tls, request: &[u8]) -> String {
+async fn say_securely(address: SocketAddr, tls: &ServerTls, request: &[u8]) -> String {
     let mut connection = connect(address, tls).await.unwrap();
     connection.write_all(request).await.unwrap();
     let mut answer = Vec::new();
@@ -279,7 +279,7 @@ async fn connections_are_counted_while_they_are_open_and_when_there_is_no_room()
 async fn tls_is_served_with_the_given_certificate_and_a_wrong_file_is_named() {
     let lab = tempfile::tempdir().unwrap();
     let tls = write_pair(lab.path(), 1);
-    let Tls { certificate, key } = tls.clone();
+    let ServerTls { certificate, key } = tls.clone();
     let (address, _stop) = start(&Listen { tls: Some(tls), ..listen(9) });
     if kwapi_peers::need(&["curl"]) {
         let answer = tokio::task::spawn_blocking(move || {
@@ -295,7 +295,7 @@ async fn tls_is_served_with_the_given_certificate_and_a_wrong_file_is_named() {
         });
         assert_eq!(answer.await.unwrap().len(), 2_000);
     }
-    let swapped = Tls { certificate: key.clone(), key };
+    let swapped = ServerTls { certificate: key.clone(), key };
     let error = Listener::bind(&Listen { tls: Some(swapped), ..listen(9) }).unwrap_err().to_string();
     assert!(error.ends_with("key.pem: no certificate found in the file"), "{error}");
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 /// Writes a new pair for localhost that ends in `year`.
-fn write_pair(tls: &Tls, year: i32) {
+fn write_pair(tls: &ServerTls, year: i32) {
     let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
     let key = rcgen::KeyPair::generate().unwrap();
@@ -9,8 +9,8 @@ fn write_pair(tls: &Tls, year: i32) {
     std::fs::write(&tls.key, key.serialize_pem()).unwrap();
 }
 
-fn pair(lab: &Path) -> Tls {
-    let tls = Tls { certificate: lab.join("cert.pem"), key: lab.join("key.pem") };
+fn pair(lab: &Path) -> ServerTls {
+    let tls = ServerTls { certificate: lab.join("cert.pem"), key: lab.join("key.pem") };
     write_pair(&tls, 2030);
     tls
 }
@@ -56,16 +56,16 @@ fn a_pair_that_cannot_be_used_leaves_the_old_one_and_is_tried_once() {
 fn files_at_fault_are_named() {
     let lab = tempfile::tempdir().unwrap();
     let tls = pair(lab.path());
-    let failure = |tls: &Tls| tls.check().unwrap_err().to_string();
-    let missing = Tls { certificate: lab.path().join("none.pem"), ..tls.clone() };
+    let failure = |tls: &ServerTls| tls.check().unwrap_err().to_string();
+    let missing = ServerTls { certificate: lab.path().join("none.pem"), ..tls.clone() };
     assert!(failure(&missing).contains("none.pem: "), "{}", failure(&missing));
-    let swapped = Tls { certificate: tls.key.clone(), ..tls.clone() };
+    let swapped = ServerTls { certificate: tls.key.clone(), ..tls.clone() };
     assert!(
         failure(&swapped).ends_with("key.pem: no certificate found in the file"),
         "{}",
         failure(&swapped)
     );
-    let other = Tls { certificate: tls.certificate.clone(), key: lab.path().join("other.pem") };
+    let other = ServerTls { certificate: tls.certificate.clone(), key: lab.path().join("other.pem") };
     std::fs::write(&other.key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
     assert!(
         failure(&other).ends_with("other.pem: key does not match the certificate"),

@@ -23,7 +23,7 @@ pub struct Validity {
 
 impl Validity {
     /// Reads it from a certificate in DER; nothing, if that is no certificate.
-    pub fn of(certificate: &[u8]) -> Option<Self> {
+    pub(crate) fn of(certificate: &[u8]) -> Option<Self> {
         let (certificate, _) = take(certificate, SEQUENCE)?;
         let (mut rest, _) = take(certificate, SEQUENCE)?;
         if let Some((_, after)) = take(rest, VERSION) {

@@ -4,7 +4,7 @@ use kwapi_history::journal::JournalConfig;
 
 use super::*;
 use crate::intake::Intake;
-use crate::live::Config;
+use crate::live::LiveConfig;
 
 /// A process that keeps its accounts in a directory.
 struct House {
@@ -26,7 +26,7 @@ impl House {
         let kept = Kept::read(directory, &directory.join("former.log")).unwrap();
         let accounts = kept.fold(&journal).unwrap();
         let clock = MonotonicClock::new(|| Duration::from_secs(1_000));
-        let live = Live::open(Config::default(), accounts, wall(), clock);
+        let live = Live::open(LiveConfig::default(), accounts, wall(), clock);
         let appending = journal.clone();
         let append = move |records: &_, now| appending.append(records, now).map(|_| ());
         let intake = Intake::new(live.clone(), Some(Box::new(append)));
@@ -68,11 +68,11 @@ impl House {
 
     /// The total of a probe, which need not be shown.
     fn joules(&self, probe: &str) -> f64 {
-        let mut record = RecordWriter::file();
+        let mut record = AccountsWriter::file();
         self.live.record_all(&mut record);
         let mut found = f64::NAN;
-        read_record(record.bytes(), |entry| {
-            if let Entry::Account(id, account) = entry
+        read_accounts(record.bytes(), |entry| {
+            if let AccountsEntry::Account(id, account) = entry
                 && id.as_str() == probe
             {
                 found = account.totals().energy.joules();
@@ -114,7 +114,7 @@ fn a_process_killed_before_its_first_snapshot_has_its_accounts_from_the_journal(
 #[test]
 fn accounts_of_the_version_before_are_taken_over_once_and_go_on() {
     let lab = kwapi_peers::Lab::empty();
-    let mut former = RecordWriter::file();
+    let mut former = AccountsWriter::file();
     let mut account = Account::default();
     for second in 1..=2 {
         let now = Timestamp::from_seconds(second);

@@ -31,7 +31,7 @@ impl Refusing {
                 Err(_) => appending.append(records, now).map(|_| ()),
             }
         });
-        let bench = Bench::with_append(Config::default(), Some(append));
+        let bench = Bench::with_append(LiveConfig::default(), Some(append));
         Self { bench, refusals, journal, lab }
     }
 
@@ -104,15 +104,15 @@ fn after_a_start_on_a_full_disk_watts_show_beside_the_total_found() {
     let refusing = Refusing::new();
     refusing.bench.hear("A", 0, 0);
     refusing.bench.hear("A", 1, 100);
-    let mut record = crate::live::RecordWriter::file();
+    let mut record = crate::live::AccountsWriter::file();
     refusing.bench.live.record_all(&mut record);
     let mut accounts = Vec::new();
-    crate::live::read_record(record.bytes(), |entry| {
-        if let crate::live::Entry::Account(id, account) = entry {
+    crate::live::read_accounts(record.bytes(), |entry| {
+        if let crate::live::AccountsEntry::Account(id, account) = entry {
             accounts.push((id, account));
         }
     });
-    let live = Live::open(Config::default(), accounts, wall(), clock_at(&refusing.bench.millis));
+    let live = Live::open(LiveConfig::default(), accounts, wall(), clock_at(&refusing.bench.millis));
     let append: Append = Box::new(|_, _| Err(io::ErrorKind::StorageFull.into()));
     let mut intake = Intake::new(live.clone(), Some(append));
     assert_eq!(live.probe("A"), None);

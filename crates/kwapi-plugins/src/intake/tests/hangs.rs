@@ -65,7 +65,7 @@ async fn an_append_that_hangs_holds_up_no_live_value_and_loses_nothing_within_th
     let lab = kwapi_peers::Lab::empty();
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall().now()).unwrap();
     let millis = Arc::new(Clock::new(1_000_000));
-    let live = Live::open(Config::default(), Vec::new(), wall(), clock_at(&millis));
+    let live = Live::open(LiveConfig::default(), Vec::new(), wall(), clock_at(&millis));
     let disk = Arc::new(Disk::default());
     let (door, appending) = (Arc::clone(&disk), journal.clone());
     let append: Append = Box::new(move |records, now| {

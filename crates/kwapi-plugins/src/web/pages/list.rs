@@ -11,8 +11,8 @@ use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::graphs::Form;
 use super::super::overview::Seen;
-use super::super::route::Query;
-use super::view::{Drawing, EnergyWords, Legend, NARROW, Present, WIDE, drawing, swatch};
+use super::super::route::FormFields;
+use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, swatch};
 use super::{Layout, filtered, inline, render};
 use crate::http::percent::encode;
 
@@ -47,7 +47,7 @@ struct Page {
 
 #[derive(Debug)]
 struct Card {
-    present: Present,
+    present: ProbeWords,
     swatch: String,
     drawing: Drawing,
 }
@@ -56,7 +56,7 @@ pub(super) fn answer(
     site: &Site,
     seen: &Seen,
     period: Period,
-    query: &Query,
+    query: &FormFields,
     chosen: &Chosen,
     now: Timestamp,
     conditions: &Conditions,
@@ -90,7 +90,7 @@ pub(super) fn answer(
     };
     let stacked = site.graphs.stacked(seen, period, now);
     let cards = matching.iter().skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE).map(|probe| Card {
-        present: Present::new(site, probe, chosen.contains(probe), now),
+        present: ProbeWords::new(site, probe, chosen.contains(probe), now),
         swatch: if site.settings.directory.is_sum(probe) {
             String::new() // It has no place in the summary.
         } else {

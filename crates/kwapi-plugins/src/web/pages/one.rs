@@ -9,7 +9,7 @@ use super::super::Site;
 use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::overview::Seen;
-use super::view::{Drawing, Present, drawing};
+use super::view::{Drawing, ProbeWords, drawing};
 use super::{Layout, render};
 use crate::directory::Labels;
 
@@ -17,7 +17,7 @@ use crate::directory::Labels;
 #[template(path = "probe.html")]
 struct Page {
     layout: Layout,
-    present: Present,
+    present: ProbeWords,
     labels: Labels,
     graphs: Vec<(Period, Drawing)>,
 }
@@ -32,7 +32,7 @@ pub(super) fn answer(
 ) -> Response {
     let page = Page {
         layout: Layout::new(site, seen, probe.to_string(), None),
-        present: Present::new(site, probe, chosen.contains(probe), now),
+        present: ProbeWords::new(site, probe, chosen.contains(probe), now),
         labels: site.settings.directory.labels(probe),
         graphs: Period::ALL.map(|period| (period, drawing(site, probe, period, now))).into(),
     };

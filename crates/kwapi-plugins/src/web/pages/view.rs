@@ -80,7 +80,7 @@ impl EnergyWords {
 
 /// A probe at this moment.
 #[derive(Debug)]
-pub(super) struct Present {
+pub(super) struct ProbeWords {
     pub(super) id: String,
     pub(super) href: String,
     pub(super) encoded: String,
@@ -95,7 +95,7 @@ pub(super) struct Present {
     pub(super) energy: Option<EnergyWords>,
 }
 
-impl Present {
+impl ProbeWords {
     pub(super) fn new(site: &Site, probe: &ProbeId, is_chosen: bool, now: Timestamp) -> Self {
         let latest = site.graphs.history().latest(probe);
         let live = latest.as_ref().filter(|latest| !latest.is_silent);

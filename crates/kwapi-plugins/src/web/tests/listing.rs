@@ -39,7 +39,7 @@ async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
 
 #[tokio::test]
 async fn a_sum_is_shown_but_counts_in_no_total() {
-    let sums = |name: &str| Configured::new(|_| Labels::new(), [ProbeId::new(name).unwrap()]);
+    let sums = |name: &str| ConfiguredProbes::new(|_| Labels::new(), [ProbeId::new(name).unwrap()]);
     let directory = Directory::new(sums("rack"));
     let with_sum = Settings { directory: directory.clone(), ..settings() };
     let site = serve_as(Fixture::of(&["A", "B", "rack"]), with_sum);
@@ -130,9 +130,15 @@ impl PowerHistory for Fewer {
     fn rrd_file(&self, _: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {
         Ok(None)
     }
-    fn latest(&self, _: &ProbeId) -> Option<Latest> {
+    fn latest(&self, _: &ProbeId) -> Option<ProbeNow> {
         let at = Timestamp::from_seconds(NOW);
-        Some(Latest { power: Watts(100.0), at, quality: Quality::Measured, is_silent: false, account: None })
+        Some(ProbeNow {
+            power: Watts(100.0),
+            at,
+            quality: Quality::Measured,
+            is_silent: false,
+            account: None,
+        })
     }
 }
 

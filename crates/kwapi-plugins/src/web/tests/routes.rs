@@ -1,7 +1,7 @@
 use kwapi_core::ProbeId;
 use proptest::prelude::*;
 
-use super::super::route::{Route, Target, is_page, route};
+use super::super::route::{Target, WebRoute, is_page, route};
 use super::*;
 use crate::http::percent::encode;
 
@@ -194,7 +194,7 @@ proptest! {
     fn every_probe_id_survives_its_address(name in any::<String>()) {
         if let Ok(probe) = ProbeId::new(&name) {
             let target = route(&format!("/probe/{}/", encode(&name)), None);
-            prop_assert_eq!(target, Route::To(Target::Probe(probe), crate::http::READ));
+            prop_assert_eq!(target, WebRoute::To(Target::Probe(probe), crate::http::READ));
         }
     }
 }
@@ -207,7 +207,7 @@ async fn a_probe_s_page_says_its_labels_and_escapes_them() {
             .into(),
         _ => Labels::new(),
     };
-    let directory = Directory::new(Configured::new(labels, []));
+    let directory = Directory::new(ConfiguredProbes::new(labels, []));
     let site = serve_as(Fixture::of(&["A", "B"]), Settings { directory, ..settings() });
     let shown = page(&site, "/probe/A/").await;
     assert!(shown.contains("<dt>owner</dt><dd>physics</dd>"), "{shown}");

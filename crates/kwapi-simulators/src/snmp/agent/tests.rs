@@ -9,7 +9,7 @@ const NET_SNMP_GET: &[u8] = &[
     0x06, 0x01, 0x02, 0x01, 0x01, 0x03, 0x00, 0x05, 0x00,
 ];
 
-fn answer(fault: Option<Fault>, bytes: &[u8]) -> Option<Vec<u8>> {
+fn answer(fault: Option<AgentFault>, bytes: &[u8]) -> Option<Vec<u8>> {
     let layout = Layout::of(2, false);
     let value = |_| Value::TimeTicks(300);
     Knowledge { layout: &layout, community: "public", fault, value: &value }.answer(bytes)
@@ -35,8 +35,8 @@ fn a_wrong_community_and_silence_get_no_answer() {
         ),
         None
     );
-    assert_eq!(answer(Some(Fault::Silence), NET_SNMP_GET), None);
-    assert_eq!(answer(Some(Fault::SilentAbove(0)), NET_SNMP_GET), None);
+    assert_eq!(answer(Some(AgentFault::Silence), NET_SNMP_GET), None);
+    assert_eq!(answer(Some(AgentFault::SilentAbove(0)), NET_SNMP_GET), None);
 }
 
 #[test]

@@ -12,10 +12,10 @@ use std::time::Duration;
 use kwapi_bus::CurveConfig;
 use kwapi_core::Timestamp;
 use kwapi_plugins::auth::{AuthConfig, AuthError, Policy};
-use kwapi_plugins::http::Tls;
+use kwapi_plugins::http::ServerTls;
 use toml::Value;
 
-use crate::config::{Config, ConfigError, Document, Step, chain};
+use crate::config::{Config, Document, DocumentError, Step, chain};
 
 /// Whoever renews certificates does so a month before they end; one that ends sooner has been forgotten.
 const EXPIRY_WARNING: Duration = Duration::from_secs(21 * 86_400);
@@ -45,7 +45,7 @@ impl Findings<'_> {
         self.add(false, &self.written.error(path, message));
     }
 
-    fn add(&mut self, is_error: bool, finding: &ConfigError) {
+    fn add(&mut self, is_error: bool, finding: &DocumentError) {
         self.all.push(Finding { is_error, text: finding.to_string() });
     }
 
@@ -142,7 +142,7 @@ fn walk(value: &Value, path: &mut Vec<Step>, visit: &mut dyn FnMut(&[Step], &Val
     }
 }
 
-fn certificate(findings: &mut Findings<'_>, tls: &Tls, now: Timestamp) {
+fn certificate(findings: &mut Findings<'_>, tls: &ServerTls, now: Timestamp) {
     let path = keys(&["api", "tls", "certificate"]);
     findings.private(&keys(&["api", "tls", "key"]), &tls.key);
     let validity = match tls.check() {

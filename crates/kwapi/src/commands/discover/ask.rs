@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kwapi_core::{ProbeId, Reading};
 use kwapi_drivers::manager::MeterSpec;
-use kwapi_drivers::modbus::{self, Identity};
+use kwapi_drivers::modbus::{self, ModbusIdentity};
 use kwapi_drivers::nut;
 use kwapi_drivers::registry::SharedPool;
 use kwapi_drivers::{Finding, Outlets};
@@ -136,9 +136,9 @@ async fn watched(host: &str, port: u16) -> Vec<String> {
 /// What a host that speaks Modbus says of itself; `None` if it does not.
 async fn unmapped(host: &str, port: u16) -> Option<String> {
     match timeout(ATTEMPT_MAX, modbus::identify(&format!("{host}:{port}"))).await {
-        Ok(Ok(Identity::Named(words))) => Some(format!("identifies itself as {words:?}")),
-        Ok(Ok(Identity::Unnamed)) => Some("does not identify itself".to_owned()),
-        Ok(Ok(Identity::Silent)) => Some("does not respond as unit 1".to_owned()),
+        Ok(Ok(ModbusIdentity::Named(words))) => Some(format!("identifies itself as {words:?}")),
+        Ok(Ok(ModbusIdentity::Unnamed)) => Some("does not identify itself".to_owned()),
+        Ok(Ok(ModbusIdentity::Silent)) => Some("does not respond as unit 1".to_owned()),
         Ok(Err(_)) | Err(_) => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kwapi_drivers::modbus;
-use kwapi_drivers::registry::{self, Entry};
+use kwapi_drivers::registry::{self, DriverEntry};
 use toml::{Table, Value};
 
 use crate::commands::probe::{Failure, FailureKind};
@@ -28,7 +28,7 @@ const MAPPED: &str = "modbus";
 /// A protocol to ask over.
 #[derive(Clone, Debug)]
 pub(super) struct Protocol {
-    pub(super) entry: &'static Entry,
+    pub(super) entry: &'static DriverEntry,
     /// `None` is its own.
     pub(super) ports: Vec<Option<u16>>,
     pub(super) attempts: Vec<Attempt>,
@@ -149,7 +149,7 @@ pub(super) fn protocols(
 }
 
 /// The credentials whose keys the driver takes, with a host.
-fn fitting(entry: &Entry, shared: &BTreeMap<String, Table>) -> Vec<Attempt> {
+fn fitting(entry: &DriverEntry, shared: &BTreeMap<String, Table>) -> Vec<Attempt> {
     let fits = |keys: &Table| {
         let mut tried = keys.clone();
         tried.insert("host".to_owned(), Value::String("host.invalid".to_owned()));

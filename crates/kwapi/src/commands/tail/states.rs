@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::commands::status;
-use crate::stack::status::Meter;
+use crate::stack::status::MeterReport;
 
 /// How often the status listener is asked. What comes and goes in between is not seen.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ struct States(HashMap<String, String>);
 
 impl States {
     /// What is to be said of `meters`: a state that is another than before, and a new meter that is not up.
-    fn update<'a>(&mut self, meters: &'a [Meter]) -> Vec<Change<'a>> {
+    fn update<'a>(&mut self, meters: &'a [MeterReport]) -> Vec<Change<'a>> {
         let now = meters.iter().map(|meter| (meter.name.clone(), meter.state.clone())).collect();
         let mut before = std::mem::replace(&mut self.0, now);
         meters
@@ -61,12 +61,12 @@ impl States {
 struct Change<'a> {
     /// `None` where it was not seen before.
     was: Option<String>,
-    meter: &'a Meter,
+    meter: &'a MeterReport,
 }
 
 impl Change<'_> {
     fn text(&self) -> String {
-        let Meter { name, state, failures, .. } = self.meter;
+        let MeterReport { name, state, failures, .. } = self.meter;
         let was = self.was.as_ref().map(|was| format!("{was} → ")).unwrap_or_default();
         let plural = if *failures == 1 { "" } else { "s" };
         let latency = self.meter.latency_seconds;

@@ -6,17 +6,17 @@ use kwapi_core::ProbeId;
 use kwapi_drivers::{Outlet, Outlets};
 use toml::{Table, Value};
 
-use super::{Meter, Written};
-use crate::config::document::{ConfigError, Document, Step};
-use crate::config::ranges::Host;
+use super::{MeterConfig, Written};
+use crate::config::document::{Document, DocumentError, Step};
+use crate::config::ranges::RangeHost;
 
 /// The outlets that the table at `path` names, for `host` where it stands for a range.
 pub(super) fn outlets(
     document: &Document,
     path: &[Step],
     written: &Written,
-    host: Option<&Host>,
-) -> Result<Outlets, ConfigError> {
+    host: Option<&RangeHost>,
+) -> Result<Outlets, DocumentError> {
     let at = [path, &[Step::Key("probes".to_owned())]].concat();
     let id = |text: &str| {
         let text = host.map_or_else(|| text.to_owned(), |host| host.fill_in(text));
@@ -31,7 +31,7 @@ pub(super) fn outlets(
         }
         (Some(probe), None) => Ok(Outlets::by_position([Some(id(probe)?)])),
         (None, Some(Value::Array(probes))) => {
-            let by_position: Result<Vec<Option<ProbeId>>, ConfigError> = probes
+            let by_position: Result<Vec<Option<ProbeId>>, DocumentError> = probes
                 .iter()
                 .map(|probe| match probe.as_str() {
                     Some("") => Ok(None),
@@ -70,7 +70,7 @@ fn flattened(table: &Table) -> Vec<(String, &Value)> {
 }
 
 /// Two meters of one name, or one probe measured twice, would overwrite each other.
-pub(super) fn refuse_twins(document: &Document, meters: &[Meter]) -> Result<(), ConfigError> {
+pub(super) fn refuse_twins(document: &Document, meters: &[MeterConfig]) -> Result<(), DocumentError> {
     let mut names = BTreeSet::new();
     let mut probes = BTreeMap::new();
     for meter in meters {

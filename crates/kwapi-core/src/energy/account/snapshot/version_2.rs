@@ -9,20 +9,20 @@ use super::super::run::{Point, Run};
 use crate::{Energy, Timestamp};
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Account<C> {
+pub(super) struct AccountVersion2<C> {
     since: Timestamp,
     last: Timestamp,
-    closed: Totals,
-    sessions: Vec<Session>,
+    closed: TotalsVersion2,
+    sessions: Vec<SessionVersion2>,
     /// Whether the first session ever heard was among these.
     _first_is_open: bool,
     /// Another publisher that had been refused. It is heard again, or it is gone.
-    _challenger: Option<C>,
+    _other_publisher: Option<C>,
     lost: u64,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct Totals {
+struct TotalsVersion2 {
     energy: Energy,
     measured_ms: u64,
     estimated_ms: u64,
@@ -30,41 +30,41 @@ struct Totals {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct Session {
+struct SessionVersion2 {
     id: Timestamp,
     from: Timestamp,
     last: Timestamp,
     seq_max: u64,
     _seq_min: u64,
     seen: u64,
-    highest: Totals,
-    base: Totals,
+    highest: TotalsVersion2,
+    base: TotalsVersion2,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Challenger {
-    _as_in_1: Challenger1,
+pub(super) struct OtherPublisher {
+    _as_in_1: OtherPublisher1,
     _from: Timestamp,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Challenger1 {
+pub(super) struct OtherPublisher1 {
     _id: Timestamp,
     _seq: u64,
-    _highest: Totals,
-    _base: Totals,
+    _highest: TotalsVersion2,
+    _base: TotalsVersion2,
 }
 
-impl From<Totals> for crate::Totals {
-    fn from(old: Totals) -> Self {
-        let Totals { energy, measured_ms, estimated_ms, unknown_ms } = old;
+impl From<TotalsVersion2> for crate::Totals {
+    fn from(old: TotalsVersion2) -> Self {
+        let TotalsVersion2 { energy, measured_ms, estimated_ms, unknown_ms } = old;
         Self { energy, measured_ms, estimated_ms, unknown_ms, ..Self::default() }
     }
 }
 
-impl<C> From<Account<C>> for super::Account {
+impl<C> From<AccountVersion2<C>> for super::Account {
     /// The totals are taken as they were. What comes later of an open session counts from its highest message on.
-    fn from(old: Account<C>) -> Self {
+    fn from(old: AccountVersion2<C>) -> Self {
         if old.since == Timestamp::EPOCH && old.sessions.is_empty() {
             return Self::default();
         }
@@ -94,8 +94,8 @@ impl<C> From<Account<C>> for super::Account {
     }
 }
 
-impl From<&Session> for Run {
-    fn from(old: &Session) -> Self {
+impl From<&SessionVersion2> for Run {
+    fn from(old: &SessionVersion2) -> Self {
         // Its lowest message is said to be its first, which nothing comes before: what it had is in the totals.
         let top =
             Point { seq: old.seq_max, stamp: old.last, begin: Energy::ZERO, totals: old.highest.into() };
@@ -114,10 +114,10 @@ impl From<&Session> for Run {
     }
 }
 
-impl<C> Account<C> {
+impl<C> AccountVersion2<C> {
     fn totals(&self) -> crate::Totals {
         let mut totals = crate::Totals::from(self.closed);
-        let mut before: Option<&Session> = None;
+        let mut before: Option<&SessionVersion2> = None;
         for session in &self.sessions {
             totals = totals.plus(&crate::Totals::from(session.highest).since(&session.base.into()));
             if let Some(before) = before {

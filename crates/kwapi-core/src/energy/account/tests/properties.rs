@@ -7,7 +7,7 @@ use super::*;
 use crate::energy::Limits;
 use crate::energy::scenarios::Message;
 use crate::energy::worlds::{
-    self, Dice, Fault, HOUR, Instant, Load, Meter, Plan, STOPS, Source, State, T0, World,
+    self, Dice, HOUR, Instant, Load, Meter, Plan, STOPS, State, T0, World, WorldFault, WorldSource,
 };
 use crate::{ProbeId, Watts};
 
@@ -18,7 +18,7 @@ fn each(usual: u64, check: impl FnMut(u64)) {
 }
 
 /// Some hours with stops and whatever else.
-fn plan(hours: u64, faults: &[Fault]) -> Plan {
+fn plan(hours: u64, faults: &[WorldFault]) -> Plan {
     Plan { hours, rate: 2, max_watts: TRUSTED, ..Plan::new(&STOPS).and(faults) }
 }
 
@@ -134,7 +134,7 @@ fn hear_at_once(messages: &[Accounting], max_gap: Duration) -> Plugin {
 #[test]
 fn whole_and_in_order_the_total_is_what_was_used_to_three_ticks() {
     each(600, |seed| {
-        let world = World::live(seed, &plan(12, &[Fault::Link]));
+        let world = World::live(seed, &plan(12, &[WorldFault::Link]));
         let mut plugin = Plugin::new(world.max_gap);
         for (at, message) in &world.log {
             plugin.hear(&message.accounting, Duration::from_millis(*at));
@@ -155,8 +155,8 @@ fn lost_repeated_reordered_and_restarted_it_ends_at_what_was_used() {
     let (mut compared, mut runs) = (0, 0);
     let count = worlds::how_many(1_000);
     each(1_000, |seed| {
-        let steps: &[Fault] = if seed % 3 == 0 { &[Fault::Step] } else { &[] };
-        let with = Plan { rate: 1, ..plan(8, &[Fault::Link, Fault::Reset]).and(steps) };
+        let steps: &[WorldFault] = if seed % 3 == 0 { &[WorldFault::Step] } else { &[] };
+        let with = Plan { rate: 1, ..plan(8, &[WorldFault::Link, WorldFault::Reset]).and(steps) };
         let world = World::live(seed, &Plan { has_register: seed % 5 != 0, ..with });
         let mut dice = Dice::new(seed ^ 0xface);
         let mangled = mangle(&mut dice, &world.log, 0.2);
@@ -204,7 +204,7 @@ fn lost_repeated_reordered_and_restarted_it_ends_at_what_was_used() {
 #[test]
 fn without_a_register_energy_and_time_are_what_was_covered() {
     each(400, |seed| {
-        let world = World::live(seed, &Plan { has_register: false, ..plan(12, &[Fault::Link]) });
+        let world = World::live(seed, &Plan { has_register: false, ..plan(12, &[WorldFault::Link]) });
         let Some((first, _)) = world.log.first() else { return };
         let mut plugin = Plugin::new(world.max_gap);
         for (at, message) in &world.log {
@@ -239,7 +239,7 @@ fn sum_of_curves(log: &[(u64, Message)]) -> u64 {
 
 #[test]
 fn resets_swaps_and_wrong_clocks_bill_what_each_curve_says_and_no_second_twice() {
-    use Fault::{Link, Reset, Step, Swap, WrongClock};
+    use WorldFault::{Link, Reset, Step, Swap, WrongClock};
     let mut compared = 0;
     each(400, |seed| {
         let mut dice = Dice::new(seed);
@@ -292,7 +292,7 @@ fn two_managers_bill_nothing_twice() {
         let probe = ProbeId::new("p").unwrap();
         let configured = BTreeSet::from([probe.clone()]);
         let mut states = [State::default(), State::default()];
-        let mut sources: [Option<Source>; 2] = [None, None];
+        let mut sources: [Option<WorldSource>; 2] = [None, None];
         let (mut on, mut log) = ([true, false], Vec::new());
         for at in (0..hours * HOUR).step_by(interval as usize) {
             if dice.chance(0.01) {
@@ -314,7 +314,7 @@ fn two_managers_bill_nothing_twice() {
                     boot: format!("host {which}"),
                 };
                 let source =
-                    sources[which].get_or_insert_with(|| Source::new(&probe, &states[which], limits));
+                    sources[which].get_or_insert_with(|| WorldSource::new(&probe, &states[which], limits));
                 let (watts, counter) = (Watts(load.watts(at) as f64), meter.counter(&load, at));
                 let register = meter.register();
                 let message = source.take(watts, counter, &register, &now, &mut states[which], &configured);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::energy::scenarios::{self, Message, Scenario};
-use crate::energy::worlds::{Dice, Fault, Plan, STOPS, World, how_many};
+use crate::energy::worlds::{Dice, Plan, STOPS, World, WorldFault, how_many};
 use crate::{OpenRows, ProbeId, Watts, WrittenRow};
 
 /// A plugin with its ledger: an account, the trace of what it credits, and rows.
@@ -148,7 +148,7 @@ fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
             hours: 6,
             rate: 3,
             max_watts: Some(Watts(1_000.0)),
-            ..Plan::new(&STOPS).and(&[Fault::Link, Fault::Reset])
+            ..Plan::new(&STOPS).and(&[WorldFault::Link, WorldFault::Reset])
         };
         let world = World::live(seed, &Plan { has_register: seed % 5 != 0, ..plan });
         let mut dice = Dice::new(seed ^ 0x0dd);
@@ -202,7 +202,7 @@ fn in_any_order_twice_and_restarted_the_rows_are_those_of_in_order() {
 
 #[test]
 fn whatever_clocks_registers_and_the_journal_do_the_rows_add_up_to_the_account() {
-    use Fault::{Link, Reset, Step, Swap, WrongClock};
+    use WorldFault::{Link, Reset, Step, Swap, WrongClock};
     let mut unplaced = 0;
     for seed in 0..how_many(150) {
         let faults = [Link, Reset, Step, Swap, WrongClock];

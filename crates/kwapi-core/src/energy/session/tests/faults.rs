@@ -1,84 +1,12 @@
-//! Small worlds in which the rules as they were first written down fail, each held to what is right: a load of 100 W, a
-//! reading each ten seconds, `max_gap` 25 s.
+//! Small worlds in which the rules as they were first written down fail, each held to what is right.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::super::scenarios::Message;
-use super::super::super::worlds::{Instant, Load, Meter, Source, State, T0};
+use super::super::super::worlds::{Load, Meter};
 use super::super::Limits;
 use super::properties::credited;
-use crate::{Energy, ProbeId, Quality, Watts};
-
-struct Small {
-    load: Load,
-    meter: Meter,
-    state: State,
-    source: Option<Source>,
-    max_watts: Option<Watts>,
-    /// Seconds.
-    offset: i64,
-    boot: u64,
-    booted: u64,
-    log: Vec<(u64, Message)>,
-}
-
-fn id(probe: &str) -> ProbeId {
-    ProbeId::new(probe).expect("an id")
-}
-
-impl Small {
-    fn new(meter: Meter) -> Self {
-        let load = Load::new([(0, 100)]);
-        let state = State::default();
-        let log = Vec::new();
-        Self { load, meter, state, source: None, max_watts: None, offset: 0, boot: 0, booted: 0, log }
-    }
-
-    fn read(&mut self, seconds: impl IntoIterator<Item = u64>) {
-        seconds.into_iter().for_each(|second| self.read_as("p", second, 100.0));
-    }
-
-    fn read_as(&mut self, probe: &str, second: u64, watts: f64) {
-        let limits = Limits {
-            max_gap: Duration::from_secs(25),
-            interval: Duration::from_secs(10),
-            max_watts: self.max_watts,
-        };
-        let source = self.source.get_or_insert_with(|| Source::new(&id(probe), &self.state, limits));
-        let now = Instant {
-            wall: T0 + (second as i64 + self.offset) * 1000,
-            boottime: (second - self.booted) * 1000,
-            boot: self.boot.to_string(),
-        };
-        let counter = self.meter.counter(&self.load, second * 1000);
-        let (register, keys) = (self.meter.register(), BTreeSet::from([id(probe)]));
-        let message = source.take(Watts(watts), counter, &register, &now, &mut self.state, &keys);
-        self.log.extend(message.map(|message| (second, message)));
-    }
-
-    fn stop(&mut self) {
-        self.source.take().expect("a process").stop(&mut self.state);
-    }
-
-    fn kill(&mut self) {
-        self.source = None;
-    }
-
-    fn boot(&mut self, second: u64) {
-        (self.source, self.boot, self.booted) = (None, self.boot + 1, second);
-    }
-
-    /// In joules.
-    fn credited(&self) -> u64 {
-        credited(self.log.iter().map(|(_, message)| message)) / 1000
-    }
-
-    fn curves(&self) -> usize {
-        let curves = self.log.iter().filter_map(|(_, message)| message.accounting.curve);
-        curves.map(|curve| curve.id).collect::<BTreeSet<_>>().len()
-    }
-}
+use super::small::{Small, id};
+use crate::{Energy, Quality, Watts};
 
 /// The register was upset in the run, then power was lost: the state of before must not come back, or the register
 /// would seem to have gone on from there.
@@ -134,96 +62,6 @@ fn a_probe_renamed_and_back_has_no_joule_of_the_other() {
         total += credited(of_probe) / 1000;
     }
     assert!(total <= 101_000, "{total}");
-}
-
-#[test]
-fn while_the_clock_is_wrong_after_a_boot_nothing_is_published_and_the_time_is_the_stops() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.read((0..100).step_by(10));
-    world.boot(160);
-    world.offset = -1_000_000_000;
-    world.read((170..470).step_by(10));
-    assert_eq!(world.log.len(), 10);
-    world.offset = 0;
-    world.read((470..500).step_by(10));
-    assert_eq!((world.credited(), world.curves()), (49_000, 1));
-}
-
-/// The register was reset as well, so that the curve ends: its follower is named for the first reading held, in right time.
-#[test]
-fn no_session_is_named_by_a_clock_that_is_wrong_after_a_boot() {
-    for has_register in [true, false] {
-        let tick = has_register.then_some(1);
-        let mut world = Small::new(Meter { offset: 9_000_000_000, tick, ..Meter::exact("m") });
-        world.read((0..100).step_by(10));
-        world.boot(160);
-        world.offset = -1_789_000_000;
-        world.meter.reset(&world.load, 150_000);
-        world.read((170..470).step_by(10));
-        assert_eq!(world.log.len(), 10, "register {has_register}");
-        world.offset = 0;
-        world.read((470..500).step_by(10));
-        let first = world.log[10].1.accounting;
-        assert_eq!((first.session.micros() as i64 / 1000, first.seq), (T0 + 170_000, 0));
-        assert!(world.credited().abs_diff(9_000 + 32_000) <= 1, "{}", world.credited());
-    }
-}
-
-#[test]
-fn a_clock_that_stood_still_over_the_time_off_is_waited_for() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.read((0..100).step_by(10));
-    world.boot(3_700);
-    world.offset = -3_590;
-    world.read([3_710, 3_720, 3_730]);
-    world.offset = 0;
-    world.read([3_740, 3_750]);
-    assert_eq!((world.credited(), world.curves()), (375_000, 1));
-}
-
-#[test]
-fn a_stop_over_a_boot_is_not_bridged_if_the_clock_was_wrong_when_it_began() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.offset = -1_789_000_000;
-    world.read((0..1_000).step_by(10));
-    world.boot(1_100);
-    world.offset = 0;
-    world.meter.offset = 3_000_000_000_000; // Another meter: 56 years explain any register.
-    world.read((1_110..1_200).step_by(10));
-    assert_eq!(world.curves(), 2);
-    assert!(world.credited() <= 120_000, "{}", world.credited());
-}
-
-/// The clock was a day behind for a quarter of an hour and mended over the next boot, when another meter took the place: the
-/// stop was not a day long.
-#[test]
-fn a_clock_that_was_behind_and_is_mended_over_a_boot_makes_no_stop_longer() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.max_watts = Some(Watts(1_000.0));
-    world.read((0..100).step_by(10));
-    world.boot(160);
-    world.offset = -86_400;
-    world.read((170..1_000).step_by(10));
-    world.boot(1_100);
-    world.offset = 0;
-    world.meter.offset = 5_000_000_000;
-    world.read((1_110..1_900).step_by(10));
-    assert!(world.credited() <= 189_000, "{} J of 189 kJ", world.credited());
-}
-
-/// As long as it stays behind by the same, it measures the stop.
-#[test]
-fn a_clock_that_stays_behind_over_a_boot_bridges_the_stop() {
-    let mut world = Small::new(Meter::exact("m"));
-    world.read((0..100).step_by(10));
-    world.boot(160);
-    world.offset = -86_400;
-    world.read((170..1_000).step_by(10));
-    let curves = world.curves();
-    world.boot(1_100);
-    world.read((4_700..4_800).step_by(10));
-    assert_eq!(world.curves(), curves);
-    assert!(world.credited() > 450_000, "{} J: nearly all but the first stop", world.credited());
 }
 
 #[test]
@@ -283,41 +121,6 @@ fn a_register_that_contradicted_the_watts_bridges_nothing() {
     world.stop();
     world.read([400, 410]);
     assert_eq!(world.curves(), 2);
-}
-
-/// The wall clock is mended and the process killed right after: the stamps it has published are on record all the same.
-#[test]
-fn a_clock_that_is_set_forward_is_on_record_before_the_next_session() {
-    let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
-    world.offset = -7_200;
-    world.read([0, 10, 20]);
-    world.offset = 0;
-    world.read([30]);
-    let newest = world.log.last().unwrap().1.accounting.timestamp;
-    world.kill();
-    world.offset = -7_200;
-    world.read([40]);
-    let next = world.log.last().unwrap().1.accounting;
-    assert!(next.session > newest, "{next:?}");
-}
-
-/// Of a probe without a register the newest stamp is kept each minute. The process is killed and the clock set back by less
-/// than what is not kept: the next session is named for a time after all that was published.
-#[test]
-fn a_clock_that_is_set_back_over_a_kill_names_no_session_for_a_time_that_was_published() {
-    for boots in [false, true] {
-        let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
-        world.read((0..60).step_by(10));
-        let newest = world.log.last().unwrap().1.accounting.timestamp;
-        if boots {
-            world.boot(55);
-        }
-        world.kill();
-        world.offset = -20;
-        world.read([60, 70]);
-        let next = world.log.last().unwrap().1.accounting;
-        assert!(next.session > newest, "boots {boots}: {next:?} after {newest:?}");
-    }
 }
 
 /// A watt-hour takes 36 s, and always passes while the manager is down for 12 s.

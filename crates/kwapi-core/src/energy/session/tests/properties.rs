@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::super::scenarios::Message;
-use super::super::super::worlds::{self, Fault, Plan, World};
+use super::super::super::worlds::{self, Plan, World, WorldFault};
 use crate::{Timestamp, Watts};
 
 const TRUSTED: Option<Watts> = Some(Watts(1_000.0));
@@ -49,14 +49,14 @@ fn each(usual: u64, check: impl Fn(u64)) {
     (0..worlds::how_many(usual)).for_each(check);
 }
 
-fn with_stops(other: &[Fault]) -> Plan {
+fn with_stops(other: &[WorldFault]) -> Plan {
     Plan::new(&worlds::STOPS).and(other)
 }
 
 #[test]
 fn a_trusted_register_is_right_to_three_ticks_over_any_stops() {
     each(500, |seed| {
-        let world = World::live(seed, &Plan { max_watts: TRUSTED, ..with_stops(&[Fault::Link]) });
+        let world = World::live(seed, &Plan { max_watts: TRUSTED, ..with_stops(&[WorldFault::Link]) });
         let (error, tick) = (of(&world) - world.truth() as i64, world.tick as i64);
         if world.curves() == 1 {
             assert!(error.abs() <= 3 * tick, "{seed}: {error} mJ, ticks of {tick}");
@@ -70,7 +70,7 @@ fn a_trusted_register_is_right_to_three_ticks_over_any_stops() {
 #[test]
 fn a_thousand_stops_cost_no_more_than_one() {
     each(50, |seed| {
-        let stops = Plan::new(&[Fault::Kill, Fault::Stop]);
+        let stops = Plan::new(&[WorldFault::Kill, WorldFault::Stop]);
         let plan = Plan { rate: 600, interval: Some(20_000), wraps: false, max_watts: TRUSTED, ..stops };
         let world = World::live(seed, &plan);
         let (error, tick) = (of(&world) - world.truth() as i64, world.tick as i64);
@@ -82,7 +82,7 @@ fn a_thousand_stops_cost_no_more_than_one() {
 #[test]
 fn one_absurd_sample_neither_makes_energy_nor_ends_a_curve() {
     each(500, |seed| {
-        let world = World::live(seed, &Plan { wraps: false, ..with_stops(&[Fault::Absurd]) });
+        let world = World::live(seed, &Plan { wraps: false, ..with_stops(&[WorldFault::Absurd]) });
         let (error, tick) = (of(&world) - world.truth() as i64, world.tick as i64);
         // As without absurd samples.
         assert!(error <= 3 * tick * world.curves() as i64, "{seed}: {error} mJ, ticks of {tick}");
@@ -92,7 +92,7 @@ fn one_absurd_sample_neither_makes_energy_nor_ends_a_curve() {
 #[test]
 fn absurd_samples_of_a_meter_without_a_register_make_no_energy() {
     each(300, |seed| {
-        let world = World::live(seed, &Plan { has_register: false, ..Plan::new(&[Fault::Absurd]) });
+        let world = World::live(seed, &Plan { has_register: false, ..Plan::new(&[WorldFault::Absurd]) });
         let used = used(&world);
         // In the reading of an absurd sample the load is taken for what it was.
         let allowed = world.absurd * worlds::WATTS_MAX * (world.interval + 7);
@@ -103,7 +103,7 @@ fn absurd_samples_of_a_meter_without_a_register_make_no_energy() {
 
 #[test]
 fn resets_swaps_and_wrong_clocks_make_no_energy_beyond_the_bound_of_a_stop() {
-    use Fault::{Absurd, Link, Reset, Step, Swap, WrongClock};
+    use WorldFault::{Absurd, Link, Reset, Step, Swap, WrongClock};
     each(500, |seed| {
         let hostile = with_stops(&[Link, Reset, Swap, Step, WrongClock]);
         // Without `max_watts` an absurd sample in the very reading of a swap lets that pass.
@@ -121,7 +121,7 @@ fn resets_swaps_and_wrong_clocks_make_no_energy_beyond_the_bound_of_a_stop() {
 #[test]
 fn a_reset_or_a_power_loss_costs_no_more_than_ticks_of_what_was_read() {
     each(500, |seed| {
-        let faults = with_stops(&[Fault::Link, Fault::Reset, Fault::Swap]);
+        let faults = with_stops(&[WorldFault::Link, WorldFault::Reset, WorldFault::Swap]);
         let world = World::live(seed, &Plan { max_watts: TRUSTED, rate: 5, ..faults });
         let was_reset = |from: u64, to: u64| world.resets.iter().any(|at| (from..=to).contains(at));
         let near: u64 = world
@@ -146,7 +146,7 @@ fn a_reset_or_a_power_loss_costs_no_more_than_ticks_of_what_was_read() {
 #[test]
 fn without_a_register_energy_is_watts_times_covered_time_whatever_the_clock_does() {
     each(300, |seed| {
-        let faults = with_stops(&[Fault::Link, Fault::Step, Fault::WrongClock]);
+        let faults = with_stops(&[WorldFault::Link, WorldFault::Step, WorldFault::WrongClock]);
         let world = World::live(seed, &Plan { has_register: false, ..faults });
         assert_eq!(of(&world), used(&world) as i64, "{seed}");
     });
@@ -155,14 +155,15 @@ fn without_a_register_energy_is_watts_times_covered_time_whatever_the_clock_does
 #[test]
 fn a_plugin_that_ignores_curves_bills_no_more_than_was_used() {
     each(500, |seed| {
-        let faults = with_stops(&[Fault::Link, Fault::Reset, Fault::Step]);
+        let faults = with_stops(&[WorldFault::Link, WorldFault::Reset, WorldFault::Step]);
         let world = World::live(seed, &Plan { max_watts: TRUSTED, ..faults });
         let error = of_old_plugin(&world) - world.truth() as i64;
         let allowed = 2 * world.tick * (1 + world.resets.len() as u64);
         assert!(error <= allowed as i64, "{seed}: {error} mJ, ticks of {}", world.tick);
     });
     each(50, |seed| {
-        let quick = Plan { rate: 300, interval: Some(20_000), wraps: false, ..Plan::new(&[Fault::Quick]) };
+        let quick =
+            Plan { rate: 300, interval: Some(20_000), wraps: false, ..Plan::new(&[WorldFault::Quick]) };
         let world = World::live(seed, &Plan { max_watts: TRUSTED, ..quick });
         let error = of_old_plugin(&world) - world.truth() as i64;
         assert!(error <= 2 * world.tick as i64, "{seed}: {error} mJ, ticks of {}", world.tick);
@@ -171,7 +172,7 @@ fn a_plugin_that_ignores_curves_bills_no_more_than_was_used() {
 
 #[test]
 fn ids_and_runs_rise_for_ever_and_sums_never_fall() {
-    use Fault::{Absurd, Kill, Link, Reset, Step, Stop, Swap, WrongClock};
+    use WorldFault::{Absurd, Kill, Link, Reset, Step, Stop, Swap, WrongClock};
     each(300, |seed| {
         let faults = Plan::new(&[Kill, Stop, Link, Reset, Swap, Step, WrongClock, Absurd]);
         let world = World::live(seed, &Plan { has_register: seed % 4 != 0, ..faults });

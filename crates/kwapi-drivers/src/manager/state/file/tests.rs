@@ -29,18 +29,18 @@ pub(in super::super) fn entry(probe: &str, path: Option<&str>) -> SessionEntry {
     session.into_entries(&id(probe), "boot").pop().unwrap()
 }
 
-fn kept(probe: &str, path: Option<&str>) -> Kept {
-    Kept { template: None, entry: entry(probe, path) }
+fn kept(probe: &str, path: Option<&str>) -> StateEntry {
+    StateEntry { template: None, entry: entry(probe, path) }
 }
 
-fn names(found: &Found) -> Vec<String> {
+fn names(found: &StateContents) -> Vec<String> {
     let name = |entry: &SessionEntry| format!("{}@{}", entry.probe, entry.path().unwrap_or("-"));
     let mut names: Vec<_> = found.entries.iter().map(name).collect();
     names.sort();
     names
 }
 
-fn written(directory: &Path, entries: &[Kept]) {
+fn written(directory: &Path, entries: &[StateEntry]) {
     let (mut file, _) = StateFile::open(directory).unwrap();
     for entry in entries {
         file.write(entry).unwrap();
@@ -107,7 +107,7 @@ fn who_begins_a_curve_deletes_what_else_is_kept_of_its_probe_and_of_its_register
     let entries = [kept("x", Some("1")), kept("x", Some("2")), kept("y", Some("1")), kept("z", Some("3"))];
     written(directory.path(), &entries);
     let (mut file, _) = StateFile::open(directory.path()).unwrap();
-    let deleted = file.keep_alone(&Key { probe: id("x"), path: "1".to_owned() }).unwrap();
+    let deleted = file.keep_alone(&StateKey { probe: id("x"), path: "1".to_owned() }).unwrap();
     assert_eq!(deleted.len(), 2);
     file.retain(|probe, _| probe.as_str() != "z").unwrap();
     drop(file);

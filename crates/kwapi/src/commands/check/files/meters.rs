@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use kwapi_drivers::config::{Key, Names};
+use kwapi_drivers::config::{DriverKey, Names};
 use rustix::fs::{Access, access};
 
 use super::{Findings, keys, nearest, try_to_write, walk};
@@ -27,7 +27,7 @@ pub(super) fn check(findings: &mut Findings<'_>, config: &Config) {
 
 /// Where a key of that value stands: in a meter's table, an inventory's or credentials. A value of which a part is filled
 /// in stands nowhere.
-fn place(written: &Document, key: &Key, path: &Path) -> Vec<Step> {
+fn place(written: &Document, key: &DriverKey, path: &Path) -> Vec<Step> {
     let mut found = None;
     for table in ["meter", "inventory", "credentials"] {
         let Some(value) = written.tables.get(table) else { continue };

@@ -1,7 +1,7 @@
 use super::*;
 
-fn meter(name: &str, state: &str, failures: u64) -> Meter {
-    Meter {
+fn meter(name: &str, state: &str, failures: u64) -> MeterReport {
+    MeterReport {
         name: name.to_owned(),
         driver: "snmp".to_owned(),
         state: state.to_owned(),
@@ -18,7 +18,7 @@ fn meter(name: &str, state: &str, failures: u64) -> Meter {
 }
 
 #[track_caller]
-fn check(states: &mut States, meters: &[Meter], expected: &[&str]) {
+fn check(states: &mut States, meters: &[MeterReport], expected: &[&str]) {
     let lines: Vec<String> = states.update(meters).iter().map(Change::text).collect();
     assert_eq!(lines, expected);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kwapi_core::Succession;
 
 use super::History;
-use super::probe::{self, Probe, Verdict};
+use super::probe::{self, ProbeFiles, Verdict};
 use crate::journal::{Credited, Delivery, Lost, Reader};
 use crate::store::{self, Known};
 
@@ -16,10 +16,10 @@ const WAITING_BYTES_MAX: usize = 256 << 20;
 
 /// The journal as it is read, and whose records come in which order.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct JournalFollower {
     pub(super) reader: Reader,
     /// The probes there are, each in the place of its number.
-    pub(super) known: Vec<Arc<Probe>>,
+    pub(super) known: Vec<Arc<ProbeFiles>>,
     pub(super) succession: Succession,
 }
 
@@ -75,7 +75,7 @@ impl History {
         }
     }
 
-    fn keep(&self, records: &[Credited], reading: &mut Reading) {
+    fn keep(&self, records: &[Credited], reading: &mut JournalFollower) {
         let losses = self.losses.load(Ordering::Relaxed);
         let (mut recorded, mut late) = (0, 0);
         let mut many = Vec::new();
@@ -124,7 +124,7 @@ impl History {
     }
 
     /// The probe, which is written down when it is new.
-    fn probe(&self, record: &Credited, reading: &mut Reading) -> Arc<Probe> {
+    fn probe(&self, record: &Credited, reading: &mut JournalFollower) -> Arc<ProbeFiles> {
         let guessed = reading.known.get(reading.succession.guess() as usize);
         let probe = match guessed.filter(|probe| probe.id == record.probe) {
             Some(probe) => Arc::clone(probe),
@@ -135,7 +135,7 @@ impl History {
     }
 
     /// The same where nothing tells which probe it is but its name.
-    fn find(&self, record: &Credited, reading: &mut Reading) -> Arc<Probe> {
+    fn find(&self, record: &Credited, reading: &mut JournalFollower) -> Arc<ProbeFiles> {
         let id = &record.probe;
         if let Some(probe) = self.probes.read().get(id) {
             return Arc::clone(probe);
@@ -149,7 +149,7 @@ impl History {
         }
         self.index.lock().add(known.clone());
         let number = u32::try_from(reading.known.len()).unwrap_or(u32::MAX);
-        let probe = Arc::new(Probe::new(known, number));
+        let probe = Arc::new(ProbeFiles::new(known, number));
         reading.known.push(Arc::clone(&probe));
         self.schedule.lock().add(&probe);
         self.probes.write().insert(id.clone(), Arc::clone(&probe));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use kwapi_core::{Account, ProbeId};
 
-use super::record::{self, Entry, Writer};
+use super::accounts_format::{self, AccountsEntry, AccountsWriter};
 
 /// The record's name in its directory.
 const NAME: &str = "accounts.log";
@@ -24,7 +24,7 @@ const COMPACT_BYTES_MIN: u64 = 4 << 20;
 
 /// A record.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct AccountsFile {
     directory: PathBuf,
     /// None as long as the disk does not let one be opened.
     file: Option<File>,
@@ -36,7 +36,7 @@ pub(super) struct Store {
     is_unfit: bool,
 }
 
-impl Store {
+impl AccountsFile {
     /// Opens the record in `directory`, making it if need be, and puts what it holds into `accounts`. Nothing is written
     /// where nothing need be: a full disk keeps nobody from starting.
     pub(super) fn open(directory: &Path, accounts: &mut Vec<(ProbeId, Account)>) -> Self {
@@ -62,12 +62,12 @@ impl Store {
             }
         };
         let mut latest = HashMap::new();
-        let contents = record::read(&bytes, |entry| {
-            if let Entry::Account(probe, account) = entry {
+        let contents = accounts_format::read(&bytes, |entry| {
+            if let AccountsEntry::Account(probe, account) = entry {
                 latest.insert(probe, account);
             }
         });
-        record::note_damage(&path, &contents, latest.len());
+        accounts_format::note_damage(&path, &contents, latest.len());
         accounts.extend(latest);
         store.bytes = bytes.len() as u64;
         store.is_unfit = bytes.is_empty() || contents.is_of_before || contents.stretches_damaged > 0;
@@ -101,18 +101,18 @@ impl Store {
         Ok(())
     }
 
-    /// Whether [`Store::compact`] is due.
+    /// Whether [`AccountsFile::compact`] is due.
     pub(super) fn is_bloated(&self) -> bool {
         self.is_unfit() || self.bytes > (self.bytes_compacted * GROWTH_MAX).max(COMPACT_BYTES_MIN)
     }
 
-    /// Whether nothing can be appended before [`Store::compact`].
+    /// Whether nothing can be appended before [`AccountsFile::compact`].
     pub(super) fn is_unfit(&self) -> bool {
         self.is_unfit || self.file.is_none()
     }
 
     /// Puts `records`, a whole file with one of each probe, in the place of all there is.
-    pub(super) fn compact(&mut self, records: &Writer) -> io::Result<()> {
+    pub(super) fn compact(&mut self, records: &AccountsWriter) -> io::Result<()> {
         self.file = Some(replace(&self.directory, records.bytes())?);
         self.bytes = records.bytes().len() as u64;
         self.bytes_compacted = self.bytes;

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use kwapi_core::{
     Amperes, Clocks, CounterChange, Integrator, Keep, Limits, Measurement, NoReading, NotBridged,
-    PROGRAM_DATE, ProbeId, Quality, Reading, Recorded, Register, Sample, Session, SessionEntry, Timestamp,
-    Volts, Watts,
+    PROGRAM_DATE, ProbeId, Quality, Reading, Register, Sample, SampleOutcome, Session, SessionEntry,
+    Timestamp, Volts, Watts,
 };
 
 use super::derive::{self, Assumptions, CounterPower};
-use super::place::Place;
+use super::place::RegisterPlace;
 
 /// A device's clock may be ahead of ours by this much and still be believed.
 const DEVICE_AHEAD_MAX: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl<'a> Now<'a> {
 /// What became of a reading.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
-    /// A new measurement, once the state has been told of `keep`: see [`Source::publish`].
+    /// A new measurement, once the state has been told of `keep`: see [`PublishedProbe::publish`].
     New(Draft, Option<Box<Keep>>),
     /// The device has not measured since the reading before.
     Unchanged,
@@ -63,7 +63,7 @@ pub(super) struct Draft {
 
 /// A probe as its publisher knows it.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct PublishedProbe {
     probe: ProbeId,
     session: Session,
     /// Of a meter that says energy alone.
@@ -80,7 +80,7 @@ pub(super) struct Source {
     pub(super) counter_resets: u64,
 }
 
-impl Source {
+impl PublishedProbe {
     /// A probe of which the state has `past`.
     pub(super) fn new(probe: ProbeId, limits: Limits, past: Vec<SessionEntry>) -> Self {
         Self {
@@ -147,7 +147,7 @@ impl Source {
         reading: &Reading,
         now: Now<'_>,
         assumptions: &Assumptions,
-        place: &Place,
+        place: &RegisterPlace,
     ) -> Outcome {
         let (timestamp, at) = match self.when(reading.measured_at, now, assumptions.device_clock) {
             Ok(Some(when)) => when,
@@ -179,8 +179,8 @@ impl Source {
             register,
         };
         let change = match self.session.record(&sample, &now.clocks()) {
-            Recorded::Counted(change) => change,
-            Recorded::Held => {
+            SampleOutcome::Counted(change) => change,
+            SampleOutcome::Held => {
                 return match power {
                     Ok((power, _)) => Outcome::Held(power, timestamp),
                     Err(no_reading) => Outcome::Nothing(no_reading, None),
@@ -253,7 +253,7 @@ impl Source {
     }
 
     /// The register, whose name is made where the driver says something new of it.
-    fn know_register(&mut self, said: Option<&Arc<Register>>, place: &Place) -> Arc<Register> {
+    fn know_register(&mut self, said: Option<&Arc<Register>>, place: &RegisterPlace) -> Arc<Register> {
         let is_known = match (&self.said, said) {
             (Some(before), Some(said)) => Arc::ptr_eq(before, said) || before == said,
             (None, None) => true,

@@ -34,11 +34,11 @@ type DecodeAccount = fn(&[u8]) -> Result<Account, SnapshotError>;
 
 /// Writes records one after the other.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Writer {
+pub(crate) struct AccountsWriter {
     bytes: Vec<u8>,
 }
 
-impl Writer {
+impl AccountsWriter {
     /// A whole file from its beginning.
     pub(crate) fn file() -> Self {
         Self { bytes: HEADER.to_vec() }
@@ -103,7 +103,7 @@ fn sum(kind: u8, length: u16, payload: &[u8]) -> u32 {
 
 /// One record of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub(crate) enum AccountsEntry {
     /// An account; of several of a probe the last counts.
     Account(ProbeId, Account),
     /// Up to where the journal is in the accounts.
@@ -112,22 +112,22 @@ pub enum Entry {
 
 /// How much of a file could be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
+pub(crate) struct AccountsContents {
     /// Stretches that are damaged.
-    pub stretches_damaged: usize,
+    pub(crate) stretches_damaged: usize,
     /// Bytes in them.
-    pub bytes_damaged: usize,
+    pub(crate) bytes_damaged: usize,
     /// Bytes of a last record that was being written.
-    pub bytes_torn: usize,
+    pub(crate) bytes_torn: usize,
     /// Whether a version before this one wrote it: it is to be written anew before anything is appended.
-    pub is_of_before: bool,
+    pub(crate) is_of_before: bool,
     /// Accounts that a later version wrote, which this one cannot read.
-    pub of_later: usize,
+    pub(crate) of_later: usize,
 }
 
 /// Reads a file of any version, handing over each intact record in order.
-pub fn read(file: &[u8], mut each: impl FnMut(Entry)) -> Contents {
-    let mut contents = Contents::default();
+pub(crate) fn read(file: &[u8], mut each: impl FnMut(AccountsEntry)) -> AccountsContents {
+    let mut contents = AccountsContents::default();
     if file.is_empty() {
         return contents;
     }
@@ -177,7 +177,7 @@ pub fn read(file: &[u8], mut each: impl FnMut(Entry)) -> Contents {
     contents
 }
 
-impl Contents {
+impl AccountsContents {
     fn damage(&mut self, bytes: usize) {
         self.stretches_damaged += usize::from(bytes > 0);
         self.bytes_damaged += bytes;
@@ -221,7 +221,7 @@ enum Unreadable {
     Damaged,
 }
 
-fn decode(kind: u8, payload: &[u8]) -> Result<Entry, Unreadable> {
+fn decode(kind: u8, payload: &[u8]) -> Result<AccountsEntry, Unreadable> {
     match kind {
         KIND_ACCOUNT => {
             let (length, rest) = payload.split_first().ok_or(Unreadable::Damaged)?;
@@ -231,13 +231,13 @@ fn decode(kind: u8, payload: &[u8]) -> Result<Entry, Unreadable> {
                 SnapshotError::Later(_) => Unreadable::Later,
                 SnapshotError::Damaged => Unreadable::Damaged,
             })?;
-            Ok(Entry::Account(id.ok_or(Unreadable::Damaged)?, account))
+            Ok(AccountsEntry::Account(id.ok_or(Unreadable::Damaged)?, account))
         }
         KIND_POSITION => {
             let (segment, rest) = payload.split_first_chunk::<8>().ok_or(Unreadable::Damaged)?;
             let offset = <[u8; 8]>::try_from(rest).map_err(|_| Unreadable::Damaged)?;
             let (segment, offset) = (u64::from_le_bytes(*segment), u64::from_le_bytes(offset));
-            Ok(Entry::Position(Position { segment, offset }))
+            Ok(AccountsEntry::Position(Position { segment, offset }))
         }
         _ => Err(Unreadable::Later),
     }
@@ -247,8 +247,8 @@ fn decode(kind: u8, payload: &[u8]) -> Result<Entry, Unreadable> {
 fn read_before(
     mut rest: &[u8],
     decode_account: DecodeAccount,
-    contents: &mut Contents,
-    mut each: impl FnMut(Entry),
+    contents: &mut AccountsContents,
+    mut each: impl FnMut(AccountsEntry),
 ) {
     let mut damaged = 0;
     while !rest.is_empty() {
@@ -269,7 +269,7 @@ fn read_before(
     }
 }
 
-fn split_before(bytes: &[u8], decode_account: DecodeAccount) -> Option<(Entry, &[u8])> {
+fn split_before(bytes: &[u8], decode_account: DecodeAccount) -> Option<(AccountsEntry, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
@@ -282,11 +282,11 @@ fn split_before(bytes: &[u8], decode_account: DecodeAccount) -> Option<(Entry, &
     }
     let (probe, account) = postcard::take_from_bytes::<ProbeId>(payload).ok()?;
     let account = decode_account(account).ok()?;
-    Some((Entry::Account(probe, account), after))
+    Some((AccountsEntry::Account(probe, account), after))
 }
 
 /// Tells of damage in a file, which is copied aside for whoever wants to look; the next damaged one replaces it.
-pub(crate) fn note_damage(file: &Path, contents: &Contents, accounts: usize) {
+pub(crate) fn note_damage(file: &Path, contents: &AccountsContents, accounts: usize) {
     if contents.of_later > 0 {
         let (of_later, file) = (contents.of_later, file.display());
         tracing::error!(of_later, %file, "cannot read accounts written by a later version; their totals start again");

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use kwapi_core::{Timestamp, WallClock};
 
-/// How often [`Follow::tick`] is called.
+/// How often [`JournalConsumer::tick`] is called.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a stop may wait for the thread to notice.
 const NOTICE: Duration = Duration::from_millis(200);
 
 /// What a reader of the journal does from a thread of its own.
-pub trait Follow: Send + Sync + 'static {
+pub trait JournalConsumer: Send + Sync + 'static {
     /// What the thread is called.
     const THREAD: &'static str;
 
@@ -27,17 +27,17 @@ pub trait Follow: Send + Sync + 'static {
     fn finish(&self, wall: Timestamp) -> bool;
 }
 
-/// Reads the journal as it grows and calls [`Follow::tick`] once a second, from a thread of its own, until it is stopped or
+/// Reads the journal as it grows and calls [`JournalConsumer::tick`] once a second, from a thread of its own, until it is stopped or
 /// dropped; then writes what is there.
 #[derive(Debug)]
-pub struct Follower<T: Follow> {
+pub struct ReaderThread<T: JournalConsumer> {
     of: Arc<T>,
     wall: WallClock,
     is_stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<T: Follow> Follower<T> {
+impl<T: JournalConsumer> ReaderThread<T> {
     /// Starts the thread. `clock` is the process's monotonic clock.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl<T: Follow> Follower<T> {
     }
 }
 
-impl<T: Follow> Drop for Follower<T> {
+impl<T: JournalConsumer> Drop for ReaderThread<T> {
     fn drop(&mut self) {
         self.end(None);
     }

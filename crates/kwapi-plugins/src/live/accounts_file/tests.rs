@@ -1,7 +1,7 @@
 use super::*;
 
 fn records(probes: &[&str]) -> Vec<u8> {
-    let mut records = Writer::default();
+    let mut records = AccountsWriter::default();
     for probe in probes {
         records.account(&ProbeId::new(probe).unwrap(), &Account::default());
     }
@@ -11,16 +11,16 @@ fn records(probes: &[&str]) -> Vec<u8> {
 /// Opens the directory and says which probes it has.
 fn probes(directory: &Path) -> Vec<String> {
     let mut accounts = Vec::new();
-    Store::open(directory, &mut accounts);
+    AccountsFile::open(directory, &mut accounts);
     let mut names: Vec<_> = accounts.iter().map(|(probe, _)| probe.to_string()).collect();
     names.sort();
     names
 }
 
 /// A record made anew.
-fn begun(directory: &Path) -> Store {
-    let mut store = Store::open(directory, &mut Vec::new());
-    store.compact(&Writer::file()).unwrap();
+fn begun(directory: &Path) -> AccountsFile {
+    let mut store = AccountsFile::open(directory, &mut Vec::new());
+    store.compact(&AccountsWriter::file()).unwrap();
     store
 }
 
@@ -39,7 +39,7 @@ fn what_follows_a_torn_record_is_read() {
     let mut store = begun(directory.path());
     store.append(&records(&["A"])).unwrap();
     store.append(&records(&["B"])[..9]).unwrap();
-    let mut store = Store::open(directory.path(), &mut Vec::new());
+    let mut store = AccountsFile::open(directory.path(), &mut Vec::new());
     assert!(!store.is_unfit(), "a torn tail is what kill -9 leaves");
     store.append(&records(&["C"])).unwrap();
     assert_eq!(probes(directory.path()), ["A", "C"]);
@@ -75,17 +75,17 @@ fn opening_writes_nothing_so_that_a_full_disk_prevents_no_start() {
     // Nothing can be written below a file: it starts, and says so when it is to record.
     let file = directory.path().join("file");
     fs::write(&file, b"").unwrap();
-    let mut store = Store::open(&file.join("below"), &mut Vec::new());
-    assert!(store.append(&records(&["B"])).is_err() && store.compact(&Writer::file()).is_err());
+    let mut store = AccountsFile::open(&file.join("below"), &mut Vec::new());
+    assert!(store.append(&records(&["B"])).is_err() && store.compact(&AccountsWriter::file()).is_err());
 }
 
 #[test]
 fn a_record_of_a_version_before_is_written_anew_before_it_is_appended_to() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(NAME), b"kwapi accounts 2\n").unwrap();
-    let mut store = Store::open(directory.path(), &mut Vec::new());
+    let mut store = AccountsFile::open(directory.path(), &mut Vec::new());
     assert!(store.append(&records(&["A"])).is_err());
-    store.compact(&Writer::file()).unwrap();
+    store.compact(&AccountsWriter::file()).unwrap();
     store.append(&records(&["A"])).unwrap();
     assert_eq!(probes(directory.path()), ["A"]);
 }

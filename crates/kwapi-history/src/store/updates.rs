@@ -8,7 +8,7 @@ use crate::rrd::{Rrd, UpdateError};
 
 /// One sample on its way to the files.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sample {
+pub(crate) struct FileSample {
     pub(crate) at: Timestamp,
     pub(crate) watts: f64,
     /// How long it is known to have held: since the sample before, or for the usual interval after a gap. Only used
@@ -19,7 +19,7 @@ pub(crate) struct Sample {
 }
 
 /// The whole second from which `sample` holds, before its stamp in any case.
-pub(crate) fn first_second(sample: &Sample) -> u64 {
+pub(crate) fn first_second(sample: &FileSample) -> u64 {
     let held = u64::try_from(sample.held.as_micros()).unwrap_or(u64::MAX);
     let from = sample.at.micros().saturating_sub(held).div_ceil(1_000_000);
     let last_before = sample.at.micros().saturating_sub(1) / 1_000_000;
@@ -31,7 +31,7 @@ pub(crate) fn first_second(sample: &Sample) -> u64 {
 ///
 /// # Errors
 /// When the file cannot take updates of one value at all.
-pub(crate) fn apply(rrd: &mut Rrd, samples: &[Sample], max_gap: Duration) -> Result<usize, UpdateError> {
+pub(crate) fn apply(rrd: &mut Rrd, samples: &[FileSample], max_gap: Duration) -> Result<usize, UpdateError> {
     let mut taken = 0;
     for sample in samples {
         taken += usize::from(update(rrd, sample, max_gap)?);
@@ -46,15 +46,15 @@ pub(crate) fn apply(rrd: &mut Rrd, samples: &[Sample], max_gap: Duration) -> Res
 /// As [`apply`].
 pub(crate) fn apply_peaks(
     rrd: &mut Rrd,
-    samples: &[Sample],
+    samples: &[FileSample],
     max_gap: Duration,
 ) -> Result<usize, UpdateError> {
-    let end = |sample: &Sample| sample.at.micros().div_ceil(1_000_000);
+    let end = |sample: &FileSample| sample.at.micros().div_ceil(1_000_000);
     let mut taken = 0;
     for second in samples.chunk_by(|left, right| end(left) == end(right)) {
         let Some(last) = second.last() else { continue };
         let watts = second.iter().map(|sample| sample.watts).sum::<f64>() / second.len() as f64;
-        let sample = Sample {
+        let sample = FileSample {
             at: Timestamp::from_seconds(end(last)),
             watts,
             held: last.held,
@@ -65,7 +65,7 @@ pub(crate) fn apply_peaks(
     Ok(taken)
 }
 
-fn update(rrd: &mut Rrd, sample: &Sample, max_gap: Duration) -> Result<bool, UpdateError> {
+fn update(rrd: &mut Rrd, sample: &FileSample, max_gap: Duration) -> Result<bool, UpdateError> {
     if sample.is_after_loss || sample.at.since(rrd.last_update()) > max_gap {
         unknown_until(rrd, first_second(sample))?;
     }

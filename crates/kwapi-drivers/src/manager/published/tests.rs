@@ -16,33 +16,33 @@ fn now(second: u64, step: i64) -> Now<'static> {
     }
 }
 
-fn source() -> Source {
+fn source() -> PublishedProbe {
     within(None)
 }
 
-fn within(max_watts: Option<f64>) -> Source {
+fn within(max_watts: Option<f64>) -> PublishedProbe {
     let interval = Duration::from_secs(1);
     let limits = Limits { max_gap: MAX_GAP, interval, max_watts: max_watts.map(Watts) };
-    Source::new(ProbeId::new("p").unwrap(), limits, Vec::new())
+    PublishedProbe::new(ProbeId::new("p").unwrap(), limits, Vec::new())
 }
 
-fn place() -> Place {
-    Place::of_sum(&[])
+fn place() -> RegisterPlace {
+    RegisterPlace::of_sum(&[])
 }
 
-fn take(source: &mut Source, second: u64, step: i64, reading: &Reading) -> Outcome {
+fn take(source: &mut PublishedProbe, second: u64, step: i64, reading: &Reading) -> Outcome {
     source.take(reading, now(second, step), &Assumptions::default(), &place())
 }
 
 /// The measurement that comes of a reading, of a manager without state.
-fn published(source: &mut Source, outcome: Outcome) -> Measurement {
+fn published(source: &mut PublishedProbe, outcome: Outcome) -> Measurement {
     match outcome {
         Outcome::New(draft, _) => source.publish(draft, false).expect("a session"),
         other => panic!("a measurement, not {other:?}"),
     }
 }
 
-fn ledger_of(source: &mut Source, second: u64, step: i64, reading: &Reading) -> Accounting {
+fn ledger_of(source: &mut PublishedProbe, second: u64, step: i64, reading: &Reading) -> Accounting {
     let outcome = take(source, second, step, reading);
     published(source, outcome).accounting.expect("its totals")
 }
