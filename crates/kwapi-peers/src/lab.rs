@@ -20,7 +20,7 @@ impl Lab {
         let lab = Self::empty();
         copy(&Path::new(TEMPLATES).join(peer), &lab.path().join(peer), &|text| {
             text.replace("@DIR@", &lab.path().display().to_string())
-                .replace("@VENV@", &python_home("python").display().to_string())
+                .replace("@VENV@", &installed("python").display().to_string())
                 .replace("@PORT@", &port.to_string())
         });
         lab
@@ -63,10 +63,16 @@ fn copy(from: &Path, to: &Path, fill_in: &dyn Fn(&str) -> String) {
 
 /// The interpreter of a Python environment that `install` makes (`python`, `keystone`, `ceilometer`, `gnocchi`).
 pub fn python_environment(name: &str) -> PathBuf {
-    python_home(name).join("bin/python")
+    installed(name).join("bin/python")
 }
 
-fn python_home(name: &str) -> PathBuf {
+/// The small Debian system that `install debian` made, to be copied; nothing where it did not.
+pub fn debian() -> Option<PathBuf> {
+    let root = installed("debian");
+    root.join(".complete").is_file().then_some(root)
+}
+
+fn installed(name: &str) -> PathBuf {
     let given = std::env::var_os("KWAPI_PEERS").map(PathBuf::from);
     let usual = || {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

@@ -18,7 +18,7 @@ pub mod openstack;
 mod process;
 mod skip;
 
-pub use lab::{Lab, python_environment};
+pub use lab::{Lab, debian, python_environment};
 pub use process::{Peer, free_port, free_udp_port, output, wait_until};
 pub use skip::skip;
 

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 
+/// The release, and the commit it was built from where that is known.
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("KWAPI_COMMIT"));
+
 /// Energy monitoring: reads wattmeters, publishes signed measurements, serves power, energy and graphs.
 ///
 /// Without a command, runs `kwapi run`; without a configuration, that is a demonstration on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "kwapi", version, max_term_width = 100)]
+#[command(name = "kwapi", version = VERSION, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -52,6 +55,10 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Print the commands that register kwapi in Keystone.
     KeystoneRegister(KeystoneRegisterArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
+    /// Print completions for a shell: `kwapi completions bash > /etc/bash_completion.d/kwapi`.
+    Completions(CompletionsArgs),
 }
 
 #[derive(Args, Debug, Default)]
@@ -201,4 +208,17 @@ pub(crate) struct KeystoneRegisterArgs {
     /// The region of the endpoints.
     #[arg(long, default_value = "RegionOne")]
     pub(crate) region: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Write kwapi.1, kwapi-run.1, … to this directory, instead of printing kwapi.1.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
 }

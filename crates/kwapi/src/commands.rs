@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod discover;
 pub(crate) mod keystone_register;
+pub(crate) mod manual;
 pub(crate) mod probe;
 pub(crate) mod run;
 pub(crate) mod services;

@@ -77,5 +77,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
             commands::keystone_register::print(arguments);
             Ok(())
         }
+        Some(Command::Man(arguments)) => commands::manual::pages(arguments),
+        Some(Command::Completions(arguments)) => commands::manual::completions(arguments),
     }
 }
