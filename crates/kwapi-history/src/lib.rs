@@ -31,4 +31,5 @@ pub use query::{Answer, Ask, AskError, EnergySpan, ProbeEnergy, Query};
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
     Sample, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,
+    UnreadableSamples,
 };

@@ -28,7 +28,7 @@ use crate::tree::Gate;
 
 pub use counters::SamplesCounters;
 pub use sample::Sample;
-pub use seen::{SamplesError, SamplesPage};
+pub use seen::{SamplesError, SamplesPage, UnreadableSamples};
 
 use buffer::SampleBuffer;
 use files::{SampleFiles, SamplePart};

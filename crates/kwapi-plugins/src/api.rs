@@ -8,6 +8,7 @@ mod json;
 mod openapi;
 mod query;
 mod route;
+mod samples;
 mod v1;
 mod v2;
 
@@ -21,6 +22,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use kwapi_history::Samples;
 
 pub use config::{ApiConfig, ApiConfigError};
 use openapi::OPENAPI;
@@ -28,7 +30,9 @@ pub use route::ROUTES;
 
 use crate::auth::{Auth, guarded, scope_of};
 use crate::directory::Directory;
-use crate::http::{Cors, HttpError, RouteMatch, allow_origins, is_not_modified, not_modified, nothing_here};
+use crate::http::{
+    Cors, HttpError, RouteMatch, Turns, allow_origins, is_not_modified, not_modified, nothing_here,
+};
 use crate::live::Live;
 use crate::scope::Scope;
 use query::ListParameters;
@@ -51,21 +55,38 @@ struct Inner {
     probes: ArcSwapOption<v1::Rendered>,
     /// Tells this process's answers from those of one before it.
     epoch: u64,
+    /// `None` where no samples are kept.
+    samples: Option<Arc<Samples>>,
+    turns: Turns,
 }
+
+/// Where samples are asked for.
+const SAMPLES: &str = "/v2/samples";
 
 impl Api {
     /// An API that shows what is `live`, and of each probe what `directory` knows.
     pub fn new(live: Live, directory: Directory) -> Self {
         let epoch = live.wall().now().micros();
-        Self(Arc::new(Inner { live, directory, shown: Scope::All, probes: ArcSwapOption::empty(), epoch }))
+        let (probes, turns) = (ArcSwapOption::empty(), Turns::default());
+        Self(Arc::new(Inner { live, directory, shown: Scope::All, probes, epoch, samples: None, turns }))
     }
 
     /// The same, showing nobody more than `shown`.
     #[must_use]
     pub fn limited_to(self, shown: Scope) -> Self {
-        let Inner { live, directory, epoch, .. } = &*self.0;
+        let Inner { live, directory, epoch, samples, turns, .. } = &*self.0;
         let (live, directory, epoch) = (live.clone(), directory.clone(), *epoch);
-        Self(Arc::new(Inner { live, directory, shown, probes: ArcSwapOption::empty(), epoch }))
+        let (samples, turns, probes) = (samples.clone(), turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, samples, turns }))
+    }
+
+    /// The same, with the samples that are kept.
+    #[must_use]
+    pub fn with_samples(self, samples: Option<Arc<Samples>>) -> Self {
+        let Inner { live, directory, shown, epoch, turns, .. } = &*self.0;
+        let (live, directory, shown, epoch) = (live.clone(), directory.clone(), shown.clone(), *epoch);
+        let (turns, probes) = (turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, samples, turns }))
     }
 }
 
@@ -102,6 +123,10 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let Some(parameters) = parameters else { return add_slash(&parts.uri) };
     let resource = route.resource.resource;
     let is_head = parts.method == Method::HEAD;
+    if resource == ApiResource::Samples {
+        let response = api.samples(&parts.uri, &parts.headers, scope).await;
+        return if is_head { without_body(response) } else { response };
+    }
     let is_large = api.0.live.probes() > PROBES_INLINE_MAX;
     let work = move || {
         let answer = api.read(resource, &parameters, &parts.uri, &parts.headers, &scope);
@@ -143,6 +168,7 @@ impl Api {
             },
             ApiResource::RichProbes => Ok(self.rich_probes(&query()?, scope)),
             ApiResource::RichProbe => self.rich_probe(probe, scope),
+            ApiResource::Samples => Err(nothing_here()), // Answered a part at a time, above.
         }
     }
 }

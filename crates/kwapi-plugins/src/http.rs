@@ -14,6 +14,7 @@ pub(crate) mod percent;
 mod routes;
 mod seats;
 mod serve_error;
+mod streamed;
 mod tls;
 
 pub(crate) use conditional::{is_not_modified, not_modified};
@@ -27,4 +28,5 @@ pub(crate) use routes::RouteMatch;
 pub use routes::{FORM, READ, Route, Routes, ServerRoutes};
 pub use seats::Seats;
 pub use serve_error::ServeError;
+pub(crate) use streamed::{Head, Sink, Turns};
 pub use tls::{ServerTls, Validity};

@@ -182,7 +182,8 @@ impl Stack {
         let all = Arc::new(all);
         let mut routers = Vec::new();
         if let (Some(listener), Some(feed)) = (api_listener, &feed) {
-            let router = api::router(config, &feed.live, directory.clone(), auth.clone(), &all);
+            let samples = pages.as_ref().and_then(Pages::samples);
+            let router = api::router(config, &feed.live, directory.clone(), auth.clone(), &all, samples);
             routers.push((listener, router));
         }
         if let (Some(listener), Some(feed), Some(pages)) = (web_listener, &feed, &pages) {

@@ -77,7 +77,7 @@ impl Courses {
                     self.points.insert(probe.clone(), vec![point]);
                 }
             });
-            self.unreadable.extend(unreadable);
+            self.unreadable.extend(unreadable.into_iter().map(|file| file.cause));
         }
         self.unreadable.sort_unstable();
         self.unreadable.dedup();

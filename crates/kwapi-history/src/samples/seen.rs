@@ -23,8 +23,17 @@ pub struct SamplesPage {
     pub samples: Vec<Sample>,
     /// Where it goes on, where there are more than were asked for.
     pub next: Option<Timestamp>,
-    /// Files that could not be read, and why: their samples are missing.
-    pub unreadable: Vec<String>,
+    /// Files that could not be read: their samples are missing.
+    pub unreadable: Vec<UnreadableSamples>,
+}
+
+/// A file of samples that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnreadableSamples {
+    /// The begin of the hour that it is of.
+    pub hour: Timestamp,
+    /// Which, and why.
+    pub cause: String,
 }
 
 /// Why there are no samples to be had.
@@ -91,7 +100,7 @@ impl Samples {
         probes: &[ProbeId],
         times: Range<u64>,
         each: impl FnMut(&ProbeId, Sample),
-    ) -> Vec<String> {
+    ) -> Vec<UnreadableSamples> {
         self.read(probes, times, SampleColumns::Energy, each)
     }
 
@@ -101,7 +110,7 @@ impl Samples {
         times: Range<u64>,
         columns: SampleColumns,
         mut each: impl FnMut(&ProbeId, Sample),
-    ) -> Vec<String> {
+    ) -> Vec<UnreadableSamples> {
         let mut files = Vec::new();
         // A merge may take a file away between the list and its opening: then all is listed again.
         let mut waiting = Vec::new();
@@ -112,21 +121,22 @@ impl Samples {
             files.extend(parts.into_iter().map(|part| {
                 let path = self.files.path(&part);
                 let file = File::open(&path);
-                (path, file)
+                (part.hour, path, file)
             }));
             let is_gone = |file: &io::Result<File>| {
                 file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
             };
-            if !files.iter().any(|(_, file)| is_gone(file)) {
+            if !files.iter().any(|(.., file)| is_gone(file)) {
                 break;
             }
         }
         waiting.iter().for_each(|(probe, sample)| each(probe, *sample));
         let mut unreadable = Vec::new();
-        for (path, file) in files {
+        for (hour, path, file) in files {
             let read = file.and_then(|file| decode(file, Wanted::Sorted(probes), &times, columns, &mut each));
             if let Err(error) = read {
-                unreadable.push(named(&error, &path).to_string());
+                let hour = Timestamp::from_seconds(hour.saturating_mul(3_600));
+                unreadable.push(UnreadableSamples { hour, cause: named(&error, &path).to_string() });
             }
         }
         unreadable

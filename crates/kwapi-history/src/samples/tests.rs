@@ -129,7 +129,7 @@ fn rows(samples: &Samples, world: &World) -> Rows {
     let mut rows = Rows::new();
     for probe in world.accounts.keys() {
         let page = samples.page(probe, Timestamp::EPOCH, wall(400 * 86_400), usize::MAX - 1).unwrap();
-        assert_eq!((page.unreadable, page.next), (Vec::new(), None));
+        assert_eq!((page.unreadable, page.next), (vec![], None));
         assert!(page.samples.is_sorted_by_key(|sample| sample.at));
         rows.extend(page.samples.into_iter().map(|sample| (probe.clone(), sample)));
     }

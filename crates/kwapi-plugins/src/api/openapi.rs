@@ -44,6 +44,9 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
         names.extend(["probe", "pattern", "limit", "after"]);
         names.extend(is_tagged.then_some("if_none_match"));
     }
+    if route.resource.operation.kind == OperationKind::Samples {
+        names.extend(["one_probe", "start", "end", "samples_limit", "format"]);
+    }
     names.into_iter().map(|name| reference("parameters", name)).collect()
 }
 
@@ -72,6 +75,14 @@ fn responses(route: &Route<Row>) -> Value {
             responses.insert("304".to_owned(), unchanged);
         }
         errors.extend([("400", "BadRequest"), ("414", "TooLong")]);
+    }
+    if *kind == OperationKind::Samples {
+        let headers = Map::from_iter([("Link".to_owned(), reference("headers", "Link"))]);
+        success.insert("headers".to_owned(), headers.into());
+        if let Some(Value::Object(content)) = success.get_mut("content") {
+            content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string" } }));
+        }
+        errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NotKept")]);
     }
     if route.path.contains('{') {
         errors.push(("404", "NotFound"));

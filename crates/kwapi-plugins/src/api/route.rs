@@ -26,6 +26,7 @@ pub(super) enum ApiResource {
     V2,
     RichProbes,
     RichProbe,
+    Samples,
 }
 
 /// How the OpenAPI document describes a route.
@@ -47,6 +48,8 @@ pub(super) enum OperationKind {
     /// A list with a query: some probes, a page at a time. `has_link`: the next page is in the header `Link`; `is_tagged`: it
     /// has an `ETag`.
     List { has_link: bool, is_tagged: bool },
+    /// The samples of a probe: JSON or CSV, a page at a time.
+    Samples,
 }
 
 const LIST: OperationKind = OperationKind::List { has_link: false, is_tagged: false };
@@ -113,6 +116,17 @@ pub(super) static TABLE: Routes<Row> = Routes {
             "/v2/probes/{probe}/",
             ApiResource::RichProbe,
             ["rich_probe", "One probe", "The probe.", "RichProbe"],
+        ),
+        list(
+            super::SAMPLES,
+            ApiResource::Samples,
+            OperationKind::Samples,
+            [
+                "samples",
+                "The samples of one probe",
+                "Samples from the start until before the end, in order of time.",
+                "Samples",
+            ],
         ),
     ],
     others: metrics::SHARED,

@@ -77,6 +77,8 @@ fn addresses() -> Vec<String> {
         "?pattern=*",
         "?pattern=oslo.*&pattern=riga.*",
         "?probe=oslo.web0&probe=riga.web1",
+        "?probe=oslo.web0&start=0",
+        "?probe=riga.web1&start=0",
     ];
     let mut all = Vec::new();
     for route in TABLE.table {

@@ -182,7 +182,7 @@ impl Api {
     }
 }
 
-fn no_probe(id: &str) -> HttpError {
+pub(super) fn no_probe(id: &str) -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}."))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kwapi_core::ProbeId;
+use kwapi_history::Samples;
 use kwapi_plugins::Scope;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
@@ -21,10 +22,11 @@ pub(super) fn router(
     directory: Directory,
     auth: Option<Auth>,
     metrics: &Arc<Metrics>,
+    samples: Option<Arc<Samples>>,
 ) -> axum::Router {
     let is_open = auth.is_none();
     let shown = Scope::of_patterns(&config.api.probes);
-    let api = Api::new(live.clone(), directory).limited_to(shown.clone());
+    let api = Api::new(live.clone(), directory).limited_to(shown.clone()).with_samples(samples);
     let router = api::router(api, auth, config.api.config.cors());
     if is_open { served::router(metrics.clone(), shown).fallback_service(router) } else { router }
 }

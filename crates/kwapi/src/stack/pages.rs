@@ -25,7 +25,7 @@ pub(super) struct Pages {
     pub(super) history: Arc<History>,
     flusher: Flusher,
     ledger: Option<LedgerWriter>,
-    samples: Option<SamplesWriter>,
+    samples: Option<(Arc<Samples>, SamplesWriter)>,
 }
 
 impl Pages {
@@ -58,11 +58,17 @@ impl Pages {
         Ok(Self { history, flusher, ledger, samples })
     }
 
+    /// The samples, where they are kept.
+    pub(super) fn samples(&self) -> Option<Arc<Samples>> {
+        self.samples.as_ref().map(|(samples, _)| samples.clone())
+    }
+
     /// Writes to its files what can be written by `deadline`; the journal has the rest.
     pub(super) async fn stop(self, deadline: Instant) {
         let (flusher, ledger, samples) = (self.flusher, self.ledger, self.samples);
         let ledger = tokio::task::spawn_blocking(move || ledger.map(|ledger| ledger.stop_by(deadline)));
-        let samples = tokio::task::spawn_blocking(move || samples.map(|samples| samples.stop_by(deadline)));
+        let samples =
+            tokio::task::spawn_blocking(move || samples.map(|(_, writer)| writer.stop_by(deadline)));
         _ = tokio::task::spawn_blocking(move || flusher.stop_by(deadline)).await;
         _ = ledger.await;
         _ = samples.await;
@@ -139,7 +145,7 @@ fn samples(
     config: &Config,
     journal: &Journal,
     all: &mut Metrics,
-) -> Result<Option<SamplesWriter>, String> {
+) -> Result<Option<(Arc<Samples>, SamplesWriter)>, String> {
     let section = &config.samples;
     if !section.enabled {
         return Ok(None);
@@ -154,6 +160,6 @@ fn samples(
     let writer = SamplesWriter::start(samples.clone(), move || clock.now(), process.clock.clone())
         .map_err(|error| chain(&error))?;
     all.add(metrics::samples(samples.clone()));
-    readiness::samples(all, samples);
-    Ok(Some(writer))
+    readiness::samples(all, samples.clone());
+    Ok(Some((samples, writer)))
 }

@@ -74,7 +74,7 @@ fn in_the_samples(journal: &Journal, probe: &ProbeId) -> Vec<Sample> {
     samples.catch_up(Timestamp::from_seconds(1));
     let end = Timestamp::from_seconds(1 << 33);
     let page = samples.page(probe, Timestamp::EPOCH, end, usize::MAX - 1).unwrap();
-    assert_eq!(page.unreadable, Vec::<String>::new());
+    assert_eq!(page.unreadable, []);
     page.samples
 }
 

@@ -72,7 +72,8 @@ fn files_that_cannot_be_read_are_named_and_the_others_answer() {
     for spoiled in [&b""[..], b"PAR1", b"PAR1 no, it is not PAR1", &whole[..whole.len() - 9], &whole[..50]] {
         std::fs::write(&all[0], spoiled).unwrap();
         let page = page();
-        let named = page.unreadable.iter().filter(|text| text.contains(all[0].to_str().unwrap())).count();
+        let named =
+            page.unreadable.iter().filter(|file| file.cause.contains(all[0].to_str().unwrap())).count();
         assert_eq!((named, page.unreadable.len()), (1, 1), "{:?}", page.unreadable);
         assert!(!page.samples.is_empty() && page.samples.len() < before);
         // An hour with such a file is left alone, and merging goes on with the others.
