@@ -30,6 +30,6 @@ pub use ledger::{Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter};
 pub use query::{Answer, Ask, AskError, EnergySpan, ProbeEnergy, Query};
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
-    Sample, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,
+    SampleRow, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,
     UnreadableSamples,
 };

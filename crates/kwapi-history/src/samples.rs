@@ -27,7 +27,7 @@ use crate::reader_thread::{JournalConsumer, ReaderThread};
 use crate::tree::Gate;
 
 pub use counters::SamplesCounters;
-pub use sample::Sample;
+pub use sample::SampleRow;
 pub use seen::{SamplesError, SamplesPage, UnreadableSamples};
 
 use buffer::SampleBuffer;
@@ -40,8 +40,6 @@ const READER: &str = "samples";
 /// Up to where the files have it, and the one before it.
 const PLACE: &str = "samples-place";
 const PLACE_BEFORE: &str = "samples-place.before";
-/// Bytes of samples that wait to be written. Full: they are written, or the journal is not read on.
-const WAITING_BYTES_MAX: usize = 64 << 20;
 /// Hours that samples waiting are of. More: they are written, as each costs a file and a pass.
 const WAITING_HOURS_MAX: usize = 24;
 
@@ -54,15 +52,18 @@ pub struct SamplesConfig {
     pub bytes_max: u64,
     /// How far files may trail, and how much of the journal a start reads again.
     pub write_interval: Duration,
+    /// Bytes in memory that wait to be written, about ten a sample. Full: they are written, or the journal is not read on.
+    pub waiting_bytes_max: usize,
 }
 
 impl Default for SamplesConfig {
-    /// 30 days, 4 GiB; written every five minutes.
+    /// 30 days, 4 GiB; written every five minutes, or 64 MiB.
     fn default() -> Self {
         Self {
             kept: Duration::from_secs(30 * 86_400),
             bytes_max: 4 << 30,
             write_interval: Duration::from_secs(300),
+            waiting_bytes_max: 64 << 20,
         }
     }
 }
@@ -161,8 +162,9 @@ impl Samples {
 
     /// Takes what is in the journal now; writes where that is much.
     pub fn catch_up(&self, wall: Timestamp) {
-        while self.take(Duration::ZERO) {
-            if self.is_full() && self.write(wall).is_err() {
+        loop {
+            let is_stuck = self.is_full() && self.write(wall).is_err();
+            if is_stuck || !self.take(Duration::ZERO) {
                 return;
             }
         }
@@ -170,7 +172,7 @@ impl Samples {
 
     fn is_full(&self) -> bool {
         let buffer = self.buffer.read();
-        buffer.bytes() >= WAITING_BYTES_MAX || buffer.hours().len() > WAITING_HOURS_MAX
+        buffer.bytes() >= self.config.waiting_bytes_max || buffer.hours().len() > WAITING_HOURS_MAX
     }
 
     /// Takes the next batch, waiting up to `timeout`; says whether there was one.
@@ -184,7 +186,7 @@ impl Samples {
                 // What the place has may be ahead of what the journal knows of its reader.
                 if end > state.position {
                     for record in records.iter() {
-                        buffer.push(&record.probe, &Sample::of(record));
+                        buffer.push(&record.probe, &SampleRow::of(record));
                         state.newest = state.newest.max(record.at);
                     }
                     state.position = end;

@@ -28,5 +28,5 @@ pub(crate) use routes::RouteMatch;
 pub use routes::{FORM, READ, Route, Routes, ServerRoutes};
 pub use seats::Seats;
 pub use serve_error::ServeError;
-pub(crate) use streamed::{Head, Sink, Turns};
+pub(crate) use streamed::{AnswerSink, Head, Turns};
 pub use tls::{ServerTls, Validity};

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use kwapi_core::{Increment, ProbeId};
 
-use crate::samples::{Sample, Samples};
+use crate::samples::{SampleRow, Samples};
 
 /// How far beside a row the samples next to it are looked for, in milliseconds…
 const BESIDE_MS: u64 = 60_000;
@@ -67,7 +67,7 @@ impl Courses {
                 break;
             }
             let times = span.start.saturating_mul(1_000)..span.end.saturating_mul(1_000);
-            let unreadable = samples.energies(probes, times, |probe, Sample { at, total, .. }| {
+            let unreadable = samples.energies(probes, times, |probe, SampleRow { at, total, .. }| {
                 let Some(total) = total.filter(|_| self.samples < SAMPLES_MAX) else { return };
                 self.samples += 1;
                 let point = (at.micros() / 1_000, total.millijoules());

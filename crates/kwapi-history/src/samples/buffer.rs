@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use kwapi_core::{Amperes, Energy, ProbeId, Quality, Succession, Timestamp, Volts, Watts};
 
-use super::sample::{Hour, Sample, hour_of};
+use super::sample::{Hour, SampleRow, hour_of};
 use crate::journal::codec::{Input, put, put_change, put_decimal};
 
 /// What a sample has besides time and power.
@@ -58,7 +58,7 @@ impl SampleBuffer {
         &self.hours
     }
 
-    pub(super) fn push(&mut self, probe: &ProbeId, sample: &Sample) {
+    pub(super) fn push(&mut self, probe: &ProbeId, sample: &SampleRow) {
         let at = self.place(probe);
         let Some(queue) = self.queues.get_mut(at as usize) else { return };
         let before = queue.bytes.len();
@@ -120,7 +120,7 @@ impl SampleBuffer {
 }
 
 impl SampleQueue {
-    fn push(&mut self, sample: &Sample) {
+    fn push(&mut self, sample: &SampleRow) {
         let out = &mut self.bytes;
         if out.capacity() - out.len() < 64 {
             // Doubling would have half of the memory lie idle.
@@ -149,13 +149,13 @@ impl SampleQueue {
     }
 
     /// Its samples, in the order in which they came.
-    pub(super) fn samples(&self) -> impl Iterator<Item = Sample> {
+    pub(super) fn samples(&self) -> impl Iterator<Item = SampleRow> {
         let (mut input, mut before) = (Input(&self.bytes), SampleBefore::default());
         std::iter::from_fn(move || if input.0.is_empty() { None } else { read(&mut input, &mut before) })
     }
 }
 
-fn read(input: &mut Input<'_>, before: &mut SampleBefore) -> Option<Sample> {
+fn read(input: &mut Input<'_>, before: &mut SampleBefore) -> Option<SampleRow> {
     let flags = input.varint()?;
     let has = |flag| flags & flag != 0;
     before.at = input.change(before.at)?;
@@ -172,7 +172,15 @@ fn read(input: &mut Input<'_>, before: &mut SampleBefore) -> Option<Sample> {
     let register = energy(flag::REGISTER, &mut before.register)?;
     let total = energy(flag::TOTAL, &mut before.total)?;
     let quality = if has(flag::ESTIMATED) { Quality::Estimated } else { Quality::Measured };
-    Some(Sample { at: Timestamp::from_micros(before.at), power, voltage, current, register, quality, total })
+    Some(SampleRow {
+        at: Timestamp::from_micros(before.at),
+        power,
+        voltage,
+        current,
+        register,
+        quality,
+        total,
+    })
 }
 
 #[cfg(test)]
@@ -189,7 +197,7 @@ mod tests {
                  prop::option::of(0_u64..1 << 60), any::<bool>()), 0..40)
         ) {
             let probe = ProbeId::new("lyon.a").unwrap();
-            let rows: Vec<Sample> = rows.into_iter().map(|(at, power, volts, register, total, is_estimated)| Sample {
+            let rows: Vec<SampleRow> = rows.into_iter().map(|(at, power, volts, register, total, is_estimated)| SampleRow {
                 at: Timestamp::from_micros(at),
                 power: Watts(power),
                 voltage: volts.map(Volts),
@@ -201,7 +209,7 @@ mod tests {
             let mut buffer = SampleBuffer::default();
             for _ in 0..2 {
                 rows.iter().for_each(|row| buffer.push(&probe, row));
-                let read: Vec<Sample> = buffer.queue(&probe).into_iter().flat_map(SampleQueue::samples).collect();
+                let read: Vec<SampleRow> = buffer.queue(&probe).into_iter().flat_map(SampleQueue::samples).collect();
                 prop_assert_eq!(&read, &rows);
                 prop_assert_eq!(buffer.rows(), rows.len() as u64);
                 buffer.clear();

@@ -8,7 +8,7 @@ use kwapi_core::{ProbeId, Timestamp};
 
 use super::Samples;
 use super::files::SamplePart;
-use super::sample::{Hour, Sample};
+use super::sample::{Hour, SampleRow};
 use super::table::{PartWriter, SampleColumns, count, decode};
 use crate::columns::Wanted;
 
@@ -115,7 +115,7 @@ impl Samples {
 
     fn merge(&self, hour: Hour, parts: &[SamplePart], chosen: &[SamplePart]) -> io::Result<()> {
         let Some(from) = chosen.iter().map(|part| part.from).min() else { return Ok(()) };
-        let mut rows: Vec<(ProbeId, Sample)> = Vec::new();
+        let mut rows: Vec<(ProbeId, SampleRow)> = Vec::new();
         for part in chosen {
             let path = self.files.path(part);
             let read = File::open(&path).and_then(|file| {

@@ -16,7 +16,7 @@ pub(super) const fn hour_of(micros: u64) -> Hour {
 
 /// One sample of a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
+pub struct SampleRow {
     /// When it was measured; on a message of the original Kwapi, when it arrived.
     pub at: Timestamp,
     /// Active power.
@@ -33,7 +33,7 @@ pub struct Sample {
     pub total: Option<Energy>,
 }
 
-impl Sample {
+impl SampleRow {
     /// What is kept of a record of the journal.
     pub fn of(record: &Credited) -> Self {
         let accounting = record.accounting.as_ref();

@@ -9,7 +9,7 @@ use kwapi_core::{ProbeId, Timestamp};
 use super::Samples;
 use super::files::SamplePart;
 use super::merge::named;
-use super::sample::{Sample, hour_of};
+use super::sample::{SampleRow, hour_of};
 use super::table::{SampleColumns, decode};
 use crate::columns::Wanted;
 use crate::journal::Position;
@@ -20,7 +20,7 @@ pub struct SamplesPage {
     /// All before this position in the journal was looked at.
     pub position: Position,
     /// The samples.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<SampleRow>,
     /// Where it goes on, where there are more than were asked for.
     pub next: Option<Timestamp>,
     /// Files that could not be read: their samples are missing.
@@ -99,7 +99,7 @@ impl Samples {
         &self,
         probes: &[ProbeId],
         times: Range<u64>,
-        each: impl FnMut(&ProbeId, Sample),
+        each: impl FnMut(&ProbeId, SampleRow),
     ) -> Vec<UnreadableSamples> {
         self.read(probes, times, SampleColumns::Energy, each)
     }
@@ -109,7 +109,7 @@ impl Samples {
         probes: &[ProbeId],
         times: Range<u64>,
         columns: SampleColumns,
-        mut each: impl FnMut(&ProbeId, Sample),
+        mut each: impl FnMut(&ProbeId, SampleRow),
     ) -> Vec<UnreadableSamples> {
         let mut files = Vec::new();
         // A merge may take a file away between the list and its opening: then all is listed again.
@@ -143,7 +143,7 @@ impl Samples {
     }
 
     /// What is in memory, and the files that have the rest.
-    fn look(&self, probes: &[ProbeId], times: &Range<u64>) -> (Vec<(ProbeId, Sample)>, Vec<SamplePart>) {
+    fn look(&self, probes: &[ProbeId], times: &Range<u64>) -> (Vec<(ProbeId, SampleRow)>, Vec<SamplePart>) {
         let buffer = self.buffer.read();
         let wanted = hour_of(times.start)..=hour_of(times.end.saturating_sub(1));
         let mut waiting = Vec::new();

@@ -15,7 +15,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, TypePtr};
 
-use super::sample::{Sample, held_mj};
+use super::sample::{SampleRow, held_mj};
 use crate::columns::{column, failed};
 
 mod read;
@@ -115,7 +115,7 @@ enum Sink<W: Write + Send> {
 #[derive(Default)]
 struct RowGroup {
     probe: Option<(ProbeId, ByteArray)>,
-    before: Option<Sample>,
+    before: Option<SampleRow>,
     probes: Vec<ByteArray>,
     times: Vec<i64>,
     powers: Vec<f64>,
@@ -142,7 +142,7 @@ impl<T> Sparse<T> {
 }
 
 impl RowGroup {
-    fn push(&mut self, probe: &ProbeId, sample: &Sample) {
+    fn push(&mut self, probe: &ProbeId, sample: &SampleRow) {
         if self.probe.as_ref().is_none_or(|(id, _)| id != probe) {
             self.before = None;
             self.probe = Some((probe.clone(), ByteArray::from(probe.as_str())));
@@ -202,14 +202,14 @@ impl RowGroup {
 }
 
 /// What the account gained with a sample over its power held since the one before; `None` where either has no total.
-fn gained(before: Option<&Sample>, sample: &Sample) -> Option<i64> {
+fn gained(before: Option<&SampleRow>, sample: &SampleRow) -> Option<i64> {
     let before = before?;
     let gained = millijoules(sample.total?).wrapping_sub(millijoules(before.total?));
     Some(gained.wrapping_sub(held_mj(sample.power, micros_between(before.at, sample.at))))
 }
 
 /// The total that [`gained`] was told of.
-fn total_of(before: &Sample, gained: i64, power: Watts, at: Timestamp) -> Option<Energy> {
+fn total_of(before: &SampleRow, gained: i64, power: Watts, at: Timestamp) -> Option<Energy> {
     let held = held_mj(power, micros_between(before.at, at));
     let total = millijoules(before.total?).wrapping_add(held).wrapping_add(gained);
     Some(Energy::from_millijoules(total.cast_unsigned()))
@@ -232,7 +232,7 @@ impl<W: Write + Send> PartWriter<W> {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(super) fn push(&mut self, probe: &ProbeId, sample: &Sample) -> io::Result<()> {
+    pub(super) fn push(&mut self, probe: &ProbeId, sample: &SampleRow) -> io::Result<()> {
         self.group.push(probe, sample);
         if self.group.times.len() >= GROUP_ROWS { self.write_group() } else { Ok(()) }
     }

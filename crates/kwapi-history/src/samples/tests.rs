@@ -82,11 +82,11 @@ impl World {
     }
 
     fn truth(&self) -> Rows {
-        sorted(self.records.iter().map(|record| (record.probe.clone(), Sample::of(record))).collect())
+        sorted(self.records.iter().map(|record| (record.probe.clone(), SampleRow::of(record))).collect())
     }
 }
 
-type Rows = Vec<(ProbeId, Sample)>;
+type Rows = Vec<(ProbeId, SampleRow)>;
 
 /// Tells the first difference alone.
 #[track_caller]
@@ -319,6 +319,33 @@ fn what_comes_at_once_of_many_hours_is_written_as_it_is_taken() {
     let samples = open(&journal);
     samples.catch_up(wall(0));
     assert!(samples.counters().waiting < 40, "{:?}", samples.counters());
+    assert_same(&rows(&samples, &world), &world.truth(), "asked for");
+}
+
+#[test]
+fn what_waits_is_bounded_and_a_full_disk_stops_the_reading_instead() {
+    let (lab, world) = (Lab::empty(), World::of_some_hours());
+    let journal = journal(&lab);
+    world.records.chunks(40).for_each(|records| append(&journal, records));
+    let config = SamplesConfig { waiting_bytes_max: 4_000, ..SamplesConfig::default() };
+    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let theirs = Arc::clone(&is_full);
+    let gate: Gate = Arc::new(move || {
+        let is_full = theirs.load(std::sync::atomic::Ordering::Relaxed);
+        if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let samples = Samples::open_through(config, &journal, Some(gate)).unwrap();
+    for _ in 0..5 {
+        samples.catch_up(wall(0));
+        samples.follow(Duration::ZERO, &|| wall(0));
+    }
+    // A batch more than the bound at most.
+    assert!(samples.buffer.read().bytes() < 5_500, "{:?}", samples.counters());
+    assert!(samples.trouble().unwrap().contains("samples cannot be written"), "{:?}", samples.trouble());
+    is_full.store(false, std::sync::atomic::Ordering::Relaxed);
+    samples.catch_up(wall(0));
+    assert_eq!((samples.position(), samples.trouble()), (journal.end(), None));
+    assert!(samples.counters().files > 4, "{:?}", samples.counters());
     assert_same(&rows(&samples, &world), &world.truth(), "asked for");
 }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use kwapi_core::{Energy, ProbeId, Quality, Timestamp};
-use kwapi_history::{Sample, SamplesPage};
+use kwapi_history::{SampleRow, SamplesPage};
 use serde_json::json;
 
 use super::Api;
@@ -46,7 +46,7 @@ impl Api {
             return no_probe(question.probe.as_str()).into_response();
         }
         let is_live = self.0.live.probe(question.probe.as_str()).is_some();
-        let work = move |sink: &mut crate::http::Sink| {
+        let work = move |sink: &mut crate::http::AnswerSink| {
             let SamplesQuestion { probe, start, end, limit, .. } = &question;
             let page = samples
                 .page(probe, *start, *end, *limit)
@@ -155,7 +155,7 @@ impl SamplesQuestion {
         text
     }
 
-    fn put(&self, sample: &Sample, out: &mut Vec<u8>) {
+    fn put(&self, sample: &SampleRow, out: &mut Vec<u8>) {
         let at = Seconds(sample.at);
         let watts = sample.power.0;
         let quality = match sample.quality {
@@ -164,7 +164,7 @@ impl SamplesQuestion {
         };
         let absent = if self.is_csv { "" } else { "null" };
         let number = |number: Option<f64>| number.map_or(absent.to_owned(), |number| number.to_string());
-        let joules = |energy: Option<Energy>| number(energy.map(|energy| energy.joules()));
+        let joules = |energy: Option<Energy>| number(energy.map(Energy::joules));
         let volts = number(sample.voltage.map(|volts| volts.0));
         let amperes = number(sample.current.map(|amperes| amperes.0));
         let (meter, total) = (joules(sample.register), joules(sample.total));

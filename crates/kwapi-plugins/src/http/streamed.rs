@@ -44,13 +44,13 @@ pub(crate) struct Head {
 
 /// Where a thread puts an answer.
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub(crate) struct AnswerSink {
     head: Option<oneshot::Sender<Result<Head, HttpError>>>,
     parts: mpsc::Sender<Option<Bytes>>,
     begun: Instant,
 }
 
-impl Sink {
+impl AnswerSink {
     /// Begins the answer: it is a success from now on.
     pub(crate) fn begin(&mut self, head: Head) {
         if let Some(sender) = self.head.take() {
@@ -69,7 +69,7 @@ impl Turns {
     /// ends with the connection, so that nobody takes it for one. Its error counts only before it has begun.
     pub(crate) async fn answer(
         &self,
-        work: impl FnOnce(&mut Sink) -> Result<bool, HttpError> + Send + 'static,
+        work: impl FnOnce(&mut AnswerSink) -> Result<bool, HttpError> + Send + 'static,
     ) -> Response {
         let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.0).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
@@ -83,7 +83,7 @@ impl Turns {
         let (parts, receiver) = mpsc::channel(PARTS);
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            let mut sink = Sink { head: Some(head_sender), parts, begun: Instant::now() };
+            let mut sink = AnswerSink { head: Some(head_sender), parts, begun: Instant::now() };
             match work(&mut sink) {
                 Ok(true) => _ = sink.parts.blocking_send(None),
                 Ok(false) => {}

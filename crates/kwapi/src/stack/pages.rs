@@ -154,6 +154,7 @@ fn samples(
         kept: Duration::from_secs(u64::from(section.days) * 86_400),
         bytes_max: u64::from(section.megabytes_max) * 1_000_000,
         write_interval: Duration::from_secs(section.write_interval_seconds.max(1).into()),
+        ..SamplesConfig::default()
     };
     let samples = Arc::new(Samples::open(samples_config, journal).map_err(|error| chain(&error))?);
     let clock = process.monotonic.clone();

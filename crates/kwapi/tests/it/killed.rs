@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_core::{ProbeId, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig, Position};
-use kwapi_history::{Ask, Ledger, LedgerConfig, Query, Sample, Samples, SamplesConfig};
+use kwapi_history::{Ask, Ledger, LedgerConfig, Query, SampleRow, Samples, SamplesConfig};
 use kwapi_peers::Lab;
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ fn registers(lab: &Lab) -> HashMap<String, u64> {
     let config = JournalConfig::default();
     let (journal, _) = Journal::open(&lab.join("state/history"), config, Timestamp::from_seconds(1)).unwrap();
     let mut last: HashMap<String, u64> = HashMap::new();
-    let mut samples: HashMap<ProbeId, Vec<Sample>> = HashMap::new();
+    let mut samples: HashMap<ProbeId, Vec<SampleRow>> = HashMap::new();
     let replayed = journal
         .replay(Position::default(), |record| {
             let (taken, accounting) = (record.taken.unwrap(), record.accounting.unwrap());
@@ -53,7 +53,7 @@ fn registers(lab: &Lab) -> HashMap<String, u64> {
                 assert!(gained < 120_000_000_000, "{id} gained {gained} mJ at {}", accounting.seq);
             }
             last.insert(id, register);
-            samples.entry(record.probe.clone()).or_default().push(Sample::of(record));
+            samples.entry(record.probe.clone()).or_default().push(SampleRow::of(record));
         })
         .unwrap();
     assert_eq!(replayed.lost_count, 0, "{replayed:?}");
@@ -69,7 +69,7 @@ fn registers(lab: &Lab) -> HashMap<String, u64> {
 }
 
 /// The samples of a probe, from files and what the journal has beyond them.
-fn in_the_samples(journal: &Journal, probe: &ProbeId) -> Vec<Sample> {
+fn in_the_samples(journal: &Journal, probe: &ProbeId) -> Vec<SampleRow> {
     let samples = Samples::open(SamplesConfig::default(), journal).unwrap();
     samples.catch_up(Timestamp::from_seconds(1));
     let end = Timestamp::from_seconds(1 << 33);

@@ -10,7 +10,7 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::file::statistics::Statistics;
 
 use super::{
-    Amperes, ByteArray, Energy, ParquetError, ProbeId, Quality, STATUS, Sample, Timestamp, Volts, Watts,
+    Amperes, ByteArray, Energy, ParquetError, ProbeId, Quality, STATUS, SampleRow, Timestamp, Volts, Watts,
     total_of,
 };
 use crate::columns::{Wanted, doubles, guarded, integers, other_type, short, sparse_integers, texts};
@@ -46,7 +46,7 @@ pub(in super::super) fn decode(
     wanted: Wanted<'_>,
     times: &Range<u64>,
     columns: SampleColumns,
-    mut each: impl FnMut(&ProbeId, Sample),
+    mut each: impl FnMut(&ProbeId, SampleRow),
 ) -> io::Result<()> {
     guarded(|| {
         let reader = SerializedFileReader::new(file)?;
@@ -113,7 +113,7 @@ impl Places {
         wanted: Wanted<'_>,
         times: &Range<u64>,
         columns: SampleColumns,
-        each: &mut impl FnMut(&ProbeId, Sample),
+        each: &mut impl FnMut(&ProbeId, SampleRow),
     ) -> Result<(), ParquetError> {
         let rows = usize::try_from(group.metadata().num_rows()).map_err(|_| short())?;
         if rows > GROUP_ROWS_MAX {
@@ -134,7 +134,7 @@ impl Places {
             )),
         };
         let mut last: Option<(&ByteArray, Option<ProbeId>)> = None;
-        let mut before: Option<Sample> = None;
+        let mut before: Option<SampleRow> = None;
         for row in 0..rows {
             let Some(Some(name)) = names.get(row) else { return Err(short()) };
             // Rows of a probe lie together.
@@ -154,7 +154,7 @@ impl Places {
                 (None, Some(_), None) => return Err(short()),
                 (None, None, _) => None,
             };
-            let mut sample = Sample {
+            let mut sample = SampleRow {
                 at,
                 power,
                 voltage: None,

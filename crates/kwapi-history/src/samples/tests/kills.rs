@@ -98,5 +98,5 @@ fn a_disk_that_refuses_for_a_while_costs_nothing() {
 
 fn truth_of(world: &World, first: usize) -> Rows {
     let records = world.records.iter().take(first);
-    records.map(|record| (record.probe.clone(), Sample::of(record))).collect()
+    records.map(|record| (record.probe.clone(), SampleRow::of(record))).collect()
 }

@@ -59,7 +59,7 @@ fn duckdb_pandas_and_polars_read_the_tree_as_it_lies() {
     }
     let mut wanted = Vec::new();
     for (probe, total) in totals {
-        let of: Vec<Sample> =
+        let of: Vec<SampleRow> =
             world.truth().into_iter().filter(|(id, _)| *id == probe).map(|(_, sample)| sample).collect();
         let register = of.iter().filter_map(|sample| sample.register).max().unwrap_or_default().millijoules();
         let volts: f64 =
