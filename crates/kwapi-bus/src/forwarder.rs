@@ -8,7 +8,7 @@ use zmq::{Message, SocketType};
 
 use crate::endpoint::{Attach, EndpointConfig};
 use crate::error::BusError;
-use crate::transport::zeromq::{BusContext, OpenSocket, high_water};
+use crate::transport::zeromq::{BusContext, ListenerQueues, OpenSocket, high_water};
 use crate::worker::{STOP_POLL_MS, Worker};
 
 /// How many messages one socket may bring before the next has its turn.
@@ -130,7 +130,9 @@ fn open_upstream(
 fn run(upstream: &[OpenSocket], downstream: &[OpenSocket], counts: &Counts, stop: &AtomicBool) {
     let sockets = || downstream.iter().chain(upstream);
     let mut items: Vec<_> = sockets().map(|open| open.socket.as_poll_item(zmq::POLLIN)).collect();
+    let mut queues = ListenerQueues::new();
     while !stop.load(Ordering::Relaxed) {
+        queues.share(downstream);
         match zmq::poll(&mut items, STOP_POLL_MS) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => {

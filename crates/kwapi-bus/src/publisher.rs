@@ -14,7 +14,7 @@ use crate::error::BusError;
 use crate::key::{Key, Scheme};
 use crate::message::{Signer, Wire};
 use crate::queue::{self, DropOldest};
-use crate::transport::zeromq::{BusContext, OpenSocket, high_water_at};
+use crate::transport::zeromq::{BusContext, ListenerQueues, OpenSocket, high_water_at};
 use crate::worker::Worker;
 
 /// How often an idle publisher lets its sockets take note of new subscribers.
@@ -134,7 +134,9 @@ impl Publisher {
 fn run(shared: &Shared, signer: &Signer, sockets: &[OpenSocket]) {
     let mut wire = Wire::default();
     let mut measurements = VecDeque::new();
+    let mut queues = ListenerQueues::new();
     while shared.queue.take_all(&mut measurements, IDLE) {
+        queues.share(sockets);
         if measurements.is_empty() {
             for open in sockets {
                 _ = open.socket.get_events(); // Has the socket read its subscriptions.

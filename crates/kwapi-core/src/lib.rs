@@ -33,8 +33,8 @@ mod units;
 
 pub use chain::{chain, with_causes};
 pub use energy::{
-    Account, Cause, Clocks, Conflict, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator,
-    Keep, Limits, MeterCounter, NotBridged, OpenRows, Piece, Refused, Register, Row, RowStep, Sample,
+    Account, Cause, Clocks, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator, Keep,
+    Limits, MeterCounter, NotBridged, OpenRows, Piece, Refused, Register, Row, RowStep, Sample,
     SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced,
     WrittenRow,
 };

@@ -65,11 +65,6 @@ impl Energy {
         (0.0..18_446_744_073_709_549_568.0).contains(&millijoules).then_some(Self(millijoules as u64))
     }
 
-    /// Takes kilowatt-hours (3.6 MJ); a negative or non-finite number is no energy and gives `None`.
-    pub fn from_kwh(kwh: f64) -> Option<Self> {
-        Self::from_joules(kwh * 3.6e6)
-    }
-
     /// Whole millijoules.
     pub const fn millijoules(self) -> u64 {
         self.0
@@ -206,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_kilowatt_hour_is_three_point_six_megajoules() {
-        assert_eq!(Energy::from_kwh(1.0), Some(Energy::from_millijoules(3_600_000_000)));
+        assert_eq!(Energy::from_joules(3.6e6), Some(Energy::from_watt_hours(1_000)));
+        assert!((Energy::from_millijoules(3_600_000_000).kwh() - 1.0).abs() < 1e-12);
         assert_eq!(Energy::from_watt_hours(1), Energy::from_millijoules(3_600_000));
         assert!((Energy::from_watt_hours(1500).kwh() - 1.5).abs() < 1e-12);
     }

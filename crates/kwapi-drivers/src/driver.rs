@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::config::{ConfigError, DriverKey};
 pub(crate) use crate::error::DriverError;
 use crate::outlets::Outlets;
+use crate::words;
 
 /// One open session with one device.
 ///
@@ -124,7 +125,7 @@ impl Readings {
         if self.all.capacity() == 0 {
             self.all.reserve_exact(self.usual);
         }
-        self.all.push((probe.clone(), reading));
+        self.all.push((probe.clone(), reading.map_err(words::fit_reason)));
     }
 
     /// Takes all readings out, in the order they came, and their room with them: between two rounds a hundred thousand

@@ -47,7 +47,7 @@ pub enum DriverError {
 
 impl DriverError {
     /// What is wrong, without the word for what is done about it.
-    pub fn into_message(self) -> String {
+    pub(crate) fn into_message(self) -> String {
         match self {
             Self::Refused(message)
             | Self::Locked(message)

@@ -14,7 +14,7 @@ mod plug;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kwapi_core::Secret;
+use kwapi_core::{Secret, hex};
 use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
@@ -32,7 +32,7 @@ pub use plug::PlugConfig;
 /// A device in the same building answers within this or is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The slowest management cards take ten seconds an answer; the manager's deadline usually comes first.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The HTTP clients of a process, one a choice of trust, so that a thousand meters share one set of roots.
 #[derive(Debug, Default)]
@@ -114,6 +114,18 @@ fn parse_address(address: &str, scheme: &str) -> Result<Url, &'static str> {
         return Err("must not contain credentials; set username and password instead");
     }
     Ok(url)
+}
+
+/// A text as part of a query: percent-encodes everything but letters and digits (RFC 3986, 2.1).
+pub(crate) fn encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend(["%", &hex::encode(&[byte])]);
+        }
+        encoded
+    })
 }
 
 #[cfg(test)]

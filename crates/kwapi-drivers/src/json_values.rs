@@ -14,7 +14,7 @@ use crate::config::ConfigError;
 use crate::driver::Finding;
 use crate::parts::{Notes, power_and_counter};
 use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
-pub use place::Places;
+pub(crate) use place::Places;
 use place::{number, printed_number, shown};
 
 /// `values = { power = "/power", energy = "/total", energy_unit = "Wh", time = "/ts" }`.

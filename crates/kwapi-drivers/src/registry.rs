@@ -18,6 +18,7 @@ use crate::config::{ConfigError, DriverKey, Names, Problem, Step, typed};
 use crate::driver::{Cadence, Driver, Finding, Readings};
 use crate::error::DriverError;
 use crate::outlets::Outlets;
+use crate::words;
 
 /// Every driver there is, in the order the manual lists them.
 pub const DRIVERS: &[DriverEntry] = &[
@@ -28,6 +29,7 @@ pub const DRIVERS: &[DriverEntry] = &[
     DriverEntry::of::<crate::nut::Nut>(),
     DriverEntry::of::<crate::shelly::Shelly>(),
     DriverEntry::of::<crate::tasmota::Tasmota>(),
+    DriverEntry::of::<crate::fritz::Fritz>(),
     DriverEntry::of::<crate::mqtt::Mqtt>(),
     DriverEntry::of::<crate::http_json::HttpJson>(),
     DriverEntry::of::<crate::prometheus::Prometheus>(),
@@ -37,6 +39,7 @@ pub const DRIVERS: &[DriverEntry] = &[
     DriverEntry::of::<crate::rapl::Rapl>(),
     DriverEntry::of::<crate::hwmon::Hwmon>(),
     DriverEntry::of::<crate::nvml::Nvml>(),
+    DriverEntry::of::<crate::pm_counters::PmCounters>(),
     DriverEntry::of::<crate::push::Push>(),
     DriverEntry::of::<crate::dummy::Dummy>(),
 ];
@@ -227,7 +230,7 @@ impl Connector {
     /// # Errors
     /// See [`Driver::open`].
     pub async fn open(&self, outlets: &Outlets) -> Result<MeterSession, DriverError> {
-        self.0.open(outlets).await.map(MeterSession)
+        self.0.open(outlets).await.map(MeterSession).map_err(words::fit_error)
     }
 }
 
@@ -246,12 +249,12 @@ impl MeterSession {
     /// # Errors
     /// See [`Driver::read`].
     pub async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        self.0.read(readings).await
+        self.0.read(readings).await.map_err(words::fit_error)
     }
 
     /// What it found out and decided.
     pub fn findings(&self) -> Vec<Finding> {
-        self.0.findings()
+        self.0.findings().into_iter().map(fit).collect()
     }
 }
 
@@ -259,6 +262,12 @@ impl fmt::Debug for MeterSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MeterSession")
     }
+}
+
+/// What a driver found out, in words fit for a terminal.
+fn fit(finding: Finding) -> Finding {
+    let Finding { what, value, is_used, why } = finding;
+    Finding { what: words::fit(what), value: words::fit(value), is_used, why: words::fit(why) }
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

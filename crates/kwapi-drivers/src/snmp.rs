@@ -22,12 +22,11 @@ mod value;
 mod walk;
 
 pub use config::{SnmpConfig, SnmpVersion};
-pub use plan::parse_key;
-pub use profile::{Field, Profile, ProfileCatalogue, ProfileError, ProfileKind, Section, parse_oid};
+pub use profile::{Field, Profile, ProfileCatalogue, ProfileError, ProfileKind, Section};
 pub use record::record;
 pub use shared::SnmpShared;
 pub use value::ObjectValue;
-pub use walk::{Evaluated, Walk, evaluate, parse_snmprec, to_snmprec};
+pub use walk::{Evaluated, Walk, evaluate, parse_snmprec};
 
 use std::sync::Arc;
 
@@ -58,7 +57,7 @@ pub struct Snmp {
     shared: Arc<SnmpShared>,
     agent: Agent,
     plan: Plan,
-    /// The objects of every round: sysUpTime, then each point's.
+    /// The objects of every round: sysUpTime, each point's, and those that count what the device has.
     round: Vec<Oid>,
     pace: AgentPace,
     up_time: Option<i128>,
@@ -144,6 +143,8 @@ impl Driver for Snmp {
                 fields.map(|field| (field, values.next().unwrap_or(ObjectValue::Failed))).collect()
             })
             .collect();
+        let mut counts = self.plan.counts.iter().zip(values);
+        let has_changed = counts.any(|((_, before), now)| now != ObjectValue::Failed && now != *before);
 
         let mut results = self.interpret(&rows);
         let has_rebooted = matches!((self.up_time, up_time), (Some(before), Some(now)) if now < before);
@@ -155,7 +156,7 @@ impl Driver for Snmp {
         }
         self.up_time = up_time;
         let unreadable = results.iter().filter(|result| result.is_err()).count();
-        self.pace.round(up_time, has_rebooted, unreadable, results.len());
+        self.pace.round(up_time, has_rebooted, has_changed, unreadable, results.len());
         let now = Instant::now();
         for (point, result) in self.plan.points.iter_mut().zip(results) {
             let counter = result.as_ref().ok().and_then(|reading| reading.counter);
@@ -233,7 +234,8 @@ impl Snmp {
             point.resume(&self.plan.points);
         }
         let fast = plan.points.iter().flat_map(|point| point.oids(false)).map(|(_, oid)| oid.clone());
-        self.round = std::iter::once(sys_up_time()).chain(fast).collect();
+        let counts = plan.counts.iter().map(|(count, _)| count.clone());
+        self.round = std::iter::once(sys_up_time()).chain(fast).chain(counts).collect();
         self.plan = plan;
         self.pace.listed(Instant::now());
     }

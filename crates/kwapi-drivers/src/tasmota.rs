@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Register, Volts, hex};
+use kwapi_core::{Amperes, MeterCounter, NoReading, Reading, Register, Volts};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::config::{ConfigError, DriverKey};
 use crate::deadline;
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Access, Clients, DeviceClient, PlugConfig};
+use crate::http::{Access, Clients, DeviceClient, PlugConfig, encoded};
 use crate::outlets::Outlets;
 use crate::parts::{ListedProbes, Notes, power_and_counter, printable};
 use crate::value::{self, EnergyUnit, number};
@@ -73,7 +73,7 @@ impl Driver for Tasmota {
         // Tasmota takes its login in the query, which no error ever shows.
         let access = config.access();
         let login = access.login()?.user.map_or_else(String::new, |(username, password)| {
-            format!("&user={}&password={}", encode(&username), encode(password.expose()))
+            format!("&user={}&password={}", encoded(&username), encoded(password.expose()))
         });
         let device = Access { username: None, password: None, ..access }.device(clients)?;
         Ok(Self {
@@ -273,18 +273,6 @@ fn channel(
         current: electrical("Current").map(Amperes),
         counter,
         ..Reading::default()
-    })
-}
-
-/// Percent-encodes everything but letters and digits (RFC 3986, 2.1).
-fn encode(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.extend(["%", &hex::encode(&[byte])]);
-        }
-        encoded
     })
 }
 

@@ -114,6 +114,10 @@ pub(crate) fn client_config(tls: &DeviceTls) -> Result<ClientConfig, ConfigError
 /// What is wrong with a certificate of the first version of X.509 where an authority is to verify it.
 const OLD_CERTIFICATE: &str = "X.509 version 1 certificates cannot be verified by an authority";
 
+/// The same of one whose key no verifier of ours takes, pinned or not.
+const P521_CERTIFICATE: &str = "the certificate has a key on the curve P-521, which is not supported; give the device one with an RSA \
+    key of 2048 bits or more, or on the curve P-256 or P-384";
+
 #[derive(Debug)]
 enum Trust {
     Roots(Arc<dyn ServerCertVerifier>),
@@ -138,6 +142,9 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let presented = <[u8; 32]>::from(Sha256::digest(certificate));
+        if !matches!(self.trust, Trust::Anybody) && key::is_on_p521(certificate) {
+            return Err(rustls::Error::General(P521_CERTIFICATE.to_owned()));
+        }
         match &self.trust {
             Trust::Roots(verifier) => {
                 let verified = verifier.verify_server_cert(certificate, intermediates, name, stapled, now);
@@ -196,7 +203,11 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let schemes = self.provider.signature_verification_algorithms.supported_schemes();
-        if matches!(self.trust, Trust::Pinned(_)) { key::old_first(schemes) } else { schemes }
+        let mut schemes =
+            if matches!(self.trust, Trust::Pinned(_)) { key::old_first(schemes) } else { schemes };
+        // Last: a device that has nothing else then shows what it has, and can be told.
+        schemes.push(key::TOLD_APART);
+        schemes
     }
 }
 

@@ -31,7 +31,7 @@ pub use format::{cost_text, energy_text, watts_text};
 pub use palette::{HUE_DEFAULT, colour};
 pub use png::{PNG_SCALE_MAX, PngError, png};
 pub use probe::draw_probe;
-pub use stack::{BANDS_MAX, Band, Stacked, StackedSum, natural_order};
+pub use stack::{Band, Stacked, StackedSum, natural_order};
 pub use summary::draw_summary;
 pub use theme::Theme;
 

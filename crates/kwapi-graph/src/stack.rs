@@ -6,9 +6,9 @@ use super::figures::known;
 use super::{Figures, window};
 
 /// How many probes get a band of their own. The rest share one: nobody tells more colours apart.
-pub const BANDS_MAX: usize = 20;
+pub(crate) const BANDS_MAX: usize = 20;
 
-/// The newest rows, within so many seconds, may lack probes that have not been read again yet.
+/// The newest rows, and those where measuring begins, may lack probes that are read later, within so many seconds.
 const SETTLES_SECONDS: u64 = 10;
 
 /// Adds up probes over one period.
@@ -45,6 +45,8 @@ pub struct Stacked {
     pub total: Series,
     /// Energy of all probes; not that of the total, since each is known for a time of its own.
     pub energy_kwh: f64,
+    /// The part of it in rows that are taken for unknown, since they lack probes that are read later.
+    pub unsettled_kwh: f64,
     /// How many probes are known in each row.
     pub known: Vec<u32>,
     /// How many probes there are.
@@ -113,27 +115,42 @@ impl StackedSum {
         self.largest.get(index).map_or(f64::INFINITY, |band| band.energy_kwh)
     }
 
-    /// Takes the newest rows for unknown as far as probes of the row before them are missing there: meters are not all
-    /// read at once, and the sum of those that were is no power of anything. A probe that is silent for longer is
-    /// left out of the sum.
-    fn leave_unsettled(&mut self) {
+    /// Takes for unknown the newest rows, and the first after unknown time, as far as probes of the rows beside them are
+    /// missing there: meters are not all read at once, and the sum of those that were is no power of anything. A probe
+    /// that is silent for longer is left out of the sum. Returns the joules of those rows.
+    fn leave_unsettled(&mut self) -> f64 {
         let rows = usize::try_from(SETTLES_SECONDS / self.step.max(1)).unwrap_or(0);
-        let most = self.known.iter().rev().take(rows + 1).copied().max().unwrap_or(0);
-        let unsettled = self.known.iter().rev().take(rows).take_while(|known| **known < most).count();
-        let settled = self.known.len().saturating_sub(unsettled);
-        for row in settled..self.known.len() {
-            for (sum, known) in self.sum.get_mut(row).into_iter().zip(self.known.get_mut(row)) {
+        let unsettled = |known: &mut dyn Iterator<Item = u32>| {
+            let known: Vec<u32> = known.take(rows + 1).collect();
+            let most = known.iter().copied().max().unwrap_or(0);
+            known.into_iter().take(rows).take_while(|known| *known < most).count()
+        };
+        let newest = unsettled(&mut self.known.iter().rev().copied());
+        let mut left_out: Vec<usize> = (self.known.len().saturating_sub(newest)..self.known.len()).collect();
+        for (row, pair) in self.known.windows(2).enumerate() {
+            if matches!(pair, [0, known] if *known > 0) {
+                let first = row + 1;
+                let mut so_long = self.known.iter().skip(first).copied().take_while(|known| *known > 0);
+                left_out.extend(first..first + unsettled(&mut so_long));
+            }
+        }
+        let mut joules = 0.0;
+        for row in left_out {
+            let slots = (self.sum.get_mut(row), self.known.get_mut(row), self.seconds.get(row));
+            if let (Some(sum), Some(known), Some(seconds)) = slots {
+                joules += *sum * *seconds as f64;
                 (*sum, *known) = (0.0, 0);
             }
             for slot in self.largest.iter_mut().filter_map(|band| band.watts.get_mut(row)) {
                 *slot = None;
             }
         }
+        joules
     }
 
     /// The sum, and its largest parts.
     pub fn finish(mut self) -> Stacked {
-        self.leave_unsettled();
+        let unsettled_kwh = self.leave_unsettled() / 3.6e6;
         self.largest.sort_by(|a, b| natural_order(&a.name, &b.name));
         let watts =
             self.sum.iter().zip(&self.known).map(|(sum, known)| (*known > 0).then_some(*sum)).collect();
@@ -149,6 +166,7 @@ impl StackedSum {
                 ..Series::whole(self.start, self.step, watts)
             },
             energy_kwh: self.joules / 3.6e6,
+            unsettled_kwh,
             known: self.known,
             probes: self.probes,
             bands: self.largest,
@@ -162,7 +180,8 @@ impl Stacked {
     pub fn figures(&self, now: u64) -> Figures {
         let mut figures = Figures { energy_kwh: self.energy_kwh, ..Figures::of(&self.total, now) };
         if figures.known_seconds > 0 {
-            figures.average = Some(self.energy_kwh * 3.6e6 / figures.known_seconds as f64);
+            let settled_kwh = self.energy_kwh - self.unsettled_kwh;
+            figures.average = Some(settled_kwh * 3.6e6 / figures.known_seconds as f64);
         }
         figures
     }

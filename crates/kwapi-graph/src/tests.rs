@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use resvg::usvg::roxmltree::Document;
 
 use super::axis::{power_axis, time_axis};
+use super::stack::BANDS_MAX;
 use super::*;
 
 /// 2026-11-23 10:00:00 UTC.
@@ -379,4 +380,37 @@ fn the_newest_second_of_a_sum_waits_for_meters_that_are_read_later_in_it() {
     assert_eq!((figures.last, figures.min), (Some(300.0), Some(300.0)), "{:?}", stacked.known);
     assert!(stacked.known.ends_with(&[3, 0, 0, 0]), "{:?}", stacked.known);
     assert!(stacked.bands.iter().all(|band| band.watts.ends_with(&[None; 3])), "{:?}", stacked.bands);
+}
+
+/// The first second has the probe that is read first alone, at the start and after every stop.
+#[test]
+fn the_first_seconds_of_a_sum_wait_for_meters_that_are_read_later() {
+    let mut stack = StackedSum::new(Period::Minute, NOW);
+    for (name, second_read) in [("first", 0), ("second", 1), ("third", 4)] {
+        let is_known = |second: usize| (second_read + 20..30).contains(&second) || second >= second_read + 40;
+        let watts = (0..60).map(|second| is_known(second).then_some(100.0)).collect();
+        stack.add(name, &Series::whole(NOW - 60, 1, watts));
+    }
+    let stacked = stack.finish();
+    let figures = stacked.figures(NOW);
+    let expected = (Some(300.0), Some(300.0), Some(300.0));
+    assert_eq!((figures.min, figures.average, figures.max), expected, "{:?}", stacked.known);
+    let begin = stacked.known.len() - 60;
+    let known: Vec<usize> = (0..60).filter(|row| stacked.known[begin + row] > 0).collect();
+    assert_eq!(known, (24..30).chain(44..60).collect::<Vec<_>>());
+    // What they used counts all the same.
+    let joules = 100.0 * f64::from(10 + 9 + 6 + 20 + 19 + 16);
+    assert!((figures.energy_kwh * 3.6e6 - joules).abs() < 1e-6, "{figures:?}");
+}
+
+/// A window that begins in the middle of history begins with whoever measured then.
+#[test]
+fn a_meter_that_is_new_takes_nothing_of_the_sum_before_it() {
+    let mut stack = StackedSum::new(Period::Minute, NOW);
+    for (name, from) in [("old", 0), ("new", 5)] {
+        let watts = (0..300).map(|second| (second >= from).then_some(100.0)).collect();
+        stack.add(name, &Series::whole(NOW - 300, 1, watts));
+    }
+    let stacked = stack.finish();
+    assert!(stacked.known.starts_with(&[1, 1, 1, 1, 1, 2]), "{:?}", stacked.known);
 }

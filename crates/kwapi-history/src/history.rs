@@ -4,12 +4,14 @@
 //! written, at most `flush_interval` later; whatever is asked in between sees it. After a crash the journal is read again
 //! from where all was known to be written: a sample its file already has is passed over by the file's last update.
 
+mod ahead;
 mod counters;
 mod files;
 mod flusher;
 mod follower;
 mod probe;
 mod read;
+mod rebuild;
 mod schedule;
 mod waiting;
 
@@ -33,7 +35,7 @@ pub use read::Latest;
 
 use counters::Counts;
 use follower::JournalFollower;
-use probe::ProbeFiles;
+use probe::{ProbeFiles, Which};
 use schedule::Schedule;
 
 /// The journal's reader that writes RRD files.
@@ -83,6 +85,8 @@ pub struct History {
     waiting_bytes: AtomicUsize,
     /// Whether samples of a probe are long before what its files have.
     has_behind: AtomicBool,
+    /// Files that can take no samples, until they are made again.
+    damaged: Mutex<HashSet<(ProbeId, Which)>>,
     /// Probes of which it was told that their file cannot be read.
     unreadable: Mutex<HashSet<ProbeId>>,
     /// Of RRD files that are not in the journal's directory.
@@ -104,6 +108,27 @@ struct Upkeep {
     unread: Option<String>,
     /// How far the journal had been read, and when; younger than two flush intervals.
     marks: VecDeque<(Duration, Position)>,
+}
+
+impl Upkeep {
+    /// Writes the files of `probes`. Says whether that went well.
+    fn flush<'a>(
+        &mut self,
+        history: &History,
+        now: Duration,
+        probes: impl Iterator<Item = &'a Arc<ProbeFiles>>,
+    ) -> bool {
+        let flushed = probes.map(|probe| history.flush_probe(probe));
+        let failed =
+            flushed.chain(std::iter::once_with(|| history.mend_damaged())).filter_map(Result::err).last();
+        let Some(error) = failed else { return true };
+        let error = chain(&error);
+        if self.failed.is_none() {
+            tracing::warn!(%error, "cannot write RRD files; retrying");
+        }
+        self.failed = Some((now, error));
+        false
+    }
 }
 
 impl History {
@@ -144,6 +169,7 @@ impl History {
             losses: AtomicU64::new(0),
             waiting_bytes: AtomicUsize::new(0),
             has_behind: AtomicBool::new(false),
+            damaged: Mutex::default(),
             unreadable: Mutex::default(),
             lock: Mutex::new(lock),
         };
@@ -168,20 +194,21 @@ impl History {
         upkeep.marks.push_back((now, read));
         let interval = self.config.flush_interval;
         let due = self.schedule.lock().due(now);
-        for probe in due {
-            if let Err(error) = self.flush_probe(&probe) {
-                let error = chain(&error);
-                if upkeep.failed.is_none() {
-                    tracing::warn!(%error, "cannot write RRD files; retrying");
-                }
-                upkeep.failed = Some((now, error));
+        upkeep.flush(self, now, due.iter());
+        let looked_after = self.look_after_behind(now);
+        if let (Some(waits), None) = (&looked_after.waits, &upkeep.ahead) {
+            tracing::error!("{waits}");
+        }
+        upkeep.ahead = looked_after.waits;
+        if looked_after.rewound > 0 && upkeep.ahead.is_none() {
+            // So that a crash from here on does not bring the time that was ahead into the files again.
+            let all: Vec<_> = self.probes.read().values().cloned().collect();
+            if upkeep.flush(self, now, all.iter()) {
+                upkeep.marks.clear();
+                upkeep.committed = now;
+                self.commit(read, &mut upkeep.has_commit_failed);
             }
         }
-        let ahead = self.look_after_behind(now);
-        if let (Some(ahead), None) = (&ahead, &upkeep.ahead) {
-            tracing::error!("{ahead}");
-        }
-        upkeep.ahead = ahead;
         // Whatever arrived more than an interval ago has been written since, unless writing failed.
         let mut written = None;
         while let Some((at, position)) = upkeep.marks.front().copied() {
@@ -211,7 +238,7 @@ impl History {
 
     /// As [`History::flush_all`], but begins no more files after `limit`: what is left is read from the journal when
     /// the next process starts.
-    pub fn flush_within(&self, limit: Duration) -> bool {
+    pub(crate) fn flush_within(&self, limit: Duration) -> bool {
         let begun = Instant::now();
         self.catch_up();
         let probes: Vec<_> = self.probes.read().values().cloned().collect();
@@ -227,7 +254,10 @@ impl History {
                 flushed = false;
             }
         }
-        flushed
+        // Reading the journal again takes its time: who has none leaves a damaged file to the next process.
+        let is_mended =
+            if limit == Duration::MAX { self.mend_damaged().is_ok() } else { self.damaged.lock().is_empty() };
+        flushed && is_mended
     }
 
     /// Running totals.

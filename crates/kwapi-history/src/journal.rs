@@ -44,6 +44,7 @@ pub use state::JournalCounters;
 
 use crate::store::DirectoryLock;
 use open::open_files;
+#[cfg(any(test, feature = "fuzzing"))]
 use segment::{SegmentReader, Step};
 use state::JournalState;
 use writer::Writer;
@@ -51,7 +52,7 @@ use writer::Writer;
 /// The folder of segments and positions in the directory of history.
 const FOLDER: &str = "journal";
 /// How often what was appended should be forced to the disk at least.
-pub const SYNC_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]

@@ -126,7 +126,7 @@ pub struct Definition<'a> {
 
 impl Rrd {
     /// When it was last updated.
-    pub fn last_update(&self) -> Timestamp {
+    pub(crate) fn last_update(&self) -> Timestamp {
         self.last_update
     }
 
@@ -136,12 +136,13 @@ impl Rrd {
     }
 
     /// How many data sources it has.
-    pub fn source_count(&self) -> usize {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn source_count(&self) -> usize {
         self.sources.len()
     }
 
     /// Its archives, in the file's order.
-    pub fn archives(&self) -> &[Archive] {
+    pub(crate) fn archives(&self) -> &[Archive] {
         &self.archives
     }
 

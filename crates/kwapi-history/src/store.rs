@@ -35,7 +35,7 @@ pub const POWER: Definition<'static> = Definition {
 };
 
 /// The file beside it: the least and the most of the same rows. A row of one second needs neither.
-pub const PEAKS: Definition<'static> = Definition {
+pub(crate) const PEAKS: Definition<'static> = Definition {
     archives: &[
         (Consolidation::Min, 10, 360),
         (Consolidation::Min, 900, 96),

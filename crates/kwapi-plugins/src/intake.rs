@@ -33,7 +33,7 @@ pub use running::Running;
 use inbox::{Held, Inbox};
 
 /// Samples that are held while they cannot be appended.
-pub const HELD_MAX: usize = 1 << 17;
+pub(crate) const HELD_MAX: usize = 1 << 17;
 /// Samples that are tried at a time when several batches are held.
 const TRIED_MAX: usize = 8_192;
 /// While appending fails, it is tried again this often.

@@ -91,7 +91,7 @@ pub const HEALTH: &str = "/healthz";
 /// `/readyz`: whether it can do its work, and else what it waits for.
 pub const READY: &str = "/readyz";
 /// The three of them, which [`router`] serves.
-pub const SHARED: &[&str] = &[METRICS, HEALTH, READY];
+pub(crate) const SHARED: &[&str] = &[METRICS, HEALTH, READY];
 
 /// The [`SHARED`] routes, naming no probe outside `scope`. They are not behind authentication: they belong on a loopback
 /// listener.

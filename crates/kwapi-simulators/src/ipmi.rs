@@ -48,6 +48,8 @@ pub struct CardOptions {
     pub keys_of_open_privilege: bool,
     /// Whether it does not say that it has a K-g.
     pub hides_card_key: bool,
+    /// What it offers before a session is proved, as anyone on the way could in its place.
+    pub offer: Offer,
     /// Whether the checksums of its messages are wrong, whatever the packet around them.
     pub wrong_checksums: bool,
     /// How long it takes for each message of session opening.
@@ -69,10 +71,22 @@ impl Default for CardOptions {
             suite_refusal: 0x11,
             keys_of_open_privilege: false,
             hides_card_key: false,
+            offer: Offer::Honest,
             wrong_checksums: false,
             opening_delay: Duration::ZERO,
         }
     }
+}
+
+/// What a card offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// What it has.
+    Honest,
+    /// These algorithms for authentication, integrity and secrecy in its answer to Open Session, whichever were asked for.
+    Algorithms([u8; 3]),
+    /// IPMI 1.5 only, without authentication.
+    LegacyWithoutAuthentication,
 }
 
 /// How a card answers DCMI Get Power Reading.

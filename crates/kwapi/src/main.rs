@@ -18,6 +18,11 @@ use clap::Parser;
 use cli::{Cli, Command};
 use stack::Roles;
 
+/// A hundred thousand probes are many small allocations, made on one thread and freed on another (ADR 0024).
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match begin(&cli) {

@@ -39,7 +39,7 @@ fn walk(members: &[Member<'_>], path: &str, digest: &mut String) -> Result<(), U
             JsonValue::Number("-0") => digest.push('0'),
             JsonValue::Number(text) => digest.push_str(text),
             JsonValue::Null | JsonValue::Bool(_) | JsonValue::List(_) | JsonValue::Object(_) => {
-                repr(&member.value, digest)?
+                repr(&member.value, digest)?;
             }
         }
     }

@@ -3,10 +3,12 @@
 mod context;
 mod curve;
 mod inlet;
+mod queues;
 mod socket;
 mod zap;
 
 pub use context::{BusContext, BusCounters};
 pub use curve::{CurveConfig, CurveError};
 pub(crate) use inlet::Sockets;
+pub(crate) use queues::ListenerQueues;
 pub(crate) use socket::{OpenSocket, high_water, high_water_at};

@@ -2,13 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Nothing that is answered at all takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A connection after its handshake.
-pub(crate) struct Zmtp(TcpStream);
+pub(crate) struct Zmtp<S = TcpStream>(S);
 
 impl Zmtp {
     /// Goes to a bound endpoint, `tcp://host:port`, as a socket of `kind`.
@@ -17,9 +18,25 @@ impl Zmtp {
     }
 
     /// Greets whoever is at the other end of `stream`.
-    pub(crate) fn shake_hands(mut stream: TcpStream, kind: &str) -> io::Result<Self> {
+    pub(crate) fn shake_hands(stream: TcpStream, kind: &str) -> io::Result<Self> {
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;
+        Self::greet(stream, kind)
+    }
+}
+
+impl Zmtp<UnixStream> {
+    /// Goes to a bound endpoint, `ipc://path`, as a socket of `kind`.
+    pub(crate) fn connect_inside(url: &str, kind: &str) -> io::Result<Self> {
+        let stream = UnixStream::connect(url.trim_start_matches("ipc://"))?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_write_timeout(Some(LIMIT))?;
+        Self::greet(stream, kind)
+    }
+}
+
+impl<S: Read + Write> Zmtp<S> {
+    fn greet(mut stream: S, kind: &str) -> io::Result<Self> {
         let mut greeting = [0; 64];
         greeting[0] = 0xff;
         greeting[9] = 0x7f;
@@ -44,6 +61,17 @@ impl Zmtp {
         frame.extend_from_slice(&(body.len() as u64).to_be_bytes());
         frame.extend_from_slice(body);
         self.0.write_all(&frame)
+    }
+
+    /// The body of the next frame.
+    pub(crate) fn receive(&mut self) -> io::Result<Vec<u8>> {
+        let (mut flags, mut size) = ([0], [0; 8]);
+        self.0.read_exact(&mut flags)?;
+        let bytes = if flags[0] & 2 == 0 { 1 } else { 8 };
+        self.0.read_exact(&mut size[8 - bytes..])?;
+        let mut body = vec![0; usize::try_from(u64::from_be_bytes(size)).expect("a frame of ours")];
+        self.0.read_exact(&mut body)?;
+        Ok(body)
     }
 
     /// Whether the other end has closed the connection; waits for it to say anything.

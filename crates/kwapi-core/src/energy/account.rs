@@ -30,7 +30,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use decision::{Conflict, Credit, Decision, SegmentKind, Stretch};
+pub(crate) use decision::Conflict;
+pub use decision::{Credit, Decision, SegmentKind, Stretch};
 pub use snapshot::SnapshotError;
 pub use trace::{Trace, Traced};
 
@@ -45,7 +46,7 @@ const RUNS_MAX: usize = 4;
 
 /// What one probe has used, and what is needed to credit its next message.
 ///
-/// Of a probe with one session it takes less than 300 bytes. A copy is cheap, and cheaper still over one that is there
+/// Of a probe with one session it takes less than 250 bytes. A copy is cheap, and cheaper still over one that is there
 /// already (`clone_from`): whoever must write a credit down before it counts takes it on a copy, and puts that in the
 /// account's place afterwards.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -132,12 +133,12 @@ impl Account {
     }
 
     /// Whether a second publisher has claimed this probe since the current one took it.
-    pub fn is_challenged(&self) -> bool {
+    pub fn has_conflict(&self) -> bool {
         self.conflict().is_some()
     }
 
     /// Whose messages are refused beside whose, while a second publisher claims this probe.
-    pub fn conflict(&self) -> Option<Conflict> {
+    pub(crate) fn conflict(&self) -> Option<Conflict> {
         let rival = self.rival.as_ref().filter(|rival| rival.is_refused)?;
         Some(Conflict { credited: self.runs.last()?.session, refused: rival.session })
     }
@@ -301,7 +302,7 @@ impl Account {
     fn go_on(&mut self, message: &Accounting, index: usize) -> Result<Stretch, Refused> {
         let to = message.timestamp;
         let Some(run) = self.runs.get_mut(index) else { return Err(Refused::SessionClosed) };
-        let (low, top) = (run.low.stamp, run.top.stamp);
+        let (low, top) = (run.low().stamp, run.top.stamp);
         match run.note(message) {
             run::RunPlace::Newest(skipped) => {
                 self.lost = self.lost.saturating_add(u32::try_from(skipped).unwrap_or(u32::MAX));

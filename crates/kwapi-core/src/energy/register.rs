@@ -31,13 +31,13 @@ impl Register {
     /// Whether this is of another device than the one whose serial number was `earlier`, as far as both say: a device that
     /// could not be asked for it, or a version of ours that did not ask, makes no other device.
     #[must_use]
-    pub fn is_of_another_device(&self, earlier: Option<&str>) -> bool {
+    pub(crate) fn is_of_another_device(&self, earlier: Option<&str>) -> bool {
         matches!((earlier, self.serial.as_deref()), (Some(then), Some(now)) if then != now)
     }
 
     /// Whether the device has not been restarted between `earlier` and this, as far as both say.
     #[must_use]
-    pub fn is_of_same_start(&self, earlier: &Self) -> bool {
+    pub(crate) fn is_of_same_start(&self, earlier: &Self) -> bool {
         match (earlier.started_at, self.started_at) {
             (Some(then), Some(now)) => then.since(now).max(now.since(then)) <= STARTED_APART_MAX,
             (None, None) => true,

@@ -5,9 +5,12 @@
 //! as all of them are sums of the same pieces. A row is **open** until a message after its end was taken, or until 48 hours
 //! after its end; what comes for it then is a row of its own, a **correction**, which may be negative.
 
+mod packed;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Watts;
+use packed::Packed;
 
 /// A row that nobody has ended is closed so long after its end, in milliseconds.
 const CLOSED_AFTER_MS: u64 = 48 * 3_600_000;
@@ -155,16 +158,70 @@ pub struct WrittenRow {
 
 /// A probe's open rows, one a step at most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OpenRows {
-    rows: [Option<Row>; 3],
-    /// Rows that end up to here are closed, in Unix milliseconds.
-    closed_until: u64,
-}
+#[serde(from = "Rows", into = "Rows")]
+pub struct OpenRows(Packed);
 
 impl OpenRows {
     /// Adds what a message stamped `at_ms` brought, of `power`. `pieces` are in order of time; rows that are done, and
     /// corrections, go to `write`.
     pub fn take(
+        &mut self,
+        at_ms: u64,
+        power: Watts,
+        pieces: &[Piece],
+        cause: Cause,
+        write: &mut impl FnMut(WrittenRow),
+    ) {
+        let mut rows = self.0.rows();
+        rows.take(at_ms, power, pieces, cause, write);
+        self.0.set(rows);
+    }
+
+    /// Closes what has had no message for 48 hours after its end.
+    pub fn close_silent(&mut self, now_ms: u64, write: &mut impl FnMut(WrittenRow)) {
+        let until = now_ms.saturating_sub(CLOSED_AFTER_MS);
+        if (1..until).contains(&self.closed_until()) {
+            let mut rows = self.0.rows();
+            rows.close(until, write);
+            self.0.set(rows);
+        }
+    }
+
+    /// The open rows, the shortest first.
+    pub fn rows(&self) -> impl Iterator<Item = (RowStep, Row)> {
+        RowStep::ALL.into_iter().zip(self.0.rows().rows).filter_map(|(step, row)| Some((step, row?)))
+    }
+
+    /// Up to where rows are closed, in Unix milliseconds; 0 before the first message.
+    pub fn closed_until(&self) -> u64 {
+        self.0.closed_until()
+    }
+}
+
+impl From<OpenRows> for Rows {
+    fn from(open: OpenRows) -> Self {
+        open.0.rows()
+    }
+}
+
+impl From<Rows> for OpenRows {
+    fn from(rows: Rows) -> Self {
+        let mut packed = Packed::default();
+        packed.set(rows);
+        Self(packed)
+    }
+}
+
+/// Open rows as they are worked on, and as they are in a file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Rows {
+    rows: [Option<Row>; 3],
+    /// Rows that end up to here are closed, in Unix milliseconds.
+    closed_until: u64,
+}
+
+impl Rows {
+    fn take(
         &mut self,
         at_ms: u64,
         power: Watts,
@@ -200,23 +257,6 @@ impl OpenRows {
             }
         }
         self.close(at_ms, write);
-    }
-
-    /// Closes what has had no message for 48 hours after its end.
-    pub fn close_silent(&mut self, now_ms: u64, write: &mut impl FnMut(WrittenRow)) {
-        if self.closed_until > 0 {
-            self.close(now_ms.saturating_sub(CLOSED_AFTER_MS), write);
-        }
-    }
-
-    /// The open rows, the shortest first.
-    pub fn rows(&self) -> impl Iterator<Item = (RowStep, &Row)> {
-        RowStep::ALL.into_iter().zip(&self.rows).filter_map(|(step, row)| Some((step, row.as_ref()?)))
-    }
-
-    /// Up to where rows are closed, in Unix milliseconds; 0 before the first message.
-    pub fn closed_until(&self) -> u64 {
-        self.closed_until
     }
 
     fn close(&mut self, until: u64, write: &mut impl FnMut(WrittenRow)) {

@@ -200,17 +200,23 @@ impl Session {
 
     /// The message of the reading just taken; `None` while it is held.
     pub fn publish(&mut self, quality: Quality) -> Option<Accounting> {
+        let accounting = self.account(quality)?;
         let running = self.running_mut()?;
-        let seq = running.seq;
-        running.seq = seq.saturating_add(1);
-        let sums = running.integrator.sums;
+        running.seq = running.seq.saturating_add(1);
+        let sums = Packed::of(&running.integrator.sums);
+        running.published = Published { sums, at: running.at, stamp: running.stamp };
+        Some(accounting)
+    }
+
+    /// What a message of the reading just taken would say, of a reading that becomes none; `None` while it is held.
+    pub fn account(&self, quality: Quality) -> Option<Accounting> {
+        let Phase::Running(running) = &self.phase else { return None };
         let base = running.base.as_deref().copied().unwrap_or_default();
-        running.published = Published { sums: Packed::of(&sums), at: running.at, stamp: running.stamp };
         Some(Accounting {
             timestamp: running.stamp,
             session: running.id,
-            seq,
-            totals: sums.since(&base),
+            seq: running.seq,
+            totals: running.integrator.sums.since(&base),
             curve: running.curve.as_deref().map(|SourceCurve { id, run, begin_uj }| CurvePoint {
                 id: *id,
                 run: *run,

@@ -79,7 +79,7 @@ impl DriverKey {
 
     /// Its number is in this unit.
     #[must_use]
-    pub const fn in_unit(self, unit: &'static str) -> Self {
+    pub(crate) const fn in_unit(self, unit: &'static str) -> Self {
         Self { unit: Some(unit), ..self }
     }
 

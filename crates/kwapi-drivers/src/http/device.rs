@@ -253,7 +253,7 @@ impl DeviceClient {
         let password = self.login.user.iter().map(|(_, password)| password.clone());
         let headers = self.login.headers.values().filter(|value| value.is_sensitive());
         let headers = headers.filter_map(|value| value.to_str().ok().map(Secret::new));
-        let query = url.query_pairs().filter(|(key, _)| key == "password");
+        let query = url.query_pairs().filter(|(key, _)| matches!(&**key, "password" | "response" | "sid"));
         let query = query.map(|(_, value)| Secret::new(value.into_owned()));
         password.chain(headers).chain(query).collect()
     }

@@ -24,7 +24,7 @@ pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
             | AlertDescription::HandshakeFailure
             | AlertDescription::InsufficientSecurity,
         )) => {
-            "; the device supports only TLS 1.1 or older, or old ciphers: enable TLS 1.2 with ECDHE and AES-GCM on it, or use another protocol (ipmi, snmp)"
+            "; the device supports only TLS 1.1 or older or old ciphers, or its certificate has a key on the curve P-521: enable TLS 1.2 with ECDHE and AES-GCM on it, with a certificate of RSA, P-256 or P-384, or use another protocol (ipmi, snmp)"
         }
         // The handshake itself cannot be verified.
         Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => OLD_KEY,

@@ -206,11 +206,16 @@ async fn old_tls_is_named_and_an_old_certificate_is_taken_by_its_pin() {
     };
     // Without extensions openssl makes a certificate of version 1; with them, one of version 3.
     let mut pins = Vec::new();
-    for (name, key, extensions) in
-        [("v1", "rsa:2048", false), ("short", "rsa:1024", true), ("oldest", "rsa:1024", false)]
-    {
+    for (name, key, extensions) in [
+        ("v1", "rsa:2048", false),
+        ("short", "rsa:1024", true),
+        ("oldest", "rsa:1024", false),
+        ("p521", "ec:p521.param", true),
+    ] {
         let (key_file, request, certificate) =
             (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
+        let curve = ["genpkey", "-genparam", "-algorithm", "EC", "-out", "p521.param", "-pkeyopt"];
+        output(&mut openssl(&[curve.as_slice(), &["ec_paramgen_curve:P-521"]].concat()));
         let new = ["req", "-newkey", key, "-nodes", "-keyout", &key_file, "-subj", "/CN=bmc", "-out"];
         let names = ["-x509", "-addext", "subjectAltName=DNS:localhost"];
         if extensions {
@@ -247,6 +252,19 @@ async fn old_tls_is_named_and_an_old_certificate_is_taken_by_its_pin() {
         ("short", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &pins[1], "42"),
         ("oldest", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &pins[2], "42"),
         ("short", ["-tls1_3", "-cipher", "ALL:@SECLEVEL=0"], &pins[1], "and use TLS 1.2"),
+        (
+            "p521",
+            ["-tls1_3", "-cipher", "ALL"],
+            &pins[3],
+            "has a key on the curve P-521, which is not supported",
+        ),
+        (
+            "p521",
+            ["-tls1_3", "-cipher", "ALL"],
+            &system,
+            "has a key on the curve P-521, which is not supported",
+        ),
+        ("p521", ["-tls1_2", "-cipher", "ALL"], &pins[3], "its certificate has a key on the curve P-521"),
     ] {
         let port = free_port();
         let (accept, key_file, certificate) =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::routes::{Inbox, Ports, Routes};
 use crate::deadline;
@@ -14,6 +14,9 @@ use crate::driver::DriverError;
 /// How long each sending waits for its answer, in fifths of the time an answer may take: with the default of 5 s, until
 /// 1, 3 and 5 s after the first. The pauses grow because a slow card that is asked twice is slower.
 const SENDING_ENDS_FIFTHS: [u32; 3] = [1, 3, 5];
+
+/// A good-bye that is not answered for so long may be lost, and is said once more. The end of the process waits longer.
+const GOODBYE_ANSWERED: Duration = Duration::from_millis(500);
 
 /// The way to one card, for one session.
 #[derive(Debug)]
@@ -96,6 +99,15 @@ impl Link {
     #[cfg(test)]
     pub(super) fn local_port(&self) -> u16 {
         self.socket.local_addr().map(|address| address.port()).unwrap_or_default()
+    }
+
+    /// Sends a good-bye, told before, once more if nothing comes of it.
+    pub(super) async fn tell_again(&self, datagram: &[u8]) {
+        if timeout(GOODBYE_ANSWERED, self.inbox.take()).await.is_err() {
+            self.tell(datagram);
+            // What comes in answer to it finds somebody to be for.
+            _ = timeout(GOODBYE_ANSWERED, self.inbox.take()).await;
+        }
     }
 
     /// Sends without waiting for anything; for a good-bye. Lost when the socket is not ready, as on a network it may be.

@@ -37,11 +37,6 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// How many datagrams came that no session waited for.
-    pub(super) fn strays(&self) -> u64 {
-        self.routes.strays.load(Ordering::Relaxed)
-    }
-
     /// A socket and an inbox for one session with `card`.
     pub(super) async fn connect(
         &self,

@@ -3,6 +3,7 @@
 //! Source: IPMI 2.0 rev. 1.1, 6.12 (sessions, sequence numbers).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use super::crypto::{Keys, legacy_code};
 use super::link::{Failure, Link};
 use super::message::{self, IpmiCommand};
 use super::packet::{self, Packet};
+use crate::cleanup;
 
 /// A card closes a session that was silent for 60 s ± 3 s (6.12.15); we take it for closed somewhat earlier.
 const IDLE_MAX: Duration = Duration::from_secs(50);
@@ -19,7 +21,7 @@ const IDLE_MAX: Duration = Duration::from_secs(50);
 /// A session a card has granted.
 #[derive(Debug)]
 pub(super) struct RmcpSession {
-    pub(super) link: Link,
+    pub(super) link: Arc<Link>,
     seal: Seal,
     /// The card's id of the session.
     id: u32,
@@ -114,7 +116,15 @@ impl Seal {
 
 impl RmcpSession {
     pub(super) fn new(link: Link, seal: Seal, id: u32, sequence: u32) -> Self {
-        Self { link, seal, id, sequence, request: 0, window: Window::default(), heard: Instant::now() }
+        Self {
+            link: Arc::new(link),
+            seal,
+            id,
+            sequence,
+            request: 0,
+            window: Window::default(),
+            heard: Instant::now(),
+        }
     }
 
     /// Asks the card's BMC a command and returns the answer's data.
@@ -170,6 +180,8 @@ impl Drop for RmcpSession {
         );
         let datagram = self.seal.packet(self.id, after(self.sequence), &message);
         self.link.tell(&datagram);
+        let link = Arc::clone(&self.link);
+        cleanup::spawn(async move { link.tell_again(&datagram).await });
     }
 }
 

@@ -34,11 +34,6 @@ pub(super) struct CardMemory {
 }
 
 impl IpmiShared {
-    /// How many datagrams came that no session waited for: late answers, strangers, noise.
-    pub fn strays(&self) -> u64 {
-        self.ports.strays()
-    }
-
     /// What is remembered of a card. Full, as when addresses have changed for years: all is forgotten and found again.
     pub(super) fn memory(&self, card: SocketAddr) -> Arc<Mutex<CardMemory>> {
         let mut memories = self.memories.lock();

@@ -3,6 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests start the programs they talk to")]
 
+mod hostile;
 mod peers;
 mod simulated;
 mod sources;

@@ -67,7 +67,8 @@ impl<'de> Deserialize<'de> for Places {
 
 /// A value as a complaint shows it.
 pub(super) fn shown(value: &Value) -> String {
-    value.to_string().chars().take(SHOWN_CHARS).collect()
+    // JSON escapes only the first of the two sets of control characters.
+    value.to_string().chars().filter(|it| !it.is_control()).take(SHOWN_CHARS).collect()
 }
 
 /// Numbers, and texts that are numbers.

@@ -55,7 +55,7 @@ impl CounterPower {
     }
 
     /// The same, of an outlet that may draw `plausible` at most; what goes beyond that tells nothing.
-    pub fn observe_within(
+    pub(crate) fn observe_within(
         &mut self,
         counter: &MeterCounter,
         at: Duration,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Keep, Measurement, NoReading, ProbeId, Reading};
+use kwapi_core::{Keep, NoReading, ProbeId, Reading};
 use parking_lot::Mutex;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -187,35 +187,51 @@ impl MeterTask {
         let mut problem = None;
         let mut drafts = Vec::with_capacity(readings.len());
         let mut keeps = Vec::new();
+        let mut standing = Vec::new();
+        let has_sums = outflow.has_sums();
         {
             let mut visible = self.visible.lock();
             for (probe, reading) in readings.drain() {
+                let tick = reading.as_ref().ok().and_then(|reading| reading.counter);
                 match self.measure(&mut visible, probe, reading, now, &mut keeps) {
-                    Ok(draft) => {
+                    Ok(ReadingOutcome::Counted(number)) => {
                         is_good = true;
-                        drafts.extend(draft);
+                        let tick = tick.map(|counter| counter.resolution).filter(|_| has_sums);
+                        standing.extend(tick.map(|tick| (number, tick)));
                     }
+                    Ok(ReadingOutcome::New(number, draft)) => {
+                        is_good = true;
+                        drafts.push((number, draft));
+                    }
+                    Ok(ReadingOutcome::Nothing) => is_good = true,
                     Err(no_reading) => problem = Some(no_reading),
                 }
             }
         }
         outflow.state.keep(self.spec.outlets.template(), keeps).await;
-        let has_sums = outflow.has_sums();
         let mut parts = Vec::new();
+        let mut counters = Vec::new();
         {
             let mut visible = self.visible.lock();
             for (number, draft) in drafts {
                 let Some(probe) = visible.probes.get_mut(number) else { continue };
-                let Some(measurement) = publish(probe, draft, &outflow, now) else { continue };
+                let Some(measurement) = probe.publish(draft, &outflow, now) else { continue };
                 if has_sums {
                     parts.push(measurement);
                 } else {
                     outflow.pass(measurement);
                 }
             }
+            for (number, tick) in standing {
+                let probe = visible.probes.get_mut(number);
+                counters.extend(probe.and_then(|probe| probe.standing(tick, &outflow)));
+            }
         }
         for measurement in parts {
             outflow.send(measurement, now).await;
+        }
+        for counter in counters {
+            outflow.note(&counter, now).await;
         }
         if is_good {
             self.good(now);
@@ -225,8 +241,7 @@ impl MeterTask {
         true
     }
 
-    /// Takes what one outlet said: the number of its probe, and what is to be published; nothing if the device has not
-    /// measured anew, or while it is held.
+    /// Takes what one outlet said.
     fn measure(
         &self,
         visible: &mut Visible,
@@ -234,7 +249,7 @@ impl MeterTask {
         reading: Result<Reading, NoReading>,
         now: Now<'_>,
         keeps: &mut Vec<Keep>,
-    ) -> Result<Option<(usize, Draft)>, NoReading> {
+    ) -> Result<ReadingOutcome, NoReading> {
         let Visible { status, probes } = visible;
         let number = match probes.number(&id) {
             Some(number) => number,
@@ -250,7 +265,7 @@ impl MeterTask {
                 probes.add(MeterProbe { source, pace: OwnPace::default(), latest: None, problem: None })
             }
         };
-        let Some(probe) = probes.get_mut(number) else { return Ok(None) };
+        let Some(probe) = probes.get_mut(number) else { return Ok(ReadingOutcome::Nothing) };
         let mut counts_only = false;
         let outcome = match reading {
             Ok(reading) => {
@@ -267,20 +282,20 @@ impl MeterTask {
             Outcome::New(draft, keep) => {
                 keeps.extend(keep.map(|keep| *keep));
                 probe.problem = None;
-                Ok(Some((number, draft)))
+                Ok(ReadingOutcome::New(number, draft))
             }
             Outcome::Held(power, timestamp) => {
                 probe.latest = Some((power, timestamp));
                 probe.problem = None;
                 self.outflow.tell_held(now);
-                Ok(None)
+                Ok(ReadingOutcome::Nothing)
             }
-            Outcome::Unchanged => Ok(None),
+            Outcome::Unchanged => Ok(ReadingOutcome::Nothing),
             // A counter that stands still is well: it has counted nothing yet.
             Outcome::Nothing(no_reading @ NoReading::NotReady(_), keep) if counts_only => {
                 keeps.extend(keep.map(|keep| *keep));
                 probe.problem = Some(Box::new(no_reading));
-                Ok(None)
+                Ok(ReadingOutcome::Counted(number))
             }
             Outcome::Nothing(no_reading, keep) => {
                 keeps.extend(keep.map(|keep| *keep));
@@ -376,11 +391,11 @@ impl MeterTask {
     }
 }
 
-/// The message of what a probe's outlet just said.
-fn publish(probe: &mut MeterProbe, draft: Draft, outflow: &Outflow, now: Now<'_>) -> Option<Measurement> {
-    let is_kept = !probe.source.must_be_kept() || outflow.state.has(probe.source.probe());
-    let measurement = probe.source.publish(draft, is_kept)?;
-    let timestamp = measurement.accounting.as_ref().map_or(now.wall, |accounting| accounting.timestamp);
-    probe.latest = Some((measurement.power, timestamp));
-    Some(measurement)
+/// What became of what an outlet said: the number of its probe, and what is to be published.
+enum ReadingOutcome {
+    New(usize, Draft),
+    /// A counter that tells no power now.
+    Counted(usize),
+    /// The device has not measured anew, or it is held.
+    Nothing,
 }

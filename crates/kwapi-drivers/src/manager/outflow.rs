@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kwapi_core::{Measurement, PROGRAM_DATE, WallClock};
+use kwapi_core::{Accounting, Energy, Measurement, PROGRAM_DATE, ProbeId, WallClock};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -12,13 +12,21 @@ use super::host::Host;
 use super::lateness::Histogram;
 use super::published::Now;
 use super::state::ManagerState;
-use super::virtual_probes::VirtualProbes;
+use super::virtual_probes::{Completed, PartSaid, VirtualProbes};
 
 /// A wall clock this far behind the newest stamp on record was set back, or is not set yet.
 const BEHIND_MAX: Duration = Duration::from_secs(2);
 
 /// Takes every measurement. It must not block: it queues, and drops its oldest when full.
 pub type Sink = Arc<dyn Fn(Measurement) + Send + Sync>;
+
+/// A counter that was read and tells no power yet.
+pub(super) struct Standing {
+    pub(super) probe: ProbeId,
+    pub(super) accounting: Accounting,
+    /// What it advances by.
+    pub(super) tick: Energy,
+}
 
 /// What all meters of a manager have in common.
 pub(super) struct Outflow {
@@ -89,6 +97,11 @@ impl Outflow {
         self.epoch + since_epoch
     }
 
+    /// Whether `probe` is part of a sum.
+    pub(super) fn is_part(&self, probe: &ProbeId) -> bool {
+        self.virtual_probes.read().has_part(probe)
+    }
+
     /// Whether any measurement may complete a sum.
     pub(super) fn has_sums(&self) -> bool {
         !self.virtual_probes.read().is_empty()
@@ -101,8 +114,20 @@ impl Outflow {
 
     /// Sends a measurement, followed by the virtual probes that it completes.
     pub(super) async fn send(&self, measurement: Measurement, now: Now<'_>) {
-        let mut sums = self.virtual_probes.read().completed_by(&measurement, now, &self.state);
+        let heard = PartSaid::of(&measurement);
+        let sums = heard.map(|heard| self.virtual_probes.read().completed_by(&heard, now, &self.state));
         (self.sink)(measurement);
+        self.publish(sums.unwrap_or_default()).await;
+    }
+
+    /// Takes a counter that told no power for the sums that it is a part of.
+    pub(super) async fn note(&self, standing: &Standing, now: Now<'_>) {
+        let heard = PartSaid::standing(&standing.probe, standing.accounting, standing.tick);
+        let sums = self.virtual_probes.read().completed_by(&heard, now, &self.state);
+        self.publish(sums).await;
+    }
+
+    async fn publish(&self, mut sums: Vec<Completed>) {
         let keeps: Vec<_> = sums.iter_mut().filter_map(|sum| sum.keep.take()).collect();
         self.state.keep(None, keeps).await;
         for sum in sums {

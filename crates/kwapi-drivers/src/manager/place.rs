@@ -115,6 +115,7 @@ mod tests {
             "community",
             "headers",
             "kg",
+            "legacy_login",
             "password",
             "privacy_password",
             "privacy_protocol",

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use kwapi_core::{NoReading, ProbeId, Succession, Timestamp, Watts};
+use kwapi_core::{Energy, Measurement, NoReading, ProbeId, Succession, Timestamp, Watts};
 
+use super::outflow::{Outflow, Standing};
 use super::pace::OwnPace;
-use super::published::PublishedProbe;
+use super::published::{Draft, Now, PublishedProbe};
 
 /// One probe of a meter.
 #[derive(Debug)]
@@ -14,6 +15,31 @@ pub(super) struct MeterProbe {
     pub(super) pace: OwnPace,
     pub(super) latest: Option<(Watts, Timestamp)>,
     pub(super) problem: Option<Box<NoReading>>,
+}
+
+impl MeterProbe {
+    /// The message of what its outlet just said.
+    pub(super) fn publish(&mut self, draft: Draft, outflow: &Outflow, now: Now<'_>) -> Option<Measurement> {
+        let measurement = self.source.publish(draft, self.is_kept(outflow))?;
+        let timestamp = measurement.accounting.as_ref().map_or(now.wall, |accounting| accounting.timestamp);
+        self.latest = Some((measurement.power, timestamp));
+        Some(measurement)
+    }
+
+    /// What the sums that it is part of are told of its counter, which advances by `tick` and told no power just now.
+    pub(super) fn standing(&self, tick: Energy, outflow: &Outflow) -> Option<Standing> {
+        let probe = self.source.probe();
+        if !outflow.is_part(probe) {
+            return None;
+        }
+        let accounting = self.source.standing(self.is_kept(outflow))?;
+        Some(Standing { probe: probe.clone(), accounting, tick })
+    }
+
+    /// Whether the state has what it must have before the next message leaves.
+    fn is_kept(&self, outflow: &Outflow) -> bool {
+        !self.source.must_be_kept() || outflow.state.has(self.source.probe())
+    }
 }
 
 /// One meter's probes, each found by its number or, where the order of a round is as it was, without looking.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{
-    Amperes, Clocks, CounterChange, Integrator, Keep, Limits, Measurement, NoReading, NotBridged,
+    Accounting, Amperes, Clocks, CounterChange, Integrator, Keep, Limits, Measurement, NoReading, NotBridged,
     PROGRAM_DATE, ProbeId, Quality, Reading, Register, Sample, SampleOutcome, Session, SessionEntry,
     Timestamp, Volts, Watts,
 };
@@ -107,6 +107,12 @@ impl PublishedProbe {
 
     pub(super) fn max_gap(&self) -> Duration {
         self.session.limits().max_gap
+    }
+
+    /// The account of a meter that counts and has told no power in the reading just taken; `None` while it is held, or
+    /// where the state does not have what it must.
+    pub(super) fn standing(&self, is_kept: bool) -> Option<Accounting> {
+        if is_kept { self.session.account(Quality::Measured) } else { None }
     }
 
     /// Whether the next message must wait for the state to have been told.

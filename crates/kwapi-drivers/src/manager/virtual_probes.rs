@@ -5,6 +5,11 @@
 //! slowest part unless it is set. Where all parts are
 //! measured, its energy is the sum of theirs, so that it agrees with their own totals and counters. Over a stop it goes on
 //! only if all parts do: its register is the sum of their curves, and is known by which curves those are.
+//!
+//! A part that counts and tells no power, as its counter stands still (the tariff that is not in force), is well: while
+//! there is one, the sum's power is told from the sum of the registers, in their ticks.
+
+mod part;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -18,10 +23,11 @@ use kwapi_core::{
 use parking_lot::Mutex;
 
 use super::derive::Assumptions;
-use super::pace::OwnPace;
 use super::place::RegisterPlace;
 use super::published::{Draft, Now, Outcome, PublishedProbe};
 use super::state::ManagerState;
+pub(super) use part::PartSaid;
+use part::{Latest, SumPart};
 
 /// How long a sum waits for parts of a longer interval: more than the usual second, so that two meters read once a
 /// second give one sum a second.
@@ -81,34 +87,12 @@ pub(super) struct Sum {
     source: Option<PublishedProbe>,
     place: RegisterPlace,
     register: Arc<Register>,
-    parts: Vec<Part>,
+    parts: Vec<SumPart>,
     published: Option<Duration>,
     /// Whether a part's curve has passed over unknown time, or is another, since the latest sum.
     is_upset: bool,
     /// Counts the times that the parts' totals ceased to be comparable with those before.
     epoch: u64,
-}
-
-/// One part, as it last was.
-#[derive(Clone, Debug)]
-struct Part {
-    id: ProbeId,
-    latest: Option<Latest>,
-    /// How often it is heard: a part may be read slowly, or told only when its counter has advanced.
-    pace: OwnPace,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Latest {
-    power: Watts,
-    current: Option<Amperes>,
-    quality: Quality,
-    session: Timestamp,
-    curve: Option<CurvePoint>,
-    energy: Energy,
-    unknown_ms: u64,
-    heard: Duration,
-    is_new: bool,
 }
 
 impl VirtualProbes {
@@ -135,21 +119,22 @@ impl VirtualProbes {
         self.sums.is_empty()
     }
 
-    /// The sums that `measurement`, a part of them, completes.
+    /// Whether `probe` is part of one.
+    pub(super) fn has_part(&self, probe: &ProbeId) -> bool {
+        self.by_part.contains_key(probe)
+    }
+
+    /// The sums that what a part of them said completes.
     pub(super) fn completed_by(
         &self,
-        measurement: &Measurement,
+        heard: &PartSaid<'_>,
         now: Now<'_>,
         state: &ManagerState,
     ) -> Vec<Completed> {
-        let (Some(indices), Some(accounting)) =
-            (self.by_part.get(&measurement.probe), measurement.accounting)
-        else {
-            return Vec::new();
-        };
+        let Some(indices) = self.by_part.get(heard.probe) else { return Vec::new() };
         let sums = indices.iter().filter_map(|index| self.sums.get(*index));
         let completed = sums.filter_map(|(spec, sum)| {
-            let (draft, keep) = sum.lock().take(spec, measurement, &accounting, now, state)?;
+            let (draft, keep) = sum.lock().take(spec, heard, now, state)?;
             Some(Completed { probe: spec.probe.clone(), sum: sum.clone(), draft, keep })
         });
         completed.collect()
@@ -205,11 +190,7 @@ fn check(specs: &[VirtualSpec]) -> Result<(), VirtualError> {
 
 impl Sum {
     fn new(spec: &VirtualSpec) -> Self {
-        let parts = spec
-            .parts
-            .iter()
-            .map(|id| Part { id: id.clone(), latest: None, pace: OwnPace::default() })
-            .collect();
+        let parts = spec.parts.iter().map(SumPart::new).collect();
         let place = RegisterPlace::of_sum(&spec.parts);
         Self {
             source: None,
@@ -225,26 +206,12 @@ impl Sum {
     fn take(
         &mut self,
         spec: &VirtualSpec,
-        measurement: &Measurement,
-        accounting: &Accounting,
+        heard: &PartSaid<'_>,
         now: Now<'_>,
         state: &ManagerState,
     ) -> Option<(Draft, Option<Keep>)> {
-        let part = self.parts.iter_mut().find(|part| part.id == measurement.probe)?;
-        let latest = Latest {
-            power: measurement.power,
-            current: measurement.current,
-            quality: accounting.quality,
-            session: accounting.session,
-            curve: accounting.curve,
-            energy: accounting.totals.energy,
-            unknown_ms: accounting.totals.unknown_ms,
-            heard: now.monotonic,
-            is_new: true,
-        };
-        let comparable = part.latest.is_some_and(|before| before.is_comparable(&latest));
-        part.latest = Some(latest);
-        part.pace.heard(now.monotonic, None);
+        let part = self.parts.iter_mut().find(|part| part.id == *heard.probe)?;
+        let comparable = part.take(heard, now.monotonic);
         self.epoch += u64::from(!comparable);
         self.is_upset |= !comparable;
 
@@ -259,6 +226,11 @@ impl Sum {
         if !waited && !parts.iter().all(|part| part.is_new) {
             return None;
         }
+        let powers = parts.iter().map(|part| part.power.filter(|(_, told)| age(*told) <= max_gap));
+        let power: Option<f64> = powers.map(|power| power.map(|(watts, _)| watts.0)).sum();
+        if power.is_none() && parts.iter().any(|part| part.curve.is_none()) {
+            return None;
+        }
         if self.published.is_some_and(|published| age(published) > max_gap) {
             self.epoch += 1; // What some parts used while others were missing is not the sum's.
         }
@@ -268,7 +240,7 @@ impl Sum {
                 latest.is_new = false;
             }
         }
-        let reading = self.reading(&parts);
+        let reading = self.reading(&parts, power.map(Watts));
         let source = self.source.get_or_insert_with(|| {
             let limits = Limits { max_gap, interval: WAIT_MAX, max_watts: None };
             PublishedProbe::new(spec.probe.clone(), limits, state.past(&spec.probe))
@@ -287,13 +259,14 @@ impl Sum {
     }
 
     /// The parts as one reading. While all of them are measured, they are its register: the sum of their curves, or,
-    /// where one has none, of their sessions, which does not outlive the process.
-    fn reading(&mut self, parts: &[Latest]) -> Reading {
-        let is_measured = parts.iter().all(|part| part.quality == Quality::Measured);
+    /// where one has none, of their sessions, which does not outlive the process. Without `power` it is their register alone.
+    fn reading(&mut self, parts: &[Latest], power: Option<Watts>) -> Reading {
+        let is_measured = power.is_none() || parts.iter().all(|part| part.quality == Quality::Measured);
         let curves: Option<Vec<CurvePoint>> = parts.iter().map(|part| part.curve).collect();
         let begun = curves.iter().flatten().map(|curve| curve.begin);
         let energy = parts.iter().map(|part| part.energy).chain(begun);
         let energy = energy.fold(Energy::ZERO, Energy::saturating_add);
+        let ticks = parts.iter().map(|part| part.tick).fold(Energy::ZERO, Energy::saturating_add);
         self.know_register(curves.as_deref());
         let current: Option<f64> = parts.iter().map(|part| part.current.map(|current| current.0)).sum();
         // The curves do not tell of that time; without them `epoch` says so.
@@ -301,10 +274,10 @@ impl Sum {
         let counter = MeterCounter {
             // What a curve goes through is told by its id; a part without one may have begun anew.
             reset_at: curves.is_none().then_some(Timestamp::from_micros(self.epoch)),
-            ..MeterCounter::new(energy, Energy::ZERO)
+            ..MeterCounter::new(energy, ticks)
         };
         Reading {
-            power: Some(Watts(parts.iter().map(|part| part.power.0).sum())),
+            power,
             current: current.map(Amperes),
             counter: (is_measured && !is_upset).then_some(counter),
             register: Some(self.register.clone()),
@@ -325,18 +298,6 @@ impl Sum {
         if self.register.serial != serial || self.register.is_of_session != is_of_session {
             self.register = Arc::new(Register { serial, is_of_session, ..Register::default() });
         }
-    }
-}
-
-impl Latest {
-    /// Whether the part's total went on from `self` to `later`.
-    fn is_comparable(&self, later: &Self) -> bool {
-        let is_of_one = match (self.curve, later.curve) {
-            (Some(before), Some(after)) => before.id == after.id,
-            (None, None) => self.session == later.session,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        is_of_one && self.unknown_ms == later.unknown_ms
     }
 }
 

@@ -5,6 +5,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use kwapi_core::ProbeId;
 use kwapi_peers::{Lab, Peer, free_port, need, output};
 
 use super::*;
@@ -179,14 +180,17 @@ async fn messages_about_other_things_are_passed_over_and_make_no_probes() {
     let one = broker.config("topic = \"home/desk\"\nvalues = { power = \"/watts\" }");
     let mut wrong =
         Mqtt::open(&one, &Outlets::by_position([ProbeId::new("desk").ok()]), &brokers).await.expect("open");
-    while wrong.messages < TOLD_AFTER {
+    while wrong.topics.messages < topics::TOLD_AFTER {
         broker.publish("home/desk", r#"{"power": 38.5}"#, &[]);
         let mut readings = Readings::default();
         wrong.read(&mut readings).await.expect("a broker");
         let said: Vec<_> =
             readings.drain().map(|(_, reading)| reading.expect_err("none").to_string()).collect();
         let expected = ["not available: home/desk: no value at /watts"];
-        assert_eq!(said, if wrong.messages < TOLD_AFTER { &expected[..0] } else { &expected[..] });
+        assert_eq!(
+            said,
+            if wrong.topics.messages < topics::TOLD_AFTER { &expected[..0] } else { &expected[..] }
+        );
     }
 }
 

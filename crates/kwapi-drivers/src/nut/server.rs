@@ -129,16 +129,19 @@ impl Server {
     async fn list_devices(&mut self) -> Result<Vec<String>, DriverError> {
         self.send("LIST UPS").await?;
         let mut names = Vec::new();
+        let mut bytes = 0;
         loop {
             let line = self.line("LIST UPS").await?;
-            if line.starts_with("END LIST UPS") || names.len() >= VARIABLES_MAX {
+            bytes += line.len();
+            if line.starts_with("END LIST UPS") || bytes > ANSWER_BYTES_MAX {
                 break;
             }
             if line.starts_with("ERR") {
                 return Err(DriverError::Refused(format!("{}: LIST UPS: {line}", self.host)));
             }
-            names
-                .extend(line.strip_prefix("UPS ").and_then(|rest| rest.split(' ').next()).map(str::to_owned));
+            let name = line.strip_prefix("UPS ").and_then(|rest| rest.split(' ').next());
+            // A name is asked for as it is written here.
+            names.extend(name.filter(|name| !name.contains(char::is_control)).map(str::to_owned));
         }
         Ok(names)
     }

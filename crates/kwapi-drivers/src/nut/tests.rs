@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
 
+mod hostile;
+
 use std::process::Command;
 use std::time::Duration;
 
@@ -295,40 +297,4 @@ async fn outlets_of_one_label_are_told_apart_or_refused_by_name() {
 async fn a_full_load_makes_an_estimate() {
     let mut meter = changing(&["ups.load=30"], &one(), "nominal_watts = 400").await;
     assert_eq!(round(&mut meter).await, "A: 120 W (estimated)");
-}
-
-#[tokio::test]
-async fn an_answer_without_end_ends_the_session() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("a client");
-        let line = format!("VAR u outlet.{}.desc \"{}\"\n", 1, "x".repeat(1_000));
-        while stream.write_all(line.as_bytes()).await.is_ok() {}
-    });
-    let mut meter = open(port, "ups = \"u\"", &one()).await.expect("open");
-    let said = round(&mut meter).await;
-    assert!(said.starts_with("link lost: ") && said.ends_with("too many variables"), "{said}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_that_trickles_ends_within_its_bound() {
-    for line in ["VAR u outlet.1.desc \"x\"\n", "x"] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    while stream.write_all(line.as_bytes()).await.is_ok() {
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                });
-            }
-        });
-        let mut meter = open(port, "ups = \"u\"", &one()).await.expect("open");
-        let said = tokio::time::timeout(Duration::from_secs(12), round(&mut meter)).await.expect("a bound");
-        assert!(said.starts_with("link lost: ") && said.contains(" after "), "{said}");
-        let said = tokio::time::timeout(Duration::from_secs(12), devices(&format!("127.0.0.1:{port}"))).await;
-        assert!(said.expect("a bound").is_err());
-    }
 }

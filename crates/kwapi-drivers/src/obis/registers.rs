@@ -103,13 +103,19 @@ impl Outlet {
         }
     }
 
-    /// Its power: what is drawn, or, from a difference of import and export, that with its sign.
+    /// Its power: what is drawn, or, from a difference of import and export, that with its sign. A meter that counts one
+    /// direction alone may tell the amount of its power without a sign (15.7.0, EMH's eHZ).
     fn watts(self, registers: &TelegramValues) -> Option<f64> {
         let watts = |kind: u8| registers.get(ObisCode(kind, 7, 0), Unit::Watt);
+        // With its sign, and in a place of its own at Hager's EHZ.
+        let signed = || watts(16).or_else(|| registers.get(ObisCode(1, 7, 1), Unit::Watt));
+        let amount = |other: u8| watts(15).filter(|_| registers.counted(other).is_empty());
         match self {
-            Self::Total => watts(1).or_else(|| watts(16)),
+            Self::Total => watts(1).or_else(signed).or_else(|| amount(2)),
             Self::Phase(phase) => watts(1 + 20 * phase).or_else(|| watts(16 + 20 * phase)),
-            Self::Export => watts(2).or_else(|| watts(16).map(|watts| (0.0 - watts).max(0.0))),
+            Self::Export => watts(2)
+                .or_else(|| signed().map(|watts| (0.0 - watts).max(0.0)))
+                .or_else(|| amount(1).filter(|_| !registers.counted(2).is_empty())),
         }
     }
 

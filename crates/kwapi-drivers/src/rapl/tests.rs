@@ -240,3 +240,35 @@ fn a_zone_is_named_and_not_numbered() {
     let message = Rapl::check_outlets(&config, &two).unwrap_err().to_string();
     assert!(message.starts_with("`probes`: outlet \"2\": zones have names"), "{message}");
 }
+
+/// The registers of a round, as the manager is told of them.
+async fn registers(meter: &mut Rapl) -> Vec<Arc<Register>> {
+    let mut readings = Readings::default();
+    meter.read(&mut readings).await.unwrap();
+    readings.drain().map(|(_, reading)| reading.unwrap().register.unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_zones_register_is_of_the_host_by_its_name_and_a_sum_of_zones_is_of_the_session() {
+    let root = two_packages();
+    let mut meter = open(root.path(), &Outlets::all("{outlet}")).await.unwrap();
+    let told = registers(&mut meter).await;
+    let paths: Vec<_> = told.iter().filter_map(|register| register.path.as_deref()).collect();
+    assert_eq!(paths, ["package-0", "package-0.dram", "package-1"]);
+    assert!(told.iter().all(|register| register.is_in_host && !register.is_of_session), "{told:?}");
+    let again = registers(&mut meter).await;
+    assert!(told.iter().zip(&again).all(|(before, after)| Arc::ptr_eq(before, after)), "one name a session");
+
+    // Several zones, each with a wrap of its own, have no register that another session could go on with.
+    let mut meter = open(root.path(), &named("total")).await.unwrap();
+    let [total] = registers(&mut meter).await.try_into().expect("one outlet");
+    assert!(total.path.is_none() && total.is_of_session && total.is_in_host, "{total:?}");
+    let one = tree(&[("intel-rapl:0", "package-0", 5_000_000)]);
+    let mut meter = open(one.path(), &named("total")).await.unwrap();
+    let [total] = registers(&mut meter).await.try_into().expect("one outlet");
+    assert_eq!(
+        (total.path.as_deref(), total.is_of_session),
+        (Some("package-0"), false),
+        "a sum of one is it"
+    );
+}

@@ -11,6 +11,17 @@ const COUNTERS: &[(&str, EnergyUnit, Option<&str>)] = &[
     ("/EnergykWh/LifetimeReading", EnergyUnit::KilowattHour, None),
     ("/EnergyJoules/Reading", EnergyUnit::Joule, Some("/EnergyJoules/SensorResetTime")),
     ("/EnergykWh/Reading", EnergyUnit::KilowattHour, Some("/EnergykWh/SensorResetTime")),
+    // In `Power`, of Huawei's iBMC and its successor xFusion's: hundredths of a kWh since the statistics were begun.
+    (
+        "/PowerControl/0/Oem/Huawei/PowerMetricsExtended/TotalConsumedPowerkWh",
+        EnergyUnit::KilowattHour,
+        Some("/PowerControl/0/Oem/Huawei/PowerMetricsExtended/StatisticsCollected"),
+    ),
+    (
+        "/PowerControl/0/Oem/xFusion/PowerMetricsExtended/TotalConsumedPowerkWh",
+        EnergyUnit::KilowattHour,
+        Some("/PowerControl/0/Oem/xFusion/PowerMetricsExtended/StatisticsCollected"),
+    ),
 ];
 
 /// The same for a sensor, whose type decides the unit.

@@ -55,12 +55,21 @@ pub(super) const CHASSIS: &[PowerPlace] = &[
 ];
 
 /// In `Power`, what its makers add to it; tried after the sensors.
-pub(super) const OEM: &[PowerPlace] = &[PowerPlace {
-    name: "Power, Oem.ts_fujitsu",
-    resource: "Power",
-    power: At::First(&["/Oem/ts_fujitsu/ChassisPowerConsumption/CurrentPowerConsumptionW"]),
-    quality: Quality::Measured,
-}];
+pub(super) const OEM: &[PowerPlace] = &[
+    PowerPlace {
+        name: "Power, Oem.ts_fujitsu",
+        resource: "Power",
+        power: At::First(&["/Oem/ts_fujitsu/ChassisPowerConsumption/CurrentPowerConsumptionW"]),
+        quality: Quality::Measured,
+    },
+    // Inspur (ISBMC of the NF5000 M6 series), beside what processors, memory and fans draw.
+    PowerPlace {
+        name: "Power, Oem.Public",
+        resource: "Power",
+        power: At::First(&["/Oem/Public/TotalPower"]),
+        quality: Quality::Measured,
+    },
+];
 
 /// What the supplies draw, in `Power`: a supply that is missing from the list would go unnoticed.
 pub(super) const SUPPLIES: PowerPlace = PowerPlace {

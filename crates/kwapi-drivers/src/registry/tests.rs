@@ -118,6 +118,7 @@ async fn what_is_shared_lives_from_the_first_meter_to_the_last() {
 fn required(driver: &str) -> &'static str {
     match driver {
         "snmp" | "ipmi" | "redfish" | "nut" | "shelly" | "tasmota" => "host = 'h'",
+        "fritz" => "host = 'h'\npassword = 'p'",
         "modbus" => "host = 'h'\nmap = 'eastron-sdm120'",
         "mqtt" => "broker = 'b'\ntopic = 't'\nvalues = { power = '/p' }",
         "http_json" => "url = 'http://h/'\nvalues = { power = '/p' }",
@@ -147,6 +148,7 @@ fn the_keys_a_driver_names_are_those_its_configuration_takes() {
     check::<crate::nut::Nut>();
     check::<crate::shelly::Shelly>();
     check::<crate::tasmota::Tasmota>();
+    check::<crate::fritz::Fritz>();
     check::<crate::mqtt::Mqtt>();
     check::<crate::http_json::HttpJson>();
     check::<crate::prometheus::Prometheus>();
@@ -157,6 +159,7 @@ fn the_keys_a_driver_names_are_those_its_configuration_takes() {
     check::<crate::sml::Sml>();
     check::<crate::hwmon::Hwmon>();
     check::<crate::nvml::Nvml>();
+    check::<crate::pm_counters::PmCounters>();
     check::<crate::dummy::Dummy>();
 }
 

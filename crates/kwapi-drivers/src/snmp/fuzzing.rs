@@ -16,7 +16,7 @@ pub(crate) fn datagram(bytes: &[u8], catalogue: &ProfileCatalogue) {
         .iter()
         .map(|varbind| (varbind.oid.clone(), ObjectValue::from_wire(&varbind.value)))
         .collect();
-    _ = super::to_snmprec(&objects);
+    _ = super::walk::to_snmprec(&objects);
     let walk: Walk = objects.into_iter().collect();
     for profile in catalogue.iter() {
         evaluate(profile, &walk);

@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub gone: Vec<(ProbeId, String)>,
     /// By which words its rows are remembered.
     pub known_as: Option<String>,
+    /// Objects that are as they stand here while the device has the outlets it had when they were listed.
+    pub counts: Vec<(Oid, ObjectValue)>,
     /// What was found and decided.
     pub findings: Vec<Finding>,
 }
@@ -102,6 +104,9 @@ async fn plan(
     };
     let profile = profiles.iter().find(|profile| Some(&profile.name) == used.as_ref());
     registers::identify(profile.map(AsRef::as_ref), &mut plan.points, agent).await?;
+    if let Some(profile) = profile {
+        plan.counts = counts(profile, agent).await?;
+    }
     let mut findings = vec![Finding {
         what: "device".to_owned(),
         value: identity.description.clone(),
@@ -134,6 +139,17 @@ async fn plan(
     });
     findings.extend(plan.points.first().map(|point| sources(&point.section)).unwrap_or_default());
     Ok(Plan { findings, ..plan })
+}
+
+/// What a device says of how many outlets it has, as far as it says so.
+async fn counts(profile: &Profile, agent: &mut Agent) -> Result<Vec<(Oid, ObjectValue)>, DriverError> {
+    let oids: Vec<Oid> = profile.counts.iter().map(|count| count.0.clone()).collect();
+    if oids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values = agent.get_cautiously(&oids).await?;
+    let said = |value: &ObjectValue| matches!(value, ObjectValue::Integer(_) | ObjectValue::Text(_));
+    Ok(oids.into_iter().zip(values).filter(|(_, value)| said(value)).collect())
 }
 
 /// The profiles a configuration can name.

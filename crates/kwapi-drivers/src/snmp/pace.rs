@@ -22,8 +22,18 @@ pub(super) struct AgentPace {
     slow_columns_read_at: Option<Instant>,
     /// What the last round showed.
     is_young: bool,
-    has_rebooted: bool,
+    doubt: Doubt,
     is_missing: bool,
+}
+
+/// Why the list of outlets may be another by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// The device counts others than it listed.
+    Counts,
+    /// It has restarted since.
+    Restart,
 }
 
 impl AgentPace {
@@ -33,7 +43,7 @@ impl AgentPace {
             listed_at: now,
             slow_columns_read_at: None,
             is_young: false,
-            has_rebooted: false,
+            doubt: Doubt::None,
             is_missing: false,
         }
     }
@@ -42,7 +52,7 @@ impl AgentPace {
     pub(super) fn listed(&mut self, now: Instant) {
         self.listed_at = now;
         self.slow_columns_read_at = None;
-        self.has_rebooted = false;
+        self.doubt = Doubt::None;
     }
 
     /// Names and scales have been read.
@@ -60,10 +70,22 @@ impl AgentPace {
         self.slow_columns_read_at.is_none_or(|at| now.duration_since(at) >= SLOW_COLUMNS_INTERVAL)
     }
 
-    /// Notes what a round showed: the agent's sysUpTime, and how many of its outlets have no reading.
-    pub(super) fn round(&mut self, up_time: Option<i128>, has_rebooted: bool, unreadable: usize, all: usize) {
+    /// Notes what a round showed: the agent's sysUpTime, whether it counts other outlets than were listed, and how many of
+    /// those have no reading.
+    pub(super) fn round(
+        &mut self,
+        up_time: Option<i128>,
+        has_rebooted: bool,
+        has_changed: bool,
+        unreadable: usize,
+        all: usize,
+    ) {
+        self.doubt = match (self.doubt, has_rebooted, has_changed) {
+            (Doubt::Restart, _, _) | (_, true, _) => Doubt::Restart,
+            (Doubt::None | Doubt::Counts, false, true) => Doubt::Counts,
+            (Doubt::None | Doubt::Counts, false, false) => Doubt::None,
+        };
         self.is_young = up_time.is_some_and(|ticks| ticks < YOUNG_TICKS);
-        self.has_rebooted |= has_rebooted;
         self.is_missing = unreadable > 0 || all == 0;
     }
 
@@ -74,11 +96,13 @@ impl AgentPace {
             return false;
         }
         let interval = match (self.is_young, self.is_missing) {
+            // A count that never stands still is not followed more often than this.
             (true, _) => LISTING_INTERVAL_YOUNG,
+            (false, _) if self.doubt == Doubt::Counts => LISTING_INTERVAL_YOUNG,
             (false, true) if wants_all => LISTING_INTERVAL_MISSING,
             (false, _) => LISTING_INTERVAL,
         };
-        self.has_rebooted || now.duration_since(self.listed_at) >= interval
+        self.doubt == Doubt::Restart || now.duration_since(self.listed_at) >= interval
     }
 }
 
@@ -97,7 +121,7 @@ mod tests {
     ) -> Option<u64> {
         let begin = Instant::now();
         let mut pace = AgentPace::new(begin);
-        pace.round(up_time, has_rebooted, unreadable, 8);
+        pace.round(up_time, has_rebooted, false, unreadable, 8);
         (0..1_000).find(|after| pace.listing_is_due(begin + Duration::from_secs(*after), wants_all))
     }
 
@@ -120,6 +144,20 @@ mod tests {
     }
 
     #[test]
+    fn outlets_are_listed_again_when_the_device_counts_others() {
+        let begin = Instant::now();
+        let due = |pace: &AgentPace, after| pace.listing_is_due(begin + Duration::from_secs(after), true);
+        let mut pace = AgentPace::new(begin);
+        pace.round(HOUR, false, true, 0, 8);
+        assert!(!due(&pace, 14) && due(&pace, 15));
+        pace.round(HOUR, false, false, 0, 8);
+        assert!(!due(&pace, 15), "it counts as before");
+        pace.round(HOUR, false, true, 0, 8);
+        pace.listed(begin + Duration::from_secs(15));
+        assert!(!due(&pace, 30) && due(&pace, 315));
+    }
+
+    #[test]
     fn a_listing_makes_the_names_due_and_ends_a_reboot() {
         let begin = Instant::now();
         let mut pace = AgentPace::new(begin);
@@ -127,7 +165,7 @@ mod tests {
         pace.slow_columns_read(begin);
         assert!(!pace.slow_columns_are_due(begin + Duration::from_secs(299)));
         assert!(pace.slow_columns_are_due(begin + Duration::from_secs(300)));
-        pace.round(HOUR, true, 0, 8);
+        pace.round(HOUR, true, false, 0, 8);
         assert!(pace.listing_is_due(begin, true));
         pace.listed(begin);
         assert!(pace.slow_columns_are_unread() && !pace.listing_is_due(begin, true));

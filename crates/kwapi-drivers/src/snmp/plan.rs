@@ -91,7 +91,7 @@ impl Point {
 const KEY_NUMBERS_MAX: usize = 8;
 
 /// Reads a key: `7`, `2.7`, `inlet`, `inlet.2`, `phase.1`. `None` for anything else.
-pub fn parse_key(key: &str) -> Option<(ProfileKind, Vec<u32>)> {
+pub(crate) fn parse_key(key: &str) -> Option<(ProfileKind, Vec<u32>)> {
     let key = key.trim();
     let word_length = key.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(key.len());
     let (word, numbers) = key.split_at_checked(word_length)?;

@@ -9,8 +9,7 @@ mod quantity;
 mod section;
 
 pub use catalogue::ProfileCatalogue;
-pub(super) use column::Column;
-pub use column::parse_oid;
+pub(super) use column::{Column, parse_oid};
 pub(super) use quantity::{CounterColumn, StampFormat, StatusColumn};
 pub use section::{Field, Section};
 
@@ -44,6 +43,10 @@ pub struct Profile {
     pub max_repetitions: u32,
     /// Where its devices state their serial number; with `{index}`, the unit of a daisy chain stands there.
     pub serial: Option<Column>,
+    /// Objects that change when a device has other outlets than before: how many there are, which units are in the chain.
+    /// They are read with each round, and a change has the outlets listed again at once.
+    #[serde(default)]
+    pub counts: Vec<Dotted>,
     /// Outlets, keyed `7` or `2.7`.
     pub outlet: Option<Section>,
     /// Inlets (cords, infeeds), keyed `inlet` or `inlet.2`.

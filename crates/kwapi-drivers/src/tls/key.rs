@@ -15,8 +15,14 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 /// Tags of DER (ITU-T X.690, 8).
 const BIT_STRING: u8 = 0x03;
 const SEQUENCE: u8 = 0x30;
+/// The curve P-521 in a key's algorithm, 1.3.132.0.35: RFC 5480, 2.1.1.1.
+const P521: [u8; 7] = [0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x23];
 /// The version, which a certificate of version 1 does not write down.
 const VERSION: u8 = 0xA0;
+
+/// Signatures by keys on the curve P-521, which we cannot verify: offered so that a device that has no other shows its
+/// certificate, where it would else end the handshake as it does for want of a common cipher.
+pub(super) const TOLD_APART: SignatureScheme = SignatureScheme::ECDSA_NISTP521_SHA512;
 
 /// Verifies a signature of the handshake by the key in `certificate`, in which nothing else is looked at.
 ///
@@ -73,9 +79,21 @@ pub(super) fn is_version_1(certificate: &[u8]) -> bool {
     signed.first().is_some_and(|tag| *tag != VERSION)
 }
 
-/// The public key of a certificate: what follows its version (if written), serial number, algorithm, issuer, validity and
-/// subject.
+/// Whether a certificate's key is on the curve P-521.
+pub(super) fn is_on_p521(certificate: &[u8]) -> bool {
+    let algorithm = key_info(certificate).and_then(element);
+    algorithm.is_some_and(|(_, algorithm, _)| algorithm.windows(P521.len()).any(|part| part == P521))
+}
+
+/// The public key of a certificate.
 fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let (BIT_STRING, bits, _) = element(element(key_info(certificate)?)?.2)? else { return None };
+    bits.strip_prefix(&[0])
+}
+
+/// Algorithm and public key of a certificate: what follows its version (if written), serial number, algorithm, issuer,
+/// validity and subject.
+fn key_info(certificate: &[u8]) -> Option<&[u8]> {
     let (SEQUENCE, certificate, _) = element(certificate)? else { return None };
     let (SEQUENCE, mut rest, _) = element(certificate)? else { return None };
     let before = if *rest.first()? == VERSION { 6 } else { 5 };
@@ -83,8 +101,7 @@ fn public_key(certificate: &[u8]) -> Option<&[u8]> {
         rest = element(rest)?.2;
     }
     let (SEQUENCE, info, _) = element(rest)? else { return None };
-    let (BIT_STRING, bits, _) = element(element(info)?.2)? else { return None };
-    bits.strip_prefix(&[0])
+    Some(info)
 }
 
 /// The first element of `der`: its tag, what is in it, and what comes after it.
@@ -153,7 +170,7 @@ mod tests {
     proptest! {
         #[test]
         fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..200)) {
-            _ = (is_version_1(&noise), public_key(&noise));
+            _ = (is_version_1(&noise), is_on_p521(&noise), public_key(&noise));
         }
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 mod dummy;
+mod fritz;
 mod http;
 mod hwmon;
 mod ipmi;
@@ -19,6 +20,7 @@ mod modbus;
 mod mqtt;
 mod nut;
 mod nvml;
+mod pm_counters;
 mod push;
 mod rapl;
 mod snmp;

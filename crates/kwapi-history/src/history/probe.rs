@@ -142,8 +142,8 @@ impl ProbeFiles {
         (verdict, [before, state.bytes()])
     }
 
-    /// Notes that the file was last updated at `last_update`, long after all that waits: that is behind.
-    pub(super) fn is_behind(&self, last_update: Timestamp) {
+    /// Notes that the file was last updated at `last_update`, long after all that waits: that is behind it.
+    pub(super) fn note_file_ahead(&self, last_update: Timestamp) {
         let mut state = self.state.lock();
         let waiting = std::mem::take(&mut state.waiting);
         state.gone += waiting.len() as u64;
@@ -260,7 +260,7 @@ pub(super) fn first_second(record: &Credited) -> u64 {
 }
 
 /// Which of a probe's two files.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Which {
     Power,
     Peaks,

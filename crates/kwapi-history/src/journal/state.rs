@@ -7,7 +7,7 @@ use kwapi_core::Timestamp;
 use super::{Need, Position, Records};
 
 /// Records that are kept in memory for readers that have not come to them yet. More: the oldest are read from the disk.
-const RING_RECORDS_MAX: usize = 1 << 16;
+const RING_RECORDS_MAX: usize = 1 << 15;
 
 /// The running totals of a journal, for `/metrics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -93,7 +93,7 @@ impl Ledger {
             let (since, until) = (probe.trace.account().since().micros() / 1_000, probe.open.closed_until());
             seen.spans.insert(id.clone(), (since, until));
             for (step, row) in probe.open.rows().filter(|(step, row)| is_in(spans, *step, row.begin)) {
-                let row = LedgerRow { probe: id.clone(), row: *row, correction: 0, cause: None };
+                let row = LedgerRow { probe: id.clone(), row, correction: 0, cause: None };
                 seen.rows.push(SeenRow { step, end: until, row });
             }
         }

@@ -19,7 +19,7 @@ pub struct Rows {
 
 impl Archive {
     /// How it makes a row.
-    pub fn consolidation(&self) -> Consolidation {
+    pub(crate) fn consolidation(&self) -> Consolidation {
         self.consolidation
     }
 
@@ -31,7 +31,7 @@ impl Archive {
 
 impl Rrd {
     /// Seconds of one row of `archive`.
-    pub fn row_seconds(&self, archive: &Archive) -> u64 {
+    pub(crate) fn row_seconds(&self, archive: &Archive) -> u64 {
         self.step.saturating_mul(archive.steps_per_row)
     }
 

@@ -9,7 +9,7 @@ impl Rrd {
     /// Makes the file as if it had been updated last at the whole second `to`, and nothing were known of the row that is in
     /// progress then. Rows before it stand, but for those that the rows taken back have overwritten. A `to` that is not
     /// before its last update changes nothing.
-    pub fn rewind(&mut self, to: u64) {
+    pub(crate) fn rewind(&mut self, to: u64) {
         let from = self.last_update.seconds();
         if to >= from {
             return;

@@ -105,7 +105,7 @@ impl Api {
             since: view.since.seconds_f64(),
             time: Time::of(totals),
             messages_lost: view.lost,
-            conflicting_publisher: view.is_challenged,
+            conflicting_publisher: view.has_conflict,
         }
     }
 }

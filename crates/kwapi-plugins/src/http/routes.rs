@@ -22,7 +22,7 @@ pub struct Route<R> {
 /// The methods of what can only be read. In the order the original had them.
 pub const READ: &str = "HEAD, OPTIONS, GET";
 /// The methods of a form.
-pub const FORM: &str = "OPTIONS, POST";
+pub(crate) const FORM: &str = "OPTIONS, POST";
 
 /// The routes of one server.
 #[derive(Debug)]

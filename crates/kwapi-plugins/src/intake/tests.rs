@@ -226,7 +226,7 @@ fn a_second_publisher_is_refused_shown_and_counted() {
     };
     bench.tell("A", 1.0, Some(rival));
     assert_eq!(bench.live.counts().conflicting_publisher, 1);
-    assert!(bench.live.probe("A").unwrap().1.is_challenged);
+    assert!(bench.live.probe("A").unwrap().1.has_conflict);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J");
 }
 

@@ -89,7 +89,7 @@ pub struct ProbeView {
     /// Messages known to exist that have not come.
     pub lost: u64,
     /// Whether a second publisher claims this probe.
-    pub is_challenged: bool,
+    pub has_conflict: bool,
     /// When the probe was last heard, on the monotonic clock.
     pub heard: Duration,
     /// The usual time between its messages, as observed; 0 before there are two.
@@ -160,7 +160,7 @@ impl LiveProbe {
             totals: state.account.totals(),
             since: state.account.since(),
             lost: state.account.lost(),
-            is_challenged: state.account.is_challenged(),
+            has_conflict: state.account.has_conflict(),
             heard: Duration::from_micros(newest.heard_us),
             interval: Duration::from_millis(u64::from(newest.interval_ms)),
             version: state.version,

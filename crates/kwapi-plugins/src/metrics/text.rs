@@ -56,7 +56,7 @@ impl Exposition {
     }
 
     /// OpenMetrics 1.0.
-    pub fn open_metrics(&self) -> String {
+    pub(crate) fn open_metrics(&self) -> String {
         let mut out = String::new();
         for family in self.families.values().filter(|family| !family.lines.is_empty()) {
             let Family { name, help, kind, .. } = family;

@@ -85,8 +85,7 @@ fn cost(key: &Key, graph: &Graph) -> usize {
     graph.bytes.len() + ENTRY_BYTES + named * NAMED_BYTES
 }
 
-/// Graphs by what they show, bounded in bytes. By hand rather than `moka`, which reaches its bound some time after an insertion:
-/// a picture may have half a megabyte, and a burst of them is when the bound is needed.
+/// Graphs by what they show, bounded in bytes at every insertion, which `moka` is not (ADR 0022).
 #[derive(Debug, Default)]
 struct Cache {
     kept: HashMap<Key, Kept>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::crypto::{decrypt, encrypt, keyed_hash, short};
 use super::machine::Machine;
-use super::{BmcFault, CardOptions};
+use super::{BmcFault, CardOptions, Offer};
 
 /// Sessions a card keeps, as real ones do. Full: a new one is refused (status 01h), but for openings left half-way.
 const SESSIONS_MAX: usize = 4;
@@ -136,7 +136,10 @@ impl Bmc {
         }
         let options = &self.machine.options;
         let key_status = if options.card_key.is_some() && !options.hides_card_key { 0x24 } else { 0x04 };
-        let body = self.message(function, command, sequence, 0, &[1, 0x80, key_status, 0x02, 0, 0, 0, 0]);
+        let is_legacy = options.offer == Offer::LegacyWithoutAuthentication;
+        let (kinds, versions) = if is_legacy { (0x01, 0x00) } else { (0x80, 0x02) };
+        let data = [1, kinds, key_status, versions, 0, 0, 0, 0];
+        let body = self.message(function, command, sequence, 0, &data);
         let mut answer = vec![6, 0, 0xFF, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, u8::try_from(body.len()).ok()?];
         answer.extend(body);
         Some(answer)
@@ -172,7 +175,13 @@ impl Bmc {
         let mut reply = vec![tag, 0, 4, 0];
         reply.extend(console.to_le_bytes());
         reply.extend(id.to_le_bytes());
-        reply.extend(request.get(8..32)?);
+        let mut algorithms = request.get(8..32)?.to_vec();
+        if let Offer::Algorithms(offered) = self.machine.options.offer {
+            for (place, algorithm) in offered.into_iter().enumerate() {
+                *algorithms.get_mut(8 * place + 4)? = algorithm;
+            }
+        }
+        reply.extend(algorithms);
         Some(packet(0x11, 0, 0, &reply))
     }
 

@@ -19,6 +19,8 @@ pub(super) enum Says {
     SystemName,
     /// Serial number of the PDU.
     Serial,
+    /// How many outlets it has.
+    OutletCount,
     /// Name of an outlet, counted from 0.
     Name(usize),
     /// True(1) of a sensor's availability.
@@ -87,6 +89,19 @@ impl Layout {
         }
         rows.sort_by(|(left, _), (right, _)| left.cmp(right));
         Self(rows)
+    }
+
+    /// Says from now on how many outlets there are.
+    pub(super) fn count_outlets(&mut self) {
+        let oid = [PDU2, &[3, 2, 2, 1, 4, 1]].concat();
+        let place = self.0.partition_point(|(known, _)| *known < oid);
+        self.0.insert(place, (oid, Says::OutletCount));
+    }
+
+    /// How many outlets have a row.
+    pub(super) fn outlets(&self) -> u32 {
+        let names = self.0.iter().filter(|(_, says)| matches!(says, Says::Name(_))).count();
+        u32::try_from(names).unwrap_or(u32::MAX)
     }
 
     /// Takes away all rows of an outlet (counted from 1), as when it is unplugged from the PDU's controller.

@@ -29,6 +29,8 @@ pub struct RackSettings {
     pub names: Vec<String>,
     /// What its PDU states for a serial number, if it does.
     pub serial: Option<String>,
+    /// Whether its PDU says how many outlets it has.
+    pub counts_outlets: bool,
 }
 
 impl Default for RackSettings {
@@ -41,6 +43,7 @@ impl Default for RackSettings {
             day: Duration::from_secs(600),
             names: (1..=12).map(|number| format!("server {number}")).collect(),
             serial: None,
+            counts_outlets: false,
         }
     }
 }
@@ -73,6 +76,7 @@ struct Shared {
 struct State {
     layout: Layout,
     serial: Option<String>,
+    counts_outlets: bool,
     community: String,
     fault: Option<AgentFault>,
     outlets: Vec<Outlet>,
@@ -127,8 +131,9 @@ impl Rack {
             })
             .collect();
         let state = State {
-            layout: Layout::of(outlets.len(), settings.serial.is_some()),
+            layout: layout(outlets.len(), settings.serial.is_some(), settings.counts_outlets),
             serial: settings.serial,
+            counts_outlets: settings.counts_outlets,
             community: settings.community,
             fault: None,
             outlets,
@@ -200,7 +205,7 @@ impl Rack {
     /// Brings back all that [`Rack::remove_outlet`] took away.
     pub fn restore_outlets(&self) {
         let mut state = self.shared.state.lock();
-        state.layout = Layout::of(state.outlets.len(), state.serial.is_some());
+        state.layout = layout(state.outlets.len(), state.serial.is_some(), state.counts_outlets);
     }
 
     /// Names an outlet (from 1) anew, as its operator would.
@@ -227,6 +232,14 @@ impl Drop for Rack {
     fn drop(&mut self) {
         self.agent.abort();
     }
+}
+
+fn layout(outlets: usize, has_serial: bool, counts_outlets: bool) -> Layout {
+    let mut layout = Layout::of(outlets, has_serial);
+    if counts_outlets {
+        layout.count_outlets();
+    }
+    layout
 }
 
 async fn serve(socket: UdpSocket, shared: Arc<Shared>) {
@@ -301,6 +314,7 @@ impl State {
             }
             Says::SystemName => Value::Text("simulated-rack".to_owned()),
             Says::Serial => Value::Text(self.serial.clone().unwrap_or_default()),
+            Says::OutletCount => Value::Integer(self.layout.outlets().cast_signed()),
             Says::Name(_) if self.fault == Some(AgentFault::Oversized) => Value::Text("x".repeat(OVERSIZED)),
             Says::Name(place) => {
                 Value::Text(outlet(place).map(|outlet| outlet.name.clone()).unwrap_or_default())

@@ -1,6 +1,9 @@
 //! `kwapi bench`: how many probes this machine carries, from driver to API and RRD files, in one process.
 
+mod usage;
+
 use std::fmt::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwapi_plugins::live::LiveConfig;
@@ -10,31 +13,58 @@ use crate::config::{Config, Endpoint};
 use crate::shutdown::Shutdown;
 use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, notify_ready};
 
+use usage::{Usage, resident_bytes};
+
 /// Outlets of one dummy meter: a whole rack at a time, as PDUs come.
 const OUTLETS_PER_METER: usize = 500;
 /// Sessions open and the first files are made before measuring begins.
 const WARM_UP: Duration = Duration::from_secs(3);
+
+/// Threads that take less of a core are not told apart.
+const THREAD_SHARE_MIN: f64 = 0.001;
+/// Files that are still being written when their directory is removed are given so long to be.
+const REMOVAL_TRIES: u32 = 20;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs the load and prints what it cost.
 ///
 /// # Errors
 /// When a part cannot start, as one line.
 pub(crate) async fn bench(arguments: &BenchArgs) -> Result<(), String> {
+    if let Some(directory) = &arguments.state_directory {
+        std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        return measure(arguments, directory).await;
+    }
+    let directory =
+        tempfile::Builder::new().prefix("kwapi-bench-").tempdir().map_err(|error| error.to_string())?.keep();
+    let measured = measure(arguments, &directory).await;
+    // What was not written when the stop had to be over is written while it is removed.
+    for _ in 0..REMOVAL_TRIES {
+        if std::fs::remove_dir_all(&directory).is_ok() {
+            return measured;
+        }
+        tokio::time::sleep(REMOVAL_PAUSE).await;
+    }
+    eprintln!("cannot remove {}", directory.display());
+    measured
+}
+
+async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> {
     let shutdown =
         Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    let directory =
-        tempfile::Builder::new().prefix("kwapi-bench-").tempdir().map_err(|error| error.to_string())?;
-    let file = directory.path().join("kwapi.toml");
-    std::fs::write(&file, toml(arguments, &directory.path().display().to_string()))
+    let file = directory.join("kwapi.toml");
+    std::fs::write(&file, toml(arguments, &directory.display().to_string()))
         .map_err(|error| error.to_string())?;
     let config = Config::read(&file).map_err(|error| error.to_string())?;
     let process = Process::new(&Descriptors::of(&config, Roles::RUN));
     let inside = [Endpoint::new("inproc://kwapi-bench")];
     // Nobody asks it over HTTP: it has no listeners.
+    let starting = Instant::now();
     let stack = Stack::start(&process, &config, Roles::RUN, &inside, Listeners::default(), &shutdown)?;
     let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
         return Err("part of the load is missing".to_owned());
     };
+    let started = starting.elapsed().as_secs_f64();
     notify_ready();
     if let Some(probes_max) = raised(arguments.probes) {
         eprintln!(
@@ -45,14 +75,14 @@ pub(crate) async fn bench(arguments: &BenchArgs) -> Result<(), String> {
     eprintln!("{} probes every {} s for {} s …", arguments.probes, arguments.interval, arguments.seconds);
     tokio::time::sleep(WARM_UP).await;
 
-    let (begin, cpu_before) = (Instant::now(), cpu_seconds());
+    let (begin, used_before) = (Instant::now(), Usage::now());
     let (collected_before, recorded_before) = (live.counts(), history.counters());
     let published_before = drivers.published();
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(arguments.seconds)) => {}
         () = shutdown.begun() => {}
     }
-    let (seconds, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
+    let (seconds, used) = (begin.elapsed().as_secs_f64(), Usage::now().since(&used_before));
     // What was published has a moment to arrive before it is called lost.
     let published = drivers.published() - published_before;
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -71,7 +101,12 @@ pub(crate) async fn bench(arguments: &BenchArgs) -> Result<(), String> {
     println!("| recorded per second | {:.0} |", stored as f64 / seconds);
     println!("| lost | {} |", collected.lost - collected_before.lost);
     println!("| readings missed | {missed} |");
-    println!("| CPU, share of one core | {:.1} % |", 100.0 * cpu / seconds);
+    println!("| start, until measurements are taken | {started:.1} s |");
+    println!("| CPU, share of one core | {:.1} % |", 100.0 * used.cpu / seconds);
+    for (thread, cpu) in used.threads.iter().filter(|(_, cpu)| **cpu / seconds >= THREAD_SHARE_MIN) {
+        println!("| …of which `{thread}` | {:.1} % |", 100.0 * cpu / seconds);
+    }
+    println!("| written per second | {:.2} MB |", used.written as f64 / seconds / 1e6);
     println!("| resident memory | {:.0} MB |", resident_bytes() / 1e6);
     stack.stop().await;
     Ok(())
@@ -104,20 +139,4 @@ fn toml(arguments: &BenchArgs, directory: &str) -> String {
         );
     }
     toml
-}
-
-/// CPU seconds of this process so far, user and system.
-fn cpu_seconds() -> f64 {
-    // Linux, proc_pid_stat(5): fields 14 and 15, in ticks of 1/100 s, counted after the name in parentheses.
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
-        / 100.0
-}
-
-/// Resident memory of this process.
-fn resident_bytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0
 }

@@ -24,10 +24,10 @@ pub(crate) fn describe_driver(name: &str) -> Result<(), String> {
     let Some(driver) = registry::find(name) else {
         let known = || registry::DRIVERS.iter().map(|driver| driver.name);
         let advice = nearest(name, known()).map_or_else(
-            || format!("there are {}", known().collect::<Vec<_>>().join(", ")),
-            |name| format!("did you mean {name}?"),
+            || format!("available: {}", known().collect::<Vec<_>>().join(", ")),
+            |name| format!("did you mean {name:?}?"),
         );
-        return Err(format!("there is no driver {name}; {advice}"));
+        return Err(format!("unknown driver {name:?}; {advice}"));
     };
     println!("{}: {}\n", driver.name, driver.summary);
     let default = |key: &DriverKey| match (key.default, key.unit) {

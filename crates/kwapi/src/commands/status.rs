@@ -23,14 +23,18 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// When nobody answers, as one line.
 pub(crate) fn status(arguments: &StatusArgs, named: Option<&Path>) -> Result<(), String> {
     let address = address(arguments.address, named)?;
-    let mut meters = meters(address)?;
-    meters.retain(|meter| !arguments.troubled || !meter.is_up);
+    let meters = meters(address)?;
+    let shown: Vec<&MeterReport> =
+        meters.iter().filter(|meter| !arguments.troubled || !meter.is_up).collect();
     if arguments.json {
-        let text = serde_json::to_string_pretty(&meters).map_err(|error| error.to_string())?;
+        let text = serde_json::to_string_pretty(&shown).map_err(|error| error.to_string())?;
         println!("{text}");
         return Ok(());
     }
-    print(&meters);
+    if !shown.is_empty() || !arguments.troubled {
+        print(&shown);
+    }
+    println!("{}", summary(&meters));
     // A kwapi of before says nothing of them.
     let troubles = get(address, "/troubles").unwrap_or_default();
     for trouble in serde_json::from_slice::<Vec<String>>(&troubles).unwrap_or_default() {
@@ -69,7 +73,7 @@ pub(super) fn meters(address: SocketAddr) -> Result<Vec<MeterReport>, String> {
     serde_json::from_slice(&body).map_err(|_| format!("{address} is not a kwapi status endpoint"))
 }
 
-fn print(meters: &[MeterReport]) {
+fn print(meters: &[&MeterReport]) {
     let width = meters.iter().map(|meter| meter.name.chars().count()).max().unwrap_or(5).max(5);
     println!(
         "{:width$}  {:<10} {:<9} {:>9} {:>10} {:>8}  PROBES",
@@ -103,10 +107,14 @@ fn print(meters: &[MeterReport]) {
             println!("{}, {}: {finding}", meter.name, probe.probe);
         }
     }
+}
+
+/// How many of all meters are up, also where only those are shown that are not.
+fn summary(meters: &[MeterReport]) -> String {
     let up = meters.iter().filter(|meter| meter.is_up).count();
     let waiting = meters.iter().filter(|meter| meter.state == MeterState::Waiting.as_str()).count();
     let waiting = if waiting > 0 { format!(", {waiting} of them waiting") } else { String::new() };
-    println!("{up} of {} meters up{waiting}", meters.len());
+    format!("{up} of {} meters up{waiting}", meters.len())
 }
 
 /// Whether a probe is not measured at present. A kwapi of before tells of problems only.

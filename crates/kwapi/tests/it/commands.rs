@@ -45,6 +45,33 @@ fn walk(name: &str) -> PathBuf {
 }
 
 #[test]
+fn drivers_name_prints_every_key_with_what_it_is_by_default() {
+    let folder = folder("");
+    let modbus = succeeds(&["drivers", "modbus"], folder.path());
+    let mut lines = modbus.lines();
+    assert!(lines.next().unwrap().starts_with("modbus: energy meters over Modbus TCP"), "{modbus}");
+    assert_eq!(lines.next(), Some(""));
+    let keys: Vec<Vec<&str>> =
+        lines.map(|line| line.split("  ").filter(|part| !part.is_empty()).collect()).collect();
+    let names: Vec<&str> = keys.iter().map(|key| key[0].trim()).collect();
+    let expected = ["host", "device", "unit", "map", "maps", "framing", "baud", "parity", "stop_bits"];
+    assert_eq!(names, expected, "{modbus}");
+    let default = |name: &str| keys.iter().find(|key| key[0].trim() == name).unwrap()[1].trim();
+    assert_eq!((default("unit"), default("map"), default("framing")), ("1", "(required)", "tcp"));
+    assert!(modbus.contains(", in bit/s\n"), "{modbus}");
+    let ipmi = succeeds(&["drivers", "ipmi"], folder.path());
+    assert!(ipmi.lines().any(|line| line.starts_with("password ") && line.ends_with("; a secret")), "{ipmi}");
+
+    let wrong = fails(&["drivers", "modbuss"], folder.path());
+    assert_eq!(wrong, "kwapi: unknown driver \"modbuss\"; did you mean \"modbus\"?\n");
+    let wrong = fails(&["drivers", "fax"], folder.path());
+    assert!(
+        wrong.starts_with("kwapi: unknown driver \"fax\"; available: ") && wrong.contains("snmp"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn check_lists_what_the_configuration_stands_for() {
     let folder = folder(
         "include = ['more.toml']\n[credentials.bmc]\nusername = 'u'\npassword = 'hunter2'\n[[meter]]\ndriver = 'ipmi'\n\
@@ -220,6 +247,8 @@ fn status_shows_trouble_in_a_line_each_and_the_rest_running() {
     let names: Vec<&str> =
         troubled.as_array().unwrap().iter().filter_map(|meter| meter["name"].as_str()).collect();
     assert_eq!(names, ["card", "gone", "serial"]);
+    let troubled = succeeds(&["status", "--troubled", "--address", &address], kwapi.lab.path());
+    assert!(!troubled.contains("\nrack ") && troubled.ends_with("\n1 of 4 meters up\n"), "{troubled}");
     // The configured address needs no option.
     assert!(succeeds(&["status"], kwapi.lab.path()).contains("1 of 4 meters up"));
     let log = kwapi.process.log();

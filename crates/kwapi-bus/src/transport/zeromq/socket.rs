@@ -68,6 +68,7 @@ pub(crate) struct OpenSocket {
     pub(crate) socket: Socket,
     context: BusContext,
     attach: Attach,
+    high_water: i32,
     /// The addresses it is bound to, with the ports the system chose.
     bound: Vec<String>,
     /// Lets the configured clients in for as long as the socket is there.
@@ -95,7 +96,8 @@ impl OpenSocket {
             (Some(curve), Attach::Connect) => join(curve, &socket, url).map(|()| None)?,
         };
         let context = context.clone();
-        let mut open = Self { socket, context, attach, bound: Vec::new(), _admission: admission };
+        let bound = Vec::new();
+        let mut open = Self { socket, context, attach, high_water, bound, _admission: admission };
         open.attach(url)?;
         Ok(open)
     }
@@ -123,6 +125,16 @@ impl OpenSocket {
     /// The addresses it is bound to, with the ports the system chose.
     pub(crate) fn bound(&self) -> &[String] {
         &self.bound
+    }
+
+    /// How many messages it keeps for a slow peer as it was opened.
+    pub(super) fn high_water(&self) -> i32 {
+        self.high_water
+    }
+
+    /// Whether others come to it, and from outside of this process.
+    pub(super) fn lets_in_strangers(&self) -> bool {
+        self.bound.iter().any(|url| !url.starts_with("inproc://"))
     }
 
     /// Leaves `url` and waits until the address is free.

@@ -77,9 +77,9 @@ pub enum SegmentKind {
 
 /// Two publishers of one probe, by their session ids, for the alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conflict {
+pub(crate) struct Conflict {
     /// The session that is credited.
-    pub credited: Timestamp,
+    pub(crate) credited: Timestamp,
     /// The session that is refused.
-    pub refused: Timestamp,
+    pub(crate) refused: Timestamp,
 }

@@ -92,9 +92,9 @@ impl Step {
         let goes_on = run.opens.is_none() && curve.is_some();
         let (stop, cut, counted, before);
         if is_first {
-            let lowest = run.low.value();
-            (stop, cut) = (at.saturating_sub(run.low.begin), Energy::ZERO);
-            counted = run.top.totals.since(&run.low.totals);
+            let lowest = run.low().value();
+            (stop, cut) = (at.saturating_sub(run.low().begin), Energy::ZERO);
+            counted = run.top.totals.since(&run.low().totals);
             before = Curve { highest: lowest, lowest: Some(lowest) };
         } else {
             let former = curve.filter(|_| goes_on).unwrap_or(Curve { highest: run.base, lowest: None });
@@ -179,7 +179,7 @@ pub(super) fn cut_parts(totals: &Totals, cut: Energy) -> [u64; 3] {
 impl Account {
     /// Where the total counts from, unless nothing was heard yet.
     pub(super) fn first_stamp(&self) -> Option<Timestamp> {
-        self.past.as_ref().map(|past| past.since).or_else(|| Some(self.runs.first()?.low.stamp))
+        self.past.as_ref().map(|past| past.since).or_else(|| Some(self.runs.first()?.low().stamp))
     }
 
     /// What came before the open runs.

@@ -44,6 +44,40 @@ impl Point {
     }
 }
 
+/// The lowest message of a session, as it is kept: of most it is their first, which comes before any time or energy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Point", into = "Point")]
+pub(super) enum LowPoint {
+    First { seq: u64, stamp: Timestamp, begin: Energy },
+    Later(Box<Point>),
+}
+
+impl From<Point> for LowPoint {
+    fn from(point: Point) -> Self {
+        let Point { seq, stamp, begin, totals } = point;
+        if totals == Totals::default() {
+            Self::First { seq, stamp, begin }
+        } else {
+            Self::Later(Box::new(point))
+        }
+    }
+}
+
+impl From<LowPoint> for Point {
+    fn from(low: LowPoint) -> Self {
+        low.point()
+    }
+}
+
+impl LowPoint {
+    fn point(&self) -> Point {
+        match *self {
+            Self::First { seq, stamp, begin } => Point { seq, stamp, begin, totals: Totals::default() },
+            Self::Later(ref point) => **point,
+        }
+    }
+}
+
 /// One session as far as it has been heard: a run on its curve, or all there is without one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Run {
@@ -61,7 +95,7 @@ pub(super) struct Run {
     /// Which of the `WINDOW` messages up to the highest have been seen, newest in bit 0.
     pub(super) seen: u64,
     /// Its message of the lowest sequence number heard…
-    pub(super) low: Point,
+    pub(super) low: LowPoint,
     /// …and of the highest.
     pub(super) top: Point,
     pub(super) steps: Option<Box<Steps>>,
@@ -101,10 +135,15 @@ impl Run {
             begin: Timestamp::EPOCH,
             base: Energy::ZERO,
             seen: 1,
-            low: point,
+            low: point.into(),
             top: point,
             steps: None,
         }
+    }
+
+    /// Its message of the lowest sequence number heard.
+    pub(super) fn low(&self) -> Point {
+        self.low.point()
     }
 
     /// Takes note of one of its messages. However far back, one before all others is told from a duplicate.
@@ -123,7 +162,7 @@ impl Run {
         }
         let behind = self.top.seq - point.seq;
         let bit = if behind < WINDOW { 1 << behind } else { 0 };
-        let is_earliest = point.seq < self.low.seq;
+        let is_earliest = point.seq < self.low().seq;
         if self.seen & bit != 0 || (bit == 0 && !is_earliest) {
             return RunPlace::Duplicate;
         }
@@ -131,8 +170,8 @@ impl Run {
         if !is_earliest {
             return RunPlace::Between;
         }
-        self.step(point, self.low, true);
-        self.low = point;
+        self.step(point, self.low(), true);
+        self.low = point.into();
         RunPlace::Earliest
     }
 
@@ -140,9 +179,9 @@ impl Run {
     pub(super) fn is_beside_hole(&self, seq: u64) -> bool {
         let is_missing = |seq: u64| {
             let behind = self.top.seq.saturating_sub(seq);
-            seq > self.low.seq && seq < self.top.seq && behind < WINDOW && self.seen & 1 << behind == 0
+            seq > self.low().seq && seq < self.top.seq && behind < WINDOW && self.seen & 1 << behind == 0
         };
-        seq > self.low.seq && seq < self.top.seq && (is_missing(seq - 1) || is_missing(seq + 1))
+        seq > self.low().seq && seq < self.top.seq && (is_missing(seq - 1) || is_missing(seq + 1))
     }
 
     /// Notes a forward step of the wall clock between two messages, if there was one.
@@ -163,10 +202,10 @@ impl Run {
     /// Where its credited time begins: at its id, as it began with its first reading; at message 0, and where its stamps
     /// run behind the id (the clock was set back), at the lowest message's stamp less the time in its sums.
     pub(super) fn start(&self) -> Timestamp {
-        if self.low.seq > 0 && self.session <= self.low.stamp {
+        if self.low().seq > 0 && self.session <= self.low().stamp {
             return self.session;
         }
-        Timestamp::from_micros(self.low.stamp.micros().saturating_sub(self.low.monotonic_us()))
+        Timestamp::from_micros(self.low().stamp.micros().saturating_sub(self.low().monotonic_us()))
     }
 
     /// The wall time of its readings and how its statuses share that, if nothing of it was covered before. `None`: the clock
@@ -188,10 +227,10 @@ impl Run {
     /// Where its credited time begins, and what counts of it.
     fn counted(&self, is_first: bool) -> (u64, Totals) {
         if is_first {
-            return (self.low.stamp.micros(), self.top.totals.since(&self.low.totals));
+            return (self.low().stamp.micros(), self.top.totals.since(&self.low().totals));
         }
         let (start, low, monotonic) =
-            (self.start().micros(), self.low.stamp.micros(), self.low.monotonic_us());
+            (self.start().micros(), self.low().stamp.micros(), self.low().monotonic_us());
         let is_set = is_set_forward(low.saturating_sub(start), monotonic);
         (if is_set { low.saturating_sub(monotonic) } else { start }, self.top.totals)
     }

@@ -194,7 +194,7 @@ fn a_session_after_a_backward_clock_step_is_credited_and_present_at_once() {
     assert_eq!((credit.gained().joules(), credit.is_newest, account.last().seconds()), (2.0, true, 22));
     // One that was overtaken on its way is not the present, and no second publisher.
     let late = account.credit(&set_back(111, 1, 21), heard, MAX_GAP).unwrap();
-    assert_eq!((late.gained(), late.is_newest, account.is_challenged()), (Energy::ZERO, false, false));
+    assert_eq!((late.gained(), late.is_newest, account.has_conflict()), (Energy::ZERO, false, false));
     // The publisher restarts, at 40 on that clock.
     let credit = account.credit(&message(40, 43, 3), Duration::from_secs(133), MAX_GAP).unwrap();
     assert_eq!((credit.gained().joules(), credit.is_newest), (3.0, true));

@@ -139,8 +139,8 @@ impl Trace {
             moved = self.account.runs.get(index).map(|run| {
                 let beside = if message.seq > run.top.seq {
                     run.top
-                } else if message.seq < run.low.seq {
-                    run.low
+                } else if message.seq < run.low().seq {
+                    run.low()
                 } else {
                     point
                 };
@@ -198,7 +198,7 @@ impl Trace {
     /// The usual message.
     fn append(&mut self, index: usize, message: &Accounting, pieces: &mut Vec<Piece>) {
         let Some(run) = self.account.runs.get(index) else { return };
-        let (session, low, top) = (run.session, run.low, run.top);
+        let (session, low, top) = (run.session, run.low(), run.top);
         if self.account.take(message, Place::Run(index)).is_err() {
             return;
         }

@@ -45,7 +45,8 @@ fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now<'static>)]) -> Vec<(u12
         .iter()
         .flat_map(|(measurement, now)| {
             let state = ManagerState::default();
-            let completed = sums.completed_by(measurement, *now, &state);
+            let heard = PartSaid::of(measurement).unwrap();
+            let completed = sums.completed_by(&heard, *now, &state);
             let published: Vec<_> = completed.into_iter().filter_map(|sum| sum.publish(&state)).collect();
             published.into_iter().map(|sum| {
                 let energy = sum.accounting.unwrap().totals.energy.joules();
@@ -144,4 +145,62 @@ fn a_reload_leaves_an_unchanged_sum_its_account_and_a_wrong_one_changes_nothing(
     assert!(VirtualProbes::new(vec![spec("s", &[])], &mut before).is_err());
     let after = VirtualProbes::new(vec![spec("s", &["a"])], &mut before).unwrap();
     assert_eq!(tell(&after, &[part("a", 2_000, 100.0, 200)]), [(2_000, 100.0, 200.0)]);
+}
+
+/// One tick of the counters below: 1 Wh.
+const TICK: Energy = Energy::from_millijoules(3_600_000);
+
+/// A counter that has advanced by `ticks` since its curve began and tells no power.
+fn standing(probe: &str, milliseconds: u64, ticks: u64) -> (ProbeId, Accounting, Now<'static>) {
+    let (measurement, now) = part(probe, milliseconds, 0.0, 3_600 * ticks);
+    let accounting = measurement.accounting.unwrap();
+    let curve = CurvePoint { id: accounting.session, run: 1, begin: Energy::ZERO };
+    (id(probe), Accounting { curve: Some(curve), ..accounting }, now)
+}
+
+/// Two tariffs read once a second for `seconds`: one stands still, the other advances by a tick every ten. When, watts,
+/// quality and joules.
+fn two_tariffs(sums: &VirtualProbes, seconds: u64) -> Vec<(u64, f64, Quality, f64)> {
+    let state = ManagerState::default();
+    let mut told = Vec::new();
+    for second in 0..seconds {
+        for (probe, ticks) in [("night", 0), ("day", second / 10)] {
+            let (probe, accounting, now) = standing(probe, second * 1_000, ticks);
+            let completed = sums.completed_by(&PartSaid::standing(&probe, accounting, TICK), now, &state);
+            for sum in completed.into_iter().filter_map(|sum| sum.publish(&state)) {
+                let accounting = sum.accounting.unwrap();
+                let joules = accounting.totals.energy.joules();
+                told.push((second, sum.power.0, accounting.quality, joules));
+            }
+        }
+    }
+    told
+}
+
+#[test]
+fn a_sum_of_two_tariffs_is_told_by_their_registers_though_one_stands_still() {
+    let sums = sums(vec![spec("house", &["day", "night"])]).unwrap();
+    let told = two_tariffs(&sums, 900);
+    let (first, ..) = *told.first().expect("a sum");
+    assert!((60..=120).contains(&first), "{told:?}");
+    for (second, watts, quality, joules) in &told {
+        // 1 Wh in 10 s, as far as two ticks tell.
+        assert!((watts - 360.0).abs() <= 130.0, "{second}: {watts} W, {quality:?}");
+        let used = 360.0 * *second as f64;
+        assert!((used - joules).abs() <= 2.0 * TICK.joules(), "{second}: {joules} J of {used}");
+    }
+}
+
+#[test]
+fn a_counter_without_a_curve_that_stands_still_leaves_its_sum_unknown() {
+    let sums = sums(vec![spec("house", &["day", "night"])]).unwrap();
+    let state = ManagerState::default();
+    for second in 0..300 {
+        for probe in ["night", "day"] {
+            let (probe, accounting, now) = standing(probe, second * 1_000, second / 10);
+            let accounting = Accounting { curve: None, ..accounting };
+            let heard = PartSaid::standing(&probe, accounting, TICK);
+            assert!(sums.completed_by(&heard, now, &state).is_empty());
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Meters that are found by the chain of their SunSpec models; raw bytes are the meters.
+//! Meters that are found by the chain of their `SunSpec` models; raw bytes are the meters.
 
 use super::*;
 

@@ -36,6 +36,21 @@ fn a_wrong_digit_is_told_by_the_checksum() {
 }
 
 #[test]
+fn a_checksum_without_its_first_zeros_is_the_same() {
+    // One of these telegrams has a checksum that begins with a zero.
+    let telegram = |number: u32| checked(&["/QQQ5", "", &format!("1-0:1.7.0(0{number:04}*W)")]);
+    let begins_with_0 =
+        |telegram: &Vec<u8>| telegram.rsplit(|byte| *byte == b'!').next().unwrap().starts_with(b"0");
+    let padded = (0..1_000).map(telegram).find(begins_with_0).expect("one in sixteen");
+    let text = String::from_utf8(padded.clone()).unwrap();
+    let watts = text.split(['(', '*']).nth(1).unwrap().trim_start_matches('0').to_owned();
+    let expected = format!("total: {} W", if watts.is_empty() { "0" } else { &watts });
+    check(&padded, &["total"], &expected);
+    check(text.replace("!0", "!").as_bytes(), &["total"], &expected);
+    check(text.replace("!0", "!1").as_bytes(), &["total"], "wrong checksum");
+}
+
+#[test]
 fn a_checksum_that_is_missing_is_told_where_there_has_to_be_one() {
     check(&plain(&DUTCH), &["total"], "checksum missing");
     check(&plain(&["/X5", "0-0:96.1.4(50217)", "1-0:1.8.0(1*kWh)"]), &["total"], "checksum missing");

@@ -145,6 +145,32 @@ fn power_is_signed_in_any_number_of_bytes() {
 }
 
 #[test]
+fn an_amount_without_a_sign_is_the_power_of_a_meter_that_counts_one_direction() {
+    let amount = || entry([15, 7, 0], 27, -1, unsigned(&[0x05, 0x5B]));
+    let counter = |kind, tariff| entry([kind, 8, tariff], 30, -1, unsigned(&[0x00, 0x8C, 0xA0]));
+    let check = |entries: &[Vec<u8>], expected: &str| {
+        check_sml(&frame(&file(b"0815", entries)), &["total", "export"], expected);
+    };
+    let none = |outlet| format!("{outlet}: not available: no power or energy of {outlet} in the telegram");
+    check(&[counter(1, 0), amount()], &format!("total: 137.1 W, 12960000 J; {}", none("export")));
+    check(&[counter(2, 1), amount()], &format!("{}; export: 137.1 W, 12960000 J", none("total")));
+    // Of two directions it may be either.
+    check(&[counter(1, 0), counter(2, 0), amount()], "total: 12960000 J; export: 12960000 J");
+}
+
+#[test]
+fn a_generators_meter_that_says_its_power_at_another_place_exports() {
+    let power = entry([1, 7, 1], 27, -4, signed(&[0xFF, 0xF0, 0xBD, 0xC0]));
+    let counter = entry([2, 8, 1], 30, -1, unsigned(&[0x00, 0x8C, 0xA0]));
+    let reversed = "total: implausible: -100 W; check for a reversed current transformer or wiring";
+    check_sml(
+        &frame(&file(b"0815", &[counter, power])),
+        &["total", "export"],
+        &format!("{reversed}; export: 100 W, 12960000 J"),
+    );
+}
+
+#[test]
 fn an_escape_in_the_data_is_taken_out() {
     let entries = [entry([1, 8, 0], 30, 0, unsigned(&[0x1b; 8])), entry([16, 7, 0], 27, 0, signed(&[5]))];
     let mut escaped = 0;

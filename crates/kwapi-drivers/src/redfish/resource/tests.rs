@@ -19,6 +19,7 @@ fn check(place: &PowerPlace, resource: &Value, expected: &str) {
 fn place(name: &str) -> &'static PowerPlace {
     CHASSIS
         .iter()
+        .chain(OEM)
         .chain([&AVERAGE, &SUPPLIES])
         .find(|place| place.name == name)
         .expect("a place of that name")
@@ -83,6 +84,32 @@ fn of_several_power_controls_the_first_is_the_chassis() {
         &starting,
         "not available: Power, average: power is null; the host may be off",
     );
+}
+
+#[test]
+fn what_makers_add_to_power_is_read_where_the_standard_has_nothing() {
+    let inspur = json!({"Oem": {"Public": {"TotalPower": 418, "CurrentCPUPowerWatts": 180}}});
+    check(place("Power, Oem.Public"), &inspur, "418 W");
+    let gone = json!({"Oem": {"Public": {"CurrentCPUPowerWatts": 180}}});
+    check(
+        place("Power, Oem.Public"),
+        &gone,
+        "not available: Power, Oem.Public has no value; the host may be off",
+    );
+}
+
+#[test]
+fn the_counter_of_an_ibmc_is_the_machines_and_has_its_reset() {
+    for maker in ["Huawei", "xFusion"] {
+        let metrics = json!({"TotalConsumedPowerkWh": 731.25, "CurrentCPUPowerWatts": 90,
+            "StatisticsCollected": "2026-03-04T05:06:07+08:00"});
+        let power = json!({"PowerControl": [
+            {"Name": "System Power Control 1", "PowerConsumedWatts": 305, "Oem": {maker: {"PowerMetricsExtended": metrics}}}]});
+        check(place("Power"), &power, "305 W, 2632500000 J");
+        let counter = EnergySource::default().read(&power).unwrap().expect("a counter");
+        assert_eq!(counter.reset_at, value::rfc3339("2026-03-03T21:06:07Z"));
+        assert_eq!(counter.resolution.kwh(), 0.01);
+    }
 }
 
 #[test]

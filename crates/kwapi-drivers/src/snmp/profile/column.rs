@@ -46,7 +46,7 @@ impl Column {
     }
 
     /// Whether it has a place for an index.
-    pub fn is_indexed(&self) -> bool {
+    pub(crate) fn is_indexed(&self) -> bool {
         self.after.is_some()
     }
 
@@ -71,7 +71,7 @@ impl Column {
     }
 
     /// The row an object belongs to, if it is of this column and the index has `length` numbers.
-    pub fn index_of(&self, oid: &Oid, length: usize) -> Option<Vec<u32>> {
+    pub(crate) fn index_of(&self, oid: &Oid, length: usize) -> Option<Vec<u32>> {
         let rest = oid.arcs().strip_prefix(self.before.arcs())?;
         let index = match &self.after {
             None => rest,
@@ -91,7 +91,7 @@ impl<'de> Deserialize<'de> for Column {
 ///
 /// # Errors
 /// A sentence that says what is wrong.
-pub fn parse_oid(text: &str) -> Result<Oid, String> {
+pub(crate) fn parse_oid(text: &str) -> Result<Oid, String> {
     let dotted = text.trim().trim_start_matches('.');
     match Oid::parse(dotted) {
         Ok(oid) if !oid.is_empty() => Ok(oid),

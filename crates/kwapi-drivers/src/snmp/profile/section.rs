@@ -135,7 +135,7 @@ impl Section {
     }
 
     /// The columns that show which rows there are, the best first: a device may lack the table of names, or the watts.
-    pub fn listings(&self) -> impl Iterator<Item = &Column> {
+    pub(crate) fn listings(&self) -> impl Iterator<Item = &Column> {
         let power = self.power.as_ref().map(|power| &power.oid);
         let current = self.current.as_ref().map(|current| &current.oid);
         let line_current = self.line_current.as_ref().map(|current| &current.oid);

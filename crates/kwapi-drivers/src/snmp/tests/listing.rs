@@ -1,5 +1,7 @@
 //! Which outlets there are, and what becomes of those that come, go and change their names.
 
+use std::time::Duration;
+
 use super::*;
 
 async fn session(rack: &Rack, template: &str, shared: &Arc<SnmpShared>) -> Snmp {
@@ -32,6 +34,32 @@ async fn outlets_that_a_restarting_pdu_does_not_list_yet_are_read_when_they_are_
     rack.reboot();
     assert_eq!(lines(&mut driver).await, [FIRST]);
     assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
+}
+
+#[tokio::test]
+async fn outlets_are_listed_again_soon_after_the_device_counts_others() {
+    let names = vec!["host 1".to_owned(), "host 2".to_owned()];
+    let settings = RackSettings { names, counts_outlets: true, ..RackSettings::default() };
+    let rack = Rack::start(settings).await.unwrap();
+    (1..=2).for_each(|outlet| rack.set_watts(outlet, Some(100.0 + outlet as f64)));
+    (1..=2).for_each(|outlet| rack.set_watt_hours(outlet, 1_000.0 * outlet as f64));
+    rack.remove_outlet(2);
+    let shared = Arc::new(SnmpShared::default());
+    let mut driver = session(&rack, "p.{outlet}", &shared).await;
+    assert_eq!(lines(&mut driver).await, [FIRST]);
+    rack.restore_outlets();
+    // Seen in one round. A quarter of a minute after the last listing, and long before the next is due, it is answered.
+    assert_eq!(lines(&mut driver).await, [FIRST]);
+    for seconds in [10, 10] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+        lines(&mut driver).await;
+    }
+    assert_eq!(lines(&mut driver).await, [FIRST, SECOND]);
+    let before = rack.datagrams().received;
+    lines(&mut driver).await;
+    assert_eq!(rack.datagrams().received - before, 1, "and then no more");
 }
 
 #[tokio::test]

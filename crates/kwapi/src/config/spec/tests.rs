@@ -37,6 +37,8 @@ const METERS: &[(&str, &str)] = &[
         "mqtt",
         "broker='mqtts://b'\nusername='u'\npassword='p'\ntls='insecure'\ntopic='t'\nenergy_topic='e'\nvalues={ power='/p', energy='/e' }",
     ),
+    ("fritz", "host='fritz.box'\nusername='u'\npassword='p'\nlegacy_login=true"),
+    ("fritz", "host='https://fritz.box'\npassword='p'\ntls='insecure'"),
     (
         "http_json",
         "url='https://h/'\nvalues={ power='/p' }\nstale_seconds=9\nheaders={ X-Key='k' }\nusername='u'\npassword='p'\ntls='insecure'",
@@ -52,6 +54,7 @@ const METERS: &[(&str, &str)] = &[
     ("sml", "host='h:8088'"),
     ("rapl", "root='/sys/class/powercap'"),
     ("hwmon", "root='/sys/class/hwmon'"),
+    ("pm_counters", "root='/sys/cray/pm_counters'"),
     ("nvml", "library='/usr/lib/libnvidia-ml.so.1'"),
     ("push", "listen='127.0.0.1:4711'"),
     ("dummy", "watts=1\njitter_watts=1\noutlets=2\nseed=3"),

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::any::any_measurement;
 use super::*;
 
 /// What both ways through say of a message: the general one, and the quick one where it says anything.

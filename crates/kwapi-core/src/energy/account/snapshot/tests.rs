@@ -144,7 +144,7 @@ fn an_account_is_read_as_it_was_written() {
     let bytes = bytes.strip_prefix(b"before").unwrap();
     let read = Account::decode(bytes).unwrap();
     // What is known only to this process is the rival and when its publisher was last heard.
-    assert!(account.is_challenged());
+    assert!(account.has_conflict());
     let kept = Account { rival: None, heard_us: 0, is_resumed: false, ..account };
     assert_eq!(read, kept);
     for cut in 0..bytes.len() {

@@ -107,7 +107,7 @@ impl From<&SessionVersion2> for Run {
             begin: old.from,
             base: Energy::ZERO,
             seen: old.seen,
-            low: Point { seq: 0, ..top },
+            low: Point { seq: 0, ..top }.into(),
             top,
             steps: None,
         }

@@ -27,7 +27,7 @@ impl Trace {
         for run in &self.account.runs {
             let step = Step::new(curve, run);
             let at = milliseconds(run.start());
-            let low = milliseconds(run.low.stamp);
+            let low = milliseconds(run.low().stamp);
             let begin = match newest {
                 None => {
                     stretches.stop(low, low, step.stop, since);
@@ -52,11 +52,12 @@ impl Trace {
     }
 
     fn readings(&self, run: &Run, step: &Step, begin: u64, since: u64, readings: &mut Vec<Laid>) {
-        let base = if step.is_first { run.low.totals } else { Totals::default() };
+        let base = if step.is_first { run.low().totals } else { Totals::default() };
         let start =
             Point { seq: 0, stamp: Timestamp::from_micros(begin * 1_000), begin: Energy::ZERO, totals: base };
         let inner = self.beside_holes.iter().filter(|kept| kept.session == run.session);
-        let points = std::iter::once(&run.low).chain(inner.map(|kept| &kept.point)).chain([&run.top]);
+        let low = run.low();
+        let points = std::iter::once(&low).chain(inner.map(|kept| &kept.point)).chain([&run.top]);
         let mut previous = &start;
         for point in points {
             let mut laid = between(previous, point, step.cut);

@@ -39,7 +39,7 @@ impl Book {
     /// All rows, corrections and open ones added to theirs, but for those of nothing.
     fn rows(&self) -> Sums {
         let mut sums = Sums::new();
-        let open = self.open.rows().map(|(step, row)| (step, *row));
+        let open = self.open.rows();
         for (step, row) in self.written.iter().map(|written| (written.step, written.row)).chain(open) {
             sums.entry((step, row.begin)).or_default().add(&row.increment, 1);
         }
