@@ -19,11 +19,13 @@
 
 mod chain;
 mod energy;
+mod groups;
 pub mod hex;
 mod measurement;
 mod pattern;
 mod period;
 mod probe;
+pub mod ranges;
 mod reading;
 mod secret;
 mod series;
@@ -38,6 +40,7 @@ pub use energy::{
     SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced,
     WrittenRow,
 };
+pub use groups::{groups_of, meters_above};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};
 pub use period::{NoSuchPeriod, Period};

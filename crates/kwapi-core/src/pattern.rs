@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::ranges::{self, RangeError};
 use crate::{ProbeId, ProbeIdError};
 
 /// A choice of probes: all of them (`*`), one id, or a subtree (`lyon.*` takes `lyon.rack3.a`, never `lyon` itself
@@ -24,6 +25,9 @@ pub enum PatternError {
     /// The id in it is none.
     #[error(transparent)]
     Id(#[from] ProbeIdError),
+    /// A range in brackets is none; see [`Pattern::expand`].
+    #[error(transparent)]
+    Range(#[from] RangeError),
 }
 
 impl Pattern {
@@ -39,6 +43,16 @@ impl Pattern {
             Some(root) => Self::Below(ProbeId::new(root)?),
             None => Self::Exact(ProbeId::new(text)?),
         })
+    }
+
+    /// Reads a pattern in which brackets are ranges: `taurus-[1-16]`, `lyon.rack[1,3].*`. A probe whose id has a bracket
+    /// is meant by [`Pattern::new`] alone.
+    ///
+    /// # Errors
+    /// When it is no pattern, or stands for more than `patterns_max`.
+    pub fn expand(text: &str, patterns_max: usize) -> Result<Vec<Self>, PatternError> {
+        let all = ranges::expand(text, patterns_max)?;
+        all.iter().map(|named| Self::new(&named.name)).collect()
     }
 
     /// Whether `probe` is meant.
@@ -105,6 +119,20 @@ mod tests {
         check("lyon.*", "lyon", false);
         check("lyon.*", "lyonnais.a", false);
         check("*", "anything at all", true);
+    }
+
+    #[test]
+    fn brackets_stand_for_several_patterns() {
+        let text = |text: &str| {
+            let all = Pattern::expand(text, 20).map_err(|error| error.to_string());
+            all.map(|all| all.iter().map(Pattern::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(text("node-[8-10]"), Ok("node-8 node-9 node-10".to_owned()));
+        assert_eq!(text("lyon.rack[1,3].*"), Ok("lyon.rack1.* lyon.rack3.*".to_owned()));
+        assert_eq!(text("*"), Ok("*".to_owned()));
+        assert_eq!(text("n[1-21]"), Err("`n[1-21]`: more than 20 names".to_owned()));
+        assert_eq!(text("n[1-2"), Err("`n[1-2`: unclosed [".to_owned()));
+        assert_eq!(text(""), Err("a probe id must not be empty".to_owned()));
     }
 
     #[test]

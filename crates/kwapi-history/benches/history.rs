@@ -21,7 +21,8 @@ use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::rrd::{self, Rrd};
 use kwapi_history::store::POWER;
 use kwapi_history::{
-    Ask, History, HistoryConfig, JournalConsumer, Ledger, LedgerConfig, Query, Samples, SamplesConfig,
+    Ask, EnergyStep, History, HistoryConfig, JournalConsumer, Ledger, LedgerConfig, Query, Samples,
+    SamplesConfig,
 };
 
 const START: u64 = 1_700_000_000;
@@ -228,7 +229,7 @@ fn arbitrary_hour(criterion: &mut Criterion) {
     }
     let query = Query::new(ledger, None).with_samples(Some(samples));
     let (start, end) = (stamp(1_234), stamp(1_234 + 3_600));
-    let ask = Ask { probes, start, end, step: None, now: stamp(7_500) };
+    let ask = Ask { probes, start, end, step: EnergyStep::Whole, now: stamp(7_500) };
     let answer = query.energy(&ask).unwrap();
     assert_eq!((answer.probes.len(), answer.without_samples.len()), (1_000, 0), "{:?}", answer.unreadable);
     let mut group = criterion.benchmark_group("query");

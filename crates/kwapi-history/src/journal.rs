@@ -38,6 +38,7 @@ use parking_lot::{Condvar, Mutex};
 pub use damage::{LossCause, Lost};
 pub use open::{OpenError, Opened};
 pub use position::Position;
+pub(crate) use reader::replay_files;
 pub use reader::{Bookmark, Delivery, Reader, Replayed};
 pub use record::{Credited, Taken};
 pub use state::JournalCounters;

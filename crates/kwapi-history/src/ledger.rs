@@ -12,6 +12,7 @@ mod files;
 mod merge;
 mod seen;
 mod snapshot;
+mod stopped;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,13 +21,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwapi_core::{ProbeId, RowStep, Timestamp};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::journal::{Bookmark, Delivery, Journal, Need, OpenError, Position, Reader, Records};
 use crate::reader_thread::{JournalConsumer, ReaderThread};
 
 pub use counters::LedgerCounters;
-pub(crate) use seen::SeenRow;
+pub use seen::UnreadableRows;
+pub(crate) use seen::{LedgerSight, SeenRow};
+pub use stopped::StoppedLedger;
 pub use table::LedgerRow;
 
 use book::{Book, WaitingRow};
@@ -70,6 +73,8 @@ pub struct Ledger {
     config: LedgerConfig,
     journal: Journal,
     files: Files,
+    /// Read by answers: while there are any, no file is removed. Taken before `state` where both are.
+    files_stay: RwLock<()>,
     reader: Mutex<Reader>,
     bookmark: Bookmark,
     /// Taken after `reader` where both are. Who has the reader takes records and writes, nobody else.
@@ -164,6 +169,7 @@ impl Ledger {
             config,
             journal: journal.clone(),
             files,
+            files_stay: RwLock::default(),
             reader: Mutex::new(reader),
             bookmark,
             state: Mutex::new(state),

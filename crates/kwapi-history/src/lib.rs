@@ -26,8 +26,13 @@ mod tree;
 
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
-pub use ledger::{Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter};
-pub use query::{Answer, Ask, AskError, EnergySpan, ProbeEnergy, Query};
+pub use ledger::{
+    Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter, StoppedLedger, UnreadableRows,
+};
+pub use query::{
+    Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, ProbeEnergy, Query,
+    SumEnergy, SumMembers,
+};
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
     SampleRow, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,

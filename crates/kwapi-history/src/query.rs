@@ -1,29 +1,43 @@
 //! How much energy it was between two instants, and how sure that is: the one place that answers it.
 //!
-//! An answer is a sum of the ledger's rows: days, then quarter hours, then minutes towards its ends. Courses a row whose
+//! An answer is a sum of the ledger's rows: days, then quarter hours, then minutes towards its ends. Within a row whose
 //! end it does not reach, samples tell where its energy lies, where they are kept; else energy and time are taken in
 //! proportion, and the answer says so. What lies before the ledger knows a probe comes from its RRD file, as far as that
 //! goes, by itself and marked.
+//!
+//! An answer is true at one position in the journal, however long it takes to read: [`Batches`] has it a part at a time.
 
+mod batches;
 mod course;
 mod cover;
+mod span;
+mod step;
+mod sums;
+mod within;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Increment, Period, ProbeId, RowStep, Series, Timestamp, Watts};
+use kwapi_core::{Period, ProbeId, Series, Timestamp};
 
 use crate::History;
 use crate::journal::Position;
-use crate::ledger::{Ledger, LedgerRow, SeenRow};
+use crate::ledger::{Ledger, LedgerSight, StoppedLedger, UnreadableRows};
 use crate::samples::Samples;
 
-use course::{Course, Courses};
-use cover::{Cover, Piece};
+pub use batches::Batches;
+pub use span::EnergySpan;
+pub use step::{CalendarStep, EnergyStep};
+pub use sums::{MemberCounts, SumEnergy, SumMembers};
 
-/// Spans of a question at most, of all probes together.
-const CELLS_MAX: usize = 1 << 20;
+use course::Courses;
+use cover::Cover;
+
+/// Spans of an answer that is made at once, of all probes or sums together.
+const CELLS_MAX: usize = 1 << 18;
+/// Spans of an answer that is made a part at a time.
+const CELLS_STREAMED_MAX: usize = 1 << 26;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +48,8 @@ pub struct Ask {
     pub start: Timestamp,
     /// …until when.
     pub end: Timestamp,
-    /// In spans that end at multiples of this since 1970 (UTC); in one where `None`.
-    pub step: Option<Duration>,
+    /// In which spans.
+    pub step: EnergyStep,
     /// Now, for what ends today.
     pub now: Timestamp,
 }
@@ -51,9 +65,14 @@ pub enum AskError {
     Step,
     /// More spans than are answered at once.
     #[error(
-        "{0} values were asked for; at most {CELLS_MAX} are answered at once: ask for fewer probes, a longer step or less time"
+        "{asked} values were asked for; at most {max} are answered at once: ask for fewer probes, a longer step or less time"
     )]
-    TooMany(u128),
+    TooMany {
+        /// How many.
+        asked: u128,
+        /// How many would be answered.
+        max: usize,
+    },
 }
 
 /// An answer.
@@ -64,7 +83,7 @@ pub struct Answer {
     /// In order of the ids.
     pub probes: Vec<ProbeEnergy>,
     /// Files that could not be read: their rows are missing.
-    pub unreadable: Vec<String>,
+    pub unreadable: Vec<UnreadableRows>,
     /// The hours, by their begins, in which samples should tell where a row's energy lies and do not: some of the
     /// probes' energy is taken in proportion to time there. Empty where no samples are kept.
     pub without_samples: Vec<Timestamp>,
@@ -83,50 +102,29 @@ pub struct ProbeEnergy {
     pub spans: Vec<EnergySpan>,
 }
 
-/// The energy of a span of time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct EnergySpan {
-    /// Its begin…
-    pub start: Timestamp,
-    /// …and end.
-    pub end: Timestamp,
-    /// Measured, estimated and bridged, in millijoules and milliseconds.
-    pub known: Increment,
-    /// Time of which nothing is known, in milliseconds.
-    pub unknown_ms: u64,
-    /// Time before the probe was first heard, and after it was last, in milliseconds.
-    pub absent_ms: u64,
-    /// The highest power measured; of a row that the span has in part, that of the whole row.
-    pub peak: Option<Watts>,
-    /// Whether it begins or ends within a row, so that energy there was taken in proportion to time.
-    pub is_interpolated: bool,
-    /// How many corrections are in it.
-    pub corrections: u64,
-    /// Energy before the ledger had the probe, from its RRD file, in millijoules; not in `known`…
-    pub rrd_mj: u64,
-    /// …and the time that it covers, in milliseconds.
-    pub rrd_ms: u64,
-}
-
-impl EnergySpan {
-    /// All energy, in millijoules.
-    pub fn energy_mj(&self) -> i64 {
-        self.known.energy_mj().saturating_add(i64::try_from(self.rrd_mj).unwrap_or(i64::MAX))
-    }
-}
-
 /// Asks the ledger, and for what was before it the RRD files.
 #[derive(Clone, Debug)]
 pub struct Query {
-    ledger: Arc<Ledger>,
+    source: LedgerSource,
     history: Option<Arc<History>>,
     samples: Option<Arc<Samples>>,
+}
+
+#[derive(Clone, Debug)]
+enum LedgerSource {
+    Running(Arc<Ledger>),
+    Stopped(Arc<StoppedLedger>),
 }
 
 impl Query {
     /// Over a ledger and, where there is one, a history.
     pub fn new(ledger: Arc<Ledger>, history: Option<Arc<History>>) -> Self {
-        Self { ledger, history, samples: None }
+        Self { source: LedgerSource::Running(ledger), history, samples: None }
+    }
+
+    /// Over the ledger of a service that does not run.
+    pub fn of_stopped(ledger: StoppedLedger) -> Self {
+        Self { source: LedgerSource::Stopped(Arc::new(ledger)), history: None, samples: None }
     }
 
     /// With samples, which tell where in a row its energy lies.
@@ -136,74 +134,112 @@ impl Query {
         self
     }
 
-    /// The samples, where they are kept.
-    pub fn samples(&self) -> Option<&Arc<Samples>> {
-        self.samples.as_ref()
+    /// All probes of which something is known, in order of their ids.
+    pub fn probes(&self) -> Vec<ProbeId> {
+        let mut probes = match &self.source {
+            LedgerSource::Running(ledger) => ledger.probes(),
+            LedgerSource::Stopped(ledger) => ledger.probes(),
+        };
+        probes.extend(self.history.iter().flat_map(|history| history.probes()));
+        probes.sort_unstable();
+        probes.dedup();
+        probes
     }
 
-    /// The ledger.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    /// Answers a question. Reads files, and may take a while.
+    /// Answers a question at once. Reads files, and may take a while.
     ///
     /// # Errors
     /// See [`AskError`].
     pub fn energy(&self, ask: &Ask) -> Result<Answer, AskError> {
-        let edges = edges(ask)?;
-        let mut probes = ask.probes.clone();
-        probes.sort_unstable();
-        probes.dedup();
-        let kept_from = self.ledger.kept_from();
-        let mut cover = Cover::default();
-        for (span, (from, to)) in edges.iter().enumerate() {
-            cover.span(span, *from, *to, kept_from);
-        }
-        let seen = self.ledger.rows(&probes, &cover.ranges());
-        let mut sums: HashMap<ProbeId, Vec<EnergySpan>> = HashMap::new();
-        let empty: Vec<EnergySpan> = edges
-            .iter()
-            .map(|(from, to)| EnergySpan {
-                start: instant(*from),
-                end: instant(*to),
-                ..EnergySpan::default()
-            })
-            .collect();
-        let mut answer = Answer { position: seen.position, unreadable: seen.unreadable, ..Answer::default() };
-        let courses = self.samples.as_ref().map(|samples| {
-            let mut courses = Courses::read(samples, &probes, &cover.rows_cut());
-            answer.unreadable.append(&mut courses.unreadable);
-            courses
-        });
-        let mut without_samples = BTreeSet::new();
-        for row in with_corrections(seen.rows, &cover) {
-            let spans = sums.entry(row.seen.row.probe.clone()).or_insert_with(|| empty.clone());
-            let begin = row.seen.row.row.begin;
-            let course = courses.as_ref().filter(|_| row.is_cut).and_then(|courses| {
-                let increment = &row.seen.row.row.increment;
-                courses.course(&row.seen.row.probe, begin..row.seen.end, increment)
-            });
-            for piece in cover.pieces(row.seen.step, begin) {
-                if let Some(span) = spans.get_mut(piece.span) {
-                    let is_in_proportion = add(span, &row, piece, course.as_ref());
-                    if is_in_proportion && courses.is_some() {
-                        without_samples.insert(begin - begin % 3_600_000);
-                    }
+        ask.check(ask.probes.len(), CELLS_MAX)?;
+        let mut batches = Batches::new(self, ask);
+        let mut answer = Answer { position: batches.position(), ..Answer::default() };
+        while let Some(batch) = batches.next_batch() {
+            for next in batch {
+                match answer.probes.last_mut() {
+                    Some(last) if last.probe == next.probe => last.spans.extend(next.spans),
+                    _ => answer.probes.push(next),
                 }
             }
         }
-        answer.without_samples = without_samples.into_iter().map(instant).collect();
-        for probe in probes {
-            let mut spans = sums.remove(&probe).unwrap_or_else(|| empty.clone());
-            let heard = seen.spans.get(&probe).copied();
+        answer.unreadable = batches.unreadable();
+        answer.without_samples = batches.without_samples();
+        Ok(answer)
+    }
+
+    /// Answers a question a part at a time: a thousand probes over a month by minute are not in memory at once.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub fn batches(&self, ask: &Ask) -> Result<Batches<'_>, AskError> {
+        ask.check(ask.probes.len(), CELLS_STREAMED_MAX)?;
+        Ok(Batches::new(self, ask))
+    }
+
+    fn sight(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
+        match &self.source {
+            LedgerSource::Running(ledger) => ledger.sight(probes, from, to),
+            LedgerSource::Stopped(ledger) => ledger.sight(probes, from, to),
+        }
+    }
+
+    /// The energy of `probes` (in order of their ids) in the spans between `edges`, in Unix milliseconds. Files that
+    /// cannot be read are added to `unreadable`.
+    fn spans(
+        &self,
+        sight: &LedgerSight<'_>,
+        probes: &[ProbeId],
+        edges: &[(u64, u64)],
+        now: Timestamp,
+        unreadable: &mut BTreeMap<String, UnreadableRows>,
+        without_samples: &mut BTreeSet<u64>,
+    ) -> Vec<ProbeEnergy> {
+        let mut cover = Cover::default();
+        for (span, (from, to)) in edges.iter().enumerate() {
+            cover.span(span, *from, *to, sight.kept_from);
+        }
+        let seen = sight.rows(probes, &cover.ranges());
+        let empty: Vec<EnergySpan> = edges.iter().map(|(from, to)| EnergySpan::new(*from, *to)).collect();
+        let mut all: Vec<Vec<EnergySpan>> = vec![empty; probes.len()];
+        let rows_cut = cover.rows_cut();
+        let samples = self.samples.as_ref().filter(|_| !rows_cut.is_empty());
+        let courses = samples.map(|samples| Courses::read(samples, probes, &rows_cut));
+        for row in within::with_corrections(seen.rows, &cover) {
+            let (probe, begin) = (&row.seen.row.probe, row.seen.row.row.begin);
+            let at = probes.binary_search(probe);
+            let Some(spans) = at.ok().and_then(|at| all.get_mut(at)) else { continue };
+            let since = sight.spans.get(probe).map_or(0, |(since, _)| *since);
+            let course = courses
+                .as_ref()
+                .filter(|_| row.is_cut)
+                .and_then(|courses| courses.course(probe, begin..row.seen.end, &row.seen.row.row.increment));
+            for piece in cover.pieces(row.seen.step, begin) {
+                let Some(span) = spans.get_mut(piece.span) else { continue };
+                let is_in_proportion = within::add(span, &row, piece, since, course.as_ref());
+                if is_in_proportion && courses.is_some() {
+                    without_samples.insert(begin - begin % 3_600_000);
+                }
+            }
+        }
+        for file in seen.unreadable {
+            let (from, to) = (file.start.micros() / 1_000, file.end.micros() / 1_000);
+            for span in cover.spans_within(file.step, from, to) {
+                all.iter_mut()
+                    .filter_map(|spans| spans.get_mut(span))
+                    .for_each(|span| span.is_incomplete = true);
+            }
+            unreadable.insert(file.cause.clone(), file);
+        }
+        let mut answers = Vec::with_capacity(probes.len());
+        for (probe, mut spans) in probes.iter().zip(all) {
+            let heard = sight.spans.get(probe).copied();
             let (since, until) = heard.unwrap_or((u64::MAX, 0));
             if let Some((first, _)) = edges.first()
                 && *first < since
             {
-                self.add_rrd(&probe, since, ask.now, &mut spans);
+                self.add_rrd(probe, since, now, &mut spans);
             }
-            for (span, (from, to)) in spans.iter_mut().zip(&edges) {
+            for (span, (from, to)) in spans.iter_mut().zip(edges) {
                 let heard = (*to).min(until).saturating_sub((*from).max(since));
                 let known = u64::try_from(span.known.known_ms()).unwrap_or(0);
                 span.unknown_ms = heard.saturating_sub(known);
@@ -211,31 +247,66 @@ impl Query {
                 span.absent_ms = rest.saturating_sub(span.rrd_ms);
             }
             let (since, until) = heard.map(|(since, until)| (instant(since), instant(until))).unzip();
-            answer.probes.push(ProbeEnergy { probe, since, until, spans });
+            answers.push(ProbeEnergy { probe: probe.clone(), since, until, spans });
         }
-        Ok(answer)
+        answers
     }
 
     /// Adds what a probe's RRD file has from before `since`.
     fn add_rrd(&self, probe: &ProbeId, since: u64, now: Timestamp, spans: &mut [EnergySpan]) {
         let Some(history) = &self.history else { return };
         let Some(first) = spans.first() else { return };
+        // A file that begins with the ledger has nothing from before it: its first rows reach back by an interval.
+        let file_since = history.since(probe).unwrap_or(0);
+        if since / 1_000 <= file_since.saturating_add(1) {
+            return;
+        }
         let age = now.since(first.start).as_secs();
         let period = Period::ALL.into_iter().find(|period| period.seconds() >= age).unwrap_or(Period::Year);
         let Ok(Some(series)) = history.fetch(probe, period, now) else { return };
         for span in spans {
-            let (from, to) = (span.start.micros() / 1_000, (span.end.micros() / 1_000).min(since));
+            let from = (span.start.micros() / 1_000).max(file_since.saturating_mul(1_000));
+            let to = (span.end.micros() / 1_000).min(since);
             (span.rrd_mj, span.rrd_ms) = of_series(&series, from, to, now);
         }
     }
 }
 
+impl Ask {
+    /// Whether it makes sense, and is not too much for so many probes or sums.
+    fn check(&self, cells_each: usize, max: usize) -> Result<(), AskError> {
+        if self.end.micros() / 1_000 <= self.start.micros() / 1_000 {
+            return Err(AskError::Reversed);
+        }
+        if matches!(self.step, EnergyStep::Every(step) if step < Duration::from_secs(1)) {
+            return Err(AskError::Step);
+        }
+        let asked = u128::from(self.step.spans_max(self.start, self.end)) * cells_each.max(1) as u128;
+        if asked > max as u128 { Err(AskError::TooMany { asked, max }) } else { Ok(()) }
+    }
+
+    /// Its probes, each once, in order of their ids.
+    fn sorted_probes(&self) -> Vec<ProbeId> {
+        let mut probes = self.probes.clone();
+        probes.sort_unstable();
+        probes.dedup();
+        probes
+    }
+}
+
 /// Millijoules and milliseconds that a series knows between two Unix milliseconds.
-fn of_series(series: &Series, from: u64, to: u64, now: Timestamp) -> (u64, u64) {
+fn of_series(series: &Series, from: u64, to: u64, now: Timestamp) -> (i64, u64) {
     let (mut joules, mut known_ms) = (0.0, 0.0);
-    for (index, watts) in series.watts.iter().enumerate() {
+    let step = series.step.max(1).saturating_mul(1_000);
+    let first =
+        (from.saturating_sub(series.start.saturating_mul(1_000)) / step).min(series.watts.len() as u64);
+    let first = usize::try_from(first).unwrap_or(usize::MAX);
+    for (index, watts) in series.watts.iter().enumerate().skip(first) {
         let begin = series.row_start(index).saturating_mul(1_000);
-        let overlap = to.min(begin.saturating_add(series.step * 1_000)).saturating_sub(from.max(begin));
+        if begin >= to {
+            break;
+        }
+        let overlap = to.min(begin.saturating_add(step)).saturating_sub(from.max(begin));
         if let (Some(watts), true) = (watts, overlap > 0) {
             let known = series.known_seconds(index, now.seconds()) as f64 / series.step as f64;
             joules += watts * overlap as f64 / 1e3 * known;
@@ -244,92 +315,8 @@ fn of_series(series: &Series, from: u64, to: u64, now: Timestamp) -> (u64, u64) 
     }
     let energy = kwapi_core::Energy::from_joules(joules).unwrap_or_default();
     let known = Duration::try_from_secs_f64(known_ms / 1e3).unwrap_or_default();
-    (energy.millijoules(), u64::try_from(known.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The spans of a question, in Unix milliseconds.
-fn edges(ask: &Ask) -> Result<Vec<(u64, u64)>, AskError> {
-    let (start, end) = (ask.start.micros() / 1_000, ask.end.micros() / 1_000);
-    if end <= start {
-        return Err(AskError::Reversed);
-    }
-    let step = match ask.step {
-        None => u64::MAX,
-        Some(step) if step < Duration::from_secs(1) => return Err(AskError::Step),
-        Some(step) => u64::try_from(step.as_millis()).unwrap_or(u64::MAX),
-    };
-    let count = u128::from((end - start) / step) + 1;
-    let cells = count * ask.probes.len().max(1) as u128;
-    if cells > CELLS_MAX as u128 {
-        return Err(AskError::TooMany(cells));
-    }
-    let mut edges = Vec::new();
-    let mut from = start;
-    while from < end {
-        let to = end.min((from - from % step).saturating_add(step));
-        edges.push((from, to));
-        from = to;
-    }
-    Ok(edges)
-}
-
-/// A row, with its corrections where it is cut: only together they are what its samples tell.
-struct WithCorrections {
-    seen: SeenRow,
-    corrections: u64,
-    /// Whether a span begins or ends within it.
-    is_cut: bool,
-}
-
-fn with_corrections(rows: Vec<SeenRow>, cover: &Cover) -> impl Iterator<Item = WithCorrections> {
-    let mut cut: BTreeMap<(RowStep, u64, ProbeId), WithCorrections> = BTreeMap::new();
-    let mut whole = Vec::new();
-    for seen in rows {
-        let begin = seen.row.row.begin;
-        let corrections = u64::from(seen.row.correction > 0);
-        if !cover.is_cut(seen.step, begin) {
-            whole.push(WithCorrections { seen, corrections, is_cut: false });
-        } else if let Some(row) = cut.get_mut(&(seen.step, begin, seen.row.probe.clone())) {
-            row.seen.row.row.merge(&seen.row.row);
-            // An open row's end is the newest stamp; it has no corrections, and they have none.
-            row.seen.end = row.seen.end.min(seen.end);
-            row.corrections += corrections;
-        } else {
-            let key = (seen.step, begin, seen.row.probe.clone());
-            cut.insert(key, WithCorrections { seen, corrections, is_cut: true });
-        }
-    }
-    whole.into_iter().chain(cut.into_values())
-}
-
-/// Adds a row, or as much of it as belongs to the span; says whether that was taken in proportion to time.
-fn add(span: &mut EnergySpan, row: &WithCorrections, piece: &Piece, course: Option<&Course>) -> bool {
-    let SeenRow { end, row: LedgerRow { row: kwapi_core::Row { begin, increment, peak }, .. }, .. } =
-        &row.seen;
-    let (begin, end) = (*begin, *end);
-    span.corrections += row.corrections;
-    if peak.is_some_and(|peak| span.peak.is_none_or(|before| before < peak)) {
-        span.peak = *peak;
-    }
-    let (from, to) = piece.clip.map_or((begin, end), |(from, to)| (from.max(begin), to.min(end)));
-    if from <= begin && to >= end {
-        span.known.add(increment, 1);
-        return false;
-    }
-    if to <= from {
-        return false;
-    }
-    if let Some(course) = course {
-        span.known.add(&course.between(from, to), 1);
-        return false;
-    }
-    span.is_interpolated = true;
-    let length = i128::from(end.saturating_sub(begin).max(1));
-    // What is before an instant, so that two spans that meet there add up to what both have.
-    let before = |part: i64, at: u64| i128::from(part) * i128::from(at.saturating_sub(begin)) / length;
-    let share = |part: i64| i64::try_from(before(part, to) - before(part, from)).unwrap_or(0);
-    span.known.add(&Increment { mj: increment.mj.map(share), ms: increment.ms.map(share) }, 1);
-    true
+    let signed = i64::try_from(energy.millijoules()).unwrap_or(i64::MAX);
+    (signed, u64::try_from(known.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn instant(milliseconds: u64) -> Timestamp {

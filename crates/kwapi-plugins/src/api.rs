@@ -4,7 +4,7 @@
 //! [`route`], and every answer that is no success has the one shape of [`HttpError`].
 
 mod config;
-mod json;
+mod energy;
 mod openapi;
 mod query;
 mod route;
@@ -28,10 +28,11 @@ pub use config::{ApiConfig, ApiConfigError};
 use openapi::OPENAPI;
 pub use route::ROUTES;
 
+use crate::answers::EnergyAnswers;
 use crate::auth::{Auth, guarded, scope_of};
 use crate::directory::Directory;
 use crate::http::{
-    Cors, HttpError, RouteMatch, Turns, allow_origins, is_not_modified, not_modified, nothing_here,
+    AnswerTurns, Cors, HttpError, RouteMatch, allow_origins, is_not_modified, not_modified, nothing_here,
 };
 use crate::live::Live;
 use crate::scope::Scope;
@@ -55,39 +56,60 @@ struct Inner {
     probes: ArcSwapOption<v1::Rendered>,
     /// Tells this process's answers from those of one before it.
     epoch: u64,
+    /// Where questions about energy are answered from; `None` where no ledger is kept.
+    answers: Option<EnergyAnswers>,
     /// `None` where no samples are kept.
     samples: Option<Arc<Samples>>,
-    turns: Turns,
+    turns: AnswerTurns,
 }
-
-/// Where samples are asked for.
-const SAMPLES: &str = "/v2/samples";
 
 impl Api {
     /// An API that shows what is `live`, and of each probe what `directory` knows.
     pub fn new(live: Live, directory: Directory) -> Self {
         let epoch = live.wall().now().micros();
-        let (probes, turns) = (ArcSwapOption::empty(), Turns::default());
-        Self(Arc::new(Inner { live, directory, shown: Scope::All, probes, epoch, samples: None, turns }))
+        let (probes, turns) = (ArcSwapOption::empty(), AnswerTurns::default());
+        let shown = Scope::All;
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers: None, samples: None, turns }))
     }
 
     /// The same, showing nobody more than `shown`.
     #[must_use]
     pub fn limited_to(self, shown: Scope) -> Self {
-        let Inner { live, directory, epoch, samples, turns, .. } = &*self.0;
+        let Inner { live, directory, epoch, answers, samples, turns, .. } = &*self.0;
         let (live, directory, epoch) = (live.clone(), directory.clone(), *epoch);
-        let (samples, turns, probes) = (samples.clone(), turns.clone(), ArcSwapOption::empty());
-        Self(Arc::new(Inner { live, directory, shown, probes, epoch, samples, turns }))
+        let (answers, samples) = (answers.clone(), samples.clone());
+        let (turns, probes) = (turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
     }
 
     /// The same, with the samples that are kept.
     #[must_use]
     pub fn with_samples(self, samples: Option<Arc<Samples>>) -> Self {
-        let Inner { live, directory, shown, epoch, turns, .. } = &*self.0;
+        let Inner { live, directory, shown, epoch, answers, turns, .. } = &*self.0;
         let (live, directory, shown, epoch) = (live.clone(), directory.clone(), shown.clone(), *epoch);
-        let (turns, probes) = (turns.clone(), ArcSwapOption::empty());
-        Self(Arc::new(Inner { live, directory, shown, probes, epoch, samples, turns }))
+        let (answers, turns, probes) = (answers.clone(), turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
     }
+
+    /// The same, answering questions about energy from `query`.
+    #[must_use]
+    pub fn with_energy(self, query: kwapi_history::Query) -> Self {
+        let Inner { live, directory, shown, epoch, samples, turns, .. } = &*self.0;
+        let (live, directory, shown, epoch) = (live.clone(), directory.clone(), shown.clone(), *epoch);
+        let answers = Some(EnergyAnswers::new(query, directory.clone()));
+        let (samples, turns, probes) = (samples.clone(), turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
+    }
+}
+
+/// Paths that operators ask on a process's status listener too: what needs no history of requests and no token.
+pub const ENERGY: &str = "/v2/energy";
+/// Where samples are asked for.
+const SAMPLES: &str = "/v2/samples";
+
+/// The questions about energy alone, for who may see all.
+pub fn operators(api: Api) -> Router {
+    Router::new().route(ENERGY, axum::routing::any(answer)).with_state(api)
 }
 
 /// The API's routes, behind `auth` if there is one. Whatever else is merged into the router is not behind it.
@@ -125,6 +147,10 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let is_head = parts.method == Method::HEAD;
     if resource == ApiResource::Samples {
         let response = api.samples(&parts.uri, &parts.headers, scope).await;
+        return if is_head { without_body(response) } else { response };
+    }
+    if resource == ApiResource::Energy {
+        let response = api.energy(&parts.uri, &parts.headers, scope).await;
         return if is_head { without_body(response) } else { response };
     }
     let is_large = api.0.live.probes() > PROBES_INLINE_MAX;
@@ -168,7 +194,7 @@ impl Api {
             },
             ApiResource::RichProbes => Ok(self.rich_probes(&query()?, scope)),
             ApiResource::RichProbe => self.rich_probe(probe, scope),
-            ApiResource::Samples => Err(nothing_here()), // Answered a part at a time, above.
+            ApiResource::Energy | ApiResource::Samples => Err(nothing_here()), // Answered a part at a time, above.
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Kwapi's plugins: intake, API, who may read it, metrics and web pages.
 
+pub mod answers;
 pub mod api;
 pub mod auth;
+mod choice;
 pub mod directory;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod http;
 pub mod intake;
+mod json;
 pub mod live;
 pub mod metrics;
 mod scope;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use kwapi_core::Pattern;
 
 /// The release, and the commit it was built from where that is known.
@@ -45,6 +45,12 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Show the state of each meter of a running kwapi.
     Status(StatusArgs),
+    /// Print how much energy was used between two instants, and how sure that is.
+    ///
+    /// Asks the kwapi that runs on this machine; if none does, reads its ledger from the state directory. With --url, asks
+    /// the API of another machine.
+    #[command(after_help = ENERGY_HELP)]
+    Energy(Box<EnergyArgs>),
     /// Read one configured meter once and explain the findings.
     Probe(ProbeArgs),
     /// Search the network for wattmeters with the configured credentials and print a configuration.
@@ -127,6 +133,78 @@ pub(crate) struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const ENERGY_HELP: &str = "\
+Examples:
+  kwapi energy --probes 'taurus-[1-16]' --start '2026-11-26 14:00' --end '2026-11-26 18:30'
+  kwapi energy --start 2026-11-01 --step day --by department
+  kwapi energy --group lyon.rack3 --start 2026-11-01 --step hour --format csv > rack3.csv
+  KWAPI_TOKEN=$(openstack token issue -f value -c id) kwapi energy --url https://controller:5000 --by total
+
+Instants: '2026-11-26 14:00', 2026-11-26 (midnight), 2026-11-26T14:00:00+01:00, Unix seconds, or now.
+
+KNOWN is the share of the time of which the energy is known: measured, estimated, or bridged by the meter's own
+counter. Time of which nothing is known has no energy. Notes: `part of a row`: the interval begins or ends within a
+row of the ledger, so that energy there is in proportion to time; `incomplete`: files could not be read, and no total
+is shown; `rrd`: from before the ledger, estimated from RRD files.";
+
+#[derive(Args, Debug)]
+pub(crate) struct EnergyArgs {
+    /// Probes: an id, `taurus-[1-16]`, `lyon.*`, or `*`; may be repeated [default: all].
+    #[arg(long, short, value_name = "PATTERN")]
+    pub(crate) probes: Vec<String>,
+    /// Only probes with this label; may be repeated.
+    #[arg(long, value_name = "KEY:VALUE")]
+    pub(crate) label: Vec<String>,
+    /// Only probes within this path, as one sum; may be repeated.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) group: Vec<String>,
+    /// Start of the interval [default: 24 hours before the end].
+    #[arg(long, value_name = "INSTANT")]
+    pub(crate) start: Option<String>,
+    /// End of the interval.
+    #[arg(long, value_name = "INSTANT", default_value = "now")]
+    pub(crate) end: String,
+    /// One row per step: seconds, or minute, quarter, hour, day, month.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// One result per `probe`, per `group`, for the `total`, or per value of a label: its key [default: probe].
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) by: Option<String>,
+    /// Time zone of instants without an offset, of days and months, and of the output [default: this machine's].
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: EnergyPrint,
+    /// Status address of the process that keeps the ledger; overrides the configuration.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["url", "state_directory"])]
+    pub(crate) address: Option<SocketAddr>,
+    /// Ask this API instead; if it requires a token, set `KWAPI_TOKEN` (or `OS_TOKEN`), or use --token-file.
+    #[arg(long, value_name = "URL", conflicts_with = "state_directory")]
+    pub(crate) url: Option<String>,
+    /// File with the token: a static token of the API, or Keystone's.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Certificate authority of the API [default: the system's].
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Read the ledger of a stopped kwapi from this state directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) state_directory: Option<PathBuf>,
+}
+
+/// How energy is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EnergyPrint {
+    /// For people.
+    #[default]
+    Table,
+    /// With a header; empty where nothing is known.
+    Csv,
+    /// One document.
+    Json,
 }
 
 #[derive(Args, Debug)]

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod discover;
+pub(crate) mod energy;
 pub(crate) mod keystone_register;
 pub(crate) mod manual;
 pub(crate) mod probe;

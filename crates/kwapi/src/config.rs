@@ -7,7 +7,6 @@ mod inventory;
 mod labels;
 mod meters;
 mod names;
-mod ranges;
 mod remarks;
 mod secrets;
 mod sections;
@@ -21,7 +20,6 @@ pub(crate) use kwapi_core::chain;
 pub(crate) use kwapi_plugins::directory::Labels;
 pub(crate) use labels::TemplateLabels;
 pub(crate) use names::nearest;
-pub(crate) use ranges::expand_names as expand_hosts;
 pub(crate) use sources::{Looks, Sources};
 
 use std::collections::{BTreeMap, BTreeSet};

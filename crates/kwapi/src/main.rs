@@ -74,6 +74,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Check(arguments)) => commands::check::check(arguments, named),
         Some(Command::Tail(arguments)) => commands::tail::tail(arguments, named).await,
         Some(Command::Status(arguments)) => commands::status::status(arguments, named),
+        Some(Command::Energy(arguments)) => commands::energy::energy(arguments, named).await,
         Some(Command::Probe(arguments)) => commands::probe::probe(arguments, named).await,
         Some(Command::Discover(arguments)) => commands::discover::discover(arguments, named).await,
         Some(Command::Simulate(arguments)) => commands::simulate::simulate(arguments).await,

@@ -29,6 +29,7 @@ use crate::config::{Config, Endpoint, chain};
 use crate::reload;
 use crate::shutdown::{STOP_LIMIT, Shutdown};
 
+pub(crate) use api::configured;
 pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use listeners::{AddressInUse, Listeners};
 pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
@@ -180,10 +181,12 @@ impl Stack {
             all.add(listener.metrics());
         }
         let all = Arc::new(all);
+        let query = pages.as_ref().and_then(|pages| pages.query.clone());
         let mut routers = Vec::new();
         if let (Some(listener), Some(feed)) = (api_listener, &feed) {
-            let samples = pages.as_ref().and_then(Pages::samples);
-            let router = api::router(config, &feed.live, directory.clone(), auth.clone(), &all, samples);
+            let (query, samples) = (query.clone(), pages.as_ref().and_then(Pages::samples));
+            let router =
+                api::router(config, &feed.live, directory.clone(), query, auth.clone(), &all, samples);
             routers.push((listener, router));
         }
         if let (Some(listener), Some(feed), Some(pages)) = (web_listener, &feed, &pages) {
@@ -191,7 +194,8 @@ impl Stack {
         }
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all, Scope::All);
-            routers.push((listener, status::router(metrics, manager, process.clock.clone())));
+            let energy = feed.as_ref().map(|feed| api::operators(&feed.live, directory.clone(), query));
+            routers.push((listener, status::router(metrics, manager, energy, process.clock.clone())));
         }
         let servers = routers
             .into_iter()

@@ -37,6 +37,11 @@ impl History {
         Ok(newest.map(|(at, watts)| Latest { at, power: Watts(watts) }))
     }
 
+    /// The Unix second in which a probe was first seen; `None` where its file was there before.
+    pub(crate) fn since(&self, probe: &ProbeId) -> Option<u64> {
+        self.probes.read().get(probe).and_then(|probe| probe.since)
+    }
+
     /// Average power over the period that ends with the row `now` is in; that row is there too, made of what is known
     /// of it. `None` for a probe never seen.
     ///

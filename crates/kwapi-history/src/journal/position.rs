@@ -1,5 +1,6 @@
 //! Places in the journal, and the files that keep them: `<reader>.position`, one JSON object.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -19,6 +20,13 @@ pub struct Position {
     pub segment: u64,
     /// Where in it, in bytes.
     pub offset: u64,
+}
+
+impl fmt::Display for Position {
+    /// As answers name it: two numbers and a dash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.segment, self.offset)
+    }
 }
 
 /// The file. The first version wrote the first two members alone.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -234,6 +235,39 @@ pub(super) fn replay(
     }
     replayed.end = cursor;
     Ok(replayed)
+}
+
+/// Hands over all from `from` on that lies in the directory of history `home`, which no process uses; changes nothing
+/// there. Returns the position after it. What cannot be read is passed over, as a process that starts does.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn replay_files(
+    home: &Path,
+    from: Position,
+    mut each: impl FnMut(&Credited),
+) -> io::Result<Position> {
+    let folder = home.join(super::FOLDER);
+    let mut end = from;
+    for number in segment::list(&folder)?.into_iter().filter(|number| *number >= from.segment) {
+        let offset = if number == from.segment { from.offset } else { 0 };
+        let bytes = std::fs::metadata(segment::path(&folder, number))?.len();
+        if bytes <= offset {
+            continue;
+        }
+        let mut reader = SegmentReader::open(&folder, number, offset)?;
+        loop {
+            match reader.next(bytes)? {
+                Step::Batch { records, end: offset } => {
+                    records.iter().for_each(&mut each);
+                    end = end.max(Position { segment: number, offset });
+                }
+                Step::Lost { .. } => {}
+                Step::Torn { .. } | Step::End => break,
+            }
+        }
+    }
+    Ok(end)
 }
 
 /// What the disk has next.

@@ -30,6 +30,9 @@ pub(super) struct Part {
     pub(super) number: u32,
 }
 
+/// The parts of each step and day.
+pub(super) type Parts = BTreeMap<(RowStep, Day), Vec<Part>>;
+
 impl Part {
     fn name(&self) -> String {
         let Self { from: Position { segment, offset }, number, .. } = self;
@@ -45,7 +48,7 @@ impl Part {
 }
 
 /// How a step is called in names and answers.
-pub(super) const fn step_name(step: RowStep) -> &'static str {
+pub(crate) const fn step_name(step: RowStep) -> &'static str {
     match step {
         RowStep::Minute => "minute",
         RowStep::Quarter => "quarter",
@@ -77,22 +80,26 @@ impl Files {
 
     /// The parts there are. Those begun at `from` or later were not committed and are removed, and so is what a kill
     /// has left unfinished.
-    pub(super) fn open(&self, from: Position) -> io::Result<BTreeMap<(RowStep, Day), Vec<Part>>> {
-        let mut parts: BTreeMap<_, Vec<Part>> = BTreeMap::new();
+    pub(super) fn open(&self, from: Position) -> io::Result<Parts> {
         self.0.clear_merging()?;
+        let (parts, unfinished) = self.list(from)?;
+        unfinished.into_iter().try_for_each(fs::remove_file)?;
+        Ok(parts)
+    }
+
+    /// The parts that were begun before `from`, and what else a process that is gone has left.
+    pub(super) fn list(&self, from: Position) -> io::Result<(Parts, Vec<PathBuf>)> {
+        let (mut parts, mut unfinished) = (Parts::new(), Vec::new());
         for step in RowStep::ALL {
             for folder in entries(&self.0.root().join(format!("step={}", step_name(step))))? {
                 let Some(day) = name_of(&folder).strip_prefix("date=").and_then(parse_date) else { continue };
                 for path in entries(&folder)? {
-                    let name = name_of(&path);
-                    if is_unfinished(&path) {
-                        fs::remove_file(&path)?;
-                    }
-                    let Some(part) = Part::parse(step, day, name) else { continue };
-                    if part.from >= from {
-                        fs::remove_file(&path)?;
-                    } else {
-                        parts.entry((step, day)).or_default().push(part);
+                    let part = Part::parse(step, day, name_of(&path));
+                    match part {
+                        Some(part) if part.from < from => parts.entry((step, day)).or_default().push(part),
+                        Some(_) => unfinished.push(path),
+                        None if is_unfinished(&path) => unfinished.push(path),
+                        None => {}
                     }
                 }
             }
@@ -100,7 +107,7 @@ impl Files {
         for parts in parts.values_mut() {
             parts.sort_unstable();
         }
-        Ok(parts)
+        Ok((parts, unfinished))
     }
 
     /// Writes a part, whole or not at all.

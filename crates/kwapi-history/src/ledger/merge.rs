@@ -10,6 +10,8 @@ use super::{DAY_MS, Ledger};
 
 /// The parts of a day are merged so long after its end: most late messages have come by then.
 const MERGED_AFTER_MS: u64 = 3 * 3_600_000;
+/// How long the wait for answers that read files may be. In vain: next time.
+const ANSWERS_WAIT: Duration = Duration::from_secs(2);
 /// Parts that have more bytes together are large enough as they are.
 const MERGED_BYTES_MAX: u64 = 16 << 20;
 
@@ -32,6 +34,10 @@ impl Ledger {
             };
             state.parts.keys().copied().filter(|(step, day)| is_old(*step, *day)).collect()
         };
+        if old.is_empty() {
+            return;
+        }
+        let Some(_nobody_reads) = self.files_stay.try_write_for(ANSWERS_WAIT) else { return };
         for (step, day) in old {
             self.state.lock().parts.remove(&(step, day));
             if let Err(error) = self.files.remove_day(step, day) {
@@ -81,11 +87,11 @@ impl Ledger {
         let Some(first) = parts.iter().min().copied() else { return Ok(()) };
         let mut rows = Vec::new();
         for part in parts {
-            let bytes = std::fs::read(self.files.path(part))?;
-            rows.extend(table::decode(bytes.into(), Wanted::All)?);
+            rows.extend(table::decode(std::fs::File::open(self.files.path(part))?, Wanted::All)?);
         }
         rows.sort_by(|left, right| order(left).cmp(&order(right)));
         let bytes = table::encode(&rows)?;
+        let Some(_nobody_reads) = self.files_stay.try_write_for(ANSWERS_WAIT) else { return Ok(()) };
         self.files.merge(&first, &bytes, kept)?;
         let mut state = self.state.lock();
         let mut all = vec![first];

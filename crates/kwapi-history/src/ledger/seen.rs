@@ -1,26 +1,37 @@
 //! What the ledger has of some time: the rows in files, those that wait to be written, and those that are open.
 
 use std::collections::HashMap;
-use std::io;
 
-use kwapi_core::{ProbeId, RowStep};
+use kwapi_core::{ProbeId, RowStep, Timestamp};
+use parking_lot::RwLockReadGuard;
 
 use super::book::WaitingRow;
-use super::files::{Day, Part};
+use super::files::{Day, Files, Part};
 use super::table::{self, LedgerRow, Wanted};
-use super::{DAY_MS, Ledger};
+use super::{DAY_MS, Ledger, State};
 use crate::journal::Position;
 
-/// What of the ledger answers a question.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Seen {
-    /// All before it is in the rows.
+/// The ledger as it was at one position in the journal. While there is one, the files that it names stay.
+#[derive(Debug)]
+pub(crate) struct LedgerSight<'a> {
+    /// All before it is in the rows, and nothing after.
     pub(crate) position: Position,
-    pub(crate) rows: Vec<SeenRow>,
+    /// See [`State::kept_from`].
+    pub(crate) kept_from: [u64; 2],
     /// Of each probe that is known: since when, and up to which stamp.
     pub(crate) spans: HashMap<ProbeId, (u64, u64)>,
-    /// Files that could not be read, and why.
-    pub(crate) unreadable: Vec<String>,
+    /// What was in memory, in order of the probes.
+    rows: Vec<SeenRow>,
+    parts: Vec<Part>,
+    files: Files,
+    _stay: Option<RwLockReadGuard<'a, ()>>,
+}
+
+/// What of it answers a question.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) rows: Vec<SeenRow>,
+    pub(crate) unreadable: Vec<UnreadableRows>,
 }
 
 /// A row, and where what it has ends: an open row's is the newest stamp.
@@ -31,13 +42,35 @@ pub(crate) struct SeenRow {
     pub(crate) row: LedgerRow,
 }
 
+/// A file of the ledger that could not be read: rows of its time are missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableRows {
+    /// How long its rows are.
+    pub step: RowStep,
+    /// The day that it is of: its begin…
+    pub start: Timestamp,
+    /// …and end.
+    pub end: Timestamp,
+    /// Which file, and why.
+    pub cause: String,
+}
+
 impl Ledger {
+    /// The ledger at this moment, as far as it has `probes` (in order of their ids) between two Unix milliseconds.
+    ///
+    /// Hold one at a time in a thread, and not for longer than it takes to answer: files are not merged meanwhile.
+    pub(crate) fn sight(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
+        let stay = self.files_stay.read();
+        self.state.lock().sight(&self.files, probes, (from, to), Some(stay))
+    }
+}
+
+impl State {
     /// Where the oldest minutes and quarter hours begin that are kept, in Unix milliseconds: what was before is in longer
     /// rows alone.
-    pub(crate) fn kept_from(&self) -> [u64; 2] {
-        let state = self.state.lock();
+    fn kept_from(&self) -> [u64; 2] {
         let oldest = |step| {
-            let (first, _) = state.parts.range((step, 0)..=(step, Day::MAX)).next()?;
+            let (first, _) = self.parts.range((step, 0)..=(step, Day::MAX)).next()?;
             Some(first.1.saturating_mul(DAY_MS))
         };
         let longest = oldest(RowStep::Day).unwrap_or_default();
@@ -48,62 +81,80 @@ impl Ledger {
         })
     }
 
-    /// The rows of `probes` (in order of their ids) that begin in one of `spans`: a step and Unix milliseconds.
-    pub(crate) fn rows(&self, probes: &[ProbeId], spans: &[(RowStep, u64, u64)]) -> Seen {
-        // A merge may take a file away between the list and its opening: then all is asked again.
-        for _ in 0..3 {
-            let (mut seen, parts) = self.look(probes, spans);
-            let mut is_moved = false;
-            for part in parts {
-                let path = self.files.path(&part);
-                let rows = std::fs::read(&path)
-                    .and_then(|bytes| table::decode(bytes.into(), Wanted::Sorted(probes)));
-                match rows {
-                    Ok(rows) => {
-                        let of_span = rows.into_iter().filter(|row| is_in(spans, part.step, row.row.begin));
-                        seen.rows.extend(of_span.map(|row| SeenRow::closed(part.step, row)));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        is_moved = true;
-                        seen.unreadable.push(format!("{}: {error}", path.display()));
-                    }
-                    Err(error) => seen.unreadable.push(format!("{}: {error}", path.display())),
-                }
-            }
-            if !is_moved {
-                return seen;
-            }
-        }
-        let (mut seen, parts) = self.look(probes, spans);
-        seen.unreadable = parts.iter().map(|part| self.files.path(part).display().to_string()).collect();
-        seen
-    }
-
     /// What is in memory, and the files that have the rest.
-    fn look(&self, probes: &[ProbeId], spans: &[(RowStep, u64, u64)]) -> (Seen, Vec<Part>) {
-        let state = self.state.lock();
-        let mut seen = Seen { position: state.position, ..Seen::default() };
-        for WaitingRow { step, row } in &state.book.waiting {
-            if probes.binary_search(&row.probe).is_ok() && is_in(spans, *step, row.row.begin) {
-                seen.rows.push(SeenRow::closed(*step, row.clone()));
+    pub(super) fn sight<'a>(
+        &self,
+        files: &Files,
+        probes: &[ProbeId],
+        (from, to): (u64, u64),
+        stay: Option<RwLockReadGuard<'a, ()>>,
+    ) -> LedgerSight<'a> {
+        let is_in = |step: RowStep, begin: u64| begin < to && step.end(begin) > from;
+        let (mut rows, mut spans) = (Vec::new(), HashMap::new());
+        for WaitingRow { step, row } in &self.book.waiting {
+            if is_in(*step, row.row.begin) && probes.binary_search(&row.probe).is_ok() {
+                rows.push(SeenRow::closed(*step, row.clone()));
             }
         }
         for id in probes {
-            let Some(probe) = state.book.probe(id) else { continue };
+            let Some(probe) = self.book.probe(id) else { continue };
             let (since, until) = (probe.trace.account().since().micros() / 1_000, probe.open.closed_until());
-            seen.spans.insert(id.clone(), (since, until));
-            for (step, row) in probe.open.rows().filter(|(step, row)| is_in(spans, *step, row.begin)) {
+            spans.insert(id.clone(), (since, until));
+            for (step, row) in probe.open.rows().filter(|(step, row)| is_in(*step, row.begin)) {
                 let row = LedgerRow { probe: id.clone(), row, correction: 0, cause: None };
-                seen.rows.push(SeenRow { step, end: until, row });
+                rows.push(SeenRow { step, end: until, row });
             }
         }
-        let is_wanted = |(step, day): &(RowStep, Day)| {
-            let (from, to) = (day.saturating_mul(DAY_MS), day.saturating_add(1).saturating_mul(DAY_MS));
-            spans.iter().any(|(of, begin, end)| of == step && *begin < to && *end > from)
-        };
-        let wanted = state.parts.iter().filter(|(key, _)| is_wanted(key));
-        let parts = wanted.flat_map(|(_, parts)| parts).copied().collect();
-        (seen, parts)
+        rows.sort_by(|left, right| left.row.probe.cmp(&right.row.probe));
+        let of_time = self.parts.iter().filter(|((_, day), _)| {
+            let begin = day.saturating_mul(DAY_MS);
+            begin < to && begin.saturating_add(DAY_MS) > from
+        });
+        LedgerSight {
+            position: self.position,
+            kept_from: self.kept_from(),
+            spans,
+            rows,
+            parts: of_time.flat_map(|(_, parts)| parts).copied().collect(),
+            files: files.clone(),
+            _stay: stay,
+        }
+    }
+}
+
+impl LedgerSight<'_> {
+    /// The rows of `probes` (in order of their ids) that begin in one of `ranges`: a step and Unix milliseconds.
+    pub(crate) fn rows(&self, probes: &[ProbeId], ranges: &[(RowStep, u64, u64)]) -> Seen {
+        let mut seen = Seen::default();
+        if let (Some(first), Some(last)) = (probes.first(), probes.last()) {
+            let begin = self.rows.partition_point(|row| row.row.probe < *first);
+            let end = self.rows.partition_point(|row| row.row.probe <= *last);
+            let near = self.rows.get(begin..end).unwrap_or_default();
+            let wanted = near.iter().filter(|row| is_in(ranges, row.step, row.row.row.begin));
+            seen.rows.extend(wanted.filter(|row| probes.binary_search(&row.row.probe).is_ok()).cloned());
+        }
+        for part in &self.parts {
+            let (begin, end) = of_day(part);
+            if !ranges.iter().any(|(step, from, to)| *step == part.step && *from < end && *to > begin) {
+                continue;
+            }
+            let path = self.files.path(part);
+            let rows =
+                std::fs::File::open(&path).and_then(|file| table::decode(file, Wanted::Sorted(probes)));
+            match rows {
+                Ok(rows) => {
+                    let wanted = rows.into_iter().filter(|row| is_in(ranges, part.step, row.row.begin));
+                    seen.rows.extend(wanted.map(|row| SeenRow::closed(part.step, row)));
+                }
+                Err(error) => seen.unreadable.push(UnreadableRows {
+                    step: part.step,
+                    start: Timestamp::from_micros(begin.saturating_mul(1_000)),
+                    end: Timestamp::from_micros(end.saturating_mul(1_000)),
+                    cause: format!("{}: {error}", path.display()),
+                }),
+            }
+        }
+        seen
     }
 }
 
@@ -113,6 +164,11 @@ impl SeenRow {
     }
 }
 
-fn is_in(spans: &[(RowStep, u64, u64)], step: RowStep, begin: u64) -> bool {
-    spans.iter().any(|(of, from, to)| *of == step && (*from..*to).contains(&begin))
+/// The day of a part, in Unix milliseconds.
+fn of_day(part: &Part) -> (u64, u64) {
+    (part.day.saturating_mul(DAY_MS), part.day.saturating_add(1).saturating_mul(DAY_MS))
+}
+
+fn is_in(ranges: &[(RowStep, u64, u64)], step: RowStep, begin: u64) -> bool {
+    ranges.iter().any(|(of, from, to)| *of == step && (*from..*to).contains(&begin))
 }

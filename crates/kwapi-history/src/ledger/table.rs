@@ -3,13 +3,12 @@
 use std::io;
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use kwapi_core::{Cause, Increment, ProbeId, Row, Watts};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::reader::FileReader;
+use parquet::file::reader::{ChunkReader, FileReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
@@ -142,12 +141,15 @@ fn write_group(
 ///
 /// # Errors
 /// `InvalidData`: it is no file of the ledger, or damaged.
-pub(super) fn decode(bytes: Bytes, wanted: Wanted<'_>) -> io::Result<Vec<LedgerRow>> {
-    guarded(|| decode_checked(bytes, wanted))
+pub(super) fn decode<R: ChunkReader + 'static>(file: R, wanted: Wanted<'_>) -> io::Result<Vec<LedgerRow>> {
+    guarded(|| decode_checked(file, wanted))
 }
 
-fn decode_checked(bytes: Bytes, wanted: Wanted<'_>) -> Result<Vec<LedgerRow>, ParquetError> {
-    let reader = SerializedFileReader::new(bytes)?;
+fn decode_checked<R: ChunkReader + 'static>(
+    file: R,
+    wanted: Wanted<'_>,
+) -> Result<Vec<LedgerRow>, ParquetError> {
+    let reader = SerializedFileReader::new(file)?;
     let file = reader.metadata().file_metadata();
     let count = usize::try_from(file.num_rows()).unwrap_or(usize::MAX);
     if count > ROWS_MAX {

@@ -5,6 +5,7 @@ mod peers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kwapi_core::{
     Account, Accounting, Energy, Increment, OpenRows, Quality, Totals, Trace, Watts, WrittenRow,
 };
@@ -123,11 +124,16 @@ fn open(journal: &Journal) -> Ledger {
     Ledger::open(LedgerConfig::default(), journal).unwrap()
 }
 
-/// Everything, in files and in memory.
+/// All there is, in files and in memory.
+fn everything(ledger: &Ledger) -> seen::Seen {
+    let probes = ledger.probes();
+    ledger.sight(&probes, 0, u64::MAX).rows(&probes, &RowStep::ALL.map(|step| (step, 0, u64::MAX)))
+}
+
+/// Its sums.
 fn rows(ledger: &Ledger) -> Sums {
-    let whole = RowStep::ALL.map(|step| (step, 0, u64::MAX));
-    let seen = ledger.rows(&ledger.probes(), &whole);
-    assert_eq!(seen.unreadable, Vec::<String>::new());
+    let seen = everything(ledger);
+    assert_eq!(seen.unreadable, []);
     let mut sums = Sums::new();
     for SeenRow { step, row, .. } in seen.rows {
         sums.entry((row.probe, step, row.row.begin)).or_default().add(&row.row.increment, 1);
@@ -144,7 +150,7 @@ fn rows_in_files(lab: &Lab) -> Vec<(RowStep, LedgerRow)> {
             for path in list(&folder) {
                 assert!(path.extension().is_some_and(|extension| extension == "parquet"), "{path:?}");
                 let bytes = std::fs::read(&path).unwrap();
-                let read = table::decode(bytes.into(), table::Wanted::All).unwrap();
+                let read = table::decode(Bytes::from(bytes), table::Wanted::All).unwrap();
                 rows.extend(read.into_iter().map(|row| (step, row)));
             }
         }

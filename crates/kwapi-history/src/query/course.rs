@@ -26,8 +26,6 @@ const ROUNDING: u64 = 3;
 pub(super) struct Courses {
     points: HashMap<ProbeId, Vec<Point>>,
     samples: usize,
-    /// Files that could not be read, and why.
-    pub(super) unreadable: Vec<String>,
 }
 
 /// A sample: Unix milliseconds, and the millijoules that its probe's account had come to.
@@ -77,10 +75,11 @@ impl Courses {
                     self.points.insert(probe.clone(), vec![point]);
                 }
             });
-            self.unreadable.extend(unreadable.into_iter().map(|file| file.cause));
+            for file in unreadable {
+                // The answer names the hour.
+                tracing::warn!(cause = %file.cause, "a file of samples cannot be read");
+            }
         }
-        self.unreadable.sort_unstable();
-        self.unreadable.dedup();
         for points in self.points.values_mut() {
             points.sort_unstable();
         }

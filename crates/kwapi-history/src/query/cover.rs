@@ -88,6 +88,16 @@ impl Cover {
         at.into_iter().flat_map(|(_, pieces)| pieces).filter(move |piece| begin < piece.until)
     }
 
+    /// The spans that have rows of a step between two instants.
+    pub(super) fn spans_within(&self, step: RowStep, from: u64, to: u64) -> Vec<usize> {
+        let of_step = self.0.range((step, 0)..=(step, u64::MAX));
+        let pieces = of_step.flat_map(|((_, begin), pieces)| pieces.iter().map(move |piece| (begin, piece)));
+        pieces
+            .filter(|(begin, piece)| **begin < to && piece.until > from)
+            .map(|(_, piece)| piece.span)
+            .collect()
+    }
+
     /// The begins of all rows, as few ranges as may be.
     pub(super) fn ranges(&self) -> Vec<(RowStep, u64, u64)> {
         let mut ranges: Vec<(RowStep, u64, u64)> = Vec::new();

@@ -47,15 +47,7 @@ impl DirectoryLock {
             }
             Err(error) => return Err(failed(error)),
         };
-        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            if error != rustix::io::Errno::WOULDBLOCK {
-                return Err(failed(error.into()));
-            }
-            let mut owner = String::new();
-            _ = (&file).take(20).read_to_string(&mut owner);
-            let owner = owner.trim().to_owned();
-            return Err(DirectoryInUse::Taken { directory: directory.to_owned(), owner });
-        }
+        lock(directory, &file, FlockOperation::NonBlockingLockExclusive)?;
         // Only for who finds it taken; a full disk does not have to know.
         let owner = format!("{}\n", std::process::id());
         if file.write_all_at(owner.as_bytes(), 0).is_ok() {
@@ -63,4 +55,30 @@ impl DirectoryLock {
         }
         Ok(Self { _file: file })
     }
+
+    /// Holds `directory` together with others that only read there. Writes nothing; where nobody ever took it, there is
+    /// nothing to hold.
+    ///
+    /// # Errors
+    /// See [`DirectoryInUse`].
+    pub(crate) fn share(directory: &Path) -> Result<Option<Self>, DirectoryInUse> {
+        let file = match File::open(directory.join(FILE)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(DirectoryInUse::Io(directory.to_owned(), error)),
+        };
+        lock(directory, &file, FlockOperation::NonBlockingLockShared)?;
+        Ok(Some(Self { _file: file }))
+    }
+}
+
+fn lock(directory: &Path, file: &File, operation: FlockOperation) -> Result<(), DirectoryInUse> {
+    let Err(error) = flock(file, operation) else { return Ok(()) };
+    if error != rustix::io::Errno::WOULDBLOCK {
+        return Err(DirectoryInUse::Io(directory.to_owned(), error.into()));
+    }
+    let mut owner = String::new();
+    _ = file.take(20).read_to_string(&mut owner);
+    let owner = owner.trim().to_owned();
+    Err(DirectoryInUse::Taken { directory: directory.to_owned(), owner })
 }

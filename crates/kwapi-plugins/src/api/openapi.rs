@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::route::{Operation, OperationKind, Row, TABLE};
+use crate::answers::PARAMETERS;
 use crate::http::Route;
 
 /// Title, security and components; no paths.
@@ -44,15 +45,21 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
         names.extend(["probe", "pattern", "limit", "after"]);
         names.extend(is_tagged.then_some("if_none_match"));
     }
+    if route.resource.operation.kind == OperationKind::Energy {
+        names.extend(PARAMETERS);
+    }
     if route.resource.operation.kind == OperationKind::Samples {
-        names.extend(["one_probe", "start", "end", "samples_limit", "format"]);
+        names.extend(["one_probe", "samples_start", "end", "samples_limit", "format"]);
     }
     names.into_iter().map(|name| reference("parameters", name)).collect()
 }
 
 fn responses(route: &Route<Row>) -> Value {
     let Operation { answer, schema, kind, .. } = &route.resource.operation;
-    let content = json!({ "application/json": { "schema": reference("schemas", schema) } });
+    let mut content = json!({ "application/json": { "schema": reference("schemas", schema) } });
+    if let (OperationKind::Energy | OperationKind::Samples, Some(content)) = (kind, content.as_object_mut()) {
+        content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string" } }));
+    }
     let mut success =
         Map::from_iter([("description".to_owned(), json!(answer)), ("content".to_owned(), content)]);
     let mut errors = vec![("401", "Unauthorized"), ("403", "Forbidden"), ("503", "Unavailable")];
@@ -76,12 +83,12 @@ fn responses(route: &Route<Row>) -> Value {
         }
         errors.extend([("400", "BadRequest"), ("414", "TooLong")]);
     }
+    if *kind == OperationKind::Energy {
+        success.insert("headers".to_owned(), json!({ "Kwapi-Position": reference("headers", "Position") }));
+        errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NoLedger")]);
+    }
     if *kind == OperationKind::Samples {
-        let headers = Map::from_iter([("Link".to_owned(), reference("headers", "Link"))]);
-        success.insert("headers".to_owned(), headers.into());
-        if let Some(Value::Object(content)) = success.get_mut("content") {
-            content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string" } }));
-        }
+        success.insert("headers".to_owned(), json!({ "Link": reference("headers", "Link") }));
         errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NotKept")]);
     }
     if route.path.contains('{') {

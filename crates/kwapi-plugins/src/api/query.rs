@@ -3,21 +3,20 @@
 use std::fmt::Write as _;
 
 use axum::http::Uri;
-use kwapi_core::{Pattern, ProbeId};
+use kwapi_core::ProbeId;
 
+use crate::choice::ProbeChoice;
 use crate::http::HttpError;
 use crate::http::percent::encode;
 
-/// As many probes and patterns may be named in one query: with ids of full length, an address has no room for more.
-const NAMES_MAX: usize = 100;
 /// The largest page.
 const LIMIT_MAX: usize = 100_000;
 
 /// The parameters of a list. Others are ignored, as the original did with all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ListParameters {
-    /// `probe=` and `pattern=`, each as often as wanted; any match will do. Empty: all probes.
-    names: Vec<Pattern>,
+    /// `probe=` and `pattern=`, each as often as wanted.
+    choice: ProbeChoice,
     /// `limit=`: the size of a page.
     pub(super) limit: Option<usize>,
     /// `after=`: the last probe of the page before.
@@ -35,21 +34,13 @@ impl ListParameters {
             let wrong =
                 |why: &dyn std::fmt::Display| HttpError::bad_request(format!("{name}={value:?}: {why}"));
             match name.as_str() {
-                "probe" => {
-                    query.names.push(Pattern::Exact(ProbeId::new(&value).map_err(|error| wrong(&error))?));
-                }
-                "pattern" => query.names.push(Pattern::new(&value).map_err(|error| wrong(&error))?),
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
                     let range = format!("must be 1 to {LIMIT_MAX}");
                     query.limit = Some(limit.ok_or_else(|| wrong(&range))?);
                 }
                 "after" => query.after = Some(value),
-                _ => {}
-            }
-            if query.names.len() > NAMES_MAX {
-                let error = format!("A query may list at most {NAMES_MAX} probes and patterns.");
-                return Err(HttpError::bad_request(error));
+                _ => _ = query.choice.take(&name, &value)?,
             }
         }
         Ok(query)
@@ -57,23 +48,19 @@ impl ListParameters {
 
     /// Whether it asks for everything.
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.limit.is_none() && self.after.is_none()
+        self.choice.is_all() && self.limit.is_none() && self.after.is_none()
     }
 
     /// Whether `probe` is asked for.
     pub(super) fn takes(&self, probe: &ProbeId) -> bool {
-        self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(probe))
+        self.choice.takes(probe)
     }
 
     /// The query of the page that follows `last`.
     pub(super) fn next(&self, limit: usize, last: &ProbeId) -> String {
         let mut query = format!("limit={limit}&after={}", encode(last.as_str()));
-        for pattern in &self.names {
-            let (name, value) = match pattern {
-                Pattern::Exact(id) => ("probe", id.to_string()),
-                Pattern::All | Pattern::Below(_) => ("pattern", pattern.to_string()),
-            };
-            _ = write!(query, "&{name}={}", encode(&value));
+        for (name, value) in self.choice.written() {
+            _ = write!(query, "&{name}={}", encode(value));
         }
         query
     }
@@ -86,7 +73,7 @@ mod tests {
     #[track_caller]
     fn check(query: &str, expected: Result<(usize, Option<usize>), &str>) {
         let uri: Uri = format!("/v1/probes/?{query}").parse().unwrap();
-        let actual = ListParameters::parse(&uri).map(|query| (query.names.len(), query.limit));
+        let actual = ListParameters::parse(&uri).map(|query| (query.choice.written().len(), query.limit));
         assert_eq!(
             actual.map_err(|error| format!("{error:?}")),
             expected.map_err(|message| { format!("{:?}", HttpError::bad_request(message)) })
@@ -103,8 +90,22 @@ mod tests {
     fn what_makes_no_sense_is_said() {
         check("limit=0", Err("limit=\"0\": must be 1 to 100000"));
         check("probe=", Err("probe=\"\": a probe id must not be empty"));
-        let many = "probe=a&".repeat(NAMES_MAX + 1);
+        let many = "probe=a&".repeat(101);
+        check("pattern=n[1-9", Err("pattern=\"n[1-9\": `n[1-9`: unclosed ["));
+        check("pattern=n[1-99999]", Err("pattern=\"n[1-99999]\": `n[1-99999]`: more than 20000 names"));
         check(&many, Err("A query may list at most 100 probes and patterns."));
+    }
+
+    #[test]
+    fn brackets_stand_for_several_probes() {
+        let uri: Uri = "/v1/probes/?pattern=taurus-[1-16]&pattern=lyon.rack[1,3].*".parse().unwrap();
+        let query = ListParameters::parse(&uri).unwrap();
+        let takes = |id: &str| query.takes(&ProbeId::new(id).unwrap());
+        assert!(takes("taurus-7") && takes("lyon.rack3.a") && !takes("taurus-17") && !takes("lyon.rack2.a"));
+        assert_eq!(
+            query.next(1, &ProbeId::new("z").unwrap()),
+            "limit=1&after=z&pattern=taurus-%5B1-16%5D&pattern=lyon.rack%5B1%2C3%5D.%2A"
+        );
     }
 
     #[test]

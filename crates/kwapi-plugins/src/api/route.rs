@@ -26,6 +26,7 @@ pub(super) enum ApiResource {
     V2,
     RichProbes,
     RichProbe,
+    Energy,
     Samples,
 }
 
@@ -48,6 +49,8 @@ pub(super) enum OperationKind {
     /// A list with a query: some probes, a page at a time. `has_link`: the next page is in the header `Link`; `is_tagged`: it
     /// has an `ETag`.
     List { has_link: bool, is_tagged: bool },
+    /// A question about energy: JSON or CSV, a part at a time.
+    Energy,
     /// The samples of a probe: JSON or CSV, a page at a time.
     Samples,
 }
@@ -116,6 +119,17 @@ pub(super) static TABLE: Routes<Row> = Routes {
             "/v2/probes/{probe}/",
             ApiResource::RichProbe,
             ["rich_probe", "One probe", "The probe.", "RichProbe"],
+        ),
+        list(
+            super::ENERGY,
+            ApiResource::Energy,
+            OperationKind::Energy,
+            [
+                "energy",
+                "Energy between two instants",
+                "Energy and time by status, of each probe or of sums, in steps if requested.",
+                "Energy",
+            ],
         ),
         list(
             super::SAMPLES,
@@ -234,6 +248,7 @@ mod tests {
             ("/v1/probes/A/w", "/v1/probes/{probe}/{meter}/"),
             ("/v1/probes/A/w/x/", "other"),
             ("/v2/probes/a%2Fb/", "/v2/probes/{probe}/"),
+            ("/v2/energy", "/v2/energy"),
             ("/readyz", "/readyz"),
             ("v1/", "other"),
             ("/", "other"),

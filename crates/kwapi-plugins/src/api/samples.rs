@@ -9,9 +9,10 @@ use kwapi_history::{SampleRow, SamplesPage};
 use serde_json::json;
 
 use super::Api;
-use super::v1::no_probe;
+use crate::answers::no_probe;
+use crate::answers::when::instant;
 use crate::http::percent::encode;
-use crate::http::{Head, HttpError};
+use crate::http::{HttpError, StreamHead};
 use crate::scope::Scope;
 
 /// The largest page, and the one that is given when none is asked for.
@@ -46,7 +47,7 @@ impl Api {
             return no_probe(question.probe.as_str()).into_response();
         }
         let is_live = self.0.live.probe(question.probe.as_str()).is_some();
-        let work = move |sink: &mut crate::http::AnswerSink| {
+        let work = move |sink: &mut crate::http::StreamSink| {
             let SamplesQuestion { probe, start, end, limit, .. } = &question;
             let page = samples
                 .page(probe, *start, *end, *limit)
@@ -92,8 +93,8 @@ impl SamplesQuestion {
                     return Err(HttpError::bad_request("Samples are of one probe: write probe once."));
                 }
                 "probe" => probe = Some(ProbeId::new(&*value).map_err(|error| wrong(&error))?),
-                "start" => start = Some(instant(&value, now).map_err(|why| wrong(&why))?),
-                "end" => end = instant(&value, now).map_err(|why| wrong(&why))?,
+                "start" => start = Some(instant(&value, None, now).map_err(|why| wrong(&why))?),
+                "end" => end = instant(&value, None, now).map_err(|why| wrong(&why))?,
                 "limit" => {
                     let within = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
                     limit = within.ok_or_else(|| wrong(&format!("must be 1 to {LIMIT_MAX}")))?;
@@ -128,11 +129,11 @@ impl SamplesQuestion {
         ))
     }
 
-    fn head(&self, page: &SamplesPage) -> Head {
+    fn head(&self, page: &SamplesPage) -> StreamHead {
         let media_type = if self.is_csv { "text/csv; charset=utf-8" } else { "application/json" };
         let link = self.next(page).map(|next| format!("<{next}>; rel=\"next\""));
         let link = link.and_then(|link| HeaderValue::try_from(link).ok());
-        Head { media_type, header: link.map(|link| (header::LINK, link)) }
+        StreamHead { media_type, header: link.map(|link| (header::LINK, link)) }
     }
 
     /// What stands before the samples. Why a file cannot be read is for who sees everything.
@@ -189,27 +190,6 @@ impl std::fmt::Display for Seconds {
         let micros = self.0.micros();
         write!(f, "{}.{:06}", micros / 1_000_000, micros % 1_000_000)
     }
-}
-
-/// An instant: RFC 3339 with an offset, Unix seconds, or `now`.
-fn instant(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
-    const UNREADABLE: &str =
-        "is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now";
-    let text = text.trim();
-    if text == "now" {
-        return Ok(now);
-    }
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !whole.is_empty() && whole.len() <= 11 && is_number(whole) && is_number(part) {
-        let micros: String = part.chars().chain("000000".chars()).take(6).collect();
-        let (whole, micros) = (whole.parse::<u64>(), micros.parse::<u64>());
-        let (Ok(whole), Ok(micros)) = (whole, micros) else { return Err(UNREADABLE) };
-        return Ok(Timestamp::from_micros(whole * 1_000_000 + micros));
-    }
-    // A plus sign that is not encoded arrives as a space.
-    let at: jiff::Timestamp = text.replace(' ', "+").parse().map_err(|_| UNREADABLE)?;
-    u64::try_from(at.as_microsecond()).map(Timestamp::from_micros).map_err(|_| "is before 1970")
 }
 
 #[cfg(test)]

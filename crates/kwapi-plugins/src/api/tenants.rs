@@ -77,6 +77,11 @@ fn addresses() -> Vec<String> {
         "?pattern=*",
         "?pattern=oslo.*&pattern=riga.*",
         "?probe=oslo.web0&probe=riga.web1",
+        "?by=total&start=1",
+        "?by=site&format=csv",
+        "?by=group",
+        "?group=oslo&group=riga&step=hour",
+        "?label=site:riga",
         "?probe=oslo.web0&start=0",
         "?probe=riga.web1&start=0",
     ];
@@ -142,6 +147,30 @@ async fn each_sees_all_of_its_own_and_a_token_that_nobody_mapped_nothing() {
     assert_eq!(site.ask("nobody", "/v1/probe-ids/").await.status, 403);
     assert_eq!(site.ask("oslo", "/v1/probes/oslo.web0/w/").await.body, "{\"oslo.web0\":{\"w\":100.0}}\n");
     assert_eq!(site.ask("riga", "/v2/probes/riga.web1/").await.status, 200);
+}
+
+#[tokio::test]
+async fn energy_is_summed_within_the_scope_and_names_no_position_of_others() {
+    let site = Site::new();
+    let total = async |tenant: &str| {
+        let answer = site.ask(tenant, "/v2/energy?by=total&start=1795393617.857").await;
+        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(body["position"].is_null(), answer.header("kwapi-position").is_empty());
+        (body["energy"][0]["probes"].clone(), body["position"].is_null())
+    };
+    assert_eq!(total("oslo").await, (3.into(), true));
+    assert_eq!(total("riga").await, (3.into(), true));
+    assert_eq!(total("operator").await, (9.into(), false));
+    for query in ["probe=riga.web1", "group=riga"] {
+        let answer = site.ask("oslo", &format!("/v2/energy?{query}")).await;
+        let absent = site.ask("oslo", &format!("/v2/energy?{}", query.replace("riga", "nope"))).await;
+        assert_eq!(whole(&answer).replace("riga", "nope"), whole(&absent), "{query}");
+        assert_eq!(answer.status, 404);
+    }
+    let own = site.ask("riga", "/v2/energy?label=site:riga&format=csv").await.body;
+    assert_eq!(own.lines().count(), 4, "{own}");
+    let others = site.ask("riga", "/v2/energy?label=site:oslo&format=csv").await.body;
+    assert_eq!(others.lines().count(), 1, "{others}");
 }
 
 #[tokio::test]

@@ -8,12 +8,15 @@ use kwapi_bus::{Batch, Received};
 use kwapi_core::{
     Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
+use kwapi_history::journal::{Journal, JournalConfig};
+use kwapi_history::{Ledger, LedgerConfig};
+use kwapi_peers::Lab;
 use tower::ServiceExt as _;
 
 use super::*;
 use crate::directory::ConfiguredProbes;
 use crate::http::percent::encode;
-use crate::intake::Intake;
+use crate::intake::{Append, Intake};
 use crate::live::LiveConfig;
 
 /// What is live, with a clock that a test moves, and the API on it.
@@ -23,6 +26,8 @@ pub(crate) struct Stand {
     pub(crate) api: Api,
     pub(crate) directory: Directory,
     millis: Arc<AtomicU64>,
+    ledger: Arc<Ledger>,
+    _lab: Lab,
 }
 
 impl Stand {
@@ -35,10 +40,16 @@ impl Stand {
         };
         let wall = WallClock::new(|| Timestamp::from_seconds(1_795_393_618));
         let live = Live::open(LiveConfig::default(), Vec::new(), wall, clock);
-        let intake = parking_lot::Mutex::new(Intake::new(live.clone(), None));
+        let lab = Lab::empty();
+        let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), live.wall().now()).unwrap();
+        let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
+        let append: Append = Box::new(move |records, now| journal.append(records, now).map(|_| ()));
+        let intake = parking_lot::Mutex::new(Intake::new(live.clone(), Some(append)));
         let rack = |id: &ProbeId| [("rack".to_owned(), format!("of {id}"))].into();
         let directory = Directory::new(ConfiguredProbes::new(rack, []));
-        let stand = Self { api: Api::new(live.clone(), directory.clone()), directory, live, intake, millis };
+        let query = kwapi_history::Query::new(ledger.clone(), None);
+        let api = Api::new(live.clone(), directory.clone()).with_energy(query);
+        let stand = Self { api, directory, live, intake, millis, ledger, _lab: lab };
         for (probe, watts) in [("C.1", 12.5), ("A", 94.0), ("B", 80.0)] {
             stand.hear(probe, 0, watts, 0);
             stand.hear(probe, 1, watts, 1_584);
@@ -73,6 +84,7 @@ impl Stand {
         let (heard, arrived) = (self.live.now(), session);
         let received = Received { measurement, key: None, arrived, heard };
         self.intake.lock().take(Batch { measurements: vec![received] }, Box::new(|| ()));
+        self.ledger.catch_up(session);
     }
 
     fn pass(&self, seconds: u64) {
@@ -298,6 +310,80 @@ async fn v2_says_since_when_how_much_is_known_and_whose_it_is() {
     );
     assert_eq!(page["next"], "/v2/probes/?limit=1&after=B");
     assert_eq!(stand.ask("GET", "/v2/probes/nope/", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn energy_between_two_instants_is_told_with_its_statuses_and_position() {
+    let stand = Stand::new();
+    let answer = stand.ask("GET", "/v2/energy?probe=A&start=1795393617.857&end=now", &[]).await;
+    let row = serde_json::json!({
+        "start": "2026-11-23T00:26:57.857Z", "end": "2026-11-23T00:26:58Z", "joules": 226.512, "kwh": 226.512 / 3.6e6,
+        "measured_joules": 226.512, "estimated_joules": 0.0, "bridged_joules": null, "rrd_joules": null,
+        "measured_seconds": 0.107, "estimated_seconds": 0.017, "bridged_seconds": 0.0, "rrd_seconds": 0.0,
+        "unknown_seconds": 0.019, "absent_seconds": 0.0, "mean_watts": 226_512.0 / 124.0, "peak_watts": 94.0,
+        "source": "ledger", "is_interpolated": true, "is_incomplete": false, "corrections": 0
+    });
+    let expected = serde_json::json!({
+        "start": "2026-11-23T00:26:57.857Z", "end": "2026-11-23T00:26:58Z", "step": null, "by": "probe",
+        "energy": [{ "probe": "A", "since": "2026-11-23T00:26:57.857Z", "until": "2026-11-23T00:26:58.857Z", "rows": [row] }],
+        "position": answer.header("kwapi-position"), "unreadable": []
+    });
+    let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, body), (200, expected));
+    assert!(answer.header("kwapi-position").contains('-'));
+}
+
+#[tokio::test]
+async fn energy_comes_as_csv_and_by_label_and_in_steps() {
+    let stand = Stand::new();
+    let query = "/v2/energy?pattern=[A,B]&start=1795393617.857&step=1&format=csv";
+    let answer = stand.ask("GET", query, &[]).await;
+    assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
+    let lines: Vec<Vec<&str>> = answer.body.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!((lines[0][0], lines[0][3], lines.len()), ("probe", "joules", 3));
+    assert_eq!(lines[1][..4], ["A", "2026-11-23T00:26:57.857Z", "2026-11-23T00:26:58Z", "226.512"]);
+    assert_eq!(lines[2][0], "B");
+    let preferred = stand.ask("GET", "/v2/energy", &[("accept", "text/csv")]).await;
+    assert!(preferred.body.starts_with("probe,start,end,"), "{}", preferred.body);
+    let by_rack = stand.get("/v2/energy?by=rack").await;
+    let body: serde_json::Value = serde_json::from_str(&by_rack).unwrap();
+    let racks: Vec<_> = body["energy"].as_array().unwrap().iter().map(|sum| sum["label"].clone()).collect();
+    assert_eq!(racks, ["of A", "of B", "of C.1"]);
+    let total: serde_json::Value = serde_json::from_str(&stand.get("/v2/energy?by=total").await).unwrap();
+    assert_eq!(
+        (&total["energy"][0]["total"], &total["energy"][0]["probes"]),
+        (&serde_json::json!(null), &serde_json::json!(3))
+    );
+}
+
+#[tokio::test]
+async fn a_question_about_energy_that_has_no_answer_is_told_why() {
+    let stand = Stand::new();
+    for (query, status, message) in [
+        ("probe=nope", 404, "There is no probe \\\"nope\\\"."),
+        ("group=lyon", 404, "There is no group \\\"lyon\\\"."),
+        ("start=2026-12-22T22:00:00Z", 400, "is in the future"),
+        ("start=1&end=1", 400, "The end must be after the start"),
+        ("start=1&step=1", 400, "values were asked for; at most 67108864 are answered at once"),
+        ("zone=Nowhere", 400, "there is no time zone"),
+        ("stepp=1", 400, "There is no parameter"),
+    ] {
+        let answer = stand.ask("GET", &format!("/v2/energy?{query}"), &[]).await;
+        assert_eq!(answer.status, status, "{query}: {}", answer.body);
+        assert!(answer.body.contains(message), "{query}: {}", answer.body);
+    }
+    let without = Api::new(stand.live.clone(), stand.directory.clone());
+    let answer = ask(router(without, None, None), "GET", "/v2/energy", &[]).await;
+    assert_eq!(answer.status, 501);
+    assert!(answer.body.contains("keeps no ledger"), "{}", answer.body);
+    // Before anything was measured there is nothing, and it says so.
+    let before: serde_json::Value =
+        serde_json::from_str(&stand.get("/v2/energy?probe=A&start=1000&end=2000").await).unwrap();
+    let row = &before["energy"][0]["rows"][0];
+    assert_eq!(
+        (&row["joules"], &row["absent_seconds"]),
+        (&serde_json::json!(null), &serde_json::json!(1000.0))
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use kwapi_core::ProbeId;
@@ -13,8 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::query::ListParameters;
 use super::route::Value;
-use super::{Api, json, json_response, tagged_response};
+use super::{Api, json_response, tagged_response};
+use crate::answers::no_probe;
 use crate::http::HttpError;
+use crate::json;
 use crate::live::{Listing, ProbeView};
 use crate::scope::Scope;
 
@@ -180,10 +182,6 @@ impl Api {
         let (id, view) = self.find(id, scope)?;
         if view.is_recorded { Ok((id, view)) } else { Err(no_probe(id.as_str())) }
     }
-}
-
-pub(super) fn no_probe(id: &str) -> HttpError {
-    HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}."))
 }
 
 /// Puts a comma before all but the first of a list that began with `opening`.

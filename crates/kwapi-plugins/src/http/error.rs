@@ -26,6 +26,11 @@ impl HttpError {
         self.status
     }
 
+    /// What it says.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The whole answer as bytes of HTTP/1.1, for a connection that ends with it.
     pub(super) fn message_bytes(&self) -> Vec<u8> {
         let body = self.body();

@@ -26,9 +26,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(600);
 
 /// The turns of a server's long answers. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct AnswerTurns(Arc<Semaphore>);
 
-impl Default for Turns {
+impl Default for AnswerTurns {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(TURNS)))
     }
@@ -36,7 +36,7 @@ impl Default for Turns {
 
 /// The head of an answer.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub(crate) struct StreamHead {
     pub(crate) media_type: &'static str,
     /// A header of its own, if it has one.
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
@@ -44,15 +44,15 @@ pub(crate) struct Head {
 
 /// Where a thread puts an answer.
 #[derive(Debug)]
-pub(crate) struct AnswerSink {
-    head: Option<oneshot::Sender<Result<Head, HttpError>>>,
+pub(crate) struct StreamSink {
+    head: Option<oneshot::Sender<Result<StreamHead, HttpError>>>,
     parts: mpsc::Sender<Option<Bytes>>,
     begun: Instant,
 }
 
-impl AnswerSink {
+impl StreamSink {
     /// Begins the answer: it is a success from now on.
-    pub(crate) fn begin(&mut self, head: Head) {
+    pub(crate) fn begin(&mut self, head: StreamHead) {
         if let Some(sender) = self.head.take() {
             _ = sender.send(Ok(head));
         }
@@ -64,12 +64,12 @@ impl AnswerSink {
     }
 }
 
-impl Turns {
+impl AnswerTurns {
     /// Answers with what `work` sends, on a thread that may block. `work` says whether the answer is whole: one that is not
     /// ends with the connection, so that nobody takes it for one. Its error counts only before it has begun.
     pub(crate) async fn answer(
         &self,
-        work: impl FnOnce(&mut AnswerSink) -> Result<bool, HttpError> + Send + 'static,
+        work: impl FnOnce(&mut StreamSink) -> Result<bool, HttpError> + Send + 'static,
     ) -> Response {
         let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.0).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
@@ -83,7 +83,7 @@ impl Turns {
         let (parts, receiver) = mpsc::channel(PARTS);
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            let mut sink = AnswerSink { head: Some(head_sender), parts, begun: Instant::now() };
+            let mut sink = StreamSink { head: Some(head_sender), parts, begun: Instant::now() };
             match work(&mut sink) {
                 Ok(true) => _ = sink.parts.blocking_send(None),
                 Ok(false) => {}
@@ -95,7 +95,7 @@ impl Turns {
             }
         });
         match head.await {
-            Ok(Ok(Head { media_type, header })) => {
+            Ok(Ok(StreamHead { media_type, header })) => {
                 let mut response = Response::new(Body::new(Streamed { parts: receiver, is_whole: false }));
                 let headers = response.headers_mut();
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -146,13 +146,13 @@ mod tests {
 
     use super::*;
 
-    fn head() -> Head {
-        Head { media_type: "text/csv", header: None }
+    fn head() -> StreamHead {
+        StreamHead { media_type: "text/csv", header: None }
     }
 
     #[tokio::test]
     async fn an_answer_is_sent_in_parts_and_has_a_type() {
-        let response = Turns::default()
+        let response = AnswerTurns::default()
             .answer(|sink| {
                 sink.begin(head());
                 Ok((0..100_u8).all(|part| sink.send(vec![part])))
@@ -165,13 +165,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_before_the_first_part_is_the_answer() {
-        let response = Turns::default().answer(|_| Err(HttpError::bad_request("no"))).await;
+        let response = AnswerTurns::default().answer(|_| Err(HttpError::bad_request("no"))).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     }
 
     #[tokio::test]
     async fn half_an_answer_is_no_answer() {
-        let response = Turns::default()
+        let response = AnswerTurns::default()
             .answer(|sink| {
                 sink.begin(head());
                 sink.send(b"half".to_vec());
@@ -183,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_ends_the_work_and_gives_the_turn_back() {
-        let turns = Turns::default();
+        let turns = AnswerTurns::default();
         let (ended, end) = oneshot::channel();
         let response = turns
             .answer(|sink| {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kwapi_core::Watts;
+use kwapi_core::ranges::{self, RangeName};
 use kwapi_drivers::Outlets;
 use kwapi_plugins::directory::Labels;
 use serde::Deserialize;
@@ -14,7 +15,6 @@ use toml::{Table, Value};
 
 use super::document::{Document, DocumentError, Step};
 use super::inventory;
-use super::ranges::{self, RangeHost};
 pub(crate) use keys::COMMON_KEYS;
 use keys::{divided, driver_takes_host};
 use outlets::{outlets, refuse_twins};
@@ -196,8 +196,10 @@ fn expand_table(
     };
     let hosts = match &written.hosts {
         None => vec![None],
-        Some(pattern) => ranges::expand(pattern)
-            .map_err(|problem| document.error(&[path, &[Step::Key("hosts".to_owned())]].concat(), problem))?
+        Some(pattern) => ranges::expand(pattern, ranges::NAMES_MAX)
+            .map_err(|problem| {
+                document.error(&[path, &[Step::Key("hosts".to_owned())]].concat(), problem.to_string())
+            })?
             .into_iter()
             .map(Some)
             .collect(),
@@ -225,7 +227,7 @@ fn one(
     written: &Written,
     driver: &str,
     keys: Table,
-    host: Option<&RangeHost>,
+    host: Option<&RangeName>,
     defaults: &MeterDefaults,
     number: usize,
 ) -> Result<MeterConfig, DocumentError> {
@@ -290,7 +292,7 @@ fn one(
     })
 }
 
-fn fill_in(value: &mut Value, host: &RangeHost) {
+fn fill_in(value: &mut Value, host: &RangeName) {
     match value {
         Value::String(text) => *text = host.fill_in(text),
         Value::Array(all) => all.iter_mut().for_each(|value| fill_in(value, host)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwapi_core::ProbeId;
-use kwapi_history::Samples;
+use kwapi_history::{Query, Samples};
 use kwapi_plugins::Scope;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
@@ -20,15 +20,29 @@ pub(super) fn router(
     config: &Config,
     live: &Live,
     directory: Directory,
+    query: Option<Query>,
     auth: Option<Auth>,
     metrics: &Arc<Metrics>,
     samples: Option<Arc<Samples>>,
 ) -> axum::Router {
     let is_open = auth.is_none();
     let shown = Scope::of_patterns(&config.api.probes);
-    let api = Api::new(live.clone(), directory).limited_to(shown.clone()).with_samples(samples);
+    let api = answering(live, directory, query).limited_to(shown.clone()).with_samples(samples);
     let router = api::router(api, auth, config.api.config.cors());
     if is_open { served::router(metrics.clone(), shown).fallback_service(router) } else { router }
+}
+
+/// What a process's status listener answers of energy: that is for operators, on this machine.
+pub(super) fn operators(live: &Live, directory: Directory, query: Option<Query>) -> axum::Router {
+    api::operators(answering(live, directory, query))
+}
+
+fn answering(live: &Live, directory: Directory, query: Option<Query>) -> Api {
+    let api = Api::new(live.clone(), directory);
+    match query {
+        Some(query) => api.with_energy(query),
+        None => api,
+    }
 }
 
 /// Authentication, if there is to be any. With Keystone, the API is ready once that has let us in.
@@ -61,7 +75,7 @@ pub(super) fn directory(config: &Config, problems: Option<Problems>) -> Director
 }
 
 /// What the configuration says of probes.
-pub(super) fn configured(config: &Config) -> ConfiguredProbes {
+pub(crate) fn configured(config: &Config) -> ConfiguredProbes {
     let (of_probes, of_templates) = (config.labels.clone(), config.template_labels.clone());
     // Those of the probe itself, and of its template what those do not say.
     let labels = move |probe: &ProbeId| {

@@ -8,7 +8,7 @@ use kwapi_core::ProbeId;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{
-    Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Samples, SamplesConfig,
+    Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query, Samples, SamplesConfig,
     SamplesWriter,
 };
 use kwapi_plugins::directory::Directory;
@@ -25,6 +25,8 @@ pub(super) struct Pages {
     pub(super) history: Arc<History>,
     flusher: Flusher,
     ledger: Option<LedgerWriter>,
+    /// What questions about energy are answered from, where a ledger is kept.
+    pub(super) query: Option<Query>,
     samples: Option<(Arc<Samples>, SamplesWriter)>,
 }
 
@@ -53,9 +55,11 @@ impl Pages {
         readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
-        let ledger = ledger(process, config, journal, all)?;
         let samples = samples(process, config, journal, all)?;
-        Ok(Self { history, flusher, ledger, samples })
+        let kept = samples.as_ref().map(|(samples, _)| samples.clone());
+        let (ledger, query) = ledger(process, config, journal, &history, all)?.unzip();
+        let query = query.map(|query| query.with_samples(kept));
+        Ok(Self { history, flusher, ledger, query, samples })
     }
 
     /// The samples, where they are kept.
@@ -118,8 +122,9 @@ fn ledger(
     process: &Process,
     config: &Config,
     journal: &Journal,
+    history: &Arc<History>,
     all: &mut Metrics,
-) -> Result<Option<LedgerWriter>, String> {
+) -> Result<Option<(LedgerWriter, Query)>, String> {
     let section = &config.ledger;
     if !section.enabled {
         return Ok(None);
@@ -135,8 +140,8 @@ fn ledger(
     let writer = LedgerWriter::start(ledger.clone(), move || clock.now(), process.clock.clone())
         .map_err(|error| chain(&error))?;
     all.add(metrics::ledger(ledger.clone()));
-    readiness::ledger(all, ledger);
-    Ok(Some(writer))
+    readiness::ledger(all, ledger.clone());
+    Ok(Some((writer, Query::new(ledger, Some(history.clone())))))
 }
 
 /// Opens the samples over `journal` and starts what writes them, unless they are not to be kept.

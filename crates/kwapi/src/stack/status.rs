@@ -1,4 +1,5 @@
-//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/troubles`.
+//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/troubles`,
+//! `/v2/energy`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use axum::extract::State;
 use axum::routing::get;
 use kwapi_core::{Timestamp, WallClock, is_silent};
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
+use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
 use kwapi_plugins::metrics::{HEALTH, METRICS, READY};
 use serde::{Deserialize, Serialize};
@@ -37,7 +39,7 @@ const METERS: &str = "/meters";
 const TROUBLES: &str = "/troubles";
 /// What is served there.
 static ROUTES: Routes =
-    Routes { server: "status", table: &[], others: &[METRICS, HEALTH, READY, METERS, TROUBLES] };
+    Routes { server: "status", table: &[], others: &[METRICS, HEALTH, READY, METERS, TROUBLES, ENERGY] };
 
 /// How the status listener of a process listens.
 pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
@@ -52,8 +54,18 @@ pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
     }
 }
 
-/// The routes; `manager` is there where meters are read. `clock` tells how old what they measured is.
-pub(super) fn router(metrics: axum::Router, manager: Option<Arc<Manager>>, clock: WallClock) -> axum::Router {
+/// The routes; `manager` is there where meters are read, `energy` where measurements are heard. `clock` tells how old
+/// what was measured is.
+pub(super) fn router(
+    metrics: axum::Router,
+    manager: Option<Arc<Manager>>,
+    energy: Option<axum::Router>,
+    clock: WallClock,
+) -> axum::Router {
+    let metrics = match energy {
+        Some(energy) => metrics.merge(energy),
+        None => metrics,
+    };
     match manager {
         Some(manager) => metrics
             .route(METERS, get(meters).with_state((manager.clone(), clock)))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_core::{ProbeId, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig, Position};
-use kwapi_history::{Ask, Ledger, LedgerConfig, Query, SampleRow, Samples, SamplesConfig};
+use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig, Query, SampleRow, Samples, SamplesConfig};
 use kwapi_peers::Lab;
 use serde_json::Value;
 
@@ -84,7 +84,7 @@ fn in_the_ledger(journal: &Journal) -> HashMap<String, u64> {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), journal).unwrap());
     ledger.catch_up(now);
     let (probes, end) = (ledger.probes(), Timestamp::from_seconds(1 << 33));
-    let ask = Ask { probes, start: Timestamp::EPOCH, end, step: None, now };
+    let ask = Ask { probes, start: Timestamp::EPOCH, end, step: EnergyStep::Whole, now };
     let answer = Query::new(ledger, None).energy(&ask).unwrap();
     // The journal goes on in a segment of its own, which has nothing yet.
     assert!(answer.position <= journal.end() && answer.unreadable.is_empty(), "{answer:?}");

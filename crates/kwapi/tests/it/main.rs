@@ -17,6 +17,7 @@ mod demonstration;
 mod devices;
 mod discover;
 mod docs;
+mod energy;
 mod fuzz;
 mod gnocchi;
 mod grafana;

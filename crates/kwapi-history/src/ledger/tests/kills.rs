@@ -55,8 +55,7 @@ fn kill_from(first: i64) {
             0,
             "all is in files that is done, so that others see what we do: killed after {steps} steps"
         );
-        let whole = RowStep::ALL.map(|step| (step, 0, u64::MAX));
-        let seen = again.rows(&again.probes(), &whole).rows.len();
+        let seen = everything(&again).rows.len();
         let open: usize = again.state.lock().book.probes.iter().map(|probe| probe.open.rows().count()).sum();
         assert_eq!(rows_in_files(&lab).len(), seen - open, "what others read: killed after {steps} steps");
         if is_whole {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::config::expand_hosts;
+use kwapi_core::ranges::expand_names;
 
 /// A larger block than this (/16) is a typing mistake, and would take an hour at a polite rate.
 const BLOCK_BITS_MAX: u32 = 16;
@@ -18,7 +18,7 @@ pub(super) fn expand(written: &[String]) -> Result<Vec<String>, String> {
     for text in written {
         match text.split_once('/') {
             Some((address, bits)) => hosts.extend(block(text, address, bits)?),
-            None => hosts.extend(expand_hosts(text)?),
+            None => hosts.extend(expand_names(text).map_err(|error| error.to_string())?),
         }
         if hosts.len() > HOSTS_MAX {
             return Err(format!("{text}: more than {HOSTS_MAX} hosts in total; split it"));

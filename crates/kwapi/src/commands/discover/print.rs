@@ -254,8 +254,9 @@ fn choices(middles: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kwapi_core::ranges::expand_names;
+
     use super::*;
-    use crate::config::expand_hosts;
 
     #[test]
     fn a_range_stands_for_exactly_its_hosts() {
@@ -271,7 +272,7 @@ mod tests {
             vec!["aa", "a", "aaa"],
         ] {
             let range = range(&hosts).unwrap();
-            assert_eq!(expand_hosts(&range).unwrap(), hosts, "{range}");
+            assert_eq!(expand_names(&range).unwrap(), hosts, "{range}");
         }
         assert_eq!(range(&["web-1", "db-2"]), None);
         assert_eq!(range(&["r1n08", "r1n09", "r1n10", "r1n12"]).unwrap(), "r1n[08-10,12]");

@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kwapi_core::ProbeId;
+use kwapi_core::ranges::RangeName;
 use kwapi_drivers::{Outlet, Outlets};
 use toml::{Table, Value};
 
 use super::{MeterConfig, Written};
 use crate::config::document::{Document, DocumentError, Step};
-use crate::config::ranges::RangeHost;
 
 /// The outlets that the table at `path` names, for `host` where it stands for a range.
 pub(super) fn outlets(
     document: &Document,
     path: &[Step],
     written: &Written,
-    host: Option<&RangeHost>,
+    host: Option<&RangeName>,
 ) -> Result<Outlets, DocumentError> {
     let at = [path, &[Step::Key("probes".to_owned())]].concat();
     let id = |text: &str| {

@@ -7,7 +7,7 @@ use kwapi_core::ProbeId;
 use crate::live::ProbeView;
 
 /// Appends a string in quotes, all but printable ASCII escaped.
-pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for character in text.chars() {
         match character {
@@ -28,7 +28,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends a float: always with a point or an exponent, shortest that reads back the same.
-pub(super) fn float(out: &mut Vec<u8>, value: f64) {
+pub(crate) fn float(out: &mut Vec<u8>, value: f64) {
     // What is not finite has no JSON; measurements are checked before they get here.
     if value.is_finite() {
         _ = serde_json::to_writer(out, &value);
@@ -38,7 +38,7 @@ pub(super) fn float(out: &mut Vec<u8>, value: f64) {
 }
 
 /// Appends `"<probe>":{"kwh":…,"timestamp":…,"w":…}`.
-pub(super) fn probe(out: &mut Vec<u8>, id: &ProbeId, view: &ProbeView) {
+pub(crate) fn probe(out: &mut Vec<u8>, id: &ProbeId, view: &ProbeView) {
     string(out, id.as_str());
     out.extend_from_slice(b":{\"kwh\":");
     float(out, view.totals.energy.kwh());

@@ -1,0 +1,111 @@
+//! An answer a part at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kwapi_core::{ProbeId, Timestamp};
+
+use super::{Ask, EnergySpan, EnergyStep, ProbeEnergy, Query};
+use crate::journal::Position;
+use crate::ledger::{LedgerSight, UnreadableRows};
+
+/// Spans in memory at once.
+const CELLS: usize = 1 << 16;
+
+/// An answer that is made as it is read, probe after probe, at one position in the journal.
+#[derive(Debug)]
+pub struct Batches<'a> {
+    query: &'a Query,
+    sight: LedgerSight<'a>,
+    probes: Vec<ProbeId>,
+    /// How many probes are read together, and the first of them.
+    together: usize,
+    probe: usize,
+    step: EnergyStep,
+    start: u64,
+    end: u64,
+    /// Where the next window begins…
+    at: u64,
+    /// …of so many spans, and those of the last one.
+    window: usize,
+    edges: Vec<(u64, u64)>,
+    now: Timestamp,
+    unreadable: BTreeMap<String, UnreadableRows>,
+    /// Begins of hours, in Unix milliseconds.
+    without_samples: BTreeSet<u64>,
+}
+
+impl<'a> Batches<'a> {
+    /// The answer to a question that was checked.
+    pub(super) fn new(query: &'a Query, ask: &Ask) -> Self {
+        let (start, end) = (ask.start.micros() / 1_000, ask.end.micros() / 1_000);
+        let probes = ask.sorted_probes();
+        let sight = query.sight(&probes, start, end);
+        let spans = usize::try_from(ask.step.spans_max(ask.start, ask.end)).unwrap_or(CELLS);
+        let window = spans.clamp(1, CELLS);
+        Self {
+            query,
+            sight,
+            probes,
+            together: CELLS / window,
+            probe: 0,
+            step: ask.step.clone(),
+            start,
+            end,
+            at: start,
+            window,
+            edges: Vec::new(),
+            now: ask.now,
+            unreadable: BTreeMap::new(),
+            without_samples: BTreeSet::new(),
+        }
+    }
+
+    /// All before this position in the journal is in the answer, and nothing after.
+    pub fn position(&self) -> Position {
+        self.sight.position
+    }
+
+    /// The next part: probes in order of their ids, spans in order of time. A probe with very many spans comes several
+    /// times in a row. `None` at the end.
+    pub fn next_batch(&mut self) -> Option<Vec<ProbeEnergy>> {
+        if self.at >= self.end {
+            (self.at, self.probe) = (self.start, self.probe.saturating_add(self.together));
+        }
+        let probes = self.probes.get(self.probe..).filter(|rest| !rest.is_empty())?;
+        let probes = probes.get(..self.together).unwrap_or(probes);
+        if self.edges.first().is_none_or(|(begin, _)| *begin != self.at) {
+            self.edges = edges(&self.step, self.at, self.end, self.window);
+        }
+        self.at = self.edges.last().map_or(self.end, |(_, end)| *end);
+        let (unreadable, without) = (&mut self.unreadable, &mut self.without_samples);
+        Some(self.query.spans(&self.sight, probes, &self.edges, self.now, unreadable, without))
+    }
+
+    /// All spans of the question, nothing in them.
+    pub(super) fn empty(&self) -> Vec<EnergySpan> {
+        let all = edges(&self.step, self.start, self.end, usize::MAX);
+        all.into_iter().map(|(from, to)| EnergySpan::new(from, to)).collect()
+    }
+
+    /// The hours, by their begins, in which energy was taken in proportion to time for want of samples, by now.
+    pub fn without_samples(&self) -> Vec<Timestamp> {
+        self.without_samples.iter().map(|hour| super::instant(*hour)).collect()
+    }
+
+    /// The files that could not be read by now.
+    pub fn unreadable(&self) -> Vec<UnreadableRows> {
+        self.unreadable.values().cloned().collect()
+    }
+}
+
+/// The first spans between two Unix milliseconds, so many at most.
+fn edges(step: &EnergyStep, from: u64, end: u64, count: usize) -> Vec<(u64, u64)> {
+    let mut edges = Vec::new();
+    let mut from = from;
+    while from < end && edges.len() < count {
+        let to = step.next(from).min(end);
+        edges.push((from, to));
+        from = to;
+    }
+    edges
+}

@@ -1,0 +1,314 @@
+//! A question about energy, as a query says it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use kwapi_core::{ProbeId, Timestamp};
+use kwapi_history::{Ask, CalendarStep, EnergyStep};
+
+use super::when;
+use crate::choice::ProbeChoice;
+use crate::http::HttpError;
+
+/// What a question may say.
+pub(crate) const PARAMETERS: [&str; 10] =
+    ["probe", "pattern", "label", "group", "start", "end", "step", "by", "zone", "format"];
+/// Of how long it is where it does not say.
+const SPAN_DEFAULT: Duration = Duration::from_secs(86_400);
+/// A client's clock may be so far ahead of ours.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+const GROUPS_MAX: usize = 100;
+
+/// What each line of an answer is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum EnergyBy {
+    /// A probe.
+    #[default]
+    Probe,
+    /// All of them together.
+    Total,
+    /// All that have the same value of a label; those without it have a line of their own.
+    Label(String),
+    /// A group: all below a prefix of their path.
+    Group,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EnergyFormat {
+    /// One JSON document.
+    #[default]
+    Json,
+    /// Lines with a header (RFC 4180).
+    Csv,
+}
+
+impl EnergyFormat {
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
+}
+
+/// A question.
+#[derive(Clone, Debug)]
+pub struct EnergyQuestion {
+    pub(super) choice: ProbeChoice,
+    /// Members of one of these; none: of any or none.
+    pub(super) groups: Vec<String>,
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+    pub(super) step: EnergyStep,
+    /// As it was written.
+    pub(super) step_text: Option<String>,
+    pub(super) by: EnergyBy,
+    pub(super) format: EnergyFormat,
+    /// Of instants that have no offset, of the calendar and of what is answered.
+    pub(super) zone: TimeZone,
+    now: Timestamp,
+}
+
+impl EnergyQuestion {
+    /// Reads a query, decoded. `accept` is what the request says of formats.
+    ///
+    /// # Errors
+    /// At the first parameter that makes no sense.
+    pub fn parse<'a>(
+        pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+        accept: &str,
+        now: Timestamp,
+    ) -> Result<Self, HttpError> {
+        let mut question = Self {
+            choice: ProbeChoice::default(),
+            groups: Vec::new(),
+            start: now,
+            end: now,
+            step: EnergyStep::Whole,
+            step_text: None,
+            by: EnergyBy::Probe,
+            format: if accepts_csv(accept) { EnergyFormat::Csv } else { EnergyFormat::Json },
+            zone: TimeZone::UTC,
+            now,
+        };
+        let (mut start, mut end, mut zone, mut by): (
+            Option<String>,
+            Option<String>,
+            Option<String>,
+            Option<String>,
+        ) = Default::default();
+        for (name, value) in pairs {
+            let value = value.into_owned();
+            match name.as_ref() {
+                "probe" | "pattern" => _ = question.choice.take(&name, &value)?,
+                "label" => question.choice.take_label(&value)?,
+                "group" if question.groups.len() < GROUPS_MAX => question.groups.push(value),
+                "group" => {
+                    return Err(HttpError::bad_request(format!(
+                        "A query may list at most {GROUPS_MAX} groups."
+                    )));
+                }
+                "start" => once("start", &mut start, value)?,
+                "end" => once("end", &mut end, value)?,
+                "zone" => once("zone", &mut zone, value)?,
+                "step" => once("step", &mut question.step_text, value)?,
+                "by" => once("by", &mut by, value)?,
+                "format" => {
+                    question.format = match value.as_str() {
+                        "json" => EnergyFormat::Json,
+                        "csv" => EnergyFormat::Csv,
+                        _ => return Err(wrong("format", &value, &"must be json or csv")),
+                    }
+                }
+                // Who mistypes `step` must not take a total for an hour.
+                other => {
+                    let known = PARAMETERS.join(", ");
+                    let error = format!("There is no parameter {other:?}; there are {known}.");
+                    return Err(HttpError::bad_request(error));
+                }
+            }
+        }
+        if let Some(name) = &zone {
+            question.zone = when::zone(name).map_err(|error| wrong("zone", name, &error))?;
+        }
+        let told = zone.is_some().then(|| question.zone.clone());
+        let instant = |name: &str, text: &str| {
+            let at = when::instant(text, told.as_ref(), now).map_err(|error| wrong(name, text, &error))?;
+            if at.since(now) > AHEAD_MAX {
+                let now = when::rfc3339(now, &question.zone);
+                return Err(wrong(name, text, &format!("is in the future: it is {now}; use end=now")));
+            }
+            Ok(at.min(now))
+        };
+        question.end = end.as_deref().map_or(Ok(now), |text| instant("end", text))?;
+        question.start = match &start {
+            Some(text) => instant("start", text)?,
+            None => Timestamp::from_micros(
+                question.end.micros().saturating_sub(u64::try_from(SPAN_DEFAULT.as_micros()).unwrap_or(0)),
+            ),
+        };
+        if question.end <= question.start {
+            let [start, end] = [question.start, question.end].map(|at| when::rfc3339(at, &question.zone));
+            let error = format!("The end must be after the start: start is {start}, end is {end}.");
+            return Err(HttpError::bad_request(error));
+        }
+        question.step = match &question.step_text {
+            Some(text) => step(text, &question.zone)?,
+            None => EnergyStep::Whole,
+        };
+        question.by = match by.as_deref() {
+            None if question.groups.is_empty() => EnergyBy::Probe,
+            None | Some("group") => EnergyBy::Group,
+            Some("probe") => EnergyBy::Probe,
+            Some("total") => EnergyBy::Total,
+            Some(key) => EnergyBy::Label(key.strip_prefix("label:").unwrap_or(key).to_owned()),
+        };
+        Ok(question)
+    }
+
+    /// How the answer is written.
+    pub fn format(&self) -> EnergyFormat {
+        self.format
+    }
+
+    pub(super) fn ask(&self, probes: Vec<ProbeId>) -> Ask {
+        Ask { probes, start: self.start, end: self.end, step: self.step.clone(), now: self.now }
+    }
+}
+
+fn wrong(name: &str, value: &str, why: &dyn std::fmt::Display) -> HttpError {
+    HttpError::bad_request(format!("{name}={value:?}: {why}"))
+}
+
+fn once(name: &str, place: &mut Option<String>, value: String) -> Result<(), HttpError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(HttpError::bad_request(format!("{name} may be given once."))),
+    }
+}
+
+fn step(text: &str, zone: &TimeZone) -> Result<EnergyStep, HttpError> {
+    if let Some(step) = CalendarStep::ALL.into_iter().find(|step| step.name() == text) {
+        return Ok(EnergyStep::Calendar(step, zone.clone()));
+    }
+    match text.parse::<u64>() {
+        Ok(seconds) if seconds > 0 => Ok(EnergyStep::Every(Duration::from_secs(seconds))),
+        _ => {
+            let names = CalendarStep::ALL.map(CalendarStep::name).join(", ");
+            Err(wrong("step", text, &format!("write seconds (1 or more), or one of {names}")))
+        }
+    }
+}
+
+/// Whether CSV is wanted and no JSON.
+fn accepts_csv(accept: &str) -> bool {
+    let mut kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    kinds.clone().any(|kind| kind == "text/csv") && !kinds.any(|kind| kind == "application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_795_393_618);
+
+    fn parse(query: &str) -> Result<EnergyQuestion, String> {
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        EnergyQuestion::parse(pairs, "*/*", NOW).map_err(|error| error.message().to_owned())
+    }
+
+    #[track_caller]
+    fn refused(query: &str, expected: &str) {
+        let actual = parse(query).expect_err(query);
+        assert_eq!(actual, expected, "{query}");
+    }
+
+    #[test]
+    fn without_parameters_it_is_the_last_day_of_each_probe() {
+        let question = parse("").unwrap();
+        assert_eq!((question.end, question.start), (NOW, Timestamp::from_seconds(1_795_393_618 - 86_400)));
+        assert_eq!(
+            (question.by, question.step, question.format),
+            (EnergyBy::Probe, EnergyStep::Whole, EnergyFormat::Json)
+        );
+    }
+
+    #[test]
+    fn zones_steps_and_sums_are_read() {
+        let question = parse("start=2026-11-01&zone=Europe/Paris&step=day&by=department&format=csv").unwrap();
+        assert_eq!(question.start, Timestamp::from_seconds(1_793_487_600));
+        assert_eq!(
+            question.step,
+            EnergyStep::Calendar(CalendarStep::Day, when::zone("Europe/Paris").unwrap())
+        );
+        assert_eq!(
+            (question.by, question.format),
+            (EnergyBy::Label("department".to_owned()), EnergyFormat::Csv)
+        );
+        assert_eq!(parse("step=60").unwrap().step, EnergyStep::Every(Duration::from_secs(60)));
+        assert_eq!(parse("by=total").unwrap().by, EnergyBy::Total);
+        assert_eq!(parse("by=label:total").unwrap().by, EnergyBy::Label("total".to_owned()));
+        assert_eq!(parse("group=lyon").unwrap().by, EnergyBy::Group);
+        assert_eq!(parse("group=lyon&by=probe").unwrap().by, EnergyBy::Probe);
+    }
+
+    #[test]
+    fn csv_is_what_a_request_prefers() {
+        for (accept, expected) in [
+            ("text/csv", EnergyFormat::Csv),
+            ("text/csv;q=0.9, */*", EnergyFormat::Csv),
+            ("text/csv, application/json", EnergyFormat::Json),
+            ("*/*", EnergyFormat::Json),
+            ("", EnergyFormat::Json),
+        ] {
+            let none = std::iter::empty::<(Cow<'_, str>, Cow<'_, str>)>();
+            assert_eq!(EnergyQuestion::parse(none, accept, NOW).unwrap().format, expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_what_to_write() {
+        refused(
+            "stp=60",
+            "There is no parameter \"stp\"; there are probe, pattern, label, group, start, end, step, by, zone, format.",
+        );
+        refused(
+            "step=0",
+            "step=\"0\": write seconds (1 or more), or one of minute, quarter, hour, day, month",
+        );
+        refused(
+            "step=week",
+            "step=\"week\": write seconds (1 or more), or one of minute, quarter, hour, day, month",
+        );
+        refused("format=xml", "format=\"xml\": must be json or csv");
+        refused("label=department", "label=\"department\": write label=KEY:VALUE");
+        refused("label=a:b&label=a:c", "label=\"a:c\": no probe has two values of one label");
+        refused("start=1&start=2", "start may be given once.");
+        refused("probe=", "probe=\"\": a probe id must not be empty");
+        refused(
+            "zone=Lyon",
+            "zone=\"Lyon\": there is no time zone \"Lyon\"; write for example Europe/Paris or UTC",
+        );
+        refused(
+            "end=2027-01-01T00:00:00Z",
+            "end=\"2027-01-01T00:00:00Z\": is in the future: it is 2026-11-23T00:26:58Z; use end=now",
+        );
+        refused(
+            "start=2026-11-22T20:00:00Z&end=2026-11-22T19:00:00Z",
+            "The end must be after the start: start is 2026-11-22T20:00:00Z, end is 2026-11-22T19:00:00Z.",
+        );
+        refused(
+            "start=2026-10-25T02:30&zone=Europe/Paris",
+            "start=\"2026-10-25T02:30\": happens twice in Europe/Paris, where the clock is set back; write 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00",
+        );
+        refused("start=-1", "start=\"-1\": is before 1970");
+    }
+
+    #[test]
+    fn a_clock_that_is_a_little_ahead_asks_until_now() {
+        assert_eq!(parse("end=1795393650").unwrap().end, NOW);
+    }
+}

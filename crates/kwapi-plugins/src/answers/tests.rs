@@ -1,0 +1,154 @@
+//! Sums, as they are written.
+
+mod peers;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use kwapi_core::{Accounting, Decision, Energy, Quality, SegmentKind, Timestamp, Totals, Watts};
+use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
+use kwapi_history::{Ledger, LedgerConfig};
+use kwapi_peers::Lab;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::directory::{ConfiguredProbes, Labels};
+
+/// An hour of the day.
+const BEGIN: u64 = 20_700 * 86_400;
+
+/// Two messages of a probe that draws so many watts, an hour apart.
+fn hour(name: &str, watts: u64) -> Vec<Credited> {
+    let probe = ProbeId::new(name).unwrap();
+    let session = Timestamp::from_seconds(BEGIN);
+    let message = |seq: u64| {
+        let at = Timestamp::from_seconds(BEGIN + seq * 3_600);
+        let totals = Totals {
+            energy: Energy::from_millijoules(seq * 3_600 * watts * 1_000),
+            measured_ms: seq * 3_600_000,
+            ..Totals::default()
+        };
+        let accounting = Accounting {
+            timestamp: at,
+            session,
+            seq,
+            totals,
+            curve: None,
+            meter: None,
+            quality: Quality::Measured,
+        };
+        let decision = match seq {
+            0 => Decision::Begin { kind: SegmentKind::First, begin: session, base: Energy::ZERO },
+            _ => Decision::Continue,
+        };
+        let (voltage, current, power) = (None, None, Watts(watts as f64));
+        let (accounting, taken) = (Some(accounting), Some(Taken { decision, register: totals }));
+        Credited { probe: probe.clone(), at, power, voltage, current, accounting, taken }
+    };
+    (0..2).map(message).collect()
+}
+
+struct House {
+    lab: Lab,
+    answers: EnergyAnswers,
+}
+
+/// A rack with a meter of its own above three machines, a machine elsewhere, and a sum of others.
+fn house() -> House {
+    let lab = Lab::empty();
+    let wall = Timestamp::from_seconds(BEGIN);
+    let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall).unwrap();
+    for (probe, watts) in [
+        ("lyon.r3", 100),
+        ("lyon.r3.a", 30),
+        ("lyon.r3.b", 40),
+        ("lyon.r3.c.psu", 5),
+        ("paris", 7),
+        ("all", 107),
+    ] {
+        journal.append(&Arc::new(hour(probe, watts)), wall).unwrap();
+    }
+    let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
+    ledger.catch_up(wall);
+    let owner = |probe: &ProbeId| -> Labels {
+        let owner = match probe.as_str() {
+            "lyon.r3.a" | "paris" => "physics",
+            "lyon.r3.b" => "biology",
+            _ => return Labels::new(),
+        };
+        [("owner".to_owned(), owner.to_owned())].into()
+    };
+    let directory = Directory::new(ConfiguredProbes::new(owner, [ProbeId::new("all").unwrap()]));
+    House { lab, answers: EnergyAnswers::new(Query::new(ledger, None), directory) }
+}
+
+fn ask(house: &House, query: &str) -> Value {
+    ask_until(house, query, BEGIN, BEGIN + 3_600)
+}
+
+fn ask_until(house: &House, query: &str, start: u64, now: u64) -> Value {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let pairs = pairs.map(|(name, value)| (Cow::from(name), Cow::from(value)));
+    let start = [(Cow::from("start"), Cow::from(start.to_string()))];
+    let question =
+        EnergyQuestion::parse(start.into_iter().chain(pairs), "", Timestamp::from_seconds(now)).unwrap();
+    let mut text = Vec::new();
+    let prepared = house.answers.prepare(question, &Scope::All).unwrap();
+    prepared
+        .write(|_| (), &mut |part| {
+            text.extend(part);
+            true
+        })
+        .unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// Each subject with its watt-hours and how many probes it has.
+fn sums(answer: &Value, name: &str) -> Vec<(Value, f64, Value)> {
+    let sums = answer["energy"].as_array().unwrap().iter();
+    sums.map(|sum| {
+        let rows = sum["rows"].as_array().unwrap();
+        let joules: f64 = rows.iter().map(|row| row["joules"].as_f64().unwrap()).sum();
+        (sum[name].clone(), joules / 3_600.0, sum["probes"].clone())
+    })
+    .collect()
+}
+
+#[test]
+fn a_total_counts_each_joule_once_along_a_path() {
+    let house = house();
+    assert_eq!(sums(&ask(&house, "by=total"), "total"), [(json!(null), 107.0, json!(5))]);
+    // Of what is asked for: without its meter a rack is the sum of its machines.
+    assert_eq!(sums(&ask(&house, "by=total&pattern=lyon.r3.*"), "total"), [(json!(null), 75.0, json!(3))]);
+    let probes = sums(&ask(&house, "step=minute"), "probe");
+    assert_eq!(probes.len(), 6, "each is shown by itself");
+    assert_eq!(probes[0], (json!("all"), 107.0, json!(null)));
+}
+
+#[test]
+fn labels_add_up_to_the_whole_with_a_line_for_what_has_none() {
+    let house = house();
+    let by_owner = sums(&ask(&house, "by=owner"), "label");
+    let expected = [
+        (json!(null), 30.0, json!(2)),
+        (json!("biology"), 40.0, json!(1)),
+        (json!("physics"), 37.0, json!(2)),
+    ];
+    assert_eq!(by_owner, expected);
+    let by_nothing = sums(&ask(&house, "by=floor"), "label");
+    assert_eq!(by_nothing, [(json!(null), 107.0, json!(5))]);
+}
+
+#[test]
+fn groups_are_the_prefixes_of_paths() {
+    let house = house();
+    let groups = sums(&ask(&house, "by=group"), "group");
+    let expected = [
+        (json!("lyon"), 100.0, json!(4)),
+        (json!("lyon.r3"), 100.0, json!(4)),
+        (json!("lyon.r3.c"), 5.0, json!(1)),
+    ];
+    assert_eq!(groups, expected);
+    let asked = sums(&ask(&house, "group=lyon.r3&step=900"), "group");
+    assert_eq!(asked, [(json!("lyon.r3"), 100.0, json!(4))]);
+}

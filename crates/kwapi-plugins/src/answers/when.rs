@@ -1,0 +1,194 @@
+//! Instants as people write them: RFC 3339, Unix seconds, `now`, or what a clock on the wall of some zone shows.
+
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use kwapi_core::Timestamp;
+
+/// Why a text is no instant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WhenError {
+    /// It cannot be read.
+    #[error("is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now")]
+    Unreadable,
+    /// It is a time of day somewhere, and nothing says where.
+    #[error("has no offset from UTC; write {0}Z, an offset such as {0}+01:00, or set zone")]
+    NoOffset(DateTime),
+    /// The clock is set back then, and shows it twice.
+    #[error("happens twice in {zone}, where the clock is set back; write {first} or {second}")]
+    Twice {
+        /// Where.
+        zone: String,
+        /// The first time, with its offset.
+        first: String,
+        /// The second time.
+        second: String,
+    },
+    /// The clock is set forward then, and never shows it.
+    #[error("does not exist in {zone}, where the clock is set forward; write {earlier} or {later}")]
+    Skipped {
+        /// Where.
+        zone: String,
+        /// Read by the offset after the change.
+        earlier: String,
+        /// Read by the offset before it.
+        later: String,
+    },
+    /// Before 1970, when nothing was measured.
+    #[error("is before 1970")]
+    TooEarly,
+}
+
+/// Why a name is none of a time zone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no time zone {0:?}; write for example Europe/Paris or UTC")]
+pub struct NoSuchZone(String);
+
+/// The zone called `name` in the time zone database.
+///
+/// # Errors
+/// When there is none.
+pub fn zone(name: &str) -> Result<TimeZone, NoSuchZone> {
+    TimeZone::get(name).map_err(|_| NoSuchZone(name.to_owned()))
+}
+
+/// Reads an instant. Without an offset it is what the clock shows in `zone`; a date is its midnight there.
+///
+/// # Errors
+/// When it is none, or two.
+pub fn instant(text: &str, zone: Option<&TimeZone>, now: Timestamp) -> Result<Timestamp, WhenError> {
+    let text = text.trim();
+    if text == "now" {
+        return Ok(now);
+    }
+    if let Some(seconds) = unix_seconds(text) {
+        return seconds;
+    }
+    // In a query a plus sign that is not encoded arrives as a space.
+    let restored = if text.contains('T') { text.replace(' ', "+") } else { text.to_owned() };
+    if let Ok(at) = restored.parse::<jiff::Timestamp>() {
+        return timestamp(at);
+    }
+    let shown: DateTime = restored.parse().map_err(|_| WhenError::Unreadable)?;
+    let Some(zone) = zone else { return Err(WhenError::NoOffset(shown)) };
+    let with = |offset: Offset| {
+        let at = offset.to_timestamp(shown).map_err(|_| WhenError::Unreadable)?;
+        Ok::<_, WhenError>(at.display_with_offset(offset).to_string())
+    };
+    let name = || zone.iana_name().unwrap_or("this zone").to_owned();
+    match zone.to_ambiguous_timestamp(shown).offset() {
+        AmbiguousOffset::Unambiguous { offset } => {
+            timestamp(offset.to_timestamp(shown).map_err(|_| WhenError::Unreadable)?)
+        }
+        AmbiguousOffset::Fold { before, after } => {
+            Err(WhenError::Twice { zone: name(), first: with(before)?, second: with(after)? })
+        }
+        AmbiguousOffset::Gap { before, after } => {
+            Err(WhenError::Skipped { zone: name(), earlier: with(after)?, later: with(before)? })
+        }
+    }
+}
+
+/// Unix seconds, to the microsecond; `None` where it is no number.
+fn unix_seconds(text: &str) -> Option<Result<Timestamp, WhenError>> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = !whole.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if !is_number || part.contains('.') || whole.len() > 11 {
+        return None;
+    }
+    let micros: String = part.chars().chain("000000".chars()).take(6).collect();
+    let (whole, micros): (u64, u64) = (whole.parse().ok()?, micros.parse().ok()?);
+    if sign < 0 {
+        return Some(Err(WhenError::TooEarly));
+    }
+    Some(Ok(Timestamp::from_micros(whole.saturating_mul(1_000_000).saturating_add(micros))))
+}
+
+fn timestamp(at: jiff::Timestamp) -> Result<Timestamp, WhenError> {
+    u64::try_from(at.as_microsecond()).map(Timestamp::from_micros).map_err(|_| WhenError::TooEarly)
+}
+
+/// An instant as RFC 3339 has it, in a zone; `Z` in UTC.
+pub fn rfc3339(at: Timestamp, zone: &TimeZone) -> String {
+    let micros = i64::try_from(at.micros()).unwrap_or(i64::MAX);
+    let Ok(at) = jiff::Timestamp::from_microsecond(micros) else { return at.seconds().to_string() };
+    if *zone == TimeZone::UTC {
+        return at.to_string();
+    }
+    at.display_with_offset(zone.to_offset(at)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_795_393_618);
+
+    #[track_caller]
+    fn check(text: &str, name: &str, expected: &str) {
+        let zone = (!name.is_empty()).then(|| zone(name).unwrap());
+        let actual = match instant(text, zone.as_ref(), NOW) {
+            Ok(at) => rfc3339(at, zone.as_ref().unwrap_or(&TimeZone::UTC)),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(actual, expected, "{text} {name}");
+    }
+
+    #[test]
+    fn instants_are_read_as_people_write_them() {
+        check("now", "", "2026-11-23T00:26:58Z");
+        check("1795393618.5", "", "2026-11-23T00:26:58.5Z");
+        check("2026-11-22T22:06:58+01:00", "", "2026-11-22T21:06:58Z");
+        check("2026-11-22T22:06:58 01:00", "", "2026-11-22T21:06:58Z");
+        check("2026-11-22 21:06:58Z", "", "2026-11-22T21:06:58Z");
+        check("2026-11-22 14:00", "Europe/Paris", "2026-11-22T14:00:00+01:00");
+        check("2026-07-22T14:00", "Europe/Paris", "2026-07-22T14:00:00+02:00");
+        check("2026-11-22", "Asia/Kathmandu", "2026-11-22T00:00:00+05:45");
+    }
+
+    #[test]
+    fn what_has_no_answer_or_two_is_told_with_what_to_write() {
+        check(
+            "2026-11-22T14:00",
+            "",
+            "has no offset from UTC; write 2026-11-22T14:00:00Z, an offset such as 2026-11-22T14:00:00+01:00, or set zone",
+        );
+        check(
+            "2026-10-25 02:30",
+            "Europe/Paris",
+            "happens twice in Europe/Paris, where the clock is set back; write 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00",
+        );
+        check(
+            "2026-03-29 02:30",
+            "Europe/Paris",
+            "does not exist in Europe/Paris, where the clock is set forward; write 2026-03-29T02:30:00+02:00 or 2026-03-29T02:30:00+01:00",
+        );
+        for text in ["", "yesterday", "26/11/2026", "14:00", "1795393618.5.1", "--1", "99999999999999999999"]
+        {
+            check(
+                text,
+                "UTC",
+                "is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now",
+            );
+        }
+        check("-5", "", "is before 1970");
+        check("1969-12-31T23:59:59Z", "", "is before 1970");
+        assert_eq!(
+            zone("Lyon").unwrap_err().to_string(),
+            "there is no time zone \"Lyon\"; write for example Europe/Paris or UTC"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_and_what_was_written_is_read_back(text in any::<String>(), second in 0..4_000_000_000_u64) {
+            _ = instant(&text, Some(&TimeZone::UTC), NOW);
+            let at = Timestamp::from_micros(second * 1_000_000 + 250_000);
+            for name in ["UTC", "Europe/Paris", "Australia/Lord_Howe"] {
+                prop_assert_eq!(instant(&rfc3339(at, &zone(name).unwrap()), None, NOW), Ok(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `kwapi energy`: how much energy between two instants, asked of a running kwapi or read from a stopped one's ledger.
+
+mod output;
+mod request;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use kwapi_core::chain;
+use kwapi_history::{OpenError, Query, StoppedLedger};
+use kwapi_plugins::Scope;
+use kwapi_plugins::answers::{EnergyAnswers, EnergyQuestion};
+use kwapi_plugins::directory::Directory;
+
+use crate::cli::{EnergyArgs, EnergyPrint};
+use crate::stack::status::default_address;
+use crate::stack::{Roles, configured};
+
+use output::EnergyPrinter;
+use request::{AskOutcome, EnergyServer};
+
+/// Asks and prints.
+///
+/// # Errors
+/// When there is no answer, as one line.
+pub(crate) async fn energy(arguments: &EnergyArgs, named: Option<&Path>) -> Result<(), String> {
+    let pairs = pairs(arguments);
+    let mut output = EnergyPrinter::new(arguments.format);
+    if let Some(directory) = &arguments.state_directory {
+        read(directory, &pairs, named, &mut output)?;
+    } else if let Some(url) = &arguments.url {
+        let server = EnergyServer::at_url(url, arguments)?;
+        match server.ask(&pairs, &mut output).await? {
+            AskOutcome::Answered => {}
+            AskOutcome::NobodyThere(why) | AskOutcome::NoLedger(why) => return Err(why),
+        }
+    } else {
+        ask_or_read(arguments, named, &pairs, &mut output).await?;
+    }
+    output.end()
+}
+
+/// Asks where a service's status is told; if no service runs, reads its files.
+async fn ask_or_read(
+    arguments: &EnergyArgs,
+    named: Option<&Path>,
+    pairs: &[(&'static str, String)],
+    output: &mut EnergyPrinter,
+) -> Result<(), String> {
+    let first = super::status::address(arguments.address, named)?;
+    let mut addresses = vec![first];
+    // Where history is a service of its own it has the next port but three.
+    let of_history = default_address(Roles::RRD);
+    if arguments.address.is_none() && first == default_address(Roles::DRIVERS) {
+        addresses.push(of_history);
+    }
+    let (mut absent, mut without) = (None, None);
+    for address in addresses {
+        match EnergyServer::on_this_machine(address)?.ask(pairs, output).await? {
+            AskOutcome::Answered => return Ok(()),
+            AskOutcome::NobodyThere(why) => absent = absent.or(Some(why)),
+            AskOutcome::NoLedger(why) => without = without.or(Some(why)),
+        }
+    }
+    if let Some(why) = without {
+        return Err(why);
+    }
+    let absent = absent.unwrap_or_default();
+    if arguments.address.is_some() {
+        return Err(absent);
+    }
+    let config = super::configuration(named).map_err(|error| format!("{absent}; {error}"))?;
+    read(&config.state_directory, pairs, named, output).map_err(|error| format!("{absent}; {error}"))
+}
+
+/// Reads the ledger of a stopped service.
+fn read(
+    directory: &Path,
+    pairs: &[(&'static str, String)],
+    named: Option<&Path>,
+    output: &mut EnergyPrinter,
+) -> Result<(), String> {
+    let now = crate::stack::wall_clock().now();
+    let query = pairs.iter().map(|(name, value)| (Cow::from(*name), Cow::from(value.as_str())));
+    let question = EnergyQuestion::parse(query, "", now).map_err(|error| error.message().to_owned())?;
+    let home: PathBuf = directory.join("history");
+    let ledger = StoppedLedger::open(&home).map_err(|error| match &error {
+        OpenError::InUse(in_use) => format!("{in_use}, or ask it with --address"),
+        OpenError::Io(..) => chain(&error),
+    })?;
+    // Labels are the configuration's; without one there are none.
+    let config = super::configuration(named).ok();
+    let directory = Directory::new(config.as_ref().map(configured).unwrap_or_default());
+    let answers = EnergyAnswers::new(Query::of_stopped(ledger), directory);
+    let prepared = answers.prepare(question, &Scope::All).map_err(|error| error.message().to_owned())?;
+    let mut failed = None;
+    let written = prepared.write(|_| (), &mut |part| {
+        failed = output.take(&part).err();
+        failed.is_none()
+    });
+    written.map_err(|error| error.message().to_owned())?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// The question, as the API takes it.
+fn pairs(arguments: &EnergyArgs) -> Vec<(&'static str, String)> {
+    let EnergyArgs { probes, label, group, start, end, step, by, zone, format, .. } = arguments;
+    let mut pairs = Vec::new();
+    let lists = [("pattern", probes), ("label", label), ("group", group)];
+    for (name, values) in lists {
+        pairs.extend(values.iter().map(|value| (name, value.clone())));
+    }
+    for (name, value) in [("start", start), ("step", step), ("by", by)] {
+        pairs.extend(value.iter().map(|value| (name, value.clone())));
+    }
+    pairs.push(("end", end.clone()));
+    let here = || jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned();
+    pairs.push(("zone", zone.clone().unwrap_or_else(here)));
+    let format = match format {
+        EnergyPrint::Table | EnergyPrint::Csv => "csv",
+        EnergyPrint::Json => "json",
+    };
+    pairs.push(("format", format.to_owned()));
+    pairs
+}
