@@ -14,12 +14,16 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kwapi_core::{
-    Accounting, Decision, Energy, Measurement, Period, ProbeId, Quality, Timestamp, Totals, Watts,
+    Accounting, Decision, Energy, Measurement, Period, ProbeId, Quality, SegmentKind, Timestamp, Totals,
+    Watts,
 };
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::rrd::{self, Rrd};
 use kwapi_history::store::POWER;
-use kwapi_history::{History, HistoryConfig, Ledger, LedgerConfig};
+use kwapi_history::{
+    Ask, EnergyStep, History, HistoryConfig, JournalConsumer, Ledger, LedgerConfig, Query, Samples,
+    SamplesConfig,
+};
 
 const START: u64 = 1_700_000_000;
 
@@ -101,7 +105,12 @@ fn measurement(probe: &ProbeId, second: u64) -> Measurement {
 fn credited(probe: &ProbeId, second: u64) -> Credited {
     let measurement = measurement(probe, second);
     let register = measurement.accounting.map(|accounting| accounting.totals).unwrap_or_default();
-    Credited::of(&measurement, stamp(second), Taken { decision: Decision::Continue, register })
+    let decision = if second == 0 {
+        Decision::Begin { kind: SegmentKind::First, begin: stamp(0), base: Energy::ZERO }
+    } else {
+        Decision::Continue
+    };
+    Credited::of(&measurement, stamp(second), Taken { decision, register })
 }
 
 fn probes() -> Vec<ProbeId> {
@@ -169,6 +178,68 @@ fn ledger(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What samples cost beside the journal's reading: a minute of 10 000 probes at 1 Hz, its files included.
+fn samples(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
+    let samples = Samples::open(SamplesConfig::default(), &journal).unwrap();
+    let probes = probes();
+    let mut second = 0;
+    let mut next = || {
+        for _ in 0..60 {
+            second += 1;
+            for probes in probes.chunks(500) {
+                let batch = Arc::new(probes.iter().map(|probe| credited(probe, second)).collect());
+                journal.append(&batch, stamp(second)).unwrap();
+            }
+        }
+        second
+    };
+    let take = |second: u64| {
+        samples.catch_up(stamp(second));
+        samples.write(stamp(second)).unwrap();
+    };
+    take(next());
+    let mut group = criterion.benchmark_group("samples");
+    group.throughput(Throughput::Elements(60 * probes.len() as u64));
+    group.sample_size(10);
+    group.bench_function("a minute of 10 000 probes, files included", |bencher| {
+        bencher.iter_batched(&mut next, take, criterion::BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+/// The energy of 1 000 probes at 1 Hz in an hour that begins and ends within minutes: the ledger's rows, and two minutes
+/// of samples out of files of an hour each.
+fn arbitrary_hour(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
+    let samples = Arc::new(Samples::open(SamplesConfig::default(), &journal).unwrap());
+    let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
+    let probes: Vec<ProbeId> = probes().into_iter().take(1_000).collect();
+    for second in 0..7_500 {
+        let batch = Arc::new(probes.iter().map(|probe| credited(probe, second)).collect());
+        journal.append(&batch, stamp(second)).unwrap();
+        ledger.catch_up(stamp(second));
+        samples.catch_up(stamp(second));
+        if second % 300 == 299 {
+            ledger.write(stamp(second)).unwrap();
+        }
+        JournalConsumer::tick(&*samples, Duration::from_secs(second), stamp(second));
+    }
+    let query = Query::new(ledger, None).with_samples(Some(samples));
+    let (start, end) = (stamp(1_234), stamp(1_234 + 3_600));
+    let ask = Ask { probes, start, end, step: EnergyStep::Whole, now: stamp(7_500) };
+    let answer = query.energy(&ask).unwrap();
+    assert_eq!((answer.probes.len(), answer.without_samples.len()), (1_000, 0), "{:?}", answer.unreadable);
+    let mut group = criterion.benchmark_group("query");
+    group.sample_size(10);
+    group.bench_function("an arbitrary hour of 1 000 probes", |bencher| {
+        bencher.iter(|| query.energy(&ask).unwrap());
+    });
+    group.finish();
+}
+
 fn whole(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
@@ -208,5 +279,5 @@ fn whole(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, updates, journal, whole, ledger);
+criterion_group!(benches, updates, journal, whole, ledger, samples, arbitrary_hour);
 criterion_main!(benches);

@@ -14,7 +14,6 @@ mod seen;
 mod snapshot;
 mod stopped;
 mod table;
-mod writer;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read as _};
@@ -25,13 +24,13 @@ use kwapi_core::{ProbeId, RowStep, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
 use crate::journal::{Bookmark, Delivery, Journal, Need, OpenError, Position, Reader, Records};
+use crate::reader_thread::{JournalConsumer, ReaderThread};
 
 pub use counters::LedgerCounters;
 pub use seen::UnreadableRows;
 pub(crate) use seen::{LedgerSight, SeenRow};
 pub use stopped::StoppedLedger;
 pub use table::LedgerRow;
-pub use writer::LedgerWriter;
 
 use book::{Book, WaitingRow};
 use files::{Day, Files, Gate, Part};
@@ -140,7 +139,7 @@ impl Ledger {
         let mut state = State::default();
         let mut found = None;
         for name in [OPEN, OPEN_BEFORE] {
-            let Some(bytes) = files.read(name).map_err(failed)? else { continue };
+            let Some(bytes) = files.tree().read(name).map_err(failed)? else { continue };
             found = snapshot::decode(&bytes);
             if found.is_some() {
                 break;
@@ -148,7 +147,7 @@ impl Ledger {
             tracing::error!(file = name, "the open rows of the ledger are damaged");
             state.counters.snapshots_damaged += 1;
             // Not in the way of what is written next, which keeps the one before.
-            _ = files.set_aside(name);
+            _ = files.tree().set_aside(name);
         }
         let is_new = found.is_none();
         let position = match found {
@@ -206,20 +205,6 @@ impl Ledger {
         }
     }
 
-    /// Takes what comes into the journal, for so long.
-    fn follow(&self, limit: Duration, wall: impl Fn() -> Timestamp) {
-        let begun = Instant::now();
-        loop {
-            let left = limit.saturating_sub(begun.elapsed());
-            if self.take(left) == Took::Full && self.spill(wall()).is_err() {
-                self.journal.wait(left);
-            }
-            if left.is_zero() {
-                return;
-            }
-        }
-    }
-
     /// Takes the next batch, or what is left of one, waiting up to `timeout`.
     fn take(&self, timeout: Duration) -> Took {
         let mut reader = self.reader.lock();
@@ -250,21 +235,6 @@ impl Ledger {
             }
         }
         self.state.lock().work()
-    }
-
-    /// Does what is due at `now`, on the process's monotonic clock: writes, forgets what need not be kept and merges. Call
-    /// it about once a second, from one thread.
-    pub fn tick(&self, now: Duration, wall: Timestamp) {
-        let is_due = now.saturating_sub(self.upkeep.lock().written) >= self.config.write_interval
-            || self.state.lock().book.waiting.len() > WAITING_MAX / 2;
-        if !is_due {
-            return;
-        }
-        self.upkeep.lock().written = now;
-        if self.write(wall).is_ok() {
-            self.retain(wall);
-            self.merge_one(wall);
-        }
     }
 
     /// Writes all that is done, then what is open with the position. Says whether that went well.
@@ -342,7 +312,7 @@ impl Ledger {
             }
             (snapshot::encode(state.position, state.book.corrections, &state.book.probes), state.position)
         };
-        self.files.replace(OPEN, OPEN_BEFORE, &bytes)?;
+        self.files.tree().replace(OPEN, OPEN_BEFORE, &bytes)?;
         let before = {
             let mut state = self.state.lock();
             state.numbers.clear();
@@ -382,6 +352,45 @@ impl Ledger {
         let mut probes: Vec<_> = self.state.lock().book.probes.iter().map(|probe| probe.id.clone()).collect();
         probes.sort_unstable();
         probes
+    }
+}
+
+/// The thread that keeps a ledger.
+pub type LedgerWriter = ReaderThread<Ledger>;
+
+impl JournalConsumer for Ledger {
+    const THREAD: &'static str = "ledger";
+
+    fn follow(&self, limit: Duration, wall: &dyn Fn() -> Timestamp) {
+        let begun = Instant::now();
+        loop {
+            let left = limit.saturating_sub(begun.elapsed());
+            if self.take(left) == Took::Full && self.spill(wall()).is_err() {
+                self.journal.wait(left);
+            }
+            if left.is_zero() {
+                return;
+            }
+        }
+    }
+
+    /// Writes, forgets what need not be kept and merges.
+    fn tick(&self, now: Duration, wall: Timestamp) {
+        let is_due = now.saturating_sub(self.upkeep.lock().written) >= self.config.write_interval
+            || self.state.lock().book.waiting.len() > WAITING_MAX / 2;
+        if !is_due {
+            return;
+        }
+        self.upkeep.lock().written = now;
+        if self.write(wall).is_ok() {
+            self.retain(wall);
+            self.merge_one(wall);
+        }
+    }
+
+    fn finish(&self, wall: Timestamp) -> bool {
+        self.catch_up(wall);
+        self.write(wall).is_ok()
     }
 }
 

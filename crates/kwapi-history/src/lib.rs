@@ -12,6 +12,7 @@
 )]
 
 mod backup;
+mod columns;
 pub mod foreign;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -19,8 +20,11 @@ mod history;
 pub mod journal;
 mod ledger;
 mod query;
+mod reader_thread;
 pub mod rrd;
+mod samples;
 pub mod store;
+mod tree;
 
 pub use backup::{Backup, BackupError, back_up, restore};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
@@ -31,4 +35,9 @@ pub use ledger::{
 pub use query::{
     Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, ProbeEnergy, Query,
     SumEnergy, SumMembers,
+};
+pub use reader_thread::{JournalConsumer, ReaderThread};
+pub use samples::{
+    SampleRow, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,
+    UnreadableSamples,
 };

@@ -1,19 +1,21 @@
 //! How much energy it was between two instants, and how sure that is: the one place that answers it.
 //!
 //! An answer is a sum of the ledger's rows: days, then quarter hours, then minutes towards its ends. Within a row whose
-//! end it does not reach, energy and time are taken in proportion, and the answer says so. What lies before the ledger
-//! knows a probe comes from its RRD file, as far as that goes, by itself and marked.
+//! end it does not reach, samples tell where its energy lies, where they are kept; else energy and time are taken in
+//! proportion, and the answer says so. What lies before the ledger knows a probe comes from its RRD file, as far as that
+//! goes, by itself and marked.
 //!
 //! An answer is true at one position in the journal, however long it takes to read: [`Batches`] has it a part at a time.
 
 mod batches;
+mod course;
 mod cover;
 mod span;
 mod step;
 mod sums;
 mod within;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +24,14 @@ use kwapi_core::{Period, ProbeId, Series, Timestamp};
 use crate::History;
 use crate::journal::Position;
 use crate::ledger::{Ledger, LedgerSight, StoppedLedger, UnreadableRows};
+use crate::samples::Samples;
 
 pub use batches::Batches;
 pub use span::EnergySpan;
 pub use step::{CalendarStep, EnergyStep};
 pub use sums::{MemberCounts, SumEnergy, SumMembers};
 
+use course::Courses;
 use cover::Cover;
 
 /// Spans of an answer that is made at once, of all probes or sums together.
@@ -80,6 +84,9 @@ pub struct Answer {
     pub probes: Vec<ProbeEnergy>,
     /// Files that could not be read: their rows are missing.
     pub unreadable: Vec<UnreadableRows>,
+    /// The hours, by their begins, in which samples should tell where a row's energy lies and do not: some of the
+    /// probes' energy is taken in proportion to time there. Empty where no samples are kept.
+    pub without_samples: Vec<Timestamp>,
 }
 
 /// The energy of one probe.
@@ -100,6 +107,7 @@ pub struct ProbeEnergy {
 pub struct Query {
     source: LedgerSource,
     history: Option<Arc<History>>,
+    samples: Option<Arc<Samples>>,
 }
 
 #[derive(Clone, Debug)]
@@ -111,12 +119,19 @@ enum LedgerSource {
 impl Query {
     /// Over a ledger and, where there is one, a history.
     pub fn new(ledger: Arc<Ledger>, history: Option<Arc<History>>) -> Self {
-        Self { source: LedgerSource::Running(ledger), history }
+        Self { source: LedgerSource::Running(ledger), history, samples: None }
     }
 
     /// Over the ledger of a service that does not run.
     pub fn of_stopped(ledger: StoppedLedger) -> Self {
-        Self { source: LedgerSource::Stopped(Arc::new(ledger)), history: None }
+        Self { source: LedgerSource::Stopped(Arc::new(ledger)), history: None, samples: None }
+    }
+
+    /// With samples, which tell where in a row its energy lies.
+    #[must_use]
+    pub fn with_samples(mut self, samples: Option<Arc<Samples>>) -> Self {
+        self.samples = samples;
+        self
     }
 
     /// All probes of which something is known, in order of their ids.
@@ -148,6 +163,7 @@ impl Query {
             }
         }
         answer.unreadable = batches.unreadable();
+        answer.without_samples = batches.without_samples();
         Ok(answer)
     }
 
@@ -176,6 +192,7 @@ impl Query {
         edges: &[(u64, u64)],
         now: Timestamp,
         unreadable: &mut BTreeMap<String, UnreadableRows>,
+        without_samples: &mut BTreeSet<u64>,
     ) -> Vec<ProbeEnergy> {
         let mut cover = Cover::default();
         for (span, (from, to)) in edges.iter().enumerate() {
@@ -184,13 +201,23 @@ impl Query {
         let seen = sight.rows(probes, &cover.ranges());
         let empty: Vec<EnergySpan> = edges.iter().map(|(from, to)| EnergySpan::new(*from, *to)).collect();
         let mut all: Vec<Vec<EnergySpan>> = vec![empty; probes.len()];
-        for row in &seen.rows {
-            let at = probes.binary_search(&row.row.probe);
+        let rows_cut = cover.rows_cut();
+        let samples = self.samples.as_ref().filter(|_| !rows_cut.is_empty());
+        let courses = samples.map(|samples| Courses::read(samples, probes, &rows_cut));
+        for row in within::with_corrections(seen.rows, &cover) {
+            let (probe, begin) = (&row.seen.row.probe, row.seen.row.row.begin);
+            let at = probes.binary_search(probe);
             let Some(spans) = at.ok().and_then(|at| all.get_mut(at)) else { continue };
-            let since = sight.spans.get(&row.row.probe).map_or(0, |(since, _)| *since);
-            for piece in cover.pieces(row.step, row.row.row.begin) {
-                if let Some(span) = spans.get_mut(piece.span) {
-                    within::add(span, row, piece, since);
+            let since = sight.spans.get(probe).map_or(0, |(since, _)| *since);
+            let course = courses
+                .as_ref()
+                .filter(|_| row.is_cut)
+                .and_then(|courses| courses.course(probe, begin..row.seen.end, &row.seen.row.row.increment));
+            for piece in cover.pieces(row.seen.step, begin) {
+                let Some(span) = spans.get_mut(piece.span) else { continue };
+                let is_in_proportion = within::add(span, &row, piece, since, course.as_ref());
+                if is_in_proportion && courses.is_some() {
+                    without_samples.insert(begin - begin % 3_600_000);
                 }
             }
         }

@@ -8,6 +8,7 @@ mod energy;
 mod openapi;
 mod query;
 mod route;
+mod samples;
 mod v1;
 mod v2;
 
@@ -21,6 +22,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use kwapi_history::Samples;
 
 pub use config::{ApiConfig, ApiConfigError};
 use openapi::OPENAPI;
@@ -56,6 +58,8 @@ struct Inner {
     epoch: u64,
     /// Where questions about energy are answered from; `None` where no ledger is kept.
     answers: Option<EnergyAnswers>,
+    /// `None` where no samples are kept.
+    samples: Option<Arc<Samples>>,
     turns: AnswerTurns,
 }
 
@@ -64,31 +68,44 @@ impl Api {
     pub fn new(live: Live, directory: Directory) -> Self {
         let epoch = live.wall().now().micros();
         let (probes, turns) = (ArcSwapOption::empty(), AnswerTurns::default());
-        Self(Arc::new(Inner { live, directory, shown: Scope::All, probes, epoch, answers: None, turns }))
+        let shown = Scope::All;
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers: None, samples: None, turns }))
     }
 
     /// The same, showing nobody more than `shown`.
     #[must_use]
     pub fn limited_to(self, shown: Scope) -> Self {
-        let Inner { live, directory, epoch, answers, turns, .. } = &*self.0;
+        let Inner { live, directory, epoch, answers, samples, turns, .. } = &*self.0;
         let (live, directory, epoch) = (live.clone(), directory.clone(), *epoch);
+        let (answers, samples) = (answers.clone(), samples.clone());
+        let (turns, probes) = (turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
+    }
+
+    /// The same, with the samples that are kept.
+    #[must_use]
+    pub fn with_samples(self, samples: Option<Arc<Samples>>) -> Self {
+        let Inner { live, directory, shown, epoch, answers, turns, .. } = &*self.0;
+        let (live, directory, shown, epoch) = (live.clone(), directory.clone(), shown.clone(), *epoch);
         let (answers, turns, probes) = (answers.clone(), turns.clone(), ArcSwapOption::empty());
-        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, turns }))
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
     }
 
     /// The same, answering questions about energy from `query`.
     #[must_use]
     pub fn with_energy(self, query: kwapi_history::Query) -> Self {
-        let Inner { live, directory, shown, epoch, turns, .. } = &*self.0;
+        let Inner { live, directory, shown, epoch, samples, turns, .. } = &*self.0;
         let (live, directory, shown, epoch) = (live.clone(), directory.clone(), shown.clone(), *epoch);
         let answers = Some(EnergyAnswers::new(query, directory.clone()));
-        let (turns, probes) = (turns.clone(), ArcSwapOption::empty());
-        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, turns }))
+        let (samples, turns, probes) = (samples.clone(), turns.clone(), ArcSwapOption::empty());
+        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
     }
 }
 
 /// Paths that operators ask on a process's status listener too: what needs no history of requests and no token.
 pub const ENERGY: &str = "/v2/energy";
+/// Where samples are asked for.
+const SAMPLES: &str = "/v2/samples";
 
 /// The questions about energy alone, for who may see all.
 pub fn operators(api: Api) -> Router {
@@ -128,6 +145,10 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let Some(parameters) = parameters else { return add_slash(&parts.uri) };
     let resource = route.resource.resource;
     let is_head = parts.method == Method::HEAD;
+    if resource == ApiResource::Samples {
+        let response = api.samples(&parts.uri, &parts.headers, scope).await;
+        return if is_head { without_body(response) } else { response };
+    }
     if resource == ApiResource::Energy {
         let response = api.energy(&parts.uri, &parts.headers, scope).await;
         return if is_head { without_body(response) } else { response };
@@ -173,7 +194,7 @@ impl Api {
             },
             ApiResource::RichProbes => Ok(self.rich_probes(&query()?, scope)),
             ApiResource::RichProbe => self.rich_probe(probe, scope),
-            ApiResource::Energy => Err(nothing_here()), // Answered a part at a time, above.
+            ApiResource::Energy | ApiResource::Samples => Err(nothing_here()), // Answered a part at a time, above.
         }
     }
 }

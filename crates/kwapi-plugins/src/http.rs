@@ -28,5 +28,5 @@ pub(crate) use routes::{FORM, RouteMatch};
 pub use routes::{READ, Route, Routes, ServerRoutes};
 pub use seats::Seats;
 pub use serve_error::ServeError;
-pub(crate) use streamed::{AnswerTurns, StreamHead};
+pub(crate) use streamed::{AnswerTurns, StreamHead, StreamSink};
 pub use tls::{ServerTls, Validity};

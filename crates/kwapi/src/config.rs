@@ -37,14 +37,14 @@ use kwapi_plugins::auth::AuthError;
 use toml::{Table, Value};
 
 use sections::{
-    ApiSection, DriversSection, ForwarderSection, LedgerSection, RrdSection, StatusSection, api_section,
-    drivers_section,
+    ApiSection, DriversSection, ForwarderSection, LedgerSection, RrdSection, SamplesSection, StatusSection,
+    api_section, drivers_section, samples_section,
 };
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
 /// The tables there are.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "state_directory",
     "include",
     "bus",
@@ -53,6 +53,7 @@ const TABLES: [&str; 14] = [
     "api",
     "rrd",
     "ledger",
+    "samples",
     "status",
     "credentials",
     "meter",
@@ -73,6 +74,7 @@ pub(crate) struct Config {
     pub(crate) api: ApiSection,
     pub(crate) rrd: RrdSection,
     pub(crate) ledger: LedgerSection,
+    pub(crate) samples: SamplesSection,
     pub(crate) status: StatusSection,
     pub(crate) meters: Vec<MeterSpec>,
     pub(crate) virtual_probes: Vec<VirtualSpec>,
@@ -175,6 +177,7 @@ impl Config {
             api: api_section(document)?,
             rrd: document.section("rrd")?,
             ledger: document.section("ledger")?,
+            samples: samples_section(document)?,
             status: document.section("status")?,
             virtual_probes,
             meters,

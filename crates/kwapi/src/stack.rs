@@ -186,8 +186,9 @@ impl Stack {
         let query = pages.as_ref().and_then(|pages| pages.query.clone());
         let mut routers = Vec::new();
         if let (Some(listener), Some(feed)) = (api_listener, &feed) {
-            let query = query.clone();
-            let router = api::router(config, &feed.live, directory.clone(), query, auth.clone(), &all);
+            let (query, samples) = (query.clone(), pages.as_ref().and_then(Pages::samples));
+            let router =
+                api::router(config, &feed.live, directory.clone(), query, auth.clone(), &all, samples);
             routers.push((listener, router));
         }
         if let (Some(listener), Some(feed), Some(pages)) = (web_listener, &feed, &pages) {

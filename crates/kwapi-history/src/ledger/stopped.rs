@@ -37,7 +37,7 @@ impl StoppedLedger {
         let mut state = State::default();
         let (mut is_there, mut found) = (false, None);
         for name in [OPEN, OPEN_BEFORE] {
-            let Some(bytes) = files.read(name).map_err(failed)? else { continue };
+            let Some(bytes) = files.tree().read(name).map_err(failed)? else { continue };
             is_there = true;
             found = snapshot::decode(&bytes);
             if found.is_some() {

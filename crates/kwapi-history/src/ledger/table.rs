@@ -1,20 +1,21 @@
 //! Rows of the ledger as Parquet. What a column means is in the manual, `ledger.md`: names and types are a promise.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use kwapi_core::{Cause, Increment, ProbeId, Row, Watts};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::reader::{ChunkReader, FileReader, RowGroupReader};
+use parquet::file::reader::{ChunkReader, FileReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, TypePtr};
+
+pub(super) use crate::columns::Wanted;
+use crate::columns::{column, doubles, failed, guarded, integers, short, texts};
 
 /// Rows of a group: what a reader takes into memory at once.
 const GROUP_ROWS: usize = 1 << 17;
@@ -118,66 +119,22 @@ fn write_group(
     rows: &[LedgerRow],
 ) -> Result<(), ParquetError> {
     let probes: Vec<ByteArray> = rows.iter().map(|row| ByteArray::from(row.probe.as_str())).collect();
-    column::<ByteArrayType>(group, &probes, None)?;
+    column::<ByteArrayType, _>(group, &probes, None)?;
     let numbers: Vec<[i64; 8]> = rows.iter().map(LedgerRow::numbers).collect();
     let of = |index: usize| -> Vec<i64> {
         numbers.iter().map(|numbers| numbers.get(index).copied().unwrap_or_default()).collect()
     };
     for index in 0..7 {
-        column::<Int64Type>(group, &of(index), None)?;
+        column::<Int64Type, _>(group, &of(index), None)?;
     }
     let peaks: Vec<f64> = rows.iter().filter_map(|row| row.row.peak.map(|peak| peak.0)).collect();
     let levels: Vec<i16> = rows.iter().map(|row| i16::from(row.row.peak.is_some())).collect();
-    column::<DoubleType>(group, &peaks, Some(&levels))?;
-    column::<Int64Type>(group, &of(7), None)?;
+    column::<DoubleType, _>(group, &peaks, Some(&levels))?;
+    column::<Int64Type, _>(group, &of(7), None)?;
     let causes: Vec<ByteArray> =
         rows.iter().filter_map(|row| row.cause.map(|cause| ByteArray::from(cause.name()))).collect();
     let levels: Vec<i16> = rows.iter().map(|row| i16::from(row.cause.is_some())).collect();
-    column::<ByteArrayType>(group, &causes, Some(&levels))
-}
-
-fn column<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
-    values: &[T::T],
-    levels: Option<&[i16]>,
-) -> Result<(), ParquetError> {
-    let Some(mut writer) = group.next_column()? else {
-        return Err(ParquetError::General("a column too many".to_owned()));
-    };
-    writer.typed::<T>().write_batch(values, levels, None)?;
-    writer.close()
-}
-
-/// Which probes are asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Wanted<'a> {
-    /// All.
-    All,
-    /// These, in order of their ids.
-    Sorted(&'a [ProbeId]),
-}
-
-impl Wanted<'_> {
-    fn has(&self, probe: &str) -> Option<ProbeId> {
-        match self {
-            Wanted::All => ProbeId::new(probe).ok(),
-            Wanted::Sorted(probes) => {
-                let at = probes.binary_search_by(|other| other.as_str().cmp(probe)).ok()?;
-                probes.get(at).cloned()
-            }
-        }
-    }
-
-    /// Whether there may be any between two names.
-    fn may_have(&self, least: &[u8], most: &[u8]) -> bool {
-        match self {
-            Wanted::All => true,
-            Wanted::Sorted(probes) => {
-                let at = probes.partition_point(|probe| probe.as_str().as_bytes() < least);
-                probes.get(at).is_some_and(|probe| probe.as_str().as_bytes() <= most)
-            }
-        }
-    }
+    column::<ByteArrayType, _>(group, &causes, Some(&levels))
 }
 
 /// The rows of a file that are asked for.
@@ -185,10 +142,7 @@ impl Wanted<'_> {
 /// # Errors
 /// `InvalidData`: it is no file of the ledger, or damaged.
 pub(super) fn decode<R: ChunkReader + 'static>(file: R, wanted: Wanted<'_>) -> io::Result<Vec<LedgerRow>> {
-    // What strangers put there must not end the process, whatever the codec makes of it.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_checked(file, wanted)));
-    let decoded = decoded.unwrap_or_else(|_| Err(ParquetError::General("the codec panicked".to_owned())));
-    decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    guarded(|| decode_checked(file, wanted))
 }
 
 fn decode_checked<R: ChunkReader + 'static>(
@@ -258,71 +212,6 @@ fn decode_checked<R: ChunkReader + 'static>(
 
 fn cause_of(name: &str) -> Option<Cause> {
     [Cause::Late, Cause::Stop, Cause::Clock, Cause::Silence].into_iter().find(|cause| cause.name() == name)
-}
-
-fn texts(
-    group: &dyn RowGroupReader,
-    column: usize,
-    count: usize,
-) -> Result<Vec<Option<ByteArray>>, ParquetError> {
-    match group.get_column_reader(column)? {
-        ColumnReader::ByteArrayColumnReader(reader) => values(reader, count),
-        _ => Err(other_type()),
-    }
-}
-
-fn doubles(
-    group: &dyn RowGroupReader,
-    column: usize,
-    count: usize,
-) -> Result<Vec<Option<f64>>, ParquetError> {
-    match group.get_column_reader(column)? {
-        ColumnReader::DoubleColumnReader(reader) => values(reader, count),
-        _ => Err(other_type()),
-    }
-}
-
-fn integers(group: &dyn RowGroupReader, column: usize, count: usize) -> Result<Vec<i64>, ParquetError> {
-    match group.get_column_reader(column)? {
-        ColumnReader::Int64ColumnReader(reader) => {
-            values(reader, count)?.into_iter().map(|value| value.ok_or_else(short)).collect()
-        }
-        _ => Err(other_type()),
-    }
-}
-
-/// All values of a column, absent ones among them.
-fn values<T: DataType>(
-    mut reader: ColumnReaderImpl<T>,
-    count: usize,
-) -> Result<Vec<Option<T::T>>, ParquetError> {
-    let (mut levels, mut present) = (Vec::new(), Vec::new());
-    while present.len() < count {
-        let (records, ..) = reader.read_records(count, Some(&mut levels), None, &mut present)?;
-        if records == 0 {
-            break;
-        }
-    }
-    if levels.is_empty() {
-        return Ok(present.into_iter().map(Some).collect());
-    }
-    let mut present = present.into_iter();
-    levels
-        .into_iter()
-        .map(|level| if level > 0 { present.next().map(Some).ok_or_else(short) } else { Ok(None) })
-        .collect()
-}
-
-fn short() -> ParquetError {
-    ParquetError::General("a column is short, or a number out of range".to_owned())
-}
-
-fn other_type() -> ParquetError {
-    ParquetError::General("a column is of another type".to_owned())
-}
-
-fn failed(error: ParquetError) -> io::Error {
-    io::Error::other(error)
 }
 
 /// In what order rows stand in a file.

@@ -1,6 +1,6 @@
 //! An answer a part at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kwapi_core::{ProbeId, Timestamp};
 
@@ -30,6 +30,8 @@ pub struct Batches<'a> {
     edges: Vec<(u64, u64)>,
     now: Timestamp,
     unreadable: BTreeMap<String, UnreadableRows>,
+    /// Begins of hours, in Unix milliseconds.
+    without_samples: BTreeSet<u64>,
 }
 
 impl<'a> Batches<'a> {
@@ -54,6 +56,7 @@ impl<'a> Batches<'a> {
             edges: Vec::new(),
             now: ask.now,
             unreadable: BTreeMap::new(),
+            without_samples: BTreeSet::new(),
         }
     }
 
@@ -74,13 +77,19 @@ impl<'a> Batches<'a> {
             self.edges = edges(&self.step, self.at, self.end, self.window);
         }
         self.at = self.edges.last().map_or(self.end, |(_, end)| *end);
-        Some(self.query.spans(&self.sight, probes, &self.edges, self.now, &mut self.unreadable))
+        let (unreadable, without) = (&mut self.unreadable, &mut self.without_samples);
+        Some(self.query.spans(&self.sight, probes, &self.edges, self.now, unreadable, without))
     }
 
     /// All spans of the question, nothing in them.
     pub(super) fn empty(&self) -> Vec<EnergySpan> {
         let all = edges(&self.step, self.start, self.end, usize::MAX);
         all.into_iter().map(|(from, to)| EnergySpan::new(from, to)).collect()
+    }
+
+    /// The hours, by their begins, in which energy was taken in proportion to time for want of samples, by now.
+    pub fn without_samples(&self) -> Vec<Timestamp> {
+        self.without_samples.iter().map(|hour| super::instant(*hour)).collect()
     }
 
     /// The files that could not be read by now.

@@ -1,6 +1,7 @@
 //! Which rows make up a span: the longest that lie within it, shorter ones towards its ends.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use kwapi_core::RowStep;
 
@@ -63,6 +64,22 @@ impl Cover {
 
     fn put(&mut self, step: RowStep, begin: u64, piece: Piece) {
         self.0.entry((step, begin)).or_default().push(piece);
+    }
+
+    /// The rows, in Unix milliseconds, within which a span begins or ends, and of which samples may tell more. Days are too
+    /// long for that.
+    pub(super) fn rows_cut(&self) -> Vec<Range<u64>> {
+        let rows = self.0.keys().filter(|(step, begin)| *step != RowStep::Day && self.is_cut(*step, *begin));
+        let mut rows: Vec<_> = rows.map(|(step, begin)| *begin..step.end(*begin)).collect();
+        rows.sort_unstable_by_key(|row| (row.start, row.end));
+        rows.dedup();
+        rows
+    }
+
+    /// Whether a span begins or ends within a row.
+    pub(super) fn is_cut(&self, step: RowStep, begin: u64) -> bool {
+        let is_part = |(from, to): (u64, u64)| from > begin || to < step.end(begin);
+        self.pieces(step, begin).any(|piece| piece.clip.is_some_and(is_part))
     }
 
     /// The pieces to which a row belongs.

@@ -1,32 +1,79 @@
-//! A row that belongs to a span as a whole or in part. What lies within a row is not known here: energy and time are taken
-//! in proportion, and the span says so.
+//! A row that belongs to a span as a whole or in part. What lies within a row its samples tell; without them energy and time
+//! are taken in proportion, and the span says so.
 
-use kwapi_core::Increment;
+use std::collections::BTreeMap;
 
-use super::cover::Piece;
+use kwapi_core::{Increment, ProbeId, RowStep};
+
+use super::course::Course;
+use super::cover::{Cover, Piece};
 use super::span::EnergySpan;
 use crate::ledger::SeenRow;
 
-/// Adds a row, or as much of it as belongs to the span. Its probe was first heard at `since`: nothing of it was before.
-pub(super) fn add(span: &mut EnergySpan, row: &SeenRow, piece: &Piece, since: u64) {
-    let end = row.end;
-    let begin = row.row.row.begin.max(since.min(end));
-    span.corrections += u64::from(row.row.correction > 0);
-    if row.row.row.peak.is_some_and(|peak| span.peak.is_none_or(|before| before < peak)) {
-        span.peak = row.row.row.peak;
+/// A row, with its corrections where it is cut: only together they are what its samples tell.
+pub(super) struct CoveredRow {
+    pub(super) seen: SeenRow,
+    corrections: u64,
+    /// Whether a span begins or ends within it.
+    pub(super) is_cut: bool,
+}
+
+/// The rows; of each that is cut, one with all its corrections.
+pub(super) fn with_corrections(rows: Vec<SeenRow>, cover: &Cover) -> impl Iterator<Item = CoveredRow> {
+    let mut cut: BTreeMap<(RowStep, u64, ProbeId), CoveredRow> = BTreeMap::new();
+    let mut whole = Vec::new();
+    for seen in rows {
+        let begin = seen.row.row.begin;
+        let corrections = u64::from(seen.row.correction > 0);
+        if !cover.is_cut(seen.step, begin) {
+            whole.push(CoveredRow { seen, corrections, is_cut: false });
+        } else if let Some(row) = cut.get_mut(&(seen.step, begin, seen.row.probe.clone())) {
+            row.seen.row.row.merge(&seen.row.row);
+            // An open row's end is the newest stamp; it has no corrections, and they have none.
+            row.seen.end = row.seen.end.min(seen.end);
+            row.corrections += corrections;
+        } else {
+            let key = (seen.step, begin, seen.row.probe.clone());
+            cut.insert(key, CoveredRow { seen, corrections, is_cut: true });
+        }
+    }
+    whole.into_iter().chain(cut.into_values())
+}
+
+/// Adds a row, or as much of it as belongs to the span; says whether that was taken in proportion to time. Its probe was
+/// first heard at `since`: nothing of it was before.
+pub(super) fn add(
+    span: &mut EnergySpan,
+    row: &CoveredRow,
+    piece: &Piece,
+    since: u64,
+    course: Option<&Course>,
+) -> bool {
+    let (end, row_of) = (row.seen.end, &row.seen.row.row);
+    let begin = row_of.begin.max(since.min(end));
+    span.corrections += row.corrections;
+    if row_of.peak.is_some_and(|peak| span.peak.is_none_or(|before| before < peak)) {
+        span.peak = row_of.peak;
     }
     let (from, to) = piece.clip.map_or((begin, end), |(from, to)| (from.max(begin), to.min(end)));
+    let increment = &row_of.increment;
     if from <= begin && to >= end {
-        span.known.add(&row.row.row.increment, 1);
-        return;
+        span.known.add(increment, 1);
+        return false;
+    }
+    if let Some(course) = course {
+        if to > from {
+            span.known.add(&course.between(from, to), 1);
+        }
+        return false;
     }
     span.is_interpolated = true;
     let length = i128::from(end.saturating_sub(begin).max(1));
     // What is before an instant, so that two spans that meet there add up to what both have.
     let before = |part: i64, at: u64| i128::from(part) * i128::from(at.saturating_sub(begin)) / length;
     let share = |part: i64| i64::try_from(before(part, to) - before(part, from)).unwrap_or(0);
-    let increment = &row.row.row.increment;
     if to > from {
         span.known.add(&Increment { mj: increment.mj.map(share), ms: increment.ms.map(share) }, 1);
     }
+    true
 }

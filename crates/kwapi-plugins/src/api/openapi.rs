@@ -48,13 +48,16 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
     if route.resource.operation.kind == OperationKind::Energy {
         names.extend(PARAMETERS);
     }
+    if route.resource.operation.kind == OperationKind::Samples {
+        names.extend(["one_probe", "samples_start", "end", "samples_limit", "format"]);
+    }
     names.into_iter().map(|name| reference("parameters", name)).collect()
 }
 
 fn responses(route: &Route<Row>) -> Value {
     let Operation { answer, schema, kind, .. } = &route.resource.operation;
     let mut content = json!({ "application/json": { "schema": reference("schemas", schema) } });
-    if let (OperationKind::Energy, Some(content)) = (kind, content.as_object_mut()) {
+    if let (OperationKind::Energy | OperationKind::Samples, Some(content)) = (kind, content.as_object_mut()) {
         content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string" } }));
     }
     let mut success =
@@ -83,6 +86,10 @@ fn responses(route: &Route<Row>) -> Value {
     if *kind == OperationKind::Energy {
         success.insert("headers".to_owned(), json!({ "Kwapi-Position": reference("headers", "Position") }));
         errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NoLedger")]);
+    }
+    if *kind == OperationKind::Samples {
+        success.insert("headers".to_owned(), json!({ "Link": reference("headers", "Link") }));
+        errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NotKept")]);
     }
     if route.path.contains('{') {
         errors.push(("404", "NotFound"));

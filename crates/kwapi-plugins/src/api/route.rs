@@ -27,6 +27,7 @@ pub(super) enum ApiResource {
     RichProbes,
     RichProbe,
     Energy,
+    Samples,
 }
 
 /// How the OpenAPI document describes a route.
@@ -50,6 +51,8 @@ pub(super) enum OperationKind {
     List { has_link: bool, is_tagged: bool },
     /// A question about energy: JSON or CSV, a part at a time.
     Energy,
+    /// The samples of a probe: JSON or CSV, a page at a time.
+    Samples,
 }
 
 const LIST: OperationKind = OperationKind::List { has_link: false, is_tagged: false };
@@ -126,6 +129,17 @@ pub(super) static TABLE: Routes<Row> = Routes {
                 "Energy between two instants",
                 "Energy and time by status, of each probe or of sums, in steps if requested.",
                 "Energy",
+            ],
+        ),
+        list(
+            super::SAMPLES,
+            ApiResource::Samples,
+            OperationKind::Samples,
+            [
+                "samples",
+                "The samples of one probe",
+                "Samples from the start until before the end, in order of time.",
+                "Samples",
             ],
         ),
     ],

@@ -82,6 +82,8 @@ fn addresses() -> Vec<String> {
         "?by=group",
         "?group=oslo&group=riga&step=hour",
         "?label=site:riga",
+        "?probe=oslo.web0&start=0",
+        "?probe=riga.web1&start=0",
     ];
     let mut all = Vec::new();
     for route in TABLE.table {

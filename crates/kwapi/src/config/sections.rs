@@ -107,6 +107,26 @@ impl Default for LedgerSection {
     }
 }
 
+/// `[samples]`: each message's power, where history is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SamplesSection {
+    /// Whether they are kept.
+    pub(crate) enabled: bool,
+    /// For how many days.
+    pub(crate) days: u32,
+    /// Size of all files in megabytes (10^6 bytes); beyond it the oldest hours are removed.
+    pub(crate) megabytes_max: u32,
+    /// How far its files may trail the present, in seconds.
+    pub(crate) write_interval_seconds: u32,
+}
+
+impl Default for SamplesSection {
+    fn default() -> Self {
+        Self { enabled: true, days: 30, megabytes_max: 4_000, write_interval_seconds: 300 }
+    }
+}
+
 /// `[status]`: the loopback listener every process has.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -154,4 +174,16 @@ pub(super) fn api_section(document: &Document) -> Result<ApiSection, DocumentErr
     }
     let config = document.typed(&path, rest, &["subscribe", "probes"])?;
     Ok(ApiSection { subscribe, probes, config })
+}
+
+pub(super) fn samples_section(document: &Document) -> Result<SamplesSection, DocumentError> {
+    let section: SamplesSection = document.section("samples")?;
+    for (key, value) in [("days", section.days), ("megabytes_max", section.megabytes_max)] {
+        if value == 0 && section.enabled {
+            let path = ["samples", key].map(|key| Step::Key(key.to_owned()));
+            let message = format!("[samples] {key} = 0 keeps no samples; set enabled = false instead");
+            return Err(document.error(&path, message));
+        }
+    }
+    Ok(section)
 }

@@ -70,6 +70,19 @@ fn pages_and_api_are_not_opened_to_the_world_by_accident() {
 }
 
 #[test]
+fn samples_that_would_be_kept_for_no_time_are_refused() {
+    check("[samples]\nenabled = false\ndays = 0\n", |_| "accepted".to_owned(), "accepted");
+    refused(
+        "[samples]\ndays = 0\n",
+        "k.toml:2: [samples] days = 0 keeps no samples; set enabled = false instead",
+    );
+    refused(
+        "[samples]\nmegabytes_max = 0\n",
+        "k.toml:2: [samples] megabytes_max = 0 keeps no samples; set enabled = false instead",
+    );
+}
+
+#[test]
 fn a_sum_of_something_nobody_measures_is_refused() {
     refused(
         "[[meter]]\nprobe='web1'\ndriver='dummy'\n[[virtual]]\nprobe='s'\nsum=['web2']\n",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwapi_core::ProbeId;
-use kwapi_history::Query;
+use kwapi_history::{Query, Samples};
 use kwapi_plugins::Scope;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
@@ -23,10 +23,11 @@ pub(super) fn router(
     query: Option<Query>,
     auth: Option<Auth>,
     metrics: &Arc<Metrics>,
+    samples: Option<Arc<Samples>>,
 ) -> axum::Router {
     let is_open = auth.is_none();
     let shown = Scope::of_patterns(&config.api.probes);
-    let api = answering(live, directory, query).limited_to(shown.clone());
+    let api = answering(live, directory, query).limited_to(shown.clone()).with_samples(samples);
     let router = api::router(api, auth, config.api.config.cors());
     if is_open { served::router(metrics.clone(), shown).fallback_service(router) } else { router }
 }

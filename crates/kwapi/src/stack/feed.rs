@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use kwapi_bus::Subscriber;
 use kwapi_core::{Account, Pattern, ProbeId, Timestamp};
-use kwapi_history::Ledger;
 use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
+use kwapi_history::{Ledger, Samples};
 use kwapi_plugins::intake::accounts::{Keeper, Kept};
 use kwapi_plugins::intake::{Append, Intake, Running};
 use kwapi_plugins::live::Live;
@@ -55,7 +55,9 @@ impl Folded {
         // The version before kept accounts by themselves: of the API, or of the pages where they were alone.
         let former = state_directory.join(if has_api { "api" } else { "rrd" }).join("accounts.log");
         let journal_config = JournalConfig {
-            known: Kept::position_in(&directory).max(Ledger::position_in(&directory)),
+            known: Kept::position_in(&directory)
+                .max(Ledger::position_in(&directory))
+                .max(Samples::position_in(&directory)),
             ..JournalConfig::default()
         };
         let (journal, _) = Journal::open(&directory, journal_config, now).map_err(|error| chain(&error))?;

@@ -7,7 +7,10 @@ use jiff::tz::TimeZone;
 use kwapi_core::ProbeId;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
-use kwapi_history::{Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query};
+use kwapi_history::{
+    Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query, Samples, SamplesConfig,
+    SamplesWriter,
+};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
@@ -24,6 +27,7 @@ pub(super) struct Pages {
     ledger: Option<LedgerWriter>,
     /// What questions about energy are answered from, where a ledger is kept.
     pub(super) query: Option<Query>,
+    samples: Option<(Arc<Samples>, SamplesWriter)>,
 }
 
 impl Pages {
@@ -45,16 +49,27 @@ impl Pages {
         readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
+        let samples = samples(process, config, journal, all)?;
+        let kept = samples.as_ref().map(|(samples, _)| samples.clone());
         let (ledger, query) = ledger(process, config, journal, &history, all)?.unzip();
-        Ok(Self { history, flusher, ledger, query })
+        let query = query.map(|query| query.with_samples(kept));
+        Ok(Self { history, flusher, ledger, query, samples })
+    }
+
+    /// The samples, where they are kept.
+    pub(super) fn samples(&self) -> Option<Arc<Samples>> {
+        self.samples.as_ref().map(|(samples, _)| samples.clone())
     }
 
     /// Writes to its files what can be written by `deadline`; the journal has the rest.
     pub(super) async fn stop(self, deadline: Instant) {
-        let (flusher, ledger) = (self.flusher, self.ledger);
-        let written = tokio::task::spawn_blocking(move || ledger.map(|ledger| ledger.stop_by(deadline)));
+        let (flusher, ledger, samples) = (self.flusher, self.ledger, self.samples);
+        let ledger = tokio::task::spawn_blocking(move || ledger.map(|ledger| ledger.stop_by(deadline)));
+        let samples =
+            tokio::task::spawn_blocking(move || samples.map(|(_, writer)| writer.stop_by(deadline)));
         _ = tokio::task::spawn_blocking(move || flusher.stop_by(deadline)).await;
-        _ = written.await;
+        _ = ledger.await;
+        _ = samples.await;
     }
 
     /// The pages, over history for the past and `live` for the present and totals: one probe has one kWh everywhere.
@@ -133,4 +148,30 @@ fn ledger(
     all.add(metrics::ledger(ledger.clone()));
     readiness::ledger(all, ledger.clone());
     Ok(Some((writer, Query::new(ledger, Some(history.clone())))))
+}
+
+/// Opens the samples over `journal` and starts what writes them, unless they are not to be kept.
+fn samples(
+    process: &Process,
+    config: &Config,
+    journal: &Journal,
+    all: &mut Metrics,
+) -> Result<Option<(Arc<Samples>, SamplesWriter)>, String> {
+    let section = &config.samples;
+    if !section.enabled {
+        return Ok(None);
+    }
+    let samples_config = SamplesConfig {
+        kept: Duration::from_secs(u64::from(section.days) * 86_400),
+        bytes_max: u64::from(section.megabytes_max) * 1_000_000,
+        write_interval: Duration::from_secs(section.write_interval_seconds.max(1).into()),
+        ..SamplesConfig::default()
+    };
+    let samples = Arc::new(Samples::open(samples_config, journal).map_err(|error| chain(&error))?);
+    let clock = process.monotonic.clone();
+    let writer = SamplesWriter::start(samples.clone(), move || clock.now(), process.clock.clone())
+        .map_err(|error| chain(&error))?;
+    all.add(metrics::samples(samples.clone()));
+    readiness::samples(all, samples.clone());
+    Ok(Some((samples, writer)))
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState};
-use kwapi_history::{History, Ledger};
+use kwapi_history::{History, Ledger, Samples};
 use kwapi_plugins::metrics::Metrics;
 use parking_lot::Mutex;
 
@@ -79,6 +79,11 @@ pub(super) fn history(all: &mut Metrics, history: Arc<History>) {
 /// The ledger that is made of the journal.
 pub(super) fn ledger(all: &mut Metrics, ledger: Arc<Ledger>) {
     all.add_readiness("ledger", move || ledger.trouble().map_or(Ok(()), Err));
+}
+
+/// The samples that are taken from the journal.
+pub(super) fn samples(all: &mut Metrics, samples: Arc<Samples>) {
+    all.add_readiness("samples", move || samples.trouble().map_or(Ok(()), Err));
 }
 
 /// What is heard from the bus: ready with the first measurement that is believed, and from then on for as long as the

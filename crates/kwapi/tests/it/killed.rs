@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kwapi_core::Timestamp;
+use kwapi_core::{ProbeId, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig, Position};
-use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig, Query};
+use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig, Query, SampleRow, Samples, SamplesConfig};
 use kwapi_peers::Lab;
 use serde_json::Value;
 
 use crate::harness::{Kwapi, PATIENCE, get};
 
 const CONFIGURATION: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\n\
-    listen = '127.0.0.1:@WEB@'\nflush_interval_seconds = 1\n[ledger]\nwrite_interval_seconds = 1\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
+    listen = '127.0.0.1:@WEB@'\nflush_interval_seconds = 1\n[ledger]\nwrite_interval_seconds = 1\n[samples]\nwrite_interval_seconds = 1\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
     [drivers]\ninterval_seconds = 0.1\n[[meter]]\ndriver = 'dummy'\nprobe = 'a.{outlet}'\noutlets = 20\nwatts = 3600000\n";
 
 /// Every probe's energy at the API, in millijoules: what a kWh is written in has more digits than it has meaning.
@@ -40,6 +40,7 @@ fn registers(lab: &Lab) -> HashMap<String, u64> {
     let config = JournalConfig::default();
     let (journal, _) = Journal::open(&lab.join("state/history"), config, Timestamp::from_seconds(1)).unwrap();
     let mut last: HashMap<String, u64> = HashMap::new();
+    let mut samples: HashMap<ProbeId, Vec<SampleRow>> = HashMap::new();
     let replayed = journal
         .replay(Position::default(), |record| {
             let (taken, accounting) = (record.taken.unwrap(), record.accounting.unwrap());
@@ -52,11 +53,29 @@ fn registers(lab: &Lab) -> HashMap<String, u64> {
                 assert!(gained < 120_000_000_000, "{id} gained {gained} mJ at {}", accounting.seq);
             }
             last.insert(id, register);
+            samples.entry(record.probe.clone()).or_default().push(SampleRow::of(record));
         })
         .unwrap();
     assert_eq!(replayed.lost_count, 0, "{replayed:?}");
     assert_eq!(in_the_ledger(&journal), last, "each probe's rows add up to its register");
+    for (probe, mut theirs) in samples {
+        theirs.sort_by_key(|sample| sample.at);
+        assert!(
+            in_the_samples(&journal, &probe) == theirs,
+            "{probe}: the samples are the journal's, once each"
+        );
+    }
     last
+}
+
+/// The samples of a probe, from files and what the journal has beyond them.
+fn in_the_samples(journal: &Journal, probe: &ProbeId) -> Vec<SampleRow> {
+    let samples = Samples::open(SamplesConfig::default(), journal).unwrap();
+    samples.catch_up(Timestamp::from_seconds(1));
+    let end = Timestamp::from_seconds(1 << 33);
+    let page = samples.page(probe, Timestamp::EPOCH, end, usize::MAX - 1).unwrap();
+    assert_eq!(page.unreadable, []);
+    page.samples
 }
 
 /// What the rows of each probe add up to, in millijoules, from files and what the journal has beyond them.

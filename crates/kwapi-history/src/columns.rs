@@ -1,0 +1,143 @@
+//! Columns of Parquet files, and which rows of them are asked for: what the ledger's tables and the samples' have in
+//! common.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kwapi_core::ProbeId;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::reader::RowGroupReader;
+use parquet::file::writer::SerializedRowGroupWriter;
+
+/// Which probes are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted<'a> {
+    /// All.
+    All,
+    /// These, in order of their ids.
+    Sorted(&'a [ProbeId]),
+}
+
+impl Wanted<'_> {
+    pub(crate) fn has(&self, probe: &str) -> Option<ProbeId> {
+        match self {
+            Wanted::All => ProbeId::new(probe).ok(),
+            Wanted::Sorted(probes) => {
+                let at = probes.binary_search_by(|other| other.as_str().cmp(probe)).ok()?;
+                probes.get(at).cloned()
+            }
+        }
+    }
+
+    /// Whether there may be any between two names.
+    pub(crate) fn may_have(&self, least: &[u8], most: &[u8]) -> bool {
+        match self {
+            Wanted::All => true,
+            Wanted::Sorted(probes) => {
+                let at = probes.partition_point(|probe| probe.as_str().as_bytes() < least);
+                probes.get(at).is_some_and(|probe| probe.as_str().as_bytes() <= most)
+            }
+        }
+    }
+}
+
+/// Writes the next column of a group; `levels`, where it may lack values: 1 for each value, 0 for none.
+pub(crate) fn column<T: DataType, W: io::Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    values: &[T::T],
+    levels: Option<&[i16]>,
+) -> Result<(), ParquetError> {
+    let Some(mut writer) = group.next_column()? else {
+        return Err(ParquetError::General("a column too many".to_owned()));
+    };
+    writer.typed::<T>().write_batch(values, levels, None)?;
+    writer.close()
+}
+
+/// What `read` makes of a file.
+///
+/// # Errors
+/// `InvalidData`: it is no file of ours, or damaged. What strangers put there must not end the process, whatever the codec
+/// makes of it.
+pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> io::Result<T> {
+    let decoded = catch_unwind(AssertUnwindSafe(read));
+    let decoded = decoded.unwrap_or_else(|_| Err(ParquetError::General("the codec panicked".to_owned())));
+    decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+pub(crate) fn texts(
+    group: &dyn RowGroupReader,
+    column: usize,
+    count: usize,
+) -> Result<Vec<Option<ByteArray>>, ParquetError> {
+    match group.get_column_reader(column)? {
+        ColumnReader::ByteArrayColumnReader(reader) => values(reader, count),
+        _ => Err(other_type()),
+    }
+}
+
+pub(crate) fn doubles(
+    group: &dyn RowGroupReader,
+    column: usize,
+    count: usize,
+) -> Result<Vec<Option<f64>>, ParquetError> {
+    match group.get_column_reader(column)? {
+        ColumnReader::DoubleColumnReader(reader) => values(reader, count),
+        _ => Err(other_type()),
+    }
+}
+
+pub(crate) fn integers(
+    group: &dyn RowGroupReader,
+    column: usize,
+    count: usize,
+) -> Result<Vec<i64>, ParquetError> {
+    sparse_integers(group, column, count)?.into_iter().map(|value| value.ok_or_else(short)).collect()
+}
+
+pub(crate) fn sparse_integers(
+    group: &dyn RowGroupReader,
+    column: usize,
+    count: usize,
+) -> Result<Vec<Option<i64>>, ParquetError> {
+    match group.get_column_reader(column)? {
+        ColumnReader::Int64ColumnReader(reader) => values(reader, count),
+        _ => Err(other_type()),
+    }
+}
+
+/// All values of a column, absent ones among them.
+fn values<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    count: usize,
+) -> Result<Vec<Option<T::T>>, ParquetError> {
+    let (mut levels, mut present) = (Vec::new(), Vec::new());
+    while present.len() < count {
+        let (records, ..) = reader.read_records(count, Some(&mut levels), None, &mut present)?;
+        if records == 0 {
+            break;
+        }
+    }
+    if levels.is_empty() {
+        return Ok(present.into_iter().map(Some).collect());
+    }
+    let mut present = present.into_iter();
+    levels
+        .into_iter()
+        .map(|level| if level > 0 { present.next().map(Some).ok_or_else(short) } else { Ok(None) })
+        .collect()
+}
+
+pub(crate) fn short() -> ParquetError {
+    ParquetError::General("a column is short, or a number out of range".to_owned())
+}
+
+pub(crate) fn other_type() -> ParquetError {
+    ParquetError::General("a column is of another type".to_owned())
+}
+
+pub(crate) fn failed(error: ParquetError) -> io::Error {
+    io::Error::other(error)
+}

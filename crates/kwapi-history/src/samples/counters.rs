@@ -1,0 +1,24 @@
+//! What the keeping of samples counts.
+
+/// Running totals of what keeps samples, since the process began unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SamplesCounters {
+    /// Samples that wait to be written.
+    pub waiting: u64,
+    /// Samples written.
+    pub written: u64,
+    /// Files there are…
+    pub files: u64,
+    /// …and their bytes.
+    pub bytes: u64,
+    /// Files that became one with others.
+    pub merges: u64,
+    /// Stretches of the journal that it did not get.
+    pub losses: u64,
+    /// Hours removed, for age or for want of room.
+    pub hours_removed: u64,
+    /// Writes that the disk refused, and reads of the journal.
+    pub failures: u64,
+    /// Files of the position that were damaged when the samples were opened.
+    pub places_damaged: u64,
+}

@@ -1,0 +1,150 @@
+//! What is done to files that are there: small ones of an hour that is over become one, and old hours are removed.
+
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use kwapi_core::{ProbeId, Timestamp};
+
+use super::Samples;
+use super::files::SamplePart;
+use super::sample::{Hour, SampleRow};
+use super::table::{PartWriter, SampleColumns, count, decode};
+use crate::columns::Wanted;
+
+const HOUR_MS: u64 = 3_600_000;
+/// The parts of an hour are merged so long after its end: most late messages have come by then.
+const MERGED_AFTER_MS: u64 = 15 * 60_000;
+/// Rows of a file that was merged: no more are in memory at once.
+const MERGED_ROWS_MAX: u64 = 1 << 20;
+/// So many small parts are merged with a large one.
+const SMALL_PARTS: usize = 16;
+
+impl Samples {
+    /// Removes the hours that need not be kept, or for which there is no room.
+    pub(super) fn retain(&self, wall: Timestamp) {
+        let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
+        loop {
+            let oldest = {
+                let state = self.state.lock();
+                // A clock that is years ahead must not empty the folder.
+                let now = wall.min(state.newest.after(Duration::from_secs(3_600))).micros() / 1_000;
+                let bytes: u64 = state.parts.values().flatten().map(|part| part.bytes).sum();
+                let Some((hour, _)) = state.parts.first_key_value() else { return };
+                let end = hour.saturating_add(1).saturating_mul(HOUR_MS);
+                let is_too_much = bytes > self.config.bytes_max && state.parts.len() > 1;
+                if end.saturating_add(kept) > now && !is_too_much {
+                    return;
+                }
+                *hour
+            };
+            if let Err(error) = self.files.remove_hour(oldest) {
+                tracing::warn!(%error, "an hour of samples that need not be kept cannot be removed");
+                return;
+            }
+            let mut state = self.state.lock();
+            state.parts.remove(&oldest);
+            state.looked_at.remove(&oldest);
+            state.counters.hours_removed += 1;
+        }
+    }
+
+    /// Makes one file of small ones of an hour that is over, for one hour.
+    pub(super) fn merge_one(&self, wall: Timestamp) {
+        if self.upkeep.lock().cannot_merge {
+            return;
+        }
+        let Some((hour, parts)) = self.next_hour(wall) else { return };
+        let merged = self.choose(&parts).and_then(|chosen| {
+            let Some(chosen) = chosen else { return Ok(true) };
+            self.merge(hour, &parts, &chosen).map(|()| false)
+        });
+        let mut state = self.state.lock();
+        match merged {
+            Ok(false) => {}
+            Ok(true) => {
+                state.looked_at.insert(hour);
+            }
+            Err(error) => {
+                // What is damaged stays as it is, and its hour.
+                state.looked_at.insert(hour);
+                drop(state);
+                tracing::warn!(%error, "samples of an hour are not merged");
+                self.upkeep.lock().cannot_merge |= error.kind() != io::ErrorKind::InvalidData;
+            }
+        }
+    }
+
+    /// An hour that is over, with all its parts.
+    fn next_hour(&self, wall: Timestamp) -> Option<(Hour, Vec<SamplePart>)> {
+        let now = wall.micros() / 1_000;
+        let state = self.state.lock();
+        let found = state.parts.iter().find(|(hour, parts)| {
+            let end = hour.saturating_add(1).saturating_mul(HOUR_MS);
+            end.saturating_add(MERGED_AFTER_MS) <= now
+                && !state.looked_at.contains(hour)
+                // Even the older place has them: nobody will write them again.
+                && parts.iter().all(|part| part.from < state.committed_before)
+        });
+        found.map(|(hour, parts)| (*hour, parts.clone()))
+    }
+
+    /// The first parts, in the journal's order, that are worth becoming one.
+    fn choose(&self, parts: &[SamplePart]) -> io::Result<Option<Vec<SamplePart>>> {
+        let mut run = Vec::new();
+        let (mut sum, mut largest) = (0, 0);
+        let is_worth = |run: &[SamplePart], sum: u64, largest: u64| {
+            // Each row is written anew a few times at most, however many late messages come.
+            run.len() > 1 && (largest <= sum / 2 || run.len() > SMALL_PARTS)
+        };
+        for part in parts {
+            let path = self.files.path(part);
+            let rows = File::open(&path).and_then(count).map_err(|error| named(&error, &path))?;
+            if sum + rows > MERGED_ROWS_MAX {
+                if is_worth(&run, sum, largest) {
+                    return Ok(Some(run));
+                }
+                (sum, largest) = (0, 0);
+                run.clear();
+            }
+            run.push(*part);
+            (sum, largest) = (sum + rows, largest.max(rows));
+        }
+        Ok(is_worth(&run, sum, largest).then_some(run))
+    }
+
+    fn merge(&self, hour: Hour, parts: &[SamplePart], chosen: &[SamplePart]) -> io::Result<()> {
+        let Some(from) = chosen.iter().map(|part| part.from).min() else { return Ok(()) };
+        let mut rows: Vec<(ProbeId, SampleRow)> = Vec::new();
+        for part in chosen {
+            let path = self.files.path(part);
+            let read = File::open(&path).and_then(|file| {
+                let all = 0..u64::MAX;
+                decode(file, Wanted::All, &all, SampleColumns::All, |probe, sample| {
+                    rows.push((probe.clone(), sample));
+                })
+            });
+            read.map_err(|error| named(&error, &path))?;
+        }
+        rows.sort_by(|(left, one), (right, other)| (left, one.at).cmp(&(right, other.at)));
+        let mut kept: Vec<SamplePart> = parts.iter().filter(|part| !chosen.contains(part)).copied().collect();
+        let merged = self.files.merge(hour, from, &kept, |output| {
+            let mut writer = PartWriter::new(output);
+            for (probe, sample) in &rows {
+                writer.push(probe, sample)?;
+            }
+            writer.finish()
+        })?;
+        kept.push(merged);
+        kept.sort_unstable();
+        let mut state = self.state.lock();
+        state.parts.insert(hour, kept);
+        state.counters.merges += chosen.len() as u64;
+        Ok(())
+    }
+}
+
+/// An error with the file that it is of.
+pub(super) fn named(error: &io::Error, path: &std::path::Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

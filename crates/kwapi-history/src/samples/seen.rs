@@ -1,0 +1,162 @@
+//! What there is of some time: the samples in files, and those that wait to be written.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+use kwapi_core::{ProbeId, Timestamp};
+
+use super::Samples;
+use super::files::SamplePart;
+use super::merge::named;
+use super::sample::{SampleRow, hour_of};
+use super::table::{SampleColumns, decode};
+use crate::columns::Wanted;
+use crate::journal::Position;
+
+/// Samples of one probe, in order of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SamplesPage {
+    /// All before this position in the journal was looked at.
+    pub position: Position,
+    /// The samples.
+    pub samples: Vec<SampleRow>,
+    /// Where it goes on, where there are more than were asked for.
+    pub next: Option<Timestamp>,
+    /// Files that could not be read: their samples are missing.
+    pub unreadable: Vec<UnreadableSamples>,
+}
+
+/// A file of samples that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnreadableSamples {
+    /// The begin of the hour that it is of.
+    pub hour: Timestamp,
+    /// Which, and why.
+    pub cause: String,
+}
+
+/// Why there are no samples to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SamplesError {
+    /// The question ends before it begins, or there.
+    #[error("the end must be after the start")]
+    Reversed,
+}
+
+impl Samples {
+    /// Samples of a probe from `start` on, until before `end`, no more than `limit`. Reads files, and may take a while.
+    ///
+    /// # Errors
+    /// See [`SamplesError`].
+    pub fn page(
+        &self,
+        probe: &ProbeId,
+        start: Timestamp,
+        end: Timestamp,
+        limit: usize,
+    ) -> Result<SamplesPage, SamplesError> {
+        if end <= start {
+            return Err(SamplesError::Reversed);
+        }
+        let probes = std::slice::from_ref(probe);
+        let mut page = SamplesPage { position: self.position(), ..SamplesPage::default() };
+        for hour in self.hours(start.micros()..end.micros()) {
+            let mut of_hour = Vec::new();
+            page.unreadable
+                .extend(self.read(probes, hour, SampleColumns::All, |_, sample| of_hour.push(sample)));
+            of_hour.sort_by_key(|sample| sample.at);
+            page.samples.append(&mut of_hour);
+            if page.samples.len() > limit {
+                page.next = page.samples.get(limit).map(|sample| sample.at);
+                page.samples.truncate(limit);
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// The hours with samples of some time (Unix microseconds), each as far as it belongs to that.
+    fn hours(&self, times: Range<u64>) -> Vec<Range<u64>> {
+        let buffer = self.buffer.read();
+        let state = self.state.lock();
+        let wanted = hour_of(times.start)..=hour_of(times.end.saturating_sub(1));
+        let mut hours: Vec<u64> = state.parts.range(wanted.clone()).map(|(hour, _)| *hour).collect();
+        hours.extend(buffer.hours().range(wanted));
+        hours.sort_unstable();
+        hours.dedup();
+        let length = 3_600_000_000;
+        let within = |hour: u64| {
+            let begin = hour.saturating_mul(length);
+            begin.max(times.start)..begin.saturating_add(length).min(times.end)
+        };
+        hours.into_iter().map(within).collect()
+    }
+
+    /// Hands over the samples of `probes` (in order of their ids) of some time, in no order. Says which files cannot be
+    /// read, and why.
+    pub(crate) fn energies(
+        &self,
+        probes: &[ProbeId],
+        times: Range<u64>,
+        each: impl FnMut(&ProbeId, SampleRow),
+    ) -> Vec<UnreadableSamples> {
+        self.read(probes, times, SampleColumns::Energy, each)
+    }
+
+    fn read(
+        &self,
+        probes: &[ProbeId],
+        times: Range<u64>,
+        columns: SampleColumns,
+        mut each: impl FnMut(&ProbeId, SampleRow),
+    ) -> Vec<UnreadableSamples> {
+        let mut files = Vec::new();
+        // A merge may take a file away between the list and its opening: then all is listed again.
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            files.clear();
+            let parts;
+            (waiting, parts) = self.look(probes, &times);
+            files.extend(parts.into_iter().map(|part| {
+                let path = self.files.path(&part);
+                let file = File::open(&path);
+                (part.hour, path, file)
+            }));
+            let is_gone = |file: &io::Result<File>| {
+                file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            };
+            if !files.iter().any(|(.., file)| is_gone(file)) {
+                break;
+            }
+        }
+        waiting.iter().for_each(|(probe, sample)| each(probe, *sample));
+        let mut unreadable = Vec::new();
+        for (hour, path, file) in files {
+            let read = file.and_then(|file| decode(file, Wanted::Sorted(probes), &times, columns, &mut each));
+            if let Err(error) = read {
+                let hour = Timestamp::from_seconds(hour.saturating_mul(3_600));
+                unreadable.push(UnreadableSamples { hour, cause: named(&error, &path).to_string() });
+            }
+        }
+        unreadable
+    }
+
+    /// What is in memory, and the files that have the rest.
+    fn look(&self, probes: &[ProbeId], times: &Range<u64>) -> (Vec<(ProbeId, SampleRow)>, Vec<SamplePart>) {
+        let buffer = self.buffer.read();
+        let wanted = hour_of(times.start)..=hour_of(times.end.saturating_sub(1));
+        let mut waiting = Vec::new();
+        if !wanted.is_empty() && buffer.hours().range(wanted.clone()).next().is_some() {
+            for probe in probes {
+                let Some(queue) = buffer.queue(probe) else { continue };
+                let of_time = queue.samples().filter(|sample| times.contains(&sample.at.micros()));
+                waiting.extend(of_time.map(|sample| (probe.clone(), sample)));
+            }
+        }
+        let state = self.state.lock();
+        let of_hours = if wanted.is_empty() { None } else { Some(state.parts.range(wanted)) };
+        let parts = of_hours.into_iter().flatten().flat_map(|(_, parts)| parts).copied().collect();
+        (waiting, parts)
+    }
+}
