@@ -2,7 +2,7 @@
 //! connection whose client does not read.
 //!
 //! hyper (1.12, `proto/h1/role.rs`, `on_error`) answers a head it cannot read with 400, 414 or 431 and no body, and has
-//! no hook to change that (ADR 0022). Such an answer is the last thing it writes; it is recognised there and not passed on.
+//! no hook to change that (ADR 0023). Such an answer is the last thing it writes; it is recognised there and not passed on.
 //! Should a later hyper write it otherwise, it goes out as hyper made it.
 
 use std::io::{self, IoSlice};

@@ -85,7 +85,7 @@ fn cost(key: &Key, graph: &Graph) -> usize {
     graph.bytes.len() + ENTRY_BYTES + named * NAMED_BYTES
 }
 
-/// Graphs by what they show, bounded in bytes at every insertion, which `moka` is not (ADR 0022).
+/// Graphs by what they show, bounded in bytes at every insertion, which `moka` is not (ADR 0023).
 #[derive(Debug, Default)]
 struct Cache {
     kept: HashMap<Key, Kept>,
