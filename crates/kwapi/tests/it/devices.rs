@@ -76,7 +76,7 @@ fn a_push_meter_that_nobody_writes_to_waits_and_alarms_nobody() {
     let said = wait_for_state("waiting");
     assert!(said.contains("1 of 1 meters up, 1 of them waiting"), "{said}");
     let (_, troubled) = run(&["status", "--troubled", "--address", &address], kwapi.lab.path());
-    assert_eq!(troubled, "1 of 1 meters up, 1 of them waiting\n");
+    assert!(troubled.starts_with("1 of 1 meters up, 1 of them waiting\n"), "no table: {troubled}");
     let (_, metrics) = get(kwapi.status, "/metrics").unwrap();
     for line in ["kwapi_meters{state=\"waiting\"} 1", "kwapi_meter_up{meter=\"boiler\",driver=\"push\"} 1"] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
