@@ -7,6 +7,7 @@ mod key;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kwapi_core::hex;
 use rustls::client::WebPkiServerVerifier;
@@ -102,7 +103,7 @@ pub(crate) fn client_config(tls: &DeviceTls) -> Result<ClientConfig, ConfigError
         DeviceTls::Pinned(fingerprint) => Trust::Pinned(*fingerprint),
         DeviceTls::Insecure => Trust::Anybody,
     };
-    let verifier = Verifier { trust, provider: Arc::clone(&provider) };
+    let verifier = Verifier { trust, provider: Arc::clone(&provider), is_short: AtomicBool::new(false) };
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| ConfigError::of("tls", error.to_string()))?
@@ -130,6 +131,8 @@ enum Trust {
 struct Verifier {
     trust: Trust,
     provider: Arc<CryptoProvider>,
+    /// Whether the device has signed by PSS with a key too short for that: it is offered PKCS #1 alone from then on.
+    is_short: AtomicBool,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -179,7 +182,13 @@ impl ServerCertVerifier for Verifier {
         let algorithms = &self.provider.signature_verification_algorithms;
         let verified = verify_tls12_signature(message, certificate, signature, algorithms);
         match self.trust {
-            Trust::Pinned(_) => verified.or_else(|_| key::verify(message, certificate, signature, false)),
+            Trust::Pinned(_) => verified.or_else(|_| {
+                let verified = key::verify(message, certificate, signature, false);
+                if verified.is_err() && key::is_pss(signature.scheme) {
+                    self.is_short.store(true, Ordering::Relaxed);
+                }
+                verified
+            }),
             Trust::Roots(_) | Trust::Anybody => verified,
         }
     }
@@ -205,6 +214,9 @@ impl ServerCertVerifier for Verifier {
         let schemes = self.provider.signature_verification_algorithms.supported_schemes();
         let mut schemes =
             if matches!(self.trust, Trust::Pinned(_)) { key::old_first(schemes) } else { schemes };
+        if self.is_short.load(Ordering::Relaxed) {
+            schemes.retain(|scheme| !key::is_pss(*scheme));
+        }
         // Last: a device that has nothing else then shows what it has, and can be told.
         schemes.push(key::TOLD_APART);
         schemes

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::body::{self, BodyError};
 use super::digest::Challenge;
-use super::failure::{self, is_cut_before_the_answer};
+use super::failure::{self, is_bad_signature, is_cut_before_the_answer};
 use super::{Clients, HttpResponse, Login, parse_address};
 use crate::driver::DriverError;
 use crate::tls::DeviceTls;
@@ -212,7 +212,8 @@ impl DeviceClient {
     }
 
     /// Sends a request and takes the whole answer. A GET is sent once more, on a new connection, where the old one ended
-    /// before the answer began: some devices close after each answer and do not say so.
+    /// before the answer began: some devices close after each answer and do not say so; and where its signature could not be
+    /// verified, since it is then offered others.
     async fn send(
         &self,
         method: Method,
@@ -223,9 +224,12 @@ impl DeviceClient {
         let lost = |error: reqwest::Error| failure::lost(&asked, error);
         let request = request.headers(self.login.headers.clone());
         let has_answered = self.has_answered.load(Ordering::Relaxed);
-        let repetition = if has_answered && method == Method::GET { request.try_clone() } else { None };
+        let repetition = if method == Method::GET { request.try_clone() } else { None };
+        let may_repeat = |error: &reqwest::Error| {
+            has_answered && is_cut_before_the_answer(error) || is_bad_signature(error)
+        };
         let sent = match (request.send().await, repetition) {
-            (Err(error), Some(repetition)) if is_cut_before_the_answer(&error) => repetition.send().await,
+            (Err(error), Some(repetition)) if may_repeat(&error) => repetition.send().await,
             (sent, _) => sent,
         };
         let mut response = sent.map_err(lost)?;

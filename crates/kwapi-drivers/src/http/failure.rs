@@ -57,6 +57,12 @@ pub(super) fn is_cut_before_the_answer(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
+/// Whether the device's signature could not be verified. It may be at the next connection, to which other ones are offered.
+pub(super) fn is_bad_signature(error: &reqwest::Error) -> bool {
+    let error = tls_failure(error);
+    matches!(error, Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)))
+}
+
 /// What was wrong with the TLS of a connection, if it was that.
 fn tls_failure(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut source = error.source();

@@ -235,42 +235,54 @@ async fn old_tls_is_named_and_an_old_certificate_is_taken_by_its_pin() {
     for (certificate, server, tls, expected) in [
         (
             "v1",
-            ["-tls1_2", "-cipher", "AES256-SHA:@SECLEVEL=0"],
+            &["-tls1_2", "-cipher", "AES256-SHA:@SECLEVEL=0"][..],
             &insecure,
             "enable TLS 1.2 with ECDHE and AES-GCM",
         ),
-        ("v1", ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], &insecure, "enable TLS 1.2 with ECDHE and AES-GCM"),
-        ("v1", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &pins[0], "42"),
-        ("v1", ["-tls1_3", "-cipher", "ALL:@SECLEVEL=0"], &pins[0], "42"),
-        ("v1", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &other, "fingerprint mismatch"),
         (
             "v1",
-            ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"],
+            &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"][..],
+            &insecure,
+            "enable TLS 1.2 with ECDHE and AES-GCM",
+        ),
+        ("v1", &["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"][..], &pins[0], "42"),
+        ("v1", &["-tls1_3", "-cipher", "ALL:@SECLEVEL=0"][..], &pins[0], "42"),
+        ("v1", &["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"][..], &other, "fingerprint mismatch"),
+        (
+            "v1",
+            &["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"][..],
             &system,
             "X.509 version 1 certificates cannot be verified by an authority",
         ),
-        ("short", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &pins[1], "42"),
-        ("oldest", ["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"], &pins[2], "42"),
-        ("short", ["-tls1_3", "-cipher", "ALL:@SECLEVEL=0"], &pins[1], "and use TLS 1.2"),
+        ("short", &["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"][..], &pins[1], "42"),
+        ("oldest", &["-tls1_2", "-cipher", "ALL:@SECLEVEL=0"][..], &pins[2], "42"),
+        ("short", &["-tls1_3", "-cipher", "ALL:@SECLEVEL=0"][..], &pins[1], "and use TLS 1.2"),
         (
             "p521",
-            ["-tls1_3", "-cipher", "ALL"],
+            &["-tls1_3", "-cipher", "ALL"][..],
             &pins[3],
             "has a key on the curve P-521, which is not supported",
         ),
         (
             "p521",
-            ["-tls1_3", "-cipher", "ALL"],
+            &["-tls1_3", "-cipher", "ALL"][..],
             &system,
             "has a key on the curve P-521, which is not supported",
         ),
-        ("p521", ["-tls1_2", "-cipher", "ALL"], &pins[3], "its certificate has a key on the curve P-521"),
+        (
+            "p521",
+            &["-tls1_2", "-cipher", "ALL"][..],
+            &pins[3],
+            "its certificate has a key on the curve P-521",
+        ),
+        // As a server of its own mind, which signs by PSS where it may.
+        ("short", &["-tls1_2", "-serverpref", "-cipher", "ALL:@SECLEVEL=0"][..], &pins[1], "42"),
     ] {
         let port = free_port();
         let (accept, key_file, certificate) =
             (port.to_string(), format!("{certificate}.key"), format!("{certificate}.pem"));
         let serve = ["s_server", "-WWW", "-cert", &certificate, "-key", &key_file, "-accept", &accept];
-        let _server = Peer::start(&mut openssl(&[serve.as_slice(), &server].concat()), lab.join("log"))
+        let _server = Peer::start(&mut openssl(&[serve.as_slice(), server].concat()), lab.join("log"))
             .ready(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         let choice = DeviceTls::try_from(tls.clone()).expect("a choice");
         let address = format!("https://localhost:{port}");

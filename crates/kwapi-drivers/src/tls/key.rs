@@ -42,6 +42,14 @@ pub(super) fn verify(
     Ok(HandshakeSignatureValid::assertion())
 }
 
+/// Whether a scheme is RSA by PSS.
+pub(super) fn is_pss(scheme: SignatureScheme) -> bool {
+    matches!(
+        scheme,
+        SignatureScheme::RSA_PSS_SHA256 | SignatureScheme::RSA_PSS_SHA384 | SignatureScheme::RSA_PSS_SHA512
+    )
+}
+
 /// RSA by PKCS #1 is not for TLS 1.3; by PSS ring takes keys of 2048 bits and more.
 fn algorithm(scheme: SignatureScheme, is_tls13: bool) -> Option<&'static dyn VerificationAlgorithm> {
     Some(match scheme {
@@ -64,9 +72,7 @@ pub(super) fn old_first(mut schemes: Vec<SignatureScheme>) -> Vec<SignatureSchem
         SignatureScheme::RSA_PKCS1_SHA256 => 1,
         SignatureScheme::RSA_PKCS1_SHA512 => 2,
         SignatureScheme::RSA_PKCS1_SHA384 => 4,
-        SignatureScheme::RSA_PSS_SHA256
-        | SignatureScheme::RSA_PSS_SHA384
-        | SignatureScheme::RSA_PSS_SHA512 => 3,
+        scheme if is_pss(*scheme) => 3,
         _ => 0,
     });
     schemes
