@@ -32,3 +32,8 @@ pub(crate) fn configuration(named: Option<&Path>) -> Result<Config, String> {
     };
     Config::read(&file).map_err(|error| error.to_string())
 }
+
+/// "1 probe", "2 probes".
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use kwapi_core::ProbeId;
 
+use super::counted;
 use crate::cli::CheckArgs;
 use crate::config::{Config, Labels};
 use crate::stack::{Descriptors, Roles};
@@ -85,10 +86,6 @@ fn print_meters(config: &Config, warnings: usize, errors: usize) {
     };
     let meters = counted(config.meters.len(), "meter");
     println!("\n{meters}, {}. {judgement}", counted(probes, "named probe"));
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// The labels of a probe, ready to stand behind it.

@@ -240,7 +240,7 @@ fn wrong_rows_are_told_by_number_and_cost_themselves() {
         "w.csv:7: not later than the row before of this probe",
         "w.csv:8: 4 fields; the first line has 3",
         "w.csv:10: column \"id\" is empty",
-        "3 rows of 1 probes imported",
+        "3 rows of 1 probe imported",
         "1 rows passed over: they have neither power nor register",
         "6 rows are wrong",
     ] {

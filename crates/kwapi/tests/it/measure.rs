@@ -64,7 +64,7 @@ fn a_command_is_told_its_energy_and_its_exit_status_stands() {
     let text = measure(&service, &["--probes", "a", "--", "sleep", "1"]).output().unwrap();
     let text = String::from_utf8_lossy(&text.stderr).into_owned();
     for expected in
-        ["Energy of `sleep 1` on 1 probes", "J    energy", "W    mean power", "EEHPCWG", "no level met"]
+        ["Energy of `sleep 1` on 1 probe:", "J    energy", "W    mean power", "EEHPCWG", "no level met"]
     {
         assert!(text.contains(expected), "{expected}:\n{text}");
     }

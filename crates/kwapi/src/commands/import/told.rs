@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kwapi_core::Energy;
 
 use super::utc;
+use crate::commands::counted;
 use crate::import::Gained;
 
 /// Wrong rows that are told one by one, of a file.
@@ -106,7 +107,8 @@ impl Told {
         for (why, count) in &self.causes {
             eprintln!("{count} more rows: {why}");
         }
-        println!("{} rows of {} probes imported into {}", self.taken, gained.probes, state.display());
+        let probes = counted(gained.probes, "probe");
+        println!("{} rows of {probes} imported into {}", self.taken, state.display());
         if let Some((from, to)) = gained.span {
             let totals = &gained.totals;
             let hours = |milliseconds: u64| milliseconds as f64 / 3.6e6;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::level::{Verdict, judge};
 use super::tally::{Parts, Used};
+use crate::commands::counted;
 
 /// Probes that the text lists.
 const PROBES_TOLD_MAX: usize = 40;
@@ -88,7 +89,8 @@ impl Report {
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text = format!("\n Energy of {} on {} probes:\n\n", self.command, self.probes.len());
+        let mut text =
+            format!("\n Energy of {} on {}:\n\n", self.command, counted(self.probes.len(), "probe"));
         let mut line = |value: String, unit: &str, what: &str| {
             _ = writeln!(text, " {value:>16} {unit:<4} {what}");
         };
