@@ -29,6 +29,8 @@ pub struct EnergySpan {
     pub rrd_mj: i64,
     /// …and the time that it covers, in milliseconds.
     pub rrd_ms: u64,
+    /// Of several probes the sum of their mean powers, each over the time that is known of it, in watts.
+    means: Option<f64>,
 }
 
 impl EnergySpan {
@@ -47,6 +49,13 @@ impl EnergySpan {
         u64::try_from(self.known.known_ms()).unwrap_or(0).saturating_add(self.rrd_ms)
     }
 
+    /// The mean power while it was known, in watts; of several probes the sum of theirs.
+    pub fn mean_watts(&self) -> Option<f64> {
+        let known_ms = self.known_ms();
+        // Millijoules by milliseconds are watts.
+        self.means.or_else(|| (known_ms > 0).then(|| self.energy_mj() as f64 / known_ms as f64))
+    }
+
     /// Adds what another probe used in the same span.
     pub(super) fn add_probe(&mut self, other: &Self) {
         self.known.add(&other.known, 1);
@@ -54,6 +63,9 @@ impl EnergySpan {
         self.absent_ms = self.absent_ms.saturating_add(other.absent_ms);
         self.rrd_mj = self.rrd_mj.saturating_add(other.rrd_mj);
         self.rrd_ms = self.rrd_ms.saturating_add(other.rrd_ms);
+        if let Some(mean) = other.mean_watts() {
+            self.means = Some(self.means.unwrap_or_default() + mean);
+        }
         self.note(other);
     }
 
@@ -63,6 +75,9 @@ impl EnergySpan {
             *sum = sum.saturating_sub(part);
         }
         self.rrd_mj = self.rrd_mj.saturating_sub(other.rrd_mj);
+        if let Some(mean) = other.mean_watts() {
+            self.means = Some(self.means.unwrap_or_default() - mean);
+        }
         self.note(other);
     }
 

@@ -165,7 +165,7 @@ impl EnergyTable {
             Value::Thousandths(Some(unsigned(span.rrd_ms))),
             Value::Thousandths(Some(unsigned(span.unknown_ms))),
             Value::Thousandths(Some(unsigned(span.absent_ms))),
-            Value::Float(energy.map(|mj| mj as f64 / known_ms as f64)),
+            Value::Float(energy.and(span.mean_watts())),
             Value::Float(span.peak.map(|peak| peak.0)),
             Value::Text(source(span).map(str::to_owned)),
             Value::Flag(span.is_interpolated),

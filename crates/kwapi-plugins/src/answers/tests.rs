@@ -152,3 +152,18 @@ fn groups_are_the_prefixes_of_paths() {
     let asked = sums(&ask(&house, "group=lyon.r3&step=900"), "group");
     assert_eq!(asked, [(json!("lyon.r3"), 100.0, json!(4))]);
 }
+
+#[test]
+fn a_sum_draws_what_its_probes_draw_together() {
+    let house = house();
+    // Over an hour watts and watt-hours are the same number; over two, of which one is absent, the watts stay.
+    for (until, query) in [(3_600, "by=total"), (7_200, "by=total"), (7_200, "by=owner")] {
+        let answer = ask_until(&house, query, BEGIN, BEGIN + until);
+        for sum in answer["energy"].as_array().unwrap() {
+            let row = &sum["rows"][0];
+            let (watts, hours) =
+                (row["mean_watts"].as_f64().unwrap(), row["joules"].as_f64().unwrap() / 3_600.0);
+            assert!((watts - hours).abs() < 0.001, "{query}: {answer:#}");
+        }
+    }
+}
