@@ -17,7 +17,8 @@ use crate::http::HttpError;
 use crate::scope::Scope;
 
 pub(crate) use question::PARAMETERS;
-pub use question::{EnergyBy, EnergyFormat, EnergyQuestion};
+use question::EnergyBy;
+pub use question::{EnergyFormat, EnergyQuestion};
 use table::{EnergySubject, EnergyTable};
 
 /// An answer is handed over in parts of about so many bytes.

@@ -22,7 +22,7 @@ const GROUPS_MAX: usize = 100;
 
 /// What each line of an answer is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum EnergyBy {
+pub(crate) enum EnergyBy {
     /// A probe.
     #[default]
     Probe,
@@ -46,7 +46,7 @@ pub enum EnergyFormat {
 
 impl EnergyFormat {
     /// Its media type.
-    pub const fn media_type(self) -> &'static str {
+    pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8",
