@@ -16,8 +16,8 @@ use crate::directory::Directory;
 use crate::http::HttpError;
 use crate::scope::Scope;
 
-pub(crate) use question::PARAMETERS;
 use question::EnergyBy;
+pub(crate) use question::PARAMETERS;
 pub use question::{EnergyFormat, EnergyQuestion};
 use table::{EnergySubject, EnergyTable};
 

@@ -239,15 +239,18 @@ impl<W: Write + Send> PartWriter<W> {
 
     fn write_group(&mut self) -> io::Result<()> {
         let group = std::mem::take(&mut self.group);
-        if let Sink::Ready(output) = std::mem::replace(&mut self.sink, Sink::Broken) {
-            let Some(schema) = SCHEMA_TYPE.clone() else {
-                return Err(io::Error::other("the schema of samples is malformed"));
-            };
-            let properties = Arc::new(group.properties().map_err(failed)?);
-            let output = BufWriter::with_capacity(1 << 18, output);
-            let writer = SerializedFileWriter::new(output, schema, properties).map_err(failed)?;
-            self.sink = Sink::Begun(Box::new(writer));
-        }
+        // Broken until it is known to be whole: what fails in between writes no more.
+        self.sink = match std::mem::replace(&mut self.sink, Sink::Broken) {
+            Sink::Ready(output) => {
+                let Some(schema) = SCHEMA_TYPE.clone() else {
+                    return Err(io::Error::other("the schema of samples is malformed"));
+                };
+                let properties = Arc::new(group.properties().map_err(failed)?);
+                let output = BufWriter::with_capacity(1 << 18, output);
+                Sink::Begun(Box::new(SerializedFileWriter::new(output, schema, properties).map_err(failed)?))
+            }
+            begun_or_broken => begun_or_broken,
+        };
         match &mut self.sink {
             Sink::Begun(writer) => group.write(writer).map_err(failed),
             Sink::Ready(_) | Sink::Broken => Err(io::Error::other("nothing more can be written")),

@@ -1,17 +1,21 @@
 //! The API on a loopback port, fed with known values.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use kwapi_bus::{Batch, Received};
 use kwapi_core::{
     Accounting, Energy, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
 };
+use kwapi_history::journal::{Journal, JournalConfig};
+use kwapi_history::{Ledger, LedgerConfig, Query, Samples, SamplesConfig};
+use kwapi_peers::Lab;
 use kwapi_plugins::Scope;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::http::{Listen, Listener};
-use kwapi_plugins::intake::Intake;
+use kwapi_plugins::intake::{Append, Intake};
 use kwapi_plugins::live::{Live, LiveConfig};
 use kwapi_plugins::metrics::{self, Metrics};
 use tokio::sync::oneshot;
@@ -27,20 +31,31 @@ pub(crate) fn wall() -> WallClock {
 pub(crate) struct Stand {
     pub(crate) live: Live,
     intake: std::sync::Mutex<Intake>,
+    ledger: Arc<Ledger>,
+    samples: Arc<Samples>,
     pub(crate) port: u16,
     _stop: oneshot::Sender<()>,
+    _lab: Lab,
 }
 
 impl Stand {
-    /// Serves on `port` (0: any), with metrics beside the API.
+    /// Serves on `port` (0: any), with metrics beside the API, a ledger and samples.
     pub(crate) fn start(port: u16, auth: Option<Auth>) -> Self {
         let origin = Instant::now();
         let clock = MonotonicClock::new(move || origin.elapsed() + Duration::from_secs(1));
         let live = Live::open(LiveConfig::default(), Vec::new(), wall(), clock);
-        let intake = std::sync::Mutex::new(Intake::new(live.clone(), None));
+        let lab = Lab::empty();
+        let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall().now()).unwrap();
+        let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
+        let samples = Arc::new(Samples::open(SamplesConfig::default(), &journal).unwrap());
+        let append: Append = Box::new(move |records, now| journal.append(records, now).map(|_| ()));
+        let intake = std::sync::Mutex::new(Intake::new(live.clone(), Some(append)));
         let mut metrics = Metrics::new();
         metrics.add(live.clone());
-        let api = Api::new(live.clone(), Directory::default());
+        let query = Query::new(ledger.clone(), None).with_samples(Some(samples.clone()));
+        let api = Api::new(live.clone(), Directory::default())
+            .with_energy(query)
+            .with_samples(Some(samples.clone()));
         let router = api::router(api, auth, None).merge(metrics::router(metrics.into(), Scope::All));
         let address = ([127, 0, 0, 1], port).into();
         let listen = Listen {
@@ -56,7 +71,7 @@ impl Stand {
         let port = listener.address().port();
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(listener.serve(router, async { _ = stopped.await }));
-        Self { live, intake, port, _stop: stop }
+        Self { live, intake, ledger, samples, port, _stop: stop, _lab: lab }
     }
 
     /// A probe with power and energy, measured just now.
@@ -84,6 +99,8 @@ impl Stand {
             let batch = Batch { measurements: vec![received] };
             self.intake.lock().unwrap().take(batch, Box::new(|| ()));
         }
+        self.ledger.catch_up(now);
+        self.samples.catch_up(now);
         now
     }
 
