@@ -72,6 +72,8 @@ impl Starting {
     ) -> (Running, Option<NotBridged>) {
         let newest = self.past.iter().map(|entry| entry.newest).max().unwrap_or_default();
         let after = self.past.iter().map(latest_unkept).max().unwrap_or_default();
+        let is_each_stamp_kept =
+            self.limits.interval >= KEEP_EVERY && self.past.iter().all(|entry| entry.curve.is_some());
         let held = self.held.take();
         let past = std::mem::take(&mut self.past);
         let begun = match (advance, &sample.counter) {
@@ -103,9 +105,10 @@ impl Starting {
                 // What was read meanwhile is this session's, and it is named for the first of it.
                 Some(held) => {
                     let began = before(sample.timestamp, clocks.boottime.saturating_sub(held.since));
+                    // The clock was mended over a boot: it may have been ahead, and stamps not on record be later.
                     let next = Timestamp::from_micros(newest.micros().saturating_add(1));
-                    let earliest = if has_register { next } else { after };
-                    (held.integrator, if began > newest { began } else { earliest })
+                    let (latest, earliest) = if is_each_stamp_kept { (newest, next) } else { (after, after) };
+                    (held.integrator, if began > latest { began } else { earliest })
                 }
                 None => (Integrator::within(self.limits), id),
             };

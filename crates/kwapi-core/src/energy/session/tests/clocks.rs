@@ -167,3 +167,21 @@ fn a_clock_that_is_set_within_a_boot_makes_no_stop_longer() {
     world.read((110..200).step_by(10));
     assert!(world.curves() == 2 && world.credited() <= 20_000, "{} J of 20 kJ", world.credited());
 }
+
+/// Of a probe without a register the newest stamps are not on record. The clock was a minute ahead, and a boot later it is
+/// waited for and right: what was read meanwhile began before the stamps that were published.
+#[test]
+fn a_session_that_was_held_is_named_for_a_time_after_all_that_was_published() {
+    let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
+    world.offset = 60;
+    world.read((0..60).step_by(10));
+    let newest = world.log.last().unwrap().1.accounting.timestamp;
+    world.boot(80);
+    world.offset = -1_000_000_000;
+    world.read([90, 100, 110]);
+    world.offset = 0;
+    world.read([120, 130]);
+    let next = world.log[6].1.accounting;
+    assert!(next.session > newest, "{next:?} after {newest:?}");
+    assert!(next.seq == 0 && world.credited() == 5_000 + 4_000, "{} J", world.credited());
+}
