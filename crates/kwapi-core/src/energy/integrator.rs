@@ -163,15 +163,15 @@ impl Integrator {
         };
         let mut step = Step { elapsed, near, added_uj, confirmed_uj };
 
+        if counter.is_none_or(|_| self.tracker.last().is_none()) {
+            // Nothing else checks these watts.
+            step.added_uj = self.outliers.hold(added_uj, confirmed_uj, quality);
+        }
         let before_uj = self.sums.total_uj();
         let reconciled = counter.map(|counter| self.reconcile(counter, &step, power, over_stop));
         let counted = reconciled.as_ref().is_some_and(|reconciled| reconciled.counted);
-        if reconciled.is_none() {
-            // Nothing else checks these watts.
-            step.added_uj = self.outliers.hold(added_uj, confirmed_uj, quality);
-            if let Some(anchor) = &mut self.anchor {
-                anchor.integrated_uj = anchor.integrated_uj.saturating_add(confirmed_uj);
-            }
+        if let (None, Some(anchor)) = (&reconciled, &mut self.anchor) {
+            anchor.integrated_uj = anchor.integrated_uj.saturating_add(confirmed_uj);
         }
         let total_uj =
             reconciled.as_ref().map_or(before_uj.saturating_add(step.added_uj), |told| told.total_uj);

@@ -231,7 +231,8 @@ impl SessionEntry {
             Some(Watts(max_watts)) => microjoules(max_watts, refreshed),
             None => microjoules(self.watts_max * DISAGREEMENT, refreshed),
         };
-        if counter.range.is_some_and(|range| most_uj >= of_energy(range)) {
+        let range = counter.range.into_iter().chain(kept.range).min();
+        if range.is_some_and(|range| most_uj >= of_energy(range)) {
             return Err(NotBridged::StopTooLong);
         }
         // One tick on top: a coarse register that ticks in a short stop has not jumped.

@@ -165,6 +165,7 @@ impl Running {
             register: self
                 .counter
                 .as_deref()
+                .or_else(|| self.integrator.tracker.last()) // Not read once, it is there all the same.
                 .filter(|_| self.curve.is_some())
                 .map(|counter| Box::new(entry::KeptRegister::new(&self.register, counter, &self.integrator))),
             curve: self.curve.as_ref().map(|curve| curve.id),

@@ -34,7 +34,9 @@ impl Starting {
                 held.integrator.record_told(sample.at, &sample.told());
                 return None;
             }
-            advance = Err(NotBridged::Clock);
+            if advance.err() != Some(NotBridged::Jumped) || self.is_behind(clocks) {
+                advance = Err(NotBridged::Clock);
+            }
         }
         Some(self.begin(sample, clocks, advance))
     }
@@ -53,15 +55,18 @@ impl Starting {
     /// Whether the wall clock may be wrong and may yet be mended. After a boot without a clock chip it is before what is
     /// on record, or before the program was made; or it went on where it stood, and the register seems to have jumped.
     fn is_doubtful(&self, not_bridged: Option<NotBridged>, clocks: &Clocks<'_>) -> bool {
-        let last = self.past.iter().max_by_key(|entry| entry.newest);
-        match last {
-            None => clocks.wall < self.not_before,
-            Some(last) => {
-                *last.boot != *clocks.boot
-                    && (clocks.wall < self.not_before.max(last.wall)
-                        || not_bridged == Some(NotBridged::Jumped))
-            }
-        }
+        let has_booted = self.last().is_none_or(|last| *last.boot != *clocks.boot);
+        has_booted && (self.is_behind(clocks) || not_bridged == Some(NotBridged::Jumped))
+    }
+
+    /// Whether the wall clock is before what is on record, or before the program was made.
+    fn is_behind(&self, clocks: &Clocks<'_>) -> bool {
+        clocks.wall < self.last().map_or(self.not_before, |last| self.not_before.max(last.wall))
+    }
+
+    /// The newest entry of the state.
+    fn last(&self) -> Option<&SessionEntry> {
+        self.past.iter().max_by_key(|entry| entry.newest)
     }
 
     fn begin(

@@ -156,6 +156,19 @@ fn after_ten_minutes_of_a_wrong_clock_the_stop_is_unknown() {
     assert_eq!((world.curves(), session.not_bridged()), (2, Some(crate::NotBridged::Clock)));
 }
 
+/// The clock is right; the host was booted and the meter replaced. That the clock may yet be mended is no cause.
+#[test]
+fn a_register_that_jumped_over_a_boot_is_reported_as_such() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read((0..100).step_by(10));
+    world.boot(160);
+    world.meter.offset += 5_000_000_000;
+    world.read((170..900).step_by(10));
+    let session = &world.source.as_ref().unwrap().session;
+    assert_eq!((world.curves(), session.not_bridged()), (2, Some(crate::NotBridged::Jumped)));
+    assert!(world.credited().abs_diff(9_000 + 72_000) <= 1, "{}", world.credited());
+}
+
 #[test]
 fn a_clock_that_is_set_within_a_boot_makes_no_stop_longer() {
     let mut world = Small::new(Meter::exact("m"));
