@@ -202,7 +202,7 @@ impl Integrator {
         quality: Quality,
     ) {
         let is_far =
-            !step.near && (is_over_stop || !counted || step.elapsed > self.limits.longest_measured());
+            !step.near && (is_over_stop || !counted || step.elapsed > self.limits.longest_counted());
         let time = if is_over_stop { Duration::ZERO } else { step.elapsed };
         if (is_far || !has_power) && !counted {
             // Without power nothing is gained; a register that gives back what it held is no more than late.
@@ -285,9 +285,9 @@ impl Integrator {
 }
 
 impl Limits {
-    /// Up to how long after a reading the next one, with a register, is still measured.
-    fn longest_measured(&self) -> Duration {
-        self.max_gap.max(self.interval.saturating_mul(INTERVALS_MEASURED))
+    /// Up to how long after a reading the next one, with a register, is still measured, however short `max_gap`.
+    fn longest_counted(&self) -> Duration {
+        self.interval.saturating_mul(INTERVALS_MEASURED)
     }
 }
 

@@ -156,3 +156,28 @@ proptest! {
         prop_assert!((meter.totals().energy.joules() - expected).abs() < 0.01);
     }
 }
+
+fn limited(max_watts: Option<f64>) -> Integrator {
+    Integrator::within(Limits { max_gap: MAX_GAP, interval: at(1.0), max_watts: max_watts.map(Watts) })
+}
+
+#[test]
+fn the_power_of_the_reading_itself_makes_an_advance_plausible_and_so_does_max_watts() {
+    // 2 kW for ten seconds are 5.5 Wh; 300 W and two ticks are less than 3.
+    let mut meter = limited(None);
+    counted(&mut meter, 0.0, 50.0, watt_hours(0));
+    assert_eq!(
+        counted(&mut meter, 10.0, 2_000.0, watt_hours(5)),
+        Some(CounterChange::Advanced(Energy::from_watt_hours(5)))
+    );
+    for (max_watts, is_jump) in [(None, true), (Some(2_000.0), false), (Some(1_000.0), true)] {
+        let mut meter = limited(max_watts);
+        counted(&mut meter, 0.0, 50.0, watt_hours(0));
+        let change = counted(&mut meter, 10.0, 50.0, watt_hours(7));
+        assert_eq!(matches!(change, Some(CounterChange::Jumped(_))), is_jump, "{max_watts:?}");
+    }
+    // What was read long ago says nothing of what was drawn since.
+    let mut meter = limited(None);
+    counted(&mut meter, 0.0, 50.0, watt_hours(0));
+    assert!(matches!(counted(&mut meter, 20.0, 2_000.0, watt_hours(8)), Some(CounterChange::Jumped(_))));
+}

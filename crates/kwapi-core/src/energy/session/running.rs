@@ -91,8 +91,8 @@ impl Running {
             || is_other;
         self.must_sync |= is_upset;
         self.must_be_alone |= is_other;
-        if let (false, Some(counter)) = (had_register, &sample.counter) {
-            self.first_seen(counter);
+        if !had_register && sample.counter.is_some() {
+            self.first_seen();
         }
         self.settle_stop();
         change
@@ -132,7 +132,7 @@ impl Running {
     }
 
     /// A register is read for the first time in a session that began without one: its curve begins here.
-    fn first_seen(&mut self, counter: &MeterCounter) {
+    fn first_seen(&mut self) {
         if self.curve.is_some() || self.is_without_state || self.register.is_of_session {
             return;
         }
@@ -142,8 +142,6 @@ impl Running {
         self.integrator.subtract(&self.base.take().map(|base| *base).unwrap_or_default());
         self.published.sums = PackedSums::default();
         self.curve = Some(Box::new(SourceCurve { id: self.id, run: 1, begin_uj: 0 }));
-        self.stop_at = None;
-        self.counter = Some(Box::new(*counter));
         (self.must_sync, self.must_be_alone) = (true, true);
     }
 

@@ -118,7 +118,7 @@ impl Starting {
                 None => (Integrator::within(self.limits), id),
             };
             if let (false, Some(last)) = (has_register, past.iter().max_by_key(|entry| entry.newest)) {
-                integrator.watts_max = integrator.watts_max.max(largest(last)); // What this outlet is known to draw.
+                integrator.watts_max = integrator.watts_max.max(last.largest()); // What this outlet is known to draw.
             }
             integrator.record_told(sample.at, &sample.told());
             let curve = has_register.then_some(SourceCurve { id, run: 1, begin_uj: 0 });
@@ -129,7 +129,7 @@ impl Starting {
     /// The integrator of a curve as it was left.
     fn resumed(&self, entry: &SessionEntry) -> Integrator {
         let mut integrator = Integrator::within(self.limits);
-        integrator.watts_max = largest(entry);
+        integrator.watts_max = entry.largest();
         integrator.sums.measured_uj = entry.total_uj; // Only the sum matters from here.
         integrator
     }
@@ -146,11 +146,6 @@ fn latest_unkept(entry: &SessionEntry) -> Timestamp {
 fn may_be_behind(entry: &SessionEntry, sample: &Sample, clocks: &Clocks<'_>) -> bool {
     let elapsed = sample.at.saturating_sub(entry.boottime);
     *entry.boot != *clocks.boot || sample.timestamp.after(STEP_MIN) < entry.wall.after(elapsed)
-}
-
-/// The largest power believed so far.
-fn largest(entry: &SessionEntry) -> f64 {
-    if entry.watts_max.is_finite() { entry.watts_max.max(0.0) } else { 0.0 }
 }
 
 impl Running {

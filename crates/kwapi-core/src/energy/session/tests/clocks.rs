@@ -79,6 +79,22 @@ fn a_clock_that_was_behind_and_is_mended_over_a_boot_makes_no_stop_longer() {
     assert!(world.credited() <= 189_000, "{} J of 189 kJ", world.credited());
 }
 
+/// It was wrong for the whole of a process, and is after the next boot: later than what is on record, and impossible.
+#[test]
+fn a_clock_from_before_the_program_is_waited_for_though_the_state_was_left_by_one() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.offset = -1_789_000_000;
+    world.read((0..700).step_by(10));
+    let count = world.log.len();
+    assert!(count > 0);
+    world.boot(800);
+    world.read((810..900).step_by(10));
+    assert_eq!(world.log.len(), count);
+    world.offset = 0;
+    world.read([900]);
+    assert_eq!(world.log.len(), count + 1);
+}
+
 /// As long as it stays behind by the same, it measures the stop.
 #[test]
 fn a_clock_that_stays_behind_over_a_boot_bridges_the_stop() {
