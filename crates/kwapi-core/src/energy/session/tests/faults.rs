@@ -35,7 +35,7 @@ fn a_reading_from_before_the_last_one_does_not_set_the_state_back() {
     let limits =
         Limits { max_gap: Duration::from_secs(25), interval: Duration::from_secs(10), max_watts: None };
     let mut session = crate::Session::new(limits, crate::Timestamp::EPOCH, Vec::new());
-    for (at, second) in [(0, 0), (20, 20), (10, 21)] {
+    for (at, second) in [(0, 0), (20, 20), (10, 21), (30, 31)] {
         let wall = crate::Timestamp::from_seconds(1_790_000_000 + second);
         let sample = crate::Sample {
             at: Duration::from_secs(at),
@@ -48,9 +48,12 @@ fn a_reading_from_before_the_last_one_does_not_set_the_state_back() {
         };
         let clocks = crate::Clocks { wall, boottime: Duration::from_secs(second), boot: "0" };
         session.record(&sample, &clocks);
+        let entry = session.entry(&id("p"), "0").unwrap();
+        let newest = at.max(20 * u64::from(second >= 20));
+        assert_eq!((entry.boottime, entry.total_uj / 1_000_000), (Duration::from_secs(newest), u128::from(newest) * 100));
     }
     let entry = session.entry(&id("p"), "0").unwrap();
-    assert_eq!((entry.boottime, entry.total_uj), (Duration::from_secs(20), 2_000_000_000));
+    assert_eq!((entry.boottime, entry.total_uj), (Duration::from_secs(30), 3_000_000_000));
 }
 
 /// The register was upset in the run, then power was lost: the state of before must not come back, or the register

@@ -1,6 +1,9 @@
 //! A wall clock that is set while a process runs, to the millisecond.
 
-use super::process::{Process, wall};
+use std::sync::Arc;
+
+use super::process::{Process, register, wall};
+use crate::{Quality, Register};
 
 /// How many sessions there are after a reading at which the clock is off by so many milliseconds.
 fn sessions(offset: i64) -> u64 {
@@ -96,4 +99,70 @@ fn a_run_that_begins_unpublished_is_followed_where_it_began() {
     next.offset = -3_600_000;
     let curve = next.at(70).1.curve.unwrap();
     assert_eq!((curve.run, curve.begin.millijoules() / 1000), (3, 6_000));
+}
+
+/// A gap right after a stop: what the register tells of it is the gap's, and not the stop's.
+#[test]
+fn a_gap_after_a_stop_is_the_runs_own() {
+    let mut process = Process::new(Vec::new());
+    process.at(0);
+    process.at(10);
+    let mut next = Process::new(process.stop());
+    let begin = next.at(60).1.curve.unwrap().begin;
+    let message = next.at(3_660).1;
+    assert_eq!((message.curve.unwrap().begin, message.totals.bridged.millijoules()), (begin, 360_000_000));
+}
+
+/// Estimated watts, and then a register that is read.
+#[test]
+fn a_curve_that_begins_after_estimates_has_none_of_them() {
+    let mut process = Process::new(Vec::new());
+    process.quality = Quality::Estimated;
+    (0..=20).step_by(10).for_each(|second| _ = process.without(second));
+    assert_eq!(process.entry().total_uj, 2_000_000_000);
+    let totals = process.at(30).1.totals;
+    assert_eq!((totals.energy.millijoules(), totals.estimated.millijoules()), (1_000_000, 1_000_000));
+    assert_eq!((totals.estimated_ms, totals.measured_ms), (10_000, 0));
+}
+
+/// A sum that a driver makes of registers bridges a gap, and gives way to a register of its own.
+#[test]
+fn a_curve_that_begins_after_a_register_of_a_session_has_nothing_of_it() {
+    for is_read_at_once in [true, false] {
+        let mut process = Process::new(Vec::new());
+        process.register = Arc::new(Register { is_of_session: true, ..(*register("a")).clone() });
+        process.at(0);
+        assert_eq!(process.at(1_000).1.totals.bridged_ms, 1_000_000);
+        process.without(2_000);
+        process.register = register("b");
+        if !is_read_at_once {
+            process.without(2_010);
+        }
+        let message = process.at(2_020).1;
+        let totals = message.totals;
+        assert_eq!((totals.bridged.millijoules(), totals.bridged_ms, totals.unknown_ms), (0, 0, 0));
+        assert_eq!(message.curve.map(|curve| (curve.run, curve.begin.millijoules())), Some((1, 0)));
+        let expected = if is_read_at_once { 2_000_000 } else { 1_000_000 };
+        assert_eq!((totals.energy.millijoules(), totals.measured_ms), (expected, expected / 100));
+        assert_eq!(process.at(2_030).1.totals.energy.millijoules(), expected + 1_000_000);
+    }
+}
+
+/// Time of each status before the curve is no time of it.
+#[test]
+fn a_curve_that_begins_later_has_no_time_from_before() {
+    let mut process = Process::new(Vec::new());
+    process.without(0);
+    process.without(10);
+    process.without(100);
+    process.quality = Quality::Estimated;
+    process.without(110);
+    process.quality = Quality::Measured;
+    let first = process.at(120).1;
+    let totals = first.totals;
+    assert_eq!((totals.measured_ms, totals.estimated_ms, totals.unknown_ms), (10_000, 0, 0));
+    // Nor has the next run, which begins after the clock was set back, unpublished time of before.
+    process.offset = -3_600_000;
+    let totals = process.at(130).1.totals;
+    assert_eq!((totals.measured_ms, totals.estimated_ms, totals.unknown_ms), (10_000, 0, 0));
 }
