@@ -1,3 +1,6 @@
+mod curves;
+mod moments;
+mod places;
 mod properties;
 mod rules;
 mod scenarios;
