@@ -1,3 +1,4 @@
+mod clocks;
 mod curves;
 mod moments;
 mod places;
@@ -5,6 +6,7 @@ mod properties;
 mod rules;
 mod scenarios;
 mod time;
+mod window;
 
 use proptest::prelude::*;
 

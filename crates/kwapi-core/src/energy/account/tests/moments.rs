@@ -183,6 +183,21 @@ fn a_plugins_clock_that_is_set_back_sets_no_stamp_of_legacy_messages_back() {
     assert_eq!((account.last().seconds(), account.totals().energy), (1_010, joules(200)));
 }
 
+/// Stamps and the plugin's own clock go apart.
+#[test]
+fn the_time_of_legacy_messages_is_the_plugins_monotonic_time_where_a_clock_was_set() {
+    let mut account = Account::default();
+    for (stamp, heard) in [(1_000, 1), (1_010, 11), (4_610, 21)] {
+        account.credit_legacy(Watts(10.0), Timestamp::from_seconds(stamp), Duration::from_secs(heard), GAP).unwrap();
+    }
+    assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (20_000, 3_590_000));
+    // A plugin that was down for less than a second knows nothing of it.
+    account.resume(Duration::from_secs(100));
+    let at = Timestamp::from_micros(4_610_500_000);
+    account.credit_legacy(Watts(10.0), at, Duration::from_secs(100), GAP).unwrap();
+    assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (20_000, 3_590_500));
+}
+
 /// The same session, of the same curve or of none, and another curve's.
 #[test]
 fn a_session_that_changes_its_curve_is_one_session() {

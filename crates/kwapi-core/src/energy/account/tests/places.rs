@@ -135,8 +135,8 @@ fn what_is_from_before_all_that_is_open_is_closed() {
     assert!(!plugin.account.has_conflict());
 }
 
-/// An account of messages of the original, until 1 020, and then of one with totals.
-fn after_legacy(publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) -> u64 {
+/// An account of messages of the original, until 1 020, and then of one with totals: its energy and its stop's seconds.
+fn after_legacy(publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) -> (u64, u64) {
     let mut plugin = Plugin::default();
     for second in [1_000, 1_010, 1_020] {
         let heard = Duration::from_secs(second);
@@ -146,15 +146,16 @@ fn after_legacy(publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) -
             .unwrap();
     }
     plugin.follow(publisher, seconds);
-    plugin.account.totals().energy.millijoules() / 1_000 - 200
+    let totals = plugin.account.totals();
+    (totals.energy.millijoules() / 1_000 - 200, totals.bridged_ms / 1_000)
 }
 
 #[test]
 fn after_messages_of_the_original_what_began_later_counts_and_what_they_cover_does_not() {
-    assert_eq!(after_legacy(&Publisher::new(1_030), 1_050..=1_060), 3_000, "a session");
-    assert_eq!(after_legacy(&Publisher::on_curve(1_050, 1_030, 2, 500), 1_060..=1_070), 2_500, "a curve");
-    assert_eq!(after_legacy(&Publisher::on_curve(1_050, 900, 2, 500), 1_060..=1_070), 2_000, "a run");
-    assert_eq!(after_legacy(&Publisher::new(900), 1_060..=1_070), 1_000, "one that ran beside");
+    assert_eq!(after_legacy(&Publisher::new(1_030), 1_050..=1_060), (3_000, 0), "a session");
+    assert_eq!(after_legacy(&Publisher::on_curve(1_050, 1_030, 2, 500), 1_060..=1_070), (2_500, 20), "a curve");
+    assert_eq!(after_legacy(&Publisher::on_curve(1_050, 900, 2, 500), 1_060..=1_070), (2_000, 0), "a run");
+    assert_eq!(after_legacy(&Publisher::new(900), 1_060..=1_070), (1_000, 0), "one that ran beside");
 }
 
 /// Run 2 is known, and run 1 comes late, or lives on.
