@@ -1,5 +1,7 @@
 //! Meter counters: telling an advance from a wrap, an operator's reset, a reboot and nonsense.
 
+use std::time::Duration;
+
 use super::status::microjoules;
 use crate::{Energy, Timestamp};
 
@@ -57,20 +59,37 @@ impl MeterCounter {
 #[derive(Clone, Debug, Default)]
 pub struct CounterTracker {
     /// Boxed: a meter of watts alone has none.
-    last: Option<Box<MeterCounter>>,
+    last: Option<Box<LastCounter>>,
+}
+
+/// The reading before.
+#[derive(Clone, Debug)]
+struct LastCounter {
+    counter: MeterCounter,
+    /// How long ago that was at the latest reading of the meter, which did not state it.
+    unread: Duration,
+    /// What the watts have added since then, in microjoules.
+    filled_uj: u128,
+}
+
+impl From<MeterCounter> for Box<LastCounter> {
+    fn from(counter: MeterCounter) -> Self {
+        Self::new(LastCounter { counter, unread: Duration::ZERO, filled_uj: 0 })
+    }
 }
 
 impl CounterTracker {
-    /// Compares with the reading before. `plausible_max` is the most the outlet can have used in between; one tick
-    /// of the counter is allowed on top of it.
+    /// Compares with the reading before. `plausible_max` is the most the outlet can have used in between; a tick of the
+    /// counter at either reading is allowed on top of it.
     pub fn observe(&mut self, counter: &MeterCounter, plausible_max: Energy) -> CounterChange {
         let Some(last) = &mut self.last else {
-            self.last = Some(Box::new(*counter));
+            self.last = Some((*counter).into());
             return CounterChange::First;
         };
-        let before = std::mem::replace(&mut **last, *counter);
+        (last.unread, last.filled_uj) = (Duration::ZERO, 0);
+        let before = std::mem::replace(&mut last.counter, *counter);
         // A stamp that is not stated once is still the one to compare the next with.
-        last.reset_at = counter.reset_at.or(before.reset_at);
+        last.counter.reset_at = counter.reset_at.or(before.reset_at);
         let bound = plausible_max.saturating_add(counter.resolution).saturating_add(counter.resolution);
         if matches!((before.reset_at, counter.reset_at), (Some(then), Some(now)) if then != now) {
             return CounterChange::Reset;
@@ -94,12 +113,26 @@ impl CounterTracker {
 
     /// Takes what was read after a stop as the reading before, whatever there was.
     pub(super) fn resume(&mut self, counter: &MeterCounter) {
-        self.last = Some(Box::new(*counter));
+        self.last = Some((*counter).into());
     }
 
     /// The reading before.
     pub(super) fn last(&self) -> Option<&MeterCounter> {
-        self.last.as_deref()
+        self.last.as_deref().map(|last| &last.counter)
+    }
+
+    /// How long before the latest reading of the meter that was.
+    pub(super) fn unread(&self) -> Duration {
+        self.last.as_deref().map_or(Duration::ZERO, |last| last.unread)
+    }
+
+    /// The meter was read, `elapsed` after the reading before, and did not state the counter. Answers the counter as it
+    /// stood and what the watts have added since, with the `added_uj` microjoules of this reading.
+    pub(super) fn pass(&mut self, elapsed: Duration, added_uj: u128) -> Option<(&MeterCounter, u128)> {
+        let last = self.last.as_mut()?;
+        last.unread = last.unread.saturating_add(elapsed);
+        last.filled_uj = last.filled_uj.saturating_add(added_uj);
+        Some((&last.counter, last.filled_uj))
     }
 
     /// Forgets the reading before, so that the next is the first.

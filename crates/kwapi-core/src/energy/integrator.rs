@@ -173,11 +173,10 @@ impl Integrator {
         let before_uj = self.sums.total_uj();
         let reconciled = counter.map(|counter| self.reconcile(counter, &step, power, over_stop));
         let counted = reconciled.as_ref().is_some_and(|reconciled| reconciled.counted);
-        if let (None, Some(anchor)) = (&reconciled, &mut self.anchor) {
-            anchor.integrated_uj = anchor.integrated_uj.saturating_add(confirmed_uj);
-        }
-        let total_uj =
-            reconciled.as_ref().map_or(before_uj.saturating_add(step.added_uj), |told| told.total_uj);
+        let total_uj = match &reconciled {
+            Some(reconciled) => reconciled.total_uj,
+            None => self.fill(&step),
+        };
         let gained_uj = total_uj.saturating_sub(before_uj);
         self.surplus_uj = if counted && near { gained_uj.saturating_sub(step.added_uj) } else { 0 };
         self.enter(&step, gained_uj, filling.is_some(), counted, quality);
@@ -189,14 +188,7 @@ impl Integrator {
     }
 
     /// Enters what a reading gained, and its time, under their status.
-    fn enter(
-        &mut self,
-        step: &Step,
-        gained_uj: u128,
-        has_power: bool,
-        counted: bool,
-        quality: Quality,
-    ) {
+    fn enter(&mut self, step: &Step, gained_uj: u128, has_power: bool, counted: bool, quality: Quality) {
         let is_far = !step.near && (!counted || step.elapsed > self.limits.longest_counted());
         let time = step.elapsed;
         if (is_far || !has_power) && !counted {

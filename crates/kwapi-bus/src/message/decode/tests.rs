@@ -319,6 +319,22 @@ fn our_integers_are_integers() {
     );
 }
 
+/// In the order of our own publisher's members, and in any other.
+#[test]
+fn parts_that_exceed_their_whole_are_refused() {
+    for (estimated, bridged, expected) in [
+        (4, 6, Ok(1.0)),
+        (4, 7, Err(Refusal::Member)),
+        (11, 0, Err(Refusal::Member)),
+        (u64::MAX, 1, Err(Refusal::Member)),
+    ] {
+        let accounting = ACCOUNTING.replace("\"energy_mj\":0", "\"energy_mj\":10");
+        let parts = format!(r#""estimated_mj":{estimated},"bridged_mj":{bridged}"#);
+        check_unsigned("A.", &format!(r#"{{"probe_id":"A","w":1,{accounting},{parts}}}"#), expected);
+        check_unsigned("A.", &format!(r#"{{{parts},{accounting},"w":1,"probe_id":"A"}}"#), expected);
+    }
+}
+
 #[test]
 fn frames_and_sizes_are_bounded() {
     let verifier = verifier(Scheme::None);

@@ -78,8 +78,8 @@ impl Account {
         let Some(newest) = self.runs.last() else {
             return Ok(Place::Begin(self.begin_after_legacy(message, curve, begin)));
         };
-        // The usual message first: it goes on where the newest one was.
-        if newest.session == session && newest.curve == curve {
+        // The usual message first: it goes on where the newest one was, on its curve or without.
+        if newest.session == session {
             return Ok(Place::Run(self.runs.len() - 1));
         }
         // A session that has a curve no more, or has one by now, is the same session.

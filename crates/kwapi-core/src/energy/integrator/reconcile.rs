@@ -37,6 +37,7 @@ impl Integrator {
             // A tick that was guessed from the digits of one value is made good when a later value has more.
             anchor.slack_uj = anchor.slack_uj.min(resolution_uj);
         }
+        let is_seen = step.near && self.tracker.unread().is_zero();
         let change = self.observe(counter, step, power, over_stop);
         let advance = match change {
             CounterChange::Advanced(advance) | CounterChange::Wrapped(advance) => advance,
@@ -63,10 +64,9 @@ impl Integrator {
             self.anchor = None;
             self.register_believed = false;
             // Of this reading what the one before confirms: nothing else checks its watts any more.
-            let total_uj = before_uj.saturating_add(step.confirmed_uj).max(integrated);
-            return Reconciled { total_uj, counted: false, change };
+            return Reconciled { total_uj: integrated, counted: false, change };
         }
-        let ticked = advance > Energy::ZERO && anchor.slack_uj > 0 && step.near;
+        let ticked = advance > Energy::ZERO && anchor.slack_uj > 0 && is_seen;
         let most = if ticked {
             // Seen to tick for the first time: no more than its ticks and what came after the last of them.
             most.min(anchor.total_uj.saturating_add(anchor.counted_uj).saturating_add(step.added_uj))
@@ -83,6 +83,20 @@ impl Integrator {
         Reconciled { total_uj, counted: true, change }
     }
 
+    /// Where the watts put the total in a reading without the register: what they had got ahead of it when it was last read
+    /// is made good first.
+    pub(super) fn fill(&mut self, step: &Step) -> u128 {
+        let before_uj = self.sums.total_uj();
+        let by_watts_uj = before_uj.saturating_add(step.added_uj);
+        let passed = self.tracker.pass(step.elapsed, step.added_uj);
+        let (Some((counter, filled_uj)), Some(anchor)) = (passed, &mut self.anchor) else {
+            return by_watts_uj;
+        };
+        anchor.integrated_uj = anchor.integrated_uj.saturating_add(step.confirmed_uj);
+        let (_, most) = anchor.range(of_energy(counter.resolution));
+        by_watts_uj.min(most.saturating_add(filled_uj)).max(before_uj)
+    }
+
     /// What the register did since the reading before.
     fn observe(
         &mut self,
@@ -96,11 +110,12 @@ impl Integrator {
             return CounterChange::Advanced(advance);
         }
         let shown = power.filter(|_| step.near).unwrap_or(0.0);
+        let elapsed = step.elapsed.saturating_add(self.tracker.unread());
         if power.is_none() && self.limits.max_watts.is_none() {
-            self.learn(counter, step.elapsed);
+            self.learn(counter, elapsed);
         }
         let Watts(watts) = self.plausible_beside(shown);
-        self.tracker.observe(counter, energy(microjoules(watts, step.elapsed)))
+        self.tracker.observe(counter, energy(microjoules(watts, elapsed)))
     }
 
     /// A meter without watts tells by its register what its outlet draws, and that is believed as watts are: as far as

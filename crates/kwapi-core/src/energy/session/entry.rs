@@ -60,6 +60,9 @@ pub struct KeptRegister {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reset_at: Option<Timestamp>,
     is_believed: bool,
+    /// How long before the entry's reading it was read.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    unread: Duration,
     /// Total, counted, integrated, slack: see the integrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     anchor_uj: Option<[u128; 4]>,
@@ -133,6 +136,7 @@ impl KeptRegister {
             range: counter.range,
             reset_at: counter.reset_at.or(integrator.tracker.last().and_then(|last| last.reset_at)),
             is_believed: integrator.register_believed,
+            unread: integrator.tracker.unread(),
             anchor_uj: integrator
                 .anchor
                 .as_deref()
@@ -227,8 +231,8 @@ impl SessionEntry {
         if !is_same_boot && self.wall < not_before {
             return Err(NotBridged::Clock); // How long the stop was is not known.
         }
-        // A register is refreshed in steps of its own: an interval more than the stop.
-        let refreshed = length.saturating_add(limits.interval);
+        // It counts since it was read; and it is refreshed in steps of its own: an interval more.
+        let refreshed = length.saturating_add(kept.unread).saturating_add(limits.interval);
         let most_uj = match limits.max_watts {
             Some(Watts(max_watts)) => microjoules(max_watts, refreshed),
             None => microjoules(self.largest() * DISAGREEMENT, refreshed),

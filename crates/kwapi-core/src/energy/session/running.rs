@@ -91,7 +91,7 @@ impl Running {
             || is_other;
         self.must_sync |= is_upset;
         self.must_be_alone |= is_other;
-        if (!had_register || is_other) && sample.counter.is_some() {
+        if sample.counter.is_some() {
             self.first_seen();
         }
         self.settle_stop();
@@ -131,8 +131,7 @@ impl Running {
         self.must_sync = true;
     }
 
-    /// A register is read for the first time in a session that began without one, or with one of a session: its curve
-    /// begins here.
+    /// A register is read. If the session began without one, or with one of a session, its curve begins here.
     fn first_seen(&mut self) {
         if self.curve.is_some() || self.is_without_state || self.register.is_of_session {
             return;

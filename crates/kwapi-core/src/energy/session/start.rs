@@ -34,8 +34,8 @@ impl Starting {
                 held.integrator.record_told(sample.at, &sample.told());
                 return None;
             }
-            if advance.err() != Some(NotBridged::Jumped) || self.is_behind(clocks) {
-                advance = Err(NotBridged::Clock);
+            if self.is_behind(clocks) {
+                advance = Err(NotBridged::Clock); // Else the register did jump.
             }
         }
         Some(self.begin(sample, clocks, advance))

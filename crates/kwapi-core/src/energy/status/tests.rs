@@ -34,9 +34,9 @@ fn each_member_counts_from_its_own_base() {
     };
     assert_eq!(base.since(&base), Totals::default());
     let totals = base.since(&Sums::default());
+    assert_eq!([totals.measured_ms, totals.estimated_ms, totals.bridged_ms, totals.unknown_ms], [1, 2, 4, 8]);
     assert_eq!(
-        [totals.measured_ms, totals.estimated_ms, totals.bridged_ms, totals.unknown_ms],
-        [1, 2, 4, 8]
+        Totals { measured_ms: 0, estimated_ms: 0, bridged_ms: 0, unknown_ms: 0, ..totals },
+        parts(7, 2, 4)
     );
-    assert_eq!(Totals { measured_ms: 0, estimated_ms: 0, bridged_ms: 0, unknown_ms: 0, ..totals }, parts(7, 2, 4));
 }

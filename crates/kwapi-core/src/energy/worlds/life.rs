@@ -28,6 +28,8 @@ pub(crate) enum WorldFault {
     Power,
     /// The meter does not answer.
     Link,
+    /// It says its power, and not its register.
+    Unread,
     /// The wall clock is set, by half a second to two hours, either way.
     Step,
     /// The wall clock is wrong after a boot and mended later.
@@ -95,6 +97,8 @@ pub(crate) struct World {
     pub(crate) resets: Vec<u64>,
     /// How many samples were absurd.
     pub(crate) absurd: u64,
+    /// True stretches between readings without the register, of one process.
+    pub(crate) unread: Vec<(u64, u64)>,
     /// What the rules let pass for used where the register was reset or swapped unseen, in millijoules: no more than the
     /// outlet can draw in the time that the rules take for the time between the two readings.
     pub(crate) unseen_max: u64,
@@ -147,6 +151,7 @@ impl World {
             covered: Vec::new(),
             resets: Vec::new(),
             absurd: 0,
+            unread: Vec::new(),
             unseen_max: 0,
             limits,
             meter: Meter::exact("dev/1"),
@@ -181,7 +186,7 @@ impl World {
 
     fn run(&mut self, plan: &Plan, end: u64) {
         let mut at = self.dice.below(self.interval);
-        let (mut down_until, mut link_until, mut mended_at) = (0, 0, None);
+        let (mut down_until, mut link_until, mut unread_until, mut mended_at) = (0, 0, 0, None);
         let mut was_absurd = false;
         let chance = (plan.rate * self.interval) as f64 / end as f64;
         while at < end {
@@ -204,6 +209,7 @@ impl World {
                         down_until = self.boot(down_until.max(at + long.max(30_000)));
                     }
                     WorldFault::Link => link_until = at + long,
+                    WorldFault::Unread => unread_until = at + long,
                     WorldFault::Step => {
                         let step = self.dice.pick(&[500, 1_500, 20_000, 600_000, 2 * HOUR as i64]);
                         self.offset += step * self.dice.pick(&[-1, 1]);
@@ -232,7 +238,7 @@ impl World {
             if at >= down_until && at >= link_until {
                 let may_be = plan.faults.contains(&WorldFault::Absurd) && !was_absurd;
                 was_absurd = may_be && self.dice.chance(chance);
-                self.read(at, was_absurd);
+                self.read(at, was_absurd, at >= unread_until);
             }
             at += (self.interval as i64 + self.dice.pick(&[0, 0, 0, 7, -13])) as u64;
         }
@@ -254,7 +260,7 @@ impl World {
         self.end(back, false)
     }
 
-    fn read(&mut self, at: u64, is_absurd: bool) {
+    fn read(&mut self, at: u64, is_absurd: bool, has_register: bool) {
         if self.source.is_none() {
             self.went_on_from = self.state.of(&self.probe);
         }
@@ -267,7 +273,10 @@ impl World {
         };
         self.absurd += u64::from(is_absurd);
         let power = if is_absurd { ABSURD } else { Watts(self.load.watts(at) as f64) };
-        let counter = self.meter.counter(&self.load, at);
+        let counter = self.meter.counter(&self.load, at).filter(|_| has_register);
+        if let (Some(before), false) = (self.before, has_register) {
+            self.unread.push((before, at));
+        }
         let register = self.meter.register();
         let message = source.take(power, counter, &register, &now, &mut self.state, &self.keys);
         let before = self.before.replace(at);

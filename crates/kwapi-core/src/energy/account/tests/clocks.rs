@@ -31,6 +31,12 @@ fn time_of_a_session_heard_from_its_first_message_begins_with_that_less_its_own(
     let mut plugin = plugin();
     plugin.follow(&Publisher { session: 1_090, ..Publisher::new(1_100) }, 1_100..=1_120);
     plugin.check(5_000 + 2_000, [70, 0, 50]);
+    // The stop before a run ends there, too.
+    let mut plugin = Plugin::default();
+    plugin.follow(&Publisher::on_curve(1_000, 1_000, 1, 0), 1_000..=1_050);
+    let run_2 = Publisher { session: 1_090, ..Publisher::on_curve(1_100, 1_000, 2, 10_000) };
+    plugin.follow(&run_2, 1_100..=1_120);
+    plugin.check(12_000, [70, 50, 0]);
     // It has ten seconds of its own in its first message, as after a clock that was set back.
     let mut plugin = self::plugin();
     let first = Accounting { seq: 0, ..Publisher::new(1_100).at(1_110) };
@@ -64,7 +70,10 @@ fn statuses_from_before_the_first_message_heard_do_not_count() {
         };
         plugin.hear(second, Accounting { totals, ..ours.at(second) });
     }
-    assert_eq!(plugin.account.totals(), Totals { energy: joules(1_000), measured_ms: 10_000, ..Totals::default() });
+    assert_eq!(
+        plugin.account.totals(),
+        Totals { energy: joules(1_000), measured_ms: 10_000, ..Totals::default() }
+    );
 }
 
 /// The clock was set forward by an hour before the first message heard of a session that follows.
@@ -90,8 +99,17 @@ fn a_clock_that_runs_fast_by_a_hundredth_was_not_set() {
 #[test]
 fn a_step_is_known_in_whatever_order_it_is_heard() {
     let ours = Publisher::new(1_000);
-    let steps = |second: u64| if second < 1_050 { 0 } else if second < 1_150 { 100 } else { 200 };
-    for order in [[1_040, 1_100, 1_200], [1_100, 1_040, 1_200], [1_100, 1_200, 1_040], [1_200, 1_100, 1_040]] {
+    let steps = |second: u64| {
+        if second < 1_050 {
+            0
+        } else if second < 1_150 {
+            100
+        } else {
+            200
+        }
+    };
+    for order in [[1_040, 1_100, 1_200], [1_100, 1_040, 1_200], [1_100, 1_200, 1_040], [1_200, 1_100, 1_040]]
+    {
         let mut plugin = Plugin::default();
         for second in order {
             plugin.hear(1_200, stamped(ours, second, second + steps(second)));
@@ -114,4 +132,21 @@ fn of_more_steps_than_are_known_by_their_place_the_sum_is_unknown() {
         plugin.hear(second, stamped(ours, second, second + step * 100));
         plugin.check(step * 1_000, [step * 10, 0, step * 100]);
     }
+}
+
+/// The clock leapt by 80 s and fell back by more; whoever keeps no record begins in the hole that the leap left. Nothing is
+/// known of a stop there, though the register ticks later.
+#[test]
+fn a_stop_begins_no_earlier_than_the_newest_stamp() {
+    let mut plugin = Plugin::default();
+    let ours = Publisher::new(1_000);
+    plugin.follow(&ours, 1_000..=1_010);
+    plugin.hear(1_020, stamped(ours, 1_020, 1_100));
+    plugin.hear(1_030, Publisher { session: 1_101, offset: -180, ..Publisher::new(1_030) }.at(1_030));
+    let anew = |begin| Publisher { session: 1_030, ..Publisher::on_curve(1_050, 840, 5, begin) };
+    plugin.hear(1_060, anew(500).at(1_050));
+    plugin.hear(1_070, anew(505).at(1_060));
+    let totals = plugin.account.totals();
+    assert_eq!((plugin.refused, totals.energy, totals.bridged), (0, joules(2_000 + 1_005), joules(5)));
+    assert_eq!((totals.measured_ms, totals.bridged_ms), (30_000, 0));
 }

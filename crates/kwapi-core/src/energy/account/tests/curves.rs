@@ -53,7 +53,12 @@ fn cut(below: u64) -> [u64; 3] {
         account.credit(&first.at(second), Duration::ZERO, MAX_GAP).unwrap();
     }
     let run = Publisher::on_curve(1_200, 1_000, 2, 100 * WATTS - below);
-    let totals = Totals { energy: joules(6_000), estimated: joules(2_000), bridged: joules(1_000), ..run.at(1_260).totals };
+    let totals = Totals {
+        energy: joules(6_000),
+        estimated: joules(2_000),
+        bridged: joules(1_000),
+        ..run.at(1_260).totals
+    };
     account.credit(&Accounting { totals, ..run.at(1_260) }, Duration::ZERO, MAX_GAP).unwrap();
     let totals = account.totals();
     [totals.measured(), totals.estimated, totals.bridged].map(|energy| energy.millijoules() / 1_000)

@@ -81,7 +81,8 @@ fn a_predecessor_is_the_present_only_while_its_successor_is_silent_and_not_with_
     let mut plugin = Plugin::default();
     plugin.follow(&former, 1_000..=1_050);
     plugin.hear(1_056, next.at(1_056));
-    let mut hear = |second, message| hear_at(&mut plugin.account, Duration::from_secs(second), &message).unwrap();
+    let mut hear =
+        |second, message| hear_at(&mut plugin.account, Duration::from_secs(second), &message).unwrap();
     let alive = hear(1_060, former.at(1_070));
     assert_eq!((alive.decision, alive.is_newest), (Decision::Continue, false));
     let silent = hear(1_090, former.at(1_080));
@@ -178,7 +179,9 @@ fn a_message_without_totals_is_refused_while_a_publisher_with_totals_lives_and_e
 fn a_plugins_clock_that_is_set_back_sets_no_stamp_of_legacy_messages_back() {
     let mut account = Account::default();
     for (stamp, heard) in [(1_000, 1), (1_010, 11), (900, 21)] {
-        account.credit_legacy(Watts(10.0), Timestamp::from_seconds(stamp), Duration::from_secs(heard), GAP).unwrap();
+        account
+            .credit_legacy(Watts(10.0), Timestamp::from_seconds(stamp), Duration::from_secs(heard), GAP)
+            .unwrap();
     }
     assert_eq!((account.last().seconds(), account.totals().energy), (1_010, joules(200)));
 }
@@ -188,7 +191,9 @@ fn a_plugins_clock_that_is_set_back_sets_no_stamp_of_legacy_messages_back() {
 fn the_time_of_legacy_messages_is_the_plugins_monotonic_time_where_a_clock_was_set() {
     let mut account = Account::default();
     for (stamp, heard) in [(1_000, 1), (1_010, 11), (4_610, 21)] {
-        account.credit_legacy(Watts(10.0), Timestamp::from_seconds(stamp), Duration::from_secs(heard), GAP).unwrap();
+        account
+            .credit_legacy(Watts(10.0), Timestamp::from_seconds(stamp), Duration::from_secs(heard), GAP)
+            .unwrap();
     }
     assert_eq!((account.totals().measured_ms, account.totals().unknown_ms), (20_000, 3_590_000));
     // A plugin that was down for less than a second knows nothing of it.

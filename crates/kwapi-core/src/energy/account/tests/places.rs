@@ -153,7 +153,11 @@ fn after_legacy(publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) -
 #[test]
 fn after_messages_of_the_original_what_began_later_counts_and_what_they_cover_does_not() {
     assert_eq!(after_legacy(&Publisher::new(1_030), 1_050..=1_060), (3_000, 0), "a session");
-    assert_eq!(after_legacy(&Publisher::on_curve(1_050, 1_030, 2, 500), 1_060..=1_070), (2_500, 20), "a curve");
+    assert_eq!(
+        after_legacy(&Publisher::on_curve(1_050, 1_030, 2, 500), 1_060..=1_070),
+        (2_500, 20),
+        "a curve"
+    );
     assert_eq!(after_legacy(&Publisher::on_curve(1_050, 900, 2, 500), 1_060..=1_070), (2_000, 0), "a run");
     assert_eq!(after_legacy(&Publisher::new(900), 1_060..=1_070), (1_000, 0), "one that ran beside");
 }

@@ -185,6 +185,18 @@ fn a_register_that_jumped_over_a_boot_is_reported_as_such() {
     assert!(world.credited().abs_diff(9_000 + 72_000) <= 1, "{}", world.credited());
 }
 
+/// By such a clock the stop had no length, and any register seems to have jumped.
+#[test]
+fn a_register_that_seems_to_have_jumped_by_a_wrong_clock_is_put_down_to_the_clock() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read((0..100).step_by(10));
+    world.boot(1_100);
+    world.offset = -86_400;
+    world.read((1_110..1_800).step_by(10));
+    let session = &world.source.as_ref().unwrap().session;
+    assert_eq!((world.curves(), session.not_bridged()), (2, Some(crate::NotBridged::Clock)));
+}
+
 #[test]
 fn a_clock_that_is_set_within_a_boot_makes_no_stop_longer() {
     let mut world = Small::new(Meter::exact("m"));

@@ -89,14 +89,19 @@ fn a_register_in_the_host_is_one_if_either_process_says_so() {
         (next.register, next.boot) = (is_in_host(now), boot);
         let message = next.at(60).1;
         let cause = (run == 1).then_some(NotBridged::HostBooted);
-        assert_eq!((message.curve.unwrap().run, next.session.not_bridged()), (run, cause), "{then} {now} {boot}");
+        assert_eq!(
+            (message.curve.unwrap().run, next.session.not_bridged()),
+            (run, cause),
+            "{then} {now} {boot}"
+        );
     }
 }
 
 /// The reading was measured five minutes before it came; the stop ended then.
 #[test]
 fn a_stop_over_a_boot_ends_when_the_reading_was_measured() {
-    for (advance, outcome) in [(12_000_000, SampleOutcome::Counted(None)), (15_000_000, SampleOutcome::Held)] {
+    for (advance, outcome) in [(12_000_000, SampleOutcome::Counted(None)), (15_000_000, SampleOutcome::Held)]
+    {
         let mut process = Process::new(past());
         (process.boot, process.now, process.age, process.offset) = ("1", 400_000, 300_000, 10_000);
         assert_eq!(process.read(Some(100.0), Some(1_000_000 + advance)), outcome, "{advance}");
@@ -154,7 +159,8 @@ fn a_session_that_was_held_is_named_for_a_time_after_stamps_that_are_not_on_reco
     process.publish();
     let newest = (1..5).map(|second| process.at(second).1.timestamp).max().unwrap();
     let mut next = Process::within(quick, vec![kept]);
-    // The register was reset; the first reading is held 62 s after the one on record, by a right clock.
+    // Another register; the first reading is held 62 s after the one on record, by a right clock.
+    next.register = register("b");
     (next.boot, next.offset) = ("1", -1_789_000_000_000);
     next.read(Some(100.0), Some(0));
     next.offset = 62_000;
@@ -162,4 +168,32 @@ fn a_session_that_was_held_is_named_for_a_time_after_stamps_that_are_not_on_reco
     next.read(Some(100.0), Some(0));
     let session = next.publish().session;
     assert!(session > newest, "{session:?} after {newest:?}");
+}
+
+/// Watts each ten seconds, and the register read a minute before the stop: it counts since then.
+#[test]
+fn a_register_that_was_read_a_minute_before_a_stop_has_counted_that_minute_too() {
+    for (watts, run) in [(100, 3), (150, 1)] {
+        let mut process = Process::new(past());
+        process.at(20);
+        (30..=80).step_by(10).for_each(|second| _ = process.without(second));
+        let past = process.stop();
+        assert_eq!(next(past, limits(), 100, 2_000_000 + 80 * watts * 1_000).0, run, "{watts} W");
+    }
+}
+
+#[test]
+fn the_smaller_of_two_ranges_bounds_the_stop() {
+    let (small, large) = (Some(10_000_000), Some(1 << 50));
+    for (then, now, run) in
+        [(None, small, 1), (small, large, 1), (large, small, 1), (large, large, 2), (None, None, 2)]
+    {
+        let mut process = Process::within(at_most(100.0), Vec::new());
+        process.range = then;
+        process.at(0);
+        process.at(10);
+        let mut next = Process::within(at_most(100.0), process.stop());
+        next.range = now;
+        assert_eq!(next.at(100).1.curve.unwrap().run, run, "{then:?} then {now:?}");
+    }
 }

@@ -50,7 +50,10 @@ fn a_reading_from_before_the_last_one_does_not_set_the_state_back() {
         session.record(&sample, &clocks);
         let entry = session.entry(&id("p"), "0").unwrap();
         let newest = at.max(20 * u64::from(second >= 20));
-        assert_eq!((entry.boottime, entry.total_uj / 1_000_000), (Duration::from_secs(newest), u128::from(newest) * 100));
+        assert_eq!(
+            (entry.boottime, entry.total_uj / 1_000_000),
+            (Duration::from_secs(newest), u128::from(newest) * 100)
+        );
     }
     let entry = session.entry(&id("p"), "0").unwrap();
     assert_eq!((entry.boottime, entry.total_uj), (Duration::from_secs(30), 3_000_000_000));

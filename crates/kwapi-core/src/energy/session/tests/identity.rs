@@ -141,7 +141,7 @@ fn at(path: &str) -> Register {
 
 #[test]
 fn of_several_registers_on_record_the_one_that_is_read_goes_on() {
-    let mut past = process(Vec::new(), 0, &at("a")).1;
+    let mut past = process(Vec::new(), 50, &at("a")).1;
     past.extend(process(Vec::new(), 0, &at("b")).1);
     let curve = process(past, 100, &at("b")).0.curve.unwrap();
     assert_eq!((curve.run, curve.begin), (2, Energy::from_millijoules(10_000_000)));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::super::super::worlds::{NOT_BEFORE, T0};
 use super::small::id;
 use crate::{
-    Accounting, Clocks, Energy, Keep, Limits, MeterCounter, Quality, Register, Sample, SampleOutcome, Session,
-    SessionEntry, Timestamp, Watts,
+    Accounting, Clocks, Energy, Keep, Limits, MeterCounter, Quality, Register, Sample, SampleOutcome,
+    Session, SessionEntry, Timestamp, Watts,
 };
 
 /// An interval of ten seconds, `max_gap` 25 s; clocks in milliseconds.

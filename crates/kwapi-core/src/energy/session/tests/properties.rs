@@ -45,7 +45,7 @@ fn used(world: &World) -> u64 {
     covered.map(|(from, to)| world.load.watts(*to) * (to - from)).sum()
 }
 
-fn each(usual: u64, check: impl Fn(u64)) {
+fn each(usual: u64, check: impl FnMut(u64)) {
     (0..worlds::how_many(usual)).for_each(check);
 }
 
@@ -65,6 +65,40 @@ fn a_trusted_register_is_right_to_three_ticks_over_any_stops() {
             assert!(error <= tick * world.curves() as i64, "{seed}: {error} mJ, ticks of {tick}");
         }
     });
+}
+
+/// Meters that say their register now and then. While it is not read the watts are all there is, and are taken for the time
+/// before them; then the register has the last word again. A process that begins without it begins another session.
+#[test]
+fn a_register_that_is_not_always_read_loses_nothing_and_makes_no_more_than_the_watts() {
+    let mut compared = 0;
+    each(400, |seed| {
+        let faults = [WorldFault::Unread, WorldFault::Link, WorldFault::Kill, WorldFault::Stop];
+        let plan = Plan { max_watts: TRUSTED, wraps: false, ..Plan::new(&faults) };
+        let world = World::live(seed, &plan);
+        let (error, tick) = (of(&world) - world.truth() as i64, world.tick as i64);
+        let near = |(from, to): &&(u64, u64)| u128::from(to - from) <= world.max_gap.as_millis();
+        let by_watts: u64 = world
+            .unread
+            .iter()
+            .filter(near)
+            .map(|(from, to)| {
+                let (taken, used) =
+                    (world.load.watts(*to) * (to - from), world.load.energy(*to) - world.load.energy(*from));
+                taken.saturating_sub(used)
+            })
+            .sum();
+        let most = 3 * tick * world.curves().max(1) as i64 + by_watts as i64;
+        assert!(error <= most, "{seed}: {error} mJ, ticks of {tick}, {by_watts} mJ by watts alone");
+        let is_one_curve = world.log.iter().all(|(_, message)| message.accounting.curve.is_some());
+        let is_read_at_end =
+            world.unread.last().is_none_or(|(_, to)| Some(to) != world.log.last().map(|(at, _)| at));
+        if is_one_curve && world.curves() == 1 && is_read_at_end {
+            compared += 1;
+            assert!(error >= -3 * tick, "{seed}: {error} mJ lost, ticks of {tick}");
+        }
+    });
+    assert!(compared > 0, "too easy");
 }
 
 #[test]
@@ -192,7 +226,11 @@ fn ids_and_runs_rise_for_ever_and_sums_never_fall() {
             assert!(after.session > before.session && after.session > before.timestamp, "{}", what());
             if let (Some(before), Some(after)) = (before.curve, after.curve) {
                 let follows = before.id == after.id && after.run > before.run;
-                assert!(follows || (after.id == pair[1].1.accounting.session && after.run == 1), "{}", what());
+                assert!(
+                    follows || (after.id == pair[1].1.accounting.session && after.run == 1),
+                    "{}",
+                    what()
+                );
             }
         }
     });

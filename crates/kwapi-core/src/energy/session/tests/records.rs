@@ -130,7 +130,10 @@ fn a_curve_that_begins_unpublished_counts_from_nothing() {
     process.read(Some(100.0), Some(1_000_000));
     let message = process.publish();
     let curve = message.curve.unwrap();
-    assert_eq!((curve.run, curve.begin.millijoules(), message.totals.energy.millijoules()), (2, 0, 2_000_000));
+    assert_eq!(
+        (curve.run, curve.begin.millijoules(), message.totals.energy.millijoules()),
+        (2, 0, 2_000_000)
+    );
 }
 
 #[test]
@@ -190,7 +193,10 @@ fn an_entry_is_as_of_when_its_reading_was_measured() {
     (process.now, process.age) = (30_000, 2_000);
     process.read(Some(100.0), Some(0));
     let entry = process.entry();
-    assert_eq!((entry.boottime, entry.wall, entry.newest), (Duration::from_secs(28), wall(28_000), wall(28_000)));
+    assert_eq!(
+        (entry.boottime, entry.wall, entry.newest),
+        (Duration::from_secs(28), wall(28_000), wall(28_000))
+    );
 }
 
 /// Two entries of a probe: of the register that is read, and a newer one.
@@ -294,7 +300,8 @@ fn what_is_held_can_be_seen() {
 
 #[test]
 fn a_power_that_is_known_is_in_the_entry() {
-    let mut process = Process::within(crate::Limits { max_watts: Some(Watts(500.0)), ..limits() }, Vec::new());
+    let mut process =
+        Process::within(crate::Limits { max_watts: Some(Watts(500.0)), ..limits() }, Vec::new());
     process.at(0);
     process.at(10);
     let entry = process.entry();

@@ -42,7 +42,10 @@ fn a_run_after_a_step_back_is_named_for_a_time_after_the_stamps_before() {
     process.offset = -3_600_000;
     let after = process.at(20).1;
     assert_eq!(after.session.micros(), before.timestamp.micros() + 1);
-    assert_eq!((after.seq, after.totals.measured_ms, after.totals.energy.millijoules()), (0, 10_000, 1_000_000));
+    assert_eq!(
+        (after.seq, after.totals.measured_ms, after.totals.energy.millijoules()),
+        (0, 10_000, 1_000_000)
+    );
     assert_eq!(after.timestamp, wall(20_000 - 3_600_000));
 }
 

@@ -18,15 +18,14 @@ fn causes(book: &mut Book, messages: &[Accounting]) -> Vec<Cause> {
             book.hear(message, Duration::ZERO, Duration::from_secs(60));
             let mut again = before;
             let credit = again.credit(message, Duration::ZERO, Duration::from_secs(60)).unwrap();
-            trace
-                .take(message.timestamp, Some(message), &credit.decision, &credit.totals, &mut pieces)
-                .cause
+            trace.take(message.timestamp, Some(message), &credit.decision, &credit.totals, &mut pieces).cause
         })
         .collect()
 }
 
 fn told(book: &Book) -> Vec<(u64, i64, i64)> {
-    let told = |(begin, row): (u64, Increment)| (begin / 1_000, row.energy_mj() / 1_000, row.known_ms() / 1_000);
+    let told =
+        |(begin, row): (u64, Increment)| (begin / 1_000, row.energy_mj() / 1_000, row.known_ms() / 1_000);
     minutes(book.rows()).into_iter().map(told).collect()
 }
 
@@ -54,20 +53,20 @@ fn on_curve(run: u32, session: u64, begin: u64, message: Accounting) -> Accounti
 
 #[test]
 fn a_change_of_a_closed_row_says_why() {
+    use Cause::{Clock, Late, Silence, Stop};
     let mut book = Book::default();
     let causes = causes(
         &mut book,
         &[
             on_curve(1, 100, 0, message(100, 100, 0)),
             on_curve(1, 100, 0, message(100, 140, 40)),
-            on_curve(1, 100, 0, message(100, 120, 20)),     // late
-            on_curve(2, 200, 90, message(200, 200, 0)),     // another run, 50 J in the stop
-            on_curve(2, 200, 95, message(200, 210, 10)),    // and 5 J more
+            on_curve(1, 100, 0, message(100, 120, 20)),  // late
+            on_curve(2, 200, 90, message(200, 200, 0)),  // another run, 50 J in the stop
+            on_curve(2, 200, 95, message(200, 210, 10)), // and 5 J more
             on_curve(2, 200, 95, message(200, 220, 20)),
-            on_curve(3, 221, 115, message(150, 150, 0)),    // the clock was set back
+            on_curve(3, 221, 115, message(150, 150, 0)), // the clock was set back
         ],
     );
-    use Cause::{Clock, Late, Silence, Stop};
     assert_eq!(causes, [Silence, Silence, Late, Silence, Stop, Silence, Clock]);
     assert_eq!(book.account.totals().bridged.millijoules(), 55_000);
     book.check("causes");
@@ -115,11 +114,11 @@ fn messages_are_kept_only_beside_those_that_may_yet_come() {
 /// Of two minutes one millisecond is estimated: what was used in it lies where it does.
 #[test]
 fn energy_of_a_status_lies_where_its_time_does() {
-    let laid =
-        Laid { from: 0, to: 120_000, mj: [500, 100, 0], ms: [119_999, 1, 0], monotonic: 120_000 };
+    let laid = Laid { from: 0, to: 120_000, mj: [500, 100, 0], ms: [119_999, 1, 0], monotonic: 120_000 };
     let mut rows = Vec::new();
     Spread { since: 0, coverage: &mut None }.lay(&laid, &mut |piece| rows.push(piece));
-    let told: Vec<_> = rows.iter().map(|piece| (piece.begin, piece.increment.mj, piece.increment.ms)).collect();
+    let told: Vec<_> =
+        rows.iter().map(|piece| (piece.begin, piece.increment.mj, piece.increment.ms)).collect();
     assert_eq!(told, [(0, [250, 0, 0], [60_000, 0, 0]), (60_000, [250, 100, 0], [59_999, 1, 0])]);
 }
 
@@ -129,7 +128,8 @@ fn energy_without_time_is_spread_over_all_of_it() {
     let laid = Laid { from: 30_000, to: 90_000, mj: [0, 0, 600], ms: [0; 3], monotonic: 60_000 };
     let mut rows = Vec::new();
     Spread { since: 0, coverage: &mut None }.lay(&laid, &mut |piece| rows.push(piece));
-    let told: Vec<_> = rows.iter().map(|piece| (piece.begin, piece.increment.mj, piece.increment.ms)).collect();
+    let told: Vec<_> =
+        rows.iter().map(|piece| (piece.begin, piece.increment.mj, piece.increment.ms)).collect();
     assert_eq!(told, [(0, [0, 0, 300], [0; 3]), (60_000, [0, 0, 300], [0; 3])]);
 }
 
@@ -147,7 +147,10 @@ fn a_stretch_without_time_of_its_own_covers_none() {
     let laid = Laid { from: 0, to: 500, mj: [5, 0, 0], ms: [0; 3], monotonic: 0 };
     let mut rows = Vec::new();
     Spread { since: 0, coverage: &mut None }.lay(&laid, &mut |piece| rows.push(piece));
-    assert_eq!(rows.iter().map(|piece| (piece.increment.mj, piece.increment.ms)).collect::<Vec<_>>(), [([5, 0, 0], [0; 3])]);
+    assert_eq!(
+        rows.iter().map(|piece| (piece.increment.mj, piece.increment.ms)).collect::<Vec<_>>(),
+        [([5, 0, 0], [0; 3])]
+    );
 }
 
 /// A publisher that keeps no record begins anew under an id before ours, when ours is gone.
@@ -159,7 +162,8 @@ fn the_time_before_a_rival_is_in_no_row() {
         book.hear(&message(1_000, second, second - 1_000), Duration::from_secs(second), gap);
     }
     for second in (1_090..=1_120).step_by(10) {
-        let rival = Accounting { session: Timestamp::from_seconds(995), ..message(1_090, second, second - 1_090) };
+        let rival =
+            Accounting { session: Timestamp::from_seconds(995), ..message(1_090, second, second - 1_090) };
         book.hear(&rival, Duration::from_secs(second), gap);
     }
     book.check("rival");
