@@ -249,3 +249,6 @@ impl Page {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;
