@@ -47,7 +47,7 @@ struct Fragment {
 
 impl Rendered {
     fn is_current(&self, api: &Api) -> bool {
-        let live = &api.0.live;
+        let live = api.0.directory.live();
         self.generation == live.generation() && live.now() <= self.until
     }
 
@@ -64,7 +64,7 @@ impl Api {
     pub(super) fn probe_ids(&self, query: &ListParameters, scope: &Scope) -> Response {
         let mut body = b"{\"probe_ids\":[".to_vec();
         let mut page = Page::new(query);
-        self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, _| {
+        self.0.directory.live().read(Listing::Known, query.after.as_deref(), |_, id, _| {
             page.take(query, scope, id, || {
                 separate(&mut body, b'[');
                 json::string(&mut body, id.as_str());
@@ -81,7 +81,7 @@ impl Api {
         }
         let mut body = b"{\"probes\":{".to_vec();
         let mut page = Page::new(query);
-        self.0.live.read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
+        self.0.directory.live().read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
             if !view.is_recorded {
                 return ControlFlow::Continue(());
             }
@@ -107,11 +107,11 @@ impl Api {
             return Arc::clone(rendered);
         }
         // Read before the probes are: what comes meanwhile makes the answer old, never wrongly new.
-        let generation = self.0.live.generation();
+        let generation = self.0.directory.live().generation();
         let mut body = Vec::with_capacity(cached.as_ref().map_or(64, |old| old.body.len() + 256));
         let mut fragments = Vec::new();
         body.extend_from_slice(b"{\"probes\":{");
-        let until = self.0.live.read(Listing::Fresh, None, |place, id, view| {
+        let until = self.0.directory.live().read(Listing::Fresh, None, |place, id, view| {
             if !view.is_recorded {
                 return ControlFlow::Continue(());
             }
@@ -173,7 +173,7 @@ impl Api {
 
     /// A probe the caller may see; to others it does not exist.
     pub(super) fn find(&self, id: &str, scope: &Scope) -> Result<(ProbeId, ProbeView), HttpError> {
-        let found = self.0.live.probe(id).filter(|(id, _)| scope.allows(id));
+        let found = self.0.directory.live().probe(id).filter(|(id, _)| scope.allows(id));
         found.ok_or_else(|| no_probe(id))
     }
 
@@ -249,3 +249,6 @@ impl Page {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

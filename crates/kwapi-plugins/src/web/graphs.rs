@@ -9,8 +9,9 @@ use kwapi_core::{Period, ProbeId, Series, Timestamp, meters_above};
 use kwapi_graph::{Figures, Look, PngError, Size, Stacked, StackedSum, Theme, draw_probe, draw_summary, png};
 use parking_lot::Mutex;
 
+use super::Settings;
 use super::overview::Seen;
-use super::{PowerHistory, Settings, Unreadable};
+use crate::directory::{Directory, Unreadable};
 
 /// A sum of all probes may take at most this share of the time: one that took a second is kept for nine more.
 const SUM_REST: u32 = 9;
@@ -118,7 +119,7 @@ pub(super) enum NoGraph {
 
 /// Draws graphs, and keeps them.
 pub(super) struct Graphs {
-    history: Arc<dyn PowerHistory>,
+    directory: Directory,
     settings: Settings,
     cache: Mutex<Cache>,
     /// One a period. Whoever holds it adds up; the others wait for that sum rather than make their own.
@@ -134,14 +135,9 @@ type OwnSum = ((Arc<[ProbeId]>, Period), Sum);
 const OWN_SUMS_MAX: usize = 24;
 
 impl Graphs {
-    pub(super) fn new(history: Arc<dyn PowerHistory>, settings: Settings) -> Self {
+    pub(super) fn new(directory: Directory, settings: Settings) -> Self {
         let (cache, sums, own_sums) = (Mutex::default(), Default::default(), Mutex::default());
-        Self { history, settings, cache, sums, own_sums }
-    }
-
-    /// The history these graphs show.
-    pub(super) fn history(&self) -> &dyn PowerHistory {
-        &*self.history
+        Self { directory, settings, cache, sums, own_sums }
     }
 
     /// One probe's graph; `None` when nobody knows the probe.
@@ -156,7 +152,7 @@ impl Graphs {
         now: Timestamp,
     ) -> Result<Option<Graph>, NoGraph> {
         let now = now.seconds();
-        let latest = self.history.newest(probe).map(Timestamp::seconds);
+        let latest = self.directory.newest_kept(probe).map(Timestamp::seconds);
         let step = grain(period);
         // A row may be written a moment after it ended: the newest measurement tells.
         let stamp = Stamp { row: now / step, newest: latest.map_or(0, |at| 1 + at / step) };
@@ -164,9 +160,9 @@ impl Graphs {
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(Some(graph));
         }
-        let Some(series) = self.history.fetch(probe, period, now)? else { return Ok(None) };
+        let Some(series) = self.directory.fetch(probe, period, now)? else { return Ok(None) };
         let mut figures = Figures::of(&series, now);
-        if let Some((min, max)) = self.history.extremes(probe, period, now) {
+        if let Some((min, max)) = self.directory.extremes(probe, period, now) {
             figures = figures.reaching(min.0, max.0);
         }
         let draw = |look: &Look| draw_probe(probe.as_str(), period, &series, figures, now, latest, look);
@@ -241,7 +237,7 @@ impl Graphs {
         }
         // Its own page and graph say if one cannot be read.
         let fetch =
-            |probe: &ProbeId| self.history.fetch(probe, period, now).ok().flatten().unwrap_or_default();
+            |probe: &ProbeId| self.directory.fetch(probe, period, now).ok().flatten().unwrap_or_default();
         let above = meters_above(probes);
         // Of each meter of a subtree what is measured directly below it.
         let mut below: HashMap<usize, Series> = HashMap::new();
@@ -266,7 +262,7 @@ impl Graphs {
         let step = grain(period);
         let mut newest = probes.len() as u64;
         for probe in probes {
-            let row = self.history.newest(probe).map_or(0, |at| 1 + at.seconds() / step);
+            let row = self.directory.newest_kept(probe).map_or(0, |at| 1 + at.seconds() / step);
             newest = newest.wrapping_mul(0x0100_0000_01b3) ^ row; // FNV-1's prime: any change of any row shows.
         }
         Stamp { row: now / step, newest }
