@@ -34,10 +34,10 @@ pub use ledger::{
 };
 pub use query::{
     Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, ProbeEnergy, Query,
-    SumEnergy, SumMembers,
+    SumEnergy, SumMembers, WindowEnergy, Windows, WindowsAnswer,
 };
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
     SampleRow, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,
-    UnreadableSamples,
+    StoppedSamples, UnreadableSamples,
 };

@@ -12,6 +12,7 @@ mod pages;
 mod route;
 mod statics;
 mod stored;
+mod used;
 mod words;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use axum::response::Response;
 use jiff::tz::TimeZone;
 use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, WallClock, Watts};
 use kwapi_graph::{HUE_DEFAULT, Tariff};
+use kwapi_history::WindowsAnswer;
 use tokio::sync::Semaphore;
 
 use crate::auth::scope_of;
@@ -58,6 +60,18 @@ pub trait PowerHistory: Send + Sync + 'static {
     /// The least and the most power of any second of `period`, where more than the averages of [`PowerHistory::fetch`]
     /// is known.
     fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)>;
+
+    /// What the accounts of `probes` have come to, and what they used in each of `windows` (begin and end), at one position
+    /// in the journal; `None` where no ledger is kept: then rows tell what was used.
+    fn used(
+        &self,
+        probes: &[ProbeId],
+        windows: &[(Timestamp, Timestamp)],
+        now: Timestamp,
+    ) -> Option<WindowsAnswer> {
+        _ = (probes, windows, now);
+        None
+    }
 
     /// The probe's RRD file with everything in it; `None` when the probe is not known.
     ///

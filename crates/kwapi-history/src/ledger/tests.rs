@@ -42,9 +42,9 @@ fn message(session: u64, second: u64) -> Accounting {
 
 /// Accounts, and what they credited.
 #[derive(Default)]
-struct World {
+pub(crate) struct World {
     accounts: BTreeMap<ProbeId, Account>,
-    records: Vec<Credited>,
+    pub(crate) records: Vec<Credited>,
 }
 
 impl World {
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// Two probes over a day and some hours, every few minutes; one restarts, one is heard late now and then.
-    fn of_a_day() -> Self {
+    pub(crate) fn of_a_day() -> Self {
         let mut world = Self::default();
         let mut late = Vec::new();
         for (n, second) in (0..30 * HOUR).step_by(420).enumerate() {

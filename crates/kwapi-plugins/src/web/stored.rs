@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, WallClock, Watts, chain, is_silent};
-use kwapi_history::History;
 use kwapi_history::rrd::RrdFileError;
+use kwapi_history::{History, Windows, WindowsAnswer};
 
 use super::{EnergySince, PowerHistory, ProbeNow, Unreadable};
 
@@ -34,6 +34,7 @@ pub struct Stored {
     clock: WallClock,
     max_gap: Duration,
     account: Box<AccountOf>,
+    windows: Option<Windows>,
 }
 
 impl Stored {
@@ -45,7 +46,13 @@ impl Stored {
         max_gap: Duration,
         account: impl Fn(&ProbeId) -> Option<Accounted> + Send + Sync + 'static,
     ) -> Self {
-        Self { history, clock, max_gap, account: Box::new(account) }
+        Self { history, clock, max_gap, account: Box::new(account), windows: None }
+    }
+
+    /// With a ledger: totals and the energy of each period are asked of it, and not of RRD files and `account`.
+    #[must_use]
+    pub fn with_windows(self, windows: Option<Windows>) -> Self {
+        Self { windows, ..self }
     }
 }
 
@@ -72,6 +79,15 @@ impl PowerHistory for Stored {
     fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)> {
         // History has warned of it and counted it; averages have their own least and most.
         self.history.extremes(probe, period, Timestamp::from_seconds(now)).unwrap_or_default()
+    }
+
+    fn used(
+        &self,
+        probes: &[ProbeId],
+        windows: &[(Timestamp, Timestamp)],
+        now: Timestamp,
+    ) -> Option<WindowsAnswer> {
+        self.windows.as_ref().map(|answers| answers.ask(probes, windows, now))
     }
 
     fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {

@@ -98,9 +98,9 @@ impl Feed {
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
-        let append = journal.clone().map(|journal| -> Append {
-            Box::new(move |records, now| journal.append(records, now).map(|_| ()))
-        });
+        let append = journal
+            .clone()
+            .map(|journal| -> Append { Box::new(move |records, now| journal.append(records, now)) });
         let intake = Intake::new(live.clone(), append);
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));

@@ -9,7 +9,7 @@ use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{
     Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query, Samples, SamplesConfig,
-    SamplesWriter,
+    SamplesWriter, Windows,
 };
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
@@ -107,6 +107,7 @@ impl Pages {
             })
         };
         let pages = Stored::new(self.history.clone(), process.clock.clone(), config.max_gap(), account);
+        let pages = pages.with_windows(self.query.clone().map(Windows::new));
         kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
     }
 }

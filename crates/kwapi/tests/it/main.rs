@@ -28,6 +28,7 @@ mod history;
 mod import;
 mod killed;
 mod measure;
+mod one_kwh;
 mod package;
 mod readiness;
 mod reload;
