@@ -1,6 +1,7 @@
 mod ahead;
 mod damage;
 mod files;
+mod late;
 mod released;
 
 use std::process::Command;
