@@ -26,7 +26,7 @@ mod samples;
 pub mod store;
 mod tree;
 
-pub use backup::{Backup, BackupError, back_up, restore};
+pub use backup::{Backup, BackupError, back_up, finish_restore, is_restore_unfinished, restore};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
 pub use ledger::{

@@ -83,6 +83,12 @@ fn read(
     let now = crate::stack::wall_clock().now();
     let query = pairs.iter().map(|(name, value)| (Cow::from(*name), Cow::from(value.as_str())));
     let question = EnergyQuestion::parse(query, "", now).map_err(|error| error.message().to_owned())?;
+    if kwapi_history::is_restore_unfinished(directory) {
+        return Err(format!(
+            "a restore into {} was interrupted; start the service, or restore again",
+            directory.display()
+        ));
+    }
     let home: PathBuf = directory.join("history");
     let ledger = StoppedLedger::open(&home).map_err(|error| match &error {
         OpenError::InUse(in_use) => format!("{in_use}, or ask it with --address"),
