@@ -20,6 +20,7 @@ mod devices;
 mod discover;
 mod docs;
 mod energy;
+mod full_disk;
 mod fuzz;
 mod gnocchi;
 mod grafana;
