@@ -90,6 +90,14 @@ struct Inner {
     counts: IntakeTally,
 }
 
+impl Default for Live {
+    /// Where nothing is heard, and so no time passes.
+    fn default() -> Self {
+        let (wall, clock) = (WallClock::new(|| Timestamp::EPOCH), MonotonicClock::new(|| Duration::ZERO));
+        Self::open(LiveConfig::default(), Vec::new(), wall, clock)
+    }
+}
+
 impl Live {
     /// Opens what is live, with the accounts of the configured directory, or else with `accounts`.
     ///

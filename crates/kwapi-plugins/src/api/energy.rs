@@ -45,6 +45,6 @@ impl Api {
     fn question(&self, uri: &Uri, headers: &HeaderMap) -> Result<EnergyQuestion, HttpError> {
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        EnergyQuestion::parse(pairs, accept, self.0.live.wall().now())
+        EnergyQuestion::parse(pairs, accept, self.0.directory.live().wall().now())
     }
 }

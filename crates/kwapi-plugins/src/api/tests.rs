@@ -17,7 +17,7 @@ use super::*;
 use crate::directory::ConfiguredProbes;
 use crate::http::percent::encode;
 use crate::intake::{Append, Intake};
-use crate::live::LiveConfig;
+use crate::live::{Live, LiveConfig};
 
 /// What is live, with a clock that a test moves, and the API on it.
 pub(crate) struct Stand {
@@ -46,9 +46,9 @@ impl Stand {
         let append: Append = Box::new(move |records, now| journal.append(records, now));
         let intake = parking_lot::Mutex::new(Intake::new(live.clone(), Some(append)));
         let rack = |id: &ProbeId| [("rack".to_owned(), format!("of {id}"))].into();
-        let directory = Directory::new(ConfiguredProbes::new(rack, []));
+        let directory = Directory::new(ConfiguredProbes::new(rack, [])).with_live(live.clone());
         let query = kwapi_history::Query::new(ledger.clone(), None);
-        let api = Api::new(live.clone(), directory.clone()).with_energy(query);
+        let api = Api::new(directory.clone()).with_energy(query);
         let stand = Self { api, directory, live, intake, millis, ledger, _lab: lab };
         for (probe, watts) in [("C.1", 12.5), ("A", 94.0), ("B", 80.0)] {
             stand.hear(probe, 0, watts, 0);
@@ -383,7 +383,7 @@ async fn a_question_about_energy_that_has_no_answer_is_told_why() {
         assert_eq!(answer.status, status, "{query}: {}", answer.body);
         assert!(answer.body.contains(message), "{query}: {}", answer.body);
     }
-    let without = Api::new(stand.live.clone(), stand.directory.clone());
+    let without = Api::new(stand.directory.clone());
     let answer = ask(router(without, None, None), "GET", "/v2/energy", &[]).await;
     assert_eq!(answer.status, 501);
     assert!(answer.body.contains("keeps no ledger"), "{}", answer.body);

@@ -50,7 +50,7 @@ struct Fragment {
 
 impl Rendered {
     fn is_current(&self, api: &Api) -> bool {
-        let live = &api.0.live;
+        let live = api.0.directory.live();
         self.generation == live.generation() && live.now() <= self.until
     }
 
@@ -67,7 +67,7 @@ impl Api {
     pub(super) fn probe_ids(&self, query: &ListParameters, scope: &Scope) -> Response {
         let mut body = b"{\"probe_ids\":[".to_vec();
         let mut page = Page::new(query);
-        self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, _| {
+        self.0.directory.live().read(Listing::Known, query.after.as_deref(), |_, id, _| {
             page.take(query, scope, id, || {
                 separate(&mut body, b'[');
                 json::string(&mut body, id.as_str());
@@ -85,7 +85,7 @@ impl Api {
         }
         let mut body = b"{\"probes\":{".to_vec();
         let mut page = Page::new(query);
-        self.0.live.read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
+        self.0.directory.live().read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
             if !view.is_recorded {
                 return ControlFlow::Continue(());
             }
@@ -111,7 +111,7 @@ impl Api {
             return Arc::clone(rendered);
         }
         // Read before the probes are: what comes meanwhile makes the answer old, never wrongly new.
-        let generation = self.0.live.generation();
+        let generation = self.0.directory.live().generation();
         let mut body = Vec::with_capacity(cached.as_ref().map_or(64, |old| old.body.len() + 256));
         let mut fragments = Vec::new();
         body.extend_from_slice(b"{\"probes\":{");
@@ -137,7 +137,7 @@ impl Api {
             }
             ControlFlow::Continue(())
         };
-        let live = &self.0.live;
+        let live = self.0.directory.live();
         let (until, position) = live.at_one_position(|| live.read(Listing::Fresh, None, &mut take));
         body.extend_from_slice(b"}}\n");
         let etag = self.etag(format_args!("{generation:x}-{:x}", crc32fast::hash(&body)));
@@ -153,7 +153,7 @@ impl Api {
     }
 
     pub(super) fn probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {
-        let (found, position) = self.0.live.at_one_position(|| self.find_recorded(id, scope));
+        let (found, position) = self.0.directory.live().at_one_position(|| self.find_recorded(id, scope));
         let (id, view) = found?;
         let mut body = b"{".to_vec();
         json::probe(&mut body, &id, &view);
@@ -162,7 +162,7 @@ impl Api {
     }
 
     pub(super) fn value(&self, id: &str, value: Value, scope: &Scope) -> Result<Response, HttpError> {
-        let (found, position) = self.0.live.at_one_position(|| self.find_recorded(id, scope));
+        let (found, position) = self.0.directory.live().at_one_position(|| self.find_recorded(id, scope));
         let (id, view) = found?;
         let (name, value) = match value {
             Value::Kwh => ("kwh", view.totals.energy.kwh()),
@@ -181,7 +181,7 @@ impl Api {
 
     /// A probe the caller may see; to others it does not exist.
     pub(super) fn find(&self, id: &str, scope: &Scope) -> Result<(ProbeId, ProbeView), HttpError> {
-        let found = self.0.live.probe(id).filter(|(id, _)| scope.allows(id));
+        let found = self.0.directory.live().probe(id).filter(|(id, _)| scope.allows(id));
         found.ok_or_else(|| no_probe(id))
     }
 

@@ -1,5 +1,8 @@
 //! Finished graphs, kept until their archive has a new row, or the row in progress has moved on visibly.
 
+mod bands;
+mod cache;
+
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -8,14 +11,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Series, Timestamp, meters_above};
 use kwapi_graph::{
-    Band, EnergyFigure, Figures, Look, PngError, Size, Stacked, StackedSum, Theme, cost_text, draw_probe,
+    EnergyFigure, Figures, Look, PngError, Size, Stacked, StackedSum, Theme, cost_text, draw_probe,
     draw_summary, png,
 };
 use parking_lot::Mutex;
 
+use super::Settings;
 use super::overview::Seen;
 use super::used::Used;
-use super::{PowerHistory, Settings, Unreadable};
+use crate::directory::{Directory, Unreadable};
+use bands::{BandEnergies, with_energies};
+use cache::Cache;
 
 /// A sum of all probes may take at most this share of the time: one that took a second is kept for nine more.
 const SUM_REST: u32 = 9;
@@ -64,13 +70,6 @@ enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key(Subject, Period, Form);
 
-#[derive(Debug)]
-struct Kept {
-    graph: Graph,
-    stamp: Stamp,
-    used: u64,
-}
-
 /// How often a graph may be drawn again, in seconds: once a row; of rows of a quarter of an hour and more, sixty times a row,
 /// since they also show the one in progress.
 fn grain(period: Period) -> u64 {
@@ -78,30 +77,6 @@ fn grain(period: Period) -> u64 {
         step @ 0..60 => step.max(1),
         step => step / 60,
     }
-}
-
-/// What one entry costs beside its bytes: key, figures, a place in the table…
-const ENTRY_BYTES: usize = 512;
-/// …and each probe that its key names.
-const NAMED_BYTES: usize = 32;
-
-/// What is to be counted for an entry.
-fn cost(key: &Key, graph: &Graph) -> usize {
-    let named = match &key.0 {
-        Subject::Probe(_) | Subject::Everything => 0,
-        Subject::These(probes) => probes.len(),
-    };
-    graph.bytes.len() + ENTRY_BYTES + named * NAMED_BYTES
-}
-
-/// Graphs by what they show, bounded in bytes at every insertion, which `moka` is not (ADR 0023).
-#[derive(Debug, Default)]
-struct Cache {
-    kept: HashMap<Key, Kept>,
-    bytes: usize,
-    /// Counts uses; the higher, the more recent.
-    clock: u64,
-    drawn: u64,
 }
 
 /// The sum of probes over one period.
@@ -129,7 +104,7 @@ pub(super) enum NoGraph {
 
 /// Draws graphs, and keeps them.
 pub(super) struct Graphs {
-    history: Arc<dyn PowerHistory>,
+    directory: Directory,
     settings: Settings,
     cache: Mutex<Cache>,
     /// One a period. Whoever holds it adds up; the others wait for that sum rather than make their own.
@@ -145,19 +120,14 @@ type OwnSum = ((Arc<[ProbeId]>, Period), Sum);
 const OWN_SUMS_MAX: usize = 24;
 
 impl Graphs {
-    pub(super) fn new(history: Arc<dyn PowerHistory>, settings: Settings) -> Self {
+    pub(super) fn new(directory: Directory, settings: Settings) -> Self {
         let (cache, sums, own_sums) = (Mutex::default(), Default::default(), Mutex::default());
-        Self { history, settings, cache, sums, own_sums }
-    }
-
-    /// The history these graphs show.
-    pub(super) fn history(&self) -> &dyn PowerHistory {
-        &*self.history
+        Self { directory, settings, cache, sums, own_sums }
     }
 
     /// What probes have used, at this moment.
     pub(super) fn used(&self, probes: &[ProbeId], periods: &[Period], now: Timestamp) -> Used {
-        Used::ask(&*self.history, probes, periods, now)
+        Used::ask(&self.directory, probes, periods, now)
     }
 
     /// One probe's graph, with the energy that is known from elsewhere than its rows; `None` when nobody knows the probe.
@@ -173,7 +143,7 @@ impl Graphs {
         now: Timestamp,
     ) -> Result<Option<Graph>, NoGraph> {
         let now = now.seconds();
-        let latest = self.history.newest(probe).map(Timestamp::seconds);
+        let latest = self.directory.newest_kept(probe).map(Timestamp::seconds);
         let step = grain(period);
         // A row may be written a moment after it ended: the newest measurement tells.
         let newest = latest.map_or(0, |at| 1 + at / step);
@@ -182,9 +152,9 @@ impl Graphs {
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(Some(graph));
         }
-        let Some(series) = self.history.fetch(probe, period, now)? else { return Ok(None) };
+        let Some(series) = self.directory.fetch(probe, period, now)? else { return Ok(None) };
         let mut figures = Figures::of(&series, now);
-        if let Some((min, max)) = self.history.extremes(probe, period, now) {
+        if let Some((min, max)) = self.directory.extremes(probe, period, now) {
             figures = figures.reaching(min.0, max.0);
         }
         if let Some(energy) = energy {
@@ -278,7 +248,7 @@ impl Graphs {
         }
         // Its own page and graph say if one cannot be read.
         let fetch =
-            |probe: &ProbeId| self.history.fetch(probe, period, now).ok().flatten().unwrap_or_default();
+            |probe: &ProbeId| self.directory.fetch(probe, period, now).ok().flatten().unwrap_or_default();
         let above = meters_above(probes);
         // Of each meter of a subtree what is measured directly below it.
         let mut below: HashMap<usize, Series> = HashMap::new();
@@ -306,7 +276,7 @@ impl Graphs {
         let step = grain(period);
         let mut newest = probes.len() as u64;
         for probe in probes {
-            let row = self.history.newest(probe).map_or(0, |at| 1 + at.seconds() / step);
+            let row = self.directory.newest_kept(probe).map_or(0, |at| 1 + at.seconds() / step);
             newest = newest.wrapping_mul(0x0100_0000_01b3) ^ row; // FNV-1's prime: any change of any row shows.
         }
         Stamp { row: now / step, newest, energy: 0 }
@@ -370,85 +340,4 @@ fn rest_of(mut own: Series, below: &Series) -> Series {
         }
     }
     own
-}
-
-/// What the parts of a sum used: of a meter of a subtree what is not measured directly below it.
-#[derive(Debug)]
-struct BandEnergies {
-    of: Vec<Option<EnergyFigure>>,
-    /// All together; each joule once.
-    total: Option<EnergyFigure>,
-}
-
-impl BandEnergies {
-    fn new(seen: &Seen, used: &Used, period: Period) -> Self {
-        let above = |at: usize| seen.above.get(at).copied().flatten();
-        let mut of: Vec<_> = seen.parts.iter().map(|probe| used.figure(probe, period)).collect();
-        let own = of.clone();
-        for (at, energy) in own.iter().enumerate() {
-            let below = energy.and_then(EnergyFigure::kwh);
-            if let (Some(meter), Some(below)) = (above(at).and_then(|meter| of.get_mut(meter)), below) {
-                *meter = match *meter {
-                    Some(EnergyFigure::Known(kwh)) => Some(EnergyFigure::Known((kwh - below).max(0.0))),
-                    Some(EnergyFigure::About(kwh)) => Some(EnergyFigure::About((kwh - below).max(0.0))),
-                    unknown => unknown,
-                };
-            }
-        }
-        let tops = seen.parts.iter().enumerate().filter(|(at, _)| above(*at).is_none());
-        Self { of, total: used.sum(tops.map(|(_, probe)| probe), period) }
-    }
-
-    fn of(&self, part: usize) -> Option<EnergyFigure> {
-        self.of.get(part).copied().flatten()
-    }
-}
-
-/// A sum as it is drawn, with the energies that there are now.
-fn with_energies(stacked: &Stacked, seen: &Seen, used: &Used, period: Period) -> Stacked {
-    let energies = BandEnergies::new(seen, used, period);
-    let of_name: HashMap<&str, EnergyFigure> = seen
-        .parts
-        .iter()
-        .enumerate()
-        .filter_map(|(at, probe)| Some((probe.as_str(), energies.of(at)?)))
-        .collect();
-    let band = |band: &Band| Band {
-        energy: of_name.get(band.name.as_str()).copied().unwrap_or(band.energy),
-        ..band.clone()
-    };
-    Stacked { energy: energies.total, bands: stacked.bands.iter().map(band).collect(), ..stacked.clone() }
-}
-
-impl Cache {
-    fn get(&mut self, key: &Key, stamp: Stamp) -> Option<Graph> {
-        self.clock += 1;
-        let kept = self.kept.get_mut(key).filter(|kept| kept.stamp == stamp)?;
-        kept.used = self.clock;
-        Some(kept.graph.clone())
-    }
-
-    fn put(&mut self, key: Key, graph: Graph, stamp: Stamp, bytes_max: usize) {
-        self.drawn += 1;
-        self.bytes += cost(&key, &graph);
-        let used = self.clock;
-        if let Some(old) = self.kept.remove(&key) {
-            self.bytes -= cost(&key, &old.graph);
-        }
-        self.kept.insert(key, Kept { graph, stamp, used });
-        if self.bytes <= bytes_max {
-            return;
-        }
-        // Down to three quarters at once, so that a full cache is not sorted at every graph.
-        let mut by_use: Vec<_> = self.kept.iter().map(|(key, kept)| (kept.used, key.clone())).collect();
-        by_use.sort_by_key(|(used, _)| *used);
-        for (_, key) in by_use {
-            if self.bytes <= bytes_max / 4 * 3 {
-                break;
-            }
-            if let Some(old) = self.kept.remove(&key) {
-                self.bytes -= cost(&key, &old.graph);
-            }
-        }
-    }
 }

@@ -9,13 +9,11 @@ use kwapi_history::journal::Position;
 use parking_lot::Mutex;
 
 use super::used::Used;
-use super::{PowerHistory, ProbeNow};
-use crate::directory::Directory;
+use crate::directory::{Directory, ProbeNow};
 use crate::scope::Scope;
 
 /// The probes in the order people expect, and their totals.
 pub(super) struct Probes {
-    history: Arc<dyn PowerHistory>,
     directory: Directory,
     sorted: Mutex<Sorted>,
     totals: Mutex<Option<((u64, Option<Position>), Overall)>>,
@@ -71,8 +69,8 @@ pub(super) struct Overall {
 }
 
 impl Probes {
-    pub(super) fn new(history: Arc<dyn PowerHistory>, directory: Directory) -> Self {
-        Self { history, directory, sorted: Mutex::default(), totals: Mutex::default() }
+    pub(super) fn new(directory: Directory) -> Self {
+        Self { directory, sorted: Mutex::default(), totals: Mutex::default() }
     }
 
     /// What a caller with this scope sees.
@@ -90,7 +88,7 @@ impl Probes {
     }
 
     fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>, Above) {
-        let unsorted = self.history.probes();
+        let unsorted = self.directory.kept();
         let sums = self.directory.sums();
         let mut kept = self.sorted.lock();
         if kept.unsorted != unsorted || !Arc::ptr_eq(&kept.sums, &sums) {
@@ -133,7 +131,7 @@ impl Probes {
         let has_meters = seen.above.iter().any(Option::is_some);
         let mut parts: HashMap<&ProbeId, ProbeNow> = HashMap::new();
         for probe in &*seen.all {
-            let Some(mut latest) = self.history.latest(probe) else { continue };
+            let Some(mut latest) = self.directory.now(probe) else { continue };
             latest.account = used.account(probe, latest.account);
             overall.last = overall.last.max(Some(latest.at));
             overall.reporting += usize::from(!latest.is_silent);

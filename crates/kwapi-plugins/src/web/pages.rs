@@ -250,12 +250,12 @@ fn accepts_svg_alone(headers: &HeaderMap) -> bool {
 }
 
 fn rrd_file(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp, conditions: &Conditions) -> Response {
-    let file = match site.graphs.history().rrd_file(probe) {
+    let file = match site.directory.rrd_file(probe) {
         Ok(Some(file)) => file,
         Ok(None) => return no_probe(site, seen, probe.as_str(), conditions),
         Err(unreadable) => return answer::unavailable(&unreadable.to_string()),
     };
-    let latest = site.graphs.history().latest(probe);
+    let latest = site.directory.now(probe);
     let content = Content {
         kind: "application/octet-stream",
         bytes: Bytes::from(file),

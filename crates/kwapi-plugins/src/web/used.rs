@@ -7,7 +7,7 @@ use kwapi_graph::{EnergyFigure, window};
 use kwapi_history::journal::Position;
 use kwapi_history::{WindowEnergy, WindowsAnswer};
 
-use super::{EnergySince, PowerHistory};
+use crate::directory::{Directory, EnergySince};
 
 /// Totals of some probes, and what they used in some periods; nothing where no ledger is kept.
 #[derive(Clone, Debug, Default)]
@@ -18,12 +18,7 @@ pub(super) struct Used {
 
 impl Used {
     /// Asks for `probes` in the stretches of time that graphs of `periods` show at `now`.
-    pub(super) fn ask(
-        history: &dyn PowerHistory,
-        probes: &[ProbeId],
-        periods: &[Period],
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn ask(directory: &Directory, probes: &[ProbeId], periods: &[Period], now: Timestamp) -> Self {
         let windows: Vec<(Timestamp, Timestamp)> = periods
             .iter()
             .map(|period| {
@@ -31,7 +26,7 @@ impl Used {
                 (Timestamp::from_seconds(start), Timestamp::from_seconds(end))
             })
             .collect();
-        let answer = history.used(probes, &windows, now).map(Arc::new);
+        let answer = directory.used(probes, &windows, now).map(Arc::new);
         Self { answer, periods: periods.to_vec() }
     }
 

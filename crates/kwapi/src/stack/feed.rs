@@ -108,7 +108,6 @@ impl Feed {
         let intake = Intake::new(live.clone(), append);
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
-        all.add(live.clone());
         readiness::subscriber(all, "bus", subscriber.clone());
         if record.is_some() {
             readiness::directory(all, "state_directory", state.clone());

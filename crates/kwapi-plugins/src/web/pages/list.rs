@@ -92,7 +92,7 @@ pub(super) fn answer(
     let (stacked, used) = (&sum.stacked, &sum.used);
     let cards = matching.iter().skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE).map(|probe| Card {
         present: ProbeWords::new(site, probe, chosen.contains(probe), used, now),
-        swatch: if site.settings.directory.is_sum(probe) {
+        swatch: if site.directory.is_sum(probe) {
             String::new() // It has no place in the summary.
         } else {
             let position = stacked.position(probe.as_str());

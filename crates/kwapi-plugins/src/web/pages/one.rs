@@ -34,7 +34,7 @@ pub(super) fn answer(
     let page = Page {
         layout: Layout::new(site, seen, probe.to_string(), None),
         present: ProbeWords::new(site, probe, chosen.contains(probe), &used, now),
-        labels: site.settings.directory.labels(probe),
+        labels: site.directory.labels(probe),
         graphs: Period::ALL.map(|period| (period, drawing(site, probe, period, &used, now))).into(),
     };
     render(&page, StatusCode::OK, position(seen, &used), conditions)

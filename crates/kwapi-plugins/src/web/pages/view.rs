@@ -6,8 +6,9 @@ use kwapi_graph::{EnergyFigure, Figures, Size, Theme, colour, cost_text, watts_t
 use super::super::graphs::{Form, Graph, NoGraph};
 use super::super::overview::Overall;
 use super::super::used::Used;
-use super::super::{EnergySince, Settings, Site, words};
+use super::super::{Settings, Site, words};
 use super::{inline, probe_path};
+use crate::directory::EnergySince;
 use crate::http::percent::encode;
 
 /// A probe's graph within a page.
@@ -98,14 +99,14 @@ pub(super) struct ProbeWords {
 
 impl ProbeWords {
     pub(super) fn new(site: &Site, probe: &ProbeId, is_chosen: bool, used: &Used, now: Timestamp) -> Self {
-        let latest = site.graphs.history().latest(probe);
+        let latest = site.directory.now(probe);
         let live = latest.as_ref().filter(|latest| !latest.is_silent);
         let zone = &site.settings.zone;
         let mut marks = Vec::new();
         if is_simulated(probe) {
             marks.push(("simulated", "Not a real server: its meter is simulated"));
         }
-        if site.settings.directory.is_sum(probe) {
+        if site.directory.is_sum(probe) {
             marks.push(("sum", "Sum of other probes; not counted again in totals"));
         }
         Self {

@@ -9,7 +9,11 @@ fn graphs(bytes_max: usize) -> (Graphs, ProbeId, Arc<AtomicU64>) {
     let fixture = Fixture::of(&["A", "B"]);
     let now = Arc::clone(&fixture.now);
     let settings = Settings { cache_bytes_max: bytes_max, ..settings() };
-    (Graphs::new(Arc::new(fixture), settings), ProbeId::new("A").unwrap(), now)
+    (
+        Graphs::new(Directory::default().with_history(Arc::new(fixture)), settings),
+        ProbeId::new("A").unwrap(),
+        now,
+    )
 }
 
 #[test]
