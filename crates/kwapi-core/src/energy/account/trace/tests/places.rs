@@ -181,3 +181,40 @@ fn what_an_accounts_first_run_adds_to_its_stop_lies_at_its_begin() {
     assert_eq!((told(&book), book.unplaced), (vec![(120, 7 + 10, 10), (180, 10, 10)], 0));
     book.check("its begin");
 }
+
+proptest::proptest! {
+    /// A file that is damaged and has a right checksum all the same.
+    #[test]
+    fn noise_is_no_trace_or_one_that_goes_on(
+        noise: Vec<u8>, flipped in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..8), 1..4),
+    ) {
+        let mut book = Book::default();
+        for second in [100, 101, 103, 104, 106] {
+            book.hear(&message(100, second, second - 100), Duration::ZERO, Duration::from_secs(60));
+        }
+        book.hear(&on_curve(2, 200, 50, message(170, 200, 0)), Duration::ZERO, Duration::from_secs(60));
+        let mut bytes = Vec::new();
+        book.trace.encode(&mut bytes);
+        for (index, bit) in flipped {
+            let index = index.index(bytes.len());
+            bytes[index] ^= 1_u8 << bit;
+        }
+        for bytes in [noise, bytes] {
+            let Ok(mut trace) = Trace::decode(&bytes) else { continue };
+            let mut pieces = Vec::new();
+            for message in [
+                on_curve(2, 200, 60, message(170, 210, 30)),
+                message(100, 105, 5),
+                on_curve(3, 300, 90, message(250, 300, 0)),
+                message(100, 107, 9),
+            ] {
+                let register = Totals { energy: message.totals.energy, ..Totals::default() };
+                for decision in [Decision::Continue, Decision::Insert, begin_first()] {
+                    trace.take(message.timestamp, Some(&message), &decision, &register, &mut pieces);
+                }
+                let legacy = Decision::Legacy { gained: message.totals.energy, covered_ms: 10_000 };
+                trace.take(message.timestamp, None, &legacy, &register, &mut pieces);
+            }
+        }
+    }
+}
