@@ -103,3 +103,29 @@ fn a_register_that_is_stated_now_and_then_is_no_jump() {
         Some(CounterChange::Jumped(Energy::from_millijoules(40_000_000)))
     );
 }
+
+/// How long a register that counts so many percent of the watts is believed, in seconds of an hour.
+fn believed_for(percent: u64) -> u32 {
+    let mut meter = Integrator::new(MAX_GAP);
+    for second in 0..3_600_u32 {
+        let value = Energy::from_millijoules(u64::from(second) * 10_000 * percent);
+        counted(
+            &mut meter,
+            f64::from(second),
+            1_000.0,
+            MeterCounter::new(value, Energy::from_millijoules(1)),
+        );
+        if !meter.counter_believed() {
+            return second;
+        }
+    }
+    3_600
+}
+
+/// A quarter of what the watts have added up to, and more than 36 kJ.
+#[test]
+fn a_register_is_believed_up_to_a_quarter_behind() {
+    assert_eq!(believed_for(76), 3_600);
+    let until = believed_for(70);
+    assert!((120..=123).contains(&until), "{until}");
+}

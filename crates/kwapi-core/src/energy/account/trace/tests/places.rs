@@ -218,3 +218,26 @@ proptest::proptest! {
         }
     }
 }
+
+/// A stretch of so many milliseconds of wall and monotonic time: the step it is told in, and how much of it is known.
+fn lay(wall: u64, monotonic: u64) -> (RowStep, i64) {
+    let laid = Laid { from: 0, to: wall, mj: [1, 0, 0], ms: [monotonic, 0, 0], monotonic };
+    let mut rows = Vec::new();
+    Spread { since: 0, coverage: &mut None }.lay(&laid, &mut |piece| rows.push(piece));
+    (rows[0].step, rows.iter().map(|piece| piece.increment.ms[0]).sum())
+}
+
+#[test]
+fn minutes_are_told_of_a_week_quarters_of_400_days_and_of_more_days() {
+    const DAY: u64 = 86_400_000;
+    assert_eq!(lay(7 * DAY, 7 * DAY).0, RowStep::Minute);
+    assert_eq!(lay(7 * DAY + 1, 7 * DAY).0, RowStep::Quarter);
+    assert_eq!(lay(400 * DAY, 400 * DAY).0, RowStep::Quarter);
+    assert_eq!(lay(400 * DAY + 1, 400 * DAY).0, RowStep::Day);
+}
+
+#[test]
+fn a_clock_that_gains_a_second_and_a_hundredth_was_not_set() {
+    assert_eq!(lay(11_100, 10_000).1, 11_100);
+    assert_eq!(lay(11_101, 10_000).1, 10_000);
+}
