@@ -114,6 +114,14 @@ pub(crate) fn begin(bytes: &[u8]) -> Option<usize> {
     )
 }
 
+/// Where in the end of `bytes` a frame may begin whose header is not there yet.
+pub(crate) fn may_begin(bytes: &[u8]) -> Option<usize> {
+    let from = bytes.len().saturating_sub(HEADER_BYTES);
+    let tail = bytes.get(from..)?;
+    let is_begin = |at: &usize| matches!(tail.get(*at..), Some([0xDB] | [0xDB, 0x08, ..]));
+    (0..tail.len()).find(is_begin).map(|at| from + at)
+}
+
 fn is_length(high: u8, low: u8) -> bool {
     (1 + COUNTER_BYTES + TAG_BYTES..=FRAME_BYTES_MAX).contains(&usize::from(u16::from_be_bytes([high, low])))
 }

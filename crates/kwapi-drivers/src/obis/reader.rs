@@ -140,7 +140,8 @@ impl LineBuffer {
             }
         });
         // One that lost a byte reaches into the next.
-        let inside = self.buffer.get(begin + 1..next).and_then(encrypted::begin).filter(|_| result.is_err());
+        let inside = self.buffer.get(begin + 1..next).filter(|_| result.is_err());
+        let inside = inside.and_then(|bytes| encrypted::begin(bytes).or_else(|| encrypted::may_begin(bytes)));
         self.drop_to(inside.map_or(next, |inside| begin + 1 + inside));
         Some(result)
     }
