@@ -1,5 +1,7 @@
 //! From bytes off a line to telegrams: joins in the middle of one, gets over noise, keeps no more than a telegram needs.
 
+use kwapi_core::hex;
+
 use super::encrypted::{self, TelegramKeys};
 use super::registers::TelegramValues;
 use super::sml;
@@ -197,5 +199,5 @@ impl LineBuffer {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().take(EXCERPT_CHARS_MAX / 2).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(bytes.get(..EXCERPT_CHARS_MAX / 2).unwrap_or(bytes))
 }
