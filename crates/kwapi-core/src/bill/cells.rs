@@ -229,9 +229,19 @@ impl ProbeCells {
                     Some(RateValue::Constant(price)) => Some(*price),
                     Some(RateValue::Series(_)) | None => None,
                 };
-                kinds.push((BillLineKind::Energy(price), *sums));
+                let kind = BillLineKind::Energy(price);
+                // The same price in other hours is the same line.
+                match kinds.iter_mut().find(|(other, _)| *other == kind) {
+                    Some((_, (mj, amount))) => {
+                        *mj = mj.saturating_add(sums.0);
+                        *amount = amount.saturating_add(sums.1);
+                    }
+                    None => kinds.push((kind, *sums)),
+                }
             }
-            let [cheapest, dearest] = cells.bounds.map(|bound| whole(rounded(bound, unit)));
+            let [one, other] = cells.bounds.map(|bound| whole(rounded(bound, unit)));
+            // What is taken away from a meter costs most at the lowest price.
+            let (cheapest, dearest) = (one.min(other), one.max(other));
             kinds.push((BillLineKind::Bridged { cheapest, dearest }, cells.bridged));
             kinds.push((BillLineKind::Unpriced, (cells.unpriced_mj, 0)));
             kinds.retain(|(_, sums)| *sums != (0, 0));

@@ -32,7 +32,7 @@ pub enum SharesError {
     #[error("ends before it begins")]
     Reversed(usize),
     /// Together they are more than the whole.
-    #[error("shares add up to more than 1 from its begin on")]
+    #[error("shares add up to more than 1")]
     TooMuch(usize),
 }
 
@@ -67,12 +67,15 @@ impl Shares {
             }
         }
         let shares = Self(shares);
-        for (place, share) in shares.0.iter().enumerate() {
-            let sum = shares
-                .at(share.valid.start)
-                .fold(0_i64, |sum, other| sum.saturating_add(other.share.billionths()));
-            if sum > Decimal::ONE.billionths() {
-                return Err(SharesError::TooMuch(place));
+        for share in &shares.0 {
+            let mut sum = 0_i64;
+            let at =
+                shares.0.iter().enumerate().filter(|(_, other)| other.valid.contains(&share.valid.start));
+            for (place, other) in at {
+                sum = sum.saturating_add(other.share.billionths());
+                if sum > Decimal::ONE.billionths() {
+                    return Err(SharesError::TooMuch(place));
+                }
             }
         }
         Ok(shares)

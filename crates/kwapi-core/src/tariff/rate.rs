@@ -70,7 +70,7 @@ pub enum RateError {
     #[error("applies at the same time as another of its name")]
     Overlap(usize, usize),
     /// What is charged by the month has one price at a time.
-    #[error("a price by the month or the peak must be one number, and one by the month has no hours")]
+    #[error("by the month or the peak must be one number, and by the month has no hours")]
     NotConstant(usize),
     /// A factor that takes energy away.
     #[error("must be {}", if *.0 == RateUnit::Pue { "1 or more" } else { "0 or more" })]

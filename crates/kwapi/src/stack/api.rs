@@ -77,10 +77,13 @@ pub(super) fn directory(config: &Config, problems: Option<Problems>) -> Director
 /// What the configuration says of probes.
 pub(crate) fn configured(config: &Config) -> ConfiguredProbes {
     let (of_probes, of_templates) = (config.labels.clone(), config.template_labels.clone());
+    let of_bills = config.bill.shares.clone();
     // Those of the probe itself, and of its template what those do not say.
     let labels = move |probe: &ProbeId| {
         let own = of_probes.get(probe);
         let mut labels = of_templates.of(probe).unwrap_or_default();
+        // What has shares or dates is no one text.
+        labels.retain(|name, _| of_bills.get(probe).is_none_or(|shares| !shares.contains_key(name)));
         labels.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         labels
     };
