@@ -6,11 +6,12 @@
 
 mod decimal;
 mod hours;
+mod quarter;
 mod rate;
 
 pub use decimal::{Decimal, DecimalError};
 pub use hours::{HoursError, WeekHours};
-pub(crate) use rate::QuarterOfWeek;
+pub(crate) use quarter::QuarterOfWeek;
 pub use rate::{Rate, RateEntry, RateError, RateSeries, RateUnit, RateValue};
 
 /// A quarter hour in milliseconds.

@@ -34,7 +34,7 @@ impl Decimal {
     pub const ONE: Self = Self(BILLION);
 
     /// In billionths.
-    pub const fn billionths(self) -> i64 {
+    pub(crate) const fn billionths(self) -> i64 {
         self.0
     }
 }

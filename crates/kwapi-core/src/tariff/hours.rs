@@ -1,6 +1,6 @@
 //! Hours of a week in which a price applies.
 
-use super::rate::QuarterOfWeek;
+use super::QuarterOfWeek;
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Quarter hours of a day.

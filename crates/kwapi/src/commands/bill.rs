@@ -162,6 +162,12 @@ impl<'a> BillRun<'a> {
         if bill.values.is_empty() {
             return Err("no probe matches; `kwapi energy` shows which there are".to_owned());
         }
+        // Who mistypes a label must not take it for unallocated.
+        if let Some(label) = &self.facts.by
+            && bill.values.iter().all(|value| value.value.is_none())
+        {
+            return Err(format!("no probe has the label {label:?} in this month"));
+        }
         Ok((bill, self.facts))
     }
 }

@@ -335,8 +335,8 @@ fn shares_are_for_bills_and_hide_the_text_of_their_label() {
         ),
         ("{ value = 'p', share = 1.2 }", "`department` of `a`: share must be above 0 and at most 1"),
         (
-            "{ value = 'p', from = '2026-10-12 00:10Z' }",
-            "`from` \"2026-10-12 00:10Z\" is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now",
+            "{ value = 'p', from = 'soon' }",
+            "`from` \"soon\" is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now",
         ),
         (
             "{ value = 'p', from = '2026-10-12T00:10:00Z' }",

@@ -185,6 +185,9 @@ fn a_month_is_billed_as_python_and_duckdb_bill_it() {
         cents.map(|cents| cents.parse::<i64>().unwrap()).sum::<i64>()
     };
     assert_eq!(energy(&all), energy(&csv));
+    let (is_well, _, told) =
+        bill(folder, &["--month", "2025-10", "--by", "departmnt", "--state-directory", "state"]);
+    assert!(!is_well && told.contains("no probe has the label \"departmnt\" in this month"), "{told}");
     if !kwapi_peers::need_python("ledger") {
         return;
     }
