@@ -13,12 +13,11 @@ use std::path::Path;
 
 use kwapi_core::{BillMaker, BillTerms, BilledProbe, BilledQuarter, ProbeId, Shares, Timestamp, groups_of};
 use kwapi_plugins::answers::when::rfc3339;
-use kwapi_plugins::directory::Directory;
 
 use super::energy::{answer, print};
 use crate::cli::{BillArgs, EnergyPrint};
-use crate::config::Config;
-use crate::stack::configured;
+use crate::config::{Config, Labels};
+use crate::stack::configured_labels;
 
 use facts::BillFacts;
 use month::BillMonth;
@@ -81,7 +80,7 @@ fn milliseconds(at: u64) -> Timestamp {
 /// A bill being read.
 struct BillRun<'a> {
     config: &'a Config,
-    directory: Directory,
+    labels: Box<dyn Fn(&ProbeId) -> Labels>,
     maker: BillMaker,
     sums: BTreeSet<&'a ProbeId>,
     /// Of each probe that is billed, its register at the begin, in millijoules.
@@ -110,7 +109,7 @@ impl<'a> BillRun<'a> {
         registers.retain(|probe, _| !sums.contains(probe));
         Ok(Self {
             config,
-            directory: Directory::new(configured(config)),
+            labels: Box::new(configured_labels(config)),
             maker: BillMaker::new(terms).map_err(|error| error.to_string())?,
             sums,
             registers,
@@ -152,7 +151,7 @@ impl<'a> BillRun<'a> {
     /// Whose a probe is, by a label.
     fn shares(&self, probe: &ProbeId, label: &str) -> Shares {
         let dated = self.config.bill.shares.get(probe).and_then(|labels| labels.get(label));
-        let plain = || self.directory.labels(probe).remove(label).map(Shares::whole);
+        let plain = || (self.labels)(probe).remove(label).map(Shares::whole);
         dated.cloned().or_else(plain).unwrap_or_default()
     }
 
