@@ -17,6 +17,7 @@
     )
 )]
 
+mod bill;
 mod chain;
 mod energy;
 mod groups;
@@ -31,8 +32,14 @@ mod secret;
 mod series;
 mod silence;
 mod succession;
+mod tariff;
 mod units;
 
+pub use bill::{
+    Bill, BillCharge, BillChargeKind, BillError, BillLine, BillLineKind, BillMaker, BillPeak, BillProbe,
+    BillQuarterSum, BillTerms, BillValue, BilledProbe, BilledQuarter, QuarterStatus, Share, Shares,
+    SharesError,
+};
 pub use chain::{chain, with_causes};
 pub use energy::{
     Account, Cause, Clocks, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator, Keep,
@@ -50,6 +57,9 @@ pub use secret::Secret;
 pub use series::Series;
 pub use silence::{is_silent, silent_after};
 pub use succession::Succession;
+pub use tariff::{
+    Decimal, DecimalError, HoursError, Rate, RateEntry, RateError, RateSeries, RateUnit, RateValue, WeekHours,
+};
 pub use units::{
     Amperes, Energy, MonotonicClock, PROGRAM_DATE, ProcessClocks, Timestamp, Volts, WallClock, Watts,
 };

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 
-use records::ENERGY_HELP;
-pub(crate) use records::{BackupArgs, EnergyArgs, EnergyPrint, ImportArgs, MeasureArgs, RestoreArgs};
+use records::{BILL_HELP, ENERGY_HELP};
+pub(crate) use records::{
+    BackupArgs, BillArgs, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs, RestoreArgs,
+};
 
 /// The release, and the commit it was built from where that is known.
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("KWAPI_COMMIT"));
@@ -56,6 +58,11 @@ pub(crate) enum Command {
     /// the API of another machine.
     #[command(after_help = ENERGY_HELP)]
     Energy(Box<EnergyArgs>),
+    /// Print what a month's energy costs, and whose it is.
+    ///
+    /// Asks the same ledger as `kwapi energy`. Prices and owners are those of the configuration.
+    #[command(after_help = BILL_HELP)]
+    Bill(Box<BillArgs>),
     /// Read one configured meter once and explain the findings.
     Probe(ProbeArgs),
     /// Search the network for wattmeters with the configured credentials and print a configuration.

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod bill;
 pub(crate) mod check;
 pub(crate) mod discover;
 pub(crate) mod energy;

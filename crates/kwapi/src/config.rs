@@ -1,6 +1,7 @@
 //! `kwapi.toml`: found, read, checked and expanded before anything starts.
 
 mod accuracy;
+mod bill;
 mod bus;
 mod document;
 mod files;
@@ -17,6 +18,7 @@ mod spec;
 mod virtual_probes;
 
 pub(crate) use accuracy::Accuracies;
+pub(crate) use bill::BillSection;
 pub(crate) use bus::{BusSection, Endpoint};
 pub(crate) use document::{Document, DocumentError, Step};
 pub(crate) use kwapi_core::chain;
@@ -44,7 +46,7 @@ use sections::{
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
 /// The tables there are.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 17] = [
     "state_directory",
     "include",
     "bus",
@@ -60,6 +62,8 @@ const TABLES: [&str; 15] = [
     "inventory",
     "virtual",
     "labels",
+    "bill",
+    "tariff",
 ];
 
 /// A checked configuration.
@@ -82,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) labels: BTreeMap<ProbeId, Labels>,
     /// Those of probes whose meters name their outlets by a template.
     pub(crate) template_labels: TemplateLabels,
+    /// What energy costs, and whose it is.
+    pub(crate) bill: BillSection,
     /// How accurate the meters are, as far as it is configured.
     pub(crate) accuracy: Accuracies,
     /// What is probably not meant, each with its line.
@@ -144,12 +150,16 @@ impl Config {
         }
         let (drivers, defaults) = drivers_section(document)?;
         let expanded = meters::expand(document, &defaults)?;
+        let rrd: RrdSection = document.section("rrd")?;
+        let bill = bill::read(document, &rrd)?;
         let mut labels = labels(document)?;
         let mut template_labels = TemplateLabels::default();
         for meter in &expanded {
             for outlet in meter.outlets.named() {
                 let own = labels.entry(outlet.probe.clone()).or_default();
-                for (name, value) in &meter.labels {
+                let of_bills = bill.shares.get(&outlet.probe);
+                let is_other = |name: &String| of_bills.is_none_or(|shares| !shares.contains_key(name));
+                for (name, value) in meter.labels.iter().filter(|(name, _)| is_other(name)) {
                     own.entry(name.clone()).or_insert_with(|| value.replace("{outlet}", &outlet.key));
                 }
             }
@@ -175,7 +185,8 @@ impl Config {
             drivers,
             forwarder: document.section("forwarder")?,
             api: api_section(document)?,
-            rrd: document.section("rrd")?,
+            rrd,
+            bill,
             ledger: document.section("ledger")?,
             samples: samples_section(document)?,
             status: document.section("status")?,
@@ -241,8 +252,15 @@ pub(crate) fn status_listener(file: &Path) -> Result<Option<SocketAddr>, Documen
     Ok(status.listen)
 }
 
+/// The labels that are texts. Those with shares are for bills.
 fn labels(document: &Document) -> Result<BTreeMap<ProbeId, Labels>, DocumentError> {
-    document.section("labels")
+    let Some(mut labels) = document.tables.get("labels").cloned() else { return Ok(BTreeMap::new()) };
+    for (_, of_probe) in labels.as_table_mut().into_iter().flatten() {
+        if let Some(of_probe) = of_probe.as_table_mut() {
+            of_probe.retain(|_, value| !bill::is_shares(value));
+        }
+    }
+    document.typed(&[Step::Key("labels".to_owned())], labels, &[])
 }
 
 /// The state directory: as configured, as systemd gives it, or the usual place for this user.

@@ -29,7 +29,7 @@ use crate::config::{Config, Endpoint, chain};
 use crate::reload;
 use crate::shutdown::{STOP_LIMIT, Shutdown};
 
-pub(crate) use api::configured;
+pub(crate) use api::{configured, configured_labels};
 pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use feed::Folded;
 pub(crate) use listeners::{AddressInUse, Listeners};

@@ -52,6 +52,13 @@ pub(crate) struct EnergyArgs {
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: EnergyPrint,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
+}
+
+/// Whose ledger is asked.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerArgs {
     /// Status address of the process that keeps the ledger; overrides the configuration.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["url", "state_directory"])]
     pub(crate) address: Option<SocketAddr>,
@@ -79,6 +86,38 @@ pub(crate) enum EnergyPrint {
     Csv,
     /// One document.
     Json,
+}
+
+pub(super) const BILL_HELP: &str = "\
+Examples:
+  kwapi bill --month 2026-10 --by department
+  kwapi bill --month 2026-10 --by department --format csv > october.csv
+  kwapi bill --month 2026-10 --by department --profile > profile.csv
+
+Prices are the [[tariff]] tables of the configuration, months and hours those of `zone` in [bill]. Energy is the difference
+of two readings of the probe's register, which are rounded down to watt-hours. What a tariff charges a probe is rounded once,
+a half away from zero; owners and lines add up to that. `bridged` energy is known by amount, but not by time: it is spread
+evenly over its stretch, and the line says what it costs at the lowest and at the highest price of the stretch.";
+
+#[derive(Args, Debug)]
+pub(crate) struct BillArgs {
+    /// The month, as of `zone` in [bill]; of the current one the part that is over.
+    #[arg(long, value_name = "YYYY-MM")]
+    pub(crate) month: String,
+    /// One part per value of this label, and one of what has none [default: all in one].
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) by: Option<String>,
+    /// Probes: an id, `taurus-[1-16]`, `lyon.*`, or `*`; may be repeated [default: all].
+    #[arg(long, short, value_name = "PATTERN")]
+    pub(crate) probes: Vec<String>,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: EnergyPrint,
+    /// Print each quarter hour instead, as CSV: stamped at its end, 92 or 100 on days on which the clock is set.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) profile: bool,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
 }
 
 /// RRD files and the driver manager's state are not in it: graphs begin anew from what the journal has, and a meter's next

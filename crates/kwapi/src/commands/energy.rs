@@ -1,6 +1,7 @@
 //! `kwapi energy`: how much energy between two instants, asked of a running kwapi or read from a stopped one's ledger.
 
 mod output;
+mod records;
 mod request;
 
 use std::borrow::Cow;
@@ -12,11 +13,13 @@ use kwapi_plugins::Scope;
 use kwapi_plugins::answers::{EnergyAnswers, EnergyQuestion};
 use kwapi_plugins::directory::Directory;
 
-use crate::cli::{EnergyArgs, EnergyPrint};
+use crate::cli::{EnergyArgs, EnergyPrint, LedgerArgs};
 use crate::stack::status::default_address;
 use crate::stack::{Roles, configured};
 
 use output::EnergyPrinter;
+pub(super) use output::print;
+pub(super) use records::AnswerRecords;
 use request::{AskOutcome, EnergyServer};
 
 /// Asks and prints.
@@ -26,37 +29,50 @@ use request::{AskOutcome, EnergyServer};
 pub(crate) async fn energy(arguments: &EnergyArgs, named: Option<&Path>) -> Result<(), String> {
     let pairs = pairs(arguments);
     let mut output = EnergyPrinter::new(arguments.format);
-    if let Some(directory) = &arguments.state_directory {
-        read(directory, &pairs, named, &mut output)?;
-    } else if let Some(url) = &arguments.url {
-        let server = EnergyServer::at_url(url, arguments)?;
-        match server.ask(&pairs, &mut output).await? {
-            AskOutcome::Answered => {}
-            AskOutcome::NobodyThere(why) | AskOutcome::NoLedger(why) => return Err(why),
-        }
-    } else {
-        ask_or_read(arguments, named, &pairs, &mut output).await?;
-    }
+    answer(&arguments.ledger, named, &pairs, &mut |part| output.take(part)).await?;
     output.end()
+}
+
+/// Takes an answer part by part; an error ends it.
+pub(super) type TakeAnswer<'a> = dyn FnMut(&[u8]) -> Result<(), String> + 'a;
+
+/// Answers a question of `/v2/energy` from the ledger that is meant.
+///
+/// # Errors
+/// When there is no answer, as one line.
+pub(super) async fn answer(
+    ledger: &LedgerArgs,
+    named: Option<&Path>,
+    pairs: &[(&'static str, String)],
+    take: &mut TakeAnswer<'_>,
+) -> Result<(), String> {
+    if let Some(directory) = &ledger.state_directory {
+        return read(directory, pairs, named, take);
+    }
+    let Some(url) = &ledger.url else { return ask_or_read(ledger, named, pairs, take).await };
+    match EnergyServer::at_url(url, ledger)?.ask(pairs, take).await? {
+        AskOutcome::Answered => Ok(()),
+        AskOutcome::NobodyThere(why) | AskOutcome::NoLedger(why) => Err(why),
+    }
 }
 
 /// Asks where a service's status is told; if no service runs, reads its files.
 async fn ask_or_read(
-    arguments: &EnergyArgs,
+    ledger: &LedgerArgs,
     named: Option<&Path>,
     pairs: &[(&'static str, String)],
-    output: &mut EnergyPrinter,
+    take: &mut TakeAnswer<'_>,
 ) -> Result<(), String> {
-    let first = super::status::address(arguments.address, named)?;
+    let first = super::status::address(ledger.address, named)?;
     let mut addresses = vec![first];
     // Where history is a service of its own it has the next port but three.
     let of_history = default_address(Roles::RRD);
-    if arguments.address.is_none() && first == default_address(Roles::DRIVERS) {
+    if ledger.address.is_none() && first == default_address(Roles::DRIVERS) {
         addresses.push(of_history);
     }
     let (mut absent, mut without) = (None, None);
     for address in addresses {
-        match EnergyServer::on_this_machine(address)?.ask(pairs, output).await? {
+        match EnergyServer::on_this_machine(address)?.ask(pairs, take).await? {
             AskOutcome::Answered => return Ok(()),
             AskOutcome::NobodyThere(why) => absent = absent.or(Some(why)),
             AskOutcome::NoLedger(why) => without = without.or(Some(why)),
@@ -66,11 +82,11 @@ async fn ask_or_read(
         return Err(why);
     }
     let absent = absent.unwrap_or_default();
-    if arguments.address.is_some() {
+    if ledger.address.is_some() {
         return Err(absent);
     }
     let config = super::configuration(named).map_err(|error| format!("{absent}; {error}"))?;
-    read(&config.state_directory, pairs, named, output).map_err(|error| format!("{absent}; {error}"))
+    read(&config.state_directory, pairs, named, take).map_err(|error| format!("{absent}; {error}"))
 }
 
 /// Reads the ledger of a stopped service.
@@ -78,7 +94,7 @@ fn read(
     directory: &Path,
     pairs: &[(&'static str, String)],
     named: Option<&Path>,
-    output: &mut EnergyPrinter,
+    take: &mut TakeAnswer<'_>,
 ) -> Result<(), String> {
     let now = crate::stack::wall_clock().now();
     let query = pairs.iter().map(|(name, value)| (Cow::from(*name), Cow::from(value.as_str())));
@@ -104,7 +120,7 @@ fn read(
     let prepared = answers.prepare(question, &Scope::All).map_err(|error| error.message().to_owned())?;
     let mut failed = None;
     let written = prepared.write(|_| (), &mut |part| {
-        failed = output.take(&part).err();
+        failed = take(&part).err();
         failed.is_none()
     });
     written.map_err(|error| error.message().to_owned())?;

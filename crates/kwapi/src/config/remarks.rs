@@ -14,7 +14,9 @@ use super::nearest;
 
 /// A fingerprint of each table that a running process does not take up anew.
 pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
-    const TAKEN_UP: [&str; 6] = ["meter", "inventory", "virtual", "labels", "credentials", "drivers"];
+    // No process has bills and tariffs: who makes a bill reads them.
+    const TAKEN_UP: [&str; 8] =
+        ["meter", "inventory", "virtual", "labels", "credentials", "drivers", "bill", "tariff"];
     /// What is taken up of a table that is not: who sees which probes.
     const SCOPES: [&str; 2] = ["scope", "see_all"];
     let print = |value: &Value| {

@@ -13,7 +13,7 @@ use kwapi_plugins::metrics::{self as served, Metrics};
 
 use super::drivers::Problems;
 use super::{Process, metrics};
-use crate::config::Config;
+use crate::config::{Config, Labels};
 
 /// The routes, with `/metrics` where everybody who can reach them may read anyway.
 pub(super) fn router(
@@ -87,13 +87,21 @@ pub(super) fn directory(
 
 /// What the configuration says of probes.
 pub(crate) fn configured(config: &Config) -> ConfiguredProbes {
+    let sums = config.virtual_probes.iter().map(|sum| sum.probe.clone());
+    ConfiguredProbes::new(configured_labels(config), sums)
+}
+
+/// The labels that the configuration gives a probe.
+pub(crate) fn configured_labels(config: &Config) -> impl Fn(&ProbeId) -> Labels + Send + Sync + use<> {
     let (of_probes, of_templates) = (config.labels.clone(), config.template_labels.clone());
+    let of_bills = config.bill.shares.clone();
     // Those of the probe itself, and of its template what those do not say.
-    let labels = move |probe: &ProbeId| {
+    move |probe: &ProbeId| {
         let own = of_probes.get(probe);
         let mut labels = of_templates.of(probe).unwrap_or_default();
+        // What has shares or dates is no one text.
+        labels.retain(|name, _| of_bills.get(probe).is_none_or(|shares| !shares.contains_key(name)));
         labels.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         labels
-    };
-    ConfiguredProbes::new(labels, config.virtual_probes.iter().map(|sum| sum.probe.clone()))
+    }
 }

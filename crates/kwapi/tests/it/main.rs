@@ -12,6 +12,7 @@
 )]
 
 mod backup;
+mod bill;
 mod ceilometer;
 mod clock;
 mod commands;

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use csv::StringRecord;
 use kwapi_graph::{energy_text, watts_text};
 
+use super::records::AnswerRecords;
 use crate::cli::EnergyPrint;
 
 /// Lines that are looked at for the width of columns.
@@ -17,8 +18,7 @@ const NUMBERS: std::ops::Range<usize> = 3..7;
 #[derive(Debug)]
 pub(super) struct EnergyPrinter {
     format: EnergyPrint,
-    /// The answer's last line, not yet whole.
-    rest: Vec<u8>,
+    records: AnswerRecords,
     columns: Option<StringRecord>,
     lines: Vec<Line>,
     widths: Option<[usize; 7]>,
@@ -33,7 +33,14 @@ struct Line {
 
 impl EnergyPrinter {
     pub(super) fn new(format: EnergyPrint) -> Self {
-        Self { format, rest: Vec::new(), columns: None, lines: Vec::new(), widths: None, rows: 0 }
+        Self {
+            format,
+            records: AnswerRecords::default(),
+            columns: None,
+            lines: Vec::new(),
+            widths: None,
+            rows: 0,
+        }
     }
 
     /// Takes the next part of an answer.
@@ -44,22 +51,7 @@ impl EnergyPrinter {
         if self.format != EnergyPrint::Table {
             return print(part);
         }
-        self.rest.extend_from_slice(part);
-        // A line break within quotes is part of a label.
-        let (mut is_quoted, mut end) = (false, None);
-        for (at, byte) in self.rest.iter().enumerate() {
-            match byte {
-                b'"' => is_quoted = !is_quoted,
-                b'\n' if !is_quoted => end = Some(at),
-                _ => {}
-            }
-        }
-        let Some(end) = end else { return Ok(()) };
-        let rest = self.rest.split_off(end + 1);
-        let whole = std::mem::replace(&mut self.rest, rest);
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*whole);
-        for record in reader.records() {
-            let record = record.map_err(|error| format!("the answer cannot be read: {error}"))?;
+        for record in self.records.take(part)? {
             match &self.columns {
                 None => self.columns = Some(record),
                 Some(columns) => {
@@ -174,7 +166,11 @@ fn aligned(cells: &[String; 7], widths: &[usize; 7]) -> String {
     line.trim_end().to_owned()
 }
 
-fn print(bytes: &[u8]) -> Result<(), String> {
+/// Prints to standard output.
+///
+/// # Errors
+/// When it cannot be written, as one line.
+pub(in crate::commands) fn print(bytes: &[u8]) -> Result<(), String> {
     match io::stdout().write_all(bytes) {
         Ok(()) => Ok(()),
         // `| head` has seen enough.

@@ -7,8 +7,8 @@ use kwapi_core::{Secret, chain};
 use kwapi_plugins::api::ENERGY;
 use reqwest::{Client, StatusCode, Url};
 
-use super::output::EnergyPrinter;
-use crate::cli::EnergyArgs;
+use super::TakeAnswer;
+use crate::cli::LedgerArgs;
 
 /// Who is there takes a connection at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(super) struct EnergyServer {
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum AskOutcome {
-    /// The answer is with the output.
+    /// The answer was taken.
     Answered,
     /// Nobody listens there.
     NobodyThere(String),
@@ -49,7 +49,7 @@ impl EnergyServer {
     ///
     /// # Errors
     /// When the address or a file makes no sense, as one line.
-    pub(super) fn at_url(url: &str, arguments: &EnergyArgs) -> Result<Self, String> {
+    pub(super) fn at_url(url: &str, arguments: &LedgerArgs) -> Result<Self, String> {
         let base = url.trim_end_matches('/');
         let base = base.strip_suffix("/v1").or_else(|| base.strip_suffix("/v2")).unwrap_or(base);
         let url = parsed(&format!("{}{ENERGY}", base.strip_suffix(ENERGY).unwrap_or(base)))?;
@@ -78,14 +78,14 @@ impl EnergyServer {
         Ok(Self { client: built(client)?, url, token })
     }
 
-    /// Asks, and hands the answer to `output` as it comes.
+    /// Asks, and hands the answer to `take` as it comes.
     ///
     /// # Errors
     /// When the answer is an error or ends early, as one line.
     pub(super) async fn ask(
         &self,
         pairs: &[(&'static str, String)],
-        output: &mut EnergyPrinter,
+        take: &mut TakeAnswer<'_>,
     ) -> Result<AskOutcome, String> {
         let mut url = self.url.clone();
         url.query_pairs_mut().extend_pairs(pairs);
@@ -106,7 +106,7 @@ impl EnergyServer {
         let ended_early = |error: reqwest::Error| format!("{place}: {}", chain(&error.without_url()));
         if status == StatusCode::OK {
             while let Some(part) = response.chunk().await.map_err(ended_early)? {
-                output.take(&part)?;
+                take(&part)?;
             }
             return Ok(AskOutcome::Answered);
         }

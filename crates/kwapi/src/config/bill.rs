@@ -1,0 +1,148 @@
+//! `[bill]`, `[[tariff]]` and the shares in `[labels]`: what energy costs, and whose it is.
+
+mod shares;
+mod tariff;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+use kwapi_core::{Pattern, ProbeId, Rate, RateEntry, RateUnit, RateValue, Shares, Timestamp, WeekHours};
+use kwapi_plugins::answers::when;
+use serde::Deserialize;
+
+use super::document::{Document, DocumentError, Step};
+use super::sections::RrdSection;
+
+/// Decimals of most currencies.
+const DECIMALS: u32 = 2;
+
+/// What bills are made by.
+#[derive(Clone, Debug)]
+pub(crate) struct BillSection {
+    /// Of months, days and hours.
+    pub(crate) zone: TimeZone,
+    /// As it is printed.
+    pub(crate) currency: String,
+    /// How many it has.
+    pub(crate) decimals: u32,
+    /// The prices.
+    pub(crate) rates: Vec<Rate>,
+    /// Values of labels that have shares or dates, by probe and label.
+    pub(crate) shares: SharesOf,
+    /// Probes whose meters are calibrated for billing.
+    pub(crate) calibrated: Vec<Pattern>,
+}
+
+/// By probe and label.
+pub(crate) type SharesOf = BTreeMap<ProbeId, BTreeMap<String, Shares>>;
+
+/// The keys of `[bill]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BillKeys {
+    zone: Option<String>,
+    currency: Option<String>,
+    decimals: Option<u32>,
+    shares: Option<PathBuf>,
+    calibrated: Vec<Pattern>,
+}
+
+/// Reads all of it. `rrd` has the price of those who have no tariff.
+///
+/// # Errors
+/// At the first thing that makes no sense, with file and line.
+pub(super) fn read(document: &Document, rrd: &RrdSection) -> Result<BillSection, DocumentError> {
+    let keys: BillKeys = document.section("bill")?;
+    let at = |key: &str| ["bill", key].map(|key| Step::Key(key.to_owned()));
+    let zone = match &keys.zone {
+        Some(name) => when::zone(name).map_err(|error| document.error(&at("zone"), error.to_string()))?,
+        None if document.tables.contains_key("tariff") => {
+            let message = "[[tariff]] requires `zone` in [bill], such as \"Europe/Paris\"";
+            return Err(document.error(&[Step::Key("tariff".to_owned())], message));
+        }
+        None => TimeZone::system(),
+    };
+    if keys.decimals.is_some_and(|decimals| decimals > 4) {
+        return Err(document.error(&at("decimals"), "`decimals` must be 0 to 4"));
+    }
+    let mut rates = tariff::read(document, &zone)?;
+    if !document.tables.contains_key("tariff") {
+        let price = rrd.kwh_price.to_string().parse();
+        let price = price.map_err(|error| {
+            let path = ["rrd", "kwh_price"].map(|key| Step::Key(key.to_owned()));
+            document.error(&path, format!("`kwh_price` {error}"))
+        })?;
+        let value = RateValue::Constant(price);
+        let entry = RateEntry { valid: 0..u64::MAX, hours: WeekHours::default(), value };
+        rates.extend(Rate::new("energy", RateUnit::Kwh, vec![entry]));
+    }
+    let file = keys.shares.map(|file| document.folder().join(file));
+    Ok(BillSection {
+        rates,
+        shares: shares::read(document, &zone, file.as_deref())?,
+        currency: keys.currency.unwrap_or_else(|| rrd.currency.clone()),
+        decimals: keys.decimals.unwrap_or(DECIMALS),
+        calibrated: keys.calibrated,
+        zone,
+    })
+}
+
+/// The shares that stand in `[labels]` are lists, and no texts.
+pub(super) fn is_shares(value: &toml::Value) -> bool {
+    value.is_array()
+}
+
+/// From when until when something applies, in Unix milliseconds; which of the two is wrong, and why.
+fn valid(
+    from: Option<&str>,
+    until: Option<&str>,
+    zone: &TimeZone,
+) -> Result<std::ops::Range<u64>, (&'static str, String)> {
+    let instant = |key: &'static str, text: &str| {
+        // `now` would be another one each time.
+        if text.trim() == "now" {
+            return Err((key, format!("`{key}` must be a date or an instant")));
+        }
+        let at = when::instant(text, Some(zone), Timestamp::EPOCH);
+        let at = at.map_err(|error| (key, format!("`{key}` {text:?} {error}")))?;
+        if at.micros() % 1_000 > 0 {
+            return Err((key, format!("`{key}` {text:?} begins or ends within a quarter hour")));
+        }
+        Ok(at.micros() / 1_000)
+    };
+    let from = from.map_or(Ok(0), |text| instant("from", text))?;
+    let until = until.map_or(Ok(u64::MAX), |text| instant("until", text))?;
+    Ok(from..until)
+}
+
+/// Rows of a CSV file with these columns in its header, each with its line.
+///
+/// # Errors
+/// When it cannot be read, or lacks a column, as one line.
+fn csv_rows(
+    file: &std::path::Path,
+    columns: &[&str],
+    mut take: impl FnMut(u64, &[&str]) -> Result<(), String>,
+) -> Result<(), String> {
+    let shown = file.display();
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .comment(Some(b'#'))
+        .from_path(file)
+        .map_err(|error| format!("{shown}: {error}"))?;
+    let headers = reader.headers().map_err(|error| format!("{shown}: {error}"))?.clone();
+    if let Some(other) = headers.iter().find(|header| !columns.contains(header)) {
+        return Err(format!("{shown}:1: unknown column {other:?}; valid columns: {}", columns.join(", ")));
+    }
+    let places: Vec<Option<usize>> =
+        columns.iter().map(|column| headers.iter().position(|header| header == *column)).collect();
+    for record in reader.records() {
+        let record = record.map_err(|error| format!("{shown}: {error}"))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let cell = |place: &Option<usize>| place.and_then(|place| record.get(place)).unwrap_or_default();
+        let cells: Vec<&str> = places.iter().map(cell).collect();
+        take(line, &cells).map_err(|message| format!("{shown}:{line}: {message}"))?;
+    }
+    Ok(())
+}
