@@ -1,7 +1,6 @@
 //! `kwapi energy`: how much energy between two instants, asked of a running kwapi or read from a stopped one's ledger.
 
 mod output;
-mod request;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -10,14 +9,15 @@ use kwapi_core::chain;
 use kwapi_history::{OpenError, Query, StoppedLedger};
 use kwapi_plugins::Scope;
 use kwapi_plugins::answers::{EnergyAnswers, EnergyQuestion};
+use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::directory::Directory;
 
+use super::client::{AskFailure, KwapiClient};
 use crate::cli::{EnergyArgs, EnergyPrint};
 use crate::stack::status::default_address;
 use crate::stack::{Roles, configured};
 
 use output::EnergyPrinter;
-use request::{AskOutcome, EnergyServer};
 
 /// Asks and prints.
 ///
@@ -29,15 +29,25 @@ pub(crate) async fn energy(arguments: &EnergyArgs, named: Option<&Path>) -> Resu
     if let Some(directory) = &arguments.state_directory {
         read(directory, &pairs, named, &mut output)?;
     } else if let Some(url) = &arguments.url {
-        let server = EnergyServer::at_url(url, arguments)?;
-        match server.ask(&pairs, &mut output).await? {
-            AskOutcome::Answered => {}
-            AskOutcome::NobodyThere(why) | AskOutcome::NoLedger(why) => return Err(why),
-        }
+        let client = KwapiClient::of_api(url, arguments.token_file.as_deref(), arguments.ca_file.as_deref())?;
+        ask(&client, &pairs, &mut output).await.map_err(AskFailure::into_line)?;
     } else {
         ask_or_read(arguments, named, &pairs, &mut output).await?;
     }
     output.end()
+}
+
+/// Asks, and hands the answer to `output` as it comes.
+async fn ask(
+    client: &KwapiClient,
+    pairs: &[(&'static str, String)],
+    output: &mut EnergyPrinter,
+) -> Result<(), AskFailure> {
+    let mut answer = client.get(ENERGY, pairs).await?;
+    while let Some(part) = answer.part().await? {
+        output.take(part.as_ref()).map_err(AskFailure::Other)?;
+    }
+    Ok(())
 }
 
 /// Asks where a service's status is told; if no service runs, reads its files.
@@ -56,10 +66,11 @@ async fn ask_or_read(
     }
     let (mut absent, mut without) = (None, None);
     for address in addresses {
-        match EnergyServer::on_this_machine(address)?.ask(pairs, output).await? {
-            AskOutcome::Answered => return Ok(()),
-            AskOutcome::NobodyThere(why) => absent = absent.or(Some(why)),
-            AskOutcome::NoLedger(why) => without = without.or(Some(why)),
+        match ask(&KwapiClient::on_this_machine(address)?, pairs, output).await {
+            Ok(()) => return Ok(()),
+            Err(AskFailure::Absent(why)) => absent = absent.or(Some(why)),
+            Err(AskFailure::NotKept(why)) => without = without.or(Some(why)),
+            Err(AskFailure::Other(why)) => return Err(why),
         }
     }
     if let Some(why) = without {
