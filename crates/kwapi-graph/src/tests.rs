@@ -111,7 +111,7 @@ fn an_empty_graph_says_so_and_when_it_last_was_not() {
 fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
     let figures = Figures::of(&Series::whole(0, 3_600, vec![Some(100.0), None, Some(300.0)]), NOW);
     assert_eq!(figures.average, Some(200.0));
-    assert_eq!(figures.energy_kwh, 0.4);
+    assert_eq!(figures.energy, EnergyFigure::Known(0.4));
     assert_eq!((figures.min, figures.max, figures.last), (Some(100.0), Some(300.0), Some(300.0)));
     assert_eq!(figures.known_seconds, 7_200);
 }
@@ -119,7 +119,7 @@ fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
 #[test]
 fn of_a_row_in_progress_only_the_past_counts() {
     let figures = Figures::of(&Series::whole(NOW, 3_600, vec![Some(100.0)]), NOW + 36);
-    assert_eq!((figures.energy_kwh, figures.known_seconds), (0.001, 36));
+    assert_eq!((figures.energy, figures.known_seconds), (EnergyFigure::Known(0.001), 36));
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn a_sum_counts_each_probe_for_the_time_it_is_known() {
     stack.add("B", &of(36));
     let stacked = stack.finish();
     let figures = stacked.figures(NOW);
-    assert!((figures.energy_kwh - 1.001).abs() < 1e-12, "{figures:?}");
+    assert!((figures.energy.kwh().unwrap() - 1.001).abs() < 1e-12, "{figures:?}");
     assert_eq!((figures.known_seconds, figures.average.map(f64::round)), (36_000, Some(100.0)));
-    assert_eq!(stacked.bands[1].energy_kwh, 0.001);
+    assert_eq!(stacked.bands[1].energy, EnergyFigure::Known(0.001));
 }
 
 #[test]
@@ -200,6 +200,15 @@ fn ids_sort_as_people_sort_them() {
         "nœud-🔌",
     ];
     assert_eq!(ids, expected);
+}
+
+#[test]
+fn powers_beside_each_other_share_a_unit() {
+    let texts = watts_texts([Some(48_000.0), Some(100_000.0), Some(61_234.5), None]);
+    assert_eq!(texts, ["48.0 kW", "100.0 kW", "61.2 kW", "–"]);
+    assert_eq!(watts_texts([Some(3.0), Some(2.5e8), Some(0.0)]), ["0.000 MW", "250.0 MW", "0.0 MW"]);
+    assert_eq!(watts_texts([Some(40.0), Some(99_999.0)]), [watts_text(40.0), watts_text(99_999.0)]);
+    assert_eq!(watts_texts([None, None]), ["–", "–"]);
 }
 
 #[test]
@@ -342,7 +351,7 @@ fn the_first_seconds_of_a_sum_wait_for_meters_that_are_read_later() {
     assert_eq!(known, (24..30).chain(44..60).collect::<Vec<_>>());
     // What they used counts all the same.
     let joules = 100.0 * f64::from(10 + 9 + 6 + 20 + 19 + 16);
-    assert!((figures.energy_kwh * 3.6e6 - joules).abs() < 1e-6, "{figures:?}");
+    assert!((figures.energy.kwh().unwrap() * 3.6e6 - joules).abs() < 1e-6, "{figures:?}");
 }
 
 /// A window that begins in the middle of history begins with whoever measured then.

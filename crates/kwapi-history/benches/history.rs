@@ -217,7 +217,7 @@ fn arbitrary_hour(criterion: &mut Criterion) {
     }
     let query = Query::new(ledger, None).with_samples(Some(samples));
     let (start, end) = (stamp(1_234), stamp(1_234 + 3_600));
-    let ask = Ask { probes, start, end, step: EnergyStep::Whole, now: stamp(7_500) };
+    let ask = Ask { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now: stamp(7_500) };
     let answer = query.energy(&ask).unwrap();
     assert_eq!((answer.probes.len(), answer.without_samples.len()), (1_000, 0), "{:?}", answer.unreadable);
     let mut group = criterion.benchmark_group("query");

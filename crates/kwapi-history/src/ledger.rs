@@ -22,14 +22,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwapi_core::{ProbeId, RowStep, Timestamp};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::journal::{Bookmark, Delivery, Journal, Need, OpenError, Position, Reader, Records};
 use crate::reader_thread::{JournalConsumer, ReaderThread};
 
 pub use counters::LedgerCounters;
 pub use seen::UnreadableRows;
-pub(crate) use seen::{LedgerSight, SeenRow};
+pub(crate) use seen::{LedgerSight, SeenProbe, SeenRow};
 pub use stopped::StoppedLedger;
 pub use table::LedgerRow;
 
@@ -79,6 +79,8 @@ pub struct Ledger {
     bookmark: Bookmark,
     /// Taken after `reader` where both are. Who has the reader takes records and writes, nobody else.
     state: Mutex<State>,
+    /// Woken when `state.reached` has risen.
+    moved: Condvar,
     upkeep: Mutex<Upkeep>,
 }
 
@@ -89,6 +91,8 @@ struct State {
     batch: Option<Batch>,
     /// All before it is in `book` and files.
     position: Position,
+    /// The same, or the journal's end where nothing lies between the two.
+    reached: Position,
     /// What `ledger-open` says, and the one before.
     committed: Position,
     committed_before: Position,
@@ -173,6 +177,7 @@ impl Ledger {
             reader: Mutex::new(reader),
             bookmark,
             state: Mutex::new(state),
+            moved: Condvar::new(),
             upkeep: Mutex::default(),
         };
         Ok(ledger)
@@ -209,8 +214,12 @@ impl Ledger {
     fn take(&self, timeout: Duration) -> Took {
         let mut reader = self.reader.lock();
         if self.state.lock().batch.is_none() {
+            let end = self.journal.end();
             let delivery = match reader.next(timeout) {
-                Ok(None) => return Took::Nothing,
+                Ok(None) => {
+                    self.has_reached(&mut self.state.lock(), end);
+                    return Took::Nothing;
+                }
                 Ok(Some(delivery)) => delivery,
                 Err(error) => {
                     drop(reader);
@@ -234,7 +243,26 @@ impl Ledger {
                 }
             }
         }
-        self.state.lock().work()
+        let mut state = self.state.lock();
+        let took = state.work();
+        let position = state.position;
+        self.has_reached(&mut state, position);
+        took
+    }
+
+    fn has_reached(&self, state: &mut State, position: Position) {
+        if position > state.reached {
+            state.reached = position;
+            self.moved.notify_all();
+        }
+    }
+
+    /// Waits until it has all that is in the journal now, for `limit` at most: what somebody has seen elsewhere is in the
+    /// next answer.
+    pub(crate) fn keep_up(&self, limit: Duration) {
+        let end = self.journal.end();
+        let mut state = self.state.lock();
+        self.moved.wait_while_for(&mut state, |state| state.reached < end, limit);
     }
 
     /// Running totals.
@@ -326,4 +354,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

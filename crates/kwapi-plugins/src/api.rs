@@ -23,6 +23,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use kwapi_history::Samples;
+use kwapi_history::journal::Position;
 
 pub use config::{ApiConfig, ApiConfigError};
 use openapi::OPENAPI;
@@ -32,7 +33,8 @@ use crate::answers::EnergyAnswers;
 use crate::auth::{Auth, guarded, scope_of};
 use crate::directory::Directory;
 use crate::http::{
-    AnswerTurns, Cors, HttpError, RouteMatch, allow_origins, is_not_modified, not_modified, nothing_here,
+    AnswerTurns, Cors, HttpError, POSITION, RouteMatch, allow_origins, is_not_modified, not_modified,
+    nothing_here,
 };
 use crate::scope::Scope;
 use query::ListParameters;
@@ -204,6 +206,16 @@ fn json_response(body: Bytes) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// Names the position in the journal that an answer is true at; not where that would tell of probes that the caller does
+/// not see.
+fn at_position(mut response: Response, position: Option<Position>, scope: &Scope) -> Response {
+    let position = position.filter(|_| scope.is_all());
+    if let Some(Ok(position)) = position.map(|position| HeaderValue::try_from(position.to_string())) {
+        response.headers_mut().insert(POSITION, position);
+    }
     response
 }
 

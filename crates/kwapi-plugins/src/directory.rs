@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, Watts, is_silent};
+use kwapi_history::{Windows, WindowsAnswer};
 use parking_lot::RwLock;
 
 use crate::live::Live;
@@ -85,6 +86,7 @@ pub struct Directory {
     configured: Arc<RwLock<Arc<ConfiguredProbes>>>,
     live: Live,
     history: Option<Arc<dyn PowerHistory>>,
+    windows: Option<Windows>,
     problems: Option<Arc<ProblemOf>>,
 }
 
@@ -110,6 +112,12 @@ impl Directory {
     #[must_use]
     pub fn with_history(self, history: Arc<dyn PowerHistory>) -> Self {
         Self { history: Some(history), ..self }
+    }
+
+    /// The same, with a ledger: totals and the energy of periods are asked of it, and not of rows of history.
+    #[must_use]
+    pub fn with_windows(self, windows: Option<Windows>) -> Self {
+        Self { windows, ..self }
     }
 
     /// The same, with the meters of this process: `problem` tells why a probe is not read, if it is not.
@@ -200,6 +208,17 @@ impl Directory {
     /// See [`PowerHistory::extremes`].
     pub(crate) fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)> {
         self.history.as_ref().and_then(|history| history.extremes(probe, period, now))
+    }
+
+    /// What the accounts of `probes` have come to, and what they used in each of `windows` (begin and end), at one position
+    /// in the journal; `None` where no ledger is kept: then rows tell what was used.
+    pub(crate) fn used(
+        &self,
+        probes: &[ProbeId],
+        windows: &[(Timestamp, Timestamp)],
+        now: Timestamp,
+    ) -> Option<WindowsAnswer> {
+        self.windows.as_ref().map(|answers| answers.ask(probes, windows, now))
     }
 
     /// See [`PowerHistory::rrd_file`].

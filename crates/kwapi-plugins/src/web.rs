@@ -11,6 +11,7 @@ mod overview;
 mod pages;
 mod route;
 mod statics;
+mod used;
 mod words;
 
 use std::fmt;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Scheme};
-use kwapi_history::History;
+use kwapi_history::{History, Windows};
 use kwapi_plugins::Scope;
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::directory::Directory;
@@ -196,7 +196,8 @@ impl Stack {
             routers.push((listener, router));
         }
         if let Some(listener) = web_listener.filter(|_| history.is_some()) {
-            routers.push((listener, pages::router(process, config, directory.clone())));
+            let directory = directory.clone().with_windows(query.clone().map(Windows::new));
+            routers.push((listener, pages::router(process, config, directory)));
         }
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all, Scope::All);

@@ -196,7 +196,12 @@ impl EnergyTable {
     }
 
     /// Ends the answer. Where a file lies is for operators.
-    pub(super) fn end(&mut self, unreadable: &[UnreadableRows], shows_causes: bool) {
+    pub(super) fn end(
+        &mut self,
+        unreadable: &[UnreadableRows],
+        without_samples: &[Timestamp],
+        shows_causes: bool,
+    ) {
         if self.format == EnergyFormat::Csv {
             return;
         }
@@ -215,6 +220,15 @@ impl EnergyTable {
             let cause = if shows_causes { &file.cause } else { "a file of the ledger cannot be read" };
             json::string(&mut self.out, cause);
             self.out.push(b'}');
+        }
+        self.out.push(b']');
+        self.member("without_samples");
+        self.out.push(b'[');
+        for (index, hour) in without_samples.iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            json::string(&mut self.out, &rfc3339(*hour, &self.zone));
         }
         self.out.extend_from_slice(b"]}\n");
     }

@@ -1,15 +1,12 @@
 //! `/v2/energy`: how much energy between two instants, and how sure that is.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
 use crate::answers::EnergyQuestion;
-use crate::http::{HttpError, StreamHead};
+use crate::http::{HttpError, POSITION, StreamHead};
 use crate::scope::Scope;
-
-/// The position in the journal that an answer is true at.
-const POSITION: HeaderName = HeaderName::from_static("kwapi-position");
 
 impl Api {
     pub(super) async fn energy(&self, uri: &Uri, headers: &HeaderMap, scope: Scope) -> Response {

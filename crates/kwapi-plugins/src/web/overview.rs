@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use kwapi_core::{ProbeId, Timestamp, Totals, meters_above};
 use kwapi_graph::natural_order;
+use kwapi_history::journal::Position;
 use parking_lot::Mutex;
 
+use super::used::Used;
 use crate::directory::{Directory, ProbeNow};
 use crate::scope::Scope;
 
@@ -14,7 +16,7 @@ use crate::scope::Scope;
 pub(super) struct Probes {
     directory: Directory,
     sorted: Mutex<Sorted>,
-    totals: Mutex<Option<(u64, Overall)>>,
+    totals: Mutex<Option<((u64, Option<Position>), Overall)>>,
 }
 
 /// Sorting a hundred thousand ids takes longer than comparing them: done again only when they differ.
@@ -104,30 +106,33 @@ impl Probes {
         (Arc::clone(&kept.sorted), Arc::clone(&kept.parts), Arc::clone(&kept.above))
     }
 
-    /// The totals of what is seen at `now`. Those of everything are at most a second old; others are added up each time.
-    pub(super) fn overall(&self, seen: &Seen, now: Timestamp) -> Overall {
+    /// The totals of what is seen at `now`, which has `used` so much. Those of everything are at most a second old; others
+    /// are added up each time.
+    pub(super) fn overall(&self, seen: &Seen, used: &Used, now: Timestamp) -> Overall {
         if !seen.is_everything {
-            return self.add_up(seen);
+            return self.add_up(seen, used);
         }
+        let key = (now.seconds(), used.position());
         let mut kept = self.totals.lock();
         if let Some((at, overall)) = &*kept
-            && *at == now.seconds()
+            && *at == key
             && overall.probes == seen.all.len()
         {
             return *overall;
         }
-        let overall = self.add_up(seen);
-        *kept = Some((now.seconds(), overall));
+        let overall = self.add_up(seen, used);
+        *kept = Some((key, overall));
         overall
     }
 
-    fn add_up(&self, seen: &Seen) -> Overall {
+    fn add_up(&self, seen: &Seen, used: &Used) -> Overall {
         let mut overall = Overall { probes: seen.all.len(), ..Overall::default() };
         let sums = self.directory.sums();
         let has_meters = seen.above.iter().any(Option::is_some);
         let mut parts: HashMap<&ProbeId, ProbeNow> = HashMap::new();
         for probe in &*seen.all {
-            let Some(latest) = self.directory.now(probe) else { continue };
+            let Some(mut latest) = self.directory.now(probe) else { continue };
+            latest.account = used.account(probe, latest.account);
             overall.last = overall.last.max(Some(latest.at));
             overall.reporting += usize::from(!latest.is_silent);
             if sums.contains(probe) {

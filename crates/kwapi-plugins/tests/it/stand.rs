@@ -48,7 +48,7 @@ impl Stand {
         let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall().now()).unwrap();
         let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
         let samples = Arc::new(Samples::open(SamplesConfig::default(), &journal).unwrap());
-        let append: Append = Box::new(move |records, now| journal.append(records, now).map(|_| ()));
+        let append: Append = Box::new(move |records, now| journal.append(records, now));
         let intake = std::sync::Mutex::new(Intake::new(live.clone(), Some(append)));
         let mut metrics = Metrics::new();
         let directory = Directory::default().with_live(live.clone());

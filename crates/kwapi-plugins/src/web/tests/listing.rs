@@ -95,7 +95,7 @@ async fn in_the_summary_a_meter_is_its_rest_and_the_stack_the_sum() {
     let now = Timestamp::from_seconds(NOW);
     let graphs = Graphs::new(directory.clone(), settings());
     let seen = Probes::new(directory.clone()).seen(&crate::scope::Scope::All);
-    let stacked = graphs.stacked(&seen, Period::Hour, now);
+    let stacked = graphs.sum(&seen, Period::Hour, now).stacked;
     let row = |name: &str, row: usize| {
         let series = directory.fetch(&ProbeId::new(name).unwrap(), Period::Hour, NOW).unwrap().unwrap();
         series.watts[row]

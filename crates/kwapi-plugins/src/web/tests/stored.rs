@@ -1,5 +1,5 @@
 use kwapi_core::Decision;
-use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
+use kwapi_history::journal::{Credited, Journal, JournalConfig, Position, Taken};
 use kwapi_history::{History, HistoryConfig};
 
 use super::*;
@@ -149,7 +149,8 @@ async fn a_total_behind_the_present_watts_says_what_it_reaches_to() {
     let (live, until) = (live(), Timestamp::from_seconds(NOW + 31));
     let mut has_room = true;
     let full = || std::io::ErrorKind::StorageFull.into();
-    let append: Append = Box::new(move |_, _| std::mem::take(&mut has_room).then_some(()).ok_or_else(full));
+    let append: Append =
+        Box::new(move |_, _| std::mem::take(&mut has_room).then(Position::default).ok_or_else(full));
     let mut intake = Intake::new(live.clone(), Some(append));
     hear_ab(&mut intake, 0, 31, 40.0, Quality::Measured);
     hear_ab(&mut intake, 1, 60, 42.0, Quality::Measured);
