@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod bill;
 pub(crate) mod check;
+pub(crate) mod client;
 pub(crate) mod discover;
 pub(crate) mod energy;
 pub(crate) mod import;

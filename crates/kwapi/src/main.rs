@@ -79,7 +79,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Rrd) => commands::services::serve(Roles::RRD, named).await,
         Some(Command::Check(arguments)) => commands::check::check(arguments, named),
         Some(Command::Tail(arguments)) => commands::tail::tail(arguments, named).await,
-        Some(Command::Status(arguments)) => commands::status::status(arguments, named),
+        Some(Command::Status(arguments)) => commands::status::status(arguments, named).await,
         Some(Command::Energy(arguments)) => commands::energy::energy(arguments, named).await,
         Some(Command::Bill(arguments)) => commands::bill::bill(arguments, named).await,
         Some(Command::Probe(arguments)) => commands::probe::probe(arguments, named).await,

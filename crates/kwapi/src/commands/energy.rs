@@ -2,7 +2,6 @@
 
 mod output;
 mod records;
-mod request;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -11,8 +10,10 @@ use kwapi_core::chain;
 use kwapi_history::{OpenError, Query, StoppedLedger, StoppedSamples};
 use kwapi_plugins::Scope;
 use kwapi_plugins::answers::{EnergyAnswers, EnergyQuestion};
+use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::directory::Directory;
 
+use super::client::{AskFailure, KwapiClient};
 use crate::cli::{EnergyArgs, EnergyPrint, LedgerArgs};
 use crate::stack::status::default_address;
 use crate::stack::{Roles, configured};
@@ -20,7 +21,6 @@ use crate::stack::{Roles, configured};
 use output::EnergyPrinter;
 pub(super) use output::print;
 pub(super) use records::AnswerRecords;
-use request::{AskOutcome, EnergyServer};
 
 /// Asks and prints.
 ///
@@ -50,10 +50,21 @@ pub(super) async fn answer(
         return read(directory, pairs, named, take);
     }
     let Some(url) = &ledger.url else { return ask_or_read(ledger, named, pairs, take).await };
-    match EnergyServer::at_url(url, ledger)?.ask(pairs, take).await? {
-        AskOutcome::Answered => Ok(()),
-        AskOutcome::NobodyThere(why) | AskOutcome::NoLedger(why) => Err(why),
+    let client = KwapiClient::of_api(url, ledger.token_file.as_deref(), ledger.ca_file.as_deref())?;
+    ask(&client, pairs, take).await.map_err(AskFailure::into_line)
+}
+
+/// Asks, and hands the answer to `take` as it comes.
+async fn ask(
+    client: &KwapiClient,
+    pairs: &[(&'static str, String)],
+    take: &mut TakeAnswer<'_>,
+) -> Result<(), AskFailure> {
+    let mut answer = client.get(ENERGY, pairs).await?;
+    while let Some(part) = answer.part().await? {
+        take(part.as_ref()).map_err(AskFailure::Other)?;
     }
+    Ok(())
 }
 
 /// Asks where a service's status is told; if no service runs, reads its files.
@@ -72,10 +83,11 @@ async fn ask_or_read(
     }
     let (mut absent, mut without) = (None, None);
     for address in addresses {
-        match EnergyServer::on_this_machine(address)?.ask(pairs, take).await? {
-            AskOutcome::Answered => return Ok(()),
-            AskOutcome::NobodyThere(why) => absent = absent.or(Some(why)),
-            AskOutcome::NoLedger(why) => without = without.or(Some(why)),
+        match ask(&KwapiClient::on_this_machine(address)?, pairs, take).await {
+            Ok(()) => return Ok(()),
+            Err(AskFailure::Absent(why)) => absent = absent.or(Some(why)),
+            Err(AskFailure::NotKept(why)) => without = without.or(Some(why)),
+            Err(AskFailure::Other(why)) => return Err(why),
         }
     }
     if let Some(why) = without {

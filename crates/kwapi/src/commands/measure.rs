@@ -15,13 +15,14 @@ use kwapi_core::{Pattern, ProbeId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::client::{AskFailure, KwapiClient};
 use crate::cli;
 use crate::config::Config;
 use crate::stack::clocks;
 
 use job::{Job, Signals};
 use report::{Facts, Report};
-use source::{Fault, Meters, Service, TotalsSource};
+use source::{Meters, Service, TotalsSource};
 use tally::{Point, Tally};
 
 /// How often the probes are looked at.
@@ -147,16 +148,18 @@ async fn source(
         let listen = api.map_or_else(|| kwapi_plugins::api::ApiConfig::default().listen, |api| api.listen);
         format!("{scheme}://{listen}")
     });
-    let service = Service::at(&url, arguments.token_file.as_ref(), arguments.ca_file.as_ref())?;
-    let source = TotalsSource::Service(service);
+    let client = KwapiClient::of_api(&url, arguments.token_file.as_deref(), arguments.ca_file.as_deref())?;
+    let source = TotalsSource::Service(Service(client));
     match (source.points(&arguments.probes).await, config) {
         (Ok(_), _) => Ok(source),
         // Nobody else reads them now.
-        (Err(Fault::Absent(why)), Some(config)) if arguments.url.is_none() && !config.meters.is_empty() => {
+        (Err(AskFailure::Absent(why)), Some(config))
+            if arguments.url.is_none() && !config.meters.is_empty() =>
+        {
             eprintln!("kwapi: {why}; reading the configured meters");
             Ok(own(config))
         }
-        (Err(Fault::Absent(why) | Fault::Other(why)), _) => Err(why),
+        (Err(failure), _) => Err(failure.into_line()),
     }
 }
 
@@ -201,10 +204,7 @@ async fn first_points(
 }
 
 async fn points(source: &TotalsSource, wanted: &Wanted<'_>) -> Result<BTreeMap<ProbeId, Point>, String> {
-    let points = source.points(wanted.patterns).await;
-    let points = points.map_err(|fault| match fault {
-        Fault::Absent(why) | Fault::Other(why) => why,
-    })?;
+    let points = source.points(wanted.patterns).await.map_err(AskFailure::into_line)?;
     Ok(points.into_iter().filter(|(probe, _)| wanted.has(probe)).collect())
 }
 

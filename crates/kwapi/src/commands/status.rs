@@ -1,12 +1,13 @@
 //! `kwapi status`: how each meter of a running kwapi is doing.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use kwapi_drivers::manager::MeterState;
+use tokio::time::timeout;
 
+use super::client::{AskFailure, KwapiClient};
 use crate::cli::StatusArgs;
 use crate::config::Config;
 use crate::stack::Roles;
@@ -15,15 +16,15 @@ use crate::stack::status::{MeterReport, ProbeReport, default_address};
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// More than the meters of the largest site in JSON.
-const ANSWER_BYTES_MAX: u64 = 256 << 20;
+const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Asks and prints.
 ///
 /// # Errors
 /// When nobody answers, as one line.
-pub(crate) fn status(arguments: &StatusArgs, named: Option<&Path>) -> Result<(), String> {
+pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Result<(), String> {
     let address = address(arguments.address, named)?;
-    let meters = meters(address)?;
+    let meters = meters(address).await?;
     let shown: Vec<&MeterReport> =
         meters.iter().filter(|meter| !arguments.troubled || !meter.is_up).collect();
     if arguments.json {
@@ -36,7 +37,7 @@ pub(crate) fn status(arguments: &StatusArgs, named: Option<&Path>) -> Result<(),
     }
     println!("{}", summary(&meters));
     // A kwapi of before says nothing of them.
-    let troubles = get(address, "/troubles").unwrap_or_default();
+    let troubles = get(address, "/troubles").await.unwrap_or_default();
     for trouble in serde_json::from_slice::<Vec<String>>(&troubles).unwrap_or_default() {
         println!("trouble: {trouble}");
     }
@@ -64,12 +65,12 @@ pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<
     }
 }
 
-/// Every meter, as the driver manager at `address` sees it. Blocks.
+/// Every meter, as the driver manager at `address` sees it.
 ///
 /// # Errors
 /// When nobody answers there, or no driver manager, as one line.
-pub(super) fn meters(address: SocketAddr) -> Result<Vec<MeterReport>, String> {
-    let body = get(address, "/meters")?;
+pub(super) async fn meters(address: SocketAddr) -> Result<Vec<MeterReport>, String> {
+    let body = get(address, "/meters").await?;
     serde_json::from_slice(&body).map_err(|_| format!("{address} is not a kwapi status endpoint"))
 }
 
@@ -144,30 +145,20 @@ fn findings(probe: &ProbeReport) -> impl Iterator<Item = String> {
     [outliers, held, doubted, not_bridged].into_iter().flatten()
 }
 
-/// One request over HTTP/1.0, whose answer ends with the connection.
-fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
-    let fetch = || -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
-        let mut answer = Vec::new();
-        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-        Ok(answer)
-    };
-    let answer = fetch().map_err(|error| {
-        format!("cannot connect to {address}: {error}; check that kwapi is running, or use --address")
-    })?;
-    let strange = || format!("{address} is not a kwapi status endpoint");
-    let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(strange)?;
-    let head = String::from_utf8_lossy(answer.get(..head_end).unwrap_or_default()).into_owned();
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(answer.get(head_end + 4..).unwrap_or_default().to_vec()),
-        Some("404") => Err(format!(
+/// What the status listener at `address` answers to `path`.
+async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
+    let client = KwapiClient::on_this_machine(address)?;
+    let answer = async { client.get(path, &[]).await?.whole(ANSWER_BYTES_MAX).await };
+    let answer = timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
+        Err(AskFailure::Absent(format!("{}: no answer within {TIMEOUT:?}", client.place())))
+    });
+    answer.map_err(|failure| match failure {
+        AskFailure::Absent(why) => format!("{why}; check that kwapi is running, or use --address"),
+        AskFailure::NotKept(_) => format!(
             "the process at {address} reads no meters; use --address with the driver manager's status address"
-        )),
-        _ => Err(strange()),
-    }
+        ),
+        AskFailure::Other(_) => format!("{address} is not a kwapi status endpoint"),
+    })
 }
 
 #[cfg(test)]

@@ -1,24 +1,20 @@
 //! Where running totals come from: a service's API, or the configured meters, read by this process.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{
-    Account, Energy, Measurement, MonotonicClock, Pattern, ProbeId, Secret, Timestamp, Totals, WallClock,
-    Watts,
+    Account, Energy, Measurement, MonotonicClock, Pattern, ProbeId, Timestamp, Totals, WallClock, Watts,
 };
 use kwapi_drivers::manager::Manager;
 use parking_lot::Mutex;
-use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
 use super::tally::Point;
-use crate::config::{Config, chain};
+use crate::commands::client::{AskFailure, KwapiClient};
+use crate::config::Config;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(20);
 /// A page of the API is smaller than this.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Pages that are read at most: more would be a server that never ends.
@@ -30,21 +26,12 @@ pub(super) enum TotalsSource {
     Meters(Meters),
 }
 
-/// Why a source gives nothing.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// Nobody listens there.
-    Absent(String),
-    /// Anything else.
-    Other(String),
-}
-
 impl TotalsSource {
     /// The newest reading of each wanted probe.
     ///
     /// # Errors
-    /// See [`Fault`].
-    pub(super) async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, Fault> {
+    /// See [`AskFailure`].
+    pub(super) async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, AskFailure> {
         match self {
             Self::Service(service) => service.points(wanted).await,
             Self::Meters(meters) => Ok(meters.points(wanted)),
@@ -68,11 +55,7 @@ impl TotalsSource {
 }
 
 /// A kwapi with an API.
-pub(super) struct Service {
-    client: Client,
-    base: Url,
-    token: Option<Secret>,
-}
+pub(super) struct Service(pub(super) KwapiClient);
 
 #[derive(Deserialize)]
 struct Page {
@@ -100,87 +83,19 @@ struct Time {
 }
 
 impl Service {
-    /// The API at `url`, with the token that a file or the environment has.
-    ///
-    /// # Errors
-    /// When an address or a file makes no sense, as one line.
-    pub(super) fn at(
-        url: &str,
-        token_file: Option<&PathBuf>,
-        ca_file: Option<&PathBuf>,
-    ) -> Result<Self, String> {
-        let base = url.trim_end_matches('/');
-        let base = base.strip_suffix("/v1").or_else(|| base.strip_suffix("/v2")).unwrap_or(base);
-        let base = Url::parse(base).map_err(|error| format!("{url}: {error}"))?;
-        let token = match token_file {
-            Some(file) => {
-                let text = std::fs::read_to_string(file);
-                Some(text.map_err(|error| format!("{}: {error}", file.display()))?.trim().to_owned())
-            }
-            None => ["KWAPI_TOKEN", "OS_TOKEN"].into_iter().find_map(|name| std::env::var(name).ok()),
-        };
-        // A redirect would be told the token.
-        let mut client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT);
-        if let Some(file) = ca_file {
-            let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-            let pem = std::fs::read(file).map_err(|error| failed(&error))?;
-            client = client
-                .tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?);
-        } else if base.scheme() == "http" {
-            client = client.no_proxy().tls_certs_only([]);
-        }
-        let client = client.build().map_err(|error| chain(&error))?;
-        Ok(Self { client, base, token: token.filter(|token| !token.is_empty()).map(Secret::new) })
-    }
-
-    async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, Fault> {
-        let mut url = self.base.clone();
-        url.set_path("/v2/probes/");
-        for pattern in wanted {
-            url.query_pairs_mut().append_pair("pattern", &pattern.to_string());
-        }
-        let mut points = Vec::new();
+    async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, AskFailure> {
+        let mut pairs: Vec<_> = wanted.iter().map(|pattern| ("pattern", pattern.to_string())).collect();
+        let (mut path, mut points) = ("/v2/probes/".to_owned(), Vec::new());
         for _ in 0..PAGES_MAX {
-            let page = self.page(url.clone()).await?;
+            let body = self.0.get(&path, &pairs).await?.whole(ANSWER_BYTES_MAX).await?;
+            let page: Page = serde_json::from_slice(&body)
+                .map_err(|_| AskFailure::Other(format!("{} is not a kwapi API", self.0.place())))?;
             points.extend(page.probes.iter().map(|probe| (probe.id.clone(), probe.point())));
             let Some(next) = page.next else { return Ok(points) };
-            url = self.base.join(&next).map_err(|error| Fault::Other(error.to_string()))?;
+            // It has the patterns in it.
+            (path, pairs) = (next, Vec::new());
         }
         Ok(points)
-    }
-
-    async fn page(&self, url: Url) -> Result<Page, Fault> {
-        let place = self.base.origin().ascii_serialization();
-        let mut request = self.client.get(url);
-        if let Some(token) = &self.token {
-            request = request.header("X-Auth-Token", token.expose());
-        }
-        let failed = |error: reqwest::Error| {
-            let is_absent = error.is_connect();
-            let text = format!("cannot ask {place}: {}", chain(&error.without_url()));
-            if is_absent { Fault::Absent(text) } else { Fault::Other(text) }
-        };
-        let mut response = request.send().await.map_err(failed)?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED => {
-                return Err(Fault::Other(format!(
-                    "{place} requires a token; set KWAPI_TOKEN or use --token-file"
-                )));
-            }
-            status => return Err(Fault::Other(format!("{place} answered {status}; is it a kwapi?"))),
-        }
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(failed)? {
-            body.extend_from_slice(&part);
-            if body.len() > ANSWER_BYTES_MAX {
-                return Err(Fault::Other(format!("{place} does not end its answer")));
-            }
-        }
-        serde_json::from_slice(&body).map_err(|_| Fault::Other(format!("{place} is not a kwapi API")))
     }
 }
 

@@ -21,9 +21,7 @@ pub(super) async fn watch(address: SocketAddr, is_json: bool) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Ok(Ok(meters)) = tokio::task::spawn_blocking(move || status::meters(address)).await else {
-            continue;
-        };
+        let Ok(meters) = status::meters(address).await else { continue };
         let changes = states.update(&meters);
         let lines: String = changes
             .iter()
