@@ -257,3 +257,6 @@ impl Page {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;
