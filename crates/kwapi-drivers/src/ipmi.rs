@@ -1,7 +1,8 @@
 //! `driver = "ipmi"`: the power a server's management card measures.
 //!
 //! Speaks IPMI 2.0 (RMCP+, cipher suites 17 and 3), and 1.5 where a card knows no better. The watts come from DCMI Get
-//! Power Reading, else from the sensors of power in the card's SDR repository. One meter has one outlet, the machine.
+//! Power Reading, else from the sensors of power in the card's SDR repository, else from Intel Node Manager behind it. One
+//! meter has one outlet, the machine.
 //!
 //! Sources: *IPMI Specification, Second Generation*, v2.0 rev. 1.1, and *Data Center Management Interface* v1.5 rev. 1.0.
 
@@ -18,6 +19,7 @@ mod handshake;
 mod legacy;
 mod link;
 mod message;
+mod node_manager;
 mod opening;
 mod outside;
 mod packet;
@@ -142,13 +144,15 @@ impl Ipmi {
     }
 
     async fn read_source(&mut self) -> Result<Result<Reading, NoReading>, DriverError> {
-        let IpmiSource::Sensors(choice) = &self.found.source else { return self.read_dcmi().await };
-        source::read_sensors(&mut self.session, choice, &self.shared).await
-    }
-
-    async fn read_dcmi(&mut self) -> Result<Result<Reading, NoReading>, DriverError> {
+        let asked = match &self.found.source {
+            IpmiSource::Sensors(choice) => {
+                return source::read_sensors(&mut self.session, choice, &self.shared).await;
+            }
+            IpmiSource::Dcmi => source::ask_dcmi(&mut self.session).await,
+            IpmiSource::NodeManager(channel) => node_manager::ask(&mut self.session, *channel).await,
+        };
         let card = self.session.link.card;
-        let power = match source::ask_dcmi(&mut self.session).await {
+        let power = match asked {
             Ok(power) => power,
             Err(Failure::Completed { what, code }) => return source::no_reading(card, what, code),
             Err(failure) => return Err(failure.of(card, source::SILENT)),
@@ -173,7 +177,8 @@ impl Ipmi {
             Err(_) => true,
         };
         let is_best = !is_missing && matches!(self.found.source, IpmiSource::Dcmi);
-        let is_fixed = self.config.source == SourceWanted::Dcmi || self.config.sensor.is_some();
+        let is_fixed = matches!(self.config.source, SourceWanted::Dcmi | SourceWanted::NodeManager)
+            || self.config.sensor.is_some();
         if is_best || is_fixed {
             return Ok(reading);
         }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::config::ConfigError;
 use crate::driver::Finding;
 use crate::parts::{Notes, power_and_counter};
-use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
+use crate::value::{self, Decimals, EnergyUnit, PowerUnit, Sentinel};
 pub(crate) use place::Places;
 use place::{number, printed_number, shown};
 
@@ -143,10 +143,11 @@ impl Values {
     ) -> Result<Reading, NoReading> {
         let OutletMemory { decimals, notes } = memory;
         let at = |place: &str| document.pointer(&filled_in(place, outlet)).filter(|value| !value.is_null());
-        let watts = self.power.as_ref().and_then(|places| sum(places, at)).map(|sum| {
+        let watts = self.power.as_ref().and_then(|places| sum(places, &Sentinel::WRITTEN, at)).map(|sum| {
             sum.map(|(watts, _)| self.power_unit.to_watts(watts * self.power_scale.unwrap_or(1.0)))
         });
-        let counter = self.energy.as_ref().and_then(|places| sum(places, at)).map(|sum| {
+        let counted = self.energy.as_ref().and_then(|places| sum(places, &Sentinel::WRITTEN_COUNTER, at));
+        let counter = counted.map(|sum| {
             let (count, printed) = sum?;
             let scale = self.energy_scale.unwrap_or(1.0);
             let tick = printed.iter().map(|printed| decimals.resolution(printed)).fold(0.0, f64::max);
@@ -193,15 +194,19 @@ impl Values {
 }
 
 /// The sum of what is at all `places`, with each number as it is printed; `None` where one of them is absent, since a
-/// sum without a part would fall.
+/// sum without a part would fall. None may be the end of one of `fields`.
 fn sum<'a>(
     places: &Places,
+    fields: &[Sentinel],
     at: impl Fn(&str) -> Option<&'a Value>,
 ) -> Option<Result<(f64, Vec<String>), NoReading>> {
     let found: Vec<(&str, &Value)> =
         places.iter().map(|place| Some((place, at(place)?))).collect::<Option<_>>()?;
     let read = |(place, value): (&str, &Value)| {
-        printed_number(value).ok_or_else(|| NoReading::Implausible(format!("{} at {place:?}", shown(value))))
+        let found = printed_number(value)
+            .ok_or_else(|| NoReading::Implausible(format!("{} at {place:?}", shown(value))))?;
+        value::written(found.0, fields)?;
+        Ok(found)
     };
     let numbers: Result<Vec<(f64, String)>, NoReading> = found.into_iter().map(read).collect();
     Some(numbers.map(|numbers| {

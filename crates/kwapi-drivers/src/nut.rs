@@ -2,6 +2,9 @@
 //!
 //! One request brings all variables of a device. Source: `nut/variables.rs`; NUT 2.8, `docs/net-protocol.txt`.
 
+mod choice;
+mod contradiction;
+mod estimate;
 mod server;
 mod source;
 pub(crate) mod variables;
@@ -15,9 +18,11 @@ use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::Login;
 use crate::outlets::Outlets;
+use choice::choose;
+use contradiction::contradiction;
 pub use server::devices;
 use server::{Server, VARIABLES_MAX};
-use source::{NutChoice, NutSource, Rating, choose, contradiction};
+use source::{NutChoice, NutSource, Rating};
 use variables::Variables;
 
 /// `driver = "nut"`.
@@ -136,7 +141,12 @@ impl Driver for Nut {
                 for probe in named.chain(known.clone()) {
                     readings.push(probe, Err(no_reading.clone()));
                 }
-                return Ok(());
+                // By a template no probe is known yet that could say why.
+                return if readings.is_empty() {
+                    Err(DriverError::Busy(no_reading.to_string()))
+                } else {
+                    Ok(())
+                };
             }
         };
         self.list(&variables);
@@ -222,6 +232,11 @@ impl Measured {
         if !self.choice.why.is_empty() {
             return NoReading::NotAvailable(format!("{key:?}: {ups}: {}", self.choice.why.join("; ")));
         }
+        if key.ends_with("total") {
+            return NoReading::NotAvailable(format!(
+                "{key:?}: {ups} reports neither power nor current nor load; its NUT driver does not measure them"
+            ));
+        }
         let outlets = variables.outlets("realpower");
         NoReading::NoSuchOutlet(format!("{key:?}: {ups} reports no watts for it; available: {outlets:?}"))
     }
@@ -242,7 +257,8 @@ fn listed(variables: &Variables, outlets: &Outlets, rating: &Rating) -> Vec<(Str
         if whole.as_ref().is_none_or(|source| source.rank() > 0) {
             keys = outlets_of("current");
         }
-        if keys.is_empty() && whole.is_some() {
+        // A UPS that tells no power is read for what is missing; a PDU tells its outlets in a moment.
+        if keys.is_empty() && (whole.is_some() || variables.are_of_a_ups()) {
             keys.push("total".to_owned());
         }
     } else if !outlets.wants_all() {

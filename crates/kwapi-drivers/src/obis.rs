@@ -4,6 +4,7 @@
 //! A code is `A-B:C.D.E*F`: A is 1 for electricity; C what is measured (1 import, 2 export, 16 the difference, 21 to 76 one
 //! phase); D how (7 now, 8 a register); E the tariff, 0 for all; F 255 for the present value.
 
+pub(crate) mod encrypted;
 pub(crate) mod line;
 mod number;
 mod port;
@@ -30,8 +31,10 @@ impl std::fmt::Display for ObisCode {
 /// What a fuzzer throws at the telegrams: whatever comes off the line, and the same as the content of a whole frame.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn parse_anything(bytes: &[u8]) {
-    for expects in [Expects::P1, Expects::Any] {
-        let mut reader = LineBuffer::new(expects);
+    let key = kwapi_core::Secret::new("00".repeat(16));
+    let keys = || encrypted::TelegramKeys::of(Some(&key), None).ok().flatten();
+    for (expects, keys) in [(Expects::P1, None), (Expects::P1, keys()), (Expects::Any, None)] {
+        let mut reader = LineBuffer::new(expects, keys);
         for part in bytes.chunks(64) {
             reader.feed(part);
             while let Some(telegram) = reader.next() {

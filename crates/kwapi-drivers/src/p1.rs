@@ -2,7 +2,7 @@
 //! every 1 or 10 s, over a serial cable or a network converter.
 //!
 //! Import is one register, whatever the tariffs; export is an outlet of its own. Telegrams are checked by their checksum;
-//! those of DSMR 2.2 and 3, which have none, by their parity.
+//! those of DSMR 2.2 and 3, which have none, by their parity. Encrypted ones are opened by the meter's key.
 //!
 //! Source: *Dutch Smart Meter Requirements, P1 Companion Standard* 2.2 to 5.0.2; Fluvius *e-MUCS P1* 1.7; Swedish energy
 //! industry, *Branschrekommendation för lokalt kundgränssnitt*.
@@ -10,11 +10,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kwapi_core::Secret;
 use serde::Deserialize;
 
 use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
-use crate::obis::{Expects, PortConfig, TelegramLine, TelegramMeter, check_outlets};
+use crate::obis::encrypted::TelegramKeys;
+use crate::obis::{Expects, LineBuffer, PortConfig, TelegramLine, TelegramMeter, check_outlets};
 use crate::outlets::Outlets;
 
 /// DSMR 4 and 5: 8N1 (companion standard 5.1). DSMR 2.2 and 3 have 9 600.
@@ -32,6 +34,10 @@ pub struct P1Config {
     /// Speed of the serial line, in bits a second.
     #[serde(default = "default_baud")]
     pub baud: u32,
+    /// The key of a meter that encrypts, 32 hexadecimal digits; its grid operator has it.
+    pub encryption_key: Option<Secret>,
+    /// The key that its telegrams are authenticated with, likewise; Luxembourg's is public and need not be given.
+    pub authentication_key: Option<Secret>,
 }
 
 fn default_baud() -> u32 {
@@ -41,6 +47,10 @@ fn default_baud() -> u32 {
 impl P1Config {
     fn port(&self) -> Result<PortConfig, ConfigError> {
         PortConfig::of(self.device.as_ref(), self.host.as_ref(), self.baud)
+    }
+
+    fn keys(&self) -> Result<Option<TelegramKeys>, ConfigError> {
+        TelegramKeys::of(self.encryption_key.as_ref(), self.authentication_key.as_ref())
     }
 }
 
@@ -60,11 +70,16 @@ impl Driver for P1 {
         DriverKey::new("device", "serial line; either this or host").naming(Names::Device),
         DriverKey::new("host", "HOST:PORT of a converter that passes the bytes on"),
         DriverKey::new("baud", "speed of the serial line").in_unit("bit/s").or("115200"),
+        DriverKey::new("encryption_key", "key of a meter that encrypts, 32 hexadecimal digits").secret(),
+        DriverKey::new("authentication_key", "key that its telegrams are authenticated with, likewise")
+            .secret()
+            .otherwise("Luxembourg's, which is public"),
     ];
     type Config = P1Config;
     type Shared = ();
 
     fn check(config: &P1Config) -> Result<(), ConfigError> {
+        config.keys()?;
         config.port().map(drop)
     }
 
@@ -76,7 +91,7 @@ impl Driver for P1 {
         let port = config.port()?;
         Ok(Self {
             meter: TelegramMeter::new(outlets)?,
-            line: TelegramLine::open(&port, Expects::P1, ADVICE).await?,
+            line: TelegramLine::open(&port, LineBuffer::new(Expects::P1, config.keys()?), ADVICE).await?,
         })
     }
 

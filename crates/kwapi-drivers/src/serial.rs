@@ -40,25 +40,34 @@ pub async fn listen(device: &Path) -> Result<Heard, DriverError> {
     for baud in BAUDS {
         let mut port = Port::open(&PortConfig::Serial { device: device.to_owned(), baud }).await?;
         if let Ok(telegram) = timeout(LISTEN, telegram(&mut port, &mut heard)).await {
-            return telegram.map(|telegram| known(&telegram, baud));
+            return telegram.map(|telegram| match telegram {
+                Some(telegram) => known(&telegram, baud),
+                None => encrypted(baud),
+            });
         }
     }
     Ok(heard)
 }
 
-/// The first whole telegram; notes that anything was heard at all.
-async fn telegram(port: &mut Port, heard: &mut Heard) -> Result<Telegram, DriverError> {
-    let mut reader = LineBuffer::new(Expects::Any);
+/// The first whole telegram, `None` for one that is encrypted; notes that anything was heard at all.
+async fn telegram(port: &mut Port, heard: &mut Heard) -> Result<Option<Telegram>, DriverError> {
+    let mut reader = LineBuffer::new(Expects::Any, None);
     loop {
         reader.feed(&port.read().await?);
         *heard = Heard::Noise;
         while let Some(found) = reader.next() {
             match found {
-                Ok(telegram) => return Ok(telegram),
-                Err(Damage::Telegram(..) | Damage::IsSml) => {}
+                Ok(telegram) => return Ok(Some(telegram)),
+                // A frame with its header and length is no noise.
+                Err(Damage::IsEncrypted) => return Ok(None),
+                Err(Damage::Telegram(..) | Damage::IsSml | Damage::IsClear | Damage::IsOtherKeys) => {}
             }
         }
     }
+}
+
+fn encrypted(baud: u32) -> Heard {
+    Heard::Meter { driver: "p1", baud, meter: "a meter that encrypts; set encryption_key".to_owned() }
 }
 
 fn known(telegram: &Telegram, baud: u32) -> Heard {

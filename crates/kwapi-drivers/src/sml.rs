@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::{ConfigError, DriverKey, Names};
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
-use crate::obis::{Expects, PortConfig, TelegramLine, TelegramMeter, check_outlets};
+use crate::obis::{Expects, LineBuffer, PortConfig, TelegramLine, TelegramMeter, check_outlets};
 use crate::outlets::Outlets;
 
 /// German meters: 8N1 (BSI TR-03109-1, Anlage IV b, 8).
@@ -102,7 +102,7 @@ impl Driver for Sml {
         let every = config.request_seconds.map(Duration::from_secs_f64);
         Ok(Self {
             meter: TelegramMeter::new(outlets)?,
-            line: TelegramLine::open(&port, Expects::Any, ADVICE).await?,
+            line: TelegramLine::open(&port, LineBuffer::new(Expects::Any, None), ADVICE).await?,
             asks: every.map(|every| Asks { every, next: Instant::now() }),
         })
     }

@@ -106,7 +106,7 @@ impl Driver for Tasmota {
             let why = format!("{host}cm, Status 8: {}", no_energy(&status, host.as_str()));
             // It has shown it before: it has just been started again.
             return Err(match status.get("StatusSNS") {
-                Some(_) if self.channels > 0 => DriverError::Busy(why),
+                _ if self.channels > 0 => DriverError::Busy(why),
                 Some(_) => DriverError::NothingToRead(why),
                 None => DriverError::Refused(why),
             });

@@ -178,6 +178,11 @@ pub(crate) enum Sentinel {
 }
 
 impl Sentinel {
+    /// The fields that a device's JSON or metrics are made of, which don't say which: of a present value…
+    pub(crate) const WRITTEN: [Self; 3] = [Self::Unsigned(16), Self::Unsigned(32), Self::Signed(32)];
+    /// …and of a counter, which passes 65 535 by right; the ends of wider fields it misses for a tick.
+    pub(crate) const WRITTEN_COUNTER: [Self; 2] = [Self::Unsigned(32), Self::Signed(32)];
+
     /// Whether a value of this field means: not measured. A field wider than 64 bits has none.
     pub(crate) fn is(self, raw: i128) -> bool {
         match self {
@@ -204,6 +209,17 @@ impl Sentinel {
         let raw = number as i128;
         number.fract() == 0.0 && Self::any(fields, raw)
     }
+}
+
+/// A number that came as text or JSON, unless it stands for "not measured" in one of `fields`.
+///
+/// # Errors
+/// [`NoReading::Implausible`] where it does.
+pub(crate) fn written(number: f64, fields: &[Sentinel]) -> Result<f64, NoReading> {
+    if Sentinel::any_written(fields, number) {
+        return Err(NoReading::Implausible(format!("{number}, a placeholder for no value")));
+    }
+    Ok(number)
 }
 
 /// Active power of one outlet.

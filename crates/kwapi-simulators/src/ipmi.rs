@@ -36,6 +36,8 @@ pub struct CardOptions {
     pub privilege_max: u8,
     /// How it answers DCMI Get Power Reading.
     pub dcmi: Dcmi,
+    /// The Management Engine behind it, with Intel Node Manager.
+    pub node_manager: Option<ManagementEngine>,
     /// Sensors of its SDR repository, in order; each reads the card's watts.
     pub sensors: Vec<SensorRecord>,
     /// The most bytes of a record it returns at once.
@@ -65,6 +67,7 @@ impl Default for CardOptions {
             suites: vec![3, 17],
             privilege_max: 4,
             dcmi: Dcmi::Active,
+            node_manager: None,
             sensors: vec![SensorRecord::watts(1, "Power", 4)],
             record_bytes_max: 24,
             too_many_bytes: 0xCA,
@@ -110,6 +113,28 @@ pub enum Dcmi {
     OverItsMaximum,
     /// These watts, whatever the machine draws, measuring.
     Says(u16),
+}
+
+/// A controller that a card passes messages on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManagementEngine {
+    /// The card's channel to it.
+    pub channel: u8,
+    /// How its answers come back.
+    pub returns: Returns,
+    /// Whether it says that it measures.
+    pub is_measuring: bool,
+}
+
+/// How a card returns the answer to what it passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// As an answer of its own, after the one that says that it was passed on.
+    Apart,
+    /// Within the answer that says so.
+    Within,
+    /// Not at all: the controller is silent.
+    Never,
 }
 
 /// What is wrong with a card.
@@ -224,7 +249,10 @@ async fn serve(socket: UdpSocket, bmc: Arc<Mutex<Bmc>>) {
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
         let datagram = buffer.get(..length).unwrap_or_default();
-        let answer = bmc.lock().answer(datagram);
+        let (answer, second) = {
+            let mut bmc = bmc.lock();
+            (bmc.answer(datagram), bmc.second.take())
+        };
         let delay = bmc.lock().machine.options.opening_delay;
         // As on any network, an answer may be lost.
         let Some(answer) = answer else { continue };
@@ -238,6 +266,9 @@ async fn serve(socket: UdpSocket, bmc: Arc<Mutex<Bmc>>) {
             });
         } else {
             _ = socket.send_to(&answer, from).await;
+            if let Some(second) = second {
+                _ = socket.send_to(&second, from).await;
+            }
         }
     }
 }

@@ -126,13 +126,16 @@ pub enum LegacyAuthentication {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceWanted {
-    /// DCMI, or where the card has none or it says nothing, its sensors.
+    /// DCMI, or where the card has none or it says nothing, its sensors, else Intel Node Manager.
     #[default]
     Auto,
     /// DCMI Get Power Reading only.
     Dcmi,
     /// Sensors of the SDR only.
     Sensor,
+    /// Intel Node Manager only.
+    #[serde(rename = "node_manager")]
+    NodeManager,
 }
 
 /// One sensor's name or several.
@@ -171,7 +174,7 @@ impl IpmiConfig {
             .login()
             .otherwise("the highest the user has"),
         DriverKey::new("legacy_authentication", "on IPMI 1.5: md5, password or none").or("md5"),
-        DriverKey::new("source", "where the watts come from: auto, dcmi or sensor").or("auto"),
+        DriverKey::new("source", "where the watts come from: auto, dcmi, sensor or node_manager").or("auto"),
         DriverKey::new("sensor", "name of a sensor, or a list whose sum is taken")
             .otherwise("chosen by name and type"),
         DriverKey::new("timeout_seconds", "of one answer, with what is sent again").in_unit("s").or("5.0"),
@@ -187,8 +190,9 @@ impl IpmiConfig {
         if self.password.expose().len() > PASSWORD_BYTES_MAX {
             return too_long("password", PASSWORD_BYTES_MAX);
         }
-        if self.source == SourceWanted::Dcmi && self.sensor.is_some() {
-            let why = "source = \"dcmi\" and sensor are mutually exclusive; remove one of them";
+        let is_other = matches!(self.source, SourceWanted::Dcmi | SourceWanted::NodeManager);
+        if is_other && self.sensor.is_some() {
+            let why = "requires source = \"sensor\" or \"auto\"; remove one of them";
             return Err(ConfigError::of("sensor", why));
         }
         if self.version == Some(IpmiVersion::Legacy) && self.cipher_suite.is_some() {

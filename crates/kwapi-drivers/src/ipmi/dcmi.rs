@@ -52,6 +52,18 @@ pub(super) fn parse(data: &[u8]) -> Option<PowerReading> {
     })
 }
 
+impl std::fmt::Display for PowerReading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { current, minimum, maximum, average, period_ms, .. } = self;
+        let state = if self.is_active { "active" } else { "not active" };
+        let seconds = period_ms / 1_000;
+        write!(
+            f,
+            "{current} W, {state} (minimum {minimum}, maximum {maximum}, average {average} W over {seconds} s)"
+        )
+    }
+}
+
 impl PowerReading {
     /// The reading proper, or why there is none.
     ///

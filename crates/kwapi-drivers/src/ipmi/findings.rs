@@ -7,6 +7,7 @@ use super::choice;
 use super::completion::meaning;
 use super::config::SourceWanted;
 use super::message::GET_POWER_READING;
+use super::node_manager::NodeManagerFound;
 use super::sdr::IpmiSensor;
 use super::source::{DcmiFound, FoundSource, IpmiSource};
 use crate::driver::Finding;
@@ -15,7 +16,11 @@ use crate::power_role::Role;
 /// Every source, the one that is read marked.
 pub(super) fn of(found: &FoundSource, catalogue: &SensorCatalogue, wanted: SourceWanted) -> Vec<Finding> {
     let mut findings = vec![of_dcmi(found, wanted)];
+    if found.node_manager != NodeManagerFound::NotAsked {
+        findings.push(of_node_manager(found));
+    }
     match catalogue.sensors() {
+        None if wanted == SourceWanted::NodeManager => {}
         None => findings.push(Finding {
             what: "SDR sensors in watts".to_owned(),
             value: "not listed".to_owned(),
@@ -38,21 +43,16 @@ pub(super) fn of(found: &FoundSource, catalogue: &SensorCatalogue, wanted: Sourc
 fn of_dcmi(found: &FoundSource, wanted: SourceWanted) -> Finding {
     let is_used = matches!(found.source, IpmiSource::Dcmi);
     let (value, why) = match found.dcmi {
+        DcmiFound::NotAsked if wanted == SourceWanted::NodeManager => {
+            ("not requested".to_owned(), "source = \"node_manager\" is configured".to_owned())
+        }
         DcmiFound::NotAsked => ("not requested".to_owned(), "a sensor is configured".to_owned()),
         DcmiFound::Silent => ("no response".to_owned(), "the BMC responds to other commands".to_owned()),
         DcmiFound::Refused(code) => {
             (format!("{} ({code:#04x})", meaning(code)), "not available to this user".to_owned())
         }
         DcmiFound::Says(power) => {
-            let state = if power.is_active { "active" } else { "not active" };
-            let value = format!(
-                "{} W, {state} (minimum {}, maximum {}, average {} W over {} s)",
-                power.current,
-                power.minimum,
-                power.maximum,
-                power.average,
-                power.period_ms / 1_000
-            );
+            let value = power.to_string();
             let why = match power.reading() {
                 _ if !is_used && wanted == SourceWanted::Sensor => "a sensor is configured".to_owned(),
                 Ok(Reading { power: Some(watts), .. }) if watts.0 == 0.0 => {
@@ -79,11 +79,28 @@ fn of_dcmi(found: &FoundSource, wanted: SourceWanted) -> Finding {
     Finding { what: GET_POWER_READING.name.to_owned(), value, is_used, why }
 }
 
+fn of_node_manager(found: &FoundSource) -> Finding {
+    let is_used = matches!(found.source, IpmiSource::NodeManager(_));
+    let why = match &found.node_manager {
+        NodeManagerFound::Says(channel, power) => match power.reading() {
+            Ok(Reading { quality: Quality::Estimated, .. }) => {
+                "the whole machine; estimated, as it reports that power measurement is not active".to_owned()
+            }
+            Ok(_) => format!("the whole machine, by the Management Engine behind channel {channel}"),
+            Err(reason) => reason.to_string(),
+        },
+        NodeManagerFound::NotAsked | NodeManagerFound::Silent | NodeManagerFound::Absent(_) => {
+            "no Management Engine with Node Manager behind the BMC".to_owned()
+        }
+    };
+    Finding { what: "Intel Node Manager".to_owned(), value: found.node_manager.to_string(), is_used, why }
+}
+
 fn of_sensor(sensor: &IpmiSensor, found: &FoundSource) -> Finding {
     let role = choice::role(sensor);
     let chosen = match &found.source {
         IpmiSource::Sensors(choice) if choice.sensors.contains(sensor) => Some(choice.why),
-        IpmiSource::Sensors(_) | IpmiSource::Dcmi => None,
+        IpmiSource::Sensors(_) | IpmiSource::Dcmi | IpmiSource::NodeManager(_) => None,
     };
     let why = match (chosen, &sensor.conversion, role) {
         (Some(why), _, _) => why.to_owned(),

@@ -1,7 +1,7 @@
 //! What the fuzz targets call: every parser of this driver, on bytes that anyone may have sent.
 
 use super::crypto::{Keys, Suite};
-use super::{dcmi, message, packet, sdr};
+use super::{dcmi, message, node_manager, packet, sdr};
 
 /// A datagram: headers, sealing, message.
 pub(crate) fn datagram(bytes: &[u8]) {
@@ -13,7 +13,9 @@ pub(crate) fn datagram(bytes: &[u8]) {
             _ = keys.decrypt(payload);
         }
     }
-    _ = message::parse(bytes);
+    if let Some(answer) = message::parse(bytes) {
+        _ = message::answer_across(&answer, message::GET_NODE_MANAGER_STATISTICS, 1);
+    }
 }
 
 /// The answer to a command: DCMI power, an SDR record, a sensor's reading.
@@ -21,6 +23,7 @@ pub(crate) fn answer(bytes: &[u8]) {
     if let Some(power) = dcmi::parse(bytes) {
         _ = power.reading();
     }
+    _ = node_manager::parse(bytes).map(|power| power.to_string());
     if let Ok(Some(sdr::IpmiSensor { conversion: Ok(conversion), .. })) = sdr::full_sensor(bytes) {
         _ = conversion.watts(bytes.first().copied().unwrap_or_default());
     }

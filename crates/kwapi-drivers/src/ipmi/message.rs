@@ -47,14 +47,40 @@ pub(super) const GET_SENSOR_READING: IpmiCommand = IpmiCommand::new("Get Sensor 
 /// DCMI 1.5, 6.6.1.
 pub(super) const GET_POWER_READING: IpmiCommand = IpmiCommand::new("DCMI Get Power Reading", 0x2C, 0x02);
 
+/// 6.13.3.
+pub(super) const SEND_MESSAGE: IpmiCommand = IpmiCommand::new("Send Message", 0x06, 0x34);
+/// *Intel Intelligent Power Node Manager 3.0 External Interface Specification*, "Get Node Manager Statistics".
+pub(super) const GET_NODE_MANAGER_STATISTICS: IpmiCommand =
+    IpmiCommand::new("Get Node Manager Statistics", 0x2E, 0xC8);
+
+/// Another controller behind the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bridge {
+    /// The card's channel to it.
+    pub(super) channel: u8,
+    /// Its address there.
+    pub(super) address: u8,
+}
+
 /// Encodes a request to the card. `sequence` (6 bits) comes back in the answer.
 pub(super) fn request(command: IpmiCommand, lun: u8, sequence: u8, data: &[u8]) -> Vec<u8> {
-    let header = [CARD_ADDRESS, command.function << 2 | lun & 0x03];
+    encode(command, [CARD_ADDRESS, OUR_ADDRESS], lun, sequence, data)
+}
+
+/// Encodes a request that the card passes on to another controller, with the answer in return ("track request", 22.7).
+pub(super) fn bridged(bridge: Bridge, command: IpmiCommand, sequence: u8, data: &[u8]) -> Vec<u8> {
+    let passed_on = encode(command, [bridge.address, CARD_ADDRESS], 0, sequence, data);
+    let channel = 0x40 | bridge.channel & 0x0F;
+    request(SEND_MESSAGE, 0, sequence, &[&[channel], passed_on.as_slice()].concat())
+}
+
+fn encode(command: IpmiCommand, [to, from]: [u8; 2], lun: u8, sequence: u8, data: &[u8]) -> Vec<u8> {
+    let header = [to, command.function << 2 | lun & 0x03];
     let mut message = Vec::with_capacity(7 + data.len());
     message.extend(header);
     message.push(checksum(&header));
     let body = message.len();
-    message.extend([OUR_ADDRESS, sequence << 2, command.code]);
+    message.extend([from, sequence << 2, command.code]);
     message.extend(data);
     message.push(checksum(message.get(body..).unwrap_or_default()));
     message
@@ -78,6 +104,25 @@ impl IpmiResponse<'_> {
             && self.command == command.code
             && self.sequence == sequence & 0x3F
     }
+}
+
+/// What an answer to a request that was passed on says: a completion code and data; `None` for what is none, or only says
+/// that it was passed on. Some cards put the controller's answer into their own, others send it as one of its own.
+pub(super) fn answer_across<'a>(
+    answer: &IpmiResponse<'a>,
+    command: IpmiCommand,
+    sequence: u8,
+) -> Option<Result<IpmiResponse<'a>, u8>> {
+    if answer.is_to(command, sequence) {
+        return Some(Ok(*answer));
+    }
+    if !answer.is_to(SEND_MESSAGE, sequence) {
+        return None;
+    }
+    if answer.completion != 0 {
+        return Some(Err(answer.completion));
+    }
+    parse(answer.data).filter(|within| within.is_to(command, sequence)).map(Ok)
 }
 
 /// Takes an answer apart; `None` when it is cut or a checksum is wrong.

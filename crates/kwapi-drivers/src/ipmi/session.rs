@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::completion;
 use super::crypto::{Keys, legacy_code};
 use super::link::{Failure, Link};
-use super::message::{self, IpmiCommand};
+use super::message::{self, Bridge, IpmiCommand, IpmiResponse};
 use super::packet::{self, Packet};
 use crate::cleanup;
 
@@ -139,27 +139,61 @@ impl RmcpSession {
         lun: u8,
         data: &[u8],
     ) -> Result<Vec<u8>, Failure> {
+        let sequence = self.next_request();
+        let message = message::request(command, lun, sequence, data);
+        let take = |answer: &IpmiResponse<'_>| {
+            answer.is_to(command, sequence).then(|| (command.name, answer.completion, answer.data.to_vec()))
+        };
+        self.exchange(command.name, &message, take).await
+    }
+
+    /// As [`Self::ask`], of another controller that the card passes the command on to.
+    pub(super) async fn ask_across(
+        &mut self,
+        bridge: Bridge,
+        command: IpmiCommand,
+        data: &[u8],
+    ) -> Result<Vec<u8>, Failure> {
+        let sequence = self.next_request();
+        let message = message::bridged(bridge, command, sequence, data);
+        let take = |answer: &IpmiResponse<'_>| {
+            let said = message::answer_across(answer, command, sequence)?;
+            Some(match said {
+                Ok(answer) => (command.name, answer.completion, answer.data.to_vec()),
+                Err(code) => (message::SEND_MESSAGE.name, code, Vec::new()),
+            })
+        };
+        self.exchange(command.name, &message, take).await
+    }
+
+    fn next_request(&mut self) -> u8 {
         self.request = self.request.wrapping_add(1) & 0x3F;
-        let message = message::request(command, lun, self.request, data);
-        let Self { link, seal, id, sequence, request, window, heard } = self;
+        self.request
+    }
+
+    /// Sends a message until `take` finds its answer: which command it is of, its completion code and data.
+    async fn exchange(
+        &mut self,
+        what: &'static str,
+        message: &[u8],
+        take: impl Fn(&IpmiResponse<'_>) -> Option<(&'static str, u8, Vec<u8>)>,
+    ) -> Result<Vec<u8>, Failure> {
+        let Self { link, seal, id, sequence, window, heard, .. } = self;
         let question = || {
             *sequence = after(*sequence);
-            seal.packet(*id, *sequence, &message)
+            seal.packet(*id, *sequence, message)
         };
         let answer = |datagram: &[u8]| {
             let (sequence, message) = seal.open(datagram, link.inbox.console, *id)?;
             let answer = seal.parse(&message)?;
-            if !window.admits(sequence) || !answer.is_to(command, *request) {
-                return None;
-            }
-            Some((answer.completion, answer.data.to_vec()))
+            window.admits(sequence).then(|| take(&answer)).flatten()
         };
-        let (completion, data) = link.ask(command.name, question, answer).await?;
+        let (of, completion, data) = link.ask(what, question, answer).await?;
         *heard = Instant::now();
         if completion == completion::OK {
             Ok(data)
         } else {
-            Err(Failure::Completed { what: command.name, code: completion })
+            Err(Failure::Completed { what: of, code: completion })
         }
     }
 

@@ -27,10 +27,17 @@ pub(super) struct CardMemory {
     pub(super) wants_privilege_first: bool,
     /// IPMI 1.5: how many activations in a row stayed without an answer.
     pub(super) silences: u8,
-    /// Whether DCMI stayed without an answer last time.
-    pub(super) is_dcmi_silent: bool,
+    /// What stayed without an answer last time.
+    pub(super) silent: SilentSources,
     /// Its sensors of power, as far as the repository has been read.
     pub(super) catalogue: SensorCatalogue,
+}
+
+/// Sources that an otherwise answering card is silent about.
+#[derive(Debug, Default)]
+pub(super) struct SilentSources {
+    pub(super) dcmi: bool,
+    pub(super) node_manager: bool,
 }
 
 impl IpmiShared {

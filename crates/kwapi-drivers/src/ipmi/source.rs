@@ -1,4 +1,4 @@
-//! Where a card's watts come from: DCMI, or its sensors. Names propose, readings decide: what has no reading now, or says
+//! Where a card's watts come from: DCMI, its sensors, or Intel Node Manager. Names propose, readings decide: what has no reading now, or says
 //! 0 W, gives way to what has one.
 
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ use super::config::{IpmiConfig, SensorNames, SourceWanted};
 use super::dcmi::{self, PowerReading};
 use super::link::Failure;
 use super::message::{GET_POWER_READING, GET_SENSOR_READING};
+use super::node_manager::{self, NodeManagerFound};
 use super::reader::hex;
 use super::repository;
 use super::sdr::{self, IpmiSensor};
@@ -35,6 +36,8 @@ pub(super) enum IpmiSource {
     Dcmi,
     /// Sensors of the repository, added up.
     Sensors(SensorChoice),
+    /// Intel Node Manager behind this channel of the card.
+    NodeManager(u8),
 }
 
 /// What was chosen, and what spoke for it.
@@ -43,6 +46,8 @@ pub(super) struct FoundSource {
     pub(super) source: IpmiSource,
     /// What DCMI said when the source was chosen.
     pub(super) dcmi: DcmiFound,
+    /// What Intel Node Manager said then.
+    pub(super) node_manager: NodeManagerFound,
     /// Sensors that were left out of the sum as they had no reading.
     pub(super) absent: Vec<IpmiSensor>,
     /// Whether DCMI and the sensors agree on 0 W.
@@ -69,6 +74,29 @@ impl DcmiFound {
     }
 }
 
+impl NodeManagerFound {
+    /// The watts, if they make a reading.
+    fn watts(&self) -> Option<f64> {
+        match self {
+            Self::Says(_, power) => power.reading().ok()?.power.map(|power| power.0),
+            Self::NotAsked | Self::Silent | Self::Absent(_) => None,
+        }
+    }
+}
+
+impl FoundSource {
+    /// Node Manager where it was found, else DCMI.
+    fn of(node_manager: NodeManagerFound) -> Self {
+        let source = match node_manager {
+            NodeManagerFound::Says(channel, _) => IpmiSource::NodeManager(channel),
+            NodeManagerFound::NotAsked | NodeManagerFound::Silent | NodeManagerFound::Absent(_) => {
+                IpmiSource::Dcmi
+            }
+        };
+        Self { source, dcmi: DcmiFound::NotAsked, node_manager, absent: Vec::new(), is_zero_confirmed: false }
+    }
+}
+
 /// A choice of sensors, tried.
 struct Tried {
     choice: SensorChoice,
@@ -85,25 +113,44 @@ pub(super) async fn find(
 ) -> Result<FoundSource, DriverError> {
     let card = session.link.card;
     let is_sensor_wanted = config.source == SourceWanted::Sensor || config.sensor.is_some();
+    if config.source == SourceWanted::NodeManager {
+        return only_node_manager(session).await;
+    }
     let dcmi = match known {
         _ if is_sensor_wanted => DcmiFound::NotAsked,
         // Asking such a card again would cost the session.
         Some(DcmiFound::Silent) => DcmiFound::Silent,
         _ => try_dcmi(session, config, shared).await?,
     };
-    let found = |source| FoundSource { source, dcmi, absent: Vec::new(), is_zero_confirmed: false };
     if dcmi.watts().is_some_and(|watts| watts > 0.0) {
-        return Ok(found(IpmiSource::Dcmi));
+        return Ok(FoundSource { dcmi, ..FoundSource::of(NodeManagerFound::NotAsked) });
     }
     if config.source == SourceWanted::Dcmi {
         return match dcmi {
-            DcmiFound::Says(_) | DcmiFound::NotAsked | DcmiFound::Silent => Ok(found(IpmiSource::Dcmi)),
+            DcmiFound::Says(_) | DcmiFound::NotAsked | DcmiFound::Silent => {
+                Ok(FoundSource { dcmi, ..FoundSource::of(NodeManagerFound::NotAsked) })
+            }
             DcmiFound::Refused(code) => {
                 Err(Failure::Completed { what: GET_POWER_READING.name, code }.of(card, ""))
             }
         };
     }
-    match (find_sensors(session, config, shared).await?, dcmi) {
+    let sensors = find_sensors(session, config, shared).await?;
+    let have_watts = sensors.as_ref().is_ok_and(|tried| tried.watts.is_some_and(|watts| watts > 0.0));
+    let node_manager = if have_watts || is_sensor_wanted {
+        NodeManagerFound::NotAsked
+    } else {
+        try_node_manager(session, shared).await?
+    };
+    if node_manager.watts().is_some_and(|watts| watts > 0.0) {
+        return Ok(FoundSource { dcmi, ..FoundSource::of(node_manager) });
+    }
+    let other = match &node_manager {
+        NodeManagerFound::NotAsked => String::new(),
+        found => format!("; Intel Node Manager: {found}"),
+    };
+    let found = |source| FoundSource { source, dcmi, ..FoundSource::of(node_manager) };
+    match (sensors, dcmi) {
         // Both say 0 W, or DCMI does and the sensors have nothing.
         (Ok(Tried { watts, .. }), dcmi)
             if dcmi.watts().is_some() && watts.is_none_or(|watts| watts == 0.0) =>
@@ -116,15 +163,39 @@ pub(super) async fn find(
         // DCMI is there, and has nothing to say now: a machine that is off, perhaps.
         (Err(_), DcmiFound::Says(_)) => Ok(found(IpmiSource::Dcmi)),
         (Err(reason), DcmiFound::Refused(code)) => Err(DriverError::Refused(format!(
-            "{card}: no power reading: {}: {} ({code:#04x}){}; {reason}",
+            "{card}: no power reading: {}: {} ({code:#04x}){}; {reason}{other}",
             GET_POWER_READING.name,
             meaning(code),
             if remedy(code) == Remedy::Privilege { ", a higher user privilege may help" } else { "" },
         ))),
         (Err(reason), DcmiFound::NotAsked | DcmiFound::Silent) => {
-            Err(DriverError::Refused(format!("{card}: no power reading: {reason}")))
+            Err(DriverError::Refused(format!("{card}: no power reading: {reason}{other}")))
         }
     }
+}
+
+/// Node Manager, and nothing else.
+async fn only_node_manager(session: &mut RmcpSession) -> Result<FoundSource, DriverError> {
+    let card = session.link.card;
+    match node_manager::find(session).await.map_err(|failure| failure.of(card, SILENT))? {
+        found @ NodeManagerFound::Says(..) => Ok(FoundSource::of(found)),
+        other => Err(DriverError::Refused(format!("{card}: Intel Node Manager: {other}"))),
+    }
+}
+
+/// Node Manager; every other time of a card that does not answer for it.
+async fn try_node_manager(
+    session: &mut RmcpSession,
+    shared: &IpmiShared,
+) -> Result<NodeManagerFound, DriverError> {
+    let card = session.link.card;
+    let memory = shared.memory(card);
+    if std::mem::take(&mut memory.lock().silent.node_manager) {
+        return Ok(NodeManagerFound::Silent);
+    }
+    let found = node_manager::find(session).await.map_err(|failure| failure.of(card, SILENT))?;
+    memory.lock().silent.node_manager = found == NodeManagerFound::Silent;
+    Ok(found)
 }
 
 async fn try_dcmi(
@@ -135,7 +206,7 @@ async fn try_dcmi(
     let card = session.link.card;
     let memory = shared.memory(card);
     // Asked every other time of a card that drops the command: it may have been the network.
-    let was_silent = std::mem::take(&mut memory.lock().is_dcmi_silent);
+    let was_silent = std::mem::take(&mut memory.lock().silent.dcmi);
     if was_silent && config.source == SourceWanted::Auto {
         return Ok(DcmiFound::Silent);
     }
@@ -154,7 +225,7 @@ async fn try_dcmi(
             }
             Err(Failure::Completed { code, .. }) => return Ok(DcmiFound::Refused(code)),
             Err(Failure::Unanswered(unanswered)) => {
-                memory.lock().is_dcmi_silent = true;
+                memory.lock().silent.dcmi = true;
                 return Err(
                     Failure::Unanswered(unanswered).of(card, "it may not support DCMI; trying a sensor next")
                 );

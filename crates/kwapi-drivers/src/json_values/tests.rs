@@ -36,6 +36,19 @@ fn a_bare_number_is_a_document() {
 }
 
 #[test]
+fn the_end_of_a_devices_field_is_no_value_whatever_the_unit() {
+    for end in ["65535", "4294967295", "\"2147483647\"", "-2147483648"] {
+        let document = format!("{{\"p\": {end}}}");
+        let expected = format!("implausible: {}, a placeholder for no value", end.trim_matches('"'));
+        check("power = \"/p\"\npower_scale = 0.1", &document, &expected);
+    }
+    check("power = \"/p\"", r#"{"p": 65535.5}"#, "65535.5 W");
+    // A counter passes 65535 by right, and its watts stand without one that is at a field's end.
+    check("power = \"/p\"\nenergy = \"/e\"", r#"{"p": 5, "e": 65535}"#, "5 W, 235926000000 J");
+    check("power = \"/p\"\nenergy = \"/e\"", r#"{"p": 5, "e": 4294967295}"#, "5 W");
+}
+
+#[test]
 fn values_are_found_by_pointer_and_outlet() {
     check(
         "power = \"/p\"\nvoltage = \"/v\"\ncurrent = \"/i\"\nenergy = \"/e\"\nenergy_unit = \"Wh\"",

@@ -174,7 +174,8 @@ async fn each_fault_of_a_server_says_what_it_is() {
         ),
         (
             b"BEGIN LIST VAR u\nVAR u battery.charge \"100\"\nEND LIST VAR u\n",
-            "A: no such outlet: \"total\": u reports no watts for it; available: []",
+            "A: not available: \"total\": u reports neither power nor current nor load; its NUT driver does not \
+             measure them",
         ),
         (
             b"BEGIN LIST VAR u\nVAR other ups.realpower \"900\"\nEND LIST VAR u\n",
@@ -278,6 +279,33 @@ async fn outlets_come_later_and_one_that_is_gone_has_no_reading() {
     let expected = "r.web: 101 W\nr.2: not available: outlet.2.realpower has no value";
     let said = round(&mut meter).await;
     assert_eq!(said, expected.replace("r.2", "r.db"));
+}
+
+#[tokio::test]
+async fn a_template_of_a_device_whose_driver_is_gone_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut asked = [0; 64];
+        while let Ok(1..) = stream.read(&mut asked).await {
+            stream.write_all(b"ERR DRIVER-NOT-CONNECTED\n").await.expect("a client");
+        }
+    });
+    let mut meter = open(port, "ups = \"u\"", &Outlets::all("r.{outlet}")).await.expect("open");
+    let said = round(&mut meter).await;
+    assert!(said.starts_with("busy: not ready: ") && said.contains("upsdrvctl start u"), "{said}");
+}
+
+#[tokio::test]
+async fn a_ups_by_a_template_says_what_is_missing_and_a_pdu_without_outlets_is_busy() {
+    let rounds = &["ups.load=30 battery.charge=100 outlet.1.switchable=yes"];
+    let mut meter = changing(rounds, &Outlets::all("r.{outlet}"), "").await;
+    let said = round(&mut meter).await;
+    assert!(said.starts_with("r.total: not available: \"total\": u: ups.load needs nominal_watts"), "{said}");
+    let mut meter = changing(&["ups.status=OL"], &Outlets::all("r.{outlet}"), "").await;
+    let said = round(&mut meter).await;
+    assert!(said.starts_with("busy: ") && said.ends_with("u reports no watts yet"), "{said}");
 }
 
 #[tokio::test]

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+/// Low voltage ends here (IEC 60038); what a UPS feeds has no more.
+const VOLTS_MAX: f64 = 1_000.0;
+
 /// A device's variables by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Variables(BTreeMap<String, String>);
@@ -31,6 +34,11 @@ impl Variables {
         self.0.len()
     }
 
+    /// Whether the device has a battery or a load of its own.
+    pub(super) fn are_of_a_ups(&self) -> bool {
+        self.0.keys().any(|name| name.starts_with("battery.") || name == "ups.load")
+    }
+
     pub(super) fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
@@ -41,6 +49,11 @@ impl Variables {
 
     pub(super) fn number(&self, name: &str) -> Option<f64> {
         self.text(name)?.trim().parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// Volts, as far as they can be: some drivers scale them wrongly (41 216 V).
+    pub(super) fn volts(&self, name: &str) -> Option<f64> {
+        self.number(name).filter(|volts| (0.0..=VOLTS_MAX).contains(volts))
     }
 
     /// The keys of the outlets that say `property`: `3`, and `2.3` for outlet 3 of the second device of a daisy chain;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::port::{Port, PortConfig};
-use super::reader::{Damage, Expects, LineBuffer, Telegram};
+use super::reader::{Damage, LineBuffer, Telegram};
 use crate::driver::DriverError;
 
 /// A meter rests between telegrams, ten seconds and more: nothing is returned for so long a rest, as a sign of life.
@@ -26,11 +26,11 @@ pub(crate) struct TelegramLine {
 impl TelegramLine {
     pub(crate) async fn open(
         config: &PortConfig,
-        expects: Expects,
+        reader: LineBuffer,
         advice: &'static str,
     ) -> Result<Self, DriverError> {
         let port = Port::open(config).await?;
-        Ok(Self { port, reader: LineBuffer::new(expects), heard: Instant::now(), advice })
+        Ok(Self { port, reader, heard: Instant::now(), advice })
     }
 
     /// The next telegram; `None` after a while without one.
@@ -65,6 +65,15 @@ pub(crate) fn into_error(damage: Damage) -> DriverError {
         Damage::Telegram(what, input) => {
             DriverError::Malformed { what: "telegram", input: format!("{what}: {input}") }
         }
+        Damage::IsEncrypted => DriverError::NothingToRead(
+            "the meter encrypts its telegrams; set encryption_key (the grid operator has it)".to_owned(),
+        ),
+        Damage::IsOtherKeys => DriverError::NothingToRead(
+            "the meter's telegrams cannot be decrypted; check encryption_key".to_owned(),
+        ),
+        Damage::IsClear => DriverError::NothingToRead(
+            "the meter does not encrypt its telegrams; remove encryption_key".to_owned(),
+        ),
         Damage::IsSml => {
             DriverError::NothingToRead("not a P1 port: the meter sends SML; use driver = \"sml\"".to_owned())
         }

@@ -1,6 +1,7 @@
 //! Telegrams of our own making, in the shape that meters give them.
 
 mod damage;
+mod encrypted;
 mod sml;
 
 use kwapi_core::ProbeId;
@@ -53,7 +54,10 @@ fn outlets(keys: &[&str]) -> Outlets {
 
 /// All telegrams in `bytes`, as they come in pieces of `piece` bytes.
 fn telegrams(expects: Expects, bytes: &[u8], piece: usize) -> Vec<Result<Telegram, Damage>> {
-    let mut reader = LineBuffer::new(expects);
+    telegrams_of(LineBuffer::new(expects, None), bytes, piece)
+}
+
+fn telegrams_of(mut reader: LineBuffer, bytes: &[u8], piece: usize) -> Vec<Result<Telegram, Damage>> {
     let mut found = Vec::new();
     for piece in bytes.chunks(piece) {
         reader.feed(piece);
@@ -73,7 +77,7 @@ fn said(expects: Expects, bytes: &[u8], keys: &[&str]) -> String {
         match telegram {
             Ok(telegram) => meter.take(telegram.registers, &mut readings),
             Err(Damage::Telegram(why, _)) => said.push(why.to_owned()),
-            Err(Damage::IsSml) => said.push("SML".to_owned()),
+            Err(other) => said.push(into_error(other).to_string()),
         }
         said.extend(readings.drain().map(|(probe, reading)| match reading {
             Ok(reading) => format!("{probe}: {reading}"),

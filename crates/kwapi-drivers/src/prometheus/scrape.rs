@@ -11,7 +11,7 @@ use crate::driver::{DriverError, Finding, Readings};
 use crate::http::excerpt;
 use crate::outlets::Outlets;
 use crate::parts::{ListedProbes, Notes, power_and_counter};
-use crate::value::{self, Decimals, EnergyUnit, PowerUnit};
+use crate::value::{self, Decimals, EnergyUnit, PowerUnit, Sentinel};
 
 /// More series of one metric are refused: a filter is missing.
 const SERIES_MAX: usize = 10_000;
@@ -223,8 +223,15 @@ impl Scrape {
                 return Err(NoReading::Stale(format!("measured {} s before the scrape", age.as_secs())));
             }
         }
-        let watts = number(POWER).map(|power| Ok(self.power_unit.to_watts(power)));
+        let written = |place: usize, fields: &[Sentinel]| {
+            get(place).map_or(Ok(()), |(raw, _)| value::written(raw, fields).map(drop))
+        };
+        let watts = number(POWER).map(|power| {
+            written(POWER, &Sentinel::WRITTEN)?;
+            Ok(self.power_unit.to_watts(power))
+        });
         let counter = number(ENERGY).map(|count| {
+            written(ENERGY, &Sentinel::WRITTEN_COUNTER)?;
             let decimals = self.decimals.entry(key.to_owned()).or_default();
             let resolution = decimals.resolution(&found.energy_printed) * scale(ENERGY).abs();
             let mut counter = value::counter(count, resolution, self.energy_unit)?;

@@ -160,6 +160,19 @@ async fn factors_and_neighbours_are_as_everywhere() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_devices_field_is_no_value() {
+    let page = "w{o=\"a\"} 65535\nw{o=\"b\"} 4294967295\nw{o=\"c\"} 7\nj{o=\"c\"} 2147483647\n";
+    let respond = move |_: &HttpRequest| HttpAnswer::ok(page);
+    let simulator = HttpDevice::start(respond).await.expect("a port");
+    let url = format!("http://{}/metrics", simulator.address());
+    let keys = "power = 'w'\nenergy = 'j'\nlabel = 'o'";
+    let said = round(&url, keys, &Outlets::all("{outlet}")).await;
+    let expected = "a: implausible: 65535, a placeholder for no value\n\
+                    b: implausible: 4294967295, a placeholder for no value\nc: 7 W";
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
 async fn an_exporter_that_starts_again_is_busy_and_not_refused() {
     let shown = std::sync::atomic::AtomicBool::new(true);
     let respond = move |_: &HttpRequest| {

@@ -28,9 +28,6 @@ const COUNTERS: &[(&str, EnergyUnit, Option<&str>)] = &[
 const SENSOR_COUNTERS: &[(&str, Option<&str>)] =
     &[("/LifetimeReading", None), ("/Reading", Some("/SensorResetTime"))];
 
-/// A counter passes 65 535 by right; the ends of wider fields it misses for a tick.
-const FIELDS: [Sentinel; 2] = [Sentinel::Unsigned(32), Sentinel::Signed(32)];
-
 /// Which counter of a resource is read: the first that had a value, and then no other, since a change between two
 /// counters would look like a reset.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +57,9 @@ impl EnergySource {
         }
         let Some((place, unit, reset)) = self.chosen else { return Ok(None) };
         let Some(printed) = resource.pointer(place) else { return Ok(None) };
-        let Some(count) = number(printed).filter(|count| !Sentinel::any_written(&FIELDS, *count)) else {
+        let Some(count) =
+            number(printed).filter(|count| !Sentinel::any_written(&Sentinel::WRITTEN_COUNTER, *count))
+        else {
             return Ok(None);
         };
         let resolution = self.decimals.resolution(printed.to_string().trim_matches('"'));

@@ -132,9 +132,6 @@ pub(crate) enum Shown {
     Number(f64),
 }
 
-/// The fields of a card's firmware that its JSON is made of: at their ends it writes that it has no value.
-const FIELDS: [Sentinel; 3] = [Sentinel::Unsigned(16), Sentinel::Unsigned(32), Sentinel::Signed(32)];
-
 impl Shown {
     /// The watts, if they can be those of something that is on.
     pub(super) fn watts(self) -> Option<f64> {
@@ -157,7 +154,7 @@ impl Shown {
 
 /// The watts a card says, unless it says so that it has none.
 fn believed(watts: f64) -> Result<Watts, NoReading> {
-    if Sentinel::any_written(&FIELDS, watts) {
+    if Sentinel::any_written(&Sentinel::WRITTEN, watts) {
         return Err(NoReading::Implausible(format!("{watts} W, a placeholder for no value")));
     }
     value::power(watts, PowerUnit::W)

@@ -96,6 +96,9 @@ pub(super) fn reading(section: &Section, row: &ColumnValues) -> Result<Reading, 
     Ok(reading)
 }
 
+/// From here on volt-amperes are a load: below, an idle sensor may say as much.
+const LOAD_VOLT_AMPERES: f64 = 50.0;
+
 /// What a source is good for; the better is the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Usefulness {
@@ -107,6 +110,8 @@ pub(super) enum Usefulness {
     VoltAmperes,
     /// Watts and energy that are all 0: nothing is plugged in, or the table is not measured.
     Zeros,
+    /// Volts and amperes of something that draws power: watts of 0 elsewhere are not measured.
+    Load,
     /// An energy counter that has counted.
     Counter,
     /// Watts.
@@ -122,6 +127,7 @@ impl Usefulness {
                 (Some(power), _, _) if power.0 > 0.0 || has_counted => Self::Watts,
                 (None, _, _) if has_counted => Self::Counter,
                 (Some(_), _, _) => Self::Zeros,
+                (None, Some(volts), Some(amperes)) if volts.0 * amperes.0 >= LOAD_VOLT_AMPERES => Self::Load,
                 (None, Some(_), Some(_)) => Self::VoltAmperes,
                 (None, None, Some(_)) => Self::Amperes,
                 (None, _, None) => Self::Nothing,
@@ -136,7 +142,7 @@ impl Usefulness {
         match self {
             Self::Nothing => "no reading",
             Self::Amperes => "current only",
-            Self::VoltAmperes => "voltage and current",
+            Self::VoltAmperes | Self::Load => "voltage and current",
             Self::Zeros => "only 0 W",
             Self::Counter => "energy only",
             Self::Watts => "watts",

@@ -95,6 +95,26 @@ fn a_missing_power_is_not_zero() {
     );
 }
 
+#[tokio::test]
+async fn a_plug_that_answers_nothing_of_the_kind_for_once_is_busy_and_not_refused() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let respond = move |request: &HttpRequest| match request.target.as_str() {
+        // Its own start, or its web server's, which answers first.
+        "/cm?cmnd=Status%208" if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 => {
+            HttpAnswer::ok(r#"{"Command":"Error"}"#)
+        }
+        _ => HttpAnswer::ok(format!(r#"{{"StatusSNS":{{"ENERGY":{PLUG}}}}}"#)),
+    };
+    let simulator = HttpDevice::start(respond).await.expect("a port");
+    let config = toml::from_str(&format!("host = \"{}\"", simulator.address())).expect("a configuration");
+    let one = Outlets::by_position([ProbeId::new("A").ok()]);
+    let mut meter = Tasmota::open(&config, &one, &Arc::default()).await.expect("open");
+    let mut readings = Readings::default();
+    meter.read(&mut readings).await.expect("a reading");
+    let error = meter.read(&mut readings).await.expect_err("no ENERGY");
+    assert!(matches!(error, DriverError::Busy(_)), "{error}");
+}
+
 #[test]
 fn the_start_of_the_total_is_its_reset() {
     let channels = read(&serde_json::from_str(PLUG).expect("JSON"), &mut Notes::default());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::crypto::{decrypt, encrypt, keyed_hash, short};
 use super::machine::Machine;
-use super::{BmcFault, CardOptions, Offer};
+use super::{BmcFault, CardOptions, Offer, Returns};
 
 /// Sessions a card keeps, as real ones do. Full: a new one is refused (status 01h), but for openings left half-way.
 const SESSIONS_MAX: usize = 4;
@@ -15,6 +15,8 @@ pub(super) struct Bmc {
     pub(super) machine: Machine,
     pub(super) datagrams: u64,
     pub(super) wrong_proofs: u64,
+    /// What follows the answer just given.
+    pub(super) second: Option<Vec<u8>>,
     sessions: BTreeMap<u32, BmcSession>,
 }
 
@@ -53,9 +55,21 @@ fn packet(flags: u8, session: u32, sequence: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The card's answer to an IPMI message.
 fn message(function: u8, command: u8, sequence_lun: u8, completion: u8, data: &[u8]) -> Vec<u8> {
+    message_of(0x20, function, command, sequence_lun, completion, data)
+}
+
+/// The same, of any controller.
+fn message_of(
+    address: u8,
+    function: u8,
+    command: u8,
+    sequence_lun: u8,
+    completion: u8,
+    data: &[u8],
+) -> Vec<u8> {
     let minus_sum = |bytes: &[u8]| bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_sub(*byte));
     let head = [0x81, (function | 1) << 2];
-    let mut tail = vec![0x20, sequence_lun, command, completion];
+    let mut tail = vec![address, sequence_lun, command, completion];
     tail.extend(data);
     let mut answer = head.to_vec();
     answer.push(minus_sum(&head));
@@ -68,7 +82,13 @@ const GUID: [u8; 16] = *b"kwapi-sim-card-1";
 
 impl Bmc {
     pub(super) fn new(options: CardOptions) -> Self {
-        Self { machine: Machine::new(options), datagrams: 0, wrong_proofs: 0, sessions: BTreeMap::new() }
+        Self {
+            machine: Machine::new(options),
+            datagrams: 0,
+            wrong_proofs: 0,
+            second: None,
+            sessions: BTreeMap::new(),
+        }
     }
 
     pub(super) fn forget_sessions(&mut self) {
@@ -281,6 +301,8 @@ impl Bmc {
             (0x06, 0x3B) => (0, data.to_vec()),
             // Close Session: 22.19.
             (0x06, 0x3C) => (0, Vec::new()),
+            // Send Message: 22.7.
+            (0x06, 0x34) => self.pass_on(id, data)?,
             _ => self.machine.execute(function, command, data, privilege, asked)?,
         };
         let message = self.message(function, command, sequence, completion, &data);
@@ -289,6 +311,30 @@ impl Bmc {
             self.sessions.remove(&id);
         }
         answer
+    }
+
+    /// Passes a message on to the Management Engine: what Send Message itself answers.
+    fn pass_on(&mut self, id: u32, data: &[u8]) -> Option<(u8, Vec<u8>)> {
+        let engine = self.machine.options.node_manager;
+        let (channel, passed_on) = data.split_first()?;
+        // Destination unavailable.
+        let Some(engine) = engine.filter(|engine| channel & 0x0F == engine.channel) else {
+            return Some((0xD3, Vec::new()));
+        };
+        let [to, function, _, _, sequence, command, rest @ .., _] = passed_on else {
+            return Some((0xC7, Vec::new()));
+        };
+        if *to != 0x2C {
+            return Some((0xD3, Vec::new()));
+        }
+        let (completion, data) = self.machine.engine(function >> 2, *command, rest, engine.is_measuring);
+        let answer = message_of(0x2C, function >> 2, *command, *sequence, completion, &data);
+        match engine.returns {
+            Returns::Within => return Some((0, answer)),
+            Returns::Apart => self.second = self.seal(id, &answer),
+            Returns::Never => {}
+        }
+        Some((0, Vec::new()))
     }
 
     fn seal(&mut self, id: u32, message: &[u8]) -> Option<Vec<u8>> {

@@ -98,6 +98,34 @@ impl Machine {
         }
     }
 
+    /// Intel Node Manager's Get Statistics for the entire platform, in the order of its manual.
+    pub(super) fn engine(
+        &mut self,
+        function: u8,
+        command: u8,
+        data: &[u8],
+        is_measuring: bool,
+    ) -> (u8, Vec<u8>) {
+        const INTEL: [u8; 3] = [0x57, 0x01, 0x00];
+        if (function, command) != (0x2E, 0xC8) {
+            return (NO_SUCH_COMMAND, Vec::new());
+        }
+        let [0x57, 0x01, 0x00, mode, domain, _] = *data else { return (0xC7, INTEL.to_vec()) };
+        if mode & 0x1F != 1 || domain & 0x0F != 0 {
+            // Invalid mode, invalid domain.
+            return (if mode & 0x1F == 1 { 0x81 } else { 0x88 }, INTEL.to_vec());
+        }
+        let power = self.power();
+        let mut answer = INTEL.to_vec();
+        for watts in [power.watts, power.minimum, power.maximum, power.watts] {
+            answer.extend(watts.to_le_bytes());
+        }
+        answer.extend(power.stamp.to_le_bytes());
+        answer.extend((power.period_ms / 1_000).to_le_bytes());
+        answer.push(if is_measuring { 0x50 } else { 0x10 });
+        (OK, answer)
+    }
+
     fn dcmi(&mut self, privilege: u8, asked: u32) -> Answer {
         let mut power = self.power();
         let mut state = 0x40;

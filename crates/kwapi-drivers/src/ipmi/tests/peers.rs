@@ -104,6 +104,24 @@ async fn a_card_without_dcmi_is_read_by_its_sensor() {
 }
 
 #[tokio::test]
+async fn node_manager_is_read_as_ipmitool_reads_it() {
+    if !need(&["ipmi_sim", "ipmitool", "gcc", "sdrcomp"]) {
+        return;
+    }
+    let cards = Cards::ipmi_sim(|lan| lan);
+    cards.set_watts(418);
+    // Behind the primary bus: the secondary one, tried first, is refused.
+    let config = IpmiConfig { source: SourceWanted::NodeManager, ..config(cards.port) };
+    let mut meter = open(&config).await.unwrap();
+    assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(418.0)));
+    let asked = ["-b", "0", "-t", "0x2c", "nm", "statistics", "power", "domain", "platform"];
+    let referee = ipmitool(cards.port, "3", &asked);
+    assert_eq!(number_after(&referee, "Instantaneous reading:"), 418.0, "{referee}");
+    let used = meter.findings().into_iter().find(|finding| finding.is_used).unwrap();
+    assert!(used.value.starts_with("418 W, active (minimum 418, maximum 418"), "{}", used.value);
+}
+
+#[tokio::test]
 async fn a_wrong_password_user_or_suite_is_refused_with_advice() {
     if !need(&["ipmi_sim", "gcc", "sdrcomp"]) {
         return;

@@ -1,6 +1,6 @@
 //! Where the watts of our simulated cards come from: DCMI and sensors, in good order and not.
 
-use kwapi_simulators::ipmi::{BmcFault, CardOptions, Dcmi, SensorRecord};
+use kwapi_simulators::ipmi::{BmcFault, CardOptions, Dcmi, ManagementEngine, Returns, SensorRecord};
 
 use super::*;
 
@@ -289,4 +289,65 @@ async fn the_simulated_card_is_what_ipmitool_takes_it_for() {
             check(&said.await.unwrap(), expected);
         }
     }
+}
+
+/// A card that has no DCMI and no sensor of power, before a Management Engine that has Node Manager.
+fn before_an_engine(channel: u8, returns: Returns) -> CardOptions {
+    let node_manager = Some(ManagementEngine { channel, returns, is_measuring: true });
+    let sensors = vec![SensorRecord::full(1, "Temp", 1, 1)];
+    CardOptions { dcmi: Dcmi::Absent, sensors, node_manager, ..CardOptions::default() }
+}
+
+#[tokio::test]
+async fn node_manager_is_asked_where_nothing_else_has_watts() {
+    for (channel, returns) in [(6, Returns::Apart), (6, Returns::Within), (0, Returns::Apart)] {
+        let card = card(before_an_engine(channel, returns)).await;
+        let mut meter = open(&keys(&card)).await.unwrap();
+        assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(236.0)), "{channel} {returns:?}");
+        card.set_watts(410);
+        assert_eq!(read(&mut meter).await.unwrap(), Ok(Reading::watts(410.0)));
+        let used: Vec<_> = meter.findings().into_iter().filter(|finding| finding.is_used).collect();
+        assert_eq!(used.len(), 1, "{used:?}");
+        assert_eq!(used[0].what, "Intel Node Manager");
+        assert_eq!(
+            used[0].why,
+            format!("the whole machine, by the Management Engine behind channel {channel}")
+        );
+    }
+}
+
+#[tokio::test]
+async fn dcmi_and_sensors_come_before_node_manager() {
+    let engine = before_an_engine(6, Returns::Apart);
+    let with_dcmi = CardOptions { dcmi: Dcmi::Active, ..engine.clone() };
+    let with_sensor = CardOptions { sensors: vec![SensorRecord::watts(1, "Power", 4)], ..engine };
+    for (options, expected) in [(with_dcmi, "DCMI Get Power Reading"), (with_sensor, "sensor \"Power\"")] {
+        let card = card(options).await;
+        let meter = open(&keys(&card)).await.unwrap();
+        let used = meter.findings().into_iter().find(|finding| finding.is_used).unwrap();
+        assert_eq!(used.what, expected);
+        // …unless it is wanted.
+        let wanted = IpmiConfig { source: SourceWanted::NodeManager, ..keys(&card) };
+        let meter = open(&wanted).await.unwrap();
+        let used = meter.findings().into_iter().find(|finding| finding.is_used).unwrap();
+        assert_eq!(used.what, "Intel Node Manager");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_measure_or_answer_is_told() {
+    let engine = before_an_engine(6, Returns::Apart);
+    let idle = ManagementEngine { channel: 6, returns: Returns::Apart, is_measuring: false };
+    let idle = card(CardOptions { node_manager: Some(idle), ..engine.clone() }).await;
+    assert_eq!(said(&keys(&idle)).await, "236 W (estimated)");
+    // No engine behind either channel.
+    let none = card(CardOptions { node_manager: None, ..engine }).await;
+    let said_so = said(&keys(&none)).await;
+    check(
+        &said_so,
+        "the BMC has no sensor in watts; Intel Node Manager: Send Message: destination unavailable (0xd3)",
+    );
+    let silent = card(before_an_engine(6, Returns::Never)).await;
+    let said_so = said(&impatient_keys(&silent)).await;
+    check(&said_so, "the BMC has no sensor in watts; Intel Node Manager: no response");
 }

@@ -68,7 +68,7 @@ fn a_register_that_is_no_number_costs_the_telegram() {
 
 #[test]
 fn noise_without_end_is_bounded_and_told() {
-    let mut reader = LineBuffer::new(Expects::Any);
+    let mut reader = LineBuffer::new(Expects::Any, None);
     let mut told = 0;
     for _ in 0..1_000 {
         reader.feed(&[b'/'; 1_024]);
@@ -80,7 +80,7 @@ fn noise_without_end_is_bounded_and_told() {
 #[test]
 fn sml_at_a_p1_port_is_named() {
     let bytes = [0x1b, 0x1b, 0x1b, 0x1b, 1, 1, 1, 1, 0x76];
-    check(&bytes, &["total"], "SML");
+    check(&bytes, &["total"], "refused: not a P1 port: the meter sends SML; use driver = \"sml\"");
 }
 
 proptest! {

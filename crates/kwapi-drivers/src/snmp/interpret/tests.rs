@@ -145,6 +145,7 @@ fn a_table_is_as_useful_as_its_best_row() {
         Usefulness::Zeros,
     );
     check("liebert_mpx", &[&[(Field::Voltage, 230), (Field::Current, 7)]], Usefulness::VoltAmperes);
+    check("liebert_mpx", &[&[(Field::Voltage, 230), (Field::Current, 700)]], Usefulness::Load);
     check("vertiv_geist", &[&[(Field::Energy, 7)]], Usefulness::Counter);
 }
 

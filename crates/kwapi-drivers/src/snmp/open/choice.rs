@@ -160,7 +160,17 @@ pub(super) async fn adapt(
     if section.power.is_some() {
         let rows = read(section, indexes, says_watts, agent).await?;
         let readings: Vec<_> = rows.iter().map(|row| interpret::reading(section, row)).collect();
-        if Usefulness::of(&readings) > Usefulness::Nothing || !has_other {
+        let usefulness = Usefulness::of(&readings);
+        if usefulness == Usefulness::Zeros && section.current.is_some() {
+            // A column that the firmware never fills looks like an idle device: its amperes know better.
+            let by_current = Section { power: None, energy: None, line_current: None, ..section.clone() };
+            let told = read(&by_current, indexes, |_| true, agent).await?;
+            let readings: Vec<_> = told.iter().map(|row| interpret::reading(&by_current, row)).collect();
+            if Usefulness::of(&readings) >= Usefulness::Load {
+                return Ok((by_current, told));
+            }
+        }
+        if usefulness > Usefulness::Nothing || !has_other {
             return Ok((Section { line_current: None, ..section.clone() }, rows));
         }
     }

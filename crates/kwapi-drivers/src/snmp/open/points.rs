@@ -126,7 +126,7 @@ async fn as_on_device(
             let reading = interpret::reading(&adapted, &row);
             useful += match Usefulness::of([&reading]) {
                 Usefulness::Nothing => 0,
-                Usefulness::Amperes | Usefulness::VoltAmperes => 1,
+                Usefulness::Amperes | Usefulness::VoltAmperes | Usefulness::Load => 1,
                 Usefulness::Zeros | Usefulness::Counter | Usefulness::Watts => 2,
             };
             if let Some(point) = points.get_mut(place) {
@@ -279,7 +279,7 @@ pub(super) fn sources(section: &Section) -> Vec<Finding> {
             what: "current".to_owned(),
             value: format!("objects below {}", current.oid.base()),
             is_used: true,
-            why: "the device reports no watts".to_owned(),
+            why: "the device reports no watts, or 0 W throughout despite a measured current".to_owned(),
         });
     }
     findings

@@ -239,6 +239,9 @@ fn walks_of_several_families_played_by_snmpsim_are_recognised_and_read() {
             "servertech_sentry4",
             vec!["p.Master_Outlet_1: 75 W, 90000 J", "p.Master_Outlet_2: not available: device status is 7"],
         ),
+        // 0 W beside 1 200 VA is a column that the card does not fill; beside 23 VA it is an idle UPS.
+        ("ups-unfilled", "ups_mib", vec!["p.1: 231 V, 5.2 A", "p.2: 229 V, 0.1 A"]),
+        ("ups-idle", "ups_mib", vec!["p.1: 0 W"]),
         ("geist", "vertiv_geist", vec!["p.Outlet 1: 150 W, 35996396400 J", "p.Outlet 2: 12 W, 3600 J"]),
     ] {
         let config = config(loopback(port), &format!("community = '{community}'"));

@@ -49,7 +49,10 @@ const METERS: &[(&str, &str)] = &[
     ),
     ("wattsup", "device='/dev/ttyUSB0'"),
     ("p1", "device='/dev/ttyUSB0'\nbaud=9600"),
-    ("p1", "host='h:8088'"),
+    (
+        "p1",
+        "host='h:8088'\nencryption_key='00112233445566778899aabbccddeeff'\nauthentication_key='00112233445566778899aabbccddeeff'",
+    ),
     ("sml", "device='/dev/ttyUSB0'\nbaud=9600\nrequest_seconds=60"),
     ("sml", "host='h:8088'"),
     ("rapl", "root='/sys/class/powercap'"),

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::contradiction::contradiction;
 use super::super::variables::parse_variable;
 use super::*;
 
@@ -171,6 +172,123 @@ fn an_outlet_that_tells_amperes_is_read_by_them() {
     check(&["outlet.4.current=0.6"], "4", "outlet.4.current: 0.6 A");
 }
 
+#[test]
+fn the_phases_of_a_device_are_added_also_as_volt_amperes() {
+    // One phase's amperes and volts stand beside the three.
+    let told = [
+        "output.voltage=231",
+        "output.current=60",
+        "output.L1.power=14100",
+        "output.L2.power=15200",
+        "output.L3.power=13800",
+    ];
+    check(&told, "total", "(output.L1.power + output.L2.power + output.L3.power) × 1: 43100 W (estimated)");
+    // Watts that are mapped and not filled beside amperes that are.
+    let amperes = [
+        "output.L1.realpower=0",
+        "output.L2.realpower=0",
+        "output.L3.realpower=0",
+        "output.L1-N.voltage=230",
+        "output.L2-N.voltage=230",
+        "output.L3-N.voltage=230",
+        "output.L1.current=11",
+        "output.L2.current=9",
+        "output.L3.current=10",
+    ];
+    let expected = "(output.L1-N.voltage × output.L1.current + output.L2-N.voltage × output.L2.current + \
+                    output.L3-N.voltage × output.L3.current) × 0.9: 6210 W (estimated)";
+    rated(&amperes, "total", &Rating { nominal_watts: None, power_factor: Some(0.9) }, expected);
+    // Without one of them there is no sum.
+    check(&amperes[..8], "total", "output.L1.realpower + output.L2.realpower + output.L3.realpower: 0 W");
+}
+
+#[test]
+fn volts_times_amperes_far_from_the_volt_amperes_told_are_not_used() {
+    let ten_times = ["output.voltage=119", "output.current=21", "ups.power=210", "ups.load=19"];
+    check(&ten_times, "total", "ups.power × 1: 210 W (estimated)");
+    let near = ["output.voltage=119", "output.current=2", "ups.power=210"];
+    check(&near, "total", "output.voltage × output.current: 119 V, 2 A");
+}
+
+#[test]
+fn watts_a_tenth_of_what_the_amperes_say_are_scaled_wrongly() {
+    let tenth = ["output.realpower=21.5", "output.voltage=231", "output.current=1.1"];
+    check(&tenth, "total", "output.voltage × output.current: 231 V, 1.1 A");
+    // Volts that are scaled wrongly say nothing of the watts.
+    let volts = ["ups.realpower=231", "output.voltage=41216.0", "output.current=1.3"];
+    check(&volts, "total", "ups.realpower: 231 W, 1.3 A");
+    check(
+        &["output.voltage=9812.0", "output.voltage.nominal=230", "output.current=0.6"],
+        "total",
+        "output.voltage.nominal × output.current: 230 V, 0.6 A",
+    );
+    // An idle supply of poor power factor.
+    let poor = ["output.realpower=9", "output.voltage=231", "output.current=0.3"];
+    check(&poor, "total", "output.realpower: 9 W, 231 V, 0.3 A");
+}
+
+#[test]
+fn a_load_of_255_percent_is_a_placeholder() {
+    let watts = Rating { nominal_watts: Some(540.0), power_factor: Some(0.7) };
+    rated(&["ups.load=255", "ups.power=0"], "total", &watts, "no source");
+    // …and so is what stands beside it.
+    rated(&["ups.load=561000", "ups.power=835000"], "total", &watts, "no source");
+    check(&["ups.load=255", "ups.realpower=0"], "total", "ups.realpower: 0 W");
+}
+
+#[test]
+fn a_rating_below_that_of_any_ups_is_none() {
+    // 600 W, cut to its low byte.
+    check(&["ups.load=22", "ups.realpower.nominal=88"], "total", "no source");
+    // The operator knows better.
+    let watts = Rating { nominal_watts: Some(36.0), power_factor: None };
+    rated(&["ups.load=50", "ups.realpower.nominal=36"], "total", &watts, "ups.load × 36 W: 18 W (estimated)");
+}
+
+#[test]
+fn a_power_factor_that_the_device_tells_makes_watts_of_volt_amperes() {
+    let told = ["output.powerfactor=0.9", "ups.load=30", "ups.power.nominal=2000"];
+    check(&told, "total", "ups.load × ups.power.nominal × 0.9: 540 W (estimated)");
+    check(&["output.powerfactor=0.8", "ups.power=500"], "total", "ups.power × 0.8: 400 W (estimated)");
+    check(&["output.powerfactor=0.00", "ups.power=500"], "total", "ups.power × 1: 500 W (estimated)");
+}
+
+#[test]
+fn an_output_without_its_voltage_is_taken_at_the_nominal_one() {
+    check(
+        &["output.voltage=0.0", "output.voltage.nominal=120", "output.current=2.0", "ups.load=24"],
+        "total",
+        "output.voltage.nominal × output.current: 120 V, 2 A",
+    );
+    // The volts of a battery, or ten times the mains: what is missing is said.
+    for nominal in ["output.voltage.nominal=43", "output.voltage.nominal=2300"] {
+        check(&["output.current=2.0", nominal], "total", "output.current: 2 A");
+    }
+}
+
+#[test]
+fn an_idle_device_draws_nothing_and_a_load_makes_that_no_value() {
+    let idle = ["output.voltage=220", "output.current=0.0", "ups.load=0", "ups.power=0"];
+    check(&idle, "total", "output.voltage × output.current: 220 V, 0 A");
+    check(&["ups.load=0", "ups.power=0"], "total", "ups.power × 1: 0 W (estimated)");
+    check(&["ups.load=0"], "total", "no source");
+    // Its input filters take amperes.
+    let filters = ["input.voltage=233", "input.current=3.1"];
+    check(&[&idle[..], &filters].concat(), "total", "output.voltage × output.current: 220 V, 0 A");
+    check(&filters, "total", "input.voltage × input.current: 233 V, 3.1 A");
+    for load in ["ups.load=3", "ups.load=24"] {
+        check(&[idle[0], idle[1], load, idle[3]], "total", "no source");
+    }
+    let mut variables = Variables::default();
+    for (name, value) in [("output.voltage", "220"), ("output.current", "0"), ("ups.load", "31")] {
+        variables.insert(name, value.to_owned());
+    }
+    let kept =
+        NutSource::Current { voltage: Some("output.voltage".into()), current: "output.current".into() };
+    let why = contradiction(&variables, "total", &kept).expect("a contradiction");
+    assert_eq!(why, "output.voltage × output.current is 0 at a load of 31 %");
+}
+
 proptest! {
     #[test]
     fn noise_never_panics(key in ".{0,20}", name in ".{0,20}", value in ".{0,8}", number in any::<f64>()) {
@@ -210,6 +328,8 @@ fn nut_dumps() {
                 let text = String::from_utf8_lossy(&std::fs::read(&path).expect("a file")).into_owned();
                 let mut variables = Variables::default();
                 for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
+                    // What owners remark stands behind a tab.
+                    let value = value.split("\t#").next().unwrap_or_default();
                     variables.insert(name.trim(), value.trim().to_owned());
                 }
                 let keys = ["total".to_owned()].into_iter().chain(variables.outlets("realpower"));
@@ -221,10 +341,17 @@ fn nut_dumps() {
                     .min_by_key(|choice| choice.source.as_ref().map(NutSource::rank));
                 let kind = match best.and_then(|choice| choice.source.as_ref()) {
                     Some(NutSource::Watts { .. }) => "watts",
-                    Some(NutSource::Load { .. }) => "load of a rating in watts",
-                    Some(NutSource::Current { .. }) => "voltage and current",
+                    Some(NutSource::Load { is_of_volt_amperes: false, .. }) => "load of a rating in watts",
+                    Some(NutSource::Load { .. }) => "load of a rating in volt-amperes and a power factor",
+                    Some(NutSource::Current { voltage: Some(_), .. }) => "voltage and current",
+                    Some(NutSource::Current { voltage: None, .. }) => "current alone",
                     Some(NutSource::Apparent { .. }) => "volt-amperes",
-                    None if variables.contains("ups.load") => "load alone",
+                    None if variables.contains("ups.load")
+                        && variables.number("ups.power.nominal").is_some_and(|it| it > 100.0) =>
+                    {
+                        "load, lacks power_factor"
+                    }
+                    None if variables.contains("ups.load") => "load, lacks nominal_watts",
                     None => "nothing",
                 };
                 *counts.entry(kind).or_default() += 1;
