@@ -189,6 +189,8 @@ impl History {
     /// Does what is due at `now`, on the process's monotonic clock: writes the files of some probes, so that all are
     /// written once in a flush interval, and syncs the journal. Call it about once a second, from one thread.
     pub fn tick(&self, now: Duration, wall: Timestamp) {
+        // Before the lock: it may read hours of the journal, and nobody who asks for trouble waits for that.
+        self.look_after_late(now);
         let read = self.reading.lock().reader.position();
         let mut upkeep = self.upkeep.lock();
         if now.saturating_sub(upkeep.synced) >= SYNC_INTERVAL {
@@ -201,7 +203,6 @@ impl History {
         let interval = self.config.flush_interval;
         let due = self.schedule.lock().due(now);
         upkeep.flush(self, now, due.iter());
-        self.look_after_late(now);
         let looked_after = self.look_after_behind(now);
         if let (Some(waits), None) = (&looked_after.waits, &upkeep.ahead) {
             tracing::error!("{waits}");

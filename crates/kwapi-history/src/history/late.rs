@@ -153,8 +153,11 @@ impl History {
         late: Vec<Timestamp>,
     ) -> Result<Option<Rework>, RrdFileError> {
         self.flush_probe(&probe)?;
-        let _files = probe.files.lock();
-        let rrd = match rrd::read(&self.path(&probe, Which::Power)) {
+        let read = {
+            let _files = probe.files.lock();
+            rrd::read(&self.path(&probe, Which::Power))
+        };
+        let rrd = match read {
             Ok(rrd) => rrd,
             Err(RrdFileError::Unusable(..)) => return Ok(None),
             Err(error) => return Err(error),
@@ -165,7 +168,6 @@ impl History {
         // It may have held since one gap before.
         let touched = first.seconds().saturating_sub(self.config.max_gap.as_secs() + 1);
         let from = rrd.rows_begin(touched, ROW_SECONDS_MAX);
-        drop(_files);
         Ok(Some(Rework { probe, late, from, until, records: Vec::new() }))
     }
 

@@ -263,7 +263,7 @@ impl Graphs {
             let series = fetch(probe);
             match below.get(&at) {
                 Some(below) => {
-                    stack.add_with_energy(probe.as_str(), &rest_of(series, below), energies.of(at))
+                    stack.add_with_energy(probe.as_str(), &rest_of(series, below), energies.of(at));
                 }
                 None => stack.add_with_energy(probe.as_str(), &series, energies.of(at)),
             }

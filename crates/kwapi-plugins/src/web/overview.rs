@@ -16,8 +16,11 @@ use crate::scope::Scope;
 pub(super) struct Probes {
     directory: Directory,
     sorted: Mutex<Sorted>,
-    totals: Mutex<Option<((u64, Option<Position>), Overall)>>,
+    totals: Mutex<Option<(OverallAt, Overall)>>,
 }
+
+/// The second that totals are of, and the position in the journal.
+type OverallAt = (u64, Option<Position>);
 
 /// Sorting a hundred thousand ids takes longer than comparing them: done again only when they differ.
 #[derive(Debug, Default)]

@@ -60,7 +60,7 @@ impl Used {
         let (mut sum, mut has_rrd) = (None, false);
         for probe in probes {
             match answer.window(at, probe).unwrap_or_default() {
-                WindowEnergy::Unknown => continue,
+                WindowEnergy::Unknown => {}
                 // A sum that lacks a part is not shown as if it were whole.
                 WindowEnergy::Unreadable => return Some(EnergyFigure::Unknown),
                 WindowEnergy::Ledger(mj) => sum = Some(sum.unwrap_or(0_i64).saturating_add(mj)),
