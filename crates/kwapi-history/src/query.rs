@@ -146,6 +146,15 @@ impl Query {
         probes
     }
 
+    /// The probes that the ledger has a measurement of from `at` or later, in order of their ids.
+    pub fn heard_since(&self, at: Timestamp) -> Vec<ProbeId> {
+        let at = at.micros() / 1_000;
+        match &self.source {
+            LedgerSource::Running(ledger) => ledger.heard_since(at),
+            LedgerSource::Stopped(ledger) => ledger.heard_since(at),
+        }
+    }
+
     /// Answers a question at once. Reads files, and may take a while.
     ///
     /// # Errors

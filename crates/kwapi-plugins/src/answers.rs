@@ -3,7 +3,9 @@
 //! An answer is written a part at a time, and all of it is true at one position in the journal.
 
 mod question;
+mod rests;
 mod table;
+mod watch;
 pub mod when;
 
 use std::collections::HashSet;
@@ -13,13 +15,16 @@ use kwapi_core::{ProbeId, groups_of, meters_above};
 use kwapi_history::{AskError, MemberCounts, ProbeEnergy, Query, SumMembers};
 
 use crate::directory::Directory;
+use crate::groups::GroupMembers;
 use crate::http::HttpError;
 use crate::scope::Scope;
 
 use question::EnergyBy;
-pub(crate) use question::PARAMETERS;
 pub use question::{EnergyFormat, EnergyQuestion};
+pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS};
+pub(crate) use rests::{MeterRest, MeterRests};
 use table::{EnergySubject, EnergyTable};
+pub use watch::RestWatch;
 
 /// An answer is handed over in parts of about so many bytes.
 const PART_BYTES: usize = 64 << 10;
@@ -38,6 +43,8 @@ pub struct PreparedAnswer {
     directory: Directory,
     question: EnergyQuestion,
     probes: Vec<ProbeId>,
+    /// Groups with a member that whoever asks may not see: they are not told of.
+    closed: HashSet<String>,
     /// Whether whoever asks may see everything.
     is_all: bool,
 }
@@ -46,6 +53,11 @@ pub struct PreparedAnswer {
 pub type TakePart<'a> = dyn FnMut(Vec<u8>) -> bool + 'a;
 
 impl EnergyAnswers {
+    /// What it is answered from.
+    pub(crate) fn query(&self) -> &Query {
+        &self.query
+    }
+
     /// Answers from `query`; labels and sums are those of `directory`.
     pub fn new(query: Query, directory: Directory) -> Self {
         Self { query, directory }
@@ -70,14 +82,24 @@ impl EnergyAnswers {
                 // Sums have their parts in them already.
                 && (question.by == EnergyBy::Probe || !self.directory.is_sum(probe))
         };
+        let members = match question.by {
+            EnergyBy::Group if !scope.is_all() => GroupMembers::new(&all, &self.directory, scope),
+            _ => GroupMembers::default(),
+        };
         let probes: Vec<ProbeId> = all.into_iter().filter(is_asked).collect();
-        let is_missing = |group: &&String| !probes.iter().any(|probe| probe.is_within(group));
+        let is_missing =
+            |group: &&String| !members.is_open(group) || !probes.iter().any(|probe| probe.is_within(group));
         if let Some(group) = question.groups.iter().find(is_missing) {
-            return Err(HttpError::new(StatusCode::NOT_FOUND, format!("There is no group {group:?}.")));
+            return Err(no_group(group));
         }
         let (query, directory, is_all) = (self.query.clone(), self.directory.clone(), scope.is_all());
-        Ok(PreparedAnswer { query, directory, question, probes, is_all })
+        Ok(PreparedAnswer { query, directory, question, probes, closed: members.into_closed(), is_all })
     }
+}
+
+/// The answer to who asks for a group that is not there, or not wholly for them.
+pub(crate) fn no_group(group: &str) -> HttpError {
+    HttpError::new(StatusCode::NOT_FOUND, format!("There is no group {group:?}."))
 }
 
 /// The answer to who asks for a probe that is not there, or not for them.
@@ -85,7 +107,7 @@ pub(crate) fn no_probe(id: &str) -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}."))
 }
 
-fn refused(error: AskError) -> HttpError {
+pub(crate) fn refused(error: AskError) -> HttpError {
     let mut message = error.to_string();
     message.get_mut(..1).map(str::make_ascii_uppercase).unwrap_or_default();
     HttpError::bad_request(message + ".")
@@ -185,7 +207,8 @@ impl PreparedAnswer {
                 EnergyBy::Group if self.question.groups.is_empty() => {
                     // The meter of a subtree is in the group that is called like it.
                     let own = meters.contains(&place).then_some(probe.as_str());
-                    groups_of(probe).chain(own).map(|group| Some(group.to_owned())).collect()
+                    let groups = groups_of(probe).chain(own).filter(|group| !self.closed.contains(*group));
+                    groups.map(|group| Some(group.to_owned())).collect()
                 }
                 EnergyBy::Group => {
                     let groups = self.question.groups.iter().filter(|group| probe.is_within(group));

@@ -14,6 +14,8 @@ use crate::http::HttpError;
 /// What a question may say.
 pub(crate) const PARAMETERS: [&str; 10] =
     ["probe", "pattern", "label", "group", "start", "end", "step", "by", "zone", "format"];
+/// What a question about one group may say.
+pub(crate) const GROUP_PARAMETERS: [&str; 5] = ["start", "end", "step", "zone", "format"];
 /// Of how long it is where it does not say.
 const SPAN_DEFAULT: Duration = Duration::from_secs(86_400);
 /// A client's clock may be so far ahead of ours.
@@ -124,11 +126,7 @@ impl EnergyQuestion {
                     }
                 }
                 // Who mistypes `step` must not take a total for an hour.
-                other => {
-                    let known = PARAMETERS.join(", ");
-                    let error = format!("There is no parameter {other:?}; there are {known}.");
-                    return Err(HttpError::bad_request(error));
-                }
+                other => return Err(no_parameter(other, &PARAMETERS)),
             }
         }
         if let Some(name) = &zone {
@@ -169,6 +167,29 @@ impl EnergyQuestion {
         Ok(question)
     }
 
+    /// Reads a query about one group, decoded, with the [`GROUP_PARAMETERS`].
+    ///
+    /// # Errors
+    /// As [`EnergyQuestion::parse`].
+    pub(crate) fn of_group<'a>(
+        group: &str,
+        pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+        accept: &str,
+        now: Timestamp,
+    ) -> Result<Self, HttpError> {
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        if let Some((other, _)) = pairs.iter().find(|(name, _)| !GROUP_PARAMETERS.contains(&&**name)) {
+            return Err(no_parameter(other, &GROUP_PARAMETERS));
+        }
+        pairs.push((Cow::from("group"), Cow::from(group.to_owned())));
+        Self::parse(pairs, accept, now)
+    }
+
+    /// From when until when, and when that was asked.
+    pub(crate) fn times(&self) -> (Timestamp, Timestamp, Timestamp) {
+        (self.start, self.end, self.now)
+    }
+
     /// How the answer is written.
     pub fn format(&self) -> EnergyFormat {
         self.format
@@ -177,6 +198,10 @@ impl EnergyQuestion {
     pub(super) fn ask(&self, probes: Vec<ProbeId>) -> Ask {
         Ask { probes, start: self.start, end: self.end, step: self.step.clone(), now: self.now }
     }
+}
+
+fn no_parameter(name: &str, known: &[&str]) -> HttpError {
+    HttpError::bad_request(format!("There is no parameter {name:?}; there are {}.", known.join(", ")))
 }
 
 fn wrong(name: &str, value: &str, why: &dyn std::fmt::Display) -> HttpError {

@@ -9,7 +9,9 @@ use crate::http::{HttpError, StreamHead};
 use crate::scope::Scope;
 
 /// The position in the journal that an answer is true at.
-const POSITION: HeaderName = HeaderName::from_static("kwapi-position");
+pub(super) const POSITION: HeaderName = HeaderName::from_static("kwapi-position");
+/// The answer of a process that cannot say.
+pub(super) const NO_LEDGER: &str = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
 
 impl Api {
     pub(super) async fn energy(&self, uri: &Uri, headers: &HeaderMap, scope: Scope) -> Response {
@@ -18,8 +20,7 @@ impl Api {
             Err(error) => return error.into_response(),
         };
         let Some(answers) = self.0.answers.clone() else {
-            let error = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
-            return HttpError::new(StatusCode::NOT_IMPLEMENTED, error).into_response();
+            return HttpError::new(StatusCode::NOT_IMPLEMENTED, NO_LEDGER).into_response();
         };
         self.0
             .turns

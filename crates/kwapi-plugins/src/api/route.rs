@@ -28,6 +28,8 @@ pub(super) enum ApiResource {
     RichProbe,
     Energy,
     Samples,
+    Groups,
+    Group,
 }
 
 /// How the OpenAPI document describes a route.
@@ -53,6 +55,10 @@ pub(super) enum OperationKind {
     Energy,
     /// The samples of a probe: JSON or CSV, a page at a time.
     Samples,
+    /// A list of groups, a page at a time.
+    Groups,
+    /// A question about one group: JSON or CSV, a part at a time.
+    Group,
 }
 
 const LIST: OperationKind = OperationKind::List { has_link: false, is_tagged: false };
@@ -142,6 +148,28 @@ pub(super) static TABLE: Routes<Row> = Routes {
                 "Samples",
             ],
         ),
+        list(
+            "/v2/groups/",
+            ApiResource::Groups,
+            OperationKind::Groups,
+            [
+                "groups",
+                "All groups, paginated",
+                "The prefixes of the probes' paths (`lyon`, `lyon.rack3`), with their present power. Groups with a member that the client may not see are omitted.",
+                "Groups",
+            ],
+        ),
+        list(
+            "/v2/groups/{group}/",
+            ApiResource::Group,
+            OperationKind::Group,
+            [
+                "group",
+                "One group and its energy between two instants",
+                "Present power, what meters measured beyond the probes below them, and energy. CSV has the energy only.",
+                "Group",
+            ],
+        ),
     ],
     others: metrics::SHARED,
 };
@@ -212,6 +240,7 @@ mod tests {
         check("/v1/probes/A/", "Probe(A)");
         check("/v1/probes/C.1/w/", "Value(C.1, w)");
         check("/v1/openapi.json", "OpenApi");
+        check("/v2/groups/lyon.rack3/", "Group(lyon.rack3)");
     }
 
     #[test]

@@ -431,7 +431,7 @@ async fn every_address_of_the_document_is_served_and_the_document_too() {
     assert_eq!(stand.get("/v1/openapi.json").await, *OPENAPI);
     let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
     for path in document["paths"].as_object().unwrap().keys() {
-        let mut path = path.replace("{probe}", "A").replace("{meter}", "w");
+        let mut path = path.replace("{probe}", "A").replace("{meter}", "w").replace("{group}", "C");
         let mut api = stand.api.clone();
         if path == SAMPLES {
             path.push_str("?probe=A&start=0");

@@ -1,0 +1,134 @@
+//! What the meter of a subtree measured beyond those directly below it. Less than nothing, and beyond what the meters'
+//! accuracy allows, is a finding: an id in the wrong place, a wrong ratio, a machine plugged in elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kwapi_core::{ProbeId, Timestamp};
+use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep};
+use serde::{Serialize, Serializer};
+
+use super::EnergyAnswers;
+use crate::groups::GroupMembers;
+
+/// The accuracy of a meter of which none is configured, in percent of its reading: that of a PDU's outlets.
+pub(crate) const ACCURACY_DEFAULT: f64 = 5.0;
+/// Over less time than this a rest is not judged: meters are not read at the same moment.
+const JUDGED_MIN: Duration = Duration::from_secs(900);
+/// A meter is judged by a time of which at least this share is measured.
+const MEASURED_MIN: f64 = 0.99;
+/// Probes asked about at once.
+const PROBES_MAX: usize = 100_000;
+
+/// The rest of a meter between two instants.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct MeterRest {
+    pub(crate) meter: ProbeId,
+    /// How many probes are directly below it.
+    pub(crate) probes_below: usize,
+    /// What it measured.
+    #[serde(rename = "joules", serialize_with = "joules")]
+    pub(crate) own_mj: Option<i64>,
+    /// What those directly below measured together.
+    #[serde(rename = "below_joules", serialize_with = "joules")]
+    pub(crate) below_mj: Option<i64>,
+    /// The difference.
+    #[serde(rename = "rest_joules", serialize_with = "joules")]
+    pub(crate) rest_mj: Option<i64>,
+    pub(crate) finding: Option<RestFinding>,
+}
+
+/// What is wrong with a rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RestFinding {
+    /// Those below measured more than the meter, beyond the accuracy of all of them.
+    NegativeRest,
+}
+
+/// The rests of some meters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct MeterRests {
+    /// The position in the journal that they are true at.
+    pub(crate) position: String,
+    /// In order of the meters' ids.
+    pub(crate) rests: Vec<MeterRest>,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over references")]
+fn joules<S: Serializer>(millijoules: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    millijoules.map(|millijoules| millijoules as f64 / 1e3).serialize(serializer)
+}
+
+impl EnergyAnswers {
+    /// The rests of the meters within `group` (`None`: all) between two instants. Reads files, and may take a while.
+    ///
+    /// # Errors
+    /// When the time makes no sense.
+    pub(crate) fn rests(
+        &self,
+        members: &GroupMembers,
+        group: Option<&str>,
+        (start, end): (Timestamp, Timestamp),
+        now: Timestamp,
+    ) -> Result<MeterRests, AskError> {
+        let meters = members.meters(group);
+        let mut all = MeterRests::default();
+        let mut meters = meters.iter().peekable();
+        while meters.peek().is_some() {
+            let (mut asked, mut probes) = (Vec::new(), Vec::new());
+            while let Some((meter, below)) =
+                meters.next_if(|(_, below)| probes.is_empty() || probes.len() + below.len() < PROBES_MAX)
+            {
+                probes.extend(below.iter().chain([meter]).cloned());
+                asked.push((meter, below));
+            }
+            let answer = self.query.energy(&Ask { probes, start, end, step: EnergyStep::Whole, now })?;
+            all.position = answer.position.to_string();
+            let spans: BTreeMap<&ProbeId, &EnergySpan> =
+                answer.probes.iter().filter_map(|of| Some((&of.probe, of.spans.first()?))).collect();
+            for (meter, below) in asked {
+                let Some(own) = spans.get(meter) else { continue };
+                let below: Vec<(&ProbeId, &EnergySpan)> =
+                    below.iter().filter_map(|probe| Some((probe, *spans.get(probe)?))).collect();
+                all.rests.push(self.rest(meter, own, &below));
+            }
+        }
+        Ok(all)
+    }
+
+    fn rest(&self, meter: &ProbeId, own: &EnergySpan, below: &[(&ProbeId, &EnergySpan)]) -> MeterRest {
+        let known =
+            |span: &EnergySpan| (span.known_ms() > 0 && !span.is_incomplete).then(|| span.energy_mj());
+        let own_mj = known(own);
+        let of_below = below.iter().filter_map(|(_, span)| known(span));
+        let below_mj = of_below.reduce(i64::saturating_add);
+        let share = |probe: &ProbeId| self.directory.accuracy(probe).unwrap_or(ACCURACY_DEFAULT) / 100.0;
+        // The most that the meter can have passed on, and the least that those below can have drawn: measured energy alone,
+        // since of the other nobody knows when it was used.
+        let [own_measured, ..] = own.known.mj;
+        let least = below.iter().map(|(probe, span)| {
+            let [measured, ..] = span.known.mj;
+            measured as f64 * (1.0 - share(probe)).max(0.0)
+        });
+        let finding = measured_share(own).is_some_and(|measured| {
+            least.sum::<f64>() > own_measured as f64 / measured * (1.0 + share(meter))
+        });
+        MeterRest {
+            meter: meter.clone(),
+            probes_below: below.len(),
+            own_mj,
+            below_mj,
+            rest_mj: own_mj.zip(below_mj).map(|(own, below)| own.saturating_sub(below)),
+            finding: finding.then_some(RestFinding::NegativeRest),
+        }
+    }
+}
+
+/// The share of a span that a meter measured, if the meter can be judged by it.
+fn measured_share(span: &EnergySpan) -> Option<f64> {
+    let length = span.end.since(span.start);
+    let [measured_ms, ..] = span.known.ms;
+    let share = measured_ms as f64 / (length.as_secs_f64() * 1e3);
+    (length >= JUDGED_MIN && share >= MEASURED_MIN && !span.is_incomplete).then_some(share)
+}
