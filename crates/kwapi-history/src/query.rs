@@ -10,6 +10,7 @@
 mod batches;
 mod course;
 mod cover;
+mod power;
 mod span;
 mod step;
 mod sums;
@@ -27,6 +28,7 @@ use crate::ledger::{Ledger, LedgerSight, StoppedLedger, UnreadableRows};
 use crate::samples::Samples;
 
 pub use batches::Batches;
+pub use power::{PowerMembers, PowerQuery, PowerSpan};
 pub use span::EnergySpan;
 pub use step::{CalendarStep, EnergyStep};
 pub use sums::{MemberCounts, SumEnergy, SumMembers};
@@ -72,6 +74,16 @@ pub enum AskError {
         asked: u128,
         /// How many would be answered.
         max: usize,
+    },
+    /// More samples than are read at once.
+    #[error(
+        "the samples of {hours} hours would be read, those of all probes together; at most {max} are read at once: ask for fewer probes or less time"
+    )]
+    TooManySamples {
+        /// Hours of samples, those of all probes together.
+        hours: u64,
+        /// How many would be read.
+        max: u64,
     },
 }
 

@@ -150,8 +150,9 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         let response = api.samples(&parts.uri, &parts.headers, scope).await;
         return if is_head { without_body(response) } else { response };
     }
-    if resource == ApiResource::Energy {
-        let response = api.energy(&parts.uri, &parts.headers, scope).await;
+    if matches!(resource, ApiResource::Energy | ApiResource::Series) {
+        let has_power = resource == ApiResource::Series;
+        let response = api.energy(&parts.uri, &parts.headers, scope, has_power).await;
         return if is_head { without_body(response) } else { response };
     }
     if resource == ApiResource::Group {
@@ -202,7 +203,9 @@ impl Api {
             ApiResource::RichProbe => self.rich_probe(probe, scope),
             ApiResource::Groups => Ok(self.groups(&query()?, scope)),
             // Answered a part at a time, above.
-            ApiResource::Energy | ApiResource::Samples | ApiResource::Group => Err(nothing_here()),
+            ApiResource::Energy | ApiResource::Series | ApiResource::Samples | ApiResource::Group => {
+                Err(nothing_here())
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A sum of others (`[[virtual]]`) is a member of none. A group is readable only by who may see every member of it, so that
 //! its power and energy are the same numbers for everybody who is told of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -27,8 +27,27 @@ pub(crate) struct GroupMembers {
     above: Vec<Option<usize>>,
     /// Of each whether it is the meter of others.
     is_meter: Vec<bool>,
-    /// Groups with a member that the caller may not see.
-    closed: HashSet<String>,
+    hidden: HiddenProbes,
+}
+
+/// The probes that a caller may not see, in order of their ids: no group that has one is readable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HiddenProbes(Vec<ProbeId>);
+
+impl HiddenProbes {
+    /// Whether none of them is in a group, be it as the meter of it.
+    pub(crate) fn leave_open(&self, group: &str) -> bool {
+        self.0.is_empty()
+            || (!has_below(&self.0, group)
+                && self.0.binary_search_by(|probe| probe.as_str().cmp(group)).is_err())
+    }
+}
+
+/// Whether any of some probes (in order of their ids) is below a path.
+fn has_below(probes: &[ProbeId], path: &str) -> bool {
+    let below = format!("{path}.");
+    let first = probes.partition_point(|probe| probe.as_str() < below.as_str());
+    probes.get(first).is_some_and(|probe| probe.as_str().starts_with(&below))
 }
 
 /// A group at present.
@@ -66,21 +85,21 @@ impl GroupMembers {
         Self::among(all, |_| true, directory, scope)
     }
 
-    /// The same, without those that `is_member` takes for none; they close groups all the same.
+    /// The same, without those that `is_member` takes for none; groups are closed by them all the same.
     fn among(
         all: &[ProbeId],
         is_member: impl Fn(&ProbeId) -> bool,
         directory: &Directory,
         scope: &Scope,
     ) -> Self {
-        let (mut probes, mut closed) = (Vec::new(), HashSet::new());
+        let (mut probes, mut hidden) = (Vec::new(), Vec::new());
         for probe in all.iter().filter(|probe| !directory.is_sum(probe)) {
             if scope.allows(probe) {
                 if is_member(probe) {
                     probes.push(probe.clone());
                 }
             } else {
-                closed.extend(groups_of(probe).chain([probe.as_str()]).map(str::to_owned));
+                hidden.push(probe.clone());
             }
         }
         let above = meters_above(&probes);
@@ -90,7 +109,7 @@ impl GroupMembers {
                 *is_meter = true;
             }
         }
-        Self { probes, above, is_meter, closed }
+        Self { probes, above, is_meter, hidden: HiddenProbes(hidden) }
     }
 
     /// The members at present, and of those that are not silent the power in watts. Members are probes that are live, and
@@ -126,19 +145,14 @@ impl GroupMembers {
         (Self::among(&all, is_member, directory, scope), power)
     }
 
-    /// Whether the caller may read a group, should it be there.
-    pub(crate) fn is_open(&self, group: &str) -> bool {
-        !self.closed.contains(group)
-    }
-
-    /// The groups that have a member which the caller may not see.
-    pub(crate) fn into_closed(self) -> HashSet<String> {
-        self.closed
+    /// Whom the caller may not see.
+    pub(crate) fn into_hidden(self) -> HiddenProbes {
+        self.hidden
     }
 
     /// Whether there is such a group, and the caller may read it.
     pub(crate) fn has(&self, group: &str) -> bool {
-        self.is_open(group) && self.probes.iter().any(|probe| groups_of(probe).any(|of| of == group))
+        !group.is_empty() && self.hidden.leave_open(group) && has_below(&self.probes, group)
     }
 
     /// The meters of subtrees within `group` (`None`: anywhere), each with those directly below it.
@@ -154,11 +168,12 @@ impl GroupMembers {
         named.filter(|(meter, _)| within(meter)).collect()
     }
 
-    /// The groups that may be read, or `only` one of them, in order of their names; `power`: of the probes that are not
-    /// silent, in watts.
+    /// The groups that may be read and that `wanted` takes, in order of their names, so many at most; `power`: of the probes
+    /// that are not silent, in watts.
     pub(crate) fn now(
         &self,
-        only: Option<&str>,
+        wanted: impl Fn(&str) -> bool,
+        most: usize,
         power: &HashMap<ProbeId, f64>,
         at: Timestamp,
     ) -> Vec<GroupNow> {
@@ -180,9 +195,17 @@ impl GroupMembers {
             }
             let is_meter = self.is_meter.get(place).copied().unwrap_or_default();
             let groups = groups_of(probe).chain(is_meter.then_some(probe.as_str()));
-            for group in groups.filter(|group| only.is_none_or(|only| *group == only)) {
-                if !self.is_open(group) {
+            for group in groups {
+                let is_known = tallies.contains_key(group);
+                // Full: only what comes before the last is of interest.
+                let is_beyond = || {
+                    tallies.len() >= most && tallies.last_key_value().is_none_or(|(last, _)| group > *last)
+                };
+                if !is_known && (is_beyond() || !wanted(group) || !self.hidden.leave_open(group)) {
                     continue;
+                }
+                if !is_known && tallies.len() >= most {
+                    tallies.pop_last();
                 }
                 let is_in_meter = nearest
                     .and_then(|meter| self.probes.get(meter))

@@ -21,6 +21,10 @@ const SPAN_DEFAULT: Duration = Duration::from_secs(86_400);
 /// A client's clock may be so far ahead of ours.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 const GROUPS_MAX: usize = 100;
+/// Steps that a series has where its question does not say, in seconds, and how many rows are enough.
+const SERIES_STEPS: [u64; 9] = [1, 10, 60, 300, 900, 3_600, 7_200, 21_600, SERIES_STEP_MAX];
+const SERIES_STEP_MAX: u64 = 86_400;
+const SERIES_ROWS: u64 = 400;
 
 /// What each line of an answer is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub struct EnergyQuestion {
     pub(super) step_text: Option<String>,
     pub(super) by: EnergyBy,
     pub(super) format: EnergyFormat,
+    /// Whether power is asked for besides.
+    pub(super) has_power: bool,
     /// Of instants that have no offset, of the calendar and of what is answered.
     pub(super) zone: TimeZone,
     now: Timestamp,
@@ -93,6 +99,7 @@ impl EnergyQuestion {
             step_text: None,
             by: EnergyBy::Probe,
             format: if accepts_csv(accept) { EnergyFormat::Csv } else { EnergyFormat::Json },
+            has_power: false,
             zone: TimeZone::UTC,
             now,
         };
@@ -165,6 +172,26 @@ impl EnergyQuestion {
             Some(key) => EnergyBy::Label(key.strip_prefix("label:").unwrap_or(key).to_owned()),
         };
         Ok(question)
+    }
+
+    /// Reads a query about power over time, decoded: its step is chosen by its length where it does not say.
+    ///
+    /// # Errors
+    /// As [`EnergyQuestion::parse`].
+    pub(crate) fn of_series<'a>(
+        pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+        accept: &str,
+        now: Timestamp,
+    ) -> Result<Self, HttpError> {
+        let question = Self { has_power: true, ..Self::parse(pairs, accept, now)? };
+        if question.step_text.is_some() {
+            return Ok(question);
+        }
+        let length = question.end.since(question.start).as_secs();
+        let is_enough = |step: &u64| length / step <= SERIES_ROWS;
+        let seconds = SERIES_STEPS.into_iter().find(is_enough).unwrap_or(SERIES_STEP_MAX);
+        let step = EnergyStep::Every(Duration::from_secs(seconds));
+        Ok(Self { step, step_text: Some(seconds.to_string()), ..question })
     }
 
     /// Reads a query about one group, decoded, with the [`GROUP_PARAMETERS`].
@@ -330,6 +357,23 @@ mod tests {
             "start=\"2026-10-25T02:30\": happens twice in Europe/Paris, where the clock is set back; write 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00",
         );
         refused("start=-1", "start=\"-1\": is before 1970");
+    }
+
+    #[test]
+    fn a_series_has_a_step_of_its_own_where_none_is_asked_for() {
+        let step = |query: &str| {
+            let pairs = form_urlencoded::parse(query.as_bytes());
+            let question = EnergyQuestion::of_series(pairs, "", NOW).unwrap();
+            assert!(question.has_power);
+            (question.step, question.step_text.unwrap())
+        };
+        let every = |seconds: u64| (EnergyStep::Every(Duration::from_secs(seconds)), seconds.to_string());
+        assert_eq!(step("start=1795393600"), every(1));
+        assert_eq!(step("start=1795390018"), every(10));
+        assert_eq!(step(""), every(300));
+        assert_eq!(step("start=2025-11-20T00:00:00Z"), every(86_400));
+        assert_eq!(step("start=1000"), every(86_400));
+        assert_eq!(step("step=7").1, "7");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Sums, as they are written.
 
 mod peers;
+mod series;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -43,15 +43,16 @@ struct RestsObject<'a> {
 
 impl Api {
     pub(super) fn groups(&self, query: &ListParameters, scope: &Scope) -> Response {
-        let groups = self.groups_now(None, scope).1;
         let mut page = Page::limited(query, PAGE_MAX);
+        // Prefixes of ids are as good as ids.
+        let is_asked = |group: &str| {
+            let is_after = query.after.as_deref().is_none_or(|after| group > after);
+            is_after && ProbeId::new(group).is_ok_and(|name| query.takes(&name))
+        };
         let mut shown = Vec::new();
-        for group in groups {
-            // Prefixes of ids are as good as ids.
+        // One more tells that there is another page.
+        for group in self.groups_now(is_asked, page.limit().saturating_add(1), scope).1 {
             let Ok(name) = ProbeId::new(&group.group) else { continue };
-            if query.after.as_deref().is_some_and(|after| name.as_str() <= after) {
-                continue;
-            }
             if page.take(query, &Scope::All, &name, || shown.push(group)).is_break() {
                 break;
             }
@@ -59,11 +60,16 @@ impl Api {
         to_response(&GroupsObject { next: page.next("/v2/groups/", query), groups: shown })
     }
 
-    /// The members of all groups, and all groups or `only` one, at present.
-    fn groups_now(&self, only: Option<&str>, scope: &Scope) -> (GroupMembers, Vec<GroupNow>) {
+    /// The members of all groups, and those groups at present that are `wanted`, so many at most.
+    fn groups_now(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+        most: usize,
+        scope: &Scope,
+    ) -> (GroupMembers, Vec<GroupNow>) {
         let query = self.0.answers.as_ref().map(EnergyAnswers::query);
         let (members, power) = GroupMembers::present(&self.0.live, query, &self.0.directory, scope);
-        let groups = members.now(only, &power, self.0.live.wall().now());
+        let groups = members.now(wanted, most, &power, self.0.live.wall().now());
         (members, groups)
     }
 
@@ -86,7 +92,7 @@ impl Api {
         scope: &Scope,
         sink: &mut StreamSink,
     ) -> Result<bool, HttpError> {
-        let (members, now) = self.groups_now(Some(group), scope);
+        let (members, now) = self.groups_now(|name| name == group, 1, scope);
         let format = question.format();
         let head = |position: Option<&str>| {
             let position = position.and_then(|position| HeaderValue::try_from(position).ok());

@@ -48,6 +48,9 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
     match route.resource.operation.kind {
         OperationKind::Plain | OperationKind::List { .. } => {}
         OperationKind::Energy => names.extend(PARAMETERS),
+        OperationKind::Series => {
+            names.extend(PARAMETERS.map(|name| if name == "step" { "series_step" } else { name }));
+        }
         OperationKind::Group => names.extend(GROUP_PARAMETERS),
         OperationKind::Groups => names.extend(["pattern", "limit", "after"]),
         OperationKind::Samples => {
@@ -60,7 +63,7 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
 fn responses(route: &Route<Row>) -> Value {
     let Operation { answer, schema, kind, .. } = &route.resource.operation;
     let mut content = json!({ "application/json": { "schema": reference("schemas", schema) } });
-    let has_csv = matches!(kind, OperationKind::Energy | OperationKind::Samples | OperationKind::Group);
+    let has_csv = !matches!(kind, OperationKind::Plain | OperationKind::List { .. } | OperationKind::Groups);
     if let (true, Some(content)) = (has_csv, content.as_object_mut()) {
         content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string" } }));
     }
@@ -87,7 +90,7 @@ fn responses(route: &Route<Row>) -> Value {
         }
         errors.extend([("400", "BadRequest"), ("414", "TooLong")]);
     }
-    if matches!(kind, OperationKind::Energy | OperationKind::Group) {
+    if matches!(kind, OperationKind::Energy | OperationKind::Series | OperationKind::Group) {
         success.insert("headers".to_owned(), json!({ "Kwapi-Position": reference("headers", "Position") }));
         errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NoLedger")]);
     }

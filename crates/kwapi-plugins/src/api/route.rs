@@ -27,6 +27,7 @@ pub(super) enum ApiResource {
     RichProbes,
     RichProbe,
     Energy,
+    Series,
     Samples,
     Groups,
     Group,
@@ -53,6 +54,8 @@ pub(super) enum OperationKind {
     List { has_link: bool, is_tagged: bool },
     /// A question about energy: JSON or CSV, a part at a time.
     Energy,
+    /// The same about power over time.
+    Series,
     /// The samples of a probe: JSON or CSV, a page at a time.
     Samples,
     /// A list of groups, a page at a time.
@@ -135,6 +138,17 @@ pub(super) static TABLE: Routes<Row> = Routes {
                 "Energy between two instants",
                 "Energy and time by status, of each probe or of sums, in steps if requested.",
                 "Energy",
+            ],
+        ),
+        list(
+            "/v2/series",
+            ApiResource::Series,
+            OperationKind::Series,
+            [
+                "series",
+                "Power and energy over time",
+                "Minimum, mean and maximum power, and energy and time by status, of each probe or of sums, in steps.",
+                "Series",
             ],
         ),
         list(

@@ -368,14 +368,20 @@ async fn a_question_about_energy_that_has_no_answer_is_told_why() {
         ("zone=Nowhere", 400, "there is no time zone"),
         ("stepp=1", 400, "There is no parameter"),
     ] {
-        let answer = stand.ask("GET", &format!("/v2/energy?{query}"), &[]).await;
-        assert_eq!(answer.status, status, "{query}: {}", answer.body);
-        assert!(answer.body.contains(message), "{query}: {}", answer.body);
+        for path in ["/v2/energy", "/v2/series"] {
+            let answer = stand.ask("GET", &format!("{path}?{query}"), &[]).await;
+            let message =
+                if path == "/v2/series" { message.replace("67108864", "1048576") } else { message.into() };
+            assert_eq!(answer.status, status, "{path}?{query}: {}", answer.body);
+            assert!(answer.body.contains(&message), "{path}?{query}: {}", answer.body);
+        }
     }
     let without = Api::new(stand.live.clone(), stand.directory.clone());
-    let answer = ask(router(without, None, None), "GET", "/v2/energy", &[]).await;
-    assert_eq!(answer.status, 501);
-    assert!(answer.body.contains("keeps no ledger"), "{}", answer.body);
+    for path in ["/v2/energy", "/v2/series"] {
+        let answer = ask(router(without.clone(), None, None), "GET", path, &[]).await;
+        assert_eq!(answer.status, 501);
+        assert!(answer.body.contains("keeps no ledger"), "{}", answer.body);
+    }
     // Before anything was measured there is nothing, and it says so.
     let before: serde_json::Value =
         serde_json::from_str(&stand.get("/v2/energy?probe=A&start=1000&end=2000").await).unwrap();

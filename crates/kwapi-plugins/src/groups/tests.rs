@@ -21,13 +21,14 @@ fn check(probes: &str, scope: &Scope, expected: &[&str]) {
     all.sort_unstable();
     let directory = Directory::new(ConfiguredProbes::new(|_| BTreeMap::new(), [probe("lyon.sum")]));
     let members = GroupMembers::new(&all, &directory, scope);
-    let groups = members.now(None, &power, Timestamp::from_micros(7_900_000));
+    let groups = members.now(|_| true, 100, &power, Timestamp::from_micros(7_900_000));
     let number = |number: Option<f64>| number.map_or("-".to_owned(), |number| number.to_string());
     let told: Vec<String> = groups
         .iter()
         .map(|now| {
             assert_eq!((now.timestamp, members.has(&now.group)), (7, true));
-            assert_eq!(members.now(Some(&now.group), &power, Timestamp::from_seconds(7)), std::slice::from_ref(now));
+            let alone = members.now(|name| name == now.group, 1, &power, Timestamp::from_seconds(7));
+            assert_eq!(alone, std::slice::from_ref(now));
             let (watts, rest) = (number(now.watts), number(now.rest_watts));
             format!("{} {watts} {} {}/{} {rest}", now.group, now.known_share, now.probes, now.reporting)
         })
@@ -80,6 +81,31 @@ fn a_group_is_readable_only_by_who_may_see_all_of_it() {
     check(all, &Scope::nothing(), &[]);
 }
 
+#[test]
+fn names_that_begin_alike_are_no_members() {
+    check(
+        "lyon-b.x=1 lyon.a=2 lyon1.y=3 lyon=9",
+        &Scope::All,
+        &["lyon 9 1 2/2 7", "lyon-b 1 1 1/1 -", "lyon1 3 1 1/1 -"],
+    );
+    let scope = Scope::of_patterns(&[Pattern::new("lyon.*").unwrap()]);
+    check("lyon-b.x=1 lyon.a=2 lyon1.y=3", &scope, &["lyon 2 1 1/1 -"]);
+    check("lyon!.x=1 lyon.a.b=2 lyon.a=3 lyon.c-d=4", &scope, &["lyon 7 1 3/3 -", "lyon.a 3 1 2/2 1"]);
+}
+
+#[test]
+fn the_first_of_very_many_groups_are_told_without_keeping_the_rest() {
+    let names: Vec<String> = (0..300).rev().map(|n| format!("g{n:03}.sub.a")).collect();
+    let mut all: Vec<ProbeId> = names.iter().map(|name| probe(name)).collect();
+    all.sort_unstable();
+    let power = all.iter().map(|probe| (probe.clone(), 1.0)).collect();
+    let members = GroupMembers::new(&all, &Directory::default(), &Scope::All);
+    let told = members.now(|name| name > "g100", 4, &power, Timestamp::EPOCH);
+    let names: Vec<&str> = told.iter().map(|group| group.group.as_str()).collect();
+    assert_eq!(names, ["g100.sub", "g101", "g101.sub", "g102"]);
+    assert!(told.iter().all(|group| group.watts == Some(1.0)));
+}
+
 proptest! {
     /// A group is its top members and the groups directly below it, whatever is silent: watts once, and no probe forgotten.
     #[test]
@@ -97,7 +123,7 @@ proptest! {
             .filter_map(|(path, watts)| Some((probe(&name(path)), f64::from((*watts)?))))
             .collect();
         let members = GroupMembers::new(&all, &Directory::default(), &Scope::All);
-        for group in members.now(None, &power, Timestamp::EPOCH) {
+        for group in members.now(|_| true, 100, &power, Timestamp::EPOCH) {
             // By the rule itself: from the top, a meter that reports is what it says, and else what is below it.
             fn sum(at: &str, power: &HashMap<ProbeId, f64>, all: &[ProbeId]) -> f64 {
                 if let Some(watts) = power.get(at) {

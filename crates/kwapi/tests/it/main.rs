@@ -23,6 +23,7 @@ mod energy;
 mod fuzz;
 mod gnocchi;
 mod grafana;
+mod groups;
 mod harness;
 mod history;
 mod import;
