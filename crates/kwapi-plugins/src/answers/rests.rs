@@ -13,12 +13,17 @@ use crate::groups::GroupMembers;
 
 /// The accuracy of a meter of which none is configured, in percent of its reading: that of a PDU's outlets.
 pub(crate) const ACCURACY_DEFAULT: f64 = 5.0;
-/// Over less time than this a rest is not judged: meters are not read at the same moment.
-const JUDGED_MIN: Duration = Duration::from_secs(900);
-/// A meter is judged by a time of which at least this share is measured.
+/// A rest is judged by parts of the time asked about, of quarter hours and so many at most: those that the meter measured.
+const PART: Duration = Duration::from_secs(900);
+const PARTS_MAX: u64 = 24;
+/// A part is no shorter than this, and all of them together no shorter than [`PART`]: meters are not read at the same moment.
+const PART_MIN: Duration = Duration::from_secs(300);
+/// The meter must have measured so much of a part.
 const MEASURED_MIN: f64 = 0.99;
-/// Probes asked about at once.
-const PROBES_MAX: usize = 100_000;
+/// Probes asked about at once, but for a meter with more directly below it…
+const PROBES_MAX: usize = 8_000;
+/// …which is judged by fewer parts: so many of all its probes together.
+const CELLS_MAX: u64 = 200_000;
 
 /// The rest of a meter between two instants.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,13 +88,14 @@ impl EnergyAnswers {
                 probes.extend(below.iter().chain([meter]).cloned());
                 asked.push((meter, below));
             }
-            let answer = self.query.energy(&Ask { probes, start, end, step: EnergyStep::Whole, now })?;
+            let step = parts(end.since(start), probes.len());
+            let answer = self.query.energy(&Ask { probes, start, end, step, now })?;
             all.position = answer.position.to_string();
-            let spans: BTreeMap<&ProbeId, &EnergySpan> =
-                answer.probes.iter().filter_map(|of| Some((&of.probe, of.spans.first()?))).collect();
+            let spans: BTreeMap<&ProbeId, &[EnergySpan]> =
+                answer.probes.iter().map(|of| (&of.probe, of.spans.as_slice())).collect();
             for (meter, below) in asked {
                 let Some(own) = spans.get(meter) else { continue };
-                let below: Vec<(&ProbeId, &EnergySpan)> =
+                let below: Vec<(&ProbeId, &[EnergySpan])> =
                     below.iter().filter_map(|probe| Some((probe, *spans.get(probe)?))).collect();
                 all.rests.push(self.rest(meter, own, &below));
             }
@@ -97,23 +103,22 @@ impl EnergyAnswers {
         Ok(all)
     }
 
-    fn rest(&self, meter: &ProbeId, own: &EnergySpan, below: &[(&ProbeId, &EnergySpan)]) -> MeterRest {
-        let known =
-            |span: &EnergySpan| (span.known_ms() > 0 && !span.is_incomplete).then(|| span.energy_mj());
-        let own_mj = known(own);
-        let of_below = below.iter().filter_map(|(_, span)| known(span));
-        let below_mj = of_below.reduce(i64::saturating_add);
+    fn rest(&self, meter: &ProbeId, own: &[EnergySpan], below: &[(&ProbeId, &[EnergySpan])]) -> MeterRest {
+        let own_mj = known_mj(own);
+        let below_mj = below.iter().filter_map(|(_, spans)| known_mj(spans)).reduce(i64::saturating_add);
         let share = |probe: &ProbeId| self.directory.accuracy(probe).unwrap_or(ACCURACY_DEFAULT) / 100.0;
         // The most that the meter can have passed on, and the least that those below can have drawn: measured energy alone,
         // since of the other nobody knows when it was used.
-        let [own_measured, ..] = own.known.mj;
-        let least = below.iter().map(|(probe, span)| {
-            let [measured, ..] = span.known.mj;
-            measured as f64 * (1.0 - share(probe)).max(0.0)
-        });
-        let finding = measured_share(own).is_some_and(|measured| {
-            least.sum::<f64>() > own_measured as f64 / measured * (1.0 + share(meter))
-        });
+        let (mut most, mut least, mut judged) = (0.0, 0.0, Duration::ZERO);
+        for (part, own) in own.iter().enumerate() {
+            let Some(measured) = measured_share(own) else { continue };
+            judged += own.end.since(own.start);
+            most += measured_mj(own) / measured * (1.0 + share(meter));
+            let of_part = below.iter().filter_map(|(probe, spans)| Some((probe, spans.get(part)?)));
+            least +=
+                of_part.map(|(probe, span)| measured_mj(span) * (1.0 - share(probe)).max(0.0)).sum::<f64>();
+        }
+        let finding = judged >= PART && least > most;
         MeterRest {
             meter: meter.clone(),
             probes_below: below.len(),
@@ -125,10 +130,32 @@ impl EnergyAnswers {
     }
 }
 
-/// The share of a span that a meter measured, if the meter can be judged by it.
+/// The parts of a time by which the meters of so many probes are judged.
+fn parts(length: Duration, probes: usize) -> EnergyStep {
+    let most = (CELLS_MAX / (probes as u64).max(1)).min(PARTS_MAX);
+    if most < 2 {
+        return EnergyStep::Whole;
+    }
+    let quarters = length.as_secs().div_ceil(most).div_ceil(PART.as_secs()).max(1);
+    EnergyStep::Every(Duration::from_secs(quarters.saturating_mul(PART.as_secs())))
+}
+
+/// All energy of some spans; `None` where none is known, or some may be missing.
+fn known_mj(spans: &[EnergySpan]) -> Option<i64> {
+    let is_known =
+        spans.iter().any(|span| span.known_ms() > 0) && !spans.iter().any(|span| span.is_incomplete);
+    is_known.then(|| spans.iter().map(EnergySpan::energy_mj).fold(0, i64::saturating_add))
+}
+
+fn measured_mj(span: &EnergySpan) -> f64 {
+    let [measured, ..] = span.known.mj;
+    measured as f64
+}
+
+/// The share of a part that a meter measured, if the meter can be judged by it.
 fn measured_share(span: &EnergySpan) -> Option<f64> {
     let length = span.end.since(span.start);
     let [measured_ms, ..] = span.known.ms;
     let share = measured_ms as f64 / (length.as_secs_f64() * 1e3);
-    (length >= JUDGED_MIN && share >= MEASURED_MIN && !span.is_incomplete).then_some(share)
+    (length >= PART_MIN && share >= MEASURED_MIN && !span.is_incomplete).then_some(share)
 }

@@ -215,12 +215,15 @@ fn less_than_nothing_left_at_a_meter_is_a_finding_beyond_the_accuracy_of_all() {
 }
 
 #[test]
-fn a_meter_is_not_judged_by_a_short_time_or_one_that_it_has_not_measured() {
+fn a_meter_is_judged_by_the_time_that_it_has_measured_and_not_by_a_short_one() {
     let probes = [("r", 100), ("r.a", 200)];
     check_rests(&probes, None, (0, 600), &[("r", -100.0 / 6.0, false)]);
-    // Half of it nobody was there.
-    check_rests(&probes, None, (0, 7_200), &[("r", -100.0, false)]);
-    check_rests(&probes, None, (0, 3_630), &[("r", -100.0, true)]);
+    // Later nobody was there, be it for seconds or for the rest of a day.
+    for end in [3_630, 7_200, 86_400] {
+        check_rests(&probes, None, (0, end), &[("r", -100.0, true)]);
+    }
+    // Of no quarter hour the meter has measured all.
+    check_rests(&probes, None, (3_000, 7_200), &[("r", -100.0 / 6.0, false)]);
 }
 
 #[test]
