@@ -228,8 +228,9 @@ impl PowerQuery<'_> {
 
     /// The RRD rows of a probe, if they are needed and there are any.
     fn rrd(&self, probe: &ProbeId, gaps: &[SampleTime]) -> Option<RrdPower> {
-        let history = self.query.history.as_ref().filter(|_| !gaps.is_empty())?;
-        Some(RrdPower::read(history, probe, self.now))
+        let history = self.query.history.as_ref()?;
+        let time = (gaps.first()?.0, gaps.last()?.1);
+        Some(RrdPower::read(history, probe, time, self.now))
     }
 }
 

@@ -43,7 +43,7 @@ impl PowerCourses<'_> {
     pub(super) fn each(&mut self, each: &mut EachCourse<'_>) {
         let is_far = self.probes.len() <= FAR_PROBES_MAX;
         let length = if is_far { FAR_HOURS * HOUR_US } else { HOUR_US };
-        let max_gap = u64::try_from(self.max_gap.as_micros()).unwrap_or(u64::MAX);
+        let max_gap = micros(self.max_gap);
         let beside = if is_far { max_gap.max(HOUR_US) } else { max_gap };
         let (mut from, to) = self.time;
         while from < to {
@@ -75,7 +75,7 @@ impl PowerCourses<'_> {
             } else {
                 let middle = from.midpoint(to);
                 // Whose samples are this dense is heard often.
-                let beside = beside.min(WINDOW_MIN_US);
+                let beside = beside.min(micros(self.max_gap).max(WINDOW_MIN_US));
                 self.window(first, last, (from, middle), beside, each);
                 self.window(first, last, (middle, to), beside, each);
             }
@@ -85,15 +85,8 @@ impl PowerCourses<'_> {
             if points.is_empty() {
                 continue;
             }
-            // No interval is longer than the least time between two samples.
-            let spacings = points.windows(2).filter_map(|pair| match pair {
-                [(before, _), (after, _)] => Some(after.saturating_sub(*before)),
-                _ => None,
-            });
-            let pace =
-                Duration::from_micros(spacings.filter(|spacing| *spacing > 0).min().unwrap_or_default());
-            let gap = u64::try_from(silent_after(pace, self.max_gap).as_micros()).unwrap_or(u64::MAX);
-            each(place, (from, to), &points, gap);
+            let usual = silent_after(usual_interval(&points), self.max_gap);
+            each(place, (from, to), &points, micros(usual));
         }
     }
 
@@ -138,6 +131,26 @@ impl PowerCourses<'_> {
         }
         Some(courses)
     }
+}
+
+/// The interval of a probe: what a quarter of the times between its samples do not exceed. Neither two samples that happen
+/// to follow each other at once nor gaps make it another.
+fn usual_interval(points: &[PowerPoint]) -> Duration {
+    let spacings = points.windows(2).filter_map(|pair| match pair {
+        [(before, _), (after, _)] => Some(after.saturating_sub(*before)),
+        _ => None,
+    });
+    let mut spacings: Vec<u64> = spacings.collect();
+    let quarter = spacings.len() / 4;
+    if spacings.is_empty() {
+        return Duration::ZERO;
+    }
+    let (_, usual, _) = spacings.select_nth_unstable(quarter);
+    Duration::from_micros(*usual)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The stretches of even power between successive samples, as far as they are in a window.

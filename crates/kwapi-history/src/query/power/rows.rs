@@ -14,8 +14,19 @@ pub(super) struct RrdPower {
 }
 
 impl RrdPower {
-    /// Reads all there is of a probe; what cannot be read is not there, which its page tells.
-    pub(super) fn read(history: &History, probe: &ProbeId, now: Timestamp) -> Self {
+    /// Reads the rows of a probe that tell of the time between two instants (Unix microseconds); what cannot be read is not
+    /// there, which its page tells.
+    pub(super) fn read(
+        history: &History,
+        probe: &ProbeId,
+        (from, to): (u64, u64),
+        now: Timestamp,
+    ) -> Self {
+        let begin = |period: &Period| now.seconds().saturating_sub(period.seconds()).saturating_mul(1_000_000);
+        // The first that reaches back far enough, and as its rows may begin up to one later, the next.
+        let reaches = |period: &Period| begin(period) <= from;
+        let most = Period::ALL.iter().position(reaches).map_or(Period::ALL.len(), |last| last + 2);
+        let wanted = Period::ALL.into_iter().take(most).filter(|period| begin(period) < to);
         let of_period = |period: Period| {
             let averages = history.fetch(probe, period, now).ok().flatten()?;
             let peaks = history.peaks(probe, period, now).ok().flatten();
@@ -23,7 +34,7 @@ impl RrdPower {
             let peaks = peaks.filter(|(min, _)| (min.start, min.step) == (averages.start, averages.step));
             Some((averages, peaks))
         };
-        Self { periods: Period::ALL.into_iter().filter_map(of_period).collect(), now: now.seconds() }
+        Self { periods: wanted.filter_map(of_period).collect(), now: now.seconds() }
     }
 
     /// The stretches between two instants (Unix microseconds) of which something is known.

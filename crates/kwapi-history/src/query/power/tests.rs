@@ -93,6 +93,23 @@ fn time_without_samples_is_unknown_and_counted() {
     assert!(told[1].iter().all(|span| *span == PowerSpan::default()));
 }
 
+#[test]
+fn a_probe_with_a_long_interval_is_known_between_its_samples() {
+    // Every 300 s, a restart that read twice at once, and later an hour of nothing.
+    let mut all: Vec<Credited> = records("a", 0, 18_000, 40).into_iter().step_by(30).collect();
+    all.retain(|record| !(at(6_001)..at(9_899)).contains(&record.at));
+    let mut again = all[5].clone();
+    again.at = again.at.after(Duration::from_secs(1));
+    all.insert(6, again);
+    for (seq, record) in all.iter_mut().enumerate() {
+        record.accounting.as_mut().unwrap().seq = seq as u64;
+    }
+    let (house, _samples) = house_with_samples(all, true);
+    let shares: Vec<f64> =
+        power(&house.query, &["a"], 0, 18_000, 3_000)[0].iter().map(|span| span.known_share).collect();
+    assert_eq!(shares, [1.0, 1.0, 0.0, 0.7, 1.0, 1.0]);
+}
+
 /// An hour of a probe with an RRD file, and samples of its second half.
 fn house_with_both() -> (House, Arc<Samples>) {
     let lab = kwapi_peers::Lab::empty();
