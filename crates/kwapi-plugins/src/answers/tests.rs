@@ -243,7 +243,7 @@ fn the_watch_finds_a_negative_rest_tells_it_and_forgets_it() {
     let troubles = watch.troubles();
     assert_eq!(
         troubles[0],
-        "r00 measured 0.010 kWh within an hour, and the 1 probes directly below it 0.030 kWh, which is more than their \
+        "r00 measured 0.010 kWh within an hour, and the probe directly below it 0.030 kWh, which is more than their \
          accuracy allows; check ids, wiring and `accuracy`"
     );
     assert_eq!(

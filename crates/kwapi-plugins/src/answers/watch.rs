@@ -85,12 +85,15 @@ impl RestWatch {
 
 fn sentence(rest: &MeterRest) -> String {
     let kwh = |millijoules: Option<i64>| millijoules.unwrap_or_default() as f64 / 3.6e9;
+    let below = match rest.probes_below {
+        1 => "probe".to_owned(),
+        more => format!("{more} probes"),
+    };
     format!(
-        "{} measured {:.3} kWh within an hour, and the {} probes directly below it {:.3} kWh, which is more than \
-         their accuracy allows; check ids, wiring and `accuracy`",
+        "{} measured {:.3} kWh within an hour, and the {below} directly below it {:.3} kWh, which is more than their \
+         accuracy allows; check ids, wiring and `accuracy`",
         rest.meter,
         kwh(rest.own_mj),
-        rest.probes_below,
         kwh(rest.below_mj)
     )
 }
