@@ -12,6 +12,7 @@ mod merge;
 mod place;
 mod sample;
 mod seen;
+mod stopped;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ use crate::tree::Gate;
 pub use counters::SamplesCounters;
 pub use sample::SampleRow;
 pub use seen::{SamplesError, SamplesPage, UnreadableSamples};
+pub use stopped::StoppedSamples;
 
 use buffer::SampleBuffer;
 use files::{SampleFiles, SamplePart};

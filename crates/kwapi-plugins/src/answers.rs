@@ -184,7 +184,7 @@ impl PreparedAnswer {
             }
         }
         let unreadable = power.map(|power| power.unreadable()).unwrap_or_default();
-        table.end(&batches.unreadable(), &unreadable, self.is_all);
+        table.end(&batches.unreadable(), &batches.without_samples(), &unreadable, self.is_all);
         take(table.part());
         Ok(())
     }
@@ -220,7 +220,7 @@ impl PreparedAnswer {
             }
         }
         let unreadable = power.map(|power| power.unreadable()).unwrap_or_default();
-        table.end(&sums.unreadable, &unreadable, self.is_all);
+        table.end(&sums.unreadable, &sums.without_samples, &unreadable, self.is_all);
         take(table.part());
         Ok(())
     }

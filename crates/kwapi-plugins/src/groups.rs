@@ -12,7 +12,7 @@ use kwapi_history::Query;
 use serde::Serialize;
 
 use crate::directory::Directory;
-use crate::live::{Listing, Live};
+use crate::live::Listing;
 use crate::scope::Scope;
 
 /// A probe that was not heard for longer is no member of the present. What it used is.
@@ -115,19 +115,18 @@ impl GroupMembers {
     /// The members at present, and of those that are not silent the power in watts. Members are probes that are live, and
     /// those that the ledger heard of within a day.
     pub(crate) fn present(
-        live: &Live,
         query: Option<&Query>,
         directory: &Directory,
         scope: &Scope,
     ) -> (Self, HashMap<ProbeId, f64>) {
+        let live = directory.live();
         let age = u64::try_from(MEMBER_AGE_MAX.as_micros()).unwrap_or(u64::MAX);
         let since = Timestamp::from_micros(live.wall().now().micros().saturating_sub(age));
         let mut recent = query.map(|query| query.heard_since(since)).unwrap_or_default();
-        let (now, config) = (live.now(), live.config());
         let mut power = HashMap::new();
         live.read(Listing::Known, None, |_, probe, view| {
             recent.push(probe.clone());
-            if !view.is_silent(now, config) {
+            if !view.is_silent {
                 power.insert(probe.clone(), view.present.power.0);
             }
             ControlFlow::Continue(())

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kwapi_core::{ProbeId, Timestamp, Watts};
 
-use super::{Ask, AskError, Query};
+use super::{Ask, AskError, Query, SamplesSource};
 use crate::HistoryConfig;
 use crate::samples::UnreadableSamples;
 
@@ -141,7 +141,7 @@ impl Query {
     /// See [`AskError`].
     pub fn power(&self, ask: &Ask, members: Option<&PowerMembers>) -> Result<PowerQuery<'_>, AskError> {
         ask.check(members.map_or(ask.probes.len(), PowerMembers::sums), ROWS_MAX)?;
-        let kept_from = self.samples.as_ref().and_then(|samples| samples.kept_from()).map(Timestamp::micros);
+        let kept_from = self.samples.as_ref().and_then(SamplesSource::kept_from).map(Timestamp::micros);
         let kept_from = kept_from.unwrap_or(u64::MAX);
         let of_samples = ask.end.micros().saturating_sub(ask.start.micros().max(kept_from));
         // Of very many sums an hour is read several times.
@@ -202,7 +202,7 @@ impl PowerQuery<'_> {
         (from, to): SampleTime,
         unread: &'b mut Vec<u64>,
     ) -> Option<PowerCourses<'b>> {
-        let samples = self.query.samples.as_deref()?;
+        let samples = self.query.samples.as_ref()?;
         let from = from.max(self.kept_from);
         let (max_gap, points_max, unreadable) = (self.max_gap, self.points_max, &mut self.unreadable);
         let time = (from, to);

@@ -66,7 +66,7 @@ impl SampleFiles {
     }
 
     /// All parts there are, and what a kill has left unfinished.
-    fn list(&self) -> io::Result<(Vec<SamplePart>, Vec<PathBuf>)> {
+    pub(super) fn list(&self) -> io::Result<(Vec<SamplePart>, Vec<PathBuf>)> {
         let (mut parts, mut unfinished) = (Vec::new(), Vec::new());
         for date in entries(self.0.root())? {
             let Some(day) = name_of(&date).strip_prefix("date=").and_then(parse_date) else { continue };

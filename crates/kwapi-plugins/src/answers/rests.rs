@@ -89,7 +89,7 @@ impl EnergyAnswers {
                 asked.push((meter, below));
             }
             let step = parts(end.since(start), probes.len());
-            let answer = self.query.energy(&Ask { probes, start, end, step, now })?;
+            let answer = self.query.energy(&Ask { probes, start, end, step, is_to_now: false, now })?;
             all.position = answer.position.to_string();
             let spans: BTreeMap<&ProbeId, &[EnergySpan]> =
                 answer.probes.iter().map(|of| (&of.probe, of.spans.as_slice())).collect();

@@ -219,6 +219,7 @@ impl EnergyTable {
     pub(super) fn end(
         &mut self,
         unreadable: &[UnreadableRows],
+        without_samples: &[Timestamp],
         samples: &[UnreadableSamples],
         shows_causes: bool,
     ) {
@@ -240,6 +241,15 @@ impl EnergyTable {
             let cause = if shows_causes { &file.cause } else { "a file of the ledger cannot be read" };
             json::string(&mut self.out, cause);
             self.out.push(b'}');
+        }
+        self.out.push(b']');
+        self.member("without_samples");
+        self.out.push(b'[');
+        for (index, hour) in without_samples.iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            json::string(&mut self.out, &rfc3339(*hour, &self.zone));
         }
         if self.has_power {
             self.out.push(b']');

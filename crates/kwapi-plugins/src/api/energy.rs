@@ -1,15 +1,13 @@
 //! `/v2/energy`: how much energy between two instants, and how sure that is. `/v2/series`: power over time besides.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
 use crate::answers::EnergyQuestion;
-use crate::http::{HttpError, StreamHead};
+use crate::http::{HttpError, POSITION, StreamHead};
 use crate::scope::Scope;
 
-/// The position in the journal that an answer is true at.
-pub(super) const POSITION: HeaderName = HeaderName::from_static("kwapi-position");
 /// The answer of a process that cannot say.
 pub(super) const NO_LEDGER: &str = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
 
@@ -56,7 +54,7 @@ impl Api {
     fn question(&self, uri: &Uri, headers: &HeaderMap, has_power: bool) -> Result<EnergyQuestion, HttpError> {
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let now = self.0.live.wall().now();
+        let now = self.0.directory.live().wall().now();
         if has_power {
             EnergyQuestion::of_series(pairs, accept, now)
         } else {

@@ -9,13 +9,13 @@ use kwapi_core::{ProbeId, Timestamp};
 use serde::Serialize;
 
 use super::Api;
-use super::energy::{NO_LEDGER, POSITION};
+use super::energy::NO_LEDGER;
 use super::query::ListParameters;
 use super::v1::Page;
 use super::v2::{PAGE_MAX, to_response};
 use crate::answers::{EnergyAnswers, EnergyFormat, EnergyQuestion, MeterRest, MeterRests, no_group, refused};
 use crate::groups::{GroupMembers, GroupNow};
-use crate::http::{HttpError, StreamHead, StreamSink};
+use crate::http::{HttpError, POSITION, StreamHead, StreamSink};
 use crate::scope::Scope;
 
 #[derive(Serialize)]
@@ -68,18 +68,19 @@ impl Api {
         scope: &Scope,
     ) -> (GroupMembers, Vec<GroupNow>) {
         let query = self.0.answers.as_ref().map(EnergyAnswers::query);
-        let (members, power) = GroupMembers::present(&self.0.live, query, &self.0.directory, scope);
-        let groups = members.now(wanted, most, &power, self.0.live.wall().now());
+        let (members, power) = GroupMembers::present(query, &self.0.directory, scope);
+        let groups = members.now(wanted, most, &power, self.0.directory.live().wall().now());
         (members, groups)
     }
 
     pub(super) async fn group(&self, group: &str, uri: &Uri, headers: &HeaderMap, scope: Scope) -> Response {
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        let question = match EnergyQuestion::of_group(group, pairs, accept, self.0.live.wall().now()) {
-            Ok(question) => question,
-            Err(error) => return error.into_response(),
-        };
+        let question =
+            match EnergyQuestion::of_group(group, pairs, accept, self.0.directory.live().wall().now()) {
+                Ok(question) => question,
+                Err(error) => return error.into_response(),
+            };
         let (api, group) = (self.clone(), group.to_owned());
         self.0.turns.answer(move |sink| api.write_group(&group, question, &scope, sink)).await
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use kwapi_core::{ProbeId, silent_after};
 
+use super::super::SamplesSource;
 use super::{HOUR_US, PowerFrom, Stretch};
-use crate::samples::{Samples, UnreadableSamples};
+use crate::samples::UnreadableSamples;
 
 /// From when until when, in Unix microseconds.
 pub(super) type SampleTime = (u64, u64);
@@ -23,7 +24,7 @@ const FAR_HOURS: u64 = 6;
 
 /// The samples of some probes (in order of their ids) and time.
 pub(super) struct PowerCourses<'a> {
-    pub(super) samples: &'a Samples,
+    pub(super) samples: &'a SamplesSource,
     pub(super) probes: &'a [ProbeId],
     pub(super) time: SampleTime,
     pub(super) max_gap: Duration,

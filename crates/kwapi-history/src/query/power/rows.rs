@@ -16,13 +16,9 @@ pub(super) struct RrdPower {
 impl RrdPower {
     /// Reads the rows of a probe that tell of the time between two instants (Unix microseconds); what cannot be read is not
     /// there, which its page tells.
-    pub(super) fn read(
-        history: &History,
-        probe: &ProbeId,
-        (from, to): (u64, u64),
-        now: Timestamp,
-    ) -> Self {
-        let begin = |period: &Period| now.seconds().saturating_sub(period.seconds()).saturating_mul(1_000_000);
+    pub(super) fn read(history: &History, probe: &ProbeId, (from, to): (u64, u64), now: Timestamp) -> Self {
+        let begin =
+            |period: &Period| now.seconds().saturating_sub(period.seconds()).saturating_mul(1_000_000);
         // The first that reaches back far enough, and as its rows may begin up to one later, the next.
         let reaches = |period: &Period| begin(period) <= from;
         let most = Period::ALL.iter().position(reaches).map_or(Period::ALL.len(), |last| last + 2);

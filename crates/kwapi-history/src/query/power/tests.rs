@@ -11,7 +11,7 @@ use crate::{History, Samples, SamplesConfig};
 
 fn question(probes: &[&str], from: u64, to: u64) -> Ask {
     let probes = probes.iter().map(|name| probe(name)).collect();
-    Ask { probes, start: at(from), end: at(to), step: EnergyStep::Whole, now: at(to) }
+    Ask { probes, start: at(from), end: at(to), step: EnergyStep::Whole, is_to_now: false, now: at(to) }
 }
 
 /// Spans of so many seconds, the last one shorter.

@@ -110,7 +110,7 @@ async fn what_is_no_group_or_no_question_is_told() {
 #[tokio::test]
 async fn without_a_ledger_there_is_power_and_no_energy() {
     let stand = stand();
-    let api = Api::new(stand.live.clone(), stand.directory.clone());
+    let api = Api::new(stand.directory.clone());
     let answer = async |path: &str| ask(router(api.clone(), None, None), "GET", path, &[]).await;
     let group: Value = serde_json::from_str(&answer("/v2/groups/lyon/").await.body).unwrap();
     assert_eq!((&group["watts"], &group["energy"]), (&json!(107.0), &Value::Null));
