@@ -10,7 +10,8 @@ impl Rrd {
     /// Rows that lie between `from` and the last update are those of `after`. To a row that began earlier and is in progress
     /// the difference of the two is added. One that began earlier and has ended stands as it is: choose `from` so that it
     /// is none that matters ([`Rrd::rows_begin`]). Files that are not of the same form, or not told up to the same instant,
-    /// change nothing: then it answers `false`.
+    /// change nothing: then it answers `false`. A row that `before` does not have as this file has it is not known well enough
+    /// to be made again, and stands: the journal may not reach back so far any more.
     pub(crate) fn rework(&mut self, from: u64, before: &Self, after: &Self) -> bool {
         let is_alike = |other: &Self| {
             let forms = self.archives.iter().zip(&other.archives);
@@ -27,20 +28,21 @@ impl Rrd {
         }
         let until = self.last_update.seconds();
         for number in 0..self.archives.len() {
-            let (Some(own), Some(new)) = (self.archives.get(number), after.archives.get(number)) else {
-                continue;
-            };
+            let archives = (self.archives.get(number), before.archives.get(number), after.archives.get(number));
+            let (Some(own), Some(old), Some(new)) = archives else { continue };
             let row_seconds = self.step.saturating_mul(own.steps_per_row);
             let end = until / row_seconds * row_seconds;
             let rows =
                 usize::try_from(end.saturating_sub(from) / row_seconds).unwrap_or(usize::MAX).min(own.rows);
             for age in 0..rows {
                 let place = |newest: usize| (newest + own.rows - age) % own.rows;
-                let value = after.values.get(new.first_value + place(new.newest)).copied();
-                if let (Some(slot), Some(value)) =
-                    (self.values.get_mut(own.first_value + place(own.newest)), value)
+                let had = before.values.get(old.first_value + place(old.newest));
+                let value = after.values.get(new.first_value + place(new.newest));
+                if let (Some(slot), Some(had), Some(value)) =
+                    (self.values.get_mut(own.first_value + place(own.newest)), had, value)
+                    && is_alike_row(*slot, *had)
                 {
-                    *slot = value;
+                    *slot = *value;
                 }
             }
             let (consolidation, begins_within) = (own.consolidation, end >= from);
@@ -52,7 +54,9 @@ impl Rrd {
             else {
                 continue;
             };
-            if begins_within {
+            let is_known = own.unknown_steps() == before.unknown_steps()
+                && is_alike_row(own.float(row_scratch::VALUE), before.float(row_scratch::VALUE));
+            if begins_within && is_known {
                 own.scratch = after.scratch;
                 continue;
             }
@@ -75,6 +79,11 @@ impl Rrd {
         });
         begins.min().unwrap_or(at).min(at)
     }
+}
+
+/// Whether two values of a row are of the same samples: summed in another order they differ in the last digits.
+fn is_alike_row(own: f64, other: f64) -> bool {
+    (own.is_nan() && other.is_nan()) || (own - other).abs() <= 1e-6 * own.abs().max(1.0)
 }
 
 /// What a row in progress has come to.

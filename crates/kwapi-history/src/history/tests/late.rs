@@ -118,3 +118,29 @@ fn the_flusher_takes_late_samples_into_the_graphs_by_itself() {
     history.tick(Duration::from_secs(500), at(600));
     assert_eq!((std::fs::read(&file).unwrap() == bytes, unknown(&history)), (true, 0));
 }
+
+#[test]
+fn rows_of_which_the_journal_has_no_samples_any_more_stand() {
+    let samples: Vec<FileSample> = (1..=600_u64)
+        .map(|second| {
+            let (watts, held) = (100.0 + (second % 7) as f64, Duration::from_secs(1));
+            FileSample { at: at(second), watts, held, is_after_loss: false }
+        })
+        .collect();
+    let max_gap = Duration::from_secs(60);
+    let told = |first: usize, without: std::ops::Range<usize>| {
+        let mut rrd = Which::Power.empty(START);
+        let told = samples.iter().enumerate().filter(|(at, _)| *at >= first && !without.contains(at));
+        let told: Vec<FileSample> = told.map(|(_, sample)| *sample).collect();
+        store::apply(&mut rrd, &told, max_gap).unwrap();
+        rrd
+    };
+    let mut rrd = told(0, 400..500);
+    let expected = told(0, 0..0);
+    // The journal begins long after the row of an hour that is made again.
+    assert!(rrd.rework(START, &told(300, 400..500), &told(300, 0..0)));
+    for archive in 0..rrd.archives().len() {
+        let rows = |rrd: &Rrd| format!("{:?}", rrd.rows(archive, START, 600, None));
+        assert_eq!(rows(&rrd), rows(&expected));
+    }
+}
