@@ -28,7 +28,8 @@ impl Rrd {
         }
         let until = self.last_update.seconds();
         for number in 0..self.archives.len() {
-            let archives = (self.archives.get(number), before.archives.get(number), after.archives.get(number));
+            let archives =
+                (self.archives.get(number), before.archives.get(number), after.archives.get(number));
             let (Some(own), Some(old), Some(new)) = archives else { continue };
             let row_seconds = self.step.saturating_mul(own.steps_per_row);
             let end = until / row_seconds * row_seconds;

@@ -216,17 +216,12 @@ impl EnergyQuestion {
         Self::parse(pairs, accept, now)
     }
 
-    /// From when until when, and when that was asked.
-    pub(crate) fn times(&self) -> (Timestamp, Timestamp, Timestamp) {
-        (self.start, self.end, self.now)
-    }
-
     /// How the answer is written.
     pub fn format(&self) -> EnergyFormat {
         self.format
     }
 
-    pub(super) fn ask(&self, probes: Vec<ProbeId>) -> Ask {
+    pub(crate) fn ask(&self, probes: Vec<ProbeId>) -> Ask {
         Ask {
             probes,
             start: self.start,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kwapi_core::{ProbeId, Timestamp};
+use kwapi_core::ProbeId;
 use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep};
 use serde::{Serialize, Serializer};
 
@@ -66,7 +66,8 @@ fn joules<S: Serializer>(millijoules: &Option<i64>, serializer: S) -> Result<S::
 }
 
 impl EnergyAnswers {
-    /// The rests of the meters within `group` (`None`: all) between two instants. Reads files, and may take a while.
+    /// The rests of the meters within `group` (`None`: all) in the time that a question is about. Reads files, and may take a
+    /// while.
     ///
     /// # Errors
     /// When the time makes no sense.
@@ -74,8 +75,7 @@ impl EnergyAnswers {
         &self,
         members: &GroupMembers,
         group: Option<&str>,
-        (start, end): (Timestamp, Timestamp),
-        now: Timestamp,
+        asked_for: &Ask,
     ) -> Result<MeterRests, AskError> {
         let meters = members.meters(group);
         let mut all = MeterRests::default();
@@ -88,8 +88,8 @@ impl EnergyAnswers {
                 probes.extend(below.iter().chain([meter]).cloned());
                 asked.push((meter, below));
             }
-            let step = parts(end.since(start), probes.len());
-            let answer = self.query.energy(&Ask { probes, start, end, step, is_to_now: false, now })?;
+            let step = parts(asked_for.end.since(asked_for.start), probes.len());
+            let answer = self.query.energy(&Ask { probes, step, ..asked_for.clone() })?;
             all.position = answer.position.to_string();
             let spans: BTreeMap<&ProbeId, &[EnergySpan]> =
                 answer.probes.iter().map(|of| (&of.probe, of.spans.as_slice())).collect();
@@ -157,5 +157,5 @@ fn measured_share(span: &EnergySpan) -> Option<f64> {
     let length = span.end.since(span.start);
     let [measured_ms, ..] = span.known.ms;
     let share = measured_ms as f64 / (length.as_secs_f64() * 1e3);
-    (length >= PART_MIN && share >= MEASURED_MIN && !span.is_incomplete).then_some(share)
+    (length >= PART_MIN && share >= MEASURED_MIN && !span.is_incomplete).then_some(share.min(1.0))
 }

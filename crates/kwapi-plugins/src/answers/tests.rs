@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kwapi_core::{Accounting, Decision, Energy, Quality, SegmentKind, Timestamp, Totals, Watts};
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
-use kwapi_history::{Ledger, LedgerConfig};
+use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig};
 use kwapi_peers::Lab;
 use serde_json::{Value, json};
 
@@ -189,7 +189,8 @@ fn check_rests(
     let house = house_of(probes, accuracy);
     let members = GroupMembers::new(&house.answers.query().probes(), &house.answers.directory, &Scope::All);
     let (start, end) = (Timestamp::from_seconds(BEGIN + span.0), Timestamp::from_seconds(BEGIN + span.1));
-    let rests = house.answers.rests(&members, None, (start, end), end).unwrap();
+    let asked = Ask { probes: Vec::new(), start, end, step: EnergyStep::Whole, is_to_now: false, now: end };
+    let rests = house.answers.rests(&members, None, &asked).unwrap();
     assert_eq!(rests.position.is_empty(), expected.is_empty());
     let told: Vec<_> = rests
         .rests

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Timestamp, chain};
-use kwapi_history::Query;
+use kwapi_history::{Ask, EnergyStep, Query};
 use parking_lot::Mutex;
 
 use super::EnergyAnswers;
@@ -51,8 +51,15 @@ impl RestWatch {
         let start = end.saturating_sub(micros(JUDGED));
         let probes = answers.query.heard_since(Timestamp::from_micros(start));
         let members = GroupMembers::new(&probes, &answers.directory, &Scope::All);
-        let span = (Timestamp::from_micros(start), Timestamp::from_micros(end));
-        let rests = match answers.rests(&members, None, span, now) {
+        let asked = Ask {
+            probes: Vec::new(),
+            start: Timestamp::from_micros(start),
+            end: Timestamp::from_micros(end),
+            step: EnergyStep::Whole,
+            is_to_now: false,
+            now,
+        };
+        let rests = match answers.rests(&members, None, &asked) {
             Ok(rests) => rests.rests,
             Err(error) => {
                 // Only a clock that is in 1970 makes an hour that is none.

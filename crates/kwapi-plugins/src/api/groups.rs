@@ -114,13 +114,13 @@ impl Api {
         if !all.has(group) && !members.has(group) {
             return Err(no_group(group));
         }
-        let (start, end, asked) = question.times();
+        let asked = question.ask(Vec::new());
         let prepared = answers.prepare(question, scope)?;
         let rests = match format {
-            EnergyFormat::Json => answers.rests(&all, Some(group), (start, end), asked).map_err(refused)?,
+            EnergyFormat::Json => answers.rests(&all, Some(group), &asked).map_err(refused)?,
             EnergyFormat::Csv => MeterRests::default(),
         };
-        let silent = GroupNow::silent(group, asked);
+        let silent = GroupNow::silent(group, asked.now);
         let now = now.into_iter().next().unwrap_or(silent);
         let mut is_whole = true;
         // Both need the sink, one after the other.
