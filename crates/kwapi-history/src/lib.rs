@@ -33,8 +33,8 @@ pub use ledger::{
     Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter, StoppedLedger, UnreadableRows,
 };
 pub use query::{
-    Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, ProbeEnergy, Query,
-    SumEnergy, SumMembers, WindowEnergy, Windows, WindowsAnswer,
+    Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, PowerMembers,
+    PowerQuery, PowerSpan, ProbeEnergy, Query, SumEnergy, SumMembers, WindowEnergy, Windows, WindowsAnswer,
 };
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{

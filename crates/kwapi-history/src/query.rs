@@ -10,6 +10,7 @@
 mod batches;
 mod course;
 mod cover;
+mod power;
 mod span;
 mod step;
 mod sums;
@@ -29,6 +30,7 @@ use crate::ledger::{Ledger, LedgerSight, StoppedLedger, UnreadableRows};
 use crate::samples::{SampleRow, Samples, StoppedSamples, UnreadableSamples};
 
 pub use batches::Batches;
+pub use power::{PowerMembers, PowerQuery, PowerSpan};
 pub use span::EnergySpan;
 pub use step::{CalendarStep, EnergyStep};
 pub use sums::{MemberCounts, SumEnergy, SumMembers};
@@ -83,6 +85,16 @@ pub enum AskError {
         /// How many would be answered.
         max: usize,
     },
+    /// More samples than are read at once.
+    #[error(
+        "the samples of {hours} hours would be read, those of all probes together; at most {max} are read at once: ask for fewer probes or less time"
+    )]
+    TooManySamples {
+        /// Hours of samples, those of all probes together.
+        hours: u64,
+        /// How many would be read.
+        max: u64,
+    },
 }
 
 /// An answer.
@@ -133,6 +145,14 @@ enum SamplesSource {
 }
 
 impl SamplesSource {
+    /// The begin of the oldest hour of which samples are kept; `None` where there are none.
+    fn kept_from(&self) -> Option<Timestamp> {
+        match self {
+            Self::Running(samples) => samples.kept_from(),
+            Self::Stopped(samples) => samples.kept_from(),
+        }
+    }
+
     fn energies(
         &self,
         probes: &[ProbeId],
@@ -175,6 +195,15 @@ impl Query {
         probes.sort_unstable();
         probes.dedup();
         probes
+    }
+
+    /// The probes that the ledger has a measurement of from `at` or later, in order of their ids.
+    pub fn heard_since(&self, at: Timestamp) -> Vec<ProbeId> {
+        let at = at.micros() / 1_000;
+        match &self.source {
+            LedgerSource::Running(ledger) => ledger.heard_since(at),
+            LedgerSource::Stopped(ledger) => ledger.heard_since(at),
+        }
     }
 
     /// Answers a question at once. Reads files, and may take a while.

@@ -1,25 +1,30 @@
-//! Questions about energy, and their answers: what `/v2/energy` and `kwapi energy` say, in the same words.
+//! Questions about energy and power, and their answers: what `/v2/energy`, `/v2/series` and `kwapi energy` say, in the same
+//! words.
 //!
 //! An answer is written a part at a time, and all of it is true at one position in the journal.
 
+mod placed;
 mod question;
+mod rests;
 mod table;
+mod watch;
 pub mod when;
 
-use std::collections::HashSet;
-
 use axum::http::StatusCode;
-use kwapi_core::{ProbeId, groups_of, meters_above};
-use kwapi_history::{AskError, MemberCounts, ProbeEnergy, Query, SumMembers};
+use kwapi_core::{ProbeId, Timestamp};
+use kwapi_history::{AskError, EnergySpan, PowerQuery, PowerSpan, ProbeEnergy, Query};
 
 use crate::directory::Directory;
+use crate::groups::{GroupMembers, HiddenProbes};
 use crate::http::HttpError;
 use crate::scope::Scope;
 
 use question::EnergyBy;
-pub(crate) use question::PARAMETERS;
 pub use question::{EnergyFormat, EnergyQuestion};
+pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS};
+pub(crate) use rests::{MeterRest, MeterRests};
 use table::{EnergySubject, EnergyTable};
+pub use watch::RestWatch;
 
 /// An answer is handed over in parts of about so many bytes.
 const PART_BYTES: usize = 64 << 10;
@@ -38,6 +43,8 @@ pub struct PreparedAnswer {
     directory: Directory,
     question: EnergyQuestion,
     probes: Vec<ProbeId>,
+    /// Whom whoever asks may not see: groups that have one are not told of.
+    hidden: HiddenProbes,
     /// Whether whoever asks may see everything.
     is_all: bool,
 }
@@ -46,6 +53,11 @@ pub struct PreparedAnswer {
 pub type TakePart<'a> = dyn FnMut(Vec<u8>) -> bool + 'a;
 
 impl EnergyAnswers {
+    /// What it is answered from.
+    pub(crate) fn query(&self) -> &Query {
+        &self.query
+    }
+
     /// Answers from `query`; labels and sums are those of `directory`.
     pub fn new(query: Query, directory: Directory) -> Self {
         Self { query, directory }
@@ -70,14 +82,26 @@ impl EnergyAnswers {
                 // Sums have their parts in them already.
                 && (question.by == EnergyBy::Probe || !self.directory.is_sum(probe))
         };
+        let hidden = match question.by {
+            EnergyBy::Group if !scope.is_all() => {
+                GroupMembers::new(&all, &self.directory, scope).into_hidden()
+            }
+            _ => HiddenProbes::default(),
+        };
         let probes: Vec<ProbeId> = all.into_iter().filter(is_asked).collect();
-        let is_missing = |group: &&String| !probes.iter().any(|probe| probe.is_within(group));
+        let is_missing =
+            |group: &&String| !hidden.leave_open(group) || !probes.iter().any(|probe| probe.is_within(group));
         if let Some(group) = question.groups.iter().find(is_missing) {
-            return Err(HttpError::new(StatusCode::NOT_FOUND, format!("There is no group {group:?}.")));
+            return Err(no_group(group));
         }
         let (query, directory, is_all) = (self.query.clone(), self.directory.clone(), scope.is_all());
-        Ok(PreparedAnswer { query, directory, question, probes, is_all })
+        Ok(PreparedAnswer { query, directory, question, probes, hidden, is_all })
     }
+}
+
+/// The answer to who asks for a group that is not there, or not wholly for them.
+pub(crate) fn no_group(group: &str) -> HttpError {
+    HttpError::new(StatusCode::NOT_FOUND, format!("There is no group {group:?}."))
 }
 
 /// The answer to who asks for a probe that is not there, or not for them.
@@ -85,10 +109,21 @@ pub(crate) fn no_probe(id: &str) -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, format!("There is no probe {id:?}."))
 }
 
-fn refused(error: AskError) -> HttpError {
+pub(crate) fn refused(error: AskError) -> HttpError {
     let mut message = error.to_string();
     message.get_mut(..1).map(str::make_ascii_uppercase).unwrap_or_default();
     HttpError::bad_request(message + ".")
+}
+
+/// The power of the probes of a batch in its spans, which are the same of all.
+fn of_batch(power: &mut PowerQuery<'_>, batch: &[ProbeEnergy]) -> Vec<Vec<PowerSpan>> {
+    let probes: Vec<ProbeId> = batch.iter().map(|of| of.probe.clone()).collect();
+    let times = batch.first().map(|of| times(&of.spans)).unwrap_or_default();
+    power.of_probes(&probes, &times)
+}
+
+fn times(spans: &[EnergySpan]) -> Vec<(Timestamp, Timestamp)> {
+    spans.iter().map(|span| (span.start, span.end)).collect()
 }
 
 impl PreparedAnswer {
@@ -124,18 +159,23 @@ impl PreparedAnswer {
         take: &mut TakePart<'_>,
     ) -> Result<(), HttpError> {
         let ask = self.question.ask(self.probes.clone());
+        let mut power =
+            if self.question.has_power { Some(self.query.power(&ask, None).map_err(refused)?) } else { None };
         let mut batches = self.query.batches(&ask).map_err(refused)?;
         let position = self.is_all.then(|| batches.position().to_string());
         begin(position.clone());
         let mut table = EnergyTable::new(&self.question, position);
         let mut last: Option<ProbeId> = None;
         while let Some(batch) = batches.next_batch() {
+            let mut powers =
+                power.as_mut().map(|power| of_batch(power, &batch)).unwrap_or_default().into_iter();
             for ProbeEnergy { probe, since, until, spans } in batch {
+                let powers = powers.next().unwrap_or_default();
                 if last.as_ref() != Some(&probe) {
                     table.subject(&EnergySubject::Probe { probe: &probe, since, until });
                 }
-                for span in &spans {
-                    table.row(span);
+                for (place, span) in spans.iter().enumerate() {
+                    table.row(span, powers.get(place));
                     if table.len() >= PART_BYTES && !take(table.part()) {
                         return Ok(());
                     }
@@ -143,7 +183,8 @@ impl PreparedAnswer {
                 last = Some(probe);
             }
         }
-        table.end(&batches.unreadable(), &batches.without_samples(), self.is_all);
+        let unreadable = power.map(|power| power.unreadable()).unwrap_or_default();
+        table.end(&batches.unreadable(), &batches.without_samples(), &unreadable, self.is_all);
         take(table.part());
         Ok(())
     }
@@ -153,77 +194,35 @@ impl PreparedAnswer {
         begin: impl FnOnce(Option<String>),
         take: &mut TakePart<'_>,
     ) -> Result<(), HttpError> {
-        let (names, members) = self.members();
+        let placed = self.placed()?;
         let ask = self.question.ask(Vec::new());
-        let sums = self.query.sums(&ask, &members).map_err(refused)?;
+        let members = placed.power();
+        let mut power = if self.question.has_power {
+            Some(self.query.power(&ask, Some(&members)).map_err(refused)?)
+        } else {
+            None
+        };
+        let sums = self.query.sums(&ask, &placed.energy()).map_err(refused)?;
         let position = self.is_all.then(|| sums.position.to_string());
         begin(position.clone());
         let mut table = EnergyTable::new(&self.question, position);
-        for ((name, probes), spans) in names.iter().zip(&sums.sums) {
+        let times = sums.sums.first().map(|spans| times(spans)).unwrap_or_default();
+        let powers = power.as_mut().map(|power| power.of_sums(&members, &times)).unwrap_or_default();
+        let mut powers = powers.into_iter();
+        for ((name, probes), spans) in placed.names.iter().zip(&sums.sums) {
             table.subject(&EnergySubject::Sum { name: name.as_deref(), probes: *probes });
-            for span in spans {
-                table.row(span);
+            let powers = powers.next().unwrap_or_default();
+            for (place, span) in spans.iter().enumerate() {
+                table.row(span, powers.get(place));
                 if table.len() >= PART_BYTES && !take(table.part()) {
                     return Ok(());
                 }
             }
         }
-        table.end(&sums.unreadable, &sums.without_samples, self.is_all);
+        let unreadable = power.map(|power| power.unreadable()).unwrap_or_default();
+        table.end(&sums.unreadable, &sums.without_samples, &unreadable, self.is_all);
         take(table.part());
         Ok(())
-    }
-
-    /// The sums that are asked for, with how many probes are in each, and which.
-    fn members(&self) -> (Vec<(Option<String>, usize)>, SumMembers) {
-        let above = meters_above(&self.probes);
-        let meters: HashSet<usize> = above.iter().flatten().copied().collect();
-        // Of each probe the sums it is in.
-        let sums_of = |(place, probe): (usize, &ProbeId)| -> Vec<Option<String>> {
-            match &self.question.by {
-                EnergyBy::Probe | EnergyBy::Total => vec![None],
-                EnergyBy::Label(key) => vec![self.directory.labels(probe).remove(key)],
-                EnergyBy::Group if self.question.groups.is_empty() => {
-                    // The meter of a subtree is in the group that is called like it.
-                    let own = meters.contains(&place).then_some(probe.as_str());
-                    groups_of(probe).chain(own).map(|group| Some(group.to_owned())).collect()
-                }
-                EnergyBy::Group => {
-                    let groups = self.question.groups.iter().filter(|group| probe.is_within(group));
-                    groups.map(|group| Some(group.clone())).collect()
-                }
-            }
-        };
-        let of: Vec<Vec<Option<String>>> = self.probes.iter().enumerate().map(sums_of).collect();
-        let mut names: Vec<Option<String>> = of.iter().flatten().cloned().collect();
-        names.sort_unstable();
-        names.dedup();
-        if names.is_empty() && self.question.by == EnergyBy::Total {
-            names.push(None);
-        }
-        let place = |name: &Option<String>| names.binary_search(name).unwrap_or_default();
-        let mut counts = vec![0_usize; names.len()];
-        let mut members = SumMembers::new(names.len());
-        for ((probe, own), above) in self.probes.iter().zip(&of).zip(above) {
-            let empty = Vec::new();
-            let of_meter = above.and_then(|above| of.get(above)).unwrap_or(&empty);
-            for name in own {
-                let sum = place(name);
-                if let Some(count) = counts.get_mut(sum) {
-                    *count += 1;
-                }
-                // A meter above in the same sum has measured it already.
-                if !of_meter.contains(name) {
-                    members.add(probe, sum, MemberCounts::In);
-                }
-            }
-            // What a label has of a subtree is no part of what its meter has.
-            if let EnergyBy::Label(_) = &self.question.by {
-                for name in of_meter.iter().filter(|name| !own.contains(name)) {
-                    members.add(probe, place(name), MemberCounts::Away);
-                }
-            }
-        }
-        (names.into_iter().zip(counts).collect(), members)
     }
 }
 

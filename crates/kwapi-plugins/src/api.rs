@@ -5,6 +5,7 @@
 
 mod config;
 mod energy;
+mod groups;
 mod openapi;
 mod query;
 mod route;
@@ -150,8 +151,14 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         let response = api.samples(&parts.uri, &parts.headers, scope).await;
         return if is_head { without_body(response) } else { response };
     }
-    if resource == ApiResource::Energy {
-        let response = api.energy(&parts.uri, &parts.headers, scope).await;
+    if matches!(resource, ApiResource::Energy | ApiResource::Series) {
+        let has_power = resource == ApiResource::Series;
+        let response = api.energy(&parts.uri, &parts.headers, scope, has_power).await;
+        return if is_head { without_body(response) } else { response };
+    }
+    if resource == ApiResource::Group {
+        let group = parameters.first().map(String::as_str).unwrap_or_default();
+        let response = api.group(group, &parts.uri, &parts.headers, scope).await;
         return if is_head { without_body(response) } else { response };
     }
     let is_large = api.0.directory.live().probes() > PROBES_INLINE_MAX;
@@ -195,7 +202,11 @@ impl Api {
             },
             ApiResource::RichProbes => Ok(self.rich_probes(&query()?, scope)),
             ApiResource::RichProbe => self.rich_probe(probe, scope),
-            ApiResource::Energy | ApiResource::Samples => Err(nothing_here()), // Answered a part at a time, above.
+            ApiResource::Groups => Ok(self.groups(&query()?, scope)),
+            // Answered a part at a time, above.
+            ApiResource::Energy | ApiResource::Series | ApiResource::Samples | ApiResource::Group => {
+                Err(nothing_here())
+            }
         }
     }
 }

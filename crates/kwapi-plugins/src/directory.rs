@@ -23,11 +23,13 @@ pub use history::{PowerHistory, Unreadable};
 pub type Labels = BTreeMap<String, String>;
 
 type LabelsOf = dyn Fn(&ProbeId) -> Labels + Send + Sync;
+type AccuracyOf = dyn Fn(&ProbeId) -> Option<f64> + Send + Sync;
 type ProblemOf = dyn Fn(&ProbeId) -> Option<String> + Send + Sync;
 
 /// What the local configuration says of probes.
 pub struct ConfiguredProbes {
     labels: Box<LabelsOf>,
+    accuracy: Box<AccuracyOf>,
     sums: Arc<HashSet<ProbeId>>,
 }
 
@@ -37,7 +39,18 @@ impl ConfiguredProbes {
         labels: impl Fn(&ProbeId) -> Labels + Send + Sync + 'static,
         sums: impl IntoIterator<Item = ProbeId>,
     ) -> Self {
-        Self { labels: Box::new(labels), sums: Arc::new(sums.into_iter().collect()) }
+        let sums = Arc::new(sums.into_iter().collect());
+        Self { labels: Box::new(labels), accuracy: Box::new(|_| None), sums }
+    }
+
+    /// The same, with the accuracy of a probe's meter, in percent of its reading, where it is configured.
+    #[must_use]
+    pub fn with_accuracy(
+        mut self,
+        accuracy: impl Fn(&ProbeId) -> Option<f64> + Send + Sync + 'static,
+    ) -> Self {
+        self.accuracy = Box::new(accuracy);
+        self
     }
 }
 
@@ -135,6 +148,12 @@ impl Directory {
     pub(crate) fn labels(&self, probe: &ProbeId) -> Labels {
         let configured = Arc::clone(&self.configured.read());
         (configured.labels)(probe)
+    }
+
+    /// The accuracy of a probe's meter, in percent of its reading, if it is configured.
+    pub(crate) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
+        let configured = Arc::clone(&self.configured.read());
+        (configured.accuracy)(probe)
     }
 
     /// Whether a probe has all of these labels.

@@ -7,6 +7,7 @@ mod choice;
 pub mod directory;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod groups;
 pub mod http;
 pub mod intake;
 mod json;

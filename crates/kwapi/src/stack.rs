@@ -187,8 +187,12 @@ impl Stack {
         for listener in [&api_listener, &web_listener, &status_listener].into_iter().flatten() {
             all.add(listener.metrics());
         }
-        let all = Arc::new(all);
         let query = pages.as_ref().and_then(|pages| pages.query.clone());
+        let rests = query.clone().map(|query| api::watch_rests(process, query, &directory, shutdown));
+        if let Some(rests) = &rests {
+            all.add(rests.clone());
+        }
+        let all = Arc::new(all);
         let mut routers = Vec::new();
         if let Some(listener) = api_listener.filter(|_| live.is_some()) {
             let (query, samples) = (query.clone(), pages.as_ref().and_then(Pages::samples));
@@ -202,7 +206,7 @@ impl Stack {
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all, Scope::All);
             let energy = live.map(|_| api::operators(directory.clone(), query));
-            routers.push((listener, status::router(metrics, manager, energy, process.clock.clone())));
+            routers.push((listener, status::router(metrics, manager, energy, rests, process.clock.clone())));
         }
         let servers = routers
             .into_iter()

@@ -1,5 +1,7 @@
 //! What pages and graphs ask.
 
+use std::time::Duration;
+
 use kwapi_core::{Period, ProbeId, Series, Timestamp, Watts};
 
 use super::History;
@@ -78,6 +80,27 @@ impl History {
         let (min, max) =
             (kept(Consolidation::Min).reduce(f64::min), kept(Consolidation::Max).reduce(f64::max));
         Ok(min.map(Watts).zip(max.map(Watts)))
+    }
+
+    /// The least and the most power of each row of a period, of the seconds of which more than averages are kept; `None` where
+    /// nothing finer than [`History::fetch`] is known.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn peaks(
+        &self,
+        probe: &ProbeId,
+        period: Period,
+        now: Timestamp,
+    ) -> Result<Option<(Series, Series)>, RrdFileError> {
+        let Some(rrd) = self.read(probe, Which::Peaks)? else { return Ok(None) };
+        let kept = |consolidation| series(&rrd, consolidation, period, now);
+        Ok(Some((kept(Consolidation::Min), kept(Consolidation::Max))))
+    }
+
+    /// For how long a probe may be silent before its power is unknown.
+    pub(crate) fn max_gap(&self) -> Duration {
+        self.config.max_gap
     }
 
     /// The RRD file of a probe, with everything known by now in it.

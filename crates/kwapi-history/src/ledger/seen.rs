@@ -76,9 +76,22 @@ impl Ledger {
         let stay = self.files_stay.read();
         self.state.lock().sight(&self.files, probes, (from, to), Some(stay))
     }
+
+    /// The probes whose newest stamp is not before `at` (Unix milliseconds), in order of their ids.
+    pub(crate) fn heard_since(&self, at: u64) -> Vec<ProbeId> {
+        self.state.lock().heard_since(at)
+    }
 }
 
 impl State {
+    /// The probes whose newest stamp is not before `at` (Unix milliseconds), in order of their ids.
+    pub(super) fn heard_since(&self, at: u64) -> Vec<ProbeId> {
+        let heard = self.book.probes.iter().filter(|probe| probe.open.closed_until() >= at);
+        let mut probes: Vec<_> = heard.map(|probe| probe.id.clone()).collect();
+        probes.sort_unstable();
+        probes
+    }
+
     /// Where the oldest minutes and quarter hours begin that are kept, in Unix milliseconds: what was before is in longer
     /// rows alone.
     fn kept_from(&self) -> [u64; 2] {

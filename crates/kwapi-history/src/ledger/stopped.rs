@@ -75,6 +75,11 @@ impl StoppedLedger {
         probes
     }
 
+    /// The probes whose newest stamp is not before `at` (Unix milliseconds), in order of their ids.
+    pub(crate) fn heard_since(&self, at: u64) -> Vec<ProbeId> {
+        self.state.heard_since(at)
+    }
+
     pub(crate) fn sight(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'static> {
         self.state.sight(&self.files, probes, (from, to), None)
     }

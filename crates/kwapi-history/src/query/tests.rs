@@ -1,4 +1,4 @@
-mod samples;
+pub(super) mod samples;
 mod windows;
 
 use kwapi_core::{Accounting, Decision, Energy, Quality, RowStep, SegmentKind, Totals, Watts};
@@ -10,16 +10,16 @@ use crate::{HistoryConfig, LedgerConfig, SamplesConfig};
 
 const DAY: u64 = 20_700 * 86_400;
 
-fn at(second: u64) -> Timestamp {
+pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::from_seconds(DAY + second)
 }
 
-fn probe(name: &str) -> ProbeId {
+pub(super) fn probe(name: &str) -> ProbeId {
     ProbeId::new(name).unwrap()
 }
 
 /// A message each 10 s from second `from` to `to`, of so many watts; the session began at `from`.
-fn records(name: &str, from: u64, to: u64, watts: u64) -> Vec<Credited> {
+pub(super) fn records(name: &str, from: u64, to: u64, watts: u64) -> Vec<Credited> {
     let mut records = Vec::new();
     for (seq, second) in (from..=to).step_by(10).enumerate() {
         let elapsed = second - from;
@@ -55,13 +55,13 @@ fn records(name: &str, from: u64, to: u64, watts: u64) -> Vec<Credited> {
     records
 }
 
-struct House {
-    lab: Lab,
-    query: Query,
-    journal: Journal,
+pub(super) struct House {
+    pub(super) lab: Lab,
+    pub(super) query: Query,
+    pub(super) journal: Journal,
 }
 
-fn house(records: Vec<Credited>) -> House {
+pub(super) fn house(records: Vec<Credited>) -> House {
     let lab = Lab::empty();
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), at(0)).unwrap();
     journal.append(&Arc::new(records), at(0)).unwrap();

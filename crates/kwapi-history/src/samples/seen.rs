@@ -76,6 +76,14 @@ impl Samples {
         Ok(page)
     }
 
+    /// The begin of the oldest hour of which samples are kept; `None` where there are none.
+    pub(crate) fn kept_from(&self) -> Option<Timestamp> {
+        let buffer = self.buffer.read();
+        let state = self.state.lock();
+        let first = [state.parts.keys().next(), buffer.hours().first()].into_iter().flatten().min().copied();
+        first.map(|hour| Timestamp::from_seconds(hour.saturating_mul(3_600)))
+    }
+
     /// The hours with samples of some time (Unix microseconds), each as far as it belongs to that.
     fn hours(&self, times: Range<u64>) -> Vec<Range<u64>> {
         let buffer = self.buffer.read();

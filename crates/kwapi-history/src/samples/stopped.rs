@@ -57,6 +57,13 @@ impl StoppedSamples {
         Ok(Self { files, parts, beyond })
     }
 
+    /// See `Samples::kept_from`.
+    pub(crate) fn kept_from(&self) -> Option<Timestamp> {
+        let first = [self.parts.keys().next(), self.beyond.hours().first()];
+        let first = first.into_iter().flatten().min().copied();
+        first.map(|hour| Timestamp::from_seconds(hour.saturating_mul(3_600)))
+    }
+
     /// See `Samples::energies`.
     pub(crate) fn energies(
         &self,

@@ -14,11 +14,17 @@ use crate::http::HttpError;
 /// What a question may say.
 pub(crate) const PARAMETERS: [&str; 10] =
     ["probe", "pattern", "label", "group", "start", "end", "step", "by", "zone", "format"];
+/// What a question about one group may say.
+pub(crate) const GROUP_PARAMETERS: [&str; 5] = ["start", "end", "step", "zone", "format"];
 /// Of how long it is where it does not say.
 const SPAN_DEFAULT: Duration = Duration::from_secs(86_400);
 /// A client's clock may be so far ahead of ours.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 const GROUPS_MAX: usize = 100;
+/// Steps that a series has where its question does not say, in seconds, and how many rows are enough.
+const SERIES_STEPS: [u64; 9] = [1, 10, 60, 300, 900, 3_600, 7_200, 21_600, SERIES_STEP_MAX];
+const SERIES_STEP_MAX: u64 = 86_400;
+const SERIES_ROWS: u64 = 400;
 
 /// What each line of an answer is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +75,8 @@ pub struct EnergyQuestion {
     pub(super) step_text: Option<String>,
     pub(super) by: EnergyBy,
     pub(super) format: EnergyFormat,
+    /// Whether power is asked for besides.
+    pub(super) has_power: bool,
     /// Of instants that have no offset, of the calendar and of what is answered.
     pub(super) zone: TimeZone,
     now: Timestamp,
@@ -94,6 +102,7 @@ impl EnergyQuestion {
             step_text: None,
             by: EnergyBy::Probe,
             format: if accepts_csv(accept) { EnergyFormat::Csv } else { EnergyFormat::Json },
+            has_power: false,
             zone: TimeZone::UTC,
             now,
         };
@@ -127,11 +136,7 @@ impl EnergyQuestion {
                     }
                 }
                 // Who mistypes `step` must not take a total for an hour.
-                other => {
-                    let known = PARAMETERS.join(", ");
-                    let error = format!("There is no parameter {other:?}; there are {known}.");
-                    return Err(HttpError::bad_request(error));
-                }
+                other => return Err(no_parameter(other, &PARAMETERS)),
             }
         }
         if let Some(name) = &zone {
@@ -173,12 +178,50 @@ impl EnergyQuestion {
         Ok(question)
     }
 
+    /// Reads a query about power over time, decoded: its step is chosen by its length where it does not say.
+    ///
+    /// # Errors
+    /// As [`EnergyQuestion::parse`].
+    pub(crate) fn of_series<'a>(
+        pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+        accept: &str,
+        now: Timestamp,
+    ) -> Result<Self, HttpError> {
+        let question = Self { has_power: true, ..Self::parse(pairs, accept, now)? };
+        if question.step_text.is_some() {
+            return Ok(question);
+        }
+        let length = question.end.since(question.start).as_secs();
+        let is_enough = |step: &u64| length / step <= SERIES_ROWS;
+        let seconds = SERIES_STEPS.into_iter().find(is_enough).unwrap_or(SERIES_STEP_MAX);
+        let step = EnergyStep::Every(Duration::from_secs(seconds));
+        Ok(Self { step, step_text: Some(seconds.to_string()), ..question })
+    }
+
+    /// Reads a query about one group, decoded, with the [`GROUP_PARAMETERS`].
+    ///
+    /// # Errors
+    /// As [`EnergyQuestion::parse`].
+    pub(crate) fn of_group<'a>(
+        group: &str,
+        pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+        accept: &str,
+        now: Timestamp,
+    ) -> Result<Self, HttpError> {
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        if let Some((other, _)) = pairs.iter().find(|(name, _)| !GROUP_PARAMETERS.contains(&&**name)) {
+            return Err(no_parameter(other, &GROUP_PARAMETERS));
+        }
+        pairs.push((Cow::from("group"), Cow::from(group.to_owned())));
+        Self::parse(pairs, accept, now)
+    }
+
     /// How the answer is written.
     pub fn format(&self) -> EnergyFormat {
         self.format
     }
 
-    pub(super) fn ask(&self, probes: Vec<ProbeId>) -> Ask {
+    pub(crate) fn ask(&self, probes: Vec<ProbeId>) -> Ask {
         Ask {
             probes,
             start: self.start,
@@ -188,6 +231,10 @@ impl EnergyQuestion {
             now: self.now,
         }
     }
+}
+
+fn no_parameter(name: &str, known: &[&str]) -> HttpError {
+    HttpError::bad_request(format!("There is no parameter {name:?}; there are {}.", known.join(", ")))
 }
 
 fn wrong(name: &str, value: &str, why: &dyn std::fmt::Display) -> HttpError {
@@ -316,6 +363,23 @@ mod tests {
             "start=\"2026-10-25T02:30\": happens twice in Europe/Paris, where the clock is set back; write 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00",
         );
         refused("start=-1", "start=\"-1\": is before 1970");
+    }
+
+    #[test]
+    fn a_series_has_a_step_of_its_own_where_none_is_asked_for() {
+        let step = |query: &str| {
+            let pairs = form_urlencoded::parse(query.as_bytes());
+            let question = EnergyQuestion::of_series(pairs, "", NOW).unwrap();
+            assert!(question.has_power);
+            (question.step, question.step_text.unwrap())
+        };
+        let every = |seconds: u64| (EnergyStep::Every(Duration::from_secs(seconds)), seconds.to_string());
+        assert_eq!(step("start=1795393600"), every(1));
+        assert_eq!(step("start=1795390018"), every(10));
+        assert_eq!(step(""), every(300));
+        assert_eq!(step("start=2025-11-20T00:00:00Z"), every(86_400));
+        assert_eq!(step("start=1000"), every(86_400));
+        assert_eq!(step("step=7").1, "7");
     }
 
     #[test]

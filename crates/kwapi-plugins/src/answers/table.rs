@@ -2,8 +2,8 @@
 //! they mean.
 
 use jiff::tz::TimeZone;
-use kwapi_core::{ProbeId, Timestamp};
-use kwapi_history::{EnergySpan, UnreadableRows};
+use kwapi_core::{ProbeId, Timestamp, Watts};
+use kwapi_history::{EnergySpan, PowerSpan, UnreadableRows, UnreadableSamples};
 
 use super::question::{EnergyBy, EnergyFormat, EnergyQuestion};
 use super::when::rfc3339;
@@ -33,6 +33,12 @@ const COLUMNS: [&str; 20] = [
     "corrections",
 ];
 
+/// Columns of a row with power, after its begin and end.
+const POWER_COLUMNS: [&str; 5] =
+    ["watts_min", "watts_mean", "watts_max", "watts_known_share", "watts_source"];
+/// How many columns tell a row's time.
+const TIME_COLUMNS: usize = 2;
+
 /// What the rows that follow are about.
 #[derive(Debug)]
 pub(super) enum EnergySubject<'a> {
@@ -46,6 +52,7 @@ pub(super) enum EnergySubject<'a> {
 #[derive(Debug)]
 pub(super) struct EnergyTable {
     format: EnergyFormat,
+    has_power: bool,
     zone: TimeZone,
     /// What JSON calls the subject.
     kind: &'static str,
@@ -69,7 +76,7 @@ impl EnergyTable {
         match question.format {
             EnergyFormat::Csv => {
                 csv_field(&mut out, first);
-                for column in COLUMNS {
+                for column in columns(question.has_power) {
                     out.push(b',');
                     out.extend_from_slice(column.as_bytes());
                 }
@@ -84,11 +91,11 @@ impl EnergyTable {
                 optional_text(&mut out, question.step_text.as_deref());
                 out.extend_from_slice(b",\"by\":");
                 json::string(&mut out, first);
-                out.extend_from_slice(b",\"energy\":[");
+                out.extend_from_slice(if question.has_power { b",\"series\":[" } else { b",\"energy\":[" });
             }
         }
-        let (format, zone) = (question.format, question.zone.clone());
-        Self { format, zone, kind, position, out, name: Vec::new(), subjects: 0, rows: 0 }
+        let (format, zone, has_power) = (question.format, question.zone.clone(), question.has_power);
+        Self { format, has_power, zone, kind, position, out, name: Vec::new(), subjects: 0, rows: 0 }
     }
 
     /// How many bytes are waiting.
@@ -142,7 +149,7 @@ impl EnergyTable {
     }
 
     /// Adds a row of the subject.
-    pub(super) fn row(&mut self, span: &EnergySpan) {
+    pub(super) fn row(&mut self, span: &EnergySpan, power: Option<&PowerSpan>) {
         let [measured_mj, estimated_mj, bridged_mj] = span.known.mj;
         let [measured_ms, estimated_ms, bridged_ms] = span.known.ms;
         let unsigned = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -172,6 +179,19 @@ impl EnergyTable {
             Value::Flag(span.is_incomplete),
             Value::Count(span.corrections),
         ];
+        let mut values = Vec::from(values);
+        if self.has_power {
+            let power = power.copied().unwrap_or_default();
+            let watts = |watts: Option<Watts>| Value::Float(watts.map(|watts| watts.0));
+            let more = [
+                watts(power.min),
+                watts(power.mean),
+                watts(power.max),
+                Value::Float(Some(power.known_share)),
+                Value::Text(power_source(&power).map(str::to_owned)),
+            ];
+            values.splice(TIME_COLUMNS..TIME_COLUMNS, more);
+        }
         match self.format {
             EnergyFormat::Csv => {
                 self.out.extend_from_slice(&self.name);
@@ -183,7 +203,7 @@ impl EnergyTable {
             }
             EnergyFormat::Json => {
                 self.out.extend_from_slice(if self.rows > 0 { b",\n {" } else { b"\n {" });
-                for (index, (name, value)) in COLUMNS.iter().zip(values).enumerate() {
+                for (index, (name, value)) in columns(self.has_power).zip(values).enumerate() {
                     self.out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
                     self.out.extend_from_slice(name.as_bytes());
                     self.out.extend_from_slice(b"\":");
@@ -200,6 +220,7 @@ impl EnergyTable {
         &mut self,
         unreadable: &[UnreadableRows],
         without_samples: &[Timestamp],
+        samples: &[UnreadableSamples],
         shows_causes: bool,
     ) {
         if self.format == EnergyFormat::Csv {
@@ -230,7 +251,37 @@ impl EnergyTable {
             }
             json::string(&mut self.out, &rfc3339(*hour, &self.zone));
         }
+        if self.has_power {
+            self.out.push(b']');
+            self.member("unreadable_samples");
+            self.out.push(b'[');
+            for (index, file) in samples.iter().enumerate() {
+                self.out.extend_from_slice(if index > 0 { b",{\"hour\":" } else { b"{\"hour\":" });
+                json::string(&mut self.out, &rfc3339(file.hour, &self.zone));
+                self.member("cause");
+                let cause = if shows_causes { &file.cause } else { "a file of samples cannot be read" };
+                json::string(&mut self.out, cause);
+                self.out.push(b'}');
+            }
+        }
         self.out.extend_from_slice(b"]}\n");
+    }
+}
+
+/// The columns after the first.
+fn columns(has_power: bool) -> impl Iterator<Item = &'static str> {
+    let (time, energy) = COLUMNS.split_at(TIME_COLUMNS);
+    let power: &[&str] = if has_power { &POWER_COLUMNS } else { &[] };
+    time.iter().chain(power).chain(energy).copied()
+}
+
+/// Where a row's power comes from; nothing where none is known.
+fn power_source(power: &PowerSpan) -> Option<&'static str> {
+    match (power.has_samples, power.has_rrd) {
+        (true, false) => Some("samples"),
+        (true, true) => Some("samples+rrd"),
+        (false, true) => Some("rrd"),
+        (false, false) => None,
     }
 }
 

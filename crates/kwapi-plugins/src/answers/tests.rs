@@ -1,13 +1,14 @@
 //! Sums, as they are written.
 
 mod peers;
+mod series;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use kwapi_core::{Accounting, Decision, Energy, Quality, SegmentKind, Timestamp, Totals, Watts};
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
-use kwapi_history::{Ledger, LedgerConfig};
+use kwapi_history::{Ask, EnergyStep, Ledger, LedgerConfig};
 use kwapi_peers::Lab;
 use serde_json::{Value, json};
 
@@ -55,18 +56,26 @@ struct House {
 
 /// A rack with a meter of its own above three machines, a machine elsewhere, and a sum of others.
 fn house() -> House {
+    house_of(
+        &[
+            ("lyon.r3", 100),
+            ("lyon.r3.a", 30),
+            ("lyon.r3.b", 40),
+            ("lyon.r3.c.psu", 5),
+            ("paris", 7),
+            ("all", 107),
+        ],
+        None,
+    )
+}
+
+/// Probes that draw so many watts for an hour, by meters of this accuracy in percent.
+fn house_of(probes: &[(&str, u64)], accuracy: Option<f64>) -> House {
     let lab = Lab::empty();
     let wall = Timestamp::from_seconds(BEGIN);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall).unwrap();
-    for (probe, watts) in [
-        ("lyon.r3", 100),
-        ("lyon.r3.a", 30),
-        ("lyon.r3.b", 40),
-        ("lyon.r3.c.psu", 5),
-        ("paris", 7),
-        ("all", 107),
-    ] {
-        journal.append(&Arc::new(hour(probe, watts)), wall).unwrap();
+    for (probe, watts) in probes {
+        journal.append(&Arc::new(hour(probe, *watts)), wall).unwrap();
     }
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
     ledger.catch_up(wall);
@@ -78,7 +87,8 @@ fn house() -> House {
         };
         [("owner".to_owned(), owner.to_owned())].into()
     };
-    let directory = Directory::new(ConfiguredProbes::new(owner, [ProbeId::new("all").unwrap()]));
+    let configured = ConfiguredProbes::new(owner, [ProbeId::new("all").unwrap()]);
+    let directory = Directory::new(configured.with_accuracy(move |_| accuracy));
     House { lab, answers: EnergyAnswers::new(Query::new(ledger, None), directory) }
 }
 
@@ -166,4 +176,84 @@ fn a_sum_draws_what_its_probes_draw_together() {
             assert!((watts - hours).abs() < 0.001, "{query}: {answer:#}");
         }
     }
+}
+
+/// The rests of all meters in the hour less `lacks` seconds at its begin: meter, watt-hours of the rest, finding.
+#[track_caller]
+fn check_rests(
+    probes: &[(&str, u64)],
+    accuracy: Option<f64>,
+    span: (u64, u64),
+    expected: &[(&str, f64, bool)],
+) {
+    let house = house_of(probes, accuracy);
+    let members = GroupMembers::new(&house.answers.query().probes(), &house.answers.directory, &Scope::All);
+    let (start, end) = (Timestamp::from_seconds(BEGIN + span.0), Timestamp::from_seconds(BEGIN + span.1));
+    let asked = Ask { probes: Vec::new(), start, end, step: EnergyStep::Whole, is_to_now: false, now: end };
+    let rests = house.answers.rests(&members, None, &asked).unwrap();
+    assert_eq!(rests.position.is_empty(), expected.is_empty());
+    let told: Vec<_> = rests
+        .rests
+        .iter()
+        .map(|rest| (rest.meter.as_str(), rest.rest_mj.unwrap() as f64 / 3.6e6, rest.finding.is_some()))
+        .collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn less_than_nothing_left_at_a_meter_is_a_finding_beyond_the_accuracy_of_all() {
+    let hour = (0, 3_600);
+    check_rests(&[("r", 100), ("r.a", 30), ("r.b", 40)], None, hour, &[("r", 30.0, false)]);
+    // Nobody says how accurate they are: five in a hundred each, both ways.
+    check_rests(&[("r", 100), ("r.a", 60), ("r.b", 49)], None, hour, &[("r", -9.0, false)]);
+    check_rests(&[("r", 100), ("r.a", 60), ("r.b", 52)], None, hour, &[("r", -12.0, true)]);
+    check_rests(&[("r", 100), ("r.a", 60), ("r.b", 52)], Some(10.0), hour, &[("r", -12.0, false)]);
+    check_rests(&[("r", 1000), ("r.a", 1010)], Some(0.1), hour, &[("r", -10.0, true)]);
+    // Each meter against those directly below it.
+    let nested = [("r", 100), ("r.s", 90), ("r.s.a", 200)];
+    check_rests(&nested, None, hour, &[("r", 10.0, false), ("r.s", -110.0, true)]);
+    check_rests(&[("a.b", 3), ("a.c", 4)], None, hour, &[]);
+}
+
+#[test]
+fn a_meter_is_judged_by_the_time_that_it_has_measured_and_not_by_a_short_one() {
+    let probes = [("r", 100), ("r.a", 200)];
+    check_rests(&probes, None, (0, 600), &[("r", -100.0 / 6.0, false)]);
+    // Later nobody was there, be it for seconds or for the rest of a day.
+    for end in [3_630, 7_200, 86_400] {
+        check_rests(&probes, None, (0, end), &[("r", -100.0, true)]);
+    }
+    // Of no quarter hour the meter has measured all.
+    check_rests(&probes, None, (3_000, 7_200), &[("r", -100.0 / 6.0, false)]);
+}
+
+#[test]
+fn the_watch_finds_a_negative_rest_tells_it_and_forgets_it() {
+    let probes: Vec<(String, u64)> =
+        (0..12).flat_map(|n| [(format!("r{n:02}"), 10), (format!("r{n:02}.a"), 30)]).collect();
+    let probes: Vec<(&str, u64)> = probes.iter().map(|(name, watts)| (name.as_str(), *watts)).collect();
+    let house = house_of(&probes, None);
+    let watch = RestWatch::new(house.answers.query().clone(), house.answers.directory.clone());
+    let shown = |scope: Scope| {
+        let mut out = crate::metrics::Exposition::limited_to(scope);
+        crate::metrics::MetricSource::collect(&watch, &mut out);
+        out.prometheus()
+    };
+    assert!(watch.troubles().is_empty() && shown(Scope::All).ends_with("kwapi_group_negative_rests 0\n"));
+    watch.look(Timestamp::from_seconds(BEGIN + 3_720));
+    let troubles = watch.troubles();
+    assert_eq!(
+        troubles[0],
+        "r00 measured 0.010 kWh within an hour, and the probe directly below it 0.030 kWh, which is more than their \
+         accuracy allows; check ids, wiring and `accuracy`"
+    );
+    assert_eq!(
+        (troubles.len(), &*troubles[10]),
+        (11, "2 more meters measured less than the probes below them")
+    );
+    assert!(shown(Scope::All).ends_with("kwapi_group_negative_rests 12\n"), "{}", shown(Scope::All));
+    assert!(shown(Scope::nothing()).ends_with("kwapi_group_negative_rests 0\n"));
+    // An hour later nothing was measured by which they could be judged.
+    watch.look(Timestamp::from_seconds(BEGIN + 2 * 3_600));
+    assert!(watch.troubles().is_empty());
 }

@@ -1,4 +1,4 @@
-//! `/v2/energy`: how much energy between two instants, and how sure that is.
+//! `/v2/energy`: how much energy between two instants, and how sure that is. `/v2/series`: power over time besides.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -8,15 +8,24 @@ use crate::answers::EnergyQuestion;
 use crate::http::{HttpError, POSITION, StreamHead};
 use crate::scope::Scope;
 
+/// The answer of a process that cannot say.
+pub(super) const NO_LEDGER: &str = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
+
 impl Api {
-    pub(super) async fn energy(&self, uri: &Uri, headers: &HeaderMap, scope: Scope) -> Response {
-        let question = match self.question(uri, headers) {
+    /// Answers a question about energy, or (`has_power`) about power and energy over time.
+    pub(super) async fn energy(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        scope: Scope,
+        has_power: bool,
+    ) -> Response {
+        let question = match self.question(uri, headers, has_power) {
             Ok(question) => question,
             Err(error) => return error.into_response(),
         };
         let Some(answers) = self.0.answers.clone() else {
-            let error = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
-            return HttpError::new(StatusCode::NOT_IMPLEMENTED, error).into_response();
+            return HttpError::new(StatusCode::NOT_IMPLEMENTED, NO_LEDGER).into_response();
         };
         self.0
             .turns
@@ -42,9 +51,14 @@ impl Api {
             .await
     }
 
-    fn question(&self, uri: &Uri, headers: &HeaderMap) -> Result<EnergyQuestion, HttpError> {
+    fn question(&self, uri: &Uri, headers: &HeaderMap, has_power: bool) -> Result<EnergyQuestion, HttpError> {
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        EnergyQuestion::parse(pairs, accept, self.0.directory.live().wall().now())
+        let now = self.0.directory.live().wall().now();
+        if has_power {
+            EnergyQuestion::of_series(pairs, accept, now)
+        } else {
+            EnergyQuestion::parse(pairs, accept, now)
+        }
     }
 }

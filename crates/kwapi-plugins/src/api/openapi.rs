@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::route::{Operation, OperationKind, Row, TABLE};
-use crate::answers::PARAMETERS;
+use crate::answers::{GROUP_PARAMETERS, PARAMETERS};
 use crate::http::Route;
 
 /// Title, security and components; no paths.
@@ -38,18 +38,24 @@ fn operation(route: &Route<Row>) -> Value {
 }
 
 fn parameters(route: &Route<Row>) -> Vec<Value> {
-    let in_path = [("{probe}", "probe_id"), ("{meter}", "meter")];
+    let in_path = [("{probe}", "probe_id"), ("{meter}", "meter"), ("{group}", "group_path")];
     let mut names: Vec<&str> =
         in_path.iter().filter(|(place, _)| route.path.contains(place)).map(|(_, name)| *name).collect();
     if let OperationKind::List { is_tagged, .. } = route.resource.operation.kind {
         names.extend(["probe", "pattern", "limit", "after"]);
         names.extend(is_tagged.then_some("if_none_match"));
     }
-    if route.resource.operation.kind == OperationKind::Energy {
-        names.extend(PARAMETERS);
-    }
-    if route.resource.operation.kind == OperationKind::Samples {
-        names.extend(["one_probe", "samples_start", "end", "samples_limit", "format"]);
+    match route.resource.operation.kind {
+        OperationKind::Plain | OperationKind::List { .. } => {}
+        OperationKind::Energy => names.extend(PARAMETERS),
+        OperationKind::Series => {
+            names.extend(PARAMETERS.map(|name| if name == "step" { "series_step" } else { name }));
+        }
+        OperationKind::Group => names.extend(GROUP_PARAMETERS),
+        OperationKind::Groups => names.extend(["pattern", "limit", "after"]),
+        OperationKind::Samples => {
+            names.extend(["one_probe", "samples_start", "end", "samples_limit", "format"]);
+        }
     }
     names.into_iter().map(|name| reference("parameters", name)).collect()
 }
@@ -57,7 +63,8 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
 fn responses(route: &Route<Row>) -> Value {
     let Operation { answer, schema, kind, .. } = &route.resource.operation;
     let mut content = json!({ "application/json": { "schema": reference("schemas", schema) } });
-    if let (OperationKind::Energy | OperationKind::Samples, Some(content)) = (kind, content.as_object_mut()) {
+    let has_csv = !matches!(kind, OperationKind::Plain | OperationKind::List { .. } | OperationKind::Groups);
+    if let (true, Some(content)) = (has_csv, content.as_object_mut()) {
         content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string" } }));
     }
     let mut success =
@@ -83,13 +90,16 @@ fn responses(route: &Route<Row>) -> Value {
         }
         errors.extend([("400", "BadRequest"), ("414", "TooLong")]);
     }
-    if *kind == OperationKind::Energy {
+    if matches!(kind, OperationKind::Energy | OperationKind::Series | OperationKind::Group) {
         success.insert("headers".to_owned(), json!({ "Kwapi-Position": reference("headers", "Position") }));
         errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NoLedger")]);
     }
     if *kind == OperationKind::Samples {
         success.insert("headers".to_owned(), json!({ "Link": reference("headers", "Link") }));
         errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NotKept")]);
+    }
+    if *kind == OperationKind::Groups {
+        errors.extend([("400", "BadRequest"), ("414", "TooLong")]);
     }
     if route.path.contains('{') {
         errors.push(("404", "NotFound"));

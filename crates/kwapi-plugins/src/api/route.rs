@@ -27,7 +27,10 @@ pub(super) enum ApiResource {
     RichProbes,
     RichProbe,
     Energy,
+    Series,
     Samples,
+    Groups,
+    Group,
 }
 
 /// How the OpenAPI document describes a route.
@@ -51,8 +54,14 @@ pub(super) enum OperationKind {
     List { has_link: bool, is_tagged: bool },
     /// A question about energy: JSON or CSV, a part at a time.
     Energy,
+    /// The same about power over time.
+    Series,
     /// The samples of a probe: JSON or CSV, a page at a time.
     Samples,
+    /// A list of groups, a page at a time.
+    Groups,
+    /// A question about one group: JSON or CSV, a part at a time.
+    Group,
 }
 
 const LIST: OperationKind = OperationKind::List { has_link: false, is_tagged: false };
@@ -132,6 +141,17 @@ pub(super) static TABLE: Routes<Row> = Routes {
             ],
         ),
         list(
+            "/v2/series",
+            ApiResource::Series,
+            OperationKind::Series,
+            [
+                "series",
+                "Power and energy over time",
+                "Minimum, mean and maximum power, and energy and time by status, of each probe or of sums, in steps.",
+                "Series",
+            ],
+        ),
+        list(
             super::SAMPLES,
             ApiResource::Samples,
             OperationKind::Samples,
@@ -140,6 +160,28 @@ pub(super) static TABLE: Routes<Row> = Routes {
                 "The samples of one probe",
                 "Samples from the start until before the end, in order of time.",
                 "Samples",
+            ],
+        ),
+        list(
+            "/v2/groups/",
+            ApiResource::Groups,
+            OperationKind::Groups,
+            [
+                "groups",
+                "All groups, paginated",
+                "The prefixes of the probes' paths (`lyon`, `lyon.rack3`), with their present power. Groups with a member that the client may not see are omitted.",
+                "Groups",
+            ],
+        ),
+        list(
+            "/v2/groups/{group}/",
+            ApiResource::Group,
+            OperationKind::Group,
+            [
+                "group",
+                "One group and its energy between two instants",
+                "Present power, what meters measured beyond the probes below them, and energy. CSV has the energy only.",
+                "Group",
             ],
         ),
     ],
@@ -212,6 +254,7 @@ mod tests {
         check("/v1/probes/A/", "Probe(A)");
         check("/v1/probes/C.1/w/", "Value(C.1, w)");
         check("/v1/openapi.json", "OpenApi");
+        check("/v2/groups/lyon.rack3/", "Group(lyon.rack3)");
     }
 
     #[test]

@@ -89,7 +89,8 @@ fn addresses() -> Vec<String> {
     for route in TABLE.table {
         for probe in probes {
             for meter in ["w", "kwh", "timestamp", "bogus"] {
-                let path = route.path.replace("{probe}", probe).replace("{meter}", meter);
+                let path =
+                    route.path.replace("{probe}", probe).replace("{meter}", meter).replace("{group}", probe);
                 all.extend(queries.map(|query| format!("{path}{query}")));
             }
         }

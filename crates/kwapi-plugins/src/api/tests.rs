@@ -269,14 +269,20 @@ async fn a_question_about_energy_that_has_no_answer_is_told_why() {
         ("zone=Nowhere", 400, "there is no time zone"),
         ("stepp=1", 400, "There is no parameter"),
     ] {
-        let answer = stand.ask("GET", &format!("/v2/energy?{query}"), &[]).await;
-        assert_eq!(answer.status, status, "{query}: {}", answer.body);
-        assert!(answer.body.contains(message), "{query}: {}", answer.body);
+        for path in ["/v2/energy", "/v2/series"] {
+            let answer = stand.ask("GET", &format!("{path}?{query}"), &[]).await;
+            let message =
+                if path == "/v2/series" { message.replace("67108864", "1048576") } else { message.into() };
+            assert_eq!(answer.status, status, "{path}?{query}: {}", answer.body);
+            assert!(answer.body.contains(&message), "{path}?{query}: {}", answer.body);
+        }
     }
     let without = Api::new(stand.directory.clone());
-    let answer = ask(router(without, None, None), "GET", "/v2/energy", &[]).await;
-    assert_eq!(answer.status, 501);
-    assert!(answer.body.contains("keeps no ledger"), "{}", answer.body);
+    for path in ["/v2/energy", "/v2/series"] {
+        let answer = ask(router(without.clone(), None, None), "GET", path, &[]).await;
+        assert_eq!(answer.status, 501);
+        assert!(answer.body.contains("keeps no ledger"), "{}", answer.body);
+    }
     // Before anything was measured there is nothing, and it says so.
     let before: serde_json::Value =
         serde_json::from_str(&stand.get("/v2/energy?probe=A&start=1000&end=2000").await).unwrap();
@@ -332,7 +338,7 @@ async fn every_address_of_the_document_is_served_and_the_document_too() {
     assert_eq!(stand.get("/v1/openapi.json").await, *OPENAPI);
     let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
     for path in document["paths"].as_object().unwrap().keys() {
-        let mut path = path.replace("{probe}", "A").replace("{meter}", "w");
+        let mut path = path.replace("{probe}", "A").replace("{meter}", "w").replace("{group}", "C");
         let mut api = stand.api.clone();
         if path == SAMPLES {
             path.push_str("?probe=A&start=0");

@@ -218,6 +218,11 @@ impl Page {
         Self { limit: Some(query.limit.map_or(limit, |asked| asked.min(limit))), ..Self::new(query) }
     }
 
+    /// How much is on a page.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX)
+    }
+
     /// Takes a probe if it is asked for and may be seen; ends the list after a full page.
     pub(super) fn take(
         &mut self,

@@ -19,7 +19,7 @@ pub(super) const VERSION: &str = include_str!("v2/version.json");
 /// What a caller who does not see everything is told of a failing meter.
 const NOT_READ: &str = "the meter is not read at present";
 /// The largest page, and the one that is given when none is asked for.
-const PAGE_MAX: usize = 1_000;
+pub(super) const PAGE_MAX: usize = 1_000;
 
 #[derive(Serialize)]
 struct ProbesObject {
@@ -129,7 +129,7 @@ impl Time {
     }
 }
 
-fn to_response(answer: &impl Serialize) -> Response {
+pub(super) fn to_response(answer: &impl Serialize) -> Response {
     match serde_json::to_vec(answer) {
         Ok(mut body) => {
             body.push(b'\n');

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kwapi_core::ProbeId;
 use kwapi_history::{History, Query, Samples};
 use kwapi_plugins::Scope;
+use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::directory::{ConfiguredProbes, Directory};
@@ -14,6 +15,7 @@ use kwapi_plugins::metrics::{self as served, Metrics};
 use super::drivers::Problems;
 use super::{Process, metrics};
 use crate::config::{Config, Labels};
+use crate::shutdown::Shutdown;
 
 /// The routes, with `/metrics` where everybody who can reach them may read anyway.
 pub(super) fn router(
@@ -42,6 +44,28 @@ fn answering(directory: Directory, query: Option<Query>) -> Api {
         Some(query) => api.with_energy(query),
         None => api,
     }
+}
+
+/// Watches the meters of subtrees until `shutdown`: whether those below one measure more than it does.
+pub(super) fn watch_rests(
+    process: &Process,
+    query: Query,
+    directory: &Directory,
+    shutdown: &Shutdown,
+) -> RestWatch {
+    let watch = RestWatch::new(query, directory.clone());
+    let (looking, clock, shutdown) = (watch.clone(), process.clock.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        while tokio::time::timeout(RestWatch::INTERVAL, shutdown.begun()).await.is_err() {
+            let (looking, now) = (looking.clone(), clock.now());
+            let looked = tokio::task::spawn_blocking(move || looking.look(now)).await;
+            if let Err(error) = looked {
+                tracing::error!(%error, "meters are no longer compared with those below them");
+                return;
+            }
+        }
+    });
+    watch
 }
 
 /// Authentication, if there is to be any. With Keystone, the API is ready once that has let us in.
@@ -88,7 +112,8 @@ pub(super) fn directory(
 /// What the configuration says of probes.
 pub(crate) fn configured(config: &Config) -> ConfiguredProbes {
     let sums = config.virtual_probes.iter().map(|sum| sum.probe.clone());
-    ConfiguredProbes::new(configured_labels(config), sums)
+    let accuracy = config.accuracy.clone();
+    ConfiguredProbes::new(configured_labels(config), sums).with_accuracy(move |probe| accuracy.of(probe))
 }
 
 /// The labels that the configuration gives a probe.

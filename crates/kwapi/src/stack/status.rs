@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::routing::get;
 use kwapi_core::{Timestamp, WallClock, is_silent};
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
+use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
 use kwapi_plugins::metrics::{HEALTH, METRICS, READY};
@@ -54,23 +55,25 @@ pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
     }
 }
 
-/// The routes; `manager` is there where meters are read, `energy` where measurements are heard. `clock` tells how old
-/// what was measured is.
+/// The routes; `manager` is there where meters are read, `energy` where measurements are heard, `rests` where a ledger is
+/// kept. `clock` tells how old what was measured is.
 pub(super) fn router(
     metrics: axum::Router,
     manager: Option<Arc<Manager>>,
     energy: Option<axum::Router>,
+    rests: Option<RestWatch>,
     clock: WallClock,
 ) -> axum::Router {
-    let metrics = match energy {
+    let mut router = match energy {
         Some(energy) => metrics.merge(energy),
         None => metrics,
     };
+    if manager.is_some() || rests.is_some() {
+        router = router.route(TROUBLES, get(troubles).with_state((manager.clone(), rests)));
+    }
     match manager {
-        Some(manager) => metrics
-            .route(METERS, get(meters).with_state((manager.clone(), clock)))
-            .route(TROUBLES, get(troubles).with_state(manager)),
-        None => metrics,
+        Some(manager) => router.route(METERS, get(meters).with_state((manager, clock))),
+        None => router,
     }
 }
 
@@ -80,9 +83,14 @@ async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Js
     Json(statuses.into_iter().map(|status| MeterReport::new(status, now)).collect())
 }
 
-/// What is wrong with the clock or the state of the process itself, a sentence each.
-async fn troubles(State(manager): State<Arc<Manager>>) -> Json<Vec<String>> {
-    Json(manager.troubles())
+/// What is wrong with the clock or the state of the process itself, and which meters contradict those below them, a
+/// sentence each.
+async fn troubles(
+    State((manager, rests)): State<(Option<Arc<Manager>>, Option<RestWatch>)>,
+) -> Json<Vec<String>> {
+    let mut all = manager.map(|manager| manager.troubles()).unwrap_or_default();
+    all.extend(rests.iter().flat_map(RestWatch::troubles));
+    Json(all)
 }
 
 /// One meter, as `/meters` shows it and `kwapi status` reads it.

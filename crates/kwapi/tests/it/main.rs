@@ -25,6 +25,7 @@ mod full_disk;
 mod fuzz;
 mod gnocchi;
 mod grafana;
+mod groups;
 mod harness;
 mod history;
 mod import;

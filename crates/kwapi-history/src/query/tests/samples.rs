@@ -3,7 +3,10 @@
 use super::*;
 
 /// As [`house`], with samples.
-fn house_with_samples(records: Vec<Credited>, is_written: bool) -> (House, Arc<Samples>) {
+pub(in crate::query) fn house_with_samples(
+    records: Vec<Credited>,
+    is_written: bool,
+) -> (House, Arc<Samples>) {
     let house = house(records);
     let samples = Arc::new(Samples::open(SamplesConfig::default(), &house.journal).unwrap());
     samples.catch_up(at(0));
@@ -15,7 +18,7 @@ fn house_with_samples(records: Vec<Credited>, is_written: bool) -> (House, Arc<S
 }
 
 /// A message every ten seconds of a probe whose power is never the same, with stamps beside the second.
-fn unsteady(name: &str, to: u64) -> Vec<Credited> {
+pub(in crate::query) fn unsteady(name: &str, to: u64) -> Vec<Credited> {
     let mut all = records(name, 0, to, 1);
     let (mut used, mut before) = (0, 0);
     for (n, record) in all.iter_mut().enumerate() {

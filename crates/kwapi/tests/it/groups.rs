@@ -1,0 +1,57 @@
+//! Groups and power over time, of a running service.
+
+use kwapi_peers::wait_until;
+use serde_json::Value;
+
+use crate::harness::{Kwapi, PATIENCE, get};
+
+fn json(port: u16, path: &str) -> Option<Value> {
+    let (status, body) = get(port, path)?;
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).ok()
+}
+
+#[test]
+fn a_rack_is_told_by_its_meter_with_what_that_lacks() {
+    let mut toml = "state_directory = '@DIR@/state'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
+                    [api]\nlisten = '127.0.0.1:@API@'\n"
+        .to_owned();
+    for (probe, watts) in [("hall.rack", 100), ("hall.rack.a", 60), ("hall.rack.b", 70), ("hall.c", 5)] {
+        toml += &format!(
+            "[[meter]]\ndriver = 'dummy'\nprobe = '{probe}'\nwatts = {watts}\ninterval_seconds = 0.2\naccuracy = '1 %'\n"
+        );
+    }
+    toml += "[[virtual]]\nprobe = 'hall.all'\nsum = ['hall.rack', 'hall.c']\n";
+    let service = Kwapi::start(&["run"], &toml);
+    let hall = wait_until("all members of the hall", PATIENCE, || {
+        let groups = json(service.api, "/v2/groups/")?;
+        let hall = groups["groups"].get(0).cloned()?;
+        (hall["reporting"] == 4).then_some(hall)
+    });
+    let about = |value: &Value, watts: f64| (value.as_f64().unwrap() - watts).abs() < watts.abs() / 4.0;
+    assert_eq!((&hall["group"], &hall["probes"], &hall["meter"]), (&"hall".into(), &4.into(), &Value::Null));
+    assert!(about(&hall["watts"], 105.0), "each watt once: {hall}");
+    let rack = wait_until("energy of the rack", PATIENCE, || {
+        let rack = json(service.api, "/v2/groups/hall.rack/")?;
+        rack["energy"]["energy"][0]["rows"][0]["joules"]
+            .as_f64()
+            .is_some_and(|joules| joules > 100.0)
+            .then_some(rack)
+    });
+    assert!(about(&rack["watts"], 100.0) && rack["rest_watts"].as_f64().unwrap() < 0.0, "{rack}");
+    // Below nothing, but nobody is judged by a few seconds.
+    let [meter] = &rack["rests"]["meters"].as_array().unwrap()[..] else { panic!("{rack}") };
+    assert_eq!(
+        (&meter["meter"], &meter["probes_below"], &meter["finding"]),
+        (&"hall.rack".into(), &2.into(), &Value::Null)
+    );
+    assert_eq!(json(service.status, "/troubles").unwrap(), Value::Array(Vec::new()));
+    let (_, metrics) = get(service.status, "/metrics").unwrap();
+    assert!(metrics.contains("\nkwapi_group_negative_rests 0\n"), "{metrics}");
+    let series = json(service.api, "/v2/series?group=hall&step=1").unwrap();
+    let rows = series["series"][0]["rows"].as_array().unwrap();
+    let known: Vec<_> = rows.iter().filter(|row| row["watts_known_share"] == 1.0).collect();
+    assert!(!known.is_empty() && known.iter().all(|row| about(&row["watts_mean"], 105.0)), "{known:?}");
+    // Before its first sample the RRD file has a second of a probe.
+    assert!(known.len() > 1 && known[1..].iter().all(|row| row["watts_source"] == "samples"), "{known:?}");
+}
