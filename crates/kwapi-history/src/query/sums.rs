@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kwapi_core::ProbeId;
+use kwapi_core::{ProbeId, Timestamp};
 
 use super::{Ask, AskError, Batches, CELLS_MAX, EnergySpan, Query};
 use crate::journal::Position;
@@ -33,6 +33,8 @@ pub struct SumEnergy {
     pub sums: Vec<Vec<EnergySpan>>,
     /// Files that could not be read: their rows are missing.
     pub unreadable: Vec<UnreadableRows>,
+    /// The hours in which some energy is taken in proportion to time, as in [`super::Answer`].
+    pub without_samples: Vec<Timestamp>,
 }
 
 impl SumMembers {
@@ -75,6 +77,7 @@ impl Query {
                 done = Some((energy.probe, first + energy.spans.len()));
             }
         }
-        Ok(SumEnergy { position: batches.position(), sums, unreadable: batches.unreadable() })
+        let (unreadable, without_samples) = (batches.unreadable(), batches.without_samples());
+        Ok(SumEnergy { position: batches.position(), sums, unreadable, without_samples })
     }
 }

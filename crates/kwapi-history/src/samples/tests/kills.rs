@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::*;
 
 /// A gate that lets so many steps pass, and none after.
-fn gate(steps: i64) -> (Gate, Arc<AtomicI64>) {
+pub(super) fn gate(steps: i64) -> (Gate, Arc<AtomicI64>) {
     let left = Arc::new(AtomicI64::new(steps));
     let theirs = Arc::clone(&left);
     let gate: Gate = Arc::new(move || {
