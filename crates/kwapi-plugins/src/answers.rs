@@ -143,7 +143,7 @@ impl PreparedAnswer {
                 last = Some(probe);
             }
         }
-        table.end(&batches.unreadable(), self.is_all);
+        table.end(&batches.unreadable(), &batches.without_samples(), self.is_all);
         take(table.part());
         Ok(())
     }
@@ -168,7 +168,7 @@ impl PreparedAnswer {
                 }
             }
         }
-        table.end(&sums.unreadable, self.is_all);
+        table.end(&sums.unreadable, &sums.without_samples, self.is_all);
         take(table.part());
         Ok(())
     }

@@ -197,7 +197,9 @@ impl Stack {
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all, Scope::All);
             let energy = feed.as_ref().map(|feed| api::operators(&feed.live, directory.clone(), query));
-            routers.push((listener, status::router(metrics, manager, energy, process.clock.clone())));
+            let samples = pages.as_ref().and_then(Pages::samples);
+            let router = status::router(metrics, manager, samples, energy, process.clock.clone());
+            routers.push((listener, router));
         }
         let servers = routers
             .into_iter()

@@ -195,8 +195,14 @@ impl EnergyTable {
         self.rows += 1;
     }
 
-    /// Ends the answer. Where a file lies is for operators.
-    pub(super) fn end(&mut self, unreadable: &[UnreadableRows], shows_causes: bool) {
+    /// Ends the answer. `without_samples` are the begins of the hours in which samples are missing. Where a file lies is for
+    /// operators.
+    pub(super) fn end(
+        &mut self,
+        unreadable: &[UnreadableRows],
+        without_samples: &[Timestamp],
+        shows_causes: bool,
+    ) {
         if self.format == EnergyFormat::Csv {
             return;
         }
@@ -215,6 +221,13 @@ impl EnergyTable {
             let cause = if shows_causes { &file.cause } else { "a file of the ledger cannot be read" };
             json::string(&mut self.out, cause);
             self.out.push(b'}');
+        }
+        self.out.push(b']');
+        self.member("without_samples");
+        self.out.push(b'[');
+        for (index, hour) in without_samples.iter().enumerate() {
+            self.out.extend_from_slice(if index > 0 { b"," } else { b"" });
+            json::string(&mut self.out, &rfc3339(*hour, &self.zone));
         }
         self.out.extend_from_slice(b"]}\n");
     }

@@ -326,7 +326,7 @@ async fn energy_between_two_instants_is_told_with_its_statuses_and_position() {
     let expected = serde_json::json!({
         "start": "2026-11-23T00:26:57.857Z", "end": "2026-11-23T00:26:58Z", "step": null, "by": "probe",
         "energy": [{ "probe": "A", "since": "2026-11-23T00:26:57.857Z", "until": "2026-11-23T00:26:58.857Z", "rows": [row] }],
-        "position": answer.header("kwapi-position"), "unreadable": []
+        "position": answer.header("kwapi-position"), "unreadable": [], "without_samples": []
     });
     let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!((answer.status, body), (200, expected));

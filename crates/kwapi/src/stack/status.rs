@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::routing::get;
 use kwapi_core::{Timestamp, WallClock, is_silent};
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
+use kwapi_history::Samples;
 use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
 use kwapi_plugins::metrics::{HEALTH, METRICS, READY};
@@ -54,11 +55,12 @@ pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
     }
 }
 
-/// The routes; `manager` is there where meters are read, `energy` where measurements are heard. `clock` tells how old
-/// what was measured is.
+/// The routes; `manager` is there where meters are read, `samples` where they are kept, `energy` where measurements are
+/// heard. `clock` tells how old what was measured is.
 pub(super) fn router(
     metrics: axum::Router,
     manager: Option<Arc<Manager>>,
+    samples: Option<Arc<Samples>>,
     energy: Option<axum::Router>,
     clock: WallClock,
 ) -> axum::Router {
@@ -66,10 +68,9 @@ pub(super) fn router(
         Some(energy) => metrics.merge(energy),
         None => metrics,
     };
+    let metrics = metrics.route(TROUBLES, get(troubles).with_state((manager.clone(), samples)));
     match manager {
-        Some(manager) => metrics
-            .route(METERS, get(meters).with_state((manager.clone(), clock)))
-            .route(TROUBLES, get(troubles).with_state(manager)),
+        Some(manager) => metrics.route(METERS, get(meters).with_state((manager, clock))),
         None => metrics,
     }
 }
@@ -80,9 +81,12 @@ async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Js
     Json(statuses.into_iter().map(|status| MeterReport::new(status, now)).collect())
 }
 
-/// What is wrong with the clock or the state of the process itself, a sentence each.
-async fn troubles(State(manager): State<Arc<Manager>>) -> Json<Vec<String>> {
-    Json(manager.troubles())
+/// What is wrong with the clock or the state of the process itself, or keeps samples from object storage: a sentence each.
+async fn troubles(
+    State((manager, samples)): State<(Option<Arc<Manager>>, Option<Arc<Samples>>)>,
+) -> Json<Vec<String>> {
+    let troubles = manager.map(|manager| manager.troubles()).unwrap_or_default().into_iter();
+    Json(troubles.chain(samples.and_then(|samples| samples.upload_trouble())).collect())
 }
 
 /// One meter, as `/meters` shows it and `kwapi status` reads it.

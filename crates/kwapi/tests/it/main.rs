@@ -28,6 +28,7 @@ mod history;
 mod import;
 mod killed;
 mod measure;
+mod objects;
 mod package;
 mod readiness;
 mod reload;
