@@ -135,6 +135,20 @@ impl Readings {
         std::mem::take(&mut self.all).into_iter()
     }
 
+    /// Ends a round in which `problem` came up: it has failed where nothing was read.
+    ///
+    /// # Errors
+    /// That problem.
+    pub(crate) fn end(&mut self, problem: Option<DriverError>, is_read: bool) -> Result<(), DriverError> {
+        match problem {
+            Some(error) if !is_read => {
+                _ = self.drain().count();
+                Err(error)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// The probes heard of, in the order they came.
     pub fn probes(&self) -> impl Iterator<Item = &ProbeId> {
         self.all.iter().map(|(probe, _)| probe)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kwapi_core::{NoReading, Reading, Secret, Timestamp};
 use serde::Deserialize;
 
-use crate::config::{ConfigError, DriverKey, Names};
+use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Access, Clients, DeviceClient};
 use crate::json_values::{OutletMemory, Values};
@@ -25,7 +25,7 @@ pub struct HttpJsonConfig {
     /// Where the values are in the answer.
     pub values: Values,
     /// Values whose own stamp is older than this are stale.
-    #[serde(default = "stale_seconds")]
+    #[serde(default = "Access::stale_seconds")]
     pub stale_seconds: u64,
     /// Headers to send, a token for instance.
     #[serde(default)]
@@ -37,10 +37,6 @@ pub struct HttpJsonConfig {
     /// Whom to trust, over HTTPS.
     #[serde(default)]
     pub tls: DeviceTls,
-}
-
-fn stale_seconds() -> u64 {
-    120
 }
 
 /// One URL.
@@ -60,14 +56,11 @@ impl Driver for HttpJson {
     const KEYS: &'static [DriverKey] = &[
         DriverKey::required("url", "what to ask for, once a round"),
         DriverKey::required("values", "where the values are in the answer"),
-        DriverKey::new("stale_seconds", "values whose own time is older are stale")
-            .login()
-            .in_unit("s")
-            .or("120"),
-        DriverKey::new("headers", "headers to send").secret(),
-        DriverKey::new("username", "user, where the server wants one").login(),
-        DriverKey::new("password", "its password").secret(),
-        DriverKey::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority),
+        Access::STALE_SECONDS,
+        Access::HEADERS,
+        Access::USERNAME,
+        Access::PASSWORD,
+        Access::TLS,
     ];
     type Config = HttpJsonConfig;
     type Shared = Clients;
@@ -127,11 +120,8 @@ impl Driver for HttpJson {
 
 fn access(config: &HttpJsonConfig) -> Access<'_> {
     Access {
-        tls: &config.tls,
-        username: config.username.as_deref(),
-        password: config.password.as_ref(),
         headers: Some(&config.headers),
-        ..Access::new("url", &config.url, "http")
+        ..Access::with_login(&config.url, &config.tls, config.username.as_deref(), config.password.as_ref())
     }
 }
 

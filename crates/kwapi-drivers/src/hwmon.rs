@@ -81,14 +81,7 @@ impl Driver for Hwmon {
     type Shared = OneThread;
 
     fn check_outlets(_: &HwmonConfig, outlets: &Outlets) -> Result<(), ConfigError> {
-        let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
-        match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
-            Some(outlet) => {
-                let why = "sensors have names, not numbers; write probes = { amdgpu-pci-0300 = \"…\" }";
-                Err(ConfigError::of("probes", format!("outlet {:?}: {why}", outlet.key)))
-            }
-            None => Ok(()),
-        }
+        outlets.refuse_numbers("sensors", "amdgpu-pci-0300 = \"…\"")
     }
 
     async fn open(
@@ -142,13 +135,7 @@ impl Driver for Hwmon {
             };
             readings.push(&source.probe, reading);
         }
-        match problem {
-            Some(error) if !is_read => {
-                _ = readings.drain().count();
-                Err(error)
-            }
-            Some(_) | None => Ok(()),
-        }
+        readings.end(problem, is_read)
     }
 
     fn findings(&self) -> Vec<Finding> {

@@ -96,16 +96,12 @@ impl Values {
                 return Err(ConfigError::of(name, why));
             }
         }
-        let scales = [
+        value::check_scales([
             ("power_scale", self.power_scale),
             ("voltage_scale", self.voltage_scale),
             ("current_scale", self.current_scale),
             ("energy_scale", self.energy_scale),
-        ];
-        let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
-        if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
-            return Err(ConfigError::of(name, "must be a number other than 0"));
-        }
+        ])?;
         let is_place = |place: &str| place.is_empty() || place.starts_with('/');
         match self.all_places().find(|place| !is_place(place)) {
             Some(place) => Err(ConfigError::new(format!(

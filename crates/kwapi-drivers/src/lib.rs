@@ -37,6 +37,7 @@ pub mod shelly;
 pub mod sml;
 pub mod snmp;
 pub mod tasmota;
+mod tcp;
 pub mod tls;
 pub mod value;
 pub mod wattsup;

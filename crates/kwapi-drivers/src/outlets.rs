@@ -97,6 +97,22 @@ impl Outlets {
         probes.into_iter().map(|probe| probe.filter(is_alone)).collect()
     }
 
+    /// Refuses outlets that are numbered (but `1`, which is the device) where outlets are `things` with names. `example`
+    /// shows how they are written.
+    ///
+    /// # Errors
+    /// For the first of them.
+    pub(crate) fn refuse_numbers(&self, things: &str, example: &str) -> Result<(), ConfigError> {
+        let is_number = |key: &str| key != "1" && key.parse::<u32>().is_ok();
+        match self.named().iter().find(|outlet| is_number(&outlet.key)) {
+            Some(Outlet { key, .. }) => {
+                let why = format!("{things} have names, not numbers; write probes = {{ {example} }}");
+                Err(ConfigError::of("probes", format!("outlet {key:?}: {why}")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The one probe of a meter that has one outlet.
     ///
     /// # Errors

@@ -70,15 +70,7 @@ impl Driver for PmCounters {
     type Shared = OneThread;
 
     fn check_outlets(_: &PmCountersConfig, outlets: &Outlets) -> Result<(), ConfigError> {
-        let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
-        match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
-            Some(outlet) => {
-                let why =
-                    "counters have names, not numbers; write probes = { total = \"…\", accel0 = \"…\" }";
-                Err(ConfigError::of("probes", format!("outlet {:?}: {why}", outlet.key)))
-            }
-            None => Ok(()),
-        }
+        outlets.refuse_numbers("counters", "total = \"…\", accel0 = \"…\"")
     }
 
     async fn open(
@@ -124,13 +116,7 @@ impl Driver for PmCounters {
             source.last = reading.as_ref().map_or_else(ToString::to_string, ToString::to_string);
             readings.push(&source.probe, reading);
         }
-        match problem {
-            Some(trouble) if !is_read => {
-                _ = readings.drain().count();
-                Err(trouble.into_error())
-            }
-            Some(_) | None => Ok(()),
-        }
+        readings.end(problem.map(CounterTrouble::into_error), is_read)
     }
 
     fn findings(&self) -> Vec<Finding> {

@@ -14,12 +14,12 @@ use std::time::Duration;
 use kwapi_core::Secret;
 use serde::Deserialize;
 
-use crate::config::{ConfigError, DriverKey, Names, Problem};
+use crate::config::{ConfigError, DriverKey, Problem};
 use crate::driver::{Driver, DriverError, Finding, Readings};
 use crate::http::{Access, Clients, DeviceClient};
 use crate::outlets::Outlets;
 use crate::tls::DeviceTls;
-use crate::value::{EnergyUnit, PowerUnit};
+use crate::value::{self, EnergyUnit, PowerUnit};
 use scrape::Scrape;
 
 /// The formats we read, the one that tells when a counter began first.
@@ -59,7 +59,7 @@ pub struct PrometheusConfig {
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// Samples whose own stamp is older than this are stale.
-    #[serde(default = "stale_seconds")]
+    #[serde(default = "Access::stale_seconds")]
     pub stale_seconds: u64,
     /// Headers to send, a token for instance.
     #[serde(default)]
@@ -75,10 +75,6 @@ pub struct PrometheusConfig {
 
 fn joules() -> EnergyUnit {
     EnergyUnit::Joule
-}
-
-fn stale_seconds() -> u64 {
-    120
 }
 
 /// One exporter.
@@ -107,14 +103,11 @@ impl Driver for Prometheus {
         DriverKey::new("energy_scale", "what one count is worth in that unit").otherwise("1"),
         DriverKey::new("label", "label whose value is the outlet"),
         DriverKey::new("labels", "only series with these labels"),
-        DriverKey::new("stale_seconds", "samples whose own stamp is older are stale")
-            .login()
-            .in_unit("s")
-            .or("120"),
-        DriverKey::new("headers", "headers to send").secret(),
-        DriverKey::new("username", "user, where the exporter wants one").login(),
-        DriverKey::new("password", "its password").secret(),
-        DriverKey::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority),
+        Access::STALE_SECONDS,
+        Access::HEADERS,
+        Access::USERNAME,
+        Access::PASSWORD,
+        Access::TLS,
     ];
     type Config = PrometheusConfig;
     type Shared = Clients;
@@ -123,16 +116,12 @@ impl Driver for Prometheus {
         if config.power.is_none() && config.energy.is_none() {
             return Err(ConfigError::new("set power or energy to the name of a metric, or both"));
         }
-        let scales = [
+        value::check_scales([
             ("power_scale", config.power_scale),
             ("voltage_scale", config.voltage_scale),
             ("current_scale", config.current_scale),
             ("energy_scale", config.energy_scale),
-        ];
-        let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
-        if let Some((name, _)) = scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
-            return Err(ConfigError::of(name, "must be a number other than 0"));
-        }
+        ])?;
         access(config).check()
     }
 
@@ -173,12 +162,9 @@ impl Driver for Prometheus {
 
 fn access(config: &PrometheusConfig) -> Access<'_> {
     Access {
-        tls: &config.tls,
-        username: config.username.as_deref(),
-        password: config.password.as_ref(),
         headers: Some(&config.headers),
         accept: Some(ACCEPT),
-        ..Access::new("url", &config.url, "http")
+        ..Access::with_login(&config.url, &config.tls, config.username.as_deref(), config.password.as_ref())
     }
 }
 

@@ -92,17 +92,7 @@ impl Driver for Rapl {
     type Shared = ();
 
     fn check_outlets(_: &RaplConfig, outlets: &Outlets) -> Result<(), ConfigError> {
-        let is_position = |key: &str| key != "1" && key.parse::<u32>().is_ok();
-        match outlets.named().iter().find(|outlet| is_position(&outlet.key)) {
-            Some(outlet) => Err(ConfigError::of(
-                "probes",
-                format!(
-                    "outlet {:?}: zones have names, not numbers; write probes = {{ total = \"…\", package-0 = \"…\" }}",
-                    outlet.key
-                ),
-            )),
-            None => Ok(()),
-        }
+        outlets.refuse_numbers("zones", "total = \"…\", package-0 = \"…\"")
     }
 
     async fn open(config: &RaplConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
@@ -146,13 +136,7 @@ impl Driver for Rapl {
                 }
             }
         }
-        match problem {
-            Some(error) if !is_read => {
-                _ = readings.drain().count();
-                Err(error)
-            }
-            Some(_) | None => Ok(()),
-        }
+        readings.end(problem, is_read)
     }
 
     fn findings(&self) -> Vec<Finding> {

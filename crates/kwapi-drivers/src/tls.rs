@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kwapi_core::hex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -176,21 +178,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if matches!(self.trust, Trust::Anybody) {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        let algorithms = &self.provider.signature_verification_algorithms;
-        let verified = verify_tls12_signature(message, certificate, signature, algorithms);
-        match self.trust {
-            Trust::Pinned(_) => verified.or_else(|_| {
-                let verified = key::verify(message, certificate, signature, false);
-                if verified.is_err() && key::is_pss(signature.scheme) {
-                    self.is_short.store(true, Ordering::Relaxed);
-                }
-                verified
-            }),
-            Trust::Roots(_) | Trust::Anybody => verified,
-        }
+        self.verify_signature(verify_tls12_signature, message, certificate, signature, false)
     }
 
     fn verify_tls13_signature(
@@ -199,15 +187,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if matches!(self.trust, Trust::Anybody) {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        let algorithms = &self.provider.signature_verification_algorithms;
-        let verified = verify_tls13_signature(message, certificate, signature, algorithms);
-        match self.trust {
-            Trust::Pinned(_) => verified.or_else(|_| key::verify(message, certificate, signature, true)),
-            Trust::Roots(_) | Trust::Anybody => verified,
-        }
+        self.verify_signature(verify_tls13_signature, message, certificate, signature, true)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -220,6 +200,40 @@ impl ServerCertVerifier for Verifier {
         // Last: a device that has nothing else then shows what it has, and can be told.
         schemes.push(key::TOLD_APART);
         schemes
+    }
+}
+
+/// How rustls checks a signature of one version of TLS.
+type VerifySignature = fn(
+    &[u8],
+    &CertificateDer<'_>,
+    &DigitallySignedStruct,
+    &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, rustls::Error>;
+
+impl Verifier {
+    /// Checks a signature as `verify` does, and that of a pinned certificate by our own rules where `verify` refuses it.
+    fn verify_signature(
+        &self,
+        verify: VerifySignature,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+        is_tls13: bool,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        match self.trust {
+            Trust::Anybody => Ok(HandshakeSignatureValid::assertion()),
+            Trust::Roots(_) => verify(message, certificate, signature, algorithms),
+            Trust::Pinned(_) => verify(message, certificate, signature, algorithms).or_else(|_| {
+                let verified = key::verify(message, certificate, signature, is_tls13);
+                // TLS 1.3 has nothing but PSS.
+                if !is_tls13 && verified.is_err() && key::is_pss(signature.scheme) {
+                    self.is_short.store(true, Ordering::Relaxed);
+                }
+                verified
+            }),
+        }
     }
 }
 

@@ -5,12 +5,28 @@ use kwapi_core::{Energy, Measurement, MeterCounter, NoReading, Timestamp, Watts}
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::config::ConfigError;
+
 /// Numbers in JSON, and texts that are numbers: metric reports, some cards and scripted meters write `"102.550"`.
 pub(crate) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Checks what one count is worth, key by key.
+///
+/// # Errors
+/// For the first that is no factor.
+pub(crate) fn check_scales<const N: usize>(
+    scales: [(&'static str, Option<f64>); N],
+) -> Result<(), ConfigError> {
+    let is_factor = |scale: f64| scale.is_finite() && scale != 0.0;
+    match scales.iter().find(|(_, scale)| !scale.is_none_or(is_factor)) {
+        Some((name, _)) => Err(ConfigError::of(name, "must be a number other than 0")),
+        None => Ok(()),
     }
 }
 

@@ -185,3 +185,6 @@ pub(super) fn zone_label(at: u64, zone: &TimeZone) -> String {
     let at = i64::try_from(at).ok().and_then(|at| Timestamp::from_second(at).ok());
     at.map_or_else(String::new, |at| zone.to_offset_info(at).abbreviation().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

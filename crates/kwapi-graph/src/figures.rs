@@ -2,6 +2,43 @@
 
 use kwapi_core::Series;
 
+use super::format::energy_text;
+
+/// Energy as a legend shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum EnergyFigure {
+    /// Nothing is known, which is not 0 kWh.
+    #[default]
+    Unknown,
+    /// So many kilowatt-hours.
+    Known(f64),
+    /// The same, of which a part was told from averages; shown with a tilde.
+    About(f64),
+}
+
+impl EnergyFigure {
+    /// In kilowatt-hours, if it is known.
+    pub fn kwh(self) -> Option<f64> {
+        match self {
+            Self::Unknown => None,
+            Self::Known(kwh) | Self::About(kwh) => Some(kwh),
+        }
+    }
+
+    /// As people read it, if it is known.
+    pub fn text(self) -> Option<String> {
+        self.kwh().map(|kwh| format!("{}{}", self.mark(), energy_text(kwh)))
+    }
+
+    /// What stands before a number that is not exact.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Unknown | Self::Known(_) => "",
+            Self::About(_) => "~",
+        }
+    }
+}
+
 /// What a stretch of power comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -14,7 +51,7 @@ pub struct Figures {
     /// The newest row known, in watts.
     pub last: Option<f64>,
     /// Energy of the time that is known; unknown time adds nothing.
-    pub energy_kwh: f64,
+    pub energy: EnergyFigure,
     /// How much time is known, in seconds.
     pub known_seconds: u64,
 }
@@ -37,8 +74,16 @@ impl Figures {
         if figures.known_seconds > 0 {
             figures.average = Some(joules / figures.known_seconds as f64);
         }
-        figures.energy_kwh = joules / 3.6e6;
+        if figures.last.is_some() {
+            figures.energy = EnergyFigure::Known(joules / 3.6e6);
+        }
         figures
+    }
+
+    /// The same, with the energy that is known better than from averages.
+    #[must_use]
+    pub fn with_energy(self, energy: EnergyFigure) -> Self {
+        Self { energy, ..self }
     }
 
     /// The same, with a least and a most (watts) that averages do not show. Rows older than those were kept count as

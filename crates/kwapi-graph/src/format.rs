@@ -10,6 +10,27 @@ pub fn watts_text(watts: f64) -> String {
     }
 }
 
+/// Powers that stand beside each other, in the unit of the largest: what is not known is a dash.
+pub fn watts_texts<const COUNT: usize>(powers: [Option<f64>; COUNT]) -> [String; COUNT] {
+    let most = powers.into_iter().flatten().fold(0.0, f64::max);
+    let (size, unit) = match most {
+        most if most < 1e5 => return powers.map(|watts| watts.map_or_else(dash, watts_text)),
+        most if most < 1e8 => (1e3, "kW"),
+        most if most < 1e12 => (1e6, "MW"),
+        _ => return powers.map(|watts| watts.map_or_else(dash, watts_text)),
+    };
+    powers.map(|watts| {
+        let Some(value) = watts.map(|watts| watts / size) else { return dash() };
+        // A little beside much is not nothing.
+        let decimals = if value > 0.0 && value < 1.0 { 3 } else { 1 };
+        format!("{} {unit}", grouped(value, decimals))
+    })
+}
+
+fn dash() -> String {
+    "–".to_owned()
+}
+
 /// Energy in kilowatt-hours, with as many decimals as say something.
 pub fn energy_text(kwh: f64) -> String {
     match kwh {

@@ -6,7 +6,7 @@ use kwapi_core::{Period, Series};
 
 use super::axis::{PowerAxis, civil_time, power_axis, time_axis, zone_label};
 use super::figures::known;
-use super::format::{cost_text, energy_text, watts_text};
+use super::format::{cost_text, watts_texts};
 use super::svg::{Plot, escape, gap_path, shorten};
 use super::{Figures, Look, Theme, window};
 
@@ -171,7 +171,8 @@ impl<'a> Frame<'a> {
 
     fn write_legend(&self, out: &mut String) {
         let figures = &self.figures;
-        let watts = |watts: Option<f64>| watts.map_or_else(|| "–".to_owned(), watts_text);
+        let [min, max, average, last] =
+            watts_texts([figures.min, figures.max, figures.average, figures.last]);
         let column = (f64::from(self.look.size.width) - 20.0) / 4.0;
         let height = f64::from(self.look.size.height);
         let mut write_at = |column_index: f64, line: f64, name: &str, value: &str| {
@@ -183,26 +184,27 @@ impl<'a> Frame<'a> {
                 escape(value)
             );
         };
-        write_at(0.0, 1.0, "Min", &watts(figures.min));
-        write_at(1.0, 1.0, "Max", &watts(figures.max));
-        write_at(2.0, 1.0, "Avg", &watts(figures.average));
-        write_at(3.0, 1.0, "Last", &watts(figures.last));
-        if figures.last.is_none() {
-            return; // Nothing known is not 0 kWh.
+        write_at(0.0, 1.0, "Min", &min);
+        write_at(1.0, 1.0, "Max", &max);
+        write_at(2.0, 1.0, "Avg", &average);
+        write_at(3.0, 1.0, "Last", &last);
+        if let Some(energy) = figures.energy.text() {
+            write_at(0.0, 0.0, "Energy", &energy);
         }
-        write_at(0.0, 0.0, "Energy", &energy_text(figures.energy_kwh));
         if let Some(cost) = self.cost() {
             write_at(1.0, 0.0, "Cost", &cost);
         }
-        if let Some(share) = self.unknown_share() {
+        if let Some(share) = self.unknown_share().filter(|_| figures.last.is_some()) {
             write_at(2.0, 0.0, "Known", &format!("{share} of the time"));
         }
     }
 
     fn cost(&self) -> Option<String> {
         let tariff = self.look.tariff.as_ref()?;
-        let amount = self.figures.energy_kwh * tariff.price_per_kwh;
-        amount.is_finite().then(|| cost_text(amount, &shorten(&tariff.currency, 8)))
+        let energy = self.figures.energy;
+        let amount = energy.kwh()? * tariff.price_per_kwh;
+        let text = || format!("{}{}", energy.mark(), cost_text(amount, &shorten(&tariff.currency, 8)));
+        amount.is_finite().then(text)
     }
 
     /// How much of the time is known, when it is not all of it.
@@ -216,21 +218,17 @@ impl<'a> Frame<'a> {
     pub(super) fn words(&self, last_seen: Option<u64>) -> String {
         let figures = &self.figures;
         let mut words = format!("{}, {}: ", self.title, period_words(self.period));
-        let (Some(min), Some(max), Some(average), Some(last)) =
-            (figures.min, figures.max, figures.average, figures.last)
-        else {
+        let powers = [figures.min, figures.max, figures.average, figures.last];
+        if powers.iter().any(Option::is_none) {
             let (first, second) = self.emptiness(last_seen);
             _ = write!(words, "{first}, {second}");
             return words;
-        };
+        }
+        let [min, max, average, last] = watts_texts(powers);
         _ = write!(
             words,
-            "minimum {}, maximum {}, average {}, last {}; energy {}",
-            watts_text(min),
-            watts_text(max),
-            watts_text(average),
-            watts_text(last),
-            energy_text(figures.energy_kwh)
+            "minimum {min}, maximum {max}, average {average}, last {last}; energy {}",
+            figures.energy.text().as_deref().unwrap_or("unknown")
         );
         if let Some(cost) = self.cost() {
             _ = write!(words, "; cost {cost}");

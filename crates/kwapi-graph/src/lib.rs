@@ -26,8 +26,8 @@ mod summary;
 mod svg;
 mod theme;
 
-pub use figures::Figures;
-pub use format::{cost_text, energy_text, watts_text};
+pub use figures::{EnergyFigure, Figures};
+pub use format::{cost_text, energy_text, watts_text, watts_texts};
 pub use palette::{HUE_DEFAULT, colour};
 pub use png::{PNG_SCALE_MAX, PngError, png};
 pub use probe::draw_probe;
@@ -83,7 +83,7 @@ pub struct Look {
 }
 
 /// The stretch of time a graph shows, in Unix seconds: it ends with the row `now` is in.
-pub(crate) fn window(period: Period, now: u64) -> (u64, u64) {
+pub fn window(period: Period, now: u64) -> (u64, u64) {
     let step = period.step_seconds();
     let end = now.div_ceil(step).saturating_mul(step);
     (end.saturating_sub(period.seconds()), end)

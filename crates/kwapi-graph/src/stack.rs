@@ -3,7 +3,7 @@
 use kwapi_core::{Period, Series};
 
 use super::figures::known;
-use super::{Figures, window};
+use super::{EnergyFigure, Figures, window};
 
 /// How many probes get a band of their own. The rest share one: nobody tells more colours apart.
 pub(crate) const BANDS_MAX: usize = 20;
@@ -35,7 +35,7 @@ pub struct Band {
     /// Its power, on the rows of the summary.
     pub watts: Vec<Option<f64>>,
     /// Its energy over the period.
-    pub energy_kwh: f64,
+    pub energy: EnergyFigure,
 }
 
 /// The sum of all probes over a period, ready to be drawn.
@@ -43,9 +43,11 @@ pub struct Band {
 pub struct Stacked {
     /// The sum of the probes known in each row; unknown where none is.
     pub total: Series,
-    /// Energy of all probes; not that of the total, since each is known for a time of its own.
+    /// Energy of all probes by their rows, in kilowatt-hours; not that of the total, since each is known for a time of its own.
     pub energy_kwh: f64,
-    /// The part of it in rows that are taken for unknown, since they lack probes that are read later.
+    /// Their energy, where it is known better than from rows.
+    pub energy: Option<EnergyFigure>,
+    /// The part of `energy_kwh` in rows that are taken for unknown, since they lack probes that are read later.
     pub unsettled_kwh: f64,
     /// How many probes are known in each row.
     pub known: Vec<u32>,
@@ -80,6 +82,11 @@ impl StackedSum {
 
     /// Adds a probe. Rows outside the period, or on other steps than the period's, count as unknown.
     pub fn add(&mut self, name: &str, series: &Series) {
+        self.add_with_energy(name, series, None);
+    }
+
+    /// The same, of a probe whose energy may be known better than from its rows.
+    pub fn add_with_energy(&mut self, name: &str, series: &Series, energy: Option<EnergyFigure>) {
         self.probes = self.probes.saturating_add(1);
         let mut watts = vec![None; self.sum.len()];
         let mut joules = 0.0;
@@ -100,7 +107,8 @@ impl StackedSum {
             }
         }
         self.joules += joules;
-        let energy_kwh = joules / 3.6e6;
+        let energy = energy.unwrap_or(EnergyFigure::Known(joules / 3.6e6));
+        let energy_kwh = energy.kwh().unwrap_or_default();
         if self.largest.len() >= BANDS_MAX {
             let least = (0..self.largest.len())
                 .min_by(|a, b| self.energy_of(*a).total_cmp(&self.energy_of(*b)))
@@ -108,11 +116,11 @@ impl StackedSum {
             let Some(least) = least else { return };
             self.largest.swap_remove(least);
         }
-        self.largest.push(Band { name: name.to_owned(), watts, energy_kwh });
+        self.largest.push(Band { name: name.to_owned(), watts, energy });
     }
 
     fn energy_of(&self, index: usize) -> f64 {
-        self.largest.get(index).map_or(f64::INFINITY, |band| band.energy_kwh)
+        self.largest.get(index).map_or(f64::INFINITY, |band| band.energy.kwh().unwrap_or_default())
     }
 
     /// Takes for unknown the newest rows, and the first after unknown time, as far as probes of the rows beside them are
@@ -166,6 +174,7 @@ impl StackedSum {
                 ..Series::whole(self.start, self.step, watts)
             },
             energy_kwh: self.joules / 3.6e6,
+            energy: None,
             unsettled_kwh,
             known: self.known,
             probes: self.probes,
@@ -178,7 +187,13 @@ impl StackedSum {
 impl Stacked {
     /// The legend of the sum as it stands at `now` (Unix seconds).
     pub fn figures(&self, now: u64) -> Figures {
-        let mut figures = Figures { energy_kwh: self.energy_kwh, ..Figures::of(&self.total, now) };
+        let mut figures = Figures::of(&self.total, now);
+        if figures.last.is_some() {
+            figures.energy = EnergyFigure::Known(self.energy_kwh);
+        }
+        if let Some(energy) = self.energy {
+            figures.energy = energy;
+        }
         if figures.known_seconds > 0 {
             let settled_kwh = self.energy_kwh - self.unsettled_kwh;
             figures.average = Some(settled_kwh * 3.6e6 / figures.known_seconds as f64);

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use kwapi_core::{Period, Series};
 
-use super::format::energy_text;
 use super::frame::Frame;
 use super::palette::colour;
 use super::stack::Stacked;
@@ -31,7 +30,7 @@ pub fn draw_summary(period: Period, stacked: &Stacked, now: u64, look: &Look) ->
             &frame,
             &height,
             &ink,
-            &format!("{}: {}", band.name, energy_text(band.energy_kwh)),
+            &format!("{}: {}", band.name, band.energy.text().as_deref().unwrap_or("unknown")),
         );
         for (total, own) in height.watts.iter_mut().zip(&band.watts) {
             if let (Some(total), Some(own)) = (total.as_mut(), own) {

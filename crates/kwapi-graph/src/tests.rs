@@ -3,7 +3,6 @@ use kwapi_core::Series;
 use proptest::prelude::*;
 use resvg::usvg::roxmltree::Document;
 
-use super::axis::{power_axis, time_axis};
 use super::stack::BANDS_MAX;
 use super::*;
 
@@ -112,7 +111,7 @@ fn an_empty_graph_says_so_and_when_it_last_was_not() {
 fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
     let figures = Figures::of(&Series::whole(0, 3_600, vec![Some(100.0), None, Some(300.0)]), NOW);
     assert_eq!(figures.average, Some(200.0));
-    assert_eq!(figures.energy_kwh, 0.4);
+    assert_eq!(figures.energy, EnergyFigure::Known(0.4));
     assert_eq!((figures.min, figures.max, figures.last), (Some(100.0), Some(300.0), Some(300.0)));
     assert_eq!(figures.known_seconds, 7_200);
 }
@@ -120,7 +119,7 @@ fn energy_counts_unknown_time_as_nothing_and_the_average_leaves_it_out() {
 #[test]
 fn of_a_row_in_progress_only_the_past_counts() {
     let figures = Figures::of(&Series::whole(NOW, 3_600, vec![Some(100.0)]), NOW + 36);
-    assert_eq!((figures.energy_kwh, figures.known_seconds), (0.001, 36));
+    assert_eq!((figures.energy, figures.known_seconds), (EnergyFigure::Known(0.001), 36));
 }
 
 #[test]
@@ -132,9 +131,9 @@ fn a_sum_counts_each_probe_for_the_time_it_is_known() {
     stack.add("B", &of(36));
     let stacked = stack.finish();
     let figures = stacked.figures(NOW);
-    assert!((figures.energy_kwh - 1.001).abs() < 1e-12, "{figures:?}");
+    assert!((figures.energy.kwh().unwrap() - 1.001).abs() < 1e-12, "{figures:?}");
     assert_eq!((figures.known_seconds, figures.average.map(f64::round)), (36_000, Some(100.0)));
-    assert_eq!(stacked.bands[1].energy_kwh, 0.001);
+    assert_eq!(stacked.bands[1].energy, EnergyFigure::Known(0.001));
 }
 
 #[test]
@@ -203,61 +202,13 @@ fn ids_sort_as_people_sort_them() {
     assert_eq!(ids, expected);
 }
 
-/// A power axis as text.
-#[track_caller]
-fn check_axis(peak: f64, fixed: Option<f64>, expected: &str) {
-    let axis = power_axis(peak, fixed, 4);
-    let text: Vec<_> = axis.ticks.into_iter().map(|(_, text)| text).collect();
-    assert_eq!(text.join(", "), expected, "for {peak} {fixed:?}");
-}
-
 #[test]
-fn a_power_axis_has_round_lines_and_names_its_unit_once() {
-    check_axis(97.0, None, "0, 50, 100, 150 W");
-    check_axis(0.0, None, "0, 0.25, 0.50, 0.75, 1.00 W");
-    check_axis(0.003, None, "0, 0.001, 0.002, 0.003, 0.004 W");
-    check_axis(1_450.0, None, "0, 0.5, 1.0, 1.5, 2.0 kW");
-    check_axis(960.0, None, "0, 250, 500, 750, 1000 W");
-}
-
-#[test]
-fn a_fixed_axis_ends_where_it_was_told() {
-    let axis = power_axis(20.0, Some(250.0), 4);
-    assert_eq!(axis.max, 250.0);
-    assert_eq!(axis.ticks.last().unwrap().1, "200 W");
-}
-
-/// The labels of a time axis.
-#[track_caller]
-fn check_times(start: u64, seconds: u64, zone: &str, lines_max: u64, expected: &str) {
-    let zone = TimeZone::get(zone).unwrap();
-    let ticks = time_axis(start, start + seconds, &zone, lines_max);
-    let text: Vec<_> = ticks.into_iter().map(|(_, text)| text).collect();
-    assert_eq!(text.join(" "), expected);
-}
-
-#[test]
-fn time_lines_stand_on_round_times_of_the_zone() {
-    check_times(NOW - 3_600, 3_600, "UTC", 6, "09:00 09:10 09:20 09:30 09:40 09:50 10:00");
-    check_times(NOW - 7_200, 7_200, "Asia/Kolkata", 4, "13:30 14:00 14:30 15:00 15:30");
-    check_times(
-        NOW - 604_800,
-        604_800,
-        "Europe/Paris",
-        7,
-        "Tue 17 Wed 18 Thu 19 Fri 20 Sat 21 Sun 22 Mon 23",
-    );
-    check_times(NOW - 604_800, 604_800, "UTC", 5, "Tue 17 Thu 19 Sat 21 Mon 23");
-    check_times(NOW - 518_400, 604_800, "UTC", 5, "Thu 19 Sat 21 Mon 23");
-    check_times(NOW - 31_622_400, 31_622_400, "UTC", 6, "2026 Mar May Jul Sep Nov");
-}
-
-#[test]
-fn a_day_of_25_hours_keeps_its_lines_on_round_times() {
-    // Paris set its clocks back at 2026-10-25 01:00 UTC.
-    let midnight = 1_792_879_200;
-    check_times(midnight, 90_000, "Europe/Paris", 4, "00:00 06:00 12:00 18:00 00:00");
-    check_times(midnight, 90_000, "Europe/Paris", 9, "00:00 03:00 06:00 09:00 12:00 15:00 18:00 21:00 00:00");
+fn powers_beside_each_other_share_a_unit() {
+    let texts = watts_texts([Some(48_000.0), Some(100_000.0), Some(61_234.5), None]);
+    assert_eq!(texts, ["48.0 kW", "100.0 kW", "61.2 kW", "–"]);
+    assert_eq!(watts_texts([Some(3.0), Some(2.5e8), Some(0.0)]), ["0.000 MW", "250.0 MW", "0.0 MW"]);
+    assert_eq!(watts_texts([Some(40.0), Some(99_999.0)]), [watts_text(40.0), watts_text(99_999.0)]);
+    assert_eq!(watts_texts([None, None]), ["–", "–"]);
 }
 
 #[test]
@@ -400,7 +351,7 @@ fn the_first_seconds_of_a_sum_wait_for_meters_that_are_read_later() {
     assert_eq!(known, (24..30).chain(44..60).collect::<Vec<_>>());
     // What they used counts all the same.
     let joules = 100.0 * f64::from(10 + 9 + 6 + 20 + 19 + 16);
-    assert!((figures.energy_kwh * 3.6e6 - joules).abs() < 1e-6, "{figures:?}");
+    assert!((figures.energy.kwh().unwrap() * 3.6e6 - joules).abs() < 1e-6, "{figures:?}");
 }
 
 /// A window that begins in the middle of history begins with whoever measured then.

@@ -145,11 +145,18 @@ fn journal(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What the ledger's rows cost beside the journal's reading: a minute of 10 000 probes at 1 Hz, its files included.
-fn ledger(criterion: &mut Criterion) {
+/// What is made of the journal costs beside its reading: a minute of 10 000 probes at 1 Hz, its files included, after so
+/// many minutes of warming up. `take` takes what is in the journal and writes it.
+fn minutes<T>(
+    criterion: &mut Criterion,
+    name: &str,
+    warm_up: u64,
+    open: impl FnOnce(&Journal) -> T,
+    take: impl Fn(&T, Timestamp),
+) {
     let directory = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
-    let ledger = Ledger::open(LedgerConfig::default(), &journal).unwrap();
+    let reader = open(&journal);
     let probes = probes();
     let mut second = 0;
     let mut next = || {
@@ -160,53 +167,34 @@ fn ledger(criterion: &mut Criterion) {
                 journal.append(&batch, stamp(second)).unwrap();
             }
         }
-        second
+        stamp(second)
     };
-    let take = |second: u64| {
-        ledger.catch_up(stamp(second));
-        ledger.write(stamp(second)).unwrap();
-    };
-    for _ in 0..3 {
-        take(next());
+    for _ in 0..warm_up {
+        take(&reader, next());
     }
-    let mut group = criterion.benchmark_group("ledger");
+    let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(60 * probes.len() as u64));
     group.sample_size(10);
     group.bench_function("a minute of 10 000 probes, files included", |bencher| {
-        bencher.iter_batched(&mut next, take, criterion::BatchSize::PerIteration);
+        bencher.iter_batched(&mut next, |at| take(&reader, at), criterion::BatchSize::PerIteration);
     });
     group.finish();
 }
 
-/// What samples cost beside the journal's reading: a minute of 10 000 probes at 1 Hz, its files included.
-fn samples(criterion: &mut Criterion) {
-    let directory = tempfile::tempdir().unwrap();
-    let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
-    let samples = Samples::open(SamplesConfig::default(), &journal).unwrap();
-    let probes = probes();
-    let mut second = 0;
-    let mut next = || {
-        for _ in 0..60 {
-            second += 1;
-            for probes in probes.chunks(500) {
-                let batch = Arc::new(probes.iter().map(|probe| credited(probe, second)).collect());
-                journal.append(&batch, stamp(second)).unwrap();
-            }
-        }
-        second
-    };
-    let take = |second: u64| {
-        samples.catch_up(stamp(second));
-        samples.write(stamp(second)).unwrap();
-    };
-    take(next());
-    let mut group = criterion.benchmark_group("samples");
-    group.throughput(Throughput::Elements(60 * probes.len() as u64));
-    group.sample_size(10);
-    group.bench_function("a minute of 10 000 probes, files included", |bencher| {
-        bencher.iter_batched(&mut next, take, criterion::BatchSize::PerIteration);
+fn ledger(criterion: &mut Criterion) {
+    let open = |journal: &Journal| Ledger::open(LedgerConfig::default(), journal).unwrap();
+    minutes(criterion, "ledger", 3, open, |ledger, at| {
+        ledger.catch_up(at);
+        ledger.write(at).unwrap();
     });
-    group.finish();
+}
+
+fn samples(criterion: &mut Criterion) {
+    let open = |journal: &Journal| Samples::open(SamplesConfig::default(), journal).unwrap();
+    minutes(criterion, "samples", 1, open, |samples, at| {
+        samples.catch_up(at);
+        samples.write(at).unwrap();
+    });
 }
 
 /// The energy of 1 000 probes at 1 Hz in an hour that begins and ends within minutes: the ledger's rows, and two minutes
@@ -229,7 +217,7 @@ fn arbitrary_hour(criterion: &mut Criterion) {
     }
     let query = Query::new(ledger, None).with_samples(Some(samples));
     let (start, end) = (stamp(1_234), stamp(1_234 + 3_600));
-    let ask = Ask { probes, start, end, step: EnergyStep::Whole, now: stamp(7_500) };
+    let ask = Ask { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now: stamp(7_500) };
     let answer = query.energy(&ask).unwrap();
     assert_eq!((answer.probes.len(), answer.without_samples.len()), (1_000, 0), "{:?}", answer.unreadable);
     let mut group = criterion.benchmark_group("query");

@@ -8,17 +8,20 @@
 //! A copy is made beside its place, with a list of its files and their checksums written last, and renamed into place. What
 //! is restored is checked against that list first.
 
+mod restore;
+
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use kwapi_core::Timestamp;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{Position, SegmentFile, folder, segments};
 use crate::ledger::Ledger;
-use crate::store::{DirectoryInUse, DirectoryLock};
+use crate::store::DirectoryInUse;
+
+pub use restore::{finish_restore, is_restore_unfinished, restore};
 
 /// The list of a copy.
 const LIST: &str = "kwapi-backup.json";
@@ -139,67 +142,6 @@ pub fn back_up(
     }
     remove(&unfinished)?;
     Err(BackupError::Overtaken)
-}
-
-/// Puts a backup in the place of the records of `state`, which no service may be using. What is there is kept beside it,
-/// where `replace` says so, and else refused.
-///
-/// # Errors
-/// See [`BackupError`]; what was there is there still.
-pub fn restore(backup: &Path, state: &Path, replace: bool) -> Result<Backup, BackupError> {
-    let listed = check(backup)?;
-    fs::create_dir_all(state).map_err(at(state))?;
-    let mut locks = Vec::new();
-    for name in [HISTORY, API] {
-        let place = state.join(name);
-        if place.is_dir() {
-            // Held until the end: a service that starts meanwhile is told.
-            locks.push(DirectoryLock::take(&place)?);
-            if !replace {
-                return Err(BackupError::Exists(place));
-            }
-        }
-    }
-    for name in [HISTORY, IMPORT, API] {
-        let new = beside(&state.join(name), "restored");
-        remove(&new)?;
-        let files = listed.files.iter().filter(|file| file.path.starts_with(name));
-        for file in files {
-            let Ok(below) = file.path.strip_prefix(name) else { continue };
-            let to = new.join(below);
-            fs::create_dir_all(to.parent().unwrap_or(&new)).map_err(at(&to))?;
-            let copied = copy(&backup.join(&file.path), &to)?;
-            if copied != Some((file.bytes, file.crc)) {
-                return Err(BackupError::Damaged(
-                    backup.to_owned(),
-                    format!("{} changed", file.path.display()),
-                ));
-            }
-        }
-        if new.is_dir() {
-            sync_tree(&new)?;
-        }
-    }
-    // Accounts without what imports kept are whole; what imports kept without its accounts is not gone on from.
-    for name in [IMPORT, API, HISTORY] {
-        let (place, new) = (state.join(name), beside(&state.join(name), "restored"));
-        // Both change places at once, where the file system can: at no moment is there nothing.
-        if place.is_dir()
-            && new.is_dir()
-            && renameat_with(CWD, &new, CWD, &place, RenameFlags::EXCHANGE).is_ok()
-        {
-            fs::rename(&new, free(&place)).map_err(at(&place))?;
-            continue;
-        }
-        if place.is_dir() {
-            fs::rename(&place, free(&place)).map_err(at(&place))?;
-        }
-        if new.is_dir() {
-            fs::rename(&new, &place).map_err(at(&place))?;
-        }
-    }
-    sync_folder(Some(state))?;
-    Ok(listed)
 }
 
 /// Reads the list of a backup and compares all its files with it.

@@ -9,6 +9,7 @@ mod counters;
 mod files;
 mod flusher;
 mod follower;
+mod late;
 mod probe;
 mod read;
 mod rebuild;
@@ -35,6 +36,7 @@ pub use read::Latest;
 
 use counters::Counts;
 use follower::JournalFollower;
+use late::Late;
 use probe::{ProbeFiles, Which};
 use schedule::Schedule;
 
@@ -85,6 +87,8 @@ pub struct History {
     waiting_bytes: AtomicUsize,
     /// Whether samples of a probe are long before what its files have.
     has_behind: AtomicBool,
+    /// Taken last of all.
+    late: Mutex<Late>,
     /// Files that can take no samples, until they are made again.
     damaged: Mutex<HashSet<(ProbeId, Which)>>,
     /// Probes of which it was told that their file cannot be read.
@@ -169,11 +173,13 @@ impl History {
             losses: AtomicU64::new(0),
             waiting_bytes: AtomicUsize::new(0),
             has_behind: AtomicBool::new(false),
+            late: Mutex::default(),
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
             lock: Mutex::new(lock),
         };
         history.catch_up();
+        history.late.lock().forget();
         for count in [&history.counts.recorded, &history.counts.late] {
             count.store(0, Ordering::Relaxed); // An earlier process counted them.
         }
@@ -195,6 +201,7 @@ impl History {
         let interval = self.config.flush_interval;
         let due = self.schedule.lock().due(now);
         upkeep.flush(self, now, due.iter());
+        self.look_after_late(now);
         let looked_after = self.look_after_behind(now);
         if let (Some(waits), None) = (&looked_after.waits, &upkeep.ahead) {
             tracing::error!("{waits}");

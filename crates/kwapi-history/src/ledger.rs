@@ -14,27 +14,27 @@ mod seen;
 mod snapshot;
 mod stopped;
 mod table;
+mod write;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwapi_core::{ProbeId, RowStep, Timestamp};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::journal::{Bookmark, Delivery, Journal, Need, OpenError, Position, Reader, Records};
 use crate::reader_thread::{JournalConsumer, ReaderThread};
 
 pub use counters::LedgerCounters;
 pub use seen::UnreadableRows;
-pub(crate) use seen::{LedgerSight, SeenRow};
+pub(crate) use seen::{LedgerSight, SeenProbe, SeenRow};
 pub use stopped::StoppedLedger;
 pub use table::LedgerRow;
 
-use book::{Book, WaitingRow};
+use book::Book;
 use files::{Day, Files, Gate, Part};
-use table::order;
 
 /// The journal's reader that keeps the ledger.
 const READER: &str = "ledger";
@@ -79,6 +79,8 @@ pub struct Ledger {
     bookmark: Bookmark,
     /// Taken after `reader` where both are. Who has the reader takes records and writes, nobody else.
     state: Mutex<State>,
+    /// Woken when `state.reached` has risen.
+    moved: Condvar,
     upkeep: Mutex<Upkeep>,
 }
 
@@ -89,6 +91,8 @@ struct State {
     batch: Option<Batch>,
     /// All before it is in `book` and files.
     position: Position,
+    /// The same, or the journal's end where nothing lies between the two.
+    reached: Position,
     /// What `ledger-open` says, and the one before.
     committed: Position,
     committed_before: Position,
@@ -173,6 +177,7 @@ impl Ledger {
             reader: Mutex::new(reader),
             bookmark,
             state: Mutex::new(state),
+            moved: Condvar::new(),
             upkeep: Mutex::default(),
         };
         Ok(ledger)
@@ -209,8 +214,12 @@ impl Ledger {
     fn take(&self, timeout: Duration) -> Took {
         let mut reader = self.reader.lock();
         if self.state.lock().batch.is_none() {
+            let end = self.journal.end();
             let delivery = match reader.next(timeout) {
-                Ok(None) => return Took::Nothing,
+                Ok(None) => {
+                    self.has_reached(&mut self.state.lock(), end);
+                    return Took::Nothing;
+                }
                 Ok(Some(delivery)) => delivery,
                 Err(error) => {
                     drop(reader);
@@ -234,94 +243,26 @@ impl Ledger {
                 }
             }
         }
-        self.state.lock().work()
+        let mut state = self.state.lock();
+        let took = state.work();
+        let position = state.position;
+        self.has_reached(&mut state, position);
+        took
     }
 
-    /// Writes all that is done, then what is open with the position. Says whether that went well.
-    ///
-    /// # Errors
-    /// When the disk refuses: all is kept in memory, and written next time.
-    pub fn write(&self, wall: Timestamp) -> io::Result<()> {
-        // Nothing is taken meanwhile: what is committed has its rows in files.
-        let reader = self.reader.lock();
-        let written = self.spill_now(wall).and_then(|()| self.commit());
-        drop(reader);
-        if let Err(error) = &written {
-            self.note_trouble(&format!("the ledger cannot be written: {error}"));
-        } else if self.upkeep.lock().trouble.take().is_some() {
-            tracing::info!("the ledger is written again");
+    fn has_reached(&self, state: &mut State, position: Position) {
+        if position > state.reached {
+            state.reached = position;
+            self.moved.notify_all();
         }
-        written
     }
 
-    fn note_trouble(&self, trouble: &str) {
-        self.state.lock().counters.failures += 1;
-        let mut upkeep = self.upkeep.lock();
-        if upkeep.trouble.is_none() {
-            tracing::error!("{trouble}; it is kept in the journal");
-        }
-        upkeep.trouble = Some(trouble.to_owned());
-    }
-
-    /// Writes the rows that are done as parts.
-    fn spill(&self, wall: Timestamp) -> io::Result<()> {
-        let _nothing_is_taken = self.reader.lock();
-        self.spill_now(wall)
-    }
-
-    /// As [`Ledger::spill`], for who holds the reader.
-    fn spill_now(&self, wall: Timestamp) -> io::Result<()> {
-        // What a power failure would take from the journal must not be in the ledger.
-        self.journal.sync(wall)?;
-        let mut groups: BTreeMap<(RowStep, Day), Vec<LedgerRow>> = BTreeMap::new();
-        {
-            let mut state = self.state.lock();
-            state.book.close_silent(wall.micros() / 1_000);
-            for WaitingRow { step, row } in &state.book.waiting {
-                groups.entry((*step, row.row.begin / DAY_MS)).or_default().push(row.clone());
-            }
-        }
-        for ((step, day), mut rows) in groups {
-            rows.sort_by(|left, right| order(left).cmp(&order(right)));
-            let part = {
-                let state = self.state.lock();
-                let number = state.numbers.get(&(step, day)).copied().unwrap_or_default();
-                Part { step, day, from: state.committed, number }
-            };
-            self.files.write_part(&part, &table::encode(&rows)?)?;
-            let mut state = self.state.lock();
-            state
-                .book
-                .waiting
-                .retain(|waiting| (waiting.step, waiting.row.row.begin / DAY_MS) != (step, day));
-            state.parts.entry((step, day)).or_default().push(part);
-            *state.numbers.entry((step, day)).or_default() += 1;
-            state.counters.rows += rows.len() as u64;
-            state.counters.parts += 1;
-        }
-        Ok(())
-    }
-
-    /// Writes what is open, and the position it is true at.
-    fn commit(&self) -> io::Result<()> {
-        let (bytes, position) = {
-            let state = self.state.lock();
-            let is_whole = state.batch.is_none() && state.book.waiting.is_empty();
-            if !is_whole || state.position == state.committed {
-                return Ok(());
-            }
-            (snapshot::encode(state.position, state.book.corrections, &state.book.probes), state.position)
-        };
-        self.files.tree().replace(OPEN, OPEN_BEFORE, &bytes)?;
-        let before = {
-            let mut state = self.state.lock();
-            state.numbers.clear();
-            state.committed_before = state.committed;
-            state.committed = position;
-            state.committed_before
-        };
-        // The snapshot before must be able to do without this one.
-        self.bookmark.commit(before)
+    /// Waits until it has all that is in the journal now, for `limit` at most: what somebody has seen elsewhere is in the
+    /// next answer.
+    pub(crate) fn keep_up(&self, limit: Duration) {
+        let end = self.journal.end();
+        let mut state = self.state.lock();
+        self.moved.wait_while_for(&mut state, |state| state.reached < end, limit);
     }
 
     /// Running totals.
@@ -413,4 +354,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

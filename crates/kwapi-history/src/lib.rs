@@ -26,7 +26,7 @@ mod samples;
 pub mod store;
 mod tree;
 
-pub use backup::{Backup, BackupError, back_up, restore};
+pub use backup::{Backup, BackupError, back_up, finish_restore, is_restore_unfinished, restore};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 pub use journal::OpenError;
 pub use ledger::{
@@ -34,10 +34,10 @@ pub use ledger::{
 };
 pub use query::{
     Answer, Ask, AskError, Batches, CalendarStep, EnergySpan, EnergyStep, MemberCounts, ProbeEnergy, Query,
-    SumEnergy, SumMembers,
+    SumEnergy, SumMembers, WindowEnergy, Windows, WindowsAnswer,
 };
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
     ObjectReader, SampleRow, SampleUpload, Samples, SamplesConfig, SamplesCounters, SamplesError,
-    SamplesPage, SamplesWriter, UnreadableSamples,
+    SamplesPage, SamplesWriter, StoppedSamples, UnreadableSamples,
 };

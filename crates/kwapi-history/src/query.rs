@@ -13,9 +13,11 @@ mod cover;
 mod span;
 mod step;
 mod sums;
+mod windows;
 mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +26,15 @@ use kwapi_core::{Period, ProbeId, Series, Timestamp};
 use crate::History;
 use crate::journal::Position;
 use crate::ledger::{Ledger, LedgerSight, StoppedLedger, UnreadableRows};
-use crate::samples::Samples;
+use crate::samples::{SampleRow, Samples, StoppedSamples, UnreadableSamples};
 
 pub use batches::Batches;
 pub use span::EnergySpan;
 pub use step::{CalendarStep, EnergyStep};
 pub use sums::{MemberCounts, SumEnergy, SumMembers};
+pub use windows::{WindowEnergy, Windows, WindowsAnswer};
 
+use batches::Edges;
 use course::Courses;
 use cover::Cover;
 
@@ -38,6 +42,10 @@ use cover::Cover;
 const CELLS_MAX: usize = 1 << 18;
 /// Spans of an answer that is made a part at a time.
 const CELLS_STREAMED_MAX: usize = 1 << 26;
+
+/// How long an answer waits for the ledger to have what is in the journal. It has it within a moment, unless its disk is
+/// stuck: the answer says by its position what is in it.
+const KEEP_UP_MAX: Duration = Duration::from_millis(250);
 
 /// A question.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +58,8 @@ pub struct Ask {
     pub end: Timestamp,
     /// In which spans.
     pub step: EnergyStep,
+    /// Whether it takes in what was measured after `end` too: it ends with the newest measurement, as totals do.
+    pub is_to_now: bool,
     /// Now, for what ends today.
     pub now: Timestamp,
 }
@@ -107,7 +117,7 @@ pub struct ProbeEnergy {
 pub struct Query {
     source: LedgerSource,
     history: Option<Arc<History>>,
-    samples: Option<Arc<Samples>>,
+    samples: Option<SamplesSource>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,21 +126,42 @@ enum LedgerSource {
     Stopped(Arc<StoppedLedger>),
 }
 
+#[derive(Clone, Debug)]
+enum SamplesSource {
+    Running(Arc<Samples>),
+    Stopped(Arc<StoppedSamples>),
+}
+
+impl SamplesSource {
+    fn energies(
+        &self,
+        probes: &[ProbeId],
+        times: Range<u64>,
+        each: impl FnMut(&ProbeId, SampleRow),
+    ) -> Vec<UnreadableSamples> {
+        match self {
+            Self::Running(samples) => samples.energies(probes, times, each),
+            Self::Stopped(samples) => samples.energies(probes, times, each),
+        }
+    }
+}
+
 impl Query {
     /// Over a ledger and, where there is one, a history.
     pub fn new(ledger: Arc<Ledger>, history: Option<Arc<History>>) -> Self {
         Self { source: LedgerSource::Running(ledger), history, samples: None }
     }
 
-    /// Over the ledger of a service that does not run.
-    pub fn of_stopped(ledger: StoppedLedger) -> Self {
-        Self { source: LedgerSource::Stopped(Arc::new(ledger)), history: None, samples: None }
+    /// Over the ledger of a service that does not run, and its samples, if it kept some.
+    pub fn of_stopped(ledger: StoppedLedger, samples: Option<StoppedSamples>) -> Self {
+        let samples = samples.map(|samples| SamplesSource::Stopped(Arc::new(samples)));
+        Self { source: LedgerSource::Stopped(Arc::new(ledger)), history: None, samples }
     }
 
     /// With samples, which tell where in a row its energy lies.
     #[must_use]
     pub fn with_samples(mut self, samples: Option<Arc<Samples>>) -> Self {
-        self.samples = samples;
+        self.samples = samples.map(SamplesSource::Running);
         self
     }
 
@@ -178,26 +209,30 @@ impl Query {
 
     fn sight(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
         match &self.source {
-            LedgerSource::Running(ledger) => ledger.sight(probes, from, to),
+            LedgerSource::Running(ledger) => {
+                ledger.keep_up(KEEP_UP_MAX);
+                ledger.sight(probes, from, to)
+            }
             LedgerSource::Stopped(ledger) => ledger.sight(probes, from, to),
         }
     }
 
-    /// The energy of `probes` (in order of their ids) in the spans between `edges`, in Unix milliseconds. Files that
-    /// cannot be read are added to `unreadable`.
+    /// The energy of `probes` (in order of their ids) in the spans between `edges`. Files that cannot be read are added to
+    /// `unreadable`.
     fn spans(
         &self,
         sight: &LedgerSight<'_>,
         probes: &[ProbeId],
-        edges: &[(u64, u64)],
+        edges: &Edges,
         now: Timestamp,
         unreadable: &mut BTreeMap<String, UnreadableRows>,
         without_samples: &mut BTreeSet<u64>,
     ) -> Vec<ProbeEnergy> {
         let mut cover = Cover::default();
-        for (span, (from, to)) in edges.iter().enumerate() {
-            cover.span(span, *from, *to, sight.kept_from);
+        for (span, (from, to)) in edges.covered().enumerate() {
+            cover.span(span, from, to, sight.kept_from);
         }
+        let edges = &edges.spans;
         let seen = sight.rows(probes, &cover.ranges());
         let empty: Vec<EnergySpan> = edges.iter().map(|(from, to)| EnergySpan::new(*from, *to)).collect();
         let mut all: Vec<Vec<EnergySpan>> = vec![empty; probes.len()];
@@ -208,7 +243,7 @@ impl Query {
             let (probe, begin) = (&row.seen.row.probe, row.seen.row.row.begin);
             let at = probes.binary_search(probe);
             let Some(spans) = at.ok().and_then(|at| all.get_mut(at)) else { continue };
-            let since = sight.spans.get(probe).map_or(0, |(since, _)| *since);
+            let since = sight.probes.get(probe).map_or(0, |seen| seen.since);
             let course = courses
                 .as_ref()
                 .filter(|_| row.is_cut)
@@ -232,7 +267,7 @@ impl Query {
         }
         let mut answers = Vec::with_capacity(probes.len());
         for (probe, mut spans) in probes.iter().zip(all) {
-            let heard = sight.spans.get(probe).copied();
+            let heard = sight.probes.get(probe).map(|seen| (seen.since, seen.until));
             let (since, until) = heard.unwrap_or((u64::MAX, 0));
             if let Some((first, _)) = edges.first()
                 && *first < since

@@ -11,6 +11,7 @@ mod fetch;
 mod file;
 mod format;
 mod rewind;
+mod rework;
 mod update;
 
 use kwapi_core::Timestamp;

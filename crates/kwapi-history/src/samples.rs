@@ -13,6 +13,7 @@ mod place;
 mod remote;
 mod sample;
 mod seen;
+mod stopped;
 mod table;
 mod upload;
 mod uploads;
@@ -33,6 +34,7 @@ pub use counters::SamplesCounters;
 pub use remote::ObjectReader;
 pub use sample::SampleRow;
 pub use seen::{SamplesError, SamplesPage, UnreadableSamples};
+pub use stopped::StoppedSamples;
 pub use upload::SampleUpload;
 
 use buffer::SampleBuffer;

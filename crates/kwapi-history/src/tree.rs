@@ -252,3 +252,6 @@ pub(crate) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub(crate) fn name_of(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or_default()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

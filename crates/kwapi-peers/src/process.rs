@@ -33,9 +33,16 @@ impl Peer {
         Self { child, log }
     }
 
-    /// What it has printed so far.
+    /// The lines it has printed so far. One that has no end yet is still being written.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        let mut lines = self.printed();
+        lines.truncate(lines.rfind('\n').map_or(0, |end| end + 1));
+        lines
+    }
+
+    /// All that it has printed so far, to be told when it fails.
+    fn printed(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Waits until `ready` holds.
@@ -47,9 +54,9 @@ impl Peer {
         let start = Instant::now();
         while !ready() {
             if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("{status} before it was ready:\n{}", self.log());
+                panic!("{status} before it was ready:\n{}", self.printed());
             }
-            assert!(start.elapsed() < limit, "not ready within {limit:?}:\n{}", self.log());
+            assert!(start.elapsed() < limit, "not ready within {limit:?}:\n{}", self.printed());
             std::thread::sleep(Duration::from_millis(50));
         }
         self
@@ -86,7 +93,7 @@ impl Peer {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return status;
             }
-            assert!(start.elapsed() < limit, "still running after {limit:?}:\n{}", self.log());
+            assert!(start.elapsed() < limit, "still running after {limit:?}:\n{}", self.printed());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -152,5 +159,22 @@ pub fn wait_until<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Opti
         }
         assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Lab;
+
+    #[test]
+    fn a_line_that_is_still_being_written_is_not_in_the_log() {
+        let lab = Lab::empty();
+        let mut command = Command::new("sh");
+        // The second line stops within a letter of two bytes.
+        command.args(["-c", r"printf 'one\nn\303'; exec sleep 600"]);
+        let peer = Peer::start(&mut command, lab.join("log"));
+        wait_until("the second line", Duration::from_secs(30), || (peer.printed().len() > 5).then_some(()));
+        assert_eq!(peer.log(), "one\n");
     }
 }

@@ -152,7 +152,7 @@ fn listing(criterion: &mut Criterion) {
     for count in PROBES {
         let directory = state.path().join(count.to_string());
         let ((live, mut intake), ids) = (intake(Some(&directory)), ids(count));
-        let router = api::router(Api::new(live.clone(), Directory::default()), None, None);
+        let router = api::router(Api::new(Directory::default().with_live(live.clone())), None, None);
         let ask = || {
             let request = Request::get("/v1/probes/").body(Body::empty()).unwrap();
             runtime.block_on(async {

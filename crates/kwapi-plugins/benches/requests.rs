@@ -61,7 +61,7 @@ fn main() {
             };
             let listener = Listener::bind(&listen).unwrap();
             tell.send(listener.address()).unwrap();
-            let router = api::router(Api::new(served, Directory::default()), None, None);
+            let router = api::router(Api::new(Directory::default().with_live(served)), None, None);
             listener.serve(router, std::future::pending()).await.unwrap();
         });
     });

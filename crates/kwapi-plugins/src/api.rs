@@ -23,6 +23,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use kwapi_history::Samples;
+use kwapi_history::journal::Position;
 
 pub use config::{ApiConfig, ApiConfigError};
 use openapi::OPENAPI;
@@ -32,9 +33,9 @@ use crate::answers::EnergyAnswers;
 use crate::auth::{Auth, guarded, scope_of};
 use crate::directory::Directory;
 use crate::http::{
-    AnswerTurns, Cors, HttpError, RouteMatch, allow_origins, is_not_modified, not_modified, nothing_here,
+    AnswerTurns, Cors, HttpError, POSITION, RouteMatch, allow_origins, is_not_modified, not_modified,
+    nothing_here,
 };
-use crate::live::Live;
 use crate::scope::Scope;
 use query::ListParameters;
 use route::{ApiResource, TABLE, Value};
@@ -46,14 +47,13 @@ const PROBES_INLINE_MAX: usize = 4_096;
 #[derive(Clone, Debug)]
 pub struct Api(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
-    live: Live,
     directory: Directory,
     /// What anybody may see.
     shown: Scope,
     /// The last whole list of `/v1/probes/`.
-    probes: ArcSwapOption<v1::Rendered>,
+    probes: Arc<ArcSwapOption<v1::Rendered>>,
     /// Tells this process's answers from those of one before it.
     epoch: u64,
     /// Where questions about energy are answered from; `None` where no ledger is kept.
@@ -64,41 +64,42 @@ struct Inner {
 }
 
 impl Api {
-    /// An API that shows what is `live`, and of each probe what `directory` knows.
-    pub fn new(live: Live, directory: Directory) -> Self {
-        let epoch = live.wall().now().micros();
-        let (probes, turns) = (ArcSwapOption::empty(), AnswerTurns::default());
-        let shown = Scope::All;
-        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers: None, samples: None, turns }))
+    /// An API that shows what `directory` knows.
+    pub fn new(directory: Directory) -> Self {
+        let epoch = directory.live().wall().now().micros();
+        Self(Arc::new(Inner {
+            directory,
+            shown: Scope::All,
+            probes: Arc::default(),
+            epoch,
+            answers: None,
+            samples: None,
+            turns: AnswerTurns::default(),
+        }))
+    }
+
+    fn changed(self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        change(&mut inner);
+        Self(Arc::new(inner))
     }
 
     /// The same, showing nobody more than `shown`.
     #[must_use]
     pub fn limited_to(self, shown: Scope) -> Self {
-        let Inner { live, directory, epoch, answers, samples, turns, .. } = &*self.0;
-        let (live, directory, epoch) = (live.clone(), directory.clone(), *epoch);
-        let (answers, samples) = (answers.clone(), samples.clone());
-        let (turns, probes) = (turns.clone(), ArcSwapOption::empty());
-        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
+        self.changed(|inner| inner.shown = shown)
     }
 
     /// The same, with the samples that are kept.
     #[must_use]
     pub fn with_samples(self, samples: Option<Arc<Samples>>) -> Self {
-        let Inner { live, directory, shown, epoch, answers, turns, .. } = &*self.0;
-        let (live, directory, shown, epoch) = (live.clone(), directory.clone(), shown.clone(), *epoch);
-        let (answers, turns, probes) = (answers.clone(), turns.clone(), ArcSwapOption::empty());
-        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
+        self.changed(|inner| inner.samples = samples)
     }
 
     /// The same, answering questions about energy from `query`.
     #[must_use]
     pub fn with_energy(self, query: kwapi_history::Query) -> Self {
-        let Inner { live, directory, shown, epoch, samples, turns, .. } = &*self.0;
-        let (live, directory, shown, epoch) = (live.clone(), directory.clone(), shown.clone(), *epoch);
-        let answers = Some(EnergyAnswers::new(query, directory.clone()));
-        let (samples, turns, probes) = (samples.clone(), turns.clone(), ArcSwapOption::empty());
-        Self(Arc::new(Inner { live, directory, shown, probes, epoch, answers, samples, turns }))
+        self.changed(|inner| inner.answers = Some(EnergyAnswers::new(query, inner.directory.clone())))
     }
 }
 
@@ -153,7 +154,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         let response = api.energy(&parts.uri, &parts.headers, scope).await;
         return if is_head { without_body(response) } else { response };
     }
-    let is_large = api.0.live.probes() > PROBES_INLINE_MAX;
+    let is_large = api.0.directory.live().probes() > PROBES_INLINE_MAX;
     let work = move || {
         let answer = api.read(resource, &parameters, &parts.uri, &parts.headers, &scope);
         answer.unwrap_or_else(IntoResponse::into_response)
@@ -205,6 +206,16 @@ fn json_response(body: Bytes) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// Names the position in the journal that an answer is true at; not where that would tell of probes that the caller does
+/// not see.
+fn at_position(mut response: Response, position: Option<Position>, scope: &Scope) -> Response {
+    let position = position.filter(|_| scope.is_all());
+    if let Some(Ok(position)) = position.map(|position| HeaderValue::try_from(position.to_string())) {
+        response.headers_mut().insert(POSITION, position);
+    }
     response
 }
 

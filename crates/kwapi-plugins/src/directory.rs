@@ -1,14 +1,23 @@
-//! The directory: what a probe is, in one place, whoever asks. Each answer has its source: labels and sums come from the
-//! local configuration, which a reload replaces; what ails a probe from the drivers of this process, if it has any.
+//! The directory: what a probe is and how it is doing, in one place, whoever asks: the API, the pages, `/metrics`, scopes.
 //!
-//! What a probe measures is not here but in [`Live`](crate::live::Live).
+//! Each answer has its source: labels and sums come from the local configuration, which a reload replaces; its power and
+//! energy from what is live, and from history where nothing was heard of it since the start; what ails it from the drivers
+//! of this process, if it has any. A process that lacks a source knows nothing from there.
+
+mod history;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_core::ProbeId;
+use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, Watts, is_silent};
+use kwapi_history::{Windows, WindowsAnswer};
 use parking_lot::RwLock;
+
+use crate::live::Live;
+
+pub use history::{PowerHistory, Unreadable};
 
 /// The operator's labels of a probe, by name.
 pub type Labels = BTreeMap<String, String>;
@@ -45,49 +54,87 @@ impl fmt::Debug for ConfiguredProbes {
     }
 }
 
-/// What is known of probes besides their measurements. Clones are handles of the same directory.
-#[derive(Clone, Debug, Default)]
-pub struct Directory(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    configured: RwLock<Arc<ConfiguredProbes>>,
-    problems: Option<Box<ProblemOf>>,
+/// What is known of a probe right now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ProbeNow {
+    /// The newest power.
+    pub(crate) power: Watts,
+    /// When it was measured.
+    pub(crate) at: Timestamp,
+    /// How it came about.
+    pub(crate) quality: Quality,
+    /// Whether the probe is silent: `power` is not that of now.
+    pub(crate) is_silent: bool,
+    /// Energy so far; `None` where nothing was heard of it since the start.
+    pub(crate) account: Option<EnergySince>,
 }
 
-impl fmt::Debug for Inner {
+/// An energy total that says since when.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct EnergySince {
+    /// Where it counts from.
+    pub(crate) since: Timestamp,
+    /// What it reaches to where that is before the present power, since the disk takes nothing; else `None`.
+    pub(crate) until: Option<Timestamp>,
+    /// Energy and the make-up of its time.
+    pub(crate) totals: Totals,
+}
+
+/// What is known of probes. Clones are handles of the same directory.
+#[derive(Clone, Default)]
+pub struct Directory {
+    configured: Arc<RwLock<Arc<ConfiguredProbes>>>,
+    live: Live,
+    history: Option<Arc<dyn PowerHistory>>,
+    windows: Option<Windows>,
+    problems: Option<Arc<ProblemOf>>,
+}
+
+impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").field("configured", &self.configured.read()).finish_non_exhaustive()
+        f.debug_struct("Directory").field("live", &self.live).finish_non_exhaustive()
     }
 }
 
 impl Directory {
-    /// A directory of what is configured, where no meter is read.
+    /// A directory of what is configured, where nothing is heard or kept and no meter is read.
     pub fn new(configured: ConfiguredProbes) -> Self {
-        Self(Arc::new(Inner { configured: RwLock::new(Arc::new(configured)), problems: None }))
+        Self { configured: Arc::new(RwLock::new(Arc::new(configured))), ..Self::default() }
     }
 
-    /// A directory that knows of the meters of this process too: `problem` tells why a probe is not read, if it is not.
-    pub fn with_problems(
-        configured: ConfiguredProbes,
-        problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        let configured = RwLock::new(Arc::new(configured));
-        Self(Arc::new(Inner { configured, problems: Some(Box::new(problem)) }))
+    /// The same, with what is live here.
+    #[must_use]
+    pub fn with_live(self, live: Live) -> Self {
+        Self { live, ..self }
+    }
+
+    /// The same, with the history that is kept here.
+    #[must_use]
+    pub fn with_history(self, history: Arc<dyn PowerHistory>) -> Self {
+        Self { history: Some(history), ..self }
+    }
+
+    /// The same, with a ledger: totals and the energy of periods are asked of it, and not of rows of history.
+    #[must_use]
+    pub fn with_windows(self, windows: Option<Windows>) -> Self {
+        Self { windows, ..self }
+    }
+
+    /// The same, with the meters of this process: `problem` tells why a probe is not read, if it is not.
+    #[must_use]
+    pub fn with_problems(self, problem: impl Fn(&ProbeId) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { problems: Some(Arc::new(problem)), ..self }
     }
 
     /// Takes up a new configuration: whatever is asked from now on is answered from it.
     pub fn replace(&self, configured: ConfiguredProbes) {
-        *self.0.configured.write() = Arc::new(configured);
-    }
-
-    fn configured(&self) -> Arc<ConfiguredProbes> {
-        Arc::clone(&self.0.configured.read())
+        *self.configured.write() = Arc::new(configured);
     }
 
     /// The labels of a probe.
-    pub fn labels(&self, probe: &ProbeId) -> Labels {
-        (self.configured().labels)(probe)
+    pub(crate) fn labels(&self, probe: &ProbeId) -> Labels {
+        let configured = Arc::clone(&self.configured.read());
+        (configured.labels)(probe)
     }
 
     /// Whether a probe has all of these labels.
@@ -98,16 +145,87 @@ impl Directory {
 
     /// Whether a probe is the sum of others, which totals count in its place.
     pub(crate) fn is_sum(&self, probe: &ProbeId) -> bool {
-        self.0.configured.read().sums.contains(probe)
+        self.configured.read().sums.contains(probe)
     }
 
     /// All probes that are sums of others. The same set until the configuration changes.
     pub(crate) fn sums(&self) -> Arc<HashSet<ProbeId>> {
-        Arc::clone(&self.0.configured.read().sums)
+        Arc::clone(&self.configured.read().sums)
     }
 
     /// Why a probe is not read, if it is not and its meter is one of this process.
-    pub fn last_error(&self, probe: &ProbeId) -> Option<String> {
-        self.0.problems.as_ref().and_then(|problem| problem(probe))
+    pub(crate) fn last_error(&self, probe: &ProbeId) -> Option<String> {
+        self.problems.as_ref().and_then(|problem| problem(probe))
+    }
+
+    /// What is live, to be listed.
+    pub(crate) fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// What a probe measures now: its newest message, or before the first since the start its newest sample.
+    pub(crate) fn now(&self, probe: &ProbeId) -> Option<ProbeNow> {
+        if let Some((_, view)) = self.live.probe(probe.as_str()) {
+            let present = view.present;
+            let until = (view.timestamp != present.timestamp).then_some(view.timestamp);
+            let account = Some(EnergySince { since: view.since, until, totals: view.totals });
+            let (power, at, quality) = (present.power, present.timestamp, present.quality);
+            return Some(ProbeNow { power, at, quality, is_silent: view.is_silent, account });
+        }
+        let last = self.history.as_ref()?.last(probe)?;
+        let age = self.live.wall().now().since(last.at);
+        let is_silent = is_silent(age, Duration::ZERO, self.live.config().max_gap);
+        // What came over the bus was measured unless it says otherwise.
+        Some(ProbeNow {
+            power: last.power,
+            at: last.at,
+            quality: Quality::Measured,
+            is_silent,
+            account: None,
+        })
+    }
+
+    /// Every probe that has a history, in any order.
+    pub(crate) fn kept(&self) -> Vec<ProbeId> {
+        self.history.as_ref().map(|history| history.probes()).unwrap_or_default()
+    }
+
+    /// When the newest sample of a probe's history was measured.
+    pub(crate) fn newest_kept(&self, probe: &ProbeId) -> Option<Timestamp> {
+        Some(self.history.as_ref()?.last(probe)?.at)
+    }
+
+    /// See [`PowerHistory::fetch`].
+    pub(crate) fn fetch(
+        &self,
+        probe: &ProbeId,
+        period: Period,
+        now: u64,
+    ) -> Result<Option<Series>, Unreadable> {
+        self.history.as_ref().map_or(Ok(None), |history| history.fetch(probe, period, now))
+    }
+
+    /// See [`PowerHistory::extremes`].
+    pub(crate) fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)> {
+        self.history.as_ref().and_then(|history| history.extremes(probe, period, now))
+    }
+
+    /// What the accounts of `probes` have come to, and what they used in each of `windows` (begin and end), at one position
+    /// in the journal; `None` where no ledger is kept: then rows tell what was used.
+    pub(crate) fn used(
+        &self,
+        probes: &[ProbeId],
+        windows: &[(Timestamp, Timestamp)],
+        now: Timestamp,
+    ) -> Option<WindowsAnswer> {
+        self.windows.as_ref().map(|answers| answers.ask(probes, windows, now))
+    }
+
+    /// See [`PowerHistory::rrd_file`].
+    pub(crate) fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {
+        self.history.as_ref().map_or(Ok(None), |history| history.rrd_file(probe))
     }
 }
+
+#[cfg(test)]
+mod tests;

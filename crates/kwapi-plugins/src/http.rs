@@ -17,6 +17,8 @@ mod serve_error;
 mod streamed;
 mod tls;
 
+use axum::http::HeaderName;
+
 pub(crate) use conditional::{is_not_modified, not_modified};
 pub use cors::Cors;
 pub(crate) use cors::allow_origins;
@@ -30,3 +32,6 @@ pub use seats::Seats;
 pub use serve_error::ServeError;
 pub(crate) use streamed::{AnswerTurns, StreamHead, StreamSink};
 pub use tls::{ServerTls, Validity};
+
+/// The position in the journal that an answer is true at.
+pub(crate) const POSITION: HeaderName = HeaderName::from_static("kwapi-position");

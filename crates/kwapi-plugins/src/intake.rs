@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use kwapi_bus::{Batch, Received};
 use kwapi_core::{Account, ProbeId, Succession, Timestamp};
-use kwapi_history::journal::{Credited, Records, Taken};
+use kwapi_history::journal::{Credited, Position, Records, Taken};
 
 use crate::live::{CreditDraft, Live, LiveProbe};
 
@@ -43,8 +43,8 @@ const SPARE_MAX: usize = 512;
 /// No place in the drafts.
 const NOWHERE: u32 = u32::MAX;
 
-/// Appends records to the journal, all or none of them.
-pub type Append = Box<dyn FnMut(&Records, Timestamp) -> io::Result<()> + Send>;
+/// Appends records to the journal, all or none of them; returns the position after them.
+pub type Append = Box<dyn FnMut(&Records, Timestamp) -> io::Result<Position> + Send>;
 
 /// The intake of a process.
 pub struct Intake {
@@ -144,11 +144,13 @@ impl Intake {
     /// Prepares, appends and commits; when the append fails, nothing has changed.
     fn record_all<'a>(&mut self, all: impl Iterator<Item = &'a Received>) -> io::Result<()> {
         let records = self.prepare(all);
+        let mut position = None;
         if let Some(append) = self.append.as_mut().filter(|_| !records.is_empty()) {
             let records = Arc::new(records);
             self.inbox.appending();
             let appended = append(&records, self.live.wall().now());
             let is_news = self.inbox.appended(&appended);
+            position = appended.as_ref().ok().copied();
             if let Err(error) = appended {
                 if is_news {
                     tracing::error!(%error, "cannot write the journal; totals are not updated, measurements are queued");
@@ -164,7 +166,7 @@ impl Intake {
             }
         }
         self.tries_again_at = None;
-        self.commit();
+        self.commit(position);
         Ok(())
     }
 
@@ -237,10 +239,11 @@ impl Intake {
         *place as usize
     }
 
-    /// Makes what was prepared the present.
-    fn commit(&mut self) {
+    /// Makes what was prepared the present; the journal has it up to `position`, if it was appended.
+    fn commit(&mut self, position: Option<Position>) {
         let counts = self.live.tally();
         let mut lost = 0;
+        let before = self.live.changing();
         for draft in self.drafts.drain(..) {
             let (change, replaced) = draft.commit();
             lost += change;
@@ -248,6 +251,8 @@ impl Intake {
                 self.spare.push(replaced);
             }
         }
+        // Without a record no account has changed.
+        self.live.stands_at(position.or(before));
         counts.lost(lost);
         for outcome in self.outcomes.drain(..) {
             counts.count(outcome);

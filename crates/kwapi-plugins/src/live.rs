@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use kwapi_bus::Batch;
 use kwapi_core::{Account, MonotonicClock, ProbeId, Timestamp, WallClock};
+use kwapi_history::journal::Position;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -84,7 +85,17 @@ struct Inner {
     newest_recorded: Timestamp,
     /// Rises after each batch that changed something: equal generations, equal answers (but for silence).
     generation: watch::Sender<u64>,
+    /// Up to where in the journal accounts are as it tells them; `None` before the first append, and while they change.
+    stands_at: Mutex<Option<Position>>,
     counts: IntakeTally,
+}
+
+impl Default for Live {
+    /// Where nothing is heard, and so no time passes.
+    fn default() -> Self {
+        let (wall, clock) = (WallClock::new(|| Timestamp::EPOCH), MonotonicClock::new(|| Duration::ZERO));
+        Self::open(LiveConfig::default(), Vec::new(), wall, clock)
+    }
 }
 
 impl Live {
@@ -117,6 +128,7 @@ impl Live {
             newest_recorded,
             walk: Mutex::new(Walk::new(probes, store, now)),
             generation: watch::Sender::new(1),
+            stands_at: Mutex::new(None),
             counts: IntakeTally::starting_at(lost),
             config,
             wall,
@@ -162,6 +174,24 @@ impl Live {
     /// Tells whoever waits that something is new.
     pub(crate) fn changed(&self) {
         self.0.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Says that accounts are about to change; returns up to where they were as the journal tells them.
+    pub(crate) fn changing(&self) -> Option<Position> {
+        self.0.stands_at.lock().take()
+    }
+
+    /// Says that all accounts are as the journal has them up to `position`.
+    pub(crate) fn stands_at(&self, position: Option<Position>) {
+        *self.0.stands_at.lock() = position;
+    }
+
+    /// What `read` finds, and the position in the journal at which all of it is true, unless accounts changed meanwhile.
+    pub(crate) fn at_one_position<T>(&self, read: impl FnOnce() -> T) -> (T, Option<Position>) {
+        let before = *self.0.stands_at.lock();
+        let found = read();
+        let after = *self.0.stands_at.lock();
+        (found, after.filter(|_| before == after))
     }
 
     pub(crate) fn tally(&self) -> &IntakeTally {

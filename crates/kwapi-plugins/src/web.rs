@@ -1,6 +1,6 @@
 //! The RRD plugin's web pages: watts, graphs, energy and cost, over the seed's routes.
 //!
-//! Nothing listens here: [`router`] is served by the binary. Every answer is made of the probes that the caller sees. What the pages show comes through [`PowerHistory`]; whatever
+//! Nothing listens here: [`router`] is served by the binary. Every answer is made of the probes that the caller sees. What the pages show comes from the [`Directory`]; whatever
 //! asks the disk runs on blocking threads, a bounded number at a time. One page serves ten probes and a hundred thousand: it shows
 //! a page of them, and totals over all. It loads nothing from elsewhere and works without scripts.
 
@@ -11,7 +11,7 @@ mod overview;
 mod pages;
 mod route;
 mod statics;
-mod stored;
+mod used;
 mod words;
 
 use std::fmt;
@@ -24,7 +24,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use jiff::tz::TimeZone;
-use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, WallClock, Watts};
+use kwapi_core::{ProbeId, Timestamp, WallClock};
 use kwapi_graph::{HUE_DEFAULT, Tariff};
 use tokio::sync::Semaphore;
 
@@ -37,78 +37,11 @@ use overview::Probes;
 use route::{Target, WebRoute};
 
 pub use route::ROUTES;
-pub use stored::{Accounted, Stored};
 
 /// The longest form a page sends: one probe id and where to return to.
 const FORM_BYTES_MAX: usize = 4_096;
 /// Drawings and page views made at once. More wait their turn: they would only fight for the same cores.
 const WORKERS: usize = 4;
-
-/// Where the pages get what they show. Calls may read the disk.
-pub trait PowerHistory: Send + Sync + 'static {
-    /// Every probe there is, in any order.
-    fn probes(&self) -> Vec<ProbeId>;
-
-    /// The archive that serves `period`, as it stands at `now` (Unix seconds); `None` when the probe is not known.
-    ///
-    /// # Errors
-    /// When there is history and it cannot be read.
-    fn fetch(&self, probe: &ProbeId, period: Period, now: u64) -> Result<Option<Series>, Unreadable>;
-
-    /// The least and the most power of any second of `period`, where more than the averages of [`PowerHistory::fetch`]
-    /// is known.
-    fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)>;
-
-    /// The probe's RRD file with everything in it; `None` when the probe is not known.
-    ///
-    /// # Errors
-    /// When there is history and it cannot be read.
-    fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable>;
-
-    /// The newest measurement; `None` before the first.
-    fn latest(&self, probe: &ProbeId) -> Option<ProbeNow>;
-
-    /// When that was.
-    fn newest(&self, probe: &ProbeId) -> Option<Timestamp> {
-        self.latest(probe).map(|latest| latest.at)
-    }
-}
-
-/// A probe's history is there and cannot be read: not the same as none.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("cannot read the history of {probe}: {cause}")]
-pub struct Unreadable {
-    /// Whose.
-    pub probe: ProbeId,
-    /// Why, with its causes, on one line.
-    pub cause: String,
-}
-
-/// What is known of a probe right now.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ProbeNow {
-    /// The newest power.
-    pub power: Watts,
-    /// When it was measured.
-    pub at: Timestamp,
-    /// How it came about.
-    pub quality: Quality,
-    /// Whether the probe is silent: `power` is not that of now.
-    pub is_silent: bool,
-    /// Energy so far; `None` where nobody keeps an account.
-    pub account: Option<EnergySince>,
-}
-
-/// An energy total that says since when.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EnergySince {
-    /// Where it counts from.
-    pub since: Timestamp,
-    /// What it reaches to where that is before the present power, since the disk takes nothing; else `None`.
-    pub until: Option<Timestamp>,
-    /// Energy and the make-up of its time.
-    pub totals: Totals,
-}
 
 /// What an operator configures of the pages.
 #[derive(Clone, Debug)]
@@ -123,9 +56,6 @@ pub struct Settings {
     pub hue: f64,
     /// Top of the power axis of a probe's graph in watts; `None` follows the data.
     pub power_max: Option<f64>,
-    /// What probes are: their labels stand on their own pages, and sums of others are shown like any but are no part of the
-    /// summary and of totals.
-    pub directory: Directory,
     /// How many bytes of finished graphs are kept. Full: those unused for longest are dropped.
     pub cache_bytes_max: usize,
 }
@@ -138,7 +68,6 @@ impl Default for Settings {
             zone: TimeZone::UTC,
             hue: HUE_DEFAULT,
             power_max: None,
-            directory: Directory::default(),
             cache_bytes_max: 64 << 20,
         }
     }
@@ -147,6 +76,7 @@ impl Default for Settings {
 /// What every request is answered from.
 struct Site {
     settings: Settings,
+    directory: Directory,
     probes: Probes,
     graphs: Graphs,
     clock: WallClock,
@@ -160,11 +90,13 @@ impl fmt::Debug for Site {
     }
 }
 
-/// The pages, ready to be served.
-pub fn router(history: Arc<dyn PowerHistory>, settings: Settings, clock: WallClock) -> Router {
+/// The pages of the probes that have a history in `directory`, ready to be served. Labels stand on a probe's own page; sums
+/// of others are shown like any probe but are no part of the summary and of totals.
+pub fn router(directory: Directory, settings: Settings, clock: WallClock) -> Router {
     let site = Arc::new(Site {
-        probes: Probes::new(Arc::clone(&history), settings.directory.clone()),
-        graphs: Graphs::new(history, settings.clone()),
+        probes: Probes::new(directory.clone()),
+        graphs: Graphs::new(directory.clone(), settings.clone()),
+        directory,
         started: clock.now(),
         workers: Semaphore::new(WORKERS),
         settings,

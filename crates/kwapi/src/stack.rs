@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Scheme};
-use kwapi_history::History;
+use kwapi_history::{History, Windows};
 use kwapi_plugins::Scope;
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::directory::Directory;
@@ -175,7 +175,12 @@ impl Stack {
             None
         };
         let manager = drivers.as_ref().map(Drivers::manager);
-        let directory = api::directory(config, manager.clone().map(Problems::new));
+        let live = feed.as_ref().map(|feed| &feed.live);
+        let history = pages.as_ref().map(|pages| &pages.history);
+        let directory = api::directory(config, live, history, manager.clone().map(Problems::new));
+        if live.is_some() {
+            all.add(directory.clone());
+        }
         let auth =
             if listeners.api.is_some() { api::auth(process, config, &directory, &mut all)? } else { None };
         let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
@@ -185,18 +190,18 @@ impl Stack {
         let all = Arc::new(all);
         let query = pages.as_ref().and_then(|pages| pages.query.clone());
         let mut routers = Vec::new();
-        if let (Some(listener), Some(feed)) = (api_listener, &feed) {
+        if let Some(listener) = api_listener.filter(|_| live.is_some()) {
             let (query, samples) = (query.clone(), pages.as_ref().and_then(Pages::samples));
-            let router =
-                api::router(config, &feed.live, directory.clone(), query, auth.clone(), &all, samples);
+            let router = api::router(config, directory.clone(), query, auth.clone(), &all, samples);
             routers.push((listener, router));
         }
-        if let (Some(listener), Some(feed), Some(pages)) = (web_listener, &feed, &pages) {
-            routers.push((listener, pages.router(process, config, feed.live.clone(), directory.clone())));
+        if let Some(listener) = web_listener.filter(|_| history.is_some()) {
+            let directory = directory.clone().with_windows(query.clone().map(Windows::new));
+            routers.push((listener, pages::router(process, config, directory)));
         }
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all, Scope::All);
-            let energy = feed.as_ref().map(|feed| api::operators(&feed.live, directory.clone(), query));
+            let energy = live.map(|_| api::operators(directory.clone(), query));
             let samples = pages.as_ref().and_then(Pages::samples);
             let router = status::router(metrics, manager, samples, energy, process.clock.clone());
             routers.push((listener, router));

@@ -12,10 +12,8 @@ fn check_heard(scheme: Scheme, url: &str, lab: &Lab, prefixes: &str, expected: &
     let heard =
         publish_until("every line expected", &publisher, &["A", "A.1", "AB", "nœud-🔌 \"7\""], || {
             let log = peer.log();
-            // A line that has no end yet is still being written.
-            let whole = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
             let mut lines: Vec<_> =
-                whole.filter(|line| line.starts_with("heard")).map(str::to_owned).collect();
+                log.lines().filter(|line| line.starts_with("heard")).map(str::to_owned).collect();
             lines.sort();
             lines.dedup();
             (lines.len() >= expected.len()).then_some(lines)

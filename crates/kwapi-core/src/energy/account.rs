@@ -215,7 +215,7 @@ impl Account {
         }
         let (mut gained, mut covered_ms) = (Energy::ZERO, 0);
         if self.first_stamp().is_some() && !self.is_resumed && elapsed <= max_gap {
-            gained = Energy::from_joules(power.0.max(0.0) * elapsed.as_secs_f64()).unwrap_or_default();
+            gained = Energy::from_joules(power.0 * elapsed.as_secs_f64()).unwrap_or_default();
             covered_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         }
         let (before, from) = (self.totals(), self.last);

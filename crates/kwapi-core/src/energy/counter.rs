@@ -154,11 +154,15 @@ mod tests {
         let without_range = |wh| MeterCounter { range: None, ..counter(wh) };
         assert_eq!(without_range(3).advance_since(&without_range(98), u128::MAX), None);
         assert_eq!(ranged(3).advance_since(&ranged(98), u128::MAX), Some(Energy::from_watt_hours(5)));
+        assert_eq!(ranged(3).advance_since(&ranged(150), u128::MAX), None);
     }
 
     #[test]
     fn more_than_the_outlet_can_use_is_a_jump() {
         check(counter(10), counter(10_000), 5, CounterChange::Jumped(Energy::from_watt_hours(9_990)));
+        // A tick may have been due at either reading.
+        check(counter(10), counter(17), 5, CounterChange::Advanced(Energy::from_watt_hours(7)));
+        check(counter(10), counter(18), 5, CounterChange::Jumped(Energy::from_watt_hours(8)));
     }
 
     proptest! {

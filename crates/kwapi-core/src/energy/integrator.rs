@@ -149,9 +149,7 @@ impl Integrator {
             self.outliers.judge(power.map(|watts| watts.0), near, self.watts_max, self.limits.max_watts);
         let late = self.outliers.settle();
         let believed = match (power, self.watts_before) {
-            (Some(watts), Some(before)) if over_stop.is_none() && !self.outliers.is_second() => {
-                watts.min(before)
-            }
+            (Some(watts), Some(before)) if !self.outliers.is_second() => watts.min(before),
             _ => 0.0,
         };
         self.watts_max = self.watts_max.max(believed);
@@ -163,27 +161,26 @@ impl Integrator {
         };
         let mut step = Step { elapsed, near, added_uj, confirmed_uj };
 
+        if counter.is_none_or(|_| self.tracker.last().is_none()) {
+            // Nothing else checks these watts.
+            step.added_uj = self.outliers.hold(added_uj, confirmed_uj, quality);
+            if let Some(late) = late {
+                // The power that looked absurd at the reading before is the load.
+                let sum = self.energy_of(late.quality);
+                *sum = sum.saturating_add(late.uj);
+            }
+        }
         let before_uj = self.sums.total_uj();
         let reconciled = counter.map(|counter| self.reconcile(counter, &step, power, over_stop));
         let counted = reconciled.as_ref().is_some_and(|reconciled| reconciled.counted);
-        if reconciled.is_none() {
-            // Nothing else checks these watts.
-            step.added_uj = self.outliers.hold(added_uj, confirmed_uj, quality);
-            if let Some(anchor) = &mut self.anchor {
-                anchor.integrated_uj = anchor.integrated_uj.saturating_add(confirmed_uj);
-            }
+        if let (None, Some(anchor)) = (&reconciled, &mut self.anchor) {
+            anchor.integrated_uj = anchor.integrated_uj.saturating_add(confirmed_uj);
         }
         let total_uj =
             reconciled.as_ref().map_or(before_uj.saturating_add(step.added_uj), |told| told.total_uj);
         let gained_uj = total_uj.saturating_sub(before_uj);
         self.surplus_uj = if counted && near { gained_uj.saturating_sub(step.added_uj) } else { 0 };
-        let is_over_stop = over_stop.is_some();
-        self.enter(&step, gained_uj, filling.is_some(), counted, is_over_stop, quality);
-        if let (Some(late), None) = (late, &reconciled) {
-            // The power that looked absurd at the reading before is the load.
-            let sum = self.energy_of(late.quality);
-            *sum = sum.saturating_add(late.uj);
-        }
+        self.enter(&step, gained_uj, filling.is_some(), counted, quality);
         // A value that cannot be is no value: the one before it still has to be confirmed.
         if power.is_some() || !self.outliers.is_last() {
             self.watts_before = power;
@@ -198,12 +195,10 @@ impl Integrator {
         gained_uj: u128,
         has_power: bool,
         counted: bool,
-        is_over_stop: bool,
         quality: Quality,
     ) {
-        let is_far =
-            !step.near && (is_over_stop || !counted || step.elapsed > self.limits.longest_measured());
-        let time = if is_over_stop { Duration::ZERO } else { step.elapsed };
+        let is_far = !step.near && (!counted || step.elapsed > self.limits.longest_counted());
+        let time = step.elapsed;
         if (is_far || !has_power) && !counted {
             // Without power nothing is gained; a register that gives back what it held is no more than late.
             self.sums.measured_uj = self.sums.measured_uj.saturating_add(gained_uj);
@@ -285,9 +280,9 @@ impl Integrator {
 }
 
 impl Limits {
-    /// Up to how long after a reading the next one, with a register, is still measured.
-    fn longest_measured(&self) -> Duration {
-        self.max_gap.max(self.interval.saturating_mul(INTERVALS_MEASURED))
+    /// Up to how long after a reading the next one, with a register, is still measured, however short `max_gap`.
+    fn longest_counted(&self) -> Duration {
+        self.interval.saturating_mul(INTERVALS_MEASURED)
     }
 }
 

@@ -78,6 +78,7 @@ mod tests {
         assert!(started(30).is_of_same_start(&started(0)));
         assert!(started(0).is_of_same_start(&started(30)));
         assert!(!started(90).is_of_same_start(&started(0)));
+        assert!(!started(0).is_of_same_start(&started(90)));
         assert!(!started(0).is_of_same_start(&Register::default()));
     }
 }

@@ -174,8 +174,9 @@ impl Session {
             return None;
         }
         running.kept_at = Some(clocks.boottime);
-        let sync = std::mem::take(&mut running.must_sync);
         let alone = std::mem::take(&mut running.must_be_alone);
+        // What is deleted must not come back after a power loss.
+        let sync = std::mem::take(&mut running.must_sync) || alone;
         Some(Keep { entry: running.entry(probe, clocks.boot), sync, alone })
     }
 

@@ -121,3 +121,6 @@ pub(super) fn microjoules(energy: Energy) -> u128 {
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

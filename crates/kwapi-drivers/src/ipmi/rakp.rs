@@ -126,17 +126,23 @@ impl Exchange<'_> {
         message
     }
 
-    /// RAKP message 2, 13.21. `Some(Ok(None))` when the card's hash shows that its password is not ours.
-    pub(super) fn message_2(&self, message: &[u8], tag: u8) -> Option<Answered<Option<CardProof>>> {
+    /// What a message to our session has behind its status.
+    fn body<'m>(&self, message: &'m [u8], tag: u8) -> Option<Answered<ByteReader<'m>>> {
         let mut reader = ByteReader::new(message);
         let status = status(&mut reader, tag)?;
         if status != OK {
             return Some(Err(status));
         }
         let [_, _] = reader.array()?;
-        if reader.u32()? != self.console {
-            return None;
-        }
+        (reader.u32()? == self.console).then_some(Ok(reader))
+    }
+
+    /// RAKP message 2, 13.21. `Some(Ok(None))` when the card's hash shows that its password is not ours.
+    pub(super) fn message_2(&self, message: &[u8], tag: u8) -> Option<Answered<Option<CardProof>>> {
+        let mut reader = match self.body(message, tag)? {
+            Ok(reader) => reader,
+            Err(status) => return Some(Err(status)),
+        };
         let card_random = reader.array()?;
         let guid = reader.array()?;
         let code = reader.take(self.suite.digest_bytes())?;
@@ -182,15 +188,10 @@ impl Exchange<'_> {
         proof: &CardProof,
         session_key: &KeyedHash,
     ) -> Option<Answered<bool>> {
-        let mut reader = ByteReader::new(message);
-        let status = status(&mut reader, tag)?;
-        if status != OK {
-            return Some(Err(status));
-        }
-        let [_, _] = reader.array()?;
-        if reader.u32()? != self.console {
-            return None;
-        }
+        let mut reader = match self.body(message, tag)? {
+            Ok(reader) => reader,
+            Err(status) => return Some(Err(status)),
+        };
         let code = reader.take(self.suite.code_bytes())?;
         let parts: [&[u8]; 3] = [&self.console_random, &self.managed.to_le_bytes(), &proof.guid];
         Some(Ok(self.suite.mac(session_key.bytes(), &parts).is(code, self.suite.code_bytes())))

@@ -113,7 +113,7 @@ impl MeterTask {
                 return trouble;
             }
             let next = self.pace.next(started, finished);
-            self.note_pace();
+            self.visible.lock().note_pace(&self.pace, self.spec.interval);
             sleep_until(self.outflow.instant(next)).await;
             let late = self.outflow.now().monotonic.saturating_sub(next);
             self.visible.lock().status.last_lateness = Some(late);
@@ -366,28 +366,6 @@ impl MeterTask {
         visible.failed(trouble.message());
         visible.enter(state, self.outflow.now().wall);
         pause
-    }
-
-    /// Says once that a device is slower than its interval, and once that it no longer is.
-    fn note_pace(&self) {
-        let mut visible = self.visible.lock();
-        let status = &mut visible.status;
-        status.ticks_missed = self.pace.ticks_missed;
-        if status.is_slow == self.pace.is_slow() {
-            return;
-        }
-        status.is_slow = self.pace.is_slow();
-        let (name, latency, interval) = (&status.name, status.last_latency, self.spec.interval);
-        if status.is_slow {
-            tracing::warn!(
-                meter = name,
-                ?latency,
-                ?interval,
-                "slower than its interval; reading as fast as it responds"
-            );
-        } else {
-            tracing::info!(meter = name, ?latency, ?interval, "back within its interval");
-        }
     }
 }
 

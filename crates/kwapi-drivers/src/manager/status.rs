@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kwapi_core::{NoReading, NotBridged, ProbeId, Timestamp, Watts};
 
+use super::pace::MeterPace;
 use super::probes::MeterProbes;
 
 /// Longer error messages are cut: they come from outside and are kept per meter.
@@ -254,6 +255,26 @@ impl Visible {
         }
         self.status.state = state;
         self.status.since = now;
+    }
+
+    /// Notes the pace of the meter; logs once that its device is slower than its interval, and once that it no longer is.
+    pub(super) fn note_pace(&mut self, pace: &MeterPace, interval: Duration) {
+        let MeterStatus { name, last_latency: latency, is_slow, ticks_missed, .. } = &mut self.status;
+        *ticks_missed = pace.ticks_missed;
+        if *is_slow == pace.is_slow() {
+            return;
+        }
+        *is_slow = pace.is_slow();
+        if *is_slow {
+            tracing::warn!(
+                meter = name.as_str(),
+                ?latency,
+                ?interval,
+                "slower than its interval; reading as fast as it responds"
+            );
+        } else {
+            tracing::info!(meter = name.as_str(), ?latency, ?interval, "back within its interval");
+        }
     }
 
     pub(super) fn snapshot(&self) -> MeterStatus {

@@ -9,15 +9,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serial2_tokio::{CharSize, FlowControl, SerialPort, Settings, StopBits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::codec::{self, ModbusRequest, ModbusResponse, TCP_HEADER_BYTES};
 use super::map::{Parity, SerialSettings};
 use crate::driver::DriverError;
+use crate::tcp;
 
-/// A gateway in the same building takes a connection within this or is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Meters answer within 200 ms, gateways give up on them after a second or so.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a line may keep talking before a request: longer, and there is a second master on it.
@@ -72,15 +70,7 @@ impl LineAddress {
     async fn connect(&self) -> Result<Stream, DriverError> {
         match self {
             Self::Tcp { host, .. } => {
-                let lost = |why: String| {
-                    DriverError::link(format!(
-                        "{host}: {why}; check that the device is on and the port is right"
-                    ))
-                };
-                let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(host))
-                    .await
-                    .map_err(|_| lost(format!("connection timed out after {CONNECT_TIMEOUT:?}")))?
-                    .map_err(|error| lost(error.to_string()))?;
+                let stream = tcp::connect(host).await?;
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))
             }

@@ -2,18 +2,15 @@
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serial2_tokio::{CharSize, FlowControl, Parity, SerialPort, Settings, StopBits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use crate::config::ConfigError;
 use crate::error::DriverError;
+use crate::tcp;
 
-/// A converter in the same building takes a connection within this or is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Read at once.
 const CHUNK_BYTES: usize = 1_024;
 
@@ -82,18 +79,7 @@ impl Port {
                 })?;
                 Ok(Self::Serial(port))
             }
-            PortConfig::Tcp { host } => {
-                let lost = |why: String| {
-                    DriverError::link(format!(
-                        "{host}: {why}; check that the device is on and the port is right"
-                    ))
-                };
-                let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(host))
-                    .await
-                    .map_err(|_| lost(format!("connection timed out after {CONNECT_TIMEOUT:?}")))?
-                    .map_err(|error| lost(error.to_string()))?;
-                Ok(Self::Tcp(stream))
-            }
+            PortConfig::Tcp { host } => Ok(Self::Tcp(tcp::connect(host).await?)),
         }
     }
 

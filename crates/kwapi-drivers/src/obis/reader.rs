@@ -1,5 +1,7 @@
 //! From bytes off a line to telegrams: joins in the middle of one, gets over noise, keeps no more than a telegram needs.
 
+use kwapi_core::hex;
+
 use super::registers::TelegramValues;
 use super::sml;
 use super::text::{self, Bad};
@@ -127,7 +129,7 @@ impl LineBuffer {
 
     fn damage(&self, why: Bad, bytes: &[u8]) -> Damage {
         let excerpt: String = if self.is_sml {
-            bytes.iter().take(EXCERPT_CHARS_MAX / 2).map(|byte| format!("{byte:02x}")).collect()
+            hex::encode(bytes.get(..EXCERPT_CHARS_MAX / 2).unwrap_or(bytes))
         } else {
             String::from_utf8_lossy(bytes).chars().take(EXCERPT_CHARS_MAX).collect()
         };

@@ -3,6 +3,8 @@
 //! Source: BSI TR-03109-1, Anlage IV *Feinspezifikation "Drahtgebundene LMN-Schnittstelle"*, part b (SML 1.04), chapters 6.2
 //! (binary encoding), 7 (messages) and 8 (transport); units and codes by IEC 62056-62 and 61.
 
+use kwapi_core::hex;
+
 use super::ObisCode;
 use super::number::Number;
 use super::registers::TelegramValues;
@@ -224,5 +226,5 @@ fn name(octets: &[u8]) -> Option<String> {
     if octets.iter().all(u8::is_ascii_graphic) {
         return Some(printable(&String::from_utf8_lossy(octets)));
     }
-    Some(octets.iter().take(24).map(|byte| format!("{byte:02x}")).collect())
+    Some(hex::encode(octets.get(..24).unwrap_or(octets)))
 }

@@ -1,5 +1,7 @@
 //! From the objects of one row to a reading. Pure; the same for a live agent and for a recorded walk.
 
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
 use kwapi_core::{Amperes, Energy, MeterCounter, NoReading, Reading, Timestamp, Volts, WATTS_MAX, Watts};
 
 use super::profile::{CounterColumn, Field, Section, StampFormat, StatusColumn};
@@ -299,28 +301,14 @@ fn parse_stamp(format: StampFormat, value: &ObjectValue) -> Option<Timestamp> {
         StampFormat::DayMonthYear => (third, second, first),
         StampFormat::YearMonthDay | StampFormat::Unix => (first, second, third),
     };
-    let (hour, minute, second) = (next().unwrap_or(0), next().unwrap_or(0), next().unwrap_or(0));
-    let plausible = (2000..=2200).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute)
-        && (0..61).contains(&second);
-    if !plausible {
-        return None;
-    }
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-    Some(Timestamp::from_seconds(u64::try_from(seconds).ok()?))
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar (H. Hinnant, "chrono-compatible low-level date algorithms").
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let [hour, minute, second] = [next(), next(), next()].map(Option::unwrap_or_default);
+    let [month, day, hour, minute, second] = [month, day, hour, minute, second].map(i8::try_from);
+    let date = Date::new(i16::try_from(year).ok()?, month.ok()?, day.ok()?).ok()?;
+    // A leap second is the one before it.
+    let time = Time::new(hour.ok()?, minute.ok()?, second.ok()?.min(59), 0).ok()?;
+    let at = DateTime::from_parts(date, time).to_zoned(TimeZone::UTC).ok()?.timestamp();
+    let is_plausible = (2000..=2200).contains(&year);
+    is_plausible.then(|| u64::try_from(at.as_second()).ok().map(Timestamp::from_seconds)).flatten()
 }
 
 #[cfg(test)]

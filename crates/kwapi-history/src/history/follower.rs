@@ -52,8 +52,11 @@ impl History {
         }
         match reading.reader.next(timeout) {
             Ok(None) => false,
-            Ok(Some(Delivery::Records(records, _))) => {
+            Ok(Some(Delivery::Records(records, end))) => {
                 self.keep(&records, &mut reading);
+                if let Some(newest) = records.iter().map(|record| record.at).max() {
+                    self.late.lock().mark(newest, end);
+                }
                 self.upkeep.lock().unread = None;
                 true
             }
@@ -94,13 +97,19 @@ impl History {
             match verdict {
                 Verdict::Kept => {}
                 Verdict::Many => many.push(probe),
-                Verdict::Late => late += 1,
+                Verdict::Late => {
+                    self.late.lock().note(&record.probe, &[record.at]);
+                    late += 1;
+                }
                 Verdict::Behind => {
                     if !self.has_behind.swap(true, Ordering::Relaxed) {
                         self.counts.files_ahead.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                Verdict::Ahead(count) => late += count as u64,
+                Verdict::Ahead(stamps) => {
+                    self.late.lock().note(&record.probe, &stamps);
+                    late += stamps.len() as u64;
+                }
                 Verdict::Dropped(count) => {
                     self.counts.samples_dropped.fetch_add(count as u64, Ordering::Relaxed);
                 }

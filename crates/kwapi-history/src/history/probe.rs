@@ -71,7 +71,7 @@ pub(super) struct Lag {
 }
 
 /// What became of a sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It waits for the files.
     Kept,
@@ -83,8 +83,8 @@ pub(super) enum Verdict {
     Dropped(usize),
     /// It is long before the newest, and waits for a clock to be mended.
     Behind,
-    /// It is kept, and so many that were long before the newest are late.
-    Ahead(usize),
+    /// It is kept, and those that were long before the newest are late.
+    Ahead(Vec<Timestamp>),
 }
 
 impl ProbeFiles {
@@ -123,7 +123,10 @@ impl ProbeFiles {
         state.losses = losses;
         state.newest = Some((record.at, record.power.0));
         let before = state.bytes();
-        let were_behind = state.behind.take().map_or(0, |behind| behind.waiting.len());
+        let were_behind: Vec<Timestamp> = match state.behind.take() {
+            Some(behind) => behind.waiting.samples().iter().map(|sample| sample.at).collect(),
+            None => Vec::new(),
+        };
         state.waiting.push(&FileSample { at: record.at, watts: record.power.0, held, is_after_loss });
         let count = state.waiting.len();
         if count > SAMPLES_MAX {
@@ -132,7 +135,7 @@ impl ProbeFiles {
             state.gone += dropped as u64;
             return (Verdict::Dropped(dropped), [before, state.bytes()]);
         }
-        let verdict = if were_behind > 0 {
+        let verdict = if !were_behind.is_empty() {
             Verdict::Ahead(were_behind)
         } else if count.is_multiple_of(SAMPLES_MANY) {
             Verdict::Many
@@ -286,8 +289,13 @@ impl Which {
         }
     }
 
+    /// A new database that begins at a whole second.
+    pub(super) fn empty(self, from: u64) -> Rrd {
+        Rrd::new(&self.definition(), from)
+    }
+
     /// A new database that begins where the first sample does.
     pub(super) fn begin(self, samples: &[FileSample]) -> Option<Rrd> {
-        samples.first().map(|first| Rrd::new(&self.definition(), store::first_second(first)))
+        samples.first().map(|first| self.empty(store::first_second(first)))
     }
 }

@@ -1,6 +1,7 @@
 mod ahead;
 mod damage;
 mod files;
+mod late;
 mod released;
 
 use std::process::Command;
@@ -182,11 +183,11 @@ fn check_energy(history: &History, period: Period, now: Timestamp, expected_wh: 
     let mut stack = kwapi_graph::StackedSum::new(period, now.seconds());
     stack.add("A", &series);
     let figures = [
-        ("figures", kwapi_graph::Figures::of(&series, now.seconds()).energy_kwh),
-        ("summary", stack.finish().figures(now.seconds()).energy_kwh),
+        ("figures", kwapi_graph::Figures::of(&series, now.seconds()).energy),
+        ("summary", stack.finish().figures(now.seconds()).energy),
     ];
-    for (name, kwh) in figures {
-        let wh = kwh * 1e3;
+    for (name, energy) in figures {
+        let wh = energy.kwh().unwrap() * 1e3;
         assert!((wh - expected_wh).abs() < 1e-3, "{name} of a {period}: {wh} Wh, not {expected_wh}");
     }
 }

@@ -18,13 +18,26 @@ pub(crate) struct LedgerSight<'a> {
     pub(crate) position: Position,
     /// See [`State::kept_from`].
     pub(crate) kept_from: [u64; 2],
-    /// Of each probe that is known: since when, and up to which stamp.
-    pub(crate) spans: HashMap<ProbeId, (u64, u64)>,
+    /// How many corrections there were.
+    pub(crate) corrections: u64,
+    /// Each probe that is known.
+    pub(crate) probes: HashMap<ProbeId, SeenProbe>,
     /// What was in memory, in order of the probes.
     rows: Vec<SeenRow>,
     parts: Vec<Part>,
     files: Files,
     _stay: Option<RwLockReadGuard<'a, ()>>,
+}
+
+/// What the ledger has of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SeenProbe {
+    /// Since when…
+    pub(crate) since: u64,
+    /// …and up to which stamp, in Unix milliseconds.
+    pub(crate) until: u64,
+    /// All that its account had come to, in millijoules; `None` before its first record.
+    pub(crate) total_mj: Option<i64>,
 }
 
 /// What of it answers a question.
@@ -90,7 +103,7 @@ impl State {
         stay: Option<RwLockReadGuard<'a, ()>>,
     ) -> LedgerSight<'a> {
         let is_in = |step: RowStep, begin: u64| begin < to && step.end(begin) > from;
-        let (mut rows, mut spans) = (Vec::new(), HashMap::new());
+        let (mut rows, mut seen) = (Vec::new(), HashMap::new());
         for WaitingRow { step, row } in &self.book.waiting {
             if is_in(*step, row.row.begin) && probes.binary_search(&row.probe).is_ok() {
                 rows.push(SeenRow::closed(*step, row.clone()));
@@ -99,7 +112,8 @@ impl State {
         for id in probes {
             let Some(probe) = self.book.probe(id) else { continue };
             let (since, until) = (probe.trace.account().since().micros() / 1_000, probe.open.closed_until());
-            spans.insert(id.clone(), (since, until));
+            let sum = |parts: [i64; 3]| parts.into_iter().fold(0, i64::saturating_add);
+            seen.insert(id.clone(), SeenProbe { since, until, total_mj: probe.trace.register().map(sum) });
             for (step, row) in probe.open.rows().filter(|(step, row)| is_in(*step, row.begin)) {
                 let row = LedgerRow { probe: id.clone(), row, correction: 0, cause: None };
                 rows.push(SeenRow { step, end: until, row });
@@ -113,7 +127,8 @@ impl State {
         LedgerSight {
             position: self.position,
             kept_from: self.kept_from(),
-            spans,
+            corrections: self.book.corrections,
+            probes: seen,
             rows,
             parts: of_time.flat_map(|(_, parts)| parts).copied().collect(),
             files: files.clone(),

@@ -42,9 +42,9 @@ fn message(session: u64, second: u64) -> Accounting {
 
 /// Accounts, and what they credited.
 #[derive(Default)]
-struct World {
+pub(crate) struct World {
     accounts: BTreeMap<ProbeId, Account>,
-    records: Vec<Credited>,
+    pub(crate) records: Vec<Credited>,
 }
 
 impl World {
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// Two probes over a day and some hours, every few minutes; one restarts, one is heard late now and then.
-    fn of_a_day() -> Self {
+    pub(crate) fn of_a_day() -> Self {
         let mut world = Self::default();
         let mut late = Vec::new();
         for (n, second) in (0..30 * HOUR).step_by(420).enumerate() {
@@ -298,4 +298,39 @@ fn a_stop_writes_what_is_there() {
     let again = open(&journal);
     assert_eq!(again.position(), journal.end(), "nothing is to be taken again");
     assert_eq!(rows(&again), world.truth());
+}
+
+/// A publisher counts on its own clock, whatever its wall clock says.
+#[test]
+fn a_clock_that_jumps_an_hour_either_way_moves_no_joule_and_makes_none() {
+    for jump in [3_600_i64, -3_600] {
+        let (lab, mut world) = (Lab::empty(), World::default());
+        for n in 0..=700_u64 {
+            // Wrong for a while, and set right again.
+            let is_wrong = (500..600).contains(&n);
+            let second = (4 * HOUR + n * 10).checked_add_signed(if is_wrong { jump } else { 0 }).unwrap();
+            world.hear(
+                "lyon.a",
+                Accounting { timestamp: wall(second), seq: n, ..message(4 * HOUR, 4 * HOUR + n * 10) },
+            );
+        }
+        let journal = journal(&lab);
+        append(&journal, &world.records);
+        let ledger = open(&journal);
+        ledger.catch_up(wall(0));
+        ledger.write(wall(0)).unwrap();
+        let register = world.records.last().unwrap().taken.unwrap().register;
+        assert_eq!(register.energy, Energy::from_millijoules(7_000 * 70_000), "{jump}");
+        assert_eq!(rows(&ledger), world.truth());
+        for step in RowStep::ALL {
+            let of_step = rows(&ledger).into_iter().filter(|((_, of, _), _)| *of == step);
+            let mj: i64 = of_step.map(|(_, increment)| increment.energy_mj()).sum();
+            assert_eq!(mj, 7_000 * 70_000, "{jump} {step:?}");
+        }
+        // In no minute is much more than it can have used: it is laid twice where the clock passed twice.
+        let minutes = rows(&ledger).into_iter().filter(|((_, of, _), _)| *of == RowStep::Minute);
+        for ((_, _, begin), increment) in minutes {
+            assert!((0..=3 * 60 * 70_000).contains(&increment.energy_mj()), "{jump} {begin}: {increment:?}");
+        }
+    }
 }

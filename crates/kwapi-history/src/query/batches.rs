@@ -27,7 +27,9 @@ pub struct Batches<'a> {
     at: u64,
     /// …of so many spans, and those of the last one.
     window: usize,
-    edges: Vec<(u64, u64)>,
+    edges: Edges,
+    /// Whether the last span has all that is newer too.
+    is_to_now: bool,
     now: Timestamp,
     unreadable: BTreeMap<String, UnreadableRows>,
     /// Begins of hours, in Unix milliseconds.
@@ -39,7 +41,8 @@ impl<'a> Batches<'a> {
     pub(super) fn new(query: &'a Query, ask: &Ask) -> Self {
         let (start, end) = (ask.start.micros() / 1_000, ask.end.micros() / 1_000);
         let probes = ask.sorted_probes();
-        let sight = query.sight(&probes, start, end);
+        let is_to_now = ask.is_to_now;
+        let sight = query.sight(&probes, start, if is_to_now { Edges::far(end) } else { end });
         let spans = usize::try_from(ask.step.spans_max(ask.start, ask.end)).unwrap_or(CELLS);
         let window = spans.clamp(1, CELLS);
         Self {
@@ -53,7 +56,8 @@ impl<'a> Batches<'a> {
             end,
             at: start,
             window,
-            edges: Vec::new(),
+            edges: Edges::default(),
+            is_to_now,
             now: ask.now,
             unreadable: BTreeMap::new(),
             without_samples: BTreeSet::new(),
@@ -73,10 +77,12 @@ impl<'a> Batches<'a> {
         }
         let probes = self.probes.get(self.probe..).filter(|rest| !rest.is_empty())?;
         let probes = probes.get(..self.together).unwrap_or(probes);
-        if self.edges.first().is_none_or(|(begin, _)| *begin != self.at) {
-            self.edges = edges(&self.step, self.at, self.end, self.window);
+        if self.edges.spans.first().is_none_or(|(begin, _)| *begin != self.at) {
+            let spans = edges(&self.step, self.at, self.end, self.window);
+            let is_last = spans.last().is_none_or(|(_, end)| *end >= self.end);
+            self.edges = Edges { spans, is_to_now: self.is_to_now && is_last };
         }
-        self.at = self.edges.last().map_or(self.end, |(_, end)| *end);
+        self.at = self.edges.spans.last().map_or(self.end, |(_, end)| *end);
         let (unreadable, without) = (&mut self.unreadable, &mut self.without_samples);
         Some(self.query.spans(&self.sight, probes, &self.edges, self.now, unreadable, without))
     }
@@ -95,6 +101,33 @@ impl<'a> Batches<'a> {
     /// The files that could not be read by now.
     pub fn unreadable(&self) -> Vec<UnreadableRows> {
         self.unreadable.values().cloned().collect()
+    }
+}
+
+/// Spans of time, in Unix milliseconds, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Edges {
+    pub(super) spans: Vec<(u64, u64)>,
+    /// Whether the last one has all that is newer too.
+    pub(super) is_to_now: bool,
+}
+
+impl Edges {
+    /// So far ahead of now nothing is stamped that was taken, in milliseconds.
+    const AHEAD_MAX: u64 = 86_400_000;
+
+    /// Beyond all that was measured by an instant.
+    pub(super) fn far(now: u64) -> u64 {
+        now.saturating_add(Self::AHEAD_MAX)
+    }
+
+    /// The time of which each has what was measured.
+    pub(super) fn covered(&self) -> impl Iterator<Item = (u64, u64)> {
+        let last = self.spans.len().saturating_sub(1);
+        let spans = self.spans.iter().enumerate();
+        spans.map(move |(at, (from, to))| {
+            (*from, if self.is_to_now && at == last { Self::far(*to) } else { *to })
+        })
     }
 }
 

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use kwapi_core::{Increment, ProbeId};
 
-use crate::samples::{SampleRow, Samples};
+use super::SamplesSource;
+use crate::samples::SampleRow;
 
 /// How far beside a row the samples next to it are looked for, in milliseconds…
 const BESIDE_MS: u64 = 60_000;
@@ -33,7 +34,7 @@ type Point = (u64, u64);
 
 impl Courses {
     /// Reads the samples of and beside some `rows` (Unix milliseconds), of `probes` in order of their ids.
-    pub(super) fn read(samples: &Samples, probes: &[ProbeId], rows: &[Range<u64>]) -> Self {
+    pub(super) fn read(samples: &SamplesSource, probes: &[ProbeId], rows: &[Range<u64>]) -> Self {
         let mut courses = Self::default();
         courses.add(samples, probes, rows, BESIDE_MS);
         let is_beside = |probe: &ProbeId| {
@@ -51,7 +52,7 @@ impl Courses {
         courses
     }
 
-    fn add(&mut self, samples: &Samples, probes: &[ProbeId], rows: &[Range<u64>], beside: u64) {
+    fn add(&mut self, samples: &SamplesSource, probes: &[ProbeId], rows: &[Range<u64>], beside: u64) {
         let mut spans: Vec<Range<u64>> = Vec::new();
         for row in rows {
             let span = row.start.saturating_sub(beside)..row.end.saturating_add(beside);

@@ -33,7 +33,7 @@ pub struct SumEnergy {
     pub sums: Vec<Vec<EnergySpan>>,
     /// Files that could not be read: their rows are missing.
     pub unreadable: Vec<UnreadableRows>,
-    /// The hours in which some energy is taken in proportion to time, as in [`super::Answer`].
+    /// See [`Answer::without_samples`](super::Answer::without_samples).
     pub without_samples: Vec<Timestamp>,
 }
 
@@ -77,7 +77,11 @@ impl Query {
                 done = Some((energy.probe, first + energy.spans.len()));
             }
         }
-        let (unreadable, without_samples) = (batches.unreadable(), batches.without_samples());
-        Ok(SumEnergy { position: batches.position(), sums, unreadable, without_samples })
+        Ok(SumEnergy {
+            position: batches.position(),
+            sums,
+            unreadable: batches.unreadable(),
+            without_samples: batches.without_samples(),
+        })
     }
 }

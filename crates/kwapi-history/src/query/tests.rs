@@ -1,4 +1,5 @@
 mod samples;
+mod windows;
 
 use kwapi_core::{Accounting, Decision, Energy, Quality, RowStep, SegmentKind, Totals, Watts};
 use kwapi_peers::Lab;
@@ -76,7 +77,8 @@ fn ask(house: &House, from: u64, to: u64, step: Option<u64>) -> Vec<EnergySpan> 
         start: at(from),
         end: at(to),
         step: step.map_or(EnergyStep::Whole, |step| EnergyStep::Every(Duration::from_secs(step))),
-        now: at(to),
+        is_to_now: false,
+        now: at(1_000_000),
     };
     let answer = house.query.energy(&ask).unwrap();
     assert_eq!((answer.position, answer.unreadable.len()), (house.journal.end(), 0));
@@ -126,6 +128,7 @@ fn an_answer_in_parts_is_the_answer_at_once() {
         start: at(7),
         end: at(7_100),
         step: EnergyStep::Every(Duration::from_secs(60)),
+        is_to_now: false,
         now: at(7_200),
     };
     let whole = house.query.energy(&ask).unwrap();
@@ -150,8 +153,14 @@ fn a_sum_is_that_of_its_probes_less_what_is_counted_elsewhere() {
     let mut all = records("rack", 0, 3_600, 100);
     all.extend(records("rack.a", 0, 3_600, 30));
     let house = house(all);
-    let ask =
-        Ask { probes: Vec::new(), start: at(0), end: at(3_600), step: EnergyStep::Whole, now: at(3_600) };
+    let ask = Ask {
+        probes: Vec::new(),
+        start: at(0),
+        end: at(3_600),
+        step: EnergyStep::Whole,
+        is_to_now: false,
+        now: at(3_600),
+    };
     let mut members = SumMembers::new(3);
     members.add(&probe("rack"), 0, MemberCounts::In);
     members.add(&probe("rack"), 1, MemberCounts::In);
@@ -177,6 +186,7 @@ fn a_file_that_cannot_be_read_marks_its_time_and_no_other() {
             start: at(0),
             end: at(2 * 86_400),
             step: EnergyStep::Every(Duration::from_secs(86_400)),
+            is_to_now: false,
             now: at(3 * 86_400),
         };
         let answer = house.query.energy(&ask).unwrap();
@@ -204,6 +214,7 @@ fn a_stopped_ledger_says_what_the_running_one_said_and_changes_nothing() {
         start: at(0),
         end: at(7_000),
         step: EnergyStep::Every(Duration::from_secs(900)),
+        is_to_now: false,
         now: at(7_200),
     };
     let running = house.query.energy(&ask).unwrap();
@@ -233,7 +244,7 @@ fn a_stopped_ledger_says_what_the_running_one_said_and_changes_nothing() {
     let stopped = kwapi_peers::wait_until("a directory nobody holds", Duration::from_secs(10), || {
         crate::StoppedLedger::open(lab.path()).ok()
     });
-    let query = Query::of_stopped(stopped);
+    let query = Query::of_stopped(stopped, None);
     assert_eq!(query.probes(), ["a", "b", "c"].map(probe));
     assert_eq!(query.energy(&ask).unwrap(), running);
     assert_eq!(listed(), before);
@@ -278,6 +289,7 @@ fn what_the_ledger_has_not_heard_is_absent_and_what_was_lost_unknown() {
         start: at(0),
         end: at(60),
         step: EnergyStep::Whole,
+        is_to_now: false,
         now: at(60),
     };
     let answer = house.query.energy(&nobody).unwrap();
@@ -289,7 +301,14 @@ fn a_question_that_makes_no_sense_is_told() {
     let house = house(records("a", 0, 60, 10));
     let ask = |from, to, step: Option<Duration>| {
         let step = step.map_or(EnergyStep::Whole, EnergyStep::Every);
-        let ask = Ask { probes: vec![probe("a")], start: at(from), end: at(to), step, now: at(60) };
+        let ask = Ask {
+            probes: vec![probe("a")],
+            start: at(from),
+            end: at(to),
+            step,
+            is_to_now: false,
+            now: at(60),
+        };
         house.query.energy(&ask).map(|_| ())
     };
     assert_eq!(ask(60, 0, None), Err(AskError::Reversed));
@@ -323,8 +342,14 @@ fn a_file_that_begins_with_the_ledger_adds_nothing_before_it() {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
     ledger.catch_up(at(0));
     let query = Query::new(ledger, Some(history));
-    let ask =
-        Ask { probes: vec![probe("a")], start: at(0), end: at(700), step: EnergyStep::Whole, now: at(700) };
+    let ask = Ask {
+        probes: vec![probe("a")],
+        start: at(0),
+        end: at(700),
+        step: EnergyStep::Whole,
+        is_to_now: false,
+        now: at(700),
+    };
     let span = query.energy(&ask).unwrap().probes[0].spans[0];
     assert_eq!((span.rrd_mj, span.rrd_ms, span.absent_ms), (0, 0, 100_000));
     assert_eq!(span.energy_mj(), 600 * 50_000);
@@ -350,6 +375,7 @@ fn before_the_ledger_the_rrd_file_answers_and_is_marked() {
         start: at(0),
         end: at(7_200),
         step: EnergyStep::Whole,
+        is_to_now: false,
         now: at(7_200),
     };
     let answer = query.energy(&question).unwrap();

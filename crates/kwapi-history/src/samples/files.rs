@@ -93,7 +93,7 @@ impl SampleFiles {
     }
 
     /// All parts there are, and what a kill has left unfinished.
-    fn list(&self) -> io::Result<(Vec<SamplePart>, Vec<PathBuf>)> {
+    pub(super) fn list(&self) -> io::Result<(Vec<SamplePart>, Vec<PathBuf>)> {
         let (mut parts, mut unfinished) = (Vec::new(), Vec::new());
         for date in entries(self.0.root())?.iter().filter(|date| name_of(date).starts_with("date=")) {
             for folder in entries(date)? {

@@ -62,6 +62,8 @@ pub struct EnergyQuestion {
     pub(super) groups: Vec<String>,
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
+    /// Whether it ends with the newest measurement: an instant before that was not named.
+    is_to_now: bool,
     pub(super) step: EnergyStep,
     /// As it was written.
     pub(super) step_text: Option<String>,
@@ -87,6 +89,7 @@ impl EnergyQuestion {
             groups: Vec::new(),
             start: now,
             end: now,
+            is_to_now: false,
             step: EnergyStep::Whole,
             step_text: None,
             by: EnergyBy::Probe,
@@ -144,6 +147,7 @@ impl EnergyQuestion {
             Ok(at.min(now))
         };
         question.end = end.as_deref().map_or(Ok(now), |text| instant("end", text))?;
+        question.is_to_now = end.is_none_or(|text| text.trim() == "now");
         question.start = match &start {
             Some(text) => instant("start", text)?,
             None => Timestamp::from_micros(
@@ -175,7 +179,14 @@ impl EnergyQuestion {
     }
 
     pub(super) fn ask(&self, probes: Vec<ProbeId>) -> Ask {
-        Ask { probes, start: self.start, end: self.end, step: self.step.clone(), now: self.now }
+        Ask {
+            probes,
+            start: self.start,
+            end: self.end,
+            step: self.step.clone(),
+            is_to_now: self.is_to_now,
+            now: self.now,
+        }
     }
 }
 

@@ -195,8 +195,7 @@ impl EnergyTable {
         self.rows += 1;
     }
 
-    /// Ends the answer. `without_samples` are the begins of the hours in which samples are missing. Where a file lies is for
-    /// operators.
+    /// Ends the answer. Where a file lies is for operators.
     pub(super) fn end(
         &mut self,
         unreadable: &[UnreadableRows],
@@ -226,7 +225,9 @@ impl EnergyTable {
         self.member("without_samples");
         self.out.push(b'[');
         for (index, hour) in without_samples.iter().enumerate() {
-            self.out.extend_from_slice(if index > 0 { b"," } else { b"" });
+            if index > 0 {
+                self.out.push(b',');
+            }
             json::string(&mut self.out, &rfc3339(*hour, &self.zone));
         }
         self.out.extend_from_slice(b"]}\n");

@@ -1,15 +1,12 @@
 //! `/v2/energy`: how much energy between two instants, and how sure that is.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
 use crate::answers::EnergyQuestion;
-use crate::http::{HttpError, StreamHead};
+use crate::http::{HttpError, POSITION, StreamHead};
 use crate::scope::Scope;
-
-/// The position in the journal that an answer is true at.
-const POSITION: HeaderName = HeaderName::from_static("kwapi-position");
 
 impl Api {
     pub(super) async fn energy(&self, uri: &Uri, headers: &HeaderMap, scope: Scope) -> Response {
@@ -48,6 +45,6 @@ impl Api {
     fn question(&self, uri: &Uri, headers: &HeaderMap) -> Result<EnergyQuestion, HttpError> {
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        EnergyQuestion::parse(pairs, accept, self.0.live.wall().now())
+        EnergyQuestion::parse(pairs, accept, self.0.directory.live().wall().now())
     }
 }

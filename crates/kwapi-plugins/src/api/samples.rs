@@ -36,7 +36,7 @@ impl Api {
     pub(super) async fn samples(&self, uri: &Uri, headers: &HeaderMap, scope: Scope) -> Response {
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        let question = match SamplesQuestion::parse(pairs, accept, self.0.live.wall().now()) {
+        let question = match SamplesQuestion::parse(pairs, accept, self.0.directory.live().wall().now()) {
             Ok(question) => question,
             Err(error) => return error.into_response(),
         };
@@ -46,13 +46,14 @@ impl Api {
         if !scope.allows(&question.probe) {
             return no_probe(question.probe.as_str()).into_response();
         }
-        let is_live = self.0.live.probe(question.probe.as_str()).is_some();
+        let is_live = self.0.directory.live().probe(question.probe.as_str()).is_some();
         let work = move |sink: &mut crate::http::StreamSink| {
             let SamplesQuestion { probe, start, end, limit, .. } = &question;
             let page = samples
                 .page(probe, *start, *end, *limit)
                 .map_err(|error| HttpError::bad_request(format!("start, end: {error}.")))?;
-            if page.samples.is_empty() && !is_live {
+            // Of a file that cannot be read nobody knows whose samples it has.
+            if page.samples.is_empty() && page.unreadable.is_empty() && !is_live {
                 return Err(no_probe(probe.as_str()));
             }
             sink.begin(question.head(&page));

@@ -210,8 +210,8 @@ async fn why_a_meter_fails_is_told_to_who_sees_everything_alone() {
     let stand = Stand::new();
     let failing =
         |_: &kwapi_core::ProbeId| Some("outlet 3 (riga.web1) of 10.0.0.9 does not answer".to_owned());
-    let directory = Directory::with_problems(ConfiguredProbes::default(), failing);
-    let api = Api::new(stand.live.clone(), directory);
+    let directory = Directory::default().with_live(stand.live.clone()).with_problems(failing);
+    let api = Api::new(directory);
     let a = Scope::of_patterns(&[kwapi_core::Pattern::new("A").unwrap()]);
     for path in ["/v2/probes/", "/v2/probes/A/"] {
         let told = async |api: Api| ask(router(api, None, None), "GET", path, &[]).await.body;
@@ -226,7 +226,7 @@ async fn why_a_meter_fails_is_told_to_who_sees_everything_alone() {
 async fn metrics_beside_the_api_name_no_probe_that_it_does_not_show() {
     let stand = Stand::new();
     let mut all = Metrics::new();
-    all.add(stand.live.clone());
+    all.add(stand.directory.clone());
     let shown = Scope::of_patterns(&[kwapi_core::Pattern::new("C.*").unwrap()]);
     let answer = ask(metrics::router(Arc::new(all), shown), "GET", "/metrics", &[]).await;
     assert!(answer.body.contains("probe=\"C.1\"") && !answer.body.contains("probe=\"A\""), "{}", answer.body);

@@ -9,15 +9,16 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use kwapi_core::ProbeId;
+use kwapi_history::journal::Position;
 use sha2::{Digest as _, Sha256};
 
 use super::query::ListParameters;
 use super::route::Value;
-use super::{Api, json_response, tagged_response};
+use super::{Api, at_position, json_response, tagged_response};
 use crate::answers::no_probe;
 use crate::http::HttpError;
 use crate::json;
-use crate::live::{Listing, ProbeView};
+use crate::live::{ListPlace, Listing, ProbeView};
 use crate::scope::Scope;
 
 /// What `/v1/` says of itself.
@@ -35,6 +36,8 @@ pub(super) struct Rendered {
     until: Duration,
     /// Where in `body` each probe is, by its place in the sorted list.
     fragments: Vec<Fragment>,
+    /// The position in the journal that it is true at, if it is one.
+    position: Option<Position>,
 }
 
 /// A probe's part of a body.
@@ -47,7 +50,7 @@ struct Fragment {
 
 impl Rendered {
     fn is_current(&self, api: &Api) -> bool {
-        let live = &api.0.live;
+        let live = api.0.directory.live();
         self.generation == live.generation() && live.now() <= self.until
     }
 
@@ -64,7 +67,7 @@ impl Api {
     pub(super) fn probe_ids(&self, query: &ListParameters, scope: &Scope) -> Response {
         let mut body = b"{\"probe_ids\":[".to_vec();
         let mut page = Page::new(query);
-        self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, _| {
+        self.0.directory.live().read(Listing::Known, query.after.as_deref(), |_, id, _| {
             page.take(query, scope, id, || {
                 separate(&mut body, b'[');
                 json::string(&mut body, id.as_str());
@@ -77,11 +80,12 @@ impl Api {
     pub(super) fn probes(&self, query: &ListParameters, scope: &Scope, headers: &HeaderMap) -> Response {
         if query.is_empty() && scope.is_all() {
             let rendered = self.all_probes();
-            return tagged_response(rendered.body.clone(), &rendered.etag, headers);
+            let response = tagged_response(rendered.body.clone(), &rendered.etag, headers);
+            return at_position(response, rendered.position, scope);
         }
         let mut body = b"{\"probes\":{".to_vec();
         let mut page = Page::new(query);
-        self.0.live.read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
+        self.0.directory.live().read(Listing::Fresh, query.after.as_deref(), |_, id, view| {
             if !view.is_recorded {
                 return ControlFlow::Continue(());
             }
@@ -107,11 +111,11 @@ impl Api {
             return Arc::clone(rendered);
         }
         // Read before the probes are: what comes meanwhile makes the answer old, never wrongly new.
-        let generation = self.0.live.generation();
+        let generation = self.0.directory.live().generation();
         let mut body = Vec::with_capacity(cached.as_ref().map_or(64, |old| old.body.len() + 256));
         let mut fragments = Vec::new();
         body.extend_from_slice(b"{\"probes\":{");
-        let until = self.0.live.read(Listing::Fresh, None, |place, id, view| {
+        let mut take = |place: ListPlace, id: &ProbeId, view: &ProbeView| {
             if !view.is_recorded {
                 return ControlFlow::Continue(());
             }
@@ -132,10 +136,12 @@ impl Api {
                 *fragment = Fragment { version: view.version, begin, length };
             }
             ControlFlow::Continue(())
-        });
+        };
+        let live = self.0.directory.live();
+        let (until, position) = live.at_one_position(|| live.read(Listing::Fresh, None, &mut take));
         body.extend_from_slice(b"}}\n");
         let etag = self.etag(format_args!("{generation:x}-{:x}", crc32fast::hash(&body)));
-        let rendered = Arc::new(Rendered { body: body.into(), etag, generation, until, fragments });
+        let rendered = Arc::new(Rendered { body: body.into(), etag, generation, until, fragments, position });
         self.0.probes.store(Some(Arc::clone(&rendered)));
         rendered
     }
@@ -147,15 +153,17 @@ impl Api {
     }
 
     pub(super) fn probe(&self, id: &str, scope: &Scope) -> Result<Response, HttpError> {
-        let (id, view) = self.find_recorded(id, scope)?;
+        let (found, position) = self.0.directory.live().at_one_position(|| self.find_recorded(id, scope));
+        let (id, view) = found?;
         let mut body = b"{".to_vec();
         json::probe(&mut body, &id, &view);
         body.extend_from_slice(b"}\n");
-        Ok(json_response(body.into()))
+        Ok(at_position(json_response(body.into()), position, scope))
     }
 
     pub(super) fn value(&self, id: &str, value: Value, scope: &Scope) -> Result<Response, HttpError> {
-        let (id, view) = self.find_recorded(id, scope)?;
+        let (found, position) = self.0.directory.live().at_one_position(|| self.find_recorded(id, scope));
+        let (id, view) = found?;
         let (name, value) = match value {
             Value::Kwh => ("kwh", view.totals.energy.kwh()),
             Value::Timestamp => ("timestamp", view.timestamp.seconds_f64()),
@@ -168,12 +176,12 @@ impl Api {
         body.push(b':');
         json::float(&mut body, value);
         body.extend_from_slice(b"}}\n");
-        Ok(json_response(body.into()))
+        Ok(at_position(json_response(body.into()), position, scope))
     }
 
     /// A probe the caller may see; to others it does not exist.
     pub(super) fn find(&self, id: &str, scope: &Scope) -> Result<(ProbeId, ProbeView), HttpError> {
-        let found = self.0.live.probe(id).filter(|(id, _)| scope.allows(id));
+        let found = self.0.directory.live().probe(id).filter(|(id, _)| scope.allows(id));
         found.ok_or_else(|| no_probe(id))
     }
 
@@ -249,3 +257,6 @@ impl Page {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

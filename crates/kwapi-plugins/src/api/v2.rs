@@ -68,7 +68,7 @@ impl Api {
     pub(super) fn rich_probes(&self, query: &ListParameters, scope: &Scope) -> Response {
         let mut views = Vec::new();
         let mut page = Page::limited(query, PAGE_MAX);
-        self.0.live.read(Listing::Known, query.after.as_deref(), |_, id, view| {
+        self.0.directory.live().read(Listing::Known, query.after.as_deref(), |_, id, view| {
             page.take(query, scope, id, || views.push((id.clone(), *view)))
         });
         // The directory is asked when the list is free again: it may take its time.
@@ -82,7 +82,6 @@ impl Api {
     }
 
     fn enrich(&self, id: ProbeId, view: &ProbeView, scope: &Scope) -> ProbeObject {
-        let live = &self.0.live;
         let directory = &self.0.directory;
         let totals = &view.totals;
         ProbeObject {
@@ -96,7 +95,7 @@ impl Api {
             watts: view.present.power.0,
             quality: view.present.quality,
             timestamp: view.present.timestamp.seconds_f64(),
-            is_stale: view.is_silent(live.now(), live.config()),
+            is_stale: view.is_silent,
             joules: totals.energy.joules(),
             estimated_joules: totals.estimated.joules(),
             bridged_joules: totals.bridged.joules(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use kwapi_bus::Batch;
+use kwapi_history::journal::Position;
 use parking_lot::Mutex;
 
 use super::HELD_MAX;
@@ -95,12 +96,12 @@ impl Inbox {
     }
 
     /// Notes how an append ended; says whether that is news.
-    pub(super) fn appended(&self, result: &std::io::Result<()>) -> bool {
+    pub(super) fn appended(&self, result: &std::io::Result<Position>) -> bool {
         let mut state = self.state.lock();
         state.appending_since = None;
         let had_failed = state.failure.is_some();
         match result {
-            Ok(()) => state.failure = None,
+            Ok(_) => state.failure = None,
             Err(error) => {
                 state.failure = Some(error.to_string());
             }

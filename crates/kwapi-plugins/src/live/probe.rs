@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_bus::Received;
-use kwapi_core::{Account, Credit, ProbeId, Quality, Refused, Timestamp, Totals, Watts};
+use kwapi_core::{Account, Credit, ProbeId, Quality, Refused, Timestamp, Totals, Watts, is_silent};
 use parking_lot::Mutex;
 
 /// No interval is taken to be longer than this.
@@ -94,6 +94,8 @@ pub struct ProbeView {
     pub heard: Duration,
     /// The usual time between its messages, as observed; 0 before there are two.
     pub interval: Duration,
+    /// Whether the probe is silent: its value is too old to be offered as if it were now.
+    pub is_silent: bool,
     /// Rises with every change.
     pub version: u32,
 }
@@ -138,9 +140,14 @@ impl LiveProbe {
         state.version = state.version.wrapping_add(1);
     }
 
-    /// What the probe shows, unless nothing was heard of it since the start. When the record is behind, `record` gets
-    /// the account first.
-    pub(super) fn view(&self, record: impl FnOnce(&ProbeId, &Account)) -> Option<ProbeView> {
+    /// What the probe shows at `now`, unless nothing was heard of it since the start. When the record is behind, `record`
+    /// gets the account first.
+    pub(super) fn view(
+        &self,
+        now: Duration,
+        max_gap: Duration,
+        record: impl FnOnce(&ProbeId, &Account),
+    ) -> Option<ProbeView> {
         let mut state = self.state.lock();
         let face = state.face;
         if !face.is_shown && state.ahead.is_none() {
@@ -151,6 +158,8 @@ impl LiveProbe {
             state.is_recorded = true;
         }
         let newest = state.ahead.as_deref().copied().unwrap_or(face);
+        let heard = Duration::from_micros(newest.heard_us);
+        let interval = Duration::from_millis(u64::from(newest.interval_ms));
         Some(ProbeView {
             power: face.power,
             timestamp: if face.is_shown { face.timestamp } else { state.account.last() },
@@ -161,8 +170,9 @@ impl LiveProbe {
             since: state.account.since(),
             lost: state.account.lost(),
             has_conflict: state.account.has_conflict(),
-            heard: Duration::from_micros(newest.heard_us),
-            interval: Duration::from_millis(u64::from(newest.interval_ms)),
+            heard,
+            interval,
+            is_silent: is_silent(now.saturating_sub(heard), interval, max_gap),
             version: state.version,
         })
     }

@@ -195,7 +195,7 @@ impl Live {
         let count = sorted.len();
         let mut until = Duration::MAX;
         for (index, probe) in sorted.iter().enumerate().skip(begin) {
-            let view = probe.view(|id, account| {
+            let view = probe.view(now, config.max_gap, |id, account| {
                 if has_store {
                     buffer.account(id, account);
                 }
@@ -217,18 +217,18 @@ impl Live {
     /// One probe that is known, stale or not; on record when this returns.
     pub fn probe(&self, id: &str) -> Option<(ProbeId, ProbeView)> {
         let probe = self.0.table.read().get(id).map(|ById(probe)| Arc::clone(probe))?;
+        let (now, config) = (self.now(), &self.0.config);
         let view = if self.0.has_record {
             let mut walk = self.lock_walk();
             walk.make_fit();
             walk.buffer.clear();
-            let view = probe.view(|id, account| walk.buffer.account(id, account));
+            let view = probe.view(now, config.max_gap, |id, account| walk.buffer.account(id, account));
             walk.write(false);
             view
         } else {
-            probe.view(|_, _| ())
+            probe.view(now, config.max_gap, |_, _| ())
         };
-        let now = self.now();
-        let view = view.filter(|view| now <= view.leaves(Listing::Known, &self.0.config))?;
+        let view = view.filter(|view| now <= view.leaves(Listing::Known, config))?;
         Some((probe.id.clone(), view))
     }
 }
@@ -244,10 +244,5 @@ impl ProbeView {
                 cleaned.min(self.heard.saturating_add(silent_after(self.interval, config.max_gap)))
             }
         }
-    }
-
-    /// Whether the probe is silent: its value is too old to be offered as if it were now.
-    pub fn is_silent(&self, now: Duration, config: &LiveConfig) -> bool {
-        now > self.leaves(Listing::Fresh, config)
     }
 }

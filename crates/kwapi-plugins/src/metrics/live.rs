@@ -1,16 +1,17 @@
-//! The metrics of what is live, and of how it came in.
+//! The metrics of the directory: of what is live, and of how it came in.
 
 use std::ops::ControlFlow;
 
-use crate::live::{Listing, Live};
+use crate::directory::Directory;
+use crate::live::Listing;
 use crate::metrics::{Exposition, Kind, MetricSource};
 
-impl MetricSource for Live {
+impl MetricSource for Directory {
     /// Power of probes whose value is of now, energy of all known ones, and what became of the messages.
     fn collect(&self, out: &mut Exposition) {
-        let mut views = Vec::with_capacity(self.probes());
-        let now = self.now();
-        self.read(Listing::Known, None, |_, id, view| {
+        let live = self.live();
+        let mut views = Vec::with_capacity(live.probes());
+        live.read(Listing::Known, None, |_, id, view| {
             if !out.may_name(id) {
                 return ControlFlow::Continue(());
             }
@@ -19,7 +20,7 @@ impl MetricSource for Live {
                 view.present,
                 view.totals.energy.joules(),
                 view.timestamp,
-                view.is_silent(now, self.config()),
+                view.is_silent,
             ));
             ControlFlow::Continue(())
         });
@@ -54,7 +55,7 @@ impl MetricSource for Live {
             recorded.sample(&[("probe", id.as_str())], recorded_at.seconds_f64());
         }
 
-        let counts = self.counts();
+        let counts = live.counts();
         out.family("kwapi_collector_messages", Kind::Counter, "Measurements credited.")
             .count(&[("kind", "ledgered")], counts.credited)
             .count(&[("kind", "legacy")], counts.legacy);
@@ -82,7 +83,7 @@ impl MetricSource for Live {
             Kind::Gauge,
             "Maximum number of probes; further ones are refused.",
         )
-        .count(&[], self.config().probes_max as u64);
+        .count(&[], live.config().probes_max as u64);
         out.family("kwapi_collector_probes", Kind::Gauge, "Probes with an account, silent ones included.")
             .count(&[], counts.probes);
         out.family("kwapi_collector_record_bytes", Kind::Gauge, "Size of the accounts file.")

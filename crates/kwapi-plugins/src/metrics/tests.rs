@@ -5,7 +5,7 @@ fn metrics() -> Metrics {
     let stand = Stand::new();
     stand.hear("quote\"back\\slash", 0, 1.5, 0);
     let mut metrics = Metrics::new();
-    metrics.add(stand.live);
+    metrics.add(stand.directory);
     metrics.add(|out: &mut Exposition| {
         let drivers = out.family("kwapi_drivers", Kind::Gauge, "Meters by the state of their driver.");
         drivers.count(&[("state", "reading")], 3).count(&[("state", "backoff")], 1);

@@ -13,7 +13,7 @@ use super::bucket::{Checksums, S3Bucket, S3Error, Sameness};
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long is waited after a failure, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A larger file is not taken into memory. One of ours has some 64 MiB at most.
 const BYTES_MAX: u64 = 1 << 30;
 

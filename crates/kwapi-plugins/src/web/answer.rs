@@ -6,8 +6,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use jiff::fmt::rfc2822;
 use kwapi_core::{Timestamp, hex};
+use kwapi_history::journal::Position;
 use sha2::{Digest, Sha256};
 
+use crate::http::POSITION;
 use crate::http::percent::encode;
 
 /// Pages run their own script and style and nothing else, talk to nobody else, and are framed by nobody.
@@ -56,16 +58,20 @@ pub(super) struct Content {
     pub(super) modified: Option<u64>,
     pub(super) cache_control: &'static str,
     pub(super) disposition: Option<String>,
+    /// The position in the journal at which what it says of energy is true, where that tells nobody of probes they do not
+    /// see.
+    pub(super) position: Option<Position>,
 }
 
 impl Content {
-    pub(super) fn page(html: String) -> Self {
+    pub(super) fn page(html: String, position: Option<Position>) -> Self {
         Self {
             kind: "text/html; charset=utf-8",
             bytes: Bytes::from(html),
             modified: None,
             cache_control: "private, no-cache",
             disposition: None,
+            position,
         }
     }
 
@@ -87,6 +93,9 @@ impl Content {
             .header(header::REFERRER_POLICY, "same-origin");
         if let Some(date) = self.modified.and_then(http_date) {
             builder = builder.header(header::LAST_MODIFIED, date);
+        }
+        if let Some(position) = self.position {
+            builder = builder.header(POSITION, position.to_string());
         }
         builder = match self.kind {
             kind if kind.starts_with("text/html") => {

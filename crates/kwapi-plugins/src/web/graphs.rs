@@ -1,19 +1,32 @@
 //! Finished graphs, kept until their archive has a new row, or the row in progress has moved on visibly.
 
+mod bands;
+mod cache;
+
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Series, Timestamp, meters_above};
-use kwapi_graph::{Figures, Look, PngError, Size, Stacked, StackedSum, Theme, draw_probe, draw_summary, png};
+use kwapi_graph::{
+    EnergyFigure, Figures, Look, PngError, Size, Stacked, StackedSum, Theme, cost_text, draw_probe,
+    draw_summary, png,
+};
 use parking_lot::Mutex;
 
+use super::Settings;
 use super::overview::Seen;
-use super::{PowerHistory, Settings, Unreadable};
+use super::used::Used;
+use crate::directory::{Directory, Unreadable};
+use bands::{BandEnergies, with_energies};
+use cache::Cache;
 
 /// A sum of all probes may take at most this share of the time: one that took a second is kept for nine more.
 const SUM_REST: u32 = 9;
+/// One that took less is made whenever it is asked for, so that a page of few probes is always of this moment.
+const SUM_CHEAP: Duration = Duration::from_millis(50);
 
 /// A form a graph is wanted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +53,8 @@ struct Stamp {
     row: u64,
     /// The row of the newest measurement; over many probes, all of them hashed.
     newest: u64,
+    /// The energy that the graph says, in words, hashed: an old one never stands beside a new one on a page.
+    energy: u64,
 }
 
 /// What a graph shows.
@@ -55,13 +70,6 @@ enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key(Subject, Period, Form);
 
-#[derive(Debug)]
-struct Kept {
-    graph: Graph,
-    stamp: Stamp,
-    used: u64,
-}
-
 /// How often a graph may be drawn again, in seconds: once a row; of rows of a quarter of an hour and more, sixty times a row,
 /// since they also show the one in progress.
 fn grain(period: Period) -> u64 {
@@ -71,36 +79,14 @@ fn grain(period: Period) -> u64 {
     }
 }
 
-/// What one entry costs beside its bytes: key, figures, a place in the table…
-const ENTRY_BYTES: usize = 512;
-/// …and each probe that its key names.
-const NAMED_BYTES: usize = 32;
-
-/// What is to be counted for an entry.
-fn cost(key: &Key, graph: &Graph) -> usize {
-    let named = match &key.0 {
-        Subject::Probe(_) | Subject::Everything => 0,
-        Subject::These(probes) => probes.len(),
-    };
-    graph.bytes.len() + ENTRY_BYTES + named * NAMED_BYTES
-}
-
-/// Graphs by what they show, bounded in bytes at every insertion, which `moka` is not (ADR 0023).
-#[derive(Debug, Default)]
-struct Cache {
-    kept: HashMap<Key, Kept>,
-    bytes: usize,
-    /// Counts uses; the higher, the more recent.
-    clock: u64,
-    drawn: u64,
-}
-
 /// The sum of probes over one period.
 #[derive(Clone, Debug)]
-struct Sum {
+pub(super) struct Sum {
     stamp: Stamp,
     now: u64,
-    stacked: Arc<Stacked>,
+    pub(super) stacked: Arc<Stacked>,
+    /// What each of them used in it, and has come to.
+    pub(super) used: Used,
     took: Duration,
     made: Instant,
 }
@@ -118,7 +104,7 @@ pub(super) enum NoGraph {
 
 /// Draws graphs, and keeps them.
 pub(super) struct Graphs {
-    history: Arc<dyn PowerHistory>,
+    directory: Directory,
     settings: Settings,
     cache: Mutex<Cache>,
     /// One a period. Whoever holds it adds up; the others wait for that sum rather than make their own.
@@ -134,17 +120,17 @@ type OwnSum = ((Arc<[ProbeId]>, Period), Sum);
 const OWN_SUMS_MAX: usize = 24;
 
 impl Graphs {
-    pub(super) fn new(history: Arc<dyn PowerHistory>, settings: Settings) -> Self {
+    pub(super) fn new(directory: Directory, settings: Settings) -> Self {
         let (cache, sums, own_sums) = (Mutex::default(), Default::default(), Mutex::default());
-        Self { history, settings, cache, sums, own_sums }
+        Self { directory, settings, cache, sums, own_sums }
     }
 
-    /// The history these graphs show.
-    pub(super) fn history(&self) -> &dyn PowerHistory {
-        &*self.history
+    /// What probes have used, at this moment.
+    pub(super) fn used(&self, probes: &[ProbeId], periods: &[Period], now: Timestamp) -> Used {
+        Used::ask(&self.directory, probes, periods, now)
     }
 
-    /// One probe's graph; `None` when nobody knows the probe.
+    /// One probe's graph, with the energy that is known from elsewhere than its rows; `None` when nobody knows the probe.
     ///
     /// # Errors
     /// See [`NoGraph`].
@@ -153,21 +139,26 @@ impl Graphs {
         probe: &ProbeId,
         period: Period,
         form: Form,
+        energy: Option<EnergyFigure>,
         now: Timestamp,
     ) -> Result<Option<Graph>, NoGraph> {
         let now = now.seconds();
-        let latest = self.history.newest(probe).map(Timestamp::seconds);
+        let latest = self.directory.newest_kept(probe).map(Timestamp::seconds);
         let step = grain(period);
         // A row may be written a moment after it ended: the newest measurement tells.
-        let stamp = Stamp { row: now / step, newest: latest.map_or(0, |at| 1 + at / step) };
+        let newest = latest.map_or(0, |at| 1 + at / step);
+        let stamp = Stamp { row: now / step, newest, energy: self.hash_of(energy) };
         let key = Key(Subject::Probe(probe.clone()), period, form);
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(Some(graph));
         }
-        let Some(series) = self.history.fetch(probe, period, now)? else { return Ok(None) };
+        let Some(series) = self.directory.fetch(probe, period, now)? else { return Ok(None) };
         let mut figures = Figures::of(&series, now);
-        if let Some((min, max)) = self.history.extremes(probe, period, now) {
+        if let Some((min, max)) = self.directory.extremes(probe, period, now) {
             figures = figures.reaching(min.0, max.0);
+        }
+        if let Some(energy) = energy {
+            figures = figures.with_energy(energy);
         }
         let draw = |look: &Look| draw_probe(probe.as_str(), period, &series, figures, now, latest, look);
         Ok(Some(self.make(key, stamp, figures, self.settings.power_max, draw)?))
@@ -176,34 +167,43 @@ impl Graphs {
     /// The graph of all that is seen together.
     pub(super) fn summary(
         &self,
+        sum: &Sum,
         seen: &Seen,
         period: Period,
         form: Form,
-        now: Timestamp,
     ) -> Result<Graph, PngError> {
-        let Sum { stacked, stamp, now: at, .. } = self.sum(seen, period, now);
+        let Sum { stacked, stamp, now: at, .. } = sum;
+        let (mut stamp, at) = (*stamp, *at);
+        stamp.energy =
+            self.hash_of(stacked.energy.into_iter().chain(stacked.bands.iter().map(|band| band.energy)));
         let subject =
             if seen.is_everything { Subject::Everything } else { Subject::These(Arc::clone(&seen.parts)) };
         let key = Key(subject, period, form);
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(graph);
         }
-        self.make(key, stamp, stacked.figures(at), None, |look| draw_summary(period, &stacked, at, look))
+        self.make(key, stamp, stacked.figures(at), None, |look| draw_summary(period, stacked, at, look))
+    }
+
+    /// What a graph says of these energies, and what they cost.
+    fn hash_of(&self, energies: impl IntoIterator<Item = EnergyFigure>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for energy in energies {
+            energy.text().hash(&mut hasher);
+            let cost = self.settings.tariff.as_ref().zip(energy.kwh());
+            cost.map(|(tariff, kwh)| cost_text(kwh * tariff.price_per_kwh, "")).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// All that is seen added up.
-    pub(super) fn stacked(&self, seen: &Seen, period: Period, now: Timestamp) -> Arc<Stacked> {
-        self.sum(seen, period, now).stacked
-    }
-
-    fn sum(&self, seen: &Seen, period: Period, now: Timestamp) -> Sum {
-        let now = now.seconds();
+    pub(super) fn sum(&self, seen: &Seen, period: Period, now: Timestamp) -> Sum {
         if !seen.is_everything {
-            let key = (Arc::clone(&seen.parts), period);
+            let key = (Arc::clone(&seen.all), period);
             let kept =
                 self.own_sums.lock().iter().find(|(other, _)| *other == key).map(|(_, sum)| sum.clone());
             let is_kept = kept.is_some();
-            let sum = self.renewed(kept, &seen.parts, period, now);
+            let sum = self.renewed(kept, seen, period, now);
             let mut own = self.own_sums.lock();
             if is_kept || own.len() >= OWN_SUMS_MAX {
                 let old = own.iter().position(|(other, _)| *other == key).unwrap_or(0);
@@ -221,27 +221,34 @@ impl Graphs {
             Period::Month => month.lock(),
             Period::Year => year.lock(),
         };
-        let renewed = self.renewed(sum.take(), &seen.parts, period, now);
+        let renewed = self.renewed(sum.take(), seen, period, now);
         *sum = Some(renewed.clone());
         renewed
     }
 
     /// The sum as it is kept, if it is still good, and else a new one.
-    fn renewed(&self, kept: Option<Sum>, probes: &[ProbeId], period: Period, now: u64) -> Sum {
+    fn renewed(&self, kept: Option<Sum>, seen: &Seen, period: Period, at: Timestamp) -> Sum {
+        let now = at.seconds();
+        let rests =
+            |sum: &Sum| sum.took > SUM_CHEAP && sum.made.elapsed() < sum.took.saturating_mul(SUM_REST);
         let kept = match kept {
-            Some(sum) if now >= sum.now && sum.made.elapsed() < sum.took.saturating_mul(SUM_REST) => {
-                return sum;
-            }
+            Some(sum) if now >= sum.now && rests(&sum) => return sum,
             kept => kept,
         };
         let start = Instant::now();
-        let stamp = self.stamp_of_all(probes, period, now);
-        if let Some(sum) = kept.filter(|sum| sum.stamp == stamp) {
+        let used = self.used(&seen.all, &[period], at);
+        let stamp = self.stamp_of_all(&seen.all, period, now);
+        let probes = &*seen.parts;
+        if let Some(mut sum) = kept.filter(|sum| sum.stamp == stamp) {
+            if !sum.used.says_as(&used) {
+                sum.stacked = Arc::new(with_energies(&sum.stacked, seen, &used, period));
+            }
+            sum.used = used;
             return sum;
         }
         // Its own page and graph say if one cannot be read.
         let fetch =
-            |probe: &ProbeId| self.history.fetch(probe, period, now).ok().flatten().unwrap_or_default();
+            |probe: &ProbeId| self.directory.fetch(probe, period, now).ok().flatten().unwrap_or_default();
         let above = meters_above(probes);
         // Of each meter of a subtree what is measured directly below it.
         let mut below: HashMap<usize, Series> = HashMap::new();
@@ -250,26 +257,29 @@ impl Graphs {
                 add_series(below.entry(*meter).or_default(), &fetch(probe));
             }
         }
+        let energies = BandEnergies::new(seen, &used, period);
         let mut stack = StackedSum::new(period, now);
         for (at, probe) in probes.iter().enumerate() {
             let series = fetch(probe);
             match below.get(&at) {
-                Some(below) => stack.add(probe.as_str(), &rest_of(series, below)),
-                None => stack.add(probe.as_str(), &series),
+                Some(below) => {
+                    stack.add_with_energy(probe.as_str(), &rest_of(series, below), energies.of(at))
+                }
+                None => stack.add_with_energy(probe.as_str(), &series, energies.of(at)),
             }
         }
-        let stacked = Arc::new(stack.finish());
-        Sum { stamp, now, stacked, took: start.elapsed(), made: start }
+        let stacked = Arc::new(Stacked { energy: energies.total, ..stack.finish() });
+        Sum { stamp, now, stacked, used, took: start.elapsed(), made: start }
     }
 
     fn stamp_of_all(&self, probes: &[ProbeId], period: Period, now: u64) -> Stamp {
         let step = grain(period);
         let mut newest = probes.len() as u64;
         for probe in probes {
-            let row = self.history.newest(probe).map_or(0, |at| 1 + at.seconds() / step);
+            let row = self.directory.newest_kept(probe).map_or(0, |at| 1 + at.seconds() / step);
             newest = newest.wrapping_mul(0x0100_0000_01b3) ^ row; // FNV-1's prime: any change of any row shows.
         }
-        Stamp { row: now / step, newest }
+        Stamp { row: now / step, newest, energy: 0 }
     }
 
     fn make(
@@ -330,37 +340,4 @@ fn rest_of(mut own: Series, below: &Series) -> Series {
         }
     }
     own
-}
-
-impl Cache {
-    fn get(&mut self, key: &Key, stamp: Stamp) -> Option<Graph> {
-        self.clock += 1;
-        let kept = self.kept.get_mut(key).filter(|kept| kept.stamp == stamp)?;
-        kept.used = self.clock;
-        Some(kept.graph.clone())
-    }
-
-    fn put(&mut self, key: Key, graph: Graph, stamp: Stamp, bytes_max: usize) {
-        self.drawn += 1;
-        self.bytes += cost(&key, &graph);
-        let used = self.clock;
-        if let Some(old) = self.kept.remove(&key) {
-            self.bytes -= cost(&key, &old.graph);
-        }
-        self.kept.insert(key, Kept { graph, stamp, used });
-        if self.bytes <= bytes_max {
-            return;
-        }
-        // Down to three quarters at once, so that a full cache is not sorted at every graph.
-        let mut by_use: Vec<_> = self.kept.iter().map(|(key, kept)| (kept.used, key.clone())).collect();
-        by_use.sort_by_key(|(used, _)| *used);
-        for (_, key) in by_use {
-            if self.bytes <= bytes_max / 4 * 3 {
-                break;
-            }
-            if let Some(old) = self.kept.remove(&key) {
-                self.bytes -= cost(&key, &old.graph);
-            }
-        }
-    }
 }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use kwapi_core::{ProbeId, Timestamp, Totals, meters_above};
 use kwapi_graph::natural_order;
+use kwapi_history::journal::Position;
 use parking_lot::Mutex;
 
-use super::{PowerHistory, ProbeNow};
-use crate::directory::Directory;
+use super::used::Used;
+use crate::directory::{Directory, ProbeNow};
 use crate::scope::Scope;
 
 /// The probes in the order people expect, and their totals.
 pub(super) struct Probes {
-    history: Arc<dyn PowerHistory>,
     directory: Directory,
     sorted: Mutex<Sorted>,
-    totals: Mutex<Option<(u64, Overall)>>,
+    totals: Mutex<Option<((u64, Option<Position>), Overall)>>,
 }
 
 /// Sorting a hundred thousand ids takes longer than comparing them: done again only when they differ.
@@ -69,8 +69,8 @@ pub(super) struct Overall {
 }
 
 impl Probes {
-    pub(super) fn new(history: Arc<dyn PowerHistory>, directory: Directory) -> Self {
-        Self { history, directory, sorted: Mutex::default(), totals: Mutex::default() }
+    pub(super) fn new(directory: Directory) -> Self {
+        Self { directory, sorted: Mutex::default(), totals: Mutex::default() }
     }
 
     /// What a caller with this scope sees.
@@ -88,7 +88,7 @@ impl Probes {
     }
 
     fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>, Above) {
-        let unsorted = self.history.probes();
+        let unsorted = self.directory.kept();
         let sums = self.directory.sums();
         let mut kept = self.sorted.lock();
         if kept.unsorted != unsorted || !Arc::ptr_eq(&kept.sums, &sums) {
@@ -106,30 +106,33 @@ impl Probes {
         (Arc::clone(&kept.sorted), Arc::clone(&kept.parts), Arc::clone(&kept.above))
     }
 
-    /// The totals of what is seen at `now`. Those of everything are at most a second old; others are added up each time.
-    pub(super) fn overall(&self, seen: &Seen, now: Timestamp) -> Overall {
+    /// The totals of what is seen at `now`, which has `used` so much. Those of everything are at most a second old; others
+    /// are added up each time.
+    pub(super) fn overall(&self, seen: &Seen, used: &Used, now: Timestamp) -> Overall {
         if !seen.is_everything {
-            return self.add_up(seen);
+            return self.add_up(seen, used);
         }
+        let key = (now.seconds(), used.position());
         let mut kept = self.totals.lock();
         if let Some((at, overall)) = &*kept
-            && *at == now.seconds()
+            && *at == key
             && overall.probes == seen.all.len()
         {
             return *overall;
         }
-        let overall = self.add_up(seen);
-        *kept = Some((now.seconds(), overall));
+        let overall = self.add_up(seen, used);
+        *kept = Some((key, overall));
         overall
     }
 
-    fn add_up(&self, seen: &Seen) -> Overall {
+    fn add_up(&self, seen: &Seen, used: &Used) -> Overall {
         let mut overall = Overall { probes: seen.all.len(), ..Overall::default() };
         let sums = self.directory.sums();
         let has_meters = seen.above.iter().any(Option::is_some);
         let mut parts: HashMap<&ProbeId, ProbeNow> = HashMap::new();
         for probe in &*seen.all {
-            let Some(latest) = self.history.latest(probe) else { continue };
+            let Some(mut latest) = self.directory.now(probe) else { continue };
+            latest.account = used.account(probe, latest.account);
             overall.last = overall.last.max(Some(latest.at));
             overall.reporting += usize::from(!latest.is_silent);
             if sums.contains(probe) {

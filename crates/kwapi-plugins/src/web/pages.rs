@@ -8,12 +8,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{PNG_SCALE_MAX, Size, Theme};
+use kwapi_history::journal::Position;
 
 use super::answer::{self, Conditions, Content};
 use super::chosen::Chosen;
 use super::graphs::{Form, Graph, NoGraph};
 use super::overview::Seen;
 use super::route::{FormFields, Target};
+use super::used::Used;
 use super::{Site, statics};
 use crate::http::percent::encode;
 
@@ -157,12 +159,17 @@ fn not_found(
     conditions: &Conditions,
 ) -> Response {
     let layout = Layout::new(site, seen, "Not found".to_owned(), None);
-    render(&NotFound { layout, what, instead, more }, StatusCode::NOT_FOUND, conditions)
+    render(&NotFound { layout, what, instead, more }, StatusCode::NOT_FOUND, None, conditions)
 }
 
-fn render(page: &impl Template, status: StatusCode, conditions: &Conditions) -> Response {
+fn render(
+    page: &impl Template,
+    status: StatusCode,
+    position: Option<Position>,
+    conditions: &Conditions,
+) -> Response {
     match page.render() {
-        Ok(html) => Content::page(html).answer(status, conditions),
+        Ok(html) => Content::page(html, position).answer(status, conditions),
         Err(_) => answer::failed("cannot render the page"),
     }
 }
@@ -206,13 +213,17 @@ fn graph(
     } else {
         Form::Png(size, theme.unwrap_or(Theme::Light), scale)
     };
-    let drawn = match probe {
-        Some(probe) => match site.graphs.probe(probe, period, form, now) {
+    let (drawn, used) = if let Some(probe) = probe {
+        let used = site.graphs.used(std::slice::from_ref(probe), &[period], now);
+        let drawn = match site.graphs.probe(probe, period, form, used.figure(probe, period), now) {
             Ok(Some(drawn)) => Ok(drawn),
             Ok(None) => return no_probe(site, seen, probe.as_str(), conditions),
             Err(error) => Err(error),
-        },
-        None => site.graphs.summary(seen, period, form, now).map_err(NoGraph::from),
+        };
+        (drawn, used)
+    } else {
+        let sum = site.graphs.sum(seen, period, now);
+        (site.graphs.summary(&sum, seen, period, form).map_err(NoGraph::from), sum.used)
     };
     let Graph { bytes, end, .. } = match drawn {
         Ok(drawn) => drawn,
@@ -225,6 +236,7 @@ fn graph(
         modified: Some(answer::changed(end, site.started)),
         cache_control: if seen.is_everything { "public, max-age=0" } else { "private, no-cache" },
         disposition: None,
+        position: position(seen, &used),
     };
     content.answer(StatusCode::OK, conditions)
 }
@@ -238,18 +250,19 @@ fn accepts_svg_alone(headers: &HeaderMap) -> bool {
 }
 
 fn rrd_file(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp, conditions: &Conditions) -> Response {
-    let file = match site.graphs.history().rrd_file(probe) {
+    let file = match site.directory.rrd_file(probe) {
         Ok(Some(file)) => file,
         Ok(None) => return no_probe(site, seen, probe.as_str(), conditions),
         Err(unreadable) => return answer::unavailable(&unreadable.to_string()),
     };
-    let latest = site.graphs.history().latest(probe);
+    let latest = site.directory.now(probe);
     let content = Content {
         kind: "application/octet-stream",
         bytes: Bytes::from(file),
         modified: Some(latest.map_or(now, |latest| latest.at).seconds()),
         cache_control: "no-cache",
         disposition: Some(answer::attachment(&format!("{probe}.rrd"))),
+        position: None,
     };
     content.answer(StatusCode::OK, conditions)
 }
@@ -275,8 +288,14 @@ fn static_file(
             "public, max-age=0"
         },
         disposition: None,
+        position: None,
     };
     content.answer(StatusCode::OK, conditions)
+}
+
+/// The position in the journal of an answer; not where that would tell of probes that the caller does not see.
+fn position(seen: &Seen, used: &Used) -> Option<Position> {
+    used.position().filter(|_| seen.is_everything)
 }
 
 /// A drawing's text, to go into a page.

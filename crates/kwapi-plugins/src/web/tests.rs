@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{Response, StatusCode};
 use bytes::Bytes;
-use kwapi_core::Energy;
+use kwapi_bus::{Batch, Received};
+use kwapi_core::{Accounting, Energy, Measurement, MonotonicClock, Period, Quality, Series, Totals, Watts};
+use kwapi_history::Latest;
 use tower::ServiceExt;
 
 use super::*;
-use crate::directory::{ConfiguredProbes, Labels};
+use crate::directory::{ConfiguredProbes, Labels, PowerHistory, Unreadable};
+use crate::intake::Intake;
+use crate::live::{Live, LiveConfig};
 
 mod browser;
 mod caching;
@@ -45,6 +49,55 @@ impl Fixture {
         let now = Arc::clone(&self.now);
         WallClock::new(move || Timestamp::from_seconds(now.load(Ordering::Relaxed)))
     }
+
+    /// What is live of these probes: each has used 1.5 kWh in the last day, 400 s of which are unknown.
+    fn heard(&self) -> Live {
+        let now = Arc::clone(&self.now);
+        let clock = MonotonicClock::new(move || Duration::from_secs(now.load(Ordering::Relaxed)));
+        let live_config = LiveConfig { cleaning_interval: None, ..LiveConfig::default() };
+        let live = Live::open(live_config, Vec::new(), self.clock(), clock);
+        let mut intake = Intake::new(live.clone(), None);
+        let totals = Totals {
+            energy: Energy::from_watt_hours(1_500),
+            measured_ms: 86_000_000,
+            unknown_ms: 400_000,
+            ..Totals::default()
+        };
+        for probe in &self.probes {
+            let (last, begin) = (self.last(probe), NOW - 86_400);
+            let minute = self.fetch(probe, Period::Minute, last).unwrap().unwrap().watts;
+            let Some(watts) = minute.into_iter().rev().flatten().next() else { continue };
+            let power = (Watts(watts), Quality::Measured);
+            // Both are heard at the end: the probe's own interval is not a day.
+            hear(&mut intake, probe, 0, begin, last, power, Totals::default());
+            hear(&mut intake, probe, 1, last, last, power, totals);
+        }
+        live
+    }
+}
+
+/// A message of a session that began a day before [`NOW`].
+fn hear(
+    intake: &mut Intake,
+    probe: &ProbeId,
+    seq: u64,
+    at: u64,
+    heard: u64,
+    (power, quality): (Watts, Quality),
+    totals: Totals,
+) {
+    let timestamp = Timestamp::from_seconds(at);
+    let session = Timestamp::from_seconds(NOW - 86_400);
+    let accounting = Accounting { timestamp, session, seq, totals, curve: None, meter: None, quality };
+    let measurement = Measurement {
+        probe: probe.clone(),
+        power,
+        voltage: None,
+        current: None,
+        accounting: Some(accounting),
+    };
+    let received = Received { measurement, key: None, arrived: timestamp, heard: Duration::from_secs(heard) };
+    intake.take(Batch { measurements: vec![received] }, Box::new(|| ()));
 }
 
 impl PowerHistory for Fixture {
@@ -78,21 +131,8 @@ impl PowerHistory for Fixture {
         Ok(self.probes.contains(probe).then(|| b"RRD\0".to_vec()))
     }
 
-    fn latest(&self, probe: &ProbeId) -> Option<ProbeNow> {
-        let at = self.last(probe);
-        let watts = self.fetch(probe, Period::Minute, at).ok()??.watts.into_iter().rev().flatten().next()?;
-        let totals = Totals {
-            energy: Energy::from_watt_hours(1_500),
-            measured_ms: 86_000_000,
-            estimated_ms: 0,
-            unknown_ms: 400_000,
-            ..Totals::default()
-        };
-        let account = Some(EnergySince { since: Timestamp::from_seconds(NOW - 86_400), until: None, totals });
-        let at = Timestamp::from_seconds(at);
-        let now = Timestamp::from_seconds(self.now.load(Ordering::Relaxed));
-        let is_silent = kwapi_core::is_silent(now.since(at), Duration::ZERO, Duration::from_secs(60));
-        Some(ProbeNow { power: Watts(watts), at, quality: Quality::Measured, is_silent, account })
+    fn last(&self, probe: &ProbeId) -> Option<Latest> {
+        Some(Latest { at: Timestamp::from_seconds(Fixture::last(self, probe)), power: Watts(0.0) })
     }
 }
 
@@ -102,12 +142,13 @@ fn settings() -> Settings {
 }
 
 fn serve(fixture: Fixture) -> Router {
-    serve_as(fixture, settings())
+    serve_as(fixture, Directory::default())
 }
 
-fn serve_as(fixture: Fixture, settings: Settings) -> Router {
-    let clock = fixture.clock();
-    router(Arc::new(fixture), settings, clock)
+/// The pages of probes that are configured as in `directory`.
+fn serve_as(fixture: Fixture, directory: Directory) -> Router {
+    let (clock, live) = (fixture.clock(), fixture.heard());
+    router(directory.with_live(live).with_history(Arc::new(fixture)), settings(), clock)
 }
 
 /// Probes A, B, C.1 and the awkward ones.

@@ -48,14 +48,13 @@ impl Stand {
         let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall().now()).unwrap();
         let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
         let samples = Arc::new(Samples::open(SamplesConfig::default(), &journal).unwrap());
-        let append: Append = Box::new(move |records, now| journal.append(records, now).map(|_| ()));
+        let append: Append = Box::new(move |records, now| journal.append(records, now));
         let intake = std::sync::Mutex::new(Intake::new(live.clone(), Some(append)));
         let mut metrics = Metrics::new();
-        metrics.add(live.clone());
+        let directory = Directory::default().with_live(live.clone());
+        metrics.add(directory.clone());
         let query = Query::new(ledger.clone(), None).with_samples(Some(samples.clone()));
-        let api = Api::new(live.clone(), Directory::default())
-            .with_energy(query)
-            .with_samples(Some(samples.clone()));
+        let api = Api::new(directory).with_energy(query).with_samples(Some(samples.clone()));
         let router = api::router(api, auth, None).merge(metrics::router(metrics.into(), Scope::All));
         let address = ([127, 0, 0, 1], port).into();
         let listen = Listen {

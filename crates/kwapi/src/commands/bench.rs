@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_plugins::live::LiveConfig;
 
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, OptionalPart};
 use crate::config::{Config, Endpoint};
 use crate::shutdown::Shutdown;
 use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, notify_ready};
@@ -125,6 +125,13 @@ fn toml(arguments: &BenchArgs, directory: &str) -> String {
         probes_max.unwrap_or_default(),
         arguments.interval
     );
+    for part in &arguments.without {
+        let section = match part {
+            OptionalPart::Ledger => "ledger",
+            OptionalPart::Samples => "samples",
+        };
+        _ = writeln!(toml, "[{section}]\nenabled = false");
+    }
     let mut left = arguments.probes;
     for number in 1.. {
         let outlets = left.min(OUTLETS_PER_METER);

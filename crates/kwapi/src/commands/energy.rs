@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use kwapi_core::chain;
-use kwapi_history::{OpenError, Query, StoppedLedger};
+use kwapi_history::{OpenError, Query, StoppedLedger, StoppedSamples};
 use kwapi_plugins::Scope;
 use kwapi_plugins::answers::{EnergyAnswers, EnergyQuestion};
 use kwapi_plugins::directory::Directory;
@@ -83,6 +83,12 @@ fn read(
     let now = crate::stack::wall_clock().now();
     let query = pairs.iter().map(|(name, value)| (Cow::from(*name), Cow::from(value.as_str())));
     let question = EnergyQuestion::parse(query, "", now).map_err(|error| error.message().to_owned())?;
+    if kwapi_history::is_restore_unfinished(directory) {
+        return Err(format!(
+            "a restore into {} was interrupted; start the service, or restore again",
+            directory.display()
+        ));
+    }
     let home: PathBuf = directory.join("history");
     let ledger = StoppedLedger::open(&home).map_err(|error| match &error {
         OpenError::InUse(in_use) => format!("{in_use}, or ask it with --address"),
@@ -90,8 +96,11 @@ fn read(
     })?;
     // Labels are the configuration's; without one there are none.
     let config = super::configuration(named).ok();
+    let keeps_samples = config.as_ref().is_none_or(|config| config.samples.enabled);
+    let samples = keeps_samples.then(|| StoppedSamples::open(&home)).transpose();
+    let samples = samples.map_err(|error| format!("{}: {error}", home.display()))?;
     let directory = Directory::new(config.as_ref().map(configured).unwrap_or_default());
-    let answers = EnergyAnswers::new(Query::of_stopped(ledger), directory);
+    let answers = EnergyAnswers::new(Query::of_stopped(ledger, samples), directory);
     let prepared = answers.prepare(question, &Scope::All).map_err(|error| error.message().to_owned())?;
     let mut failed = None;
     let written = prepared.write(|_| (), &mut |part| {

@@ -101,11 +101,15 @@ fn object_storage_that_makes_no_sense_is_refused_with_its_line() {
         refused(&with(line), &format!("k.toml:2: [samples.s3] {problem}"));
     }
     let warned = |line: &str, expected: &str| {
-        check(&with(line), |config| config.warnings.join(" "), expected);
+        check(
+            &with(line),
+            |config| config.warnings.iter().map(|warning| warning.split_once("k.toml:").unwrap().1).collect(),
+            expected,
+        );
     };
     warned(
         "endpoint = 'http://s3.example.org'",
-        "k.toml:2: endpoint = \"http://s3.example.org\": samples are sent unencrypted; use https://",
+        "2: endpoint = \"http://s3.example.org\": samples are sent unencrypted; use https://",
     );
     warned("endpoint = 'http://127.0.0.1:9000'", "");
     warned("endpoint = 'https://s3.eu-west-3.amazonaws.com'", "");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwapi_core::ProbeId;
-use kwapi_history::{Query, Samples};
+use kwapi_history::{History, Query, Samples};
 use kwapi_plugins::Scope;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
@@ -18,7 +18,6 @@ use crate::config::Config;
 /// The routes, with `/metrics` where everybody who can reach them may read anyway.
 pub(super) fn router(
     config: &Config,
-    live: &Live,
     directory: Directory,
     query: Option<Query>,
     auth: Option<Auth>,
@@ -27,18 +26,18 @@ pub(super) fn router(
 ) -> axum::Router {
     let is_open = auth.is_none();
     let shown = Scope::of_patterns(&config.api.probes);
-    let api = answering(live, directory, query).limited_to(shown.clone()).with_samples(samples);
+    let api = answering(directory, query).limited_to(shown.clone()).with_samples(samples);
     let router = api::router(api, auth, config.api.config.cors());
     if is_open { served::router(metrics.clone(), shown).fallback_service(router) } else { router }
 }
 
 /// What a process's status listener answers of energy: that is for operators, on this machine.
-pub(super) fn operators(live: &Live, directory: Directory, query: Option<Query>) -> axum::Router {
-    api::operators(answering(live, directory, query))
+pub(super) fn operators(directory: Directory, query: Option<Query>) -> axum::Router {
+    api::operators(answering(directory, query))
 }
 
-fn answering(live: &Live, directory: Directory, query: Option<Query>) -> Api {
-    let api = Api::new(live.clone(), directory);
+fn answering(directory: Directory, query: Option<Query>) -> Api {
+    let api = Api::new(directory);
     match query {
         Some(query) => api.with_energy(query),
         None => api,
@@ -65,13 +64,25 @@ pub(super) fn auth(
     Ok(auth)
 }
 
-/// What probes are: labels and sums from the configuration, problems from the meters of this process, if it has any.
-pub(super) fn directory(config: &Config, problems: Option<Problems>) -> Directory {
-    let configured = configured(config);
-    match problems {
-        Some(problems) => Directory::with_problems(configured, move |probe| problems.of(probe)),
-        None => Directory::new(configured),
+/// What is known of probes: labels and sums from the configuration, power and energy from what is heard and kept, problems
+/// from the meters, each where this process has it.
+pub(super) fn directory(
+    config: &Config,
+    live: Option<&Live>,
+    history: Option<&Arc<History>>,
+    problems: Option<Problems>,
+) -> Directory {
+    let mut directory = Directory::new(configured(config));
+    if let Some(live) = live {
+        directory = directory.with_live(live.clone());
     }
+    if let Some(history) = history {
+        directory = directory.with_history(history.clone());
+    }
+    if let Some(problems) = problems {
+        directory = directory.with_problems(move |probe| problems.of(probe));
+    }
+    directory
 }
 
 /// What the configuration says of probes.

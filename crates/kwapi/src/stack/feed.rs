@@ -50,6 +50,7 @@ impl Folded {
     /// # Errors
     /// As [`Folded::open`].
     pub(crate) fn read(state_directory: &Path, has_api: bool, now: Timestamp) -> Result<Self, String> {
+        finish_restore(state_directory)?;
         let directory = state_directory.join("history");
         let cannot_read = |error: std::io::Error| format!("cannot read the accounts: {error}");
         // The version before kept accounts by themselves: of the API, or of the pages where they were alone.
@@ -88,6 +89,9 @@ impl Feed {
             None => (None, Vec::new()),
         };
         let record = journal.is_none().then_some(state.as_path());
+        if record.is_some() {
+            finish_restore(&config.state_directory)?;
+        }
         let lock = record.map(lock).transpose()?;
         let live_config = config.api.config.live(record, config.max_gap());
         let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
@@ -98,13 +102,12 @@ impl Feed {
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
-        let append = journal.clone().map(|journal| -> Append {
-            Box::new(move |records, now| journal.append(records, now).map(|_| ()))
-        });
+        let append = journal
+            .clone()
+            .map(|journal| -> Append { Box::new(move |records, now| journal.append(records, now)) });
         let intake = Intake::new(live.clone(), append);
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
-        all.add(live.clone());
         readiness::subscriber(all, "bus", subscriber.clone());
         if record.is_some() {
             readiness::directory(all, "state_directory", state.clone());
@@ -151,6 +154,14 @@ fn watch_clock(process: &Process, newest: Timestamp, all: &mut Metrics) {
     all.add(metrics::clock(move || clock_trouble(clock.now(), newest).is_some()));
     let clock = process.clock.clone();
     all.add_readiness("clock", move || clock_trouble(clock.now(), newest).map_or(Ok(()), Err));
+}
+
+/// Ends a restore that was killed, before anything is opened.
+fn finish_restore(state_directory: &Path) -> Result<(), String> {
+    if kwapi_history::finish_restore(state_directory).map_err(|error| chain(&error))? {
+        tracing::warn!(directory = %state_directory.display(), "a restore was interrupted; finished it");
+    }
+    Ok(())
 }
 
 /// Takes a directory, which is made if need be.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use kwapi_core::ProbeId;
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{
@@ -12,10 +11,9 @@ use kwapi_history::{
     SamplesWriter,
 };
 use kwapi_plugins::directory::Directory;
-use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
-use kwapi_plugins::web::{Accounted, EnergySince, Settings, Stored};
+use kwapi_plugins::web::Settings;
 
 use super::{Process, metrics, readiness};
 use crate::config::{Config, chain};
@@ -81,44 +79,23 @@ impl Pages {
         _ = ledger.await;
         _ = samples.await;
     }
+}
 
-    /// The pages, over history for the past and `live` for the present and totals: one probe has one kWh everywhere.
-    pub(super) fn router(
-        &self,
-        process: &Process,
-        config: &Config,
-        live: Live,
-        directory: Directory,
-    ) -> axum::Router {
-        let rrd = &config.rrd;
-        let mut settings = Settings {
-            refresh_interval: Duration::try_from_secs_f64(rrd.refresh_interval_seconds.max(1.0))
-                .unwrap_or(Duration::from_secs(5)),
-            tariff: Some(Tariff { currency: rrd.currency.clone(), price_per_kwh: rrd.kwh_price }),
-            zone: TimeZone::system(),
-            power_max: rrd.max_watts,
-            directory,
-            ..Settings::default()
-        };
-        if let Some(hue) = rrd.hue {
-            settings.hue = hue;
-        }
-        let account = move |probe: &ProbeId| {
-            let (_, view) = live.probe(probe.as_str())?;
-            let present = view.present;
-            let until = (view.timestamp != present.timestamp).then_some(view.timestamp);
-            let energy = EnergySince { since: view.since, until, totals: view.totals };
-            Some(Accounted {
-                power: present.power,
-                at: present.timestamp,
-                energy,
-                quality: present.quality,
-                is_silent: view.is_silent(live.now(), live.config()),
-            })
-        };
-        let pages = Stored::new(self.history.clone(), process.clock.clone(), config.max_gap(), account);
-        kwapi_plugins::web::router(Arc::new(pages), settings, process.clock.clone())
+/// The pages, over what `directory` knows.
+pub(super) fn router(process: &Process, config: &Config, directory: Directory) -> axum::Router {
+    let rrd = &config.rrd;
+    let mut settings = Settings {
+        refresh_interval: Duration::try_from_secs_f64(rrd.refresh_interval_seconds.max(1.0))
+            .unwrap_or(Duration::from_secs(5)),
+        tariff: Some(Tariff { currency: rrd.currency.clone(), price_per_kwh: rrd.kwh_price }),
+        zone: TimeZone::system(),
+        power_max: rrd.max_watts,
+        ..Settings::default()
+    };
+    if let Some(hue) = rrd.hue {
+        settings.hue = hue;
     }
+    kwapi_plugins::web::router(directory, settings, process.clock.clone())
 }
 
 /// How RRD files are kept.

@@ -50,7 +50,14 @@ fn registers(home: &Path) -> HashMap<String, u64> {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
     ledger.catch_up(now);
     let end = Timestamp::from_seconds(1 << 33);
-    let ask = Ask { probes: ledger.probes(), start: Timestamp::EPOCH, end, step: EnergyStep::Whole, now };
+    let ask = Ask {
+        probes: ledger.probes(),
+        start: Timestamp::EPOCH,
+        end,
+        step: EnergyStep::Whole,
+        is_to_now: false,
+        now,
+    };
     let answer = Query::new(ledger, None).energy(&ask).unwrap();
     assert!(answer.unreadable.is_empty(), "{answer:?}");
     for probe in &answer.probes {

@@ -20,6 +20,17 @@ fn library() -> Option<PathBuf> {
     folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.is_file())
 }
 
+/// What libfaketime leaves in shared memory when the process with this id has ended.
+struct FakedClock(u32);
+
+impl Drop for FakedClock {
+    fn drop(&mut self) {
+        for name in ["faketime_shm_", "sem.faketime_sem_"] {
+            _ = std::fs::remove_file(format!("/dev/shm/{name}{}", self.0));
+        }
+    }
+}
+
 /// An API that hears `drivers`, in the year that `clock` says.
 fn api(lab: &Lab, drivers: &Kwapi, [api, status]: [u16; 2], clock: Option<&str>) -> Peer {
     let toml = format!(
@@ -71,6 +82,7 @@ fn an_api_in_1970_is_right_by_its_publishers_and_stays_right() {
     );
     let (lab, ports) = (Lab::empty(), [free_port(), free_port()]);
     let process = api(&lab, &drivers, ports, Some("@1970-01-01 00:05:00"));
+    let faked = FakedClock(process.id());
     let first = after(ports[0], 2.0);
     check(&first, 0.0);
     let log = process.log();
@@ -81,6 +93,7 @@ fn an_api_in_1970_is_right_by_its_publishers_and_stays_right() {
     assert!(metrics.contains("\nkwapi_clock_wrong 1\n"));
     process.signal(15);
     process.ended(PATIENCE);
+    drop(faked);
     // The clock is set, and the service started again; what was used meanwhile is in the session's totals.
     std::thread::sleep(Duration::from_secs(1));
     let process = api(&lab, &drivers, ports, None);

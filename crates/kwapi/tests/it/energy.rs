@@ -86,11 +86,28 @@ fn a_running_service_answers_people_and_programs() {
         (&["--start", "2026-10-25 02:30"], "happens twice in Europe/Paris"),
         (&["--zone", "Mars/Olympus"], "there is no time zone \"Mars/Olympus\""),
         (&["--end", "2199-01-01"], "is in the future"),
+        (&["--start", "2026-01-02", "--end", "2026-01-01"], "The end must be after the start"),
+        (&["--start", "2026-03-29 02:30", "--end", "2026-03-30"], "does not exist in Europe/Paris"),
+        (&["--start", "1969-12-31T00:00:00Z"], "is before 1970"),
+        (&["--start", "yesterday"], "is not an instant"),
         (&["--address", "127.0.0.1:1"], "cannot connect to http://127.0.0.1:1"),
     ] {
         let (is_well, printed, told) = energy(&service, arguments);
         assert!(!is_well && told.contains(complaint), "{arguments:?}: {printed} {told}");
     }
+    // Before anything was measured there is no energy, which is not 0 J.
+    let early = ["--start", "2020-01-01T00:00:00Z", "--end", "2020-01-01T01:00:00Z"];
+    for by in [&["--probes", "other"][..], &["--by", "total"]] {
+        let row = &json(&service, &[&early[..], by].concat())["energy"][0]["rows"][0];
+        assert!(row["joules"].is_null() && row["mean_watts"].is_null(), "{row}");
+        let hours = if by[0] == "--by" { 3.0 } else { 1.0 };
+        assert_eq!(
+            (row["absent_seconds"].as_f64(), row["unknown_seconds"].as_f64()),
+            (Some(hours * 3_600.0), Some(0.0))
+        );
+    }
+    let (_, table, _) = energy(&service, &[&early[..], &["--probes", "other"]].concat());
+    assert!(table.contains(" - ") && table.contains("0.0 %"), "{table}");
 }
 
 #[test]

@@ -99,7 +99,14 @@ impl Recorded {
         let mut probes = self.query.probes();
         probes.retain(|probe| probe.as_str().starts_with("rwth."));
         let at = Timestamp::from_seconds;
-        let ask = Ask { probes, start: at(from), end: at(to), step: EnergyStep::Whole, now: at(to) };
+        let ask = Ask {
+            probes,
+            start: at(from),
+            end: at(to),
+            step: EnergyStep::Whole,
+            is_to_now: false,
+            now: at(to),
+        };
         let answer = self.query.energy(&ask).unwrap();
         assert!(answer.unreadable.is_empty(), "{answer:?}");
         let spans = answer.probes.iter().map(|probe| probe.spans[0]);

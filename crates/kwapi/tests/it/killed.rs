@@ -84,7 +84,7 @@ fn in_the_ledger(journal: &Journal) -> HashMap<String, u64> {
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), journal).unwrap());
     ledger.catch_up(now);
     let (probes, end) = (ledger.probes(), Timestamp::from_seconds(1 << 33));
-    let ask = Ask { probes, start: Timestamp::EPOCH, end, step: EnergyStep::Whole, now };
+    let ask = Ask { probes, start: Timestamp::EPOCH, end, step: EnergyStep::Whole, is_to_now: false, now };
     let answer = Query::new(ledger, None).energy(&ask).unwrap();
     // The journal goes on in a segment of its own, which has nothing yet.
     assert!(answer.position <= journal.end() && answer.unreadable.is_empty(), "{answer:?}");

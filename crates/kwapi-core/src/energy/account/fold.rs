@@ -123,13 +123,11 @@ impl Step {
             if self.stop == Energy::ZERO {
                 return None;
             }
-            if run.begin > newest {
-                newest = run.begin.min(at); // Nobody is known to have counted from there to where the curve began.
-            }
+            newest = newest.max(run.begin); // Nobody is known to have counted from there to where the curve began.
         }
         let (at, newest) = (whole_ms(at.micros()), whole_ms(newest.micros()));
         let to = at.max(since);
-        let length = at.saturating_sub(newest).min(to - since);
+        let length = at.saturating_sub(newest);
         (length > 0).then_some((to - length, to))
     }
 }

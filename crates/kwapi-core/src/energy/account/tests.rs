@@ -1,7 +1,12 @@
+mod clocks;
+mod curves;
+mod moments;
+mod places;
 mod properties;
 mod rules;
 mod scenarios;
 mod time;
+mod window;
 
 use proptest::prelude::*;
 

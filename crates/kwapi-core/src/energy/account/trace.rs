@@ -72,10 +72,7 @@ impl Trace {
         if self.register.is_some_and(|before| total(&before) > total(&register)) {
             *self = Self::default(); // The account itself began anew.
         }
-        let before = match self.register {
-            None if begins_account(decision) => Some([0; 3]),
-            before => before,
-        };
+        let before = self.register;
         let begins = self.register.is_none();
         let cause = match message {
             Some(message) => self.message(message, decision, pieces),
@@ -230,9 +227,8 @@ impl Trace {
         let from = if self.account.first_stamp().is_some() { last } else { at };
         self.account.take_legacy(at, gained, covered_ms);
         self.beside_holes.clear();
-        let from = if covered_ms > 0 { from.min(at) } else { at };
         let stretch = Laid {
-            from: milliseconds(from),
+            from: milliseconds(from.min(at)),
             to: milliseconds(at),
             mj: [signed(gained), 0, 0],
             ms: [covered_ms, 0, 0],
@@ -260,11 +256,6 @@ impl Trace {
             run.is_some_and(|run| run.is_beside_hole(kept.point.seq))
         });
     }
-}
-
-/// Whether an account has nothing before what is taken so.
-fn begins_account(decision: &Decision) -> bool {
-    matches!(decision, Decision::Begin { kind: super::SegmentKind::First, .. })
 }
 
 /// Where on its curve a message says that its run begins.

@@ -94,3 +94,6 @@ impl Outliers {
         self.in_a_row = self.in_a_row.saturating_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,8 @@ impl Integrator {
             // It stands still or counts in another unit than its manual says: give back what was held.
             self.anchor = None;
             self.register_believed = false;
-            let total_uj = by_watts_uj.max(integrated);
+            // Of this reading what the one before confirms: nothing else checks its watts any more.
+            let total_uj = before_uj.saturating_add(step.confirmed_uj).max(integrated);
             return Reconciled { total_uj, counted: false, change };
         }
         let ticked = advance > Energy::ZERO && anchor.slack_uj > 0 && step.near;

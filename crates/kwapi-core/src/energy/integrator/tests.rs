@@ -156,3 +156,242 @@ proptest! {
         prop_assert!((meter.totals().energy.joules() - expected).abs() < 0.01);
     }
 }
+
+fn limited(max_watts: Option<f64>) -> Integrator {
+    Integrator::within(Limits { max_gap: MAX_GAP, interval: at(1.0), max_watts: max_watts.map(Watts) })
+}
+
+#[test]
+fn the_power_of_the_reading_itself_makes_an_advance_plausible_and_so_does_max_watts() {
+    // 2 kW for ten seconds are 5.5 Wh; 300 W and two ticks are less than 3.
+    let mut meter = limited(None);
+    counted(&mut meter, 0.0, 50.0, watt_hours(0));
+    assert_eq!(
+        counted(&mut meter, 10.0, 2_000.0, watt_hours(5)),
+        Some(CounterChange::Advanced(Energy::from_watt_hours(5)))
+    );
+    for (max_watts, is_jump) in [(None, true), (Some(2_000.0), false), (Some(1_000.0), true)] {
+        let mut meter = limited(max_watts);
+        counted(&mut meter, 0.0, 50.0, watt_hours(0));
+        let change = counted(&mut meter, 10.0, 50.0, watt_hours(7));
+        assert_eq!(matches!(change, Some(CounterChange::Jumped(_))), is_jump, "{max_watts:?}");
+    }
+    // What was read long ago says nothing of what was drawn since.
+    let mut meter = limited(None);
+    counted(&mut meter, 0.0, 50.0, watt_hours(0));
+    assert!(matches!(counted(&mut meter, 20.0, 2_000.0, watt_hours(8)), Some(CounterChange::Jumped(_))));
+}
+
+fn told<'a>(watts: f64, counter: &'a MeterCounter) -> Told<'a> {
+    Told { power: Some(Watts(watts)), quality: Quality::Measured, counter: Some(counter), is_counted: false }
+}
+
+/// Where in its tick the register stands is not known of a tick that nobody has seen.
+#[test]
+fn a_tick_over_a_stop_was_not_seen() {
+    let mut meter = Integrator::new(MAX_GAP);
+    meter.sums.measured_uj = 2_000_000_000;
+    meter.anchor = Some(Box::new(Anchor::at(0, 3_600_000_000)));
+    meter.resume(at(100.0), &told(100.0, &watt_hours(2)), Energy::from_watt_hours(2));
+    let anchor = meter.anchor.as_deref().copied().unwrap();
+    assert_eq!((anchor.slack_uj, anchor.counted_uj), (3_600_000_000, 7_200_000_000));
+    assert_eq!(meter.totals().energy.joules(), 3_600.0);
+}
+
+#[test]
+fn two_absurd_values_that_do_not_agree_are_not_believed() {
+    let mut meter = Integrator::new(MAX_GAP);
+    for (second, watts) in [(0.0, 100.0), (10.0, 100.0), (20.0, 1e7), (30.0, 4e7), (40.0, 100.0)] {
+        measured(&mut meter, second, watts);
+    }
+    assert_eq!((meter.plausible(), meter.outliers()), (Watts(300.0), 2));
+    // The first of them adds what the value before confirms, the second nothing.
+    assert_eq!(meter.totals().energy.joules(), 3_000.0);
+}
+
+#[test]
+fn a_load_that_is_there_at_the_next_reading_too_is_added_whole() {
+    let mut meter = Integrator::new(MAX_GAP);
+    for (second, watts) in [(0.0, 100.0), (10.0, 100.0), (20.0, 20_000.0), (30.0, 21_000.0)] {
+        measured(&mut meter, second, watts);
+    }
+    assert_eq!((meter.totals().energy.joules(), meter.outliers()), (1_000.0 + 200_000.0 + 210_000.0, 0));
+    // The same where a register is first read in the reading that confirms it.
+    let mut meter = Integrator::new(MAX_GAP);
+    for (second, watts) in [(0.0, 100.0), (10.0, 100.0), (20.0, 20_000.0)] {
+        measured(&mut meter, second, watts);
+    }
+    counted(&mut meter, 30.0, 21_000.0, watt_hours(7));
+    assert_eq!(meter.totals().energy.joules(), 1_000.0 + 200_000.0 + 210_000.0);
+}
+
+/// The status of what waited is its own.
+#[test]
+fn what_waited_for_the_next_value_keeps_its_status() {
+    let mut meter = Integrator::new(MAX_GAP);
+    measured(&mut meter, 0.0, 100.0);
+    meter.record(at(10.0), Some(Watts(20_000.0)), Quality::Estimated, None);
+    measured(&mut meter, 20.0, 20_000.0);
+    assert_eq!(meter.totals().estimated.joules(), 200_000.0);
+    assert_eq!(meter.totals().measured().joules(), 200_000.0);
+}
+
+#[test]
+fn a_reset_within_a_gap_adds_nothing() {
+    let mut meter = Integrator::new(MAX_GAP);
+    counted(&mut meter, 0.0, 100.0, watt_hours(5_000));
+    assert_eq!(counted(&mut meter, 3_600.0, 100.0, watt_hours(3)), Some(CounterChange::Reset));
+    assert_eq!(meter.totals(), Totals { unknown_ms: 3_600_000, ..Totals::default() });
+}
+
+/// Above `max_watts`: the value before still confirms the one after.
+#[test]
+fn a_value_that_cannot_be_is_no_value() {
+    let mut meter = limited(Some(1_000.0));
+    counted(&mut meter, 0.0, 100.0, watt_hours(5_000));
+    counted(&mut meter, 10.0, 5_000.0, watt_hours(5_000));
+    assert_eq!((meter.is_outlier(), meter.outliers_in_a_row()), (true, 1));
+    assert_eq!(counted(&mut meter, 20.0, 100.0, watt_hours(3)), Some(CounterChange::Reset));
+    assert_eq!((meter.totals().energy.joules(), meter.outliers_in_a_row()), (1_000.0, 0));
+}
+
+#[test]
+fn of_a_value_that_is_not_stated_the_next_is_not_confirmed() {
+    let mut meter = Integrator::new(MAX_GAP);
+    counted(&mut meter, 0.0, 100.0, watt_hours(5_000));
+    meter.record(at(10.0), None, Quality::Measured, Some(&watt_hours(5_000)));
+    assert_eq!(counted(&mut meter, 20.0, 100.0, watt_hours(3)), Some(CounterChange::Reset));
+    assert_eq!(meter.totals().energy, Energy::ZERO);
+}
+
+#[test]
+fn what_is_plausible_follows_the_load_up() {
+    let mut meter = Integrator::new(MAX_GAP);
+    for (second, watts) in [(0.0, 50.0), (10.0, 2_000.0), (20.0, 2_000.0), (30.0, 50.0)] {
+        measured(&mut meter, second, watts);
+    }
+    assert_eq!(meter.plausible(), Watts(6_000.0));
+}
+
+#[test]
+fn without_power_and_register_time_is_unknown() {
+    let mut meter = Integrator::new(MAX_GAP);
+    measured(&mut meter, 0.0, 100.0);
+    meter.record(at(5.0), None, Quality::Measured, None);
+    measured(&mut meter, 10.0, 100.0);
+    let totals = Totals {
+        energy: Energy::from_joules(500.0).unwrap(),
+        measured_ms: 5_000,
+        unknown_ms: 5_000,
+        ..Totals::default()
+    };
+    assert_eq!(meter.totals(), totals);
+}
+
+/// The watts are derived from amperes; the register is the meter's own.
+#[test]
+fn a_ticks_surplus_is_measured_whatever_the_watts_are() {
+    let mut meter = Integrator::new(MAX_GAP);
+    for (second, wh) in [(0.0, 7), (5.0, 8), (10.0, 9)] {
+        meter.record(at(second), Some(Watts(100.0)), Quality::Estimated, Some(&watt_hours(wh)));
+    }
+    // At the first tick the phase is unknown; at the second it has ticked once more: 3.6 kJ, of which 500 J are estimated.
+    let totals = meter.totals();
+    assert_eq!((totals.estimated.joules(), totals.measured().joules()), (1_000.0, 3_100.0));
+    assert_eq!((totals.estimated_ms, totals.measured_ms), (10_000, 0));
+}
+
+/// Between two ticks of a coarse register the power it told at the last fills in.
+#[test]
+fn power_told_from_a_register_fills_in() {
+    let mut meter = Integrator::new(MAX_GAP);
+    for (second, wh) in [(0.0, 7), (5.0, 7)] {
+        let counter = watt_hours(wh);
+        meter.record_told(at(second), &Told { is_counted: true, ..told(100.0, &counter) });
+    }
+    assert_eq!((meter.totals().energy.joules(), meter.totals().measured_ms), (500.0, 5_000));
+}
+
+/// The register is read again after a minute in which the watts were there alone.
+#[test]
+fn watts_convict_a_register_that_was_not_read_meanwhile() {
+    let mut meter = Integrator::new(MAX_GAP);
+    counted(&mut meter, 0.0, 1_000.0, watt_hours(7));
+    (1..=6).for_each(|reading| measured(&mut meter, f64::from(reading) * 10.0, 1_000.0));
+    counted(&mut meter, 70.0, 1_000.0, watt_hours(7));
+    assert!(!meter.counter_believed());
+    assert_eq!(meter.totals().energy.joules(), 70_000.0);
+}
+
+fn tenths(tenths: u64) -> MeterCounter {
+    MeterCounter::new(Energy::from_watt_hours(tenths * 100), Energy::from_watt_hours(100))
+}
+
+/// Two ticks of 0.1 kWh are 720 kJ: a register may stand so far behind the watts.
+#[test]
+fn a_coarse_register_is_believed_up_to_two_ticks_behind() {
+    let mut meter = Integrator::new(MAX_GAP);
+    let mut convicted = None;
+    for second in 0..1_200_u32 {
+        counted(&mut meter, f64::from(second), 1_000.0, tenths(42));
+        if !meter.counter_believed() {
+            convicted.get_or_insert(second);
+        }
+    }
+    assert_eq!(convicted, Some(360 + 720 + 1));
+}
+
+/// What is seen to be finer at the second reading was so at the first.
+#[test]
+fn a_register_that_turns_out_finer_is_exact_to_its_finer_tick() {
+    let mut meter = Integrator::new(MAX_GAP);
+    counted(&mut meter, 0.0, 10.0, watt_hours(7));
+    let finer = |joules: u64| {
+        let value = Energy::from_watt_hours(7).saturating_add(Energy::from_millijoules(joules * 1_000));
+        MeterCounter::new(value, Energy::from_millijoules(1_000))
+    };
+    counted(&mut meter, 5.0, 10.0, finer(400));
+    assert_eq!(meter.totals().energy.joules(), 399.0);
+}
+
+#[test]
+fn a_tick_in_a_gap_was_not_seen() {
+    let mut meter = Integrator::new(MAX_GAP);
+    counted(&mut meter, 0.0, 100.0, watt_hours(7));
+    counted(&mut meter, 100.0, 100.0, watt_hours(9));
+    assert_eq!(meter.anchor.as_deref().map(|anchor| anchor.slack_uj), Some(3_600_000_000));
+}
+
+/// What the watts made of the time in which the register was not read stands, and the register counts on from there.
+#[test]
+fn the_first_tick_does_not_take_back_what_watts_alone_have_counted() {
+    let mut meter = Integrator::new(MAX_GAP);
+    counted(&mut meter, 0.0, 2_000.0, watt_hours(0));
+    measured(&mut meter, 5.0, 2_000.0);
+    measured(&mut meter, 10.0, 2_000.0);
+    counted(&mut meter, 11.0, 2_000.0, watt_hours(1));
+    assert_eq!(meter.totals().energy.joules(), 20_000.0);
+    counted(&mut meter, 21.0, 2_000.0, watt_hours(2));
+    assert_eq!(meter.totals().energy.joules(), 20_000.0 + 2.0 * 3_600.0);
+}
+
+/// An entry without one, as of a register that was not believed.
+#[test]
+fn a_register_that_goes_on_without_an_anchor_gets_one() {
+    let mut meter = Integrator::new(MAX_GAP);
+    meter.resume(at(100.0), &told(100.0, &watt_hours(9)), Energy::from_watt_hours(2));
+    let anchor = meter.anchor.as_deref().copied().unwrap();
+    assert_eq!((anchor.counted_uj, anchor.slack_uj), (7_200_000_000, 3_600_000_000));
+}
+
+#[test]
+fn a_register_alone_teaches_no_more_than_its_ticks_prove_and_nothing_beside_max_watts() {
+    for max_watts in [None, Some(900.0)] {
+        let mut meter = limited(max_watts);
+        for (second, wh) in [(0.0, 7), (1.0, 8), (2.0, 9), (3.0, 9), (13.0, 12), (23.0, 15)] {
+            meter.record(at(second), None, Quality::Measured, Some(&watt_hours(wh)));
+        }
+        // Two ticks in ten seconds, and then two again: 720 W are proven.
+        assert_eq!(meter.watts_max, if max_watts.is_some() { 0.0 } else { 720.0 });
+    }
+}

@@ -61,3 +61,23 @@ fn a_row_nobody_ended_is_closed_two_days_after_its_end() {
     assert_eq!(written, [RowStep::Minute]);
     assert_eq!(open.rows().map(|(step, _)| step).collect::<Vec<_>>(), [RowStep::Quarter, RowStep::Day]);
 }
+
+/// A row ends with what is stamped at its end; only the first message of all has no time before it.
+#[test]
+fn the_peak_of_a_message_at_the_end_of_a_row_is_that_rows() {
+    let day = 20_000 * 86_400_000;
+    let rows = minutes(&[
+        (day, 5.0, &[]),
+        (day + MINUTE, 9.0, &[piece(day, 40)]),
+        (day + 2 * MINUTE, 7.0, &[piece(day + MINUTE, 3)]),
+    ]);
+    assert_eq!(rows, [(day, 40, Some(9.0), None), (day + MINUTE, 3, Some(7.0), None)]);
+}
+
+/// The clock was set back: what was used lies later than the message is stamped.
+#[test]
+fn a_peak_before_the_row_that_is_open_is_written() {
+    let day = 20_000 * 86_400_000;
+    let rows = minutes(&[(day + 1_000, 5.0, &[]), (day + 70_000, 8.0, &[piece(day + 2 * MINUTE, 3)])]);
+    assert_eq!(rows, [(day, 0, Some(5.0), None), (day + MINUTE, 0, Some(8.0), None)]);
+}

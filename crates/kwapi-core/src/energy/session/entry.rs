@@ -179,6 +179,11 @@ impl SessionEntry {
         self.register.as_deref().and_then(KeptRegister::path)
     }
 
+    /// The largest power believed so far, in watts.
+    pub(super) fn largest(&self) -> f64 {
+        if self.watts_max.is_finite() { self.watts_max.max(0.0) } else { 0.0 }
+    }
+
     /// When the process that left this ended, by a wall clock that shows `now` after a boot. A clock that was behind stamps
     /// on record, and is past them now, was mended over the boot: by how much is not known, but the stop is no longer than
     /// from the newest of these stamps.
@@ -186,7 +191,7 @@ impl SessionEntry {
         if self.newest <= now { self.wall.max(self.newest) } else { self.wall }
     }
 
-    /// How far the register went on over the stop between this entry and the reading.
+    /// How far the register, which is the one read now, went on over the stop between this entry and the reading.
     ///
     /// # Errors
     /// Why the curve does not go on.
@@ -198,10 +203,7 @@ impl SessionEntry {
         limits: &Limits,
         not_before: Timestamp,
     ) -> Result<Energy, NotBridged> {
-        let kept = match (&self.register, self.curve) {
-            (Some(kept), Some(_)) if kept.path == sample.register.path => kept,
-            _ => return Err(NotBridged::NoState),
-        };
+        let (Some(kept), Some(_)) = (&self.register, self.curve) else { return Err(NotBridged::NoState) };
         let is_same_boot = *self.boot == *clocks.boot;
         let length = if is_same_boot {
             sample.at.saturating_sub(self.boottime)
@@ -229,9 +231,10 @@ impl SessionEntry {
         let refreshed = length.saturating_add(limits.interval);
         let most_uj = match limits.max_watts {
             Some(Watts(max_watts)) => microjoules(max_watts, refreshed),
-            None => microjoules(self.watts_max * DISAGREEMENT, refreshed),
+            None => microjoules(self.largest() * DISAGREEMENT, refreshed),
         };
-        if counter.range.is_some_and(|range| most_uj >= of_energy(range)) {
+        let range = counter.range.into_iter().chain(kept.range).min();
+        if range.is_some_and(|range| most_uj >= of_energy(range)) {
             return Err(NotBridged::StopTooLong);
         }
         // One tick on top: a coarse register that ticks in a short stop has not jumped.

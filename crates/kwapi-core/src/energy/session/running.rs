@@ -91,8 +91,8 @@ impl Running {
             || is_other;
         self.must_sync |= is_upset;
         self.must_be_alone |= is_other;
-        if let (false, Some(counter)) = (had_register, &sample.counter) {
-            self.first_seen(counter);
+        if (!had_register || is_other) && sample.counter.is_some() {
+            self.first_seen();
         }
         self.settle_stop();
         change
@@ -131,8 +131,9 @@ impl Running {
         self.must_sync = true;
     }
 
-    /// A register is read for the first time in a session that began without one: its curve begins here.
-    fn first_seen(&mut self, counter: &MeterCounter) {
+    /// A register is read for the first time in a session that began without one, or with one of a session: its curve
+    /// begins here.
+    fn first_seen(&mut self) {
         if self.curve.is_some() || self.is_without_state || self.register.is_of_session {
             return;
         }
@@ -142,8 +143,6 @@ impl Running {
         self.integrator.subtract(&self.base.take().map(|base| *base).unwrap_or_default());
         self.published.sums = PackedSums::default();
         self.curve = Some(Box::new(SourceCurve { id: self.id, run: 1, begin_uj: 0 }));
-        self.stop_at = None;
-        self.counter = Some(Box::new(*counter));
         (self.must_sync, self.must_be_alone) = (true, true);
     }
 
@@ -165,6 +164,7 @@ impl Running {
             register: self
                 .counter
                 .as_deref()
+                .or_else(|| self.integrator.tracker.last()) // Not read once, it is there all the same.
                 .filter(|_| self.curve.is_some())
                 .map(|counter| Box::new(entry::KeptRegister::new(&self.register, counter, &self.integrator))),
             curve: self.curve.as_ref().map(|curve| curve.id),

@@ -34,7 +34,9 @@ impl Starting {
                 held.integrator.record_told(sample.at, &sample.told());
                 return None;
             }
-            advance = Err(NotBridged::Clock);
+            if advance.err() != Some(NotBridged::Jumped) || self.is_behind(clocks) {
+                advance = Err(NotBridged::Clock);
+            }
         }
         Some(self.begin(sample, clocks, advance))
     }
@@ -53,15 +55,18 @@ impl Starting {
     /// Whether the wall clock may be wrong and may yet be mended. After a boot without a clock chip it is before what is
     /// on record, or before the program was made; or it went on where it stood, and the register seems to have jumped.
     fn is_doubtful(&self, not_bridged: Option<NotBridged>, clocks: &Clocks<'_>) -> bool {
-        let last = self.past.iter().max_by_key(|entry| entry.newest);
-        match last {
-            None => clocks.wall < self.not_before,
-            Some(last) => {
-                *last.boot != *clocks.boot
-                    && (clocks.wall < self.not_before.max(last.wall)
-                        || not_bridged == Some(NotBridged::Jumped))
-            }
-        }
+        let has_booted = self.last().is_none_or(|last| *last.boot != *clocks.boot);
+        has_booted && (self.is_behind(clocks) || not_bridged == Some(NotBridged::Jumped))
+    }
+
+    /// Whether the wall clock is before what is on record, or before the program was made.
+    fn is_behind(&self, clocks: &Clocks<'_>) -> bool {
+        clocks.wall < self.last().map_or(self.not_before, |last| self.not_before.max(last.wall))
+    }
+
+    /// The newest entry of the state.
+    fn last(&self) -> Option<&SessionEntry> {
+        self.past.iter().max_by_key(|entry| entry.newest)
     }
 
     fn begin(
@@ -72,6 +77,8 @@ impl Starting {
     ) -> (Running, Option<NotBridged>) {
         let newest = self.past.iter().map(|entry| entry.newest).max().unwrap_or_default();
         let after = self.past.iter().map(latest_unkept).max().unwrap_or_default();
+        let is_each_stamp_kept =
+            self.limits.interval >= KEEP_EVERY && self.past.iter().all(|entry| entry.curve.is_some());
         let held = self.held.take();
         let past = std::mem::take(&mut self.past);
         let begun = match (advance, &sample.counter) {
@@ -103,14 +110,15 @@ impl Starting {
                 // What was read meanwhile is this session's, and it is named for the first of it.
                 Some(held) => {
                     let began = before(sample.timestamp, clocks.boottime.saturating_sub(held.since));
+                    // The clock was mended over a boot: it may have been ahead, and stamps not on record be later.
                     let next = Timestamp::from_micros(newest.micros().saturating_add(1));
-                    let earliest = if has_register { next } else { after };
-                    (held.integrator, if began > newest { began } else { earliest })
+                    let (latest, earliest) = if is_each_stamp_kept { (newest, next) } else { (after, after) };
+                    (held.integrator, if began > latest { began } else { earliest })
                 }
                 None => (Integrator::within(self.limits), id),
             };
             if let (false, Some(last)) = (has_register, past.iter().max_by_key(|entry| entry.newest)) {
-                integrator.watts_max = integrator.watts_max.max(largest(last)); // What this outlet is known to draw.
+                integrator.watts_max = integrator.watts_max.max(last.largest()); // What this outlet is known to draw.
             }
             integrator.record_told(sample.at, &sample.told());
             let curve = has_register.then_some(SourceCurve { id, run: 1, begin_uj: 0 });
@@ -121,7 +129,7 @@ impl Starting {
     /// The integrator of a curve as it was left.
     fn resumed(&self, entry: &SessionEntry) -> Integrator {
         let mut integrator = Integrator::within(self.limits);
-        integrator.watts_max = largest(entry);
+        integrator.watts_max = entry.largest();
         integrator.sums.measured_uj = entry.total_uj; // Only the sum matters from here.
         integrator
     }
@@ -138,11 +146,6 @@ fn latest_unkept(entry: &SessionEntry) -> Timestamp {
 fn may_be_behind(entry: &SessionEntry, sample: &Sample, clocks: &Clocks<'_>) -> bool {
     let elapsed = sample.at.saturating_sub(entry.boottime);
     *entry.boot != *clocks.boot || sample.timestamp.after(STEP_MIN) < entry.wall.after(elapsed)
-}
-
-/// The largest power believed so far.
-fn largest(entry: &SessionEntry) -> f64 {
-    if entry.watts_max.is_finite() { entry.watts_max.max(0.0) } else { 0.0 }
 }
 
 impl Running {

@@ -1,10 +1,14 @@
 //! The scenarios from their source to their messages; worlds and counterexamples beside.
 
 mod clocks;
+mod entries;
 mod faults;
 mod identity;
+mod process;
 mod properties;
+mod records;
 mod small;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 

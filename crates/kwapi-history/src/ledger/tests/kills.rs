@@ -1,18 +1,9 @@
 //! The process killed at each step on the disk, and a disk that refuses for a while.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::*;
-
-/// A gate that lets so many steps pass, and none after.
-fn gate(steps: i64) -> (Gate, Arc<AtomicI64>) {
-    let left = Arc::new(AtomicI64::new(steps));
-    let theirs = Arc::clone(&left);
-    let gate: Gate = Arc::new(move || {
-        if theirs.fetch_sub(1, Ordering::SeqCst) > 0 { Ok(()) } else { Err(io::Error::other("killed")) }
-    });
-    (gate, left)
-}
+use crate::tree::tests::gate;
 
 /// Takes all of a world in batches, writing after each and merging; says whether it came to the end.
 fn live(ledger: &Ledger, journal: &Journal, world: &World, from: usize) -> bool {

@@ -47,8 +47,14 @@ fn truth(records: &[Credited], from: u64, to: u64) -> f64 {
 fn ask_ms(house: &House, from: u64, to: u64, step: Option<u64>) -> Answer {
     let instant = |ms| at(0).after(Duration::from_millis(ms));
     let step = step.map_or(EnergyStep::Whole, |step| EnergyStep::Every(Duration::from_millis(step)));
-    let ask =
-        Ask { probes: vec![probe("a")], start: instant(from), end: instant(to), step, now: instant(to) };
+    let ask = Ask {
+        probes: vec![probe("a")],
+        start: instant(from),
+        end: instant(to),
+        step,
+        is_to_now: false,
+        now: instant(to + 1_000_000_000),
+    };
     house.query.energy(&ask).unwrap()
 }
 
@@ -116,4 +122,24 @@ fn a_probe_with_a_long_interval_has_its_samples_looked_for_further_away() {
     let answer = ask_ms(&house, 1_299_500, 1_300_500, None);
     let span = answer.probes[0].spans[0];
     assert_eq!((span.known.mj[0], span.is_interpolated), (40_000, false));
+}
+
+#[test]
+fn of_a_stopped_service_samples_tell_what_they_told_while_it_ran() {
+    for is_written in [false, true] {
+        let (house, samples) = house_with_samples(unsteady("a", 8_000), is_written);
+        let spans = [(0, 7_999_000), (61_003, 122_001), (3_700_500, 3_701_250), (7_990_111, 7_995_222)];
+        let asked = |house: &House| spans.map(|(from, to)| ask_ms(house, from, to, None).probes);
+        let running = asked(&house);
+        assert!(running.iter().all(|probes| !probes[0].spans[0].is_interpolated), "{running:?}");
+        let House { lab, query, journal } = house;
+        drop((query, samples));
+        let place = lab.path().to_owned();
+        drop(journal);
+        let ledger = crate::StoppedLedger::open(&place).unwrap();
+        let stopped = crate::StoppedSamples::open(&place).unwrap();
+        let query = Query::of_stopped(ledger, Some(stopped));
+        let (journal, _) = Journal::open(Lab::empty().path(), JournalConfig::default(), at(0)).unwrap();
+        assert_eq!(asked(&House { lab, query, journal }), running, "written: {is_written}");
+    }
 }

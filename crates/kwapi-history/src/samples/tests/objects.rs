@@ -5,9 +5,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::kills::gate;
 use super::*;
 use crate::query::{Ask, EnergyStep, Query};
+use crate::tree::tests::gate;
 
 /// A bucket.
 #[derive(Debug, Default)]

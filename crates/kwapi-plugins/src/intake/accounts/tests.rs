@@ -28,7 +28,7 @@ impl House {
         let clock = MonotonicClock::new(|| Duration::from_secs(1_000));
         let live = Live::open(LiveConfig::default(), accounts, wall(), clock);
         let appending = journal.clone();
-        let append = move |records: &_, now| appending.append(records, now).map(|_| ());
+        let append = move |records: &_, now| appending.append(records, now);
         let intake = Intake::new(live.clone(), Some(Box::new(append)));
         Self { journal, live, intake }
     }

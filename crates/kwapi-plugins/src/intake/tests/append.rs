@@ -28,7 +28,7 @@ impl Refusing {
             let refuse = |left: usize| left.checked_sub(1);
             match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuse) {
                 Ok(_) => Err(io::Error::from(io::ErrorKind::StorageFull)),
-                Err(_) => appending.append(records, now).map(|_| ()),
+                Err(_) => appending.append(records, now),
             }
         });
         let bench = Bench::with_append(LiveConfig::default(), Some(append));

@@ -70,7 +70,7 @@ async fn an_append_that_hangs_holds_up_no_live_value_and_loses_nothing_within_th
     let (door, appending) = (Arc::clone(&disk), journal.clone());
     let append: Append = Box::new(move |records, now| {
         door.pass();
-        appending.append(records, now).map(|_| ())
+        appending.append(records, now)
     });
     let intake = Intake::new(live.clone(), Some(append));
     let (trouble, inbox) = (intake.trouble(), Arc::clone(&intake.inbox));

@@ -9,11 +9,11 @@ use kwapi_graph::{Theme, watts_text};
 use super::super::Site;
 use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
-use super::super::graphs::Form;
+use super::super::graphs::{Form, Sum};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, swatch};
-use super::{Layout, filtered, inline, render};
+use super::{Layout, filtered, inline, position, render};
 use crate::http::percent::encode;
 
 /// Probes on one page.
@@ -88,18 +88,19 @@ pub(super) fn answer(
         let query = if members.is_empty() { String::new() } else { format!("?{}", members.join("&")) };
         format!("/last/{period}/{query}")
     };
-    let stacked = site.graphs.stacked(seen, period, now);
+    let sum = site.graphs.sum(seen, period, now);
+    let (stacked, used) = (&sum.stacked, &sum.used);
     let cards = matching.iter().skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE).map(|probe| Card {
-        present: ProbeWords::new(site, probe, chosen.contains(probe), now),
-        swatch: if site.settings.directory.is_sum(probe) {
+        present: ProbeWords::new(site, probe, chosen.contains(probe), used, now),
+        swatch: if site.directory.is_sum(probe) {
             String::new() // It has no place in the summary.
         } else {
             let position = stacked.position(probe.as_str());
             swatch(position.map(|index| (index, stacked.bands.len())), site.settings.hue)
         },
-        drawing: drawing(site, probe, period, now),
+        drawing: drawing(site, probe, period, used, now),
     });
-    let overall = site.probes.overall(seen, now);
+    let overall = site.probes.overall(seen, used, now);
     let page = Page {
         layout: Layout::new(site, seen, period.label().to_owned(), Some(period)),
         period,
@@ -111,7 +112,7 @@ pub(super) fn answer(
         shows_chosen,
         matching: matching.len(),
         energy: EnergyWords::of_all(&overall, now, &site.settings),
-        summary: summary(site, seen, period, now),
+        summary: summary(site, seen, period, &sum),
         others: stacked.others,
         coloured: stacked.bands.len(),
         cards: cards.collect(),
@@ -122,11 +123,11 @@ pub(super) fn answer(
         here: path(page),
         filter,
     };
-    render(&page, StatusCode::OK, conditions)
+    render(&page, StatusCode::OK, position(seen, used), conditions)
 }
 
-fn summary(site: &Site, seen: &Seen, period: Period, now: Timestamp) -> Drawing {
-    let draw = |size| site.graphs.summary(seen, period, Form::Svg(size, Theme::Page), now).ok();
+fn summary(site: &Site, seen: &Seen, period: Period, sum: &Sum) -> Drawing {
+    let draw = |size| site.graphs.summary(sum, seen, period, Form::Svg(size, Theme::Page)).ok();
     let (wide, narrow) = (draw(WIDE), draw(NARROW));
     Drawing {
         legend: Legend::new(&wide.as_ref().map(|graph| graph.figures).unwrap_or_default(), &site.settings),

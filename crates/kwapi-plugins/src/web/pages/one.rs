@@ -10,7 +10,7 @@ use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::overview::Seen;
 use super::view::{Drawing, ProbeWords, drawing};
-use super::{Layout, render};
+use super::{Layout, position, render};
 use crate::directory::Labels;
 
 #[derive(Debug, Template)]
@@ -30,11 +30,12 @@ pub(super) fn answer(
     now: Timestamp,
     conditions: &Conditions,
 ) -> Response {
+    let used = site.graphs.used(std::slice::from_ref(probe), &Period::ALL, now);
     let page = Page {
         layout: Layout::new(site, seen, probe.to_string(), None),
-        present: ProbeWords::new(site, probe, chosen.contains(probe), now),
-        labels: site.settings.directory.labels(probe),
-        graphs: Period::ALL.map(|period| (period, drawing(site, probe, period, now))).into(),
+        present: ProbeWords::new(site, probe, chosen.contains(probe), &used, now),
+        labels: site.directory.labels(probe),
+        graphs: Period::ALL.map(|period| (period, drawing(site, probe, period, &used, now))).into(),
     };
-    render(&page, StatusCode::OK, conditions)
+    render(&page, StatusCode::OK, position(seen, &used), conditions)
 }

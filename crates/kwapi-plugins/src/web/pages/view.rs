@@ -1,12 +1,14 @@
 //! What templates show: everything already in words.
 
 use kwapi_core::{Period, ProbeId, Quality, Timestamp};
-use kwapi_graph::{Figures, Size, Theme, colour, cost_text, energy_text, watts_text};
+use kwapi_graph::{EnergyFigure, Figures, Size, Theme, colour, cost_text, watts_text, watts_texts};
 
 use super::super::graphs::{Form, Graph, NoGraph};
 use super::super::overview::Overall;
-use super::super::{EnergySince, Settings, Site, words};
+use super::super::used::Used;
+use super::super::{Settings, Site, words};
 use super::{inline, probe_path};
+use crate::directory::EnergySince;
 use crate::http::percent::encode;
 
 /// A probe's graph within a page.
@@ -28,15 +30,15 @@ pub(super) struct Legend {
 
 impl Legend {
     pub(super) fn new(figures: &Figures, settings: &Settings) -> Self {
-        let watts = |watts: Option<f64>| watts.map_or_else(|| "–".to_owned(), watts_text);
-        let known = figures.last.map(|_| figures.energy_kwh);
+        let [min, max, average, last] =
+            watts_texts([figures.min, figures.max, figures.average, figures.last]);
         Self {
-            min: watts(figures.min),
-            max: watts(figures.max),
-            average: watts(figures.average),
-            last: watts(figures.last),
-            energy: known.map_or_else(|| "–".to_owned(), energy_text),
-            cost: known.and_then(|kwh| cost(kwh, settings)),
+            min,
+            max,
+            average,
+            last,
+            energy: figures.energy.text().unwrap_or_else(|| "–".to_owned()),
+            cost: cost(figures.energy, settings),
         }
     }
 }
@@ -62,10 +64,10 @@ pub(super) struct EnergyWords {
 
 impl EnergyWords {
     pub(super) fn new(account: &EnergySince, now: Timestamp, settings: &Settings) -> Self {
-        let kwh = account.totals.energy.kwh();
+        let total = EnergyFigure::Known(account.totals.energy.kwh());
         Self {
-            energy: energy_text(kwh),
-            cost: cost(kwh, settings),
+            energy: total.text().unwrap_or_default(),
+            cost: cost(total, settings),
             since: words::instant(account.since, now, &settings.zone),
             until: account.until.map(|until| words::instant(until, now, &settings.zone)),
             share: words::share(&account.totals),
@@ -96,15 +98,15 @@ pub(super) struct ProbeWords {
 }
 
 impl ProbeWords {
-    pub(super) fn new(site: &Site, probe: &ProbeId, is_chosen: bool, now: Timestamp) -> Self {
-        let latest = site.graphs.history().latest(probe);
+    pub(super) fn new(site: &Site, probe: &ProbeId, is_chosen: bool, used: &Used, now: Timestamp) -> Self {
+        let latest = site.directory.now(probe);
         let live = latest.as_ref().filter(|latest| !latest.is_silent);
         let zone = &site.settings.zone;
         let mut marks = Vec::new();
         if is_simulated(probe) {
             marks.push(("simulated", "Not a real server: its meter is simulated"));
         }
-        if site.settings.directory.is_sum(probe) {
+        if site.directory.is_sum(probe) {
             marks.push(("sum", "Sum of other probes; not counted again in totals"));
         }
         Self {
@@ -117,7 +119,7 @@ impl ProbeWords {
             is_estimated: live.is_some_and(|latest| latest.quality == Quality::Estimated),
             seen: latest.map(|latest| (words::age(latest.at, now), words::instant(latest.at, now, zone))),
             energy: latest
-                .and_then(|latest| latest.account)
+                .and_then(|latest| used.account(probe, latest.account))
                 .map(|account| EnergyWords::new(&account, now, &site.settings)),
         }
     }
@@ -128,15 +130,16 @@ pub(super) fn is_simulated(probe: &ProbeId) -> bool {
     probe.as_str().starts_with("demo.")
 }
 
-/// What `kwh` cost, when there is a tariff.
-fn cost(kwh: f64, settings: &Settings) -> Option<String> {
-    let tariff = settings.tariff.as_ref()?;
-    Some(cost_text(kwh * tariff.price_per_kwh, &tariff.currency))
+/// What energy cost, when there is a tariff.
+fn cost(energy: EnergyFigure, settings: &Settings) -> Option<String> {
+    let (tariff, kwh) = (settings.tariff.as_ref()?, energy.kwh()?);
+    Some(format!("{}{}", energy.mark(), cost_text(kwh * tariff.price_per_kwh, &tariff.currency)))
 }
 
-/// A probe's drawing over a period; empty when it cannot be drawn.
-pub(super) fn drawing(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> Drawing {
-    let graph = match site.graphs.probe(probe, period, Form::Svg(CARD, Theme::Page), now) {
+/// A probe's drawing over a period, with what it `used` then; empty when it cannot be drawn.
+pub(super) fn drawing(site: &Site, probe: &ProbeId, period: Period, used: &Used, now: Timestamp) -> Drawing {
+    let energy = used.figure(probe, period);
+    let graph = match site.graphs.probe(probe, period, Form::Svg(CARD, Theme::Page), energy, now) {
         Ok(graph) => graph,
         Err(NoGraph::Undrawn(_)) => None,
         Err(NoGraph::Unreadable(_)) => {

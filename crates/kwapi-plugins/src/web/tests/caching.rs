@@ -9,7 +9,11 @@ fn graphs(bytes_max: usize) -> (Graphs, ProbeId, Arc<AtomicU64>) {
     let fixture = Fixture::of(&["A", "B"]);
     let now = Arc::clone(&fixture.now);
     let settings = Settings { cache_bytes_max: bytes_max, ..settings() };
-    (Graphs::new(Arc::new(fixture), settings), ProbeId::new("A").unwrap(), now)
+    (
+        Graphs::new(Directory::default().with_history(Arc::new(fixture)), settings),
+        ProbeId::new("A").unwrap(),
+        now,
+    )
 }
 
 #[test]
@@ -17,7 +21,10 @@ fn a_graph_is_drawn_again_only_when_its_archive_has_a_new_row() {
     let (graphs, probe, now) = graphs(1 << 20);
     let drawn_after = |seconds: u64| {
         now.store(NOW + seconds, Ordering::Relaxed);
-        graphs.probe(&probe, Period::Hour, PNG, Timestamp::from_seconds(NOW + seconds)).unwrap().unwrap();
+        graphs
+            .probe(&probe, Period::Hour, PNG, None, Timestamp::from_seconds(NOW + seconds))
+            .unwrap()
+            .unwrap();
         graphs.effort().0
     };
     assert_eq!([0, 1, 9, 10, 19, 20].map(drawn_after), [1, 1, 1, 2, 2, 3]);
@@ -28,9 +35,9 @@ fn a_row_that_is_written_late_is_still_drawn() {
     let (graphs, probe, now) = graphs(1 << 20);
     let at = Timestamp::from_seconds(NOW + 10);
     now.store(NOW + 9, Ordering::Relaxed); // The newest measurement belongs to the row before.
-    let before = graphs.probe(&probe, Period::Hour, PNG, at).unwrap().unwrap();
+    let before = graphs.probe(&probe, Period::Hour, PNG, None, at).unwrap().unwrap();
     now.store(NOW + 10, Ordering::Relaxed);
-    let after = graphs.probe(&probe, Period::Hour, PNG, at).unwrap().unwrap();
+    let after = graphs.probe(&probe, Period::Hour, PNG, None, at).unwrap().unwrap();
     assert_ne!(before.bytes, after.bytes);
 }
 
@@ -43,7 +50,7 @@ fn the_cache_stays_within_its_bytes() {
         for period in Period::ALL {
             for scale in 1..=2 {
                 let form = Form::Png(Size::PROBE, Theme::Light, scale);
-                graphs.probe(&probe, period, form, Timestamp::from_seconds(at)).unwrap().unwrap();
+                graphs.probe(&probe, period, form, None, Timestamp::from_seconds(at)).unwrap().unwrap();
                 assert!(graphs.effort().1 <= 100_000, "{:?}", graphs.effort());
             }
         }
@@ -58,7 +65,7 @@ fn the_sum_of_all_probes_is_added_up_once_a_row() {
     let everything = Seen { parts: Arc::clone(&all), all, above: [].into(), is_everything: true };
     let sum = |seconds: u64| {
         now.store(NOW + seconds, Ordering::Relaxed);
-        graphs.stacked(&everything, Period::Day, Timestamp::from_seconds(NOW + seconds))
+        graphs.sum(&everything, Period::Day, Timestamp::from_seconds(NOW + seconds)).stacked
     };
     assert!(Arc::ptr_eq(&sum(0), &sum(14)));
     assert_eq!(sum(0).probes, 2);
@@ -71,13 +78,15 @@ fn a_sum_of_what_somebody_sees_is_kept_for_who_sees_the_same_and_for_nobody_else
         let all: Arc<[ProbeId]> = names.iter().map(|name| ProbeId::new(name).unwrap()).collect();
         Seen { parts: Arc::clone(&all), all, above: [].into(), is_everything: false }
     };
-    let sum = |names: &[&str]| graphs.stacked(&seen(names), Period::Day, Timestamp::from_seconds(NOW));
+    let sum = |names: &[&str]| graphs.sum(&seen(names), Period::Day, Timestamp::from_seconds(NOW)).stacked;
     let (a, b) = (sum(&["A"]), sum(&["B"]));
     assert!(a.bands[0].name == "A" && b.bands[0].name == "B" && a.probes == 1);
     assert!(Arc::ptr_eq(&a, &sum(&["A"])) && Arc::ptr_eq(&b, &sum(&["B"])));
     assert_eq!(sum(&["A", "B"]).probes, 2);
     let summary = |names: &[&str]| {
-        graphs.summary(&seen(names), Period::Day, PNG, Timestamp::from_seconds(NOW)).unwrap().bytes
+        let seen = seen(names);
+        let sum = graphs.sum(&seen, Period::Day, Timestamp::from_seconds(NOW));
+        graphs.summary(&sum, &seen, Period::Day, PNG).unwrap().bytes
     };
     assert_ne!(summary(&["A"]), summary(&["B"]));
     assert_eq!(summary(&["A"]), summary(&["A"]));

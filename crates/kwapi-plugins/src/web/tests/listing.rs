@@ -41,8 +41,7 @@ async fn a_legend_says_the_real_peaks_on_the_page_and_in_the_picture() {
 async fn a_sum_is_shown_but_counts_in_no_total() {
     let sums = |name: &str| ConfiguredProbes::new(|_| Labels::new(), [ProbeId::new(name).unwrap()]);
     let directory = Directory::new(sums("rack"));
-    let with_sum = Settings { directory: directory.clone(), ..settings() };
-    let site = serve_as(Fixture::of(&["A", "B", "rack"]), with_sum);
+    let site = serve_as(Fixture::of(&["A", "B", "rack"]), directory.clone());
     let parts = serve(Fixture::of(&["A", "B"]));
     let (list, expected) = (page(&site, "/last/minute/").await, page(&parts, "/last/minute/").await);
     let between = |text: &str, from: &str, to: &str| {
@@ -92,13 +91,13 @@ async fn what_is_below_a_meter_counts_once() {
 async fn in_the_summary_a_meter_is_its_rest_and_the_stack_the_sum() {
     use super::super::graphs::Graphs;
     use super::super::overview::Probes;
-    let history: Arc<dyn PowerHistory> = Arc::new(Fixture::of(&["a", "a.b", "a.c", "z"]));
+    let directory = Directory::default().with_history(Arc::new(Fixture::of(&["a", "a.b", "a.c", "z"])));
     let now = Timestamp::from_seconds(NOW);
-    let graphs = Graphs::new(Arc::clone(&history), settings());
-    let seen = Probes::new(Arc::clone(&history), Directory::default()).seen(&crate::scope::Scope::All);
-    let stacked = graphs.stacked(&seen, Period::Hour, now);
+    let graphs = Graphs::new(directory.clone(), settings());
+    let seen = Probes::new(directory.clone()).seen(&crate::scope::Scope::All);
+    let stacked = graphs.sum(&seen, Period::Hour, now).stacked;
     let row = |name: &str, row: usize| {
-        let series = history.fetch(&ProbeId::new(name).unwrap(), Period::Hour, NOW).unwrap().unwrap();
+        let series = directory.fetch(&ProbeId::new(name).unwrap(), Period::Hour, NOW).unwrap().unwrap();
         series.watts[row]
     };
     let mut compared = 0;
@@ -150,7 +149,7 @@ async fn a_hundred_thousand_probes_use_the_same_page() {
     fixture.probes = (0..100_000).map(|n| ProbeId::new(format!("node-{n}")).unwrap()).collect();
     let few = Fewer(fixture);
     let clock = few.0.clock();
-    let site = router(Arc::new(few), settings(), clock);
+    let site = router(Directory::default().with_history(Arc::new(few)), settings(), clock);
     let list = page(&site, "/last/hour/").await;
     assert!(list.contains("100000 of 100000 probes reporting"), "totals are over all");
     assert_eq!(list.matches("<article").count(), 24);
@@ -180,15 +179,8 @@ impl PowerHistory for Fewer {
     fn rrd_file(&self, _: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {
         Ok(None)
     }
-    fn latest(&self, _: &ProbeId) -> Option<ProbeNow> {
-        let at = Timestamp::from_seconds(NOW);
-        Some(ProbeNow {
-            power: Watts(100.0),
-            at,
-            quality: Quality::Measured,
-            is_silent: false,
-            account: None,
-        })
+    fn last(&self, _: &ProbeId) -> Option<Latest> {
+        Some(Latest { at: Timestamp::from_seconds(NOW), power: Watts(100.0) })
     }
 }
 

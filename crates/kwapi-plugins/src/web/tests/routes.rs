@@ -208,7 +208,7 @@ async fn a_probe_s_page_says_its_labels_and_escapes_them() {
         _ => Labels::new(),
     };
     let directory = Directory::new(ConfiguredProbes::new(labels, []));
-    let site = serve_as(Fixture::of(&["A", "B"]), Settings { directory, ..settings() });
+    let site = serve_as(Fixture::of(&["A", "B"]), directory);
     let shown = page(&site, "/probe/A/").await;
     assert!(shown.contains("<dt>owner</dt><dd>physics</dd>"), "{shown}");
     assert!(shown.contains("<dt>feeds</dt><dd>&#60;b&#62;&#34;9&#34; &#38; &#39;x&#39;</dd>"), "{shown}");

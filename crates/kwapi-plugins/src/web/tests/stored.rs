@@ -1,8 +1,9 @@
-use kwapi_core::{Accounting, Decision, Measurement};
-use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
+use kwapi_core::Decision;
+use kwapi_history::journal::{Credited, Journal, JournalConfig, Position, Taken};
 use kwapi_history::{History, HistoryConfig};
 
 use super::*;
+use crate::intake::Append;
 
 /// A history of the probe a/b, a hundred seconds long.
 fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
@@ -36,20 +37,37 @@ fn recorded(scratch: &kwapi_peers::Lab) -> Arc<History> {
     Arc::new(history)
 }
 
-/// The pages over it.
-fn pages(
-    scratch: &kwapi_peers::Lab,
-    account: impl Fn(&ProbeId) -> Option<Accounted> + Send + Sync + 'static,
-) -> Router {
+/// The pages over it, of which nothing was heard since the start.
+fn pages(scratch: &kwapi_peers::Lab) -> Router {
+    pages_with(scratch, Live::default())
+}
+
+fn pages_with(scratch: &kwapi_peers::Lab, live: Live) -> Router {
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    let stored = Stored::new(recorded(scratch), clock.clone(), Duration::from_secs(60), account);
-    router(Arc::new(stored), settings(), clock)
+    router(Directory::default().with_live(live).with_history(recorded(scratch)), settings(), clock)
+}
+
+/// What is live where the probe a/b was heard as the clock was at NOW + 100.
+fn live() -> Live {
+    let wall = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
+    Live::open(
+        LiveConfig::default(),
+        Vec::new(),
+        wall,
+        MonotonicClock::new(|| Duration::from_secs(NOW + 100)),
+    )
+}
+
+fn hear_ab(intake: &mut Intake, seq: u64, second: u64, power: f64, quality: Quality) {
+    let probe = ProbeId::new("a/b").unwrap();
+    let at = NOW + second;
+    hear(intake, &probe, seq, at, at, (Watts(power), quality), Totals::default());
 }
 
 #[tokio::test]
 async fn the_store_s_measurements_reach_the_page_the_graph_and_the_file() {
     let scratch = kwapi_peers::Lab::empty();
-    let site = pages(&scratch, |_| None);
+    let site = pages(&scratch);
     let list = page(&site, "/last/minute/").await;
     assert!(list.contains("1 of 1 probe reporting") && list.contains("<b>179.0 W</b>"), "{list}");
     for period in ["minute", "hour"] {
@@ -66,11 +84,7 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
     let history = recorded(&scratch);
     assert!(history.flush_all());
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    let site = router(
-        Arc::new(Stored::new(history, clock.clone(), Duration::from_secs(60), |_| None)),
-        settings(),
-        clock,
-    );
+    let site = router(Directory::default().with_history(history), settings(), clock);
     for entry in std::fs::read_dir(scratch.join("rrd")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "rrd") {
@@ -93,9 +107,9 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
 /// How often the list and the probe's page say that its present value is estimated.
 async fn check_estimated(quality: Quality, expected: usize) {
     let scratch = kwapi_peers::Lab::empty();
-    let energy = EnergySince { since: Timestamp::from_seconds(NOW), until: None, totals: Totals::default() };
-    let (power, at) = (Watts(179.0), Timestamp::from_seconds(NOW + 99));
-    let site = pages(&scratch, move |_| Some(Accounted { power, at, energy, quality, is_silent: false }));
+    let live = live();
+    hear_ab(&mut Intake::new(live.clone(), None), 0, 99, 179.0, quality);
+    let site = pages_with(&scratch, live);
     for path in ["/last/minute/", "/probe/a%2Fb/"] {
         let shown = page(&site, path).await;
         assert_eq!(shown.matches(">estimated</span>").count(), expected, "{path}: {shown}");
@@ -111,11 +125,9 @@ async fn an_estimated_value_is_marked_and_a_measured_one_is_not() {
 #[tokio::test]
 async fn the_present_is_what_the_account_says_also_after_a_clock_was_set_back() {
     let scratch = kwapi_peers::Lab::empty();
-    let energy = EnergySince { since: Timestamp::from_seconds(NOW), until: None, totals: Totals::default() };
-    let (power, at) = (Watts(42.0), Timestamp::from_seconds(NOW + 60));
-    let site = pages(&scratch, move |_| {
-        Some(Accounted { power, at, energy, quality: Quality::Measured, is_silent: false })
-    });
+    let live = live();
+    hear_ab(&mut Intake::new(live.clone(), None), 0, 60, 42.0, Quality::Measured);
+    let site = pages_with(&scratch, live);
     let shown = page(&site, "/last/minute/").await;
     assert!(shown.contains("<b>42.0 W</b>") && !shown.contains("<b>179.0 W</b>"), "{shown}");
 }
@@ -123,7 +135,7 @@ async fn the_present_is_what_the_account_says_also_after_a_clock_was_set_back() 
 #[tokio::test]
 async fn a_page_of_a_young_probe_shows_no_energy_from_before_it() {
     let scratch = kwapi_peers::Lab::empty();
-    let site = pages(&scratch, |_| None);
+    let site = pages(&scratch);
     for period in Period::ALL {
         let shown = page(&site, &format!("/last/{period}/")).await;
         // 80 to 179 W, a second each: 12 950 J. The summary and the probe.
@@ -134,12 +146,15 @@ async fn a_page_of_a_young_probe_shows_no_energy_from_before_it() {
 #[tokio::test]
 async fn a_total_behind_the_present_watts_says_what_it_reaches_to() {
     let scratch = kwapi_peers::Lab::empty();
-    let (since, until) = (Timestamp::from_seconds(NOW), Timestamp::from_seconds(NOW + 31));
-    let energy = EnergySince { since, until: Some(until), totals: Totals::default() };
-    let (power, at) = (Watts(42.0), Timestamp::from_seconds(NOW + 60));
-    let site = pages(&scratch, move |_| {
-        Some(Accounted { power, at, energy, quality: Quality::Measured, is_silent: false })
-    });
+    let (live, until) = (live(), Timestamp::from_seconds(NOW + 31));
+    let mut has_room = true;
+    let full = || std::io::ErrorKind::StorageFull.into();
+    let append: Append =
+        Box::new(move |_, _| std::mem::take(&mut has_room).then(Position::default).ok_or_else(full));
+    let mut intake = Intake::new(live.clone(), Some(append));
+    hear_ab(&mut intake, 0, 31, 40.0, Quality::Measured);
+    hear_ab(&mut intake, 1, 60, 42.0, Quality::Measured);
+    let site = pages_with(&scratch, live);
     let shown = page(&site, "/probe/a%2Fb/").await;
     let expected = format!("recorded up to {}", super::super::words::instant(until, until, &TimeZone::UTC));
     assert!(shown.contains(&expected) && shown.contains("42.0 W"), "{expected} in {shown}");

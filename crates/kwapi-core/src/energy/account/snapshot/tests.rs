@@ -150,6 +150,51 @@ fn an_account_is_read_as_it_was_written() {
     for cut in 0..bytes.len() {
         assert_eq!(Account::decode(&bytes[..cut]), Err(SnapshotError::Damaged), "cut at {cut}");
     }
+    assert_eq!(Account::decode(&[bytes, &[0]].concat()), Err(SnapshotError::Damaged), "a byte too many");
+}
+
+/// Written by no program: what is bounded is bounded when it is read.
+#[test]
+fn more_runs_or_holes_than_there_can_be_are_damage() {
+    let encoded = |account: &Account| {
+        let mut bytes = Vec::new();
+        account.encode(&mut bytes);
+        Account::decode(&bytes)
+    };
+    let mut account = rich();
+    let run = account.runs[0].clone();
+    account.runs.truncate(1);
+    account.runs.resize(crate::energy::account::RUNS_MAX, run.clone());
+    assert!(encoded(&account).is_ok());
+    account.runs.push(run);
+    assert_eq!(encoded(&account), Err(SnapshotError::Damaged));
+    let mut bytes = Vec::new();
+    rich().encode(&mut bytes);
+    let read = Account::decode(&bytes).unwrap();
+    // The number of holes is one byte, and the first that makes the account unsound when it is raised.
+    let damaged = (0..bytes.len()).any(|index| {
+        let mut bytes = bytes.clone();
+        bytes[index] = 9;
+        Account::decode(&bytes) == Err(SnapshotError::Damaged) && {
+            bytes[index] = 8;
+            Account::decode(&bytes).is_ok_and(|other| other.runs == read.runs && other.past != read.past)
+        }
+    });
+    assert!(damaged);
+}
+
+/// Earlier programs kept what was covered in microseconds.
+#[test]
+fn covered_microseconds_are_read_as_milliseconds() {
+    let mut account = rich();
+    let past = account.past.as_mut().unwrap();
+    past.sum.coverage.by_status[0] += 700;
+    let mut bytes = Vec::new();
+    account.encode(&mut bytes);
+    let read = Account::decode(&bytes).unwrap();
+    let whole = read.past.as_ref().unwrap().sum.coverage.by_status;
+    assert!(whole.iter().all(|us| us % 1_000 == 0), "{whole:?}");
+    assert_eq!(read.totals(), read.fold_whole());
 }
 
 #[test]

@@ -5,31 +5,31 @@ use crate::CurvePoint;
 
 /// A publisher of one watt a second's worth a second: joules, seconds and stamps are easily told apart by size.
 #[derive(Clone, Copy)]
-struct Publisher {
-    session: u64,
+pub(super) struct Publisher {
+    pub(super) session: u64,
     /// The curve, the number of this run on it, and where on it the session's sums begin, in joules.
-    curve: Option<(u64, u32, u64)>,
+    pub(super) curve: Option<(u64, u32, u64)>,
     /// Stamps less true seconds.
-    offset: i64,
+    pub(super) offset: i64,
     /// True second of its first reading.
-    from: u64,
+    pub(super) from: u64,
 }
 
-const WATTS: u64 = 100;
+pub(super) const WATTS: u64 = 100;
 
 impl Publisher {
     /// One without a register, whose clock is right.
-    fn new(from: u64) -> Self {
+    pub(super) fn new(from: u64) -> Self {
         Self { session: from, curve: None, offset: 0, from }
     }
 
     /// The run numbered `run` of curve `id`, on which `begin` joules are counted before it.
-    fn on_curve(from: u64, id: u64, run: u32, begin: u64) -> Self {
+    pub(super) fn on_curve(from: u64, id: u64, run: u32, begin: u64) -> Self {
         Self { curve: Some((id, run, begin)), ..Self::new(from) }
     }
 
     /// Its reading at a true second: message 0 at `from`, one every 10 s.
-    fn at(&self, second: u64) -> Accounting {
+    pub(super) fn at(&self, second: u64) -> Accounting {
         let known = second - self.from;
         Accounting {
             timestamp: Timestamp::from_seconds(second.checked_add_signed(self.offset).unwrap()),
@@ -47,19 +47,19 @@ impl Publisher {
     }
 }
 
-fn joules(joules: u64) -> Energy {
+pub(super) fn joules(joules: u64) -> Energy {
     Energy::from_millijoules(joules * 1_000)
 }
 
 /// An account that hears messages at true seconds.
 #[derive(Default)]
-struct Plugin {
-    account: Account,
-    refused: usize,
+pub(super) struct Plugin {
+    pub(super) account: Account,
+    pub(super) refused: usize,
 }
 
 impl Plugin {
-    fn hear(&mut self, second: u64, message: Accounting) {
+    pub(super) fn hear(&mut self, second: u64, message: Accounting) {
         let before = self.account.totals().energy;
         let credit = self.account.credit(&message, Duration::from_secs(second), Duration::from_secs(25));
         self.refused += usize::from(credit.is_err());
@@ -67,7 +67,7 @@ impl Plugin {
     }
 
     /// Hears a publisher's readings as they are made.
-    fn follow(&mut self, publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) {
+    pub(super) fn follow(&mut self, publisher: &Publisher, seconds: std::ops::RangeInclusive<u64>) {
         for second in seconds.step_by(10) {
             self.hear(second, publisher.at(second));
         }
@@ -75,7 +75,7 @@ impl Plugin {
 
     /// Joules, and seconds measured, bridged, unknown.
     #[track_caller]
-    fn check(&self, joules: u64, seconds: [u64; 3]) {
+    pub(super) fn check(&self, joules: u64, seconds: [u64; 3]) {
         let totals = self.account.totals();
         let time = [totals.measured_ms, totals.bridged_ms, totals.unknown_ms].map(|ms| ms / 1_000);
         assert_eq!((totals.energy.millijoules() / 1_000, time), (joules, seconds));

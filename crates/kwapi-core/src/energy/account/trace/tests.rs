@@ -1,3 +1,5 @@
+mod places;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -287,6 +289,14 @@ fn begun_later_it_tells_what_came_since() {
     assert_eq!(sums_from(0, &messages), (90_000, 1));
     assert_eq!(sums_from(1, &messages), (40_000, 1));
     assert_eq!(sums_from(3, &messages), (0, 1));
+}
+
+/// A ledger that is begun with the first message heard of a session: what it carries came before.
+#[test]
+fn begun_with_a_session_that_follows_it_tells_what_came_after_that_message() {
+    let messages = [message(100, 100, 0), message(100, 110, 50), message(200, 203, 90), message(200, 210, 95)];
+    assert_eq!(sums_from(0, &messages), (145_000, 1));
+    assert_eq!(sums_from(2, &messages), (5_000, 1));
 }
 
 #[test]

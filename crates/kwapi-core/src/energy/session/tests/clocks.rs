@@ -79,6 +79,22 @@ fn a_clock_that_was_behind_and_is_mended_over_a_boot_makes_no_stop_longer() {
     assert!(world.credited() <= 189_000, "{} J of 189 kJ", world.credited());
 }
 
+/// It was wrong for the whole of a process, and is after the next boot: later than what is on record, and impossible.
+#[test]
+fn a_clock_from_before_the_program_is_waited_for_though_the_state_was_left_by_one() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.offset = -1_789_000_000;
+    world.read((0..700).step_by(10));
+    let count = world.log.len();
+    assert!(count > 0);
+    world.boot(800);
+    world.read((810..900).step_by(10));
+    assert_eq!(world.log.len(), count);
+    world.offset = 0;
+    world.read([900]);
+    assert_eq!(world.log.len(), count + 1);
+}
+
 /// As long as it stays behind by the same, it measures the stop.
 #[test]
 fn a_clock_that_stays_behind_over_a_boot_bridges_the_stop() {
@@ -156,6 +172,19 @@ fn after_ten_minutes_of_a_wrong_clock_the_stop_is_unknown() {
     assert_eq!((world.curves(), session.not_bridged()), (2, Some(crate::NotBridged::Clock)));
 }
 
+/// The clock is right; the host was booted and the meter replaced. That the clock may yet be mended is no cause.
+#[test]
+fn a_register_that_jumped_over_a_boot_is_reported_as_such() {
+    let mut world = Small::new(Meter::exact("m"));
+    world.read((0..100).step_by(10));
+    world.boot(160);
+    world.meter.offset += 5_000_000_000;
+    world.read((170..900).step_by(10));
+    let session = &world.source.as_ref().unwrap().session;
+    assert_eq!((world.curves(), session.not_bridged()), (2, Some(crate::NotBridged::Jumped)));
+    assert!(world.credited().abs_diff(9_000 + 72_000) <= 1, "{}", world.credited());
+}
+
 #[test]
 fn a_clock_that_is_set_within_a_boot_makes_no_stop_longer() {
     let mut world = Small::new(Meter::exact("m"));
@@ -166,4 +195,22 @@ fn a_clock_that_is_set_within_a_boot_makes_no_stop_longer() {
     world.meter.offset += 5_000_000_000;
     world.read((110..200).step_by(10));
     assert!(world.curves() == 2 && world.credited() <= 20_000, "{} J of 20 kJ", world.credited());
+}
+
+/// Of a probe without a register the newest stamps are not on record. The clock was a minute ahead, and a boot later it is
+/// waited for and right: what was read meanwhile began before the stamps that were published.
+#[test]
+fn a_session_that_was_held_is_named_for_a_time_after_all_that_was_published() {
+    let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
+    world.offset = 60;
+    world.read((0..60).step_by(10));
+    let newest = world.log.last().unwrap().1.accounting.timestamp;
+    world.boot(80);
+    world.offset = -1_000_000_000;
+    world.read([90, 100, 110]);
+    world.offset = 0;
+    world.read([120, 130]);
+    let next = world.log[6].1.accounting;
+    assert!(next.session > newest, "{next:?} after {newest:?}");
+    assert!(next.seq == 0 && world.credited() == 5_000 + 4_000, "{} J", world.credited());
 }

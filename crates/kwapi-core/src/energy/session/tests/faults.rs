@@ -35,7 +35,7 @@ fn a_reading_from_before_the_last_one_does_not_set_the_state_back() {
     let limits =
         Limits { max_gap: Duration::from_secs(25), interval: Duration::from_secs(10), max_watts: None };
     let mut session = crate::Session::new(limits, crate::Timestamp::EPOCH, Vec::new());
-    for (at, second) in [(0, 0), (20, 20), (10, 21)] {
+    for (at, second) in [(0, 0), (20, 20), (10, 21), (30, 31)] {
         let wall = crate::Timestamp::from_seconds(1_790_000_000 + second);
         let sample = crate::Sample {
             at: Duration::from_secs(at),
@@ -48,9 +48,12 @@ fn a_reading_from_before_the_last_one_does_not_set_the_state_back() {
         };
         let clocks = crate::Clocks { wall, boottime: Duration::from_secs(second), boot: "0" };
         session.record(&sample, &clocks);
+        let entry = session.entry(&id("p"), "0").unwrap();
+        let newest = at.max(20 * u64::from(second >= 20));
+        assert_eq!((entry.boottime, entry.total_uj / 1_000_000), (Duration::from_secs(newest), u128::from(newest) * 100));
     }
     let entry = session.entry(&id("p"), "0").unwrap();
-    assert_eq!((entry.boottime, entry.total_uj), (Duration::from_secs(20), 2_000_000_000));
+    assert_eq!((entry.boottime, entry.total_uj), (Duration::from_secs(30), 3_000_000_000));
 }
 
 /// The register was upset in the run, then power was lost: the state of before must not come back, or the register
@@ -148,6 +151,69 @@ fn one_absurd_sample_in_the_reading_of_a_reset_is_nothing() {
     world.read_as("p", 100, 1e7);
     world.read((110..200).step_by(10));
     assert!(world.credited().abs_diff(19_000) <= 1, "{}", world.credited());
+}
+
+/// A register that is read for the first time, or another in its place, has nothing yet to check the watts by.
+#[test]
+fn one_absurd_sample_in_the_first_reading_of_a_register_is_nothing() {
+    let mut world = Small::new(Meter { tick: None, ..Meter::exact("m") });
+    world.read((0..60).step_by(10));
+    world.meter.tick = Some(1);
+    world.read_as("p", 60, 1e7);
+    world.read((70..100).step_by(10));
+    assert_eq!(world.credited(), 9_000, "first read in a session");
+    let mut world = Small::new(Meter::exact("m"));
+    world.read((0..60).step_by(10));
+    world.meter.path = "n".to_owned();
+    world.read_as("p", 60, 1e7);
+    world.read((70..100).step_by(10));
+    assert_eq!(world.credited(), 9_000, "another register");
+}
+
+/// The register counts a tenth of what the watts say. In the very reading that convicts it one sample is absurd.
+#[test]
+fn one_absurd_sample_in_the_reading_that_convicts_a_register_is_nothing() {
+    let mut world = Small::new(Meter::exact("m"));
+    (0..60).step_by(10).for_each(|second| world.read_as("p", second, 1_000.0));
+    assert!(world.source.as_ref().unwrap().session.register_believed());
+    world.read_as("p", 60, 1e7);
+    assert!(!world.source.as_ref().unwrap().session.register_believed());
+    (70..100).step_by(10).for_each(|second| world.read_as("p", second, 1_000.0));
+    // The register had the last word for ten seconds: a kilojoule.
+    assert_eq!(world.credited(), 81_000);
+}
+
+/// A meter that does not state its register in the last reading before a stop has one all the same.
+#[test]
+fn a_register_not_read_in_the_last_reading_bridges_the_stop() {
+    for is_clean in [true, false] {
+        let mut world = Small::new(Meter::exact("m"));
+        world.read((0..50).step_by(10));
+        world.meter.tick = None;
+        world.read([50]);
+        assert_eq!(world.log.last().unwrap().1.accounting.meter, None);
+        if is_clean {
+            world.stop();
+        } else {
+            world.kill();
+        }
+        world.meter.tick = Some(1);
+        world.read([100, 110]);
+        assert_eq!((world.credited(), world.curves()), (11_000, 1), "clean {is_clean}");
+    }
+}
+
+/// A range that is stated no more holds all the same: the register may have passed it more than once.
+#[test]
+fn a_range_not_read_once_bridges_no_stop_that_is_too_long_for_it() {
+    let mut world = Small::new(Meter { range: Some(10_000_000), ..Meter::exact("m") });
+    world.read((0..50).step_by(10));
+    world.stop();
+    world.meter.range = None;
+    world.meter.offset = -10_000_000;
+    world.read([150, 160]);
+    let not_bridged = world.source.as_ref().unwrap().session.not_bridged();
+    assert_eq!((world.curves(), not_bridged), (2, Some(crate::NotBridged::StopTooLong)));
 }
 
 /// What an outlet is known to draw outlives a process of one reading.

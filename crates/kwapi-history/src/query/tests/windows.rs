@@ -1,0 +1,121 @@
+use super::*;
+use crate::ledger::tests::World;
+
+/// The windows of graphs that are looked at `now`: how long, and at which seconds they begin.
+fn windows(now: u64) -> Vec<(Timestamp, Timestamp)> {
+    [(300, 1), (3_600, 10), (86_400, 900), (604_800, 7_200)]
+        .map(|(length, grain)| {
+            let end = now.div_ceil(grain) * grain;
+            (Timestamp::from_seconds(end - length), Timestamp::from_seconds(end))
+        })
+        .into()
+}
+
+struct Watched {
+    _lab: Lab,
+    journal: Journal,
+    ledger: Arc<Ledger>,
+    query: Query,
+    windows: Windows,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let lab = Lab::empty();
+        let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), at(0)).unwrap();
+        let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
+        let query = Query::new(ledger.clone(), None);
+        let windows = Windows::new(query.clone());
+        Self { _lab: lab, journal, ledger, query, windows }
+    }
+
+    fn take(&self, records: &[Credited]) {
+        self.journal.append(&Arc::new(records.to_vec()), at(0)).unwrap();
+        self.ledger.catch_up(at(0));
+    }
+
+    /// Compares each window with the question asked anew.
+    #[track_caller]
+    fn check(&self, now: u64) -> WindowsAnswer {
+        let (probes, windows) = (self.query.probes(), windows(now));
+        let answer = self.windows.ask(&probes, &windows, Timestamp::from_seconds(now));
+        assert_eq!(answer.position, self.journal.end());
+        for (window, (start, end)) in windows.iter().enumerate() {
+            let (start, end) = (*start, *end);
+            let ask = Ask {
+                probes: probes.clone(),
+                start,
+                end,
+                step: EnergyStep::Whole,
+                is_to_now: true,
+                now: end,
+            };
+            for of in self.query.energy(&ask).unwrap().probes {
+                let expected = WindowEnergy::of(&of.spans[0]);
+                assert_eq!(
+                    answer.window(window, &of.probe),
+                    Some(expected),
+                    "{} {start:?} {end:?}",
+                    of.probe
+                );
+            }
+        }
+        answer
+    }
+}
+
+#[test]
+fn a_window_says_what_the_question_asked_anew_does_with_late_messages_and_restarts() {
+    let (watched, world) = (Watched::new(), World::of_a_day());
+    let (mut newest, mut registers) = (0, BTreeMap::new());
+    for (n, records) in world.records.chunks(13).enumerate() {
+        watched.take(records);
+        for record in records {
+            newest = newest.max(record.at.seconds());
+            registers.insert(record.probe.clone(), record.taken.unwrap().register.energy);
+        }
+        if n % 4 == 1 {
+            watched.ledger.write(at(0)).unwrap();
+        }
+        let answer = watched.check(newest);
+        for (probe, register) in &registers {
+            assert_eq!(answer.total(probe).unwrap().0, *register, "the account's total, to the millijoule");
+        }
+    }
+    assert!(watched.ledger.counters().corrections > 10, "{:?}", watched.ledger.counters());
+}
+
+#[test]
+fn what_goes_on_in_a_window_is_told_without_reading_files() {
+    let watched = Watched::new();
+    watched.take(&records("a", 0, 90_000, 40));
+    watched.ledger.write(at(0)).unwrap();
+    let now = at(90_001).seconds();
+    let before = watched.check(now);
+    for step in ["step=minute", "step=quarter", "step=day"] {
+        std::fs::remove_dir_all(watched.journal.home().join("ledger").join(step)).unwrap();
+    }
+    let more: Vec<_> = records("a", 0, 90_500, 40).into_iter().skip(9_001).collect();
+    watched.take(&more);
+    let after = watched.windows.ask(&[probe("a")], &windows(now)[2..3], Timestamp::from_seconds(now + 500));
+    let WindowEnergy::Ledger(then) = before.windows[2][0] else { panic!("{before:?}") };
+    assert_eq!(after.windows[0][0], WindowEnergy::Ledger(then + 500 * 40 * 1_000));
+    // Of another window the files are asked.
+    let later = windows(now + 3_600);
+    let after = watched.windows.ask(&[probe("a")], &later[2..3], Timestamp::from_seconds(now + 3_600));
+    assert_eq!(after.windows[0][0], WindowEnergy::Unreadable);
+}
+
+#[test]
+fn a_probe_that_the_ledger_does_not_know_has_no_total_and_no_energy() {
+    let watched = Watched::new();
+    watched.take(&records("a", 0, 100, 40));
+    let answer = watched.windows.ask(&[probe("b"), probe("a")], &windows(at(100).seconds()), at(100));
+    assert_eq!(answer.probes, [probe("a"), probe("b")]);
+    assert_eq!(
+        (answer.total(&probe("b")), answer.window(0, &probe("b"))),
+        (None, Some(WindowEnergy::Unknown))
+    );
+    assert_eq!(answer.total(&probe("a")), Some((Energy::from_millijoules(4_000_000), at(0))));
+    assert_eq!((answer.window(0, &probe("c")), answer.window(9, &probe("a"))), (None, None));
+}

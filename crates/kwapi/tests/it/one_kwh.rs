@@ -1,0 +1,241 @@
+//! One probe has one kWh: whoever is asked says the same at one position in the journal, while measurements come in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use kwapi_graph::{cost_text, energy_text};
+use serde_json::Value;
+
+use crate::harness::{Kwapi, PATIENCE, kwapi, request};
+
+/// The probe that everyone is asked about. It uses two kilowatt-hours a second: each message changes what is shown.
+const PROBE: &str = "rack.big";
+const WATTS: u32 = 7_200_000;
+/// EUR a kWh.
+const PRICE: f64 = 0.25;
+
+fn site() -> String {
+    let mut toml = format!(
+        "state_directory = '@DIR@/state'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\nkwh_price = {PRICE}\ncurrency = 'EUR'\n\
+         [status]\nlisten = '127.0.0.1:@STATUS@'\n[api]\nlisten = '127.0.0.1:@API@'\n"
+    );
+    _ = write!(
+        toml,
+        "[[meter]]\ndriver = 'dummy'\nprobe = '{PROBE}'\nwatts = {WATTS}\ninterval_seconds = 0.2\n"
+    );
+    for number in 0..12 {
+        _ = write!(
+            toml,
+            "[[meter]]\ndriver = 'dummy'\nprobe = 'load.n{number}'\nwatts = 900000\ninterval_seconds = 0.25\n"
+        );
+    }
+    toml
+}
+
+/// What somebody said of somebody's energy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    /// Where in the journal.
+    position: (u64, u64),
+    /// As people read it.
+    kwh: String,
+    face: &'static str,
+}
+
+/// What was said of the probe, and of all together.
+#[derive(Debug, Default)]
+struct Heard {
+    probe: Vec<Said>,
+    total: Vec<Said>,
+}
+
+fn position(text: &str) -> (u64, u64) {
+    let (segment, offset) = text.split_once('-').unwrap();
+    (segment.parse().unwrap(), offset.parse().unwrap())
+}
+
+/// Asks for `path`: the position that the answer names, if it is of one, and the answer.
+fn ask(port: u16, path: &str) -> Option<(Option<(u64, u64)>, String)> {
+    let (status, head, body) =
+        request(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))?;
+    let named = head.lines().find_map(|line| line.strip_prefix("kwapi-position: "));
+    (status == 200).then(|| (named.map(position), String::from_utf8(body).unwrap()))
+}
+
+/// All numbers before a unit in a text.
+fn numbers(text: &str, unit: &str) -> BTreeSet<String> {
+    let parts: Vec<&str> = text.split(unit).collect();
+    let before = parts.iter().take(parts.len() - 1);
+    let is_of_number = |c: &char| c.is_ascii_digit() || matches!(c, '.' | '~' | '\u{a0}');
+    before
+        .map(|part| {
+            let number: String = part.chars().rev().take_while(is_of_number).collect();
+            number.chars().rev().collect::<String>() + unit
+        })
+        .collect()
+}
+
+/// The one number of kilowatt-hours of a text, and that its cost is of it.
+#[track_caller]
+fn only_kwh(what: &str, text: &str) -> Option<String> {
+    let (kwh, cost) = (numbers(text, " kWh"), numbers(text, " EUR"));
+    assert!(kwh.len() <= 1 && cost.len() <= 1, "{what} says {kwh:?} and {cost:?}");
+    kwh.into_iter().next()
+}
+
+/// The part of a page between two texts.
+fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = page.split_once(from).unwrap_or(("", ""));
+    rest.split_once(to).map_or("", |(part, _)| part)
+}
+
+fn hear(service: &Kwapi, face: usize, heard: &Mutex<Heard>) {
+    let say = |face, at: Option<(u64, u64)>, kwh: Option<String>, is_total: bool| {
+        let (Some(position), Some(kwh)) = (at, kwh) else { return };
+        let mut heard = heard.lock().unwrap();
+        if is_total { &mut heard.total } else { &mut heard.probe }.push(Said { position, kwh, face });
+    };
+    let of_row = |answer: &Value| answer["energy"][0]["rows"][0]["kwh"].as_f64().map(energy_text);
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    match face {
+        0 => {
+            if let Some((at, body)) = ask(service.api, &format!("/v1/probes/{PROBE}/")) {
+                say("/v1/probes/X/", at, json(&body)[PROBE]["kwh"].as_f64().map(energy_text), false);
+            }
+            if let Some((at, body)) = ask(service.api, "/v1/probes/") {
+                let kwh = json(&body)["probes"][PROBE]["kwh"].as_f64().map(energy_text);
+                say("/v1/probes/", at, kwh, false);
+            }
+        }
+        1 => {
+            if let Some((at, body)) = ask(service.api, &format!("/v2/energy?probe={PROBE}")) {
+                assert_eq!(json(&body)["position"].as_str().map(position), at);
+                say("/v2/energy", at, of_row(&json(&body)), false);
+            }
+            if let Some((at, body)) = ask(service.api, "/v2/energy?by=total") {
+                say("/v2/energy?by=total", at, of_row(&json(&body)), true);
+            }
+        }
+        2 => {
+            if let Some((at, page)) = ask(service.web, &format!("/probe/{PROBE}/")) {
+                // Head, six legends, six drawings.
+                say("page", at, only_kwh("the probe's page", &page), false);
+            }
+            if let Some((at, svg)) = ask(service.web, &format!("/graph/day/{PROBE}/?format=svg")) {
+                say("graph", at, only_kwh("a graph", &svg), false);
+            }
+        }
+        3 => {
+            if let Some((at, page)) = ask(service.web, "/last/hour/") {
+                let card = between(&page, &format!("id=\"graph-{PROBE}\""), "</article>");
+                say("card", at, only_kwh("a card", card), false);
+                let head = between(&page, "id=\"now\"", "</section>");
+                let legend = between(&page, "id=\"summary-legend\"", "</dl>");
+                say("list", at, only_kwh("head and legend of the list", &format!("{head}{legend}")), true);
+                let band = between(&page, &format!("<title>{PROBE}: "), "</title>");
+                say("band", at, only_kwh("a band", band), false);
+            }
+            if let Some((at, svg)) = ask(service.web, "/graph/week/?format=svg") {
+                let legend = svg.rsplit_once("Energy ").map_or("", |(_, legend)| legend);
+                say("summary", at, only_kwh("the summary's legend", legend), true);
+            }
+        }
+        _ => {
+            let mut command = kwapi();
+            command.args(["energy", "--format", "json", "--probes", PROBE, "--config"]);
+            let output = command.arg(service.file("kwapi.toml")).output().unwrap();
+            if let (true, Ok(answer)) =
+                (output.status.success(), serde_json::from_slice::<Value>(&output.stdout))
+            {
+                say("kwapi energy", answer["position"].as_str().map(position), of_row(&answer), false);
+            }
+        }
+    }
+}
+
+/// At equal positions all must say the same, and at later ones no less. Returns of each face how often another one spoke at
+/// its position.
+#[track_caller]
+fn compare(all: &[Said]) -> BTreeMap<&'static str, usize> {
+    let mut by_position: BTreeMap<(u64, u64), BTreeSet<(&str, &'static str)>> = BTreeMap::new();
+    for said in all {
+        by_position.entry(said.position).or_default().insert((&said.kwh, said.face));
+    }
+    let mut met = BTreeMap::new();
+    let mut before = 0.0;
+    for (position, said) in &by_position {
+        let kwh: BTreeSet<&str> = said.iter().map(|(kwh, _)| *kwh).collect();
+        assert_eq!(kwh.len(), 1, "at {position:?}: {said:?}");
+        let digits: String = kwh.iter().flat_map(|kwh| kwh.chars()).filter(|c| *c != '\u{a0}').collect();
+        let number: f64 = digits.trim_end_matches(" kWh").parse().unwrap();
+        // What is shown of 100 kWh and more is rounded to 0.1 kWh.
+        assert!(number + 0.05 >= before, "at {position:?} {number} after {before}: {said:?}");
+        before = number;
+        for (_, face) in said.iter().filter(|_| said.len() > 1) {
+            *met.entry(*face).or_default() += 1;
+        }
+    }
+    met
+}
+
+#[test]
+fn whoever_is_asked_says_one_kwh_at_one_position_while_measurements_come_in() {
+    const FACES: [&str; 8] =
+        ["/v1/probes/X/", "/v1/probes/", "/v2/energy", "page", "graph", "card", "band", "kwapi energy"];
+    const OF_ALL: [&str; 3] = ["/v2/energy?by=total", "list", "summary"];
+    let service = Kwapi::start(&["run"], &site());
+    service.probe(PROBE);
+    let (heard, is_enough) = (Mutex::new(Heard::default()), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for face in [0, 0, 1, 2, 3, 4] {
+            let (service, heard, is_enough) = (&service, &heard, &is_enough);
+            scope.spawn(move || {
+                while !is_enough.load(Ordering::Relaxed) {
+                    hear(service, face, heard);
+                }
+            });
+        }
+        let begun = Instant::now();
+        let mut met = (BTreeMap::new(), BTreeMap::new());
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while begun.elapsed() < PATIENCE * 2 {
+                std::thread::sleep(std::time::Duration::from_millis(500));
+                let (probe, total) = {
+                    let heard = heard.lock().unwrap();
+                    (heard.probe.clone(), heard.total.clone())
+                };
+                met = (compare(&probe), compare(&total));
+                let have_met = |faces: &[&str], met: &BTreeMap<&str, usize>| {
+                    faces.iter().all(|face| met.get(face).is_some_and(|times| *times >= 3))
+                };
+                if have_met(&FACES, &met.0) && have_met(&OF_ALL, &met.1) {
+                    return;
+                }
+            }
+            panic!("not everyone spoke at another's position: {met:?}");
+        }));
+        is_enough.store(true, Ordering::Relaxed);
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+#[test]
+fn a_page_names_the_cost_of_the_kwh_that_it_shows() {
+    let service = Kwapi::start(&["run"], &site());
+    service.probe(PROBE);
+    let (page, kwh) = kwapi_peers::wait_until("energy on the page", PATIENCE, || {
+        let (_, page) = ask(service.web, &format!("/probe/{PROBE}/"))?;
+        let kwh = only_kwh("the page", &page)?;
+        let number: f64 = kwh.trim_end_matches(" kWh").parse().ok()?;
+        (number > 1.0).then_some((page, number))
+    });
+    // Costs are of the exact energy: the one shown is rounded.
+    let cost = numbers(&page, " EUR").into_iter().next().unwrap();
+    let possible = [-0.000_5, 0.0, 0.000_5].map(|off| cost_text((kwh + off) * PRICE, "EUR"));
+    assert!(possible.contains(&cost), "{cost} is not of {kwh} kWh: {possible:?}");
+}
