@@ -215,6 +215,7 @@ fn energy_within_a_minute_is_exact_from_objects_and_names_the_hour_without() {
         end: wall(HOUR + 641),
         step: EnergyStep::Whole,
         now: wall(86_400),
+        is_to_now: false,
     };
     let here = query.energy(&ask).unwrap();
     assert_eq!((here.without_samples.len(), here.probes[0].spans[0].is_interpolated), (0, false));
