@@ -81,10 +81,11 @@ async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Js
     Json(statuses.into_iter().map(|status| MeterReport::new(status, now)).collect())
 }
 
+/// What knows of troubles, as far as the process has it.
+type TroubleSources = (Option<Arc<Manager>>, Option<Arc<Samples>>);
+
 /// What is wrong with the clock or the state of the process itself, or keeps samples from object storage: a sentence each.
-async fn troubles(
-    State((manager, samples)): State<(Option<Arc<Manager>>, Option<Arc<Samples>>)>,
-) -> Json<Vec<String>> {
+async fn troubles(State((manager, samples)): State<TroubleSources>) -> Json<Vec<String>> {
     let troubles = manager.map(|manager| manager.troubles()).unwrap_or_default().into_iter();
     Json(troubles.chain(samples.and_then(|samples| samples.upload_trouble())).collect())
 }
