@@ -38,6 +38,6 @@ pub use query::{
 };
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
-    SampleRow, Samples, SamplesConfig, SamplesCounters, SamplesError, SamplesPage, SamplesWriter,
-    StoppedSamples, UnreadableSamples,
+    ObjectReader, SampleRow, SampleUpload, Samples, SamplesConfig, SamplesCounters, SamplesError,
+    SamplesPage, SamplesWriter, StoppedSamples, UnreadableSamples,
 };

@@ -10,10 +10,13 @@ mod counters;
 mod files;
 mod merge;
 mod place;
+mod remote;
 mod sample;
 mod seen;
 mod stopped;
 mod table;
+mod upload;
+mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,14 +31,18 @@ use crate::reader_thread::{JournalConsumer, ReaderThread};
 use crate::tree::Gate;
 
 pub use counters::SamplesCounters;
+pub use remote::ObjectReader;
 pub use sample::SampleRow;
 pub use seen::{SamplesError, SamplesPage, UnreadableSamples};
 pub use stopped::StoppedSamples;
+pub use upload::SampleUpload;
 
 use buffer::SampleBuffer;
 use files::{SampleFiles, SamplePart};
 use sample::{Hour, hour_of};
 use table::PartWriter;
+use upload::Uploads;
+use uploads::UploadLog;
 
 /// The journal's reader that keeps samples.
 const READER: &str = "samples";
@@ -76,6 +83,7 @@ pub struct Samples {
     config: SamplesConfig,
     journal: Journal,
     files: SampleFiles,
+    uploads: Uploads,
     /// Taken first. Who has the reader takes records and writes, nobody else.
     reader: Mutex<Reader>,
     bookmark: Bookmark,
@@ -121,7 +129,7 @@ impl Samples {
 
     fn open_through(config: SamplesConfig, journal: &Journal, gate: Option<Gate>) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Io(journal.home().to_owned(), error);
-        let files = SampleFiles::new(journal.home(), gate);
+        let files = SampleFiles::new(journal.home(), gate.clone());
         let reader = journal.reader(READER, Need::Required);
         let mut state = SamplesState::default();
         let mut found = None;
@@ -140,11 +148,14 @@ impl Samples {
         (state.position, state.written) = (position, position);
         (state.committed, state.committed_before) = (position, reader.committed());
         state.parts = files.open(position).map_err(failed)?;
+        let log = UploadLog::new(journal.home(), gate);
+        let uploads = Uploads::open(log, &state.parts).map_err(failed)?;
         let bookmark = journal.bookmark(READER, Need::Required);
         Ok(Self {
             config,
             journal: journal.clone(),
             files,
+            uploads,
             reader: Mutex::new(reader),
             bookmark,
             buffer: RwLock::default(),
@@ -304,13 +315,15 @@ impl Samples {
     /// Running totals.
     pub fn counters(&self) -> SamplesCounters {
         let waiting = self.buffer.read().rows();
-        let state = self.state.lock();
-        SamplesCounters {
-            waiting,
-            files: state.parts.values().map(|parts| parts.len() as u64).sum(),
-            bytes: state.parts.values().flatten().map(|part| part.bytes).sum(),
-            ..state.counters
-        }
+        let (mut counters, parts) = {
+            let state = self.state.lock();
+            let parts: Vec<SamplePart> = state.parts.values().flatten().copied().collect();
+            (SamplesCounters { waiting, ..state.counters }, parts)
+        };
+        counters.files = parts.len() as u64;
+        counters.bytes = parts.iter().map(|part| part.bytes).sum();
+        self.count_uploads(&mut counters, &parts);
+        counters
     }
 
     /// What keeps samples from being written, for whoever asks whether the service is ready.

@@ -136,6 +136,32 @@ impl Tree {
         }
     }
 
+    /// Appends to a file beside the folders; on disk when this returns. A kill leaves a part of `bytes`, or none.
+    pub(crate) fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.make_root()?;
+        let path = self.root.join(name);
+        let is_new = !path.exists();
+        self.pass()?;
+        let mut output = Output { tree: self, file: File::options().append(true).create(true).open(path)? };
+        output.write_all(bytes)?;
+        output.file.sync_data()?;
+        self.pass()?;
+        if is_new { sync_folder(&self.root) } else { Ok(()) }
+    }
+
+    /// Makes the tree's own folder, where it is not there.
+    pub(crate) fn make_root(&self) -> io::Result<()> {
+        self.make_folder(&self.root)
+    }
+
+    /// Gives the tree the name of another one, which is not there.
+    pub(crate) fn rename_to(&self, other: &Self) -> io::Result<()> {
+        self.pass()?;
+        fs::rename(&self.root, &other.root)?;
+        self.pass()?;
+        sync_folder(&self.home)
+    }
+
     /// Removes a folder with all that is in it.
     pub(crate) fn remove(&self, folder: &Path) -> io::Result<()> {
         self.pass()?;

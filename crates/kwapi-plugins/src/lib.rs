@@ -13,6 +13,7 @@ pub mod intake;
 mod json;
 pub mod live;
 pub mod metrics;
+pub mod object_storage;
 mod scope;
 pub mod web;
 

@@ -169,7 +169,9 @@ impl Config {
         }
         labels.retain(|_, labels| !labels.is_empty());
         let virtual_probes = virtual_probes::read(document, &expanded)?;
-        let warnings = remarks::unknown_labels(document, &labels, &expanded, &virtual_probes);
+        let mut warnings = remarks::unknown_labels(document, &labels, &expanded, &virtual_probes);
+        let samples = samples_section(document)?;
+        warnings.extend(remarks::samples_in_clear(document, &samples));
         let mut read = files::Files::default();
         let meters: Vec<MeterSpec> = expanded
             .iter()
@@ -188,7 +190,7 @@ impl Config {
             rrd,
             bill,
             ledger: document.section("ledger")?,
-            samples: samples_section(document)?,
+            samples,
             status: document.section("status")?,
             virtual_probes,
             meters,

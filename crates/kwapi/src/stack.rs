@@ -206,7 +206,10 @@ impl Stack {
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all, Scope::All);
             let energy = live.map(|_| api::operators(directory.clone(), query));
-            routers.push((listener, status::router(metrics, manager, energy, rests, process.clock.clone())));
+            let samples = pages.as_ref().and_then(Pages::samples);
+            let sources = status::TroubleSources { manager: manager.clone(), samples, rests };
+            let router = status::router(metrics, manager, energy, sources, process.clock.clone());
+            routers.push((listener, router));
         }
         let servers = routers
             .into_iter()

@@ -21,4 +21,18 @@ pub struct SamplesCounters {
     pub failures: u64,
     /// Files of the position that were damaged when the samples were opened.
     pub places_damaged: u64,
+    /// Files uploaded to object storage and verified there…
+    pub uploads: u64,
+    /// …and their bytes.
+    pub upload_bytes: u64,
+    /// Attempts to upload that failed.
+    pub upload_failures: u64,
+    /// Files that are on this disk alone, those of the current hour among them; 0 without object storage…
+    pub not_uploaded: u64,
+    /// …and their bytes.
+    pub not_uploaded_bytes: u64,
+    /// Reads of objects.
+    pub object_reads: u64,
+    /// Reads of objects that failed.
+    pub object_read_failures: u64,
 }

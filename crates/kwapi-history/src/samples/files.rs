@@ -16,7 +16,7 @@ use crate::tree::{Gate, Output, Tree, date, entries, is_unfinished, name_of, par
 /// The tree of parts in the directory of history.
 const TREE: &str = "samples";
 const SUFFIX: &str = ".parquet";
-const HOURS_OF_DAY: u64 = 24;
+pub(super) const HOURS_OF_DAY: u64 = 24;
 
 /// A file of samples of one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,16 +29,43 @@ pub(super) struct SamplePart {
 }
 
 impl SamplePart {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         part_name(self.from)
     }
+
+    /// Its place in the tree, and in a bucket below what the operator puts before it.
+    pub(super) fn key(&self) -> String {
+        let [day, hour] = folders(self.hour);
+        format!("{day}/{hour}/{}", self.name())
+    }
+
+    /// The part with such a key.
+    pub(super) fn of_key(key: &str, bytes: u64) -> Option<Self> {
+        let mut names = key.split('/');
+        let (day, hour, name) = (names.next()?, names.next()?, names.next()?);
+        let part = Self { hour: parse_folders(day, hour)?, from: parse_name(name)?, bytes };
+        // Others may write the same otherwise: such a thing is none of ours.
+        (part.key() == key).then_some(part)
+    }
+}
+
+/// The folders of an hour, that of its day first.
+fn folders(hour: Hour) -> [String; 2] {
+    let day = date(hour / HOURS_OF_DAY);
+    [format!("date={day}"), format!("hour={:02}", hour % HOURS_OF_DAY)]
+}
+
+fn parse_folders(day: &str, hour: &str) -> Option<Hour> {
+    let day = day.strip_prefix("date=").and_then(parse_date)?;
+    let of_day = hour.strip_prefix("hour=").and_then(|hour| hour.parse::<u64>().ok());
+    Some(day * HOURS_OF_DAY + of_day.filter(|hour| *hour < HOURS_OF_DAY)?)
 }
 
 fn part_name(Position { segment, offset }: Position) -> String {
     format!("part-{segment:012}-{offset:012}{SUFFIX}")
 }
 
-fn parse_name(name: &str) -> Option<Position> {
+pub(super) fn parse_name(name: &str) -> Option<Position> {
     let (segment, offset) = name.strip_prefix("part-")?.strip_suffix(SUFFIX)?.split_once('-')?;
     Some(Position { segment: segment.parse().ok()?, offset: offset.parse().ok()? })
 }
@@ -57,8 +84,8 @@ impl SampleFiles {
     }
 
     fn folder(&self, hour: Hour) -> PathBuf {
-        let day = format!("date={}", date(hour / HOURS_OF_DAY));
-        self.0.root().join(day).join(format!("hour={:02}", hour % HOURS_OF_DAY))
+        let [day, hour] = folders(hour);
+        self.0.root().join(day).join(hour)
     }
 
     pub(super) fn path(&self, part: &SamplePart) -> PathBuf {
@@ -68,17 +95,15 @@ impl SampleFiles {
     /// All parts there are, and what a kill has left unfinished.
     pub(super) fn list(&self) -> io::Result<(Vec<SamplePart>, Vec<PathBuf>)> {
         let (mut parts, mut unfinished) = (Vec::new(), Vec::new());
-        for date in entries(self.0.root())? {
-            let Some(day) = name_of(&date).strip_prefix("date=").and_then(parse_date) else { continue };
-            for folder in entries(&date)? {
-                let of_day = name_of(&folder).strip_prefix("hour=").and_then(|hour| hour.parse::<u64>().ok());
-                let Some(of_day) = of_day.filter(|hour| *hour < HOURS_OF_DAY) else { continue };
+        for date in entries(self.0.root())?.iter().filter(|date| name_of(date).starts_with("date=")) {
+            for folder in entries(date)? {
+                let Some(hour) = parse_folders(name_of(date), name_of(&folder)) else { continue };
                 for path in entries(&folder)? {
                     if is_unfinished(&path) {
                         unfinished.push(path);
                     } else if let Some(from) = parse_name(name_of(&path)) {
                         let bytes = fs::metadata(&path)?.len();
-                        parts.push(SamplePart { hour: day * HOURS_OF_DAY + of_day, from, bytes });
+                        parts.push(SamplePart { hour, from, bytes });
                     }
                 }
             }
@@ -165,6 +190,11 @@ mod tests {
         let text = "/h/samples/date=2026-11-26/hour=07/part-000000000003-000000123456.parquet";
         assert_eq!(path, Path::new(text));
         assert_eq!(parse_name(name_of(&path)), Some(part.from));
+        assert_eq!(Path::new("/h/samples").join(part.key()), path);
+        assert_eq!(SamplePart::of_key(&part.key(), 0), Some(part));
+        for foreign in ["", "a/b/c", "date=2026-11-26/hour=7/part-000000000003-000000123456.parquet"] {
+            assert_eq!(SamplePart::of_key(foreign, 0), None, "{foreign}");
+        }
         for foreign in ["part-1.parquet", "part-1-2-3.parquet", "part-1-2.parquet.new", "data.parquet"] {
             assert_eq!(parse_name(foreign), None, "{foreign}");
         }

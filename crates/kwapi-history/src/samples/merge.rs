@@ -20,8 +20,15 @@ const MERGED_ROWS_MAX: u64 = 1 << 20;
 /// So many small parts are merged with a large one.
 const SMALL_PARTS: usize = 16;
 
+/// Whether an hour is over, and most of what comes late has come.
+pub(super) fn is_over(hour: Hour, wall: Timestamp) -> bool {
+    let end = hour.saturating_add(1).saturating_mul(HOUR_MS);
+    end.saturating_add(MERGED_AFTER_MS) <= wall.micros() / 1_000
+}
+
 impl Samples {
-    /// Removes the hours that need not be kept, or for which there is no room.
+    /// Removes the hours that need not be kept, or for which there is no room; with object storage only those that are
+    /// there.
     pub(super) fn retain(&self, wall: Timestamp) {
         let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
         loop {
@@ -30,7 +37,10 @@ impl Samples {
                 // A clock that is years ahead must not empty the folder.
                 let now = wall.min(state.newest.after(Duration::from_secs(3_600))).micros() / 1_000;
                 let bytes: u64 = state.parts.values().flatten().map(|part| part.bytes).sum();
-                let Some((hour, _)) = state.parts.first_key_value() else { return };
+                let may_go = |parts: &[SamplePart]| {
+                    self.uploads.remote.is_none() || self.uploads.known.lock().are_stored(parts)
+                };
+                let Some((hour, _)) = state.parts.iter().find(|(_, parts)| may_go(parts)) else { return };
                 let end = hour.saturating_add(1).saturating_mul(HOUR_MS);
                 let is_too_much = bytes > self.config.bytes_max && state.parts.len() > 1;
                 if end.saturating_add(kept) > now && !is_too_much {
@@ -46,6 +56,7 @@ impl Samples {
             state.parts.remove(&oldest);
             state.looked_at.remove(&oldest);
             state.counters.hours_removed += 1;
+            self.uploads.known.lock().forget_here(oldest);
         }
     }
 
@@ -55,7 +66,12 @@ impl Samples {
             return;
         }
         let Some((hour, parts)) = self.next_hour(wall) else { return };
-        let merged = self.choose(&parts).and_then(|chosen| {
+        // What is in object storage, or may be, stays as it is.
+        let free: Vec<SamplePart> = {
+            let known = self.uploads.known.lock();
+            parts.iter().filter(|part| known.may_be_merged(part)).copied().collect()
+        };
+        let merged = self.choose(&free).and_then(|chosen| {
             let Some(chosen) = chosen else { return Ok(true) };
             self.merge(hour, &parts, &chosen).map(|()| false)
         });
@@ -77,11 +93,9 @@ impl Samples {
 
     /// An hour that is over, with all its parts.
     fn next_hour(&self, wall: Timestamp) -> Option<(Hour, Vec<SamplePart>)> {
-        let now = wall.micros() / 1_000;
         let state = self.state.lock();
         let found = state.parts.iter().find(|(hour, parts)| {
-            let end = hour.saturating_add(1).saturating_mul(HOUR_MS);
-            end.saturating_add(MERGED_AFTER_MS) <= now
+            is_over(**hour, wall)
                 && !state.looked_at.contains(hour)
                 // Even the older place has them: nobody will write them again.
                 && parts.iter().all(|part| part.from < state.committed_before)

@@ -1,18 +1,21 @@
-//! What there is of some time: the samples in files, and those that wait to be written.
+//! What there is of some time: the samples in files, here and in object storage, and those that wait to be written.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use kwapi_core::{ProbeId, Timestamp};
 
 use super::Samples;
-use super::files::SamplePart;
+use super::files::{HOURS_OF_DAY, SamplePart};
 use super::merge::named;
-use super::sample::{SampleRow, hour_of};
+use super::sample::{Hour, SampleRow, hour_of};
 use super::table::{SampleColumns, decode};
+use super::uploads::UploadState;
 use crate::columns::Wanted;
 use crate::journal::Position;
+use crate::tree::Day;
 
 /// Samples of one probe, in order of time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,13 +87,18 @@ impl Samples {
         first.map(|hour| Timestamp::from_seconds(hour.saturating_mul(3_600)))
     }
 
-    /// The hours with samples of some time (Unix microseconds), each as far as it belongs to that.
+    /// The hours with samples of some time (Unix microseconds), each as far as it belongs to that; of days in object storage
+    /// all hours.
     fn hours(&self, times: Range<u64>) -> Vec<Range<u64>> {
         let buffer = self.buffer.read();
         let state = self.state.lock();
         let wanted = hour_of(times.start)..=hour_of(times.end.saturating_sub(1));
-        let mut hours: Vec<u64> = state.parts.range(wanted.clone()).map(|(hour, _)| *hour).collect();
-        hours.extend(buffer.hours().range(wanted));
+        let mut hours: Vec<Hour> = state.parts.range(wanted.clone()).map(|(hour, _)| *hour).collect();
+        hours.extend(buffer.hours().range(wanted.clone()));
+        for day in self.uploads.known.lock().days(days_of(&wanted)) {
+            let of_day = day * HOURS_OF_DAY..(day + 1) * HOURS_OF_DAY;
+            hours.extend(of_day.filter(|hour| wanted.contains(hour)));
+        }
         hours.sort_unstable();
         hours.dedup();
         let length = 3_600_000_000;
@@ -120,14 +128,14 @@ impl Samples {
         mut each: impl FnMut(&ProbeId, SampleRow),
     ) -> Vec<UnreadableSamples> {
         let mut files = Vec::new();
-        // A merge may take a file away between the list and its opening: then all is listed again.
-        let mut waiting = Vec::new();
+        // A merge may take a file away between the list and its opening, and retention one that is elsewhere by now: then
+        // all is listed again.
+        let (mut waiting, mut parts) = (Vec::new(), Vec::new());
         for _ in 0..4 {
             files.clear();
-            let parts;
             (waiting, parts) = self.look(probes, &times);
-            files.extend(parts.into_iter().map(|part| {
-                let path = self.files.path(&part);
+            files.extend(parts.iter().map(|part| {
+                let path = self.files.path(part);
                 let file = File::open(&path);
                 (part.hour, path, file)
             }));
@@ -140,14 +148,58 @@ impl Samples {
         }
         waiting.iter().for_each(|(probe, sample)| each(probe, *sample));
         let mut unreadable = Vec::new();
+        let mut note = |hour: Hour, cause: String| {
+            unreadable
+                .push(UnreadableSamples { hour: Timestamp::from_seconds(hour.saturating_mul(3_600)), cause });
+        };
         for (hour, path, file) in files {
             let read = file.and_then(|file| decode(file, Wanted::Sorted(probes), &times, columns, &mut each));
             if let Err(error) = read {
-                let hour = Timestamp::from_seconds(hour.saturating_mul(3_600));
-                unreadable.push(UnreadableSamples { hour, cause: named(&error, &path).to_string() });
+                note(hour, named(&error, &path).to_string());
+            }
+        }
+        let wanted = hour_of(times.start)..=hour_of(times.end.saturating_sub(1));
+        let days = self.uploads.known.lock().days(days_of(&wanted));
+        for day in days {
+            let objects = match self.elsewhere(day, &wanted, &parts) {
+                Ok(objects) => objects,
+                Err(error) => {
+                    let of_day = day * HOURS_OF_DAY..(day + 1) * HOURS_OF_DAY;
+                    let cause = format!("what is in object storage cannot be read: {error}");
+                    of_day.filter(|hour| wanted.contains(hour)).for_each(|hour| note(hour, cause.clone()));
+                    continue;
+                }
+            };
+            for part in objects {
+                let Some(remote) = &self.uploads.remote else {
+                    let cause = format!("{} is in object storage, which is not configured", part.key());
+                    note(part.hour, cause);
+                    continue;
+                };
+                let file = remote.open(&part.key(), part.bytes);
+                if let Err(error) = decode(file, Wanted::Sorted(probes), &times, columns, &mut each) {
+                    // What the codec puts before it tells nobody anything.
+                    let cause = error.to_string().replace("External: ", "");
+                    note(part.hour, format!("{} in object storage: {cause}", part.key()));
+                }
             }
         }
         unreadable
+    }
+
+    /// The files of some hours of a day that are in object storage alone; `here` are those that are here.
+    fn elsewhere(
+        &self,
+        day: Day,
+        hours: &RangeInclusive<Hour>,
+        here: &[SamplePart],
+    ) -> io::Result<Vec<SamplePart>> {
+        let here: HashSet<(Hour, Position)> = here.iter().map(|part| (part.hour, part.from)).collect();
+        let lines = self.uploads.log.day(day)?;
+        let stored = lines.iter().filter(|line| line.state == UploadState::Stored).map(|line| line.part);
+        let is_elsewhere =
+            |part: &SamplePart| hours.contains(&part.hour) && !here.contains(&(part.hour, part.from));
+        Ok(stored.filter(is_elsewhere).collect())
     }
 
     /// What is in memory, and the files that have the rest.
@@ -167,4 +219,9 @@ impl Samples {
         let parts = of_hours.into_iter().flatten().flat_map(|(_, parts)| parts).copied().collect();
         (waiting, parts)
     }
+}
+
+/// The days that have hours.
+fn days_of(hours: &RangeInclusive<Hour>) -> RangeInclusive<Day> {
+    hours.start() / HOURS_OF_DAY..=hours.end() / HOURS_OF_DAY
 }

@@ -1,5 +1,6 @@
 mod damage;
 mod kills;
+mod objects;
 mod peers;
 mod size;
 

@@ -52,7 +52,8 @@ impl Api {
             let page = samples
                 .page(probe, *start, *end, *limit)
                 .map_err(|error| HttpError::bad_request(format!("start, end: {error}.")))?;
-            if page.samples.is_empty() && !is_live {
+            // Of a file that cannot be read nobody knows whose samples it has.
+            if page.samples.is_empty() && page.unreadable.is_empty() && !is_live {
                 return Err(no_probe(probe.as_str()));
             }
             sink.begin(question.head(&page));

@@ -11,6 +11,7 @@ use super::Labels;
 use super::document::{Document, Step};
 use super::meters::MeterConfig;
 use super::nearest;
+use super::sections::SamplesSection;
 
 /// A fingerprint of each table that a running process does not take up anew.
 pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
@@ -37,6 +38,14 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
         fixed.insert("drivers.publish".to_owned(), print(publish));
     }
     fixed
+}
+
+/// Samples that are sent to another machine unencrypted.
+pub(super) fn samples_in_clear(document: &Document, samples: &SamplesSection) -> Option<String> {
+    let s3 = samples.s3.as_ref().filter(|s3| s3.is_in_clear())?;
+    let path = ["samples", "s3", "endpoint"].map(|key| Step::Key(key.to_owned()));
+    let message = format!("endpoint = {:?}: samples are sent unencrypted; use https://", s3.endpoint);
+    Some(document.error(&path, message).to_string())
 }
 
 /// Labels of probes that nobody measures.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kwapi_core::Pattern;
 use kwapi_plugins::api::ApiConfig;
 use kwapi_plugins::http::HostName;
+use kwapi_plugins::object_storage::S3Config;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -119,11 +120,13 @@ pub(crate) struct SamplesSection {
     pub(crate) megabytes_max: u32,
     /// How far its files may trail the present, in seconds.
     pub(crate) write_interval_seconds: u32,
+    /// Where closed files go besides.
+    pub(crate) s3: Option<S3Config>,
 }
 
 impl Default for SamplesSection {
     fn default() -> Self {
-        Self { enabled: true, days: 30, megabytes_max: 4_000, write_interval_seconds: 300 }
+        Self { enabled: true, days: 30, megabytes_max: 4_000, write_interval_seconds: 300, s3: None }
     }
 }
 
@@ -184,6 +187,10 @@ pub(super) fn samples_section(document: &Document) -> Result<SamplesSection, Doc
             let message = format!("[samples] {key} = 0 keeps no samples; set enabled = false instead");
             return Err(document.error(&path, message));
         }
+    }
+    if let Some(Err(error)) = section.s3.as_ref().map(S3Config::check) {
+        let path = ["samples", "s3", error.key].map(|key| Step::Key(key.to_owned()));
+        return Err(document.error(&path, error.to_string()));
     }
     Ok(section)
 }

@@ -70,6 +70,52 @@ fn pages_and_api_are_not_opened_to_the_world_by_accident() {
 }
 
 #[test]
+fn object_storage_that_makes_no_sense_is_refused_with_its_line() {
+    let with = |line: &str| {
+        let keys = [
+            "endpoint = 'http://127.0.0.1:9000'",
+            "bucket = 'energy'",
+            "access_key = 'a'",
+            "secret_key = 's'",
+        ];
+        let name = line.split(' ').next().unwrap_or_default();
+        let rest = keys.into_iter().filter(|key| !key.starts_with(name)).collect::<Vec<_>>().join("\n");
+        format!("[samples.s3]\n{line}\n{rest}\n")
+    };
+    for (line, problem) in [
+        ("endpoint = 'minio:9000'", "endpoint: must be an http:// or https:// URL"),
+        ("endpoint = 'https://u:p@s3.example.org'", "endpoint: must have neither a query nor a user name"),
+        ("bucket = 'a/b'", "bucket: must be a name of letters, digits, dots and hyphens"),
+        (
+            "region = 'eu west'",
+            "region: must be a name of letters, digits and hyphens, such as \"eu-west-3\"",
+        ),
+        (
+            "prefix = 'a/../b'",
+            "prefix: must not begin or end with a slash, nor have an empty part, `.` or `..`",
+        ),
+        ("prefix = '/a'", "prefix: must not begin or end with a slash, nor have an empty part, `.` or `..`"),
+        ("access_key = ''", "access_key: must not be empty or have blanks"),
+        ("secret_key = 'two words'", "secret_key: must not be empty or have blanks"),
+    ] {
+        refused(&with(line), &format!("k.toml:2: [samples.s3] {problem}"));
+    }
+    let warned = |line: &str, expected: &str| {
+        check(
+            &with(line),
+            |config| config.warnings.iter().map(|warning| warning.split_once("k.toml:").unwrap().1).collect(),
+            expected,
+        );
+    };
+    warned(
+        "endpoint = 'http://s3.example.org'",
+        "2: endpoint = \"http://s3.example.org\": samples are sent unencrypted; use https://",
+    );
+    warned("endpoint = 'http://127.0.0.1:9000'", "");
+    warned("endpoint = 'https://s3.eu-west-3.amazonaws.com'", "");
+}
+
+#[test]
 fn samples_that_would_be_kept_for_no_time_are_refused() {
     check("[samples]\nenabled = false\ndays = 0\n", |_| "accepted".to_owned(), "accepted");
     refused(

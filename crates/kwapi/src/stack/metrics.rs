@@ -1,13 +1,17 @@
 //! What the crates count, as metric families.
 
+mod samples;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
-use kwapi_history::{History, Ledger, Samples};
+use kwapi_history::{History, Ledger};
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
+
+pub(super) use samples::samples;
 
 /// Meters by state, and each meter's state, latency and failures.
 pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
@@ -271,46 +275,6 @@ pub(super) fn ledger(ledger: Arc<Ledger>) -> impl MetricSource {
         let unplaced = counters.unplaced_mj as f64 / 1e3;
         let help = "Energy laid where a message was stamped, as nothing more was known of its time.";
         out.family("kwapi_ledger_unplaced_joules", Kind::Counter, help).sample(&[], unplaced);
-    }
-}
-
-/// What is kept of samples.
-pub(super) fn samples(samples: Arc<Samples>) -> impl MetricSource {
-    move |out: &mut Exposition| {
-        let counters = samples.counters();
-        for (name, kind, help, count) in [
-            ("kwapi_samples_written", Kind::Counter, "Samples written to files.", counters.written),
-            ("kwapi_samples_waiting", Kind::Gauge, "Samples waiting to be written.", counters.waiting),
-            ("kwapi_samples_files", Kind::Gauge, "Files of samples.", counters.files),
-            ("kwapi_samples_bytes", Kind::Gauge, "Size of the files of samples.", counters.bytes),
-            ("kwapi_samples_merges", Kind::Counter, "Files of samples merged with others.", counters.merges),
-            (
-                "kwapi_samples_hours_removed",
-                Kind::Counter,
-                "Hours of samples removed, for age or size.",
-                counters.hours_removed,
-            ),
-            (
-                "kwapi_samples_losses",
-                Kind::Counter,
-                "Stretches of the journal missing from the samples.",
-                counters.losses,
-            ),
-            (
-                "kwapi_samples_failures",
-                Kind::Counter,
-                "Failed writes of samples and failed reads of the journal.",
-                counters.failures,
-            ),
-            (
-                "kwapi_samples_places_damaged",
-                Kind::Gauge,
-                "Files of the samples' position found damaged at the start.",
-                counters.places_damaged,
-            ),
-        ] {
-            out.family(name, kind, help).count(&[], count);
-        }
     }
 }
 

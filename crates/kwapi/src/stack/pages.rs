@@ -12,6 +12,7 @@ use kwapi_history::{
 };
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::metrics::Metrics;
+use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
 use kwapi_plugins::web::Settings;
 
 use super::{Process, metrics, readiness};
@@ -25,7 +26,15 @@ pub(super) struct Pages {
     ledger: Option<LedgerWriter>,
     /// What questions about energy are answered from, where a ledger is kept.
     pub(super) query: Option<Query>,
-    samples: Option<(Arc<Samples>, SamplesWriter)>,
+    samples: Option<KeptSamples>,
+}
+
+/// The samples, what writes them, and what uploads them, where that is configured.
+#[derive(Debug)]
+struct KeptSamples {
+    samples: Arc<Samples>,
+    writer: SamplesWriter,
+    uploading: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Pages {
@@ -48,7 +57,7 @@ impl Pages {
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
         let samples = samples(process, config, journal, all)?;
-        let kept = samples.as_ref().map(|(samples, _)| samples.clone());
+        let kept = samples.as_ref().map(|kept| kept.samples.clone());
         let (ledger, query) = ledger(process, config, journal, &history, all)?.unzip();
         let query = query.map(|query| query.with_samples(kept));
         Ok(Self { history, flusher, ledger, query, samples })
@@ -56,15 +65,16 @@ impl Pages {
 
     /// The samples, where they are kept.
     pub(super) fn samples(&self) -> Option<Arc<Samples>> {
-        self.samples.as_ref().map(|(samples, _)| samples.clone())
+        self.samples.as_ref().map(|kept| kept.samples.clone())
     }
 
     /// Writes to its files what can be written by `deadline`; the journal has the rest.
     pub(super) async fn stop(self, deadline: Instant) {
         let (flusher, ledger, samples) = (self.flusher, self.ledger, self.samples);
         let ledger = tokio::task::spawn_blocking(move || ledger.map(|ledger| ledger.stop_by(deadline)));
-        let samples =
-            tokio::task::spawn_blocking(move || samples.map(|(_, writer)| writer.stop_by(deadline)));
+        // What was begun is done again by the next start.
+        samples.iter().filter_map(|kept| kept.uploading.as_ref()).for_each(tokio::task::JoinHandle::abort);
+        let samples = tokio::task::spawn_blocking(move || samples.map(|kept| kept.writer.stop_by(deadline)));
         _ = tokio::task::spawn_blocking(move || flusher.stop_by(deadline)).await;
         _ = ledger.await;
         _ = samples.await;
@@ -133,7 +143,7 @@ fn samples(
     config: &Config,
     journal: &Journal,
     all: &mut Metrics,
-) -> Result<Option<(Arc<Samples>, SamplesWriter)>, String> {
+) -> Result<Option<KeptSamples>, String> {
     let section = &config.samples;
     if !section.enabled {
         return Ok(None);
@@ -144,11 +154,24 @@ fn samples(
         write_interval: Duration::from_secs(section.write_interval_seconds.max(1).into()),
         ..SamplesConfig::default()
     };
-    let samples = Arc::new(Samples::open(samples_config, journal).map_err(|error| chain(&error))?);
+    let samples = Samples::open(samples_config, journal).map_err(|error| chain(&error))?;
+    let bucket = match &section.s3 {
+        Some(s3) => Some(Arc::new(S3Bucket::new(s3, process.clock.clone()).map_err(|error| chain(&error))?)),
+        None => None,
+    };
+    let samples = Arc::new(match &bucket {
+        Some(bucket) => {
+            let runtime = tokio::runtime::Handle::current();
+            samples.with_objects(Arc::new(ObjectRanges::new(bucket.clone(), runtime)))
+        }
+        None => samples,
+    });
     let clock = process.monotonic.clone();
     let writer = SamplesWriter::start(samples.clone(), move || clock.now(), process.clock.clone())
         .map_err(|error| chain(&error))?;
     all.add(metrics::samples(samples.clone()));
     readiness::samples(all, samples.clone());
-    Ok(Some((samples, writer)))
+    let uploading =
+        bucket.map(|bucket| tokio::spawn(upload_samples(samples.clone(), bucket, process.clock.clone())));
+    Ok(Some(KeptSamples { samples, writer, uploading }))
 }

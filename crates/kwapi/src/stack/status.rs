@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::routing::get;
 use kwapi_core::{Timestamp, WallClock, is_silent};
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
+use kwapi_history::Samples;
 use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
@@ -55,22 +56,20 @@ pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
     }
 }
 
-/// The routes; `manager` is there where meters are read, `energy` where measurements are heard, `rests` where a ledger is
-/// kept. `clock` tells how old what was measured is.
+/// The routes; `manager` is there where meters are read, `energy` where measurements are heard. `clock` tells how old what was
+/// measured is.
 pub(super) fn router(
     metrics: axum::Router,
     manager: Option<Arc<Manager>>,
     energy: Option<axum::Router>,
-    rests: Option<RestWatch>,
+    sources: TroubleSources,
     clock: WallClock,
 ) -> axum::Router {
     let mut router = match energy {
         Some(energy) => metrics.merge(energy),
         None => metrics,
     };
-    if manager.is_some() || rests.is_some() {
-        router = router.route(TROUBLES, get(troubles).with_state((manager.clone(), rests)));
-    }
+    router = router.route(TROUBLES, get(troubles).with_state(sources));
     match manager {
         Some(manager) => router.route(METERS, get(meters).with_state((manager, clock))),
         None => router,
@@ -83,13 +82,20 @@ async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Js
     Json(statuses.into_iter().map(|status| MeterReport::new(status, now)).collect())
 }
 
-/// What is wrong with the clock or the state of the process itself, and which meters contradict those below them, a
-/// sentence each.
-async fn troubles(
-    State((manager, rests)): State<(Option<Arc<Manager>>, Option<RestWatch>)>,
-) -> Json<Vec<String>> {
-    let mut all = manager.map(|manager| manager.troubles()).unwrap_or_default();
-    all.extend(rests.iter().flat_map(RestWatch::troubles));
+/// What knows of troubles, as far as the process has it.
+#[derive(Clone, Debug)]
+pub(super) struct TroubleSources {
+    pub(super) manager: Option<Arc<Manager>>,
+    pub(super) samples: Option<Arc<Samples>>,
+    pub(super) rests: Option<RestWatch>,
+}
+
+/// What is wrong with the clock or the state of the process itself, what keeps samples from object storage, and which meters
+/// contradict those below them: a sentence each.
+async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
+    let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
+    all.extend(sources.samples.and_then(|samples| samples.upload_trouble()));
+    all.extend(sources.rests.iter().flat_map(RestWatch::troubles));
     Json(all)
 }
 

@@ -31,6 +31,7 @@ mod history;
 mod import;
 mod killed;
 mod measure;
+mod objects;
 mod one_kwh;
 mod package;
 mod readiness;

@@ -1,11 +1,10 @@
 //! Files of samples as they are read.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 
 use parquet::file::metadata::RowGroupMetaData;
-use parquet::file::reader::{FileReader, RowGroupReader};
+use parquet::file::reader::{ChunkReader, FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::file::statistics::Statistics;
 
@@ -30,7 +29,7 @@ pub(in super::super) enum SampleColumns {
 ///
 /// # Errors
 /// `InvalidData`: it is no file of samples, or damaged.
-pub(in super::super) fn count(file: File) -> io::Result<u64> {
+pub(in super::super) fn count(file: impl ChunkReader + 'static) -> io::Result<u64> {
     guarded(|| {
         let reader = SerializedFileReader::new(file)?;
         u64::try_from(reader.metadata().file_metadata().num_rows()).map_err(|_| short())
@@ -42,7 +41,7 @@ pub(in super::super) fn count(file: File) -> io::Result<u64> {
 /// # Errors
 /// `InvalidData`: it is no file of samples, or damaged. Some samples may have been handed over.
 pub(in super::super) fn decode(
-    file: File,
+    file: impl ChunkReader + 'static,
     wanted: Wanted<'_>,
     times: &Range<u64>,
     columns: SampleColumns,

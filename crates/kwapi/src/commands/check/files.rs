@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kwapi_bus::CurveConfig;
-use kwapi_core::Timestamp;
+use kwapi_core::{Timestamp, WallClock};
 use kwapi_plugins::auth::{AuthConfig, AuthError, Policy};
 use kwapi_plugins::http::ServerTls;
+use kwapi_plugins::object_storage::S3Bucket;
 use toml::Value;
 
 use crate::config::{Config, Document, DocumentError, Step, chain};
@@ -83,6 +84,11 @@ pub(super) fn check(
     }
     if let Some(auth) = &config.api.config.auth {
         authentication(&mut findings, auth);
+    }
+    // Nobody is asked, so any clock will do.
+    let bucket = config.samples.s3.as_ref().map(|s3| S3Bucket::new(s3, WallClock::new(move || now)));
+    if let Some(Err(error)) = bucket {
+        findings.error(&keys(&["samples", "s3", error.key]), error.to_string());
     }
     directories(&mut findings, config);
     meters::check(&mut findings, config);

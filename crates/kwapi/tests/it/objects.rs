@@ -1,0 +1,349 @@
+//! Samples in object storage: a service that uploads, drops here what is there and reads it back; the server killed in the
+//! middle of an upload, and the service too.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use kwapi_peers::objects::ObjectServer;
+use kwapi_peers::{Lab, free_port, wait_until};
+use serde_json::Value;
+
+use crate::harness::{Kwapi, PATIENCE, get, run};
+
+/// Hours of a log that is imported, a row of each of two probes every five seconds.
+const HOURS: u64 = 4;
+const STEP: u64 = 5;
+
+/// A service that keeps samples for a day, writes them at once, and uploads.
+fn site(server: &ObjectServer, endpoint: &str, secret: &str) -> String {
+    let ObjectServer { access_key, .. } = server;
+    let (bucket, region) = (ObjectServer::BUCKET, ObjectServer::REGION);
+    format!(
+        "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n\
+         [status]\nlisten = '127.0.0.1:@STATUS@'\n[drivers]\ninterval_seconds = 0.5\n\
+         [[meter]]\ndriver = 'dummy'\nprobe = 'live'\n[samples]\ndays = 1\nwrite_interval_seconds = 1\n\
+         [samples.s3]\nendpoint = '{endpoint}'\nregion = '{region}'\nbucket = '{bucket}'\nprefix = 'kwapi/lyon'\n\
+         access_key = '{access_key}'\nsecret_key = '{secret}'\ntimeout_seconds = 30\n"
+    )
+}
+
+/// Some hours of two days ago, on record in a new state directory; where they begin, in Unix seconds.
+fn imported(lab: &Lab) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let start = now - now % 3_600 - 2 * 86_400;
+    let mut csv = "at,id,watts\n".to_owned();
+    for row in 0..HOURS * 3_600 / STEP {
+        for (probe, watts) in [("a", 100 + row * row % 37), ("b", 2_000 + row % 7 * 11)] {
+            writeln!(csv, "{},{probe},{watts}.{}", start + row * STEP, row % 10).unwrap();
+        }
+    }
+    std::fs::write(lab.join("log.csv"), csv).unwrap();
+    let arguments = "import log.csv --into state --time at --power watts --probe old.{id}";
+    let (is_well, said) = run(&arguments.split(' ').collect::<Vec<_>>(), lab.path());
+    assert!(is_well, "{said}");
+    start
+}
+
+fn metric(service: &Kwapi, name: &str) -> Option<f64> {
+    let (_, text) = get(service.status, "/metrics")?;
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name))?;
+    line.split(' ').nth(1)?.parse().ok()
+}
+
+/// Waits until a metric has come to a value.
+fn reaches(service: &Kwapi, name: &str, least: f64) {
+    wait_until(&format!("{name} of {least}: {}", service.process.log()), PATIENCE * 8, || {
+        metric(service, name).filter(|value| *value >= least)
+    });
+}
+
+/// All imported samples of a probe: stamp and watts; and the hours that could not be read, as their causes.
+fn samples(service: &Kwapi, probe: &str, start: u64) -> (Vec<(f64, f64)>, Vec<String>) {
+    let end = start + HOURS * 3_600;
+    let path = format!("/v2/samples?probe={probe}&start={start}&end={end}&limit=100000");
+    let (status, body) = get(service.api, &path).unwrap();
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    let number = |sample: &Value, key: &str| sample[key].as_f64().unwrap();
+    let rows = answer["samples"].as_array().unwrap().iter();
+    let rows = rows.map(|sample| (number(sample, "timestamp"), number(sample, "watts"))).collect();
+    let causes = answer["unreadable"].as_array().unwrap().iter();
+    (rows, causes.map(|file| file["cause"].as_str().unwrap().to_owned()).collect())
+}
+
+/// The files of a date's hours that are here.
+fn files_here(service: &Kwapi, start: u64) -> usize {
+    let hours = (0..HOURS).map(|hour| {
+        let at = hour_folder(start + hour * 3_600);
+        std::fs::read_dir(service.file("state/history/samples").join(at)).map_or(0, Iterator::count)
+    });
+    hours.sum()
+}
+
+/// `date=2026-11-26/hour=17`.
+fn hour_folder(second: u64) -> String {
+    let at = jiff::Timestamp::from_second(second.cast_signed()).unwrap();
+    at.strftime("date=%Y-%m-%d/hour=%H").to_string()
+}
+
+/// Rows that are to be there: those of the log.
+fn assert_whole(rows: &[(f64, f64)], what: &str) {
+    // The first row of a log of watts tells where it begins, and has no time behind it.
+    let wanted = HOURS * 3_600 / STEP;
+    assert!((wanted - 1..=wanted).contains(&(rows.len() as u64)), "{what}: {} of {wanted}", rows.len());
+    assert!(rows.windows(2).all(|pair| pair[1].0 - pair[0].0 == STEP as f64), "{what}: once each");
+}
+
+#[test]
+fn a_service_uploads_drops_and_reads_back_and_others_read_the_bucket() {
+    if !kwapi_peers::need_python("objects") || !kwapi_peers::need_python("ledger") {
+        return;
+    }
+    let (lab, port) = (Lab::empty(), free_port());
+    let server = ObjectServer::start(&lab, port);
+    let start = imported(&lab);
+    let service = Kwapi::start_in(lab, &["run"], &site(&server, &server.endpoint(), &server.secret_key));
+    service.probe("live");
+    reaches(&service, "kwapi_samples_uploads_total", HOURS as f64);
+    reaches(&service, "kwapi_samples_hours_removed_total", HOURS as f64);
+    assert_eq!(files_here(&service, start), 0, "dropped here");
+    let objects = server.objects();
+    for (hour, (key, _)) in objects.iter().enumerate() {
+        let folder = hour_folder(start + hour as u64 * 3_600);
+        assert!(key.starts_with(&format!("kwapi/lyon/{folder}/part-")), "{key}");
+    }
+    assert_eq!(objects.len() as u64, HOURS, "{objects:?}");
+    let (rows, unreadable) = samples(&service, "old.a", start);
+    assert_eq!(unreadable, Vec::<String>::new());
+    assert_whole(&rows, "read back");
+    others_read_it(&service, &server, rows.iter().map(|(_, watts)| watts).sum(), rows.len());
+    // An answer between two instants within minutes is exact from there, and says so where the bucket is away.
+    let ask = format!("/v2/energy?probe=old.b&start={}&end={}", start + 3_661, start + 7_017);
+    let energy = |path: &str| -> Value {
+        let (status, body) = get(service.api, path).unwrap();
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    };
+    let exact = energy(&ask);
+    assert_eq!(exact["energy"][0]["rows"][0]["is_interpolated"], false, "{exact}");
+    assert_eq!(exact["without_samples"], Value::Array(vec![]), "{exact}");
+    drop(server);
+    let (_, unreadable) = samples(&service, "old.a", start);
+    assert!(unreadable.is_empty(), "what was read last is kept: {unreadable:?}");
+}
+
+/// The bucket by programs of others: pandas and `DuckDB` from its objects, polars over the network.
+fn others_read_it(service: &Kwapi, server: &ObjectServer, watts: f64, rows: usize) {
+    const READ: &str = r#"
+import sys, duckdb, pandas, polars
+folder, url, key, secret, region, bucket = sys.argv[1:]
+options = {"aws_endpoint_url": url, "aws_access_key_id": key, "aws_secret_access_key": secret, "aws_region": region,
+           "aws_allow_http": "true", "aws_virtual_hosted_style_request": "false"}
+frame = pandas.read_parquet(folder)
+of = frame[frame["probe"] == "old.a"]
+print("pandas", len(of), f'{of["power_w"].sum():.3f}')
+of = duckdb.sql(f"select count(*), sum(power_w) from read_parquet('{folder}/*/*/*.parquet', hive_partitioning = true) where probe = 'old.a'").fetchall()[0]
+print("duckdb", of[0], f"{of[1]:.3f}")
+of = polars.scan_parquet(f"s3://{bucket}/kwapi/lyon/*/*/*.parquet", storage_options=options).filter(polars.col("probe") == "old.a")
+of = of.select(polars.len(), polars.col("power_w").sum()).collect().row(0)
+print("polars", of[0], f"{of[1]:.3f}")
+"#;
+    let folder = service.file("bucket");
+    server.download(&folder);
+    let mut command = Command::new(kwapi_peers::python_environment("ledger"));
+    command.args(["-c", READ]).arg(folder.join("kwapi/lyon")).arg(server.endpoint());
+    command.args([&server.access_key, &server.secret_key, ObjectServer::REGION, ObjectServer::BUCKET]);
+    let text = kwapi_peers::output(&mut command);
+    let wanted = |name: &str| format!("{name} {rows} {watts:.3}");
+    assert_eq!(text.lines().collect::<Vec<_>>(), [wanted("pandas"), wanted("duckdb"), wanted("polars")]);
+}
+
+/// Between a service and a server: lets so many bytes of an upload pass, and no more until it is opened.
+struct Weir {
+    port: u16,
+    state: Arc<WeirState>,
+}
+
+#[derive(Default)]
+struct WeirState {
+    is_open: AtomicBool,
+    held: AtomicU64,
+}
+
+impl Weir {
+    fn before(server: u16, bytes: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let weir = Self { port: listener.local_addr().unwrap().port(), state: Arc::default() };
+        let state = Arc::clone(&weir.state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                let (back_from, back_to) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
+                let state = Arc::clone(&state);
+                std::thread::spawn(move || {
+                    pass(client, upstream, |chunk, passed| state.hold(chunk, passed, bytes));
+                });
+                std::thread::spawn(move || pass(back_from, back_to, |_, passed| passed));
+            }
+        });
+        weir
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Waits until an upload is on its way and stuck.
+    fn wait(&self) {
+        wait_until("an upload on its way", PATIENCE * 2, || {
+            (self.state.held.load(Ordering::SeqCst) > 0).then_some(())
+        });
+    }
+
+    fn open(&self) {
+        self.state.is_open.store(true, Ordering::SeqCst);
+    }
+}
+
+impl WeirState {
+    /// Counts the bytes of an upload; waits where it has come so far.
+    fn hold(&self, chunk: &[u8], passed: u64, bytes: u64) -> u64 {
+        let is_upload = passed > 0 || chunk.starts_with(b"PUT ");
+        let passed = if is_upload { passed + chunk.len() as u64 } else { 0 };
+        if passed > bytes && !self.is_open.load(Ordering::SeqCst) {
+            self.held.fetch_add(1, Ordering::SeqCst);
+            while !self.is_open.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        passed
+    }
+}
+
+/// Copies until either side ends; `look` sees each piece before it goes on.
+fn pass(mut from: TcpStream, mut to: TcpStream, look: impl Fn(&[u8], u64) -> u64) {
+    let (mut piece, mut passed) = ([0; 512], 0);
+    while let Ok(length) = from.read(&mut piece)
+        && length > 0
+    {
+        passed = look(&piece[..length], passed);
+        if to.write_all(&piece[..length]).is_err() {
+            break;
+        }
+    }
+    _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
+}
+
+#[test]
+fn a_server_killed_in_the_middle_of_an_upload_costs_no_sample() {
+    if !kwapi_peers::need_python("objects") {
+        return;
+    }
+    let (lab, port) = (Lab::empty(), free_port());
+    let server = ObjectServer::start(&lab, port);
+    let start = imported(&lab);
+    let weir = Weir::before(port, 1_500);
+    let service = Kwapi::start_in(lab, &["run"], &site(&server, &weir.endpoint(), &server.secret_key));
+    service.probe("live");
+    weir.wait();
+    server.process.signal(9);
+    drop(server);
+    weir.open();
+    reaches(&service, "kwapi_samples_upload_failures_total", 1.0);
+    let said = wait_until("a trouble", PATIENCE, || {
+        let (_, body) = get(service.status, "/troubles")?;
+        body.contains("samples cannot be uploaded to object storage").then_some(body)
+    });
+    assert!(said.contains(&weir.endpoint()), "{said}");
+    assert_eq!(metric(&service, "kwapi_samples_uploads_total"), Some(0.0));
+    assert_eq!(
+        metric(&service, "kwapi_samples_hours_removed_total"),
+        Some(0.0),
+        "older than a day, and kept"
+    );
+    assert!(metric(&service, "kwapi_samples_files_not_uploaded").unwrap() >= HOURS as f64);
+    assert_eq!(files_here(&service, start) as u64, HOURS);
+    assert_eq!(get(service.status, "/readyz").unwrap().0, 200);
+    // It comes back, empty.
+    let server = ObjectServer::start(&service.lab, port);
+    reaches(&service, "kwapi_samples_hours_removed_total", HOURS as f64);
+    assert_eq!(server.objects().len() as u64, HOURS);
+    let (rows, unreadable) = samples(&service, "old.b", start);
+    assert_eq!(unreadable, Vec::<String>::new());
+    assert_whole(&rows, "resumed");
+    let (_, troubles) = get(service.status, "/troubles").unwrap();
+    assert_eq!(troubles, "[]");
+}
+
+#[test]
+fn a_service_killed_in_the_middle_of_an_upload_begins_it_again() {
+    if !kwapi_peers::need_python("objects") {
+        return;
+    }
+    let (lab, port) = (Lab::empty(), free_port());
+    let server = ObjectServer::start(&lab, port);
+    let start = imported(&lab);
+    let weir = Weir::before(port, 1_500);
+    let toml = site(&server, &weir.endpoint(), &server.secret_key);
+    let service = Kwapi::start_in(lab, &["run"], &toml);
+    weir.wait();
+    service.process.signal(9);
+    let Kwapi { process, lab, .. } = service;
+    process.ended(PATIENCE);
+    weir.open();
+    let begun = |lab: &Lab| {
+        let days = std::fs::read_dir(lab.join("state/history/samples-uploaded")).unwrap().flatten();
+        days.map(|day| std::fs::read_to_string(day.path()).unwrap()).collect::<String>()
+    };
+    assert!(begun(&lab).contains("begun ") && !begun(&lab).contains("stored "), "{}", begun(&lab));
+    let service = Kwapi::start_in(lab, &["run"], &toml);
+    service.probe("live");
+    reaches(&service, "kwapi_samples_hours_removed_total", HOURS as f64);
+    assert_eq!(server.objects().len() as u64, HOURS);
+    let (rows, unreadable) = samples(&service, "old.a", start);
+    assert_eq!(unreadable, Vec::<String>::new());
+    assert_whole(&rows, "begun again");
+}
+
+#[test]
+fn wrong_keys_and_a_wrong_bucket_are_told_and_nothing_is_dropped() {
+    if !kwapi_peers::need_python("objects") {
+        return;
+    }
+    let (lab, port) = (Lab::empty(), free_port());
+    let server = ObjectServer::start(&lab, port);
+    let start = imported(&lab);
+    let toml = site(&server, &server.endpoint(), "wrong");
+    let told = |service: &Kwapi, words: &str| {
+        wait_until(words, PATIENCE * 2, || {
+            let (_, body) = get(service.status, "/troubles")?;
+            body.contains(words).then_some(())
+        });
+    };
+    let service = Kwapi::start_in(lab, &["run"], &toml);
+    service.probe("live");
+    told(&service, "check access_key and secret_key");
+    assert!(service.process.log().contains("they are kept on this disk"), "{}", service.process.log());
+    let status = run(&["status", "--address", &format!("127.0.0.1:{}", service.status)], Path::new("/")).1;
+    assert!(status.contains("samples cannot be uploaded to object storage"), "{status}");
+    service.process.signal(15);
+    let Kwapi { process, lab, .. } = service;
+    process.ended(PATIENCE);
+    let toml = toml.replace("'wrong'", &format!("'{}'", server.secret_key));
+    let toml = toml.replace("bucket = 'energy'", "bucket = 'nobodys'");
+    let service = Kwapi::start_in(lab, &["run"], &toml);
+    service.probe("live");
+    told(&service, "there is no bucket \\\"nobodys\\\"; create it");
+    assert!(files_here(&service, start) > 0);
+    server.client(
+        "s3.create_bucket(Bucket='nobodys', CreateBucketConfiguration={'LocationConstraint': 'eu-west-3'})",
+        &[],
+    );
+    reaches(&service, "kwapi_samples_hours_removed_total", HOURS as f64);
+}
