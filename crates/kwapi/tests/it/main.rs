@@ -21,7 +21,6 @@ mod devices;
 mod discover;
 mod docs;
 mod energy;
-mod full_disk;
 mod fuzz;
 mod gnocchi;
 mod grafana;
