@@ -236,7 +236,9 @@ mod tests {
 
     #[test]
     fn loopback_is_known_by_its_addresses() {
-        for (host, expected) in [("127.0.0.1", true), ("[::1]", true), ("10.0.0.1", false), ("site.example", false)] {
+        for (host, expected) in
+            [("127.0.0.1", true), ("[::1]", true), ("10.0.0.1", false), ("site.example", false)]
+        {
             assert_eq!(is_loopback(host), expected, "{host}");
         }
     }
