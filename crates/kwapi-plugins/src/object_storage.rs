@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use kwapi_core::Secret;
 use serde::Deserialize;
 
-pub use bucket::{ObjectRanges, S3Bucket, S3Error};
+pub use bucket::{ObjectRanges, S3Bucket};
 pub use uploader::upload_samples;
 
 /// `[samples.s3]`: where closed files of samples go.

@@ -30,7 +30,7 @@ const CHECKSUM: &str = "x-amz-checksum-sha256";
 
 /// Why a request came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum S3Error {
+pub(crate) enum S3Error {
     /// There is no such object.
     #[error("there is no such object")]
     NoSuchObject,

@@ -9,6 +9,7 @@ use kwapi_history::ObjectReader;
 use kwapi_peers::objects::ObjectServer;
 use kwapi_peers::{Lab, free_port};
 
+use super::bucket::S3Error;
 use super::bucket::{Checksums, Sameness};
 use super::*;
 
