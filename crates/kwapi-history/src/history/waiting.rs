@@ -15,14 +15,15 @@ const FLAG_BITS: u32 = 2;
 /// No two samples are taken to be further apart, in microseconds (36 000 years): so the change of it fits beside the flags.
 const SPACING_MAX: u64 = 1 << 60;
 /// What a sample takes at most as a rule; one that takes more is kept as well.
-const SAMPLE_BYTES_USUAL: usize = 13;
-/// Room that is had at a time, at least.
-const ROOM_BYTES: usize = 48;
+const SAMPLE_BYTES_USUAL: usize = 16;
+/// Room that is had at a time. All of one size, so that what one probe's samples leave fits another's: grown vectors of a
+/// hundred thousand probes leave holes of every size.
+const CHUNK_BYTES: usize = 96;
 
 /// Samples in order of their stamps, each a few bytes: how the time since the one before has changed, and watts.
 #[derive(Debug, Default)]
 pub(super) struct WaitingSamples {
-    bytes: Vec<u8>,
+    packed: Chunks,
     count: usize,
     /// Before the first, and at the last.
     begin: Place,
@@ -49,7 +50,7 @@ impl WaitingSamples {
 
     /// What it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.packed.chunks.len() * CHUNK_BYTES
     }
 
     /// Adds a sample that is later than those there are.
@@ -65,16 +66,14 @@ impl WaitingSamples {
         if sample.is_after_loss {
             flags |= AFTER_LOSS;
         }
-        if self.bytes.capacity() - self.bytes.len() < SAMPLE_BYTES_USUAL {
-            // A quarter more, where a vector would double: there are a hundred thousand of these.
-            self.bytes.reserve_exact(ROOM_BYTES + self.bytes.len() / 4);
-        }
+        let mut bytes = Vec::with_capacity(SAMPLE_BYTES_USUAL);
         let change = zigzag(spacing.wrapping_sub(self.end.spacing).cast_signed());
-        put(&mut self.bytes, change << FLAG_BITS | flags);
+        put(&mut bytes, change << FLAG_BITS | flags);
         if flags & HAS_HELD != 0 {
-            put(&mut self.bytes, held);
+            put(&mut bytes, held);
         }
-        put_decimal(&mut self.bytes, sample.watts);
+        put_decimal(&mut bytes, sample.watts);
+        self.packed.extend(&bytes);
         self.end = Place { at, spacing };
         self.count += 1;
     }
@@ -82,7 +81,8 @@ impl WaitingSamples {
     /// All of them.
     pub(super) fn samples(&self) -> Vec<FileSample> {
         let mut samples = Vec::with_capacity(self.count);
-        let (mut input, mut place) = (Input(&self.bytes), self.begin);
+        let packed = self.packed.joined();
+        let (mut input, mut place) = (Input(&packed), self.begin);
         while let Some(sample) = next(&mut input, &mut place) {
             samples.push(sample);
         }
@@ -96,12 +96,46 @@ impl WaitingSamples {
             *self = Self::default();
             return;
         }
-        let mut input = Input(&self.bytes);
+        let packed = self.packed.joined();
+        let mut input = Input(&packed);
         for _ in 0..count {
             _ = next(&mut input, &mut self.begin);
         }
-        self.bytes = input.0.to_vec();
+        self.packed = Chunks::default();
+        self.packed.extend(input.0);
         self.count -= count;
+    }
+}
+
+/// Bytes in pieces of one size.
+#[derive(Debug, Default)]
+struct Chunks {
+    #[expect(clippy::vec_box, reason = "each is a piece of memory of its own, of the same size")]
+    chunks: Vec<Box<[u8; CHUNK_BYTES]>>,
+    length: usize,
+}
+
+impl Chunks {
+    fn extend(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let begin = self.length % CHUNK_BYTES;
+            if begin == 0 {
+                self.chunks.push(Box::new([0; CHUNK_BYTES]));
+            }
+            let Some(room) = self.chunks.last_mut().and_then(|chunk| chunk.get_mut(begin..)) else { return };
+            let count = room.len().min(bytes.len());
+            let (now, later) = bytes.split_at(count);
+            room.iter_mut().zip(now).for_each(|(room, byte)| *room = *byte);
+            self.length += count;
+            bytes = later;
+        }
+    }
+
+    fn joined(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.chunks.len() * CHUNK_BYTES);
+        self.chunks.iter().for_each(|chunk| bytes.extend_from_slice(chunk.as_slice()));
+        bytes.truncate(self.length);
+        bytes
     }
 }
 

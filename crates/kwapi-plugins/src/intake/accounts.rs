@@ -167,6 +167,8 @@ pub struct Keeper {
     journal: Journal,
     /// None: as soon as may be.
     kept_at: Option<Duration>,
+    /// What the last snapshot took, so that the next does not grow by doubling.
+    bytes: usize,
     /// One snapshot at a time; when the disk is slow, the next waits.
     work: mpsc::SyncSender<Work>,
     thread: std::thread::JoinHandle<()>,
@@ -191,7 +193,7 @@ impl Keeper {
                 writer.write(&work);
             }
         })?;
-        Ok(Self { journal, kept_at: None, work, thread })
+        Ok(Self { journal, kept_at: None, bytes: 0, work, thread })
     }
 
     /// Has a snapshot written if it is time. Between two batches: the accounts are those of the journal's end.
@@ -200,13 +202,15 @@ impl Keeper {
         if self.kept_at.is_none_or(|kept_at| now.saturating_sub(kept_at) >= INTERVAL) {
             self.kept_at = Some(now);
             // Where the last one is still being written, the disk has enough to do.
-            _ = self.work.try_send(self.snapshot(live));
+            let snapshot = self.snapshot(live);
+            _ = self.work.try_send(snapshot);
         }
     }
 
     /// Has a last one written, and waits for it.
-    pub(super) fn keep_last(self, live: &Live) {
-        _ = self.work.send(self.snapshot(live));
+    pub(super) fn keep_last(mut self, live: &Live) {
+        let snapshot = self.snapshot(live);
+        _ = self.work.send(snapshot);
         let Self { work, thread, .. } = self;
         drop(work);
         if thread.join().is_err() {
@@ -214,13 +218,15 @@ impl Keeper {
         }
     }
 
-    fn snapshot(&self, live: &Live) -> Work {
+    fn snapshot(&mut self, live: &Live) -> Work {
         let position = self.journal.end();
         let mut snapshot = AccountsWriter::file();
+        snapshot.reserve(self.bytes + self.bytes / 32);
         // At both ends, so that one flipped bit does not lose it.
         snapshot.position(position);
         live.record_all(&mut snapshot);
         snapshot.position(position);
+        self.bytes = snapshot.bytes().len();
         Work { snapshot, position }
     }
 }

@@ -44,6 +44,11 @@ impl AccountsWriter {
         Self { bytes: HEADER.to_vec() }
     }
 
+    /// Makes room for so many bytes more.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+    }
+
     /// Adds an account.
     pub(crate) fn account(&mut self, probe: &ProbeId, account: &Account) {
         self.record(KIND_ACCOUNT, |bytes| {

@@ -26,8 +26,8 @@ impl Account {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         // Into a vector all goes: there is no error to be had.
-        if let Ok(bytes) = postcard::to_allocvec(self) {
-            out.extend_from_slice(&bytes);
+        if let Ok(longer) = postcard::to_extend(self, std::mem::take(out)) {
+            *out = longer;
         }
     }
 
