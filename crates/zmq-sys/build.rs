@@ -15,8 +15,8 @@ const BOUNDS: [(&str, &str); 2] = [
     ("kwapi_bounds.cpp", include_str!("bounds/kwapi_bounds.cpp")),
 ];
 /// The files that the patch changes, and those that include a header whose layout it changes.
-const COMPILED_ANEW: [&str; 7] =
-    ["mtrie", "pub", "session_base", "socket_base", "stream_engine_base", "stream_listener_base", "xpub"];
+const COMPILED_ANEW: [&str; 8] =
+    ["mtrie", "pipe", "pub", "session_base", "socket_base", "stream_engine_base", "stream_listener_base", "xpub"];
 /// As `zeromq-src` defines them.
 const DEFINES: &[&str] = &[
     "HAVE_STRNLEN",

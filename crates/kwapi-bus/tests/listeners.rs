@@ -112,3 +112,41 @@ fn many_slow_listeners_share_eight_queues() {
     wait_until("it is alone", LIMIT, || (context.counters().connections == 1).then_some(()));
     wait_until("it has a queue of its own", LIMIT, || (flood(&publisher, &mut last) > BETWEEN).then_some(()));
 }
+
+#[test]
+fn listeners_that_come_and_go_while_queues_are_shared_harm_nobody() {
+    const ROUNDS: usize = 150;
+    let lab = Lab::empty();
+    let url = format!("ipc://{}", lab.join("bus").display());
+    let context = BusContext::new();
+    let config = PublisherConfig {
+        endpoints: vec![EndpointConfig::new(&url)],
+        signature: Scheme::None,
+        key: None,
+        high_water: NonZeroU32::new(HIGH_WATER),
+    };
+    let publisher = Publisher::start(&context, &config, 10).expect("a free endpoint");
+    let come = || {
+        let mut listener = Zmtp::connect_inside(&url, "SUB").expect("it is let in");
+        listener.send(b"\x01", false).expect("it is read");
+        listener
+    };
+    let mut stays = come();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // The publisher looks at the connections after each message.
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                publish(&publisher, "busy");
+                std::thread::yield_now();
+            }
+        });
+        for _ in 0..ROUNDS {
+            let guests: Vec<_> = (0..16).map(|_| come()).collect();
+            drop(guests);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    wait_until("it is alone", LIMIT, || (context.counters().connections == 1).then_some(()));
+    count(&publisher, &mut stays);
+}
