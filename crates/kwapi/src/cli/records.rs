@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use kwapi_core::Pattern;
 use kwapi_drivers::value::{EnergyUnit, PowerUnit};
 use kwapi_history::foreign::TimeFormat;
 
@@ -153,9 +152,9 @@ pub(crate) struct RestoreArgs {
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["command", "begin", "end"]))]
 pub(crate) struct MeasureArgs {
-    /// Probes: an id, `lyon.*`, or `*`; may be repeated [default: all].
-    #[arg(long, short, value_name = "PATTERN", value_parser = Pattern::new)]
-    pub(crate) probes: Vec<Pattern>,
+    /// Probes: an id, `lyon.*`, `taurus-[1-16]`, or `*`; may be repeated [default: all].
+    #[arg(long, short, value_name = "PATTERN")]
+    pub(crate) probes: Vec<String>,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -218,6 +218,7 @@ mod tests {
 
     #[test]
     fn an_api_is_what_its_address_begins_with() {
+        _ = rustls::crypto::ring::default_provider().install_default();
         for (url, expected) in [
             ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
             ("http://site.example/kwapi/", "http://site.example/kwapi"),

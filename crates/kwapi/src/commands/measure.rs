@@ -29,6 +29,8 @@ use tally::{Point, Tally};
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long is waited for a first reading, and after the end for one of each probe.
 const READING_MAX: Duration = Duration::from_secs(10);
+/// Probes that ranges in brackets may stand for.
+const PATTERNS_MAX: usize = 100_000;
 /// The exit status where nothing was measured, as `timeout` has it: a command's own are lower as a rule.
 const NOT_MEASURED: u8 = 125;
 
@@ -58,8 +60,9 @@ async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<
     let config = Config::find(named).map(|file| Config::read(&file)).transpose();
     let config = config.map_err(|error| error.to_string())?;
     let clocks = clocks();
-    let source = source(arguments, config.as_ref(), &clocks).await?;
-    let probes = Wanted { patterns: &arguments.probes, config: config.as_ref() };
+    let patterns = patterns(&arguments.probes)?;
+    let source = source(arguments, &patterns, config.as_ref(), &clocks).await?;
+    let probes = Wanted { patterns: &patterns, config: config.as_ref() };
     let first = first_points(&source, &probes).await?;
     if let Some(file) = &arguments.begin {
         let mark = Mark { start: clocks.wall.now(), probes: first };
@@ -131,6 +134,7 @@ fn begin(
 /// The service, if there is one; else the configured meters, read here.
 async fn source(
     arguments: &cli::MeasureArgs,
+    patterns: &[Pattern],
     config: Option<&Config>,
     clocks: &kwapi_core::ProcessClocks,
 ) -> Result<TotalsSource, String> {
@@ -150,7 +154,7 @@ async fn source(
     });
     let client = KwapiClient::of_api(&url, arguments.token_file.as_deref(), arguments.ca_file.as_deref())?;
     let source = TotalsSource::Service(Service(client));
-    match (source.points(&arguments.probes).await, config) {
+    match (source.points(patterns).await, config) {
         (Ok(_), _) => Ok(source),
         // Nobody else reads them now.
         (Err(AskFailure::Absent(why)), Some(config))
@@ -161,6 +165,16 @@ async fn source(
         }
         (Err(failure), _) => Err(failure.into_line()),
     }
+}
+
+/// Reads patterns, in which brackets are ranges.
+fn patterns(texts: &[String]) -> Result<Vec<Pattern>, String> {
+    let mut patterns = Vec::new();
+    for text in texts {
+        let more = Pattern::expand(text, PATTERNS_MAX.saturating_sub(patterns.len()));
+        patterns.extend(more.map_err(|error| format!("--probes {text}: {error}"))?);
+    }
+    Ok(patterns)
 }
 
 /// Which probes are measured.

@@ -58,6 +58,8 @@ fn a_command_is_told_its_energy_and_its_exit_status_stands() {
     assert_eq!(all["eehpcwg"]["level"], 0, "two seconds are no core phase");
     let (_, sum, _) = report(&service, &["--probes", "both"], &["sleep", "1"]);
     check_load(&sum, 150.0);
+    let (_, range, _) = report(&service, &["--probes", "[a,b]"], &["sleep", "1"]);
+    check_load(&range, 150.0);
     let (_, one, _) = report(&service, &["--probes", "b"], &["sleep", "1"]);
     check_load(&one, 50.0);
 
