@@ -116,6 +116,8 @@ fn the_row_in_which_a_probe_was_first_heard_begins_there() {
     let [first] = ask(&house, 0, 40, None)[..] else { panic!("one span") };
     assert_eq!((first.known.mj[0], first.known.ms[0], first.absent_ms), (10 * 40_000, 10_000, 30_000));
     assert!(first.is_interpolated);
+    let [before, after] = ask(&house, 0, 40, Some(20))[..] else { panic!("two spans") };
+    assert_eq!((before.peak, after.peak), (None, Some(Watts(40.0))), "before it there is no peak either");
 }
 
 #[test]

@@ -52,10 +52,12 @@ pub(super) fn add(
     let (end, row_of) = (row.seen.end, &row.seen.row.row);
     let begin = row_of.begin.max(since.min(end));
     span.corrections += row.corrections;
-    if row_of.peak.is_some_and(|peak| span.peak.is_none_or(|before| before < peak)) {
+    let (from, to) = piece.clip.map_or((begin, end), |(from, to)| (from.max(begin), to.min(end)));
+    // Of a row that lies beside the span, the peak does too.
+    let has_part = to > from || (from <= begin && to >= end);
+    if has_part && row_of.peak.is_some_and(|peak| span.peak.is_none_or(|before| before < peak)) {
         span.peak = row_of.peak;
     }
-    let (from, to) = piece.clip.map_or((begin, end), |(from, to)| (from.max(begin), to.min(end)));
     let increment = &row_of.increment;
     if from <= begin && to >= end {
         span.known.add(increment, 1);
