@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kwapi_peers::objects::ObjectServer;
@@ -172,6 +172,8 @@ struct Weir {
 
 #[derive(Default)]
 struct WeirState {
+    /// The port of the server behind it.
+    server: AtomicU16,
     is_open: AtomicBool,
     held: AtomicU64,
 }
@@ -180,9 +182,11 @@ impl Weir {
     fn before(server: u16, bytes: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let weir = Self { port: listener.local_addr().unwrap().port(), state: Arc::default() };
+        weir.turn_to(server);
         let state = Arc::clone(&weir.state);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                let server = state.server.load(Ordering::SeqCst);
                 let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else { continue };
                 let (back_from, back_to) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
                 let state = Arc::clone(&state);
@@ -193,6 +197,11 @@ impl Weir {
             }
         });
         weir
+    }
+
+    /// From now on connections go to this port.
+    fn turn_to(&self, server: u16) {
+        self.state.server.store(server, Ordering::SeqCst);
     }
 
     fn endpoint(&self) -> String {
@@ -270,8 +279,11 @@ fn a_server_killed_in_the_middle_of_an_upload_costs_no_sample() {
     assert!(metric(&service, "kwapi_samples_files_not_uploaded").unwrap() >= HOURS as f64);
     assert_eq!(files_here(&service, start) as u64, HOURS);
     assert_eq!(get(service.status, "/readyz").unwrap().0, 200);
-    // It comes back, empty.
+    // It comes back, empty, and is reached only once it has its user: requests before that would change the user's key.
+    let port = free_port();
     let server = ObjectServer::start(&service.lab, port);
+    assert_eq!(metric(&service, "kwapi_samples_uploads_total"), Some(0.0));
+    weir.turn_to(port);
     reaches(&service, "kwapi_samples_hours_removed_total", HOURS as f64);
     assert_eq!(server.objects().len() as u64, HOURS);
     let (rows, unreadable) = samples(&service, "old.b", start);
