@@ -1,4 +1,5 @@
-//! What waits for listeners that do not read, all of them together. Alone in its process, whose connections are counted.
+//! What waits for listeners that do not read, all of them together. Each test is alone in its process, as nextest runs it: its
+//! connections are counted.
 
 #![allow(
     clippy::expect_used,
@@ -81,25 +82,31 @@ fn count(publisher: &Publisher, listener: &mut Zmtp<UnixStream>) -> usize {
     })
 }
 
+fn bound(context: &BusContext, url: &str) -> Publisher {
+    let config = PublisherConfig {
+        endpoints: vec![EndpointConfig::new(url)],
+        signature: Scheme::None,
+        key: None,
+        high_water: NonZeroU32::new(HIGH_WATER),
+    };
+    Publisher::start(context, &config, 10).expect("a free endpoint")
+}
+
+/// A listener to everything.
+fn come(url: &str) -> Zmtp<UnixStream> {
+    let mut listener = Zmtp::connect_inside(url, "SUB").expect("it is let in");
+    listener.send(b"\x01", false).expect("it is read");
+    listener
+}
+
 #[test]
 fn many_slow_listeners_share_eight_queues() {
     const MANY: usize = 64;
     let lab = Lab::empty();
     let url = format!("ipc://{}", lab.join("bus").display());
     let context = BusContext::new();
-    let config = PublisherConfig {
-        endpoints: vec![EndpointConfig::new(&url)],
-        signature: Scheme::None,
-        key: None,
-        high_water: NonZeroU32::new(HIGH_WATER),
-    };
-    let publisher = Publisher::start(&context, &config, 10).expect("a free endpoint");
-    let come = || {
-        let mut listener = Zmtp::connect_inside(&url, "SUB").expect("it is let in");
-        listener.send(b"\x01", false).expect("it is read");
-        listener
-    };
-    let mut listeners: Vec<_> = (0..MANY).map(|_| come()).collect();
+    let publisher = bound(&context, &url);
+    let mut listeners: Vec<_> = (0..MANY).map(|_| come(&url)).collect();
     for listener in &mut listeners {
         assert_eq!(count(&publisher, listener), 0, "it is subscribed");
     }
@@ -119,19 +126,8 @@ fn listeners_that_come_and_go_while_queues_are_shared_harm_nobody() {
     let lab = Lab::empty();
     let url = format!("ipc://{}", lab.join("bus").display());
     let context = BusContext::new();
-    let config = PublisherConfig {
-        endpoints: vec![EndpointConfig::new(&url)],
-        signature: Scheme::None,
-        key: None,
-        high_water: NonZeroU32::new(HIGH_WATER),
-    };
-    let publisher = Publisher::start(&context, &config, 10).expect("a free endpoint");
-    let come = || {
-        let mut listener = Zmtp::connect_inside(&url, "SUB").expect("it is let in");
-        listener.send(b"\x01", false).expect("it is read");
-        listener
-    };
-    let mut stays = come();
+    let publisher = bound(&context, &url);
+    let mut stays = come(&url);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // The publisher looks at the connections after each message.
@@ -142,7 +138,7 @@ fn listeners_that_come_and_go_while_queues_are_shared_harm_nobody() {
             }
         });
         for _ in 0..ROUNDS {
-            let guests: Vec<_> = (0..16).map(|_| come()).collect();
+            let guests: Vec<_> = (0..16).map(|_| come(&url)).collect();
             drop(guests);
         }
         is_over.store(true, Ordering::Relaxed);
