@@ -163,7 +163,7 @@ impl Rrd {
 mod tests;
 
 /// Does all that can be done with bytes from anywhere; for fuzzing.
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn exercise(bytes: &[u8], at: Timestamp) {
     let Ok(mut rrd) = Rrd::parse(bytes) else { return };
     let values = vec![Some(1.0); rrd.source_count()];

@@ -172,13 +172,14 @@ impl History {
     }
 
     fn end_rework(&self, rework: Rework) -> Result<(), RrdFileError> {
-        let Rework { probe, late, from, until, mut records } = rework;
+        let Rework { probe, mut late, from, until, mut records } = rework;
         if records.len() >= SAMPLES_MAX {
             return Ok(());
         }
         records.sort_by_key(|record| record.at);
+        late.sort_unstable();
         let max_gap = self.config.max_gap;
-        let is_late = |record: &&Credited| late.contains(&record.at);
+        let is_late = |record: &&Credited| late.binary_search(&record.at).is_ok();
         let as_it_was: Vec<&Credited> = records.iter().filter(|record| !is_late(record)).collect();
         let in_order: Vec<&Credited> = records.iter().collect();
         let _files = probe.files.lock();
