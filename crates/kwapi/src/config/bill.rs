@@ -126,12 +126,7 @@ fn csv_rows(
     mut take: impl FnMut(u64, &[&str]) -> Result<(), String>,
 ) -> Result<(), String> {
     let shown = file.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_path(file)
-        .map_err(|error| format!("{shown}: {error}"))?;
-    let headers = reader.headers().map_err(|error| format!("{shown}: {error}"))?.clone();
+    let (mut reader, headers) = super::inventory::open(file)?;
     if let Some(other) = headers.iter().find(|header| !columns.contains(header)) {
         return Err(format!("{shown}:1: unknown column {other:?}; valid columns: {}", columns.join(", ")));
     }

@@ -4,17 +4,24 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+/// A CSV file beside the configuration, and its first line; cells are trimmed, lines that begin with `#` are comments.
+///
+/// # Errors
+/// When it cannot be read, as one line.
+pub(super) fn open(file: &Path) -> Result<(csv::Reader<std::fs::File>, csv::StringRecord), String> {
+    let failed = |error: csv::Error| format!("{}: {error}", file.display());
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_path(file).map_err(failed)?;
+    let headers = reader.headers().map_err(failed)?.clone();
+    Ok((reader, headers))
+}
+
 /// The rows of an inventory: the first line names the keys of a `[[meter]]` table, an empty cell leaves its key out,
 /// numbers and `true` are taken as such where they are nothing else, `probes` lists positions with `;`. Each comes
 /// with its line.
 pub(super) fn rows(file: &Path) -> Result<Vec<(u64, Table)>, String> {
     let shown = file.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_path(file)
-        .map_err(|error| format!("{shown}: {error}"))?;
-    let headers = reader.headers().map_err(|error| format!("{shown}: {error}"))?.clone();
+    let (mut reader, headers) = open(file)?;
     reader
         .records()
         .map(|record| {
