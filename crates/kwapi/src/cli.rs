@@ -1,5 +1,6 @@
 //! What an operator types.
 
+mod keys;
 mod records;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 
+pub(crate) use keys::{KeysArgs, KeysCommand, SigningArgs};
 use records::{BILL_HELP, ENERGY_HELP};
 pub(crate) use records::{
     BackupArgs, BillArgs, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs, RestoreArgs,
@@ -79,6 +81,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
     Import(Box<ImportArgs>),
+    /// Make and list the keys of the bus: CURVE between hosts, and the secrets that sign measurements.
+    Keys(KeysArgs),
     /// Print the commands that register kwapi in Keystone.
     KeystoneRegister(KeystoneRegisterArgs),
     /// Print the manual page, or write one for each command.

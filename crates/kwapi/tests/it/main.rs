@@ -28,6 +28,7 @@ mod groups;
 mod harness;
 mod history;
 mod import;
+mod keys;
 mod killed;
 mod measure;
 mod objects;
