@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Keep, NoReading, ProbeId, Reading};
+use kwapi_core::{Energy, Keep, NoReading, ProbeId, Reading};
 use parking_lot::Mutex;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -14,10 +14,13 @@ use super::pace::{MeterPace, OwnPace, hash, mix, share};
 use super::place::RegisterPlace;
 use super::probes::MeterProbe;
 use super::published::{Draft, Now, Outcome, PublishedProbe};
+use super::sampler;
 use super::spec::MeterSpec;
+use super::stamps::NewestStamps;
 use super::status::{MeterState, Visible};
+use super::ticks::Ticks;
 use crate::deadline::since_last_answer;
-use crate::driver::{Cadence, DriverError, Readings};
+use crate::driver::{Asked, BLOCK, Cadence, DriverError, Readings};
 use crate::registry::{Connector, MeterSession};
 
 /// So many rounds in a row that bring nothing are a state of the meter, not an accident.
@@ -89,7 +92,10 @@ impl MeterTask {
             }
         };
         self.visible.lock().status.sessions += 1;
+        let is_fast = self.spec.interval < BLOCK && self.spec.driver.entry().interval_min < BLOCK;
         match self.spec.driver.cadence() {
+            Cadence::Polled if is_fast && self.spec.driver.entry().is_sampled => self.sample(session).await,
+            Cadence::Polled if is_fast => self.poll_blocks(&mut session).await,
             Cadence::Polled => self.poll(&mut session).await,
             Cadence::Pushed => self.listen(&mut session).await,
         }
@@ -97,15 +103,18 @@ impl MeterTask {
 
     /// Asks at the meter's pace.
     async fn poll(&mut self, session: &mut MeterSession) -> SessionEnd {
+        let outflow = self.outflow.clone();
         let mut readings = Readings::default();
         let mut malformed = 0;
         let mut tick = None;
         loop {
-            let started = self.outflow.now().monotonic;
+            let Now { monotonic: started, wall, .. } = outflow.now();
+            readings.ask(Asked { at: wall, ..Asked::default() });
             let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
-            let finished = self.outflow.now().monotonic;
+            let now = outflow.now();
+            let finished = now.monotonic;
             self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
-            let is_heard = self.round(&mut readings, finished).await;
+            let is_heard = self.round(&mut readings, now).await;
             if let (true, Some(tick)) = (is_heard, tick) {
                 self.outflow.lateness.count(finished.saturating_sub(tick));
             }
@@ -121,15 +130,82 @@ impl MeterTask {
         }
     }
 
+    /// Asks once in a block for what was measured at the meter's pace meanwhile.
+    async fn poll_blocks(&mut self, session: &mut MeterSession) -> SessionEnd {
+        let outflow = self.outflow.clone();
+        let mut readings = Readings::default();
+        let mut malformed = 0;
+        let mut ticks = Ticks::new(self.spec.interval);
+        let mut next = outflow.now().monotonic;
+        loop {
+            let now = outflow.now();
+            let Some((asked, missed)) = ticks.due(now) else {
+                sleep(self.spec.interval).await;
+                continue;
+            };
+            readings.ask(asked);
+            let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
+            let finished = outflow.now().monotonic;
+            if self.round(&mut readings, now).await {
+                outflow.lateness.count(finished.saturating_sub(next));
+            }
+            {
+                let mut visible = self.visible.lock();
+                visible.status.ticks_missed = visible.status.ticks_missed.saturating_add(missed);
+                visible.status.last_latency = Some(finished.saturating_sub(now.monotonic));
+                visible.status.last_lateness = Some(now.monotonic.saturating_sub(next));
+            }
+            if let Some(trouble) = self.judge(result.map_err(|silent| silent.to_string()), &mut malformed) {
+                return trouble;
+            }
+            next = (next + BLOCK).max(outflow.now().monotonic);
+            sleep_until(outflow.instant(next)).await;
+        }
+    }
+
+    /// Takes what a thread reads at the meter's pace.
+    async fn sample(&mut self, session: MeterSession) -> SessionEnd {
+        let outflow = self.outflow.clone();
+        let deadline = self.spec.deadline;
+        let mut blocks = match sampler::start(session, self.spec.interval, outflow.clone()) {
+            Ok(blocks) => blocks,
+            Err(error) => return SessionEnd::Link(format!("no thread: {error}")),
+        };
+        let mut malformed = 0;
+        loop {
+            let mut block = match timeout(deadline, blocks.recv()).await {
+                Ok(Some(block)) => block,
+                Ok(None) => return SessionEnd::Link("the thread that reads it has ended".to_owned()),
+                Err(_) => return SessionEnd::Hung(format!("timed out after {deadline:?}")),
+            };
+            let now = block.came(&outflow);
+            self.round(&mut block.readings, now).await;
+            {
+                let mut visible = self.visible.lock();
+                visible.status.ticks_missed = visible.status.ticks_missed.saturating_add(block.missed);
+                visible.status.last_latency = Some(block.latency);
+            }
+            match block.result {
+                Ok(result) => {
+                    if let Some(trouble) = self.judge(Ok(result), &mut malformed) {
+                        return trouble;
+                    }
+                }
+                Err(panicked) => return SessionEnd::Crashed(panicked),
+            }
+        }
+    }
+
     /// Takes what comes, when it comes.
     async fn listen(&mut self, session: &mut MeterSession) -> SessionEnd {
+        let outflow = self.outflow.clone();
         let mut readings = Readings::default();
         let mut malformed = 0;
         let silence = self.spec.deadline.max(self.spec.max_gap);
         let mut last_heard = self.outflow.now().monotonic;
         loop {
             let result = timeout(silence, session.read(&mut readings)).await;
-            let heard = self.round(&mut readings, self.outflow.now().monotonic).await;
+            let heard = self.round(&mut readings, outflow.now()).await;
             if let Some(trouble) =
                 self.judge(result.map_err(|_| format!("timed out after {silence:?}")), &mut malformed)
             {
@@ -176,62 +252,58 @@ impl MeterTask {
         None
     }
 
-    /// Publishes what a round brought; whether anything was heard at all.
-    async fn round(&mut self, readings: &mut Readings, monotonic: Duration) -> bool {
+    /// Publishes what a round has brought `now`; whether anything was heard at all. An outlet that comes more than once, with a
+    /// block of values, has each of them published before the next one is taken.
+    async fn round(&mut self, readings: &mut Readings, now: Now<'_>) -> bool {
         if readings.is_empty() {
             return false;
         }
         let outflow = self.outflow.clone();
-        let now = Now { monotonic, ..outflow.now() };
         let mut is_good = false;
         let mut problem = None;
-        let mut drafts = Vec::with_capacity(readings.len());
-        let mut keeps = Vec::new();
-        let mut standing = Vec::new();
         let has_sums = outflow.has_sums();
-        {
-            let mut visible = self.visible.lock();
-            for (probe, reading) in readings.drain() {
-                let tick = reading.as_ref().ok().and_then(|reading| reading.counter);
-                match self.measure(&mut visible, probe, reading, now, &mut keeps) {
-                    Ok(ReadingOutcome::Counted(number)) => {
-                        is_good = true;
-                        let tick = tick.map(|counter| counter.resolution).filter(|_| has_sums);
-                        standing.extend(tick.map(|tick| (number, tick)));
+        let newest = NewestStamps::of(readings.stamped(), now.wall, self.spec.assumptions.device_clock);
+        let mut all = readings.drain();
+        let mut again = None;
+        loop {
+            let mut part = RoundPart::default();
+            {
+                let mut visible = self.visible.lock();
+                // Probes come in the order of their numbers, round for round. What is out of it may have come before.
+                let mut next = 0;
+                while let Some((id, reading)) = again.take().or_else(|| all.next()) {
+                    let number = match self.number(&mut visible, &id) {
+                        Ok(number) if number >= next => number,
+                        Ok(_) => {
+                            again = Some((id, reading));
+                            break;
+                        }
+                        Err(refused) => {
+                            problem = Some(refused);
+                            continue;
+                        }
+                    };
+                    next = number + 1;
+                    let tick = reading.as_ref().ok().and_then(|reading| reading.counter);
+                    match self.measure(&mut visible, number, reading, &newest, now, &mut part.keeps) {
+                        Ok(ReadingOutcome::Counted) => {
+                            is_good = true;
+                            let tick = tick.map(|counter| counter.resolution).filter(|_| has_sums);
+                            part.standing.extend(tick.map(|tick| (number, tick)));
+                        }
+                        Ok(ReadingOutcome::New(draft)) => {
+                            is_good = true;
+                            part.drafts.push((number, draft));
+                        }
+                        Ok(ReadingOutcome::Nothing) => is_good = true,
+                        Err(no_reading) => problem = Some(no_reading),
                     }
-                    Ok(ReadingOutcome::New(number, draft)) => {
-                        is_good = true;
-                        drafts.push((number, draft));
-                    }
-                    Ok(ReadingOutcome::Nothing) => is_good = true,
-                    Err(no_reading) => problem = Some(no_reading),
                 }
             }
-        }
-        outflow.state.keep(self.spec.outlets.template(), keeps).await;
-        let mut parts = Vec::new();
-        let mut counters = Vec::new();
-        {
-            let mut visible = self.visible.lock();
-            for (number, draft) in drafts {
-                let Some(probe) = visible.probes.get_mut(number) else { continue };
-                let Some(measurement) = probe.publish(draft, &outflow, now) else { continue };
-                if has_sums {
-                    parts.push(measurement);
-                } else {
-                    outflow.pass(measurement);
-                }
+            self.publish(part, has_sums, now).await;
+            if again.is_none() {
+                break;
             }
-            for (number, tick) in standing {
-                let probe = visible.probes.get_mut(number);
-                counters.extend(probe.and_then(|probe| probe.standing(tick, &outflow)));
-            }
-        }
-        for measurement in parts {
-            outflow.send(measurement, now).await;
-        }
-        for counter in counters {
-            outflow.note(&counter, now).await;
         }
         if is_good {
             self.good(now);
@@ -241,30 +313,63 @@ impl MeterTask {
         true
     }
 
+    /// Publishes what was taken of a round, once the state has what it must.
+    async fn publish(&self, part: RoundPart, has_sums: bool, now: Now<'_>) {
+        let RoundPart { drafts, keeps, standing } = part;
+        let outflow = &self.outflow;
+        outflow.state.keep(self.spec.outlets.template(), keeps).await;
+        let mut parts = Vec::new();
+        let mut counters = Vec::new();
+        {
+            let mut visible = self.visible.lock();
+            for (number, draft) in drafts {
+                let Some(probe) = visible.probes.get_mut(number) else { continue };
+                let Some(measurement) = probe.publish(draft, outflow, now) else { continue };
+                if has_sums {
+                    parts.push(measurement);
+                } else {
+                    outflow.pass(measurement);
+                }
+            }
+            for (number, tick) in standing {
+                let probe = visible.probes.get_mut(number);
+                counters.extend(probe.and_then(|probe| probe.standing(tick, outflow)));
+            }
+        }
+        for measurement in parts {
+            outflow.send(measurement, now).await;
+        }
+        for counter in counters {
+            outflow.note(&counter, now).await;
+        }
+    }
+
+    /// The number of a probe, which it gets when it is first heard.
+    fn number(&self, visible: &mut Visible, id: &ProbeId) -> Result<usize, NoReading> {
+        let Visible { status, probes } = visible;
+        if let Some(number) = probes.number(id) {
+            return Ok(number);
+        }
+        if probes.len() >= PROBES_MAX {
+            status.probes_refused += 1;
+            let message = format!("more than {PROBES_MAX} probes on one meter; ignored");
+            return Err(NoReading::NotAvailable(message));
+        }
+        let source = PublishedProbe::new(id.clone(), self.spec.limits(), self.outflow.state.past(id));
+        Ok(probes.add(MeterProbe { source, pace: OwnPace::default(), latest: None, problem: None }))
+    }
+
     /// Takes what one outlet said.
     fn measure(
         &self,
         visible: &mut Visible,
-        id: ProbeId,
+        number: usize,
         reading: Result<Reading, NoReading>,
+        newest: &NewestStamps,
         now: Now<'_>,
         keeps: &mut Vec<Keep>,
     ) -> Result<ReadingOutcome, NoReading> {
         let Visible { status, probes } = visible;
-        let number = match probes.number(&id) {
-            Some(number) => number,
-            None if probes.len() >= PROBES_MAX => {
-                status.probes_refused += 1;
-                return Err(NoReading::NotAvailable(format!(
-                    "more than {PROBES_MAX} probes on one meter; ignored"
-                )));
-            }
-            None => {
-                let past = self.outflow.state.past(&id);
-                let source = PublishedProbe::new(id, self.spec.limits(), past);
-                probes.add(MeterProbe { source, pace: OwnPace::default(), latest: None, problem: None })
-            }
-        };
         let Some(probe) = probes.get_mut(number) else { return Ok(ReadingOutcome::Nothing) };
         let mut counts_only = false;
         let outcome = match reading {
@@ -274,7 +379,8 @@ impl MeterTask {
                     probe.pace.heard(now.monotonic, reading.measured_at);
                     probe.source.set_max_gap(probe.pace.gap(self.spec.max_gap));
                 }
-                probe.source.take(&reading, now, &self.spec.assumptions, &self.place)
+                let newest = newest.get(probe.source.probe());
+                probe.source.take_one_of(newest, &reading, now, &self.spec.assumptions, &self.place)
             }
             Err(no_reading) => Outcome::Nothing(no_reading, None),
         };
@@ -282,7 +388,7 @@ impl MeterTask {
             Outcome::New(draft, keep) => {
                 keeps.extend(keep.map(|keep| *keep));
                 probe.problem = None;
-                Ok(ReadingOutcome::New(number, draft))
+                Ok(ReadingOutcome::New(draft))
             }
             Outcome::Held(power, timestamp) => {
                 probe.latest = Some((power, timestamp));
@@ -295,7 +401,7 @@ impl MeterTask {
             Outcome::Nothing(no_reading @ NoReading::NotReady(_), keep) if counts_only => {
                 keeps.extend(keep.map(|keep| *keep));
                 probe.problem = Some(Box::new(no_reading));
-                Ok(ReadingOutcome::Counted(number))
+                Ok(ReadingOutcome::Counted)
             }
             Outcome::Nothing(no_reading, keep) => {
                 keeps.extend(keep.map(|keep| *keep));
@@ -369,11 +475,19 @@ impl MeterTask {
     }
 }
 
-/// What became of what an outlet said: the number of its probe, and what is to be published.
+/// What was taken of a round, no probe twice: by their numbers what is to be published, and the counters that told no power.
+#[derive(Default)]
+struct RoundPart {
+    drafts: Vec<(usize, Draft)>,
+    keeps: Vec<Keep>,
+    standing: Vec<(usize, Energy)>,
+}
+
+/// What became of what an outlet said.
 enum ReadingOutcome {
-    New(usize, Draft),
+    New(Draft),
     /// A counter that tells no power now.
-    Counted(usize),
+    Counted,
     /// The device has not measured anew, or it is held.
     Nothing,
 }
