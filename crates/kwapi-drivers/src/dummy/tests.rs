@@ -45,7 +45,8 @@ async fn each_value_that_is_due_is_of_its_own_instant_on_the_sine() {
     let said: Vec<_> = readings.drain().map(|(probe, reading)| (probe, reading.unwrap())).collect();
     // A quarter of a period apart, the last at its begin.
     let told: Vec<_> = said.iter().map(|(probe, reading)| format!("{probe}: {reading}")).collect();
-    let expected = ["1: 150 W", "2: 150 W", "1: 100 W", "2: 100 W", "1: 50 W", "2: 50 W", "1: 100 W", "2: 100 W"];
+    let expected =
+        ["1: 150 W", "2: 150 W", "1: 100 W", "2: 100 W", "1: 50 W", "2: 50 W", "1: 100 W", "2: 100 W"];
     assert_eq!(told, expected);
     let ages: Vec<_> = said.iter().step_by(2).map(|(_, reading)| reading.age).collect();
     assert_eq!(ages, [3, 2, 1, 0].map(|before| half + millisecond * before));

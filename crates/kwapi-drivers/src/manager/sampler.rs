@@ -72,6 +72,10 @@ struct Pending {
 }
 
 impl Sampler {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "until the next tick of a grid, so that it does not drift; the runtime's timers keep no millisecond"
+    )]
     fn run(mut self, blocks: &mpsc::Sender<SampledBlock>) {
         let mut ticks = Ticks::new(self.interval);
         let mut pending = Pending::default();

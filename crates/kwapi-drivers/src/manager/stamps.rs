@@ -20,7 +20,8 @@ pub(super) struct NewestStamp {
 
 impl NewestStamp {
     fn note(&mut self, stamp: Timestamp, wall: Timestamp, device_clock: bool) {
-        let newest = if is_believed(stamp, wall, device_clock) { &mut self.believed } else { &mut self.other };
+        let newest =
+            if is_believed(stamp, wall, device_clock) { &mut self.believed } else { &mut self.other };
         *newest = stamp.max(*newest);
     }
 
@@ -59,7 +60,11 @@ impl NewestStamps {
     }
 
     pub(super) fn get(&self, probe: &ProbeId) -> NewestStamp {
-        if self.0.is_empty() { NewestStamp::default() } else { self.0.get(probe).copied().unwrap_or_default() }
+        if self.0.is_empty() {
+            NewestStamp::default()
+        } else {
+            self.0.get(probe).copied().unwrap_or_default()
+        }
     }
 }
 

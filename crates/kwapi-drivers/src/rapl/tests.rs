@@ -61,7 +61,8 @@ async fn a_counter_that_is_read_more_often_than_it_steps_is_told_when_it_has_ste
     let mut readings = Readings::default();
     readings.ask(Asked { interval: Duration::from_millis(1), ..Asked::default() });
     let mut told = Vec::new();
-    for (wait_ms, energy) in [(1, 1_000_000), (1, 1_000_000), (1, 1_062_000), (1, 1_062_000), (50, 1_062_000)] {
+    for (wait_ms, energy) in [(1, 1_000_000), (1, 1_000_000), (1, 1_062_000), (1, 1_062_000), (50, 1_062_000)]
+    {
         set(root.path(), "intel-rapl:0", &energy.to_string());
         sleep(Duration::from_millis(wait_ms)).await;
         meter.read(&mut readings).await.unwrap();

@@ -283,7 +283,8 @@ mod tests {
         for (number, sample) in samples[..60].iter().enumerate().filter(|(number, _)| *number != 30) {
             waiting.push(&FileSample { is_after_loss: number == 50, ..*sample });
         }
-        let told: Vec<_> = waiting.samples().iter().map(|sample| (sample.held.as_millis(), sample.is_after_loss)).collect();
+        let told: Vec<_> =
+            waiting.samples().iter().map(|sample| (sample.held.as_millis(), sample.is_after_loss)).collect();
         assert_eq!(told, [(10, false), (290, false), (190, false), (100, true)]);
     }
 

@@ -42,7 +42,9 @@ impl Missing {
 
     /// Takes a message out that has come; whether it was among them.
     pub(super) fn take(&mut self, seq: u64) -> bool {
-        let Some(at) = self.0.iter().position(|(from, to)| (*from..=*to).contains(&seq)) else { return false };
+        let Some(at) = self.0.iter().position(|(from, to)| (*from..=*to).contains(&seq)) else {
+            return false;
+        };
         let (from, to) = self.0.remove(at);
         if seq < to {
             self.0.insert(at, (seq + 1, to));

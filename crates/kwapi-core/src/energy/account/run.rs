@@ -212,8 +212,7 @@ impl Run {
     /// Whether this message, from below the window, is one that may yet come; it has come then.
     fn was_missing(&mut self, point: &Point) -> bool {
         let Some(missing) = &mut self.missing else { return false };
-        let is_in_time =
-            self.top.monotonic_us().saturating_sub(point.monotonic_us()) <= missing::SPAN_US;
+        let is_in_time = self.top.monotonic_us().saturating_sub(point.monotonic_us()) <= missing::SPAN_US;
         let was_missing = is_in_time && missing.take(point.seq);
         if missing.is_empty() {
             self.missing = None;

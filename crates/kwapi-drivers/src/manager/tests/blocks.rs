@@ -65,7 +65,8 @@ async fn check_dummy(milliseconds: u64) {
         assert_eq!((accounting.timestamp, accounting.seq), (at, u64::from(place)));
         account.credit(&accounting, Duration::ZERO, 10 * SECOND).unwrap();
     }
-    let turns = |at: kwapi_core::Timestamp| std::f64::consts::TAU * ((at.micros() % 700_000) as f64 / 700_000.0);
+    let turns =
+        |at: kwapi_core::Timestamp| std::f64::consts::TAU * ((at.micros() % 700_000) as f64 / 700_000.0);
     let (from, to) = (first, account.last());
     let swung = turns(from).cos() - turns(to).cos();
     let truth = 240.0 * to.since(from).as_secs_f64() + 160.0 * 0.7 / std::f64::consts::TAU * swung;
@@ -108,17 +109,23 @@ async fn a_sum_of_fast_probes_has_their_energy_and_is_published_once_a_block() {
     assert!((190..=200).contains(&sums.len()), "{}", sums.len());
     let totals = sums.last().unwrap().accounting.unwrap().totals;
     let joules = 100.0 * totals.measured_ms as f64 / 1e3;
-    assert!((totals.energy.joules() - joules).abs() <= 100.0 * 0.051, "{} J of {joules} J", totals.energy.joules());
+    assert!(
+        (totals.energy.joules() - joules).abs() <= 100.0 * 0.051,
+        "{} J of {joules} J",
+        totals.energy.joules()
+    );
 }
 
 /// A meter that a thread reads every two milliseconds by this script, and what comes of it until so many values are there.
 async fn sampled(script: &str, count: usize) -> (Vec<(u64, f64)>, MeterStatus) {
-    let driver = DriverEntry::of::<Sampled>().configure(format!("script = {script}").parse().unwrap()).unwrap();
+    let driver =
+        DriverEntry::of::<Sampled>().configure(format!("script = {script}").parse().unwrap()).unwrap();
     let mut spec = MeterSpec::new("fast", driver, Outlets::by_position([ProbeId::new("fast").ok()]));
     spec.interval = Duration::from_millis(2);
     let (sender, mut published) = tokio::sync::mpsc::unbounded_channel();
     let began = Instant::now();
-    let clock = WallClock::new(move || kwapi_core::Timestamp::from_seconds(1_800_000_000).after(began.elapsed()));
+    let clock =
+        WallClock::new(move || kwapi_core::Timestamp::from_seconds(1_800_000_000).after(began.elapsed()));
     let manager = Manager::new(Arc::new(move |measurement| _ = sender.send(measurement)), clock);
     manager.apply(vec![spec]);
     let mut all = Vec::new();
@@ -140,10 +147,10 @@ async fn what_a_thread_reads_is_each_published_once_and_what_it_missed_is_counte
         assert_eq!(*power, number as f64);
     }
     // A tick is due every two milliseconds: each was read or is counted. The last block's are counted once it is published.
-    let due = |until: usize| ((all[until].0 - all[0].0 + 100) / 2_000 + 1) as usize;
+    let due = |until: usize| (all[until].0 - all[0].0 + 100) / 2_000 + 1;
     assert!(due(499) >= 499, "{} due: it reads no more often than it is told to", due(499));
     let whole = 499 - 2 * 25;
-    assert!(due(whole) <= whole + 1 + status.ticks_missed as usize, "{} due, {status:?}", due(whole));
+    assert!(due(whole) <= whole as u64 + 1 + status.ticks_missed, "{} due, {status:?}", due(whole));
     assert!(status.last_latency.is_some() && status.state == MeterState::Running);
 }
 

@@ -76,9 +76,8 @@ fn messages_that_a_slower_route_brings_a_second_later_are_all_taken() {
     let mut all: Vec<(u64, u64)> = fast.chain(slow).collect();
     all.sort_unstable();
     let mut account = Account::default();
-    let taken = all.iter().filter(|(_, seq)| {
-        account.credit(&self::fast(*seq), Duration::ZERO, MAX_GAP).is_ok()
-    });
+    let taken =
+        all.iter().filter(|(_, seq)| account.credit(&self::fast(*seq), Duration::ZERO, MAX_GAP).is_ok());
     assert_eq!(taken.count(), 3_000);
     assert_eq!(account.lost(), 0);
 }
