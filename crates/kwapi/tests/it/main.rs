@@ -21,6 +21,7 @@ mod devices;
 mod discover;
 mod docs;
 mod energy;
+mod fast;
 mod fuzz;
 mod gnocchi;
 mod grafana;
