@@ -39,4 +39,5 @@ mod scopes;
 mod spine;
 mod survival;
 mod upgrade;
+mod version;
 mod wiring;
