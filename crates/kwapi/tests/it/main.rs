@@ -28,6 +28,7 @@ mod groups;
 mod harness;
 mod history;
 mod import;
+mod import_config;
 mod killed;
 mod measure;
 mod objects;
