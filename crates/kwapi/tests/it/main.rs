@@ -30,6 +30,7 @@ mod history;
 mod import;
 mod import_config;
 mod killed;
+mod manual;
 mod measure;
 mod objects;
 mod one_kwh;
