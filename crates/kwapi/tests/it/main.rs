@@ -16,6 +16,7 @@ mod bill;
 mod ceilometer;
 mod clock;
 mod commands;
+mod container;
 mod demonstration;
 mod devices;
 mod discover;
