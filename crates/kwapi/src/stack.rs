@@ -11,6 +11,7 @@ mod metrics;
 mod pages;
 mod process;
 mod readiness;
+mod state;
 pub(crate) mod status;
 
 use std::future::Future;
@@ -35,6 +36,7 @@ pub(crate) use feed::Folded;
 pub(crate) use listeners::{AddressInUse, Listeners};
 pub(crate) use pages::{history_config, ledger_config};
 pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
+pub(crate) use state::take_state;
 
 use drivers::{Drivers, Problems};
 use feed::Feed;
@@ -69,6 +71,11 @@ impl Roles {
     /// Whether it hears measurements.
     pub(crate) fn listens(self) -> bool {
         self.api || self.rrd
+    }
+
+    /// Whether it has anything in the state directory.
+    fn keeps_state(self) -> bool {
+        self.drivers || self.api || self.rrd
     }
 
     /// Where its measurements come from: the bus, and the drivers of this process.
@@ -151,6 +158,9 @@ impl Stack {
         listeners: Listeners,
         shutdown: &Shutdown,
     ) -> Result<Self, String> {
+        if roles.keeps_state() {
+            take_state(&config.state_directory, process.clock.now())?;
+        }
         let mut all = Metrics::new();
         all.add(metrics::bus(process.bus.clone()));
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
