@@ -29,6 +29,7 @@ mod harness;
 mod history;
 mod import;
 mod killed;
+mod logins;
 mod measure;
 mod objects;
 mod one_kwh;
