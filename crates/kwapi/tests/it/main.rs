@@ -32,6 +32,7 @@ mod history;
 mod import;
 mod import_config;
 mod killed;
+mod logins;
 mod manual;
 mod measure;
 mod objects;
