@@ -79,6 +79,12 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
     Import(Box<ImportArgs>),
+    /// Print a configuration made from that of another program, and what it could not carry.
+    ///
+    /// Reads drivers.conf, forwarder.conf, api.conf and rrd.conf of the original Kwapi and its directory of RRD files; a
+    /// configuration of Prometheus with those of its exporters for IPMI and SNMP; one of Telegraf; CSV exports of NetBox
+    /// (devices, cables). What a file is, is told from its content.
+    ImportConfig(ImportConfigArgs),
     /// Print the commands that register kwapi in Keystone.
     KeystoneRegister(KeystoneRegisterArgs),
     /// Print the manual page, or write one for each command.
@@ -245,6 +251,13 @@ pub(crate) enum OptionalPart {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ImportConfigArgs {
+    /// Files, or directories of them: /etc/kwapi, /var/lib/kwapi/kwapi-rrd, prometheus.yml, devices.csv.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct KeystoneRegisterArgs {
     /// URL of the API as clients reach it.
     #[arg(long, default_value = "http://controller:5000/v1")]
@@ -266,3 +279,6 @@ pub(crate) struct CompletionsArgs {
     /// The shell.
     pub(crate) shell: clap_complete::Shell,
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,6 +166,11 @@ impl ProbeFiles {
         Some(Lag { lasts: now.saturating_sub(noticed), ahead: newest.since(last), span: last.since(first) })
     }
 
+    /// Whether samples are behind.
+    pub(super) fn has_behind(&self) -> bool {
+        self.state.lock().behind.is_some()
+    }
+
     /// The samples that are behind.
     pub(super) fn behind(&self) -> Vec<FileSample> {
         self.state.lock().behind.as_ref().map(|behind| behind.waiting.samples()).unwrap_or_default()

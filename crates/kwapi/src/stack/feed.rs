@@ -50,7 +50,6 @@ impl Folded {
     /// # Errors
     /// As [`Folded::open`].
     pub(crate) fn read(state_directory: &Path, has_api: bool, now: Timestamp) -> Result<Self, String> {
-        finish_restore(state_directory)?;
         let directory = state_directory.join("history");
         let cannot_read = |error: std::io::Error| format!("cannot read the accounts: {error}");
         // The version before kept accounts by themselves: of the API, or of the pages where they were alone.
@@ -89,9 +88,6 @@ impl Feed {
             None => (None, Vec::new()),
         };
         let record = journal.is_none().then_some(state.as_path());
-        if record.is_some() {
-            finish_restore(&config.state_directory)?;
-        }
         let lock = record.map(lock).transpose()?;
         let live_config = config.api.config.live(record, config.max_gap());
         let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
@@ -157,7 +153,7 @@ fn watch_clock(process: &Process, newest: Timestamp, all: &mut Metrics) {
 }
 
 /// Ends a restore that was killed, before anything is opened.
-fn finish_restore(state_directory: &Path) -> Result<(), String> {
+pub(super) fn finish_restore(state_directory: &Path) -> Result<(), String> {
     if kwapi_history::finish_restore(state_directory).map_err(|error| chain(&error))? {
         tracing::warn!(directory = %state_directory.display(), "a restore was interrupted; finished it");
     }
