@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod api;
+pub mod audit;
 pub mod auth;
 mod choice;
 pub mod directory;

@@ -230,6 +230,9 @@ pub(crate) struct BenchArgs {
     /// Seconds between readings of a probe.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) interval: f64,
+    /// How many of the probes are measured a thousand times a second instead.
+    #[arg(long, default_value_t = 0, value_name = "PROBES")]
+    pub(crate) fast: usize,
     /// Keep state in this directory instead of a temporary one; run again, it starts with what is there.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state_directory: Option<PathBuf>,

@@ -94,7 +94,7 @@ impl Feed {
         let heard = patterns(config, roles);
         let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
         subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
-        let expected = super::drivers::expected_probes(config);
+        let expected = super::drivers::expected_messages(config);
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
