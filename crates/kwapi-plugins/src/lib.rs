@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod api;
 pub mod auth;
+pub mod bills;
 mod choice;
 pub mod directory;
 #[cfg(feature = "fuzzing")]

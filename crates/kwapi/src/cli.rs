@@ -10,7 +10,8 @@ use kwapi_core::Pattern;
 
 use records::{BILL_HELP, ENERGY_HELP};
 pub(crate) use records::{
-    BackupArgs, BillArgs, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs, RestoreArgs,
+    BackupArgs, BillArgs, BillPrint, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs,
+    RestoreArgs,
 };
 
 /// The release, and the commit it was built from where that is known.
@@ -60,7 +61,8 @@ pub(crate) enum Command {
     Energy(Box<EnergyArgs>),
     /// Print what a month's energy costs, and whose it is.
     ///
-    /// Asks the same ledger as `kwapi energy`. Prices and owners are those of the configuration.
+    /// Asks the same ledger as `kwapi energy`. Prices and owners are those of the configuration. A month that is closed is
+    /// printed from its document, whatever has changed since.
     #[command(after_help = BILL_HELP)]
     Bill(Box<BillArgs>),
     /// Read one configured meter once and explain the findings.
