@@ -20,7 +20,10 @@ mod table;
 
 pub use closed::{BillSigner, ClosedBills, KeptBill};
 pub use config::{BillConfig, SharesOf};
+pub(crate) use facts::kwh;
 pub use month::BillMonth;
+pub(crate) use month::{milliseconds, question};
+pub(crate) use reader::{AnsweredSpan, RowReader};
 pub use run::{BillRun, MadeBill};
 pub use served::Bills;
 

@@ -15,6 +15,7 @@ mod json;
 pub mod live;
 pub mod metrics;
 pub mod object_storage;
+pub mod report;
 mod scope;
 pub mod web;
 

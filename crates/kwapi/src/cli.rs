@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 
-use records::{BILL_HELP, ENERGY_HELP};
+use records::{BILL_HELP, ENERGY_HELP, REPORT_HELP};
 pub(crate) use records::{
     BackupArgs, BillArgs, BillPrint, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs,
-    RestoreArgs,
+    ReportArgs, RestoreArgs,
 };
 
 /// The release, and the commit it was built from where that is known.
@@ -65,6 +65,11 @@ pub(crate) enum Command {
     /// printed from its document, whatever has changed since.
     #[command(after_help = BILL_HELP)]
     Bill(Box<BillArgs>),
+    /// Print the yearly numbers of a data centre: energy of the facility and of its IT, peak and PUE, by the month.
+    ///
+    /// Asks the same ledger as `kwapi energy`. What a probe measures is its label `role`: facility, it or renewable.
+    #[command(after_help = REPORT_HELP)]
+    Report(Box<ReportArgs>),
     /// Read one configured meter once and explain the findings.
     Probe(ProbeArgs),
     /// Search the network for wattmeters with the configured credentials and print a configuration.

@@ -144,6 +144,27 @@ pub(crate) struct BillArgs {
     pub(crate) ledger: LedgerArgs,
 }
 
+pub(super) const REPORT_HELP: &str = "\
+Examples:
+  kwapi report --year 2026
+  kwapi report --year 2026 --format csv > 2026.csv
+
+Labels: role = facility (all that the data centre takes), it, or renewable (its own generation); metered_at = ups, pdu or
+equipment, for the category of PUE. A probe below a meter of the same role is in that already. Names are those of Delegated
+Regulation (EU) 2024/1364; what the form asks besides is listed as not known.";
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// The year, as of `zone` in [bill]; of the current one the part that is over.
+    #[arg(long, value_name = "YYYY")]
+    pub(crate) year: i16,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: EnergyPrint,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
+}
+
 /// RRD files and the driver manager's state are not in it: graphs begin anew from what the journal has, and a meter's next
 /// stop is unknown where its driver manager is restored as well.
 #[derive(Args, Debug)]

@@ -13,6 +13,7 @@ use kwapi_history::{Ledger, LedgerConfig};
 use crate::harness::{kwapi, run};
 
 mod closed;
+mod yearly;
 
 const RECOMPUTE: &str = include_str!("bill.py");
 
