@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod api;
+pub mod audit;
 pub mod auth;
 pub mod bills;
 mod choice;

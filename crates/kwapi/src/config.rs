@@ -24,7 +24,7 @@ pub(crate) use kwapi_core::chain;
 pub(crate) use kwapi_plugins::directory::Labels;
 pub(crate) use labels::TemplateLabels;
 pub(crate) use names::nearest;
-pub(crate) use sources::{Looks, Sources};
+pub(crate) use sources::{Looks, Sources, matching};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -211,16 +211,37 @@ impl Config {
             }
             return Err(document.error(&path, chain(&error)));
         }
-        if !config.rrd.listen.ip().is_loopback() && !config.rrd.insist_without_auth {
-            let message = format!(
-                "[rrd] listen = \"{}\" is reachable from other machines, and the pages are unauthenticated; listen on 127.0.0.1 behind a proxy, or set insist_without_auth = true",
-                config.rrd.listen
-            );
-            return Err(
-                document.error(&[Step::Key("rrd".to_owned()), Step::Key("listen".to_owned())], message)
-            );
-        }
+        config.check_pages(document)?;
         Ok(config)
+    }
+
+    /// Checks who can look at the pages.
+    fn check_pages(&self, document: &Document) -> Result<(), DocumentError> {
+        let Self { rrd, api, .. } = self;
+        let at = |keys: &[&str]| keys.iter().map(|key| Step::Key((*key).to_owned())).collect::<Vec<_>>();
+        let is_remote = !rrd.listen.ip().is_loopback();
+        let Some(auth) = &rrd.auth else {
+            if !is_remote || rrd.insist_without_auth {
+                return Ok(());
+            }
+            let message = format!(
+                "[rrd] listen = \"{}\" is reachable from other machines, and the pages are unauthenticated; configure [rrd.auth], listen on 127.0.0.1 and use ssh -L, or set insist_without_auth = true",
+                rrd.listen
+            );
+            return Err(document.error(&at(&["rrd", "listen"]), message));
+        };
+        let has_other_ways = api.config.auth.as_ref().is_some_and(|auth| !auth.is_empty());
+        if let Err(error) = auth.check(has_other_ways) {
+            return Err(document.error(&at(&["rrd", "auth"]), format!("[rrd.auth] {error}")));
+        }
+        if is_remote && rrd.tls.is_none() && auth.trusted_proxies.is_empty() {
+            let message = format!(
+                "[rrd] listen = \"{}\" is reachable from other machines without TLS, and a login needs it; set tls, or trusted_proxies in [rrd.auth]",
+                rrd.listen
+            );
+            return Err(document.error(&at(&["rrd", "listen"]), message));
+        }
+        Ok(())
     }
 }
 

@@ -29,17 +29,9 @@ impl Site {
             }
         }
         stand.directory.replace(labelled("riga"));
-        let toml = format!(
-            "[[token]]\nname = 'oslo'\nsha256 = '{}'\n[[token]]\nname = 'riga'\nsha256 = '{}'\n\
-             [[token]]\nname = 'nobody'\nsha256 = '{}'\nroles = ['reader']\n\
-             [[token]]\nname = 'operator'\nsha256 = '{}'\n\
-             [[scope]]\ntoken = 'oslo'\nprobes = ['oslo.*']\n\
-             [[scope]]\ntoken = 'riga'\nlabels = {{ site = 'riga' }}\n",
-            hash_token("oslo"),
-            hash_token("riga"),
-            hash_token("nobody"),
-            hash_token("operator"),
-        );
+        let toml = tokens()
+            + "[[scope]]\ntoken = 'oslo'\nprobes = ['oslo.*']\n\
+               [[scope]]\ntoken = 'riga'\nlabels = { site = 'riga' }\n";
         let config: AuthConfig = toml::from_str(&toml).unwrap();
         let wall = WallClock::new(|| kwapi_core::Timestamp::EPOCH);
         let auth = Auth::new(&config, wall, stand.directory.clone()).unwrap();
@@ -50,6 +42,19 @@ impl Site {
     async fn ask(&self, tenant: &str, path: &str) -> Answer {
         ask(self.router.clone(), "GET", path, &[("x-auth-token", tenant)]).await
     }
+}
+
+/// The tokens of both, of an operator and of somebody without a role.
+fn tokens() -> String {
+    format!(
+        "[[token]]\nname = 'oslo'\nsha256 = '{}'\n[[token]]\nname = 'riga'\nsha256 = '{}'\n\
+         [[token]]\nname = 'nobody'\nsha256 = '{}'\nroles = ['reader']\n\
+         [[token]]\nname = 'operator'\nsha256 = '{}'\n",
+        hash_token("oslo"),
+        hash_token("riga"),
+        hash_token("nobody"),
+        hash_token("operator"),
+    )
 }
 
 /// Each probe has the label `site` if it is within `root`.
@@ -204,11 +209,13 @@ async fn a_reload_of_labels_or_of_scopes_counts_from_the_next_request_on() {
     site.stand.directory.replace(labelled("oslo"));
     assert!(!sees("riga.web1").await && !sees("oslo.web0").await, "the label is there, with another value");
     let tags = |site: &'static str| {
-        toml::from_str::<AuthConfig>(&format!("[[scope]]\ntoken = 'riga'\nlabels = {{ site = '{site}' }}"))
+        let tokens = tokens();
+        let scopes = format!("{tokens}[[scope]]\ntoken = 'riga'\nlabels = {{ site = '{site}' }}");
+        toml::from_str::<AuthConfig>(&scopes)
     };
-    site.auth.replace_scopes(&tags("oslo").unwrap());
+    site.auth.replace(&tags("oslo").unwrap()).unwrap();
     assert!(!sees("riga.web1").await && sees("oslo.web0").await);
-    site.auth.replace_scopes(&tags("nowhere").unwrap());
+    site.auth.replace(&tags("nowhere").unwrap()).unwrap();
     assert!(!sees("riga.web1").await && !sees("oslo.web0").await);
 }
 

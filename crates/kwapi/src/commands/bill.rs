@@ -10,7 +10,7 @@ use super::energy::{answer, print};
 use super::owner;
 use crate::cli::{BillArgs, BillPrint, VERSION};
 use crate::config::Config;
-use crate::stack::{configured, wall_clock};
+use crate::stack::{configured, host_name, wall_clock};
 
 /// Makes the bill, or reads one that is closed, and prints it.
 ///
@@ -155,8 +155,7 @@ impl BillCommand<'_> {
 fn user() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let name = named.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()));
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if host.trim().is_empty() { name } else { format!("{name} on {}", host.trim()) }
+    format!("{name} on {}", host_name())
 }
 
 fn signer(name: &str) -> BillSigner<'_> {
