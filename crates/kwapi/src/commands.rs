@@ -15,6 +15,7 @@ pub(crate) mod manual;
 pub(crate) mod measure;
 mod owner;
 pub(crate) mod probe;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod services;
 pub(crate) mod simulate;
