@@ -7,6 +7,7 @@
 mod config;
 mod error;
 mod keystone;
+mod login;
 mod policy;
 mod scopes;
 mod tokens;
@@ -27,6 +28,8 @@ pub use error::AuthError;
 pub use keystone::KeystoneConfig;
 #[cfg(feature = "fuzzing")]
 pub(crate) use keystone::{is_token, path_matches};
+pub(crate) use login::{Client, LoginForm, NotLoggedIn, behind_login};
+pub use login::{LoginConfig, Logins, ProxyUser};
 #[cfg(feature = "fuzzing")]
 pub(crate) use policy::parse_file as parse_policy;
 pub use policy::{Policy, PolicyError};
@@ -35,6 +38,7 @@ pub use tokens::StaticToken;
 #[cfg(test)]
 pub(crate) use tokens::hash_token;
 
+use crate::audit::AuditEvent;
 use crate::directory::Directory;
 use crate::http::{HttpError, ServerRoutes};
 use crate::scope::Scope;
@@ -50,9 +54,30 @@ const TOKEN_BYTES_MAX: usize = 8 << 10;
 
 /// Whoever sent a request, as far as it matters here.
 #[derive(Clone, Debug)]
-struct Caller {
+pub(crate) struct Caller {
     /// What may be seen.
     scope: Scope,
+    /// The token's name, or the user's.
+    name: Arc<str>,
+    admission: Admission,
+}
+
+/// How a caller shows who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    /// By a token that each request has.
+    Token,
+    /// By a login, which they can end.
+    Login,
+    /// A trusted proxy says so.
+    Proxy,
+}
+
+impl Caller {
+    /// Their name, and whether they have a login that they can end.
+    pub(crate) fn name(&self) -> (&Arc<str>, bool) {
+        (&self.name, self.admission == Admission::Login)
+    }
 }
 
 /// Judges requests; cloning it is cheap.
@@ -62,7 +87,7 @@ pub struct Auth(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     policy: Policy,
-    tokens: Tokens,
+    tokens: ArcSwap<Tokens>,
     scopes: ArcSwap<Scopes>,
     directory: Directory,
     keystone: Option<Keystone>,
@@ -84,7 +109,7 @@ impl Auth {
             }
             None => Policy::default(),
         };
-        let tokens = Tokens::new(&config.tokens)?;
+        let tokens = ArcSwap::from_pointee(Tokens::new(&config.tokens)?);
         let challenge = match &config.keystone {
             Some(keystone) => {
                 let uri = keystone.www_authenticate_uri.as_ref().unwrap_or(&keystone.url);
@@ -101,10 +126,22 @@ impl Auth {
         Ok(Self(Arc::new(Inner { policy, tokens, scopes, directory, keystone, challenge })))
     }
 
-    /// Takes up the scopes of a new configuration, from the next request on. The rest takes a restart.
-    pub fn replace_scopes(&self, config: &AuthConfig) {
+    /// Takes up tokens and scopes of a new configuration, from the next request on, and tells which tokens have changed. The
+    /// rest takes a restart.
+    ///
+    /// # Errors
+    /// When a token is wrong; then nothing has changed.
+    pub fn replace(&self, config: &AuthConfig) -> Result<Vec<AuditEvent>, AuthError> {
+        let tokens = Arc::new(Tokens::new(&config.tokens)?);
         let scopes = Scopes::new(&config.see_all, &config.scopes, &self.0.directory);
+        let before = self.0.tokens.swap(Arc::clone(&tokens));
         self.0.scopes.store(Arc::new(scopes));
+        Ok(tokens.changes_since(&before))
+    }
+
+    /// The tokens there are, to be recorded at the start.
+    pub fn keys(&self) -> Vec<AuditEvent> {
+        self.0.tokens.load().all()
     }
 
     /// Whether some tokens are Keystone's.
@@ -136,10 +173,10 @@ impl Auth {
 
     async fn judge(&self, request: Judged<'_>) -> Result<Caller, Refusal> {
         let token = request.token.ok_or(Refusal::Unauthenticated)?;
-        if let Some(known) = self.0.tokens.find(token) {
+        if let Some(known) = self.0.tokens.load().find(token) {
             let credentials = Credentials { roles: known.roles.clone(), ..Credentials::default() };
             let scope = self.0.scopes.load().of_token(&known.name, &known.roles, &known.scope);
-            let caller = Caller { scope };
+            let caller = Caller { scope, name: Arc::clone(&known.name), admission: Admission::Token };
             return if self.0.policy.allows(request.rule, &credentials) {
                 Ok(caller)
             } else {
@@ -151,7 +188,8 @@ impl Auth {
         if !self.0.policy.allows(request.rule, &credentials_of(&identity)) {
             return Err(Refusal::Forbidden);
         }
-        Ok(Caller { scope: self.0.scopes.load().of_identity(&identity) })
+        let scope = self.0.scopes.load().of_identity(&identity);
+        Ok(Caller { scope, name: identity.display_name().into(), admission: Admission::Token })
     }
 }
 
@@ -218,6 +256,17 @@ enum Refusal {
     Unavailable,
 }
 
+impl Refusal {
+    /// What the audit log calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unknown",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "keystone is unreachable",
+        }
+    }
+}
+
 /// Authentication in front of the routes of a server.
 #[derive(Clone, Debug)]
 struct Guard {
@@ -232,7 +281,12 @@ pub(crate) fn guarded(router: Router, auth: Auth, routes: &'static dyn ServerRou
 
 /// What whoever sent a request may see; everything, where nobody asked who that is.
 pub(crate) fn scope_of(request: &Request) -> Scope {
-    request.extensions().get::<Caller>().map(|caller| caller.scope.clone()).unwrap_or_default()
+    caller_of(request).map(|caller| caller.scope.clone()).unwrap_or_default()
+}
+
+/// Whoever sent a request, where somebody asked who that is.
+pub(crate) fn caller_of(request: &Request) -> Option<&Caller> {
+    request.extensions().get()
 }
 
 /// Lets through who may do what the route takes, with the [`Caller`] as an extension of the request.

@@ -10,6 +10,7 @@ mod gate;
 mod host;
 mod listen;
 mod log;
+mod origin;
 pub(crate) mod percent;
 mod routes;
 mod seats;
@@ -26,7 +27,8 @@ pub use error::HttpError;
 pub(crate) use error::nothing_here;
 pub use host::{HostName, Hosts};
 pub use listen::{Listen, Listener};
-pub(crate) use routes::{FORM, RouteMatch};
+pub(crate) use origin::{ClientConnection, is_from_another_site};
+pub(crate) use routes::{FORM, READ_AND_FORM, RouteMatch};
 pub use routes::{READ, Route, Routes, ServerRoutes};
 pub use seats::Seats;
 pub use serve_error::ServeError;
@@ -34,4 +36,4 @@ pub(crate) use streamed::{AnswerTurns, StreamHead, StreamSink};
 pub use tls::{ServerTls, Validity};
 
 /// The position in the journal that an answer is true at.
-pub(crate) const POSITION: HeaderName = HeaderName::from_static("kwapi-position");
+pub const POSITION: HeaderName = HeaderName::from_static("kwapi-position");

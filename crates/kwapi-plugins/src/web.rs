@@ -7,6 +7,7 @@
 mod answer;
 mod chosen;
 mod graphs;
+mod login;
 mod overview;
 mod pages;
 mod route;
@@ -28,12 +29,13 @@ use kwapi_core::{ProbeId, Timestamp, WallClock};
 use kwapi_graph::{HUE_DEFAULT, Tariff};
 use tokio::sync::Semaphore;
 
-use crate::auth::scope_of;
+use crate::auth::{Caller, Logins, behind_login, caller_of, scope_of};
 use crate::directory::Directory;
+use crate::http::READ;
 use crate::scope::Scope;
 use answer::Conditions;
 use graphs::Graphs;
-use overview::Probes;
+use overview::{Probes, Seen};
 use route::{Target, WebRoute};
 
 pub use route::ROUTES;
@@ -82,6 +84,8 @@ struct Site {
     clock: WallClock,
     started: Timestamp,
     workers: Semaphore,
+    /// Where people have to log in.
+    logins: Option<Logins>,
 }
 
 impl fmt::Debug for Site {
@@ -91,8 +95,9 @@ impl fmt::Debug for Site {
 }
 
 /// The pages of the probes that have a history in `directory`, ready to be served. Labels stand on a probe's own page; sums
-/// of others are shown like any probe but are no part of the summary and of totals.
-pub fn router(directory: Directory, settings: Settings, clock: WallClock) -> Router {
+/// of others are shown like any probe but are no part of the summary and of totals. With `logins`, only who has logged in gets
+/// any, of the probes that they may see.
+pub fn router(directory: Directory, settings: Settings, clock: WallClock, logins: Option<Logins>) -> Router {
     let site = Arc::new(Site {
         probes: Probes::new(directory.clone()),
         graphs: Graphs::new(directory.clone(), settings.clone()),
@@ -101,12 +106,17 @@ pub fn router(directory: Directory, settings: Settings, clock: WallClock) -> Rou
         workers: Semaphore::new(WORKERS),
         settings,
         clock,
+        logins: logins.clone(),
     });
-    Router::new().fallback(handle).with_state(site)
+    let router = Router::new().fallback(handle).with_state(site);
+    match logins {
+        Some(logins) => behind_login(router, logins, ROUTES),
+        None => router,
+    }
 }
 
 async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
-    let scope = scope_of(&request);
+    let viewer = Viewer::of(&request);
     let (parts, body) = request.into_parts();
     let (target, methods) = match route::route(parts.uri.path(), parts.uri.query()) {
         WebRoute::To(target, methods) => (target, methods),
@@ -115,15 +125,39 @@ async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
         }
         WebRoute::Moved(_, methods) => return answer::method_not_allowed(methods),
     };
-    let is_form = target == Target::Choose;
-    match &parts.method {
-        &Method::OPTIONS => answer::options(methods),
-        &Method::POST if is_form => choose(&parts.headers, body).await,
-        method if is_read(method) && !is_form => {
-            let conditions = Conditions::of(&parts.method, &parts.headers);
-            read(site, target, parts.headers, conditions, scope).await
+    let target = match (target, &site.logins) {
+        (Target::Login(_) | Target::Logout, None) => Target::Nowhere,
+        (target, _) => target,
+    };
+    let conditions = Conditions::of(&parts.method, &parts.headers);
+    match (target, &parts.method, &site.logins) {
+        (Target::Nowhere, method, _) if !is_read(method) => answer::method_not_allowed(READ),
+        (_, &Method::OPTIONS, _) => answer::options(methods),
+        (Target::Choose, &Method::POST, _) => choose(&parts.headers, body).await,
+        (Target::Login(_), &Method::POST, Some(logins)) => login::log_in(logins, &parts, body).await,
+        (Target::Login(query), method, Some(logins)) if is_read(method) => {
+            login::page(logins, &parts, &query, &conditions)
         }
+        (Target::Logout, &Method::POST, Some(logins)) => login::log_out(logins, &parts).await,
+        (Target::Choose | Target::Login(_) | Target::Logout, _, _) => answer::method_not_allowed(methods),
+        (target, method, _) if is_read(method) => read(site, target, parts.headers, conditions, viewer).await,
         _ => answer::method_not_allowed(methods),
+    }
+}
+
+/// Who looks at a page.
+#[derive(Clone, Debug)]
+struct Viewer {
+    /// What they may see.
+    scope: Scope,
+    /// Their name, where they have a login that they can end.
+    login: Option<Arc<str>>,
+}
+
+impl Viewer {
+    fn of(request: &Request) -> Self {
+        let login = caller_of(request).map(Caller::name).filter(|(_, has_login)| *has_login);
+        Self { scope: scope_of(request), login: login.map(|(name, _)| Arc::clone(name)) }
     }
 }
 
@@ -137,13 +171,13 @@ async fn read(
     target: Target,
     headers: HeaderMap,
     conditions: Conditions,
-    scope: Scope,
+    viewer: Viewer,
 ) -> Response {
     let Ok(_turn) = site.workers.acquire().await else { return answer::failed("shutting down") };
     let site = Arc::clone(&site);
     let answered = tokio::task::spawn_blocking(move || {
         let cookie = chosen::Chosen::from_headers(&headers);
-        let seen = site.probes.seen(&scope);
+        let seen = Seen { login: viewer.login, ..site.probes.seen(&viewer.scope) };
         pages::answer(&site, &seen, &target, &headers, &cookie, &conditions)
     });
     answered.await.unwrap_or_else(|_| answer::failed("cannot render the page"))

@@ -18,14 +18,13 @@ mod spec;
 mod virtual_probes;
 
 pub(crate) use accuracy::Accuracies;
-pub(crate) use bill::BillSection;
 pub(crate) use bus::{BusSection, Endpoint};
 pub(crate) use document::{Document, DocumentError, Step};
 pub(crate) use kwapi_core::chain;
 pub(crate) use kwapi_plugins::directory::Labels;
 pub(crate) use labels::TemplateLabels;
 pub(crate) use names::nearest;
-pub(crate) use sources::{Looks, Sources};
+pub(crate) use sources::{Looks, Sources, matching};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -87,7 +86,7 @@ pub(crate) struct Config {
     /// Those of probes whose meters name their outlets by a template.
     pub(crate) template_labels: TemplateLabels,
     /// What energy costs, and whose it is.
-    pub(crate) bill: BillSection,
+    pub(crate) bill: kwapi_plugins::bills::BillConfig,
     /// How accurate the meters are, as far as it is configured.
     pub(crate) accuracy: Accuracies,
     /// What is probably not meant, each with its line.
@@ -129,6 +128,7 @@ impl Config {
             .collect();
         inventories.into_iter().for_each(|file| document.note_source(file));
         files::note(&mut document);
+        bill::note(&mut document);
         // Looked at before the rest is read: what changes meanwhile is seen as a change.
         let looks = document.sources().look();
         let config =
@@ -211,16 +211,37 @@ impl Config {
             }
             return Err(document.error(&path, chain(&error)));
         }
-        if !config.rrd.listen.ip().is_loopback() && !config.rrd.insist_without_auth {
-            let message = format!(
-                "[rrd] listen = \"{}\" is reachable from other machines, and the pages are unauthenticated; listen on 127.0.0.1 behind a proxy, or set insist_without_auth = true",
-                config.rrd.listen
-            );
-            return Err(
-                document.error(&[Step::Key("rrd".to_owned()), Step::Key("listen".to_owned())], message)
-            );
-        }
+        config.check_pages(document)?;
         Ok(config)
+    }
+
+    /// Checks who can look at the pages.
+    fn check_pages(&self, document: &Document) -> Result<(), DocumentError> {
+        let Self { rrd, api, .. } = self;
+        let at = |keys: &[&str]| keys.iter().map(|key| Step::Key((*key).to_owned())).collect::<Vec<_>>();
+        let is_remote = !rrd.listen.ip().is_loopback();
+        let Some(auth) = &rrd.auth else {
+            if !is_remote || rrd.insist_without_auth {
+                return Ok(());
+            }
+            let message = format!(
+                "[rrd] listen = \"{}\" is reachable from other machines, and the pages are unauthenticated; configure [rrd.auth], listen on 127.0.0.1 and use ssh -L, or set insist_without_auth = true",
+                rrd.listen
+            );
+            return Err(document.error(&at(&["rrd", "listen"]), message));
+        };
+        let has_other_ways = api.config.auth.as_ref().is_some_and(|auth| !auth.is_empty());
+        if let Err(error) = auth.check(has_other_ways) {
+            return Err(document.error(&at(&["rrd", "auth"]), format!("[rrd.auth] {error}")));
+        }
+        if is_remote && rrd.tls.is_none() && auth.trusted_proxies.is_empty() {
+            let message = format!(
+                "[rrd] listen = \"{}\" is reachable from other machines without TLS, and a login needs it; set tls, or trusted_proxies in [rrd.auth]",
+                rrd.listen
+            );
+            return Err(document.error(&at(&["rrd", "listen"]), message));
+        }
+        Ok(())
     }
 }
 

@@ -12,7 +12,8 @@ use kwapi_simulators::snmp::{Rack, RackSettings, ServerModel};
 use kwapi_simulators::wattsup::WattsUpMeter;
 
 use crate::config::Config;
-use machine::{Machine, Places, host_name};
+use crate::stack::host_name;
+use machine::{Machine, Places};
 
 /// The simulated servers' day: short enough to see one pass.
 const DAY: Duration = Duration::from_secs(600);

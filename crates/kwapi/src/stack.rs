@@ -11,6 +11,7 @@ mod metrics;
 mod pages;
 mod process;
 mod readiness;
+mod state;
 pub(crate) mod status;
 
 use std::future::Future;
@@ -20,7 +21,9 @@ use std::time::{Duration, Instant};
 use kwapi_bus::{Forwarder, Scheme};
 use kwapi_history::{History, Windows};
 use kwapi_plugins::Scope;
-use kwapi_plugins::auth::Auth;
+use kwapi_plugins::audit::{AuditEvent, AuditLog};
+use kwapi_plugins::auth::{Auth, Logins};
+use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
@@ -29,12 +32,13 @@ use crate::config::{Config, Endpoint, chain};
 use crate::reload;
 use crate::shutdown::{STOP_LIMIT, Shutdown};
 
-pub(crate) use api::{configured, configured_labels};
+pub(crate) use api::configured;
 pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use feed::Folded;
-pub(crate) use listeners::{AddressInUse, Listeners};
+pub(crate) use listeners::{AddressInUse, Listeners, tunnel};
 pub(crate) use pages::{history_config, ledger_config};
-pub(crate) use process::{Process, clocks, notify_ready, wall_clock};
+pub(crate) use process::{Process, clocks, host_name, notify_ready, wall_clock};
+pub(crate) use state::take_state;
 
 use drivers::{Drivers, Problems};
 use feed::Feed;
@@ -69,6 +73,11 @@ impl Roles {
     /// Whether it hears measurements.
     pub(crate) fn listens(self) -> bool {
         self.api || self.rrd
+    }
+
+    /// Whether it has anything in the state directory.
+    fn keeps_state(self) -> bool {
+        self.drivers || self.api || self.rrd
     }
 
     /// Where its measurements come from: the bus, and the drivers of this process.
@@ -135,6 +144,9 @@ pub(crate) struct Stack {
     pages: Option<Pages>,
     directory: Directory,
     auth: Option<Auth>,
+    bills: Bills,
+    logins: Option<Logins>,
+    audit: AuditLog,
     servers: Vec<Server>,
 }
 
@@ -151,6 +163,9 @@ impl Stack {
         listeners: Listeners,
         shutdown: &Shutdown,
     ) -> Result<Self, String> {
+        if roles.keeps_state() {
+            take_state(&config.state_directory, process.clock.now())?;
+        }
         let mut all = Metrics::new();
         all.add(metrics::bus(process.bus.clone()));
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
@@ -181,8 +196,20 @@ impl Stack {
         if live.is_some() {
             all.add(directory.clone());
         }
-        let auth =
-            if listeners.api.is_some() { api::auth(process, config, &directory, &mut all)? } else { None };
+        let audit = AuditLog::new(config.state_directory.join("audit.log"), process.clock.clone());
+        let has_login = listeners.web.is_some() && config.rrd.auth.is_some();
+        let auth = if listeners.api.is_some() || has_login {
+            api::auth(process, config, &directory, &mut all)?
+        } else {
+            None
+        };
+        auth.iter().flat_map(Auth::keys).for_each(|key| record(&audit, &key));
+        let logins = match &config.rrd.auth {
+            Some(login) if has_login => {
+                Some(pages::logins(process, config, login, auth.clone(), &directory, &audit)?)
+            }
+            Some(_) | None => None,
+        };
         let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
         for listener in [&api_listener, &web_listener, &status_listener].into_iter().flatten() {
             all.add(listener.metrics());
@@ -193,15 +220,17 @@ impl Stack {
             all.add(rests.clone());
         }
         let all = Arc::new(all);
+        let bills = Bills::new(config.bill.clone(), &config.state_directory);
         let mut routers = Vec::new();
         if let Some(listener) = api_listener.filter(|_| live.is_some()) {
             let (query, samples) = (query.clone(), pages.as_ref().and_then(Pages::samples));
-            let router = api::router(config, directory.clone(), query, auth.clone(), &all, samples);
+            let sources = api::ApiSources { query, samples, bills: bills.clone() };
+            let router = api::router(config, directory.clone(), sources, auth.clone(), &all);
             routers.push((listener, router));
         }
         if let Some(listener) = web_listener.filter(|_| history.is_some()) {
             let directory = directory.clone().with_windows(query.clone().map(Windows::new));
-            routers.push((listener, pages::router(process, config, directory)));
+            routers.push((listener, pages::router(process, config, directory, logins.clone())));
         }
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all, Scope::All);
@@ -218,7 +247,7 @@ impl Stack {
                 Server::start(listener, router, async move { shutdown.begun().await })
             })
             .collect();
-        Ok(Self { drivers, forwarder, feed, pages, directory, auth, servers })
+        Ok(Self { drivers, forwarder, feed, pages, directory, auth, bills, logins, audit, servers })
     }
 
     /// Works until `shutdown`, taking up what the configuration's files come to say, and stops.
@@ -237,8 +266,13 @@ impl Stack {
             drivers.apply(config).map_err(|error| chain(&error))?;
         }
         self.directory.replace(api::configured(config));
+        self.bills.replace(config.bill.clone());
         if let (Some(auth), Some(new)) = (&self.auth, &config.api.config.auth) {
-            auth.replace_scopes(new);
+            let changes = auth.replace(new).map_err(|error| chain(&error))?;
+            changes.iter().for_each(|change| record(&self.audit, change));
+        }
+        if let (Some(logins), Some(new)) = (&self.logins, &config.rrd.auth) {
+            logins.replace(new).map_err(|error| chain(&error))?;
         }
         Ok(())
     }
@@ -278,6 +312,13 @@ impl Stack {
     /// History, where it is kept.
     pub(crate) fn history(&self) -> Option<&Arc<History>> {
         self.pages.as_ref().map(|pages| &pages.history)
+    }
+}
+
+/// Records what happened; that it could not be is logged.
+fn record(audit: &AuditLog, event: &AuditEvent) {
+    if let Err(error) = audit.append(event) {
+        tracing::error!(%error, "cannot write the audit log");
     }
 }
 

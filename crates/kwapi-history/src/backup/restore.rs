@@ -10,9 +10,10 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    API, Backup, BackupError, HISTORY, IMPORT, at, beside, check, copy, free, remove, sync_folder, sync_tree,
-    write,
+    API, BILLS, Backup, BackupError, HISTORY, IMPORT, at, beside, check, copy, free, remove, sync_folder,
+    sync_tree, write,
 };
+use crate::state_version;
 use crate::store::DirectoryLock;
 
 /// The note, in the state directory.
@@ -26,6 +27,9 @@ type Step<'a> = &'a dyn Fn() -> io::Result<()>;
 #[derive(Debug, Deserialize, Serialize)]
 struct Note {
     format: String,
+    /// Which version had written the records, where the backup says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     moves: Vec<Move>,
 }
 
@@ -74,6 +78,9 @@ pub(super) fn restore_by(
     step: Step<'_>,
 ) -> Result<Backup, BackupError> {
     let listed = check(backup)?;
+    if let Some(version) = listed.version.as_ref().filter(|version| state_version::is_newer(version)) {
+        return Err(BackupError::Newer(backup.to_owned(), version.clone()));
+    }
     fs::create_dir_all(state).map_err(at(state))?;
     let _lock = DirectoryLock::take(state)?;
     finish(state, step)?;
@@ -88,9 +95,13 @@ pub(super) fn restore_by(
             }
         }
     }
+    let bills = state.join(BILLS);
+    if bills.is_dir() && !replace {
+        return Err(BackupError::Exists(bills));
+    }
     let pass = || step().map_err(at(state));
     let mut moves = Vec::new();
-    for name in [IMPORT, API, HISTORY] {
+    for name in [IMPORT, BILLS, API, HISTORY] {
         let (place, new) = (state.join(name), beside(&state.join(name), "restored"));
         pass()?;
         remove(&new)?;
@@ -106,14 +117,15 @@ pub(super) fn restore_by(
                 return Err(BackupError::Damaged(backup.to_owned(), why));
             }
         }
-        if new.is_dir() || place.is_dir() {
+        // A backup from before there were bills takes none away.
+        if new.is_dir() || (place.is_dir() && name != BILLS) {
             let before = free(&place).file_name().unwrap_or_default().into();
             moves.push(Move { name: name.to_owned(), before, has_new: new.is_dir() });
         }
     }
     pass()?;
     sync_tree(state)?;
-    let note = Note { format: FORMAT.to_owned(), moves };
+    let note = Note { format: FORMAT.to_owned(), version: listed.version.clone(), moves };
     let bytes = serde_json::to_vec(&note).map_err(|error| at(state)(error.into()))?;
     let written = beside(&state.join(NOTE), "new");
     pass()?;
@@ -145,8 +157,9 @@ pub(super) fn finish(state: &Path, step: Step<'_>) -> Result<bool, BackupError> 
         let mut parts = path.components();
         matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
     };
-    let is_ours =
-        |a_move: &Move| [HISTORY, IMPORT, API].contains(&a_move.name.as_str()) && is_name(&a_move.before);
+    let is_ours = |a_move: &Move| {
+        [HISTORY, IMPORT, BILLS, API].contains(&a_move.name.as_str()) && is_name(&a_move.before)
+    };
     if note.format != FORMAT || !note.moves.iter().all(is_ours) {
         return Err(damaged());
     }
@@ -169,7 +182,8 @@ pub(super) fn finish(state: &Path, step: Step<'_>) -> Result<bool, BackupError> 
         }
     }
     pass()?;
-    sync_folder(Some(state))?;
+    // The next start upgrades what is restored, if there is something to upgrade.
+    state_version::record(state, note.version.as_deref()).map_err(at(state))?;
     pass()?;
     fs::remove_file(&path).map_err(at(&path))?;
     sync_folder(Some(state))?;

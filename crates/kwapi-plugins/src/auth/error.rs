@@ -33,6 +33,14 @@ pub enum AuthError {
         /// What is wrong with it.
         message: &'static str,
     },
+    /// What the pages' login is told is wrong.
+    #[error("{key}: {message}")]
+    Login {
+        /// The key of `[rrd.auth]` at fault.
+        key: &'static str,
+        /// What is wrong.
+        message: String,
+    },
     /// A scope's entry is wrong.
     #[error("scope {}: {message}", index + 1)]
     Scope {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_core::WallClock;
+use kwapi_core::{Secret, WallClock};
 use moka::Expiry;
 use moka::future::Cache;
 use parking_lot::Mutex;
@@ -29,6 +29,7 @@ pub(crate) use rules::path_matches;
 pub(crate) use token::is_token;
 
 use session::KeystoneLogin;
+pub(super) use session::PasswordLogin;
 pub(super) use token::Identity;
 #[cfg(test)]
 pub(super) use token::Project;
@@ -153,6 +154,23 @@ impl Keystone {
         })
     }
 
+    /// Gets a token for a user, of one project. Neither the password nor the token is kept here.
+    pub(super) async fn log_in(
+        &self,
+        user: &str,
+        domain: &str,
+        password: &Secret,
+        project: &str,
+    ) -> Result<PasswordLogin, Unavailable> {
+        let turn = tokio::time::timeout(self.session.timeout(), self.in_flight.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Unavailable("too many logins in progress".to_owned()));
+        };
+        let answer = self.session.log_in(user, domain, password, project).await;
+        self.report(answer.as_ref().err());
+        answer
+    }
+
     /// Gets the token we ask with, trying until there is one.
     pub(super) async fn introduce(&self) {
         let mut pause = PAUSE_MIN;
@@ -205,6 +223,15 @@ impl Identity {
             && rules.iter().any(|rule| {
                 rule.service == service_type && rule.method == method && path_matches(&rule.path, path)
             })
+    }
+
+    /// What to call its owner: `ada (physics)`.
+    pub(super) fn display_name(&self) -> String {
+        let user = self.user_name.as_deref().unwrap_or(&self.user_id);
+        match self.project.as_ref().and_then(|project| project.name.as_deref()) {
+            Some(project) => format!("{user} ({project})"),
+            None => user.to_owned(),
+        }
     }
 
     /// Whether it has one of these roles.

@@ -114,12 +114,19 @@ impl Scopes {
             return own.clone();
         }
         let named: Vec<_> = self.selections(|whose| matches!(whose, Whose::Token(token) if token == name));
-        match (named.is_empty(), own.is_all()) {
-            (false, _) => Scope::Any(named.into()).and(own.clone()),
-            (true, false) => own.clone(),
-            (true, true) if self.sees_all(roles) => Scope::All,
-            (true, true) => Scope::nothing(),
+        if named.is_empty() {
+            self.of_unmapped(roles, own)
+        } else {
+            Scope::Any(named.into()).and(own.clone())
         }
+    }
+
+    /// What somebody sees of whom no scope speaks: their own list of probes, and without one everything or nothing.
+    pub(super) fn of_unmapped(&self, roles: &[String], own: &Scope) -> Scope {
+        if !own.is_all() || self.mapped.is_empty() || self.sees_all(roles) {
+            return own.clone();
+        }
+        Scope::nothing()
     }
 
     /// What a caller of Keystone's sees: all with a role that sees all, else what its project is mapped to.

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::AuthError;
+use crate::audit::AuditEvent;
 use crate::scope::Scope;
 
 /// `[[api.auth.token]]`
@@ -37,7 +38,7 @@ impl StaticToken {
     }
 }
 
-fn admin() -> Vec<String> {
+pub(super) fn admin() -> Vec<String> {
     vec!["admin".to_owned()]
 }
 
@@ -48,7 +49,7 @@ pub(crate) fn hash_token(token: &str) -> String {
 }
 
 /// A token that is let in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Known {
     pub(super) name: Arc<str>,
     hash: [u8; 32],
@@ -76,6 +77,35 @@ impl Tokens {
         self.0
             .iter()
             .fold(None, |found, known| if bool::from(known.hash.ct_eq(&hash)) { Some(known) } else { found })
+    }
+}
+
+impl Tokens {
+    /// All of them, as a process records them when it begins.
+    pub(super) fn all(&self) -> Vec<AuditEvent> {
+        self.0.iter().map(|known| known.event("present")).collect()
+    }
+
+    /// What has changed since those of `before`, by name.
+    pub(super) fn changes_since(&self, before: &Self) -> Vec<AuditEvent> {
+        let named = |tokens: &Self, name: &str| tokens.0.iter().find(|known| &*known.name == name).cloned();
+        let taken_up = self.0.iter().filter_map(|known| match named(before, &known.name) {
+            None => Some(known.event("added")),
+            Some(old) if old.hash != known.hash => Some(known.event("changed")),
+            Some(_) => None,
+        });
+        let dropped = before.0.iter().filter(|old| named(self, &old.name).is_none());
+        taken_up.chain(dropped.map(|old| old.event("removed"))).collect()
+    }
+}
+
+impl Known {
+    fn event(&self, change: &'static str) -> AuditEvent {
+        /// Of a digest, so many hex digits.
+        const DIGITS: usize = 16;
+        let digest = hex::encode(&Sha256::digest(self.hash));
+        let fingerprint = digest.get(..DIGITS).unwrap_or(&digest).to_owned();
+        AuditEvent::Key { change, key: format!("token {}", self.name), fingerprint }
     }
 }
 

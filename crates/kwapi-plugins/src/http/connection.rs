@@ -26,6 +26,7 @@ use super::error::HttpError;
 use super::gate::Gate;
 use super::host::Hosts;
 use super::log;
+use super::origin::ClientConnection;
 use super::seats::{Busy, Seat};
 
 /// A client has this long to send a request's head, and a connection may idle this long between requests.
@@ -54,6 +55,7 @@ pub(super) struct Front {
     pub(super) counts: Arc<ServerCounts>,
     pub(super) hosts: Arc<Hosts>,
     pub(super) access_log: bool,
+    pub(super) is_encrypted: bool,
 }
 
 /// Serves a connection until either side ends it.
@@ -168,7 +170,9 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let begin = Instant::now();
-        let Front { router, counts, hosts, access_log } = &self.front;
+        let Front { router, counts, hosts, access_log, is_encrypted } = &self.front;
+        let connection =
+            ClientConnection { address: self.peer.ip().to_canonical(), is_encrypted: *is_encrypted };
         let (mut router, counts, hosts, peer) = (router.clone(), counts.clone(), hosts.clone(), self.peer);
         let busy = self.seat.busy();
         let route = counts.route(request.uri().path());
@@ -176,7 +180,11 @@ impl Service<Request<Incoming>> for Requests {
         let path = access_log.then(|| request.uri().path().to_owned());
         Box::pin(async move {
             let response = match check(&request).and_then(|()| hosts.check(&request)) {
-                Ok(()) => router.call(request.map(Body::new)).await?,
+                Ok(()) => {
+                    let mut request = request.map(Body::new);
+                    request.extensions_mut().insert(connection);
+                    router.call(request).await?
+                }
                 Err(error) => error.into_response(),
             };
             let response = in_shape(response, &method);

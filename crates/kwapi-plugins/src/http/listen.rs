@@ -143,7 +143,13 @@ impl Listener {
     ) -> io::Result<()> {
         let router = router.layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest));
         let hosts = Arc::new(self.hosts);
-        let front = Front { router, counts: self.counts, hosts, access_log: self.access_log };
+        let front = Front {
+            router,
+            counts: self.counts,
+            hosts,
+            access_log: self.access_log,
+            is_encrypted: self.secured.is_some(),
+        };
         self.socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(self.socket)?;
         // The receivers are the connections: when the last is gone, so are they.

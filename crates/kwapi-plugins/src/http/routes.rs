@@ -23,6 +23,8 @@ pub struct Route<R> {
 pub const READ: &str = "HEAD, OPTIONS, GET";
 /// The methods of a form.
 pub(crate) const FORM: &str = "OPTIONS, POST";
+/// The methods of a page that is a form.
+pub(crate) const READ_AND_FORM: &str = "HEAD, OPTIONS, GET, POST";
 
 /// The routes of one server.
 #[derive(Debug)]

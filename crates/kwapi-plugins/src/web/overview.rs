@@ -44,6 +44,8 @@ pub(super) struct Seen {
     pub(super) above: Above,
     /// Whether these are all there are.
     pub(super) is_everything: bool,
+    /// The caller's name, where they have a login that they can end.
+    pub(super) login: Option<Arc<str>>,
 }
 
 impl Seen {
@@ -80,14 +82,14 @@ impl Probes {
     pub(super) fn seen(&self, scope: &Scope) -> Seen {
         let (all, parts, above) = self.in_order();
         if scope.is_all() {
-            return Seen { all, parts, above, is_everything: true };
+            return Seen { all, parts, above, is_everything: true, login: None };
         }
         let within =
             |probes: &[ProbeId]| probes.iter().filter(|probe| scope.allows(probe)).cloned().collect();
         let parts: Arc<[ProbeId]> = within(&parts);
         // A meter that the caller does not see measures nothing of what they do.
         let above = meters_above(&parts).into();
-        Seen { all: within(&all), parts, above, is_everything: false }
+        Seen { all: within(&all), parts, above, is_everything: false, login: None }
     }
 
     fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>, Above) {

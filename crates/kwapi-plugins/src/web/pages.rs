@@ -36,6 +36,8 @@ pub(super) struct Layout {
     /// What to say when probes are simulated.
     demonstration: Option<&'static str>,
     readme: &'static str,
+    /// Who has logged in, to be let out.
+    login: Option<Arc<str>>,
 }
 
 impl Layout {
@@ -49,6 +51,7 @@ impl Layout {
             periods: Period::ALL,
             demonstration: demonstration(&seen.all),
             readme: README,
+            login: seen.login.clone(),
         }
     }
 
@@ -122,7 +125,7 @@ pub(super) fn answer(
             )
         }
         Target::NoProbe(name) => no_probe(site, seen, name, conditions),
-        Target::Nowhere | Target::Choose => {
+        Target::Nowhere | Target::Choose | Target::Login(_) | Target::Logout => {
             let start = ("The last five minutes".to_owned(), "/last/minute/".to_owned());
             not_found(site, seen, "Page not found.".to_owned(), vec![start], 0, conditions)
         }

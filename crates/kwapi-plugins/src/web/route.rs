@@ -3,7 +3,7 @@
 use kwapi_core::{Period, ProbeId};
 
 use crate::auth;
-use crate::http::{FORM, READ, RouteMatch, Routes, ServerRoutes};
+use crate::http::{FORM, READ, READ_AND_FORM, RouteMatch, Routes, ServerRoutes};
 
 /// The pages' routes.
 pub const ROUTES: &dyn ServerRoutes = &TABLE;
@@ -19,6 +19,8 @@ pub(super) enum WebResource {
     Rrd,
     Static,
     Choose,
+    Login,
+    Logout,
 }
 
 static TABLE: Routes<WebResource> = Routes {
@@ -30,8 +32,10 @@ static TABLE: Routes<WebResource> = Routes {
         page("/graph/{period}/", WebResource::Summary),
         page("/graph/{period}/{probe}/", WebResource::Graph),
         page("/rrd/{probe}/", WebResource::Rrd),
-        page("/static/{name}", WebResource::Static),
+        crate::http::Route { rule: None, ..page("/static/{name}", WebResource::Static) },
         crate::http::Route { methods: FORM, ..page("/choose/", WebResource::Choose) },
+        crate::http::Route { methods: READ_AND_FORM, rule: None, ..page("/login/", WebResource::Login) },
+        crate::http::Route { methods: FORM, rule: None, ..page("/logout/", WebResource::Logout) },
     ],
     others: &[],
 };
@@ -66,6 +70,10 @@ pub(super) enum Target {
     Static(String, FormFields),
     /// `/choose/`, a form of the pages
     Choose,
+    /// `/login/`, where people have to log in
+    Login(FormFields),
+    /// `/logout/`, a form of the pages
+    Logout,
     /// A period that is none of the six.
     NoPeriod(String),
     /// A name that cannot be a probe's.
@@ -104,6 +112,8 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
     let target = match route.resource {
         WebResource::Root => Target::Root,
         WebResource::Choose => Target::Choose,
+        WebResource::Login => Target::Login(members()),
+        WebResource::Logout => Target::Logout,
         WebResource::Static => Target::Static(parameter(0).to_owned(), members()),
         WebResource::Last => period_or(parameter(0), |period| Target::Last(period, members())),
         WebResource::Probe => probe_or(parameter(0), Target::Probe),
@@ -124,8 +134,9 @@ fn probe_or(name: &str, target: impl FnOnce(ProbeId) -> Target) -> Target {
     ProbeId::new(name).map_or_else(|_| Target::NoProbe(name.to_owned()), target)
 }
 
-/// Whether `path` is the path of one of the pages, query and all, and nothing a header or another site could be made of.
-pub(super) fn is_page(path: &str) -> bool {
-    (path.starts_with("/last/") || path.starts_with("/probe/"))
-        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+/// Whether `address` is that of one of the pages, query and all, and nothing a header or another site could be made of.
+pub(super) fn is_page(address: &str) -> bool {
+    let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
+    address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && matches!(route(path, query), WebRoute::To(Target::Last(..) | Target::Probe(_), _))
 }

@@ -18,6 +18,7 @@ use crate::live::{Live, LiveConfig};
 mod browser;
 mod caching;
 mod listing;
+mod logging_in;
 mod routes;
 mod stored;
 mod tenants;
@@ -148,7 +149,7 @@ fn serve(fixture: Fixture) -> Router {
 /// The pages of probes that are configured as in `directory`.
 fn serve_as(fixture: Fixture, directory: Directory) -> Router {
     let (clock, live) = (fixture.clock(), fixture.heard());
-    router(directory.with_live(live).with_history(Arc::new(fixture)), settings(), clock)
+    router(directory.with_live(live).with_history(Arc::new(fixture)), settings(), clock, None)
 }
 
 /// Probes A, B, C.1 and the awkward ones.

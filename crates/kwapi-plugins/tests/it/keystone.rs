@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use kwapi_plugins::auth::{Auth, AuthConfig};
+use kwapi_plugins::audit::AuditLog;
+use kwapi_plugins::auth::{Auth, AuthConfig, LoginConfig, Logins};
 use kwapi_plugins::directory::Directory;
+use kwapi_plugins::http::{Hosts, Listen, Listener, Seats};
+use kwapi_plugins::web;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, by_password};
@@ -67,6 +70,7 @@ async fn tokens_of_a_real_keystone_are_told_apart() {
         revoked_unscoped_and_wrong_role(&reader).await;
         access_rules(&reader).await;
         scopes_of_projects(&cloud).await;
+        people_log_in(&cloud).await;
     }
     stopped_and_started(&mut cloud, &stand).await;
     // From here on Keystone's tokens are short-lived, our own included.
@@ -188,6 +192,103 @@ async fn scopes_of_projects(cloud: &Cloud) {
         assert_eq!(statuses, [200, if seen { 200 } else { 404 }, 404], "{whose}");
         assert_eq!(reader.status("/v1/probes/A/", &[("x-auth-token", &ceilometer)]).await, 200, "{whose}");
     }
+}
+
+/// The pages, of which people see what their project is mapped to.
+struct Pages {
+    url: String,
+    http: reqwest::Client,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Pages {
+    fn start(cloud: &Cloud) -> Self {
+        let before = format!("policy_file = '{}'", cloud.keystone.lab.join("policy.yaml").display());
+        let auth = auth_with(cloud, &before, "[[scope]]\nproject_name = 'demo'\nprobes = ['lyon.*']");
+        let audit = AuditLog::new(cloud.keystone.lab.join("audit.log"), wall());
+        let logins = Logins::new(&LoginConfig::default(), auth, audit).unwrap();
+        let router = web::router(Directory::default(), web::Settings::default(), wall(), Some(logins));
+        let listen = Listen {
+            address: ([127, 0, 0, 1], 0).into(),
+            tls: None,
+            connections_max: 100,
+            seats: Seats::new(100),
+            hosts: Hosts::Any,
+            access_log: false,
+            routes: web::ROUTES,
+        };
+        let listener = Listener::bind(&listen).unwrap();
+        let url = format!("http://{}", listener.address());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        tokio::spawn(listener.serve(router, async { _ = stopped.await }));
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        Self { url, http: client.tls_certs_only([]).build().unwrap(), _stop: stop }
+    }
+
+    /// Sends the form: the status, the cookie of a login, and the page.
+    async fn log_in(&self, form: &str) -> (u16, String, String) {
+        let request = self.http.post(format!("{}/login/", self.url)).body(form.to_owned());
+        let answer = request.send().await.unwrap();
+        let cookie = answer.headers().get("set-cookie").map(|cookie| cookie.to_str().unwrap().to_owned());
+        let cookie = cookie.unwrap_or_default().split(';').next().unwrap().to_owned();
+        (answer.status().as_u16(), cookie, answer.text().await.unwrap())
+    }
+
+    async fn look(&self, cookie: &str) -> (u16, String) {
+        let request = self.http.get(format!("{}/last/minute/", self.url));
+        let answer = request.header("cookie", cookie).header("accept", "text/html").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+}
+
+/// With name and password; a user who is disabled at Keystone is logged out.
+async fn people_log_in(cloud: &Cloud) {
+    let pages = Pages::start(cloud);
+    for (form, status, words) in [
+        ("user=demo&password=wrong", 401, "This user name and password do not match."),
+        ("user=nobody&password=demopw", 401, "This user name and password do not match."),
+        ("user=demo&password=demopw&domain=Elsewhere", 401, "This user name and password do not match."),
+        ("user=demo&password=demopw&project=other", 422, "Which project? demo"),
+        ("token=nonsense", 401, "This token is not known, or has ended."),
+    ] {
+        let (actual, cookie, page) = pages.log_in(form).await;
+        assert!(actual == status && cookie.is_empty() && page.contains(words), "{form}: {actual} {page}");
+        assert!(!page.contains("demopw"), "{page}");
+    }
+    for form in [
+        "user=demo&password=demopw",
+        "user=demo&password=demopw&domain=Default&project=demo",
+        &format!("token={}", cloud.token("demo", "demopw", "demo").await),
+    ] {
+        let (status, cookie, page) = pages.log_in(form).await;
+        assert_eq!(status, 303, "{form}: {page}");
+        let (status, page) = pages.look(&cookie).await;
+        assert!(status == 200 && page.contains("demo (demo)"), "{form}: {status} {page}");
+    }
+    let (_, cookie, _) = pages.log_in("user=demo&password=demopw").await;
+    let admin = json!({ "project": { "name": "admin", "domain": { "id": "default" } } });
+    let (admin, _) = cloud.authenticate(by_password("admin", "adminpw"), Some(admin)).await;
+    let (_, body) = cloud.authenticate(by_password("demo", "demopw"), None).await;
+    let user = cloud.url(&format!("/users/{}", body["token"]["user"]["id"].as_str().unwrap()));
+    let enable = async |enabled: bool| {
+        let change = json!({ "user": { "enabled": enabled } });
+        let request = cloud.http.patch(&user).header("x-auth-token", &admin).json(&change);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
+    };
+    enable(false).await;
+    let mut status = 200;
+    for _ in 0..60 {
+        status = pages.look(&cookie).await.0; // Believed for at most the 2 s of the cache.
+        if status != 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 303, "to the login");
+    enable(true).await;
+    assert_eq!(pages.look(&cookie).await.0, 303, "it has ended for good");
+    let log = std::fs::read_to_string(cloud.keystone.lab.join("audit.log")).unwrap();
+    assert!(log.contains("\"who\":\"demo (demo)\"") && !log.contains("demopw"), "{log}");
 }
 
 async fn stopped_and_started(cloud: &mut Cloud, stand: &Stand) {

@@ -74,7 +74,12 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
             LiveConfig::default().probes_max
         );
     }
-    eprintln!("{} probes every {} s for {} s …", arguments.probes, arguments.interval, arguments.seconds);
+    let fast =
+        if arguments.fast > 0 { format!(", {} of them every ms,", arguments.fast) } else { String::new() };
+    eprintln!(
+        "{} probes every {} s{fast} for {} s …",
+        arguments.probes, arguments.interval, arguments.seconds
+    );
     tokio::time::sleep(WARM_UP).await;
 
     let (begin, used_before) = (Instant::now(), Usage::now());
@@ -140,7 +145,15 @@ fn toml(arguments: &BenchArgs, directory: &str) -> String {
         };
         _ = writeln!(toml, "[{section}]\nenabled = false");
     }
-    let mut left = arguments.probes;
+    let fast = arguments.fast.min(arguments.probes);
+    if fast > 0 {
+        _ = write!(
+            toml,
+            "[[meter]]\nname = 'fast'\ndriver = 'dummy'\ninterval_seconds = 0.001\nwatts = 240\nswing_watts = 160\n\
+             swing_seconds = 0.7\noutlets = {fast}\nprobe = 'bench.fast.{{outlet}}'\n"
+        );
+    }
+    let mut left = arguments.probes - fast;
     for number in 1.. {
         let outlets = left.min(OUTLETS_PER_METER);
         if outlets == 0 {

@@ -8,7 +8,9 @@ use crate::cli::RunArgs;
 use crate::config::{Config, Endpoint};
 use crate::demo::Demo;
 use crate::shutdown::Shutdown;
-use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready, status};
+use crate::stack::{
+    AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready, status, tunnel,
+};
 
 /// Where the plugins of this process find its drivers.
 const INSIDE: &str = "inproc://kwapi-drivers";
@@ -44,8 +46,11 @@ pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(),
     let addresses = listeners.addresses();
     descriptors.tell();
     let stack = Stack::start(&process, &config, roles, &[Endpoint::new(INSIDE)], listeners, &shutdown)?;
-    if let Some(address) = addresses.web {
-        println!("web pages   http://{address}/");
+    if let Some((scheme, address)) = addresses.web {
+        println!("web pages   {scheme}://{address}/");
+        if let Some(tunnel) = tunnel(address) {
+            println!("            from another machine: {tunnel}, then the same address there");
+        }
     }
     if let Some((scheme, address)) = addresses.api {
         println!("API         {scheme}://{address}/v1/probes/");

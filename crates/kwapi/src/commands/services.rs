@@ -7,7 +7,7 @@ use kwapi_drivers::registry;
 
 use crate::config::nearest;
 use crate::shutdown::Shutdown;
-use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready};
+use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready, tunnel};
 
 /// Prints every driver with what it reads.
 pub(crate) fn list_drivers() {
@@ -69,8 +69,11 @@ pub(crate) async fn serve(roles: Roles, named: Option<&Path>) -> Result<(), Stri
     if let Some((scheme, address)) = addresses.api {
         tracing::info!("API at {scheme}://{address}/v1/probes/");
     }
-    if let Some(address) = addresses.web {
-        tracing::info!("web pages at http://{address}/");
+    if let Some((scheme, address)) = addresses.web {
+        let from_elsewhere = tunnel(address).map_or_else(String::new, |tunnel| {
+            format!("; from another machine: {tunnel}, then the same address there")
+        });
+        tracing::info!("web pages at {scheme}://{address}/{from_elsewhere}");
     }
     notify_ready();
     stack.work(&config, &shutdown).await;

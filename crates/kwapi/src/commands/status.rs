@@ -102,6 +102,9 @@ fn print(meters: &[&MeterReport]) {
         }
     }
     for meter in meters {
+        if let Some(missed) = missed(meter) {
+            println!("{}: {missed}", meter.name);
+        }
         for (probe, finding) in
             meter.probes.iter().flat_map(|probe| findings(probe).map(move |it| (probe, it)))
         {
@@ -127,6 +130,17 @@ fn is_silent(probe: &ProbeReport) -> bool {
 fn watts(probes: &[ProbeReport]) -> Option<f64> {
     let measured = probes.iter().filter(|probe| !is_silent(probe));
     measured.filter_map(|probe| probe.watts).reduce(|one, other| one + other)
+}
+
+/// One reading missed in so many that were taken is worth a line.
+const MISSED_SHARE: u64 = 100;
+
+/// That a meter misses readings, if that is more than an accident.
+fn missed(meter: &MeterReport) -> Option<String> {
+    let missed = meter.ticks_missed;
+    (missed.saturating_mul(MISSED_SHARE) > meter.reads).then(|| {
+        format!("{missed} readings missed; the meter or this machine is slower than `interval_seconds`")
+    })
 }
 
 /// More absurd values in a row than this are a finding; one now and then is not.

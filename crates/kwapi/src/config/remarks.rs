@@ -18,12 +18,13 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
     // No process has bills and tariffs: who makes a bill reads them.
     const TAKEN_UP: [&str; 8] =
         ["meter", "inventory", "virtual", "labels", "credentials", "drivers", "bill", "tariff"];
-    /// What is taken up of a table that is not: who sees which probes.
-    const SCOPES: [&str; 2] = ["scope", "see_all"];
-    let print = |value: &Value| {
+    /// What is taken up of a table that is not: who may read, and who sees which probes.
+    const SCOPES: [&str; 3] = ["scope", "see_all", "token"];
+    let print = |name: &str, value: &Value| {
         let mut value = value.clone();
         let auth = value.as_table_mut().and_then(|table| table.get_mut("auth")).and_then(Value::as_table_mut);
-        auth.into_iter().for_each(|auth| auth.retain(|key, _| !SCOPES.contains(&key)));
+        // Of the pages' login all is taken up, but that there is one.
+        auth.into_iter().for_each(|auth| auth.retain(|key, _| name != "rrd" && !SCOPES.contains(&key)));
         let mut hasher = DefaultHasher::new();
         value.to_string().hash(&mut hasher);
         hasher.finish()
@@ -32,10 +33,10 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
         .tables
         .iter()
         .filter(|(name, _)| !TAKEN_UP.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), print(value)))
+        .map(|(name, value)| (name.clone(), print(name, value)))
         .collect();
     if let Some(publish) = document.tables.get("drivers").and_then(|drivers| drivers.get("publish")) {
-        fixed.insert("drivers.publish".to_owned(), print(publish));
+        fixed.insert("drivers.publish".to_owned(), print("drivers", publish));
     }
     fixed
 }

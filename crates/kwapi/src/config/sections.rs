@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use kwapi_core::Pattern;
 use kwapi_plugins::api::ApiConfig;
-use kwapi_plugins::http::HostName;
+use kwapi_plugins::auth::LoginConfig;
+use kwapi_plugins::http::{HostName, ServerTls};
 use kwapi_plugins::object_storage::S3Config;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -51,7 +52,11 @@ pub(crate) struct RrdSection {
     pub(crate) listen: SocketAddr,
     /// Names clients may use for the pages, besides addresses and `localhost`.
     pub(crate) hosts: Vec<HostName>,
-    /// Serve the pages to other machines; there is no authentication here.
+    /// Serve the pages with `https` and this certificate.
+    pub(crate) tls: Option<ServerTls>,
+    /// Who looks at the pages has to log in; without it, only this machine reaches them.
+    pub(crate) auth: Option<LoginConfig>,
+    /// Serve the pages to other machines without authentication.
     pub(crate) insist_without_auth: bool,
     /// Where the RRD files are; by default `rrd` below the state directory. A directory the original wrote can be named.
     pub(crate) directory: Option<PathBuf>,
@@ -76,6 +81,8 @@ impl Default for RrdSection {
             probes: Vec::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             hosts: Vec::new(),
+            tls: None,
+            auth: None,
             insist_without_auth: false,
             directory: None,
             currency: "€".to_owned(),

@@ -60,12 +60,34 @@ fn an_endpoint_is_a_url_or_a_table_and_inherits_what_it_does_not_say() {
 fn pages_and_api_are_not_opened_to_the_world_by_accident() {
     refused(
         "[rrd]\nlisten = '0.0.0.0:8080'\n",
-        "k.toml:2: [rrd] listen = \"0.0.0.0:8080\" is reachable from other machines, and the pages are unauthenticated; listen on 127.0.0.1 behind a proxy, or set insist_without_auth = true",
+        "k.toml:2: [rrd] listen = \"0.0.0.0:8080\" is reachable from other machines, and the pages are unauthenticated; configure [rrd.auth], listen on 127.0.0.1 and use ssh -L, or set insist_without_auth = true",
     );
     check(
         "[rrd]\nlisten = '0.0.0.0:8080'\ninsist_without_auth = true\n",
         |_| "accepted".to_owned(),
         "accepted",
+    );
+    let login = format!("[rrd.auth]\n{TOKEN}");
+    check(&login, |config| format!("{:?}", config.rrd.auth.is_some()), "true");
+    refused(
+        &format!("[rrd]\nlisten = '0.0.0.0:8080'\n{login}"),
+        "k.toml:2: [rrd] listen = \"0.0.0.0:8080\" is reachable from other machines without TLS, and a login needs it; set tls, or trusted_proxies in [rrd.auth]",
+    );
+    for way in [
+        "tls = { certificate = 'c', key = 'k' }\n[rrd.auth]\n",
+        "[rrd.auth]\ntrusted_proxies = ['10.0.0.7']\n",
+    ] {
+        let toml = format!("[rrd]\nlisten = '0.0.0.0:8080'\n{way}{TOKEN}");
+        check(&toml, |_| "accepted".to_owned(), "accepted");
+    }
+    refused(
+        "[rrd.auth]\nidle_hours = 3\n",
+        "k.toml:1: [rrd.auth] user: nobody could log in; add tokens or keystone to [api.auth], or users of a trusted proxy here",
+    );
+    refused("[rrd.auth]\nidle_hour = 3\n", "k.toml:2: unknown key `idle_hour`; did you mean `idle_hours`?");
+    refused(
+        "[rrd.auth]\ntrusted_proxies = ['proxy']\n",
+        "k.toml:2: `trusted_proxies`: invalid IP address syntax",
     );
 }
 
@@ -256,7 +278,7 @@ fn a_scope_that_shows_nothing_to_anybody_is_refused_with_its_line() {
 }
 
 #[test]
-fn scopes_are_taken_up_by_a_reload_and_tokens_are_not() {
+fn scopes_tokens_and_who_logs_in_are_taken_up_by_a_reload() {
     let folder = tempfile::tempdir().unwrap();
     let read = |toml: &str| {
         let file = folder.path().join("k.toml");
@@ -268,7 +290,11 @@ fn scopes_are_taken_up_by_a_reload_and_tokens_are_not() {
     let seen_by_all = read(&format!("[api.auth]\nsee_all=['boss']\n{scope}"));
     assert_eq!(plain.fixed_differences(&scoped), [""; 0]);
     assert_eq!(scoped.fixed_differences(&seen_by_all), [""; 0]);
-    assert_eq!(plain.fixed_differences(&read(&TOKEN.replace("00", "11"))), ["api"]);
+    assert_eq!(plain.fixed_differences(&read(&TOKEN.replace("00", "11"))), [""; 0], "it is revoked");
+    let login = read(&format!("{TOKEN}[rrd.auth]\n"));
+    let shorter = read(&format!("{TOKEN}[rrd.auth]\nidle_hours = 1\n"));
+    assert_eq!(login.fixed_differences(&shorter), [""; 0]);
+    assert_eq!(plain.fixed_differences(&login), ["rrd"], "whether there is a login takes a restart");
 }
 
 /// The rates and shares of a configuration, or its error.

@@ -128,17 +128,6 @@ fn rapl(powercap: &Path) -> Result<(), String> {
     }
 }
 
-/// This machine's name, or a word for it.
-pub(super) fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() || name.contains(char::is_control) {
-        "this-machine".to_owned()
-    } else {
-        name.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;

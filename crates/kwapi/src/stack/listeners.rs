@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use kwapi_plugins::http::{Hosts, Listen, Listener, Seats, ServeError};
 
-use super::{Roles, status};
+use super::{Roles, host_name, status};
 use crate::config::Config;
 use crate::ports;
 
@@ -22,8 +22,14 @@ pub(crate) struct Listeners {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addresses {
     pub(crate) api: Option<(&'static str, SocketAddr)>,
-    pub(crate) web: Option<SocketAddr>,
+    pub(crate) web: Option<(&'static str, SocketAddr)>,
     pub(crate) status: Option<SocketAddr>,
+}
+
+/// How to look at what listens on loopback from another machine: a command to type there.
+pub(crate) fn tunnel(address: SocketAddr) -> Option<String> {
+    let port = address.port();
+    address.ip().is_loopback().then(|| format!("ssh -L {port}:{address} {}", host_name()))
 }
 
 /// What to do about an address that somebody else has.
@@ -49,8 +55,11 @@ impl Listeners {
         let api_listen = config.api.config.listen(seats);
         let web_listen = Listen {
             address: config.rrd.listen,
-            tls: None,
-            hosts: Hosts::Only { names: config.rrd.hosts.clone(), key: "`hosts` in [rrd]" },
+            tls: config.rrd.tls.clone(),
+            hosts: match &config.rrd.auth {
+                Some(_) => Hosts::Any,
+                None => Hosts::Only { names: config.rrd.hosts.clone(), key: "`hosts` in [rrd]" },
+            },
             routes: kwapi_plugins::web::ROUTES,
             ..api_listen.clone()
         };
@@ -67,7 +76,7 @@ impl Listeners {
     pub(crate) fn addresses(&self) -> Addresses {
         Addresses {
             api: self.api.as_ref().map(|listener| (listener.scheme(), listener.address())),
-            web: self.web.as_ref().map(Listener::address),
+            web: self.web.as_ref().map(|listener| (listener.scheme(), listener.address())),
             status: self.status.as_ref().map(Listener::address),
         }
     }

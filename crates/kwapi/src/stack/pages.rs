@@ -10,6 +10,8 @@ use kwapi_history::{
     Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query, Samples, SamplesConfig,
     SamplesWriter,
 };
+use kwapi_plugins::audit::AuditLog;
+use kwapi_plugins::auth::{Auth, AuthConfig, LoginConfig, Logins};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
@@ -81,8 +83,38 @@ impl Pages {
     }
 }
 
+/// Those who may log in at the pages: whom `auth` lets read, and users of a trusted proxy.
+///
+/// # Errors
+/// When `[rrd.auth]` is wrong, as one line.
+pub(super) fn logins(
+    process: &Process,
+    config: &Config,
+    login: &LoginConfig,
+    auth: Option<Auth>,
+    directory: &Directory,
+    audit: &AuditLog,
+) -> Result<Logins, String> {
+    let auth = match auth {
+        Some(auth) => Ok(auth),
+        // Only a proxy says who looks.
+        None => Auth::new(&AuthConfig::default(), process.clock.clone(), directory.clone()),
+    };
+    let logins = auth.and_then(|auth| Logins::new(login, auth, audit.clone()));
+    let logins = logins.map_err(|error| format!("[rrd.auth]: {}", chain(&error)))?;
+    if config.rrd.tls.is_none() && login.trusted_proxies.is_empty() {
+        tracing::info!("pages are served without TLS, for this machine alone: their cookie is not Secure");
+    }
+    Ok(logins)
+}
+
 /// The pages, over what `directory` knows.
-pub(super) fn router(process: &Process, config: &Config, directory: Directory) -> axum::Router {
+pub(super) fn router(
+    process: &Process,
+    config: &Config,
+    directory: Directory,
+    logins: Option<Logins>,
+) -> axum::Router {
     let rrd = &config.rrd;
     let mut settings = Settings {
         refresh_interval: Duration::try_from_secs_f64(rrd.refresh_interval_seconds.max(1.0))
@@ -95,7 +127,7 @@ pub(super) fn router(process: &Process, config: &Config, directory: Directory) -
     if let Some(hue) = rrd.hue {
         settings.hue = hue;
     }
-    kwapi_plugins::web::router(directory, settings, process.clock.clone())
+    kwapi_plugins::web::router(directory, settings, process.clock.clone(), logins)
 }
 
 /// How RRD files are kept.

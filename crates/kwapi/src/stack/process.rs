@@ -72,6 +72,17 @@ pub(crate) fn clocks() -> ProcessClocks {
     ProcessClocks { wall: wall_clock(), monotonic: MonotonicClock::new(move || origin.elapsed()) }
 }
 
+/// This machine's name, or a word for it.
+pub(crate) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() || name.contains(char::is_control) {
+        "this-machine".to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
 /// Tells systemd, if it started us, that the service is up.
 pub(crate) fn notify_ready() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {

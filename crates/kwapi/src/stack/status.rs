@@ -115,6 +115,9 @@ pub(crate) struct MeterReport {
     pub(crate) reads: u64,
     pub(crate) failures: u64,
     pub(crate) is_slow: bool,
+    /// Readings that were due and were not taken.
+    #[serde(default)]
+    pub(crate) ticks_missed: u64,
     pub(crate) probes: Vec<ProbeReport>,
 }
 
@@ -159,6 +162,7 @@ impl MeterReport {
             reads: status.reads,
             failures: status.failures,
             is_slow: status.is_slow,
+            ticks_missed: status.ticks_missed,
             probes: status.probes.into_iter().map(|probe| ProbeReport::new(probe, now)).collect(),
             name: status.name,
         }

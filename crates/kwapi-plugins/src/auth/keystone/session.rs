@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use kwapi_core::{Secret, chain};
 use reqwest::{Client, Response, StatusCode};
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::token::{Identity, read_token};
@@ -14,6 +15,30 @@ use crate::auth::AuthError;
 
 /// No answer is larger, that with a large cloud's catalogue included; more is not read.
 const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// What comes of a user's password.
+#[derive(Debug)]
+pub(in crate::auth) enum PasswordLogin {
+    /// A token of theirs, of one project.
+    Token(Secret),
+    /// Keystone does not let them in.
+    Refused,
+    /// Which of these projects they want has to be told; none, where they have none.
+    Project(Vec<String>),
+}
+
+/// A project that a user has a role on.
+#[derive(Debug, Deserialize)]
+struct UserProject {
+    id: String,
+    name: String,
+    #[serde(default = "enabled")]
+    enabled: bool,
+}
+
+fn enabled() -> bool {
+    true
+}
 
 /// Our own standing with Keystone.
 #[derive(Debug)]
@@ -157,28 +182,72 @@ impl KeystoneLogin {
             "name": username, "domain": { "id": user_domain_id }, "password": self.password.expose()
         });
         let project = json!({ "name": project_name, "domain": { "id": project_domain_id } });
-        let body = json!({ "auth": {
-            "identity": { "methods": ["password"], "password": { "user": user } },
-            "scope": { "project": project }
-        } });
-        let response = self
-            .client
-            .post(format!("{}?nocatalog", self.url))
-            .json(&body)
-            .send()
-            .await
-            .map_err(unreachable)?;
+        let identity = json!({ "methods": ["password"], "password": { "user": user } });
+        self.issue(&identity, &json!({ "project": project })).await?.ok_or_else(|| {
+            Unavailable(format!("authentication failed for user {username:?} of project {project_name:?}"))
+        })
+    }
+
+    /// A new token; `None` where Keystone refuses the identity.
+    async fn issue(&self, identity: &Value, scope: &Value) -> Result<Option<Secret>, Unavailable> {
+        let body = json!({ "auth": { "identity": identity, "scope": scope } });
+        let request = self.client.post(format!("{}?nocatalog", self.url)).json(&body);
+        let response = request.send().await.map_err(unreachable)?;
         match response.status() {
             StatusCode::CREATED => {}
-            StatusCode::UNAUTHORIZED => {
-                return Err(Unavailable(format!(
-                    "authentication failed for user {username:?} of project {project_name:?}"
-                )));
-            }
+            StatusCode::UNAUTHORIZED => return Ok(None),
             status => return Err(Unavailable(format!("responded with {status} to authentication"))),
         }
         let token = response.headers().get("x-subject-token").and_then(|token| token.to_str().ok());
-        token.map(Secret::new).ok_or_else(|| Unavailable("returned no token".to_owned()))
+        token.map(Secret::new).map(Some).ok_or_else(|| Unavailable("returned no token".to_owned()))
+    }
+
+    /// Gets a token for a user of a domain (empty: that of our own user), of the project that they name, or of the only one
+    /// they have. A token without a project has no roles.
+    pub(super) async fn log_in(
+        &self,
+        user: &str,
+        domain: &str,
+        password: &Secret,
+        project: &str,
+    ) -> Result<PasswordLogin, Unavailable> {
+        let own_domain = &self.credentials.user_domain_id;
+        let domain = if domain.is_empty() || domain == own_domain {
+            json!({ "id": own_domain })
+        } else {
+            json!({ "name": domain })
+        };
+        let user = json!({ "name": user, "domain": domain, "password": password.expose() });
+        let identity = json!({ "methods": ["password"], "password": { "user": user } });
+        let Some(unscoped) = self.issue(&identity, &json!("unscoped")).await? else {
+            return Ok(PasswordLogin::Refused);
+        };
+        let projects = self.projects(&unscoped).await?;
+        let is_wanted = |one: &&UserProject| project.is_empty() || one.name == project;
+        let wanted: Vec<&UserProject> = projects.iter().filter(is_wanted).collect();
+        let [chosen] = wanted.as_slice() else {
+            return Ok(PasswordLogin::Project(projects.into_iter().map(|one| one.name).collect()));
+        };
+        let identity = json!({ "methods": ["token"], "token": { "id": unscoped.expose() } });
+        let scoped = self.issue(&identity, &json!({ "project": { "id": chosen.id } })).await?;
+        Ok(scoped.map_or(PasswordLogin::Refused, PasswordLogin::Token))
+    }
+
+    /// The projects that a user has a role on. Source: Identity API v3, `GET /v3/auth/projects`.
+    async fn projects(&self, token: &Secret) -> Result<Vec<UserProject>, Unavailable> {
+        #[derive(Deserialize)]
+        struct Body {
+            projects: Vec<UserProject>,
+        }
+        let url = self.url.replace("/auth/tokens", "/auth/projects");
+        let request = self.client.get(url).header("x-auth-token", sensitive(token.expose())?);
+        let response = request.send().await.map_err(unreachable)?;
+        if response.status() != StatusCode::OK {
+            return Err(Unavailable(format!("responded with {} for a user's projects", response.status())));
+        }
+        let body: Body = serde_json::from_slice(&read(response).await?)
+            .map_err(|error| Unavailable(format!("no projects in the response: {error}")))?;
+        Ok(body.projects.into_iter().filter(|project| project.enabled).collect())
     }
 }
 

@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub(in crate::auth) struct Identity {
     /// The user's id.
     pub user_id: String,
+    /// The user's name.
+    pub user_name: Option<String>,
     /// The project, if the token is scoped to one.
     pub project: Option<Project>,
     /// The domain, if the token is scoped to one.
@@ -75,6 +77,7 @@ struct Service {
 #[derive(Deserialize)]
 struct Named {
     id: String,
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +125,7 @@ pub(super) fn read_token(body: &[u8]) -> Result<Identity, String> {
         token.expires_at.parse().map_err(|_| "expires_at is not a valid time".to_owned())?;
     Ok(Identity {
         user_id: token.user.id,
+        user_name: token.user.name,
         project: token.project.map(|project| {
             let (domain_id, domain_name) =
                 project.domain.map_or((None, None), |domain| (domain.id, domain.name));

@@ -24,6 +24,7 @@ fn scopes(toml: &str) -> Scopes {
 fn identity(roles: &[&str], project: Option<Project>) -> Identity {
     Identity {
         user_id: "u".to_owned(),
+        user_name: None,
         project,
         domain_id: None,
         is_system: false,

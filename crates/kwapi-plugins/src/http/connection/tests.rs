@@ -24,7 +24,13 @@ impl Stand {
     fn start() -> (Self, tokio::io::DuplexStream) {
         let router = Router::new().route("/", get(|| async { "hello\n" }));
         let counts = Arc::new(ServerCounts::new(&ROUTES));
-        let front = Front { router, counts: counts.clone(), hosts: Arc::new(Hosts::Any), access_log: true };
+        let front = Front {
+            router,
+            counts: counts.clone(),
+            hosts: Arc::new(Hosts::Any),
+            access_log: true,
+            is_encrypted: false,
+        };
         let (client, server) = duplex(1 << 20);
         let (phase, receiver) = watch::channel(Phase::Open);
         let (taken, _) = crate::http::Seats::new(1).part(1).take().unwrap();
@@ -197,7 +203,7 @@ async fn a_request_cut_off_in_its_head_is_told_so() {
 async fn a_client_that_does_not_read_is_left() {
     let router = Router::new().route("/", get(|| async { "x".repeat(1 << 20) }));
     let counts = Arc::new(ServerCounts::new(&ROUTES));
-    let front = Front { router, counts, hosts: Arc::new(Hosts::Any), access_log: false };
+    let front = Front { router, counts, hosts: Arc::new(Hosts::Any), access_log: false, is_encrypted: false };
     let (taken, _) = crate::http::Seats::new(1).part(1).take().unwrap();
     let (mut client, server) = duplex(1 << 10);
     let (_phase, receiver) = watch::channel(Phase::Open);

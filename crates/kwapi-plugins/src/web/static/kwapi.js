@@ -9,6 +9,8 @@
   // Fetches this very page and takes over each live part that has changed. A part under the pointer keeps its cursor.
   const renew = async () => {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(30000) });
+    // The login has ended: there is nothing here to be renewed.
+    if (answer.redirected && new URL(answer.url).pathname === "/login/") return location.assign(answer.url);
     if (!answer.ok) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const ids = (root) => [...root.querySelectorAll("[data-live]")].map((part) => part.id).join("\n");

@@ -62,7 +62,8 @@ fn the_cache_stays_within_its_bytes() {
 fn the_sum_of_all_probes_is_added_up_once_a_row() {
     let (graphs, _, now) = graphs(1 << 20);
     let all: Arc<[ProbeId]> = ["A", "B"].map(|name| ProbeId::new(name).unwrap()).into();
-    let everything = Seen { parts: Arc::clone(&all), all, above: [].into(), is_everything: true };
+    let everything =
+        Seen { parts: Arc::clone(&all), all, above: [].into(), is_everything: true, login: None };
     let sum = |seconds: u64| {
         now.store(NOW + seconds, Ordering::Relaxed);
         graphs.sum(&everything, Period::Day, Timestamp::from_seconds(NOW + seconds)).stacked
@@ -76,7 +77,7 @@ fn a_sum_of_what_somebody_sees_is_kept_for_who_sees_the_same_and_for_nobody_else
     let (graphs, _, _) = graphs(1 << 20);
     let seen = |names: &[&str]| {
         let all: Arc<[ProbeId]> = names.iter().map(|name| ProbeId::new(name).unwrap()).collect();
-        Seen { parts: Arc::clone(&all), all, above: [].into(), is_everything: false }
+        Seen { parts: Arc::clone(&all), all, above: [].into(), is_everything: false, login: None }
     };
     let sum = |names: &[&str]| graphs.sum(&seen(names), Period::Day, Timestamp::from_seconds(NOW)).stacked;
     let (a, b) = (sum(&["A"]), sum(&["B"]));

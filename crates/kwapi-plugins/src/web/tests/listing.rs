@@ -149,7 +149,7 @@ async fn a_hundred_thousand_probes_use_the_same_page() {
     fixture.probes = (0..100_000).map(|n| ProbeId::new(format!("node-{n}")).unwrap()).collect();
     let few = Fewer(fixture);
     let clock = few.0.clock();
-    let site = router(Directory::default().with_history(Arc::new(few)), settings(), clock);
+    let site = router(Directory::default().with_history(Arc::new(few)), settings(), clock, None);
     let list = page(&site, "/last/hour/").await;
     assert!(list.contains("100000 of 100000 probes reporting"), "totals are over all");
     assert_eq!(list.matches("<article").count(), 24);

@@ -44,7 +44,7 @@ fn pages(scratch: &kwapi_peers::Lab) -> Router {
 
 fn pages_with(scratch: &kwapi_peers::Lab, live: Live) -> Router {
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    router(Directory::default().with_live(live).with_history(recorded(scratch)), settings(), clock)
+    router(Directory::default().with_live(live).with_history(recorded(scratch)), settings(), clock, None)
 }
 
 /// What is live where the probe a/b was heard as the clock was at NOW + 100.
@@ -84,7 +84,7 @@ async fn a_history_that_cannot_be_read_is_an_answer_of_its_own() {
     let history = recorded(&scratch);
     assert!(history.flush_all());
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW + 100));
-    let site = router(Directory::default().with_history(history), settings(), clock);
+    let site = router(Directory::default().with_history(history), settings(), clock, None);
     for entry in std::fs::read_dir(scratch.join("rrd")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "rrd") {

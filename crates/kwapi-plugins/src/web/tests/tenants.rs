@@ -1,7 +1,8 @@
 //! Two tenants before the same pages: each gets the bytes of a site that has its own probes and no others.
 
 use super::*;
-use crate::auth::{Auth, AuthConfig, guarded, hash_token};
+use crate::audit::AuditLog;
+use crate::auth::{Auth, AuthConfig, LoginConfig, hash_token};
 
 const LYON: [&str; 3] = ["lyon.web1", "lyon.web2", "lyon.db"];
 const PARIS: [&str; 3] = ["paris.web1", "paris.web2", "paris.gpu"];
@@ -17,8 +18,13 @@ fn site_of(probes: &[&str]) -> Router {
     }
     let config: AuthConfig = toml::from_str(&toml).unwrap();
     let fixture = Fixture::of(probes);
-    let auth = Auth::new(&config, fixture.clock(), Directory::default()).unwrap();
-    guarded(serve(fixture), auth, ROUTES)
+    let (clock, live) = (fixture.clock(), fixture.heard());
+    let auth = Auth::new(&config, clock.clone(), Directory::default()).unwrap();
+    // There is no such folder: nothing of this is about the log.
+    let audit = AuditLog::new("/nonexistent/audit.log".into(), clock.clone());
+    let logins = Logins::new(&LoginConfig::default(), auth, audit).unwrap();
+    let directory = Directory::default().with_live(live).with_history(Arc::new(fixture));
+    router(directory, settings(), clock, Some(logins))
 }
 
 async fn get_as(site: &Router, tenant: &str, path: &str) -> Response<Bytes> {
@@ -26,24 +32,49 @@ async fn get_as(site: &Router, tenant: &str, path: &str) -> Response<Bytes> {
         .await
 }
 
-/// Every kind of page, of the tenant's own, of the other's, of both, of nobody's.
+/// What may stand in the place of each name of a route's path: the tenant's own, the other's, nobody's. A route with another
+/// name has to be added here.
+fn values(name: &str) -> Vec<String> {
+    match name {
+        "period" => Period::ALL.iter().map(ToString::to_string).chain(["bogus".to_owned()]).collect(),
+        "probe" => {
+            LYON.iter().chain(&PARIS).chain(&["none", "web", "gpu"]).map(ToString::to_string).collect()
+        }
+        "group" => ["lyon", "paris", "none"].map(str::to_owned).into(),
+        "name" => ["design.css", "none"].map(str::to_owned).into(),
+        name => panic!("what stands for {{{name}}}?"),
+    }
+}
+
+/// All addresses of a path of the pages' table.
+fn filled(path: &str) -> Vec<String> {
+    let Some((head, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
+    let (name, tail) = rest.split_once('}').unwrap();
+    let filled = values(name).into_iter().flat_map(|value| filled(&format!("{head}{value}{tail}")));
+    filled.collect()
+}
+
+/// Every route there is, with everything that may stand in it, with and without its last slash, and each query that some
+/// route has.
 fn addresses() -> Vec<String> {
-    let mut all: Vec<String> =
-        ["/", "/nowhere", "/last/bogus/", "/static/design.css"].map(str::to_owned).into();
-    for period in Period::ALL {
-        for query in ["", "?q=web", "?show=all", "?page=2"] {
-            all.push(format!("/last/{period}/{query}"));
-        }
-        for query in ["", "?format=svg", "?scale=2"] {
-            all.push(format!("/graph/{period}/{query}"));
-        }
-    }
-    for probe in LYON.iter().chain(&PARIS).chain(&["none", "web", "gpu"]) {
-        all.extend(
-            ["/probe/@/", "/probe/@", "/rrd/@/", "/graph/hour/@/"].map(|path| path.replace('@', probe)),
-        );
-    }
-    all
+    let queries = [
+        "",
+        "?q=web",
+        "?show=all",
+        "?page=2",
+        "?format=svg",
+        "?scale=2",
+        "?theme=dark&format=svg",
+        "?q=paris.web1",
+    ];
+    let paths = ROUTES.paths().into_iter().flat_map(filled).chain(["/nowhere".to_owned()]);
+    paths
+        .flat_map(|path| {
+            let bare = path.strip_suffix('/').unwrap_or(&path).to_owned();
+            queries.map(|query| format!("{path}{query}")).into_iter().chain([bare])
+        })
+        .filter(|path| !path.is_empty())
+        .collect()
 }
 
 #[tokio::test]
@@ -60,6 +91,10 @@ async fn a_tenant_gets_the_bytes_of_a_site_that_has_its_own_probes_alone() {
             assert_eq!(answer.headers(), expected.headers(), "{path} to {tenant}");
             assert_eq!(answer.body(), expected.body(), "{path} to {tenant}");
             compared += usize::from(answer.body() != all.body());
+            let other = if *tenant == "lyon" { "paris" } else { "lyon" };
+            let text = String::from_utf8_lossy(answer.body());
+            // What names the other's is the same as where there is no other: it repeats the address that was asked for.
+            assert!(path.contains(other) || !text.contains(other), "{path} to {tenant}: {text}");
         }
     }
     assert!(compared > 100, "what all see together is something else: {compared}");
@@ -77,6 +112,43 @@ async fn another_s_probe_and_none_at_all_are_the_same_to_the_byte() {
         assert_eq!(text(&alien), text(&absent).replace("nope", "web1"), "{path}");
         assert!(!text(&alien).contains("paris.gpu"), "{path}");
     }
-    let unknown = send(&site, "GET", "/last/minute/", &[]).await;
-    assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn nothing_is_answered_to_a_stranger_but_the_login_and_what_it_is_made_of() {
+    let site = site_of(&[&LYON[..], &PARIS].concat());
+    for path in addresses() {
+        let bare = path.split('?').next().unwrap();
+        let is_open = ["/login", "/logout", "/static"].iter().any(|open| bare.starts_with(open));
+        for method in ["GET", "HEAD", "POST"] {
+            let answer = send(&site, method, &path, &[]).await;
+            assert!(
+                is_open || answer.status() == StatusCode::UNAUTHORIZED,
+                "{method} {path}: {}",
+                answer.status()
+            );
+            let text = String::from_utf8_lossy(answer.body());
+            assert!(!text.contains("web2") && !text.contains("gpu."), "{method} {path}: {text}");
+        }
+        if is_open {
+            continue;
+        }
+        let answer = send(&site, "GET", &path, &[("accept", "text/html,*/*;q=0.8")]).await;
+        let location = format!("/login/?back={}", crate::http::percent::encode(&path));
+        assert_eq!((answer.status(), header_of(&answer, "location")), (StatusCode::SEE_OTHER, &*location));
+    }
+}
+
+#[tokio::test]
+async fn no_shared_cache_keeps_what_one_is_shown() {
+    let site = site_of(&LYON);
+    for path in
+        ["/last/day/", "/graph/day/", "/graph/day/lyon.db/?format=svg", "/rrd/lyon.db/", "/probe/none/"]
+    {
+        let answer = get_as(&site, "operator", path).await;
+        assert_eq!(header_of(&answer, "cache-control"), "private, no-cache", "{path}");
+        let vary: Vec<_> =
+            answer.headers().get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
+        assert!(vary.join(",").contains("Cookie"), "{path}: {vary:?}");
+    }
 }

@@ -79,8 +79,10 @@ pub(super) fn check(
     let mut findings = Findings { written, all: Vec::new() };
     secrets(&mut findings);
     curve(&mut findings, resolved);
-    if let Some(tls) = &config.api.config.tls {
-        certificate(&mut findings, tls, now);
+    for (section, tls) in [("api", &config.api.config.tls), ("rrd", &config.rrd.tls)] {
+        if let Some(tls) = tls {
+            certificate(&mut findings, section, tls, now);
+        }
     }
     if let Some(auth) = &config.api.config.auth {
         authentication(&mut findings, auth);
@@ -148,13 +150,13 @@ fn walk(value: &Value, path: &mut Vec<Step>, visit: &mut dyn FnMut(&[Step], &Val
     }
 }
 
-fn certificate(findings: &mut Findings<'_>, tls: &ServerTls, now: Timestamp) {
-    let path = keys(&["api", "tls", "certificate"]);
-    findings.private(&keys(&["api", "tls", "key"]), &tls.key);
+fn certificate(findings: &mut Findings<'_>, section: &str, tls: &ServerTls, now: Timestamp) {
+    let path = keys(&[section, "tls", "certificate"]);
+    findings.private(&keys(&[section, "tls", "key"]), &tls.key);
     let validity = match tls.check() {
         Ok(Some(validity)) => validity,
         Ok(None) => return findings.warning(&path, "cannot read the expiry date of this certificate"),
-        Err(error) => return findings.error(&keys(&["api", "tls"]), chain(&error)),
+        Err(error) => return findings.error(&keys(&[section, "tls"]), chain(&error)),
     };
     let certificate = tls.certificate.display();
     if validity.end <= now {
@@ -215,6 +217,9 @@ fn directories(findings: &mut Findings<'_>, config: &Config) {
         return;
     }
     let state = &config.state_directory;
+    if let Err(error) = kwapi_history::upgrade::refuse_newer(state) {
+        findings.error(&keys(&["state_directory"]), error.to_string());
+    }
     let parts = [state.clone(), state.join("api"), state.join("rrd"), state.join("history/journal")];
     let mut named: Vec<(Vec<Step>, PathBuf)> =
         parts.into_iter().map(|directory| (keys(&["state_directory"]), directory)).collect();
