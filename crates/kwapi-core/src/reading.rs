@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Amperes, MeterCounter, Quality, Register, Timestamp, Volts, Watts};
 
@@ -22,6 +23,9 @@ pub struct Reading {
     pub register: Option<Arc<Register>>,
     /// When the device took it, if the device says; `None` means "just now".
     pub measured_at: Option<Timestamp>,
+    /// How long ago it was taken, by the host's clock, of a driver that reads more often than its readings are collected; zero
+    /// means "just now". A device's own stamp goes before it.
+    pub age: Duration,
     /// Whether the device measured this or estimated it.
     pub quality: Quality,
 }

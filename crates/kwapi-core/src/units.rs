@@ -132,6 +132,12 @@ impl Timestamp {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// The instant `duration` earlier; the epoch where there is none.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+    }
+
     /// The instant `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

@@ -6,14 +6,19 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_core::{NoReading, ProbeId, Reading};
+use kwapi_core::{NoReading, ProbeId, Reading, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::config::{ConfigError, DriverKey};
 pub(crate) use crate::error::DriverError;
 use crate::outlets::Outlets;
 use crate::words;
+
+/// Meters of a shorter interval are asked once in so long for all that they have measured meanwhile: a wake-up for each value
+/// would cost more than the value.
+pub(crate) const BLOCK: Duration = Duration::from_millis(50);
 
 /// One open session with one device.
 ///
@@ -29,6 +34,14 @@ pub trait Driver: Sized + Send + 'static {
 
     /// Whether the manager or the device sets the pace.
     const CADENCE: Cadence = Cadence::Polled;
+
+    /// The shortest `interval` that a meter may have. A polled one with one shorter than 50 ms says what was measured at each of
+    /// `Readings::due`, as the manager asks it once in a block. Of a pushed one it says how often values are expected.
+    const INTERVAL_MIN: Duration = BLOCK;
+
+    /// Whether it cannot tell afterwards what was measured at a tick, so that a thread reads it at each one of an interval below
+    /// 50 ms. Its reads must not wait.
+    const IS_SAMPLED: bool = false;
 
     /// The driver's own keys of the `[[meter]]` table, as the manual lists them: all that [`Driver::Config`] takes. What
     /// they name on this machine is looked at by `kwapi check` and watched by a reload.
@@ -117,9 +130,57 @@ pub struct Readings {
     all: Vec<(ProbeId, Result<Reading, NoReading>)>,
     /// How many the round before brought.
     usual: usize,
+    asked: Asked,
+}
+
+/// When a round's readings are due: so many, each an interval before the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// When it was asked for.
+    pub(crate) at: Timestamp,
+    /// How long before that the newest is due.
+    pub(crate) newest_age: Duration,
+    pub(crate) interval: Duration,
+    /// How many are due before the newest.
+    pub(crate) before: u32,
+}
+
+impl Asked {
+    /// Of one reading, now.
+    pub(crate) fn at_once(self) -> Self {
+        Self { newest_age: Duration::ZERO, before: 0, ..self }
+    }
+}
+
+/// An instant at which a reading is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// By the wall clock.
+    pub(crate) at: Timestamp,
+    /// How long ago; [`Reading::age`] of what was measured then.
+    pub(crate) age: Duration,
 }
 
 impl Readings {
+    /// Says when readings are due.
+    pub(crate) fn ask(&mut self, asked: Asked) {
+        self.asked = asked;
+    }
+
+    /// The instants at which readings are due, in order: of most meters one, and that is now.
+    pub(crate) fn due(&self) -> impl Iterator<Item = Due> + use<> {
+        let Asked { at, newest_age, interval, before } = self.asked;
+        (0..=before).rev().map(move |before| {
+            let age = newest_age.saturating_add(interval.saturating_mul(before));
+            Due { at: at.before(age), age }
+        })
+    }
+
+    /// Whether they are due more often than they are collected.
+    pub(crate) fn are_fast(&self) -> bool {
+        !self.asked.interval.is_zero()
+    }
+
     /// Adds what one outlet said, or why it said nothing.
     pub fn push(&mut self, probe: &ProbeId, reading: Result<Reading, NoReading>) {
         if self.all.capacity() == 0 {
@@ -152,6 +213,11 @@ impl Readings {
     /// The probes heard of, in the order they came.
     pub fn probes(&self) -> impl Iterator<Item = &ProbeId> {
         self.all.iter().map(|(probe, _)| probe)
+    }
+
+    /// The device's own stamps, each with its probe.
+    pub(crate) fn stamped(&self) -> impl Iterator<Item = (&ProbeId, Timestamp)> {
+        self.all.iter().filter_map(|(probe, reading)| Some((probe, reading.as_ref().ok()?.measured_at?)))
     }
 
     /// How many outlets were heard of.

@@ -16,9 +16,12 @@ mod pace;
 mod place;
 mod probes;
 mod published;
+mod sampler;
 mod spec;
+mod stamps;
 mod state;
 mod status;
+mod ticks;
 mod virtual_probes;
 
 pub use derive::{Assumptions, CounterPower, power as derived_power};

@@ -59,6 +59,7 @@ impl Driver for Push {
     const NAME: &'static str = "push";
     const SUMMARY: &'static str = "any script or program: JSON lines over a Unix or loopback TCP socket";
     const CADENCE: Cadence = Cadence::Pushed;
+    const INTERVAL_MIN: Duration = Duration::from_millis(1);
     const KEYS: &'static [DriverKey] =
         &[DriverKey::required("listen", "unix:/path, or a loopback address with a port")
             .naming(Names::Socket)];

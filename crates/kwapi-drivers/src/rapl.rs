@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{NoReading, ProbeId, Reading, Register};
+use kwapi_core::{MeterCounter, NoReading, ProbeId, Reading, Register};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use crate::config::{ConfigError, DriverKey, Names};
-use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::driver::{BLOCK, Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 use crate::parts::Notes;
 use platform::Machine;
@@ -59,6 +59,8 @@ struct ReadZones {
     probe: ProbeId,
     total: Reads,
     register: Arc<Register>,
+    /// What was last told, and when.
+    told: Option<(MeterCounter, Instant)>,
 }
 
 /// What is read for a probe.
@@ -78,7 +80,17 @@ impl ReadZones {
         };
         let is_of_session = path.is_none();
         let register = Arc::new(Register { path, is_in_host: true, is_of_session, ..Register::default() });
-        Self { probe, total, register }
+        Self { probe, total, register, told: None }
+    }
+
+    /// Whether a counter that is read more often than it steps has not stepped since it was told. It is told now and then even so:
+    /// it is there.
+    fn stands(&mut self, counter: &MeterCounter) -> bool {
+        let stands = self.told.is_some_and(|(told, at)| told == *counter && at.elapsed() < BLOCK);
+        if !stands {
+            self.told = Some((*counter, Instant::now()));
+        }
+        stands
     }
 }
 
@@ -88,6 +100,9 @@ impl Driver for Rapl {
     const KEYS: &'static [DriverKey] = &[DriverKey::new("root", "where Linux's powercap files are")
         .or("/sys/class/powercap")
         .naming(Names::Kernel)];
+    /// Counters step about once a millisecond.
+    const INTERVAL_MIN: Duration = Duration::from_millis(1);
+    const IS_SAMPLED: bool = true;
     type Config = RaplConfig;
     type Shared = ();
 
@@ -114,24 +129,25 @@ impl Driver for Rapl {
             self.look_again();
         }
         let (mut problem, mut is_read) = (None, false);
-        for ReadZones { probe, total, register } in &mut self.sources {
-            let counter = match total {
+        for source in &mut self.sources {
+            let counter = match &mut source.total {
                 Reads::Zones(total) => total.read(&self.zones, &mut self.notes).map(Ok),
                 Reads::Machine(machine) => machine.read(&self.zones, &mut self.notes),
             };
             match counter {
+                Ok(Ok(counter)) if readings.are_fast() && source.stands(&counter) => is_read = true,
                 Ok(counter) => {
                     is_read = true;
-                    let register = Some(register.clone());
+                    let register = Some(source.register.clone());
                     let reading = counter.map(|counter| Reading {
                         counter: Some(counter),
                         register,
                         ..Reading::default()
                     });
-                    readings.push(probe, reading);
+                    readings.push(&source.probe, reading);
                 }
                 Err(error) => {
-                    readings.push(probe, Err(NoReading::NotAvailable(error.to_string())));
+                    readings.push(&source.probe, Err(NoReading::NotAvailable(error.to_string())));
                     problem = problem.or(Some(error));
                 }
             }

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -58,6 +59,10 @@ pub struct DriverEntry {
     pub summary: &'static str,
     /// Who sets the pace of its meters.
     pub cadence: Cadence,
+    /// The shortest interval that its meters may have.
+    pub interval_min: Duration,
+    /// Whether a thread reads them at each tick of an interval below 50 ms.
+    pub(crate) is_sampled: bool,
     /// Its own keys of a `[[meter]]` table. One that all meters have too (`labels` of prometheus) is the driver's where it
     /// has it.
     pub keys: &'static [DriverKey],
@@ -71,6 +76,8 @@ impl DriverEntry {
             name: D::NAME,
             summary: D::SUMMARY,
             cadence: D::CADENCE,
+            interval_min: D::INTERVAL_MIN,
+            is_sampled: D::IS_SAMPLED,
             keys: D::KEYS,
             configure: configure::<D>,
         }

@@ -228,6 +228,33 @@ fn arbitrary_hour(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The energy of 1 000 probes over a month that begins and ends within quarter hours, as a service has it after that time:
+/// days that have ended are one file each, minutes are kept for a week.
+fn month(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
+    let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
+    let probes: Vec<ProbeId> = probes().into_iter().take(1_000).collect();
+    let days = 32;
+    for second in (0..days * 86_400).step_by(900) {
+        let batch = Arc::new(probes.iter().map(|probe| credited(probe, second)).collect());
+        journal.append(&batch, stamp(second)).unwrap();
+        ledger.catch_up(stamp(second));
+        JournalConsumer::tick(&*ledger, Duration::from_secs(second), stamp(second));
+    }
+    let query = Query::new(ledger, None);
+    let (start, end, now) = (stamp(12_345), stamp(12_345 + 30 * 86_400), stamp(days * 86_400));
+    let ask = Ask { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now };
+    let answer = query.energy(&ask).unwrap();
+    assert_eq!((answer.probes.len(), answer.unreadable.len()), (1_000, 0));
+    let mut group = criterion.benchmark_group("query");
+    group.sample_size(10);
+    group.bench_function("a month of 1 000 probes", |bencher| {
+        bencher.iter(|| query.energy(&ask).unwrap());
+    });
+    group.finish();
+}
+
 fn whole(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(directory.path(), JournalConfig::default(), stamp(0)).unwrap();
@@ -267,5 +294,5 @@ fn whole(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, updates, journal, whole, ledger, samples, arbitrary_hour);
+criterion_group!(benches, updates, journal, whole, ledger, samples, arbitrary_hour, month);
 criterion_main!(benches);

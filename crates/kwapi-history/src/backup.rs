@@ -19,12 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::{Position, SegmentFile, folder, segments};
 use crate::ledger::Ledger;
+use crate::state_version;
 use crate::store::DirectoryInUse;
 
 pub use restore::{finish_restore, is_restore_unfinished, restore};
 
 /// The list of a copy.
-const LIST: &str = "kwapi-backup.json";
+pub(crate) const LIST: &str = "kwapi-backup.json";
 /// What the list says it is.
 const FORMAT: &str = "kwapi-backup 1";
 /// Where the directory of history is in a state directory, and in a copy.
@@ -61,9 +62,21 @@ pub enum BackupError {
     /// It is no backup, or not as it was written.
     #[error("{0} is no intact backup: {1}")]
     Damaged(PathBuf, String),
+    /// A later version made it.
+    #[error("{0} was made by kwapi {1}, which is newer than this one; restore it with that version")]
+    Newer(PathBuf, String),
     /// A service uses the directory.
     #[error(transparent)]
     InUse(#[from] DirectoryInUse),
+}
+
+/// How the files of a copy come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copying {
+    /// All are copies: the disk below may be lost.
+    Whole,
+    /// Files that are never changed, only deleted, are links where the file system has them: they take no space of their own.
+    Linked,
 }
 
 /// What was copied.
@@ -72,6 +85,9 @@ pub struct Backup {
     format: String,
     /// When it was begun.
     pub made_at: Timestamp,
+    /// Which version had written the records, where they say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Its files.
     files: Vec<Copied>,
 }
@@ -107,6 +123,20 @@ pub fn back_up(
     now: Timestamp,
     stands_at: impl Fn(&Path) -> Position,
 ) -> Result<Backup, BackupError> {
+    copy_records(state, into, now, stands_at, Copying::Whole)
+}
+
+/// As [`back_up`], by copies or links.
+///
+/// # Errors
+/// As [`back_up`].
+pub(crate) fn copy_records(
+    state: &Path,
+    into: &Path,
+    now: Timestamp,
+    stands_at: impl Fn(&Path) -> Position,
+    copying: Copying,
+) -> Result<Backup, BackupError> {
     let home = state.join(HISTORY);
     if !folder(&home).is_dir() && !state.join(API).join(API_ACCOUNTS).is_file() {
         return Err(BackupError::Nothing(state.to_owned()));
@@ -117,7 +147,7 @@ pub fn back_up(
     let unfinished = beside(into, "unfinished");
     for _ in 0..TRIES {
         remove(&unfinished)?;
-        let mut copy = Copy { from: state, to: &unfinished, files: Vec::new() };
+        let mut copy = Copy { from: state, to: &unfinished, copying, files: Vec::new() };
         if !copy.all()? {
             continue;
         }
@@ -132,7 +162,8 @@ pub fn back_up(
         {
             continue;
         }
-        let backup = Backup { format: FORMAT.to_owned(), made_at: now, files: copy.files };
+        let version = state_version::written(state);
+        let backup = Backup { format: FORMAT.to_owned(), made_at: now, version, files: copy.files };
         let list = serde_json::to_vec(&backup).map_err(|error| at(&unfinished)(error.into()))?;
         write(&unfinished.join(LIST), &list)?;
         sync_tree(&unfinished)?;
@@ -174,6 +205,7 @@ fn check(backup: &Path) -> Result<Backup, BackupError> {
 struct Copy<'a> {
     from: &'a Path,
     to: &'a Path,
+    copying: Copying,
     files: Vec<Copied>,
 }
 
@@ -186,15 +218,18 @@ impl Copy<'_> {
         for step in self.entries(&history.join(LEDGER))? {
             for day in self.entries(&step)? {
                 // A merge changes a day's folder for another.
-                if !self.folder(&day, &|name| name.ends_with(".parquet"))? {
+                if !self.each(&day, &|name| name.ends_with(".parquet"), Self::closed)? {
                     return Ok(false);
                 }
             }
         }
         let home = self.from.join(HISTORY);
-        for SegmentFile { path, .. } in segments(&home).map_err(at(&home))? {
+        let segments = segments(&home).map_err(at(&home))?;
+        for (at, SegmentFile { path, .. }) in segments.iter().enumerate() {
             let Ok(below) = path.strip_prefix(self.from) else { continue };
-            if !self.file(below)? {
+            // The newest is appended to.
+            let is_there = if at + 1 < segments.len() { self.closed(below)? } else { self.file(below)? };
+            if !is_there {
                 return Ok(false);
             }
         }
@@ -205,13 +240,22 @@ impl Copy<'_> {
 
     /// Copies the files of a folder that have such names; `false` where one was taken away in between.
     fn folder(&mut self, folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<bool, BackupError> {
+        self.each(folder, wanted, Self::file)
+    }
+
+    fn each(
+        &mut self,
+        folder: &Path,
+        wanted: &dyn Fn(&str) -> bool,
+        take: fn(&mut Self, &Path) -> Result<bool, BackupError>,
+    ) -> Result<bool, BackupError> {
         let mut is_whole = true;
         for path in self.entries(folder)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let is_unfinished =
                 name.starts_with('.') || UNFINISHED.iter().any(|end| name.ends_with(&format!(".{end}")));
             if wanted(name) && !is_unfinished && self.from.join(&path).is_file() {
-                is_whole &= self.file(&path)?;
+                is_whole &= take(self, &path)?;
             }
         }
         Ok(is_whole)
@@ -233,6 +277,24 @@ impl Copy<'_> {
         }
         entries.sort_unstable();
         Ok(entries)
+    }
+
+    /// Takes one file that nobody changes any more; `false` where there is none.
+    fn closed(&mut self, path: &Path) -> Result<bool, BackupError> {
+        let (from, to) = (self.from.join(path), self.to.join(path));
+        if self.copying == Copying::Whole {
+            return self.file(path);
+        }
+        fs::create_dir_all(to.parent().unwrap_or(self.to)).map_err(at(&to))?;
+        match fs::hard_link(&from, &to) {
+            Ok(()) => {
+                let (bytes, crc) = sum(&to).map_err(at(&to))?;
+                self.files.push(Copied { path: path.to_owned(), bytes, crc });
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(_) => self.file(path),
+        }
     }
 
     /// Copies one file; `false` where there is none.
@@ -294,12 +356,12 @@ fn sync_tree(tree: &Path) -> Result<(), BackupError> {
     rustix::fs::syncfs(folder).map_err(|error| at(tree)(error.into()))
 }
 
-fn sync_folder(folder: Option<&Path>) -> Result<(), BackupError> {
+pub(crate) fn sync_folder(folder: Option<&Path>) -> Result<(), BackupError> {
     let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
 
-fn remove(tree: &Path) -> Result<(), BackupError> {
+pub(crate) fn remove(tree: &Path) -> Result<(), BackupError> {
     match fs::remove_dir_all(tree) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(tree)(error)),
         _ => Ok(()),
@@ -307,7 +369,7 @@ fn remove(tree: &Path) -> Result<(), BackupError> {
 }
 
 /// A name beside `path`.
-fn beside(path: &Path, what: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{what}"));
     path.with_file_name(name)

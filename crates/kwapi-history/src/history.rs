@@ -13,6 +13,7 @@ mod late;
 mod probe;
 mod read;
 mod rebuild;
+mod rework;
 mod schedule;
 mod waiting;
 
@@ -38,6 +39,7 @@ use counters::Counts;
 use follower::JournalFollower;
 use late::Late;
 use probe::{ProbeFiles, Which};
+use rework::Pass;
 use schedule::Schedule;
 
 /// The journal's reader that writes RRD files.
@@ -87,6 +89,8 @@ pub struct History {
     waiting_bytes: AtomicUsize,
     /// Whether samples of a probe are long before what its files have.
     has_behind: AtomicBool,
+    /// The rows that are being made again, between two ticks.
+    pass: Mutex<Option<Pass>>,
     /// Taken last of all.
     late: Mutex<Late>,
     /// Files that can take no samples, until they are made again.
@@ -173,6 +177,7 @@ impl History {
             losses: AtomicU64::new(0),
             waiting_bytes: AtomicUsize::new(0),
             has_behind: AtomicBool::new(false),
+            pass: Mutex::default(),
             late: Mutex::default(),
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
@@ -180,7 +185,7 @@ impl History {
         };
         history.catch_up();
         history.late.lock().forget();
-        for count in [&history.counts.recorded, &history.counts.late] {
+        for count in [&history.counts.recorded, &history.counts.late, &history.counts.late_left_out] {
             count.store(0, Ordering::Relaxed); // An earlier process counted them.
         }
         Ok(history)
@@ -189,7 +194,7 @@ impl History {
     /// Does what is due at `now`, on the process's monotonic clock: writes the files of some probes, so that all are
     /// written once in a flush interval, and syncs the journal. Call it about once a second, from one thread.
     pub fn tick(&self, now: Duration, wall: Timestamp) {
-        // Before the lock: it may read hours of the journal, and nobody who asks for trouble waits for that.
+        // Before the lock: it reads a piece of the journal, and nobody who asks for trouble waits for that.
         self.look_after_late(now);
         let read = self.reading.lock().reader.position();
         let mut upkeep = self.upkeep.lock();
@@ -287,6 +292,8 @@ impl History {
         HistoryCounters {
             recorded: count(&counts.recorded),
             late: count(&counts.late),
+            late_left_out: count(&counts.late_left_out),
+            late_bytes_read: count(&counts.late_bytes_read),
             losses: count(&counts.losses),
             flush_failures: count(&counts.flush_failures),
             read_failures: count(&counts.read_failures),

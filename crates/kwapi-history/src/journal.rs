@@ -28,6 +28,7 @@ mod state;
 mod writer;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -233,7 +234,26 @@ impl Journal {
     /// # Errors
     /// When the disk refuses.
     pub fn replay(&self, from: Position, each: impl FnMut(&Credited)) -> io::Result<Replayed> {
-        reader::replay(&self.shared, from, each)
+        reader::replay(&self.shared, from..self.end(), u64::MAX, each)
+    }
+
+    /// As [`Journal::replay`], of what lies before the end of `range`, and no further than the batch with which `bytes_max`
+    /// bytes have been read.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn replay_part(
+        &self,
+        range: Range<Position>,
+        bytes_max: u64,
+        each: impl FnMut(&Credited),
+    ) -> io::Result<Replayed> {
+        reader::replay(&self.shared, range, bytes_max, each)
+    }
+
+    /// How many bytes are kept from `from` to `to`; from the oldest with the default position.
+    pub(crate) fn bytes_between(&self, from: Position, to: Position) -> u64 {
+        self.shared.state.lock().bytes_between(from, to)
     }
 
     /// The reader called `name` (a name of ours, of letters and dashes), at the place it has committed; a new one at the oldest

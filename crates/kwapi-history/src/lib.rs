@@ -23,8 +23,10 @@ mod query;
 mod reader_thread;
 pub mod rrd;
 mod samples;
+mod state_version;
 pub mod store;
 mod tree;
+pub mod upgrade;
 
 pub use backup::{Backup, BackupError, back_up, finish_restore, is_restore_unfinished, restore};
 pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};

@@ -13,6 +13,7 @@ mod cover;
 mod power;
 mod span;
 mod step;
+mod stretch;
 mod sums;
 mod windows;
 mod within;

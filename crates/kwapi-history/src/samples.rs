@@ -1,6 +1,6 @@
 //! The samples: the journal's reader that keeps each message's power, and what the meter says besides, as Parquet.
 //!
-//! Samples wait in memory, about ten bytes each, until they are written: a file for each hour they are of, sorted by
+//! Samples wait in memory, about seven bytes each, until they are written: a file for each hour they are of, sorted by
 //! probe and time. A write goes in this order: parts, each synced and renamed into place; `samples-place`; the reader's
 //! place. Whatever a kill leaves of it, the next process begins where `samples-place` says, and removes and writes again
 //! what came after.
@@ -19,7 +19,7 @@ mod upload;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,6 @@ pub use upload::SampleUpload;
 use buffer::SampleBuffer;
 use files::{SampleFiles, SamplePart};
 use sample::{Hour, hour_of};
-use table::PartWriter;
 use upload::Uploads;
 use uploads::UploadLog;
 
@@ -61,18 +60,18 @@ pub struct SamplesConfig {
     pub bytes_max: u64,
     /// How far files may trail, and how much of the journal a start reads again.
     pub write_interval: Duration,
-    /// Bytes in memory that wait to be written, about ten a sample. Full: they are written, or the journal is not read on.
+    /// Bytes in memory that wait to be written, about seven a sample. Full: they are written, or the journal is not read on.
     pub waiting_bytes_max: usize,
 }
 
 impl Default for SamplesConfig {
-    /// 30 days, 4 GiB; written every five minutes, or 64 MiB.
+    /// 30 days, 4 GiB; written every five minutes, or 40 MiB.
     fn default() -> Self {
         Self {
             kept: Duration::from_secs(30 * 86_400),
             bytes_max: 4 << 30,
             write_interval: Duration::from_secs(300),
-            waiting_bytes_max: 64 << 20,
+            waiting_bytes_max: 40 << 20,
         }
     }
 }
@@ -257,26 +256,14 @@ impl Samples {
         // What a power failure would take from the journal must not be in the samples.
         self.journal.sync(wall)?;
         let from = self.state.lock().written;
-        let queues = buffer.queues();
         let mut written = Vec::new();
         for hour in buffer.hours() {
             let part = self.files.write_part(*hour, from, |output| {
-                let mut writer = PartWriter::new(output);
-                let mut samples = Vec::new();
-                for queue in &queues {
-                    samples.clear();
-                    samples.extend(queue.samples().filter(|sample| hour_of(sample.at.micros()) == *hour));
-                    samples.sort_by_key(|sample| sample.at);
-                    for sample in &samples {
-                        writer.push(&queue.id, sample)?;
-                    }
-                }
-                writer.finish()
+                buffer.write(output, |sample| hour_of(sample.at.micros()) == *hour)
             })?;
             written.push(part);
         }
         let rows = buffer.rows();
-        drop(queues);
         drop(buffer);
         // At once, so that whoever looks meanwhile sees each sample in one of the two.
         let mut buffer = self.buffer.write();
@@ -301,7 +288,8 @@ impl Samples {
             }
             state.position
         };
-        self.files.tree().replace(PLACE, PLACE_BEFORE, &place::encode(position))?;
+        let bytes = place::encode(position);
+        self.files.tree().replace(PLACE, PLACE_BEFORE, |output| output.write_all(&bytes))?;
         let before = {
             let mut state = self.state.lock();
             state.committed_before = state.committed;

@@ -7,7 +7,7 @@ mod updates;
 pub(crate) use index::orphans;
 pub use index::{Index, IndexContents, Known, file_stem};
 pub use lock::{DirectoryInUse, DirectoryLock};
-pub(crate) use updates::{FileSample, apply, apply_peaks, first_second};
+pub(crate) use updates::{FileSample, apply, apply_peaks, first_second, second_of};
 
 use std::io;
 use std::path::{Path, PathBuf};

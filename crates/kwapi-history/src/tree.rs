@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,9 +108,14 @@ impl Tree {
     }
 
     /// Keeps a file of the directory of history and the one before it.
-    pub(crate) fn replace(&self, name: &str, before: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn replace(
+        &self,
+        name: &str,
+        before: &str,
+        write: impl FnOnce(&mut Output<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let written = format!("{name}.written");
-        self.write_whole(&self.home, &written, |output| output.write_all(bytes))?;
+        self.write_whole(&self.home, &written, write)?;
         let path = self.home.join(name);
         self.pass()?;
         if path.exists() {
@@ -220,6 +225,12 @@ impl Write for Output<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+impl Seek for Output<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

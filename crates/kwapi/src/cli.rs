@@ -79,6 +79,12 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
     Import(Box<ImportArgs>),
+    /// Print a configuration made from that of another program, and what it could not carry.
+    ///
+    /// Reads drivers.conf, forwarder.conf, api.conf and rrd.conf of the original Kwapi and its directory of RRD files; a
+    /// configuration of Prometheus with those of its exporters for IPMI and SNMP; one of Telegraf; CSV exports of NetBox
+    /// (devices, cables). What a file is, is told from its content.
+    ImportConfig(ImportConfigArgs),
     /// Print the commands that register kwapi in Keystone.
     KeystoneRegister(KeystoneRegisterArgs),
     /// Print the manual page, or write one for each command.
@@ -224,6 +230,9 @@ pub(crate) struct BenchArgs {
     /// Seconds between readings of a probe.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) interval: f64,
+    /// How many of the probes are measured a thousand times a second instead.
+    #[arg(long, default_value_t = 0, value_name = "PROBES")]
+    pub(crate) fast: usize,
     /// Keep state in this directory instead of a temporary one; run again, it starts with what is there.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state_directory: Option<PathBuf>,
@@ -239,6 +248,13 @@ pub(crate) enum OptionalPart {
     Ledger,
     /// Every measurement, as Parquet.
     Samples,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportConfigArgs {
+    /// Files, or directories of them: /etc/kwapi, /var/lib/kwapi/kwapi-rrd, prometheus.yml, devices.csv.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -263,3 +279,6 @@ pub(crate) struct CompletionsArgs {
     /// The shell.
     pub(crate) shell: clap_complete::Shell,
 }
+
+#[cfg(test)]
+mod tests;

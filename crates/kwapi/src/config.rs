@@ -25,7 +25,7 @@ pub(crate) use kwapi_core::chain;
 pub(crate) use kwapi_plugins::directory::Labels;
 pub(crate) use labels::TemplateLabels;
 pub(crate) use names::nearest;
-pub(crate) use sources::{Looks, Sources};
+pub(crate) use sources::{Looks, Sources, matching};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -21,7 +21,7 @@ use kwapi_history::{History, HistoryConfig, Ledger, LedgerConfig};
 use kwapi_plugins::intake::accounts;
 
 use crate::config::chain;
-use crate::stack::Folded;
+use crate::stack::{Folded, take_state};
 use sessions::{Kept, Sessions};
 
 /// Records that are appended at a time.
@@ -111,6 +111,7 @@ impl Importer {
         clock: WallClock,
     ) -> Result<Self, String> {
         let failed = |error: &dyn std::error::Error| chain(error);
+        take_state(state, clock.now())?;
         let Folded { journal, accounts } = Folded::read(state, true, clock.now())?;
         let history = History::open(readers.history.clone(), &journal).map_err(|error| failed(&error))?;
         let ledger = readers.ledger.map(|config| Ledger::open(config, &journal)).transpose();

@@ -89,6 +89,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Import(arguments)) => {
             tokio::task::block_in_place(|| commands::import::import(arguments, named))
         }
+        Some(Command::ImportConfig(arguments)) => commands::import_config::import_config(arguments),
         Some(Command::Backup(arguments)) => {
             tokio::task::block_in_place(|| commands::backup::backup(arguments, named))
         }

@@ -12,6 +12,7 @@ mod metrics;
 mod pages;
 mod process;
 mod readiness;
+mod state;
 pub(crate) mod status;
 
 use std::future::Future;
@@ -37,6 +38,7 @@ pub(crate) use feed::Folded;
 pub(crate) use listeners::{AddressInUse, Listeners, tunnel};
 pub(crate) use pages::{history_config, ledger_config};
 pub(crate) use process::{Process, clocks, host_name, notify_ready, wall_clock};
+pub(crate) use state::take_state;
 
 use drivers::Drivers;
 use feed::Feed;
@@ -72,6 +74,11 @@ impl Roles {
     /// Whether it hears measurements.
     pub(crate) fn listens(self) -> bool {
         self.api || self.rrd
+    }
+
+    /// Whether it has anything in the state directory.
+    fn keeps_state(self) -> bool {
+        self.drivers || self.api || self.rrd
     }
 
     /// Where its measurements come from: the bus, and the drivers of this process.
@@ -156,6 +163,9 @@ impl Stack {
         listeners: Listeners,
         shutdown: &Shutdown,
     ) -> Result<Self, String> {
+        if roles.keeps_state() {
+            take_state(&config.state_directory, process.clock.now())?;
+        }
         let mut all = Metrics::new();
         all.add(metrics::bus(process.bus.clone()));
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.

@@ -9,7 +9,8 @@
 //! **What is kept.** Of each run its lowest and its highest message and which of the last 64 have come, so that the total
 //! is a function of what was heard and not of the order. At most [`RUNS_MAX`] runs are open, and one once it has lasted a day; older ones are closed: their
 //! part of the total is final, and what comes of them later is refused ([`Refused::SessionClosed`]). A message more than
-//! 64 before its run's newest cannot be told from a repeated one and is taken for it; the total is the same.
+//! 64 before its run's newest (of a probe that measures more than 32 times a second: more than two seconds and 2 048 messages)
+//! cannot be told from a repeated one and is taken for it; the total is the same.
 //!
 //! **Time** is wall time from `since` on: the publishers' monotonic milliseconds, laid where they are stamped. A second
 //! counts once, though a clock was set back; what a clock that was set forward passes over is unknown. Unknown time is
@@ -21,6 +22,7 @@
 mod coverage;
 mod decision;
 mod fold;
+mod missing;
 mod place;
 mod run;
 mod snapshot;

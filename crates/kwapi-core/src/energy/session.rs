@@ -273,11 +273,5 @@ impl Session {
     }
 }
 
-/// The instant `duration` before.
-fn before(instant: Timestamp, duration: Duration) -> Timestamp {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    Timestamp::from_micros(instant.micros().saturating_sub(micros))
-}
-
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+use crate::driver::Asked;
+
 use super::*;
 
 async fn read(config: &DummyConfig, outlets: &Outlets) -> Result<Vec<String>, DriverError> {
@@ -31,11 +33,34 @@ async fn the_same_seed_gives_the_same_watts_within_the_jitter() {
 }
 
 #[tokio::test]
+async fn each_value_that_is_due_is_of_its_own_instant_on_the_sine() {
+    let config =
+        DummyConfig { swing_watts: 50.0, swing_seconds: 0.004, outlets: 2, ..DummyConfig::default() };
+    let mut meter = Dummy::open(&config, &Outlets::all("{outlet}"), &Arc::default()).await.unwrap();
+    let mut readings = Readings::default();
+    let (millisecond, half) = (Duration::from_millis(1), Duration::from_micros(500));
+    let at = Timestamp::from_seconds(1_800_000_000).after(half);
+    readings.ask(Asked { at, newest_age: half, interval: millisecond, before: 3 });
+    meter.read(&mut readings).await.unwrap();
+    let said: Vec<_> = readings.drain().map(|(probe, reading)| (probe, reading.unwrap())).collect();
+    // A quarter of a period apart, the last at its begin.
+    let told: Vec<_> = said.iter().map(|(probe, reading)| format!("{probe}: {reading}")).collect();
+    let expected =
+        ["1: 150 W", "2: 150 W", "1: 100 W", "2: 100 W", "1: 50 W", "2: 50 W", "1: 100 W", "2: 100 W"];
+    assert_eq!(told, expected);
+    let ages: Vec<_> = said.iter().step_by(2).map(|(_, reading)| reading.age).collect();
+    assert_eq!(ages, [3, 2, 1, 0].map(|before| half + millisecond * before));
+}
+
+#[tokio::test]
 async fn nonsense_is_refused() {
     for config in [
         DummyConfig { watts: f64::NAN, ..DummyConfig::default() },
         DummyConfig { jitter_watts: -1.0, ..DummyConfig::default() },
         DummyConfig { outlets: OUTLETS_MAX + 1, ..DummyConfig::default() },
+        DummyConfig { swing_watts: 100.5, ..DummyConfig::default() },
+        DummyConfig { swing_seconds: 0.0, ..DummyConfig::default() },
+        DummyConfig { swing_seconds: f64::INFINITY, ..DummyConfig::default() },
     ] {
         let error = read(&config, &Outlets::all("{outlet}")).await.unwrap_err();
         assert!(matches!(error, DriverError::Refused(_)), "{error}");

@@ -1,23 +1,25 @@
 //! The task that keeps one meter measured: opens, reads at its pace, and reopens after every kind of trouble.
 
+mod round;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Keep, NoReading, ProbeId, Reading};
 use parking_lot::Mutex;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::catch_panic::catch_panic;
 use super::health::{Health, SessionEnd};
 use super::outflow::Outflow;
-use super::pace::{MeterPace, OwnPace, hash, mix, share};
+use super::pace::{MeterPace, hash, mix, share};
 use super::place::RegisterPlace;
-use super::probes::MeterProbe;
-use super::published::{Draft, Now, Outcome, PublishedProbe};
+use super::published::Now;
+use super::sampler;
 use super::spec::MeterSpec;
 use super::status::{MeterState, Visible};
+use super::ticks::Ticks;
 use crate::deadline::since_last_answer;
-use crate::driver::{Cadence, DriverError, Readings};
+use crate::driver::{Asked, BLOCK, Cadence, DriverError, Readings};
 use crate::registry::{Connector, MeterSession};
 
 /// So many rounds in a row that bring nothing are a state of the meter, not an accident.
@@ -28,8 +30,6 @@ const MALFORMED_MAX: u32 = 30;
 const EMPTY_PAUSE: Duration = Duration::from_millis(10);
 /// A meter that sends when it likes and has sent nothing for so long since it was opened is waiting, not starting.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
-/// More probes than this on one meter are refused and counted: labels from outside must not fill the memory.
-const PROBES_MAX: usize = 65_536;
 
 /// One meter's task.
 pub(super) struct MeterTask {
@@ -89,7 +89,10 @@ impl MeterTask {
             }
         };
         self.visible.lock().status.sessions += 1;
+        let is_fast = self.spec.interval < BLOCK && self.spec.driver.entry().interval_min < BLOCK;
         match self.spec.driver.cadence() {
+            Cadence::Polled if is_fast && self.spec.driver.entry().is_sampled => self.sample(session).await,
+            Cadence::Polled if is_fast => self.poll_blocks(&mut session).await,
             Cadence::Polled => self.poll(&mut session).await,
             Cadence::Pushed => self.listen(&mut session).await,
         }
@@ -97,15 +100,18 @@ impl MeterTask {
 
     /// Asks at the meter's pace.
     async fn poll(&mut self, session: &mut MeterSession) -> SessionEnd {
+        let outflow = self.outflow.clone();
         let mut readings = Readings::default();
         let mut malformed = 0;
         let mut tick = None;
         loop {
-            let started = self.outflow.now().monotonic;
+            let Now { monotonic: started, wall, .. } = outflow.now();
+            readings.ask(Asked { at: wall, ..Asked::default() });
             let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
-            let finished = self.outflow.now().monotonic;
+            let now = outflow.now();
+            let finished = now.monotonic;
             self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
-            let is_heard = self.round(&mut readings, finished).await;
+            let is_heard = self.round(&mut readings, now).await;
             if let (true, Some(tick)) = (is_heard, tick) {
                 self.outflow.lateness.count(finished.saturating_sub(tick));
             }
@@ -121,15 +127,82 @@ impl MeterTask {
         }
     }
 
+    /// Asks once in a block for what was measured at the meter's pace meanwhile.
+    async fn poll_blocks(&mut self, session: &mut MeterSession) -> SessionEnd {
+        let outflow = self.outflow.clone();
+        let mut readings = Readings::default();
+        let mut malformed = 0;
+        let mut ticks = Ticks::new(self.spec.interval);
+        let mut next = outflow.now().monotonic;
+        loop {
+            let now = outflow.now();
+            let Some((asked, missed)) = ticks.due(now) else {
+                sleep(self.spec.interval).await;
+                continue;
+            };
+            readings.ask(asked);
+            let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
+            let finished = outflow.now().monotonic;
+            if self.round(&mut readings, now).await {
+                outflow.lateness.count(finished.saturating_sub(next));
+            }
+            {
+                let mut visible = self.visible.lock();
+                visible.status.ticks_missed = visible.status.ticks_missed.saturating_add(missed);
+                visible.status.last_latency = Some(finished.saturating_sub(now.monotonic));
+                visible.status.last_lateness = Some(now.monotonic.saturating_sub(next));
+            }
+            if let Some(trouble) = self.judge(result.map_err(|silent| silent.to_string()), &mut malformed) {
+                return trouble;
+            }
+            next = (next + BLOCK).max(outflow.now().monotonic);
+            sleep_until(outflow.instant(next)).await;
+        }
+    }
+
+    /// Takes what a thread reads at the meter's pace.
+    async fn sample(&mut self, session: MeterSession) -> SessionEnd {
+        let outflow = self.outflow.clone();
+        let deadline = self.spec.deadline;
+        let mut blocks = match sampler::start(session, self.spec.interval, outflow.clone()) {
+            Ok(blocks) => blocks,
+            Err(error) => return SessionEnd::Link(format!("no thread: {error}")),
+        };
+        let mut malformed = 0;
+        loop {
+            let mut block = match timeout(deadline, blocks.recv()).await {
+                Ok(Some(block)) => block,
+                Ok(None) => return SessionEnd::Link("the thread that reads it has ended".to_owned()),
+                Err(_) => return SessionEnd::Hung(format!("timed out after {deadline:?}")),
+            };
+            let now = block.came(&outflow);
+            self.round(&mut block.readings, now).await;
+            {
+                let mut visible = self.visible.lock();
+                visible.status.ticks_missed = visible.status.ticks_missed.saturating_add(block.missed);
+                visible.status.last_latency = Some(block.latency);
+            }
+            match block.result {
+                Ok(result) => {
+                    if let Some(trouble) = self.judge(Ok(result), &mut malformed) {
+                        return trouble;
+                    }
+                }
+                Err(panicked) => return SessionEnd::Crashed(panicked),
+            }
+        }
+    }
+
     /// Takes what comes, when it comes.
     async fn listen(&mut self, session: &mut MeterSession) -> SessionEnd {
+        let outflow = self.outflow.clone();
         let mut readings = Readings::default();
         let mut malformed = 0;
         let silence = self.spec.deadline.max(self.spec.max_gap);
         let mut last_heard = self.outflow.now().monotonic;
         loop {
             let result = timeout(silence, session.read(&mut readings)).await;
-            let heard = self.round(&mut readings, self.outflow.now().monotonic).await;
+            let heard = self.round(&mut readings, outflow.now()).await;
             if let Some(trouble) =
                 self.judge(result.map_err(|_| format!("timed out after {silence:?}")), &mut malformed)
             {
@@ -174,136 +247,6 @@ impl MeterTask {
             Err(silent) => return Some(SessionEnd::Hung(silent)),
         }
         None
-    }
-
-    /// Publishes what a round brought; whether anything was heard at all.
-    async fn round(&mut self, readings: &mut Readings, monotonic: Duration) -> bool {
-        if readings.is_empty() {
-            return false;
-        }
-        let outflow = self.outflow.clone();
-        let now = Now { monotonic, ..outflow.now() };
-        let mut is_good = false;
-        let mut problem = None;
-        let mut drafts = Vec::with_capacity(readings.len());
-        let mut keeps = Vec::new();
-        let mut standing = Vec::new();
-        let has_sums = outflow.has_sums();
-        {
-            let mut visible = self.visible.lock();
-            for (probe, reading) in readings.drain() {
-                let tick = reading.as_ref().ok().and_then(|reading| reading.counter);
-                match self.measure(&mut visible, probe, reading, now, &mut keeps) {
-                    Ok(ReadingOutcome::Counted(number)) => {
-                        is_good = true;
-                        let tick = tick.map(|counter| counter.resolution).filter(|_| has_sums);
-                        standing.extend(tick.map(|tick| (number, tick)));
-                    }
-                    Ok(ReadingOutcome::New(number, draft)) => {
-                        is_good = true;
-                        drafts.push((number, draft));
-                    }
-                    Ok(ReadingOutcome::Nothing) => is_good = true,
-                    Err(no_reading) => problem = Some(no_reading),
-                }
-            }
-        }
-        outflow.state.keep(self.spec.outlets.template(), keeps).await;
-        let mut parts = Vec::new();
-        let mut counters = Vec::new();
-        {
-            let mut visible = self.visible.lock();
-            for (number, draft) in drafts {
-                let Some(probe) = visible.probes.get_mut(number) else { continue };
-                let Some(measurement) = probe.publish(draft, &outflow, now) else { continue };
-                if has_sums {
-                    parts.push(measurement);
-                } else {
-                    outflow.pass(measurement);
-                }
-            }
-            for (number, tick) in standing {
-                let probe = visible.probes.get_mut(number);
-                counters.extend(probe.and_then(|probe| probe.standing(tick, &outflow)));
-            }
-        }
-        for measurement in parts {
-            outflow.send(measurement, now).await;
-        }
-        for counter in counters {
-            outflow.note(&counter, now).await;
-        }
-        if is_good {
-            self.good(now);
-        } else if let Some(problem) = problem {
-            self.missed(&format!("no reading from any outlet; last: {problem}"));
-        }
-        true
-    }
-
-    /// Takes what one outlet said.
-    fn measure(
-        &self,
-        visible: &mut Visible,
-        id: ProbeId,
-        reading: Result<Reading, NoReading>,
-        now: Now<'_>,
-        keeps: &mut Vec<Keep>,
-    ) -> Result<ReadingOutcome, NoReading> {
-        let Visible { status, probes } = visible;
-        let number = match probes.number(&id) {
-            Some(number) => number,
-            None if probes.len() >= PROBES_MAX => {
-                status.probes_refused += 1;
-                return Err(NoReading::NotAvailable(format!(
-                    "more than {PROBES_MAX} probes on one meter; ignored"
-                )));
-            }
-            None => {
-                let past = self.outflow.state.past(&id);
-                let source = PublishedProbe::new(id, self.spec.limits(), past);
-                probes.add(MeterProbe { source, pace: OwnPace::default(), latest: None, problem: None })
-            }
-        };
-        let Some(probe) = probes.get_mut(number) else { return Ok(ReadingOutcome::Nothing) };
-        let mut counts_only = false;
-        let outcome = match reading {
-            Ok(reading) => {
-                counts_only = reading.counter.is_some() && reading.power.is_none();
-                if self.spec.max_gap_follows {
-                    probe.pace.heard(now.monotonic, reading.measured_at);
-                    probe.source.set_max_gap(probe.pace.gap(self.spec.max_gap));
-                }
-                probe.source.take(&reading, now, &self.spec.assumptions, &self.place)
-            }
-            Err(no_reading) => Outcome::Nothing(no_reading, None),
-        };
-        match outcome {
-            Outcome::New(draft, keep) => {
-                keeps.extend(keep.map(|keep| *keep));
-                probe.problem = None;
-                Ok(ReadingOutcome::New(number, draft))
-            }
-            Outcome::Held(power, timestamp) => {
-                probe.latest = Some((power, timestamp));
-                probe.problem = None;
-                self.outflow.tell_held(now);
-                Ok(ReadingOutcome::Nothing)
-            }
-            Outcome::Unchanged => Ok(ReadingOutcome::Nothing),
-            // A counter that stands still is well: it has counted nothing yet.
-            Outcome::Nothing(no_reading @ NoReading::NotReady(_), keep) if counts_only => {
-                keeps.extend(keep.map(|keep| *keep));
-                probe.problem = Some(Box::new(no_reading));
-                Ok(ReadingOutcome::Counted(number))
-            }
-            Outcome::Nothing(no_reading, keep) => {
-                keeps.extend(keep.map(|keep| *keep));
-                status.no_readings.add(&no_reading);
-                probe.problem = Some(Box::new(no_reading.clone()));
-                Err(no_reading)
-            }
-        }
     }
 
     /// A round brought at least one reading.
@@ -367,13 +310,4 @@ impl MeterTask {
         visible.enter(state, self.outflow.now().wall);
         pause
     }
-}
-
-/// What became of what an outlet said: the number of its probe, and what is to be published.
-enum ReadingOutcome {
-    New(usize, Draft),
-    /// A counter that tells no power now.
-    Counted(usize),
-    /// The device has not measured anew, or it is held.
-    Nothing,
 }

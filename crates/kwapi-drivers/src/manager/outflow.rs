@@ -17,6 +17,11 @@ use super::virtual_probes::{Completed, PartSaid, VirtualProbes};
 /// A wall clock this far behind the newest stamp on record was set back, or is not set yet.
 const BEHIND_MAX: Duration = Duration::from_secs(2);
 
+/// Looking at all clocks takes no longer than this…
+const LOOK_MAX: Duration = Duration::from_micros(50);
+/// …or is tried again so often.
+const LOOKS_MAX: u32 = 4;
+
 /// Takes every measurement. It must not block: it queues, and drops its oldest when full.
 pub type Sink = Arc<dyn Fn(Measurement) + Send + Sync>;
 
@@ -57,13 +62,19 @@ impl Outflow {
         }
     }
 
+    /// One instant on all clocks. A device's stamps are told from one clock and integrated by another, so that what passes
+    /// between looking at the two would be taken for time: who was kept from the processor just there looks again.
     pub(super) fn now(&self) -> Now<'_> {
-        Now {
-            wall: self.clock.now(),
-            monotonic: self.epoch.elapsed(),
-            boottime: self.host.boottime(),
-            boot: self.host.boot(),
+        let mut before = self.host.boottime();
+        for _ in 0..LOOKS_MAX {
+            let (wall, monotonic, boottime) = (self.clock.now(), self.epoch.elapsed(), self.host.boottime());
+            if boottime.saturating_sub(before) <= LOOK_MAX {
+                return Now { wall, monotonic, boottime, boot: self.host.boot() };
+            }
+            before = boottime;
         }
+        let (wall, monotonic) = (self.clock.now(), self.epoch.elapsed());
+        Now { wall, monotonic, boottime: self.host.boottime(), boot: self.host.boot() }
     }
 
     /// What is wrong with the wall clock, as far as this process can know.

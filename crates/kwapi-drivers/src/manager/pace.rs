@@ -100,11 +100,12 @@ pub(super) struct OwnPace {
 
 impl OwnPace {
     /// Takes a reading at the monotonic instant `at`, with the device's own stamp; the same stamp again is no new
-    /// reading.
+    /// reading, and values that come together are one.
     pub(super) fn heard(&mut self, at: Duration, stamp: Option<Timestamp>) {
         let stamp = stamp.unwrap_or(Timestamp::EPOCH);
         if let Some(last) = self.last {
-            if stamp != Timestamp::EPOCH && stamp == self.stamp {
+            if at == last || stamp != Timestamp::EPOCH && stamp == self.stamp {
+                self.stamp = stamp;
                 return;
             }
             let interval = u32::try_from(at.saturating_sub(last).as_micros()).unwrap_or(u32::MAX);

@@ -15,9 +15,8 @@ use kwapi_core::{
 
 use super::derive::{self, Assumptions, CounterPower};
 use super::place::RegisterPlace;
+use super::stamps::NewestStamp;
 
-/// A device's clock may be ahead of ours by this much and still be believed.
-const DEVICE_AHEAD_MAX: Duration = Duration::from_secs(1);
 /// So many absurd values in a row are the meter's fault.
 const OUTLIERS_MAX: u32 = 3;
 
@@ -36,6 +35,11 @@ pub(super) struct Now<'a> {
 impl<'a> Now<'a> {
     fn clocks(&self) -> Clocks<'a> {
         Clocks { wall: self.wall, boottime: self.boottime, boot: self.boot }
+    }
+
+    /// The instant `age` before, as a label and as it is computed with.
+    fn before(&self, age: Duration) -> (Timestamp, Duration) {
+        (self.wall.before(age), self.boottime.saturating_sub(age))
     }
 }
 
@@ -162,7 +166,7 @@ impl PublishedProbe {
         self.session.entry(&self.probe, boot)
     }
 
-    /// Takes a reading that arrived `now`.
+    /// Takes a reading that arrived `now`, alone.
     pub(super) fn take(
         &mut self,
         reading: &Reading,
@@ -170,7 +174,19 @@ impl PublishedProbe {
         assumptions: &Assumptions,
         place: &RegisterPlace,
     ) -> Outcome {
-        let (timestamp, at) = match self.when(reading.measured_at, now, assumptions.device_clock) {
+        self.take_one_of(NewestStamp::default(), reading, now, assumptions, place)
+    }
+
+    /// Takes one reading of a block that arrived `now`, in order; `newest` is of all of them.
+    pub(super) fn take_one_of(
+        &mut self,
+        newest: NewestStamp,
+        reading: &Reading,
+        now: Now<'_>,
+        assumptions: &Assumptions,
+        place: &RegisterPlace,
+    ) -> Outcome {
+        let (timestamp, at) = match self.when(reading, newest, now, assumptions.device_clock) {
             Ok(Some(when)) => when,
             Ok(None) => return Outcome::Unchanged,
             Err(stale) => return Outcome::Nothing(stale, None),
@@ -291,13 +307,13 @@ impl PublishedProbe {
     /// When a reading was measured, on both clocks; `None` if it has been taken already.
     fn when(
         &mut self,
-        stamp: Option<Timestamp>,
+        reading: &Reading,
+        newest: NewestStamp,
         now: Now<'_>,
         device_clock: bool,
     ) -> Result<Option<(Timestamp, Duration)>, NoReading> {
-        let ours = (now.wall, now.boottime);
-        let Some(stamp) = stamp else { return Ok(Some(ours)) };
         let max_gap = self.max_gap();
+        let Some(stamp) = reading.measured_at else { return Ok(Some(now.before(reading.age))) };
         if let Some((last, first_seen)) = self.stamped {
             // The same again, or one that was overtaken on its way. Further back, the device's clock was set.
             let is_old = stamp <= last && last.since(stamp) <= max_gap;
@@ -309,10 +325,7 @@ impl PublishedProbe {
             }
         }
         self.stamped = Some((stamp, now.boottime));
-        if !device_clock || stamp.since(now.wall) > DEVICE_AHEAD_MAX {
-            return Ok(Some(ours));
-        }
-        let age = now.wall.since(stamp);
+        let age = newest.now_by_device(stamp, now.wall, device_clock).since(stamp);
         if age > max_gap {
             let seconds = age.as_secs();
             let advice = format!(
@@ -320,7 +333,7 @@ impl PublishedProbe {
             );
             return Err(NoReading::Stale(advice));
         }
-        Ok(Some((stamp.min(now.wall), now.boottime.saturating_sub(age))))
+        Ok(Some(now.before(age)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Meters whose driver follows a script, on a paused clock: an hour takes milliseconds.
 
+mod blocks;
 mod restarts;
 mod scripted;
 

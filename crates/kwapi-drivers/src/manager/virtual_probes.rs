@@ -215,6 +215,9 @@ impl Sum {
         self.epoch += u64::from(!comparable);
         self.is_upset |= !comparable;
 
+        if self.published == Some(now.monotonic) {
+            return None; // Of parts that come by the block, a sum is published once a block.
+        }
         let parts: Option<Vec<Latest>> = self.parts.iter().map(|part| part.latest).collect();
         let parts = parts?;
         let age = |instant: Duration| now.monotonic.saturating_sub(instant);

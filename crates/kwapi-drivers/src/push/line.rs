@@ -56,9 +56,9 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<(String, Reading), String> {
         voltage: line.volts.map(Volts),
         current: line.amperes.map(Amperes),
         counter,
-        register: None,
         measured_at: line.timestamp.map(timestamp).transpose()?,
         quality: if line.estimated { Quality::Estimated } else { Quality::Measured },
+        ..Reading::default()
     };
     if reading.is_empty() {
         return Err("one of `watts`, `amperes` and `joules_total` is required".to_owned());

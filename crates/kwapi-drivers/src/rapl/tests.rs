@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::zones::parse_microjoules;
 use super::*;
+use crate::driver::Asked;
 use crate::outlets::Outlet;
 
 /// Zones by path, with name and counter in microjoules; the range is that of many Xeons.
@@ -51,6 +52,27 @@ async fn read(meter: &mut Rapl) -> Result<Vec<String>, DriverError> {
     let mut readings = Readings::default();
     meter.read(&mut readings).await?;
     Ok(readings.drain().map(|(probe, reading)| format!("{probe}: {}", reading.unwrap())).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counter_that_is_read_more_often_than_it_steps_is_told_when_it_has_stepped() {
+    let root = tree(&[("intel-rapl:0", "package-0", 1_000_000)]);
+    let mut meter = open(root.path(), &named("package-0")).await.unwrap();
+    let mut readings = Readings::default();
+    readings.ask(Asked { interval: Duration::from_millis(1), ..Asked::default() });
+    let mut told = Vec::new();
+    for (wait_ms, energy) in [(1, 1_000_000), (1, 1_000_000), (1, 1_062_000), (1, 1_062_000), (50, 1_062_000)]
+    {
+        set(root.path(), "intel-rapl:0", &energy.to_string());
+        sleep(Duration::from_millis(wait_ms)).await;
+        meter.read(&mut readings).await.unwrap();
+        let said: Vec<_> = readings.drain().map(|(_, reading)| reading.unwrap().to_string()).collect();
+        told.push(said.join(" "));
+    }
+    assert_eq!(told, ["1 J", "", "1.062 J", "", "1.062 J"]);
+    // At its usual pace it is told at each reading.
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 1.062 J"]);
+    assert_eq!(read(&mut meter).await.unwrap(), ["cpu: 1.062 J"]);
 }
 
 #[tokio::test]

@@ -213,9 +213,9 @@ impl PowerPlace {
             voltage: resource.pointer("/Voltage/Reading").and_then(number).map(Volts),
             current: resource.pointer("/CurrentAmps/Reading").and_then(number).map(Amperes),
             counter,
-            register: None,
             measured_at: measured_at(resource),
             quality: self.quality,
+            ..Reading::default()
         })
     }
 }

@@ -13,6 +13,7 @@ use super::{
     API, Backup, BackupError, HISTORY, IMPORT, at, beside, check, copy, free, remove, sync_folder, sync_tree,
     write,
 };
+use crate::state_version;
 use crate::store::DirectoryLock;
 
 /// The note, in the state directory.
@@ -26,6 +27,9 @@ type Step<'a> = &'a dyn Fn() -> io::Result<()>;
 #[derive(Debug, Deserialize, Serialize)]
 struct Note {
     format: String,
+    /// Which version had written the records, where the backup says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     moves: Vec<Move>,
 }
 
@@ -74,6 +78,9 @@ pub(super) fn restore_by(
     step: Step<'_>,
 ) -> Result<Backup, BackupError> {
     let listed = check(backup)?;
+    if let Some(version) = listed.version.as_ref().filter(|version| state_version::is_newer(version)) {
+        return Err(BackupError::Newer(backup.to_owned(), version.clone()));
+    }
     fs::create_dir_all(state).map_err(at(state))?;
     let _lock = DirectoryLock::take(state)?;
     finish(state, step)?;
@@ -113,7 +120,7 @@ pub(super) fn restore_by(
     }
     pass()?;
     sync_tree(state)?;
-    let note = Note { format: FORMAT.to_owned(), moves };
+    let note = Note { format: FORMAT.to_owned(), version: listed.version.clone(), moves };
     let bytes = serde_json::to_vec(&note).map_err(|error| at(state)(error.into()))?;
     let written = beside(&state.join(NOTE), "new");
     pass()?;
@@ -169,7 +176,8 @@ pub(super) fn finish(state: &Path, step: Step<'_>) -> Result<bool, BackupError> 
         }
     }
     pass()?;
-    sync_folder(Some(state))?;
+    // The next start upgrades what is restored, if there is something to upgrade.
+    state_version::record(state, note.version.as_deref()).map_err(at(state))?;
     pass()?;
     fs::remove_file(&path).map_err(at(&path))?;
     sync_folder(Some(state))?;

@@ -7,8 +7,13 @@ use std::sync::atomic::AtomicU64;
 pub struct HistoryCounters {
     /// Samples taken from the journal, on their way to the files.
     pub recorded: u64,
-    /// Samples too late for the RRD files, which take nothing before their newest. The journal has them.
+    /// Samples too late for the RRD files, which take nothing before their newest: the rows that they touch are made again
+    /// from the journal…
     pub late: u64,
+    /// …but for those of so many of them, or some: the journal since then is too long, or they are too many.
+    pub late_left_out: u64,
+    /// Bytes of the journal that were read for that.
+    pub late_bytes_read: u64,
     /// Stretches of the journal that could not be read, or were gone before they were.
     pub losses: u64,
     /// Times a probe's files could not be written; its samples wait.
@@ -40,6 +45,8 @@ pub struct HistoryCounters {
 pub(super) struct Counts {
     pub(super) recorded: AtomicU64,
     pub(super) late: AtomicU64,
+    pub(super) late_left_out: AtomicU64,
+    pub(super) late_bytes_read: AtomicU64,
     pub(super) losses: AtomicU64,
     pub(super) flush_failures: AtomicU64,
     pub(super) read_failures: AtomicU64,

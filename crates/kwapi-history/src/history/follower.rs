@@ -98,7 +98,7 @@ impl History {
                 Verdict::Kept => {}
                 Verdict::Many => many.push(probe),
                 Verdict::Late => {
-                    self.late.lock().note(&record.probe, &[record.at]);
+                    self.note_late(&record.probe, &[record.at]);
                     late += 1;
                 }
                 Verdict::Behind => {
@@ -107,7 +107,7 @@ impl History {
                     }
                 }
                 Verdict::Ahead(stamps) => {
-                    self.late.lock().note(&record.probe, &stamps);
+                    self.note_late(&record.probe, &stamps);
                     late += stamps.len() as u64;
                 }
                 Verdict::Dropped(count) => {

@@ -14,7 +14,7 @@ use crate::store::{self, FileSample, Known, PEAKS, POWER};
 /// A sample this long before the newest is not late: a clock that was ahead has been set right, or ours is behind now. As
 /// long is waited for a clock to be mended.
 pub(super) const AHEAD_MIN: Duration = Duration::from_secs(600);
-/// Samples waiting for their files; at 1 Hz, over an hour. Full: the oldest quarter is dropped and counted, which only
+/// Samples waiting for their files; at 1 Hz or more, over an hour. Full: the oldest quarter is dropped and counted, which only
 /// happens when files cannot be written.
 const SAMPLES_MAX: usize = 4_096;
 /// At so many, files are written whether it is their turn or not.
@@ -122,7 +122,7 @@ impl ProbeFiles {
         }
         state.losses = losses;
         state.newest = Some((record.at, record.power.0));
-        let before = state.bytes();
+        let (before, count_before) = (state.bytes(), state.waiting.len());
         let were_behind: Vec<Timestamp> = match state.behind.take() {
             Some(behind) => behind.waiting.samples().iter().map(|sample| sample.at).collect(),
             None => Vec::new(),
@@ -137,7 +137,7 @@ impl ProbeFiles {
         }
         let verdict = if !were_behind.is_empty() {
             Verdict::Ahead(were_behind)
-        } else if count.is_multiple_of(SAMPLES_MANY) {
+        } else if count > count_before && count.is_multiple_of(SAMPLES_MANY) {
             Verdict::Many
         } else {
             Verdict::Kept
@@ -164,6 +164,11 @@ impl ProbeFiles {
         let (first, last) = behind.ends?;
         let noticed = *behind.noticed.get_or_insert(now);
         Some(Lag { lasts: now.saturating_sub(noticed), ahead: newest.since(last), span: last.since(first) })
+    }
+
+    /// Whether samples are behind.
+    pub(super) fn has_behind(&self) -> bool {
+        self.state.lock().behind.is_some()
     }
 
     /// The samples that are behind.
@@ -204,9 +209,10 @@ impl ProbeFiles {
         self.state.lock().gone == 0
     }
 
-    /// What waits, and how many samples have ever left.
+    /// What waits, and how many samples have ever left. What comes from now on is no part of it.
     pub(super) fn waiting(&self) -> (Vec<FileSample>, u64) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.waiting.close();
         (state.waiting.samples(), state.gone)
     }
 

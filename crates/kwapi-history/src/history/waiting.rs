@@ -1,11 +1,13 @@
-//! Samples on their way to the files, packed: a hundred thousand probes have two minutes of them each.
+//! Samples on their way to the files, packed: a hundred thousand probes have two minutes of them each. Those of a probe that
+//! measures many times a second are folded to one a second, their mean, as the files have no shorter step: so that what waits is
+//! as long in time however often it measures. Each sample by itself is in the samples' files.
 
 use std::time::Duration;
 
 use kwapi_core::Timestamp;
 
 use crate::journal::codec::{Input, put, put_decimal, unzigzag, zigzag};
-use crate::store::FileSample;
+use crate::store::{self, FileSample};
 
 /// `held` follows; else it is the time since the sample before.
 const HAS_HELD: u64 = 1;
@@ -19,15 +21,44 @@ const SAMPLE_BYTES_USUAL: usize = 16;
 /// Room that is had at a time. All of one size, so that what one probe's samples leave fits another's: grown vectors of a
 /// hundred thousand probes leave holes of every size.
 const CHUNK_BYTES: usize = 96;
+/// Samples closer than this are folded, in microseconds.
+const FOLDED_BELOW: u64 = 500_000;
 
 /// Samples in order of their stamps, each a few bytes: how the time since the one before has changed, and watts.
 #[derive(Debug, Default)]
 pub(super) struct WaitingSamples {
     packed: Chunks,
+    /// How many are packed.
     count: usize,
-    /// Before the first, and at the last.
+    /// Before the first of these, and at the last.
     begin: Place,
     end: Place,
+    /// The newest, of a probe whose samples are folded.
+    open: Option<Box<OpenSecond>>,
+}
+
+/// The samples of a second so far, folded: their mean over the time that they held, and the last one's stamp.
+#[derive(Debug)]
+struct OpenSecond {
+    folded: FileSample,
+    /// Whether it has been told to a file or a reader as it is.
+    is_closed: bool,
+}
+
+impl OpenSecond {
+    /// Takes a sample of the same second that goes on from it; whether it did.
+    fn take(&mut self, sample: &FileSample) -> bool {
+        let folded = &mut self.folded;
+        let goes_on = sample.at.since(folded.at) == sample.held && !sample.is_after_loss;
+        if self.is_closed || !goes_on || store::second_of(sample) != store::second_of(folded) {
+            return false;
+        }
+        let held = folded.held + sample.held;
+        let share = sample.held.as_secs_f64() / held.as_secs_f64();
+        folded.watts += (sample.watts - folded.watts) * share;
+        (folded.at, folded.held) = (sample.at, held);
+        true
+    }
 }
 
 /// Where in time a sample is.
@@ -41,22 +72,48 @@ struct Place {
 
 impl WaitingSamples {
     pub(super) fn len(&self) -> usize {
-        self.count
+        self.count + usize::from(self.open.is_some())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// What it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.packed.chunks.len() * CHUNK_BYTES
+        let open = self.open.as_ref().map_or(0, |_| size_of::<OpenSecond>());
+        self.packed.chunks.len() * CHUNK_BYTES + open
     }
 
     /// Adds a sample that is later than those there are.
     pub(super) fn push(&mut self, sample: &FileSample) {
+        let mut before = (self.count > 0).then_some(self.end.at);
+        if let Some(open) = &mut self.open {
+            if open.take(sample) {
+                return;
+            }
+            before = Some(open.folded.at.micros());
+        }
+        if let Some(open) = self.open.take() {
+            self.pack(&open.folded);
+        }
+        if before.is_some_and(|before| sample.at.micros().saturating_sub(before) < FOLDED_BELOW) {
+            self.open = Some(Box::new(OpenSecond { folded: *sample, is_closed: false }));
+        } else {
+            self.pack(sample);
+        }
+    }
+
+    /// What is pushed from now on is folded into none of those there are.
+    pub(super) fn close(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.is_closed = true;
+        }
+    }
+
+    fn pack(&mut self, sample: &FileSample) {
         let at = sample.at.micros();
-        if self.is_empty() {
+        if self.count == 0 {
             let place = Place { at, spacing: 0 };
             (self.begin, self.end) = (place, place);
         }
@@ -80,18 +137,19 @@ impl WaitingSamples {
 
     /// All of them.
     pub(super) fn samples(&self) -> Vec<FileSample> {
-        let mut samples = Vec::with_capacity(self.count);
+        let mut samples = Vec::with_capacity(self.len());
         let packed = self.packed.joined();
         let (mut input, mut place) = (Input(&packed), self.begin);
         while let Some(sample) = next(&mut input, &mut place) {
             samples.push(sample);
         }
+        samples.extend(self.open.as_ref().map(|open| open.folded));
         samples
     }
 
     /// Removes the oldest `count`.
     pub(super) fn forget(&mut self, count: usize) {
-        if count >= self.count {
+        if count >= self.len() {
             // The room, too: it is had again when there is something to put in it.
             *self = Self::default();
             return;
@@ -173,6 +231,61 @@ mod tests {
             let left = samples.split_off(forgotten.min(samples.len()));
             prop_assert_eq!((waiting.samples(), waiting.len()), (left.clone(), left.len()));
         }
+    }
+
+    /// Samples of two minutes, so many a second; the power is another in each.
+    fn fast(rate: u64) -> Vec<FileSample> {
+        let held = Duration::from_micros(1_000_000 / rate);
+        let samples = (1..=120 * rate).map(|sample| FileSample {
+            at: Timestamp::from_micros(1_700_000_000_250_000 + sample * 1_000_000 / rate),
+            watts: 183.0 + (sample * 7_919 % 1_000) as f64 / 10.0,
+            held,
+            is_after_loss: false,
+        });
+        samples.collect()
+    }
+
+    #[test]
+    fn however_often_a_probe_measures_its_seconds_wait_and_its_energy_is_the_same() {
+        let joules = |samples: &[FileSample]| -> f64 {
+            samples.iter().map(|sample| sample.watts * sample.held.as_secs_f64()).sum()
+        };
+        for rate in [10, 50, 1_000] {
+            let (mut waiting, samples) = (WaitingSamples::default(), fast(rate));
+            samples.iter().for_each(|sample| waiting.push(sample));
+            let folded = waiting.samples();
+            assert_eq!((folded.len(), waiting.len()), (122, 122), "{rate}: the first stands alone");
+            assert!(waiting.bytes() <= 2_200, "{rate}: {} bytes", waiting.bytes());
+            assert_eq!(folded.last().unwrap().at, samples.last().unwrap().at);
+            let (truth, told) = (joules(&samples), joules(&folded));
+            assert!((told / truth - 1.0).abs() < 1e-9, "{rate}: {told} J of {truth} J");
+        }
+    }
+
+    #[test]
+    fn what_has_been_told_is_folded_no_further_and_can_be_forgotten() {
+        let (mut waiting, samples) = (WaitingSamples::default(), fast(10));
+        samples[..24].iter().for_each(|sample| waiting.push(sample));
+        waiting.close();
+        let told = waiting.samples();
+        samples[24..26].iter().for_each(|sample| waiting.push(sample));
+        assert_eq!(waiting.samples()[..told.len()], told);
+        waiting.forget(told.len());
+        let left = waiting.samples();
+        assert_eq!((left.len(), left[0].at, left[0].held), (1, samples[25].at, samples[24].held * 2));
+        samples[26..].iter().for_each(|sample| waiting.push(sample));
+        assert_eq!(waiting.samples().last().unwrap().at, samples.last().unwrap().at);
+    }
+
+    #[test]
+    fn a_gap_and_a_loss_within_a_second_stay_where_they_are() {
+        let (mut waiting, samples) = (WaitingSamples::default(), fast(100));
+        for (number, sample) in samples[..60].iter().enumerate().filter(|(number, _)| *number != 30) {
+            waiting.push(&FileSample { is_after_loss: number == 50, ..*sample });
+        }
+        let told: Vec<_> =
+            waiting.samples().iter().map(|sample| (sample.held.as_millis(), sample.is_after_loss)).collect();
+        assert_eq!(told, [(10, false), (290, false), (190, false), (100, true)]);
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 /// A decimal with at most three places is this and its thousandths, doubled; any other is [`DOUBLE`] and eight bytes.
 const DOUBLE: u64 = 1;
+/// In a change of a quantity: it is in tenths and not in thousandths, of which a tenth has a hundred.
+const TENTHS: u64 = 1 << 1;
+const TENTH: i64 = 100;
+const CHANGE_BITS: u32 = 2;
 
 pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -37,6 +41,23 @@ pub(crate) fn put_decimal(out: &mut Vec<u8>, value: f64) {
     } else {
         put(out, DOUBLE);
         out.extend(value.to_le_bytes());
+    }
+}
+
+/// A quantity by what it has over the one before: whole tenths, as most of them are, in a byte less. Not in any file.
+pub(crate) fn put_decimal_change(out: &mut Vec<u8>, value: f64, before: &mut u64) {
+    let Some(thousandths) = whole_thousandths(value) else {
+        put(out, DOUBLE);
+        out.extend(value.to_le_bytes());
+        return;
+    };
+    // Both are short of 2^40, so that the change fits beside the marks.
+    let change = thousandths.wrapping_sub(*before).cast_signed();
+    *before = thousandths;
+    if change % TENTH == 0 {
+        put(out, zigzag(change / TENTH) << CHANGE_BITS | TENTHS);
+    } else {
+        put(out, zigzag(change) << CHANGE_BITS);
     }
 }
 
@@ -95,5 +116,17 @@ impl<'a> Input<'a> {
             thousandths if thousandths & 1 == 0 => Some((thousandths >> 1) as f64 / 1e3),
             _ => None,
         }
+    }
+
+    /// What [`put_decimal_change`] has written over the same `before`.
+    pub(crate) fn decimal_change(&mut self, before: &mut u64) -> Option<f64> {
+        let head = self.varint()?;
+        if head == DOUBLE {
+            return self.double();
+        }
+        let change = unzigzag(head >> CHANGE_BITS);
+        let change = if head & TENTHS == 0 { change } else { change.wrapping_mul(TENTH) };
+        *before = before.wrapping_add(change.cast_unsigned());
+        Some(*before as f64 / 1e3)
     }
 }

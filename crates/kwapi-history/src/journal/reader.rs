@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -190,6 +191,8 @@ pub struct Replayed {
     pub end: Position,
     /// Records handed over.
     pub records: u64,
+    /// Bytes of the batches that they came in.
+    pub bytes: u64,
     /// The first stretches that could not be read…
     pub lost: Vec<Lost>,
     /// …and how many there were.
@@ -198,17 +201,16 @@ pub struct Replayed {
 
 pub(super) fn replay(
     shared: &Shared,
-    from: Position,
+    Range { start: from, end }: Range<Position>,
+    bytes_max: u64,
     mut each: impl FnMut(&Credited),
 ) -> io::Result<Replayed> {
-    let (end, first) = {
-        let state = shared.state.lock();
-        (state.end, state.first())
-    };
+    let first = shared.state.lock().first();
     let mut replayed = Replayed::default();
     let mut cursor = if from == Position::default() { first } else { from };
     let (mut disk, mut newest_read, mut is_lost_open) = (None, None, false);
-    while cursor < end {
+    while cursor < end && replayed.bytes < bytes_max {
+        let before = cursor;
         match step(shared, &mut cursor, &mut disk)? {
             DiskStep::Records(records) => {
                 if std::mem::take(&mut is_lost_open)
@@ -218,6 +220,8 @@ pub(super) fn replay(
                 }
                 newest_read = newest_read.max(newest(&records));
                 replayed.records += records.len() as u64;
+                let begin = if before.segment == cursor.segment { before.offset } else { 0 };
+                replayed.bytes += cursor.offset.saturating_sub(begin);
                 for record in &records {
                     each(record);
                 }

@@ -106,6 +106,20 @@ impl JournalState {
         closed.map(|closed| closed.bytes).sum::<u64>() + self.end.offset
     }
 
+    /// Bytes from `from` to `to`, as far as they are kept.
+    pub(super) fn bytes_between(&self, from: Position, to: Position) -> u64 {
+        let of = |Closed { number, bytes, .. }: &Closed| {
+            let begin = if *number == from.segment { from.offset } else { 0 };
+            let end = if *number == to.segment { to.offset.min(*bytes) } else { *bytes };
+            let is_between = (from.segment..=to.segment).contains(number);
+            if is_between { end.saturating_sub(begin) } else { 0 }
+        };
+        let open = Closed { number: self.end.segment, bytes: self.end.offset, until: self.opened };
+        // The open segment is among the closed for as long as the next has nothing in it.
+        let closed = self.closed.iter().filter(|closed| closed.number != self.end.segment);
+        closed.chain([&open]).map(of).sum()
+    }
+
     pub(super) fn trouble(&self) -> Option<String> {
         let removed = || "history directory removed while running; recreating it".to_owned();
         self.append_trouble

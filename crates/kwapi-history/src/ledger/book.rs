@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use kwapi_core::{OpenRows, Piece, ProbeId, RowStep, Trace, WrittenRow};
 
+use super::DAY_MS;
+use super::files::Day;
 use super::snapshot::SnapshotProbe;
-use super::table::LedgerRow;
+use super::table::{LedgerRow, order};
 use crate::journal::Credited;
 
 #[derive(Debug, Default)]
@@ -60,6 +62,21 @@ impl Book {
         });
     }
 
+    /// Where in `waiting` the rows of a step and day are, in the order of a file.
+    pub(super) fn places(&self, step: RowStep, day: Day) -> Vec<u32> {
+        let numbered = self.waiting.iter().zip(0..);
+        let mut places: Vec<u32> =
+            numbered.filter(|(waiting, _)| key(waiting) == (step, day)).map(|(_, place)| place).collect();
+        places.sort_by_key(|place| self.waiting.get(*place as usize).map(|waiting| order(&waiting.row)));
+        places
+    }
+
+    /// The rows at some places in `waiting`.
+    pub(super) fn rows(&self, places: &[u32]) -> Vec<LedgerRow> {
+        let waiting = places.iter().filter_map(|place| self.waiting.get(*place as usize));
+        waiting.map(|waiting| waiting.row.clone()).collect()
+    }
+
     /// Closes what nobody has ended for two days.
     pub(super) fn close_silent(&mut self, now_ms: u64) {
         let (waiting, corrections) = (&mut self.waiting, &mut self.corrections);
@@ -67,6 +84,11 @@ impl Book {
             open.close_silent(now_ms, &mut |written| waiting.push(done(id, written, corrections)));
         }
     }
+}
+
+/// The step and day that have a row.
+pub(super) fn key(waiting: &WaitingRow) -> (RowStep, Day) {
+    (waiting.step, waiting.row.row.begin / DAY_MS)
 }
 
 fn done(probe: &ProbeId, written: WrittenRow, corrections: &mut u64) -> WaitingRow {

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use kwapi_core::RowStep;
 
 use crate::journal::Position;
 pub(super) use crate::tree::{Day, Gate};
-use crate::tree::{Tree, date, entries, is_unfinished, name_of, parse_date};
+use crate::tree::{Output, Tree, date, entries, is_unfinished, name_of, parse_date};
 
 /// The tree of parts in the directory of history.
 const TREE: &str = "ledger";
@@ -111,9 +111,12 @@ impl Files {
     }
 
     /// Writes a part, whole or not at all.
-    pub(super) fn write_part(&self, part: &Part, bytes: &[u8]) -> io::Result<()> {
-        let folder = self.folder(part.step, part.day);
-        self.0.write_part(&folder, &part.name(), |output| output.write_all(bytes))
+    pub(super) fn write_part(
+        &self,
+        part: &Part,
+        write: impl FnOnce(&mut Output<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.0.write_part(&self.folder(part.step, part.day), &part.name(), write)
     }
 
     /// Removes a day's folder.
@@ -121,12 +124,17 @@ impl Files {
         self.0.remove(&self.folder(step, day))
     }
 
-    /// Puts one part with `bytes` in the place of the `merged` ones of a day, beside those that are `kept`.
-    pub(super) fn merge(&self, merged: &Part, bytes: &[u8], kept: &[Part]) -> io::Result<()> {
+    /// Puts one part in the place of all of a day but those that are `kept`.
+    pub(super) fn merge(
+        &self,
+        merged: &Part,
+        kept: &[Part],
+        write: impl FnOnce(&mut Output<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let folder = self.folder(merged.step, merged.day);
         let made_as = format!("{}-{}", step_name(merged.step), merged.day);
         let kept: Vec<String> = kept.iter().map(Part::name).collect();
-        self.0.merge(&folder, &made_as, &merged.name(), &kept, |output| output.write_all(bytes))
+        self.0.merge(&folder, &made_as, &merged.name(), &kept, write)
     }
 }
 

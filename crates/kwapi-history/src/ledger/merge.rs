@@ -1,11 +1,12 @@
 //! What is done to files that are there: those of a day that has ended become one, those too old are removed.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use kwapi_core::{RowStep, Timestamp};
 
 use super::files::{Day, Part};
-use super::table::{self, Wanted, order};
+use super::table::{self, GROUP_ROWS, RowsWriter, Wanted, order};
 use super::{DAY_MS, Ledger};
 
 /// The parts of a day are merged so long after its end: most late messages have come by then.
@@ -90,9 +91,12 @@ impl Ledger {
             rows.extend(table::decode(std::fs::File::open(self.files.path(part))?, Wanted::All)?);
         }
         rows.sort_by(|left, right| order(left).cmp(&order(right)));
-        let bytes = table::encode(&rows)?;
+        let mut bytes = Vec::new();
+        let mut writer = RowsWriter::new(&mut bytes)?;
+        rows.chunks(GROUP_ROWS).try_for_each(|rows| writer.push(rows))?;
+        writer.finish()?;
         let Some(_nobody_reads) = self.files_stay.try_write_for(ANSWERS_WAIT) else { return Ok(()) };
-        self.files.merge(&first, &bytes, kept)?;
+        self.files.merge(&first, kept, |output| output.write_all(&bytes))?;
         let mut state = self.state.lock();
         let mut all = vec![first];
         all.extend(kept);

@@ -4,6 +4,8 @@
 //! A line `kwapi ledger 1`, the CRC-32 of the rest, then in postcard's encoding what [`SnapshotHead`] has, and of each probe its
 //! id, its trace and its open rows.
 
+use std::io::{self, Seek, SeekFrom, Write};
+
 use kwapi_core::{OpenRows, ProbeId, Trace};
 use serde::{Deserialize, Serialize};
 
@@ -31,21 +33,42 @@ pub(super) struct SnapshotProbe {
     pub(super) open: OpenRows,
 }
 
-pub(super) fn encode(position: Position, corrections: u64, probes: &[SnapshotProbe]) -> Vec<u8> {
-    let mut out = [MAGIC, &[0; CRC_BYTES]].concat();
-    // Into vectors all goes: there is no error to be had.
-    let head = SnapshotHead { position, corrections, probes: probes.len() as u64 };
-    out.extend(postcard::to_allocvec(&head).unwrap_or_default());
-    let mut trace = Vec::new();
+/// Writes a snapshot of so many probes, whose entries `next` hands over, some at a time, until there are no more: all of a
+/// hundred thousand are never in memory at once.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn write(
+    output: &mut (impl Write + Seek),
+    (position, corrections, probes): (Position, u64, usize),
+    mut next: impl FnMut() -> Vec<u8>,
+) -> io::Result<()> {
+    let head = SnapshotHead { position, corrections, probes: probes as u64 };
+    let head = postcard::to_allocvec(&head).map_err(io::Error::other)?;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&head);
+    output.write_all(&[MAGIC, &[0; CRC_BYTES], &head].concat())?;
+    loop {
+        let entries = next();
+        if entries.is_empty() {
+            break;
+        }
+        crc.update(&entries);
+        output.write_all(&entries)?;
+    }
+    output.seek(SeekFrom::Start(MAGIC.len() as u64))?;
+    output.write_all(&crc.finalize().to_le_bytes())
+}
+
+/// The entries of some probes.
+pub(super) fn entries(probes: &[SnapshotProbe]) -> Vec<u8> {
+    let (mut out, mut trace) = (Vec::new(), Vec::new());
     for probe in probes {
         trace.clear();
         probe.trace.encode(&mut trace);
         let entry = (probe.id.as_str(), trace.as_slice(), &probe.open);
+        // Into vectors all goes: there is no error to be had.
         out.extend(postcard::to_allocvec(&entry).unwrap_or_default());
-    }
-    let crc = crc32fast::hash(out.get(MAGIC.len() + CRC_BYTES..).unwrap_or_default());
-    if let Some(place) = out.get_mut(MAGIC.len()..MAGIC.len() + CRC_BYTES) {
-        place.copy_from_slice(&crc.to_le_bytes());
     }
     out
 }
@@ -57,7 +80,7 @@ pub(super) fn position(bytes: &[u8]) -> Option<Position> {
     Some(head.position)
 }
 
-/// What [`encode`] wrote; `None` where that was spoiled.
+/// What [`write`] wrote; `None` where that was spoiled.
 pub(super) fn decode(bytes: &[u8]) -> Option<(SnapshotHead, Vec<SnapshotProbe>)> {
     let (crc, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(CRC_BYTES)?;
     if crc != crc32fast::hash(body).to_le_bytes() {
@@ -79,15 +102,19 @@ mod tests {
 
     #[test]
     fn a_spoiled_byte_spoils_the_snapshot_and_nothing_else() {
-        let probe = SnapshotProbe {
-            id: ProbeId::new("lyon.a").unwrap(),
+        let probe = |id: &str| SnapshotProbe {
+            id: ProbeId::new(id).unwrap(),
             trace: Trace::default(),
             open: OpenRows::default(),
         };
+        let written = [probe("lyon.a"), probe("lyon.b"), probe("lyon.c")];
         let position = Position { segment: 7, offset: 9 };
-        let bytes = encode(position, 3, std::slice::from_ref(&probe));
+        let mut output = io::Cursor::new(Vec::new());
+        let mut pieces = [entries(&written[..2]), entries(&written[2..])].into_iter();
+        write(&mut output, (position, 3, written.len()), || pieces.next().unwrap_or_default()).unwrap();
+        let bytes = output.into_inner();
         let (head, probes) = decode(&bytes).unwrap();
-        assert_eq!((head.position, head.corrections, probes), (position, 3, vec![probe]));
+        assert_eq!((head.position, head.corrections, &probes[..]), (position, 3, &written[..]));
         assert_eq!(super::position(&bytes[..bytes.len().min(HEAD_BYTES_MAX as usize)]), Some(position));
         for at in 0..bytes.len() {
             let mut spoiled = bytes.clone();

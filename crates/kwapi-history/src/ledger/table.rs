@@ -1,6 +1,6 @@
 //! Rows of the ledger as Parquet. What a column means is in the manual, `ledger.md`: names and types are a promise.
 
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, LazyLock};
 
 use kwapi_core::{Cause, Increment, ProbeId, Row, Watts};
@@ -17,8 +17,10 @@ use parquet::schema::types::{ColumnPath, TypePtr};
 pub(super) use crate::columns::Wanted;
 use crate::columns::{column, doubles, failed, guarded, integers, short, texts};
 
-/// Rows of a group: what a reader takes into memory at once.
-const GROUP_ROWS: usize = 1 << 17;
+/// Rows of a group: what a reader takes into memory at once, and a writer.
+pub(super) const GROUP_ROWS: usize = 1 << 15;
+/// What is written at a time.
+const WRITE_BYTES: usize = 1 << 18;
 /// A file with more rows is not one of ours.
 const ROWS_MAX: usize = 1 << 25;
 
@@ -97,25 +99,43 @@ impl LedgerRow {
     }
 }
 
-/// The bytes of a file of `rows`, in the order in which they are given: by probe, begin and correction.
-///
-/// # Errors
-/// What the codec says; it has no reason to.
-pub(super) fn encode(rows: &[LedgerRow]) -> io::Result<Vec<u8>> {
-    let Some((schema, properties)) = LAYOUT.clone() else {
-        return Err(io::Error::other("the schema of the ledger is malformed"));
-    };
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).map_err(failed)?;
-    for rows in rows.chunks(GROUP_ROWS) {
-        let mut group = writer.next_row_group().map_err(failed)?;
-        write_group(&mut group, rows).map_err(failed)?;
-        group.close().map_err(failed)?;
+/// Writes a file, a group of rows at a time.
+pub(super) struct RowsWriter<W: Write + Send>(SerializedFileWriter<BufWriter<W>>);
+
+impl<W: Write + Send> RowsWriter<W> {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn new(output: W) -> io::Result<Self> {
+        let Some((schema, properties)) = LAYOUT.clone() else {
+            return Err(io::Error::other("the schema of the ledger is malformed"));
+        };
+        let output = BufWriter::with_capacity(WRITE_BYTES, output);
+        SerializedFileWriter::new(output, schema, properties).map(Self).map_err(failed)
     }
-    writer.into_inner().map_err(failed)
+
+    /// Adds rows, [`GROUP_ROWS`] at most, in the order of all of the file: by probe, begin and correction.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn push(&mut self, rows: &[LedgerRow]) -> io::Result<()> {
+        let mut group = self.0.next_row_group().map_err(failed)?;
+        write_group(&mut group, rows).map_err(failed)?;
+        group.close().map(drop).map_err(failed)
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.0.into_inner().map_err(failed)?.flush()
+    }
 }
 
-fn write_group(
-    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+fn write_group<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
     rows: &[LedgerRow],
 ) -> Result<(), ParquetError> {
     let probes: Vec<ByteArray> = rows.iter().map(|row| ByteArray::from(row.probe.as_str())).collect();

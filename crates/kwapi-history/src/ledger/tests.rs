@@ -1,6 +1,7 @@
 mod damage;
 mod kills;
 mod peers;
+mod size;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

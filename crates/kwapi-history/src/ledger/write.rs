@@ -1,14 +1,17 @@
 //! Writing: the rows that are done as parts, then what is open, with the position that both are true at.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 
 use kwapi_core::{RowStep, Timestamp};
 
-use super::book::WaitingRow;
+use super::book::key;
 use super::files::{Day, Part};
-use super::table::{self, LedgerRow, order};
-use super::{DAY_MS, Ledger, OPEN, OPEN_BEFORE, snapshot};
+use super::table::{GROUP_ROWS, RowsWriter};
+use super::{Ledger, OPEN, OPEN_BEFORE, snapshot};
+
+/// Probes of a snapshot that are in memory at once as they are written.
+const SNAPSHOT_PROBES: usize = 1 << 10;
 
 impl Ledger {
     /// Writes all that is done, then what is open with the position. Says whether that went well.
@@ -50,30 +53,31 @@ impl Ledger {
     fn spill_now(&self, wall: Timestamp) -> io::Result<()> {
         // What a power failure would take from the journal must not be in the ledger.
         self.journal.sync(wall)?;
-        let mut groups: BTreeMap<(RowStep, Day), Vec<LedgerRow>> = BTreeMap::new();
-        {
+        let keys: BTreeSet<(RowStep, Day)> = {
             let mut state = self.state.lock();
             state.book.close_silent(wall.micros() / 1_000);
-            for WaitingRow { step, row } in &state.book.waiting {
-                groups.entry((*step, row.row.begin / DAY_MS)).or_default().push(row.clone());
-            }
-        }
-        for ((step, day), mut rows) in groups {
-            rows.sort_by(|left, right| order(left).cmp(&order(right)));
-            let part = {
+            state.book.waiting.iter().map(key).collect()
+        };
+        for (step, day) in keys {
+            let (part, places) = {
                 let state = self.state.lock();
                 let number = state.numbers.get(&(step, day)).copied().unwrap_or_default();
-                Part { step, day, from: state.committed, number }
+                (Part { step, day, from: state.committed, number }, state.book.places(step, day))
             };
-            self.files.write_part(&part, &table::encode(&rows)?)?;
+            // A group at a time: who asks meanwhile waits for none of it, and sees all rows.
+            self.files.write_part(&part, |output| {
+                let mut writer = RowsWriter::new(output)?;
+                for places in places.chunks(GROUP_ROWS) {
+                    let rows = self.state.lock().book.rows(places);
+                    writer.push(&rows)?;
+                }
+                writer.finish()
+            })?;
             let mut state = self.state.lock();
-            state
-                .book
-                .waiting
-                .retain(|waiting| (waiting.step, waiting.row.row.begin / DAY_MS) != (step, day));
+            state.book.waiting.retain(|waiting| key(waiting) != (step, day));
             state.parts.entry((step, day)).or_default().push(part);
             *state.numbers.entry((step, day)).or_default() += 1;
-            state.counters.rows += rows.len() as u64;
+            state.counters.rows += places.len() as u64;
             state.counters.parts += 1;
         }
         Ok(())
@@ -81,15 +85,25 @@ impl Ledger {
 
     /// Writes what is open, and the position it is true at.
     fn commit(&self) -> io::Result<()> {
-        let (bytes, position) = {
+        let head = {
             let state = self.state.lock();
             let is_whole = state.batch.is_none() && state.book.waiting.is_empty();
             if !is_whole || state.position == state.committed {
                 return Ok(());
             }
-            (snapshot::encode(state.position, state.book.corrections, &state.book.probes), state.position)
+            (state.position, state.book.corrections, state.book.probes.len())
         };
-        self.files.tree().replace(OPEN, OPEN_BEFORE, &bytes)?;
+        let (position, ..) = head;
+        let mut begin = 0;
+        self.files.tree().replace(OPEN, OPEN_BEFORE, |output| {
+            snapshot::write(output, head, || {
+                let state = self.state.lock();
+                let probes = state.book.probes.get(begin..).unwrap_or_default();
+                let probes = probes.get(..SNAPSHOT_PROBES).unwrap_or(probes);
+                begin += probes.len();
+                snapshot::entries(probes)
+            })
+        })?;
         let before = {
             let mut state = self.state.lock();
             state.numbers.clear();

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use kwapi_core::{Increment, ProbeId, RowStep};
 
-use super::course::Course;
 use super::cover::{Cover, Piece};
 use super::span::EnergySpan;
+use super::stretch::Course;
 use crate::ledger::SeenRow;
 
 /// A row, with its corrections where it is cut: only together they are what its samples tell.

@@ -9,7 +9,7 @@ impl Rrd {
     ///
     /// Rows that lie between `from` and the last update are those of `after`. To a row that began earlier and is in progress
     /// the difference of the two is added. One that began earlier and has ended stands as it is: choose `from` so that it
-    /// is none that matters ([`Rrd::rows_begin`]). Files that are not of the same form, or not told up to the same instant,
+    /// is none that matters. Files that are not of the same form, or not told up to the same instant,
     /// change nothing: then it answers `false`. A row that `before` does not have as this file has it is not known well enough
     /// to be made again, and stands: the journal may not reach back so far any more.
     pub(crate) fn rework(&mut self, from: u64, before: &Self, after: &Self) -> bool {
@@ -33,9 +33,8 @@ impl Rrd {
             let (Some(own), Some(old), Some(new)) = archives else { continue };
             let row_seconds = self.step.saturating_mul(own.steps_per_row);
             let end = until / row_seconds * row_seconds;
-            let rows =
-                usize::try_from(end.saturating_sub(from) / row_seconds).unwrap_or(usize::MAX).min(own.rows);
-            for age in 0..rows {
+            let rows_since = end.saturating_sub(from) / row_seconds;
+            for age in 0..usize::try_from(rows_since).unwrap_or(usize::MAX).min(own.rows) {
                 let place = |newest: usize| (newest + own.rows - age) % own.rows;
                 let had = before.values.get(old.first_value + place(old.newest));
                 let value = after.values.get(new.first_value + place(new.newest));
@@ -58,7 +57,12 @@ impl Rrd {
             let is_known = own.unknown_steps() == before.unknown_steps()
                 && is_alike_row(own.float(row_scratch::VALUE), before.float(row_scratch::VALUE));
             if begins_within && is_known {
+                // What the row before came to is known here alone, if that is older.
+                let ended = [own.scratch[row_scratch::PRIMARY], own.scratch[row_scratch::SECONDARY]];
                 own.scratch = after.scratch;
+                if rows_since == 0 {
+                    [own.scratch[row_scratch::PRIMARY], own.scratch[row_scratch::SECONDARY]] = ended;
+                }
                 continue;
             }
             let unknown = own.unknown_steps().saturating_add(after.unknown_steps());
@@ -67,18 +71,6 @@ impl Rrd {
             own.scratch[row_scratch::VALUE] = reworked(consolidation, so_far, before, after).to_bits();
         }
         true
-    }
-
-    /// The latest second, at or before `at`, from which on each row of up to `row_seconds_max` that has ended is made again
-    /// as a whole.
-    pub(crate) fn rows_begin(&self, at: u64, row_seconds_max: u64) -> u64 {
-        let until = self.last_update.seconds();
-        let lengths = self.archives.iter().map(|archive| self.step.saturating_mul(archive.steps_per_row));
-        let begins = lengths.filter(|length| *length <= row_seconds_max).filter_map(|length| {
-            let begin = at / length * length;
-            (begin.saturating_add(length) <= until).then_some(begin)
-        });
-        begins.min().unwrap_or(at).min(at)
     }
 }
 

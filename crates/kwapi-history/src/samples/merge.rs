@@ -7,9 +7,10 @@ use std::time::Duration;
 use kwapi_core::{ProbeId, Timestamp};
 
 use super::Samples;
+use super::buffer::SampleBuffer;
 use super::files::SamplePart;
-use super::sample::{Hour, SampleRow};
-use super::table::{PartWriter, SampleColumns, count, decode};
+use super::sample::Hour;
+use super::table::{SampleColumns, count, decode};
 use crate::columns::Wanted;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -129,26 +130,18 @@ impl Samples {
 
     fn merge(&self, hour: Hour, parts: &[SamplePart], chosen: &[SamplePart]) -> io::Result<()> {
         let Some(from) = chosen.iter().map(|part| part.from).min() else { return Ok(()) };
-        let mut rows: Vec<(ProbeId, SampleRow)> = Vec::new();
+        let mut rows = SampleBuffer::default();
         for part in chosen {
             let path = self.files.path(part);
             let read = File::open(&path).and_then(|file| {
                 let all = 0..u64::MAX;
-                decode(file, Wanted::All, &all, SampleColumns::All, |probe, sample| {
-                    rows.push((probe.clone(), sample));
-                })
+                let each = |probe: &ProbeId, sample| rows.push(probe, &sample);
+                decode(file, Wanted::All, &all, SampleColumns::All, each)
             });
             read.map_err(|error| named(&error, &path))?;
         }
-        rows.sort_by(|(left, one), (right, other)| (left, one.at).cmp(&(right, other.at)));
         let mut kept: Vec<SamplePart> = parts.iter().filter(|part| !chosen.contains(part)).copied().collect();
-        let merged = self.files.merge(hour, from, &kept, |output| {
-            let mut writer = PartWriter::new(output);
-            for (probe, sample) in &rows {
-                writer.push(probe, sample)?;
-            }
-            writer.finish()
-        })?;
+        let merged = self.files.merge(hour, from, &kept, |output| rows.write(output, |_| true))?;
         kept.push(merged);
         kept.sort_unstable();
         let mut state = self.state.lock();

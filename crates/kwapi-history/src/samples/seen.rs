@@ -209,8 +209,8 @@ impl Samples {
         let mut waiting = Vec::new();
         if !wanted.is_empty() && buffer.hours().range(wanted.clone()).next().is_some() {
             for probe in probes {
-                let Some(queue) = buffer.queue(probe) else { continue };
-                let of_time = queue.samples().filter(|sample| times.contains(&sample.at.micros()));
+                let samples = buffer.samples_of(probe).into_iter();
+                let of_time = samples.filter(|sample| times.contains(&sample.at.micros()));
                 waiting.extend(of_time.map(|sample| (probe.clone(), sample)));
             }
         }

@@ -77,8 +77,8 @@ impl StoppedSamples {
         }
         if self.beyond.hours().range(wanted.clone()).next().is_some() {
             for probe in probes {
-                let Some(queue) = self.beyond.queue(probe) else { continue };
-                let of_time = queue.samples().filter(|sample| times.contains(&sample.at.micros()));
+                let samples = self.beyond.samples_of(probe).into_iter();
+                let of_time = samples.filter(|sample| times.contains(&sample.at.micros()));
                 of_time.for_each(|sample| each(probe, sample));
             }
         }

@@ -37,6 +37,18 @@ impl DirectoryLock {
     /// # Errors
     /// See [`DirectoryInUse`].
     pub fn take(directory: &Path) -> Result<Self, DirectoryInUse> {
+        Self::take_by(directory, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Takes `directory`, which must exist, as soon as nobody else has it.
+    ///
+    /// # Errors
+    /// See [`DirectoryInUse`].
+    pub(crate) fn wait(directory: &Path) -> Result<Self, DirectoryInUse> {
+        Self::take_by(directory, FlockOperation::LockExclusive)
+    }
+
+    fn take_by(directory: &Path, operation: FlockOperation) -> Result<Self, DirectoryInUse> {
         let failed = |error| DirectoryInUse::Io(directory.to_owned(), error);
         let path = directory.join(FILE);
         let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
@@ -47,7 +59,7 @@ impl DirectoryLock {
             }
             Err(error) => return Err(failed(error)),
         };
-        lock(directory, &file, FlockOperation::NonBlockingLockExclusive)?;
+        lock(directory, &file, operation)?;
         // Only for who finds it taken; a full disk does not have to know.
         let owner = format!("{}\n", std::process::id());
         if file.write_all_at(owner.as_bytes(), 0).is_ok() {

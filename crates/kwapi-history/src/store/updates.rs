@@ -26,6 +26,11 @@ pub(crate) fn first_second(sample: &FileSample) -> u64 {
     from.min(last_before)
 }
 
+/// The end of the whole second that `sample` is of.
+pub(crate) fn second_of(sample: &FileSample) -> u64 {
+    sample.at.micros().div_ceil(1_000_000)
+}
+
 /// Updates the file of averages. Samples not after its last update are in it already and are passed over. Returns how
 /// many were taken.
 ///
@@ -39,7 +44,7 @@ pub(crate) fn apply(rrd: &mut Rrd, samples: &[FileSample], max_gap: Duration) ->
     Ok(taken)
 }
 
-/// Updates the file of peaks, which sees whole seconds: the mean of each second's samples. So a peak of one second
+/// Updates the file of peaks, which sees whole seconds: the mean of each second's samples over the time that they held. So a peak of one second
 /// keeps its height whatever its phase, and one shorter than a second is averaged over it.
 ///
 /// # Errors
@@ -49,20 +54,29 @@ pub(crate) fn apply_peaks(
     samples: &[FileSample],
     max_gap: Duration,
 ) -> Result<usize, UpdateError> {
-    let end = |sample: &FileSample| sample.at.micros().div_ceil(1_000_000);
     let mut taken = 0;
-    for second in samples.chunk_by(|left, right| end(left) == end(right)) {
+    for second in samples.chunk_by(|left, right| second_of(left) == second_of(right)) {
         let Some(last) = second.last() else { continue };
-        let watts = second.iter().map(|sample| sample.watts).sum::<f64>() / second.len() as f64;
         let sample = FileSample {
-            at: Timestamp::from_seconds(end(last)),
-            watts,
+            at: Timestamp::from_seconds(second_of(last)),
+            watts: mean(second),
             held: last.held,
             is_after_loss: second.iter().any(|sample| sample.is_after_loss),
         };
         taken += usize::from(update(rrd, &sample, max_gap)?);
     }
     Ok(taken)
+}
+
+fn mean(samples: &[FileSample]) -> f64 {
+    let held: f64 = samples.iter().map(|sample| sample.held.as_secs_f64()).sum();
+    match samples {
+        [one] => one.watts,
+        _ if held > 0.0 => {
+            samples.iter().map(|sample| sample.watts * sample.held.as_secs_f64()).sum::<f64>() / held
+        }
+        _ => samples.iter().map(|sample| sample.watts).sum::<f64>() / samples.len() as f64,
+    }
 }
 
 fn update(rrd: &mut Rrd, sample: &FileSample, max_gap: Duration) -> Result<bool, UpdateError> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kwapi_history::upgrade::refuse_newer;
 use kwapi_plugins::intake::accounts::Kept;
 
 use super::owner;
@@ -15,6 +16,7 @@ use crate::stack::wall_clock;
 /// When there are none, or the disk refuses, as one line.
 pub(crate) fn backup(arguments: &cli::BackupArgs, named: Option<&Path>) -> Result<(), String> {
     let state = state(arguments.from.as_ref(), named)?;
+    refuse_newer(&state).map_err(|error| chain(&error))?;
     let now = wall_clock().now();
     let backup = kwapi_history::back_up(&state, &arguments.into, now, Kept::position_in);
     let backup = backup.map_err(|error| chain(&error))?;

@@ -22,6 +22,8 @@ const WARM_UP: Duration = Duration::from_secs(3);
 
 /// Threads that take less of a core are not told apart.
 const THREAD_SHARE_MIN: f64 = 0.001;
+/// The same of what they write, in megabytes a second.
+const WRITTEN_MIN: f64 = 0.01;
 /// Files that are still being written when their directory is removed are given so long to be.
 const REMOVAL_TRIES: u32 = 20;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
@@ -72,7 +74,12 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
             LiveConfig::default().probes_max
         );
     }
-    eprintln!("{} probes every {} s for {} s …", arguments.probes, arguments.interval, arguments.seconds);
+    let fast =
+        if arguments.fast > 0 { format!(", {} of them every ms,", arguments.fast) } else { String::new() };
+    eprintln!(
+        "{} probes every {} s{fast} for {} s …",
+        arguments.probes, arguments.interval, arguments.seconds
+    );
     tokio::time::sleep(WARM_UP).await;
 
     let (begin, used_before) = (Instant::now(), Usage::now());
@@ -103,11 +110,17 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     println!("| readings missed | {missed} |");
     println!("| start, until measurements are taken | {started:.1} s |");
     println!("| CPU, share of one core | {:.1} % |", 100.0 * used.cpu / seconds);
-    for (thread, cpu) in used.threads.iter().filter(|(_, cpu)| **cpu / seconds >= THREAD_SHARE_MIN) {
-        println!("| …of which `{thread}` | {:.1} % |", 100.0 * cpu / seconds);
+    let (threads, megabytes) = (&used.threads, |bytes: u64| bytes as f64 / seconds / 1e6);
+    for (thread, of_kind) in threads.iter().filter(|(_, of_kind)| of_kind.cpu / seconds >= THREAD_SHARE_MIN) {
+        println!("| …of which `{thread}` | {:.1} % |", 100.0 * of_kind.cpu / seconds);
     }
-    println!("| written per second | {:.2} MB |", used.written as f64 / seconds / 1e6);
-    println!("| resident memory | {:.0} MB |", resident_bytes() / 1e6);
+    println!("| written per second | {:.2} MB |", megabytes(used.written));
+    for (thread, of_kind) in threads.iter().filter(|(_, of_kind)| megabytes(of_kind.written) >= WRITTEN_MIN) {
+        println!("| …of which `{thread}` | {:.2} MB |", megabytes(of_kind.written));
+    }
+    let [resident, most] = resident_bytes();
+    println!("| resident memory | {:.0} MB |", resident / 1e6);
+    println!("| …at most | {:.0} MB |", most / 1e6);
     stack.stop().await;
     Ok(())
 }
@@ -132,7 +145,15 @@ fn toml(arguments: &BenchArgs, directory: &str) -> String {
         };
         _ = writeln!(toml, "[{section}]\nenabled = false");
     }
-    let mut left = arguments.probes;
+    let fast = arguments.fast.min(arguments.probes);
+    if fast > 0 {
+        _ = write!(
+            toml,
+            "[[meter]]\nname = 'fast'\ndriver = 'dummy'\ninterval_seconds = 0.001\nwatts = 240\nswing_watts = 160\n\
+             swing_seconds = 0.7\noutlets = {fast}\nprobe = 'bench.fast.{{outlet}}'\n"
+        );
+    }
+    let mut left = arguments.probes - fast;
     for number in 1.. {
         let outlets = left.min(OUTLETS_PER_METER);
         if outlets == 0 {

@@ -19,6 +19,7 @@ use crate::cli::DiscoverArgs;
 use crate::config::{Config, credentials};
 use crate::shutdown::Shutdown;
 
+pub(in crate::commands) use print::range;
 use sweep::{Progress, sweep};
 
 /// One device that answered.

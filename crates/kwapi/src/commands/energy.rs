@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use kwapi_core::chain;
+use kwapi_history::upgrade::refuse_newer;
 use kwapi_history::{OpenError, Query, StoppedLedger, StoppedSamples};
 use kwapi_plugins::Scope;
 use kwapi_plugins::answers::{EnergyAnswers, EnergyQuestion};
@@ -117,6 +118,7 @@ fn read(
             directory.display()
         ));
     }
+    refuse_newer(directory).map_err(|error| chain(&error))?;
     let home: PathBuf = directory.join("history");
     let ledger = StoppedLedger::open(&home).map_err(|error| match &error {
         OpenError::InUse(in_use) => format!("{in_use}, or ask it with --address"),

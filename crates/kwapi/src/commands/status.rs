@@ -102,6 +102,9 @@ fn print(meters: &[&MeterReport]) {
         }
     }
     for meter in meters {
+        if let Some(missed) = meter.missed() {
+            println!("{}: {missed}", meter.name);
+        }
         for (probe, finding) in
             meter.probes.iter().flat_map(|probe| probe.findings().map(move |it| (probe, it)))
         {

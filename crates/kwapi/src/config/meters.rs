@@ -16,10 +16,10 @@ use toml::{Table, Value};
 use super::document::{Document, DocumentError, Step};
 use super::inventory;
 pub(crate) use keys::COMMON_KEYS;
-use keys::{divided, driver_takes_host};
+use keys::{divided, driver_takes_host, interval_min};
 use outlets::{outlets, refuse_twins};
 
-/// Shortest interval between readings of one meter: most devices do not measure faster.
+/// Shortest interval between readings of one meter, but of a driver that says otherwise: most devices do not measure faster.
 const INTERVAL_MIN: f64 = 0.05;
 /// Longest interval between readings of one meter.
 const INTERVAL_MAX: f64 = 86_400.0;
@@ -243,7 +243,14 @@ fn one(
         }
     };
     let interval_seconds = written.interval_seconds.unwrap_or(defaults.interval_seconds);
-    let interval = seconds("interval_seconds", interval_seconds, INTERVAL_MIN)?;
+    let least = interval_min(driver);
+    let interval = seconds("interval_seconds", interval_seconds, least.unwrap_or(INTERVAL_MIN));
+    let interval = interval.map_err(|error| match least {
+        Some(least) if 0.0 < interval_seconds && interval_seconds < least => {
+            error.with_note(format!("the shortest of driver `{driver}`"))
+        }
+        Some(_) | None => error,
+    })?;
     let max_gap_seconds =
         written.max_gap_seconds.or(defaults.max_gap_seconds).unwrap_or((interval_seconds * 10.0).max(10.0));
     let deadline_seconds = written.deadline_seconds.unwrap_or(defaults.deadline_seconds);

@@ -1,9 +1,10 @@
 //! The driver manager and its publisher.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kwapi_bus::{BusError, Publisher};
-use kwapi_drivers::manager::{Host, Manager, VirtualError};
+use kwapi_drivers::manager::{Host, Manager, MeterSpec, VirtualError};
 use kwapi_plugins::metrics::Metrics;
 
 use super::{Process, metrics, readiness};
@@ -31,7 +32,8 @@ impl Drivers {
         all: &mut Metrics,
     ) -> Result<Self, StartError> {
         let publisher_config = config.bus.publisher(&config.drivers.publish, inside);
-        let publisher = Arc::new(Publisher::start(&process.bus, &publisher_config, expected_probes(config))?);
+        let publisher =
+            Arc::new(Publisher::start(&process.bus, &publisher_config, expected_messages(config))?);
         let sink = {
             let publisher = publisher.clone();
             Arc::new(move |measurement| publisher.publish(measurement))
@@ -87,12 +89,18 @@ pub(super) enum StartError {
     Virtual(#[from] VirtualError),
 }
 
-/// About how many messages an interval brings, to size queues by.
-pub(super) fn expected_probes(config: &Config) -> usize {
-    let of_meters: usize = config
-        .meters
-        .iter()
-        .map(|meter| if meter.outlets.wants_all() { OUTLETS_EXPECTED } else { meter.outlets.named().len() })
-        .sum();
-    of_meters + config.virtual_probes.len()
+/// More messages a second are not made room for.
+const MESSAGES_EXPECTED_MAX: usize = 1 << 20;
+
+/// About how many messages come at once, to size queues by: one of each probe, or as many as a probe has in a second.
+pub(super) fn expected_messages(config: &Config) -> usize {
+    let outlets = |meter: &MeterSpec| {
+        if meter.outlets.wants_all() { OUTLETS_EXPECTED } else { meter.outlets.named().len() }
+    };
+    let of_meters = config.meters.iter().map(|meter| {
+        let a_second = Duration::from_secs(1).as_nanos().div_ceil(meter.interval.as_nanos().max(1));
+        outlets(meter).saturating_mul(usize::try_from(a_second).unwrap_or(usize::MAX))
+    });
+    let all = of_meters.fold(config.virtual_probes.len(), usize::saturating_add);
+    all.min(MESSAGES_EXPECTED_MAX)
 }

@@ -50,7 +50,6 @@ impl Folded {
     /// # Errors
     /// As [`Folded::open`].
     pub(crate) fn read(state_directory: &Path, has_api: bool, now: Timestamp) -> Result<Self, String> {
-        finish_restore(state_directory)?;
         let directory = state_directory.join("history");
         let cannot_read = |error: std::io::Error| format!("cannot read the accounts: {error}");
         // The version before kept accounts by themselves: of the API, or of the pages where they were alone.
@@ -89,16 +88,13 @@ impl Feed {
             None => (None, Vec::new()),
         };
         let record = journal.is_none().then_some(state.as_path());
-        if record.is_some() {
-            finish_restore(&config.state_directory)?;
-        }
         let lock = record.map(lock).transpose()?;
         let live_config = config.api.config.live(record, config.max_gap());
         let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
         let heard = patterns(config, roles);
         let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
         subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
-        let expected = super::drivers::expected_probes(config);
+        let expected = super::drivers::expected_messages(config);
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
@@ -157,7 +153,7 @@ fn watch_clock(process: &Process, newest: Timestamp, all: &mut Metrics) {
 }
 
 /// Ends a restore that was killed, before anything is opened.
-fn finish_restore(state_directory: &Path) -> Result<(), String> {
+pub(super) fn finish_restore(state_directory: &Path) -> Result<(), String> {
     if kwapi_history::finish_restore(state_directory).map_err(|error| chain(&error))? {
         tracing::warn!(directory = %state_directory.display(), "a restore was interrupted; finished it");
     }

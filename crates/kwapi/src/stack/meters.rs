@@ -97,9 +97,10 @@ fn meter_now(status: MeterStatus, now: Timestamp) -> MeterNow {
                 .map(|finding| format!("{}: {finding}", probe.probe))
         })
         .collect();
-    if is_slow {
-        findings.insert(0, "answers more slowly than its interval".to_owned());
-    }
+    let slow = is_slow.then(|| "answers more slowly than its interval".to_owned());
+    // Of one that is not read, that is no news.
+    let missed = report.missed().filter(|_| state.is_up());
+    findings.splice(0..0, slow.into_iter().chain(missed));
     if findings.len() > FINDINGS_MAX {
         let more = findings.len() - FINDINGS_MAX;
         findings.truncate(FINDINGS_MAX);

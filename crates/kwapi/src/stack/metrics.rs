@@ -295,6 +295,10 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
         ] {
             measurements.count(&[("result", result)], count);
         }
+        let help = "Late measurements that are missing from RRD rows they belong to.";
+        out.family("kwapi_history_late_left_out", Kind::Counter, help).count(&[], counters.late_left_out);
+        let help = "Bytes of the journal read to put late measurements into RRD rows.";
+        out.family("kwapi_history_late_read_bytes", Kind::Counter, help).count(&[], counters.late_bytes_read);
         out.family("kwapi_history_probes", Kind::Gauge, "Probes with history.").count(&[], counters.probes);
         out.family("kwapi_history_journal_bytes", Kind::Gauge, "Size of the journal on disk.")
             .count(&[], journal.bytes);

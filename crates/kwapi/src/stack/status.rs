@@ -115,6 +115,9 @@ pub(crate) struct MeterReport {
     pub(crate) reads: u64,
     pub(crate) failures: u64,
     pub(crate) is_slow: bool,
+    /// Readings that were due and were not taken.
+    #[serde(default)]
+    pub(crate) ticks_missed: u64,
     pub(crate) probes: Vec<ProbeReport>,
 }
 
@@ -146,7 +149,18 @@ pub(crate) struct ProbeReport {
     pub(crate) not_bridged: Option<String>,
 }
 
+/// One reading missed in so many that were taken is worth telling.
+const MISSED_SHARE: u64 = 100;
+
 impl MeterReport {
+    /// That the meter misses readings, if that is more than an accident.
+    pub(crate) fn missed(&self) -> Option<String> {
+        let missed = self.ticks_missed;
+        (missed.saturating_mul(MISSED_SHARE) > self.reads).then(|| {
+            format!("{missed} readings missed; the meter or this machine is slower than `interval_seconds`")
+        })
+    }
+
     pub(super) fn new(status: MeterStatus, now: Timestamp) -> Self {
         Self {
             driver: status.driver.to_owned(),
@@ -159,6 +173,7 @@ impl MeterReport {
             reads: status.reads,
             failures: status.failures,
             is_slow: status.is_slow,
+            ticks_missed: status.ticks_missed,
             probes: status.probes.into_iter().map(|probe| ProbeReport::new(probe, now)).collect(),
             name: status.name,
         }

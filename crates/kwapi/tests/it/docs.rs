@@ -6,12 +6,12 @@ use kwapi_peers::Lab;
 
 use crate::harness::kwapi;
 
-fn manual() -> PathBuf {
+pub(crate) fn manual() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manual")
 }
 
 /// Every file below `directory` whose name ends so, in order of their names.
-fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
         let path = entry.path();
@@ -49,9 +49,14 @@ fn check(origin: &str, toml: &str) -> String {
     said
 }
 
-/// The fenced blocks of TOML in a page.
-fn blocks(page: &str) -> impl Iterator<Item = &str> {
-    page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next())
+/// The fenced blocks of TOML in a page, without what they are indented by.
+fn blocks(page: &str) -> impl Iterator<Item = String> {
+    let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.map(|block| {
+        let indent = block.len() - block.trim_start_matches(' ').len();
+        let lines = block.lines().map(|line| line.get(indent..).unwrap_or_default());
+        lines.collect::<Vec<_>>().join("\n") + "\n"
+    })
 }
 
 #[test]
@@ -75,22 +80,44 @@ fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_says() 
     }
 }
 
-/// A block that begins with a table is a configuration of its own; others are cut out of one.
+/// A block that begins with a table is a configuration of its own. Others are a register map, or keys of a driver's meter,
+/// with a blank line between two.
 #[test]
 fn every_configuration_in_a_page_of_the_manual_is_accepted() {
     let mut checked = 0;
     let readme = manual().join("../../README.md");
     for page in files(&manual(), "md").into_iter().chain([readme]) {
         let text = std::fs::read_to_string(&page).unwrap();
-        let begins_with_a_table = |block: &&str| {
-            block.lines().find(|line| !line.starts_with('#')).is_some_and(|line| line.starts_with('['))
-        };
-        for block in blocks(&text).filter(begins_with_a_table) {
-            check(&page.display().to_string(), block);
+        let origin = page.display().to_string();
+        for block in blocks(&text) {
+            let first = block.lines().find(|line| !line.starts_with('#')).unwrap_or_default();
+            if first.starts_with('[') {
+                check(&origin, &block);
+            } else if block.contains("\n[outlets") {
+                let lab = Lab::empty();
+                std::fs::write(lab.join("map.toml"), &block).unwrap();
+                let maps = lab.path().display();
+                check(
+                    &origin,
+                    &format!(
+                        "[[meter]]\ndriver = 'modbus'\nhost = 'h'\nmap = 'map'\nmaps = '{maps}'\nprobe = 'p'\n"
+                    ),
+                );
+            } else {
+                let driver = page.file_stem().unwrap().to_string_lossy();
+                assert_eq!(driver, "mqtt", "{origin}: keys of which driver?\n{block}");
+                for keys in block.split("\n\n") {
+                    let probe = if keys.contains("probe = ") { "" } else { "probe = '{outlet}'\n" };
+                    check(
+                        &origin,
+                        &format!("[[meter]]\ndriver = 'mqtt'\nbroker = 'mqtt://b'\n{keys}\n{probe}"),
+                    );
+                }
+            }
             checked += 1;
         }
     }
-    assert!(checked >= 14, "only {checked} configurations found");
+    assert!(checked >= 40, "only {checked} configurations found");
 }
 
 #[test]

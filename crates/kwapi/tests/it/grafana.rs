@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use kwapi_peers::{Peer, free_port, need, wait_until};
+use kwapi_peers::{Peer, free_port, need, output, wait_until};
 use serde_json::Value;
 
 use crate::harness::{Kwapi, PATIENCE, get};
@@ -81,5 +81,17 @@ fn each_query_of_the_dashboard_is_answered_by_prometheus() {
             "Energy by probe in the range" => assert_eq!(result.len(), 2, "{result:?}"),
             _ => {}
         }
+    }
+}
+
+#[test]
+fn promtool_accepts_the_alert_rules_and_they_fire_as_their_tests_say() {
+    if !need(&["promtool"]) {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/prometheus");
+    for arguments in [["check", "config", "scrape.yml"], ["test", "rules", "alerts_test.yml"]] {
+        let told = output(Command::new("promtool").current_dir(&folder).args(arguments));
+        assert!(told.contains("SUCCESS"), "{arguments:?}: {told}");
     }
 }

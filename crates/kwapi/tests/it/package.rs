@@ -133,8 +133,8 @@ fn joules(api: u16, probe: &str) -> (f64, f64) {
 fn the_package_is_installed_upgraded_with_its_state_removed_and_purged() {
     let Some(debian) = Debian::new() else { return };
     let before = debian.files();
-    let old = debian.pack("0.0.9-1");
-    let new = debian.pack("0.1.0-1");
+    let old = debian.pack("0.1.0-1");
+    let new = debian.pack("0.2.0-1");
 
     debian.install(&old);
     assert_eq!(debian.access("/var/lib/kwapi"), "kwapi:kwapi 750");
@@ -167,6 +167,8 @@ fn the_package_is_installed_upgraded_with_its_state_removed_and_purged() {
     let (first, since) = joules(api, "rack.b");
     assert!((2_359_999.0..2_361_000.0).contains(&first), "{first}\n{}", service.log());
     service.stop(libc::SIGTERM, Duration::from_secs(20));
+    let kept = format!("/var/lib/kwapi/before-{}/kwapi-backup.json", env!("CARGO_PKG_VERSION"));
+    assert_eq!(debian.access(&kept).split(' ').next(), Some("kwapi:kwapi"), "the records from before");
 
     debian.install(&new);
     assert_eq!(

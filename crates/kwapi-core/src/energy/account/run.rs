@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::coverage::{Coverage, split, whole_ms};
 use super::decision::SegmentKind;
+use super::missing::{self, Missing};
 use crate::{Accounting, Energy, Timestamp, Totals};
 
-/// How far below its newest message a session's messages are told apart, one bit each.
+/// How far below its newest message a session's messages are told apart, one bit each. [`Missing`] goes further back.
 const WINDOW: u64 = 64;
 /// A wall clock that differs from the monotonic one by no more than this, and a hundredth, was not set but runs a little
 /// fast or slow.
@@ -99,6 +100,9 @@ pub(super) struct Run {
     /// …and of the highest.
     pub(super) top: Point,
     pub(super) steps: Option<Box<Steps>>,
+    /// Those below the window that may yet come.
+    #[serde(skip)]
+    pub(super) missing: Option<Box<Missing>>,
 }
 
 /// Wall time that was passed over because the clock was set forward: nothing is known of it.
@@ -138,6 +142,7 @@ impl Run {
             low: point.into(),
             top: point,
             steps: None,
+            missing: None,
         }
     }
 
@@ -153,6 +158,7 @@ impl Run {
             point.begin = self.top.begin; // It has no curve any more, or has one now: its sums go on all the same.
         }
         if let Some(ahead) = point.seq.checked_sub(self.top.seq).filter(|ahead| *ahead > 0) {
+            self.note_missing(&point, ahead);
             self.seen = if ahead < WINDOW { self.seen << ahead | 1 } else { 1 };
             self.step(self.top, point, false);
             // A publisher's sums never fall; should they, the higher stand.
@@ -163,7 +169,7 @@ impl Run {
         let behind = self.top.seq - point.seq;
         let bit = if behind < WINDOW { 1 << behind } else { 0 };
         let is_earliest = point.seq < self.low().seq;
-        if self.seen & bit != 0 || (bit == 0 && !is_earliest) {
+        if self.seen & bit != 0 || (bit == 0 && !is_earliest && !self.was_missing(&point)) {
             return RunPlace::Duplicate;
         }
         self.seen |= bit;
@@ -175,11 +181,52 @@ impl Run {
         RunPlace::Earliest
     }
 
+    /// Notes those that leave the window, `ahead` of the newest so far, without having come: of a session that measures so
+    /// often that the window is shorter than [`missing::SPAN_US`].
+    fn note_missing(&mut self, newest: &Point, ahead: u64) {
+        let low = self.low();
+        let span_us = newest.monotonic_us().saturating_sub(low.monotonic_us());
+        let messages = newest.seq.saturating_sub(low.seq);
+        let has_come = |behind: u64| self.seen & 1 << behind != 0;
+        let leaving = WINDOW - ahead.min(WINDOW)..WINDOW.min(self.top.seq.saturating_sub(low.seq));
+        let is_whole = ahead <= WINDOW && leaving.clone().all(has_come);
+        if is_whole && self.missing.is_none() {
+            return;
+        }
+        if span_us / messages.max(1) >= missing::SPAN_US / WINDOW {
+            self.missing = None;
+            return;
+        }
+        let mut missing = self.missing.take().unwrap_or_default();
+        for behind in leaving.rev().filter(|behind| !has_come(*behind)) {
+            let seq = self.top.seq - behind;
+            missing.add(seq, seq);
+        }
+        if ahead > WINDOW {
+            missing.add(self.top.seq + 1, newest.seq - WINDOW);
+        }
+        missing.forget_below(newest.seq.saturating_sub(missing::MESSAGES_MAX));
+        self.missing = Some(missing).filter(|missing| !missing.is_empty());
+    }
+
+    /// Whether this message, from below the window, is one that may yet come; it has come then.
+    fn was_missing(&mut self, point: &Point) -> bool {
+        let Some(missing) = &mut self.missing else { return false };
+        let is_in_time = self.top.monotonic_us().saturating_sub(point.monotonic_us()) <= missing::SPAN_US;
+        let was_missing = is_in_time && missing.take(point.seq);
+        if missing.is_empty() {
+            self.missing = None;
+        }
+        was_missing
+    }
+
     /// Whether a message next to the one numbered `seq`, which is neither the lowest nor the highest, may yet come.
     pub(super) fn is_beside_hole(&self, seq: u64) -> bool {
         let is_missing = |seq: u64| {
             let behind = self.top.seq.saturating_sub(seq);
-            seq > self.low().seq && seq < self.top.seq && behind < WINDOW && self.seen & 1 << behind == 0
+            let is_in_window = seq > self.low().seq && seq < self.top.seq && behind < WINDOW;
+            is_in_window && self.seen & 1 << behind == 0
+                || self.missing.as_ref().is_some_and(|missing| missing.has(seq))
         };
         seq > self.low().seq && seq < self.top.seq && (is_missing(seq - 1) || is_missing(seq + 1))
     }

@@ -6,9 +6,12 @@
 mod version_2;
 
 use super::Account;
+use super::missing::Missing;
 
-/// The version [`Account::encode`] writes.
+/// The version [`Account::encode`] writes…
 const VERSION: u8 = 3;
+/// …but where messages are missing below a run's window: after the account follow those of each run.
+const VERSION_MISSING: u8 = 4;
 
 /// Bytes that are no account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,9 +27,14 @@ pub enum SnapshotError {
 impl Account {
     /// Appends the account, less what is known only to this process (when it was last heard).
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        let has_missing = self.runs.iter().any(|run| run.missing.is_some());
+        out.push(if has_missing { VERSION_MISSING } else { VERSION });
         // Into a vector all goes: there is no error to be had.
         if let Ok(longer) = postcard::to_extend(self, std::mem::take(out)) {
+            *out = longer;
+        }
+        let missing: Vec<_> = self.runs.iter().map(|run| &run.missing).collect();
+        if has_missing && let Ok(longer) = postcard::to_extend(&missing, std::mem::take(out)) {
             *out = longer;
         }
     }
@@ -40,10 +48,27 @@ impl Account {
         let (&version, rest) = bytes.split_first().ok_or(SnapshotError::Damaged)?;
         match version {
             VERSION => whole(rest).and_then(Self::within_bounds).map(Self::in_milliseconds),
+            VERSION_MISSING => Self::decode_with_missing(rest),
             2 => Self::decode_version_2(rest),
             0 | 1 => Err(SnapshotError::Damaged),
             later => Err(SnapshotError::Later(later)),
         }
+    }
+
+    fn decode_with_missing(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let (mut account, rest): (Self, _) =
+            postcard::take_from_bytes(bytes).map_err(|_| SnapshotError::Damaged)?;
+        let missing: Vec<Option<Box<Missing>>> = whole(rest)?;
+        if missing.len() != account.runs.len() {
+            return Err(SnapshotError::Damaged);
+        }
+        for (run, missing) in account.runs.iter_mut().zip(missing) {
+            if missing.as_ref().is_some_and(|missing| !missing.is_within_bounds()) {
+                return Err(SnapshotError::Damaged);
+            }
+            run.missing = missing;
+        }
+        account.within_bounds().map(Self::in_milliseconds)
     }
 
     /// Earlier programs kept covered time in microseconds.

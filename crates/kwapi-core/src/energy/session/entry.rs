@@ -212,7 +212,7 @@ impl SessionEntry {
         let length = if is_same_boot {
             sample.at.saturating_sub(self.boottime)
         } else {
-            let now = super::before(clocks.wall, clocks.boottime.saturating_sub(sample.at));
+            let now = clocks.wall.before(clocks.boottime.saturating_sub(sample.at));
             now.since(self.ended(now))
         };
         let register = &sample.register;

@@ -8,7 +8,7 @@ use super::super::integrator::Integrator;
 use super::super::register::Register;
 use super::super::status::Sums;
 use super::packed::PackedSums;
-use super::{Clocks, STEP_MIN, Sample, SessionEntry, before, entry};
+use super::{Clocks, STEP_MIN, Sample, SessionEntry, entry};
 use crate::{Energy, Timestamp};
 
 /// From the first reading on.
@@ -118,7 +118,7 @@ impl Running {
     /// the curve ends. Its id is later than every stamp before it, though the clock may not be.
     pub(super) fn begin_again(&mut self) {
         let elapsed = self.at.saturating_sub(self.published.at);
-        let began = before(self.stamp, elapsed);
+        let began = self.stamp.before(elapsed);
         let newest = self.id.max(self.published.stamp);
         self.id = began.max(Timestamp::from_micros(newest.micros().saturating_add(1)));
         self.seq = 0;
@@ -158,7 +158,7 @@ impl Running {
             newest: self.id.max(self.stamp),
             boot: boot.into(),
             boottime: self.at,
-            wall: before(self.wall, age),
+            wall: self.wall.before(age),
             watts_max: self.integrator.watts_max,
             register: self
                 .counter

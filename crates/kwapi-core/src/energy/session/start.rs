@@ -7,7 +7,7 @@ use super::super::status::Sums;
 use super::packed::PackedSums;
 use super::running::{Published, Running, SourceCurve};
 use super::{
-    Clocks, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, STEP_MIN, Sample, SessionEntry, Starting, before,
+    Clocks, Held, KEEP_EVERY, KEEP_STAMP_EVERY, NotBridged, STEP_MIN, Sample, SessionEntry, Starting,
 };
 use crate::{Energy, Timestamp};
 
@@ -109,7 +109,7 @@ impl Starting {
             let (mut integrator, id) = match held {
                 // What was read meanwhile is this session's, and it is named for the first of it.
                 Some(held) => {
-                    let began = before(sample.timestamp, clocks.boottime.saturating_sub(held.since));
+                    let began = sample.timestamp.before(clocks.boottime.saturating_sub(held.since));
                     // The clock was mended over a boot: it may have been ahead, and stamps not on record be later.
                     let next = Timestamp::from_micros(newest.micros().saturating_add(1));
                     let (latest, earliest) = if is_each_stamp_kept { (newest, next) } else { (after, after) };

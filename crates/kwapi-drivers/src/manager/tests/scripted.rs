@@ -34,6 +34,8 @@ pub(super) enum Script {
     CountsNothing,
     /// Sends from the read counted so on, and until the other.
     SendsFromTo(u64, u64),
+    /// Each second, so many values that it has measured meanwhile, each with its stamp.
+    SendsBlocksOf(u64),
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -122,9 +124,65 @@ impl Driver for Sending {
                 self.0.reads += 1;
                 Ok(())
             }
+            Script::SendsBlocksOf(values) => {
+                let probe = self.0.probe.clone();
+                for value in 0..values {
+                    let at = BLOCKS_BEGIN.after(SECOND * u32::try_from(self.0.reads).unwrap());
+                    let at =
+                        at.after(SECOND * u32::try_from(value).unwrap() / u32::try_from(values).unwrap());
+                    let watts = curve((at.micros() - BLOCKS_BEGIN.micros()) as f64 / 1e6);
+                    let reading = Reading { measured_at: Some(at), ..Reading::watts(watts) };
+                    readings.push(&probe, Ok(reading));
+                    // Another outlet, now and then, between two of them.
+                    if value % 250 == 7 {
+                        readings.push(&ProbeId::new("beside").unwrap(), Ok(Reading::watts(5.0)));
+                    }
+                }
+                self.0.reads += 1;
+                Ok(())
+            }
             _ => self.0.read(readings).await,
         }
     }
+}
+
+/// The same, read by a thread at each tick of a short interval; it says how often it was read before.
+pub(super) struct Sampled(Scripted);
+
+impl Driver for Sampled {
+    const NAME: &'static str = "sampled";
+    const SUMMARY: &'static str = "follows a script, at each tick";
+    const INTERVAL_MIN: Duration = Duration::from_millis(1);
+    const IS_SAMPLED: bool = true;
+    const KEYS: &'static [DriverKey] = &[DriverKey::required("script", "what it does")];
+    type Config = Config;
+    type Shared = ();
+
+    async fn open(config: &Config, outlets: &Outlets, shared: &Arc<()>) -> Result<Self, DriverError> {
+        Scripted::open(config, outlets, shared).await.map(Self)
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        let (probe, reads) = (self.0.probe.clone(), self.0.reads);
+        self.0.read(readings).await?;
+        _ = readings.drain().count();
+        readings.push(&probe, Ok(Reading::watts(reads as f64)));
+        Ok(())
+    }
+}
+
+/// When the first value of a block is stamped: as the scene begins, a second before the block comes.
+pub(super) const BLOCKS_BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// What [`Script::SendsBlocksOf`] measures, in watts after so many seconds…
+fn curve(seconds: f64) -> f64 {
+    150.0 + 90.0 * (std::f64::consts::TAU * seconds / 0.32).sin()
+}
+
+/// …and the joules that it comes to by then.
+pub(super) fn curve_joules(seconds: f64) -> f64 {
+    let angle = std::f64::consts::TAU * seconds / 0.32;
+    150.0 * seconds + 90.0 * 0.32 / std::f64::consts::TAU * (1.0 - angle.cos())
 }
 
 pub(super) fn meter(name: &str, script: &str) -> MeterSpec {

@@ -75,7 +75,10 @@ fn bytes_that_are_no_file_of_rows_are_told_and_never_end_the_process() {
             LedgerRow { probe, row, correction: 0, cause: None }
         })
         .collect();
-    let bytes = table::encode(&rows).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = table::RowsWriter::new(&mut bytes).unwrap();
+    writer.push(&rows).unwrap();
+    writer.finish().unwrap();
     assert_eq!(table::decode(Bytes::from(bytes.clone()), table::Wanted::All).unwrap(), rows);
     let of_one =
         table::decode(Bytes::from(bytes.clone()), table::Wanted::Sorted(std::slice::from_ref(&probe)))

@@ -87,6 +87,38 @@ fn between_any_two_instants_it_is_what_the_samples_say() {
 }
 
 #[test]
+fn a_stop_in_a_row_leaves_the_energy_beside_it_where_it_was() {
+    // Forty seconds without a reading, of which the register tells the energy.
+    let mut records = unsteady("a", 8_000);
+    let total = |record: &Credited| record.taken.unwrap().register;
+    let (before, after) = (total(&records[396]), total(&records[400]));
+    let bridged = Energy::from_millijoules(after.energy.millijoules() - before.energy.millijoules());
+    let bridged_ms = after.measured_ms - before.measured_ms;
+    records.drain(397..400);
+    for (n, record) in records.iter_mut().enumerate().skip(397) {
+        let accounting = record.accounting.as_mut().unwrap();
+        accounting.seq = n as u64;
+        accounting.totals.measured_ms -= bridged_ms;
+        (accounting.totals.bridged, accounting.totals.bridged_ms) = (bridged, bridged_ms);
+        record.taken.as_mut().unwrap().register = accounting.totals;
+    }
+    let (house, _samples) = house_with_samples(records.clone(), true);
+    // The row of minute 66 begins at 3 960 s, in which the stop begins and ends.
+    for (from, to) in [(3_900_000, 3_955_000), (3_941_000, 3_963_500), (3_970_000, 3_999_000), (1, 4_010_777)]
+    {
+        let answer = ask_ms(&house, from, to, None);
+        let span = answer.probes[0].spans[0];
+        let true_mj = truth(&records, from, to);
+        assert!((span.energy_mj() as f64 - true_mj).abs() <= 3.0, "{from}..{to}: {span:?}, {true_mj} mJ");
+        assert_eq!((span.is_interpolated, answer.without_samples), (false, vec![]), "{from}..{to}");
+    }
+    let beside = ask_ms(&house, 4_001_000, 4_019_000, None).probes[0].spans[0];
+    assert_eq!((beside.known.mj[2], beside.known.ms[2]), (0, 0), "{beside:?}");
+    let within = ask_ms(&house, 3_970_000, 3_980_000, None).probes[0].spans[0];
+    assert_eq!((within.known.mj[0], within.known.ms[2]), (0, 10_000), "{within:?}");
+}
+
+#[test]
 fn the_same_without_samples_is_far_from_it() {
     let records = unsteady("a", 8_000);
     let house = house(records.clone());

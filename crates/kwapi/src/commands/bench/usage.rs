@@ -11,19 +11,30 @@ const TICK_SECONDS: f64 = 0.01;
 pub(super) struct Usage {
     /// Processor seconds, user and system.
     pub(super) cpu: f64,
-    /// Of which each kind of thread has used so many; those that have ended are in none.
-    pub(super) threads: BTreeMap<String, f64>,
+    /// What of this each kind of thread has used; those that have ended are in none.
+    pub(super) threads: BTreeMap<String, ThreadUsage>,
     /// Bytes handed to the system to be written, to files above all.
+    pub(super) written: u64,
+}
+
+/// What the threads of one kind have used since they began.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct ThreadUsage {
+    /// Processor seconds.
+    pub(super) cpu: f64,
+    /// Bytes handed to the system to be written.
     pub(super) written: u64,
 }
 
 impl Usage {
     pub(super) fn now() -> Self {
         let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-        let mut threads = BTreeMap::new();
+        let mut threads: BTreeMap<String, ThreadUsage> = BTreeMap::new();
         for entry in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             if let Some((name, cpu)) = cpu_of(&read(&entry.path().join("stat"))) {
-                *threads.entry(kind_of(&name).to_owned()).or_default() += cpu;
+                let of_kind = threads.entry(kind_of(&name).to_owned()).or_default();
+                of_kind.cpu += cpu;
+                of_kind.written += written(&read(&entry.path().join("io")));
             }
         }
         let cpu = cpu_of(&read(Path::new("/proc/self/stat"))).map_or(0.0, |(_, cpu)| cpu);
@@ -33,16 +44,25 @@ impl Usage {
     /// What was used from `earlier` on.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         let before = |name: &String| earlier.threads.get(name).copied().unwrap_or_default();
-        let threads = self.threads.iter().map(|(name, cpu)| (name.clone(), cpu - before(name))).collect();
+        let used = |name: &String, now: &ThreadUsage| {
+            let before = before(name);
+            ThreadUsage { cpu: now.cpu - before.cpu, written: now.written.saturating_sub(before.written) }
+        };
+        let threads = self.threads.iter().map(|(name, now)| (name.clone(), used(name, now))).collect();
         Self { cpu: self.cpu - earlier.cpu, threads, written: self.written.saturating_sub(earlier.written) }
     }
 }
 
-/// Resident memory of this process, in bytes.
-pub(super) fn resident_bytes() -> f64 {
+/// Resident memory of this process in bytes, now and at the most.
+pub(super) fn resident_bytes() -> [f64; 2] {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0
+    ["VmRSS:", "VmHWM:"].map(|name| kibibytes(&status, name) * 1024.0)
+}
+
+/// A line of a `status` file.
+fn kibibytes(status: &str, name: &str) -> f64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0)
 }
 
 /// The name and the processor seconds in a `stat` file.
@@ -85,6 +105,9 @@ mod tests {
     #[test]
     fn what_this_process_uses_is_found() {
         let usage = Usage::now();
-        assert!(!usage.threads.is_empty() && resident_bytes() > 0.0);
+        let [now, most] = resident_bytes();
+        assert!(!usage.threads.is_empty() && now > 0.0 && most > 0.0, "{usage:?} {now} {most}");
+        // The threads that are there have written no more than the process.
+        assert!(usage.threads.values().map(|of_kind| of_kind.written).sum::<u64>() <= Usage::now().written);
     }
 }

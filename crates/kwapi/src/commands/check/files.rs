@@ -217,6 +217,9 @@ fn directories(findings: &mut Findings<'_>, config: &Config) {
         return;
     }
     let state = &config.state_directory;
+    if let Err(error) = kwapi_history::upgrade::refuse_newer(state) {
+        findings.error(&keys(&["state_directory"]), error.to_string());
+    }
     let parts = [state.clone(), state.join("api"), state.join("rrd"), state.join("history/journal")];
     let mut named: Vec<(Vec<Step>, PathBuf)> =
         parts.into_iter().map(|directory| (keys(&["state_directory"]), directory)).collect();

@@ -182,7 +182,7 @@ fn comment(text: &str) -> String {
 
 /// One pattern for all hosts: what they begin and end with alike, and the rest in brackets, numbers in a row as a range.
 /// `None` where the rest would read as a range itself.
-fn range(hosts: &[&str]) -> Option<String> {
+pub(in crate::commands) fn range(hosts: &[&str]) -> Option<String> {
     let (first, rest) = hosts.split_first()?;
     if rest.is_empty() {
         return Some((*first).to_owned());

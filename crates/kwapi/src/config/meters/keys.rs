@@ -28,6 +28,11 @@ pub(super) fn driver_takes_host(driver: &str) -> bool {
     registry::find(driver).is_none_or(|entry| entry.key("host").is_some())
 }
 
+/// The shortest interval that meters of a driver may have, in seconds; an unknown driver is somebody else's error.
+pub(super) fn interval_min(driver: &str) -> Option<f64> {
+    registry::find(driver).map(|entry| entry.interval_min.as_secs_f64())
+}
+
 /// Whose a key is that all meters have and the driver has as well.
 enum Owner {
     Driver,

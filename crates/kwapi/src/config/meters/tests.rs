@@ -86,6 +86,24 @@ fn twins_and_nonsense_are_refused() {
 }
 
 #[test]
+fn each_driver_says_how_short_an_interval_may_be() {
+    let at = |driver: &str, interval: &str| {
+        format!("[[meter]]\nprobe='x'\ndriver='{driver}'\ninterval_seconds={interval}")
+    };
+    check(&at("dummy", "0.001"), "dummy#1 dummy 1=x");
+    check(&at("push", "0.001"), "push#1 push 1=x");
+    check(
+        &at("dummy", "0.0005"),
+        "k.toml:4: `interval_seconds` must be 0.001 to 86400, not 0.0005 (the shortest of driver `dummy`)",
+    );
+    check(
+        &at("snmp", "0.02"),
+        "k.toml:4: `interval_seconds` must be 0.05 to 86400, not 0.02 (the shortest of driver `snmp`)",
+    );
+    check(&at("snmp", "0"), "k.toml:4: `interval_seconds` must be 0.05 to 86400, not 0");
+}
+
+#[test]
 fn a_range_fills_the_keys_of_a_driver_that_has_no_host() {
     check(
         "[[meter]]\ndriver='http_json'\nhosts='p[1-2]'\nurl='http://{host}/s'\nprobe='{host}'",

@@ -60,7 +60,7 @@ const METERS: &[(&str, &str)] = &[
     ("pm_counters", "root='/sys/cray/pm_counters'"),
     ("nvml", "library='/usr/lib/libnvidia-ml.so.1'"),
     ("push", "listen='127.0.0.1:4711'"),
-    ("dummy", "watts=1\njitter_watts=1\noutlets=2\nseed=3"),
+    ("dummy", "watts=1\njitter_watts=1\nswing_watts=1\nswing_seconds=2\noutlets=2\nseed=3"),
 ];
 
 fn read(meter: &str) -> Config {

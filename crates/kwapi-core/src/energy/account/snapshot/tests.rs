@@ -211,7 +211,7 @@ fn the_bytes_of_an_account_are_those_of_version_3() {
 
 #[test]
 fn a_later_version_is_told_from_damage() {
-    assert_eq!(Account::decode(&[VERSION + 1, 0, 0]), Err(SnapshotError::Later(VERSION + 1)));
+    assert_eq!(Account::decode(&[VERSION_MISSING + 1, 0, 0]), Err(SnapshotError::Later(VERSION_MISSING + 1)));
     assert_eq!(Account::decode(&[1]), Err(SnapshotError::Damaged));
     assert_eq!(Account::decode(&[]), Err(SnapshotError::Damaged));
 }

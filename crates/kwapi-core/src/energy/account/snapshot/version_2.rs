@@ -110,6 +110,7 @@ impl From<&SessionVersion2> for Run {
             low: Point { seq: 0, ..top }.into(),
             top,
             steps: None,
+            missing: None,
         }
     }
 }

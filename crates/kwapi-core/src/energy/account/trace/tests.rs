@@ -283,6 +283,35 @@ fn sums_from(from: usize, messages: &[Accounting]) -> (i64, u64) {
 }
 
 #[test]
+fn what_a_slower_route_brings_of_a_fast_session_lies_where_it_was_measured() {
+    // Across a minute's end at 60 s, a thousand a second, with more power in each second than in the one before.
+    let fast = |seq: u64| Accounting {
+        timestamp: Timestamp::from_micros(58_700_000 + seq * 1_000),
+        seq,
+        totals: Totals {
+            energy: Energy::from_millijoules(seq * seq / 10),
+            measured_ms: seq,
+            ..Totals::default()
+        },
+        ..message(58, 58, 0)
+    };
+    let is_lost = |seq: &u64| (1_250..1_350).contains(seq) || seq % 113 == 7;
+    let (mut whole, mut late) = (Book::default(), Book::default());
+    for seq in 0..3_500 {
+        whole.hear(&fast(seq), Duration::ZERO, Duration::from_secs(10));
+        if !is_lost(&seq) {
+            late.hear(&fast(seq), Duration::ZERO, Duration::from_secs(10));
+        }
+        if seq >= 900 && is_lost(&(seq - 900)) {
+            late.hear(&fast(seq - 900), Duration::ZERO, Duration::from_secs(10));
+        }
+    }
+    late.check("late");
+    assert_eq!(late.account.lost(), (2_600..3_500).filter(is_lost).count() as u64);
+    assert_eq!((late.rows(), late.unplaced), (whole.rows(), 0));
+}
+
+#[test]
 fn begun_later_it_tells_what_came_since() {
     let messages =
         [message(100, 100, 0), message(100, 110, 50), message(100, 111, 60), message(100, 120, 90)];

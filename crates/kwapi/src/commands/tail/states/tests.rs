@@ -13,6 +13,7 @@ fn meter(name: &str, state: &str, failures: u64) -> MeterReport {
         reads: 0,
         failures,
         is_slow: false,
+        ticks_missed: 0,
         probes: Vec::new(),
     }
 }

@@ -1,0 +1,286 @@
+//! Rows that late samples touch, made again from the journal: a piece of it a tick, so that however far back it is and
+//! however much it has, one late sample costs little at a time.
+//!
+//! A file takes nothing older than its last update. So the time around late samples is told twice to an empty file, as it
+//! came and in order, and what differs is put into the probe's own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kwapi_core::{ProbeId, Timestamp, Watts, chain};
+
+use super::History;
+use super::late::LateLimits;
+use super::probe::{ProbeFiles, SAMPLES_MANY, Which};
+use crate::journal::{Credited, Position};
+use crate::rrd::{self, Rrd, RrdFileError};
+use crate::store::{Known, POWER};
+
+/// Which rows that have ended are made again, if the journal is not too long to be read: those of up to so many seconds.
+/// Longer ones stand as they are: a late sample is a small part of a week.
+const ROW_SECONDS: [u64; 5] = [21_600, 7_200, 900, 10, 1];
+
+/// Probes whose rows are made again together, by reading the journal once.
+#[derive(Debug)]
+pub(super) struct Pass {
+    reworks: HashMap<ProbeId, Rework>,
+    /// Up to where the journal has been read, and where its end was then.
+    cursor: Position,
+    end: Position,
+    samples: usize,
+    /// Late samples of probes that have too many samples to be made again.
+    given_up: usize,
+    limits: LateLimits,
+}
+
+/// A probe whose rows are made again.
+#[derive(Debug)]
+struct Rework {
+    probe: Arc<ProbeFiles>,
+    late: Vec<Timestamp>,
+    /// From when on rows are made again, of up to so many seconds.
+    from: u64,
+    row_seconds: u64,
+    samples: Vec<(Timestamp, Watts)>,
+}
+
+impl History {
+    /// Goes on with making rows again that late samples have touched, if it is time.
+    pub(super) fn look_after_late(&self, now: Duration) {
+        let end = self.reading.lock().reader.position();
+        let mut going = self.pass.lock();
+        let mut pass = if let Some(pass) = going.take() {
+            pass
+        } else {
+            let due = self.late.lock().due(now, self.config.flush_interval);
+            if due.is_empty() {
+                return;
+            }
+            self.begin_pass(due, end)
+        };
+        if self.go_on(&mut pass, end) {
+            self.late.lock().ended = now;
+        } else {
+            *going = Some(pass);
+        }
+    }
+
+    /// Notes that so many late samples are not in all their rows.
+    pub(super) fn leave_out(&self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.counts.late_left_out.fetch_add(count as u64, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.late.lock().is_told, true) {
+            tracing::warn!(
+                count,
+                "late measurements are missing from rows of RRD files: there are too many of them, or the journal since then is too long to be read again"
+            );
+        }
+    }
+
+    fn begin_pass(&self, due: Vec<(ProbeId, Vec<Timestamp>)>, end: Position) -> Pass {
+        let (reach, limits) = {
+            let late = self.late.lock();
+            (late.reach(&self.journal, end), late.limits)
+        };
+        let mut reworks = HashMap::new();
+        for (id, late) in due {
+            let Some(probe) = self.probes.read().get(&id).cloned() else { continue };
+            if probe.has_behind() {
+                self.note_late(&id, &late);
+            } else if let Some(rework) = self.begin_rework(probe, late, reach) {
+                reworks.insert(id, rework);
+            }
+        }
+        let earliest = reworks.values().map(|rework| rework.from).min();
+        let place = |from: u64| self.late.lock().place_of(from.saturating_sub(self.beside()));
+        let cursor = earliest.map_or(end, place);
+        Pass { reworks, cursor, end, samples: 0, given_up: 0, limits }
+    }
+
+    /// Seconds before and after rows that tell what held in them.
+    fn beside(&self) -> u64 {
+        2 * self.config.max_gap.as_secs() + 1
+    }
+
+    /// The second from which on a late sample changes anything: it may have held since one gap before.
+    fn touched(&self, late: Timestamp) -> u64 {
+        late.seconds().saturating_sub(self.config.max_gap.as_secs() + 1)
+    }
+
+    /// Says from when on the rows of a probe are made again, where the journal is read from the second `reach` at the
+    /// earliest. `None` where nothing can be made again.
+    fn begin_rework(&self, probe: Arc<ProbeFiles>, late: Vec<Timestamp>, reach: u64) -> Option<Rework> {
+        let count = late.len();
+        let is_reached = |second: u64| second.saturating_sub(self.beside()) >= reach;
+        let mut late = late;
+        late.retain(|at| is_reached(self.touched(*at)));
+        self.leave_out(count - late.len());
+        let (until, _) = probe.newest()?;
+        // Another of the newest stamp changes nothing.
+        late.retain(|at| *at < until);
+        let touched = self.touched(*late.iter().min()?);
+        let choices = ROW_SECONDS.map(|row_seconds| (rows_begin(touched, row_seconds, until), row_seconds));
+        let (from, row_seconds) = choices.into_iter().find(|(from, _)| is_reached(*from))?;
+        if choices.first().is_some_and(|(all, _)| *all < from) {
+            self.leave_out(late.len());
+        }
+        Some(Rework { probe, late, from, row_seconds, samples: Vec::new() })
+    }
+
+    /// Reads on up to `end`, where the history has come to, or as far as it may; there, makes rows of some probes again.
+    /// Says whether all are done.
+    fn go_on(&self, pass: &mut Pass, end: Position) -> bool {
+        let grown = self.journal.bytes_between(std::mem::replace(&mut pass.end, end), end);
+        let bytes_max = pass.limits.tick_bytes_max.saturating_add(grown);
+        let beside = self.beside();
+        let (mut put_off, cursor) = (Vec::new(), pass.cursor);
+        let replayed = self.journal.replay_part(cursor..end, bytes_max, |record| {
+            pass.take(record, beside, &mut put_off);
+        });
+        self.leave_out(std::mem::take(&mut pass.given_up));
+        for Rework { probe, late, .. } in put_off {
+            self.note_late(&probe.id, &late);
+        }
+        let has_more = match replayed {
+            Ok(replayed) => {
+                self.counts.late_bytes_read.fetch_add(replayed.bytes, Ordering::Relaxed);
+                pass.cursor = replayed.end;
+                replayed.bytes >= bytes_max && pass.cursor < end
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the journal; rows that late measurements touch are left as they are");
+                self.leave_out(pass.reworks.values().map(|rework| rework.late.len()).sum());
+                return true;
+            }
+        };
+        if has_more && !pass.reworks.is_empty() {
+            return false;
+        }
+        let ids: Vec<ProbeId> = pass.reworks.keys().take(pass.limits.files_max).cloned().collect();
+        for (id, rework) in ids.iter().filter_map(|id| pass.reworks.remove_entry(id)) {
+            pass.samples -= rework.samples.len();
+            if let Err(error) = self.end_rework(rework) {
+                self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(probe = %id, error = %chain(&error), "cannot write late measurements into an RRD file");
+            }
+        }
+        pass.reworks.is_empty()
+    }
+
+    /// Makes the rows of a probe again; all that its files have been told has been read by now.
+    fn end_rework(&self, rework: Rework) -> Result<(), RrdFileError> {
+        let Rework { probe, mut late, from, row_seconds, mut samples } = rework;
+        self.flush_probe(&probe)?;
+        let Some((until, _)) = probe.newest() else { return Ok(()) };
+        let touched = late.iter().min().map_or(from, |first| self.touched(*first));
+        if probe.has_behind() || rows_begin(touched, row_seconds, until) < from {
+            // Next time: what is behind is late or in the files by then, and a longer row that has ended meanwhile is made
+            // again as well.
+            self.note_late(&probe.id, &late);
+            return Ok(());
+        }
+        let not_yet = {
+            let mut noted = self.late.lock();
+            late.extend(noted.take(&probe.id, |at| self.touched(at) >= from && at < until));
+            noted.of(&probe.id).to_vec()
+        };
+        samples.sort_by_key(|(at, _)| *at);
+        samples.retain(|(at, _)| *at <= until && !not_yet.contains(at));
+        late.sort_unstable();
+        let max_gap = self.config.max_gap;
+        let is_late = |at: Timestamp| late.binary_search(&at).is_ok();
+        let as_it_was: Vec<_> = samples.iter().filter(|(at, _)| !is_late(*at)).copied().collect();
+        let _files = probe.files.lock();
+        let mut is_made = true;
+        for which in [Which::Peaks, Which::Power] {
+            let path = self.path(&probe, which);
+            let mut rrd = match rrd::read(&path) {
+                Ok(rrd) => rrd,
+                // It is made again of all that the journal has.
+                Err(RrdFileError::Unusable(..)) => continue,
+                Err(error) => return Err(error),
+            };
+            let told = |samples: &[(Timestamp, Watts)]| told(&probe, which, from, samples, max_gap);
+            if rrd.rework(from, &told(&as_it_was), &told(&samples)) {
+                rrd::create(&path, &rrd)?;
+            } else {
+                is_made = false;
+            }
+        }
+        if !is_made {
+            self.leave_out(late.len());
+        }
+        Ok(())
+    }
+}
+
+impl Pass {
+    /// Takes a record of the journal, if it tells of rows that are made again. Where there are too many, it puts off some
+    /// of the probes.
+    fn take(&mut self, record: &Credited, beside: u64, put_off: &mut Vec<Rework>) {
+        let Some(rework) = self.reworks.get_mut(&record.probe) else { return };
+        if record.at.seconds() < rework.from.saturating_sub(beside) {
+            return;
+        }
+        rework.samples.push((record.at, record.power));
+        self.samples += 1;
+        if self.samples <= self.limits.samples_max {
+            return;
+        }
+        let is_alone = self.reworks.len() == 1;
+        let ids: Vec<ProbeId> = self.reworks.keys().take(self.reworks.len().div_ceil(2)).cloned().collect();
+        for mut rework in ids.iter().filter_map(|id| self.reworks.remove(id)) {
+            self.samples -= std::mem::take(&mut rework.samples).len();
+            if is_alone {
+                self.given_up += rework.late.len();
+            } else {
+                put_off.push(rework);
+            }
+        }
+    }
+}
+
+/// The latest second, at or before `at`, from which on each row of up to `row_seconds` that has ended by `until` is made
+/// again as a whole.
+fn rows_begin(at: u64, row_seconds: u64, until: Timestamp) -> u64 {
+    let lengths = POWER.archives.iter().map(|(_, steps, _)| POWER.step.saturating_mul(*steps));
+    let begins = lengths.filter(|length| *length <= row_seconds).filter_map(|length| {
+        let begin = at / length * length;
+        (begin.saturating_add(length) <= until.seconds()).then_some(begin)
+    });
+    begins.min().unwrap_or(at).min(at)
+}
+
+/// An empty file that begins at `from`, told `samples` in order of their stamps.
+fn told(
+    probe: &ProbeFiles,
+    which: Which,
+    from: u64,
+    samples: &[(Timestamp, Watts)],
+    max_gap: Duration,
+) -> Rrd {
+    let known = Known { probe: probe.id.clone(), since: probe.since };
+    let scratch = ProbeFiles::new(known, probe.number);
+    let (mut rrd, mut is_first) = (which.empty(from), true);
+    for samples in samples.chunks(SAMPLES_MANY) {
+        for (at, power) in samples {
+            let probe = probe.id.clone();
+            let (voltage, current, accounting, taken) = (None, None, None, None);
+            let record = Credited { probe, at: *at, power: *power, voltage, current, accounting, taken };
+            _ = scratch.keep(&record, 0, max_gap);
+        }
+        let (mut samples, gone) = scratch.waiting();
+        // What held at its begin is not known, unless a sample from before tells.
+        if let Some(first) = samples.first_mut().filter(|_| std::mem::take(&mut is_first)) {
+            first.is_after_loss |= first.at.seconds() >= from;
+        }
+        // A file of our own making takes any sample.
+        _ = which.apply(&mut rrd, &samples, max_gap);
+        scratch.written(samples.len(), gone);
+    }
+    rrd
+}

@@ -1,0 +1,185 @@
+//! What of a row lies between two instants, as its samples tell.
+//!
+//! The ledger has laid the energy between two successive samples evenly, and so it is taken here. Its statuses are known of
+//! the row as a whole. Where the row is not measured throughout, what is bridged or unknown lies in its longest stretches:
+//! in the fewest that leave room for it. A row to which its samples do not come (some are missing, or came late) is not
+//! taken from them.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use kwapi_core::{Increment, Quality};
+
+use super::course::Point;
+
+/// Rows' shares of a stretch are whole numbers: its parts may differ by so much, in millijoules and milliseconds.
+const ROUNDING: i64 = 3;
+
+/// The time between two successive samples, as far as it lies in a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    /// When the two were measured, in Unix milliseconds.
+    from: u64,
+    to: u64,
+    /// What the second has over the first, in millijoules.
+    gained: u64,
+    /// Its part in the row.
+    begin: u64,
+    end: u64,
+    /// What it is by the second sample, measured or estimated, unless the row says otherwise.
+    status: usize,
+    /// Whether the row's statuses lie in it that no sample has.
+    is_mixed: bool,
+}
+
+impl Stretch {
+    /// The stretches between samples in order of time; `None` where a total falls.
+    pub(super) fn between_all(points: &[Point], row: &Range<u64>) -> Option<Vec<Self>> {
+        let mut all = Vec::with_capacity(points.len());
+        for pair in points.windows(2) {
+            let &[before, after] = pair else { continue };
+            let gained = after.total.checked_sub(before.total)?;
+            let (begin, end) = (before.at.max(row.start), after.at.min(row.end));
+            if end > begin {
+                let status = match after.quality {
+                    Quality::Measured => 0,
+                    Quality::Estimated => 1,
+                };
+                let (from, to) = (before.at, after.at);
+                all.push(Self { from, to, gained, begin, end, status, is_mixed: false });
+            }
+        }
+        Some(all)
+    }
+
+    fn length(&self) -> i64 {
+        saturated(u128::from(self.end - self.begin))
+    }
+
+    /// What it gains from where it begins in the row to an instant within it: energy, and time.
+    fn until(&self, at: u64) -> (i64, i64) {
+        let end = at.clamp(self.begin, self.end);
+        let by =
+            |at: u64| u128::from(self.gained) * u128::from(at - self.from) / u128::from(self.to - self.from);
+        (saturated(by(end) - by(self.begin)), saturated(u128::from(end - self.begin)))
+    }
+
+    fn all(&self) -> (i64, i64) {
+        self.until(self.end)
+    }
+
+    /// All of it, by its sample's status.
+    fn own(&self) -> Increment {
+        of_status(self.status, self.all())
+    }
+}
+
+/// Where in a row its energy lies.
+#[derive(Debug)]
+pub(super) struct Course {
+    stretches: Vec<Stretch>,
+    row: Range<u64>,
+    /// All that the row says.
+    whole: Increment,
+    /// What of it lies in the mixed stretches…
+    mixed: Increment,
+    /// …which gain so much together, energy and time.
+    of_mixed: (i64, i64),
+}
+
+impl Course {
+    /// `None` where the stretches do not come to the row.
+    pub(super) fn new(mut stretches: Vec<Stretch>, row: Range<u64>, whole: Increment) -> Option<Self> {
+        let mut mixed = whole;
+        for stretch in &stretches {
+            mixed.add(&stretch.own(), -1);
+        }
+        let gained: i64 = stretches.iter().fold(0, |sum, stretch| sum.saturating_add(stretch.all().0));
+        if gained.abs_diff(whole.energy_mj()) > ROUNDING.unsigned_abs() {
+            return None;
+        }
+        let mut of_mixed = (0, 0);
+        let is_zero = |part: &i64| part.abs() <= ROUNDING;
+        if !mixed.mj.iter().chain(&mixed.ms).all(is_zero) {
+            let mut longest: Vec<usize> = (0..stretches.len()).collect();
+            longest.sort_by_key(|index| Reverse(stretches.get(*index).map(Stretch::length)));
+            let mut next = longest.into_iter();
+            while !has_room(&mixed, of_mixed) {
+                let stretch = next.next().and_then(|index| stretches.get_mut(index))?;
+                stretch.is_mixed = true;
+                mixed.add(&stretch.own(), 1);
+                of_mixed = sum(of_mixed, stretch.all());
+            }
+        }
+        Some(Self { stretches, row, whole, mixed, of_mixed })
+    }
+
+    /// What lies between two instants.
+    pub(super) fn between(&self, from: u64, to: u64) -> Increment {
+        let mut increment = self.bounded(to);
+        increment.add(&self.bounded(from), -1);
+        increment
+    }
+
+    /// What lies before an instant: nothing at the row's begin, and all at its end.
+    fn bounded(&self, at: u64) -> Increment {
+        if at >= self.row.end {
+            return self.whole;
+        }
+        let mut increment = self.before(at);
+        let whole = self.whole.mj.iter().chain(&self.whole.ms);
+        for (part, whole) in increment.mj.iter_mut().chain(&mut increment.ms).zip(whole) {
+            *part = (*part).clamp(0, (*whole).max(0));
+        }
+        increment
+    }
+
+    /// What the stretches have from the row's begin to an instant.
+    fn before(&self, at: u64) -> Increment {
+        let (mut increment, mut in_mixed) = (Increment::default(), (0_i64, 0_i64));
+        for stretch in self.stretches.iter().take_while(|stretch| stretch.begin < at) {
+            let gained = stretch.until(at);
+            if stretch.is_mixed {
+                in_mixed = sum(in_mixed, gained);
+            } else {
+                increment.add(&of_status(stretch.status, gained), 1);
+            }
+        }
+        let mj = self.mixed.mj.map(|part| share(part, in_mixed.0, self.of_mixed.0));
+        let ms = self.mixed.ms.map(|part| share(part, in_mixed.1, self.of_mixed.1));
+        increment.add(&Increment { mj, ms }, 1);
+        increment
+    }
+}
+
+/// Whether what no stretch has by itself can lie in the mixed ones, which gain so much energy and time together: nothing is
+/// taken twice, and no more time is known than there is.
+fn has_room(mixed: &Increment, (_, ms): (i64, i64)) -> bool {
+    let is_left = |part: &i64| *part >= -ROUNDING;
+    mixed.mj.iter().chain(&mixed.ms).all(is_left) && mixed.known_ms() <= ms.saturating_add(ROUNDING)
+}
+
+fn of_status(status: usize, (of_mj, of_ms): (i64, i64)) -> Increment {
+    let mut increment = Increment::default();
+    if let (Some(mj), Some(ms)) = (increment.mj.get_mut(status), increment.ms.get_mut(status)) {
+        (*mj, *ms) = (of_mj, of_ms);
+    }
+    increment
+}
+
+/// As much of `part` as `of` is of `whole`.
+fn share(part: i64, of: i64, whole: i64) -> i64 {
+    let shared = i128::from(part) * i128::from(of) / i128::from(whole.max(1));
+    i64::try_from(shared).unwrap_or(i64::MAX)
+}
+
+fn sum(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
+    (one.0.saturating_add(other.0), one.1.saturating_add(other.1))
+}
+
+fn saturated(value: u128) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

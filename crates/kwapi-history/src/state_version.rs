@@ -1,0 +1,50 @@
+//! What a state directory says of which version wrote it.
+//!
+//! Versions are told apart as far as files go: `0.2.1` reads and writes what `0.2.0` does. Before 0.2.0 nothing was said.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// The file, in the state directory: the version and a line feed.
+const NAME: &str = "version";
+/// This version.
+pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+/// Whether a version is later than this one, as far as files go.
+pub(crate) fn is_newer(version: &str) -> bool {
+    series(version) > series(PROGRAM)
+}
+
+/// The version that wrote a state directory, where it says so.
+pub(crate) fn written(state: &Path) -> Option<String> {
+    let text = fs::read_to_string(state.join(NAME)).ok()?;
+    let version = text.trim();
+    series(version).map(|_| version.to_owned())
+}
+
+/// Says which version wrote a state directory; `None`: it does not say, as before 0.2.0.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn record(state: &Path, version: Option<&str>) -> io::Result<()> {
+    let path = state.join(NAME);
+    let Some(version) = version else {
+        return match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    };
+    let unfinished = state.join(format!("{NAME}.new"));
+    let mut file = File::create(&unfinished)?;
+    file.write_all(format!("{version}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, &path)?;
+    File::open(state)?.sync_all()
+}
+
+/// Major and minor number: what files go by.
+pub(crate) fn series(version: &str) -> Option<(u64, u64)> {
+    let mut numbers = version.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
