@@ -1,5 +1,6 @@
 //! What an operator types.
 
+mod keys;
 mod records;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 
+pub(crate) use keys::{KeysArgs, KeysCommand, SigningArgs};
 use records::{BILL_HELP, ENERGY_HELP, REPORT_HELP};
 pub(crate) use records::{
     BackupArgs, BillArgs, BillPrint, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs,
@@ -86,6 +88,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
     Import(Box<ImportArgs>),
+    /// Make and list the keys of the bus: CURVE between hosts, and the secrets that sign measurements.
+    Keys(KeysArgs),
     /// Print a configuration made from that of another program, and what it could not carry.
     ///
     /// Reads drivers.conf, forwarder.conf, api.conf and rrd.conf of the original Kwapi and its directory of RRD files; a
