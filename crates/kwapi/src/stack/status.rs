@@ -14,7 +14,7 @@ use kwapi_history::Samples;
 use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
-use kwapi_plugins::metrics::{HEALTH, METRICS, READY};
+use kwapi_plugins::metrics::{HEALTH, METRICS, Metrics, READY};
 use serde::{Deserialize, Serialize};
 
 use super::Roles;
@@ -88,12 +88,20 @@ pub(super) struct TroubleSources {
     pub(super) manager: Option<Arc<Manager>>,
     pub(super) samples: Option<Arc<Samples>>,
     pub(super) rests: Option<RestWatch>,
+    /// What each part of the process is ready for.
+    pub(super) parts: Arc<Metrics>,
 }
 
-/// What is wrong with the clock or the state of the process itself, what keeps samples from object storage, and which meters
-/// contradict those below them: a sentence each.
+/// The parts that keep records: what keeps them from it is a trouble, and not only a reason to ask elsewhere.
+const RECORDS: [&str; 7] =
+    ["history_directory", "journal", "accounts", "history", "groups", "ledger", "samples"];
+
+/// What is wrong with the clock or the state of the process itself, what keeps records from being kept and samples from object
+/// storage, and which meters contradict those below them: a sentence each.
 async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
     let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
+    let unready = sources.parts.unready().filter(|(part, _)| RECORDS.contains(part));
+    all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
     all.extend(sources.samples.and_then(|samples| samples.upload_trouble()));
     all.extend(sources.rests.iter().flat_map(RestWatch::troubles));
     Json(all)
