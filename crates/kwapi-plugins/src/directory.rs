@@ -102,6 +102,7 @@ pub struct Directory {
     groups: Option<Groups>,
     windows: Option<Windows>,
     problems: Option<Arc<ProblemOf>>,
+    device_accuracy: Option<Arc<AccuracyOf>>,
 }
 
 impl fmt::Debug for Directory {
@@ -146,6 +147,15 @@ impl Directory {
         Self { problems: Some(Arc::new(problem)), ..self }
     }
 
+    /// The same, where `accuracy` tells what the devices of this process say of their own accuracy, in percent of the reading.
+    #[must_use]
+    pub fn with_device_accuracy(
+        self,
+        accuracy: impl Fn(&ProbeId) -> Option<f64> + Send + Sync + 'static,
+    ) -> Self {
+        Self { device_accuracy: Some(Arc::new(accuracy)), ..self }
+    }
+
     /// Takes up a new configuration: whatever is asked from now on is answered from it.
     pub fn replace(&self, configured: ConfiguredProbes) {
         *self.configured.write() = Arc::new(configured);
@@ -157,10 +167,11 @@ impl Directory {
         (configured.labels)(probe)
     }
 
-    /// The accuracy of a probe's meter, in percent of its reading, if it is configured.
+    /// The accuracy of a probe's meter, in percent of its reading: as configured, or as the device says.
     pub(crate) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
         let configured = Arc::clone(&self.configured.read());
-        (configured.accuracy)(probe)
+        let of_device = || self.device_accuracy.as_ref().and_then(|accuracy| accuracy(probe));
+        (configured.accuracy)(probe).or_else(of_device)
     }
 
     /// Whether a probe has all of these labels.

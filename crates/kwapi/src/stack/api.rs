@@ -104,7 +104,11 @@ pub(super) fn directory(
         directory = directory.with_history(history.clone());
     }
     if let Some(problems) = problems {
-        directory = directory.with_problems(move |probe| problems.of(probe));
+        let problems = Arc::new(problems);
+        let of_devices = problems.clone();
+        directory = directory
+            .with_problems(move |probe| problems.of(probe))
+            .with_device_accuracy(move |probe| of_devices.accuracy(probe));
     }
     directory
 }

@@ -85,17 +85,31 @@ impl Drivers {
 
 /// A look at the meters serves all probes asked about within this time: one answer of the API asks about each of its own.
 const PROBLEMS_AGE_MAX: Duration = Duration::from_secs(1);
+/// What devices say of their accuracy changes with a device.
+const ACCURACIES_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Why each troubled probe has no reading, as its meter's latest round left it.
 #[derive(Debug)]
 pub(super) struct Problems {
     manager: Arc<Manager>,
     seen: Mutex<Option<(Instant, HashMap<ProbeId, String>)>>,
+    accuracies: Mutex<Option<(Instant, HashMap<ProbeId, f64>)>>,
 }
 
 impl Problems {
     pub(super) fn new(manager: Arc<Manager>) -> Self {
-        Self { manager, seen: Mutex::new(None) }
+        Self { manager, seen: Mutex::new(None), accuracies: Mutex::new(None) }
+    }
+
+    /// What the device of `probe` says of its accuracy, in percent of the reading.
+    pub(super) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
+        let mut seen = self.accuracies.lock();
+        if seen.as_ref().is_none_or(|(at, _)| at.elapsed() > ACCURACIES_AGE_MAX) {
+            let probes = self.manager.statuses().into_iter().flat_map(|meter| meter.probes);
+            let told = probes.filter_map(|status| Some((status.probe, status.accuracy_percent?)));
+            *seen = Some((Instant::now(), told.collect()));
+        }
+        seen.as_ref().and_then(|(_, told)| told.get(probe).copied())
     }
 
     /// Why the meter of `probe` last failed, if it has not been read since.

@@ -155,6 +155,9 @@ pub(crate) struct ProbeReport {
     /// Why the time before this process is not bridged by its counter.
     #[serde(default)]
     pub(crate) not_bridged: Option<String>,
+    /// What its device says of its accuracy, in percent of the reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) accuracy_percent: Option<f64>,
 }
 
 impl MeterReport {
@@ -193,6 +196,7 @@ impl ProbeReport {
             outliers_in_a_row: status.outliers_in_a_row,
             is_held: status.is_held,
             not_bridged: status.not_bridged.map(|cause| cause.to_string()),
+            accuracy_percent: status.accuracy_percent,
         }
     }
 }

@@ -18,10 +18,7 @@ fn ticks_two_seconds_back_are_due_and_older_ones_are_missed() {
     let second = Duration::from_secs(1);
     assert_eq!(due(&mut ticks, second).map(|(asked, missed)| (asked.before, missed)), Some((0, 0)));
     assert_eq!(due(&mut ticks, second), None);
-    assert_eq!(
-        due(&mut ticks, 3 * second).map(|(asked, missed)| (asked.before, missed)),
-        Some((1_999, 0))
-    );
+    assert_eq!(due(&mut ticks, 3 * second).map(|(asked, missed)| (asked.before, missed)), Some((1_999, 0)));
     assert_eq!(
         due(&mut ticks, 9 * second).map(|(asked, missed)| (asked.before, missed)),
         Some((2_000, 3_999))
