@@ -9,6 +9,7 @@ mod apportion;
 mod cells;
 mod document;
 mod grid;
+mod runs;
 mod shares;
 
 use std::collections::BTreeMap;

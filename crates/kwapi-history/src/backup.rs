@@ -1,5 +1,5 @@
-//! A copy of the records of a running service, from which others can go on: accounts, ledger, index, and of the journal
-//! what these do not have yet.
+//! A copy of the records of a running service, from which others can go on: accounts, ledger, index, closed bills, and of
+//! the journal what these do not have yet.
 //!
 //! Files are copied in the order in which a start reads them: first what says how far it stands (accounts, `ledger-open`),
 //! then what it stands on (ledger files, journal). So the copy is what a kill would have left at some moment, and is opened
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use kwapi_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::documents::{BILLS, ENDING};
 use crate::journal::{Position, SegmentFile, folder, segments};
 use crate::ledger::Ledger;
 use crate::state_version;
@@ -232,6 +233,10 @@ impl Copy<'_> {
             if !is_there {
                 return Ok(false);
             }
+        }
+        // Bills are only ever added.
+        for month in self.entries(Path::new(BILLS))? {
+            self.folder(&month, &|name| name.ends_with(&format!(".{ENDING}")))?;
         }
         self.file(&history.join(INDEX))?;
         self.file(&Path::new(API).join(API_ACCOUNTS))?;

@@ -13,6 +13,7 @@
 
 mod backup;
 mod columns;
+mod documents;
 pub mod foreign;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -29,6 +30,7 @@ mod tree;
 pub mod upgrade;
 
 pub use backup::{Backup, BackupError, back_up, finish_restore, is_restore_unfinished, restore};
+pub use documents::{Documents, DocumentsError, StoredDocument};
 pub use history::{
     Flusher, Groups, GroupsConfig, GroupsCounters, History, HistoryConfig, HistoryCounters, Latest,
 };

@@ -239,7 +239,7 @@ pub(crate) fn is_unfinished(path: &Path) -> bool {
     path.extension() == Some(OsStr::new(UNFINISHED))
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

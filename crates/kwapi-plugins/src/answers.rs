@@ -5,6 +5,7 @@
 
 mod placed;
 mod question;
+mod records;
 mod rests;
 mod table;
 mod watch;
@@ -21,7 +22,8 @@ use crate::scope::Scope;
 
 use question::EnergyBy;
 pub use question::{EnergyFormat, EnergyQuestion};
-pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS};
+pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS, accepts_csv, no_parameter};
+pub use records::AnswerRecords;
 pub(crate) use rests::{MeterRest, MeterRests};
 use table::{EnergySubject, EnergyTable};
 pub use watch::RestWatch;
@@ -56,6 +58,11 @@ impl EnergyAnswers {
     /// What it is answered from.
     pub(crate) fn query(&self) -> &Query {
         &self.query
+    }
+
+    /// Whose labels and sums they have.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Answers from `query`; labels and sums are those of `directory`.

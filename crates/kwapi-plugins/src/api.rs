@@ -3,6 +3,7 @@
 //! `/v1/` is the seed's, to the letter; what it has no room for is in `/v2/`. Each route stands once, in the table of
 //! [`route`], and every answer that is no success has the one shape of [`HttpError`].
 
+mod bills;
 mod config;
 mod energy;
 mod groups;
@@ -32,6 +33,7 @@ pub use route::ROUTES;
 
 use crate::answers::EnergyAnswers;
 use crate::auth::{Auth, guarded, scope_of};
+use crate::bills::Bills;
 use crate::directory::Directory;
 use crate::http::{
     AnswerTurns, Cors, HttpError, POSITION, RouteMatch, allow_origins, is_not_modified, not_modified,
@@ -59,6 +61,8 @@ struct Inner {
     epoch: u64,
     /// Where questions about energy are answered from; `None` where no ledger is kept.
     answers: Option<EnergyAnswers>,
+    /// `None` where none are served.
+    bills: Option<Bills>,
     /// `None` where no samples are kept.
     samples: Option<Arc<Samples>>,
     turns: AnswerTurns,
@@ -74,6 +78,7 @@ impl Api {
             probes: Arc::default(),
             epoch,
             answers: None,
+            bills: None,
             samples: None,
             turns: AnswerTurns::default(),
         }))
@@ -95,6 +100,12 @@ impl Api {
     #[must_use]
     pub fn with_samples(self, samples: Option<Arc<Samples>>) -> Self {
         self.changed(|inner| inner.samples = samples)
+    }
+
+    /// The same, with bills: open ones are made of what [`Api::with_energy`] has.
+    #[must_use]
+    pub fn with_bills(self, bills: Bills) -> Self {
+        self.changed(|inner| inner.bills = Some(bills))
     }
 
     /// The same, answering questions about energy from `query`.
@@ -156,6 +167,15 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         let response = api.energy(&parts.uri, &parts.headers, scope, has_power).await;
         return if is_head { without_body(response) } else { response };
     }
+    if resource == ApiResource::Bills {
+        let response = api.bills(scope).await;
+        return if is_head { without_body(response) } else { response };
+    }
+    if resource == ApiResource::Bill {
+        let month = parameters.first().map(String::as_str).unwrap_or_default();
+        let response = api.bill(month, &parts.uri, &parts.headers, scope).await;
+        return if is_head { without_body(response) } else { response };
+    }
     if resource == ApiResource::Group {
         let group = parameters.first().map(String::as_str).unwrap_or_default();
         let response = api.group(group, &parts.uri, &parts.headers, scope).await;
@@ -204,9 +224,12 @@ impl Api {
             ApiResource::RichProbe => self.rich_probe(probe, scope),
             ApiResource::Groups => Ok(self.groups(&query()?, scope)),
             // Answered a part at a time, above.
-            ApiResource::Energy | ApiResource::Series | ApiResource::Samples | ApiResource::Group => {
-                Err(nothing_here())
-            }
+            ApiResource::Energy
+            | ApiResource::Series
+            | ApiResource::Samples
+            | ApiResource::Group
+            | ApiResource::Bills
+            | ApiResource::Bill => Err(nothing_here()),
         }
     }
 }

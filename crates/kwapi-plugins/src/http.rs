@@ -36,4 +36,4 @@ pub(crate) use streamed::{AnswerTurns, StreamHead, StreamSink};
 pub use tls::{ServerTls, Validity};
 
 /// The position in the journal that an answer is true at.
-pub(crate) const POSITION: HeaderName = HeaderName::from_static("kwapi-position");
+pub const POSITION: HeaderName = HeaderName::from_static("kwapi-position");

@@ -4,6 +4,7 @@ pub mod answers;
 pub mod api;
 pub mod audit;
 pub mod auth;
+pub mod bills;
 mod choice;
 pub mod directory;
 #[cfg(feature = "fuzzing")]
@@ -15,6 +16,7 @@ mod json;
 pub mod live;
 pub mod metrics;
 pub mod object_storage;
+pub mod report;
 mod scope;
 pub mod web;
 

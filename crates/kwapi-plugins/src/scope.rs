@@ -43,6 +43,21 @@ impl Selection {
             && (self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(probe)))
             && (self.labels.is_empty() || self.directory.has_labels(probe, &self.labels))
     }
+
+    /// The same of the part of a probe that `value` of `label` has on a bill: whose it is, the bill says, and not the
+    /// directory, which knows neither shares nor dates.
+    fn takes_part(&self, probe: &ProbeId, label: Option<&str>, value: Option<&str>) -> bool {
+        let Some(wanted) = label.and_then(|label| self.labels.get(label)) else { return self.takes(probe) };
+        let others: Labels = self
+            .labels
+            .iter()
+            .filter(|(name, _)| Some(name.as_str()) != label)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        value == Some(wanted.as_str())
+            && (self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(probe)))
+            && (others.is_empty() || self.directory.has_labels(probe, &others))
+    }
 }
 
 impl Scope {
@@ -70,6 +85,17 @@ impl Scope {
             Self::All => true,
             Self::Any(selections) => selections.iter().any(|selection| selection.takes(probe)),
             Self::Both(both) => both.iter().all(|scope| scope.allows(probe)),
+        }
+    }
+
+    /// Whether the part of `probe` that `value` of `label` has on a bill may be seen.
+    pub(crate) fn allows_part(&self, probe: &ProbeId, label: Option<&str>, value: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Any(selections) => {
+                selections.iter().any(|selection| selection.takes_part(probe, label, value))
+            }
+            Self::Both(both) => both.iter().all(|scope| scope.allows_part(probe, label, value)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What an operator types.
 
+mod keys;
 mod records;
 
 use std::net::SocketAddr;
@@ -8,9 +9,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 
-use records::{BILL_HELP, ENERGY_HELP};
+pub(crate) use keys::{KeysArgs, KeysCommand, SigningArgs};
+use records::{BILL_HELP, ENERGY_HELP, REPORT_HELP};
 pub(crate) use records::{
-    BackupArgs, BillArgs, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs, RestoreArgs,
+    BackupArgs, BillArgs, BillPrint, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs,
+    ReportArgs, RestoreArgs,
 };
 
 /// The release, and the commit it was built from where that is known.
@@ -60,9 +63,15 @@ pub(crate) enum Command {
     Energy(Box<EnergyArgs>),
     /// Print what a month's energy costs, and whose it is.
     ///
-    /// Asks the same ledger as `kwapi energy`. Prices and owners are those of the configuration.
+    /// Asks the same ledger as `kwapi energy`. Prices and owners are those of the configuration. A month that is closed is
+    /// printed from its document, whatever has changed since.
     #[command(after_help = BILL_HELP)]
     Bill(Box<BillArgs>),
+    /// Print the yearly numbers of a data centre: energy of the facility and of its IT, peak and PUE, by the month.
+    ///
+    /// Asks the same ledger as `kwapi energy`. What a probe measures is its label `role`: facility, it or renewable.
+    #[command(after_help = REPORT_HELP)]
+    Report(Box<ReportArgs>),
     /// Read one configured meter once and explain the findings.
     Probe(ProbeArgs),
     /// Search the network for wattmeters with the configured credentials and print a configuration.
@@ -79,6 +88,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
     Import(Box<ImportArgs>),
+    /// Make and list the keys of the bus: CURVE between hosts, and the secrets that sign measurements.
+    Keys(KeysArgs),
     /// Print a configuration made from that of another program, and what it could not carry.
     ///
     /// Reads drivers.conf, forwarder.conf, api.conf and rrd.conf of the original Kwapi and its directory of RRD files; a

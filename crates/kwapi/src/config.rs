@@ -18,7 +18,6 @@ mod spec;
 mod virtual_probes;
 
 pub(crate) use accuracy::Accuracies;
-pub(crate) use bill::BillSection;
 pub(crate) use bus::{BusSection, Endpoint};
 pub(crate) use document::{Document, DocumentError, Step};
 pub(crate) use kwapi_core::chain;
@@ -89,7 +88,7 @@ pub(crate) struct Config {
     /// Those of probes whose meters name their outlets by a template.
     pub(crate) template_labels: TemplateLabels,
     /// What energy costs, and whose it is.
-    pub(crate) bill: BillSection,
+    pub(crate) bill: kwapi_plugins::bills::BillConfig,
     /// How accurate the meters are, as far as it is configured.
     pub(crate) accuracy: Accuracies,
     /// What is probably not meant, each with its line.
@@ -131,6 +130,7 @@ impl Config {
             .collect();
         inventories.into_iter().for_each(|file| document.note_source(file));
         files::note(&mut document);
+        bill::note(&mut document);
         // Looked at before the rest is read: what changes meanwhile is seen as a change.
         let looks = document.sources().look();
         let config =

@@ -82,6 +82,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         Some(Command::Status(arguments)) => commands::status::status(arguments, named).await,
         Some(Command::Energy(arguments)) => commands::energy::energy(arguments, named).await,
         Some(Command::Bill(arguments)) => commands::bill::bill(arguments, named).await,
+        Some(Command::Report(arguments)) => commands::report::report(arguments, named).await,
         Some(Command::Probe(arguments)) => commands::probe::probe(arguments, named).await,
         Some(Command::Discover(arguments)) => commands::discover::discover(arguments, named).await,
         Some(Command::Simulate(arguments)) => commands::simulate::simulate(arguments).await,
@@ -98,6 +99,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         }
         // It has an exit status of its own.
         Some(Command::Measure(_)) => Ok(()),
+        Some(Command::Keys(arguments)) => commands::keys::keys(&arguments.command, named),
         Some(Command::KeystoneRegister(arguments)) => {
             commands::keystone_register::print(arguments);
             Ok(())

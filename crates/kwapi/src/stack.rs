@@ -23,6 +23,7 @@ use kwapi_history::{History, Windows};
 use kwapi_plugins::Scope;
 use kwapi_plugins::audit::{AuditEvent, AuditLog};
 use kwapi_plugins::auth::{Auth, Logins};
+use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
@@ -31,7 +32,7 @@ use crate::config::{Config, Endpoint, chain};
 use crate::reload;
 use crate::shutdown::{STOP_LIMIT, Shutdown};
 
-pub(crate) use api::{configured, configured_labels};
+pub(crate) use api::configured;
 pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use feed::Folded;
 pub(crate) use listeners::{AddressInUse, Listeners, tunnel};
@@ -143,6 +144,7 @@ pub(crate) struct Stack {
     pages: Option<Pages>,
     directory: Directory,
     auth: Option<Auth>,
+    bills: Bills,
     logins: Option<Logins>,
     audit: AuditLog,
     servers: Vec<Server>,
@@ -218,10 +220,12 @@ impl Stack {
             all.add(rests.clone());
         }
         let all = Arc::new(all);
+        let bills = Bills::new(config.bill.clone(), &config.state_directory);
         let mut routers = Vec::new();
         if let Some(listener) = api_listener.filter(|_| live.is_some()) {
             let (query, samples) = (query.clone(), pages.as_ref().and_then(Pages::samples));
-            let router = api::router(config, directory.clone(), query, auth.clone(), &all, samples);
+            let sources = api::ApiSources { query, samples, bills: bills.clone() };
+            let router = api::router(config, directory.clone(), sources, auth.clone(), &all);
             routers.push((listener, router));
         }
         if let Some(listener) = web_listener.filter(|_| history.is_some()) {
@@ -245,7 +249,7 @@ impl Stack {
                 Server::start(listener, router, async move { shutdown.begun().await })
             })
             .collect();
-        Ok(Self { drivers, forwarder, feed, pages, directory, auth, logins, audit, servers })
+        Ok(Self { drivers, forwarder, feed, pages, directory, auth, bills, logins, audit, servers })
     }
 
     /// Works until `shutdown`, taking up what the configuration's files come to say, and stops.
@@ -264,6 +268,7 @@ impl Stack {
             drivers.apply(config).map_err(|error| chain(&error))?;
         }
         self.directory.replace(api::configured(config));
+        self.bills.replace(config.bill.clone());
         if let Some(pages) = &self.pages {
             pages.apply(config);
         }

@@ -8,7 +8,7 @@ mod socket;
 mod zap;
 
 pub use context::{BusContext, BusCounters};
-pub use curve::{CurveConfig, CurveError};
+pub use curve::{CurveConfig, CurveError, CurvePair};
 pub(crate) use inlet::Sockets;
 pub(crate) use queues::ListenerQueues;
 pub(crate) use socket::{OpenSocket, high_water, high_water_at};

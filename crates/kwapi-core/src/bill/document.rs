@@ -1,9 +1,11 @@
 //! What a bill says. Energy is in whole watt-hours, money in whole units of the currency's last decimal.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Decimal, ProbeId};
 
 /// A bill: what each value of a label has used, and what that costs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bill {
     /// In order of their names; what is allocated to none comes last.
     pub values: Vec<BillValue>,
@@ -16,7 +18,7 @@ pub struct Bill {
 }
 
 /// The part of one value of a label.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BillValue {
     /// The value; `None`: what is allocated to none.
     pub value: Option<String>,
@@ -33,11 +35,12 @@ pub struct BillValue {
     /// Its CO2 in grams; `None` where some of it is not known.
     pub co2_grams: Option<i64>,
     /// Its energy by the quarter hour, from the begin of the bill on.
+    #[serde(with = "super::runs")]
     pub quarters: Vec<BillQuarterSum>,
 }
 
 /// What a value has of a probe.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BillProbe {
     /// Whose energy; of a meter above others, what is not of those.
     pub probe: ProbeId,
@@ -68,7 +71,8 @@ pub struct BillProbe {
 }
 
 /// What a line is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BillLineKind {
     /// Energy that was measured or estimated, at a price for a kilowatt-hour; `None`: at those of a series.
     Energy(Option<Decimal>),
@@ -86,7 +90,7 @@ pub enum BillLineKind {
 }
 
 /// A line: energy, and what it costs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BillLine {
     /// Name of the rate.
     pub rate: String,
@@ -99,7 +103,8 @@ pub struct BillLine {
 }
 
 /// What a charge is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BillChargeKind {
     /// The month: the part, in proportion to energy, of what the whole bill is charged.
     Month,
@@ -108,7 +113,7 @@ pub enum BillChargeKind {
 }
 
 /// What is charged besides energy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BillCharge {
     /// Name of the rate.
     pub rate: String,
@@ -121,7 +126,7 @@ pub struct BillCharge {
 }
 
 /// The highest quarter hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BillPeak {
     /// Its begin, in Unix milliseconds; of several the first.
     pub begin_ms: u64,
@@ -137,7 +142,8 @@ impl BillPeak {
 }
 
 /// How sure the energy of a quarter hour is: as sure as the least sure part of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QuarterStatus {
     /// No probe was there.
     #[default]

@@ -4,7 +4,7 @@ use super::{BillError, BillTerms, BilledQuarter};
 use crate::tariff::{Decimal, QUARTER_MS, QuarterOfWeek, RateUnit};
 
 /// A bill is of a year at most.
-const QUARTERS_MAX: u64 = 366 * 96 + 8;
+pub(super) const QUARTERS_MAX: u64 = 366 * 96 + 8;
 
 /// The quarter hours of a bill.
 #[derive(Debug)]

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::tariff::{Decimal, QUARTER_MS};
 
 /// A value's share of a probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// Value of the label.
     pub value: String,
@@ -16,8 +18,17 @@ pub struct Share {
 }
 
 /// The shares of a probe. At no time are they more than the whole; what they leave belongs to nobody.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Share>")]
 pub struct Shares(Vec<Share>);
+
+impl TryFrom<Vec<Share>> for Shares {
+    type Error = SharesError;
+
+    fn try_from(shares: Vec<Share>) -> Result<Self, SharesError> {
+        Self::new(shares)
+    }
+}
 
 /// Why these are no shares. Each is named by its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +95,17 @@ impl Shares {
     /// All of it is one value's, always.
     pub fn whole(value: impl Into<String>) -> Self {
         Self(vec![Share { value: value.into(), share: Decimal::ONE, valid: 0..u64::MAX }])
+    }
+
+    /// What of them applies from `span`'s start until its end, in Unix milliseconds: in that time they are the same.
+    #[must_use]
+    pub fn within(&self, span: &Range<u64>) -> Self {
+        let mut shares = self.0.clone();
+        for share in &mut shares {
+            share.valid = share.valid.start.max(span.start)..share.valid.end.min(span.end);
+        }
+        shares.retain(|share| !share.valid.is_empty());
+        Self(shares)
     }
 
     /// Those that apply at a Unix millisecond.

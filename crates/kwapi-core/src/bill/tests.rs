@@ -377,6 +377,12 @@ proptest! {
             probes.push(BilledProbe { probe: probe(&format!("p{number}")), meter, register_mj, quarters, shares });
         }
         let owned = bill(terms.clone(), probes.clone());
+        // A document keeps of prices and shares what applies in its month.
+        let span = terms.begin_ms..terms.begin_ms + terms.month_ms;
+        let rates = terms.rates.iter().map(|rate| rate.within(&span)).collect();
+        let of_span = |probe: &BilledProbe| BilledProbe { shares: probe.shares.within(&span), ..probe.clone() };
+        let kept = bill(BillTerms { rates, ..terms.clone() }, probes.iter().map(of_span).collect());
+        prop_assert_eq!(&kept, &owned);
         let of_nobody = |probe: &BilledProbe| BilledProbe { shares: Shares::default(), ..probe.clone() };
         let unowned = bill(terms.clone(), probes.iter().map(of_nobody).collect());
         prop_assert_eq!((owned.energy_wh, owned.amount), (unowned.energy_wh, unowned.amount));

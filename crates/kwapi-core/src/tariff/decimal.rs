@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 const DECIMALS: usize = 9;
 const BILLION: i64 = 1_000_000_000;
@@ -70,6 +71,13 @@ impl fmt::Display for Decimal {
             return write!(f, "{sign}{whole}");
         }
         write!(f, "{sign}{whole}.{}", format!("{part:0>DECIMALS$}").trim_end_matches('0'))
+    }
+}
+
+/// As text, so that no reader makes a float of it.
+impl Serialize for Decimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Hours of a week in which a price applies.
 
+use serde::{Deserialize, Serialize};
+
 use super::QuarterOfWeek;
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -7,7 +9,8 @@ const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const QUARTERS: usize = 96;
 
 /// Quarter hours of a week. The default is all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "[String; 7]", try_from = "[String; 7]")]
 pub struct WeekHours([u128; 7]);
 
 /// Why a text is none of days or hours.
@@ -19,6 +22,25 @@ pub enum HoursError {
     /// Of hours.
     #[error("{0:?} is not a part of the day in whole quarter hours; write for example 06:00-22:00")]
     Hours(String),
+}
+
+/// Each day as hexadecimal digits, from Monday on; its first quarter hour is the lowest bit.
+impl From<WeekHours> for [String; 7] {
+    fn from(hours: WeekHours) -> Self {
+        hours.0.map(|day| format!("{day:x}"))
+    }
+}
+
+impl TryFrom<[String; 7]> for WeekHours {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(days: [String; 7]) -> Result<Self, Self::Error> {
+        let mut week = [0; 7];
+        for (day, text) in week.iter_mut().zip(&days) {
+            *day = u128::from_str_radix(text, 16)?;
+        }
+        Ok(Self(week))
+    }
 }
 
 impl Default for WeekHours {

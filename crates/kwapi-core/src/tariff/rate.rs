@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Decimal, QUARTER_MS, QuarterOfWeek, WeekHours};
 
 /// What a rate is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RateUnit {
     /// Money for a kilowatt-hour.
     Kwh,
@@ -21,14 +24,15 @@ pub enum RateUnit {
 }
 
 /// A value by the quarter hour, half hour or hour.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateSeries {
     step_ms: u64,
     values: BTreeMap<u64, Decimal>,
 }
 
 /// What a rate is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RateValue {
     /// The same all the time.
     Constant(Decimal),
@@ -37,7 +41,7 @@ pub enum RateValue {
 }
 
 /// What a rate is at some times.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateEntry {
     /// From when until when, in Unix milliseconds.
     pub valid: Range<u64>,
@@ -48,11 +52,28 @@ pub struct RateEntry {
 }
 
 /// A rate under one name. At no time are there two entries of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenRate")]
 pub struct Rate {
     name: String,
     unit: RateUnit,
     entries: Vec<RateEntry>,
+}
+
+/// A rate as it was written, which may be no rate.
+#[derive(Deserialize)]
+struct WrittenRate {
+    name: String,
+    unit: RateUnit,
+    entries: Vec<RateEntry>,
+}
+
+impl TryFrom<WrittenRate> for Rate {
+    type Error = RateError;
+
+    fn try_from(written: WrittenRate) -> Result<Self, RateError> {
+        Self::new(written.name, written.unit, written.entries)
+    }
 }
 
 /// Why entries make no rate. Each is named by its place.
@@ -170,6 +191,22 @@ impl Rate {
     /// What it is for.
     pub fn unit(&self) -> RateUnit {
         self.unit
+    }
+
+    /// What of it applies from `span`'s start until its end, in Unix milliseconds: in that time it is the same rate.
+    #[must_use]
+    pub fn within(&self, span: &Range<u64>) -> Self {
+        let mut entries = self.entries.clone();
+        for entry in &mut entries {
+            entry.valid = entry.valid.start.max(span.start)..entry.valid.end.min(span.end);
+            if let RateValue::Series(series) = &mut entry.value {
+                let first =
+                    series.values.range(..=span.start).next_back().map_or(span.start, |(begin, _)| *begin);
+                series.values.retain(|begin, _| (first..span.end).contains(begin));
+            }
+        }
+        entries.retain(|entry| !entry.valid.is_empty());
+        Self { name: self.name.clone(), unit: self.unit, entries }
     }
 
     /// Its entries.

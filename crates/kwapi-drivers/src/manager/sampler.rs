@@ -62,10 +62,15 @@ struct Sampler {
     runtime: Handle,
 }
 
-/// What has been read so far of a block, each reading with the instant of its read.
+/// What an outlet said, and when it was read.
+type Taken = (Duration, ProbeId, Result<Reading, NoReading>);
+
+/// What has been read so far of a block.
 #[derive(Default)]
 struct Pending {
-    all: Vec<(Duration, ProbeId, Result<Reading, NoReading>)>,
+    all: Vec<Taken>,
+    /// What the latest slow read brought.
+    slow: Vec<Taken>,
     begun: Option<Duration>,
     missed: u64,
     latency: Duration,
@@ -86,10 +91,10 @@ impl Sampler {
                 pending.missed += missed + u64::from(asked.before);
                 readings.ask(asked.at_once());
                 let result = self.runtime.block_on(catch_panic(self.session.read(&mut readings)));
-                let taken = readings.drain().map(|(probe, reading)| (now.boottime, probe, reading));
-                pending.all.extend(taken);
                 let finished = self.outflow.now();
-                pending.latency = pending.latency.max(finished.boottime.saturating_sub(now.boottime));
+                let took = finished.boottime.saturating_sub(now.boottime);
+                let taken = readings.drain().map(|(probe, reading)| (now.boottime, probe, reading));
+                pending.take(taken, took, self.interval);
                 let begun = *pending.begun.get_or_insert(now.boottime);
                 let is_over = !matches!(result, Ok(Ok(())));
                 if is_over || finished.boottime.saturating_sub(begun) >= BLOCK {
@@ -105,7 +110,25 @@ impl Sampler {
 }
 
 impl Pending {
-    fn complete(self, now: Now<'_>, result: Result<Result<(), DriverError>, String>) -> SampledBlock {
+    /// Takes what a read has brought. When in a read the counter was as it is told, nobody knows: of one that took more than half
+    /// of an interval, as the thread was kept from the processor, the power since the read before would be told wrong. The next
+    /// read has its energy.
+    fn take(&mut self, taken: impl Iterator<Item = Taken>, took: Duration, interval: Duration) {
+        self.latency = self.latency.max(took);
+        if took > interval / 2 {
+            self.slow = taken.collect();
+            self.missed += 1;
+        } else {
+            self.all.extend(taken);
+        }
+    }
+
+    /// The block, with a slow read if there was no other: a slow device is better than none.
+    fn complete(mut self, now: Now<'_>, result: Result<Result<(), DriverError>, String>) -> SampledBlock {
+        if self.all.is_empty() && !self.slow.is_empty() {
+            self.all = std::mem::take(&mut self.slow);
+            self.missed -= 1;
+        }
         let mut readings = Readings::default();
         for (taken, probe, reading) in self.all {
             let age = now.boottime.saturating_sub(taken);

@@ -10,8 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    API, Backup, BackupError, HISTORY, IMPORT, at, beside, check, copy, free, remove, sync_folder, sync_tree,
-    write,
+    API, BILLS, Backup, BackupError, HISTORY, IMPORT, at, beside, check, copy, free, remove, sync_folder,
+    sync_tree, write,
 };
 use crate::state_version;
 use crate::store::DirectoryLock;
@@ -95,9 +95,13 @@ pub(super) fn restore_by(
             }
         }
     }
+    let bills = state.join(BILLS);
+    if bills.is_dir() && !replace {
+        return Err(BackupError::Exists(bills));
+    }
     let pass = || step().map_err(at(state));
     let mut moves = Vec::new();
-    for name in [IMPORT, API, HISTORY] {
+    for name in [IMPORT, BILLS, API, HISTORY] {
         let (place, new) = (state.join(name), beside(&state.join(name), "restored"));
         pass()?;
         remove(&new)?;
@@ -113,7 +117,8 @@ pub(super) fn restore_by(
                 return Err(BackupError::Damaged(backup.to_owned(), why));
             }
         }
-        if new.is_dir() || place.is_dir() {
+        // A backup from before there were bills takes none away.
+        if new.is_dir() || (place.is_dir() && name != BILLS) {
             let before = free(&place).file_name().unwrap_or_default().into();
             moves.push(Move { name: name.to_owned(), before, has_new: new.is_dir() });
         }
@@ -152,8 +157,9 @@ pub(super) fn finish(state: &Path, step: Step<'_>) -> Result<bool, BackupError> 
         let mut parts = path.components();
         matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
     };
-    let is_ours =
-        |a_move: &Move| [HISTORY, IMPORT, API].contains(&a_move.name.as_str()) && is_name(&a_move.before);
+    let is_ours = |a_move: &Move| {
+        [HISTORY, IMPORT, BILLS, API].contains(&a_move.name.as_str()) && is_name(&a_move.before)
+    };
     if note.format != FORMAT || !note.moves.iter().all(is_ours) {
         return Err(damaged());
     }

@@ -233,7 +233,7 @@ impl EnergyQuestion {
     }
 }
 
-fn no_parameter(name: &str, known: &[&str]) -> HttpError {
+pub(crate) fn no_parameter(name: &str, known: &[&str]) -> HttpError {
     HttpError::bad_request(format!("There is no parameter {name:?}; there are {}.", known.join(", ")))
 }
 
@@ -262,7 +262,7 @@ fn step(text: &str, zone: &TimeZone) -> Result<EnergyStep, HttpError> {
 }
 
 /// Whether CSV is wanted and no JSON.
-fn accepts_csv(accept: &str) -> bool {
+pub(crate) fn accepts_csv(accept: &str) -> bool {
     let mut kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
     kinds.clone().any(|kind| kind == "text/csv") && !kinds.any(|kind| kind == "application/json")
 }

@@ -38,7 +38,8 @@ fn operation(route: &Route<Row>) -> Value {
 }
 
 fn parameters(route: &Route<Row>) -> Vec<Value> {
-    let in_path = [("{probe}", "probe_id"), ("{meter}", "meter"), ("{group}", "group_path")];
+    let in_path =
+        [("{probe}", "probe_id"), ("{meter}", "meter"), ("{group}", "group_path"), ("{month}", "month")];
     let mut names: Vec<&str> =
         in_path.iter().filter(|(place, _)| route.path.contains(place)).map(|(_, name)| *name).collect();
     if let OperationKind::List { is_tagged, .. } = route.resource.operation.kind {
@@ -46,7 +47,8 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
         names.extend(is_tagged.then_some("if_none_match"));
     }
     match route.resource.operation.kind {
-        OperationKind::Plain | OperationKind::List { .. } => {}
+        OperationKind::Plain | OperationKind::List { .. } | OperationKind::Bills => {}
+        OperationKind::Bill => names.extend(["bill_by", "correction", "bill_format"]),
         OperationKind::Energy => names.extend(PARAMETERS),
         OperationKind::Series => {
             names.extend(PARAMETERS.map(|name| if name == "step" { "series_step" } else { name }));
@@ -63,7 +65,10 @@ fn parameters(route: &Route<Row>) -> Vec<Value> {
 fn responses(route: &Route<Row>) -> Value {
     let Operation { answer, schema, kind, .. } = &route.resource.operation;
     let mut content = json!({ "application/json": { "schema": reference("schemas", schema) } });
-    let has_csv = !matches!(kind, OperationKind::Plain | OperationKind::List { .. } | OperationKind::Groups);
+    let has_csv = !matches!(
+        kind,
+        OperationKind::Plain | OperationKind::List { .. } | OperationKind::Groups | OperationKind::Bills
+    );
     if let (true, Some(content)) = (has_csv, content.as_object_mut()) {
         content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string" } }));
     }
@@ -97,6 +102,15 @@ fn responses(route: &Route<Row>) -> Value {
     if *kind == OperationKind::Samples {
         success.insert("headers".to_owned(), json!({ "Link": reference("headers", "Link") }));
         errors.extend([("400", "BadRequest"), ("404", "NotFound"), ("414", "TooLong"), ("501", "NotKept")]);
+    }
+    if *kind == OperationKind::Bills {
+        errors.push(("501", "NoBills"));
+    }
+    if *kind == OperationKind::Bill {
+        if let Some(content) = success.get_mut("content").and_then(Value::as_object_mut) {
+            content.insert("text/html".to_owned(), json!({ "schema": { "type": "string" } }));
+        }
+        errors.extend([("400", "BadRequest"), ("414", "TooLong"), ("501", "NoBills")]);
     }
     if *kind == OperationKind::Groups {
         errors.extend([("400", "BadRequest"), ("414", "TooLong")]);

@@ -31,6 +31,8 @@ pub(super) enum ApiResource {
     Samples,
     Groups,
     Group,
+    Bills,
+    Bill,
 }
 
 /// How the OpenAPI document describes a route.
@@ -62,6 +64,10 @@ pub(super) enum OperationKind {
     Groups,
     /// A question about one group: JSON or CSV, a part at a time.
     Group,
+    /// The list of bills.
+    Bills,
+    /// A bill: JSON, CSV or HTML.
+    Bill,
 }
 
 const LIST: OperationKind = OperationKind::List { has_link: false, is_tagged: false };
@@ -182,6 +188,28 @@ pub(super) static TABLE: Routes<Row> = Routes {
                 "One group and its energy between two instants",
                 "Present power, what meters measured beyond the probes below them, and energy. CSV has the energy only.",
                 "Group",
+            ],
+        ),
+        list(
+            "/v2/bills/",
+            ApiResource::Bills,
+            OperationKind::Bills,
+            [
+                "bills",
+                "Closed bills and open months",
+                "Each closed bill, by month and label, and each month that is open.",
+                "Bills",
+            ],
+        ),
+        list(
+            "/v2/bills/{month}/",
+            ApiResource::Bill,
+            OperationKind::Bill,
+            [
+                "bill",
+                "The bill of a month, or a correction of it",
+                "The bill as it was closed, or as it is now: of a client that does not see everything, the lines of its own probes and owners, and the sums of these.",
+                "AnyBill",
             ],
         ),
     ],

@@ -89,13 +89,19 @@ fn addresses() -> Vec<String> {
         "?label=site:riga",
         "?probe=oslo.web0&start=0",
         "?probe=riga.web1&start=0",
+        "?by=rack",
+        "?by=site&format=html",
     ];
     let mut all = Vec::new();
     for route in TABLE.table {
         for probe in probes {
             for meter in ["w", "kwh", "timestamp", "bogus"] {
-                let path =
-                    route.path.replace("{probe}", probe).replace("{meter}", meter).replace("{group}", probe);
+                let path = route
+                    .path
+                    .replace("{probe}", probe)
+                    .replace("{meter}", meter)
+                    .replace("{group}", probe)
+                    .replace("{month}", "2026-11");
                 all.extend(queries.map(|query| format!("{path}{query}")));
             }
         }
@@ -238,4 +244,75 @@ async fn metrics_beside_the_api_name_no_probe_that_it_does_not_show() {
     let shown = Scope::of_patterns(&[kwapi_core::Pattern::new("C.*").unwrap()]);
     let answer = ask(metrics::router(Arc::new(all), shown), "GET", "/metrics", &[]).await;
     assert!(answer.body.contains("probe=\"C.1\"") && !answer.body.contains("probe=\"A\""), "{}", answer.body);
+}
+
+/// What the closed bill of 2026-02 says in CSV: value, kind, probe and amount of each line.
+async fn lines(site: &Site, tenant: &str) -> Vec<String> {
+    let answer = site.ask(tenant, "/v2/bills/2026-02/?by=department&format=csv").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let rows = answer.body.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+    let wanted = rows.filter(|row| row[2] != "energy");
+    wanted.map(|row| format!("{} {} {} {}", row[0], row[2], row[1], row[8])).collect()
+}
+
+#[tokio::test]
+async fn a_tenant_s_bill_has_its_own_lines_and_their_sums() {
+    let site = Site::new();
+    // Departments are the beginnings of the ids.
+    let rows = ["oslo.web0", "riga.web1", "riga.web3"].map(|probe| (probe, "measured", 90_000));
+    crate::bills::tests::close(&site.stand.state(), &rows);
+    let of_oslo = ["oslo probe oslo.web0 13.44", "oslo month  10.00", "oslo subtotal  23.44"];
+    let of_riga = [
+        "riga probe riga.web1 13.44",
+        "riga probe riga.web3 13.44",
+        "riga month  20.00",
+        "riga subtotal  46.88",
+    ];
+    assert_eq!(lines(&site, "oslo").await, [&of_oslo[..], &[" total  23.44"]].concat());
+    assert_eq!(lines(&site, "riga").await, [&of_riga[..], &[" total  46.88"]].concat());
+    assert_eq!(lines(&site, "operator").await, [&of_oslo[..], &of_riga, &[" total  70.32"]].concat());
+    let of_riga = site.ask("riga", "/v2/bills/2026-02/?by=department").await.body;
+    assert!(of_riga.contains("\"position\": null") && !of_riga.contains("oslo"), "{of_riga}");
+    assert!(
+        site.ask("operator", "/v2/bills/2026-02/?by=department")
+            .await
+            .body
+            .contains("\"position\": \"7:1024\"")
+    );
+    for (query, status) in [
+        ("?by=", 400),
+        ("?by=a&by=b", 400),
+        ("?format=pdf", 400),
+        ("?x=1", 400),
+        ("?correction=no", 400),
+        ("?by=department&correction=1", 404),
+    ] {
+        let answer = site.ask("operator", &format!("/v2/bills/2026-02/{query}")).await;
+        assert_eq!(answer.status, status, "{query}: {}", answer.body);
+    }
+    for month in ["2026-13", "2026-12", "x"] {
+        assert_eq!(site.ask("operator", &format!("/v2/bills/{month}/")).await.status, 404, "{month}");
+    }
+    // An open month: nothing of it that is over has been measured.
+    let open = site.ask("riga", "/v2/bills/2026-11/?by=site").await.body;
+    let open: serde_json::Value = serde_json::from_str(&open).unwrap();
+    let names: Vec<&str> =
+        open["values"].as_array().unwrap().iter().filter_map(|value| value["value"].as_str()).collect();
+    assert_eq!((names, &open["kwh"]), (vec!["riga"], &0.0.into()));
+    let page = site.ask("riga", "/v2/bills/2026-02/?by=department&format=html").await;
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    assert!(page.body.contains("riga.web1") && !page.body.contains("oslo"), "{}", page.body);
+    let list: serde_json::Value = serde_json::from_str(&site.ask("riga", "/v2/bills/").await.body).unwrap();
+    let closed = serde_json::json!({
+        "month": "2026-02", "by": "department", "is_closed": true, "closed": "2026-03-02T13:45:00+05:45", "corrections": 0,
+    });
+    let open = serde_json::json!({
+        "month": "2026-11", "by": null, "is_closed": false, "closed": null, "corrections": 0,
+    });
+    assert_eq!(list, serde_json::json!({ "bills": [closed, open] }));
+    let path = site.stand.state().join("bills/2026-02/1.json");
+    std::fs::write(path, "{}").unwrap();
+    let corrupt = site.ask("riga", "/v2/bills/2026-02/?by=department").await;
+    assert_eq!(corrupt.status, 503);
+    assert!(!corrupt.body.contains("corrupt"), "{}", corrupt.body);
 }

@@ -26,7 +26,25 @@ pub(crate) struct Stand {
     pub(crate) directory: Directory,
     millis: Arc<AtomicU64>,
     ledger: Arc<Ledger>,
-    _lab: Lab,
+    lab: Lab,
+}
+
+/// Bills of a price, closed in a folder of `lab`.
+fn bills(lab: &Lab) -> Bills {
+    let value = kwapi_core::RateValue::Constant(kwapi_core::Decimal::ONE);
+    let hours = kwapi_core::WeekHours::default();
+    let entry = kwapi_core::RateEntry { valid: 0..u64::MAX, hours, value };
+    let rate = |name: &str, unit| kwapi_core::Rate::new(name, unit, vec![entry.clone()]).unwrap();
+    let rates = vec![rate("energy", kwapi_core::RateUnit::Kwh), rate("base", kwapi_core::RateUnit::Month)];
+    let config = crate::bills::BillConfig {
+        zone: jiff::tz::TimeZone::UTC,
+        currency: "EUR".to_owned(),
+        decimals: 4,
+        rates,
+        shares: crate::bills::SharesOf::new(),
+        calibrated: Vec::new(),
+    };
+    Bills::new(config, &lab.join("state"))
 }
 
 impl Stand {
@@ -47,13 +65,18 @@ impl Stand {
         let rack = |id: &ProbeId| [("rack".to_owned(), format!("of {id}"))].into();
         let directory = Directory::new(ConfiguredProbes::new(rack, [])).with_live(live.clone());
         let query = kwapi_history::Query::new(ledger.clone(), None);
-        let api = Api::new(directory.clone()).with_energy(query);
-        let stand = Self { api, directory, live, intake, millis, ledger, _lab: lab };
+        let api = Api::new(directory.clone()).with_energy(query).with_bills(bills(&lab));
+        let stand = Self { live, intake, api, directory, millis, ledger, lab };
         for (probe, watts) in [("C.1", 12.5), ("A", 94.0), ("B", 80.0)] {
             stand.hear(probe, 0, watts, 0);
             stand.hear(probe, 1, watts, 1_584);
         }
         stand
+    }
+
+    /// Where its closed bills are kept.
+    pub(super) fn state(&self) -> std::path::PathBuf {
+        self.lab.join("state")
     }
 
     pub(crate) fn hear(&self, probe: &str, seq: u64, watts: f64, joules: u64) {
@@ -338,7 +361,11 @@ async fn every_address_of_the_document_is_served_and_the_document_too() {
     assert_eq!(stand.get("/v1/openapi.json").await, *OPENAPI);
     let document: serde_json::Value = serde_json::from_str(&OPENAPI).unwrap();
     for path in document["paths"].as_object().unwrap().keys() {
-        let mut path = path.replace("{probe}", "A").replace("{meter}", "w").replace("{group}", "C");
+        let mut path = path
+            .replace("{probe}", "A")
+            .replace("{meter}", "w")
+            .replace("{group}", "C")
+            .replace("{month}", "2026-11");
         let mut api = stand.api.clone();
         if path == SAMPLES {
             path.push_str("?probe=A&start=0");

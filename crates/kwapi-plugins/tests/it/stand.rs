@@ -13,6 +13,7 @@ use kwapi_peers::Lab;
 use kwapi_plugins::Scope;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
+use kwapi_plugins::bills::{BillConfig, Bills, SharesOf};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::http::{Listen, Listener};
 use kwapi_plugins::intake::{Append, Intake};
@@ -25,6 +26,19 @@ pub(crate) fn wall() -> WallClock {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         Timestamp::EPOCH.after(now)
     })
+}
+
+/// Bills without a price.
+fn bills(lab: &Lab) -> Bills {
+    let config = BillConfig {
+        zone: jiff::tz::TimeZone::UTC,
+        currency: "EUR".to_owned(),
+        decimals: 2,
+        rates: Vec::new(),
+        shares: SharesOf::new(),
+        calibrated: Vec::new(),
+    };
+    Bills::new(config, &lab.join("state"))
 }
 
 /// A served API; it ends with this.
@@ -54,7 +68,10 @@ impl Stand {
         let directory = Directory::default().with_live(live.clone());
         metrics.add(directory.clone());
         let query = Query::new(ledger.clone(), None).with_samples(Some(samples.clone()));
-        let api = Api::new(directory).with_energy(query).with_samples(Some(samples.clone()));
+        let api = Api::new(directory)
+            .with_energy(query)
+            .with_samples(Some(samples.clone()))
+            .with_bills(bills(&lab));
         let router = api::router(api, auth, None).merge(metrics::router(metrics.into(), Scope::All));
         let address = ([127, 0, 0, 1], port).into();
         let listen = Listen {

@@ -87,11 +87,27 @@ pub(crate) enum EnergyPrint {
     Json,
 }
 
+/// How a bill is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BillPrint {
+    /// For people.
+    #[default]
+    Table,
+    /// With a header.
+    Csv,
+    /// One document.
+    Json,
+    /// A page that prints well on A4.
+    Html,
+}
+
 pub(super) const BILL_HELP: &str = "\
 Examples:
   kwapi bill --month 2026-10 --by department
   kwapi bill --month 2026-10 --by department --format csv > october.csv
   kwapi bill --month 2026-10 --by department --profile > profile.csv
+  kwapi bill --month 2026-10 --by department --close --format html > october.html
+  kwapi bill --month 2026-10 --by department --correct
 
 Prices are the [[tariff]] tables of the configuration, months and hours those of `zone` in [bill]. Energy is the difference
 of two readings of the probe's register, which are rounded down to watt-hours. What a tariff charges a probe is rounded once,
@@ -111,10 +127,40 @@ pub(crate) struct BillArgs {
     pub(crate) probes: Vec<String>,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: EnergyPrint,
+    pub(crate) format: BillPrint,
+    /// Close the bill of a month that is over: keep it in the state directory, to be printed from there.
+    #[arg(long, conflicts_with_all = ["probes", "correct", "correction"])]
+    pub(crate) close: bool,
+    /// Keep and print a correction of a closed bill: what differs by late readings, corrected tariffs and shares.
+    #[arg(long, conflicts_with_all = ["probes", "correction"])]
+    pub(crate) correct: bool,
+    /// Print this correction of a closed bill.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "probes")]
+    pub(crate) correction: Option<usize>,
     /// Print each quarter hour instead, as CSV: stamped at its end, 92 or 100 on days on which the clock is set.
     #[arg(long, conflicts_with = "format")]
     pub(crate) profile: bool,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
+}
+
+pub(super) const REPORT_HELP: &str = "\
+Examples:
+  kwapi report --year 2026
+  kwapi report --year 2026 --format csv > 2026.csv
+
+Labels: role = facility (all that the data centre takes), it, or renewable (its own generation); metered_at = ups, pdu or
+equipment, for the category of PUE. A probe below a meter of the same role is in that already. Names are those of Delegated
+Regulation (EU) 2024/1364; what the form asks besides is listed as not known.";
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// The year, as of `zone` in [bill]; of the current one the part that is over.
+    #[arg(long, value_name = "YYYY")]
+    pub(crate) year: i16,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: EnergyPrint,
     #[command(flatten)]
     pub(crate) ledger: LedgerArgs,
 }

@@ -1,172 +1,163 @@
-//! `kwapi bill`: what a month's energy costs, and whose it is. Energy is asked as `kwapi energy` asks it; prices and owners
-//! are the configuration's; what is made of them is `kwapi_core::BillMaker`'s.
+//! `kwapi bill`: what a month's energy costs, and whose it is. Energy is asked as `kwapi energy` asks it; what is made of it
+//! is in `kwapi_plugins::bills`.
 
-mod csv;
-mod facts;
-mod json;
-mod month;
-mod reader;
-mod table;
+use std::path::{Path, PathBuf};
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-use kwapi_core::{BillMaker, BillTerms, BilledProbe, BilledQuarter, ProbeId, Shares, Timestamp, groups_of};
-use kwapi_plugins::answers::when::rfc3339;
+use kwapi_plugins::bills::{BillFormat, BillMonth, BillRun, BillSigner, ClosedBills, KeptBill};
+use kwapi_plugins::directory::Directory;
 
 use super::energy::{answer, print};
-use crate::cli::{BillArgs, EnergyPrint};
-use crate::config::{Config, Labels};
-use crate::stack::configured_labels;
+use super::owner;
+use crate::cli::{BillArgs, BillPrint, VERSION};
+use crate::config::Config;
+use crate::stack::{configured, host_name, wall_clock};
 
-use facts::BillFacts;
-use month::BillMonth;
-use reader::{LedgerRow, RowReader};
-
-/// Makes the bill and prints it.
+/// Makes the bill, or reads one that is closed, and prints it.
 ///
 /// # Errors
 /// When there is none, as one line.
 pub(crate) async fn bill(arguments: &BillArgs, named: Option<&Path>) -> Result<(), String> {
     let config = super::configuration(named)?;
-    let month = BillMonth::new(&arguments.month, &config.bill.zone, crate::stack::wall_clock().now())?;
-    let (mut registers, mut reader) = (BTreeMap::new(), RowReader::default());
-    let question = question(arguments, (0, month.begin_ms), None);
-    answer(&arguments.ledger, named, &question, &mut |part| {
-        reader.take(part, &mut |row| {
-            row.complete()?;
-            registers.insert(row.probe, row.quarter.known.energy_mj());
-            Ok(())
-        })
-    })
-    .await?;
-    let mut run = BillRun::new(&config, &month, arguments.by.as_deref(), registers)?;
-    let mut reader = RowReader::default();
-    let of_month = self::question(arguments, (month.begin_ms, month.end_ms), Some("quarter"));
-    answer(&arguments.ledger, named, &of_month, &mut |part| reader.take(part, &mut |row| run.take(row)))
-        .await?;
-    let (bill, facts) = run.end()?;
-    let text = match (arguments.profile, arguments.format) {
-        (true, _) => csv::profile(&bill, &facts),
-        (false, EnergyPrint::Table) => table::text(&bill, &facts),
-        (false, EnergyPrint::Csv) => csv::text(&bill, &facts),
-        (false, EnergyPrint::Json) => json::text(&bill, &facts),
+    let directory = Directory::new(configured(&config));
+    let month = BillMonth::new(&arguments.month, &config.bill.zone, wall_clock().now())?;
+    let command = BillCommand { arguments, named, config: &config, directory: &directory };
+    let text = match (arguments.close, arguments.correct) {
+        (true, _) => command.close(month).await?,
+        (_, true) => command.correct(&month).await?,
+        (false, false) => command.print(month).await?,
     };
     print(text.as_bytes())
 }
 
-/// The question for the energy between two Unix milliseconds.
-fn question(
-    arguments: &BillArgs,
-    (from, until): (u64, u64),
-    step: Option<&str>,
-) -> Vec<(&'static str, String)> {
-    let instant = |at: u64| rfc3339(milliseconds(at), &jiff::tz::TimeZone::UTC);
-    let mut pairs: Vec<(&'static str, String)> =
-        arguments.probes.iter().map(|pattern| ("pattern", pattern.clone())).collect();
-    pairs.extend(step.map(|step| ("step", step.to_owned())));
-    let rest = [("start", instant(from)), ("end", instant(until))];
-    pairs.extend(rest);
-    pairs.extend(
-        [("zone", "UTC"), ("by", "probe"), ("format", "csv")].map(|(name, value)| (name, value.to_owned())),
-    );
-    pairs
-}
-
-fn milliseconds(at: u64) -> Timestamp {
-    Timestamp::from_micros(at.saturating_mul(1_000))
-}
-
-/// A bill being read.
-struct BillRun<'a> {
+/// What is to be done, and by what.
+struct BillCommand<'a> {
+    arguments: &'a BillArgs,
+    named: Option<&'a Path>,
     config: &'a Config,
-    labels: Box<dyn Fn(&ProbeId) -> Labels>,
-    maker: BillMaker,
-    sums: BTreeSet<&'a ProbeId>,
-    /// Of each probe that is billed, its register at the begin, in millijoules.
-    registers: BTreeMap<ProbeId, i64>,
-    /// Whose quarter hours are coming.
-    current: Option<(ProbeId, Vec<BilledQuarter>)>,
-    facts: BillFacts,
+    directory: &'a Directory,
 }
 
-impl<'a> BillRun<'a> {
-    fn new(
-        config: &'a Config,
-        month: &BillMonth,
-        by: Option<&str>,
-        mut registers: BTreeMap<ProbeId, i64>,
-    ) -> Result<Self, String> {
-        let terms = BillTerms {
-            zone: config.bill.zone.clone(),
-            begin_ms: month.begin_ms,
-            end_ms: month.end_ms,
-            month_ms: month.month_end_ms - month.begin_ms,
-            decimals: config.bill.decimals,
-            rates: config.bill.rates.clone(),
-        };
-        let sums: BTreeSet<&ProbeId> = config.virtual_probes.iter().map(|sum| &sum.probe).collect();
-        registers.retain(|probe, _| !sums.contains(probe));
-        Ok(Self {
-            config,
-            labels: Box::new(configured_labels(config)),
-            maker: BillMaker::new(terms).map_err(|error| error.to_string())?,
-            sums,
-            registers,
-            current: None,
-            facts: BillFacts::new(config, month, by),
-        })
+impl BillCommand<'_> {
+    fn format(&self) -> BillFormat {
+        match (self.arguments.profile, self.arguments.format) {
+            (true, _) => BillFormat::Profile,
+            (false, BillPrint::Table) => BillFormat::Table,
+            (false, BillPrint::Csv) => BillFormat::Csv,
+            (false, BillPrint::Json) => BillFormat::Json,
+            (false, BillPrint::Html) => BillFormat::Html,
+        }
     }
 
-    fn take(&mut self, row: LedgerRow) -> Result<(), String> {
-        // Its parts are billed.
-        if self.sums.contains(&row.probe) {
-            return Ok(());
-        }
-        row.complete()?;
-        self.facts.note(&row);
-        match &mut self.current {
-            Some((probe, quarters)) if *probe == row.probe => quarters.push(row.quarter),
-            _ => {
-                self.add_current()?;
-                self.current = Some((row.probe, vec![row.quarter]));
+    fn state(&self) -> PathBuf {
+        self.arguments.ledger.state_directory.as_ref().unwrap_or(&self.config.state_directory).clone()
+    }
+
+    /// The bill as it was closed and its corrections; nothing where it is open.
+    fn kept(&self, month: &BillMonth) -> Result<Vec<KeptBill>, String> {
+        ClosedBills::new(&self.state()).of(month.name(), self.arguments.by.as_deref())
+    }
+
+    /// As it is called in a message.
+    fn name(&self, month: &BillMonth) -> String {
+        let by = self.arguments.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+        format!("the bill of {}{by}", month.name())
+    }
+
+    async fn print(&self, month: BillMonth) -> Result<String, String> {
+        let kept = self.kept(&month)?;
+        let wanted = self.arguments.correction.unwrap_or(0);
+        match (kept.get(wanted), self.arguments.correction) {
+            (Some(kept_bill), _) if self.arguments.probes.is_empty() => {
+                // Not on the document, which has the same bytes each time.
+                if self.arguments.correction.is_none() && kept.len() > 1 {
+                    let count = super::counted(kept.len() - 1, "correction");
+                    eprintln!("{} has {count}; print them with --correction NUMBER", self.name(&month));
+                }
+                Ok(kept_bill.text(self.format()))
             }
+            (None, Some(number)) => Err(format!("{} has no correction {number}", self.name(&month))),
+            (_, _) => {
+                self.warn_of_closed(&month)?;
+                let mut run =
+                    BillRun::new(&self.config.bill, self.directory, month, self.arguments.by.as_deref())?;
+                self.ask(&mut run).await?;
+                let (made, _) = run.end()?;
+                made.check()?;
+                Ok(made.text(self.format()))
+            }
+        }
+    }
+
+    /// Who prints a closed month in another way must not take that for the bill.
+    fn warn_of_closed(&self, month: &BillMonth) -> Result<(), String> {
+        let closed = ClosedBills::new(&self.state()).of_month(month.name())?;
+        if let Some(closed) = closed.first() {
+            let by = closed.by().map_or_else(String::new, |by| format!(" by {by}"));
+            eprintln!(
+                "{} is closed{by}; what is printed is made of the readings, tariffs and shares of now",
+                month.name()
+            );
         }
         Ok(())
     }
 
-    fn add_current(&mut self) -> Result<(), String> {
-        let Some((probe, quarters)) = self.current.take() else { return Ok(()) };
-        let above = groups_of(&probe).filter_map(|group| ProbeId::new(group).ok());
-        let meter = above.filter(|group| self.registers.contains_key(group)).last();
-        // One that was first heard a moment ago had nothing before.
-        let register_mj = self.registers.get(&probe).copied().unwrap_or(0);
-        let shares = self.facts.by.as_deref().map(|label| self.shares(&probe, label)).unwrap_or_default();
-        self.facts.add(self.config, &probe);
-        self.maker
-            .add(BilledProbe { probe, meter, register_mj, quarters, shares })
-            .map_err(|error| error.to_string())
+    async fn close(&self, month: BillMonth) -> Result<String, String> {
+        if !month.is_over() {
+            return Err(format!("{} is not over; only a whole month can be closed", month.name()));
+        }
+        if let Some(closed) = self.kept(&month)?.first() {
+            let at = kwapi_plugins::answers::when::rfc3339(closed.made_at(), &self.config.bill.zone);
+            let name = self.name(&month);
+            return Err(format!("{name} was closed {at}; print it without --close, or use --correct"));
+        }
+        let mut run = BillRun::new(&self.config.bill, self.directory, month, self.arguments.by.as_deref())?;
+        self.ask(&mut run).await?;
+        let (made, changes) = run.end()?;
+        made.check()?;
+        let kept = ClosedBills::new(&self.writable_state()?).keep(made, changes, signer(&user()))?;
+        Ok(kept.text(self.format()))
     }
 
-    /// Whose a probe is, by a label.
-    fn shares(&self, probe: &ProbeId, label: &str) -> Shares {
-        let dated = self.config.bill.shares.get(probe).and_then(|labels| labels.get(label));
-        let plain = || (self.labels)(probe).remove(label).map(Shares::whole);
-        dated.cloned().or_else(plain).unwrap_or_default()
+    async fn correct(&self, month: &BillMonth) -> Result<String, String> {
+        let kept = self.kept(month)?;
+        let Some(last) = kept.last() else {
+            return Err(format!("{} is not closed; close it with --close", self.name(month)));
+        };
+        let mut run = BillRun::correcting(&self.config.bill, self.directory, last.made())?;
+        self.ask(&mut run).await?;
+        let (made, changes) = run.end()?;
+        if changes.is_empty() {
+            eprintln!("nothing to correct: {} is as it was", self.name(month));
+            return Ok(String::new());
+        }
+        let kept = ClosedBills::new(&self.writable_state()?).keep(made, changes, signer(&user()))?;
+        Ok(kept.text(self.format()))
     }
 
-    fn end(mut self) -> Result<(kwapi_core::Bill, BillFacts), String> {
-        self.add_current()?;
-        let bill = self.maker.bill();
-        if bill.values.is_empty() {
-            return Err("no probe matches; `kwapi energy` shows which there are".to_owned());
-        }
-        // Who mistypes a label must not take it for unallocated.
-        if let Some(label) = &self.facts.by
-            && bill.values.iter().all(|value| value.value.is_none())
-        {
-            return Err(format!("no probe has the label {label:?} in this month"));
-        }
-        Ok((bill, self.facts))
+    fn writable_state(&self) -> Result<PathBuf, String> {
+        let state = self.state();
+        owner::check(&state)?;
+        Ok(state)
     }
+
+    /// Asks the ledger what the bill is made of.
+    async fn ask(&self, run: &mut BillRun<'_>) -> Result<(), String> {
+        let [registers, quarters] = run.month().questions(&self.arguments.probes);
+        let ledger = &self.arguments.ledger;
+        answer(ledger, self.named, &registers, &mut |part| run.take_registers(part)).await?;
+        let position = answer(ledger, self.named, &quarters, &mut |part| run.take_quarters(part)).await?;
+        run.set_position(position);
+        Ok(())
+    }
+}
+
+/// Who runs this, and where.
+fn user() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let name = named.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()));
+    format!("{name} on {}", host_name())
+}
+
+fn signer(name: &str) -> BillSigner<'_> {
+    BillSigner { name, at: wall_clock().now(), version: VERSION }
 }

@@ -178,6 +178,12 @@ pub(crate) struct KwapiAnswer {
 }
 
 impl KwapiAnswer {
+    /// The position in the journal that it is true at, where that is told.
+    pub(crate) fn position(&self) -> Option<String> {
+        let position = self.response.headers().get(kwapi_plugins::http::POSITION)?;
+        position.to_str().ok().map(str::to_owned)
+    }
+
     /// The next part of it; none at its end.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! `kwapi energy`: how much energy between two instants, asked of a running kwapi or read from a stopped one's ledger.
 
 mod output;
-mod records;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,6 @@ use crate::stack::{Roles, configured};
 
 use output::EnergyPrinter;
 pub(super) use output::print;
-pub(super) use records::AnswerRecords;
 
 /// Asks and prints.
 ///
@@ -39,7 +37,8 @@ pub(crate) async fn energy(arguments: &EnergyArgs, named: Option<&Path>) -> Resu
 /// Takes an answer part by part; an error ends it.
 pub(super) type TakeAnswer<'a> = dyn FnMut(&[u8]) -> Result<(), String> + 'a;
 
-/// Answers a question of `/v2/energy` from the ledger that is meant.
+/// Answers a question of `/v2/energy` from the ledger that is meant. Returns the position in the journal that the answer is
+/// true at, where that is told.
 ///
 /// # Errors
 /// When there is no answer, as one line.
@@ -48,7 +47,7 @@ pub(super) async fn answer(
     named: Option<&Path>,
     pairs: &[(&'static str, String)],
     take: &mut TakeAnswer<'_>,
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     if let Some(directory) = &ledger.state_directory {
         return read(directory, pairs, named, take);
     }
@@ -57,17 +56,18 @@ pub(super) async fn answer(
     ask(&client, pairs, take).await.map_err(AskFailure::into_line)
 }
 
-/// Asks, and hands the answer to `take` as it comes.
+/// Asks, and hands the answer to `take` as it comes. Returns its position in the journal.
 async fn ask(
     client: &KwapiClient,
     pairs: &[(&'static str, String)],
     take: &mut TakeAnswer<'_>,
-) -> Result<(), AskFailure> {
+) -> Result<Option<String>, AskFailure> {
     let mut answer = client.get(ENERGY, pairs).await?;
+    let position = answer.position();
     while let Some(part) = answer.part().await? {
         take(part.as_ref()).map_err(AskFailure::Other)?;
     }
-    Ok(())
+    Ok(position)
 }
 
 /// Asks where a service's status is told; if no service runs, reads its files.
@@ -76,7 +76,7 @@ async fn ask_or_read(
     named: Option<&Path>,
     pairs: &[(&'static str, String)],
     take: &mut TakeAnswer<'_>,
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     let first = super::status::address(ledger.address, named)?;
     let mut addresses = vec![first];
     // Where history is a service of its own it has the next port but three.
@@ -87,7 +87,7 @@ async fn ask_or_read(
     let (mut absent, mut without) = (None, None);
     for address in addresses {
         match ask(&KwapiClient::on_this_machine(address)?, pairs, take).await {
-            Ok(()) => return Ok(()),
+            Ok(position) => return Ok(position),
             Err(AskFailure::Absent(why)) => absent = absent.or(Some(why)),
             Err(AskFailure::NotKept(why)) => without = without.or(Some(why)),
             Err(AskFailure::Other(why)) => return Err(why),
@@ -110,7 +110,7 @@ fn read(
     pairs: &[(&'static str, String)],
     named: Option<&Path>,
     take: &mut TakeAnswer<'_>,
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     let now = crate::stack::wall_clock().now();
     let query = pairs.iter().map(|(name, value)| (Cow::from(*name), Cow::from(value.as_str())));
     let question = EnergyQuestion::parse(query, "", now).map_err(|error| error.message().to_owned())?;
@@ -143,16 +143,16 @@ fn read(
     let directory = Directory::new(config.as_ref().map(configured).unwrap_or_default());
     let answers = EnergyAnswers::new(Query::of_stopped(ledger, samples), directory);
     let prepared = answers.prepare(question, &Scope::All).map_err(|error| error.message().to_owned())?;
-    let mut failed = None;
+    let (mut failed, mut position) = (None, None);
     // What is in object storage comes by this runtime.
     let written = tokio::task::block_in_place(|| {
-        prepared.write(|_| (), &mut |part| {
+        prepared.write(|at| position = at, &mut |part| {
             failed = take(&part).err();
             failed.is_none()
         })
     });
     written.map_err(|error| error.message().to_owned())?;
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(position), Err)
 }
 
 /// The question, as the API takes it.

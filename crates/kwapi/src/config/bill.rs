@@ -3,12 +3,12 @@
 mod shares;
 mod tariff;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
-use kwapi_core::{Pattern, ProbeId, Rate, RateEntry, RateUnit, RateValue, Shares, Timestamp, WeekHours};
+use kwapi_core::{Pattern, Rate, RateEntry, RateUnit, RateValue, Timestamp, WeekHours};
 use kwapi_plugins::answers::when;
+use kwapi_plugins::bills::BillConfig;
 use serde::Deserialize;
 
 use super::document::{Document, DocumentError, Step};
@@ -16,26 +16,6 @@ use super::sections::RrdSection;
 
 /// Decimals of most currencies.
 const DECIMALS: u32 = 2;
-
-/// What bills are made by.
-#[derive(Clone, Debug)]
-pub(crate) struct BillSection {
-    /// Of months, days and hours.
-    pub(crate) zone: TimeZone,
-    /// As it is printed.
-    pub(crate) currency: String,
-    /// How many it has.
-    pub(crate) decimals: u32,
-    /// The prices.
-    pub(crate) rates: Vec<Rate>,
-    /// Values of labels that have shares or dates, by probe and label.
-    pub(crate) shares: SharesOf,
-    /// Probes whose meters are calibrated for billing.
-    pub(crate) calibrated: Vec<Pattern>,
-}
-
-/// By probe and label.
-pub(crate) type SharesOf = BTreeMap<ProbeId, BTreeMap<String, Shares>>;
 
 /// The keys of `[bill]`.
 #[derive(Debug, Default, Deserialize)]
@@ -52,7 +32,7 @@ struct BillKeys {
 ///
 /// # Errors
 /// At the first thing that makes no sense, with file and line.
-pub(super) fn read(document: &Document, rrd: &RrdSection) -> Result<BillSection, DocumentError> {
+pub(super) fn read(document: &Document, rrd: &RrdSection) -> Result<BillConfig, DocumentError> {
     let keys: BillKeys = document.section("bill")?;
     let at = |key: &str| ["bill", key].map(|key| Step::Key(key.to_owned()));
     let zone = match &keys.zone {
@@ -78,7 +58,7 @@ pub(super) fn read(document: &Document, rrd: &RrdSection) -> Result<BillSection,
         rates.extend(Rate::new("energy", RateUnit::Kwh, vec![entry]));
     }
     let file = keys.shares.map(|file| document.folder().join(file));
-    Ok(BillSection {
+    Ok(BillConfig {
         rates,
         shares: shares::read(document, &zone, file.as_deref())?,
         currency: keys.currency.unwrap_or_else(|| rrd.currency.clone()),
@@ -86,6 +66,16 @@ pub(super) fn read(document: &Document, rrd: &RrdSection) -> Result<BillSection,
         calibrated: keys.calibrated,
         zone,
     })
+}
+
+/// Notes the CSV files of prices and shares: a change of one is a change of the configuration.
+pub(super) fn note(document: &mut Document) {
+    let shares = document.tables.get("bill").and_then(|bill| bill.get("shares")?.as_str());
+    let tariffs = document.tables.get("tariff").and_then(toml::Value::as_array).into_iter().flatten();
+    let values = tariffs.filter_map(toml::Value::as_table).flat_map(toml::Table::values);
+    let files = values.filter_map(|value| value.get("csv")?.as_str()).chain(shares);
+    let files: Vec<PathBuf> = files.map(|file| document.folder().join(file)).collect();
+    files.into_iter().for_each(|file| document.note_source(file));
 }
 
 /// The shares that stand in `[labels]` are lists, and no texts.

@@ -156,6 +156,30 @@ impl BusSection {
 }
 
 impl Config {
+    fn endpoint_lists(&self) -> [(&'static str, &'static str, &[Endpoint]); 5] {
+        [
+            ("drivers", "publish", &self.drivers.publish),
+            ("forwarder", "publish", &self.forwarder.publish),
+            ("forwarder", "subscribe", &self.forwarder.subscribe),
+            ("api", "subscribe", &self.api.subscribe),
+            ("rrd", "subscribe", &self.rrd.subscribe),
+        ]
+    }
+
+    /// Every endpoint once: its address, its encryption, and the keys that only it accepts.
+    pub(crate) fn endpoints(&self) -> Vec<(&str, Option<CurveConfig>, &[Key])> {
+        let lists = self.endpoint_lists();
+        let all = lists.iter().flat_map(|(_, _, endpoints)| endpoints.iter());
+        let mut told: Vec<(&str, Option<CurveConfig>, &[Key])> = Vec::new();
+        for endpoint in all {
+            let one = (endpoint.url(), endpoint.plain(&self.bus).curve, endpoint.0.keys.as_slice());
+            if !told.contains(&one) {
+                told.push(one);
+            }
+        }
+        told
+    }
+
     /// What the bus would refuse at the start: addresses that are none, keys that are too short.
     pub(super) fn check_bus(&self, document: &Document) -> Result<(), DocumentError> {
         let at = |table: &str, key: &str| [Step::Key(table.to_owned()), Step::Key(key.to_owned())];
@@ -163,14 +187,7 @@ impl Config {
             let name = if self.bus.key.as_ref() == Some(key) { "key" } else { "keys" };
             key.check(self.bus.signature).map_err(|error| document.error(&at("bus", name), chain(&error)))?;
         }
-        let lists = [
-            ("drivers", "publish", &self.drivers.publish),
-            ("forwarder", "publish", &self.forwarder.publish),
-            ("forwarder", "subscribe", &self.forwarder.subscribe),
-            ("api", "subscribe", &self.api.subscribe),
-            ("rrd", "subscribe", &self.rrd.subscribe),
-        ];
-        for (table, key, endpoints) in lists {
+        for (table, key, endpoints) in self.endpoint_lists() {
             for endpoint in endpoints {
                 let checked = endpoint.plain(&self.bus).check();
                 checked.map_err(|error| document.error(&at(table, key), chain(&error)))?;

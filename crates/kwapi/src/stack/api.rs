@@ -8,6 +8,7 @@ use kwapi_plugins::Scope;
 use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
+use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::{ConfiguredProbes, Directory};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::{self as served, Metrics};
@@ -17,18 +18,27 @@ use super::{Process, metrics};
 use crate::config::{Config, Labels};
 use crate::shutdown::Shutdown;
 
+/// What the API answers from besides what is live.
+pub(super) struct ApiSources {
+    /// `None` where no ledger is kept.
+    pub(super) query: Option<Query>,
+    /// `None` where no samples are kept.
+    pub(super) samples: Option<Arc<Samples>>,
+    pub(super) bills: Bills,
+}
+
 /// The routes, with `/metrics` where everybody who can reach them may read anyway.
 pub(super) fn router(
     config: &Config,
     directory: Directory,
-    query: Option<Query>,
+    sources: ApiSources,
     auth: Option<Auth>,
     metrics: &Arc<Metrics>,
-    samples: Option<Arc<Samples>>,
 ) -> axum::Router {
     let is_open = auth.is_none();
     let shown = Scope::of_patterns(&config.api.probes);
-    let api = answering(directory, query).limited_to(shown.clone()).with_samples(samples);
+    let ApiSources { query, samples, bills } = sources;
+    let api = answering(directory, query).limited_to(shown.clone()).with_samples(samples).with_bills(bills);
     let router = api::router(api, auth, config.api.config.cors());
     if is_open { served::router(metrics.clone(), shown).fallback_service(router) } else { router }
 }
@@ -121,7 +131,7 @@ pub(crate) fn configured(config: &Config) -> ConfiguredProbes {
 }
 
 /// The labels that the configuration gives a probe.
-pub(crate) fn configured_labels(config: &Config) -> impl Fn(&ProbeId) -> Labels + Send + Sync + use<> {
+fn configured_labels(config: &Config) -> impl Fn(&ProbeId) -> Labels + Send + Sync + use<> {
     let (of_probes, of_templates) = (config.labels.clone(), config.template_labels.clone());
     let of_bills = config.bill.shares.clone();
     // Those of the probe itself, and of its template what those do not say.

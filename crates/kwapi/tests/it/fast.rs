@@ -16,15 +16,15 @@ const SECONDS: u64 = 6;
 const SITE: &str = "state_directory = '@DIR@/state'\n[api]\nlisten = '127.0.0.1:@API@'\n[rrd]\nlisten = '127.0.0.1:@WEB@'\n\
     [status]\nlisten = '127.0.0.1:@STATUS@'\n[samples]\nwrite_interval_seconds = 1\n";
 
-/// A sine: its mean and how far it swings, in watts, and how long a swing takes, in seconds; rising at instant 0.
+/// A sine: its mean and how far it swings, in watts, and how long a swing takes, in microseconds; rising at instant 0.
 #[derive(Clone, Copy)]
 struct Curve {
     mean: f64,
     swing: f64,
-    period: f64,
+    period: u64,
 }
 
-const CURVE: Curve = Curve { mean: 240.0, swing: 160.0, period: 0.7 };
+const CURVE: Curve = Curve { mean: 240.0, swing: 160.0, period: 700_000 };
 
 impl Curve {
     /// Watts at an instant, in milliwatts as a meter shows them…
@@ -35,12 +35,11 @@ impl Curve {
     /// …and joules from one to another.
     fn joules(self, from: u64, to: u64) -> f64 {
         let swung = self.phase(from).cos() - self.phase(to).cos();
-        self.mean * (to - from) as f64 / 1e6 + self.swing * self.period / TAU * swung
+        self.mean * (to - from) as f64 / 1e6 + self.swing * self.period as f64 / 1e6 / TAU * swung
     }
 
     fn phase(self, micros: u64) -> f64 {
-        let period = (self.period * 1e6).round() as u64;
-        TAU * (micros % period) as f64 / period as f64
+        TAU * (micros % self.period) as f64 / self.period as f64
     }
 }
 
@@ -61,11 +60,13 @@ fn samples(service: &Kwapi, start: u64, count: u64) -> Vec<(u64, f64)> {
         let all = ask(service, &path)?["samples"].as_array()?.clone();
         (all.len() as u64 >= count).then_some(all)
     });
-    let sample = |sample: &Value| {
-        let seconds = sample["timestamp"].as_f64().unwrap();
-        ((seconds * 1e6).round() as u64, sample["watts"].as_f64().unwrap())
-    };
-    all.iter().map(sample).collect()
+    let number = |sample: &Value, key: &str| sample[key].as_f64().unwrap();
+    all.iter().map(|sample| (micros(number(sample, "timestamp")), number(sample, "watts"))).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an instant of this century")]
+fn micros(seconds: f64) -> u64 {
+    (seconds * 1e6).round() as u64
 }
 
 /// The joules that `/v2/energy` tells between two instants.

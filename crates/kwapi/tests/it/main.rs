@@ -32,6 +32,7 @@ mod harness;
 mod history;
 mod import;
 mod import_config;
+mod keys;
 mod killed;
 mod logins;
 mod manual;

@@ -13,7 +13,7 @@ pub(super) type CurveKey = [u8; 32];
 /// The characters of Z85 (ZeroMQ RFC 32).
 const Z85: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
-/// The keys of one end, each as 40 characters of Z85 as `zmq_curve_keypair` (or `curve_keygen`) prints them.
+/// The keys of one end, each as 40 characters of Z85 as `zmq_curve_keypair` or `kwapi keys curve` prints them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CurveConfig {
@@ -40,7 +40,33 @@ pub struct CurveError {
     pub message: &'static str,
 }
 
+/// A key pair of one end of a CURVE connection, each as 40 characters of Z85.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurvePair {
+    /// Stays at its end.
+    pub secret_key: Secret,
+    /// Is told to the other end.
+    pub public_key: String,
+}
+
+impl CurvePair {
+    /// A new pair, by libzmq's generator.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub fn generate() -> std::io::Result<Self> {
+        let pair = zmq::CurveKeyPair::new().map_err(std::io::Error::other)?;
+        let text = |key: &CurveKey| zmq::z85_encode(key).unwrap_or_default();
+        Ok(Self { secret_key: Secret::new(text(&pair.secret_key)), public_key: text(&pair.public_key) })
+    }
+}
+
 impl CurveConfig {
+    /// The public key that belongs to a secret one; `None` where that is no key.
+    pub fn public_of(secret_key: &Secret) -> Option<String> {
+        zmq::z85_encode(&public_of(parse(secret_key.expose())?)).ok()
+    }
+
     /// Checks what can be told without opening anything: that keys are keys, and that the public one belongs to the
     /// secret one.
     ///
@@ -52,10 +78,9 @@ impl CurveConfig {
         };
         let secret = read(self.secret_key.expose(), "secret_key")?;
         if let Some(public) = &self.public_key
-            && read(public, "public_key")?
-                != x25519_dalek::x25519(secret, x25519_dalek::X25519_BASEPOINT_BYTES)
+            && read(public, "public_key")? != public_of(secret)
         {
-            let message = "does not match secret_key; curve_keygen prints both";
+            let message = "does not match secret_key; `kwapi keys public` prints the one that does";
             return Err(CurveError { member: "public_key", message });
         }
         let server = self.server_key.iter().map(|key| (key, "server_key"));
@@ -110,6 +135,10 @@ fn decode(key: &str, member: &str, url: &str) -> Result<CurveKey, BusError> {
     parse(key).ok_or_else(wrong)
 }
 
+fn public_of(secret: CurveKey) -> CurveKey {
+    x25519_dalek::x25519(secret, x25519_dalek::X25519_BASEPOINT_BYTES)
+}
+
 fn parse(key: &str) -> Option<CurveKey> {
     if key.len() != 40 || !key.bytes().all(|byte| Z85.contains(&byte)) {
         return None;
@@ -143,10 +172,23 @@ mod tests {
             clients: Vec::new(),
         };
         assert_eq!(config.check(), Ok(()));
+        assert_eq!(CurveConfig::public_of(&config.secret_key), config.public_key);
+        assert_eq!(CurveConfig::public_of(&Secret::new("short")), None);
         config.clients = vec!["short".to_owned()];
         assert_eq!(config.check().unwrap_err().member, "clients");
         config.public_key = Some(text(&other.public_key));
         let error = config.check().unwrap_err().to_string();
-        assert_eq!(error, "curve.public_key: does not match secret_key; curve_keygen prints both");
+        assert_eq!(
+            error,
+            "curve.public_key: does not match secret_key; `kwapi keys public` prints the one that does"
+        );
+    }
+    #[test]
+    fn a_new_pair_belongs_together_and_to_nobody_else() {
+        let pairs = [(); 2].map(|()| CurvePair::generate().unwrap());
+        for pair in &pairs {
+            assert_eq!(CurveConfig::public_of(&pair.secret_key).as_ref(), Some(&pair.public_key));
+        }
+        assert_ne!(pairs[0], pairs[1]);
     }
 }

@@ -73,6 +73,23 @@ fn a_series_says_nothing_where_it_has_no_row() {
     check(&rate, "UTC", "2026-10-01T00:30:00Z", "none");
 }
 
+#[test]
+fn what_applies_within_a_span_is_the_same_there_and_nothing_elsewhere() {
+    let values = (0..8_u64).map(|hour| (at("2026-10-01T00:00:00Z") + hour * 4 * QUARTER_MS, Decimal::ONE));
+    let value = RateValue::Series(RateSeries::new(4 * QUARTER_MS, values.collect()));
+    let series = RateEntry { valid: EVER, hours: WeekHours::default(), value };
+    let span = at("2026-10-01T02:30:00Z")..at("2026-10-01T04:15:00Z");
+    let rate = Rate::new("spot", RateUnit::Kwh, vec![series]).unwrap().within(&span);
+    check(&rate, "UTC", "2026-10-01T02:15:00Z", "none");
+    check(&rate, "UTC", "2026-10-01T02:30:00Z", "0: 1");
+    check(&rate, "UTC", "2026-10-01T04:00:00Z", "0: 1");
+    check(&rate, "UTC", "2026-10-01T04:15:00Z", "none");
+    let [RateEntry { value: RateValue::Series(series), .. }] = rate.entries() else { panic!("{rate:?}") };
+    assert_eq!(series.values.len(), 3);
+    let before = Rate::new("flat", RateUnit::Kwh, vec![entry(0..span.start, "", "", "1")]).unwrap();
+    assert_eq!(before.within(&span).entries(), []);
+}
+
 #[track_caller]
 fn refused(unit: RateUnit, entries: Vec<RateEntry>, expected: &RateError) {
     assert_eq!(Rate::new("x", unit, entries).unwrap_err(), *expected);

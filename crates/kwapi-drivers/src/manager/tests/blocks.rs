@@ -143,9 +143,7 @@ async fn sampled(script: &str, count: usize) -> (Vec<(u64, f64)>, MeterStatus) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_thread_reads_is_each_published_once_and_what_it_missed_is_counted() {
     let (all, status) = sampled("'steady'", 500).await;
-    for (number, (_, power)) in all.iter().enumerate() {
-        assert_eq!(*power, number as f64);
-    }
+    assert!(all.windows(2).all(|pair| pair[0].1 < pair[1].1 && pair[0].0 < pair[1].0), "each once, in order");
     // A tick is due every two milliseconds: each was read or is counted. The last block's are counted once it is published.
     let due = |until: usize| (all[until].0 - all[0].0 + 100) / 2_000 + 1;
     assert!(due(499) >= 499, "{} due: it reads no more often than it is told to", due(499));
@@ -155,8 +153,17 @@ async fn what_a_thread_reads_is_each_published_once_and_what_it_missed_is_counte
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_reads_that_take_longer_than_the_interval_one_in_a_block_is_told() {
+    let (all, status) = sampled("{ takes_ms = 5 }", 5).await;
+    assert!(all.windows(2).all(|pair| pair[0].1 < pair[1].1 && pair[0].0 < pair[1].0), "{all:?}");
+    // Fifty milliseconds are 25 ticks; those of the last block are counted once it is published.
+    assert!(status.ticks_missed >= 4 * 20, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_that_thread_restarts_the_meter_and_is_told() {
     let (all, status) = sampled("{ panics_at = 30 }", 45).await;
-    assert_eq!((all[29].1, all[30].1), (29.0, 0.0), "what was read before the panic is published");
+    let restarts = all.windows(2).filter(|pair| pair[1].1 < pair[0].1).count();
+    assert!(restarts > 0 && all.iter().all(|(_, power)| *power < 30.0), "{all:?}");
     assert_eq!(status.last_error.as_deref(), Some("the driver panicked: at read 30"));
 }

@@ -12,9 +12,12 @@ use crate::journal::Position;
 
 /// A state directory whose records say `what`, with those of an import and, if `has_api`, of an API alone.
 fn records(state: &Path, what: &str, has_api: bool) {
-    for (folder, name) in
-        [("history/journal", "0000000000000001.journal"), ("history", "accounts"), ("import", "log.json")]
-    {
+    for (folder, name) in [
+        ("history/journal", "0000000000000001.journal"),
+        ("history", "accounts"),
+        ("import", "log.json"),
+        ("bills/2026-10", "1.json"),
+    ] {
         fs::create_dir_all(state.join(folder)).unwrap();
         fs::write(state.join(folder).join(name), format!("{what} of {name}")).unwrap();
     }
@@ -27,7 +30,7 @@ fn records(state: &Path, what: &str, has_api: bool) {
 /// All files that are records, and what they say.
 fn files(state: &Path) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
-    let mut folders: Vec<PathBuf> = [HISTORY, IMPORT, API].map(|name| state.join(name)).into();
+    let mut folders: Vec<PathBuf> = [HISTORY, IMPORT, BILLS, API].map(|name| state.join(name)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
@@ -112,4 +115,22 @@ fn a_note_that_is_none_of_ours_is_refused_and_moves_nothing() {
         assert!(error.to_string().contains(NOTE), "{error}");
         assert_eq!(files(&state), old);
     }
+}
+
+#[test]
+fn a_backup_without_bills_takes_none_away_and_bills_alone_are_not_replaced_unasked() {
+    let lab = Lab::empty();
+    let (backed_up, backup, state) = (lab.join("backed-up"), lab.join("backup"), lab.join("state"));
+    records(&backed_up, "new", false);
+    fs::remove_dir_all(backed_up.join(BILLS)).unwrap();
+    back_up(&backed_up, &backup, Timestamp::EPOCH, |_| Position::default()).unwrap();
+    records(&state, "old", false);
+    restore(&backup, &state, true).unwrap();
+    let bill = state.join("bills/2026-10/1.json");
+    assert_eq!(fs::read_to_string(&bill).unwrap(), "old of 1.json");
+    for name in [HISTORY, IMPORT] {
+        fs::remove_dir_all(state.join(name)).unwrap();
+    }
+    let refused = restore(&backup, &state, false).unwrap_err();
+    assert!(matches!(refused, BackupError::Exists(_)), "{refused}");
 }

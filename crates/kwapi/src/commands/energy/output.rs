@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 
 use csv::StringRecord;
 use kwapi_graph::{energy_text, watts_text};
+use kwapi_plugins::answers::AnswerRecords;
 
-use super::records::AnswerRecords;
 use crate::cli::EnergyPrint;
 
 /// Lines that are looked at for the width of columns.

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 use kwapi_core::{Decimal, ProbeId, Share, Shares, SharesError};
+use kwapi_plugins::bills::SharesOf;
 use serde::Deserialize;
 use toml::Value;
 
 use super::super::document::{Document, DocumentError, Step};
-use super::{SharesOf, is_shares};
+use super::is_shares;
 
 /// The keys of a share.
 #[derive(Debug, Deserialize)]

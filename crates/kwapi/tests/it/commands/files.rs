@@ -57,7 +57,7 @@ fn curve_keys_must_be_keys_and_belong_together() {
     );
     check_error(
         &lab(&toml(SECRET, SERVER), &[]),
-        "kwapi.toml:6: curve.public_key: does not match secret_key; curve_keygen prints both",
+        "kwapi.toml:6: curve.public_key: does not match secret_key; `kwapi keys public` prints the one that does",
     );
 }
 

@@ -1,31 +1,30 @@
 //! The ledger's answer as rows: the CSV of `/v2/energy`, in whole millijoules and milliseconds.
 
 use csv::StringRecord;
-use kwapi_core::{Increment, ProbeId};
+use kwapi_core::{BilledQuarter, Increment, ProbeId};
 
-use crate::commands::energy::AnswerRecords;
-use kwapi_core::BilledQuarter;
+use crate::answers::AnswerRecords;
 
 /// A span of a probe.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct LedgerRow {
-    pub(super) probe: ProbeId,
+pub(crate) struct AnsweredSpan {
+    pub(crate) probe: ProbeId,
     /// Energy and time; of a span of any length.
-    pub(super) quarter: BilledQuarter,
+    pub(crate) quarter: BilledQuarter,
     /// Energy from before the ledger, of RRD files, in millijoules.
-    pub(super) rrd_mj: i64,
+    pub(crate) rrd_mj: i64,
     /// Whether it begins or ends within a row of the ledger.
-    pub(super) is_interpolated: bool,
+    pub(crate) is_interpolated: bool,
     is_incomplete: bool,
     start: String,
 }
 
-impl LedgerRow {
+impl AnsweredSpan {
     /// Nothing, if no file of it is missing.
     ///
     /// # Errors
     /// When one is, as one line: half a bill would pass for a whole one.
-    pub(super) fn complete(&self) -> Result<(), String> {
+    pub(crate) fn complete(&self) -> Result<(), String> {
         if !self.is_incomplete {
             return Ok(());
         }
@@ -38,7 +37,7 @@ impl LedgerRow {
 
 /// Reads an answer as it comes.
 #[derive(Debug, Default)]
-pub(super) struct RowReader {
+pub(crate) struct RowReader {
     records: AnswerRecords,
     columns: Option<Vec<usize>>,
 }
@@ -65,10 +64,10 @@ impl RowReader {
     ///
     /// # Errors
     /// When it makes no sense, or `take` has one, as one line.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         part: &[u8],
-        take: &mut dyn FnMut(LedgerRow) -> Result<(), String>,
+        take: &mut dyn FnMut(AnsweredSpan) -> Result<(), String>,
     ) -> Result<(), String> {
         for record in self.records.take(part)? {
             let Some(columns) = &self.columns else {
@@ -85,7 +84,7 @@ impl RowReader {
     }
 }
 
-fn row(columns: &[usize], record: &StringRecord) -> Option<LedgerRow> {
+fn row(columns: &[usize], record: &StringRecord) -> Option<AnsweredSpan> {
     let mut cells = columns.iter().map(|place| record.get(*place));
     let mut next = || cells.next().flatten();
     let (probe, start) = (ProbeId::new(next()?).ok()?, next()?.to_owned());
@@ -118,7 +117,7 @@ fn row(columns: &[usize], record: &StringRecord) -> Option<LedgerRow> {
         // What an RRD file tells is before the ledger: not billed.
         absent_ms: u64::try_from(absent.checked_add(rrd_ms)?).ok()?,
     };
-    Some(LedgerRow { probe, quarter, rrd_mj, is_interpolated, is_incomplete, start })
+    Some(AnsweredSpan { probe, quarter, rrd_mj, is_interpolated, is_incomplete, start })
 }
 
 /// A number with three decimals, in thousandths; nothing is zero.

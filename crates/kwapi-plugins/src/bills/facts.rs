@@ -3,64 +3,85 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use kwapi_core::{Bill, BillValue, ProbeId};
-use kwapi_plugins::answers::when::rfc3339;
+use kwapi_core::{Bill, ProbeId};
+use serde::{Deserialize, Serialize};
 
-use super::milliseconds;
-use super::month::BillMonth;
-use super::reader::LedgerRow;
-use crate::config::Config;
+use super::config::BillConfig;
+use super::month::{BillMonth, milliseconds};
+use super::reader::AnsweredSpan;
+use crate::answers::when::rfc3339;
+use crate::directory::Directory;
 
 /// What a bill is of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct BillFacts {
     pub(super) month: BillMonth,
+    #[serde(with = "zone_name")]
     pub(super) zone: TimeZone,
     /// The label whose values it is by.
     pub(super) by: Option<String>,
     pub(super) currency: String,
     pub(super) decimals: u32,
-    /// In percent, by probe, where it is configured.
-    pub(super) accuracy: BTreeMap<ProbeId, f64>,
-    /// Whether all meters are calibrated.
-    pub(super) is_calibrated: bool,
+    /// Of each probe that is billed.
+    pub(super) probes: BTreeMap<ProbeId, ProbeFacts>,
+    /// Whether charges are not shown to who asks.
+    #[serde(skip)]
+    pub(super) has_hidden_charges: bool,
+}
+
+/// What must be known of a probe's energy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct ProbeFacts {
+    /// Of its meter, in percent, where it is configured.
+    pub(super) accuracy: Option<f64>,
+    is_calibrated: bool,
+    /// Quarter hours that are parts of longer rows of the ledger.
     interpolated: u64,
+    /// Energy from before the ledger, in millijoules.
     rrd_mj: i64,
 }
 
 impl BillFacts {
-    pub(super) fn new(config: &Config, month: &BillMonth, by: Option<&str>) -> Self {
+    pub(super) fn new(config: &BillConfig, month: BillMonth, by: Option<&str>) -> Self {
         Self {
-            month: month.clone(),
-            zone: config.bill.zone.clone(),
+            month,
+            zone: config.zone.clone(),
             by: by.map(str::to_owned),
-            currency: config.bill.currency.clone(),
-            decimals: config.bill.decimals,
-            accuracy: BTreeMap::new(),
-            is_calibrated: true,
-            interpolated: 0,
-            rrd_mj: 0,
+            currency: config.currency.clone(),
+            decimals: config.decimals,
+            probes: BTreeMap::new(),
+            has_hidden_charges: false,
         }
     }
 
     /// Takes note of a row that is billed.
-    pub(super) fn note(&mut self, row: &LedgerRow) {
-        self.interpolated += u64::from(row.is_interpolated);
-        self.rrd_mj = self.rrd_mj.saturating_add(row.rrd_mj);
+    pub(super) fn note(&mut self, row: &AnsweredSpan) {
+        let of_probe = self.probes.entry(row.probe.clone()).or_default();
+        of_probe.interpolated = of_probe.interpolated.saturating_add(u64::from(row.is_interpolated));
+        of_probe.rrd_mj = of_probe.rrd_mj.saturating_add(row.rrd_mj);
     }
 
     /// Takes note of a probe that is billed.
-    pub(super) fn add(&mut self, config: &Config, probe: &ProbeId) {
-        self.is_calibrated &= config.bill.calibrated.iter().any(|pattern| pattern.matches(probe));
-        if let Some(percent) = config.accuracy.of(probe) {
-            self.accuracy.insert(probe.clone(), percent);
-        }
+    pub(super) fn add(&mut self, config: &BillConfig, directory: &Directory, probe: &ProbeId) {
+        let of_probe = self.probes.entry(probe.clone()).or_default();
+        of_probe.is_calibrated = config.calibrated.iter().any(|pattern| pattern.matches(probe));
+        of_probe.accuracy = directory.accuracy(probe);
+    }
+
+    /// Whether all meters are calibrated.
+    pub(super) fn is_calibrated(&self) -> bool {
+        self.probes.values().all(|of_probe| of_probe.is_calibrated)
+    }
+
+    /// Accuracy of a probe's meter in percent, where it is configured.
+    pub(super) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
+        self.probes.get(probe)?.accuracy
     }
 
     /// What must be known of the bill, a sentence each.
     pub(super) fn notes(&self, bill: &Bill) -> Vec<String> {
         let mut notes = Vec::new();
-        if !self.is_calibrated {
+        if !self.is_calibrated() {
             notes.push("allocation of cost, not calibrated metering".to_owned());
         }
         if self.month.end_ms < self.month.month_end_ms {
@@ -70,24 +91,31 @@ impl BillFacts {
         if unknown > 0 {
             notes.push("energy of unknown time is not in the bill".to_owned());
         }
-        if self.interpolated > 0 {
-            let count = self.interpolated;
+        let count = self.probes.values().fold(0_u64, |sum, of| sum.saturating_add(of.interpolated));
+        if count > 0 {
             notes.push(format!(
                 "{count} quarter hours are parts of longer rows, in proportion to time: the ledger has no quarter hours of that time"
             ));
         }
-        if self.rrd_mj > 0 {
+        if self.has_hidden_charges {
+            notes.push(
+                "charges by the month and the peak of parts that are shown in part are not included"
+                    .to_owned(),
+            );
+        }
+        let rrd_mj = self.probes.values().fold(0_i64, |sum, of| sum.saturating_add(of.rrd_mj));
+        if rrd_mj > 0 {
             notes.push(format!(
                 "{} kWh from before the ledger, estimated from RRD files, are not in the bill",
-                kwh(self.rrd_mj / 3_600_000)
+                kwh(rrd_mj / 3_600_000)
             ));
         }
         notes
     }
 
     /// What a value is called.
-    pub(super) fn name<'a>(&self, value: &'a BillValue) -> &'a str {
-        match (&value.value, &self.by) {
+    pub(super) fn name<'a>(&self, value: Option<&'a str>) -> &'a str {
+        match (value, &self.by) {
             (Some(name), _) => name,
             (None, Some(_)) => "(unallocated)",
             (None, None) => "all probes",
@@ -104,7 +132,7 @@ impl BillFacts {
         }
         let mut squares = 0.0;
         for (probe, energy) in of_probes {
-            squares += (energy * self.accuracy.get(probe)?).powi(2);
+            squares += (energy * self.accuracy(probe)?).powi(2);
         }
         (all > 0.0).then(|| squares.sqrt() / all)
     }
@@ -121,7 +149,7 @@ impl BillFacts {
 }
 
 /// Watt-hours as kilowatt-hours; grams as kilograms.
-pub(super) fn kwh(thousandths: i64) -> String {
+pub(crate) fn kwh(thousandths: i64) -> String {
     decimal(thousandths, 3)
 }
 
@@ -139,6 +167,22 @@ fn decimal(number: i64, decimals: u32) -> String {
     }
     let width = decimals as usize;
     format!("{sign}{}.{:0>width$}", size / unit, size % unit)
+}
+
+/// A zone by its name in the time zone database.
+mod zone_name {
+    use jiff::tz::TimeZone;
+    use serde::de::{Deserialize as _, Deserializer, Error as _};
+    use serde::ser::{Error as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(zone: &TimeZone, serializer: S) -> Result<S::Ok, S::Error> {
+        let name = zone.iana_name().ok_or_else(|| S::Error::custom("the zone has no name"))?;
+        serializer.serialize_str(name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {
+        TimeZone::get(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 #[cfg(test)]

@@ -7,24 +7,23 @@ use super::csv::line_name;
 use super::facts::BillFacts;
 
 /// The whole bill.
-pub(super) fn text(bill: &Bill, facts: &BillFacts) -> String {
+pub(super) fn document(bill: &Bill, facts: &BillFacts) -> Value {
     let values: Vec<Value> = bill.values.iter().map(|value| of_value(value, facts)).collect();
-    let document = json!({
+    json!({
         "month": facts.month.name,
         "start": facts.instant(facts.month.begin_ms),
         "end": facts.instant(facts.month.end_ms),
         "zone": facts.zone.iana_name(),
         "by": facts.by,
         "currency": facts.currency,
-        "is_calibrated": facts.is_calibrated,
+        "is_calibrated": facts.is_calibrated(),
         "notes": facts.notes(bill),
         "values": values,
         "kwh": thousand(bill.energy_wh),
         "amount": facts.money(bill.amount),
         "co2_kg": bill.co2_grams.map(thousand),
         "accuracy_percent": facts.accuracy_of_sum(bill),
-    });
-    format!("{document:#}\n")
+    })
 }
 
 fn of_value(value: &BillValue, facts: &BillFacts) -> Value {
@@ -63,7 +62,7 @@ fn of_probe(of: &BillProbe, facts: &BillFacts) -> Value {
         "lines": of.lines.iter().map(|line| of_line(line, facts)).collect::<Vec<_>>(),
         "amount": facts.money(of.amount),
         "co2_kg": of.co2_grams.map(thousand),
-        "accuracy_percent": facts.accuracy.get(&of.probe),
+        "accuracy_percent": facts.accuracy(&of.probe),
     })
 }
 
@@ -106,6 +105,6 @@ fn of_peak(peak: BillPeak, facts: &BillFacts) -> Value {
 }
 
 /// A thousandth of a whole number.
-fn thousand(number: i64) -> f64 {
+pub(super) fn thousand(number: i64) -> f64 {
     number as f64 / 1e3
 }

@@ -4,14 +4,14 @@ use csv::StringRecord;
 
 /// Text that is not a whole row yet.
 #[derive(Debug, Default)]
-pub(in crate::commands) struct AnswerRecords(Vec<u8>);
+pub struct AnswerRecords(Vec<u8>);
 
 impl AnswerRecords {
     /// Takes the next part of an answer; returns the rows that are whole now, the header among them.
     ///
     /// # Errors
     /// When it makes no sense, as one line.
-    pub(in crate::commands) fn take(&mut self, part: &[u8]) -> Result<Vec<StringRecord>, String> {
+    pub fn take(&mut self, part: &[u8]) -> Result<Vec<StringRecord>, String> {
         self.0.extend_from_slice(part);
         // A line break within quotes is part of a label.
         let (mut is_quoted, mut end) = (false, None);

@@ -5,8 +5,7 @@ use csv::Writer;
 use kwapi_core::{Bill, BillCharge, BillChargeKind, BillLine, BillLineKind, BillProbe, BillValue};
 
 use super::facts::{BillFacts, kwh, seconds};
-
-const QUARTER_MS: u64 = 900_000;
+use super::month::QUARTER_MS;
 
 /// The columns after the first, which is the label.
 const COLUMNS: [&str; 25] = [
@@ -183,11 +182,11 @@ pub(super) fn profile(bill: &Bill, facts: &BillFacts) -> String {
     written(&rows)
 }
 
-fn optional(number: Option<i64>) -> String {
+pub(super) fn optional(number: Option<i64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
-fn written(rows: &[Vec<String>]) -> String {
+pub(super) fn written(rows: &[Vec<String>]) -> String {
     let mut writer = Writer::from_writer(Vec::new());
     // A buffer in memory takes all.
     rows.iter().for_each(|row| _ = writer.write_record(row));

@@ -1,22 +1,27 @@
-//! Which month a bill is for.
+//! Which month a bill is for, and what the ledger is asked about it.
+
+use std::ops::Range;
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use kwapi_core::Timestamp;
+use serde::{Deserialize, Serialize};
 
-/// A quarter hour.
-const QUARTER_MS: u64 = 900_000;
+use crate::answers::when::rfc3339;
+
+/// A quarter hour in milliseconds.
+pub(super) const QUARTER_MS: u64 = 900_000;
 
 /// A month in a zone, and how much of it is billed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BillMonth {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BillMonth {
     /// As `2026-10`.
     pub(super) name: String,
     /// Begin, in Unix milliseconds.
-    pub(super) begin_ms: u64,
+    pub(crate) begin_ms: u64,
     /// End of what is billed.
-    pub(super) end_ms: u64,
+    pub(crate) end_ms: u64,
     /// End of the month.
     pub(super) month_end_ms: u64,
 }
@@ -26,7 +31,7 @@ impl BillMonth {
     ///
     /// # Errors
     /// When it is no month, or nothing of it is over, as one line.
-    pub(super) fn new(text: &str, zone: &TimeZone, now: Timestamp) -> Result<Self, String> {
+    pub fn new(text: &str, zone: &TimeZone, now: Timestamp) -> Result<Self, String> {
         let no_month = || format!("{text:?} is not a month; write for example 2026-10");
         let first: Date = format!("{text}-01").parse().map_err(|_| no_month())?;
         let next = first.checked_add(1.month()).map_err(|_| no_month())?;
@@ -40,8 +45,55 @@ impl BillMonth {
         if end_ms <= begin_ms {
             return Err(format!("no quarter hour of {text} is over yet"));
         }
-        Ok(Self { name: text.to_owned(), begin_ms, end_ms, month_end_ms })
+        Ok(Self { name: first.strftime("%Y-%m").to_string(), begin_ms, end_ms, month_end_ms })
     }
+
+    /// As `2026-10`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether all of it is over.
+    pub fn is_over(&self) -> bool {
+        self.end_ms == self.month_end_ms
+    }
+
+    /// From its begin to its end, in Unix milliseconds.
+    pub(super) fn span(&self) -> Range<u64> {
+        self.begin_ms..self.month_end_ms
+    }
+
+    /// What `/v2/energy` is asked about it: the registers at its begin, and its quarter hours, of probes that match one of
+    /// `patterns` (none: all).
+    pub fn questions(&self, patterns: &[String]) -> [Vec<(&'static str, String)>; 2] {
+        let probes: Vec<(&'static str, String)> =
+            patterns.iter().map(|pattern| ("pattern", pattern.clone())).collect();
+        [
+            question(probes.clone(), (0, self.begin_ms), None, "UTC"),
+            question(probes, (self.begin_ms, self.end_ms), Some("quarter"), "UTC"),
+        ]
+    }
+}
+
+/// What `/v2/energy` is asked about the energy between two Unix milliseconds, of the probes that the first pairs choose, by
+/// probe.
+pub(crate) fn question(
+    mut pairs: Vec<(&'static str, String)>,
+    (from, until): (u64, u64),
+    step: Option<&str>,
+    zone: &str,
+) -> Vec<(&'static str, String)> {
+    pairs.extend(step.map(|step| ("step", step.to_owned())));
+    let span = [("start", from), ("end", until)];
+    pairs.extend(span.map(|(name, at)| (name, rfc3339(milliseconds(at), &TimeZone::UTC))));
+    let rest = [("zone", zone), ("by", "probe"), ("format", "csv")];
+    pairs.extend(rest.map(|(name, value)| (name, value.to_owned())));
+    pairs
+}
+
+/// An instant from Unix milliseconds.
+pub(crate) fn milliseconds(at: u64) -> Timestamp {
+    Timestamp::from_micros(at.saturating_mul(1_000))
 }
 
 #[cfg(test)]

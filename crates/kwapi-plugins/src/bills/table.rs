@@ -5,20 +5,21 @@ use kwapi_core::{Bill, BillChargeKind, BillLineKind, BillProbe};
 use super::facts::{BillFacts, kwh};
 
 /// Text, and what stands in the two columns.
-type Row = (String, Option<String>, Option<String>);
+pub(super) type TableRow = (String, Option<String>, Option<String>);
 
 /// The whole bill.
-pub(super) fn text(bill: &Bill, facts: &BillFacts) -> String {
+pub(super) fn text(bill: &Bill, facts: &BillFacts, closed: Option<&str>) -> String {
     let (begin, end) = (facts.instant(facts.month.begin_ms), facts.instant(facts.month.end_ms));
     let zone = facts.zone.iana_name().unwrap_or("local time");
     let by = facts.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
     let mut text = format!("Bill of {}{by}, {begin} to {end} ({zone})\n", facts.month.name);
+    text.extend(closed.map(|closed| format!("{closed}\n")));
     for note in facts.notes(bill) {
         text += &format!("Note: {note}.\n");
     }
-    let mut rows: Vec<Row> = vec![(String::new(), Some("kWh".to_owned()), Some(facts.currency.clone()))];
+    let mut rows: Vec<TableRow> = vec![(String::new(), Some("kWh".to_owned()), Some(facts.currency.clone()))];
     for value in &bill.values {
-        rows.push((facts.name(value).to_owned(), None, None));
+        rows.push((facts.name(value.value.as_deref()).to_owned(), None, None));
         for of in &value.probes {
             add_probe(&mut rows, of, facts);
         }
@@ -38,7 +39,7 @@ pub(super) fn text(bill: &Bill, facts: &BillFacts) -> String {
         }
         let co2 = co2(value.co2_grams);
         rows.push((format!("  subtotal{co2}"), Some(kwh(value.energy_wh)), Some(facts.money(value.amount))));
-        rows.push(Row::default());
+        rows.push(TableRow::default());
     }
     let accuracy =
         facts.accuracy_of_sum(bill).map_or_else(String::new, |percent| format!(", ± {percent:.2} %"));
@@ -50,7 +51,7 @@ pub(super) fn text(bill: &Bill, facts: &BillFacts) -> String {
     text + &aligned(&rows)
 }
 
-fn add_probe(rows: &mut Vec<Row>, of: &BillProbe, facts: &BillFacts) {
+fn add_probe(rows: &mut Vec<TableRow>, of: &BillProbe, facts: &BillFacts) {
     let is_part = of.from_ms > facts.month.begin_ms || of.until_ms < facts.month.end_ms;
     let part = if is_part {
         format!(", {} to {}", facts.instant(of.from_ms), facts.instant(of.until_ms))
@@ -75,7 +76,7 @@ fn add_probe(rows: &mut Vec<Row>, of: &BillProbe, facts: &BillFacts) {
             told.push(format!("{name} {:.2} h", ms as f64 / 3.6e6));
         }
     }
-    if let Some(percent) = facts.accuracy.get(&of.probe) {
+    if let Some(percent) = facts.accuracy(&of.probe) {
         told.push(format!("meter ± {percent} %"));
     }
     if !told.is_empty() {
@@ -103,7 +104,7 @@ fn co2(grams: Option<i64>) -> String {
     grams.map_or_else(String::new, |grams| format!(", CO2 {} kg", kwh(grams)))
 }
 
-fn aligned(rows: &[Row]) -> String {
+pub(super) fn aligned(rows: &[TableRow]) -> String {
     let length = |cell: &Option<String>| cell.as_ref().map_or(0, |cell| cell.chars().count());
     let text = rows.iter().map(|(text, ..)| text.chars().count()).max().unwrap_or(0);
     let energy = rows.iter().map(|(_, energy, _)| length(energy)).max().unwrap_or(0);

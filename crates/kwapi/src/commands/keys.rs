@@ -1,0 +1,115 @@
+//! `kwapi keys`: makes and lists the keys of the bus.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use kwapi_bus::{CurveConfig, CurvePair, Key, Scheme};
+use kwapi_core::{Pattern, Secret, hex};
+
+use super::counted;
+use crate::cli::{KeysCommand, SigningArgs};
+use crate::config::{Config, chain};
+
+/// Makes a key, or lists those of the configuration.
+///
+/// # Errors
+/// When a file is there already or cannot be written or read, or the configuration is wrong, as one line.
+pub(crate) fn keys(command: &KeysCommand, named: Option<&Path>) -> Result<(), String> {
+    match command {
+        KeysCommand::Curve(arguments) => curve(&arguments.file),
+        KeysCommand::Signing(arguments) => signing(arguments),
+        KeysCommand::Public(arguments) => {
+            println!("{}", public(&arguments.file)?);
+            Ok(())
+        }
+        KeysCommand::List => {
+            print!("{}", list(&super::configuration(named)?));
+            Ok(())
+        }
+    }
+}
+
+fn curve(file: &Path) -> Result<(), String> {
+    let pair = CurvePair::generate().map_err(|error| format!("cannot make a key: {error}"))?;
+    keep(file, pair.secret_key.expose())?;
+    let (name, public) = (file.display(), &pair.public_key);
+    println!(
+        "secret key  {name}, stays on this machine\n\
+         public key  {public}\n\n\
+         The side that binds, with the public key of each peer:\n\
+         \x20 curve = {{ secret_key = {{ file = \"{name}\" }}, clients = [\"…\"] }}\n\
+         The side that connects, with the public key of the side that binds:\n\
+         \x20 curve = {{ secret_key = {{ file = \"{name}\" }}, public_key = \"{public}\", server_key = \"…\" }}"
+    );
+    Ok(())
+}
+
+fn signing(arguments: &SigningArgs) -> Result<(), String> {
+    let secret = hex::encode(&rand::random::<[u8; 32]>());
+    let SigningArgs { file, id, probes } = arguments;
+    let key = Key { id: id.clone(), secret: Secret::new(secret), probes: probes.clone() };
+    key.check(Scheme::Kwapi1).map_err(|error| chain(&error))?;
+    keep(file, key.secret.expose())?;
+    let name = file.display();
+    let key = format!("{{ id = \"{id}\", secret = {{ file = \"{name}\" }}{} }}", valid_for(probes));
+    println!(
+        "secret  {name}\n\n\
+         Where measurements are signed:\n  [bus]\n  key = {key}\n\
+         Where they are verified, with a copy of the file:\n  [bus]\n  keys = [{key}]"
+    );
+    Ok(())
+}
+
+fn valid_for(probes: &Pattern) -> String {
+    match probes {
+        Pattern::All => String::new(),
+        probes => format!(", probes = \"{probes}\""),
+    }
+}
+
+fn public(file: &Path) -> Result<String, String> {
+    let told = |message: &str| format!("{}: {message}", file.display());
+    let content = std::fs::read_to_string(file).map_err(|error| told(&error.to_string()))?;
+    let public = CurveConfig::public_of(&Secret::new(content.trim()));
+    public.ok_or_else(|| told("not a secret CURVE key, which has 40 Z85 characters"))
+}
+
+/// Writes a secret to a new file that only its owner can read.
+fn keep(file: &Path, secret: &str) -> Result<(), String> {
+    let told = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            format!("{} exists already; a key is never overwritten, choose another name", file.display())
+        }
+        _ => format!("cannot write {}: {error}", file.display()),
+    };
+    let mut options = OpenOptions::new();
+    let mut opened = options.write(true).create_new(true).mode(0o600).open(file).map_err(told)?;
+    writeln!(opened, "{secret}").and_then(|()| opened.sync_all()).map_err(told)
+}
+
+/// A line for each key: what it is for, and the part of it that everybody may know.
+fn list(config: &Config) -> String {
+    let mut lines = Vec::new();
+    let bus = &config.bus;
+    match &bus.key {
+        Some(key) => lines.push(format!("signs with     {:<16} for {}", key.id, key.probes)),
+        None => lines.push("signs with     no key".to_owned()),
+    }
+    lines.extend(bus.keys.iter().map(|key| format!("accepts        {:<16} for {}", key.id, key.probes)));
+    for (url, curve, keys) in config.endpoints() {
+        lines.extend(
+            keys.iter().map(|key| format!("accepts        {:<16} for {}, at {url}", key.id, key.probes)),
+        );
+        let Some(curve) = curve else { continue };
+        let own = CurveConfig::public_of(&curve.secret_key).unwrap_or_else(|| "not a key".to_owned());
+        lines.push(format!("CURVE          {own} at {url}"));
+        lines.extend(curve.server_key.iter().map(|key| format!("  connects to  {key}")));
+        lines.extend(curve.clients.iter().map(|key| format!("  lets in      {key}")));
+        if curve.server_key.is_none() {
+            lines.push(format!("  {} may connect", counted(curve.clients.len(), "peer")));
+        }
+    }
+    lines.join("\n") + "\n"
+}
