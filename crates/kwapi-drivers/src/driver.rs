@@ -111,6 +111,12 @@ pub trait Driver: Sized + Send + 'static {
     fn findings(&self) -> Vec<Finding> {
         Vec::new()
     }
+
+    /// How accurate the power of its outlets is, in percent of the reading, of those of which the device itself says it. Called
+    /// after a [`Driver::read`] that brought readings.
+    fn accuracy(&self) -> Vec<(ProbeId, f64)> {
+        Vec::new()
+    }
 }
 
 /// Who sets the pace of a meter.

@@ -210,6 +210,14 @@ impl Driver for Redfish {
         Ok(())
     }
 
+    fn accuracy(&self) -> Vec<(ProbeId, f64)> {
+        let of = |outlet: &Outlet| {
+            let metered = &outlet.metered;
+            Some((outlet.probe.clone(), metered.sources.get(metered.chosen)?.accuracy?))
+        };
+        self.outlets.iter().filter_map(of).collect()
+    }
+
     fn findings(&self) -> Vec<Finding> {
         let mut findings = self.findings.clone();
         for Outlet { metered, .. } in &self.outlets {

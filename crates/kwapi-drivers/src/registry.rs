@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use kwapi_core::ProbeId;
 use parking_lot::Mutex;
 
 use crate::config::{ConfigError, DriverKey, Names, Problem, Step, typed};
@@ -259,6 +260,11 @@ impl MeterSession {
         self.0.read(readings).await.map_err(words::fit_error)
     }
 
+    /// See [`Driver::accuracy`].
+    pub(crate) fn accuracy(&self) -> Vec<(ProbeId, f64)> {
+        self.0.accuracy()
+    }
+
     /// What it found out and decided.
     pub fn findings(&self) -> Vec<Finding> {
         self.0.findings().into_iter().map(fit).collect()
@@ -346,6 +352,7 @@ impl<D: Driver> Connect for Connected<D> {
 trait Open: Send {
     fn read<'a>(&'a mut self, readings: &'a mut Readings) -> BoxFuture<'a, Result<(), DriverError>>;
     fn findings(&self) -> Vec<Finding>;
+    fn accuracy(&self) -> Vec<(ProbeId, f64)>;
 }
 
 struct Opened<D: Driver>(D);
@@ -357,6 +364,10 @@ impl<D: Driver> Open for Opened<D> {
 
     fn findings(&self) -> Vec<Finding> {
         self.0.findings()
+    }
+
+    fn accuracy(&self) -> Vec<(ProbeId, f64)> {
+        self.0.accuracy()
     }
 }
 

@@ -64,7 +64,10 @@ pub(crate) fn column<T: DataType, W: io::Write + Send>(
 pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> io::Result<T> {
     let decoded = catch_unwind(AssertUnwindSafe(read));
     let decoded = decoded.unwrap_or_else(|_| Err(ParquetError::General("the codec panicked".to_owned())));
-    decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    decoded.map_err(|error| match of_disk(error) {
+        Ok(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+        Err(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+    })
 }
 
 pub(crate) fn texts(
@@ -138,6 +141,38 @@ pub(crate) fn other_type() -> ParquetError {
     ParquetError::General("a column is of another type".to_owned())
 }
 
+/// What a write of a file came to.
 pub(crate) fn failed(error: ParquetError) -> io::Error {
-    io::Error::other(error)
+    of_disk(error).unwrap_or_else(io::Error::other)
+}
+
+/// The disk's own error, where it is one: what the codec puts before it (`External: `) tells nobody anything.
+fn of_disk(error: ParquetError) -> Result<io::Error, ParquetError> {
+    match error {
+        ParquetError::External(cause) => {
+            cause.downcast::<io::Error>().map(|cause| *cause).map_err(ParquetError::External)
+        }
+        error => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_disk_is_told_as_the_disk_tells_it() {
+        let full = || ParquetError::from(io::Error::from(io::ErrorKind::StorageFull));
+        let told = failed(full());
+        assert_eq!(
+            (told.kind(), told.to_string()),
+            (io::ErrorKind::StorageFull, "no storage space".to_owned())
+        );
+        let read = guarded::<()>(|| Err(full())).unwrap_err();
+        assert_eq!(
+            (read.kind(), read.to_string()),
+            (io::ErrorKind::InvalidData, "no storage space".to_owned())
+        );
+        assert_eq!(failed(short()).to_string(), short().to_string());
+    }
 }

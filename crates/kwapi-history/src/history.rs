@@ -9,6 +9,7 @@ mod counters;
 mod files;
 mod flusher;
 mod follower;
+mod groups;
 mod late;
 mod probe;
 mod read;
@@ -33,17 +34,21 @@ use crate::store::{self, DirectoryLock, Index};
 
 pub use counters::HistoryCounters;
 pub use flusher::Flusher;
+pub use groups::{Groups, GroupsConfig, GroupsCounters};
 pub use read::Latest;
 
 use counters::Counts;
 use follower::JournalFollower;
+use groups::GroupFold;
 use late::Late;
 use probe::{ProbeFiles, Which};
 use rework::Pass;
 use schedule::Schedule;
 
-/// The journal's reader that writes RRD files.
+/// The journal's reader that writes RRD files of probes…
 const READER: &str = "rrd";
+/// …and of groups.
+const GROUPS_READER: &str = "groups";
 
 /// Where RRD files are kept, and how.
 #[derive(Clone, Debug)]
@@ -78,6 +83,8 @@ pub struct History {
     journal: Journal,
     reading: Mutex<JournalFollower>,
     bookmark: Bookmark,
+    /// What makes groups of the journal's records, where the files are those of groups.
+    fold: Option<Mutex<GroupFold>>,
     probes: RwLock<HashMap<ProbeId, Arc<ProbeFiles>>>,
     schedule: Mutex<Schedule>,
     index: Mutex<Index>,
@@ -114,7 +121,7 @@ struct Upkeep {
     ahead: Option<String>,
     /// Why the journal could last not be read.
     unread: Option<String>,
-    /// How far the journal had been read, and when; younger than two flush intervals.
+    /// How far the journal had been read, and when; younger than two flush intervals, and what groups lag besides.
     marks: VecDeque<(Duration, Position)>,
 }
 
@@ -145,6 +152,17 @@ impl History {
     /// # Errors
     /// When the directory of RRD files belongs to another process or cannot be read.
     pub fn open(config: HistoryConfig, journal: &Journal) -> Result<Self, OpenError> {
+        let history = Self::open_as(config, journal, None)?;
+        history.catch_up();
+        history.late.lock().forget();
+        for count in [&history.counts.recorded, &history.counts.late, &history.counts.late_left_out] {
+            count.store(0, Ordering::Relaxed); // An earlier process counted them.
+        }
+        Ok(history)
+    }
+
+    /// Opens the RRD files, of groups where there is what makes them of the journal.
+    fn open_as(config: HistoryConfig, journal: &Journal, fold: Option<GroupFold>) -> Result<Self, OpenError> {
         let rrd_directory = config.rrd_directory.clone().unwrap_or_else(|| journal.home().join("rrd"));
         let failed = |error| OpenError::Io(rrd_directory.clone(), error);
         std::fs::create_dir_all(&rrd_directory).map_err(failed)?;
@@ -161,13 +179,15 @@ impl History {
             schedule.add(probe);
         }
         let probes = known.iter().map(|probe| (probe.id.clone(), Arc::clone(probe))).collect();
-        let reader = journal.reader(READER, Need::Required);
-        let history = Self {
+        let name = if fold.is_some() { GROUPS_READER } else { READER };
+        let reader = journal.reader(name, Need::Required);
+        Ok(Self {
             config,
             rrd_directory,
             journal: journal.clone(),
             reading: Mutex::new(JournalFollower { reader, known, succession: Succession::default() }),
-            bookmark: journal.bookmark(READER, Need::Required),
+            bookmark: journal.bookmark(name, Need::Required),
+            fold: fold.map(Mutex::new),
             probes: RwLock::new(probes),
             schedule: Mutex::new(schedule),
             index: Mutex::new(index),
@@ -182,13 +202,7 @@ impl History {
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
             lock: Mutex::new(lock),
-        };
-        history.catch_up();
-        history.late.lock().forget();
-        for count in [&history.counts.recorded, &history.counts.late, &history.counts.late_left_out] {
-            count.store(0, Ordering::Relaxed); // An earlier process counted them.
-        }
-        Ok(history)
+        })
     }
 
     /// Does what is due at `now`, on the process's monotonic clock: writes the files of some probes, so that all are
@@ -198,7 +212,8 @@ impl History {
         self.look_after_late(now);
         let read = self.reading.lock().reader.position();
         let mut upkeep = self.upkeep.lock();
-        if now.saturating_sub(upkeep.synced) >= SYNC_INTERVAL {
+        // That of the probes is enough for the one journal.
+        if self.fold.is_none() && now.saturating_sub(upkeep.synced) >= SYNC_INTERVAL {
             upkeep.synced = now;
             // A failure shows in the journal's trouble and counters.
             _ = self.journal.sync(wall);
@@ -223,9 +238,9 @@ impl History {
             }
         }
         // Whatever arrived more than an interval ago has been written since, unless writing failed.
-        let mut written = None;
+        let (lag, mut written) = (self.lag(), None);
         while let Some((at, position)) = upkeep.marks.front().copied() {
-            if now.saturating_sub(at) <= interval {
+            if now.saturating_sub(at) <= interval.saturating_add(lag) {
                 break;
             }
             written = Some(position);

@@ -31,7 +31,9 @@ pub mod upgrade;
 
 pub use backup::{Backup, BackupError, back_up, finish_restore, is_restore_unfinished, restore};
 pub use documents::{Documents, DocumentsError, StoredDocument};
-pub use history::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
+pub use history::{
+    Flusher, Groups, GroupsConfig, GroupsCounters, History, HistoryConfig, HistoryCounters, Latest,
+};
 pub use journal::OpenError;
 pub use ledger::{
     Ledger, LedgerConfig, LedgerCounters, LedgerRow, LedgerWriter, StoppedLedger, UnreadableRows,

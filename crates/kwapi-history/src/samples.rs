@@ -7,6 +7,7 @@
 
 mod buffer;
 mod counters;
+mod elsewhere;
 mod files;
 mod merge;
 mod place;
@@ -31,9 +32,10 @@ use crate::reader_thread::{JournalConsumer, ReaderThread};
 use crate::tree::Gate;
 
 pub use counters::SamplesCounters;
+pub use elsewhere::UnreadableSamples;
 pub use remote::ObjectReader;
 pub use sample::SampleRow;
-pub use seen::{SamplesError, SamplesPage, UnreadableSamples};
+pub use seen::{SamplesError, SamplesPage};
 pub use stopped::StoppedSamples;
 pub use upload::SampleUpload;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, Watts, is_silent};
-use kwapi_history::{Windows, WindowsAnswer};
+use kwapi_history::{Groups, Query, Windows, WindowsAnswer};
 use parking_lot::RwLock;
 
 use crate::live::Live;
@@ -102,9 +102,11 @@ pub struct Directory {
     configured: Arc<RwLock<Arc<ConfiguredProbes>>>,
     live: Live,
     history: Option<Arc<dyn PowerHistory>>,
+    groups: Option<Groups>,
     windows: Option<Windows>,
     problems: Option<Arc<ProblemOf>>,
     meters: Option<Arc<AllMeters>>,
+    device_accuracy: Option<Arc<AccuracyOf>>,
 }
 
 impl fmt::Debug for Directory {
@@ -131,6 +133,12 @@ impl Directory {
         Self { history: Some(history), ..self }
     }
 
+    /// The same, with the history of groups, where it is kept.
+    #[must_use]
+    pub fn with_groups(self, groups: Option<Groups>) -> Self {
+        Self { groups, ..self }
+    }
+
     /// The same, with a ledger: totals and the energy of periods are asked of it, and not of rows of history.
     #[must_use]
     pub fn with_windows(self, windows: Option<Windows>) -> Self {
@@ -149,6 +157,15 @@ impl Directory {
         Self { meters: Some(Arc::new(meters)), ..self }
     }
 
+    /// The same, where `accuracy` tells what the devices of this process say of their own accuracy, in percent of the reading.
+    #[must_use]
+    pub fn with_device_accuracy(
+        self,
+        accuracy: impl Fn(&ProbeId) -> Option<f64> + Send + Sync + 'static,
+    ) -> Self {
+        Self { device_accuracy: Some(Arc::new(accuracy)), ..self }
+    }
+
     /// Takes up a new configuration: whatever is asked from now on is answered from it.
     pub fn replace(&self, configured: ConfiguredProbes) {
         *self.configured.write() = Arc::new(configured);
@@ -160,10 +177,11 @@ impl Directory {
         (configured.labels)(probe)
     }
 
-    /// The accuracy of a probe's meter, in percent of its reading, if it is configured.
+    /// The accuracy of a probe's meter, in percent of its reading: as configured, or as the device says.
     pub(crate) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
         let configured = Arc::clone(&self.configured.read());
-        (configured.accuracy)(probe)
+        let of_device = || self.device_accuracy.as_ref().and_then(|accuracy| accuracy(probe));
+        (configured.accuracy)(probe).or_else(of_device)
     }
 
     /// Whether a probe has all of these labels.
@@ -219,6 +237,33 @@ impl Directory {
         })
     }
 
+    /// The history of probes, where it is kept.
+    pub(crate) fn history(&self) -> Option<&dyn PowerHistory> {
+        self.history.as_deref()
+    }
+
+    /// The history of groups, where it is kept.
+    pub(crate) fn groups(&self) -> Option<&Groups> {
+        self.groups.as_ref()
+    }
+
+    /// What questions about energy are answered from, where a ledger is kept.
+    pub(crate) fn query(&self) -> Option<&Query> {
+        self.windows.as_ref().map(Windows::query)
+    }
+
+    /// Every probe of which the ledger or history knows, in order of their ids.
+    pub(crate) fn known(&self) -> Vec<ProbeId> {
+        self.query().map_or_else(
+            || {
+                let mut kept = self.kept();
+                kept.sort_unstable();
+                kept
+            },
+            Query::probes,
+        )
+    }
+
     /// Every probe that has a history, in any order.
     pub(crate) fn kept(&self) -> Vec<ProbeId> {
         self.history.as_ref().map(|history| history.probes()).unwrap_or_default()
@@ -237,11 +282,6 @@ impl Directory {
         now: u64,
     ) -> Result<Option<Series>, Unreadable> {
         self.history.as_ref().map_or(Ok(None), |history| history.fetch(probe, period, now))
-    }
-
-    /// See [`PowerHistory::extremes`].
-    pub(crate) fn extremes(&self, probe: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)> {
-        self.history.as_ref().and_then(|history| history.extremes(probe, period, now))
     }
 
     /// What the accounts of `probes` have come to, and what they used in each of `windows` (begin and end), at one position

@@ -79,6 +79,22 @@ struct GroupTally {
     meter: Option<usize>,
 }
 
+impl GroupNow {
+    /// One whose members have all been silent for long.
+    pub(crate) fn silent(group: &str, at: Timestamp) -> Self {
+        Self {
+            group: group.to_owned(),
+            timestamp: at.seconds(),
+            watts: None,
+            known_share: 0.0,
+            probes: 0,
+            reporting: 0,
+            meter: None,
+            rest_watts: None,
+        }
+    }
+}
+
 impl GroupMembers {
     /// Of `all` probes (in order of their ids) those that `scope` allows.
     pub(crate) fn new(all: &[ProbeId], directory: &Directory, scope: &Scope) -> Self {
@@ -136,7 +152,7 @@ impl GroupMembers {
         if scope.is_all() {
             return (Self::new(&recent, directory, scope), power);
         }
-        let mut all = query.map(Query::probes).unwrap_or_default();
+        let mut all = query.map_or_else(|| directory.kept(), Query::probes);
         all.extend(recent.iter().cloned());
         all.sort_unstable();
         all.dedup();

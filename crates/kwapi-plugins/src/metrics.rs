@@ -75,6 +75,11 @@ impl Metrics {
         self.readiness.push((part, Box::new(check)));
     }
 
+    /// The parts that are not ready, and why not.
+    pub fn unready(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        self.readiness.iter().filter_map(|(part, check)| Some((*part, check().err()?)))
+    }
+
     fn exposition(&self, scope: Scope) -> Exposition {
         let mut out = Exposition::limited_to(scope);
         for source in &self.sources {
@@ -141,11 +146,8 @@ async fn health() -> Response {
 }
 
 async fn ready(State(Shown { metrics, .. }): State<Shown>) -> Response {
-    let waiting: serde_json::Map<String, serde_json::Value> = metrics
-        .readiness
-        .iter()
-        .filter_map(|(part, check)| check().err().map(|why| ((*part).to_owned(), why.into())))
-        .collect();
+    let waiting: serde_json::Map<String, serde_json::Value> =
+        metrics.unready().map(|(part, why)| (part.to_owned(), why.into())).collect();
     if waiting.is_empty() {
         return json(StatusCode::OK, &serde_json::json!({ "status": "ready" }));
     }

@@ -7,6 +7,7 @@
 mod answer;
 mod chosen;
 mod graphs;
+mod group;
 mod login;
 mod overview;
 mod pages;
@@ -35,6 +36,7 @@ use crate::http::READ;
 use crate::scope::Scope;
 use answer::Conditions;
 use graphs::Graphs;
+use group::GroupViews;
 use overview::{Probes, Seen};
 use route::{Target, WebRoute};
 
@@ -81,6 +83,7 @@ struct Site {
     directory: Directory,
     probes: Probes,
     graphs: Graphs,
+    groups: GroupViews,
     clock: WallClock,
     started: Timestamp,
     workers: Semaphore,
@@ -101,6 +104,7 @@ pub fn router(directory: Directory, settings: Settings, clock: WallClock, logins
     let site = Arc::new(Site {
         probes: Probes::new(directory.clone()),
         graphs: Graphs::new(directory.clone(), settings.clone()),
+        groups: GroupViews::default(),
         directory,
         started: clock.now(),
         workers: Semaphore::new(WORKERS),

@@ -247,7 +247,7 @@ pub(crate) struct BenchArgs {
     /// Keep state in this directory instead of a temporary one; run again, it starts with what is there.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state_directory: Option<PathBuf>,
-    /// Leave out what need not be kept, to see what it takes: `--without ledger,samples`.
+    /// Leave out what need not be kept, to see what it takes: `--without groups,ledger,samples`.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) without: Vec<OptionalPart>,
 }
@@ -255,6 +255,8 @@ pub(crate) struct BenchArgs {
 /// A part of history that the configuration can switch off.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OptionalPart {
+    /// RRD files of groups.
+    Groups,
     /// Energy by minute, quarter hour and day.
     Ledger,
     /// Every measurement, as Parquet.

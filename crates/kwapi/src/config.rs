@@ -38,14 +38,14 @@ use kwapi_plugins::auth::AuthError;
 use toml::{Table, Value};
 
 use sections::{
-    ApiSection, DriversSection, ForwarderSection, LedgerSection, RrdSection, SamplesSection, StatusSection,
-    api_section, drivers_section, samples_section,
+    ApiSection, DriversSection, ForwarderSection, GroupsSection, LedgerSection, RrdSection, SamplesSection,
+    StatusSection, api_section, drivers_section, samples_section,
 };
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
 /// The tables there are.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "state_directory",
     "include",
     "bus",
@@ -53,6 +53,7 @@ const TABLES: [&str; 17] = [
     "forwarder",
     "api",
     "rrd",
+    "groups",
     "ledger",
     "samples",
     "status",
@@ -76,6 +77,7 @@ pub(crate) struct Config {
     pub(crate) forwarder: ForwarderSection,
     pub(crate) api: ApiSection,
     pub(crate) rrd: RrdSection,
+    pub(crate) groups: GroupsSection,
     pub(crate) ledger: LedgerSection,
     pub(crate) samples: SamplesSection,
     pub(crate) status: StatusSection,
@@ -189,6 +191,7 @@ impl Config {
             api: api_section(document)?,
             rrd,
             bill,
+            groups: document.section("groups")?,
             ledger: document.section("ledger")?,
             samples,
             status: document.section("status")?,

@@ -232,14 +232,16 @@ impl Stack {
             routers.push((listener, router));
         }
         if let Some(listener) = web_listener.filter(|_| history.is_some()) {
-            let directory = directory.clone().with_windows(query.clone().map(Windows::new));
+            let groups = pages.as_ref().and_then(Pages::groups);
+            let windows = query.clone().map(Windows::new);
+            let directory = directory.clone().with_windows(windows).with_groups(groups);
             routers.push((listener, pages::router(process, config, directory, logins.clone())));
         }
         if let Some(listener) = status_listener {
-            let metrics = kwapi_plugins::metrics::router(all, Scope::All);
+            let metrics = kwapi_plugins::metrics::router(all.clone(), Scope::All);
             let energy = live.map(|_| api::operators(directory.clone(), query));
             let samples = pages.as_ref().and_then(Pages::samples);
-            let sources = status::TroubleSources { manager: manager.clone(), samples, rests };
+            let sources = status::TroubleSources { manager: manager.clone(), samples, rests, parts: all };
             let router = status::router(metrics, manager, energy, sources, process.clock.clone());
             routers.push((listener, router));
         }
@@ -270,6 +272,9 @@ impl Stack {
         }
         self.directory.replace(api::configured(config));
         self.bills.replace(config.bill.clone());
+        if let Some(pages) = &self.pages {
+            pages.apply(config);
+        }
         if let (Some(auth), Some(new)) = (&self.auth, &config.api.config.auth) {
             let changes = auth.replace(new).map_err(|error| chain(&error))?;
             changes.iter().for_each(|change| record(&self.audit, change));

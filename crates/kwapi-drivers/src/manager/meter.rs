@@ -103,7 +103,7 @@ impl MeterTask {
         let outflow = self.outflow.clone();
         let mut readings = Readings::default();
         let mut malformed = 0;
-        let mut tick = None;
+        let (mut tick, mut has_accuracy) = (None, false);
         loop {
             let Now { monotonic: started, wall, .. } = outflow.now();
             readings.ask(Asked { at: wall, ..Asked::default() });
@@ -112,6 +112,9 @@ impl MeterTask {
             let finished = now.monotonic;
             self.visible.lock().status.last_latency = Some(finished.saturating_sub(started));
             let is_heard = self.round(&mut readings, now).await;
+            if is_heard && !std::mem::replace(&mut has_accuracy, true) {
+                self.note_accuracy(session);
+            }
             if let (true, Some(tick)) = (is_heard, tick) {
                 self.outflow.lateness.count(finished.saturating_sub(tick));
             }
@@ -200,6 +203,7 @@ impl MeterTask {
         let mut malformed = 0;
         let silence = self.spec.deadline.max(self.spec.max_gap);
         let mut last_heard = self.outflow.now().monotonic;
+        let mut has_accuracy = false;
         loop {
             let result = timeout(silence, session.read(&mut readings)).await;
             let heard = self.round(&mut readings, outflow.now()).await;
@@ -209,6 +213,9 @@ impl MeterTask {
                 return trouble;
             }
             if heard {
+                if !std::mem::replace(&mut has_accuracy, true) {
+                    self.note_accuracy(session);
+                }
                 last_heard = self.outflow.now().monotonic;
                 tokio::task::yield_now().await;
             } else {
@@ -216,6 +223,13 @@ impl MeterTask {
                 sleep(EMPTY_PAUSE).await;
             }
         }
+    }
+
+    /// Notes what the device says of its own accuracy; what is no percentage says nothing.
+    fn note_accuracy(&self, session: &MeterSession) {
+        let is_possible = |percent: f64| percent > 0.0 && percent < 100.0;
+        let told = session.accuracy().into_iter().filter(|(_, percent)| is_possible(*percent));
+        self.visible.lock().accuracy = told.take(round::PROBES_MAX).collect();
     }
 
     /// Whether the session goes on after a read with this result; the outer error is a deadline passed.

@@ -1,5 +1,6 @@
 //! What an operator can see of a meter.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -176,6 +177,8 @@ pub struct ProbeStatus {
     pub is_held: bool,
     /// Why the time before this process is not bridged by the outlet's counter, if it is not.
     pub not_bridged: Option<NotBridged>,
+    /// How accurate its power is, in percent of the reading, where the device itself says it.
+    pub accuracy_percent: Option<f64>,
 }
 
 /// What a meter's task writes and a snapshot reads.
@@ -183,6 +186,8 @@ pub struct ProbeStatus {
 pub(super) struct Visible {
     /// `probes` stays empty here.
     pub(super) status: MeterStatus,
+    /// Of the probes of which the device says it, the accuracy in percent.
+    pub(super) accuracy: BTreeMap<ProbeId, f64>,
     pub(super) probes: MeterProbes,
 }
 
@@ -207,7 +212,7 @@ impl Visible {
             probes_refused: 0,
             probes: Vec::new(),
         };
-        Self { status, probes: MeterProbes::default() }
+        Self { status, accuracy: BTreeMap::new(), probes: MeterProbes::default() }
     }
 
     /// Notes a failure.
@@ -286,6 +291,7 @@ impl Visible {
                 outliers_in_a_row: probe.source.outliers().1,
                 is_held: probe.source.is_held(),
                 not_bridged: probe.source.not_bridged(),
+                accuracy_percent: self.accuracy.get(probe.source.probe()).copied(),
                 probe: probe.source.probe().clone(),
                 power: probe.latest.map(|(power, _)| power),
                 measured_at: probe.latest.map(|(_, timestamp)| timestamp),

@@ -82,6 +82,7 @@ impl Metered {
             place,
             energy_path: None,
             shown: Shown::Empty,
+            accuracy: None,
         };
         let now = Instant::now();
         Self {

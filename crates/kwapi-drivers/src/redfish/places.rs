@@ -103,6 +103,7 @@ impl Search<'_> {
         }
         let shown = self.shown(&paths, &SUPPLY_METRICS).await?;
         let name = SUPPLY_METRICS.name.to_owned();
-        Ok(Some(RedfishSource { name, paths, place: &SUPPLY_METRICS, energy_path: None, shown }))
+        let place = &SUPPLY_METRICS;
+        Ok(Some(RedfishSource { name, paths, place, energy_path: None, shown, accuracy: None }))
     }
 }

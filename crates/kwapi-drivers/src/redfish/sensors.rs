@@ -45,6 +45,11 @@ impl RedfishSensor {
     }
 }
 
+/// The accuracy that a sensor states, in percent of its reading (DMTF DSP0268, `Sensor`, `Accuracy`).
+fn accuracy(resource: &Value) -> Option<f64> {
+    resource.get("Accuracy").and_then(number)
+}
+
 /// A sensor's name without its chassis' before it: `HGX_Chassis_0_TotalHSC_Power_0` has no "chassis" of its own.
 fn own_name<'a>(name: &'a str, chassis: &str) -> &'a str {
     let separated = chassis.replace('_', " ");
@@ -91,12 +96,15 @@ impl Search<'_> {
             link(chassis, "Sensors").unwrap_or_else(|| format!("{}/Sensors", path.trim_end_matches('/')));
         if let Some(sensor) = sensor {
             let at = format!("{}/{sensor}", collection.trim_end_matches('/'));
-            let shown = self.get(&at).await?.map_or(Shown::Absent, |resource| SENSOR.power(&resource));
+            let resource = self.get(&at).await?;
+            let shown = resource.as_ref().map_or(Shown::Absent, |resource| SENSOR.power(resource));
             if shown == Shown::Absent {
                 self.note(format!("{id}: {at}"), "absent", "set as sensor in the configuration");
                 return Ok(Vec::new());
             }
-            return Ok(vec![RedfishSource { name: at.clone(), ..RedfishSource::of(&SENSOR, at, shown) }]);
+            let accuracy = resource.as_ref().and_then(accuracy);
+            let source = RedfishSource::of(&SENSOR, at.clone(), shown);
+            return Ok(vec![RedfishSource { name: at, accuracy, ..source }]);
         }
         let mut candidates = self.members(&collection).await?;
         let says_so = |path: &String| {
@@ -147,14 +155,15 @@ impl Search<'_> {
         if let Some(whole) = whole {
             let energy_path = total(energies).map(|sensor| sensor.path.clone());
             let source = RedfishSource::of(&SENSOR, whole.path.clone(), whole.shown(&SENSOR));
-            if let Some(percent) = whole.resource.get("Accuracy").and_then(number) {
+            let accuracy = accuracy(&whole.resource);
+            if let Some(percent) = accuracy {
                 self.note(
                     format!("{id}: {}", whole.path),
                     format!("±{percent} %"),
                     "its accuracy, as the card says",
                 );
             }
-            sources.push(RedfishSource { name: whole.path.clone(), energy_path, ..source });
+            sources.push(RedfishSource { name: whole.path.clone(), energy_path, accuracy, ..source });
         }
         let supplies = if shared.is_none() { supplies(powers) } else { Vec::new() };
         if !supplies.is_empty() {
@@ -167,7 +176,8 @@ impl Search<'_> {
             }
             let paths = supplies.iter().map(|supply| supply.path.clone()).collect();
             let name = SUPPLY_SENSOR.name.to_owned();
-            sources.push(RedfishSource { name, paths, place: &SUPPLY_SENSOR, energy_path: None, shown });
+            let place = &SUPPLY_SENSOR;
+            sources.push(RedfishSource { name, paths, place, energy_path: None, shown, accuracy: None });
         }
         for sensor in powers.iter().filter(|sensor| whole != Some(*sensor)) {
             let why = match sensor.role {

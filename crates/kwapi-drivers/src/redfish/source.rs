@@ -21,12 +21,21 @@ pub(super) struct RedfishSource {
     pub(super) energy_path: Option<String>,
     /// What it showed when it was looked at last.
     pub(super) shown: Shown,
+    /// Its accuracy in percent, where it says one.
+    pub(super) accuracy: Option<f64>,
 }
 
 impl RedfishSource {
     /// A place in one resource.
     pub(super) fn of(place: &'static PowerPlace, path: String, shown: Shown) -> Self {
-        Self { name: place.name.to_owned(), paths: vec![path], place, energy_path: None, shown }
+        Self {
+            name: place.name.to_owned(),
+            paths: vec![path],
+            place,
+            energy_path: None,
+            shown,
+            accuracy: None,
+        }
     }
 }
 

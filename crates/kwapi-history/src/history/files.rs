@@ -93,8 +93,11 @@ impl History {
 
     /// The file as it will be once what waits is written; `None` when there is neither file nor sample.
     pub(super) fn present(&self, probe: &ProbeFiles, which: Which) -> Result<Option<Rrd>, RrdFileError> {
+        // Before what waits: what is closed between the two is in both, and counts once.
+        let open = self.open_samples(&probe.id);
         let _files = probe.files.lock();
-        let (samples, _) = probe.waiting();
+        let (mut samples, _) = probe.waiting();
+        samples.extend(open);
         let read = match rrd::read(&self.path(probe, which)) {
             Ok(rrd) => Some(rrd),
             Err(RrdFileError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,

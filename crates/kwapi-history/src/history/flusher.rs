@@ -37,7 +37,8 @@ impl Flusher {
     ) -> std::io::Result<Self> {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let (theirs, stopping) = (Arc::clone(&history), Arc::clone(&is_stopping));
-        let thread = std::thread::Builder::new().name("history".to_owned()).spawn(move || {
+        let name = if history.fold.is_some() { "groups" } else { "history" };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let mut ticked = Instant::now();
             while !stopping.load(Ordering::Relaxed) {
                 let left = TICK.saturating_sub(ticked.elapsed());

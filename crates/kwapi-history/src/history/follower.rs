@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kwapi_core::Succession;
+use kwapi_core::{ProbeId, Succession};
 
 use super::History;
 use super::probe::{self, ProbeFiles, Verdict};
@@ -53,7 +53,19 @@ impl History {
         match reading.reader.next(timeout) {
             Ok(None) => false,
             Ok(Some(Delivery::Records(records, end))) => {
-                self.keep(&records, &mut reading);
+                match &self.fold {
+                    Some(fold) => {
+                        let (rows, added) = {
+                            let mut fold = fold.lock();
+                            (fold.take(&records), fold.take_added())
+                        };
+                        for (id, since) in added {
+                            self.register(&id, since, &mut reading);
+                        }
+                        self.keep(&rows, &mut reading);
+                    }
+                    None => self.keep(&records, &mut reading),
+                }
                 if let Some(newest) = records.iter().map(|record| record.at).max() {
                     self.late.lock().mark(newest, end);
                 }
@@ -124,6 +136,9 @@ impl History {
     }
 
     fn lose(&self, lost: &Lost) {
+        if let Some(fold) = &self.fold {
+            fold.lock().lose();
+        }
         self.losses.fetch_add(1, Ordering::Relaxed);
         self.counts.losses.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
@@ -149,8 +164,16 @@ impl History {
         if let Some(probe) = self.probes.read().get(id) {
             return Arc::clone(probe);
         }
+        self.register(id, probe::first_second(record), reading)
+    }
+
+    /// Writes down a probe whose history begins at a Unix second, unless it is known or its file was there before.
+    fn register(&self, id: &ProbeId, since: u64, reading: &mut JournalFollower) -> Arc<ProbeFiles> {
+        if let Some(probe) = self.probes.read().get(id) {
+            return Arc::clone(probe);
+        }
         let is_orphan = store::power_path(&self.rrd_directory, store::file_stem(id)).exists();
-        let since = (!is_orphan).then(|| probe::first_second(record));
+        let since = (!is_orphan).then_some(since);
         let known = Known { probe: id.clone(), since };
         if is_orphan {
             let less = |count: u64| count.checked_sub(1);

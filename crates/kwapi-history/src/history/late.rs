@@ -143,9 +143,10 @@ fn begin_of(minute: u64) -> u64 {
 }
 
 impl History {
-    /// Notes late samples of a probe, for its rows to be made again.
+    /// Notes late samples of a probe, for its rows to be made again. Those of groups are not: what is late in them is missing in
+    /// the share known.
     pub(super) fn note_late(&self, probe: &ProbeId, stamps: &[Timestamp]) {
-        if !self.late.lock().note(probe, stamps) {
+        if self.fold.is_none() && !self.late.lock().note(probe, stamps) {
             self.leave_out(stamps.len());
         }
     }

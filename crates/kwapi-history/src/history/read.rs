@@ -31,8 +31,8 @@ impl History {
     /// When the file cannot be read.
     pub fn last(&self, probe: &ProbeId) -> Result<Option<Latest>, RrdFileError> {
         let Some(probe) = self.probes.read().get(probe).cloned() else { return Ok(None) };
-        if let Some(newest) = probe.newest() {
-            let (at, watts) = newest;
+        let open = self.open_samples(&probe.id).last().map(|open| (open.at, open.watts));
+        if let Some((at, watts)) = open.or_else(|| probe.newest()) {
             return Ok(Some(Latest { at, power: Watts(watts) }));
         }
         let newest = self.newest_in_file(&probe)?;

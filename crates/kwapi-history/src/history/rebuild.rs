@@ -96,7 +96,7 @@ impl History {
             return;
         }
         let max_gap = self.config.max_gap;
-        let replayed = self.journal.replay(Position::default(), |record| {
+        let replayed = self.replay(Position::default(), |record| {
             if let Some(rebuild) = rebuilds.get_mut(&record.probe).filter(|rebuild| rebuild.wants(record)) {
                 rebuild.take(record, max_gap);
             }

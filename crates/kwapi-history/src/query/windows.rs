@@ -84,6 +84,11 @@ impl Windows {
         Self { query, kept: Arc::default() }
     }
 
+    /// The query it asks.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
     /// What `probes` have come to, and used in each of `windows` (begin and end) as they stand at `now`. They end with the
     /// newest measurement, as totals do. Reads files, and may take a while.
     pub fn ask(

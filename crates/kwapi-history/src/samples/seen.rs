@@ -1,6 +1,5 @@
 //! What there is of some time: the samples in files, here and in object storage, and those that wait to be written.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::ops::{Range, RangeInclusive};
@@ -8,11 +7,11 @@ use std::ops::{Range, RangeInclusive};
 use kwapi_core::{ProbeId, Timestamp};
 
 use super::Samples;
+use super::elsewhere::{Elsewhere, UnreadableSamples};
 use super::files::{HOURS_OF_DAY, SamplePart};
 use super::merge::named;
 use super::sample::{Hour, SampleRow, hour_of};
 use super::table::{SampleColumns, decode};
-use super::uploads::UploadState;
 use crate::columns::Wanted;
 use crate::journal::Position;
 use crate::tree::Day;
@@ -28,15 +27,6 @@ pub struct SamplesPage {
     pub next: Option<Timestamp>,
     /// Files that could not be read: their samples are missing.
     pub unreadable: Vec<UnreadableSamples>,
-}
-
-/// A file of samples that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnreadableSamples {
-    /// The begin of the hour that it is of.
-    pub hour: Timestamp,
-    /// Which, and why.
-    pub cause: String,
 }
 
 /// Why there are no samples to be had.
@@ -160,46 +150,9 @@ impl Samples {
         }
         let wanted = hour_of(times.start)..=hour_of(times.end.saturating_sub(1));
         let days = self.uploads.known.lock().days(days_of(&wanted));
-        for day in days {
-            let objects = match self.elsewhere(day, &wanted, &parts) {
-                Ok(objects) => objects,
-                Err(error) => {
-                    let of_day = day * HOURS_OF_DAY..(day + 1) * HOURS_OF_DAY;
-                    let cause = format!("what is in object storage cannot be read: {error}");
-                    of_day.filter(|hour| wanted.contains(hour)).for_each(|hour| note(hour, cause.clone()));
-                    continue;
-                }
-            };
-            for part in objects {
-                let Some(remote) = &self.uploads.remote else {
-                    let cause = format!("{} is in object storage, which is not configured", part.key());
-                    note(part.hour, cause);
-                    continue;
-                };
-                let file = remote.open(&part.key(), part.bytes);
-                if let Err(error) = decode(file, Wanted::Sorted(probes), &times, columns, &mut each) {
-                    // What the codec puts before it tells nobody anything.
-                    let cause = error.to_string().replace("External: ", "");
-                    note(part.hour, format!("{} in object storage: {cause}", part.key()));
-                }
-            }
-        }
+        let elsewhere = Elsewhere { log: &self.uploads.log, remote: self.uploads.remote.as_ref() };
+        unreadable.extend(elsewhere.read(days, &parts, probes, &times, columns, each));
         unreadable
-    }
-
-    /// The files of some hours of a day that are in object storage alone; `here` are those that are here.
-    fn elsewhere(
-        &self,
-        day: Day,
-        hours: &RangeInclusive<Hour>,
-        here: &[SamplePart],
-    ) -> io::Result<Vec<SamplePart>> {
-        let here: HashSet<(Hour, Position)> = here.iter().map(|part| (part.hour, part.from)).collect();
-        let lines = self.uploads.log.day(day)?;
-        let stored = lines.iter().filter(|line| line.state == UploadState::Stored).map(|line| line.part);
-        let is_elsewhere =
-            |part: &SamplePart| hours.contains(&part.hour) && !here.contains(&(part.hour, part.from));
-        Ok(stored.filter(is_elsewhere).collect())
     }
 
     /// What is in memory, and the files that have the rest.
@@ -222,6 +175,6 @@ impl Samples {
 }
 
 /// The days that have hours.
-fn days_of(hours: &RangeInclusive<Hour>) -> RangeInclusive<Day> {
+pub(super) fn days_of(hours: &RangeInclusive<Hour>) -> RangeInclusive<Day> {
     hours.start() / HOURS_OF_DAY..=hours.end() / HOURS_OF_DAY
 }

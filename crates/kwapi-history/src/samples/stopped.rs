@@ -1,22 +1,27 @@
 //! The samples of a service that does not run, read as they lie: nothing is written, repaired or removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use kwapi_core::{ProbeId, Timestamp};
 
 use super::buffer::SampleBuffer;
+use super::elsewhere::{Elsewhere, UnreadableSamples};
 use super::files::{SampleFiles, SamplePart};
 use super::merge::named;
+use super::remote::{ObjectReader, RemoteFiles};
 use super::sample::{Hour, SampleRow, hour_of};
-use super::seen::UnreadableSamples;
+use super::seen::days_of;
 use super::table::{SampleColumns, decode};
+use super::uploads::UploadLog;
 use super::{PLACE, PLACE_BEFORE, place};
 use crate::columns::Wanted;
 use crate::journal::{Position, replay_files};
+use crate::tree::Day;
 
 /// Of what the journal has beyond the files, so many bytes are taken into memory. Full: the rest is left out, and the energy
 /// of its rows is taken in proportion to time.
@@ -28,6 +33,10 @@ pub struct StoppedSamples {
     files: SampleFiles,
     parts: BTreeMap<Hour, Vec<SamplePart>>,
     beyond: SampleBuffer,
+    uploads: UploadLog,
+    /// The days of which something is in object storage.
+    uploaded: BTreeSet<Day>,
+    remote: Option<Arc<RemoteFiles>>,
 }
 
 impl StoppedSamples {
@@ -54,7 +63,22 @@ impl StoppedSamples {
             parts.entry(part.hour).or_default().push(part);
         }
         let beyond = beyond(home, place)?;
-        Ok(Self { files, parts, beyond })
+        let uploads = UploadLog::new(home, None);
+        let uploaded = uploads.days()?;
+        Ok(Self { files, parts, beyond, uploads, uploaded, remote: None })
+    }
+
+    /// The same, with the object storage that has the files that are no longer here. Without it, or where it does not answer,
+    /// answers name the hours.
+    #[must_use]
+    pub fn with_objects(mut self, objects: Arc<dyn ObjectReader>) -> Self {
+        self.remote = Some(RemoteFiles::new(objects));
+        self
+    }
+
+    /// Whether some of the files may be in object storage alone.
+    pub fn has_uploads(&self) -> bool {
+        !self.uploaded.is_empty()
     }
 
     /// See `Samples::kept_from`.
@@ -83,7 +107,9 @@ impl StoppedSamples {
             }
         }
         let mut unreadable = Vec::new();
-        for part in self.parts.range(wanted).flat_map(|(_, parts)| parts) {
+        let parts: Vec<SamplePart> =
+            self.parts.range(wanted.clone()).flat_map(|(_, parts)| parts).copied().collect();
+        for part in &parts {
             let path = self.files.path(part);
             let read = File::open(&path).and_then(|file| {
                 decode(file, Wanted::Sorted(probes), &times, SampleColumns::Energy, &mut each)
@@ -93,6 +119,10 @@ impl StoppedSamples {
                 unreadable.push(UnreadableSamples { hour, cause: named(&error, &path).to_string() });
             }
         }
+        let days = self.uploaded.range(days_of(&wanted)).copied();
+        let elsewhere = Elsewhere { log: &self.uploads, remote: self.remote.as_ref() };
+        let columns = SampleColumns::Energy;
+        unreadable.extend(elsewhere.read(days, &parts, probes, &times, columns, each));
         unreadable
     }
 }

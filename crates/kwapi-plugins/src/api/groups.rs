@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
-use kwapi_core::{ProbeId, Timestamp};
+use kwapi_core::ProbeId;
 use serde::Serialize;
 
 use super::Api;
@@ -154,22 +154,6 @@ fn opening(now: &GroupNow, rests: &MeterRests, is_all: bool) -> Vec<u8> {
     text.pop();
     text.extend_from_slice(b",\"energy\":");
     text
-}
-
-impl GroupNow {
-    /// One whose members have all been silent for long.
-    fn silent(group: &str, at: Timestamp) -> Self {
-        Self {
-            group: group.to_owned(),
-            timestamp: at.seconds(),
-            watts: None,
-            known_share: 0.0,
-            probes: 0,
-            reporting: 0,
-            meter: None,
-            rest_watts: None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use kwapi_core::{Period, ProbeId, Series, Timestamp, Watts, chain};
 use kwapi_history::rrd::RrdFileError;
-use kwapi_history::{History, Latest};
+use kwapi_history::{Groups, History, Latest};
 
 /// Where the past of probes is. Calls may read the disk.
 pub trait PowerHistory: Send + Sync + 'static {
@@ -27,6 +27,30 @@ pub trait PowerHistory: Send + Sync + 'static {
     /// # Errors
     /// When there is history and it cannot be read.
     fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable>;
+}
+
+/// Where the past of groups is: each is named by its path.
+impl PowerHistory for Groups {
+    fn probes(&self) -> Vec<ProbeId> {
+        self.names()
+    }
+
+    fn last(&self, group: &ProbeId) -> Option<Latest> {
+        Self::last(self, group.as_str()).ok().flatten()
+    }
+
+    fn fetch(&self, group: &ProbeId, period: Period, now: u64) -> Result<Option<Series>, Unreadable> {
+        let fetched = Self::fetch(self, group.as_str(), period, Timestamp::from_seconds(now));
+        fetched.map_err(|error| unreadable(group, &error))
+    }
+
+    fn extremes(&self, group: &ProbeId, period: Period, now: u64) -> Option<(Watts, Watts)> {
+        Self::extremes(self, group.as_str(), period, Timestamp::from_seconds(now)).unwrap_or_default()
+    }
+
+    fn rrd_file(&self, group: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {
+        self.rrd_bytes(group.as_str()).map_err(|error| unreadable(group, &error))
+    }
 }
 
 /// A probe's history is there and cannot be read: not the same as none.

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use super::Settings;
 use super::overview::Seen;
 use super::used::Used;
-use crate::directory::{Directory, Unreadable};
+use crate::directory::{Directory, PowerHistory, Unreadable};
 use bands::{BandEnergies, with_energies};
 use cache::Cache;
 
@@ -59,8 +59,10 @@ struct Stamp {
 
 /// What a graph shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Subject {
+pub(super) enum Subject {
     Probe(ProbeId),
+    /// A group, by its path.
+    Group(ProbeId),
     /// The sum of all probes there are…
     Everything,
     /// …or of exactly these, which are all that somebody sees.
@@ -130,38 +132,47 @@ impl Graphs {
         Used::ask(&self.directory, probes, periods, now)
     }
 
-    /// One probe's graph, with the energy that is known from elsewhere than its rows; `None` when nobody knows the probe.
+    /// The graph of one probe or group, with the energy that is known from elsewhere than its rows; `None` when nobody knows it.
     ///
     /// # Errors
     /// See [`NoGraph`].
-    pub(super) fn probe(
+    pub(super) fn one(
         &self,
-        probe: &ProbeId,
+        subject: &Subject,
         period: Period,
         form: Form,
         energy: Option<EnergyFigure>,
         now: Timestamp,
     ) -> Result<Option<Graph>, NoGraph> {
+        let kept: Option<(&ProbeId, &dyn PowerHistory)> = match subject {
+            Subject::Probe(probe) => self.directory.history().map(|history| (probe, history)),
+            Subject::Group(group) => {
+                self.directory.groups().map(|groups| (group, groups as &dyn PowerHistory))
+            }
+            Subject::Everything | Subject::These(_) => None,
+        };
+        let Some((name, kept)) = kept else { return Ok(None) };
         let now = now.seconds();
-        let latest = self.directory.newest_kept(probe).map(Timestamp::seconds);
+        let latest = kept.last(name).map(|latest| latest.at.seconds());
         let step = grain(period);
         // A row may be written a moment after it ended: the newest measurement tells.
         let newest = latest.map_or(0, |at| 1 + at / step);
         let stamp = Stamp { row: now / step, newest, energy: self.hash_of(energy) };
-        let key = Key(Subject::Probe(probe.clone()), period, form);
+        let key = Key(subject.clone(), period, form);
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(Some(graph));
         }
-        let Some(series) = self.directory.fetch(probe, period, now)? else { return Ok(None) };
+        let Some(series) = kept.fetch(name, period, now)? else { return Ok(None) };
         let mut figures = Figures::of(&series, now);
-        if let Some((min, max)) = self.directory.extremes(probe, period, now) {
+        if let Some((min, max)) = kept.extremes(name, period, now) {
             figures = figures.reaching(min.0, max.0);
         }
         if let Some(energy) = energy {
             figures = figures.with_energy(energy);
         }
-        let draw = |look: &Look| draw_probe(probe.as_str(), period, &series, figures, now, latest, look);
-        Ok(Some(self.make(key, stamp, figures, self.settings.power_max, draw)?))
+        let power_max = self.settings.power_max.filter(|_| matches!(subject, Subject::Probe(_)));
+        let draw = |look: &Look| draw_probe(name.as_str(), period, &series, figures, now, latest, look);
+        Ok(Some(self.make(key, stamp, figures, power_max, draw)?))
     }
 
     /// The graph of all that is seen together.

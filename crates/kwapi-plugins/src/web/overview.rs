@@ -44,11 +44,20 @@ pub(super) struct Seen {
     pub(super) above: Above,
     /// Whether these are all there are.
     pub(super) is_everything: bool,
+    /// What the caller may see.
+    pub(super) scope: Scope,
     /// The caller's name, where they have a login that they can end.
     pub(super) login: Option<Arc<str>>,
 }
 
 impl Seen {
+    /// Some of the probes there are, those of a group: sums are none of them.
+    pub(super) fn of(members: Vec<ProbeId>, scope: Scope) -> Self {
+        let above = meters_above(&members).into();
+        let parts: Arc<[ProbeId]> = members.into();
+        Self { all: Arc::clone(&parts), parts, above, is_everything: false, scope, login: None }
+    }
+
     /// Whether a probe is among them.
     pub(super) fn has(&self, probe: &ProbeId) -> bool {
         self.all.contains(probe)
@@ -82,14 +91,15 @@ impl Probes {
     pub(super) fn seen(&self, scope: &Scope) -> Seen {
         let (all, parts, above) = self.in_order();
         if scope.is_all() {
-            return Seen { all, parts, above, is_everything: true, login: None };
+            return Seen { all, parts, above, is_everything: true, scope: Scope::All, login: None };
         }
         let within =
             |probes: &[ProbeId]| probes.iter().filter(|probe| scope.allows(probe)).cloned().collect();
         let parts: Arc<[ProbeId]> = within(&parts);
         // A meter that the caller does not see measures nothing of what they do.
         let above = meters_above(&parts).into();
-        Seen { all: within(&all), parts, above, is_everything: false, login: None }
+        let all = within(&all);
+        Seen { all, parts, above, is_everything: false, scope: scope.clone(), login: None }
     }
 
     fn in_order(&self) -> (Arc<[ProbeId]>, Arc<[ProbeId]>, Above) {

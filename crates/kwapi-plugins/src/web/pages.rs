@@ -6,13 +6,14 @@ use askama::Template;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use kwapi_core::{Period, ProbeId, Timestamp};
+use kwapi_core::{Period, ProbeId, Timestamp, groups_of};
 use kwapi_graph::{PNG_SCALE_MAX, Size, Theme};
 use kwapi_history::journal::Position;
 
 use super::answer::{self, Conditions, Content};
 use super::chosen::Chosen;
-use super::graphs::{Form, Graph, NoGraph};
+use super::graphs::{Form, Graph, NoGraph, Subject};
+use super::group::GroupView;
 use super::overview::Seen;
 use super::route::{FormFields, Target};
 use super::used::Used;
@@ -20,6 +21,7 @@ use super::{Site, statics};
 use crate::directory::MeterHealth;
 use crate::http::percent::encode;
 
+mod group;
 mod list;
 mod meters;
 mod one;
@@ -36,6 +38,8 @@ pub(super) struct Layout {
     /// The period whose menu entry is marked, if any.
     current: Option<Period>,
     periods: [Period; 6],
+    /// Whether probes are in groups that have pages.
+    has_groups: bool,
     /// What to say when probes are simulated.
     demonstration: Option<&'static str>,
     readme: &'static str,
@@ -56,6 +60,8 @@ impl Layout {
             zone: site.settings.zone.iana_name().unwrap_or("").to_owned(),
             current,
             periods: Period::ALL,
+            has_groups: site.directory.groups().is_some()
+                && seen.parts.iter().any(|probe| groups_of(probe).next().is_some()),
             demonstration: demonstration(&seen.all),
             readme: README,
             login: seen.login.clone(),
@@ -118,13 +124,21 @@ pub(super) fn answer(
         Target::Last(period, query) => list::answer(site, seen, *period, query, chosen, now, conditions),
         Target::Probe(probe) if seen.has(probe) => one::answer(site, seen, probe, chosen, now, conditions),
         Target::Graph(period, Some(probe), query) if seen.has(probe) => {
-            graph(site, seen, *period, Some(probe), query, headers, now, conditions)
+            graph(site, seen, *period, &Of::Probe(probe), query, headers, now, conditions)
         }
         Target::Graph(period, None, query) => {
-            graph(site, seen, *period, None, query, headers, now, conditions)
+            graph(site, seen, *period, &Of::All, query, headers, now, conditions)
         }
         Target::Table(period, query) => table::answer(site, seen, *period, query, now, conditions),
         Target::Meters(query) => meters::answer(site, seen, query, now, conditions),
+        Target::GroupGraph(period, name, query) => match super::group::view(site, seen, name, now) {
+            Some(view) => graph(site, seen, *period, &Of::Group(name, view), query, headers, now, conditions),
+            None => group::no_group(site, seen, name.as_str(), now, conditions),
+        },
+        Target::Groups(query) => group::list(site, seen, query, now, conditions),
+        Target::Group(name, query) => group::one(site, seen, name, query, now, conditions),
+        Target::GroupRrd(name) => group::rrd_file(site, seen, name, now, conditions),
+        Target::NoGroup(name) => group::no_group(site, seen, name, now, conditions),
         Target::Rrd(probe) if seen.has(probe) => rrd_file(site, seen, probe, now, conditions),
         Target::Probe(probe) | Target::Graph(_, Some(probe), _) | Target::Rrd(probe) => {
             no_probe(site, seen, probe.as_str(), conditions)
@@ -198,13 +212,20 @@ fn probe_path(probe: &ProbeId) -> String {
     format!("/probe/{}/", encode(probe.as_str()))
 }
 
-/// `/graph/<period>/[<probe>/]`: a PNG as ever, unless the request asks for SVG.
+/// Of whom a graph is.
+enum Of<'a> {
+    All,
+    Probe(&'a ProbeId),
+    Group(&'a ProbeId, Arc<GroupView>),
+}
+
+/// `/graph/<period>/[<probe>/]`, `/graph/<period>/group/<group>/`: a PNG as ever, unless the request asks for SVG.
 #[expect(clippy::too_many_arguments, reason = "all that a request says of a graph")]
 fn graph(
     site: &Site,
     seen: &Seen,
     period: Period,
-    probe: Option<&ProbeId>,
+    of: &Of<'_>,
     query: &FormFields,
     headers: &HeaderMap,
     now: Timestamp,
@@ -227,26 +248,37 @@ fn graph(
         Some("dark") => Some(Theme::Dark),
         Some(_) => return answer::bad_request("theme must be light or dark"),
     };
-    let size = if probe.is_some() { Size::PROBE } else { Size::SUMMARY };
+    let size = if matches!(of, Of::All) { Size::SUMMARY } else { Size::PROBE };
     let form = if is_svg {
         Form::Svg(size, theme.unwrap_or(Theme::Alone))
     } else {
         Form::Png(size, theme.unwrap_or(Theme::Light), scale)
     };
-    let (drawn, used) = if let Some(probe) = probe {
-        let used = site.graphs.used(std::slice::from_ref(probe), &[period], now);
-        let drawn = match site.graphs.probe(probe, period, form, used.figure(probe, period), now) {
-            Ok(Some(drawn)) => Ok(drawn),
-            Ok(None) => return no_probe(site, seen, probe.as_str(), conditions),
-            Err(error) => Err(error),
-        };
-        (drawn, used)
-    } else {
-        let sum = site.graphs.sum(seen, period, now);
-        (site.graphs.summary(&sum, seen, period, form).map_err(NoGraph::from), sum.used)
+    let (drawn, used) = match of {
+        Of::Probe(probe) => {
+            let used = site.graphs.used(std::slice::from_ref(*probe), &[period], now);
+            let energy = used.figure(probe, period);
+            (site.graphs.one(&Subject::Probe((*probe).clone()), period, form, energy, now), used)
+        }
+        Of::Group(group, view) => {
+            let subject = Subject::Group((*group).clone());
+            (site.graphs.one(&subject, period, form, view.energy(period), now), view.used.clone())
+        }
+        Of::All => {
+            let sum = site.graphs.sum(seen, period, now);
+            let drawn = site.graphs.summary(&sum, seen, period, form).map(Some).map_err(NoGraph::from);
+            (drawn, sum.used)
+        }
     };
     let Graph { bytes, end, .. } = match drawn {
-        Ok(drawn) => drawn,
+        Ok(Some(drawn)) => drawn,
+        Ok(None) => {
+            return match of {
+                Of::Probe(probe) => no_probe(site, seen, probe.as_str(), conditions),
+                Of::Group(group, _) => group::no_group(site, seen, group.as_str(), now, conditions),
+                Of::All => answer::failed("cannot draw the graph"),
+            };
+        }
         Err(NoGraph::Unreadable(unreadable)) => return answer::unavailable(&unreadable.to_string()),
         Err(undrawn @ NoGraph::Undrawn(_)) => return answer::failed(&undrawn.to_string()),
     };

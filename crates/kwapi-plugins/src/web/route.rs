@@ -17,6 +17,10 @@ pub(super) enum WebResource {
     Summary,
     Graph,
     Rrd,
+    Groups,
+    Group,
+    GroupGraph,
+    GroupRrd,
     Static,
     Table,
     Meters,
@@ -36,6 +40,10 @@ static TABLE: Routes<WebResource> = Routes {
         page("/rrd/{probe}/", WebResource::Rrd),
         page("/table/{period}/", WebResource::Table),
         page("/meters/", WebResource::Meters),
+        page("/groups/", WebResource::Groups),
+        page("/group/{group}/", WebResource::Group),
+        page("/graph/{period}/group/{group}/", WebResource::GroupGraph),
+        page("/rrd/group/{group}/", WebResource::GroupRrd),
         crate::http::Route { rule: None, ..page("/static/{name}", WebResource::Static) },
         crate::http::Route { methods: FORM, ..page("/choose/", WebResource::Choose) },
         crate::http::Route { methods: READ_AND_FORM, rule: None, ..page("/login/", WebResource::Login) },
@@ -74,6 +82,14 @@ pub(super) enum Target {
     Table(Period, FormFields),
     /// `/meters/`
     Meters(FormFields),
+    /// `/groups/`
+    Groups(FormFields),
+    /// `/group/<group>/`
+    Group(ProbeId, FormFields),
+    /// `/graph/<period>/group/<group>/`
+    GroupGraph(Period, ProbeId, FormFields),
+    /// `/rrd/group/<group>/`
+    GroupRrd(ProbeId),
     /// `/static/<name>`
     Static(String, FormFields),
     /// `/choose/`, a form of the pages
@@ -86,6 +102,8 @@ pub(super) enum Target {
     NoPeriod(String),
     /// A name that cannot be a probe's.
     NoProbe(String),
+    /// A name that cannot be a group's.
+    NoGroup(String),
     /// Nothing.
     Nowhere,
 }
@@ -132,6 +150,12 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
             probe_or(parameter(1), |probe| Target::Graph(period, Some(probe), members()))
         }),
         WebResource::Rrd => probe_or(parameter(0), Target::Rrd),
+        WebResource::Groups => Target::Groups(members()),
+        WebResource::Group => group_or(parameter(0), |group| Target::Group(group, members())),
+        WebResource::GroupGraph => period_or(parameter(0), |period| {
+            group_or(parameter(1), |group| Target::GroupGraph(period, group, members()))
+        }),
+        WebResource::GroupRrd => group_or(parameter(0), Target::GroupRrd),
     };
     WebRoute::To(target, route.methods)
 }
@@ -144,12 +168,25 @@ fn probe_or(name: &str, target: impl FnOnce(ProbeId) -> Target) -> Target {
     ProbeId::new(name).map_or_else(|_| Target::NoProbe(name.to_owned()), target)
 }
 
+/// A group is named by its path, which is the beginning of its members' ids.
+fn group_or(name: &str, target: impl FnOnce(ProbeId) -> Target) -> Target {
+    ProbeId::new(name).map_or_else(|_| Target::NoGroup(name.to_owned()), target)
+}
+
 /// Whether `address` is that of one of the pages, query and all, and nothing a header or another site could be made of.
 pub(super) fn is_page(address: &str) -> bool {
     let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
     address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
         && matches!(
             route(path, query),
-            WebRoute::To(Target::Last(..) | Target::Probe(_) | Target::Table(..) | Target::Meters(_), _)
+            WebRoute::To(
+                Target::Last(..)
+                    | Target::Probe(_)
+                    | Target::Table(..)
+                    | Target::Meters(_)
+                    | Target::Groups(_)
+                    | Target::Group(..),
+                _
+            )
         )
 }

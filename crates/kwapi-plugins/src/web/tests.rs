@@ -17,6 +17,8 @@ use crate::live::{Live, LiveConfig};
 
 mod browser;
 mod caching;
+mod groups;
+mod legend;
 mod listing;
 mod logging_in;
 mod routes;

@@ -69,6 +69,11 @@ pub(super) fn share(totals: &Totals) -> Option<String> {
     Some(words)
 }
 
+/// A share from 0 to 1 in percent: what is not all is never called 100 %.
+pub(super) fn percent(share: f64) -> String {
+    format!("{} %", (share.clamp(0.0, 1.0) * 1_000.0).floor() / 10.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +93,11 @@ mod tests {
         check(15_360, "05:44:00 (4 h 16 min)");
         check(90_000, "22 Nov, 09:00 (1 day 1 h)");
         check(864_000, "13 Nov, 10:00 (10 days)");
+    }
+
+    #[test]
+    fn what_is_not_all_is_not_called_all() {
+        assert_eq!([1.0, 0.999_99, 0.5, 0.0].map(percent), ["100 %", "99.9 %", "50 %", "0 %"]);
     }
 
     #[test]

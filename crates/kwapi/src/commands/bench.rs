@@ -140,6 +140,7 @@ fn toml(arguments: &BenchArgs, directory: &str) -> String {
     );
     for part in &arguments.without {
         let section = match part {
+            OptionalPart::Groups => "groups",
             OptionalPart::Ledger => "ledger",
             OptionalPart::Samples => "samples",
         };

@@ -4,6 +4,7 @@ mod output;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kwapi_core::chain;
 use kwapi_history::upgrade::refuse_newer;
@@ -12,6 +13,7 @@ use kwapi_plugins::Scope;
 use kwapi_plugins::answers::{EnergyAnswers, EnergyQuestion};
 use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::directory::Directory;
+use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket};
 
 use super::client::{AskFailure, KwapiClient};
 use crate::cli::{EnergyArgs, EnergyPrint, LedgerArgs};
@@ -129,13 +131,25 @@ fn read(
     let keeps_samples = config.as_ref().is_none_or(|config| config.samples.enabled);
     let samples = keeps_samples.then(|| StoppedSamples::open(&home)).transpose();
     let samples = samples.map_err(|error| format!("{}: {error}", home.display()))?;
+    let s3 = config.as_ref().and_then(|config| config.samples.s3.as_ref());
+    let samples = match (samples, s3) {
+        (Some(samples), Some(s3)) if samples.has_uploads() => {
+            let bucket = S3Bucket::new(s3, crate::stack::wall_clock()).map_err(|error| chain(&error))?;
+            let runtime = tokio::runtime::Handle::current();
+            Some(samples.with_objects(Arc::new(ObjectRanges::new(Arc::new(bucket), runtime))))
+        }
+        (samples, _) => samples,
+    };
     let directory = Directory::new(config.as_ref().map(configured).unwrap_or_default());
     let answers = EnergyAnswers::new(Query::of_stopped(ledger, samples), directory);
     let prepared = answers.prepare(question, &Scope::All).map_err(|error| error.message().to_owned())?;
     let (mut failed, mut position) = (None, None);
-    let written = prepared.write(|at| position = at, &mut |part| {
-        failed = take(&part).err();
-        failed.is_none()
+    // What is in object storage comes by this runtime.
+    let written = tokio::task::block_in_place(|| {
+        prepared.write(|at| position = at, &mut |part| {
+            failed = take(&part).err();
+            failed.is_none()
+        })
     });
     written.map_err(|error| error.message().to_owned())?;
     failed.map_or(Ok(position), Err)

@@ -87,6 +87,12 @@ async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<
     let end = clocks.wall.now();
     watch.after_the_end(end).await;
     let peak_watts = watch.peak;
+    let of_devices = match &source {
+        // Somebody else's meters are not asked here.
+        TotalsSource::Service(_) if arguments.url.is_some() => BTreeMap::new(),
+        TotalsSource::Service(_) => accuracy_of_devices(named).await.unwrap_or_default(),
+        TotalsSource::Meters(meters) => meters.accuracy(),
+    };
     let facts = Facts {
         command: if arguments.end.is_some() { "what ran".to_owned() } else { shown(&arguments.command) },
         start,
@@ -95,11 +101,17 @@ async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<
         peak_watts: peak_watts.filter(|_| arguments.end.is_none()),
         currency: config.as_ref().map_or_else(|| "€".to_owned(), |config| config.rrd.currency.clone()),
         price_per_kwh: config.as_ref().map_or(0.25, |config| config.rrd.kwh_price),
-        accuracy: accuracy(arguments.accuracy, config.as_ref(), tallies.keys()),
+        accuracy: accuracy(arguments.accuracy, config.as_ref(), &of_devices, tallies.keys()),
         is_register: source.is_register(),
     };
+    let of_ledger = source.energy(&patterns, start, end).await;
     source.stop().await;
-    let used = tallies.into_iter().map(|(probe, tally)| (probe, tally.used())).collect();
+    let used = tallies.into_iter().map(|(probe, tally)| {
+        let used = tally.used();
+        let used = of_ledger.get(&probe).map_or(used, |parts| used.by_ledger(*parts));
+        (probe, used)
+    });
+    let used = used.collect();
     let report = Report::new(facts, used);
     let text = if arguments.json { report.json()? } else { report.text() };
     match &arguments.output {
@@ -280,13 +292,23 @@ impl Watch<'_> {
     }
 }
 
-/// The accuracy of each probe's meter, in percent: as told for all, or as configured.
+/// What the devices of the driver manager on this machine say of their accuracy, in percent of the reading.
+async fn accuracy_of_devices(named: Option<&Path>) -> Result<BTreeMap<ProbeId, f64>, String> {
+    let meters = super::status::meters(super::status::address(None, named)?).await?;
+    let probes = meters.into_iter().flat_map(|meter| meter.probes);
+    let told = probes.filter_map(|probe| Some((ProbeId::new(probe.probe).ok()?, probe.accuracy_percent?)));
+    Ok(told.collect())
+}
+
+/// The accuracy of each probe's meter, in percent: as told for all, as configured, or as the device says.
 fn accuracy<'a>(
     told: Option<f64>,
     config: Option<&Config>,
+    of_devices: &BTreeMap<ProbeId, f64>,
     probes: impl Iterator<Item = &'a ProbeId>,
 ) -> BTreeMap<ProbeId, f64> {
-    let of = |probe: &ProbeId| told.or_else(|| config.and_then(|config| config.accuracy.of(probe)));
+    let configured = |probe: &ProbeId| config.and_then(|config| config.accuracy.of(probe));
+    let of = |probe: &ProbeId| told.or_else(|| configured(probe)).or_else(|| of_devices.get(probe).copied());
     probes.filter_map(|probe| Some((probe.clone(), of(probe)?))).collect()
 }
 

@@ -115,6 +115,20 @@ impl Default for LedgerSection {
     }
 }
 
+/// `[groups]`: RRD files of groups, where history is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GroupsSection {
+    /// Whether they are kept.
+    pub(crate) enabled: bool,
+}
+
+impl Default for GroupsSection {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
 /// `[samples]`: each message's power, where history is kept.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

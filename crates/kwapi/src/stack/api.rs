@@ -114,9 +114,11 @@ pub(super) fn directory(
         directory = directory.with_history(history.clone());
     }
     if let Some(looks) = looks.map(Arc::new) {
-        let meters = Arc::clone(&looks);
-        directory =
-            directory.with_problems(move |probe| looks.problem(probe)).with_meters(move || meters.meters());
+        let (meters, accuracies) = (Arc::clone(&looks), Arc::clone(&looks));
+        directory = directory
+            .with_problems(move |probe| looks.problem(probe))
+            .with_meters(move || meters.meters())
+            .with_device_accuracy(move |probe| accuracies.accuracy(probe));
     }
     directory
 }

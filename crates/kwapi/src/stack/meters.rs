@@ -30,6 +30,7 @@ pub(super) struct MeterLooks {
 struct MeterLook {
     at: Instant,
     problems: Arc<HashMap<ProbeId, String>>,
+    accuracies: Arc<HashMap<ProbeId, f64>>,
     meters: Arc<[MeterNow]>,
 }
 
@@ -41,6 +42,11 @@ impl MeterLooks {
     /// Why the meter of `probe` last failed, if it has not been read since.
     pub(super) fn problem(&self, probe: &ProbeId) -> Option<String> {
         self.look().problems.get(probe).cloned()
+    }
+
+    /// What the device of `probe` says of its accuracy, in percent of the reading.
+    pub(super) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
+        self.look().accuracies.get(probe).copied()
     }
 
     /// All meters, in the order of the configuration.
@@ -55,8 +61,11 @@ impl MeterLooks {
         }
         let (statuses, now) = (self.manager.statuses(), self.clock.now());
         let problems = Arc::new(problems(&statuses));
+        let probes = statuses.iter().flat_map(|meter| &meter.probes);
+        let told = probes.filter_map(|status| Some((status.probe.clone(), status.accuracy_percent?)));
+        let accuracies = Arc::new(told.collect());
         let meters = statuses.into_iter().map(|status| meter_now(status, now)).collect();
-        let look = MeterLook { at: Instant::now(), problems, meters };
+        let look = MeterLook { at: Instant::now(), problems, accuracies, meters };
         *last = Some(look.clone());
         look
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
-use kwapi_history::{History, Ledger};
+use kwapi_history::{Groups, History, Ledger};
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
@@ -380,6 +380,42 @@ pub(super) fn history(history: Arc<History>) -> impl MetricSource {
             "Journal segments deleted for size or age.",
         )
         .count(&[], journal.segments_dropped);
+    }
+}
+
+/// What is kept of groups.
+pub(super) fn groups(groups: Groups) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counters = groups.counters();
+        for (name, kind, help, count) in [
+            ("kwapi_groups", Kind::Gauge, "Groups with RRD files.", counters.groups),
+            (
+                "kwapi_groups_late",
+                Kind::Counter,
+                "Measurements that came too late for the RRD files of their groups.",
+                counters.late,
+            ),
+            (
+                "kwapi_groups_refused",
+                Kind::Counter,
+                "Times a group got no RRD files: too many groups, or its name is too long.",
+                counters.refused,
+            ),
+            (
+                "kwapi_groups_flush_failures",
+                Kind::Counter,
+                "Failed writes of RRD files of groups.",
+                counters.files.flush_failures,
+            ),
+            (
+                "kwapi_groups_losses",
+                Kind::Counter,
+                "Parts of the journal missing from the RRD files of groups.",
+                counters.files.losses,
+            ),
+        ] {
+            out.family(name, kind, help).count(&[], count);
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! History and the pages over it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use kwapi_core::{ProbeId, Timestamp};
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{
-    Flusher, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query, Samples, SamplesConfig,
-    SamplesWriter,
+    Flusher, Groups, GroupsConfig, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query,
+    Samples, SamplesConfig, SamplesWriter,
 };
 use kwapi_plugins::audit::AuditLog;
 use kwapi_plugins::auth::{Auth, AuthConfig, LoginConfig, Logins};
@@ -25,10 +27,18 @@ use crate::config::{Config, chain};
 pub(super) struct Pages {
     pub(super) history: Arc<History>,
     flusher: Flusher,
+    groups: Option<KeptGroups>,
     ledger: Option<LedgerWriter>,
     /// What questions about energy are answered from, where a ledger is kept.
     pub(super) query: Option<Query>,
     samples: Option<KeptSamples>,
+}
+
+/// The history of groups, and what writes it.
+#[derive(Debug)]
+struct KeptGroups {
+    groups: Groups,
+    flusher: Flusher,
 }
 
 /// The samples, what writes them, and what uploads them, where that is configured.
@@ -62,7 +72,20 @@ impl Pages {
         let kept = samples.as_ref().map(|kept| kept.samples.clone());
         let (ledger, query) = ledger(process, config, journal, &history, all)?.unzip();
         let query = query.map(|query| query.with_samples(kept));
-        Ok(Self { history, flusher, ledger, query, samples })
+        let groups = groups(process, config, journal, query.as_ref(), all)?;
+        Ok(Self { history, flusher, groups, ledger, query, samples })
+    }
+
+    /// The history of groups, where it is kept.
+    pub(super) fn groups(&self) -> Option<Groups> {
+        self.groups.as_ref().map(|kept| kept.groups.clone())
+    }
+
+    /// Takes up which probes are sums of others.
+    pub(super) fn apply(&self, config: &Config) {
+        if let Some(kept) = &self.groups {
+            kept.groups.set_sums(sums(config));
+        }
     }
 
     /// The samples, where they are kept.
@@ -73,11 +96,14 @@ impl Pages {
     /// Writes to its files what can be written by `deadline`; the journal has the rest.
     pub(super) async fn stop(self, deadline: Instant) {
         let (flusher, ledger, samples) = (self.flusher, self.ledger, self.samples);
+        let groups = self.groups.map(|kept| kept.flusher);
+        let groups = tokio::task::spawn_blocking(move || groups.map(|groups| groups.stop_by(deadline)));
         let ledger = tokio::task::spawn_blocking(move || ledger.map(|ledger| ledger.stop_by(deadline)));
         // What was begun is done again by the next start.
         samples.iter().filter_map(|kept| kept.uploading.as_ref()).for_each(tokio::task::JoinHandle::abort);
         let samples = tokio::task::spawn_blocking(move || samples.map(|kept| kept.writer.stop_by(deadline)));
         _ = tokio::task::spawn_blocking(move || flusher.stop_by(deadline)).await;
+        _ = groups.await;
         _ = ledger.await;
         _ = samples.await;
     }
@@ -149,6 +175,49 @@ pub(crate) fn ledger_config(config: &Config) -> Option<LedgerConfig> {
         quarters_kept: days(section.quarter_hours_days),
         write_interval: Duration::from_secs(section.write_interval_seconds.max(1).into()),
     })
+}
+
+/// The probes that are sums of others, and so members of no group.
+fn sums(config: &Config) -> HashSet<ProbeId> {
+    config.virtual_probes.iter().map(|sum| sum.probe.clone()).collect()
+}
+
+/// Opens the history of groups over `journal` and starts what writes it, unless it is not to be kept.
+fn groups(
+    process: &Process,
+    config: &Config,
+    journal: &Journal,
+    query: Option<&Query>,
+    all: &mut Metrics,
+) -> Result<Option<KeptGroups>, String> {
+    /// Who was heard since counts in the share known before being heard again.
+    const HEARD_WITHIN: u64 = 86_400;
+    if !config.groups.enabled {
+        return Ok(None);
+    }
+    let now = process.clock.now();
+    let since = Timestamp::from_seconds(now.seconds().saturating_sub(HEARD_WITHIN));
+    let groups_config = GroupsConfig {
+        flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
+        max_gap: config.max_gap(),
+        sums: sums(config),
+        heard: query.map(|query| query.heard_since(since)).unwrap_or_default(),
+    };
+    let groups = match Groups::open(groups_config, journal, now) {
+        Ok(groups) => groups,
+        // A disk that is full or read-only before there is a directory is no reason not to start.
+        Err(error) => {
+            let cause = chain(&error);
+            tracing::error!(%cause, "no RRD files of groups until the next start");
+            all.add_readiness("groups", move || Err(cause.clone()));
+            return Ok(None);
+        }
+    };
+    let clock = process.monotonic.clone();
+    let flusher = groups.start(move || clock.now(), process.clock.clone()).map_err(|error| chain(&error))?;
+    all.add(metrics::groups(groups.clone()));
+    readiness::groups(all, groups.clone());
+    Ok(Some(KeptGroups { groups, flusher }))
 }
 
 /// Opens the ledger over `journal` and starts what writes it, unless it is not to be kept.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState};
-use kwapi_history::{History, Ledger, Samples};
+use kwapi_history::{Groups, History, Ledger, Samples};
 use kwapi_plugins::metrics::Metrics;
 use parking_lot::Mutex;
 
@@ -74,6 +74,11 @@ pub(super) fn directory(all: &mut Metrics, part: &'static str, directory: PathBu
 /// The RRD files that are made of the journal.
 pub(super) fn history(all: &mut Metrics, history: Arc<History>) {
     all.add_readiness("history", move || history.trouble().map_or(Ok(()), Err));
+}
+
+/// The RRD files of groups.
+pub(super) fn groups(all: &mut Metrics, groups: Groups) {
+    all.add_readiness("groups", move || groups.trouble().map_or(Ok(()), Err));
 }
 
 /// The ledger that is made of the journal.

@@ -14,7 +14,7 @@ use kwapi_history::Samples;
 use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
-use kwapi_plugins::metrics::{HEALTH, METRICS, READY};
+use kwapi_plugins::metrics::{HEALTH, METRICS, Metrics, READY};
 use serde::{Deserialize, Serialize};
 
 use super::Roles;
@@ -88,12 +88,20 @@ pub(super) struct TroubleSources {
     pub(super) manager: Option<Arc<Manager>>,
     pub(super) samples: Option<Arc<Samples>>,
     pub(super) rests: Option<RestWatch>,
+    /// What each part of the process is ready for.
+    pub(super) parts: Arc<Metrics>,
 }
 
-/// What is wrong with the clock or the state of the process itself, what keeps samples from object storage, and which meters
-/// contradict those below them: a sentence each.
+/// The parts that keep records: what keeps them from it is a trouble, and not only a reason to ask elsewhere.
+const RECORDS: [&str; 7] =
+    ["history_directory", "journal", "accounts", "history", "groups", "ledger", "samples"];
+
+/// What is wrong with the clock or the state of the process itself, what keeps records from being kept and samples from object
+/// storage, and which meters contradict those below them: a sentence each.
 async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
     let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
+    let unready = sources.parts.unready().filter(|(part, _)| RECORDS.contains(part));
+    all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
     all.extend(sources.samples.and_then(|samples| samples.upload_trouble()));
     all.extend(sources.rests.iter().flat_map(RestWatch::troubles));
     Json(all)
@@ -147,6 +155,9 @@ pub(crate) struct ProbeReport {
     /// Why the time before this process is not bridged by its counter.
     #[serde(default)]
     pub(crate) not_bridged: Option<String>,
+    /// What its device says of its accuracy, in percent of the reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) accuracy_percent: Option<f64>,
 }
 
 /// One reading missed in so many that were taken is worth telling.
@@ -222,6 +233,7 @@ impl ProbeReport {
             outliers_in_a_row: status.outliers_in_a_row,
             is_held: status.is_held,
             not_bridged: status.not_bridged.map(|cause| cause.to_string()),
+            accuracy_percent: status.accuracy_percent,
         }
     }
 }

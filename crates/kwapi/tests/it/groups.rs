@@ -3,12 +3,36 @@
 use kwapi_peers::wait_until;
 use serde_json::Value;
 
-use crate::harness::{Kwapi, PATIENCE, get};
+use crate::harness::{Kwapi, PATIENCE, get, request};
 
 fn json(port: u16, path: &str) -> Option<Value> {
     let (status, body) = get(port, path)?;
     assert_eq!(status, 200, "{path}: {body}");
     serde_json::from_str(&body).ok()
+}
+
+/// The page of the hall, which says the kilowatt-hours that `/v2/energy` says at the same position in the journal.
+fn page_with_energy(service: &Kwapi) -> String {
+    let ask = |port: u16, path: &str| {
+        let text = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let (status, head, body) = request(port, &text)?;
+        let position = head.lines().find_map(|line| line.strip_prefix("kwapi-position: ").map(str::to_owned));
+        (status == 200).then_some((position?, String::from_utf8(body).ok()?))
+    };
+    wait_until("one position of page and API", PATIENCE, || {
+        let (position, page) = ask(service.web, "/group/hall/")?;
+        let (other, energy) = ask(service.api, "/v2/energy?group=hall&start=2026-01-01T00:00:00Z")?;
+        if position != other {
+            return None;
+        }
+        let energy: Value = serde_json::from_str(&energy).ok()?;
+        let joules = energy["energy"][0]["rows"][0]["joules"].as_f64()?;
+        let kwh = kwapi_graph::energy_text(joules / 3.6e6);
+        // In its head, and in the legend of each period: all of them have all of it.
+        assert_eq!(page.matches(&format!("<dd>{kwh}</dd>")).count(), 6, "{kwh} in {page}");
+        assert!(page.contains(&format!("<strong>{kwh}</strong>")), "{kwh} in {page}");
+        Some(page)
+    })
 }
 
 #[test]
@@ -53,5 +77,18 @@ fn a_rack_is_told_by_its_meter_with_what_that_lacks() {
     let known: Vec<_> = rows.iter().filter(|row| row["watts_known_share"] == 1.0).collect();
     assert!(!known.is_empty() && known.iter().all(|row| about(&row["watts_mean"], 105.0)), "{known:?}");
     // Before its first sample the RRD file has a second of a probe.
+    let page = page_with_energy(&service);
+    assert!(page.contains("4 of 4 probes reporting") && page.contains("100 % known"), "{page}");
+    wait_until("a graph of the hall", PATIENCE, || {
+        let (status, svg) = get(service.web, "/graph/minute/group/hall/?format=svg")?;
+        (status == 200 && svg.contains("kw-line")).then_some(())
+    });
+    let (_, metrics) = get(service.status, "/metrics").unwrap();
+    assert!(
+        metrics.contains("\nkwapi_groups 2\n") && metrics.contains("\nkwapi_groups_refused_total 0\n"),
+        "{metrics}"
+    );
+    let (_, ready) = get(service.status, "/readyz").unwrap();
+    assert!(!ready.contains("groups:"), "{ready}");
     assert!(known.len() > 1 && known[1..].iter().all(|row| row["watts_source"] == "samples"), "{known:?}");
 }

@@ -20,6 +20,7 @@ mod container;
 mod demonstration;
 mod devices;
 mod discover;
+mod disk;
 mod docs;
 mod energy;
 mod fast;

@@ -56,6 +56,22 @@ fn a_command_is_told_its_energy_and_its_exit_status_stands() {
     let accuracy = all["accuracy_percent"].as_f64().unwrap();
     assert!((accuracy - (100.0_f64.powi(2) + 100.0_f64.powi(2)).sqrt() / 150.0).abs() < 0.02, "{accuracy}");
     assert_eq!(all["eehpcwg"]["level"], 0, "two seconds are no core phase");
+    // Ledger and samples tell it to the instant, as anybody may ask them.
+    for probe in ["a", "b"] {
+        let path = format!(
+            "/v2/energy?probe={probe}&start={:.6}&end={:.6}",
+            all["start"].as_f64().unwrap(),
+            all["end"].as_f64().unwrap()
+        );
+        let (status, answer) = get(service.api, &path).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let (row, used) = (&answer["energy"][0]["rows"][0], &all["probes"][probe]);
+        assert_eq!((status, &used["energy_of"]), (200, &"ledger".into()), "{answer:#} {used:#}");
+        assert!(
+            (row["joules"].as_f64().unwrap() - used["joules"].as_f64().unwrap()).abs() < 0.05,
+            "{row:#} {used:#}"
+        );
+    }
     let (_, sum, _) = report(&service, &["--probes", "both"], &["sleep", "1"]);
     check_load(&sum, 150.0);
     let (_, range, _) = report(&service, &["--probes", "[a,b]"], &["sleep", "1"]);

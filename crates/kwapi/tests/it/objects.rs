@@ -14,7 +14,7 @@ use kwapi_peers::objects::ObjectServer;
 use kwapi_peers::{Lab, free_port, wait_until};
 use serde_json::Value;
 
-use crate::harness::{Kwapi, PATIENCE, get, run};
+use crate::harness::{Kwapi, PATIENCE, get, kwapi, run};
 
 /// Hours of a log that is imported, a row of each of two probes every five seconds.
 const HOURS: u64 = 4;
@@ -136,6 +136,51 @@ fn a_service_uploads_drops_and_reads_back_and_others_read_the_bucket() {
     drop(server);
     let (_, unreadable) = samples(&service, "old.a", start);
     assert!(unreadable.is_empty(), "what was read last is kept: {unreadable:?}");
+}
+
+#[test]
+fn of_a_stopped_service_the_bucket_tells_what_it_told_before_or_the_hours_are_named() {
+    if !kwapi_peers::need_python("objects") {
+        return;
+    }
+    let (lab, port) = (Lab::empty(), free_port());
+    let server = ObjectServer::start(&lab, port);
+    let start = imported(&lab);
+    let service = Kwapi::start_in(lab, &["run"], &site(&server, &server.endpoint(), &server.secret_key));
+    service.probe("live");
+    reaches(&service, "kwapi_samples_uploads_total", HOURS as f64);
+    reaches(&service, "kwapi_samples_hours_removed_total", HOURS as f64);
+    let (from, to) = (start + 3_661, start + 7_017);
+    let (_, running) = get(service.api, &format!("/v2/energy?probe=old.b&start={from}&end={to}")).unwrap();
+    let row = |text: &str| -> (Value, Value) {
+        let answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let row = &answer["energy"][0]["rows"][0];
+        assert!(row["joules"].as_f64().unwrap() > 1e6, "{answer}");
+        (
+            Value::Array(vec![row["joules"].clone(), row["is_interpolated"].clone()]),
+            answer["without_samples"].clone(),
+        )
+    };
+    let running = row(&running);
+    assert_eq!((&running.0[1], &running.1), (&Value::Bool(false), &Value::Array(vec![])));
+    let Kwapi { process, lab, .. } = service;
+    process.stop(15, PATIENCE);
+    let (from, to) = (from.to_string(), to.to_string());
+    let arguments = ["--config", "kwapi.toml", "energy", "--state-directory", "state", "--probes", "old.b"];
+    let arguments =
+        [&arguments[..], &["--zone", "UTC", "--format", "json", "--start", &from, "--end", &to]].concat();
+    let energy = || {
+        let output = kwapi().args(&arguments).current_dir(lab.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        row(std::str::from_utf8(&output.stdout).unwrap())
+    };
+    assert_eq!(energy(), running);
+    // Nobody keeps what was read last: without the server it is told by rows, and which hours are missing.
+    drop(server);
+    let (told, missing) = energy();
+    assert_eq!(told[1], Value::Bool(true));
+    let hour = jiff::Timestamp::from_second((start + 3_600).cast_signed()).unwrap().to_string();
+    assert!(missing.as_array().unwrap().contains(&Value::from(hour)), "{missing}");
 }
 
 /// The bucket by programs of others: pandas and `DuckDB` from its objects, polars over the network.

@@ -11,7 +11,7 @@ use crate::manager::stamps::NewestStamps;
 use crate::manager::status::Visible;
 
 /// More probes than this on one meter are refused and counted: labels from outside must not fill the memory.
-const PROBES_MAX: usize = 65_536;
+pub(super) const PROBES_MAX: usize = 65_536;
 
 impl MeterTask {
     /// Publishes what a round has brought `now`; whether anything was heard at all. An outlet that comes more than once, with a
@@ -108,7 +108,7 @@ impl MeterTask {
 
     /// The number of a probe, which it gets when it is first heard.
     fn number(&self, visible: &mut Visible, id: &ProbeId) -> Result<usize, NoReading> {
-        let Visible { status, probes } = visible;
+        let Visible { status, probes, accuracy: _ } = visible;
         if let Some(number) = probes.number(id) {
             return Ok(number);
         }
@@ -131,7 +131,7 @@ impl MeterTask {
         now: Now<'_>,
         keeps: &mut Vec<Keep>,
     ) -> Result<ReadingOutcome, NoReading> {
-        let Visible { status, probes } = visible;
+        let Visible { status, probes, accuracy: _ } = visible;
         let Some(probe) = probes.get_mut(number) else { return Ok(ReadingOutcome::Nothing) };
         let mut counts_only = false;
         let outcome = match reading {

@@ -331,7 +331,7 @@ async fn a_counter_is_known_by_its_property_and_by_the_serial_number_of_its_chas
 }
 
 #[tokio::test]
-async fn the_accuracy_that_a_card_states_is_shown() {
+async fn the_accuracy_that_a_card_states_is_shown_and_is_the_meter_s() {
     let sensor = json!({"Id": "total_power", "Name": "Total Power", "ReadingType": "Power", "Reading": 236, "Accuracy": 1.5});
     let sensors = json!({"Members": [at(&format!("{CHASSIS}/1/Sensors/total_power"))]});
     let card = Changing::one(json!({"Sensors": sensors, "Sensors/total_power": sensor})).await;
@@ -340,4 +340,6 @@ async fn the_accuracy_that_a_card_states_is_shown() {
     let findings = driver.findings();
     let accuracy = findings.iter().find(|finding| finding.value == "±1.5 %").expect("the accuracy");
     assert!(accuracy.what.ends_with("/Sensors/total_power") && !accuracy.is_used, "{accuracy:?}");
+    let told: Vec<f64> = driver.accuracy().into_iter().map(|(_, percent)| percent).collect();
+    assert_eq!(told, [1.5]);
 }

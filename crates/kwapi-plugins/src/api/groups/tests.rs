@@ -128,7 +128,7 @@ async fn a_group_that_is_partly_another_s_is_no_group_at_all() {
         hash_token("rack"),
     );
     let config: AuthConfig = toml::from_str(&toml).unwrap();
-    let wall = kwapi_core::WallClock::new(|| Timestamp::EPOCH);
+    let wall = kwapi_core::WallClock::new(|| kwapi_core::Timestamp::EPOCH);
     let auth = Auth::new(&config, wall, stand.directory.clone()).unwrap();
     let router = router(stand.api.clone(), Some(auth), None);
     let as_of =

@@ -3,7 +3,7 @@
 use kwapi_core::{Period, ProbeId, Quality, Timestamp};
 use kwapi_graph::{EnergyFigure, Figures, Size, Theme, colour, cost_text, watts_text, watts_texts};
 
-use super::super::graphs::{Form, Graph, NoGraph};
+use super::super::graphs::{Form, Graph, NoGraph, Subject};
 use super::super::overview::Overall;
 use super::super::used::Used;
 use super::super::{Settings, Site, words};
@@ -138,12 +138,23 @@ fn cost(energy: EnergyFigure, settings: &Settings) -> Option<String> {
 
 /// A probe's drawing over a period, with what it `used` then; empty when it cannot be drawn.
 pub(super) fn drawing(site: &Site, probe: &ProbeId, period: Period, used: &Used, now: Timestamp) -> Drawing {
-    let energy = used.figure(probe, period);
-    let graph = match site.graphs.probe(probe, period, Form::Svg(CARD, Theme::Page), energy, now) {
+    drawing_of(site, &Subject::Probe(probe.clone()), period, used.figure(probe, period), now)
+}
+
+/// The drawing of a probe or a group over a period, with the `energy` of it.
+pub(super) fn drawing_of(
+    site: &Site,
+    subject: &Subject,
+    period: Period,
+    energy: Option<EnergyFigure>,
+    now: Timestamp,
+) -> Drawing {
+    let what = if matches!(subject, Subject::Group(_)) { "group" } else { "probe" };
+    let graph = match site.graphs.one(subject, period, Form::Svg(CARD, Theme::Page), energy, now) {
         Ok(graph) => graph,
         Err(NoGraph::Undrawn(_)) => None,
         Err(NoGraph::Unreadable(_)) => {
-            let svg = "<p>The history of this probe is unreadable; see the log.</p>".to_owned();
+            let svg = format!("<p>The history of this {what} is unreadable; see the log.</p>");
             return Drawing { svg, narrow: None, legend: Legend::new(&Figures::default(), &site.settings) };
         }
     };

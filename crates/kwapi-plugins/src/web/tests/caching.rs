@@ -1,4 +1,4 @@
-use super::super::graphs::{Form, Graphs};
+use super::super::graphs::{Form, Graphs, Subject};
 use super::super::overview::Seen;
 use super::*;
 use kwapi_graph::{Size, Theme};
@@ -22,7 +22,13 @@ fn a_graph_is_drawn_again_only_when_its_archive_has_a_new_row() {
     let drawn_after = |seconds: u64| {
         now.store(NOW + seconds, Ordering::Relaxed);
         graphs
-            .probe(&probe, Period::Hour, PNG, None, Timestamp::from_seconds(NOW + seconds))
+            .one(
+                &Subject::Probe(probe.clone()),
+                Period::Hour,
+                PNG,
+                None,
+                Timestamp::from_seconds(NOW + seconds),
+            )
             .unwrap()
             .unwrap();
         graphs.effort().0
@@ -35,9 +41,9 @@ fn a_row_that_is_written_late_is_still_drawn() {
     let (graphs, probe, now) = graphs(1 << 20);
     let at = Timestamp::from_seconds(NOW + 10);
     now.store(NOW + 9, Ordering::Relaxed); // The newest measurement belongs to the row before.
-    let before = graphs.probe(&probe, Period::Hour, PNG, None, at).unwrap().unwrap();
+    let before = graphs.one(&Subject::Probe(probe.clone()), Period::Hour, PNG, None, at).unwrap().unwrap();
     now.store(NOW + 10, Ordering::Relaxed);
-    let after = graphs.probe(&probe, Period::Hour, PNG, None, at).unwrap().unwrap();
+    let after = graphs.one(&Subject::Probe(probe.clone()), Period::Hour, PNG, None, at).unwrap().unwrap();
     assert_ne!(before.bytes, after.bytes);
 }
 
@@ -50,7 +56,10 @@ fn the_cache_stays_within_its_bytes() {
         for period in Period::ALL {
             for scale in 1..=2 {
                 let form = Form::Png(Size::PROBE, Theme::Light, scale);
-                graphs.probe(&probe, period, form, None, Timestamp::from_seconds(at)).unwrap().unwrap();
+                graphs
+                    .one(&Subject::Probe(probe.clone()), period, form, None, Timestamp::from_seconds(at))
+                    .unwrap()
+                    .unwrap();
                 assert!(graphs.effort().1 <= 100_000, "{:?}", graphs.effort());
             }
         }
@@ -62,8 +71,14 @@ fn the_cache_stays_within_its_bytes() {
 fn the_sum_of_all_probes_is_added_up_once_a_row() {
     let (graphs, _, now) = graphs(1 << 20);
     let all: Arc<[ProbeId]> = ["A", "B"].map(|name| ProbeId::new(name).unwrap()).into();
-    let everything =
-        Seen { parts: Arc::clone(&all), all, above: [].into(), is_everything: true, login: None };
+    let everything = Seen {
+        parts: Arc::clone(&all),
+        all,
+        above: [].into(),
+        is_everything: true,
+        scope: Scope::All,
+        login: None,
+    };
     let sum = |seconds: u64| {
         now.store(NOW + seconds, Ordering::Relaxed);
         graphs.sum(&everything, Period::Day, Timestamp::from_seconds(NOW + seconds)).stacked
@@ -77,7 +92,14 @@ fn a_sum_of_what_somebody_sees_is_kept_for_who_sees_the_same_and_for_nobody_else
     let (graphs, _, _) = graphs(1 << 20);
     let seen = |names: &[&str]| {
         let all: Arc<[ProbeId]> = names.iter().map(|name| ProbeId::new(name).unwrap()).collect();
-        Seen { parts: Arc::clone(&all), all, above: [].into(), is_everything: false, login: None }
+        Seen {
+            parts: Arc::clone(&all),
+            all,
+            above: [].into(),
+            is_everything: false,
+            scope: Scope::All,
+            login: None,
+        }
     };
     let sum = |names: &[&str]| graphs.sum(&seen(names), Period::Day, Timestamp::from_seconds(NOW)).stacked;
     let (a, b) = (sum(&["A"]), sum(&["B"]));

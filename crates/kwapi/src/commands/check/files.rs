@@ -220,9 +220,10 @@ fn directories(findings: &mut Findings<'_>, config: &Config) {
     if let Err(error) = kwapi_history::upgrade::refuse_newer(state) {
         findings.error(&keys(&["state_directory"]), error.to_string());
     }
-    let parts = [state.clone(), state.join("api"), state.join("rrd"), state.join("history/journal")];
+    let below = ["api", "rrd", "history/journal", "history/groups", "history/ledger", "history/samples"];
+    let parts = std::iter::once(state.clone()).chain(below.iter().map(|below| state.join(below)));
     let mut named: Vec<(Vec<Step>, PathBuf)> =
-        parts.into_iter().map(|directory| (keys(&["state_directory"]), directory)).collect();
+        parts.map(|directory| (keys(&["state_directory"]), directory)).collect();
     let rrd = config.rrd.directory.clone();
     let rrd = rrd.unwrap_or_else(|| state.join("history/rrd"));
     named.push((keys(&["rrd", "directory"]), rrd.clone()));
@@ -243,12 +244,18 @@ fn directories(findings: &mut Findings<'_>, config: &Config) {
         }
         tried.push(existing);
     }
-    if let Ok(Some((file, error))) = kwapi_history::store::unwritable(&rrd)
-        && file != rrd
-    {
-        let message =
-            format!("{}: not writable by this user ({error}); its history is not updated", file.display());
-        findings.error(&keys(&["rrd", "directory"]), message);
+    let files =
+        [(keys(&["rrd", "directory"]), rrd), (keys(&["state_directory"]), state.join("history/groups"))];
+    for (path, directory) in files {
+        if let Ok(Some((file, error))) = kwapi_history::store::unwritable(&directory)
+            && file != directory
+        {
+            let message = format!(
+                "{}: not writable by this user ({error}); its history is not updated",
+                file.display()
+            );
+            findings.error(&path, message);
+        }
     }
 }
 

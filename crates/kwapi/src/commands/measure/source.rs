@@ -1,6 +1,6 @@
 //! Where running totals come from: a service's API, or the configured meters, read by this process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ use kwapi_drivers::manager::Manager;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use super::tally::Point;
+use super::tally::{Parts, Point};
 use crate::commands::client::{AskFailure, KwapiClient};
 use crate::config::Config;
 
 /// A page of the API is smaller than this.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// The energy of as many probes as there may be is smaller than this.
+const ENERGY_BYTES_MAX: usize = 256 << 20;
 /// Pages that are read at most: more would be a server that never ends.
 const PAGES_MAX: usize = 1_000;
 
@@ -35,6 +37,21 @@ impl TotalsSource {
         match self {
             Self::Service(service) => service.points(wanted).await,
             Self::Meters(meters) => Ok(meters.points(wanted)),
+        }
+    }
+
+    /// What the wanted probes used between two instants, where somebody keeps a ledger that can tell it to the instant; of
+    /// others nothing.
+    pub(super) async fn energy(
+        &self,
+        wanted: &[Pattern],
+        start: Timestamp,
+        end: Timestamp,
+    ) -> HashMap<ProbeId, Parts> {
+        match self {
+            // Who keeps none says so (501), and one of before does not know the question: totals tell, then.
+            Self::Service(service) => service.energy(wanted, start, end).await.unwrap_or_default(),
+            Self::Meters(_) => HashMap::new(),
         }
     }
 
@@ -82,7 +99,73 @@ struct Time {
     unknown_seconds: f64,
 }
 
+/// What `/v2/energy` answers.
+#[derive(Deserialize)]
+struct EnergyAnswer {
+    energy: Vec<ProbeAnswer>,
+}
+
+#[derive(Deserialize)]
+struct ProbeAnswer {
+    probe: ProbeId,
+    rows: Vec<EnergyRow>,
+}
+
+#[derive(Deserialize)]
+struct EnergyRow {
+    measured_joules: Option<f64>,
+    estimated_joules: Option<f64>,
+    bridged_joules: Option<f64>,
+    rrd_joules: Option<f64>,
+    measured_seconds: f64,
+    estimated_seconds: f64,
+    bridged_seconds: f64,
+    unknown_seconds: f64,
+    absent_seconds: f64,
+    is_interpolated: bool,
+    is_incomplete: bool,
+}
+
+impl EnergyRow {
+    /// What it says, if that is exact and of all of the time.
+    fn parts(&self) -> Option<Parts> {
+        let is_exact = !self.is_interpolated && !self.is_incomplete && self.rrd_joules.is_none();
+        (is_exact && self.absent_seconds == 0.0).then(|| Parts {
+            measured_joules: self.measured_joules.unwrap_or_default(),
+            estimated_joules: self.estimated_joules.unwrap_or_default(),
+            bridged_joules: self.bridged_joules.unwrap_or_default(),
+            measured_seconds: self.measured_seconds,
+            estimated_seconds: self.estimated_seconds,
+            bridged_seconds: self.bridged_seconds,
+            unknown_seconds: self.unknown_seconds,
+        })
+    }
+}
+
 impl Service {
+    async fn energy(
+        &self,
+        wanted: &[Pattern],
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<HashMap<ProbeId, Parts>, AskFailure> {
+        let instant = |at: Timestamp| {
+            let micros =
+                i64::try_from(at.micros()).ok().and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
+            micros.map_or_else(|| at.seconds().to_string(), |at| at.to_string())
+        };
+        let mut pairs: Vec<_> = wanted.iter().map(|pattern| ("pattern", pattern.to_string())).collect();
+        pairs.extend([("start", instant(start)), ("end", instant(end)), ("format", "json".to_owned())]);
+        let body = self.0.get("/v2/energy", &pairs).await?.whole(ENERGY_BYTES_MAX).await?;
+        let answer: EnergyAnswer = serde_json::from_slice(&body)
+            .map_err(|_| AskFailure::Other(format!("{} is not a kwapi API", self.0.place())))?;
+        let of = |answer: ProbeAnswer| {
+            let [row] = &answer.rows[..] else { return None };
+            Some((answer.probe, row.parts()?))
+        };
+        Ok(answer.energy.into_iter().filter_map(of).collect())
+    }
+
     async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, AskFailure> {
         let mut pairs: Vec<_> = wanted.iter().map(|pattern| ("pattern", pattern.to_string())).collect();
         let (mut path, mut points) = ("/v2/probes/".to_owned(), Vec::new());
@@ -151,6 +234,12 @@ impl Meters {
         let manager = Manager::new(sink, wall);
         manager.apply(config.meters.clone());
         Self { manager, state }
+    }
+
+    /// What the devices say of their accuracy, in percent of the reading.
+    pub(super) fn accuracy(&self) -> BTreeMap<ProbeId, f64> {
+        let probes = self.manager.statuses().into_iter().flat_map(|meter| meter.probes);
+        probes.filter_map(|status| Some((status.probe, status.accuracy_percent?))).collect()
     }
 
     fn points(&self, wanted: &[Pattern]) -> Vec<(ProbeId, Point)> {

@@ -29,10 +29,29 @@ pub(crate) struct Parts {
     pub(crate) unknown_seconds: f64,
 }
 
+impl Parts {
+    /// All of them.
+    pub(crate) fn joules(&self) -> f64 {
+        self.measured_joules + self.estimated_joules + self.bridged_joules
+    }
+}
+
+/// What says how much energy it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EnergyOf {
+    /// Running totals, in proportion between two readings at both ends.
+    #[default]
+    Totals,
+    /// The service's ledger and samples.
+    Ledger,
+}
+
 /// What a probe used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Used {
     pub(crate) joules: f64,
+    pub(crate) energy_of: EnergyOf,
     #[serde(flatten)]
     pub(crate) parts: Parts,
     /// Of the readings in that time; `None` without one.
@@ -43,6 +62,13 @@ pub(crate) struct Used {
     /// Before the first reading, and after the last, where there is none on the other side.
     pub(crate) uncovered_begin_seconds: f64,
     pub(crate) uncovered_end_seconds: f64,
+}
+
+impl Used {
+    /// The same, with the energy and the time that a ledger tells of it.
+    pub(crate) fn by_ledger(self, parts: Parts) -> Self {
+        Self { joules: parts.joules(), energy_of: EnergyOf::Ledger, parts, ..self }
+    }
 }
 
 /// Follows one probe.
@@ -133,7 +159,8 @@ impl Tally {
         let known = parts.measured_seconds + parts.estimated_seconds + parts.bridged_seconds;
         parts.unknown_seconds = (seconds(end.since(self.start)) - known).max(0.0);
         Used {
-            joules: parts.measured_joules + parts.estimated_joules + parts.bridged_joules,
+            joules: parts.joules(),
+            energy_of: EnergyOf::Totals,
             parts,
             peak_watts: self.peak,
             readings: self.readings,

@@ -1,0 +1,303 @@
+//! The power of groups, second by second, folded from the journal's records as they come.
+//!
+//! A second is open until no member's sample can tell of it any more: then each group's power in it is told, that of its
+//! meter where that has measured, else the sum of what is below, and the share of the members at the ends of paths that is
+//! in it. So each joule counts once along a path.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use kwapi_core::{ProbeId, Timestamp, Watts};
+
+use super::super::probe::AHEAD_MIN;
+use super::member::SECOND;
+use super::tree::{self, GroupCell, GroupTree, NewGroup};
+use crate::journal::Credited;
+use crate::store::FileSample;
+
+/// A publisher may be ahead by as many seconds before it is refused (docs/manual/bus.md, `future`).
+const AHEAD_SECONDS: u64 = 60;
+/// What is waited for besides: messages under way.
+const SLACK_SECONDS: u64 = 5;
+/// Samples further apart than this many seconds do not tell of groups, whatever `max_gap` is.
+const GAP_SECONDS_MAX: u64 = 3_600;
+/// Groups at most…
+const GROUPS_MAX: usize = 8_192;
+/// …and of their open seconds so many in all: 16 MB.
+const CELLS_MAX: usize = 1 << 20;
+/// When the clock was set back, so much time must have come since before that is believed.
+const BACK_SPAN_MIN: Duration = Duration::from_secs(10);
+
+/// The groups' power that has been told up to some second, and what is known of those after it.
+#[derive(Debug)]
+pub(in super::super) struct GroupFold {
+    max_gap: Duration,
+    tree: GroupTree,
+    /// How many seconds are open.
+    window: u64,
+    /// The first that is open.
+    base: u64,
+    /// The newest sample of all, in Unix microseconds.
+    newest: u64,
+    /// The first of the samples that are long before the newest, if the last of all was one.
+    back_since: Option<Timestamp>,
+    /// Samples that came too late.
+    pub(in super::super) late: u64,
+}
+
+/// A group in one second.
+#[derive(Clone, Copy, Debug, Default)]
+struct GroupSecond {
+    watts: f64,
+    is_known: bool,
+    ends_known: u32,
+}
+
+impl GroupFold {
+    /// Nothing yet. Members' samples that are further apart than `max_gap` have unknown time between them; `sums` of others
+    /// are members of nothing.
+    pub(in super::super) fn new(max_gap: Duration, sums: HashSet<ProbeId>) -> Self {
+        let max_gap = max_gap.min(Duration::from_secs(GAP_SECONDS_MAX));
+        let window = max_gap.as_secs() + 1 + AHEAD_SECONDS + SLACK_SECONDS;
+        let cells = usize::try_from(window).unwrap_or(usize::MAX);
+        Self::of(max_gap, window, GroupTree::new(cells, GROUPS_MAX.min(CELLS_MAX / cells), sums))
+    }
+
+    /// One of the same settings that has heard nothing.
+    pub(in super::super) fn emptied(&self) -> Self {
+        Self::of(self.max_gap, self.window, self.tree.emptied())
+    }
+
+    fn of(max_gap: Duration, window: u64, tree: GroupTree) -> Self {
+        Self { max_gap, tree, window, base: 0, newest: 0, back_since: None, late: 0 }
+    }
+
+    /// How much of the journal before a second must be read for it to be told as it was.
+    pub(in super::super) fn lag(&self) -> Duration {
+        Duration::from_secs(self.window) + self.max_gap
+    }
+
+    /// Notes who was heard at `at`, before what will be taken.
+    pub(in super::super) fn note_heard(&mut self, probes: &[ProbeId], at: Timestamp) {
+        for probe in probes {
+            self.tree.member(probe, at);
+        }
+    }
+
+    /// Replaces the sums of others.
+    pub(in super::super) fn set_sums(&mut self, sums: HashSet<ProbeId>) {
+        self.tree.set_sums(sums, self.newest / SECOND);
+    }
+
+    /// Takes records, and answers the rows of the seconds that are no longer open: in order of time, the power and the known
+    /// share of each group, by its names in the name space of groups.
+    pub(in super::super) fn take(&mut self, records: &[Credited]) -> Vec<Credited> {
+        let mut rows = Vec::new();
+        for record in records {
+            self.take_one(record, &mut rows);
+        }
+        rows
+    }
+
+    /// Notes that records may have been lost before those that come now.
+    pub(in super::super) fn lose(&mut self) {
+        self.tree.members.iter_mut().for_each(|member| member.is_after_loss = true);
+    }
+
+    /// The groups that have come up since it was last asked.
+    pub(in super::super) fn take_added(&mut self) -> Vec<NewGroup> {
+        std::mem::take(&mut self.tree.added)
+    }
+
+    /// How often a group was not made, since there are too many or its path is too long.
+    pub(in super::super) fn refused(&self) -> u64 {
+        self.tree.refused
+    }
+
+    /// Of a group's power or known share (by its name in the name space of groups) the open seconds that no member that goes
+    /// on can change any more.
+    pub(in super::super) fn open(&self, id: &ProbeId) -> Vec<FileSample> {
+        let (group, is_power) = match (tree::group_of(id), tree::group_of_known_share(id)) {
+            (Some(group), _) => (group, true),
+            (_, Some(group)) => (group, false),
+            (None, None) => return Vec::new(),
+        };
+        let Some(place) = self.tree.group(group) else { return Vec::new() };
+        let mut samples = Vec::new();
+        for second in self.base..self.complete_until(place) {
+            let told = self.told(second);
+            let Some(of) = told.get(place).filter(|_| told.iter().any(|of| of.is_known)) else { continue };
+            let share = self.known_share(place, of);
+            if let Some(watts) = if is_power { of.is_known.then_some(of.watts) } else { share } {
+                samples.push(FileSample { at: end_of(second), watts, held: HELD, is_after_loss: false });
+            }
+        }
+        samples
+    }
+
+    fn take_one(&mut self, record: &Credited, rows: &mut Vec<Credited>) {
+        if !record.power.0.is_finite() || !self.is_of_now(record.at, rows) {
+            self.late += 1;
+            return;
+        }
+        if record.at.micros() > self.newest {
+            self.advance(record.at.micros(), rows);
+        }
+        let place = self.tree.member(&record.probe, record.at);
+        let GroupTree { members, nodes, .. } = &mut self.tree;
+        let Some(member) = members.get_mut(place) else { return };
+        let (group, meter_of) = (member.group, member.meter_of);
+        let (base, window) = (self.base, self.window);
+        let mut put = |second: u64, watts: f64| {
+            if second < base || second >= base.saturating_add(window) {
+                return;
+            }
+            let Some(node) = meter_of.or(group).and_then(|group| nodes.get_mut(group)) else { return };
+            let Some(cell) = node.cells.get_mut(slot(second, window)) else { return };
+            if meter_of.is_some() {
+                *cell = GroupCell { watts, ends: 0, has_meter: true };
+            } else if !cell.has_meter {
+                cell.watts += watts;
+                cell.ends += 1;
+            }
+        };
+        let is_newer = member.take(record.at, record.power.0, self.max_gap, base, &mut put);
+        if !is_newer || record.at.seconds() < base {
+            self.late += 1;
+        }
+    }
+
+    /// Whether a sample is not long before the newest; it is of now, too, once all have been long before for a while: the
+    /// clock was set back.
+    fn is_of_now(&mut self, at: Timestamp, rows: &mut Vec<Credited>) -> bool {
+        if Timestamp::from_micros(self.newest).since(at) < AHEAD_MIN {
+            self.back_since = None;
+            return true;
+        }
+        let since = *self.back_since.get_or_insert(at);
+        if at.since(since) < BACK_SPAN_MIN {
+            return false;
+        }
+        for second in self.base..self.base.saturating_add(self.window) {
+            self.close(second, rows);
+        }
+        for member in self.tree.members.iter_mut().filter(|member| member.newest >= at.micros()) {
+            member.newest = 0;
+        }
+        (self.back_since, self.newest, self.base) = (None, 0, 0);
+        true
+    }
+
+    /// Notes the newest sample, and tells of the seconds that are no longer open.
+    fn advance(&mut self, newest: u64, rows: &mut Vec<Credited>) {
+        let minute = 60 * SECOND;
+        if newest / minute != self.newest / minute {
+            self.tree.look_after(newest / SECOND);
+        }
+        self.newest = newest;
+        let base = (newest / SECOND + 1).saturating_sub(self.window);
+        if base <= self.base {
+            return;
+        }
+        self.tree.count_ends();
+        for second in self.base..base.min(self.base.saturating_add(self.window)) {
+            self.close(second, rows);
+        }
+        self.base = base;
+    }
+
+    /// Tells of a second, and makes room for another in its place.
+    fn close(&mut self, second: u64, rows: &mut Vec<Credited>) {
+        let told = self.told(second);
+        // What nobody says anything of is no news of any group.
+        if told.iter().any(|of| of.is_known) {
+            for (place, (node, of)) in self.tree.nodes.iter().zip(&told).enumerate() {
+                if of.is_known {
+                    rows.push(row(&node.power, second, of.watts));
+                }
+                if let Some(share) = self.known_share(place, of) {
+                    rows.push(row(&node.known_share, second, share));
+                }
+            }
+        }
+        for node in &mut self.tree.nodes {
+            if let Some(cell) = node.cells.get_mut(slot(second, self.window)) {
+                *cell = GroupCell::default();
+            }
+        }
+    }
+
+    /// What is known of each group in a second that is open.
+    fn told(&self, second: u64) -> Vec<GroupSecond> {
+        let nodes = &self.tree.nodes;
+        let mut told = vec![GroupSecond::default(); nodes.len()];
+        for place in (0..nodes.len()).rev() {
+            let (Some(node), Some(below)) = (nodes.get(place), told.get(place).copied()) else { continue };
+            let cell = node.cells.get(slot(second, self.window)).copied().unwrap_or_default();
+            let own = if cell.has_meter {
+                GroupSecond { watts: cell.watts, is_known: true, ends_known: node.ends }
+            } else {
+                GroupSecond {
+                    watts: below.watts + cell.watts,
+                    is_known: below.is_known || cell.ends > 0,
+                    ends_known: below.ends_known + cell.ends,
+                }
+            };
+            if let Some(of) = told.get_mut(place) {
+                *of = own;
+            }
+            if let Some(around) = node.parent.and_then(|parent| told.get_mut(parent)) {
+                around.watts += own.watts;
+                around.is_known |= own.is_known;
+                around.ends_known += own.ends_known;
+            }
+        }
+        told
+    }
+
+    /// The share known of a group; `None` of one that has no members any more.
+    fn known_share(&self, place: usize, of: &GroupSecond) -> Option<f64> {
+        let ends = self.tree.nodes.get(place).map_or(0, |node| node.ends);
+        (ends > 0).then(|| (f64::from(of.ends_known) / f64::from(ends)).min(1.0))
+    }
+
+    /// The second before which all members of a group have told what they will, but for those that have missed two of their
+    /// turns.
+    fn complete_until(&self, group: usize) -> u64 {
+        let within = self.tree.within(group);
+        let is_in =
+            |place: Option<usize>| place.and_then(|place| within.get(place).copied()).unwrap_or_default();
+        let goes_on = |newest: u64, pace: u64| {
+            newest > 0 && self.newest.saturating_sub(newest) <= pace.saturating_mul(3).max(3 * SECOND)
+        };
+        let members = self.tree.members.iter();
+        let members = members.filter(|member| is_in(member.group) || is_in(member.meter_of));
+        let told = members.filter(|member| goes_on(member.newest, member.pace)).map(|member| member.newest);
+        told.min().map_or(0, |newest| newest / SECOND)
+    }
+}
+
+/// Each row is of a second.
+const HELD: Duration = Duration::from_secs(1);
+
+fn end_of(second: u64) -> Timestamp {
+    Timestamp::from_seconds(second.saturating_add(1))
+}
+
+/// Where an open second is among the cells.
+fn slot(second: u64, window: u64) -> usize {
+    usize::try_from(second % window.max(1)).unwrap_or(0)
+}
+
+/// A row on its way to a file, in the form of the journal's records; it never gets into that.
+fn row(id: &ProbeId, second: u64, value: f64) -> Credited {
+    Credited {
+        probe: id.clone(),
+        at: end_of(second),
+        power: Watts(value),
+        voltage: None,
+        current: None,
+        accounting: None,
+        taken: None,
+    }
+}

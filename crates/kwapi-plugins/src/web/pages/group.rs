@@ -1,0 +1,268 @@
+//! `/groups/` and `/group/<group>/`: the groups there are, and one of them with its members and all its graphs.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use kwapi_core::{Period, ProbeId, Timestamp};
+use kwapi_graph::{watts_text, watts_texts};
+
+use super::super::answer::{self, Conditions, Content};
+use super::super::graphs::Subject;
+use super::super::group::{self, GroupView};
+use super::super::overview::Seen;
+use super::super::route::FormFields;
+use super::super::{Site, words};
+use super::view::{Drawing, EnergyWords, drawing_of};
+use super::{Layout, not_found, position, probe_path, render};
+use crate::groups::GroupNow;
+use crate::http::percent::encode;
+
+/// Rows of a table on one page.
+const PAGE_SIZE: usize = 100;
+/// The periods of which the table of members says the energy.
+const PERIODS: [Period; 3] = [Period::Day, Period::Week, Period::Month];
+
+#[derive(Debug, Template)]
+#[template(path = "groups.html")]
+struct ListPage {
+    layout: Layout,
+    groups: Vec<GroupWords>,
+    next: Option<String>,
+    is_first: bool,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "group.html")]
+struct Page {
+    layout: Layout,
+    now: GroupWords,
+    encoded: String,
+    /// The groups around it: name and address.
+    around: Vec<(String, String)>,
+    energy: Option<EnergyWords>,
+    graphs: Vec<GroupGraph>,
+    periods: [Period; 3],
+    members: Vec<Member>,
+    count: usize,
+    page: usize,
+    pages: usize,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+/// A group at present.
+#[derive(Debug)]
+struct GroupWords {
+    name: String,
+    href: String,
+    watts: Option<String>,
+    known: String,
+    is_whole: bool,
+    reporting: usize,
+    probes: usize,
+    /// Its own meter: name and address.
+    meter: Option<(String, String)>,
+    rest: Option<String>,
+}
+
+#[derive(Debug)]
+struct GroupGraph {
+    period: Period,
+    drawing: Drawing,
+    /// The mean share known over it.
+    known: Option<String>,
+}
+
+/// A row of the table of members.
+#[derive(Debug)]
+struct Member {
+    id: String,
+    /// Where its page is, if it has one.
+    href: Option<String>,
+    watts: Option<String>,
+    is_estimated: bool,
+    /// Whether a meter above it in the group has measured what it draws.
+    is_below: bool,
+    /// When it was last seen, if it is silent.
+    seen: Option<String>,
+    energies: Vec<String>,
+    total: Option<String>,
+}
+
+impl GroupWords {
+    fn new(now: GroupNow) -> Self {
+        Self {
+            href: path_of(&now.group),
+            watts: now.watts.map(watts_text),
+            known: words::percent(now.known_share),
+            is_whole: now.known_share >= 1.0,
+            reporting: now.reporting,
+            probes: now.probes,
+            meter: now.meter.map(|meter| (meter.to_string(), probe_path(&meter))),
+            rest: now.rest_watts.map(signed_watts),
+            name: now.group,
+        }
+    }
+}
+
+/// Watts that may be negative.
+fn signed_watts(watts: f64) -> String {
+    let [text, ..] = watts_texts([Some(watts.abs()), None, None, None]);
+    if watts < 0.0 { format!("−{text}") } else { text }
+}
+
+fn path_of(group: &str) -> String {
+    format!("/group/{}/", encode(group))
+}
+
+/// `/groups/`.
+pub(super) fn list(
+    site: &Site,
+    seen: &Seen,
+    query: &FormFields,
+    now: Timestamp,
+    conditions: &Conditions,
+) -> Response {
+    let after = query.get("after").filter(|after| !after.is_empty());
+    let mut groups = group::list(site, seen, after, PAGE_SIZE + 1, now);
+    let has_more = groups.len() > PAGE_SIZE;
+    groups.truncate(PAGE_SIZE);
+    let last = groups.last().filter(|_| has_more);
+    let page = ListPage {
+        layout: Layout::new(site, seen, "Groups".to_owned(), None),
+        next: last.map(|last| format!("/groups/?after={}", encode(&last.group))),
+        groups: groups.into_iter().map(GroupWords::new).collect(),
+        is_first: after.is_none(),
+    };
+    render(&page, StatusCode::OK, None, conditions)
+}
+
+/// `/group/<group>/`.
+pub(super) fn one(
+    site: &Site,
+    seen: &Seen,
+    group: &ProbeId,
+    query: &FormFields,
+    now: Timestamp,
+    conditions: &Conditions,
+) -> Response {
+    let Some(view) = group::view(site, seen, group, now) else {
+        return no_group(site, seen, group.as_str(), now, conditions);
+    };
+    let count = view.members.all.len();
+    let pages = count.div_ceil(PAGE_SIZE).max(1);
+    let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, pages);
+    let path = path_of(group.as_str());
+    let of_page = |page: usize| if page > 1 { format!("{path}?page={page}") } else { path.clone() };
+    let members = view.members.parts.iter().zip(&*view.members.above);
+    let members = members.skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE);
+    let around = kwapi_core::groups_of(group).filter_map(|name| ProbeId::new(name).ok());
+    let around = around.filter(|name| group::is_readable(site, seen, name));
+    let shown = Page {
+        layout: Layout::new(site, seen, group.to_string(), None),
+        now: GroupWords::new(view.now.clone()),
+        encoded: encode(group.as_str()),
+        around: around.map(|name| (name.to_string(), path_of(name.as_str()))).collect(),
+        energy: EnergyWords::of_all(&view.overall, now, &site.settings),
+        graphs: Period::ALL.map(|period| graph(site, &view, group, period, now)).into(),
+        periods: PERIODS,
+        members: members
+            .map(|(probe, above)| member(site, seen, &view, probe, above.is_some(), now))
+            .collect(),
+        count,
+        page,
+        pages,
+        previous: (page > 1).then(|| of_page(page - 1)),
+        next: (page < pages).then(|| of_page(page + 1)),
+    };
+    render(&shown, StatusCode::OK, position(seen, &view.used), conditions)
+}
+
+/// `/rrd/group/<group>/`: its file.
+pub(super) fn rrd_file(
+    site: &Site,
+    seen: &Seen,
+    group: &ProbeId,
+    now: Timestamp,
+    conditions: &Conditions,
+) -> Response {
+    let is_readable = group::is_readable(site, seen, group);
+    let bytes = match site
+        .directory
+        .groups()
+        .filter(|_| is_readable)
+        .map(|groups| groups.rrd_bytes(group.as_str()))
+    {
+        Some(Ok(Some(bytes))) => bytes,
+        Some(Err(error)) => {
+            let cause = kwapi_core::chain(&error);
+            return answer::unavailable(&format!("cannot read the history of {group}: {cause}"));
+        }
+        Some(Ok(None)) | None => return no_group(site, seen, group.as_str(), now, conditions),
+    };
+    let content = Content {
+        kind: "application/octet-stream",
+        bytes: Bytes::from(bytes),
+        modified: Some(now.seconds()),
+        cache_control: "no-cache",
+        disposition: Some(answer::attachment(&format!("{group}.rrd"))),
+        position: None,
+    };
+    content.answer(StatusCode::OK, conditions)
+}
+
+/// "There is no such group", whether there is none or it is not the caller's to read.
+pub(super) fn no_group(
+    site: &Site,
+    seen: &Seen,
+    name: &str,
+    now: Timestamp,
+    conditions: &Conditions,
+) -> Response {
+    let groups = group::list(site, seen, None, super::SUGGESTIONS_MAX, now);
+    let what = if groups.is_empty() {
+        format!("Unknown group “{name}”; no probe is in a group.")
+    } else {
+        format!("Unknown group “{name}”. Available groups:")
+    };
+    let instead = groups.into_iter().map(|group| (group.group.clone(), path_of(&group.group))).collect();
+    not_found(site, seen, what, instead, 0, conditions)
+}
+
+fn graph(site: &Site, view: &GroupView, group: &ProbeId, period: Period, now: Timestamp) -> GroupGraph {
+    let groups = site.directory.groups();
+    let share = groups.and_then(|groups| groups.known_share(group.as_str(), period, now).ok().flatten());
+    let shares: Vec<f64> = share.iter().flat_map(|share| share.watts.iter().copied().flatten()).collect();
+    let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+    GroupGraph {
+        period,
+        drawing: drawing_of(site, &Subject::Group(group.clone()), period, view.energy(period), now),
+        known: (!shares.is_empty()).then(|| words::percent(mean)),
+    }
+}
+
+fn member(
+    site: &Site,
+    seen: &Seen,
+    view: &GroupView,
+    probe: &ProbeId,
+    is_below: bool,
+    now: Timestamp,
+) -> Member {
+    let latest = site.directory.now(probe);
+    let live = latest.as_ref().filter(|latest| !latest.is_silent);
+    let text = |energy: kwapi_graph::EnergyFigure| energy.text().unwrap_or_else(|| "–".to_owned());
+    let energies = PERIODS.map(|period| view.used.figure(probe, period).map_or_else(|| "–".to_owned(), text));
+    let account = view.used.account(probe, latest.and_then(|latest| latest.account));
+    Member {
+        id: probe.to_string(),
+        href: seen.has(probe).then(|| probe_path(probe)),
+        watts: live.map(|latest| watts_text(latest.power.0)),
+        is_estimated: live.is_some_and(|latest| latest.quality == kwapi_core::Quality::Estimated),
+        is_below,
+        seen: latest.filter(|latest| latest.is_silent).map(|latest| words::age(latest.at, now)),
+        energies: energies.into(),
+        total: account.map(|account| EnergyWords::new(&account, now, &site.settings).energy),
+    }
+}
