@@ -85,6 +85,17 @@ impl KeptBill {
         self.document.made.facts.by.as_deref()
     }
 
+    /// SHA-256 of its text, in hexadecimal digits.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Its month, and its label if it has one: `2026-10 by department`.
+    pub fn name(&self) -> String {
+        let by = self.by().map_or_else(String::new, |by| format!(" by {by}"));
+        format!("{}{by}", self.document.made.facts.month.name())
+    }
+
     fn read(stored: StoredDocument) -> Result<Self, String> {
         let StoredDocument { text, sha256 } = stored;
         let unreadable = |why: String| format!("document {sha256} cannot be read: {why}");

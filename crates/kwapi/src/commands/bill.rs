@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kwapi_plugins::audit::{AuditEvent, AuditLog};
 use kwapi_plugins::bills::{
     BillChange, BillFormat, BillKey, BillMonth, BillRun, BillSigner, ClosedBills, KeptBill, MadeBill,
 };
@@ -144,7 +145,13 @@ impl BillCommand<'_> {
         let state = self.state();
         owner::check(&state)?;
         let key = BillKey::open(&state)?;
-        let kept = ClosedBills::new(&state).keep(made, changes, signer(&user()), Some(&key))?;
+        let who = user();
+        let kept = ClosedBills::new(&state).keep(made, changes, signer(&who), Some(&key))?;
+        let event = AuditEvent::BillClosed { who, bill: kept.name(), hash: kept.sha256().to_owned() };
+        // The document says the same of itself: it stands without its line.
+        if let Err(error) = AuditLog::new(state.join("audit.log"), wall_clock()).append(&event) {
+            eprintln!("cannot write audit.log: {error}");
+        }
         eprintln!("readings are signed; public key {}", kept.public_key().unwrap_or_default());
         Ok(kept.text(self.format()))
     }

@@ -170,6 +170,13 @@ fn a_closed_month_keeps_its_bytes_and_what_comes_later_is_a_correction() {
     assert_eq!(cents("now"), sums(&now, &["total"], &["line"])["total"].1);
     let table = october_printed(folder, &["--correction", "2"]);
     assert!(table.contains("Corrected tariffs\n") && table.contains("\nDifference "), "{table}");
+    let audit = std::fs::read_to_string(folder.join("state/audit.log")).unwrap();
+    let line = "\"event\":\"bill_closed\"";
+    // A close that was killed may have left its document alone.
+    assert!(
+        (2..=3).contains(&audit.matches(line).count()) && audit.contains("2025-10 by department"),
+        "{audit}"
+    );
     assert!(
         october_printed(folder, &["--correction", "1", "--format", "html"]).contains("Readings received")
     );
