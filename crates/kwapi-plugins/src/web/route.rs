@@ -18,6 +18,8 @@ pub(super) enum WebResource {
     Graph,
     Rrd,
     Static,
+    Table,
+    Meters,
     Choose,
     Login,
     Logout,
@@ -32,6 +34,8 @@ static TABLE: Routes<WebResource> = Routes {
         page("/graph/{period}/", WebResource::Summary),
         page("/graph/{period}/{probe}/", WebResource::Graph),
         page("/rrd/{probe}/", WebResource::Rrd),
+        page("/table/{period}/", WebResource::Table),
+        page("/meters/", WebResource::Meters),
         crate::http::Route { rule: None, ..page("/static/{name}", WebResource::Static) },
         crate::http::Route { methods: FORM, ..page("/choose/", WebResource::Choose) },
         crate::http::Route { methods: READ_AND_FORM, rule: None, ..page("/login/", WebResource::Login) },
@@ -66,6 +70,10 @@ pub(super) enum Target {
     Graph(Period, Option<ProbeId>, FormFields),
     /// `/rrd/<probe>/`
     Rrd(ProbeId),
+    /// `/table/<period>/`
+    Table(Period, FormFields),
+    /// `/meters/`
+    Meters(FormFields),
     /// `/static/<name>`
     Static(String, FormFields),
     /// `/choose/`, a form of the pages
@@ -111,6 +119,8 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
     let parameter = |index: usize| parameters.get(index).map(String::as_str).unwrap_or_default();
     let target = match route.resource {
         WebResource::Root => Target::Root,
+        WebResource::Table => period_or(parameter(0), |period| Target::Table(period, members())),
+        WebResource::Meters => Target::Meters(members()),
         WebResource::Choose => Target::Choose,
         WebResource::Login => Target::Login(members()),
         WebResource::Logout => Target::Logout,
@@ -138,5 +148,8 @@ fn probe_or(name: &str, target: impl FnOnce(ProbeId) -> Target) -> Target {
 pub(super) fn is_page(address: &str) -> bool {
     let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
     address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
-        && matches!(route(path, query), WebRoute::To(Target::Last(..) | Target::Probe(_), _))
+        && matches!(
+            route(path, query),
+            WebRoute::To(Target::Last(..) | Target::Probe(_) | Target::Table(..) | Target::Meters(_), _)
+        )
 }
