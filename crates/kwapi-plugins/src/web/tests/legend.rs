@@ -24,14 +24,15 @@ fn samples() -> Vec<Credited> {
         |at: u64| (END - 400_000..END - 396_400).contains(&at) || (END - 7_000..END - 3_400).contains(&at);
     let sample = |number: u64| Credited {
         probe: ProbeId::new("hall.a").unwrap(),
-        at: Timestamp::from_seconds(begin + number * PACE),
+        // The first holds for a second: the history begins with a row of each archive.
+        at: Timestamp::from_seconds(begin + (number * PACE).max(1)),
         power: Watts(200.0 + ((number * 7_919) % 1_013) as f64 / 10.0 + (number as f64 / 50.0).sin() * 40.0),
         voltage: None,
         current: None,
         accounting: None,
         taken: None,
     };
-    (1..=WEEKS * 604_800 / PACE).map(sample).filter(|sample| !is_silent(sample.at.seconds())).collect()
+    (0..=WEEKS * 604_800 / PACE).map(sample).filter(|sample| !is_silent(sample.at.seconds())).collect()
 }
 
 /// What rrdtool says of a file over a period: the least, the most, the mean and the newest row.
