@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan};
 
-use super::format::grouped;
+use super::format::number_text;
 
 /// The lines of a power axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +47,7 @@ pub(super) fn power_axis(peak: f64, fixed: Option<f64>, lines_max: usize) -> Pow
     let top = lines.len().saturating_sub(1);
     let text = |watts: f64| {
         let value = watts / factor;
-        if value < 1e7 { grouped(value, decimals) } else { format!("{value:.0e}") }
+        if value < 1e7 { number_text(value, decimals) } else { format!("{value:.0e}") }
     };
     let ticks = lines
         .iter()

@@ -3,9 +3,9 @@
 /// Power: watts with one decimal, and kilowatts from 100 kW on.
 pub fn watts_text(watts: f64) -> String {
     match watts {
-        watts if watts < 1e5 => format!("{} W", grouped(watts, 1)),
-        watts if watts < 1e8 => format!("{} kW", grouped(watts / 1e3, 1)),
-        watts if watts < 1e12 => format!("{} MW", grouped(watts / 1e6, 1)),
+        watts if watts < 1e5 => format!("{} W", number_text(watts, 1)),
+        watts if watts < 1e8 => format!("{} kW", number_text(watts / 1e3, 1)),
+        watts if watts < 1e12 => format!("{} MW", number_text(watts / 1e6, 1)),
         watts => format!("{watts:.1e} W"),
     }
 }
@@ -23,7 +23,7 @@ pub fn watts_texts<const COUNT: usize>(powers: [Option<f64>; COUNT]) -> [String;
         let Some(value) = watts.map(|watts| watts / size) else { return dash() };
         // A little beside much is not nothing.
         let decimals = if value > 0.0 && value < 1.0 { 3 } else { 1 };
-        format!("{} {unit}", grouped(value, decimals))
+        format!("{} {unit}", number_text(value, decimals))
     })
 }
 
@@ -36,8 +36,8 @@ pub fn energy_text(kwh: f64) -> String {
     match kwh {
         kwh if kwh < 1.0 => format!("{kwh:.4} kWh"),
         kwh if kwh < 100.0 => format!("{kwh:.3} kWh"),
-        kwh if kwh < 1e6 => format!("{} kWh", grouped(kwh, 1)),
-        kwh if kwh < 1e12 => format!("{} MWh", grouped(kwh / 1e3, 1)),
+        kwh if kwh < 1e6 => format!("{} kWh", number_text(kwh, 1)),
+        kwh if kwh < 1e12 => format!("{} MWh", number_text(kwh / 1e3, 1)),
         kwh => format!("{kwh:.2e} kWh"),
     }
 }
@@ -46,14 +46,14 @@ pub fn energy_text(kwh: f64) -> String {
 pub fn cost_text(amount: f64, currency: &str) -> String {
     let text = match amount.abs() {
         size if size >= 1e12 => format!("{amount:.2e}"),
-        size if size >= 0.1 || size == 0.0 => grouped(amount, 2),
+        size if size >= 0.1 || size == 0.0 => number_text(amount, 2),
         _ => format!("{amount:.4}"),
     };
     format!("{text} {currency}")
 }
 
-/// A count in groups of three digits.
-pub(super) fn grouped(value: f64, decimals: usize) -> String {
+/// A number with so many decimals, its digits in groups of three from 10 000 on.
+pub fn number_text(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));

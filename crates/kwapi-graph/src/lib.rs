@@ -27,7 +27,7 @@ mod svg;
 mod theme;
 
 pub use figures::{EnergyFigure, Figures};
-pub use format::{cost_text, energy_text, watts_text, watts_texts};
+pub use format::{cost_text, energy_text, number_text, watts_text, watts_texts};
 pub use palette::{HUE_DEFAULT, colour};
 pub use png::{PNG_SCALE_MAX, PngError, png};
 pub use probe::draw_probe;

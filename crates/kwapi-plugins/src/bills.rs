@@ -13,16 +13,19 @@ mod facts;
 mod html;
 mod json;
 mod month;
+mod ocmf;
 mod reader;
 mod run;
 mod served;
 mod table;
 
+pub use changes::BillChange;
 pub use closed::{BillSigner, ClosedBills, KeptBill};
 pub use config::{BillConfig, SharesOf};
 pub(crate) use facts::kwh;
 pub use month::BillMonth;
 pub(crate) use month::{milliseconds, question};
+pub use ocmf::BillKey;
 pub(crate) use reader::{AnsweredSpan, RowReader};
 pub use run::{BillRun, MadeBill};
 pub use served::Bills;
@@ -43,6 +46,8 @@ pub enum BillFormat {
     Html,
     /// Each quarter hour as CSV, instead of the bill.
     Profile,
+    /// The signed readings of a closed bill, a record a line.
+    Ocmf,
 }
 
 impl MadeBill {
@@ -65,6 +70,8 @@ impl MadeBill {
             }
             BillFormat::Html => html::bill(bill, facts, kept),
             BillFormat::Profile => csv::profile(bill, facts),
+            // Readings are signed when a bill is closed.
+            BillFormat::Ocmf => kept.map(KeptBill::signed_text).unwrap_or_default(),
         }
     }
 }
@@ -82,7 +89,17 @@ impl KeptBill {
             BillFormat::Json => format!("{:#}\n", correction::json(self)),
             BillFormat::Html => html::correction(self),
             BillFormat::Profile => csv::profile(&document.made.bill, &document.made.facts),
+            BillFormat::Ocmf => self.signed_text(),
         }
+    }
+
+    /// The key that checks its readings, as `SubjectPublicKeyInfo` in hexadecimal digits.
+    pub fn public_key(&self) -> Option<&str> {
+        self.document.signed.as_ref().map(|signed| signed.public_key.as_str())
+    }
+
+    fn signed_text(&self) -> String {
+        self.document.signed.as_ref().map(ocmf::SignedReadings::text).unwrap_or_default()
     }
 
     /// When it was made, in the bill's zone.

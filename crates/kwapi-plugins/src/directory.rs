@@ -5,6 +5,7 @@
 //! of this process, if it has any. A process that lacks a source knows nothing from there.
 
 mod history;
+mod meters;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -18,6 +19,7 @@ use parking_lot::RwLock;
 use crate::live::Live;
 
 pub use history::{PowerHistory, Unreadable};
+pub use meters::{MeterHealth, MeterNow};
 
 /// The operator's labels of a probe, by name.
 pub type Labels = BTreeMap<String, String>;
@@ -25,6 +27,7 @@ pub type Labels = BTreeMap<String, String>;
 type LabelsOf = dyn Fn(&ProbeId) -> Labels + Send + Sync;
 type AccuracyOf = dyn Fn(&ProbeId) -> Option<f64> + Send + Sync;
 type ProblemOf = dyn Fn(&ProbeId) -> Option<String> + Send + Sync;
+type AllMeters = dyn Fn() -> Arc<[MeterNow]> + Send + Sync;
 
 /// What the local configuration says of probes.
 pub struct ConfiguredProbes {
@@ -103,6 +106,7 @@ pub struct Directory {
     windows: Option<Windows>,
     problems: Option<Arc<ProblemOf>>,
     device_accuracy: Option<Arc<AccuracyOf>>,
+    meters: Option<Arc<AllMeters>>,
 }
 
 impl fmt::Debug for Directory {
@@ -156,6 +160,12 @@ impl Directory {
         Self { device_accuracy: Some(Arc::new(accuracy)), ..self }
     }
 
+    /// The same, with what pages show of the meters of this process.
+    #[must_use]
+    pub fn with_meters(self, meters: impl Fn() -> Arc<[MeterNow]> + Send + Sync + 'static) -> Self {
+        Self { meters: Some(Arc::new(meters)), ..self }
+    }
+
     /// Takes up a new configuration: whatever is asked from now on is answered from it.
     pub fn replace(&self, configured: ConfiguredProbes) {
         *self.configured.write() = Arc::new(configured);
@@ -193,6 +203,11 @@ impl Directory {
     /// Why a probe is not read, if it is not and its meter is one of this process.
     pub(crate) fn last_error(&self, probe: &ProbeId) -> Option<String> {
         self.problems.as_ref().and_then(|problem| problem(probe))
+    }
+
+    /// The meters of this process; `None` where it reads none.
+    pub(crate) fn meters(&self) -> Option<Arc<[MeterNow]>> {
+        self.meters.as_ref().map(|meters| meters())
     }
 
     /// What is live, to be listed.

@@ -7,6 +7,7 @@ pub(crate) mod drivers;
 mod feed;
 mod forwarder;
 mod listeners;
+mod meters;
 mod metrics;
 mod pages;
 mod process;
@@ -40,9 +41,10 @@ pub(crate) use pages::{history_config, ledger_config};
 pub(crate) use process::{Process, clocks, host_name, notify_ready, wall_clock};
 pub(crate) use state::take_state;
 
-use drivers::{Drivers, Problems};
+use drivers::Drivers;
 use feed::Feed;
 use listeners::Server;
+use meters::MeterLooks;
 use pages::Pages;
 
 /// How long before all is left behind the last RRD file is begun.
@@ -192,7 +194,8 @@ impl Stack {
         let manager = drivers.as_ref().map(Drivers::manager);
         let live = feed.as_ref().map(|feed| &feed.live);
         let history = pages.as_ref().map(|pages| &pages.history);
-        let directory = api::directory(config, live, history, manager.clone().map(Problems::new));
+        let looks = manager.clone().map(|manager| MeterLooks::new(manager, process.clock.clone()));
+        let directory = api::directory(config, live, history, looks);
         if live.is_some() {
             all.add(directory.clone());
         }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use kwapi_core::{Increment, ProbeId, Quality};
+use kwapi_core::{Increment, ProbeId};
 
 use super::SamplesSource;
-use super::stretch::{Course, Stretch};
+use super::stretch::{Course, Point, Stretch};
 use crate::samples::SampleRow;
 
 /// How far beside a row the samples next to it are looked for, in milliseconds…
@@ -21,16 +21,6 @@ const SAMPLES_MAX: usize = 1 << 22;
 pub(super) struct Courses {
     points: HashMap<ProbeId, Vec<Point>>,
     samples: usize,
-}
-
-/// A sample.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Point {
-    /// Unix milliseconds.
-    pub(super) at: u64,
-    /// The millijoules that its probe's account had come to.
-    pub(super) total: u64,
-    pub(super) quality: Quality,
 }
 
 impl Courses {

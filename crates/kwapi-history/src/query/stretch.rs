@@ -10,10 +10,18 @@ use std::ops::Range;
 
 use kwapi_core::{Increment, Quality};
 
-use super::course::Point;
-
 /// Rows' shares of a stretch are whole numbers: its parts may differ by so much, in millijoules and milliseconds.
 const ROUNDING: i64 = 3;
+
+/// A sample.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    /// Unix milliseconds.
+    pub(super) at: u64,
+    /// The millijoules that its probe's account had come to.
+    pub(super) total: u64,
+    pub(super) quality: Quality,
+}
 
 /// The time between two successive samples, as far as it lies in a row.
 #[derive(Clone, Copy, Debug)]

@@ -98,6 +98,7 @@ impl Api {
                 let (media_type, header) = match question.format {
                     BillFormat::Csv | BillFormat::Profile => ("text/csv; charset=utf-8", None),
                     BillFormat::Html => ("text/html; charset=utf-8", Some(POLICY)),
+                    BillFormat::Ocmf => ("text/plain; charset=utf-8", None),
                     BillFormat::Json | BillFormat::Table => ("application/json", None),
                 };
                 sink.begin(StreamHead { media_type, header });
@@ -129,7 +130,8 @@ impl BillQuestion {
                         "json" => BillFormat::Json,
                         "csv" => BillFormat::Csv,
                         "html" => BillFormat::Html,
-                        _ => return Err(wrong("must be json, csv or html")),
+                        "ocmf" => BillFormat::Ocmf,
+                        _ => return Err(wrong("must be json, csv, html or ocmf")),
                     }
                 }
                 other => return Err(no_parameter(other, &BILL_PARAMETERS)),
@@ -155,6 +157,9 @@ fn text(
     match (kept.get(question.correction.unwrap_or(0)), question.correction) {
         (Some(kept), _) => Ok(kept.within(scope).text(question.format)),
         (None, Some(number)) => Err(nothing(format!("{} has no correction {number}", month.name()))),
+        (None, None) if question.format == BillFormat::Ocmf => {
+            Err(nothing(format!("{} is open, and readings are signed when a bill is closed", month.name())))
+        }
         (None, None) => {
             let no_ledger = || HttpError::new(StatusCode::NOT_IMPLEMENTED, NO_LEDGER);
             let answers = answers.ok_or_else(no_ledger)?;

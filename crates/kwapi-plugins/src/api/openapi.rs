@@ -108,7 +108,9 @@ fn responses(route: &Route<Row>) -> Value {
     }
     if *kind == OperationKind::Bill {
         if let Some(content) = success.get_mut("content").and_then(Value::as_object_mut) {
-            content.insert("text/html".to_owned(), json!({ "schema": { "type": "string" } }));
+            for media_type in ["text/html", "text/plain"] {
+                content.insert(media_type.to_owned(), json!({ "schema": { "type": "string" } }));
+            }
         }
         errors.extend([("400", "BadRequest"), ("414", "TooLong"), ("501", "NoBills")]);
     }

@@ -10,6 +10,7 @@ use kwapi_history::{Documents, StoredDocument};
 use serde::{Deserialize, Serialize};
 
 use super::changes::BillChange;
+use super::ocmf::{BillKey, SignedReadings};
 use super::run::MadeBill;
 
 /// What a document says that it is.
@@ -33,6 +34,9 @@ pub(super) struct BillDocument {
     pub(super) changes: Vec<BillChange>,
     /// The sum of that.
     pub(super) before: Option<BillSum>,
+    /// Readings that others can check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) signed: Option<SignedReadings>,
 }
 
 /// What a bill comes to.
@@ -139,7 +143,8 @@ impl ClosedBills {
         Ok(documents)
     }
 
-    /// Closes a bill, or keeps a correction of it: `changes` are those to the document before.
+    /// Closes a bill, or keeps a correction of it: `changes` are those to the document before. Its readings are signed with
+    /// `key`.
     ///
     /// # Errors
     /// When the month is not over or the disk refuses, as one line.
@@ -148,6 +153,7 @@ impl ClosedBills {
         made: MadeBill,
         changes: Vec<BillChange>,
         signer: BillSigner<'_>,
+        key: Option<&BillKey>,
     ) -> Result<KeptBill, String> {
         let month = &made.facts.month;
         if !month.is_over() {
@@ -164,6 +170,7 @@ impl ClosedBills {
             let bill = &kept.document.made.bill;
             BillSum { energy_wh: bill.energy_wh, amount: bill.amount }
         });
+        let signed = key.map(|key| key.sign(&made, signer.version)).transpose()?;
         let document = BillDocument {
             format: FORMAT.to_owned(),
             number: of_bill.len(),
@@ -174,6 +181,7 @@ impl ClosedBills {
             made,
             changes,
             before,
+            signed,
         };
         let text =
             serde_json::to_vec(&document).map_err(|error| format!("cannot write the bill: {error}"))?;

@@ -175,5 +175,6 @@ pub(super) fn document_json(kept: &KeptBill) -> Value {
         "by": kept.document.made_by,
         "position": kept.document.made.position,
         "sha256": kept.sha256,
+        "public_key": kept.public_key(),
     })
 }

@@ -151,6 +151,10 @@ impl KeptBill {
             }
         });
         document.made = whole.within(scope);
+        let shown = &document.made.facts.probes;
+        if let Some(signed) = &mut document.signed {
+            signed.records.retain(|record| shown.contains_key(&record.probe));
+        }
         let changed = difference(document);
         let now = &document.made.bill;
         document.before = document.before.map(|_| BillSum {

@@ -105,7 +105,7 @@ const SHARES: [(&str, &str); 2] = [("lab", "0.5"), ("art", "0.3")];
 /// Closes February.
 pub(crate) fn close(state: &std::path::Path, rows: &Rows<'_>) {
     let made = make(&config("0.2", &SHARES), rows);
-    ClosedBills::new(state).keep(made, Vec::new(), signer("2026-03-02T08:00:00Z")).unwrap();
+    ClosedBills::new(state).keep(made, Vec::new(), signer("2026-03-02T08:00:00Z"), None).unwrap();
 }
 
 /// A store with February closed and then corrected: a probe's time was not unknown, the price and the shares were wrong.
@@ -119,7 +119,7 @@ fn corrected(state: &std::path::Path) -> ClosedBills {
     let mut run = BillRun::correcting(&config, &directory, kept.last().unwrap().made()).unwrap();
     fill(&mut run, &rows);
     let (made, changes) = run.end().unwrap();
-    closed.keep(made, changes, signer("2026-03-09T08:00:00Z")).unwrap();
+    closed.keep(made, changes, signer("2026-03-09T08:00:00Z"), None).unwrap();
     closed
 }
 
@@ -183,7 +183,7 @@ fn what_cannot_be_closed_or_compared_is_refused() {
     let half = BillMonth::new("2026-02", zone, at("2026-02-10T00:00:00Z")).unwrap();
     let mut open = made.clone();
     open.facts.month = half;
-    let error = closed.keep(open, Vec::new(), signer("2026-02-10T00:00:00Z")).unwrap_err();
+    let error = closed.keep(open, Vec::new(), signer("2026-02-10T00:00:00Z"), None).unwrap_err();
     assert_eq!(error, "2026-02 is not over; only a whole month can be closed");
     let of_crowns = BillConfig { currency: "SEK".to_owned(), ..of_euros.clone() };
     let error = BillRun::correcting(&of_crowns, &directory, &made).unwrap_err();
@@ -310,4 +310,46 @@ fn a_page_stands_by_itself_and_no_name_becomes_markup() {
         assert!(page.contains(&format!("<dt>{word}</dt>")), "{word}");
     }
     assert!(!page.contains("<dt>Overhead</dt>") && !page.contains("<dt>Highest quarter hour</dt>"));
+}
+
+#[test]
+fn readings_are_signed_once_each_by_a_key_that_is_its_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let state = tempfile::tempdir().unwrap();
+    let key = BillKey::open(state.path()).unwrap();
+    let mode = std::fs::metadata(state.path().join("bill-key.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let rows =
+        [("art.kiln", "measured", 90_000), ("lab.a|b", "measured", 9), ("lab.shared", "measured", 123_457)];
+    let made = make(&config("0.2", &SHARES), &rows);
+    let closed = ClosedBills::new(state.path());
+    let kept = closed.keep(made, Vec::new(), signer("2026-03-02T08:00:00Z"), Some(&key)).unwrap();
+    let public = kept.public_key().unwrap().to_owned();
+    let again = BillKey::open(state.path()).unwrap();
+    let made = kept.made().clone();
+    let other = closed.keep(made, Vec::new(), signer("2026-03-03T08:00:00Z"), Some(&again)).unwrap();
+    assert_eq!(other.public_key(), Some(&*public), "the key stays");
+    let text = kept.text(BillFormat::Ocmf);
+    // Three own lab.shared, and it is read once.
+    assert_eq!(text.lines().count(), 3, "{text}");
+    let point = kwapi_core::hex::decode(&public).unwrap().split_off(26);
+    let verifies = |payload: &str, signature: &[u8]| {
+        let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ECDSA_P256_SHA256_ASN1, &point);
+        key.verify(payload.as_bytes(), signature).is_ok()
+    };
+    for line in text.lines() {
+        let [start, payload, signature] = line.split('|').collect::<Vec<_>>().try_into().unwrap();
+        let signature: serde_json::Value = serde_json::from_str(signature).unwrap();
+        let signature = kwapi_core::hex::decode(signature["SD"].as_str().unwrap()).unwrap();
+        assert!(start == "OCMF" && verifies(payload, &signature), "{line}");
+        assert!(!verifies(&payload.replacen("2.000", "3.000", 1), &signature), "{line}");
+        let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
+        assert_eq!(payload["RD"][0]["TM"], "2026-02-01T00:00:00,000+0545 I");
+    }
+    assert!(text.contains("\"MS\":\"lab.a\\u007cb\""), "{text}");
+    let of_probe = Scope::of_patterns(&[kwapi_core::Pattern::new("art.*").unwrap()]);
+    assert_eq!(kept.within(&of_probe).text(BillFormat::Ocmf).lines().count(), 1);
+    std::fs::write(state.path().join("bill-key.pem"), "no key").unwrap();
+    let error = BillKey::open(state.path()).unwrap_err();
+    assert!(error.contains("bill-key.pem: "), "{error}");
 }

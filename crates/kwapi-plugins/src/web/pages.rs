@@ -18,11 +18,14 @@ use super::overview::Seen;
 use super::route::{FormFields, Target};
 use super::used::Used;
 use super::{Site, statics};
+use crate::directory::MeterHealth;
 use crate::http::percent::encode;
 
 mod group;
 mod list;
+mod meters;
 mod one;
+mod table;
 mod view;
 
 /// What every page has.
@@ -42,6 +45,10 @@ pub(super) struct Layout {
     readme: &'static str,
     /// Who has logged in, to be let out.
     login: Option<Arc<str>>,
+    /// Whether this is the page of the meters.
+    is_meters: bool,
+    /// How many meters are troubled, to who sees everything.
+    troubled: usize,
 }
 
 impl Layout {
@@ -58,6 +65,8 @@ impl Layout {
             demonstration: demonstration(&seen.all),
             readme: README,
             login: seen.login.clone(),
+            is_meters: false,
+            troubled: troubled(site, seen),
         }
     }
 
@@ -65,6 +74,12 @@ impl Layout {
     fn is_current(&self, period: &Period) -> bool {
         self.current == Some(*period)
     }
+}
+
+/// How many meters are not read, where that is the caller's to know.
+fn troubled(site: &Site, seen: &Seen) -> usize {
+    let meters = site.directory.meters().filter(|_| seen.is_everything).unwrap_or_default();
+    meters.iter().filter(|meter| meter.health == MeterHealth::Troubled).count()
 }
 
 /// Where a page sends those who want to measure servers of their own.
@@ -122,6 +137,8 @@ pub(super) fn answer(
         Target::Group(name, query) => group::one(site, seen, name, query, now, conditions),
         Target::GroupRrd(name) => group::rrd_file(site, seen, name, now, conditions),
         Target::NoGroup(name) => group::no_group(site, seen, name, now, conditions),
+        Target::Table(period, query) => table::answer(site, seen, *period, query, now, conditions),
+        Target::Meters(query) => meters::answer(site, seen, query, now, conditions),
         Target::Rrd(probe) if seen.has(probe) => rrd_file(site, seen, probe, now, conditions),
         Target::Probe(probe) | Target::Graph(_, Some(probe), _) | Target::Rrd(probe) => {
             no_probe(site, seen, probe.as_str(), conditions)

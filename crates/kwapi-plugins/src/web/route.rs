@@ -22,6 +22,8 @@ pub(super) enum WebResource {
     GroupGraph,
     GroupRrd,
     Static,
+    Table,
+    Meters,
     Choose,
     Login,
     Logout,
@@ -40,6 +42,8 @@ static TABLE: Routes<WebResource> = Routes {
         page("/group/{group}/", WebResource::Group),
         page("/graph/{period}/group/{group}/", WebResource::GroupGraph),
         page("/rrd/group/{group}/", WebResource::GroupRrd),
+        page("/table/{period}/", WebResource::Table),
+        page("/meters/", WebResource::Meters),
         crate::http::Route { rule: None, ..page("/static/{name}", WebResource::Static) },
         crate::http::Route { methods: FORM, ..page("/choose/", WebResource::Choose) },
         crate::http::Route { methods: READ_AND_FORM, rule: None, ..page("/login/", WebResource::Login) },
@@ -82,6 +86,10 @@ pub(super) enum Target {
     GroupGraph(Period, ProbeId, FormFields),
     /// `/rrd/group/<group>/`
     GroupRrd(ProbeId),
+    /// `/table/<period>/`
+    Table(Period, FormFields),
+    /// `/meters/`
+    Meters(FormFields),
     /// `/static/<name>`
     Static(String, FormFields),
     /// `/choose/`, a form of the pages
@@ -129,6 +137,8 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
     let parameter = |index: usize| parameters.get(index).map(String::as_str).unwrap_or_default();
     let target = match route.resource {
         WebResource::Root => Target::Root,
+        WebResource::Table => period_or(parameter(0), |period| Target::Table(period, members())),
+        WebResource::Meters => Target::Meters(members()),
         WebResource::Choose => Target::Choose,
         WebResource::Login => Target::Login(members()),
         WebResource::Logout => Target::Logout,
@@ -169,6 +179,14 @@ pub(super) fn is_page(address: &str) -> bool {
     address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
         && matches!(
             route(path, query),
-            WebRoute::To(Target::Last(..) | Target::Probe(_) | Target::Groups(_) | Target::Group(..), _)
+            WebRoute::To(
+                Target::Last(..)
+                    | Target::Probe(_)
+                    | Target::Table(..)
+                    | Target::Meters(_)
+                    | Target::Groups(_)
+                    | Target::Group(..),
+                _
+            )
         )
 }

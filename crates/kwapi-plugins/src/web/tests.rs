@@ -23,6 +23,7 @@ mod listing;
 mod logging_in;
 mod routes;
 mod stored;
+mod table;
 mod tenants;
 
 /// 2026-11-23 10:00:00 UTC.

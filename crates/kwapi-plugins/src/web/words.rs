@@ -16,6 +16,20 @@ pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// Since when, and for how long that is: `14:00:05 (4 h 16 min)`.
+pub(super) fn since(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let seconds = now.since(at).as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let long = match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (1, hours, _) => format!("1 day {hours} h"),
+        (days, _, _) => format!("{days} days"),
+    };
+    format!("{} ({long})", instant(at, now, zone))
+}
+
 /// An instant on the zone's wall clock, as short as it can be told from others near `now`.
 pub(super) fn instant(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let civil = |at: Timestamp| {
@@ -67,6 +81,23 @@ mod tests {
     #[test]
     fn what_is_not_all_is_not_called_all() {
         assert_eq!([1.0, 0.999_99, 0.5, 0.0].map(percent), ["100 %", "99.9 %", "50 %", "0 %"]);
+    }
+
+    #[test]
+    fn a_state_tells_since_when_and_how_long_that_is() {
+        let check = |seconds: u64, expected: &str| {
+            let now = Timestamp::from_seconds(1_795_428_000); // 10:00:00
+            assert_eq!(
+                since(Timestamp::from_seconds(now.seconds() - seconds), now, &TimeZone::UTC),
+                expected
+            );
+        };
+        check(0, "10:00:00 (0 s)");
+        check(59, "09:59:01 (59 s)");
+        check(3_599, "09:00:01 (59 min)");
+        check(15_360, "05:44:00 (4 h 16 min)");
+        check(90_000, "22 Nov, 09:00 (1 day 1 h)");
+        check(864_000, "13 Nov, 10:00 (10 days)");
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub(crate) enum BillPrint {
     Json,
     /// A page that prints well on A4.
     Html,
+    /// The signed readings of a closed bill, for programs that verify OCMF.
+    Ocmf,
 }
 
 pub(super) const BILL_HELP: &str = "\

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use kwapi_plugins::bills::{BillFormat, BillMonth, BillRun, BillSigner, ClosedBills, KeptBill};
+use kwapi_plugins::bills::{
+    BillChange, BillFormat, BillKey, BillMonth, BillRun, BillSigner, ClosedBills, KeptBill, MadeBill,
+};
 use kwapi_plugins::directory::Directory;
 
 use super::energy::{answer, print};
@@ -45,6 +47,7 @@ impl BillCommand<'_> {
             (false, BillPrint::Csv) => BillFormat::Csv,
             (false, BillPrint::Json) => BillFormat::Json,
             (false, BillPrint::Html) => BillFormat::Html,
+            (false, BillPrint::Ocmf) => BillFormat::Ocmf,
         }
     }
 
@@ -76,6 +79,10 @@ impl BillCommand<'_> {
                 Ok(kept_bill.text(self.format()))
             }
             (None, Some(number)) => Err(format!("{} has no correction {number}", self.name(&month))),
+            (_, _) if self.format() == BillFormat::Ocmf => Err(format!(
+                "{} is not closed; readings are signed when it is closed with --close",
+                self.name(&month)
+            )),
             (_, _) => {
                 self.warn_of_closed(&month)?;
                 let mut run =
@@ -114,8 +121,7 @@ impl BillCommand<'_> {
         self.ask(&mut run).await?;
         let (made, changes) = run.end()?;
         made.check()?;
-        let kept = ClosedBills::new(&self.writable_state()?).keep(made, changes, signer(&user()))?;
-        Ok(kept.text(self.format()))
+        self.keep(made, changes)
     }
 
     async fn correct(&self, month: &BillMonth) -> Result<String, String> {
@@ -130,14 +136,17 @@ impl BillCommand<'_> {
             eprintln!("nothing to correct: {} is as it was", self.name(month));
             return Ok(String::new());
         }
-        let kept = ClosedBills::new(&self.writable_state()?).keep(made, changes, signer(&user()))?;
-        Ok(kept.text(self.format()))
+        self.keep(made, changes)
     }
 
-    fn writable_state(&self) -> Result<PathBuf, String> {
+    /// Keeps a document, with its readings signed, and prints it.
+    fn keep(&self, made: MadeBill, changes: Vec<BillChange>) -> Result<String, String> {
         let state = self.state();
         owner::check(&state)?;
-        Ok(state)
+        let key = BillKey::open(&state)?;
+        let kept = ClosedBills::new(&state).keep(made, changes, signer(&user()), Some(&key))?;
+        eprintln!("readings are signed; public key {}", kept.public_key().unwrap_or_default());
+        Ok(kept.text(self.format()))
     }
 
     /// Asks the ledger what the bill is made of.

@@ -102,11 +102,11 @@ fn print(meters: &[&MeterReport]) {
         }
     }
     for meter in meters {
-        if let Some(missed) = missed(meter) {
+        if let Some(missed) = meter.missed() {
             println!("{}: {missed}", meter.name);
         }
         for (probe, finding) in
-            meter.probes.iter().flat_map(|probe| findings(probe).map(move |it| (probe, it)))
+            meter.probes.iter().flat_map(|probe| probe.findings().map(move |it| (probe, it)))
         {
             println!("{}, {}: {finding}", meter.name, probe.probe);
         }
@@ -130,33 +130,6 @@ fn is_silent(probe: &ProbeReport) -> bool {
 fn watts(probes: &[ProbeReport]) -> Option<f64> {
     let measured = probes.iter().filter(|probe| !is_silent(probe));
     measured.filter_map(|probe| probe.watts).reduce(|one, other| one + other)
-}
-
-/// One reading missed in so many that were taken is worth a line.
-const MISSED_SHARE: u64 = 100;
-
-/// That a meter misses readings, if that is more than an accident.
-fn missed(meter: &MeterReport) -> Option<String> {
-    let missed = meter.ticks_missed;
-    (missed.saturating_mul(MISSED_SHARE) > meter.reads).then(|| {
-        format!("{missed} readings missed; the meter or this machine is slower than `interval_seconds`")
-    })
-}
-
-/// More absurd values in a row than this are a finding; one now and then is not.
-const OUTLIERS_IN_A_ROW: u32 = 3;
-
-/// What an operator should know of a probe's energy.
-fn findings(probe: &ProbeReport) -> impl Iterator<Item = String> {
-    let outliers = (probe.outliers_in_a_row >= OUTLIERS_IN_A_ROW).then(|| {
-        format!("{} implausible values in a row; check the meter and `max_watts`", probe.outliers_in_a_row)
-    });
-    let held = probe.is_held.then(|| "held until the wall clock is correct".to_owned());
-    let doubted =
-        (!probe.counter_believed).then(|| "energy counter contradicts the power readings".to_owned());
-    let not_bridged =
-        probe.not_bridged.as_ref().map(|cause| format!("time before the start is unknown: {cause}"));
-    [outliers, held, doubted, not_bridged].into_iter().flatten()
 }
 
 /// What the status listener at `address` answers to `path`.

@@ -13,7 +13,7 @@ use kwapi_plugins::directory::{ConfiguredProbes, Directory};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::{self as served, Metrics};
 
-use super::drivers::Problems;
+use super::meters::MeterLooks;
 use super::{Process, metrics};
 use crate::config::{Config, Labels};
 use crate::shutdown::Shutdown;
@@ -104,7 +104,7 @@ pub(super) fn directory(
     config: &Config,
     live: Option<&Live>,
     history: Option<&Arc<History>>,
-    problems: Option<Problems>,
+    looks: Option<MeterLooks>,
 ) -> Directory {
     let mut directory = Directory::new(configured(config));
     if let Some(live) = live {
@@ -113,12 +113,12 @@ pub(super) fn directory(
     if let Some(history) = history {
         directory = directory.with_history(history.clone());
     }
-    if let Some(problems) = problems {
-        let problems = Arc::new(problems);
-        let of_devices = problems.clone();
+    if let Some(looks) = looks.map(Arc::new) {
+        let (meters, accuracies) = (Arc::clone(&looks), Arc::clone(&looks));
         directory = directory
-            .with_problems(move |probe| problems.of(probe))
-            .with_device_accuracy(move |probe| of_devices.accuracy(probe));
+            .with_problems(move |probe| looks.problem(probe))
+            .with_device_accuracy(move |probe| accuracies.accuracy(probe))
+            .with_meters(move || meters.meters());
     }
     directory
 }

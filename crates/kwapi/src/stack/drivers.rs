@@ -1,14 +1,11 @@
 //! The driver manager and its publisher.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kwapi_bus::{BusError, Publisher};
-use kwapi_core::ProbeId;
-use kwapi_drivers::manager::{Host, Manager, MeterSpec, MeterStatus, VirtualError};
+use kwapi_drivers::manager::{Host, Manager, MeterSpec, VirtualError};
 use kwapi_plugins::metrics::Metrics;
-use parking_lot::Mutex;
 
 use super::{Process, metrics, readiness};
 use crate::config::{Config, Endpoint};
@@ -81,60 +78,6 @@ impl Drivers {
     pub(super) async fn stop(self) {
         self.manager.stop().await;
     }
-}
-
-/// A look at the meters serves all probes asked about within this time: one answer of the API asks about each of its own.
-const PROBLEMS_AGE_MAX: Duration = Duration::from_secs(1);
-/// What devices say of their accuracy changes with a device.
-const ACCURACIES_AGE_MAX: Duration = Duration::from_secs(60);
-
-/// Why each troubled probe has no reading, as its meter's latest round left it.
-#[derive(Debug)]
-pub(super) struct Problems {
-    manager: Arc<Manager>,
-    seen: Mutex<Option<(Instant, HashMap<ProbeId, String>)>>,
-    accuracies: Mutex<Option<(Instant, HashMap<ProbeId, f64>)>>,
-}
-
-impl Problems {
-    pub(super) fn new(manager: Arc<Manager>) -> Self {
-        Self { manager, seen: Mutex::new(None), accuracies: Mutex::new(None) }
-    }
-
-    /// What the device of `probe` says of its accuracy, in percent of the reading.
-    pub(super) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
-        let mut seen = self.accuracies.lock();
-        if seen.as_ref().is_none_or(|(at, _)| at.elapsed() > ACCURACIES_AGE_MAX) {
-            let probes = self.manager.statuses().into_iter().flat_map(|meter| meter.probes);
-            let told = probes.filter_map(|status| Some((status.probe, status.accuracy_percent?)));
-            *seen = Some((Instant::now(), told.collect()));
-        }
-        seen.as_ref().and_then(|(_, told)| told.get(probe).copied())
-    }
-
-    /// Why the meter of `probe` last failed, if it has not been read since.
-    pub(super) fn of(&self, probe: &ProbeId) -> Option<String> {
-        let mut seen = self.seen.lock();
-        if seen.as_ref().is_none_or(|(at, _)| at.elapsed() > PROBLEMS_AGE_MAX) {
-            *seen = Some((Instant::now(), problems(&self.manager.statuses())));
-        }
-        seen.as_ref().and_then(|(_, problems)| problems.get(probe).cloned())
-    }
-}
-
-fn problems(statuses: &[MeterStatus]) -> HashMap<ProbeId, String> {
-    let mut all = HashMap::new();
-    for meter in statuses {
-        for status in &meter.probes {
-            let problem = match (&status.problem, meter.state.is_up()) {
-                (Some(problem), _) => Some(problem.to_string()),
-                (None, false) => meter.last_error.clone(),
-                (None, true) => None,
-            };
-            all.extend(problem.map(|problem| (status.probe.clone(), problem)));
-        }
-    }
-    all
 }
 
 /// Why the drivers cannot start.

@@ -160,8 +160,19 @@ pub(crate) struct ProbeReport {
     pub(crate) accuracy_percent: Option<f64>,
 }
 
+/// One reading missed in so many that were taken is worth telling.
+const MISSED_SHARE: u64 = 100;
+
 impl MeterReport {
-    fn new(status: MeterStatus, now: Timestamp) -> Self {
+    /// That the meter misses readings, if that is more than an accident.
+    pub(crate) fn missed(&self) -> Option<String> {
+        let missed = self.ticks_missed;
+        (missed.saturating_mul(MISSED_SHARE) > self.reads).then(|| {
+            format!("{missed} readings missed; the meter or this machine is slower than `interval_seconds`")
+        })
+    }
+
+    pub(super) fn new(status: MeterStatus, now: Timestamp) -> Self {
         Self {
             driver: status.driver.to_owned(),
             state: status.state.to_string(),
@@ -180,12 +191,38 @@ impl MeterReport {
     }
 }
 
+/// More absurd values in a row than this are a finding; one now and then is not.
+const OUTLIERS_IN_A_ROW: u32 = 3;
+
 impl ProbeReport {
-    fn new(status: ProbeStatus, now: Timestamp) -> Self {
+    /// Whether what was measured last is of the past.
+    pub(super) fn is_old(status: &ProbeStatus, now: Timestamp) -> bool {
         // The gap follows the probe's own intervals already.
         let is_old = |at: Timestamp| is_silent(now.since(at), Duration::ZERO, status.max_gap);
+        status.measured_at.is_none_or(is_old)
+    }
+
+    /// What is odd about the probe at present.
+    pub(super) fn present_findings(&self) -> impl Iterator<Item = String> + use<> {
+        let outliers = (self.outliers_in_a_row >= OUTLIERS_IN_A_ROW).then(|| {
+            format!("{} implausible values in a row; check the meter and `max_watts`", self.outliers_in_a_row)
+        });
+        let held = self.is_held.then(|| "held until the wall clock is correct".to_owned());
+        let doubted =
+            (!self.counter_believed).then(|| "energy counter contradicts the power readings".to_owned());
+        [outliers, held, doubted].into_iter().flatten()
+    }
+
+    /// What an operator should know of the probe's energy, its past included.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = String> + use<> {
+        let not_bridged =
+            self.not_bridged.as_ref().map(|cause| format!("time before the start is unknown: {cause}"));
+        self.present_findings().chain(not_bridged)
+    }
+
+    fn new(status: ProbeStatus, now: Timestamp) -> Self {
         Self {
-            is_silent: Some(status.measured_at.is_none_or(is_old)),
+            is_silent: Some(Self::is_old(&status, now)),
             probe: status.probe.to_string(),
             watts: status.power.map(|power| power.0),
             measured_at: status.measured_at.map(Timestamp::seconds_f64),

@@ -1,6 +1,6 @@
 //! Who looks at the pages, through the whole configuration and a reload of it.
 
-use kwapi_peers::{Lab, wait_until};
+use kwapi_peers::{Lab, free_port, wait_until};
 
 use crate::harness::{Kwapi, PATIENCE, request};
 
@@ -46,9 +46,11 @@ fn a_login_shows_its_own_probes_and_ends_when_its_token_is_revoked_by_a_reload()
     };
     let toml = format!(
         "include = ['tokens.toml']\nstate_directory = '@DIR@/state'\n[status]\nlisten = '127.0.0.1:@STATUS@'\n\
-         [rrd]\nlisten = '127.0.0.1:@WEB@'\n[rrd.auth]\n[api]\nlisten = '127.0.0.1:@API@'\n{}{}",
+         [rrd]\nlisten = '127.0.0.1:@WEB@'\n[rrd.auth]\n[api]\nlisten = '127.0.0.1:@API@'\n{}{}\
+         [[meter]]\nname = 'ups of paris'\ndriver = 'nut'\nhost = '127.0.0.1:{}'\nprobe = 'paris.ups'\n",
         meter("lyon.a"),
-        meter("paris.b")
+        meter("paris.b"),
+        free_port(),
     );
     let kwapi = Kwapi::start_in(lab, &["run"], &toml);
     wait_until("the pages", PATIENCE, || (browse(&kwapi, "/last/minute/", "").0 == 303).then_some(()));
@@ -70,6 +72,18 @@ fn a_login_shows_its_own_probes_and_ends_when_its_token_is_revoked_by_a_reload()
         let (_, _, page) = browse(&kwapi, "/last/minute/", &biology);
         (page.contains("lyon.a") && page.contains("paris.b")).then_some(())
     });
+    // Nobody listens where the UPS should be: who sees everything is told so, and what to try.
+    wait_until("the meter that is not read", PATIENCE, || {
+        let (_, _, page) = browse(&kwapi, "/meters/", &biology);
+        let told = [
+            "<strong>backoff</strong>",
+            "Connection refused",
+            "<code>kwapi probe &#39;ups of paris&#39;</code>",
+        ];
+        told.iter().all(|told| page.contains(told)).then_some(())
+    });
+    let (status, _, page) = browse(&kwapi, "/meters/", &cookie);
+    assert!(status == 200 && !page.contains("ups") && !page.contains("paris"), "{page}");
 
     std::fs::write(kwapi.file("tokens.toml"), tokens(&"0".repeat(64))).unwrap();
     wait_until("the login has ended", PATIENCE, || {

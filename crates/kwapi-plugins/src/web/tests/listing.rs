@@ -1,6 +1,17 @@
 use super::*;
 
 #[tokio::test]
+async fn silent_probes_are_listed_with_when_they_fell_silent_where_no_meters_are_read() {
+    let mut fixture = Fixture::of(&["A", "B", "it's <b>"]);
+    fixture.silent.extend(["B", "it's <b>"]);
+    let shown = page(&serve(fixture), "/meters/").await;
+    assert!(shown.contains("<dd>2 <span>of 3</span></dd>"), "{shown}");
+    assert!(shown.contains("<a href=\"/probe/B/\">B</a></th><td class=\"num\">09:50:00 (10 min)"), "{shown}");
+    assert!(shown.contains("it&#39;s &#60;b&#62;</a>") && !shown.contains("/probe/A/"), "{shown}");
+    assert!(page(&serve(Fixture::of(&[])), "/meters/").await.contains("Nothing measured yet."));
+}
+
+#[tokio::test]
 async fn a_silent_probe_is_shown_as_silent_and_not_as_zero() {
     let mut fixture = Fixture::of(&["A", "B"]);
     fixture.silent.insert("B");

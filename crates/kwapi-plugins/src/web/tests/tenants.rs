@@ -3,6 +3,7 @@
 use super::*;
 use crate::audit::AuditLog;
 use crate::auth::{Auth, AuthConfig, LoginConfig, hash_token};
+use crate::directory::{MeterHealth, MeterNow};
 
 const LYON: [&str; 3] = ["lyon.web1", "lyon.web2", "lyon.db"];
 const PARIS: [&str; 3] = ["paris.web1", "paris.web2", "paris.gpu"];
@@ -23,7 +24,25 @@ fn site_of(probes: &[&str]) -> Router {
     // There is no such folder: nothing of this is about the log.
     let audit = AuditLog::new("/nonexistent/audit.log".into(), clock.clone());
     let logins = Logins::new(&LoginConfig::default(), auth, audit).unwrap();
-    let directory = Directory::default().with_live(live).with_history(Arc::new(fixture));
+    // What a meter of both is called, and why it fails, is an operator's to know.
+    let meter = || MeterNow {
+        name: "pdu-paris-lyon".to_owned(),
+        driver: "snmp",
+        state: "refused",
+        health: MeterHealth::Troubled,
+        since: Timestamp::from_seconds(NOW - 15_360),
+        last_error: Some("outlet paris.gpu of 10.0.0.9 says <no> to lyon.db".to_owned()),
+        advice: Some("Set the password again."),
+        findings: Vec::new(),
+        latency: None,
+        last_reading: None,
+        probes: 2,
+        silent: ["paris.gpu", "lyon.db"].map(|id| ProbeId::new(id).unwrap()).into(),
+    };
+    let directory = Directory::default()
+        .with_live(live)
+        .with_history(Arc::new(fixture))
+        .with_meters(move || Arc::new([meter()]));
     router(directory, settings(), clock, Some(logins))
 }
 
@@ -65,6 +84,8 @@ fn addresses() -> Vec<String> {
         "?format=svg",
         "?scale=2",
         "?theme=dark&format=svg",
+        "?sort=energy",
+        "?sort=age&order=down&q=web",
         "?q=paris.web1",
     ];
     let paths = ROUTES.paths().into_iter().flat_map(filled).chain(["/nowhere".to_owned()]);
@@ -111,6 +132,32 @@ async fn another_s_probe_and_none_at_all_are_the_same_to_the_byte() {
         assert_eq!(alien.status(), StatusCode::NOT_FOUND);
         assert_eq!(text(&alien), text(&absent).replace("nope", "web1"), "{path}");
         assert!(!text(&alien).contains("paris.gpu"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn which_meter_fails_and_why_is_told_to_who_sees_everything_alone() {
+    let site = site_of(&[&LYON[..], &PARIS].concat());
+    let shown = async |tenant: &str| {
+        let answer = get_as(&site, tenant, "/meters/").await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        String::from_utf8(answer.body().to_vec()).unwrap()
+    };
+    let all = shown("operator").await;
+    for told in [
+        "pdu-paris-lyon",
+        "<strong>refused</strong><span>since 05:44:00 (4 h 16 min)",
+        "2 of 2 probes silent: paris.gpu, lyon.db",
+        "<pre>outlet paris.gpu of 10.0.0.9 says &#60;no&#62; to lyon.db</pre>",
+        "Set the password again. <code>kwapi probe pdu-paris-lyon</code>",
+        "title=\"1 troubled\"",
+    ] {
+        assert!(all.contains(told), "{told}: {all}");
+    }
+    for (tenant, other) in [("lyon", "paris"), ("paris", "lyon")] {
+        let own = shown(tenant).await;
+        assert!(own.contains("All 3 probes answer."), "{own}");
+        assert!(["pdu", "10.0.0.9", "troubled", other].iter().all(|told| !own.contains(told)), "{own}");
     }
 }
 

@@ -9,8 +9,14 @@ use super::*;
 
 /// 2025-10-22, noon in Paris: the readings of one probe from then on are received after the month is closed.
 const LATE: u64 = 1_761_127_200;
-const FORMATS: [&[&str]; 5] =
-    [&[], &["--format", "csv"], &["--format", "json"], &["--format", "html"], &["--profile"]];
+const FORMATS: [&[&str]; 6] = [
+    &[],
+    &["--format", "csv"],
+    &["--format", "json"],
+    &["--format", "html"],
+    &["--profile"],
+    &["--format", "ocmf"],
+];
 
 fn october(folder: &Path, more: &[&str]) -> (bool, String, String) {
     bill(folder, &[&OCTOBER_BY_DEPARTMENT[..], more].concat())
@@ -73,12 +79,38 @@ fn corrected(bill: &str, corrections: &[&str]) -> std::collections::BTreeMap<Str
     all
 }
 
+/// Has a verifier of others check the signed readings of a document.
+fn verify(folder: &Path, document: &[&str]) {
+    let records = october_printed(folder, &[document, &["--format", "ocmf"]].concat());
+    let json: Value =
+        serde_json::from_str(&october_printed(folder, &[document, &["--format", "json"]].concat())).unwrap();
+    let key = json["document"]["public_key"].as_str().unwrap();
+    // One that changes hands is read then as well.
+    assert_eq!(records.lines().count(), 5, "{records}");
+    if !kwapi_peers::need_python("ocmf") {
+        return;
+    }
+    std::fs::write(folder.join("readings.ocmf"), &records).unwrap();
+    std::fs::write(folder.join("ocmf.py"), VERIFY).unwrap();
+    let mut python = Command::new(kwapi_peers::python_environment("ocmf"));
+    python.current_dir(folder).args(["ocmf.py", "readings.ocmf", key]);
+    let said = kwapi_peers::output(&mut python);
+    assert!(said.contains("5 records are genuine"), "{said}");
+}
+
+const VERIFY: &str = include_str!("ocmf.py");
+
 #[test]
 fn a_closed_month_keeps_its_bytes_and_what_comes_later_is_a_correction() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     site(folder, LATE);
     refused(folder, &["--correct"], "the bill of 2025-10 by department is not closed; close it with --close");
+    refused(
+        folder,
+        &["--format", "ocmf"],
+        "is not closed; readings are signed when it is closed with --close",
+    );
     let november =
         ["--month", "2025-11", "--by", "department", "--state-directory", "state", "--format", "csv"];
     let november_before = printed(folder, &november);
@@ -105,6 +137,8 @@ fn a_closed_month_keeps_its_bytes_and_what_comes_later_is_a_correction() {
     let of_late = |csv: &str| sums(csv, &["probe"], &["probe"])["db"];
     assert!(of_late(closed).0 > 0);
 
+    verify(folder, &[]);
+
     // A logger's file, after the close.
     imports(folder, "late.csv");
     let now = open_bill(folder, &["--format", "csv"]);
@@ -116,6 +150,7 @@ fn a_closed_month_keeps_its_bytes_and_what_comes_later_is_a_correction() {
     std::fs::write(folder.join("bill.csv"), &now).unwrap();
     std::fs::write(folder.join("profile.csv"), open_bill(folder, &["--profile"])).unwrap();
     recompute(folder);
+    verify(folder, &["--correction", "1"]);
     let (_, nothing, told) = october(folder, &["--correct"]);
     assert!(nothing.is_empty() && told.contains("nothing to correct"), "{nothing} {told}");
 
