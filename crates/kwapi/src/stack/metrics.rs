@@ -1,5 +1,6 @@
 //! What the crates count, as metric families.
 
+mod records;
 mod samples;
 
 use std::collections::BTreeMap;
@@ -7,10 +8,10 @@ use std::sync::Arc;
 
 use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
-use kwapi_history::{Groups, History, Ledger};
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
+pub(super) use records::{groups, history, ledger};
 pub(super) use samples::samples;
 
 /// Meters by state, and each meter's state, latency and failures.
@@ -232,190 +233,6 @@ pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
             "Subscriptions not passed upstream: too long, or too many.",
         )
         .count(&[], counters.refused_subscriptions);
-    }
-}
-
-/// What the ledger has kept.
-pub(super) fn ledger(ledger: Arc<Ledger>) -> impl MetricSource {
-    move |out: &mut Exposition| {
-        let counters = ledger.counters();
-        for (name, kind, help, count) in [
-            ("kwapi_ledger_probes", Kind::Gauge, "Probes with rows in the ledger.", counters.probes),
-            (
-                "kwapi_ledger_rows",
-                Kind::Counter,
-                "Rows written: minutes, quarter hours, days.",
-                counters.rows,
-            ),
-            ("kwapi_ledger_rows_waiting", Kind::Gauge, "Rows that wait to be written.", counters.waiting),
-            ("kwapi_ledger_corrections", Kind::Counter, "Corrections of closed rows.", counters.corrections),
-            ("kwapi_ledger_files", Kind::Gauge, "Files of the ledger.", counters.files),
-            ("kwapi_ledger_merges", Kind::Counter, "Days whose files became one.", counters.merges),
-            (
-                "kwapi_ledger_losses",
-                Kind::Counter,
-                "Stretches of the journal that the ledger did not get.",
-                counters.losses,
-            ),
-            (
-                "kwapi_ledger_failures",
-                Kind::Counter,
-                "Writes that the disk refused, and reads of the journal.",
-                counters.failures,
-            ),
-            (
-                "kwapi_ledger_snapshots_damaged",
-                Kind::Gauge,
-                "Files of open rows found damaged at the start.",
-                counters.snapshots_damaged,
-            ),
-        ] {
-            out.family(name, kind, help).count(&[], count);
-        }
-        let unplaced = counters.unplaced_mj as f64 / 1e3;
-        let help = "Energy laid where a message was stamped, as nothing more was known of its time.";
-        out.family("kwapi_ledger_unplaced_joules", Kind::Counter, help).sample(&[], unplaced);
-    }
-}
-
-/// What history has kept.
-pub(super) fn history(history: Arc<History>) -> impl MetricSource {
-    move |out: &mut Exposition| {
-        let counters = history.counters();
-        let journal = history.journal().counters();
-        let measurements =
-            out.family("kwapi_history_measurements", Kind::Counter, "Measurements, by result.");
-        for (result, count) in [
-            ("recorded", counters.recorded),
-            ("late", counters.late),
-            // What is refused does not come here any more.
-            ("duplicate", 0),
-            ("conflicting", 0),
-            ("future", 0),
-        ] {
-            measurements.count(&[("result", result)], count);
-        }
-        let help = "Late measurements that are missing from RRD rows they belong to.";
-        out.family("kwapi_history_late_left_out", Kind::Counter, help).count(&[], counters.late_left_out);
-        let help = "Bytes of the journal read to put late measurements into RRD rows.";
-        out.family("kwapi_history_late_read_bytes", Kind::Counter, help).count(&[], counters.late_bytes_read);
-        out.family("kwapi_history_probes", Kind::Gauge, "Probes with history.").count(&[], counters.probes);
-        out.family("kwapi_history_journal_bytes", Kind::Gauge, "Size of the journal on disk.")
-            .count(&[], journal.bytes);
-        out.family(
-            "kwapi_history_journal_failures",
-            Kind::Counter,
-            "Batches that could not be written to the journal.",
-        )
-        .count(&[], journal.failures);
-        out.family("kwapi_history_flush_failures", Kind::Counter, "Failed writes of RRD files.")
-            .count(&[], counters.flush_failures);
-        out.family(
-            "kwapi_history_samples_dropped",
-            Kind::Counter,
-            "Samples dropped because their file was not writable.",
-        )
-        .count(&[], counters.samples_dropped);
-        out.family("kwapi_history_files_set_aside", Kind::Counter, "Unusable RRD files renamed.")
-            .count(&[], counters.files_set_aside);
-        out.family(
-            "kwapi_history_files_ahead",
-            Kind::Counter,
-            "RRD files found last updated in the future because of a wrong clock.",
-        )
-        .count(&[], counters.files_ahead);
-        out.family(
-            "kwapi_history_files_rewound",
-            Kind::Counter,
-            "Probes whose RRD files were rewound after being written while the clock was ahead.",
-        )
-        .count(&[], counters.files_rewound);
-        out.family(
-            "kwapi_history_waiting_bytes",
-            Kind::Gauge,
-            "Size of samples waiting to be written to RRD files.",
-        )
-        .count(&[], counters.waiting_bytes);
-        out.family(
-            "kwapi_history_index_lines_damaged",
-            Kind::Gauge,
-            "Unreadable lines of the RRD index at startup.",
-        )
-        .count(&[], counters.index_lines_damaged);
-        out.family(
-            "kwapi_history_journal_torn_bytes",
-            Kind::Gauge,
-            "Size of an incomplete batch removed from the journal at startup.",
-        )
-        .count(&[], journal.bytes_torn);
-        out.family(
-            "kwapi_history_journal_positions_damaged",
-            Kind::Gauge,
-            "Journal readers with an unreadable position at startup; they read everything again.",
-        )
-        .count(&[], journal.positions_damaged);
-        out.family("kwapi_history_losses", Kind::Counter, "Parts of the journal missing from RRD files.")
-            .count(&[], counters.losses);
-        out.family("kwapi_history_read_failures", Kind::Counter, "Failed reads of RRD files for a request.")
-            .count(&[], counters.read_failures);
-        out.family(
-            "kwapi_history_directories_removed",
-            Kind::Counter,
-            "History directories found removed and recreated.",
-        )
-        .count(&[], counters.directories_removed + journal.directories_removed);
-        out.family("kwapi_history_journal_stretches_lost", Kind::Counter, "Unreadable parts of the journal.")
-            .count(&[], journal.stretches_lost);
-        out.family(
-            "kwapi_history_journal_lost_bytes",
-            Kind::Counter,
-            "Size of the unreadable parts of the journal.",
-        )
-        .count(&[], journal.bytes_lost);
-        out.family("kwapi_history_orphan_files", Kind::Gauge, "RRD files of unknown probes.")
-            .count(&[], counters.orphan_files);
-        out.family(
-            "kwapi_history_journal_segments_dropped",
-            Kind::Counter,
-            "Journal segments deleted for size or age.",
-        )
-        .count(&[], journal.segments_dropped);
-    }
-}
-
-/// What is kept of groups.
-pub(super) fn groups(groups: Groups) -> impl MetricSource {
-    move |out: &mut Exposition| {
-        let counters = groups.counters();
-        for (name, kind, help, count) in [
-            ("kwapi_groups", Kind::Gauge, "Groups with RRD files.", counters.groups),
-            (
-                "kwapi_groups_late",
-                Kind::Counter,
-                "Measurements that came too late for the RRD files of their groups.",
-                counters.late,
-            ),
-            (
-                "kwapi_groups_refused",
-                Kind::Counter,
-                "Times a group got no RRD files: too many groups, or its name is too long.",
-                counters.refused,
-            ),
-            (
-                "kwapi_groups_flush_failures",
-                Kind::Counter,
-                "Failed writes of RRD files of groups.",
-                counters.files.flush_failures,
-            ),
-            (
-                "kwapi_groups_losses",
-                Kind::Counter,
-                "Parts of the journal missing from the RRD files of groups.",
-                counters.files.losses,
-            ),
-        ] {
-            out.family(name, kind, help).count(&[], count);
-        }
     }
 }
 

@@ -64,6 +64,8 @@ struct GroupWords {
     /// Its own meter: name and address.
     meter: Option<(String, String)>,
     rest: Option<String>,
+    /// The same in words.
+    beside: Option<String>,
 }
 
 #[derive(Debug)]
@@ -101,6 +103,7 @@ impl GroupWords {
             probes: now.probes,
             meter: now.meter.map(|meter| (meter.to_string(), probe_path(&meter))),
             rest: now.rest_watts.map(signed_watts),
+            beside: now.rest_watts.map(beside_text),
             name: now.group,
         }
     }
@@ -110,6 +113,12 @@ impl GroupWords {
 fn signed_watts(watts: f64) -> String {
     let [text, ..] = watts_texts([Some(watts.abs()), None, None, None]);
     if watts < 0.0 { format!("−{text}") } else { text }
+}
+
+/// What a meter measures beside the probes below it, which may be less than they do.
+fn beside_text(watts: f64) -> String {
+    let than = if watts < 0.0 { "less" } else { "more" };
+    format!("{} {than} than the probes below it", signed_watts(watts.abs()))
 }
 
 fn path_of(group: &str) -> String {
