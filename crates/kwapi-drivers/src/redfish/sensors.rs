@@ -59,7 +59,8 @@ fn own_name<'a>(name: &'a str, chassis: &str) -> &'a str {
 }
 
 /// The sensor that stands for the whole chassis among those of one type: the one that says so, or the only one. Of several
-/// that say so, the one called total; two totals are none.
+/// that say so, the one called total; of several totals, what goes in, without its parts (`total_power_in` beside
+/// `total_power_in_A` and `total_power_out`). Other totals are none.
 pub(super) fn total(sensors: &[RedfishSensor]) -> Option<&RedfishSensor> {
     let only = |wanted: &dyn Fn(&RedfishSensor) -> bool| {
         let mut found = sensors.iter().filter(|sensor| wanted(sensor));
@@ -68,7 +69,18 @@ pub(super) fn total(sensors: &[RedfishSensor]) -> Option<&RedfishSensor> {
     let is_system = |sensor: &RedfishSensor| sensor.role == Role::System;
     let is_total = |sensor: &RedfishSensor| is_system(sensor) && sensor.is_named("total");
     if sensors.iter().any(is_system) {
-        return only(&is_system).or_else(|| only(&is_total));
+        let goes_in = |sensor: &RedfishSensor| {
+            is_total(sensor) && ["in", "input"].into_iter().any(|word| sensor.is_named(word))
+        };
+        let is_whole = |sensor: &RedfishSensor| {
+            let id = segment(&sensor.path);
+            goes_in(sensor)
+                && sensors
+                    .iter()
+                    .filter(|other| goes_in(other))
+                    .all(|other| segment(&other.path).starts_with(id))
+        };
+        return only(&is_system).or_else(|| only(&is_total)).or_else(|| only(&is_whole));
     }
     match sensors {
         [only] if only.role == Role::Unknown => Some(only),

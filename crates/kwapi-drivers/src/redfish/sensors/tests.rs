@@ -38,6 +38,19 @@ fn a_total_of_the_accelerators_is_not_the_machine() {
 }
 
 #[test]
+fn of_several_totals_it_is_what_goes_in() {
+    let shelf = [
+        ("total_power_in_A", "total power in A"),
+        ("total_power_out", "total power out"),
+        ("total_power_in", "total power in"),
+        ("ps1_input_power", "ps1 input power"),
+    ];
+    check(&shelf, Some("total_power_in"));
+    check(&[("total_power_in_A", "total power in A"), ("total_power_in_B", "total power in B")], None);
+    check(&[("total_output", "Total Output"), ("total_load", "Total Load Power")], None);
+}
+
+#[test]
 fn two_that_are_called_total_are_none() {
     check(&[("total_a", "Total A Power"), ("total_b", "Total B Power")], None);
     check(&[("total_a", "Total A Power"), ("system", "System Power")], Some("total_a"));

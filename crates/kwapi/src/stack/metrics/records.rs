@@ -233,7 +233,7 @@ pub(in crate::stack) fn groups(groups: Groups) -> impl MetricSource {
 }
 
 /// A family each, without labels: its name, kind and help, and its count.
-fn count_all<const N: usize>(out: &mut Exposition, families: [(&str, Kind, &str, u64); N]) {
+fn count_all<const N: usize>(out: &mut Exposition, families: [(&'static str, Kind, &'static str, u64); N]) {
     for (name, kind, help, count) in families {
         out.family(name, kind, help).count(&[], count);
     }
