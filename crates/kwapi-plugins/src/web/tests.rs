@@ -21,6 +21,7 @@ mod groups;
 mod legend;
 mod listing;
 mod logging_in;
+mod ranges;
 mod routes;
 mod stored;
 mod table;
