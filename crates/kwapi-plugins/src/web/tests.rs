@@ -17,6 +17,7 @@ use crate::live::{Live, LiveConfig};
 
 mod browser;
 mod caching;
+mod graphs;
 mod groups;
 mod legend;
 mod listing;
