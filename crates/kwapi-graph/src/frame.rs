@@ -17,11 +17,31 @@ const LEGEND_LINE: f64 = 17.0;
 /// Mean width of a character at font size 11, to leave room for labels.
 const CHARACTER: f64 = 6.4;
 
+/// Any range of time.
+#[derive(Clone, Copy, Debug)]
+pub struct GraphRange<'a> {
+    /// Its begin, in Unix seconds…
+    pub start: u64,
+    /// …and its end.
+    pub end: u64,
+    /// The range in words, as it stands in a sentence.
+    pub words: &'a str,
+}
+
+/// The time that a graph shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shown<'a> {
+    /// A period that ends at an instant, in Unix seconds.
+    Period(Period, u64),
+    /// Any range.
+    Range(&'a GraphRange<'a>),
+}
+
 /// A graph being drawn.
 #[derive(Debug)]
 pub(super) struct Frame<'a> {
     pub(super) look: &'a Look,
-    pub(super) period: Period,
+    shown: Shown<'a>,
     pub(super) title: &'a str,
     pub(super) figures: Figures,
     pub(super) plot: Plot,
@@ -31,11 +51,10 @@ pub(super) struct Frame<'a> {
 impl<'a> Frame<'a> {
     pub(super) fn new(
         look: &'a Look,
-        period: Period,
+        shown: Shown<'a>,
         title: &'a str,
         figures: Figures,
         peak: Option<f64>,
-        now: u64,
     ) -> Self {
         let (width, height) = (f64::from(look.size.width), f64::from(look.size.height));
         let (head, foot) = if look.size.framed { (TITLE + 5.0, 2.0 * LEGEND_LINE + 6.0) } else { (9.0, 0.0) };
@@ -44,7 +63,10 @@ impl<'a> Frame<'a> {
         let axis = power_axis(peak.unwrap_or(0.0), look.power_max, lines_max);
         let label = axis.ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(1);
         let left = (label as f64 * CHARACTER + 9.0).min(width / 3.0);
-        let (start, end) = window(period, now);
+        let (start, end) = match shown {
+            Shown::Period(period, now) => window(period, now),
+            Shown::Range(range) => (range.start, range.end),
+        };
         let plot = Plot {
             left,
             top,
@@ -54,7 +76,7 @@ impl<'a> Frame<'a> {
             end,
             power_max: axis.max,
         };
-        Self { look, period, title, figures, plot, axis }
+        Self { look, shown, title, figures, plot, axis }
     }
 
     /// The root element, up to where the data is drawn. `attributes` go into the root as they are.
@@ -77,12 +99,16 @@ impl<'a> Frame<'a> {
         }
         if self.look.size.framed {
             let room = usize::from(self.look.size.width) / 9;
+            let label = match self.shown {
+                Shown::Period(period, _) => period.label(),
+                Shown::Range(range) => range.words,
+            };
             _ = write!(
                 out,
                 r#"<text class="kw-text" x="10" y="18" font-size="13">{}</text><text class="kw-dim" x="{}" y="18" text-anchor="end">{}</text>"#,
                 escape(&shorten(self.title, room)),
                 f64::from(width) - 10.0,
-                self.period.label()
+                escape(label)
             );
         }
         out
@@ -163,9 +189,13 @@ impl<'a> Frame<'a> {
     }
 
     fn emptiness(&self, last_seen: Option<u64>) -> (&'static str, String) {
-        match last_seen.filter(|at| *at < self.plot.start).and_then(|at| civil_time(at, &self.look.zone)) {
-            Some(at) => ("No data", format!("last measured {}", at.strftime("%-d %b %Y, %H:%M"))),
-            None => ("No data yet", format!("one row per {}", step_words(self.period))),
+        let last_seen = last_seen.filter(|at| *at < self.plot.start);
+        match (last_seen.and_then(|at| civil_time(at, &self.look.zone)), self.shown) {
+            (Some(at), _) => ("No data", format!("last measured {}", at.strftime("%-d %b %Y, %H:%M"))),
+            (None, Shown::Period(period, _)) => {
+                ("No data yet", format!("one row per {}", step_words(period)))
+            }
+            (None, Shown::Range(_)) => ("Unknown", "no power is known of this time".to_owned()),
         }
     }
 
@@ -217,7 +247,11 @@ impl<'a> Frame<'a> {
     /// The graph in a sentence, for those who do not see it.
     pub(super) fn words(&self, last_seen: Option<u64>) -> String {
         let figures = &self.figures;
-        let mut words = format!("{}, {}: ", self.title, period_words(self.period));
+        let time = match self.shown {
+            Shown::Period(period, _) => period_words(period),
+            Shown::Range(range) => range.words,
+        };
+        let mut words = format!("{}, {time}: ", self.title);
         let powers = [figures.min, figures.max, figures.average, figures.last];
         if powers.iter().any(Option::is_none) {
             let (first, second) = self.emptiness(last_seen);
@@ -256,16 +290,34 @@ impl<'a> Frame<'a> {
             series.start,
             series.step.max(1)
         );
-        for (index, watts) in series.watts.iter().enumerate() {
-            if index > 0 {
-                out.push(',');
-            }
-            if let Some(watts) = known(*watts) {
-                _ = if watts < 1e3 { write!(out, "{watts:.1}") } else { write!(out, "{watts:.0}") };
-            }
-        }
+        push_powers(&mut out, series.watts.iter().copied());
         out.push('"');
         out
+    }
+
+    /// The same, with the least and the most of each row.
+    pub(super) fn data_with_ends(&self, series: &Series, ends: &[Option<(f64, f64)>]) -> String {
+        let mut out = self.data(series);
+        if !out.is_empty() {
+            out.push_str(r#" data-least=""#);
+            push_powers(&mut out, ends.iter().map(|ends| ends.map(|(least, _)| least)));
+            out.push_str(r#"" data-most=""#);
+            push_powers(&mut out, ends.iter().map(|ends| ends.map(|(_, most)| most)));
+            out.push('"');
+        }
+        out
+    }
+}
+
+/// Writes powers in watts, separated by commas; nothing for one that is not known.
+fn push_powers(out: &mut String, powers: impl Iterator<Item = Option<f64>>) {
+    for (index, watts) in powers.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        if let Some(watts) = known(watts) {
+            _ = if watts < 1e3 { write!(out, "{watts:.1}") } else { write!(out, "{watts:.0}") };
+        }
     }
 }
 

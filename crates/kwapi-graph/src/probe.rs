@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use kwapi_core::{Period, Series};
 
-use super::frame::Frame;
+use super::frame::{Frame, Shown};
 use super::svg::power_paths;
 use super::{Figures, Look};
 
@@ -21,7 +21,7 @@ pub fn draw_probe(
 ) -> String {
     // The line shows averages: an axis up to a peak of one second would press it flat.
     let peak = Figures::of(series, now).max;
-    let frame = Frame::new(look, period, name, figures, peak, now);
+    let frame = Frame::new(look, Shown::Period(period, now), name, figures, peak);
     let mut out = frame.open(&frame.words(last_seen), &frame.data(series));
     frame.behind(&mut out, series);
     let (line, area) = power_paths(&frame.plot, series);

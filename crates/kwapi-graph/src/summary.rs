@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use kwapi_core::{Period, Series};
 
-use super::frame::Frame;
+use super::frame::{Frame, Shown};
 use super::palette::colour;
 use super::stack::Stacked;
 use super::svg::{escape, power_paths, push_box};
@@ -18,7 +18,7 @@ const STRIP: f64 = 3.0;
 pub fn draw_summary(period: Period, stacked: &Stacked, now: u64, look: &Look) -> String {
     let title = title(stacked);
     let figures = stacked.figures(now);
-    let frame = Frame::new(look, period, &title, figures, figures.max, now);
+    let frame = Frame::new(look, Shown::Period(period, now), &title, figures, figures.max);
     let mut out = frame.open(&frame.words(None), &frame.data(&stacked.total));
     frame.behind(&mut out, &stacked.total);
     // Painted from the top down, each over the one above: every shape then reaches the base, and no seam shows between two.

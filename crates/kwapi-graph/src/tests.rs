@@ -365,3 +365,32 @@ fn a_meter_that_is_new_takes_nothing_of_the_sum_before_it() {
     let stacked = stack.finish();
     assert!(stacked.known.starts_with(&[1, 1, 1, 1, 1, 2]), "{:?}", stacked.known);
 }
+
+#[test]
+fn a_range_shows_the_least_the_mean_and_the_most_of_each_row() {
+    let (start, end) = (NOW - 1_790, NOW - 1_000);
+    let range = GraphRange { start, end, words: "<Monday>" };
+    let means = Series::whole(NOW - 1_800, 300, vec![Some(100.0), None, Some(80.0)]);
+    let ends = [Some((90.0, 140.0)), None, Some((80.0, 80.0))];
+    let figures = Figures { max: Some(140.0), min: Some(80.0), ..Figures::of(&means, NOW) };
+    let page = look(Size { width: 1_120, height: 240, framed: false }, Theme::Page);
+    let svg = draw_range("a&b", &range, &means, &ends, figures, &page);
+    let parsed = Document::parse(&svg).unwrap();
+    let attribute = |name: &str| parsed.root_element().attribute(name).unwrap().to_owned();
+    assert!(attribute("aria-label").starts_with("a&b, <Monday>: minimum 80.0 W, maximum 140.0 W"), "{svg}");
+    assert!(attribute("data-plot").ends_with(&format!(" {start} {end}")), "{svg}");
+    assert_eq!(
+        ["data-least", "data-watts", "data-most"].map(attribute),
+        ["90.0,,80.0", "100.0,,80.0", "140.0,,80.0"]
+    );
+    // A row whose power did not change has no band, and the line does not cross the unknown one.
+    let path = |class: &str| {
+        let path = parsed.descendants().find(|node| node.attribute("class") == Some(class)).unwrap();
+        path.attribute("d").unwrap().matches('M').count()
+    };
+    assert_eq!((path("kw-area"), path("kw-line"), path("kw-gap")), (1, 2, 1), "{svg}");
+    let none = Series::whole(NOW - 1_800, 300, vec![None; 3]);
+    let svg = draw_range("a", &range, &none, &[None; 3], Figures::default(), &page);
+    assert!(svg.contains("no power is known of this time") && !svg.contains("data-watts"), "{svg}");
+    Document::parse(&svg).unwrap();
+}

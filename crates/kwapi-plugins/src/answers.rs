@@ -22,7 +22,7 @@ use crate::scope::Scope;
 
 use question::EnergyBy;
 pub use question::{EnergyFormat, EnergyQuestion};
-pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS, accepts_csv, no_parameter};
+pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS, accepts_csv, no_parameter, series_step};
 pub use records::AnswerRecords;
 pub(crate) use rests::{MeterRest, MeterRests};
 use table::{EnergySubject, EnergyTable};

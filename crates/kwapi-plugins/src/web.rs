@@ -11,6 +11,7 @@ mod group;
 mod login;
 mod overview;
 mod pages;
+mod range;
 mod route;
 mod statics;
 mod used;

@@ -191,9 +191,7 @@ impl EnergyQuestion {
         if question.step_text.is_some() {
             return Ok(question);
         }
-        let length = question.end.since(question.start).as_secs();
-        let is_enough = |step: &u64| length / step <= SERIES_ROWS;
-        let seconds = SERIES_STEPS.into_iter().find(is_enough).unwrap_or(SERIES_STEP_MAX);
+        let seconds = series_step(question.end.since(question.start));
         let step = EnergyStep::Every(Duration::from_secs(seconds));
         Ok(Self { step, step_text: Some(seconds.to_string()), ..question })
     }
@@ -231,6 +229,12 @@ impl EnergyQuestion {
             now: self.now,
         }
     }
+}
+
+/// The step, in seconds, of a series of this length that is not asked for another.
+pub(crate) fn series_step(length: Duration) -> u64 {
+    let is_enough = |step: &u64| length.as_secs() / step <= SERIES_ROWS;
+    SERIES_STEPS.into_iter().find(is_enough).unwrap_or(SERIES_STEP_MAX)
 }
 
 pub(crate) fn no_parameter(name: &str, known: &[&str]) -> HttpError {

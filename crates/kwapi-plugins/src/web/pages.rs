@@ -25,6 +25,7 @@ mod group;
 mod list;
 mod meters;
 mod one;
+mod range;
 mod table;
 mod view;
 
@@ -95,11 +96,12 @@ fn demonstration(probes: &[ProbeId]) -> Option<&'static str> {
     }
 }
 
-/// "There is no such thing", and what there is.
+/// Why there is nothing to show, and what there is.
 #[derive(Debug, Template)]
 #[template(path = "not_found.html")]
 struct NotFound {
     layout: Layout,
+    heading: &'static str,
     what: String,
     /// Words and address of what there is.
     instead: Vec<(String, String)>,
@@ -122,7 +124,10 @@ pub(super) fn answer(
     match target {
         Target::Root => answer::found("/last/minute/"),
         Target::Last(period, query) => list::answer(site, seen, *period, query, chosen, now, conditions),
-        Target::Probe(probe) if seen.has(probe) => one::answer(site, seen, probe, chosen, now, conditions),
+        Target::Probe(probe, query) if seen.has(probe) && range::is_asked(query) => {
+            range::answer(site, seen, probe, query, now, conditions)
+        }
+        Target::Probe(probe, _) if seen.has(probe) => one::answer(site, seen, probe, chosen, now, conditions),
         Target::Graph(period, Some(probe), query) if seen.has(probe) => {
             graph(site, seen, *period, &Of::Probe(probe), query, headers, now, conditions)
         }
@@ -140,7 +145,7 @@ pub(super) fn answer(
         Target::GroupRrd(name) => group::rrd_file(site, seen, name, now, conditions),
         Target::NoGroup(name) => group::no_group(site, seen, name, now, conditions),
         Target::Rrd(probe) if seen.has(probe) => rrd_file(site, seen, probe, now, conditions),
-        Target::Probe(probe) | Target::Graph(_, Some(probe), _) | Target::Rrd(probe) => {
+        Target::Probe(probe, _) | Target::Graph(_, Some(probe), _) | Target::Rrd(probe) => {
             no_probe(site, seen, probe.as_str(), conditions)
         }
         Target::Static(name, query) => static_file(site, seen, name, query, conditions),
@@ -192,8 +197,9 @@ fn not_found(
     more: usize,
     conditions: &Conditions,
 ) -> Response {
-    let layout = Layout::new(site, seen, "Not found".to_owned(), None);
-    render(&NotFound { layout, what, instead, more }, StatusCode::NOT_FOUND, None, conditions)
+    let heading = "Not found";
+    let layout = Layout::new(site, seen, heading.to_owned(), None);
+    render(&NotFound { layout, heading, what, instead, more }, StatusCode::NOT_FOUND, None, conditions)
 }
 
 fn render(

@@ -73,7 +73,7 @@ pub(super) enum Target {
     /// `/last/<period>/`
     Last(Period, FormFields),
     /// `/probe/<probe>/`
-    Probe(ProbeId),
+    Probe(ProbeId, FormFields),
     /// `/graph/<period>/` and `/graph/<period>/<probe>/`
     Graph(Period, Option<ProbeId>, FormFields),
     /// `/rrd/<probe>/`
@@ -144,7 +144,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
         WebResource::Logout => Target::Logout,
         WebResource::Static => Target::Static(parameter(0).to_owned(), members()),
         WebResource::Last => period_or(parameter(0), |period| Target::Last(period, members())),
-        WebResource::Probe => probe_or(parameter(0), Target::Probe),
+        WebResource::Probe => probe_or(parameter(0), |probe| Target::Probe(probe, members())),
         WebResource::Summary => period_or(parameter(0), |period| Target::Graph(period, None, members())),
         WebResource::Graph => period_or(parameter(0), |period| {
             probe_or(parameter(1), |probe| Target::Graph(period, Some(probe), members()))
@@ -181,7 +181,7 @@ pub(super) fn is_page(address: &str) -> bool {
             route(path, query),
             WebRoute::To(
                 Target::Last(..)
-                    | Target::Probe(_)
+                    | Target::Probe(..)
                     | Target::Table(..)
                     | Target::Meters(_)
                     | Target::Groups(_)

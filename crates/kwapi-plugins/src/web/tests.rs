@@ -17,10 +17,12 @@ use crate::live::{Live, LiveConfig};
 
 mod browser;
 mod caching;
+mod graphs;
 mod groups;
 mod legend;
 mod listing;
 mod logging_in;
+mod ranges;
 mod routes;
 mod stored;
 mod table;

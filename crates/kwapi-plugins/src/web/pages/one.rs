@@ -10,7 +10,7 @@ use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::overview::Seen;
 use super::view::{Drawing, ProbeWords, drawing};
-use super::{Layout, position, render};
+use super::{Layout, position, range, render};
 use crate::directory::Labels;
 
 #[derive(Debug, Template)]
@@ -19,7 +19,8 @@ struct Page {
     layout: Layout,
     present: ProbeWords,
     labels: Labels,
-    graphs: Vec<(Period, Drawing)>,
+    /// Each with where its values are, if they are.
+    graphs: Vec<(Period, Drawing, Option<String>)>,
 }
 
 pub(super) fn answer(
@@ -35,7 +36,12 @@ pub(super) fn answer(
         layout: Layout::new(site, seen, probe.to_string(), None),
         present: ProbeWords::new(site, probe, chosen.contains(probe), &used, now),
         labels: site.directory.labels(probe),
-        graphs: Period::ALL.map(|period| (period, drawing(site, probe, period, &used, now))).into(),
+        graphs: Period::ALL
+            .map(|period| {
+                let drawing = drawing(site, probe, period, &used, now);
+                (period, drawing, range::href_of(site, probe, period, now))
+            })
+            .into(),
     };
     render(&page, StatusCode::OK, position(seen, &used), conditions)
 }

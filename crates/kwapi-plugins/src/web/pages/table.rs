@@ -16,7 +16,7 @@ use super::view::is_simulated;
 use super::{Layout, filtered, position, probe_path, render};
 use crate::http::percent::encode;
 
-mod columns;
+pub(super) mod columns;
 
 use columns::{Amounts, energies, money, powers};
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::*;
 
 /// Serves `site` on a free loopback port.
-async fn listen(site: Router) -> String {
+pub(super) async fn listen(site: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, site).await });
@@ -15,7 +15,7 @@ async fn listen(site: Router) -> String {
 }
 
 /// Runs Chromium without a window and returns what it printed on standard output and on standard error.
-async fn chromium(arguments: Vec<String>) -> (String, String) {
+pub(super) async fn chromium(arguments: Vec<String>) -> (String, String) {
     let home = kwapi_peers::Lab::empty();
     tokio::task::spawn_blocking(move || {
         let output = Command::new(kwapi_peers::find("chromium").unwrap())

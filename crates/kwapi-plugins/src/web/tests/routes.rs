@@ -1,7 +1,7 @@
 use kwapi_core::ProbeId;
 use proptest::prelude::*;
 
-use super::super::route::{Target, WebRoute, is_page, route};
+use super::super::route::{FormFields, Target, WebRoute, is_page, route};
 use super::*;
 use crate::http::percent::encode;
 
@@ -194,7 +194,7 @@ proptest! {
     fn every_probe_id_survives_its_address(name in any::<String>()) {
         if let Ok(probe) = ProbeId::new(&name) {
             let target = route(&format!("/probe/{}/", encode(&name)), None);
-            prop_assert_eq!(target, WebRoute::To(Target::Probe(probe), crate::http::READ));
+            prop_assert_eq!(target, WebRoute::To(Target::Probe(probe, FormFields::default()), crate::http::READ));
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::directory::{MeterHealth, MeterNow};
 const LYON: [&str; 3] = ["lyon.web1", "lyon.web2", "lyon.db"];
 const PARIS: [&str; 3] = ["paris.web1", "paris.web2", "paris.gpu"];
 
-/// The pages of these probes, behind a token `lyon`, a token `paris` and a token that sees all.
-fn site_of(probes: &[&str]) -> Router {
+/// A token `lyon`, a token `paris` and a token that sees all.
+pub(super) fn logins(clock: &WallClock) -> Logins {
     let mut toml = String::new();
     for tenant in ["lyon", "paris", "operator"] {
         toml += &format!("[[token]]\nname = '{tenant}'\nsha256 = '{}'\n", hash_token(tenant));
@@ -18,12 +18,17 @@ fn site_of(probes: &[&str]) -> Router {
         toml += &format!("[[scope]]\ntoken = '{tenant}'\nprobes = ['{tenant}.*']\n");
     }
     let config: AuthConfig = toml::from_str(&toml).unwrap();
-    let fixture = Fixture::of(probes);
-    let (clock, live) = (fixture.clock(), fixture.heard());
     let auth = Auth::new(&config, clock.clone(), Directory::default()).unwrap();
     // There is no such folder: nothing of this is about the log.
     let audit = AuditLog::new("/nonexistent/audit.log".into(), clock.clone());
-    let logins = Logins::new(&LoginConfig::default(), auth, audit).unwrap();
+    Logins::new(&LoginConfig::default(), auth, audit).unwrap()
+}
+
+/// The pages of these probes, behind these tokens.
+fn site_of(probes: &[&str]) -> Router {
+    let fixture = Fixture::of(probes);
+    let (clock, live) = (fixture.clock(), fixture.heard());
+    let logins = logins(&clock);
     // What a meter of both is called, and why it fails, is an operator's to know.
     let meter = || MeterNow {
         name: "pdu-paris-lyon".to_owned(),
@@ -46,7 +51,7 @@ fn site_of(probes: &[&str]) -> Router {
     router(directory, settings(), clock, Some(logins))
 }
 
-async fn get_as(site: &Router, tenant: &str, path: &str) -> Response<Bytes> {
+pub(super) async fn get_as(site: &Router, tenant: &str, path: &str) -> Response<Bytes> {
     send(site, "GET", path, &[("x-auth-token", tenant), ("cookie", "kwapi-chosen=lyon.web1~paris.web1")])
         .await
 }
@@ -87,6 +92,9 @@ fn addresses() -> Vec<String> {
         "?sort=energy",
         "?sort=age&order=down&q=web",
         "?q=paris.web1",
+        "?from=1795420800&to=1795424400",
+        "?from=2026-11-23T09:00:00Z&format=csv",
+        "?from=paris.web1&to=now",
     ];
     let paths = ROUTES.paths().into_iter().flat_map(filled).chain(["/nowhere".to_owned()]);
     paths

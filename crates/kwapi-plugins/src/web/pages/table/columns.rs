@@ -4,9 +4,9 @@ use kwapi_graph::number_text;
 
 /// How the amounts of a column are written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Amounts {
+pub(in super::super) struct Amounts {
     /// Their unit.
-    pub(super) unit: String,
+    pub(in super::super) unit: String,
     /// One of the unit, in what amounts are given in.
     size: f64,
     decimals: usize,
@@ -19,7 +19,7 @@ impl Amounts {
 
     /// An amount; a dash where it is not known. One too small for the column is said to be smaller than what it shows,
     /// since it is not nothing.
-    pub(super) fn text(&self, amount: Option<f64>) -> String {
+    pub(in super::super) fn text(&self, amount: Option<f64>) -> String {
         let Some(amount) = amount.map(|amount| amount / self.size) else { return "–".to_owned() };
         let least = 10_f64.powi(-i32::try_from(self.decimals).unwrap_or(0));
         if amount > 0.0 && amount < least / 2.0 {
@@ -30,7 +30,7 @@ impl Amounts {
 }
 
 /// Powers of at most so many watts.
-pub(super) fn powers(most: f64) -> Amounts {
+pub(in super::super) fn powers(most: f64) -> Amounts {
     match most {
         most if most < 1e5 => Amounts::new("W", 1.0, 1),
         most if most < 1e8 => Amounts::new("kW", 1e3, 3),
