@@ -8,7 +8,7 @@ use super::axis::{PowerAxis, civil_time, power_axis, time_axis, zone_label};
 use super::figures::known;
 use super::format::{cost_text, watts_texts};
 use super::svg::{Plot, escape, gap_path, shorten};
-use super::{Figures, GraphRange, Look, Theme, window};
+use super::{Figures, Look, Theme, window};
 
 /// Height of the title, of the time axis and of one line of the legend, in pixels.
 const TITLE: f64 = 24.0;
@@ -16,6 +16,17 @@ const TIMES: f64 = 19.0;
 const LEGEND_LINE: f64 = 17.0;
 /// Mean width of a character at font size 11, to leave room for labels.
 const CHARACTER: f64 = 6.4;
+
+/// Any range of time.
+#[derive(Clone, Copy, Debug)]
+pub struct GraphRange<'a> {
+    /// Its begin, in Unix seconds…
+    pub start: u64,
+    /// …and its end.
+    pub end: u64,
+    /// The range in words, as it stands in a sentence.
+    pub words: &'a str,
+}
 
 /// The time that a graph shows.
 #[derive(Clone, Copy, Debug)]

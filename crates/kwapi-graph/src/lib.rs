@@ -29,10 +29,11 @@ mod theme;
 
 pub use figures::{EnergyFigure, Figures};
 pub use format::{cost_text, energy_text, number_text, watts_text, watts_texts};
+pub use frame::GraphRange;
 pub use palette::{HUE_DEFAULT, colour};
 pub use png::{PNG_SCALE_MAX, PngError, png};
 pub use probe::draw_probe;
-pub use range::{GraphRange, draw_range};
+pub use range::draw_range;
 pub use stack::{Band, Stacked, StackedSum, natural_order};
 pub use summary::draw_summary;
 pub use theme::Theme;

@@ -5,20 +5,9 @@ use std::fmt::Write;
 use kwapi_core::Series;
 
 use super::figures::known;
-use super::frame::{Frame, Shown};
+use super::frame::{Frame, GraphRange, Shown};
 use super::svg::{power_paths, push_box};
 use super::{Figures, Look};
-
-/// Any range of time.
-#[derive(Clone, Copy, Debug)]
-pub struct GraphRange<'a> {
-    /// Its begin, in Unix seconds…
-    pub start: u64,
-    /// …and its end.
-    pub end: u64,
-    /// The range in words, as it stands in a sentence.
-    pub words: &'a str,
-}
 
 /// Draws the power of the probe `name` over a range: a line of the mean of each row of `means`, in a band from the least to the
 /// most of the row (`ends`, in watts, row by row). `figures` are those of the legend.
