@@ -81,6 +81,9 @@ async fn pages_fit_a_desk_and_a_telephone() {
     let folder = std::env::var_os("KWAPI_SCREENSHOTS").map_or_else(|| scratch.path().to_owned(), Into::into);
     let base = listen(serve(populated())).await;
     let empty = listen(serve(Fixture::of(&[]))).await;
+    let kept = kwapi_peers::Lab::empty();
+    let ranges = listen(super::ranges::pages_of(&kept, &["a/b"])).await;
+    let range = format!("{ranges}/probe/a%2Fb/?from={}&to=now", super::ranges::BEGIN + 600);
     let dark = "--blink-settings=preferredColorScheme=0";
     let light = "--blink-settings=preferredColorScheme=1";
     for (name, address, size, scheme) in [
@@ -89,6 +92,10 @@ async fn pages_fit_a_desk_and_a_telephone() {
         ("list-phone-light", format!("{base}/last/day/"), "500,1400", light),
         ("probe-desk-light", format!("{base}/probe/A/"), "1280,800", light),
         ("probe-desk-dark", format!("{base}/probe/lyon.rack3.taurus-7/"), "1280,800", dark),
+        ("range-desk-light", range.clone(), "1280,1100", light),
+        ("range-desk-dark", range.clone(), "1280,1100", dark),
+        ("range-phone-light", range, "500,1100", light),
+        ("no-range-desk-light", format!("{ranges}/probe/a%2Fb/?from=2027-01-01"), "1280,500", light),
         ("none-desk-light", format!("{base}/probe/nope/"), "1280,500", light),
         ("empty-desk-light", format!("{empty}/last/minute/"), "1280,700", light),
     ] {

@@ -215,7 +215,7 @@ async fn what_is_no_range_is_told_with_what_to_do() {
     let none = super::site();
     let answer = get(&none, "/probe/A/?from=1795420800").await;
     assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED);
-    check_has(&String::from_utf8(answer.body().to_vec()).unwrap(), &["set enabled = true in [ledger]"]);
+    check_has(std::str::from_utf8(answer.body()).unwrap(), &["set enabled = true in [ledger]"]);
 }
 
 /// Ruins all files of samples.
