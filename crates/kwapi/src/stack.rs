@@ -265,7 +265,19 @@ impl Stack {
                 Server::start(listener, router, async move { shutdown.begun().await })
             })
             .collect();
-        Ok(Self { drivers, forwarder, feed, pages, remote_writes, directory, auth, bills, logins, audit, servers })
+        Ok(Self {
+            drivers,
+            forwarder,
+            feed,
+            pages,
+            remote_writes,
+            directory,
+            auth,
+            bills,
+            logins,
+            audit,
+            servers,
+        })
     }
 
     /// Works until `shutdown`, taking up what the configuration's files come to say, and stops.
