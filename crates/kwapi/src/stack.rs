@@ -155,6 +155,40 @@ pub(crate) struct Stack {
     servers: Vec<Server>,
 }
 
+/// Who may look, and where that is recorded.
+struct Access {
+    audit: AuditLog,
+    auth: Option<Auth>,
+    logins: Option<Logins>,
+}
+
+impl Access {
+    /// Of those servers that `listeners` are for.
+    fn new(
+        process: &Process,
+        config: &Config,
+        listeners: &Listeners,
+        directory: &Directory,
+        all: &mut Metrics,
+    ) -> Result<Self, String> {
+        let audit = AuditLog::new(config.state_directory.join("audit.log"), process.clock.clone());
+        let has_login = listeners.web.is_some() && config.rrd.auth.is_some();
+        let auth = if listeners.api.is_some() || has_login {
+            api::auth(process, config, directory, all)?
+        } else {
+            None
+        };
+        auth.iter().flat_map(Auth::keys).for_each(|key| record(&audit, &key));
+        let logins = match &config.rrd.auth {
+            Some(login) if has_login => {
+                Some(pages::logins(process, config, login, auth.clone(), directory, &audit)?)
+            }
+            Some(_) | None => None,
+        };
+        Ok(Self { audit, auth, logins })
+    }
+}
+
 impl Stack {
     /// Puts together and starts what `roles` need. `inside` are endpoints of this process besides the configured ones.
     ///
@@ -206,20 +240,7 @@ impl Stack {
         if live.is_some() {
             all.add(directory.clone());
         }
-        let audit = AuditLog::new(config.state_directory.join("audit.log"), process.clock.clone());
-        let has_login = listeners.web.is_some() && config.rrd.auth.is_some();
-        let auth = if listeners.api.is_some() || has_login {
-            api::auth(process, config, &directory, &mut all)?
-        } else {
-            None
-        };
-        auth.iter().flat_map(Auth::keys).for_each(|key| record(&audit, &key));
-        let logins = match &config.rrd.auth {
-            Some(login) if has_login => {
-                Some(pages::logins(process, config, login, auth.clone(), &directory, &audit)?)
-            }
-            Some(_) | None => None,
-        };
+        let Access { audit, auth, logins } = Access::new(process, config, &listeners, &directory, &mut all)?;
         let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
         for listener in [&api_listener, &web_listener, &status_listener].into_iter().flatten() {
             all.add(listener.metrics());
