@@ -11,6 +11,7 @@ mod meters;
 mod names;
 mod percent;
 mod remarks;
+mod remote_write;
 mod secrets;
 mod sections;
 mod sources;
@@ -24,6 +25,7 @@ pub(crate) use kwapi_core::chain;
 pub(crate) use kwapi_plugins::directory::Labels;
 pub(crate) use labels::TemplateLabels;
 pub(crate) use names::nearest;
+pub(crate) use remote_write::path as remote_write_path;
 pub(crate) use sources::{Looks, Sources, matching};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +37,7 @@ use kwapi_core::ProbeId;
 use kwapi_drivers::manager::{MeterSpec, VirtualSpec};
 use kwapi_plugins::api;
 use kwapi_plugins::auth::AuthError;
+use kwapi_plugins::remote_write::RemoteWriteConfig;
 use toml::{Table, Value};
 
 use sections::{
@@ -45,7 +48,7 @@ use sections::{
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["kwapi.toml", "/etc/kwapi/kwapi.toml"];
 /// The tables there are.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "state_directory",
     "include",
     "bus",
@@ -56,6 +59,7 @@ const TABLES: [&str; 18] = [
     "groups",
     "ledger",
     "samples",
+    "remote_write",
     "status",
     "credentials",
     "meter",
@@ -80,6 +84,7 @@ pub(crate) struct Config {
     pub(crate) groups: GroupsSection,
     pub(crate) ledger: LedgerSection,
     pub(crate) samples: SamplesSection,
+    pub(crate) remote_writes: Vec<RemoteWriteConfig>,
     pub(crate) status: StatusSection,
     pub(crate) meters: Vec<MeterSpec>,
     pub(crate) virtual_probes: Vec<VirtualSpec>,
@@ -174,6 +179,8 @@ impl Config {
         let mut warnings = remarks::unknown_labels(document, &labels, &expanded, &virtual_probes);
         let samples = samples_section(document)?;
         warnings.extend(remarks::samples_in_clear(document, &samples));
+        let remote_writes = remote_write::read(document)?;
+        warnings.extend(remote_write::in_clear(document, &remote_writes));
         let mut read = files::Files::default();
         let meters: Vec<MeterSpec> = expanded
             .iter()
@@ -194,6 +201,7 @@ impl Config {
             groups: document.section("groups")?,
             ledger: document.section("ledger")?,
             samples,
+            remote_writes,
             status: document.section("status")?,
             virtual_probes,
             meters,

@@ -12,6 +12,7 @@ mod metrics;
 mod pages;
 mod process;
 mod readiness;
+mod remote_write;
 mod state;
 pub(crate) mod status;
 
@@ -28,6 +29,7 @@ use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
+use kwapi_plugins::remote_write::RemoteWriteTask;
 
 use crate::config::{Config, Endpoint, chain};
 use crate::reload;
@@ -144,6 +146,7 @@ pub(crate) struct Stack {
     forwarder: Option<Arc<Forwarder>>,
     feed: Option<Feed>,
     pages: Option<Pages>,
+    remote_writes: Vec<RemoteWriteTask>,
     directory: Directory,
     auth: Option<Auth>,
     bills: Bills,
@@ -175,6 +178,10 @@ impl Stack {
         let pages = match &folded {
             Some(folded) => Some(Pages::open(process, config, &folded.journal, &mut all)?),
             None => None,
+        };
+        let remote_writes = match &folded {
+            Some(folded) => remote_write::start(process, config, &folded.journal, &mut all)?,
+            None => Vec::new(),
         };
         let feed = if roles.listens() {
             Some(Feed::start(process, config, roles, inside, folded, &mut all)?)
@@ -241,7 +248,13 @@ impl Stack {
             let metrics = kwapi_plugins::metrics::router(all.clone(), Scope::All);
             let energy = live.map(|_| api::operators(directory.clone(), query));
             let samples = pages.as_ref().and_then(Pages::samples);
-            let sources = status::TroubleSources { manager: manager.clone(), samples, rests, parts: all };
+            let sources = status::TroubleSources {
+                manager: manager.clone(),
+                samples,
+                rests,
+                remote_writes: remote_writes.iter().map(|task| task.remote_write.clone()).collect(),
+                parts: all,
+            };
             let router = status::router(metrics, manager, energy, sources, process.clock.clone());
             routers.push((listener, router));
         }
@@ -252,7 +265,19 @@ impl Stack {
                 Server::start(listener, router, async move { shutdown.begun().await })
             })
             .collect();
-        Ok(Self { drivers, forwarder, feed, pages, directory, auth, bills, logins, audit, servers })
+        Ok(Self {
+            drivers,
+            forwarder,
+            feed,
+            pages,
+            remote_writes,
+            directory,
+            auth,
+            bills,
+            logins,
+            audit,
+            servers,
+        })
     }
 
     /// Works until `shutdown`, taking up what the configuration's files come to say, and stops.
@@ -287,13 +312,15 @@ impl Stack {
 
     /// Ends every part, those that send before those that keep; what has not ended in time is left behind.
     pub(crate) async fn stop(self) {
-        let Self { drivers, forwarder, feed, pages, servers, .. } = self;
+        let Self { drivers, forwarder, feed, pages, remote_writes, servers, .. } = self;
         let deadline = Instant::now() + STOP_LIMIT.saturating_sub(STOP_RESERVE);
         let stopping = async {
             if let Some(drivers) = drivers {
                 drivers.stop().await;
             }
             drop(forwarder);
+            // What was not sent is read again by the next start.
+            drop(remote_writes);
             if let Some(feed) = feed {
                 feed.stop().await;
             }

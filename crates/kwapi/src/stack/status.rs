@@ -15,6 +15,7 @@ use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
 use kwapi_plugins::metrics::{HEALTH, METRICS, Metrics, READY};
+use kwapi_plugins::remote_write::RemoteWrite;
 use serde::{Deserialize, Serialize};
 
 use super::Roles;
@@ -88,6 +89,7 @@ pub(super) struct TroubleSources {
     pub(super) manager: Option<Arc<Manager>>,
     pub(super) samples: Option<Arc<Samples>>,
     pub(super) rests: Option<RestWatch>,
+    pub(super) remote_writes: Vec<RemoteWrite>,
     /// What each part of the process is ready for.
     pub(super) parts: Arc<Metrics>,
 }
@@ -96,14 +98,15 @@ pub(super) struct TroubleSources {
 const RECORDS: [&str; 7] =
     ["history_directory", "journal", "accounts", "history", "groups", "ledger", "samples"];
 
-/// What is wrong with the clock or the state of the process itself, what keeps records from being kept and samples from object
-/// storage, and which meters contradict those below them: a sentence each.
+/// What is wrong with the clock or the state of the process itself, what keeps records from being kept, samples from object
+/// storage and measurements from remote write, and which meters contradict those below them: a sentence each.
 async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
     let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
     let unready = sources.parts.unready().filter(|(part, _)| RECORDS.contains(part));
     all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
     all.extend(sources.samples.and_then(|samples| samples.upload_trouble()));
     all.extend(sources.rests.iter().flat_map(RestWatch::troubles));
+    all.extend(sources.remote_writes.iter().filter_map(RemoteWrite::trouble));
     Json(all)
 }
 

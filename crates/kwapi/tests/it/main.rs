@@ -42,6 +42,7 @@ mod one_kwh;
 mod package;
 mod readiness;
 mod reload;
+mod remote_write;
 mod scopes;
 mod spine;
 mod survival;

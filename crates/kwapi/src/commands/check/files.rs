@@ -14,9 +14,10 @@ use kwapi_core::{Timestamp, WallClock};
 use kwapi_plugins::auth::{AuthConfig, AuthError, Policy};
 use kwapi_plugins::http::ServerTls;
 use kwapi_plugins::object_storage::S3Bucket;
+use kwapi_plugins::remote_write::RemoteWriteServer;
 use toml::Value;
 
-use crate::config::{Config, Document, DocumentError, Step, chain};
+use crate::config::{Config, Document, DocumentError, Step, chain, remote_write_path};
 
 /// Whoever renews certificates does so a month before they end; one that ends sooner has been forgotten.
 const EXPIRY_WARNING: Duration = Duration::from_secs(21 * 86_400);
@@ -91,6 +92,11 @@ pub(super) fn check(
     let bucket = config.samples.s3.as_ref().map(|s3| S3Bucket::new(s3, WallClock::new(move || now)));
     if let Some(Err(error)) = bucket {
         findings.error(&keys(&["samples", "s3", error.key]), error.to_string());
+    }
+    for (index, remote_write) in config.remote_writes.iter().enumerate() {
+        if let Err(error) = RemoteWriteServer::new(remote_write) {
+            findings.error(&remote_write_path(index, error.key), error.to_string());
+        }
     }
     directories(&mut findings, config);
     meters::check(&mut findings, config);

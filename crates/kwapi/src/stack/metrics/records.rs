@@ -130,69 +130,80 @@ pub(in crate::stack) fn history(history: Arc<History>) -> impl MetricSource {
                     "Size of samples waiting to be written to RRD files.",
                     counters.waiting_bytes,
                 ),
-                (
-                    "kwapi_history_index_lines_damaged",
-                    Kind::Gauge,
-                    "Unreadable lines of the RRD index at startup.",
-                    counters.index_lines_damaged,
-                ),
-                (
-                    "kwapi_history_journal_torn_bytes",
-                    Kind::Gauge,
-                    "Size of an incomplete batch removed from the journal at startup.",
-                    journal.bytes_torn,
-                ),
-                (
-                    "kwapi_history_journal_positions_damaged",
-                    Kind::Gauge,
-                    "Journal readers with an unreadable position at startup; they read everything again.",
-                    journal.positions_damaged,
-                ),
-                (
-                    "kwapi_history_losses",
-                    Kind::Counter,
-                    "Parts of the journal missing from RRD files.",
-                    counters.losses,
-                ),
-                (
-                    "kwapi_history_read_failures",
-                    Kind::Counter,
-                    "Failed reads of RRD files for a request.",
-                    counters.read_failures,
-                ),
-                (
-                    "kwapi_history_directories_removed",
-                    Kind::Counter,
-                    "History directories found removed and recreated.",
-                    counters.directories_removed + journal.directories_removed,
-                ),
-                (
-                    "kwapi_history_journal_stretches_lost",
-                    Kind::Counter,
-                    "Unreadable parts of the journal.",
-                    journal.stretches_lost,
-                ),
-                (
-                    "kwapi_history_journal_lost_bytes",
-                    Kind::Counter,
-                    "Size of the unreadable parts of the journal.",
-                    journal.bytes_lost,
-                ),
-                (
-                    "kwapi_history_orphan_files",
-                    Kind::Gauge,
-                    "RRD files of unknown probes.",
-                    counters.orphan_files,
-                ),
-                (
-                    "kwapi_history_journal_segments_dropped",
-                    Kind::Counter,
-                    "Journal segments deleted for size or age.",
-                    journal.segments_dropped,
-                ),
             ],
         );
+        losses(out, &history);
     }
+}
+
+/// What of the records is damaged, lost or gone.
+fn losses(out: &mut Exposition, history: &History) {
+    let (counters, journal) = (history.counters(), history.journal().counters());
+    count_all(
+        out,
+        [
+            (
+                "kwapi_history_index_lines_damaged",
+                Kind::Gauge,
+                "Unreadable lines of the RRD index at startup.",
+                counters.index_lines_damaged,
+            ),
+            (
+                "kwapi_history_journal_torn_bytes",
+                Kind::Gauge,
+                "Size of an incomplete batch removed from the journal at startup.",
+                journal.bytes_torn,
+            ),
+            (
+                "kwapi_history_journal_positions_damaged",
+                Kind::Gauge,
+                "Journal readers with an unreadable position at startup; they read everything again.",
+                journal.positions_damaged,
+            ),
+            (
+                "kwapi_history_losses",
+                Kind::Counter,
+                "Parts of the journal missing from RRD files.",
+                counters.losses,
+            ),
+            (
+                "kwapi_history_read_failures",
+                Kind::Counter,
+                "Failed reads of RRD files for a request.",
+                counters.read_failures,
+            ),
+            (
+                "kwapi_history_directories_removed",
+                Kind::Counter,
+                "History directories found removed and recreated.",
+                counters.directories_removed + journal.directories_removed,
+            ),
+            (
+                "kwapi_history_journal_stretches_lost",
+                Kind::Counter,
+                "Unreadable parts of the journal.",
+                journal.stretches_lost,
+            ),
+            (
+                "kwapi_history_journal_lost_bytes",
+                Kind::Counter,
+                "Size of the unreadable parts of the journal.",
+                journal.bytes_lost,
+            ),
+            (
+                "kwapi_history_orphan_files",
+                Kind::Gauge,
+                "RRD files of unknown probes.",
+                counters.orphan_files,
+            ),
+            (
+                "kwapi_history_journal_segments_dropped",
+                Kind::Counter,
+                "Journal segments deleted for size or age.",
+                journal.segments_dropped,
+            ),
+        ],
+    );
 }
 
 /// What is kept of groups.

@@ -1,0 +1,29 @@
+//! The servers that measurements are sent to.
+
+use kwapi_core::chain;
+use kwapi_history::journal::Journal;
+use kwapi_plugins::metrics::Metrics;
+use kwapi_plugins::remote_write::RemoteWriteTask;
+
+use super::Process;
+use crate::config::Config;
+
+/// Starts a reader of `journal` for each that is configured.
+///
+/// # Errors
+/// When a key is wrong or a file cannot be read, as one line.
+pub(super) fn start(
+    process: &Process,
+    config: &Config,
+    journal: &Journal,
+    all: &mut Metrics,
+) -> Result<Vec<RemoteWriteTask>, String> {
+    let mut tasks = Vec::new();
+    for remote_write in &config.remote_writes {
+        let task = RemoteWriteTask::start(remote_write, journal, config.max_gap(), process.clock.clone())
+            .map_err(|error| chain(&error))?;
+        all.add(task.remote_write.clone());
+        tasks.push(task);
+    }
+    Ok(tasks)
+}
