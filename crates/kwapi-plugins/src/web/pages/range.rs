@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use jiff::tz::TimeZone;
-use kwapi_core::{Period, ProbeId, Series, Timestamp};
-use kwapi_graph::{EnergyFigure, Figures, GraphRange, Look, Size, Theme, draw_range};
-use kwapi_history::{Ask, EnergySpan, EnergyStep, PowerSpan, Query};
+use kwapi_core::{Period, ProbeId, Timestamp};
+use kwapi_graph::{Figures, GraphRange, Look, Size, Theme, draw_range};
+use kwapi_history::{PowerSpan, Query};
 
 use super::super::answer::{self, Conditions, Content};
 use super::super::overview::Seen;
@@ -20,14 +20,15 @@ use super::super::{Site, words};
 use super::table::columns::powers;
 use super::view::{Drawing, Legend, NARROW, WIDE};
 use super::{Layout, NotFound, probe_path, render};
-use crate::answers::{EnergyAnswers, EnergyQuestion, series_step, when};
+use crate::answers::{EnergyAnswers, EnergyQuestion, when};
+use values::{Refusal, Values};
+
+mod values;
 
 /// Rows of the table on one page.
 const PAGE_SIZE: usize = 100;
 /// An open page of a range renews itself no more often: the past rarely changes.
 const REFRESH_SECONDS_MIN: u64 = 60;
-/// So far back RRD files reach.
-const RRD_REACH: Duration = Duration::from_secs(Period::Year.seconds());
 
 #[derive(Debug, Template)]
 #[template(path = "range.html")]
@@ -81,21 +82,6 @@ pub(super) fn href_of(site: &Site, probe: &ProbeId, period: Period, now: Timesta
     site.directory.query().map(|_| range.href(probe, &site.settings.zone))
 }
 
-/// Why there is no page of a range.
-struct Refusal {
-    status: StatusCode,
-    heading: &'static str,
-    what: String,
-    /// A range that there is.
-    instead: Option<Range>,
-}
-
-impl Refusal {
-    fn bad(what: String, instead: Option<Range>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, heading: "Cannot show this range", what, instead }
-    }
-}
-
 pub(super) fn answer(
     site: &Site,
     seen: &Seen,
@@ -146,145 +132,6 @@ fn answered(
     let position = seen.is_everything.then_some(values.position);
     let page = Page::new(site, seen, probe, query, values, now);
     Ok(render(&page, status, position, conditions))
-}
-
-/// What is known of a range.
-struct Values {
-    range: Range,
-    /// Seconds of a row.
-    step: u64,
-    energy: EnergySpan,
-    rows: Vec<(Timestamp, Timestamp)>,
-    powers: Vec<PowerSpan>,
-    /// Where the history of the probe begins.
-    begin: Timestamp,
-    position: kwapi_history::journal::Position,
-    unreadable: Vec<String>,
-}
-
-impl Values {
-    fn ask(
-        site: &Site,
-        ledger: &Query,
-        seen: &Seen,
-        probe: &ProbeId,
-        range: Range,
-        now: Timestamp,
-    ) -> Result<Self, Refusal> {
-        let refused = |error: kwapi_history::AskError| Refusal::bad(format!("Cannot answer: {error}."), None);
-        let (start, end, probes) = (range.from, range.to, vec![probe.clone()]);
-        let ask = Ask { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now };
-        let answer = ledger.energy(&ask).map_err(refused)?;
-        let of_probe = answer.probes.into_iter().next();
-        let since = of_probe.as_ref().and_then(|of| of.since);
-        let energy = of_probe.and_then(|of| of.spans.into_iter().next()).unwrap_or_default();
-        let reach = now.before(RRD_REACH);
-        let begin = match since {
-            Some(since) if energy.rrd_ms == 0 => since,
-            since => since.unwrap_or(reach).min(reach),
-        };
-        held_to(probe, range, begin, &site.settings.zone, now)?;
-        let step = series_step(range.length());
-        let rows = range.rows(step);
-        let mut power = ledger.power(&ask, None).map_err(refused)?;
-        let powers = power.of_probes(&ask.probes, &rows).into_iter().next().unwrap_or_default();
-        // Where a file lies is for operators.
-        let told = |cause: &String, else_told: &str| {
-            if seen.is_everything { cause.clone() } else { else_told.to_owned() }
-        };
-        let of_ledger = answer.unreadable.iter();
-        let of_samples = power.unreadable();
-        let mut unreadable: Vec<String> =
-            of_ledger.map(|file| told(&file.cause, "a file of the ledger cannot be read")).collect();
-        unreadable
-            .extend(of_samples.iter().map(|file| told(&file.cause, "a file of samples cannot be read")));
-        if powers.iter().any(|power| power.known_share < 1.0) {
-            let age = now.since(range.from).as_secs();
-            let period =
-                Period::ALL.into_iter().find(|period| period.seconds() >= age).unwrap_or(Period::Year);
-            if let Err(error) = site.directory.fetch(probe, period, now.seconds()) {
-                unreadable.push(told(&error.to_string(), "the history of this probe cannot be read"));
-            }
-        }
-        let position = answer.position;
-        Ok(Self { range, step, energy, rows, powers, begin, position, unreadable })
-    }
-
-    /// The least and the most of each row, in watts.
-    fn ends(&self) -> Vec<Option<(f64, f64)>> {
-        self.powers.iter().map(|power| Some((power.min?.0, power.max?.0))).collect()
-    }
-
-    /// The mean of each row.
-    fn means(&self) -> Series {
-        let start = self.range.from.seconds() / self.step * self.step;
-        let means = self.powers.iter().map(|power| power.mean.map(|mean| mean.0)).collect();
-        Series::whole(start, self.step, means)
-    }
-
-    fn figures(&self) -> Figures {
-        let mut figures = Figures::default();
-        let (mut joules, mut known) = (0.0, 0.0);
-        for (power, (from, to)) in self.powers.iter().zip(&self.rows) {
-            let (Some(least), Some(mean), Some(most)) = (power.min, power.mean, power.max) else { continue };
-            figures.min = Some(figures.min.map_or(least.0, |min| min.min(least.0)));
-            figures.max = Some(figures.max.map_or(most.0, |max| max.max(most.0)));
-            figures.last = Some(mean.0);
-            let seconds = to.since(*from).as_secs_f64() * power.known_share;
-            joules += mean.0 * seconds;
-            known += seconds;
-        }
-        figures.average = (known > 0.0).then(|| joules / known);
-        figures.known_seconds = Duration::try_from_secs_f64(known.round()).unwrap_or_default().as_secs();
-        figures.with_energy(self.energy_figure())
-    }
-
-    fn energy_figure(&self) -> EnergyFigure {
-        let kwh = self.energy.energy_mj() as f64 / 3.6e9;
-        match &self.energy {
-            // What may lack rows, or has no time in it, is not told as if it were all.
-            energy if energy.is_incomplete || energy.known_ms() == 0 => EnergyFigure::Unknown,
-            energy if energy.rrd_ms > 0 => EnergyFigure::About(kwh),
-            _ => EnergyFigure::Known(kwh),
-        }
-    }
-
-    /// Which share of its time was measured and how the rest is known, in words.
-    fn shares(&self) -> Option<String> {
-        let EnergySpan { known, unknown_ms, absent_ms, rrd_ms, .. } = self.energy;
-        let [measured, estimated, bridged] = known.ms.map(|ms| u64::try_from(ms).unwrap_or(0));
-        words::shares(
-            measured,
-            &[
-                (estimated, "estimated"),
-                (bridged, "bridged"),
-                (rrd_ms, "from RRD rows"),
-                (unknown_ms, "unknown"),
-                (absent_ms, "before the first or after the last message"),
-            ],
-        )
-    }
-}
-
-/// Refuses a range of which there is no history, or that is longer than all there is.
-fn held_to(
-    probe: &ProbeId,
-    range: Range,
-    begin: Timestamp,
-    zone: &TimeZone,
-    now: Timestamp,
-) -> Result<(), Refusal> {
-    let at = words::range_instant(begin, zone);
-    let whole = (begin < now).then_some(Range { from: begin, to: now });
-    if range.to <= begin {
-        let what = format!("The history of {probe} begins later, on {at}.");
-        let (status, heading) = (StatusCode::NOT_FOUND, "Nothing measured yet");
-        return Err(Refusal { status, heading, what, instead: whole });
-    }
-    if range.from < begin && range.length() > RRD_REACH {
-        return Err(Refusal::bad(format!("Longer than the history: it begins on {at}."), whole));
-    }
-    Ok(())
 }
 
 impl Page {
