@@ -19,6 +19,7 @@ pub mod object_storage;
 pub mod remote_write;
 pub mod report;
 mod scope;
+mod upstream;
 pub mod web;
 
 pub use scope::{Scope, Selection};

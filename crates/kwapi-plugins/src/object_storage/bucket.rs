@@ -18,6 +18,7 @@ use super::answer::{ObjectList, read_list, refusal};
 use super::sign::{S3Signer, ToSign};
 use super::{S3Config, S3ConfigError};
 use crate::http::percent::encode;
+use crate::upstream::sender;
 
 /// A list of a thousand keys, or an error; more is not read.
 const TEXT_BYTES_MAX: u64 = 4 << 20;
@@ -143,24 +144,10 @@ impl S3Bucket {
         config.check()?;
         let base = base_address(config)?;
         let timeout = Duration::from_secs(config.timeout_seconds.max(1));
-        // The error is that there is a provider already, which is as good.
-        _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder()
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            // A redirect is of another host or region, for which the signature is not.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("kwapi/", env!("CARGO_PKG_VERSION")));
         let failed = |key, message| S3ConfigError { key, message };
-        if let Some(path) = &config.ca_file {
-            let named =
-                |error: &dyn std::fmt::Display| failed("ca_file", format!("{}: {error}", path.display()));
-            let pem = std::fs::read(path).map_err(|error| named(&error))?;
-            let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| named(&error))?;
-            client = client.tls_certs_only(authorities);
-        } else if base.scheme() == "http" {
-            client = client.tls_certs_only([]); // The system's authorities are not needed, and may not be there.
-        }
+        // A redirect would be of another host or region, for which the signature is not.
+        let client = sender(&base, timeout, config.ca_file.as_deref())
+            .map_err(|message| failed("ca_file", message))?;
         let host = base.host_str().unwrap_or_default();
         let host = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let prefix = if config.prefix.is_empty() { String::new() } else { format!("{}/", config.prefix) };

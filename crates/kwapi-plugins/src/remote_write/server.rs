@@ -10,6 +10,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 use super::message::{Sample, SeriesLabels, encode};
 use super::{RemoteWriteConfig, RemoteWriteConfigError};
+use crate::upstream::sender;
 
 /// So much of a server's own words is passed on…
 const WORDS_MAX: usize = 300;
@@ -69,25 +70,10 @@ impl RemoteWriteServer {
         config.check()?;
         let url = address(&config.url)?;
         let timeout = Duration::from_secs(config.timeout_seconds);
-        // The error is that there is a provider already, which is as good.
-        _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder()
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .timeout(timeout)
-            // A redirect would be told the token.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("kwapi/", env!("CARGO_PKG_VERSION")));
         let failed = |key, message| RemoteWriteConfigError { key, message };
-        if let Some(path) = &config.ca_file {
-            let named =
-                |error: &dyn std::fmt::Display| failed("ca_file", format!("{}: {error}", path.display()));
-            let pem = std::fs::read(path).map_err(|error| named(&error))?;
-            let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| named(&error))?;
-            client = client.tls_certs_only(authorities);
-        } else if url.scheme() == "http" {
-            client = client.tls_certs_only([]); // The system's authorities are not needed, and may not be there.
-        }
+        let client = sender(&url, timeout, config.ca_file.as_deref())
+            .map_err(|message| failed("ca_file", message))?
+            .timeout(timeout);
         Ok(Self {
             client: client.build().map_err(|error| failed("url", chain(&error)))?,
             url,
