@@ -55,7 +55,11 @@ impl Demo {
         let rack = Rack::start(settings).await.map_err(failed)?;
         let model = ServerModel::new(77, DAY);
         let begin = tokio::time::Instant::now();
-        let lamp = WattsUpMeter::plug_in(move || model.watts(begin.elapsed()) / 4.0).map_err(failed)?;
+        let lamp = WattsUpMeter::plug_in(move || model.watts(begin.elapsed()) / 4.0).map_err(|error| {
+            format!(
+                "cannot start the demonstration: its lamp needs a pseudo-terminal: {error}; mount /dev/pts"
+            )
+        })?;
         // Sensors and a driver's library may take their time: not on the runtime's thread.
         let look = || Machine::look(&host_name(), &Places::default());
         let machine = tokio::task::spawn_blocking(look).await.unwrap_or_default();
