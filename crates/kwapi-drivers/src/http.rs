@@ -10,6 +10,7 @@ mod device;
 mod digest;
 mod failure;
 mod plug;
+mod url_config;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(crate) use device::DeviceClient;
 #[cfg(feature = "fuzzing")]
 pub(crate) use digest::parse_challenge;
 pub use plug::PlugConfig;
+pub(crate) use url_config::{stale_seconds, url_config};
 
 /// A device in the same building answers within this or is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

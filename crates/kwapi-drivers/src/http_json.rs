@@ -2,41 +2,28 @@
 //!
 //! One request a round brings all outlets. Source: `json_values.rs`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{NoReading, Reading, Secret, Timestamp};
-use serde::Deserialize;
+use kwapi_core::{NoReading, Reading, Timestamp};
 
 use crate::config::{ConfigError, DriverKey};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Access, Clients, DeviceClient};
+use crate::http::{Clients, DeviceClient, url_config};
 use crate::json_values::{OutletMemory, Values};
 use crate::outlets::{Outlet, Outlets};
-use crate::tls::DeviceTls;
 
-/// `driver = "http_json"`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpJsonConfig {
-    /// What to ask for: `http://host/status`.
-    pub url: String,
-    /// Where the values are in the answer.
-    pub values: Values,
-    /// Values whose own stamp is older than this are stale.
-    #[serde(default = "Access::stale_seconds")]
-    pub stale_seconds: u64,
-    /// Headers to send, a token for instance.
-    #[serde(default)]
-    pub headers: BTreeMap<String, Secret>,
-    /// A user, where the device wants one (Basic or Digest, as it asks).
-    pub username: Option<String>,
-    /// Its password.
-    pub password: Option<Secret>,
-    /// Whom to trust, over HTTPS.
-    #[serde(default)]
-    pub tls: DeviceTls,
+url_config! {
+    /// `driver = "http_json"`.
+    pub struct HttpJsonConfig {
+        /// Where the values are in the answer.
+        pub values: Values,
+    }
+    const KEYS = [
+        url: "what to ask for, once a round",
+        DriverKey::required("values", "where the values are in the answer"),
+    ];
 }
 
 /// One URL.
@@ -53,21 +40,13 @@ pub struct HttpJson {
 impl Driver for HttpJson {
     const NAME: &'static str = "http_json";
     const SUMMARY: &'static str = "any device or program that serves its power as JSON at a URL";
-    const KEYS: &'static [DriverKey] = &[
-        DriverKey::required("url", "what to ask for, once a round"),
-        DriverKey::required("values", "where the values are in the answer"),
-        Access::STALE_SECONDS,
-        Access::HEADERS,
-        Access::USERNAME,
-        Access::PASSWORD,
-        Access::TLS,
-    ];
+    const KEYS: &'static [DriverKey] = HttpJsonConfig::KEYS;
     type Config = HttpJsonConfig;
     type Shared = Clients;
 
     fn check(config: &HttpJsonConfig) -> Result<(), ConfigError> {
         config.values.check().map_err(|error| error.within("values"))?;
-        access(config).check()
+        config.access().check()
     }
 
     fn check_outlets(config: &HttpJsonConfig, outlets: &Outlets) -> Result<(), ConfigError> {
@@ -91,9 +70,9 @@ impl Driver for HttpJson {
         } else {
             outlets.named().to_vec()
         };
-        let device = access(config).device(clients)?;
-        let stale_after = Duration::from_secs(config.stale_seconds);
-        Ok(Self { device, values: config.values.clone(), stale_after, outlets, memories: HashMap::new() })
+        let device = config.access().device(clients)?;
+        let (values, stale_after) = (config.values.clone(), config.stale_after());
+        Ok(Self { device, values, stale_after, outlets, memories: HashMap::new() })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
@@ -115,13 +94,6 @@ impl Driver for HttpJson {
             why: self.values.describe(),
         };
         std::iter::once(values).chain(self.memories.values().flat_map(OutletMemory::findings)).collect()
-    }
-}
-
-fn access(config: &HttpJsonConfig) -> Access<'_> {
-    Access {
-        headers: Some(&config.headers),
-        ..Access::with_login(&config.url, &config.tls, config.username.as_deref(), config.password.as_ref())
     }
 }
 

@@ -9,68 +9,63 @@ mod scrape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-use kwapi_core::Secret;
-use serde::Deserialize;
 
 use crate::config::{ConfigError, DriverKey, Problem};
 use crate::driver::{Driver, DriverError, Finding, Readings};
-use crate::http::{Access, Clients, DeviceClient};
+use crate::http::{Access, Clients, DeviceClient, url_config};
 use crate::outlets::Outlets;
-use crate::tls::DeviceTls;
 use crate::value::{self, EnergyUnit, PowerUnit};
 use scrape::Scrape;
 
 /// The formats we read, the one that tells when a counter began first.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/// `driver = "prometheus"`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PrometheusConfig {
-    /// What to scrape: `http://host:9290/metrics`.
-    pub url: String,
-    /// The gauge of active power.
-    pub power: Option<String>,
-    /// Its unit.
-    #[serde(default)]
-    pub power_unit: PowerUnit,
-    /// What one count is worth in that unit: `0.01` for hundredths; negative where consumption is told as negative.
-    pub power_scale: Option<f64>,
-    /// The gauge of volts.
-    pub voltage: Option<String>,
-    /// What one count is worth in volts.
-    pub voltage_scale: Option<f64>,
-    /// The gauge of amperes.
-    pub current: Option<String>,
-    /// What one count is worth in amperes.
-    pub current_scale: Option<f64>,
-    /// The counter of energy.
-    pub energy: Option<String>,
-    /// Its unit: joules, as the convention wants, unless said otherwise.
-    #[serde(default = "joules")]
-    pub energy_unit: EnergyUnit,
-    /// What one count is worth in that unit.
-    pub energy_scale: Option<f64>,
-    /// The label whose value is the outlet's key.
-    pub label: Option<String>,
-    /// Only series that have these labels.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// Samples whose own stamp is older than this are stale.
-    #[serde(default = "Access::stale_seconds")]
-    pub stale_seconds: u64,
-    /// Headers to send, a token for instance.
-    #[serde(default)]
-    pub headers: BTreeMap<String, Secret>,
-    /// A user, where the exporter wants one.
-    pub username: Option<String>,
-    /// Its password.
-    pub password: Option<Secret>,
-    /// Whom to trust, over HTTPS.
-    #[serde(default)]
-    pub tls: DeviceTls,
+url_config! {
+    /// `driver = "prometheus"`.
+    pub struct PrometheusConfig {
+        /// The gauge of active power.
+        pub power: Option<String>,
+        /// Its unit.
+        #[serde(default)]
+        pub power_unit: PowerUnit,
+        /// What one count is worth in that unit: `0.01` for hundredths; negative where consumption is told as negative.
+        pub power_scale: Option<f64>,
+        /// The gauge of volts.
+        pub voltage: Option<String>,
+        /// What one count is worth in volts.
+        pub voltage_scale: Option<f64>,
+        /// The gauge of amperes.
+        pub current: Option<String>,
+        /// What one count is worth in amperes.
+        pub current_scale: Option<f64>,
+        /// The counter of energy.
+        pub energy: Option<String>,
+        /// Its unit: joules, as the convention wants, unless said otherwise.
+        #[serde(default = "joules")]
+        pub energy_unit: EnergyUnit,
+        /// What one count is worth in that unit.
+        pub energy_scale: Option<f64>,
+        /// The label whose value is the outlet's key.
+        pub label: Option<String>,
+        /// Only series that have these labels.
+        #[serde(default)]
+        pub labels: BTreeMap<String, String>,
+    }
+    const KEYS = [
+        url: "what to scrape",
+        DriverKey::new("power", "gauge of active power"),
+        DriverKey::new("power_unit", "its unit").or("W"),
+        DriverKey::new("power_scale", "what one count is worth in that unit").otherwise("1"),
+        DriverKey::new("voltage", "gauge of volts"),
+        DriverKey::new("voltage_scale", "what one count is worth").in_unit("V").otherwise("1"),
+        DriverKey::new("current", "gauge of amperes"),
+        DriverKey::new("current_scale", "what one count is worth").in_unit("A").otherwise("1"),
+        DriverKey::new("energy", "counter of energy"),
+        DriverKey::new("energy_unit", "its unit").or("J"),
+        DriverKey::new("energy_scale", "what one count is worth in that unit").otherwise("1"),
+        DriverKey::new("label", "label whose value is the outlet"),
+        DriverKey::new("labels", "only series with these labels"),
+    ];
 }
 
 fn joules() -> EnergyUnit {
@@ -89,26 +84,7 @@ pub struct Prometheus {
 impl Driver for Prometheus {
     const NAME: &'static str = "prometheus";
     const SUMMARY: &'static str = "power or energy metrics of any Prometheus exporter";
-    const KEYS: &'static [DriverKey] = &[
-        DriverKey::required("url", "what to scrape"),
-        DriverKey::new("power", "gauge of active power"),
-        DriverKey::new("power_unit", "its unit").or("W"),
-        DriverKey::new("power_scale", "what one count is worth in that unit").otherwise("1"),
-        DriverKey::new("voltage", "gauge of volts"),
-        DriverKey::new("voltage_scale", "what one count is worth").in_unit("V").otherwise("1"),
-        DriverKey::new("current", "gauge of amperes"),
-        DriverKey::new("current_scale", "what one count is worth").in_unit("A").otherwise("1"),
-        DriverKey::new("energy", "counter of energy"),
-        DriverKey::new("energy_unit", "its unit").or("J"),
-        DriverKey::new("energy_scale", "what one count is worth in that unit").otherwise("1"),
-        DriverKey::new("label", "label whose value is the outlet"),
-        DriverKey::new("labels", "only series with these labels"),
-        Access::STALE_SECONDS,
-        Access::HEADERS,
-        Access::USERNAME,
-        Access::PASSWORD,
-        Access::TLS,
-    ];
+    const KEYS: &'static [DriverKey] = PrometheusConfig::KEYS;
     type Config = PrometheusConfig;
     type Shared = Clients;
 
@@ -143,8 +119,7 @@ impl Driver for Prometheus {
         Self::check(config)?;
         Self::check_outlets(config, outlets)?;
         let device = access(config).device(clients)?;
-        let scrape = Scrape::new(config, Duration::from_secs(config.stale_seconds));
-        Ok(Self { device, scrape, outlets: outlets.clone(), findings: Vec::new() })
+        Ok(Self { device, scrape: Scrape::new(config), outlets: outlets.clone(), findings: Vec::new() })
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
@@ -160,12 +135,9 @@ impl Driver for Prometheus {
     }
 }
 
+/// How the exporter is reached, and in which formats it may answer.
 fn access(config: &PrometheusConfig) -> Access<'_> {
-    Access {
-        headers: Some(&config.headers),
-        accept: Some(ACCEPT),
-        ..Access::with_login(&config.url, &config.tls, config.username.as_deref(), config.password.as_ref())
-    }
+    Access { accept: Some(ACCEPT), ..config.access() }
 }
 
 #[cfg(test)]

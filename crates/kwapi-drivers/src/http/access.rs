@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kwapi_core::Secret;
 
 use super::{Clients, DeviceClient, Login, parse_address};
-use crate::config::{ConfigError, DriverKey, Names};
+use crate::config::ConfigError;
 use crate::error::DriverError;
 use crate::tls::{self, DeviceTls};
 
@@ -27,37 +27,7 @@ pub(crate) struct Access<'a> {
     pub(crate) accept: Option<&'static str>,
 }
 
-/// The keys of a driver that asks a URL once a round.
-impl Access<'_> {
-    pub(crate) const STALE_SECONDS: DriverKey =
-        DriverKey::new("stale_seconds", "values whose own time is older are stale")
-            .login()
-            .in_unit("s")
-            .or("120");
-    pub(crate) const HEADERS: DriverKey = DriverKey::new("headers", "headers to send").secret();
-    pub(crate) const USERNAME: DriverKey =
-        DriverKey::new("username", "user, where the server wants one").login();
-    pub(crate) const PASSWORD: DriverKey = DriverKey::new("password", "its password").secret();
-    pub(crate) const TLS: DriverKey =
-        DriverKey::new("tls", "whom to trust over HTTPS").login().or("system").naming(Names::Authority);
-
-    /// The default of [`Access::STALE_SECONDS`].
-    pub(crate) const fn stale_seconds() -> u64 {
-        120
-    }
-}
-
 impl<'a> Access<'a> {
-    /// By the keys `url`, `tls`, `username` and `password`.
-    pub(crate) fn with_login(
-        url: &'a str,
-        tls: &'a DeviceTls,
-        username: Option<&'a str>,
-        password: Option<&'a Secret>,
-    ) -> Self {
-        Self { tls, username, password, ..Self::new("url", url, "http") }
-    }
-
     /// By an address alone.
     pub(crate) fn new(key: &'static str, address: &'a str, scheme: &'static str) -> Self {
         let (username, password, headers, accept) = (None, None, None, None);

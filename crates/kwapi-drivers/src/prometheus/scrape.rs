@@ -50,7 +50,7 @@ struct Found {
 }
 
 impl Scrape {
-    pub(super) fn new(config: &PrometheusConfig, stale_after: Duration) -> Self {
+    pub(super) fn new(config: &PrometheusConfig) -> Self {
         // OpenMetrics: the family of `x_total` says in `x_created` when it began.
         let created = config
             .energy
@@ -75,7 +75,7 @@ impl Scrape {
             energy_unit: config.energy_unit,
             label: config.label.clone(),
             labels: config.labels.clone(),
-            stale_after,
+            stale_after: config.stale_after(),
             decimals: BTreeMap::new(),
             notes: Notes::default(),
             listed: ListedProbes::default(),

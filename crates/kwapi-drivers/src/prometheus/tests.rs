@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test starts the peer it talks to")]
 
 use std::process::Command;
+use std::time::Duration;
 
 use kwapi_core::ProbeId;
 use kwapi_peers::{Lab, Peer, free_port, need};
