@@ -141,18 +141,9 @@ impl Ledger {
         let files = Files::new(journal.home(), gate);
         let reader = journal.reader(READER, Need::Required);
         let mut state = State::default();
-        let mut found = None;
-        for name in [OPEN, OPEN_BEFORE] {
-            let Some(bytes) = files.tree().read(name).map_err(failed)? else { continue };
-            found = snapshot::decode(&bytes);
-            if found.is_some() {
-                break;
-            }
-            tracing::error!(file = name, "the open rows of the ledger are damaged");
-            state.counters.snapshots_damaged += 1;
-            // Not in the way of what is written next, which keeps the one before.
-            _ = files.tree().set_aside(name);
-        }
+        let (found, damaged) =
+            files.tree().read_whole([OPEN, OPEN_BEFORE], snapshot::decode).map_err(failed)?;
+        state.counters.snapshots_damaged = damaged;
         let is_new = found.is_none();
         let position = match found {
             Some((head, probes)) => {

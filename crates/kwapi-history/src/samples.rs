@@ -133,18 +133,9 @@ impl Samples {
         let files = SampleFiles::new(journal.home(), gate.clone());
         let reader = journal.reader(READER, Need::Required);
         let mut state = SamplesState::default();
-        let mut found = None;
-        for name in [PLACE, PLACE_BEFORE] {
-            let Some(bytes) = files.tree().read(name).map_err(failed)? else { continue };
-            found = place::decode(&bytes);
-            if found.is_some() {
-                break;
-            }
-            tracing::error!(file = name, "damaged; samples are taken from the journal again");
-            state.counters.places_damaged += 1;
-            // Not in the way of what is written next, which keeps the one before.
-            _ = files.tree().set_aside(name);
-        }
+        let (found, damaged) =
+            files.tree().read_whole([PLACE, PLACE_BEFORE], place::decode).map_err(failed)?;
+        state.counters.places_damaged = damaged;
         let position = found.unwrap_or(reader.committed());
         (state.position, state.written) = (position, position);
         (state.committed, state.committed_before) = (position, reader.committed());

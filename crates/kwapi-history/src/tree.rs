@@ -127,9 +127,29 @@ impl Tree {
         sync_folder(&self.home)
     }
 
-    /// Keeps a damaged file of the directory of history under another name.
-    pub(crate) fn set_aside(&self, name: &str) -> io::Result<()> {
-        fs::rename(self.home.join(name), self.home.join(format!("{name}.damaged")))
+    /// What `decode` makes of a file of the directory of history, or else of the one before it, and how many of the two it
+    /// can make nothing of. Those get other names: they are not in the way of what is written next, which keeps the one
+    /// before.
+    pub(crate) fn read_whole<T>(
+        &self,
+        names: [&str; 2],
+        decode: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<(Option<T>, u64)> {
+        let mut damaged = 0;
+        for name in names {
+            let Some(bytes) = self.read(name)? else { continue };
+            let found = decode(&bytes);
+            if found.is_some() {
+                return Ok((found, damaged));
+            }
+            tracing::error!(
+                file = name,
+                "damaged: renamed to {name}.damaged; its content is made again from the journal"
+            );
+            damaged += 1;
+            _ = fs::rename(self.home.join(name), self.home.join(format!("{name}.damaged")));
+        }
+        Ok((None, damaged))
     }
 
     /// A file of the directory of history; `None` where there is none.
