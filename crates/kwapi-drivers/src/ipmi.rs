@@ -28,6 +28,7 @@ mod reader;
 mod repository;
 mod routes;
 mod sdr;
+mod sensors;
 mod session;
 mod shared;
 mod source;
@@ -146,7 +147,7 @@ impl Ipmi {
     async fn read_source(&mut self) -> Result<Result<Reading, NoReading>, DriverError> {
         let asked = match &self.found.source {
             IpmiSource::Sensors(choice) => {
-                return source::read_sensors(&mut self.session, choice, &self.shared).await;
+                return sensors::read(&mut self.session, choice, &self.shared).await;
             }
             IpmiSource::Dcmi => source::ask_dcmi(&mut self.session).await,
             IpmiSource::NodeManager(channel) => node_manager::ask(&mut self.session, *channel).await,
@@ -154,8 +155,8 @@ impl Ipmi {
         let card = self.session.link.card;
         let power = match asked {
             Ok(power) => power,
-            Err(Failure::Completed { what, code }) => return source::no_reading(card, what, code),
-            Err(failure) => return Err(failure.of(card, source::SILENT)),
+            Err(Failure::Completed { what, code }) => return link::no_reading(card, what, code),
+            Err(failure) => return Err(failure.of(card, link::SILENT)),
         };
         if let Some(still) = self.freshness.observe(power, Instant::now().into_std()) {
             return Ok(Err(NoReading::Stale(format!(

@@ -135,4 +135,4 @@ impl Freshness {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

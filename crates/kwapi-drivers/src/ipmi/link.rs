@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kwapi_core::{NoReading, Reading};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::completion::{Remedy, meaning, remedy};
 use super::routes::{Inbox, Ports, Routes};
 use crate::deadline;
 use crate::driver::DriverError;
@@ -17,6 +19,9 @@ const SENDING_ENDS_FIFTHS: [u32; 3] = [1, 3, 5];
 
 /// A good-bye that is not answered for so long may be lost, and is said once more. The end of the process waits longer.
 const GOODBYE_ANSWERED: Duration = Duration::from_millis(500);
+
+/// What may have happened to a card that does not answer within a session.
+pub(super) const SILENT: &str = "the BMC stopped responding or lost the session, as after a restart";
 
 /// The way to one card, for one session.
 #[derive(Debug)]
@@ -138,7 +143,6 @@ impl From<DriverError> for Failure {
 impl Failure {
     /// The error for the manager. `card` goes into the message; `advice` says what to try when nothing answers.
     pub(super) fn of(self, card: SocketAddr, advice: &str) -> DriverError {
-        use super::completion::{Remedy, meaning, remedy};
         match self {
             Self::Unanswered(Unanswered { what, patience, unusable }) => {
                 let heard = match unusable {
@@ -162,6 +166,24 @@ impl Failure {
                 }
             }
             Self::Driver(error) => error,
+        }
+    }
+}
+
+/// What a completion code means for a source that worked before.
+pub(super) fn no_reading(
+    card: SocketAddr,
+    what: &'static str,
+    code: u8,
+) -> Result<Result<Reading, NoReading>, DriverError> {
+    match remedy(code) {
+        Remedy::State => Ok(Err(NoReading::NotAvailable(format!("{what}: {} ({code:#04x})", meaning(code))))),
+        Remedy::Later | Remedy::Privilege => Err(Failure::Completed { what, code }.of(card, "")),
+        Remedy::Unsupported | Remedy::Reserve | Remedy::Fewer | Remedy::Absent => {
+            Err(DriverError::link(format!(
+                "{card}: {what} is no longer available: {} ({code:#04x}); looking for another source",
+                meaning(code)
+            )))
         }
     }
 }

@@ -99,6 +99,7 @@ pub(super) fn parse(data: &[u8]) -> Option<PowerReading> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dcmi::tests::shown;
     use super::*;
 
     fn data(watts: [u16; 4], state: u8) -> Vec<u8> {
@@ -112,12 +113,7 @@ mod tests {
 
     #[track_caller]
     fn check(data: &[u8], expected: &str) {
-        let said = match parse(data).map(|power| power.reading()) {
-            Some(Ok(reading)) => reading.to_string(),
-            Some(Err(reason)) => reason.to_string(),
-            None => "malformed".to_owned(),
-        };
-        assert_eq!(said, expected, "{data:02x?}");
+        assert_eq!(shown(parse(data)), expected, "{data:02x?}");
     }
 
     #[test]

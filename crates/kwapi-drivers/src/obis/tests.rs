@@ -70,9 +70,13 @@ fn telegrams_of(mut reader: LineBuffer, bytes: &[u8], piece: usize) -> Vec<Resul
 
 /// What a meter with these outlets says of the telegrams in `bytes`; what is damaged is told by its reason.
 fn said(expects: Expects, bytes: &[u8], keys: &[&str]) -> String {
+    said_through(LineBuffer::new(expects, None), bytes, keys)
+}
+
+fn said_through(reader: LineBuffer, bytes: &[u8], keys: &[&str]) -> String {
     let mut meter = TelegramMeter::new(&outlets(keys)).unwrap();
     let mut said = Vec::new();
-    for telegram in telegrams(expects, bytes, 7) {
+    for telegram in telegrams_of(reader, bytes, 7) {
         let mut readings = Readings::default();
         match telegram {
             Ok(telegram) => meter.take(telegram.registers, &mut readings),

@@ -2,19 +2,17 @@
 //! middle of an upload, and the service too.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::time::Duration;
 
 use kwapi_peers::objects::ObjectServer;
 use kwapi_peers::{Lab, free_port, wait_until};
 use serde_json::Value;
 
 use crate::harness::{Kwapi, PATIENCE, get, kwapi, run};
+use weir::Weir;
+
+mod weir;
 
 /// Hours of a log that is imported, a row of each of two probes every five seconds.
 const HOURS: u64 = 4;
@@ -48,6 +46,28 @@ fn imported(lab: &Lab) -> u64 {
     let (is_well, said) = run(&arguments.split(' ').collect::<Vec<_>>(), lab.path());
     assert!(is_well, "{said}");
     start
+}
+
+/// A bucket, and hours on record that are to go there.
+struct Begun {
+    lab: Lab,
+    server: ObjectServer,
+    port: u16,
+    /// Where the hours begin, in Unix seconds.
+    start: u64,
+}
+
+impl Begun {
+    /// `None` where there is no such server.
+    fn here() -> Option<Self> {
+        if !kwapi_peers::need_python("objects") {
+            return None;
+        }
+        let (lab, port) = (Lab::empty(), free_port());
+        let server = ObjectServer::start(&lab, port);
+        let start = imported(&lab);
+        Some(Self { lab, server, port, start })
+    }
 }
 
 fn metric(service: &Kwapi, name: &str) -> Option<f64> {
@@ -102,12 +122,10 @@ fn assert_whole(rows: &[(f64, f64)], what: &str) {
 
 #[test]
 fn a_service_uploads_drops_and_reads_back_and_others_read_the_bucket() {
-    if !kwapi_peers::need_python("objects") || !kwapi_peers::need_python("ledger") {
+    if !kwapi_peers::need_python("ledger") {
         return;
     }
-    let (lab, port) = (Lab::empty(), free_port());
-    let server = ObjectServer::start(&lab, port);
-    let start = imported(&lab);
+    let Some(Begun { lab, server, start, .. }) = Begun::here() else { return };
     let service = Kwapi::start_in(lab, &["run"], &site(&server, &server.endpoint(), &server.secret_key));
     service.probe("live");
     reaches(&service, "kwapi_samples_uploads_total", HOURS as f64);
@@ -140,12 +158,7 @@ fn a_service_uploads_drops_and_reads_back_and_others_read_the_bucket() {
 
 #[test]
 fn of_a_stopped_service_the_bucket_tells_what_it_told_before_or_the_hours_are_named() {
-    if !kwapi_peers::need_python("objects") {
-        return;
-    }
-    let (lab, port) = (Lab::empty(), free_port());
-    let server = ObjectServer::start(&lab, port);
-    let start = imported(&lab);
+    let Some(Begun { lab, server, start, .. }) = Begun::here() else { return };
     let service = Kwapi::start_in(lab, &["run"], &site(&server, &server.endpoint(), &server.secret_key));
     service.probe("live");
     reaches(&service, "kwapi_samples_uploads_total", HOURS as f64);
@@ -209,99 +222,9 @@ print("polars", of[0], f"{of[1]:.3f}")
     assert_eq!(text.lines().collect::<Vec<_>>(), [wanted("pandas"), wanted("duckdb"), wanted("polars")]);
 }
 
-/// Between a service and a server: lets so many bytes of an upload pass, and no more until it is opened.
-struct Weir {
-    port: u16,
-    state: Arc<WeirState>,
-}
-
-#[derive(Default)]
-struct WeirState {
-    /// The port of the server behind it.
-    server: AtomicU16,
-    is_open: AtomicBool,
-    held: AtomicU64,
-}
-
-impl Weir {
-    fn before(server: u16, bytes: u64) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let weir = Self { port: listener.local_addr().unwrap().port(), state: Arc::default() };
-        weir.turn_to(server);
-        let state = Arc::clone(&weir.state);
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let server = state.server.load(Ordering::SeqCst);
-                let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                let (back_from, back_to) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
-                let state = Arc::clone(&state);
-                std::thread::spawn(move || {
-                    pass(client, upstream, |chunk, passed| state.hold(chunk, passed, bytes));
-                });
-                std::thread::spawn(move || pass(back_from, back_to, |_, passed| passed));
-            }
-        });
-        weir
-    }
-
-    /// From now on connections go to this port.
-    fn turn_to(&self, server: u16) {
-        self.state.server.store(server, Ordering::SeqCst);
-    }
-
-    fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Waits until an upload is on its way and stuck.
-    fn wait(&self) {
-        wait_until("an upload on its way", PATIENCE * 2, || {
-            (self.state.held.load(Ordering::SeqCst) > 0).then_some(())
-        });
-    }
-
-    fn open(&self) {
-        self.state.is_open.store(true, Ordering::SeqCst);
-    }
-}
-
-impl WeirState {
-    /// Counts the bytes of an upload; waits where it has come so far.
-    fn hold(&self, chunk: &[u8], passed: u64, bytes: u64) -> u64 {
-        let is_upload = passed > 0 || chunk.starts_with(b"PUT ");
-        let passed = if is_upload { passed + chunk.len() as u64 } else { 0 };
-        if passed > bytes && !self.is_open.load(Ordering::SeqCst) {
-            self.held.fetch_add(1, Ordering::SeqCst);
-            while !self.is_open.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-        passed
-    }
-}
-
-/// Copies until either side ends; `look` sees each piece before it goes on.
-fn pass(mut from: TcpStream, mut to: TcpStream, look: impl Fn(&[u8], u64) -> u64) {
-    let (mut piece, mut passed) = ([0; 512], 0);
-    while let Ok(length) = from.read(&mut piece)
-        && length > 0
-    {
-        passed = look(&piece[..length], passed);
-        if to.write_all(&piece[..length]).is_err() {
-            break;
-        }
-    }
-    _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
-}
-
 #[test]
 fn a_server_killed_in_the_middle_of_an_upload_costs_no_sample() {
-    if !kwapi_peers::need_python("objects") {
-        return;
-    }
-    let (lab, port) = (Lab::empty(), free_port());
-    let server = ObjectServer::start(&lab, port);
-    let start = imported(&lab);
+    let Some(Begun { lab, server, port, start }) = Begun::here() else { return };
     let weir = Weir::before(port, 1_500);
     let service = Kwapi::start_in(lab, &["run"], &site(&server, &weir.endpoint(), &server.secret_key));
     service.probe("live");
@@ -340,12 +263,7 @@ fn a_server_killed_in_the_middle_of_an_upload_costs_no_sample() {
 
 #[test]
 fn a_service_killed_in_the_middle_of_an_upload_begins_it_again() {
-    if !kwapi_peers::need_python("objects") {
-        return;
-    }
-    let (lab, port) = (Lab::empty(), free_port());
-    let server = ObjectServer::start(&lab, port);
-    let start = imported(&lab);
+    let Some(Begun { lab, server, port, start }) = Begun::here() else { return };
     let weir = Weir::before(port, 1_500);
     let toml = site(&server, &weir.endpoint(), &server.secret_key);
     let service = Kwapi::start_in(lab, &["run"], &toml);
@@ -370,12 +288,7 @@ fn a_service_killed_in_the_middle_of_an_upload_begins_it_again() {
 
 #[test]
 fn wrong_keys_and_a_wrong_bucket_are_told_and_nothing_is_dropped() {
-    if !kwapi_peers::need_python("objects") {
-        return;
-    }
-    let (lab, port) = (Lab::empty(), free_port());
-    let server = ObjectServer::start(&lab, port);
-    let start = imported(&lab);
+    let Some(Begun { lab, server, start, .. }) = Begun::here() else { return };
     let toml = site(&server, &server.endpoint(), "wrong");
     let told = |service: &Kwapi, words: &str| {
         wait_until(words, PATIENCE * 2, || {

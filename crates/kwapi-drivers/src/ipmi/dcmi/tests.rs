@@ -14,14 +14,18 @@ fn data(watts: [u16; 4], stamp: u32, period_ms: u32, state: u8) -> Vec<u8> {
     data
 }
 
-#[track_caller]
-fn check(data: &[u8], expected: &str) {
-    let said = match parse(data).map(|power| power.reading()) {
+/// What a card's answer comes to.
+pub(in super::super) fn shown(power: Option<PowerReading>) -> String {
+    match power.map(|power| power.reading()) {
         Some(Ok(reading)) => reading.to_string(),
         Some(Err(reason)) => reason.to_string(),
         None => "malformed".to_owned(),
-    };
-    assert_eq!(said, expected, "{data:02x?}");
+    }
+}
+
+#[track_caller]
+fn check(data: &[u8], expected: &str) {
+    assert_eq!(shown(parse(data)), expected, "{data:02x?}");
 }
 
 #[test]

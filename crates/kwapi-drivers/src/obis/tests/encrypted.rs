@@ -43,21 +43,7 @@ fn with_own_tag() -> Vec<u8> {
 
 /// What a meter with these keys says of the telegrams in `bytes`, in pieces.
 fn opened(keys: Option<TelegramKeys>, bytes: &[u8]) -> String {
-    let mut meter = TelegramMeter::new(&outlets(&["total", "export"])).unwrap();
-    let mut said = Vec::new();
-    for telegram in telegrams_of(LineBuffer::new(Expects::P1, keys), bytes, 7) {
-        let mut readings = Readings::default();
-        match telegram {
-            Ok(telegram) => meter.take(telegram.registers, &mut readings),
-            Err(Damage::Telegram(why, _)) => said.push(why.to_owned()),
-            Err(other) => said.push(into_error(other).to_string()),
-        }
-        said.extend(readings.drain().map(|(probe, reading)| match reading {
-            Ok(reading) => format!("{probe}: {reading}"),
-            Err(no_reading) => format!("{probe}: {no_reading}"),
-        }));
-    }
-    said.join("; ")
+    said_through(LineBuffer::new(Expects::P1, keys), bytes, &["total", "export"])
 }
 
 #[test]
