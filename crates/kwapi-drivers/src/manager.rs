@@ -175,6 +175,12 @@ impl Manager {
         let visible: Vec<_> = self.meters.lock().values().map(|running| running.visible.clone()).collect();
         let mut statuses: Vec<_> = visible.iter().map(|visible| visible.lock().snapshot()).collect();
         statuses.sort_by(|one, other| one.name.cmp(&other.name));
+        let shared = self.outflow.state.shared_registers();
+        if !shared.is_empty() {
+            for probe in statuses.iter_mut().flat_map(|status| &mut status.probes) {
+                probe.counter_shared_with = shared.get(&probe.probe).cloned();
+            }
+        }
         statuses
     }
 

@@ -189,6 +189,7 @@ impl Config {
                 Ok(MeterSpec { files: read.fingerprint(&spec.driver), ..spec })
             })
             .collect::<Result<_, DocumentError>>()?;
+        warnings.extend(remarks::shared_outlets(document, &expanded, &meters));
         let config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
@@ -322,4 +323,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

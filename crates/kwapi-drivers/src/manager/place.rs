@@ -67,6 +67,16 @@ impl RegisterPlace {
     }
 }
 
+impl MeterSpec {
+    /// Each named outlet's probe, and what the outlet is known by where its driver does not say more: where two are equal, it
+    /// is the same outlet of the same device.
+    pub fn places(&self) -> Vec<(ProbeId, String)> {
+        let place = RegisterPlace::of(self);
+        let path = |probe: &ProbeId| place.register(probe, None).path.clone().unwrap_or_default();
+        self.outlets.named().iter().map(|outlet| (outlet.probe.clone(), path(&outlet.probe))).collect()
+    }
+}
+
 /// What names come from outside are kept by: no longer than the state has room for.
 pub(super) fn bounded(name: String) -> String {
     if name.len() <= PATH_BYTES_MAX && !name.chars().any(char::is_control) {

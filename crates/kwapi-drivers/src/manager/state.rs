@@ -18,7 +18,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use file::{StateEntry, StateKey};
+
+use file::{Sharer, StateEntry, StateKey};
 
 /// So many entries are written at once: what a hundred thousand probes tell within a second does not wait all together.
 const WRITE_AT: usize = 4_096;
@@ -43,6 +44,8 @@ struct Shared {
     configured: Mutex<ConfiguredNames>,
     /// Probes whose latest entry could not be written or synced.
     unkept: Mutex<HashSet<ProbeId>>,
+    /// The probes of each register that several are written of.
+    shared: Mutex<Vec<Vec<Sharer>>>,
     seen: Mutex<Seen>,
 }
 
@@ -88,6 +91,7 @@ impl ManagerState {
             past: Mutex::default(),
             configured: Mutex::default(),
             unkept: Mutex::default(),
+            shared: Mutex::default(),
             seen: Mutex::default(),
         });
         let task = tokio::spawn(writing::run(shared.clone(), directory));
@@ -212,6 +216,21 @@ impl ManagerState {
         }
     }
 
+    /// The probes that are read from a register from which another is read as well, each with such another: only one of them
+    /// goes on with its curve after a stop.
+    pub(super) fn shared_registers(&self) -> HashMap<ProbeId, ProbeId> {
+        let Some(shared) = &self.shared else { return HashMap::new() };
+        let all = shared.shared.lock();
+        let pairs = all.iter().flat_map(|sharers| {
+            let first = shared.two_measured(sharers);
+            sharers.iter().filter_map(move |(probe, _)| {
+                let (one, other) = first?;
+                Some((probe.clone(), if probe == one { other } else { one }.clone()))
+            })
+        });
+        pairs.collect()
+    }
+
     /// What is wrong with the state, if anything is.
     pub(super) fn trouble(&self) -> Option<String> {
         self.shared.as_ref().and_then(|shared| shared.seen.lock().trouble.clone())
@@ -240,6 +259,16 @@ impl Pending {
 }
 
 impl Shared {
+    /// Two of the probes that are configured.
+    fn two_measured<'a>(&self, sharers: &'a [Sharer]) -> Option<(&'a ProbeId, &'a ProbeId)> {
+        let configured = self.configured.lock();
+        let mut measured = sharers
+            .iter()
+            .filter(|(probe, template)| configured.has(probe, template.as_deref()))
+            .map(|(probe, _)| probe);
+        Some((measured.next()?, measured.next()?))
+    }
+
     async fn is_done(&self, generation: u64) {
         let is_done = |done: &Option<u64>| done.is_some_and(|done| done >= generation);
         _ = self.done.subscribe().wait_for(is_done).await;

@@ -177,6 +177,8 @@ pub struct ProbeStatus {
     pub is_held: bool,
     /// Why the time before this process is not bridged by the outlet's counter, if it is not.
     pub not_bridged: Option<NotBridged>,
+    /// Another probe that is read from the same register, if there is one: only one of the two is bridged over a restart.
+    pub counter_shared_with: Option<ProbeId>,
     /// How accurate its power is, in percent of the reading, where the device itself says it.
     pub accuracy_percent: Option<f64>,
 }
@@ -291,6 +293,7 @@ impl Visible {
                 outliers_in_a_row: probe.source.outliers().1,
                 is_held: probe.source.is_held(),
                 not_bridged: probe.source.not_bridged(),
+                counter_shared_with: None, // The manager knows.
                 accuracy_percent: self.accuracy.get(probe.source.probe()).copied(),
                 probe: probe.source.probe().clone(),
                 power: probe.latest.map(|(power, _)| power),

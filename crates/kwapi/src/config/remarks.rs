@@ -1,10 +1,13 @@
 //! What a configuration does not say in so many words: what a restart alone changes, and what is probably not meant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kwapi_core::ProbeId;
-use kwapi_drivers::manager::VirtualSpec;
+use kwapi_drivers::Driver as _;
+use kwapi_drivers::dummy::Dummy;
+use kwapi_drivers::manager::{MeterSpec, VirtualSpec};
 use toml::Value;
 
 use super::Labels;
@@ -75,6 +78,39 @@ pub(super) fn unknown_labels(
         let path = [Step::Key("labels".to_owned()), Step::Key(probe.to_string())];
         let message = format!("labels for `{probe}`, which no meter measures{advice}");
         warnings.push(document.error(&path, message).to_string());
+    }
+    warnings
+}
+
+/// Meters that read an outlet which another reads already.
+pub(super) fn shared_outlets(
+    document: &Document,
+    meters: &[MeterConfig],
+    specs: &[MeterSpec],
+) -> Vec<String> {
+    let mut known: HashMap<String, (ProbeId, &str)> = HashMap::new();
+    let mut warnings = Vec::new();
+    for (meter, spec) in meters.iter().zip(specs) {
+        // Dummies are as many devices as there are meters.
+        if meter.driver == Dummy::NAME {
+            continue;
+        }
+        let mut again = Vec::new();
+        for (probe, place) in spec.places() {
+            match known.entry(place) {
+                Entry::Vacant(new) => _ = new.insert((probe, &meter.name)),
+                Entry::Occupied(first) => again.push((probe, first.get().clone())),
+            }
+        }
+        let Some((probe, (other, name))) = again.first() else { continue };
+        let more = match again.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let message = format!(
+            "`{probe}` is the same outlet of the same device as `{other}` of meter `{name}`{more}: sums count its power twice, and its energy counter is bridged across restarts for one of them only"
+        );
+        warnings.push(meter.error(document, &[], message).to_string());
     }
     warnings
 }

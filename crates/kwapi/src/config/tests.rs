@@ -196,6 +196,28 @@ fn labels_of_a_probe_that_nobody_measures_are_a_warning() {
 }
 
 #[test]
+fn an_outlet_that_two_meters_read_is_a_warning() {
+    let pdu = |keys: &str| format!("[[meter]]\ndriver='snmp'\n{keys}\n");
+    let warnings = |config: &Config| {
+        config.warnings.iter().map(|warning| warning.rsplit_once('/').unwrap().1.to_owned()).collect()
+    };
+    let first = pdu("host='pdu1'\nprobes=['a','b','c']");
+    let two =
+        first.clone() + &pdu("host='pdu1'\nname='again'\ninterval_seconds=5\nprobes={ 2='x', 3='y', 4='z' }");
+    check(
+        &two,
+        warnings,
+        "k.toml:5: `x` is the same outlet of the same device as `b` of meter `snmp:pdu1` (and 1 more): sums count its power twice, and its energy counter is bridged across restarts for one of them only",
+    );
+    // Whoever gets at it otherwise still gets at the same; another device, or its other outlets, are none of that.
+    let login = first.clone() + &pdu("host='pdu1'\nname='again'\ncommunity='other'\nprobe='x'");
+    check(&login, |config| config.warnings.len().to_string(), "1");
+    let others = first + &pdu("host='pdu2'\nprobe='x'") + &pdu("host='pdu1'\nname='n'\nprobes={ 7='y' }");
+    let dummies = "[[meter]]\ndriver='dummy'\nprobe='d'\n[[meter]]\ndriver='dummy'\nname='e'\nprobe='e'\n";
+    check(&(others + dummies), warnings, "");
+}
+
+#[test]
 fn a_devices_clock_can_be_distrusted() {
     check(
         "[[meter]]\ndriver='dummy'\nprobe='a'\ndevice_clock=false\n[[meter]]\ndriver='dummy'\nprobe='b'\n",

@@ -103,6 +103,12 @@ fn energy(out: &mut Exposition, meter: &MeterStatus) {
             "Probes not published until the wall clock is correct.",
             sum(|probe| u64::from(probe.is_held)),
         ),
+        (
+            "kwapi_meter_counters_shared",
+            Kind::Gauge,
+            "Probes read from an energy counter that another probe is read from as well.",
+            sum(|probe| u64::from(probe.counter_shared_with.is_some())),
+        ),
     ] {
         if count > 0 {
             out.family(name, kind, help).count(&labels, count);

@@ -158,6 +158,9 @@ pub(crate) struct ProbeReport {
     /// Why the time before this process is not bridged by its counter.
     #[serde(default)]
     pub(crate) not_bridged: Option<String>,
+    /// Another probe that is read from the same energy counter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counter_shared_with: Option<String>,
     /// What its device says of its accuracy, in percent of the reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) accuracy_percent: Option<f64>,
@@ -213,7 +216,12 @@ impl ProbeReport {
         let held = self.is_held.then(|| "held until the wall clock is correct".to_owned());
         let doubted =
             (!self.counter_believed).then(|| "energy counter contradicts the power readings".to_owned());
-        [outliers, held, doubted].into_iter().flatten()
+        let shared = self.counter_shared_with.as_ref().map(|other| {
+            format!(
+                "read from the same energy counter as {other}: only one of them is bridged across restarts"
+            )
+        });
+        [outliers, held, doubted, shared].into_iter().flatten()
     }
 
     /// What an operator should know of the probe's energy, its past included.
@@ -236,6 +244,7 @@ impl ProbeReport {
             outliers_in_a_row: status.outliers_in_a_row,
             is_held: status.is_held,
             not_bridged: status.not_bridged.map(|cause| cause.to_string()),
+            counter_shared_with: status.counter_shared_with.map(|other| other.to_string()),
             accuracy_percent: status.accuracy_percent,
         }
     }

@@ -4,8 +4,8 @@
 //! slot that is torn or damaged costs its own entry; an empty one is blank. Nothing is ever moved, so a full disk does
 //! not hinder what is known already.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -68,7 +68,14 @@ pub(super) struct StateFile {
     free: Vec<usize>,
     /// The template of the latest entry, which all of a meter share.
     template: Option<Arc<str>>,
+    /// Registers of which several probes are written.
+    shared: BTreeSet<String>,
+    /// Those of them that nobody was told of yet.
+    newly_shared: Vec<String>,
 }
+
+/// A probe, with the template of its meter.
+pub(super) type Sharer = (ProbeId, Option<Arc<str>>);
 
 /// What was found in a file as it was opened.
 #[derive(Debug, Default)]
@@ -110,6 +117,8 @@ impl StateFile {
             by_path: HashMap::new(),
             free: Vec::new(),
             template: None,
+            shared: BTreeSet::new(),
+            newly_shared: Vec::new(),
         };
         // A piece at a time: a hundred thousand entries are 100 MB.
         let mut is_read = is_new;
@@ -149,7 +158,9 @@ impl StateFile {
                 if *other == key && *template == kept.template)
         });
         if let Some(index) = known {
-            return self.file.write_all_at(&line, offset(index));
+            self.file.write_all_at(&line, offset(index))?;
+            self.note_shared(&key.path);
+            return Ok(());
         }
         self.delete_where(&key);
         let index = self.free.last().copied().unwrap_or(self.slots.len());
@@ -162,8 +173,33 @@ impl StateFile {
         } else {
             self.free.pop();
         }
-        self.enter(index, key, kept.template.clone());
+        self.enter(index, key.clone(), kept.template.clone());
+        self.note_shared(&key.path);
         Ok(())
+    }
+
+    /// Whoever begins on a register deletes what others had of it: two that both write of it both read it.
+    fn note_shared(&mut self, path: &str) {
+        let is_shared = self.by_path.get(path).is_some_and(|indices| !indices.others.is_empty());
+        if is_shared && !self.shared.contains(path) {
+            self.shared.insert(path.to_owned());
+            self.newly_shared.push(path.to_owned());
+        }
+    }
+
+    /// The probes of each register that several have begun to share since this was asked last; and of all such registers.
+    pub(super) fn shared(&mut self) -> (Vec<Vec<Sharer>>, Vec<Vec<Sharer>>) {
+        let newly = std::mem::take(&mut self.newly_shared);
+        (
+            newly.iter().map(|path| self.sharers(path)).collect(),
+            self.shared.iter().map(|path| self.sharers(path)).collect(),
+        )
+    }
+
+    fn sharers(&self, path: &str) -> Vec<Sharer> {
+        let indices = self.by_path.get(path).into_iter().flat_map(Indices::iter);
+        let slots = indices.filter_map(|index| self.slots.get(index)?.as_ref());
+        slots.map(|(key, template)| (key.probe.clone(), template.clone())).collect()
     }
 
     /// Deletes every other entry of the key's probe, and every entry of its register under another probe; says which.
@@ -207,6 +243,9 @@ impl StateFile {
             forget(&mut self.by_probe, &key.probe, index);
             if !key.path.is_empty() {
                 forget(&mut self.by_path, &key.path, index);
+                if self.by_path.get(&key.path).is_none_or(|indices| indices.others.is_empty()) {
+                    self.shared.remove(&key.path);
+                }
             }
             self.free.push(index);
             deleted.push(key);

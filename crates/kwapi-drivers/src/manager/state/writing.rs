@@ -121,7 +121,9 @@ impl Shared {
             unkept.insert(probe.clone());
             trouble = Some(format!("cannot write the driver state: {error}"));
         };
-        for (key, (kept, alone)) in &batch.entries {
+        // What ended sessions left comes before those that begin, which may delete it.
+        let (alone, others): (Vec<_>, Vec<_>) = batch.entries.iter().partition(|(_, (_, alone))| *alone);
+        for (key, (kept, alone)) in others.into_iter().chain(alone) {
             let result = if *alone { self.keep_alone(file, key) } else { Ok(()) };
             if let Err(error) = result.and_then(|()| file.write(kept)) {
                 failed(error, &key.probe, &mut unkept);
@@ -131,7 +133,21 @@ impl Shared {
             unkept.extend(batch.entries.keys().map(|key| key.probe.clone()));
             trouble = Some(format!("cannot sync the driver state: {error}"));
         }
+        self.tell_shared(file);
         (unkept, trouble)
+    }
+
+    /// Notes which registers several probes are read from; tells of those that are new.
+    fn tell_shared(&self, file: &mut StateFile) {
+        let (new, all) = file.shared();
+        *self.shared.lock() = all;
+        let new: Vec<_> = new.iter().filter_map(|sharers| self.two_measured(sharers)).collect();
+        if let Some((probe, other)) = new.first() {
+            tracing::warn!(
+                %probe, %other, more = new.len() - 1,
+                "two probes are read from the same energy counter: only one of them is bridged across restarts; remove the other"
+            );
+        }
     }
 
     fn keep_alone(&self, file: &mut StateFile, key: &StateKey) -> std::io::Result<()> {

@@ -157,6 +157,14 @@ impl Site {
         of_probe.filter_map(|measurement| measurement.accounting).collect()
     }
 
+    /// Which probes are said to be read from one register, and with which other.
+    fn shared(&self) -> Vec<(String, String)> {
+        let statuses = self.manager.as_ref().expect("a manager").statuses();
+        let probes = statuses.into_iter().flat_map(|status| status.probes);
+        let pairs = probes.filter_map(|of| Some((of.probe.to_string(), of.counter_shared_with?.to_string())));
+        pairs.collect()
+    }
+
     fn not_bridged(&self, probe: &str) -> Option<NotBridged> {
         let statuses = self.manager.as_ref().expect("a manager").statuses();
         let mut probes = statuses.into_iter().flat_map(|status| status.probes);
@@ -307,6 +315,41 @@ async fn a_probe_renamed_and_back_shares_no_joule_with_the_other() {
         of_x.iter().map(|message| message.curve.unwrap().id).collect();
     assert_eq!(curves.len(), 2, "the second x does not go on where the first ended");
     assert!(of_x.last().unwrap().totals.energy.joules() <= WATTS * 60.0 + TICK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_probes_of_one_register_are_named_until_one_is_gone() {
+    let mut site = Site::new("shared");
+    let other = Device { ..DEVICES.lock()["shared"].clone() };
+    DEVICES.lock().insert("of its own".to_owned(), other);
+    let all = || vec![reader("a", "shared"), reader("b", "shared"), reader("c", "of its own")];
+    site.run(all(), 60).await;
+    let named = [("a", "b"), ("b", "a")].map(|(probe, other)| (probe.to_owned(), other.to_owned()));
+    assert_eq!(site.shared(), named);
+    site.stop().await;
+    sleep(HOUR).await;
+    site.run(all(), 60).await;
+    assert_eq!(site.shared(), named);
+    let has_gone_on = |probe: &&str| site.of(probe).last().unwrap().curve.unwrap().run == 2;
+    assert_eq!(["a", "b"].iter().filter(|probe| has_gone_on(probe)).count(), 1, "only one is bridged");
+    goes_on(&site.of("c"), 2);
+    site.manager.as_ref().unwrap().apply(vec![reader("b", "shared"), reader("c", "of its own")]);
+    assert_eq!(site.shared(), []);
+    sleep(60 * SECOND).await;
+    assert_eq!(site.shared(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_that_change_places_share_no_register() {
+    let mut site = Site::new("left");
+    let other = Device { ..DEVICES.lock()["left"].clone() };
+    DEVICES.lock().insert("right".to_owned(), other);
+    site.run(vec![reader("a", "left"), reader("b", "right")], 60).await;
+    site.manager.as_ref().unwrap().apply(vec![reader("b", "left"), reader("a", "right")]);
+    for _ in 0..4 {
+        sleep(15 * SECOND).await;
+        assert_eq!(site.shared(), []);
+    }
 }
 
 #[tokio::test(start_paused = true)]

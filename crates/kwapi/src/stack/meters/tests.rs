@@ -19,6 +19,7 @@ fn status(state: MeterState, seconds_ago: u64) -> MeterStatus {
         outliers_in_a_row: 0,
         is_held: false,
         not_bridged: None,
+        counter_shared_with: None,
         accuracy_percent: None,
     };
     MeterStatus {
