@@ -61,15 +61,15 @@ pub(crate) enum Command {
     /// the API of another machine.
     #[command(after_help = ENERGY_HELP)]
     Energy(Box<EnergyArgs>),
-    /// Print what a month's energy costs, and whose it is.
+    /// Print what a month's energy costs, and who used it.
     ///
-    /// Asks the same ledger as `kwapi energy`. Prices and owners are those of the configuration. A month that is closed is
-    /// printed from its document, whatever has changed since.
+    /// Reads the same ledger as `kwapi energy`. Prices and owners are those of the configuration. A closed month is printed
+    /// from its document, whatever has changed since.
     #[command(after_help = BILL_HELP)]
     Bill(Box<BillArgs>),
-    /// Print the yearly numbers of a data centre: energy of the facility and of its IT, peak and PUE, by the month.
+    /// Print a data centre's figures for a year: energy of the facility and of its IT, peak and PUE, by month.
     ///
-    /// Asks the same ledger as `kwapi energy`. What a probe measures is its label `role`: facility, it or renewable.
+    /// Reads the same ledger as `kwapi energy`. A probe's label `role` says what it measures: facility, it or renewable.
     #[command(after_help = REPORT_HELP)]
     Report(Box<ReportArgs>),
     /// Read one configured meter once and explain the findings.
@@ -84,17 +84,17 @@ pub(crate) enum Command {
     Measure(MeasureArgs),
     /// Copy accounts, ledger and index of a kwapi, running or stopped, to a new directory.
     Backup(BackupArgs),
-    /// Put a backup in the place of the records of a stopped kwapi.
+    /// Replace the records of a stopped kwapi with a backup.
     Restore(RestoreArgs),
     /// Import readings that were logged elsewhere (CSV, Parquet) into the records of a stopped service, or new ones.
     Import(Box<ImportArgs>),
-    /// Make and list the keys of the bus: CURVE between hosts, and the secrets that sign measurements.
+    /// Create and list the keys of the bus: CURVE between hosts, and the secrets that sign measurements.
     Keys(KeysArgs),
-    /// Print a configuration made from that of another program, and what it could not carry.
+    /// Print a configuration made from that of another program, and what could not be carried over.
     ///
     /// Reads drivers.conf, forwarder.conf, api.conf and rrd.conf of the original Kwapi and its directory of RRD files; a
     /// configuration of Prometheus with those of its exporters for IPMI and SNMP; one of Telegraf; CSV exports of NetBox
-    /// (devices, cables). What a file is, is told from its content.
+    /// (devices, cables). The kind of each file is detected.
     ImportConfig(ImportConfigArgs),
     /// Print the commands that register kwapi in Keystone.
     KeystoneRegister(KeystoneRegisterArgs),
@@ -241,13 +241,13 @@ pub(crate) struct BenchArgs {
     /// Seconds between readings of a probe.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) interval: f64,
-    /// How many of the probes are measured a thousand times a second instead.
+    /// Number of probes measured a thousand times a second instead.
     #[arg(long, default_value_t = 0, value_name = "PROBES")]
     pub(crate) fast: usize,
-    /// Keep state in this directory instead of a temporary one; run again, it starts with what is there.
+    /// Keep state in this directory instead of a temporary one; a second run starts with what is there.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state_directory: Option<PathBuf>,
-    /// Leave out what need not be kept, to see what it takes: `--without groups,ledger,samples`.
+    /// Leave out parts of history, to see what they cost: `--without groups,ledger,samples`.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) without: Vec<OptionalPart>,
 }

@@ -13,9 +13,9 @@ pub(crate) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make a CURVE key pair: the secret key goes to a file, the public key is printed.
+    /// Create a CURVE key pair: the secret key goes to a file, the public key is printed.
     Curve(KeyFileArgs),
-    /// Make a secret to sign measurements with, and print what to configure.
+    /// Create a secret to sign measurements with, and print what to configure.
     Signing(SigningArgs),
     /// Print the public key that belongs to a file with a secret CURVE key.
     Public(KeyFileArgs),
@@ -25,14 +25,14 @@ pub(crate) enum KeysCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct KeyFileArgs {
-    /// File of the secret key. A new one is never written over an old one.
+    /// File of the secret key. An existing file is never overwritten.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SigningArgs {
-    /// File of the secret. A new one is never written over an old one.
+    /// File of the secret. An existing file is never overwritten.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Id of the key in messages, logs and metrics: letters, digits, `-`, `_` and `.`.

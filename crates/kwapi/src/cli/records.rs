@@ -81,7 +81,7 @@ pub(crate) enum EnergyPrint {
     /// For people.
     #[default]
     Table,
-    /// With a header; empty where nothing is known.
+    /// With a header; fields are empty where nothing is known.
     Csv,
     /// One document.
     Json,
@@ -113,15 +113,15 @@ Examples:
 
 Prices are the [[tariff]] tables of the configuration, months and hours those of `zone` in [bill]. Energy is the difference
 of two readings of the probe's register, which are rounded down to watt-hours. What a tariff charges a probe is rounded once,
-a half away from zero; owners and lines add up to that. `bridged` energy is known by amount, but not by time: it is spread
-evenly over its stretch, and the line says what it costs at the lowest and at the highest price of the stretch.";
+halves away from zero; owners and lines add up to that. `bridged` energy is known by amount, but not by time: it is spread
+evenly over the gap, and the line says what it would cost at the lowest and at the highest price in that time.";
 
 #[derive(Args, Debug)]
 pub(crate) struct BillArgs {
-    /// The month, as of `zone` in [bill]; of the current one the part that is over.
+    /// The month, in the `zone` of [bill]; of the current month, the part that is over.
     #[arg(long, value_name = "YYYY-MM")]
     pub(crate) month: String,
-    /// One part per value of this label, and one of what has none [default: all in one].
+    /// One part per value of this label, and one for probes without it [default: all in one].
     #[arg(long, value_name = "LABEL")]
     pub(crate) by: Option<String>,
     /// Probes: an id, `taurus-[1-16]`, `lyon.*`, or `*`; may be repeated [default: all].
@@ -130,16 +130,16 @@ pub(crate) struct BillArgs {
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: BillPrint,
-    /// Close the bill of a month that is over: keep it in the state directory, to be printed from there.
+    /// Close the bill of a month that is over: save it in the state directory, and print it from there from then on.
     #[arg(long, conflicts_with_all = ["probes", "correct", "correction"])]
     pub(crate) close: bool,
-    /// Keep and print a correction of a closed bill: what differs by late readings, corrected tariffs and shares.
+    /// Save and print a correction of a closed bill: what late readings, corrected tariffs and shares change.
     #[arg(long, conflicts_with_all = ["probes", "correction"])]
     pub(crate) correct: bool,
     /// Print this correction of a closed bill.
     #[arg(long, value_name = "NUMBER", conflicts_with = "probes")]
     pub(crate) correction: Option<usize>,
-    /// Print each quarter hour instead, as CSV: stamped at its end, 92 or 100 on days on which the clock is set.
+    /// Print each quarter hour instead, as CSV, by the time it ends; 92 or 100 on days when the clocks change.
     #[arg(long, conflicts_with = "format")]
     pub(crate) profile: bool,
     #[command(flatten)]
@@ -152,12 +152,12 @@ Examples:
   kwapi report --year 2026 --format csv > 2026.csv
 
 Labels: role = facility (all that the data centre takes), it, or renewable (its own generation); metered_at = ups, pdu or
-equipment, for the category of PUE. A probe below a meter of the same role is in that already. Names are those of Delegated
-Regulation (EU) 2024/1364; what the form asks besides is listed as not known.";
+equipment, for the category of PUE. A probe below a meter of the same role is included in it. Names are those of Delegated
+Regulation (EU) 2024/1364; other figures of the form are listed as not known.";
 
 #[derive(Args, Debug)]
 pub(crate) struct ReportArgs {
-    /// The year, as of `zone` in [bill]; of the current one the part that is over.
+    /// The year, in the `zone` of [bill]; of the current year, the part that is over.
     #[arg(long, value_name = "YYYY")]
     pub(crate) year: i16,
     /// Output format.
@@ -167,11 +167,11 @@ pub(crate) struct ReportArgs {
     pub(crate) ledger: LedgerArgs,
 }
 
-/// RRD files and the driver manager's state are not in it: graphs begin anew from what the journal has, and a meter's next
-/// stop is unknown where its driver manager is restored as well.
+/// RRD files and the driver manager's state are not included: graphs start again from what is in the journal, and if the
+/// driver manager is restored as well, its next stop is not bridged.
 #[derive(Args, Debug)]
 pub(crate) struct BackupArgs {
-    /// Directory to make.
+    /// Directory to create.
     #[arg(value_name = "DIRECTORY")]
     pub(crate) into: PathBuf,
     /// State directory to copy from [default: that of the configuration].
@@ -187,7 +187,7 @@ pub(crate) struct RestoreArgs {
     /// State directory to restore to [default: that of the configuration].
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) into: Option<PathBuf>,
-    /// Where there are records already, keep them beside the restored ones (`history.before-N`).
+    /// Replace existing records, and keep them as `history.before-N`.
     #[arg(long)]
     pub(crate) replace: bool,
 }
@@ -212,13 +212,13 @@ pub(crate) struct MeasureArgs {
     /// Accuracy of all meters in percent; overrides `accuracy` of the configuration.
     #[arg(long, value_name = "PERCENT")]
     pub(crate) accuracy: Option<f64>,
-    /// Write the totals of now to this file, for --end.
+    /// Write the current totals to this file, for --end.
     #[arg(long, value_name = "FILE")]
     pub(crate) begin: Option<PathBuf>,
     /// Measure from when this file was written by --begin until now.
     #[arg(long, value_name = "FILE")]
     pub(crate) end: Option<PathBuf>,
-    /// API to ask [default: that of the configuration]; if it requires a token, set `KWAPI_TOKEN` or use --token-file.
+    /// API to query [default: that of the configuration]; if it requires a token, set `KWAPI_TOKEN` or use --token-file.
     #[arg(long, value_name = "URL", conflicts_with = "meters")]
     pub(crate) url: Option<String>,
     /// File with the token: a static token of the API, or Keystone's.
@@ -227,7 +227,7 @@ pub(crate) struct MeasureArgs {
     /// Certificate authority of the API [default: the system's].
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Read the configured meters, also where a kwapi runs.
+    /// Read the configured meters, even if a kwapi is running.
     #[arg(long)]
     pub(crate) meters: bool,
     /// The command and its arguments, after `--`.
@@ -237,8 +237,8 @@ pub(crate) struct MeasureArgs {
 
 /// Each row of the files is one reading: an instant, a probe, and watts or the meter's energy register, or both.
 ///
-/// What the records have already is passed over, so that an import can be repeated. Rows of a probe must be in order of
-/// time. The service must be stopped.
+/// Readings that are already in the records are skipped, so that an import can be repeated. Rows of a probe must be in
+/// order of time. The service must be stopped.
 ///
 /// Example: kwapi import pdus.parquet --time time --register energy --register-unit Wh --probe 'rack{rack}.pdu{num}'
 #[derive(Args, Debug)]
@@ -247,7 +247,7 @@ pub(crate) struct ImportArgs {
     /// Files to read, in order of time.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// State directory to import into, made if need be [default: that of the configuration].
+    /// State directory to import into, created if needed [default: that of the configuration].
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) into: Option<PathBuf>,
     /// Id of the probe; `{COLUMN}` stands for the value of a column.
@@ -256,7 +256,7 @@ pub(crate) struct ImportArgs {
     /// Column of the time.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) time: String,
-    /// How it is written: auto (RFC 3339, or a Unix time by its size), unix, unix-ms, unix-us, unix-ns, or a pattern such as
+    /// Its format: auto (RFC 3339, or a Unix time by its size), unix, unix-ms, unix-us, unix-ns, or a pattern such as
     /// `%d.%m.%Y %H:%M:%S`.
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub(crate) time_format: TimeFormat,
@@ -278,25 +278,25 @@ pub(crate) struct ImportArgs {
     /// One tick of the register, in its unit [default: the finest decimal in the file].
     #[arg(long, value_name = "NUMBER", requires = "register")]
     pub(crate) tick: Option<f64>,
-    /// Where the register starts again from zero, in its unit; without it, a register that falls was reset.
+    /// Value at which the register starts again from zero, in its unit; without it, a register that falls was reset.
     #[arg(long, value_name = "NUMBER", requires = "register")]
     pub(crate) range: Option<f64>,
-    /// The most that a probe can draw, in watts.
+    /// The most a probe can draw, in watts.
     #[arg(long, value_name = "WATTS")]
     pub(crate) max_watts: Option<f64>,
-    /// Seconds between two rows of a probe [default: told from the first rows].
+    /// Seconds between two rows of a probe [default: as in the first rows].
     #[arg(long, value_name = "SECONDS")]
     pub(crate) interval: Option<f64>,
-    /// Rows further apart have unknown time between them, unless a register tells [default: 60, or three intervals].
+    /// Rows further apart have unknown time between them, unless a register bridges it [default: 60, or three intervals].
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_gap: Option<f64>,
-    /// What separates the fields of a CSV file [default: what makes sense of its first line].
+    /// Field separator of CSV files [default: detected from the first line].
     #[arg(long, value_name = "CHARACTER")]
     pub(crate) separator: Option<char>,
-    /// Numbers in a CSV file have a comma before their decimals.
+    /// Numbers in CSV files have a decimal comma.
     #[arg(long)]
     pub(crate) decimal_comma: bool,
-    /// The first line of a CSV file is a row; columns are called 1, 2, …
+    /// CSV files have no header line; columns are called 1, 2, …
     #[arg(long)]
     pub(crate) no_header: bool,
 }
