@@ -4,9 +4,10 @@
 
 use std::str::from_utf8;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use kwapi_bus::{Key, Scheme, Verifier};
-use kwapi_core::Timestamp;
+use kwapi_core::{Accounting, Energy, Pattern, ProbeId, Quality, Timestamp, Totals, Trace, ranges};
 use kwapi_drivers::snmp::{Profile, ProfileCatalogue, evaluate, parse_snmprec};
 use kwapi_drivers::{fuzzing, modbus};
 
@@ -17,7 +18,10 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("access_rule", access_rule),
     ("account_record", account_record),
+    ("bill_document", bill_document),
     ("certificate", certificate),
+    ("curve_keys", curve_keys),
+    ("endpoint_url", endpoint_url),
     ("http_challenge", http_challenge),
     ("ipmi_answer", ipmi_answer),
     ("ipmi_datagram", ipmi_datagram),
@@ -32,15 +36,20 @@ pub const TARGETS: &[Target] = &[
     ("modbus_map", modbus_map),
     ("nut_line", nut_line),
     ("obis_telegram", obis_telegram),
+    ("object_list", object_list),
     ("policy", policy),
+    ("probe_pattern", probe_pattern),
     ("prometheus_text", prometheus_text),
     ("push_line", push_line),
     ("rrd", rrd),
+    ("session_entry", session_entry),
     ("snmp_datagram", snmp_datagram),
     ("snmp_profile", snmp_profile),
     ("snmp_simulator", snmp_simulator),
     ("snmp_walk", snmp_walk),
+    ("trace", trace),
     ("wattsup_record", wattsup_record),
+    ("zap_request", zap_request),
 ];
 
 /// An access rule's path, and on the next line a request's.
@@ -199,4 +208,73 @@ pub fn snmp_walk(bytes: &[u8]) {
 /// A Watts up? record, as it comes off the serial line.
 pub fn wattsup_record(bytes: &[u8]) {
     fuzzing::wattsup_record(bytes);
+}
+
+/// A stored bill, or a correction of one, printed in every form.
+pub fn bill_document(bytes: &[u8]) {
+    kwapi_plugins::fuzzing::bill_document(bytes);
+}
+
+/// Keys of an encrypted endpoint, a line each.
+pub fn curve_keys(bytes: &[u8]) {
+    kwapi_bus::fuzzing::curve_keys(bytes);
+}
+
+/// An endpoint's address.
+pub fn endpoint_url(bytes: &[u8]) {
+    kwapi_bus::fuzzing::endpoint_url(bytes);
+}
+
+/// What a server of object storage answers.
+pub fn object_list(bytes: &[u8]) {
+    kwapi_plugins::fuzzing::object_list(bytes);
+}
+
+/// A slot of the driver manager's state.
+pub fn session_entry(bytes: &[u8]) {
+    fuzzing::session_entry(bytes);
+}
+
+/// A request of libzmq about a client that wants to connect.
+pub fn zap_request(bytes: &[u8]) {
+    kwapi_bus::fuzzing::zap_request(bytes);
+}
+
+/// A pattern of probes, with ranges in brackets.
+pub fn probe_pattern(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    let probe = ProbeId::new("lyon.taurus-7");
+    for pattern in Pattern::expand(text, 1_000).unwrap_or_default() {
+        _ = probe.as_ref().map(|probe| pattern.matches(probe));
+        _ = pattern.topic_prefix();
+    }
+    for named in ranges::expand(text, 100).unwrap_or_default() {
+        _ = named.fill_in("{host}.{1}.{2}");
+    }
+}
+
+/// What the ledger knows of a probe's time, and the message after it.
+pub fn trace(bytes: &[u8]) {
+    let Ok(mut trace) = Trace::decode(bytes) else { return };
+    let gap = Duration::from_secs(10);
+    let mut account = trace.account().clone();
+    account.resume(Duration::ZERO);
+    let mut pieces = Vec::new();
+    for seq in 0..4 {
+        let at = Timestamp::from_seconds(1_800_000_000 + seq * 7);
+        let totals = Totals {
+            energy: Energy::from_millijoules(700_000 * seq),
+            measured_ms: 7_000 * seq,
+            ..Totals::default()
+        };
+        let session = Timestamp::from_seconds(1_800_000_000);
+        let quality = Quality::Measured;
+        let message = Accounting { timestamp: at, session, seq, totals, curve: None, meter: None, quality };
+        let heard = Duration::from_secs(1_000 + seq * 7);
+        if let Ok(credit) = account.credit(&message, heard, gap) {
+            trace.take(at, Some(&message), &credit.decision, &credit.totals, &mut pieces);
+        }
+    }
+    let mut out = Vec::new();
+    trace.encode(&mut out);
 }

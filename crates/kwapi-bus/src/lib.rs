@@ -8,6 +8,8 @@
 mod endpoint;
 mod error;
 mod forwarder;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod key;
 mod message;
 mod publisher;

@@ -3,6 +3,10 @@
 
 /// More names than this in one range is a typing mistake.
 pub const NAMES_MAX: usize = 100_000;
+/// A longer name is neither a host's (RFC 1123, 2.1) nor a probe's: a short text must not become gigabytes.
+const NAME_BYTES_MAX: usize = 255;
+/// More brackets than this in one range is a typing mistake.
+const BRACKETS_MAX: usize = 16;
 
 /// One name of a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +32,12 @@ pub enum RangeError {
     /// More names than are allowed here.
     #[error("`{0}`: more than {1} names")]
     TooMany(String, usize),
+    /// A name that nothing can have.
+    #[error("`{0}`: names of more than {NAME_BYTES_MAX} bytes")]
+    TooLong(String),
+    /// More brackets than a range can have.
+    #[error("`{0}`: more than {BRACKETS_MAX} brackets")]
+    Brackets(String),
 }
 
 impl RangeName {
@@ -49,13 +59,22 @@ pub fn expand(pattern: &str, names_max: usize) -> Result<Vec<RangeName>, RangeEr
     let too_many = || RangeError::TooMany(pattern.to_owned(), names_max);
     let mut all = vec![RangeName::default()];
     let mut rest = pattern;
+    let (mut brackets, mut longest) = (0, 0_usize);
     while let Some((literal, after)) = rest.split_once('[') {
+        brackets += 1;
+        if brackets > BRACKETS_MAX {
+            return Err(RangeError::Brackets(pattern.to_owned()));
+        }
         let Some((choices, after)) = after.split_once(']') else {
             return Err(RangeError::Unclosed(pattern.to_owned()));
         };
         let choices = expand_choices(pattern, choices, names_max)?;
         if all.len().saturating_mul(choices.len()) > names_max {
             return Err(too_many());
+        }
+        longest += literal.len() + choices.iter().map(String::len).max().unwrap_or_default();
+        if longest + after.split('[').next().map_or(0, str::len) > NAME_BYTES_MAX {
+            return Err(RangeError::TooLong(pattern.to_owned()));
         }
         all = all
             .iter()
@@ -87,6 +106,9 @@ fn expand_choices(pattern: &str, choices: &str, names_max: usize) -> Result<Vec<
     for choice in choices.split(',') {
         if let Some((first, last)) = choice.split_once('-') {
             let (first, last) = (first.trim(), last.trim());
+            if first.len() > NAME_BYTES_MAX {
+                return Err(RangeError::TooLong(pattern.to_owned()));
+            }
             let (Ok(from), Ok(to)) = (first.parse::<usize>(), last.parse::<usize>()) else {
                 return Err(RangeError::NotNumbers(pattern.to_owned(), choice.to_owned()));
             };
@@ -146,6 +168,14 @@ mod tests {
         check("n[a-f]", "`n[a-f]`: [a-f] is not a range of numbers");
         check("n[0-99999][0-9]", "`n[0-99999][0-9]`: more than 100000 names");
         check("n[5-200000]", "`n[5-200000]`: more than 100000 names");
+        let zeros = format!("n[{}-1]", "0".repeat(70_000));
+        assert_eq!(expand(&zeros, NAMES_MAX), Err(RangeError::TooLong(zeros)));
+        for long in [format!("{}[1-99999]", "x".repeat(251)), format!("[1-99999]{}", "x".repeat(251))] {
+            assert_eq!(expand(&long, NAMES_MAX), Err(RangeError::TooLong(long)));
+        }
+        assert_eq!(expand(&format!("[1-99999]{}", "x".repeat(250)), NAMES_MAX).unwrap().len(), 99_999);
+        let brackets = "[a]".repeat(17);
+        assert_eq!(expand(&brackets, NAMES_MAX), Err(RangeError::Brackets(brackets)));
         assert_eq!(expand("n[1-3]", 2), Err(RangeError::TooMany("n[1-3]".to_owned(), 2)));
         assert_eq!(expand("n[a,b,c]", 2), Err(RangeError::TooMany("n[a,b,c]".to_owned(), 2)));
     }

@@ -4,7 +4,8 @@ use std::str::from_utf8;
 
 use crate::snmp::ProfileCatalogue;
 use crate::{
-    http, ipmi, json_values, modbus, nut, obis, prometheus, push, redfish, shelly, snmp, tasmota, wattsup,
+    http, ipmi, json_values, manager, modbus, nut, obis, prometheus, push, redfish, shelly, snmp, tasmota,
+    wattsup,
 };
 
 /// Digest challenges of HTTP devices.
@@ -74,6 +75,11 @@ pub fn prometheus_text(bytes: &[u8]) {
 /// A line that somebody's script pushes.
 pub fn push_line(bytes: &[u8]) {
     _ = push::parse_line(bytes);
+}
+
+/// A slot of the driver manager's state, and the first reading after it.
+pub fn session_entry(bytes: &[u8]) {
+    manager::exercise_entry(bytes);
 }
 
 /// Datagrams of an SNMP agent, and what every profile makes of the objects in them.

@@ -30,6 +30,8 @@ pub use lateness::Lateness;
 pub use logged::{LogRow, LogUnits, Logged, LoggedMeter};
 pub use outflow::Sink;
 pub use spec::MeterSpec;
+#[cfg(feature = "fuzzing")]
+pub(crate) use state::exercise_entry;
 pub use status::{MeterState, MeterStatus, NoReadingCounts, ProbeStatus};
 pub use virtual_probes::{VirtualError, VirtualSpec};
 

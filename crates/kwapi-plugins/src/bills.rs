@@ -50,6 +50,24 @@ pub enum BillFormat {
     Ocmf,
 }
 
+/// Prints a document in every form, if it is one.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn print_anything(bytes: &[u8]) {
+    let Ok(document) = serde_json::from_slice::<BillDocument>(bytes) else { return };
+    let kept = KeptBill { document, sha256: "00".repeat(32) };
+    for format in [
+        BillFormat::Table,
+        BillFormat::Csv,
+        BillFormat::Json,
+        BillFormat::Html,
+        BillFormat::Profile,
+        BillFormat::Ocmf,
+    ] {
+        _ = kept.text(format);
+        _ = kept.made().text(format);
+    }
+}
+
 impl MadeBill {
     /// The bill as text. It is open: made again it may be another one.
     pub fn text(&self, format: BillFormat) -> String {

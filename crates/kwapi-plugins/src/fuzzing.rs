@@ -28,3 +28,14 @@ pub fn policy(bytes: &[u8]) {
     let Ok(text) = from_utf8(bytes) else { return };
     _ = crate::auth::parse_policy(text);
 }
+
+/// A stored bill, printed in every form.
+pub fn bill_document(bytes: &[u8]) {
+    crate::bills::print_anything(bytes);
+}
+
+/// What a server of object storage answers: a list, or a refusal.
+pub fn object_list(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    crate::object_storage::read_anything(text);
+}

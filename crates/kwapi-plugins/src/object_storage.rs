@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use kwapi_core::Secret;
 use serde::Deserialize;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use answer::read_anything;
 pub use bucket::{ObjectRanges, S3Bucket};
 pub use uploader::upload_samples;
 

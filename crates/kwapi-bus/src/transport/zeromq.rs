@@ -12,3 +12,5 @@ pub use curve::{CurveConfig, CurveError, CurvePair};
 pub(crate) use inlet::Sockets;
 pub(crate) use queues::ListenerQueues;
 pub(crate) use socket::{OpenSocket, high_water, high_water_at};
+#[cfg(feature = "fuzzing")]
+pub(crate) use zap::exercise as exercise_zap;

@@ -5,6 +5,8 @@
 //! messages have no curve then.
 
 mod file;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod writing;
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::exercise_entry;
 
 use file::{Sharer, StateEntry, StateKey};
 

@@ -161,7 +161,8 @@ pub(super) fn seconds(milliseconds: impl TryInto<i64>) -> String {
 /// A whole number of the last of so many decimals.
 fn decimal(number: i64, decimals: u32) -> String {
     let (sign, size) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
-    let unit = 10_u64.pow(decimals.min(9));
+    let decimals = decimals.min(9);
+    let unit = 10_u64.pow(decimals);
     if unit == 1 {
         return format!("{sign}{size}");
     }

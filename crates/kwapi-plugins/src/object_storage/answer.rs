@@ -85,6 +85,13 @@ pub(super) fn read_list(body: &str) -> Result<ObjectList, String> {
     Ok(list)
 }
 
+/// Reads an answer as a list and as a refusal.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_anything(body: &str) {
+    _ = read_list(body);
+    _ = refusal(StatusCode::FORBIDDEN, body, "energy");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -128,21 +128,26 @@ impl Inputs {
 
 /// What a file is, told from its content.
 fn recognise(path: &Path) -> Result<Kind, String> {
-    let text = read(path)?;
-    let named = |why: &str| format!("{}: {why}", path.display());
-    if let Some(sheet) = Sheet::read(&text) {
-        return sheet.map(Kind::NetBox).map_err(|why| named(&why));
+    kind_of(&read(path)?).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+fn kind_of(text: &str) -> Result<Kind, String> {
+    if let Some(sheet) = Sheet::read(text) {
+        return sheet.map(Kind::NetBox);
     }
     if let Ok(table) = text.parse::<toml::Table>()
         && (table.contains_key("inputs") || table.contains_key("agent") || table.contains_key("outputs"))
     {
         return Ok(Kind::Telegraf(table));
     }
-    if let Some(file) = OsloFile::read(&text) {
+    if let Some(file) = OsloFile::read(text) {
         return Ok(Kind::Original(file));
     }
-    let yaml = Yaml::read(&text).ok().filter(prometheus::is_known);
+    let yaml = Yaml::read(text).ok().filter(prometheus::is_known);
     yaml.map(Kind::Prometheus).ok_or_else(|| {
-        named("not a configuration of the original Kwapi, Telegraf, Prometheus, ipmi_exporter or snmp_exporter, and no CSV export of NetBox")
+        "not a configuration of the original Kwapi, Telegraf, Prometheus, ipmi_exporter or snmp_exporter, and no CSV export of NetBox".to_owned()
     })
 }
+
+#[cfg(test)]
+mod tests;

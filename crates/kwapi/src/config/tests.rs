@@ -1,6 +1,21 @@
 mod bills;
 
+use proptest::prelude::*;
+
 use super::*;
+
+/// A text in which some pieces are cut out or replaced.
+pub(crate) fn spoiled(text: &'static str) -> impl Strategy<Value = String> {
+    let piece = prop_oneof!["[-0-9.:,eT+]{0,12}", "[\\[\\]{}'\"#&*|\n;= ]{0,4}", "\\PC{0,4}"];
+    prop::collection::vec((any::<prop::sample::Index>(), 0_usize..9, piece), 0..4).prop_map(move |edits| {
+        edits.into_iter().fold(text.to_owned(), |text, (at, length, piece)| {
+            let at = at.index(text.chars().count() + 1);
+            let head: String = text.chars().take(at).collect();
+            let tail: String = text.chars().skip(at + length).collect();
+            head + &piece + &tail
+        })
+    })
+}
 
 /// Reads a configuration and shows `what` of it, or the error without its folder.
 #[track_caller]

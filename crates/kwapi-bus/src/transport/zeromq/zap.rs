@@ -96,6 +96,12 @@ fn answer(request: &[Vec<u8>], clients: &Clients) -> [Message; 6] {
     [Message::from("1.0"), id.into(), code.into(), text.into(), "".into(), "".into()]
 }
 
+/// Answers a request where one client is known.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn exercise(request: &[Vec<u8>]) {
+    answer(request, &Clients::from([("kwapi-0".to_owned(), HashSet::from([[b'k'; 32]]))]));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -349,16 +349,16 @@ fn padded(text: String) -> Option<Vec<u8>> {
     Some(line)
 }
 
-fn encode(kept: &StateEntry) -> io::Result<Vec<u8>> {
+pub(super) fn encode(kept: &StateEntry) -> io::Result<Vec<u8>> {
     let json = serde_json::to_string(kept)?;
     let line = format!("{:08x} {json}", crc32fast::hash(json.as_bytes()));
     padded(line).ok_or_else(|| io::Error::other("entry too long for its slot"))
 }
 
 /// A slot that holds no entry, though something was written there.
-struct Damaged;
+pub(super) struct Damaged;
 
-fn decode(slot: &[u8]) -> Result<Option<StateEntry>, Damaged> {
+pub(super) fn decode(slot: &[u8]) -> Result<Option<StateEntry>, Damaged> {
     let text = std::str::from_utf8(slot).map_err(|_| Damaged)?.trim_end();
     if text.trim_matches('\0').is_empty() {
         return Ok(None);

@@ -7,6 +7,9 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 const DEPTH_MAX: usize = 100;
 /// Values in one document, those that aliases repeat counted each time.
 const NODES_MAX: usize = 4_000_000;
+/// A text of so many bytes counts as one value more.
+const TEXT_BYTES: usize = 64;
+const TOO_MANY: &str = "too many values";
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,9 @@ impl Yaml {
                     let named = anchors.iter().rev().find(|(name, ..)| *name == anchor);
                     let (_, value, size) = named.ok_or("an alias names what is not complete")?;
                     nodes += size;
+                    if nodes > NODES_MAX {
+                        return Err(TOO_MANY.to_owned());
+                    }
                     (value.clone(), 0)
                 }
                 Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _)
@@ -68,9 +74,12 @@ impl Yaml {
                 Event::DocumentEnd | Event::StreamEnd => break,
                 Event::Nothing | Event::StreamStart | Event::DocumentStart(_) => continue,
             };
-            nodes += 1;
+            nodes += match &value {
+                Self::Text(text) => 1 + text.len() / TEXT_BYTES,
+                Self::Nothing | Self::List(_) | Self::Map(_) => 1,
+            };
             if nodes > NODES_MAX {
-                return Err("too many values".to_owned());
+                return Err(TOO_MANY.to_owned());
             }
             if anchor > 0 {
                 let size = value.size();
@@ -94,7 +103,8 @@ impl Yaml {
 
     fn size(&self) -> usize {
         match self {
-            Self::Nothing | Self::Text(_) => 1,
+            Self::Nothing => 1,
+            Self::Text(text) => 1 + text.len() / TEXT_BYTES,
             Self::List(items) => items.iter().map(Self::size).sum::<usize>() + 1,
             Self::Map(entries) => entries.iter().map(|(_, value)| value.size()).sum::<usize>() + 1,
         }
@@ -171,5 +181,7 @@ mod tests {
             bomb += &format!("a{level}: &a{level} [{before}]\n");
         }
         assert_eq!(Yaml::read(&bomb), Err("too many values".to_owned()));
+        let long = format!("a: &a '{}'\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(1_000));
+        assert_eq!(Yaml::read(&long), Err("too many values".to_owned()));
     }
 }

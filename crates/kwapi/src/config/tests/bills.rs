@@ -1,5 +1,7 @@
 //! Tariffs, and the shares of a label.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// The rates and shares of a configuration, or its error.
@@ -123,5 +125,31 @@ fn shares_are_for_bills_and_hide_the_text_of_their_label() {
         ("{ valu = 'p' }", "unknown key `valu`; did you mean `value`?"),
     ] {
         bills(&toml(shares), &format!("k.toml:6: {error}"));
+    }
+}
+
+const PRICES: &str = "begin,value\n2026-11-01,0.2134\n2026-11-01 00:15,-0.02\n2026-11-01T00:30:00+01:00,1\n1793491200,\"0,3\"\n";
+const SHARES: &str = "probe,label,value,share,from,until\nrack.a,department,physics,0.6,2026-10-12,\nrack.a,department,biology,0.4,,now\n";
+const WITH_FILES: &str = "[bill]\nzone = 'Europe/Paris'\nshares = 'shares.csv'\n[[tariff]]\nname = 'spot'\n\
+    price_per_kwh = { csv = 'prices.csv' }\nfrom = '2026-10-01'\nhours = ['06:00-22:00']\nweekdays = ['mon-fri']\n\
+    [[tariff]]\nname = 'peak'\nprice_per_peak_kw = 3.7\n";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whoever writes prices and shares gets them read, or the line that is wrong.
+    #[test]
+    fn spoiled_prices_shares_and_tariffs_are_read_or_refused(
+        toml in spoiled(WITH_FILES),
+        prices in spoiled(PRICES),
+        shares in spoiled(SHARES),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("k.toml", &toml), ("prices.csv", &prices), ("shares.csv", &shares)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        if let Err(error) = Config::read(&folder.path().join("k.toml")) {
+            prop_assert!(!error.to_string().is_empty());
+        }
     }
 }
