@@ -228,7 +228,7 @@ impl Ledger {
                     state.counters.losses += 1;
                     tracing::warn!(
                         cause = ?lost.cause, records = ?lost.records, after = ?lost.after, before = ?lost.before,
-                        "a stretch of the journal is missing from the ledger: its energy is laid from the message before to the one after"
+                        "part of the journal is missing from the ledger: its energy is spread from the message before it to the one after"
                     );
                     return Took::Some;
                 }

@@ -202,7 +202,7 @@ impl Samples {
                 self.state.lock().counters.losses += 1;
                 tracing::warn!(
                     cause = ?lost.cause, records = ?lost.records, after = ?lost.after, before = ?lost.before,
-                    "a stretch of the journal is missing from the samples"
+                    "part of the journal is missing from the samples"
                 );
                 true
             }
@@ -227,7 +227,7 @@ impl Samples {
         if let Err(error) = &written {
             self.note_trouble(&format!("samples cannot be written: {error}"));
         } else if self.upkeep.lock().trouble.take().is_some() {
-            tracing::info!("samples are written again");
+            tracing::info!("samples are writable again");
         }
         written
     }

@@ -144,7 +144,7 @@ impl Tree {
             }
             tracing::error!(
                 file = name,
-                "damaged: renamed to {name}.damaged; its content is made again from the journal"
+                "file damaged: renamed to {name}.damaged and rebuilt from the journal"
             );
             damaged += 1;
             _ = fs::rename(self.home.join(name), self.home.join(format!("{name}.damaged")));

@@ -42,7 +42,7 @@ impl Ledger {
         for (step, day) in old {
             self.state.lock().parts.remove(&(step, day));
             if let Err(error) = self.files.remove_day(step, day) {
-                tracing::warn!(%error, "a day of the ledger that need not be kept cannot be removed");
+                tracing::warn!(%error, "cannot delete an expired day of the ledger");
                 return;
             }
         }
@@ -56,7 +56,7 @@ impl Ledger {
         let Some((parts, kept)) = self.mergeable(wall) else { return };
         if let Err(error) = self.merge(&parts, &kept) {
             // Where folders cannot change places, more files there are, and nothing is wrong.
-            tracing::warn!(%error, "files of the ledger are not merged");
+            tracing::warn!(%error, "cannot merge files of the ledger");
             self.upkeep.lock().cannot_merge = true;
         }
     }

@@ -26,7 +26,7 @@ impl Ledger {
         if let Err(error) = &written {
             self.note_trouble(&format!("the ledger cannot be written: {error}"));
         } else if self.upkeep.lock().trouble.take().is_some() {
-            tracing::info!("the ledger is written again");
+            tracing::info!("the ledger is writable again");
         }
         written
     }

@@ -50,7 +50,7 @@ impl Samples {
                 *hour
             };
             if let Err(error) = self.files.remove_hour(oldest) {
-                tracing::warn!(%error, "an hour of samples that need not be kept cannot be removed");
+                tracing::warn!(%error, "cannot delete an expired hour of samples");
                 return;
             }
             let mut state = self.state.lock();
@@ -86,7 +86,7 @@ impl Samples {
                 // What is damaged stays as it is, and its hour.
                 state.looked_at.insert(hour);
                 drop(state);
-                tracing::warn!(%error, "samples of an hour are not merged");
+                tracing::warn!(%error, "cannot merge the samples of an hour");
                 self.upkeep.lock().cannot_merge |= error.kind() != io::ErrorKind::InvalidData;
             }
         }

@@ -151,10 +151,10 @@ fn judge(status: StatusCode, retry_after: Option<Duration>, words: &str) -> Answ
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             format!("the server refused access ({told}); check bearer_token and headers")
         }
-        StatusCode::TOO_MANY_REQUESTS => format!("the server takes no more at present ({told})"),
+        StatusCode::TOO_MANY_REQUESTS => format!("the server accepts no more data at present ({told})"),
         status if status.is_server_error() => format!("the server responded with {told}"),
         _ => format!(
-            "the server does not take remote write at this address ({told}); check url, and of Prometheus --web.enable-remote-write-receiver"
+            "the server does not take remote write at this address ({told}); check url, and for Prometheus --web.enable-remote-write-receiver"
         ),
     };
     Answer::NotNow { cause, retry_after, may_be_taken: status.is_server_error() }

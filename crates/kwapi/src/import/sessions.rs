@@ -48,7 +48,7 @@ impl Sessions {
                 kept.insert(entry.entry.probe.clone(), entry);
             } else {
                 tracing::warn!(
-                    "a line of {NAME} is damaged: the next file of its probe does not go on from the last"
+                    "a line of {NAME} is damaged: the next file of its probe does not continue from the last one"
                 );
             }
         }

@@ -23,7 +23,7 @@ fn an_answer_means_what_can_be_done_about_it() {
             401,
             "not now: the server refused access (401 Unauthorized: too old); check bearer_token and headers",
         ),
-        (429, "not now: the server takes no more at present (429 Too Many Requests: too old)"),
+        (429, "not now: the server accepts no more data at present (429 Too Many Requests: too old)"),
         (503, "perhaps: the server responded with 503 Service Unavailable: too old"),
     ] {
         assert_eq!(judge(status, "too old"), expected);
