@@ -175,7 +175,7 @@ fn registers_with_a_known_answer_give_it_and_twice_gives_no_more() {
     let end = recorded.journal.end();
     drop(recorded);
     let again = imports(folder.path(), &["pdus.csv"], "state");
-    assert!(again.contains("0 rows of 0 probes imported") && again.contains("rows passed over"), "{again}");
+    assert!(again.contains("0 rows of 0 probes imported") && again.contains("rows skipped: already in the records"), "{again}");
     let recorded = Recorded::open(&folder.path().join("state"));
     assert_eq!(recorded.energy(CORE).0.to_bits(), joules.to_bits());
     assert!(recorded.mean(CORE).to_bits() == by_rule.to_bits() && recorded.journal.end() >= end);
@@ -201,7 +201,7 @@ fn the_next_file_goes_on_from_the_register_and_a_service_from_there() {
         .unwrap();
     let first = total(&imports(folder.path(), &["1.csv"], "state"));
     let said = imports(folder.path(), &["2.csv"], "state");
-    assert!(said.contains("rows passed over: the records have them"), "{said}");
+    assert!(said.contains("rows skipped: already in the records"), "{said}");
     let bridged = said.lines().find(|line| line.trim().starts_with("bridged")).unwrap();
     assert!(bridged.contains("16.0"), "16 probe hours are bridged: {bridged}");
     let whole = first + total(&said);
@@ -248,8 +248,8 @@ fn wrong_rows_are_told_by_number_and_cost_themselves() {
         "w.csv:8: 4 fields; the first line has 3",
         "w.csv:10: column \"id\" is empty",
         "3 rows of 1 probe imported",
-        "1 rows passed over: they have neither power nor register",
-        "6 rows are wrong",
+        "1 row skipped: without power and register",
+        "6 rows skipped: invalid",
     ] {
         assert!(said.contains(expected), "{expected}:\n{said}");
     }

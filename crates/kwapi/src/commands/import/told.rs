@@ -52,7 +52,7 @@ impl Told {
         self.file = file.display().to_string();
         self.wrong_in_file = 0;
         eprintln!(
-            "{}: one row every {} s; gaps longer than {} s are gaps",
+            "{}: one row every {} s; rows more than {} s apart have a gap between them",
             self.file,
             interval.as_secs_f64(),
             max_gap.as_secs_f64()
@@ -125,12 +125,12 @@ impl Told {
             println!("{:>14}  {:>16.6}", "total", totals.energy.kwh());
         }
         for (count, what) in [
-            (self.known, "rows passed over: the records have them, or later ones of the same probe"),
-            (self.empty, "rows passed over: they have neither power nor register"),
-            (self.wrong, "rows are wrong"),
+            (self.known, "already in the records, or earlier than the newest of their probe"),
+            (self.empty, "without power and register"),
+            (self.wrong, "invalid"),
         ] {
             if count > 0 {
-                println!("{count} {what}");
+                println!("{count} row{} skipped: {what}", if count == 1 { "" } else { "s" });
             }
         }
     }
