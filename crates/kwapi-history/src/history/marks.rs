@@ -24,9 +24,10 @@ struct ReadMark {
 impl ReadMarks {
     /// Notes how far the journal has been read at `now`, and how far groups have come by it.
     pub(super) fn note(&mut self, now: Duration, position: Position, reached: Option<Reached>) {
-        let is_news = self.marks.back().is_none_or(|last| {
-            last.position != position && (reached.is_none() || last.reached != reached)
-        });
+        let is_news = self
+            .marks
+            .back()
+            .is_none_or(|last| last.position != position && (reached.is_none() || last.reached != reached));
         if is_news {
             let waits_since = reached.is_none().then_some(now);
             self.marks.push_back(ReadMark { position, reached, waits_since });

@@ -247,7 +247,9 @@ fn a_process_that_is_killed_after_a_long_silence_makes_the_same_files() {
                 append(&journal, each_second(second..second + 1, &world));
             }
             groups.history.catch_up();
-            groups.history.tick(Duration::from_secs(10_000 + second), Timestamp::from_seconds(START + second));
+            groups
+                .history
+                .tick(Duration::from_secs(10_000 + second), Timestamp::from_seconds(START + second));
         }
     }
     let journal = journal(&lab);
