@@ -175,7 +175,11 @@ fn registers_with_a_known_answer_give_it_and_twice_gives_no_more() {
     let end = recorded.journal.end();
     drop(recorded);
     let again = imports(folder.path(), &["pdus.csv"], "state");
-    assert!(again.contains("0 rows of 0 probes imported") && again.contains("rows skipped: already in the records"), "{again}");
+    assert!(
+        again.contains("0 rows of 0 probes imported")
+            && again.contains("rows skipped: already in the records"),
+        "{again}"
+    );
     let recorded = Recorded::open(&folder.path().join("state"));
     assert_eq!(recorded.energy(CORE).0.to_bits(), joules.to_bits());
     assert!(recorded.mean(CORE).to_bits() == by_rule.to_bits() && recorded.journal.end() >= end);
