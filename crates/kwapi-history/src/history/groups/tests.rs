@@ -1,3 +1,5 @@
+mod late;
+
 use kwapi_core::{Decision, Totals};
 use kwapi_peers::Lab;
 use proptest::prelude::*;
@@ -277,10 +279,12 @@ proptest! {
         // An RRD file spreads the part of a second before a longer stretch over all of the stretch: as much power as a sample
         // differs from the next, which is as many watts as its number. After a pause it has a whole interval, and a group a second;
         // beside its end the two differ by as many samples as were left out.
+        // Where a pause is no gap, the sample after it says what held since the one before it.
         let resumed: Vec<(u64, f64)> = members.iter()
-            .map(|(pace, phase, _, pause, length)| {
+            .flat_map(|(pace, phase, _, pause, length)| {
                 let left_out = (pause + length).saturating_sub(phase / 1_000).div_ceil(*pace);
-                ((phase + left_out * pace * 1_000) / 1_000, *length as f64 + 1.0)
+                let last = (pause * 1_000).saturating_sub(phase + 1) / (pace * 1_000);
+                [left_out, last].map(|number| ((phase + number * pace * 1_000) / 1_000, *length as f64 + 1.0))
             })
             .collect();
         let (mut of_group, mut of_all, mut missing) = (0.0, 0.0, 0);
