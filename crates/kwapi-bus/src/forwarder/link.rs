@@ -10,7 +10,7 @@ use zmq::SocketType;
 use super::beacon;
 use crate::endpoint::{Attach, EndpointConfig};
 use crate::error::BusError;
-use crate::transport::zeromq::{BusContext, OpenSocket};
+use crate::transport::zeromq::{BusContext, ClientList, OpenSocket};
 
 /// How long a link stays cut before it is looked at again.
 const CUT_FOR: Duration = Duration::from_secs(60);
@@ -123,6 +123,8 @@ pub(super) struct Upstream {
     /// More than one only where there are more than sockets for each.
     endpoints: Vec<EndpointConfig>,
     high_water: i32,
+    /// Who may connect, where it is bound: the same list for as long as the forwarder runs.
+    list: Option<ClientList>,
     pub(super) counts: Arc<LinkCounts>,
     state: LinkState,
 }
@@ -148,8 +150,10 @@ impl Upstream {
             several => format!("{first} and {} more", several - 1),
         };
         let counts = LinkCounts::new(name, LinkSide::Upstream);
-        let state = LinkState::Open(open(context, &endpoints, high_water)?);
-        Ok(Self { context: context.clone(), endpoints, high_water, counts, state })
+        let open = open(context, &endpoints, high_water, None)?;
+        let list = open.client_list();
+        let (context, state) = (context.clone(), LinkState::Open(open));
+        Ok(Self { context, endpoints, high_water, list, counts, state })
     }
 
     /// The socket, unless the link is cut.
@@ -203,7 +207,7 @@ impl Upstream {
         let endpoint = &self.counts.endpoint;
         match &self.state {
             LinkState::Cut(since) if now.saturating_duration_since(*since) >= CUT_FOR => {
-                let opened = open(&self.context, &self.endpoints, self.high_water);
+                let opened = open(&self.context, &self.endpoints, self.high_water, self.list.clone());
                 self.state = match opened {
                     Ok(open) => LinkState::OnTrial(open, now),
                     Err(error) => {
@@ -227,11 +231,17 @@ impl Upstream {
     }
 }
 
-fn open(context: &BusContext, endpoints: &[EndpointConfig], high_water: i32) -> Result<OpenSocket, BusError> {
+fn open(
+    context: &BusContext,
+    endpoints: &[EndpointConfig],
+    high_water: i32,
+    list: Option<ClientList>,
+) -> Result<OpenSocket, BusError> {
     let Some((first, others)) = endpoints.split_first() else {
         return Err(BusError::config("forwarder", "no upstream endpoint"));
     };
-    let mut open = OpenSocket::open(context, SocketType::XSUB, first, Attach::Connect, high_water)?;
+    let kind = SocketType::XSUB;
+    let mut open = OpenSocket::open_with(context, kind, first, Attach::Connect, high_water, list)?;
     for endpoint in others {
         open.attach(&endpoint.url)?;
     }
@@ -267,5 +277,25 @@ mod tests {
         assert_eq!(look(&mut link, 729), (true, true, true));
         let counters = link.counts.snapshot();
         assert_eq!((counters.is_cut, counters.cuts), (false, 2));
+    }
+
+    #[test]
+    fn a_link_that_is_opened_again_has_its_list_of_clients_as_it_was_changed_meanwhile() {
+        let [server, client] = [(); 2].map(|()| crate::CurvePair::generate().unwrap());
+        let curve = crate::CurveConfig {
+            secret_key: server.secret_key,
+            public_key: None,
+            server_key: None,
+            clients: vec![client.public_key],
+        };
+        let url = EndpointConfig::new("tcp://127.0.0.1:*");
+        let endpoint = EndpointConfig { attach: Some(Attach::Bind), curve: Some(curve), ..url };
+        let mut link = Upstream::open(&BusContext::new(), vec![endpoint], 1_000).unwrap();
+        let list = |link: &Upstream| link.socket().and_then(OpenSocket::client_list);
+        let (before, start) = (list(&link), Instant::now());
+        link.cut(0, start);
+        assert!(list(&link).is_none());
+        link.look(start + CUT_FOR, |_| ());
+        assert!(before.is_some() && list(&link) == before);
     }
 }

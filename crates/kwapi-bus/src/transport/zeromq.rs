@@ -8,7 +8,7 @@ mod queues;
 mod socket;
 mod zap;
 
-pub(crate) use clients::ClientLists;
+pub(crate) use clients::{ClientList, ClientLists};
 pub use context::{BusContext, BusCounters};
 pub use curve::{CurveConfig, CurveError, CurvePair};
 pub(crate) use inlet::Sockets;

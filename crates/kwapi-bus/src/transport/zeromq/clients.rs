@@ -15,6 +15,13 @@ pub(crate) struct ClientList {
     pub(super) admission: Arc<Admission>,
 }
 
+impl PartialEq for ClientList {
+    /// Whether a change of one is a change of the other.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.admission, &other.admission)
+    }
+}
+
 /// The lists of a component.
 #[derive(Clone, Default)]
 pub(crate) struct ClientLists(Vec<ClientList>);

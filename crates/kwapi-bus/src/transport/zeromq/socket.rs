@@ -99,6 +99,19 @@ impl OpenSocket {
         default: Attach,
         high_water: i32,
     ) -> Result<Self, BusError> {
+        Self::open_with(context, kind, endpoint, default, high_water, None)
+    }
+
+    /// The same, in place of a socket that was closed: who may connect is in the `list` of that one, which may have changed
+    /// since.
+    pub(crate) fn open_with(
+        context: &BusContext,
+        kind: SocketType,
+        endpoint: &EndpointConfig,
+        default: Attach,
+        high_water: i32,
+        list: Option<ClientList>,
+    ) -> Result<Self, BusError> {
         let attach = endpoint.attach.unwrap_or(default);
         let url = &endpoint.url;
         check_url(url)?;
@@ -107,12 +120,11 @@ impl OpenSocket {
         set_options(&socket, kind, ipv6, high_water).map_err(BusError::system(url))?;
         let admission = match (&endpoint.curve, attach) {
             (None, _) => None,
-            (Some(curve), Attach::Bind) => Some(serve(curve, context, &socket, url)?),
+            (Some(curve), Attach::Bind) => Some(serve(curve, context, &socket, url, list)?),
             (Some(curve), Attach::Connect) => join(curve, &socket, url).map(|()| None)?,
         };
         let context = context.clone();
         let (bound, unbound, urls) = (Vec::new(), Vec::new(), Vec::new());
-        let admission = admission.map(Arc::new);
         let mut open = Self { socket, context, attach, high_water, bound, unbound, urls, admission };
         open.attach(url)?;
         Ok(open)
@@ -216,9 +228,13 @@ fn serve(
     context: &BusContext,
     socket: &Socket,
     url: &str,
-) -> Result<Admission, BusError> {
+    list: Option<ClientList>,
+) -> Result<Arc<Admission>, BusError> {
     let (secret, clients) = curve.server(url)?;
-    let admission = context.admit(clients)?;
+    let admission = match list {
+        Some(list) => list.admission,
+        None => Arc::new(context.admit(clients)?),
+    };
     let options = || {
         socket.set_zap_domain(admission.domain())?;
         socket.set_curve_server(true)?;
