@@ -109,7 +109,7 @@ async fn print_links(
         }
     }
     let cut = links.iter().filter(|link| link.is_cut).count();
-    println!("{} of {} links up", links.len() - cut, links.len());
+    println!("{} links, {cut} cut", links.len());
     print_troubles(address).await;
     Ok(())
 }

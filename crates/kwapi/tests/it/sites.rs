@@ -386,7 +386,7 @@ fn the_status_of_a_forwarder_shows_its_links_and_a_loop() {
     };
     let text = wait_until("the loop is cut", PATIENCE, || {
         let (is_good, text) = status(&[]);
-        (is_good && text.contains("2 of 3 links up")).then_some(text)
+        (is_good && text.contains("3 links, 1 cut")).then_some(text)
     });
     let trouble = format!(
         "trouble: tcp://127.0.0.1:{port}: loop of forwarders, link cut; remove one `subscribe` of the loop"
