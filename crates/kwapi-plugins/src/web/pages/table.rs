@@ -30,6 +30,8 @@ struct Page {
     period: Period,
     filter: String,
     heads: Vec<Head>,
+    /// How watts are written.
+    watts_column: String,
     rows: Vec<Row>,
     /// All that is seen together, where nothing is left out.
     total: Option<Row>,
@@ -215,6 +217,7 @@ pub(super) fn answer(
         layout: Layout::new(site, seen, format!("{}, all probes", period.label()), Some(period)),
         period,
         heads: columns.heads(order, &address),
+        watts_column: columns.watts.digits(),
         rows: shown.map(|line| columns.row(site, line, now)).collect(),
         total: total.map(|(watts, energy)| columns.total(watts, energy)),
         matching: lines.len(),
