@@ -36,6 +36,7 @@ struct Page {
     /// All that is seen together, where nothing is left out.
     total: Option<Row>,
     matching: usize,
+    reporting: usize,
     probes: usize,
     page: usize,
     pages: usize,
@@ -221,6 +222,7 @@ pub(super) fn answer(
         rows: shown.map(|line| columns.row(site, line, now)).collect(),
         total: total.map(|(watts, energy)| columns.total(watts, energy)),
         matching: lines.len(),
+        reporting: overall.reporting,
         probes: seen.all.len(),
         page,
         pages,

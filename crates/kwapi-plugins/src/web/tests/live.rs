@@ -87,6 +87,14 @@ fn numbers_change_in_place_as_the_server_would_write_them() {
         assert_eq!(browser.evaluate(&tab, is_same), true, "nothing was loaded anew or replaced");
         browser.close(&tab);
     }
+    // Who says nothing for ten minutes is silent, and uses no watt.
+    let tab = browser.open(&server.page("/last/minute/"), false, "");
+    browser.wait(&tab, LIVE);
+    pages.now.fetch_add(600, Ordering::Relaxed);
+    pages.measure(1, 7.5);
+    browser.wait(&tab, &format!("{A} === 'silent' && document.querySelector('h1').textContent === '7.5 W'"));
+    let age = "document.querySelector('[data-now=\"A\"] [data-value=age]').textContent";
+    browser.wait(&tab, &format!("{age} === 'last seen 10 min ago'"));
     let tab = browser.open(&server.page("/probe/A/"), false, "");
     browser.wait(&tab, LIVE);
     pages.measure(0, 77.0);
@@ -97,6 +105,7 @@ fn numbers_change_in_place_as_the_server_would_write_them() {
     pages.measure(1, 55.5);
     browser
         .wait(&tab, "document.querySelector('[data-now=\"B\"] [data-value=watts]').textContent === '55.5'");
+    browser.wait(&tab, "document.querySelector('[data-total] [data-value=watts]').textContent === '132.5'");
     assert_eq!(browser.faults(), Vec::<String>::new());
 }
 
