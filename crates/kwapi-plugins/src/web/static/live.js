@@ -116,16 +116,18 @@
     worker.onmessage = listen;
   };
 
-  // Says what is to be seen of this page; nothing, when nobody sees it.
+  // Says what is to be seen of this page; nothing, when nobody sees it. Timers of hidden pages are slow.
   let waits = 0;
+  const tellWants = () => {
+    const ids = document.hidden ? [] : [...new Set([...inView].map((part) => part.dataset.now))];
+    const hasTotal = !document.hidden && document.querySelector("[data-total]") !== null;
+    if (!worker && (ids.length || hasTotal)) connect();
+    worker?.postMessage({ ids, total: hasTotal });
+  };
   const want = () => {
     clearTimeout(waits);
-    waits = setTimeout(() => {
-      const ids = document.hidden ? [] : [...new Set([...inView].map((part) => part.dataset.now))];
-      const hasTotal = !document.hidden && document.querySelector("[data-total]") !== null;
-      if (!worker && (ids.length || hasTotal)) connect();
-      worker?.postMessage({ ids, total: hasTotal });
-    }, document.hidden ? 0 : 100);
+    if (document.hidden) tellWants();
+    else waits = setTimeout(tellWants, 100);
   };
 
   const observer = new IntersectionObserver((changes) => {
