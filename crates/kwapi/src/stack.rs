@@ -249,6 +249,10 @@ impl Stack {
         for listener in [&api_listener, &web_listener, &status_listener].into_iter().flatten() {
             all.add(listener.metrics());
         }
+        let streams = pages::streams(process, config);
+        if web_listener.is_some() {
+            all.add(streams.clone());
+        }
         let query = pages.as_ref().and_then(|pages| pages.query.clone());
         let rests = query.clone().map(|query| api::watch_rests(process, query, &directory, shutdown));
         if let Some(rests) = &rests {
@@ -267,7 +271,7 @@ impl Stack {
             let groups = pages.as_ref().and_then(Pages::groups);
             let windows = query.clone().map(Windows::new);
             let directory = directory.clone().with_windows(windows).with_groups(groups);
-            routers.push((listener, pages::router(process, config, directory, logins.clone())));
+            routers.push((listener, pages::router(process, config, directory, streams, logins.clone())));
         }
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all.clone(), Scope::All);
