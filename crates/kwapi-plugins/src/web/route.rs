@@ -8,6 +8,9 @@ use crate::http::{FORM, READ, READ_AND_FORM, RouteMatch, Routes, ServerRoutes};
 /// The pages' routes.
 pub const ROUTES: &dyn ServerRoutes = &TABLE;
 
+/// Where the streams of open pages are.
+pub(super) const STREAM: &str = "/stream/";
+
 /// What is served at a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WebResource {
@@ -24,6 +27,7 @@ pub(super) enum WebResource {
     Static,
     Table,
     Meters,
+    Stream,
     Choose,
     Login,
     Logout,
@@ -40,6 +44,7 @@ static TABLE: Routes<WebResource> = Routes {
         page("/rrd/{probe}/", WebResource::Rrd),
         page("/table/{period}/", WebResource::Table),
         page("/meters/", WebResource::Meters),
+        page(STREAM, WebResource::Stream),
         page("/groups/", WebResource::Groups),
         page("/group/{group}/", WebResource::Group),
         page("/graph/{period}/group/{group}/", WebResource::GroupGraph),
@@ -82,6 +87,8 @@ pub(super) enum Target {
     Table(Period, FormFields),
     /// `/meters/`
     Meters(FormFields),
+    /// `/stream/`
+    Stream(FormFields),
     /// `/groups/`
     Groups(FormFields),
     /// `/group/<group>/`
@@ -119,7 +126,12 @@ impl FormFields {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.all(name).next()
+    }
+
+    /// All of a name.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -139,6 +151,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
         WebResource::Root => Target::Root,
         WebResource::Table => period_or(parameter(0), |period| Target::Table(period, members())),
         WebResource::Meters => Target::Meters(members()),
+        WebResource::Stream => Target::Stream(members()),
         WebResource::Choose => Target::Choose,
         WebResource::Login => Target::Login(members()),
         WebResource::Logout => Target::Logout,
