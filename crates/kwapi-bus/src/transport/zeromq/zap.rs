@@ -123,7 +123,7 @@ fn answer(request: &[Vec<u8>], clients: &mut Clients) -> [Message; 6] {
 /// Answers a request where one client is known.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn exercise(request: &[Vec<u8>]) {
-    answer(request, &Clients::from([("kwapi-0".to_owned(), HashSet::from([[b'k'; 32]]))]));
+    answer(request, &mut Clients::from([("kwapi-0".to_owned(), HashMap::from([([b'k'; 32], false)]))]));
 }
 
 #[cfg(test)]
