@@ -30,6 +30,7 @@ use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::remote_write::RemoteWriteTask;
+use kwapi_plugins::web::PageSources;
 
 use crate::config::{Config, Endpoint, chain};
 use crate::reload;
@@ -263,7 +264,8 @@ impl Stack {
             let groups = pages.as_ref().and_then(Pages::groups);
             let windows = query.clone().map(Windows::new);
             let directory = directory.clone().with_windows(windows).with_groups(groups);
-            routers.push((listener, pages::router(process, config, directory, logins.clone())));
+            let sources = PageSources { directory, bills: Some(bills.clone()) };
+            routers.push((listener, pages::router(process, config, sources, logins.clone())));
         }
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all.clone(), Scope::All);

@@ -15,8 +15,10 @@ use crate::directory::{ConfiguredProbes, Labels, PowerHistory, Unreadable};
 use crate::intake::Intake;
 use crate::live::{Live, LiveConfig};
 
+mod bills;
 mod browser;
 mod caching;
+mod flow;
 mod graphs;
 mod groups;
 mod legend;

@@ -17,7 +17,7 @@ use kwapi_plugins::auth::{Auth, AuthConfig, LoginConfig, Logins};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
-use kwapi_plugins::web::Settings;
+use kwapi_plugins::web::{PageSources, Settings};
 
 use super::{Process, metrics, readiness};
 use crate::config::{Config, chain};
@@ -134,11 +134,11 @@ pub(super) fn logins(
     Ok(logins)
 }
 
-/// The pages, over what `directory` knows.
+/// The pages, over what `sources` know.
 pub(super) fn router(
     process: &Process,
     config: &Config,
-    directory: Directory,
+    sources: PageSources,
     logins: Option<Logins>,
 ) -> axum::Router {
     let rrd = &config.rrd;
@@ -153,7 +153,7 @@ pub(super) fn router(
     if let Some(hue) = rrd.hue {
         settings.hue = hue;
     }
-    kwapi_plugins::web::router(directory, settings, process.clock.clone(), logins)
+    kwapi_plugins::web::router(sources, settings, process.clock.clone(), logins)
 }
 
 /// How RRD files are kept.
