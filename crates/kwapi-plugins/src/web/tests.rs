@@ -15,6 +15,7 @@ use crate::directory::{ConfiguredProbes, Labels, PowerHistory, Unreadable};
 use crate::intake::Intake;
 use crate::live::{Live, LiveConfig};
 
+mod axe;
 mod bills;
 mod browser;
 mod caching;

@@ -157,7 +157,10 @@ impl View<'_> {
             amount => columns.with_unit(self.asked.measure, amount),
         };
         FlowNode {
-            name: self.name(branch, above),
+            name: match branch.kind {
+                FlowBranchKind::Rest => "Rest, not metered".to_owned(),
+                _ => self.name(branch, above),
+            },
             text,
             amount: branch.amount(self.asked.measure),
             form: self.form(branch.kind),
