@@ -85,6 +85,28 @@ fn small_ones_are_taken_together_and_many_unknown_ones_are_counted() {
     check(&all, None, "=404[r=400[r.large=100 300p=300 3?=?] q=4]");
 }
 
+/// How many places a picture shows.
+fn count(branch: &FlowBranch) -> usize {
+    1 + branch.children.iter().map(count).sum::<usize>()
+}
+
+#[test]
+fn a_hundred_thousand_probes_are_a_picture_of_some_hundred_places() {
+    // Ten sites of ten halls of ten racks of a hundred: none is large, and all are.
+    let names: Vec<String> = (0..100_000)
+        .map(|n| format!("s{}.h{}.r{}.n{}", n / 10_000, n / 1_000 % 10, n / 100 % 10, n % 100))
+        .collect();
+    let all: Vec<(&str, Option<f64>)> = names.iter().map(|name| (name.as_str(), Some(1.0))).collect();
+    let probes = probes(&all);
+    let tree = FlowTree::new(&probes, None, |_| true);
+    let picture = tree.picture(FlowMeasure::Power);
+    assert_eq!((picture.power, tree.places[0].ends), (Some(100_000.0), 100_000));
+    // Each site, and its halls together.
+    assert_eq!(count(&picture), 1 + 10 * 2);
+    let hall = FlowTree::new(&probes, Some("s3.h4"), |_| true);
+    assert_eq!(count(&hall.picture(FlowMeasure::Power)), 1 + 10 * 2);
+}
+
 #[test]
 fn a_group_that_is_not_open_has_no_place() {
     let all = [("closed.a.x", Some(5.0)), ("closed.m", Some(9.0)), ("closed.m.y", Some(4.0))];
