@@ -8,6 +8,9 @@ use crate::http::{FORM, READ, READ_AND_FORM, RouteMatch, Routes, ServerRoutes};
 /// The pages' routes.
 pub const ROUTES: &dyn ServerRoutes = &TABLE;
 
+/// Where the streams of open pages are.
+pub(super) const STREAM: &str = "/stream/";
+
 /// What is served at a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WebResource {
@@ -28,6 +31,7 @@ pub(super) enum WebResource {
     WhereWithin,
     Bills,
     Bill,
+    Stream,
     Choose,
     Login,
     Logout,
@@ -48,6 +52,7 @@ static TABLE: Routes<WebResource> = Routes {
         page("/where/{group}/", WebResource::WhereWithin),
         page("/bill/", WebResource::Bills),
         page("/bill/{month}/", WebResource::Bill),
+        page(STREAM, WebResource::Stream),
         page("/groups/", WebResource::Groups),
         page("/group/{group}/", WebResource::Group),
         page("/graph/{period}/group/{group}/", WebResource::GroupGraph),
@@ -96,6 +101,8 @@ pub(super) enum Target {
     Bills,
     /// `/bill/<month>/`
     Bill(String, FormFields),
+    /// `/stream/`
+    Stream(FormFields),
     /// `/groups/`
     Groups(FormFields),
     /// `/group/<group>/`
@@ -133,7 +140,12 @@ impl FormFields {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.all(name).next()
+    }
+
+    /// All of a name.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -157,6 +169,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
         WebResource::WhereWithin => group_or(parameter(0), |group| Target::Where(Some(group), members())),
         WebResource::Bills => Target::Bills,
         WebResource::Bill => Target::Bill(parameter(0).to_owned(), members()),
+        WebResource::Stream => Target::Stream(members()),
         WebResource::Choose => Target::Choose,
         WebResource::Login => Target::Login(members()),
         WebResource::Logout => Target::Logout,

@@ -33,7 +33,7 @@ fn addresses() -> Vec<String> {
         .paths()
         .into_iter()
         .filter(|path| {
-            !["/static/", "/choose/", "/logout/", "/login/", "/rrd/", "/graph/"]
+            !["/static/", "/choose/", "/logout/", "/login/", "/rrd/", "/graph/", "/stream/"]
                 .iter()
                 .any(|other| path.starts_with(other))
         })
