@@ -10,10 +10,11 @@ use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{
     Flusher, Groups, GroupsConfig, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query,
-    Samples, SamplesConfig, SamplesWriter,
+    Samples, SamplesConfig, SamplesWriter, Windows,
 };
 use kwapi_plugins::audit::AuditLog;
 use kwapi_plugins::auth::{Auth, AuthConfig, LoginConfig, Logins};
+use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
@@ -79,6 +80,13 @@ impl Pages {
     /// The history of groups, where it is kept.
     pub(super) fn groups(&self) -> Option<Groups> {
         self.groups.as_ref().map(|kept| kept.groups.clone())
+    }
+
+    /// What the pages are made of.
+    pub(super) fn sources(&self, directory: &Directory, bills: &Bills) -> PageSources {
+        let windows = self.query.clone().map(Windows::new);
+        let directory = directory.clone().with_windows(windows).with_groups(self.groups());
+        PageSources { directory, bills: Some(bills.clone()) }
     }
 
     /// Takes up which probes are sums of others.
