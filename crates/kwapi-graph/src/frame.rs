@@ -14,6 +14,8 @@ use super::{Figures, Look, Theme, window};
 const TITLE: f64 = 24.0;
 const TIMES: f64 = 19.0;
 const LEGEND_LINE: f64 = 17.0;
+/// Room below a plot that has a lane which says how sure it is, in pixels.
+pub(super) const LANE_ROOM: f64 = 11.0;
 /// Mean width of a character at font size 11, to leave room for labels.
 const CHARACTER: f64 = 6.4;
 
@@ -46,6 +48,8 @@ pub(super) struct Frame<'a> {
     pub(super) figures: Figures,
     pub(super) plot: Plot,
     axis: PowerAxis,
+    /// Room below the plot for what says how sure it is, in pixels.
+    lane: f64,
 }
 
 impl<'a> Frame<'a> {
@@ -58,7 +62,8 @@ impl<'a> Frame<'a> {
     ) -> Self {
         let (width, height) = (f64::from(look.size.width), f64::from(look.size.height));
         let (head, foot) = if look.size.framed { (TITLE + 5.0, 2.0 * LEGEND_LINE + 6.0) } else { (9.0, 0.0) };
-        let (top, bottom) = (head, (height - foot - TIMES).max(head + 10.0));
+        let lane = if matches!(shown, Shown::Range(_)) { LANE_ROOM } else { 0.0 };
+        let (top, bottom) = (head, (height - foot - TIMES - lane).max(head + 10.0));
         let lines_max = if bottom - top > 140.0 { 5 } else { 4 };
         let axis = power_axis(peak.unwrap_or(0.0), look.power_max, lines_max);
         let label = axis.ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(1);
@@ -76,7 +81,7 @@ impl<'a> Frame<'a> {
             end,
             power_max: axis.max,
         };
-        Self { look, shown, title, figures, plot, axis }
+        Self { look, shown, title, figures, plot, axis, lane }
     }
 
     /// The root element, up to where the data is drawn. `attributes` go into the root as they are.
@@ -120,6 +125,11 @@ impl<'a> Frame<'a> {
         if !gaps.is_empty() {
             _ = write!(out, r#"<path class="kw-gap" d="{gaps}"/>"#);
         }
+        self.write_grid(out);
+    }
+
+    /// The grid, and what is written at its lines.
+    pub(super) fn write_grid(&self, out: &mut String) {
         let mut grid = String::new();
         let (left, right) = (self.plot.left, self.plot.right());
         for (watts, text) in &self.axis.ticks {
@@ -139,14 +149,14 @@ impl<'a> Frame<'a> {
         let ticks = time_axis(self.plot.start, self.plot.end, &self.look.zone, labels as u64);
         for (at, text) in &ticks {
             let x = self.plot.x(*at);
-            _ = write!(grid, "M{x:.1} {:.1}V{:.1}", self.plot.top, self.plot.bottom() + 3.0);
+            _ = write!(grid, "M{x:.1} {:.1}V{:.1}", self.plot.top, self.plot.bottom() + self.lane + 3.0);
             // A label that would leave the picture is pulled in.
             let half = text.chars().count() as f64 * CHARACTER / 2.0;
             let x = x.max(half + 3.0).min(f64::from(self.look.size.width) - half - 3.0);
             _ = write!(
                 out,
                 r#"<text class="kw-dim" x="{x:.1}" y="{:.1}" text-anchor="middle">{text}</text>"#,
-                self.plot.bottom() + 15.0
+                self.plot.bottom() + self.lane + 15.0
             );
         }
         if self.look.size.framed {

@@ -16,8 +16,10 @@
 
 mod axis;
 mod figures;
+mod flow;
 mod format;
 mod frame;
+mod marks;
 mod palette;
 mod png;
 mod probe;
@@ -28,9 +30,11 @@ mod svg;
 mod theme;
 
 pub use figures::{EnergyFigure, Figures};
+pub use flow::{FlowForm, FlowNode, draw_flow};
 pub use format::{cost_text, energy_text, number_text, watts_text, watts_texts};
 pub use frame::GraphRange;
-pub use palette::{HUE_DEFAULT, colour};
+pub use marks::{RowMark, RowStatus};
+pub use palette::{HUE_DEFAULT, colour, identity};
 pub use png::{PNG_SCALE_MAX, PngError, png};
 pub use probe::draw_probe;
 pub use range::draw_range;

@@ -26,6 +26,22 @@ pub fn colour(index: usize, count: usize, hue: f64) -> String {
     text
 }
 
+/// How many colours tell probes and groups from each other.
+const IDENTITIES: u64 = 12;
+
+/// The colour of a probe or group by its id, 1 to 12 (`kw-c1` to `kw-c12` of a page): the same wherever it stands, and of twelve
+/// neighbours that are numbered no two have the same.
+pub fn identity(id: &str) -> usize {
+    let stem = id.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = id.get(stem.len()..).unwrap_or_default().bytes();
+    let number = number.fold(0, |number, digit| (number * 10 + u64::from(digit - b'0')) % IDENTITIES);
+    // FNV-1a, 64 bits (draft-eastlake-fnv, section 2).
+    let hash = stem.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    usize::try_from((hash % IDENTITIES + number) % IDENTITIES).unwrap_or(0) + 1
+}
+
 #[expect(clippy::many_single_char_names, reason = "the names of the source")]
 fn oklab_to_srgb(lightness: f64, a: f64, b: f64) -> [u8; 3] {
     let l = (lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b).powi(3);

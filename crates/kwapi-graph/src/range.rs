@@ -6,30 +6,46 @@ use kwapi_core::Series;
 
 use super::figures::known;
 use super::frame::{Frame, GraphRange, Shown};
+use super::marks::{Marks, RowMark, RowStatus, rows_of};
 use super::svg::{power_paths, push_box};
 use super::{Figures, Look};
 
 /// Draws the power of the probe `name` over a range: a line of the mean of each row of `means`, in a band from the least to the
-/// most of the row (`ends`, in watts, row by row). `figures` are those of the legend.
+/// most of the row (`ends`, in watts, row by row), and how sure each row is (`marks`; of one without, the mean tells). `figures`
+/// are those of the legend.
 pub fn draw_range(
     name: &str,
     range: &GraphRange<'_>,
     means: &Series,
     ends: &[Option<(f64, f64)>],
+    marks: &[RowMark],
     figures: Figures,
     look: &Look,
 ) -> String {
     let frame = Frame::new(look, Shown::Range(range), name, figures, figures.max);
-    let mut out = frame.open(&frame.words(None), &frame.data_with_ends(means, ends));
-    frame.behind(&mut out, means);
-    let band = band_path(&frame, means, ends);
+    let shown = Marks::new(&frame, means, marks);
+    let data = frame.data_with_ends(means, ends);
+    let status = if data.is_empty() { String::new() } else { Marks::data(means, marks) };
+    let mut out = frame.open(&(frame.words(None) + &shown.words()), &(data + &status));
+    shown.write_unknown(&mut out);
+    frame.write_grid(&mut out);
+    let measured = rows_of(means, marks, RowStatus::Measured);
+    let band = band_path(&frame, &measured, ends);
     if !band.is_empty() {
         _ = write!(out, r#"<path class="kw-area" d="{band}"/>"#);
     }
-    let (line, _) = power_paths(&frame.plot, means);
-    if !line.is_empty() {
-        _ = write!(out, r#"<path class="kw-line" stroke-width="1.25" stroke-linejoin="round" d="{line}"/>"#);
+    shown.write_bridged(&mut out);
+    for (status, dashes) in [(RowStatus::Measured, ""), (RowStatus::Estimated, r#" stroke-dasharray="2 3""#)]
+    {
+        let (line, _) = power_paths(&frame.plot, &rows_of(means, marks, status));
+        if !line.is_empty() {
+            _ = write!(
+                out,
+                r#"<path class="kw-line" stroke-width="1.25" stroke-linejoin="round"{dashes} d="{line}"/>"#
+            );
+        }
     }
+    shown.write_lane(&mut out);
     frame.close(out, None)
 }
 
@@ -38,6 +54,9 @@ fn band_path(frame: &Frame<'_>, means: &Series, ends: &[Option<(f64, f64)>]) -> 
     let mut path = String::new();
     let (plot, step) = (&frame.plot, means.step.max(1));
     for (row, ends) in ends.iter().enumerate() {
+        if means.watts.get(row).copied().flatten().is_none() {
+            continue;
+        }
         let ends = ends.and_then(|(least, most)| known(Some(least)).zip(known(Some(most))));
         let Some((least, most)) = ends.filter(|(least, most)| least < most) else { continue };
         let from = means.row_start(row).max(plot.start);

@@ -374,7 +374,7 @@ fn a_range_shows_the_least_the_mean_and_the_most_of_each_row() {
     let ends = [Some((90.0, 140.0)), None, Some((80.0, 80.0))];
     let figures = Figures { max: Some(140.0), min: Some(80.0), ..Figures::of(&means, NOW) };
     let page = look(Size { width: 1_120, height: 240, framed: false }, Theme::Page);
-    let svg = draw_range("a&b", &range, &means, &ends, figures, &page);
+    let svg = draw_range("a&b", &range, &means, &ends, &[], figures, &page);
     let parsed = Document::parse(&svg).unwrap();
     let attribute = |name: &str| parsed.root_element().attribute(name).unwrap().to_owned();
     assert!(attribute("aria-label").starts_with("a&b, <Monday>: minimum 80.0 W, maximum 140.0 W"), "{svg}");
@@ -390,7 +390,7 @@ fn a_range_shows_the_least_the_mean_and_the_most_of_each_row() {
     };
     assert_eq!((path("kw-area"), path("kw-line"), path("kw-gap")), (1, 2, 1), "{svg}");
     let none = Series::whole(NOW - 1_800, 300, vec![None; 3]);
-    let svg = draw_range("a", &range, &none, &[None; 3], Figures::default(), &page);
+    let svg = draw_range("a", &range, &none, &[None; 3], &[], Figures::default(), &page);
     assert!(svg.contains("no power is known of this time") && !svg.contains("data-watts"), "{svg}");
     Document::parse(&svg).unwrap();
 }

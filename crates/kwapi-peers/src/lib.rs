@@ -55,7 +55,7 @@ pub fn need(programs: &[&str]) -> bool {
     present_or_skip(missing.is_empty(), &format!("{missing:?}"))
 }
 
-/// Whether the Python environment `name` (`python`, `openmetrics`, `ledger`, `objects`, `keystone`, `ceilometer`, `gnocchi`) is installed, as [`need`].
+/// Whether the Python environment `name` (`python`, `openmetrics`, `ledger`, `objects`, `axe`, `keystone`, `ceilometer`, `gnocchi`) is installed, as [`need`].
 #[must_use]
 pub fn need_python(name: &str) -> bool {
     present_or_skip(python_environment(name).is_file(), &format!("the Python environment {name:?}"))

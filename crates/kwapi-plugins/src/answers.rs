@@ -24,9 +24,12 @@ use question::EnergyBy;
 pub use question::{EnergyFormat, EnergyQuestion};
 pub(crate) use question::{GROUP_PARAMETERS, PARAMETERS, accepts_csv, no_parameter, series_step};
 pub use records::AnswerRecords;
-pub(crate) use rests::{MeterRest, MeterRests};
+pub(crate) use rests::{ACCURACY_DEFAULT, MeterRest, MeterRests};
 use table::{EnergySubject, EnergyTable};
 pub use watch::RestWatch;
+
+/// The answer of a process that cannot say.
+pub(crate) const NO_LEDGER: &str = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
 
 /// An answer is handed over in parts of about so many bytes.
 const PART_BYTES: usize = 64 << 10;

@@ -4,6 +4,7 @@
 //! A month that is over may be closed: its bill is a document from then on, which is printed as it is, and corrected by
 //! further documents.
 
+mod asked;
 mod changes;
 mod closed;
 mod config;
@@ -14,11 +15,14 @@ mod html;
 mod json;
 mod month;
 mod ocmf;
+mod open;
+mod overview;
 mod reader;
 mod run;
 mod served;
 mod table;
 
+pub(crate) use asked::{BillAsked, ShownBill, unreadable};
 pub use changes::BillChange;
 pub use closed::{BillSigner, ClosedBills, KeptBill};
 pub use config::{BillConfig, SharesOf};
@@ -26,9 +30,11 @@ pub(crate) use facts::kwh;
 pub use month::BillMonth;
 pub(crate) use month::{milliseconds, question};
 pub use ocmf::BillKey;
+pub(crate) use overview::BillOverview;
 pub(crate) use reader::{AnsweredSpan, RowReader};
 pub use run::{BillRun, MadeBill};
 pub use served::Bills;
+pub(crate) use served::ListedBill;
 
 use crate::answers::when::rfc3339;
 use closed::BillDocument;

@@ -6,6 +6,7 @@
 
 mod answer;
 mod chosen;
+mod flow;
 mod graphs;
 mod group;
 mod login;
@@ -33,10 +34,12 @@ use kwapi_graph::{HUE_DEFAULT, Tariff};
 use tokio::sync::Semaphore;
 
 use crate::auth::{Caller, Logins, behind_login, caller_of, scope_of};
+use crate::bills::Bills;
 use crate::directory::Directory;
 use crate::http::READ;
 use crate::scope::Scope;
 use answer::Conditions;
+use flow::answers::FlowAnswers;
 use graphs::Graphs;
 use group::GroupViews;
 use overview::{Probes, Seen};
@@ -83,13 +86,31 @@ impl Default for Settings {
     }
 }
 
+/// What pages are made of.
+#[derive(Clone, Debug)]
+pub struct PageSources {
+    /// What is known of probes.
+    pub directory: Directory,
+    /// Bills, where this process serves some.
+    pub bills: Option<Bills>,
+}
+
+impl From<Directory> for PageSources {
+    /// Without bills.
+    fn from(directory: Directory) -> Self {
+        Self { directory, bills: None }
+    }
+}
+
 /// What every request is answered from.
 struct Site {
     settings: Settings,
     directory: Directory,
+    bills: Option<Bills>,
     probes: Probes,
     graphs: Graphs,
     groups: GroupViews,
+    flows: FlowAnswers,
     clock: WallClock,
     started: Timestamp,
     workers: Semaphore,
@@ -103,15 +124,23 @@ impl fmt::Debug for Site {
     }
 }
 
-/// The pages of the probes that have a history in `directory`, ready to be served. Labels stand on a probe's own page; sums
+/// The pages of the probes that have a history in the directory of `sources`, ready to be served. Labels stand on a probe's own page; sums
 /// of others are shown like any probe but are no part of the summary and of totals. With `logins`, only who has logged in gets
 /// any, of the probes that they may see.
-pub fn router(directory: Directory, settings: Settings, clock: WallClock, logins: Option<Logins>) -> Router {
+pub fn router(
+    sources: impl Into<PageSources>,
+    settings: Settings,
+    clock: WallClock,
+    logins: Option<Logins>,
+) -> Router {
+    let PageSources { directory, bills } = sources.into();
     let site = Arc::new(Site {
         probes: Probes::new(directory.clone()),
         graphs: Graphs::new(directory.clone(), settings.clone()),
         groups: GroupViews::default(),
+        flows: FlowAnswers::default(),
         directory,
+        bills,
         started: clock.now(),
         workers: Semaphore::new(WORKERS),
         settings,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, Scheme};
-use kwapi_history::{History, Windows};
+use kwapi_history::History;
 use kwapi_plugins::Scope;
 use kwapi_plugins::audit::{AuditEvent, AuditLog};
 use kwapi_plugins::auth::{Auth, Logins};
@@ -255,9 +255,7 @@ impl Stack {
         }
         let query = pages.as_ref().and_then(|pages| pages.query.clone());
         let rests = query.clone().map(|query| api::watch_rests(process, query, &directory, shutdown));
-        if let Some(rests) = &rests {
-            all.add(rests.clone());
-        }
+        rests.iter().for_each(|rests| all.add(rests.clone()));
         let all = Arc::new(all);
         let bills = Bills::new(config.bill.clone(), &config.state_directory);
         let mut routers = Vec::new();
@@ -267,11 +265,9 @@ impl Stack {
             let router = api::router(config, directory.clone(), sources, auth.clone(), &all);
             routers.push((listener, router));
         }
-        if let Some(listener) = web_listener.filter(|_| history.is_some()) {
-            let groups = pages.as_ref().and_then(Pages::groups);
-            let windows = query.clone().map(Windows::new);
-            let directory = directory.clone().with_windows(windows).with_groups(groups);
-            routers.push((listener, pages::router(process, config, directory, streams, logins.clone())));
+        if let (Some(listener), Some(pages)) = (web_listener, &pages) {
+            let sources = pages.sources(&directory, &bills);
+            routers.push((listener, pages::router(process, config, sources, streams, logins.clone())));
         }
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all.clone(), Scope::All);

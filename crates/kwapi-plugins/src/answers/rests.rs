@@ -103,7 +103,13 @@ impl EnergyAnswers {
         Ok(all)
     }
 
-    fn rest(&self, meter: &ProbeId, own: &[EnergySpan], below: &[(&ProbeId, &[EnergySpan])]) -> MeterRest {
+    /// The rest of a meter by what it and those directly below it used in some parts of a time.
+    pub(crate) fn rest(
+        &self,
+        meter: &ProbeId,
+        own: &[EnergySpan],
+        below: &[(&ProbeId, &[EnergySpan])],
+    ) -> MeterRest {
         let own_mj = known_mj(own);
         let below_mj = below.iter().filter_map(|(_, spans)| known_mj(spans)).reduce(i64::saturating_add);
         let share = |probe: &ProbeId| self.directory.accuracy(probe).unwrap_or(ACCURACY_DEFAULT) / 100.0;

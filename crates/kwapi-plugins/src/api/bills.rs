@@ -5,16 +5,11 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use jiff::ToSpan as _;
-use jiff::civil::Date;
-use kwapi_core::Timestamp;
-use kwapi_history::{Ask, EnergyStep};
 use serde_json::{Value, json};
 
 use super::Api;
-use super::energy::NO_LEDGER;
-use crate::answers::{EnergyAnswers, EnergyQuestion, accepts_csv, no_parameter, refused};
-use crate::bills::{BillFormat, BillMonth, BillRun, Bills, MadeBill};
+use crate::answers::{accepts_csv, no_parameter};
+use crate::bills::{BillAsked, BillFormat, Bills, unreadable};
 use crate::http::{HttpError, StreamHead};
 use crate::scope::Scope;
 
@@ -25,8 +20,6 @@ const POLICY: (HeaderName, HeaderValue) = (
     header::CONTENT_SECURITY_POLICY,
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
 );
-/// A list has no more open months than this.
-const OPEN_MONTHS_MAX: usize = 1_200;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -65,7 +58,7 @@ impl Api {
                         (month.clone(), object)
                     }));
                 }
-                let open = answers.map(|answers| open_months(&answers, &bills, &scope, now)).transpose()?;
+                let open = answers.map(|answers| bills.open_months(&answers, &scope, now)).transpose()?;
                 for month in open.unwrap_or_default().into_iter().filter(|month| !closed.contains_key(month))
                 {
                     let object = json!({
@@ -94,7 +87,9 @@ impl Api {
         self.0
             .turns
             .answer(move |sink| {
-                let text = text(&bills, answers.as_ref(), &month, &question, &scope, now)?;
+                let BillQuestion { by, correction, format } = &question;
+                let asked = BillAsked { month: &month, by: by.as_deref(), correction: *correction };
+                let text = bills.text(answers.as_ref(), asked, *format, &scope, now)?;
                 let (media_type, header) = match question.format {
                     BillFormat::Csv | BillFormat::Profile => ("text/csv; charset=utf-8", None),
                     BillFormat::Html => ("text/html; charset=utf-8", Some(POLICY)),
@@ -139,91 +134,4 @@ impl BillQuestion {
         }
         Ok(question)
     }
-}
-
-/// A bill's text, as far as `scope` shows it.
-fn text(
-    bills: &Bills,
-    answers: Option<&EnergyAnswers>,
-    month: &str,
-    question: &BillQuestion,
-    scope: &Scope,
-    now: Timestamp,
-) -> Result<String, HttpError> {
-    let nothing = |why: String| HttpError::new(StatusCode::NOT_FOUND, format!("There is no bill: {why}."));
-    let config = bills.config();
-    let month = BillMonth::new(month, &config.zone, now).map_err(nothing)?;
-    let kept = bills.closed().of(month.name(), question.by.as_deref()).map_err(|why| unreadable(&why))?;
-    match (kept.get(question.correction.unwrap_or(0)), question.correction) {
-        (Some(kept), _) => Ok(kept.within(scope).text(question.format)),
-        (None, Some(number)) => Err(nothing(format!("{} has no correction {number}", month.name()))),
-        (None, None) if question.format == BillFormat::Ocmf => {
-            Err(nothing(format!("{} is open, and readings are signed when a bill is closed", month.name())))
-        }
-        (None, None) => {
-            let no_ledger = || HttpError::new(StatusCode::NOT_IMPLEMENTED, NO_LEDGER);
-            let answers = answers.ok_or_else(no_ledger)?;
-            let run = BillRun::new(&config, answers.directory(), month, question.by.as_deref());
-            let made = open_bill(run.map_err(|why| unreadable(&why))?, answers, now)?;
-            Ok(made.within(scope).text(question.format))
-        }
-    }
-}
-
-/// Makes a bill of all probes: what a meter has besides those below it depends on all of them.
-fn open_bill(mut run: BillRun<'_>, answers: &EnergyAnswers, now: Timestamp) -> Result<MadeBill, HttpError> {
-    let [registers, quarters] = run.month().questions(&[]);
-    let ask = |pairs: &[(&'static str, String)], take: &mut dyn FnMut(&[u8]) -> Result<(), String>| {
-        let pairs = pairs.iter().map(|(name, value)| (Cow::from(*name), Cow::from(value.as_str())));
-        let prepared = answers.prepare(EnergyQuestion::parse(pairs, "", now)?, &Scope::All)?;
-        let (mut failed, mut position) = (None, None);
-        prepared.write(|at| position = at, &mut |part| {
-            failed = take(&part).err();
-            failed.is_none()
-        })?;
-        failed.map_or(Ok(position), |why| Err(unreadable(&why)))
-    };
-    ask(&registers, &mut |part| run.take_registers(part))?;
-    let position = ask(&quarters, &mut |part| run.take_quarters(part))?;
-    run.set_position(position);
-    Ok(run.end().map_err(|why| unreadable(&why))?.0)
-}
-
-/// The months from the first measurement of what `scope` shows until now.
-fn open_months(
-    answers: &EnergyAnswers,
-    bills: &Bills,
-    scope: &Scope,
-    now: Timestamp,
-) -> Result<Vec<String>, HttpError> {
-    let mut probes = answers.query().probes();
-    probes.retain(|probe| scope.allows(probe));
-    let start = Timestamp::from_micros(now.micros().saturating_sub(1_000_000));
-    let ask = Ask { probes, start, end: now, step: EnergyStep::Whole, is_to_now: false, now };
-    let answer = answers.query().energy(&ask).map_err(refused)?;
-    let Some(first) = answer.probes.iter().filter_map(|probe| probe.since).min() else {
-        return Ok(Vec::new());
-    };
-    let config = bills.config();
-    let date = |at: Timestamp| -> Option<Date> {
-        let at = jiff::Timestamp::from_microsecond(i64::try_from(at.micros()).ok()?).ok()?;
-        Some(at.to_zoned(config.zone.clone()).date().first_of_month())
-    };
-    let (Some(mut month), Some(last)) = (date(first), date(now)) else { return Ok(Vec::new()) };
-    let mut months = Vec::new();
-    while month <= last && months.len() < OPEN_MONTHS_MAX {
-        months.push(month.strftime("%Y-%m").to_string());
-        let Ok(next) = month.checked_add(1.month()) else { break };
-        month = next;
-    }
-    Ok(months)
-}
-
-/// The answer where a document or the ledger cannot be read; why is for the log, as it may name probes.
-fn unreadable(why: &str) -> HttpError {
-    tracing::error!("cannot make a bill: {why}");
-    HttpError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The bill cannot be made at present; see the log of the service.",
-    )
 }

@@ -4,12 +4,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
-use crate::answers::EnergyQuestion;
+use crate::answers::{EnergyQuestion, NO_LEDGER};
 use crate::http::{HttpError, POSITION, StreamHead};
 use crate::scope::Scope;
-
-/// The answer of a process that cannot say.
-pub(super) const NO_LEDGER: &str = "This process keeps no ledger; ask the one that does (kwapi run, or kwapi rrd), or set enabled = true in [ledger].";
 
 impl Api {
     /// Answers a question about energy, or (`has_power`) about power and energy over time.

@@ -9,11 +9,12 @@ use kwapi_core::ProbeId;
 use serde::Serialize;
 
 use super::Api;
-use super::energy::NO_LEDGER;
 use super::query::ListParameters;
 use super::v1::Page;
 use super::v2::{PAGE_MAX, to_response};
-use crate::answers::{EnergyAnswers, EnergyFormat, EnergyQuestion, MeterRest, MeterRests, no_group, refused};
+use crate::answers::{
+    EnergyAnswers, EnergyFormat, EnergyQuestion, MeterRest, MeterRests, NO_LEDGER, no_group, refused,
+};
 use crate::groups::{GroupMembers, GroupNow};
 use crate::http::{HttpError, POSITION, StreamHead, StreamSink};
 use crate::scope::Scope;

@@ -12,18 +12,18 @@ use super::month::milliseconds;
 
 /// What stands above all else.
 #[derive(Debug)]
-struct BillHead {
+pub(crate) struct BillHead {
     /// As `October 2026`.
-    month: String,
+    pub(crate) month: String,
     /// The label that it is by.
-    by: Option<String>,
-    begin: String,
-    end: String,
-    zone: String,
-    currency: String,
-    notes: Vec<String>,
+    pub(crate) by: Option<String>,
+    pub(crate) begin: String,
+    pub(crate) end: String,
+    pub(crate) zone: String,
+    pub(crate) currency: String,
+    pub(crate) notes: Vec<String>,
     /// When and by whom it was closed, and the document's checksum.
-    closed: Option<(String, String, String)>,
+    pub(crate) closed: Option<(String, String, String)>,
 }
 
 #[derive(Debug, Template)]
@@ -136,7 +136,8 @@ pub(super) fn correction(kept: &KeptBill) -> String {
     rendered(&page)
 }
 
-fn head(facts: &BillFacts, notes: &[String], kept: Option<&KeptBill>) -> BillHead {
+/// What stands above all else.
+pub(super) fn head(facts: &BillFacts, notes: &[String], kept: Option<&KeptBill>) -> BillHead {
     let closed = kept.map(|kept| {
         let made_ms = kept.document.made_at.micros() / 1_000;
         (instant(made_ms, &facts.zone), kept.document.made_by.clone(), kept.sha256.clone())

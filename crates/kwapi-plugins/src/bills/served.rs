@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::closed::{BillSum, ClosedBills, KeptBill};
 use super::config::BillConfig;
 use super::correction::difference;
+use super::open::OpenBills;
 use super::run::MadeBill;
 use crate::scope::Scope;
 
@@ -23,6 +24,7 @@ pub struct Bills {
     closed: ClosedBills,
     /// What is told of closed bills, by month: documents are never changed, and large.
     listed: Arc<Mutex<BTreeMap<String, Vec<ListedBill>>>>,
+    open: Arc<OpenBills>,
 }
 
 /// A closed bill, in a list.
@@ -45,12 +47,16 @@ impl Bills {
     /// Open bills by `config`, and those that are closed in the state directory `state`.
     pub fn new(config: BillConfig, state: &Path) -> Self {
         let config = Arc::new(ArcSwap::from_pointee(config));
-        Self { config, closed: ClosedBills::new(state), listed: Arc::default() }
+        Self { config, closed: ClosedBills::new(state), listed: Arc::default(), open: Arc::default() }
     }
 
     /// Takes up a new configuration: open bills are made by it from now on.
     pub fn replace(&self, config: BillConfig) {
         self.config.store(Arc::new(config));
+    }
+
+    pub(super) fn open_bills(&self) -> &OpenBills {
+        &self.open
     }
 
     pub(crate) fn config(&self) -> Arc<BillConfig> {

@@ -12,7 +12,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 /// Owners of `lab.shared`; all others are of the department that begins their ids.
-fn config(price: &str, shares: &[(&str, &str)]) -> BillConfig {
+pub(crate) fn config(price: &str, shares: &[(&str, &str)]) -> BillConfig {
     let rate = |name: &str, unit: RateUnit, price: &str| {
         let value = RateValue::Constant(price.parse().unwrap());
         let entry = RateEntry { valid: 0..u64::MAX, hours: WeekHours::default(), value };
@@ -88,6 +88,11 @@ fn make(config: &BillConfig, rows: &Rows<'_>) -> MadeBill {
     let mut run = BillRun::new(config, &directory, february(), Some("department")).unwrap();
     fill(&mut run, rows);
     run.end().unwrap().0
+}
+
+/// A bill of something.
+pub(super) fn february_bill() -> MadeBill {
+    make(&config("0.2", &SHARES), &ROWS)
 }
 
 fn signer(at_text: &str) -> BillSigner<'static> {

@@ -21,6 +21,8 @@ use super::{Site, statics, words};
 use crate::directory::MeterHealth;
 use crate::http::percent::encode;
 
+mod bills;
+mod flow;
 mod group;
 mod list;
 mod meters;
@@ -50,8 +52,10 @@ pub(super) struct Layout {
     readme: &'static str,
     /// Who has logged in, to be let out.
     login: Option<Arc<str>>,
-    /// Whether this is the page of the meters.
-    is_meters: bool,
+    /// Whether there are bills.
+    has_bills: bool,
+    /// The address of this page, if it is one that every page leads to.
+    here: &'static str,
     /// How many meters are troubled, to who sees everything.
     troubled: usize,
 }
@@ -76,7 +80,8 @@ impl Layout {
             demonstration: demonstration(&seen.all),
             readme: README,
             login: seen.login.clone(),
-            is_meters: false,
+            has_bills: site.bills.is_some(),
+            here: "",
             troubled: troubled(site, seen),
         }
     }
@@ -149,6 +154,9 @@ pub(super) fn answer(
         }
         Target::Table(period, query) => table::answer(site, seen, *period, query, now, conditions),
         Target::Meters(query) => meters::answer(site, seen, query, now, conditions),
+        Target::Where(group, query) => flow::answer(site, seen, group.as_ref(), query, now, conditions),
+        Target::Bills => bills::list(site, seen, now, conditions),
+        Target::Bill(month, query) => bills::one(site, seen, month, query, now, conditions),
         Target::GroupGraph(period, name, query) => match super::group::view(site, seen, name, now) {
             Some(view) => graph(site, seen, *period, &Of::Group(name, view), query, headers, now, conditions),
             None => group::no_group(site, seen, name.as_str(), now, conditions),

@@ -108,12 +108,16 @@ impl Range {
 
     /// Where a probe's page shows it, in whole seconds.
     pub(super) fn href(self, probe: &ProbeId, zone: &TimeZone) -> String {
+        format!("/probe/{}/?{}", encode(probe.as_str()), self.query(zone))
+    }
+
+    /// The fields of an address that name it, in whole seconds.
+    pub(super) fn query(self, zone: &TimeZone) -> String {
         let text = |seconds: u64| {
             // What else there is in an instant stands in a query as it is.
             when::rfc3339(Timestamp::from_seconds(seconds), zone).replace('+', "%2B")
         };
-        let (from, to) = (text(self.from.seconds()), text(self.end_seconds()));
-        format!("/probe/{}/?from={from}&to={to}", encode(probe.as_str()))
+        format!("from={}&to={}", text(self.from.seconds()), text(self.end_seconds()))
     }
 
     /// The first whole Unix second at which it is over.

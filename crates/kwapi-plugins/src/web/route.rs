@@ -27,6 +27,10 @@ pub(super) enum WebResource {
     Static,
     Table,
     Meters,
+    Where,
+    WhereWithin,
+    Bills,
+    Bill,
     Stream,
     Choose,
     Login,
@@ -44,6 +48,10 @@ static TABLE: Routes<WebResource> = Routes {
         page("/rrd/{probe}/", WebResource::Rrd),
         page("/table/{period}/", WebResource::Table),
         page("/meters/", WebResource::Meters),
+        page("/where/", WebResource::Where),
+        page("/where/{group}/", WebResource::WhereWithin),
+        page("/bill/", WebResource::Bills),
+        page("/bill/{month}/", WebResource::Bill),
         page(STREAM, WebResource::Stream),
         page("/groups/", WebResource::Groups),
         page("/group/{group}/", WebResource::Group),
@@ -87,6 +95,12 @@ pub(super) enum Target {
     Table(Period, FormFields),
     /// `/meters/`
     Meters(FormFields),
+    /// `/where/` and `/where/<group>/`
+    Where(Option<ProbeId>, FormFields),
+    /// `/bill/`
+    Bills,
+    /// `/bill/<month>/`
+    Bill(String, FormFields),
     /// `/stream/`
     Stream(FormFields),
     /// `/groups/`
@@ -151,6 +165,10 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
         WebResource::Root => Target::Root,
         WebResource::Table => period_or(parameter(0), |period| Target::Table(period, members())),
         WebResource::Meters => Target::Meters(members()),
+        WebResource::Where => Target::Where(None, members()),
+        WebResource::WhereWithin => group_or(parameter(0), |group| Target::Where(Some(group), members())),
+        WebResource::Bills => Target::Bills,
+        WebResource::Bill => Target::Bill(parameter(0).to_owned(), members()),
         WebResource::Stream => Target::Stream(members()),
         WebResource::Choose => Target::Choose,
         WebResource::Login => Target::Login(members()),
@@ -197,6 +215,9 @@ pub(super) fn is_page(address: &str) -> bool {
                     | Target::Probe(..)
                     | Target::Table(..)
                     | Target::Meters(_)
+                    | Target::Where(..)
+                    | Target::Bills
+                    | Target::Bill(..)
                     | Target::Groups(_)
                     | Target::Group(..),
                 _

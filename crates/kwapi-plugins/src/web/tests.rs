@@ -15,9 +15,12 @@ use crate::directory::{ConfiguredProbes, Labels, PowerHistory, Unreadable};
 use crate::intake::Intake;
 use crate::live::{Live, LiveConfig};
 
+mod axe;
+mod bills;
 mod browser;
 mod caching;
 mod driver;
+mod flow;
 mod graphs;
 mod groups;
 mod legend;

@@ -10,14 +10,15 @@ use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{
     Flusher, Groups, GroupsConfig, History, HistoryConfig, Ledger, LedgerConfig, LedgerWriter, Query,
-    Samples, SamplesConfig, SamplesWriter,
+    Samples, SamplesConfig, SamplesWriter, Windows,
 };
 use kwapi_plugins::audit::AuditLog;
 use kwapi_plugins::auth::{Auth, AuthConfig, LoginConfig, Logins};
+use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
-use kwapi_plugins::web::{LiveStreams, Settings};
+use kwapi_plugins::web::{LiveStreams, PageSources, Settings};
 
 use super::{Process, metrics, readiness};
 use crate::config::{Config, chain};
@@ -81,6 +82,13 @@ impl Pages {
         self.groups.as_ref().map(|kept| kept.groups.clone())
     }
 
+    /// What the pages are made of.
+    pub(super) fn sources(&self, directory: &Directory, bills: &Bills) -> PageSources {
+        let windows = self.query.clone().map(Windows::new);
+        let directory = directory.clone().with_windows(windows).with_groups(self.groups());
+        PageSources { directory, bills: Some(bills.clone()) }
+    }
+
     /// Takes up which probes are sums of others.
     pub(super) fn apply(&self, config: &Config) {
         if let Some(kept) = &self.groups {
@@ -140,11 +148,11 @@ pub(super) fn streams(process: &Process, config: &Config) -> LiveStreams {
     LiveStreams::new((connections - connections / 4).max(1))
 }
 
-/// The pages, over what `directory` knows.
+/// The pages, over what `sources` know.
 pub(super) fn router(
     process: &Process,
     config: &Config,
-    directory: Directory,
+    sources: PageSources,
     streams: LiveStreams,
     logins: Option<Logins>,
 ) -> axum::Router {
@@ -161,7 +169,7 @@ pub(super) fn router(
     if let Some(hue) = rrd.hue {
         settings.hue = hue;
     }
-    kwapi_plugins::web::router(directory, settings, process.clock.clone(), logins)
+    kwapi_plugins::web::router(sources, settings, process.clock.clone(), logins)
 }
 
 /// How RRD files are kept.

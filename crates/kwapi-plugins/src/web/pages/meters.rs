@@ -106,7 +106,7 @@ pub(super) fn answer(
     let all = site.directory.meters().filter(|meters| seen.is_everything && !meters.is_empty());
     let meters = all.map(|meters| Meters::new(&meters, page, now, zone));
     let silent_probes = if meters.is_some() { Vec::new() } else { silent_probes(&silent, now, zone) };
-    let layout = Layout { is_meters: true, ..Layout::new(site, seen, "Meters".to_owned(), None) };
+    let layout = Layout { here: "/meters/", ..Layout::new(site, seen, "Meters".to_owned(), None) };
     let page = Page { layout, meters, probes: seen.all.len(), silent: silent.len(), silent_probes };
     render(&page, StatusCode::OK, None, conditions)
 }

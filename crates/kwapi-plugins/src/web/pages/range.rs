@@ -9,7 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use kwapi_core::{Period, ProbeId, Timestamp};
-use kwapi_graph::{Figures, GraphRange, Look, Size, Theme, draw_range};
+use kwapi_graph::{Figures, GraphRange, Look, RowStatus, Size, Theme, draw_range};
 use kwapi_history::{PowerSpan, Query};
 
 use super::super::answer::{self, Conditions, Content};
@@ -46,6 +46,8 @@ struct Page {
     /// What could not be read, and why.
     unreadable: Vec<String>,
     drawing: Drawing,
+    /// What of the drawing is explained: its form as a little picture, and words.
+    keys: Vec<(String, &'static str)>,
     /// Word and address of the ranges around this one.
     around: Vec<(&'static str, String)>,
     csv: String,
@@ -183,6 +185,7 @@ impl Page {
             cost: legend.cost.clone(),
             shares: values.shares(),
             drawing: drawing(site, probe, &words, &values, figures, legend),
+            keys: keys(&values),
             around: around
                 .into_iter()
                 .filter_map(|(word, range)| Some((word, range?.href(probe, zone))))
@@ -211,14 +214,53 @@ fn drawing(
     legend: Legend,
 ) -> Drawing {
     let super::super::Settings { zone, hue, tariff, power_max, .. } = &site.settings;
-    let (means, ends) = (values.means(), values.ends());
+    let (means, ends, marks) = (values.means(), values.ends(), values.marks());
     let range = GraphRange { start: values.range.from.seconds(), end: values.range.end_seconds(), words };
     let draw = |size: Size| {
         let (zone, tariff) = (zone.clone(), tariff.clone());
         let look = Look { size, theme: Theme::Page, zone, power_max: *power_max, hue: *hue, tariff };
-        draw_range(probe.as_str(), &range, &means, &ends, figures, &look)
+        draw_range(probe.as_str(), &range, &means, &ends, &marks, figures, &look)
     };
     Drawing { svg: draw(WIDE), narrow: Some(draw(NARROW)), legend }
+}
+
+/// The statuses that occur, as they look, and what they mean.
+fn keys(values: &Values) -> Vec<(String, &'static str)> {
+    let marks = values.marks();
+    let mut keys = Vec::new();
+    for (status, form, words) in [
+        (
+            RowStatus::Measured,
+            r#"class="kw-sure" y="3" width="14" height="4""#,
+            "measured, with least and most",
+        ),
+        (
+            RowStatus::Estimated,
+            r#"class="kw-barred" fill="url(#kw-bars)" width="14" height="10""#,
+            "estimated",
+        ),
+        (
+            RowStatus::Bridged,
+            r#"class="kw-bridged" stroke-dasharray="4 2" x=".5" y=".5" width="13" height="9""#,
+            "bridged: the energy is known, its course is not",
+        ),
+        (
+            RowStatus::Unknown,
+            r#"class="kw-frame" fill="url(#kw-hatch)" x=".5" y=".5" width="13" height="9""#,
+            "unknown: not counted",
+        ),
+        (
+            RowStatus::Absent,
+            r#"class="kw-frame" fill="none" x=".5" y=".5" width="13" height="9""#,
+            "before the first or after the last message",
+        ),
+    ] {
+        if marks.iter().any(|mark| mark.status == status) {
+            let form = format!(r#"<svg viewBox="0 0 14 10" aria-hidden="true"><rect {form}/></svg>"#);
+            keys.push((form, words));
+        }
+    }
+    keys
 }
 
 /// The values of a range as `/v2/series` writes them.

@@ -97,6 +97,9 @@ async fn pages_fit_a_desk_and_a_telephone() {
         ("range-phone-light", range, "500,1100", light),
         ("no-range-desk-light", format!("{ranges}/probe/a%2Fb/?from=2027-01-01"), "1280,500", light),
         ("none-desk-light", format!("{base}/probe/nope/"), "1280,500", light),
+        ("where-desk-light", format!("{base}/where/"), "1280,1200", light),
+        ("where-desk-dark", format!("{base}/where/demo/"), "1280,900", dark),
+        ("where-phone-light", format!("{ranges}/where/?period=hour&show=energy"), "500,1100", light),
         ("empty-desk-light", format!("{empty}/last/minute/"), "1280,700", light),
     ] {
         let file = folder.join(format!("{name}.png"));

@@ -8,7 +8,7 @@ use super::ranges::{BEGIN, pages_of};
 use super::*;
 
 /// The pages, each with the script `steps`, which may note what it finds in `document.body.dataset.found`.
-fn driven(site: Router, steps: &'static str) -> Router {
+pub(super) fn driven(site: Router, steps: impl std::fmt::Display) -> Router {
     let with_script = axum::middleware::map_response(async |response: axum::response::Response| {
         let (mut parts, body) = response.into_parts();
         let is_page =

@@ -52,6 +52,13 @@ pub(super) fn pages_of(lab: &Lab, probes: &[&str]) -> Router {
 }
 
 fn pages_behind(lab: &Lab, probes: &[&str], logins: Option<Logins>) -> Router {
+    let directory = directory_of(lab, probes, ConfiguredProbes::default());
+    let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
+    router(directory, settings(), clock, logins)
+}
+
+/// What is known of probes with a ledger, samples and RRD files.
+pub(super) fn directory_of(lab: &Lab, probes: &[&str], configured: ConfiguredProbes) -> Directory {
     let wall = Timestamp::from_seconds(NOW);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall).unwrap();
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
@@ -67,9 +74,7 @@ fn pages_behind(lab: &Lab, probes: &[&str], logins: Option<Logins>) -> Router {
     history.catch_up();
     assert!(history.flush_all());
     let query = Query::new(ledger, Some(Arc::clone(&history))).with_samples(Some(samples));
-    let directory = Directory::default().with_history(history).with_windows(Some(Windows::new(query)));
-    let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
-    router(directory, settings(), clock, logins)
+    Directory::new(configured).with_history(history).with_windows(Some(Windows::new(query)))
 }
 
 /// A range of `a/b`, in seconds after [`BEGIN`].

@@ -65,6 +65,7 @@ fn values(name: &str) -> Vec<String> {
             LYON.iter().chain(&PARIS).chain(&["none", "web", "gpu"]).map(ToString::to_string).collect()
         }
         "group" => ["lyon", "paris", "none"].map(str::to_owned).into(),
+        "month" => ["2026-11", "none"].map(str::to_owned).into(),
         "name" => ["design.css", "none"].map(str::to_owned).into(),
         name => panic!("what stands for {{{name}}}?"),
     }
@@ -95,6 +96,7 @@ fn addresses() -> Vec<String> {
         "?from=1795420800&to=1795424400",
         "?from=2026-11-23T09:00:00Z&format=csv",
         "?from=paris.web1&to=now",
+        "?period=hour&show=energy",
         "?id=lyon.web1&id=paris.web1&id=none&id=paris.gpu&total",
         "?id=paris.web2&id=lyon.db",
         "?id=paris.web2",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
 use kwapi_core::{Period, ProbeId, Series, Timestamp};
-use kwapi_graph::{EnergyFigure, Figures};
+use kwapi_graph::{EnergyFigure, Figures, RowMark, RowStatus};
 use kwapi_history::journal::Position;
 use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, PowerSpan, Query};
 
@@ -38,6 +38,8 @@ pub(super) struct Values {
     /// Seconds of a row.
     pub(super) step: u64,
     energy: EnergySpan,
+    /// The same of each row; empty where that is not told.
+    energies: Vec<EnergySpan>,
     pub(super) rows: Vec<(Timestamp, Timestamp)>,
     pub(super) powers: Vec<PowerSpan>,
     /// Where the history of the probe begins.
@@ -70,6 +72,11 @@ impl Values {
         held_to(probe, range, begin, &site.settings.zone, now)?;
         let step = series_step(range.length());
         let rows = range.rows(step);
+        let of_rows = Ask { step: EnergyStep::Every(Duration::from_secs(step)), ..ask.clone() };
+        // How sure a row is adds to its power: where it is not told, the power says what is known.
+        let energies =
+            ledger.energy(&of_rows).ok().and_then(|answer| Some(answer.probes.into_iter().next()?.spans));
+        let energies = energies.filter(|spans| spans.len() == rows.len()).unwrap_or_default();
         let mut power = ledger.power(&ask, None).map_err(refused)?;
         let powers = power.of_probes(&ask.probes, &rows).into_iter().next().unwrap_or_default();
         // Where a file lies is for operators.
@@ -91,7 +98,7 @@ impl Values {
             }
         }
         let position = answer.position;
-        Ok(Self { range, step, energy, rows, powers, begin, position, unreadable })
+        Ok(Self { range, step, energy, energies, rows, powers, begin, position, unreadable })
     }
 
     /// The least and the most of each row, in watts.
@@ -104,6 +111,15 @@ impl Values {
         let start = self.range.from.seconds() / self.step * self.step;
         let means = self.powers.iter().map(|power| power.mean.map(|mean| mean.0)).collect();
         Series::whole(start, self.step, means)
+    }
+
+    /// How sure each row is: as most of its time.
+    pub(super) fn marks(&self) -> Vec<RowMark> {
+        self.energies
+            .iter()
+            .zip(&self.powers)
+            .map(|(energy, power)| row_mark(energy, power.mean.is_some()))
+            .collect()
     }
 
     pub(super) fn figures(&self) -> Figures {
@@ -150,6 +166,23 @@ impl Values {
     }
 }
 
+fn row_mark(energy: &EnergySpan, has_power: bool) -> RowMark {
+    let [measured, estimated, bridged] = energy.known.ms.map(|ms| u64::try_from(ms).unwrap_or(0));
+    let measured = measured.saturating_add(energy.rrd_ms);
+    let status = match has_power {
+        // What has a power is drawn: a part that is unknown stands in the table.
+        true if estimated > measured => RowStatus::Estimated,
+        true => RowStatus::Measured,
+        false if bridged > 0 && bridged >= energy.unknown_ms => RowStatus::Bridged,
+        false if energy.absent_ms > energy.unknown_ms => RowStatus::Absent,
+        false => RowStatus::Unknown,
+    };
+    let [_, _, bridged_mj] = energy.known.mj;
+    // Millijoules by milliseconds are watts.
+    let watts = (status == RowStatus::Bridged).then(|| bridged_mj as f64 / bridged.max(1) as f64);
+    RowMark { status, bridged: watts }
+}
+
 /// Refuses a range of which there is no history, or that is longer than all there is.
 fn held_to(
     probe: &ProbeId,
@@ -169,4 +202,31 @@ fn held_to(
         return Err(Refusal::bad(format!("Longer than the history: it begins on {at}."), whole));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use kwapi_core::Increment;
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_as_sure_as_most_of_its_time() {
+        let check =
+            |ms: [i64; 3], [unknown_ms, absent_ms]: [u64; 2], has_power: bool, expected: RowStatus| {
+                let known = Increment { mj: ms.map(|ms| ms * 50), ms };
+                let mut energy = EnergySpan::default();
+                (energy.known, energy.unknown_ms, energy.absent_ms) = (known, unknown_ms, absent_ms);
+                let mark = row_mark(&energy, has_power);
+                assert_eq!(mark.status, expected, "{ms:?} {unknown_ms} {absent_ms}");
+                assert_eq!(mark.bridged, (expected == RowStatus::Bridged).then_some(50.0));
+            };
+        check([600, 400, 0], [0, 0], true, RowStatus::Measured);
+        check([400, 600, 0], [0, 0], true, RowStatus::Estimated);
+        check([100, 0, 0], [900, 0], true, RowStatus::Measured);
+        check([0, 0, 600], [400, 0], false, RowStatus::Bridged);
+        check([0, 0, 400], [600, 0], false, RowStatus::Unknown);
+        check([0, 0, 0], [0, 1_000], false, RowStatus::Absent);
+        check([0, 0, 0], [0, 0], false, RowStatus::Unknown);
+    }
 }

@@ -44,7 +44,7 @@ pub(in super::super) fn powers(most: f64) -> Amounts {
 }
 
 /// Energies of at most so many kilowatt-hours.
-pub(super) fn energies(most: f64) -> Amounts {
+pub(in super::super) fn energies(most: f64) -> Amounts {
     match most {
         most if most < 1.0 => Amounts::new("kWh", 1.0, 4),
         most if most < 100.0 => Amounts::new("kWh", 1.0, 3),
