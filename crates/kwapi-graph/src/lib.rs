@@ -15,6 +15,7 @@
 )]
 
 mod axis;
+mod bars;
 mod figures;
 mod format;
 mod frame;
@@ -27,6 +28,7 @@ mod summary;
 mod svg;
 mod theme;
 
+pub use bars::{BarStep, EnergyBar, draw_bars};
 pub use figures::{EnergyFigure, Figures};
 pub use format::{cost_text, energy_text, number_text, watts_text, watts_texts};
 pub use frame::GraphRange;

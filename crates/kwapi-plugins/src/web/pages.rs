@@ -21,11 +21,14 @@ use super::{Site, statics};
 use crate::directory::MeterHealth;
 use crate::http::percent::encode;
 
+mod crumbs;
+mod downloads;
 mod group;
 mod list;
 mod meters;
 mod one;
 mod range;
+mod spans;
 mod table;
 mod view;
 
@@ -127,7 +130,9 @@ pub(super) fn answer(
         Target::Probe(probe, query) if seen.has(probe) && range::is_asked(query) => {
             range::answer(site, seen, probe, query, now, conditions)
         }
-        Target::Probe(probe, _) if seen.has(probe) => one::answer(site, seen, probe, chosen, now, conditions),
+        Target::Probe(probe, query) if seen.has(probe) => {
+            one::answer(site, seen, probe, query, chosen, now, conditions)
+        }
         Target::Graph(period, Some(probe), query) if seen.has(probe) => {
             graph(site, seen, *period, &Of::Probe(probe), query, headers, now, conditions)
         }
@@ -243,22 +248,10 @@ fn graph(
         Some("png") => false,
         Some(_) => return answer::bad_request("format must be png or svg"),
     };
-    let scale = match query.get("scale").map(str::parse) {
-        None => 1,
-        Some(Ok(scale @ 1..=PNG_SCALE_MAX)) => scale,
-        Some(_) => return answer::bad_request(&format!("scale must be 1 to {PNG_SCALE_MAX}")),
-    };
-    let theme = match query.get("theme") {
-        None => None,
-        Some("light") => Some(Theme::Light),
-        Some("dark") => Some(Theme::Dark),
-        Some(_) => return answer::bad_request("theme must be light or dark"),
-    };
     let size = if matches!(of, Of::All) { Size::SUMMARY } else { Size::PROBE };
-    let form = if is_svg {
-        Form::Svg(size, theme.unwrap_or(Theme::Alone))
-    } else {
-        Form::Png(size, theme.unwrap_or(Theme::Light), scale)
+    let form = match picture(query, is_svg, size) {
+        Ok(form) => form,
+        Err(why) => return answer::bad_request(&why),
     };
     let (drawn, used) = match of {
         Of::Probe(probe) => {
@@ -297,6 +290,29 @@ fn graph(
         position: position(seen, &used),
     };
     content.answer(StatusCode::OK, conditions)
+}
+
+/// A picture alone, as `scale=` and `theme=` say.
+///
+/// # Errors
+/// What these must be, where they are something else.
+fn picture(query: &FormFields, is_svg: bool, size: Size) -> Result<Form, String> {
+    let scale = match query.get("scale").map(str::parse) {
+        None => 1,
+        Some(Ok(scale @ 1..=PNG_SCALE_MAX)) => scale,
+        Some(_) => return Err(format!("scale must be 1 to {PNG_SCALE_MAX}")),
+    };
+    let theme = match query.get("theme") {
+        None => None,
+        Some("light") => Some(Theme::Light),
+        Some("dark") => Some(Theme::Dark),
+        Some(_) => return Err("theme must be light or dark".to_owned()),
+    };
+    Ok(if is_svg {
+        Form::Svg(size, theme.unwrap_or(Theme::Alone))
+    } else {
+        Form::Png(size, theme.unwrap_or(Theme::Light), scale)
+    })
 }
 
 /// Whether SVG is wanted and no raster: a browser's `image/svg+xml,image/*` still gets the PNG the original sent.

@@ -22,6 +22,7 @@ mod groups;
 mod legend;
 mod listing;
 mod logging_in;
+mod probe;
 mod ranges;
 mod routes;
 mod stored;

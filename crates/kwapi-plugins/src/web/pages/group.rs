@@ -121,7 +121,8 @@ fn beside_text(watts: f64) -> String {
     format!("{} {than} than the probes below it", signed_watts(watts.abs()))
 }
 
-fn path_of(group: &str) -> String {
+/// The address of a group's page.
+pub(super) fn path_of(group: &str) -> String {
     format!("/group/{}/", encode(group))
 }
 

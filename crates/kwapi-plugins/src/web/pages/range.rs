@@ -1,28 +1,28 @@
 //! `/probe/<probe>/?from=…&to=…`: one probe over any range: its graph, energy and cost, and the same values as a table or CSV.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use bytes::Bytes;
-use jiff::tz::TimeZone;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{Figures, GraphRange, Look, Size, Theme, draw_range};
-use kwapi_history::{PowerSpan, Query};
+use kwapi_history::PowerSpan;
 
-use super::super::answer::{self, Conditions, Content};
+use super::super::answer::Conditions;
 use super::super::overview::Seen;
 use super::super::range::Range;
 use super::super::route::FormFields;
 use super::super::{Site, words};
+use super::crumbs::{Crumb, crumbs};
+use super::downloads::{Download, downloads};
 use super::table::columns::powers;
 use super::view::{Drawing, Legend, NARROW, WIDE};
-use super::{Layout, NotFound, probe_path, render};
-use crate::answers::{EnergyAnswers, EnergyQuestion, when};
+use super::{Layout, NotFound, probe_path, render, spans};
+use crate::answers::when;
 use values::{Refusal, Values};
 
+mod files;
 mod values;
 
 /// Rows of the table on one page.
@@ -34,6 +34,7 @@ const REFRESH_SECONDS_MIN: u64 = 60;
 #[template(path = "range.html")]
 struct Page {
     layout: Layout,
+    crumbs: Vec<Crumb>,
     id: String,
     href: String,
     words: String,
@@ -48,7 +49,7 @@ struct Page {
     drawing: Drawing,
     /// Word and address of the ranges around this one.
     around: Vec<(&'static str, String)>,
-    csv: String,
+    downloads: Vec<Download>,
     unit: String,
     rows: Vec<Row>,
     count: usize,
@@ -58,6 +59,9 @@ struct Page {
     previous: Option<String>,
     next: Option<String>,
 }
+
+/// What is taken away of a range.
+const OF_RANGE: [&str; 3] = ["Samples", "Values", "Graph"];
 
 /// A line of the table, in words.
 #[derive(Debug)]
@@ -123,10 +127,9 @@ fn answered(
     let range =
         Range::parse(query, zone, now).map_err(|error| Refusal::bad(error.to_string(), Some(last_day)))?;
     let values = Values::ask(site, ledger, seen, probe, range, now)?;
-    match query.get("format") {
-        None => {}
-        Some("csv") => return csv(site, ledger, seen, probe, range, now, conditions),
-        Some(_) => return Err(Refusal::bad("format must be csv.".to_owned(), Some(range))),
+    if let Some(format) = query.get("format") {
+        let asked = files::Asked { site, ledger, seen, probe, values: &values, now };
+        return asked.file(format, query, conditions);
     }
     let status = if values.unreadable.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let position = seen.is_everything.then_some(values.position);
@@ -175,19 +178,20 @@ impl Page {
                 refresh_seconds: site.settings.refresh_interval.as_secs().max(REFRESH_SECONDS_MIN),
                 ..Layout::new(site, seen, format!("{probe}, {words}"), None)
             },
+            crumbs: crumbs(site, seen, probe),
             id: probe.to_string(),
             href: probe_path(probe),
             from: words::wall_clock(range.from, zone),
             to: words::wall_clock(range.to, zone),
             energy: figures.energy.text(),
             cost: legend.cost.clone(),
-            shares: values.shares(),
+            shares: spans::shares(&values.energy),
             drawing: drawing(site, probe, &words, &values, figures, legend),
             around: around
                 .into_iter()
                 .filter_map(|(word, range)| Some((word, range?.href(probe, zone))))
                 .collect(),
-            csv: format!("{href}&format=csv"),
+            downloads: downloads(site, probe, &href, OF_RANGE),
             rows: all.skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE).map(of_page).collect(),
             unit: column.unit.clone(),
             count: values.rows.len(),
@@ -210,62 +214,24 @@ fn drawing(
     figures: Figures,
     legend: Legend,
 ) -> Drawing {
-    let super::super::Settings { zone, hue, tariff, power_max, .. } = &site.settings;
-    let (means, ends) = (values.means(), values.ends());
-    let range = GraphRange { start: values.range.from.seconds(), end: values.range.end_seconds(), words };
-    let draw = |size: Size| {
-        let (zone, tariff) = (zone.clone(), tariff.clone());
-        let look = Look { size, theme: Theme::Page, zone, power_max: *power_max, hue: *hue, tariff };
-        draw_range(probe.as_str(), &range, &means, &ends, figures, &look)
-    };
+    let draw = |size: Size| draw(site, probe, words, values, figures, size, Theme::Page);
     Drawing { svg: draw(WIDE), narrow: Some(draw(NARROW)), legend }
 }
 
-/// The values of a range as `/v2/series` writes them.
-fn csv(
+/// The graph of a range.
+fn draw(
     site: &Site,
-    ledger: &Query,
-    seen: &Seen,
     probe: &ProbeId,
-    range: Range,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Result<Response, Refusal> {
-    let zone = &site.settings.zone;
-    let [start, end] = [range.from, range.to].map(|at| when::rfc3339(at, &TimeZone::UTC));
-    let members = [
-        ("probe", probe.as_str()),
-        ("start", &start),
-        ("end", &end),
-        ("zone", zone.iana_name().unwrap_or("UTC")),
-        ("format", "csv"),
-    ];
-    let members = members.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
-    let refused = |error: crate::http::HttpError| Refusal {
-        status: error.status(),
-        ..Refusal::bad(error.message().to_owned(), Some(range))
-    };
-    let question = EnergyQuestion::of_series(members, "", now).map_err(refused)?;
-    let answers = EnergyAnswers::new(ledger.clone(), site.directory.clone());
-    let mut text = Vec::new();
-    let mut take = |part: Vec<u8>| {
-        text.extend(part);
-        true
-    };
-    answers
-        .prepare(question, &seen.scope)
-        .and_then(|answer| answer.write(|_| (), &mut take))
-        .map_err(refused)?;
-    let content = Content {
-        kind: "text/csv; charset=utf-8",
-        bytes: Bytes::from(text),
-        modified: None,
-        cache_control: "private, no-cache",
-        disposition: Some(answer::attachment(&format!(
-            "{probe} {}.csv",
-            words::wall_clock(range.from, zone)
-        ))),
-        position: None,
-    };
-    Ok(content.answer(StatusCode::OK, conditions))
+    words: &str,
+    values: &Values,
+    figures: Figures,
+    size: Size,
+    theme: Theme,
+) -> String {
+    let super::super::Settings { zone, hue, tariff, power_max, .. } = &site.settings;
+    let (means, ends) = (values.means(), values.ends());
+    let range = GraphRange { start: values.range.from.seconds(), end: values.range.end_seconds(), words };
+    let (zone, tariff) = (zone.clone(), tariff.clone());
+    let look = Look { size, theme, zone, power_max: *power_max, hue: *hue, tariff };
+    draw_range(probe.as_str(), &range, &means, &ends, figures, &look)
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
 use kwapi_core::{Period, ProbeId, Series, Timestamp};
-use kwapi_graph::{EnergyFigure, Figures};
+use kwapi_graph::Figures;
 use kwapi_history::journal::Position;
 use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, PowerSpan, Query};
 
 use super::super::super::overview::Seen;
 use super::super::super::range::Range;
 use super::super::super::{Site, words};
+use super::super::spans;
 use crate::answers::series_step;
 
 /// So far back RRD files reach.
@@ -37,7 +38,7 @@ pub(super) struct Values {
     pub(super) range: Range,
     /// Seconds of a row.
     pub(super) step: u64,
-    energy: EnergySpan,
+    pub(super) energy: EnergySpan,
     pub(super) rows: Vec<(Timestamp, Timestamp)>,
     pub(super) powers: Vec<PowerSpan>,
     /// Where the history of the probe begins.
@@ -120,33 +121,7 @@ impl Values {
         }
         figures.average = (known > 0.0).then(|| joules / known);
         figures.known_seconds = Duration::try_from_secs_f64(known.round()).unwrap_or_default().as_secs();
-        figures.with_energy(self.energy_figure())
-    }
-
-    pub(super) fn energy_figure(&self) -> EnergyFigure {
-        let kwh = self.energy.energy_mj() as f64 / 3.6e9;
-        match &self.energy {
-            // What may lack rows, or has no time in it, is not told as if it were all.
-            energy if energy.is_incomplete || energy.known_ms() == 0 => EnergyFigure::Unknown,
-            energy if energy.rrd_ms > 0 => EnergyFigure::About(kwh),
-            _ => EnergyFigure::Known(kwh),
-        }
-    }
-
-    /// Which share of its time was measured and how the rest is known, in words.
-    pub(super) fn shares(&self) -> Option<String> {
-        let EnergySpan { known, unknown_ms, absent_ms, rrd_ms, .. } = self.energy;
-        let [measured, estimated, bridged] = known.ms.map(|ms| u64::try_from(ms).unwrap_or(0));
-        words::shares(
-            measured,
-            &[
-                (estimated, "estimated"),
-                (bridged, "bridged"),
-                (rrd_ms, "from RRD rows"),
-                (unknown_ms, "unknown"),
-                (absent_ms, "before the first or after the last message"),
-            ],
-        )
+        figures.with_energy(spans::figure(&self.energy))
     }
 }
 

@@ -39,7 +39,7 @@ pub(in super::super) fn powers(most: f64) -> Amounts {
 }
 
 /// Energies of at most so many kilowatt-hours.
-pub(super) fn energies(most: f64) -> Amounts {
+pub(in super::super) fn energies(most: f64) -> Amounts {
     match most {
         most if most < 1.0 => Amounts::new("kWh", 1.0, 4),
         most if most < 100.0 => Amounts::new("kWh", 1.0, 3),
@@ -49,7 +49,7 @@ pub(super) fn energies(most: f64) -> Amounts {
 }
 
 /// Costs of at most so much of a currency.
-pub(super) fn money(most: f64, currency: &str) -> Amounts {
+pub(in super::super) fn money(most: f64, currency: &str) -> Amounts {
     Amounts::new(currency, 1.0, if most < 1.0 { 4 } else { 2 })
 }
 
