@@ -13,7 +13,9 @@ mod overview;
 mod pages;
 mod range;
 mod route;
+mod selection;
 mod statics;
+mod tree;
 mod used;
 mod words;
 

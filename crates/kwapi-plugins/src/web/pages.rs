@@ -23,13 +23,16 @@ use crate::http::percent::encode;
 
 mod crumbs;
 mod downloads;
+mod facets;
 mod group;
 mod list;
 mod meters;
 mod one;
 mod range;
+mod search;
 mod spans;
 mod table;
+mod tree;
 mod view;
 
 /// What every page has.
@@ -140,6 +143,7 @@ pub(super) fn answer(
             graph(site, seen, *period, &Of::All, query, headers, now, conditions)
         }
         Target::Table(period, query) => table::answer(site, seen, *period, query, now, conditions),
+        Target::Search(query) => search::answer(site, seen, query, conditions),
         Target::Meters(query) => meters::answer(site, seen, query, now, conditions),
         Target::GroupGraph(period, name, query) => match super::group::view(site, seen, name, now) {
             Some(view) => graph(site, seen, *period, &Of::Group(name, view), query, headers, now, conditions),

@@ -23,6 +23,7 @@ pub(super) enum WebResource {
     GroupRrd,
     Static,
     Table,
+    Search,
     Meters,
     Choose,
     Login,
@@ -39,6 +40,7 @@ static TABLE: Routes<WebResource> = Routes {
         page("/graph/{period}/{probe}/", WebResource::Graph),
         page("/rrd/{probe}/", WebResource::Rrd),
         page("/table/{period}/", WebResource::Table),
+        page("/search/", WebResource::Search),
         page("/meters/", WebResource::Meters),
         page("/groups/", WebResource::Groups),
         page("/group/{group}/", WebResource::Group),
@@ -80,6 +82,8 @@ pub(super) enum Target {
     Rrd(ProbeId),
     /// `/table/<period>/`
     Table(Period, FormFields),
+    /// `/search/`
+    Search(FormFields),
     /// `/meters/`
     Meters(FormFields),
     /// `/groups/`
@@ -119,7 +123,12 @@ impl FormFields {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.all(name).next()
+    }
+
+    /// All of one name, in order.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -138,6 +147,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
     let target = match route.resource {
         WebResource::Root => Target::Root,
         WebResource::Table => period_or(parameter(0), |period| Target::Table(period, members())),
+        WebResource::Search => Target::Search(members()),
         WebResource::Meters => Target::Meters(members()),
         WebResource::Choose => Target::Choose,
         WebResource::Login => Target::Login(members()),
@@ -183,6 +193,7 @@ pub(super) fn is_page(address: &str) -> bool {
                 Target::Last(..)
                     | Target::Probe(..)
                     | Target::Table(..)
+                    | Target::Search(_)
                     | Target::Meters(_)
                     | Target::Groups(_)
                     | Target::Group(..),

@@ -28,6 +28,7 @@ mod routes;
 mod stored;
 mod table;
 mod tenants;
+mod tree;
 
 /// 2026-11-23 10:00:00 UTC.
 const NOW: u64 = 1_795_428_000;

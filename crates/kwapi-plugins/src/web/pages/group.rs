@@ -13,8 +13,9 @@ use super::super::group::{self, GroupView};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::{Site, words};
+use super::crumbs::{Crumb, crumbs};
 use super::view::{Drawing, EnergyWords, drawing_of};
-use super::{Layout, not_found, position, probe_path, render};
+use super::{Layout, not_found, position, probe_path, render, tree};
 use crate::groups::GroupNow;
 use crate::http::percent::encode;
 
@@ -36,6 +37,7 @@ struct ListPage {
 #[template(path = "group.html")]
 struct Page {
     layout: Layout,
+    crumbs: Vec<Crumb>,
     now: GroupWords,
     encoded: String,
     /// The groups around it: name and address.
@@ -126,7 +128,7 @@ pub(super) fn path_of(group: &str) -> String {
     format!("/group/{}/", encode(group))
 }
 
-/// `/groups/`.
+/// `/groups/`: the tree, or all groups as a list.
 pub(super) fn list(
     site: &Site,
     seen: &Seen,
@@ -135,6 +137,9 @@ pub(super) fn list(
     conditions: &Conditions,
 ) -> Response {
     let after = query.get("after").filter(|after| !after.is_empty());
+    if after.is_none() && query.get("as") != Some("list") {
+        return tree::answer(site, seen, query, now, conditions);
+    }
     let mut groups = group::list(site, seen, after, PAGE_SIZE + 1, now);
     let has_more = groups.len() > PAGE_SIZE;
     groups.truncate(PAGE_SIZE);
@@ -171,6 +176,7 @@ pub(super) fn one(
     let around = around.filter(|name| group::is_readable(site, seen, name));
     let shown = Page {
         layout: Layout::new(site, seen, group.to_string(), None),
+        crumbs: crumbs(site, seen, group),
         now: GroupWords::new(view.now.clone()),
         encoded: encode(group.as_str()),
         around: around.map(|name| (name.to_string(), path_of(name.as_str()))).collect(),

@@ -10,6 +10,7 @@ use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::overview::Seen;
 use super::super::route::FormFields;
+use super::super::selection::{Selection, query_of};
 use super::crumbs::{Crumb, crumbs};
 use super::downloads::{Download, downloads};
 use super::view::{Drawing, ProbeWords, drawing};
@@ -35,6 +36,13 @@ struct Page {
     graphs: Vec<(Period, Drawing, Option<String>)>,
     facts: Vec<Fact>,
     downloads: Vec<Download>,
+}
+
+impl Page {
+    /// Where all probes with a value of a label are.
+    fn label_href(name: &str, value: &str) -> String {
+        format!("/table/day/{}", query_of(&Selection::default().with(name, value).members()))
+    }
 }
 
 /// What is taken away of a probe's page is of the last day.

@@ -7,7 +7,7 @@ use super::*;
 use crate::directory::ProbeOrigin;
 
 /// Names that break whatever does not encode them, some in groups.
-const HOSTILE: [&str; 7] = [
+pub(super) const HOSTILE: [&str; 7] = [
     "<script>alert(1)</script>.\"rack\".'x'",
     "../../etc/passwd",
     "a.b/../c",

@@ -13,7 +13,7 @@ pub(super) const BEGIN: u64 = NOW - 3 * 3_600;
 const SILENT: u64 = BEGIN + 5_400;
 
 /// A probe that draws 100 W for an hour and 300 W from then on, heard every ten seconds but for ten minutes. One whose name
-/// ends with `register` has one of its own, which began at 1 MWh.
+/// ends with `register` has one of its own, which began at a megawatt-hour.
 fn records(name: &str) -> Vec<Credited> {
     let session = Timestamp::from_seconds(BEGIN);
     let heard = (0..=1_080_u64).filter(|seq| !(SILENT + 1..SILENT + 600).contains(&(BEGIN + seq * 10)));
