@@ -149,7 +149,8 @@ pub(super) fn answer(
             Some(view) => graph(site, seen, *period, &Of::Group(name, view), query, headers, now, conditions),
             None => group::no_group(site, seen, name.as_str(), now, conditions),
         },
-        Target::Groups(query) => group::list(site, seen, query, now, conditions),
+        Target::Groups(query) if group::is_list(query) => group::list(site, seen, query, now, conditions),
+        Target::Groups(query) => tree::answer(site, seen, query, now, conditions),
         Target::Group(name, query) => group::one(site, seen, name, query, now, conditions),
         Target::GroupRrd(name) => group::rrd_file(site, seen, name, now, conditions),
         Target::NoGroup(name) => group::no_group(site, seen, name, now, conditions),
@@ -225,6 +226,10 @@ fn render(
 
 fn probe_path(probe: &ProbeId) -> String {
     format!("/probe/{}/", encode(probe.as_str()))
+}
+
+fn group_path(group: &str) -> String {
+    format!("/group/{}/", encode(group))
 }
 
 /// Of whom a graph is.

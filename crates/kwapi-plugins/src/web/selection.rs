@@ -14,7 +14,7 @@ const LABELS_MAX: usize = 8;
 
 /// A selection of probes. Nothing named: all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Selection {
+pub(super) struct ProbeFilter {
     /// In whatever case, ids have this…
     pub(super) text: String,
     /// …and probes have all of these.
@@ -23,7 +23,7 @@ pub(super) struct Selection {
 
 /// Why an address selects nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoSelection {
+pub(super) enum NoProbeFilter {
     /// It is not `KEY:VALUE`.
     #[error("label={0:?}: write label=KEY:VALUE")]
     NoLabel(String),
@@ -35,23 +35,23 @@ pub(super) enum NoSelection {
     TooMany,
 }
 
-impl Selection {
+impl ProbeFilter {
     /// Reads `q=` and each `label=KEY:VALUE`.
     ///
     /// # Errors
-    /// See [`NoSelection`].
-    pub(super) fn parse(query: &FormFields) -> Result<Self, NoSelection> {
+    /// See [`NoProbeFilter`].
+    pub(super) fn parse(query: &FormFields) -> Result<Self, NoProbeFilter> {
         let text = query.get("q").unwrap_or_default().trim().chars().take(TEXT_CHARS_MAX).collect();
         let mut labels = Labels::new();
         for label in query.all("label").filter(|label| !label.is_empty()) {
             let (name, value) =
-                label.split_once(':').ok_or_else(|| NoSelection::NoLabel(label.to_owned()))?;
+                label.split_once(':').ok_or_else(|| NoProbeFilter::NoLabel(label.to_owned()))?;
             match labels.insert(name.to_owned(), value.to_owned()) {
-                Some(other) if other != value => return Err(NoSelection::TwoValues(label.to_owned())),
+                Some(other) if other != value => return Err(NoProbeFilter::TwoValues(label.to_owned())),
                 _ => {}
             }
         }
-        if labels.len() > LABELS_MAX { Err(NoSelection::TooMany) } else { Ok(Self { text, labels }) }
+        if labels.len() > LABELS_MAX { Err(NoProbeFilter::TooMany) } else { Ok(Self { text, labels }) }
     }
 
     /// Whether it leaves nothing out.
@@ -115,7 +115,7 @@ mod tests {
 
     #[track_caller]
     fn check(query: &str, expected: &str) {
-        let told = match Selection::parse(&FormFields::parse(query)) {
+        let told = match ProbeFilter::parse(&FormFields::parse(query)) {
             Ok(selection) => query_of(&selection.members()),
             Err(error) => error.to_string(),
         };
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_label_is_taken_away_alone() {
-        let selection = Selection::parse(&FormFields::parse("q=r&label=a:1&label=b:2")).unwrap();
+        let selection = ProbeFilter::parse(&FormFields::parse("q=r&label=a:1&label=b:2")).unwrap();
         let rests: Vec<(String, String)> = selection
             .without_each()
             .into_iter()

@@ -5,7 +5,7 @@ use kwapi_core::{ProbeId, groups_of};
 use super::super::Site;
 use super::super::group;
 use super::super::overview::Seen;
-use super::group::path_of;
+use super::group_path;
 
 /// A step of the way to a probe or a group.
 #[derive(Debug)]
@@ -30,7 +30,10 @@ pub(super) fn crumbs(site: &Site, seen: &Seen, id: &ProbeId) -> Vec<Crumb> {
     let mut crumbs: Vec<Crumb> = groups
         .iter()
         .zip(readable)
-        .map(|(path, is_readable)| Crumb { name: last_part(path), href: is_readable.then(|| path_of(path)) })
+        .map(|(path, is_readable)| Crumb {
+            name: last_part(path),
+            href: is_readable.then(|| group_path(path)),
+        })
         .collect();
     let own = id.as_str().get(innermost.len() + 1..).unwrap_or(id.as_str());
     crumbs.push(Crumb { name: own.to_owned(), href: None });

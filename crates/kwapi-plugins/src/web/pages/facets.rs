@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kwapi_core::ProbeId;
 
-use super::super::selection::Selection;
+use super::super::selection::ProbeFilter;
 use crate::directory::Directory;
 
 /// Of so many probes the labels are looked at: more take longer than a page may.
@@ -24,8 +24,8 @@ pub(super) struct Facet {
 pub(super) fn facets(
     directory: &Directory,
     probes: &[ProbeId],
-    selection: &Selection,
-    address: impl Fn(&Selection) -> String,
+    selection: &ProbeFilter,
+    address: impl Fn(&ProbeFilter) -> String,
 ) -> Vec<Facet> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for probe in probes.iter().take(PROBES_MAX) {

@@ -15,7 +15,7 @@ use super::super::route::FormFields;
 use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
 use super::view::{Drawing, EnergyWords, drawing_of};
-use super::{Layout, not_found, position, probe_path, render, tree};
+use super::{Layout, group_path, not_found, position, probe_path, render};
 use crate::groups::GroupNow;
 use crate::http::percent::encode;
 
@@ -97,7 +97,7 @@ struct Member {
 impl GroupWords {
     fn new(now: GroupNow) -> Self {
         Self {
-            href: path_of(&now.group),
+            href: group_path(&now.group),
             watts: now.watts.map(watts_text),
             known: words::percent(now.known_share),
             is_whole: now.known_share >= 1.0,
@@ -123,12 +123,12 @@ fn beside_text(watts: f64) -> String {
     format!("{} {than} than the probes below it", signed_watts(watts.abs()))
 }
 
-/// The address of a group's page.
-pub(super) fn path_of(group: &str) -> String {
-    format!("/group/{}/", encode(group))
+/// Whether `/groups/` is asked for as a list, and not as a tree.
+pub(super) fn is_list(query: &FormFields) -> bool {
+    query.get("as") == Some("list") || query.get("after").is_some_and(|after| !after.is_empty())
 }
 
-/// `/groups/`: the tree, or all groups as a list.
+/// `/groups/` as a list.
 pub(super) fn list(
     site: &Site,
     seen: &Seen,
@@ -137,9 +137,6 @@ pub(super) fn list(
     conditions: &Conditions,
 ) -> Response {
     let after = query.get("after").filter(|after| !after.is_empty());
-    if after.is_none() && query.get("as") != Some("list") {
-        return tree::answer(site, seen, query, now, conditions);
-    }
     let mut groups = group::list(site, seen, after, PAGE_SIZE + 1, now);
     let has_more = groups.len() > PAGE_SIZE;
     groups.truncate(PAGE_SIZE);
@@ -168,7 +165,7 @@ pub(super) fn one(
     let count = view.members.all.len();
     let pages = count.div_ceil(PAGE_SIZE).max(1);
     let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, pages);
-    let path = path_of(group.as_str());
+    let path = group_path(group.as_str());
     let of_page = |page: usize| if page > 1 { format!("{path}?page={page}") } else { path.clone() };
     let members = view.members.parts.iter().zip(&*view.members.above);
     let members = members.skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE);
@@ -179,7 +176,7 @@ pub(super) fn one(
         crumbs: crumbs(site, seen, group),
         now: GroupWords::new(view.now.clone()),
         encoded: encode(group.as_str()),
-        around: around.map(|name| (name.to_string(), path_of(name.as_str()))).collect(),
+        around: around.map(|name| (name.to_string(), group_path(name.as_str()))).collect(),
         energy: EnergyWords::of_all(&view.overall, now, &site.settings),
         graphs: Period::ALL.map(|period| graph(site, &view, group, period, now)).into(),
         periods: PERIODS,
@@ -242,7 +239,7 @@ pub(super) fn no_group(
     } else {
         format!("Unknown group “{name}”. Available groups:")
     };
-    let instead = groups.into_iter().map(|group| (group.group.clone(), path_of(&group.group))).collect();
+    let instead = groups.into_iter().map(|group| (group.group.clone(), group_path(&group.group))).collect();
     not_found(site, seen, what, instead, 0, conditions)
 }
 

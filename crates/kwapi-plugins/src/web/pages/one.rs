@@ -10,7 +10,7 @@ use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::overview::Seen;
 use super::super::route::FormFields;
-use super::super::selection::{Selection, query_of};
+use super::super::selection::{ProbeFilter, query_of};
 use super::crumbs::{Crumb, crumbs};
 use super::downloads::{Download, downloads};
 use super::view::{Drawing, ProbeWords, drawing};
@@ -41,7 +41,7 @@ struct Page {
 impl Page {
     /// Where all probes with a value of a label are.
     fn label_href(name: &str, value: &str) -> String {
-        format!("/table/day/{}", query_of(&Selection::default().with(name, value).members()))
+        format!("/table/day/{}", query_of(&ProbeFilter::default().with(name, value).members()))
     }
 }
 

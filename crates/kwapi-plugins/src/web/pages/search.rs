@@ -13,10 +13,9 @@ use serde::Serialize;
 use super::super::answer::{self, Conditions, Content};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
-use super::super::selection::{Selection, query_of};
+use super::super::selection::{ProbeFilter, query_of};
 use super::super::{Site, group};
-use super::group::path_of;
-use super::{Layout, probe_path, render};
+use super::{Layout, group_path, probe_path, render};
 
 /// As many probes are named…
 const PROBES_MAX: usize = 12;
@@ -52,7 +51,7 @@ struct Hit {
 }
 
 pub(super) fn answer(site: &Site, seen: &Seen, query: &FormFields, conditions: &Conditions) -> Response {
-    let selection = Selection::parse(query).unwrap_or_default();
+    let selection = ProbeFilter::parse(query).unwrap_or_default();
     let found = find(site, seen, &selection.text);
     match query.get("format") {
         None => {}
@@ -88,7 +87,7 @@ fn find(site: &Site, seen: &Seen, query: &str) -> Found {
     let mut found: Vec<Hit> = Vec::new();
     found.extend(groups(site, seen, has_text).into_iter().map(|name| Hit {
         kind: "group",
-        href: path_of(&name),
+        href: group_path(&name),
         name,
     }));
     let all: Vec<&ProbeId> = seen.all.iter().filter(|probe| has_text(probe.as_str())).collect();
@@ -142,7 +141,7 @@ fn labels(site: &Site, seen: &Seen, has_text: impl Fn(&str) -> bool) -> Vec<Hit>
         }
     }
     let hit = |(name, value): (String, String)| {
-        let members = Selection::default().with(&name, &value).members();
+        let members = ProbeFilter::default().with(&name, &value).members();
         Hit {
             kind: "label",
             name: format!("{name} = {value}"),

@@ -11,7 +11,7 @@ use kwapi_graph::EnergyFigure;
 use super::super::answer::{self, Conditions};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
-use super::super::selection::{Selection, query_of};
+use super::super::selection::{ProbeFilter, query_of};
 use super::super::{Settings, Site, words};
 use super::facets::{Facet, facets};
 use super::view::is_simulated;
@@ -29,7 +29,7 @@ const PAGE_SIZE: usize = 100;
 struct Page {
     layout: Layout,
     period: Period,
-    selection: Selection,
+    selection: ProbeFilter,
     chips: Vec<(String, String)>,
     facets: Vec<Facet>,
     /// By which column, and which way.
@@ -177,7 +177,7 @@ pub(super) fn answer(
     now: Timestamp,
     conditions: &Conditions,
 ) -> Response {
-    let selection = match Selection::parse(query) {
+    let selection = match ProbeFilter::parse(query) {
         Ok(selection) => selection,
         Err(error) => return answer::bad_request(&error.to_string()),
     };
@@ -219,7 +219,7 @@ pub(super) fn answer(
         let turned = if order.is_up { "up" } else { "down" };
         address.of(&[("sort", order.column.key()), ("order", turned), ("page", &page.to_string())])
     };
-    let ordered = |selection: &Selection| {
+    let ordered = |selection: &ProbeFilter| {
         let turned = if order.is_up { "up" } else { "down" };
         Address { period, selection }.of(&[("sort", order.column.key()), ("order", turned)])
     };
@@ -252,7 +252,7 @@ fn of_rows(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> Ener
 /// The table's own address.
 struct Address<'a> {
     period: Period,
-    selection: &'a Selection,
+    selection: &'a ProbeFilter,
 }
 
 impl Address<'_> {

@@ -14,13 +14,12 @@ use super::super::answer::{self, Conditions};
 use super::super::group;
 use super::super::overview::Seen;
 use super::super::route::FormFields;
-use super::super::selection::{Selection, query_of};
+use super::super::selection::{ProbeFilter, query_of};
 use super::super::tree::{NodeFigures, Tree, TreeNode};
 use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
 use super::facets::{Facet, facets};
-use super::group::path_of;
-use super::{Layout, not_found, position, probe_path, render};
+use super::{Layout, group_path, not_found, position, probe_path, render};
 use crate::http::percent::encode;
 
 /// Lines of one level on a page.
@@ -36,7 +35,7 @@ struct Page {
     period: Period,
     periods: Vec<(&'static str, String, bool)>,
     sorts: Vec<(&'static str, String, bool)>,
-    selection: Selection,
+    selection: ProbeFilter,
     chips: Vec<(String, String)>,
     facets: Vec<Facet>,
     /// Where the tree of all is.
@@ -128,7 +127,7 @@ struct Address<'a> {
     root: Option<&'a str>,
     period: Period,
     sort: Sort,
-    selection: &'a Selection,
+    selection: &'a ProbeFilter,
 }
 
 impl Address<'_> {
@@ -155,7 +154,7 @@ pub(super) fn answer(
     now: Timestamp,
     conditions: &Conditions,
 ) -> Response {
-    let selection = match Selection::parse(query) {
+    let selection = match ProbeFilter::parse(query) {
         Ok(selection) => selection,
         Err(error) => return answer::bad_request(&error.to_string()),
     };
@@ -190,7 +189,7 @@ pub(super) fn answer(
     let mut writer = Writer { site, address: &address, readable, now, lines: Vec::new() };
     writer.write(&top, &branches);
     let lines = writer.lines;
-    let whole = Selection::default();
+    let whole = ProbeFilter::default();
     let page = Page {
         layout: Layout::new(site, seen, root_path.map_or_else(|| "Groups".to_owned(), str::to_owned), None),
         crumbs: root.as_ref().map(|root| crumbs(site, seen, root)).unwrap_or_default(),
@@ -316,7 +315,7 @@ impl Writer<'_> {
         let settings = &self.site.settings;
         let is_readable = self.readable.get(node.path.as_str()).copied().unwrap_or_default();
         let href = match (node.is_group(), ProbeId::new(&node.path)) {
-            (true, _) => is_readable.then(|| path_of(&node.path)),
+            (true, _) => is_readable.then(|| group_path(&node.path)),
             (false, Ok(probe)) => Some(probe_path(&probe)),
             (false, Err(_)) => None,
         };
