@@ -15,6 +15,7 @@ pub mod http_json;
 pub mod hwmon;
 pub mod ipmi;
 pub(crate) mod json_values;
+pub mod kasa;
 mod last_value;
 pub mod manager;
 pub mod modbus;

@@ -108,7 +108,10 @@ pub(crate) fn power_and_counter(
     let (counter, counter_problem) = split(counter);
     let power = watts.map(|watts| watts.and_then(|watts| drawn(watts, counter.as_ref())));
     let (power, power_problem) = split(power);
-    if power.is_none() && counter.is_none() {
+    // A counter that has counted nothing does not stand in for watts that make no sense; nor do volts and amperes, which
+    // have no sign.
+    let stands_in = |counter: &MeterCounter| power_problem.is_none() || counter.value > Energy::ZERO;
+    if power.is_none() && !counter.as_ref().is_some_and(stands_in) {
         return Err(power_problem.or(counter_problem).unwrap_or_else(absent));
     }
     for (part, problem) in [("power", power_problem), ("energy", counter_problem)] {
@@ -215,6 +218,8 @@ mod tests {
         let mut notes = Notes::default();
         let mut both = |watts, counter| power_and_counter("d", watts, counter, absent, &mut notes);
         assert_eq!(both(Some(Ok(5.0)), Some(bad())), Ok((Some(Watts(5.0)), None)));
+        assert_eq!(both(Some(bad().map(|_| 0.0)), Some(Ok(counter(0.0)))), bad().map(|_| (None, None)));
+        assert_eq!(both(None, Some(Ok(counter(0.0)))), Ok((None, Some(counter(0.0)))));
         assert_eq!(both(Some(bad().map(|_| 0.0)), Some(Ok(counter(9.0)))), Ok((None, Some(counter(9.0)))));
         assert_eq!(both(None, None), Err(absent()));
         assert_eq!(both(Some(bad().map(|_| 0.0)), Some(Err(absent()))), bad().map(|_| (None, None)));

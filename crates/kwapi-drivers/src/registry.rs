@@ -32,6 +32,7 @@ pub const DRIVERS: &[DriverEntry] = &[
     DriverEntry::of::<crate::shelly::Shelly>(),
     DriverEntry::of::<crate::tasmota::Tasmota>(),
     DriverEntry::of::<crate::fritz::Fritz>(),
+    DriverEntry::of::<crate::kasa::Kasa>(),
     DriverEntry::of::<crate::mqtt::Mqtt>(),
     DriverEntry::of::<crate::http_json::HttpJson>(),
     DriverEntry::of::<crate::prometheus::Prometheus>(),

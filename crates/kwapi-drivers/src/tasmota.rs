@@ -35,8 +35,9 @@ pub struct Tasmota {
     serial: Option<String>,
     /// Whether it has been asked for it.
     is_serial_known: bool,
-    /// What each channel's counter is known by.
+    /// What counters are known by, by channel and what counts.
     registers: BTreeMap<String, Arc<Register>>,
+    counts: Counts,
     outlets: Outlets,
     channels: usize,
     notes: Notes,
@@ -82,6 +83,7 @@ impl Driver for Tasmota {
             serial: None,
             is_serial_known: false,
             registers: BTreeMap::new(),
+            counts: Counts::Total,
             outlets: outlets.clone(),
             channels: 0,
             notes: Notes::default(),
@@ -111,6 +113,7 @@ impl Driver for Tasmota {
                 None => DriverError::Refused(why),
             });
         };
+        self.counts = Counts::of(energy);
         let mut channels = read(energy, &mut self.notes);
         self.channels = channels.len().saturating_sub(1);
         self.register(&mut channels).await;
@@ -146,8 +149,10 @@ impl Driver for Tasmota {
             what: "Status 8, StatusSNS.ENERGY".to_owned(),
             value: format!("{} channels", self.channels),
             is_used: true,
-            why: "Total is its counter, TotalStartTime the counter's reset (local time, read as UTC)"
-                .to_owned(),
+            why: format!(
+                "{} is its counter, TotalStartTime the reset of Total (local time, read as UTC)",
+                self.counts.symbol()
+            ),
         };
         std::iter::once(energy).chain(self.notes.findings()).collect()
     }
@@ -169,9 +174,13 @@ impl Tasmota {
         for (key, reading) in channels {
             let Ok(reading) = reading else { continue };
             if reading.counter.is_some() {
-                let (serial, path) = (self.serial.clone(), Some(key.clone()));
-                let register = || Arc::new(Register { serial, path, ..Register::default() });
-                reading.register = Some(self.registers.entry(key.clone()).or_insert_with(register).clone());
+                let path = match self.counts {
+                    Counts::Total => key.clone(),
+                    Counts::TotalAndExport | Counts::Import => format!("{key} {}", self.counts.symbol()),
+                };
+                let (serial, known) = (self.serial.clone(), Some(path.clone()));
+                let register = || Arc::new(Register { serial, path: known, ..Register::default() });
+                reading.register = Some(self.registers.entry(path).or_insert_with(register).clone());
             }
         }
     }
@@ -232,6 +241,34 @@ fn read(energy: &Value, notes: &mut Notes) -> Vec<(String, Result<Reading, NoRea
     all
 }
 
+/// What a device counts imported energy by. Most have `Total` alone. Of a house meter that Tasmota reads, `ImportActive` is the
+/// meter's own register, and `Total` may be import plus export. Where Tasmota itself counts what flows back (Shelly EM, 3EM),
+/// `Total` runs backwards meanwhile, and what it ran back by is in `ExportActive`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    Total,
+    TotalAndExport,
+    Import,
+}
+
+impl Counts {
+    fn of(energy: &Value) -> Self {
+        match (energy.get("ImportActive"), energy.get("ExportActive")) {
+            (Some(_), _) => Self::Import,
+            (None, Some(_)) => Self::TotalAndExport,
+            (None, None) => Self::Total,
+        }
+    }
+
+    fn symbol(self) -> &'static str {
+        match self {
+            Self::Total => "Total",
+            Self::TotalAndExport => "Total + ExportActive",
+            Self::Import => "ImportActive",
+        }
+    }
+}
+
 /// One channel, or with `None` all of them: the device says its counter for all, and its watts each.
 fn channel(
     key: &str,
@@ -249,13 +286,17 @@ fn channel(
         (_, Some(_)) => None,
     };
     let watts = item("Power").ok_or_else(|| NoReading::NotAvailable("Power has no value".to_owned()))?;
-    let counter = item("Total").map(|total| {
-        let mut counter = value::counter(total, RESOLUTION_KWH, EnergyUnit::KilowattHour)?;
+    let counts = Counts::of(energy);
+    let (count, resolution) = match counts {
+        Counts::Total => (item("Total"), RESOLUTION_KWH),
+        Counts::TotalAndExport => (sum(item("Total"), item("ExportActive")), 2.0 * RESOLUTION_KWH),
+        Counts::Import => (item("ImportActive"), RESOLUTION_KWH),
+    };
+    let counter = count.map(|count| {
+        let mut counter = value::counter(count, resolution, EnergyUnit::KilowattHour)?;
         // Local time without its zone: good to see a reset by, and some hours off.
-        counter.reset_at = energy
-            .get("TotalStartTime")
-            .and_then(Value::as_str)
-            .and_then(|stamp| value::rfc3339(&format!("{stamp}Z")));
+        let stamp = energy.get("TotalStartTime").and_then(Value::as_str).filter(|_| counts != Counts::Import);
+        counter.reset_at = stamp.and_then(|stamp| value::rfc3339(&format!("{stamp}Z")));
         Ok::<MeterCounter, NoReading>(counter)
     });
     let absent = || NoReading::NotAvailable("no Power".to_owned());
@@ -274,6 +315,11 @@ fn channel(
         counter,
         ..Reading::default()
     })
+}
+
+/// Both together, where both are told.
+fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    Some(one? + other?)
 }
 
 /// Reads anything as an answer to `Status 8`, for the fuzzer.

@@ -11,6 +11,7 @@ mod flusher;
 mod follower;
 mod groups;
 mod late;
+mod marks;
 mod probe;
 mod read;
 mod rebuild;
@@ -18,7 +19,7 @@ mod rework;
 mod schedule;
 mod waiting;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use counters::Counts;
 use follower::JournalFollower;
 use groups::GroupFold;
 use late::Late;
+use marks::ReadMarks;
 use probe::{ProbeFiles, Which};
 use rework::Pass;
 use schedule::Schedule;
@@ -121,8 +123,8 @@ struct Upkeep {
     ahead: Option<String>,
     /// Why the journal could last not be read.
     unread: Option<String>,
-    /// How far the journal had been read, and when; younger than two flush intervals, and what groups lag besides.
-    marks: VecDeque<(Duration, Position)>,
+    /// How far the journal had been read, before what is known to be written.
+    marks: ReadMarks,
 }
 
 impl Upkeep {
@@ -210,7 +212,10 @@ impl History {
     pub fn tick(&self, now: Duration, wall: Timestamp) {
         // Before the lock: it reads a piece of the journal, and nobody who asks for trouble waits for that.
         self.look_after_late(now);
-        let read = self.reading.lock().reader.position();
+        let (read, reached) = {
+            let reading = self.reading.lock();
+            (reading.reader.position(), self.fold.as_ref().map(|fold| fold.lock().reached()))
+        };
         let mut upkeep = self.upkeep.lock();
         // That of the probes is enough for the one journal.
         if self.fold.is_none() && now.saturating_sub(upkeep.synced) >= SYNC_INTERVAL {
@@ -219,7 +224,7 @@ impl History {
             _ = self.journal.sync(wall);
         }
         self.index.lock().write();
-        upkeep.marks.push_back((now, read));
+        upkeep.marks.note(now, read, reached);
         let interval = self.config.flush_interval;
         let due = self.schedule.lock().due(now);
         upkeep.flush(self, now, due.iter());
@@ -237,15 +242,8 @@ impl History {
                 self.commit(read, &mut upkeep.has_commit_failed);
             }
         }
-        // Whatever arrived more than an interval ago has been written since, unless writing failed.
-        let (lag, mut written) = (self.lag(), None);
-        while let Some((at, position)) = upkeep.marks.front().copied() {
-            if now.saturating_sub(at) <= interval.saturating_add(lag) {
-                break;
-            }
-            written = Some(position);
-            upkeep.marks.pop_front();
-        }
+        // Whatever has waited for more than an interval has been written since, unless writing failed.
+        let written = upkeep.marks.take_written(now, interval, |reached| self.has_told(reached));
         if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
             tracing::info!("RRD files are writable again");

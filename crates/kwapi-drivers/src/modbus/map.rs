@@ -20,6 +20,7 @@ use field::{Defaults, FoundNumber};
 const SHIPPED: &[(&str, &str)] = &[
     ("abb-b23", include_str!("maps/abb-b23.toml")),
     ("carlo-gavazzi-em24", include_str!("maps/carlo-gavazzi-em24.toml")),
+    ("carlo-gavazzi-em24-e1", include_str!("maps/carlo-gavazzi-em340.toml")),
     ("carlo-gavazzi-em340", include_str!("maps/carlo-gavazzi-em340.toml")),
     ("chint-dtsu666", include_str!("maps/chint-dtsu666.toml")),
     ("eastron-sdm120", include_str!("maps/eastron-sdm120.toml")),
@@ -33,7 +34,9 @@ const SHIPPED: &[(&str, &str)] = &[
     ("siemens-pac2200", include_str!("maps/siemens-pac2200.toml")),
     ("socomec-countis", include_str!("maps/socomec-countis.toml")),
     ("socomec-diris-b30", include_str!("maps/socomec-diris-b30.toml")),
+    ("solaredge-meter", include_str!("maps/solaredge-meter.toml")),
     ("sunspec-meter", include_str!("maps/sunspec-meter.toml")),
+    ("sunspec-meter-float", include_str!("maps/sunspec-meter-float.toml")),
 ];
 
 /// The names of the maps we ship.
@@ -321,9 +324,10 @@ impl CounterField {
         registers: &RegisterValues,
         defaults: Defaults,
     ) -> Option<Result<MeterCounter, NoReading>> {
-        let FoundNumber { value, tick } = self.field.read(registers, defaults)?;
+        let FoundNumber { value, tick, ratio } = self.field.read(registers, defaults)?;
         // Whole counts are as coarse as the map says: some meters count in steps of their own.
-        let counter = value::counter(value, (self.resolution * self.field.parts()).max(tick), self.unit);
+        let step = self.resolution * self.field.parts() * ratio;
+        let counter = value::counter(value, step.max(tick), self.unit);
         Some(counter.and_then(|mut counter| {
             counter.range = match self.range {
                 Some(range) => Some(value::counter(range, 0.0, self.unit)?.value),

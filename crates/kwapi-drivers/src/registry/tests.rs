@@ -117,7 +117,7 @@ async fn what_is_shared_lives_from_the_first_meter_to_the_last() {
 /// What each driver needs to be configured at all.
 fn required(driver: &str) -> &'static str {
     match driver {
-        "snmp" | "ipmi" | "redfish" | "nut" | "shelly" | "tasmota" => "host = 'h'",
+        "snmp" | "ipmi" | "redfish" | "nut" | "shelly" | "tasmota" | "kasa" => "host = 'h'",
         "fritz" => "host = 'h'\npassword = 'p'",
         "modbus" => "host = 'h'\nmap = 'eastron-sdm120'",
         "mqtt" => "broker = 'b'\ntopic = 't'\nvalues = { power = '/p' }",
@@ -149,6 +149,7 @@ fn the_keys_a_driver_names_are_those_its_configuration_takes() {
     check::<crate::shelly::Shelly>();
     check::<crate::tasmota::Tasmota>();
     check::<crate::fritz::Fritz>();
+    check::<crate::kasa::Kasa>();
     check::<crate::mqtt::Mqtt>();
     check::<crate::http_json::HttpJson>();
     check::<crate::prometheus::Prometheus>();

@@ -226,6 +226,15 @@ mod tests {
         );
     }
 
+    /// All that a reversed plug counts has flowed back, and its volts times its amperes have no sign.
+    #[test]
+    fn a_channel_that_has_only_fed_back_has_no_reading() {
+        let status = json!({"switch:0": {"apower": -4.5, "voltage": 231.0, "current": 0.05,
+            "aenergy": {"total": 830.25}, "ret_aenergy": {"total": 830.25}}});
+        let expected = "1 switch:0: implausible: -4.5 W; check for a reversed current transformer or wiring";
+        check(&later_generation(&status, &mut Notes::default()), &[expected]);
+    }
+
     #[test]
     fn a_later_switch_counts_watt_hours_without_what_flowed_back() {
         let status = json!({"sys": {"unixtime": 1_795_430_400}, "wifi": {"rssi": -50},

@@ -44,6 +44,31 @@ fn what_flows_back_is_not_drawn_and_a_bad_counter_costs_itself_alone() {
     check(r#"{"Total":-1,"Power":9}"#, &["total: 9 W", "1: 9 W"]);
 }
 
+/// `Total` of a meter that Tasmota computes runs backwards by what flows back; that of a house meter behind it may be the sum of
+/// both directions.
+#[test]
+fn what_flows_back_is_neither_taken_off_nor_added() {
+    check(
+        r#"{"Total":[4.5,20.25,0.0],"ExportActive":[1.5,0.0,0.25],"Power":[-90.0,410.5,-0.2]}"#,
+        &["total: 320.3 W, 95400000 J", "1: 0 W, 21600000 J", "2: 410.5 W, 72900000 J", "3: 0 W, 900000 J"],
+    );
+    check(
+        r#"{"Total":90.5,"ImportActive":[30.0,40.0],"ExportActive":[20.0,0.5],"Power":[-10.0,4.0]}"#,
+        &["total: 0 W, 252000000 J", "1: 0 W, 108000000 J", "2: 4 W, 144000000 J"],
+    );
+    // Where half of it is told, nothing is made up.
+    check(r#"{"Total":"?","ExportActive":0.5,"Power":7}"#, &["total: 7 W", "1: 7 W"]);
+    let meter = r#"{"TotalStartTime":"2025-03-04T05:06:07","Total":2.0,"ExportActive":0.5,"Power":7}"#;
+    let of = |energy: &str| {
+        let channels = read(&serde_json::from_str(energy).expect("JSON"), &mut Notes::default());
+        channels[0].1.as_ref().expect("a reading").counter.expect("a counter")
+    };
+    assert_eq!(of(meter).resolution.joules(), 7200.0, "two numbers of three decimals");
+    assert!(of(meter).reset_at.is_some());
+    // Resetting Tasmota's own total resets no register of the meter behind it.
+    assert_eq!(of(&meter.replace("Export", "Import")).reset_at, None);
+}
+
 #[test]
 fn a_house_meter_is_told_how_it_is_read() {
     let told = |status: &str| no_energy(&serde_json::from_str(status).expect("JSON"), "http://meter/");

@@ -16,6 +16,7 @@ mod fritz;
 mod http;
 mod hwmon;
 mod ipmi;
+mod kasa;
 mod modbus;
 mod mqtt;
 mod nut;

@@ -19,7 +19,7 @@ use crate::journal::{Credited, Journal, OpenError, Position, Replayed};
 use crate::rrd::RrdFileError;
 use crate::store::FileSample;
 
-pub(super) use fold::GroupFold;
+pub(super) use fold::{GroupFold, Reached};
 
 /// The folder of the groups' files in the directory of history.
 const FOLDER: &str = "groups";
@@ -172,10 +172,9 @@ impl Groups {
 }
 
 impl History {
-    /// How much more of the journal than what the files do not have is read by the next process: what groups come to depends
-    /// on what was before.
-    pub(super) fn lag(&self) -> Duration {
-        self.fold.as_ref().map_or(Duration::ZERO, |fold| fold.lock().lag())
+    /// Whether all that groups had reached has been told, so that it waits for the files or is in them.
+    pub(super) fn has_told(&self, reached: Reached) -> bool {
+        self.fold.as_ref().is_none_or(|fold| fold.lock().has_told(reached))
     }
 
     /// What is known beyond what waits for the files.

@@ -78,7 +78,7 @@ fn nothing_there_and_nothing_to_ask_with_are_said() {
         assert!(said.contains(&format!("{protocol} skipped: no [credentials.NAME]")), "{said}");
     }
     assert!(
-        said.contains("probing 1 host over nut, shelly, tasmota, modbus, at most 20 per second\n"),
+        said.contains("probing 1 host over kasa, nut, shelly, tasmota, modbus, at most 20 per second\n"),
         "{said}"
     );
     assert!(said.contains("# nothing answered\n"), "{said}");
@@ -308,7 +308,7 @@ fn a_terminal_is_shown_progress() {
     }
     let folder = folder("");
     let command = format!(
-        "{} discover '127.0.0.[2-4]' --rate 100 --port nut=1 --port shelly=1 --port tasmota=1 --port modbus=1 > out",
+        "{} discover '127.0.0.[2-4]' --rate 100 --port kasa=1 --port nut=1 --port shelly=1 --port tasmota=1 --port modbus=1 > out",
         env!("CARGO_BIN_EXE_kwapi")
     );
     let shown = output(

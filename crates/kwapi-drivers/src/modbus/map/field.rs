@@ -1,6 +1,7 @@
 //! One number of a meter: where its registers are, how they are written, what one count is worth.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
@@ -79,6 +80,10 @@ pub struct RegisterField {
     pub scale: f64,
     /// The register that holds the power of ten to multiply by, as the meter likes (`SunSpec`).
     pub scale_register: Option<u16>,
+    /// Registers whose numbers it is multiplied by: the ratios of transformers, where a meter tells what it measures
+    /// behind them.
+    #[serde(default)]
+    pub ratios: Vec<Ratio>,
     /// 3 or 4, if not as the map says.
     pub function: Option<u8>,
     /// If not as the map says.
@@ -86,6 +91,17 @@ pub struct RegisterField {
     /// Counts, before any scale, that mean "not available", beside those every meter has.
     #[serde(default)]
     pub invalid: Vec<f64>,
+}
+
+/// A register that holds a ratio, 16 bits, unsigned.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ratio {
+    /// Its register, counted from 0.
+    pub at: u16,
+    /// What one count is worth.
+    #[serde(default = "one")]
+    pub scale: f64,
 }
 
 pub(super) fn one() -> f64 {
@@ -99,6 +115,8 @@ pub(super) struct FoundNumber {
     pub(super) value: f64,
     /// What one count of it is worth, with the register's power of ten; of a sum, of all its parts.
     pub(super) tick: f64,
+    /// What its ratios multiply by.
+    pub(super) ratio: f64,
 }
 
 impl RegisterField {
@@ -106,12 +124,18 @@ impl RegisterField {
     pub(super) fn ranges(&self, defaults: Defaults) -> impl Iterator<Item = (u8, u16, u16)> + '_ {
         let function = self.function.unwrap_or(defaults.function);
         let numbers = self.at.0.iter().map(move |at| (function, *at, self.kind.registers()));
-        numbers.chain(self.scale_register.map(|at| (function, at, 1)))
+        numbers.chain(self.factors().map(move |at| (function, at, 1)))
+    }
+
+    /// The registers that say what to multiply by.
+    fn factors(&self) -> impl Iterator<Item = u16> + '_ {
+        self.scale_register.into_iter().chain(self.ratios.iter().map(|ratio| ratio.at))
     }
 
     /// Counts its registers from `base`; `None` where it would end beyond the last register.
     pub(super) fn move_by(&mut self, base: u16) -> Option<()> {
-        for at in self.at.0.iter_mut().chain(&mut self.scale_register) {
+        let ratios = self.ratios.iter_mut().map(|ratio| &mut ratio.at);
+        for at in self.at.0.iter_mut().chain(&mut self.scale_register).chain(ratios) {
             *at = at.checked_add(base).filter(|at| at.checked_add(self.kind.registers()).is_some())?;
         }
         Some(())
@@ -138,7 +162,12 @@ impl RegisterField {
         if !matches!(self.function, None | Some(3 | 4)) {
             return Some("function must be 3 or 4".to_owned());
         }
-        (!self.scale.is_finite() || self.scale == 0.0)
+        if self.ratios.len() > PLACES_MAX {
+            return Some(format!("at most {PLACES_MAX} ratios"));
+        }
+        let mut scales = iter::once(self.scale).chain(self.ratios.iter().map(|ratio| ratio.scale));
+        scales
+            .any(|scale| !scale.is_finite() || scale == 0.0)
             .then(|| "scale must be a number other than 0".to_owned())
     }
 
@@ -154,6 +183,13 @@ impl RegisterField {
             }
             scale *= 10_f64.powi(i32::from(exponent));
         }
+        let mut ratio = 1.0;
+        for Ratio { at, scale } in &self.ratios {
+            // 0: not set yet, and nothing can be told.
+            let count = registers.get(&(function, *at)).filter(|count| **count != 0)?;
+            ratio *= f64::from(*count) * scale;
+        }
+        scale *= ratio;
         let (mut sum, mut tick) = (0.0, 0.0);
         for at in &self.at.0 {
             let words: Option<Vec<u16>> = (*at..at.saturating_add(self.kind.registers()))
@@ -163,7 +199,7 @@ impl RegisterField {
             sum += count;
             tick += self.kind.spacing(count);
         }
-        Some(FoundNumber { value: sum * scale, tick: tick * scale.abs() })
+        Some(FoundNumber { value: sum * scale, tick: tick * scale.abs(), ratio: ratio.abs() })
     }
 }
 

@@ -105,7 +105,8 @@ async fn one_bad_register_costs_itself_alone() {
     let keys = format!("host = \"127.0.0.1:{}\"\nmap = \"eastron-sdm630\"\nunit = 255", device.port);
     let mut meter = open(&keys, &Outlets::all("m.{outlet}"), &Arc::default()).await.expect("open");
     for _ in 0..2 {
-        let expected = "m.L1: 0 W, 0 V\nm.L2: 0 W, 0 V, 0 A\nm.L3: 0 W, 0 V, 0 A\nm.total: 0 W";
+        let expected =
+            "m.L1: 0 W, 0 V, 0 J\nm.L2: 0 W, 0 V, 0 A, 0 J\nm.L3: 0 W, 0 V, 0 A, 0 J\nm.total: 0 W";
         assert_eq!(round(&mut meter).await, expected);
     }
 }

@@ -41,8 +41,17 @@ pub(in super::super) struct GroupFold {
     newest: u64,
     /// The first of the samples that are long before the newest, if the last of all was one.
     back_since: Option<Timestamp>,
+    /// How often the clock was set back.
+    times_set_back: u64,
     /// Samples that came too late.
     pub(in super::super) late: u64,
+}
+
+/// How far groups have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Reached {
+    newest: u64,
+    times_set_back: u64,
 }
 
 /// A group in one second.
@@ -69,12 +78,19 @@ impl GroupFold {
     }
 
     fn of(max_gap: Duration, window: u64, tree: GroupTree) -> Self {
-        Self { max_gap, tree, window, base: 0, newest: 0, back_since: None, late: 0 }
+        Self { max_gap, tree, window, base: 0, newest: 0, back_since: None, times_set_back: 0, late: 0 }
     }
 
-    /// How much of the journal before a second must be read for it to be told as it was.
-    pub(in super::super) fn lag(&self) -> Duration {
-        Duration::from_secs(self.window) + self.max_gap
+    /// Where it is now.
+    pub(in super::super) fn reached(&self) -> Reached {
+        Reached { newest: self.newest, times_set_back: self.times_set_back }
+    }
+
+    /// Whether each second that depends on what had been taken by then has been told. Who begins to read after that does not
+    /// know since when the first sample of a member held: that may be `max_gap`.
+    pub(in super::super) fn has_told(&self, reached: Reached) -> bool {
+        let last = reached.newest.saturating_add(u64::try_from(self.max_gap.as_micros()).unwrap_or(u64::MAX));
+        self.times_set_back > reached.times_set_back || self.base > last / SECOND
     }
 
     /// Notes who was heard at `at`, before what will be taken.
@@ -185,6 +201,7 @@ impl GroupFold {
             member.newest = 0;
         }
         (self.back_since, self.newest, self.base) = (None, 0, 0);
+        self.times_set_back += 1;
         true
     }
 

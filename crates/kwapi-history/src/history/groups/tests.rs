@@ -230,14 +230,43 @@ fn a_damaged_file_is_made_again_from_the_journal() {
     assert_eq!(groups.counters().files.files_set_aside, 1);
 }
 
+/// Nobody tells of a group's last seconds before the next sample comes.
+#[test]
+fn a_process_that_is_killed_after_a_long_silence_makes_the_same_files() {
+    let world = [("lyon.a", 60.0), ("lyon.rack.b", 40.0)];
+    let (lab, whole) = (Lab::empty(), Lab::empty());
+    let of_all = journal(&whole);
+    append(&of_all, each_second(1..300, &world));
+    append(&of_all, each_second(4_000..4_300, &world));
+    for (from, until) in [(0, 3_900), (3_900, 4_010), (4_010, 4_300)] {
+        let journal = journal(&lab);
+        let heard = world.iter().map(|(name, _)| probe(name)).filter(|_| from > 0).collect();
+        let groups = open(&journal, &GroupsConfig { heard, ..config(&[]) });
+        for second in from..until {
+            if (1..300).contains(&second) || second >= 4_000 {
+                append(&journal, each_second(second..second + 1, &world));
+            }
+            groups.history.catch_up();
+            groups
+                .history
+                .tick(Duration::from_secs(10_000 + second), Timestamp::from_seconds(START + second));
+        }
+    }
+    let journal = journal(&lab);
+    let heard = world.iter().map(|(name, _)| probe(name)).collect();
+    let killed = open(&journal, &GroupsConfig { heard, ..config(&[]) });
+    assert!(files(&killed) == files(&open(&of_all, &config(&[]))), "the files are others");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Members at any pace, in any phase, with pauses: second by second a group is the sum of what its members' own RRD files
-    /// have, and a process that is killed at any moment and goes on makes the same files.
+    /// have, and a process that is killed at any moment and goes on makes the same files. Each is heard in the first second: who
+    /// joins a group minutes before a kill counts in the share of the rows that are made again.
     #[test]
     fn a_group_is_the_sum_of_its_members_files_and_a_kill_changes_nothing(
-        members in prop::collection::vec((1_u64..40, 0_u64..1_000, 1.0..500.0, 0_u64..600, 0_u64..100), 1..5),
+        members in prop::collection::vec((1_u64..40, 0_u64..1_000, 1.0..500.0, 1_u64..600, 0_u64..400), 1..5),
         killed in prop::collection::vec(200_u64..700, 0..3),
     ) {
         let names = ["lyon.a", "lyon.rack.b", "lyon.rack.c", "lyon.d"];
@@ -254,6 +283,8 @@ proptest! {
             }
         }
         records.sort_by_key(|record| record.at);
+        // So long after the others that all of theirs is told.
+        let closing = sample("lyon.a", 1_500_000_000, 1.0);
         let of = |from: u64, until: u64| -> Vec<Credited> {
             let within = |record: &&Credited| {
                 let at = record.at.micros() - START * 1_000_000;
@@ -266,7 +297,7 @@ proptest! {
         let whole_journal = journal(&lab);
         append(&whole_journal, records.clone());
         let whole = open(&whole_journal, &config(&[]));
-        let expected = files(&whole);
+        whole.catch_up();
         let of_members = History::open(HistoryConfig::default(), &whole_journal).unwrap();
         let now = Timestamp::from_seconds(START + 700);
         let group = whole.fetch("lyon", Period::Minute, now).unwrap().unwrap();
@@ -275,12 +306,15 @@ proptest! {
             .collect();
         let share = whole.known_share("lyon", Period::Minute, now).unwrap().unwrap();
         // An RRD file spreads the part of a second before a longer stretch over all of the stretch: as much power as a sample
-        // differs from the next, which is as many watts as its number. After a pause it has a whole interval, and a group a second;
-        // beside its end the two differ by as many samples as were left out.
-        let resumed: Vec<(u64, f64)> = members.iter()
-            .map(|(pace, phase, _, pause, length)| {
-                let left_out = (pause + length).saturating_sub(phase / 1_000).div_ceil(*pace);
-                ((phase + left_out * pace * 1_000) / 1_000, *length as f64 + 1.0)
+        // differs from the next, which is as many watts as its number. After a pause it has a whole interval, and a group a second:
+        // where a pause begins and where it ends the two differ by as many samples as were left out.
+        let edges: Vec<(u64, f64)> = members.iter()
+            .flat_map(|(pace, phase, _, pause, length)| {
+                let after = |second: u64| (second * 1_000).saturating_sub(*phase).div_ceil(pace * 1_000);
+                let at = |number: u64| (phase + number * pace * 1_000) / 1_000;
+                let (first_out, first_again) = (after(*pause), after(pause + length));
+                let jump = (first_again - first_out) as f64 + 1.0;
+                [(at(first_out.saturating_sub(1)), jump), (at(first_again), jump)]
             })
             .collect();
         let (mut of_group, mut of_all, mut missing) = (0.0, 0.0, 0);
@@ -295,7 +329,7 @@ proptest! {
             };
             let sum: f64 = known.iter().sum();
             let second = group.row_start(place) - START;
-            let beside = resumed.iter().filter(|(at, _)| second.abs_diff(*at) <= 1).map(|(_, jump)| jump).sum::<f64>();
+            let beside = edges.iter().filter(|(at, _)| second.abs_diff(*at) <= 1).map(|(_, jump)| jump).sum::<f64>();
             let most = 1.5 * parts.len() as f64 + beside;
             prop_assert!((watts - sum).abs() < most, "{} {} {}", place, watts, sum);
             of_group += watts;
@@ -303,7 +337,12 @@ proptest! {
         }
         prop_assert!(missing <= 1 + members.iter().map(|(pace, ..)| pace + 1).sum::<u64>(), "{missing}");
         prop_assert!((of_group - of_all).abs() < 60.0 * parts.len() as f64 + 1e-3 * of_all, "{} {}", of_group, of_all);
-        // …and with kills.
+        append(&whole_journal, vec![closing.clone()]);
+        let expected = files(&whole);
+        // …and with kills. Who was heard before is known from the ledger.
+        let heard = |until: u64| -> Vec<ProbeId> {
+            names.into_iter().take(if until > 0 { members.len() } else { 0 }).map(probe).collect()
+        };
         let lab = Lab::empty();
         let mut from = 0;
         let mut killed = killed;
@@ -311,7 +350,7 @@ proptest! {
         killed.push(801);
         for until in killed {
             let journal = journal(&lab);
-            let groups = open(&journal, &config(&[]));
+            let groups = open(&journal, &GroupsConfig { heard: heard(from), ..config(&[]) });
             for second in from..until {
                 append(&journal, of(second, second + 1));
                 groups.history.catch_up();
@@ -320,6 +359,7 @@ proptest! {
             from = from.max(until);
         }
         let journal = journal(&lab);
-        prop_assert!(files(&open(&journal, &config(&[]))) == expected, "the files are others");
+        append(&journal, vec![closing]);
+        prop_assert!(files(&open(&journal, &GroupsConfig { heard: heard(801), ..config(&[]) })) == expected, "the files are others");
     }
 }

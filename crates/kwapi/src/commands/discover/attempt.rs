@@ -17,7 +17,7 @@ const WITH_CREDENTIALS: [(&str, &str); 3] = [
     ("redfish", "username and password"),
 ];
 /// Protocols that ask for none.
-const WITHOUT: [&str; 3] = ["nut", "shelly", "tasmota"];
+const WITHOUT: [&str; 4] = ["kasa", "nut", "shelly", "tasmota"];
 /// Those of them that may have a password. It travels in the open, so only credentials of a password alone are theirs,
 /// and only a device that has shown that it is one and wants a password is told it.
 const LOCKABLE: [&str; 2] = ["shelly", "tasmota"];
@@ -234,7 +234,7 @@ mod tests {
         const IPMI: &str =
             "ipmi skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
         const REDFISH: &str = "redfish skipped: no [credentials.NAME] in the configuration has its keys (username and password)";
-        const REST: [&str; 4] = ["nut ", "shelly ", "tasmota ", "modbus "];
+        const REST: [&str; 5] = ["kasa ", "nut ", "shelly ", "tasmota ", "modbus "];
         check("", &[&REST[..], &[SNMP, IPMI, REDFISH]].concat());
         check(
             "[a]\ncommunity='c'\n[b]\ncommunity='d'",

@@ -360,8 +360,8 @@ mod tests {
         assert_eq!(
             configuration(vec![unmapped("10.0.0.7"), unmapped("10.0.0.8"), unmapped("10.0.0.9")]),
             "# no meter found\n# 10.0.0.[7-9] answers on port 502 (Modbus) and does not identify itself; reading it requires a register map.\n# Run again with --modbus-map NAME (abb-b23, carlo-gavazzi-em24, \
-             carlo-gavazzi-em340, chint-dtsu666, eastron-sdm120, eastron-sdm230, eastron-sdm630, eastron-sdm72, \
-             janitza-umg, pzem-004t, schneider-iem3155, schneider-pm5xxx, siemens-pac2200, socomec-countis, socomec-diris-b30, sunspec-meter), or write:\n# [[meter]]\n# driver = \"modbus\"\n\
+             carlo-gavazzi-em24-e1, carlo-gavazzi-em340, chint-dtsu666, eastron-sdm120, eastron-sdm230, eastron-sdm630, eastron-sdm72, \
+             janitza-umg, pzem-004t, schneider-iem3155, schneider-pm5xxx, siemens-pac2200, socomec-countis, socomec-diris-b30, solaredge-meter, sunspec-meter, sunspec-meter-float), or write:\n# [[meter]]\n# driver = \"modbus\"\n\
              # hosts = \"10.0.0.[7-9]\"\n# map = \"NAME\"\n# probe = \"{host}\"\n\n"
         );
     }

@@ -33,6 +33,7 @@ const METERS: &[(&str, &str)] = &[
     ("nut", "host='h'\nups='u'\nusername='n'\npassword='p'\nnominal_watts=800\npower_factor=0.9"),
     ("shelly", "host='h'\nusername='u'\npassword='p'"),
     ("tasmota", "host='h'\nusername='u'\npassword='p'"),
+    ("kasa", "host='h'"),
     (
         "mqtt",
         "broker='mqtts://b'\nusername='u'\npassword='p'\ntls='insecure'\ntopic='t'\nenergy_topic='e'\nvalues={ power='/p', energy='/e' }",

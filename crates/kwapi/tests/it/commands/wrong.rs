@@ -54,6 +54,6 @@ fn a_wrong_configuration_is_refused_with_its_line_and_the_nearest_right_name() {
     check("[[meter]]\ndriver = 'dummy'\nprobe = 'a\n", "3: invalid literal string, expected `'`");
     check(
         "[[meter]]\ndriver = 'modbus'\nhost = 'g'\nmap = 'eastron-sdm63'\nprobe = 'a'\n",
-        "4: `map`: register map \"eastron-sdm63\": available: [\"abb-b23\", \"carlo-gavazzi-em24\", \"carlo-gavazzi-em340\", \"chint-dtsu666\", \"eastron-sdm120\", \"eastron-sdm230\", \"eastron-sdm630\", \"eastron-sdm72\", \"janitza-umg\", \"pzem-004t\", \"schneider-iem3155\", \"schneider-pm5xxx\", \"siemens-pac2200\", \"socomec-countis\", \"socomec-diris-b30\", \"sunspec-meter\"], and the maps in the `maps` directory (meter `modbus:g`, driver `modbus`)",
+        "4: `map`: register map \"eastron-sdm63\": available: [\"abb-b23\", \"carlo-gavazzi-em24\", \"carlo-gavazzi-em24-e1\", \"carlo-gavazzi-em340\", \"chint-dtsu666\", \"eastron-sdm120\", \"eastron-sdm230\", \"eastron-sdm630\", \"eastron-sdm72\", \"janitza-umg\", \"pzem-004t\", \"schneider-iem3155\", \"schneider-pm5xxx\", \"siemens-pac2200\", \"socomec-countis\", \"socomec-diris-b30\", \"solaredge-meter\", \"sunspec-meter\", \"sunspec-meter-float\"], and the maps in the `maps` directory (meter `modbus:g`, driver `modbus`)",
     );
 }

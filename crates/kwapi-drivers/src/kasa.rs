@@ -1,0 +1,157 @@
+//! TP-Link Kasa plugs and strips with a meter (HS110, HS300, KP115, …), over the protocol that they had before 2023.
+//!
+//! It has no login and no secret: whoever reaches the plug may read it, and switch it. Each round is a connection of its own, since
+//! plugs close one that rests. There is no manual of it; source: softScheck, *Reverse Engineering the TP-Link HS110* (2016), and
+//! what python-kasa and tplink-smarthome-api read.
+
+mod emeter;
+mod wire;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kwapi_core::{NoReading, Register};
+use serde::Deserialize;
+
+use crate::config::{ConfigError, DriverKey};
+use crate::driver::{Driver, DriverError, Finding, Readings};
+use crate::outlets::Outlets;
+use crate::parts::{ListedProbes, Notes};
+use emeter::{KasaDevice, Socket};
+use wire::PlugConnection;
+
+/// `driver = "kasa"`. Outlets are sockets by position from 1, or by the name they have in the app.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KasaConfig {
+    /// The plug or strip: a name or an address, with its port if it is not 9999.
+    pub host: String,
+}
+
+/// A plug or strip that has said what it is.
+#[derive(Debug)]
+pub struct Kasa {
+    host: String,
+    outlets: Outlets,
+    /// As last told.
+    plug: KasaDevice,
+    /// Whether any socket has ever said what it draws.
+    has_measured: bool,
+    registers: HashMap<String, Arc<Register>>,
+    notes: Notes,
+    listed: ListedProbes,
+}
+
+impl Driver for Kasa {
+    const NAME: &'static str = "kasa";
+    const SUMMARY: &'static str = "TP-Link Kasa plugs and strips that answer on port 9999";
+    const KEYS: &'static [DriverKey] =
+        &[DriverKey::required("host", "the plug or strip: HOST, or HOST:PORT where its port is not 9999")];
+    type Config = KasaConfig;
+    type Shared = ();
+
+    fn check(config: &KasaConfig) -> Result<(), ConfigError> {
+        wire::with_port(&config.host).map(drop)
+    }
+
+    async fn open(config: &KasaConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
+        let host = wire::with_port(&config.host)?;
+        let mut connection = PlugConnection::open(&host).await?;
+        let plug = connection.ask(&emeter::who()).await?;
+        let plug = KasaDevice::parse(&plug).ok_or_else(|| wire::malformed(&plug.to_string()))?;
+        Ok(Self {
+            host,
+            outlets: outlets.clone(),
+            plug,
+            has_measured: false,
+            registers: HashMap::new(),
+            notes: Notes::default(),
+            listed: ListedProbes::default(),
+        })
+    }
+
+    async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
+        let mut connection = PlugConnection::open(&self.host).await?;
+        let who = connection.ask(&emeter::who()).await?;
+        self.plug = KasaDevice::parse(&who).ok_or_else(|| wire::malformed(&who.to_string()))?;
+        let mut measured = Vec::new();
+        for (index, socket) in self.plug.sockets.iter().enumerate() {
+            let key = (index + 1).to_string();
+            let answer = connection.ask(&emeter::how_much(socket)).await?;
+            let mut reading = emeter::reading(&answer, &key, &mut self.notes);
+            self.has_measured |= reading.is_ok();
+            if let Ok(reading) = &mut reading
+                && reading.counter.is_some()
+            {
+                let register = || Arc::new(self.plug.register(socket));
+                let known = self.registers.entry(key).or_insert_with(register);
+                reading.register = Some(Arc::clone(known));
+            }
+            measured.push(reading);
+        }
+        if !self.has_measured {
+            let why = measured.iter().find_map(|reading| reading.as_ref().err().map(ToString::to_string));
+            return Err(DriverError::NothingToRead(format!(
+                "{}: this {} does not measure power ({})",
+                self.host,
+                self.plug.model,
+                why.unwrap_or_default()
+            )));
+        }
+        hand_out(&self.outlets, &self.plug.sockets, measured, readings);
+        if self.outlets.wants_all() {
+            self.listed.complete(readings);
+        }
+        Ok(())
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let names = self.plug.sockets.iter().map(|socket| socket.name.as_str());
+        let sockets = Finding {
+            what: self.plug.model.clone(),
+            value: format!("sockets {:?}", names.collect::<Vec<_>>()),
+            is_used: true,
+            why: "numbered from 1, or by these names".to_owned(),
+        };
+        std::iter::once(sockets).chain(self.notes.findings()).collect()
+    }
+}
+
+/// Gives each configured probe its socket, by position or by a name that no other has.
+fn hand_out(
+    outlets: &Outlets,
+    sockets: &[Socket],
+    measured: Vec<Result<kwapi_core::Reading, NoReading>>,
+    readings: &mut Readings,
+) {
+    let keys: Vec<String> = (1..=sockets.len()).map(|position| position.to_string()).collect();
+    if outlets.wants_all() {
+        let listed = keys.iter().zip(sockets).map(|(key, socket)| (key.as_str(), socket.label()));
+        for (probe, reading) in outlets.probes(listed).into_iter().zip(measured) {
+            if let Some(probe) = probe {
+                readings.push(&probe, reading);
+            }
+        }
+        return;
+    }
+    for outlet in outlets.named() {
+        let is_named = |place: &usize| sockets.get(*place).is_some_and(|socket| socket.name == outlet.key);
+        let mut named = (0..sockets.len()).filter(is_named);
+        let place = keys.iter().position(|key| *key == outlet.key).or_else(|| {
+            let only = named.next();
+            only.filter(|_| named.next().is_none())
+        });
+        let reading = place.and_then(|place| measured.get(place)).cloned();
+        readings.push(
+            &outlet.probe,
+            reading.unwrap_or_else(|| {
+                let names: Vec<_> = sockets.iter().map(|socket| socket.name.as_str()).collect();
+                let why = format!("{:?}; numbers 1 to {}, or names {names:?}", outlet.key, sockets.len());
+                Err(NoReading::NoSuchOutlet(why))
+            }),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;
