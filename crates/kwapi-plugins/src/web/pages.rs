@@ -20,6 +20,7 @@ use super::used::Used;
 use super::{Site, statics};
 use crate::directory::MeterHealth;
 use crate::http::percent::encode;
+use range::RangeOf;
 
 mod crumbs;
 mod downloads;
@@ -129,9 +130,14 @@ pub(super) fn answer(
     let now = site.clock.now();
     match target {
         Target::Root => answer::found("/last/minute/"),
+        Target::Last(period, query) if range::is_asked(query) => {
+            let used = site.graphs.used(&seen.all, &[], now);
+            let since = site.probes.overall(seen, &used, now).since;
+            range::answer(site, seen, RangeOf::Everything(*period, seen, since), query, now, conditions)
+        }
         Target::Last(period, query) => list::answer(site, seen, *period, query, chosen, now, conditions),
         Target::Probe(probe, query) if seen.has(probe) && range::is_asked(query) => {
-            range::answer(site, seen, probe, query, now, conditions)
+            range::answer(site, seen, RangeOf::Probe(probe), query, now, conditions)
         }
         Target::Probe(probe, query) if seen.has(probe) => {
             one::answer(site, seen, probe, query, chosen, now, conditions)
@@ -151,6 +157,15 @@ pub(super) fn answer(
         },
         Target::Groups(query) if group::is_list(query) => group::list(site, seen, query, now, conditions),
         Target::Groups(query) => tree::answer(site, seen, query, now, conditions),
+        Target::Group(name, query) if range::is_asked(query) => {
+            match super::group::view(site, seen, name, now) {
+                Some(view) => {
+                    let of = RangeOf::Group(name, &view.members, view.overall.since);
+                    range::answer(site, seen, of, query, now, conditions)
+                }
+                None => group::no_group(site, seen, name.as_str(), now, conditions),
+            }
+        }
         Target::Group(name, query) => group::one(site, seen, name, query, now, conditions),
         Target::GroupRrd(name) => group::rrd_file(site, seen, name, now, conditions),
         Target::NoGroup(name) => group::no_group(site, seen, name, now, conditions),

@@ -106,14 +106,19 @@ impl Range {
         (closer.length() >= LENGTH_CLOSEST).then_some(closer)
     }
 
-    /// Where a probe's page shows it, in whole seconds.
+    /// Where a probe's page shows it.
     pub(super) fn href(self, probe: &ProbeId, zone: &TimeZone) -> String {
+        self.address(&format!("/probe/{}/", encode(probe.as_str())), zone)
+    }
+
+    /// Where the page at `path` shows it, in whole seconds.
+    pub(super) fn address(self, path: &str, zone: &TimeZone) -> String {
         let text = |seconds: u64| {
             // What else there is in an instant stands in a query as it is.
             when::rfc3339(Timestamp::from_seconds(seconds), zone).replace('+', "%2B")
         };
         let (from, to) = (text(self.from.seconds()), text(self.end_seconds()));
-        format!("/probe/{}/?from={from}&to={to}", encode(probe.as_str()))
+        format!("{path}?from={from}&to={to}")
     }
 
     /// The first whole Unix second at which it is over.

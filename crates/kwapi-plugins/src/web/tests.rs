@@ -24,6 +24,7 @@ mod listing;
 mod logging_in;
 mod probe;
 mod ranges;
+mod ranges_of_sums;
 mod routes;
 mod stored;
 mod table;

@@ -13,6 +13,17 @@ pub(super) struct Download {
     pub(super) files: Vec<(&'static str, String)>,
 }
 
+/// Of several probes together over the range at `href`, and the RRD file of their history, if there is one.
+pub(super) fn of_sum(href: &str, rrd: Option<String>) -> Vec<Download> {
+    let form = |format: &str| format!("{href}&format={format}");
+    let mut all = vec![
+        Download { what: "Values", files: vec![("CSV", form("csv"))] },
+        Download { what: "Graph", files: vec![("PNG", form("png")), ("SVG", form("svg"))] },
+    ];
+    all.extend(rrd.map(|rrd| Download { what: "History", files: vec![("RRD", rrd)] }));
+    all
+}
+
 /// Of the range at `href`, as far as it is kept, and the RRD file.
 pub(super) fn downloads(site: &Site, probe: &ProbeId, href: &str, of: [&'static str; 3]) -> Vec<Download> {
     let [samples, values, graph] = of;

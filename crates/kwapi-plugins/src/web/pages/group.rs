@@ -15,7 +15,7 @@ use super::super::route::FormFields;
 use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
 use super::view::{Drawing, EnergyWords, drawing_of};
-use super::{Layout, group_path, not_found, position, probe_path, render};
+use super::{Layout, group_path, not_found, position, probe_path, range, render};
 use crate::groups::GroupNow;
 use crate::http::percent::encode;
 
@@ -74,6 +74,8 @@ struct GroupWords {
 struct GroupGraph {
     period: Period,
     drawing: Drawing,
+    /// Where its values are, if they are.
+    values: Option<String>,
     /// The mean share known over it.
     known: Option<String>,
 }
@@ -250,6 +252,7 @@ fn graph(site: &Site, view: &GroupView, group: &ProbeId, period: Period, now: Ti
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
     GroupGraph {
         period,
+        values: range::address_of(site, &group_path(group.as_str()), period, now),
         drawing: drawing_of(site, &Subject::Group(group.clone()), period, view.energy(period), now),
         known: (!shares.is_empty()).then(|| words::percent(mean)),
     }

@@ -13,7 +13,7 @@ use super::super::graphs::{Form, Sum};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, swatch};
-use super::{Layout, filtered, inline, position, probe_path, render};
+use super::{Layout, filtered, inline, position, probe_path, range, render};
 use crate::http::percent::encode;
 
 /// Probes on one page.
@@ -34,6 +34,8 @@ struct Page {
     matching: usize,
     energy: Option<EnergyWords>,
     summary: Drawing,
+    /// Where the values of the summary are, if they are.
+    values: Option<String>,
     others: u32,
     coloured: usize,
     /// What the bands are of, where several probes share one.
@@ -124,6 +126,7 @@ pub(super) fn answer(
         matching: matching.len(),
         energy: EnergyWords::of_all(&overall, now, &site.settings),
         summary: summary(site, seen, period, &sum),
+        values: range::address_of(site, &format!("/last/{period}/"), period, now),
         others: stacked.others,
         coloured: stacked.bands.len(),
         bands: bands(site, seen, stacked),

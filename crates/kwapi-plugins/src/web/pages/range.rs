@@ -1,4 +1,5 @@
-//! `/probe/<probe>/?from=…&to=…`: one probe over any range: its graph, energy and cost, and the same values as a table or CSV.
+//! `/probe/<probe>/?from=…&to=…`, `/group/<group>/?…`, `/last/<period>/?…`: one probe, a group or all that is seen over any range:
+//! its graph, energy and cost, and the same values as a table or CSV.
 
 use std::time::Duration;
 
@@ -14,16 +15,19 @@ use super::super::overview::Seen;
 use super::super::range::Range;
 use super::super::route::FormFields;
 use super::super::{Site, words};
-use super::crumbs::{Crumb, crumbs};
-use super::downloads::{Download, downloads};
+use super::crumbs::Crumb;
+use super::downloads::Download;
 use super::table::columns::powers;
 use super::view::{Drawing, Legend, NARROW, WIDE};
-use super::{Layout, NotFound, probe_path, render, spans};
+use super::{Layout, NotFound, render, spans};
 use crate::answers::when;
 use values::{Refusal, Values};
 
 mod files;
+mod of;
 mod values;
+
+pub(super) use of::RangeOf;
 
 /// Rows of the table on one page.
 const PAGE_SIZE: usize = 100;
@@ -60,9 +64,6 @@ struct Page {
     next: Option<String>,
 }
 
-/// What is taken away of a range.
-const OF_RANGE: [&str; 3] = ["Samples", "Values", "Graph"];
-
 /// A line of the table, in words.
 #[derive(Debug)]
 struct Row {
@@ -81,27 +82,32 @@ pub(super) fn is_asked(query: &FormFields) -> bool {
 
 /// Where the page of a probe shows a period as a range; `None` where no ledger is kept.
 pub(super) fn href_of(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> Option<String> {
+    address_of(site, &super::probe_path(probe), period, now)
+}
+
+/// Where the page at `path` shows a period as a range; `None` where no ledger is kept.
+pub(super) fn address_of(site: &Site, path: &str, period: Period, now: Timestamp) -> Option<String> {
     let (start, _) = kwapi_graph::window(period, now.seconds());
     let range = Range { from: Timestamp::from_seconds(start), to: now };
-    site.directory.query().map(|_| range.href(probe, &site.settings.zone))
+    site.directory.query().map(|_| range.address(path, &site.settings.zone))
 }
 
 pub(super) fn answer(
     site: &Site,
     seen: &Seen,
-    probe: &ProbeId,
+    of: RangeOf<'_>,
     query: &FormFields,
     now: Timestamp,
     conditions: &Conditions,
 ) -> Response {
-    match answered(site, seen, probe, query, now, conditions) {
+    match answered(site, seen, of, query, now, conditions) {
         Ok(response) => response,
         Err(Refusal { status, heading, what, instead }) => {
             let zone = &site.settings.zone;
             let instead = instead
-                .map(|range| (words::range(range.from, range.to, zone), range.href(probe, zone)))
+                .map(|range| (words::range(range.from, range.to, zone), range.address(&of.path(), zone)))
                 .into_iter()
-                .chain([(probe.to_string(), probe_path(probe))])
+                .chain([(of.name().into_owned(), of.path())])
                 .collect();
             let layout = Layout::new(site, seen, heading.to_owned(), None);
             render(&NotFound { layout, heading, what, instead, more: 0 }, status, None, conditions)
@@ -112,7 +118,7 @@ pub(super) fn answer(
 fn answered(
     site: &Site,
     seen: &Seen,
-    probe: &ProbeId,
+    of: RangeOf<'_>,
     query: &FormFields,
     now: Timestamp,
     conditions: &Conditions,
@@ -126,14 +132,14 @@ fn answered(
     let last_day = Range { from: now.before(Duration::from_secs(86_400)), to: now };
     let range =
         Range::parse(query, zone, now).map_err(|error| Refusal::bad(error.to_string(), Some(last_day)))?;
-    let values = Values::ask(site, ledger, seen, probe, range, now)?;
+    let values = Values::ask(site, ledger, seen, of, range, now)?;
     if let Some(format) = query.get("format") {
-        let asked = files::Asked { site, ledger, seen, probe, values: &values, now };
+        let asked = files::Asked { site, ledger, seen, of, values: &values, now };
         return asked.file(format, query, conditions);
     }
     let status = if values.unreadable.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let position = seen.is_everything.then_some(values.position);
-    let page = Page::new(site, seen, probe, query, values, now);
+    let page = Page::new(site, seen, of, query, values, now);
     Ok(render(&page, status, position, conditions))
 }
 
@@ -141,7 +147,7 @@ impl Page {
     fn new(
         site: &Site,
         seen: &Seen,
-        probe: &ProbeId,
+        of: RangeOf<'_>,
         query: &FormFields,
         values: Values,
         now: Timestamp,
@@ -149,7 +155,8 @@ impl Page {
         let (zone, range) = (&site.settings.zone, values.range);
         let words = words::range(range.from, range.to, zone);
         let figures = values.figures();
-        let href = range.href(probe, zone);
+        let path = of.path();
+        let href = range.address(&path, zone);
         let pages = values.rows.len().div_ceil(PAGE_SIZE).max(1);
         let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, pages);
         let column = powers(figures.max.unwrap_or(0.0));
@@ -176,22 +183,22 @@ impl Page {
         Self {
             layout: Layout {
                 refresh_seconds: site.settings.refresh_interval.as_secs().max(REFRESH_SECONDS_MIN),
-                ..Layout::new(site, seen, format!("{probe}, {words}"), None)
+                ..Layout::new(site, seen, format!("{}, {words}", of.name()), None)
             },
-            crumbs: crumbs(site, seen, probe),
-            id: probe.to_string(),
-            href: probe_path(probe),
+            crumbs: of.crumbs(site, seen),
+            id: of.name().into_owned(),
+            href: path.clone(),
             from: words::wall_clock(range.from, zone),
             to: words::wall_clock(range.to, zone),
             energy: figures.energy.text(),
             cost: legend.cost.clone(),
             shares: spans::shares(&values.energy),
-            drawing: drawing(site, probe, &words, &values, figures, legend),
+            drawing: drawing(site, of, &words, &values, figures, legend),
             around: around
                 .into_iter()
-                .filter_map(|(word, range)| Some((word, range?.href(probe, zone))))
+                .filter_map(|(word, range)| Some((word, range?.address(&path, zone))))
                 .collect(),
-            downloads: downloads(site, probe, &href, OF_RANGE),
+            downloads: of.downloads(site, &href),
             rows: all.skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE).map(of_page).collect(),
             unit: column.unit.clone(),
             count: values.rows.len(),
@@ -208,20 +215,20 @@ impl Page {
 
 fn drawing(
     site: &Site,
-    probe: &ProbeId,
+    of: RangeOf<'_>,
     words: &str,
     values: &Values,
     figures: Figures,
     legend: Legend,
 ) -> Drawing {
-    let draw = |size: Size| draw(site, probe, words, values, figures, size, Theme::Page);
+    let draw = |size: Size| draw(site, of, words, values, figures, size, Theme::Page);
     Drawing { svg: draw(WIDE), narrow: Some(draw(NARROW)), legend }
 }
 
 /// The graph of a range.
 fn draw(
     site: &Site,
-    probe: &ProbeId,
+    of: RangeOf<'_>,
     words: &str,
     values: &Values,
     figures: Figures,
@@ -232,6 +239,8 @@ fn draw(
     let (means, ends) = (values.means(), values.ends());
     let range = GraphRange { start: values.range.from.seconds(), end: values.range.end_seconds(), words };
     let (zone, tariff) = (zone.clone(), tariff.clone());
-    let look = Look { size, theme, zone, power_max: *power_max, hue: *hue, tariff };
-    draw_range(probe.as_str(), &range, &means, &ends, figures, &look)
+    // It is for a probe's graphs.
+    let power_max = power_max.filter(|_| matches!(of, RangeOf::Probe(_)));
+    let look = Look { size, theme, zone, power_max, hue: *hue, tariff };
+    draw_range(&of.name(), &range, &means, &ends, figures, &look)
 }

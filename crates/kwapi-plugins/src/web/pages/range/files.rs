@@ -16,8 +16,8 @@ use super::super::super::overview::Seen;
 use super::super::super::route::FormFields;
 use super::super::super::{Site, words};
 use super::super::picture;
-use super::draw;
 use super::values::{Refusal, Values};
+use super::{RangeOf, draw};
 use crate::answers::{EnergyAnswers, EnergyQuestion, when};
 use crate::api::samples::{CSV_HEAD, push_csv};
 
@@ -29,7 +29,7 @@ pub(super) struct Asked<'a> {
     pub(super) site: &'a Site,
     pub(super) ledger: &'a Query,
     pub(super) seen: &'a Seen,
-    pub(super) probe: &'a ProbeId,
+    pub(super) of: RangeOf<'a>,
     pub(super) values: &'a Values,
     pub(super) now: Timestamp,
 }
@@ -59,7 +59,7 @@ impl Asked<'_> {
             modified: None,
             cache_control: "private, no-cache",
             disposition: (!is_picture)
-                .then(|| answer::attachment(&format!("{} {from}.{ending}", self.probe))),
+                .then(|| answer::attachment(&format!("{} {from}.{ending}", self.of.name()))),
             position: None,
         };
         Ok(content.answer(StatusCode::OK, conditions))
@@ -73,8 +73,13 @@ impl Asked<'_> {
     fn values_csv(&self) -> Result<Vec<u8>, Refusal> {
         let (range, zone) = (self.values.range, &self.site.settings.zone);
         let [start, end] = [range.from, range.to].map(|at| when::rfc3339(at, &TimeZone::UTC));
+        let of = match self.of {
+            RangeOf::Probe(probe) => ("probe", probe.as_str()),
+            RangeOf::Group(group, ..) => ("group", group.as_str()),
+            RangeOf::Everything(..) => ("by", "total"),
+        };
         let members = [
-            ("probe", self.probe.as_str()),
+            of,
             ("start", &start),
             ("end", &end),
             ("zone", zone.iana_name().unwrap_or("UTC")),
@@ -101,7 +106,7 @@ impl Asked<'_> {
 
     fn samples_csv(&self) -> Result<Vec<u8>, Refusal> {
         let range = self.values.range;
-        let page = self.samples()?.page(self.probe, range.from, range.to, SAMPLES_MAX);
+        let page = self.samples()?.page(self.probe()?, range.from, range.to, SAMPLES_MAX);
         let page = page.map_err(|error| self.refused(error))?;
         if page.next.is_some() {
             return Err(self.refused(SamplesError::TooMany { max: SAMPLES_MAX as u64 }));
@@ -114,10 +119,21 @@ impl Asked<'_> {
 
     fn parquet(&self) -> Result<Vec<u8>, Refusal> {
         let range = self.values.range;
-        let file = self.samples()?.parquet(self.probe, range.from, range.to, SAMPLES_MAX as u64);
+        let file = self.samples()?.parquet(self.probe()?, range.from, range.to, SAMPLES_MAX as u64);
         let file = file.map_err(|error| self.refused(error))?;
         self.check(file.rows == 0, &file.unreadable)?;
         Ok(file.bytes)
+    }
+
+    /// Samples are of one probe.
+    fn probe(&self) -> Result<&ProbeId, Refusal> {
+        match self.of {
+            RangeOf::Probe(probe) => Ok(probe),
+            RangeOf::Group(..) | RangeOf::Everything(..) => {
+                Err(self
+                    .bad("Samples are of one probe; of several, format must be csv, png or svg.".to_owned()))
+            }
+        }
     }
 
     fn samples(&self) -> Result<&Samples, Refusal> {
@@ -160,7 +176,7 @@ impl Asked<'_> {
         };
         let range = self.values.range;
         let words = words::range(range.from, range.to, &self.site.settings.zone);
-        let svg = draw(self.site, self.probe, &words, self.values, self.values.figures(), size, theme);
+        let svg = draw(self.site, self.of, &words, self.values, self.values.figures(), size, theme);
         let Some(scale) = scale else { return Ok(svg.into_bytes()) };
         png(&svg, scale).map_err(|_| Refusal {
             status: StatusCode::INTERNAL_SERVER_ERROR,
