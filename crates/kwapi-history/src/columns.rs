@@ -8,7 +8,9 @@ use kwapi_core::ProbeId;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::RowGroupReader;
+use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedRowGroupWriter;
 
 /// Which probes are asked for.
@@ -81,6 +83,43 @@ pub(crate) fn texts(
     }
 }
 
+/// Texts that are taken into memory at once.
+const TEXTS: usize = 1 << 10;
+
+/// Hands over the texts of a column that has one a row, one after the other.
+pub(crate) fn each_text(
+    group: &dyn RowGroupReader,
+    column: usize,
+    count: usize,
+    mut each: impl FnMut(&ByteArray) -> Result<(), ParquetError>,
+) -> Result<(), ParquetError> {
+    let ColumnReader::ByteArrayColumnReader(mut reader) = group.get_column_reader(column)? else {
+        return Err(other_type());
+    };
+    let (mut levels, mut texts, mut left) = (Vec::new(), Vec::with_capacity(TEXTS.min(count)), count);
+    while left > 0 {
+        texts.clear();
+        let (records, values, _) =
+            reader.read_records(left.min(TEXTS), Some(&mut levels), None, &mut texts)?;
+        if records == 0 || values != records {
+            return Err(short());
+        }
+        texts.iter().try_for_each(&mut each)?;
+        left = left.saturating_sub(records);
+    }
+    Ok(())
+}
+
+/// The least and the most of a column of integers, where the file says so of all of them.
+pub(crate) fn extent(column: &ColumnChunkMetaData) -> Option<(i64, i64)> {
+    match column.statistics()? {
+        Statistics::Int64(range) if range.min_is_exact() && range.max_is_exact() => {
+            Some((*range.min_opt()?, *range.max_opt()?))
+        }
+        _ => None,
+    }
+}
+
 pub(crate) fn doubles(
     group: &dyn RowGroupReader,
     column: usize,
@@ -97,7 +136,13 @@ pub(crate) fn integers(
     column: usize,
     count: usize,
 ) -> Result<Vec<i64>, ParquetError> {
-    sparse_integers(group, column, count)?.into_iter().map(|value| value.ok_or_else(short)).collect()
+    match group.get_column_reader(column)? {
+        ColumnReader::Int64ColumnReader(reader) => {
+            let (levels, present) = present(reader, count)?;
+            if levels.iter().all(|level| *level > 0) { Ok(present) } else { Err(short()) }
+        }
+        _ => Err(other_type()),
+    }
 }
 
 pub(crate) fn sparse_integers(
@@ -112,17 +157,8 @@ pub(crate) fn sparse_integers(
 }
 
 /// All values of a column, absent ones among them.
-fn values<T: DataType>(
-    mut reader: ColumnReaderImpl<T>,
-    count: usize,
-) -> Result<Vec<Option<T::T>>, ParquetError> {
-    let (mut levels, mut present) = (Vec::new(), Vec::new());
-    while present.len() < count {
-        let (records, ..) = reader.read_records(count, Some(&mut levels), None, &mut present)?;
-        if records == 0 {
-            break;
-        }
-    }
+fn values<T: DataType>(reader: ColumnReaderImpl<T>, count: usize) -> Result<Vec<Option<T::T>>, ParquetError> {
+    let (levels, present) = present(reader, count)?;
     if levels.is_empty() {
         return Ok(present.into_iter().map(Some).collect());
     }
@@ -131,6 +167,21 @@ fn values<T: DataType>(
         .into_iter()
         .map(|level| if level > 0 { present.next().map(Some).ok_or_else(short) } else { Ok(None) })
         .collect()
+}
+
+/// The values of a column that are there; and of each row whether it has one, where the column may lack some.
+fn present<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    count: usize,
+) -> Result<(Vec<i16>, Vec<T::T>), ParquetError> {
+    let (mut levels, mut present) = (Vec::new(), Vec::new());
+    while present.len() < count {
+        let (records, ..) = reader.read_records(count, Some(&mut levels), None, &mut present)?;
+        if records == 0 {
+            break;
+        }
+    }
+    Ok((levels, present))
 }
 
 pub(crate) fn short() -> ParquetError {

@@ -102,6 +102,12 @@ pub struct History {
     pass: Mutex<Option<Pass>>,
     /// Taken last of all.
     late: Mutex<Late>,
+    /// Where the journal ended when this process began: what came late before may be in the files of groups.
+    late_from: Position,
+    /// Samples of what the files are made of that are further apart have unknown time between them…
+    late_gap: Duration,
+    /// …and so many seconds before rows tell what held in them.
+    late_beside: u64,
     /// Files that can take no samples, until they are made again.
     damaged: Mutex<HashSet<(ProbeId, Which)>>,
     /// Probes of which it was told that their file cannot be read.
@@ -182,6 +188,8 @@ impl History {
         }
         let probes = known.iter().map(|probe| (probe.id.clone(), Arc::clone(probe))).collect();
         let name = if fold.is_some() { GROUPS_READER } else { READER };
+        let late_gap = fold.as_ref().map_or(config.max_gap, GroupFold::max_gap);
+        let late_beside = fold.as_ref().map_or(2 * late_gap.as_secs() + 1, |fold| fold.lag().as_secs());
         let reader = journal.reader(name, Need::Required);
         Ok(Self {
             config,
@@ -201,6 +209,9 @@ impl History {
             has_behind: AtomicBool::new(false),
             pass: Mutex::default(),
             late: Mutex::default(),
+            late_from: journal.end(),
+            late_gap,
+            late_beside,
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
             lock: Mutex::new(lock),

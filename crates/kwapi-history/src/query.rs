@@ -40,6 +40,7 @@ pub use windows::{WindowEnergy, Windows, WindowsAnswer};
 use batches::Edges;
 use course::Courses;
 use cover::Cover;
+use within::{CoveredRow, CutRows};
 
 /// Spans of an answer that is made at once, of all probes or sums together.
 const CELLS_MAX: usize = 1 << 18;
@@ -271,24 +272,44 @@ impl Query {
             cover.span(span, from, to, sight.kept_from);
         }
         let edges = &edges.spans;
-        let seen = sight.rows(probes, &cover.ranges());
         let empty: Vec<EnergySpan> = edges.iter().map(|(from, to)| EnergySpan::new(*from, *to)).collect();
         let mut all: Vec<Vec<EnergySpan>> = vec![empty; probes.len()];
+        let mut cut = CutRows::default();
+        let mut last: Option<(ProbeId, usize, u64)> = None;
+        let place = |probe: &ProbeId| {
+            let since = sight.probes.get(probe).map_or(0, |seen| seen.since);
+            Some((probe.clone(), probes.binary_search(probe).ok()?, since))
+        };
+        let seen = sight.rows(probes, &cover.ranges(), |probe, row| {
+            if cover.is_cut(row.step, row.row.begin) {
+                cut.add(probe, row);
+                return;
+            }
+            if last.as_ref().is_none_or(|(of, ..)| of != probe) {
+                last = place(probe);
+            }
+            let Some((_, at, since)) = &last else { return };
+            let Some(spans) = all.get_mut(*at) else { return };
+            let covered = CoveredRow::whole(row);
+            for piece in cover.pieces(row.step, row.row.begin) {
+                if let Some(span) = spans.get_mut(piece.span) {
+                    within::add(span, &covered, piece, *since, None);
+                }
+            }
+        });
         let rows_cut = cover.rows_cut();
         let samples = self.samples.as_ref().filter(|_| !rows_cut.is_empty());
         let courses = samples.map(|samples| Courses::read(samples, probes, &rows_cut));
-        for row in within::with_corrections(seen.rows, &cover) {
-            let (probe, begin) = (&row.seen.row.probe, row.seen.row.row.begin);
-            let at = probes.binary_search(probe);
-            let Some(spans) = at.ok().and_then(|at| all.get_mut(at)) else { continue };
-            let since = sight.probes.get(probe).map_or(0, |seen| seen.since);
+        for (probe, row) in cut.rows() {
+            let begin = row.seen.row.begin;
+            let Some((_, at, since)) = place(probe) else { continue };
+            let Some(spans) = all.get_mut(at) else { continue };
             let course = courses
                 .as_ref()
-                .filter(|_| row.is_cut)
-                .and_then(|courses| courses.course(probe, begin..row.seen.end, &row.seen.row.row.increment));
+                .and_then(|courses| courses.course(probe, begin..row.seen.end, &row.seen.row.increment));
             for piece in cover.pieces(row.seen.step, begin) {
                 let Some(span) = spans.get_mut(piece.span) else { continue };
-                let is_in_proportion = within::add(span, &row, piece, since, course.as_ref());
+                let is_in_proportion = within::add(span, row, piece, since, course.as_ref());
                 if is_in_proportion && courses.is_some() {
                     without_samples.insert(begin - begin % 3_600_000);
                 }

@@ -57,7 +57,11 @@ impl History {
                     Some(fold) => {
                         let (rows, added) = {
                             let mut fold = fold.lock();
-                            (fold.take(&records), fold.take_added())
+                            let rows = fold.take(&records);
+                            if end <= self.late_from {
+                                fold.forget_late();
+                            }
+                            (rows, fold.take_added())
                         };
                         for (id, since) in added {
                             self.register(&id, since, &mut reading);

@@ -2,10 +2,12 @@
 //! their own, made by a reader of the journal (ADR 0033).
 //!
 //! A group is a prefix of its members' paths. It has a row a second; what a member's sample tells of a second that has been
-//! told already is left out, and the share known of that second says so.
+//! told already comes into the rows later, as for probes (ADR 0041).
 
 mod fold;
+mod late;
 mod member;
+mod pass;
 mod tree;
 
 use std::collections::HashSet;
@@ -20,6 +22,8 @@ use crate::rrd::RrdFileError;
 use crate::store::FileSample;
 
 pub(super) use fold::{GroupFold, Reached};
+pub(super) use late::LateReach;
+pub(super) use pass::PassFolds;
 
 /// The folder of the groups' files in the directory of history.
 const FOLDER: &str = "groups";

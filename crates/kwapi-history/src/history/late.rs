@@ -103,9 +103,14 @@ impl Late {
         self.marks.get(first).map_or(u64::MAX, |(minute, _)| begin_of(*minute))
     }
 
+    /// Whether it is time to make rows again.
+    pub(super) fn is_time(&self, now: Duration, interval: Duration) -> bool {
+        now.saturating_sub(self.ended) >= interval
+    }
+
     /// Those of some probes, if it is time to make their rows again.
     pub(super) fn due(&mut self, now: Duration, interval: Duration) -> Vec<(ProbeId, Vec<Timestamp>)> {
-        if now.saturating_sub(self.ended) < interval {
+        if !self.is_time(now, interval) {
             return Vec::new();
         }
         let ids: Vec<ProbeId> = self.of.keys().take(self.limits.probes_max).cloned().collect();
@@ -143,8 +148,8 @@ fn begin_of(minute: u64) -> u64 {
 }
 
 impl History {
-    /// Notes late samples of a probe, for its rows to be made again. Those of groups are not: what is late in them is missing in
-    /// the share known.
+    /// Notes late samples of a probe, for its rows to be made again. Rows of groups come in order; what is late in groups are
+    /// samples of members, which are noted where the rows are made.
     pub(super) fn note_late(&self, probe: &ProbeId, stamps: &[Timestamp]) {
         if self.fold.is_none() && !self.late.lock().note(probe, stamps) {
             self.leave_out(stamps.len());

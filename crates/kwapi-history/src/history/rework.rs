@@ -10,8 +10,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kwapi_core::{ProbeId, Timestamp, Watts, chain};
+use parking_lot::Mutex;
 
 use super::History;
+use super::groups::{GroupFold, LateReach, PassFolds};
 use super::late::LateLimits;
 use super::probe::{ProbeFiles, SAMPLES_MANY, Which};
 use crate::journal::{Credited, Position};
@@ -21,6 +23,8 @@ use crate::store::{Known, POWER};
 /// Which rows that have ended are made again, if the journal is not too long to be read: those of up to so many seconds.
 /// Longer ones stand as they are: a late sample is a small part of a week.
 const ROW_SECONDS: [u64; 5] = [21_600, 7_200, 900, 10, 1];
+/// Rows of groups are made again whether they have ended or not: a late sample more may make the least of a sum greater.
+const ENDED_OR_NOT: Timestamp = Timestamp::from_micros(u64::MAX);
 
 /// Probes whose rows are made again together, by reading the journal once.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(super) struct Pass {
     /// Late samples of probes that have too many samples to be made again.
     given_up: usize,
     limits: LateLimits,
+    /// What makes the rows of groups, where the files are theirs.
+    folds: Option<Box<PassFolds>>,
 }
 
 /// A probe whose rows are made again.
@@ -44,6 +50,8 @@ struct Rework {
     from: u64,
     row_seconds: u64,
     samples: Vec<(Timestamp, Watts)>,
+    /// Of a group, whose rows are `samples`: as they were.
+    as_it_was: Vec<(Timestamp, Watts)>,
 }
 
 impl History {
@@ -52,6 +60,9 @@ impl History {
         let end = self.reading.lock().reader.position();
         let mut going = self.pass.lock();
         let mut pass = if let Some(pass) = going.take() {
+            pass
+        } else if let Some(fold) = &self.fold {
+            let Some(pass) = self.begin_pass_of_groups(fold, now, end) else { return };
             pass
         } else {
             let due = self.late.lock().due(now, self.config.flush_interval);
@@ -95,40 +106,98 @@ impl History {
                 reworks.insert(id, rework);
             }
         }
-        let earliest = reworks.values().map(|rework| rework.from).min();
-        let place = |from: u64| self.late.lock().place_of(from.saturating_sub(self.beside()));
-        let cursor = earliest.map_or(end, place);
-        Pass { reworks, cursor, end, samples: 0, given_up: 0, limits }
+        self.pass_of(reworks, None, end, limits)
     }
 
-    /// Seconds before and after rows that tell what held in them.
-    fn beside(&self) -> u64 {
-        2 * self.config.max_gap.as_secs() + 1
+    fn pass_of(
+        &self,
+        reworks: HashMap<ProbeId, Rework>,
+        folds: Option<Box<PassFolds>>,
+        end: Position,
+        limits: LateLimits,
+    ) -> Pass {
+        let earliest = reworks.values().map(|rework| rework.from).min();
+        let place = |from: u64| self.late.lock().place_of(from.saturating_sub(self.late_beside));
+        let cursor = earliest.map_or(end, place);
+        Pass { reworks, cursor, end, samples: 0, given_up: 0, limits, folds }
+    }
+
+    /// A pass for late samples of members of groups, if there are some and it is time.
+    fn begin_pass_of_groups(&self, fold: &Mutex<GroupFold>, now: Duration, end: Position) -> Option<Pass> {
+        let (reach, limits) = {
+            let late = self.late.lock();
+            if !late.is_time(now, self.config.flush_interval) {
+                return None;
+            }
+            (late.reach(&self.journal, end), late.limits)
+        };
+        let (chosen, left_out) = {
+            let mut fold = fold.lock();
+            let until = Timestamp::from_seconds(fold.told_until());
+            let chosen = fold.choose_late(limits.samples_max as u64, |late| {
+                // A sample after it holds since then, if it is not further than a gap.
+                if late.after(self.late_gap).seconds() + 1 >= until.seconds() {
+                    return LateReach::NotYet;
+                }
+                let begin = self.rework_begin(&[late], ENDED_OR_NOT, reach);
+                begin.map_or(LateReach::Never, |(from, _)| {
+                    LateReach::Seconds(until.seconds().saturating_sub(from))
+                })
+            });
+            let chosen = chosen.map(|chosen| (Box::new(PassFolds::new(&fold, &chosen)), chosen.files));
+            (chosen, fold.take_left_out())
+        };
+        self.leave_out(left_out);
+        let (folds, files) = chosen?;
+        let mut reworks = HashMap::new();
+        for (id, late) in files {
+            let Some(probe) = self.probes.read().get(&id).cloned() else { continue };
+            let Some((from, row_seconds)) = self.rework_begin(&late, ENDED_OR_NOT, reach) else { continue };
+            let [longest, ..] = ROW_SECONDS;
+            if row_seconds < longest {
+                self.leave_out(late.len());
+            }
+            let (samples, as_it_was) = Default::default();
+            reworks.insert(id, Rework { probe, late, from, row_seconds, samples, as_it_was });
+        }
+        Some(self.pass_of(reworks, Some(folds), end, limits))
     }
 
     /// The second from which on a late sample changes anything: it may have held since one gap before.
     fn touched(&self, late: Timestamp) -> u64 {
-        late.seconds().saturating_sub(self.config.max_gap.as_secs() + 1)
+        late.seconds().saturating_sub(self.late_gap.as_secs() + 1)
+    }
+
+    /// Whether the journal is read from so early that what held in a second is known.
+    fn is_reached(&self, second: u64, reach: u64) -> bool {
+        second.saturating_sub(self.late_beside) >= reach
+    }
+
+    /// From which second on rows that late samples touch are made again, and of up to how many seconds, where the journal
+    /// is read from the second `reach` at the earliest.
+    fn rework_begin(&self, late: &[Timestamp], until: Timestamp, reach: u64) -> Option<(u64, u64)> {
+        let touched = self.touched(*late.iter().min()?);
+        let choices = ROW_SECONDS.map(|row_seconds| (rows_begin(touched, row_seconds, until), row_seconds));
+        choices.into_iter().find(|(from, _)| self.is_reached(*from, reach))
     }
 
     /// Says from when on the rows of a probe are made again, where the journal is read from the second `reach` at the
     /// earliest. `None` where nothing can be made again.
     fn begin_rework(&self, probe: Arc<ProbeFiles>, late: Vec<Timestamp>, reach: u64) -> Option<Rework> {
         let count = late.len();
-        let is_reached = |second: u64| second.saturating_sub(self.beside()) >= reach;
         let mut late = late;
-        late.retain(|at| is_reached(self.touched(*at)));
+        late.retain(|at| self.is_reached(self.touched(*at), reach));
         self.leave_out(count - late.len());
         let (until, _) = probe.newest()?;
         // Another of the newest stamp changes nothing.
         late.retain(|at| *at < until);
-        let touched = self.touched(*late.iter().min()?);
-        let choices = ROW_SECONDS.map(|row_seconds| (rows_begin(touched, row_seconds, until), row_seconds));
-        let (from, row_seconds) = choices.into_iter().find(|(from, _)| is_reached(*from))?;
-        if choices.first().is_some_and(|(all, _)| *all < from) {
+        let (from, row_seconds) = self.rework_begin(&late, until, reach)?;
+        let [longest, ..] = ROW_SECONDS;
+        if late.iter().min().is_some_and(|first| rows_begin(self.touched(*first), longest, until) < from) {
             self.leave_out(late.len());
         }
-        Some(Rework { probe, late, from, row_seconds, samples: Vec::new() })
+        let (samples, as_it_was) = Default::default();
+        Some(Rework { probe, late, from, row_seconds, samples, as_it_was })
     }
 
     /// Reads on up to `end`, where the history has come to, or as far as it may; there, makes rows of some probes again.
@@ -136,10 +205,9 @@ impl History {
     fn go_on(&self, pass: &mut Pass, end: Position) -> bool {
         let grown = self.journal.bytes_between(std::mem::replace(&mut pass.end, end), end);
         let bytes_max = pass.limits.tick_bytes_max.saturating_add(grown);
-        let beside = self.beside();
         let (mut put_off, cursor) = (Vec::new(), pass.cursor);
         let replayed = self.journal.replay_part(cursor..end, bytes_max, |record| {
-            pass.take(record, beside, &mut put_off);
+            pass.take(record, self.late_beside, &mut put_off);
         });
         self.leave_out(std::mem::take(&mut pass.given_up));
         for Rework { probe, late, .. } in put_off {
@@ -162,7 +230,7 @@ impl History {
         }
         let ids: Vec<ProbeId> = pass.reworks.keys().take(pass.limits.files_max).cloned().collect();
         for (id, rework) in ids.iter().filter_map(|id| pass.reworks.remove_entry(id)) {
-            pass.samples -= rework.samples.len();
+            pass.samples -= rework.samples.len() + rework.as_it_was.len();
             if let Err(error) = self.end_rework(rework) {
                 self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(probe = %id, error = %chain(&error), "cannot write late measurements into an RRD file");
@@ -173,27 +241,33 @@ impl History {
 
     /// Makes the rows of a probe again; all that its files have been told has been read by now.
     fn end_rework(&self, rework: Rework) -> Result<(), RrdFileError> {
-        let Rework { probe, mut late, from, row_seconds, mut samples } = rework;
+        let Rework { probe, mut late, from, row_seconds, mut samples, mut as_it_was } = rework;
         self.flush_probe(&probe)?;
         let Some((until, _)) = probe.newest() else { return Ok(()) };
-        let touched = late.iter().min().map_or(from, |first| self.touched(*first));
-        if probe.has_behind() || rows_begin(touched, row_seconds, until) < from {
-            // Next time: what is behind is late or in the files by then, and a longer row that has ended meanwhile is made
-            // again as well.
-            self.note_late(&probe.id, &late);
-            return Ok(());
+        if self.fold.is_some() {
+            // The rows of groups have been told in order, and both are told up to the same.
+            samples.retain(|(at, _)| *at <= until);
+            as_it_was.retain(|(at, _)| *at <= until);
+        } else {
+            let touched = late.iter().min().map_or(from, |first| self.touched(*first));
+            if probe.has_behind() || rows_begin(touched, row_seconds, until) < from {
+                // Next time: what is behind is late or in the files by then, and a longer row that has ended meanwhile is
+                // made again as well.
+                self.note_late(&probe.id, &late);
+                return Ok(());
+            }
+            let not_yet = {
+                let mut noted = self.late.lock();
+                late.extend(noted.take(&probe.id, |at| self.touched(at) >= from && at < until));
+                noted.of(&probe.id).to_vec()
+            };
+            samples.sort_by_key(|(at, _)| *at);
+            samples.retain(|(at, _)| *at <= until && !not_yet.contains(at));
+            late.sort_unstable();
+            let is_late = |at: Timestamp| late.binary_search(&at).is_ok();
+            as_it_was.extend(samples.iter().filter(|(at, _)| !is_late(*at)));
         }
-        let not_yet = {
-            let mut noted = self.late.lock();
-            late.extend(noted.take(&probe.id, |at| self.touched(at) >= from && at < until));
-            noted.of(&probe.id).to_vec()
-        };
-        samples.sort_by_key(|(at, _)| *at);
-        samples.retain(|(at, _)| *at <= until && !not_yet.contains(at));
-        late.sort_unstable();
         let max_gap = self.config.max_gap;
-        let is_late = |at: Timestamp| late.binary_search(&at).is_ok();
-        let as_it_was: Vec<_> = samples.iter().filter(|(at, _)| !is_late(*at)).copied().collect();
         let _files = probe.files.lock();
         let mut is_made = true;
         for which in [Which::Peaks, Which::Power] {
@@ -222,6 +296,16 @@ impl Pass {
     /// Takes a record of the journal, if it tells of rows that are made again. Where there are too many, it puts off some
     /// of the probes.
     fn take(&mut self, record: &Credited, beside: u64, put_off: &mut Vec<Rework>) {
+        if let Some(folds) = &mut self.folds {
+            let [as_it_was, corrected] = folds.take(record);
+            for row in &as_it_was {
+                self.take_row(row, |rework| &mut rework.as_it_was);
+            }
+            for row in &corrected {
+                self.take_row(row, |rework| &mut rework.samples);
+            }
+            return;
+        }
         let Some(rework) = self.reworks.get_mut(&record.probe) else { return };
         if record.at.seconds() < rework.from.saturating_sub(beside) {
             return;
@@ -240,6 +324,22 @@ impl Pass {
             } else {
                 put_off.push(rework);
             }
+        }
+    }
+
+    /// Takes a row of a group, if it is made again. There are twice as many as were chosen, and those of the time that the
+    /// pass takes; where that is as long again, it is given up.
+    fn take_row(&mut self, row: &Credited, rows: impl Fn(&mut Rework) -> &mut Vec<(Timestamp, Watts)>) {
+        let Some(rework) = self.reworks.get_mut(&row.probe) else { return };
+        // The one before tells what held.
+        if row.at.seconds() + 1 < rework.from {
+            return;
+        }
+        rows(rework).push((row.at, row.power));
+        self.samples += 1;
+        if self.samples / 4 > self.limits.samples_max {
+            self.given_up += self.reworks.drain().map(|(_, rework)| rework.late.len()).sum::<usize>();
+            self.samples = 0;
         }
     }
 }

@@ -4,12 +4,15 @@
 //! known by its name, removed at the next start, and told again. Each visible file is whole; the rows of all of them are
 //! disjoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kwapi_core::RowStep;
+use parking_lot::Mutex;
 
 use crate::journal::Position;
 pub(super) use crate::tree::{Day, Gate};
@@ -20,7 +23,7 @@ const TREE: &str = "ledger";
 const SUFFIX: &str = ".parquet";
 
 /// A file of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Part {
     pub(super) step: RowStep,
     pub(super) day: Day,
@@ -56,22 +59,38 @@ pub(crate) const fn step_name(step: RowStep) -> &'static str {
     }
 }
 
-/// The folders and what touches them.
+/// The folders and what touches them. Clones share what is known of the parts.
 #[derive(Clone, Debug)]
-pub(super) struct Files(Tree);
+pub(super) struct Files {
+    tree: Tree,
+    /// Between which instants, in Unix milliseconds, the rows of parts that were written or read begin: of a day that is not
+    /// over there are hundreds of parts, a few of which have a certain minute.
+    extents: Arc<Mutex<HashMap<Part, RangeInclusive<u64>>>>,
+}
 
 impl Files {
     pub(super) fn new(home: &Path, gate: Option<Gate>) -> Self {
-        Self(Tree::new(home, TREE, gate))
+        Self { tree: Tree::new(home, TREE, gate), extents: Arc::default() }
     }
 
     /// The tree, for the files beside it.
     pub(super) fn tree(&self) -> &Tree {
-        &self.0
+        &self.tree
+    }
+
+    /// Between which instants the rows of a part begin, if that is known.
+    pub(super) fn extent(&self, part: &Part) -> Option<RangeInclusive<u64>> {
+        self.extents.lock().get(part).cloned()
+    }
+
+    /// Notes between which instants the rows of a part begin. While an answer is made none is removed: what it notes is of
+    /// a part that is there.
+    pub(super) fn note_extent(&self, part: Part, extent: RangeInclusive<u64>) {
+        self.extents.lock().insert(part, extent);
     }
 
     fn folder(&self, step: RowStep, day: Day) -> PathBuf {
-        self.0.root().join(format!("step={}", step_name(step))).join(format!("date={}", date(day)))
+        self.tree.root().join(format!("step={}", step_name(step))).join(format!("date={}", date(day)))
     }
 
     pub(super) fn path(&self, part: &Part) -> PathBuf {
@@ -81,7 +100,7 @@ impl Files {
     /// The parts there are. Those begun at `from` or later were not committed and are removed, and so is what a kill
     /// has left unfinished.
     pub(super) fn open(&self, from: Position) -> io::Result<Parts> {
-        self.0.clear_merging()?;
+        self.tree.clear_merging()?;
         let (parts, unfinished) = self.list(from)?;
         unfinished.into_iter().try_for_each(fs::remove_file)?;
         Ok(parts)
@@ -91,7 +110,7 @@ impl Files {
     pub(super) fn list(&self, from: Position) -> io::Result<(Parts, Vec<PathBuf>)> {
         let (mut parts, mut unfinished) = (Parts::new(), Vec::new());
         for step in RowStep::ALL {
-            for folder in entries(&self.0.root().join(format!("step={}", step_name(step))))? {
+            for folder in entries(&self.tree.root().join(format!("step={}", step_name(step))))? {
                 let Some(day) = name_of(&folder).strip_prefix("date=").and_then(parse_date) else { continue };
                 for path in entries(&folder)? {
                     let part = Part::parse(step, day, name_of(&path));
@@ -116,12 +135,17 @@ impl Files {
         part: &Part,
         write: impl FnOnce(&mut Output<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.0.write_part(&self.folder(part.step, part.day), &part.name(), write)
+        self.tree.write_part(&self.folder(part.step, part.day), &part.name(), write)
     }
 
     /// Removes a day's folder.
     pub(super) fn remove_day(&self, step: RowStep, day: Day) -> io::Result<()> {
-        self.0.remove(&self.folder(step, day))
+        self.forget(step, day);
+        self.tree.remove(&self.folder(step, day))
+    }
+
+    fn forget(&self, step: RowStep, day: Day) {
+        self.extents.lock().retain(|part, _| (part.step, part.day) != (step, day));
     }
 
     /// Puts one part in the place of all of a day but those that are `kept`.
@@ -131,10 +155,11 @@ impl Files {
         kept: &[Part],
         write: impl FnOnce(&mut Output<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
+        self.forget(merged.step, merged.day);
         let folder = self.folder(merged.step, merged.day);
         let made_as = format!("{}-{}", step_name(merged.step), merged.day);
         let kept: Vec<String> = kept.iter().map(Part::name).collect();
-        self.0.merge(&folder, &made_as, &merged.name(), &kept, write)
+        self.tree.merge(&folder, &made_as, &merged.name(), &kept, write)
     }
 }
 

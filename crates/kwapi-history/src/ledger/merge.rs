@@ -1,12 +1,13 @@
 //! What is done to files that are there: those of a day that has ended become one, those too old are removed.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::ops::Range;
 use std::time::Duration;
 
 use kwapi_core::{RowStep, Timestamp};
 
 use super::files::{Day, Part};
-use super::table::{self, GROUP_ROWS, RowsWriter, Wanted, order};
+use super::table::{self, Begins, GROUP_ROWS, LedgerRow, RowsWriter, Wanted, order};
 use super::{DAY_MS, Ledger};
 
 /// The parts of a day are merged so long after its end: most late messages have come by then.
@@ -15,6 +16,8 @@ const MERGED_AFTER_MS: u64 = 3 * 3_600_000;
 const ANSWERS_WAIT: Duration = Duration::from_secs(2);
 /// Parts that have more bytes together are large enough as they are.
 const MERGED_BYTES_MAX: u64 = 16 << 20;
+/// A merged day is divided into so many stretches of time at most, each of which has groups of its own.
+const STRETCHES_MAX: usize = 16;
 
 impl Ledger {
     /// Removes the days whose rows need not be kept.
@@ -84,17 +87,9 @@ impl Ledger {
         None
     }
 
-    fn merge(&self, parts: &[Part], kept: &[Part]) -> std::io::Result<()> {
+    fn merge(&self, parts: &[Part], kept: &[Part]) -> io::Result<()> {
         let Some(first) = parts.iter().min().copied() else { return Ok(()) };
-        let mut rows = Vec::new();
-        for part in parts {
-            rows.extend(table::decode(std::fs::File::open(self.files.path(part))?, Wanted::All)?);
-        }
-        rows.sort_by(|left, right| order(left).cmp(&order(right)));
-        let mut bytes = Vec::new();
-        let mut writer = RowsWriter::new(&mut bytes)?;
-        rows.chunks(GROUP_ROWS).try_for_each(|rows| writer.push(rows))?;
-        writer.finish()?;
+        let bytes = self.merged(parts)?;
         let Some(_nobody_reads) = self.files_stay.try_write_for(ANSWERS_WAIT) else { return Ok(()) };
         self.files.merge(&first, kept, |output| output.write_all(&bytes))?;
         let mut state = self.state.lock();
@@ -104,4 +99,44 @@ impl Ledger {
         state.counters.merges += 1;
         Ok(())
     }
+
+    /// The file that has the rows of `parts`, which are of one day and step.
+    fn merged(&self, parts: &[Part]) -> io::Result<Vec<u8>> {
+        let open = |part: &Part| std::fs::File::open(self.files.path(part));
+        let (mut count, mut written) = (0, 0);
+        for part in parts {
+            count += table::count(open(part)?)?;
+        }
+        let mut bytes = Vec::new();
+        let mut writer = RowsWriter::new(&mut bytes)?;
+        for stretch in stretches(parts.first().map_or(0, |part| part.day), count) {
+            let begins = Begins::of([stretch]);
+            let mut rows = Vec::new();
+            for part in parts {
+                if self.files.extent(part).is_some_and(|extent| !begins.may_have(&extent)) {
+                    continue;
+                }
+                let read = table::decode(open(part)?, Wanted::All, &begins)?;
+                read.each(&begins, |probe, read| rows.push(LedgerRow::of(probe, read)));
+            }
+            rows.sort_by(|left, right| order(left).cmp(&order(right)));
+            let groups = rows.len().div_ceil(GROUP_ROWS).max(1);
+            rows.chunks(rows.len().div_ceil(groups).max(1)).try_for_each(|rows| writer.push(rows))?;
+            written += rows.len();
+        }
+        writer.finish()?;
+        if written != count {
+            let why = format!("{count} rows, of which {written} are of the day");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(bytes)
+    }
+}
+
+/// The stretches of time of a day of so many rows, in Unix milliseconds. There are as many as each has groups of probes: a
+/// few minutes of all probes are some groups of a file then, and so is a day of one.
+fn stretches(day: Day, rows: usize) -> impl Iterator<Item = Range<u64>> {
+    let count = (rows / GROUP_ROWS).isqrt().max(1).next_power_of_two().min(STRETCHES_MAX) as u64;
+    let (begin, length) = (day.saturating_mul(DAY_MS), DAY_MS / count);
+    (0..count).map(move |at| begin.saturating_add(at * length)..begin.saturating_add((at + 1) * length))
 }

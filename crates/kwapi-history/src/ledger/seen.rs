@@ -1,13 +1,14 @@
 //! What the ledger has of some time: the rows in files, those that wait to be written, and those that are open.
 
 use std::collections::HashMap;
+use std::fs::File;
 
-use kwapi_core::{ProbeId, RowStep, Timestamp};
+use kwapi_core::{ProbeId, Row, RowStep, Timestamp};
 use parking_lot::RwLockReadGuard;
 
 use super::book::WaitingRow;
 use super::files::{Day, Files, Part};
-use super::table::{self, LedgerRow, Wanted};
+use super::table::{self, Begins, Wanted};
 use super::{DAY_MS, Ledger, State};
 use crate::journal::Position;
 
@@ -23,7 +24,7 @@ pub(crate) struct LedgerSight<'a> {
     /// Each probe that is known.
     pub(crate) probes: HashMap<ProbeId, SeenProbe>,
     /// What was in memory, in order of the probes.
-    rows: Vec<SeenRow>,
+    rows: Vec<(ProbeId, SeenRow)>,
     parts: Vec<Part>,
     files: Files,
     _stay: Option<RwLockReadGuard<'a, ()>>,
@@ -40,19 +41,22 @@ pub(crate) struct SeenProbe {
     pub(crate) total_mj: Option<i64>,
 }
 
-/// What of it answers a question.
+/// What it took to answer a question.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Seen {
-    pub(crate) rows: Vec<SeenRow>,
     pub(crate) unreadable: Vec<UnreadableRows>,
+    /// Files that were opened, and the rows of the groups in them that were read.
+    pub(crate) files_read: u64,
+    pub(crate) rows_read: u64,
 }
 
 /// A row, and where what it has ends: an open row's is the newest stamp.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SeenRow {
     pub(crate) step: RowStep,
     pub(crate) end: u64,
-    pub(crate) row: LedgerRow,
+    pub(crate) row: Row,
+    pub(crate) is_correction: bool,
 }
 
 /// A file of the ledger that could not be read: rows of its time are missing.
@@ -119,7 +123,8 @@ impl State {
         let (mut rows, mut seen) = (Vec::new(), HashMap::new());
         for WaitingRow { step, row } in &self.book.waiting {
             if is_in(*step, row.row.begin) && probes.binary_search(&row.probe).is_ok() {
-                rows.push(SeenRow::closed(*step, row.clone()));
+                let seen = SeenRow::closed(*step, row.row, row.correction);
+                rows.push((row.probe.clone(), seen));
             }
         }
         for id in probes {
@@ -128,11 +133,10 @@ impl State {
             let sum = |parts: [i64; 3]| parts.into_iter().fold(0, i64::saturating_add);
             seen.insert(id.clone(), SeenProbe { since, until, total_mj: probe.trace.register().map(sum) });
             for (step, row) in probe.open.rows().filter(|(step, row)| is_in(*step, row.begin)) {
-                let row = LedgerRow { probe: id.clone(), row, correction: 0, cause: None };
-                rows.push(SeenRow { step, end: until, row });
+                rows.push((id.clone(), SeenRow { step, end: until, row, is_correction: false }));
             }
         }
-        rows.sort_by(|left, right| left.row.probe.cmp(&right.row.probe));
+        rows.sort_by(|(left, _), (right, _)| left.cmp(right));
         let of_time = self.parts.iter().filter(|((_, day), _)| {
             let begin = day.saturating_mul(DAY_MS);
             begin < to && begin.saturating_add(DAY_MS) > from
@@ -151,28 +155,51 @@ impl State {
 }
 
 impl LedgerSight<'_> {
-    /// The rows of `probes` (in order of their ids) that begin in one of `ranges`: a step and Unix milliseconds.
-    pub(crate) fn rows(&self, probes: &[ProbeId], ranges: &[(RowStep, u64, u64)]) -> Seen {
-        let mut seen = Seen::default();
+    /// Hands over the rows of `probes` (in order of their ids) that begin in one of `ranges` (a step and Unix milliseconds):
+    /// of a file that cannot be read none. Those of a probe come a good many at a time.
+    pub(crate) fn rows(
+        &self,
+        probes: &[ProbeId],
+        ranges: &[(RowStep, u64, u64)],
+        mut each: impl FnMut(&ProbeId, SeenRow),
+    ) -> Seen {
+        let [minutes, quarters, days] = RowStep::ALL.map(|step| {
+            let of_step = ranges.iter().filter(|(of, ..)| *of == step);
+            Begins::of(of_step.map(|(_, from, to)| *from..*to))
+        });
+        let begins = |step: RowStep| match step {
+            RowStep::Minute => &minutes,
+            RowStep::Quarter => &quarters,
+            RowStep::Day => &days,
+        };
         if let (Some(first), Some(last)) = (probes.first(), probes.last()) {
-            let begin = self.rows.partition_point(|row| row.row.probe < *first);
-            let end = self.rows.partition_point(|row| row.row.probe <= *last);
+            let begin = self.rows.partition_point(|(probe, _)| probe < first);
+            let end = self.rows.partition_point(|(probe, _)| probe <= last);
             let near = self.rows.get(begin..end).unwrap_or_default();
-            let wanted = near.iter().filter(|row| is_in(ranges, row.step, row.row.row.begin));
-            seen.rows.extend(wanted.filter(|row| probes.binary_search(&row.row.probe).is_ok()).cloned());
+            let in_time = near.iter().filter(|(_, seen)| begins(seen.step).has(seen.row.begin));
+            in_time
+                .filter(|(probe, _)| probes.binary_search(probe).is_ok())
+                .for_each(|(probe, seen)| each(probe, *seen));
         }
+        let mut seen = Seen::default();
         for part in &self.parts {
             let (begin, end) = of_day(part);
-            if !ranges.iter().any(|(step, from, to)| *step == part.step && *from < end && *to > begin) {
+            let begins = begins(part.step);
+            let extent = self.files.extent(part);
+            if !begins.may_have(&extent.clone().unwrap_or(begin..=end.saturating_sub(1))) {
                 continue;
             }
             let path = self.files.path(part);
-            let rows =
-                std::fs::File::open(&path).and_then(|file| table::decode(file, Wanted::Sorted(probes)));
-            match rows {
+            seen.files_read += 1;
+            match File::open(&path).and_then(|file| table::decode(file, Wanted::Sorted(probes), begins)) {
                 Ok(rows) => {
-                    let wanted = rows.into_iter().filter(|row| is_in(ranges, part.step, row.row.begin));
-                    seen.rows.extend(wanted.map(|row| SeenRow::closed(part.step, row)));
+                    rows.each(begins, |probe, read| {
+                        each(probe, SeenRow::closed(part.step, read.row, read.correction));
+                    });
+                    seen.rows_read += rows.rows_read;
+                    if let (None, Some(found)) = (extent, rows.extent) {
+                        self.files.note_extent(*part, found);
+                    }
                 }
                 Err(error) => seen.unreadable.push(UnreadableRows {
                     step: part.step,
@@ -187,16 +214,12 @@ impl LedgerSight<'_> {
 }
 
 impl SeenRow {
-    fn closed(step: RowStep, row: LedgerRow) -> Self {
-        Self { step, end: step.end(row.row.begin), row }
+    fn closed(step: RowStep, row: Row, correction: u64) -> Self {
+        Self { step, end: step.end(row.begin), row, is_correction: correction > 0 }
     }
 }
 
 /// The day of a part, in Unix milliseconds.
 fn of_day(part: &Part) -> (u64, u64) {
     (part.day.saturating_mul(DAY_MS), part.day.saturating_add(1).saturating_mul(DAY_MS))
-}
-
-fn is_in(ranges: &[(RowStep, u64, u64)], step: RowStep, begin: u64) -> bool {
-    ranges.iter().any(|(of, from, to)| *of == step && (*from..*to).contains(&begin))
 }

@@ -1,28 +1,27 @@
 //! Rows of the ledger as Parquet. What a column means is in the manual, `ledger.md`: names and types are a promise.
 
+mod read;
+
 use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, LazyLock};
 
-use kwapi_core::{Cause, Increment, ProbeId, Row, Watts};
+use kwapi_core::{Cause, ProbeId, Row};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::reader::{ChunkReader, FileReader};
-use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, TypePtr};
 
 pub(super) use crate::columns::Wanted;
-use crate::columns::{column, doubles, failed, guarded, integers, short, texts};
+use crate::columns::{column, failed};
+pub(super) use read::{Begins, ReadRow, count, decode};
 
 /// Rows of a group: what a reader takes into memory at once, and a writer.
 pub(super) const GROUP_ROWS: usize = 1 << 15;
 /// What is written at a time.
 const WRITE_BYTES: usize = 1 << 18;
-/// A file with more rows is not one of ours.
-const ROWS_MAX: usize = 1 << 25;
 
 const SCHEMA: &str = "message ledger {
     required binary probe (UTF8);
@@ -82,6 +81,12 @@ pub struct LedgerRow {
 }
 
 impl LedgerRow {
+    /// A row that was read.
+    pub(super) fn of(probe: &ProbeId, read: ReadRow) -> Self {
+        let ReadRow { row, correction, cause } = read;
+        Self { probe: probe.clone(), row, correction, cause }
+    }
+
     fn numbers(&self) -> [i64; 8] {
         let [measured_mj, estimated_mj, bridged_mj] = self.row.increment.mj;
         let [measured_ms, estimated_ms, bridged_ms] = self.row.increment.ms;
@@ -115,7 +120,7 @@ impl<W: Write + Send> RowsWriter<W> {
         SerializedFileWriter::new(output, schema, properties).map(Self).map_err(failed)
     }
 
-    /// Adds rows, [`GROUP_ROWS`] at most, in the order of all of the file: by probe, begin and correction.
+    /// Adds rows, [`GROUP_ROWS`] at most, in order of probe, begin and correction.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -157,84 +162,7 @@ fn write_group<W: Write + Send>(
     column::<ByteArrayType, _>(group, &causes, Some(&levels))
 }
 
-/// The rows of a file that are asked for.
-///
-/// # Errors
-/// `InvalidData`: it is no file of the ledger, or damaged.
-pub(super) fn decode<R: ChunkReader + 'static>(file: R, wanted: Wanted<'_>) -> io::Result<Vec<LedgerRow>> {
-    guarded(|| decode_checked(file, wanted))
-}
-
-fn decode_checked<R: ChunkReader + 'static>(
-    file: R,
-    wanted: Wanted<'_>,
-) -> Result<Vec<LedgerRow>, ParquetError> {
-    let reader = SerializedFileReader::new(file)?;
-    let file = reader.metadata().file_metadata();
-    let count = usize::try_from(file.num_rows()).unwrap_or(usize::MAX);
-    if count > ROWS_MAX {
-        return Err(ParquetError::General(format!("{count} rows")));
-    }
-    let schema = file.schema_descr_ptr();
-    let place = |name: &str| {
-        let at = schema.columns().iter().position(|column| column.name() == name);
-        at.ok_or_else(|| ParquetError::General(format!("no column {name}")))
-    };
-    let mut places = Vec::new();
-    for name in NUMBERS {
-        places.push(place(name)?);
-    }
-    let (probe, peak, cause) = (place("probe")?, place("peak_w")?, place("cause")?);
-    let mut rows = Vec::new();
-    for index in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(index)?;
-        let range = group.metadata().column(probe).statistics();
-        if let Some((least, most)) = range.and_then(|range| range.min_bytes_opt().zip(range.max_bytes_opt()))
-            && !wanted.may_have(least, most)
-        {
-            continue;
-        }
-        let count = usize::try_from(group.metadata().num_rows()).unwrap_or(0).min(ROWS_MAX);
-        let names = texts(group.as_ref(), probe, count)?;
-        let mut numbers = Vec::new();
-        for place in &places {
-            numbers.push(integers(group.as_ref(), *place, count)?);
-        }
-        let peaks = doubles(group.as_ref(), peak, count)?;
-        let causes = texts(group.as_ref(), cause, count)?;
-        let mut last: Option<(ByteArray, Option<ProbeId>)> = None;
-        for row in 0..count {
-            let Some(Some(name)) = names.get(row) else { return Err(short()) };
-            // Rows of a probe lie together.
-            let known = last.take().filter(|(known, _)| known == name);
-            let probe = match known {
-                Some((_, probe)) => probe,
-                None => wanted.has(name.as_utf8()?),
-            };
-            last = Some((name.clone(), probe.clone()));
-            let Some(probe) = probe else { continue };
-            let of = |column: usize| {
-                numbers.get(column).and_then(|column| column.get(row)).copied().ok_or_else(short)
-            };
-            let unsigned = |number: i64| u64::try_from(number).map_err(|_| short());
-            let increment = Increment { mj: [of(1)?, of(2)?, of(3)?], ms: [of(4)?, of(5)?, of(6)?] };
-            let peak = peaks.get(row).copied().ok_or_else(short)?.map(Watts);
-            let row_read = Row { begin: unsigned(of(0)?)?, increment, peak };
-            let cause = match causes.get(row).ok_or_else(short)? {
-                Some(name) => cause_of(name.as_utf8()?),
-                None => None,
-            };
-            rows.push(LedgerRow { probe, row: row_read, correction: unsigned(of(7)?)?, cause });
-        }
-    }
-    Ok(rows)
-}
-
-fn cause_of(name: &str) -> Option<Cause> {
-    [Cause::Late, Cause::Stop, Cause::Clock, Cause::Silence].into_iter().find(|cause| cause.name() == name)
-}
-
-/// In what order rows stand in a file.
+/// In what order rows stand in a group of a file.
 pub(super) fn order(row: &LedgerRow) -> (&ProbeId, u64, u64) {
     (&row.probe, row.row.begin, row.correction)
 }

@@ -1,6 +1,7 @@
 mod damage;
 mod kills;
 mod peers;
+mod reading;
 mod size;
 
 use std::collections::BTreeMap;
@@ -126,21 +127,32 @@ fn open(journal: &Journal) -> Ledger {
 }
 
 /// All there is, in files and in memory.
-fn everything(ledger: &Ledger) -> seen::Seen {
-    let probes = ledger.probes();
-    ledger.sight(&probes, 0, u64::MAX).rows(&probes, &RowStep::ALL.map(|step| (step, 0, u64::MAX)))
+fn everything(ledger: &Ledger) -> (Vec<(ProbeId, SeenRow)>, seen::Seen) {
+    let (probes, mut rows) = (ledger.probes(), Vec::new());
+    let ranges = RowStep::ALL.map(|step| (step, 0, u64::MAX));
+    let sight = ledger.sight(&probes, 0, u64::MAX);
+    let seen = sight.rows(&probes, &ranges, |probe, row| rows.push((probe.clone(), row)));
+    (rows, seen)
 }
 
 /// Its sums.
 fn rows(ledger: &Ledger) -> Sums {
-    let seen = everything(ledger);
+    let (rows, seen) = everything(ledger);
     assert_eq!(seen.unreadable, []);
     let mut sums = Sums::new();
-    for SeenRow { step, row, .. } in seen.rows {
-        sums.entry((row.probe, step, row.row.begin)).or_default().add(&row.row.increment, 1);
+    for (probe, SeenRow { step, row, .. }) in rows {
+        sums.entry((probe, step, row.begin)).or_default().add(&row.increment, 1);
     }
     sums.retain(|_, increment| !increment.is_zero());
     sums
+}
+
+/// The rows of a file.
+fn decoded(bytes: impl Into<Bytes>, wanted: table::Wanted<'_>) -> std::io::Result<Vec<LedgerRow>> {
+    let (begins, mut rows) = (table::Begins::of(std::iter::once(0..u64::MAX)), Vec::new());
+    let read = table::decode(bytes.into(), wanted, &begins)?;
+    read.each(&begins, |probe, read| rows.push(LedgerRow::of(probe, read)));
+    Ok(rows)
 }
 
 /// The rows in files, as anybody reads them.
@@ -151,7 +163,7 @@ fn rows_in_files(lab: &Lab) -> Vec<(RowStep, LedgerRow)> {
             for path in list(&folder) {
                 assert!(path.extension().is_some_and(|extension| extension == "parquet"), "{path:?}");
                 let bytes = std::fs::read(&path).unwrap();
-                let read = table::decode(Bytes::from(bytes), table::Wanted::All).unwrap();
+                let read = decoded(bytes, table::Wanted::All).unwrap();
                 rows.extend(read.into_iter().map(|row| (step, row)));
             }
         }

@@ -64,15 +64,20 @@ impl Ledger {
                 let number = state.numbers.get(&(step, day)).copied().unwrap_or_default();
                 (Part { step, day, from: state.committed, number }, state.book.places(step, day))
             };
+            let mut begins = (u64::MAX, 0);
             // A group at a time: who asks meanwhile waits for none of it, and sees all rows.
             self.files.write_part(&part, |output| {
                 let mut writer = RowsWriter::new(output)?;
                 for places in places.chunks(GROUP_ROWS) {
                     let rows = self.state.lock().book.rows(places);
+                    for row in &rows {
+                        begins = (row.row.begin.min(begins.0), row.row.begin.max(begins.1));
+                    }
                     writer.push(&rows)?;
                 }
                 writer.finish()
             })?;
+            self.files.note_extent(part, begins.0..=begins.1);
             let mut state = self.state.lock();
             state.book.waiting.retain(|waiting| key(waiting) != (step, day));
             state.parts.entry((step, day)).or_default().push(part);

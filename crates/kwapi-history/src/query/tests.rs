@@ -1,3 +1,4 @@
+mod reading;
 pub(super) mod samples;
 mod windows;
 

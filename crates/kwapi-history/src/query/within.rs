@@ -5,39 +5,47 @@ use std::collections::BTreeMap;
 
 use kwapi_core::{Increment, ProbeId, RowStep};
 
-use super::cover::{Cover, Piece};
+use super::cover::Piece;
 use super::span::EnergySpan;
 use super::stretch::Course;
 use crate::ledger::SeenRow;
 
 /// A row, with its corrections where it is cut: only together they are what its samples tell.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct CoveredRow {
     pub(super) seen: SeenRow,
     corrections: u64,
-    /// Whether a span begins or ends within it.
-    pub(super) is_cut: bool,
 }
 
-/// The rows; of each that is cut, one with all its corrections.
-pub(super) fn with_corrections(rows: Vec<SeenRow>, cover: &Cover) -> impl Iterator<Item = CoveredRow> {
-    let mut cut: BTreeMap<(RowStep, u64, ProbeId), CoveredRow> = BTreeMap::new();
-    let mut whole = Vec::new();
-    for seen in rows {
-        let begin = seen.row.row.begin;
-        let corrections = u64::from(seen.row.correction > 0);
-        if !cover.is_cut(seen.step, begin) {
-            whole.push(CoveredRow { seen, corrections, is_cut: false });
-        } else if let Some(row) = cut.get_mut(&(seen.step, begin, seen.row.probe.clone())) {
-            row.seen.row.row.merge(&seen.row.row);
+/// The rows within which a span begins or ends, each with all its corrections.
+#[derive(Debug, Default)]
+pub(super) struct CutRows(BTreeMap<(RowStep, u64, ProbeId), CoveredRow>);
+
+impl CutRows {
+    /// Adds one, or a correction of one.
+    pub(super) fn add(&mut self, probe: &ProbeId, seen: SeenRow) {
+        let corrections = u64::from(seen.is_correction);
+        let row = self.0.entry((seen.step, seen.row.begin, probe.clone()));
+        row.and_modify(|row| {
+            row.seen.row.merge(&seen.row);
             // An open row's end is the newest stamp; it has no corrections, and they have none.
             row.seen.end = row.seen.end.min(seen.end);
             row.corrections += corrections;
-        } else {
-            let key = (seen.step, begin, seen.row.probe.clone());
-            cut.insert(key, CoveredRow { seen, corrections, is_cut: true });
-        }
+        })
+        .or_insert(CoveredRow { seen, corrections });
     }
-    whole.into_iter().chain(cut.into_values())
+
+    /// All of them.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&ProbeId, &CoveredRow)> {
+        self.0.iter().map(|((.., probe), row)| (probe, row))
+    }
+}
+
+impl CoveredRow {
+    /// A row that belongs to spans as a whole.
+    pub(super) fn whole(seen: SeenRow) -> Self {
+        Self { seen, corrections: u64::from(seen.is_correction) }
+    }
 }
 
 /// Adds a row, or as much of it as belongs to the span; says whether that was taken in proportion to time. Its probe was
@@ -49,7 +57,7 @@ pub(super) fn add(
     since: u64,
     course: Option<&Course>,
 ) -> bool {
-    let (end, row_of) = (row.seen.end, &row.seen.row.row);
+    let (end, row_of) = (row.seen.end, &row.seen.row);
     let begin = row_of.begin.max(since.min(end));
     span.corrections += row.corrections;
     let (from, to) = piece.clip.map_or((begin, end), |(from, to)| (from.max(begin), to.min(end)));

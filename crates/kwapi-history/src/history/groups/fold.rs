@@ -10,6 +10,7 @@ use std::time::Duration;
 use kwapi_core::{ProbeId, Timestamp, Watts};
 
 use super::super::probe::AHEAD_MIN;
+use super::late::{ChosenLate, LateReach, LateSamples};
 use super::member::SECOND;
 use super::tree::{self, GroupCell, GroupTree, NewGroup};
 use crate::journal::Credited;
@@ -19,6 +20,8 @@ use crate::store::FileSample;
 const AHEAD_SECONDS: u64 = 60;
 /// What is waited for besides: messages under way.
 const SLACK_SECONDS: u64 = 5;
+/// So long after a sample the seconds that it may tell of are open, whatever `max_gap` is.
+pub(super) const WAITED_SECONDS: u64 = AHEAD_SECONDS + SLACK_SECONDS;
 /// Samples further apart than this many seconds do not tell of groups, whatever `max_gap` is.
 const GAP_SECONDS_MAX: u64 = 3_600;
 /// Groups at most…
@@ -45,6 +48,8 @@ pub(in super::super) struct GroupFold {
     times_set_back: u64,
     /// Samples that came too late.
     pub(in super::super) late: u64,
+    /// These, where they are to be taken in later.
+    late_samples: Option<LateSamples>,
 }
 
 /// How far groups have come.
@@ -67,9 +72,10 @@ impl GroupFold {
     /// are members of nothing.
     pub(in super::super) fn new(max_gap: Duration, sums: HashSet<ProbeId>) -> Self {
         let max_gap = max_gap.min(Duration::from_secs(GAP_SECONDS_MAX));
-        let window = max_gap.as_secs() + 1 + AHEAD_SECONDS + SLACK_SECONDS;
+        let window = max_gap.as_secs() + 1 + WAITED_SECONDS;
         let cells = usize::try_from(window).unwrap_or(usize::MAX);
-        Self::of(max_gap, window, GroupTree::new(cells, GROUPS_MAX.min(CELLS_MAX / cells), sums))
+        let tree = GroupTree::new(cells, GROUPS_MAX.min(CELLS_MAX / cells), sums);
+        Self { late_samples: Some(LateSamples::default()), ..Self::of(max_gap, window, tree) }
     }
 
     /// One of the same settings that has heard nothing.
@@ -78,7 +84,64 @@ impl GroupFold {
     }
 
     fn of(max_gap: Duration, window: u64, tree: GroupTree) -> Self {
-        Self { max_gap, tree, window, base: 0, newest: 0, back_since: None, times_set_back: 0, late: 0 }
+        Self {
+            max_gap,
+            tree,
+            window,
+            base: 0,
+            newest: 0,
+            back_since: None,
+            times_set_back: 0,
+            late: 0,
+            late_samples: None,
+        }
+    }
+
+    /// How much of the journal before a second must be read for it to be told as it was.
+    pub(in super::super) fn lag(&self) -> Duration {
+        Duration::from_secs(self.window) + self.max_gap
+    }
+
+    /// Members' samples that are further apart have unknown time between them.
+    pub(in super::super) fn max_gap(&self) -> Duration {
+        self.max_gap
+    }
+
+    /// The first second that has not been told.
+    pub(in super::super) fn told_until(&self) -> u64 {
+        self.base
+    }
+
+    /// Forgets the late samples: of those that are read again at a start nobody knows whether they are in the files.
+    pub(in super::super) fn forget_late(&mut self) {
+        self.late_samples.iter_mut().for_each(LateSamples::forget);
+    }
+
+    /// How many late samples were left out since it was last asked, each for each file.
+    pub(in super::super) fn take_left_out(&mut self) -> usize {
+        self.late_samples.as_mut().map_or(0, LateSamples::take_left_out)
+    }
+
+    /// Late samples that wait for the files, as many as change `rows_max` rows of seconds at most; `None` where
+    /// none can be taken now.
+    pub(in super::super) fn choose_late(
+        &mut self,
+        rows_max: u64,
+        reach: impl Fn(Timestamp) -> LateReach,
+    ) -> Option<ChosenLate> {
+        let mut late = self.late_samples.take()?;
+        let chosen = if late.has_waiting() { late.choose(&self.tree, rows_max, reach) } else { None };
+        self.late_samples = Some(late);
+        chosen
+    }
+
+    /// One of the same settings that has heard nothing yet of the members that there were so many seconds ago.
+    pub(super) fn of_the_same_members(&self, seconds: u64) -> Self {
+        let (mut fold, before) = (self.emptied(), self.base.saturating_sub(seconds));
+        for member in self.tree.members.iter().filter(|member| member.since <= before) {
+            fold.tree.member(&member.probe, Timestamp::from_seconds(member.heard));
+        }
+        fold
     }
 
     /// Where it is now.
@@ -96,7 +159,10 @@ impl GroupFold {
     /// Notes who was heard at `at`, before what will be taken.
     pub(in super::super) fn note_heard(&mut self, probes: &[ProbeId], at: Timestamp) {
         for probe in probes {
-            self.tree.member(probe, at);
+            let place = self.tree.member(probe, at);
+            if let Some(member) = self.tree.members.get_mut(place) {
+                member.since = 0; // Another process knew it.
+            }
         }
     }
 
@@ -152,8 +218,13 @@ impl GroupFold {
     }
 
     fn take_one(&mut self, record: &Credited, rows: &mut Vec<Credited>) {
-        if !record.power.0.is_finite() || !self.is_of_now(record.at, rows) {
+        if !record.power.0.is_finite() {
             self.late += 1;
+            return;
+        }
+        if !self.is_of_now(record.at, rows) {
+            self.late += 1;
+            self.note_late(record);
             return;
         }
         if record.at.micros() > self.newest {
@@ -177,9 +248,19 @@ impl GroupFold {
                 cell.ends += 1;
             }
         };
-        let is_newer = member.take(record.at, record.power.0, self.max_gap, base, &mut put);
-        if !is_newer || record.at.seconds() < base {
+        let held_from = member.take(record.at, record.power.0, self.max_gap, base, &mut put);
+        if held_from.is_none() || record.at.seconds() < base {
             self.late += 1;
+        }
+        if held_from.is_none_or(|from| from / SECOND < base) {
+            self.note_late(record);
+        }
+    }
+
+    /// Notes a sample that tells of a second that has been told, or comes after a newer one of its member.
+    fn note_late(&mut self, record: &Credited) {
+        if let Some(late) = self.late_samples.as_mut().filter(|_| self.tree.is_in_groups(&record.probe)) {
+            late.note(record);
         }
     }
 
@@ -308,13 +389,11 @@ fn slot(second: u64, window: u64) -> usize {
 
 /// A row on its way to a file, in the form of the journal's records; it never gets into that.
 fn row(id: &ProbeId, second: u64, value: f64) -> Credited {
-    Credited {
-        probe: id.clone(),
-        at: end_of(second),
-        power: Watts(value),
-        voltage: None,
-        current: None,
-        accounting: None,
-        taken: None,
-    }
+    record_of(id, end_of(second), Watts(value))
+}
+
+/// A record that says no more than a power.
+pub(super) fn record_of(probe: &ProbeId, at: Timestamp, power: Watts) -> Credited {
+    let (voltage, current, accounting, taken) = (None, None, None, None);
+    Credited { probe: probe.clone(), at, power, voltage, current, accounting, taken }
 }

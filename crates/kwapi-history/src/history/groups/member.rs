@@ -18,7 +18,8 @@ pub(super) struct Member {
     pub(super) group: Option<usize>,
     /// The group that it is the meter of.
     pub(super) meter_of: Option<usize>,
-    /// When it was last heard, in Unix seconds.
+    /// The second since which it is a member, and in which it was last heard, in Unix time.
+    pub(super) since: u64,
     pub(super) heard: u64,
     /// Its newest sample, in Unix microseconds; 0 before the first.
     pub(super) newest: u64,
@@ -33,12 +34,13 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(probe: ProbeId) -> Self {
+    pub(super) fn new(probe: ProbeId, since: u64) -> Self {
         Self {
             probe,
             group: None,
             meter_of: None,
-            heard: 0,
+            since,
+            heard: since,
             newest: 0,
             pace: SECOND,
             is_after_loss: false,
@@ -49,7 +51,7 @@ impl Member {
     }
 
     /// Takes a sample and hands over each second of which at least half is known now, with its mean power, from `base` on.
-    /// Says whether the sample is newer than those before.
+    /// Says since when it held, in microseconds, if it is newer than those before.
     pub(super) fn take(
         &mut self,
         at: Timestamp,
@@ -57,10 +59,10 @@ impl Member {
         max_gap: Duration,
         base: u64,
         mut each: impl FnMut(u64, f64),
-    ) -> bool {
+    ) -> Option<u64> {
         let until = at.micros();
         if until <= self.newest {
-            return false;
+            return None;
         }
         let from = self.held_from(at, max_gap);
         self.newest = until;
@@ -82,7 +84,7 @@ impl Member {
             self.finish(&mut each);
             second += 1;
         }
-        true
+        Some(from)
     }
 
     /// From when on a sample holds, in microseconds.

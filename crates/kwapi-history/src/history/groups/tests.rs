@@ -1,3 +1,5 @@
+mod late;
+
 use kwapi_core::{Decision, Totals};
 use kwapi_peers::Lab;
 use proptest::prelude::*;

@@ -107,15 +107,23 @@ impl GroupTree {
         self.by_path.get(path).copied()
     }
 
+    /// Whether a probe counts in any group.
+    pub(super) fn is_in_groups(&self, probe: &ProbeId) -> bool {
+        let has_groups = groups_of(probe).next().is_some() || self.group(probe.as_str()).is_some();
+        has_groups && !self.sums.contains(probe)
+    }
+
     /// The place of a probe among the members, heard at `at`; it is put there when it is new.
     pub(super) fn member(&mut self, probe: &ProbeId, at: Timestamp) -> usize {
         let guessed = self.succession.guess();
-        let place = match self.members.get(guessed as usize).filter(|member| member.probe == *probe) {
-            Some(_) => guessed,
-            None => match self.places.get(probe) {
-                Some(place) => *place,
-                None => self.add(Member::new(probe.clone()), at.seconds(), &mut HashMap::new()),
-            },
+        let is_guessed = self.members.get(guessed as usize).is_some_and(|member| member.probe == *probe);
+        let place = if is_guessed {
+            guessed
+        } else if let Some(place) = self.places.get(probe) {
+            *place
+        } else {
+            let member = Member::new(probe.clone(), at.seconds());
+            self.add(member, at.seconds(), &mut HashMap::new())
         };
         self.succession.note(place);
         let place = place as usize;

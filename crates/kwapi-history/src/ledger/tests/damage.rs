@@ -57,10 +57,10 @@ fn a_file_that_cannot_be_read_is_named_and_the_others_answer() {
     ledger.write(wall(0)).unwrap();
     let spoiled = list(&list(&lab.join("ledger/step=quarter"))[0])[0].clone();
     std::fs::write(&spoiled, b"PAR1 no, it is not PAR1").unwrap();
-    let seen = everything(&ledger);
+    let (rows, seen) = everything(&ledger);
     assert_eq!(seen.unreadable.len(), 1);
     assert!(seen.unreadable[0].cause.contains(spoiled.to_str().unwrap()), "{:?}", seen.unreadable);
-    assert!(seen.rows.iter().any(|row| row.step == RowStep::Day));
+    assert!(rows.iter().any(|(_, row)| row.step == RowStep::Day));
 }
 
 #[test]
@@ -79,16 +79,14 @@ fn bytes_that_are_no_file_of_rows_are_told_and_never_end_the_process() {
     let mut writer = table::RowsWriter::new(&mut bytes).unwrap();
     writer.push(&rows).unwrap();
     writer.finish().unwrap();
-    assert_eq!(table::decode(Bytes::from(bytes.clone()), table::Wanted::All).unwrap(), rows);
-    let of_one =
-        table::decode(Bytes::from(bytes.clone()), table::Wanted::Sorted(std::slice::from_ref(&probe)))
-            .unwrap();
+    assert_eq!(decoded(bytes.clone(), table::Wanted::All).unwrap(), rows);
+    let of_one = decoded(bytes.clone(), table::Wanted::Sorted(std::slice::from_ref(&probe))).unwrap();
     assert_eq!(of_one, rows.iter().filter(|row| row.probe == probe).cloned().collect::<Vec<_>>());
-    assert!(table::decode(Bytes::new(), table::Wanted::All).is_err());
+    assert!(decoded(Bytes::new(), table::Wanted::All).is_err());
     for at in (0..bytes.len()).step_by(37) {
-        assert!(table::decode(Bytes::from(bytes[..at].to_vec()), table::Wanted::All).is_err(), "cut at {at}");
+        assert!(decoded(bytes[..at].to_vec(), table::Wanted::All).is_err(), "cut at {at}");
         let mut spoiled = bytes.clone();
         spoiled[at] ^= 0x55;
-        _ = table::decode(Bytes::from(spoiled), table::Wanted::All); // Told or not, it returns.
+        _ = decoded(spoiled, table::Wanted::All); // Told or not, it returns.
     }
 }

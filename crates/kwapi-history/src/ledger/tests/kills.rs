@@ -46,7 +46,7 @@ fn kill_from(first: i64) {
             0,
             "all is in files that is done, so that others see what we do: killed after {steps} steps"
         );
-        let seen = everything(&again).rows.len();
+        let seen = everything(&again).0.len();
         let open: usize = again.state.lock().book.probes.iter().map(|probe| probe.open.rows().count()).sum();
         assert_eq!(rows_in_files(&lab).len(), seen - open, "what others read: killed after {steps} steps");
         if is_whole {

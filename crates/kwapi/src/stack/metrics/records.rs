@@ -217,8 +217,14 @@ pub(in crate::stack) fn groups(groups: Groups) -> impl MetricSource {
                 (
                     "kwapi_groups_late",
                     Kind::Counter,
-                    "Measurements that came too late for the RRD files of their groups.",
+                    "Measurements that came too late for the RRD files of their groups, and come into them later.",
                     counters.late,
+                ),
+                (
+                    "kwapi_groups_late_left_out",
+                    Kind::Counter,
+                    "Late measurements missing from the rows of RRD files of groups, each for each file.",
+                    counters.files.late_left_out,
                 ),
                 (
                     "kwapi_groups_refused",
