@@ -52,7 +52,7 @@ fn throughput(url: &str, runtime: &tokio::runtime::Runtime) -> f64 {
     let config = PublisherConfig {
         endpoints: vec![EndpointConfig::new(url)],
         signature: Scheme::Kwapi1,
-        key: Some(key()),
+        keys: vec![key()],
         high_water: None,
     };
     let publisher = Publisher::start(&context, &config, PROBES).expect("a free endpoint");

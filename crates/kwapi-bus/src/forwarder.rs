@@ -1,20 +1,28 @@
 //! Forwards messages between networks, untouched: one copy upstream, one to each listener downstream.
 
+mod beacon;
+mod link;
+mod relay;
+mod subscriptions;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use zmq::{Message, SocketType};
+use kwapi_core::WallClock;
+use zmq::SocketType;
+
+pub use link::{LinkCounters, LinkSide};
+use link::{LinkCounts, Upstream};
+use relay::{Downstream, Relay};
 
 use crate::endpoint::{Attach, EndpointConfig};
 use crate::error::BusError;
-use crate::transport::zeromq::{BusContext, ListenerQueues, OpenSocket, high_water};
-use crate::worker::{STOP_POLL_MS, Worker};
+use crate::transport::zeromq::{BusContext, ClientLists, OpenSocket, high_water};
+use crate::worker::Worker;
 
-/// How many messages one socket may bring before the next has its turn.
-const TURN_MAX: usize = 1_024;
-/// A subscription is a byte and a topic of at most 201; a longer one is not passed on.
-const SUBSCRIPTION_BYTES_MAX: usize = 256;
+/// How many upstream endpoints have a socket and counts of their own; those beyond share one with others like them.
+const LINKS_MAX: usize = 128;
 
 /// What a forwarder is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +39,8 @@ pub struct ForwarderConfig {
 #[derive(Debug)]
 pub struct Forwarder {
     counts: Arc<Counts>,
+    links: Vec<Arc<LinkCounts>>,
+    client_lists: ClientLists,
     bound: Vec<String>,
     worker: Worker,
 }
@@ -60,30 +70,57 @@ pub struct ForwarderCounters {
 }
 
 impl Forwarder {
-    /// Opens the endpoints and starts the thread that owns them.
+    /// Opens the endpoints and starts the thread that owns them. `wall` tells how late messages are.
     ///
     /// # Errors
-    /// When an endpoint cannot be opened; nothing stays open then.
+    /// When an endpoint cannot be opened or stands there twice; nothing stays open then.
     pub fn start(
         context: &BusContext,
         config: &ForwarderConfig,
+        wall: &WallClock,
         messages_per_interval: usize,
     ) -> Result<Self, BusError> {
         if config.upstream.is_empty() || config.downstream.is_empty() {
             return Err(BusError::config("forwarder", "no upstream or downstream endpoint"));
         }
         let high_water = high_water(config.high_water, messages_per_interval);
-        let open =
-            |kind, default| move |endpoint| OpenSocket::open(context, kind, endpoint, default, high_water);
-        let downstream: Vec<_> =
-            config.downstream.iter().map(open(SocketType::XPUB, Attach::Bind)).collect::<Result<_, _>>()?;
-        let upstream = open_upstream(context, &config.upstream, high_water)?;
-        let bound = downstream.iter().chain(&upstream).flat_map(OpenSocket::bound).cloned().collect();
+        let open = |endpoint: &EndpointConfig| {
+            let open = OpenSocket::open(context, SocketType::XPUB, endpoint, Attach::Bind, high_water)?;
+            let counts = LinkCounts::new(endpoint.url.clone(), LinkSide::Downstream);
+            Ok::<_, BusError>(Downstream { open, counts, wants_beacons: false })
+        };
+        let downstream: Vec<_> = config.downstream.iter().map(open).collect::<Result<_, _>>()?;
+        let upstream: Vec<_> = shared(&config.upstream)?
+            .into_iter()
+            .map(|endpoints| Upstream::open(context, endpoints, high_water))
+            .collect::<Result<_, _>>()?;
+        let bound =
+            downstream.iter().map(|link| &link.open).chain(upstream.iter().filter_map(Upstream::socket));
+        let bound = bound.flat_map(OpenSocket::bound).cloned().collect();
+        let links =
+            upstream.iter().map(|link| &link.counts).chain(downstream.iter().map(|link| &link.counts));
+        let links = links.cloned().collect();
+        let sockets =
+            downstream.iter().map(|link| &link.open).chain(upstream.iter().filter_map(Upstream::socket));
+        let client_lists = ClientLists::new(sockets.filter_map(OpenSocket::client_list));
         let counts = Arc::new(Counts::default());
-        let of_thread = counts.clone();
-        let worker =
-            Worker::start("bus-forwarder", move |stop| run(&upstream, &downstream, &of_thread, stop))?;
-        Ok(Self { counts, bound, worker })
+        let mut relay = Relay::new(upstream, downstream, counts.clone(), wall.clone());
+        let worker = Worker::start("bus-forwarder", move |stop| relay.run(stop))?;
+        Ok(Self { counts, links, client_lists, bound, worker })
+    }
+
+    /// What each link has done: those upstream first, as configured.
+    pub fn links(&self) -> Vec<LinkCounters> {
+        self.links.iter().map(|link| link.snapshot()).collect()
+    }
+
+    /// Lets in the clients that these endpoints name now, whose URLs are those it was started with. Who was removed is
+    /// disconnected within a fraction of a second, and with them, for a moment, all others of the endpoint.
+    ///
+    /// # Errors
+    /// When a key is none; nothing has changed then.
+    pub fn let_in(&self, endpoints: &[EndpointConfig]) -> Result<(), BusError> {
+        self.client_lists.replace(endpoints)
     }
 
     /// The addresses it is bound to, with the ports the system chose; those downstream first.
@@ -109,86 +146,48 @@ impl Forwarder {
     }
 }
 
-/// One socket for each group of endpoints that differ in their address only.
-fn open_upstream(
-    context: &BusContext,
-    endpoints: &[EndpointConfig],
-    high_water: i32,
-) -> Result<Vec<OpenSocket>, BusError> {
-    let mut groups: Vec<(&EndpointConfig, OpenSocket)> = Vec::new();
+/// The upstream endpoints by the socket that serves them: one each, and beyond [`LINKS_MAX`] one for all that are alike, so
+/// that a thousand drivers don't take a thousand. One that stands there twice is opened once: each message would come twice.
+fn shared(endpoints: &[EndpointConfig]) -> Result<Vec<Vec<EndpointConfig>>, BusError> {
+    let mut sockets: Vec<Vec<EndpointConfig>> = Vec::new();
     for endpoint in endpoints {
-        if let Some((_, open)) = groups.iter_mut().find(|(first, _)| first.is_like(endpoint)) {
-            open.attach(&endpoint.url)?;
-            continue;
-        }
-        let open = OpenSocket::open(context, SocketType::XSUB, endpoint, Attach::Connect, high_water)?;
-        groups.push((endpoint, open));
-    }
-    Ok(groups.into_iter().map(|(_, open)| open).collect())
-}
-
-fn run(upstream: &[OpenSocket], downstream: &[OpenSocket], counts: &Counts, stop: &AtomicBool) {
-    let sockets = || downstream.iter().chain(upstream);
-    let mut items: Vec<_> = sockets().map(|open| open.socket.as_poll_item(zmq::POLLIN)).collect();
-    let mut queues = ListenerQueues::new();
-    while !stop.load(Ordering::Relaxed) {
-        queues.share(downstream);
-        match zmq::poll(&mut items, STOP_POLL_MS) {
-            Ok(_) | Err(zmq::Error::EINTR) => {}
-            Err(error) => {
-                tracing::error!(%error, "forwarder stopped");
-                return;
+        match sockets.iter().flatten().find(|other| other.url == endpoint.url) {
+            Some(other) if other == endpoint => continue,
+            Some(_) => {
+                return Err(BusError::config(&endpoint.url, "configured twice, with different settings"));
             }
+            None => {}
         }
-        for (index, open) in sockets().enumerate() {
-            if !items.get(index).is_some_and(zmq::PollItem::is_readable) {
+        if sockets.len() >= LINKS_MAX {
+            let alike = |socket: &&mut Vec<EndpointConfig>| {
+                socket.first().is_some_and(|first| first.is_like(endpoint))
+            };
+            if let Some(socket) = sockets.iter_mut().skip(LINKS_MAX - 1).find(alike) {
+                socket.push(endpoint.clone());
                 continue;
             }
-            if index < downstream.len() {
-                pass_subscriptions(open, upstream, counts);
-            } else {
-                pass_messages(open, downstream, counts);
-            }
         }
+        sockets.push(vec![endpoint.clone()]);
     }
+    Ok(sockets)
 }
 
-/// The XPUB socket tells of a topic's first listener and of its last; XSUB counts what several of them want.
-fn pass_subscriptions(from: &OpenSocket, upstream: &[OpenSocket], counts: &Counts) {
-    for _ in 0..TURN_MAX {
-        let Ok(frame) = from.socket.recv_bytes(zmq::DONTWAIT) else { return };
-        if !matches!(frame.first(), Some(0 | 1)) || frame.len() > SUBSCRIPTION_BYTES_MAX {
-            counts.refused_subscriptions.fetch_add(1, Ordering::Relaxed);
-            continue;
-        }
-        counts.subscriptions.fetch_add(1, Ordering::Relaxed);
-        for open in upstream {
-            if open.socket.send(frame.as_slice(), zmq::DONTWAIT).is_err() {
-                counts.failed.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Passes messages on frame by frame, whatever they are: who listens judges them.
-fn pass_messages(from: &OpenSocket, downstream: &[OpenSocket], counts: &Counts) {
-    let mut frame = Message::new();
-    let (mut messages, mut bytes, mut failed) = (0, 0, 0);
-    while messages < TURN_MAX && from.socket.recv(&mut frame, zmq::DONTWAIT).is_ok() {
-        let more = frame.get_more();
-        let flags = if more { zmq::SNDMORE | zmq::DONTWAIT } else { zmq::DONTWAIT };
-        bytes += frame.len() as u64;
-        if let Some((last, others)) = downstream.split_last() {
-            for open in others {
-                failed += u64::from(open.socket.send(&*frame, flags).is_err());
-            }
-            // The last one gets the frame itself.
-            let frame = std::mem::replace(&mut frame, Message::new());
-            failed += u64::from(last.socket.send(frame, flags).is_err());
-        }
-        messages += usize::from(!more);
+    #[test]
+    fn a_link_has_a_socket_of_its_own_until_there_are_too_many() {
+        let mut endpoints: Vec<_> =
+            (0..LINKS_MAX + 9).map(|host| EndpointConfig::new(format!("tcp://host{host}:5556"))).collect();
+        endpoints.push(EndpointConfig { ipv6: true, ..EndpointConfig::new("tcp://other:5556") });
+        endpoints.push(EndpointConfig::new("tcp://host0:5556"));
+        let sockets = shared(&endpoints).unwrap();
+        let sizes: Vec<_> = sockets.iter().map(Vec::len).collect();
+        assert_eq!(sizes[..LINKS_MAX - 1], [1; LINKS_MAX - 1]);
+        assert_eq!(sizes[LINKS_MAX - 1..], [10, 1]);
+        endpoints.push(EndpointConfig { ipv6: true, ..EndpointConfig::new("tcp://host0:5556") });
+        let error = shared(&endpoints).unwrap_err().to_string();
+        assert_eq!(error, "tcp://host0:5556: configured twice, with different settings");
     }
-    counts.messages.fetch_add(messages as u64, Ordering::Relaxed);
-    counts.bytes.fetch_add(bytes, Ordering::Relaxed);
-    counts.failed.fetch_add(failed, Ordering::Relaxed);
 }

@@ -1,13 +1,17 @@
 //! Keys and the schemes that use them.
 
+mod instant;
+
 use std::fmt;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use kwapi_core::{Pattern, Secret};
+use kwapi_core::{Pattern, Secret, Timestamp};
 use serde::Deserialize;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+pub use instant::read as key_instant;
 
 /// The longest key id. It stands in each message.
 const KEY_ID_BYTES_MAX: usize = 64;
@@ -41,6 +45,12 @@ pub struct Key {
     /// it; this bounds what for.
     #[serde(default = "all_probes")]
     pub probes: Pattern,
+    /// What was measured earlier is not signed with it, nor believed: RFC 3339, or a date in UTC.
+    #[serde(default, deserialize_with = "instant::optional")]
+    pub valid_from: Option<Timestamp>,
+    /// What was measured then or later is not signed with it, nor believed.
+    #[serde(default, deserialize_with = "instant::optional")]
+    pub valid_until: Option<Timestamp>,
 }
 
 fn all_probes() -> Pattern {
@@ -59,6 +69,9 @@ pub enum KeyError {
     /// The id would not survive its place in a message.
     #[error("key id {0:?}: must be 1 to {KEY_ID_BYTES_MAX} letters, digits, -, _ or .")]
     Id(String),
+    /// There is no time at which it is valid.
+    #[error("key {0:?}: valid_until must be later than valid_from")]
+    Validity(String),
     /// The secret is empty or easily guessed.
     #[error("the secret of key {id:?} is too short: {bytes} bytes, minimum {min}")]
     Short {
@@ -74,7 +87,36 @@ pub enum KeyError {
 impl Key {
     /// A key for all probes.
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self { id: id.into(), secret: Secret::new(secret), probes: Pattern::All }
+        let (id, secret) = (id.into(), Secret::new(secret));
+        Self { id, secret, probes: Pattern::All, valid_from: None, valid_until: None }
+    }
+
+    /// Whether what was measured at `at` may be signed with it.
+    pub fn is_valid(&self, at: Timestamp) -> bool {
+        self.valid_from.is_none_or(|from| from <= at) && self.valid_until.is_none_or(|until| at < until)
+    }
+
+    /// From when until when it is valid, as text; `None` where it always is.
+    pub fn validity(&self) -> Option<String> {
+        let text = |at: Timestamp| {
+            let at =
+                i64::try_from(at.micros()).ok().and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
+            at.unwrap_or(jiff::Timestamp::MAX).to_string()
+        };
+        match (self.valid_from.map(text), self.valid_until.map(text)) {
+            (None, None) => None,
+            (Some(from), None) => Some(format!("from {from}")),
+            (None, Some(until)) => Some(format!("until {until}")),
+            (Some(from), Some(until)) => Some(format!("from {from} until {until}")),
+        }
+    }
+
+    /// Tells whether two keys have the same secret; nothing of the secret can be told from it. 16 hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        let mac = Hmac::<Sha256>::new_from_slice(self.secret.expose().as_bytes());
+        let bytes = mac.map(|mac| mac.chain_update(b"kwapi key fingerprint").finalize().into_bytes().into());
+        let text = hex(&bytes.unwrap_or_default());
+        String::from_utf8_lossy(text.get(..16).unwrap_or_default()).into_owned()
     }
 
     /// Checks whether `scheme` can use it.
@@ -101,6 +143,9 @@ impl KeyedMac {
         let id_is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if key.id.is_empty() || key.id.len() > KEY_ID_BYTES_MAX || !key.id.bytes().all(id_is_plain) {
             return Err(KeyError::Id(key.id.clone()));
+        }
+        if key.valid_from.zip(key.valid_until).is_some_and(|(from, until)| until <= from) {
+            return Err(KeyError::Validity(key.id.clone()));
         }
         let secret = key.secret.expose().as_bytes();
         let min = if scheme == Scheme::Legacy { 1 } else { SECRET_BYTES_MIN };
@@ -168,6 +213,27 @@ mod tests {
         for id in ["", "a:b", "a\"b", "é", &"x".repeat(65)] {
             assert_eq!(refused(id, "0123456789abcdef", Scheme::Kwapi1), Some(KeyError::Id(id.into())));
         }
+    }
+
+    #[test]
+    fn a_key_is_valid_from_its_first_instant_to_before_its_last() {
+        let at = Timestamp::from_seconds;
+        let key =
+            |from, until| Key { valid_from: from, valid_until: until, ..Key::new("k", "0123456789abcdef") };
+        let valid = |key: &Key| [9, 10, 19, 20].map(|second| key.is_valid(at(second)));
+        assert_eq!(valid(&key(None, None)), [true; 4]);
+        assert_eq!(valid(&key(Some(at(10)), Some(at(20)))), [false, true, true, false]);
+        assert_eq!(valid(&key(None, Some(at(20)))), [true, true, true, false]);
+        let never = key(Some(at(20)), Some(at(20)));
+        assert_eq!(never.check(Scheme::Kwapi1), Err(KeyError::Validity("k".into())));
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_secret_alone() {
+        let (key, other) = (Key::new("a", "0123456789abcdef"), Key::new("a", "0123456789abcdeg"));
+        assert_eq!(key.fingerprint(), Key::new("b", "0123456789abcdef").fingerprint());
+        assert_ne!(key.fingerprint(), other.fingerprint());
+        assert_eq!(key.fingerprint().len(), 16);
     }
 
     #[test]

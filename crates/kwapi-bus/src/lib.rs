@@ -21,8 +21,8 @@ mod worker;
 
 pub use endpoint::{Attach, EndpointConfig};
 pub use error::BusError;
-pub use forwarder::{Forwarder, ForwarderConfig, ForwarderCounters};
-pub use key::{Key, KeyError, Scheme};
+pub use forwarder::{Forwarder, ForwarderConfig, ForwarderCounters, LinkCounters, LinkSide};
+pub use key::{Key, KeyError, Scheme, key_instant};
 pub use message::{PAYLOAD_BYTES_MAX, Signer, Verified, Verifier, Wire};
 pub use publisher::{Publisher, PublisherConfig, PublisherCounters};
 pub use received::{Batch, Received};

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kwapi_core::Measurement;
+use kwapi_core::{Measurement, Timestamp};
+use parking_lot::Mutex;
 use zmq::SocketType;
 
 use crate::endpoint::{Attach, EndpointConfig};
 use crate::error::BusError;
-use crate::key::{Key, Scheme};
+use crate::key::{Key, KeyError, Scheme};
 use crate::message::{Signer, Wire};
 use crate::queue::{self, DropOldest};
-use crate::transport::zeromq::{BusContext, ListenerQueues, OpenSocket, high_water_at};
+use crate::transport::zeromq::{BusContext, ClientLists, ListenerQueues, OpenSocket, high_water_at};
 use crate::worker::Worker;
 
 /// How often an idle publisher lets its sockets take note of new subscribers.
@@ -27,8 +28,9 @@ pub struct PublisherConfig {
     pub endpoints: Vec<EndpointConfig>,
     /// How it signs.
     pub signature: Scheme,
-    /// What it signs with; none under `signature = "none"`.
-    pub key: Option<Key>,
+    /// What it signs with: of the keys that are valid when a measurement was taken, the one that began last. None under
+    /// `signature = "none"`.
+    pub keys: Vec<Key>,
     /// How many messages are kept for a slow subscriber; by default four intervals of all probes, 2 000 at least.
     pub high_water: Option<NonZeroU32>,
 }
@@ -37,6 +39,8 @@ pub struct PublisherConfig {
 #[derive(Debug)]
 pub struct Publisher {
     shared: Arc<Shared>,
+    signature: Scheme,
+    client_lists: ClientLists,
     bound: Vec<String>,
     worker: CloseThenJoin,
 }
@@ -44,7 +48,10 @@ pub struct Publisher {
 #[derive(Debug)]
 struct Shared {
     queue: DropOldest<Measurement>,
+    /// What to sign with from now on, where that has changed.
+    new_signers: Mutex<Option<Signers>>,
     published: AtomicU64,
+    unsigned: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -55,6 +62,8 @@ pub struct PublisherCounters {
     pub published: u64,
     /// Measurements dropped, oldest first, because the publisher's thread did not keep up.
     pub dropped: u64,
+    /// Measurements not sent, because no key was valid when they were taken.
+    pub unsigned: u64,
     /// Sends that a socket refused.
     pub failed: u64,
 }
@@ -87,22 +96,49 @@ impl Publisher {
         if config.endpoints.is_empty() {
             return Err(BusError::config(first, "no endpoints"));
         }
-        let signer = Signer::new(config.signature, config.key.as_ref())
+        let mut signers = Signers::new(config.signature, &config.keys)
             .map_err(|source| BusError::Key { url: first.to_owned(), source })?;
         let open = |endpoint: &EndpointConfig| {
             let high_water = high_water_at(&endpoint.url, config.high_water, messages_per_interval);
             OpenSocket::open(context, SocketType::PUB, endpoint, Attach::Bind, high_water)
         };
-        let sockets: Vec<_> = config.endpoints.iter().map(open).collect::<Result<_, _>>()?;
+        let mut sockets: Vec<_> = config.endpoints.iter().map(open).collect::<Result<_, _>>()?;
         let bound = sockets.iter().flat_map(OpenSocket::bound).cloned().collect();
         let shared = Arc::new(Shared {
             queue: DropOldest::new(messages_per_interval.saturating_mul(2).max(queue::LENGTH_MIN)),
+            new_signers: Mutex::new(None),
             published: AtomicU64::new(0),
+            unsigned: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         });
+        let client_lists = ClientLists::new(sockets.iter().filter_map(OpenSocket::client_list));
         let of_thread = shared.clone();
-        let worker = Worker::start("bus-publisher", move |_| run(&of_thread, &signer, &sockets))?;
-        Ok(Self { shared: shared.clone(), bound, worker: CloseThenJoin { shared, worker } })
+        let worker = Worker::start("bus-publisher", move |_| run(&of_thread, &mut signers, &mut sockets))?;
+        let signature = config.signature;
+        Ok(Self {
+            shared: shared.clone(),
+            signature,
+            client_lists,
+            bound,
+            worker: CloseThenJoin { shared, worker },
+        })
+    }
+
+    /// Signs with these keys from the next measurement on.
+    ///
+    /// # Errors
+    /// When one is unfit, or the scheme needs keys and there are none; nothing has changed then.
+    pub fn sign_with(&self, keys: &[Key]) -> Result<(), KeyError> {
+        *self.shared.new_signers.lock() = Some(Signers::new(self.signature, keys)?);
+        Ok(())
+    }
+
+    /// Lets in the clients that these endpoints name now: see [`crate::Forwarder::let_in`].
+    ///
+    /// # Errors
+    /// When a key is none; nothing has changed then.
+    pub fn let_in(&self, endpoints: &[EndpointConfig]) -> Result<(), BusError> {
+        self.client_lists.replace(endpoints)
     }
 
     /// Hands over a measurement; never waits. When the queue is full its oldest is dropped and counted.
@@ -125,27 +161,77 @@ impl Publisher {
         PublisherCounters {
             published: self.shared.published.load(Ordering::Relaxed),
             dropped: self.shared.queue.dropped(),
+            unsigned: self.shared.unsigned.load(Ordering::Relaxed),
             failed: self.shared.failed.load(Ordering::Relaxed),
         }
     }
 }
 
+/// What a publisher signs with, each while its key is valid.
+#[derive(Debug)]
+struct Signers {
+    /// Those that begin last come first.
+    all: Vec<(Option<Key>, Signer)>,
+    /// Whether the newest measurement found none.
+    has_none: bool,
+}
+
+impl Signers {
+    fn new(scheme: Scheme, keys: &[Key]) -> Result<Self, KeyError> {
+        let mut all = match keys {
+            [] => vec![(None, Signer::new(scheme, None)?)],
+            keys => {
+                let signer = |key: &Key| Ok((Some(key.clone()), Signer::new(scheme, Some(key))?));
+                keys.iter().map(signer).collect::<Result<Vec<_>, KeyError>>()?
+            }
+        };
+        if let Some(twice) =
+            keys.iter().enumerate().find(|(at, key)| keys.iter().skip(at + 1).any(|it| it.id == key.id))
+        {
+            return Err(KeyError::Twice(twice.1.id.clone()));
+        }
+        all.sort_by_key(|(key, _)| std::cmp::Reverse(key.as_ref().and_then(|key| key.valid_from)));
+        Ok(Self { all, has_none: false })
+    }
+
+    /// The one for what was measured at `at`; `None` where no key is valid then, which is logged once.
+    fn at(&mut self, at: Option<Timestamp>) -> Option<&Signer> {
+        let is_valid = |key: &Option<Key>| key.as_ref().zip(at).is_none_or(|(key, at)| key.is_valid(at));
+        let found = self.all.iter().find(|(key, _)| is_valid(key));
+        if found.is_none() && !self.has_none {
+            tracing::error!("no signing key is valid now; nothing is published. Add one to `key` in [bus]");
+        } else if found.is_some() && self.has_none {
+            tracing::info!("a signing key is valid again; publishing");
+        }
+        self.has_none = found.is_none();
+        found.map(|(_, signer)| signer)
+    }
+}
+
 /// Until the queue is closed, and then what is left in it.
-fn run(shared: &Shared, signer: &Signer, sockets: &[OpenSocket]) {
+fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket]) {
     let mut wire = Wire::default();
     let mut measurements = VecDeque::new();
     let mut queues = ListenerQueues::new();
     while shared.queue.take_all(&mut measurements, IDLE) {
-        queues.share(sockets);
+        queues.share(sockets.iter());
+        sockets.iter_mut().for_each(OpenSocket::drop_removed);
+        if let Some(new) = shared.new_signers.lock().take() {
+            *signers = new;
+        }
         if measurements.is_empty() {
-            for open in sockets {
+            for open in sockets.iter() {
                 _ = open.socket.get_events(); // Has the socket read its subscriptions.
             }
         }
-        let (mut published, mut failed) = (0, 0);
+        let (mut published, mut unsigned, mut failed) = (0, 0, 0);
         for measurement in measurements.drain(..) {
+            let Some(signer) = signers.at(measurement.accounting.as_ref().map(|it| it.timestamp)) else {
+                unsigned += 1;
+                continue;
+            };
             signer.encode(&measurement, &mut wire);
-            for open in sockets {
+            for open in sockets.iter() {
                 // A PUB socket drops at the high-water mark of each subscriber and never waits.
                 let sent = open
                     .socket
@@ -156,6 +242,43 @@ fn run(shared: &Shared, signer: &Signer, sockets: &[OpenSocket]) {
             published += 1;
         }
         shared.published.fetch_add(published, Ordering::Relaxed);
+        shared.unsigned.fetch_add(unsigned, Ordering::Relaxed);
         shared.failed.fetch_add(failed, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_keys_that_are_valid_the_one_that_began_last_signs() {
+        let at = Timestamp::from_seconds;
+        let key = |id: &str, from, until| Key {
+            valid_from: Some(at(from)),
+            valid_until: Some(at(until)),
+            ..Key::new(id, "0123456789abcdef")
+        };
+        let keys = [key("old", 10, 30), key("new", 20, 40)];
+        let mut signers = Signers::new(Scheme::Kwapi1, &keys).unwrap();
+        let mut id = |second| {
+            let mut wire = Wire::default();
+            let measurement = Measurement {
+                probe: kwapi_core::ProbeId::new("a").unwrap(),
+                power: kwapi_core::Watts(1.0),
+                voltage: None,
+                current: None,
+                accounting: None,
+            };
+            signers.at(Some(at(second)))?.encode(&measurement, &mut wire);
+            let payload = String::from_utf8(wire.payload).unwrap();
+            let (_, signature) = payload.split_once("\"1:").unwrap();
+            Some(signature.split_once(':').unwrap().0.to_owned())
+        };
+        let (old, new) = (|| Some("old".to_owned()), || Some("new".to_owned()));
+        assert_eq!([9, 10, 19, 20, 30, 39, 40].map(&mut id), [None, old(), old(), new(), new(), new(), None]);
+        let twice = [key("k", 1, 2), key("k", 2, 3)];
+        assert_eq!(Signers::new(Scheme::Kwapi1, &twice).err(), Some(KeyError::Twice("k".into())));
+        assert!(Signers::new(Scheme::Kwapi1, &[]).is_err() && Signers::new(Scheme::None, &keys).is_err());
     }
 }

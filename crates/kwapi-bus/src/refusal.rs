@@ -35,6 +35,9 @@ pub enum Refusal {
     /// The key may not sign for this probe.
     #[error("key_scope")]
     KeyScope,
+    /// The key was not valid yet, or no longer, when it was measured.
+    #[error("key_validity")]
+    KeyValidity,
     /// `probe_id` is absent or no probe id.
     #[error("probe_id")]
     ProbeId,
@@ -60,7 +63,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All causes, in the order a message meets them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Frames,
         Self::TooLarge,
         Self::Utf8,
@@ -71,6 +74,7 @@ impl Refusal {
         Self::KeyUnknown,
         Self::SignatureWrong,
         Self::KeyScope,
+        Self::KeyValidity,
         Self::ProbeId,
         Self::TopicMismatch,
         Self::Power,
@@ -93,6 +97,7 @@ impl Refusal {
             Self::KeyUnknown => "key_unknown",
             Self::SignatureWrong => "signature_wrong",
             Self::KeyScope => "key_scope",
+            Self::KeyValidity => "key_validity",
             Self::ProbeId => "probe_id",
             Self::TopicMismatch => "topic_mismatch",
             Self::Power => "power",

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kwapi_core::{PROGRAM_DATE, Pattern, ProcessClocks, Timestamp};
+use parking_lot::Mutex;
 
 pub use ack::Ack;
 use ack::Acknowledged;
@@ -22,7 +23,7 @@ use crate::queue::{self, DropOldest};
 use crate::received::Batch;
 use crate::refusal::Refusal;
 use crate::transport::Inlet;
-use crate::transport::zeromq::{BusContext, CurveConfig, Sockets, high_water_at};
+use crate::transport::zeromq::{BusContext, ClientLists, CurveConfig, Sockets, high_water_at};
 use crate::verify::{ClockWatch, Skew, Skews, Verification};
 use crate::worker::Worker;
 
@@ -98,6 +99,9 @@ impl SourceConfig {
 #[derive(Debug)]
 pub struct Subscriber {
     shared: Arc<Shared>,
+    sources: Mutex<Vec<Vec<SourceConfig>>>,
+    max_age: Duration,
+    client_lists: ClientLists,
     bound: Vec<String>,
     worker: Worker,
 }
@@ -105,7 +109,9 @@ pub struct Subscriber {
 #[derive(Debug)]
 struct Shared {
     queue: DropOldest<Queued>,
-    skews: Vec<Arc<Skews>>,
+    skews: Mutex<Vec<Arc<Skews>>>,
+    /// How sources are verified from now on, where that has changed: each by its place.
+    new_verifications: Mutex<Vec<(usize, Verification)>>,
     counts: Counts,
     acknowledged: Arc<Acknowledged>,
 }
@@ -143,28 +149,71 @@ impl Subscriber {
         if config.endpoints.is_empty() || config.probes.is_empty() {
             return Err(BusError::config("subscriber", "no endpoints, or no probes"));
         }
-        let mut groups: Vec<(&SourceConfig, Vec<EndpointConfig>)> = Vec::new();
+        let mut groups: Vec<Vec<SourceConfig>> = Vec::new();
         for source in &config.endpoints {
-            match groups.iter_mut().find(|(first, _)| first.is_like(source)) {
-                Some((_, endpoints)) => endpoints.push(source.endpoint()),
-                None => groups.push((source, vec![source.endpoint()])),
+            let alike =
+                |group: &&mut Vec<SourceConfig>| group.first().is_some_and(|first| first.is_like(source));
+            match groups.iter_mut().find(alike) {
+                Some(group) => group.push(source.clone()),
+                None => groups.push(vec![source.clone()]),
             }
         }
         let max_age = Duration::from_secs(config.max_age_seconds);
-        let verification = |source: &SourceConfig| {
-            Verification::new(source.url.clone(), source.signature, source.keys.iter().cloned(), max_age)
-                .map_err(|error| BusError::Key { url: source.url.clone(), source: error })
-        };
-        let verifications: Vec<_> =
-            groups.iter().map(|(source, _)| verification(source)).collect::<Result<_, _>>()?;
-        let groups: Vec<_> = groups.into_iter().map(|(_, endpoints)| endpoints).collect();
+        let verifications: Vec<_> = groups
+            .iter()
+            .filter_map(|group| group.first())
+            .map(|source| verification(source, max_age))
+            .collect::<Result<_, _>>()?;
+        let endpoints: Vec<Vec<_>> =
+            groups.iter().map(|group| group.iter().map(SourceConfig::endpoint).collect()).collect();
         let prefixes: BTreeSet<_> = config.probes.iter().map(Pattern::topic_prefix).collect();
         let high_water = |url: &str| high_water_at(url, config.high_water, messages_per_interval);
-        let sockets = Sockets::open(context, &groups, &prefixes, high_water)?;
+        let sockets = Sockets::open(context, &endpoints, &prefixes, high_water)?;
         let bound = sockets.bound();
         let queue_length = messages_per_interval.saturating_mul(2).max(queue::LENGTH_MIN);
         let clocks = ClockWatch::new(clocks.clone(), config.clock_not_before);
-        Self::read(sockets, verifications, config.probes.clone(), clocks, queue_length, bound)
+        let client_lists = sockets.client_lists();
+        let probes = config.probes.clone();
+        let subscriber = Self::read(sockets, verifications, probes, clocks, queue_length, bound)?;
+        Ok(Self { sources: Mutex::new(groups), max_age, client_lists, ..subscriber })
+    }
+
+    /// Takes up the keys that `endpoints` name now, whose URLs are those it was started with: what messages may be signed
+    /// with from now on, and who may connect where it is bound. An endpoint that is not among them goes on as it was.
+    ///
+    /// # Errors
+    /// When a key is unfit, or endpoints that had the same keys have no longer, which takes a restart; nothing has changed
+    /// then.
+    pub fn believe(&self, endpoints: &[SourceConfig]) -> Result<(), BusError> {
+        let mut groups = self.sources.lock();
+        let mut changed: Vec<(usize, Vec<Key>, Verification)> = Vec::new();
+        for (place, group) in groups.iter().enumerate() {
+            let mut now = group.iter().map(|source| {
+                let new =
+                    endpoints.iter().find(|new| new.url == source.url && new.signature == source.signature);
+                (source, new.map_or(&source.keys, |new| &new.keys))
+            });
+            let Some((first, keys)) = now.next() else { continue };
+            if let Some((other, _)) = now.find(|(_, others)| *others != keys) {
+                let reason = format!("its keys are no longer those of {}; restart to apply this", first.url);
+                return Err(BusError::config(&other.url, reason));
+            }
+            if *keys != first.keys {
+                let source = SourceConfig { keys: keys.clone(), ..first.clone() };
+                changed.push((place, keys.clone(), verification(&source, self.max_age)?));
+            }
+        }
+        let plain: Vec<_> = endpoints.iter().map(SourceConfig::endpoint).collect();
+        self.client_lists.replace(&plain)?;
+        let mut new = self.shared.new_verifications.lock();
+        for (place, keys, verification) in changed {
+            if let Some(skews) = self.shared.skews.lock().get_mut(place) {
+                *skews = verification.skews().clone();
+            }
+            groups.get_mut(place).into_iter().flatten().for_each(|source| source.keys.clone_from(&keys));
+            new.push((place, verification));
+        }
+        Ok(())
     }
 
     /// Reads from `inlet`, each source by its verification.
@@ -178,13 +227,17 @@ impl Subscriber {
     ) -> Result<Self, BusError> {
         let shared = Arc::new(Shared {
             queue: DropOldest::new(queue_length),
-            skews: verifications.iter().map(|verification| verification.skews().clone()).collect(),
+            skews: Mutex::new(
+                verifications.iter().map(|verification| verification.skews().clone()).collect(),
+            ),
+            new_verifications: Mutex::default(),
             counts: Counts::default(),
             acknowledged: Arc::default(),
         });
         let mut intake = Intake::new(shared.clone(), inlet, verifications, probes, clocks);
         let worker = Worker::start("bus-subscriber", move |stop| intake.run(stop))?;
-        Ok(Self { shared, bound, worker })
+        let (sources, client_lists) = (Mutex::default(), ClientLists::default());
+        Ok(Self { shared, sources, max_age: Duration::ZERO, client_lists, bound, worker })
     }
 
     /// The next verified measurements, some hundreds at most; `None` when the subscriber has ended. Dropping the
@@ -226,8 +279,13 @@ impl Subscriber {
 
     /// How far the clock of each publisher heard so far is from ours, journey included.
     pub fn skews(&self) -> Vec<Skew> {
-        self.shared.skews.iter().flat_map(|skews| skews.snapshot()).collect()
+        self.shared.skews.lock().iter().flat_map(|skews| skews.snapshot()).collect()
     }
+}
+
+fn verification(source: &SourceConfig, max_age: Duration) -> Result<Verification, BusError> {
+    Verification::new(source.url.clone(), source.signature, source.keys.iter().cloned(), max_age)
+        .map_err(|error| BusError::Key { url: source.url.clone(), source: error })
 }
 
 #[cfg(test)]

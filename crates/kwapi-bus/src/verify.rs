@@ -23,6 +23,8 @@ const AHEAD_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Verification {
     verifier: Verifier,
+    /// In the order of the verifier's keys.
+    keys: Vec<Key>,
     max_age: Duration,
     skews: Arc<Skews>,
 }
@@ -35,9 +37,10 @@ impl Verification {
         keys: impl IntoIterator<Item = Key>,
         max_age: Duration,
     ) -> Result<Self, KeyError> {
-        let verifier = Verifier::new(scheme, keys)?;
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let verifier = Verifier::new(scheme, keys.iter().cloned())?;
         let skews = Arc::new(Skews::new(url, verifier.key_ids()));
-        Ok(Self { verifier, max_age, skews })
+        Ok(Self { verifier, keys, max_age, skews })
     }
 
     /// How far its publishers' clocks are from ours.
@@ -54,6 +57,14 @@ impl Verification {
     ) -> Result<(Measurement, Option<Arc<str>>), Refusal> {
         let verified = self.verifier.decode(frames)?;
         let (index, key) = verified.key.map_or((0, None), |(index, key)| (index, Some(key)));
+        // By the message's own stamp, whose age is judged below: what is on its way when a key ends is not lost.
+        let stamp = verified.measurement.accounting.as_ref().map(|accounting| accounting.timestamp);
+        let at = stamp.or_else(|| present.label());
+        if let Some((key, at)) = self.keys.get(index).zip(at)
+            && !key.is_valid(at)
+        {
+            return Err(Refusal::KeyValidity);
+        }
         if let Some(accounting) = &verified.measurement.accounting {
             self.skews.observe(index, present, accounting.timestamp);
             self.judge_age(accounting.timestamp, present, is_live)?;

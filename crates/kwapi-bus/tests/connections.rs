@@ -23,7 +23,7 @@ fn those_beyond_the_bound_are_closed_at_once_and_make_room_when_they_go() {
     let config = PublisherConfig {
         endpoints: vec![EndpointConfig::new("tcp://127.0.0.1:*"), EndpointConfig::new("tcp://127.0.0.1:*")],
         signature: Scheme::None,
-        key: None,
+        keys: Vec::new(),
         high_water: None,
     };
     let publisher = Publisher::start(&context, &config, 10).expect("free endpoints");

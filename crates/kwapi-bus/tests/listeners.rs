@@ -86,7 +86,7 @@ fn bound(context: &BusContext, url: &str) -> Publisher {
     let config = PublisherConfig {
         endpoints: vec![EndpointConfig::new(url)],
         signature: Scheme::None,
-        key: None,
+        keys: Vec::new(),
         high_water: NonZeroU32::new(HIGH_WATER),
     };
     Publisher::start(context, &config, 10).expect("a free endpoint")

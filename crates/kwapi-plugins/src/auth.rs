@@ -28,7 +28,7 @@ pub use error::AuthError;
 pub use keystone::KeystoneConfig;
 #[cfg(feature = "fuzzing")]
 pub(crate) use keystone::{is_token, path_matches};
-pub(crate) use login::{Client, LoginForm, NotLoggedIn, behind_login};
+pub(crate) use login::{Client, LastingCaller, LoginForm, NotLoggedIn, behind_login};
 pub use login::{LoginConfig, Logins, ProxyUser};
 #[cfg(feature = "fuzzing")]
 pub(crate) use policy::parse_file as parse_policy;
@@ -74,6 +74,11 @@ enum Admission {
 }
 
 impl Caller {
+    /// What they may see.
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// Their name, and whether they have a login that they can end.
     pub(crate) fn name(&self) -> (&Arc<str>, bool) {
         (&self.name, self.admission == Admission::Login)

@@ -182,6 +182,11 @@ impl Directory {
         *self.configured.write() = Arc::new(configured);
     }
 
+    /// What is configured now: another one after each reload.
+    pub(crate) fn configured(&self) -> Arc<ConfiguredProbes> {
+        Arc::clone(&self.configured.read())
+    }
+
     /// The labels of a probe.
     pub(crate) fn labels(&self, probe: &ProbeId) -> Labels {
         let configured = Arc::clone(&self.configured.read());

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Account, ProbeId, Succession, Timestamp};
+use kwapi_core::{Account, ProbeId, Refused, Succession, Timestamp};
 use kwapi_history::journal::{Credited, Position, Records, Taken};
 
 use crate::live::{CreditDraft, Live, LiveProbe};
@@ -186,10 +186,14 @@ impl Intake {
             let credit = match draft.credit(received, max_gap) {
                 Ok(credit) => credit,
                 Err(refused) => {
+                    if refused == Refused::ConflictingPublisher {
+                        self.live.note_publisher(received, false);
+                    }
                     self.outcomes.push(Outcome::Refused(refused));
                     continue;
                 }
             };
+            self.live.note_publisher(received, true);
             self.outcomes.push(match (&measurement.accounting, credit.is_newest) {
                 (None, _) => Outcome::Legacy,
                 (Some(_), true) => Outcome::Credited,

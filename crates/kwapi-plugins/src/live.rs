@@ -11,6 +11,7 @@
 mod accounts_file;
 mod accounts_format;
 mod probe;
+mod rivals;
 mod walk;
 
 use std::collections::HashSet;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_bus::Batch;
+use kwapi_bus::{Batch, Received};
 use kwapi_core::{Account, MonotonicClock, ProbeId, Timestamp, WallClock};
 use kwapi_history::journal::Position;
 use parking_lot::{Mutex, RwLock};
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use crate::intake::{IntakeCounts, IntakeTally};
 
 pub use probe::{Present, ProbeView};
+pub use rivals::{ProbeRivals, PublisherName};
 pub use walk::{ListPlace, Listing};
 
 pub(crate) use accounts_format::{AccountsEntry, AccountsWriter, note_damage, read as read_accounts};
@@ -88,6 +90,7 @@ struct Inner {
     /// Up to where in the journal accounts are as it tells them; `None` before the first append, and while they change.
     stands_at: Mutex<Option<Position>>,
     counts: IntakeTally,
+    rivals: rivals::Rivals,
 }
 
 impl Default for Live {
@@ -130,6 +133,7 @@ impl Live {
             generation: watch::Sender::new(1),
             stands_at: Mutex::new(None),
             counts: IntakeTally::starting_at(lost),
+            rivals: rivals::Rivals::default(),
             config,
             wall,
             clock,
@@ -157,6 +161,20 @@ impl Live {
         drop(table);
         self.0.newcomers.lock().push(Arc::clone(&probe));
         Some(probe)
+    }
+
+    /// Probes that two publishers claim at present, with the names of both; 1 000 at most.
+    pub fn rivals(&self) -> Vec<ProbeRivals> {
+        self.0.rivals.now(self.now())
+    }
+
+    /// Takes note of a message that was credited, or refused because another publisher is alive.
+    pub(crate) fn note_publisher(&self, received: &Received, is_credited: bool) {
+        if is_credited {
+            self.0.rivals.credited(received);
+        } else {
+            self.0.rivals.refused(received);
+        }
     }
 
     /// Shows the watts of a batch that waits to be recorded, beside the totals that are.

@@ -99,6 +99,22 @@ impl Scope {
         }
     }
 
+    /// The same words for scopes that name the same: in one process, they allow the same.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::All => "all".to_owned(),
+            Self::Any(selections) => {
+                let words = |selection: &Selection| format!("{:?}{:?}", selection.patterns, selection.labels);
+                let all: Vec<String> = selections.iter().map(words).collect();
+                format!("any({})", all.join(","))
+            }
+            Self::Both(both) => {
+                let [one, other] = &**both;
+                format!("both({},{})", one.words(), other.words())
+            }
+        }
+    }
+
     /// What both allow.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

@@ -15,6 +15,7 @@ mod range;
 mod route;
 mod selection;
 mod statics;
+mod streams;
 mod tree;
 mod used;
 mod words;
@@ -44,6 +45,7 @@ use overview::{Probes, Seen};
 use route::{Target, WebRoute};
 
 pub use route::ROUTES;
+pub use streams::LiveStreams;
 
 /// The longest form a page sends: one probe id and where to return to.
 const FORM_BYTES_MAX: usize = 4_096;
@@ -65,6 +67,8 @@ pub struct Settings {
     pub power_max: Option<f64>,
     /// How many bytes of finished graphs are kept. Full: those unused for longest are dropped.
     pub cache_bytes_max: usize,
+    /// The streams of open pages: how many there may be, and what is counted of them.
+    pub streams: LiveStreams,
 }
 
 impl Default for Settings {
@@ -76,6 +80,7 @@ impl Default for Settings {
             hue: HUE_DEFAULT,
             power_max: None,
             cache_bytes_max: 64 << 20,
+            streams: LiveStreams::default(),
         }
     }
 }
@@ -147,6 +152,9 @@ async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
         }
         (Target::Logout, &Method::POST, Some(logins)) => login::log_out(logins, &parts).await,
         (Target::Choose | Target::Login(_) | Target::Logout, _, _) => answer::method_not_allowed(methods),
+        (Target::Stream(query), method, _) if is_read(method) => {
+            streams::answer(&site, &parts, &query, viewer)
+        }
         (target, method, _) if is_read(method) => read(site, target, parts.headers, conditions, viewer).await,
         _ => answer::method_not_allowed(methods),
     }
@@ -157,14 +165,18 @@ async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
 struct Viewer {
     /// What they may see.
     scope: Scope,
-    /// Their name, where they have a login that they can end.
+    /// Their name, where somebody asked for it.
+    name: Option<Arc<str>>,
+    /// The same, where they have a login that they can end.
     login: Option<Arc<str>>,
 }
 
 impl Viewer {
     fn of(request: &Request) -> Self {
-        let login = caller_of(request).map(Caller::name).filter(|(_, has_login)| *has_login);
-        Self { scope: scope_of(request), login: login.map(|(name, _)| Arc::clone(name)) }
+        let (name, has_login) = caller_of(request).map(Caller::name).unzip();
+        let name = name.cloned();
+        let login = name.clone().filter(|_| has_login == Some(true));
+        Self { scope: scope_of(request), name, login }
     }
 }
 

@@ -247,6 +247,9 @@ pub(crate) struct BenchArgs {
     /// Keep state in this directory instead of a temporary one; run again, it starts with what is there.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state_directory: Option<PathBuf>,
+    /// So many people look at open pages meanwhile: 50 different views of 50 probes each, and the total.
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub(crate) viewers: usize,
     /// Leave out what need not be kept, to see what it takes: `--without groups,ledger,samples`.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) without: Vec<OptionalPart>,

@@ -6,6 +6,7 @@ mod descriptors;
 pub(crate) mod drivers;
 mod feed;
 mod forwarder;
+mod keys;
 mod listeners;
 mod meters;
 mod metrics;
@@ -45,6 +46,7 @@ pub(crate) use state::take_state;
 
 use drivers::Drivers;
 use feed::Feed;
+use keys::BusKeys;
 use listeners::Server;
 use meters::MeterLooks;
 use pages::Pages;
@@ -132,7 +134,7 @@ impl Roles {
 /// # Errors
 /// When there is none, as one line.
 pub(crate) fn needs_key(config: &Config) -> Result<(), String> {
-    if config.bus.key.is_some() || config.bus.signature == Scheme::None {
+    if !config.bus.key.is_empty() || config.bus.signature == Scheme::None {
         return Ok(());
     }
     Err("no signing key; set key in [bus], for example key = { id = \"lyon\", secret = { file = \"/etc/kwapi/bus.secret\" } }, or signature = \"none\""
@@ -152,6 +154,7 @@ pub(crate) struct Stack {
     bills: Bills,
     logins: Option<Logins>,
     audit: AuditLog,
+    keys: BusKeys,
     servers: Vec<Server>,
 }
 
@@ -241,9 +244,14 @@ impl Stack {
             all.add(directory.clone());
         }
         let Access { audit, auth, logins } = Access::new(process, config, &listeners, &directory, &mut all)?;
+        let keys = BusKeys::new(config, &audit);
         let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
         for listener in [&api_listener, &web_listener, &status_listener].into_iter().flatten() {
             all.add(listener.metrics());
+        }
+        let streams = pages::streams(process, config);
+        if web_listener.is_some() {
+            all.add(streams.clone());
         }
         let query = pages.as_ref().and_then(|pages| pages.query.clone());
         let rests = query.clone().map(|query| api::watch_rests(process, query, &directory, shutdown));
@@ -263,7 +271,7 @@ impl Stack {
             let groups = pages.as_ref().and_then(Pages::groups);
             let windows = query.clone().map(Windows::new);
             let directory = directory.clone().with_windows(windows).with_groups(groups);
-            routers.push((listener, pages::router(process, config, directory, logins.clone())));
+            routers.push((listener, pages::router(process, config, directory, streams, logins.clone())));
         }
         if let Some(listener) = status_listener {
             let metrics = kwapi_plugins::metrics::router(all.clone(), Scope::All);
@@ -271,6 +279,8 @@ impl Stack {
             let samples = pages.as_ref().and_then(Pages::samples);
             let sources = status::TroubleSources {
                 manager: manager.clone(),
+                forwarder: forwarder.clone(),
+                live: live.cloned(),
                 samples,
                 rests,
                 remote_writes: remote_writes.iter().map(|task| task.remote_write.clone()).collect(),
@@ -297,6 +307,7 @@ impl Stack {
             bills,
             logins,
             audit,
+            keys,
             servers,
         })
     }
@@ -313,6 +324,17 @@ impl Stack {
 
     /// Takes up what a new configuration changes without a restart.
     fn reload(&self, config: &Config) -> Result<(), String> {
+        let bus = self.keys.section(config);
+        if let Some(feed) = &self.feed {
+            feed.believe(config, &bus).map_err(|error| chain(&error))?;
+        }
+        if let Some(forwarder) = &self.forwarder {
+            forwarder::let_in(forwarder, config, &bus).map_err(|error| chain(&error))?;
+        }
+        if let Some(drivers) = &self.drivers {
+            drivers.sign_with(config, &bus).map_err(|error| chain(&error))?;
+        }
+        self.keys.replace(config, &self.audit);
         if let Some(drivers) = &self.drivers {
             drivers.apply(config).map_err(|error| chain(&error))?;
         }

@@ -75,6 +75,11 @@ impl<I: Inlet> Intake<I> {
             for (source, places) in self.shared.acknowledged.take() {
                 self.inlet.acknowledge(source, places);
             }
+            for (source, verification) in self.shared.new_verifications.lock().drain(..) {
+                if let Some(before) = self.verifications.get_mut(source) {
+                    *before = verification;
+                }
+            }
             let mut present = self.clocks.read();
             if present.is_wall_wrong() {
                 let skews = self.verifications.iter().map(|verification| &**verification.skews());

@@ -1,5 +1,6 @@
 //! ZeroMQ: live only. What it does not bound itself, `crates/zmq-sys` does.
 
+mod clients;
 mod context;
 mod curve;
 mod inlet;
@@ -7,6 +8,7 @@ mod queues;
 mod socket;
 mod zap;
 
+pub(crate) use clients::{ClientList, ClientLists};
 pub use context::{BusContext, BusCounters};
 pub use curve::{CurveConfig, CurveError, CurvePair};
 pub(crate) use inlet::Sockets;

@@ -33,7 +33,7 @@ async fn a_forwarder_may_go_to_its_listeners_and_wait_for_its_publishers() {
         downstream: vec![attached(Attach::Connect, &listener.bound()[0])],
         high_water: None,
     };
-    let forwarder = Forwarder::start(&context, &config, 10).expect("free endpoints");
+    let forwarder = Forwarder::start(&context, &config, &clocks().wall, 10).expect("free endpoints");
     let published = publisher(&context, Scheme::None, attached(Attach::Connect, &forwarder.bound()[0]));
     publish_until("a measurement", &published, &["A", "unwanted"], || {
         (listener.counters().verified > 0).then_some(())

@@ -27,7 +27,7 @@ async fn a_message_without_an_end_costs_its_sender_the_connection() {
     let source = SourceConfig { attach: Some(Attach::Bind), ..plain("tcp://127.0.0.1:*") };
     let mut listener = subscriber(&context, vec![source], &["*"]);
     let config = ForwarderConfig { upstream: vec![bind()], downstream: vec![bind()], high_water: None };
-    let forwarder = Forwarder::start(&context, &config, 10).expect("free endpoints");
+    let forwarder = Forwarder::start(&context, &config, &clocks().wall, 10).expect("free endpoints");
     let published = publisher(&context, Scheme::None, bind());
     let doors = [
         (&listener.bound()[0], "PUB"),
@@ -130,7 +130,7 @@ fn a_subscription_longer_than_any_topic_costs_the_connection() {
 fn the_end_of_a_subscription_that_never_was_is_passed_on_to_nobody() {
     let context = BusContext::new();
     let config = ForwarderConfig { upstream: vec![bind()], downstream: vec![bind()], high_water: None };
-    let forwarder = Forwarder::start(&context, &config, 10).expect("free endpoints");
+    let forwarder = Forwarder::start(&context, &config, &clocks().wall, 10).expect("free endpoints");
     let mut stranger = Zmtp::connect(&forwarder.bound()[0], "SUB").expect("a greeting");
     for _ in 0..1_000 {
         stranger.send(b"\0A.", false).expect("it is read");

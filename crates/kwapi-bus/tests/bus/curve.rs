@@ -79,7 +79,7 @@ async fn a_forwarder_encrypts_on_both_sides() {
     };
     let downstream = bound(serve(&forwarder, &[&plugin]));
     let config = ForwarderConfig { upstream: vec![upstream], downstream: vec![downstream], high_water: None };
-    let running = Forwarder::start(&context, &config, 10).expect("free endpoints");
+    let running = Forwarder::start(&context, &config, &clocks().wall, 10).expect("free endpoints");
     // The plugin's key opens the forwarder's door, not the driver's.
     let source = |url: &str, server: &Pair| SourceConfig {
         curve: Some(join(&plugin, server)),
@@ -106,7 +106,7 @@ fn keys_on_the_wrong_side_are_a_mistake() {
         let config = PublisherConfig {
             endpoints: vec![endpoint],
             signature: Scheme::None,
-            key: None,
+            keys: Vec::new(),
             high_water: None,
         };
         Publisher::start(&BusContext::new(), &config, 1).expect_err("a mistake").to_string()
@@ -121,4 +121,97 @@ fn keys_on_the_wrong_side_are_a_mistake() {
         fails(Attach::Connect, serve(&one, &[&other])),
         at("curve.clients applies only to endpoints that bind")
     );
+}
+
+/// Whether each of `subscribers` hears what is published from now on, within so many rounds.
+fn hears(publisher: &Publisher, subscriber: &Subscriber) {
+    let before = subscriber.counters().verified;
+    publish_until("it hears", publisher, &["A"], || {
+        (subscriber.counters().verified > before + 3).then_some(())
+    });
+}
+
+#[test]
+fn who_may_connect_changes_while_it_runs_and_who_is_removed_is_dropped() {
+    let (server, stays, goes) = (pair(), pair(), pair());
+    let context = BusContext::new();
+    let url = format!("tcp://127.0.0.1:{}", free_port());
+    let endpoint = |clients: &[&Pair]| EndpointConfig {
+        curve: Some(serve(&server, clients)),
+        ..EndpointConfig::new(&url)
+    };
+    let publisher = publisher(&context, Scheme::Kwapi1, endpoint(&[&stays]));
+    let listen = |client: &Pair| {
+        let curve = Some(join(client, &server));
+        let source = SourceConfig { curve, ..SourceConfig::new(&url, Scheme::Kwapi1, vec![key()]) };
+        // Another context: what is counted of connections is of the process, and what is dropped is of the socket.
+        subscriber(&BusContext::new(), vec![source], &["*"])
+    };
+    let (first, second) = (listen(&stays), listen(&goes));
+    hears(&publisher, &first);
+    assert_eq!(second.counters().received, 0);
+    publisher.let_in(&[endpoint(&[&stays, &goes])]).expect("keys");
+    hears(&publisher, &second);
+    publisher.let_in(&[endpoint(&[&stays])]).expect("keys");
+    // The one that stays is back before long; what the other heard until it was dropped is all it hears.
+    wait_until("the second is dropped", LIMIT, || {
+        let before = second.counters().received;
+        hears(&publisher, &first);
+        (second.counters().received == before).then_some(())
+    });
+    let before = second.counters().received;
+    for _ in 0..10 {
+        hears(&publisher, &first);
+    }
+    assert_eq!(second.counters().received, before);
+    let mistake = EndpointConfig { curve: Some(serve(&server, &[])), ..EndpointConfig::new(&url) };
+    assert!(publisher.let_in(&[mistake]).is_err());
+    publisher.let_in(&[endpoint(&[&stays, &goes])]).expect("keys");
+    hears(&publisher, &second);
+}
+
+#[test]
+fn a_forwarder_drops_who_was_removed_on_either_side() {
+    let (forwarder, driver, plugin, other) = (pair(), pair(), pair(), pair());
+    let context = BusContext::new();
+    let urls = [(); 2].map(|()| format!("tcp://127.0.0.1:{}", free_port()));
+    let bound = |url: &str, client: &Pair| EndpointConfig {
+        attach: Some(Attach::Bind),
+        curve: Some(serve(&forwarder, &[client])),
+        ..EndpointConfig::new(url)
+    };
+    let config = |publisher: &Pair, listener: &Pair| ForwarderConfig {
+        upstream: vec![bound(&urls[0], publisher)],
+        downstream: vec![bound(&urls[1], listener)],
+        high_water: None,
+    };
+    let both = |config: ForwarderConfig| [config.upstream, config.downstream].concat();
+    let running =
+        Forwarder::start(&context, &config(&driver, &plugin), &clocks().wall, 10).expect("free endpoints");
+    let connect = EndpointConfig {
+        attach: Some(Attach::Connect),
+        curve: Some(join(&driver, &forwarder)),
+        ..EndpointConfig::new(&urls[0])
+    };
+    let publisher = publisher(&context, Scheme::Kwapi1, connect);
+    let curve = Some(join(&plugin, &forwarder));
+    let source = SourceConfig { curve, ..SourceConfig::new(&urls[1], Scheme::Kwapi1, vec![key()]) };
+    let listener = subscriber(&context, vec![source], &["*"]);
+    let heard = || listener.counters().received;
+    let silent = || {
+        wait_until("nothing more comes", LIMIT, || {
+            let (before, published) = (heard(), publisher.counters().published);
+            publish_until("much is published", &publisher, &["A"], || {
+                (publisher.counters().published > published + 8).then_some(())
+            });
+            (heard() == before).then_some(())
+        });
+    };
+    for without in [config(&other, &plugin), config(&driver, &other)] {
+        hears(&publisher, &listener);
+        running.let_in(&both(without)).expect("keys");
+        silent();
+        running.let_in(&both(config(&driver, &plugin))).expect("keys");
+    }
+    hears(&publisher, &listener);
 }

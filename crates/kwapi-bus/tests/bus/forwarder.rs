@@ -1,7 +1,7 @@
 //! Forwarders between publishers and subscribers.
 
-use kwapi_bus::{Attach, Forwarder, ForwarderConfig};
-use kwapi_peers::need_python;
+use kwapi_bus::{Attach, Forwarder, ForwarderConfig, LinkCounters, LinkSide};
+use kwapi_peers::{free_port, need_python};
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn forwarder(context: &BusContext, upstream: &[&str], downstream: &str) -> Forwa
         downstream: vec![EndpointConfig::new(downstream)],
         high_water: None,
     };
-    Forwarder::start(context, &config, 10).expect("free endpoints")
+    Forwarder::start(context, &config, &clocks().wall, 10).expect("free endpoints")
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn publishers_may_come_to_the_forwarder() {
     let bind = EndpointConfig { attach: Some(Attach::Bind), ..EndpointConfig::new("tcp://127.0.0.1:*") };
     let downstream = vec![EndpointConfig::new("tcp://127.0.0.1:*"), EndpointConfig::new("inproc://second")];
     let config = ForwarderConfig { upstream: vec![bind], downstream, high_water: None };
-    let forwarder = Forwarder::start(&context, &config, 10).expect("free endpoints");
+    let forwarder = Forwarder::start(&context, &config, &clocks().wall, 10).expect("free endpoints");
     let upstream = forwarder.bound()[2].clone();
     let connect = EndpointConfig { attach: Some(Attach::Connect), ..EndpointConfig::new(upstream) };
     let publisher = publisher(&context, Scheme::None, connect);
@@ -105,4 +105,103 @@ async fn publishers_may_come_to_the_forwarder() {
         let subscriber = subscriber(&context, vec![plain(url)], &["A"]);
         publish_until(url, &publisher, &["A"], || (subscriber.counters().verified > 0).then_some(()));
     }
+}
+
+#[tokio::test]
+async fn each_link_is_told_apart_and_says_how_late_its_messages_are() {
+    let context = BusContext::new();
+    let busy = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
+    let idle = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
+    let urls = [busy.bound()[0].clone(), idle.bound()[0].clone()];
+    let forwarder = forwarder(&context, &[&urls[0], &urls[1]], "tcp://127.0.0.1:*");
+    let source = || SourceConfig::new(&forwarder.bound()[0], Scheme::Kwapi1, vec![key()]);
+    let first = subscriber(&context, vec![source()], &["A", "B"]);
+    let second = subscriber(&context, vec![source()], &["A"]);
+    publish_until("both listen", &busy, &["A"], || {
+        (first.counters().verified > 0 && second.counters().verified > 0).then_some(())
+    });
+    let links = wait_until("what came is counted", LIMIT, || {
+        let links = forwarder.links();
+        (links[2].subscriptions == 2 && links[0].messages > 0).then_some(links)
+    });
+    let told: Vec<_> = links.iter().map(|link| (link.endpoint.as_str(), link.side)).collect();
+    let here = "tcp://127.0.0.1:*";
+    let expected = [(urls[0].as_str(), LinkSide::Upstream), (&urls[1], LinkSide::Upstream)];
+    assert_eq!(told, [expected[0], expected[1], (here, LinkSide::Downstream)]);
+    assert_eq!(links[0].messages, links[2].messages, "all of it came by the first");
+    assert_eq!((links[1].messages, links[1].last_message, links[1].lag_micros), (0, None, None));
+    assert_eq!([links[0].subscriptions, links[1].subscriptions], [2, 2]);
+    let lag = links[0].lag_micros.expect("a stamp was seen");
+    assert!((0..20_000_000).contains(&lag), "{lag} µs");
+    assert!(links[0].last_message.is_some() && links[0].bytes > 100 * links[0].messages);
+    drop((first, second));
+    wait_until("nobody wants anything", LIMIT, || {
+        forwarder.links().iter().all(|link| link.subscriptions == 0).then_some(())
+    });
+}
+
+fn cuts(forwarders: &[Forwarder]) -> Vec<LinkCounters> {
+    forwarders.iter().flat_map(Forwarder::links).filter(|link| link.cuts > 0).collect()
+}
+
+#[tokio::test]
+async fn a_loop_of_forwarders_is_cut_at_one_link_and_all_go_on() {
+    let context = BusContext::new();
+    let publisher = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
+    let urls: Vec<_> = (0..3).map(|_| format!("tcp://127.0.0.1:{}", free_port())).collect();
+    // Each listens to the one before it, and the first to the publisher as well.
+    let forwarders: Vec<_> = (0..3)
+        .map(|place| {
+            let mut upstream = vec![urls[(place + 2) % 3].as_str()];
+            upstream.extend((place == 0).then(|| publisher.bound()[0].as_str()));
+            forwarder(&context, &upstream, &urls[place])
+        })
+        .collect();
+    let source = |url: &str| SourceConfig::new(url, Scheme::Kwapi1, vec![key()]);
+    let mut listener = subscriber(&context, vec![source(&urls[0])], &["*"]);
+    wait_until("one link is cut", LIMIT, || (!cuts(&forwarders).is_empty()).then_some(()));
+    publish_until("the listener hears", &publisher, &["warm-up"], || {
+        (listener.counters().verified > 0).then_some(())
+    });
+    for seq in 0..50 {
+        publisher.publish(measurement("A", seq));
+    }
+    publisher.publish(measurement("last", 0));
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|(probe, _)| probe != "last") {
+        for received in receive(&mut listener, 1).await {
+            heard.push((received.measurement.probe.to_string(), seq_of(&received)));
+        }
+    }
+    heard.retain(|(probe, _)| probe == "A");
+    let once: Vec<_> = (0..50).map(|seq| ("A".to_owned(), seq)).collect();
+    assert_eq!(heard, once, "each once, and none that goes round");
+    let cut = cuts(&forwarders);
+    assert_eq!(cut.len(), 1, "{cut:?}");
+    assert!(cut[0].is_cut && cut[0].cuts == 1 && urls.contains(&cut[0].endpoint), "{cut:?}");
+}
+
+#[test]
+fn a_forwarder_that_listens_to_itself_is_cut_off_from_itself() {
+    let context = BusContext::new();
+    let url = format!("tcp://127.0.0.1:{}", free_port());
+    let forwarder = forwarder(&context, &[&url], &url);
+    wait_until("it is cut", LIMIT, || forwarder.links()[0].is_cut.then_some(()));
+}
+
+#[test]
+fn who_listens_to_everything_is_sent_no_beacon_where_no_forwarder_listens() {
+    let context = BusContext::new();
+    let publisher = publisher(&context, Scheme::Kwapi1, EndpointConfig::new("tcp://127.0.0.1:*"));
+    let near = forwarder(&context, &[&publisher.bound()[0]], "tcp://127.0.0.1:*");
+    let source = |url: &str| SourceConfig::new(url, Scheme::Kwapi1, vec![key()]);
+    let before = subscriber(&context, vec![source(&near.bound()[0])], &["*"]);
+    publish_until("it hears", &publisher, &["A"], || (before.counters().verified > 0).then_some(()));
+    assert_eq!(before.counters().reserved, 0);
+    let far = forwarder(&context, &[&near.bound()[0]], "tcp://127.0.0.1:*");
+    let behind = subscriber(&context, vec![source(&far.bound()[0])], &["*"]);
+    publish_until("what is between forwarders is passed over", &publisher, &["A"], || {
+        (before.counters().reserved > 0 && behind.counters().verified > 0).then_some(())
+    });
+    assert_eq!((refused(&before), behind.counters().reserved), (Vec::new(), 0));
 }

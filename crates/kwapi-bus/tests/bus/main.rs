@@ -14,6 +14,7 @@ mod forwarder;
 mod hostile;
 mod pair;
 mod pyzmq;
+mod rotation;
 #[allow(dead_code, reason = "the rest of it is for tests in processes of their own")]
 #[path = "../zmtp/mod.rs"]
 mod zmtp;
@@ -90,7 +91,7 @@ fn publisher(context: &BusContext, scheme: Scheme, endpoint: EndpointConfig) -> 
     let config = PublisherConfig {
         endpoints: vec![endpoint],
         signature: scheme,
-        key: keys(scheme).pop(),
+        keys: keys(scheme),
         high_water: None,
     };
     Publisher::start(context, &config, 10).expect("a free endpoint")

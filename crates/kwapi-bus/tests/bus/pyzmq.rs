@@ -1,5 +1,6 @@
 //! Plain publishing and subscribing with pyzmq.
 
+use kwapi_bus::{Forwarder, ForwarderConfig};
 use kwapi_peers::{free_port, need_python};
 
 use super::*;
@@ -71,5 +72,39 @@ async fn what_pyzmq_publishes_is_verified_here() {
                 assert!((0..20_000_000).contains(&micros), "{micros} µs");
             }
         }
+    }
+}
+
+#[test]
+fn what_pyzmq_publishes_reaches_pyzmq_untouched_through_two_forwarders() {
+    if !need_python("python") {
+        return;
+    }
+    for scheme in [Scheme::Legacy, Scheme::Kwapi1] {
+        let lab = Lab::empty();
+        let context = BusContext::new();
+        let forward = |upstream: &str| {
+            let config = ForwarderConfig {
+                upstream: vec![EndpointConfig::new(upstream)],
+                downstream: vec![EndpointConfig::new("tcp://127.0.0.1:*")],
+                high_water: None,
+            };
+            Forwarder::start(&context, &config, &clocks().wall, 10).expect("free endpoints")
+        };
+        let near = forward(&ipc(&lab));
+        let far = forward(&near.bound()[0]);
+        let listener = python(&lab, "subscribe.py", &[&far.bound()[0], "go", name(scheme), "test-1", SECRET]);
+        wait_until("its subscription is at the source", LIMIT, || {
+            (near.links()[0].subscriptions == 1).then_some(())
+        });
+        let _source = python(&lab, "publish.py", &[&ipc(&lab), "good", name(scheme), "test-1", SECRET]);
+        let heard = wait_until("three messages", LIMIT, || {
+            let log = listener.log();
+            let lines: Vec<_> =
+                log.lines().filter(|line| line.starts_with("heard")).map(str::to_owned).collect();
+            (lines.len() >= 3).then_some(lines)
+        });
+        let expected = ["0.25", "1.25", "2.25"].map(|watts| format!("heard good. \"good\" {watts} True"));
+        assert_eq!(heard, expected, "{scheme:?}");
     }
 }

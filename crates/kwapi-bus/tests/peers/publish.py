@@ -59,7 +59,8 @@ def signed():
 
 socket = zmq.Context().socket(zmq.XPUB)
 socket.bind(url)
-socket.recv()
+while socket.recv()[1:2] == b"\0":
+    pass  # A forwarder that listens to beacons only, so far.
 seq = 0
 for frames in {"hostile": hostile, "signed": signed, "good": list}[what]():
     socket.send_multipart(frames)

@@ -211,7 +211,7 @@ async fn v2_says_since_when_how_much_is_known_and_whose_it_is() {
             "measured_seconds": 0.75, "measured_share": 0.75, "estimated_seconds": 0.125,
             "estimated_share": 0.125, "bridged_seconds": 0.0, "bridged_share": 0.0, "unknown_seconds": 0.125, "unknown_share": 0.125
         },
-        "messages_lost": 0, "conflicting_publisher": false, "labels": { "rack": "of A" }, "last_error": null
+        "messages_lost": 0, "messages_late": 0, "messages_duplicate": 0, "conflicting_publisher": false, "labels": { "rack": "of A" }, "last_error": null
     });
     assert_eq!(probe, expected);
     stand.pass(61);

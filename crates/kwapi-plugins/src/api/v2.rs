@@ -46,6 +46,8 @@ struct ProbeObject {
     since: f64,
     time: Time,
     messages_lost: u64,
+    messages_late: u64,
+    messages_duplicate: u64,
     conflicting_publisher: bool,
     labels: Labels,
     last_error: Option<String>,
@@ -104,6 +106,8 @@ impl Api {
             since: view.since.seconds_f64(),
             time: Time::of(totals),
             messages_lost: view.lost,
+            messages_late: view.late,
+            messages_duplicate: view.duplicate,
             conflicting_publisher: view.has_conflict,
         }
     }

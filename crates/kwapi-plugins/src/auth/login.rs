@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub(crate) use client::Client;
 pub use config::{LoginConfig, ProxyUser};
-pub(crate) use guard::behind_login;
+pub(crate) use guard::{LastingCaller, behind_login};
 
 use super::keystone::PasswordLogin;
 use super::{Admission, Auth, AuthError, Caller, Credentials, Judged, READ_RULE, Refusal, TOKEN_BYTES_MAX};

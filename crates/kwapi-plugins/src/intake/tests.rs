@@ -228,6 +228,32 @@ fn a_second_publisher_is_refused_shown_and_counted() {
     assert_eq!(bench.live.counts().conflicting_publisher, 1);
     assert!(bench.live.probe("A").unwrap().1.has_conflict);
     assert_eq!(bench.list(Listing::Fresh), "A 97 W 0 J");
+    // Both are named once the one that is credited is heard again.
+    let rivals = || bench.live.rivals().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let refused = "no key, session of 1970-01-01T00:02:20Z is refused; stop one of them";
+    assert_eq!(rivals(), [format!("A: two publishers at the same time; {refused}")]);
+    bench.hear("A", 51, 1);
+    bench.hear("B", 51, 1);
+    let both = rivals();
+    assert!(both.len() == 1 && both[0].contains(" is credited, ") && both[0].ends_with(refused), "{both:?}");
+    bench.pass(59);
+    assert_eq!(rivals(), both);
+    bench.pass(1);
+    assert_eq!(rivals(), [""; 0], "one of them has gone");
+}
+
+#[test]
+fn what_came_twice_or_late_is_known_of_each_probe() {
+    let bench = Bench::with(LiveConfig::default());
+    for seq in [0, 1, 4, 3, 3, 1] {
+        bench.hear("A", seq, seq);
+    }
+    bench.hear("B", 0, 0);
+    let told = |probe: &str| {
+        let (_, view) = bench.live.probe(probe).unwrap();
+        (view.lost, view.late, view.duplicate)
+    };
+    assert_eq!((told("A"), told("B")), ((1, 1, 2), (0, 0, 0)));
 }
 
 #[test]

@@ -27,10 +27,19 @@ struct State {
     face: Face,
     /// What was heard since, while it cannot be recorded.
     ahead: Option<Box<Face>>,
+    /// Since the start of the process.
+    arrivals: Arrivals,
     /// Whether the record has the account as it is.
     is_recorded: bool,
     /// Rises with every change of what is shown or credited.
     version: u32,
+}
+
+/// Messages of a probe that did not come once and in order. Each stays at its largest number rather than begin again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arrivals {
+    late: u32,
+    duplicate: u32,
 }
 
 /// What a probe shows: its newest message.
@@ -53,6 +62,7 @@ pub(crate) struct CreditDraft {
     pub(crate) probe: Arc<LiveProbe>,
     account: Account,
     face: Face,
+    arrivals: Arrivals,
     lost_before: u64,
 }
 
@@ -88,6 +98,10 @@ pub struct ProbeView {
     pub since: Timestamp,
     /// Messages known to exist that have not come.
     pub lost: u64,
+    /// Messages that came after a newer one, since the start of the process.
+    pub late: u64,
+    /// Messages that came again, since the start of the process.
+    pub duplicate: u64,
     /// Whether a second publisher claims this probe.
     pub has_conflict: bool,
     /// When the probe was last heard, on the monotonic clock.
@@ -112,7 +126,8 @@ impl LiveProbe {
     }
 
     fn with(id: ProbeId, index: u32, account: Account, is_recorded: bool) -> Self {
-        let state = State { account, face: Face::default(), ahead: None, is_recorded, version: 0 };
+        let (face, arrivals) = (Face::default(), Arrivals::default());
+        let state = State { account, face, ahead: None, arrivals, is_recorded, version: 0 };
         Self { id, index, state: Mutex::new(state) }
     }
 
@@ -124,7 +139,8 @@ impl LiveProbe {
     pub(crate) fn draft(self: &Arc<Self>, mut account: Account) -> CreditDraft {
         let state = self.state.lock();
         account.clone_from(&state.account);
-        CreditDraft { probe: Arc::clone(self), lost_before: account.lost(), account, face: state.face }
+        let (lost_before, face, arrivals) = (account.lost(), state.face, state.arrivals);
+        CreditDraft { probe: Arc::clone(self), account, face, arrivals, lost_before }
     }
 
     /// Shows a message that is not recorded yet, if it is newer than what is shown.
@@ -169,6 +185,8 @@ impl LiveProbe {
             totals: state.account.totals(),
             since: state.account.since(),
             lost: state.account.lost(),
+            late: state.arrivals.late.into(),
+            duplicate: state.arrivals.duplicate.into(),
             has_conflict: state.account.has_conflict(),
             heard,
             interval,
@@ -196,16 +214,19 @@ impl CreditDraft {
     /// Credits a message.
     pub(crate) fn credit(&mut self, received: &Received, max_gap: Duration) -> Result<Credit, Refused> {
         let (timestamp, quality) = stamp(received);
-        let credit = if let Some(message) = &received.measurement.accounting {
-            self.account.credit(message, received.heard, max_gap)?
+        let credited = if let Some(message) = &received.measurement.accounting {
+            self.account.credit(message, received.heard, max_gap)
         } else {
             let power = received.measurement.power;
-            self.account.credit_legacy(power, received.arrived, received.heard, max_gap)?
+            self.account.credit_legacy(power, received.arrived, received.heard, max_gap)
         };
-        if credit.is_newest {
-            self.face.show(received, timestamp, quality);
+        match &credited {
+            Ok(credit) if credit.is_newest => self.face.show(received, timestamp, quality),
+            Ok(_) => self.arrivals.late = self.arrivals.late.saturating_add(1),
+            Err(Refused::Duplicate) => self.arrivals.duplicate = self.arrivals.duplicate.saturating_add(1),
+            Err(Refused::SessionClosed | Refused::ConflictingPublisher) => {}
         }
-        Ok(credit)
+        credited
     }
 
     /// Makes it what the probe is. Returns by how much the count of lost messages changed, and the account before.
@@ -213,7 +234,7 @@ impl CreditDraft {
         let lost = self.account.lost();
         let mut state = self.probe.state.lock();
         let before = std::mem::replace(&mut state.account, self.account);
-        state.face = self.face;
+        (state.face, state.arrivals) = (self.face, self.arrivals);
         if state.ahead.as_ref().is_some_and(|ahead| ahead.timestamp <= self.face.timestamp) {
             state.ahead = None;
         }

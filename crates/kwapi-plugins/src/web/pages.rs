@@ -17,7 +17,7 @@ use super::group::GroupView;
 use super::overview::Seen;
 use super::route::{FormFields, Target};
 use super::used::Used;
-use super::{Site, statics};
+use super::{Site, statics, words};
 use crate::directory::MeterHealth;
 use crate::http::percent::encode;
 use range::RangeOf;
@@ -41,7 +41,11 @@ mod view;
 pub(super) struct Layout {
     title: String,
     version: String,
+    /// How often it renews itself, and how often while a stream shows its numbers, in seconds.
     refresh_seconds: u64,
+    refresh_live_seconds: u64,
+    /// When it was made, on the zone's wall clock.
+    clock: String,
     zone: String,
     /// The period whose menu entry is marked, if any.
     current: Option<Period>,
@@ -61,10 +65,16 @@ pub(super) struct Layout {
 
 impl Layout {
     fn new(site: &Site, seen: &Seen, title: String, current: Option<Period>) -> Self {
+        let refresh_seconds = site.settings.refresh_interval.as_secs().max(1);
+        // Graphs of a period change when its next row is there.
+        let row_seconds = current.map_or(refresh_seconds, Period::step_seconds);
+        let now = site.clock.now();
         Self {
             title,
             version: statics::version(),
-            refresh_seconds: site.settings.refresh_interval.as_secs().max(1),
+            refresh_live_seconds: row_seconds.min(REFRESH_LIVE_MAX).max(refresh_seconds),
+            refresh_seconds,
+            clock: words::instant(now, now, &site.settings.zone),
             zone: site.settings.zone.iana_name().unwrap_or("").to_owned(),
             current,
             periods: Period::ALL,
@@ -83,6 +93,9 @@ impl Layout {
         self.current == Some(*period)
     }
 }
+
+/// However long the rows of its graphs are, a page that shows live numbers renews the rest as often as this, in seconds.
+const REFRESH_LIVE_MAX: u64 = 60;
 
 /// How many meters are not read, where that is the caller's to know.
 fn troubled(site: &Site, seen: &Seen) -> usize {
@@ -186,7 +199,7 @@ pub(super) fn answer(
             )
         }
         Target::NoProbe(name) => no_probe(site, seen, name, conditions),
-        Target::Nowhere | Target::Choose | Target::Login(_) | Target::Logout => {
+        Target::Nowhere | Target::Stream(_) | Target::Choose | Target::Login(_) | Target::Logout => {
             let start = ("The last five minutes".to_owned(), "/last/minute/".to_owned());
             not_found(site, seen, "Page not found.".to_owned(), vec![start], 0, conditions)
         }

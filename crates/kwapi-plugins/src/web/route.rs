@@ -8,6 +8,9 @@ use crate::http::{FORM, READ, READ_AND_FORM, RouteMatch, Routes, ServerRoutes};
 /// The pages' routes.
 pub const ROUTES: &dyn ServerRoutes = &TABLE;
 
+/// Where the streams of open pages are.
+pub(super) const STREAM: &str = "/stream/";
+
 /// What is served at a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WebResource {
@@ -25,6 +28,7 @@ pub(super) enum WebResource {
     Table,
     Search,
     Meters,
+    Stream,
     Choose,
     Login,
     Logout,
@@ -42,6 +46,7 @@ static TABLE: Routes<WebResource> = Routes {
         page("/table/{period}/", WebResource::Table),
         page("/search/", WebResource::Search),
         page("/meters/", WebResource::Meters),
+        page(STREAM, WebResource::Stream),
         page("/groups/", WebResource::Groups),
         page("/group/{group}/", WebResource::Group),
         page("/graph/{period}/group/{group}/", WebResource::GroupGraph),
@@ -86,6 +91,8 @@ pub(super) enum Target {
     Search(FormFields),
     /// `/meters/`
     Meters(FormFields),
+    /// `/stream/`
+    Stream(FormFields),
     /// `/groups/`
     Groups(FormFields),
     /// `/group/<group>/`
@@ -149,6 +156,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
         WebResource::Table => period_or(parameter(0), |period| Target::Table(period, members())),
         WebResource::Search => Target::Search(members()),
         WebResource::Meters => Target::Meters(members()),
+        WebResource::Stream => Target::Stream(members()),
         WebResource::Choose => Target::Choose,
         WebResource::Login => Target::Login(members()),
         WebResource::Logout => Target::Logout,

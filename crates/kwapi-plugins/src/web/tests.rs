@@ -17,16 +17,19 @@ use crate::live::{Live, LiveConfig};
 
 mod browser;
 mod caching;
+mod driver;
 mod graphs;
 mod groups;
 mod legend;
 mod listing;
+mod live;
 mod logging_in;
 mod probe;
 mod ranges;
 mod ranges_of_sums;
 mod routes;
 mod stored;
+mod streams;
 mod table;
 mod tenants;
 mod tree;
@@ -141,7 +144,8 @@ impl PowerHistory for Fixture {
     }
 
     fn last(&self, probe: &ProbeId) -> Option<Latest> {
-        Some(Latest { at: Timestamp::from_seconds(Fixture::last(self, probe)), power: Watts(0.0) })
+        let at = Timestamp::from_seconds(Fixture::last(self, probe));
+        self.probes.contains(probe).then_some(Latest { at, power: Watts(0.0) })
     }
 }
 
@@ -172,7 +176,14 @@ async fn send(site: &Router, method: &str, path: &str, headers: &[(&str, &str)])
     }
     let answer = site.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let (parts, body) = answer.into_parts();
-    Response::from_parts(parts, to_bytes(body, usize::MAX).await.unwrap())
+    let is_stream = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let body = if is_stream && method != "HEAD" {
+        // It has no end: its first event stands for it.
+        streams::OpenStream::of(body).next().await.unwrap_or_default()
+    } else {
+        to_bytes(body, usize::MAX).await.unwrap()
+    };
+    Response::from_parts(parts, body)
 }
 
 async fn get(site: &Router, path: &str) -> Response<Bytes> {

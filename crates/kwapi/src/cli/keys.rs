@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use kwapi_core::Pattern;
+use kwapi_core::{Pattern, Timestamp};
 
 #[derive(Args, Debug)]
 pub(crate) struct KeysArgs {
@@ -41,4 +41,15 @@ pub(crate) struct SigningArgs {
     /// The probes it is valid for: an id, `lyon.*`, or all.
     #[arg(long, value_name = "PATTERN", default_value = "*", value_parser = Pattern::new)]
     pub(crate) probes: Pattern,
+    /// Instant from which it is valid, such as `2026-12-01T00:00:00Z`, or a date in UTC.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) valid_from: Option<Timestamp>,
+    /// Instant from which it is no longer valid.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) valid_until: Option<Timestamp>,
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    kwapi_bus::key_instant(text)
+        .ok_or_else(|| "must be an instant such as 2026-12-01T00:00:00Z, or a date".to_owned())
 }

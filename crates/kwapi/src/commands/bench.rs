@@ -1,6 +1,7 @@
 //! `kwapi bench`: how many probes this machine carries, from driver to API and RRD files, in one process.
 
 mod usage;
+mod viewers;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,9 +12,11 @@ use kwapi_plugins::live::LiveConfig;
 use crate::cli::{BenchArgs, OptionalPart};
 use crate::config::{Config, Endpoint};
 use crate::shutdown::Shutdown;
+use crate::stack::AddressInUse;
 use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, notify_ready};
 
 use usage::{Usage, resident_bytes};
+use viewers::Viewers;
 
 /// Outlets of one dummy meter: a whole rack at a time, as PDUs come.
 const OUTLETS_PER_METER: usize = 500;
@@ -60,9 +63,14 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let config = Config::read(&file).map_err(|error| error.to_string())?;
     let process = Process::new(&Descriptors::of(&config, Roles::RUN));
     let inside = [Endpoint::new("inproc://kwapi-bench")];
-    // Nobody asks it over HTTP: it has no listeners.
+    // Nobody asks it over HTTP but viewers: it has no listeners without them.
+    let listeners = match arguments.viewers {
+        0 => Listeners::default(),
+        _ => Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?,
+    };
+    let pages = listeners.addresses().web;
     let starting = Instant::now();
-    let stack = Stack::start(&process, &config, Roles::RUN, &inside, Listeners::default(), &shutdown)?;
+    let stack = Stack::start(&process, &config, Roles::RUN, &inside, listeners, &shutdown)?;
     let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
         return Err("part of the load is missing".to_owned());
     };
@@ -81,8 +89,17 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
         arguments.probes, arguments.interval, arguments.seconds
     );
     tokio::time::sleep(WARM_UP).await;
+    let viewers = match pages.filter(|_| arguments.viewers > 0) {
+        Some((_, address)) => Some(Viewers::open(arguments.viewers, address, live)?),
+        None => None,
+    };
+    if viewers.is_some() {
+        // Their coming is not what is measured.
+        tokio::time::sleep(WARM_UP).await;
+    }
 
     let (begin, used_before) = (Instant::now(), Usage::now());
+    let looked_before = viewers.as_ref().map(|viewers| viewers.counts()).unwrap_or_default();
     let (collected_before, recorded_before) = (live.counts(), history.counters());
     let published_before = drivers.published();
     tokio::select! {
@@ -90,6 +107,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
         () = shutdown.begun() => {}
     }
     let (seconds, used) = (begin.elapsed().as_secs_f64(), Usage::now().since(&used_before));
+    let looked = viewers.as_ref().map(|viewers| viewers.counts());
     // What was published has a moment to arrive before it is called lost.
     let published = drivers.published() - published_before;
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -107,6 +125,14 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let stored = recorded.recorded - recorded_before.recorded;
     println!("| recorded per second | {:.0} |", stored as f64 / seconds);
     println!("| lost | {} |", collected.lost - collected_before.lost);
+    if let (Some([connected, events, bytes]), [_, events_before, bytes_before]) = (looked, looked_before) {
+        println!("| viewers connected | {connected} |");
+        println!(
+            "| events per viewer and second | {:.2} |",
+            (events - events_before) as f64 / seconds / connected.max(1) as f64
+        );
+        println!("| sent to viewers per second | {:.2} MB |", (bytes - bytes_before) as f64 / seconds / 1e6);
+    }
     println!("| readings missed | {missed} |");
     println!("| start, until measurements are taken | {started:.1} s |");
     println!("| CPU, share of one core | {:.1} % |", 100.0 * used.cpu / seconds);
@@ -132,8 +158,10 @@ fn raised(probes: usize) -> Option<usize> {
 
 fn toml(arguments: &BenchArgs, directory: &str) -> String {
     let probes_max = raised(arguments.probes).map(|probes_max| format!("probes_max = {probes_max}\n"));
+    // Where viewers find the pages: any port that is free.
+    let listens = "rrd.listen = '127.0.0.1:0'\nstatus.listen = '127.0.0.1:0'\n";
     let mut toml = format!(
-        "state_directory = '{directory}'\n[api]\n{}[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
+        "state_directory = '{directory}'\n{listens}[api]\nlisten = '127.0.0.1:0'\n{}[bus]\nkey = {{ id = 'bench', secret = '0123456789abcdef0123456789abcdef' }}\n\
          [drivers]\ninterval_seconds = {}\n",
         probes_max.unwrap_or_default(),
         arguments.interval

@@ -6,11 +6,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use kwapi_bus::{CurveConfig, CurvePair, Key, Scheme};
-use kwapi_core::{Pattern, Secret, hex};
+use kwapi_core::{Pattern, Secret, Timestamp, hex};
 
 use super::counted;
 use crate::cli::{KeysCommand, SigningArgs};
 use crate::config::{Config, chain};
+use crate::stack::wall_clock;
 
 /// Makes a key, or lists those of the configuration.
 ///
@@ -25,7 +26,7 @@ pub(crate) fn keys(command: &KeysCommand, named: Option<&Path>) -> Result<(), St
             Ok(())
         }
         KeysCommand::List => {
-            print!("{}", list(&super::configuration(named)?));
+            print!("{}", list(&super::configuration(named)?, wall_clock().now()));
             Ok(())
         }
     }
@@ -48,12 +49,15 @@ fn curve(file: &Path) -> Result<(), String> {
 
 fn signing(arguments: &SigningArgs) -> Result<(), String> {
     let secret = hex::encode(&rand::random::<[u8; 32]>());
-    let SigningArgs { file, id, probes } = arguments;
-    let key = Key { id: id.clone(), secret: Secret::new(secret), probes: probes.clone() };
+    let SigningArgs { file, id, probes, valid_from, valid_until } = arguments;
+    let secret_key = Key::new(id, secret);
+    let key =
+        Key { probes: probes.clone(), valid_from: *valid_from, valid_until: *valid_until, ..secret_key };
     key.check(Scheme::Kwapi1).map_err(|error| chain(&error))?;
     keep(file, key.secret.expose())?;
     let name = file.display();
-    let key = format!("{{ id = \"{id}\", secret = {{ file = \"{name}\" }}{} }}", valid_for(probes));
+    let more = valid_for(probes) + &valid_when(&key);
+    let key = format!("{{ id = \"{id}\", secret = {{ file = \"{name}\" }}{more} }}");
     println!(
         "secret  {name}\n\n\
          Where measurements are signed:\n  [bus]\n  key = {key}\n\
@@ -67,6 +71,16 @@ fn valid_for(probes: &Pattern) -> String {
         Pattern::All => String::new(),
         probes => format!(", probes = \"{probes}\""),
     }
+}
+
+fn valid_when(key: &Key) -> String {
+    let written = |name: &str, at: Option<Timestamp>| -> Option<String> {
+        let at =
+            i64::try_from(at?.micros()).ok().and_then(|at| jiff::Timestamp::from_microsecond(at).ok())?;
+        Some(format!(", {name} = \"{at}\""))
+    };
+    let both = [written("valid_from", key.valid_from), written("valid_until", key.valid_until)];
+    both.into_iter().flatten().collect()
 }
 
 fn public(file: &Path) -> Result<String, String> {
@@ -89,19 +103,26 @@ fn keep(file: &Path, secret: &str) -> Result<(), String> {
     writeln!(opened, "{secret}").and_then(|()| opened.sync_all()).map_err(told)
 }
 
-/// A line for each key: what it is for, and the part of it that everybody may know.
-fn list(config: &Config) -> String {
+/// A line for each key: what it is for and from when until when, and the part of it that everybody may know.
+fn list(config: &Config, now: Timestamp) -> String {
     let mut lines = Vec::new();
     let bus = &config.bus;
-    match &bus.key {
-        Some(key) => lines.push(format!("signs with     {:<16} for {}", key.id, key.probes)),
-        None => lines.push("signs with     no key".to_owned()),
+    let line = |what: &str, key: &Key, place: &str| {
+        let state = match (key.valid_from, key.valid_until) {
+            (Some(from), _) if now < from => " (not valid yet)",
+            (_, Some(until)) if until <= now => " (no longer valid)",
+            _ => "",
+        };
+        let validity = key.validity().map(|validity| format!(", {validity}")).unwrap_or_default();
+        format!("{what:<14} {:<16} for {}{validity}{state}{place}", key.id, key.probes)
+    };
+    if bus.key.is_empty() {
+        lines.push("signs with     no key".to_owned());
     }
-    lines.extend(bus.keys.iter().map(|key| format!("accepts        {:<16} for {}", key.id, key.probes)));
+    lines.extend(bus.key.iter().map(|key| line("signs with", key, "")));
+    lines.extend(bus.keys.iter().map(|key| line("accepts", key, "")));
     for (url, curve, keys) in config.endpoints() {
-        lines.extend(
-            keys.iter().map(|key| format!("accepts        {:<16} for {}, at {url}", key.id, key.probes)),
-        );
+        lines.extend(keys.iter().map(|key| line("accepts", key, &format!(", at {url}"))));
         let Some(curve) = curve else { continue };
         let own = CurveConfig::public_of(&curve.secret_key).unwrap_or_else(|| "not a key".to_owned());
         lines.push(format!("CURVE          {own} at {url}"));

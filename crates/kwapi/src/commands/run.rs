@@ -90,9 +90,9 @@ fn sign_inside(config: &mut Config) -> Result<(), String> {
     if !config.drivers.publish.is_empty() {
         crate::stack::needs_key(config)?;
     }
-    if config.bus.key.is_none() && config.bus.signature == Scheme::Kwapi1 {
+    if config.bus.key.is_empty() && config.bus.signature == Scheme::Kwapi1 {
         let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-        config.bus.key = Some(Key::new("inside", secret));
+        config.bus.inside = Some(Key::new("inside", secret));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `kwapi status`: how each meter of a running kwapi is doing.
+//! `kwapi status`: how each meter of a running kwapi is doing, or each link of a forwarder.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::client::{AskFailure, KwapiClient};
 use crate::cli::StatusArgs;
 use crate::config::Config;
 use crate::stack::Roles;
-use crate::stack::status::{MeterReport, ProbeReport, default_address};
+use crate::stack::status::{LinkReport, MeterReport, ProbeReport, default_address};
 
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,7 +23,10 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// # Errors
 /// When nobody answers, as one line.
 pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Result<(), String> {
-    let address = address(arguments.address, named)?;
+    let address = asked(arguments.address, named).await?;
+    if let Some(links) = links(address).await? {
+        return print_links(address, &links, arguments).await;
+    }
     let meters = meters(address).await?;
     let shown: Vec<&MeterReport> =
         meters.iter().filter(|meter| !arguments.troubled || !meter.is_up).collect();
@@ -36,11 +39,78 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
         print(&shown);
     }
     println!("{}", summary(&meters));
-    // A kwapi of before says nothing of them.
+    print_troubles(address).await;
+    Ok(())
+}
+
+/// What is wrong with the process at `address` itself. A kwapi of before says nothing of it.
+async fn print_troubles(address: SocketAddr) {
     let troubles = get(address, "/troubles").await.unwrap_or_default();
     for trouble in serde_json::from_slice::<Vec<String>>(&troubles).unwrap_or_default() {
         println!("trouble: {trouble}");
     }
+}
+
+/// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place and no driver manager
+/// is at its own, where a forwarder is by default.
+async fn asked(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
+    let (address, forwarder) = (address(told, named)?, default_address(Roles::FORWARDER));
+    KwapiClient::on_this_machine(address)?;
+    let is_default = told.is_none() && address == default_address(Roles::DRIVERS);
+    if is_default && get(address, "/healthz").await.is_err() && get(forwarder, "/healthz").await.is_ok() {
+        return Ok(forwarder);
+    }
+    Ok(address)
+}
+
+/// The links of the forwarder at `address`; `None` where that is no forwarder.
+///
+/// # Errors
+/// When nobody answers, as one line.
+async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
+    match ask(address, "/links").await {
+        Ok(body) => serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_| format!("{address} is not a kwapi status endpoint")),
+        Err(AskFailure::Absent(why)) => Err(absent(&why)),
+        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(None),
+    }
+}
+
+async fn print_links(
+    address: SocketAddr,
+    links: &[LinkReport],
+    arguments: &StatusArgs,
+) -> Result<(), String> {
+    let shown: Vec<&LinkReport> = links.iter().filter(|link| !arguments.troubled || link.is_cut).collect();
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&shown).map_err(|error| error.to_string())?);
+        return Ok(());
+    }
+    if !shown.is_empty() || !arguments.troubled {
+        let width = shown.iter().map(|link| link.endpoint.chars().count()).max().unwrap_or(4).max(4);
+        println!(
+            "{:width$}  {:<10} {:>12} {:>14} {:>7} {:>10} {:>10}",
+            "LINK", "SIDE", "MESSAGES", "BYTES", "TOPICS", "LAG", "LAST"
+        );
+        let seconds = |told: Option<f64>| told.map_or_else(|| "-".to_owned(), |told| format!("{told:.3} s"));
+        for link in &shown {
+            println!(
+                "{:width$}  {:<10} {:>12} {:>14} {:>7} {:>10} {:>10}{}",
+                link.endpoint,
+                link.side,
+                link.messages,
+                link.bytes,
+                link.subscriptions,
+                seconds(link.lag_seconds),
+                seconds(link.last_message_seconds_ago),
+                if link.is_cut { "  cut" } else { "" },
+            );
+        }
+    }
+    let cut = links.iter().filter(|link| link.is_cut).count();
+    println!("{} links, {cut} cut", links.len());
+    print_troubles(address).await;
     Ok(())
 }
 
@@ -132,19 +202,27 @@ fn watts(probes: &[ProbeReport]) -> Option<f64> {
     measured.filter_map(|probe| probe.watts).reduce(|one, other| one + other)
 }
 
-/// What the status listener at `address` answers to `path`.
+/// What the status listener at `address` answers to `path`, or why there is no answer, as one line.
 async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
-    let client = KwapiClient::on_this_machine(address)?;
-    let answer = async { client.get(path, &[]).await?.whole(ANSWER_BYTES_MAX).await };
-    let answer = timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
-        Err(AskFailure::Absent(format!("{}: no answer within {TIMEOUT:?}", client.place())))
-    });
-    answer.map_err(|failure| match failure {
-        AskFailure::Absent(why) => format!("{why}; check that kwapi is running, or use --address"),
+    KwapiClient::on_this_machine(address)?;
+    ask(address, path).await.map_err(|failure| match failure {
+        AskFailure::Absent(why) => absent(&why),
         AskFailure::NotKept(_) => format!(
             "the process at {address} reads no meters; use --address with the driver manager's status address"
         ),
         AskFailure::Other(_) => format!("{address} is not a kwapi status endpoint"),
+    })
+}
+
+fn absent(why: &str) -> String {
+    format!("{why}; check that kwapi is running, or use --address")
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Result<Vec<u8>, AskFailure> {
+    let client = KwapiClient::on_this_machine(address).map_err(AskFailure::Absent)?;
+    let answer = async { client.get(path, &[]).await?.whole(ANSWER_BYTES_MAX).await };
+    timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
+        Err(AskFailure::Absent(format!("{}: no answer within {TIMEOUT:?}", client.place())))
     })
 }
 

@@ -1,12 +1,15 @@
 //! `[bus]`, and endpoints as they are written: a URL, or a table where one differs from the rest.
 
+use std::fmt;
 use std::num::NonZeroU32;
 
 use kwapi_bus::{
     Attach, CurveConfig, EndpointConfig, Key, PublisherConfig, Scheme, SourceConfig, SubscriberConfig,
 };
 use kwapi_core::Pattern;
-use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::document::{Document, DocumentError, Step};
 use super::{Config, chain};
@@ -17,8 +20,12 @@ use super::{Config, chain};
 pub(crate) struct BusSection {
     /// How messages are signed.
     pub(crate) signature: Scheme,
-    /// What this process signs with.
-    pub(crate) key: Option<Key>,
+    /// What this process signs with: one key, or several that follow each other.
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) key: Vec<Key>,
+    /// What it signs with where no key is configured and nobody else listens: a key of this process alone.
+    #[serde(skip)]
+    pub(crate) inside: Option<Key>,
     /// What others sign with; our own key is believed too.
     pub(crate) keys: Vec<Key>,
     /// Encryption for every endpoint that does not bring its own.
@@ -37,7 +44,8 @@ impl Default for BusSection {
         let max_age_seconds = SubscriberConfig::new(Vec::new()).max_age_seconds;
         Self {
             signature: Scheme::default(),
-            key: None,
+            key: Vec::new(),
+            inside: None,
             keys: Vec::new(),
             curve: None,
             max_age_seconds,
@@ -128,18 +136,23 @@ impl Endpoint {
 }
 
 impl BusSection {
+    /// The keys that this process signs with.
+    fn signing(&self) -> Vec<Key> {
+        if self.key.is_empty() { self.inside.iter().cloned().collect() } else { self.key.clone() }
+    }
+
     /// The keys that a message may be signed with.
     fn believed(&self) -> Vec<Key> {
         let mut keys = self.keys.clone();
-        keys.extend(self.key.clone().filter(|own| keys.iter().all(|key| key.id != own.id)));
+        keys.extend(self.signing().into_iter().filter(|own| self.keys.iter().all(|key| key.id != own.id)));
         keys
     }
 
     /// What the driver manager's publisher is told: the endpoints of `[drivers] publish`, and those of this process.
     pub(crate) fn publisher(&self, publish: &[Endpoint], inside: &[Endpoint]) -> PublisherConfig {
         let endpoints = publish.iter().chain(inside).map(|endpoint| endpoint.plain(self)).collect();
-        let key = self.key.clone().filter(|_| self.signature != Scheme::None);
-        PublisherConfig { endpoints, signature: self.signature, key, high_water: self.high_water }
+        let keys = if self.signature == Scheme::None { Vec::new() } else { self.signing() };
+        PublisherConfig { endpoints, signature: self.signature, keys, high_water: self.high_water }
     }
 
     /// What a plugin's subscriber is told; no patterns stand for all probes.
@@ -153,6 +166,27 @@ impl BusSection {
         config.high_water = self.high_water;
         config
     }
+}
+
+/// Reads a table, or a list of them.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error> {
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Vec<Key>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a key, or a list of keys")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<Key>, A::Error> {
+            Key::deserialize(MapAccessDeserializer::new(map)).map(|key| vec![key])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<Key>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+    deserializer.deserialize_any(Keys)
 }
 
 impl Config {
@@ -184,7 +218,7 @@ impl Config {
     pub(super) fn check_bus(&self, document: &Document) -> Result<(), DocumentError> {
         let at = |table: &str, key: &str| [Step::Key(table.to_owned()), Step::Key(key.to_owned())];
         for key in self.bus.key.iter().chain(&self.bus.keys) {
-            let name = if self.bus.key.as_ref() == Some(key) { "key" } else { "keys" };
+            let name = if self.bus.key.contains(key) { "key" } else { "keys" };
             key.check(self.bus.signature).map_err(|error| document.error(&at("bus", name), chain(&error)))?;
         }
         for (table, key, endpoints) in self.endpoint_lists() {

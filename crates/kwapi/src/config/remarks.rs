@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kwapi_core::ProbeId;
 use kwapi_drivers::manager::VirtualSpec;
-use toml::Value;
+use toml::{Table, Value};
 
 use super::Labels;
 use super::document::{Document, Step};
@@ -20,8 +20,16 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
         ["meter", "inventory", "virtual", "labels", "credentials", "drivers", "bill", "tariff"];
     /// What is taken up of a table that is not: who may read, and who sees which probes.
     const SCOPES: [&str; 3] = ["scope", "see_all", "token"];
+    /// The tables with keys of the bus, which are taken up: what messages are signed with, and who may connect.
+    const BUS: [&str; 5] = ["bus", "drivers", "forwarder", "api", "rrd"];
     let print = |name: &str, value: &Value| {
         let mut value = value.clone();
+        if BUS.contains(&name) {
+            value.as_table_mut().into_iter().for_each(|table| {
+                table.remove("key");
+                leave_out_keys(table);
+            });
+        }
         let auth = value.as_table_mut().and_then(|table| table.get_mut("auth")).and_then(Value::as_table_mut);
         // Of the pages' login all is taken up, but that there is one.
         auth.into_iter().for_each(|auth| auth.retain(|key, _| name != "rrd" && !SCOPES.contains(&key)));
@@ -36,9 +44,23 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
         .map(|(name, value)| (name.clone(), print(name, value)))
         .collect();
     if let Some(publish) = document.tables.get("drivers").and_then(|drivers| drivers.get("publish")) {
-        fixed.insert("drivers.publish".to_owned(), print("drivers", publish));
+        let publish = Value::Table([("publish".to_owned(), publish.clone())].into_iter().collect());
+        fixed.insert("drivers.publish".to_owned(), print("drivers", &publish));
     }
     fixed
+}
+
+/// Leaves out `keys` and `curve.clients` of a table and of the endpoints in it.
+fn leave_out_keys(table: &mut Table) {
+    table.remove("keys");
+    if let Some(Value::Table(curve)) = table.get_mut("curve") {
+        curve.remove("clients");
+    }
+    for list in ["publish", "subscribe"] {
+        if let Some(Value::Array(endpoints)) = table.get_mut(list) {
+            endpoints.iter_mut().filter_map(Value::as_table_mut).for_each(leave_out_keys);
+        }
+    }
 }
 
 /// Samples that are sent to another machine unencrypted.

@@ -8,7 +8,7 @@ use kwapi_drivers::manager::{Host, Manager, MeterSpec, VirtualError};
 use kwapi_plugins::metrics::Metrics;
 
 use super::{Process, metrics, readiness};
-use crate::config::{Config, Endpoint};
+use crate::config::{BusSection, Config, Endpoint};
 
 /// Probes to expect of a meter that names its outlets itself.
 const OUTLETS_EXPECTED: usize = 24;
@@ -62,6 +62,17 @@ impl Drivers {
         self.manager.apply_virtual(config.virtual_probes.clone())?;
         self.manager.apply(config.meters.clone());
         Ok(())
+    }
+
+    /// Takes up the keys of a configuration: what is signed with from now on, and who may connect.
+    ///
+    /// # Errors
+    /// When a key is unfit; nothing has changed then.
+    pub(super) fn sign_with(&self, config: &Config, bus: &BusSection) -> Result<(), BusError> {
+        let publisher = bus.publisher(&config.drivers.publish, &[]);
+        let unfit = |source| BusError::Key { url: "[bus] key".to_owned(), source };
+        self.publisher.let_in(&publisher.endpoints)?;
+        self.publisher.sign_with(&publisher.keys).map_err(unfit)
     }
 
     /// How each meter is doing.

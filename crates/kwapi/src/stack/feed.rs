@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kwapi_bus::Subscriber;
+use kwapi_bus::{BusError, Subscriber};
 use kwapi_core::{Account, Pattern, ProbeId, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
@@ -16,13 +16,16 @@ use tokio::task::JoinHandle;
 
 use super::process::{clock_not_before, clock_trouble};
 use super::{Process, Roles, metrics, readiness};
-use crate::config::{Config, Endpoint, chain};
+use crate::config::{BusSection, Config, Endpoint, chain};
 
 /// Measurements on their way in.
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) live: Live,
     running: Running,
+    subscriber: Arc<Subscriber>,
+    roles: Roles,
+    inside: Vec<Endpoint>,
     upkeep: Option<JoinHandle<()>>,
     /// Two processes on one record would each undo the other's. (Where there is a journal, it has the lock.)
     _lock: Option<DirectoryLock>,
@@ -122,13 +125,23 @@ impl Feed {
             .map(|journal| Keeper::start(journal, process.clock.clone()))
             .transpose()
             .map_err(|error| chain(&error))?;
-        let running = Running::start(intake, subscriber, keeper).map_err(|error| chain(&error))?;
-        Ok(Self { live, running, upkeep, _lock: lock })
+        let running = Running::start(intake, subscriber.clone(), keeper).map_err(|error| chain(&error))?;
+        Ok(Self { live, running, subscriber, roles, inside: inside.to_vec(), upkeep, _lock: lock })
+    }
+
+    /// Takes up the keys of a configuration: what messages may be signed with, and who may connect.
+    ///
+    /// # Errors
+    /// When a key is unfit; nothing has changed then.
+    pub(super) fn believe(&self, config: &Config, bus: &BusSection) -> Result<(), BusError> {
+        let sources = self.roles.sources(config, &self.inside);
+        self.subscriber.believe(&bus.subscriber(&sources, &[]).endpoints)
     }
 
     /// Takes what has come by now, and puts everything on record.
     pub(super) async fn stop(self) {
-        let Self { live, running, upkeep, .. } = self;
+        let Self { live, running, subscriber, upkeep, .. } = self;
+        drop(subscriber);
         let has_record = upkeep.is_some();
         upkeep.inspect(JoinHandle::abort);
         let stopped = tokio::task::spawn_blocking(move || {

@@ -6,7 +6,7 @@ mod samples;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kwapi_bus::{BusContext, Forwarder, Publisher, Subscriber};
+use kwapi_bus::{BusContext, Forwarder, LinkCounters, LinkSide, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
@@ -127,6 +127,8 @@ pub(super) fn publisher(publisher: Arc<Publisher>) -> impl MetricSource {
             .count(&[], counters.published);
         out.family("kwapi_bus_publish_dropped", Kind::Counter, "Measurements dropped before sending.")
             .count(&[], counters.dropped);
+        let help = "Measurements not sent, because no signing key was valid.";
+        out.family("kwapi_bus_publish_unsigned", Kind::Counter, help).count(&[], counters.unsigned);
         out.family("kwapi_bus_publish_failed", Kind::Counter, "Sends rejected by a socket.")
             .count(&[], counters.failed);
     }
@@ -233,6 +235,38 @@ pub(super) fn forwarder(forwarder: Arc<Forwarder>) -> impl MetricSource {
             "Subscriptions not passed upstream: too long, or too many.",
         )
         .count(&[], counters.refused_subscriptions);
+        for link in forwarder.links() {
+            forwarder_link(out, &link);
+        }
+    }
+}
+
+/// What one of a forwarder's links carries.
+fn forwarder_link(out: &mut Exposition, link: &LinkCounters) {
+    let labels = [("endpoint", link.endpoint.as_str()), ("side", link.side.name())];
+    let help = "Messages of a link: received from upstream, or offered downstream.";
+    out.family("kwapi_forwarder_link_messages", Kind::Counter, help).count(&labels, link.messages);
+    let help = "Bytes of the messages of a link.";
+    out.family("kwapi_forwarder_link_bytes", Kind::Counter, help).count(&labels, link.bytes);
+    let help = "Topics subscribed to on a link.";
+    out.family("kwapi_forwarder_link_subscriptions", Kind::Gauge, help)
+        .sample(&labels, link.subscriptions as f64);
+    if link.side == LinkSide::Downstream {
+        return;
+    }
+    let help = "Whether a link is cut, because it closes a loop of forwarders.";
+    out.family("kwapi_forwarder_link_cut", Kind::Gauge, help)
+        .sample(&labels, f64::from(u8::from(link.is_cut)));
+    let help = "How often a link was cut, because it closed a loop of forwarders.";
+    out.family("kwapi_forwarder_link_cuts", Kind::Counter, help).count(&labels, link.cuts);
+    if let Some(at) = link.last_message {
+        let help = "When the newest message of a link came, Unix time.";
+        out.family("kwapi_forwarder_link_last_message_timestamp_seconds", Kind::Gauge, help)
+            .sample(&labels, at.seconds_f64());
+    }
+    if let Some(lag) = link.lag_micros {
+        let help = "How long the newest message of a link took from its measurement to this forwarder.";
+        out.family("kwapi_forwarder_link_lag_seconds", Kind::Gauge, help).sample(&labels, lag as f64 / 1e6);
     }
 }
 

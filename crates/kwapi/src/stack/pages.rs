@@ -17,7 +17,7 @@ use kwapi_plugins::auth::{Auth, AuthConfig, LoginConfig, Logins};
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
-use kwapi_plugins::web::Settings;
+use kwapi_plugins::web::{LiveStreams, Settings};
 
 use super::{Process, metrics, readiness};
 use crate::config::{Config, chain};
@@ -134,11 +134,18 @@ pub(super) fn logins(
     Ok(logins)
 }
 
+/// The streams of open pages. A quarter of the connections that pages may have is left to whatever else is asked of them.
+pub(super) fn streams(process: &Process, config: &Config) -> LiveStreams {
+    let connections = config.api.config.connections_max.min(process.seats.max());
+    LiveStreams::new((connections - connections / 4).max(1))
+}
+
 /// The pages, over what `directory` knows.
 pub(super) fn router(
     process: &Process,
     config: &Config,
     directory: Directory,
+    streams: LiveStreams,
     logins: Option<Logins>,
 ) -> axum::Router {
     let rrd = &config.rrd;
@@ -148,6 +155,7 @@ pub(super) fn router(
         tariff: Some(Tariff { currency: rrd.currency.clone(), price_per_kwh: rrd.kwh_price }),
         zone: TimeZone::system(),
         power_max: rrd.max_watts,
+        streams,
         ..Settings::default()
     };
     if let Some(hue) = rrd.hue {

@@ -1,4 +1,4 @@
-//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/troubles`,
+//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/links`, `/troubles`,
 //! `/v2/energy`.
 
 use std::net::SocketAddr;
@@ -8,12 +8,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
+use kwapi_bus::{Forwarder, LinkCounters};
 use kwapi_core::{Timestamp, WallClock, is_silent};
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
 use kwapi_history::Samples;
 use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
+use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::{HEALTH, METRICS, Metrics, READY};
 use kwapi_plugins::remote_write::RemoteWrite;
 use serde::{Deserialize, Serialize};
@@ -38,11 +40,16 @@ pub(crate) const fn default_address(roles: Roles) -> SocketAddr {
 
 /// Where the state of each meter is told…
 const METERS: &str = "/meters";
+/// …what each link of a forwarder carries…
+const LINKS: &str = "/links";
 /// …and what is wrong with the process itself.
 const TROUBLES: &str = "/troubles";
 /// What is served there.
-static ROUTES: Routes =
-    Routes { server: "status", table: &[], others: &[METRICS, HEALTH, READY, METERS, TROUBLES, ENERGY] };
+static ROUTES: Routes = Routes {
+    server: "status",
+    table: &[],
+    others: &[METRICS, HEALTH, READY, METERS, LINKS, TROUBLES, ENERGY],
+};
 
 /// How the status listener of a process listens.
 pub(super) fn listen(config: &Config, roles: Roles, seats: &Seats) -> Listen {
@@ -70,6 +77,9 @@ pub(super) fn router(
         Some(energy) => metrics.merge(energy),
         None => metrics,
     };
+    if let Some(forwarder) = sources.forwarder.clone() {
+        router = router.route(LINKS, get(links).with_state((forwarder, clock.clone())));
+    }
     router = router.route(TROUBLES, get(troubles).with_state(sources));
     match manager {
         Some(manager) => router.route(METERS, get(meters).with_state((manager, clock))),
@@ -83,10 +93,18 @@ async fn meters(State((manager, clock)): State<(Arc<Manager>, WallClock)>) -> Js
     Json(statuses.into_iter().map(|status| MeterReport::new(status, now)).collect())
 }
 
+async fn links(State((forwarder, clock)): State<(Arc<Forwarder>, WallClock)>) -> Json<Vec<LinkReport>> {
+    let now = clock.now();
+    Json(forwarder.links().into_iter().map(|link| LinkReport::new(link, now)).collect())
+}
+
 /// What knows of troubles, as far as the process has it.
 #[derive(Clone, Debug)]
 pub(super) struct TroubleSources {
     pub(super) manager: Option<Arc<Manager>>,
+    pub(super) forwarder: Option<Arc<Forwarder>>,
+    /// Where measurements are heard.
+    pub(super) live: Option<Live>,
     pub(super) samples: Option<Arc<Samples>>,
     pub(super) rests: Option<RestWatch>,
     pub(super) remote_writes: Vec<RemoteWrite>,
@@ -98,16 +116,62 @@ pub(super) struct TroubleSources {
 const RECORDS: [&str; 7] =
     ["history_directory", "journal", "accounts", "history", "groups", "ledger", "samples"];
 
+/// Of probes that two publishers claim, so many are named.
+const RIVALS_SHOWN: usize = 10;
+
 /// What is wrong with the clock or the state of the process itself, what keeps records from being kept, samples from object
 /// storage and measurements from remote write, and which meters contradict those below them: a sentence each.
 async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
     let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
     let unready = sources.parts.unready().filter(|(part, _)| RECORDS.contains(part));
     all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
+    let links = sources.forwarder.map(|forwarder| forwarder.links()).unwrap_or_default();
+    all.extend(links.iter().filter(|link| link.is_cut).map(|link| {
+        format!("{}: loop of forwarders, link cut; remove one `subscribe` of the loop", link.endpoint)
+    }));
+    let rivals = sources.live.map(|live| live.rivals()).unwrap_or_default();
+    all.extend(rivals.iter().take(RIVALS_SHOWN).map(ToString::to_string));
+    if rivals.len() > RIVALS_SHOWN {
+        all.push(format!("{} more probes have two publishers at the same time", rivals.len() - RIVALS_SHOWN));
+    }
     all.extend(sources.samples.and_then(|samples| samples.upload_trouble()));
     all.extend(sources.rests.iter().flat_map(RestWatch::troubles));
     all.extend(sources.remote_writes.iter().filter_map(RemoteWrite::trouble));
     Json(all)
+}
+
+/// One link of a forwarder, as `/links` shows it and `kwapi status` reads it.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct LinkReport {
+    pub(crate) endpoint: String,
+    /// `upstream` or `downstream`.
+    pub(crate) side: String,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) subscriptions: u64,
+    /// How long ago the newest message came.
+    pub(crate) last_message_seconds_ago: Option<f64>,
+    /// How long the newest message took from its measurement to the forwarder.
+    pub(crate) lag_seconds: Option<f64>,
+    /// Whether it is cut, since it closes a loop.
+    pub(crate) is_cut: bool,
+    pub(crate) cuts: u64,
+}
+
+impl LinkReport {
+    fn new(link: LinkCounters, now: Timestamp) -> Self {
+        Self {
+            side: link.side.name().to_owned(),
+            messages: link.messages,
+            bytes: link.bytes,
+            subscriptions: link.subscriptions,
+            last_message_seconds_ago: link.last_message.map(|at| now.since(at).as_secs_f64()),
+            lag_seconds: link.lag_micros.map(|lag| lag as f64 / 1e6),
+            is_cut: link.is_cut,
+            cuts: link.cuts,
+            endpoint: link.endpoint,
+        }
+    }
 }
 
 /// One meter, as `/meters` shows it and `kwapi status` reads it.

@@ -44,6 +44,7 @@ mod readiness;
 mod reload;
 mod remote_write;
 mod scopes;
+mod sites;
 mod spine;
 mod survival;
 mod upgrade;

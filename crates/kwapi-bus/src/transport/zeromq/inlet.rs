@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use zmq::{Message, PollItem, SocketType};
 
+use super::clients::ClientLists;
 use super::context::BusContext;
 use super::socket::OpenSocket;
 use crate::endpoint::{Attach, EndpointConfig};
@@ -49,6 +50,11 @@ impl Sockets {
     pub(crate) fn bound(&self) -> Vec<String> {
         self.open.iter().flat_map(OpenSocket::bound).cloned().collect()
     }
+
+    /// Who may connect to those that are bound.
+    pub(crate) fn client_lists(&self) -> ClientLists {
+        ClientLists::new(self.open.iter().filter_map(OpenSocket::client_list))
+    }
 }
 
 impl Inlet for Sockets {
@@ -62,6 +68,7 @@ impl Inlet for Sockets {
         }
         self.readable.clear();
         self.readable.extend(items.iter().map(PollItem::is_readable));
+        self.open.iter_mut().for_each(OpenSocket::drop_removed);
         Ok(())
     }
 

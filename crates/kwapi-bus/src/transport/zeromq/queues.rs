@@ -29,7 +29,7 @@ impl ListenerQueues {
     }
 
     /// Gives each listener its share. To be called after each wait of the thread that owns `sockets`.
-    pub(crate) fn share(&mut self, sockets: &[OpenSocket]) {
+    pub(crate) fn share<'s>(&mut self, sockets: impl IntoIterator<Item = &'s OpenSocket>) {
         let connections = bounds::connections();
         let had_whole = self.connections <= WHOLE_QUEUES;
         let is_due = connections > WHOLE_QUEUES && self.looked_at.elapsed() >= LOOKED_AT_EVERY;
@@ -38,7 +38,7 @@ impl ListenerQueues {
             return;
         }
         (self.connections, self.looked_at) = (connections, Instant::now());
-        for open in sockets.iter().filter(|open| open.lets_in_strangers()) {
+        for open in sockets.into_iter().filter(|open| open.lets_in_strangers()) {
             // libzmq puts it to the connections that stand, too.
             if let Err(error) = open.socket.set_sndhwm(share_of(open.high_water(), connections)) {
                 tracing::warn!(%error, "cannot bound the queues of slow subscribers");

@@ -5,9 +5,11 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 
 use zmq::{Socket, SocketType};
 
+use super::clients::ClientList;
 use super::context::BusContext;
 use super::curve::CurveConfig;
 use super::zap::Admission;
@@ -28,6 +30,15 @@ const HANDSHAKE_MS_MAX: i32 = 10_000;
 const RECONNECT_MS: i32 = 100;
 /// A peer that stays away is asked for no less often than this.
 const RECONNECT_MS_MAX: i32 = 2_000;
+/// An attempt to connect that nobody answers is given up after this, in milliseconds: TCP by itself waits longer after each
+/// packet that got lost, and would come back a minute after the network.
+const CONNECT_MS_MAX: i32 = 3_000;
+/// How often who listens asks its peer for a sign of life (ZMTP 3.1, `PING`), in milliseconds…
+const HEARTBEAT_MS: i32 = 2_000;
+/// …and how long it waits for anything at all before it connects anew.
+const HEARTBEAT_MS_MAX: i32 = 6_000;
+/// What it tells the peer to take for its own death, in milliseconds: no `PING` for so long.
+const HEARTBEAT_TTL_MS: i32 = 10_000;
 /// After these seconds of silence TCP asks whether the peer is still there, this often, this many times.
 const KEEPALIVE_IDLE_S: i32 = 30;
 const KEEPALIVE_INTERVAL_S: i32 = 10;
@@ -71,8 +82,12 @@ pub(crate) struct OpenSocket {
     high_water: i32,
     /// The addresses it is bound to, with the ports the system chose.
     bound: Vec<String>,
+    /// Of those, the ones that could not be bound again after clients were dropped.
+    unbound: Vec<String>,
+    /// Where it was told to attach.
+    urls: Vec<String>,
     /// Lets the configured clients in for as long as the socket is there.
-    _admission: Option<Admission>,
+    admission: Option<Arc<Admission>>,
 }
 
 impl OpenSocket {
@@ -84,6 +99,19 @@ impl OpenSocket {
         default: Attach,
         high_water: i32,
     ) -> Result<Self, BusError> {
+        Self::open_with(context, kind, endpoint, default, high_water, None)
+    }
+
+    /// The same, in place of a socket that was closed: who may connect is in the `list` of that one, which may have changed
+    /// since.
+    pub(crate) fn open_with(
+        context: &BusContext,
+        kind: SocketType,
+        endpoint: &EndpointConfig,
+        default: Attach,
+        high_water: i32,
+        list: Option<ClientList>,
+    ) -> Result<Self, BusError> {
         let attach = endpoint.attach.unwrap_or(default);
         let url = &endpoint.url;
         check_url(url)?;
@@ -92,12 +120,12 @@ impl OpenSocket {
         set_options(&socket, kind, ipv6, high_water).map_err(BusError::system(url))?;
         let admission = match (&endpoint.curve, attach) {
             (None, _) => None,
-            (Some(curve), Attach::Bind) => Some(serve(curve, context, &socket, url)?),
+            (Some(curve), Attach::Bind) => Some(serve(curve, context, &socket, url, list)?),
             (Some(curve), Attach::Connect) => join(curve, &socket, url).map(|()| None)?,
         };
         let context = context.clone();
-        let bound = Vec::new();
-        let mut open = Self { socket, context, attach, high_water, bound, _admission: admission };
+        let (bound, unbound, urls) = (Vec::new(), Vec::new(), Vec::new());
+        let mut open = Self { socket, context, attach, high_water, bound, unbound, urls, admission };
         open.attach(url)?;
         Ok(open)
     }
@@ -119,7 +147,38 @@ impl OpenSocket {
         if let (Attach::Bind, Ok(Ok(bound))) = (self.attach, self.socket.get_last_endpoint()) {
             self.bound.push(bound);
         }
+        self.urls.push(url.to_owned());
         Ok(())
+    }
+
+    /// The list of who may connect, if it has one, to be changed by others than the thread that owns the socket.
+    pub(crate) fn client_list(&self) -> Option<ClientList> {
+        let admission = self.admission.clone()?;
+        Some(ClientList { urls: self.urls.clone(), admission })
+    }
+
+    /// Drops all connections where a client was removed from the list of those that may connect: libzmq cannot drop one. The
+    /// others are back at once. To be called after each wait of the thread that owns the socket.
+    pub(crate) fn drop_removed(&mut self) {
+        if self.admission.as_ref().is_some_and(|admission| admission.take_removed()) {
+            for url in &self.bound {
+                match self.unbind(url) {
+                    Ok(()) => self.unbound.push(url.clone()),
+                    Err(error) => {
+                        tracing::error!(url, %error, "cannot drop the connections of a removed key");
+                    }
+                }
+            }
+        }
+        let is_first = self.unbound.len() == self.bound.len();
+        self.unbound.retain(|url| match self.socket.bind(url) {
+            Ok(()) => false,
+            Err(error) if is_first => {
+                tracing::error!(url, %error, "cannot bind again after a key was removed; trying on");
+                true
+            }
+            Err(_) => true,
+        });
     }
 
     /// The addresses it is bound to, with the ports the system chose.
@@ -169,9 +228,13 @@ fn serve(
     context: &BusContext,
     socket: &Socket,
     url: &str,
-) -> Result<Admission, BusError> {
+    list: Option<ClientList>,
+) -> Result<Arc<Admission>, BusError> {
     let (secret, clients) = curve.server(url)?;
-    let admission = context.admit(clients)?;
+    let admission = match list {
+        Some(list) => list.admission,
+        None => Arc::new(context.admit(clients)?),
+    };
     let options = || {
         socket.set_zap_domain(admission.domain())?;
         socket.set_curve_server(true)?;
@@ -207,6 +270,13 @@ fn set_options(socket: &Socket, kind: SocketType, ipv6: bool, high_water: i32) -
     socket.set_handshake_ivl(HANDSHAKE_MS_MAX)?;
     socket.set_reconnect_ivl(RECONNECT_MS)?;
     socket.set_reconnect_ivl_max(RECONNECT_MS_MAX)?;
+    socket.set_connect_timeout(CONNECT_MS_MAX)?;
+    if !is_heard_by_listeners {
+        // Only this side asks: libzmq 4.0 and 4.1, which listen to us elsewhere, take a `PING` and answer none.
+        socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
+        socket.set_heartbeat_timeout(HEARTBEAT_MS_MAX)?;
+        socket.set_heartbeat_ttl(HEARTBEAT_TTL_MS)?;
+    }
     socket.set_tcp_keepalive(1)?;
     socket.set_tcp_keepalive_idle(KEEPALIVE_IDLE_S)?;
     socket.set_tcp_keepalive_intvl(KEEPALIVE_INTERVAL_S)?;

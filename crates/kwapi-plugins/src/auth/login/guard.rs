@@ -5,19 +5,28 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 
 use super::{Client, LoginSettings, Logins};
 use crate::audit::AuditEvent;
-use crate::auth::{Admission, Caller, Judged, Refusal, bounded, named, strip_identity, token_of};
+use crate::auth::{Admission, Caller, Judged, READ_RULE, Refusal, bounded, named, strip_identity, token_of};
 use crate::http::percent::encode;
 use crate::http::{ClientConnection, HttpError, ServerRoutes, is_from_another_site};
 
 /// The page that people log in at.
 pub(crate) const LOGIN: &str = "/login/";
+
+/// The headers that show who sends a request.
+const SHOW_WHO: [HeaderName; 5] = [
+    header::COOKIE,
+    header::AUTHORIZATION,
+    HeaderName::from_static("x-auth-token"),
+    HeaderName::from_static("x-storage-token"),
+    HeaderName::from_static("x-service-token"),
+];
 
 #[derive(Clone, Debug)]
 struct LoginGuard {
@@ -66,6 +75,43 @@ async fn admit(State(guard): State<LoginGuard>, mut request: Request, next: Next
         Err(refusal) => logins.0.auth.refuse(refusal),
     };
     private(response)
+}
+
+/// The sender of a request that is answered for long, to be asked for again while it is.
+#[derive(Clone, Debug)]
+pub(crate) struct LastingCaller {
+    logins: Logins,
+    client: Client,
+    /// What shows who they are, and nothing else.
+    headers: HeaderMap,
+    path: &'static str,
+}
+
+impl LastingCaller {
+    /// The sender of a request at `path` that was let through with these headers.
+    pub(crate) fn new(logins: &Logins, client: &Client, headers: &HeaderMap, path: &'static str) -> Self {
+        let mut kept = HeaderMap::new();
+        for name in SHOW_WHO {
+            for value in headers.get_all(&name) {
+                kept.append(&name, value.clone());
+            }
+        }
+        Self { logins: logins.clone(), client: client.clone(), headers: kept, path }
+    }
+
+    /// Who they are now; `None` once the request would not be let through: the login was ended, its token was revoked, has
+    /// expired or lost its roles, or Keystone cannot say.
+    pub(crate) async fn caller(&self) -> Option<Caller> {
+        let settings = self.logins.0.settings.load_full();
+        let asked = Judged {
+            token: token_of(&self.headers),
+            service_token: bounded(named(&self.headers, "x-service-token")),
+            method: Method::GET.as_str(),
+            path: self.path,
+            rule: READ_RULE,
+        };
+        self.logins.caller(&settings, &self.client, &self.headers, asked).await.ok()
+    }
 }
 
 impl Logins {

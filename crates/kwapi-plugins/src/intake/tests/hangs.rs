@@ -80,7 +80,7 @@ async fn an_append_that_hangs_holds_up_no_live_value_and_loses_nothing_within_th
     let publisher = PublisherConfig {
         endpoints: vec![EndpointConfig::new(url)],
         signature: Scheme::None,
-        key: None,
+        keys: Vec::new(),
         high_water: None,
     };
     let publisher = Publisher::start(&bus, &publisher, 10).unwrap();

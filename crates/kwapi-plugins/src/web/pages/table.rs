@@ -35,10 +35,13 @@ struct Page {
     /// By which column, and which way.
     order: (&'static str, &'static str),
     heads: Vec<Head>,
+    /// How watts are written.
+    watts_column: String,
     rows: Vec<Row>,
     /// All that is seen together, where nothing is left out.
     total: Option<Row>,
     matching: usize,
+    reporting: usize,
     probes: usize,
     page: usize,
     pages: usize,
@@ -230,9 +233,11 @@ pub(super) fn answer(
         facets: facets(&site.directory, &found, &selection, ordered),
         order: (order.column.key(), if order.is_up { "up" } else { "down" }),
         heads: columns.heads(order, &address),
+        watts_column: columns.watts.digits(),
         rows: shown.map(|line| columns.row(site, line, now)).collect(),
         total: total.map(|(watts, energy)| columns.total(watts, energy)),
         matching: lines.len(),
+        reporting: overall.reporting,
         probes: seen.all.len(),
         page,
         pages,

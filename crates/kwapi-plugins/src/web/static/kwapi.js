@@ -1,9 +1,10 @@
-// Renews an open page without flicker. The page is whole without this.
+// Renews an open page without flicker: what no stream says of it, such as graphs and which probes there are. The page is whole
+// without this.
 "use strict";
 (() => {
-  const seconds = Number(document.body.dataset.refresh) || 5;
-  const stale = document.getElementById("stale");
-  let renewed = Date.now();
+  // How often, and how often while live.js shows the numbers: graphs of a day do not change each second.
+  const [often, seldom] = document.body.dataset.refresh.split(" ").map((seconds) => Number(seconds) * 1000);
+  let tried = Date.now(), isWanted = false, isRenewing = false;
 
   // Fetches this very page and takes over each live part that has changed.
   const renew = async () => {
@@ -21,30 +22,32 @@
         const other = fresh.getElementById(part.id);
         if (other && other.innerHTML !== part.innerHTML) part.innerHTML = other.innerHTML;
         if (other && other.className !== part.className) part.className = other.className;
+        if (other && other.dataset.total !== part.dataset.total) part.dataset.total = other.dataset.total;
         const card = part.closest(".card"), otherCard = other && other.closest(".card");
         if (card && otherCard) card.className = otherCard.className;
       }
     }
-    document.dispatchEvent(new Event("kwapi-renewed"));
-    renewed = Date.now();
-    stale.hidden = true;
+    document.dispatchEvent(new CustomEvent("kwapi-renewed", { detail: fresh.getElementById("live").textContent }));
   };
 
   const turn = async () => {
     const isTyping = document.activeElement && document.activeElement.matches("input");
-    if (!document.hidden && !isTyping) {
-      try {
-        await renew();
-      } catch {
-        stale.textContent = `Not updated for ${Math.round((Date.now() - renewed) / 1000)} s`;
-        stale.hidden = false;
-      }
+    const isLive = document.documentElement.dataset.live === "open";
+    const isDue = Date.now() - tried >= (isLive && !isWanted ? seldom : often);
+    if (document.hidden || isTyping || isRenewing || !isDue) return;
+    [tried, isWanted, isRenewing] = [Date.now(), false, true];
+    try {
+      await renew();
+    } catch {
+      document.dispatchEvent(new Event("kwapi-not-renewed"));
     }
-    setTimeout(turn, seconds * 1000);
+    isRenewing = false;
   };
-  setTimeout(turn, seconds * 1000);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && Date.now() - renewed > seconds * 1000) renew().catch(() => {});
+  setInterval(turn, Math.min(often, 1000));
+  document.addEventListener("visibilitychange", turn);
+  document.addEventListener("kwapi-wanted", ({ detail: isUrgent }) => {
+    isWanted = true;
+    if (isUrgent) tried = 0;
   });
 
   document.documentElement.dataset.script = "on";

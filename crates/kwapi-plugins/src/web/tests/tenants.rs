@@ -101,6 +101,9 @@ fn addresses() -> Vec<String> {
         "?from=1795420800&to=1795424400",
         "?from=2026-11-23T09:00:00Z&format=csv",
         "?from=paris.web1&to=now",
+        "?id=lyon.web1&id=paris.web1&id=none&id=paris.gpu&total",
+        "?id=paris.web2&id=lyon.db",
+        "?id=paris.web2",
     ];
     let paths = ROUTES.paths().into_iter().flat_map(filled).chain(["/nowhere".to_owned()]);
     paths

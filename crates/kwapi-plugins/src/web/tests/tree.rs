@@ -54,6 +54,7 @@ async fn watts(site: &Router, names: &[&str]) -> f64 {
     for name in names {
         let shown = page(site, &format!("/probe/{}/", crate::http::percent::encode(name))).await;
         let watts = shown.split("<p class=\"big\">").nth(1).unwrap().split(" W").next().unwrap();
+        let watts = watts.rsplit('>').next().unwrap();
         sum += watts.trim().parse::<f64>().unwrap();
     }
     sum

@@ -17,6 +17,11 @@ impl Amounts {
         Self { unit: unit.to_owned(), size, decimals }
     }
 
+    /// What a script needs to write amounts the same way: the size of the unit, and decimals.
+    pub(super) fn digits(&self) -> String {
+        format!("{} {}", self.size, self.decimals)
+    }
+
     /// An amount; a dash where it is not known. One too small for the column is said to be smaller than what it shows,
     /// since it is not nothing.
     pub(in super::super) fn text(&self, amount: Option<f64>) -> String {

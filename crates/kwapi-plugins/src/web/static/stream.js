@@ -1,0 +1,159 @@
+// A worker that holds the one event stream of this browser, for the tabs that are looked at. Each says which probes it shows
+// ("want"); the stream is of those of all tabs together. Tabs are sent what it says ("news"), and how it stands ("state"):
+// waiting, open, lost since when, refused, or ended with the login. Without SharedWorker each tab has one of its own.
+"use strict";
+
+const PROBES_MAX = 200;
+// Proxies take addresses of 8 KB.
+const QUERY_MAX = 7000;
+// A tab that has not said that it is there for so long is gone; a stream that says nothing for so long is lost.
+const GONE_MS = 20000;
+const SILENT_MS = 15000;
+
+const tabs = new Map();
+let now = { query: "", running: null };
+let probes = {}, total = null, at = 0;
+let state = { type: "state", state: "waiting", since: Date.now() };
+let planned = 0;
+
+const tell = (message) => { for (const tab of tabs.keys()) tab.postMessage(message); };
+const become = (name, since) => {
+  if (state.state === name) return;
+  state = { type: "state", state: name, since: since ?? Date.now() };
+  tell(state);
+};
+
+// What all tabs show, the latest first, as far as it fits into an address.
+const wanted = () => {
+  const ids = new Set();
+  let length = 0, hasTotal = false;
+  for (const tab of [...tabs.values()].reverse()) {
+    hasTotal ||= tab.total;
+    for (const id of tab.ids) {
+      const more = encodeURIComponent(id).length + 4;
+      if (ids.has(id) || ids.size >= PROBES_MAX || length + more > QUERY_MAX) continue;
+      ids.add(id);
+      length += more;
+    }
+  }
+  const members = [...ids].sort().map((id) => `id=${encodeURIComponent(id)}`);
+  return [...members, ...(hasTotal ? ["total"] : [])].join("&");
+};
+
+const plan = () => {
+  clearTimeout(planned);
+  planned = setTimeout(() => {
+    const query = wanted();
+    if (query === now.query) return;
+    now.running?.abort();
+    now = { query, running: query ? new AbortController() : null };
+    [probes, total] = [{}, null];
+    if (query) {
+      if (state.state !== "lost" && state.state !== "open") become("waiting");
+      run(`/stream/?${query}`, now.running);
+    } else {
+      become("waiting");
+    }
+  }, 150);
+};
+
+const pause = (ms, signal) => new Promise((resume) => {
+  const timer = setTimeout(resume, ms);
+  signal.addEventListener("abort", () => { clearTimeout(timer); resume(); }, { once: true });
+});
+
+// Keeps one stream until it is stopped. After a break it asks for what has changed since the last event it had.
+const run = async (address, running) => {
+  const stopped = running.signal;
+  let last = null, wait = 1000, lost = null;
+  while (!stopped.aborted) {
+    const attempt = new AbortController();
+    const end = () => attempt.abort();
+    stopped.addEventListener("abort", end, { once: true });
+    let watch = setTimeout(end, SILENT_MS);
+    const heard = () => {
+      clearTimeout(watch);
+      watch = setTimeout(end, SILENT_MS);
+      [wait, lost] = [1000, null];
+      become("open");
+    };
+    try {
+      const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
+      const answer = await fetch(address, { headers, cache: "no-store", signal: attempt.signal });
+      if (answer.ok) {
+        await read(answer.body.getReader(), heard, (id, data) => {
+          if (stopped.aborted) return;
+          last = id;
+          take(JSON.parse(data));
+        });
+      } else {
+        const isOver = answer.status === 401 || answer.status === 403;
+        const isRefused = answer.status === 429 || answer.status === 503;
+        if (!stopped.aborted) become(isOver ? "ended" : isRefused ? "refused" : "lost");
+        wait = isOver || isRefused ? 30000 : Math.min(wait * 2, 30000);
+      }
+    } catch {
+      if (!stopped.aborted) wait = Math.min(wait * 1.5, 10000);
+    }
+    clearTimeout(watch);
+    stopped.removeEventListener("abort", end);
+    if (stopped.aborted) return;
+    lost ??= Date.now();
+    if (state.state === "open" || state.state === "waiting") become("lost", lost);
+    // Not all at once, when a server comes back.
+    await pause(wait * (0.5 + Math.random() / 2), stopped);
+  }
+};
+
+const read = async (reader, heard, event) => {
+  const decoder = new TextDecoder();
+  for (let text = ""; ;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    heard();
+    text += decoder.decode(value, { stream: true });
+    for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
+      const fields = text.slice(0, end).split("\n").map((line) => line.split(/: ?(.*)/s));
+      const field = (name) => fields.find(([key]) => key === name)?.[1];
+      if (field("data")) event(field("id"), field("data"));
+    }
+  }
+};
+
+const take = (news) => {
+  at = news.timestamp;
+  Object.assign(probes, news.probes);
+  total = news.total ?? total;
+  tell({ type: "news", at, probes: news.probes, total: news.total ?? null });
+};
+
+// What a tab says: what it shows (nothing, when nobody looks at it).
+const hear = (tab, { ids, total: hasTotal }) => {
+  const before = tabs.get(tab), isNew = before === undefined;
+  if (before && before.total === hasTotal && before.ids.join("\n") === ids.join("\n")) {
+    before.heard = Date.now();
+    return;
+  }
+  tabs.delete(tab);
+  tabs.set(tab, { ids, total: hasTotal, heard: Date.now() });
+  if (isNew) {
+    tab.postMessage(state);
+    const known = ids.filter((id) => id in probes).map((id) => [id, probes[id]]);
+    if (known.length || total) tab.postMessage({ type: "news", at, probes: Object.fromEntries(known), total });
+  }
+  // Somebody may have logged in meanwhile.
+  if (isNew && (state.state === "ended" || state.state === "refused")) now.query = "";
+  if (!ids.length && !hasTotal) tabs.delete(tab);
+  plan();
+};
+
+setInterval(() => {
+  for (const [tab, { heard }] of tabs) if (Date.now() - heard > GONE_MS) tabs.delete(tab);
+  plan();
+}, GONE_MS / 2);
+
+if ("onconnect" in self) {
+  self.onconnect = ({ ports: [tab] }) => { tab.onmessage = ({ data }) => hear(tab, data); };
+} else {
+  self.onmessage = ({ data }) => hear(self, data);
+}
