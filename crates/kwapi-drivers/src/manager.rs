@@ -24,7 +24,7 @@ mod status;
 mod ticks;
 mod virtual_probes;
 
-pub use derive::{Assumptions, CounterPower, power as derived_power};
+pub use derive::{Assumptions, CounterPower, PowerOrigin, power as derived_power};
 pub use host::Host;
 pub use lateness::Lateness;
 pub use logged::{LogRow, LogUnits, Logged, LoggedMeter};

@@ -6,17 +6,27 @@ use jiff::{Span, Timestamp, ToSpan};
 
 use super::format::number_text;
 
-/// The lines of a power axis.
+/// The lines of an axis of power or energy.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct PowerAxis {
-    /// Watts at the top.
+pub(super) struct AmountAxis {
+    /// Watts or watt-hours at the top.
     pub(super) max: f64,
-    /// Watts and text of each line, from 0 up; the top one names the unit.
+    /// Amount and text of each line, from 0 up; the top one names the unit.
     pub(super) ticks: Vec<(f64, String)>,
 }
 
+/// The axis of power up to `peak` watts.
+pub(super) fn power_axis(peak: f64, fixed: Option<f64>, lines_max: usize) -> AmountAxis {
+    amount_axis("W", peak, fixed, lines_max)
+}
+
+/// The axis of energy up to `peak` watt-hours.
+pub(super) fn energy_axis(peak: f64, lines_max: usize) -> AmountAxis {
+    amount_axis("Wh", peak, None, lines_max)
+}
+
 /// Divides 0 to `peak` into at most `lines_max` even steps of 1, 2, 2.5 or 5 times a power of ten. `fixed` sets the top.
-pub(super) fn power_axis(peak: f64, fixed: Option<f64>, lines_max: usize) -> PowerAxis {
+fn amount_axis(unit: &str, peak: f64, fixed: Option<f64>, lines_max: usize) -> AmountAxis {
     let fixed = fixed.filter(|max| max.is_finite() && *max > 0.0);
     // An idle probe at 0 W still gets an axis; the headroom keeps the highest line off the frame.
     let peak = if peak.is_finite() && peak > 0.0 { peak * 1.04 } else { 1.0 };
@@ -31,11 +41,11 @@ pub(super) fn power_axis(peak: f64, fixed: Option<f64>, lines_max: usize) -> Pow
     let step = step.unwrap_or(10.0 * power);
     let count = (1..=lines_max).find(|count| step * *count as f64 >= reach * 0.999_999).unwrap_or(lines_max);
     let max = fixed.unwrap_or(step * count as f64);
-    let (unit, factor) = match step * count as f64 {
-        top if top < 2e3 => ("W", 1.0),
-        top if top < 2e6 => ("kW", 1e3),
-        top if top < 2e9 => ("MW", 1e6),
-        _ => ("GW", 1e9),
+    let (prefix, factor) = match step * count as f64 {
+        top if top < 2e3 => ("", 1.0),
+        top if top < 2e6 => ("k", 1e3),
+        top if top < 2e9 => ("M", 1e6),
+        _ => ("G", 1e9),
     };
     let decimals = (0..6).find(|decimals| {
         let shifted = step / factor * 10_f64.powi(*decimals);
@@ -54,11 +64,11 @@ pub(super) fn power_axis(peak: f64, fixed: Option<f64>, lines_max: usize) -> Pow
         .enumerate()
         .map(|(line, watts)| match line {
             0 => (*watts, "0".to_owned()),
-            line if line == top => (*watts, format!("{} {unit}", text(*watts))),
+            line if line == top => (*watts, format!("{} {prefix}{unit}", text(*watts))),
             _ => (*watts, text(*watts)),
         })
         .collect();
-    PowerAxis { max, ticks }
+    AmountAxis { max, ticks }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a logarithm of a clamped power is within ±40")]

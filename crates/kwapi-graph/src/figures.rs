@@ -25,6 +25,16 @@ impl EnergyFigure {
         }
     }
 
+    /// Both together; what is not known of one adds nothing.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unknown, figure) | (figure, Self::Unknown) => figure,
+            (Self::Known(a), Self::Known(b)) => Self::Known(a + b),
+            (Self::Known(a) | Self::About(a), Self::Known(b) | Self::About(b)) => Self::About(a + b),
+        }
+    }
+
     /// As people read it, if it is known.
     pub fn text(self) -> Option<String> {
         self.kwh().map(|kwh| format!("{}{}", self.mark(), energy_text(kwh)))

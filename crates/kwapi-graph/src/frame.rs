@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use kwapi_core::{Period, Series};
 
-use super::axis::{PowerAxis, civil_time, power_axis, time_axis, zone_label};
+use super::axis::{AmountAxis, civil_time, power_axis, time_axis, zone_label};
 use super::figures::known;
 use super::format::{cost_text, watts_texts};
 use super::svg::{Plot, escape, gap_path, shorten};
@@ -47,7 +47,7 @@ pub(super) struct Frame<'a> {
     pub(super) title: &'a str,
     pub(super) figures: Figures,
     pub(super) plot: Plot,
-    axis: PowerAxis,
+    axis: AmountAxis,
     /// Room below the plot for what says how sure it is, in pixels.
     lane: f64,
 }

@@ -15,6 +15,7 @@
 )]
 
 mod axis;
+mod bars;
 mod figures;
 mod flow;
 mod format;
@@ -29,6 +30,7 @@ mod summary;
 mod svg;
 mod theme;
 
+pub use bars::{BarStep, EnergyBar, draw_bars};
 pub use figures::{EnergyFigure, Figures};
 pub use flow::{FlowForm, FlowNode, draw_flow};
 pub use format::{cost_text, energy_text, number_text, watts_text, watts_texts};

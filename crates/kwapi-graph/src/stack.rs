@@ -1,5 +1,7 @@
 //! The sum of many probes, taken in one at a time so that a hundred thousand need no more memory than twenty.
 
+use std::collections::HashMap;
+
 use kwapi_core::{Period, Series};
 
 use super::figures::known;
@@ -25,12 +27,17 @@ pub struct StackedSum {
     probes: u32,
     /// The largest so far, at most [`BANDS_MAX`]; a smaller one gives way and stays in the sum alone.
     largest: Vec<Band>,
+    /// Bands of several probes, and how many each has.
+    shared: HashMap<String, (Band, u32)>,
 }
 
-/// One probe of a summary.
+/// As many bands of several probes are added up. More: their probes are among the others.
+const SHARED_MAX: usize = 4_096;
+
+/// One probe of a summary, or some that share a band.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Band {
-    /// The probe's id.
+    /// The probe's id, or the path that the probes of the band are below.
     pub name: String,
     /// Its power, on the rows of the summary.
     pub watts: Vec<Option<f64>>,
@@ -77,6 +84,7 @@ impl StackedSum {
             joules: 0.0,
             probes: 0,
             largest: Vec::new(),
+            shared: HashMap::new(),
         }
     }
 
@@ -87,6 +95,36 @@ impl StackedSum {
 
     /// The same, of a probe whose energy may be known better than from its rows.
     pub fn add_with_energy(&mut self, name: &str, series: &Series, energy: Option<EnergyFigure>) {
+        let (watts, energy) = self.take(series, energy);
+        let energy_kwh = energy.kwh().unwrap_or_default();
+        if self.largest.len() >= BANDS_MAX {
+            let least = (0..self.largest.len())
+                .min_by(|a, b| self.energy_of(*a).total_cmp(&self.energy_of(*b)))
+                .filter(|least| self.energy_of(*least) < energy_kwh);
+            let Some(least) = least else { return };
+            self.largest.swap_remove(least);
+        }
+        self.largest.push(Band { name: name.to_owned(), watts, energy });
+    }
+
+    /// The same, of a probe that shares the band of all below `path`.
+    pub fn add_below(&mut self, path: &str, series: &Series, energy: Option<EnergyFigure>) {
+        let (watts, energy) = self.take(series, energy);
+        if let Some((band, probes)) = self.shared.get_mut(path) {
+            for (sum, own) in band.watts.iter_mut().zip(watts) {
+                if let Some(own) = own {
+                    *sum = Some(sum.unwrap_or_default() + own);
+                }
+            }
+            band.energy = band.energy.plus(energy);
+            *probes = probes.saturating_add(1);
+        } else if self.shared.len() < SHARED_MAX {
+            self.shared.insert(path.to_owned(), (Band { name: path.to_owned(), watts, energy }, 1));
+        }
+    }
+
+    /// Adds a probe to the sum; its power on the rows of that, and its energy.
+    fn take(&mut self, series: &Series, energy: Option<EnergyFigure>) -> (Vec<Option<f64>>, EnergyFigure) {
         self.probes = self.probes.saturating_add(1);
         let mut watts = vec![None; self.sum.len()];
         let mut joules = 0.0;
@@ -107,16 +145,7 @@ impl StackedSum {
             }
         }
         self.joules += joules;
-        let energy = energy.unwrap_or(EnergyFigure::Known(joules / 3.6e6));
-        let energy_kwh = energy.kwh().unwrap_or_default();
-        if self.largest.len() >= BANDS_MAX {
-            let least = (0..self.largest.len())
-                .min_by(|a, b| self.energy_of(*a).total_cmp(&self.energy_of(*b)))
-                .filter(|least| self.energy_of(*least) < energy_kwh);
-            let Some(least) = least else { return };
-            self.largest.swap_remove(least);
-        }
-        self.largest.push(Band { name: name.to_owned(), watts, energy });
+        (watts, energy.unwrap_or(EnergyFigure::Known(joules / 3.6e6)))
     }
 
     fn energy_of(&self, index: usize) -> f64 {
@@ -158,11 +187,19 @@ impl StackedSum {
 
     /// The sum, and its largest parts.
     pub fn finish(mut self) -> Stacked {
+        let alone = self.largest.len();
+        let mut shared: Vec<(Band, u32)> = std::mem::take(&mut self.shared).into_values().collect();
+        let kwh = |(band, _): &(Band, u32)| band.energy.kwh().unwrap_or_default();
+        // Of those that used the same, the names decide, so that a drawing stays as it is.
+        shared.sort_by(|a, b| kwh(b).total_cmp(&kwh(a)).then_with(|| a.0.name.cmp(&b.0.name)));
+        shared.truncate(BANDS_MAX.saturating_sub(alone));
+        let in_bands = shared.iter().fold(alone, |all, (_, probes)| all.saturating_add(*probes as usize));
+        self.largest.extend(shared.into_iter().map(|(band, _)| band));
         let unsettled_kwh = self.leave_unsettled() / 3.6e6;
         self.largest.sort_by(|a, b| natural_order(&a.name, &b.name));
         let watts =
             self.sum.iter().zip(&self.known).map(|(sum, known)| (*known > 0).then_some(*sum)).collect();
-        let others = self.probes.saturating_sub(u32::try_from(self.largest.len()).unwrap_or(u32::MAX));
+        let others = self.probes.saturating_sub(u32::try_from(in_bands).unwrap_or(u32::MAX));
         Stacked {
             total: Series {
                 partial: self
@@ -201,9 +238,12 @@ impl Stacked {
         figures
     }
 
-    /// Where the band of `name` is among the bands; `None` for one of the others.
+    /// Where the band of the probe `name`, or of those below a path that it is below, is among the bands; `None` for one of
+    /// the others.
     pub fn position(&self, name: &str) -> Option<usize> {
-        self.bands.iter().position(|band| band.name == name)
+        let is_below = |path: &str| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+        let own = self.bands.iter().position(|band| band.name == name);
+        own.or_else(|| self.bands.iter().position(|band| is_below(&band.name)))
     }
 }
 

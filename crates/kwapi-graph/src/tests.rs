@@ -56,6 +56,35 @@ fn a_probe_graph_is_drawn_as_it_was_agreed() {
 }
 
 #[test]
+fn probes_that_share_a_band_are_one_and_the_smallest_bands_are_the_others() {
+    let mut stack = StackedSum::new(Period::Hour, NOW);
+    for rack in 1..=25_u32 {
+        for node in 1..=3 {
+            // A row that one of the three lacks has the other two.
+            let watts = |row: usize| (row != 7 || node != 3).then(|| f64::from(rack));
+            let series = series(Period::Hour, watts);
+            stack.add_below(
+                &format!("r{rack}"),
+                &series,
+                (node < 3).then(|| EnergyFigure::Known(f64::from(rack))),
+            );
+        }
+    }
+    let stacked = stack.finish();
+    let names: Vec<&str> = stacked.bands.iter().map(|band| band.name.as_str()).collect();
+    assert_eq!((names[0], names[19], names.len()), ("r6", "r25", BANDS_MAX));
+    assert_eq!((stacked.probes, stacked.others), (75, 15));
+    let band = &stacked.bands[0];
+    assert_eq!((band.watts[6], band.watts[7]), (Some(18.0), Some(12.0)));
+    assert!((band.energy.kwh().unwrap() - 12.0 - 0.006).abs() < 1e-4, "{:?}", band.energy);
+    assert_eq!(stacked.position("r6.node-2"), Some(0));
+    assert_eq!([stacked.position("r1.node-1"), stacked.position("r60")], [None, None]);
+    let drawn = draw_summary(Period::Hour, &stacked, NOW, &look(Size::SUMMARY, Theme::Alone));
+    assert_eq!(drawn.matches("kw-edge\" fill").count(), BANDS_MAX);
+    assert!(drawn.contains("<title>15 others</title>") && drawn.contains("<title>r25: "), "{drawn}");
+}
+
+#[test]
 fn a_summary_is_drawn_as_it_was_agreed() {
     let mut stack = StackedSum::new(Period::Week, NOW);
     stack.add("node-10", &series(Period::Week, |row| Some(100.0 + row as f64)));

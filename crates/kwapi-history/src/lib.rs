@@ -45,5 +45,5 @@ pub use query::{
 pub use reader_thread::{JournalConsumer, ReaderThread};
 pub use samples::{
     ObjectReader, SampleRow, SampleUpload, Samples, SamplesConfig, SamplesCounters, SamplesError,
-    SamplesPage, SamplesWriter, StoppedSamples, UnreadableSamples,
+    SamplesFile, SamplesPage, SamplesWriter, StoppedSamples, UnreadableSamples,
 };

@@ -187,6 +187,14 @@ impl Query {
         self
     }
 
+    /// The samples of a running process that it reads; `None` where there are none.
+    pub fn samples(&self) -> Option<&Samples> {
+        match &self.samples {
+            Some(SamplesSource::Running(samples)) => Some(samples),
+            Some(SamplesSource::Stopped(_)) | None => None,
+        }
+    }
+
     /// All probes of which something is known, in order of their ids.
     pub fn probes(&self) -> Vec<ProbeId> {
         let mut probes = match &self.source {

@@ -10,7 +10,7 @@ mod groups;
 mod openapi;
 mod query;
 mod route;
-mod samples;
+pub(crate) mod samples;
 mod v1;
 mod v2;
 

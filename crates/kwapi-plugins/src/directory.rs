@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, Watts, is_silent};
-use kwapi_history::{Groups, Query, Windows, WindowsAnswer};
+use kwapi_history::{Groups, Query, Samples, Windows, WindowsAnswer};
 use parking_lot::RwLock;
 
 use crate::live::Live;
 
 pub use history::{PowerHistory, Unreadable};
-pub use meters::{MeterHealth, MeterNow};
+pub use meters::{MeterHealth, MeterNow, ProbeOrigin};
 
 /// The operator's labels of a probe, by name.
 pub type Labels = BTreeMap<String, String>;
@@ -27,6 +27,7 @@ pub type Labels = BTreeMap<String, String>;
 type LabelsOf = dyn Fn(&ProbeId) -> Labels + Send + Sync;
 type AccuracyOf = dyn Fn(&ProbeId) -> Option<f64> + Send + Sync;
 type ProblemOf = dyn Fn(&ProbeId) -> Option<String> + Send + Sync;
+type OriginOf = dyn Fn(&ProbeId) -> Option<ProbeOrigin> + Send + Sync;
 type AllMeters = dyn Fn() -> Arc<[MeterNow]> + Send + Sync;
 
 /// What the local configuration says of probes.
@@ -106,6 +107,7 @@ pub struct Directory {
     windows: Option<Windows>,
     problems: Option<Arc<ProblemOf>>,
     meters: Option<Arc<AllMeters>>,
+    origins: Option<Arc<OriginOf>>,
     device_accuracy: Option<Arc<AccuracyOf>>,
 }
 
@@ -155,6 +157,15 @@ impl Directory {
     #[must_use]
     pub fn with_meters(self, meters: impl Fn() -> Arc<[MeterNow]> + Send + Sync + 'static) -> Self {
         Self { meters: Some(Arc::new(meters)), ..self }
+    }
+
+    /// The same, where `origin` tells where the values of a probe of this process's meters come from.
+    #[must_use]
+    pub fn with_origins(
+        self,
+        origin: impl Fn(&ProbeId) -> Option<ProbeOrigin> + Send + Sync + 'static,
+    ) -> Self {
+        Self { origins: Some(Arc::new(origin)), ..self }
     }
 
     /// The same, where `accuracy` tells what the devices of this process say of their own accuracy, in percent of the reading.
@@ -215,6 +226,11 @@ impl Directory {
         self.meters.as_ref().map(|meters| meters())
     }
 
+    /// Where the values of a probe come from; `None` where no meter of this process has it.
+    pub(crate) fn origin(&self, probe: &ProbeId) -> Option<ProbeOrigin> {
+        self.origins.as_ref().and_then(|origin| origin(probe))
+    }
+
     /// What is live, to be listed.
     pub(crate) fn live(&self) -> &Live {
         &self.live
@@ -255,6 +271,11 @@ impl Directory {
     /// What questions about energy are answered from, where a ledger is kept.
     pub(crate) fn query(&self) -> Option<&Query> {
         self.windows.as_ref().map(Windows::query)
+    }
+
+    /// The samples that are kept; `None` where none are.
+    pub(crate) fn samples(&self) -> Option<&Samples> {
+        self.query().and_then(Query::samples)
     }
 
     /// Every probe of which the ledger or history knows, in order of their ids.

@@ -14,8 +14,10 @@ mod overview;
 mod pages;
 mod range;
 mod route;
+mod selection;
 mod statics;
 mod streams;
+mod tree;
 mod used;
 mod words;
 

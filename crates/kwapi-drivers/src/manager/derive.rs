@@ -34,6 +34,30 @@ impl Default for Assumptions {
     }
 }
 
+/// How the power of a reading came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerOrigin {
+    /// The device reports it.
+    Reported,
+    /// Told from the advance of the device's energy counter.
+    Counter,
+    /// Told from current, and from the voltage and power factor that the device or the operator says.
+    Current,
+}
+
+impl PowerOrigin {
+    /// Of a reading that tells power, in the order in which [`power`] looks for it; `is_counted`: whether its counter does.
+    pub(super) fn of(reading: &Reading, is_counted: bool) -> Self {
+        if reading.power.is_some() {
+            Self::Reported
+        } else if is_counted {
+            Self::Counter
+        } else {
+            Self::Current
+        }
+    }
+}
+
 /// Power from a counter, once it has advanced enough to tell.
 #[derive(Clone, Debug, Default)]
 pub struct CounterPower {

@@ -13,7 +13,7 @@ use kwapi_core::{
     Timestamp, Volts, Watts,
 };
 
-use super::derive::{self, Assumptions, CounterPower};
+use super::derive::{self, Assumptions, CounterPower, PowerOrigin};
 use super::place::RegisterPlace;
 use super::stamps::NewestStamp;
 
@@ -80,6 +80,8 @@ pub(super) struct PublishedProbe {
     stamped: Option<(Timestamp, Duration)>,
     /// Whether the state has been told what it must have before the next message leaves.
     must_be_kept: bool,
+    /// How the latest power came about; `None` before the first.
+    pub(super) power_origin: Option<PowerOrigin>,
     /// How often the meter's counter was reset or jumped.
     pub(super) counter_resets: u64,
 }
@@ -105,6 +107,7 @@ impl PublishedProbe {
             said: None,
             stamped: None,
             must_be_kept: false,
+            power_origin: None,
             counter_resets: 0,
         }
     }
@@ -132,6 +135,11 @@ impl PublishedProbe {
     /// Whether the next message must wait for the state to have been told.
     pub(super) fn must_be_kept(&self) -> bool {
         self.must_be_kept
+    }
+
+    /// Whether the meter has a counter of its own that was read.
+    pub(super) fn has_counter(&self) -> bool {
+        self.register.is_some()
     }
 
     /// Whether the meter's own counter still has the last word; not once it contradicted the meter's watts.
@@ -197,6 +205,9 @@ impl PublishedProbe {
             self.counter_power.get_or_insert_default().observe_within(counter, at, max_gap, plausible)
         });
         let power = derive::power(reading, counted, assumptions);
+        if power.is_ok() {
+            self.power_origin = Some(PowerOrigin::of(reading, counted.is_some()));
+        }
         if let (Err(no_reading), None) = (&power, &reading.counter) {
             return Outcome::Nothing(no_reading.clone(), None);
         }

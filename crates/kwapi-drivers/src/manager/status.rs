@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kwapi_core::{NoReading, NotBridged, ProbeId, Timestamp, Watts};
 
+use super::derive::PowerOrigin;
 use super::pace::MeterPace;
 use super::probes::MeterProbes;
 
@@ -181,6 +182,10 @@ pub struct ProbeStatus {
     pub counter_shared_with: Option<ProbeId>,
     /// How accurate its power is, in percent of the reading, where the device itself says it.
     pub accuracy_percent: Option<f64>,
+    /// How its latest power came about; `None` before the first.
+    pub power_origin: Option<PowerOrigin>,
+    /// Whether its device counts energy itself.
+    pub has_counter: bool,
 }
 
 /// What a meter's task writes and a snapshot reads.
@@ -302,6 +307,8 @@ impl Visible {
                 problem: probe.problem.as_deref().cloned(),
                 counter_resets: probe.source.counter_resets,
                 counter_believed: probe.source.counter_believed(),
+                power_origin: probe.source.power_origin,
+                has_counter: probe.source.has_counter(),
             })
             .collect();
         probes.sort_by(|one, other| one.probe.cmp(&other.probe));

@@ -11,7 +11,7 @@ use super::elsewhere::{Elsewhere, UnreadableSamples};
 use super::files::{HOURS_OF_DAY, SamplePart};
 use super::merge::named;
 use super::sample::{Hour, SampleRow, hour_of};
-use super::table::{SampleColumns, decode};
+use super::table::{PartWriter, SampleColumns, decode};
 use crate::columns::Wanted;
 use crate::journal::Position;
 use crate::tree::Day;
@@ -35,6 +35,26 @@ pub enum SamplesError {
     /// The question ends before it begins, or there.
     #[error("the end must be after the start")]
     Reversed,
+    /// More than go into one file.
+    #[error("more than {max} samples; one file has at most so many: ask for less time")]
+    TooMany {
+        /// How many do.
+        max: u64,
+    },
+    /// They cannot be encoded.
+    #[error("cannot encode the samples as Parquet")]
+    NotEncoded,
+}
+
+/// Samples of one probe as a Parquet file, with the columns of the files that are kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SamplesFile {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// How many samples are in it.
+    pub rows: u64,
+    /// Files that could not be read: their samples are missing.
+    pub unreadable: Vec<UnreadableSamples>,
 }
 
 impl Samples {
@@ -67,6 +87,40 @@ impl Samples {
             }
         }
         Ok(page)
+    }
+
+    /// The samples of a probe from `start` on, until before `end`, as a Parquet file of at most `rows_max` of them. Reads files,
+    /// an hour at a time, and may take a while.
+    ///
+    /// # Errors
+    /// See [`SamplesError`].
+    pub fn parquet(
+        &self,
+        probe: &ProbeId,
+        start: Timestamp,
+        end: Timestamp,
+        rows_max: u64,
+    ) -> Result<SamplesFile, SamplesError> {
+        if end <= start {
+            return Err(SamplesError::Reversed);
+        }
+        let mut file = SamplesFile::default();
+        let mut writer = PartWriter::new(&mut file.bytes);
+        for hour in self.hours(start.micros()..end.micros()) {
+            let mut of_hour = Vec::new();
+            let each = |_: &ProbeId, sample| of_hour.push(sample);
+            file.unreadable.extend(self.read(std::slice::from_ref(probe), hour, SampleColumns::All, each));
+            of_hour.sort_by_key(|sample| sample.at);
+            file.rows = file.rows.saturating_add(of_hour.len() as u64);
+            if file.rows > rows_max {
+                return Err(SamplesError::TooMany { max: rows_max });
+            }
+            for sample in &of_hour {
+                writer.push(probe, sample).map_err(|_| SamplesError::NotEncoded)?;
+            }
+        }
+        writer.finish().map_err(|_| SamplesError::NotEncoded)?;
+        Ok(file)
     }
 
     /// The begin of the oldest hour of which samples are kept; `None` where there are none.

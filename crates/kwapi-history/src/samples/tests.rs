@@ -310,6 +310,41 @@ fn a_page_says_where_it_goes_on() {
 }
 
 #[test]
+fn a_file_of_a_probe_s_samples_has_those_of_its_time_and_no_others() {
+    let (lab, world) = (Lab::empty(), World::of_some_hours());
+    let journal = journal(&lab);
+    let samples = open(&journal);
+    // Most lie in files, the rest waits in memory.
+    let (written, waiting) = world.records.split_at(world.records.len() * 3 / 4);
+    for (records, is_written) in [(written, true), (waiting, false)] {
+        append(&journal, records);
+        samples.catch_up(wall(0));
+        if is_written {
+            samples.write(wall(0)).unwrap();
+        }
+    }
+    let truth = world.truth();
+    let probe = truth[0].0.clone();
+    let of_probe: Rows = truth.into_iter().filter(|(id, _)| *id == probe).collect();
+    let (first, last) = (of_probe[0].1.at, of_probe[of_probe.len() - 1].1.at);
+    let middle = of_probe[of_probe.len() / 2].1.at;
+    for (start, end) in [(first, last.after(Duration::from_secs(1))), (first, middle), (middle, last)] {
+        let of_time: Rows =
+            of_probe.iter().filter(|(_, sample)| (start..end).contains(&sample.at)).cloned().collect();
+        let file = samples.parquet(&probe, start, end, of_time.len() as u64).unwrap();
+        assert_eq!((file.rows, &*file.unreadable), (of_time.len() as u64, &[][..]));
+        let path = lab.join("download.parquet");
+        std::fs::write(&path, &file.bytes).unwrap();
+        assert_same(&rows_of(&path), &of_time, "the file");
+        let few = of_time.len() as u64 - 1;
+        assert_eq!(samples.parquet(&probe, start, end, few), Err(SamplesError::TooMany { max: few }));
+    }
+    assert_eq!(samples.parquet(&probe, last, first, 9), Err(SamplesError::Reversed));
+    let nobody = samples.parquet(&ProbeId::new("nobody").unwrap(), first, last, 9).unwrap();
+    assert_eq!((nobody.rows, nobody.bytes.starts_with(b"PAR1")), (0, true));
+}
+
+#[test]
 fn what_comes_at_once_of_many_hours_is_written_as_it_is_taken() {
     let (lab, mut world) = (Lab::empty(), World::default());
     for n in 0..100 {

@@ -140,7 +140,7 @@ impl SamplesQuestion {
     /// What stands before the samples. Why a file cannot be read is for who sees everything.
     fn opening(&self, page: &SamplesPage, is_all: bool) -> Vec<u8> {
         if self.is_csv {
-            return b"timestamp,watts,volts,amperes,meter_joules,quality,joules\n".to_vec();
+            return CSV_HEAD.to_vec();
         }
         let unreadable: Vec<_> = page
             .unreadable
@@ -158,28 +158,57 @@ impl SamplesQuestion {
     }
 
     fn put(&self, sample: &SampleRow, out: &mut Vec<u8>) {
-        let at = Seconds(sample.at);
-        let watts = sample.power.0;
-        let quality = match sample.quality {
-            Quality::Measured => "measured",
-            Quality::Estimated => "estimated",
-        };
-        let absent = if self.is_csv { "" } else { "null" };
+        if self.is_csv {
+            return push_csv(sample, out);
+        }
+        let SampleWords { at, watts, volts, amperes, meter, quality, total } =
+            SampleWords::new(sample, "null");
+        // Into vectors all goes: there is no error to be had.
+        _ = write!(
+            out,
+            "{{\"timestamp\":{at},\"watts\":{watts},\"volts\":{volts},\"amperes\":{amperes},\
+             \"meter_joules\":{meter},\"quality\":\"{quality}\",\"joules\":{total}}}"
+        );
+    }
+}
+
+/// The first line of samples as CSV.
+pub(crate) const CSV_HEAD: &[u8] = b"timestamp,watts,volts,amperes,meter_joules,quality,joules\n";
+
+/// Writes a sample as a line of CSV.
+pub(crate) fn push_csv(sample: &SampleRow, out: &mut Vec<u8>) {
+    let SampleWords { at, watts, volts, amperes, meter, quality, total } = SampleWords::new(sample, "");
+    _ = writeln!(out, "{at},{watts},{volts},{amperes},{meter},{quality},{total}");
+}
+
+/// A sample as it is written.
+struct SampleWords {
+    at: Seconds,
+    watts: f64,
+    volts: String,
+    amperes: String,
+    meter: String,
+    quality: &'static str,
+    total: String,
+}
+
+impl SampleWords {
+    /// With `absent` for what it lacks.
+    fn new(sample: &SampleRow, absent: &str) -> Self {
         let number = |number: Option<f64>| number.map_or(absent.to_owned(), |number| number.to_string());
         let joules = |energy: Option<Energy>| number(energy.map(Energy::joules));
-        let volts = number(sample.voltage.map(|volts| volts.0));
-        let amperes = number(sample.current.map(|amperes| amperes.0));
-        let (meter, total) = (joules(sample.register), joules(sample.total));
-        // Into vectors all goes: there is no error to be had.
-        _ = if self.is_csv {
-            writeln!(out, "{at},{watts},{volts},{amperes},{meter},{quality},{total}")
-        } else {
-            write!(
-                out,
-                "{{\"timestamp\":{at},\"watts\":{watts},\"volts\":{volts},\"amperes\":{amperes},\
-                 \"meter_joules\":{meter},\"quality\":\"{quality}\",\"joules\":{total}}}"
-            )
-        };
+        Self {
+            at: Seconds(sample.at),
+            watts: sample.power.0,
+            volts: number(sample.voltage.map(|volts| volts.0)),
+            amperes: number(sample.current.map(|amperes| amperes.0)),
+            meter: joules(sample.register),
+            quality: match sample.quality {
+                Quality::Measured => "measured",
+                Quality::Estimated => "estimated",
+            },
+            total: joules(sample.total),
+        }
     }
 }
 

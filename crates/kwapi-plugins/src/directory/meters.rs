@@ -33,6 +33,25 @@ pub struct MeterNow {
     pub silent: Vec<ProbeId>,
 }
 
+/// Where the values of a probe come from, as its meter in this process has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeOrigin {
+    /// The operator's name for its meter.
+    pub meter: String,
+    /// The driver of that.
+    pub driver: &'static str,
+    /// The meter's state in one word, as `kwapi status` has it.
+    pub state: &'static str,
+    /// Since when it is in that state.
+    pub since: Timestamp,
+    /// How long its latest answer took; `None` before the first, and for meters that push.
+    pub latency: Option<Duration>,
+    /// How its power comes about, in words; `None` before the first.
+    pub power: Option<&'static str>,
+    /// How its energy comes about, in words.
+    pub energy: &'static str,
+}
+
 /// What a meter's state means for whoever looks after it, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MeterHealth {

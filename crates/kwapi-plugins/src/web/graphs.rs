@@ -20,7 +20,7 @@ use super::Settings;
 use super::overview::Seen;
 use super::used::Used;
 use crate::directory::{Directory, PowerHistory, Unreadable};
-use bands::{BandEnergies, with_energies};
+use bands::{BandEnergies, paths, with_energies};
 use cache::Cache;
 
 /// A sum of all probes may take at most this share of the time: one that took a second is kept for nine more.
@@ -270,12 +270,14 @@ impl Graphs {
         }
         let energies = BandEnergies::new(seen, &used, period);
         let mut stack = StackedSum::new(period, now);
+        let paths = paths(probes);
         for (at, probe) in probes.iter().enumerate() {
-            let series = fetch(probe);
-            match below.get(&at) {
-                Some(below) => {
-                    stack.add_with_energy(probe.as_str(), &rest_of(series, below), energies.of(at));
-                }
+            let series = match below.get(&at) {
+                Some(below) => rest_of(fetch(probe), below),
+                None => fetch(probe),
+            };
+            match paths.as_ref().and_then(|paths| paths.get(at)) {
+                Some(path) => stack.add_below(path, &series, energies.of(at)),
                 None => stack.add_with_energy(probe.as_str(), &series, energies.of(at)),
             }
         }

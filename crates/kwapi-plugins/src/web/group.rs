@@ -68,6 +68,15 @@ pub(super) fn is_readable(site: &Site, seen: &Seen, group: &ProbeId) -> bool {
     GroupMembers::new(&site.directory.known(), &site.directory, &seen.scope).has(group.as_str())
 }
 
+/// Of some paths whether the caller may read the group of that name.
+pub(super) fn readable(site: &Site, seen: &Seen, paths: &[&str]) -> Vec<bool> {
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    let members = GroupMembers::new(&site.directory.known(), &site.directory, &seen.scope);
+    paths.iter().map(|path| members.has(path)).collect()
+}
+
 /// A group, as it stands; `None` where the caller may read none of that name.
 pub(super) fn view(site: &Site, seen: &Seen, group: &ProbeId, now: Timestamp) -> Option<Arc<GroupView>> {
     if !is_readable(site, seen, group) {

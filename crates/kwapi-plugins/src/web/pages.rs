@@ -20,15 +20,22 @@ use super::used::Used;
 use super::{Site, statics, words};
 use crate::directory::MeterHealth;
 use crate::http::percent::encode;
+use range::RangeOf;
 
 mod bills;
+mod crumbs;
+mod downloads;
+mod facets;
 mod flow;
 mod group;
 mod list;
 mod meters;
 mod one;
 mod range;
+mod search;
+mod spans;
 mod table;
+mod tree;
 mod view;
 
 /// What every page has.
@@ -141,11 +148,18 @@ pub(super) fn answer(
     let now = site.clock.now();
     match target {
         Target::Root => answer::found("/last/minute/"),
+        Target::Last(period, query) if range::is_asked(query) => {
+            let used = site.graphs.used(&seen.all, &[], now);
+            let since = site.probes.overall(seen, &used, now).since;
+            range::answer(site, seen, RangeOf::Everything(*period, seen, since), query, now, conditions)
+        }
         Target::Last(period, query) => list::answer(site, seen, *period, query, chosen, now, conditions),
         Target::Probe(probe, query) if seen.has(probe) && range::is_asked(query) => {
-            range::answer(site, seen, probe, query, now, conditions)
+            range::answer(site, seen, RangeOf::Probe(probe), query, now, conditions)
         }
-        Target::Probe(probe, _) if seen.has(probe) => one::answer(site, seen, probe, chosen, now, conditions),
+        Target::Probe(probe, query) if seen.has(probe) => {
+            one::answer(site, seen, probe, query, chosen, now, conditions)
+        }
         Target::Graph(period, Some(probe), query) if seen.has(probe) => {
             graph(site, seen, *period, &Of::Probe(probe), query, headers, now, conditions)
         }
@@ -153,6 +167,7 @@ pub(super) fn answer(
             graph(site, seen, *period, &Of::All, query, headers, now, conditions)
         }
         Target::Table(period, query) => table::answer(site, seen, *period, query, now, conditions),
+        Target::Search(query) => search::answer(site, seen, query, conditions),
         Target::Meters(query) => meters::answer(site, seen, query, now, conditions),
         Target::Where(group, query) => flow::answer(site, seen, group.as_ref(), query, now, conditions),
         Target::Bills => bills::list(site, seen, now, conditions),
@@ -161,7 +176,17 @@ pub(super) fn answer(
             Some(view) => graph(site, seen, *period, &Of::Group(name, view), query, headers, now, conditions),
             None => group::no_group(site, seen, name.as_str(), now, conditions),
         },
-        Target::Groups(query) => group::list(site, seen, query, now, conditions),
+        Target::Groups(query) if group::is_list(query) => group::list(site, seen, query, now, conditions),
+        Target::Groups(query) => tree::answer(site, seen, query, now, conditions),
+        Target::Group(name, query) if range::is_asked(query) => {
+            match super::group::view(site, seen, name, now) {
+                Some(view) => {
+                    let of = RangeOf::Group(name, &view.members, view.overall.since);
+                    range::answer(site, seen, of, query, now, conditions)
+                }
+                None => group::no_group(site, seen, name.as_str(), now, conditions),
+            }
+        }
         Target::Group(name, query) => group::one(site, seen, name, query, now, conditions),
         Target::GroupRrd(name) => group::rrd_file(site, seen, name, now, conditions),
         Target::NoGroup(name) => group::no_group(site, seen, name, now, conditions),
@@ -239,6 +264,10 @@ fn probe_path(probe: &ProbeId) -> String {
     format!("/probe/{}/", encode(probe.as_str()))
 }
 
+fn group_path(group: &str) -> String {
+    format!("/group/{}/", encode(group))
+}
+
 /// Of whom a graph is.
 enum Of<'a> {
     All,
@@ -264,22 +293,10 @@ fn graph(
         Some("png") => false,
         Some(_) => return answer::bad_request("format must be png or svg"),
     };
-    let scale = match query.get("scale").map(str::parse) {
-        None => 1,
-        Some(Ok(scale @ 1..=PNG_SCALE_MAX)) => scale,
-        Some(_) => return answer::bad_request(&format!("scale must be 1 to {PNG_SCALE_MAX}")),
-    };
-    let theme = match query.get("theme") {
-        None => None,
-        Some("light") => Some(Theme::Light),
-        Some("dark") => Some(Theme::Dark),
-        Some(_) => return answer::bad_request("theme must be light or dark"),
-    };
     let size = if matches!(of, Of::All) { Size::SUMMARY } else { Size::PROBE };
-    let form = if is_svg {
-        Form::Svg(size, theme.unwrap_or(Theme::Alone))
-    } else {
-        Form::Png(size, theme.unwrap_or(Theme::Light), scale)
+    let form = match picture(query, is_svg, size) {
+        Ok(form) => form,
+        Err(why) => return answer::bad_request(&why),
     };
     let (drawn, used) = match of {
         Of::Probe(probe) => {
@@ -318,6 +335,29 @@ fn graph(
         position: position(seen, &used),
     };
     content.answer(StatusCode::OK, conditions)
+}
+
+/// A picture alone, as `scale=` and `theme=` say.
+///
+/// # Errors
+/// What these must be, where they are something else.
+fn picture(query: &FormFields, is_svg: bool, size: Size) -> Result<Form, String> {
+    let scale = match query.get("scale").map(str::parse) {
+        None => 1,
+        Some(Ok(scale @ 1..=PNG_SCALE_MAX)) => scale,
+        Some(_) => return Err(format!("scale must be 1 to {PNG_SCALE_MAX}")),
+    };
+    let theme = match query.get("theme") {
+        None => None,
+        Some("light") => Some(Theme::Light),
+        Some("dark") => Some(Theme::Dark),
+        Some(_) => return Err("theme must be light or dark".to_owned()),
+    };
+    Ok(if is_svg {
+        Form::Svg(size, theme.unwrap_or(Theme::Alone))
+    } else {
+        Form::Png(size, theme.unwrap_or(Theme::Light), scale)
+    })
 }
 
 /// Whether SVG is wanted and no raster: a browser's `image/svg+xml,image/*` still gets the PNG the original sent.

@@ -106,9 +106,14 @@ impl Range {
         (closer.length() >= LENGTH_CLOSEST).then_some(closer)
     }
 
-    /// Where a probe's page shows it, in whole seconds.
+    /// Where a probe's page shows it.
     pub(super) fn href(self, probe: &ProbeId, zone: &TimeZone) -> String {
-        format!("/probe/{}/?{}", encode(probe.as_str()), self.query(zone))
+        self.address(&format!("/probe/{}/", encode(probe.as_str())), zone)
+    }
+
+    /// Where the page at `path` shows it.
+    pub(super) fn address(self, path: &str, zone: &TimeZone) -> String {
+        format!("{path}?{}", self.query(zone))
     }
 
     /// The fields of an address that name it, in whole seconds.

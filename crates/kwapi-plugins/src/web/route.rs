@@ -26,6 +26,7 @@ pub(super) enum WebResource {
     GroupRrd,
     Static,
     Table,
+    Search,
     Meters,
     Where,
     WhereWithin,
@@ -47,6 +48,7 @@ static TABLE: Routes<WebResource> = Routes {
         page("/graph/{period}/{probe}/", WebResource::Graph),
         page("/rrd/{probe}/", WebResource::Rrd),
         page("/table/{period}/", WebResource::Table),
+        page("/search/", WebResource::Search),
         page("/meters/", WebResource::Meters),
         page("/where/", WebResource::Where),
         page("/where/{group}/", WebResource::WhereWithin),
@@ -93,6 +95,8 @@ pub(super) enum Target {
     Rrd(ProbeId),
     /// `/table/<period>/`
     Table(Period, FormFields),
+    /// `/search/`
+    Search(FormFields),
     /// `/meters/`
     Meters(FormFields),
     /// `/where/` and `/where/<group>/`
@@ -143,7 +147,7 @@ impl FormFields {
         self.all(name).next()
     }
 
-    /// All of a name.
+    /// All of one name, in order.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -164,6 +168,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> WebRoute {
     let target = match route.resource {
         WebResource::Root => Target::Root,
         WebResource::Table => period_or(parameter(0), |period| Target::Table(period, members())),
+        WebResource::Search => Target::Search(members()),
         WebResource::Meters => Target::Meters(members()),
         WebResource::Where => Target::Where(None, members()),
         WebResource::WhereWithin => group_or(parameter(0), |group| Target::Where(Some(group), members())),
@@ -214,6 +219,7 @@ pub(super) fn is_page(address: &str) -> bool {
                 Target::Last(..)
                     | Target::Probe(..)
                     | Target::Table(..)
+                    | Target::Search(_)
                     | Target::Meters(_)
                     | Target::Where(..)
                     | Target::Bills

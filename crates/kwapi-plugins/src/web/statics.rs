@@ -14,6 +14,7 @@ pub(super) fn find(name: &str) -> Option<StaticFile> {
         "live.js" => ("text/javascript; charset=utf-8", include_bytes!("static/live.js")),
         "stream.js" => ("text/javascript; charset=utf-8", include_bytes!("static/stream.js")),
         "kwapi.js" => ("text/javascript; charset=utf-8", include_bytes!("static/kwapi.js")),
+        "search.js" => ("text/javascript; charset=utf-8", include_bytes!("static/search.js")),
         "graph.js" => ("text/javascript; charset=utf-8", include_bytes!("static/graph.js")),
         "favicon.png" => ("image/png", include_bytes!("static/favicon.png")),
         "favicon.svg" => ("image/svg+xml", include_bytes!("static/favicon.svg")),
@@ -25,7 +26,16 @@ pub(super) fn find(name: &str) -> Option<StaticFile> {
 /// What a page adds to a file's address, so that a new version of the program is fetched anew.
 pub(super) fn version() -> String {
     let mut hasher = crc32fast::Hasher::new();
-    for name in ["design.css", "kwapi.js", "live.js", "stream.js", "graph.js", "favicon.png", "favicon.svg"] {
+    for name in [
+        "design.css",
+        "kwapi.js",
+        "live.js",
+        "stream.js",
+        "graph.js",
+        "search.js",
+        "favicon.png",
+        "favicon.svg",
+    ] {
         hasher.update(find(name).map_or(&[], |file| file.bytes));
     }
     format!("{:08x}", hasher.finalize())

@@ -27,12 +27,15 @@ mod legend;
 mod listing;
 mod live;
 mod logging_in;
+mod probe;
 mod ranges;
+mod ranges_of_sums;
 mod routes;
 mod stored;
 mod streams;
 mod table;
 mod tenants;
+mod tree;
 
 /// 2026-11-23 10:00:00 UTC.
 const NOW: u64 = 1_795_428_000;

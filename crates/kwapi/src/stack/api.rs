@@ -114,11 +114,12 @@ pub(super) fn directory(
         directory = directory.with_history(history.clone());
     }
     if let Some(looks) = looks.map(Arc::new) {
-        let (meters, accuracies) = (Arc::clone(&looks), Arc::clone(&looks));
+        let [meters, accuracies, origins] = [(); 3].map(|()| Arc::clone(&looks));
         directory = directory
             .with_problems(move |probe| looks.problem(probe))
             .with_meters(move || meters.meters())
-            .with_device_accuracy(move |probe| accuracies.accuracy(probe));
+            .with_device_accuracy(move |probe| accuracies.accuracy(probe))
+            .with_origins(move |probe| origins.origin(probe));
     }
     directory
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kwapi_core::{ProbeId, Timestamp, WallClock};
-use kwapi_drivers::manager::{Manager, MeterState, MeterStatus};
-use kwapi_plugins::directory::{MeterHealth, MeterNow};
+use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, PowerOrigin, ProbeStatus};
+use kwapi_plugins::directory::{MeterHealth, MeterNow, ProbeOrigin};
 use parking_lot::Mutex;
 
 use super::status::{MeterReport, ProbeReport};
@@ -32,6 +32,17 @@ struct MeterLook {
     problems: Arc<HashMap<ProbeId, String>>,
     accuracies: Arc<HashMap<ProbeId, f64>>,
     meters: Arc<[MeterNow]>,
+    /// Of each meter, in the same order, its probes in order of their ids.
+    probes: Arc<[Vec<ProbeFacts>]>,
+}
+
+/// What is known of where a probe's values come from.
+#[derive(Clone, Debug)]
+struct ProbeFacts {
+    probe: ProbeId,
+    power: Option<PowerOrigin>,
+    has_counter: bool,
+    counter_believed: bool,
 }
 
 impl MeterLooks {
@@ -54,6 +65,15 @@ impl MeterLooks {
         self.look().meters
     }
 
+    /// Where the values of `probe` come from, if a meter of this process has it.
+    pub(super) fn origin(&self, probe: &ProbeId) -> Option<ProbeOrigin> {
+        let look = self.look();
+        look.meters.iter().zip(&*look.probes).find_map(|(meter, probes)| {
+            let at = probes.binary_search_by(|facts| facts.probe.cmp(probe)).ok()?;
+            Some(probes.get(at)?.origin(meter))
+        })
+    }
+
     fn look(&self) -> MeterLook {
         let mut last = self.last.lock();
         if let Some(look) = last.as_ref().filter(|look| look.at.elapsed() <= LOOK_AGE_MAX) {
@@ -64,10 +84,35 @@ impl MeterLooks {
         let probes = statuses.iter().flat_map(|meter| &meter.probes);
         let told = probes.filter_map(|status| Some((status.probe.clone(), status.accuracy_percent?)));
         let accuracies = Arc::new(told.collect());
+        let of_meter = |meter: &MeterStatus| meter.probes.iter().map(ProbeFacts::new).collect();
+        let probes = statuses.iter().map(of_meter).collect();
         let meters = statuses.into_iter().map(|status| meter_now(status, now)).collect();
-        let look = MeterLook { at: Instant::now(), problems, accuracies, meters };
+        let look = MeterLook { at: Instant::now(), problems, accuracies, meters, probes };
         *last = Some(look.clone());
         look
+    }
+}
+
+impl ProbeFacts {
+    fn new(status: &ProbeStatus) -> Self {
+        let ProbeStatus { probe, power_origin, has_counter, counter_believed, .. } = status;
+        let (has_counter, counter_believed) = (*has_counter, *counter_believed);
+        Self { probe: probe.clone(), power: *power_origin, has_counter, counter_believed }
+    }
+
+    fn origin(&self, meter: &MeterNow) -> ProbeOrigin {
+        let power = self.power.map(|power| match power {
+            PowerOrigin::Reported => "reported by the device",
+            PowerOrigin::Counter => "from the advance of the device's energy register",
+            PowerOrigin::Current => "estimated from current and voltage",
+        });
+        let energy = match (self.has_counter, self.counter_believed) {
+            (false, _) => "power over time; the device reports no register",
+            (true, true) => "register of the device",
+            (true, false) => "power over time, because the register of the device contradicts the power",
+        };
+        let MeterNow { driver, state, since, latency, .. } = *meter;
+        ProbeOrigin { meter: meter.name.clone(), driver, state, since, latency, power, energy }
     }
 }
 

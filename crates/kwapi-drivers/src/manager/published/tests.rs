@@ -52,6 +52,34 @@ fn stamped(watts: f64, second: u64) -> Reading {
 }
 
 #[test]
+fn a_probe_tells_how_its_power_came_about_and_whether_its_device_counts() {
+    let counter = |joules: f64| {
+        let value = Energy::from_joules(joules).unwrap();
+        let resolution = Energy::from_millijoules(1);
+        let counter = MeterCounter { value, resolution, range: None, reset_at: None };
+        Reading { counter: Some(counter), ..Reading::default() }
+    };
+    let amperes = Reading { current: Some(Amperes(2.0)), voltage: Some(Volts(230.0)), ..Reading::default() };
+    let both = Reading { power: Some(Watts(90.0)), ..counter(70.0) };
+    // A counter that was read once tells no power yet.
+    let counted = [counter(500.0), counter(900.0), counter(1_300.0)];
+    for (readings, expected) in [
+        (vec![], (None, false)),
+        (vec![Reading::watts(90.0)], (Some(PowerOrigin::Reported), false)),
+        (vec![both], (Some(PowerOrigin::Reported), true)),
+        (vec![amperes], (Some(PowerOrigin::Current), false)),
+        (vec![counter(500.0)], (None, true)),
+        (counted.into(), (Some(PowerOrigin::Counter), true)),
+    ] {
+        let mut source = source();
+        for (reading, second) in readings.iter().zip(1_u64..) {
+            take(&mut source, second * 8, 0, reading);
+        }
+        assert_eq!((source.power_origin, source.has_counter()), expected, "{readings:?}");
+    }
+}
+
+#[test]
 fn a_session_counts_its_messages_and_its_energy() {
     let mut source = source();
     let first = ledger_of(&mut source, 5, 0, &Reading::watts(100.0));

@@ -1,8 +1,8 @@
 //! What the bands of a sum used, each joule once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use kwapi_core::Period;
+use kwapi_core::{Period, ProbeId};
 use kwapi_graph::{Band, EnergyFigure, Stacked};
 
 use super::super::overview::Seen;
@@ -40,18 +40,89 @@ impl BandEnergies {
     }
 }
 
+/// Up to so many probes have a band each.
+const ALONE_MAX: usize = 12;
+
+/// Of each part of a sum the path whose band it shares: above a dozen parts the first level of their names at which they are
+/// not all below one path. `None` where each has a band of its own.
+pub(super) fn paths(parts: &[ProbeId]) -> Option<Vec<&str>> {
+    if parts.len() <= ALONE_MAX {
+        return None;
+    }
+    let mut start = 0;
+    loop {
+        let path = |probe: &ProbeId| -> usize {
+            let id = probe.as_str();
+            let rest = id.get(start..).unwrap_or_default();
+            rest.find('.').filter(|at| *at > 0).map_or(id.len(), |at| start + at)
+        };
+        let paths: Vec<&str> = parts.iter().filter_map(|probe| probe.as_str().get(..path(probe))).collect();
+        let distinct: HashSet<&str> = paths.iter().copied().collect();
+        match paths.first() {
+            // One path is above all: what tells them apart is below it.
+            Some(first) if distinct.len() == 1 && first.len() + 1 > start => start = first.len() + 1,
+            _ if distinct.len() == parts.len() || paths.len() != parts.len() => return None,
+            _ => return Some(paths),
+        }
+    }
+}
+
 /// A sum as it is drawn, with the energies that there are now.
 pub(super) fn with_energies(stacked: &Stacked, seen: &Seen, used: &Used, period: Period) -> Stacked {
     let energies = BandEnergies::new(seen, used, period);
-    let of_name: HashMap<&str, EnergyFigure> = seen
-        .parts
-        .iter()
-        .enumerate()
-        .filter_map(|(at, probe)| Some((probe.as_str(), energies.of(at)?)))
-        .collect();
+    let paths = paths(&seen.parts);
+    let mut of_name: HashMap<&str, EnergyFigure> = HashMap::new();
+    for (at, probe) in seen.parts.iter().enumerate() {
+        let name = paths.as_ref().and_then(|paths| paths.get(at).copied()).unwrap_or(probe.as_str());
+        if let Some(energy) = energies.of(at) {
+            let sum = of_name.entry(name).or_default();
+            *sum = sum.plus(energy);
+        }
+    }
     let band = |band: &Band| Band {
         energy: of_name.get(band.name.as_str()).copied().unwrap_or(band.energy),
         ..band.clone()
     };
     Stacked { energy: energies.total, bands: stacked.bands.iter().map(band).collect(), ..stacked.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(names: &[&str], expected: Option<&[&str]>) {
+        let mut parts: Vec<ProbeId> = names.iter().map(|name| ProbeId::new(name).unwrap()).collect();
+        // More than a dozen, without a further path.
+        let last = parts.last().unwrap().clone();
+        parts.extend(std::iter::repeat_n(last, 13));
+        let mut shown = paths(&parts);
+        if let Some(paths) = &mut shown {
+            paths.dedup();
+        }
+        assert_eq!(shown.as_deref(), expected, "{names:?}");
+    }
+
+    #[test]
+    fn probes_share_the_first_level_that_tells_them_apart() {
+        check(&["lyon.r1.a", "paris.r1.a"], Some(&["lyon", "paris"]));
+        check(&["lyon.r1.a", "lyon.r1.b", "lyon.r2.a"], Some(&["lyon.r1", "lyon.r2"]));
+        // The meter of all has a band of its own: what is not measured below it.
+        check(&["lyon", "lyon.r1.a", "lyon.r2.b"], Some(&["lyon", "lyon.r1", "lyon.r2"]));
+        check(&["alone", "lyon.r1.a"], Some(&["alone", "lyon"]));
+        check(&[".x.a", "..", "a.", "é.🔌"], Some(&[".x.a", "..", "a", "é"]));
+    }
+
+    #[test]
+    fn a_dozen_and_names_without_a_level_stand_alone() {
+        let of = |names: Vec<String>| -> Vec<ProbeId> {
+            names.iter().map(|name| ProbeId::new(name).unwrap()).collect()
+        };
+        let few = of((0..12).map(|index| format!("r{}.n{index}", index % 2)).collect());
+        assert_eq!(paths(&few), None);
+        let flat = of((0..40).map(|index| format!("rack.n{index}")).collect());
+        assert_eq!(paths(&flat), None);
+        let more = of((0..13).map(|index| format!("r{}.n{index}", index % 2)).collect());
+        assert_eq!(paths(&more).unwrap()[..3], ["r0", "r1", "r0"]);
+    }
 }

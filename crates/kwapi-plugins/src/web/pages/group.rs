@@ -13,8 +13,9 @@ use super::super::group::{self, GroupView};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::{Site, words};
+use super::crumbs::{Crumb, crumbs};
 use super::view::{Drawing, EnergyWords, drawing_of};
-use super::{Layout, not_found, position, probe_path, render};
+use super::{Layout, group_path, not_found, position, probe_path, range, render};
 use crate::groups::GroupNow;
 use crate::http::percent::encode;
 
@@ -36,6 +37,7 @@ struct ListPage {
 #[template(path = "group.html")]
 struct Page {
     layout: Layout,
+    crumbs: Vec<Crumb>,
     now: GroupWords,
     encoded: String,
     /// The groups around it: name and address.
@@ -72,6 +74,8 @@ struct GroupWords {
 struct GroupGraph {
     period: Period,
     drawing: Drawing,
+    /// Where its values are, if they are.
+    values: Option<String>,
     /// The mean share known over it.
     known: Option<String>,
 }
@@ -95,7 +99,7 @@ struct Member {
 impl GroupWords {
     fn new(now: GroupNow) -> Self {
         Self {
-            href: path_of(&now.group),
+            href: group_path(&now.group),
             watts: now.watts.map(watts_text),
             known: words::percent(now.known_share),
             is_whole: now.known_share >= 1.0,
@@ -121,11 +125,12 @@ fn beside_text(watts: f64) -> String {
     format!("{} {than} than the probes below it", signed_watts(watts.abs()))
 }
 
-fn path_of(group: &str) -> String {
-    format!("/group/{}/", encode(group))
+/// Whether `/groups/` is asked for as a list, and not as a tree.
+pub(super) fn is_list(query: &FormFields) -> bool {
+    query.get("as") == Some("list") || query.get("after").is_some_and(|after| !after.is_empty())
 }
 
-/// `/groups/`.
+/// `/groups/` as a list.
 pub(super) fn list(
     site: &Site,
     seen: &Seen,
@@ -162,7 +167,7 @@ pub(super) fn one(
     let count = view.members.all.len();
     let pages = count.div_ceil(PAGE_SIZE).max(1);
     let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, pages);
-    let path = path_of(group.as_str());
+    let path = group_path(group.as_str());
     let of_page = |page: usize| if page > 1 { format!("{path}?page={page}") } else { path.clone() };
     let members = view.members.parts.iter().zip(&*view.members.above);
     let members = members.skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE);
@@ -170,9 +175,10 @@ pub(super) fn one(
     let around = around.filter(|name| group::is_readable(site, seen, name));
     let shown = Page {
         layout: Layout::new(site, seen, group.to_string(), None),
+        crumbs: crumbs(site, seen, group),
         now: GroupWords::new(view.now.clone()),
         encoded: encode(group.as_str()),
-        around: around.map(|name| (name.to_string(), path_of(name.as_str()))).collect(),
+        around: around.map(|name| (name.to_string(), group_path(name.as_str()))).collect(),
         energy: EnergyWords::of_all(&view.overall, now, &site.settings),
         graphs: Period::ALL.map(|period| graph(site, &view, group, period, now)).into(),
         periods: PERIODS,
@@ -235,7 +241,7 @@ pub(super) fn no_group(
     } else {
         format!("Unknown group “{name}”. Available groups:")
     };
-    let instead = groups.into_iter().map(|group| (group.group.clone(), path_of(&group.group))).collect();
+    let instead = groups.into_iter().map(|group| (group.group.clone(), group_path(&group.group))).collect();
     not_found(site, seen, what, instead, 0, conditions)
 }
 
@@ -246,6 +252,7 @@ fn graph(site: &Site, view: &GroupView, group: &ProbeId, period: Period, now: Ti
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
     GroupGraph {
         period,
+        values: range::address_of(site, &group_path(group.as_str()), period, now),
         drawing: drawing_of(site, &Subject::Group(group.clone()), period, view.energy(period), now),
         known: (!shares.is_empty()).then(|| words::percent(mean)),
     }

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Timestamp};
-use kwapi_graph::{Theme, watts_text};
+use kwapi_graph::{Band, Stacked, Theme, watts_text};
 
 use super::super::Site;
 use super::super::answer::Conditions;
@@ -13,7 +13,7 @@ use super::super::graphs::{Form, Sum};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, swatch};
-use super::{Layout, filtered, inline, position, render};
+use super::{Layout, filtered, inline, position, probe_path, range, render};
 use crate::http::percent::encode;
 
 /// Probes on one page.
@@ -34,8 +34,12 @@ struct Page {
     matching: usize,
     energy: Option<EnergyWords>,
     summary: Drawing,
+    /// Where the values of the summary are, if they are.
+    values: Option<String>,
     others: u32,
     coloured: usize,
+    /// What the bands are of, where several probes share one.
+    bands: Vec<BandWords>,
     cards: Vec<Card>,
     page: usize,
     pages: usize,
@@ -43,6 +47,15 @@ struct Page {
     next: Option<String>,
     /// This page's own address, to return to.
     here: String,
+}
+
+/// A band of several probes.
+#[derive(Debug)]
+struct BandWords {
+    swatch: String,
+    name: String,
+    href: String,
+    energy: String,
 }
 
 #[derive(Debug)]
@@ -113,8 +126,10 @@ pub(super) fn answer(
         matching: matching.len(),
         energy: EnergyWords::of_all(&overall, now, &site.settings),
         summary: summary(site, seen, period, &sum),
+        values: range::address_of(site, &format!("/last/{period}/"), period, now),
         others: stacked.others,
         coloured: stacked.bands.len(),
+        bands: bands(site, seen, stacked),
         cards: cards.collect(),
         page,
         pages,
@@ -134,4 +149,31 @@ fn summary(site: &Site, seen: &Seen, period: Period, sum: &Sum) -> Drawing {
         svg: wide.as_ref().map(inline).unwrap_or_default(),
         narrow: narrow.as_ref().map(inline),
     }
+}
+
+/// The bands of the summary, the largest first, where they are not of one probe each; each leads to its probes, or is one.
+fn bands(site: &Site, seen: &Seen, stacked: &Stacked) -> Vec<BandWords> {
+    let alone = stacked.others as usize + stacked.bands.len();
+    if alone == stacked.probes as usize {
+        return Vec::new();
+    }
+    let kwh = |(_, band): &(usize, &Band)| band.energy.kwh().unwrap_or_default();
+    let mut bands: Vec<(usize, &Band)> = stacked.bands.iter().enumerate().collect();
+    bands.sort_by(|a, b| kwh(b).total_cmp(&kwh(a)));
+    let count = stacked.bands.len();
+    let href = |name: &str| match ProbeId::new(name) {
+        Ok(probe)
+            if seen.has(&probe) && !seen.parts.iter().any(|part| *part != probe && part.is_within(name)) =>
+        {
+            probe_path(&probe)
+        }
+        _ => format!("/groups/?in={}", encode(name)),
+    };
+    let words = |(at, band): (usize, &Band)| BandWords {
+        swatch: swatch(Some((at, count)), site.settings.hue),
+        name: band.name.clone(),
+        href: href(&band.name),
+        energy: band.energy.text().unwrap_or_else(|| "–".to_owned()),
+    };
+    bands.into_iter().map(words).collect()
 }

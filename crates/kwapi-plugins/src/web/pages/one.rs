@@ -1,4 +1,4 @@
-//! `/probe/<probe>/`: all graphs of one probe.
+//! `/probe/<probe>/`: all there is of one probe: now, energy by hour, day or month, all graphs, its meter, and files.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -9,39 +9,73 @@ use super::super::Site;
 use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::overview::Seen;
+use super::super::route::FormFields;
+use super::super::selection::{ProbeFilter, query_of};
+use super::crumbs::{Crumb, crumbs};
+use super::downloads::{Download, downloads};
 use super::view::{Drawing, ProbeWords, drawing};
-use super::{Layout, position, range, render};
+use super::{Layout, position, probe_path, range, render};
 use crate::directory::Labels;
+use bars::Bars;
+use origin::Fact;
+
+mod bars;
+mod origin;
 
 #[derive(Debug, Template)]
 #[template(path = "probe.html")]
 struct Page {
     layout: Layout,
+    crumbs: Vec<Crumb>,
     present: ProbeWords,
     labels: Labels,
+    /// `None` where nothing was measured in their time, or no ledger is kept.
+    bars: Option<Bars>,
+    has_ledger: bool,
     /// Each with where its values are, if they are.
     graphs: Vec<(Period, Drawing, Option<String>)>,
+    facts: Vec<Fact>,
+    downloads: Vec<Download>,
 }
+
+impl Page {
+    /// Where all probes with a value of a label are.
+    fn label_href(name: &str, value: &str) -> String {
+        format!("/table/day/{}", query_of(&ProbeFilter::default().with(name, value).members()))
+    }
+}
+
+/// What is taken away of a probe's page is of the last day.
+const OF_LAST_DAY: [&str; 3] = ["Samples of the last day", "Values of the last day", "Graph of the last day"];
 
 pub(super) fn answer(
     site: &Site,
     seen: &Seen,
     probe: &ProbeId,
+    query: &FormFields,
     chosen: &Chosen,
     now: Timestamp,
     conditions: &Conditions,
 ) -> Response {
     let used = site.graphs.used(std::slice::from_ref(probe), &Period::ALL, now);
+    let ledger = site.directory.query();
     let page = Page {
         layout: Layout::new(site, seen, probe.to_string(), None),
+        crumbs: crumbs(site, seen, probe),
         present: ProbeWords::new(site, probe, chosen.contains(probe), &used, now),
         labels: site.directory.labels(probe),
+        bars: ledger.and_then(|ledger| bars::bars(site, ledger, seen, probe, query, now)),
+        has_ledger: ledger.is_some(),
         graphs: Period::ALL
             .map(|period| {
                 let drawing = drawing(site, probe, period, &used, now);
                 (period, drawing, range::href_of(site, probe, period, now))
             })
             .into(),
+        facts: origin::facts(site, seen, probe, now),
+        downloads: downloads(site, probe, &format!("{}?to=now", probe_path(probe)), OF_LAST_DAY),
     };
-    render(&page, StatusCode::OK, position(seen, &used), conditions)
+    let is_readable = page.bars.as_ref().is_none_or(|bars| bars.unreadable.is_empty());
+    let status = if is_readable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    render(&page, status, position(seen, &used), conditions)
 }

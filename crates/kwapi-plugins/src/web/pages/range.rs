@@ -1,29 +1,34 @@
-//! `/probe/<probe>/?from=…&to=…`: one probe over any range: its graph, energy and cost, and the same values as a table or CSV.
+//! `/probe/<probe>/?from=…&to=…`, `/group/<group>/?…`, `/last/<period>/?…`: one probe, a group or all that is seen over any range:
+//! its graph, energy and cost, and the same values as a table or CSV.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use bytes::Bytes;
-use jiff::tz::TimeZone;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{Figures, GraphRange, Look, RowStatus, Size, Theme, draw_range};
-use kwapi_history::{PowerSpan, Query};
+use kwapi_history::PowerSpan;
 
-use super::super::answer::{self, Conditions, Content};
+use super::super::answer::Conditions;
 use super::super::overview::Seen;
 use super::super::range::Range;
 use super::super::route::FormFields;
 use super::super::{Site, words};
+use super::crumbs::Crumb;
+use super::downloads::Download;
 use super::table::columns::powers;
 use super::view::{Drawing, Legend, NARROW, WIDE};
-use super::{Layout, NotFound, probe_path, render};
-use crate::answers::{EnergyAnswers, EnergyQuestion, when};
+use super::{Layout, NotFound, render, spans};
+use crate::answers::when;
+use files::RangeFiles;
 use values::{Refusal, Values};
 
+mod files;
+mod of;
 mod values;
+
+pub(super) use of::RangeOf;
 
 /// Rows of the table on one page.
 const PAGE_SIZE: usize = 100;
@@ -34,6 +39,7 @@ const REFRESH_SECONDS_MIN: u64 = 60;
 #[template(path = "range.html")]
 struct Page {
     layout: Layout,
+    crumbs: Vec<Crumb>,
     id: String,
     href: String,
     words: String,
@@ -50,7 +56,7 @@ struct Page {
     keys: Vec<(String, &'static str)>,
     /// Word and address of the ranges around this one.
     around: Vec<(&'static str, String)>,
-    csv: String,
+    downloads: Vec<Download>,
     unit: String,
     rows: Vec<Row>,
     count: usize,
@@ -79,27 +85,32 @@ pub(super) fn is_asked(query: &FormFields) -> bool {
 
 /// Where the page of a probe shows a period as a range; `None` where no ledger is kept.
 pub(super) fn href_of(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> Option<String> {
+    address_of(site, &super::probe_path(probe), period, now)
+}
+
+/// Where the page at `path` shows a period as a range; `None` where no ledger is kept.
+pub(super) fn address_of(site: &Site, path: &str, period: Period, now: Timestamp) -> Option<String> {
     let (start, _) = kwapi_graph::window(period, now.seconds());
     let range = Range { from: Timestamp::from_seconds(start), to: now };
-    site.directory.query().map(|_| range.href(probe, &site.settings.zone))
+    site.directory.query().map(|_| range.address(path, &site.settings.zone))
 }
 
 pub(super) fn answer(
     site: &Site,
     seen: &Seen,
-    probe: &ProbeId,
+    of: RangeOf<'_>,
     query: &FormFields,
     now: Timestamp,
     conditions: &Conditions,
 ) -> Response {
-    match answered(site, seen, probe, query, now, conditions) {
+    match answered(site, seen, of, query, now, conditions) {
         Ok(response) => response,
         Err(Refusal { status, heading, what, instead }) => {
             let zone = &site.settings.zone;
             let instead = instead
-                .map(|range| (words::range(range.from, range.to, zone), range.href(probe, zone)))
+                .map(|range| (words::range(range.from, range.to, zone), range.address(&of.path(), zone)))
                 .into_iter()
-                .chain([(probe.to_string(), probe_path(probe))])
+                .chain([(of.name().into_owned(), of.path())])
                 .collect();
             let layout = Layout::new(site, seen, heading.to_owned(), None);
             render(&NotFound { layout, heading, what, instead, more: 0 }, status, None, conditions)
@@ -110,7 +121,7 @@ pub(super) fn answer(
 fn answered(
     site: &Site,
     seen: &Seen,
-    probe: &ProbeId,
+    of: RangeOf<'_>,
     query: &FormFields,
     now: Timestamp,
     conditions: &Conditions,
@@ -124,15 +135,14 @@ fn answered(
     let last_day = Range { from: now.before(Duration::from_secs(86_400)), to: now };
     let range =
         Range::parse(query, zone, now).map_err(|error| Refusal::bad(error.to_string(), Some(last_day)))?;
-    let values = Values::ask(site, ledger, seen, probe, range, now)?;
-    match query.get("format") {
-        None => {}
-        Some("csv") => return csv(site, ledger, seen, probe, range, now, conditions),
-        Some(_) => return Err(Refusal::bad("format must be csv.".to_owned(), Some(range))),
+    let values = Values::ask(site, ledger, seen, of, range, now)?;
+    if let Some(format) = query.get("format") {
+        let files = RangeFiles { site, ledger, seen, of, values: &values, now };
+        return files.file(format, query, conditions);
     }
     let status = if values.unreadable.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let position = seen.is_everything.then_some(values.position);
-    let page = Page::new(site, seen, probe, query, values, now);
+    let page = Page::new(site, seen, of, query, values, now);
     Ok(render(&page, status, position, conditions))
 }
 
@@ -140,7 +150,7 @@ impl Page {
     fn new(
         site: &Site,
         seen: &Seen,
-        probe: &ProbeId,
+        of: RangeOf<'_>,
         query: &FormFields,
         values: Values,
         now: Timestamp,
@@ -148,7 +158,8 @@ impl Page {
         let (zone, range) = (&site.settings.zone, values.range);
         let words = words::range(range.from, range.to, zone);
         let figures = values.figures();
-        let href = range.href(probe, zone);
+        let path = of.path();
+        let href = range.address(&path, zone);
         let pages = values.rows.len().div_ceil(PAGE_SIZE).max(1);
         let page = query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, pages);
         let column = powers(figures.max.unwrap_or(0.0));
@@ -175,22 +186,23 @@ impl Page {
         Self {
             layout: Layout {
                 refresh_seconds: site.settings.refresh_interval.as_secs().max(REFRESH_SECONDS_MIN),
-                ..Layout::new(site, seen, format!("{probe}, {words}"), None)
+                ..Layout::new(site, seen, format!("{}, {words}", of.name()), None)
             },
-            id: probe.to_string(),
-            href: probe_path(probe),
+            crumbs: of.crumbs(site, seen),
+            id: of.name().into_owned(),
+            href: path.clone(),
             from: words::wall_clock(range.from, zone),
             to: words::wall_clock(range.to, zone),
             energy: figures.energy.text(),
             cost: legend.cost.clone(),
-            shares: values.shares(),
-            drawing: drawing(site, probe, &words, &values, figures, legend),
+            shares: spans::shares(&values.energy),
+            drawing: drawing(site, of, &words, &values, figures, legend),
             keys: keys(&values),
             around: around
                 .into_iter()
-                .filter_map(|(word, range)| Some((word, range?.href(probe, zone))))
+                .filter_map(|(word, range)| Some((word, range?.address(&path, zone))))
                 .collect(),
-            csv: format!("{href}&format=csv"),
+            downloads: of.downloads(site, &href),
             rows: all.skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE).map(of_page).collect(),
             unit: column.unit.clone(),
             count: values.rows.len(),
@@ -207,20 +219,13 @@ impl Page {
 
 fn drawing(
     site: &Site,
-    probe: &ProbeId,
+    of: RangeOf<'_>,
     words: &str,
     values: &Values,
     figures: Figures,
     legend: Legend,
 ) -> Drawing {
-    let super::super::Settings { zone, hue, tariff, power_max, .. } = &site.settings;
-    let (means, ends, marks) = (values.means(), values.ends(), values.marks());
-    let range = GraphRange { start: values.range.from.seconds(), end: values.range.end_seconds(), words };
-    let draw = |size: Size| {
-        let (zone, tariff) = (zone.clone(), tariff.clone());
-        let look = Look { size, theme: Theme::Page, zone, power_max: *power_max, hue: *hue, tariff };
-        draw_range(probe.as_str(), &range, &means, &ends, &marks, figures, &look)
-    };
+    let draw = |size: Size| draw(site, of, words, values, figures, size, Theme::Page);
     Drawing { svg: draw(WIDE), narrow: Some(draw(NARROW)), legend }
 }
 
@@ -263,51 +268,22 @@ fn keys(values: &Values) -> Vec<(String, &'static str)> {
     keys
 }
 
-/// The values of a range as `/v2/series` writes them.
-fn csv(
+/// The graph of a range.
+fn draw(
     site: &Site,
-    ledger: &Query,
-    seen: &Seen,
-    probe: &ProbeId,
-    range: Range,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Result<Response, Refusal> {
-    let zone = &site.settings.zone;
-    let [start, end] = [range.from, range.to].map(|at| when::rfc3339(at, &TimeZone::UTC));
-    let members = [
-        ("probe", probe.as_str()),
-        ("start", &start),
-        ("end", &end),
-        ("zone", zone.iana_name().unwrap_or("UTC")),
-        ("format", "csv"),
-    ];
-    let members = members.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
-    let refused = |error: crate::http::HttpError| Refusal {
-        status: error.status(),
-        ..Refusal::bad(error.message().to_owned(), Some(range))
-    };
-    let question = EnergyQuestion::of_series(members, "", now).map_err(refused)?;
-    let answers = EnergyAnswers::new(ledger.clone(), site.directory.clone());
-    let mut text = Vec::new();
-    let mut take = |part: Vec<u8>| {
-        text.extend(part);
-        true
-    };
-    answers
-        .prepare(question, &seen.scope)
-        .and_then(|answer| answer.write(|_| (), &mut take))
-        .map_err(refused)?;
-    let content = Content {
-        kind: "text/csv; charset=utf-8",
-        bytes: Bytes::from(text),
-        modified: None,
-        cache_control: "private, no-cache",
-        disposition: Some(answer::attachment(&format!(
-            "{probe} {}.csv",
-            words::wall_clock(range.from, zone)
-        ))),
-        position: None,
-    };
-    Ok(content.answer(StatusCode::OK, conditions))
+    of: RangeOf<'_>,
+    words: &str,
+    values: &Values,
+    figures: Figures,
+    size: Size,
+    theme: Theme,
+) -> String {
+    let super::super::Settings { zone, hue, tariff, power_max, .. } = &site.settings;
+    let (means, ends, marks) = (values.means(), values.ends(), values.marks());
+    let range = GraphRange { start: values.range.from.seconds(), end: values.range.end_seconds(), words };
+    let (zone, tariff) = (zone.clone(), tariff.clone());
+    // It is for a probe's graphs.
+    let power_max = power_max.filter(|_| matches!(of, RangeOf::Probe(_)));
+    let look = Look { size, theme, zone, power_max, hue: *hue, tariff };
+    draw_range(&of.name(), &range, &means, &ends, &marks, figures, &look)
 }

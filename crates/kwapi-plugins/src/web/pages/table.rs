@@ -8,13 +8,14 @@ use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Quality, Timestamp};
 use kwapi_graph::EnergyFigure;
 
-use super::super::answer::Conditions;
+use super::super::answer::{self, Conditions};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
+use super::super::selection::{ProbeFilter, query_of};
 use super::super::{Settings, Site, words};
+use super::facets::{Facet, facets};
 use super::view::is_simulated;
-use super::{Layout, filtered, position, probe_path, render};
-use crate::http::percent::encode;
+use super::{Layout, position, probe_path, render};
 
 pub(super) mod columns;
 
@@ -28,7 +29,11 @@ const PAGE_SIZE: usize = 100;
 struct Page {
     layout: Layout,
     period: Period,
-    filter: String,
+    selection: ProbeFilter,
+    chips: Vec<(String, String)>,
+    facets: Vec<Facet>,
+    /// By which column, and which way.
+    order: (&'static str, &'static str),
     heads: Vec<Head>,
     /// How watts are written.
     watts_column: String,
@@ -175,9 +180,12 @@ pub(super) fn answer(
     now: Timestamp,
     conditions: &Conditions,
 ) -> Response {
-    let filter: String = query.get("q").unwrap_or_default().trim().chars().take(200).collect();
+    let selection = match ProbeFilter::parse(query) {
+        Ok(selection) => selection,
+        Err(error) => return answer::bad_request(&error.to_string()),
+    };
     let order = Order::of(query);
-    let found = if filter.is_empty() { seen.all.to_vec() } else { filtered(&seen.all, &filter) };
+    let found = selection.of(&seen.all, &site.directory);
     let sum = site.graphs.sum(seen, period, now);
     // Without a ledger the rows have to be read: of all probes only where the order takes it.
     let energy_of = |probe: &ProbeId, reads: bool| {
@@ -206,17 +214,24 @@ pub(super) fn answer(
     }
     let overall = site.probes.overall(seen, &sum.used, now);
     let all_energy = sum.stacked.energy.unwrap_or_default();
-    let total = (filter.is_empty() && seen.all.len() > 1).then_some((overall.watts, all_energy));
+    let total = (selection.is_all() && seen.all.len() > 1).then_some((overall.watts, all_energy));
     let columns = Columns::of(&lines, total, &site.settings);
     let shown = lines.iter().skip(first).take(PAGE_SIZE);
-    let address = Address { period, filter: &filter };
+    let address = Address { period, selection: &selection };
     let with_page = |page: usize| {
         let turned = if order.is_up { "up" } else { "down" };
         address.of(&[("sort", order.column.key()), ("order", turned), ("page", &page.to_string())])
     };
+    let ordered = |selection: &ProbeFilter| {
+        let turned = if order.is_up { "up" } else { "down" };
+        Address { period, selection }.of(&[("sort", order.column.key()), ("order", turned)])
+    };
     let page = Page {
         layout: Layout::new(site, seen, format!("{}, all probes", period.label()), Some(period)),
         period,
+        chips: selection.without_each().into_iter().map(|(words, rest)| (words, ordered(&rest))).collect(),
+        facets: facets(&site.directory, &found, &selection, ordered),
+        order: (order.column.key(), if order.is_up { "up" } else { "down" }),
         heads: columns.heads(order, &address),
         watts_column: columns.watts.digits(),
         rows: shown.map(|line| columns.row(site, line, now)).collect(),
@@ -228,7 +243,7 @@ pub(super) fn answer(
         pages,
         previous: (page > 1).then(|| with_page(page - 1)),
         next: (page < pages).then(|| with_page(page + 1)),
-        filter: filter.clone(),
+        selection: selection.clone(),
     };
     render(&page, StatusCode::OK, position(seen, &sum.used), conditions)
 }
@@ -242,16 +257,14 @@ fn of_rows(site: &Site, probe: &ProbeId, period: Period, now: Timestamp) -> Ener
 /// The table's own address.
 struct Address<'a> {
     period: Period,
-    filter: &'a str,
+    selection: &'a ProbeFilter,
 }
 
 impl Address<'_> {
     fn of(&self, members: &[(&str, &str)]) -> String {
-        let mut query: Vec<String> = members.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        if !self.filter.is_empty() {
-            query.insert(0, format!("q={}", encode(self.filter)));
-        }
-        format!("/table/{}/?{}", self.period, query.join("&"))
+        let mut query = self.selection.members();
+        query.extend(members.iter().map(|(name, value)| format!("{name}={value}")));
+        format!("/table/{}/{}", self.period, query_of(&query))
     }
 }
 

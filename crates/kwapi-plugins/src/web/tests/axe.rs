@@ -87,7 +87,7 @@ async fn check_all(size: &str, scheme: u8) {
     }
     let lab = Lab::empty();
     let probes = ["l.r", "l.r.a", "m.c"];
-    let directory = super::ranges::directory_of(&lab, &probes, ConfiguredProbes::default());
+    let directory = super::ranges::directory_of(&lab, &probes, Directory::default());
     let bills = Bills::new(crate::bills::tests::config("0.2", &[]), &lab.join("state"));
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
     let settings = Settings { refresh_interval: Duration::from_secs(60), ..settings() };

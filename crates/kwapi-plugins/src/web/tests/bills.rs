@@ -20,7 +20,8 @@ fn pages(lab: &Lab, state: &std::path::Path) -> Router {
         Labels::from([("department".to_owned(), department)])
     };
     let configured = ConfiguredProbes::new(label, []);
-    let directory = super::ranges::directory_of(lab, &["art.kiln", "lab.<b>&amp;"], configured);
+    let directory =
+        super::ranges::directory_of(lab, &["art.kiln", "lab.<b>&amp;"], Directory::new(configured));
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
     router(PageSources { directory, bills: Some(bills) }, settings(), clock, None)
 }

@@ -48,9 +48,14 @@ async fn chromium_shows_the_graphs_and_finds_no_fault() {
         return;
     }
     let base = listen(serve(populated())).await;
-    for path in
-        ["/last/minute/", "/last/year/", "/probe/it%27s%20%227%22%20%3Cb%3E%26amp%3B/", "/probe/nope/"]
-    {
+    for path in [
+        "/last/minute/",
+        "/last/year/",
+        "/groups/",
+        "/search/?q=a",
+        "/probe/it%27s%20%227%22%20%3Cb%3E%26amp%3B/",
+        "/probe/nope/",
+    ] {
         // Virtual time passes two refreshes.
         let (dom, log) = chromium(vec![
             "--virtual-time-budget=3000".to_owned(),
@@ -63,7 +68,7 @@ async fn chromium_shows_the_graphs_and_finds_no_fault() {
         // A page that is not found says so with its status, which Chromium notes.
         let faults: Vec<_> = faults.iter().filter(|line| !line.contains("status of 404")).collect();
         assert!(faults.is_empty(), "{path}: {faults:?}");
-        if path != "/probe/nope/" {
+        if path.starts_with("/last/") || (path.starts_with("/probe/") && path != "/probe/nope/") {
             let graphs = if path.starts_with("/last/") { 2 + 9 } else { 6 };
             assert_eq!(dom.matches("class=\"kw-graph\"").count(), graphs, "{path}");
             assert!(dom.contains("class=\"kw-line\"") || path == "/last/year/", "{path}");
@@ -96,6 +101,11 @@ async fn pages_fit_a_desk_and_a_telephone() {
         ("range-desk-dark", range.clone(), "1280,1100", dark),
         ("range-phone-light", range, "500,1100", light),
         ("no-range-desk-light", format!("{ranges}/probe/a%2Fb/?from=2027-01-01"), "1280,500", light),
+        ("tree-desk-light", format!("{base}/groups/"), "1280,900", light),
+        ("tree-phone-dark", format!("{base}/groups/?sort=watts"), "500,900", dark),
+        ("search-desk-light", format!("{base}/search/?q=node"), "1280,500", light),
+        ("energy-desk-light", format!("{ranges}/probe/a%2Fb/?by=hour"), "1280,1100", light),
+        ("energy-phone-dark", format!("{ranges}/probe/a%2Fb/?by=hour"), "500,1100", dark),
         ("none-desk-light", format!("{base}/probe/nope/"), "1280,500", light),
         ("where-desk-light", format!("{base}/where/"), "1280,1200", light),
         ("where-desk-dark", format!("{base}/where/demo/"), "1280,900", dark),

@@ -112,3 +112,28 @@ async fn dragging_on_a_probe_s_page_shows_that_range() {
         fire('pointermove', .2501); fire('pointerdown', .2501); fire('pointermove', .4999); fire('pointerup', .4999);";
     check("/probe/a%2Fb/", steps, &["Mon 23 Nov 2026, 09:15 – 09:30", "90 rows of 10 s"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn search_shows_what_matches_while_one_types_and_its_keys_go_through_it() {
+    if !kwapi_peers::need(&["chromium"]) {
+        return;
+    }
+    let steps = "
+        if (location.pathname !== '/groups/') return;
+        const found = [], list = document.getElementById('found');
+        press(document.body, '/');
+        const input = document.activeElement;
+        found.push(input.name);
+        const type = async (text) => { input.value = text; input.dispatchEvent(new Event('input', { bubbles: true })); await wait(); await wait(); };
+        await type('A/');
+        found.push(document.getElementById('found-said').textContent, list.hidden, list.textContent);
+        press(input, 'ArrowDown');
+        found.push(document.activeElement.getAttribute('href'));
+        press(document.activeElement, 'Escape');
+        found.push(list.hidden, document.activeElement === input);
+        await type('nothing');
+        found.push(document.getElementById('found-said').textContent, list.hidden);
+        document.body.dataset.found = found.join(' | ');";
+    let found = "data-found=\"q | 1 match | false | a/bprobe | /probe/a%2Fb/ | true | true | Nothing matches | true\"";
+    check("/groups/", steps, &[found]).await;
+}

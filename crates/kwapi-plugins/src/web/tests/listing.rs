@@ -126,6 +126,37 @@ async fn in_the_summary_a_meter_is_its_rest_and_the_stack_the_sum() {
     assert!(compared > 100, "{compared}");
 }
 
+#[tokio::test]
+async fn above_a_dozen_the_summary_stacks_groups_and_each_probe_has_the_colour_of_its_own() {
+    let names: Vec<String> = (0..40).map(|probe| format!("lyon.r{}<i>.n-{probe}", probe % 4)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let shown = page(&serve(Fixture::of(&names)), "/last/hour/").await;
+    let bands: Vec<&str> = shown
+        .split("id=\"bands\"")
+        .nth(1)
+        .unwrap()
+        .split("</ul>")
+        .next()
+        .unwrap()
+        .split("<li>")
+        .skip(1)
+        .collect();
+    assert_eq!(bands.len(), 4, "{bands:?}");
+    let fill = |text: &str| text.split("fill=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let card = |name: &str| {
+        let (before, _) = shown.split_once(&format!("title=\"{name}\"")).unwrap();
+        fill(before.rsplit("<article").next().unwrap())
+    };
+    let band = bands.iter().find(|band| band.contains(">lyon.r1&#60;i&#62;</a>")).unwrap();
+    assert!(band.contains("href=\"/groups/?in=lyon.r1%3Ci%3E\""), "{band}");
+    assert_eq!(fill(band), card("lyon.r1&#60;i&#62;.n-1"));
+    assert_eq!(card("lyon.r1&#60;i&#62;.n-5"), card("lyon.r1&#60;i&#62;.n-1"));
+    assert_ne!(card("lyon.r2&#60;i&#62;.n-2"), card("lyon.r1&#60;i&#62;.n-1"));
+    assert!(!shown.contains("others in grey") && !shown.contains("<i>"), "{shown}");
+    // A dozen stand each for itself.
+    assert!(!page(&serve(Fixture::of(&names[..12])), "/last/hour/").await.contains("id=\"bands\""));
+}
+
 /// What the pages of these probes say about a demonstration.
 async fn check_demonstration(names: &[&str], expected: Option<&str>) {
     let site = serve(Fixture::of(names));

@@ -1,6 +1,6 @@
 //! Any range of a probe, of a ledger and samples that are really written.
 
-use kwapi_core::{Decision, SegmentKind};
+use kwapi_core::{Decision, MeterTotal, SegmentKind};
 use kwapi_history::journal::{Credited, Journal, JournalConfig, Taken};
 use kwapi_history::{History, HistoryConfig, Ledger, LedgerConfig, Query, Samples, SamplesConfig, Windows};
 use kwapi_peers::Lab;
@@ -12,7 +12,8 @@ pub(super) const BEGIN: u64 = NOW - 3 * 3_600;
 /// From then on, for ten minutes, nothing is heard.
 const SILENT: u64 = BEGIN + 5_400;
 
-/// A probe that draws 100 W for an hour and 300 W from then on, heard every ten seconds but for ten minutes.
+/// A probe that draws 100 W for an hour and 300 W from then on, heard every ten seconds but for ten minutes. One whose name
+/// ends with `register` has one of its own, which began at a megawatt-hour.
 fn records(name: &str) -> Vec<Credited> {
     let session = Timestamp::from_seconds(BEGIN);
     let heard = (0..=1_080_u64).filter(|seq| !(SILENT + 1..SILENT + 600).contains(&(BEGIN + seq * 10)));
@@ -28,7 +29,9 @@ fn records(name: &str) -> Vec<Credited> {
             totals.unknown_ms += spacing * 1_000;
         }
         let (timestamp, quality) = (at, Quality::Measured);
-        let accounting = Accounting { timestamp, session, seq, totals, curve: None, meter: None, quality };
+        let energy = Energy::from_watt_hours(1_000_000).saturating_add(totals.energy);
+        let meter = name.ends_with("register").then_some(MeterTotal { energy, since: None });
+        let accounting = Accounting { timestamp, session, seq, totals, curve: None, meter, quality };
         let decision = match seq {
             0 => Decision::Begin { kind: SegmentKind::First, begin: session, base: Energy::ZERO },
             _ => Decision::Continue,
@@ -52,13 +55,16 @@ pub(super) fn pages_of(lab: &Lab, probes: &[&str]) -> Router {
 }
 
 fn pages_behind(lab: &Lab, probes: &[&str], logins: Option<Logins>) -> Router {
-    let directory = directory_of(lab, probes, ConfiguredProbes::default());
-    let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
-    router(directory, settings(), clock, logins)
+    with_logins(directory_of(lab, probes, Directory::default()), logins)
 }
 
-/// What is known of probes with a ledger, samples and RRD files.
-pub(super) fn directory_of(lab: &Lab, probes: &[&str], configured: ConfiguredProbes) -> Directory {
+/// The pages over a directory.
+pub(super) fn with_logins(directory: Directory, logins: Option<Logins>) -> Router {
+    router(directory, settings(), WallClock::new(|| Timestamp::from_seconds(NOW)), logins)
+}
+
+/// `directory` with a ledger, samples and RRD files of these probes.
+pub(super) fn directory_of(lab: &Lab, probes: &[&str], directory: Directory) -> Directory {
     let wall = Timestamp::from_seconds(NOW);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall).unwrap();
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
@@ -74,7 +80,7 @@ pub(super) fn directory_of(lab: &Lab, probes: &[&str], configured: ConfiguredPro
     history.catch_up();
     assert!(history.flush_all());
     let query = Query::new(ledger, Some(Arc::clone(&history))).with_samples(Some(samples));
-    Directory::new(configured).with_history(history).with_windows(Some(Windows::new(query)))
+    directory.with_history(history).with_windows(Some(Windows::new(query)))
 }
 
 /// A range of `a/b`, in seconds after [`BEGIN`].
@@ -208,7 +214,7 @@ async fn what_is_no_range_is_told_with_what_to_do() {
         ("from=2026-11-20&to=2026-11-21", 404, "The history of a/b begins later, on Mon 23 Nov 2026, 07:00."),
         ("from=%3Cb%3E&to=now", 400, "from=&#34;&#60;b&#62;&#34; is not an instant; write for example"),
         ("from=%FF%00&to=now", 400, "is not an instant"),
-        ("from=1795420800&to=now&format=xml", 400, "format must be csv."),
+        ("from=1795420800&to=now&format=xml", 400, "format must be csv, samples, parquet, png or svg."),
     ] {
         let answer = get(&site, &format!("/probe/a%2Fb/?{query}")).await;
         let text = String::from_utf8(answer.body().to_vec()).unwrap();
@@ -278,5 +284,5 @@ async fn a_tenant_has_ranges_of_its_own_probes_alone() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     let told = text(answer);
     // Where a file lies is for operators.
-    assert!(told.contains("a file of samples cannot be read") && !told.contains("parquet"), "{told}");
+    assert!(told.contains("a file of samples cannot be read") && !told.contains(".parquet"), "{told}");
 }

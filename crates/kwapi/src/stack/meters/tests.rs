@@ -21,6 +21,8 @@ fn status(state: MeterState, seconds_ago: u64) -> MeterStatus {
         not_bridged: None,
         counter_shared_with: None,
         accuracy_percent: None,
+        power_origin: Some(PowerOrigin::Reported),
+        has_counter: true,
     };
     MeterStatus {
         name: "pdu".to_owned(),
@@ -78,4 +80,30 @@ fn many_findings_are_counted_and_an_outlet_s_own_problem_is_one() {
     let many = meter_now(many, NOW);
     assert!(many.findings[0].contains("empty socket"), "{:?}", many.findings);
     assert_eq!(many.findings.last().unwrap(), "and 5 more: kwapi status");
+}
+
+#[test]
+fn a_probe_s_origin_tells_what_its_power_and_its_energy_are_of() {
+    let check = |power, has_counter, counter_believed, expected: (Option<&str>, &str)| {
+        let mut status = status(MeterState::Running, 1);
+        let of_probe = &mut status.probes[0];
+        (of_probe.power_origin, of_probe.has_counter, of_probe.counter_believed) =
+            (power, has_counter, counter_believed);
+        let facts = ProbeFacts::new(of_probe);
+        let origin = facts.origin(&meter_now(status, NOW));
+        assert_eq!((&*origin.meter, origin.driver, origin.state), ("pdu", "snmp", "running"));
+        assert_eq!((origin.power, origin.energy), expected);
+    };
+    let none = "power over time; the device reports no register";
+    let doubted = "power over time, because the register of the device contradicts the power";
+    check(None, false, true, (None, none));
+    check(Some(PowerOrigin::Current), false, true, (Some("estimated from current and voltage"), none));
+    check(
+        Some(PowerOrigin::Reported),
+        true,
+        true,
+        (Some("reported by the device"), "register of the device"),
+    );
+    let counted = "from the advance of the device's energy register";
+    check(Some(PowerOrigin::Counter), true, false, (Some(counted), doubted));
 }

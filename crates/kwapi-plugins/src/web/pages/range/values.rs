@@ -4,18 +4,23 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
-use kwapi_core::{Period, ProbeId, Series, Timestamp};
-use kwapi_graph::{EnergyFigure, Figures, RowMark, RowStatus};
+use kwapi_core::{Period, Series, Timestamp};
+use kwapi_graph::{Figures, RowMark, RowStatus};
 use kwapi_history::journal::Position;
 use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, PowerSpan, Query};
 
 use super::super::super::overview::Seen;
 use super::super::super::range::Range;
 use super::super::super::{Site, words};
+use super::super::spans;
+use super::of::{Members, RangeOf};
 use crate::answers::series_step;
 
 /// So far back RRD files reach.
 const RRD_REACH: Duration = Duration::from_secs(Period::Year.seconds());
+
+/// Of as many probes it is looked whether their RRD files can be read.
+const FETCHED_MAX: usize = 200;
 
 /// Why there is no page of a range.
 pub(super) struct Refusal {
@@ -32,12 +37,45 @@ impl Refusal {
     }
 }
 
+/// The energy of a range.
+struct Energy {
+    energy: EnergySpan,
+    /// Since when there is some.
+    since: Option<Timestamp>,
+    position: Position,
+    /// Why files could not be read.
+    causes: Vec<String>,
+}
+
+impl Energy {
+    fn of_probe(ledger: &Query, ask: &Ask) -> Result<Self, AskError> {
+        let answer = ledger.energy(ask)?;
+        let causes = answer.unreadable.iter().map(|file| file.cause.clone()).collect();
+        let of_probe = answer.probes.into_iter().next();
+        let since = of_probe.as_ref().and_then(|of| of.since);
+        let energy = of_probe.and_then(|of| of.spans.into_iter().next()).unwrap_or_default();
+        Ok(Self { energy, since, position: answer.position, causes })
+    }
+
+    fn of_sum(
+        ledger: &Query,
+        ask: &Ask,
+        members: &Members,
+        since: Option<Timestamp>,
+    ) -> Result<Self, AskError> {
+        let answer = ledger.sums(ask, &members.energy())?;
+        let causes = answer.unreadable.iter().map(|file| file.cause.clone()).collect();
+        let energy = answer.sums.into_iter().next().and_then(|spans| spans.into_iter().next());
+        Ok(Self { energy: energy.unwrap_or_default(), since, position: answer.position, causes })
+    }
+}
+
 /// What is known of a range.
 pub(super) struct Values {
     pub(super) range: Range,
     /// Seconds of a row.
     pub(super) step: u64,
-    energy: EnergySpan,
+    pub(super) energy: EnergySpan,
     /// The same of each row; empty where that is not told.
     energies: Vec<EnergySpan>,
     pub(super) rows: Vec<(Timestamp, Timestamp)>,
@@ -53,51 +91,62 @@ impl Values {
         site: &Site,
         ledger: &Query,
         seen: &Seen,
-        probe: &ProbeId,
+        of: RangeOf<'_>,
         range: Range,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let refused = |error: AskError| Refusal::bad(format!("Cannot answer: {error}."), None);
-        let (start, end, probes) = (range.from, range.to, vec![probe.clone()]);
-        let ask = Ask { probes, start, end, step: EnergyStep::Whole, is_to_now: false, now };
-        let answer = ledger.energy(&ask).map_err(refused)?;
-        let of_probe = answer.probes.into_iter().next();
-        let since = of_probe.as_ref().and_then(|of| of.since);
-        let energy = of_probe.and_then(|of| of.spans.into_iter().next()).unwrap_or_default();
+        let members = of.members();
+        let probes = match (of, &members) {
+            (RangeOf::Probe(probe), _) => vec![probe.clone()],
+            (_, members) => members.as_ref().map(|members| members.probes.clone()).unwrap_or_default(),
+        };
+        let ask =
+            Ask { probes, start: range.from, end: range.to, step: EnergyStep::Whole, is_to_now: false, now };
+        let Energy { energy, since, position, causes } = match &members {
+            None => Energy::of_probe(ledger, &ask),
+            Some(members) => Energy::of_sum(ledger, &ask, members, of.since()),
+        }
+        .map_err(refused)?;
         let reach = now.before(RRD_REACH);
         let begin = match since {
             Some(since) if energy.rrd_ms == 0 => since,
             since => since.unwrap_or(reach).min(reach),
         };
-        held_to(probe, range, begin, &site.settings.zone, now)?;
+        held_to(&of.name(), range, begin, &site.settings.zone, now)?;
         let step = series_step(range.length());
         let rows = range.rows(step);
         let of_rows = Ask { step: EnergyStep::Every(Duration::from_secs(step)), ..ask.clone() };
-        // How sure a row is adds to its power: where it is not told, the power says what is known.
-        let energies =
-            ledger.energy(&of_rows).ok().and_then(|answer| Some(answer.probes.into_iter().next()?.spans));
+        // How sure a row is adds to its power: where it is not told, as of a sum, the power says what is known.
+        let energies = members.is_none().then(|| ledger.energy(&of_rows).ok()).flatten();
+        let energies = energies.and_then(|answer| Some(answer.probes.into_iter().next()?.spans));
         let energies = energies.filter(|spans| spans.len() == rows.len()).unwrap_or_default();
-        let mut power = ledger.power(&ask, None).map_err(refused)?;
-        let powers = power.of_probes(&ask.probes, &rows).into_iter().next().unwrap_or_default();
+        let members = members.map(|members| members.power());
+        let mut power = ledger.power(&ask, members.as_ref()).map_err(refused)?;
+        let powers = match &members {
+            None => power.of_probes(&ask.probes, &rows),
+            Some(members) => power.of_sums(members, &rows),
+        };
+        let powers = powers.into_iter().next().unwrap_or_default();
         // Where a file lies is for operators.
         let told = |cause: &String, else_told: &str| {
             if seen.is_everything { cause.clone() } else { else_told.to_owned() }
         };
-        let of_ledger = answer.unreadable.iter();
-        let of_samples = power.unreadable();
         let mut unreadable: Vec<String> =
-            of_ledger.map(|file| told(&file.cause, "a file of the ledger cannot be read")).collect();
+            causes.iter().map(|cause| told(cause, "a file of the ledger cannot be read")).collect();
+        let of_samples = power.unreadable();
         unreadable
             .extend(of_samples.iter().map(|file| told(&file.cause, "a file of samples cannot be read")));
         if powers.iter().any(|power| power.known_share < 1.0) {
             let age = now.since(range.from).as_secs();
             let period =
                 Period::ALL.into_iter().find(|period| period.seconds() >= age).unwrap_or(Period::Year);
-            if let Err(error) = site.directory.fetch(probe, period, now.seconds()) {
-                unreadable.push(told(&error.to_string(), "the history of this probe cannot be read"));
-            }
+            let read = |probe| site.directory.fetch(probe, period, now.seconds()).err();
+            let errors = ask.probes.iter().take(FETCHED_MAX).filter_map(read);
+            unreadable.extend(
+                errors.map(|error| told(&error.to_string(), "the history of a probe cannot be read")),
+            );
         }
-        let position = answer.position;
         Ok(Self { range, step, energy, energies, rows, powers, begin, position, unreadable })
     }
 
@@ -136,33 +185,7 @@ impl Values {
         }
         figures.average = (known > 0.0).then(|| joules / known);
         figures.known_seconds = Duration::try_from_secs_f64(known.round()).unwrap_or_default().as_secs();
-        figures.with_energy(self.energy_figure())
-    }
-
-    pub(super) fn energy_figure(&self) -> EnergyFigure {
-        let kwh = self.energy.energy_mj() as f64 / 3.6e9;
-        match &self.energy {
-            // What may lack rows, or has no time in it, is not told as if it were all.
-            energy if energy.is_incomplete || energy.known_ms() == 0 => EnergyFigure::Unknown,
-            energy if energy.rrd_ms > 0 => EnergyFigure::About(kwh),
-            _ => EnergyFigure::Known(kwh),
-        }
-    }
-
-    /// Which share of its time was measured and how the rest is known, in words.
-    pub(super) fn shares(&self) -> Option<String> {
-        let EnergySpan { known, unknown_ms, absent_ms, rrd_ms, .. } = self.energy;
-        let [measured, estimated, bridged] = known.ms.map(|ms| u64::try_from(ms).unwrap_or(0));
-        words::shares(
-            measured,
-            &[
-                (estimated, "estimated"),
-                (bridged, "bridged"),
-                (rrd_ms, "from RRD rows"),
-                (unknown_ms, "unknown"),
-                (absent_ms, "before the first or after the last message"),
-            ],
-        )
+        figures.with_energy(spans::figure(&self.energy))
     }
 }
 
@@ -185,7 +208,7 @@ fn row_mark(energy: &EnergySpan, has_power: bool) -> RowMark {
 
 /// Refuses a range of which there is no history, or that is longer than all there is.
 fn held_to(
-    probe: &ProbeId,
+    name: &str,
     range: Range,
     begin: Timestamp,
     zone: &TimeZone,
@@ -194,7 +217,7 @@ fn held_to(
     let at = words::range_instant(begin, zone);
     let whole = (begin < now).then_some(Range { from: begin, to: now });
     if range.to <= begin {
-        let what = format!("The history of {probe} begins later, on {at}.");
+        let what = format!("The history of {name} begins later, on {at}.");
         let (status, heading) = (StatusCode::NOT_FOUND, "Nothing measured yet");
         return Err(Refusal { status, heading, what, instead: whole });
     }

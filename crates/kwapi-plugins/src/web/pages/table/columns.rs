@@ -54,7 +54,7 @@ pub(in super::super) fn energies(most: f64) -> Amounts {
 }
 
 /// Costs of at most so much of a currency.
-pub(super) fn money(most: f64, currency: &str) -> Amounts {
+pub(in super::super) fn money(most: f64, currency: &str) -> Amounts {
     Amounts::new(currency, 1.0, if most < 1.0 { 4 } else { 2 })
 }
 
