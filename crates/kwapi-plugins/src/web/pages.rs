@@ -3,23 +3,22 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use kwapi_core::{Period, ProbeId, Timestamp, groups_of};
-use kwapi_graph::{PNG_SCALE_MAX, Size, Theme};
+use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_history::journal::Position;
 
 use super::answer::{self, Conditions, Content};
 use super::chosen::Chosen;
-use super::graphs::{Form, Graph, NoGraph, Subject};
-use super::group::GroupView;
+use super::graphs::Graph;
 use super::overview::Seen;
 use super::route::{FormFields, Target};
 use super::used::Used;
-use super::{Site, statics, words};
-use crate::directory::MeterHealth;
+use super::{Site, statics};
 use crate::http::percent::encode;
+pub(super) use layout::Layout;
+use picture::{Of, graph};
 use range::RangeOf;
 
 mod bills;
@@ -28,98 +27,17 @@ mod downloads;
 mod facets;
 mod flow;
 mod group;
+mod layout;
 mod list;
 mod meters;
 mod one;
+mod picture;
 mod range;
 mod search;
 mod spans;
 mod table;
 mod tree;
 mod view;
-
-/// What every page has.
-#[derive(Debug)]
-pub(super) struct Layout {
-    title: String,
-    version: String,
-    /// How often it renews itself, and how often while a stream shows its numbers, in seconds.
-    refresh_seconds: u64,
-    refresh_live_seconds: u64,
-    /// When it was made, on the zone's wall clock.
-    clock: String,
-    zone: String,
-    /// The period whose menu entry is marked, if any.
-    current: Option<Period>,
-    periods: [Period; 6],
-    /// Whether probes are in groups that have pages.
-    has_groups: bool,
-    /// What to say when probes are simulated.
-    demonstration: Option<&'static str>,
-    readme: &'static str,
-    /// Who has logged in, to be let out.
-    login: Option<Arc<str>>,
-    /// Whether there are bills.
-    has_bills: bool,
-    /// The address of this page, if it is one that every page leads to.
-    here: &'static str,
-    /// How many meters are troubled, to who sees everything.
-    troubled: usize,
-}
-
-impl Layout {
-    fn new(site: &Site, seen: &Seen, title: String, current: Option<Period>) -> Self {
-        let refresh_seconds = site.settings.refresh_interval.as_secs().max(1);
-        // Graphs of a period change when its next row is there.
-        let row_seconds = current.map_or(refresh_seconds, Period::step_seconds);
-        let now = site.clock.now();
-        Self {
-            title,
-            version: statics::version(),
-            refresh_live_seconds: row_seconds.min(REFRESH_LIVE_MAX).max(refresh_seconds),
-            refresh_seconds,
-            clock: words::instant(now, now, &site.settings.zone),
-            zone: site.settings.zone.iana_name().unwrap_or("").to_owned(),
-            current,
-            periods: Period::ALL,
-            has_groups: site.directory.groups().is_some()
-                && seen.parts.iter().any(|probe| groups_of(probe).next().is_some()),
-            demonstration: demonstration(&seen.all),
-            readme: README,
-            login: seen.login.clone(),
-            has_bills: site.bills.is_some(),
-            here: "",
-            troubled: troubled(site, seen),
-        }
-    }
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass by reference")]
-    fn is_current(&self, period: &Period) -> bool {
-        self.current == Some(*period)
-    }
-}
-
-/// However long the rows of its graphs are, a page that shows live numbers renews the rest as often as this, in seconds.
-const REFRESH_LIVE_MAX: u64 = 60;
-
-/// How many meters are not read, where that is the caller's to know.
-fn troubled(site: &Site, seen: &Seen) -> usize {
-    let meters = site.directory.meters().filter(|_| seen.is_everything).unwrap_or_default();
-    meters.iter().filter(|meter| meter.health == MeterHealth::Troubled).count()
-}
-
-/// Where a page sends those who want to measure servers of their own.
-const README: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "#a-real-wattmeter");
-
-/// What a page says when probes are simulated: nobody takes a demonstration for their servers.
-fn demonstration(probes: &[ProbeId]) -> Option<&'static str> {
-    let simulated = probes.iter().filter(|probe| view::is_simulated(probe)).count();
-    match simulated {
-        0 => None,
-        all if all == probes.len() => Some("Demonstration: the servers shown are simulated."),
-        _ => Some("Demonstration: the probes marked “simulated” are not real servers."),
-    }
-}
 
 /// Why there is nothing to show, and what there is.
 #[derive(Debug, Template)]
@@ -266,106 +184,6 @@ fn probe_path(probe: &ProbeId) -> String {
 
 fn group_path(group: &str) -> String {
     format!("/group/{}/", encode(group))
-}
-
-/// Of whom a graph is.
-enum Of<'a> {
-    All,
-    Probe(&'a ProbeId),
-    Group(&'a ProbeId, Arc<GroupView>),
-}
-
-/// `/graph/<period>/[<probe>/]`, `/graph/<period>/group/<group>/`: a PNG as ever, unless the request asks for SVG.
-#[expect(clippy::too_many_arguments, reason = "all that a request says of a graph")]
-fn graph(
-    site: &Site,
-    seen: &Seen,
-    period: Period,
-    of: &Of<'_>,
-    query: &FormFields,
-    headers: &HeaderMap,
-    now: Timestamp,
-    conditions: &Conditions,
-) -> Response {
-    let is_svg = match query.get("format") {
-        None => accepts_svg_alone(headers),
-        Some("svg") => true,
-        Some("png") => false,
-        Some(_) => return answer::bad_request("format must be png or svg"),
-    };
-    let size = if matches!(of, Of::All) { Size::SUMMARY } else { Size::PROBE };
-    let form = match picture(query, is_svg, size) {
-        Ok(form) => form,
-        Err(why) => return answer::bad_request(&why),
-    };
-    let (drawn, used) = match of {
-        Of::Probe(probe) => {
-            let used = site.graphs.used(std::slice::from_ref(*probe), &[period], now);
-            let energy = used.figure(probe, period);
-            (site.graphs.one(&Subject::Probe((*probe).clone()), period, form, energy, now), used)
-        }
-        Of::Group(group, view) => {
-            let subject = Subject::Group((*group).clone());
-            (site.graphs.one(&subject, period, form, view.energy(period), now), view.used.clone())
-        }
-        Of::All => {
-            let sum = site.graphs.sum(seen, period, now);
-            let drawn = site.graphs.summary(&sum, seen, period, form).map(Some).map_err(NoGraph::from);
-            (drawn, sum.used)
-        }
-    };
-    let Graph { bytes, end, .. } = match drawn {
-        Ok(Some(drawn)) => drawn,
-        Ok(None) => {
-            return match of {
-                Of::Probe(probe) => no_probe(site, seen, probe.as_str(), conditions),
-                Of::Group(group, _) => group::no_group(site, seen, group.as_str(), now, conditions),
-                Of::All => answer::failed("cannot draw the graph"),
-            };
-        }
-        Err(NoGraph::Unreadable(unreadable)) => return answer::unavailable(&unreadable.to_string()),
-        Err(undrawn @ NoGraph::Undrawn(_)) => return answer::failed(&undrawn.to_string()),
-    };
-    let content = Content {
-        kind: if is_svg { "image/svg+xml" } else { "image/png" },
-        bytes,
-        modified: Some(answer::changed(end, site.started)),
-        cache_control: if seen.is_everything { "public, max-age=0" } else { "private, no-cache" },
-        disposition: None,
-        position: position(seen, &used),
-    };
-    content.answer(StatusCode::OK, conditions)
-}
-
-/// A picture alone, as `scale=` and `theme=` say.
-///
-/// # Errors
-/// What these must be, where they are something else.
-fn picture(query: &FormFields, is_svg: bool, size: Size) -> Result<Form, String> {
-    let scale = match query.get("scale").map(str::parse) {
-        None => 1,
-        Some(Ok(scale @ 1..=PNG_SCALE_MAX)) => scale,
-        Some(_) => return Err(format!("scale must be 1 to {PNG_SCALE_MAX}")),
-    };
-    let theme = match query.get("theme") {
-        None => None,
-        Some("light") => Some(Theme::Light),
-        Some("dark") => Some(Theme::Dark),
-        Some(_) => return Err("theme must be light or dark".to_owned()),
-    };
-    Ok(if is_svg {
-        Form::Svg(size, theme.unwrap_or(Theme::Alone))
-    } else {
-        Form::Png(size, theme.unwrap_or(Theme::Light), scale)
-    })
-}
-
-/// Whether SVG is wanted and no raster: a browser's `image/svg+xml,image/*` still gets the PNG the original sent.
-fn accepts_svg_alone(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let mut kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
-    let named = |kind: &str| matches!(kind, "*/*" | "image/*" | "image/png");
-    accept.contains("image/svg+xml") && !kinds.any(named)
 }
 
 fn rrd_file(site: &Site, seen: &Seen, probe: &ProbeId, now: Timestamp, conditions: &Conditions) -> Response {

@@ -169,7 +169,7 @@ impl RangeFiles<'_> {
     }
 
     fn picture(&self, query: &FormFields, is_svg: bool) -> Result<Vec<u8>, Refusal> {
-        let form = picture(query, is_svg, Size::PROBE).map_err(|why| self.bad(format!("{why}.")))?;
+        let form = picture::picture(query, is_svg, Size::PROBE).map_err(|why| self.bad(format!("{why}.")))?;
         let (size, theme, scale) = match form {
             Form::Svg(size, theme) => (size, theme, None),
             Form::Png(size, theme, scale) => (size, theme, Some(scale)),
