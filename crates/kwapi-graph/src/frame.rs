@@ -35,6 +35,8 @@ pub struct GraphRange<'a> {
 pub(super) enum Shown<'a> {
     /// A period that ends at an instant, in Unix seconds.
     Period(Period, u64),
+    /// The same, with a lane that says how sure each moment is, as a range has one.
+    MarkedPeriod(Period, u64),
     /// Any range.
     Range(&'a GraphRange<'a>),
 }
@@ -62,14 +64,17 @@ impl<'a> Frame<'a> {
     ) -> Self {
         let (width, height) = (f64::from(look.size.width), f64::from(look.size.height));
         let (head, foot) = if look.size.framed { (TITLE + 5.0, 2.0 * LEGEND_LINE + 6.0) } else { (9.0, 0.0) };
-        let lane = if matches!(shown, Shown::Range(_)) { LANE_ROOM } else { 0.0 };
+        let lane = match shown {
+            Shown::Period(..) => 0.0,
+            Shown::MarkedPeriod(..) | Shown::Range(_) => LANE_ROOM,
+        };
         let (top, bottom) = (head, (height - foot - TIMES - lane).max(head + 10.0));
         let lines_max = if bottom - top > 140.0 { 5 } else { 4 };
         let axis = power_axis(peak.unwrap_or(0.0), look.power_max, lines_max);
         let label = axis.ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(1);
         let left = (label as f64 * CHARACTER + 9.0).min(width / 3.0);
         let (start, end) = match shown {
-            Shown::Period(period, now) => window(period, now),
+            Shown::Period(period, now) | Shown::MarkedPeriod(period, now) => window(period, now),
             Shown::Range(range) => (range.start, range.end),
         };
         let plot = Plot {
@@ -96,16 +101,20 @@ impl<'a> Frame<'a> {
             Theme::Alone | Theme::Light | Theme::Dark => {
                 _ = write!(
                     out,
-                    r#" width="{width}" height="{height}"><title>{}</title>{}<rect class="kw-back" width="{width}" height="{height}"/>"#,
+                    r#" width="{width}" height="{height}"><title>{}</title>{}"#,
                     escape(words),
                     self.look.theme.style()
                 );
+                if self.lane > 0.0 {
+                    out.push_str(&self.look.theme.mark_style());
+                }
+                _ = write!(out, r#"<rect class="kw-back" width="{width}" height="{height}"/>"#);
             }
         }
         if self.look.size.framed {
             let room = usize::from(self.look.size.width) / 9;
             let label = match self.shown {
-                Shown::Period(period, _) => period.label(),
+                Shown::Period(period, _) | Shown::MarkedPeriod(period, _) => period.label(),
                 Shown::Range(range) => range.words,
             };
             _ = write!(
@@ -205,7 +214,9 @@ impl<'a> Frame<'a> {
             (None, Shown::Period(period, _)) => {
                 ("No data yet", format!("one row per {}", step_words(period)))
             }
-            (None, Shown::Range(_)) => ("Unknown", "no power is known of this time".to_owned()),
+            (None, Shown::MarkedPeriod(..) | Shown::Range(_)) => {
+                ("Unknown", "no power is known of this time".to_owned())
+            }
         }
     }
 
@@ -258,7 +269,7 @@ impl<'a> Frame<'a> {
     pub(super) fn words(&self, last_seen: Option<u64>) -> String {
         let figures = &self.figures;
         let time = match self.shown {
-            Shown::Period(period, _) => period_words(period),
+            Shown::Period(period, _) | Shown::MarkedPeriod(period, _) => period_words(period),
             Shown::Range(range) => range.words,
         };
         let mut words = format!("{}, {time}: ", self.title);

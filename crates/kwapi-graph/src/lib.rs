@@ -38,7 +38,7 @@ pub use frame::GraphRange;
 pub use marks::{RowMark, RowStatus};
 pub use palette::{HUE_DEFAULT, colour, identity};
 pub use png::{PNG_SCALE_MAX, PngError, png};
-pub use probe::draw_probe;
+pub use probe::{draw_marked_probe, draw_probe};
 pub use range::draw_range;
 pub use stack::{Band, Stacked, StackedSum, natural_order};
 pub use summary::draw_summary;

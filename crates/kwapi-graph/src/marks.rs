@@ -7,7 +7,7 @@ use kwapi_core::Series;
 use super::axis::civil_time;
 use super::figures::known;
 use super::frame::{Frame, LANE_ROOM};
-use super::svg::push_box;
+use super::svg::{Plot, power_paths, push_box};
 
 /// Space above and below the lane, in pixels, and its height.
 const SPACE: f64 = 2.0;
@@ -16,6 +16,8 @@ const LANE: f64 = LANE_ROOM - 2.0 * SPACE;
 const NAMED_WIDTH: f64 = 40.0;
 /// So many stretches are told of in words.
 const TOLD_MAX: usize = 6;
+/// So many stretches are drawn. More: rows are drawn together, two, four, … at a time, as most of them are.
+const DRAWN_MAX: usize = 64;
 
 /// How sure the power of a row is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub enum RowStatus {
 }
 
 impl RowStatus {
+    /// All of them, the surest first.
+    pub const ALL: [Self; 5] = [Self::Measured, Self::Estimated, Self::Bridged, Self::Unknown, Self::Absent];
+
     /// The word for it.
     pub const fn word(self) -> &'static str {
         match self {
@@ -80,31 +85,23 @@ struct Stretch {
 #[derive(Debug)]
 pub(super) struct Marks<'a> {
     frame: &'a Frame<'a>,
+    /// As they are told in words…
     stretches: Vec<Stretch>,
+    /// …and as they are drawn.
+    drawn: Vec<Stretch>,
 }
 
 impl<'a> Marks<'a> {
     /// Those of the rows of `means`; a row without a mark is measured, or else unknown.
     pub(super) fn new(frame: &'a Frame<'a>, means: &Series, marks: &[RowMark]) -> Self {
-        let mut stretches: Vec<Stretch> = Vec::new();
-        for row in 0..means.watts.len() {
-            let from = means.row_start(row).max(frame.plot.start);
-            let to = means.row_start(row).saturating_add(means.step.max(1)).min(frame.plot.end);
-            if from >= to {
-                continue;
-            }
-            let RowMark { status, bridged } = mark(means, marks, row);
-            let seconds = (to - from) as f64;
-            let joules = known(bridged).map_or((0.0, 0.0), |watts| (watts * seconds, seconds));
-            match stretches.last_mut() {
-                Some(last) if last.status == status && last.to == from => {
-                    last.to = to;
-                    last.bridged = (last.bridged.0 + joules.0, last.bridged.1 + joules.1);
-                }
-                _ => stretches.push(Stretch { status, from, to, bridged: joules }),
-            }
+        let rows = means.watts.len();
+        let stretches = stretches(frame, means, marks, 1);
+        let (mut drawn, mut together) = (stretches.clone(), 1);
+        while drawn.len() > DRAWN_MAX && together < rows {
+            together *= 2;
+            drawn = self::stretches(frame, means, marks, together);
         }
-        Self { frame, stretches }
+        Self { frame, stretches, drawn }
     }
 
     /// Unknown time is hatched over the full height, to go behind the data.
@@ -215,8 +212,41 @@ impl<'a> Marks<'a> {
     }
 
     fn of(&self, status: RowStatus) -> impl Iterator<Item = &Stretch> {
-        self.stretches.iter().filter(move |stretch| stretch.status == status)
+        self.drawn.iter().filter(move |stretch| stretch.status == status)
     }
+}
+
+/// Neighbouring rows of one status, of so many rows `together` that of most of them; of as many the less sure one.
+fn stretches(frame: &Frame<'_>, means: &Series, marks: &[RowMark], together: usize) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    let rows: Vec<RowMark> = (0..means.watts.len()).map(|row| mark(means, marks, row)).collect();
+    let (together, step) = (together.max(1), means.step.max(1));
+    for (index, rows) in rows.chunks(together).enumerate() {
+        let first = means.row_start(index * together);
+        let from = first.max(frame.plot.start);
+        let to = first.saturating_add(step.saturating_mul(rows.len() as u64)).min(frame.plot.end);
+        let count = |status: &RowStatus| rows.iter().filter(|row| row.status == *status).count();
+        let Some(status) = RowStatus::ALL.into_iter().max_by_key(count).filter(|_| from < to) else {
+            continue;
+        };
+        let seconds = (to - from) as f64 / rows.len() as f64;
+        let bridged = rows.iter().filter_map(|row| known(row.bridged));
+        let bridged =
+            bridged.fold((0.0, 0.0), |(joules, time), watts| (joules + watts * seconds, time + seconds));
+        match stretches.last_mut() {
+            Some(last) if last.status == status && last.to == from => {
+                last.to = to;
+                last.bridged = (last.bridged.0 + bridged.0, last.bridged.1 + bridged.1);
+            }
+            _ => stretches.push(Stretch { status, from, to, bridged }),
+        }
+    }
+    stretches
+}
+
+/// The highest of `others` and of the means of what was bridged, in watts: the axis comes to it.
+pub(super) fn peak(marks: &[RowMark], others: Option<f64>) -> Option<f64> {
+    marks.iter().filter_map(|mark| known(mark.bridged)).chain(others).reduce(f64::max)
 }
 
 /// The mark of a row; without one it is what its mean says.
@@ -224,6 +254,20 @@ fn mark(means: &Series, marks: &[RowMark], row: usize) -> RowMark {
     let is_known = known(means.watts.get(row).copied().flatten()).is_some();
     let status = if is_known { RowStatus::Measured } else { RowStatus::Unknown };
     marks.get(row).copied().unwrap_or(RowMark { status, bridged: None })
+}
+
+/// The line of what was measured, and the dotted one of what was estimated.
+pub(super) fn write_lines(out: &mut String, plot: &Plot, means: &Series, marks: &[RowMark]) {
+    for (status, dashes) in [(RowStatus::Measured, ""), (RowStatus::Estimated, r#" stroke-dasharray="2 3""#)]
+    {
+        let (line, _) = power_paths(plot, &rows_of(means, marks, status));
+        if !line.is_empty() {
+            _ = write!(
+                out,
+                r#"<path class="kw-line" stroke-width="1.25" stroke-linejoin="round"{dashes} d="{line}"/>"#
+            );
+        }
+    }
 }
 
 /// The rows of a status alone: what is drawn of others stands elsewhere.
@@ -236,91 +280,4 @@ pub(super) fn rows_of(means: &Series, marks: &[RowMark], status: RowStatus) -> S
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::tz::TimeZone;
-    use resvg::usvg::roxmltree::Document;
-
-    use super::*;
-    use crate::{Figures, GraphRange, HUE_DEFAULT, Look, Size, Theme, draw_range};
-
-    /// 2026-11-23 10:00:00 UTC.
-    const START: u64 = 1_795_428_000;
-
-    /// A range of rows of ten minutes with these marks, a letter each.
-    fn draw(letters: &str) -> String {
-        let status = |letter: char| match letter {
-            'e' => RowStatus::Estimated,
-            'b' => RowStatus::Bridged,
-            'u' => RowStatus::Unknown,
-            'a' => RowStatus::Absent,
-            _ => RowStatus::Measured,
-        };
-        let marks: Vec<RowMark> = letters
-            .chars()
-            .map(|letter| RowMark { status: status(letter), bridged: (letter == 'b').then_some(150.0) })
-            .collect();
-        let watts = letters.chars().map(|letter| matches!(letter, 'm' | 'e').then_some(200.0)).collect();
-        let means = Series::whole(START, 600, watts);
-        let ends: Vec<_> =
-            means.watts.iter().map(|watts| watts.map(|watts| (watts - 10.0, watts + 10.0))).collect();
-        let end = START + 600 * letters.len() as u64;
-        let range = GraphRange { start: START, end, words: "today" };
-        let size = Size { width: 1_120, height: 240, framed: false };
-        let look = Look {
-            size,
-            theme: Theme::Page,
-            zone: TimeZone::UTC,
-            power_max: None,
-            hue: HUE_DEFAULT,
-            tariff: None,
-        };
-        let figures = Figures { max: Some(210.0), ..Figures::of(&means, end) };
-        let svg = draw_range("a", &range, &means, &ends, &marks, figures, &look);
-        Document::parse(&svg).unwrap();
-        svg
-    }
-
-    #[track_caller]
-    fn count(svg: &str, class: &str, expected: usize) {
-        assert_eq!(svg.matches(&format!("class=\"{class}\"")).count(), expected, "{class}: {svg}");
-    }
-
-    #[test]
-    fn each_status_has_its_form_its_place_in_the_lane_and_its_name() {
-        let svg = draw("mmmmeeeeuuuubbbbmmmmaaaa");
-        assert!(svg.len() < 12_000, "{}", svg.len());
-        for (class, expected) in [
-            ("kw-hatched", 1),
-            ("kw-gap", 1),
-            ("kw-bridged", 2),
-            ("kw-strokes", 1),
-            ("kw-sure", 1),
-            ("kw-frame", 2),
-        ] {
-            count(&svg, class, expected);
-        }
-        // A line of what was measured, and a dotted one of what was estimated, which has no band.
-        count(&svg, "kw-line", 2);
-        assert_eq!(svg.matches("stroke-dasharray=\"2 3\"").count(), 1, "{svg}");
-        let band = svg.split("class=\"kw-area\" d=\"").nth(1).unwrap().split('"').next().unwrap();
-        assert_eq!(band.matches('M').count(), 8, "{band}");
-        for word in ["estimated", "unknown", "bridged"] {
-            assert_eq!(svg.matches(&format!(">{word}</text>")).count(), 1, "{word}: {svg}");
-        }
-        assert!(svg.contains("data-status=\"mmmmeeeeuuuubbbbmmmmaaaa\""), "{svg}");
-        let told = "; estimated from 10:40 to 11:20; unknown from 11:20 to 12:00; bridged from 12:00 to 12:40; absent from 13:20 to 14:00\"";
-        assert!(svg.contains(told), "{svg}");
-    }
-
-    #[test]
-    fn what_does_not_occur_is_not_shown_and_many_stretches_are_counted() {
-        let svg = draw("mmmmmm");
-        count(&svg, "kw-sure", 1);
-        for class in ["kw-hatched", "kw-gap", "kw-bridged", "kw-strokes", "kw-frame"] {
-            count(&svg, class, 0);
-        }
-        let many = draw(&"mu".repeat(200));
-        assert!(many.contains("; and 194 more such stretches\""), "{many}");
-        assert!(!many.contains(">unknown</text>"), "too narrow for a name: {many}");
-    }
-}
+mod tests;

@@ -6,8 +6,8 @@ use kwapi_core::Series;
 
 use super::figures::known;
 use super::frame::{Frame, GraphRange, Shown};
-use super::marks::{Marks, RowMark, RowStatus, rows_of};
-use super::svg::{power_paths, push_box};
+use super::marks::{Marks, RowMark, RowStatus, peak, rows_of, write_lines};
+use super::svg::push_box;
 use super::{Figures, Look};
 
 /// Draws the power of the probe `name` over a range: a line of the mean of each row of `means`, in a band from the least to the
@@ -22,7 +22,7 @@ pub fn draw_range(
     figures: Figures,
     look: &Look,
 ) -> String {
-    let frame = Frame::new(look, Shown::Range(range), name, figures, figures.max);
+    let frame = Frame::new(look, Shown::Range(range), name, figures, peak(marks, figures.max));
     let shown = Marks::new(&frame, means, marks);
     let data = frame.data_with_ends(means, ends);
     let status = if data.is_empty() { String::new() } else { Marks::data(means, marks) };
@@ -35,16 +35,7 @@ pub fn draw_range(
         _ = write!(out, r#"<path class="kw-area" d="{band}"/>"#);
     }
     shown.write_bridged(&mut out);
-    for (status, dashes) in [(RowStatus::Measured, ""), (RowStatus::Estimated, r#" stroke-dasharray="2 3""#)]
-    {
-        let (line, _) = power_paths(&frame.plot, &rows_of(means, marks, status));
-        if !line.is_empty() {
-            _ = write!(
-                out,
-                r#"<path class="kw-line" stroke-width="1.25" stroke-linejoin="round"{dashes} d="{line}"/>"#
-            );
-        }
-    }
+    write_lines(&mut out, &frame.plot, means, marks);
     shown.write_lane(&mut out);
     frame.close(out, None)
 }

@@ -12,6 +12,7 @@ mod course;
 mod cover;
 mod power;
 mod span;
+mod statuses;
 mod step;
 mod stretch;
 mod sums;

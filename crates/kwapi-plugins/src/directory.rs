@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, Watts, is_silent};
-use kwapi_history::{Groups, Query, Samples, Windows, WindowsAnswer};
+use kwapi_history::{EnergySpan, Groups, Query, Samples, Windows, WindowsAnswer};
 use parking_lot::RwLock;
 
 use crate::live::Live;
@@ -319,6 +319,18 @@ impl Directory {
         now: Timestamp,
     ) -> Option<WindowsAnswer> {
         self.windows.as_ref().map(|answers| answers.ask(probes, windows, now))
+    }
+
+    /// How sure the energy of a probe is in a window (begin and end), by stretches of `step`, see [`Windows::statuses`]; `None`
+    /// where no ledger is kept too.
+    pub(crate) fn statuses(
+        &self,
+        probe: &ProbeId,
+        window: (Timestamp, Timestamp),
+        step: Duration,
+        now: Timestamp,
+    ) -> Option<Vec<EnergySpan>> {
+        self.windows.as_ref()?.statuses(probe, window, step, now)
     }
 
     /// See [`PowerHistory::rrd_file`].

@@ -10,6 +10,7 @@ mod flow;
 mod graphs;
 mod group;
 mod login;
+mod marks;
 mod overview;
 mod pages;
 mod range;

@@ -132,7 +132,7 @@ impl Edges {
 }
 
 /// The first spans between two Unix milliseconds, so many at most.
-fn edges(step: &EnergyStep, from: u64, end: u64, count: usize) -> Vec<(u64, u64)> {
+pub(super) fn edges(step: &EnergyStep, from: u64, end: u64, count: usize) -> Vec<(u64, u64)> {
     let mut edges = Vec::new();
     let mut from = from;
     while from < end && edges.len() < count {

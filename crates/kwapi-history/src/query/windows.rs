@@ -11,6 +11,7 @@ use kwapi_core::{Energy, ProbeId, RowStep, Timestamp};
 use parking_lot::Mutex;
 
 use super::batches::Edges;
+use super::statuses::SettledSpans;
 use super::{EnergySpan, Query};
 use crate::journal::Position;
 use crate::ledger::{LedgerSight, SeenProbe};
@@ -62,8 +63,9 @@ impl WindowsAnswer {
 /// Answers for windows that end now, and keeps what makes the next answers quick. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Windows {
-    query: Query,
+    pub(super) query: Query,
     kept: Arc<Mutex<HashMap<(ProbeId, u64), Outside>>>,
+    pub(super) settled: Arc<Mutex<SettledSpans>>,
 }
 
 /// What of a probe's total lies outside a window, by the length of the window.
@@ -81,7 +83,7 @@ struct Outside {
 impl Windows {
     /// Over a query.
     pub fn new(query: Query) -> Self {
-        Self { query, kept: Arc::default() }
+        Self { query, kept: Arc::default(), settled: Arc::default() }
     }
 
     /// The query it asks.

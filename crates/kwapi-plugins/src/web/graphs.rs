@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Series, Timestamp, meters_above};
 use kwapi_graph::{
-    EnergyFigure, Figures, Look, PngError, Size, Stacked, StackedSum, Theme, cost_text, draw_probe,
-    draw_summary, png,
+    EnergyFigure, Figures, Look, PngError, Size, Stacked, StackedSum, Theme, cost_text, draw_marked_probe,
+    draw_probe, draw_summary, png,
 };
 use parking_lot::Mutex;
 
 use super::Settings;
+use super::marks::{self, Occurring};
 use super::overview::Seen;
 use super::used::Used;
 use crate::directory::{Directory, PowerHistory, Unreadable};
@@ -44,6 +45,8 @@ pub(super) struct Graph {
     /// Unix seconds of the end of its last row.
     pub(super) end: u64,
     pub(super) figures: Figures,
+    /// How sure its rows are, where that is marked.
+    pub(super) occurring: Occurring,
 }
 
 /// What a graph was drawn from: it is drawn again when this changes.
@@ -61,6 +64,8 @@ struct Stamp {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     Probe(ProbeId),
+    /// A probe, with how sure each row is.
+    MarkedProbe(ProbeId),
     /// A group, by its path.
     Group(ProbeId),
     /// The sum of all probes there are…
@@ -145,14 +150,16 @@ impl Graphs {
         now: Timestamp,
     ) -> Result<Option<Graph>, NoGraph> {
         let kept: Option<(&ProbeId, &dyn PowerHistory)> = match subject {
-            Subject::Probe(probe) => self.directory.history().map(|history| (probe, history)),
+            Subject::Probe(probe) | Subject::MarkedProbe(probe) => {
+                self.directory.history().map(|history| (probe, history))
+            }
             Subject::Group(group) => {
                 self.directory.groups().map(|groups| (group, groups as &dyn PowerHistory))
             }
             Subject::Everything | Subject::These(_) => None,
         };
         let Some((name, kept)) = kept else { return Ok(None) };
-        let now = now.seconds();
+        let (at, now) = (now, now.seconds());
         let latest = kept.last(name).map(|latest| latest.at.seconds());
         let step = grain(period);
         // A row may be written a moment after it ended: the newest measurement tells.
@@ -170,9 +177,17 @@ impl Graphs {
         if let Some(energy) = energy {
             figures = figures.with_energy(energy);
         }
-        let power_max = self.settings.power_max.filter(|_| matches!(subject, Subject::Probe(_)));
-        let draw = |look: &Look| draw_probe(name.as_str(), period, &series, figures, now, latest, look);
-        Ok(Some(self.make(key, stamp, figures, power_max, draw)?))
+        let marks = match subject {
+            Subject::MarkedProbe(probe) => marks::of_period(&self.directory, probe, period, &series, at),
+            Subject::Probe(_) | Subject::Group(_) | Subject::Everything | Subject::These(_) => Vec::new(),
+        };
+        let is_probe = matches!(subject, Subject::Probe(_) | Subject::MarkedProbe(_));
+        let power_max = self.settings.power_max.filter(|_| is_probe);
+        let draw = |look: &Look| match &*marks {
+            [] => draw_probe(name.as_str(), period, &series, figures, now, latest, look),
+            marks => draw_marked_probe(name.as_str(), period, &series, marks, figures, now, look),
+        };
+        Ok(Some(self.make(key, stamp, (figures, Occurring::in_rows(&marks)), power_max, draw)?))
     }
 
     /// The graph of all that is seen together.
@@ -193,7 +208,8 @@ impl Graphs {
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(graph);
         }
-        self.make(key, stamp, stacked.figures(at), None, |look| draw_summary(period, stacked, at, look))
+        let said = (stacked.figures(at), Occurring::default());
+        self.make(key, stamp, said, None, |look| draw_summary(period, stacked, at, look))
     }
 
     /// What a graph says of these energies, and what they cost.
@@ -299,7 +315,7 @@ impl Graphs {
         &self,
         key: Key,
         stamp: Stamp,
-        figures: Figures,
+        (figures, occurring): (Figures, Occurring),
         power_max: Option<f64>,
         draw: impl FnOnce(&Look) -> String,
     ) -> Result<Graph, PngError> {
@@ -312,7 +328,7 @@ impl Graphs {
             Form::Png(_, _, scale) => Bytes::from(png(&svg, scale)?),
         };
         let end = stamp.row.saturating_mul(grain(key.1));
-        let graph = Graph { bytes, end, figures };
+        let graph = Graph { bytes, end, figures, occurring };
         self.cache.lock().put(key, graph.clone(), stamp, self.settings.cache_bytes_max);
         Ok(graph)
     }

@@ -27,6 +27,7 @@ mod legend;
 mod listing;
 mod live;
 mod logging_in;
+mod marks;
 mod probe;
 mod ranges;
 mod ranges_of_sums;

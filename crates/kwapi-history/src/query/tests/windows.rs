@@ -119,3 +119,75 @@ fn a_probe_that_the_ledger_does_not_know_has_no_total_and_no_energy() {
     assert_eq!(answer.total(&probe("a")), Some((Energy::from_millijoules(4_000_000), at(0))));
     assert_eq!((answer.window(0, &probe("c")), answer.window(9, &probe("a"))), (None, None));
 }
+
+impl Watched {
+    /// Compares how sure the stretches of each window are with the question asked anew.
+    #[track_caller]
+    fn check_statuses(&self, now: u64) {
+        for probe in self.query.probes() {
+            for ((start, end), step) in windows(now).into_iter().zip([60, 60, 900, 7_200]) {
+                let (step, now) = (Duration::from_secs(step), Timestamp::from_seconds(now));
+                let whole = |seconds: u64| Timestamp::from_seconds(seconds * step.as_secs());
+                let from = whole(start.seconds() / step.as_secs());
+                let to = whole(end.seconds().div_ceil(step.as_secs()));
+                let ask = Ask {
+                    probes: vec![probe.clone()],
+                    start: from,
+                    end: to,
+                    step: EnergyStep::Every(step),
+                    is_to_now: false,
+                    now,
+                };
+                let expected = self.query.energy(&ask).unwrap().probes.pop().unwrap().spans;
+                let spans = self.windows.statuses(&probe, (start, end), step, now).unwrap();
+                assert_eq!(spans, expected, "{probe} {start:?} {step:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn stretches_say_what_the_question_asked_anew_does_and_those_that_are_over_are_kept() {
+    let (watched, world) = (Watched::new(), World::of_a_day());
+    let mut newest = 0;
+    for (n, records) in world.records.chunks(29).enumerate() {
+        watched.take(records);
+        newest = records.iter().fold(newest, |newest, record| newest.max(record.at.seconds()));
+        if n % 3 == 1 {
+            watched.ledger.write(at(0)).unwrap();
+        }
+        watched.check_statuses(newest);
+    }
+    assert!(watched.ledger.counters().corrections > 10, "{:?}", watched.ledger.counters());
+    let kept = watched.windows.settled_count();
+    assert!(kept > 100, "{kept}");
+    // Asked again, it has no more: what left a window is forgotten.
+    watched.check_statuses(newest);
+    assert_eq!(watched.windows.settled_count(), kept);
+    let unknown = ProbeId::new("nobody").unwrap();
+    let window = (Timestamp::from_seconds(0), Timestamp::from_seconds(60));
+    assert_eq!(watched.windows.statuses(&unknown, window, Duration::from_secs(60), window.1), None);
+}
+
+#[test]
+fn stretches_that_are_over_are_told_without_reading_files() {
+    let watched = Watched::new();
+    watched.take(&records("a", 0, 90_000, 40));
+    watched.ledger.write(at(0)).unwrap();
+    let (now, quarter) = (at(90_001).seconds(), Duration::from_secs(900));
+    let ask = |now: u64| {
+        watched.windows.statuses(&probe("a"), windows(now)[2], quarter, Timestamp::from_seconds(now))
+    };
+    let before = ask(now).unwrap();
+    assert_eq!(before.len(), 96);
+    for step in ["step=minute", "step=quarter", "step=day"] {
+        std::fs::remove_dir_all(watched.journal.home().join("ledger").join(step)).unwrap();
+    }
+    let more: Vec<_> = records("a", 0, 90_500, 40).into_iter().skip(9_001).collect();
+    watched.take(&more);
+    let after = ask(now).unwrap();
+    assert_eq!(after[..95], before[..95]);
+    assert_eq!(after[95].known.ms[0], before[95].known.ms[0] + 500_000);
+    // What was not asked before is not told as if nothing were in it.
+    assert_eq!(watched.windows.statuses(&probe("a"), windows(now)[3], quarter, at(90_001)), None);
+}

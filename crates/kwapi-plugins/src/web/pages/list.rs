@@ -10,6 +10,7 @@ use super::super::Site;
 use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::graphs::{Form, Sum};
+use super::super::marks::Occurring;
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, swatch};
@@ -148,6 +149,7 @@ fn summary(site: &Site, seen: &Seen, period: Period, sum: &Sum) -> Drawing {
         legend: Legend::new(&wide.as_ref().map(|graph| graph.figures).unwrap_or_default(), &site.settings),
         svg: wide.as_ref().map(inline).unwrap_or_default(),
         narrow: narrow.as_ref().map(inline),
+        occurring: Occurring::default(),
     }
 }
 

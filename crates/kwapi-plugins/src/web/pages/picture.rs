@@ -49,7 +49,7 @@ pub(super) fn graph(
         Of::Probe(probe) => {
             let used = site.graphs.used(std::slice::from_ref(*probe), &[period], now);
             let energy = used.figure(probe, period);
-            (site.graphs.one(&Subject::Probe((*probe).clone()), period, form, energy, now), used)
+            (site.graphs.one(&Subject::MarkedProbe((*probe).clone()), period, form, energy, now), used)
         }
         Of::Group(group, view) => {
             let subject = Subject::Group((*group).clone());

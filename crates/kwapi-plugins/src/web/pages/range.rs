@@ -7,10 +7,11 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Timestamp};
-use kwapi_graph::{Figures, GraphRange, Look, RowStatus, Size, Theme, draw_range};
+use kwapi_graph::{Figures, GraphRange, Look, Size, Theme, draw_range};
 use kwapi_history::PowerSpan;
 
 use super::super::answer::Conditions;
+use super::super::marks::Occurring;
 use super::super::overview::Seen;
 use super::super::range::Range;
 use super::super::route::FormFields;
@@ -197,7 +198,7 @@ impl Page {
             cost: legend.cost.clone(),
             shares: spans::shares(&values.energy),
             drawing: drawing(site, of, &words, &values, figures, legend),
-            keys: keys(&values),
+            keys: Occurring::in_rows(&values.marks()).keys("measured, with least and most"),
             around: around
                 .into_iter()
                 .filter_map(|(word, range)| Some((word, range?.address(&path, zone))))
@@ -226,46 +227,7 @@ fn drawing(
     legend: Legend,
 ) -> Drawing {
     let draw = |size: Size| draw(site, of, words, values, figures, size, Theme::Page);
-    Drawing { svg: draw(WIDE), narrow: Some(draw(NARROW)), legend }
-}
-
-/// The statuses that occur, as they look, and what they mean.
-fn keys(values: &Values) -> Vec<(String, &'static str)> {
-    let marks = values.marks();
-    let mut keys = Vec::new();
-    for (status, form, words) in [
-        (
-            RowStatus::Measured,
-            r#"class="kw-sure" y="3" width="14" height="4""#,
-            "measured, with least and most",
-        ),
-        (
-            RowStatus::Estimated,
-            r#"class="kw-barred" fill="url(#kw-bars)" width="14" height="10""#,
-            "estimated",
-        ),
-        (
-            RowStatus::Bridged,
-            r#"class="kw-bridged" stroke-dasharray="4 2" x=".5" y=".5" width="13" height="9""#,
-            "bridged: the energy is known, its course is not",
-        ),
-        (
-            RowStatus::Unknown,
-            r#"class="kw-frame" fill="url(#kw-hatch)" x=".5" y=".5" width="13" height="9""#,
-            "unknown: not counted",
-        ),
-        (
-            RowStatus::Absent,
-            r#"class="kw-frame" fill="none" x=".5" y=".5" width="13" height="9""#,
-            "before the first or after the last message",
-        ),
-    ] {
-        if marks.iter().any(|mark| mark.status == status) {
-            let form = format!(r#"<svg viewBox="0 0 14 10" aria-hidden="true"><rect {form}/></svg>"#);
-            keys.push((form, words));
-        }
-    }
-    keys
+    Drawing { svg: draw(WIDE), narrow: Some(draw(NARROW)), legend, occurring: Occurring::default() }
 }
 
 /// The graph of a range.

@@ -4,6 +4,7 @@ use kwapi_core::{Period, ProbeId, Quality, Timestamp};
 use kwapi_graph::{EnergyFigure, Figures, Size, Theme, colour, cost_text, watts_text, watts_texts};
 
 use super::super::graphs::{Form, Graph, NoGraph, Subject};
+use super::super::marks::Occurring;
 use super::super::overview::Overall;
 use super::super::used::Used;
 use super::super::{Settings, Site, words};
@@ -49,6 +50,8 @@ pub(super) struct Drawing {
     pub(super) svg: String,
     pub(super) narrow: Option<String>,
     pub(super) legend: Legend,
+    /// How sure its rows are, where that is marked.
+    pub(super) occurring: Occurring,
 }
 
 /// An energy total in words.
@@ -155,11 +158,13 @@ pub(super) fn drawing_of(
         Err(NoGraph::Undrawn(_)) => None,
         Err(NoGraph::Unreadable(_)) => {
             let svg = format!("<p>The history of this {what} is unreadable; see the log.</p>");
-            return Drawing { svg, narrow: None, legend: Legend::new(&Figures::default(), &site.settings) };
+            let legend = Legend::new(&Figures::default(), &site.settings);
+            return Drawing { svg, narrow: None, legend, occurring: Occurring::default() };
         }
     };
-    let (svg, figures) = graph.map_or_else(Default::default, |graph: Graph| (inline(&graph), graph.figures));
-    Drawing { svg, narrow: None, legend: Legend::new(&figures, &site.settings) }
+    let (svg, figures, occurring) =
+        graph.map_or_else(Default::default, |graph: Graph| (inline(&graph), graph.figures, graph.occurring));
+    Drawing { svg, narrow: None, legend: Legend::new(&figures, &site.settings), occurring }
 }
 
 /// The colour of a probe in the summary, as a little picture: style attributes are forbidden in our pages.

@@ -65,13 +65,22 @@ pub(super) fn with_logins(directory: Directory, logins: Option<Logins>) -> Route
 
 /// `directory` with a ledger, samples and RRD files of these probes.
 pub(super) fn directory_of(lab: &Lab, probes: &[&str], directory: Directory) -> Directory {
+    directory_with(lab, probes.iter().map(|probe| records(probe)), directory)
+}
+
+/// The same of these records, those of one probe after those of another.
+pub(super) fn directory_with(
+    lab: &Lab,
+    probes: impl IntoIterator<Item = Vec<Credited>>,
+    directory: Directory,
+) -> Directory {
     let wall = Timestamp::from_seconds(NOW);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), wall).unwrap();
     let ledger = Arc::new(Ledger::open(LedgerConfig::default(), &journal).unwrap());
     let samples = Arc::new(Samples::open(SamplesConfig::default(), &journal).unwrap());
     let history = Arc::new(History::open(HistoryConfig::default(), &journal).unwrap());
-    for probe in probes {
-        journal.append(&Arc::new(records(probe)), wall).unwrap();
+    for records in probes {
+        journal.append(&Arc::new(records), wall).unwrap();
     }
     ledger.catch_up(wall);
     ledger.write(wall).unwrap();

@@ -5,10 +5,11 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
 use kwapi_core::{Period, Series, Timestamp};
-use kwapi_graph::{Figures, RowMark, RowStatus};
+use kwapi_graph::{Figures, RowMark};
 use kwapi_history::journal::Position;
 use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, PowerSpan, Query};
 
+use super::super::super::marks::row_mark;
 use super::super::super::overview::Seen;
 use super::super::super::range::Range;
 use super::super::super::{Site, words};
@@ -189,23 +190,6 @@ impl Values {
     }
 }
 
-fn row_mark(energy: &EnergySpan, has_power: bool) -> RowMark {
-    let [measured, estimated, bridged] = energy.known.ms.map(|ms| u64::try_from(ms).unwrap_or(0));
-    let measured = measured.saturating_add(energy.rrd_ms);
-    let status = match has_power {
-        // What has a power is drawn: a part that is unknown stands in the table.
-        true if estimated > measured => RowStatus::Estimated,
-        true => RowStatus::Measured,
-        false if bridged > 0 && bridged >= energy.unknown_ms => RowStatus::Bridged,
-        false if energy.absent_ms > energy.unknown_ms => RowStatus::Absent,
-        false => RowStatus::Unknown,
-    };
-    let [_, _, bridged_mj] = energy.known.mj;
-    // Millijoules by milliseconds are watts.
-    let watts = (status == RowStatus::Bridged).then(|| bridged_mj as f64 / bridged.max(1) as f64);
-    RowMark { status, bridged: watts }
-}
-
 /// Refuses a range of which there is no history, or that is longer than all there is.
 fn held_to(
     name: &str,
@@ -225,31 +209,4 @@ fn held_to(
         return Err(Refusal::bad(format!("Longer than the history: it begins on {at}."), whole));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use kwapi_core::Increment;
-
-    use super::*;
-
-    #[test]
-    fn a_row_is_as_sure_as_most_of_its_time() {
-        let check =
-            |ms: [i64; 3], [unknown_ms, absent_ms]: [u64; 2], has_power: bool, expected: RowStatus| {
-                let known = Increment { mj: ms.map(|ms| ms * 50), ms };
-                let mut energy = EnergySpan::default();
-                (energy.known, energy.unknown_ms, energy.absent_ms) = (known, unknown_ms, absent_ms);
-                let mark = row_mark(&energy, has_power);
-                assert_eq!(mark.status, expected, "{ms:?} {unknown_ms} {absent_ms}");
-                assert_eq!(mark.bridged, (expected == RowStatus::Bridged).then_some(50.0));
-            };
-        check([600, 400, 0], [0, 0], true, RowStatus::Measured);
-        check([400, 600, 0], [0, 0], true, RowStatus::Estimated);
-        check([100, 0, 0], [900, 0], true, RowStatus::Measured);
-        check([0, 0, 600], [400, 0], false, RowStatus::Bridged);
-        check([0, 0, 400], [600, 0], false, RowStatus::Unknown);
-        check([0, 0, 0], [0, 1_000], false, RowStatus::Absent);
-        check([0, 0, 0], [0, 0], false, RowStatus::Unknown);
-    }
 }

@@ -1,0 +1,157 @@
+//! What is estimated, bridged and unknown in the graphs of periods, of a ledger and RRD files that are really written.
+
+use kwapi_core::{Decision, SegmentKind};
+use kwapi_history::journal::{Credited, Taken};
+use kwapi_peers::Lab;
+
+use super::ranges::{BEGIN, directory_with, pages_of, with_logins};
+use super::tenants;
+use super::*;
+
+/// A probe of 200 W since [`BEGIN`], heard every ten seconds: of its first hour the last twenty minutes are estimated, of the
+/// second one the first forty are bridged, and of the third one twenty are unknown.
+fn records(name: &str) -> Vec<Credited> {
+    let session = Timestamp::from_seconds(BEGIN);
+    let is_silent = |after: u64| (3_601..6_000).contains(&after) || (8_401..9_600).contains(&after);
+    let (mut totals, mut before) = (Totals::default(), 0);
+    let record = |seq: u64| {
+        let after = seq * 10;
+        let at = Timestamp::from_seconds(BEGIN + after);
+        let (spacing, quality) = (
+            after - before,
+            match after {
+                2_401..=3_600 => Quality::Estimated,
+                _ => Quality::Measured,
+            },
+        );
+        before = after;
+        let energy = Energy::from_millijoules(200 * spacing * 1_000);
+        match (after, quality) {
+            (6_000, _) => {
+                totals.bridged = totals.bridged.saturating_add(energy);
+                totals.bridged_ms += spacing * 1_000;
+            }
+            (9_600, _) => totals.unknown_ms += spacing * 1_000,
+            (_, Quality::Estimated) => {
+                totals.estimated = totals.estimated.saturating_add(energy);
+                totals.estimated_ms += spacing * 1_000;
+            }
+            _ => totals.measured_ms += spacing * 1_000,
+        }
+        if after != 9_600 {
+            totals.energy = totals.energy.saturating_add(energy);
+        }
+        let accounting =
+            Accounting { timestamp: at, session, seq, totals, curve: None, meter: None, quality };
+        let decision = match seq {
+            0 => Decision::Begin { kind: SegmentKind::First, begin: session, base: Energy::ZERO },
+            _ => Decision::Continue,
+        };
+        Credited {
+            probe: ProbeId::new(name).unwrap(),
+            at,
+            power: Watts(200.0),
+            voltage: None,
+            current: None,
+            accounting: Some(accounting),
+            taken: Some(Taken { decision, register: totals }),
+        }
+    };
+    (0..=1_080).filter(|seq| !is_silent(seq * 10)).map(record).collect()
+}
+
+fn directory(lab: &Lab, probes: &[&str]) -> Directory {
+    directory_with(lab, probes.iter().map(|probe| records(probe)), Directory::default())
+}
+
+/// What stands in a page between two texts.
+fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("no {from} in {page}"));
+    rest.split_once(to).unwrap().0
+}
+
+#[tokio::test]
+async fn the_graphs_of_a_probe_s_page_mark_how_sure_they_are() {
+    let lab = Lab::empty();
+    let site = with_logins(directory(&lab, &["a/b"]), None);
+    let shown = page(&site, "/probe/a%2Fb/").await;
+    let graph = |period: &str| between(&shown, &format!("id=\"graph-{period}\""), "</div>");
+    let day = graph("day");
+    assert_eq!(
+        between(day, "aria-label=\"", "\"")
+            .split("; ")
+            .filter(|words| words.contains(" from "))
+            .collect::<Vec<_>>(),
+        [
+            "absent from 10:00 to 07:00",
+            "estimated from 07:45 to 08:00",
+            "bridged from 08:00 to 08:45",
+            "unknown from 09:15 to 09:45",
+        ],
+        "{day}"
+    );
+    let status = between(day, "data-status=\"", "\"");
+    // A row is as sure as most of its time.
+    assert!(status.ends_with("mmmebbbmmuum"), "{status}");
+    // By the minute, though its rows are of ten seconds: the one before 09:40 has what is measured then.
+    let hour = graph("hour");
+    assert!(hour.contains("; unknown from 09:20 to 09:39\""), "{hour}");
+    for (period, expected) in [("minute", 0), ("hour", 1), ("day", 1)] {
+        assert_eq!(graph(period).matches("class=\"kw-hatched\"").count(), expected, "{period}");
+    }
+    let key = between(&shown, "id=\"periods-key\" data-live>", "</div>");
+    for words in ["</svg>measured<", ">estimated<", ">bridged: the energy is known", ">unknown: not counted<"]
+    {
+        assert_eq!(key.matches(words).count(), 1, "{words}: {key}");
+    }
+    assert_eq!(shown.matches("unknown: not counted").count(), 1);
+}
+
+#[tokio::test]
+async fn pictures_have_the_marks_too_and_stay_small() {
+    let lab = Lab::empty();
+    let site = with_logins(directory(&lab, &["a/b"]), None);
+    for period in Period::ALL {
+        let svg = page(&site, &format!("/graph/{period}/a%2Fb/?format=svg")).await;
+        let png = get(&site, &format!("/graph/{period}/a%2Fb/")).await.into_body();
+        assert!(svg.len() <= 12 << 10 && png.len() <= 12 << 10, "{period}: {} {}", svg.len(), png.len());
+        let is_marked = svg.contains("id=\"kw-hatch\"");
+        assert_eq!(is_marked, svg.contains("class=\"kw-sure\""), "{period}: {svg}");
+        assert_eq!(is_marked, matches!(period, Period::Hour | Period::Day), "{period}: {svg}");
+    }
+    // The list stays as it is: of a card one reads the power.
+    let list = page(&site, "/last/day/").await;
+    assert!(!list.contains("kw-sure") && list.contains("class=\"kw-gap\""), "{list}");
+}
+
+#[tokio::test]
+async fn where_all_is_measured_or_no_ledger_tells_a_graph_is_as_it_was() {
+    let lab = Lab::empty();
+    let site = pages_of(&lab, &["a/b"]);
+    let shown = page(&site, "/probe/a%2Fb/").await;
+    // It lacks ten minutes, which the last five are not of.
+    let minute = between(&shown, "id=\"graph-minute\"", "</div>");
+    assert!(!minute.contains("data-status") && !minute.contains("kw-sure"), "{minute}");
+    let none = super::site();
+    let shown = page(&none, "/probe/C.1/").await;
+    assert!(!shown.contains("data-status") && !shown.contains("class=\"key\""), "{shown}");
+    // Files that cannot be read tell nothing: what has a power is drawn, and the rest is shaded.
+    let lab = Lab::empty();
+    let site = with_logins(directory(&lab, &["a/b"]), None);
+    std::fs::remove_dir_all(lab.join("ledger/step=quarter")).unwrap();
+    let shown = page(&site, "/probe/a%2Fb/").await;
+    let day = between(&shown, "id=\"graph-day\"", "</div>");
+    assert!(!day.contains("data-status") && day.contains("class=\"kw-gap\""), "{day}");
+}
+
+#[tokio::test]
+async fn a_tenant_sees_the_marks_of_its_own_probes() {
+    let lab = Lab::empty();
+    let logins = tenants::logins(&WallClock::new(|| Timestamp::from_seconds(NOW)));
+    let site = with_logins(directory(&lab, &["lyon.a", "paris.b"]), Some(logins));
+    let svg =
+        async |probe: &str| tenants::get_as(&site, "lyon", &format!("/graph/day/{probe}/?format=svg")).await;
+    let own = String::from_utf8(svg("lyon.a").await.into_body().to_vec()).unwrap();
+    assert!(own.contains("bridged from 08:00 to 08:45") && !own.contains("paris"), "{own}");
+    assert_eq!(svg("paris.b").await.status(), StatusCode::NOT_FOUND);
+}
