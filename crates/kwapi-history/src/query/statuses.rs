@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use kwapi_core::{ProbeId, Timestamp};
+use parking_lot::Mutex;
 
 use super::batches::{Edges, edges};
-use super::{EnergySpan, EnergyStep, Windows};
+use super::{EnergySpan, EnergyStep, Query};
 
 /// Stretches that are kept, of all probes together (some 20 MB). Full: all are forgotten, and read again when they are asked for.
 const KEPT_MAX: usize = 1 << 17;
@@ -57,14 +58,11 @@ impl SettledSpans {
             self.count = self.count.saturating_sub(old.spans.len());
         }
     }
-}
 
-impl Windows {
-    /// How sure the energy of a probe is in a window (begin and end), by stretches of `step` that are cut at its multiples since
-    /// 1970: whole ones, the first has the begin in it. `None` where the ledger does not know the probe, or files that may have
-    /// some of it cannot be read. Reads files, and may take a while.
-    pub fn statuses(
-        &self,
+    /// See [`super::Windows::statuses`], by `query`.
+    pub(super) fn ask(
+        this: &Mutex<Self>,
+        query: &Query,
         probe: &ProbeId,
         (start, end): (Timestamp, Timestamp),
         step: Duration,
@@ -74,28 +72,28 @@ impl Windows {
         let [start, end] = [start, end].map(|at| at.micros() / 1_000);
         let key = (probe.clone(), [end.saturating_sub(start), length]);
         let (start, end) = (start - start % length, end.div_ceil(length).saturating_mul(length));
-        let sight = self.query.sight(std::slice::from_ref(probe), start, end);
+        let sight = query.sight(std::slice::from_ref(probe), start, end);
         let until = sight.probes.get(probe)?.until;
-        let mut spans = self.settled.lock().take(&key, sight.corrections, start);
+        let mut spans = this.lock().take(&key, sight.corrections, start);
         let at = spans.last().map_or(start, |last| last.end.micros() / 1_000);
         let missing = edges(&EnergyStep::Every(step), at, end, ANSWER_MAX.saturating_sub(spans.len()));
         if !missing.is_empty() {
             let (mut unreadable, mut without_samples) = Default::default();
             let edges = Edges { spans: missing, is_to_now: false };
             let probes = std::slice::from_ref(probe);
-            let read = self.query.spans(&sight, probes, &edges, now, &mut unreadable, &mut without_samples);
+            let read = query.spans(&sight, probes, &edges, now, &mut unreadable, &mut without_samples);
             spans.extend(read.into_iter().flat_map(|of| of.spans));
         }
         // With a message after its end, a stretch changes by a correction alone.
         let is_settled = |span: &&EnergySpan| span.end.micros() / 1_000 <= until && !span.is_incomplete;
         let settled = spans.iter().take_while(is_settled).copied().collect();
-        self.settled.lock().keep(key, sight.corrections, settled);
+        this.lock().keep(key, sight.corrections, settled);
         spans.iter().all(|span| !span.is_incomplete).then_some(spans)
     }
 
     /// How many stretches are kept.
     #[cfg(test)]
-    pub(super) fn settled_count(&self) -> usize {
-        self.settled.lock().count
+    pub(super) const fn count(&self) -> usize {
+        self.count
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kwapi_core::{Energy, ProbeId, RowStep, Timestamp};
 use parking_lot::Mutex;
@@ -63,9 +64,9 @@ impl WindowsAnswer {
 /// Answers for windows that end now, and keeps what makes the next answers quick. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Windows {
-    pub(super) query: Query,
+    query: Query,
     kept: Arc<Mutex<HashMap<(ProbeId, u64), Outside>>>,
-    pub(super) settled: Arc<Mutex<SettledSpans>>,
+    settled: Arc<Mutex<SettledSpans>>,
 }
 
 /// What of a probe's total lies outside a window, by the length of the window.
@@ -118,6 +119,25 @@ impl Windows {
             windows: windows.iter().map(|window| self.window(&sight, &probes, *window, now)).collect(),
             probes,
         }
+    }
+
+    /// How sure the energy of a probe is in a window (begin and end), by stretches of `step` that are cut at its multiples since
+    /// 1970: whole ones, the first has the begin in it. `None` where the ledger does not know the probe, or files that may have
+    /// some of it cannot be read. Reads files, and may take a while.
+    pub fn statuses(
+        &self,
+        probe: &ProbeId,
+        window: (Timestamp, Timestamp),
+        step: Duration,
+        now: Timestamp,
+    ) -> Option<Vec<EnergySpan>> {
+        SettledSpans::ask(&self.settled, &self.query, probe, window, step, now)
+    }
+
+    /// How many stretches are kept.
+    #[cfg(test)]
+    pub(super) fn settled_count(&self) -> usize {
+        self.settled.lock().count()
     }
 
     fn window(
