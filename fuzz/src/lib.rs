@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("ipmi_datagram", ipmi_datagram),
     ("ipmi_opening", ipmi_opening),
     ("journal", journal),
+    ("kasa_answer", kasa_answer),
     ("keystone_token", keystone_token),
     ("message_kwapi_1", message_kwapi_1),
     ("message_legacy", message_legacy),
@@ -65,6 +66,11 @@ pub fn account_record(bytes: &[u8]) {
 /// A server's certificate, in DER.
 pub fn certificate(bytes: &[u8]) {
     kwapi_plugins::fuzzing::certificate(bytes);
+}
+
+/// Answers of a Kasa plug or strip, obscured and in clear.
+pub fn kasa_answer(bytes: &[u8]) {
+    fuzzing::kasa_answer(bytes);
 }
 
 /// Keystone's answer about a token.

@@ -4,8 +4,8 @@ use std::str::from_utf8;
 
 use crate::snmp::ProfileCatalogue;
 use crate::{
-    http, ipmi, json_values, manager, modbus, nut, obis, prometheus, push, redfish, shelly, snmp, tasmota,
-    wattsup,
+    http, ipmi, json_values, kasa, manager, modbus, nut, obis, prometheus, push, redfish, shelly, snmp,
+    tasmota, wattsup,
 };
 
 /// Digest challenges of HTTP devices.
@@ -27,6 +27,11 @@ pub fn ipmi_datagram(bytes: &[u8]) {
 /// The messages that open a session of an IPMI card.
 pub fn ipmi_opening(bytes: &[u8]) {
     ipmi::fuzzing::opening(bytes);
+}
+
+/// Answers of a Kasa plug or strip, obscured and in clear.
+pub fn kasa_answer(bytes: &[u8]) {
+    kasa::parse_anything(bytes);
 }
 
 /// JSON of every device that speaks it: Redfish, Shelly, Tasmota, and documents of the operator's own.

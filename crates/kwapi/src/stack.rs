@@ -14,6 +14,7 @@ mod pages;
 mod process;
 mod readiness;
 mod remote_write;
+mod roles;
 mod state;
 pub(crate) mod status;
 
@@ -21,7 +22,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kwapi_bus::{Forwarder, Scheme};
+use kwapi_bus::Forwarder;
 use kwapi_history::History;
 use kwapi_plugins::Scope;
 use kwapi_plugins::audit::{AuditEvent, AuditLog};
@@ -42,6 +43,7 @@ pub(crate) use feed::Folded;
 pub(crate) use listeners::{AddressInUse, Listeners, tunnel};
 pub(crate) use pages::{history_config, ledger_config};
 pub(crate) use process::{Process, clocks, host_name, notify_ready, wall_clock};
+pub(crate) use roles::{Roles, needs_key};
 pub(crate) use state::take_state;
 
 use drivers::Drivers;
@@ -53,93 +55,6 @@ use pages::Pages;
 
 /// How long before all is left behind the last RRD file is begun.
 const STOP_RESERVE: Duration = Duration::from_millis(300);
-
-/// What a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "a process has any of them")]
-pub(crate) struct Roles {
-    /// Reads meters and publishes.
-    pub(crate) drivers: bool,
-    /// Passes messages on.
-    pub(crate) forwarder: bool,
-    /// Serves the API.
-    pub(crate) api: bool,
-    /// Keeps history and serves the pages.
-    pub(crate) rrd: bool,
-}
-
-impl Roles {
-    const NONE: Self = Self { drivers: false, forwarder: false, api: false, rrd: false };
-    pub(crate) const RUN: Self = Self { drivers: true, api: true, rrd: true, ..Self::NONE };
-    pub(crate) const DRIVERS: Self = Self { drivers: true, ..Self::NONE };
-    pub(crate) const FORWARDER: Self = Self { forwarder: true, ..Self::NONE };
-    pub(crate) const API: Self = Self { api: true, ..Self::NONE };
-    pub(crate) const RRD: Self = Self { rrd: true, ..Self::NONE };
-
-    /// Whether it hears measurements.
-    pub(crate) fn listens(self) -> bool {
-        self.api || self.rrd
-    }
-
-    /// Whether it has anything in the state directory.
-    fn keeps_state(self) -> bool {
-        self.drivers || self.api || self.rrd
-    }
-
-    /// Where its measurements come from: the bus, and the drivers of this process.
-    fn sources(self, config: &Config, inside: &[Endpoint]) -> Vec<Endpoint> {
-        let mut all = inside.to_vec();
-        let api = config.api.subscribe.iter().filter(|_| self.api);
-        let rrd = config.rrd.subscribe.iter().filter(|_| self.rrd);
-        for endpoint in api.chain(rrd) {
-            if !all.contains(endpoint) {
-                all.push(endpoint.clone());
-            }
-        }
-        all
-    }
-
-    /// What the configuration must say for a process of these roles alone.
-    ///
-    /// # Errors
-    /// What is missing, as one line.
-    pub(crate) fn check(self, config: &Config) -> Result<(), String> {
-        if self.drivers && config.drivers.publish.is_empty() {
-            return Err("[drivers] publish is empty; set it, for example \
-                publish = [\"ipc:///run/kwapi/drivers\"]"
-                .to_owned());
-        }
-        if self.drivers {
-            needs_key(config)?;
-        }
-        if self.forwarder && (config.forwarder.subscribe.is_empty() || config.forwarder.publish.is_empty()) {
-            return Err(
-                "[forwarder] requires `subscribe` (drivers or forwarders) and `publish` (its own endpoints)"
-                    .to_owned(),
-            );
-        }
-        let sections = [(self.api, "api", &config.api.subscribe), (self.rrd, "rrd", &config.rrd.subscribe)];
-        let deaf = sections.iter().find(|(is_on, _, subscribe)| *is_on && subscribe.is_empty());
-        if let Some((_, section, _)) = deaf {
-            return Err(format!(
-                "[{section}] subscribe is empty; set it, for example subscribe = [\"ipc:///run/kwapi/drivers\"]"
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// What is published to others must be signed with a key they can have.
-///
-/// # Errors
-/// When there is none, as one line.
-pub(crate) fn needs_key(config: &Config) -> Result<(), String> {
-    if !config.bus.key.is_empty() || config.bus.signature == Scheme::None {
-        return Ok(());
-    }
-    Err("no signing key; set key in [bus], for example key = { id = \"lyon\", secret = { file = \"/etc/kwapi/bus.secret\" } }, or signature = \"none\""
-        .to_owned())
-}
 
 /// A running process.
 #[derive(Debug)]

@@ -64,6 +64,15 @@ pub(super) fn clear(sent: &[u8]) -> Vec<u8> {
     sent.iter().map(|byte| std::mem::replace(&mut key, *byte) ^ byte).collect()
 }
 
+/// What a plug says, of its bytes as sent.
+///
+/// # Errors
+/// `Malformed` for what is no JSON.
+pub(super) fn parse_answer(sent: &[u8]) -> Result<Value, DriverError> {
+    let answer = clear(sent);
+    serde_json::from_slice(&answer).map_err(|_| malformed(&String::from_utf8_lossy(&answer)))
+}
+
 /// A connection to a plug.
 #[derive(Debug)]
 pub(super) struct PlugConnection {
@@ -96,7 +105,7 @@ impl PlugConnection {
             Err(_) => return Err(lost(&self.host, format!("timed out after {ANSWER_TIMEOUT:?}"))),
         };
         deadline::answered();
-        serde_json::from_slice(&answer).map_err(|_| malformed(&String::from_utf8_lossy(&answer)))
+        parse_answer(&answer)
     }
 
     async fn exchange(&mut self, question: &Value) -> io::Result<Vec<u8>> {
@@ -108,7 +117,7 @@ impl PlugConnection {
         let length = length.ok_or_else(|| io::Error::other("an answer longer than any"))?;
         let mut answer = vec![0; length];
         self.stream.read_exact(&mut answer).await?;
-        Ok(clear(&answer))
+        Ok(answer)
     }
 }
 

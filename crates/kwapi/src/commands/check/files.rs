@@ -1,6 +1,8 @@
 //! What a configuration names and a start would stumble over: keys, certificates, the policy file, tokens, passwords,
-//! directories, and what meters read (`files/meters.rs`). Nobody is asked over the network.
+//! directories, the dates of keys (`files/bus_keys.rs`) and what meters read (`files/meters.rs`). Nobody is asked over the
+//! network.
 
+mod bus_keys;
 mod meters;
 
 use std::fs;
@@ -80,6 +82,7 @@ pub(super) fn check(
     let mut findings = Findings { written, all: Vec::new() };
     secrets(&mut findings);
     curve(&mut findings, resolved);
+    bus_keys::check(&mut findings, resolved, now);
     for (section, tls) in [("api", &config.api.config.tls), ("rrd", &config.rrd.tls)] {
         if let Some(tls) = tls {
             certificate(&mut findings, section, tls, now);
