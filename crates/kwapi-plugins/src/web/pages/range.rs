@@ -198,7 +198,7 @@ impl Page {
             cost: legend.cost.clone(),
             shares: spans::shares(&values.energy),
             drawing: drawing(site, of, &words, &values, figures, legend),
-            keys: Occurring::in_rows(&values.marks()).keys("measured, with least and most"),
+            keys: Occurring::in_rows(&values.marks()).keys("measured, with minimum and maximum"),
             around: around
                 .into_iter()
                 .filter_map(|(word, range)| Some((word, range?.address(&path, zone))))

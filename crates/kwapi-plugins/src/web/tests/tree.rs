@@ -242,7 +242,7 @@ async fn search_finds_probes_groups_labels_and_meters_a_bounded_number_of_each()
     assert_eq!(found("<i>").await, ["probe paris.r1.e<i>"]);
     assert_eq!(found("").await, [""; 0]);
     let shown = page(&site, "/search/?q=%3Ci%3E").await;
-    assert!(shown.contains("1 match “&#60;i&#62;”") && !shown.contains("<i>"), "{shown}");
+    assert!(shown.contains("1 match for “&#60;i&#62;”") && !shown.contains("<i>"), "{shown}");
     assert!(page(&site, "/search/?q=nothing").await.contains("Nothing matches “nothing”."));
     assert_eq!(get(&site, "/search/?q=a&format=xml").await.status(), StatusCode::BAD_REQUEST);
     assert_eq!(header_of(&get(&site, "/search?q=a").await, "location"), "/search/?q=a");
