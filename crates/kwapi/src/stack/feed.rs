@@ -23,7 +23,7 @@ use crate::config::{BusSection, Config, Endpoint, chain};
 pub(super) struct Feed {
     pub(super) live: Live,
     running: Running,
-    subscriber: Arc<Subscriber>,
+    pub(super) subscriber: Arc<Subscriber>,
     roles: Roles,
     inside: Vec<Endpoint>,
     upkeep: Option<JoinHandle<()>>,
@@ -97,7 +97,7 @@ impl Feed {
         let heard = patterns(config, roles);
         let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
         subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
-        let expected = super::drivers::expected_messages(config);
+        let expected = super::drivers::expected_messages(config, live.probes());
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
