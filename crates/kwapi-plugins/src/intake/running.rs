@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::accounts::Keeper;
 use super::{Inbox, Intake};
+use crate::peers::{Adopted, AdoptedPart};
 
 /// How often the intake looks whether something is to be tried again or kept.
 const TICK: Duration = Duration::from_millis(250);
@@ -62,10 +63,15 @@ async fn work(
 ) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut adopted = intake.adopted.take();
     loop {
         tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
+            Some(part) = next(&mut adopted) => {
+                let merged = intake.adopt(&part.accounts);
+                _ = part.done.send(merged); // Whoever waited may have ended.
+            }
             received = subscriber.recv() => match received {
                 Some((batch, ack)) => intake.take(batch, Box::new(move || ack.confirm())),
                 None => break,
@@ -84,6 +90,14 @@ async fn work(
     intake.try_held();
     if let Some(keeper) = keeper {
         keeper.keep_last(&intake.live);
+    }
+}
+
+/// The next accounts of another instance; none, for ever, where there are no others.
+async fn next(adopted: &mut Option<Adopted>) -> Option<AdoptedPart> {
+    match adopted {
+        Some(adopted) => adopted.next().await,
+        None => std::future::pending().await,
     }
 }
 
