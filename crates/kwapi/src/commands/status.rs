@@ -1,10 +1,11 @@
-//! `kwapi status`: how each meter of a running kwapi is doing, or each link of a forwarder.
+//! `kwapi status`: how each meter of a running kwapi is doing, each link of a forwarder, or each peer of an API.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use kwapi_drivers::manager::MeterState;
+use kwapi_plugins::peers::ApiPeerReport;
 use tokio::time::timeout;
 
 use super::client::{AskFailure, KwapiClient};
@@ -26,6 +27,9 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
     let address = asked(arguments.address, named).await?;
     if let Some(links) = links(address).await? {
         return print_links(address, &links, arguments).await;
+    }
+    if let Some(peers) = peers(address).await? {
+        return print_peers(address, &peers, arguments).await;
     }
     let meters = meters(address).await?;
     let shown: Vec<&MeterReport> =
@@ -75,6 +79,43 @@ async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
         Err(AskFailure::Absent(why)) => Err(absent(&why)),
         Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(None),
     }
+}
+
+/// The other instances of the API at `address`; `None` where it has none, or that is none.
+///
+/// # Errors
+/// When nobody answers, as one line.
+async fn peers(address: SocketAddr) -> Result<Option<Vec<ApiPeerReport>>, String> {
+    match ask(address, "/peers").await {
+        Ok(body) => Ok(serde_json::from_slice(&body).ok()),
+        Err(AskFailure::Absent(why)) => Err(absent(&why)),
+        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(None),
+    }
+}
+
+async fn print_peers(
+    address: SocketAddr,
+    peers: &[ApiPeerReport],
+    arguments: &StatusArgs,
+) -> Result<(), String> {
+    let is_fine = |peer: &&ApiPeerReport| peer.is_up && peer.diverged == 0;
+    let shown: Vec<&ApiPeerReport> =
+        peers.iter().filter(|peer| !arguments.troubled || !is_fine(peer)).collect();
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&shown).map_err(|error| error.to_string())?);
+        return Ok(());
+    }
+    if !shown.is_empty() || !arguments.troubled {
+        let width = shown.iter().map(|peer| peer.peer.chars().count()).max().unwrap_or(4).max(4);
+        println!("{:width$}  {:<5} {:>14} {:>8}", "PEER", "STATE", "ACCOUNTS TAKEN", "DIVERGED");
+        for peer in &shown {
+            let state = if peer.is_up { "up" } else { "down" };
+            println!("{:width$}  {state:<5} {:>14} {:>8}", peer.peer, peer.accounts_taken, peer.diverged);
+        }
+    }
+    println!("{} of {} peers up", peers.iter().filter(|peer| peer.is_up).count(), peers.len());
+    print_troubles(address).await;
+    Ok(())
 }
 
 async fn print_links(
