@@ -112,7 +112,9 @@ impl Exchange {
                 }
                 Err(problem) => {
                     self.peer.fail(&problem);
-                    tokio::time::sleep(pause).await;
+                    tokio::time::sleep(PAUSE_MIN).await;
+                    // Whoever asks us is there again.
+                    _ = tokio::time::timeout(pause - PAUSE_MIN, self.server.asked()).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }

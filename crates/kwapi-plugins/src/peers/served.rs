@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kwapi_core::Pattern;
+use tokio::sync::Notify;
 
 use super::sealed::{Nonces, Opened, PeerIdentity, PeerKeys, PeerRefusal, SealedKind, Sealer};
 use super::wire::{ASK_BYTES_MAX, PeerAsk, push_standing};
@@ -36,6 +37,7 @@ struct Inner {
     keys: ArcSwap<PeerKeys>,
     nonces: Nonces,
     turns: AnswerTurns,
+    asked: Notify,
     answered: AtomicU64,
     refused: [AtomicU64; PeerRefusal::ALL.len()],
 }
@@ -49,6 +51,7 @@ impl PeerServer {
             keys: ArcSwap::from_pointee(keys),
             nonces: Nonces::default(),
             turns: AnswerTurns::default(),
+            asked: Notify::new(),
             answered: AtomicU64::default(),
             refused: Default::default(),
         }))
@@ -69,6 +72,11 @@ impl PeerServer {
 
     pub(super) fn keys(&self) -> Arc<PeerKeys> {
         self.0.keys.load_full()
+    }
+
+    /// Returns once another instance has asked something.
+    pub(super) async fn asked(&self) {
+        self.0.asked.notified().await;
     }
 
     /// Takes a question apart, if it is one that is answered.
@@ -151,6 +159,7 @@ async fn answer(State(server): State<PeerServer>, request: Request) -> Response 
     match server.judge(&ask) {
         Ok((ask, sealer)) => {
             server.0.answered.fetch_add(1, Ordering::Relaxed);
+            server.0.asked.notify_waiters();
             let turns = server.0.turns.clone();
             turns.answer(move |sink| Ok(server.send(&ask, sealer, sink))).await
         }
