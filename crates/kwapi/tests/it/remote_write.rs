@@ -1,4 +1,4 @@
-//! Remote write into a real Prometheus and a real VictoriaMetrics, and what they have then, sample by sample.
+//! Remote write into a real Prometheus and a real `VictoriaMetrics`, and what they have then, sample by sample.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Remote write into a real VictoriaMetrics: what it has then is exported and compared, sample by sample.
+//! Remote write into a real `VictoriaMetrics`: what it has then is exported and compared, sample by sample.
 
 use super::*;
 
