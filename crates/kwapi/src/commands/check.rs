@@ -82,7 +82,7 @@ fn print_meters(config: &Config, warnings: usize, errors: usize) {
     let subscribed = [&config.forwarder.subscribe, &config.api.subscribe, &config.rrd.subscribe];
     let subscribed: BTreeSet<&str> = subscribed.into_iter().flatten().map(Endpoint::url).collect();
     if !subscribed.is_empty() {
-        println!("\nSubscribed to {}", Vec::from_iter(subscribed.iter().copied()).join(", "));
+        println!("\nSubscribed to {}", subscribed.iter().copied().collect::<Vec<_>>().join(", "));
     }
     let judgement = match (errors, warnings) {
         (1.., _) => format!("{}.", counted(errors, "error")),
