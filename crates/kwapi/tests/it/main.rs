@@ -40,6 +40,7 @@ mod measure;
 mod objects;
 mod one_kwh;
 mod package;
+mod publishers;
 mod readiness;
 mod reload;
 mod remote_write;
