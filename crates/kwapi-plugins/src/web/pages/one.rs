@@ -34,6 +34,8 @@ struct Page {
     /// `None` where nothing was measured in their time, or no ledger is kept.
     bars: Option<Bars>,
     has_ledger: bool,
+    /// Where its history begins, in Unix seconds.
+    begin: Option<u64>,
     /// Each with where its values are, if they are.
     graphs: Vec<(Period, Drawing, Option<String>)>,
     /// What of them is explained: its form as a little picture, and words.
@@ -77,6 +79,7 @@ pub(super) fn answer(
         labels: site.directory.labels(probe),
         bars: ledger.and_then(|ledger| bars::bars(site, ledger, seen, probe, query, now)),
         has_ledger: ledger.is_some(),
+        begin: used.account(probe, None).map(|account| account.since.seconds()),
         graphs: graphs.into(),
         keys: occurring.keys("measured"),
         facts: origin::facts(site, seen, probe, now),

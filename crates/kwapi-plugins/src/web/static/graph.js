@@ -141,8 +141,13 @@
     }
   };
 
+  // Before the history begins there is no page to lead to.
   const go = (graph, rows, anchor, row) => {
-    const [from, to] = chosen(rows, anchor, row);
+    const isBefore = (at) => !rows.watts[at] && rows.to(at) <= Number(graph.dataset.begin || 0);
+    let [first, last] = [Math.min(anchor, row), Math.max(anchor, row)];
+    while (first < last && isBefore(first)) first++;
+    if (isBefore(last)) return say("nothing measured in this range");
+    const [from, to] = [rows.from(first), rows.to(last)];
     location.assign(`${graph.dataset.graph}?from=${Math.floor(from)}&to=${Math.ceil(to)}`);
   };
   // From a range to where the reader came from, or to its probe.

@@ -11,14 +11,11 @@ use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, PowerSpan, Query};
 
 use super::super::super::marks::row_mark;
 use super::super::super::overview::Seen;
-use super::super::super::range::Range;
+use super::super::super::range::{RRD_REACH, Range};
 use super::super::super::{Site, words};
 use super::super::spans;
 use super::of::{Members, RangeOf};
 use crate::answers::series_step;
-
-/// So far back RRD files reach.
-const RRD_REACH: Duration = Duration::from_secs(Period::Year.seconds());
 
 /// Of as many probes it is looked whether their RRD files can be read.
 const FETCHED_MAX: usize = 200;
@@ -205,7 +202,7 @@ fn held_to(
         let (status, heading) = (StatusCode::NOT_FOUND, "Nothing measured yet");
         return Err(Refusal { status, heading, what, instead: whole });
     }
-    if range.from < begin && range.length() > RRD_REACH {
+    if range.is_beyond(begin) {
         return Err(Refusal::bad(format!("Longer than the history: it begins on {at}."), whole));
     }
     Ok(())
