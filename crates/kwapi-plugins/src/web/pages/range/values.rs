@@ -9,7 +9,7 @@ use kwapi_graph::{Figures, RowMark};
 use kwapi_history::journal::Position;
 use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, PowerSpan, Query};
 
-use super::super::super::marks::row_mark;
+use super::super::super::marks::{STEP_SECONDS_MIN, marks_of_sum, row_mark};
 use super::super::super::overview::Seen;
 use super::super::super::range::{RRD_REACH, Range};
 use super::super::super::{Site, words};
@@ -74,8 +74,9 @@ pub(super) struct Values {
     /// Seconds of a row.
     pub(super) step: u64,
     pub(super) energy: EnergySpan,
-    /// The same of each row; empty where that is not told.
+    /// The same of each row, of a sum of each stretch that is no shorter than the ledger's rows; empty where that is not told.
     energies: Vec<EnergySpan>,
+    is_sum: bool,
     pub(super) rows: Vec<(Timestamp, Timestamp)>,
     pub(super) powers: Vec<PowerSpan>,
     /// Where the history of the probe begins.
@@ -114,11 +115,23 @@ impl Values {
         held_to(&of.name(), range, begin, &site.settings.zone, now)?;
         let step = series_step(range.length());
         let rows = range.rows(step);
-        let of_rows = Ask { step: EnergyStep::Every(Duration::from_secs(step)), ..ask.clone() };
-        // How sure a row is adds to its power: where it is not told, as of a sum, the power says what is known.
-        let energies = members.is_none().then(|| ledger.energy(&of_rows).ok()).flatten();
-        let energies = energies.and_then(|answer| Some(answer.probes.into_iter().next()?.spans));
-        let energies = energies.filter(|spans| spans.len() == rows.len()).unwrap_or_default();
+        // How sure a row is adds to its power: where it is not told, the power says what is known.
+        let energies = match &members {
+            None => {
+                let of_rows = Ask { step: EnergyStep::Every(Duration::from_secs(step)), ..ask.clone() };
+                let energies = ledger.energy(&of_rows).ok();
+                energies.and_then(|answer| Some(answer.probes.into_iter().next()?.spans))
+            }
+            Some(members) => {
+                let step = Duration::from_secs(sum_step(step));
+                let of_sum = Ask { step: EnergyStep::Every(step), ..ask.clone() };
+                let sums = ledger.sums(&of_sum, &members.energy()).ok();
+                sums.and_then(|answer| answer.sums.into_iter().next())
+            }
+        };
+        let is_sum = members.is_some();
+        let is_told = |spans: &Vec<EnergySpan>| is_sum || spans.len() == rows.len();
+        let energies = energies.filter(is_told).unwrap_or_default();
         let members = members.map(|members| members.power());
         let mut power = ledger.power(&ask, members.as_ref()).map_err(refused)?;
         let powers = match &members {
@@ -145,7 +158,7 @@ impl Values {
                 errors.map(|error| told(&error.to_string(), "the history of a probe cannot be read")),
             );
         }
-        Ok(Self { range, step, energy, energies, rows, powers, begin, position, unreadable })
+        Ok(Self { range, step, energy, energies, is_sum, rows, powers, begin, position, unreadable })
     }
 
     /// The least and the most of each row, in watts.
@@ -160,8 +173,17 @@ impl Values {
         Series::whole(start, self.step, means)
     }
 
-    /// How sure each row is: as most of its time.
+    /// How sure each row is: as most of its time; of a sum by what it lacks.
     pub(super) fn marks(&self) -> Vec<RowMark> {
+        if self.is_sum {
+            if self.energies.iter().any(|span| span.is_incomplete) {
+                return Vec::new();
+            }
+            let rows = self.rows.iter().zip(&self.powers);
+            let rows = rows
+                .map(|((from, _), power)| (from.seconds(), power.mean.map(|mean| mean.0), power.known_share));
+            return marks_of_sum(rows, &self.energies, sum_step(self.step));
+        }
         self.energies
             .iter()
             .zip(&self.powers)
@@ -185,6 +207,11 @@ impl Values {
         figures.known_seconds = Duration::try_from_secs_f64(known.round()).unwrap_or_default().as_secs();
         figures.with_energy(spans::figure(&self.energy))
     }
+}
+
+/// In stretches of how many seconds the ledger is asked about a sum with rows of `step` seconds.
+fn sum_step(step: u64) -> u64 {
+    step.max(STEP_SECONDS_MIN)
 }
 
 /// Refuses a range of which there is no history, or that is longer than all there is.
