@@ -57,19 +57,19 @@ struct Page {
 
 /// A group at present.
 #[derive(Debug)]
-struct GroupWords {
+pub(super) struct GroupWords {
     name: String,
     href: String,
-    watts: Option<String>,
-    known: String,
-    is_whole: bool,
-    reporting: usize,
-    probes: usize,
+    pub(super) watts: Option<String>,
+    pub(super) known: String,
+    pub(super) is_whole: bool,
+    pub(super) reporting: usize,
+    pub(super) probes: usize,
     /// Its own meter: name and address.
     meter: Option<(String, String)>,
     rest: Option<String>,
     /// The same in words.
-    beside: Option<String>,
+    pub(super) beside: Option<String>,
 }
 
 #[derive(Debug)]
@@ -99,7 +99,13 @@ struct Member {
 }
 
 impl GroupWords {
-    fn new(now: GroupNow) -> Self {
+    /// `3 of 4 probes reporting`.
+    pub(super) fn reporting_words(&self) -> String {
+        let Self { reporting, probes, .. } = self;
+        format!("{reporting} of {probes} probe{} reporting", if *probes == 1 { "" } else { "s" })
+    }
+
+    pub(super) fn new(now: GroupNow) -> Self {
         Self {
             href: group_path(&now.group),
             watts: now.watts.map(watts_text),
