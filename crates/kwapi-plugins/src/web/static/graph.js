@@ -99,7 +99,7 @@
       const [left, right] = [rows.x(from), rows.x(to)].map((x) => x.toFixed(1));
       path(svg, "kw-chosen", `M${left} ${rows.top}H${right}V${rows.bottom}H${left}Z`);
       seen = `${time(from, rows.step)} – ${time(to, rows.step)}`;
-      heard = `chosen: ${time(from, rows.step)} to ${time(to, rows.step)}`;
+      heard = `selected: ${time(from, rows.step)} to ${time(to, rows.step)}`;
     }
     const x = at ?? rows.x((rows.from(row) + rows.to(row)) / 2);
     path(svg, "kw-cursor", `M${x.toFixed(1)} ${rows.top}V${rows.bottom}`);
