@@ -250,6 +250,9 @@ pub(crate) struct BenchArgs {
     /// Number of people who look at open pages meanwhile: 50 different views of 50 probes each, and the total.
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     pub(crate) viewers: usize,
+    /// Ask for pages of all probes at the end, and print how long each took and how large it is.
+    #[arg(long)]
+    pub(crate) pages: bool,
     /// Leave out parts of history, to see what they cost: `--without groups,ledger,samples`.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) without: Vec<OptionalPart>,
