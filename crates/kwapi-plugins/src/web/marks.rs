@@ -80,25 +80,35 @@ pub(super) fn of_sum(
         series.watts.iter().enumerate().map(|(row, watts)| {
             (series.row_start(row), *watts, shares.get(row).copied().unwrap_or_default())
         });
-    where_marked(marks_of_sum(rows, &spans, step), series)
+    where_marked(marks_of_sum(rows, &spans, step, step > series.step.max(STEP_SECONDS_MIN)), series)
 }
 
 /// In stretches of how many seconds the ledger is asked about a sum of so many probes.
 fn sum_step(period: Period, probes: usize) -> u64 {
+    const MINUTE: u64 = RowStep::Minute.milliseconds() / 1_000;
     const QUARTER: u64 = RowStep::Quarter.milliseconds() / 1_000;
     const DAY: u64 = RowStep::Day.milliseconds() / 1_000;
-    let step = period.step_seconds().max(STEP_SECONDS_MIN);
-    let rows = |length: u64| (period.seconds() / length).saturating_mul(probes as u64);
-    let is_too_much = step > QUARTER && step < DAY && rows(QUARTER) > SUM_ROWS_MAX;
-    if is_too_much { DAY } else { step }
+    let finest = period.step_seconds().max(STEP_SECONDS_MIN);
+    let rows = |step: u64| {
+        let row = match step {
+            0..QUARTER => MINUTE,
+            QUARTER..DAY => QUARTER,
+            DAY.. => DAY,
+        };
+        (period.seconds() / row).saturating_mul(probes as u64)
+    };
+    let steps = [finest, QUARTER, DAY].into_iter().filter(|step| *step >= finest);
+    steps.into_iter().find(|step| rows(*step) <= SUM_ROWS_MAX).unwrap_or(finest.max(DAY))
 }
 
 /// The marks of rows of a sum (their begins in Unix seconds, their watts, and the share of the probes that is in these), each by
-/// the one of `spans`, of `step` seconds each, in which it begins.
+/// the one of `spans`, of `step` seconds each, in which it begins. Those that are longer than rows need be say what it is that
+/// rows lack, and the power how much.
 pub(super) fn marks_of_sum(
     rows: impl Iterator<Item = (u64, Option<f64>, f64)>,
     spans: &[EnergySpan],
     step: u64,
+    is_coarse: bool,
 ) -> Vec<RowMark> {
     let step = step.max(1);
     let Some(first) = spans.first() else { return Vec::new() };
@@ -106,6 +116,7 @@ pub(super) fn marks_of_sum(
     let of_row = |(start, watts, share): (u64, Option<f64>, f64)| {
         let place = (start / step).checked_sub(first).and_then(|place| usize::try_from(place).ok());
         match place.and_then(|place| spans.get(place)) {
+            Some(span) if is_coarse => coarse_mark(span, watts, share),
             Some(span) => sum_mark(span, watts, share),
             None if watts.is_some() => RowMark::default(),
             None => RowMark::of(RowStatus::Absent),
@@ -135,11 +146,8 @@ fn sum_mark(span: &EnergySpan, watts: Option<f64>, power_share: f64) -> RowMark 
         let length_ms = span.end.since(span.start).as_millis() as f64;
         let total = watts.unwrap_or_default() + bridged_mj as f64 / length_ms.max(1.0);
         RowMark { bridged: Some(total), ..of(RowStatus::Bridged, bridged) }
-    } else if watts.is_some() && estimated > measured {
-        of(RowStatus::Estimated, estimated)
     } else {
-        // The ledger knows all of that time, but for a little; no more is said of it.
-        RowMark::default()
+        known_mark(span, watts)
     }
 }
 
@@ -168,6 +176,33 @@ fn marks_of(series: &Series, spans: &[EnergySpan], step: u64) -> Vec<RowMark> {
 fn is_in_doubt(span: &EnergySpan) -> bool {
     let [_, _, bridged] = span.known.ms;
     bridged > 0 || span.unknown_ms > 0 || span.absent_ms > 0
+}
+
+/// How sure what a sum has is: as most of it. Where the ledger knows all of the time, but for a little, no more is said of it.
+fn known_mark(span: &EnergySpan, watts: Option<f64>) -> RowMark {
+    let [measured, estimated, _] = span.known.ms.map(|ms| ms.max(0) as f64);
+    if watts.is_none() || estimated <= measured + span.rrd_ms as f64 {
+        return RowMark::default();
+    }
+    let all = span.known_ms().saturating_add(span.unknown_ms);
+    RowMark { share: Some(estimated / all as f64), ..RowMark::of(RowStatus::Estimated) }
+}
+
+/// How sure a row of a sum is, by a span that is much longer than the row: what the row lacks beyond the probes that were not there is of the
+/// kind of most that the span lacks. How much was bridged in the row is not told.
+fn coarse_mark(span: &EnergySpan, watts: Option<f64>, power_share: f64) -> RowMark {
+    let [_, _, bridged] = span.known.ms.map(|ms| ms.max(0) as f64);
+    let (unknown, absent) = (span.unknown_ms as f64, span.absent_ms as f64);
+    let whole = span.known_ms() as f64 + unknown + absent;
+    let lacking = 1.0 - power_share - absent / whole.max(1.0);
+    if watts.is_none() && absent > unknown + bridged {
+        return RowMark::of(RowStatus::Absent);
+    }
+    if lacking <= LACKING_SHARE_MIN || unknown + bridged <= 0.0 {
+        return known_mark(span, watts);
+    }
+    let status = if unknown >= bridged { RowStatus::Unknown } else { RowStatus::Bridged };
+    RowMark { share: Some(lacking), ..RowMark::of(status) }
 }
 
 /// The statuses that occur in a graph.

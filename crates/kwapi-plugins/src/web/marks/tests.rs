@@ -110,10 +110,10 @@ fn rows_of_a_sum_are_told_by_the_stretch_they_begin_in() {
     // A range may begin within a minute.
     spans[0].start = Timestamp::from_seconds(6_030);
     let rows = [(6_030, 0.5), (6_050, 0.5), (6_060, 1.0), (6_070, 0.5), (6_120, 0.5)];
-    let marks = marks_of_sum(rows.into_iter().map(|(at, share)| (at, Some(1.0), share)), &spans, 60);
+    let marks = marks_of_sum(rows.into_iter().map(|(at, share)| (at, Some(1.0), share)), &spans, 60, false);
     let words: Vec<_> = marks.iter().map(|mark| mark.status.word()).collect();
     assert_eq!(words, ["measured", "measured", "measured", "unknown", "measured"]);
-    assert!(marks_of_sum(rows.into_iter().map(|(at, _)| (at, None, 0.0)), &[], 60).is_empty());
+    assert!(marks_of_sum(rows.into_iter().map(|(at, _)| (at, None, 0.0)), &[], 60, false).is_empty());
 }
 
 #[test]
@@ -121,5 +121,31 @@ fn the_ledger_is_asked_for_more_rows_of_fewer_probes() {
     let steps = |probes: usize| Period::ALL.map(|period| sum_step(period, probes));
     assert_eq!(steps(300), [60, 60, 900, 7_200, 21_600, 604_800]);
     assert_eq!(steps(1_000), [60, 60, 900, 7_200, 86_400, 604_800]);
-    assert_eq!(steps(100_000), [60, 60, 900, 86_400, 86_400, 604_800]);
+    assert_eq!(steps(100_000), [60, 900, 86_400, 86_400, 86_400, 604_800]);
+}
+
+#[test]
+fn of_very_many_probes_a_longer_stretch_tells_what_a_row_lacks_and_its_power_how_much() {
+    let check = |ms: [i64; 3], rest: [u64; 2], watts: Option<f64>, power_share: f64, expected: RowMark| {
+        let mark = coarse_mark(&span(ms, rest), watts, power_share);
+        let share = |mark: RowMark| mark.share.map(|share| (share * 1e6).round());
+        assert_eq!(
+            (mark.status, mark.bridged, share(mark)),
+            (expected.status, None, share(expected)),
+            "{ms:?} {rest:?} {power_share}"
+        );
+    };
+    let (sure, power) = (RowMark::default(), Some(70.0));
+    let of = |status, share| RowMark { share: Some(share), ..RowMark::of(status) };
+    // A hundred probes over a day, of which ten were away for an hour.
+    check([239_000, 0, 0], [1_000, 0], power, 0.9, of(RowStatus::Unknown, 0.1));
+    check([239_000, 0, 0], [1_000, 0], power, 1.0, sure);
+    check([239_000, 0, 1_000], [0, 0], power, 0.9, of(RowStatus::Bridged, 0.1));
+    check([239_000, 0, 0], [1_000, 0], None, 0.0, of(RowStatus::Unknown, 1.0));
+    check([100_000, 139_000, 0], [1_000, 0], power, 0.97, of(RowStatus::Estimated, 139.0 / 240.0));
+    // Half of them came in the day, and one was away for a moment.
+    check([200_000, 0, 0], [10, 200_000], power, 0.5, sure);
+    check([10_000, 0, 0], [10, 200_000], None, 0.0, RowMark::of(RowStatus::Absent));
+    check([0, 0, 0], [0, 200_000], None, 0.0, RowMark::of(RowStatus::Absent));
+    check([240_000, 0, 0], [0, 0], power, 0.5, sure);
 }

@@ -174,7 +174,7 @@ pub(super) fn answer(
         return no_branch(site, seen, root.as_str(), conditions);
     }
     let selected = if selection.is_all() { parts.clone() } else { selection.of(&parts, &site.directory) };
-    let used = site.graphs.sum(seen, period, now).used;
+    let used = site.graphs.used(&seen.parts, &[period], now);
     let tree = Tree::new(site, &selected, &used, period, now);
     let sort = Sort::of(query);
     let root_path = root.as_ref().map(ProbeId::as_str);

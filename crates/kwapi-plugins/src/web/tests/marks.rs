@@ -157,7 +157,7 @@ fn groups_of(lab: &Lab, probes: &[Vec<Credited>]) -> Groups {
 }
 
 /// A hall of three probes, of which one is estimated, bridged and unknown for a while, and a probe elsewhere.
-fn hall(labs: [&Lab; 2], logins: Option<Logins>) -> Router {
+pub(super) fn hall(labs: [&Lab; 2], logins: Option<Logins>) -> Router {
     let probes = [records("hall.a"), measured("hall.b"), measured("hall.c"), measured("paris.d")];
     let groups = groups_of(labs[1], &probes);
     with_logins(directory_with(labs[0], probes, Directory::default()).with_groups(Some(groups)), logins)
