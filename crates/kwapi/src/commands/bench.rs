@@ -1,5 +1,6 @@
 //! `kwapi bench`: how many probes this machine carries, from driver to API and RRD files, in one process.
 
+mod pages;
 mod usage;
 mod viewers;
 
@@ -64,12 +65,13 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let config = Config::read(&file).map_err(|error| error.to_string())?;
     let process = Process::new(&Descriptors::of(&config, Roles::RUN));
     let inside = [Endpoint::new("inproc://kwapi-bench")];
-    // Nobody asks it over HTTP but viewers: it has no listeners without them.
-    let listeners = match arguments.viewers {
-        0 => Listeners::default(),
-        _ => Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?,
+    // Nobody asks it over HTTP but who looks at pages: it has no listeners without them.
+    let listeners = if arguments.viewers > 0 || arguments.pages {
+        Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?
+    } else {
+        Listeners::default()
     };
-    let pages = listeners.addresses().web;
+    let web = listeners.addresses().web.map(|(_, address)| address);
     let starting = Instant::now();
     let stack = Stack::start(&process, &config, Roles::RUN, &inside, listeners, &shutdown)?;
     let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
@@ -90,8 +92,8 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
         arguments.probes, arguments.interval, arguments.seconds
     );
     tokio::time::sleep(WARM_UP).await;
-    let viewers = match pages.filter(|_| arguments.viewers > 0) {
-        Some((_, address)) => Some(Viewers::open(arguments.viewers, address, live)?),
+    let viewers = match web.filter(|_| arguments.viewers > 0) {
+        Some(address) => Some(Viewers::open(arguments.viewers, address, live)?),
         None => None,
     };
     if viewers.is_some() {
@@ -152,6 +154,10 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     println!("| written per second | {:.2} MB |", megabytes(used.written));
     for (thread, of_kind) in threads.iter().filter(|(_, of_kind)| megabytes(of_kind.written) >= WRITTEN_MIN) {
         println!("| …of which `{thread}` | {:.2} MB |", megabytes(of_kind.written));
+    }
+    if let Some(address) = web.filter(|_| arguments.pages) {
+        let measured = tokio::task::spawn_blocking(move || pages::measure(address)).await;
+        print!("{}", measured.map_err(|error| error.to_string())??);
     }
     let [resident, most] = resident_bytes();
     println!("| resident memory | {:.0} MB |", resident / 1e6);
