@@ -13,7 +13,7 @@ use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{
     EnergyFigure, Figures, Look, PngError, RowMark, Size, Stacked, StackedSum, Theme, cost_text,
-    draw_marked_probe, draw_marked_summary, draw_probe, png,
+    draw_marked_probe, draw_probe, draw_summary, png,
 };
 use parking_lot::Mutex;
 
@@ -217,7 +217,7 @@ impl Graphs {
             return Ok(graph);
         }
         let said = (stacked.figures(at), Occurring::in_rows(marks));
-        self.make(key, stamp, said, None, |look| draw_marked_summary(period, stacked, marks, at, look))
+        self.make(key, stamp, said, None, |look| draw_summary(period, stacked, marks, at, look))
     }
 
     /// What a graph says of these energies, and what they cost.
