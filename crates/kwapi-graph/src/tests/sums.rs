@@ -33,6 +33,26 @@ fn probes_that_share_a_band_are_one_and_the_smallest_bands_are_the_others() {
 }
 
 #[test]
+fn a_group_stands_for_its_probes() {
+    let (mut one, mut all) = (StackedSum::new(Period::Hour, NOW), StackedSum::new(Period::Hour, NOW));
+    let own = series(Period::Hour, |row| (row != 7).then_some(4.0));
+    let other = series(Period::Hour, |row| Some(f64::from(row as u32)));
+    for stack in [&mut one, &mut all] {
+        stack.add_below("r1", &other, Some(EnergyFigure::Known(1.0)));
+    }
+    for _ in 0..3 {
+        all.add_below("r2", &own, Some(EnergyFigure::Known(2.0)));
+    }
+    let together = series(Period::Hour, |row| (row != 7).then_some(12.0));
+    let shares: Vec<f64> = together.watts.iter().map(|watts| watts.map_or(0.0, |_| 1.0)).collect();
+    one.add_group("r2", &together, &shares, 3, EnergyFigure::Known(6.0));
+    let (one, all) = (one.finish(), all.finish());
+    assert_eq!((&one.bands, &one.known, one.probes, one.others), (&all.bands, &all.known, 4, 0));
+    assert_eq!(one.total.watts, all.total.watts);
+    assert!((one.energy_kwh - all.energy_kwh).abs() < 1e-9);
+}
+
+#[test]
 fn a_sum_counts_each_probe_for_the_time_it_is_known() {
     let mut stack = StackedSum::new(Period::Year, NOW);
     let row = NOW / 604_800 * 604_800;
