@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwapi_plugins::live::LiveConfig;
+use kwapi_plugins::remote_write::RemoteWrite;
 
 use crate::cli::{BenchArgs, OptionalPart};
 use crate::config::{Config, Endpoint};
@@ -104,6 +105,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let looked_before = viewers.as_ref().map(|viewers| viewers.counts()).unwrap_or_default();
     let (collected_before, recorded_before) = (live.counts(), history.counters());
     let published_before = drivers.published();
+    let sent_before = stack.remote_writes().map(RemoteWrite::sent).next();
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(arguments.seconds)) => {}
         () = shutdown.begun() => {}
@@ -114,6 +116,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let published = drivers.published() - published_before;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (collected, recorded) = (live.counts(), history.counters());
+    let sent = stack.remote_writes().map(RemoteWrite::sent).next();
     let missed: u64 = drivers.manager().statuses().iter().map(|meter| meter.ticks_missed).sum();
 
     println!("| figure | value |\n|---|---|");
@@ -134,6 +137,12 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
             (events - events_before) as f64 / seconds / connected.max(1) as f64
         );
         println!("| sent to viewers per second | {:.2} MB |", (bytes - bytes_before) as f64 / seconds / 1e6);
+    }
+    if let (Some(sent), Some(sent_before)) = (sent, sent_before) {
+        println!(
+            "| sent by remote write per second, power and energy | {:.0} |",
+            (sent - sent_before) as f64 / seconds
+        );
     }
     println!("| readings missed | {missed} |");
     println!("| start, until measurements are taken | {started:.1} s |");
@@ -179,6 +188,10 @@ fn toml(arguments: &BenchArgs, directory: &str) -> String {
             OptionalPart::Samples => "samples",
         };
         _ = writeln!(toml, "[{section}]\nenabled = false");
+    }
+    if let Some(url) = &arguments.remote_write {
+        // As a literal string of TOML, which has no escapes; what is wrong with it is told as of any configuration.
+        _ = writeln!(toml, "[[remote_write]]\nurl = '{url}'");
     }
     let fast = arguments.fast.min(arguments.probes);
     if fast > 0 {
