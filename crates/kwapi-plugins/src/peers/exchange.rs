@@ -114,7 +114,7 @@ impl Exchange {
                     self.peer.fail(&problem);
                     tokio::time::sleep(PAUSE_MIN).await;
                     // Whoever asks us is there again.
-                    _ = tokio::time::timeout(pause - PAUSE_MIN, self.server.asked()).await;
+                    _ = tokio::time::timeout(pause.saturating_sub(PAUSE_MIN), self.server.asked()).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
