@@ -39,6 +39,7 @@ mod killed;
 mod logins;
 mod manual;
 mod measure;
+mod nats;
 mod objects;
 mod one_kwh;
 mod package;
