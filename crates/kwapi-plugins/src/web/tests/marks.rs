@@ -142,7 +142,7 @@ fn measured(name: &str) -> Vec<Credited> {
 }
 
 /// The history of groups of these records.
-fn groups_of(lab: &Lab, probes: &[Vec<Credited>]) -> Groups {
+pub(super) fn groups_of(lab: &Lab, probes: &[Vec<Credited>]) -> Groups {
     let begin = Timestamp::from_seconds(BEGIN);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), begin).unwrap();
     let config = GroupsConfig { max_gap: Duration::from_secs(60), ..GroupsConfig::default() };
