@@ -1,6 +1,7 @@
 //! What an operator types.
 
 mod keys;
+mod nats;
 mod records;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 
 pub(crate) use keys::{KeysArgs, KeysCommand, SigningArgs};
+pub(crate) use nats::{NatsFrom, NatsSetupArgs};
 use records::{BILL_HELP, ENERGY_HELP, REPORT_HELP};
 pub(crate) use records::{
     BackupArgs, BillArgs, BillPrint, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs,
@@ -90,6 +92,8 @@ pub(crate) enum Command {
     Import(Box<ImportArgs>),
     /// Create and list the keys of the bus: CURVE between hosts, and the secrets that sign measurements.
     Keys(KeysArgs),
+    /// Create the streams and consumers of the configured `nats://` endpoints, or print a configuration for the server.
+    NatsSetup(NatsSetupArgs),
     /// Print a configuration made from that of another program, and what could not be carried over.
     ///
     /// Reads drivers.conf, forwarder.conf, api.conf and rrd.conf of the original Kwapi and its directory of RRD files; a
@@ -250,6 +254,12 @@ pub(crate) struct BenchArgs {
     /// Number of people who look at open pages meanwhile: 50 different views of 50 probes each, and the total.
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     pub(crate) viewers: usize,
+    /// Send all measurements to this server by remote write meanwhile: `http://127.0.0.1:9090/api/v1/write`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) remote_write: Option<String>,
+    /// Ask for pages of all probes at the end, and print how long each took and how large it is.
+    #[arg(long)]
+    pub(crate) pages: bool,
     /// Leave out parts of history, to see what they cost: `--without groups,ledger,samples`.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) without: Vec<OptionalPart>,

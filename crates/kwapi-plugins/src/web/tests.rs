@@ -23,11 +23,13 @@ mod driver;
 mod flow;
 mod graphs;
 mod groups;
+mod keys;
 mod legend;
 mod listing;
 mod live;
 mod logging_in;
 mod marks;
+mod of_groups;
 mod probe;
 mod ranges;
 mod ranges_of_sums;
@@ -37,6 +39,7 @@ mod streams;
 mod table;
 mod tenants;
 mod tree;
+mod weight;
 
 /// 2026-11-23 10:00:00 UTC.
 const NOW: u64 = 1_795_428_000;

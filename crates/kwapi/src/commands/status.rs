@@ -1,10 +1,13 @@
-//! `kwapi status`: how each meter of a running kwapi is doing, or each link of a forwarder.
+//! `kwapi status`: how each meter of a running kwapi is doing, each link of a forwarder, or each peer of an API; of a process
+//! with none of them, whether it is ready.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use kwapi_drivers::manager::MeterState;
+use kwapi_plugins::peers::ApiPeerReport;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::client::{AskFailure, KwapiClient};
@@ -27,7 +30,13 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
     if let Some(links) = links(address).await? {
         return print_links(address, &links, arguments).await;
     }
-    let meters = meters(address).await?;
+    let meters: Vec<MeterReport> = match ask(address, "/meters").await {
+        Ok(body) => parsed(address, &body)?,
+        Err(AskFailure::Absent(why)) => return Err(absent(&why)),
+        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => {
+            return print_readiness(address, arguments).await;
+        }
+    };
     let shown: Vec<&MeterReport> =
         meters.iter().filter(|meter| !arguments.troubled || !meter.is_up).collect();
     if arguments.json {
@@ -43,6 +52,33 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
     Ok(())
 }
 
+/// Whether a process that reads no meters is ready (`kwapi api`, `kwapi rrd`), and if not, why.
+///
+/// # Errors
+/// When that is no kwapi, as one line.
+async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<(), String> {
+    let unready = get(address, "/readyz").await;
+    // A process that is not ready says so with an error's status, and one that is no kwapi has no troubles to tell.
+    parsed::<Vec<String>>(address, &get(address, "/troubles").await?)?;
+    let peers = peers(address).await?;
+    if arguments.json {
+        // Of all its meters there is none.
+        let text = serde_json::to_string_pretty(&shown_peers(&peers, arguments));
+        println!("{}", text.map_err(|error| error.to_string())?);
+        return Ok(());
+    }
+    if !peers.is_empty() {
+        print_peers(&peers, arguments);
+    }
+    let readiness = match unready {
+        Ok(_) => "ready".to_owned(),
+        Err(_) => format!("not ready; http://{address}/readyz says why"),
+    };
+    println!("no meters in this process; {readiness}");
+    print_troubles(address).await;
+    Ok(())
+}
+
 /// What is wrong with the process at `address` itself. A kwapi of before says nothing of it.
 async fn print_troubles(address: SocketAddr) {
     let troubles = get(address, "/troubles").await.unwrap_or_default();
@@ -51,14 +87,18 @@ async fn print_troubles(address: SocketAddr) {
     }
 }
 
-/// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place and no driver manager
-/// is at its own, where a forwarder is by default.
+/// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place, the first of the roles
+/// that answers at its own.
 async fn asked(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
-    let (address, forwarder) = (address(told, named)?, default_address(Roles::FORWARDER));
+    let address = address(told, named)?;
     KwapiClient::on_this_machine(address)?;
-    let is_default = told.is_none() && address == default_address(Roles::DRIVERS);
-    if is_default && get(address, "/healthz").await.is_err() && get(forwarder, "/healthz").await.is_ok() {
-        return Ok(forwarder);
+    if told.is_none() && address == default_address(Roles::DRIVERS) {
+        let roles = [Roles::DRIVERS, Roles::FORWARDER, Roles::API, Roles::RRD];
+        for address in roles.map(default_address) {
+            if get(address, "/healthz").await.is_ok() {
+                return Ok(address);
+            }
+        }
     }
     Ok(address)
 }
@@ -69,12 +109,41 @@ async fn asked(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketA
 /// When nobody answers, as one line.
 async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
     match ask(address, "/links").await {
-        Ok(body) => serde_json::from_slice(&body)
-            .map(Some)
-            .map_err(|_| format!("{address} is not a kwapi status endpoint")),
+        Ok(body) => parsed(address, &body).map(Some),
         Err(AskFailure::Absent(why)) => Err(absent(&why)),
         Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(None),
     }
+}
+
+/// The other instances of the API at `address`, where it has any.
+///
+/// # Errors
+/// When nobody answers, as one line.
+async fn peers(address: SocketAddr) -> Result<Vec<ApiPeerReport>, String> {
+    match ask(address, "/peers").await {
+        Ok(body) => Ok(serde_json::from_slice(&body).unwrap_or_default()),
+        Err(AskFailure::Absent(why)) => Err(absent(&why)),
+        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(Vec::new()),
+    }
+}
+
+/// All of them, or those that something is wrong with.
+fn shown_peers<'a>(peers: &'a [ApiPeerReport], arguments: &StatusArgs) -> Vec<&'a ApiPeerReport> {
+    let is_fine = |peer: &ApiPeerReport| peer.is_up && peer.diverged == 0;
+    peers.iter().filter(|peer| !arguments.troubled || !is_fine(peer)).collect()
+}
+
+fn print_peers(peers: &[ApiPeerReport], arguments: &StatusArgs) {
+    let shown = shown_peers(peers, arguments);
+    if !shown.is_empty() {
+        let width = shown.iter().map(|peer| peer.peer.chars().count()).max().unwrap_or(4).max(4);
+        println!("{:width$}  {:<5} {:>14} {:>8}", "PEER", "STATE", "ACCOUNTS TAKEN", "DIVERGED");
+        for peer in &shown {
+            let state = if peer.is_up { "up" } else { "down" };
+            println!("{:width$}  {state:<5} {:>14} {:>8}", peer.peer, peer.accounts_taken, peer.diverged);
+        }
+    }
+    println!("{} of {} peers up", peers.iter().filter(|peer| peer.is_up).count(), peers.len());
 }
 
 async fn print_links(
@@ -140,8 +209,11 @@ pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<
 /// # Errors
 /// When nobody answers there, or no driver manager, as one line.
 pub(super) async fn meters(address: SocketAddr) -> Result<Vec<MeterReport>, String> {
-    let body = get(address, "/meters").await?;
-    serde_json::from_slice(&body).map_err(|_| format!("{address} is not a kwapi status endpoint"))
+    parsed(address, &get(address, "/meters").await?)
+}
+
+fn parsed<T: DeserializeOwned>(address: SocketAddr, body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|_| format!("{address} is not a kwapi status endpoint"))
 }
 
 fn print(meters: &[&MeterReport]) {
