@@ -247,7 +247,7 @@ impl Directory {
         }
         let last = self.history.as_ref()?.last(probe)?;
         let age = self.live.wall().now().since(last.at);
-        let is_silent = is_silent(age, Duration::ZERO, self.live.config().max_gap);
+        let is_silent = is_silent(age, Duration::ZERO, self.live.config().gaps.of(probe));
         // What came over the bus was measured unless it says otherwise.
         Some(ProbeNow {
             power: last.power,

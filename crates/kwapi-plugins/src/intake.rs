@@ -173,7 +173,7 @@ impl Intake {
     /// Credits measurements to copies of their accounts, and says what the journal is to have of it.
     fn prepare<'a>(&mut self, all: impl Iterator<Item = &'a Received>) -> Vec<Credited> {
         let has_journal = self.append.is_some();
-        let max_gap = self.live.config().max_gap;
+        let gaps = self.live.config().gaps.clone();
         let mut records = Vec::with_capacity(if has_journal { all.size_hint().0 } else { 0 });
         for received in all {
             let measurement = &received.measurement;
@@ -183,7 +183,7 @@ impl Intake {
             };
             let place = self.place_of(&probe);
             let Some(draft) = self.drafts.get_mut(place) else { continue };
-            let credit = match draft.credit(received, max_gap) {
+            let credit = match draft.credit(received, gaps.of(&probe.id)) {
                 Ok(credit) => credit,
                 Err(refused) => {
                     if refused == Refused::ConflictingPublisher {

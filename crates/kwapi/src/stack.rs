@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kwapi_bus::Forwarder;
+use kwapi_core::Gaps;
 use kwapi_history::History;
 use kwapi_plugins::Scope;
 use kwapi_plugins::audit::{AuditEvent, AuditLog};
@@ -64,6 +65,7 @@ pub(crate) struct Stack {
     feed: Option<Feed>,
     pages: Option<Pages>,
     remote_writes: Vec<RemoteWriteTask>,
+    gaps: Gaps,
     directory: Directory,
     auth: Option<Auth>,
     bills: Bills,
@@ -125,18 +127,19 @@ impl Stack {
         }
         let mut all = Metrics::new();
         all.add(metrics::bus(process.bus.clone()));
+        let gaps = Gaps::configured(config.gaps());
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
         let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };
         let pages = match &folded {
-            Some(folded) => Some(Pages::open(process, config, &folded.journal, &mut all)?),
+            Some(folded) => Some(Pages::open(process, config, &gaps, &folded.journal, &mut all)?),
             None => None,
         };
         let remote_writes = match &folded {
-            Some(folded) => remote_write::start(process, config, &folded.journal, &mut all)?,
+            Some(folded) => remote_write::start(process, config, &gaps, &folded.journal, &mut all)?,
             None => Vec::new(),
         };
         let feed = if roles.listens() {
-            Some(Feed::start(process, config, roles, inside, folded, &mut all)?)
+            Some(Feed::start(process, config, &gaps, roles, inside, folded, &mut all)?)
         } else {
             None
         };
@@ -213,6 +216,7 @@ impl Stack {
             feed,
             pages,
             remote_writes,
+            gaps,
             directory,
             auth,
             bills,
@@ -249,6 +253,7 @@ impl Stack {
         if let Some(drivers) = &self.drivers {
             drivers.apply(config).map_err(|error| chain(&error))?;
         }
+        self.gaps.configure(config.gaps());
         self.directory.replace(api::configured(config));
         self.bills.replace(config.bill.clone());
         if let Some(pages) = &self.pages {

@@ -7,7 +7,7 @@ mod told;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{Limits, Timestamp, Watts};
+use kwapi_core::{Gaps, Limits, Timestamp, Watts};
 use kwapi_history::foreign::{Layout, RowError, Table};
 use kwapi_history::{HistoryConfig, LedgerConfig};
 
@@ -82,7 +82,7 @@ fn place(arguments: &cli::ImportArgs, named: Option<&Path>) -> Result<(PathBuf, 
     let Some(into) = &arguments.into else {
         let config = super::configuration(named)?;
         owner::check(&config.state_directory)?;
-        let readers = Readers { history: history_config(&config), ledger: ledger_config(&config) };
+        let readers = Readers { history: history_config(&config, Gaps::configured(config.gaps())), ledger: ledger_config(&config) };
         return Ok((config.state_directory, readers));
     };
     std::fs::create_dir_all(into).map_err(|error| format!("{}: {error}", into.display()))?;
@@ -91,7 +91,7 @@ fn place(arguments: &cli::ImportArgs, named: Option<&Path>) -> Result<(PathBuf, 
     let config = Config::find(named).map(|file| Config::read(&file)).transpose();
     let config = config.ok().flatten().filter(|config| config.state_directory == *into);
     let readers = match config {
-        Some(config) => Readers { history: history_config(&config), ledger: ledger_config(&config) },
+        Some(config) => Readers { history: history_config(&config, Gaps::configured(config.gaps())), ledger: ledger_config(&config) },
         None => Readers { history: HistoryConfig::default(), ledger: Some(LedgerConfig::default()) },
     };
     Ok((into.clone(), readers))

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kwapi_bus::{BusError, Subscriber};
-use kwapi_core::{Account, Pattern, ProbeId, Timestamp};
+use kwapi_core::{Account, Gaps, Pattern, ProbeId, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
 use kwapi_history::{Ledger, Samples};
@@ -79,6 +79,7 @@ impl Feed {
     pub(super) fn start(
         process: &Process,
         config: &Config,
+        gaps: &Gaps,
         roles: Roles,
         inside: &[Endpoint],
         folded: Option<Folded>,
@@ -92,7 +93,7 @@ impl Feed {
         };
         let record = journal.is_none().then_some(state.as_path());
         let lock = record.map(lock).transpose()?;
-        let live_config = config.api.config.live(record, config.max_gap());
+        let live_config = config.api.config.live(record, gaps.clone());
         let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
         let heard = patterns(config, roles);
         let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);

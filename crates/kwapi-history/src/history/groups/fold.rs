@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use kwapi_core::{ProbeId, Timestamp, Watts};
+use kwapi_core::{Gaps, ProbeId, Timestamp, Watts};
 
 use super::super::probe::AHEAD_MIN;
 use super::late::{ChosenLate, LateReach, LateSamples};
@@ -20,10 +20,10 @@ use crate::store::FileSample;
 const AHEAD_SECONDS: u64 = 60;
 /// What is waited for besides: messages under way.
 const SLACK_SECONDS: u64 = 5;
-/// So long after a sample the seconds that it may tell of are open, whatever `max_gap` is.
+/// So long after a sample the seconds that it may tell of are open, whatever the gaps are.
 pub(super) const WAITED_SECONDS: u64 = AHEAD_SECONDS + SLACK_SECONDS;
-/// Samples further apart than this many seconds do not tell of groups, whatever `max_gap` is.
-const GAP_SECONDS_MAX: u64 = 3_600;
+/// Samples further apart than this do not tell of groups, whatever the gaps are.
+const GAP_MAX: Duration = Duration::from_secs(3_600);
 /// Groups at most…
 const GROUPS_MAX: usize = 8_192;
 /// …and of their open seconds so many in all: 16 MB.
@@ -34,6 +34,8 @@ const BACK_SPAN_MIN: Duration = Duration::from_secs(10);
 /// The groups' power that has been told up to some second, and what is known of those after it.
 #[derive(Debug)]
 pub(in super::super) struct GroupFold {
+    gaps: Gaps,
+    /// The longest gap of a member that there is room for.
     max_gap: Duration,
     tree: GroupTree,
     /// How many seconds are open.
@@ -68,23 +70,24 @@ struct GroupSecond {
 }
 
 impl GroupFold {
-    /// Nothing yet. Members' samples that are further apart than `max_gap` have unknown time between them; `sums` of others
+    /// Nothing yet. Members' samples that are further apart than `gaps` says have unknown time between them; `sums` of others
     /// are members of nothing.
-    pub(in super::super) fn new(max_gap: Duration, sums: HashSet<ProbeId>) -> Self {
-        let max_gap = max_gap.min(Duration::from_secs(GAP_SECONDS_MAX));
-        let window = max_gap.as_secs() + 1 + WAITED_SECONDS;
+    pub(in super::super) fn new(gaps: Gaps, sums: HashSet<ProbeId>) -> Self {
+        let max_gap = gaps.longest_configured().min(GAP_MAX);
+        let window = window_of(max_gap);
         let cells = usize::try_from(window).unwrap_or(usize::MAX);
         let tree = GroupTree::new(cells, GROUPS_MAX.min(CELLS_MAX / cells), sums);
-        Self { late_samples: Some(LateSamples::default()), ..Self::of(max_gap, window, tree) }
+        Self { late_samples: Some(LateSamples::default()), ..Self::of(gaps, max_gap, window, tree) }
     }
 
     /// One of the same settings that has heard nothing.
     pub(in super::super) fn emptied(&self) -> Self {
-        Self::of(self.max_gap, self.window, self.tree.emptied())
+        Self::of(self.gaps.clone(), self.max_gap, self.window, self.tree.emptied())
     }
 
-    fn of(max_gap: Duration, window: u64, tree: GroupTree) -> Self {
+    fn of(gaps: Gaps, max_gap: Duration, window: u64, tree: GroupTree) -> Self {
         Self {
+            gaps,
             max_gap,
             tree,
             window,
@@ -102,7 +105,7 @@ impl GroupFold {
         Duration::from_secs(self.window) + self.max_gap
     }
 
-    /// Members' samples that are further apart have unknown time between them.
+    /// Samples of any member that are further apart have unknown time between them.
     pub(in super::super) fn max_gap(&self) -> Duration {
         self.max_gap
     }
@@ -231,9 +234,11 @@ impl GroupFold {
             self.advance(record.at.micros(), rows);
         }
         let place = self.tree.member(&record.probe, record.at);
+        let Some(member) = self.tree.members.get(place) else { return };
+        let (group, meter_of) = (member.group, member.meter_of);
+        let max_gap = self.gap_of(&record.probe, group.is_some() || meter_of.is_some());
         let GroupTree { members, nodes, .. } = &mut self.tree;
         let Some(member) = members.get_mut(place) else { return };
-        let (group, meter_of) = (member.group, member.meter_of);
         let (base, window) = (self.base, self.window);
         let mut put = |second: u64, watts: f64| {
             if second < base || second >= base.saturating_add(window) {
@@ -248,13 +253,31 @@ impl GroupFold {
                 cell.ends += 1;
             }
         };
-        let held_from = member.take(record.at, record.power.0, self.max_gap, base, &mut put);
+        let held_from = member.take(record.at, record.power.0, max_gap, base, &mut put);
         if held_from.is_none() || record.at.seconds() < base {
             self.late += 1;
         }
         if held_from.is_none_or(|from| from / SECOND < base) {
             self.note_late(record);
         }
+    }
+
+    /// The gap of a probe. Where it is longer than all before, more seconds are open from now on, if there is room for twice
+    /// the groups that there are; else it counts as the longest that there is room for.
+    fn gap_of(&mut self, probe: &ProbeId, is_in_groups: bool) -> Duration {
+        let gap = self.gaps.of(probe).min(GAP_MAX);
+        if gap > self.max_gap && is_in_groups {
+            let window = window_of(gap);
+            let cells = usize::try_from(window).unwrap_or(usize::MAX);
+            let groups_max = GROUPS_MAX.min(CELLS_MAX / cells);
+            if self.tree.nodes.len() <= groups_max / 2 {
+                let open = self.base..self.base.saturating_add(self.window);
+                let places = open.map(|second| (slot(second, self.window), slot(second, window)));
+                self.tree.widen(cells, groups_max, &places.collect::<Vec<_>>());
+                (self.max_gap, self.window) = (gap, window);
+            }
+        }
+        gap.min(self.max_gap)
     }
 
     /// Notes a sample that tells of a second that has been told, or comes after a newer one of its member.
@@ -373,6 +396,11 @@ impl GroupFold {
         let told = members.filter(|member| goes_on(member.newest, member.pace)).map(|member| member.newest);
         told.min().map_or(0, |newest| newest / SECOND)
     }
+}
+
+/// How many seconds are open where samples tell of so long a time.
+fn window_of(gap: Duration) -> u64 {
+    gap.as_secs() + 1 + WAITED_SECONDS
 }
 
 /// Each row is of a second.
