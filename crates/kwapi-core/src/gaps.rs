@@ -32,6 +32,31 @@ pub struct ConfiguredGaps {
     pub derived: HashMap<ProbeId, Duration>,
 }
 
+/// Who says how long a probe may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapSource {
+    /// The operator, for its meter in this process's configuration.
+    Configuration,
+    /// Its publisher.
+    Publisher,
+    /// It follows from the interval of its meter in this process's configuration.
+    Interval,
+    /// Nobody: it is the default.
+    Default,
+}
+
+impl GapSource {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Publisher => "publisher",
+            Self::Interval => "interval",
+            Self::Default => "default",
+        }
+    }
+}
+
 impl Gaps {
     /// The same for all probes that do not describe themselves.
     pub fn new(default: Duration) -> Self {
@@ -52,6 +77,11 @@ impl Gaps {
         // Mostly all have the same.
         let own = if table.counting.is_empty() { None } else { table.counting.get(probe) };
         own.copied().unwrap_or(table.configured.default)
+    }
+
+    /// Who says for how long `probe` may be silent.
+    pub fn source(&self, probe: &ProbeId) -> GapSource {
+        self.read().said(probe).0
     }
 
     /// For how long a probe may be silent of which nobody says anything.
@@ -86,6 +116,13 @@ impl Gaps {
         table.count(probe);
     }
 
+    /// Forgets what the publisher of `probe` has said.
+    pub fn forget(&self, probe: &ProbeId) {
+        let mut table = self.write();
+        table.described.remove(probe);
+        table.count(probe);
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, GapTable> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,12 +140,24 @@ impl Default for Gaps {
 }
 
 impl GapTable {
-    fn count(&mut self, probe: &ProbeId) {
+    /// What is said of a probe, and by whom.
+    fn said(&self, probe: &ProbeId) -> (GapSource, Duration) {
         let ConfiguredGaps { default, written, derived } = &self.configured;
-        let own = written.get(probe).or_else(|| self.described.get(probe)).or_else(|| derived.get(probe));
-        match own.filter(|own| *own != default) {
-            Some(own) => _ = self.counting.insert(probe.clone(), *own),
-            None => _ = self.counting.remove(probe),
+        let sources = [
+            (GapSource::Configuration, written.get(probe)),
+            (GapSource::Publisher, self.described.get(probe)),
+            (GapSource::Interval, derived.get(probe)),
+        ];
+        let said = sources.into_iter().find_map(|(source, gap)| Some((source, *gap?)));
+        said.unwrap_or((GapSource::Default, *default))
+    }
+
+    fn count(&mut self, probe: &ProbeId) {
+        let (_, gap) = self.said(probe);
+        if gap == self.configured.default {
+            self.counting.remove(probe);
+        } else {
+            self.counting.insert(probe.clone(), gap);
         }
     }
 
@@ -146,12 +195,17 @@ mod tests {
     fn what_is_written_counts_before_what_is_described_and_that_before_what_follows() {
         let gaps = Gaps::configured(configured(10, &[("written", 20)], &[("derived", 30)]));
         check(&gaps, [20, 30, 10, 10]);
+        assert_eq!(gaps.source(&probe("derived")), GapSource::Interval);
         for id in ["written", "derived", "described"] {
             gaps.describe(&probe(id), 700 * SECOND);
         }
         check(&gaps, [20, 700, 700, 10]);
+        let sources = ["written", "derived", "described", "unknown"].map(|id| gaps.source(&probe(id)).name());
+        assert_eq!(sources, ["configuration", "publisher", "publisher", "default"]);
         gaps.describe(&probe("described"), 10 * SECOND);
         check(&gaps, [20, 700, 10, 10]);
+        gaps.forget(&probe("derived"));
+        check(&gaps, [20, 30, 10, 10]);
         assert_eq!((gaps.of_others(), gaps.longest_configured()), (10 * SECOND, 30 * SECOND));
     }
 

@@ -50,7 +50,7 @@ pub use energy::{
     SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced,
     WrittenRow,
 };
-pub use gaps::{ConfiguredGaps, Gaps};
+pub use gaps::{ConfiguredGaps, GapSource, Gaps};
 pub use groups::{groups_of, meters_above};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};

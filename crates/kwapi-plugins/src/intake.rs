@@ -23,6 +23,7 @@ use kwapi_bus::{Batch, Received};
 use kwapi_core::{Account, ProbeId, Refused, Succession, Timestamp};
 use kwapi_history::journal::{Credited, Position, Records, Taken};
 
+use crate::descriptions::Descriptions;
 use crate::live::{CreditDraft, Live, LiveProbe};
 
 pub use counts::IntakeCounts;
@@ -49,6 +50,7 @@ pub type Append = Box<dyn FnMut(&Records, Timestamp) -> io::Result<Position> + S
 /// The intake of a process.
 pub struct Intake {
     live: Live,
+    descriptions: Descriptions,
     append: Option<Append>,
     inbox: Arc<Inbox>,
     /// Accounts as they will be once the batch is in the journal…
@@ -75,8 +77,10 @@ impl Intake {
     /// An intake that journals with `append` before `live` shows; with none, `live` shows at once.
     pub fn new(live: Live, append: Option<Append>) -> Self {
         let inbox = Arc::new(Inbox::new(live.clone()));
+        let descriptions = Descriptions::in_memory(live.config().gaps.clone());
         Self {
             live,
+            descriptions,
             append,
             inbox,
             drafts: Vec::new(),
@@ -88,6 +92,12 @@ impl Intake {
             too_many: 0,
             tries_again_at: None,
         }
+    }
+
+    /// The same, which notes what is said of probes in `descriptions`.
+    #[must_use]
+    pub fn with_descriptions(self, descriptions: Descriptions) -> Self {
+        Self { descriptions, ..self }
     }
 
     /// Takes a batch; `receipt` is called once it is in the journal.
@@ -194,6 +204,8 @@ impl Intake {
                 }
             };
             self.live.note_publisher(received, true);
+            // Before the journal has the record: whoever reads that counts by what is said here.
+            self.descriptions.note(received);
             self.outcomes.push(match (&measurement.accounting, credit.is_newest) {
                 (None, _) => Outcome::Legacy,
                 (Some(_), true) => Outcome::Credited,

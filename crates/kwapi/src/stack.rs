@@ -130,6 +130,8 @@ impl Stack {
         let gaps = Gaps::configured(config.gaps());
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
         let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };
+        // Before the journal is read again: how long each probe may be silent is as it was then.
+        let descriptions = roles.listens().then(|| feed::descriptions(config, &gaps, roles, inside));
         let pages = match &folded {
             Some(folded) => Some(Pages::open(process, config, &gaps, &folded.journal, &mut all)?),
             None => None,
@@ -138,16 +140,12 @@ impl Stack {
             Some(folded) => remote_write::start(process, config, &gaps, &folded.journal, &mut all)?,
             None => Vec::new(),
         };
-        let feed = if roles.listens() {
-            Some(Feed::start(process, config, &gaps, roles, inside, folded, &mut all)?)
-        } else {
-            None
-        };
-        let forwarder = if roles.forwarder {
-            Some(forwarder::start(process, config, &mut all).map_err(|error| chain(&error))?)
-        } else {
-            None
-        };
+        let feed = descriptions
+            .as_ref()
+            .map(|said| Feed::start(process, config, said, roles, inside, folded, &mut all))
+            .transpose()?;
+        let forwarder = roles.forwarder.then(|| forwarder::start(process, config, &mut all)).transpose();
+        let forwarder = forwarder.map_err(|error| chain(&error))?;
         let drivers = if roles.drivers {
             Some(Drivers::start(process, config, inside, &mut all).map_err(|error| chain(&error))?)
         } else {
@@ -157,7 +155,7 @@ impl Stack {
         let live = feed.as_ref().map(|feed| &feed.live);
         let history = pages.as_ref().map(|pages| &pages.history);
         let looks = manager.clone().map(|manager| MeterLooks::new(manager, process.clock.clone()));
-        let directory = api::directory(config, live, history, looks);
+        let directory = api::directory(config, live, history, looks).with_descriptions(descriptions);
         if live.is_some() {
             all.add(directory.clone());
         }

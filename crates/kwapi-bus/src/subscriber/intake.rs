@@ -8,6 +8,7 @@ use std::time::Duration;
 use kwapi_core::Pattern;
 
 use super::Shared;
+use crate::message::Verified;
 use crate::received::Received;
 use crate::refusal::{Refusal, RefusalCounters};
 use crate::transport::{Arrival, Inlet, Token};
@@ -151,11 +152,12 @@ fn judge(
     {
         return Err(PassedOver::Unwanted);
     }
-    let (measurement, key) =
+    let Verified { measurement, key, description } =
         verification.verify(delivery.frames, present, delivery.is_live).map_err(PassedOver::Refused)?;
+    let key = key.map(|(_, id)| id);
     // What has no stamp has been refused by now, if nothing tells the time.
     let arrived = present.label().unwrap_or(present.wall);
-    Ok(Received { measurement, key, arrived, heard: present.monotonic })
+    Ok(Received { measurement, key, arrived, heard: present.monotonic, description })
 }
 
 /// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also brings `C.1.`.

@@ -1,6 +1,5 @@
 //! What pages and graphs ask.
 
-
 use kwapi_core::{Gaps, Period, ProbeId, Series, Timestamp, Watts};
 
 use super::History;

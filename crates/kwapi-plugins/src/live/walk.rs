@@ -222,7 +222,8 @@ impl Live {
             let mut walk = self.lock_walk();
             walk.make_fit();
             walk.buffer.clear();
-            let view = probe.view(now, config.gaps.of(&probe.id), |id, account| walk.buffer.account(id, account));
+            let view =
+                probe.view(now, config.gaps.of(&probe.id), |id, account| walk.buffer.account(id, account));
             walk.write(false);
             view
         } else {
@@ -240,9 +241,7 @@ impl ProbeView {
             config.cleaning_interval.map_or(Duration::MAX, |interval| self.heard.saturating_add(interval));
         match listing {
             Listing::Known => cleaned,
-            Listing::Fresh => {
-                cleaned.min(self.heard.saturating_add(silent_after(self.interval, max_gap)))
-            }
+            Listing::Fresh => cleaned.min(self.heard.saturating_add(silent_after(self.interval, max_gap))),
         }
     }
 }

@@ -194,7 +194,9 @@ impl Tracker {
             return Order::SameStamp;
         }
         let gap = record.at.since(tracked.at);
-        let is_over = !tracked.has_ended && !tracked.interval.is_zero() && tracked.is_over(gap, self.gaps.of(&record.probe));
+        let is_over = !tracked.has_ended
+            && !tracked.interval.is_zero()
+            && tracked.is_over(gap, self.gaps.of(&record.probe));
         // A marker and the sample need a millisecond each.
         let end = (is_over && at_ms > tracked.newest_ms + 1).then(|| tracked.end());
         tracked.interval = if tracked.interval.is_zero() {
@@ -220,7 +222,8 @@ impl Tracker {
     }
 
     fn end(&mut self, is_over: impl Fn(&ProbeId, &Tracked) -> bool) -> Piece {
-        let over = self.probes.iter_mut().filter(|(probe, tracked)| !tracked.has_ended && is_over(probe, tracked));
+        let over =
+            self.probes.iter_mut().filter(|(probe, tracked)| !tracked.has_ended && is_over(probe, tracked));
         over.map(|(probe, tracked)| (probe.clone(), tracked.end())).collect()
     }
 }

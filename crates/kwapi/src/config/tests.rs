@@ -303,7 +303,7 @@ fn labels_are_filled_in_by_host_and_outlet_and_reach_the_probes_of_a_template() 
 #[test]
 fn the_gap_of_a_probe_is_its_meters_and_the_default_that_of_the_bus_or_the_longest() {
     let meters = "[[meter]]\ndriver='dummy'\nprobe='own'\nmax_gap_seconds=20\n\
-        [[meter]]\ndriver='dummy'\nprobe='slow'\ninterval_seconds=300\n";
+        [[meter]]\ndriver='dummy'\nname='s'\nprobe='slow'\ninterval_seconds=300\n";
     let gaps = |config: &Config| {
         let gaps = kwapi_core::Gaps::configured(config.gaps());
         let described = ["own", "slow", "other"].map(|id| ProbeId::new(id).unwrap());

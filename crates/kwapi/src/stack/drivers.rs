@@ -36,7 +36,7 @@ impl Drivers {
             Arc::new(Publisher::start(&process.bus, &publisher_config, expected_messages(config))?);
         let sink = {
             let publisher = publisher.clone();
-            Arc::new(move |measurement| publisher.publish(measurement))
+            Arc::new(move |measurement, facts| publisher.publish_described(measurement, facts))
         };
         let directory = config.state_directory.join("drivers");
         let manager = Arc::new(Manager::keeping(sink, process.clock.clone(), Host::this(), directory));
@@ -59,6 +59,7 @@ impl Drivers {
     /// # Errors
     /// When the sums of virtual probes go round in a circle; nothing has changed then.
     pub(super) fn apply(&self, config: &Config) -> Result<(), StartError> {
+        self.publisher.describe_with(super::api::describe(config));
         self.manager.apply_virtual(config.virtual_probes.clone())?;
         self.manager.apply(config.meters.clone());
         Ok(())

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kwapi_bus::{BusError, Subscriber};
+use kwapi_bus::{BusError, SourceConfig, Subscriber};
 use kwapi_core::{Account, Gaps, Pattern, ProbeId, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
 use kwapi_history::{Ledger, Samples};
+use kwapi_plugins::descriptions::Descriptions;
 use kwapi_plugins::intake::accounts::{Keeper, Kept};
 use kwapi_plugins::intake::{Append, Intake, Running};
 use kwapi_plugins::live::Live;
@@ -22,6 +23,7 @@ use crate::config::{BusSection, Config, Endpoint, chain};
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) live: Live,
+    descriptions: Descriptions,
     running: Running,
     subscriber: Arc<Subscriber>,
     roles: Roles,
@@ -79,7 +81,7 @@ impl Feed {
     pub(super) fn start(
         process: &Process,
         config: &Config,
-        gaps: &Gaps,
+        descriptions: &Descriptions,
         roles: Roles,
         inside: &[Endpoint],
         folded: Option<Folded>,
@@ -93,7 +95,7 @@ impl Feed {
         };
         let record = journal.is_none().then_some(state.as_path());
         let lock = record.map(lock).transpose()?;
-        let live_config = config.api.config.live(record, gaps.clone());
+        let live_config = config.api.config.live(record, descriptions.gaps().clone());
         let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
         let heard = patterns(config, roles);
         let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
@@ -105,7 +107,8 @@ impl Feed {
         let append = journal
             .clone()
             .map(|journal| -> Append { Box::new(move |records, now| journal.append(records, now)) });
-        let intake = Intake::new(live.clone(), append);
+        let intake = Intake::new(live.clone(), append).with_descriptions(descriptions.clone());
+        all.add(metrics::descriptions(descriptions.clone(), plugin));
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
         readiness::subscriber(all, "bus", subscriber.clone());
@@ -127,7 +130,17 @@ impl Feed {
             .transpose()
             .map_err(|error| chain(&error))?;
         let running = Running::start(intake, subscriber.clone(), keeper).map_err(|error| chain(&error))?;
-        Ok(Self { live, running, subscriber, roles, inside: inside.to_vec(), upkeep, _lock: lock })
+        let descriptions = descriptions.clone();
+        Ok(Self {
+            live,
+            descriptions,
+            running,
+            subscriber,
+            roles,
+            inside: inside.to_vec(),
+            upkeep,
+            _lock: lock,
+        })
     }
 
     /// Takes up the keys of a configuration: what messages may be signed with, and who may connect.
@@ -136,7 +149,10 @@ impl Feed {
     /// When a key is unfit; nothing has changed then.
     pub(super) fn believe(&self, config: &Config, bus: &BusSection) -> Result<(), BusError> {
         let sources = self.roles.sources(config, &self.inside);
-        self.subscriber.believe(&bus.subscriber(&sources, &[]).endpoints)
+        let endpoints = bus.subscriber(&sources, &[]).endpoints;
+        self.subscriber.believe(&endpoints)?;
+        self.descriptions.keep_accepted(|probe, key| is_accepted(&endpoints, probe, key));
+        Ok(())
     }
 
     /// Takes what has come by now, and puts everything on record.
@@ -153,6 +169,21 @@ impl Feed {
         });
         _ = stopped.await;
     }
+}
+
+/// What publishers have said of their probes by now.
+pub(super) fn descriptions(config: &Config, gaps: &Gaps, roles: Roles, inside: &[Endpoint]) -> Descriptions {
+    let directory = config.state_directory.join(if roles.rrd { "history" } else { "api" });
+    let endpoints = config.bus.subscriber(&roles.sources(config, inside), &[]).endpoints;
+    Descriptions::open(&directory, gaps.clone(), |probe, key| is_accepted(&endpoints, probe, key))
+}
+
+/// Whether what a key has signed of a probe is accepted at any of these endpoints; without a key, whether that is.
+fn is_accepted(endpoints: &[SourceConfig], probe: &ProbeId, key: Option<&str>) -> bool {
+    endpoints.iter().any(|endpoint| match key {
+        Some(id) => endpoint.keys.iter().any(|key| key.id == id && key.probes.matches(probe)),
+        None => endpoint.keys.is_empty(),
+    })
 }
 
 /// Tells of a wall clock that is wrong: what is stamped now would be laid into the past.
