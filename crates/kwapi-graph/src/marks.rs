@@ -67,8 +67,26 @@ impl RowStatus {
 pub struct RowMark {
     /// How sure.
     pub status: RowStatus,
-    /// Mean power of what was bridged, in watts.
+    /// Mean power of what was bridged, in watts; of a sum that of the whole, with what was bridged.
     pub bridged: Option<f64>,
+    /// Of a sum, for which share of its probes' time it is so, 0 to 1; `None` of one probe. What is known of the rest is drawn.
+    pub share: Option<f64>,
+}
+
+impl RowMark {
+    /// Of one probe, nothing of which was bridged.
+    pub const fn of(status: RowStatus) -> Self {
+        Self { status, bridged: None, share: None }
+    }
+
+    /// Whether the power of such a row is drawn as measured: so is what is known of a sum that lacks some.
+    fn is_drawn_as_measured(self) -> bool {
+        match self.status {
+            RowStatus::Measured => true,
+            RowStatus::Bridged | RowStatus::Unknown => self.share.is_some(),
+            RowStatus::Estimated | RowStatus::Absent => false,
+        }
+    }
 }
 
 /// Neighbouring rows of one status.
@@ -79,6 +97,21 @@ struct Stretch {
     to: u64,
     /// Joules that were bridged, and the seconds of them.
     bridged: (f64, f64),
+    /// Of a sum, its rows' shares by the seconds of each, and these seconds.
+    shared: (f64, f64),
+}
+
+impl Stretch {
+    /// Its share, where that is of a sum and not all: ` (12 % of the probes' time)`.
+    fn share_words(&self) -> String {
+        let (shares, seconds) = self.shared;
+        let percent = if seconds > 0.0 { shares * 100.0 / seconds } else { 100.0 };
+        if percent < 99.5 {
+            format!(" ({:.0} % of the probes' time)", percent.max(1.0))
+        } else {
+            String::new()
+        }
+    }
 }
 
 /// The marks of a graph.
@@ -182,11 +215,25 @@ impl<'a> Marks<'a> {
         }
     }
 
-    /// A letter a row, for the page's script.
+    /// A letter a row, for the page's script, and of a sum the share of each that is not measured, in per cent.
     pub(super) fn data(means: &Series, marks: &[RowMark]) -> String {
-        let letters: String =
-            (0..means.watts.len()).map(|row| mark(means, marks, row).status.letter()).collect();
-        format!(r#" data-status="{letters}""#)
+        let rows = (0..means.watts.len()).map(|row| mark(means, marks, row));
+        let letters: String = rows.clone().map(|mark| mark.status.letter()).collect();
+        let mut data = format!(r#" data-status="{letters}""#);
+        if !is_of_sum(marks) {
+            return data;
+        }
+        data.push_str(r#" data-shares=""#);
+        for (row, mark) in rows.enumerate() {
+            if row > 0 {
+                data.push(',');
+            }
+            if let Some(share) = mark.share.filter(|_| mark.status != RowStatus::Measured) {
+                _ = write!(data, "{:.0}", share.clamp(0.0, 1.0) * 100.0);
+            }
+        }
+        data.push('"');
+        data
     }
 
     /// What is not measured, in words: `; unknown from 03:10 to 04:25`.
@@ -201,8 +248,9 @@ impl<'a> Marks<'a> {
             }
             let [from, to] = [stretch.from, stretch.to].map(|at| civil_time(at, &self.frame.look.zone));
             if let (Some(from), Some(to)) = (from, to) {
-                let word = stretch.status.word();
-                _ = write!(words, "; {word} from {} to {}", from.strftime(format), to.strftime(format));
+                let (word, share) = (stretch.status.word(), stretch.share_words());
+                let [from, to] = [from, to].map(|at| at.strftime(format));
+                _ = write!(words, "; {word} from {from} to {to}{share}");
             }
         }
         if told > TOLD_MAX {
@@ -233,12 +281,16 @@ fn stretches(frame: &Frame<'_>, means: &Series, marks: &[RowMark], together: usi
         let bridged = rows.iter().filter_map(|row| known(row.bridged));
         let bridged =
             bridged.fold((0.0, 0.0), |(joules, time), watts| (joules + watts * seconds, time + seconds));
+        let shares = rows.iter().filter(|row| row.status == status).filter_map(|row| row.share);
+        let shared =
+            shares.fold((0.0, 0.0), |(shares, time), share| (shares + share * seconds, time + seconds));
         match stretches.last_mut() {
             Some(last) if last.status == status && last.to == from => {
                 last.to = to;
                 last.bridged = (last.bridged.0 + bridged.0, last.bridged.1 + bridged.1);
+                last.shared = (last.shared.0 + shared.0, last.shared.1 + shared.1);
             }
-            _ => stretches.push(Stretch { status, from, to, bridged }),
+            _ => stretches.push(Stretch { status, from, to, bridged, shared }),
         }
     }
     stretches
@@ -253,14 +305,20 @@ pub(super) fn peak(marks: &[RowMark], others: Option<f64>) -> Option<f64> {
 fn mark(means: &Series, marks: &[RowMark], row: usize) -> RowMark {
     let is_known = known(means.watts.get(row).copied().flatten()).is_some();
     let status = if is_known { RowStatus::Measured } else { RowStatus::Unknown };
-    marks.get(row).copied().unwrap_or(RowMark { status, bridged: None })
+    marks.get(row).copied().unwrap_or(RowMark::of(status))
+}
+
+/// Whether the rows are those of a sum.
+pub(super) fn is_of_sum(marks: &[RowMark]) -> bool {
+    marks.iter().any(|mark| mark.share.is_some())
 }
 
 /// The line of what was measured, and the dotted one of what was estimated.
 pub(super) fn write_lines(out: &mut String, plot: &Plot, means: &Series, marks: &[RowMark]) {
-    for (status, dashes) in [(RowStatus::Measured, ""), (RowStatus::Estimated, r#" stroke-dasharray="2 3""#)]
-    {
-        let (line, _) = power_paths(plot, &rows_of(means, marks, status));
+    let forms =
+        [(measured_rows(means, marks), ""), (estimated_rows(means, marks), r#" stroke-dasharray="2 3""#)];
+    for (rows, dashes) in forms {
+        let (line, _) = power_paths(plot, &rows);
         if !line.is_empty() {
             _ = write!(
                 out,
@@ -270,11 +328,25 @@ pub(super) fn write_lines(out: &mut String, plot: &Plot, means: &Series, marks: 
     }
 }
 
-/// The rows of a status alone: what is drawn of others stands elsewhere.
-pub(super) fn rows_of(means: &Series, marks: &[RowMark], status: RowStatus) -> Series {
+/// The rows that are drawn as measured alone: what is drawn of others stands elsewhere.
+pub(super) fn measured_rows(means: &Series, marks: &[RowMark]) -> Series {
+    rows_that(means, marks, RowMark::is_drawn_as_measured)
+}
+
+/// The estimated rows alone.
+fn estimated_rows(means: &Series, marks: &[RowMark]) -> Series {
+    rows_that(means, marks, |mark| mark.status == RowStatus::Estimated)
+}
+
+/// The rows of which more is unknown than is drawn alone: above these there is a hatch.
+pub(super) fn partly_unknown_rows(means: &Series, marks: &[RowMark]) -> Series {
+    rows_that(means, marks, |mark| mark.status == RowStatus::Unknown && mark.is_drawn_as_measured())
+}
+
+fn rows_that(means: &Series, marks: &[RowMark], is_wanted: impl Fn(RowMark) -> bool) -> Series {
     let watts = (0..means.watts.len()).map(|row| {
         let watts = means.watts.get(row).copied().flatten();
-        watts.filter(|_| mark(means, marks, row).status == status)
+        watts.filter(|_| is_wanted(mark(means, marks, row)))
     });
     Series { watts: watts.collect(), ..means.clone() }
 }

@@ -1,11 +1,11 @@
-//! One probe's power over a period.
+//! The power of one probe, or of a group, over a period.
 
 use std::fmt::Write;
 
 use kwapi_core::{Period, Series};
 
 use super::frame::{Frame, Shown};
-use super::marks::{Marks, RowMark, RowStatus, peak, rows_of, write_lines};
+use super::marks::{Marks, RowMark, is_of_sum, measured_rows, peak, write_lines};
 use super::svg::power_paths;
 use super::{Figures, Look};
 
@@ -35,7 +35,7 @@ pub fn draw_probe(
 }
 
 /// The same where something is estimated, bridged or unknown: each row is drawn as sure as `marks` say it is, with the lane
-/// that a range has.
+/// that a range has. What is known of a sum stands before the hatch of what is unknown of it.
 pub fn draw_marked_probe(
     name: &str,
     period: Period,
@@ -52,9 +52,14 @@ pub fn draw_marked_probe(
     let status = if data.is_empty() { String::new() } else { Marks::data(series, marks) };
     let mut out = frame.open(&(frame.words(None) + &shown.words()), &(data + &status));
     shown.write_unknown(&mut out);
+    let (_, area) = power_paths(&frame.plot, &measured_rows(series, marks));
+    // The hatch of a sum goes on behind its area, and must not show through.
+    let is_opaque = is_of_sum(marks);
+    if !area.is_empty() && is_opaque {
+        _ = write!(out, r#"<path class="kw-area" d="{area}"/>"#);
+    }
     frame.write_grid(&mut out);
-    let (_, area) = power_paths(&frame.plot, &rows_of(series, marks, RowStatus::Measured));
-    if !area.is_empty() {
+    if !area.is_empty() && !is_opaque {
         _ = write!(out, r#"<path class="kw-area" fill-opacity=".75" d="{area}"/>"#);
     }
     shown.write_bridged(&mut out);

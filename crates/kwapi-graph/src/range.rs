@@ -1,4 +1,4 @@
-//! One probe's power over any range of time.
+//! The power of one probe, or of several together, over any range of time.
 
 use std::fmt::Write;
 
@@ -6,8 +6,8 @@ use kwapi_core::Series;
 
 use super::figures::known;
 use super::frame::{Frame, GraphRange, Shown};
-use super::marks::{Marks, RowMark, RowStatus, peak, rows_of, write_lines};
-use super::svg::push_box;
+use super::marks::{Marks, RowMark, measured_rows, partly_unknown_rows, peak, write_lines};
+use super::svg::{power_paths, push_box};
 use super::{Figures, Look};
 
 /// Draws the power of the probe `name` over a range: a line of the mean of each row of `means`, in a band from the least to the
@@ -28,8 +28,13 @@ pub fn draw_range(
     let status = if data.is_empty() { String::new() } else { Marks::data(means, marks) };
     let mut out = frame.open(&(frame.words(None) + &shown.words()), &(data + &status));
     shown.write_unknown(&mut out);
+    // Of a sum that lacks some the hatch is above what is known.
+    let (_, known) = power_paths(&frame.plot, &partly_unknown_rows(means, marks));
+    if !known.is_empty() {
+        _ = write!(out, r#"<path class="kw-back" d="{known}"/>"#);
+    }
     frame.write_grid(&mut out);
-    let measured = rows_of(means, marks, RowStatus::Measured);
+    let measured = measured_rows(means, marks);
     let band = band_path(&frame, &measured, ends);
     if !band.is_empty() {
         _ = write!(out, r#"<path class="kw-area" d="{band}"/>"#);

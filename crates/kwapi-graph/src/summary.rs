@@ -5,6 +5,7 @@ use std::fmt::Write;
 use kwapi_core::{Period, Series};
 
 use super::frame::{Frame, Shown};
+use super::marks::{Marks, RowMark, peak};
 use super::palette::colour;
 use super::stack::Stacked;
 use super::svg::{escape, power_paths, push_box};
@@ -16,11 +17,35 @@ const STRIP: f64 = 3.0;
 /// Draws all probes over the `period` that ends at `now` (Unix seconds): the others at the bottom, then the bands in the
 /// order of their ids. A strip along the base marks time in which the sum lacks some of them.
 pub fn draw_summary(period: Period, stacked: &Stacked, now: u64, look: &Look) -> String {
+    draw_marked_summary(period, stacked, &[], now, look)
+}
+
+/// The same where something is estimated, bridged or unknown: a lane says how sure each row of the sum is by `marks`, which
+/// have a share each, and above what is known of it there is a hatch. Without marks it is as without the lane.
+pub fn draw_marked_summary(
+    period: Period,
+    stacked: &Stacked,
+    marks: &[RowMark],
+    now: u64,
+    look: &Look,
+) -> String {
     let title = title(stacked);
     let figures = stacked.figures(now);
-    let frame = Frame::new(look, Shown::Period(period, now), &title, figures, figures.max);
-    let mut out = frame.open(&frame.words(None), &frame.data(&stacked.total));
-    frame.behind(&mut out, &stacked.total);
+    let is_marked = !marks.is_empty();
+    let shown = if is_marked { Shown::MarkedPeriod(period, now) } else { Shown::Period(period, now) };
+    let frame = Frame::new(look, shown, &title, figures, peak(marks, figures.max));
+    let sure = is_marked.then(|| Marks::new(&frame, &stacked.total, marks));
+    let data = frame.data(&stacked.total);
+    let status = sure.as_ref().filter(|_| !data.is_empty()).map(|_| Marks::data(&stacked.total, marks));
+    let words = sure.as_ref().map(Marks::words).unwrap_or_default();
+    let mut out = frame.open(&(frame.words(None) + &words), &(data + &status.unwrap_or_default()));
+    match &sure {
+        Some(sure) => {
+            sure.write_unknown(&mut out);
+            frame.write_grid(&mut out);
+        }
+        None => frame.behind(&mut out, &stacked.total),
+    }
     // Painted from the top down, each over the one above: every shape then reaches the base, and no seam shows between two.
     let mut height = stacked.total.clone();
     for (index, band) in stacked.bands.iter().enumerate().rev() {
@@ -42,7 +67,13 @@ pub fn draw_summary(period: Period, stacked: &Stacked, now: u64, look: &Look) ->
         let words = format!("{} others", stacked.others);
         write_band(&mut out, &frame, &height, r#"class="kw-others""#, &words);
     }
-    write_strip(&mut out, &frame, stacked);
+    match &sure {
+        Some(sure) => {
+            sure.write_bridged(&mut out);
+            sure.write_lane(&mut out);
+        }
+        None => write_strip(&mut out, &frame, stacked),
+    }
     frame.close(out, None)
 }
 

@@ -216,9 +216,11 @@ impl History {
         // Before the lock: it reads a piece of the journal, and nobody who asks for trouble waits for that.
         self.look_after_late(now);
         let (read, reached) = {
+            // Who has it keeps what it has told: all of that waits for the files, or is in them.
             let reading = self.reading.lock();
             (reading.reader.position(), self.fold.as_ref().map(|fold| fold.lock().reached()))
         };
+        let has_told = |earlier| reached.is_none_or(|reached| reached.has_told(earlier));
         let mut upkeep = self.upkeep.lock();
         // That of the probes is enough for the one journal.
         if self.fold.is_none() && now.saturating_sub(upkeep.synced) >= SYNC_INTERVAL {
@@ -239,14 +241,17 @@ impl History {
         if looked_after.rewound > 0 && upkeep.ahead.is_none() {
             // So that a crash from here on does not bring the time that was ahead into the files again.
             let all: Vec<_> = self.probes.read().values().cloned().collect();
-            if upkeep.flush(self, now, all.iter()) {
-                upkeep.marks.clear();
+            // What was read is not all in the files: groups tell of a second two minutes later, and another file may just
+            // have been found ahead, whose samples wait.
+            let is_written = upkeep.flush(self, now, all.iter()) && !self.has_behind.load(Ordering::Relaxed);
+            let told = if is_written { upkeep.marks.take_told(has_told) } else { None };
+            if let Some(position) = told {
                 upkeep.committed = now;
-                self.commit(read, &mut upkeep.has_commit_failed);
+                self.commit(position, &mut upkeep.has_commit_failed);
             }
         }
         // Whatever has waited for more than an interval has been written since, unless writing failed.
-        let written = upkeep.marks.take_written(now, interval, |reached| self.has_told(reached));
+        let written = upkeep.marks.take_written(now, interval, has_told);
         if upkeep.failed.as_ref().is_some_and(|(failed, _)| now.saturating_sub(*failed) > 2 * interval) {
             upkeep.failed = None;
             tracing::info!("RRD files are writable again");

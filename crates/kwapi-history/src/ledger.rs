@@ -16,7 +16,7 @@ mod stopped;
 mod table;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -97,6 +97,8 @@ struct State {
     committed: Position,
     committed_before: Position,
     parts: BTreeMap<(RowStep, Day), Vec<Part>>,
+    /// Those of them that cannot be read, and are not merged.
+    left_out: BTreeSet<Part>,
     /// How many parts of a step and day were written since `committed`.
     numbers: HashMap<(RowStep, Day), u32>,
     newest: Timestamp,
@@ -115,7 +117,8 @@ struct Upkeep {
     written: Duration,
     /// Why the ledger could last not be written or the journal not be read.
     trouble: Option<String>,
-    cannot_merge: bool,
+    /// When files are merged again that could last not be, on the process's clock.
+    merge_again: Option<Duration>,
 }
 
 /// What [`Ledger::take`] found.
@@ -316,7 +319,7 @@ impl JournalConsumer for Ledger {
         self.upkeep.lock().written = now;
         if self.write(wall).is_ok() {
             self.retain(wall);
-            self.merge_one(wall);
+            self.merge_if_due(now, wall);
         }
     }
 

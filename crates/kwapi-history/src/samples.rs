@@ -104,6 +104,8 @@ struct SamplesState {
     committed: Position,
     committed_before: Position,
     parts: BTreeMap<Hour, Vec<SamplePart>>,
+    /// Parts that cannot be read, and are not merged.
+    left_out: BTreeSet<SamplePart>,
     /// Hours with nothing to be merged.
     looked_at: BTreeSet<Hour>,
     newest: Timestamp,
@@ -115,8 +117,8 @@ struct SamplesUpkeep {
     written: Duration,
     /// Why samples could last not be written or the journal not be read.
     trouble: Option<String>,
-    /// Folders cannot change places on this file system.
-    cannot_merge: bool,
+    /// When files are merged again that could last not be, on the process's clock.
+    merge_again: Option<Duration>,
 }
 
 impl Samples {
@@ -347,7 +349,7 @@ impl JournalConsumer for Samples {
                 self.retain(wall);
             }
         }
-        self.merge_one(wall);
+        self.merge_if_due(now, wall);
     }
 
     fn finish(&self, wall: Timestamp) -> bool {

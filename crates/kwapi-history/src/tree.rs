@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -17,6 +18,24 @@ const UNFINISHED: &str = "new";
 
 /// Called before each step on the disk. Tests let it refuse, as a disk or the end of the process would.
 pub(crate) type Gate = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
+/// How long after a merge failed the next is tried.
+pub(crate) const MERGE_RETRY: Duration = Duration::from_secs(3_600);
+
+/// Why files were not merged.
+#[derive(Debug)]
+pub(crate) enum MergeError<Part> {
+    /// One of them cannot be read: the others are merged without it.
+    Unreadable(Part, io::Error),
+    /// The disk refuses what is to take their place: later.
+    Refused(io::Error),
+}
+
+impl<Part> From<io::Error> for MergeError<Part> {
+    fn from(error: io::Error) -> Self {
+        Self::Refused(error)
+    }
+}
 
 /// A day, counted from 1970-01-01.
 pub(crate) type Day = u64;
@@ -209,7 +228,11 @@ impl Tree {
         self.write_whole(&other, name, write)?;
         for name in kept {
             self.pass()?;
-            fs::hard_link(folder.join(name), other.join(name))?;
+            match fs::hard_link(folder.join(name), other.join(name)) {
+                // Somebody has removed it, and who asks for its rows is told.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
         sync_folder(&other)?;
         self.pass()?;

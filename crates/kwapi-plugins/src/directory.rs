@@ -424,6 +424,17 @@ impl Directory {
         self.windows.as_ref()?.statuses(probe, window, step, now)
     }
 
+    /// The same of `probes` together, see [`Windows::sum_statuses`].
+    pub(crate) fn sum_statuses(
+        &self,
+        probes: &[ProbeId],
+        window: (Timestamp, Timestamp),
+        step: Duration,
+        now: Timestamp,
+    ) -> Option<Vec<EnergySpan>> {
+        self.windows.as_ref()?.sum_statuses(probes, window, step, now)
+    }
+
     /// See [`PowerHistory::rrd_file`].
     pub(crate) fn rrd_file(&self, probe: &ProbeId) -> Result<Option<Vec<u8>>, Unreadable> {
         self.history.as_ref().map_or(Ok(None), |history| history.rrd_file(probe))

@@ -250,6 +250,12 @@ pub(crate) struct BenchArgs {
     /// Number of people who look at open pages meanwhile: 50 different views of 50 probes each, and the total.
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     pub(crate) viewers: usize,
+    /// Send all measurements to this server by remote write meanwhile: `http://127.0.0.1:9090/api/v1/write`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) remote_write: Option<String>,
+    /// Ask for pages of all probes at the end, and print how long each took and how large it is.
+    #[arg(long)]
+    pub(crate) pages: bool,
     /// Leave out parts of history, to see what they cost: `--without groups,ledger,samples`.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) without: Vec<OptionalPart>,

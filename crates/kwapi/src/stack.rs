@@ -32,7 +32,7 @@ use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::Directory;
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
-use kwapi_plugins::remote_write::RemoteWriteTask;
+use kwapi_plugins::remote_write::{RemoteWrite, RemoteWriteTask};
 
 use crate::config::{Config, Endpoint, chain};
 use crate::reload;
@@ -299,6 +299,11 @@ impl Stack {
     /// What is live, where measurements are heard.
     pub(crate) fn live(&self) -> Option<&Live> {
         self.feed.as_ref().map(|feed| &feed.live)
+    }
+
+    /// What sends measurements to other servers.
+    pub(crate) fn remote_writes(&self) -> impl Iterator<Item = &RemoteWrite> {
+        self.remote_writes.iter().map(|task| &task.remote_write)
     }
 
     /// History, where it is kept.

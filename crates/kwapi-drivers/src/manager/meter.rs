@@ -124,8 +124,6 @@ impl MeterTask {
             let next = self.pace.next(started, finished);
             self.visible.lock().note_pace(&self.pace, self.spec.interval);
             sleep_until(self.outflow.instant(next)).await;
-            let late = self.outflow.now().monotonic.saturating_sub(next);
-            self.visible.lock().status.last_lateness = Some(late);
             tick = Some(next);
         }
     }
@@ -153,7 +151,6 @@ impl MeterTask {
                 let mut visible = self.visible.lock();
                 visible.status.ticks_missed = visible.status.ticks_missed.saturating_add(missed);
                 visible.status.last_latency = Some(finished.saturating_sub(now.monotonic));
-                visible.status.last_lateness = Some(now.monotonic.saturating_sub(next));
             }
             if let Some(trouble) = self.judge(result.map_err(|silent| silent.to_string()), &mut malformed) {
                 return trouble;

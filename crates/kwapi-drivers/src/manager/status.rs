@@ -141,8 +141,6 @@ pub struct MeterStatus {
     pub sessions: u64,
     /// Ticks of the interval that passed without a read.
     pub ticks_missed: u64,
-    /// How late the latest read began, behind its tick; `None` for meters that push.
-    pub last_lateness: Option<Duration>,
     /// Whether it answers more slowly than its interval, and is read as fast as it answers.
     pub is_slow: bool,
     /// Outlets that said nothing, by cause.
@@ -213,7 +211,6 @@ impl Visible {
             consecutive_failures: 0,
             sessions: 0,
             ticks_missed: 0,
-            last_lateness: None,
             is_slow: false,
             no_readings: NoReadingCounts::default(),
             probes_refused: 0,

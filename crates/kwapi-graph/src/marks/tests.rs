@@ -4,7 +4,8 @@ use resvg::usvg::roxmltree::Document;
 
 use super::*;
 use crate::{
-    Figures, GraphRange, HUE_DEFAULT, Look, Size, Theme, draw_marked_probe, draw_probe, draw_range, png,
+    Figures, GraphRange, HUE_DEFAULT, Look, Size, StackedSum, Theme, draw_marked_probe, draw_marked_summary,
+    draw_probe, draw_range, draw_summary, png,
 };
 
 /// 2026-11-23 10:00:00 UTC.
@@ -18,7 +19,7 @@ fn marks(letters: &str) -> Vec<RowMark> {
         'a' => RowStatus::Absent,
         _ => RowStatus::Measured,
     };
-    let mark = |letter| RowMark { status: status(letter), bridged: (letter == 'b').then_some(150.0) };
+    let mark = |letter| RowMark { bridged: (letter == 'b').then_some(150.0), ..RowMark::of(status(letter)) };
     letters.chars().map(mark).collect()
 }
 
@@ -172,4 +173,113 @@ fn marks_leave_a_graph_within_its_size() {
         let marked = draw_period(Period::Minute, letters, Size::PROBE, Theme::Alone);
         assert!(marked.len() <= plain.len() + (3 << 10), "{letters}: {} {}", marked.len(), plain.len());
     }
+}
+
+/// Marks of a sum: each letter's status has this share of the probes' time.
+fn shared(letters: &str, share: f64) -> Vec<RowMark> {
+    let of = |mark: RowMark| RowMark { share: Some(share), bridged: mark.bridged.map(|_| 260.0), ..mark };
+    marks(letters)
+        .into_iter()
+        .map(|mark| if mark.status == RowStatus::Measured { mark } else { of(mark) })
+        .collect()
+}
+
+/// The power of a group over the last day, of rows with these marks; all have a power but for those marked `x`.
+fn draw_group(letters: &str, share: f64) -> String {
+    let watts: Vec<_> = letters.chars().map(|letter| (letter != 'x').then_some(200.0)).collect();
+    let letters = letters.replace('x', "u");
+    let step = Period::Day.step_seconds();
+    let series = Series::whole(START - step * watts.len() as u64, step, watts);
+    let figures = Figures::of(&series, START);
+    let look = look(CARD, Theme::Page);
+    let svg = draw_marked_probe("a", Period::Day, &series, &shared(&letters, share), figures, START, &look);
+    Document::parse(&svg).unwrap();
+    svg
+}
+
+#[test]
+fn what_is_known_of_a_sum_stands_before_the_hatch_of_what_it_lacks() {
+    let letters = ["m".repeat(20), "u".repeat(20), "b".repeat(20), "x".repeat(16), "e".repeat(20)].concat();
+    let svg = draw_group(&letters, 0.123);
+    // All of its power is drawn, estimated power by dots, and the hatch lies behind it.
+    let area = svg.split("class=\"kw-area\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(area.matches('M').count(), 1, "{area}");
+    let at = |text: &str| svg.find(text).unwrap_or_else(|| panic!("no {text} in {svg}"));
+    assert!(at("kw-hatched") < at("kw-area") && at("kw-area") < at("kw-grid"), "{svg}");
+    count(&svg, "kw-line", 2);
+    for words in [
+        "; unknown from 15:00 to 20:00 (12 % of the probes&#39; time)",
+        "; bridged from 20:00 to 01:00 (12 % of the probes&#39; time)",
+    ] {
+        assert!(svg.contains(words), "{words}: {svg}");
+    }
+    let shares = svg.split("data-shares=\"").nth(1).unwrap().split('"').next().unwrap();
+    let shares: Vec<&str> = shares.split(',').collect();
+    assert_eq!((shares.len(), shares[0], shares[20], shares[95]), (96, "", "12", "12"));
+    // The frame of what was bridged, and its place in the lane.
+    count(&svg, "kw-bridged", 2);
+    // What all of its probes lack has no share to tell.
+    assert!(draw_group(&letters, 1.0).contains("; unknown from 15:00 to 20:00; "), "{svg}");
+}
+
+#[test]
+fn a_range_of_a_sum_has_the_hatch_above_what_is_known() {
+    let means = Series::whole(START, 600, vec![Some(200.0), Some(210.0), None]);
+    let ends = vec![Some((190.0, 220.0)), Some((200.0, 230.0)), None];
+    let range = GraphRange { start: START, end: START + 1_800, words: "today" };
+    let figures = Figures { max: Some(230.0), ..Figures::of(&means, START + 1_800) };
+    let look = look(CARD, Theme::Page);
+    let svg = draw_range("a", &range, &means, &ends, &shared("muu", 0.5), figures, &look);
+    let at = |text: &str| svg.find(text).unwrap_or_else(|| panic!("no {text} in {svg}"));
+    assert!(at("kw-hatched") < at("kw-back") && at("kw-back") < at("kw-area"), "{svg}");
+    assert!(svg.contains("; unknown from 10:10 to 10:30 (50 % of the probes&#39; time)"), "{svg}");
+    let own = draw_range("a", &range, &means, &ends, &marks("mmu"), figures, &look);
+    assert!(!own.contains("kw-back") && !own.contains("data-shares"), "{own}");
+}
+
+/// A summary of so many probes over the last day, which each lack power in `gap`.
+fn stacked(probes: u32, gap: std::ops::Range<usize>) -> crate::Stacked {
+    let mut stack = StackedSum::new(Period::Day, START);
+    let step = Period::Day.step_seconds();
+    for probe in 0..probes {
+        let watts = |row: usize| {
+            let is_known = !gap.contains(&row) || probe > 0;
+            is_known.then_some(100.0 + f64::from(probe) + (row * 7_919 % 13) as f64)
+        };
+        let rows = (0..96).map(watts).collect();
+        stack.add(&format!("n{probe}"), &Series::whole(START - step * 96, step, rows));
+    }
+    stack.finish()
+}
+
+#[test]
+fn a_summary_says_in_its_lane_how_sure_it_is_and_stays_small() {
+    let sum = stacked(3, 20..40);
+    let marks = shared(&["m".repeat(20), "u".repeat(20), "m".repeat(56)].concat(), 1.0 / 3.0);
+    let size = Size { width: 1_120, height: 240, framed: false };
+    let svg = draw_marked_summary(Period::Day, &sum, &marks, START, &look(size, Theme::Page));
+    Document::parse(&svg).unwrap();
+    for (class, expected) in [("kw-hatched", 1), ("kw-sure", 1), ("kw-frame", 1), ("kw-partial", 0)] {
+        count(&svg, class, expected);
+    }
+    assert!(svg.contains("; unknown from 15:00 to 20:00 (33 % of the probes&#39; time)\""), "{svg}");
+    assert!(svg.contains(">unknown</text>") && svg.contains("data-status=\""), "{svg}");
+    let at = |text: &str| svg.find(text).unwrap_or_else(|| panic!("no {text} in {svg}"));
+    assert!(at("kw-hatched") < at("kw-edge"), "bands stand before the hatch: {svg}");
+    // Without marks it is as it was, to the byte.
+    let look_alone = look(Size::SUMMARY, Theme::Alone);
+    let plain = draw_summary(Period::Day, &sum, START, &look_alone);
+    assert_eq!(draw_marked_summary(Period::Day, &sum, &[], START, &look_alone), plain);
+    count(&plain, "kw-partial", 1);
+    let many = stacked(20, 20..40);
+    let plain = draw_summary(Period::Day, &many, START, &look_alone);
+    for letters in ["mu", "mb", "mueb"] {
+        let letters: String = letters.chars().cycle().take(96).collect();
+        let marked = draw_marked_summary(Period::Day, &many, &shared(&letters, 0.4), START, &look_alone);
+        assert!(marked.len() <= plain.len() + (6 << 10), "{letters}: {} {}", marked.len(), plain.len());
+    }
+    let marked = draw_marked_summary(Period::Day, &sum, &marks, START, &look_alone);
+    let picture = draw_marked_summary(Period::Day, &sum, &marks, START, &look(Size::SUMMARY, Theme::Light));
+    let picture = png(&picture, 1).unwrap();
+    assert!(marked.len() <= 24 << 10 && picture.len() <= 24 << 10, "{} {}", marked.len(), picture.len());
 }

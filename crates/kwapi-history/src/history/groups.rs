@@ -176,11 +176,6 @@ impl Groups {
 }
 
 impl History {
-    /// Whether all that groups had reached has been told, so that it waits for the files or is in them.
-    pub(super) fn has_told(&self, reached: Reached) -> bool {
-        self.fold.as_ref().is_none_or(|fold| fold.lock().has_told(reached))
-    }
-
     /// What is known beyond what waits for the files.
     pub(super) fn open_samples(&self, id: &ProbeId) -> Vec<FileSample> {
         self.fold.as_ref().map(|fold| fold.lock().open(id)).unwrap_or_default()

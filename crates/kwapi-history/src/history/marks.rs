@@ -34,9 +34,14 @@ impl ReadMarks {
         }
     }
 
-    /// Forgets all: the files have what was read.
-    pub(super) fn clear(&mut self) {
-        self.marks.clear();
+    /// The newest mark of which the files have all, now that they have what groups have told (see
+    /// [`ReadMarks::take_written`]). It and those before it are forgotten.
+    pub(super) fn take_told(&mut self, has_told: impl Fn(Reached) -> bool) -> Option<Position> {
+        let mut told = None;
+        while self.marks.front().is_some_and(|mark| mark.reached.is_none_or(&has_told)) {
+            told = self.marks.pop_front().map(|mark| mark.position);
+        }
+        told
     }
 
     /// The newest mark before which all has waited for longer than `interval`, in which each file is written once; `has_told`

@@ -17,6 +17,8 @@ pub struct LedgerCounters {
     pub files: u64,
     /// Days whose parts were merged.
     pub merges: u64,
+    /// Files that could not be read when they were to be merged.
+    pub files_damaged: u64,
     /// Stretches of the journal that it did not get.
     pub losses: u64,
     /// Energy in millijoules of which no stretch was known: laid where a message is stamped.

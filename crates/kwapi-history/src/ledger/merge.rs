@@ -9,6 +9,7 @@ use kwapi_core::{RowStep, Timestamp};
 use super::files::{Day, Part};
 use super::table::{self, Begins, GROUP_ROWS, LedgerRow, RowsWriter, Wanted, order};
 use super::{DAY_MS, Ledger};
+use crate::tree::{MERGE_RETRY, MergeError};
 
 /// The parts of a day are merged so long after its end: most late messages have come by then.
 const MERGED_AFTER_MS: u64 = 3 * 3_600_000;
@@ -43,7 +44,10 @@ impl Ledger {
         }
         let Some(_nobody_reads) = self.files_stay.try_write_for(ANSWERS_WAIT) else { return };
         for (step, day) in old {
-            self.state.lock().parts.remove(&(step, day));
+            let mut state = self.state.lock();
+            state.parts.remove(&(step, day));
+            state.left_out.retain(|part| (part.step, part.day) != (step, day));
+            drop(state);
             if let Err(error) = self.files.remove_day(step, day) {
                 tracing::warn!(%error, "cannot delete an expired day of the ledger");
                 return;
@@ -51,17 +55,43 @@ impl Ledger {
         }
     }
 
-    /// Makes one file of those of a day that has ended, for one day.
-    pub(super) fn merge_one(&self, wall: Timestamp) {
-        if self.upkeep.lock().cannot_merge {
+    /// Merges, unless the disk refused that a while ago.
+    pub(super) fn merge_if_due(&self, now: Duration, wall: Timestamp) {
+        if self.upkeep.lock().merge_again.is_some_and(|again| now < again) {
             return;
         }
-        let Some((parts, kept)) = self.mergeable(wall) else { return };
-        if let Err(error) = self.merge(&parts, &kept) {
-            // Where folders cannot change places, more files there are, and nothing is wrong.
-            tracing::warn!(%error, "cannot merge files of the ledger");
-            self.upkeep.lock().cannot_merge = true;
+        let is_well = self.merge_one(wall);
+        self.upkeep.lock().merge_again = (!is_well).then(|| now.saturating_add(MERGE_RETRY));
+    }
+
+    /// Makes one file of those of a day that has ended, for one day. Says whether the disk let it; if not, more files there
+    /// are, and nothing is wrong.
+    pub(super) fn merge_one(&self, wall: Timestamp) -> bool {
+        while let Some((parts, kept)) = self.mergeable(wall) {
+            match self.merge(&parts, &kept) {
+                Ok(()) => return true,
+                Err(MergeError::Unreadable(part, error)) => self.leave_out(part, &error),
+                Err(MergeError::Refused(error)) => {
+                    if self.upkeep.lock().merge_again.is_none() {
+                        tracing::warn!(%error, "cannot merge files of the ledger; retrying every hour");
+                    }
+                    return false;
+                }
+            }
         }
+        true
+    }
+
+    /// Notes that a part cannot be read: it stays as it is, and the others of its day are merged without it.
+    fn leave_out(&self, part: Part, error: &io::Error) {
+        let file = self.files.path(&part);
+        tracing::error!(
+            file = %file.display(), %error,
+            "file of the ledger cannot be read: its rows are missing in answers, and it is not merged with others"
+        );
+        let mut state = self.state.lock();
+        state.left_out.insert(part);
+        state.counters.files_damaged += 1;
     }
 
     /// The parts of a day to be merged, and those of it that must stay.
@@ -73,10 +103,11 @@ impl Ledger {
                 continue;
             }
             // Even the older snapshot has what these were made of: nobody will tell their rows again.
-            let is_settled = |part: &&Part| part.from < state.committed_before;
+            let is_settled =
+                |part: &&Part| part.from < state.committed_before && !state.left_out.contains(part);
             let (settled, kept): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| is_settled(part));
-            let bytes =
-                |part: &Part| std::fs::metadata(self.files.path(part)).map_or(u64::MAX, |at| at.len());
+            // One that is gone is found out when it is to be read.
+            let bytes = |part: &Part| std::fs::metadata(self.files.path(part)).map_or(0, |at| at.len());
             if settled.len() > 1
                 && settled.iter().fold(0, |sum: u64, part| sum.saturating_add(bytes(part)))
                     <= MERGED_BYTES_MAX
@@ -87,7 +118,7 @@ impl Ledger {
         None
     }
 
-    fn merge(&self, parts: &[Part], kept: &[Part]) -> io::Result<()> {
+    fn merge(&self, parts: &[Part], kept: &[Part]) -> Result<(), MergeError<Part>> {
         let Some(first) = parts.iter().min().copied() else { return Ok(()) };
         let bytes = self.merged(parts)?;
         let Some(_nobody_reads) = self.files_stay.try_write_for(ANSWERS_WAIT) else { return Ok(()) };
@@ -101,33 +132,41 @@ impl Ledger {
     }
 
     /// The file that has the rows of `parts`, which are of one day and step.
-    fn merged(&self, parts: &[Part]) -> io::Result<Vec<u8>> {
+    fn merged(&self, parts: &[Part]) -> Result<Vec<u8>, MergeError<Part>> {
         let open = |part: &Part| std::fs::File::open(self.files.path(part));
-        let (mut count, mut written) = (0, 0);
+        let unreadable = |part: &Part| {
+            let part = *part;
+            move |error| MergeError::Unreadable(part, error)
+        };
+        let mut counts = Vec::new();
         for part in parts {
-            count += table::count(open(part)?)?;
+            counts.push(open(part).and_then(table::count).map_err(unreadable(part))?);
         }
+        let mut found = vec![0; parts.len()];
         let mut bytes = Vec::new();
         let mut writer = RowsWriter::new(&mut bytes)?;
-        for stretch in stretches(parts.first().map_or(0, |part| part.day), count) {
+        for stretch in stretches(parts.first().map_or(0, |part| part.day), counts.iter().sum()) {
             let begins = Begins::of([stretch]);
             let mut rows = Vec::new();
-            for part in parts {
+            for (part, found) in parts.iter().zip(&mut found) {
                 if self.files.extent(part).is_some_and(|extent| !begins.may_have(&extent)) {
                     continue;
                 }
-                let read = table::decode(open(part)?, Wanted::All, &begins)?;
-                read.each(&begins, |probe, read| rows.push(LedgerRow::of(probe, read)));
+                let read = open(part).and_then(|file| table::decode(file, Wanted::All, &begins));
+                let before = rows.len();
+                read.map_err(unreadable(part))?
+                    .each(&begins, |probe, read| rows.push(LedgerRow::of(probe, read)));
+                *found += rows.len() - before;
             }
             rows.sort_by(|left, right| order(left).cmp(&order(right)));
             let groups = rows.len().div_ceil(GROUP_ROWS).max(1);
             rows.chunks(rows.len().div_ceil(groups).max(1)).try_for_each(|rows| writer.push(rows))?;
-            written += rows.len();
         }
         writer.finish()?;
-        if written != count {
-            let why = format!("{count} rows, of which {written} are of the day");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        let mut all = parts.iter().zip(counts.iter().zip(&found));
+        if let Some((part, (count, found))) = all.find(|(_, (count, found))| count != found) {
+            let why = format!("{count} rows, of which {found} are of the day");
+            return Err(unreadable(part)(io::Error::new(io::ErrorKind::InvalidData, why)));
         }
         Ok(bytes)
     }

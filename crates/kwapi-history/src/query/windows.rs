@@ -12,7 +12,7 @@ use kwapi_core::{Energy, ProbeId, RowStep, Timestamp};
 use parking_lot::Mutex;
 
 use super::batches::Edges;
-use super::statuses::SettledSpans;
+use super::statuses::{SettledSpans, Whose};
 use super::{EnergySpan, Query};
 use crate::journal::Position;
 use crate::ledger::{LedgerSight, SeenProbe};
@@ -131,7 +131,22 @@ impl Windows {
         step: Duration,
         now: Timestamp,
     ) -> Option<Vec<EnergySpan>> {
-        SettledSpans::ask(&self.settled, &self.query, probe, window, step, now)
+        SettledSpans::ask(&self.settled, &self.query, Whose::Probe(probe.clone()), window, step, now)
+    }
+
+    /// The same of `probes` together: energy and time are the sums of theirs. `None` where the ledger knows none of them, or
+    /// files that may have some of it cannot be read.
+    pub fn sum_statuses(
+        &self,
+        probes: &[ProbeId],
+        window: (Timestamp, Timestamp),
+        step: Duration,
+        now: Timestamp,
+    ) -> Option<Vec<EnergySpan>> {
+        let mut probes = probes.to_vec();
+        probes.sort_unstable();
+        probes.dedup();
+        SettledSpans::ask(&self.settled, &self.query, Whose::Sum(probes.into()), window, step, now)
     }
 
     /// How many stretches are kept.

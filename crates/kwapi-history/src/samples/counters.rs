@@ -13,6 +13,8 @@ pub struct SamplesCounters {
     pub bytes: u64,
     /// Files that became one with others.
     pub merges: u64,
+    /// Files that could not be read when they were to be merged.
+    pub files_damaged: u64,
     /// Stretches of the journal that it did not get.
     pub losses: u64,
     /// Hours removed, for age or for want of room.

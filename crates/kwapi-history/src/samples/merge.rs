@@ -12,6 +12,7 @@ use super::files::SamplePart;
 use super::sample::Hour;
 use super::table::{SampleColumns, count, decode};
 use crate::columns::Wanted;
+use crate::tree::{MERGE_RETRY, MergeError};
 
 const HOUR_MS: u64 = 3_600_000;
 /// The parts of an hour are merged so long after its end: most late messages have come by then.
@@ -56,40 +57,64 @@ impl Samples {
             let mut state = self.state.lock();
             state.parts.remove(&oldest);
             state.looked_at.remove(&oldest);
+            state.left_out.retain(|part| part.hour != oldest);
             state.counters.hours_removed += 1;
             self.uploads.known.lock().forget_here(oldest);
         }
     }
 
-    /// Makes one file of small ones of an hour that is over, for one hour.
-    pub(super) fn merge_one(&self, wall: Timestamp) {
-        if self.upkeep.lock().cannot_merge {
+    /// Merges, unless the disk refused that a while ago.
+    pub(super) fn merge_if_due(&self, now: Duration, wall: Timestamp) {
+        if self.upkeep.lock().merge_again.is_some_and(|again| now < again) {
             return;
         }
-        let Some((hour, parts)) = self.next_hour(wall) else { return };
-        // What is in object storage, or may be, stays as it is.
-        let free: Vec<SamplePart> = {
-            let known = self.uploads.known.lock();
-            parts.iter().filter(|part| known.may_be_merged(part)).copied().collect()
-        };
-        let merged = self.choose(&free).and_then(|chosen| {
-            let Some(chosen) = chosen else { return Ok(true) };
-            self.merge(hour, &parts, &chosen).map(|()| false)
-        });
-        let mut state = self.state.lock();
-        match merged {
-            Ok(false) => {}
-            Ok(true) => {
-                state.looked_at.insert(hour);
-            }
-            Err(error) => {
-                // What is damaged stays as it is, and its hour.
-                state.looked_at.insert(hour);
-                drop(state);
-                tracing::warn!(%error, "cannot merge the samples of an hour");
-                self.upkeep.lock().cannot_merge |= error.kind() != io::ErrorKind::InvalidData;
+        let is_well = self.merge_one(wall);
+        self.upkeep.lock().merge_again = (!is_well).then(|| now.saturating_add(MERGE_RETRY));
+    }
+
+    /// Makes one file of small ones of an hour that is over, for one hour. Says whether the disk let it; if not, more files
+    /// there are, and nothing is wrong.
+    pub(super) fn merge_one(&self, wall: Timestamp) -> bool {
+        let Some((hour, parts)) = self.next_hour(wall) else { return true };
+        loop {
+            // What is in object storage, or may be, stays as it is.
+            let free: Vec<SamplePart> = {
+                let (state, known) = (self.state.lock(), self.uploads.known.lock());
+                let is_free =
+                    |part: &&SamplePart| known.may_be_merged(part) && !state.left_out.contains(*part);
+                parts.iter().filter(is_free).copied().collect()
+            };
+            let merged = self.choose(&free).and_then(|chosen| {
+                let Some(chosen) = chosen else { return Ok(true) };
+                self.merge(hour, &parts, &chosen).map(|()| false)
+            });
+            match merged {
+                Ok(is_looked_at) => {
+                    if is_looked_at {
+                        self.state.lock().looked_at.insert(hour);
+                    }
+                    return true;
+                }
+                Err(MergeError::Unreadable(part, error)) => self.leave_out(part, &error),
+                Err(MergeError::Refused(error)) => {
+                    if self.upkeep.lock().merge_again.is_none() {
+                        tracing::warn!(%error, "cannot merge the samples of an hour; retrying every hour");
+                    }
+                    return false;
+                }
             }
         }
+    }
+
+    /// Notes that a part cannot be read: it stays as it is, and the others of its hour are merged without it.
+    fn leave_out(&self, part: SamplePart, error: &io::Error) {
+        tracing::error!(
+            %error,
+            "file of samples cannot be read: its samples are missing in answers, and it is not merged with others"
+        );
+        let mut state = self.state.lock();
+        state.left_out.insert(part);
+        state.counters.files_damaged += 1;
     }
 
     /// An hour that is over, with all its parts.
@@ -105,7 +130,7 @@ impl Samples {
     }
 
     /// The first parts, in the journal's order, that are worth becoming one.
-    fn choose(&self, parts: &[SamplePart]) -> io::Result<Option<Vec<SamplePart>>> {
+    fn choose(&self, parts: &[SamplePart]) -> Result<Option<Vec<SamplePart>>, MergeError<SamplePart>> {
         let mut run = Vec::new();
         let (mut sum, mut largest) = (0, 0);
         let is_worth = |run: &[SamplePart], sum: u64, largest: u64| {
@@ -114,7 +139,9 @@ impl Samples {
         };
         for part in parts {
             let path = self.files.path(part);
-            let rows = File::open(&path).and_then(count).map_err(|error| named(&error, &path))?;
+            let rows = File::open(&path)
+                .and_then(count)
+                .map_err(|error| MergeError::Unreadable(*part, named(&error, &path)))?;
             if sum + rows > MERGED_ROWS_MAX {
                 if is_worth(&run, sum, largest) {
                     return Ok(Some(run));
@@ -128,7 +155,12 @@ impl Samples {
         Ok(is_worth(&run, sum, largest).then_some(run))
     }
 
-    fn merge(&self, hour: Hour, parts: &[SamplePart], chosen: &[SamplePart]) -> io::Result<()> {
+    fn merge(
+        &self,
+        hour: Hour,
+        parts: &[SamplePart],
+        chosen: &[SamplePart],
+    ) -> Result<(), MergeError<SamplePart>> {
         let Some(from) = chosen.iter().map(|part| part.from).min() else { return Ok(()) };
         let mut rows = SampleBuffer::default();
         for part in chosen {
@@ -138,7 +170,7 @@ impl Samples {
                 let each = |probe: &ProbeId, sample| rows.push(probe, &sample);
                 decode(file, Wanted::All, &all, SampleColumns::All, each)
             });
-            read.map_err(|error| named(&error, &path))?;
+            read.map_err(|error| MergeError::Unreadable(*part, named(&error, &path)))?;
         }
         let mut kept: Vec<SamplePart> = parts.iter().filter(|part| !chosen.contains(part)).copied().collect();
         let merged = self.files.merge(hour, from, &kept, |output| rows.write(output, |_| true))?;

@@ -149,7 +149,7 @@ impl Samples {
 
     /// Chooses a file and marks it, so that it is not merged meanwhile; says whether it was marked before.
     fn choose_upload(&self, wall: Timestamp) -> Option<(SamplePart, bool)> {
-        let cannot_merge = self.upkeep.lock().cannot_merge;
+        let cannot_merge = self.upkeep.lock().merge_again.is_some();
         let state = self.state.lock();
         let mut known = self.uploads.known.lock();
         for (hour, parts) in &state.parts {

@@ -98,6 +98,11 @@ impl RemoteWrite {
         self.state.lock().trouble.clone()
     }
 
+    /// How many samples the server has taken since the start, each a power and an energy.
+    pub fn sent(&self) -> u64 {
+        self.state.lock().counters.sent
+    }
+
     fn fail(&self, cause: &str) {
         let trouble = format!(
             "remote write {}: cannot send to {}: {cause}; measurements wait in the journal",

@@ -2,17 +2,18 @@
 
 mod bands;
 mod cache;
+mod rests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kwapi_core::{Period, ProbeId, Series, Timestamp, meters_above};
+use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{
-    EnergyFigure, Figures, Look, PngError, Size, Stacked, StackedSum, Theme, cost_text, draw_marked_probe,
-    draw_probe, draw_summary, png,
+    EnergyFigure, Figures, Look, PngError, RowMark, Size, Stacked, StackedSum, Theme, cost_text,
+    draw_marked_probe, draw_marked_summary, draw_probe, png,
 };
 use parking_lot::Mutex;
 
@@ -23,6 +24,7 @@ use super::used::Used;
 use crate::directory::{Directory, PowerHistory, Unreadable};
 use bands::{BandEnergies, paths, with_energies};
 use cache::Cache;
+use rests::{KnownTops, Rests};
 
 /// A sum of all probes may take at most this share of the time: one that took a second is kept for nine more.
 const SUM_REST: u32 = 9;
@@ -64,8 +66,6 @@ struct Stamp {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     Probe(ProbeId),
-    /// A probe, with how sure each row is.
-    MarkedProbe(ProbeId),
     /// A group, by its path.
     Group(ProbeId),
     /// The sum of all probes there are…
@@ -92,6 +92,8 @@ pub(super) struct Sum {
     stamp: Stamp,
     now: u64,
     pub(super) stacked: Arc<Stacked>,
+    /// How sure its rows are; none where there is nothing to mark.
+    marks: Arc<[RowMark]>,
     /// What each of them used in it, and has come to.
     pub(super) used: Used,
     took: Duration,
@@ -138,6 +140,7 @@ impl Graphs {
     }
 
     /// The graph of one probe or group, with the energy that is known from elsewhere than its rows; `None` when nobody knows it.
+    /// How sure its rows are is marked; those of a group by its `members`.
     ///
     /// # Errors
     /// See [`NoGraph`].
@@ -147,12 +150,11 @@ impl Graphs {
         period: Period,
         form: Form,
         energy: Option<EnergyFigure>,
+        members: Option<&Seen>,
         now: Timestamp,
     ) -> Result<Option<Graph>, NoGraph> {
         let kept: Option<(&ProbeId, &dyn PowerHistory)> = match subject {
-            Subject::Probe(probe) | Subject::MarkedProbe(probe) => {
-                self.directory.history().map(|history| (probe, history))
-            }
+            Subject::Probe(probe) => self.directory.history().map(|history| (probe, history)),
             Subject::Group(group) => {
                 self.directory.groups().map(|groups| (group, groups as &dyn PowerHistory))
             }
@@ -177,11 +179,17 @@ impl Graphs {
         if let Some(energy) = energy {
             figures = figures.with_energy(energy);
         }
-        let marks = match subject {
-            Subject::MarkedProbe(probe) => marks::of_period(&self.directory, probe, period, &series, at),
-            Subject::Probe(_) | Subject::Group(_) | Subject::Everything | Subject::These(_) => Vec::new(),
+        let marks = match (subject, members, self.directory.groups()) {
+            (Subject::Probe(probe), ..) => marks::of_period(&self.directory, probe, period, &series, at),
+            (Subject::Group(group), Some(members), Some(groups)) => {
+                let shares = groups.known_share(group.as_str(), period, at).ok().flatten();
+                let shares = shares.filter(|shares| shares.start == series.start).unwrap_or_default();
+                let shares: Vec<f64> = shares.watts.iter().map(|share| share.unwrap_or_default()).collect();
+                marks::of_sum(&self.directory, &members.tops(), period, &series, &shares, at)
+            }
+            (Subject::Group(_) | Subject::Everything | Subject::These(_), ..) => Vec::new(),
         };
-        let is_probe = matches!(subject, Subject::Probe(_) | Subject::MarkedProbe(_));
+        let is_probe = matches!(subject, Subject::Probe(_));
         let power_max = self.settings.power_max.filter(|_| is_probe);
         let draw = |look: &Look| match &*marks {
             [] => draw_probe(name.as_str(), period, &series, figures, now, latest, look),
@@ -198,7 +206,7 @@ impl Graphs {
         period: Period,
         form: Form,
     ) -> Result<Graph, PngError> {
-        let Sum { stacked, stamp, now: at, .. } = sum;
+        let Sum { stacked, marks, stamp, now: at, .. } = sum;
         let (mut stamp, at) = (*stamp, *at);
         stamp.energy =
             self.hash_of(stacked.energy.into_iter().chain(stacked.bands.iter().map(|band| band.energy)));
@@ -208,8 +216,8 @@ impl Graphs {
         if let Some(graph) = self.cache.lock().get(&key, stamp) {
             return Ok(graph);
         }
-        let said = (stacked.figures(at), Occurring::default());
-        self.make(key, stamp, said, None, |look| draw_summary(period, stacked, at, look))
+        let said = (stacked.figures(at), Occurring::in_rows(marks));
+        self.make(key, stamp, said, None, |look| draw_marked_summary(period, stacked, marks, at, look))
     }
 
     /// What a graph says of these energies, and what they cost.
@@ -276,29 +284,27 @@ impl Graphs {
         // Its own page and graph say if one cannot be read.
         let fetch =
             |probe: &ProbeId| self.directory.fetch(probe, period, now).ok().flatten().unwrap_or_default();
-        let above = meters_above(probes);
-        // Of each meter of a subtree what is measured directly below it.
-        let mut below: HashMap<usize, Series> = HashMap::new();
-        for (probe, meter) in probes.iter().zip(&above) {
-            if let Some(meter) = meter {
-                add_series(below.entry(*meter).or_default(), &fetch(probe));
-            }
-        }
+        let rests = Rests::new(probes, fetch);
         let energies = BandEnergies::new(seen, &used, period);
         let mut stack = StackedSum::new(period, now);
+        let mut known = KnownTops::default();
         let paths = paths(probes);
         for (at, probe) in probes.iter().enumerate() {
-            let series = match below.get(&at) {
-                Some(below) => rest_of(fetch(probe), below),
-                None => fetch(probe),
-            };
+            let (own, below) = (fetch(probe), rests.below(at));
+            if rests.is_top(at) {
+                known.add(&own, below);
+            }
+            let series = rests.rest(at, own);
             match paths.as_ref().and_then(|paths| paths.get(at)) {
                 Some(path) => stack.add_below(path, &series, energies.of(at)),
                 None => stack.add_with_energy(probe.as_str(), &series, energies.of(at)),
             }
         }
-        let stacked = Arc::new(Stacked { energy: energies.total, ..stack.finish() });
-        Sum { stamp, now, stacked, used, took: start.elapsed(), made: start }
+        let stacked = Stacked { energy: energies.total, ..stack.finish() };
+        let shares = known.shares(&stacked.total);
+        let marks = marks::of_sum(&self.directory, &seen.tops(), period, &stacked.total, &shares, at);
+        let (stacked, marks) = (Arc::new(stacked), marks.into());
+        Sum { stamp, now, stacked, marks, used, took: start.elapsed(), made: start }
     }
 
     fn stamp_of_all(&self, probes: &[ProbeId], period: Period, now: u64) -> Stamp {
@@ -345,28 +351,4 @@ impl Graphs {
         let cache = self.cache.lock();
         (cache.drawn, cache.bytes)
     }
-}
-
-/// Adds what is known of another probe, row by row.
-fn add_series(sum: &mut Series, other: &Series) {
-    if sum.watts.is_empty() {
-        *sum = Series::whole(other.start, other.step, vec![None; other.watts.len()]);
-    }
-    if (sum.start, sum.step) == (other.start, other.step) {
-        for (sum, watts) in sum.watts.iter_mut().zip(&other.watts) {
-            if let Some(watts) = watts {
-                *sum = Some(sum.unwrap_or(0.0) + watts);
-            }
-        }
-    }
-}
-
-/// What a meter measured beyond those below it, so that the stack is the sum: nothing where those below measured more.
-fn rest_of(mut own: Series, below: &Series) -> Series {
-    if (own.start, own.step) == (below.start, below.step) {
-        for (own, below) in own.watts.iter_mut().zip(&below.watts) {
-            *own = own.map(|own| (own - below.unwrap_or(0.0)).max(0.0));
-        }
-    }
-    own
 }

@@ -1,8 +1,8 @@
-//! How sure the rows of a probe's graph are, by the ledger, and the key to it in words.
+//! How sure the rows of a graph are, by the ledger, and the key to it in words.
 
 use std::time::Duration;
 
-use kwapi_core::{Period, ProbeId, Series, Timestamp};
+use kwapi_core::{Period, ProbeId, RowStep, Series, Timestamp};
 use kwapi_graph::{RowMark, RowStatus, window};
 use kwapi_history::EnergySpan;
 
@@ -23,11 +23,11 @@ pub(super) fn row_mark(energy: &EnergySpan, has_power: bool) -> RowMark {
     let [_, _, bridged_mj] = energy.known.mj;
     // Millijoules by milliseconds are watts.
     let watts = (status == RowStatus::Bridged).then(|| bridged_mj as f64 / bridged.max(1) as f64);
-    RowMark { status, bridged: watts }
+    RowMark { bridged: watts, ..RowMark::of(status) }
 }
 
 /// No shorter row of the ledger is asked: what is within it is told from whether a row of the graph has a power.
-const STEP_SECONDS_MIN: u64 = 60;
+pub(super) const STEP_SECONDS_MIN: u64 = 60;
 
 /// How sure each row of `series`, the power of a probe over a period, is at `now`. Empty where the graph has nothing to mark: all
 /// is measured or absent, or no ledger tells.
@@ -42,12 +42,113 @@ pub(super) fn of_period(
     let (start, end) = window(period, now.seconds());
     let times = (Timestamp::from_seconds(start), Timestamp::from_seconds(end));
     let spans = directory.statuses(probe, times, Duration::from_secs(step), now).unwrap_or_default();
-    let marks = marks_of(series, &spans, step);
+    where_marked(marks_of(series, &spans, step), series)
+}
+
+/// Marks, where there is something to mark.
+fn where_marked(marks: Vec<RowMark>, series: &Series) -> Vec<RowMark> {
     let occurring = Occurring::in_rows(&marks);
     let has_power = series.watts.iter().any(Option::is_some);
     let is_marked = occurring.has(RowStatus::Bridged)
         || has_power && (occurring.has(RowStatus::Estimated) || occurring.has(RowStatus::Unknown));
     if is_marked { marks } else { Vec::new() }
+}
+
+/// A sum is marked where it lacks so large a share: of its probes' power in the row, and of their energy by the ledger.
+const LACKING_SHARE_MIN: f64 = 0.05;
+/// As many rows of the ledger are read for the course of a sum. Of more probes, rows that are longer tell, and whether a probe
+/// has a power in the row.
+const SUM_ROWS_MAX: u64 = 1 << 20;
+
+/// How sure each row of `series` is, the power of several probes together over a period, at `now`: `tops` are those of them
+/// that no other measures, `shares` of each row the share of the probes whose power is in it. Empty as for a probe.
+pub(super) fn of_sum(
+    directory: &Directory,
+    tops: &[ProbeId],
+    period: Period,
+    series: &Series,
+    shares: &[f64],
+    now: Timestamp,
+) -> Vec<RowMark> {
+    let step = sum_step(period, tops.len());
+    let (start, end) = window(period, now.seconds());
+    let times = (Timestamp::from_seconds(start), Timestamp::from_seconds(end));
+    let Some(spans) = directory.sum_statuses(tops, times, Duration::from_secs(step), now) else {
+        return Vec::new();
+    };
+    let rows =
+        series.watts.iter().enumerate().map(|(row, watts)| {
+            (series.row_start(row), *watts, shares.get(row).copied().unwrap_or_default())
+        });
+    where_marked(marks_of_sum(rows, &spans, step, step > series.step.max(STEP_SECONDS_MIN)), series)
+}
+
+/// In stretches of how many seconds the ledger is asked about a sum of so many probes.
+fn sum_step(period: Period, probes: usize) -> u64 {
+    const MINUTE: u64 = RowStep::Minute.milliseconds() / 1_000;
+    const QUARTER: u64 = RowStep::Quarter.milliseconds() / 1_000;
+    const DAY: u64 = RowStep::Day.milliseconds() / 1_000;
+    let finest = period.step_seconds().max(STEP_SECONDS_MIN);
+    let rows = |step: u64| {
+        let row = match step {
+            0..QUARTER => MINUTE,
+            QUARTER..DAY => QUARTER,
+            DAY.. => DAY,
+        };
+        (period.seconds() / row).saturating_mul(probes as u64)
+    };
+    let steps = [finest, QUARTER, DAY].into_iter().filter(|step| *step >= finest);
+    steps.into_iter().find(|step| rows(*step) <= SUM_ROWS_MAX).unwrap_or(finest.max(DAY))
+}
+
+/// The marks of rows of a sum (their begins in Unix seconds, their watts, and the share of the probes that is in these), each by
+/// the one of `spans`, of `step` seconds each, in which it begins. Those that are longer than rows need be say what it is that
+/// rows lack, and the power how much.
+pub(super) fn marks_of_sum(
+    rows: impl Iterator<Item = (u64, Option<f64>, f64)>,
+    spans: &[EnergySpan],
+    step: u64,
+    is_coarse: bool,
+) -> Vec<RowMark> {
+    let step = step.max(1);
+    let Some(first) = spans.first() else { return Vec::new() };
+    let first = first.start.seconds() / step;
+    let of_row = |(start, watts, share): (u64, Option<f64>, f64)| {
+        let place = (start / step).checked_sub(first).and_then(|place| usize::try_from(place).ok());
+        match place.and_then(|place| spans.get(place)) {
+            Some(span) if is_coarse => coarse_mark(span, watts, share),
+            Some(span) => sum_mark(span, watts, share),
+            None if watts.is_some() => RowMark::default(),
+            None => RowMark::of(RowStatus::Absent),
+        }
+    };
+    rows.map(of_row).collect()
+}
+
+/// How sure a row of a sum is: what it lacks is unknown or bridged where that is more than [`LACKING_SHARE_MIN`] of its probes'
+/// time; what it has is as sure as most of that.
+fn sum_mark(span: &EnergySpan, watts: Option<f64>, power_share: f64) -> RowMark {
+    let [measured, estimated, bridged] = span.known.ms.map(|ms| ms.max(0) as f64);
+    let (measured, unknown) = (measured + span.rrd_ms as f64, span.unknown_ms as f64);
+    let all = measured + estimated + bridged + unknown;
+    if all <= 0.0 {
+        return if watts.is_some() { RowMark::default() } else { RowMark::of(RowStatus::Absent) };
+    }
+    let lacks = |part: f64| {
+        let is_lacking = watts.is_none() || 1.0 - power_share > LACKING_SHARE_MIN;
+        is_lacking && part / all > LACKING_SHARE_MIN
+    };
+    let of = |status, part: f64| RowMark { share: Some(part / all), ..RowMark::of(status) };
+    if lacks(unknown) {
+        of(RowStatus::Unknown, unknown)
+    } else if lacks(bridged) {
+        let [_, _, bridged_mj] = span.known.mj;
+        let length_ms = span.end.since(span.start).as_millis() as f64;
+        let total = watts.unwrap_or_default() + bridged_mj as f64 / length_ms.max(1.0);
+        RowMark { bridged: Some(total), ..of(RowStatus::Bridged, bridged) }
+    } else {
+        known_mark(span, watts)
+    }
 }
 
 /// The marks of the rows of `series`, each by the one of `spans`, of `step` seconds each, in which it begins.
@@ -64,7 +165,7 @@ fn marks_of(series: &Series, spans: &[EnergySpan], step: u64) -> Vec<RowMark> {
             Some(_) => RowMark::default(),
             None => {
                 let status = if has_power { RowStatus::Measured } else { RowStatus::Absent };
-                RowMark { status, bridged: None }
+                RowMark::of(status)
             }
         }
     };
@@ -75,6 +176,33 @@ fn marks_of(series: &Series, spans: &[EnergySpan], step: u64) -> Vec<RowMark> {
 fn is_in_doubt(span: &EnergySpan) -> bool {
     let [_, _, bridged] = span.known.ms;
     bridged > 0 || span.unknown_ms > 0 || span.absent_ms > 0
+}
+
+/// How sure what a sum has is: as most of it. Where the ledger knows all of the time, but for a little, no more is said of it.
+fn known_mark(span: &EnergySpan, watts: Option<f64>) -> RowMark {
+    let [measured, estimated, _] = span.known.ms.map(|ms| ms.max(0) as f64);
+    if watts.is_none() || estimated <= measured + span.rrd_ms as f64 {
+        return RowMark::default();
+    }
+    let all = span.known_ms().saturating_add(span.unknown_ms);
+    RowMark { share: Some(estimated / all as f64), ..RowMark::of(RowStatus::Estimated) }
+}
+
+/// How sure a row of a sum is, by a span that is much longer than the row: what the row lacks beyond the probes that were not there is of the
+/// kind of most that the span lacks. How much was bridged in the row is not told.
+fn coarse_mark(span: &EnergySpan, watts: Option<f64>, power_share: f64) -> RowMark {
+    let [_, _, bridged] = span.known.ms.map(|ms| ms.max(0) as f64);
+    let (unknown, absent) = (span.unknown_ms as f64, span.absent_ms as f64);
+    let whole = span.known_ms() as f64 + unknown + absent;
+    let lacking = 1.0 - power_share - absent / whole.max(1.0);
+    if watts.is_none() && absent > unknown + bridged {
+        return RowMark::of(RowStatus::Absent);
+    }
+    if lacking <= LACKING_SHARE_MIN || unknown + bridged <= 0.0 {
+        return known_mark(span, watts);
+    }
+    let status = if unknown >= bridged { RowStatus::Unknown } else { RowStatus::Bridged };
+    RowMark { share: Some(lacking), ..RowMark::of(status) }
 }
 
 /// The statuses that occur in a graph.

@@ -58,6 +58,12 @@ impl Seen {
         Self { all: Arc::clone(&parts), parts, above, is_everything: false, scope, login: None }
     }
 
+    /// Those that are below no meter among them: together they have each joule once.
+    pub(super) fn tops(&self) -> Vec<ProbeId> {
+        let parts = self.parts.iter().zip(&*self.above);
+        parts.filter(|(_, above)| above.is_none()).map(|(probe, _)| probe.clone()).collect()
+    }
+
     /// Whether a probe is among them.
     pub(super) fn has(&self, probe: &ProbeId) -> bool {
         self.all.contains(probe)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use kwapi_core::{ProbeId, Timestamp};
+use kwapi_core::{Period, ProbeId, Timestamp};
 
 use super::route::FormFields;
 use crate::answers::when::{self, WhenError};
@@ -15,6 +15,8 @@ const LENGTH_DEFAULT: Duration = Duration::from_secs(86_400);
 const LENGTH_MIN: Duration = Duration::from_secs(1);
 /// No shorter one is led to.
 const LENGTH_CLOSEST: Duration = Duration::from_secs(10);
+/// So far back RRD files reach: a range that is longer has to lie within the history.
+pub(super) const RRD_REACH: Duration = Duration::from_secs(Period::Year.seconds());
 
 /// A range of time, to the millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +83,20 @@ impl Range {
         self.to.since(self.from)
     }
 
-    /// As much time right before it.
-    pub(super) fn earlier(self) -> Self {
-        Self { from: self.from.before(self.length()), to: self.from }
+    /// Whether it is longer than the history, which begins at `begin`; addresses have whole seconds.
+    pub(super) fn is_beyond(self, begin: Timestamp) -> bool {
+        self.from.seconds() < begin.seconds() && self.length() > RRD_REACH
+    }
+
+    /// The same without what is before `begin`, where it is too long to be shown as a whole.
+    fn held_to(self, begin: Timestamp) -> Self {
+        if self.is_beyond(begin) { Self { from: begin, ..self } } else { self }
+    }
+
+    /// As much time right before it; `None` where it begins with the history, at `begin`, or before.
+    pub(super) fn earlier(self, begin: Timestamp) -> Option<Self> {
+        let earlier = Self { from: self.from.before(self.length()), to: self.from };
+        (begin < self.from).then(|| earlier.held_to(begin))
     }
 
     /// As much time right after it, or up to now; `None` where it ends now.
@@ -96,13 +109,15 @@ impl Range {
     pub(super) fn wider(self, begin: Timestamp, now: Timestamp) -> Option<Self> {
         let to = self.to.after(self.length() / 2).min(now);
         let from = to.before(self.length() * 2).max(begin.min(self.from));
-        (from < self.from || to.since(self.to) >= LENGTH_MIN).then_some(Self { from, to })
+        let is_wider = from < self.from || to.since(self.to) >= LENGTH_MIN;
+        is_wider.then(|| Self { from, to }.held_to(begin))
     }
 
-    /// Its middle half; `None` where that is too short to be of use.
-    pub(super) fn closer(self) -> Option<Self> {
-        let quarter = self.length() / 4;
-        let closer = Self { from: self.from.after(quarter), to: self.to.before(quarter) };
+    /// The middle half of what of it is in the history, which begins at `begin`; `None` where that is too short to be of use.
+    pub(super) fn closer(self, begin: Timestamp) -> Option<Self> {
+        let known = Self { from: self.from.max(begin.min(self.to)), to: self.to };
+        let quarter = known.length() / 4;
+        let closer = Self { from: known.from.after(quarter), to: known.to.before(quarter) };
         (closer.length() >= LENGTH_CLOSEST).then_some(closer)
     }
 
@@ -215,17 +230,43 @@ mod tests {
     #[test]
     fn neighbours_lie_beside_around_and_within_it() {
         let range = parse("from=1795420800&to=1795424400").unwrap();
-        assert_eq!(seconds(range.earlier()), (417_200, 420_800));
+        assert_eq!(range.earlier(Timestamp::default()).map(seconds), Some((417_200, 420_800)));
         assert_eq!(range.later(NOW).map(seconds), Some((424_400, 428_000)));
         assert_eq!(range.wider(Timestamp::default(), NOW).map(seconds), Some((419_000, 426_200)));
-        assert_eq!(range.closer().map(seconds), Some((421_700, 423_500)));
+        assert_eq!(range.closer(range.from).map(seconds), Some((421_700, 423_500)));
         // Nothing lies after now or before the begin of the history.
         let last = parse("from=1795424000").unwrap();
         assert_eq!(last.later(NOW), None);
         assert_eq!(last.wider(last.from, NOW), None);
         assert_eq!(last.wider(last.from.before(LENGTH_MIN), NOW).map(seconds), Some((423_999, 428_000)));
         let short = parse("from=1795420800&to=1795420812").unwrap();
-        assert_eq!(short.closer(), None);
+        assert_eq!(short.closer(short.from), None);
+        assert_eq!(range.earlier(range.from), None);
+    }
+
+    proptest! {
+        /// From any range of which there is a page no link leads to one of which there is none.
+        #[test]
+        fn what_is_led_to_lies_in_the_history(
+            from in 1_600_000_000_u64..1_795_427_999,
+            length in prop_oneof![1_u64..100, 100_u64..200_000_000],
+            begin in 1_600_000_000_u64..1_795_427_990,
+            begins_within in any::<Option<prop::sample::Index>>(),
+        ) {
+            let to = (from + length).min(NOW.seconds());
+            // Most often the history begins somewhere in the range.
+            let begin = begins_within.map_or(begin, |at| from + at.index(usize::try_from(to - from).unwrap()) as u64);
+            let begin = Timestamp::from_seconds(begin);
+            let range = Range { from: Timestamp::from_seconds(from), to: Timestamp::from_seconds(to) };
+            prop_assume!(range.to > begin && !range.is_beyond(begin));
+            let around =
+                [range.earlier(begin), range.later(NOW), range.wider(begin, NOW), range.closer(begin)];
+            for (index, led) in around.into_iter().enumerate() {
+                let Some(led) = led else { continue };
+                prop_assert!(led.to > begin && led.from < led.to && led.to <= NOW, "{index}: {led:?}");
+                prop_assert!(!led.is_beyond(begin), "{index}: {led:?}");
+            }
+        }
     }
 
     proptest! {

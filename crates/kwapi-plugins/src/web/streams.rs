@@ -5,6 +5,7 @@
 //! judged again while it lasts: it ends with the login, the scope or the configuration that it began with (ADR 0043).
 
 mod answer;
+mod nodes;
 mod total;
 mod view;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Site;
 use crate::metrics::{Exposition, Kind, MetricSource};
+use nodes::Nodes;
 use total::Totals;
 use view::{StreamFrame, StreamView};
 
@@ -168,9 +170,16 @@ impl LiveStreams {
     }
 
     /// Encodes the views that are due, each once.
-    fn look_at(&self, watched: Vec<WatchedView>, is_tick: bool, totals: &mut Totals, site: &Site) {
+    fn look_at(
+        &self,
+        watched: Vec<WatchedView>,
+        is_tick: bool,
+        (totals, nodes): &mut (Totals, Nodes),
+        site: &Site,
+    ) {
         let now = site.clock.now();
         totals.begin(site, watched.iter().filter_map(|(view, _)| view.total.as_ref()));
+        nodes.begin(site, watched.iter().filter_map(|(view, _)| view.nodes.as_ref()));
         for (view, frames) in watched {
             let before = frames.borrow().clone();
             // Who has just come is served with what others are shown.
@@ -178,7 +187,7 @@ impl LiveStreams {
             if before.as_ref().is_some_and(|before| before.is_of(now, age)) {
                 continue;
             }
-            let frame = StreamFrame::new(&view, before.as_deref(), totals, site, now);
+            let frame = StreamFrame::new(&view, before.as_deref(), (totals, nodes), site, now);
             self.0.encoded.fetch_add(1, Ordering::Relaxed);
             frames.send_replace(Some(Arc::new(frame)));
         }
@@ -235,7 +244,7 @@ impl Drop for Looking {
 async fn look(streams: LiveStreams, site: Arc<Site>) {
     let mut looking = Looking(Some(streams.clone()));
     let mut ticks = tokio::time::interval(TICK);
-    let mut totals = Totals::new(&site);
+    let mut sums = (Totals::new(&site), Nodes::new(&site));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let is_tick = tokio::select! {
@@ -252,14 +261,14 @@ async fn look(streams: LiveStreams, site: Arc<Site>) {
         let (streams, looked_at) = (streams.clone(), Arc::clone(&site));
         // A probe that was not heard since the start is asked of its file.
         let looked = tokio::task::spawn_blocking(move || {
-            streams.look_at(watched, is_tick, &mut totals, &looked_at);
-            totals
+            streams.look_at(watched, is_tick, &mut sums, &looked_at);
+            sums
         });
-        totals = match looked.await {
-            Ok(totals) => totals,
+        sums = match looked.await {
+            Ok(sums) => sums,
             Err(error) => {
                 tracing::error!(%error, "cannot look at what open pages show");
-                Totals::new(&site)
+                (Totals::new(&site), Nodes::new(&site))
             }
         };
     }

@@ -23,6 +23,7 @@ mod driver;
 mod flow;
 mod graphs;
 mod groups;
+mod keys;
 mod legend;
 mod listing;
 mod live;
@@ -37,6 +38,7 @@ mod streams;
 mod table;
 mod tenants;
 mod tree;
+mod weight;
 
 /// 2026-11-23 10:00:00 UTC.
 const NOW: u64 = 1_795_428_000;

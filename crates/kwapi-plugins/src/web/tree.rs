@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kwapi_core::{Period, ProbeId, Timestamp, meters_above};
+use kwapi_core::{Period, ProbeId, Timestamp, groups_of, meters_above};
 use kwapi_graph::EnergyFigure;
 
 use super::Site;
@@ -99,6 +99,25 @@ impl<'a> Tree<'a> {
             node.members.push(*place);
             if name.len() == probe.as_str().len() {
                 node.probe = Some(*place);
+            }
+        }
+        nodes
+    }
+
+    /// The nodes at some paths, where there are such.
+    pub(super) fn nodes(&self, paths: &[&str]) -> Vec<Option<TreeNode>> {
+        let places: HashMap<&str, usize> = paths.iter().enumerate().map(|(at, path)| (*path, at)).collect();
+        let mut nodes: Vec<Option<TreeNode>> = vec![None; paths.len()];
+        for (place, probe) in self.probes.iter().enumerate() {
+            let id = probe.as_str();
+            for path in groups_of(probe).chain([id]) {
+                let Some(node) = places.get(path).and_then(|at| nodes.get_mut(*at)) else { continue };
+                let new = || TreeNode { path: path.to_owned(), members: Vec::new(), probe: None };
+                let node = node.get_or_insert_with(new);
+                node.members.push(place);
+                if path == id {
+                    node.probe = Some(place);
+                }
             }
         }
         nodes

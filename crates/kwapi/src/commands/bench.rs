@@ -1,5 +1,6 @@
 //! `kwapi bench`: how many probes this machine carries, from driver to API and RRD files, in one process.
 
+mod pages;
 mod usage;
 mod viewers;
 
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwapi_plugins::live::LiveConfig;
+use kwapi_plugins::remote_write::RemoteWrite;
 
 use crate::cli::{BenchArgs, OptionalPart};
 use crate::config::{Config, Endpoint};
@@ -63,12 +65,13 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let config = Config::read(&file).map_err(|error| error.to_string())?;
     let process = Process::new(&Descriptors::of(&config, Roles::RUN));
     let inside = [Endpoint::new("inproc://kwapi-bench")];
-    // Nobody asks it over HTTP but viewers: it has no listeners without them.
-    let listeners = match arguments.viewers {
-        0 => Listeners::default(),
-        _ => Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?,
+    // Nobody asks it over HTTP but who looks at pages: it has no listeners without them.
+    let listeners = if arguments.viewers > 0 || arguments.pages {
+        Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?
+    } else {
+        Listeners::default()
     };
-    let pages = listeners.addresses().web;
+    let web = listeners.addresses().web.map(|(_, address)| address);
     let starting = Instant::now();
     let stack = Stack::start(&process, &config, Roles::RUN, &inside, listeners, &shutdown)?;
     let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
@@ -89,8 +92,8 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
         arguments.probes, arguments.interval, arguments.seconds
     );
     tokio::time::sleep(WARM_UP).await;
-    let viewers = match pages.filter(|_| arguments.viewers > 0) {
-        Some((_, address)) => Some(Viewers::open(arguments.viewers, address, live)?),
+    let viewers = match web.filter(|_| arguments.viewers > 0) {
+        Some(address) => Some(Viewers::open(arguments.viewers, address, live)?),
         None => None,
     };
     if viewers.is_some() {
@@ -102,6 +105,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let looked_before = viewers.as_ref().map(|viewers| viewers.counts()).unwrap_or_default();
     let (collected_before, recorded_before) = (live.counts(), history.counters());
     let published_before = drivers.published();
+    let sent_before = stack.remote_writes().map(RemoteWrite::sent).next();
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(arguments.seconds)) => {}
         () = shutdown.begun() => {}
@@ -112,6 +116,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let published = drivers.published() - published_before;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (collected, recorded) = (live.counts(), history.counters());
+    let sent = stack.remote_writes().map(RemoteWrite::sent).next();
     let missed: u64 = drivers.manager().statuses().iter().map(|meter| meter.ticks_missed).sum();
 
     println!("| figure | value |\n|---|---|");
@@ -133,6 +138,12 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
         );
         println!("| sent to viewers per second | {:.2} MB |", (bytes - bytes_before) as f64 / seconds / 1e6);
     }
+    if let (Some(sent), Some(sent_before)) = (sent, sent_before) {
+        println!(
+            "| sent by remote write per second, power and energy | {:.0} |",
+            (sent - sent_before) as f64 / seconds
+        );
+    }
     println!("| readings missed | {missed} |");
     println!("| start, until measurements are taken | {started:.1} s |");
     println!("| CPU, share of one core | {:.1} % |", 100.0 * used.cpu / seconds);
@@ -143,6 +154,10 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     println!("| written per second | {:.2} MB |", megabytes(used.written));
     for (thread, of_kind) in threads.iter().filter(|(_, of_kind)| megabytes(of_kind.written) >= WRITTEN_MIN) {
         println!("| …of which `{thread}` | {:.2} MB |", megabytes(of_kind.written));
+    }
+    if let Some(address) = web.filter(|_| arguments.pages) {
+        let measured = tokio::task::spawn_blocking(move || pages::measure(address)).await;
+        print!("{}", measured.map_err(|error| error.to_string())??);
     }
     let [resident, most] = resident_bytes();
     println!("| resident memory | {:.0} MB |", resident / 1e6);
@@ -173,6 +188,10 @@ fn toml(arguments: &BenchArgs, directory: &str) -> String {
             OptionalPart::Samples => "samples",
         };
         _ = writeln!(toml, "[{section}]\nenabled = false");
+    }
+    if let Some(url) = &arguments.remote_write {
+        // As a literal string of TOML, which has no escapes; what is wrong with it is told as of any configuration.
+        _ = writeln!(toml, "[[remote_write]]\nurl = '{url}'");
     }
     let fast = arguments.fast.min(arguments.probes);
     if fast > 0 {

@@ -2,13 +2,14 @@
 
 mod files;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use kwapi_core::ProbeId;
 
 use super::counted;
 use crate::cli::CheckArgs;
-use crate::config::{Config, Labels};
+use crate::config::{Config, Endpoint, Labels};
 use crate::stack::{Descriptors, Roles};
 use files::Finding;
 
@@ -78,9 +79,16 @@ fn print_meters(config: &Config, warnings: usize, errors: usize) {
         let parts: Vec<&str> = sum.parts.iter().map(kwapi_core::ProbeId::as_str).collect();
         println!("\n{} = {}{}", sum.probe, parts.join(" + "), labels(config, &sum.probe));
     }
+    let subscribed = [&config.forwarder.subscribe, &config.api.subscribe, &config.rrd.subscribe];
+    let subscribed: BTreeSet<&str> = subscribed.into_iter().flatten().map(Endpoint::url).collect();
+    if !subscribed.is_empty() {
+        println!("\nSubscribed to {}", subscribed.iter().copied().collect::<Vec<_>>().join(", "));
+    }
     let judgement = match (errors, warnings) {
         (1.., _) => format!("{}.", counted(errors, "error")),
-        _ if config.meters.is_empty() => "No [[meter]] is configured; nothing is measured.".to_owned(),
+        _ if config.meters.is_empty() && subscribed.is_empty() => {
+            "No [[meter]] is configured; nothing is measured.".to_owned()
+        }
         (0, 0) => "Configuration OK.".to_owned(),
         (0, 1..) => format!("{}.", counted(warnings, "warning")),
     };

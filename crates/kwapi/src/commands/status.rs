@@ -1,10 +1,12 @@
-//! `kwapi status`: how each meter of a running kwapi is doing, or each link of a forwarder.
+//! `kwapi status`: how each meter of a running kwapi is doing, or each link of a forwarder; of a process with neither, whether
+//! it is ready.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use kwapi_drivers::manager::MeterState;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::client::{AskFailure, KwapiClient};
@@ -27,7 +29,13 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
     if let Some(links) = links(address).await? {
         return print_links(address, &links, arguments).await;
     }
-    let meters = meters(address).await?;
+    let meters: Vec<MeterReport> = match ask(address, "/meters").await {
+        Ok(body) => parsed(address, &body)?,
+        Err(AskFailure::Absent(why)) => return Err(absent(&why)),
+        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => {
+            return print_readiness(address, arguments).await;
+        }
+    };
     let shown: Vec<&MeterReport> =
         meters.iter().filter(|meter| !arguments.troubled || !meter.is_up).collect();
     if arguments.json {
@@ -43,6 +51,28 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
     Ok(())
 }
 
+/// Whether a process that reads no meters is ready (`kwapi api`, `kwapi rrd`), and if not, why.
+///
+/// # Errors
+/// When that is no kwapi, as one line.
+async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<(), String> {
+    let unready = get(address, "/readyz").await;
+    // A process that is not ready says so with an error's status, and one that is no kwapi has no troubles to tell.
+    parsed::<Vec<String>>(address, &get(address, "/troubles").await?)?;
+    if arguments.json {
+        // Of all its meters there is none.
+        println!("[]");
+        return Ok(());
+    }
+    let readiness = match unready {
+        Ok(_) => "ready".to_owned(),
+        Err(_) => format!("not ready; http://{address}/readyz says why"),
+    };
+    println!("no meters in this process; {readiness}");
+    print_troubles(address).await;
+    Ok(())
+}
+
 /// What is wrong with the process at `address` itself. A kwapi of before says nothing of it.
 async fn print_troubles(address: SocketAddr) {
     let troubles = get(address, "/troubles").await.unwrap_or_default();
@@ -51,14 +81,18 @@ async fn print_troubles(address: SocketAddr) {
     }
 }
 
-/// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place and no driver manager
-/// is at its own, where a forwarder is by default.
+/// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place, the first of the roles
+/// that answers at its own.
 async fn asked(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
-    let (address, forwarder) = (address(told, named)?, default_address(Roles::FORWARDER));
+    let address = address(told, named)?;
     KwapiClient::on_this_machine(address)?;
-    let is_default = told.is_none() && address == default_address(Roles::DRIVERS);
-    if is_default && get(address, "/healthz").await.is_err() && get(forwarder, "/healthz").await.is_ok() {
-        return Ok(forwarder);
+    if told.is_none() && address == default_address(Roles::DRIVERS) {
+        let roles = [Roles::DRIVERS, Roles::FORWARDER, Roles::API, Roles::RRD];
+        for address in roles.map(default_address) {
+            if get(address, "/healthz").await.is_ok() {
+                return Ok(address);
+            }
+        }
     }
     Ok(address)
 }
@@ -69,9 +103,7 @@ async fn asked(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketA
 /// When nobody answers, as one line.
 async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
     match ask(address, "/links").await {
-        Ok(body) => serde_json::from_slice(&body)
-            .map(Some)
-            .map_err(|_| format!("{address} is not a kwapi status endpoint")),
+        Ok(body) => parsed(address, &body).map(Some),
         Err(AskFailure::Absent(why)) => Err(absent(&why)),
         Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(None),
     }
@@ -140,8 +172,11 @@ pub(super) fn address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<
 /// # Errors
 /// When nobody answers there, or no driver manager, as one line.
 pub(super) async fn meters(address: SocketAddr) -> Result<Vec<MeterReport>, String> {
-    let body = get(address, "/meters").await?;
-    serde_json::from_slice(&body).map_err(|_| format!("{address} is not a kwapi status endpoint"))
+    parsed(address, &get(address, "/meters").await?)
+}
+
+fn parsed<T: DeserializeOwned>(address: SocketAddr, body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|_| format!("{address} is not a kwapi status endpoint"))
 }
 
 fn print(meters: &[&MeterReport]) {

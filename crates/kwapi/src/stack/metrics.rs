@@ -5,6 +5,7 @@ mod samples;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kwapi_bus::{BusContext, Forwarder, LinkCounters, LinkSide, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
@@ -15,6 +16,19 @@ use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 pub(super) use records::{groups, history, ledger};
 pub(super) use samples::samples;
 
+/// Bounds of how late readings are, as text and in milliseconds.
+const LATENESS_BOUNDS: [(&str, u64); 9] = [
+    ("0.001", 1),
+    ("0.005", 5),
+    ("0.02", 20),
+    ("0.05", 50),
+    ("0.1", 100),
+    ("0.2", 200),
+    ("0.5", 500),
+    ("1", 1_000),
+    ("5", 5_000),
+];
+
 /// Meters by state, and each meter's state, latency and failures.
 pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
     move |out: &mut Exposition| {
@@ -24,6 +38,18 @@ pub(super) fn drivers(manager: Arc<Manager>) -> impl MetricSource {
             let count = statuses.iter().filter(|meter| meter.state == state).count();
             by_state.count(&[("state", state.as_str())], count as u64);
         }
+        let lateness = manager.lateness();
+        out.family(
+            "kwapi_meter_lateness_seconds",
+            Kind::Histogram,
+            "How late readings were in hand, behind the tick they were due at; of all meters that are polled.",
+        )
+        .histogram(
+            &[],
+            &LATENESS_BOUNDS.map(|(bound, _)| bound),
+            &lateness.buckets(LATENESS_BOUNDS.map(|(_, milliseconds)| Duration::from_millis(milliseconds))),
+            lateness.sum().as_secs_f64(),
+        );
         for meter in &statuses {
             let labels = [("meter", meter.name.as_str()), ("driver", meter.driver)];
             let up = f64::from(u8::from(meter.state.is_up()));

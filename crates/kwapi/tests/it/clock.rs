@@ -1,35 +1,18 @@
 //! `kwapi api` on a host whose clock is in 1970, by libfaketime: it says so, takes the time from its publishers, and its
 //! totals, their begin and the unknown time are right, then and after the clock is set.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use kwapi_peers::{Lab, Peer, free_port, need, wait_until};
 use serde_json::Value;
 
+use crate::fake_clock::{FakedClock, begin_at};
 use crate::harness::{Kwapi, PATIENCE, get, kwapi};
 
 const KEY: &str = "[bus]\nkey = { id = 'k', secret = '0123456789abcdef0123456789abcdef' }\n";
 /// What the probe draws.
 const WATTS: f64 = 3_600.0;
-
-/// The library that `faketime` loads into a process with threads.
-fn library() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten();
-    folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.is_file())
-}
-
-/// What libfaketime leaves in shared memory when the process with this id has ended.
-struct FakedClock(u32);
-
-impl Drop for FakedClock {
-    fn drop(&mut self) {
-        for name in ["faketime_shm_", "sem.faketime_sem_"] {
-            _ = std::fs::remove_file(format!("/dev/shm/{name}{}", self.0));
-        }
-    }
-}
 
 /// An API that hears `drivers`, in the year that `clock` says.
 fn api(lab: &Lab, drivers: &Kwapi, [api, status]: [u16; 2], clock: Option<&str>) -> Peer {
@@ -42,8 +25,7 @@ fn api(lab: &Lab, drivers: &Kwapi, [api, status]: [u16; 2], clock: Option<&str>)
     let mut command: Command = kwapi();
     command.args(["api", "--config"]).arg(lab.join("api.toml"));
     if let Some(clock) = clock {
-        command.env("LD_PRELOAD", library().unwrap()).env("FAKETIME", clock);
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        begin_at(&mut command, clock);
     }
     Peer::start(&mut command, lab.join(if clock.is_some() { "api-1970.log" } else { "api.log" }))
 }
@@ -81,7 +63,7 @@ fn an_api_in_1970_is_right_by_its_publishers_and_stays_right() {
         ),
     );
     let (lab, ports) = (Lab::empty(), [free_port(), free_port()]);
-    let process = api(&lab, &drivers, ports, Some("@1970-01-01 00:05:00"));
+    let process = api(&lab, &drivers, ports, Some("1970-01-01 00:05:00"));
     let faked = FakedClock(process.id());
     let first = after(ports[0], 2.0);
     check(&first, 0.0);

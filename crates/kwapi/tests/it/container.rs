@@ -8,6 +8,8 @@ use kwapi_peers::{Lab, Peer, free_port, need, output, skip, wait_until};
 
 use crate::harness::{PATIENCE, get};
 
+mod sites;
+
 /// Where the commands that enter it are found.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use kwapi_peers::{Lab, Peer, free_port};
 use serde_json::Value;
 
+use crate::fake_clock::begin_at;
+
 /// How long anything may take to happen on a loaded machine; nothing is asserted about how quick it is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,15 +36,31 @@ impl Kwapi {
 
     /// As [`Kwapi::start`], in a scratch directory that exists already (a restart).
     pub(crate) fn start_in(lab: Lab, arguments: &[&str], toml: &str) -> Self {
-        Self::begin(lab, None, arguments, toml)
+        Self::begin(lab, kwapi(), arguments, toml)
+    }
+
+    /// As [`Kwapi::start_in`]; its clock begins at an instant (see [`begin_at`]).
+    pub(crate) fn start_at(lab: Lab, instant: &str, arguments: &[&str], toml: &str) -> Self {
+        let mut command = kwapi();
+        begin_at(&mut command, instant);
+        Self::begin(lab, command, arguments, toml)
     }
 
     /// As [`Kwapi::start`], with at most so many open files.
     pub(crate) fn start_limited(files: Option<u32>, arguments: &[&str], toml: &str) -> Self {
-        Self::begin(Lab::empty(), files, arguments, toml)
+        let command = match files {
+            None => kwapi(),
+            Some(files) => {
+                let mut command = Command::new("sh");
+                let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+                command.args(["-c", &limited, env!("CARGO_BIN_EXE_kwapi")]);
+                command
+            }
+        };
+        Self::begin(Lab::empty(), command, arguments, toml)
     }
 
-    fn begin(lab: Lab, files: Option<u32>, arguments: &[&str], toml: &str) -> Self {
+    fn begin(lab: Lab, mut command: Command, arguments: &[&str], toml: &str) -> Self {
         let (api, web, status) = (free_port(), free_port(), free_port());
         let file = lab.join("kwapi.toml");
         let toml = toml
@@ -52,15 +70,6 @@ impl Kwapi {
             .replace("@DIR@", &lab.path().display().to_string());
         std::fs::write(&file, toml).unwrap();
         let log = lab.join(format!("kwapi-{}.log", arguments.first().unwrap_or(&"run")));
-        let mut command = match files {
-            None => kwapi(),
-            Some(files) => {
-                let mut command = Command::new("sh");
-                let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
-                command.args(["-c", &limited, env!("CARGO_BIN_EXE_kwapi")]);
-                command
-            }
-        };
         let process = Peer::start(command.args(arguments).arg("--config").arg(&file), log);
         Self { process, api, web, status, lab }
     }

@@ -1,4 +1,4 @@
-//! Remote write into a real Prometheus, and what it has then, sample by sample.
+//! Remote write into a real Prometheus and a real `VictoriaMetrics`, and what they have then, sample by sample.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,6 +9,8 @@ use kwapi_peers::{Lab, Peer, free_port, need, wait_until};
 use serde_json::Value;
 
 use crate::harness::{Kwapi, PATIENCE, get, request, run};
+
+mod victoria;
 
 const PROBES: [&str; 3] = ["lyon.1", "lyon.2", "lyon.3"];
 /// A login that one of the servers wants.

@@ -59,6 +59,18 @@ pub(in super::super) struct GroupFold {
 pub(in super::super) struct Reached {
     newest: u64,
     times_set_back: u64,
+    /// The first second that had not been told.
+    told_until: u64,
+    /// The last that can depend on what had been taken. Who begins to read after that does not know since when the first
+    /// sample of a member held: that may be `max_gap`.
+    last_dependent: u64,
+}
+
+impl Reached {
+    /// Whether each second that depends on what had been taken `earlier` has been told.
+    pub(in super::super) fn has_told(&self, earlier: Self) -> bool {
+        self.times_set_back > earlier.times_set_back || self.told_until > earlier.last_dependent
+    }
 }
 
 /// A group in one second.
@@ -149,14 +161,13 @@ impl GroupFold {
 
     /// Where it is now.
     pub(in super::super) fn reached(&self) -> Reached {
-        Reached { newest: self.newest, times_set_back: self.times_set_back }
-    }
-
-    /// Whether each second that depends on what had been taken by then has been told. Who begins to read after that does not
-    /// know since when the first sample of a member held: that may be `max_gap`.
-    pub(in super::super) fn has_told(&self, reached: Reached) -> bool {
-        let last = reached.newest.saturating_add(u64::try_from(self.max_gap.as_micros()).unwrap_or(u64::MAX));
-        self.times_set_back > reached.times_set_back || self.base > last / SECOND
+        let last = self.newest.saturating_add(u64::try_from(self.max_gap.as_micros()).unwrap_or(u64::MAX));
+        Reached {
+            newest: self.newest,
+            times_set_back: self.times_set_back,
+            told_until: self.base,
+            last_dependent: last / SECOND,
+        }
     }
 
     /// Notes who was heard at `at`, before what will be taken.

@@ -1,3 +1,4 @@
+mod ahead;
 mod late;
 
 use kwapi_core::{Decision, Totals};

@@ -216,3 +216,34 @@ fn a_damaged_file_is_made_again_without_the_time_that_was_ahead() {
     let (mean, count) = hour(&history, 1_400);
     assert!((mean - 100.0).abs() < 1e-9 && count >= 125, "{mean} W in {count} rows");
 }
+
+/// The file of a probe that comes while others are rewound is ahead, too: its samples wait, and the journal keeps them.
+#[test]
+fn a_file_found_ahead_while_another_is_rewound_keeps_its_samples_in_the_journal() {
+    let of = |name: &str, messages: Vec<Measurement>| -> Vec<Measurement> {
+        messages.into_iter().map(|message| Measurement { probe: probe(name), ..message }).collect()
+    };
+    let lab = Lab::empty();
+    let history = open(&lab);
+    for name in ["A", "B"] {
+        record(&history, &of(name, every_ten(10, 600, 100.0)));
+        record(&history, &of(name, every_ten(DAY + 610, DAY + 670, 100.0)));
+    }
+    assert!(history.flush_all());
+    for second in [0, 130, 260] {
+        history.tick(Duration::from_secs(second), at(700)); // The journal is not read again from before.
+    }
+    drop(history);
+    let history = open(&lab);
+    record(&history, &every_ten(680, 1_300, 100.0));
+    assert!(history.flush_all());
+    history.tick(Duration::ZERO, at(1_300));
+    history.tick(Duration::from_secs(599), at(1_890));
+    record(&history, &of("B", every_ten(1_880, 1_890, 100.0))); // Not its turn to be written.
+    history.tick(Duration::from_secs(600), at(1_900));
+    assert_eq!(history.counters().files_rewound, 1);
+    drop(history);
+    let history = open(&lab);
+    assert_eq!(history.last(&probe("B")).unwrap().map(|last| last.at), Some(at(1_890)));
+    assert_eq!(history.last(&probe("A")).unwrap().map(|last| last.at), Some(at(1_300)));
+}

@@ -1,5 +1,7 @@
 //! Files that are spoiled, cut, foreign or gone.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[test]
@@ -61,6 +63,72 @@ fn a_file_that_cannot_be_read_is_named_and_the_others_answer() {
     assert_eq!(seen.unreadable.len(), 1);
     assert!(seen.unreadable[0].cause.contains(spoiled.to_str().unwrap()), "{:?}", seen.unreadable);
     assert!(rows.iter().any(|(_, row)| row.step == RowStep::Day));
+}
+
+/// A ledger whose first day has many parts of each step.
+fn in_many_parts(journal: &Journal, world: &World, gate: Option<Gate>) -> Ledger {
+    let ledger = Ledger::open_through(LedgerConfig::default(), journal, gate).unwrap();
+    for records in world.records.chunks(40) {
+        append(journal, records);
+        ledger.catch_up(wall(0));
+        ledger.write(wall(0)).unwrap();
+    }
+    ledger
+}
+
+/// The parts of a step's first day.
+fn first_day(lab: &Lab, step: &str) -> Vec<std::path::PathBuf> {
+    let mut days = list(&lab.join(format!("ledger/step={step}")));
+    days.sort();
+    let mut parts = list(&days[0]);
+    parts.sort();
+    parts
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_left_out_of_merges_and_the_others_become_one() {
+    let (lab, world) = (Lab::empty(), World::of_a_day());
+    let journal = journal(&lab);
+    let ledger = in_many_parts(&journal, &world, None);
+    let [spoiled, gone] = ["minute", "quarter"].map(|step| first_day(&lab, step)[1].clone());
+    std::fs::write(&spoiled, b"PAR1 no, it is not PAR1").unwrap();
+    std::fs::remove_file(gone).unwrap();
+    let (before, _) = everything(&ledger);
+    assert!((0..10).all(|_| ledger.merge_one(wall(28 * HOUR))));
+    let count = |step| first_day(&lab, step).len();
+    // The newest parts may be told again by the next start, and stay.
+    assert!((2..=4).contains(&count("minute")) && count("quarter") <= 3 && count("day") <= 3);
+    assert_eq!(std::fs::read(&spoiled).unwrap(), b"PAR1 no, it is not PAR1");
+    assert_eq!(ledger.counters().files_damaged, 2);
+    assert!(ledger.counters().merges >= 2, "{:?}", ledger.counters());
+    let (after, seen) = everything(&ledger);
+    assert_eq!((after.len(), seen.unreadable.len()), (before.len(), 2));
+    // What was told is told again by the next process, and it merges what comes.
+    drop(ledger);
+    let again = open(&journal);
+    assert!((0..10).all(|_| again.merge_one(wall(28 * HOUR))));
+    assert_eq!(everything(&again).0.len(), before.len());
+}
+
+/// A disk that is full when a day is to be merged, and has room an hour later.
+#[test]
+fn what_the_disk_refuses_to_merge_is_merged_an_hour_later() {
+    let (lab, world) = (Lab::empty(), World::of_a_day());
+    let journal = journal(&lab);
+    let is_full = Arc::new(AtomicBool::new(false));
+    let full = Arc::clone(&is_full);
+    let gate: Gate = Arc::new(move || {
+        if full.load(Ordering::Relaxed) { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let ledger = in_many_parts(&journal, &world, Some(gate));
+    is_full.store(true, Ordering::Relaxed);
+    ledger.merge_if_due(Duration::from_secs(10), wall(28 * HOUR));
+    is_full.store(false, Ordering::Relaxed);
+    ledger.merge_if_due(Duration::from_secs(3_609), wall(28 * HOUR));
+    assert_eq!(ledger.counters().merges, 0, "not again before an hour has passed");
+    ledger.merge_if_due(Duration::from_secs(3_610), wall(28 * HOUR));
+    assert_eq!((ledger.counters().merges, ledger.counters().files_damaged), (1, 0));
+    assert_eq!(rows(&ledger), world.truth());
 }
 
 #[test]

@@ -15,8 +15,7 @@ fn live(ledger: &Ledger, journal: &Journal, world: &World, from: usize) -> bool 
         if ledger.write(wall(0)).is_err() {
             return false;
         }
-        ledger.merge_one(wall(28 * HOUR));
-        if ledger.upkeep.lock().cannot_merge {
+        if !ledger.merge_one(wall(28 * HOUR)) {
             return false;
         }
     }

@@ -191,3 +191,88 @@ fn stretches_that_are_over_are_told_without_reading_files() {
     // What was not asked before is not told as if nothing were in it.
     assert_eq!(watched.windows.statuses(&probe("a"), windows(now)[3], quarter, at(90_001)), None);
 }
+
+impl Watched {
+    /// Compares how sure the stretches of the sum of all probes are with the question asked anew.
+    #[track_caller]
+    fn check_sums(&self, now: u64) {
+        let probes = self.query.probes();
+        let mut members = SumMembers::new(1);
+        probes.iter().for_each(|probe| members.add(probe, 0, MemberCounts::In));
+        for ((start, end), step) in windows(now).into_iter().zip([60, 60, 900, 86_400]) {
+            let (step, now) = (Duration::from_secs(step), Timestamp::from_seconds(now));
+            let whole = |seconds: u64| Timestamp::from_seconds(seconds * step.as_secs());
+            let from = whole(start.seconds() / step.as_secs());
+            let to = whole(end.seconds().div_ceil(step.as_secs()));
+            let ask = Ask {
+                probes: Vec::new(),
+                start: from,
+                end: to,
+                step: EnergyStep::Every(step),
+                is_to_now: false,
+                now,
+            };
+            let expected = self.query.sums(&ask, &members).unwrap().sums.pop().unwrap();
+            let spans = self.windows.sum_statuses(&probes, (start, end), step, now).unwrap();
+            for (span, expected) in spans.iter().zip(&expected) {
+                let told = |span: &EnergySpan| (span.start, span.known, span.unknown_ms, span.absent_ms);
+                assert_eq!(told(span), told(expected), "{start:?} {step:?} of {}", probes.len());
+            }
+            assert_eq!(spans.len(), expected.len());
+        }
+    }
+}
+
+#[test]
+fn stretches_of_a_sum_say_what_the_question_asked_anew_does_whoever_was_away_and_is_back() {
+    let (watched, world) = (Watched::new(), World::of_a_day());
+    let mut newest = 0;
+    for (n, records) in world.records.chunks(29).enumerate() {
+        watched.take(records);
+        newest = records.iter().fold(newest, |newest, record| newest.max(record.at.seconds()));
+        if n % 3 == 1 {
+            watched.ledger.write(at(0)).unwrap();
+        }
+        if newest > 0 {
+            watched.check_sums(newest);
+        }
+    }
+    assert!(watched.windows.settled_count() > 100);
+    let nobody = [ProbeId::new("nobody").unwrap()];
+    let window = (Timestamp::from_seconds(0), Timestamp::from_seconds(60));
+    assert_eq!(watched.windows.sum_statuses(&nobody, window, Duration::from_secs(60), window.1), None);
+}
+
+#[test]
+fn of_a_sum_only_what_is_not_over_is_read_again_though_one_of_it_is_silent() {
+    let watched = Watched::new();
+    let (both, quarter) = ([probe("a"), probe("b")], Duration::from_secs(900));
+    watched.take(&records("a", 0, 90_400, 40));
+    // Silent since the middle of the day.
+    watched.take(&records("b", 0, 50_000, 40));
+    watched.ledger.write(at(0)).unwrap();
+    let now = at(90_401).seconds();
+    let ask = || watched.windows.sum_statuses(&both, windows(now)[2], quarter, Timestamp::from_seconds(now));
+    let before = ask().unwrap();
+    let steps = ["step=minute", "step=quarter", "step=day"];
+    let [here, away] = ["ledger", "ledger-away"].map(|name| watched.journal.home().join(name));
+    std::fs::create_dir(&away).unwrap();
+    steps.iter().for_each(|step| std::fs::rename(here.join(step), away.join(step)).unwrap());
+    let more: Vec<_> = records("a", 0, 90_500, 40).into_iter().skip(9_041).collect();
+    watched.take(&more);
+    let after = ask().unwrap();
+    assert_eq!(after[..95], before[..95]);
+    assert_eq!(after[95].known.ms[0], before[95].known.ms[0] + 100_000);
+    // It is back: what was absent has energy, and files are read for it.
+    steps.iter().for_each(|step| std::fs::rename(away.join(step), here.join(step)).unwrap());
+    let back: Vec<_> = records("b", 0, 90_500, 40).into_iter().skip(9_030).collect();
+    watched.take(&back);
+    let after = ask().unwrap();
+    assert_eq!((before[60].absent_ms, after[60].absent_ms), (900_000, 0));
+    let anew = Windows::new(watched.query.clone());
+    let anew = anew.sum_statuses(&both, windows(now)[2], quarter, Timestamp::from_seconds(now));
+    assert_eq!(
+        after.iter().map(|span| span.known).collect::<Vec<_>>(),
+        anew.unwrap().iter().map(|span| span.known).collect::<Vec<_>>()
+    );
+}

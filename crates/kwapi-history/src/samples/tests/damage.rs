@@ -76,15 +76,41 @@ fn files_that_cannot_be_read_are_named_and_the_others_answer() {
             page.unreadable.iter().filter(|file| file.cause.contains(all[0].to_str().unwrap())).count();
         assert_eq!((named, page.unreadable.len()), (1, 1), "{:?}", page.unreadable);
         assert!(!page.samples.is_empty() && page.samples.len() < before);
-        // An hour with such a file is left alone, and merging goes on with the others.
-        for _ in 0..10 {
-            samples.merge_one(wall(9 * HOUR));
-        }
+        // Such a file is left alone, and merging goes on with the others.
+        assert!((0..10).all(|_| samples.merge_one(wall(9 * HOUR))));
         assert_eq!(std::fs::read(&all[0]).unwrap(), spoiled);
-        assert!(!samples.upkeep.lock().cannot_merge);
     }
     std::fs::remove_file(&all[0]).unwrap();
     assert_eq!(page().unreadable.len(), 1, "gone");
+}
+
+#[test]
+fn the_others_of_an_hour_are_merged_without_those_that_are_damaged_or_gone() {
+    let (lab, world) = (Lab::empty(), World::of_some_hours());
+    let journal = journal(&lab);
+    let samples = open(&journal);
+    let mut later = World::default();
+    later.hear("lyon.later", 5 * HOUR * 1_000, 0, 1.0, false); // All before it is settled.
+    for records in world.records.chunks(40).chain([&later.records[..]]) {
+        append(&journal, records);
+        samples.catch_up(wall(0));
+        samples.write(wall(0)).unwrap();
+    }
+    let (mut all, probe) = (parts(&lab), ProbeId::new("lyon.a").unwrap());
+    all.sort();
+    let folder = all[0].parent().unwrap();
+    let of_hour = all.iter().filter(|part| part.starts_with(folder)).count();
+    assert!(of_hour > 4, "{all:?}");
+    std::fs::write(&all[1], b"PAR1 no, it is not PAR1").unwrap();
+    std::fs::remove_file(&all[2]).unwrap();
+    let page = || samples.page(&probe, wall(0), wall(3 * HOUR), 10_000).unwrap();
+    let before = page();
+    assert!((0..20).all(|_| samples.merge_one(wall(2 * HOUR + 1_200))));
+    assert_eq!(list(folder).len(), 2, "the damaged one, and the others as one");
+    assert_eq!(std::fs::read(&all[1]).unwrap(), b"PAR1 no, it is not PAR1");
+    assert_eq!(samples.counters().files_damaged, 2, "told once each");
+    let after = page();
+    assert_eq!((after.samples, after.unreadable.len()), (before.samples, 2));
 }
 
 #[test]

@@ -15,8 +15,7 @@ fn live(samples: &Samples, journal: &Journal, world: &World, is_appended: bool) 
         if samples.write(wall(0)).is_err() {
             return false;
         }
-        samples.merge_one(wall(5 * HOUR));
-        if samples.upkeep.lock().cannot_merge {
+        if !samples.merge_one(wall(5 * HOUR)) {
             return false;
         }
     }

@@ -334,10 +334,8 @@ fn live(samples: &Samples, journal: &Journal, world: &World, shelf: &Shelf, is_a
         if samples.write(wall(0)).is_err() {
             return false;
         }
-        for _ in 0..3 {
-            samples.merge_one(much_later());
-        }
-        if samples.upkeep.lock().cannot_merge || !shelf.fill(samples, much_later()) {
+        let is_merged = (0..3).all(|_| samples.merge_one(much_later()));
+        if !is_merged || !shelf.fill(samples, much_later()) {
             return false;
         }
         samples.retain(wall(400 * 86_400));

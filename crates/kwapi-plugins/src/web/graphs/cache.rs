@@ -19,7 +19,7 @@ const NAMED_BYTES: usize = 32;
 /// What is to be counted for an entry.
 fn cost(key: &Key, graph: &Graph) -> usize {
     let named = match &key.0 {
-        Subject::Probe(_) | Subject::MarkedProbe(_) | Subject::Group(_) | Subject::Everything => 0,
+        Subject::Probe(_) | Subject::Group(_) | Subject::Everything => 0,
         Subject::These(probes) => probes.len(),
     };
     graph.bytes.len() + ENTRY_BYTES + named * NAMED_BYTES

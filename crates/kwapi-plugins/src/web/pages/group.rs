@@ -14,7 +14,7 @@ use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
-use super::view::{Drawing, EnergyWords, drawing_of};
+use super::view::{Drawing, EnergyWords, drawing_of, keys};
 use super::{Layout, group_path, not_found, position, probe_path, range, render};
 use crate::groups::GroupNow;
 use crate::http::percent::encode;
@@ -44,6 +44,8 @@ struct Page {
     around: Vec<(String, String)>,
     energy: Option<EnergyWords>,
     graphs: Vec<GroupGraph>,
+    /// What of them is explained: its form as a little picture, and words.
+    keys: Vec<(String, &'static str)>,
     periods: [Period; 3],
     members: Vec<Member>,
     count: usize,
@@ -55,19 +57,19 @@ struct Page {
 
 /// A group at present.
 #[derive(Debug)]
-struct GroupWords {
+pub(super) struct GroupWords {
     name: String,
     href: String,
-    watts: Option<String>,
-    known: String,
-    is_whole: bool,
-    reporting: usize,
-    probes: usize,
+    pub(super) watts: Option<String>,
+    pub(super) known: String,
+    pub(super) is_whole: bool,
+    pub(super) reporting: usize,
+    pub(super) probes: usize,
     /// Its own meter: name and address.
     meter: Option<(String, String)>,
     rest: Option<String>,
     /// The same in words.
-    beside: Option<String>,
+    pub(super) beside: Option<String>,
 }
 
 #[derive(Debug)]
@@ -97,7 +99,13 @@ struct Member {
 }
 
 impl GroupWords {
-    fn new(now: GroupNow) -> Self {
+    /// `3 of 4 probes reporting`.
+    pub(super) fn reporting_words(&self) -> String {
+        let Self { reporting, probes, .. } = self;
+        format!("{reporting} of {probes} probe{} reporting", if *probes == 1 { "" } else { "s" })
+    }
+
+    pub(super) fn new(now: GroupNow) -> Self {
         Self {
             href: group_path(&now.group),
             watts: now.watts.map(watts_text),
@@ -173,6 +181,7 @@ pub(super) fn one(
     let members = members.skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE);
     let around = kwapi_core::groups_of(group).filter_map(|name| ProbeId::new(name).ok());
     let around = around.filter(|name| group::is_readable(site, seen, name));
+    let graphs = Period::ALL.map(|period| graph(site, &view, group, period, now));
     let shown = Page {
         layout: Layout::new(site, seen, group.to_string(), None),
         crumbs: crumbs(site, seen, group),
@@ -180,7 +189,8 @@ pub(super) fn one(
         encoded: encode(group.as_str()),
         around: around.map(|name| (name.to_string(), group_path(name.as_str()))).collect(),
         energy: EnergyWords::of_all(&view.overall, now, &site.settings),
-        graphs: Period::ALL.map(|period| graph(site, &view, group, period, now)).into(),
+        keys: keys(graphs.iter().map(|graph| &graph.drawing), "measured"),
+        graphs: graphs.into(),
         periods: PERIODS,
         members: members
             .map(|(probe, above)| member(site, seen, &view, probe, above.is_some(), now))
@@ -250,10 +260,11 @@ fn graph(site: &Site, view: &GroupView, group: &ProbeId, period: Period, now: Ti
     let share = groups.and_then(|groups| groups.known_share(group.as_str(), period, now).ok().flatten());
     let shares: Vec<f64> = share.iter().flat_map(|share| share.watts.iter().copied().flatten()).collect();
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+    let (subject, members) = (Subject::Group(group.clone()), Some(&view.members));
     GroupGraph {
         period,
         values: range::address_of(site, &group_path(group.as_str()), period, now),
-        drawing: drawing_of(site, &Subject::Group(group.clone()), period, view.energy(period), now),
+        drawing: drawing_of(site, &subject, period, view.energy(period), members, now),
         known: (!shares.is_empty()).then(|| words::percent(mean)),
     }
 }

@@ -10,10 +10,9 @@ use super::super::Site;
 use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::graphs::{Form, Sum};
-use super::super::marks::Occurring;
 use super::super::overview::Seen;
 use super::super::route::FormFields;
-use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, swatch};
+use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, keys, swatch};
 use super::{Layout, filtered, inline, position, probe_path, range, render};
 use crate::http::percent::encode;
 
@@ -42,6 +41,8 @@ struct Page {
     /// What the bands are of, where several probes share one.
     bands: Vec<BandWords>,
     cards: Vec<Card>,
+    /// What of its graphs is explained: its form as a little picture, and words.
+    keys: Vec<(String, &'static str)>,
     page: usize,
     pages: usize,
     previous: Option<String>,
@@ -114,7 +115,9 @@ pub(super) fn answer(
         },
         drawing: drawing(site, probe, period, used, now),
     });
+    let cards: Vec<Card> = cards.collect();
     let overall = site.probes.overall(seen, used, now);
+    let summary = summary(site, seen, period, &sum);
     let page = Page {
         layout: Layout::new(site, seen, period.label().to_owned(), Some(period)),
         period,
@@ -126,12 +129,13 @@ pub(super) fn answer(
         shows_chosen,
         matching: matching.len(),
         energy: EnergyWords::of_all(&overall, now, &site.settings),
-        summary: summary(site, seen, period, &sum),
+        keys: keys([&summary].into_iter().chain(cards.iter().map(|card| &card.drawing)), "measured"),
+        summary,
         values: range::address_of(site, &format!("/last/{period}/"), period, now),
         others: stacked.others,
         coloured: stacked.bands.len(),
         bands: bands(site, seen, stacked),
-        cards: cards.collect(),
+        cards,
         page,
         pages,
         previous: (page > 1).then(|| path(page - 1)),
@@ -147,9 +151,9 @@ fn summary(site: &Site, seen: &Seen, period: Period, sum: &Sum) -> Drawing {
     let (wide, narrow) = (draw(WIDE), draw(NARROW));
     Drawing {
         legend: Legend::new(&wide.as_ref().map(|graph| graph.figures).unwrap_or_default(), &site.settings),
+        occurring: wide.as_ref().map(|graph| graph.occurring).unwrap_or_default(),
         svg: wide.as_ref().map(inline).unwrap_or_default(),
         narrow: narrow.as_ref().map(inline),
-        occurring: Occurring::default(),
     }
 }
 

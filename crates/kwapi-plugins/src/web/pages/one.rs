@@ -9,13 +9,12 @@ use super::super::Site;
 use super::super::answer::Conditions;
 use super::super::chosen::Chosen;
 use super::super::graphs::Subject;
-use super::super::marks::Occurring;
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::selection::{ProbeFilter, query_of};
 use super::crumbs::{Crumb, crumbs};
 use super::downloads::{Download, downloads};
-use super::view::{Drawing, ProbeWords, drawing_of};
+use super::view::{Drawing, ProbeWords, drawing_of, keys};
 use super::{Layout, position, probe_path, range, render};
 use crate::directory::Labels;
 use bars::Bars;
@@ -34,6 +33,8 @@ struct Page {
     /// `None` where nothing was measured in their time, or no ledger is kept.
     bars: Option<Bars>,
     has_ledger: bool,
+    /// Where its history begins, in Unix seconds.
+    begin: Option<u64>,
     /// Each with where its values are, if they are.
     graphs: Vec<(Period, Drawing, Option<String>)>,
     /// What of them is explained: its form as a little picture, and words.
@@ -63,13 +64,11 @@ pub(super) fn answer(
 ) -> Response {
     let used = site.graphs.used(std::slice::from_ref(probe), &Period::ALL, now);
     let ledger = site.directory.query();
-    let subject = Subject::MarkedProbe(probe.clone());
+    let subject = Subject::Probe(probe.clone());
     let graphs = Period::ALL.map(|period| {
-        let drawing = drawing_of(site, &subject, period, used.figure(probe, period), now);
+        let drawing = drawing_of(site, &subject, period, used.figure(probe, period), None, now);
         (period, drawing, range::href_of(site, probe, period, now))
     });
-    let occurring = graphs.iter().map(|(_, drawing, _)| drawing.occurring);
-    let occurring = occurring.fold(Occurring::default(), Occurring::or);
     let page = Page {
         layout: Layout::new(site, seen, probe.to_string(), None),
         crumbs: crumbs(site, seen, probe),
@@ -77,8 +76,9 @@ pub(super) fn answer(
         labels: site.directory.labels(probe),
         bars: ledger.and_then(|ledger| bars::bars(site, ledger, seen, probe, query, now)),
         has_ledger: ledger.is_some(),
+        begin: used.account(probe, None).map(|account| account.since.seconds()),
+        keys: keys(graphs.iter().map(|(_, drawing, _)| drawing), "measured"),
         graphs: graphs.into(),
-        keys: occurring.keys("measured"),
         facts: origin::facts(site, seen, probe, now),
         downloads: downloads(site, probe, &format!("{}?to=now", probe_path(probe)), OF_LAST_DAY),
     };

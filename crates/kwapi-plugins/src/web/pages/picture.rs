@@ -49,11 +49,12 @@ pub(super) fn graph(
         Of::Probe(probe) => {
             let used = site.graphs.used(std::slice::from_ref(*probe), &[period], now);
             let energy = used.figure(probe, period);
-            (site.graphs.one(&Subject::MarkedProbe((*probe).clone()), period, form, energy, now), used)
+            (site.graphs.one(&Subject::Probe((*probe).clone()), period, form, energy, None, now), used)
         }
         Of::Group(group, view) => {
             let subject = Subject::Group((*group).clone());
-            (site.graphs.one(&subject, period, form, view.energy(period), now), view.used.clone())
+            let (energy, members) = (view.energy(period), Some(&view.members));
+            (site.graphs.one(&subject, period, form, energy, members, now), view.used.clone())
         }
         Of::All => {
             let sum = site.graphs.sum(seen, period, now);

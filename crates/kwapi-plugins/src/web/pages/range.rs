@@ -43,6 +43,8 @@ struct Page {
     crumbs: Vec<Crumb>,
     id: String,
     href: String,
+    /// Where the history begins, in Unix seconds.
+    begin: u64,
     words: String,
     /// What the form holds: the range on the wall clock.
     from: String,
@@ -177,10 +179,10 @@ impl Page {
         };
         let all = values.powers.iter().zip(&values.rows);
         let around = [
-            ("Earlier", (values.begin < range.from).then(|| range.earlier())),
+            ("Earlier", range.earlier(values.begin)),
             ("Later", range.later(now)),
             ("Wider", range.wider(values.begin, now)),
-            ("Closer", range.closer()),
+            ("Closer", range.closer(values.begin)),
         ];
         let with_page = |page: usize| format!("{href}&page={page}#values");
         let legend = Legend::new(&figures, &site.settings);
@@ -192,6 +194,7 @@ impl Page {
             crumbs: of.crumbs(site, seen),
             id: of.name().into_owned(),
             href: path.clone(),
+            begin: values.begin.seconds(),
             from: words::wall_clock(range.from, zone),
             to: words::wall_clock(range.to, zone),
             energy: figures.energy.text(),

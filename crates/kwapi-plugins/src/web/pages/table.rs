@@ -186,11 +186,11 @@ pub(super) fn answer(
     };
     let order = Order::of(query);
     let found = selection.of(&seen.all, &site.directory);
-    let sum = site.graphs.sum(seen, period, now);
+    let used = site.graphs.used(&seen.all, &[period], now);
     // Without a ledger the rows have to be read: of all probes only where the order takes it.
     let energy_of = |probe: &ProbeId, reads: bool| {
         let of_rows = || if reads { of_rows(site, probe, period, now) } else { EnergyFigure::Unknown };
-        sum.used.figure(probe, period).unwrap_or_else(of_rows)
+        used.figure(probe, period).unwrap_or_else(of_rows)
     };
     let line = |probe| {
         let latest = site.directory.now(probe);
@@ -212,8 +212,8 @@ pub(super) fn answer(
     for line in lines.iter_mut().skip(first).take(PAGE_SIZE) {
         line.energy = energy_of(line.probe, true);
     }
-    let overall = site.probes.overall(seen, &sum.used, now);
-    let all_energy = sum.stacked.energy.unwrap_or_default();
+    let overall = site.probes.overall(seen, &used, now);
+    let all_energy = used.sum(seen.tops().iter(), period).unwrap_or_default();
     let total = (selection.is_all() && seen.all.len() > 1).then_some((overall.watts, all_energy));
     let columns = Columns::of(&lines, total, &site.settings);
     let shown = lines.iter().skip(first).take(PAGE_SIZE);
@@ -245,7 +245,7 @@ pub(super) fn answer(
         next: (page < pages).then(|| with_page(page + 1)),
         selection: selection.clone(),
     };
-    render(&page, StatusCode::OK, position(seen, &sum.used), conditions)
+    render(&page, StatusCode::OK, position(seen, &used), conditions)
 }
 
 /// What a probe used where no ledger is kept: as its graph's legend tells it.

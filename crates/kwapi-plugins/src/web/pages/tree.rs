@@ -8,7 +8,6 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kwapi_core::{Period, ProbeId, Timestamp};
-use kwapi_graph::{cost_text, watts_text};
 
 use super::super::answer::{self, Conditions};
 use super::super::group;
@@ -18,6 +17,7 @@ use super::super::selection::{ProbeFilter, query_of};
 use super::super::tree::{NodeFigures, Tree, TreeNode};
 use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
+use super::events::{NodeEvent, node_in_event};
 use super::facets::{Facet, facets};
 use super::{Layout, group_path, not_found, position, probe_path, render};
 use crate::http::percent::encode;
@@ -72,6 +72,8 @@ struct NodeWords {
     path: String,
     encoded: String,
     href: Option<String>,
+    /// What a stream calls it; a sum of what is selected is in none.
+    live: Option<String>,
     watts: Option<String>,
     is_estimated: bool,
     silent: Option<String>,
@@ -172,7 +174,7 @@ pub(super) fn answer(
         return no_branch(site, seen, root.as_str(), conditions);
     }
     let selected = if selection.is_all() { parts.clone() } else { selection.of(&parts, &site.directory) };
-    let used = site.graphs.sum(seen, period, now).used;
+    let used = site.graphs.used(&seen.parts, &[period], now);
     let tree = Tree::new(site, &selected, &used, period, now);
     let sort = Sort::of(query);
     let root_path = root.as_ref().map(ProbeId::as_str);
@@ -320,26 +322,25 @@ impl Writer<'_> {
             (false, Err(_)) => None,
         };
         // A sum of a part is not shown as if it were the group's.
-        let is_told = !node.is_group() || is_readable || !self.address.selection.is_all();
-        let energy = figures.energy;
-        let cost = settings.tariff.as_ref().map(|tariff| {
-            let text = |kwh: f64| cost_text(kwh * tariff.price_per_kwh, &tariff.currency);
-            energy.kwh().map_or_else(|| "–".to_owned(), |kwh| format!("{}{}", energy.mark(), text(kwh)))
-        });
+        let is_whole_tree = self.address.selection.is_all();
+        let is_told = !node.is_group() || is_readable || !is_whole_tree;
+        let shown =
+            if is_told { node_in_event(figures, settings, node.is_group()) } else { NodeEvent::default() };
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
         let since = |at| words::since(at, self.now, &settings.zone);
         NodeWords {
             path: node.path.clone(),
             encoded: encode(&node.path),
             href,
-            watts: figures.watts.filter(|_| is_told).map(watts_text),
+            live: (is_told && is_whole_tree).then(|| format!("{}:{}", self.address.period, node.path)),
             is_estimated: figures.is_estimated,
             silent: figures.silent_since.map(since),
-            energy: energy.text().filter(|_| is_told).unwrap_or_else(|| "–".to_owned()),
-            cost: if is_told { cost } else { cost.map(|_| "–".to_owned()) },
-            known: is_told.then(|| words::percent(figures.known_share)),
-            is_whole: figures.known_share >= 1.0 || !is_told,
-            reporting: (node.is_group() && is_told)
-                .then(|| format!("{} of {}", figures.reporting, figures.probes)),
+            energy: or_dash(shown.energy),
+            cost: settings.tariff.as_ref().map(|_| or_dash(shown.cost)),
+            is_whole: shown.whole || !is_told,
+            watts: shown.watts,
+            known: shown.known,
+            reporting: shown.reporting,
         }
     }
 }

@@ -5,7 +5,7 @@ use kwapi_graph::{EnergyFigure, Figures, Size, Theme, colour, cost_text, watts_t
 
 use super::super::graphs::{Form, Graph, NoGraph, Subject};
 use super::super::marks::Occurring;
-use super::super::overview::Overall;
+use super::super::overview::{Overall, Seen};
 use super::super::used::Used;
 use super::super::{Settings, Site, words};
 use super::{inline, probe_path};
@@ -42,6 +42,15 @@ impl Legend {
             cost: cost(figures.energy, settings),
         }
     }
+}
+
+/// What is explained of drawings: its form as a little picture, and words; `measured` is what that means in them.
+pub(super) fn keys<'a>(
+    drawings: impl IntoIterator<Item = &'a Drawing>,
+    measured: &'static str,
+) -> Vec<(String, &'static str)> {
+    let occurring = drawings.into_iter().map(|drawing| drawing.occurring);
+    occurring.fold(Occurring::default(), Occurring::or).keys(measured)
 }
 
 /// A drawing and its figures; without a drawing, why there is none.
@@ -141,19 +150,21 @@ fn cost(energy: EnergyFigure, settings: &Settings) -> Option<String> {
 
 /// A probe's drawing over a period, with what it `used` then; empty when it cannot be drawn.
 pub(super) fn drawing(site: &Site, probe: &ProbeId, period: Period, used: &Used, now: Timestamp) -> Drawing {
-    drawing_of(site, &Subject::Probe(probe.clone()), period, used.figure(probe, period), now)
+    drawing_of(site, &Subject::Probe(probe.clone()), period, used.figure(probe, period), None, now)
 }
 
-/// The drawing of a probe or a group over a period, with the `energy` of it.
+/// The drawing of a probe or a group, which has `members`, over a period, with the `energy` of it.
 pub(super) fn drawing_of(
     site: &Site,
     subject: &Subject,
     period: Period,
     energy: Option<EnergyFigure>,
+    members: Option<&Seen>,
     now: Timestamp,
 ) -> Drawing {
     let what = if matches!(subject, Subject::Group(_)) { "group" } else { "probe" };
-    let graph = match site.graphs.one(subject, period, Form::Svg(CARD, Theme::Page), energy, now) {
+    let form = Form::Svg(CARD, Theme::Page);
+    let graph = match site.graphs.one(subject, period, form, energy, members, now) {
         Ok(graph) => graph,
         Err(NoGraph::Undrawn(_)) => None,
         Err(NoGraph::Unreadable(_)) => {

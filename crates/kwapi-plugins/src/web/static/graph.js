@@ -43,6 +43,7 @@
     return {
       left, right, top, bottom, start, end, first, step, watts,
       least: values(svg.dataset.least), most: values(svg.dataset.most), status: svg.dataset.status || "",
+      shares: values(svg.dataset.shares),
       lowest: Math.max(0, Math.floor((start - first) / step)),
       highest: Math.min(watts.length, Math.ceil((end - first) / step)) - 1,
       from: (row) => Math.max(start, first + row * step),
@@ -66,14 +67,17 @@
     const [mean, least, most] = [rows.watts, rows.least, rows.most].map(value);
     const span = `${time(rows.from(row), rows.step)} to ${time(rows.to(row), rows.step)}`;
     const bridged = "bridged: its course is not known";
-    if (rows.status[row] === "b") return { seen: `bridged · ${time(rows.from(row), rows.step)}`, heard: `${span}, ${bridged}` };
+    if (mean === null && rows.status[row] === "b") return { seen: `bridged · ${time(rows.from(row), rows.step)}`, heard: `${span}, ${bridged}` };
     if (mean === null && rows.status[row] === "a") return { seen: "no message", heard: `${span}, before the first or after the last message` };
     if (mean === null) return { seen: `unknown · ${time(rows.from(row), rows.step)}`, heard: `${span}, unknown` };
     const isEstimated = rows.status[row] === "e";
+    // Of a sum, what its power lacks.
+    const lacking = { u: "unknown", b: "bridged" }[rows.status[row]];
+    const lack = lacking ? `, ${rows.shares[row] ? `${rows.shares[row]} % ` : ""}${lacking}` : "";
     const ends = !isEstimated && least !== null && least < most;
     return {
-      seen: `${power(mean)}${ends ? ` (${power(least)} – ${power(most)})` : ""}${isEstimated ? ", estimated" : ""} · ${time(rows.from(row), rows.step)}`,
-      heard: `${span}, average ${aloud(mean)}${ends ? `, lowest ${aloud(least)}, highest ${aloud(most)}` : ""}${isEstimated ? ", estimated" : ""}`,
+      seen: `${power(mean)}${ends ? ` (${power(least)} – ${power(most)})` : ""}${isEstimated ? ", estimated" : ""}${lack} · ${time(rows.from(row), rows.step)}`,
+      heard: `${span}, average ${aloud(mean)}${ends ? `, lowest ${aloud(least)}, highest ${aloud(most)}` : ""}${isEstimated ? ", estimated" : ""}${lack}`,
     };
   };
 
@@ -95,7 +99,7 @@
       const [left, right] = [rows.x(from), rows.x(to)].map((x) => x.toFixed(1));
       path(svg, "kw-chosen", `M${left} ${rows.top}H${right}V${rows.bottom}H${left}Z`);
       seen = `${time(from, rows.step)} – ${time(to, rows.step)}`;
-      heard = `chosen: ${time(from, rows.step)} to ${time(to, rows.step)}`;
+      heard = `selected: ${time(from, rows.step)} to ${time(to, rows.step)}`;
     }
     const x = at ?? rows.x((rows.from(row) + rows.to(row)) / 2);
     path(svg, "kw-cursor", `M${x.toFixed(1)} ${rows.top}V${rows.bottom}`);
@@ -141,8 +145,13 @@
     }
   };
 
+  // Before the history begins there is no page to lead to.
   const go = (graph, rows, anchor, row) => {
-    const [from, to] = chosen(rows, anchor, row);
+    const isBefore = (at) => !rows.watts[at] && rows.to(at) <= Number(graph.dataset.begin || 0);
+    let [first, last] = [Math.min(anchor, row), Math.max(anchor, row)];
+    while (first < last && isBefore(first)) first++;
+    if (isBefore(last)) return say("nothing measured in this range");
+    const [from, to] = [rows.from(first), rows.to(last)];
     location.assign(`${graph.dataset.graph}?from=${Math.floor(from)}&to=${Math.ceil(to)}`);
   };
   // From a range to where the reader came from, or to its probe.

@@ -1,5 +1,5 @@
 // Shows in place what the probes of a page measure, as the stream says it (stream.js), and how the connection stands. What to
-// fill in is marked: data-now (the id of a probe) or data-total on a part of the page, data-value on what changes in it. The
+// fill in is marked: data-now (the id of a probe), data-node (a group) or data-total on a part of the page, data-value on what changes in it. The
 // words are those of the server, which writes them first.
 "use strict";
 (() => {
@@ -8,7 +8,7 @@
   const spoken = document.getElementById("stale");
   const version = new URL(document.currentScript.src).search;
   // What is known of probes, and how far the server's clock is ahead of this one.
-  let probes = {}, total = null, ahead = 0, heard = 0;
+  let probes = {}, nodes = {}, total = null, ahead = 0, heard = 0;
   // Since when there is no connection, for whom it is said, and whether it has been.
   let lost = null, isSaid = false, state = "waiting";
   let worker = null;
@@ -55,6 +55,25 @@
     if (probe.kwh !== undefined) set(value(part, "energy")?.querySelector("strong"), energy(probe.kwh));
   };
 
+  // A group comes in the words of its page.
+  const showNode = (part) => {
+    const node = nodes[part.dataset.node];
+    if (!node) return;
+    for (const name of ["watts", "known", "reporting", "energy", "cost", "beside"]) {
+      const shown = value(part, name);
+      if (!shown) continue;
+      // Probes have come or gone, or fallen silent: the page has more to show than numbers.
+      const isOther = name === "reporting" && shown.textContent !== node[name];
+      if (isOther || (name === "watts" && (node.watts === undefined) !== (shown.textContent === (shown.dataset.silent ?? "–")))) ask();
+      set(shown, node[name] ?? shown.dataset.silent ?? "–");
+      if (name === "watts" && shown.dataset.silent) shown.classList.toggle("none", node.watts === undefined);
+      if (name === "known") shown.classList.toggle("warn", !node.whole);
+    }
+    const [energy, cost] = value(part, "total")?.querySelectorAll("strong") ?? [];
+    if (node.energy) set(energy, node.energy);
+    if (node.cost) set(cost, node.cost);
+  };
+
   const showTotal = (part) => {
     if (!total) return;
     // Probes have come or gone: the page has others to show.
@@ -65,6 +84,7 @@
 
   const showAll = () => {
     document.querySelectorAll("[data-now]").forEach(show);
+    document.querySelectorAll("[data-node]").forEach(showNode);
     document.querySelectorAll("[data-total]").forEach(showTotal);
   };
 
@@ -87,7 +107,7 @@
     if (data.type === "state") {
       state = data.state;
       lost = state === "lost" ? data.since : null;
-      if (state !== "open") [probes, total, heard] = [{}, null, 0];
+      if (state !== "open") [probes, nodes, total, heard] = [{}, {}, null, 0];
       // Whoever has no login any more is led to it.
       if (state === "ended") ask(true);
     } else {
@@ -96,6 +116,7 @@
       const isSilent = (id) => probes[id] !== undefined && Boolean(probes[id].silent) !== Boolean(data.probes[id].silent);
       if (Object.keys(data.probes).some(isSilent)) ask();
       Object.assign(probes, data.probes);
+      Object.assign(nodes, data.nodes);
       total = data.total ?? total;
       showAll();
     }
@@ -119,10 +140,11 @@
   // Says what is to be seen of this page; nothing, when nobody sees it. Timers of hidden pages are slow.
   let waits = 0;
   const tellWants = () => {
-    const ids = document.hidden ? [] : [...new Set([...inView].map((part) => part.dataset.now))];
+    const seen = (name) => document.hidden ? [] : [...new Set([...inView].map((part) => part.dataset[name]))].filter((id) => id !== undefined);
+    const [ids, shownNodes] = [seen("now"), seen("node")];
     const hasTotal = !document.hidden && document.querySelector("[data-total]") !== null;
-    if (!worker && (ids.length || hasTotal)) connect();
-    worker?.postMessage({ ids, total: hasTotal });
+    if (!worker && (ids.length || shownNodes.length || hasTotal)) connect();
+    worker?.postMessage({ ids, nodes: shownNodes, total: hasTotal });
   };
   const want = () => {
     clearTimeout(waits);
@@ -137,12 +159,12 @@
   const observe = () => {
     observer.disconnect();
     inView.clear();
-    document.querySelectorAll("[data-now]").forEach((part) => observer.observe(part));
+    document.querySelectorAll("[data-now], [data-node]").forEach((part) => observer.observe(part));
     want();
   };
 
   document.addEventListener("visibilitychange", want);
-  window.addEventListener("pagehide", () => worker?.postMessage({ ids: [], total: false }));
+  window.addEventListener("pagehide", () => worker?.postMessage({ ids: [], nodes: [], total: false }));
   window.addEventListener("pageshow", want);
   document.addEventListener("kwapi-renewed", ({ detail }) => {
     if (state !== "open") {

@@ -12,7 +12,7 @@ const SILENT_MS = 15000;
 
 const tabs = new Map();
 let now = { query: "", running: null };
-let probes = {}, total = null, at = 0;
+let probes = {}, nodes = {}, total = null, at = 0;
 let state = { type: "state", state: "waiting", since: Date.now() };
 let planned = 0;
 
@@ -25,19 +25,19 @@ const become = (name, since) => {
 
 // What all tabs show, the latest first, as far as it fits into an address.
 const wanted = () => {
-  const ids = new Set();
+  const members = new Set();
   let length = 0, hasTotal = false;
   for (const tab of [...tabs.values()].reverse()) {
     hasTotal ||= tab.total;
-    for (const id of tab.ids) {
-      const more = encodeURIComponent(id).length + 4;
-      if (ids.has(id) || ids.size >= PROBES_MAX || length + more > QUERY_MAX) continue;
-      ids.add(id);
+    const own = [...tab.nodes.map((node) => `node=${encodeURIComponent(node)}`), ...tab.ids.map((id) => `id=${encodeURIComponent(id)}`)];
+    for (const member of own) {
+      const more = member.length + 1;
+      if (members.has(member) || members.size >= PROBES_MAX || length + more > QUERY_MAX) continue;
+      members.add(member);
       length += more;
     }
   }
-  const members = [...ids].sort().map((id) => `id=${encodeURIComponent(id)}`);
-  return [...members, ...(hasTotal ? ["total"] : [])].join("&");
+  return [...[...members].sort(), ...(hasTotal ? ["total"] : [])].join("&");
 };
 
 const plan = () => {
@@ -47,7 +47,7 @@ const plan = () => {
     if (query === now.query) return;
     now.running?.abort();
     now = { query, running: query ? new AbortController() : null };
-    [probes, total] = [{}, null];
+    [probes, nodes, total] = [{}, {}, null];
     if (query) {
       if (state.state !== "lost" && state.state !== "open") become("waiting");
       run(`/stream/?${query}`, now.running);
@@ -123,27 +123,30 @@ const read = async (reader, heard, event) => {
 const take = (news) => {
   at = news.timestamp;
   Object.assign(probes, news.probes);
+  Object.assign(nodes, news.nodes);
   total = news.total ?? total;
-  tell({ type: "news", at, probes: news.probes, total: news.total ?? null });
+  tell({ type: "news", at, probes: news.probes, nodes: news.nodes ?? {}, total: news.total ?? null });
 };
 
 // What a tab says: what it shows (nothing, when nobody looks at it).
-const hear = (tab, { ids, total: hasTotal }) => {
+const hear = (tab, { ids, nodes: shown, total: hasTotal }) => {
   const before = tabs.get(tab), isNew = before === undefined;
-  if (before && before.total === hasTotal && before.ids.join("\n") === ids.join("\n")) {
+  const isSame = (one, other) => one.join("\n") === other.join("\n");
+  if (before && before.total === hasTotal && isSame(before.ids, ids) && isSame(before.nodes, shown)) {
     before.heard = Date.now();
     return;
   }
   tabs.delete(tab);
-  tabs.set(tab, { ids, total: hasTotal, heard: Date.now() });
+  tabs.set(tab, { ids, nodes: shown, total: hasTotal, heard: Date.now() });
   if (isNew) {
     tab.postMessage(state);
-    const known = ids.filter((id) => id in probes).map((id) => [id, probes[id]]);
-    if (known.length || total) tab.postMessage({ type: "news", at, probes: Object.fromEntries(known), total });
+    const known = (wanted, of) => Object.fromEntries(wanted.filter((id) => id in of).map((id) => [id, of[id]]));
+    const news = { type: "news", at, probes: known(ids, probes), nodes: known(shown, nodes), total };
+    if (Object.keys(news.probes).length || Object.keys(news.nodes).length || total) tab.postMessage(news);
   }
   // Somebody may have logged in meanwhile.
   if (isNew && (state.state === "ended" || state.state === "refused")) now.query = "";
-  if (!ids.length && !hasTotal) tabs.delete(tab);
+  if (!ids.length && !shown.length && !hasTotal) tabs.delete(tab);
   plan();
 };
 

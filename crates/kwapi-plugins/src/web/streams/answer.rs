@@ -1,5 +1,5 @@
-//! `/stream/?id=…&id=…&total`: what these probes measure, and what all that the caller sees come to, as Server-Sent Events
-//! (WHATWG HTML, section 9.2), for as long as both sides want it.
+//! `/stream/?id=…&node=…&total`: what these probes measure, what these groups and nodes of the tree come to, and all that the
+//! caller sees, as Server-Sent Events (WHATWG HTML, section 9.2), for as long as both sides want it.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::super::route::{FormFields, STREAM};
 use super::super::{Site, Viewer, answer};
+use super::nodes::{NodesOf, StreamNode};
 use super::total::TotalOf;
 use super::view::{StreamFrame, StreamView};
 use super::{LiveStreams, NoStream, StreamSeat, TICK};
@@ -26,7 +27,7 @@ use crate::auth::{Client, LastingCaller};
 use crate::directory::ConfiguredProbes;
 use crate::scope::Scope;
 
-/// The most probes of a stream.
+/// The most probes and nodes of a stream, together.
 const PROBES_MAX: usize = 200;
 /// How often it is asked whether the caller may still look.
 const CHECK: Duration = Duration::from_secs(2);
@@ -47,22 +48,27 @@ pub(in super::super) fn answer(
     viewer: Viewer,
 ) -> Response {
     let asked: Vec<&str> = query.all("id").collect();
+    let nodes: Vec<&str> = query.all("node").collect();
     let has_total = query.get("total").is_some();
-    if asked.len() > PROBES_MAX {
-        return answer::bad_request(&format!("at most {PROBES_MAX} probes in a stream"));
+    if asked.len().saturating_add(nodes.len()) > PROBES_MAX {
+        return answer::bad_request(&format!("at most {PROBES_MAX} probes in a stream, with groups"));
     }
-    if asked.is_empty() && !has_total {
+    if asked.is_empty() && nodes.is_empty() && !has_total {
         return answer::bad_request("id is missing: ?id=PROBE&id=PROBE, at most 200, or ?total");
     }
     // What is no id, or not the caller's to see, is as a probe that nobody knows: there is nothing of it.
     let mut ids: Vec<ProbeId> = asked.iter().filter_map(|id| ProbeId::new(id).ok()).collect();
     ids.sort_unstable();
     ids.dedup();
+    let mut nodes: Vec<StreamNode> = nodes.iter().filter_map(|node| StreamNode::parse(node)).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let asked = AskedView { ids, nodes, has_total };
     if parts.method == Method::HEAD {
         return headed(Body::empty());
     }
     let streams = &site.settings.streams;
-    let view = StreamView::of(&ids, has_total, &viewer.scope);
+    let view = asked.view(&viewer.scope);
     let joined = streams.take(viewer.name).and_then(|seat| Ok((seat, streams.join(site, view.clone())?)));
     let (seat, frames) = match joined {
         Ok(joined) => joined,
@@ -74,7 +80,7 @@ pub(in super::super) fn answer(
         caller: caller.map(|(logins, client)| LastingCaller::new(logins, client, &parts.headers, STREAM)),
         configured: site.directory.configured(),
         site: Arc::clone(site),
-        ids,
+        asked,
         view,
     };
     let last = parts.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
@@ -106,12 +112,21 @@ fn headed(body: Body) -> Response {
     (headers, body).into_response()
 }
 
-impl StreamView {
-    /// Of `ids`, in order, those within a scope, and what all in it come to where that is asked for.
-    fn of(ids: &[ProbeId], has_total: bool, scope: &Scope) -> Self {
-        Self {
-            probes: ids.iter().filter(|id| scope.allows(id)).cloned().collect(),
-            total: has_total.then(|| TotalOf::new(scope)),
+/// What an address asks for, each once and in order.
+struct AskedView {
+    ids: Vec<ProbeId>,
+    nodes: Vec<StreamNode>,
+    has_total: bool,
+}
+
+impl AskedView {
+    /// Of its probes those within a scope, and what of the rest is to be told to it.
+    fn view(&self, scope: &Scope) -> StreamView {
+        let nodes = || NodesOf { scope: TotalOf::new(scope), nodes: self.nodes.clone() };
+        StreamView {
+            probes: self.ids.iter().filter(|id| scope.allows(id)).cloned().collect(),
+            total: self.has_total.then(|| TotalOf::new(scope)),
+            nodes: (!self.nodes.is_empty()).then(nodes),
         }
     }
 }
@@ -123,7 +138,7 @@ struct Watcher {
     caller: Option<LastingCaller>,
     /// The configuration that it began with.
     configured: Arc<ConfiguredProbes>,
-    ids: Vec<ProbeId>,
+    asked: AskedView,
     view: StreamView,
 }
 
@@ -135,7 +150,7 @@ impl Watcher {
         }
         let Some(caller) = &self.caller else { return true };
         let Some(now) = caller.caller().await else { return false };
-        StreamView::of(&self.ids, self.view.total.is_some(), now.scope()) == self.view
+        self.asked.view(now.scope()) == self.view
     }
 
     /// Sends what changes until the client is gone or may look no more. A client that has not taken the last event is sent the

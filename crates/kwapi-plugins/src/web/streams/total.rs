@@ -14,9 +14,9 @@ use crate::directory::ConfiguredProbes;
 use crate::scope::Scope;
 
 /// Adding up may take at most one part in so many of the time…
-const REST: u32 = 9;
+pub(super) const REST: u32 = 9;
 /// …unless it is done as quickly as this.
-const CHEAP: Duration = Duration::from_millis(50);
+pub(super) const CHEAP: Duration = Duration::from_millis(50);
 
 /// A scope whose probes are added up. Scopes that name the same are the same.
 #[derive(Clone, Debug)]
@@ -28,6 +28,11 @@ pub(super) struct TotalOf {
 impl TotalOf {
     pub(super) fn new(scope: &Scope) -> Self {
         Self { words: scope.words(), scope: scope.clone() }
+    }
+
+    /// The scope itself.
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
     }
 }
 

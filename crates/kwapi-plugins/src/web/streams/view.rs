@@ -7,6 +7,7 @@ use kwapi_core::{ProbeId, Quality, Timestamp};
 use serde::Serialize;
 
 use super::super::Site;
+use super::nodes::{Nodes, NodesOf};
 use super::total::{TotalOf, Totals, rounded};
 use crate::directory::ProbeNow;
 
@@ -17,6 +18,8 @@ pub(super) struct StreamView {
     pub(super) probes: Vec<ProbeId>,
     /// Whose probes are added up, where the sum is asked for.
     pub(super) total: Option<TotalOf>,
+    /// Groups and nodes of the tree, where some are asked for.
+    pub(super) nodes: Option<NodesOf>,
 }
 
 /// A view as it is at an instant.
@@ -30,6 +33,7 @@ pub(super) struct StreamFrame {
     tag: u32,
     probes: Vec<Member>,
     total: Option<Member>,
+    nodes: Vec<Member>,
     /// The stamp of the frame before.
     before: Option<u64>,
     /// For those who have the frame before; empty if nothing has changed.
@@ -80,7 +84,7 @@ impl StreamFrame {
     pub(super) fn new(
         view: &StreamView,
         before: Option<&Self>,
-        totals: &mut Totals,
+        (totals, nodes): (&mut Totals, &mut Nodes),
         site: &Site,
         now: Timestamp,
     ) -> Self {
@@ -99,12 +103,19 @@ impl StreamFrame {
         let probes = shown.collect();
         let total = view.total.as_ref().and_then(|total| totals.json(total, site, now));
         let total = total.map(|json| member(view.probes.len(), json));
+        let objects = view.nodes.as_ref().map(|of| (&of.nodes, nodes.objects(&of.scope, site, now)));
+        let nodes = objects.iter().flat_map(|(nodes, objects)| {
+            let shown = nodes.iter().zip(view.probes.len() + 1..);
+            shown.filter_map(|(node, place)| Some(member(place, objects.get(node)?.clone())))
+        });
+        let nodes = nodes.collect();
         let mut frame = Self {
             number: before.map_or(0, |before| before.number + 1),
             stamp,
             tag: before.map_or_else(|| tag(view, site), |before| before.tag),
             probes,
             total,
+            nodes,
             before: before.map(|before| before.stamp),
             changes: Bytes::new(),
         };
@@ -121,16 +132,17 @@ impl StreamFrame {
         now >= stamp && now - stamp < age.as_millis()
     }
 
-    /// What it shows at a place of the view; the sum stands behind the probes.
+    /// What it shows at a place of the view; the sum stands behind the probes, and nodes behind that.
     fn member(&self, place: usize) -> Option<&Member> {
-        let at = self.probes.binary_search_by_key(&place, |member| member.place);
-        at.ok()
+        let find = |members: &'_ [Member]| members.binary_search_by_key(&place, |member| member.place).ok();
+        find(&self.probes)
             .and_then(|at| self.probes.get(at))
             .or(self.total.as_ref().filter(|total| total.place == place))
+            .or_else(|| self.nodes.get(find(&self.nodes)?))
     }
 
     fn members(&self) -> impl Iterator<Item = &Member> {
-        self.probes.iter().chain(&self.total)
+        self.probes.iter().chain(&self.total).chain(&self.nodes)
     }
 
     fn has_changed_since(&self, stamp: u64) -> bool {
@@ -162,9 +174,12 @@ impl StreamFrame {
             self.probes.iter().filter(is_new).map(|member| member.json.as_str()).collect();
         let total = self.total.as_ref().filter(is_new);
         let total = total.map(|total| format!(",\"total\":{}", total.json)).unwrap_or_default();
+        let nodes: Vec<&str> = self.nodes.iter().filter(is_new).map(|member| member.json.as_str()).collect();
+        let nodes =
+            if nodes.is_empty() { String::new() } else { format!(",\"nodes\":{{{}}}", nodes.join(",")) };
         let Self { tag, stamp, .. } = self;
         let (seconds, probes) = (stamp / 1_000, probes.join(","));
-        let data = format!("{{\"timestamp\":{seconds},\"probes\":{{{probes}}}{total}}}");
+        let data = format!("{{\"timestamp\":{seconds},\"probes\":{{{probes}}}{total}{nodes}}}");
         Bytes::from(format!("id: {tag:08x}-{stamp}\ndata: {data}\n\n"))
     }
 }
@@ -178,5 +193,9 @@ fn tag(view: &StreamView, site: &Site) -> u32 {
         hasher.update(&[0]);
     }
     hasher.update(&[u8::from(view.total.is_some())]);
+    for node in view.nodes.iter().flat_map(|of| &of.nodes) {
+        hasher.update(node.name().as_bytes());
+        hasher.update(&[0]);
+    }
     hasher.finalize()
 }

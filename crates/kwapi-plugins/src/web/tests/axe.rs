@@ -28,7 +28,7 @@ fn library() -> Option<String> {
 }
 
 /// An address of each of the pages' routes. One with another name has to be added here.
-fn addresses() -> Vec<String> {
+pub(super) fn addresses() -> Vec<String> {
     let mut all: Vec<String> = ROUTES
         .paths()
         .into_iter()
@@ -80,22 +80,30 @@ async fn found(site: Router, pages: &[String], size: &str, scheme: u8) -> Vec<St
     found
 }
 
+/// How often pages of these tests renew themselves.
+fn seldom() -> Settings {
+    Settings { refresh_interval: Duration::from_secs(60), ..settings() }
+}
+
+/// All pages there are, of a few probes and with bills.
+pub(super) fn all_pages(lab: &Lab) -> Router {
+    let probes = ["l.r", "l.r.a", "m.c"];
+    let directory = super::ranges::directory_of(lab, &probes, Directory::default());
+    let bills = Bills::new(crate::bills::tests::config("0.2", &[]), &lab.join("state"));
+    let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
+    router(PageSources { directory, bills: Some(bills) }, seldom(), clock, None)
+}
+
 /// All pages at a size and in a scheme (1: light).
 async fn check_all(size: &str, scheme: u8) {
     if !kwapi_peers::need(&["chromium"]) || !kwapi_peers::need_python("axe") {
         return;
     }
     let lab = Lab::empty();
-    let probes = ["l.r", "l.r.a", "m.c"];
-    let directory = super::ranges::directory_of(&lab, &probes, Directory::default());
-    let bills = Bills::new(crate::bills::tests::config("0.2", &[]), &lab.join("state"));
+    let mut all = found(all_pages(&lab), &addresses(), size, scheme).await;
     let clock = WallClock::new(|| Timestamp::from_seconds(NOW));
-    let settings = Settings { refresh_interval: Duration::from_secs(60), ..settings() };
-    let sources = PageSources { directory, bills: Some(bills) };
-    let mut all =
-        found(router(sources, settings.clone(), clock.clone(), None), &addresses(), size, scheme).await;
     let logins = super::tenants::logins(&clock);
-    let door = router(Directory::default(), settings, clock, Some(logins));
+    let door = router(Directory::default(), seldom(), clock, Some(logins));
     all.extend(found(door, &["/login/".to_owned()], size, scheme).await);
     assert!(all.is_empty(), "{all:#?}");
 }

@@ -88,6 +88,8 @@ async fn pages_fit_a_desk_and_a_telephone() {
     let empty = listen(serve(Fixture::of(&[]))).await;
     let kept = kwapi_peers::Lab::empty();
     let ranges = listen(super::ranges::pages_of(&kept, &["a/b"])).await;
+    let halls = [kwapi_peers::Lab::empty(), kwapi_peers::Lab::empty()];
+    let hall = listen(super::marks::hall([&halls[0], &halls[1]], None)).await;
     let range = format!("{ranges}/probe/a%2Fb/?from={}&to=now", super::ranges::BEGIN + 600);
     let dark = "--blink-settings=preferredColorScheme=0";
     let light = "--blink-settings=preferredColorScheme=1";
@@ -110,6 +112,16 @@ async fn pages_fit_a_desk_and_a_telephone() {
         ("where-desk-light", format!("{base}/where/"), "1280,1200", light),
         ("where-desk-dark", format!("{base}/where/demo/"), "1280,900", dark),
         ("where-phone-light", format!("{ranges}/where/?period=hour&show=energy"), "500,1100", light),
+        ("sums-desk-light", format!("{hall}/last/day/"), "1280,1300", light),
+        ("sums-phone-dark", format!("{hall}/last/hour/"), "500,1300", dark),
+        ("group-desk-light", format!("{hall}/group/hall/"), "1280,1100", light),
+        ("group-desk-dark", format!("{hall}/group/hall/"), "1280,1100", dark),
+        (
+            "group-range-desk-light",
+            format!("{hall}/group/hall/?from={}&to=now", super::ranges::BEGIN),
+            "1280,700",
+            light,
+        ),
         ("empty-desk-light", format!("{empty}/last/minute/"), "1280,700", light),
     ] {
         let file = folder.join(format!("{name}.png"));

@@ -27,6 +27,7 @@ fn a_graph_is_drawn_again_only_when_its_archive_has_a_new_row() {
                 Period::Hour,
                 PNG,
                 None,
+                None,
                 Timestamp::from_seconds(NOW + seconds),
             )
             .unwrap()
@@ -41,9 +42,11 @@ fn a_row_that_is_written_late_is_still_drawn() {
     let (graphs, probe, now) = graphs(1 << 20);
     let at = Timestamp::from_seconds(NOW + 10);
     now.store(NOW + 9, Ordering::Relaxed); // The newest measurement belongs to the row before.
-    let before = graphs.one(&Subject::Probe(probe.clone()), Period::Hour, PNG, None, at).unwrap().unwrap();
+    let before =
+        graphs.one(&Subject::Probe(probe.clone()), Period::Hour, PNG, None, None, at).unwrap().unwrap();
     now.store(NOW + 10, Ordering::Relaxed);
-    let after = graphs.one(&Subject::Probe(probe.clone()), Period::Hour, PNG, None, at).unwrap().unwrap();
+    let after =
+        graphs.one(&Subject::Probe(probe.clone()), Period::Hour, PNG, None, None, at).unwrap().unwrap();
     assert_ne!(before.bytes, after.bytes);
 }
 
@@ -57,7 +60,14 @@ fn the_cache_stays_within_its_bytes() {
             for scale in 1..=2 {
                 let form = Form::Png(Size::PROBE, Theme::Light, scale);
                 graphs
-                    .one(&Subject::Probe(probe.clone()), period, form, None, Timestamp::from_seconds(at))
+                    .one(
+                        &Subject::Probe(probe.clone()),
+                        period,
+                        form,
+                        None,
+                        None,
+                        Timestamp::from_seconds(at),
+                    )
                     .unwrap()
                     .unwrap();
                 assert!(graphs.effort().1 <= 100_000, "{:?}", graphs.effort());

@@ -16,6 +16,7 @@ pub(super) struct Browser {
     calls: u64,
     /// What was reported besides: exceptions and what the console shows.
     reported: Vec<String>,
+    bytes: f64,
     _home: kwapi_peers::Lab,
 }
 
@@ -46,7 +47,7 @@ impl Browser {
             .unwrap();
         let commands = OpenOptions::new().write(true).open(commands).unwrap();
         let answers = BufReader::new(File::open(answers).unwrap());
-        Self { child, commands, answers, calls: 0, reported: Vec::new(), _home: home }
+        Self { child, commands, answers, calls: 0, reported: Vec::new(), bytes: 0.0, _home: home }
     }
 
     fn call(&mut self, tab: Option<&Tab>, method: &str, parameters: &Value) -> Value {
@@ -73,6 +74,9 @@ impl Browser {
                 return error.map_or_else(|| Ok(answer["result"].clone()), Err);
             }
             let kind = answer["method"].as_str().unwrap_or_default();
+            if kind == "Network.loadingFinished" {
+                self.bytes += answer["params"]["encodedDataLength"].as_f64().unwrap_or_default();
+            }
             if kind == "Runtime.exceptionThrown"
                 || (kind == "Log.entryAdded" && answer["params"]["entry"]["level"] == "error")
             {
@@ -92,7 +96,7 @@ impl Browser {
         let attached =
             self.call(None, "Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
         let tab = Tab { target, session: attached["sessionId"].as_str().unwrap().to_owned() };
-        for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
+        for domain in ["Page.enable", "Runtime.enable", "Log.enable", "Network.enable"] {
             self.call(Some(&tab), domain, &json!({}));
         }
         self.call(Some(&tab), "Page.addScriptToEvaluateOnNewDocument", &json!({ "source": first }));
@@ -125,6 +129,56 @@ impl Browser {
         }
         let shown = self.evaluate(tab, "document.body.innerText.slice(0, 600)");
         panic!("{condition} never came true: {shown}");
+    }
+
+    /// Has the page take keys, as if its window were the one in front.
+    pub(super) fn focus(&mut self, tab: &Tab) {
+        self.call(Some(tab), "Emulation.setFocusEmulationEnabled", &json!({ "enabled": true }));
+    }
+
+    /// Presses and lets go of a key, as a keyboard does: `Tab`, `Enter`, `ArrowDown`, …, with `Shift+` before it or without.
+    pub(super) fn press(&mut self, tab: &Tab, keys: &str) {
+        let (modifiers, key) = keys.strip_prefix("Shift+").map_or((0, keys), |key| (8, key));
+        let (name, code, number, text) = match key {
+            "Tab" => ("Tab", "Tab", 9, ""),
+            "Enter" => ("Enter", "Enter", 13, "\r"),
+            "Escape" => ("Escape", "Escape", 27, ""),
+            "Space" => (" ", "Space", 32, " "),
+            "PageUp" => ("PageUp", "PageUp", 33, ""),
+            "PageDown" => ("PageDown", "PageDown", 34, ""),
+            "End" => ("End", "End", 35, ""),
+            "Home" => ("Home", "Home", 36, ""),
+            "ArrowLeft" => ("ArrowLeft", "ArrowLeft", 37, ""),
+            "ArrowUp" => ("ArrowUp", "ArrowUp", 38, ""),
+            "ArrowRight" => ("ArrowRight", "ArrowRight", 39, ""),
+            "ArrowDown" => ("ArrowDown", "ArrowDown", 40, ""),
+            "/" => ("/", "Slash", 191, "/"),
+            other => panic!("which key is {other}?"),
+        };
+        let down = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
+        let event = |kind: &str| json!({ "type": kind, "key": name, "code": code, "windowsVirtualKeyCode": number, "text": text, "modifiers": modifiers });
+        self.call(Some(tab), "Input.dispatchKeyEvent", &event(down));
+        self.call(Some(tab), "Input.dispatchKeyEvent", &event("keyUp"));
+    }
+
+    /// Types into what has the focus.
+    pub(super) fn type_text(&mut self, tab: &Tab, text: &str) {
+        self.call(Some(tab), "Input.insertText", &json!({ "text": text }));
+    }
+
+    /// Makes a page exactly so wide and high, in pixels.
+    pub(super) fn resize(&mut self, tab: &Tab, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call(Some(tab), "Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    pub(super) fn reload(&mut self, tab: &Tab) {
+        self.call(Some(tab), "Page.reload", &json!({}));
+    }
+
+    /// How many bytes have come over the network since the last time, with heads of answers, as they were sent.
+    pub(super) fn bytes(&mut self) -> f64 {
+        std::mem::take(&mut self.bytes)
     }
 
     pub(super) fn minimise(&mut self, tab: &Tab, is_minimised: bool) {

@@ -63,9 +63,7 @@ async fn all_of_it_and_a_group_have_a_picture_and_the_same_as_a_table() {
     assert!((watts(&group, "r1") + watts(&group, "r2") - whole).abs() < 0.2, "{group}");
     assert_eq!((&*row(&group, "r2")[1], &*row(&group, "d")[1]), (&*row(&group, "c")[1], "–"));
     assert!(row(&group, "lyon")[2] == "100.0", "{group}");
-    assert!(
-        !shown.contains("<th scope=\"col\">Known</th>") && shown.contains("Energy is told by the ledger")
-    );
+    assert!(!shown.contains("<th scope=\"col\">Known</th>") && shown.contains("Energy requires the ledger"));
 }
 
 #[tokio::test]

@@ -114,6 +114,26 @@ async fn dragging_on_a_probe_s_page_shows_that_range() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dragging_leads_to_no_time_before_the_history() {
+    if !kwapi_peers::need(&["chromium"]) {
+        return;
+    }
+    // The last day, of which the last three hours are known: what is chosen before is not followed, and cut where it reaches in.
+    let before = "
+        const graph = document.querySelector('#graph-day');
+        graph.focus();
+        press(graph, 'Home'); press(graph, 'PageDown', true); press(graph, 'Enter'); await wait();
+        document.body.dataset.found = `${spoken()} ${location.search}`;";
+    check("/probe/a%2Fb/", before, &["data-found=\"nothing measured in this range \""]).await;
+    let into = "
+        if (location.search) return;
+        const graph = document.querySelector('#graph-day');
+        graph.focus();
+        press(graph, 'Home'); press(graph, 'End', true); press(graph, 'Enter');";
+    check("/probe/a%2Fb/", into, &["Mon 23 Nov 2026, 07:00 – 10:00"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn search_shows_what_matches_while_one_types_and_its_keys_go_through_it() {
     if !kwapi_peers::need(&["chromium"]) {
         return;

@@ -11,13 +11,13 @@ use super::*;
 use crate::http::ClientConnection;
 
 /// A server that can be killed: its tasks have a runtime of their own.
-struct Server {
+pub(super) struct Server {
     runtime: Option<tokio::runtime::Runtime>,
     address: SocketAddr,
 }
 
 impl Server {
-    fn start(site: &Router, address: &str) -> Self {
+    pub(super) fn start(site: &Router, address: &str) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -28,7 +28,7 @@ impl Server {
         Self { runtime: Some(runtime), address }
     }
 
-    fn page(&self, path: &str) -> String {
+    pub(super) fn page(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }
@@ -106,6 +106,47 @@ fn numbers_change_in_place_as_the_server_would_write_them() {
     browser
         .wait(&tab, "document.querySelector('[data-now=\"B\"] [data-value=watts]').textContent === '55.5'");
     browser.wait(&tab, "document.querySelector('[data-total] [data-value=watts]').textContent === '132.5'");
+    assert_eq!(browser.faults(), Vec::<String>::new());
+}
+
+#[test]
+fn groups_and_nodes_of_the_tree_change_in_place_as_the_server_would_write_them() {
+    if !kwapi_peers::need(&["chromium"]) {
+        return;
+    }
+    let mut pages = pages(&["lyon.a", "lyon.b", "paris.c"]);
+    let server = Server::start(&pages.site, "127.0.0.1:0");
+    let mut browser = Browser::start();
+    for (path, part) in [
+        ("/group/lyon/", "#now"),
+        ("/groups/", "[data-node=\"day:lyon\"]"),
+        ("/groups/", "[data-node=\"day:lyon.a\"]"),
+    ] {
+        let tab = browser.open(&server.page(path), false, "");
+        browser.wait(&tab, LIVE);
+        browser.evaluate(&tab, "document.querySelector('[data-node] [data-value=watts]').isSame = true");
+        let values = "(root) => [...root.querySelectorAll(`PART [data-value]:not([data-value=total]), PART [data-value=total] strong`)].map((value) => value.textContent.trim()).join(' | ')"
+            .replace("PART", part);
+        let written = format!(
+            "fetch(location.href).then((answer) => answer.text()).then((text) => ({values})(new DOMParser().parseFromString(text, 'text/html')))"
+        );
+        for watts in [0.04, 150_000.0, 42.0] {
+            pages.measure(0, watts);
+            let expected = browser.evaluate(&tab, &written).as_str().unwrap().to_owned();
+            assert!(expected.contains(" W") || expected.contains(" kW"), "{expected}");
+            browser.wait(&tab, &format!("({values})(document) === '{expected}'"));
+        }
+        let is_same = "document.querySelector('[data-node] [data-value=watts]').isSame";
+        assert_eq!(browser.evaluate(&tab, is_same), true, "nothing was loaded anew or replaced");
+        browser.close(&tab);
+    }
+    let tab = browser.open(&server.page("/group/lyon/"), false, "");
+    browser.wait(&tab, LIVE);
+    pages.now.fetch_add(600, Ordering::Relaxed);
+    pages.measure(1, 7.5);
+    let shown = "document.getElementById('now').textContent";
+    browser.wait(&tab, &format!("{shown}.includes('7.5 W') && {shown}.includes('1 of 2 probes reporting')"));
+    browser.wait(&tab, "document.querySelector('#now [data-value=known]').matches('.warn')");
     assert_eq!(browser.faults(), Vec::<String>::new());
 }
 

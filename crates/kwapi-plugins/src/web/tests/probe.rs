@@ -63,7 +63,7 @@ async fn a_probe_s_page_says_where_its_power_and_its_energy_come_from() {
             ("Driver", "snmp"),
             ("Power", "reported by the device"),
             ("Energy", "register of the device"),
-            ("Answers in", "41\u{a0}ms"),
+            ("Response time", "41\u{a0}ms"),
             ("Register", "1000.6 kWh at 10:00:00"),
             ("Accuracy", "±1\u{a0}% of the reading"),
         ]

@@ -156,7 +156,17 @@ async fn links_lead_around_without_a_script() {
     // There is nothing earlier or later than all there is.
     let all = links(&address(0, 10_800)).await;
     assert_eq!(all, ["from=2026-11-23T07:45:00Z&to=2026-11-23T09:15:00Z\">Closer"]);
-    for link in middle.iter().chain(&all) {
+    // Of ranges that begin before the history the links lead into it all the same.
+    let mut around = Vec::new();
+    for before in [600, 10_000, 100_000, 31_000_000] {
+        for to in [20, 3_600, 10_800] {
+            let path = format!("/probe/a%2Fb/?from={}&to={}", BEGIN - before, BEGIN + to);
+            assert_eq!(get(&site, &path).await.status(), StatusCode::OK, "{path}");
+            around.extend(links(&path).await);
+        }
+    }
+    assert!(around.iter().any(|link| link.ends_with(">Closer")), "{around:?}");
+    for link in middle.iter().chain(&all).chain(&around) {
         let (query, _) = link.split_once('"').unwrap();
         assert_eq!(get(&site, &format!("/probe/a%2Fb/?{query}")).await.status(), StatusCode::OK, "{query}");
     }

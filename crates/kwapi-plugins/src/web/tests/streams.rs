@@ -9,6 +9,7 @@ use crate::http::ClientConnection;
 use crate::metrics::{Exposition, MetricSource as _};
 
 mod access;
+mod nodes;
 
 /// A stream as a client reads it.
 pub(super) struct OpenStream {

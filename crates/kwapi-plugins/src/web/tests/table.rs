@@ -63,7 +63,7 @@ async fn heads_sort_and_turn_and_say_so_and_a_silent_probe_says_since_when() {
         "{shown}"
     );
     assert!(!shown.contains("each watt once"), "a part has no total: {shown}");
-    assert!(page(&some(), "/table/hour/").await.contains("All, each watt once"));
+    assert!(page(&some(), "/table/hour/").await.contains("Total, each watt counted once"));
     assert!(page(&serve(Fixture::of(&[])), "/table/day/").await.contains("Nothing measured yet."));
     assert!(page(&some(), "/table/hour/?q=%3Cb%3E").await.contains("No probe matches."));
     assert_eq!(get(&some(), "/table/decade/").await.status(), StatusCode::NOT_FOUND);

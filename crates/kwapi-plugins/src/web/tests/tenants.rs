@@ -169,14 +169,17 @@ async fn which_meter_fails_and_why_is_told_to_who_sees_everything_alone() {
         "2 of 2 probes silent: paris.gpu, lyon.db",
         "<pre>outlet paris.gpu of 10.0.0.9 says &#60;no&#62; to lyon.db</pre>",
         "Set the password again. <code>kwapi probe pdu-paris-lyon</code>",
-        "title=\"1 troubled\"",
+        "title=\"1 failing\"",
     ] {
         assert!(all.contains(told), "{told}: {all}");
     }
     for (tenant, other) in [("lyon", "paris"), ("paris", "lyon")] {
         let own = shown(tenant).await;
-        assert!(own.contains("All 3 probes answer."), "{own}");
-        assert!(["pdu", "10.0.0.9", "troubled", other].iter().all(|told| !own.contains(told)), "{own}");
+        assert!(own.contains("All 3 probes are reporting."), "{own}");
+        assert!(
+            ["pdu", "10.0.0.9", "troubled", "failing", other].iter().all(|told| !own.contains(told)),
+            "{own}"
+        );
     }
 }
 

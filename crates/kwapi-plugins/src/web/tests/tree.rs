@@ -147,7 +147,10 @@ async fn labels_narrow_the_tree_and_the_table_and_are_linked_from_a_probe() {
     assert!(probe.contains(&format!("href=\"{href}\"")), "{probe}");
     let table = page(&site, href).await;
     assert!(table.contains("5 of 7 probes match") && !table.contains("<b>\"biology"), "{table}");
-    assert!(!table.contains("\"/probe/lyon.r1.a/\"") && !table.contains("All, each watt once"), "{table}");
+    assert!(
+        !table.contains("\"/probe/lyon.r1.a/\"") && !table.contains("Total, each watt counted once"),
+        "{table}"
+    );
     // What is selected stays with the order, with the form, and with a further label.
     assert!(
         table.contains("name=\"label\" value=\"owner:&#60;b&#62;&#34;biology&#34;&#60;/b&#62;\""),

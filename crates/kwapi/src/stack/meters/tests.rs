@@ -37,7 +37,6 @@ fn status(state: MeterState, seconds_ago: u64) -> MeterStatus {
         consecutive_failures: 0,
         sessions: 1,
         ticks_missed: 0,
-        last_lateness: None,
         is_slow: false,
         no_readings: NoReadingCounts::default(),
         probes_refused: 0,

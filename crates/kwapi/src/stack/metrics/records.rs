@@ -29,6 +29,12 @@ pub(in crate::stack) fn ledger(ledger: Arc<Ledger>) -> impl MetricSource {
                 ("kwapi_ledger_files", Kind::Gauge, "Files of the ledger.", counters.files),
                 ("kwapi_ledger_merges", Kind::Counter, "Days whose files became one.", counters.merges),
                 (
+                    "kwapi_ledger_files_damaged",
+                    Kind::Counter,
+                    "Files of the ledger that could not be read when they were to be merged.",
+                    counters.files_damaged,
+                ),
+                (
                     "kwapi_ledger_losses",
                     Kind::Counter,
                     "Stretches of the journal that the ledger did not get.",

@@ -16,6 +16,12 @@ pub(in super::super) fn samples(samples: Arc<Samples>) -> impl MetricSource {
             ("kwapi_samples_bytes", Kind::Gauge, "Size of the files of samples.", counters.bytes),
             ("kwapi_samples_merges", Kind::Counter, "Files of samples merged with others.", counters.merges),
             (
+                "kwapi_samples_files_damaged",
+                Kind::Counter,
+                "Files of samples that could not be read when they were to be merged.",
+                counters.files_damaged,
+            ),
+            (
                 "kwapi_samples_hours_removed",
                 Kind::Counter,
                 "Hours of samples removed, for age or size.",

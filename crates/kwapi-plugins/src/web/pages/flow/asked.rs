@@ -35,7 +35,7 @@ impl<'a> Asked<'a> {
         let has_range = ["from", "to"].iter().any(|name| query.get(name).is_some());
         let time = match (has_range, query.get("period").map(|name| (name, name.parse()))) {
             (true, _) if !has_ledger => {
-                let why = "Energy of a range is told by the ledger, which this process does not keep: set enabled = true in [ledger].";
+                let why = "Energy of a range requires the ledger, which this process does not keep: set enabled = true in [ledger].";
                 return Err((StatusCode::NOT_IMPLEMENTED, why.to_owned()));
             }
             (true, _) => {

@@ -107,8 +107,11 @@ pub(in super::super) fn bars(
         if seen.is_everything { cause.to_owned() } else { "a file of the ledger cannot be read".to_owned() }
     };
     let unreadable = answer.unreadable.iter().map(|file| told(&file.cause)).collect();
-    let mut all = answer.probes.into_iter().next()?.spans;
-    let is_absent = |span: &EnergySpan| span.known_ms() == 0 && span.unknown_ms == 0 && !span.is_incomplete;
+    let of_probe = answer.probes.into_iter().next()?;
+    let (mut all, since) = (of_probe.spans, of_probe.since);
+    // A file that cannot be read has nothing of the time before the probe was first heard.
+    let may_lack = |span: &EnergySpan| span.is_incomplete && since.is_some_and(|since| span.end > since);
+    let is_absent = |span: &EnergySpan| span.known_ms() == 0 && span.unknown_ms == 0 && !may_lack(span);
     let absent = all.iter().take_while(|span| is_absent(span)).count();
     all.drain(..absent);
     if all.is_empty() {

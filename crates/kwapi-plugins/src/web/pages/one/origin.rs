@@ -83,7 +83,7 @@ fn of_meter(facts: &mut Vec<Fact>, origin: ProbeOrigin, seen: &Seen, site: &Site
     facts.push(Fact::new("Power", power.unwrap_or("none received yet")));
     facts.push(Fact::new("Energy", energy));
     if let Some(latency) = latency {
-        facts.push(Fact::new("Answers in", format!("{:.0}\u{a0}ms", latency.as_secs_f64() * 1e3)));
+        facts.push(Fact::new("Response time", format!("{:.0}\u{a0}ms", latency.as_secs_f64() * 1e3)));
     }
 }
 

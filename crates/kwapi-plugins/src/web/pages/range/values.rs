@@ -9,16 +9,13 @@ use kwapi_graph::{Figures, RowMark};
 use kwapi_history::journal::Position;
 use kwapi_history::{Ask, AskError, EnergySpan, EnergyStep, PowerSpan, Query};
 
-use super::super::super::marks::row_mark;
+use super::super::super::marks::{STEP_SECONDS_MIN, marks_of_sum, row_mark};
 use super::super::super::overview::Seen;
-use super::super::super::range::Range;
+use super::super::super::range::{RRD_REACH, Range};
 use super::super::super::{Site, words};
 use super::super::spans;
 use super::of::{Members, RangeOf};
 use crate::answers::series_step;
-
-/// So far back RRD files reach.
-const RRD_REACH: Duration = Duration::from_secs(Period::Year.seconds());
 
 /// Of as many probes it is looked whether their RRD files can be read.
 const FETCHED_MAX: usize = 200;
@@ -77,8 +74,9 @@ pub(super) struct Values {
     /// Seconds of a row.
     pub(super) step: u64,
     pub(super) energy: EnergySpan,
-    /// The same of each row; empty where that is not told.
+    /// The same of each row, of a sum of each stretch that is no shorter than the ledger's rows; empty where that is not told.
     energies: Vec<EnergySpan>,
+    is_sum: bool,
     pub(super) rows: Vec<(Timestamp, Timestamp)>,
     pub(super) powers: Vec<PowerSpan>,
     /// Where the history of the probe begins.
@@ -117,11 +115,23 @@ impl Values {
         held_to(&of.name(), range, begin, &site.settings.zone, now)?;
         let step = series_step(range.length());
         let rows = range.rows(step);
-        let of_rows = Ask { step: EnergyStep::Every(Duration::from_secs(step)), ..ask.clone() };
-        // How sure a row is adds to its power: where it is not told, as of a sum, the power says what is known.
-        let energies = members.is_none().then(|| ledger.energy(&of_rows).ok()).flatten();
-        let energies = energies.and_then(|answer| Some(answer.probes.into_iter().next()?.spans));
-        let energies = energies.filter(|spans| spans.len() == rows.len()).unwrap_or_default();
+        // How sure a row is adds to its power: where it is not told, the power says what is known.
+        let energies = match &members {
+            None => {
+                let of_rows = Ask { step: EnergyStep::Every(Duration::from_secs(step)), ..ask.clone() };
+                let energies = ledger.energy(&of_rows).ok();
+                energies.and_then(|answer| Some(answer.probes.into_iter().next()?.spans))
+            }
+            Some(members) => {
+                let step = Duration::from_secs(sum_step(step));
+                let of_sum = Ask { step: EnergyStep::Every(step), ..ask.clone() };
+                let sums = ledger.sums(&of_sum, &members.energy()).ok();
+                sums.and_then(|answer| answer.sums.into_iter().next())
+            }
+        };
+        let is_sum = members.is_some();
+        let is_told = |spans: &Vec<EnergySpan>| is_sum || spans.len() == rows.len();
+        let energies = energies.filter(is_told).unwrap_or_default();
         let members = members.map(|members| members.power());
         let mut power = ledger.power(&ask, members.as_ref()).map_err(refused)?;
         let powers = match &members {
@@ -148,7 +158,7 @@ impl Values {
                 errors.map(|error| told(&error.to_string(), "the history of a probe cannot be read")),
             );
         }
-        Ok(Self { range, step, energy, energies, rows, powers, begin, position, unreadable })
+        Ok(Self { range, step, energy, energies, is_sum, rows, powers, begin, position, unreadable })
     }
 
     /// The least and the most of each row, in watts.
@@ -163,8 +173,17 @@ impl Values {
         Series::whole(start, self.step, means)
     }
 
-    /// How sure each row is: as most of its time.
+    /// How sure each row is: as most of its time; of a sum by what it lacks.
     pub(super) fn marks(&self) -> Vec<RowMark> {
+        if self.is_sum {
+            if self.energies.iter().any(|span| span.is_incomplete) {
+                return Vec::new();
+            }
+            let rows = self.rows.iter().zip(&self.powers);
+            let rows = rows
+                .map(|((from, _), power)| (from.seconds(), power.mean.map(|mean| mean.0), power.known_share));
+            return marks_of_sum(rows, &self.energies, sum_step(self.step), false);
+        }
         self.energies
             .iter()
             .zip(&self.powers)
@@ -190,6 +209,11 @@ impl Values {
     }
 }
 
+/// In stretches of how many seconds the ledger is asked about a sum with rows of `step` seconds.
+fn sum_step(step: u64) -> u64 {
+    step.max(STEP_SECONDS_MIN)
+}
+
 /// Refuses a range of which there is no history, or that is longer than all there is.
 fn held_to(
     name: &str,
@@ -205,7 +229,7 @@ fn held_to(
         let (status, heading) = (StatusCode::NOT_FOUND, "Nothing measured yet");
         return Err(Refusal { status, heading, what, instead: whole });
     }
-    if range.from < begin && range.length() > RRD_REACH {
+    if range.is_beyond(begin) {
         return Err(Refusal::bad(format!("Longer than the history: it begins on {at}."), whole));
     }
     Ok(())

@@ -1,0 +1,57 @@
+//! How long pages take that are asked for while the load runs, and how much they are, compressed as for a browser.
+
+use std::fmt::Write;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Each is asked for so often: the first time nothing of it is kept.
+const TIMES: usize = 3;
+/// A page that takes longer is given up.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// What people look at first of very many probes.
+const PATHS: [&str; 7] = [
+    "/last/minute/",
+    "/last/day/",
+    "/last/month/",
+    "/groups/",
+    "/where/",
+    "/where/?show=energy",
+    "/table/day/?sort=watts",
+];
+
+/// Asks for the pages at `address`, one after the other; a row for each of a table in Markdown.
+///
+/// # Errors
+/// When a page cannot be read, as one line.
+pub(super) fn measure(address: SocketAddr) -> Result<String, String> {
+    let mut rows = String::new();
+    for path in PATHS {
+        let mut took = Vec::with_capacity(TIMES);
+        let mut bytes = 0;
+        for _ in 0..TIMES {
+            let begin = Instant::now();
+            bytes = get(address, path).map_err(|error| format!("{path}: {error}"))?;
+            took.push(format!("{:.0}", begin.elapsed().as_secs_f64() * 1e3));
+        }
+        _ = writeln!(rows, "| `{path}` | {} ms, {:.0} KB |", took.join(", "), bytes as f64 / 1e3);
+    }
+    Ok(rows)
+}
+
+/// The bytes of a page, its head included.
+fn get(address: SocketAddr, path: &str) -> std::io::Result<usize> {
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(TIMEOUT))?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n"
+    );
+    connection.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    if answer.starts_with(b"HTTP/1.1 200") {
+        return Ok(answer.len());
+    }
+    let head = String::from_utf8_lossy(&answer);
+    Err(std::io::Error::other(head.lines().next().unwrap_or_default().to_owned()))
+}
