@@ -4,6 +4,8 @@
 //! A file takes nothing older than its last update. So the time around late samples is told twice to an empty file, as it
 //! came and in order, and what differs is put into the probe's own.
 
+mod around;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,17 +14,16 @@ use std::time::Duration;
 use kwapi_core::{ProbeId, Timestamp, Watts, chain};
 use parking_lot::Mutex;
 
+use around::{Around, ROW_SECONDS, rows_begin};
+
 use super::History;
 use super::groups::{GroupFold, LateReach, PassFolds};
 use super::late::LateLimits;
 use super::probe::{ProbeFiles, SAMPLES_MANY, Which};
 use crate::journal::{Credited, Position};
 use crate::rrd::{self, Rrd, RrdFileError};
-use crate::store::{Known, POWER};
+use crate::store::Known;
 
-/// Which rows that have ended are made again, if the journal is not too long to be read: those of up to so many seconds.
-/// Longer ones stand as they are: a late sample is a small part of a week.
-const ROW_SECONDS: [u64; 5] = [21_600, 7_200, 900, 10, 1];
 /// Rows of groups are made again whether they have ended or not: a late sample more may make the least of a sum greater.
 const ENDED_OR_NOT: Timestamp = Timestamp::from_micros(u64::MAX);
 
@@ -53,39 +54,6 @@ struct Rework {
     samples: Vec<(Timestamp, Watts)>,
     /// Of a group, whose rows are `samples`: as they were.
     as_it_was: Vec<(Timestamp, Watts)>,
-}
-
-/// How far around a late sample anything changes.
-#[derive(Clone, Copy, Debug)]
-struct Around {
-    /// Samples that are further apart have unknown time between them.
-    gap: Duration,
-    /// So many seconds before rows tell what held in them.
-    before: u64,
-}
-
-impl Around {
-    fn of_groups(fold: &GroupFold) -> Self {
-        Self { gap: fold.max_gap(), before: fold.lag().as_secs() }
-    }
-
-    /// The second from which on a late sample changes anything: it may have held since one gap before.
-    fn touched(self, late: Timestamp) -> u64 {
-        late.seconds().saturating_sub(self.gap.as_secs().saturating_add(1))
-    }
-
-    /// Whether the journal is read from so early that what held in a second is known.
-    fn is_reached(self, second: u64, reach: u64) -> bool {
-        second.saturating_sub(self.before) >= reach
-    }
-
-    /// From which second on rows that late samples touch are made again, and of up to how many seconds, where the journal
-    /// is read from the second `reach` at the earliest.
-    fn rework_begin(self, late: &[Timestamp], until: Timestamp, reach: u64) -> Option<(u64, u64)> {
-        let touched = self.touched(*late.iter().min()?);
-        let choices = ROW_SECONDS.map(|row_seconds| (rows_begin(touched, row_seconds, until), row_seconds));
-        choices.into_iter().find(|(from, _)| self.is_reached(*from, reach))
-    }
 }
 
 impl History {
@@ -360,17 +328,6 @@ impl Pass {
             self.samples = 0;
         }
     }
-}
-
-/// The latest second, at or before `at`, from which on each row of up to `row_seconds` that has ended by `until` is made
-/// again as a whole.
-fn rows_begin(at: u64, row_seconds: u64, until: Timestamp) -> u64 {
-    let lengths = POWER.archives.iter().map(|(_, steps, _)| POWER.step.saturating_mul(*steps));
-    let begins = lengths.filter(|length| *length <= row_seconds).filter_map(|length| {
-        let begin = at / length * length;
-        (begin.saturating_add(length) <= until.seconds()).then_some(begin)
-    });
-    begins.min().unwrap_or(at).min(at)
 }
 
 /// An empty file that begins at `from`, told `samples` in order of their stamps.
