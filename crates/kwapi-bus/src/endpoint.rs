@@ -3,12 +3,15 @@
 use serde::Deserialize;
 
 use crate::error::BusError;
+use crate::key::Scheme;
+use crate::transport::nats::{NatsAddress, NatsConfig, is_nats};
 use crate::transport::zeromq::CurveConfig;
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointConfig {
-    /// `tcp://host:port`, `tcp://*:port`, `tcp://[::1]:port`, `ipc:///run/kwapi/probes` or `inproc://name`.
+    /// `tcp://host:port`, `tcp://*:port`, `tcp://[::1]:port`, `ipc:///run/kwapi/probes` or `inproc://name`; or a stream of
+    /// NATS JetStream, `nats://host:port/stream` or `tls://host:port/stream`.
     pub url: String,
     /// Who waits for the other; see the component for its default.
     pub attach: Option<Attach>,
@@ -16,6 +19,8 @@ pub struct EndpointConfig {
     pub ipv6: bool,
     /// Encryption, between hosts.
     pub curve: Option<CurveConfig>,
+    /// How to log in, where it is a stream of NATS.
+    pub nats: NatsConfig,
 }
 
 /// Which side of a connection waits.
@@ -31,29 +36,87 @@ pub enum Attach {
 impl EndpointConfig {
     /// An endpoint in the clear, attached as its component does by default.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), attach: None, ipv6: false, curve: None }
+        Self { url: url.into(), attach: None, ipv6: false, curve: None, nats: NatsConfig::default() }
+    }
+
+    /// Whether it is a stream of NATS JetStream.
+    pub fn is_nats(&self) -> bool {
+        is_nats(&self.url)
+    }
+
+    /// Whether it is a stream on another machine where a password or token is sent unencrypted.
+    pub fn is_login_in_clear(&self) -> bool {
+        let is_local = |host: &str| host == "localhost" || host == "::1" || host.starts_with("127.");
+        let has_secret = self.nats.password.is_some() || self.nats.token.is_some();
+        has_secret && self.nats().is_ok_and(|address| !address.is_tls && !is_local(&address.host))
+    }
+
+    /// The name of the stream that it is.
+    pub fn nats_stream(&self) -> Option<String> {
+        self.nats().ok().map(|address| address.stream)
+    }
+
+    /// The stream that it is.
+    ///
+    /// # Errors
+    /// When it is none, or has what only endpoints of ZeroMQ have.
+    pub(crate) fn nats(&self) -> Result<NatsAddress, BusError> {
+        if self.attach.is_some() || self.ipv6 || self.curve.is_some() {
+            return Err(BusError::config(&self.url, "`attach`, `ipv6` and `curve` are for ZeroMQ endpoints"));
+        }
+        NatsAddress::new(&self.url, &self.nats)
     }
 
     /// Checks what can be told without opening anything.
     ///
     /// # Errors
-    /// When the address is none.
+    /// When the address is none, or something else makes no sense there.
     pub fn check(&self) -> Result<(), BusError> {
+        if self.is_nats() {
+            return self.nats().map(drop);
+        }
+        if self.nats != NatsConfig::default() {
+            return Err(BusError::config(
+                &self.url,
+                "`nats` is for endpoints that start with nats:// or tls://",
+            ));
+        }
         check_url(&self.url)
     }
 
     /// Whether one socket can serve both.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let Self { url, attach, ipv6, curve } = self;
-        (*attach, *ipv6, curve) == (other.attach, other.ipv6, &other.curve)
+        let Self { url, attach, ipv6, curve, nats: _ } = self;
+        // A stream has a connection of its own.
+        !self.is_nats()
+            && !other.is_nats()
+            && (*attach, *ipv6, curve) == (other.attach, other.ipv6, &other.curve)
             && url.contains('[') == other.url.contains('[')
     }
+}
+
+/// What a server stores may be published again by anybody who reaches it, within [`crate::SubscriberConfig`]'s
+/// `stored_age_max_seconds`: only what is signed with its own stamp is told apart.
+///
+/// # Errors
+/// When `signature` is another than `kwapi-1`.
+pub(crate) fn require_signature(url: &str, signature: Scheme) -> Result<(), BusError> {
+    if signature == Scheme::Kwapi1 {
+        return Ok(());
+    }
+    Err(BusError::config(
+        url,
+        "NATS requires signature = \"kwapi-1\"; legacy and unsigned messages are not stored",
+    ))
 }
 
 pub(crate) fn check_url(url: &str) -> Result<(), BusError> {
     let known = ["tcp://", "ipc://", "inproc://"].iter().any(|scheme| url.starts_with(scheme));
     if !known {
-        return Err(BusError::config(url, "an endpoint must start with tcp://, ipc:// or inproc://"));
+        return Err(BusError::config(
+            url,
+            "an endpoint must start with tcp://, ipc://, inproc://, nats:// or tls://",
+        ));
     }
     if url.chars().any(char::is_control) {
         return Err(BusError::config(url, "an endpoint must not contain control characters"));

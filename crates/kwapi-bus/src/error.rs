@@ -27,6 +27,14 @@ pub enum BusError {
         /// What is wrong with the key.
         source: KeyError,
     },
+    /// A NATS server cannot be reached, or does not do what it is asked for.
+    #[error("{url}: {reason}")]
+    Nats {
+        /// The endpoint.
+        url: String,
+        /// Why.
+        reason: String,
+    },
     /// The system says no.
     #[error("{url}")]
     System {

@@ -30,5 +30,8 @@ pub use publisher::{Describe, Publisher, PublisherConfig, PublisherCounters};
 pub use received::{Batch, Received};
 pub use refusal::{Refusal, RefusalCounters};
 pub use subscriber::{Ack, SourceConfig, Subscriber, SubscriberConfig, SubscriberCounters};
+pub use transport::nats::{
+    ConsumerBegin, NatsConfig, NatsLink, NatsReport, NatsSetup, NatsSide, StreamLimits,
+};
 pub use transport::zeromq::{BusContext, BusCounters, CurveConfig, CurveError, CurvePair};
 pub use verify::Skew;

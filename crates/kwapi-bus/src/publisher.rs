@@ -16,16 +16,20 @@ use zmq::SocketType;
 
 pub use describer::Describe;
 
-use crate::endpoint::{Attach, EndpointConfig};
+use crate::endpoint::{Attach, EndpointConfig, require_signature};
 use crate::error::BusError;
 use crate::key::{Key, KeyError, Scheme};
 use crate::message::{Signer, Wire};
 use crate::queue::{self, DropOldest};
+use crate::transport::nats::{NatsLink, NatsOutlet, Outgoing};
 use crate::transport::zeromq::{BusContext, ClientLists, ListenerQueues, OpenSocket, high_water_at};
 use crate::worker::Worker;
 
 /// How often an idle publisher lets its sockets take note of new subscribers.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// How often is looked whether all is stored.
+const STORED_POLL: Duration = Duration::from_millis(20);
 
 /// What a publisher is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,13 +52,15 @@ pub struct Publisher {
     client_lists: ClientLists,
     bound: Vec<String>,
     worker: CloseThenJoin,
+    /// After the thread that fills them.
+    outlets: Arc<Vec<NatsOutlet>>,
 }
 
 /// A measurement to be sent, and what is known of its meter.
-type Outgoing = (Measurement, Option<MeterFacts>);
+type Queued = (Measurement, Option<MeterFacts>);
 
 struct Shared {
-    queue: DropOldest<Outgoing>,
+    queue: DropOldest<Queued>,
     /// What to sign with from now on, where that has changed.
     new_signers: Mutex<Option<Signers>>,
     /// What the configuration says of probes from now on, where that may have changed.
@@ -115,14 +121,26 @@ impl Publisher {
         }
         let mut signers = Signers::new(config.signature, &config.keys)
             .map_err(|source| BusError::Key { url: first.to_owned(), source })?;
+        let (streams, endpoints): (Vec<_>, Vec<_>) =
+            config.endpoints.iter().partition(|endpoint| endpoint.is_nats());
+        let addresses: Vec<_> = streams
+            .iter()
+            .map(|endpoint| {
+                require_signature(&endpoint.url, config.signature)?;
+                endpoint.nats()
+            })
+            .collect::<Result<_, _>>()?;
         let open = |endpoint: &EndpointConfig| {
             let high_water = high_water_at(&endpoint.url, config.high_water, messages_per_interval);
             OpenSocket::open(context, SocketType::PUB, endpoint, Attach::Bind, high_water)
         };
-        let mut sockets: Vec<_> = config.endpoints.iter().map(open).collect::<Result<_, _>>()?;
+        let mut sockets: Vec<_> = endpoints.into_iter().map(open).collect::<Result<_, _>>()?;
+        let length = messages_per_interval.saturating_mul(2).max(queue::LENGTH_MIN);
+        let outlets = addresses.into_iter().map(|address| NatsOutlet::start(address, length));
+        let outlets: Arc<Vec<NatsOutlet>> = Arc::new(outlets.collect::<Result<_, _>>()?);
         let bound = sockets.iter().flat_map(OpenSocket::bound).cloned().collect();
         let shared = Arc::new(Shared {
-            queue: DropOldest::new(messages_per_interval.saturating_mul(2).max(queue::LENGTH_MIN)),
+            queue: DropOldest::new(length),
             new_signers: Mutex::new(None),
             new_describe: Mutex::new(None),
             published: AtomicU64::new(0),
@@ -132,7 +150,9 @@ impl Publisher {
         });
         let client_lists = ClientLists::new(sockets.iter().filter_map(OpenSocket::client_list));
         let of_thread = shared.clone();
-        let worker = Worker::start("bus-publisher", move |_| run(&of_thread, &mut signers, &mut sockets))?;
+        let to = outlets.clone();
+        let worker =
+            Worker::start("bus-publisher", move |_| run(&of_thread, &mut signers, &mut sockets, &to))?;
         let signature = config.signature;
         Ok(Self {
             shared: shared.clone(),
@@ -140,6 +160,7 @@ impl Publisher {
             client_lists,
             bound,
             worker: CloseThenJoin { shared, worker },
+            outlets,
         })
     }
 
@@ -185,6 +206,28 @@ impl Publisher {
     /// Whether its thread runs; it ends by itself only when it panics, which is logged.
     pub fn is_running(&self) -> bool {
         self.worker.worker.is_running()
+    }
+
+    /// How the streams of NATS it publishes to are doing.
+    pub fn nats_links(&self) -> Vec<NatsLink> {
+        self.outlets.iter().map(NatsOutlet::link).collect()
+    }
+
+    /// Waits until the streams of NATS have stored what was published by now, for so long at most; says whether they have.
+    pub async fn stored(&self, limit: Duration) -> bool {
+        let is_stored = || {
+            self.shared.queue.length() == 0 && self.outlets.iter().all(|outlet| outlet.link().waiting == 0)
+        };
+        let wait = async {
+            // Twice: between two queues a message is in neither.
+            while !(is_stored() && {
+                tokio::time::sleep(STORED_POLL).await;
+                is_stored()
+            }) {
+                tokio::time::sleep(STORED_POLL).await;
+            }
+        };
+        self.outlets.is_empty() || tokio::time::timeout(limit, wait).await.is_ok()
     }
 
     /// What it has done.
@@ -241,7 +284,8 @@ impl Signers {
 }
 
 /// Until the queue is closed, and then what is left in it.
-fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket]) {
+fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket], outlets: &[NatsOutlet]) {
+    let mut outgoing: Vec<Outgoing> = Vec::new();
     let mut wire = Wire::default();
     let mut measurements = VecDeque::new();
     let mut queues = ListenerQueues::new();
@@ -271,6 +315,9 @@ fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket]) {
                 facts.zip(stamp).and_then(|(facts, at)| describer.due(&measurement.probe, facts, at));
             signer.encode_described(&measurement, description.as_ref(), &mut wire);
             described += u64::from(description.is_some());
+            if !outlets.is_empty() {
+                outgoing.push(Outgoing::new(&wire));
+            }
             for open in sockets.iter() {
                 // A PUB socket drops at the high-water mark of each subscriber and never waits.
                 let sent = open
@@ -280,6 +327,10 @@ fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket]) {
                 failed += u64::from(sent.is_err());
             }
             published += 1;
+        }
+        if let Some((last, others)) = outlets.split_last() {
+            others.iter().for_each(|outlet| outlet.extend(outgoing.iter().cloned()));
+            last.extend(outgoing.drain(..));
         }
         shared.published.fetch_add(published, Ordering::Relaxed);
         shared.described.fetch_add(described, Ordering::Relaxed);

@@ -52,6 +52,11 @@ impl<T> DropOldest<T> {
         self.capacity.saturating_sub(self.state.lock().items.len())
     }
 
+    /// How many wait.
+    pub(crate) fn length(&self) -> usize {
+        self.state.lock().items.len()
+    }
+
     pub(crate) fn push(&self, item: T) {
         self.extend(std::iter::once(item));
     }

@@ -50,7 +50,7 @@ pub enum Refusal {
     /// Another member is missing, of the wrong type or out of range.
     #[error("member")]
     Member,
-    /// Measured longer ago than a live transport allows.
+    /// Measured longer ago than the transport allows.
     #[error("stale")]
     Stale,
     /// Measured more than a minute from now.

@@ -16,21 +16,26 @@ pub use ack::Ack;
 use ack::Acknowledged;
 use intake::{Counts, Intake, Queued};
 
-use crate::endpoint::{Attach, EndpointConfig};
+use crate::endpoint::{Attach, EndpointConfig, require_signature};
 use crate::error::BusError;
 use crate::key::{Key, Scheme};
 use crate::queue::{self, DropOldest};
 use crate::received::Batch;
 use crate::refusal::Refusal;
 use crate::transport::Inlet;
+use crate::transport::inlets::Inlets;
+use crate::transport::nats::{Link, NatsConfig, NatsInlet, NatsInletConfig, NatsLink, is_nats};
+use crate::transport::wake::Alarm;
 use crate::transport::zeromq::{BusContext, ClientLists, CurveConfig, Sockets, high_water_at};
-use crate::verify::{ClockWatch, Skew, Skews, Verification};
+use crate::verify::{AgeLimits, ClockWatch, Skew, Skews, Verification};
 use crate::worker::Worker;
 
 /// The most measurements in a batch.
 const BATCH_MAX: usize = 512;
-/// How old a measurement may be where nothing stores messages on the way.
+/// How old a measurement may be where nothing stores messages on the way…
 const MAX_AGE_SECONDS: u64 = 300;
+/// …and where something does: 30 days.
+const STORED_AGE_MAX_SECONDS: u64 = 30 * 86_400;
 
 /// What a subscriber is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct SubscriberConfig {
     pub probes: Vec<Pattern>,
     /// An older measurement is refused as `stale`.
     pub max_age_seconds: u64,
+    /// The same of one that a transport has stored.
+    pub stored_age_max_seconds: u64,
     /// How many messages are kept per peer; by default four intervals of all probes, 2 000 at least.
     pub high_water: Option<NonZeroU32>,
     /// The earliest that a right wall clock can show. While ours shows less, the publishers' clocks tell the time.
@@ -62,6 +69,11 @@ pub struct SourceConfig {
     pub signature: Scheme,
     /// The keys they may be signed with; none under `signature = "none"`.
     pub keys: Vec<Key>,
+    /// As [`EndpointConfig::nats`].
+    pub nats: NatsConfig,
+    /// Of a stream of NATS: the consumer for which it keeps messages until they are acknowledged, a name of this history
+    /// alone. Without one, what is published is heard as over ZeroMQ.
+    pub consumer: Option<String>,
 }
 
 impl SubscriberConfig {
@@ -71,6 +83,7 @@ impl SubscriberConfig {
             endpoints,
             probes: vec![Pattern::All],
             max_age_seconds: MAX_AGE_SECONDS,
+            stored_age_max_seconds: STORED_AGE_MAX_SECONDS,
             high_water: None,
             clock_not_before: PROGRAM_DATE,
         }
@@ -80,12 +93,29 @@ impl SubscriberConfig {
 impl SourceConfig {
     /// An endpoint in the clear, to connect to.
     pub fn new(url: impl Into<String>, signature: Scheme, keys: Vec<Key>) -> Self {
-        Self { url: url.into(), attach: None, ipv6: false, curve: None, signature, keys }
+        Self {
+            url: url.into(),
+            attach: None,
+            ipv6: false,
+            curve: None,
+            signature,
+            keys,
+            nats: NatsConfig::default(),
+            consumer: None,
+        }
     }
 
     fn endpoint(&self) -> EndpointConfig {
-        let Self { url, attach, ipv6, curve, .. } = self;
-        EndpointConfig { url: url.clone(), attach: *attach, ipv6: *ipv6, curve: curve.clone() }
+        let Self { url, attach, ipv6, curve, nats, .. } = self;
+        let (curve, nats) = (curve.clone(), nats.clone());
+        EndpointConfig { url: url.clone(), attach: *attach, ipv6: *ipv6, curve, nats }
+    }
+
+    /// What to read of the stream that it is.
+    fn stream(&self, probes: &[Pattern]) -> Result<NatsInletConfig, BusError> {
+        let address = self.endpoint().nats()?;
+        require_signature(&self.url, self.signature)?;
+        Ok(NatsInletConfig { address, probes: probes.to_vec(), consumer: self.consumer.clone() })
     }
 
     /// Whether one socket and one verification can serve both.
@@ -100,8 +130,9 @@ impl SourceConfig {
 pub struct Subscriber {
     shared: Arc<Shared>,
     sources: Mutex<Vec<Vec<SourceConfig>>>,
-    max_age: Duration,
+    age_max: AgeLimits,
     client_lists: ClientLists,
+    links: Vec<Arc<Link>>,
     bound: Vec<String>,
     worker: Worker,
 }
@@ -158,14 +189,21 @@ impl Subscriber {
                 None => groups.push(vec![source.clone()]),
             }
         }
-        let max_age = Duration::from_secs(config.max_age_seconds);
+        // Sockets before streams, as they are read.
+        groups.sort_by_key(|group| group.first().is_some_and(|source| is_nats(&source.url)));
+        let age_max = AgeLimits {
+            live: Duration::from_secs(config.max_age_seconds),
+            stored: Duration::from_secs(config.stored_age_max_seconds),
+        };
         let verifications: Vec<_> = groups
             .iter()
             .filter_map(|group| group.first())
-            .map(|source| verification(source, max_age))
+            .map(|source| verification(source, age_max))
             .collect::<Result<_, _>>()?;
-        let endpoints: Vec<Vec<_>> =
+        let all: Vec<Vec<_>> =
             groups.iter().map(|group| group.iter().map(SourceConfig::endpoint).collect()).collect();
+        let is_socket = |group: &Vec<EndpointConfig>| !group.first().is_some_and(EndpointConfig::is_nats);
+        let endpoints: Vec<_> = all.into_iter().filter(is_socket).collect();
         let prefixes: BTreeSet<_> = config.probes.iter().map(Pattern::topic_prefix).collect();
         let high_water = |url: &str| high_water_at(url, config.high_water, messages_per_interval);
         let sockets = Sockets::open(context, &endpoints, &prefixes, high_water)?;
@@ -174,8 +212,15 @@ impl Subscriber {
         let clocks = ClockWatch::new(clocks.clone(), config.clock_not_before);
         let client_lists = sockets.client_lists();
         let probes = config.probes.clone();
-        let subscriber = Self::read(sockets, verifications, probes, clocks, queue_length, bound)?;
-        Ok(Self { sources: Mutex::new(groups), max_age, client_lists, ..subscriber })
+        let alarm = Alarm::new()?;
+        let streams = groups.iter().flatten().filter(|source| is_nats(&source.url));
+        let streams: Vec<_> = streams
+            .map(|source| NatsInlet::start(source.stream(&probes)?, alarm.waker()))
+            .collect::<Result<_, _>>()?;
+        let links = streams.iter().map(NatsInlet::link).collect();
+        let inlets = Inlets::new(sockets, streams, alarm);
+        let subscriber = Self::read(inlets, verifications, probes, clocks, queue_length, bound)?;
+        Ok(Self { sources: Mutex::new(groups), age_max, client_lists, links, ..subscriber })
     }
 
     /// Takes up the keys that `endpoints` name now, whose URLs are those it was started with: what messages may be signed
@@ -200,7 +245,7 @@ impl Subscriber {
             }
             if *keys != first.keys {
                 let source = SourceConfig { keys: keys.clone(), ..first.clone() };
-                changed.push((place, keys.clone(), verification(&source, self.max_age)?));
+                changed.push((place, keys.clone(), verification(&source, self.age_max)?));
             }
         }
         let plain: Vec<_> = endpoints.iter().map(SourceConfig::endpoint).collect();
@@ -237,7 +282,8 @@ impl Subscriber {
         let mut intake = Intake::new(shared.clone(), inlet, verifications, probes, clocks);
         let worker = Worker::start("bus-subscriber", move |stop| intake.run(stop))?;
         let (sources, client_lists) = (Mutex::default(), ClientLists::default());
-        Ok(Self { shared, sources, max_age: Duration::ZERO, client_lists, bound, worker })
+        let age_max = AgeLimits { live: Duration::ZERO, stored: Duration::ZERO };
+        Ok(Self { shared, sources, age_max, client_lists, links: Vec::new(), bound, worker })
     }
 
     /// The next verified measurements, some hundreds at most; `None` when the subscriber has ended. Dropping the
@@ -257,6 +303,12 @@ impl Subscriber {
     /// The addresses it is bound to, with the ports the system chose.
     pub fn bound(&self) -> &[String] {
         &self.bound
+    }
+
+    /// How the connections to NATS are doing.
+    pub fn nats_links(&self) -> Vec<NatsLink> {
+        // Who keeps its messages drops none here.
+        self.links.iter().map(|link| link.snapshot(0)).collect()
     }
 
     /// Whether its thread runs; it ends by itself only when the bus fails as a whole, which is logged.
@@ -283,8 +335,8 @@ impl Subscriber {
     }
 }
 
-fn verification(source: &SourceConfig, max_age: Duration) -> Result<Verification, BusError> {
-    Verification::new(source.url.clone(), source.signature, source.keys.iter().cloned(), max_age)
+fn verification(source: &SourceConfig, age_max: AgeLimits) -> Result<Verification, BusError> {
+    Verification::new(source.url.clone(), source.signature, source.keys.iter().cloned(), age_max)
         .map_err(|error| BusError::Key { url: source.url.clone(), source: error })
 }
 

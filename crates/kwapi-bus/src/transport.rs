@@ -1,6 +1,9 @@
 //! The seam between what carries messages and what reads them: a transport yields frames, each with its place where
 //! the transport keeps them, and is told which places are safe.
 
+pub(crate) mod inlets;
+pub(crate) mod nats;
+pub(crate) mod wake;
 pub(crate) mod zeromq;
 
 use std::ops::RangeInclusive;
@@ -38,4 +41,8 @@ pub(crate) trait Inlet: Send + 'static {
 
     /// Takes note that the messages at these places are safe, or not worth keeping.
     fn acknowledge(&mut self, source: usize, places: RangeInclusive<Token>);
+
+    /// Takes note that the messages at these places were let go of and are not safe: those of a source that keeps its
+    /// messages come again.
+    fn release(&mut self, _source: usize, _places: RangeInclusive<Token>) {}
 }

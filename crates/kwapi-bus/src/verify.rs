@@ -19,13 +19,22 @@ use crate::refusal::Refusal;
 /// One stamp far ahead ends an RRD, and hides the present until its time has come.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 
+/// How old a measurement may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AgeLimits {
+    /// Where nothing stores messages on the way.
+    pub(crate) live: Duration,
+    /// Where something does.
+    pub(crate) stored: Duration,
+}
+
 /// How the messages of one source are verified: its keys, and how old they may be.
 #[derive(Debug)]
 pub(crate) struct Verification {
     verifier: Verifier,
     /// In the order of the verifier's keys.
     keys: Vec<Key>,
-    max_age: Duration,
+    age_max: AgeLimits,
     skews: Arc<Skews>,
 }
 
@@ -35,12 +44,12 @@ impl Verification {
         url: String,
         scheme: Scheme,
         keys: impl IntoIterator<Item = Key>,
-        max_age: Duration,
+        age_max: AgeLimits,
     ) -> Result<Self, KeyError> {
         let keys: Vec<Key> = keys.into_iter().collect();
         let verifier = Verifier::new(scheme, keys.iter().cloned())?;
         let skews = Arc::new(Skews::new(url, verifier.key_ids()));
-        Ok(Self { verifier, keys, max_age, skews })
+        Ok(Self { verifier, keys, age_max, skews })
     }
 
     /// How far its publishers' clocks are from ours.
@@ -66,7 +75,10 @@ impl Verification {
             return Err(Refusal::KeyValidity);
         }
         if let Some(accounting) = &verified.measurement.accounting {
-            self.skews.observe(index, present, accounting.timestamp);
+            // What waited in a store says nothing of its publisher's clock.
+            if is_live || present.wall.since(accounting.timestamp) <= self.age_max.live {
+                self.skews.observe(index, present, accounting.timestamp);
+            }
             self.judge_age(accounting.timestamp, present, is_live)?;
         } else if present.label().is_none() {
             return Err(Refusal::Clock);
@@ -78,11 +90,12 @@ impl Verification {
     /// stamped by the same clock just before is neither late nor early. Where our clock is known to be wrong, the
     /// publishers' clocks tell the time, and what is on record is not told again.
     fn judge_age(&self, stamp: Timestamp, present: &ArrivalTime, is_live: bool) -> Result<(), Refusal> {
+        let max_age = if is_live { self.age_max.live } else { self.age_max.stored };
         let judge = |now: Timestamp| {
             if stamp.since(now) > AHEAD_MAX {
                 return Err(Refusal::Future);
             }
-            if is_live && now.since(stamp) > self.max_age {
+            if now.since(stamp) > max_age {
                 return Err(Refusal::Stale);
             }
             Ok(())
@@ -92,7 +105,7 @@ impl Verification {
                 return Ok(());
             }
             match self.by_publishers(present) {
-                Some(_) if stamp.after(self.max_age) < present.not_before => Err(Refusal::Stale),
+                Some(_) if stamp.after(max_age) < present.not_before => Err(Refusal::Stale),
                 Some(now) => judge(now),
                 None => Err(cause),
             }

@@ -41,7 +41,7 @@ pub use png::{PNG_SCALE_MAX, PngError, png};
 pub use probe::{draw_marked_probe, draw_probe};
 pub use range::draw_range;
 pub use stack::{Band, Stacked, StackedSum, natural_order};
-pub use summary::{draw_marked_summary, draw_summary};
+pub use summary::draw_summary;
 pub use theme::Theme;
 
 use jiff::tz::TimeZone;

@@ -110,6 +110,29 @@ impl StackedSum {
     /// The same, of a probe that shares the band of all below `path`.
     pub fn add_below(&mut self, path: &str, series: &Series, energy: Option<EnergyFigure>) {
         let (watts, energy) = self.take(series, energy);
+        self.share(path, watts, energy, 1);
+    }
+
+    /// Adds the band of so many probes below `path` as a whole; `shares` says row by row which share of them is known.
+    pub fn add_group(
+        &mut self,
+        path: &str,
+        series: &Series,
+        shares: &[f64],
+        probes: usize,
+        energy: EnergyFigure,
+    ) {
+        let probes = u32::try_from(probes).unwrap_or(u32::MAX);
+        let (watts, energy) = self.take_several(series, Some(energy), probes, |row| {
+            let share = shares.get(row).copied().unwrap_or_default().clamp(0.0, 1.0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of them")]
+            let known = (share * f64::from(probes)).round() as u32;
+            known
+        });
+        self.share(path, watts, energy, probes);
+    }
+
+    fn share(&mut self, path: &str, watts: Vec<Option<f64>>, energy: EnergyFigure, count: u32) {
         if let Some((band, probes)) = self.shared.get_mut(path) {
             for (sum, own) in band.watts.iter_mut().zip(watts) {
                 if let Some(own) = own {
@@ -117,15 +140,26 @@ impl StackedSum {
                 }
             }
             band.energy = band.energy.plus(energy);
-            *probes = probes.saturating_add(1);
+            *probes = probes.saturating_add(count);
         } else if self.shared.len() < SHARED_MAX {
-            self.shared.insert(path.to_owned(), (Band { name: path.to_owned(), watts, energy }, 1));
+            self.shared.insert(path.to_owned(), (Band { name: path.to_owned(), watts, energy }, count));
         }
     }
 
     /// Adds a probe to the sum; its power on the rows of that, and its energy.
     fn take(&mut self, series: &Series, energy: Option<EnergyFigure>) -> (Vec<Option<f64>>, EnergyFigure) {
-        self.probes = self.probes.saturating_add(1);
+        self.take_several(series, energy, 1, |_| 1)
+    }
+
+    /// The same of so many probes together, of which so many are known in a row of the series.
+    fn take_several(
+        &mut self,
+        series: &Series,
+        energy: Option<EnergyFigure>,
+        probes: u32,
+        known_in: impl Fn(usize) -> u32,
+    ) -> (Vec<Option<f64>>, EnergyFigure) {
+        self.probes = self.probes.saturating_add(probes);
         let mut watts = vec![None; self.sum.len()];
         let mut joules = 0.0;
         if series.step == self.step {
@@ -137,7 +171,7 @@ impl StackedSum {
                 if let ((Some(total), Some(known), Some(most)), Some(own)) = (slots, watts.get_mut(row)) {
                     let seconds = series.known_seconds(index, self.now);
                     *total += value;
-                    *known = known.saturating_add(1);
+                    *known = known.saturating_add(known_in(index).max(1));
                     *most = seconds.max(*most);
                     *own = Some(value);
                     joules += value * seconds as f64;

@@ -15,20 +15,10 @@ use super::{Look, Theme};
 const STRIP: f64 = 3.0;
 
 /// Draws all probes over the `period` that ends at `now` (Unix seconds): the others at the bottom, then the bands in the
-/// order of their ids. A strip along the base marks time in which the sum lacks some of them.
-pub fn draw_summary(period: Period, stacked: &Stacked, now: u64, look: &Look) -> String {
-    draw_marked_summary(period, stacked, &[], now, look)
-}
-
-/// The same where something is estimated, bridged or unknown: a lane says how sure each row of the sum is by `marks`, which
-/// have a share each, and above what is known of it there is a hatch. Without marks it is as without the lane.
-pub fn draw_marked_summary(
-    period: Period,
-    stacked: &Stacked,
-    marks: &[RowMark],
-    now: u64,
-    look: &Look,
-) -> String {
+/// order of their ids. Where something is estimated, bridged or unknown, a lane says how sure each row of the sum is by
+/// `marks`, which have a share each, and above what is known of it there is a hatch. Without marks a strip along the base
+/// marks time in which the sum lacks some probes.
+pub fn draw_summary(period: Period, stacked: &Stacked, marks: &[RowMark], now: u64, look: &Look) -> String {
     let title = title(stacked);
     let figures = stacked.figures(now);
     let is_marked = !marks.is_empty();

@@ -62,7 +62,7 @@ fn a_summary_is_drawn_as_it_was_agreed() {
     stack.add("node-10", &series(Period::Week, |row| Some(100.0 + row as f64)));
     stack.add("node-2", &series(Period::Week, |row| (row > 40).then_some(50.0)));
     let look = look(Size { width: 400, height: 150, framed: false }, Theme::Page);
-    insta::assert_snapshot!(draw_summary(Period::Week, &stack.finish(), NOW, &look));
+    insta::assert_snapshot!(draw_summary(Period::Week, &stack.finish(), &[], NOW, &look));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn pictures_are_no_larger_than_the_original_s() {
     for node in 0..8 {
         stack.add(&format!("rack-3.node-{node}"), &busy(node * 13));
     }
-    let summary = draw_summary(Period::Minute, &stack.finish(), NOW, &look(Size::SUMMARY, Theme::Alone));
+    let summary = draw_summary(Period::Minute, &stack.finish(), &[], NOW, &look(Size::SUMMARY, Theme::Alone));
     let [probe, summary] = [probe, summary].map(|svg| png(&svg, 1).unwrap().len());
     assert!(probe <= 12 << 10, "a probe's graph has {probe} bytes");
     assert!(summary <= 24 << 10, "the summary graph has {summary} bytes");
@@ -251,7 +251,7 @@ proptest! {
                 let mut stack = StackedSum::new(period, now);
                 stack.add(&name, &series);
                 stack.add("B", &series);
-                let svg = draw_summary(period, &stack.finish(), now, &look);
+                let svg = draw_summary(period, &stack.finish(), &[], now, &look);
                 prop_assert!(Document::parse(&svg).is_ok(), "{svg}");
             }
         }

@@ -174,11 +174,16 @@ impl Query {
     }
 
     fn sight(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
+        if let LedgerSource::Running(ledger) = &self.source {
+            ledger.keep_up(KEEP_UP_MAX);
+        }
+        self.sight_as_it_is(probes, from, to)
+    }
+
+    /// The same, without waiting for what is in the journal and not in the ledger yet.
+    fn sight_as_it_is(&self, probes: &[ProbeId], from: u64, to: u64) -> LedgerSight<'_> {
         match &self.source {
-            LedgerSource::Running(ledger) => {
-                ledger.keep_up(KEEP_UP_MAX);
-                ledger.sight(probes, from, to)
-            }
+            LedgerSource::Running(ledger) => ledger.sight(probes, from, to),
             LedgerSource::Stopped(ledger) => ledger.sight(probes, from, to),
         }
     }

@@ -13,6 +13,7 @@
 pub mod devices;
 pub mod ipmi;
 mod lab;
+pub mod nats;
 pub mod nvml;
 pub mod objects;
 pub mod openstack;
@@ -55,7 +56,7 @@ pub fn need(programs: &[&str]) -> bool {
     present_or_skip(missing.is_empty(), &format!("{missing:?}"))
 }
 
-/// Whether the Python environment `name` (`python`, `openmetrics`, `ledger`, `objects`, `axe`, `keystone`, `ceilometer`, `gnocchi`) is installed, as [`need`].
+/// Whether the Python environment `name` (`python`, `openmetrics`, `ledger`, `objects`, `nats`, `axe`, `keystone`, `ceilometer`, `gnocchi`) is installed, as [`need`].
 #[must_use]
 pub fn need_python(name: &str) -> bool {
     present_or_skip(python_environment(name).is_file(), &format!("the Python environment {name:?}"))

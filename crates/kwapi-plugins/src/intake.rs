@@ -12,6 +12,7 @@
 
 pub mod accounts;
 mod counts;
+mod group_commit;
 mod inbox;
 mod running;
 

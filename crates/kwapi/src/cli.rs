@@ -1,6 +1,7 @@
 //! What an operator types.
 
 mod keys;
+mod nats;
 mod records;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use kwapi_core::Pattern;
 
 pub(crate) use keys::{KeysArgs, KeysCommand, SigningArgs};
+pub(crate) use nats::{NatsFrom, NatsSetupArgs};
 use records::{BILL_HELP, ENERGY_HELP, REPORT_HELP};
 pub(crate) use records::{
     BackupArgs, BillArgs, BillPrint, EnergyArgs, EnergyPrint, ImportArgs, LedgerArgs, MeasureArgs,
@@ -90,6 +92,8 @@ pub(crate) enum Command {
     Import(Box<ImportArgs>),
     /// Create and list the keys of the bus: CURVE between hosts, and the secrets that sign measurements.
     Keys(KeysArgs),
+    /// Create the streams and consumers of the configured `nats://` endpoints, or print a configuration for the server.
+    NatsSetup(NatsSetupArgs),
     /// Print a configuration made from that of another program, and what could not be carried over.
     ///
     /// Reads drivers.conf, forwarder.conf, api.conf and rrd.conf of the original Kwapi and its directory of RRD files; a

@@ -13,6 +13,7 @@ pub(crate) mod keys;
 pub(crate) mod keystone_register;
 pub(crate) mod manual;
 pub(crate) mod measure;
+pub(crate) mod nats_setup;
 mod owner;
 pub(crate) mod probe;
 pub(crate) mod report;

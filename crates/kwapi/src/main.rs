@@ -100,6 +100,7 @@ async fn obey(cli: &Cli) -> Result<(), String> {
         // It has an exit status of its own.
         Some(Command::Measure(_)) => Ok(()),
         Some(Command::Keys(arguments)) => commands::keys::keys(&arguments.command, named),
+        Some(Command::NatsSetup(arguments)) => commands::nats_setup::nats_setup(arguments, named).await,
         Some(Command::KeystoneRegister(arguments)) => {
             commands::keystone_register::print(arguments);
             Ok(())

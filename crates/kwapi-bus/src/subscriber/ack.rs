@@ -19,7 +19,16 @@ pub struct Ack {
 
 /// What was confirmed and the subscriber's thread has not passed on yet: at most what is under way.
 #[derive(Debug, Default)]
-pub(super) struct Acknowledged(Mutex<Vec<(usize, RangeInclusive<Token>)>>);
+pub(super) struct Acknowledged(Mutex<Vec<Settled>>);
+
+/// Messages of one source that are settled.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) source: usize,
+    pub(super) places: RangeInclusive<Token>,
+    /// Whether they are safe; else they are to be brought again.
+    pub(super) is_safe: bool,
+}
 
 impl Ack {
     pub(super) fn new(acknowledged: &Arc<Acknowledged>) -> Self {
@@ -34,16 +43,32 @@ impl Ack {
         }
     }
 
+    /// Whether a source keeps messages of the batch until it is confirmed, and brings them again else.
+    pub fn is_awaited(&self) -> bool {
+        !self.places.is_empty()
+    }
+
     /// Says that the batch is safe.
-    pub fn confirm(self) {
+    pub fn confirm(mut self) {
+        self.settle(true);
+    }
+
+    fn settle(&mut self, is_safe: bool) {
         if !self.places.is_empty() {
-            self.acknowledged.0.lock().extend(self.places);
+            let settled = self.places.drain(..).map(|(source, places)| Settled { source, places, is_safe });
+            self.acknowledged.0.lock().extend(settled);
         }
     }
 }
 
+impl Drop for Ack {
+    fn drop(&mut self) {
+        self.settle(false);
+    }
+}
+
 impl Acknowledged {
-    pub(super) fn take(&self) -> Vec<(usize, RangeInclusive<Token>)> {
+    pub(super) fn take(&self) -> Vec<Settled> {
         std::mem::take(&mut *self.0.lock())
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use kwapi_core::Pattern;
 
 use super::Shared;
+use super::ack::Settled;
 use crate::message::Verified;
 use crate::received::Received;
 use crate::refusal::{Refusal, RefusalCounters};
@@ -73,9 +74,7 @@ impl<I: Inlet> Intake<I> {
                 tracing::error!(%error, "subscriber stopped");
                 break;
             }
-            for (source, places) in self.shared.acknowledged.take() {
-                self.inlet.acknowledge(source, places);
-            }
+            self.settle();
             for (source, verification) in self.shared.new_verifications.lock().drain(..) {
                 if let Some(before) = self.verifications.get_mut(source) {
                     *before = verification;
@@ -87,7 +86,9 @@ impl<I: Inlet> Intake<I> {
                 present.by_publishers = Skews::agreed(skews, present.monotonic);
             }
             for source in 0..self.verifications.len() {
-                if self.inlet.keeps(source) && self.shared.queue.room() < TURN_MAX {
+                let keeps = self.inlet.keeps(source);
+                if keeps && (self.shared.queue.room() < TURN_MAX || present.is_wall_wrong()) {
+                    // What is kept is judged by its age, and once: it waits until the clock is right.
                     thread::park_timeout(HELD_BACK);
                 } else {
                     self.turn(source, &present);
@@ -95,6 +96,18 @@ impl<I: Inlet> Intake<I> {
             }
         }
         self.shared.queue.close();
+        self.settle();
+    }
+
+    /// Passes on what the plugin says of messages that are kept.
+    fn settle(&mut self) {
+        for Settled { source, places, is_safe } in self.shared.acknowledged.take() {
+            if is_safe {
+                self.inlet.acknowledge(source, places);
+            } else {
+                self.inlet.release(source, places);
+            }
+        }
     }
 
     /// Takes what a source has, up to its turn.
@@ -157,7 +170,14 @@ fn judge(
     let key = key.map(|(_, id)| id);
     // What has no stamp has been refused by now, if nothing tells the time.
     let arrived = present.label().unwrap_or(present.wall);
-    Ok(Received { measurement, key, arrived, heard: present.monotonic, description })
+    let mut heard = present.monotonic;
+    if !delivery.is_live
+        && let Some(accounting) = &measurement.accounting
+    {
+        // It was stored on the way. What it says was so then, and is not the present.
+        heard = heard.saturating_sub(arrived.since(accounting.timestamp));
+    }
+    Ok(Received { measurement, key, arrived, heard, description })
 }
 
 /// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also brings `C.1.`.

@@ -14,6 +14,8 @@ use super::*;
 use crate::message::{Signer, Wire};
 use crate::transport::{Arrival, Token};
 
+const NOW: u64 = 1_790_000_000;
+
 /// Keeps each message until it is acknowledged, and brings each once unless told to begin again.
 #[derive(Clone, Default)]
 struct Store(Arc<Mutex<State>>);
@@ -61,7 +63,7 @@ impl Store {
             voltage: None,
             current: None,
             accounting: Some(Accounting {
-                timestamp: Timestamp::from_seconds(1),
+                timestamp: Timestamp::from_seconds(NOW - STORED_AGE_MAX_SECONDS),
                 session: Timestamp::from_seconds(1),
                 seq: token,
                 totals: Totals::default(),
@@ -81,10 +83,11 @@ impl Store {
 
     fn subscriber(&self, queue_length: usize) -> Subscriber {
         let clocks = ProcessClocks {
-            wall: WallClock::new(|| Timestamp::from_seconds(1_790_000_000)),
+            wall: WallClock::new(|| Timestamp::from_seconds(NOW)),
             monotonic: MonotonicClock::new(|| Duration::ZERO),
         };
-        let verification = Verification::new("x".into(), Scheme::None, [], Duration::from_secs(300)).unwrap();
+        let age_max = AgeLimits { live: Duration::ZERO, stored: Duration::from_secs(STORED_AGE_MAX_SECONDS) };
+        let verification = Verification::new("x".into(), Scheme::None, [], age_max).unwrap();
         let probes = vec![Pattern::Exact(ProbeId::new("A").unwrap())];
         let clocks = ClockWatch::new(clocks, PROGRAM_DATE);
         Subscriber::read(self.clone(), vec![verification], probes, clocks, queue_length, Vec::new()).unwrap()

@@ -27,6 +27,10 @@ fn clocks(wall: &Arc<AtomicU64>, monotonic: &Arc<AtomicU64>) -> ProcessClocks {
     }
 }
 
+/// Five minutes, and 30 days.
+const AGE_MAX: AgeLimits =
+    AgeLimits { live: Duration::from_secs(300), stored: Duration::from_secs(30 * 86_400) };
+
 impl World {
     fn clocks(&self) -> ProcessClocks {
         clocks(&self.wall, &self.monotonic)
@@ -35,8 +39,7 @@ impl World {
     fn at(second: u64) -> Self {
         let (wall, monotonic) = (Arc::new(AtomicU64::new(second * 1_000)), Arc::<AtomicU64>::default());
         let clocks = clocks(&wall, &monotonic);
-        let verification =
-            Verification::new("inproc://x".into(), Scheme::None, [], Duration::from_secs(300)).unwrap();
+        let verification = Verification::new("inproc://x".into(), Scheme::None, [], AGE_MAX).unwrap();
         let watch = ClockWatch::new(clocks, PROGRAM_DATE);
         let mut world = Self { wall, monotonic, watch, verification };
         world.watch.read();
@@ -103,7 +106,10 @@ fn a_live_measurement_is_no_older_than_five_minutes_and_no_more_than_one_ahead()
 #[test]
 fn what_is_stored_may_be_old_but_not_ahead() {
     let mut world = World::at(YEAR_2026);
-    world.check(1, false, Ok(())).check(YEAR_2026 + 61, false, Err(Refusal::Future));
+    let month = AGE_MAX.stored.as_secs();
+    world.check(YEAR_2026 - month, false, Ok(()));
+    world.check(YEAR_2026 - month - 1, false, Err(Refusal::Stale));
+    world.check(YEAR_2026 + 61, false, Err(Refusal::Future));
 }
 
 #[test]
@@ -165,9 +171,8 @@ impl Booted {
         let key = |name: &str| Key::new(name, "a secret of sixteen bytes or more");
         let keys: Vec<Key> = ["lyon", "paris", "nice"].map(key).into();
         let mut world = World::at(600);
-        let max_age = Duration::from_secs(300);
         world.verification =
-            Verification::new("inproc://x".into(), Scheme::Kwapi1, keys.clone(), max_age).unwrap();
+            Verification::new("inproc://x".into(), Scheme::Kwapi1, keys.clone(), AGE_MAX).unwrap();
         Self { world, keys }
     }
 

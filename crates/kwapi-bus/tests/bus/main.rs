@@ -12,6 +12,7 @@ mod bounds;
 mod curve;
 mod forwarder;
 mod hostile;
+mod nats;
 mod pair;
 mod pyzmq;
 mod rotation;

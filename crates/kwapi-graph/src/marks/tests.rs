@@ -4,8 +4,8 @@ use resvg::usvg::roxmltree::Document;
 
 use super::*;
 use crate::{
-    Figures, GraphRange, HUE_DEFAULT, Look, Size, StackedSum, Theme, draw_marked_probe, draw_marked_summary,
-    draw_probe, draw_range, draw_summary, png,
+    Figures, GraphRange, HUE_DEFAULT, Look, Size, StackedSum, Theme, draw_marked_probe, draw_probe,
+    draw_range, draw_summary, png,
 };
 
 /// 2026-11-23 10:00:00 UTC.
@@ -257,7 +257,7 @@ fn a_summary_says_in_its_lane_how_sure_it_is_and_stays_small() {
     let sum = stacked(3, 20..40);
     let marks = shared(&["m".repeat(20), "u".repeat(20), "m".repeat(56)].concat(), 1.0 / 3.0);
     let size = Size { width: 1_120, height: 240, framed: false };
-    let svg = draw_marked_summary(Period::Day, &sum, &marks, START, &look(size, Theme::Page));
+    let svg = draw_summary(Period::Day, &sum, &marks, START, &look(size, Theme::Page));
     Document::parse(&svg).unwrap();
     for (class, expected) in [("kw-hatched", 1), ("kw-sure", 1), ("kw-frame", 1), ("kw-partial", 0)] {
         count(&svg, class, expected);
@@ -266,20 +266,20 @@ fn a_summary_says_in_its_lane_how_sure_it_is_and_stays_small() {
     assert!(svg.contains(">unknown</text>") && svg.contains("data-status=\""), "{svg}");
     let at = |text: &str| svg.find(text).unwrap_or_else(|| panic!("no {text} in {svg}"));
     assert!(at("kw-hatched") < at("kw-edge"), "bands stand before the hatch: {svg}");
-    // Without marks it is as it was, to the byte.
+    // Without marks it has a strip, and no lane.
     let look_alone = look(Size::SUMMARY, Theme::Alone);
-    let plain = draw_summary(Period::Day, &sum, START, &look_alone);
-    assert_eq!(draw_marked_summary(Period::Day, &sum, &[], START, &look_alone), plain);
+    let plain = draw_summary(Period::Day, &sum, &[], START, &look_alone);
     count(&plain, "kw-partial", 1);
+    count(&plain, "kw-sure", 0);
     let many = stacked(20, 20..40);
-    let plain = draw_summary(Period::Day, &many, START, &look_alone);
+    let plain = draw_summary(Period::Day, &many, &[], START, &look_alone);
     for letters in ["mu", "mb", "mueb"] {
         let letters: String = letters.chars().cycle().take(96).collect();
-        let marked = draw_marked_summary(Period::Day, &many, &shared(&letters, 0.4), START, &look_alone);
+        let marked = draw_summary(Period::Day, &many, &shared(&letters, 0.4), START, &look_alone);
         assert!(marked.len() <= plain.len() + (6 << 10), "{letters}: {} {}", marked.len(), plain.len());
     }
-    let marked = draw_marked_summary(Period::Day, &sum, &marks, START, &look_alone);
-    let picture = draw_marked_summary(Period::Day, &sum, &marks, START, &look(Size::SUMMARY, Theme::Light));
+    let marked = draw_summary(Period::Day, &sum, &marks, START, &look_alone);
+    let picture = draw_summary(Period::Day, &sum, &marks, START, &look(Size::SUMMARY, Theme::Light));
     let picture = png(&picture, 1).unwrap();
     assert!(marked.len() <= 24 << 10 && picture.len() <= 24 << 10, "{} {}", marked.len(), picture.len());
 }

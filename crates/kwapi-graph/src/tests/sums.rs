@@ -27,9 +27,29 @@ fn probes_that_share_a_band_are_one_and_the_smallest_bands_are_the_others() {
     assert!((band.energy.kwh().unwrap() - 12.0 - 0.006).abs() < 1e-4, "{:?}", band.energy);
     assert_eq!(stacked.position("r6.node-2"), Some(0));
     assert_eq!([stacked.position("r1.node-1"), stacked.position("r60")], [None, None]);
-    let drawn = draw_summary(Period::Hour, &stacked, NOW, &look(Size::SUMMARY, Theme::Alone));
+    let drawn = draw_summary(Period::Hour, &stacked, &[], NOW, &look(Size::SUMMARY, Theme::Alone));
     assert_eq!(drawn.matches("kw-edge\" fill").count(), BANDS_MAX);
     assert!(drawn.contains("<title>15 others</title>") && drawn.contains("<title>r25: "), "{drawn}");
+}
+
+#[test]
+fn a_group_stands_for_its_probes() {
+    let (mut one, mut all) = (StackedSum::new(Period::Hour, NOW), StackedSum::new(Period::Hour, NOW));
+    let own = series(Period::Hour, |row| (row != 7).then_some(4.0));
+    let other = series(Period::Hour, |row| Some(f64::from(row as u32)));
+    for stack in [&mut one, &mut all] {
+        stack.add_below("r1", &other, Some(EnergyFigure::Known(1.0)));
+    }
+    for _ in 0..3 {
+        all.add_below("r2", &own, Some(EnergyFigure::Known(2.0)));
+    }
+    let together = series(Period::Hour, |row| (row != 7).then_some(12.0));
+    let shares: Vec<f64> = together.watts.iter().map(|watts| watts.map_or(0.0, |_| 1.0)).collect();
+    one.add_group("r2", &together, &shares, 3, EnergyFigure::Known(6.0));
+    let (one, all) = (one.finish(), all.finish());
+    assert_eq!((&one.bands, &one.known, one.probes, one.others), (&all.bands, &all.known, 4, 0));
+    assert_eq!(one.total.watts, all.total.watts);
+    assert!((one.energy_kwh - all.energy_kwh).abs() < 1e-9);
 }
 
 #[test]
@@ -57,7 +77,7 @@ fn the_sum_of_the_bands_and_the_others_is_the_total() {
     assert_eq!(stacked.total.watts[0], Some(499_500.0));
     assert_eq!(stacked.bands[0].name, "node-980", "the largest have bands, in the order of their ids");
     assert_eq!(stacked.bands[19].name, "node-999");
-    let svg = draw_summary(Period::Hour, &stacked, NOW, &look(Size::SUMMARY, Theme::Alone));
+    let svg = draw_summary(Period::Hour, &stacked, &[], NOW, &look(Size::SUMMARY, Theme::Alone));
     assert_eq!((paths(&svg, "kw-edge").len(), paths(&svg, "kw-others").len()), (BANDS_MAX, 1));
     assert!(svg.contains("980 others"));
 }
@@ -67,7 +87,7 @@ fn a_sum_that_lacks_a_probe_is_marked() {
     let mut stack = StackedSum::new(Period::Hour, NOW);
     stack.add("A", &series(Period::Hour, |_| Some(1.0)));
     stack.add("B", &hour());
-    let svg = draw_summary(Period::Hour, &stack.finish(), NOW, &look(Size::SUMMARY, Theme::Alone));
+    let svg = draw_summary(Period::Hour, &stack.finish(), &[], NOW, &look(Size::SUMMARY, Theme::Alone));
     let marked = paths(&svg, "kw-partial");
     assert_eq!(marked.len(), 1, "one stretch");
     let gap =

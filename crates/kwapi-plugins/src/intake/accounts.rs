@@ -172,6 +172,7 @@ pub struct Keeper {
     /// One snapshot at a time; when the disk is slow, the next waits.
     work: mpsc::SyncSender<Work>,
     thread: std::thread::JoinHandle<()>,
+    wall: WallClock,
 }
 
 /// A snapshot, whole, and where it stands.
@@ -187,13 +188,19 @@ impl Keeper {
     /// When the system gives no thread.
     pub fn start(journal: Journal, wall: WallClock) -> io::Result<Self> {
         let (work, works) = mpsc::sync_channel::<Work>(0);
-        let mut writer = SnapshotFile::of(&journal, wall);
+        let mut writer = SnapshotFile::of(&journal, wall.clone());
         let thread = std::thread::Builder::new().name("accounts".to_owned()).spawn(move || {
             while let Ok(work) = works.recv() {
                 writer.write(&work);
             }
         })?;
-        Ok(Self { journal, kept_at: None, bytes: 0, work, thread })
+        Ok(Self { journal, kept_at: None, bytes: 0, work, thread, wall })
+    }
+
+    /// Forces the journal to the disk.
+    pub(super) fn journal_sync(&self) -> super::group_commit::Sync {
+        let (journal, wall) = (self.journal.clone(), self.wall.clone());
+        Box::new(move || journal.sync(wall.now()).map(drop))
     }
 
     /// Has a snapshot written if it is time. Between two batches: the accounts are those of the journal's end.

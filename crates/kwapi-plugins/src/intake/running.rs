@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use kwapi_bus::Subscriber;
+use kwapi_bus::{Ack, Batch, Subscriber};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::accounts::Keeper;
-use super::{Inbox, Intake};
+use super::group_commit::{GroupCommit, GroupCommitQueue};
+use super::{Inbox, Intake, Receipt};
 
 /// How often the intake looks whether something is to be tried again or kept.
 const TICK: Duration = Duration::from_millis(250);
@@ -36,11 +37,15 @@ impl Running {
     /// When the system gives no thread.
     pub fn start(intake: Intake, subscriber: Arc<Subscriber>, keeper: Option<Keeper>) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
-        let watcher = tokio::spawn(watch_appends(Arc::clone(&intake.inbox), Arc::clone(&subscriber)));
         let runtime = Handle::current();
+        let commit = keeper.as_ref().map(|keeper| GroupCommit::start(keeper.journal_sync())).transpose()?;
+        let receipts = Receipts(commit.as_ref().map(GroupCommit::queue));
+        let watcher =
+            tokio::spawn(watch_appends(Arc::clone(&intake.inbox), Arc::clone(&subscriber), receipts.clone()));
+        let parts = Parts { keeper, commit, receipts };
         let thread = std::thread::Builder::new()
             .name("intake".to_owned())
-            .spawn(move || runtime.block_on(work(intake, &subscriber, keeper, stopped)))?;
+            .spawn(move || runtime.block_on(work(intake, &subscriber, parts, stopped)))?;
         Ok(Self { stop, thread, watcher })
     }
 
@@ -54,12 +59,33 @@ impl Running {
     }
 }
 
-async fn work(
-    mut intake: Intake,
-    subscriber: &Subscriber,
-    mut keeper: Option<Keeper>,
-    mut stopped: watch::Receiver<bool>,
-) {
+/// What works beside the intake where there is a journal.
+struct Parts {
+    keeper: Option<Keeper>,
+    commit: Option<GroupCommit>,
+    receipts: Receipts,
+}
+
+/// Says of batches that they are safe: where there is a journal, once it is on the disk.
+#[derive(Clone)]
+struct Receipts(Option<GroupCommitQueue>);
+
+impl Receipts {
+    /// The receipt of a batch of so many measurements, for when it has been appended.
+    fn of(&self, batch: &Batch, ack: Ack) -> Receipt {
+        match &self.0 {
+            Some(queue) if ack.is_awaited() => {
+                let (queue, count) = (queue.clone(), batch.measurements.len());
+                Box::new(move || queue.push(Box::new(move || ack.confirm()), count))
+            }
+            // Nobody waits to hear of it.
+            _ => Box::new(move || ack.confirm()),
+        }
+    }
+}
+
+async fn work(mut intake: Intake, subscriber: &Subscriber, parts: Parts, mut stopped: watch::Receiver<bool>) {
+    let Parts { mut keeper, commit, receipts } = parts;
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -67,7 +93,10 @@ async fn work(
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
             received = subscriber.recv() => match received {
-                Some((batch, ack)) => intake.take(batch, Box::new(move || ack.confirm())),
+                Some((batch, ack)) => {
+                    let receipt = receipts.of(&batch, ack);
+                    intake.take(batch, receipt);
+                }
                 None => break,
             },
             _ = ticks.tick() => {}
@@ -79,21 +108,28 @@ async fn work(
     }
     for _ in 0..LAST_BATCHES_MAX {
         let Ok(Some((batch, ack))) = timeout(Duration::ZERO, subscriber.recv()).await else { break };
-        intake.take(batch, Box::new(move || ack.confirm()));
+        let receipt = receipts.of(&batch, ack);
+        intake.take(batch, receipt);
     }
     intake.try_held();
     if let Some(keeper) = keeper {
         keeper.keep_last(&intake.live);
     }
+    if let Some(commit) = commit {
+        commit.finish();
+    }
 }
 
 /// Shows the present, and holds what comes, while an append does not return.
-async fn watch_appends(inbox: Arc<Inbox>, subscriber: Arc<Subscriber>) {
+async fn watch_appends(inbox: Arc<Inbox>, subscriber: Arc<Subscriber>, receipts: Receipts) {
     loop {
         sleep(TICK).await;
         while inbox.appending_for().is_some_and(|taken| taken > SLOW) {
             match timeout(TICK, subscriber.recv()).await {
-                Ok(Some((batch, ack))) => inbox.hold(batch, Box::new(move || ack.confirm())),
+                Ok(Some((batch, ack))) => {
+                    let receipt = receipts.of(&batch, ack);
+                    inbox.hold(batch, receipt);
+                }
                 Ok(None) => return,
                 Err(_) => {}
             }

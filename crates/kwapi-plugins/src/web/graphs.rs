@@ -2,6 +2,7 @@
 
 mod bands;
 mod cache;
+mod of_groups;
 mod rests;
 
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use kwapi_core::{Period, ProbeId, Timestamp};
 use kwapi_graph::{
     EnergyFigure, Figures, Look, PngError, RowMark, Size, Stacked, StackedSum, Theme, cost_text,
-    draw_marked_probe, draw_marked_summary, draw_probe, png,
+    draw_marked_probe, draw_probe, draw_summary, png,
 };
 use parking_lot::Mutex;
 
@@ -217,7 +218,7 @@ impl Graphs {
             return Ok(graph);
         }
         let said = (stacked.figures(at), Occurring::in_rows(marks));
-        self.make(key, stamp, said, None, |look| draw_marked_summary(period, stacked, marks, at, look))
+        self.make(key, stamp, said, None, |look| draw_summary(period, stacked, marks, at, look))
     }
 
     /// What a graph says of these energies, and what they cost.
@@ -284,18 +285,29 @@ impl Graphs {
         // Its own page and graph say if one cannot be read.
         let fetch =
             |probe: &ProbeId| self.directory.fetch(probe, period, now).ok().flatten().unwrap_or_default();
-        let rests = Rests::new(probes, fetch);
         let energies = BandEnergies::new(seen, &used, period);
+        let paths = paths(probes);
+        let groups =
+            of_groups::bands(&self.directory, seen, paths.as_deref(), (&energies, &used), period, at);
+        let path_of = |at: usize| paths.as_ref().and_then(|paths| paths.get(at).copied());
+        let is_alone = |at: usize| path_of(at).is_none_or(|path| !groups.contains_key(path));
+        let mut rests = Rests::new(probes, is_alone, fetch);
         let mut stack = StackedSum::new(period, now);
         let mut known = KnownTops::default();
-        let paths = paths(probes);
-        for (at, probe) in probes.iter().enumerate() {
+        for (path, band) in &groups {
+            match band.meter {
+                Some(meter) => rests.add_below(meter, &band.power, band.tops),
+                None => known.add_group(&band.power, &band.shares, band.tops),
+            }
+            stack.add_group(path, &band.power, &band.shares, band.probes, band.energy);
+        }
+        for (at, probe) in probes.iter().enumerate().filter(|(at, _)| is_alone(*at)) {
             let (own, below) = (fetch(probe), rests.below(at));
             if rests.is_top(at) {
                 known.add(&own, below);
             }
             let series = rests.rest(at, own);
-            match paths.as_ref().and_then(|paths| paths.get(at)) {
+            match path_of(at) {
                 Some(path) => stack.add_below(path, &series, energies.of(at)),
                 None => stack.add_with_energy(probe.as_str(), &series, energies.of(at)),
             }

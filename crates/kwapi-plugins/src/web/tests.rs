@@ -29,6 +29,7 @@ mod listing;
 mod live;
 mod logging_in;
 mod marks;
+mod of_groups;
 mod probe;
 mod ranges;
 mod ranges_of_sums;

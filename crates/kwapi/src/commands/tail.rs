@@ -109,7 +109,9 @@ fn subscriber_config(arguments: &TailArgs, named: Option<&Path>) -> Result<Subsc
             "no external endpoint is configured; set `publish` in [drivers], or use --endpoint".to_owned()
         );
     };
-    Ok(config.bus.subscriber(endpoints, &arguments.patterns))
+    // Of a stream of NATS, what is stored for a history stays there.
+    let endpoints: Vec<_> = endpoints.iter().map(|endpoint| endpoint.clone().live()).collect();
+    Ok(config.bus.subscriber(&endpoints, &arguments.patterns))
 }
 
 fn text(received: &Received) -> String {

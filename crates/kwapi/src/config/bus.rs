@@ -4,7 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use kwapi_bus::{
-    Attach, CurveConfig, EndpointConfig, Key, PublisherConfig, Scheme, SourceConfig, SubscriberConfig,
+    Attach, CurveConfig, EndpointConfig, Key, NatsConfig, PublisherConfig, Scheme, SourceConfig,
+    SubscriberConfig,
 };
 use kwapi_core::Pattern;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -30,8 +31,12 @@ pub(crate) struct BusSection {
     pub(crate) keys: Vec<Key>,
     /// Encryption for every endpoint that does not bring its own.
     pub(crate) curve: Option<CurveConfig>,
-    /// An older measurement is refused as stale, in seconds.
+    /// How to log in to NATS, for every `nats://` endpoint that does not bring its own.
+    pub(crate) nats: NatsConfig,
+    /// An older measurement is refused as stale, in seconds…
     pub(crate) max_age_seconds: u64,
+    /// …and one that NATS has stored.
+    pub(crate) stored_age_max_seconds: u64,
     /// How many messages are kept for a slow peer; by default four intervals of all probes.
     pub(crate) high_water: Option<NonZeroU32>,
     /// How long a publisher may be silent, in seconds, before its time is unknown, where neither it nor the meters in the
@@ -41,14 +46,17 @@ pub(crate) struct BusSection {
 
 impl Default for BusSection {
     fn default() -> Self {
-        let max_age_seconds = SubscriberConfig::new(Vec::new()).max_age_seconds;
+        let SubscriberConfig { max_age_seconds, stored_age_max_seconds, .. } =
+            SubscriberConfig::new(Vec::new());
         Self {
             signature: Scheme::default(),
             key: Vec::new(),
             inside: None,
             keys: Vec::new(),
             curve: None,
+            nats: NatsConfig::default(),
             max_age_seconds,
+            stored_age_max_seconds,
             high_water: None,
             max_gap_seconds: None,
         }
@@ -63,11 +71,11 @@ pub(crate) struct Endpoint(Full);
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "an endpoint: a URL, or a table with `url` and any of attach, ipv6, curve, signature, keys"
+    expecting = "an endpoint: a URL, or a table with `url` and any of attach, ipv6, curve, signature, keys, nats, consumer"
 )]
 enum Written {
     Url(String),
-    Full(Full),
+    Full(Box<Full>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -86,13 +94,18 @@ struct Full {
     /// Of what is subscribed to.
     #[serde(default)]
     keys: Vec<Key>,
+    #[serde(default)]
+    nats: Option<NatsConfig>,
+    /// Of a history that subscribes.
+    #[serde(default)]
+    consumer: Option<String>,
 }
 
 impl From<Written> for Endpoint {
     fn from(written: Written) -> Self {
         match written {
             Written::Url(url) => Self::new(url),
-            Written::Full(full) => Self(full),
+            Written::Full(full) => Self(*full),
         }
     }
 }
@@ -107,7 +120,20 @@ impl Endpoint {
             curve: None,
             signature: None,
             keys: Vec::new(),
+            nats: None,
+            consumer: None,
         })
+    }
+
+    /// The consumer that a stream of NATS keeps messages for.
+    pub(crate) fn consumer(&self) -> Option<&str> {
+        self.0.consumer.as_deref()
+    }
+
+    /// The same without a consumer: what is published is heard, and nothing is kept.
+    pub(crate) fn live(mut self) -> Self {
+        self.0.consumer = None;
+        self
     }
 
     /// The address.
@@ -117,21 +143,25 @@ impl Endpoint {
 
     /// As an end that carries messages and verifies none.
     pub(crate) fn plain(&self, bus: &BusSection) -> EndpointConfig {
-        let Full { url, attach, ipv6, curve, .. } = &self.0;
+        let Full { url, attach, ipv6, curve, nats, .. } = &self.0;
         let curve = curve.clone().or_else(|| bus.curve.clone().filter(|_| url.starts_with("tcp://")));
-        EndpointConfig { url: url.clone(), attach: *attach, ipv6: *ipv6, curve }
+        let endpoint = EndpointConfig { attach: *attach, ipv6: *ipv6, curve, ..EndpointConfig::new(url) };
+        let of_all = bus.nats.clone();
+        let nats = nats.clone().unwrap_or(if endpoint.is_nats() { of_all } else { NatsConfig::default() });
+        EndpointConfig { nats, ..endpoint }
     }
 
     /// As an end whose messages are verified.
     pub(crate) fn source(&self, bus: &BusSection) -> SourceConfig {
-        let EndpointConfig { url, attach, ipv6, curve } = self.plain(bus);
+        let EndpointConfig { url, attach, ipv6, curve, nats } = self.plain(bus);
         let signature = self.0.signature.unwrap_or(bus.signature);
         let keys = match (signature, self.0.keys.is_empty()) {
             (Scheme::None, _) => Vec::new(),
             (Scheme::Kwapi1 | Scheme::Legacy, false) => self.0.keys.clone(),
             (Scheme::Kwapi1 | Scheme::Legacy, true) => bus.believed(),
         };
-        SourceConfig { url, attach, ipv6, curve, signature, keys }
+        let consumer = self.0.consumer.clone();
+        SourceConfig { url, attach, ipv6, curve, signature, keys, nats, consumer }
     }
 }
 
@@ -163,6 +193,7 @@ impl BusSection {
             config.probes = probes.to_vec();
         }
         config.max_age_seconds = self.max_age_seconds;
+        config.stored_age_max_seconds = self.stored_age_max_seconds;
         config.high_water = self.high_water;
         config
     }
@@ -214,6 +245,54 @@ impl Config {
         told
     }
 
+    /// What is wrong with an endpoint that is a stream of NATS, or should be, in its place.
+    fn nats_trouble(&self, table: &str, key: &str, endpoint: &Endpoint) -> Option<&'static str> {
+        let Full { signature, consumer, .. } = &endpoint.0;
+        if !endpoint.plain(&self.bus).is_nats() {
+            return consumer
+                .as_ref()
+                .map(|_| "`consumer` is for endpoints that start with nats:// or tls://");
+        }
+        if table == "forwarder" {
+            return Some("a forwarder connects ZeroMQ endpoints; subscribe to NATS in [api] and [rrd]");
+        }
+        if signature.unwrap_or(self.bus.signature) != Scheme::Kwapi1 {
+            return Some(
+                "NATS requires signature = \"kwapi-1\"; legacy and unsigned messages are not stored",
+            );
+        }
+        match (table, key, consumer) {
+            ("drivers", _, Some(_)) => Some("`consumer` is for `subscribe` in [rrd]"),
+            ("rrd", _, None) => Some(
+                "[rrd] requires `consumer`, for which NATS keeps messages: a name of this history alone, \
+                 for example { url = \"nats://…\", consumer = \"centre\" }",
+            ),
+            _ => None,
+        }
+    }
+
+    /// The streams of NATS that are configured, each once, with the consumers of a history there.
+    pub(crate) fn nats_streams(&self) -> Vec<(EndpointConfig, Vec<&str>)> {
+        let mut streams: Vec<(EndpointConfig, Vec<&str>)> = Vec::new();
+        for endpoint in self.endpoint_lists().iter().flat_map(|(_, _, endpoints)| endpoints.iter()) {
+            let plain = endpoint.plain(&self.bus);
+            if !plain.is_nats() {
+                continue;
+            }
+            let place = streams.iter().position(|(known, _)| *known == plain).unwrap_or(streams.len());
+            if place == streams.len() {
+                streams.push((plain, Vec::new()));
+            }
+            let consumers = streams.get_mut(place).map(|(_, consumers)| consumers);
+            if let (Some(consumers), Some(name)) = (consumers, endpoint.consumer())
+                && !consumers.contains(&name)
+            {
+                consumers.push(name);
+            }
+        }
+        streams
+    }
+
     /// What the bus would refuse at the start: addresses that are none, keys that are too short.
     pub(super) fn check_bus(&self, document: &Document) -> Result<(), DocumentError> {
         let at = |table: &str, key: &str| [Step::Key(table.to_owned()), Step::Key(key.to_owned())];
@@ -225,6 +304,9 @@ impl Config {
             for endpoint in endpoints {
                 let checked = endpoint.plain(&self.bus).check();
                 checked.map_err(|error| document.error(&at(table, key), chain(&error)))?;
+                if let Some(trouble) = self.nats_trouble(table, key, endpoint) {
+                    return Err(document.error(&at(table, key), format!("{}: {trouble}", endpoint.url())));
+                }
             }
         }
         Ok(())

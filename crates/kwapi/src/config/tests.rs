@@ -273,7 +273,7 @@ fn what_would_fail_at_the_start_is_refused_before() {
     );
     refused(
         "[api]\nsubscribe = ['host:5556']\n",
-        "k.toml:2: host:5556: an endpoint must start with tcp://, ipc:// or inproc://",
+        "k.toml:2: host:5556: an endpoint must start with tcp://, ipc://, inproc://, nats:// or tls://",
     );
     refused(
         "[[meter]]\ndriver='snmp'\nhost='p'\nprobe='a'\nversion='3'\n",

@@ -10,6 +10,9 @@ use kwapi_plugins::metrics::Metrics;
 use super::{Process, metrics, readiness};
 use crate::config::{BusSection, Config, Endpoint};
 
+/// At a stop, how long NATS may take to store what was measured last.
+const STORE_LIMIT: Duration = Duration::from_millis(800);
+
 /// Probes to expect of a meter that names its outlets itself.
 const OUTLETS_EXPECTED: usize = 24;
 
@@ -49,6 +52,10 @@ impl Drivers {
             tracing::info!(endpoint = endpoint.url(), "publishing");
         }
         readiness::drivers(all, manager.clone(), publisher.clone());
+        let links = publisher.clone();
+        readiness::nats(all, "nats_publish", move || links.nats_links());
+        let links = publisher.clone();
+        all.add(metrics::nats(move || links.nats_links()));
         all.add(metrics::drivers(manager));
         all.add(metrics::publisher(publisher));
         Ok(drivers)
@@ -89,6 +96,9 @@ impl Drivers {
     /// Ends all sessions.
     pub(super) async fn stop(self) {
         self.manager.stop().await;
+        if !self.publisher.stored(STORE_LIMIT).await {
+            tracing::warn!("stopped before NATS had stored all messages");
+        }
     }
 }
 

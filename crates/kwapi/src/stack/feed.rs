@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kwapi_bus::{BusError, SourceConfig, Subscriber};
-use kwapi_core::{Account, Gaps, Pattern, ProbeId, Timestamp};
+use kwapi_bus::{BusError, SourceConfig, Subscriber, SubscriberConfig};
+use kwapi_core::{Account, Gaps, MonotonicClock, Pattern, ProbeId, ProcessClocks, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
 use kwapi_history::{Ledger, Samples};
@@ -96,12 +97,14 @@ impl Feed {
         let record = journal.is_none().then_some(state.as_path());
         let lock = record.map(lock).transpose()?;
         let live_config = config.api.config.live(record, descriptions.gaps().clone());
-        let live = Live::open(live_config, accounts, process.clock.clone(), process.monotonic.clone());
         let heard = patterns(config, roles);
         let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
+        let clocks =
+            ProcessClocks { monotonic: silence_clock(process, &subscriber_config), ..process.clocks() };
+        let live = Live::open(live_config, accounts, clocks.wall.clone(), clocks.monotonic.clone());
         subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
         let expected = super::drivers::expected_messages(config);
-        let subscriber = Subscriber::start(&process.bus, &subscriber_config, &process.clocks(), expected)
+        let subscriber = Subscriber::start(&process.bus, &subscriber_config, &clocks, expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
         let append = journal
@@ -112,6 +115,10 @@ impl Feed {
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
         readiness::subscriber(all, "bus", subscriber.clone());
+        let links = subscriber.clone();
+        readiness::nats(all, "nats_subscribe", move || links.nats_links());
+        let links = subscriber.clone();
+        all.add(metrics::nats(move || links.nats_links()));
         if record.is_some() {
             readiness::directory(all, "state_directory", state.clone());
             let live = live.clone();
@@ -184,6 +191,17 @@ fn is_accepted(endpoints: &[SourceConfig], probe: &ProbeId, key: Option<&str>) -
         Some(id) => endpoint.keys.iter().any(|key| key.id == id && key.probes.matches(probe)),
         None => endpoint.keys.is_empty(),
     })
+}
+
+/// The clock that silence is measured on. What NATS has stored may be older than this process, and counts as heard when it
+/// was measured: on a clock that began as long ago as anything stored may be.
+fn silence_clock(process: &Process, config: &SubscriberConfig) -> MonotonicClock {
+    let clock = process.monotonic.clone();
+    if config.endpoints.iter().all(|source| source.consumer.is_none()) {
+        return clock;
+    }
+    let before = Duration::from_secs(config.stored_age_max_seconds);
+    MonotonicClock::new(move || clock.now().saturating_add(before))
 }
 
 /// Tells of a wall clock that is wrong: what is stamped now would be laid into the past.

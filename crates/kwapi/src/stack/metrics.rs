@@ -1,5 +1,6 @@
 //! What the crates count, as metric families.
 
+mod nats;
 mod records;
 mod samples;
 
@@ -13,6 +14,7 @@ use kwapi_plugins::auth::Auth;
 use kwapi_plugins::descriptions::Descriptions;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
+pub(super) use nats::nats;
 pub(super) use records::{groups, history, ledger};
 pub(super) use samples::samples;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_bus::{Forwarder, Publisher, Subscriber};
+use kwapi_bus::{Forwarder, NatsLink, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState};
 use kwapi_history::{Groups, History, Ledger, Samples};
 use kwapi_plugins::metrics::Metrics;
@@ -108,6 +108,21 @@ pub(super) fn subscriber(all: &mut Metrics, part: &'static str, subscriber: Arc<
         } else {
             "no data received yet".to_owned()
         })
+    });
+}
+
+/// The connections to NATS: ready while all of them work. `part` tells them apart.
+pub(super) fn nats(
+    all: &mut Metrics,
+    part: &'static str,
+    links: impl Fn() -> Vec<NatsLink> + Send + Sync + 'static,
+) {
+    if links().is_empty() {
+        return;
+    }
+    all.add_readiness(part, move || {
+        let problem = |link: NatsLink| Some(format!("{}: {}", link.endpoint, link.problem?));
+        links().into_iter().find_map(problem).map_or(Ok(()), Err)
     });
 }
 

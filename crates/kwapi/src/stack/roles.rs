@@ -41,9 +41,15 @@ impl Roles {
         let mut all = inside.to_vec();
         let api = config.api.subscribe.iter().filter(|_| self.api);
         let rrd = config.rrd.subscribe.iter().filter(|_| self.rrd);
-        for endpoint in api.chain(rrd) {
-            if !all.contains(endpoint) {
-                all.push(endpoint.clone());
+        // History first: what is heard for it is heard for the API as well.
+        for endpoint in rrd.chain(api) {
+            // Only what is kept in a journal is acknowledged.
+            let endpoint = if self.rrd { endpoint.clone() } else { endpoint.clone().live() };
+            let is_heard = |known: &Endpoint| {
+                *known == endpoint || (known.consumer().is_some() && known.url() == endpoint.url())
+            };
+            if !all.iter().any(is_heard) {
+                all.push(endpoint);
             }
         }
         all
@@ -89,4 +95,28 @@ pub(crate) fn needs_key(config: &Config) -> Result<(), String> {
     }
     Err("no signing key; set key in [bus], for example key = { id = \"lyon\", secret = { file = \"/etc/kwapi/bus.secret\" } }, or signature = \"none\""
         .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(roles: Roles, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("k.toml");
+        let toml = "[rrd]\nsubscribe = ['tcp://a:1', { url = 'nats://b/x', consumer = 'centre' }]\n\
+            [api]\nsubscribe = ['nats://b/x', 'nats://c/y', { url = 'nats://d/z', consumer = 'other' }]\n";
+        std::fs::write(&file, toml).unwrap();
+        let sources = roles.sources(&Config::read(&file).unwrap(), &[]);
+        let shown = |source: &Endpoint| format!("{} {}", source.url(), source.consumer().unwrap_or("-"));
+        assert_eq!(sources.iter().map(shown).collect::<Vec<_>>().join(", "), expected, "{roles:?}");
+    }
+
+    #[test]
+    fn a_stream_is_read_once_and_kept_for_a_history_alone() {
+        check(Roles::RRD, "tcp://a:1 -, nats://b/x centre");
+        check(Roles::API, "nats://b/x -, nats://c/y -, nats://d/z -");
+        check(Roles::RUN, "tcp://a:1 -, nats://b/x centre, nats://c/y -, nats://d/z other");
+    }
 }

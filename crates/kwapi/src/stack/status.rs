@@ -112,9 +112,19 @@ pub(super) struct TroubleSources {
     pub(super) parts: Arc<Metrics>,
 }
 
-/// The parts that keep records: what keeps them from it is a trouble, and not only a reason to ask elsewhere.
-const RECORDS: [&str; 7] =
-    ["history_directory", "journal", "accounts", "history", "groups", "ledger", "samples"];
+/// The parts that keep records, here or at a NATS server: what keeps them from it is a trouble, and not only a reason to ask
+/// elsewhere.
+const RECORDS: [&str; 9] = [
+    "history_directory",
+    "journal",
+    "accounts",
+    "history",
+    "groups",
+    "ledger",
+    "samples",
+    "nats_publish",
+    "nats_subscribe",
+];
 
 /// Of probes that two publishers claim, so many are named.
 const RIVALS_SHOWN: usize = 10;

@@ -40,6 +40,7 @@ mod killed;
 mod logins;
 mod manual;
 mod measure;
+mod nats;
 mod objects;
 mod one_kwh;
 mod package;

@@ -1,7 +1,6 @@
 //! The sockets a subscriber reads from, one for all endpoints that are alike.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use zmq::{Message, PollItem, SocketType};
 
@@ -10,8 +9,7 @@ use super::context::BusContext;
 use super::socket::OpenSocket;
 use crate::endpoint::{Attach, EndpointConfig};
 use crate::error::BusError;
-use crate::transport::{Arrival, Inlet, Token};
-use crate::worker::STOP_POLL_MS;
+use crate::transport::Arrival;
 
 /// Sockets that listen, each a source by its place.
 pub(crate) struct Sockets {
@@ -57,22 +55,31 @@ impl Sockets {
     }
 }
 
-impl Inlet for Sockets {
-    type Failure = zmq::Error;
+impl Sockets {
+    /// How many sources there are.
+    pub(crate) fn count(&self) -> usize {
+        self.open.len()
+    }
 
-    fn wait(&mut self) -> Result<(), zmq::Error> {
+    /// Waits for messages, or for `other` to be readable, `limit` milliseconds at most.
+    ///
+    /// # Errors
+    /// When there will be no more messages.
+    pub(crate) fn wait(&mut self, limit: i64, other: PollItem<'_>) -> Result<(), zmq::Error> {
         let mut items: Vec<_> = self.open.iter().map(|open| open.socket.as_poll_item(zmq::POLLIN)).collect();
-        match zmq::poll(&mut items, STOP_POLL_MS) {
+        items.push(other);
+        match zmq::poll(&mut items, limit) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error),
         }
         self.readable.clear();
-        self.readable.extend(items.iter().map(PollItem::is_readable));
+        self.readable.extend(items.iter().take(self.open.len()).map(PollItem::is_readable));
         self.open.iter_mut().for_each(OpenSocket::drop_removed);
         Ok(())
     }
 
-    fn take(&mut self, source: usize, count: usize, mut each: impl FnMut(Arrival<'_>)) {
+    /// Hands on what one source has, `count` messages at most.
+    pub(crate) fn take(&mut self, source: usize, count: usize, mut each: impl FnMut(Arrival<'_>)) {
         let Some(open) = self.open.get(source) else { return };
         if !self.readable.get(source).copied().unwrap_or(false) {
             return;
@@ -86,12 +93,6 @@ impl Inlet for Sockets {
             each(Arrival { frames, is_live: true, token: None });
         }
     }
-
-    fn keeps(&self, _source: usize) -> bool {
-        false
-    }
-
-    fn acknowledge(&mut self, _source: usize, _places: RangeInclusive<Token>) {}
 }
 
 /// Receives one message and says how many frames it had; those past the second are let go.

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use kwapi_core::{ProbeId, Series, meters_above};
 
+/// No archive has more rows.
+const ROWS_MAX: usize = 4_096;
+
 /// What is measured directly below the meter of a subtree.
 #[derive(Debug, Default)]
 pub(super) struct Below {
@@ -21,15 +24,26 @@ pub(super) struct Rests {
 }
 
 impl Rests {
-    pub(super) fn new(probes: &[ProbeId], fetch: impl Fn(&ProbeId) -> Series) -> Self {
+    /// Of those that `is_wanted` says by their places.
+    pub(super) fn new(
+        probes: &[ProbeId],
+        is_wanted: impl Fn(usize) -> bool,
+        fetch: impl Fn(&ProbeId) -> Series,
+    ) -> Self {
         let above = meters_above(probes);
         let mut below: HashMap<usize, Below> = HashMap::new();
-        for (probe, meter) in probes.iter().zip(&above) {
-            if let Some(meter) = meter {
-                below.entry(*meter).or_default().add(&fetch(probe));
+        for (at, (probe, meter)) in probes.iter().zip(&above).enumerate() {
+            if let Some(meter) = meter.filter(|_| is_wanted(at)) {
+                below.entry(meter).or_default().add(&fetch(probe), 1);
             }
         }
         Self { above, below }
+    }
+
+    /// Adds so many probes together that are directly below a meter.
+    pub(super) fn add_below(&mut self, meter: usize, power: &Series, probes: usize) {
+        let probes = u32::try_from(probes).unwrap_or(u32::MAX);
+        self.below.entry(meter).or_default().add(power, probes);
     }
 
     /// What is below the probe at a place, where that is a meter.
@@ -55,9 +69,9 @@ impl Rests {
 }
 
 impl Below {
-    /// Adds what is known of another probe, row by row.
-    fn add(&mut self, other: &Series) {
-        self.probes = self.probes.saturating_add(1);
+    /// Adds what is known of another probe, or of several together, row by row.
+    fn add(&mut self, other: &Series, probes: u32) {
+        self.probes = self.probes.saturating_add(probes);
         let sum = &mut self.sum;
         if sum.watts.is_empty() {
             *sum = Series::whole(other.start, other.step, vec![None; other.watts.len()]);
@@ -67,7 +81,7 @@ impl Below {
             for ((sum, known), watts) in sum.watts.iter_mut().zip(&mut self.known).zip(&other.watts) {
                 if let Some(watts) = watts {
                     *sum = Some(sum.unwrap_or(0.0) + watts);
-                    *known = known.saturating_add(1);
+                    *known = known.saturating_add(probes);
                 }
             }
         }
@@ -84,8 +98,10 @@ impl Below {
 /// Which share of the probes that no meter is above is known, row by row: of a meter that is not, as much as of those below it.
 #[derive(Debug, Default)]
 pub(super) struct KnownTops {
-    /// By the begins of rows, in Unix seconds.
-    known: HashMap<u64, f64>,
+    /// Of rows from the first on that was added.
+    known: Vec<f64>,
+    start: u64,
+    step: u64,
     tops: usize,
 }
 
@@ -96,15 +112,39 @@ impl KnownTops {
         for (row, watts) in own.watts.iter().enumerate() {
             let start = own.row_start(row);
             let share = if watts.is_some() { 1.0 } else { below.map_or(0.0, |below| below.share(start)) };
-            if share > 0.0 {
-                *self.known.entry(start).or_default() += share;
-            }
+            self.add_row(start, own.step, share);
         }
+    }
+
+    /// Adds several together, of which a share is known in each row.
+    pub(super) fn add_group(&mut self, power: &Series, shares: &[f64], tops: usize) {
+        self.tops += tops;
+        for (row, share) in shares.iter().enumerate() {
+            self.add_row(power.row_start(row), power.step, share * tops as f64);
+        }
+    }
+
+    fn add_row(&mut self, start: u64, step: u64, known: f64) {
+        if self.known.is_empty() {
+            (self.start, self.step) = (start, step.max(1));
+        }
+        let Some(row) = self.row(start).filter(|row| *row < ROWS_MAX) else { return };
+        if row >= self.known.len() {
+            self.known.resize(row + 1, 0.0);
+        }
+        if let Some(sum) = self.known.get_mut(row) {
+            *sum += known;
+        }
+    }
+
+    fn row(&self, start: u64) -> Option<usize> {
+        usize::try_from(start.checked_sub(self.start)? / self.step.max(1)).ok()
     }
 
     /// The share of each row of `series`, 0 to 1.
     pub(super) fn shares(&self, series: &Series) -> Vec<f64> {
-        let share = |row: usize| self.known.get(&series.row_start(row)).copied().unwrap_or_default();
-        (0..series.watts.len()).map(|row| share(row) / self.tops.max(1) as f64).collect()
+        let known = |row: usize| self.row(series.row_start(row)).and_then(|row| self.known.get(row));
+        let share = |row: usize| known(row).copied().unwrap_or_default() / self.tops.max(1) as f64;
+        (0..series.watts.len()).map(share).collect()
     }
 }

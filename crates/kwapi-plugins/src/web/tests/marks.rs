@@ -142,10 +142,11 @@ fn measured(name: &str) -> Vec<Credited> {
 }
 
 /// The history of groups of these records.
-fn groups_of(lab: &Lab, probes: &[Vec<Credited>]) -> Groups {
+pub(super) fn groups_of(lab: &Lab, probes: &[Vec<Credited>]) -> Groups {
     let begin = Timestamp::from_seconds(BEGIN);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), begin).unwrap();
-    let config = GroupsConfig { gaps: kwapi_core::Gaps::new(Duration::from_secs(60)), ..GroupsConfig::default() };
+    let config =
+        GroupsConfig { gaps: kwapi_core::Gaps::new(Duration::from_secs(60)), ..GroupsConfig::default() };
     let groups = Groups::open(config, &journal, begin).unwrap();
     let mut all: Vec<Credited> = probes.concat();
     all.sort_by_key(|record| record.at);

@@ -101,9 +101,23 @@ pub(super) fn check(
             findings.error(&remote_write_path(index, error.key), error.to_string());
         }
     }
+    nats(&mut findings, config);
     directories(&mut findings, config);
     meters::check(&mut findings, config);
     findings.all
+}
+
+/// How streams of NATS are logged in to.
+fn nats(findings: &mut Findings<'_>, config: &Config) {
+    for (endpoint, _) in config.nats_streams() {
+        if let Err(why) = endpoint.nats.check_files() {
+            findings.error(&keys(&["bus", "nats"]), format!("{}: {why}", endpoint.url));
+        }
+        if endpoint.is_login_in_clear() {
+            let message = format!("{}: the login is sent unencrypted; use tls://", endpoint.url);
+            findings.warning(&keys(&["bus", "nats"]), message);
+        }
+    }
 }
 
 /// Files with a secret: `{ file = "…" }`.

@@ -22,7 +22,7 @@ fn a_wrong_configuration_is_refused_with_its_line_and_the_nearest_right_name() {
     );
     check(
         "[drivers]\npublish = ['host:5556']\n",
-        "2: host:5556: an endpoint must start with tcp://, ipc:// or inproc://",
+        "2: host:5556: an endpoint must start with tcp://, ipc://, inproc://, nats:// or tls://",
     );
     check("[[meter]]\ndriver = 'snmpd'\nprobe = 'a'\n", "2: unknown driver `snmpd`; did you mean `snmp`?");
     check(

@@ -58,7 +58,7 @@ fn a_file_of_the_operators_is_not_removed() {
 
 #[test]
 fn an_endpoint_that_is_none_is_refused() {
-    check("http://x", "an endpoint must start with tcp://, ipc:// or inproc://");
+    check("http://x", "an endpoint must start with tcp://, ipc://, inproc://, nats:// or tls://");
     check("tcp://x\0:1", "an endpoint must not contain control characters");
     assert!(matches!(open("tcp://nowhere"), Err(BusError::System { .. })));
 }

@@ -76,11 +76,17 @@ async fn groups_and_nodes_come_in_the_words_of_their_pages() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_is_told_again_when_it_has_changed() {
-    let mut pages = Measured::new(&["lyon.a", "lyon.b", "paris.c"], 9, None);
-    let mut stream =
-        pages.open("/stream/?node=:lyon&node=day:lyon&node=day:paris&id=lyon.a", &[]).await.unwrap();
+    let mut pages = Measured::new(&["lyon.a", "lyon.b", "paris.c", "l:o.it's \"7\" <b>"], 9, None);
+    let mut stream = pages
+        .open(
+            "/stream/?node=:lyon&node=day:lyon&node=day:paris&id=lyon.a&node=day:l:o.it%27s+%227%22+%3Cb%3E",
+            &[],
+        )
+        .await
+        .unwrap();
     let (first, _) = stream.event().await;
-    assert_eq!(first["nodes"].as_object().unwrap().len(), 3, "{first}");
+    assert_eq!(first["nodes"].as_object().unwrap().len(), 4, "{first}");
+    assert!(first["nodes"]["day:l:o.it's \"7\" <b>"]["watts"].is_string(), "{first}");
     pages.measure(0, 40.0);
     let (second, _) = stream.event().await;
     let changed: Vec<_> = second["nodes"].as_object().unwrap().keys().cloned().collect();

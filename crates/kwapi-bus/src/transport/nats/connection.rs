@@ -1,0 +1,348 @@
+//! One connection to a server, owned by whoever uses it. When it ends, its owner begins again: nothing of it is mended.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use kwapi_core::hex;
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls_pki_types::ServerName;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsConnector;
+
+use super::address::NatsAddress;
+use super::link::Link;
+use super::wire::{self, Message, ServerOp};
+use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL};
+
+/// A connection on which nothing comes for so long is asked whether it is there; one that does not answer for as long again
+/// is not.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// Servers of a cluster that are remembered.
+const SERVERS_MAX: usize = 16;
+/// Numbers of answers are of a connection: so many bits of them count within it.
+const CONNECTION_SHIFT: u32 = 40;
+/// What is read at a time.
+const READ_BYTES: usize = 64 << 10;
+
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// A connection that stands, or did a moment ago.
+pub(super) struct Connection {
+    transport: Box<dyn Transport>,
+    read: BytesMut,
+    write: BytesMut,
+    /// Came while something else was waited for.
+    early: VecDeque<Event>,
+    /// What answers to us are addressed to, with a dot and a number; subscribed to once something is asked.
+    inbox: String,
+    has_inbox: bool,
+    next_number: u64,
+    next_subscription: u64,
+    /// When to ask, or to give up.
+    ping_at: Instant,
+    is_pinged: bool,
+    /// The largest payload that the server takes.
+    pub(super) payload_bytes_max: usize,
+}
+
+/// What comes.
+#[derive(Debug)]
+pub(super) enum Event {
+    Message(Message),
+    /// What the server will not let us do.
+    Complaint(String),
+}
+
+/// What a server says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Info {
+    nonce: String,
+    tls_required: bool,
+    max_payload: usize,
+    /// The other servers of its cluster.
+    connect_urls: Vec<String>,
+}
+
+/// Where to connect: the server that is configured, and the others of its cluster, as far as it has named them.
+#[derive(Debug)]
+pub(super) struct Servers {
+    address: NatsAddress,
+    /// The one that is tried next first.
+    all: VecDeque<(String, u16)>,
+    /// See [`Connection::inbox`]: the same for all connections, so that what a server complains of is told once.
+    inbox: String,
+    /// Connections so far: an answer to one is none to another.
+    connections: u64,
+}
+
+impl Servers {
+    pub(super) fn new(address: NatsAddress) -> Self {
+        let all = VecDeque::from([(address.host.clone(), address.port)]);
+        let mut random = [0; 12];
+        let random = SystemRandom::new().fill(&mut random).map(|()| hex::encode(&random));
+        let inbox = random.map_or_else(|_| String::new(), |random| format!("_INBOX.{random}"));
+        Self { address, all, inbox, connections: 0 }
+    }
+
+    pub(super) fn address(&self) -> &NatsAddress {
+        &self.address
+    }
+
+    /// Connects; tries again until it has.
+    pub(super) async fn open(&mut self, link: &Link) -> Connection {
+        loop {
+            match self.try_open().await {
+                Ok(connection) => {
+                    link.connected();
+                    return connection;
+                }
+                Err(problem) => link.fails(problem),
+            }
+            sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    /// Connects to the next of the servers.
+    ///
+    /// # Errors
+    /// Why that is not possible now, as text.
+    pub(super) async fn try_open(&mut self) -> Result<Connection, String> {
+        if self.inbox.is_empty() {
+            // Another's answers could be taken for ours.
+            return Err("the system has no random numbers".to_owned());
+        }
+        let Some((host, port)) = self.all.front().cloned() else { return Err("no server".to_owned()) };
+        self.connections += 1;
+        let opened =
+            timeout(RESPONSE_TIMEOUT, Connection::open(&self.address, &host, port, &self.inbox)).await;
+        match opened.unwrap_or_else(|_| Err("connection timed out".to_owned())) {
+            Ok((mut connection, info)) => {
+                connection.next_number = self.connections << CONNECTION_SHIFT;
+                for url in info.connect_urls {
+                    let server = super::address::host_and_port(&url);
+                    if let Some(server) = server.filter(|server| !self.all.contains(server))
+                        && self.all.len() < SERVERS_MAX
+                    {
+                        self.all.push_back(server);
+                    }
+                }
+                Ok(connection)
+            }
+            Err(problem) => {
+                self.all.rotate_left(1);
+                Err(problem)
+            }
+        }
+    }
+}
+
+impl Connection {
+    async fn open(address: &NatsAddress, host: &str, port: u16, inbox: &str) -> Result<(Self, Info), String> {
+        let cannot_connect = |error: std::io::Error| format!("cannot connect: {error}");
+        let mut tcp = TcpStream::connect((host, port)).await.map_err(cannot_connect)?;
+        tcp.set_nodelay(true).map_err(cannot_connect)?;
+        let mut read = BytesMut::new();
+        let info: Info = loop {
+            match wire::next(&mut read).map_err(|error| format!("not a NATS server: {error}"))? {
+                Some(ServerOp::Info(info)) => {
+                    break serde_json::from_str(&info)
+                        .map_err(|error| format!("not a NATS server: {error}"))?;
+                }
+                Some(_) => return Err("not a NATS server".to_owned()),
+                None if tcp.read_buf(&mut read).await.map_err(cannot_connect)? == 0 => {
+                    return Err("connection closed".to_owned());
+                }
+                None => {}
+            }
+        };
+        let is_tls = address.is_tls || info.tls_required;
+        let transport: Box<dyn Transport> = if is_tls {
+            let tls = TlsConnector::from(Arc::new(address.config.tls()?));
+            let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("TLS: {error}"))?;
+            Box::new(tls.connect(name, tcp).await.map_err(|error| format!("TLS: {error}"))?)
+        } else {
+            Box::new(tcp)
+        };
+        let options = address.config.connect(&info.nonce, is_tls)?;
+        let mut connection = Self {
+            transport,
+            read: BytesMut::new(),
+            write: BytesMut::new(),
+            early: VecDeque::new(),
+            inbox: inbox.to_owned(),
+            has_inbox: false,
+            next_number: 0,
+            next_subscription: 1,
+            ping_at: Instant::now() + PING_INTERVAL,
+            is_pinged: false,
+            payload_bytes_max: info.max_payload,
+        };
+        connection.write.extend_from_slice(format!("CONNECT {options}\r\n").as_bytes());
+        connection.settle().await?;
+        Ok((connection, info))
+    }
+
+    /// Adds a message to what is sent next.
+    pub(super) fn publish(&mut self, subject: &str, reply: Option<&str>, payload: &[u8]) {
+        wire::publish(&mut self.write, subject, reply, payload);
+    }
+
+    /// Adds a subscription to what is sent next.
+    pub(super) fn subscribe(&mut self, subject: &str) {
+        wire::subscribe(&mut self.write, subject, self.next_subscription);
+        self.next_subscription += 1;
+    }
+
+    /// An address for an answer: its number, and the text.
+    pub(super) fn reply_address(&mut self) -> (u64, String) {
+        if !std::mem::replace(&mut self.has_inbox, true) {
+            self.subscribe(&format!("{}.*", self.inbox));
+        }
+        self.next_number += 1;
+        (self.next_number, format!("{}.{}", self.inbox, self.next_number))
+    }
+
+    /// The number of the address that a message was sent to, if it is one of ours.
+    pub(super) fn reply_number(&self, subject: &str) -> Option<u64> {
+        subject.strip_prefix(self.inbox.as_str())?.strip_prefix('.')?.parse().ok()
+    }
+
+    /// Sends what was added. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub(super) async fn flush(&mut self) -> Result<(), String> {
+        let lost = |error: std::io::Error| format!("connection lost: {error}");
+        while !self.write.is_empty() {
+            if self.transport.write_buf(&mut self.write).await.map_err(lost)? == 0 {
+                return Err("connection lost".to_owned());
+            }
+        }
+        self.transport.flush().await.map_err(lost)
+    }
+
+    /// Sends what was added and waits until the server has read it. What comes meanwhile comes later.
+    ///
+    /// # Errors
+    /// When the connection ends, or the server does not let us in.
+    pub(super) async fn settle(&mut self) -> Result<(), String> {
+        self.write.extend_from_slice(b"PING\r\n");
+        self.flush().await?;
+        loop {
+            match self.next_op().await? {
+                ServerOp::Pong => return Ok(()),
+                other => {
+                    let event = self.event(other)?;
+                    self.early.extend(event);
+                }
+            }
+        }
+    }
+
+    /// Whether something came early.
+    pub(super) fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// What comes next. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub(super) async fn next(&mut self) -> Result<Event, String> {
+        if let Some(event) = self.early.pop_front() {
+            return Ok(event);
+        }
+        loop {
+            self.flush().await?;
+            let op = self.next_op().await?;
+            if let Some(event) = self.event(op)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    fn event(&mut self, op: ServerOp) -> Result<Option<Event>, String> {
+        match op {
+            ServerOp::Message(message) => Ok(Some(Event::Message(message))),
+            ServerOp::Ping => {
+                self.write.extend_from_slice(b"PONG\r\n");
+                Ok(None)
+            }
+            ServerOp::Error(complaint)
+                if complaint.to_ascii_lowercase().starts_with("permissions violation") =>
+            {
+                Ok(Some(Event::Complaint(complaint)))
+            }
+            ServerOp::Error(complaint) if complaint.to_ascii_lowercase().contains("auth") => {
+                Err("authentication failed; check the login in `nats`".to_owned())
+            }
+            ServerOp::Error(complaint) => Err(format!("the server reports: {complaint}")),
+            ServerOp::Pong | ServerOp::Info(_) | ServerOp::Ok => Ok(None),
+        }
+    }
+
+    /// Reads; asks whether the other end is there when nothing comes.
+    async fn next_op(&mut self) -> Result<ServerOp, String> {
+        loop {
+            if let Some(op) = wire::next(&mut self.read)? {
+                return Ok(op);
+            }
+            self.read.reserve(READ_BYTES);
+            let count = tokio::select! {
+                count = self.transport.read_buf(&mut self.read) => {
+                    count.map_err(|error| format!("connection lost: {error}"))?
+                }
+                () = sleep_until(self.ping_at) => {
+                    if std::mem::replace(&mut self.is_pinged, true) {
+                        return Err("connection lost: no response".to_owned());
+                    }
+                    self.ping_at = Instant::now() + PING_INTERVAL;
+                    self.write.extend_from_slice(b"PING\r\n");
+                    self.flush().await?;
+                    continue;
+                }
+            };
+            if count == 0 {
+                return Err("connection closed by the server".to_owned());
+            }
+            (self.ping_at, self.is_pinged) = (Instant::now() + PING_INTERVAL, false);
+        }
+    }
+
+    /// Asks, and waits for the answer. What else comes meanwhile comes later.
+    ///
+    /// # Errors
+    /// When there is none, as text.
+    pub(super) async fn request(&mut self, subject: &str, payload: &[u8]) -> Result<Bytes, String> {
+        let (_, reply) = self.reply_address();
+        self.publish(subject, Some(&reply), payload);
+        let answer = async {
+            loop {
+                self.flush().await?;
+                let op = self.next_op().await?;
+                match self.event(op)? {
+                    Some(Event::Message(message)) if message.subject == reply => {
+                        if message.status.is_some_and(|(code, _)| code == 503) {
+                            return Err("JetStream is not enabled at the server".to_owned());
+                        }
+                        return Ok(message.payload);
+                    }
+                    Some(Event::Complaint(complaint)) => {
+                        return Err(format!("the server reports: {complaint}"));
+                    }
+                    other => self.early.extend(other),
+                }
+            }
+        };
+        timeout(RESPONSE_TIMEOUT, answer)
+            .await
+            .unwrap_or_else(|_| Err(format!("no response within {} s", RESPONSE_TIMEOUT.as_secs())))
+    }
+}

@@ -1,0 +1,161 @@
+//! The consumer at the server that belongs to a plugin's history: what the server keeps for it, and brings again until it
+//! is acknowledged.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::connection::Connection;
+use super::jetstream::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, call, missing};
+
+/// What is not acknowledged within this time is brought again, while the connection stands. A journal takes a fifth of a
+/// second.
+const ACK_WAIT: Duration = Duration::from_secs(10);
+/// Messages that are brought before any of them is acknowledged: less than the subscriber's queue holds.
+const UNACKNOWLEDGED_MAX: u32 = 1 << 16;
+
+/// A consumer as it is wanted.
+#[derive(Clone, Debug)]
+pub(super) struct ConsumerPlan {
+    pub(super) stream: String,
+    pub(super) name: String,
+    /// The subjects that it is given.
+    pub(super) filters: Vec<String>,
+}
+
+/// Where a consumer begins that is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// With what is published from now on.
+    Now,
+    /// With the oldest message there is.
+    All,
+    /// With the message of this number.
+    Sequence(u64),
+    /// With what was stored at this instant or later, in RFC 3339.
+    Instant(String),
+}
+
+impl ConsumerPlan {
+    /// What we ask for, but where it begins.
+    fn wanted(&self) -> Value {
+        json!({
+            "durable_name": self.name,
+            "name": self.name,
+            "description": "history of a kwapi",
+            "ack_policy": "explicit",
+            "ack_wait": u64::try_from(ACK_WAIT.as_nanos()).unwrap_or(u64::MAX),
+            "max_ack_pending": UNACKNOWLEDGED_MAX,
+            "replay_policy": "instant",
+            "filter_subjects": self.filters,
+        })
+    }
+
+    /// Makes it at the server; returns how many messages wait for it.
+    ///
+    /// # Errors
+    /// Why that is not possible, as text.
+    pub(super) async fn create(&self, connection: &mut Connection, begin: &Begin) -> Result<u64, String> {
+        let begin = match begin {
+            Begin::Now => json!({ "deliver_policy": "new" }),
+            Begin::All => json!({ "deliver_policy": "all" }),
+            Begin::Sequence(number) => {
+                json!({ "deliver_policy": "by_start_sequence", "opt_start_seq": number })
+            }
+            Begin::Instant(at) => json!({ "deliver_policy": "by_start_time", "opt_start_time": at }),
+        };
+        self.put(connection, merged(self.wanted(), &begin), "create").await
+    }
+
+    /// Looks for it at the server: how many messages wait for it; `None` where there is none. One that is given other probes
+    /// than it should be is changed.
+    ///
+    /// # Errors
+    /// When the server does not say, or it is another kind of consumer, as text.
+    pub(super) async fn find(&self, connection: &mut Connection) -> Result<Option<u64>, String> {
+        let Self { stream, name, .. } = self;
+        let info = match call(connection, &format!("CONSUMER.INFO.{stream}.{name}"), &Value::Null).await {
+            Ok(info) => info,
+            Err(error) if error.is(CONSUMER_NOT_FOUND) => return Ok(None),
+            Err(error) if error.is(STREAM_NOT_FOUND) => return Err(missing(stream)),
+            Err(error) => return Err(format!("cannot look up consumer {name}: {error}")),
+        };
+        let present = info.get("config").cloned().unwrap_or_default();
+        let is_ours = present.get("ack_policy").and_then(Value::as_str) == Some("explicit")
+            && present.get("deliver_subject").is_none();
+        if !is_ours {
+            return Err(format!("consumer {name} is of another kind; use another name"));
+        }
+        if self.is_as_wanted(&present) {
+            return Ok(Some(pending(&info)));
+        }
+        let mut changed = merged(present, &self.wanted());
+        // The server gives one subject in a member of its own.
+        if let Some(changed) = changed.as_object_mut() {
+            changed.remove("filter_subject");
+        }
+        self.put(connection, changed, "update").await.map(Some)
+    }
+
+    fn is_as_wanted(&self, present: &Value) -> bool {
+        let one = present.get("filter_subject").and_then(Value::as_str).filter(|one| !one.is_empty());
+        let many = present.get("filter_subjects").and_then(Value::as_array).into_iter().flatten();
+        let mut has: Vec<&str> = many.filter_map(Value::as_str).chain(one).collect();
+        let mut wants: Vec<&str> = self.filters.iter().map(String::as_str).collect();
+        has.sort_unstable();
+        wants.sort_unstable();
+        let wanted = self.wanted();
+        has == wants && ["ack_wait", "max_ack_pending"].iter().all(|key| present.get(key) == wanted.get(key))
+    }
+
+    async fn put(&self, connection: &mut Connection, config: Value, action: &str) -> Result<u64, String> {
+        let Self { stream, name, .. } = self;
+        let request = json!({ "stream_name": stream, "config": config, "action": action });
+        match call(connection, &format!("CONSUMER.CREATE.{stream}.{name}"), &request).await {
+            Ok(info) => Ok(pending(&info)),
+            Err(error) if error.is(STREAM_NOT_FOUND) => Err(missing(stream)),
+            Err(error) => Err(format!("cannot {action} consumer {name}: {error}")),
+        }
+    }
+
+    /// Has what was brought and not acknowledged brought again, before anything else: in the order of the stream, as an
+    /// account does not tell a message that is far behind others from one it has seen.
+    ///
+    /// # Errors
+    /// When the server refuses, as text.
+    pub(super) async fn rewind(&self, connection: &mut Connection) -> Result<(), String> {
+        let Self { stream, name, .. } = self;
+        let reset = call(connection, &format!("CONSUMER.RESET.{stream}.{name}"), &json!({})).await;
+        reset.map(drop).map_err(|error| {
+            format!("cannot rewind consumer {name}: {error}; nats-server 2.14 or later is required")
+        })
+    }
+
+    /// Deletes it; says whether there was one.
+    ///
+    /// # Errors
+    /// When the server refuses, as text.
+    pub(super) async fn delete(&self, connection: &mut Connection) -> Result<bool, String> {
+        let Self { stream, name, .. } = self;
+        match call(connection, &format!("CONSUMER.DELETE.{stream}.{name}"), &Value::Null).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(CONSUMER_NOT_FOUND) => Ok(false),
+            Err(error) if error.is(STREAM_NOT_FOUND) => Err(missing(stream)),
+            Err(error) => Err(format!("cannot delete consumer {name}: {error}")),
+        }
+    }
+}
+
+/// How many messages wait for a consumer: not brought yet, or not acknowledged.
+fn pending(info: &Value) -> u64 {
+    let count = |key: &str| info.get(key).and_then(Value::as_u64).unwrap_or_default();
+    count("num_pending").saturating_add(count("num_ack_pending"))
+}
+
+/// `base` with the members of `changes` in place of its own.
+pub(super) fn merged(mut base: Value, changes: &Value) -> Value {
+    if let (Some(base), Some(changes)) = (base.as_object_mut(), changes.as_object()) {
+        base.extend(changes.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    base
+}

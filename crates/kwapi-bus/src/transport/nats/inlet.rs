@@ -1,0 +1,209 @@
+//! The receiving end: a thread that fetches messages of one stream, and the subscriber's side of it, which knows what was
+//! handed on and not acknowledged yet.
+//!
+//! With a consumer, each message is brought until it is acknowledged, and none beyond what there is room for is fetched.
+//! Without one it is a plain subscription: what is published is heard, and what was missed is gone.
+
+mod fetch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kwapi_core::Pattern;
+use tokio::sync::mpsc;
+
+use super::address::{NatsAddress, is_name};
+use super::consumer::ConsumerPlan;
+use super::link::{Link, NatsSide};
+use super::{run, subject};
+use crate::error::BusError;
+use crate::transport::wake::Waker;
+use crate::transport::{Arrival, Token};
+use crate::worker::Worker;
+use fetch::Fetcher;
+
+/// Messages that were fetched and the subscriber has not taken yet.
+const FETCHED_MAX: usize = 4_096;
+/// At a stop, how long the last acknowledgements may take to be sent.
+const STOP_GRACE: Duration = Duration::from_millis(300);
+
+/// What is read from where.
+#[derive(Debug)]
+pub(crate) struct NatsInletConfig {
+    pub(crate) address: NatsAddress,
+    /// Which probes.
+    pub(crate) probes: Vec<Pattern>,
+    /// The consumer; none: live only.
+    pub(crate) consumer: Option<String>,
+}
+
+/// A message as it was fetched.
+#[derive(Debug)]
+struct Fetched {
+    subject: String,
+    payload: Bytes,
+    place: Option<Place>,
+}
+
+/// Where a message stands in a stream, and where to acknowledge it.
+#[derive(Clone, Debug)]
+struct Place {
+    /// Which stream of this name, as one can be deleted and made again, and the number there.
+    sequence: (u64, u64),
+    reply: String,
+}
+
+/// The subscriber's side.
+pub(crate) struct NatsInlet {
+    stream: String,
+    keeps: bool,
+    fetched: mpsc::Receiver<Fetched>,
+    /// Dropped before the thread is waited for: that tells it to end.
+    acknowledged: mpsc::UnboundedSender<Place>,
+    open: Open,
+    link: Arc<Link>,
+    _worker: Worker,
+}
+
+/// What was handed on and not acknowledged yet: at most what the server brings unacknowledged.
+#[derive(Debug, Default)]
+struct Open {
+    next: Token,
+    places: BTreeMap<Token, Place>,
+    tokens: HashMap<(u64, u64), Token>,
+}
+
+impl NatsInlet {
+    /// Starts the thread; `waker` is called when there is something to take.
+    ///
+    /// # Errors
+    /// When the consumer's name is none, the authority's file cannot be read, or the system gives no thread.
+    pub(crate) fn start(config: NatsInletConfig, waker: Waker) -> Result<Self, BusError> {
+        let NatsInletConfig { address, probes, consumer } = config;
+        if consumer.as_ref().is_some_and(|name| !is_name(name)) {
+            let reason = "`consumer` must be 1 to 64 letters, digits, - or _";
+            return Err(BusError::config(&address.endpoint, reason));
+        }
+        address.check_files()?;
+        let (sender, fetched) = mpsc::channel(FETCHED_MAX);
+        let (acknowledged, acknowledgements) = mpsc::unbounded_channel();
+        let link = Arc::new(Link::new(&address.endpoint, NatsSide::Subscribe));
+        let filters = subject::filters(&address.stream, &probes);
+        let (stream, keeps) = (address.stream.clone(), consumer.is_some());
+        let plan =
+            consumer.map(|name| ConsumerPlan { stream: stream.clone(), name, filters: filters.clone() });
+        let mut fetcher = Fetcher::new(address, filters, sender, acknowledgements, waker, link.clone());
+        let worker = Worker::start("nats-subscriber", move |stop| {
+            run(stop, STOP_GRACE, async move {
+                match plan {
+                    Some(plan) => fetcher.fetch_stored(&plan).await,
+                    None => fetcher.fetch_live().await,
+                }
+            });
+        })?;
+        let open = Open::default();
+        Ok(Self { stream, keeps, fetched, acknowledged, open, link, _worker: worker })
+    }
+
+    /// How it is doing.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        self.link.clone()
+    }
+
+    /// Whether there is something to take.
+    pub(crate) fn has_some(&self) -> bool {
+        !self.fetched.is_empty()
+    }
+
+    /// See [`crate::transport::Inlet::take`].
+    pub(crate) fn take(&mut self, count: usize, mut each: impl FnMut(Arrival<'_>)) {
+        for _ in 0..count {
+            let Ok(Fetched { subject, payload, place }) = self.fetched.try_recv() else { return };
+            let token = match place.map(|place| self.open.begin(place)) {
+                None => None,
+                Some(Some(token)) => Some(token),
+                // It is under way to the journal already.
+                Some(None) => continue,
+            };
+            let topic = subject::topic(&self.stream, &subject);
+            // Of no probe: for the verification to refuse.
+            let topic = topic.as_deref().unwrap_or(&subject).as_bytes();
+            each(Arrival { frames: &[topic, &payload], is_live: !self.keeps, token });
+        }
+    }
+
+    /// See [`crate::transport::Inlet::keeps`].
+    pub(crate) fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// See [`crate::transport::Inlet::acknowledge`].
+    pub(crate) fn acknowledge(&mut self, tokens: &RangeInclusive<Token>) {
+        for place in self.open.end(tokens) {
+            // The thread has ended: it will be brought again.
+            _ = self.acknowledged.send(place);
+        }
+    }
+
+    /// See [`crate::transport::Inlet::release`].
+    pub(crate) fn release(&mut self, tokens: &RangeInclusive<Token>) {
+        self.open.end(tokens);
+    }
+}
+
+impl Open {
+    /// The token of a message; `None` where it is under way already, and is acknowledged as it came last.
+    fn begin(&mut self, place: Place) -> Option<Token> {
+        if let Some(known) = self.tokens.get(&place.sequence).and_then(|token| self.places.get_mut(token)) {
+            *known = place;
+            return None;
+        }
+        let token = self.next;
+        self.next += 1;
+        self.tokens.insert(place.sequence, token);
+        self.places.insert(token, place);
+        Some(token)
+    }
+
+    fn end(&mut self, tokens: &RangeInclusive<Token>) -> Vec<Place> {
+        let ended: Vec<_> = self.places.range(tokens.clone()).map(|(token, _)| *token).collect();
+        let places = ended.into_iter().filter_map(|token| self.places.remove(&token));
+        places.inspect(|place| _ = self.tokens.remove(&place.sequence)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(stream: u64, number: u64, reply: &str) -> Place {
+        Place { sequence: (stream, number), reply: reply.into() }
+    }
+
+    fn replies(places: &[Place]) -> Vec<&str> {
+        places.iter().map(|place| place.reply.as_str()).collect()
+    }
+
+    #[test]
+    fn a_message_under_way_is_handed_on_once_and_acknowledged_as_it_came_last() {
+        let mut open = Open::default();
+        assert_eq!(open.begin(place(1, 7, "first")), Some(0));
+        assert_eq!(open.begin(place(1, 8, "other")), Some(1));
+        assert_eq!(open.begin(place(1, 7, "again")), None);
+        assert_eq!(replies(&open.end(&(0..=0))), ["again"]);
+        assert_eq!(replies(&open.end(&(0..=0))), [""; 0]);
+        assert_eq!(open.begin(place(1, 7, "later")), Some(2), "no longer under way");
+        assert_eq!(replies(&open.end(&(0..=9))), ["other", "later"]);
+        assert!(open.tokens.is_empty() && open.places.is_empty());
+    }
+
+    #[test]
+    fn the_numbers_of_another_stream_of_the_same_name_are_others() {
+        let mut open = Open::default();
+        assert_eq!(open.begin(place(1, 7, "before")), Some(0));
+        assert_eq!(open.begin(place(2, 7, "after")), Some(1));
+    }
+}

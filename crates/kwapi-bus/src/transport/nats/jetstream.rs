@@ -1,0 +1,148 @@
+//! What JetStream is asked, in JSON.
+//!
+//! Source: docs.nats.io, reference, NATS API reference; consumer reset: nats-architecture-and-design, ADR-60.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::connection::Connection;
+
+/// Error codes of the server.
+pub(super) const CONSUMER_NOT_FOUND: u64 = 10_014;
+pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
+pub(super) const MESSAGE_TOO_LARGE: u64 = 10_054;
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ApiError {
+    /// The server refuses.
+    #[error("{description}")]
+    Refused {
+        /// Its code for it.
+        code: u64,
+        description: String,
+    },
+    /// There is no answer that can be read.
+    #[error("{0}")]
+    NoResponse(String),
+}
+
+impl ApiError {
+    pub(super) fn is(&self, expected: u64) -> bool {
+        matches!(self, Self::Refused { code, .. } if *code == expected)
+    }
+}
+
+#[derive(Deserialize)]
+struct Response {
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    err_code: u64,
+    #[serde(default)]
+    description: String,
+}
+
+/// Whether an answer is a refusal.
+///
+/// # Errors
+/// When it is, or no answer at all.
+pub(super) fn check(payload: &[u8]) -> Result<(), ApiError> {
+    let response: Response = serde_json::from_slice(payload)
+        .map_err(|error| ApiError::NoResponse(format!("unreadable response: {error}")))?;
+    response.error.map_or(Ok(()), |Refusal { err_code, description }| {
+        Err(ApiError::Refused { code: err_code, description })
+    })
+}
+
+/// Asks for `what`, such as `STREAM.INFO.power`.
+///
+/// # Errors
+/// See [`ApiError`].
+pub(super) async fn call(
+    connection: &mut Connection,
+    what: &str,
+    request: &Value,
+) -> Result<Value, ApiError> {
+    let body = if request.is_null() { String::new() } else { request.to_string() };
+    let answer = connection.request(&format!("$JS.API.{what}"), body.as_bytes()).await;
+    let payload = answer.map_err(ApiError::NoResponse)?;
+    check(&payload)?;
+    serde_json::from_slice(&payload)
+        .map_err(|error| ApiError::NoResponse(format!("unreadable response: {error}")))
+}
+
+/// What to do where a stream is missing.
+pub(super) fn missing(stream: &str) -> String {
+    format!("stream {stream} not found; create it with `kwapi nats-setup`")
+}
+
+/// The stream as the server has it.
+///
+/// # Errors
+/// When there is none, or the server does not say, as text.
+pub(super) async fn stream_info(connection: &mut Connection, stream: &str) -> Result<Value, String> {
+    call(connection, &format!("STREAM.INFO.{stream}"), &Value::Null).await.map_err(|error| {
+        if error.is(STREAM_NOT_FOUND) {
+            missing(stream)
+        } else {
+            format!("cannot look up stream {stream}: {error}")
+        }
+    })
+}
+
+/// What the address to acknowledge a message at says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delivered {
+    /// How often it was brought, this time included.
+    pub(super) times: u64,
+    /// Its number in the stream.
+    pub(super) sequence: u64,
+    /// How many more wait for the consumer.
+    pub(super) pending: u64,
+}
+
+impl Delivered {
+    /// Reads `$JS.ACK.<stream>.<consumer>.<times>.<sequence>.<consumer's>.<time>.<pending>`, or the form with a domain and an
+    /// account before the stream and something after.
+    pub(super) fn read(reply: &str) -> Option<Self> {
+        let words: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
+        let numbers =
+            if words.len() == 7 { words.get(2..)? } else { words.get(4..).filter(|_| words.len() >= 9)? };
+        let number = |place: usize| numbers.get(place)?.parse().ok();
+        Some(Self { times: number(0)?, sequence: number(1)?, pending: number(4)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_from_both_forms_of_its_address() {
+        let expected = Some(Delivered { times: 2, sequence: 300, pending: 5 });
+        assert_eq!(Delivered::read("$JS.ACK.power.centre.2.300.41.1790000000000000000.5"), expected);
+        assert_eq!(Delivered::read("$JS.ACK._.Xyz.power.centre.2.300.41.1790000000000000000.5"), expected);
+        assert_eq!(
+            Delivered::read("$JS.ACK._.Xyz.power.centre.2.300.41.1790000000000000000.5.token"),
+            expected
+        );
+        for other in
+            ["", "$JS.ACK.", "$JS.ACK.power.centre.2.300.41.1", "$JS.ACK.a.b.c.d.e.f.g", "_INBOX.1.2"]
+        {
+            assert_eq!(Delivered::read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_its_code() {
+        assert_eq!(check(br#"{"stream":"power","seq":7}"#), Ok(()));
+        let refused = check(br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#);
+        assert!(refused.as_ref().is_err_and(|error| error.is(STREAM_NOT_FOUND)));
+        assert_eq!(refused.unwrap_err().to_string(), "stream not found");
+        assert!(check(b"").is_err() && check(b"[]").is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! Streams and consumers at a server, made for an operator.
+
+use std::time::Duration;
+
+use kwapi_core::{Pattern, Timestamp};
+use serde_json::{Value, json};
+
+use super::address::{NAME_BYTES_MAX, is_name};
+use super::connection::{Connection, Servers};
+use super::consumer::{Begin, ConsumerPlan, merged};
+use super::jetstream::{STREAM_NOT_FOUND, call, stream_info};
+use super::subject;
+use crate::endpoint::EndpointConfig;
+use crate::error::BusError;
+use crate::message::PAYLOAD_BYTES_MAX;
+
+/// Above the largest message, for what a server adds.
+const MESSAGE_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX;
+
+/// How much a stream keeps, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Servers that have a copy: 1, or 3 of a cluster.
+    pub replicas: usize,
+    /// Bytes; full: the oldest messages are dropped.
+    pub bytes_max: Option<u64>,
+    /// Older messages are dropped.
+    pub age_max: Duration,
+}
+
+/// Where a consumer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerBegin {
+    /// With what is published from now on; one that is there stays as it is.
+    Now,
+    /// With all that is stored: it is made anew.
+    All,
+    /// With what was stored at this instant or later: it is made anew.
+    At(Timestamp),
+}
+
+/// What was done, or found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsReport {
+    /// The stream or the consumer.
+    pub name: String,
+    /// What was done, as one word.
+    pub done: &'static str,
+    /// Messages that it has, or that wait for it.
+    pub messages: u64,
+}
+
+/// A connection of an operator.
+pub struct NatsSetup {
+    endpoint: String,
+    stream: String,
+    connection: Connection,
+}
+
+impl std::fmt::Debug for NatsSetup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsSetup").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl NatsSetup {
+    /// Connects to the server of an endpoint. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the endpoint is no stream, or the server cannot be reached.
+    pub async fn connect(endpoint: &EndpointConfig) -> Result<Self, BusError> {
+        let address = endpoint.nats()?;
+        let (endpoint, stream) = (address.endpoint.clone(), address.stream.clone());
+        match Servers::new(address).try_open().await {
+            Ok(connection) => Ok(Self { endpoint, stream, connection }),
+            Err(reason) => Err(BusError::Nats { url: endpoint, reason }),
+        }
+    }
+
+    /// Makes the stream, or gives it these limits.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn stream(&mut self, limits: StreamLimits) -> Result<NatsReport, BusError> {
+        let name = self.stream.clone();
+        let wanted = json!({
+            "name": name,
+            "description": "signed measurements of kwapi",
+            "subjects": [format!("{name}.>")],
+            "retention": "limits",
+            "storage": "file",
+            "discard": "old",
+            "max_bytes": limits.bytes_max.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            "max_age": u64::try_from(limits.age_max.as_nanos()).unwrap_or(u64::MAX),
+            "max_msg_size": MESSAGE_BYTES_MAX,
+            "num_replicas": limits.replicas,
+            "compression": "s2",
+        });
+        let found = match call(&mut self.connection, &format!("STREAM.INFO.{name}"), &Value::Null).await {
+            Ok(info) => info.get("config").cloned(),
+            Err(error) if error.is(STREAM_NOT_FOUND) => None,
+            Err(error) => return Err(self.error(format!("cannot look up stream {name}: {error}"))),
+        };
+        let (verb, done, config) = match found {
+            None => ("CREATE", "created", Some(wanted)),
+            Some(found) => {
+                let changed = merged(found.clone(), &wanted);
+                if changed == found {
+                    ("UPDATE", "unchanged", None)
+                } else {
+                    ("UPDATE", "changed", Some(changed))
+                }
+            }
+        };
+        if let Some(config) = config
+            && let Err(error) = call(&mut self.connection, &format!("STREAM.{verb}.{name}"), &config).await
+        {
+            return Err(self.error(format!("cannot {} stream {name}: {error}", verb.to_lowercase())));
+        }
+        let info = stream_info(&mut self.connection, &name).await.map_err(|reason| self.error(reason))?;
+        let messages = info.get("state").and_then(|state| state.get("messages")).and_then(Value::as_u64);
+        Ok(NatsReport { name, done, messages: messages.unwrap_or_default() })
+    }
+
+    /// Makes the consumer of a history, or makes it anew where it is to begin earlier.
+    ///
+    /// # Errors
+    /// When its name is none, or the server refuses.
+    pub async fn consumer(
+        &mut self,
+        name: &str,
+        probes: &[Pattern],
+        begin: ConsumerBegin,
+    ) -> Result<NatsReport, BusError> {
+        if !is_name(name) {
+            let reason =
+                format!("the name of a consumer must be 1 to {NAME_BYTES_MAX} letters, digits, - or _");
+            return Err(BusError::config(&self.endpoint, reason));
+        }
+        let stream = self.stream.clone();
+        let filters = subject::filters(&stream, probes);
+        let plan = ConsumerPlan { stream, name: name.to_owned(), filters };
+        let report = |done, messages| Ok(NatsReport { name: name.to_owned(), done, messages });
+        let connection = &mut self.connection;
+        let failed = |reason| BusError::Nats { url: self.endpoint.clone(), reason };
+        let begin = match begin {
+            ConsumerBegin::Now => {
+                if let Some(messages) = plan.find(connection).await.map_err(failed)? {
+                    return report("unchanged", messages);
+                }
+                let messages = plan.create(connection, &Begin::Now).await.map_err(failed)?;
+                return report("created", messages);
+            }
+            ConsumerBegin::All => Begin::All,
+            ConsumerBegin::At(at) => Begin::Instant(
+                rfc3339(at).ok_or_else(|| BusError::config(&self.endpoint, "the instant is out of range"))?,
+            ),
+        };
+        let was_there = plan.delete(connection).await.map_err(failed)?;
+        let messages = plan.create(connection, &begin).await.map_err(failed)?;
+        report(if was_there { "recreated" } else { "created" }, messages)
+    }
+
+    fn error(&self, reason: String) -> BusError {
+        BusError::Nats { url: self.endpoint.clone(), reason }
+    }
+}
+
+fn rfc3339(at: Timestamp) -> Option<String> {
+    let micros = i64::try_from(at.micros()).ok()?;
+    jiff::Timestamp::from_microsecond(micros).ok().map(|at| at.to_string())
+}

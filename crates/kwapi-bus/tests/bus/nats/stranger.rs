@@ -1,0 +1,40 @@
+//! A client of NATS that shares nothing with ours: a socket and a few lines.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+/// A connection, and where it is answered.
+pub(super) struct Stranger(BufReader<TcpStream>, String);
+
+impl Stranger {
+    /// Connects to `host:port`.
+    pub(super) fn connect(address: &str) -> Self {
+        let mut stream = TcpStream::connect(address).expect("a server");
+        let answers = format!("answers.{}", stream.local_addr().expect("an address").port());
+        write!(stream, "CONNECT {{\"verbose\":false}}\r\nSUB {answers} 1\r\n").expect("sent");
+        Self(BufReader::new(stream), answers)
+    }
+
+    /// Sends a message and returns the answer.
+    pub(super) fn request(&mut self, subject: &str, payload: &[u8]) -> Value {
+        let (stream, answers) = (self.0.get_mut(), &self.1);
+        write!(stream, "PUB {subject} {answers} {}\r\n", payload.len()).expect("sent");
+        stream.write_all(payload).and_then(|()| stream.write_all(b"\r\n")).expect("sent");
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("an answer");
+            assert!(!line.is_empty() && !line.starts_with("-ERR"), "{line}");
+            if line.starts_with("PING") {
+                self.0.get_mut().write_all(b"PONG\r\n").expect("sent");
+            }
+            if line.starts_with("MSG answers.") {
+                let size = line.split_ascii_whitespace().last().and_then(|size| size.parse::<usize>().ok());
+                let mut answer = vec![0; size.expect("a size") + 2];
+                self.0.read_exact(&mut answer).expect("the answer");
+                return serde_json::from_slice(answer.trim_ascii_end()).expect("JSON");
+            }
+        }
+    }
+}
