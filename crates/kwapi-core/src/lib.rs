@@ -47,8 +47,8 @@ pub use description::{Description, MeterFacts};
 pub use energy::{
     Account, Cause, Clocks, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator, Keep,
     Limits, MeterCounter, NotBridged, OpenRows, Piece, Refused, Register, Row, RowStep, Sample,
-    SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced,
-    WrittenRow,
+    SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Standing, StandingOrder, Stretch,
+    Totals, Trace, Traced, WrittenRow,
 };
 pub use gaps::{ConfiguredGaps, GapSource, Gaps};
 pub use groups::{groups_of, meters_above};

@@ -26,6 +26,7 @@ use kwapi_history::journal::{Credited, Position, Records, Taken};
 
 use crate::descriptions::Descriptions;
 use crate::live::{CreditDraft, Live, LiveProbe};
+use crate::peers::Adopted;
 
 pub use counts::IntakeCounts;
 pub(crate) use counts::{IntakeTally, Outcome};
@@ -66,6 +67,8 @@ pub struct Intake {
     /// Messages of more probes than there may be.
     too_many: u64,
     tries_again_at: Option<Duration>,
+    /// Where accounts of other instances come from, if there are any.
+    adopted: Option<Adopted>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -92,6 +95,7 @@ impl Intake {
             outcomes: Vec::new(),
             too_many: 0,
             tries_again_at: None,
+            adopted: None,
         }
     }
 
@@ -99,6 +103,30 @@ impl Intake {
     #[must_use]
     pub fn with_descriptions(self, descriptions: Descriptions) -> Self {
         Self { descriptions, ..self }
+    }
+
+    /// The same, merging what other instances of the API tell of their accounts. Only where there is no journal: an
+    /// account that is the journal's fold is made of nothing else.
+    #[must_use]
+    pub fn with_peers(mut self, adopted: Adopted) -> Self {
+        self.adopted = self.append.is_none().then_some(adopted);
+        self
+    }
+
+    /// Merges accounts of another instance; how many of them had something new.
+    pub(crate) fn adopt(&mut self, accounts: &[(ProbeId, Account)]) -> usize {
+        let now = self.live.now();
+        let mut merged = 0;
+        for (id, account) in accounts {
+            match self.live.find_or_register(id) {
+                Some(probe) => merged += usize::from(probe.merge(account, now)),
+                None => self.live.tally().too_many_probes(self.live.config().probes_max),
+            }
+        }
+        if merged > 0 {
+            self.live.changed();
+        }
+        merged
     }
 
     /// Takes a batch; `receipt` is called once it is in the journal.

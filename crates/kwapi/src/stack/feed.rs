@@ -14,8 +14,10 @@ use kwapi_plugins::intake::accounts::{Keeper, Kept};
 use kwapi_plugins::intake::{Append, Intake, Running};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
+use kwapi_plugins::peers::Adopted;
 use tokio::task::JoinHandle;
 
+use super::peers::Peers;
 use super::process::{clock_not_before, clock_trouble};
 use super::{Process, Roles, metrics, readiness};
 use crate::config::{BusSection, Config, Endpoint, chain};
@@ -30,6 +32,8 @@ pub(super) struct Feed {
     roles: Roles,
     inside: Vec<Endpoint>,
     upkeep: Option<JoinHandle<()>>,
+    /// Where there are other instances of the API.
+    pub(super) peers: Option<Peers>,
     /// Two processes on one record would each undo the other's. (Where there is a journal, it has the lock.)
     _lock: Option<DirectoryLock>,
 }
@@ -110,8 +114,15 @@ impl Feed {
         let append = journal
             .clone()
             .map(|journal| -> Append { Box::new(move |records, now| journal.append(records, now)) });
-        let intake = Intake::new(live.clone(), append).with_descriptions(descriptions.clone());
+        let mut intake = Intake::new(live.clone(), append).with_descriptions(descriptions.clone());
         all.add(metrics::descriptions(descriptions.clone(), plugin));
+        let mut peers = None;
+        // Where there is a journal, the accounts are made of that alone.
+        if roles.api && !roles.rrd && !config.api.config.peers.is_empty() {
+            let (adopter, adopted) = Adopted::channel();
+            intake = intake.with_peers(adopted);
+            peers = Some(Peers::start(config, live.clone(), &adopter, &heard, all)?);
+        }
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
         readiness::subscriber(all, "bus", subscriber.clone());
@@ -146,6 +157,7 @@ impl Feed {
             roles,
             inside: inside.to_vec(),
             upkeep,
+            peers,
             _lock: lock,
         })
     }
@@ -155,6 +167,7 @@ impl Feed {
     /// # Errors
     /// When a key is unfit; nothing has changed then.
     pub(super) fn believe(&self, config: &Config, bus: &BusSection) -> Result<(), BusError> {
+        self.peers.iter().for_each(|peers| peers.believe(bus));
         let sources = self.roles.sources(config, &self.inside);
         let endpoints = bus.subscriber(&sources, &[]).endpoints;
         self.subscriber.believe(&endpoints)?;
@@ -164,8 +177,8 @@ impl Feed {
 
     /// Takes what has come by now, and puts everything on record.
     pub(super) async fn stop(self) {
-        let Self { live, running, subscriber, upkeep, .. } = self;
-        drop(subscriber);
+        let Self { live, running, subscriber, upkeep, peers, .. } = self;
+        drop((subscriber, peers));
         let has_record = upkeep.is_some();
         upkeep.inspect(JoinHandle::abort);
         let stopped = tokio::task::spawn_blocking(move || {
