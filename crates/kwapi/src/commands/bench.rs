@@ -60,6 +60,22 @@ pub(crate) async fn bench(arguments: &BenchArgs) -> Result<(), String> {
     measured
 }
 
+/// Says what is measured, before it is.
+fn announce(arguments: &BenchArgs) {
+    if let Some(probes_max) = raised(arguments.probes) {
+        eprintln!(
+            "[api] probes_max is {probes_max} for this run; the default is {}",
+            LiveConfig::default().probes_max
+        );
+    }
+    let fast =
+        if arguments.fast > 0 { format!(", {} of them every ms,", arguments.fast) } else { String::new() };
+    eprintln!(
+        "{} probes every {} s{fast} for {} s …",
+        arguments.probes, arguments.interval, arguments.seconds
+    );
+}
+
 async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> {
     let shutdown =
         Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
@@ -83,18 +99,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let started = starting.elapsed().as_secs_f64();
     let lost_at_start = Losses::now(&stack);
     notify_ready();
-    if let Some(probes_max) = raised(arguments.probes) {
-        eprintln!(
-            "[api] probes_max is {probes_max} for this run; the default is {}",
-            LiveConfig::default().probes_max
-        );
-    }
-    let fast =
-        if arguments.fast > 0 { format!(", {} of them every ms,", arguments.fast) } else { String::new() };
-    eprintln!(
-        "{} probes every {} s{fast} for {} s …",
-        arguments.probes, arguments.interval, arguments.seconds
-    );
+    announce(arguments);
     tokio::time::sleep(WARM_UP).await;
     let viewers = match web.filter(|_| arguments.viewers > 0) {
         Some(address) => Some(Viewers::open(arguments.viewers, address, live)?),
