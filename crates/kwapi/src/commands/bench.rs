@@ -66,10 +66,9 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let process = Process::new(&Descriptors::of(&config, Roles::RUN));
     let inside = [Endpoint::new("inproc://kwapi-bench")];
     // Nobody asks it over HTTP but who looks at pages: it has no listeners without them.
-    let listeners = if arguments.viewers > 0 || arguments.pages {
-        Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?
-    } else {
-        Listeners::default()
+    let listeners = match (arguments.viewers, arguments.pages) {
+        (0, false) => Listeners::default(),
+        _ => Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?,
     };
     let web = listeners.addresses().web.map(|(_, address)| address);
     let starting = Instant::now();
@@ -155,10 +154,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     for (thread, of_kind) in threads.iter().filter(|(_, of_kind)| megabytes(of_kind.written) >= WRITTEN_MIN) {
         println!("| …of which `{thread}` | {:.2} MB |", megabytes(of_kind.written));
     }
-    if let Some(address) = web.filter(|_| arguments.pages) {
-        let measured = tokio::task::spawn_blocking(move || pages::measure(address)).await;
-        print!("{}", measured.map_err(|error| error.to_string())??);
-    }
+    print!("{}", pages::rows(web.filter(|_| arguments.pages)).await?);
     let [resident, most] = resident_bytes();
     println!("| resident memory | {:.0} MB |", resident / 1e6);
     println!("| …at most | {:.0} MB |", most / 1e6);
