@@ -18,7 +18,10 @@ mod status;
 #[allow(dead_code, reason = "each half needs what concerns it")]
 mod worlds;
 
-pub use account::{Account, Credit, Decision, Refused, SegmentKind, SnapshotError, Stretch, Trace, Traced};
+pub use account::{
+    Account, Credit, Decision, Refused, SegmentKind, SnapshotError, Standing, StandingOrder, Stretch, Trace,
+    Traced,
+};
 pub use counter::{CounterChange, CounterTracker, MeterCounter};
 pub use integrator::{Integrator, Limits};
 pub use register::Register;

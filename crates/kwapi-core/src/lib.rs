@@ -44,8 +44,8 @@ pub use chain::{chain, with_causes};
 pub use energy::{
     Account, Cause, Clocks, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator, Keep,
     Limits, MeterCounter, NotBridged, OpenRows, Piece, Refused, Register, Row, RowStep, Sample,
-    SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Stretch, Totals, Trace, Traced,
-    WrittenRow,
+    SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Standing, StandingOrder, Stretch,
+    Totals, Trace, Traced, WrittenRow,
 };
 pub use groups::{groups_of, meters_above};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};

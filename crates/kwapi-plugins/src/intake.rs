@@ -25,6 +25,7 @@ use kwapi_core::{Account, ProbeId, Refused, Succession, Timestamp};
 use kwapi_history::journal::{Credited, Position, Records, Taken};
 
 use crate::live::{CreditDraft, Live, LiveProbe};
+use crate::peers::Adopted;
 
 pub use counts::IntakeCounts;
 pub(crate) use counts::{IntakeTally, Outcome};
@@ -64,6 +65,8 @@ pub struct Intake {
     /// Messages of more probes than there may be.
     too_many: u64,
     tries_again_at: Option<Duration>,
+    /// Where accounts of other instances come from, if there are any.
+    adopted: Option<Adopted>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -88,7 +91,32 @@ impl Intake {
             outcomes: Vec::new(),
             too_many: 0,
             tries_again_at: None,
+            adopted: None,
         }
+    }
+
+    /// The same, merging what other instances of the API tell of their accounts. Only where there is no journal: an
+    /// account that is the journal's fold is made of nothing else.
+    #[must_use]
+    pub fn with_peers(mut self, adopted: Adopted) -> Self {
+        self.adopted = self.append.is_none().then_some(adopted);
+        self
+    }
+
+    /// Merges accounts of another instance; how many of them had something new.
+    pub(crate) fn adopt(&mut self, accounts: &[(ProbeId, Account)]) -> usize {
+        let now = self.live.now();
+        let mut merged = 0;
+        for (id, account) in accounts {
+            match self.live.find_or_register(id) {
+                Some(probe) => merged += usize::from(probe.merge(account, now)),
+                None => self.live.tally().too_many_probes(self.live.config().probes_max),
+            }
+        }
+        if merged > 0 {
+            self.live.changed();
+        }
+        merged
     }
 
     /// Takes a batch; `receipt` is called once it is in the journal.

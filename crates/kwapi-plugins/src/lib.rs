@@ -16,6 +16,7 @@ mod json;
 pub mod live;
 pub mod metrics;
 pub mod object_storage;
+pub mod peers;
 pub mod remote_write;
 pub mod report;
 mod scope;

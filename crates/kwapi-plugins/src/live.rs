@@ -260,6 +260,17 @@ impl Live {
         &self.0.wall
     }
 
+    /// Hands over every account, sorted by id.
+    pub(crate) fn each_account(&self, mut each: impl FnMut(&ProbeId, &Account)) {
+        self.lock_walk().each(|probe| probe.read(&mut each));
+    }
+
+    /// What `read` finds in the account of a probe, if there is one.
+    pub(crate) fn with_account<T>(&self, id: &str, read: impl FnOnce(&ProbeId, &Account) -> T) -> Option<T> {
+        let probe = self.0.table.read().get(id).map(|ById(probe)| Arc::clone(probe))?;
+        Some(probe.read(read))
+    }
+
     /// Appends each account to `out`, for a snapshot.
     pub(crate) fn record_all(&self, out: &mut AccountsWriter) {
         let walk = self.lock_walk();

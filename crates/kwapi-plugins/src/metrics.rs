@@ -39,6 +39,7 @@ type Readiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 pub struct Metrics {
     sources: Vec<Box<dyn MetricSource>>,
     readiness: Vec<(&'static str, Readiness)>,
+    warnings: Vec<(&'static str, Readiness)>,
 }
 
 impl fmt::Debug for Metrics {
@@ -46,6 +47,7 @@ impl fmt::Debug for Metrics {
         f.debug_struct("Metrics")
             .field("sources", &self.sources.len())
             .field("readiness", &self.readiness.len())
+            .field("warnings", &self.warnings.len())
             .finish()
     }
 }
@@ -75,12 +77,21 @@ impl Metrics {
         self.readiness.push((part, Box::new(check)));
     }
 
+    /// Adds something that whoever asks for readiness is told of, and that is no reason to ask elsewhere.
+    pub fn add_warning(
+        &mut self,
+        part: &'static str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.warnings.push((part, Box::new(check)));
+    }
+
     /// The parts that are not ready, and why not.
     pub fn unready(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
         self.readiness.iter().filter_map(|(part, check)| Some((*part, check().err()?)))
     }
 
-    fn exposition(&self, scope: Scope) -> Exposition {
+    pub(crate) fn exposition(&self, scope: Scope) -> Exposition {
         let mut out = Exposition::limited_to(scope);
         for source in &self.sources {
             source.collect(&mut out);
@@ -95,10 +106,8 @@ pub const METRICS: &str = "/metrics";
 pub const HEALTH: &str = "/healthz";
 /// `/readyz`: whether it can do its work, and else what it waits for.
 pub const READY: &str = "/readyz";
-/// The three of them, which [`router`] serves.
-pub(crate) const SHARED: &[&str] = &[METRICS, HEALTH, READY];
 
-/// The [`SHARED`] routes, naming no probe outside `scope`. They are not behind authentication: they belong on a loopback
+/// These three routes, naming no probe outside `scope`. They are not behind authentication: they belong on a loopback
 /// listener.
 pub fn router(metrics: Arc<Metrics>, scope: Scope) -> Router {
     Router::new()
@@ -148,10 +157,19 @@ async fn health() -> Response {
 async fn ready(State(Shown { metrics, .. }): State<Shown>) -> Response {
     let waiting: serde_json::Map<String, serde_json::Value> =
         metrics.unready().map(|(part, why)| (part.to_owned(), why.into())).collect();
-    if waiting.is_empty() {
-        return json(StatusCode::OK, &serde_json::json!({ "status": "ready" }));
+    let warnings: serde_json::Map<String, serde_json::Value> = metrics
+        .warnings
+        .iter()
+        .filter_map(|(part, check)| Some(((*part).to_owned(), check().err()?.into())))
+        .collect();
+    let is_ready = waiting.is_empty();
+    let mut answer = serde_json::json!({ "status": if is_ready { "ready" } else { "not ready" } });
+    for (name, told) in [("waiting", waiting), ("warnings", warnings)] {
+        if let Some(answer) = answer.as_object_mut().filter(|_| !told.is_empty()) {
+            answer.insert(name.to_owned(), told.into());
+        }
     }
-    json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "status": "not ready", "waiting": waiting }))
+    json(if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &answer)
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response {

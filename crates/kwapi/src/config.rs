@@ -190,13 +190,15 @@ impl Config {
             })
             .collect::<Result<_, DocumentError>>()?;
         warnings.extend(remarks::shared_outlets(document, &expanded, &meters));
+        let api = api_section(document)?;
+        warnings.extend(remarks::peers_in_clear(document, &api));
         let config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
             bus: document.section("bus")?,
             drivers,
             forwarder: document.section("forwarder")?,
-            api: api_section(document)?,
+            api,
             rrd,
             bill,
             groups: document.section("groups")?,
@@ -215,16 +217,32 @@ impl Config {
             sources: document.sources().clone(),
         };
         config.check_bus(document)?;
+        config.check_peers(document)?;
         if let Err(error) = config.api.config.check() {
             let mut path = vec![Step::Key("api".to_owned())];
-            if let api::ApiConfigError::Auth(AuthError::Scope { index, .. }) = &error {
-                path.extend(["auth", "scope"].map(|key| Step::Key(key.to_owned())));
-                path.push(Step::Index(*index));
+            match &error {
+                api::ApiConfigError::Auth(AuthError::Scope { index, .. }) => {
+                    path.extend(["auth", "scope"].map(|key| Step::Key(key.to_owned())));
+                    path.push(Step::Index(*index));
+                }
+                api::ApiConfigError::Peer { index, .. } => {
+                    path.extend([Step::Key("peers".to_owned()), Step::Index(*index)]);
+                }
+                _ => {}
             }
             return Err(document.error(&path, chain(&error)));
         }
         config.check_pages(document)?;
         Ok(config)
+    }
+
+    /// Checks that instances of the API can sign what they tell each other.
+    fn check_peers(&self, document: &Document) -> Result<(), DocumentError> {
+        if self.api.config.peers.is_empty() {
+            return Ok(());
+        }
+        let path = ["api", "peers"].map(|key| Step::Key(key.to_owned()));
+        kwapi_plugins::peers::check_keys(&self.bus.key).map_err(|message| document.error(&path, message))
     }
 
     /// Checks who can look at the pages.

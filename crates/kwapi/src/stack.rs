@@ -11,6 +11,7 @@ mod listeners;
 mod meters;
 mod metrics;
 mod pages;
+mod peers;
 mod process;
 mod readiness;
 mod remote_write;
@@ -22,7 +23,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kwapi_bus::Forwarder;
+use kwapi_bus::{Forwarder, SubscriberCounters};
 use kwapi_history::History;
 use kwapi_plugins::Scope;
 use kwapi_plugins::audit::{AuditEvent, AuditLog};
@@ -52,6 +53,7 @@ use keys::BusKeys;
 use listeners::Server;
 use meters::MeterLooks;
 use pages::Pages;
+use peers::Peers;
 
 /// How long before all is left behind the last RRD file is begun.
 const STOP_RESERVE: Duration = Duration::from_millis(300);
@@ -145,19 +147,16 @@ impl Stack {
         } else {
             None
         };
+        let live = feed.as_ref().map(|feed| &feed.live);
         let drivers = if roles.drivers {
-            Some(Drivers::start(process, config, inside, &mut all).map_err(|error| chain(&error))?)
+            Some(Drivers::start(process, config, inside, live, &mut all).map_err(|error| chain(&error))?)
         } else {
             None
         };
         let manager = drivers.as_ref().map(Drivers::manager);
-        let live = feed.as_ref().map(|feed| &feed.live);
         let history = pages.as_ref().map(|pages| &pages.history);
         let looks = manager.clone().map(|manager| MeterLooks::new(manager, process.clock.clone()));
-        let directory = api::directory(config, live, history, looks);
-        if live.is_some() {
-            all.add(directory.clone());
-        }
+        let directory = api::directory(config, live, history, looks, &mut all);
         let Access { audit, auth, logins } = Access::new(process, config, &listeners, &directory, &mut all)?;
         let keys = BusKeys::new(config, &audit);
         let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
@@ -177,7 +176,8 @@ impl Stack {
         if let Some(listener) = api_listener.filter(|_| live.is_some()) {
             let (query, samples) = (query.clone(), pages.as_ref().and_then(Pages::samples));
             let sources = api::ApiSources { query, samples, bills: bills.clone() };
-            let router = api::router(config, directory.clone(), sources, auth.clone(), &all);
+            let peers = feed.as_ref().and_then(|feed| feed.peers.as_ref()).map(|peers| &peers.server);
+            let router = api::router(config, directory.clone(), sources, auth.clone(), peers, &all);
             routers.push((listener, router));
         }
         if let (Some(listener), Some(pages)) = (web_listener, &pages) {
@@ -195,6 +195,7 @@ impl Stack {
                 samples,
                 rests,
                 remote_writes: remote_writes.iter().map(|task| task.remote_write.clone()).collect(),
+                peers: feed.as_ref().and_then(|feed| feed.peers.as_ref()).map(Peers::states),
                 parts: all,
             };
             let router = status::router(metrics, manager, energy, sources, process.clock.clone());
@@ -296,6 +297,11 @@ impl Stack {
     /// What is live, where measurements are heard.
     pub(crate) fn live(&self) -> Option<&Live> {
         self.feed.as_ref().map(|feed| &feed.live)
+    }
+
+    /// What the bus has brought, where measurements are heard.
+    pub(crate) fn heard(&self) -> Option<SubscriberCounters> {
+        self.feed.as_ref().map(|feed| feed.subscriber.counters())
     }
 
     /// What sends measurements to other servers.

@@ -22,10 +22,12 @@
 mod coverage;
 mod decision;
 mod fold;
+mod merge;
 mod missing;
 mod place;
 mod run;
 mod snapshot;
+mod standing;
 mod trace;
 
 use std::time::Duration;
@@ -35,6 +37,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use decision::Conflict;
 pub use decision::{Credit, Decision, SegmentKind, Stretch};
 pub use snapshot::SnapshotError;
+pub use standing::{Standing, StandingOrder};
 pub use trace::{Trace, Traced};
 
 use fold::Past;

@@ -11,6 +11,7 @@ use crate::auth::{Auth, AuthConfig, AuthError};
 use crate::directory::Directory;
 use crate::http::{Cors, HostName, Hosts, Listen, Seats, ServerTls};
 use crate::live;
+use crate::peers::ApiPeerConfig;
 
 /// `[api]`
 #[derive(Clone, Debug, Deserialize)]
@@ -36,6 +37,8 @@ pub struct ApiConfig {
     pub sync_interval_seconds: u64,
     /// Probes beyond this are refused and counted.
     pub probes_max: usize,
+    /// Other instances that hear the same publishers, and with which totals are held the same.
+    pub peers: Vec<ApiPeerConfig>,
     /// Who may read; without it, only this machine.
     pub auth: Option<AuthConfig>,
     /// Listen beyond this machine without authentication.
@@ -56,6 +59,7 @@ impl Default for ApiConfig {
             record_interval_seconds: live.record_interval.as_secs(),
             sync_interval_seconds: live.sync_interval.as_secs(),
             probes_max: live.probes_max,
+            peers: Vec::new(),
             auth: None,
             insist_without_auth: false,
         }
@@ -76,6 +80,14 @@ pub enum ApiConfigError {
     /// There is an `[api.auth]` that lets nobody in.
     #[error("[api.auth] has neither keystone nor a token; every request would be refused")]
     NobodyMayRead,
+    /// There is a peer that makes no sense.
+    #[error("[api] peers: {message}")]
+    Peer {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Authentication cannot be set up.
     #[error("[api.auth]")]
     Auth(#[from] AuthError),
@@ -87,6 +99,8 @@ impl ApiConfig {
     /// # Errors
     /// When it would be open to all unasked, or to nobody.
     pub fn check(&self) -> Result<(), ApiConfigError> {
+        let wrong = |(index, message)| ApiConfigError::Peer { index, message };
+        ApiPeerConfig::check_all(&self.peers).map_err(wrong)?;
         match &self.auth {
             None if !self.listen.ip().is_loopback() && !self.insist_without_auth => {
                 Err(ApiConfigError::OpenToAll { listen: self.listen.to_string() })
@@ -163,6 +177,24 @@ mod tests {
         check("listen = '[::1]:5000'", "fine");
         check("listen = '0.0.0.0:5000'", "[api] listen = \"0.0.0.0:5000\" is reachable from other machines");
         check("listen = '0.0.0.0:5000'\ninsist_without_auth = true", "fine");
+    }
+
+    #[test]
+    fn a_peer_is_the_address_of_an_api() {
+        check(
+            "peers = ['http://127.0.0.1:5001', { url = 'https://b.example.org:5000', ca_file = 'ca.pem' }]",
+            "fine",
+        );
+        let wrong = "[api] peers: ";
+        for url in
+            ["b:5000", "tcp://b:5000", "http://b:5000/v2", "http://u:p@b:5000", "http://b:5000?x=1", ""]
+        {
+            check(&format!("peers = ['{url}']"), wrong);
+        }
+        check("peers = ['http://b:5000', 'http://b:5000/']", "[api] peers: `http://b:5000/` is named twice");
+        check("peers = [{ uri = 'http://b:5000' }]", "a peer: a URL, or a table with `url` and `ca_file`");
+        let many: Vec<_> = (0..9).map(|index| format!("'http://b{index}:5000'")).collect();
+        check(&format!("peers = [{}]", many.join(", ")), "[api] peers: more than 8 peers");
     }
 
     #[test]

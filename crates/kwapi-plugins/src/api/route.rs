@@ -3,6 +3,7 @@
 use crate::auth;
 use crate::http::{READ, Route, Routes, ServerRoutes};
 use crate::metrics;
+use crate::peers;
 
 /// The API's routes; those of the status listener are served here too where all may read.
 pub const ROUTES: &dyn ServerRoutes = &TABLE;
@@ -213,7 +214,7 @@ pub(super) static TABLE: Routes<Row> = Routes {
             ],
         ),
     ],
-    others: metrics::SHARED,
+    others: &[metrics::METRICS, metrics::HEALTH, metrics::READY, peers::PATH],
 };
 
 const fn row(path: &'static str, resource: ApiResource, words: [&'static str; 4]) -> Route<Row> {

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::accounts::Keeper;
 use super::group_commit::{GroupCommit, GroupCommitQueue};
 use super::{Inbox, Intake, Receipt};
+use crate::peers::{Adopted, AdoptedPart};
 
 /// How often the intake looks whether something is to be tried again or kept.
 const TICK: Duration = Duration::from_millis(250);
@@ -88,10 +89,15 @@ async fn work(mut intake: Intake, subscriber: &Subscriber, parts: Parts, mut sto
     let Parts { mut keeper, commit, receipts } = parts;
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut adopted = intake.adopted.take();
     loop {
         tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
+            Some(part) = next(&mut adopted) => {
+                let merged = intake.adopt(&part.accounts);
+                _ = part.done.send(merged); // Whoever waited may have ended.
+            }
             received = subscriber.recv() => match received {
                 Some((batch, ack)) => {
                     let receipt = receipts.of(&batch, ack);
@@ -117,6 +123,14 @@ async fn work(mut intake: Intake, subscriber: &Subscriber, parts: Parts, mut sto
     }
     if let Some(commit) = commit {
         commit.finish();
+    }
+}
+
+/// The next accounts of another instance; none, for ever, where there are no others.
+async fn next(adopted: &mut Option<Adopted>) -> Option<AdoptedPart> {
+    match adopted {
+        Some(adopted) => adopted.next().await,
+        None => std::future::pending().await,
     }
 }
 

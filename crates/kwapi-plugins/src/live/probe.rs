@@ -135,6 +135,25 @@ impl LiveProbe {
         as_signed(self.state.lock().account.lost())
     }
 
+    /// What `read` finds in the account.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&ProbeId, &Account) -> T) -> T {
+        read(&self.id, &self.state.lock().account)
+    }
+
+    /// Has the account be what it is with what another plugin has heard, as its account `other` tells. Whether that was
+    /// anything new.
+    pub(crate) fn merge(&self, other: &Account, now: Duration) -> bool {
+        let mut state = self.state.lock();
+        let merged = state.account.merge(other, now);
+        if merged == state.account {
+            return false;
+        }
+        state.account = merged;
+        state.is_recorded = false;
+        state.version = state.version.wrapping_add(1);
+        true
+    }
+
     /// A copy to credit messages to, in the room of `account`, which nobody needs any more.
     pub(crate) fn draft(self: &Arc<Self>, mut account: Account) -> CreditDraft {
         let state = self.state.lock();

@@ -100,6 +100,11 @@ impl Walk {
         self.record(compacts);
     }
 
+    /// Every probe, sorted by id.
+    pub(super) fn each(&self, each: impl FnMut(&LiveProbe)) {
+        self.sorted.iter().map(|probe| &**probe).for_each(each);
+    }
+
     /// Puts what has changed on record; with `compacts`, everything in a new file.
     fn record(&mut self, compacts: bool) {
         if compacts {

@@ -39,6 +39,7 @@ pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(),
     sign_inside(&mut config)?;
 
     let roles = Roles::RUN;
+    roles.check_peers(&config)?;
     let descriptors = Descriptors::of(&config, roles);
     let process = Process::new(&descriptors);
     let taken = if demo.is_some() { AddressInUse::TakesAnother } else { AddressInUse::IsAnError };

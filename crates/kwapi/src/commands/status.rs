@@ -1,11 +1,12 @@
-//! `kwapi status`: how each meter of a running kwapi is doing, or each link of a forwarder; of a process with neither, whether
-//! it is ready.
+//! `kwapi status`: how each meter of a running kwapi is doing, each link of a forwarder, or each peer of an API; of a process
+//! with none of them, whether it is ready.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use kwapi_drivers::manager::MeterState;
+use kwapi_plugins::peers::ApiPeerReport;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -59,10 +60,15 @@ async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<
     let unready = get(address, "/readyz").await;
     // A process that is not ready says so with an error's status, and one that is no kwapi has no troubles to tell.
     parsed::<Vec<String>>(address, &get(address, "/troubles").await?)?;
+    let peers = peers(address).await?;
     if arguments.json {
         // Of all its meters there is none.
-        println!("[]");
+        let text = serde_json::to_string_pretty(&shown_peers(&peers, arguments));
+        println!("{}", text.map_err(|error| error.to_string())?);
         return Ok(());
+    }
+    if !peers.is_empty() {
+        print_peers(&peers, arguments);
     }
     let readiness = match unready {
         Ok(_) => "ready".to_owned(),
@@ -107,6 +113,37 @@ async fn links(address: SocketAddr) -> Result<Option<Vec<LinkReport>>, String> {
         Err(AskFailure::Absent(why)) => Err(absent(&why)),
         Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(None),
     }
+}
+
+/// The other instances of the API at `address`, where it has any.
+///
+/// # Errors
+/// When nobody answers, as one line.
+async fn peers(address: SocketAddr) -> Result<Vec<ApiPeerReport>, String> {
+    match ask(address, "/peers").await {
+        Ok(body) => Ok(serde_json::from_slice(&body).unwrap_or_default()),
+        Err(AskFailure::Absent(why)) => Err(absent(&why)),
+        Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(Vec::new()),
+    }
+}
+
+/// All of them, or those that something is wrong with.
+fn shown_peers<'a>(peers: &'a [ApiPeerReport], arguments: &StatusArgs) -> Vec<&'a ApiPeerReport> {
+    let is_fine = |peer: &ApiPeerReport| peer.is_up && peer.diverged == 0;
+    peers.iter().filter(|peer| !arguments.troubled || !is_fine(peer)).collect()
+}
+
+fn print_peers(peers: &[ApiPeerReport], arguments: &StatusArgs) {
+    let shown = shown_peers(peers, arguments);
+    if !shown.is_empty() {
+        let width = shown.iter().map(|peer| peer.peer.chars().count()).max().unwrap_or(4).max(4);
+        println!("{:width$}  {:<5} {:>14} {:>8}", "PEER", "STATE", "ACCOUNTS TAKEN", "DIVERGED");
+        for peer in &shown {
+            let state = if peer.is_up { "up" } else { "down" };
+            println!("{:width$}  {state:<5} {:>14} {:>8}", peer.peer, peer.accounts_taken, peer.diverged);
+        }
+    }
+    println!("{} of {} peers up", peers.iter().filter(|peer| peer.is_up).count(), peers.len());
 }
 
 async fn print_links(

@@ -14,7 +14,7 @@ use super::Labels;
 use super::document::{Document, Step};
 use super::meters::MeterConfig;
 use super::nearest;
-use super::sections::SamplesSection;
+use super::sections::{ApiSection, SamplesSection};
 
 /// A fingerprint of each table that a running process does not take up anew.
 pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
@@ -72,6 +72,19 @@ pub(super) fn samples_in_clear(document: &Document, samples: &SamplesSection) ->
     let path = ["samples", "s3", "endpoint"].map(|key| Step::Key(key.to_owned()));
     let message = format!("endpoint = {:?}: samples are sent unencrypted; use https://", s3.endpoint);
     Some(document.error(&path, message).to_string())
+}
+
+/// Totals that are told to another machine unencrypted.
+pub(super) fn peers_in_clear(document: &Document, api: &ApiSection) -> Vec<String> {
+    let in_clear = api.config.peers.iter().enumerate().filter(|(_, peer)| peer.is_in_clear());
+    in_clear
+        .map(|(index, peer)| {
+            let path = [Step::Key("api".to_owned()), Step::Key("peers".to_owned()), Step::Index(index)];
+            let message =
+                format!("{:?}: names of probes and totals are sent unencrypted; use https://", peer.url);
+            document.error(&path, message).to_string()
+        })
+        .collect()
 }
 
 /// Labels of probes that nobody measures.

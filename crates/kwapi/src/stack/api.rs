@@ -12,6 +12,7 @@ use kwapi_plugins::bills::Bills;
 use kwapi_plugins::directory::{ConfiguredProbes, Directory};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::{self as served, Metrics};
+use kwapi_plugins::peers::PeerServer;
 
 use super::meters::MeterLooks;
 use super::{Process, metrics};
@@ -33,13 +34,17 @@ pub(super) fn router(
     directory: Directory,
     sources: ApiSources,
     auth: Option<Auth>,
+    peers: Option<&PeerServer>,
     metrics: &Arc<Metrics>,
 ) -> axum::Router {
     let is_open = auth.is_none();
     let shown = Scope::of_patterns(&config.api.probes);
     let ApiSources { query, samples, bills } = sources;
     let api = answering(directory, query).limited_to(shown.clone()).with_samples(samples).with_bills(bills);
-    let router = api::router(api, auth, config.api.config.cors());
+    let mut router = api::router(api, auth, config.api.config.cors());
+    if let Some(peers) = peers {
+        router = kwapi_plugins::peers::router(peers.clone()).fallback_service(router);
+    }
     if is_open { served::router(metrics.clone(), shown).fallback_service(router) } else { router }
 }
 
@@ -105,6 +110,7 @@ pub(super) fn directory(
     live: Option<&Live>,
     history: Option<&Arc<History>>,
     looks: Option<MeterLooks>,
+    all: &mut Metrics,
 ) -> Directory {
     let mut directory = Directory::new(configured(config));
     if let Some(live) = live {
@@ -120,6 +126,9 @@ pub(super) fn directory(
             .with_meters(move || meters.meters())
             .with_device_accuracy(move |probe| accuracies.accuracy(probe))
             .with_origins(move |probe| origins.origin(probe));
+    }
+    if live.is_some() {
+        all.add(directory.clone());
     }
     directory
 }

@@ -13,8 +13,10 @@ use kwapi_plugins::intake::accounts::{Keeper, Kept};
 use kwapi_plugins::intake::{Append, Intake, Running};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
+use kwapi_plugins::peers::Adopted;
 use tokio::task::JoinHandle;
 
+use super::peers::Peers;
 use super::process::{clock_not_before, clock_trouble};
 use super::{Process, Roles, metrics, readiness};
 use crate::config::{BusSection, Config, Endpoint, chain};
@@ -24,10 +26,12 @@ use crate::config::{BusSection, Config, Endpoint, chain};
 pub(super) struct Feed {
     pub(super) live: Live,
     running: Running,
-    subscriber: Arc<Subscriber>,
+    pub(super) subscriber: Arc<Subscriber>,
     roles: Roles,
     inside: Vec<Endpoint>,
     upkeep: Option<JoinHandle<()>>,
+    /// Where there are other instances of the API.
+    pub(super) peers: Option<Peers>,
     /// Two processes on one record would each undo the other's. (Where there is a journal, it has the lock.)
     _lock: Option<DirectoryLock>,
 }
@@ -100,14 +104,21 @@ impl Feed {
             ProcessClocks { monotonic: silence_clock(process, &subscriber_config), ..process.clocks() };
         let live = Live::open(live_config, accounts, clocks.wall.clone(), clocks.monotonic.clone());
         subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
-        let expected = super::drivers::expected_messages(config);
+        let expected = super::drivers::expected_messages(config, live.probes());
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &clocks, expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);
         let append = journal
             .clone()
             .map(|journal| -> Append { Box::new(move |records, now| journal.append(records, now)) });
-        let intake = Intake::new(live.clone(), append);
+        let mut intake = Intake::new(live.clone(), append);
+        let mut peers = None;
+        // Where there is a journal, the accounts are made of that alone.
+        if roles.api && !roles.rrd && !config.api.config.peers.is_empty() {
+            let (adopter, adopted) = Adopted::channel();
+            intake = intake.with_peers(adopted);
+            peers = Some(Peers::start(config, live.clone(), &adopter, &heard, all)?);
+        }
         watch_clock(process, live.newest_recorded(), all);
         all.add(metrics::subscriber(subscriber.clone(), plugin));
         readiness::subscriber(all, "bus", subscriber.clone());
@@ -133,7 +144,7 @@ impl Feed {
             .transpose()
             .map_err(|error| chain(&error))?;
         let running = Running::start(intake, subscriber.clone(), keeper).map_err(|error| chain(&error))?;
-        Ok(Self { live, running, subscriber, roles, inside: inside.to_vec(), upkeep, _lock: lock })
+        Ok(Self { live, running, subscriber, roles, inside: inside.to_vec(), upkeep, peers, _lock: lock })
     }
 
     /// Takes up the keys of a configuration: what messages may be signed with, and who may connect.
@@ -141,14 +152,15 @@ impl Feed {
     /// # Errors
     /// When a key is unfit; nothing has changed then.
     pub(super) fn believe(&self, config: &Config, bus: &BusSection) -> Result<(), BusError> {
+        self.peers.iter().for_each(|peers| peers.believe(bus));
         let sources = self.roles.sources(config, &self.inside);
         self.subscriber.believe(&bus.subscriber(&sources, &[]).endpoints)
     }
 
     /// Takes what has come by now, and puts everything on record.
     pub(super) async fn stop(self) {
-        let Self { live, running, subscriber, upkeep, .. } = self;
-        drop(subscriber);
+        let Self { live, running, subscriber, upkeep, peers, .. } = self;
+        drop((subscriber, peers));
         let has_record = upkeep.is_some();
         upkeep.inspect(JoinHandle::abort);
         let stopped = tokio::task::spawn_blocking(move || {

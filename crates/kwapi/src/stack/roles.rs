@@ -55,6 +55,18 @@ impl Roles {
         all
     }
 
+    /// Where history is kept, accounts are made of the journal and of nothing else (ADR 0049).
+    ///
+    /// # Errors
+    /// When there are peers all the same, as one line.
+    pub(crate) fn check_peers(self, config: &Config) -> Result<(), String> {
+        if self.api && self.rrd && !config.api.config.peers.is_empty() {
+            return Err("[api] peers works with `kwapi api` alone: where history is kept, totals are made of the journal; remove `peers`, or run kwapi api and kwapi rrd as two services"
+                .to_owned());
+        }
+        Ok(())
+    }
+
     /// What the configuration must say for a process of these roles alone.
     ///
     /// # Errors
@@ -74,6 +86,7 @@ impl Roles {
                     .to_owned(),
             );
         }
+        self.check_peers(config)?;
         let sections = [(self.api, "api", &config.api.subscribe), (self.rrd, "rrd", &config.rrd.subscribe)];
         let deaf = sections.iter().find(|(is_on, _, subscribe)| *is_on && subscribe.is_empty());
         if let Some((_, section, _)) = deaf {

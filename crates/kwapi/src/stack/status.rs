@@ -1,5 +1,5 @@
-//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/links`, `/troubles`,
-//! `/v2/energy`.
+//! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/links`, `/peers`,
+//! `/troubles`, `/v2/energy`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use kwapi_plugins::api::ENERGY;
 use kwapi_plugins::http::{Hosts, Listen, Routes, Seats};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::{HEALTH, METRICS, Metrics, READY};
+use kwapi_plugins::peers::{ApiPeer, ApiPeerReport};
 use kwapi_plugins::remote_write::RemoteWrite;
 use serde::{Deserialize, Serialize};
 
@@ -42,13 +43,15 @@ pub(crate) const fn default_address(roles: Roles) -> SocketAddr {
 const METERS: &str = "/meters";
 /// …what each link of a forwarder carries…
 const LINKS: &str = "/links";
+/// …how the exchange with each other instance of the API is doing…
+const PEERS: &str = "/peers";
 /// …and what is wrong with the process itself.
 const TROUBLES: &str = "/troubles";
 /// What is served there.
 static ROUTES: Routes = Routes {
     server: "status",
     table: &[],
-    others: &[METRICS, HEALTH, READY, METERS, LINKS, TROUBLES, ENERGY],
+    others: &[METRICS, HEALTH, READY, METERS, LINKS, PEERS, TROUBLES, ENERGY],
 };
 
 /// How the status listener of a process listens.
@@ -80,6 +83,9 @@ pub(super) fn router(
     if let Some(forwarder) = sources.forwarder.clone() {
         router = router.route(LINKS, get(links).with_state((forwarder, clock.clone())));
     }
+    if let Some(peers) = sources.peers.clone() {
+        router = router.route(PEERS, get(api_peers).with_state(peers));
+    }
     router = router.route(TROUBLES, get(troubles).with_state(sources));
     match manager {
         Some(manager) => router.route(METERS, get(meters).with_state((manager, clock))),
@@ -98,6 +104,10 @@ async fn links(State((forwarder, clock)): State<(Arc<Forwarder>, WallClock)>) ->
     Json(forwarder.links().into_iter().map(|link| LinkReport::new(link, now)).collect())
 }
 
+async fn api_peers(State(peers): State<Vec<ApiPeer>>) -> Json<Vec<ApiPeerReport>> {
+    Json(peers.iter().map(ApiPeer::report).collect())
+}
+
 /// What knows of troubles, as far as the process has it.
 #[derive(Clone, Debug)]
 pub(super) struct TroubleSources {
@@ -108,6 +118,8 @@ pub(super) struct TroubleSources {
     pub(super) samples: Option<Arc<Samples>>,
     pub(super) rests: Option<RestWatch>,
     pub(super) remote_writes: Vec<RemoteWrite>,
+    /// Where there are other instances of the API.
+    pub(super) peers: Option<Vec<ApiPeer>>,
     /// What each part of the process is ready for.
     pub(super) parts: Arc<Metrics>,
 }
@@ -147,6 +159,7 @@ async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
     all.extend(sources.samples.and_then(|samples| samples.upload_trouble()));
     all.extend(sources.rests.iter().flat_map(RestWatch::troubles));
     all.extend(sources.remote_writes.iter().filter_map(RemoteWrite::trouble));
+    all.extend(sources.peers.iter().flatten().filter_map(ApiPeer::trouble));
     Json(all)
 }
 

@@ -51,6 +51,7 @@ mod scopes;
 mod sites;
 mod spine;
 mod survival;
+mod two_apis;
 mod upgrade;
 mod version;
 mod wiring;

@@ -79,6 +79,18 @@ impl Coverage {
         self.reach = self.reach.max(whole_ms(reach));
     }
 
+    /// Goes on with what was covered `later`; nothing is known of the time between.
+    pub(super) fn append(&mut self, later: &Self) {
+        self.leave_hole(self.reach, later.since);
+        for &(from, to) in later.holes.iter().take(later.holes_len.into()) {
+            self.leave_hole(from, to);
+        }
+        self.reach(later.reach);
+        for (covered, part) in self.by_status.iter_mut().zip(later.by_status) {
+            *covered = covered.saturating_add(part);
+        }
+    }
+
     /// Cuts to whole milliseconds what an earlier program kept in microseconds.
     pub(super) fn cut(&mut self) {
         (self.since, self.reach) = (whole_ms(self.since), whole_ms(self.reach));

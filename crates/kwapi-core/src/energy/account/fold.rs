@@ -31,6 +31,21 @@ impl Past {
         Self { since, origin: since, sum: Sum::new(since) }
     }
 
+    /// All energy, in millijoules.
+    pub(super) fn energy(&self) -> u64 {
+        self.sum.joules.iter().fold(0, |sum: u64, part| sum.saturating_add(*part))
+    }
+
+    /// Both, of which `earlier` had ended when this one began.
+    pub(super) fn after(&self, earlier: &Self) -> Self {
+        let mut sum = self.sum.clone();
+        add_each(&mut sum.joules, earlier.sum.joules);
+        sum.coverage = earlier.sum.coverage.clone();
+        sum.coverage.append(&self.sum.coverage);
+        sum.newest = sum.newest.max(earlier.sum.newest);
+        Self { since: earlier.since, origin: earlier.origin, sum }
+    }
+
     /// Adds a message of the original Kwapi: `gained` in the `covered_ms` up to `now`, the one before being of `last`.
     pub(super) fn take_legacy(&mut self, last: Timestamp, now: Timestamp, gained: Energy, covered_ms: u64) {
         let [measured, ..] = &mut self.sum.joules;
@@ -115,6 +130,11 @@ impl Step {
         }
     }
 
+    /// All it adds, in millijoules.
+    pub(super) fn energy(&self) -> u64 {
+        self.joules.iter().fold(0, |sum: u64, part| sum.saturating_add(*part))
+    }
+
     /// The time of the stop before the run, unless nothing is known of it. `newest`: the newest stamp before.
     fn stop(&self, run: &Run, newest: Option<Timestamp>, since: u64) -> Option<Stop> {
         let mut newest = newest?;
@@ -172,6 +192,13 @@ pub(super) fn cut_parts(totals: &Totals, cut: Energy) -> [u64; 3] {
         cut -= taken;
         part - taken
     })
+}
+
+impl Curve {
+    /// Whether a message that stands at `value` is the highest point of the curve.
+    pub(super) fn is_at(&self, value: Energy) -> bool {
+        self.highest == value
+    }
 }
 
 impl Account {

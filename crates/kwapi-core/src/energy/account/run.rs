@@ -114,6 +114,15 @@ pub(super) struct Steps {
     forgotten_us: u64,
 }
 
+impl Steps {
+    fn hold_to_bound(&mut self) {
+        if self.known.len() > STEPS_MAX {
+            let (from, to) = self.known.remove(0);
+            self.forgotten_us = self.forgotten_us.saturating_add(to.saturating_sub(from));
+        }
+    }
+}
+
 /// What a message is among its session's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RunPlace {
@@ -239,11 +248,43 @@ impl Run {
             let steps = self.steps.get_or_insert_default();
             let at = if is_earliest { 0 } else { steps.known.len() };
             steps.known.insert(at, (from, to.saturating_sub(monotonic)));
-            if steps.known.len() > STEPS_MAX {
-                let (from, to) = steps.known.remove(0);
-                steps.forgotten_us = steps.forgotten_us.saturating_add(to.saturating_sub(from));
+            steps.hold_to_bound();
+        }
+    }
+
+    /// Takes over which messages another plugin has seen, whose newest is `ahead` behind ours.
+    pub(super) fn see(&mut self, seen: u64, ahead: u64) {
+        if ahead < WINDOW {
+            self.seen |= seen << ahead;
+        }
+    }
+
+    /// Takes over where the wall clock was set forward, in another plugin's messages and between the two messages of `gap`.
+    /// Of stretches that overlap, which are the same step between other messages, the first counts.
+    pub(super) fn merge_steps(&mut self, other: &Self, gap: Option<(Point, Point)>) {
+        if self.steps.is_none() && other.steps.is_none() && gap.is_none() {
+            return;
+        }
+        let steps = |run: &Self| run.steps.as_deref().cloned().unwrap_or_default();
+        let (own, others) = (steps(self), steps(other));
+        let mut all = [own.known, others.known].concat();
+        if let Some((before, after)) = gap {
+            let monotonic = after.monotonic_us().saturating_sub(before.monotonic_us());
+            let (from, to) = (before.stamp.micros(), after.stamp.micros());
+            if is_set_forward(to.saturating_sub(from), monotonic) {
+                all.push((from, to.saturating_sub(monotonic)));
             }
         }
+        all.sort_unstable();
+        let forgotten_us = own.forgotten_us.max(others.forgotten_us);
+        let mut merged = Steps { known: Vec::new(), forgotten_us };
+        for (from, to) in all {
+            if merged.known.last().is_none_or(|(_, reach)| from >= *reach) {
+                merged.known.push((from, to));
+                merged.hold_to_bound();
+            }
+        }
+        self.steps = (merged != Steps::default()).then(|| Box::new(merged));
     }
 
     /// Where its credited time begins: at its id, as it began with its first reading; at message 0, and where its stamps

@@ -101,6 +101,13 @@ pub(super) fn check(
             findings.error(&remote_write_path(index, error.key), error.to_string());
         }
     }
+    for (index, peer) in config.api.config.peers.iter().enumerate() {
+        if let Err(message) = peer.check_files() {
+            let mut path = keys(&["api", "peers"]);
+            path.push(Step::Index(index));
+            findings.error(&path, message);
+        }
+    }
     nats(&mut findings, config);
     directories(&mut findings, config);
     meters::check(&mut findings, config);

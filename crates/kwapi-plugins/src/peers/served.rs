@@ -1,0 +1,203 @@
+//! What an instance of the API answers another: where its accounts stand, and those that are asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kwapi_core::Pattern;
+use tokio::sync::Notify;
+
+use super::sealed::{Nonces, Opened, PeerIdentity, PeerKeys, PeerRefusal, SealedKind, Sealer};
+use super::wire::{ASK_BYTES_MAX, PeerAsk, push_standing};
+use crate::http::{AnswerTurns, FORM, HttpError, StreamHead, StreamSink};
+use crate::live::{AccountsWriter, Live};
+use crate::metrics::{Exposition, Kind, MetricSource};
+
+/// Where instances ask each other.
+pub const PATH: &str = "/v2/peer";
+/// A question has arrived by then, or is not waited for.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of an answer is handed to the connection at a time.
+const PART_BYTES: usize = 64 << 10;
+
+/// Answers other instances; cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct PeerServer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    live: Live,
+    identity: PeerIdentity,
+    keys: ArcSwap<PeerKeys>,
+    nonces: Nonces,
+    turns: AnswerTurns,
+    asked: Notify,
+    answered: AtomicU64,
+    refused: [AtomicU64; PeerRefusal::ALL.len()],
+}
+
+impl PeerServer {
+    /// One that tells of `live`.
+    pub fn new(live: Live, identity: PeerIdentity, keys: PeerKeys) -> Self {
+        Self(Arc::new(Inner {
+            live,
+            identity,
+            keys: ArcSwap::from_pointee(keys),
+            nonces: Nonces::default(),
+            turns: AnswerTurns::default(),
+            asked: Notify::new(),
+            answered: AtomicU64::default(),
+            refused: Default::default(),
+        }))
+    }
+
+    /// Believes and signs with other keys from now on, here and in the exchanges of this server's process.
+    pub fn believe(&self, keys: PeerKeys) {
+        self.0.keys.store(Arc::new(keys));
+    }
+
+    pub(super) fn live(&self) -> &Live {
+        &self.0.live
+    }
+
+    pub(super) fn identity(&self) -> &PeerIdentity {
+        &self.0.identity
+    }
+
+    pub(super) fn keys(&self) -> Arc<PeerKeys> {
+        self.0.keys.load_full()
+    }
+
+    /// Returns once another instance has asked something.
+    pub(super) async fn asked(&self) {
+        self.0.asked.notified().await;
+    }
+
+    /// Takes a question apart, if it is one that is answered.
+    fn judge(&self, ask: &[u8]) -> Result<(PeerAsk, Sealer), PeerRefusal> {
+        let Inner { live, identity, nonces, .. } = &*self.0;
+        let (keys, now) = (self.keys(), live.wall().now());
+        let Opened { instance, at, nonce, probes, payload } = keys.open(ask, SealedKind::Ask, now)?;
+        if identity.is(instance) {
+            return Err(PeerRefusal::Itself);
+        }
+        nonces.note(nonce, at, now)?;
+        let ask = PeerAsk::decode(payload)?;
+        // An answer says no more than what whoever asks may speak for, nor what our own key does.
+        let mut sealer =
+            keys.sealer(SealedKind::Answer, identity, now, nonce).ok_or(PeerRefusal::UnknownKey)?;
+        sealer.limits.push(probes);
+        Ok((ask, sealer))
+    }
+
+    /// What is told, in one piece: the answer to a site of a hundred thousand probes has some megabytes.
+    fn payload(&self, ask: &PeerAsk, limits: &[Pattern]) -> Vec<u8> {
+        let live = &self.0.live;
+        match ask {
+            PeerAsk::Standings => {
+                let mut out = Vec::new();
+                live.each_account(|probe, account| {
+                    let standing =
+                        account.standing().filter(|_| limits.iter().all(|limit| limit.matches(probe)));
+                    if let Some(standing) = standing {
+                        push_standing(&mut out, probe, &standing);
+                    }
+                });
+                out
+            }
+            PeerAsk::Accounts(ids) => {
+                let mut out = AccountsWriter::file();
+                for id in ids {
+                    live.with_account(id, |probe, account| {
+                        if limits.iter().all(|limit| limit.matches(probe)) {
+                            out.account(probe, account);
+                        }
+                    });
+                }
+                out.bytes().to_vec()
+            }
+        }
+    }
+
+    /// Sends the answer; whether all of it went out.
+    fn send(&self, ask: &PeerAsk, mut sealer: Sealer, sink: &mut StreamSink) -> bool {
+        let payload = self.payload(ask, &sealer.limits);
+        sink.begin(StreamHead { media_type: "application/octet-stream", header: None });
+        let mut is_taken = sink.send(std::mem::take(&mut sealer.line));
+        for part in payload.chunks(PART_BYTES) {
+            sealer.update(part);
+            is_taken = is_taken && sink.send(part.to_vec());
+        }
+        is_taken && sink.send(sealer.signature())
+    }
+}
+
+/// The route. It is not behind the API's authentication: what is asked must be signed.
+pub fn router(server: PeerServer) -> Router {
+    Router::new().route(PATH, axum::routing::any(answer)).with_state(server)
+}
+
+async fn answer(State(server): State<PeerServer>, request: Request) -> Response {
+    let allow = [(header::ALLOW, HeaderValue::from_static(FORM))];
+    match *request.method() {
+        Method::POST => {}
+        Method::OPTIONS => return (StatusCode::OK, allow).into_response(),
+        _ => {
+            let error =
+                HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "This resource is for other instances.");
+            return (allow, error).into_response();
+        }
+    }
+    let read = tokio::time::timeout(ASK_TIMEOUT, to_bytes(request.into_body(), ASK_BYTES_MAX)).await;
+    let Ok(Ok(ask)) = read else { return server.refuse(PeerRefusal::Malformed) };
+    match server.judge(&ask) {
+        Ok((ask, sealer)) => {
+            server.0.answered.fetch_add(1, Ordering::Relaxed);
+            server.0.asked.notify_waiters();
+            let turns = server.0.turns.clone();
+            turns.answer(move |sink| Ok(server.send(&ask, sealer, sink))).await
+        }
+        Err(refusal) => server.refuse(refusal),
+    }
+}
+
+impl PeerServer {
+    fn refuse(&self, refusal: PeerRefusal) -> Response {
+        if let Some((count, _)) =
+            self.0.refused.iter().zip(PeerRefusal::ALL).find(|(_, other)| *other == refusal)
+        {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let (status, message) = match refusal {
+            PeerRefusal::Malformed | PeerRefusal::Version => (StatusCode::BAD_REQUEST, refusal.to_string()),
+            // Whoever has no key is not told which there are.
+            PeerRefusal::UnknownKey | PeerRefusal::WrongSignature => {
+                (StatusCode::UNAUTHORIZED, "signed with another key".to_owned())
+            }
+            PeerRefusal::Stale | PeerRefusal::Replayed => (StatusCode::FORBIDDEN, refusal.to_string()),
+            PeerRefusal::Itself => (StatusCode::CONFLICT, refusal.to_string()),
+            PeerRefusal::TooMany => (StatusCode::SERVICE_UNAVAILABLE, refusal.to_string()),
+        };
+        HttpError::new(status, message).into_response()
+    }
+}
+
+impl MetricSource for PeerServer {
+    fn collect(&self, out: &mut Exposition) {
+        let asks = out.family(
+            "kwapi_api_peer_asks",
+            Kind::Counter,
+            "Questions of other instances, answered or refused, by cause.",
+        );
+        asks.count(&[("result", "answered")], self.0.answered.load(Ordering::Relaxed));
+        for (count, refusal) in self.0.refused.iter().zip(PeerRefusal::ALL) {
+            asks.count(&[("result", refusal.label())], count.load(Ordering::Relaxed));
+        }
+    }
+}
