@@ -10,6 +10,7 @@
 //! quote that opens the signature's value: every byte that arrives but those of the signature itself, which is last.
 
 mod decode;
+mod description;
 mod encode;
 mod float_text;
 mod json;
@@ -18,6 +19,7 @@ mod names;
 mod own;
 
 pub use decode::{Verified, Verifier};
+pub use description::DescriptionRefusal;
 pub use encode::{Signer, Wire};
 
 /// A larger payload is refused as `too_large`: an honest one has 150 to 600 bytes, a Grid'5000 one under 1 000.

@@ -1,14 +1,20 @@
 //! Publishes measurements to whoever subscribes.
 
+mod describer;
+
 use std::collections::VecDeque;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kwapi_core::{Measurement, Timestamp};
+use describer::Describer;
+use kwapi_core::{Measurement, MeterFacts, Timestamp};
 use parking_lot::Mutex;
 use zmq::SocketType;
+
+pub use describer::Describe;
 
 use crate::endpoint::{Attach, EndpointConfig, require_signature};
 use crate::error::BusError;
@@ -40,7 +46,6 @@ pub struct PublisherConfig {
 }
 
 /// A running publisher; dropping it closes its sockets.
-#[derive(Debug)]
 pub struct Publisher {
     shared: Arc<Shared>,
     signature: Scheme,
@@ -51,12 +56,17 @@ pub struct Publisher {
     outlets: Arc<Vec<NatsOutlet>>,
 }
 
-#[derive(Debug)]
+/// A measurement to be sent, and what is known of its meter.
+type Queued = (Measurement, Option<MeterFacts>);
+
 struct Shared {
-    queue: DropOldest<Measurement>,
+    queue: DropOldest<Queued>,
     /// What to sign with from now on, where that has changed.
     new_signers: Mutex<Option<Signers>>,
+    /// What the configuration says of probes from now on, where that may have changed.
+    new_describe: Mutex<Option<Describe>>,
     published: AtomicU64,
+    described: AtomicU64,
     unsigned: AtomicU64,
     failed: AtomicU64,
 }
@@ -66,6 +76,8 @@ struct Shared {
 pub struct PublisherCounters {
     /// Measurements signed and handed to the sockets.
     pub published: u64,
+    /// Those of them that say what their probe is.
+    pub described: u64,
     /// Measurements dropped, oldest first, because the publisher's thread did not keep up.
     pub dropped: u64,
     /// Measurements not sent, because no key was valid when they were taken.
@@ -75,10 +87,15 @@ pub struct PublisherCounters {
 }
 
 /// Ends the queue before the thread that reads it is waited for.
-#[derive(Debug)]
 struct CloseThenJoin {
     shared: Arc<Shared>,
     worker: Worker,
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").field("bound", &self.bound).finish_non_exhaustive()
+    }
 }
 
 impl Drop for CloseThenJoin {
@@ -125,7 +142,9 @@ impl Publisher {
         let shared = Arc::new(Shared {
             queue: DropOldest::new(length),
             new_signers: Mutex::new(None),
+            new_describe: Mutex::new(None),
             published: AtomicU64::new(0),
+            described: AtomicU64::new(0),
             unsigned: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         });
@@ -164,7 +183,19 @@ impl Publisher {
 
     /// Hands over a measurement; never waits. When the queue is full its oldest is dropped and counted.
     pub fn publish(&self, measurement: Measurement) {
-        self.shared.queue.push(measurement);
+        self.shared.queue.push((measurement, None));
+    }
+
+    /// As [`Publisher::publish`], of a probe of whose meter this is known: some of its messages say so, see
+    /// [`Publisher::describe_with`].
+    pub fn publish_described(&self, measurement: Measurement, facts: MeterFacts) {
+        self.shared.queue.push((measurement, Some(facts)));
+    }
+
+    /// Has `describe` add what the configuration says of probes to what is said of them, from the next measurements on:
+    /// the first of each, and then one every half minute.
+    pub fn describe_with(&self, describe: Describe) {
+        *self.shared.new_describe.lock() = Some(describe);
     }
 
     /// The addresses it is bound to, with the ports the system chose.
@@ -203,6 +234,7 @@ impl Publisher {
     pub fn counters(&self) -> PublisherCounters {
         PublisherCounters {
             published: self.shared.published.load(Ordering::Relaxed),
+            described: self.shared.described.load(Ordering::Relaxed),
             dropped: self.shared.queue.dropped(),
             unsigned: self.shared.unsigned.load(Ordering::Relaxed),
             failed: self.shared.failed.load(Ordering::Relaxed),
@@ -257,24 +289,32 @@ fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket], outle
     let mut wire = Wire::default();
     let mut measurements = VecDeque::new();
     let mut queues = ListenerQueues::new();
+    let mut describer = Describer::default();
     while shared.queue.take_all(&mut measurements, IDLE) {
         queues.share(sockets.iter());
         sockets.iter_mut().for_each(OpenSocket::drop_removed);
         if let Some(new) = shared.new_signers.lock().take() {
             *signers = new;
         }
+        if let Some(describe) = shared.new_describe.lock().take() {
+            describer.describe_with(describe);
+        }
         if measurements.is_empty() {
             for open in sockets.iter() {
                 _ = open.socket.get_events(); // Has the socket read its subscriptions.
             }
         }
-        let (mut published, mut unsigned, mut failed) = (0, 0, 0);
-        for measurement in measurements.drain(..) {
-            let Some(signer) = signers.at(measurement.accounting.as_ref().map(|it| it.timestamp)) else {
+        let (mut published, mut described, mut unsigned, mut failed) = (0, 0, 0, 0);
+        for (measurement, facts) in measurements.drain(..) {
+            let stamp = measurement.accounting.as_ref().map(|it| it.timestamp);
+            let Some(signer) = signers.at(stamp) else {
                 unsigned += 1;
                 continue;
             };
-            signer.encode(&measurement, &mut wire);
+            let description =
+                facts.zip(stamp).and_then(|(facts, at)| describer.due(&measurement.probe, facts, at));
+            signer.encode_described(&measurement, description.as_ref(), &mut wire);
+            described += u64::from(description.is_some());
             if !outlets.is_empty() {
                 outgoing.push(Outgoing::new(&wire));
             }
@@ -293,6 +333,7 @@ fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket], outle
             last.extend(outgoing.drain(..));
         }
         shared.published.fetch_add(published, Ordering::Relaxed);
+        shared.described.fetch_add(described, Ordering::Relaxed);
         shared.unsigned.fetch_add(unsigned, Ordering::Relaxed);
         shared.failed.fetch_add(failed, Ordering::Relaxed);
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Measurement, Timestamp};
+use kwapi_core::{Description, Measurement, Timestamp};
+
+use crate::message::DescriptionRefusal;
 
 /// A verified measurement as it arrived. Nothing else reaches a plugin: what fails verification is counted by cause.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +18,9 @@ pub struct Received {
     pub arrived: Timestamp,
     /// When it arrived on this process's monotonic clock, to measure silence.
     pub heard: Duration,
+    /// What it says its probe is, if it says anything of that: signed, in time and within its key's pattern, as the
+    /// measurement is.
+    pub description: Option<Result<Box<Description>, DescriptionRefusal>>,
 }
 
 /// Verified measurements in order of arrival, some hundreds at most.

@@ -6,14 +6,14 @@ mod skew;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Measurement, Timestamp};
+use kwapi_core::Timestamp;
 
 pub(crate) use clocks::{ArrivalTime, ClockWatch};
 pub use skew::Skew;
 pub(crate) use skew::Skews;
 
 use crate::key::{Key, KeyError, Scheme};
-use crate::message::Verifier;
+use crate::message::{Verified, Verifier};
 use crate::refusal::Refusal;
 
 /// One stamp far ahead ends an RRD, and hides the present until its time has come.
@@ -57,15 +57,15 @@ impl Verification {
         &self.skews
     }
 
-    /// Reads one message and the id of its key. Its publisher's skew is measured before its age is judged.
+    /// Reads one message, and judges its key and its age. Its publisher's skew is measured before its age is judged.
     pub(crate) fn verify(
         &self,
         frames: &[&[u8]],
         present: &ArrivalTime,
         is_live: bool,
-    ) -> Result<(Measurement, Option<Arc<str>>), Refusal> {
+    ) -> Result<Verified, Refusal> {
         let verified = self.verifier.decode(frames)?;
-        let (index, key) = verified.key.map_or((0, None), |(index, key)| (index, Some(key)));
+        let index = verified.key.as_ref().map_or(0, |(index, _)| *index);
         // By the message's own stamp, whose age is judged below: what is on its way when a key ends is not lost.
         let stamp = verified.measurement.accounting.as_ref().map(|accounting| accounting.timestamp);
         let at = stamp.or_else(|| present.label());
@@ -83,7 +83,7 @@ impl Verification {
         } else if present.label().is_none() {
             return Err(Refusal::Clock);
         }
-        Ok((verified.measurement, key))
+        Ok(verified)
     }
 
     /// A stamp is in time if it is by the wall clock as it is, or as it was before it was set a moment ago: what was

@@ -19,7 +19,9 @@
 
 mod bill;
 mod chain;
+mod description;
 mod energy;
+mod gaps;
 mod groups;
 pub mod hex;
 mod measurement;
@@ -41,12 +43,14 @@ pub use bill::{
     SharesError,
 };
 pub use chain::{chain, with_causes};
+pub use description::{Description, MeterFacts};
 pub use energy::{
     Account, Cause, Clocks, CounterChange, CounterTracker, Credit, Decision, Increment, Integrator, Keep,
     Limits, MeterCounter, NotBridged, OpenRows, Piece, Refused, Register, Row, RowStep, Sample,
     SampleOutcome, SegmentKind, Session, SessionEntry, SnapshotError, Standing, StandingOrder, Stretch,
     Totals, Trace, Traced, WrittenRow,
 };
+pub use gaps::{ConfiguredGaps, GapSource, Gaps};
 pub use groups::{groups_of, meters_above};
 pub use measurement::{Accounting, CurvePoint, Measurement, MeterTotal, Quality, WATTS_MAX};
 pub use pattern::{Pattern, PatternError};

@@ -141,7 +141,7 @@ async fn measure(cards: usize, watched: Duration, hanging_percent: usize) -> Res
     let published = Arc::new(AtomicU64::new(0));
     let sink = {
         let published = published.clone();
-        Arc::new(move |_| _ = published.fetch_add(1, Ordering::Relaxed))
+        Arc::new(move |_, _| _ = published.fetch_add(1, Ordering::Relaxed))
     };
     let memory_before = resident_bytes()?;
     let start = Instant::now();

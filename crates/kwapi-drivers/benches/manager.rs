@@ -35,7 +35,7 @@ fn start(specs: Vec<MeterSpec>) -> (Runtime, Manager) {
     let manager = runtime.block_on(async {
         let began = Instant::now();
         let clock = WallClock::new(move || Timestamp::from_seconds(1_800_000_000).after(began.elapsed()));
-        let manager = Manager::new(Arc::new(|measurement| drop(black_box(measurement))), clock);
+        let manager = Manager::new(Arc::new(|measurement, _| drop(black_box(measurement))), clock);
         manager.apply(specs);
         sleep(Duration::from_secs(3)).await;
         manager

@@ -41,7 +41,7 @@ async fn scene(watt_hours: f64) -> (Rack, Manager, Published) {
     let published = Published::default();
     let (sink, began) = (Arc::clone(&published), Instant::now());
     let clock = WallClock::new(move || Timestamp::from_seconds(1_800_000_000).after(began.elapsed()));
-    let manager = Manager::new(Arc::new(move |measurement| sink.lock().push(measurement)), clock);
+    let manager = Manager::new(Arc::new(move |measurement, _| sink.lock().push(measurement)), clock);
     manager.apply(vec![spec]);
     (rack, manager, published)
 }

@@ -55,7 +55,8 @@ impl Site {
         let clock =
             WallClock::new(move || Timestamp::from_seconds(1_800_000_000).after(began.elapsed() + later));
         let host = Host::new(host_name, move || began.elapsed() + later);
-        let sink = Arc::new(move |measurement: Measurement| published.lock().extend(measurement.accounting));
+        let sink =
+            Arc::new(move |measurement: Measurement, _| published.lock().extend(measurement.accounting));
         let manager = Manager::keeping(sink, clock, host, self.state.path().join(host_name));
         manager.apply(vec![spec]);
         let enough = self.published.lock().len() + 3;

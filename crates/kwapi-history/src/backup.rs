@@ -38,8 +38,9 @@ const API: &str = "api";
 const API_ACCOUNTS: &str = "accounts.log";
 const LEDGER: &str = "ledger";
 const INDEX: &str = "rrd/probes.jsonl";
-/// Beginnings of the names of files in the directory of history that are copied, each replaced whole.
-const STANDS: [&str; 2] = ["accounts", "ledger-open"];
+/// Beginnings of the names of files in the directory of history that are copied. Each is replaced whole, or appended to by
+/// the line.
+const STANDS: [&str; 3] = ["accounts", "ledger-open", "descriptions"];
 /// Endings of names of files that are being written, or were damaged.
 const UNFINISHED: [&str; 4] = ["new", "written", "damaged", "later"];
 /// A merge or a deletion may take away what is being copied: then it is begun again, so often.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{Pattern, ProbeId, Succession, Timestamp, chain};
+use kwapi_core::{Gaps, Pattern, ProbeId, Succession, Timestamp, chain};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::syncfs;
 
@@ -59,8 +59,8 @@ pub struct HistoryConfig {
     pub rrd_directory: Option<PathBuf>,
     /// How far RRD files may trail.
     pub flush_interval: Duration,
-    /// Samples further apart have unknown time between them.
-    pub max_gap: Duration,
+    /// Samples of a probe that are further apart have unknown time between them.
+    pub gaps: Gaps,
     /// Which probes of the journal have files; none named: all.
     pub probes: Vec<Pattern>,
 }
@@ -71,7 +71,7 @@ impl Default for HistoryConfig {
         Self {
             rrd_directory: None,
             flush_interval: Duration::from_secs(120),
-            max_gap: Duration::from_secs(60),
+            gaps: Gaps::default(),
             probes: Vec::new(),
         }
     }
@@ -106,10 +106,6 @@ pub struct History {
     late_from: Position,
     /// Whether all before that was read.
     has_read_past: AtomicBool,
-    /// Samples of what the files are made of that are further apart have unknown time between them…
-    late_gap: Duration,
-    /// …and so many seconds before rows tell what held in them.
-    late_beside: u64,
     /// Files that can take no samples, until they are made again.
     damaged: Mutex<HashSet<(ProbeId, Which)>>,
     /// Probes of which it was told that their file cannot be read.
@@ -195,8 +191,6 @@ impl History {
         }
         let probes = known.iter().map(|probe| (probe.id.clone(), Arc::clone(probe))).collect();
         let name = if fold.is_some() { GROUPS_READER } else { READER };
-        let late_gap = fold.as_ref().map_or(config.max_gap, GroupFold::max_gap);
-        let late_beside = fold.as_ref().map_or(2 * late_gap.as_secs() + 1, |fold| fold.lag().as_secs());
         let reader = journal.reader(name, Need::Required);
         Ok(Self {
             config,
@@ -218,8 +212,6 @@ impl History {
             late: Mutex::default(),
             late_from: journal.end(),
             has_read_past: AtomicBool::new(false),
-            late_gap,
-            late_beside,
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
             lock: Mutex::new(lock),

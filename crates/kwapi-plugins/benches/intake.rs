@@ -60,6 +60,7 @@ fn round(ids: &[ProbeId], seq: u64, heard: Duration) -> Vec<Batch> {
             }),
         },
         key: None,
+        description: None,
         arrived: session,
         heard,
     };
@@ -113,6 +114,7 @@ fn receive((live, intake): (&Live, &mut Intake), ids: &[ProbeId], seq: &mut u64,
                     key: verified.key.map(|(_, id)| id),
                     arrived,
                     heard,
+                    description: None,
                 }
             });
             let decoded = Batch { measurements: decoded.collect() };

@@ -140,7 +140,7 @@ fn feed(live: &Live, intake: &mut Intake, from: u64, to: u64) {
             current: None,
             accounting: Some(accounting),
         };
-        Received { measurement, key: None, arrived: session, heard }
+        Received { measurement, key: None, description: None, arrived: session, heard }
     };
     intake.take(Batch { measurements: (from..to).map(received).collect() }, Box::new(|| ()));
 }

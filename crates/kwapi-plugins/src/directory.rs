@@ -1,9 +1,11 @@
 //! The directory: what a probe is and how it is doing, in one place, whoever asks: the API, the pages, `/metrics`, scopes.
 //!
-//! Each answer has its source: labels and sums come from the local configuration, which a reload replaces; its power and
+//! Each answer has its source: labels and accuracy come from the local configuration, which a reload replaces, and where it says
+//! nothing from the probe's publisher; sums, and the labels that decide who sees what, from the configuration alone; power and
 //! energy from what is live, and from history where nothing was heard of it since the start; what ails it from the drivers
 //! of this process, if it has any. A process that lacks a source knows nothing from there.
 
+mod configured;
 mod history;
 mod meters;
 
@@ -16,58 +18,40 @@ use kwapi_core::{Period, ProbeId, Quality, Series, Timestamp, Totals, Watts, is_
 use kwapi_history::{EnergySpan, Groups, Query, Samples, Windows, WindowsAnswer};
 use parking_lot::RwLock;
 
+use crate::descriptions::{Described, Descriptions};
 use crate::live::Live;
 
+pub use configured::ConfiguredProbes;
 pub use history::{PowerHistory, Unreadable};
 pub use meters::{MeterHealth, MeterNow, ProbeOrigin};
 
 /// The operator's labels of a probe, by name.
 pub type Labels = BTreeMap<String, String>;
 
-type LabelsOf = dyn Fn(&ProbeId) -> Labels + Send + Sync;
 type AccuracyOf = dyn Fn(&ProbeId) -> Option<f64> + Send + Sync;
 type ProblemOf = dyn Fn(&ProbeId) -> Option<String> + Send + Sync;
 type OriginOf = dyn Fn(&ProbeId) -> Option<ProbeOrigin> + Send + Sync;
 type AllMeters = dyn Fn() -> Arc<[MeterNow]> + Send + Sync;
 
-/// What the local configuration says of probes.
-pub struct ConfiguredProbes {
-    labels: Box<LabelsOf>,
-    accuracy: Box<AccuracyOf>,
-    sums: Arc<HashSet<ProbeId>>,
+/// Who says how accurate a meter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccuracySource {
+    /// The operator, in this process's configuration.
+    Configuration,
+    /// The device, to this process.
+    Device,
+    /// The publisher.
+    Publisher,
 }
 
-impl ConfiguredProbes {
-    /// Probes whose labels `labels` tells, and of which `sums` are sums of others.
-    pub fn new(
-        labels: impl Fn(&ProbeId) -> Labels + Send + Sync + 'static,
-        sums: impl IntoIterator<Item = ProbeId>,
-    ) -> Self {
-        let sums = Arc::new(sums.into_iter().collect());
-        Self { labels: Box::new(labels), accuracy: Box::new(|_| None), sums }
-    }
-
-    /// The same, with the accuracy of a probe's meter, in percent of its reading, where it is configured.
-    #[must_use]
-    pub fn with_accuracy(
-        mut self,
-        accuracy: impl Fn(&ProbeId) -> Option<f64> + Send + Sync + 'static,
-    ) -> Self {
-        self.accuracy = Box::new(accuracy);
-        self
-    }
-}
-
-impl Default for ConfiguredProbes {
-    /// Says nothing of any probe.
-    fn default() -> Self {
-        Self::new(|_| Labels::new(), [])
-    }
-}
-
-impl fmt::Debug for ConfiguredProbes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConfiguredProbes").field("sums", &self.sums).finish_non_exhaustive()
+impl AccuracySource {
+    /// In one word.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Device => "device",
+            Self::Publisher => "publisher",
+        }
     }
 }
 
@@ -109,6 +93,7 @@ pub struct Directory {
     meters: Option<Arc<AllMeters>>,
     origins: Option<Arc<OriginOf>>,
     device_accuracy: Option<Arc<AccuracyOf>>,
+    descriptions: Option<Descriptions>,
 }
 
 impl fmt::Debug for Directory {
@@ -177,6 +162,12 @@ impl Directory {
         Self { device_accuracy: Some(Arc::new(accuracy)), ..self }
     }
 
+    /// The same, with what publishers say of their probes.
+    #[must_use]
+    pub fn with_descriptions(self, descriptions: Option<Descriptions>) -> Self {
+        Self { descriptions, ..self }
+    }
+
     /// Takes up a new configuration: whatever is asked from now on is answered from it.
     pub fn replace(&self, configured: ConfiguredProbes) {
         *self.configured.write() = Arc::new(configured);
@@ -187,22 +178,62 @@ impl Directory {
         Arc::clone(&self.configured.read())
     }
 
-    /// The labels of a probe.
+    /// The labels of a probe, to be shown and searched by: as configured here and, of names that are not, as its publisher
+    /// says. Who may see a probe and who is billed for it is told by [`Directory::configured_labels`].
     pub(crate) fn labels(&self, probe: &ProbeId) -> Labels {
+        let configured = Arc::clone(&self.configured.read());
+        let mut labels = (configured.labels)(probe);
+        if let Some(described) = self.described(probe) {
+            let said = described.description.labels.iter();
+            let said = said.filter(|(name, _)| !configured.says(probe, &labels, name));
+            let said: Vec<_> = said.map(|(name, value)| (name.clone(), value.clone())).collect();
+            labels.extend(said);
+        }
+        labels
+    }
+
+    /// The names of those labels of a probe that its publisher has given it, and not the configuration of this process.
+    pub(crate) fn labels_of_publisher(&self, probe: &ProbeId) -> Vec<String> {
+        let Some(described) = self.described(probe) else { return Vec::new() };
+        let configured = Arc::clone(&self.configured.read());
+        let own = (configured.labels)(probe);
+        let names = described.description.labels.keys();
+        names.filter(|name| !configured.says(probe, &own, name)).cloned().collect()
+    }
+
+    /// The labels that the configuration of this process gives a probe.
+    pub(crate) fn configured_labels(&self, probe: &ProbeId) -> Labels {
         let configured = Arc::clone(&self.configured.read());
         (configured.labels)(probe)
     }
 
-    /// The accuracy of a probe's meter, in percent of its reading: as configured, or as the device says.
-    pub(crate) fn accuracy(&self, probe: &ProbeId) -> Option<f64> {
+    /// What its publisher says of a probe.
+    pub(crate) fn described(&self, probe: &ProbeId) -> Option<Arc<Described>> {
+        self.descriptions.as_ref().and_then(|descriptions| descriptions.of(probe))
+    }
+
+    /// The accuracy of a probe's meter, in percent of its reading, and who says it: as configured, as the device says, or as
+    /// its publisher does.
+    pub(crate) fn accuracy(&self, probe: &ProbeId) -> Option<(f64, AccuracySource)> {
         let configured = Arc::clone(&self.configured.read());
         let of_device = || self.device_accuracy.as_ref().and_then(|accuracy| accuracy(probe));
-        (configured.accuracy)(probe).or_else(of_device)
+        let of_publisher = || self.described(probe)?.description.accuracy_percent;
+        let by = |source| move |percent| (percent, source);
+        (configured.accuracy)(probe)
+            .map(by(AccuracySource::Configuration))
+            .or_else(|| of_device().map(by(AccuracySource::Device)))
+            .or_else(|| of_publisher().map(by(AccuracySource::Publisher)))
     }
 
     /// Whether a probe has all of these labels.
     pub(crate) fn has_labels(&self, probe: &ProbeId, wanted: &Labels) -> bool {
         let labels = self.labels(probe);
+        wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
+    }
+
+    /// Whether the configuration of this process gives a probe all of these labels.
+    pub(crate) fn has_configured_labels(&self, probe: &ProbeId, wanted: &Labels) -> bool {
+        let labels = self.configured_labels(probe);
         wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
     }
 
@@ -247,7 +278,7 @@ impl Directory {
         }
         let last = self.history.as_ref()?.last(probe)?;
         let age = self.live.wall().now().since(last.at);
-        let is_silent = is_silent(age, Duration::ZERO, self.live.config().max_gap);
+        let is_silent = is_silent(age, Duration::ZERO, self.live.config().gaps.of(probe));
         // What came over the bus was measured unless it says otherwise.
         Some(ProbeNow {
             power: last.power,

@@ -24,6 +24,7 @@ use kwapi_bus::{Batch, Received};
 use kwapi_core::{Account, ProbeId, Refused, Succession, Timestamp};
 use kwapi_history::journal::{Credited, Position, Records, Taken};
 
+use crate::descriptions::Descriptions;
 use crate::live::{CreditDraft, Live, LiveProbe};
 use crate::peers::Adopted;
 
@@ -51,6 +52,7 @@ pub type Append = Box<dyn FnMut(&Records, Timestamp) -> io::Result<Position> + S
 /// The intake of a process.
 pub struct Intake {
     live: Live,
+    descriptions: Descriptions,
     append: Option<Append>,
     inbox: Arc<Inbox>,
     /// Accounts as they will be once the batch is in the journal…
@@ -79,8 +81,10 @@ impl Intake {
     /// An intake that journals with `append` before `live` shows; with none, `live` shows at once.
     pub fn new(live: Live, append: Option<Append>) -> Self {
         let inbox = Arc::new(Inbox::new(live.clone()));
+        let descriptions = Descriptions::in_memory(live.config().gaps.clone());
         Self {
             live,
+            descriptions,
             append,
             inbox,
             drafts: Vec::new(),
@@ -93,6 +97,12 @@ impl Intake {
             tries_again_at: None,
             adopted: None,
         }
+    }
+
+    /// The same, which notes what is said of probes in `descriptions`.
+    #[must_use]
+    pub fn with_descriptions(self, descriptions: Descriptions) -> Self {
+        Self { descriptions, ..self }
     }
 
     /// The same, merging what other instances of the API tell of their accounts. Only where there is no journal: an
@@ -202,7 +212,7 @@ impl Intake {
     /// Credits measurements to copies of their accounts, and says what the journal is to have of it.
     fn prepare<'a>(&mut self, all: impl Iterator<Item = &'a Received>) -> Vec<Credited> {
         let has_journal = self.append.is_some();
-        let max_gap = self.live.config().max_gap;
+        let gaps = self.live.config().gaps.clone();
         let mut records = Vec::with_capacity(if has_journal { all.size_hint().0 } else { 0 });
         for received in all {
             let measurement = &received.measurement;
@@ -212,7 +222,7 @@ impl Intake {
             };
             let place = self.place_of(&probe);
             let Some(draft) = self.drafts.get_mut(place) else { continue };
-            let credit = match draft.credit(received, max_gap) {
+            let credit = match draft.credit(received, gaps.of(&probe.id)) {
                 Ok(credit) => credit,
                 Err(refused) => {
                     if refused == Refused::ConflictingPublisher {
@@ -223,6 +233,8 @@ impl Intake {
                 }
             };
             self.live.note_publisher(received, true);
+            // Before the journal has the record: whoever reads that counts by what is said here.
+            self.descriptions.note(received);
             self.outcomes.push(match (&measurement.accounting, credit.is_newest) {
                 (None, _) => Outcome::Legacy,
                 (Some(_), true) => Outcome::Credited,

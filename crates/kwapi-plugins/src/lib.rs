@@ -6,6 +6,7 @@ pub mod audit;
 pub mod auth;
 pub mod bills;
 mod choice;
+pub mod descriptions;
 pub mod directory;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_bus::{Batch, Received};
-use kwapi_core::{Account, MonotonicClock, ProbeId, Timestamp, WallClock};
+use kwapi_core::{Account, Gaps, MonotonicClock, ProbeId, Timestamp, WallClock};
 use kwapi_history::journal::Position;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -40,8 +40,8 @@ use walk::Walk;
 /// How the present is shown, and where accounts are kept where there is no journal.
 #[derive(Clone, Debug)]
 pub struct LiveConfig {
-    /// Values further apart than this have unknown time between them, and a publisher silent for longer is gone.
-    pub max_gap: Duration,
+    /// Values of a probe that are further apart have unknown time between them, and a publisher silent for longer is gone.
+    pub gaps: Gaps,
     /// A probe silent for longer leaves every list; its account is kept. `None`: never.
     pub cleaning_interval: Option<Duration>,
     /// Probes beyond this are refused and counted.
@@ -57,7 +57,7 @@ pub struct LiveConfig {
 impl Default for LiveConfig {
     fn default() -> Self {
         Self {
-            max_gap: Duration::from_secs(60),
+            gaps: Gaps::default(),
             cleaning_interval: Some(Duration::from_secs(300)),
             probes_max: 200_000,
             directory: None,

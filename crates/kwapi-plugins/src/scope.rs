@@ -31,7 +31,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Probes that match one of `patterns` (none: any) and have all of `labels` in `directory`, whenever it is asked.
+    /// Probes that match one of `patterns` (none: any) and have all of `labels` in the
+    /// configuration of `directory`, whenever it is asked: what their publishers say lets nobody see more.
     pub fn new(patterns: &[Pattern], labels: Labels, directory: Directory) -> Self {
         Self { patterns: patterns.into(), labels: Arc::new(labels), directory }
     }
@@ -41,7 +42,7 @@ impl Selection {
         let names_something = !self.patterns.is_empty() || !self.labels.is_empty();
         names_something
             && (self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(probe)))
-            && (self.labels.is_empty() || self.directory.has_labels(probe, &self.labels))
+            && (self.labels.is_empty() || self.directory.has_configured_labels(probe, &self.labels))
     }
 
     /// The same of the part of a probe that `value` of `label` has on a bill: whose it is, the bill says, and not the
@@ -56,7 +57,7 @@ impl Selection {
             .collect();
         value == Some(wanted.as_str())
             && (self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(probe)))
-            && (others.is_empty() || self.directory.has_labels(probe, &others))
+            && (others.is_empty() || self.directory.has_configured_labels(probe, &others))
     }
 }
 

@@ -44,7 +44,7 @@ fn a_probe_takes_less_than_512_bytes() {
             accounting: Some(accounting),
         };
         let heard = Duration::from_secs(1);
-        let received = Received { measurement, key: None, arrived: stamp, heard };
+        let received = Received { measurement, key: None, description: None, arrived: stamp, heard };
         intake.take(Batch { measurements: vec![received] }, Box::new(|| ()));
     }
     live.maintain(true); // Puts the newcomers into their places.

@@ -33,7 +33,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kwapi_core::ProbeId;
+use kwapi_core::{ConfiguredGaps, ProbeId};
 use kwapi_drivers::manager::{MeterSpec, VirtualSpec};
 use kwapi_plugins::api;
 use kwapi_plugins::auth::AuthError;
@@ -330,8 +330,24 @@ fn state_directory(document: &Document) -> Result<PathBuf, DocumentError> {
 }
 
 impl Config {
-    /// How long a publisher may be silent before its time is unknown: as configured for the bus, or the longest of any
-    /// meter.
+    /// For how long each probe may be silent before its time is unknown, as its meter is configured here; of others
+    /// [`Config::max_gap`].
+    pub(crate) fn gaps(&self) -> ConfiguredGaps {
+        let mut gaps = ConfiguredGaps { default: self.max_gap(), ..ConfiguredGaps::default() };
+        let meters = self.meters.iter().flat_map(|meter| {
+            let outlets = meter.outlets.named().iter();
+            outlets.map(|outlet| (&outlet.probe, meter.max_gap, meter.max_gap_follows))
+        });
+        let sums = self.virtual_probes.iter().map(|sum| (&sum.probe, sum.max_gap, sum.max_gap_follows));
+        for (probe, max_gap, follows) in meters.chain(sums) {
+            let own = if follows { &mut gaps.derived } else { &mut gaps.written };
+            own.insert(probe.clone(), max_gap);
+        }
+        gaps
+    }
+
+    /// How long a publisher may be silent before its time is unknown, where nobody says more: as configured for the bus, or
+    /// the longest of any meter.
     pub(crate) fn max_gap(&self) -> Duration {
         let configured =
             self.bus.max_gap_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

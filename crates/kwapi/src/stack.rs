@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kwapi_bus::{Forwarder, SubscriberCounters};
+use kwapi_core::Gaps;
 use kwapi_history::History;
 use kwapi_plugins::Scope;
 use kwapi_plugins::audit::{AuditEvent, AuditLog};
@@ -66,6 +67,7 @@ pub(crate) struct Stack {
     feed: Option<Feed>,
     pages: Option<Pages>,
     remote_writes: Vec<RemoteWriteTask>,
+    gaps: Gaps,
     directory: Directory,
     auth: Option<Auth>,
     bills: Bills,
@@ -127,26 +129,25 @@ impl Stack {
         }
         let mut all = Metrics::new();
         all.add(metrics::bus(process.bus.clone()));
+        let gaps = Gaps::configured(config.gaps());
         // Whoever keeps comes before whoever sends, so that nothing is sent that nobody hears.
         let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };
+        // Before the journal is read again: how long each probe may be silent is as it was then.
+        let descriptions = roles.listens().then(|| feed::descriptions(config, &gaps, roles, inside));
         let pages = match &folded {
-            Some(folded) => Some(Pages::open(process, config, &folded.journal, &mut all)?),
+            Some(folded) => Some(Pages::open(process, config, &gaps, &folded.journal, &mut all)?),
             None => None,
         };
         let remote_writes = match &folded {
-            Some(folded) => remote_write::start(process, config, &folded.journal, &mut all)?,
+            Some(folded) => remote_write::start(process, config, &gaps, &folded.journal, &mut all)?,
             None => Vec::new(),
         };
-        let feed = if roles.listens() {
-            Some(Feed::start(process, config, roles, inside, folded, &mut all)?)
-        } else {
-            None
-        };
-        let forwarder = if roles.forwarder {
-            Some(forwarder::start(process, config, &mut all).map_err(|error| chain(&error))?)
-        } else {
-            None
-        };
+        let feed = descriptions
+            .as_ref()
+            .map(|said| Feed::start(process, config, said, roles, inside, folded, &mut all))
+            .transpose()?;
+        let forwarder = roles.forwarder.then(|| forwarder::start(process, config, &mut all)).transpose();
+        let forwarder = forwarder.map_err(|error| chain(&error))?;
         let live = feed.as_ref().map(|feed| &feed.live);
         let drivers = if roles.drivers {
             Some(Drivers::start(process, config, inside, live, &mut all).map_err(|error| chain(&error))?)
@@ -156,7 +157,7 @@ impl Stack {
         let manager = drivers.as_ref().map(Drivers::manager);
         let history = pages.as_ref().map(|pages| &pages.history);
         let looks = manager.clone().map(|manager| MeterLooks::new(manager, process.clock.clone()));
-        let directory = api::directory(config, live, history, looks, &mut all);
+        let directory = api::directory(config, live, history, descriptions, looks, &mut all);
         let Access { audit, auth, logins } = Access::new(process, config, &listeners, &directory, &mut all)?;
         let keys = BusKeys::new(config, &audit);
         let Listeners { api: api_listener, web: web_listener, status: status_listener } = listeners;
@@ -214,6 +215,7 @@ impl Stack {
             feed,
             pages,
             remote_writes,
+            gaps,
             directory,
             auth,
             bills,
@@ -250,6 +252,7 @@ impl Stack {
         if let Some(drivers) = &self.drivers {
             drivers.apply(config).map_err(|error| chain(&error))?;
         }
+        self.gaps.configure(config.gaps());
         self.directory.replace(api::configured(config));
         self.bills.replace(config.bill.clone());
         if let Some(pages) = &self.pages {

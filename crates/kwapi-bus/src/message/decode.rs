@@ -6,10 +6,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kwapi_core::{Amperes, Measurement, Pattern, Volts, Watts};
+use kwapi_core::{Amperes, Description, Measurement, Pattern, Volts, Watts};
 use parking_lot::Mutex;
 use slots::{Slot, Slots};
 
+use super::description::DescriptionRefusal;
 use super::json::{self, JsonValue, Member};
 use super::names::Names;
 use super::{KWAPI_1, PAYLOAD_BYTES_MAX, SIGNATURE_MEMBER, legacy, own, topic_length};
@@ -38,6 +39,8 @@ pub struct Verified {
     pub measurement: Measurement,
     /// The key that signed it: its place among the endpoint's keys and its id. `None` without signatures.
     pub key: Option<(usize, Arc<str>)>,
+    /// What it says its probe is, if it says anything of that.
+    pub description: Option<Result<Box<Description>, DescriptionRefusal>>,
 }
 
 impl Verifier {
@@ -127,7 +130,8 @@ impl Verifier {
             current: own.current.map(Amperes),
             accounting: Some(own.accounting),
         };
-        Some(Ok(Verified { measurement, key: key.map(|(index, key)| (index, key.mac.id.clone())) }))
+        let key = key.map(|(index, key)| (index, key.mac.id.clone()));
+        Some(Ok(Verified { measurement, key, description: None }))
     }
 
     /// Reads a message of any form.
@@ -161,7 +165,12 @@ impl Verifier {
         if self.scheme == Scheme::Kwapi1 && measurement.accounting.is_none() {
             return Err(Refusal::Member); // Without session and seq it could be replayed.
         }
-        Ok(Verified { measurement, key: key.map(|(index, key)| (index, key.mac.id.clone())) })
+        let description = if self.scheme == Scheme::Legacy || measurement.accounting.is_none() {
+            None
+        } else {
+            slots.description()
+        };
+        Ok(Verified { measurement, key: key.map(|(index, key)| (index, key.mac.id.clone())), description })
     }
 
     fn verify_kwapi_1(

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
-use kwapi_core::{Measurement, Quality};
+use kwapi_core::{Description, Measurement, Quality};
 
+use super::description::{self, DESCRIPTION_MEMBER};
 use super::{KWAPI_1, SIGNATURE_MEMBER, json, legacy, topic_length};
 use crate::key::{Key, KeyError, KeyedMac, Scheme};
 
@@ -57,6 +58,17 @@ impl Signer {
 
     /// Writes `measurement` into `wire`, whose buffers are used again.
     pub fn encode(&self, measurement: &Measurement, wire: &mut Wire) {
+        self.encode_described(measurement, None, wire);
+    }
+
+    /// Writes `measurement` and what its probe is into `wire`. The original's messages, and those without a stamp, say
+    /// nothing of that.
+    pub(crate) fn encode_described(
+        &self,
+        measurement: &Measurement,
+        description: Option<&Description>,
+        wire: &mut Wire,
+    ) {
         wire.topic.clear();
         wire.topic.extend_from_slice(measurement.probe.as_str().as_bytes());
         wire.topic.push(b'.');
@@ -64,6 +76,11 @@ impl Signer {
         payload.clear();
         payload.reserve(PAYLOAD_BYTES_USUAL);
         write_members(measurement, payload);
+        let has_room = measurement.accounting.is_some() && !matches!(self, Self::Legacy(_));
+        if let Some(text) = description.filter(|_| has_room).and_then(description::written) {
+            write_name(payload, DESCRIPTION_MEMBER);
+            payload.extend_from_slice(&text);
+        }
         match self {
             Self::Kwapi1(SigningKey(key)) => {
                 write_name(payload, SIGNATURE_MEMBER);

@@ -9,6 +9,7 @@ use kwapi_core::Pattern;
 
 use super::Shared;
 use super::ack::Settled;
+use crate::message::Verified;
 use crate::received::Received;
 use crate::refusal::{Refusal, RefusalCounters};
 use crate::transport::{Arrival, Inlet, Token};
@@ -164,8 +165,9 @@ fn judge(
     {
         return Err(PassedOver::Unwanted);
     }
-    let (measurement, key) =
+    let Verified { measurement, key, description } =
         verification.verify(delivery.frames, present, delivery.is_live).map_err(PassedOver::Refused)?;
+    let key = key.map(|(_, id)| id);
     // What has no stamp has been refused by now, if nothing tells the time.
     let arrived = present.label().unwrap_or(present.wall);
     let mut heard = present.monotonic;
@@ -175,7 +177,7 @@ fn judge(
         // It was stored on the way. What it says was so then, and is not the present.
         heard = heard.saturating_sub(arrived.since(accounting.timestamp));
     }
-    Ok(Received { measurement, key, arrived, heard })
+    Ok(Received { measurement, key, arrived, heard, description })
 }
 
 /// Whether anybody asked for this probe: ZeroMQ's prefix match on `C.` also brings `C.1.`.

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kwapi_core::{
-    Accounting, Energy, MonotonicClock, PROGRAM_DATE, ProbeId, ProcessClocks, Quality, Totals, WallClock,
-    Watts,
+    Accounting, Energy, Measurement, MonotonicClock, PROGRAM_DATE, ProbeId, ProcessClocks, Quality, Totals,
+    WallClock, Watts,
 };
 
 use super::*;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kwapi_core::{Accounting, Energy, Measurement, PROGRAM_DATE, ProbeId, WallClock};
+use kwapi_core::{Accounting, Energy, Measurement, MeterFacts, PROGRAM_DATE, ProbeId, WallClock};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -22,8 +22,9 @@ const LOOK_MAX: Duration = Duration::from_micros(50);
 /// …or is tried again so often.
 const LOOKS_MAX: u32 = 4;
 
-/// Takes every measurement. It must not block: it queues, and drops its oldest when full.
-pub type Sink = Arc<dyn Fn(Measurement) + Send + Sync>;
+/// Takes every measurement, and what is known of its probe's meter. It must not block: it queues, and drops its oldest when
+/// full.
+pub type Sink = Arc<dyn Fn(Measurement, MeterFacts) + Send + Sync>;
 
 /// A counter that was read and tells no power yet.
 pub(super) struct Standing {
@@ -119,15 +120,15 @@ impl Outflow {
     }
 
     /// Sends a measurement that is part of no sum.
-    pub(super) fn pass(&self, measurement: Measurement) {
-        (self.sink)(measurement);
+    pub(super) fn pass(&self, measurement: Measurement, facts: MeterFacts) {
+        (self.sink)(measurement, facts);
     }
 
     /// Sends a measurement, followed by the virtual probes that it completes.
-    pub(super) async fn send(&self, measurement: Measurement, now: Now<'_>) {
+    pub(super) async fn send(&self, measurement: Measurement, facts: MeterFacts, now: Now<'_>) {
         let heard = PartSaid::of(&measurement);
         let sums = heard.map(|heard| self.virtual_probes.read().completed_by(&heard, now, &self.state));
-        (self.sink)(measurement);
+        (self.sink)(measurement, facts);
         self.publish(sums.unwrap_or_default()).await;
     }
 
@@ -142,8 +143,8 @@ impl Outflow {
         let keeps: Vec<_> = sums.iter_mut().filter_map(|sum| sum.keep.take()).collect();
         self.state.keep(None, keeps).await;
         for sum in sums {
-            if let Some(measurement) = sum.publish(&self.state) {
-                (self.sink)(measurement);
+            if let Some((measurement, facts)) = sum.publish(&self.state) {
+                (self.sink)(measurement, facts);
             }
         }
     }

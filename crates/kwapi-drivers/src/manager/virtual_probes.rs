@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{
-    Accounting, Amperes, CurvePoint, Energy, Keep, Limits, Measurement, MeterCounter, ProbeId, Quality,
-    Reading, Register, SessionEntry, Timestamp, Watts,
+    Accounting, Amperes, CurvePoint, Energy, Keep, Limits, Measurement, MeterCounter, MeterFacts, ProbeId,
+    Quality, Reading, Register, SessionEntry, Timestamp, Watts,
 };
 use parking_lot::Mutex;
 
@@ -156,10 +156,13 @@ pub(super) struct Completed {
 }
 
 impl Completed {
-    pub(super) fn publish(self, state: &ManagerState) -> Option<Measurement> {
+    pub(super) fn publish(self, state: &ManagerState) -> Option<(Measurement, MeterFacts)> {
         let is_kept = state.has(&self.probe);
-        let sum = self.sum.lock().source.as_mut()?.publish(self.draft, is_kept);
-        sum.map(without_meter)
+        let mut sum = self.sum.lock();
+        let source = sum.source.as_mut()?;
+        let facts =
+            MeterFacts { driver: "sum", interval: None, max_gap: source.max_gap(), accuracy_percent: None };
+        Some((without_meter(source.publish(self.draft, is_kept)?), facts))
     }
 }
 

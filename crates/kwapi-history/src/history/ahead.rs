@@ -159,7 +159,7 @@ impl History {
             };
             let Some(mut rrd) = rewound else { continue };
             // What no file of power takes is set aside at the next flush.
-            _ = which.apply(&mut rrd, &samples, self.config.max_gap);
+            _ = which.apply(&mut rrd, &samples, self.config.gaps.of(&probe.id));
             rrd::create(&path, &rrd)?;
         }
         let [before, after] = probe.went_back(samples.len());

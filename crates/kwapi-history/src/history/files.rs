@@ -54,7 +54,7 @@ impl History {
         samples: &[FileSample],
     ) -> Result<Option<String>, RrdFileError> {
         let path = self.path(probe, which);
-        let max_gap = self.config.max_gap;
+        let max_gap = self.config.gaps.of(&probe.id);
         match rrd::amend(&path, |rrd| which.apply(rrd, samples, max_gap)) {
             Ok(Ok(_)) => return Ok(None),
             Ok(Err(refused)) => return Ok(Some(refused.to_string())),
@@ -107,7 +107,7 @@ impl History {
             }
         };
         let Some(mut rrd) = read.or_else(|| which.begin(&samples)) else { return Ok(None) };
-        _ = which.apply(&mut rrd, &samples, self.config.max_gap);
+        _ = which.apply(&mut rrd, &samples, self.config.gaps.of(&probe.id));
         Ok(Some(rrd))
     }
 

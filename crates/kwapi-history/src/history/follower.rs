@@ -125,7 +125,7 @@ impl History {
         };
         for record in records.iter().filter(is_wanted) {
             let probe = self.probe(record, reading);
-            let (verdict, [before, after]) = probe.keep(record, losses, self.config.max_gap);
+            let (verdict, [before, after]) = probe.keep(record, losses, self.config.gaps.of(&record.probe));
             if after != before {
                 self.waiting_bytes.fetch_add(after, Ordering::Relaxed);
                 self.waiting_bytes.fetch_sub(before, Ordering::Relaxed);

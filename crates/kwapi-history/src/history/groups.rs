@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Period, ProbeId, Series, Timestamp, Watts};
+use kwapi_core::{Gaps, Period, ProbeId, Series, Timestamp, Watts};
 
 use super::{Flusher, History, HistoryConfig, HistoryCounters, Latest};
 use crate::journal::{Credited, Journal, OpenError, Position, Replayed};
@@ -36,7 +36,7 @@ pub struct GroupsConfig {
     /// How far files may trail.
     pub flush_interval: Duration,
     /// Samples of a member that are further apart have unknown time between them.
-    pub max_gap: Duration,
+    pub gaps: Gaps,
     /// Sums of others: they are members of no group.
     pub sums: HashSet<ProbeId>,
     /// Probes heard within a day, which are members before they are heard again.
@@ -68,12 +68,12 @@ impl Groups {
     /// # Errors
     /// When their directory belongs to another process or cannot be read.
     pub fn open(config: GroupsConfig, journal: &Journal, now: Timestamp) -> Result<Self, OpenError> {
-        let mut fold = GroupFold::new(config.max_gap, config.sums);
+        let mut fold = GroupFold::new(config.gaps, config.sums);
         fold.note_heard(&config.heard, now);
         let files = HistoryConfig {
             rrd_directory: Some(journal.home().join(FOLDER)),
             flush_interval: config.flush_interval,
-            max_gap: ROW,
+            gaps: Gaps::new(ROW),
             probes: Vec::new(),
         };
         Ok(Self { history: Arc::new(History::open_as(files, journal, Some(fold))?) })

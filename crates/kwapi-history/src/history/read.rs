@@ -1,8 +1,6 @@
 //! What pages and graphs ask.
 
-use std::time::Duration;
-
-use kwapi_core::{Period, ProbeId, Series, Timestamp, Watts};
+use kwapi_core::{Gaps, Period, ProbeId, Series, Timestamp, Watts};
 
 use super::History;
 use super::probe::Which;
@@ -98,9 +96,9 @@ impl History {
         Ok(Some((kept(Consolidation::Min), kept(Consolidation::Max))))
     }
 
-    /// For how long a probe may be silent before its power is unknown.
-    pub(crate) fn max_gap(&self) -> Duration {
-        self.config.max_gap
+    /// For how long each probe may be silent before its power is unknown.
+    pub(crate) fn gaps(&self) -> &Gaps {
+        &self.config.gaps
     }
 
     /// The RRD file of a probe, with everything known by now in it.

@@ -95,10 +95,10 @@ impl History {
         if rebuilds.is_empty() {
             return;
         }
-        let max_gap = self.config.max_gap;
+        let gaps = &self.config.gaps;
         let replayed = self.replay(Position::default(), |record| {
             if let Some(rebuild) = rebuilds.get_mut(&record.probe).filter(|rebuild| rebuild.wants(record)) {
-                rebuild.take(record, max_gap);
+                rebuild.take(record, gaps.of(&record.probe));
             }
         });
         let probes = rebuilds.len();
@@ -112,7 +112,7 @@ impl History {
     /// Ends rebuilds with what they have.
     pub(super) fn rebuild_without_journal<'a>(&self, rebuilds: impl IntoIterator<Item = &'a mut Rebuild>) {
         for rebuild in rebuilds {
-            rebuild.apply(self.config.max_gap);
+            rebuild.apply(self.config.gaps.of(&rebuild.probe.id));
         }
     }
 

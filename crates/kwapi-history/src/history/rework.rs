@@ -4,6 +4,8 @@
 //! A file takes nothing older than its last update. So the time around late samples is told twice to an empty file, as it
 //! came and in order, and what differs is put into the probe's own.
 
+mod around;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,17 +14,16 @@ use std::time::Duration;
 use kwapi_core::{ProbeId, Timestamp, Watts, chain};
 use parking_lot::Mutex;
 
+use around::{Around, ROW_SECONDS, rows_begin};
+
 use super::History;
 use super::groups::{GroupFold, LateReach, PassFolds};
 use super::late::LateLimits;
 use super::probe::{ProbeFiles, SAMPLES_MANY, Which};
 use crate::journal::{Credited, Position};
 use crate::rrd::{self, Rrd, RrdFileError};
-use crate::store::{Known, POWER};
+use crate::store::Known;
 
-/// Which rows that have ended are made again, if the journal is not too long to be read: those of up to so many seconds.
-/// Longer ones stand as they are: a late sample is a small part of a week.
-const ROW_SECONDS: [u64; 5] = [21_600, 7_200, 900, 10, 1];
 /// Rows of groups are made again whether they have ended or not: a late sample more may make the least of a sum greater.
 const ENDED_OR_NOT: Timestamp = Timestamp::from_micros(u64::MAX);
 
@@ -46,6 +47,7 @@ pub(super) struct Pass {
 struct Rework {
     probe: Arc<ProbeFiles>,
     late: Vec<Timestamp>,
+    around: Around,
     /// From when on rows are made again, of up to so many seconds.
     from: u64,
     row_seconds: u64,
@@ -116,9 +118,8 @@ impl History {
         end: Position,
         limits: LateLimits,
     ) -> Pass {
-        let earliest = reworks.values().map(|rework| rework.from).min();
-        let place = |from: u64| self.late.lock().place_of(from.saturating_sub(self.late_beside));
-        let cursor = earliest.map_or(end, place);
+        let begins = reworks.values().map(|rework| rework.from.saturating_sub(rework.around.before));
+        let cursor = begins.min().map_or(end, |from| self.late.lock().place_of(from));
         Pass { reworks, cursor, end, samples: 0, given_up: 0, limits, folds }
     }
 
@@ -131,73 +132,58 @@ impl History {
             }
             (late.reach(&self.journal, end), late.limits)
         };
-        let (chosen, left_out) = {
+        let (around, chosen, left_out) = {
             let mut fold = fold.lock();
+            let around = Around::of_groups(&fold);
             let until = Timestamp::from_seconds(fold.told_until());
             let chosen = fold.choose_late(limits.samples_max as u64, |late| {
                 // A sample after it holds since then, if it is not further than a gap.
-                if late.after(self.late_gap).seconds() + 1 >= until.seconds() {
+                if late.after(around.gap).seconds() + 1 >= until.seconds() {
                     return LateReach::NotYet;
                 }
-                let begin = self.rework_begin(&[late], ENDED_OR_NOT, reach);
+                let begin = around.rework_begin(&[late], ENDED_OR_NOT, reach);
                 begin.map_or(LateReach::Never, |(from, _)| {
                     LateReach::Seconds(until.seconds().saturating_sub(from))
                 })
             });
             let chosen = chosen.map(|chosen| (Box::new(PassFolds::new(&fold, &chosen)), chosen.files));
-            (chosen, fold.take_left_out())
+            (around, chosen, fold.take_left_out())
         };
         self.leave_out(left_out);
         let (folds, files) = chosen?;
         let mut reworks = HashMap::new();
         for (id, late) in files {
             let Some(probe) = self.probes.read().get(&id).cloned() else { continue };
-            let Some((from, row_seconds)) = self.rework_begin(&late, ENDED_OR_NOT, reach) else { continue };
+            let Some((from, row_seconds)) = around.rework_begin(&late, ENDED_OR_NOT, reach) else { continue };
             let [longest, ..] = ROW_SECONDS;
             if row_seconds < longest {
                 self.leave_out(late.len());
             }
             let (samples, as_it_was) = Default::default();
-            reworks.insert(id, Rework { probe, late, from, row_seconds, samples, as_it_was });
+            reworks.insert(id, Rework { probe, late, around, from, row_seconds, samples, as_it_was });
         }
         Some(self.pass_of(reworks, Some(folds), end, limits))
-    }
-
-    /// The second from which on a late sample changes anything: it may have held since one gap before.
-    fn touched(&self, late: Timestamp) -> u64 {
-        late.seconds().saturating_sub(self.late_gap.as_secs() + 1)
-    }
-
-    /// Whether the journal is read from so early that what held in a second is known.
-    fn is_reached(&self, second: u64, reach: u64) -> bool {
-        second.saturating_sub(self.late_beside) >= reach
-    }
-
-    /// From which second on rows that late samples touch are made again, and of up to how many seconds, where the journal
-    /// is read from the second `reach` at the earliest.
-    fn rework_begin(&self, late: &[Timestamp], until: Timestamp, reach: u64) -> Option<(u64, u64)> {
-        let touched = self.touched(*late.iter().min()?);
-        let choices = ROW_SECONDS.map(|row_seconds| (rows_begin(touched, row_seconds, until), row_seconds));
-        choices.into_iter().find(|(from, _)| self.is_reached(*from, reach))
     }
 
     /// Says from when on the rows of a probe are made again, where the journal is read from the second `reach` at the
     /// earliest. `None` where nothing can be made again.
     fn begin_rework(&self, probe: Arc<ProbeFiles>, late: Vec<Timestamp>, reach: u64) -> Option<Rework> {
+        let gap = self.config.gaps.of(&probe.id);
+        let around = Around { gap, before: gap.as_secs().saturating_mul(2).saturating_add(1) };
         let count = late.len();
         let mut late = late;
-        late.retain(|at| self.is_reached(self.touched(*at), reach));
+        late.retain(|at| around.is_reached(around.touched(*at), reach));
         self.leave_out(count - late.len());
         let (until, _) = probe.newest()?;
         // Another of the newest stamp changes nothing.
         late.retain(|at| *at < until);
-        let (from, row_seconds) = self.rework_begin(&late, until, reach)?;
+        let (from, row_seconds) = around.rework_begin(&late, until, reach)?;
         let [longest, ..] = ROW_SECONDS;
-        if late.iter().min().is_some_and(|first| rows_begin(self.touched(*first), longest, until) < from) {
+        if late.iter().min().is_some_and(|first| rows_begin(around.touched(*first), longest, until) < from) {
             self.leave_out(late.len());
         }
         let (samples, as_it_was) = Default::default();
-        Some(Rework { probe, late, from, row_seconds, samples, as_it_was })
+        Some(Rework { probe, late, around, from, row_seconds, samples, as_it_was })
     }
 
     /// Reads on up to `end`, where the history has come to, or as far as it may; there, makes rows of some probes again.
@@ -207,7 +193,7 @@ impl History {
         let bytes_max = pass.limits.tick_bytes_max.saturating_add(grown);
         let (mut put_off, cursor) = (Vec::new(), pass.cursor);
         let replayed = self.journal.replay_part(cursor..end, bytes_max, |record| {
-            pass.take(record, self.late_beside, &mut put_off);
+            pass.take(record, &mut put_off);
         });
         self.leave_out(std::mem::take(&mut pass.given_up));
         for Rework { probe, late, .. } in put_off {
@@ -241,7 +227,7 @@ impl History {
 
     /// Makes the rows of a probe again; all that its files have been told has been read by now.
     fn end_rework(&self, rework: Rework) -> Result<(), RrdFileError> {
-        let Rework { probe, mut late, from, row_seconds, mut samples, mut as_it_was } = rework;
+        let Rework { probe, mut late, around, from, row_seconds, mut samples, mut as_it_was } = rework;
         self.flush_probe(&probe)?;
         let Some((until, _)) = probe.newest() else { return Ok(()) };
         if self.fold.is_some() {
@@ -249,7 +235,7 @@ impl History {
             samples.retain(|(at, _)| *at <= until);
             as_it_was.retain(|(at, _)| *at <= until);
         } else {
-            let touched = late.iter().min().map_or(from, |first| self.touched(*first));
+            let touched = late.iter().min().map_or(from, |first| around.touched(*first));
             if probe.has_behind() || rows_begin(touched, row_seconds, until) < from {
                 // Next time: what is behind is late or in the files by then, and a longer row that has ended meanwhile is
                 // made again as well.
@@ -258,7 +244,7 @@ impl History {
             }
             let not_yet = {
                 let mut noted = self.late.lock();
-                late.extend(noted.take(&probe.id, |at| self.touched(at) >= from && at < until));
+                late.extend(noted.take(&probe.id, |at| around.touched(at) >= from && at < until));
                 noted.of(&probe.id).to_vec()
             };
             samples.sort_by_key(|(at, _)| *at);
@@ -267,7 +253,7 @@ impl History {
             let is_late = |at: Timestamp| late.binary_search(&at).is_ok();
             as_it_was.extend(samples.iter().filter(|(at, _)| !is_late(*at)));
         }
-        let max_gap = self.config.max_gap;
+        let max_gap = self.config.gaps.of(&probe.id);
         let _files = probe.files.lock();
         let mut is_made = true;
         for which in [Which::Peaks, Which::Power] {
@@ -295,7 +281,7 @@ impl History {
 impl Pass {
     /// Takes a record of the journal, if it tells of rows that are made again. Where there are too many, it puts off some
     /// of the probes.
-    fn take(&mut self, record: &Credited, beside: u64, put_off: &mut Vec<Rework>) {
+    fn take(&mut self, record: &Credited, put_off: &mut Vec<Rework>) {
         if let Some(folds) = &mut self.folds {
             let [as_it_was, corrected] = folds.take(record);
             for row in &as_it_was {
@@ -307,7 +293,7 @@ impl Pass {
             return;
         }
         let Some(rework) = self.reworks.get_mut(&record.probe) else { return };
-        if record.at.seconds() < rework.from.saturating_sub(beside) {
+        if record.at.seconds() < rework.from.saturating_sub(rework.around.before) {
             return;
         }
         rework.samples.push((record.at, record.power));
@@ -342,17 +328,6 @@ impl Pass {
             self.samples = 0;
         }
     }
-}
-
-/// The latest second, at or before `at`, from which on each row of up to `row_seconds` that has ended by `until` is made
-/// again as a whole.
-fn rows_begin(at: u64, row_seconds: u64, until: Timestamp) -> u64 {
-    let lengths = POWER.archives.iter().map(|(_, steps, _)| POWER.step.saturating_mul(*steps));
-    let begins = lengths.filter(|length| *length <= row_seconds).filter_map(|length| {
-        let begin = at / length * length;
-        (begin.saturating_add(length) <= until.seconds()).then_some(begin)
-    });
-    begins.min().unwrap_or(at).min(at)
 }
 
 /// An empty file that begins at `from`, told `samples` in order of their stamps.

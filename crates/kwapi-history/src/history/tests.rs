@@ -90,6 +90,25 @@ fn a_sample_shows_before_any_file_is_written() {
 }
 
 #[test]
+fn each_probe_has_the_gap_that_is_its_own_before_its_file_is_written_and_after() {
+    let lab = Lab::empty();
+    let gaps = Gaps::new(Duration::from_secs(10));
+    gaps.describe(&probe("seldom"), Duration::from_secs(100));
+    let history = open_with(&lab, &HistoryConfig { gaps: gaps.clone(), ..HistoryConfig::default() });
+    for name in ["seldom", "often"] {
+        record(&history, &[1, 31, 61].map(|seq| message(name, seq, 0, 50.0)));
+    }
+    let known = |name| {
+        let series = history.fetch(&probe(name), Period::Minute, at(61)).unwrap().unwrap();
+        series.watts.iter().flatten().count()
+    };
+    let before = ["seldom", "often"].map(known);
+    assert!(before[0] >= 59 && before[1] <= 3, "{before:?}");
+    assert!(history.flush_all());
+    assert_eq!(["seldom", "often"].map(known), before);
+}
+
+#[test]
 fn files_are_written_once_per_interval_and_are_rrdtools() {
     if !need(&["rrdtool"]) {
         return;

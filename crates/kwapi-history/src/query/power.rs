@@ -9,12 +9,10 @@ mod grid;
 mod rows;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use kwapi_core::{ProbeId, Timestamp, Watts};
+use kwapi_core::{Gaps, ProbeId, Timestamp, Watts};
 
 use super::{Ask, AskError, Query, SamplesSource};
-use crate::HistoryConfig;
 use crate::samples::UnreadableSamples;
 
 use courses::{PowerCourses, SampleTime};
@@ -126,7 +124,7 @@ pub struct PowerQuery<'a> {
     query: &'a Query,
     now: Timestamp,
     /// Unknown time begins when a probe was not heard for longer, but for those with longer intervals.
-    max_gap: Duration,
+    gaps: Gaps,
     /// The first hour that samples are kept of, in Unix microseconds; `u64::MAX` where none are.
     kept_from: u64,
     /// Samples in memory at once.
@@ -150,10 +148,9 @@ impl Query {
         if hours > SAMPLE_HOURS_MAX {
             return Err(AskError::TooManySamples { hours, max: SAMPLE_HOURS_MAX });
         }
-        let max_gap =
-            self.history.as_ref().map_or(HistoryConfig::default().max_gap, |history| history.max_gap());
+        let gaps = self.history.as_ref().map(|history| history.gaps().clone()).unwrap_or_default();
         let (points_max, unreadable) = (POINTS_MAX, BTreeSet::new());
-        Ok(PowerQuery { query: self, now: ask.now, max_gap, kept_from, points_max, unreadable })
+        Ok(PowerQuery { query: self, now: ask.now, gaps, kept_from, points_max, unreadable })
     }
 }
 
@@ -204,9 +201,9 @@ impl PowerQuery<'_> {
     ) -> Option<PowerCourses<'b>> {
         let samples = self.query.samples.as_ref()?;
         let from = from.max(self.kept_from);
-        let (max_gap, points_max, unreadable) = (self.max_gap, self.points_max, &mut self.unreadable);
+        let (gaps, points_max, unreadable) = (&self.gaps, self.points_max, &mut self.unreadable);
         let time = (from, to);
-        (from < to).then_some(PowerCourses { samples, probes, time, max_gap, points_max, unreadable, unread })
+        (from < to).then_some(PowerCourses { samples, probes, time, gaps, points_max, unreadable, unread })
     }
 
     /// The parts of some time of which samples tell nothing: before they were kept (of a probe whose first sample was

@@ -112,7 +112,9 @@ impl EnergyAnswers {
     ) -> MeterRest {
         let own_mj = known_mj(own);
         let below_mj = below.iter().filter_map(|(_, spans)| known_mj(spans)).reduce(i64::saturating_add);
-        let share = |probe: &ProbeId| self.directory.accuracy(probe).unwrap_or(ACCURACY_DEFAULT) / 100.0;
+        let share = |probe: &ProbeId| {
+            self.directory.accuracy(probe).map_or(ACCURACY_DEFAULT, |(percent, _)| percent) / 100.0
+        };
         // The most that the meter can have passed on, and the least that those below can have drawn: measured energy alone,
         // since of the other nobody knows when it was used.
         let (mut most, mut least, mut judged) = (0.0, 0.0, Duration::ZERO);

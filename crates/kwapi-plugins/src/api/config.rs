@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use kwapi_core::WallClock;
+use kwapi_core::{Gaps, WallClock};
 use serde::Deserialize;
 
 use crate::auth::{Auth, AuthConfig, AuthError};
@@ -142,11 +142,11 @@ impl ApiConfig {
     }
 
     /// How the present is shown. `directory` is where accounts are recorded before they are (`None`: a journal has them, or
-    /// nobody), `max_gap` the system's.
-    pub fn live(&self, directory: Option<&Path>, max_gap: Duration) -> live::LiveConfig {
+    /// nobody), `gaps` for how long each probe may be silent.
+    pub fn live(&self, directory: Option<&Path>, gaps: Gaps) -> live::LiveConfig {
         let cleaning = Duration::from_secs(self.cleaning_interval_seconds);
         live::LiveConfig {
-            max_gap,
+            gaps,
             cleaning_interval: (!cleaning.is_zero()).then_some(cleaning),
             probes_max: self.probes_max,
             directory: directory.map(Path::to_owned),

@@ -104,7 +104,7 @@ impl Stand {
             accounting: Some(accounting),
         };
         let (heard, arrived) = (self.live.now(), session);
-        let received = Received { measurement, key: None, arrived, heard };
+        let received = Received { measurement, key: None, description: None, arrived, heard };
         self.intake.lock().take(Batch { measurements: vec![received] }, Box::new(|| ()));
         self.ledger.catch_up(session);
     }

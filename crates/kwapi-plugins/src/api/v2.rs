@@ -51,6 +51,23 @@ struct ProbeObject {
     conflicting_publisher: bool,
     labels: Labels,
     last_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<DescriptionObject>,
+}
+
+/// What is known of the probe's meter, where its publisher describes it.
+#[derive(Serialize)]
+struct DescriptionObject {
+    driver: String,
+    interval_seconds: Option<f64>,
+    max_gap_seconds: f64,
+    max_gap_source: &'static str,
+    accuracy_percent: Option<f64>,
+    accuracy_source: Option<&'static str>,
+    /// The names of those labels that the publisher has given it.
+    labels_of_publisher: Vec<String>,
+    /// Since when its publisher says so.
+    since: f64,
 }
 
 /// How the time from `since` to `timestamp` is made up; the shares add up to 1, and are 0 as long as there is no time.
@@ -92,6 +109,7 @@ impl Api {
                 // A meter's failure may name its host and other outlets: that is for operators.
                 if scope.is_all() { error } else { NOT_READ.to_owned() }
             }),
+            description: self.describe(&id),
             id,
             unit: "W",
             watts: view.present.power.0,
@@ -110,6 +128,26 @@ impl Api {
             messages_duplicate: view.duplicate,
             conflicting_publisher: view.has_conflict,
         }
+    }
+}
+
+impl Api {
+    fn describe(&self, id: &ProbeId) -> Option<DescriptionObject> {
+        let directory = &self.0.directory;
+        let described = directory.described(id)?;
+        let gaps = &directory.live().config().gaps;
+        let accuracy = directory.accuracy(id);
+        let description = &described.description;
+        Some(DescriptionObject {
+            driver: description.driver.clone(),
+            interval_seconds: description.interval.map(|interval| interval.as_secs_f64()),
+            max_gap_seconds: gaps.of(id).as_secs_f64(),
+            max_gap_source: gaps.source(id).name(),
+            accuracy_percent: accuracy.map(|(percent, _)| percent),
+            accuracy_source: accuracy.map(|(_, source)| source.name()),
+            labels_of_publisher: directory.labels_of_publisher(id),
+            since: described.since.seconds_f64(),
+        })
     }
 }
 

@@ -28,10 +28,11 @@ pub struct BillConfig {
 }
 
 impl BillConfig {
-    /// Whose a probe is, by a label: by its shares, or else by its one value in `directory`.
-    pub(super) fn owners(&self, directory: &Directory, probe: &ProbeId, label: &str) -> Shares {
+    /// Whose a probe is, by a label: by its shares, or else by its one value in the configuration of
+    /// `directory`: its publisher does not say who pays.
+    pub(crate) fn owners(&self, directory: &Directory, probe: &ProbeId, label: &str) -> Shares {
         let dated = self.shares.get(probe).and_then(|labels| labels.get(label));
-        let plain = || directory.labels(probe).remove(label).map(Shares::whole);
+        let plain = || directory.configured_labels(probe).remove(label).map(Shares::whole);
         dated.cloned().or_else(plain).unwrap_or_default()
     }
 }

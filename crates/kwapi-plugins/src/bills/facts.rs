@@ -65,7 +65,7 @@ impl BillFacts {
     pub(super) fn add(&mut self, config: &BillConfig, directory: &Directory, probe: &ProbeId) {
         let of_probe = self.probes.entry(probe.clone()).or_default();
         of_probe.is_calibrated = config.calibrated.iter().any(|pattern| pattern.matches(probe));
-        of_probe.accuracy = directory.accuracy(probe);
+        of_probe.accuracy = directory.accuracy(probe).map(|(percent, _)| percent);
     }
 
     /// Whether all meters are calibrated.

@@ -1,3 +1,5 @@
+mod described;
+
 use kwapi_bus::{Batch, Received};
 use kwapi_core::{Measurement, MonotonicClock, WallClock};
 use kwapi_history::Latest;
@@ -47,7 +49,8 @@ fn directory(heard: u64) -> Directory {
         accounting: None,
     };
     let arrived = Timestamp::from_seconds(heard);
-    let received = Received { measurement, key: None, arrived, heard: Duration::from_secs(heard) };
+    let received =
+        Received { measurement, key: None, description: None, arrived, heard: Duration::from_secs(heard) };
     Intake::new(live.clone(), None).take(Batch { measurements: vec![received] }, Box::new(|| ()));
     Directory::default().with_live(live)
 }

@@ -79,7 +79,7 @@ impl Bench {
         };
         let heard = self.live.now();
         let arrived = Timestamp::from_seconds(1_800_000_000).after(heard);
-        Batch { measurements: vec![Received { measurement, key: None, arrived, heard }] }
+        Batch { measurements: vec![Received { measurement, key: None, description: None, arrived, heard }] }
     }
 
     /// The listing as text: `A 97 W 100 J, …`.

@@ -200,13 +200,13 @@ impl Live {
         let count = sorted.len();
         let mut until = Duration::MAX;
         for (index, probe) in sorted.iter().enumerate().skip(begin) {
-            let view = probe.view(now, config.max_gap, |id, account| {
+            let view = probe.view(now, config.gaps.of(&probe.id), |id, account| {
                 if has_store {
                     buffer.account(id, account);
                 }
             });
             let Some(view) = view else { continue };
-            let leaves = view.leaves(listing, config);
+            let leaves = view.leaves(listing, config, config.gaps.of(&probe.id));
             if now > leaves {
                 continue;
             }
@@ -227,27 +227,26 @@ impl Live {
             let mut walk = self.lock_walk();
             walk.make_fit();
             walk.buffer.clear();
-            let view = probe.view(now, config.max_gap, |id, account| walk.buffer.account(id, account));
+            let view =
+                probe.view(now, config.gaps.of(&probe.id), |id, account| walk.buffer.account(id, account));
             walk.write(false);
             view
         } else {
-            probe.view(now, config.max_gap, |_, _| ())
+            probe.view(now, config.gaps.of(&probe.id), |_, _| ())
         };
-        let view = view.filter(|view| now <= view.leaves(Listing::Known, config))?;
+        let view = view.filter(|view| now <= view.leaves(Listing::Known, config, Duration::ZERO))?;
         Some((probe.id.clone(), view))
     }
 }
 
 impl ProbeView {
     /// The last instant of the monotonic clock at which the probe is in `listing`, should it stay silent.
-    fn leaves(&self, listing: Listing, config: &LiveConfig) -> Duration {
+    fn leaves(&self, listing: Listing, config: &LiveConfig, max_gap: Duration) -> Duration {
         let cleaned =
             config.cleaning_interval.map_or(Duration::MAX, |interval| self.heard.saturating_add(interval));
         match listing {
             Listing::Known => cleaned,
-            Listing::Fresh => {
-                cleaned.min(self.heard.saturating_add(silent_after(self.interval, config.max_gap)))
-            }
+            Listing::Fresh => cleaned.min(self.heard.saturating_add(silent_after(self.interval, max_gap))),
         }
     }
 }

@@ -80,7 +80,7 @@ impl Instance {
                 accounting: Some(accounting),
             };
             let (heard, arrived) = (self.live.now(), Timestamp::from_seconds(NOW));
-            let received = Received { measurement, key: None, arrived, heard };
+            let received = Received { measurement, key: None, description: None, arrived, heard };
             self.intake.lock().take(Batch { measurements: vec![received] }, Box::new(|| ()));
         }
     }

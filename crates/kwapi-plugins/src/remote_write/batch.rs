@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kwapi_core::{Pattern, ProbeId, Timestamp, is_silent};
+use kwapi_core::{Gaps, Pattern, ProbeId, Timestamp, is_silent};
 use kwapi_history::journal::{Credited, Position};
 
 use super::message::{STALE, Sample};
@@ -137,7 +137,7 @@ const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 #[derive(Debug)]
 pub(super) struct Tracker {
     patterns: Vec<Pattern>,
-    max_gap: Duration,
+    gaps: Gaps,
     /// As many as the journal has probes of one day.
     probes: HashMap<ProbeId, Tracked>,
 }
@@ -167,10 +167,10 @@ impl Tracked {
 }
 
 impl Tracker {
-    /// Of the probes that match; of all without patterns. One that is not heard for `max_gap`, or some of its intervals, is
-    /// silent.
-    pub(super) fn new(patterns: Vec<Pattern>, max_gap: Duration) -> Self {
-        Self { patterns, max_gap, probes: HashMap::new() }
+    /// Of the probes that match; of all without patterns. One that is not heard for as long as `gaps` says, or some of its
+    /// intervals, is silent.
+    pub(super) fn new(patterns: Vec<Pattern>, gaps: Gaps) -> Self {
+        Self { patterns, gaps, probes: HashMap::new() }
     }
 
     fn take(&mut self, record: &Credited) -> Order {
@@ -194,7 +194,9 @@ impl Tracker {
             return Order::SameStamp;
         }
         let gap = record.at.since(tracked.at);
-        let is_over = !tracked.has_ended && !tracked.interval.is_zero() && tracked.is_over(gap, self.max_gap);
+        let is_over = !tracked.has_ended
+            && !tracked.interval.is_zero()
+            && tracked.is_over(gap, self.gaps.of(&record.probe));
         // A marker and the sample need a millisecond each.
         let end = (is_over && at_ms > tracked.newest_ms + 1).then(|| tracked.end());
         tracked.interval = if tracked.interval.is_zero() {
@@ -210,17 +212,18 @@ impl Tracker {
     /// Markers for the series of probes that are silent at `now`; forgets those that have been for long.
     pub(super) fn silent(&mut self, now: Timestamp) -> Piece {
         self.probes.retain(|_, tracked| !tracked.has_ended || now.since(tracked.at) < FORGOTTEN_AFTER);
-        let max_gap = self.max_gap;
-        self.end(|tracked| tracked.is_over(now.since(tracked.at), max_gap))
+        let gaps = self.gaps.clone();
+        self.end(|probe, tracked| tracked.is_over(now.since(tracked.at), gaps.of(probe)))
     }
 
     /// Markers for all series: what comes next in the journal is not known.
     pub(super) fn lost(&mut self) -> Piece {
-        self.end(|_| true)
+        self.end(|_, _| true)
     }
 
-    fn end(&mut self, is_over: impl Fn(&Tracked) -> bool) -> Piece {
-        let over = self.probes.iter_mut().filter(|(_, tracked)| !tracked.has_ended && is_over(tracked));
+    fn end(&mut self, is_over: impl Fn(&ProbeId, &Tracked) -> bool) -> Piece {
+        let over =
+            self.probes.iter_mut().filter(|(probe, tracked)| !tracked.has_ended && is_over(probe, tracked));
         over.map(|(probe, tracked)| (probe.clone(), tracked.end())).collect()
     }
 }

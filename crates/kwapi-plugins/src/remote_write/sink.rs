@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Timestamp, WallClock};
+use kwapi_core::{Gaps, Timestamp, WallClock};
 use kwapi_history::journal::{Delivery, Journal, Need, Position, Reader};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -67,17 +67,18 @@ pub struct RemoteWriteTask {
 }
 
 impl RemoteWriteTask {
-    /// Starts to read `journal` where the sink of this name has come to. A probe that is not heard for `max_gap` is silent.
+    /// Starts to read `journal` where the sink of this name has come to. A probe that is not heard for as long as `gaps` says is
+    /// silent.
     ///
     /// # Errors
     /// With the key at fault.
     pub fn start(
         config: &RemoteWriteConfig,
         journal: &Journal,
-        max_gap: Duration,
+        gaps: Gaps,
         clock: WallClock,
     ) -> Result<Self, RemoteWriteConfigError> {
-        let sink = Sink::new(config, journal, max_gap, clock)?;
+        let sink = Sink::new(config, journal, gaps, clock)?;
         let remote_write = sink.told.clone();
         let task = tokio::spawn(sink.work());
         Ok(Self { remote_write, task })
@@ -240,7 +241,7 @@ impl Sink {
     fn new(
         config: &RemoteWriteConfig,
         journal: &Journal,
-        max_gap: Duration,
+        gaps: Gaps,
         clock: WallClock,
     ) -> Result<Self, RemoteWriteConfigError> {
         let server = RemoteWriteServer::new(config)?;
@@ -251,7 +252,7 @@ impl Sink {
         Ok(Self {
             reader: journal.reader(reader, need),
             journal: journal.clone(),
-            tracker: Tracker::new(config.probes.clone(), max_gap),
+            tracker: Tracker::new(config.probes.clone(), gaps),
             batch: Batch::default(),
             begun: None,
             sent: None,

@@ -115,7 +115,13 @@ fn hear(
         current: None,
         accounting: Some(accounting),
     };
-    let received = Received { measurement, key: None, arrived: timestamp, heard: Duration::from_secs(heard) };
+    let received = Received {
+        measurement,
+        key: None,
+        description: None,
+        arrived: timestamp,
+        heard: Duration::from_secs(heard),
+    };
     intake.take(Batch { measurements: vec![received] }, Box::new(|| ()));
 }
 

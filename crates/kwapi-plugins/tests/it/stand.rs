@@ -111,7 +111,7 @@ impl Stand {
                 accounting: Some(accounting),
             };
             let heard = self.live.now();
-            let received = Received { measurement, key: None, arrived: now, heard };
+            let received = Received { measurement, key: None, description: None, arrived: now, heard };
             let batch = Batch { measurements: vec![received] };
             self.intake.lock().unwrap().take(batch, Box::new(|| ()));
         }

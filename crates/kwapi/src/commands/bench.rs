@@ -60,30 +60,8 @@ pub(crate) async fn bench(arguments: &BenchArgs) -> Result<(), String> {
     measured
 }
 
-async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> {
-    let shutdown =
-        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    let file = directory.join("kwapi.toml");
-    std::fs::write(&file, toml(arguments, &directory.display().to_string()))
-        .map_err(|error| error.to_string())?;
-    let config = Config::read(&file).map_err(|error| error.to_string())?;
-    let process = Process::new(&Descriptors::of(&config, Roles::RUN));
-    let inside = [Endpoint::new("inproc://kwapi-bench")];
-    // Nobody asks it over HTTP but who looks at pages: it has no listeners without them.
-    let listeners = if arguments.viewers > 0 || arguments.pages {
-        Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?
-    } else {
-        Listeners::default()
-    };
-    let web = listeners.addresses().web.map(|(_, address)| address);
-    let starting = Instant::now();
-    let stack = Stack::start(&process, &config, Roles::RUN, &inside, listeners, &shutdown)?;
-    let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
-        return Err("part of the load is missing".to_owned());
-    };
-    let started = starting.elapsed().as_secs_f64();
-    let lost_at_start = Losses::now(&stack);
-    notify_ready();
+/// Says what is measured, before it is.
+fn announce(arguments: &BenchArgs) {
     if let Some(probes_max) = raised(arguments.probes) {
         eprintln!(
             "[api] probes_max is {probes_max} for this run; the default is {}",
@@ -96,6 +74,32 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
         "{} probes every {} s{fast} for {} s …",
         arguments.probes, arguments.interval, arguments.seconds
     );
+}
+
+async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> {
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    let file = directory.join("kwapi.toml");
+    std::fs::write(&file, toml(arguments, &directory.display().to_string()))
+        .map_err(|error| error.to_string())?;
+    let config = Config::read(&file).map_err(|error| error.to_string())?;
+    let process = Process::new(&Descriptors::of(&config, Roles::RUN));
+    let inside = [Endpoint::new("inproc://kwapi-bench")];
+    // Nobody asks it over HTTP but who looks at pages: it has no listeners without them.
+    let listeners = match (arguments.viewers, arguments.pages) {
+        (0, false) => Listeners::default(),
+        _ => Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?,
+    };
+    let web = listeners.addresses().web.map(|(_, address)| address);
+    let starting = Instant::now();
+    let stack = Stack::start(&process, &config, Roles::RUN, &inside, listeners, &shutdown)?;
+    let (Some(drivers), Some(live), Some(history)) = (stack.drivers(), stack.live(), stack.history()) else {
+        return Err("part of the load is missing".to_owned());
+    };
+    let started = starting.elapsed().as_secs_f64();
+    let lost_at_start = Losses::now(&stack);
+    notify_ready();
+    announce(arguments);
     tokio::time::sleep(WARM_UP).await;
     let viewers = match web.filter(|_| arguments.viewers > 0) {
         Some(address) => Some(Viewers::open(arguments.viewers, address, live)?),
@@ -162,10 +166,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     for (thread, of_kind) in threads.iter().filter(|(_, of_kind)| megabytes(of_kind.written) >= WRITTEN_MIN) {
         println!("| …of which `{thread}` | {:.2} MB |", megabytes(of_kind.written));
     }
-    if let Some(address) = web.filter(|_| arguments.pages) {
-        let measured = tokio::task::spawn_blocking(move || pages::measure(address)).await;
-        print!("{}", measured.map_err(|error| error.to_string())??);
-    }
+    print!("{}", pages::rows(web.filter(|_| arguments.pages)).await?);
     let [resident, most] = resident_bytes();
     println!("| resident memory | {:.0} MB |", resident / 1e6);
     println!("| …at most | {:.0} MB |", most / 1e6);

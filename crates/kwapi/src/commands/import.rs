@@ -7,9 +7,10 @@ mod told;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kwapi_core::{Limits, Timestamp, Watts};
+use kwapi_core::{Gaps, Limits, Timestamp, Watts};
 use kwapi_history::foreign::{Layout, RowError, Table};
 use kwapi_history::{HistoryConfig, LedgerConfig};
+use kwapi_plugins::descriptions::Descriptions;
 
 use crate::cli;
 use crate::commands::owner;
@@ -77,12 +78,20 @@ pub(crate) fn import(arguments: &cli::ImportArgs, named: Option<&Path>) -> Resul
     told.verdict()
 }
 
+/// For how long each probe may be silent, as the service that keeps these records knows it.
+fn gaps(config: &Config) -> Gaps {
+    let gaps = Gaps::configured(config.gaps());
+    _ = Descriptions::open(&config.state_directory.join("history"), gaps.clone(), |_, _| true);
+    gaps
+}
+
 /// Where the records are, and how they are kept.
 fn place(arguments: &cli::ImportArgs, named: Option<&Path>) -> Result<(PathBuf, Readers), String> {
     let Some(into) = &arguments.into else {
         let config = super::configuration(named)?;
         owner::check(&config.state_directory)?;
-        let readers = Readers { history: history_config(&config), ledger: ledger_config(&config) };
+        let readers =
+            Readers { history: history_config(&config, gaps(&config)), ledger: ledger_config(&config) };
         return Ok((config.state_directory, readers));
     };
     std::fs::create_dir_all(into).map_err(|error| format!("{}: {error}", into.display()))?;
@@ -91,7 +100,9 @@ fn place(arguments: &cli::ImportArgs, named: Option<&Path>) -> Result<(PathBuf, 
     let config = Config::find(named).map(|file| Config::read(&file)).transpose();
     let config = config.ok().flatten().filter(|config| config.state_directory == *into);
     let readers = match config {
-        Some(config) => Readers { history: history_config(&config), ledger: ledger_config(&config) },
+        Some(config) => {
+            Readers { history: history_config(&config, gaps(&config)), ledger: ledger_config(&config) }
+        }
         None => Readers { history: HistoryConfig::default(), ledger: Some(LedgerConfig::default()) },
     };
     Ok((into.clone(), readers))

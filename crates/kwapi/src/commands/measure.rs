@@ -88,9 +88,14 @@ async fn measured(arguments: &cli::MeasureArgs, named: Option<&Path>) -> Result<
     watch.after_the_end(end).await;
     let peak_watts = watch.peak;
     let of_devices = match &source {
-        // Somebody else's meters are not asked here.
-        TotalsSource::Service(_) if arguments.url.is_some() => BTreeMap::new(),
-        TotalsSource::Service(_) => accuracy_of_devices(named).await.unwrap_or_default(),
+        TotalsSource::Service(service) => {
+            let mut known = service.accuracy(&patterns).await.unwrap_or_default();
+            // Somebody else's meters are not asked here.
+            if arguments.url.is_none() {
+                known.extend(accuracy_of_devices(named).await.unwrap_or_default());
+            }
+            known
+        }
         TotalsSource::Meters(meters) => meters.accuracy(),
     };
     let facts = Facts {
@@ -300,7 +305,8 @@ async fn accuracy_of_devices(named: Option<&Path>) -> Result<BTreeMap<ProbeId, f
     Ok(told.collect())
 }
 
-/// The accuracy of each probe's meter, in percent: as told for all, as configured, or as the device says.
+/// The accuracy of each probe's meter, in percent: as told for all, as configured, or as the device or the probe's
+/// publisher says.
 fn accuracy<'a>(
     told: Option<f64>,
     config: Option<&Config>,

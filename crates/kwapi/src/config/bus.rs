@@ -39,8 +39,8 @@ pub(crate) struct BusSection {
     pub(crate) stored_age_max_seconds: u64,
     /// How many messages are kept for a slow peer; by default four intervals of all probes.
     pub(crate) high_water: Option<NonZeroU32>,
-    /// How long a publisher may be silent, in seconds, before its time is unknown; by default the longest `max_gap` of
-    /// the meters in the same configuration. A plugin on another machine has no meters: name the drivers' here.
+    /// How long a publisher may be silent, in seconds, before its time is unknown, where neither it nor the meters in the
+    /// same configuration say more of the probe; by default the longest `max_gap` of these meters.
     pub(crate) max_gap_seconds: Option<f64>,
 }
 

@@ -300,6 +300,22 @@ fn labels_are_filled_in_by_host_and_outlet_and_reach_the_probes_of_a_template() 
     check(toml, labels_of("lyon.pdu3.13"), "{}");
 }
 
+#[test]
+fn the_gap_of_a_probe_is_its_meters_and_the_default_that_of_the_bus_or_the_longest() {
+    let meters = "[[meter]]\ndriver='dummy'\nprobe='own'\nmax_gap_seconds=20\n\
+        [[meter]]\ndriver='dummy'\nname='s'\nprobe='slow'\ninterval_seconds=300\n";
+    let gaps = |config: &Config| {
+        let gaps = kwapi_core::Gaps::configured(config.gaps());
+        let described = ["own", "slow", "other"].map(|id| ProbeId::new(id).unwrap());
+        let before: Vec<_> = described.iter().map(|probe| gaps.of(probe).as_secs()).collect();
+        described.iter().for_each(|probe| gaps.describe(probe, std::time::Duration::from_secs(70)));
+        let after: Vec<_> = described.iter().map(|probe| gaps.of(probe).as_secs()).collect();
+        format!("{before:?} {after:?}")
+    };
+    check(meters, gaps, "[20, 3000, 3000] [20, 70, 70]");
+    check(&format!("[bus]\nmax_gap_seconds=60\n{meters}"), gaps, "[20, 3000, 60] [20, 70, 70]");
+}
+
 const TOKEN: &str = "[[api.auth.token]]\nname='n'\nsha256='00'\n";
 
 #[test]

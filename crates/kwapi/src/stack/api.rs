@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kwapi_bus::Describe;
 use kwapi_core::ProbeId;
 use kwapi_history::{History, Query, Samples};
 use kwapi_plugins::Scope;
@@ -9,6 +10,7 @@ use kwapi_plugins::answers::RestWatch;
 use kwapi_plugins::api::{self, Api};
 use kwapi_plugins::auth::Auth;
 use kwapi_plugins::bills::Bills;
+use kwapi_plugins::descriptions::Descriptions;
 use kwapi_plugins::directory::{ConfiguredProbes, Directory};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::{self as served, Metrics};
@@ -109,10 +111,11 @@ pub(super) fn directory(
     config: &Config,
     live: Option<&Live>,
     history: Option<&Arc<History>>,
+    descriptions: Option<Descriptions>,
     looks: Option<MeterLooks>,
     all: &mut Metrics,
 ) -> Directory {
-    let mut directory = Directory::new(configured(config));
+    let mut directory = Directory::new(configured(config)).with_descriptions(descriptions);
     if let Some(live) = live {
         directory = directory.with_live(live.clone());
     }
@@ -136,8 +139,19 @@ pub(super) fn directory(
 /// What the configuration says of probes.
 pub(crate) fn configured(config: &Config) -> ConfiguredProbes {
     let sums = config.virtual_probes.iter().map(|sum| sum.probe.clone());
-    let accuracy = config.accuracy.clone();
-    ConfiguredProbes::new(configured_labels(config), sums).with_accuracy(move |probe| accuracy.of(probe))
+    let (accuracy, shares) = (config.accuracy.clone(), config.bill.shares.clone());
+    ConfiguredProbes::new(configured_labels(config), sums)
+        .with_accuracy(move |probe| accuracy.of(probe))
+        .with_shares(move |probe, name| shares.get(probe).is_some_and(|shares| shares.contains_key(name)))
+}
+
+/// Adds labels and accuracy, as configured, to what is published of a probe.
+pub(super) fn describe(config: &Config) -> Describe {
+    let (labels, accuracy) = (configured_labels(config), config.accuracy.clone());
+    Box::new(move |probe, description| {
+        description.labels = labels(probe);
+        description.accuracy_percent = accuracy.of(probe).or(description.accuracy_percent);
+    })
 }
 
 /// The labels that the configuration gives a probe.

@@ -41,7 +41,7 @@ impl Drivers {
         let publisher = Arc::new(Publisher::start(&process.bus, &publisher_config, expected)?);
         let sink = {
             let publisher = publisher.clone();
-            Arc::new(move |measurement| publisher.publish(measurement))
+            Arc::new(move |measurement, facts| publisher.publish_described(measurement, facts))
         };
         let directory = config.state_directory.join("drivers");
         let manager = Arc::new(Manager::keeping(sink, process.clock.clone(), Host::this(), directory));
@@ -68,6 +68,7 @@ impl Drivers {
     /// # Errors
     /// When the sums of virtual probes go round in a circle; nothing has changed then.
     pub(super) fn apply(&self, config: &Config) -> Result<(), StartError> {
+        self.publisher.describe_with(super::api::describe(config));
         self.manager.apply_virtual(config.virtual_probes.clone())?;
         self.manager.apply(config.meters.clone());
         Ok(())

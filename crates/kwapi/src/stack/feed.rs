@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_bus::{BusError, Subscriber, SubscriberConfig};
-use kwapi_core::{Account, MonotonicClock, Pattern, ProbeId, ProcessClocks, Timestamp};
+use kwapi_bus::{BusError, SourceConfig, Subscriber, SubscriberConfig};
+use kwapi_core::{Account, Gaps, MonotonicClock, Pattern, ProbeId, ProcessClocks, Timestamp};
 use kwapi_history::journal::{Journal, JournalConfig};
 use kwapi_history::store::DirectoryLock;
 use kwapi_history::{Ledger, Samples};
+use kwapi_plugins::descriptions::Descriptions;
 use kwapi_plugins::intake::accounts::{Keeper, Kept};
 use kwapi_plugins::intake::{Append, Intake, Running};
 use kwapi_plugins::live::Live;
@@ -25,6 +26,7 @@ use crate::config::{BusSection, Config, Endpoint, chain};
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) live: Live,
+    descriptions: Descriptions,
     running: Running,
     pub(super) subscriber: Arc<Subscriber>,
     roles: Roles,
@@ -84,6 +86,7 @@ impl Feed {
     pub(super) fn start(
         process: &Process,
         config: &Config,
+        descriptions: &Descriptions,
         roles: Roles,
         inside: &[Endpoint],
         folded: Option<Folded>,
@@ -97,7 +100,7 @@ impl Feed {
         };
         let record = journal.is_none().then_some(state.as_path());
         let lock = record.map(lock).transpose()?;
-        let live_config = config.api.config.live(record, config.max_gap());
+        let live_config = config.api.config.live(record, descriptions.gaps().clone());
         let heard = patterns(config, roles);
         let mut subscriber_config = config.bus.subscriber(&roles.sources(config, inside), &heard);
         let clocks =
@@ -111,7 +114,8 @@ impl Feed {
         let append = journal
             .clone()
             .map(|journal| -> Append { Box::new(move |records, now| journal.append(records, now)) });
-        let mut intake = Intake::new(live.clone(), append);
+        let mut intake = Intake::new(live.clone(), append).with_descriptions(descriptions.clone());
+        all.add(metrics::descriptions(descriptions.clone(), plugin));
         let mut peers = None;
         // Where there is a journal, the accounts are made of that alone.
         if roles.api && !roles.rrd && !config.api.config.peers.is_empty() {
@@ -144,7 +148,18 @@ impl Feed {
             .transpose()
             .map_err(|error| chain(&error))?;
         let running = Running::start(intake, subscriber.clone(), keeper).map_err(|error| chain(&error))?;
-        Ok(Self { live, running, subscriber, roles, inside: inside.to_vec(), upkeep, peers, _lock: lock })
+        let descriptions = descriptions.clone();
+        Ok(Self {
+            live,
+            descriptions,
+            running,
+            subscriber,
+            roles,
+            inside: inside.to_vec(),
+            upkeep,
+            peers,
+            _lock: lock,
+        })
     }
 
     /// Takes up the keys of a configuration: what messages may be signed with, and who may connect.
@@ -154,7 +169,10 @@ impl Feed {
     pub(super) fn believe(&self, config: &Config, bus: &BusSection) -> Result<(), BusError> {
         self.peers.iter().for_each(|peers| peers.believe(bus));
         let sources = self.roles.sources(config, &self.inside);
-        self.subscriber.believe(&bus.subscriber(&sources, &[]).endpoints)
+        let endpoints = bus.subscriber(&sources, &[]).endpoints;
+        self.subscriber.believe(&endpoints)?;
+        self.descriptions.keep_accepted(|probe, key| is_accepted(&endpoints, probe, key));
+        Ok(())
     }
 
     /// Takes what has come by now, and puts everything on record.
@@ -171,6 +189,21 @@ impl Feed {
         });
         _ = stopped.await;
     }
+}
+
+/// What publishers have said of their probes by now.
+pub(super) fn descriptions(config: &Config, gaps: &Gaps, roles: Roles, inside: &[Endpoint]) -> Descriptions {
+    let directory = config.state_directory.join(if roles.rrd { "history" } else { "api" });
+    let endpoints = config.bus.subscriber(&roles.sources(config, inside), &[]).endpoints;
+    Descriptions::open(&directory, gaps.clone(), |probe, key| is_accepted(&endpoints, probe, key))
+}
+
+/// Whether what a key has signed of a probe is accepted at any of these endpoints; without a key, whether that is.
+fn is_accepted(endpoints: &[SourceConfig], probe: &ProbeId, key: Option<&str>) -> bool {
+    endpoints.iter().any(|endpoint| match key {
+        Some(id) => endpoint.keys.iter().any(|key| key.id == id && key.probes.matches(probe)),
+        None => endpoint.keys.is_empty(),
+    })
 }
 
 /// The clock that silence is measured on. What NATS has stored may be older than this process, and counts as heard when it

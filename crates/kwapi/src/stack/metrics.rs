@@ -11,6 +11,7 @@ use std::time::Duration;
 use kwapi_bus::{BusContext, Forwarder, LinkCounters, LinkSide, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState, MeterStatus, ProbeStatus};
 use kwapi_plugins::auth::Auth;
+use kwapi_plugins::descriptions::Descriptions;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
 pub(super) use nats::nats;
@@ -159,6 +160,8 @@ pub(super) fn publisher(publisher: Arc<Publisher>) -> impl MetricSource {
         let counters = publisher.counters();
         out.family("kwapi_bus_published", Kind::Counter, "Measurements signed and sent.")
             .count(&[], counters.published);
+        let help = "Measurements sent with a description of their probe.";
+        out.family("kwapi_bus_publish_described", Kind::Counter, help).count(&[], counters.described);
         out.family("kwapi_bus_publish_dropped", Kind::Counter, "Measurements dropped before sending.")
             .count(&[], counters.dropped);
         let help = "Measurements not sent, because no signing key was valid.";
@@ -217,6 +220,26 @@ pub(super) fn subscriber(subscriber: Arc<Subscriber>, plugin: &'static str) -> i
             )
             .sample(&labels, skew.micros as f64 / 1e6);
         }
+    }
+}
+
+/// What publishers say of their probes.
+pub(super) fn descriptions(descriptions: Descriptions, plugin: &'static str) -> impl MetricSource {
+    move |out: &mut Exposition| {
+        let counts = descriptions.counts();
+        let labels = [("plugin", plugin)];
+        let help = "Probes described by their publishers.";
+        out.family("kwapi_described_probes", Kind::Gauge, help).sample(&labels, counts.probes as f64);
+        let help = "Descriptions of probes accepted.";
+        out.family("kwapi_bus_descriptions", Kind::Counter, help).count(&labels, counts.heard);
+        let help = "Descriptions of probes refused, by cause; their measurements were not.";
+        let refused = out.family("kwapi_bus_descriptions_refused", Kind::Counter, help);
+        for (cause, count) in counts.refused {
+            refused.count(&[("plugin", plugin), ("cause", cause.name())], count);
+        }
+        let help = "Failed writes of the descriptions of probes.";
+        out.family("kwapi_descriptions_write_failures", Kind::Counter, help)
+            .count(&labels, counts.writes_failed);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use kwapi_core::{ProbeId, Timestamp};
+use kwapi_core::{Gaps, ProbeId, Timestamp};
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{
@@ -58,10 +58,12 @@ impl Pages {
     pub(super) fn open(
         process: &Process,
         config: &Config,
+        gaps: &Gaps,
         journal: &Journal,
         all: &mut Metrics,
     ) -> Result<Self, String> {
-        let history = History::open_unread(history_config(config), journal).map_err(|error| chain(&error))?;
+        let history = History::open_unread(history_config(config, gaps.clone()), journal)
+            .map_err(|error| chain(&error))?;
         let history = Arc::new(history);
         let clock = process.monotonic.clone();
         let flusher = Flusher::start(history.clone(), move || clock.now(), process.clock.clone())
@@ -73,7 +75,7 @@ impl Pages {
         let kept = samples.as_ref().map(|kept| kept.samples.clone());
         let (ledger, query) = ledger(process, config, journal, &history, all)?.unzip();
         let query = query.map(|query| query.with_samples(kept));
-        let groups = groups(process, config, journal, query.as_ref(), all)?;
+        let groups = groups(process, config, gaps, journal, query.as_ref(), all)?;
         Ok(Self { history, flusher, groups, ledger, query, samples })
     }
 
@@ -173,11 +175,11 @@ pub(super) fn router(
 }
 
 /// How RRD files are kept.
-pub(crate) fn history_config(config: &Config) -> HistoryConfig {
+pub(crate) fn history_config(config: &Config, gaps: Gaps) -> HistoryConfig {
     HistoryConfig {
         rrd_directory: config.rrd.directory.clone(),
         flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
-        max_gap: config.max_gap(),
+        gaps,
         probes: config.rrd.probes.clone(),
     }
 }
@@ -202,6 +204,7 @@ fn sums(config: &Config) -> HashSet<ProbeId> {
 fn groups(
     process: &Process,
     config: &Config,
+    gaps: &Gaps,
     journal: &Journal,
     query: Option<&Query>,
     all: &mut Metrics,
@@ -215,7 +218,7 @@ fn groups(
     let since = Timestamp::from_seconds(now.seconds().saturating_sub(HEARD_WITHIN));
     let groups_config = GroupsConfig {
         flush_interval: Duration::from_secs(config.rrd.flush_interval_seconds),
-        max_gap: config.max_gap(),
+        gaps: gaps.clone(),
         sums: sums(config),
         heard: query.map(|query| query.heard_since(since)).unwrap_or_default(),
     };

@@ -1,6 +1,6 @@
 //! The servers that measurements are sent to.
 
-use kwapi_core::chain;
+use kwapi_core::{Gaps, chain};
 use kwapi_history::journal::Journal;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::remote_write::RemoteWriteTask;
@@ -15,12 +15,13 @@ use crate::config::Config;
 pub(super) fn start(
     process: &Process,
     config: &Config,
+    gaps: &Gaps,
     journal: &Journal,
     all: &mut Metrics,
 ) -> Result<Vec<RemoteWriteTask>, String> {
     let mut tasks = Vec::new();
     for remote_write in &config.remote_writes {
-        let task = RemoteWriteTask::start(remote_write, journal, config.max_gap(), process.clock.clone())
+        let task = RemoteWriteTask::start(remote_write, journal, gaps.clone(), process.clock.clone())
             .map_err(|error| chain(&error))?;
         all.add(task.remote_write.clone());
         tasks.push(task);

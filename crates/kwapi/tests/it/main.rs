@@ -18,6 +18,7 @@ mod clock;
 mod commands;
 mod container;
 mod demonstration;
+mod descriptions;
 mod devices;
 mod discover;
 mod disk;

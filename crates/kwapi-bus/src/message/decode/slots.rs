@@ -1,7 +1,10 @@
 //! The members of a message that we know, each in its place, and what they say.
 
-use kwapi_core::{Accounting, CurvePoint, Energy, MeterTotal, ProbeId, Quality, Timestamp, Totals};
+use kwapi_core::{
+    Accounting, CurvePoint, Description, Energy, MeterTotal, ProbeId, Quality, Timestamp, Totals,
+};
 
+use super::super::description::{self, DescriptionRefusal};
 use super::super::json::{JsonValue, Member};
 use crate::Refusal;
 use crate::key::Scheme;
@@ -29,6 +32,7 @@ pub(super) enum Slot {
     MeterEnergyMj,
     MeterSinceUs,
     Q,
+    Description,
     Signature,
 }
 
@@ -67,6 +71,7 @@ fn slot(name: &str) -> Option<Slot> {
         b"meter_energy_mj" => Slot::MeterEnergyMj,
         b"meter_since_us" => Slot::MeterSinceUs,
         b"q" => Slot::Q,
+        b"description" => Slot::Description,
         b"message_signature" => Slot::Signature,
         _ => return None,
     })
@@ -124,6 +129,18 @@ impl<'m, 'a> Slots<'m, 'a> {
             Some(JsonValue::Number(text)) => text.parse().map(Some).map_err(|_| Refusal::Member),
             Some(_) => Err(Refusal::Member),
         }
+    }
+
+    /// What the message says its probe is. One that cannot be read does not cost the message.
+    pub(super) fn description(&self) -> Option<Result<Box<Description>, DescriptionRefusal>> {
+        Some(match self.get(Slot::Description)? {
+            JsonValue::Object(text) => description::read(text),
+            JsonValue::Null
+            | JsonValue::Bool(_)
+            | JsonValue::Number(_)
+            | JsonValue::Text(_)
+            | JsonValue::List(_) => Err(DescriptionRefusal::Malformed),
+        })
     }
 
     pub(super) fn accounting(&self) -> Result<Option<Accounting>, Refusal> {

@@ -1,6 +1,6 @@
 //! One round of a meter: what each outlet said is taken, told to the state where it must be, and published.
 
-use kwapi_core::{Energy, Keep, NoReading, ProbeId, Reading};
+use kwapi_core::{Energy, Keep, MeterFacts, NoReading, ProbeId, Reading};
 
 use super::MeterTask;
 use crate::driver::Readings;
@@ -84,13 +84,20 @@ impl MeterTask {
         let mut counters = Vec::new();
         {
             let mut visible = self.visible.lock();
+            let Visible { probes, accuracy, .. } = &mut *visible;
             for (number, draft) in drafts {
-                let Some(probe) = visible.probes.get_mut(number) else { continue };
+                let Some(probe) = probes.get_mut(number) else { continue };
                 let Some(measurement) = probe.publish(draft, outflow, now) else { continue };
+                let facts = MeterFacts {
+                    driver: self.spec.driver.name(),
+                    interval: Some(self.spec.interval),
+                    max_gap: probe.source.max_gap(),
+                    accuracy_percent: accuracy.get(&measurement.probe).copied(),
+                };
                 if has_sums {
-                    parts.push(measurement);
+                    parts.push((measurement, facts));
                 } else {
-                    outflow.pass(measurement);
+                    outflow.pass(measurement, facts);
                 }
             }
             for (number, tick) in standing {
@@ -98,8 +105,8 @@ impl MeterTask {
                 counters.extend(probe.and_then(|probe| probe.standing(tick, outflow)));
             }
         }
-        for measurement in parts {
-            outflow.send(measurement, now).await;
+        for (measurement, facts) in parts {
+            outflow.send(measurement, facts, now).await;
         }
         for counter in counters {
             outflow.note(&counter, now).await;

@@ -126,7 +126,7 @@ async fn sampled(script: &str, count: usize) -> (Vec<(u64, f64)>, MeterStatus) {
     let began = Instant::now();
     let clock =
         WallClock::new(move || kwapi_core::Timestamp::from_seconds(1_800_000_000).after(began.elapsed()));
-    let manager = Manager::new(Arc::new(move |measurement| _ = sender.send(measurement)), clock);
+    let manager = Manager::new(Arc::new(move |measurement, _| _ = sender.send(measurement)), clock);
     manager.apply(vec![spec]);
     let mut all = Vec::new();
     while all.len() < count {

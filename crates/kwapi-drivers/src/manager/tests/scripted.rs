@@ -207,7 +207,7 @@ impl Scene {
             let seconds = 1_800_000_000_u64.saturating_add_signed(clock_step.load(Ordering::Relaxed));
             Timestamp::from_seconds(seconds).after(began.elapsed())
         });
-        let manager = Manager::new(Arc::new(move |m| sink.lock().push((Instant::now(), m))), clock);
+        let manager = Manager::new(Arc::new(move |m, _| sink.lock().push((Instant::now(), m))), clock);
         manager.apply(meters);
         Self { manager, published, step }
     }

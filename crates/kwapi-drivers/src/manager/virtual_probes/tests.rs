@@ -48,7 +48,7 @@ fn tell(sums: &VirtualProbes, parts: &[(Measurement, Now<'static>)]) -> Vec<(u12
             let heard = PartSaid::of(measurement).unwrap();
             let completed = sums.completed_by(&heard, *now, &state);
             let published: Vec<_> = completed.into_iter().filter_map(|sum| sum.publish(&state)).collect();
-            published.into_iter().map(|sum| {
+            published.into_iter().map(|(sum, _)| {
                 let energy = sum.accounting.unwrap().totals.energy.joules();
                 (now.monotonic.as_millis(), sum.power.0, energy)
             })
@@ -167,7 +167,7 @@ fn two_tariffs(sums: &VirtualProbes, seconds: u64) -> Vec<(u64, f64, Quality, f6
         for (probe, ticks) in [("night", 0), ("day", second / 10)] {
             let (probe, accounting, now) = standing(probe, second * 1_000, ticks);
             let completed = sums.completed_by(&PartSaid::standing(&probe, accounting, TICK), now, &state);
-            for sum in completed.into_iter().filter_map(|sum| sum.publish(&state)) {
+            for (sum, _) in completed.into_iter().filter_map(|sum| sum.publish(&state)) {
                 let accounting = sum.accounting.unwrap();
                 let joules = accounting.totals.energy.joules();
                 told.push((second, sum.power.0, accounting.quality, joules));

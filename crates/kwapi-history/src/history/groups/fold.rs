@@ -4,26 +4,27 @@
 //! meter where that has measured, else the sum of what is below, and the share of the members at the ends of paths that is
 //! in it. So each joule counts once along a path.
 
+mod told;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
-use kwapi_core::{ProbeId, Timestamp, Watts};
+use kwapi_core::{Gaps, ProbeId, Timestamp, Watts};
 
 use super::super::probe::AHEAD_MIN;
 use super::late::{ChosenLate, LateReach, LateSamples};
 use super::member::SECOND;
-use super::tree::{self, GroupCell, GroupTree, NewGroup};
+use super::tree::{GroupCell, GroupTree, NewGroup};
 use crate::journal::Credited;
-use crate::store::FileSample;
 
 /// A publisher may be ahead by as many seconds before it is refused (docs/manual/bus.md, `future`).
 const AHEAD_SECONDS: u64 = 60;
 /// What is waited for besides: messages under way.
 const SLACK_SECONDS: u64 = 5;
-/// So long after a sample the seconds that it may tell of are open, whatever `max_gap` is.
+/// So long after a sample the seconds that it may tell of are open, whatever the gaps are.
 pub(super) const WAITED_SECONDS: u64 = AHEAD_SECONDS + SLACK_SECONDS;
-/// Samples further apart than this many seconds do not tell of groups, whatever `max_gap` is.
-const GAP_SECONDS_MAX: u64 = 3_600;
+/// Samples further apart than this do not tell of groups, whatever the gaps are.
+const GAP_MAX: Duration = Duration::from_secs(3_600);
 /// Groups at most…
 const GROUPS_MAX: usize = 8_192;
 /// …and of their open seconds so many in all: 16 MB.
@@ -34,6 +35,8 @@ const BACK_SPAN_MIN: Duration = Duration::from_secs(10);
 /// The groups' power that has been told up to some second, and what is known of those after it.
 #[derive(Debug)]
 pub(in super::super) struct GroupFold {
+    gaps: Gaps,
+    /// The longest gap of a member that there is room for.
     max_gap: Duration,
     tree: GroupTree,
     /// How many seconds are open.
@@ -71,32 +74,25 @@ impl Reached {
     }
 }
 
-/// A group in one second.
-#[derive(Clone, Copy, Debug, Default)]
-struct GroupSecond {
-    watts: f64,
-    is_known: bool,
-    ends_known: u32,
-}
-
 impl GroupFold {
-    /// Nothing yet. Members' samples that are further apart than `max_gap` have unknown time between them; `sums` of others
+    /// Nothing yet. Members' samples that are further apart than `gaps` says have unknown time between them; `sums` of others
     /// are members of nothing.
-    pub(in super::super) fn new(max_gap: Duration, sums: HashSet<ProbeId>) -> Self {
-        let max_gap = max_gap.min(Duration::from_secs(GAP_SECONDS_MAX));
-        let window = max_gap.as_secs() + 1 + WAITED_SECONDS;
+    pub(in super::super) fn new(gaps: Gaps, sums: HashSet<ProbeId>) -> Self {
+        let max_gap = gaps.longest_configured().min(GAP_MAX);
+        let window = window_of(max_gap);
         let cells = usize::try_from(window).unwrap_or(usize::MAX);
         let tree = GroupTree::new(cells, GROUPS_MAX.min(CELLS_MAX / cells), sums);
-        Self { late_samples: Some(LateSamples::default()), ..Self::of(max_gap, window, tree) }
+        Self { late_samples: Some(LateSamples::default()), ..Self::of(gaps, max_gap, window, tree) }
     }
 
     /// One of the same settings that has heard nothing.
     pub(in super::super) fn emptied(&self) -> Self {
-        Self::of(self.max_gap, self.window, self.tree.emptied())
+        Self::of(self.gaps.clone(), self.max_gap, self.window, self.tree.emptied())
     }
 
-    fn of(max_gap: Duration, window: u64, tree: GroupTree) -> Self {
+    fn of(gaps: Gaps, max_gap: Duration, window: u64, tree: GroupTree) -> Self {
         Self {
+            gaps,
             max_gap,
             tree,
             window,
@@ -114,7 +110,7 @@ impl GroupFold {
         Duration::from_secs(self.window) + self.max_gap
     }
 
-    /// Members' samples that are further apart have unknown time between them.
+    /// Samples of any member that are further apart have unknown time between them.
     pub(in super::super) fn max_gap(&self) -> Duration {
         self.max_gap
     }
@@ -207,27 +203,6 @@ impl GroupFold {
         self.tree.refused
     }
 
-    /// Of a group's power or known share (by its name in the name space of groups) the open seconds that no member that goes
-    /// on can change any more.
-    pub(in super::super) fn open(&self, id: &ProbeId) -> Vec<FileSample> {
-        let (group, is_power) = match (tree::group_of(id), tree::group_of_known_share(id)) {
-            (Some(group), _) => (group, true),
-            (_, Some(group)) => (group, false),
-            (None, None) => return Vec::new(),
-        };
-        let Some(place) = self.tree.group(group) else { return Vec::new() };
-        let mut samples = Vec::new();
-        for second in self.base..self.complete_until(place) {
-            let told = self.told(second);
-            let Some(of) = told.get(place).filter(|_| told.iter().any(|of| of.is_known)) else { continue };
-            let share = self.known_share(place, of);
-            if let Some(watts) = if is_power { of.is_known.then_some(of.watts) } else { share } {
-                samples.push(FileSample { at: end_of(second), watts, held: HELD, is_after_loss: false });
-            }
-        }
-        samples
-    }
-
     fn take_one(&mut self, record: &Credited, rows: &mut Vec<Credited>) {
         if !record.power.0.is_finite() {
             self.late += 1;
@@ -242,9 +217,11 @@ impl GroupFold {
             self.advance(record.at.micros(), rows);
         }
         let place = self.tree.member(&record.probe, record.at);
+        let Some(member) = self.tree.members.get(place) else { return };
+        let (group, meter_of) = (member.group, member.meter_of);
+        let max_gap = self.gap_of(&record.probe, group.is_some() || meter_of.is_some());
         let GroupTree { members, nodes, .. } = &mut self.tree;
         let Some(member) = members.get_mut(place) else { return };
-        let (group, meter_of) = (member.group, member.meter_of);
         let (base, window) = (self.base, self.window);
         let mut put = |second: u64, watts: f64| {
             if second < base || second >= base.saturating_add(window) {
@@ -259,13 +236,31 @@ impl GroupFold {
                 cell.ends += 1;
             }
         };
-        let held_from = member.take(record.at, record.power.0, self.max_gap, base, &mut put);
+        let held_from = member.take(record.at, record.power.0, max_gap, base, &mut put);
         if held_from.is_none() || record.at.seconds() < base {
             self.late += 1;
         }
         if held_from.is_none_or(|from| from / SECOND < base) {
             self.note_late(record);
         }
+    }
+
+    /// The gap of a probe. Where it is longer than all before, more seconds are open from now on, if there is room for twice
+    /// the groups that there are; else it counts as the longest that there is room for.
+    fn gap_of(&mut self, probe: &ProbeId, is_in_groups: bool) -> Duration {
+        let gap = self.gaps.of(probe).min(GAP_MAX);
+        if gap > self.max_gap && is_in_groups {
+            let window = window_of(gap);
+            let cells = usize::try_from(window).unwrap_or(usize::MAX);
+            let groups_max = GROUPS_MAX.min(CELLS_MAX / cells);
+            if self.tree.nodes.len() <= groups_max / 2 {
+                let open = self.base..self.base.saturating_add(self.window);
+                let places = open.map(|second| (slot(second, self.window), slot(second, window)));
+                self.tree.widen(cells, groups_max, &places.collect::<Vec<_>>());
+                (self.max_gap, self.window) = (gap, window);
+            }
+        }
+        gap.min(self.max_gap)
     }
 
     /// Notes a sample that tells of a second that has been told, or comes after a newer one of its member.
@@ -335,59 +330,12 @@ impl GroupFold {
             }
         }
     }
-
-    /// What is known of each group in a second that is open.
-    fn told(&self, second: u64) -> Vec<GroupSecond> {
-        let nodes = &self.tree.nodes;
-        let mut told = vec![GroupSecond::default(); nodes.len()];
-        for place in (0..nodes.len()).rev() {
-            let (Some(node), Some(below)) = (nodes.get(place), told.get(place).copied()) else { continue };
-            let cell = node.cells.get(slot(second, self.window)).copied().unwrap_or_default();
-            let own = if cell.has_meter {
-                GroupSecond { watts: cell.watts, is_known: true, ends_known: node.ends }
-            } else {
-                GroupSecond {
-                    watts: below.watts + cell.watts,
-                    is_known: below.is_known || cell.ends > 0,
-                    ends_known: below.ends_known + cell.ends,
-                }
-            };
-            if let Some(of) = told.get_mut(place) {
-                *of = own;
-            }
-            if let Some(around) = node.parent.and_then(|parent| told.get_mut(parent)) {
-                around.watts += own.watts;
-                around.is_known |= own.is_known;
-                around.ends_known += own.ends_known;
-            }
-        }
-        told
-    }
-
-    /// The share known of a group; `None` of one that has no members any more.
-    fn known_share(&self, place: usize, of: &GroupSecond) -> Option<f64> {
-        let ends = self.tree.nodes.get(place).map_or(0, |node| node.ends);
-        (ends > 0).then(|| (f64::from(of.ends_known) / f64::from(ends)).min(1.0))
-    }
-
-    /// The second before which all members of a group have told what they will, but for those that have missed two of their
-    /// turns.
-    fn complete_until(&self, group: usize) -> u64 {
-        let within = self.tree.within(group);
-        let is_in =
-            |place: Option<usize>| place.and_then(|place| within.get(place).copied()).unwrap_or_default();
-        let goes_on = |newest: u64, pace: u64| {
-            newest > 0 && self.newest.saturating_sub(newest) <= pace.saturating_mul(3).max(3 * SECOND)
-        };
-        let members = self.tree.members.iter();
-        let members = members.filter(|member| is_in(member.group) || is_in(member.meter_of));
-        let told = members.filter(|member| goes_on(member.newest, member.pace)).map(|member| member.newest);
-        told.min().map_or(0, |newest| newest / SECOND)
-    }
 }
 
-/// Each row is of a second.
-const HELD: Duration = Duration::from_secs(1);
+/// How many seconds are open where samples tell of so long a time.
+fn window_of(gap: Duration) -> u64 {
+    gap.as_secs() + 1 + WAITED_SECONDS
+}
 
 fn end_of(second: u64) -> Timestamp {
     Timestamp::from_seconds(second.saturating_add(1))

@@ -30,7 +30,7 @@ fn journal(lab: &Lab) -> Journal {
 fn config(sums: &[&str]) -> GroupsConfig {
     GroupsConfig {
         flush_interval: Duration::from_secs(120),
-        max_gap: Duration::from_secs(60),
+        gaps: kwapi_core::Gaps::new(Duration::from_secs(60)),
         sums: sums.iter().map(|name| probe(name)).collect(),
         heard: Vec::new(),
     }
@@ -103,6 +103,27 @@ fn a_group_is_told_before_its_files_are_written_and_the_same_after() {
     let after = told(&groups, "lyon", 250);
     assert!((2..250).all(|second| row(&after, 250, second) == (Some(100.0), Some(1.0))), "{after:?}");
     assert_eq!(groups.counters().groups, 2);
+}
+
+#[test]
+fn a_member_that_says_it_is_measured_seldom_is_in_its_groups_between_samples() {
+    let lab = Lab::empty();
+    let journal = journal(&lab);
+    let config = config(&[]);
+    let groups = open(&journal, &config);
+    let seldom = |second: u64| sample("lyon.seldom", second * 1_000_000, 30.0);
+    append(&journal, [vec![seldom(1)], each_second(1..250, &[("lyon.a", 60.0)])].concat());
+    groups.catch_up();
+    // Longer than all that was configured, while seconds are open that were begun before.
+    config.gaps.describe(&probe("lyon.seldom"), Duration::from_secs(700));
+    append(&journal, [each_second(250..301, &[("lyon.a", 60.0)]), vec![seldom(301)]].concat());
+    append(&journal, [each_second(301..601, &[("lyon.a", 60.0)]), vec![seldom(601)]].concat());
+    let now = told(&groups, "lyon", 600);
+    assert!((301..600).all(|second| row(&now, 600, second) == (Some(90.0), Some(1.0))), "{now:?}");
+    append(&journal, each_second(601..601 + 700 + OPEN, &[("lyon.a", 60.0)]));
+    groups.history.flush_all();
+    let told = told(&groups, "lyon", 600);
+    assert!((400..600).all(|second| row(&told, 600, second) == (Some(90.0), Some(1.0))), "{told:?}");
 }
 
 #[test]

@@ -102,6 +102,21 @@ impl GroupTree {
         Self::new(self.window, self.groups_max, self.sums.clone())
     }
 
+    /// Makes room for more open seconds in each group, of which `groups_max` are made at most. `places` are, of each second
+    /// that is open, its place by now and the one it gets.
+    pub(super) fn widen(&mut self, window: usize, groups_max: usize, places: &[(usize, usize)]) {
+        (self.window, self.groups_max) = (window, groups_max);
+        for node in &mut self.nodes {
+            let mut cells: Box<[GroupCell]> = vec![GroupCell::default(); window].into();
+            for (before, after) in places {
+                if let (Some(cell), Some(open)) = (cells.get_mut(*after), node.cells.get(*before)) {
+                    *cell = *open;
+                }
+            }
+            node.cells = cells;
+        }
+    }
+
     /// The place of a group.
     pub(super) fn group(&self, path: &str) -> Option<usize> {
         self.by_path.get(path).copied()

@@ -1,9 +1,10 @@
 //! The power that samples tell, as even stretches: a bounded number of samples at a time.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
-use kwapi_core::{ProbeId, silent_after};
+use kwapi_core::{Gaps, ProbeId, silent_after};
 
 use super::super::SamplesSource;
 use super::{HOUR_US, PowerFrom, Stretch};
@@ -27,7 +28,7 @@ pub(super) struct PowerCourses<'a> {
     pub(super) samples: &'a SamplesSource,
     pub(super) probes: &'a [ProbeId],
     pub(super) time: SampleTime,
-    pub(super) max_gap: Duration,
+    pub(super) gaps: &'a Gaps,
     /// Samples in memory at once.
     pub(super) points_max: usize,
     pub(super) unreadable: &'a mut BTreeSet<UnreadableSamples>,
@@ -44,7 +45,7 @@ impl PowerCourses<'_> {
     pub(super) fn each(&mut self, each: &mut EachCourse<'_>) {
         let is_far = self.probes.len() <= FAR_PROBES_MAX;
         let length = if is_far { FAR_HOURS * HOUR_US } else { HOUR_US };
-        let max_gap = micros(self.max_gap);
+        let max_gap = self.longest_gap(0..self.probes.len());
         let beside = if is_far { max_gap.max(HOUR_US) } else { max_gap };
         let (mut from, to) = self.time;
         while from < to {
@@ -76,19 +77,23 @@ impl PowerCourses<'_> {
             } else {
                 let middle = from.midpoint(to);
                 // Whose samples are this dense is heard often.
-                let beside = beside.min(micros(self.max_gap).max(WINDOW_MIN_US));
+                let beside = beside.min(self.longest_gap(first..last).max(WINDOW_MIN_US));
                 self.window(first, last, (from, middle), beside, each);
                 self.window(first, last, (middle, to), beside, each);
             }
             return;
         };
         for (points, place) in courses.into_iter().zip(first..) {
-            if points.is_empty() {
-                continue;
-            }
-            let usual = silent_after(usual_interval(&points), self.max_gap);
+            let Some(probe) = self.probes.get(place).filter(|_| !points.is_empty()) else { continue };
+            let usual = silent_after(usual_interval(&points), self.gaps.of(probe));
             each(place, (from, to), &points, micros(usual));
         }
+    }
+
+    /// The longest gap of the probes at these places, in microseconds.
+    fn longest_gap(&self, places: Range<usize>) -> u64 {
+        let probes = self.probes.get(places).unwrap_or_default();
+        micros(probes.iter().map(|probe| self.gaps.of(probe)).max().unwrap_or_default())
     }
 
     /// `None`: there are too many.

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use kwapi_core::meters_above;
 
@@ -7,7 +8,7 @@ use super::super::tests::{House, at, probe, records};
 use super::super::{EnergyStep, LedgerSource};
 use super::*;
 use crate::journal::{Credited, Journal, JournalConfig};
-use crate::{History, Samples, SamplesConfig};
+use crate::{History, HistoryConfig, Samples, SamplesConfig};
 
 fn question(probes: &[&str], from: u64, to: u64) -> Ask {
     let probes = probes.iter().map(|name| probe(name)).collect();

@@ -55,8 +55,13 @@ impl House {
             current: None,
             accounting: Some(accounting),
         };
-        let received =
-            Received { measurement, key: None, arrived: session, heard: Duration::from_secs(1_000) };
+        let received = Received {
+            measurement,
+            key: None,
+            description: None,
+            arrived: session,
+            heard: Duration::from_secs(1_000),
+        };
         self.intake.take(Batch { measurements: vec![received] }, Box::new(|| ()));
     }
 

@@ -39,7 +39,7 @@ enum Publisher {
 fn a_day_of_losses_gaps_and_restarts_ends_within_a_thousandth_of_the_truth() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = Bench::in_directory(directory.path());
-    let max_gap = bench.live.config().max_gap;
+    let max_gap = bench.live.config().gaps.of_others();
     let mut dice = Dice(7);
     let begun = |second| Timestamp::from_seconds(BEGIN + second);
     let mut publisher = Publisher::Reading(Box::new(Integrator::new(max_gap)), begun(0), 0);

@@ -118,6 +118,7 @@ async fn an_append_that_hangs_holds_up_no_live_value_and_loses_nothing_within_th
             .map(|seq| Received {
                 measurement: measurement(seq, 13.0),
                 key: None,
+                description: None,
                 arrived: wall().now(),
                 heard: live.now(),
             })

@@ -21,7 +21,7 @@ fn record(probe: &str, at_ms: u64, watts: u32) -> Credited {
 }
 
 fn tracker() -> Tracker {
-    Tracker::new(Vec::new(), MAX_GAP)
+    Tracker::new(Vec::new(), Gaps::new(MAX_GAP))
 }
 
 fn now(at_ms: u64) -> Timestamp {
@@ -67,7 +67,7 @@ fn a_series_has_one_sample_a_millisecond() {
 
 #[test]
 fn a_record_without_a_total_is_a_power_alone_and_other_probes_are_left_out() {
-    let mut tracker = Tracker::new(vec![Pattern::new("lyon.*").unwrap()], MAX_GAP);
+    let mut tracker = Tracker::new(vec![Pattern::new("lyon.*").unwrap()], Gaps::new(MAX_GAP));
     let mut batch = Batch::default();
     let old = Credited { taken: None, ..record("lyon.a", 0, 5) };
     batch.add(&[old, record("paris.a", 0, 5)], END, &mut tracker);

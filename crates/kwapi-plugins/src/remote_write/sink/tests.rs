@@ -48,8 +48,13 @@ async fn send(answers: &[u16], is_first_batch: bool) -> (String, Counters) {
     let journal = Journal::open(lab.path(), JournalConfig::default(), Timestamp::EPOCH).unwrap().0;
     let config: RemoteWriteConfig = toml::from_str(&format!("url = '{url}'")).unwrap();
     let config = RemoteWriteConfig { bearer_token: Some(Secret::new("secret")), ..config };
-    let mut sink =
-        Sink::new(&config, &journal, Duration::from_secs(10), WallClock::new(|| Timestamp::EPOCH)).unwrap();
+    let mut sink = Sink::new(
+        &config,
+        &journal,
+        kwapi_core::Gaps::new(Duration::from_secs(10)),
+        WallClock::new(|| Timestamp::EPOCH),
+    )
+    .unwrap();
     sink.is_first_batch = is_first_batch;
     let piece = |probe: &str| {
         vec![(ProbeId::new(probe).unwrap(), Sample { at_ms: 1_000, power: 1.0, energy: Some(1.0) })]

@@ -133,7 +133,7 @@ fn list_rows(site: &Site, seen: &Seen, bills: &Bills, now: Timestamp) -> Result<
 fn labels(site: &Site, seen: &Seen) -> BTreeSet<String> {
     let mut labels = BTreeSet::new();
     for probe in seen.parts.iter().take(LABELLED_MAX) {
-        labels.extend(site.directory.labels(probe).into_keys());
+        labels.extend(site.directory.configured_labels(probe).into_keys());
         if labels.len() > LABELS_MAX {
             labels.pop_last();
         }

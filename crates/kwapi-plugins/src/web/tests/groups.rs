@@ -13,7 +13,8 @@ const HALL: [&str; 5] = ["hall.rack", "hall.rack.a", "hall.rack.b<i>", "hall.c",
 fn kept(lab: &kwapi_peers::Lab, members: &[(&str, f64)]) -> Groups {
     let (journal, _) =
         Journal::open(lab.path(), JournalConfig::default(), Timestamp::from_seconds(NOW)).unwrap();
-    let config = GroupsConfig { max_gap: Duration::from_secs(60), ..GroupsConfig::default() };
+    let config =
+        GroupsConfig { gaps: kwapi_core::Gaps::new(Duration::from_secs(60)), ..GroupsConfig::default() };
     let groups = Groups::open(config, &journal, Timestamp::from_seconds(NOW)).unwrap();
     let record = |second: u64, (name, watts): &(&str, f64)| Credited {
         probe: ProbeId::new(name).unwrap(),

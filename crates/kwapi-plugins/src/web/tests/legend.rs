@@ -70,7 +70,8 @@ async fn least_most_mean_and_last_are_those_of_rrdtool_over_every_period() {
     let lab = Lab::empty();
     let at = Timestamp::from_seconds(END);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), at).unwrap();
-    let config = HistoryConfig { max_gap: Duration::from_secs(600), ..HistoryConfig::default() };
+    let config =
+        HistoryConfig { gaps: kwapi_core::Gaps::new(Duration::from_secs(600)), ..HistoryConfig::default() };
     let history = History::open(config, &journal).unwrap();
     journal.append(&Arc::new(samples()), at).unwrap();
     history.catch_up();

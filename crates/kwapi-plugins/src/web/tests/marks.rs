@@ -145,7 +145,8 @@ fn measured(name: &str) -> Vec<Credited> {
 pub(super) fn groups_of(lab: &Lab, probes: &[Vec<Credited>]) -> Groups {
     let begin = Timestamp::from_seconds(BEGIN);
     let (journal, _) = Journal::open(lab.path(), JournalConfig::default(), begin).unwrap();
-    let config = GroupsConfig { max_gap: Duration::from_secs(60), ..GroupsConfig::default() };
+    let config =
+        GroupsConfig { gaps: kwapi_core::Gaps::new(Duration::from_secs(60)), ..GroupsConfig::default() };
     let groups = Groups::open(config, &journal, begin).unwrap();
     let mut all: Vec<Credited> = probes.concat();
     all.sort_by_key(|record| record.at);

@@ -89,6 +89,13 @@ struct ApiProbe {
     estimated_joules: f64,
     bridged_joules: f64,
     time: Time,
+    /// Absent: nobody describes it, or a version before answers.
+    description: Option<ApiDescription>,
+}
+
+#[derive(Deserialize)]
+struct ApiDescription {
+    accuracy_percent: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -167,18 +174,36 @@ impl Service {
     }
 
     async fn points(&self, wanted: &[Pattern]) -> Result<Vec<(ProbeId, Point)>, AskFailure> {
+        let mut points = Vec::new();
+        self.probes(wanted, |probe| points.push((probe.id.clone(), probe.point()))).await?;
+        Ok(points)
+    }
+
+    /// How accurate the meters of the wanted probes are, in percent of the reading, where that is known there.
+    pub(super) async fn accuracy(&self, wanted: &[Pattern]) -> Result<BTreeMap<ProbeId, f64>, AskFailure> {
+        let mut all = BTreeMap::new();
+        self.probes(wanted, |probe| {
+            let percent = probe.description.as_ref().and_then(|description| description.accuracy_percent);
+            all.extend(percent.map(|percent| (probe.id.clone(), percent)));
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// Hands over the wanted probes, a page after the other.
+    async fn probes(&self, wanted: &[Pattern], mut each: impl FnMut(&ApiProbe)) -> Result<(), AskFailure> {
         let mut pairs: Vec<_> = wanted.iter().map(|pattern| ("pattern", pattern.to_string())).collect();
-        let (mut path, mut points) = ("/v2/probes/".to_owned(), Vec::new());
+        let mut path = "/v2/probes/".to_owned();
         for _ in 0..PAGES_MAX {
             let body = self.0.get(&path, &pairs).await?.whole(ANSWER_BYTES_MAX).await?;
             let page: Page = serde_json::from_slice(&body)
                 .map_err(|_| AskFailure::Other(format!("{} is not a kwapi API", self.0.place())))?;
-            points.extend(page.probes.iter().map(|probe| (probe.id.clone(), probe.point())));
-            let Some(next) = page.next else { return Ok(points) };
+            page.probes.iter().for_each(&mut each);
+            let Some(next) = page.next else { return Ok(()) };
             // It has the patterns in it.
             (path, pairs) = (next, Vec::new());
         }
-        Ok(points)
+        Ok(())
     }
 }
 
@@ -222,7 +247,7 @@ impl Meters {
     pub(super) fn start(config: &Config, wall: WallClock, monotonic: MonotonicClock) -> Self {
         let state: Arc<Mutex<HashMap<ProbeId, Metered>>> = Arc::default();
         let (kept, max_gap) = (state.clone(), config.max_gap());
-        let sink = Arc::new(move |measurement: Measurement| {
+        let sink = Arc::new(move |measurement: Measurement, _| {
             let Some(accounting) = measurement.accounting else { return };
             let mut state = kept.lock();
             let meter = state.entry(measurement.probe).or_default();

@@ -130,7 +130,7 @@ impl Site {
             Timestamp::from_seconds(seconds).after(began.elapsed())
         });
         let host = Host::new(&self.boot, move || booted.elapsed() + SECOND);
-        let sink = Arc::new(move |measurement| sink.lock().push(measurement));
+        let sink = Arc::new(move |measurement, _| sink.lock().push(measurement));
         let manager = Manager::keeping(sink, clock, host, directory.to_owned());
         manager.apply(specs);
         self.manager = Some(manager);

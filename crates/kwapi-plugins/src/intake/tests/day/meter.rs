@@ -86,7 +86,7 @@ fn counter(joules: f64) -> MeterCounter {
 fn a_day_of_wraps_a_reset_and_clock_steps_ends_within_a_thousandth_of_the_truth() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = Bench::in_directory(directory.path());
-    let max_gap = bench.live.config().max_gap;
+    let max_gap = bench.live.config().gaps.of_others();
     let mut dice = Dice(11);
     let mut source = Source::new(max_gap, BEGIN);
     let (mut used, mut used_at_reset, mut used_at_last) = (0.0, 0.0, 0.0);

@@ -51,7 +51,9 @@ pub(super) fn findings(
 fn is_beyond_accuracy(site: &Site, meter: &FlowProbe, parts: &[&FlowProbe], measure: FlowMeasure) -> bool {
     match measure {
         FlowMeasure::Power => {
-            let share = |probe: &ProbeId| site.directory.accuracy(probe).unwrap_or(ACCURACY_DEFAULT) / 100.0;
+            let share = |probe: &ProbeId| {
+                site.directory.accuracy(probe).map_or(ACCURACY_DEFAULT, |(percent, _)| percent) / 100.0
+            };
             let least: f64 =
                 parts.iter().filter_map(|of| Some(of.watts? * (1.0 - share(&of.probe)).max(0.0))).sum();
             meter.watts.is_some_and(|own| least > own * (1.0 + share(&meter.probe)))

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kwapi_core::{Energy, ProbeId, Quality, Timestamp};
+use kwapi_core::{Description, Energy, ProbeId, Quality, Timestamp};
 use kwapi_graph::energy_text;
 
 use super::super::super::overview::Seen;
 use super::super::super::{Site, words};
-use crate::directory::ProbeOrigin;
+use crate::directory::{AccuracySource, ProbeOrigin};
 
 /// So much before the newest measurement a register is looked for: a device may not report it each time.
 const REGISTER_AGE_MAX: Duration = Duration::from_secs(2);
@@ -45,6 +45,9 @@ pub(in super::super) fn facts(site: &Site, seen: &Seen, probe: &ProbeId, now: Ti
             if seen.is_everything {
                 facts.push(Fact::new("Meter", "read by another process"));
             }
+            if let Some(described) = site.directory.described(probe) {
+                of_publisher(&mut facts, &described.description, site, probe);
+            }
             let is_estimated = latest.is_some_and(|latest| latest.quality == Quality::Estimated);
             let power = if is_estimated { "estimated by its driver" } else { "measured" };
             facts.extend(latest.map(|_| Fact::new("Power", power)));
@@ -59,8 +62,12 @@ pub(in super::super) fn facts(site: &Site, seen: &Seen, probe: &ProbeId, now: Ti
     if let Some(account) = latest.and_then(|latest| latest.account) {
         facts.push(Fact::new("Counts since", words::range_instant(account.since, zone)));
     }
-    if let Some(accuracy) = site.directory.accuracy(probe) {
-        facts.push(Fact::new("Accuracy", format!("±{accuracy}\u{a0}% of the reading")));
+    if let Some((accuracy, source)) = site.directory.accuracy(probe) {
+        let source = match source {
+            AccuracySource::Configuration | AccuracySource::Device => "",
+            AccuracySource::Publisher => ", according to its publisher",
+        };
+        facts.push(Fact::new("Accuracy", format!("±{accuracy}\u{a0}% of the reading{source}")));
     }
     facts
 }
@@ -78,6 +85,21 @@ fn of_meter(facts: &mut Vec<Fact>, origin: ProbeOrigin, seen: &Seen, site: &Site
     if let Some(latency) = latency {
         facts.push(Fact::new("Response time", format!("{:.0}\u{a0}ms", latency.as_secs_f64() * 1e3)));
     }
+}
+
+/// What the publisher says of a meter that another process reads.
+fn of_publisher(facts: &mut Vec<Fact>, description: &Description, site: &Site, probe: &ProbeId) {
+    let Description { driver, interval, .. } = description;
+    if !driver.is_empty() {
+        facts.push(Fact::new("Driver", driver));
+    }
+    facts.extend(interval.map(|interval| Fact::new("Interval", seconds(interval))));
+    let gaps = &site.directory.live().config().gaps;
+    facts.push(Fact::new("Unknown after", seconds(gaps.of(probe))));
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}\u{a0}s", duration.as_secs_f64())
 }
 
 /// What the device's own register showed last, and when.
