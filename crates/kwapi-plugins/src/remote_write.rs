@@ -6,6 +6,7 @@
 
 mod batch;
 mod message;
+mod progress;
 mod server;
 mod sink;
 
@@ -16,8 +17,9 @@ use kwapi_core::{Pattern, Secret};
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
+pub use progress::RemoteWrite;
 pub use server::RemoteWriteServer;
-pub use sink::{RemoteWrite, RemoteWriteTask};
+pub use sink::RemoteWriteTask;
 
 /// More servers than this are a mistake.
 const SERVERS_MAX: usize = 8;

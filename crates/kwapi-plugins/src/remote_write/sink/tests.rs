@@ -7,8 +7,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use kwapi_core::{ProbeId, Secret};
 use kwapi_history::journal::JournalConfig;
+use parking_lot::Mutex;
 
 use super::super::message::Sample;
+use super::super::progress::Counters;
 use super::*;
 
 /// A server that answers by a list, and keeps what it got.
