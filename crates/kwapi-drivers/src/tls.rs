@@ -70,15 +70,11 @@ fn fingerprint_of(text: &str) -> Option<[u8; 32]> {
 /// The rustls configuration for a choice.
 ///
 /// # Errors
-/// When the authority's file or the system's roots cannot be read, or the former is no PEM.
+/// When the authority's file cannot be read, or is no PEM.
 pub(crate) fn client_config(tls: &DeviceTls) -> Result<ClientConfig, ConfigError> {
     let provider = Arc::new(ring::default_provider());
     let trust = match tls {
-        DeviceTls::System => {
-            Trust::Roots(Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(
-                |error| ConfigError::of("tls", format!("cannot load the system's trusted roots: {error}")),
-            )?))
-        }
+        DeviceTls::System => system(rustls_platform_verifier::Verifier::new(Arc::clone(&provider))),
         DeviceTls::Authority(file) => {
             let refused = |why: String| {
                 let file = file.display();
@@ -114,6 +110,17 @@ pub(crate) fn client_config(tls: &DeviceTls) -> Result<ClientConfig, ConfigError
         .with_no_client_auth())
 }
 
+/// A system without roots, such as a bare container, trusts nobody: told when somebody shows a certificate, since most devices
+/// have none.
+fn system(roots: Result<rustls_platform_verifier::Verifier, rustls::Error>) -> Trust {
+    match roots {
+        Ok(roots) => Trust::Roots(Arc::new(roots)),
+        Err(error) => Trust::Nobody(format!(
+            "cannot load the system's trusted roots: {error}; install ca-certificates and restart, or set `tls`"
+        )),
+    }
+}
+
 /// What is wrong with a certificate of the first version of X.509 where an authority is to verify it.
 const OLD_CERTIFICATE: &str = "X.509 version 1 certificates cannot be verified by an authority";
 
@@ -126,6 +133,8 @@ enum Trust {
     Roots(Arc<dyn ServerCertVerifier>),
     Pinned([u8; 32]),
     Anybody,
+    /// There is nothing to verify a certificate by, and why.
+    Nobody(String),
 }
 
 /// Checks the certificate as configured and says in the error which one came, so that it can be pinned.
@@ -169,6 +178,7 @@ impl ServerCertVerifier for Verifier {
                 hex::encode(&presented)
             ))),
             Trust::Anybody => Ok(ServerCertVerified::assertion()),
+            Trust::Nobody(why) => Err(rustls::Error::General(why.clone())),
         }
     }
 
@@ -222,9 +232,9 @@ impl Verifier {
         is_tls13: bool,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        match self.trust {
+        match &self.trust {
             Trust::Anybody => Ok(HandshakeSignatureValid::assertion()),
-            Trust::Roots(_) => verify(message, certificate, signature, algorithms),
+            Trust::Roots(_) | Trust::Nobody(_) => verify(message, certificate, signature, algorithms),
             Trust::Pinned(_) => verify(message, certificate, signature, algorithms).or_else(|_| {
                 let verified = key::verify(message, certificate, signature, is_tls13);
                 // TLS 1.3 has nothing but PSS.

@@ -104,6 +104,8 @@ pub struct History {
     late: Mutex<Late>,
     /// Where the journal ended when this process began: what came late before may be in the files of groups.
     late_from: Position,
+    /// Whether all before that was read.
+    has_read_past: AtomicBool,
     /// Files that can take no samples, until they are made again.
     damaged: Mutex<HashSet<(ProbeId, Which)>>,
     /// Probes of which it was told that their file cannot be read.
@@ -156,13 +158,18 @@ impl History {
     /// # Errors
     /// When the directory of RRD files belongs to another process or cannot be read.
     pub fn open(config: HistoryConfig, journal: &Journal) -> Result<Self, OpenError> {
-        let history = Self::open_as(config, journal, None)?;
+        let history = Self::open_unread(config, journal)?;
         history.catch_up();
-        history.late.lock().forget();
-        for count in [&history.counts.recorded, &history.counts.late, &history.counts.late_left_out] {
-            count.store(0, Ordering::Relaxed); // An earlier process counted them.
-        }
         Ok(history)
+    }
+
+    /// Opens the RRD files. What the last process had not written to them is read from the journal once a thread runs
+    /// ([`Flusher::start`]): of a hundred thousand probes that takes seconds, for which nobody waits.
+    ///
+    /// # Errors
+    /// As [`History::open`].
+    pub fn open_unread(config: HistoryConfig, journal: &Journal) -> Result<Self, OpenError> {
+        Self::open_as(config, journal, None)
     }
 
     /// Opens the RRD files, of groups where there is what makes them of the journal.
@@ -204,6 +211,7 @@ impl History {
             pass: Mutex::default(),
             late: Mutex::default(),
             late_from: journal.end(),
+            has_read_past: AtomicBool::new(false),
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
             lock: Mutex::new(lock),
@@ -229,6 +237,9 @@ impl History {
             _ = self.journal.sync(wall);
         }
         self.index.lock().write();
+        if !self.may_write() {
+            return;
+        }
         upkeep.marks.note(now, read, reached);
         let interval = self.config.flush_interval;
         let due = self.schedule.lock().due(now);
@@ -264,6 +275,12 @@ impl History {
         }
     }
 
+    /// Whether files may be written: by the first samples that are, it is told whether a file is ahead of the clock, so that all
+    /// of the past must have been read, as far as there is room for it.
+    fn may_write(&self) -> bool {
+        self.has_read_past.load(Ordering::Relaxed) || self.is_full()
+    }
+
     /// Writes all files; says whether that went well. The next process reads the end of the journal again all the same:
     /// to know that files survive a power failure, a whole file system must be synced, for which nobody waits at a stop.
     pub fn flush_all(&self) -> bool {
@@ -274,7 +291,7 @@ impl History {
     /// the next process starts.
     pub(crate) fn flush_within(&self, limit: Duration) -> bool {
         let begun = Instant::now();
-        self.catch_up();
+        while begun.elapsed() < limit && self.take(Duration::ZERO) {}
         let probes: Vec<_> = self.probes.read().values().cloned().collect();
         let mut flushed = true;
         for probe in probes {

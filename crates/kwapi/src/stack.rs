@@ -23,7 +23,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kwapi_bus::Forwarder;
+use kwapi_bus::{Forwarder, SubscriberCounters};
 use kwapi_core::Gaps;
 use kwapi_history::History;
 use kwapi_plugins::Scope;
@@ -148,13 +148,13 @@ impl Stack {
             .transpose()?;
         let forwarder = roles.forwarder.then(|| forwarder::start(process, config, &mut all)).transpose();
         let forwarder = forwarder.map_err(|error| chain(&error))?;
+        let live = feed.as_ref().map(|feed| &feed.live);
         let drivers = if roles.drivers {
-            Some(Drivers::start(process, config, inside, &mut all).map_err(|error| chain(&error))?)
+            Some(Drivers::start(process, config, inside, live, &mut all).map_err(|error| chain(&error))?)
         } else {
             None
         };
         let manager = drivers.as_ref().map(Drivers::manager);
-        let live = feed.as_ref().map(|feed| &feed.live);
         let history = pages.as_ref().map(|pages| &pages.history);
         let looks = manager.clone().map(|manager| MeterLooks::new(manager, process.clock.clone()));
         let directory = api::directory(config, live, history, descriptions, looks, &mut all);
@@ -300,6 +300,11 @@ impl Stack {
     /// What is live, where measurements are heard.
     pub(crate) fn live(&self) -> Option<&Live> {
         self.feed.as_ref().map(|feed| &feed.live)
+    }
+
+    /// What the bus has brought, where measurements are heard.
+    pub(crate) fn heard(&self) -> Option<SubscriberCounters> {
+        self.feed.as_ref().map(|feed| feed.subscriber.counters())
     }
 
     /// What sends measurements to other servers.

@@ -42,16 +42,19 @@ impl History {
     }
 
     /// Takes the next batch, waiting up to `timeout` for one. Says whether there was one.
-    fn take(&self, timeout: Duration) -> bool {
+    pub(super) fn take(&self, timeout: Duration) -> bool {
         let mut reading = self.reading.lock();
-        if self.waiting_bytes.load(Ordering::Relaxed) > WAITING_BYTES_MAX {
+        if self.is_full() {
             // Only files that are written make room. An append ends the wait, no more.
             drop(reading);
             self.journal.wait(timeout);
             return false;
         }
         match reading.reader.next(timeout) {
-            Ok(None) => false,
+            Ok(None) => {
+                self.has_read_past.store(true, Ordering::Relaxed);
+                false
+            }
             Ok(Some(Delivery::Records(records, end))) => {
                 match &self.fold {
                     Some(fold) => {
@@ -69,6 +72,11 @@ impl History {
                         self.keep(&rows, &mut reading);
                     }
                     None => self.keep(&records, &mut reading),
+                }
+                if end <= self.late_from {
+                    self.forget_counts();
+                } else {
+                    self.has_read_past.store(true, Ordering::Relaxed);
                 }
                 if let Some(newest) = records.iter().map(|record| record.at).max() {
                     self.late.lock().mark(newest, end);
@@ -91,6 +99,19 @@ impl History {
                 self.journal.wait(timeout);
                 false
             }
+        }
+    }
+
+    /// Whether no more may wait for the files.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting_bytes.load(Ordering::Relaxed) > WAITING_BYTES_MAX
+    }
+
+    /// Forgets what was counted: an earlier process did, and nobody knows which of its late samples are in the files.
+    fn forget_counts(&self) {
+        self.late.lock().forget();
+        for count in [&self.counts.recorded, &self.counts.late, &self.counts.late_left_out] {
+            count.store(0, Ordering::Relaxed);
         }
     }
 

@@ -50,7 +50,9 @@ impl Kept {
     /// When a file is there and the disk does not give it: starting all the same would begin totals again.
     pub fn read(directory: &Path, former: &Path) -> io::Result<Self> {
         let newest = Snapshot::read(&directory.join(NAME))?;
-        let before = Snapshot::read(&directory.join(NAME_BEFORE))?;
+        // Nobody needs the other where the newest is whole, and it takes as long to read.
+        let is_whole = newest.as_ref().is_some_and(Snapshot::is_whole);
+        let before = if is_whole { None } else { Snapshot::read(&directory.join(NAME_BEFORE))? };
         if newest.is_none() && before.is_none() {
             let mut taken_over = Snapshot::read(former)?.unwrap_or_default();
             if !taken_over.accounts.is_empty() {
@@ -66,16 +68,20 @@ impl Kept {
 
     /// The position up to which anything is known: the journal must go on after it.
     pub fn position_in(directory: &Path) -> Position {
-        let mut newest = Position::default();
-        for name in [NAME, NAME_BEFORE] {
-            let bytes = fs::read(directory.join(name)).unwrap_or_default();
-            read_accounts(&bytes, |entry| {
-                if let AccountsEntry::Position(position) = entry {
-                    newest = newest.max(position);
-                }
-            });
-        }
-        newest
+        let position_in = |name: &str| {
+            let path = directory.join(name);
+            // It is at the beginning, and where that is damaged, at the end.
+            position_of(&path).ok().flatten().or_else(|| {
+                let mut found = None;
+                read_accounts(&fs::read(&path).unwrap_or_default(), |entry| {
+                    if let AccountsEntry::Position(position) = entry {
+                        found = found.max(Some(position));
+                    }
+                });
+                found
+            })
+        };
+        [NAME, NAME_BEFORE].into_iter().filter_map(position_in).max().unwrap_or_default()
     }
 
     /// The accounts as the journal has them.
@@ -144,6 +150,11 @@ fn fold(
 }
 
 impl Snapshot {
+    /// Whether nothing of it is missing.
+    fn is_whole(&self) -> bool {
+        self.position.is_some() && !self.is_damaged
+    }
+
     fn read(path: &Path) -> io::Result<Option<Self>> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,

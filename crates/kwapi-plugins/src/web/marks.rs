@@ -80,7 +80,7 @@ pub(super) fn of_sum(
         series.watts.iter().enumerate().map(|(row, watts)| {
             (series.row_start(row), *watts, shares.get(row).copied().unwrap_or_default())
         });
-    where_marked(marks_of_sum(rows, &spans, step, step > series.step.max(STEP_SECONDS_MIN)), series)
+    where_marked(marks_of_sum(rows, &spans, step, series.step), series)
 }
 
 /// In stretches of how many seconds the ledger is asked about a sum of so many probes.
@@ -102,13 +102,13 @@ fn sum_step(period: Period, probes: usize) -> u64 {
 }
 
 /// The marks of rows of a sum (their begins in Unix seconds, their watts, and the share of the probes that is in these), each by
-/// the one of `spans`, of `step` seconds each, in which it begins. Those that are longer than rows need be say what it is that
-/// rows lack, and the power how much.
+/// the one of `spans`, of `step` seconds each, in which it begins. Where these are longer than the rows, of `row_step` seconds,
+/// they say what it is that a row lacks, and its power how much.
 pub(super) fn marks_of_sum(
     rows: impl Iterator<Item = (u64, Option<f64>, f64)>,
     spans: &[EnergySpan],
     step: u64,
-    is_coarse: bool,
+    row_step: u64,
 ) -> Vec<RowMark> {
     let step = step.max(1);
     let Some(first) = spans.first() else { return Vec::new() };
@@ -116,7 +116,7 @@ pub(super) fn marks_of_sum(
     let of_row = |(start, watts, share): (u64, Option<f64>, f64)| {
         let place = (start / step).checked_sub(first).and_then(|place| usize::try_from(place).ok());
         match place.and_then(|place| spans.get(place)) {
-            Some(span) if is_coarse => coarse_mark(span, watts, share),
+            Some(span) if step > row_step => coarse_mark(span, row_step as f64 * 1e3, watts, share),
             Some(span) => sum_mark(span, watts, share),
             None if watts.is_some() => RowMark::default(),
             None => RowMark::of(RowStatus::Absent),
@@ -188,21 +188,28 @@ fn known_mark(span: &EnergySpan, watts: Option<f64>) -> RowMark {
     RowMark { share: Some(estimated / all as f64), ..RowMark::of(RowStatus::Estimated) }
 }
 
-/// How sure a row of a sum is, by a span that is much longer than the row: what the row lacks beyond the probes that were not there is of the
-/// kind of most that the span lacks. How much was bridged in the row is not told.
-fn coarse_mark(span: &EnergySpan, watts: Option<f64>, power_share: f64) -> RowMark {
+/// How sure a row of a sum is, of `row_ms` milliseconds, by a span that is longer: what the row lacks beyond the probes that
+/// were not there is of the kind of most that the span lacks, as far as that may lie in the row.
+fn coarse_mark(span: &EnergySpan, row_ms: f64, watts: Option<f64>, power_share: f64) -> RowMark {
     let [_, _, bridged] = span.known.ms.map(|ms| ms.max(0) as f64);
     let (unknown, absent) = (span.unknown_ms as f64, span.absent_ms as f64);
     let whole = span.known_ms() as f64 + unknown + absent;
-    let lacking = 1.0 - power_share - absent / whole.max(1.0);
     if watts.is_none() && absent > unknown + bridged {
         return RowMark::of(RowStatus::Absent);
     }
-    if lacking <= LACKING_SHARE_MIN || unknown + bridged <= 0.0 {
+    let lacking = 1.0 - power_share - if watts.is_some() { absent / whole.max(1.0) } else { 0.0 };
+    let probes = whole / (span.end.since(span.start).as_millis() as f64).max(1.0);
+    let is_explained = unknown + bridged >= lacking * probes * row_ms / 2.0;
+    if lacking <= LACKING_SHARE_MIN || unknown + bridged <= 0.0 || !is_explained {
         return known_mark(span, watts);
     }
-    let status = if unknown >= bridged { RowStatus::Unknown } else { RowStatus::Bridged };
-    RowMark { share: Some(lacking), ..RowMark::of(status) }
+    let share = Some(lacking);
+    if unknown >= bridged {
+        return RowMark { share, ..RowMark::of(RowStatus::Unknown) };
+    }
+    let [_, _, bridged_mj] = span.known.mj;
+    let total = watts.unwrap_or_default() + bridged_mj as f64 / bridged * lacking * probes;
+    RowMark { bridged: Some(total), share, ..RowMark::of(RowStatus::Bridged) }
 }
 
 /// The statuses that occur in a graph.

@@ -1,5 +1,7 @@
 //! `kwapi bench`: how many probes this machine carries, from driver to API and RRD files, in one process.
 
+mod losses;
+mod memory;
 mod pages;
 mod usage;
 mod viewers;
@@ -17,6 +19,8 @@ use crate::shutdown::Shutdown;
 use crate::stack::AddressInUse;
 use crate::stack::{Descriptors, Listeners, Process, Roles, Stack, notify_ready};
 
+use losses::Losses;
+use memory::MemoryCourse;
 use usage::{Usage, resident_bytes};
 use viewers::Viewers;
 
@@ -82,10 +86,9 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let process = Process::new(&Descriptors::of(&config, Roles::RUN));
     let inside = [Endpoint::new("inproc://kwapi-bench")];
     // Nobody asks it over HTTP but who looks at pages: it has no listeners without them.
-    let listeners = if arguments.viewers > 0 || arguments.pages {
-        Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?
-    } else {
-        Listeners::default()
+    let listeners = match (arguments.viewers, arguments.pages) {
+        (0, false) => Listeners::default(),
+        _ => Listeners::bind(&config, Roles::RUN, &process.seats, AddressInUse::IsAnError)?,
     };
     let web = listeners.addresses().web.map(|(_, address)| address);
     let starting = Instant::now();
@@ -94,6 +97,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
         return Err("part of the load is missing".to_owned());
     };
     let started = starting.elapsed().as_secs_f64();
+    let lost_at_start = Losses::now(&stack);
     notify_ready();
     announce(arguments);
     tokio::time::sleep(WARM_UP).await;
@@ -109,16 +113,18 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     let (begin, used_before) = (Instant::now(), Usage::now());
     let looked_before = viewers.as_ref().map(|viewers| viewers.counts()).unwrap_or_default();
     let (collected_before, recorded_before) = (live.counts(), history.counters());
-    let published_before = drivers.published();
+    let (published_before, lost_before) = (drivers.counters().published, Losses::now(&stack));
+    let mut memory = MemoryCourse::default();
     let sent_before = stack.remote_writes().map(RemoteWrite::sent).next();
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(arguments.seconds)) => {}
         () = shutdown.begun() => {}
+        never = memory.watch() => match never {},
     }
     let (seconds, used) = (begin.elapsed().as_secs_f64(), Usage::now().since(&used_before));
     let looked = viewers.as_ref().map(|viewers| viewers.counts());
     // What was published has a moment to arrive before it is called lost.
-    let published = drivers.published() - published_before;
+    let published = drivers.counters().published - published_before;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (collected, recorded) = (live.counts(), history.counters());
     let sent = stack.remote_writes().map(RemoteWrite::sent).next();
@@ -134,7 +140,7 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     );
     let stored = recorded.recorded - recorded_before.recorded;
     println!("| recorded per second | {:.0} |", stored as f64 / seconds);
-    println!("| lost | {} |", collected.lost - collected_before.lost);
+    losses::print([&lost_at_start, &lost_before, &Losses::now(&stack)]);
     if let (Some([connected, events, bytes]), [_, events_before, bytes_before]) = (looked, looked_before) {
         println!("| viewers connected | {connected} |");
         println!(
@@ -160,13 +166,11 @@ async fn measure(arguments: &BenchArgs, directory: &Path) -> Result<(), String> 
     for (thread, of_kind) in threads.iter().filter(|(_, of_kind)| megabytes(of_kind.written) >= WRITTEN_MIN) {
         println!("| …of which `{thread}` | {:.2} MB |", megabytes(of_kind.written));
     }
-    if let Some(address) = web.filter(|_| arguments.pages) {
-        let measured = tokio::task::spawn_blocking(move || pages::measure(address)).await;
-        print!("{}", measured.map_err(|error| error.to_string())??);
-    }
+    print!("{}", pages::rows(web.filter(|_| arguments.pages)).await?);
     let [resident, most] = resident_bytes();
     println!("| resident memory | {:.0} MB |", resident / 1e6);
     println!("| …at most | {:.0} MB |", most / 1e6);
+    memory.print();
     stack.stop().await;
     Ok(())
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_bus::{BusError, Publisher};
+use kwapi_bus::{BusError, Publisher, PublisherCounters};
 use kwapi_drivers::manager::{Host, Manager, MeterSpec, VirtualError};
+use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
 
 use super::{Process, metrics, readiness};
@@ -24,7 +25,7 @@ pub(crate) struct Drivers {
 }
 
 impl Drivers {
-    /// Opens the endpoints (`inside` besides the configured ones) and starts every meter.
+    /// Opens the endpoints (`inside` besides the configured ones) and starts every meter; `live` has the probes that are on record.
     ///
     /// # Errors
     /// When an endpoint cannot be opened, or the sums of virtual probes go round in a circle.
@@ -32,11 +33,12 @@ impl Drivers {
         process: &Process,
         config: &Config,
         inside: &[Endpoint],
+        live: Option<&Live>,
         all: &mut Metrics,
     ) -> Result<Self, StartError> {
+        let expected = expected_messages(config, live.map_or(0, Live::probes));
         let publisher_config = config.bus.publisher(&config.drivers.publish, inside);
-        let publisher =
-            Arc::new(Publisher::start(&process.bus, &publisher_config, expected_messages(config))?);
+        let publisher = Arc::new(Publisher::start(&process.bus, &publisher_config, expected)?);
         let sink = {
             let publisher = publisher.clone();
             Arc::new(move |measurement, facts| publisher.publish_described(measurement, facts))
@@ -88,9 +90,9 @@ impl Drivers {
         self.manager.clone()
     }
 
-    /// How many measurements have been published.
-    pub(crate) fn published(&self) -> u64 {
-        self.publisher.counters().published
+    /// What has been published, and what has not.
+    pub(crate) fn counters(&self) -> PublisherCounters {
+        self.publisher.counters()
     }
 
     /// Ends all sessions.
@@ -114,8 +116,10 @@ pub(super) enum StartError {
 /// More messages a second are not made room for.
 const MESSAGES_EXPECTED_MAX: usize = 1 << 20;
 
-/// About how many messages come at once, to size queues by: one of each probe, or as many as a probe has in a second.
-pub(super) fn expected_messages(config: &Config) -> usize {
+/// About how many messages come at once, to size queues by: one of each probe, or as many as a probe has in a second. As many
+/// as are on record at least: a meter that names its outlets itself may have a hundred times as many as is expected of one, and
+/// all come at once at a start, when there is most to do besides.
+pub(super) fn expected_messages(config: &Config, known: usize) -> usize {
     let outlets = |meter: &MeterSpec| {
         if meter.outlets.wants_all() { OUTLETS_EXPECTED } else { meter.outlets.named().len() }
     };
@@ -124,5 +128,22 @@ pub(super) fn expected_messages(config: &Config) -> usize {
         outlets(meter).saturating_mul(usize::try_from(a_second).unwrap_or(usize::MAX))
     });
     let all = of_meters.fold(config.virtual_probes.len(), usize::saturating_add);
-    all.min(MESSAGES_EXPECTED_MAX)
+    all.max(known).min(MESSAGES_EXPECTED_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_messages_are_expected_as_there_are_probes_on_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kwapi.toml");
+        let toml =
+            "[[meter]]\ndriver = 'dummy'\nprobe = 'rack.{outlet}'\noutlets = 500\ninterval_seconds = 1\n";
+        std::fs::write(&file, toml).unwrap();
+        let config = Config::read(&file).unwrap();
+        let expected = [0, 500, 5_000_000].map(|known| expected_messages(&config, known));
+        assert_eq!(expected, [OUTLETS_EXPECTED, 500, MESSAGES_EXPECTED_MAX]);
+    }
 }

@@ -28,7 +28,7 @@ pub(super) struct Feed {
     pub(super) live: Live,
     descriptions: Descriptions,
     running: Running,
-    subscriber: Arc<Subscriber>,
+    pub(super) subscriber: Arc<Subscriber>,
     roles: Roles,
     inside: Vec<Endpoint>,
     upkeep: Option<JoinHandle<()>>,
@@ -107,7 +107,7 @@ impl Feed {
             ProcessClocks { monotonic: silence_clock(process, &subscriber_config), ..process.clocks() };
         let live = Live::open(live_config, accounts, clocks.wall.clone(), clocks.monotonic.clone());
         subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
-        let expected = super::drivers::expected_messages(config);
+        let expected = super::drivers::expected_messages(config, live.probes());
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &clocks, expected)
             .map_err(|error| chain(&error))?;
         let subscriber = Arc::new(subscriber);

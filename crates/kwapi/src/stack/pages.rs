@@ -62,8 +62,8 @@ impl Pages {
         journal: &Journal,
         all: &mut Metrics,
     ) -> Result<Self, String> {
-        let history =
-            History::open(history_config(config, gaps.clone()), journal).map_err(|error| chain(&error))?;
+        let history = History::open_unread(history_config(config, gaps.clone()), journal)
+            .map_err(|error| chain(&error))?;
         let history = Arc::new(history);
         let clock = process.monotonic.clone();
         let flusher = Flusher::start(history.clone(), move || clock.now(), process.clock.clone())

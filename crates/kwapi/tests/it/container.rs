@@ -159,7 +159,9 @@ fn the_program_runs_as_that_user_in_a_root_that_cannot_be_written_to() {
     let (api, web, status) = (free_port(), free_port(), free_port());
     let toml = format!(
         "[api]\nlisten = '0.0.0.0:{api}'\ninsist_without_auth = true\n[rrd]\nlisten = '0.0.0.0:{web}'\ninsist_without_auth = true\n\
-         [status]\nlisten = '127.0.0.1:{status}'\n[[meter]]\ndriver = 'dummy'\nprobe = 'a'\n"
+         [status]\nlisten = '127.0.0.1:{status}'\n[[meter]]\ndriver = 'dummy'\nprobe = 'a'\n\
+         [[meter]]\ndriver = 'tasmota'\nhost = '127.0.0.1:{nobody}'\nprobe = 'plug'\n",
+        nobody = free_port()
     );
     std::fs::write(root.join("etc/kwapi/kwapi.toml"), toml).unwrap();
     let inside = format!(
@@ -176,6 +178,13 @@ fn the_program_runs_as_that_user_in_a_root_that_cannot_be_written_to() {
     let ready =
         wait_until("readiness", PATIENCE, || get(status, "/readyz").filter(|(status, _)| *status == 200));
     assert!(ready.1.contains("ready"), "{}", service.log());
+    // There are no certificates of authorities in it: a device without one is asked all the same.
+    let plug = wait_until("an attempt to ask", PATIENCE, || {
+        let (_, meters) = get(status, "/meters")?;
+        let meters: serde_json::Value = serde_json::from_str(&meters).ok()?;
+        meters[1]["last_error"].as_str().map(ToOwned::to_owned)
+    });
+    assert!(plug.contains("check the address") && !plug.contains("trusted roots"), "{plug}");
     let check = health_check(image);
     let health = || {
         let mut asked = Command::new("chroot");

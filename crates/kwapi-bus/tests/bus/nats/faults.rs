@@ -253,3 +253,29 @@ fn what_is_not_signed_by_our_own_scheme_does_not_go_over_it() {
         assert!(refused.contains("NATS requires signature"), "{refused}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_that_delivers_nothing_of_what_waits_is_told() {
+    if !kwapi_peers::need_python("nats") {
+        return;
+    }
+    let world = World::new().await;
+    world.make_consumer(ConsumerBegin::Now).await;
+    let publisher = world.publisher();
+    publisher.publish(measurement("a", 0));
+    stored(&publisher, 1);
+    let pause = |until: &str| {
+        let request = format!("{{\"pause_until\":\"{until}\"}}");
+        world.stranger().request("$JS.API.CONSUMER.PAUSE.power.centre", request.as_bytes())
+    };
+    assert_eq!(pause("2100-01-01T00:00:00Z")["paused"], true);
+    let history = world.history();
+    wait_until("the stall is told", 4 * LIMIT, || {
+        link(history.nats_links()).problem.filter(|problem| problem.contains("does not deliver its messages"))
+    });
+    assert_ne!(pause("2000-01-01T00:00:00Z")["paused"], true);
+    let (numbers, acks) = receive(&history, 1).await;
+    assert_eq!(numbers, [0]);
+    acks.into_iter().for_each(Ack::confirm);
+    until_wanting(&world, 0);
+}

@@ -118,3 +118,39 @@ fn a_stop_that_had_no_time_loses_nothing() {
     let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
     assert_eq!(crate::rrd::read(&file).unwrap().last_update(), at(1));
 }
+
+/// As a service opens it: the past is read by its thread, once, and no file is written before.
+#[test]
+fn a_history_that_is_opened_unread_writes_nothing_before_it_has_read_the_past_and_counts_none_of_it() {
+    let lab = Lab::empty();
+    let every_second = |seconds: std::ops::Range<u64>| -> Vec<Measurement> {
+        seconds.map(|second| message("A", second, 0, 100.0)).collect()
+    };
+    let history = open(&lab);
+    record(&history, &every_second(1..500));
+    record(&history, &[message("A", 20, 0, 1.0)]); // Late.
+    assert_eq!((history.counters().recorded, history.counters().late), (499, 1));
+    drop(history);
+    let history = kwapi_peers::wait_until("a directory nobody holds", Duration::from_secs(10), || {
+        let journal = Journal::open(&lab.join("state"), JournalConfig::default(), at(0));
+        match journal.and_then(|(journal, _)| History::open_unread(HistoryConfig::default(), &journal)) {
+            Err(OpenError::InUse(_)) => None,
+            opened => Some(opened.unwrap()),
+        }
+    });
+    let file = store::power_path(&lab.join("state/rrd"), store::file_stem(&probe("A")));
+    assert_eq!(history.reading.lock().reader.position(), Position::default(), "nothing is read");
+    for second in [0, 130, 260] {
+        history.tick(Duration::from_secs(second), at(500));
+    }
+    assert!(!file.exists());
+    history.catch_up();
+    assert_eq!((history.counters().recorded, history.counters().late), (0, 0));
+    assert_eq!(history.last(&probe("A")).unwrap().map(|last| last.at), Some(at(499)));
+    for second in [390, 520] {
+        history.tick(Duration::from_secs(second), at(500));
+    }
+    assert_eq!(crate::rrd::read(&file).unwrap().last_update(), at(499));
+    record(&history, &every_second(500..510));
+    assert_eq!(history.counters().recorded, 10);
+}

@@ -110,10 +110,10 @@ fn rows_of_a_sum_are_told_by_the_stretch_they_begin_in() {
     // A range may begin within a minute.
     spans[0].start = Timestamp::from_seconds(6_030);
     let rows = [(6_030, 0.5), (6_050, 0.5), (6_060, 1.0), (6_070, 0.5), (6_120, 0.5)];
-    let marks = marks_of_sum(rows.into_iter().map(|(at, share)| (at, Some(1.0), share)), &spans, 60, false);
+    let marks = marks_of_sum(rows.into_iter().map(|(at, share)| (at, Some(1.0), share)), &spans, 60, 60);
     let words: Vec<_> = marks.iter().map(|mark| mark.status.word()).collect();
     assert_eq!(words, ["measured", "measured", "measured", "unknown", "measured"]);
-    assert!(marks_of_sum(rows.into_iter().map(|(at, _)| (at, None, 0.0)), &[], 60, false).is_empty());
+    assert!(marks_of_sum(rows.into_iter().map(|(at, _)| (at, None, 0.0)), &[], 60, 60).is_empty());
 }
 
 #[test]
@@ -125,27 +125,37 @@ fn the_ledger_is_asked_for_more_rows_of_fewer_probes() {
 }
 
 #[test]
-fn of_very_many_probes_a_longer_stretch_tells_what_a_row_lacks_and_its_power_how_much() {
+fn a_longer_stretch_tells_what_a_row_lacks_and_its_power_how_much() {
+    // Spans of four minutes of a thousand probes, in thousandths of a second each, and rows of a minute.
     let check = |ms: [i64; 3], rest: [u64; 2], watts: Option<f64>, power_share: f64, expected: RowMark| {
-        let mark = coarse_mark(&span(ms, rest), watts, power_share);
+        let ms = ms.map(|ms| ms * 1_000);
+        let mut span = span(ms, rest.map(|ms| ms * 1_000));
+        span.end = span.start.after(Duration::from_secs(240));
+        let mark = coarse_mark(&span, 60_000.0, watts, power_share);
         let share = |mark: RowMark| mark.share.map(|share| (share * 1e6).round());
+        let bridged = |mark: RowMark| mark.bridged.map(f64::round);
         assert_eq!(
-            (mark.status, mark.bridged, share(mark)),
-            (expected.status, None, share(expected)),
+            (mark.status, bridged(mark), share(mark)),
+            (expected.status, bridged(expected), share(expected)),
             "{ms:?} {rest:?} {power_share}"
         );
     };
     let (sure, power) = (RowMark::default(), Some(70.0));
     let of = |status, share| RowMark { share: Some(share), ..RowMark::of(status) };
-    // A hundred probes over a day, of which ten were away for an hour.
-    check([239_000, 0, 0], [1_000, 0], power, 0.9, of(RowStatus::Unknown, 0.1));
-    check([239_000, 0, 0], [1_000, 0], power, 1.0, sure);
-    check([239_000, 0, 1_000], [0, 0], power, 0.9, of(RowStatus::Bridged, 0.1));
-    check([239_000, 0, 0], [1_000, 0], None, 0.0, of(RowStatus::Unknown, 1.0));
+    // A tenth of them were away for a minute, of which the row lacks their power.
+    check([234_000, 0, 0], [6_000, 0], power, 0.9, of(RowStatus::Unknown, 0.1));
+    check([234_000, 0, 0], [6_000, 0], power, 1.0, sure);
+    // All of them: the row has none of its time.
+    check([180_000, 0, 0], [60_000, 0], None, 0.0, of(RowStatus::Unknown, 1.0));
+    // Their registers bridged it, of 50 W each: the frame comes to what they drew besides.
+    let bridged = RowMark { bridged: Some(70.0 + 5_000.0), ..of(RowStatus::Bridged, 0.1) };
+    check([234_000, 0, 6_000], [0, 0], power, 0.9, bridged);
     check([100_000, 139_000, 0], [1_000, 0], power, 0.97, of(RowStatus::Estimated, 139.0 / 240.0));
-    // Half of them came in the day, and one was away for a moment.
-    check([200_000, 0, 0], [10, 200_000], power, 0.5, sure);
+    // A second that is unknown of one is not what a tenth of them lack.
+    check([239_999, 0, 0], [1, 0], power, 0.9, sure);
+    check([240_000, 0, 0], [0, 0], power, 0.5, sure);
+    // Half of them came meanwhile, and one was away for a moment.
+    check([120_000, 0, 0], [1_000, 119_000], power, 0.5, sure);
     check([10_000, 0, 0], [10, 200_000], None, 0.0, RowMark::of(RowStatus::Absent));
     check([0, 0, 0], [0, 200_000], None, 0.0, RowMark::of(RowStatus::Absent));
-    check([240_000, 0, 0], [0, 0], power, 0.5, sure);
 }

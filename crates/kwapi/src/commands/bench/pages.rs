@@ -20,11 +20,17 @@ const PATHS: [&str; 7] = [
     "/table/day/?sort=watts",
 ];
 
-/// Asks for the pages at `address`, one after the other; a row for each of a table in Markdown.
+/// Asks for the pages at `address`, one after the other; a row for each of a table in Markdown. Nothing without an address.
 ///
 /// # Errors
 /// When a page cannot be read, as one line.
-pub(super) fn measure(address: SocketAddr) -> Result<String, String> {
+pub(super) async fn rows(address: Option<SocketAddr>) -> Result<String, String> {
+    let Some(address) = address else { return Ok(String::new()) };
+    let measured = tokio::task::spawn_blocking(move || measure(address)).await;
+    measured.map_err(|error| error.to_string())?
+}
+
+fn measure(address: SocketAddr) -> Result<String, String> {
     let mut rows = String::new();
     for path in PATHS {
         let mut took = Vec::with_capacity(TIMES);

@@ -27,6 +27,8 @@ const REQUESTS: usize = 2;
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// How often the server says that there is nothing; one that does not is connected to anew.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A stream that has messages for us and brings none of them for so long cannot read them.
+const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// Acknowledgements that are sent before the next messages are looked at.
 const ACKNOWLEDGEMENTS_MAX: usize = 1_024;
 /// What acknowledges a message.
@@ -103,7 +105,8 @@ impl Fetcher {
     async fn bind(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<(), String> {
         let info = stream_info(connection, &plan.stream).await?;
         let begin = self.known.meet(info.get("created").cloned().unwrap_or_default());
-        if plan.find(connection).await?.is_some() {
+        if let Some(waiting) = plan.find(connection).await? {
+            self.link.waiting.store(waiting, Ordering::Relaxed);
             return plan.rewind(connection).await;
         }
         let endpoint = &self.servers.address().endpoint;
@@ -120,7 +123,9 @@ impl Fetcher {
                 "NATS: the consumer was deleted; creating it again"
             );
         }
-        plan.create(connection, &begin).await.map(drop)
+        let waiting = plan.create(connection, &begin).await?;
+        self.link.waiting.store(waiting, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn fetch(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<Ended, String> {
@@ -130,7 +135,13 @@ impl Fetcher {
         // What there was no room for.
         let mut held: Option<Fetched> = None;
         let mut silent_at = Instant::now() + 2 * HEARTBEAT;
+        let mut brought_at = Instant::now();
         loop {
+            if brought_at.elapsed() > STUCK_AFTER && self.is_owed() {
+                return Err(
+                    "the stream does not deliver its messages; see the log of the NATS server".to_owned()
+                );
+            }
             requests.fill(connection, plan);
             connection.flush().await?;
             tokio::select! {
@@ -149,6 +160,7 @@ impl Fetcher {
                     self.waker.wake();
                     // Nothing was read meanwhile.
                     silent_at = Instant::now() + 2 * HEARTBEAT;
+                    brought_at = Instant::now();
                 }
                 event = connection.next(), if held.is_none() => {
                     silent_at = Instant::now() + 2 * HEARTBEAT;
@@ -157,6 +169,7 @@ impl Fetcher {
                         Event::Message(message) => {
                             let number = connection.reply_number(&message.subject);
                             if requests.note(number, &message)? {
+                                brought_at = Instant::now();
                                 held = self.hand_on(message);
                             }
                         }
@@ -167,6 +180,11 @@ impl Fetcher {
                 }
             }
         }
+    }
+
+    /// Whether messages wait for us at the server, by the last that came, and none here.
+    fn is_owed(&self) -> bool {
+        self.link.waiting.load(Ordering::Relaxed) > 0 && self.known.open.is_empty()
     }
 
     /// Hands a message on; returns it where there is no room.

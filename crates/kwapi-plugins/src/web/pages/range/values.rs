@@ -182,7 +182,7 @@ impl Values {
             let rows = self.rows.iter().zip(&self.powers);
             let rows = rows
                 .map(|((from, _), power)| (from.seconds(), power.mean.map(|mean| mean.0), power.known_share));
-            return marks_of_sum(rows, &self.energies, sum_step(self.step), false);
+            return marks_of_sum(rows, &self.energies, sum_step(self.step), self.step);
         }
         self.energies
             .iter()
