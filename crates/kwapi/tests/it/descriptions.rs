@@ -118,9 +118,9 @@ fn a_meter_of_five_minutes_needs_no_configuration_where_it_is_kept() {
     for told in ["push", "300\u{a0}s", "±2\u{a0}% of the reading, according to its publisher", "r1"] {
         assert!(page.contains(told), "{told}: {page}");
     }
-    let (_, found) = get(kept.web, "/?label=rack:r1").unwrap();
+    let (_, found) = get(kept.web, "/table/day/?label=rack:r1").unwrap();
     assert!(found.contains("lyon.seldom") && found.contains("lyon.often"), "{found}");
-    let (_, found) = get(kept.web, "/?label=rack:r2").unwrap();
+    let (_, found) = get(kept.web, "/table/day/?label=rack:r2").unwrap();
     assert!(!found.contains("/probe/lyon.seldom/"), "{found}");
     // What a site says of its probe lets nobody see it.
     let nothing = serde_json::json!({ "probe_ids": [] });

@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use kwapi_core::{ProbeId, Secret};
+use kwapi_core::{ProbeId, Secret, Timestamp};
 use kwapi_history::journal::JournalConfig;
 use parking_lot::Mutex;
 
