@@ -40,7 +40,7 @@ fn write_files(directory: &Path) {
     for probe in 0..PROBES {
         let mut rrd = Rrd::new(&POWER, START);
         for second in 1..=NOW - START {
-            let watts = 150.0 + (probe % 97) as f64 + ((second as usize * 7 + probe * 13) % 41) as f64;
+            let watts = 150.0 + (probe % 97) as f64 + ((second * 7 + probe as u64 * 13) % 41) as f64;
             rrd.update(Timestamp::from_seconds(START + second), &[Some(watts)]).unwrap();
         }
         rrd::create(&file(directory, probe), &rrd).unwrap();
