@@ -13,10 +13,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::Quality;
 
-const MAX_GAP: Duration = Duration::from_secs(10);
+pub(super) const MAX_GAP: Duration = Duration::from_secs(10);
 
 /// A message `second` seconds into the hour, of the session that began at `session`, with `joules` used since then.
-fn message(session: u64, second: u64, joules: u64) -> Accounting {
+pub(super) fn message(session: u64, second: u64, joules: u64) -> Accounting {
     Accounting {
         timestamp: Timestamp::from_seconds(second),
         session: Timestamp::from_seconds(session),

@@ -5,27 +5,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::energy::account::StandingOrder;
+use crate::energy::account::tests::{MAX_GAP, message};
 use crate::energy::worlds::{self, Dice, Plan, STOPS, World, WorldFault};
-use crate::{Accounting, Quality, Totals, Watts};
-
-const MAX_GAP: Duration = Duration::from_secs(10);
-
-/// A message `second` seconds into the hour, of the session that began at `session`, with `joules` used since then.
-fn message(session: u64, second: u64, joules: u64) -> Accounting {
-    Accounting {
-        timestamp: Timestamp::from_seconds(second),
-        session: Timestamp::from_seconds(session),
-        seq: second - session,
-        totals: Totals {
-            energy: Energy::from_millijoules(joules * 1000),
-            measured_ms: (second - session) * 1000,
-            ..Totals::default()
-        },
-        curve: None,
-        meter: None,
-        quality: Quality::Measured,
-    }
-}
+use crate::{Accounting, Watts};
 
 fn heard(account: &mut Account, messages: &[Accounting]) {
     for message in messages {
