@@ -115,7 +115,8 @@ impl History {
         }
     }
 
-    fn keep(&self, records: &[Credited], reading: &mut JournalFollower) {
+    /// Keeps records for their files.
+    pub(super) fn keep(&self, records: &[Credited], reading: &mut JournalFollower) {
         let losses = self.losses.load(Ordering::Relaxed);
         let (mut recorded, mut late) = (0, 0);
         let mut many = Vec::new();

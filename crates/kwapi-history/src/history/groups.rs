@@ -21,7 +21,7 @@ use crate::journal::{Credited, Journal, OpenError, Position, Replayed};
 use crate::rrd::RrdFileError;
 use crate::store::FileSample;
 
-pub(super) use fold::{GroupFold, Reached};
+pub(super) use fold::{GroupFold, Reached, record_of};
 pub(super) use late::LateReach;
 pub(super) use pass::PassFolds;
 

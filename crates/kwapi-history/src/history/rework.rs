@@ -5,6 +5,7 @@
 //! came and in order, and what differs is put into the probe's own.
 
 mod around;
+mod end;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,10 +20,8 @@ use around::{Around, ROW_SECONDS, rows_begin};
 use super::History;
 use super::groups::{GroupFold, LateReach, PassFolds};
 use super::late::LateLimits;
-use super::probe::{ProbeFiles, SAMPLES_MANY, Which};
+use super::probe::ProbeFiles;
 use crate::journal::{Credited, Position};
-use crate::rrd::{self, Rrd, RrdFileError};
-use crate::store::Known;
 
 /// Rows of groups are made again whether they have ended or not: a late sample more may make the least of a sum greater.
 const ENDED_OR_NOT: Timestamp = Timestamp::from_micros(u64::MAX);
@@ -215,66 +214,22 @@ impl History {
             return false;
         }
         let ids: Vec<ProbeId> = pass.reworks.keys().take(pass.limits.files_max).cloned().collect();
-        for (id, rework) in ids.iter().filter_map(|id| pass.reworks.remove_entry(id)) {
+        for id in ids {
+            let Some(rework) = pass.reworks.remove(&id) else { continue };
             pass.samples -= rework.samples.len() + rework.as_it_was.len();
-            if let Err(error) = self.end_rework(rework) {
-                self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(probe = %id, error = %chain(&error), "cannot write late measurements into an RRD file");
+            match self.end_rework(rework, end) {
+                Ok(None) => {}
+                Ok(Some(rework)) => {
+                    pass.samples += rework.samples.len() + rework.as_it_was.len();
+                    pass.reworks.insert(id, rework);
+                }
+                Err(error) => {
+                    self.counts.flush_failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(probe = %id, error = %chain(&error), "cannot write late measurements into an RRD file");
+                }
             }
         }
         pass.reworks.is_empty()
-    }
-
-    /// Makes the rows of a probe again; all that its files have been told has been read by now.
-    fn end_rework(&self, rework: Rework) -> Result<(), RrdFileError> {
-        let Rework { probe, mut late, around, from, row_seconds, mut samples, mut as_it_was } = rework;
-        self.flush_probe(&probe)?;
-        let Some((until, _)) = probe.newest() else { return Ok(()) };
-        if self.fold.is_some() {
-            // The rows of groups have been told in order, and both are told up to the same.
-            samples.retain(|(at, _)| *at <= until);
-            as_it_was.retain(|(at, _)| *at <= until);
-        } else {
-            let touched = late.iter().min().map_or(from, |first| around.touched(*first));
-            if probe.has_behind() || rows_begin(touched, row_seconds, until) < from {
-                // Next time: what is behind is late or in the files by then, and a longer row that has ended meanwhile is
-                // made again as well.
-                self.note_late(&probe.id, &late);
-                return Ok(());
-            }
-            let not_yet = {
-                let mut noted = self.late.lock();
-                late.extend(noted.take(&probe.id, |at| around.touched(at) >= from && at < until));
-                noted.of(&probe.id).to_vec()
-            };
-            samples.sort_by_key(|(at, _)| *at);
-            samples.retain(|(at, _)| *at <= until && !not_yet.contains(at));
-            late.sort_unstable();
-            let is_late = |at: Timestamp| late.binary_search(&at).is_ok();
-            as_it_was.extend(samples.iter().filter(|(at, _)| !is_late(*at)));
-        }
-        let max_gap = self.config.gaps.of(&probe.id);
-        let _files = probe.files.lock();
-        let mut is_made = true;
-        for which in [Which::Peaks, Which::Power] {
-            let path = self.path(&probe, which);
-            let mut rrd = match rrd::read(&path) {
-                Ok(rrd) => rrd,
-                // It is made again of all that the journal has.
-                Err(RrdFileError::Unusable(..)) => continue,
-                Err(error) => return Err(error),
-            };
-            let told = |samples: &[(Timestamp, Watts)]| told(&probe, which, from, samples, max_gap);
-            if rrd.rework(from, &told(&as_it_was), &told(&samples)) {
-                rrd::create(&path, &rrd)?;
-            } else {
-                is_made = false;
-            }
-        }
-        if !is_made {
-            self.leave_out(late.len());
-        }
-        Ok(())
     }
 }
 
@@ -328,34 +283,4 @@ impl Pass {
             self.samples = 0;
         }
     }
-}
-
-/// An empty file that begins at `from`, told `samples` in order of their stamps.
-fn told(
-    probe: &ProbeFiles,
-    which: Which,
-    from: u64,
-    samples: &[(Timestamp, Watts)],
-    max_gap: Duration,
-) -> Rrd {
-    let known = Known { probe: probe.id.clone(), since: probe.since };
-    let scratch = ProbeFiles::new(known, probe.number);
-    let (mut rrd, mut is_first) = (which.empty(from), true);
-    for samples in samples.chunks(SAMPLES_MANY) {
-        for (at, power) in samples {
-            let probe = probe.id.clone();
-            let (voltage, current, accounting, taken) = (None, None, None, None);
-            let record = Credited { probe, at: *at, power: *power, voltage, current, accounting, taken };
-            _ = scratch.keep(&record, 0, max_gap);
-        }
-        let (mut samples, gone) = scratch.waiting();
-        // What held at its begin is not known, unless a sample from before tells.
-        if let Some(first) = samples.first_mut().filter(|_| std::mem::take(&mut is_first)) {
-            first.is_after_loss |= first.at.seconds() >= from;
-        }
-        // A file of our own making takes any sample.
-        _ = which.apply(&mut rrd, &samples, max_gap);
-        scratch.written(samples.len(), gone);
-    }
-    rrd
 }

@@ -352,7 +352,7 @@ fn row(id: &ProbeId, second: u64, value: f64) -> Credited {
 }
 
 /// A record that says no more than a power.
-pub(super) fn record_of(probe: &ProbeId, at: Timestamp, power: Watts) -> Credited {
+pub(in super::super) fn record_of(probe: &ProbeId, at: Timestamp, power: Watts) -> Credited {
     let (voltage, current, accounting, taken) = (None, None, None, None);
     Credited { probe: probe.clone(), at, power, voltage, current, accounting, taken }
 }

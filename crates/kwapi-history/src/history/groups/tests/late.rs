@@ -77,6 +77,81 @@ fn what_lies_too_far_back_for_its_groups_is_left_out_and_counted() {
     assert_eq!(row(&told(&groups, "lyon", 900), 900, 655), (Some(60.0), Some(0.5)));
 }
 
+/// The files of all groups have what they have of the same samples in order of their stamps.
+fn check_as_in_order(groups: &Groups, samples: &[Credited], now: u64) {
+    let mut in_order = samples.to_vec();
+    in_order.sort_by_key(|record| record.at);
+    let lab = Lab::empty();
+    let journal = journal(&lab);
+    append(&journal, in_order);
+    let expected = open(&journal, &config(&[]));
+    for group in ["lyon", "lyon.rack"] {
+        assert_eq!(rows_of(groups, group, now), rows_of(&expected, group, now), "{group}");
+    }
+    assert_eq!(groups.counters().files.late_left_out, 0);
+}
+
+#[test]
+fn what_came_too_late_follows_where_nobody_in_the_group_was_known() {
+    let lab = Lab::empty();
+    let journal = journal(&lab);
+    let groups = open(&journal, &config(&[]));
+    let world = [("lyon.a", 60.0), ("lyon.rack.b", 40.0), ("lyon.rack.c", 3.0)];
+    // The switch of the rack was off. Then c sends what it has, and b has nothing.
+    let silent =
+        [each_second(1..50, &world), each_second(50..400, &world[..1]), each_second(50..400, &world[2..])];
+    let mut samples = silent.concat();
+    append(&journal, samples.clone());
+    assert_eq!(row(&told(&groups, "lyon.rack", 399), 399, 150), (None, Some(0.0)));
+    look_after(&groups, 1..4);
+    assert_eq!(row(&told(&groups, "lyon.rack", 399), 399, 150), (Some(3.0), Some(0.5)));
+    let later = each_second(400..700, &world);
+    append(&journal, later.clone());
+    groups.history.catch_up();
+    look_after(&groups, 4..8);
+    samples.extend(later);
+    check_as_in_order(&groups, &samples, 570);
+}
+
+#[test]
+fn what_came_too_late_begins_the_file_of_a_group_of_which_nothing_was_known() {
+    let lab = Lab::empty();
+    let journal = journal(&lab);
+    let groups = open(&journal, &config(&[]));
+    let world = [("lyon.a", 60.0), ("lyon.rack.c", 3.0)];
+    let mut samples = [each_second(1..400, &world[..1]), each_second(1..200, &world[1..])].concat();
+    append(&journal, samples.clone());
+    groups.history.catch_up();
+    look_after(&groups, 1..4);
+    let later = each_second(400..700, &world[..1]);
+    append(&journal, later.clone());
+    groups.history.catch_up();
+    look_after(&groups, 4..8);
+    samples.extend(later);
+    check_as_in_order(&groups, &samples, 570);
+}
+
+#[test]
+fn what_came_too_late_follows_hours_after_the_last_that_was_known_of_a_group() {
+    let lab = Lab::empty();
+    let journal = journal(&lab);
+    let groups = open(&journal, &config(&[]));
+    let world = [("lyon.a", 60.0), ("lyon.rack.c", 3.0)];
+    let each_half_minute = |seconds: std::ops::Range<u64>| -> Vec<Credited> {
+        seconds.step_by(30).map(|second| sample("lyon.a", second * 1_000_000, 60.0)).collect()
+    };
+    let mut samples =
+        [each_second(1..50, &world), each_half_minute(60..30_000), each_second(29_500..29_600, &world[1..])]
+            .concat();
+    append(&journal, samples.clone());
+    groups.history.catch_up();
+    look_after(&groups, 1..4);
+    let later = each_half_minute(30_000..30_600);
+    append(&journal, later.clone());
+    samples.extend(later);
+    check_as_in_order(&groups, &samples, 30_300);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
