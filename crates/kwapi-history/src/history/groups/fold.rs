@@ -240,7 +240,10 @@ impl GroupFold {
         if held_from.is_none() || record.at.seconds() < base {
             self.late += 1;
         }
-        if held_from.is_none_or(|from| from / SECOND < base) {
+        // One that comes so late may follow a later one that a pass has put into its place by then: it is put there as well.
+        let is_waited_for_no_more =
+            record.at.seconds().saturating_add(WAITED_SECONDS) <= self.newest / SECOND;
+        if is_waited_for_no_more || held_from.is_none_or(|from| from / SECOND < base) {
             self.note_late(record);
         }
     }

@@ -152,6 +152,30 @@ fn what_came_too_late_follows_hours_after_the_last_that_was_known_of_a_group() {
     check_as_in_order(&groups, &samples, 30_300);
 }
 
+#[test]
+fn what_comes_just_in_time_after_a_later_one_was_put_in_its_place_is_not_lost() {
+    let lab = Lab::empty();
+    let journal = journal(&lab);
+    let groups = open(&journal, &config(&[]));
+    let delay = |second: u64| match second {
+        100..140 => 70,
+        140..180 => 40,
+        _ => 0,
+    };
+    let mut arrivals: Vec<(u64, Credited)> = (1..700)
+        .flat_map(|second| {
+            let of = |name: &str| sample(name, second * 1_000_000, 100.0 + (second * second % 97) as f64);
+            [(second, of("lyon.a")), (second + delay(second), of("lyon.rack.c"))]
+        })
+        .collect();
+    arrivals.sort_by_key(|(at, record)| (*at, record.at));
+    let samples: Vec<Credited> = arrivals.into_iter().map(|(_, record)| record).collect();
+    append(&journal, samples.clone());
+    groups.history.catch_up();
+    look_after(&groups, 1..20);
+    check_as_in_order(&groups, &samples, 570);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
@@ -160,7 +184,7 @@ proptest! {
     #[test]
     fn in_whatever_order_samples_come_the_rows_of_groups_are_those_of_the_order_of_stamps(
         paces in prop::collection::vec(1_u64..30, 4),
-        delays in prop::collection::vec(prop::sample::select(vec![0_u64, 0, 0, 0, 3, 40, 150, 400, 900]), 60),
+        delays in prop::collection::vec(prop::sample::select(vec![0_u64, 0, 0, 0, 3, 40, 70, 120, 150, 400, 900]), 60),
         turns in prop::collection::vec(any::<bool>(), 60),
         tick_bytes_max in 20_000_u64..100_000,
     ) {
