@@ -113,50 +113,40 @@ fn what_came_too_late_follows_where_nobody_in_the_group_was_known() {
     check_as_in_order(&groups, &samples, 570);
 }
 
-#[test]
-fn what_came_too_late_begins_the_file_of_a_group_of_which_nothing_was_known() {
+/// Files that take some samples, are made again, take later ones and are made again are those of all in order.
+fn check_between_passes(samples: &[Credited], later: &[Credited], now: u64) {
     let lab = Lab::empty();
     let journal = journal(&lab);
     let groups = open(&journal, &config(&[]));
+    for (samples, turns) in [(samples, 1..20), (later, 20..40)] {
+        append(&journal, samples.to_vec());
+        groups.history.catch_up();
+        look_after(&groups, turns);
+    }
+    check_as_in_order(&groups, &[samples, later].concat(), now);
+}
+
+#[test]
+fn what_came_too_late_begins_the_file_of_a_group_of_which_nothing_was_known() {
     let world = [("lyon.a", 60.0), ("lyon.rack.c", 3.0)];
-    let mut samples = [each_second(1..400, &world[..1]), each_second(1..200, &world[1..])].concat();
-    append(&journal, samples.clone());
-    groups.history.catch_up();
-    look_after(&groups, 1..4);
-    let later = each_second(400..700, &world[..1]);
-    append(&journal, later.clone());
-    groups.history.catch_up();
-    look_after(&groups, 4..8);
-    samples.extend(later);
-    check_as_in_order(&groups, &samples, 570);
+    let samples = [each_second(1..400, &world[..1]), each_second(1..200, &world[1..])].concat();
+    check_between_passes(&samples, &each_second(400..700, &world[..1]), 570);
 }
 
 #[test]
 fn what_came_too_late_follows_hours_after_the_last_that_was_known_of_a_group() {
-    let lab = Lab::empty();
-    let journal = journal(&lab);
-    let groups = open(&journal, &config(&[]));
     let world = [("lyon.a", 60.0), ("lyon.rack.c", 3.0)];
     let each_half_minute = |seconds: std::ops::Range<u64>| -> Vec<Credited> {
         seconds.step_by(30).map(|second| sample("lyon.a", second * 1_000_000, 60.0)).collect()
     };
-    let mut samples =
+    let samples =
         [each_second(1..50, &world), each_half_minute(60..30_000), each_second(29_500..29_600, &world[1..])]
             .concat();
-    append(&journal, samples.clone());
-    groups.history.catch_up();
-    look_after(&groups, 1..4);
-    let later = each_half_minute(30_000..30_600);
-    append(&journal, later.clone());
-    samples.extend(later);
-    check_as_in_order(&groups, &samples, 30_300);
+    check_between_passes(&samples, &each_half_minute(30_000..30_600), 30_300);
 }
 
 #[test]
 fn what_comes_just_in_time_after_a_later_one_was_put_in_its_place_is_not_lost() {
-    let lab = Lab::empty();
-    let journal = journal(&lab);
-    let groups = open(&journal, &config(&[]));
     let delay = |second: u64| match second {
         100..140 => 70,
         140..180 => 40,
@@ -170,10 +160,7 @@ fn what_comes_just_in_time_after_a_later_one_was_put_in_its_place_is_not_lost() 
         .collect();
     arrivals.sort_by_key(|(at, record)| (*at, record.at));
     let samples: Vec<Credited> = arrivals.into_iter().map(|(_, record)| record).collect();
-    append(&journal, samples.clone());
-    groups.history.catch_up();
-    look_after(&groups, 1..20);
-    check_as_in_order(&groups, &samples, 570);
+    check_between_passes(&samples, &[], 570);
 }
 
 proptest! {
