@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::error::BusError;
 use crate::key::Scheme;
-use crate::transport::nats::{NatsAddress, NatsConfig, is_nats};
+use crate::transport::nats::{CONSUMERS_MAX, NatsAddress, NatsConfig, is_name, is_nats};
 use crate::transport::zeromq::CurveConfig;
 
 /// One end of a connection.
@@ -21,6 +21,8 @@ pub struct EndpointConfig {
     pub curve: Option<CurveConfig>,
     /// How to log in, where it is a stream of NATS.
     pub nats: NatsConfig,
+    /// Of a stream that is published to: the consumers for which messages are kept here until each has them on its disk.
+    pub consumers: Vec<String>,
 }
 
 /// Which side of a connection waits.
@@ -36,7 +38,8 @@ pub enum Attach {
 impl EndpointConfig {
     /// An endpoint in the clear, attached as its component does by default.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), attach: None, ipv6: false, curve: None, nats: NatsConfig::default() }
+        let (url, nats, consumers) = (url.into(), NatsConfig::default(), Vec::new());
+        Self { url, attach: None, ipv6: false, curve: None, nats, consumers }
     }
 
     /// Whether it is a stream of NATS JetStream.
@@ -64,6 +67,7 @@ impl EndpointConfig {
         if self.attach.is_some() || self.ipv6 || self.curve.is_some() {
             return Err(BusError::config(&self.url, "`attach`, `ipv6` and `curve` are for ZeroMQ endpoints"));
         }
+        check_consumers(&self.url, &self.consumers)?;
         NatsAddress::new(&self.url, &self.nats)
     }
 
@@ -81,18 +85,43 @@ impl EndpointConfig {
                 "`nats` is for endpoints that start with nats:// or tls://",
             ));
         }
+        if !self.consumers.is_empty() {
+            return Err(BusError::config(
+                &self.url,
+                "`consumers` is for endpoints that start with nats:// or tls://",
+            ));
+        }
         check_url(&self.url)
     }
 
     /// Whether one socket can serve both.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let Self { url, attach, ipv6, curve, nats: _ } = self;
+        let Self { url, attach, ipv6, curve, nats: _, consumers: _ } = self;
         // A stream has a connection of its own.
         !self.is_nats()
             && !other.is_nats()
             && (*attach, *ipv6, curve) == (other.attach, other.ipv6, &other.curve)
             && url.contains('[') == other.url.contains('[')
     }
+}
+
+/// The consumers that messages are kept for.
+///
+/// # Errors
+/// When one has no name, or two the same, or there are more than a header has room for.
+fn check_consumers(url: &str, consumers: &[String]) -> Result<(), BusError> {
+    if !consumers.iter().all(|name| is_name(name)) {
+        let why = "the name of a consumer must be 1 to 64 letters, digits, - or _";
+        return Err(BusError::config(url, why));
+    }
+    let is_twice = |(at, name): (usize, &String)| consumers.iter().skip(at + 1).any(|other| other == name);
+    if consumers.iter().enumerate().any(is_twice) {
+        return Err(BusError::config(url, "a consumer is listed twice in `consumers`"));
+    }
+    if consumers.len() > CONSUMERS_MAX {
+        return Err(BusError::config(url, format!("`consumers` has at most {CONSUMERS_MAX} names")));
+    }
+    Ok(())
 }
 
 /// What a server stores may be published again by anybody who reaches it, within [`crate::SubscriberConfig`]'s

@@ -16,6 +16,7 @@ mod publisher;
 mod queue;
 mod received;
 mod refusal;
+mod spool;
 mod subscriber;
 mod transport;
 mod verify;
@@ -29,9 +30,11 @@ pub use message::{DescriptionRefusal, PAYLOAD_BYTES_MAX, Signer, Verified, Verif
 pub use publisher::{Describe, Publisher, PublisherConfig, PublisherCounters};
 pub use received::{Batch, Received};
 pub use refusal::{Refusal, RefusalCounters};
+pub use spool::{SpoolConfig, SpoolCounters};
 pub use subscriber::{Ack, SourceConfig, Subscriber, SubscriberConfig, SubscriberCounters};
 pub use transport::nats::{
-    ConsumerBegin, NatsConfig, NatsLink, NatsReport, NatsSetup, NatsSide, StreamLimits,
+    ConsumerBegin, NatsConfig, NatsLink, NatsReport, NatsSetup, NatsSide, SpoolConsumer, SpoolReader,
+    StreamLimits,
 };
 pub use transport::zeromq::{BusContext, BusCounters, CurveConfig, CurveError, CurvePair};
 pub use verify::Skew;

@@ -30,6 +30,6 @@ const SIGNATURE_MEMBER: &str = "message_signature";
 const KWAPI_1: &[u8] = b"kwapi-1\0";
 
 /// The length of a topic, as it is hashed.
-fn topic_length(topic: &[u8]) -> [u8; 2] {
+pub(crate) fn topic_length(topic: &[u8]) -> [u8; 2] {
     u16::try_from(topic.len()).unwrap_or(u16::MAX).to_be_bytes()
 }

@@ -21,7 +21,8 @@ use crate::error::BusError;
 use crate::key::{Key, KeyError, Scheme};
 use crate::message::{Signer, Wire};
 use crate::queue::{self, DropOldest};
-use crate::transport::nats::{NatsLink, NatsOutlet, Outgoing};
+use crate::spool::{SpoolConfig, SpoolCounters, SpoolWriter};
+use crate::transport::nats::{NatsLink, NatsOutlet, Outgoing, PositionKeys, SpoolReader};
 use crate::transport::zeromq::{BusContext, ClientLists, ListenerQueues, OpenSocket, high_water_at};
 use crate::worker::Worker;
 
@@ -54,6 +55,10 @@ pub struct Publisher {
     worker: CloseThenJoin,
     /// After the thread that fills them.
     outlets: Arc<Vec<NatsOutlet>>,
+    /// What positions in the spool are signed with.
+    position_keys: Arc<PositionKeys>,
+    /// After those that read it.
+    spool: Option<Arc<SpoolWriter>>,
 }
 
 /// A measurement to be sent, and what is known of its meter.
@@ -109,11 +114,40 @@ impl Publisher {
     /// many as there are probes.
     ///
     /// # Errors
-    /// When an endpoint cannot be opened or the key is unfit; nothing stays open then.
+    /// When an endpoint cannot be opened or the key is unfit, or one has `consumers`, for which it takes
+    /// [`Publisher::start_with_spool`]; nothing stays open then.
     pub fn start(
         context: &BusContext,
         config: &PublisherConfig,
         messages_per_interval: usize,
+    ) -> Result<Self, BusError> {
+        let has_consumers = |endpoint: &&EndpointConfig| !endpoint.consumers.is_empty();
+        if let Some(endpoint) = config.endpoints.iter().find(has_consumers) {
+            return Err(BusError::config(&endpoint.url, "`consumers` is for `publish` in [drivers]"));
+        }
+        Self::open(context, config, messages_per_interval, None)
+    }
+
+    /// As [`Publisher::start`]. What goes to endpoints with `consumers` is kept in a spool until each of them has it on its
+    /// disk; where there is no such endpoint, nothing is.
+    ///
+    /// # Errors
+    /// When an endpoint cannot be opened or the key is unfit; nothing stays open then. A spool that cannot be written is no
+    /// error: see [`Publisher::spool`].
+    pub fn start_with_spool(
+        context: &BusContext,
+        config: &PublisherConfig,
+        messages_per_interval: usize,
+        spool: SpoolConfig,
+    ) -> Result<Self, BusError> {
+        Self::open(context, config, messages_per_interval, Some(spool))
+    }
+
+    fn open(
+        context: &BusContext,
+        config: &PublisherConfig,
+        messages_per_interval: usize,
+        spool: Option<SpoolConfig>,
     ) -> Result<Self, BusError> {
         let first = config.endpoints.first().map_or("publisher", |endpoint| &endpoint.url);
         if config.endpoints.is_empty() {
@@ -127,17 +161,39 @@ impl Publisher {
             .iter()
             .map(|endpoint| {
                 require_signature(&endpoint.url, config.signature)?;
-                endpoint.nats()
+                Ok((endpoint.nats()?, endpoint.consumers.as_slice()))
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, BusError>>()?;
         let open = |endpoint: &EndpointConfig| {
             let high_water = high_water_at(&endpoint.url, config.high_water, messages_per_interval);
             OpenSocket::open(context, SocketType::PUB, endpoint, Attach::Bind, high_water)
         };
         let mut sockets: Vec<_> = endpoints.into_iter().map(open).collect::<Result<_, _>>()?;
         let length = messages_per_interval.saturating_mul(2).max(queue::LENGTH_MIN);
-        let outlets = addresses.into_iter().map(|address| NatsOutlet::start(address, length));
-        let outlets: Arc<Vec<NatsOutlet>> = Arc::new(outlets.collect::<Result<_, _>>()?);
+        let (kept, queued): (Vec<_>, Vec<_>) =
+            addresses.into_iter().partition(|(_, consumers)| !consumers.is_empty());
+        let spool = spool.filter(|_| !kept.is_empty()).map(|spool| SpoolWriter::start(spool, kept.len()));
+        let spool = spool.transpose()?.map(Arc::new);
+        // Streams take messages that are signed so alone.
+        let signing = if streams.is_empty() { &[] } else { config.keys.as_slice() };
+        let position_keys = PositionKeys::new(signing);
+        let position_keys =
+            Arc::new(position_keys.map_err(|source| BusError::Key { url: first.to_owned(), source })?);
+        let queued = queued.into_iter().map(|(address, _)| NatsOutlet::start(address, length));
+        let mut outlets = queued.collect::<Result<Vec<_>, _>>()?;
+        if let Some(spool) = &spool {
+            for (reader, (address, consumers)) in kept.into_iter().enumerate() {
+                let spool = spool.spool();
+                outlets.push(NatsOutlet::start_with_spool(
+                    address,
+                    consumers,
+                    spool,
+                    reader,
+                    &position_keys,
+                )?);
+            }
+        }
+        let outlets = Arc::new(outlets);
         let bound = sockets.iter().flat_map(OpenSocket::bound).cloned().collect();
         let shared = Arc::new(Shared {
             queue: DropOldest::new(length),
@@ -150,7 +206,7 @@ impl Publisher {
         });
         let client_lists = ClientLists::new(sockets.iter().filter_map(OpenSocket::client_list));
         let of_thread = shared.clone();
-        let to = outlets.clone();
+        let to = (outlets.clone(), spool.clone());
         let worker =
             Worker::start("bus-publisher", move |_| run(&of_thread, &mut signers, &mut sockets, &to))?;
         let signature = config.signature;
@@ -161,6 +217,8 @@ impl Publisher {
             bound,
             worker: CloseThenJoin { shared, worker },
             outlets,
+            position_keys,
+            spool,
         })
     }
 
@@ -169,7 +227,11 @@ impl Publisher {
     /// # Errors
     /// When one is unfit, or the scheme needs keys and there are none; nothing has changed then.
     pub fn sign_with(&self, keys: &[Key]) -> Result<(), KeyError> {
-        *self.shared.new_signers.lock() = Some(Signers::new(self.signature, keys)?);
+        let signers = Signers::new(self.signature, keys)?;
+        if !self.outlets.is_empty() {
+            self.position_keys.replace(keys)?;
+        }
+        *self.shared.new_signers.lock() = Some(signers);
         Ok(())
     }
 
@@ -211,6 +273,12 @@ impl Publisher {
     /// How the streams of NATS it publishes to are doing.
     pub fn nats_links(&self) -> Vec<NatsLink> {
         self.outlets.iter().map(NatsOutlet::link).collect()
+    }
+
+    /// What the spool has, and how the consumers are doing that it is kept for, by their streams; `None` where none are listed.
+    pub fn spool(&self) -> Option<(SpoolCounters, Vec<SpoolReader>)> {
+        let counters = self.spool.as_ref()?.spool().counters();
+        Some((counters, self.outlets.iter().filter_map(NatsOutlet::spool_reader).collect()))
     }
 
     /// Waits until the streams of NATS have stored what was published by now, for so long at most; says whether they have.
@@ -284,7 +352,12 @@ impl Signers {
 }
 
 /// Until the queue is closed, and then what is left in it.
-fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket], outlets: &[NatsOutlet]) {
+fn run(
+    shared: &Shared,
+    signers: &mut Signers,
+    sockets: &mut [OpenSocket],
+    (outlets, spool): &(Arc<Vec<NatsOutlet>>, Option<Arc<SpoolWriter>>),
+) {
     let mut outgoing: Vec<Outgoing> = Vec::new();
     let mut wire = Wire::default();
     let mut measurements = VecDeque::new();
@@ -328,10 +401,12 @@ fn run(shared: &Shared, signers: &mut Signers, sockets: &mut [OpenSocket], outle
             }
             published += 1;
         }
-        if let Some((last, others)) = outlets.split_last() {
-            others.iter().for_each(|outlet| outlet.extend(outgoing.iter().cloned()));
-            last.extend(outgoing.drain(..));
+        if let Some(spool) = spool {
+            spool.spool().extend(outgoing.iter().cloned());
         }
+        let queued = outlets.iter().filter(|outlet| outlet.has_queue());
+        queued.for_each(|outlet| outlet.extend(outgoing.iter().cloned()));
+        outgoing.clear();
         shared.published.fetch_add(published, Ordering::Relaxed);
         shared.described.fetch_add(described, Ordering::Relaxed);
         shared.unsigned.fetch_add(unsigned, Ordering::Relaxed);

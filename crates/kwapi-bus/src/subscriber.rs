@@ -5,6 +5,7 @@ mod intake;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::received::Batch;
 use crate::refusal::Refusal;
 use crate::transport::Inlet;
 use crate::transport::inlets::Inlets;
-use crate::transport::nats::{Link, NatsConfig, NatsInlet, NatsInletConfig, NatsLink, is_nats};
+use crate::transport::nats::{Link, NatsConfig, NatsInlet, NatsInletConfig, NatsLink, PositionKeys, is_nats};
 use crate::transport::wake::Alarm;
 use crate::transport::zeromq::{BusContext, ClientLists, CurveConfig, Sockets, high_water_at};
 use crate::verify::{AgeLimits, ClockWatch, Skew, Skews, Verification};
@@ -50,6 +51,8 @@ pub struct SubscriberConfig {
     pub stored_age_max_seconds: u64,
     /// How many messages are kept per peer; by default four intervals of all probes, 2 000 at least.
     pub high_water: Option<NonZeroU32>,
+    /// The directory where consumers of streams keep where they stand at each site; none: they forget it at the end.
+    pub positions: Option<PathBuf>,
     /// The earliest that a right wall clock can show. While ours shows less, the publishers' clocks tell the time.
     pub clock_not_before: Timestamp,
 }
@@ -85,6 +88,7 @@ impl SubscriberConfig {
             max_age_seconds: MAX_AGE_SECONDS,
             stored_age_max_seconds: STORED_AGE_MAX_SECONDS,
             high_water: None,
+            positions: None,
             clock_not_before: PROGRAM_DATE,
         }
     }
@@ -108,14 +112,24 @@ impl SourceConfig {
     fn endpoint(&self) -> EndpointConfig {
         let Self { url, attach, ipv6, curve, nats, .. } = self;
         let (curve, nats) = (curve.clone(), nats.clone());
-        EndpointConfig { url: url.clone(), attach: *attach, ipv6: *ipv6, curve, nats }
+        let (url, consumers) = (url.clone(), Vec::new());
+        EndpointConfig { url, attach: *attach, ipv6: *ipv6, curve, nats, consumers }
     }
 
     /// What to read of the stream that it is.
-    fn stream(&self, probes: &[Pattern]) -> Result<NatsInletConfig, BusError> {
+    fn stream(&self, config: &SubscriberConfig, clocks: &ProcessClocks) -> Result<NatsInletConfig, BusError> {
         let address = self.endpoint().nats()?;
         require_signature(&self.url, self.signature)?;
-        Ok(NatsInletConfig { address, probes: probes.to_vec(), consumer: self.consumer.clone() })
+        let keys = PositionKeys::new(&self.keys);
+        let keys = keys.map_err(|source| BusError::Key { url: self.url.clone(), source })?;
+        Ok(NatsInletConfig {
+            address,
+            probes: config.probes.clone(),
+            consumer: self.consumer.clone(),
+            keys: Arc::new(keys),
+            positions: config.positions.clone(),
+            clocks: clocks.clone(),
+        })
     }
 
     /// Whether one socket and one verification can serve both.
@@ -133,6 +147,8 @@ pub struct Subscriber {
     age_max: AgeLimits,
     client_lists: ClientLists,
     links: Vec<Arc<Link>>,
+    /// Of each stream, in their order among the sources.
+    position_keys: Vec<Arc<PositionKeys>>,
     bound: Vec<String>,
     worker: Worker,
 }
@@ -209,18 +225,19 @@ impl Subscriber {
         let sockets = Sockets::open(context, &endpoints, &prefixes, high_water)?;
         let bound = sockets.bound();
         let queue_length = messages_per_interval.saturating_mul(2).max(queue::LENGTH_MIN);
-        let clocks = ClockWatch::new(clocks.clone(), config.clock_not_before);
+        let watched = ClockWatch::new(clocks.clone(), config.clock_not_before);
         let client_lists = sockets.client_lists();
         let probes = config.probes.clone();
         let alarm = Alarm::new()?;
         let streams = groups.iter().flatten().filter(|source| is_nats(&source.url));
         let streams: Vec<_> = streams
-            .map(|source| NatsInlet::start(source.stream(&probes)?, alarm.waker()))
+            .map(|source| NatsInlet::start(source.stream(config, clocks)?, alarm.waker()))
             .collect::<Result<_, _>>()?;
         let links = streams.iter().map(NatsInlet::link).collect();
+        let position_keys = streams.iter().map(NatsInlet::keys).collect();
         let inlets = Inlets::new(sockets, streams, alarm);
-        let subscriber = Self::read(inlets, verifications, probes, clocks, queue_length, bound)?;
-        Ok(Self { sources: Mutex::new(groups), age_max, client_lists, links, ..subscriber })
+        let subscriber = Self::read(inlets, verifications, probes, watched, queue_length, bound)?;
+        Ok(Self { sources: Mutex::new(groups), age_max, client_lists, links, position_keys, ..subscriber })
     }
 
     /// Takes up the keys that `endpoints` name now, whose URLs are those it was started with: what messages may be signed
@@ -258,6 +275,13 @@ impl Subscriber {
             groups.get_mut(place).into_iter().flatten().for_each(|source| source.keys.clone_from(&keys));
             new.push((place, verification));
         }
+        drop(new);
+        let streams = groups.iter().flatten().filter(|source| is_nats(&source.url));
+        for (source, keys) in streams.zip(&self.position_keys) {
+            // Those that have verified messages are fit.
+            let unfit = |error| BusError::Key { url: source.url.clone(), source: error };
+            keys.replace(&source.keys).map_err(unfit)?;
+        }
         Ok(())
     }
 
@@ -283,7 +307,8 @@ impl Subscriber {
         let worker = Worker::start("bus-subscriber", move |stop| intake.run(stop))?;
         let (sources, client_lists) = (Mutex::default(), ClientLists::default());
         let age_max = AgeLimits { live: Duration::ZERO, stored: Duration::ZERO };
-        Ok(Self { shared, sources, age_max, client_lists, links: Vec::new(), bound, worker })
+        let (links, position_keys) = (Vec::new(), Vec::new());
+        Ok(Self { shared, sources, age_max, client_lists, links, position_keys, bound, worker })
     }
 
     /// The next verified measurements, some hundreds at most; `None` when the subscriber has ended. Dropping the

@@ -192,7 +192,7 @@ impl Config {
         warnings.extend(remarks::shared_outlets(document, &expanded, &meters));
         let api = api_section(document)?;
         warnings.extend(remarks::peers_in_clear(document, &api));
-        let config = Self {
+        let mut config = Self {
             files: document.files().to_vec(),
             state_directory: state_directory(document)?,
             bus: document.section("bus")?,
@@ -217,6 +217,7 @@ impl Config {
             sources: document.sources().clone(),
         };
         config.check_bus(document)?;
+        config.warnings.extend(config.unknown_consumers(document));
         config.check_peers(document)?;
         if let Err(error) = config.api.config.check() {
             let mut path = vec![Step::Key("api".to_owned())];

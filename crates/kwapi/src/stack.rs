@@ -191,6 +191,7 @@ impl Stack {
             let samples = pages.as_ref().and_then(Pages::samples);
             let sources = status::TroubleSources {
                 manager: manager.clone(),
+                publisher: drivers.as_ref().map(Drivers::publisher),
                 forwarder: forwarder.clone(),
                 live: live.cloned(),
                 samples,

@@ -5,6 +5,9 @@
 //! server keeps it for a *consumer* (a name of a plugin's history) until its journal has it on the disk. A plugin without
 //! a history has no consumer and hears live, as over ZeroMQ.
 //!
+//! A confirmation of the server does not survive its power failure. Where a publisher lists the consumers of histories, it
+//! keeps what each of them has not said to have on its own disk ([`crate::spool`]), and sends that again: see [`position`].
+//!
 //! Each endpoint has a thread of its own, with a connection that it opens again until it stands.
 
 mod address;
@@ -15,18 +18,25 @@ mod jetstream;
 mod link;
 mod login;
 mod nkey;
+mod outgoing;
 mod outlet;
+mod position;
 mod setup;
+mod spool_reader;
 mod subject;
 mod wire;
 
-pub(crate) use address::{NatsAddress, is_nats};
+pub(crate) use address::{NatsAddress, is_name, is_nats};
 pub(crate) use inlet::{NatsInlet, NatsInletConfig};
 pub(crate) use link::Link;
 pub use link::{NatsLink, NatsSide};
 pub use login::NatsConfig;
-pub(crate) use outlet::{NatsOutlet, Outgoing};
+pub(crate) use outgoing::Outgoing;
+pub(crate) use outlet::NatsOutlet;
+pub(crate) use outlet::listed::CONSUMERS_MAX;
+pub(crate) use position::{PositionKeys, SPOOL_ID_DIGITS};
 pub use setup::{ConsumerBegin, NatsReport, NatsSetup, StreamLimits};
+pub use spool_reader::{SpoolConsumer, SpoolReader};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 mod faults;
 mod logins;
+mod spool;
 mod stranger;
 
 use kwapi_bus::{Ack, ConsumerBegin, NatsConfig, NatsLink, NatsSetup, StreamLimits};
@@ -14,7 +15,7 @@ use super::*;
 
 /// A server with one stream, `power`, and what connects to it.
 struct World {
-    _lab: Lab,
+    lab: Lab,
     server: NatsServer,
     url: String,
     config: NatsConfig,
@@ -33,7 +34,7 @@ impl World {
         let lab = Lab::empty();
         let server = NatsServer::start(&lab, free_port(), configuration);
         let url = server.url("power");
-        Self { _lab: lab, server, url, config, context: BusContext::new() }
+        Self { lab, server, url, config, context: BusContext::new() }
     }
 
     fn endpoint(&self) -> EndpointConfig {

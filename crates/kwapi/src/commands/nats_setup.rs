@@ -65,8 +65,13 @@ fn server_configuration(streams: &[(EndpointConfig, Vec<&str>)]) -> String {
     let names: BTreeSet<String> = streams.iter().map(|(endpoint, _)| stream_of(endpoint)).collect();
     let mut users = vec![user("setup", &["$JS.API.>".to_owned()], &["_INBOX.>".to_owned()])];
     for name in &names {
-        let publish = [format!("{name}.>"), format!("$JS.API.STREAM.INFO.{name}")];
-        users.push(user(&format!("{name}-drivers"), &publish, &["_INBOX.>".to_owned()]));
+        let publish = [
+            format!("{name}.>"),
+            format!("$JS.API.STREAM.INFO.{name}"),
+            format!("$JS.API.STREAM.MSG.GET.{name}"),
+        ];
+        let subscribe = ["_INBOX.>".to_owned(), "%position.>".to_owned()];
+        users.push(user(&format!("{name}-drivers"), &publish, &subscribe));
         users.push(user(&format!("{name}-live"), &[], &[format!("{name}.>")]));
     }
     for (endpoint, consumers) in streams {
@@ -80,6 +85,7 @@ fn server_configuration(streams: &[(EndpointConfig, Vec<&str>)]) -> String {
                 format!("$JS.API.CONSUMER.RESET.{stream}.{consumer}"),
                 format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
                 format!("$JS.ACK.{stream}.{consumer}.>"),
+                format!("%position.{consumer}.>"),
             ];
             users.push(user(&format!("{stream}-{consumer}"), &publish, &["_INBOX.>".to_owned()]));
         }

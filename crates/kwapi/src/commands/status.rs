@@ -14,7 +14,7 @@ use super::client::{AskFailure, KwapiClient};
 use crate::cli::StatusArgs;
 use crate::config::Config;
 use crate::stack::Roles;
-use crate::stack::status::{LinkReport, MeterReport, ProbeReport, default_address};
+use crate::stack::status::{LinkReport, MeterReport, ProbeReport, SpoolReport, default_address};
 
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,6 +48,7 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
         print(&shown);
     }
     println!("{}", summary(&meters));
+    print_spool(address).await;
     print_troubles(address).await;
     Ok(())
 }
@@ -77,6 +78,23 @@ async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<
     println!("no meters in this process; {readiness}");
     print_troubles(address).await;
     Ok(())
+}
+
+/// What is kept for consumers at NATS, where anything is. A kwapi of before says nothing of it.
+async fn print_spool(address: SocketAddr) {
+    let Ok(body) = ask(address, "/spool").await else { return };
+    let Ok(Some(spool)) = serde_json::from_slice::<Option<SpoolReport>>(&body) else { return };
+    let megabytes = spool.bytes as f64 / 1e6;
+    let oldest = spool.oldest_seconds.map_or_else(String::new, |age| format!(", the oldest for {age:.0} s"));
+    println!("{megabytes:.1} MB of messages kept for consumers{oldest}; {} dropped", spool.dropped);
+    for consumer in &spool.consumers {
+        let heard = consumer.heard_seconds_ago;
+        let heard = heard.map_or_else(|| "never heard".to_owned(), |ago| format!("heard {ago:.1} s ago"));
+        println!(
+            "  {} at {}: lacks {}, {heard}; {} sent again",
+            consumer.consumer, consumer.endpoint, consumer.lacking, consumer.repeated
+        );
+    }
 }
 
 /// What is wrong with the process at `address` itself. A kwapi of before says nothing of it.

@@ -13,7 +13,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::document::{Document, DocumentError, Step};
-use super::{Config, chain};
+use super::{Config, chain, nearest};
 
 /// `[bus]`: what holds for every endpoint that does not say otherwise.
 #[derive(Clone, Debug, Deserialize)]
@@ -71,7 +71,7 @@ pub(crate) struct Endpoint(Full);
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "an endpoint: a URL, or a table with `url` and any of attach, ipv6, curve, signature, keys, nats, consumer"
+    expecting = "an endpoint: a URL, or a table with `url` and any of attach, ipv6, curve, signature, keys, nats, consumer, consumers"
 )]
 enum Written {
     Url(String),
@@ -99,6 +99,9 @@ struct Full {
     /// Of a history that subscribes.
     #[serde(default)]
     consumer: Option<String>,
+    /// Of drivers that publish: the histories for which messages are kept until each has them on its disk.
+    #[serde(default)]
+    consumers: Vec<String>,
 }
 
 impl From<Written> for Endpoint {
@@ -122,6 +125,7 @@ impl Endpoint {
             keys: Vec::new(),
             nats: None,
             consumer: None,
+            consumers: Vec::new(),
         })
     }
 
@@ -143,17 +147,17 @@ impl Endpoint {
 
     /// As an end that carries messages and verifies none.
     pub(crate) fn plain(&self, bus: &BusSection) -> EndpointConfig {
-        let Full { url, attach, ipv6, curve, nats, .. } = &self.0;
+        let Full { url, attach, ipv6, curve, nats, consumers, .. } = &self.0;
         let curve = curve.clone().or_else(|| bus.curve.clone().filter(|_| url.starts_with("tcp://")));
         let endpoint = EndpointConfig { attach: *attach, ipv6: *ipv6, curve, ..EndpointConfig::new(url) };
         let of_all = bus.nats.clone();
         let nats = nats.clone().unwrap_or(if endpoint.is_nats() { of_all } else { NatsConfig::default() });
-        EndpointConfig { nats, ..endpoint }
+        EndpointConfig { nats, consumers: consumers.clone(), ..endpoint }
     }
 
     /// As an end whose messages are verified.
     pub(crate) fn source(&self, bus: &BusSection) -> SourceConfig {
-        let EndpointConfig { url, attach, ipv6, curve, nats } = self.plain(bus);
+        let EndpointConfig { url, attach, ipv6, curve, nats, consumers: _ } = self.plain(bus);
         let signature = self.0.signature.unwrap_or(bus.signature);
         let keys = match (signature, self.0.keys.is_empty()) {
             (Scheme::None, _) => Vec::new(),
@@ -247,7 +251,10 @@ impl Config {
 
     /// What is wrong with an endpoint that is a stream of NATS, or should be, in its place.
     fn nats_trouble(&self, table: &str, key: &str, endpoint: &Endpoint) -> Option<&'static str> {
-        let Full { signature, consumer, .. } = &endpoint.0;
+        let Full { signature, consumer, consumers, .. } = &endpoint.0;
+        if !consumers.is_empty() && (table, key) != ("drivers", "publish") {
+            return Some("`consumers` is for `publish` in [drivers]");
+        }
         if !endpoint.plain(&self.bus).is_nats() {
             return consumer
                 .as_ref()
@@ -275,7 +282,7 @@ impl Config {
     pub(crate) fn nats_streams(&self) -> Vec<(EndpointConfig, Vec<&str>)> {
         let mut streams: Vec<(EndpointConfig, Vec<&str>)> = Vec::new();
         for endpoint in self.endpoint_lists().iter().flat_map(|(_, _, endpoints)| endpoints.iter()) {
-            let plain = endpoint.plain(&self.bus);
+            let plain = EndpointConfig { consumers: Vec::new(), ..endpoint.plain(&self.bus) };
             if !plain.is_nats() {
                 continue;
             }
@@ -291,6 +298,29 @@ impl Config {
             }
         }
         streams
+    }
+
+    /// Consumers that messages are kept for and that no history of this configuration is, though some of the same stream are.
+    pub(super) fn unknown_consumers(&self, document: &Document) -> Vec<String> {
+        let stream = |endpoint: &Endpoint| endpoint.plain(&self.bus).nats_stream();
+        let mut warnings = Vec::new();
+        for endpoint in &self.drivers.publish {
+            let read = self
+                .rrd
+                .subscribe
+                .iter()
+                .filter(|it| it.url() == endpoint.url() || stream(it) == stream(endpoint));
+            let known: Vec<&str> = read.filter_map(Endpoint::consumer).collect();
+            let unknown = endpoint.0.consumers.iter().filter(|name| !known.contains(&name.as_str()));
+            for name in unknown.filter(|_| !known.is_empty()) {
+                let advice = nearest(name, known.iter().copied())
+                    .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+                let path = ["drivers", "publish"].map(|key| Step::Key(key.to_owned()));
+                let message = format!("{}: no `consumer` in [rrd] is named `{name}`{advice}", endpoint.url());
+                warnings.push(document.error(&path, message).to_string());
+            }
+        }
+        warnings
     }
 
     /// What the bus would refuse at the start: addresses that are none, keys that are too short.

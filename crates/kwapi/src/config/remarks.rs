@@ -46,9 +46,11 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
         .filter(|(name, _)| !TAKEN_UP.contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), print(name, value)))
         .collect();
-    if let Some(publish) = document.tables.get("drivers").and_then(|drivers| drivers.get("publish")) {
-        let publish = Value::Table([("publish".to_owned(), publish.clone())].into_iter().collect());
-        fixed.insert("drivers.publish".to_owned(), print("drivers", &publish));
+    for key in ["publish", "spool_megabytes_max"] {
+        if let Some(value) = document.tables.get("drivers").and_then(|drivers| drivers.get(key)) {
+            let value = Value::Table([(key.to_owned(), value.clone())].into_iter().collect());
+            fixed.insert(format!("drivers.{key}"), print("drivers", &value));
+        }
     }
     fixed
 }

@@ -16,10 +16,13 @@ use super::document::{Document, DocumentError, Step};
 use super::meters::MeterDefaults;
 
 /// `[drivers]`: publishing, and what meters have in common.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct DriversSection {
     /// Where the driver manager publishes, besides the plugins of its own process.
     pub(crate) publish: Vec<Endpoint>,
+    /// How much is kept for the `consumers` of these endpoints, in megabytes (10^6 bytes); beyond it the oldest messages are
+    /// dropped.
+    pub(crate) spool_megabytes_max: u32,
 }
 
 /// `[forwarder]`
@@ -162,10 +165,13 @@ pub(crate) struct StatusSection {
 }
 
 pub(super) fn drivers_section(document: &Document) -> Result<(DriversSection, MeterDefaults), DocumentError> {
-    #[derive(Default, Deserialize)]
+    const SPOOL: &str = "spool_megabytes_max";
+    #[derive(Deserialize)]
     struct Publish {
         #[serde(default)]
         publish: Vec<Endpoint>,
+        #[serde(default = "spool_megabytes_max")]
+        spool_megabytes_max: u32,
     }
     let path = [Step::Key("drivers".to_owned())];
     let table = match document.tables.get("drivers") {
@@ -173,11 +179,21 @@ pub(super) fn drivers_section(document: &Document) -> Result<(DriversSection, Me
         Some(Value::Table(table)) => table.clone(),
         Some(_) => return Err(document.error(&path, "[drivers] must be a table")),
     };
-    let Publish { publish } = document.typed(&path, Value::Table(table.clone()), &[])?;
+    let Publish { publish, spool_megabytes_max } = document.typed(&path, Value::Table(table.clone()), &[])?;
     let mut rest = table;
     rest.remove("publish");
-    let defaults = document.typed(&path, Value::Table(rest), &["publish"])?;
-    Ok((DriversSection { publish }, defaults))
+    rest.remove(SPOOL);
+    let defaults = document.typed(&path, Value::Table(rest), &["publish", SPOOL])?;
+    if spool_megabytes_max == 0 {
+        let path = ["drivers", SPOOL].map(|key| Step::Key(key.to_owned()));
+        let message = format!("{SPOOL} = 0 keeps no messages; remove `consumers` from the endpoints instead");
+        return Err(document.error(&path, message));
+    }
+    Ok((DriversSection { publish, spool_megabytes_max }, defaults))
+}
+
+fn spool_megabytes_max() -> u32 {
+    1_000
 }
 
 pub(super) fn api_section(document: &Document) -> Result<ApiSection, DocumentError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_bus::{BusError, Publisher, PublisherCounters};
+use kwapi_bus::{BusError, Publisher, PublisherCounters, SpoolConfig};
 use kwapi_drivers::manager::{Host, Manager, MeterSpec, VirtualError};
 use kwapi_plugins::live::Live;
 use kwapi_plugins::metrics::Metrics;
@@ -38,12 +38,19 @@ impl Drivers {
     ) -> Result<Self, StartError> {
         let expected = expected_messages(config, live.map_or(0, Live::probes));
         let publisher_config = config.bus.publisher(&config.drivers.publish, inside);
-        let publisher = Arc::new(Publisher::start(&process.bus, &publisher_config, expected)?);
+        let directory = config.state_directory.join("drivers");
+        let spool = SpoolConfig {
+            directory: directory.join("spool"),
+            bytes_max: u64::from(config.drivers.spool_megabytes_max) * 1_000_000,
+            age_max: Duration::from_secs(config.bus.stored_age_max_seconds),
+            clock: process.clock.clone(),
+        };
+        let publisher = Publisher::start_with_spool(&process.bus, &publisher_config, expected, spool)?;
+        let publisher = Arc::new(publisher);
         let sink = {
             let publisher = publisher.clone();
             Arc::new(move |measurement, facts| publisher.publish_described(measurement, facts))
         };
-        let directory = config.state_directory.join("drivers");
         let manager = Arc::new(Manager::keeping(sink, process.clock.clone(), Host::this(), directory));
         let drivers = Self { manager: manager.clone(), publisher: publisher.clone() };
         for trouble in manager.troubles() {
@@ -58,6 +65,10 @@ impl Drivers {
         readiness::nats(all, "nats_publish", move || links.nats_links());
         let links = publisher.clone();
         all.add(metrics::nats(move || links.nats_links()));
+        if publisher.spool().is_some() {
+            readiness::spool(all, publisher.clone());
+            all.add(metrics::spool(publisher.clone(), process.clock.clone()));
+        }
         all.add(metrics::drivers(manager));
         all.add(metrics::publisher(publisher));
         Ok(drivers)
@@ -88,6 +99,11 @@ impl Drivers {
     /// How each meter is doing.
     pub(crate) fn manager(&self) -> Arc<Manager> {
         self.manager.clone()
+    }
+
+    /// What sends their measurements.
+    pub(super) fn publisher(&self) -> Arc<Publisher> {
+        self.publisher.clone()
     }
 
     /// What has been published, and what has not.

@@ -106,6 +106,8 @@ impl Feed {
         let clocks =
             ProcessClocks { monotonic: silence_clock(process, &subscriber_config), ..process.clocks() };
         let live = Live::open(live_config, accounts, clocks.wall.clone(), clocks.monotonic.clone());
+        // What is said to be on the disk is in this journal: it goes, or is restored, with it.
+        subscriber_config.positions = journal.as_ref().map(|journal| journal.home().to_owned());
         subscriber_config.clock_not_before = clock_not_before(live.newest_recorded());
         let expected = super::drivers::expected_messages(config, live.probes());
         let subscriber = Subscriber::start(&process.bus, &subscriber_config, &clocks, expected)

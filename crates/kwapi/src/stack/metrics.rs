@@ -14,7 +14,7 @@ use kwapi_plugins::auth::Auth;
 use kwapi_plugins::descriptions::Descriptions;
 use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
 
-pub(super) use nats::nats;
+pub(super) use nats::{nats, spool};
 pub(super) use records::{groups, history, ledger};
 pub(super) use samples::samples;
 

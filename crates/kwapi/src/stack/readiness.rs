@@ -126,6 +126,17 @@ pub(super) fn nats(
     });
 }
 
+/// The messages that are kept for consumers: ready while they are written, and the consumers can be heard. One that is away is
+/// no reason to ask elsewhere.
+pub(super) fn spool(all: &mut Metrics, publisher: Arc<Publisher>) {
+    all.add_readiness("spool", move || {
+        let Some((counters, readers)) = publisher.spool() else { return Ok(()) };
+        let deaf =
+            readers.into_iter().find_map(|reader| Some(format!("{}: {}", reader.endpoint, reader.trouble?)));
+        counters.trouble.or(deaf).map_or(Ok(()), Err)
+    });
+}
+
 /// The meters: ready when each has been tried once, whatever came of it. A meter that fails is no reason not to ask for
 /// the others; `kwapi_meter_up` tells of it.
 pub(super) fn drivers(all: &mut Metrics, manager: Arc<Manager>, publisher: Arc<Publisher>) {

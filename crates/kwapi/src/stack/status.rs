@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
-use kwapi_bus::{Forwarder, LinkCounters};
+use kwapi_bus::{Forwarder, LinkCounters, Publisher};
 use kwapi_core::{Timestamp, WallClock, is_silent};
 use kwapi_drivers::manager::{Manager, MeterStatus, ProbeStatus};
 use kwapi_history::Samples;
@@ -43,6 +43,8 @@ pub(crate) const fn default_address(roles: Roles) -> SocketAddr {
 const METERS: &str = "/meters";
 /// …what each link of a forwarder carries…
 const LINKS: &str = "/links";
+/// …what is kept for consumers at NATS…
+const SPOOL: &str = "/spool";
 /// …how the exchange with each other instance of the API is doing…
 const PEERS: &str = "/peers";
 /// …and what is wrong with the process itself.
@@ -51,7 +53,7 @@ const TROUBLES: &str = "/troubles";
 static ROUTES: Routes = Routes {
     server: "status",
     table: &[],
-    others: &[METRICS, HEALTH, READY, METERS, LINKS, PEERS, TROUBLES, ENERGY],
+    others: &[METRICS, HEALTH, READY, METERS, LINKS, SPOOL, PEERS, TROUBLES, ENERGY],
 };
 
 /// How the status listener of a process listens.
@@ -86,7 +88,10 @@ pub(super) fn router(
     if let Some(peers) = sources.peers.clone() {
         router = router.route(PEERS, get(api_peers).with_state(peers));
     }
-    router = router.route(TROUBLES, get(troubles).with_state(sources));
+    if let Some(publisher) = sources.publisher.clone().filter(|publisher| publisher.spool().is_some()) {
+        router = router.route(SPOOL, get(spool).with_state((publisher, clock.clone())));
+    }
+    router = router.route(TROUBLES, get(troubles).with_state((sources, clock.clone())));
     match manager {
         Some(manager) => router.route(METERS, get(meters).with_state((manager, clock))),
         None => router,
@@ -104,6 +109,10 @@ async fn links(State((forwarder, clock)): State<(Arc<Forwarder>, WallClock)>) ->
     Json(forwarder.links().into_iter().map(|link| LinkReport::new(link, now)).collect())
 }
 
+async fn spool(State((publisher, clock)): State<(Arc<Publisher>, WallClock)>) -> Json<Option<SpoolReport>> {
+    Json(SpoolReport::new(&publisher, clock.now()))
+}
+
 async fn api_peers(State(peers): State<Vec<ApiPeer>>) -> Json<Vec<ApiPeerReport>> {
     Json(peers.iter().map(ApiPeer::report).collect())
 }
@@ -112,6 +121,8 @@ async fn api_peers(State(peers): State<Vec<ApiPeer>>) -> Json<Vec<ApiPeerReport>
 #[derive(Clone, Debug)]
 pub(super) struct TroubleSources {
     pub(super) manager: Option<Arc<Manager>>,
+    /// Where meters are read.
+    pub(super) publisher: Option<Arc<Publisher>>,
     pub(super) forwarder: Option<Arc<Forwarder>>,
     /// Where measurements are heard.
     pub(super) live: Option<Live>,
@@ -126,7 +137,7 @@ pub(super) struct TroubleSources {
 
 /// The parts that keep records, here or at a NATS server: what keeps them from it is a trouble, and not only a reason to ask
 /// elsewhere.
-const RECORDS: [&str; 9] = [
+const RECORDS: [&str; 10] = [
     "history_directory",
     "journal",
     "accounts",
@@ -136,6 +147,7 @@ const RECORDS: [&str; 9] = [
     "samples",
     "nats_publish",
     "nats_subscribe",
+    "spool",
 ];
 
 /// Of probes that two publishers claim, so many are named.
@@ -143,10 +155,12 @@ const RIVALS_SHOWN: usize = 10;
 
 /// What is wrong with the clock or the state of the process itself, what keeps records from being kept, samples from object
 /// storage and measurements from remote write, and which meters contradict those below them: a sentence each.
-async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
+async fn troubles(State((sources, clock)): State<(TroubleSources, WallClock)>) -> Json<Vec<String>> {
     let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
     let unready = sources.parts.unready().filter(|(part, _)| RECORDS.contains(part));
     all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
+    let spool = sources.publisher.and_then(|publisher| SpoolReport::new(&publisher, clock.now()));
+    all.extend(spool.iter().flat_map(SpoolReport::troubles));
     let links = sources.forwarder.map(|forwarder| forwarder.links()).unwrap_or_default();
     all.extend(links.iter().filter(|link| link.is_cut).map(|link| {
         format!("{}: loop of forwarders, link cut; remove one `subscribe` of the loop", link.endpoint)
@@ -161,6 +175,74 @@ async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
     all.extend(sources.remote_writes.iter().filter_map(RemoteWrite::trouble));
     all.extend(sources.peers.iter().flatten().filter_map(ApiPeer::trouble));
     Json(all)
+}
+
+/// What is kept for consumers at NATS, as `/spool` shows it and `kwapi status` reads it.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SpoolReport {
+    pub(crate) bytes: u64,
+    /// Age of the oldest file.
+    pub(crate) oldest_seconds: Option<f64>,
+    pub(crate) messages: u64,
+    pub(crate) dropped: u64,
+    pub(crate) unwritten: u64,
+    pub(crate) consumers: Vec<SpoolConsumerReport>,
+}
+
+/// One consumer that messages are kept for.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SpoolConsumerReport {
+    pub(crate) endpoint: String,
+    pub(crate) consumer: String,
+    /// Messages that it has not confirmed to have on its disk.
+    pub(crate) lacking: u64,
+    /// How long ago it said where it stands.
+    pub(crate) heard_seconds_ago: Option<f64>,
+    /// Messages sent again to its stream.
+    pub(crate) repeated: u64,
+}
+
+/// A consumer that says nothing for so long is told.
+const CONSUMER_SILENT: Duration = Duration::from_secs(60);
+
+impl SpoolReport {
+    fn new(publisher: &Publisher, now: Timestamp) -> Option<Self> {
+        let (counters, readers) = publisher.spool()?;
+        let mut consumers = Vec::new();
+        for reader in readers {
+            consumers.extend(reader.consumers.into_iter().map(|consumer| SpoolConsumerReport {
+                endpoint: reader.endpoint.clone(),
+                consumer: consumer.name,
+                lacking: consumer.lacking,
+                heard_seconds_ago: consumer.heard.map(|at| now.since(at).as_secs_f64()),
+                repeated: reader.repeated,
+            }));
+        }
+        Some(Self {
+            bytes: counters.bytes,
+            oldest_seconds: counters.oldest.map(|at| now.since(at).as_secs_f64()),
+            messages: counters.messages,
+            dropped: counters.dropped,
+            unwritten: counters.unwritten,
+            consumers,
+        })
+    }
+
+    /// The consumers that messages are kept for and that say nothing.
+    fn troubles(&self) -> impl Iterator<Item = String> {
+        let is_silent = |consumer: &&SpoolConsumerReport| {
+            consumer.lacking > 0
+                && consumer.heard_seconds_ago.is_none_or(|ago| ago > CONSUMER_SILENT.as_secs_f64())
+        };
+        self.consumers.iter().filter(is_silent).map(|consumer| {
+            let SpoolConsumerReport { endpoint, consumer, lacking, heard_seconds_ago, .. } = consumer;
+            let heard = heard_seconds_ago.map_or_else(
+                || "never said where it stands".to_owned(),
+                |ago| format!("last said where it stands {ago:.0} s ago"),
+            );
+            format!("{endpoint}: consumer `{consumer}` {heard}; {lacking} messages are kept for it")
+        })
+    }
 }
 
 /// One link of a forwarder, as `/links` shows it and `kwapi status` reads it.

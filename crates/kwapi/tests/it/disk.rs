@@ -19,7 +19,7 @@ const SIGTERM: i32 = 15;
 const WATTS: f64 = 3_600.0;
 
 /// Whether a process may have a file system of its own here.
-fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]);
     command.output().is_ok_and(|output| output.status.success())
@@ -60,7 +60,7 @@ fn start(lab: &Lab, prepared: &str) -> Service {
 }
 
 /// `kwapi` after `prepared`.
-fn within(lab: &Lab, prepared: &str) -> Command {
+pub(crate) fn within(lab: &Lab, prepared: &str) -> Command {
     let script = format!("{prepared} && shift && exec \"$@\"");
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]).arg(lab.join("state"));

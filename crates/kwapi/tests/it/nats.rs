@@ -1,6 +1,8 @@
 //! Measurements over a NATS server, as an operator sets it up: a site, a centre that is killed again and again, an API
 //! beside it.
 
+mod spool;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -161,7 +163,7 @@ fn the_users_that_are_printed_can_do_their_part_and_no_more() {
     assert!(!is_success && text.to_lowercase().contains("permissions violation"), "{text}");
     let setup = written(&lab, "setup.toml", &with(centre(&url), "setup"));
     succeeds(&["nats-setup", "-c", &setup], lab.path());
-    let drivers = Kwapi::start(&["drivers"], &with(site(&url), "power-drivers"));
+    let drivers = Kwapi::start(&["drivers"], &with(spool::keeping(&url), "power-drivers"));
     let api = Kwapi::start(&["api"], &with(centre(&url), "power-live"));
     let history = Kwapi::start(&["rrd"], &with(centre(&url), "power-centre"));
     api.probe("lyon.1");
@@ -174,6 +176,10 @@ fn the_users_that_are_printed_can_do_their_part_and_no_more() {
     wait_until("all is acknowledged", PATIENCE, || {
         let left = metric(history.status, "kwapi_nats_waiting{")?;
         (left < 50.0 && metric(history.status, "kwapi_nats_messages_total{")? > 50.0).then_some(())
+    });
+    wait_until("the site hears what is on the disk of the history", PATIENCE, || {
+        metric(drivers.status, "kwapi_spool_lacking{").filter(|lacking| *lacking < 50.0)?;
+        metric(drivers.status, "kwapi_spool_heard_seconds{")
     });
     drop(server);
 }

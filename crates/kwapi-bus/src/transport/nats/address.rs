@@ -83,7 +83,7 @@ pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
 }
 
 /// Whether a stream or a consumer can have this name.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain)
 }

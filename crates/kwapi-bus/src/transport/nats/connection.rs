@@ -194,6 +194,11 @@ impl Connection {
         wire::publish(&mut self.write, subject, reply, payload);
     }
 
+    /// Adds a message with one header to what is sent next.
+    pub(super) fn publish_with(&mut self, subject: &str, reply: &str, header: (&str, &str), payload: &[u8]) {
+        wire::publish_with(&mut self.write, subject, reply, header, payload);
+    }
+
     /// Adds a subscription to what is sent next.
     pub(super) fn subscribe(&mut self, subject: &str) {
         wire::subscribe(&mut self.write, subject, self.next_subscription);

@@ -5,28 +5,36 @@
 //! Without one it is a plain subscription: what is published is heard, and what was missed is gone.
 
 mod fetch;
+pub(super) mod sites;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwapi_core::Pattern;
+use kwapi_core::{Pattern, ProcessClocks};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::address::{NatsAddress, is_name};
 use super::consumer::ConsumerPlan;
 use super::link::{Link, NatsSide};
+use super::position::{PositionKeys, SentPosition};
 use super::{run, subject};
 use crate::error::BusError;
 use crate::transport::wake::Waker;
 use crate::transport::{Arrival, Token};
 use crate::worker::Worker;
-use fetch::Fetcher;
+use fetch::{Fetcher, Reporting};
+use sites::{Judgement, SitePositions};
 
 /// Messages that were fetched and the subscriber has not taken yet.
 const FETCHED_MAX: usize = 4_096;
+/// While no more than this waits at the server, nothing that was sent again is among it.
+const LAST_MESSAGES: u64 = 4_096;
 /// At a stop, how long the last acknowledgements may take to be sent.
 const STOP_GRACE: Duration = Duration::from_millis(300);
 
@@ -38,6 +46,11 @@ pub(crate) struct NatsInletConfig {
     pub(crate) probes: Vec<Pattern>,
     /// The consumer; none: live only.
     pub(crate) consumer: Option<String>,
+    /// What sites sign their positions with, and what a consumer says of them is signed with.
+    pub(crate) keys: Arc<PositionKeys>,
+    /// The directory where a consumer keeps where it stands at each site; none: it is forgotten at the end.
+    pub(crate) positions: Option<PathBuf>,
+    pub(crate) clocks: ProcessClocks,
 }
 
 /// A message as it was fetched.
@@ -46,14 +59,36 @@ struct Fetched {
     subject: String,
     payload: Bytes,
     place: Option<Place>,
+    /// Its place at its site, as its header says.
+    position: Option<String>,
+    /// Whether hardly anything waits behind it.
+    is_last: bool,
 }
 
 /// Where a message stands in a stream, and where to acknowledge it.
 #[derive(Clone, Debug)]
 struct Place {
-    /// Which stream of this name, as one can be deleted and made again, and the number there.
-    sequence: (u64, u64),
+    sequence: Sequence,
+    /// The connection that it came on: no other acknowledges it. A server that has lost its newest messages gives their numbers
+    /// to others.
+    connection: u64,
     reply: String,
+}
+
+/// What tells a message of a stream from others: which stream of this name, as one can be deleted and made again, the number
+/// there, and the end of its payload, which is of its signature.
+type Sequence = (u64, u64, [u8; TAIL_BYTES]);
+
+/// Bytes of a payload that are looked at.
+const TAIL_BYTES: usize = 24;
+
+/// The last bytes of a payload.
+fn tail(payload: &[u8]) -> [u8; TAIL_BYTES] {
+    payload.last_chunk().copied().unwrap_or_else(|| {
+        let mut tail = [0; TAIL_BYTES];
+        tail.iter_mut().zip(payload).for_each(|(to, from)| *to = *from);
+        tail
+    })
 }
 
 /// The subscriber's side.
@@ -64,6 +99,10 @@ pub(crate) struct NatsInlet {
     /// Dropped before the thread is waited for: that tells it to end.
     acknowledged: mpsc::UnboundedSender<Place>,
     open: Open,
+    /// Where the consumer stands at each site.
+    sites: Option<Arc<Mutex<SitePositions>>>,
+    keys: Arc<PositionKeys>,
+    clocks: ProcessClocks,
     link: Arc<Link>,
     _worker: Worker,
 }
@@ -73,7 +112,7 @@ pub(crate) struct NatsInlet {
 struct Open {
     next: Token,
     places: BTreeMap<Token, Place>,
-    tokens: HashMap<(u64, u64), Token>,
+    tokens: HashMap<Sequence, Token>,
 }
 
 impl NatsInlet {
@@ -82,7 +121,7 @@ impl NatsInlet {
     /// # Errors
     /// When the consumer's name is none, the authority's file cannot be read, or the system gives no thread.
     pub(crate) fn start(config: NatsInletConfig, waker: Waker) -> Result<Self, BusError> {
-        let NatsInletConfig { address, probes, consumer } = config;
+        let NatsInletConfig { address, probes, consumer, keys, positions, clocks } = config;
         if consumer.as_ref().is_some_and(|name| !is_name(name)) {
             let reason = "`consumer` must be 1 to 64 letters, digits, - or _";
             return Err(BusError::config(&address.endpoint, reason));
@@ -93,9 +132,25 @@ impl NatsInlet {
         let link = Arc::new(Link::new(&address.endpoint, NatsSide::Subscribe));
         let filters = subject::filters(&address.stream, &probes);
         let (stream, keeps) = (address.stream.clone(), consumer.is_some());
+        let file = |name: &String| format!("{name}@{}:{}:{stream}.positions", address.host, address.port);
+        let file = positions.zip(consumer.as_ref()).map(|(folder, name)| folder.join(file(name)));
+        let takes_all = probes.contains(&Pattern::All);
+        let sites = consumer.as_ref().map(|name| {
+            let mut sites = SitePositions::new(name.clone(), takes_all);
+            file.iter().for_each(|file| sites.read(file));
+            Arc::new(Mutex::new(sites))
+        });
+        let reporting = sites.clone().map(|sites| Reporting {
+            sites,
+            file,
+            keys: keys.clone(),
+            clock: clocks.wall.clone(),
+            stored: Vec::new(),
+        });
         let plan =
             consumer.map(|name| ConsumerPlan { stream: stream.clone(), name, filters: filters.clone() });
-        let mut fetcher = Fetcher::new(address, filters, sender, acknowledgements, waker, link.clone());
+        let mut fetcher =
+            Fetcher::new(address, filters, sender, acknowledgements, waker, link.clone(), reporting);
         let worker = Worker::start("nats-subscriber", move |stop| {
             run(stop, STOP_GRACE, async move {
                 match plan {
@@ -105,7 +160,12 @@ impl NatsInlet {
             });
         })?;
         let open = Open::default();
-        Ok(Self { stream, keeps, fetched, acknowledged, open, link, _worker: worker })
+        Ok(Self { stream, keeps, fetched, acknowledged, open, sites, keys, clocks, link, _worker: worker })
+    }
+
+    /// What sites sign their positions with.
+    pub(crate) fn keys(&self) -> Arc<PositionKeys> {
+        self.keys.clone()
     }
 
     /// How it is doing.
@@ -121,18 +181,41 @@ impl NatsInlet {
     /// See [`crate::transport::Inlet::take`].
     pub(crate) fn take(&mut self, count: usize, mut each: impl FnMut(Arrival<'_>)) {
         for _ in 0..count {
-            let Ok(Fetched { subject, payload, place }) = self.fetched.try_recv() else { return };
-            let token = match place.map(|place| self.open.begin(place)) {
+            let Ok(fetched) = self.fetched.try_recv() else { return };
+            let token = match fetched.place.clone().map(|place| self.open.begin(place)) {
                 None => None,
                 Some(Some(token)) => Some(token),
                 // It is under way to the journal already.
                 Some(None) => continue,
             };
-            let topic = subject::topic(&self.stream, &subject);
+            let topic = subject::topic(&self.stream, &fetched.subject);
+            if let (Some(token), Some(topic)) = (token, &topic)
+                && !self.is_next(token, topic, &fetched)
+            {
+                self.acknowledge(&(token..=token));
+                continue;
+            }
             // Of no probe: for the verification to refuse.
-            let topic = topic.as_deref().unwrap_or(&subject).as_bytes();
-            each(Arrival { frames: &[topic, &payload], is_live: !self.keeps, token });
+            let topic = topic.as_deref().unwrap_or(&fetched.subject).as_bytes();
+            each(Arrival { frames: &[topic, &fetched.payload], is_live: !self.keeps, token });
         }
+    }
+
+    /// Whether a message is the next of its site, as far as that can be told.
+    fn is_next(&self, token: Token, topic: &str, fetched: &Fetched) -> bool {
+        let (Some(sites), Some(position)) = (&self.sites, &fetched.position) else { return true };
+        let Some(signed) = SentPosition::read(position, &self.keys, topic, &fetched.payload) else {
+            // The message has a signature of its own.
+            self.link.misplaced.fetch_add(1, Ordering::Relaxed);
+            return true;
+        };
+        let (now, wall) = (self.clocks.monotonic.now(), self.clocks.wall.now());
+        match sites.lock().judge(&signed, token, fetched.is_last, now, wall) {
+            Judgement::Take => return true,
+            Judgement::Known => self.link.known.fetch_add(1, Ordering::Relaxed),
+            Judgement::Early => self.link.early.fetch_add(1, Ordering::Relaxed),
+        };
+        false
     }
 
     /// See [`crate::transport::Inlet::keeps`].
@@ -142,6 +225,7 @@ impl NatsInlet {
 
     /// See [`crate::transport::Inlet::acknowledge`].
     pub(crate) fn acknowledge(&mut self, tokens: &RangeInclusive<Token>) {
+        self.settle(tokens, true);
         for place in self.open.end(tokens) {
             // The thread has ended: it will be brought again.
             _ = self.acknowledged.send(place);
@@ -150,7 +234,14 @@ impl NatsInlet {
 
     /// See [`crate::transport::Inlet::release`].
     pub(crate) fn release(&mut self, tokens: &RangeInclusive<Token>) {
+        self.settle(tokens, false);
         self.open.end(tokens);
+    }
+
+    fn settle(&self, tokens: &RangeInclusive<Token>, is_durable: bool) {
+        if let Some(sites) = &self.sites {
+            sites.lock().settle(tokens, is_durable);
+        }
     }
 }
 
@@ -180,7 +271,7 @@ mod tests {
     use super::*;
 
     fn place(stream: u64, number: u64, reply: &str) -> Place {
-        Place { sequence: (stream, number), reply: reply.into() }
+        Place { sequence: (stream, number, tail(b"{}")), connection: 1, reply: reply.into() }
     }
 
     fn replies(places: &[Place]) -> Vec<&str> {
@@ -198,6 +289,15 @@ mod tests {
         assert_eq!(open.begin(place(1, 7, "later")), Some(2), "no longer under way");
         assert_eq!(replies(&open.end(&(0..=9))), ["other", "later"]);
         assert!(open.tokens.is_empty() && open.places.is_empty());
+    }
+
+    #[test]
+    fn another_message_that_was_given_the_number_of_a_lost_one_is_handed_on() {
+        let mut open = Open::default();
+        assert_eq!(open.begin(place(1, 7, "before")), Some(0));
+        let other = Place { sequence: (1, 7, tail(b"another")), ..place(1, 7, "after") };
+        assert_eq!(open.begin(other), Some(1));
+        assert_eq!(tail(&[b'x'; 100]), [b'x'; TAIL_BYTES]);
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub struct NatsLink {
     pub dropped: u64,
     /// Messages that the server will never take.
     pub rejected: u64,
+    /// Messages brought that had been taken already, and went no further.
+    pub known: u64,
+    /// Messages brought that went no further since one before them was missing: both come again.
+    pub early: u64,
+    /// Messages whose place at their site is not signed by a key that is accepted.
+    pub misplaced: u64,
 }
 
 /// The same as it is kept.
@@ -57,6 +63,9 @@ pub(crate) struct Link {
     pub(super) waiting: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) rejected: AtomicU64,
+    pub(super) known: AtomicU64,
+    pub(super) early: AtomicU64,
+    pub(super) misplaced: AtomicU64,
 }
 
 impl Link {
@@ -70,7 +79,14 @@ impl Link {
             waiting: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            known: AtomicU64::new(0),
+            early: AtomicU64::new(0),
+            misplaced: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// Notes that a connection stands; what keeps it from working may still be found.
@@ -108,6 +124,9 @@ impl Link {
             repeated: read(&self.repeated),
             dropped,
             rejected: read(&self.rejected),
+            known: read(&self.known),
+            early: read(&self.early),
+            misplaced: read(&self.misplaced),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The publishing end: a bounded queue, and a thread that brings its messages to the server, in order, until each is
 //! confirmed to be stored. Whoever fills the queue never waits.
 
+pub(crate) mod listed;
+mod spooled;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -14,53 +18,53 @@ use super::address::NatsAddress;
 use super::connection::{Connection, Event, Servers};
 use super::jetstream::{MESSAGE_TOO_LARGE, STREAM_NOT_FOUND, call, check, missing};
 use super::link::{Link, NatsLink, NatsSide};
+use super::outgoing::Outgoing;
+use super::position::PositionKeys;
 use super::wire::Message;
-use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL, run, subject};
+use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL, SpoolReader, run, subject};
 use crate::error::BusError;
-use crate::message::Wire;
 use crate::queue::DropOldest;
+use crate::spool::Spool;
 use crate::worker::Worker;
+use listed::ListedConsumers;
+use spooled::{Progress, SpoolSender};
 
 /// Messages under way to the server before their confirmations are waited for.
 const WINDOW: usize = 1_024;
 /// At a stop, how long what waits may take to be stored.
 const STOP_GRACE: Duration = Duration::from_millis(800);
 
-/// A signed message on its way to the server.
-#[derive(Clone, Debug)]
-pub(crate) struct Outgoing {
-    /// The probe's id and a dot.
-    topic: String,
-    payload: Bytes,
-}
-
-impl Outgoing {
-    /// A copy of what was signed.
-    pub(crate) fn new(wire: &Wire) -> Self {
-        let topic = String::from_utf8_lossy(&wire.topic).into_owned();
-        Self { topic, payload: Bytes::copy_from_slice(&wire.payload) }
-    }
-}
-
 /// Messages on their way to one stream. Dropped, it stores what it can within [`STOP_GRACE`].
 #[derive(Debug)]
 pub(crate) struct NatsOutlet {
-    queue: Arc<DropOldest<Outgoing>>,
+    messages: Messages,
     link: Arc<Link>,
     /// Held for its end.
     _worker: CloseThenJoin,
 }
 
-/// Ends the queue before the thread that reads it is waited for.
+/// Where messages wait.
+#[derive(Clone, Debug)]
+enum Messages {
+    /// In memory, until the server has confirmed them.
+    Queue(Arc<DropOldest<Outgoing>>),
+    /// On the disk, until the listed consumers have them.
+    Spool(Spool, Arc<Mutex<ListedConsumers>>),
+}
+
+/// Ends what is to be sent before the thread that sends it is waited for.
 #[derive(Debug)]
 struct CloseThenJoin {
-    queue: Arc<DropOldest<Outgoing>>,
+    messages: Messages,
     _worker: Worker,
 }
 
 impl Drop for CloseThenJoin {
     fn drop(&mut self) {
-        self.queue.close();
+        match &self.messages {
+            Messages::Queue(queue) => queue.close(),
+            Messages::Spool(spool, _) => spool.close(),
+        }
     }
 }
 
@@ -77,20 +81,73 @@ impl NatsOutlet {
         let mut sender =
             Sender { servers, queue: queue.clone(), link: link.clone(), unsent: VecDeque::new() };
         let worker = Worker::start("nats-publisher", move |stop| run(stop, STOP_GRACE, sender.work()))?;
-        let worker = CloseThenJoin { queue: queue.clone(), _worker: worker };
-        Ok(Self { queue, link, _worker: worker })
+        let messages = Messages::Queue(queue);
+        let worker = CloseThenJoin { messages: messages.clone(), _worker: worker };
+        Ok(Self { messages, link, _worker: worker })
     }
 
-    /// Hands over messages; never waits.
+    /// Starts the thread that sends what is in a spool, as its reader of this place, for the consumers that are listed.
+    ///
+    /// # Errors
+    /// When the authority's file cannot be read, or the system gives no thread.
+    pub(crate) fn start_with_spool(
+        address: NatsAddress,
+        consumers: &[String],
+        spool: &Spool,
+        reader: usize,
+        keys: &Arc<PositionKeys>,
+    ) -> Result<Self, BusError> {
+        address.check_files()?;
+        let link = Arc::new(Link::new(&address.endpoint, NatsSide::Publish));
+        let listed = Arc::new(Mutex::new(ListedConsumers::new(spool.id().to_owned(), consumers)));
+        let mut sender = SpoolSender {
+            servers: Servers::new(address),
+            link: link.clone(),
+            spool: spool.clone(),
+            reader,
+            keys: keys.clone(),
+            listed: listed.clone(),
+            names: consumers.join(","),
+            progress: Progress::default(),
+        };
+        let worker = Worker::start("nats-publisher", move |stop| run(stop, STOP_GRACE, sender.work()))?;
+        let messages = Messages::Spool(spool.clone(), listed);
+        let worker = CloseThenJoin { messages: messages.clone(), _worker: worker };
+        Ok(Self { messages, link, _worker: worker })
+    }
+
+    /// Hands over messages; never waits. What is in a spool is there already.
     pub(crate) fn extend(&self, messages: impl IntoIterator<Item = Outgoing>) {
-        self.queue.extend(messages);
+        if let Messages::Queue(queue) = &self.messages {
+            queue.extend(messages);
+        }
+    }
+
+    /// Whether it is handed its messages.
+    pub(crate) fn has_queue(&self) -> bool {
+        matches!(self.messages, Messages::Queue(_))
     }
 
     /// How it is doing.
     pub(crate) fn link(&self) -> NatsLink {
-        let mut link = self.link.snapshot(self.queue.dropped());
-        link.waiting += self.queue.length() as u64;
-        link
+        match &self.messages {
+            Messages::Queue(queue) => {
+                let mut link = self.link.snapshot(queue.dropped());
+                link.waiting += queue.length() as u64;
+                link
+            }
+            Messages::Spool(spool, listed) => {
+                let waiting = spool.count_after(listed.lock().reached);
+                NatsLink { waiting, ..self.link.snapshot(0) }
+            }
+        }
+    }
+
+    /// How the consumers that messages are kept for are doing, where any are.
+    pub(crate) fn spool_reader(&self) -> Option<SpoolReader> {
+        let Messages::Spool(spool, listed) = &self.messages else { return None };
+        let listed = listed.lock();
+        Some(SpoolReader::new(self.link.endpoint(), spool, &listed))
     }
 }
 
@@ -106,7 +163,8 @@ struct Sender {
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
-    Stored,
+    /// With this number.
+    Stored(u64),
     /// The server will never take it.
     Rejected(&'static str),
     /// It may be stored, or not: it is sent again.
@@ -132,14 +190,9 @@ impl Sender {
 
     /// Looks whether the stream is there, as far as it may be asked: who has nothing to send is to know too.
     async fn check(&self, connection: &mut Connection) -> Result<(), String> {
-        let stream = &self.servers.address().stream;
-        match call(connection, &format!("STREAM.INFO.{stream}"), &Value::Null).await {
-            // Where something could not be sent, the next attempt tells.
-            Ok(_) if self.unsent.is_empty() => self.link.works(),
-            Ok(_) => {}
-            Err(error) if error.is(STREAM_NOT_FOUND) => return Err(missing(stream)),
-            // A publisher need not be allowed to ask.
-            Err(error) => tracing::debug!(%error, "cannot look up stream {stream}"),
+        // Where something could not be sent, the next attempt tells.
+        if look_up(connection, &self.servers.address().stream).await? && self.unsent.is_empty() {
+            self.link.works();
         }
         Ok(())
     }
@@ -182,18 +235,18 @@ impl Sender {
         for (message, fate) in self.unsent.iter().zip(&mut fates) {
             let (number, reply) = connection.reply_address();
             first = first.or(Some(number));
-            if message.payload.len() > connection.payload_bytes_max {
+            if message.payload().len() > connection.payload_bytes_max {
                 *fate = Some(Fate::Rejected("message too large for the server"));
                 continue;
             }
-            let id = message.topic.strip_suffix('.').unwrap_or(&message.topic);
+            let id = message.topic().strip_suffix('.').unwrap_or(message.topic());
             connection.publish(
                 &subject::of(&self.servers.address().stream, id),
                 Some(&reply),
-                &message.payload,
+                message.payload(),
             );
         }
-        let confirmed = confirm(connection, first.unwrap_or_default(), &mut fates);
+        let confirmed = confirm(connection, first.unwrap_or_default(), &mut fates, |_| ());
         let mut problem = match timeout(RESPONSE_TIMEOUT, confirmed).await {
             Ok(Ok(())) => None,
             Ok(Err(problem)) => Some(problem),
@@ -201,12 +254,12 @@ impl Sender {
         };
         for (message, fate) in std::mem::take(&mut self.unsent).into_iter().zip(fates) {
             match fate {
-                Some(Fate::Stored) => _ = self.link.messages.fetch_add(1, Ordering::Relaxed),
+                Some(Fate::Stored(_)) => _ = self.link.messages.fetch_add(1, Ordering::Relaxed),
                 Some(Fate::Rejected(why)) => {
                     self.link.rejected.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(
                         endpoint = self.servers.address().endpoint,
-                        topic = message.topic,
+                        topic = message.topic(),
                         "NATS: {why}"
                     );
                 }
@@ -217,26 +270,54 @@ impl Sender {
                 None => self.unsent.push_back(message),
             }
         }
-        problem.map_or(Ok(()), |problem| {
-            Err(if problem == NOBODY { missing(&self.servers.address().stream) } else { problem })
-        })
+        problem.map_or(Ok(()), |problem| Err(explained(problem, &self.servers.address().stream)))
     }
+}
+
+/// Looks whether a stream is there; false where that may not be asked.
+///
+/// # Errors
+/// When it is not.
+async fn look_up(connection: &mut Connection, stream: &str) -> Result<bool, String> {
+    match call(connection, &format!("STREAM.INFO.{stream}"), &Value::Null).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is(STREAM_NOT_FOUND) => Err(missing(stream)),
+        // A publisher need not be allowed to ask.
+        Err(error) => {
+            tracing::debug!(%error, "cannot look up stream {stream}");
+            Ok(false)
+        }
+    }
+}
+
+/// What to do about it, where nobody takes what is sent.
+fn explained(problem: String, stream: &str) -> String {
+    if problem == NOBODY { missing(stream) } else { problem }
 }
 
 /// Of a server where nobody takes a subject.
 const NOBODY: &str = "no responders";
 
-/// Reads the confirmations of messages that were numbered from `first` on, until each has one.
+/// Reads the confirmations of messages that were numbered from `first` on, until each has one. What is no confirmation is
+/// for `other`.
 ///
 /// # Errors
 /// When some will not come; why.
-async fn confirm(connection: &mut Connection, first: u64, fates: &mut [Option<Fate>]) -> Result<(), String> {
+async fn confirm(
+    connection: &mut Connection,
+    first: u64,
+    fates: &mut [Option<Fate>],
+    mut other: impl FnMut(&Message),
+) -> Result<(), String> {
     let mut left = fates.iter().filter(|fate| fate.is_none()).count();
     while left > 0 {
         match connection.next().await? {
             Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
             Event::Message(message) => {
                 let number = connection.reply_number(&message.subject);
+                if number.is_none() {
+                    other(&message);
+                }
                 let place = number.and_then(|number| usize::try_from(number.checked_sub(first)?).ok());
                 if let Some(fate @ None) = place.and_then(|place| fates.get_mut(place)) {
                     *fate = Some(fate_of(&message));
@@ -253,14 +334,26 @@ fn fate_of(message: &Message) -> Fate {
         return Fate::Unknown(NOBODY.to_owned());
     }
     match check(&message.payload) {
-        Ok(()) => Fate::Stored,
+        Ok(()) => Fate::Stored(stored_as(&message.payload)),
         Err(error) if error.is(MESSAGE_TOO_LARGE) => Fate::Rejected("message too large for the stream"),
         Err(error) => Fate::Unknown(format!("cannot store messages: {error}")),
     }
 }
 
+/// The number in the stream that a confirmation names; 0 where it does not.
+fn stored_as(confirmation: &[u8]) -> u64 {
+    #[derive(Deserialize)]
+    struct Stored {
+        #[serde(default)]
+        seq: u64,
+    }
+    serde_json::from_slice(confirmation).map_or(0, |Stored { seq }| seq)
+}
+
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -268,9 +361,9 @@ mod tests {
         let fate = |status: Option<u16>, payload: &'static str| {
             let status = status.map(|code| (code, String::new()));
             let payload = Bytes::from_static(payload.as_bytes());
-            fate_of(&Message { subject: String::new(), reply: None, status, payload })
+            fate_of(&Message { subject: String::new(), reply: None, status, head: Bytes::new(), payload })
         };
-        assert_eq!(fate(None, r#"{"stream":"power","seq":7}"#), Fate::Stored);
+        assert_eq!(fate(None, r#"{"stream":"power","seq":7}"#), Fate::Stored(7));
         assert_eq!(fate(Some(503), ""), Fate::Unknown(NOBODY.to_owned()));
         assert!(matches!(fate(None, r#"{"error":{"err_code":10054}}"#), Fate::Rejected(_)));
         for other in [r#"{"error":{"err_code":10077,"description":"maximum bytes exceeded"}}"#, "", "OK"] {

@@ -9,6 +9,10 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 /// The largest message, with its headers, eight times what a server takes by default.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 const LINE_END: &[u8] = b"\r\n";
+/// What begins the headers of a message.
+const HEADERS: &[u8] = b"NATS/1.0\r\n";
+/// A longer head is of others, and not looked through.
+const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// What a server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +34,26 @@ pub(super) struct Message {
     pub(super) reply: Option<String>,
     /// Of a message of the server's own: a code as in HTTP, and a text.
     pub(super) status: Option<(u16, String)>,
+    /// The lines before the payload, as they came.
+    pub(super) head: Bytes,
     pub(super) payload: Bytes,
+}
+
+impl Message {
+    /// The value of the header `name`, where there is one.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+}
+
+/// The value of the header `name` in the lines before a payload: of its first line, as it is written.
+pub(super) fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    if head.len() > HEAD_BYTES_MAX {
+        return None;
+    }
+    let is_it = |line: &&str| line.split_once(':').is_some_and(|(of, _)| of == name);
+    let line = str::from_utf8(head).ok()?.split("\r\n").skip(1).find(is_it)?;
+    line.split_once(':').map(|(_, value)| value.trim())
 }
 
 /// Takes the next of what a server said from `buffer`; `None` while it is not all there.
@@ -83,13 +106,13 @@ fn message(buffer: &mut BytesMut, has_headers: bool, after: usize) -> Result<Opt
     }
     let (subject, reply) = (subject.to_owned(), reply.map(str::to_owned));
     buffer.advance(after);
-    let head = buffer.split_to(headers);
+    let head = buffer.split_to(headers).freeze();
     let payload = buffer.split_to(size - headers).freeze();
     if !buffer.starts_with(LINE_END) {
         return Err(refused());
     }
     buffer.advance(LINE_END.len());
-    Ok(Some(ServerOp::Message(Message { subject, reply, status: status(&head), payload })))
+    Ok(Some(ServerOp::Message(Message { subject, reply, status: status(&head), head, payload })))
 }
 
 /// The status in a head such as `NATS/1.0 503 No Responders`.
@@ -109,6 +132,23 @@ pub(super) fn publish(out: &mut BytesMut, subject: &str, reply: Option<&str>, pa
         out.extend_from_slice(reply.as_bytes());
     }
     out.extend_from_slice(format!(" {}\r\n", payload.len()).as_bytes());
+    out.extend_from_slice(payload);
+    out.extend_from_slice(LINE_END);
+}
+
+/// Appends a message with one header. Name and value are ours: without line ends.
+pub(super) fn publish_with(
+    out: &mut BytesMut,
+    subject: &str,
+    reply: &str,
+    header: (&str, &str),
+    payload: &[u8],
+) {
+    let (name, value) = header;
+    let head = HEADERS.len() + name.len() + 2 + value.len() + 2 * LINE_END.len();
+    out.extend_from_slice(format!("HPUB {subject} {reply} {head} {}\r\n", head + payload.len()).as_bytes());
+    out.extend_from_slice(HEADERS);
+    out.extend_from_slice(format!("{name}: {value}\r\n\r\n").as_bytes());
     out.extend_from_slice(payload);
     out.extend_from_slice(LINE_END);
 }
@@ -138,8 +178,19 @@ mod tests {
             subject: "power.a".to_owned(),
             reply: reply.map(str::to_owned),
             status: status.map(|(code, text)| (code, text.to_owned())),
+            head: Bytes::new(),
             payload: Bytes::from_static(payload.as_bytes()),
         })
+    }
+
+    /// What was read, but for heads.
+    fn without_heads(mut all: Vec<ServerOp>) -> Vec<ServerOp> {
+        for op in &mut all {
+            if let ServerOp::Message(message) = op {
+                message.head = Bytes::new();
+            }
+        }
+        all
     }
 
     #[test]
@@ -158,13 +209,33 @@ mod tests {
             ServerOp::Error("Stale Connection".to_owned()),
             ServerOp::Pong,
         ];
-        assert_eq!(read(text).unwrap(), expected);
+        assert_eq!(without_heads(read(text).unwrap()), expected);
         let (mut buffer, mut all) = (BytesMut::new(), Vec::new());
         for byte in text {
             buffer.extend_from_slice(&[*byte]);
             all.extend(next(&mut buffer).unwrap());
         }
-        assert_eq!(all, expected);
+        assert_eq!(without_heads(all), expected);
+    }
+
+    #[test]
+    fn a_header_is_found_by_its_name_and_a_giant_head_is_not_looked_through() {
+        let mut out = BytesMut::new();
+        publish_with(&mut out, "power.a", "back", ("Kwapi-Position", "one two"), b"{}");
+        assert_eq!(&out[..], b"HPUB power.a back 37 39\r\nNATS/1.0\r\nKwapi-Position: one two\r\n\r\n{}\r\n");
+        let head =
+            b"NATS/1.0\r\nOther: Kwapi-Position: x\r\nKwapi-Position:  one two \r\nKwapi-Position: 2\r\n\r\n";
+        assert_eq!(header(head, "Kwapi-Position"), Some("one two"));
+        assert_eq!(header(head, "kwapi-position"), None);
+        assert_eq!(header(b"", "Kwapi-Position"), None);
+        assert_eq!(header(b"NATS/1.0\r\nKwapi-Position: \xff\r\n\r\n", "Kwapi-Position"), None);
+        let giant = format!("NATS/1.0\r\nKwapi-Position: {}\r\n\r\n", "x".repeat(1_000_000));
+        let mut text = format!("HMSG power.a 1 {0} {0}\r\n", giant.len()).into_bytes();
+        text.extend_from_slice(giant.as_bytes());
+        text.extend_from_slice(b"\r\n");
+        let read = read(&text).unwrap();
+        let [ServerOp::Message(message)] = read.as_slice() else { panic!("{read:?}") };
+        assert_eq!((message.header("Kwapi-Position"), message.payload.len()), (None, 0));
     }
 
     #[test]

@@ -15,6 +15,9 @@ async fn a_server_that_is_killed_and_started_again_costs_no_message() {
     let mut all = Vec::new();
     for round in 0..4 {
         if round % 2 == 1 {
+            // What was received may not be confirmed to its publisher yet.
+            let none = || (link(publisher.nats_links()).waiting == 0).then_some(());
+            wait_until("all is confirmed", LIMIT, none);
             world.server.kill();
         }
         (round * 500..(round + 1) * 500).for_each(|number| publisher.publish(measurement("a", number)));

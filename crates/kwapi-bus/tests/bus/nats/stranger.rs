@@ -13,8 +13,25 @@ impl Stranger {
     pub(super) fn connect(address: &str) -> Self {
         let mut stream = TcpStream::connect(address).expect("a server");
         let answers = format!("answers.{}", stream.local_addr().expect("an address").port());
-        write!(stream, "CONNECT {{\"verbose\":false}}\r\nSUB {answers} 1\r\n").expect("sent");
+        write!(stream, "CONNECT {{\"verbose\":false,\"headers\":true}}\r\nSUB {answers} 1\r\n")
+            .expect("sent");
         Self(BufReader::new(stream), answers)
+    }
+
+    /// Sends a message that nobody answers.
+    pub(super) fn send(&mut self, subject: &str, payload: &[u8]) {
+        let stream = self.0.get_mut();
+        write!(stream, "PUB {subject} {}\r\n", payload.len()).expect("sent");
+        stream.write_all(payload).and_then(|()| stream.write_all(b"\r\n")).expect("sent");
+    }
+
+    /// The same with lines of headers.
+    pub(super) fn send_with(&mut self, subject: &str, lines: &str, payload: &[u8]) {
+        let head = format!("NATS/1.0\r\n{lines}\r\n");
+        let stream = self.0.get_mut();
+        write!(stream, "HPUB {subject} {} {}\r\n{head}", head.len(), head.len() + payload.len())
+            .expect("sent");
+        stream.write_all(payload).and_then(|()| stream.write_all(b"\r\n")).expect("sent");
     }
 
     /// Sends a message and returns the answer.

@@ -1,21 +1,27 @@
 //! The thread that fetches.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kwapi_core::WallClock;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Fetched, Place};
+use super::sites::{self, SitePositions};
+use super::{Fetched, LAST_MESSAGES, Place, tail};
 use crate::transport::nats::RETRY_INTERVAL;
 use crate::transport::nats::address::NatsAddress;
 use crate::transport::nats::connection::{Connection, Event, Servers};
 use crate::transport::nats::consumer::{Begin, ConsumerPlan};
 use crate::transport::nats::jetstream::{Delivered, stream_info};
 use crate::transport::nats::link::Link;
+use crate::transport::nats::position::{self, HEADER, PositionKeys, Standing};
 use crate::transport::nats::wire::Message;
 use crate::transport::wake::Waker;
 
@@ -29,6 +35,10 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// A stream that has messages for us and brings none of them for so long cannot read them.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
+/// How often a consumer says where it stands…
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// …and how often it tries where the server does not let it.
+const FORBIDDEN_INTERVAL: Duration = Duration::from_secs(60);
 /// Acknowledgements that are sent before the next messages are looked at.
 const ACKNOWLEDGEMENTS_MAX: usize = 1_024;
 /// What acknowledges a message.
@@ -46,7 +56,24 @@ pub(super) struct Fetcher {
     waker: Waker,
     link: Arc<Link>,
     known: Known,
+    reporting: Option<Reporting>,
+    /// How many connections there were.
+    connections: u64,
 }
+
+/// What is said to sites of where the consumer stands.
+pub(super) struct Reporting {
+    pub(super) sites: Arc<Mutex<SitePositions>>,
+    /// Where it is kept.
+    pub(super) file: Option<PathBuf>,
+    pub(super) keys: Arc<PositionKeys>,
+    pub(super) clock: WallClock,
+    /// As it was kept last.
+    pub(super) stored: Vec<u8>,
+}
+
+/// What is to be said once the file is written.
+type Report = (Vec<(Standing, String)>, JoinHandle<()>);
 
 /// What is known of the stream since this process began.
 #[derive(Debug, Default)]
@@ -76,9 +103,11 @@ impl Fetcher {
         acknowledgements: mpsc::UnboundedReceiver<Place>,
         waker: Waker,
         link: Arc<Link>,
+        reporting: Option<Reporting>,
     ) -> Self {
         let servers = Servers::new(address);
-        Self { servers, filters, fetched, acknowledgements, waker, link, known: Known::default() }
+        let known = Known::default();
+        Self { servers, filters, fetched, acknowledgements, waker, link, known, reporting, connections: 0 }
     }
 
     /// Fetches what is stored for a consumer, until nobody takes any more.
@@ -104,7 +133,10 @@ impl Fetcher {
     /// older comes into a history by an operator's word alone. One that was deleted meanwhile goes on where it was.
     async fn bind(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<(), String> {
         let info = stream_info(connection, &plan.stream).await?;
-        let begin = self.known.meet(info.get("created").cloned().unwrap_or_default());
+        self.connections += 1;
+        let last = info.get("state").and_then(|state| state.get("last_seq")).and_then(Value::as_u64);
+        let begin =
+            self.known.meet(info.get("created").cloned().unwrap_or_default(), last.unwrap_or_default());
         if let Some(waiting) = plan.find(connection).await? {
             self.link.waiting.store(waiting, Ordering::Relaxed);
             return plan.rewind(connection).await;
@@ -136,6 +168,8 @@ impl Fetcher {
         let mut held: Option<Fetched> = None;
         let mut silent_at = Instant::now() + 2 * HEARTBEAT;
         let mut brought_at = Instant::now();
+        let mut report_at = Instant::now();
+        let mut report: Option<Report> = None;
         loop {
             if brought_at.elapsed() > STUCK_AFTER && self.is_owed() {
                 return Err(
@@ -148,6 +182,11 @@ impl Fetcher {
                 count = self.acknowledgements.recv_many(&mut places, ACKNOWLEDGEMENTS_MAX) => {
                     self.acknowledge(connection, &mut places);
                     if count == 0 {
+                        if let Some(reporting) = &mut self.reporting {
+                            let (standings, written) = reporting.begin();
+                            _ = written.await;
+                            reporting.publish(connection, &standings);
+                        }
                         connection.settle().await?;
                         return Ok(Ended);
                     }
@@ -165,6 +204,11 @@ impl Fetcher {
                 event = connection.next(), if held.is_none() => {
                     silent_at = Instant::now() + 2 * HEARTBEAT;
                     match event? {
+                        Event::Complaint(complaint) if position::is_complaint(&complaint) => {
+                            let endpoint = &self.servers.address().endpoint;
+                            tracing::warn!(endpoint, "NATS: cannot tell sites what is on the disk here: {complaint}");
+                            report_at = Instant::now() + FORBIDDEN_INTERVAL;
+                        }
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
                         Event::Message(message) => {
                             let number = connection.reply_number(&message.subject);
@@ -173,6 +217,15 @@ impl Fetcher {
                                 held = self.hand_on(message);
                             }
                         }
+                    }
+                }
+                () = sleep_until(report_at), if self.reporting.is_some() && report.is_none() => {
+                    report_at = Instant::now() + REPORT_INTERVAL;
+                    report = self.reporting.as_mut().map(Reporting::begin);
+                }
+                standings = written(&mut report) => {
+                    if let Some(reporting) = &self.reporting {
+                        reporting.publish(connection, &standings);
                     }
                 }
                 () = sleep_until(silent_at), if held.is_none() => {
@@ -189,7 +242,7 @@ impl Fetcher {
 
     /// Hands a message on; returns it where there is no room.
     fn hand_on(&mut self, message: Message) -> Option<Fetched> {
-        let reply = message.reply?;
+        let reply = message.reply.clone()?;
         // Not one that a consumer brings.
         let delivered = Delivered::read(&reply)?;
         if delivered.times > 1 {
@@ -199,9 +252,16 @@ impl Fetcher {
         self.link.waiting.store(delivered.pending, Ordering::Relaxed);
         self.known.newest = self.known.newest.max(delivered.sequence);
         self.known.open.insert(delivered.sequence);
-        let sequence = (self.known.generation, delivered.sequence);
-        let place = Some(Place { sequence, reply });
-        match self.fetched.try_send(Fetched { subject: message.subject, payload: message.payload, place }) {
+        let sequence = (self.known.generation, delivered.sequence, tail(&message.payload));
+        let position = message.header(HEADER).map(str::to_owned);
+        let fetched = Fetched {
+            place: Some(Place { sequence, connection: self.connections, reply }),
+            position,
+            is_last: delivered.pending <= LAST_MESSAGES,
+            subject: message.subject,
+            payload: message.payload,
+        };
+        match self.fetched.try_send(fetched) {
             Ok(()) => {
                 self.waker.wake();
                 None
@@ -213,9 +273,12 @@ impl Fetcher {
     }
 
     fn acknowledge(&mut self, connection: &mut Connection, places: &mut Vec<Place>) {
-        for Place { sequence: (generation, number), reply } in places.drain(..) {
+        for Place { sequence: (generation, number, _), connection: of, reply } in places.drain(..) {
             if generation == self.known.generation {
                 self.known.open.remove(&number);
+            }
+            // What came on an earlier one is brought again.
+            if of == self.connections {
                 connection.publish(&reply, None, ACKNOWLEDGEMENT);
             }
         }
@@ -248,7 +311,8 @@ impl Fetcher {
                     Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
                     Event::Message(message) => {
                         self.link.messages.fetch_add(1, Ordering::Relaxed);
-                        let fetched = Fetched { subject: message.subject, payload: message.payload, place: None };
+                        let Message { subject, payload, .. } = message;
+                        let fetched = Fetched { subject, payload, place: None, position: None, is_last: true };
                         if self.fetched.send(fetched).await.is_err() {
                             return Ok(Ended);
                         }
@@ -261,6 +325,42 @@ impl Fetcher {
                     }
                     places.clear();
                 }
+            }
+        }
+    }
+}
+
+/// Waits until a report can be published: what it says; for ever, where there is none.
+async fn written(report: &mut Option<Report>) -> Vec<(Standing, String)> {
+    let Some((_, written)) = report else { return std::future::pending().await };
+    _ = written.await;
+    report.take().map(|(standings, _)| standings).unwrap_or_default()
+}
+
+impl Reporting {
+    /// Takes note of where the consumer stands, and begins to write that.
+    fn begin(&mut self) -> Report {
+        let (standings, stored) = {
+            let sites = self.sites.lock();
+            (sites.standings(self.clock.now()), sites.stored())
+        };
+        let file = self.file.clone().filter(|_| stored != self.stored && !standings.is_empty());
+        self.stored.clone_from(&stored);
+        let written = tokio::task::spawn_blocking(move || {
+            if let Some(file) = file
+                && let Err(error) = sites::write(&file, &stored)
+            {
+                // All it says is so; a start will know less, and be sent more.
+                tracing::warn!(%error, file = %file.display(), "cannot write the positions of this consumer");
+            }
+        });
+        (standings, written)
+    }
+
+    fn publish(&self, connection: &mut Connection, standings: &[(Standing, String)]) {
+        for (standing, key) in standings {
+            if let Some(text) = standing.write(&self.keys, key) {
+                connection.publish(&standing.subject(), None, text.as_bytes());
             }
         }
     }
@@ -317,13 +417,14 @@ impl Requests {
 
 impl Known {
     /// Takes note of the stream as it is now, by when it was created; says where a consumer that is made now begins.
-    fn meet(&mut self, created: Value) -> Begin {
+    /// `last` is the number of its newest message: one that is less than was brought has lost messages.
+    fn meet(&mut self, created: Value, last: u64) -> Begin {
         match self.created.replace(created) {
             None => Begin::Now,
-            before if before == self.created => {
+            before if before == self.created && last >= self.newest => {
                 Begin::Sequence(self.open.first().copied().unwrap_or(self.newest.saturating_add(1)))
             }
-            // All of it came after we did.
+            // All of it came after we did, or what we have of it is known when it comes.
             Some(_) => {
                 self.generation += 1;
                 (self.newest, self.open) = (0, BTreeSet::new());
@@ -345,6 +446,7 @@ mod tests {
             subject: "power.a".to_owned(),
             reply: Some("back".to_owned()),
             status,
+            head: Bytes::new(),
             payload: Bytes::new(),
         }
     }
@@ -373,12 +475,15 @@ mod tests {
     #[test]
     fn a_consumer_that_is_made_again_goes_on_where_it_was() {
         let mut known = Known::default();
-        assert_eq!(known.meet("monday".into()), Begin::Now);
+        assert_eq!(known.meet("monday".into(), 9), Begin::Now);
         (known.newest, known.open) = (9, BTreeSet::from([7, 9]));
-        assert_eq!(known.meet("monday".into()), Begin::Sequence(7));
+        assert_eq!(known.meet("monday".into(), 9), Begin::Sequence(7));
         known.open.clear();
-        assert_eq!(known.meet("monday".into()), Begin::Sequence(10));
-        assert_eq!((known.meet("tuesday".into()), known.generation), (Begin::All, 1));
-        assert_eq!(known.meet("tuesday".into()), Begin::Sequence(1));
+        assert_eq!(known.meet("monday".into(), 12), Begin::Sequence(10));
+        assert_eq!((known.meet("tuesday".into(), 12), known.generation), (Begin::All, 1));
+        assert_eq!(known.meet("tuesday".into(), 12), Begin::Sequence(1));
+        known.newest = 9;
+        // It has lost the newest, whose numbers others will have.
+        assert_eq!((known.meet("tuesday".into(), 8), known.generation), (Begin::All, 2));
     }
 }

@@ -1,0 +1,122 @@
+//! The consumers that a site keeps its messages for, and where each says that it stands.
+
+use std::time::Duration;
+
+use kwapi_core::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::transport::nats::position::{PositionKeys, Standing, StandingRefusal};
+
+/// What was said longer ago is not believed…
+const AGE_MAX: Duration = Duration::from_secs(300);
+/// …nor what will be said later than so long from now.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+/// Consumers of an endpoint.
+pub(crate) const CONSUMERS_MAX: usize = 8;
+
+/// The listed consumers of one stream.
+#[derive(Debug)]
+pub(in crate::transport::nats) struct ListedConsumers {
+    spool: String,
+    all: Vec<Listed>,
+    refused: [u64; StandingRefusal::ALL.len()],
+    /// What keeps them from being heard.
+    pub(in crate::transport::nats) trouble: Option<String>,
+    /// Up to where the server has confirmed the messages of the spool, or never will.
+    pub(super) reached: u64,
+    /// Messages that were sent again.
+    pub(in crate::transport::nats) repeated: u64,
+}
+
+/// A listed consumer, and where it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(in crate::transport::nats) struct Listed {
+    pub(in crate::transport::nats) name: String,
+    /// Up to here it has everything on its disk; 0 where it never said.
+    pub(in crate::transport::nats) durable: u64,
+    /// The stamp of what it said last, Unix µs; 0 where it never did.
+    pub(in crate::transport::nats) said_us: u64,
+}
+
+impl ListedConsumers {
+    pub(super) fn new(spool: String, names: &[String]) -> Self {
+        let all = names.iter().map(|name| Listed { name: name.clone(), ..Listed::default() }).collect();
+        let refused = [0; StandingRefusal::ALL.len()];
+        Self { spool, all, refused, trouble: None, reached: 0, repeated: 0 }
+    }
+
+    /// Takes up what is known of those that are listed still.
+    pub(super) fn remember(&mut self, known: &[Listed]) {
+        for listed in &mut self.all {
+            if let Some(known) = known.iter().find(|known| known.name == listed.name) {
+                listed.clone_from(known);
+            }
+        }
+    }
+
+    pub(in crate::transport::nats) fn all(&self) -> &[Listed] {
+        &self.all
+    }
+
+    /// Up to here every listed consumer has everything on its disk.
+    pub(super) fn durable(&self) -> u64 {
+        self.all.iter().map(|listed| listed.durable).min().unwrap_or_default()
+    }
+
+    /// How often what was said was refused, by cause.
+    pub(in crate::transport::nats) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        StandingRefusal::ALL.iter().map(|cause| cause.name()).zip(self.refused)
+    }
+
+    /// Hears what somebody says of a consumer. `pass` is the present one, `newest` the greatest number there is. Returns after which
+    /// number it lacks something, if it does.
+    ///
+    /// # Errors
+    /// When it is not believed, which is counted.
+    pub(super) fn hear(
+        &mut self,
+        payload: &[u8],
+        keys: &PositionKeys,
+        now: Timestamp,
+        pass: u64,
+        newest: u64,
+    ) -> Result<Option<u64>, StandingRefusal> {
+        self.believe(payload, keys, now, pass, newest).inspect_err(|cause| {
+            if let Some(count) = self.refused.get_mut(*cause as usize) {
+                *count += 1;
+            }
+        })
+    }
+
+    fn believe(
+        &mut self,
+        payload: &[u8],
+        keys: &PositionKeys,
+        now: Timestamp,
+        pass: u64,
+        newest: u64,
+    ) -> Result<Option<u64>, StandingRefusal> {
+        let standing = Standing::read(payload, keys)?;
+        let listed = self.all.iter_mut().find(|listed| listed.name == standing.consumer);
+        let Some(listed) = listed.filter(|_| standing.spool == self.spool) else {
+            return Err(StandingRefusal::Foreign);
+        };
+        if now.since(standing.at) > AGE_MAX || standing.at.since(now) > AHEAD_MAX {
+            return Err(StandingRefusal::Clock);
+        }
+        if standing.at.micros() <= listed.said_us {
+            return Err(StandingRefusal::Replayed);
+        }
+        if standing.taken > newest {
+            return Err(StandingRefusal::Ahead);
+        }
+        listed.said_us = standing.at.micros();
+        // A journal that was restored has less: what was let go of is gone.
+        listed.durable = listed.durable.max(standing.durable);
+        // In what an earlier pass brings, anything may be missing.
+        Ok((standing.missing == pass).then_some(standing.taken))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,414 @@
+//! Sends what is in the spool: in its order, each message with its place, from where the server has it. The server is asked
+//! at each connection whether it still has what it confirmed last: where it does not, what the listed consumers lack is sent
+//! again, before anything newer. A consumer that misses something says so, and is sent that again as well.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::listed::{Listed, ListedConsumers};
+use super::{Fate, WINDOW, confirm, explained, look_up};
+use crate::spool::{Spool, SpoolCursor, Spooled, put};
+use crate::transport::nats::connection::{Connection, Event, Servers};
+use crate::transport::nats::jetstream::call;
+use crate::transport::nats::link::Link;
+use crate::transport::nats::position::{self, HEADER, PositionKeys, SentPosition};
+use crate::transport::nats::wire::{self, Message};
+use crate::transport::nats::{RESPONSE_TIMEOUT, RETRY_INTERVAL, subject};
+
+/// How often is noted how far things are.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+/// Room for the header with the place.
+const HEAD_BYTES: usize = 1_200;
+/// Messages that the server will never take, which are passed over when all is sent again.
+const REJECTED_MAX: usize = 4_096;
+const NOTES_VERSION: u32 = 1;
+/// Larger notes are not ours.
+const NOTES_BYTES_MAX: u64 = 64 << 10;
+
+/// The sender of one stream.
+pub(super) struct SpoolSender {
+    pub(super) servers: Servers,
+    pub(super) link: Arc<Link>,
+    pub(super) spool: Spool,
+    /// Which of the spool's readers it is.
+    pub(super) reader: usize,
+    pub(super) keys: Arc<PositionKeys>,
+    pub(super) listed: Arc<Mutex<ListedConsumers>>,
+    /// Their names with commas between.
+    pub(super) names: String,
+    pub(super) progress: Progress,
+}
+
+/// How far the sender is. It reads no spool and talks to no server.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    cursor: SpoolCursor,
+    /// The number of the message sent before, or that the consumers are known to have.
+    before: u64,
+    /// Changes whenever it goes back; never that of another process.
+    pass: u64,
+    /// The greatest number sent.
+    sent: u64,
+    confirmed: Confirmed,
+    rejected: BTreeSet<u64>,
+    noted: Vec<u8>,
+    noted_at: Option<Instant>,
+}
+
+/// The last message that the server has confirmed with all before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+struct Confirmed {
+    number: u64,
+    /// Its number in the stream; 0 where that is not known.
+    sequence: u64,
+}
+
+/// How far things are, in a file, so that a start knows what need not be sent again.
+#[derive(Debug, Deserialize, Serialize)]
+struct Notes {
+    version: u32,
+    endpoint: String,
+    spool: String,
+    confirmed: Confirmed,
+    consumers: Vec<Listed>,
+}
+
+impl Progress {
+    /// What the server has confirmed last, where that is more than the consumers have.
+    fn confirmed_beyond(&self, durable: u64) -> Option<Confirmed> {
+        (self.confirmed.number > durable).then_some(self.confirmed)
+    }
+
+    /// Begins with a connection: after what the server has confirmed, if it has that still, and after what all consumers have
+    /// on their disks else.
+    fn resume(&mut self, durable: u64, has_confirmed: bool) {
+        match self.confirmed_beyond(durable) {
+            Some(_) if !has_confirmed => self.go_to(durable),
+            confirmed => self.go_on(confirmed.map_or(durable, |confirmed| confirmed.number)),
+        }
+    }
+
+    /// Goes back after this number. What consumers then say of what they were sent before is old.
+    fn go_to(&mut self, number: u64) {
+        self.go_on(number);
+        self.pass += 1;
+        if self.confirmed.number > number {
+            // The stream has later ones, but not all of those between.
+            self.confirmed = Confirmed::default();
+        }
+    }
+
+    fn go_on(&mut self, number: u64) {
+        (self.cursor, self.before) = (SpoolCursor::after(number), number);
+    }
+
+    /// Places a message; returns the number of the one before it. `None` where the server will never take it.
+    fn place(&mut self, number: u64) -> Option<u64> {
+        if self.rejected.contains(&number) {
+            return None;
+        }
+        self.sent = self.sent.max(number);
+        Some(std::mem::replace(&mut self.before, number))
+    }
+
+    /// Takes note that the server has confirmed a message, and all before it.
+    fn confirm(&mut self, number: u64, sequence: u64) {
+        self.confirmed = Confirmed { number, sequence };
+    }
+}
+
+/// A message that is sent: its number, and that of the one before it.
+type Place = (Arc<Spooled>, u64);
+
+impl SpoolSender {
+    /// Until the spool is closed and all of it is stored.
+    pub(super) async fn work(&mut self) {
+        self.read_notes();
+        self.progress.pass = self.now().micros();
+        let mut newest = self.spool.watch();
+        loop {
+            let mut connection = self.servers.open(&self.link).await;
+            let ended = match self.begin(&mut connection).await {
+                Ok(()) => self.send_all(&mut connection, &mut newest).await,
+                Err(problem) => Err(problem),
+            };
+            self.note();
+            match ended {
+                Ok(()) => return,
+                Err(problem) => self.link.fails(problem),
+            }
+            sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    fn now(&self) -> kwapi_core::Timestamp {
+        self.spool.config().clock.now()
+    }
+
+    /// Listens to the consumers, and finds from where to send.
+    async fn begin(&mut self, connection: &mut Connection) -> Result<(), String> {
+        let stream = self.servers.address().stream.clone();
+        let is_there = look_up(connection, &stream).await?;
+        connection.subscribe(&position::subjects(self.spool.id()));
+        // Once it has read that, it has said what it does not allow.
+        connection.settle().await?;
+        self.listed.lock().trouble = None;
+        while connection.has_early() {
+            match connection.next().await? {
+                Event::Complaint(complaint) => self.deaf(&complaint),
+                Event::Message(message) => _ = self.hear(&message),
+            }
+        }
+        let durable = self.listed.lock().durable();
+        let has_confirmed = match self.progress.confirmed_beyond(durable) {
+            Some(confirmed) => self.is_stored(connection, &stream, confirmed).await,
+            None => false,
+        };
+        self.progress.resume(durable, has_confirmed);
+        self.listed.lock().reached = self.progress.before;
+        if is_there && self.spool.newest() <= self.progress.before {
+            self.link.works();
+        }
+        Ok(())
+    }
+
+    /// The listed consumers cannot be heard: nothing is ever released.
+    fn deaf(&self, complaint: &str) {
+        let endpoint = &self.servers.address().endpoint;
+        tracing::error!(endpoint, "NATS: cannot hear the listed consumers: {complaint}");
+        self.listed.lock().trouble = Some(format!("cannot hear the listed consumers: {complaint}"));
+    }
+
+    /// Whether the server still has what it has confirmed last.
+    async fn is_stored(&self, connection: &mut Connection, stream: &str, confirmed: Confirmed) -> bool {
+        let Confirmed { number, sequence } = confirmed;
+        let request = json!({ "seq": sequence });
+        let found = match call(connection, &format!("STREAM.MSG.GET.{stream}"), &request).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, stream, "NATS: cannot find what was stored last; sending again what consumers lack");
+                return false;
+            }
+        };
+        let head = found.get("message").and_then(|message| message.get("hdrs")).and_then(Value::as_str);
+        let head = head.and_then(|head| STANDARD.decode(head).ok()).unwrap_or_default();
+        let place = format!("{} {number} ", self.spool.id());
+        let is_it = wire::header(&head, HEADER).is_some_and(|header| header.starts_with(&place));
+        if !is_it {
+            tracing::warn!(
+                stream,
+                "NATS: the server has lost messages that it had confirmed; sending them again"
+            );
+        }
+        is_it
+    }
+
+    /// Goes on after this number.
+    fn go_to(&mut self, number: u64) {
+        self.progress.go_to(number);
+        self.listed.lock().reached = number;
+    }
+
+    /// Sends what comes, until there will be no more.
+    ///
+    /// # Errors
+    /// When the connection is to be made anew; why.
+    async fn send_all(
+        &mut self,
+        connection: &mut Connection,
+        newest: &mut watch::Receiver<u64>,
+    ) -> Result<(), String> {
+        loop {
+            if self.progress.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) {
+                self.note();
+            }
+            // Before what is read: what comes meanwhile is looked for again.
+            let (end, is_closed) = (self.spool.newest(), self.spool.is_closed());
+            let spooled = self.spool.read(&mut self.progress.cursor, WINDOW);
+            if spooled.is_empty() {
+                self.listed.lock().reached = end;
+                if is_closed {
+                    return Ok(());
+                }
+                tokio::select! {
+                    changed = newest.changed() => if changed.is_err() { return Ok(()) },
+                    event = connection.next() => {
+                        if let Event::Message(message) = event?
+                            && let Some(number) = self.hear(&message)
+                        {
+                            self.go_to(number);
+                        }
+                    }
+                    () = sleep(NOTE_INTERVAL) => {}
+                }
+                continue;
+            }
+            let window = self.placed(spooled, connection.payload_bytes_max);
+            if !window.is_empty() {
+                self.send_window(connection, &window).await?;
+                self.link.works();
+            }
+        }
+    }
+
+    /// Each message with the number of the one before it; those that the server does not take are left out.
+    fn placed(&mut self, spooled: Vec<Arc<Spooled>>, bytes_max: usize) -> Vec<Place> {
+        let mut window = Vec::with_capacity(spooled.len());
+        let mut again = 0;
+        for spooled in spooled {
+            let number = spooled.number;
+            if spooled.message.payload().len() + HEAD_BYTES > bytes_max {
+                self.reject(&spooled, "message too large for the server");
+            }
+            again += u64::from(number <= self.progress.sent);
+            if let Some(before) = self.progress.place(number) {
+                window.push((spooled, before));
+            }
+        }
+        self.link.repeated.fetch_add(again, Ordering::Relaxed);
+        self.listed.lock().repeated += again;
+        window
+    }
+
+    /// Passes a message over, from now on.
+    fn reject(&mut self, spooled: &Spooled, why: &str) {
+        if !self.progress.rejected.insert(spooled.number) {
+            return;
+        }
+        if self.progress.rejected.len() > REJECTED_MAX {
+            self.progress.rejected.pop_first();
+        }
+        self.link.rejected.fetch_add(1, Ordering::Relaxed);
+        let endpoint = &self.servers.address().endpoint;
+        tracing::warn!(endpoint, topic = spooled.message.topic(), "NATS: {why}");
+    }
+
+    /// Sends messages and waits for the confirmations.
+    ///
+    /// # Errors
+    /// When some were not confirmed; why. What follows the first of them is sent again.
+    async fn send_window(&mut self, connection: &mut Connection, window: &[Place]) -> Result<(), String> {
+        let stream = self.servers.address().stream.clone();
+        let (spool, now) = (self.spool.id().to_owned(), self.now());
+        let mut first = None;
+        for (spooled, before) in window {
+            let (number, reply) = connection.reply_address();
+            first = first.or(Some(number));
+            let (topic, payload) = (spooled.message.topic(), spooled.message.payload());
+            let subject = subject::of(&stream, topic.strip_suffix('.').unwrap_or(topic));
+            let sent = SentPosition {
+                spool: &spool,
+                number: spooled.number,
+                before: *before,
+                pass: self.progress.pass,
+                consumers: &self.names,
+            };
+            match sent.write(&self.keys, now, topic.as_bytes(), payload) {
+                Some(header) => connection.publish_with(&subject, &reply, (HEADER, &header), payload),
+                None => connection.publish(&subject, Some(&reply), payload),
+            }
+        }
+        let mut fates: Vec<Option<Fate>> = vec![None; window.len()];
+        let mut lacks = None;
+        let confirmed = confirm(connection, first.unwrap_or_default(), &mut fates, |message| {
+            lacks = self.hear(message).or(lacks);
+        });
+        let mut problem = match timeout(RESPONSE_TIMEOUT, confirmed).await {
+            Ok(Ok(())) => None,
+            Ok(Err(problem)) => Some(problem),
+            Err(_) => Some("the server does not confirm messages; timed out".to_owned()),
+        };
+        let mut is_whole = true;
+        for ((spooled, _), fate) in window.iter().zip(fates) {
+            match fate {
+                Some(Fate::Stored(sequence)) => {
+                    self.link.messages.fetch_add(1, Ordering::Relaxed);
+                    if is_whole {
+                        self.progress.confirm(spooled.number, sequence);
+                        self.listed.lock().reached = spooled.number;
+                    }
+                }
+                Some(Fate::Rejected(why)) => self.reject(spooled, why),
+                Some(Fate::Unknown(why)) => (is_whole, problem) = (false, problem.or(Some(why))),
+                None => is_whole = false,
+            }
+        }
+        if let Some(number) = lacks {
+            self.go_to(number);
+        }
+        problem.map_or(Ok(()), |problem| Err(explained(problem, &stream)))
+    }
+
+    /// Hears what is said of a consumer; returns after which number it lacks something.
+    fn hear(&self, message: &Message) -> Option<u64> {
+        if !position::is_standing(&message.subject) {
+            return None;
+        }
+        let (now, newest) = (self.now(), self.spool.newest());
+        let mut listed = self.listed.lock();
+        let heard = listed.hear(&message.payload, &self.keys, now, self.progress.pass, newest);
+        self.spool.release(self.reader, listed.durable());
+        heard.unwrap_or_else(|cause| {
+            tracing::debug!(cause = cause.name(), "NATS: position refused");
+            None
+        })
+    }
+
+    fn notes_file(&self) -> String {
+        format!("server-{:08x}.json", crc32fast::hash(self.servers.address().endpoint.as_bytes()))
+    }
+
+    /// Notes how far things are, if that has changed. Where it cannot, more is sent again after a restart.
+    fn note(&mut self) {
+        self.progress.noted_at = Some(Instant::now());
+        let notes = Notes {
+            version: NOTES_VERSION,
+            endpoint: self.servers.address().endpoint.clone(),
+            spool: self.spool.id().to_owned(),
+            confirmed: self.progress.confirmed,
+            consumers: self.listed.lock().all().to_vec(),
+        };
+        let text = serde_json::to_vec(&notes).unwrap_or_default();
+        if text == self.progress.noted {
+            return;
+        }
+        match put(&self.spool.config().directory, &self.notes_file(), &text, false) {
+            Ok(()) => self.progress.noted = text,
+            Err(error) => tracing::debug!(%error, "cannot note how far the spool is sent"),
+        }
+    }
+
+    /// Takes up what an earlier process noted, of this spool and endpoint.
+    fn read_notes(&mut self) {
+        use std::io::Read as _;
+        let path = self.spool.config().directory.join(self.notes_file());
+        let mut text = Vec::new();
+        let read =
+            std::fs::File::open(path).and_then(|file| file.take(NOTES_BYTES_MAX).read_to_end(&mut text));
+        let Some(notes) = read.ok().and_then(|_| serde_json::from_slice::<Notes>(&text).ok()) else { return };
+        let is_ours = notes.version == NOTES_VERSION
+            && notes.endpoint == self.servers.address().endpoint
+            && notes.spool == self.spool.id();
+        if !is_ours {
+            return;
+        }
+        self.progress.confirmed = notes.confirmed;
+        let mut listed = self.listed.lock();
+        listed.remember(&notes.consumers);
+        listed.reached = notes.confirmed.number.max(listed.durable());
+        self.spool.release(self.reader, listed.durable());
+    }
+}
+
+#[cfg(test)]
+mod tests;

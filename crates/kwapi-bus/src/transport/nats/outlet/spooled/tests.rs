@@ -1,0 +1,301 @@
+//! A world of a site, a server that loses what it has confirmed, and consumers that are killed: whatever happens, each
+//! consumer comes to have each message once, in order.
+
+use bytes::Bytes;
+use kwapi_core::{Timestamp, WallClock};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::key::Key;
+use crate::spool::{SpoolConfig, SpoolWriter};
+use crate::transport::nats::Outgoing;
+use crate::transport::nats::inlet::sites::{Judgement, SitePositions};
+
+const NAMES: [&str; 2] = ["centre", "spare"];
+const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+/// A message at the server.
+#[derive(Clone, Debug)]
+struct Stored {
+    header: String,
+    payload: Bytes,
+}
+
+/// A history: what is in its journal, and what is under way to it.
+struct History {
+    name: &'static str,
+    sites: SitePositions,
+    /// As its file says.
+    file: Vec<u8>,
+    next_token: u64,
+    /// What it was brought and has not acknowledged: place in the stream, token, message.
+    open: Vec<(usize, u64, u64)>,
+    journal: Vec<u64>,
+    /// The next message of the stream, and the first that is not acknowledged.
+    next: usize,
+    floor: usize,
+}
+
+struct World {
+    folder: TempDir,
+    writer: Option<SpoolWriter>,
+    keys: PositionKeys,
+    listed: ListedConsumers,
+    progress: Progress,
+    noted: (Confirmed, Vec<Listed>),
+    server: Vec<Stored>,
+    /// What the server has on its disk.
+    synced: usize,
+    histories: Vec<History>,
+    published: u64,
+    said: u64,
+}
+
+impl History {
+    fn new(name: &'static str) -> Self {
+        let (sites, file) = (SitePositions::new(name.to_owned(), true), Vec::new());
+        let (open, journal) = (Vec::new(), Vec::new());
+        Self { name, sites, file, next_token: 0, open, journal, next: 0, floor: 0 }
+    }
+
+    /// Killed and started again: what was under way is lost.
+    fn restart(&mut self) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("positions");
+        std::fs::write(&file, &self.file).unwrap();
+        self.sites = SitePositions::new(self.name.to_owned(), true);
+        if !self.file.is_empty() {
+            self.sites.read(&file);
+        }
+        self.open.clear();
+        self.next = self.floor;
+    }
+
+    fn take(&mut self, server: &[Stored], keys: &PositionKeys, count: usize) {
+        for _ in 0..count {
+            let Some(stored) = server.get(self.next) else { return };
+            let place = self.next;
+            self.next += 1;
+            let signed = SentPosition::read(&stored.header, keys, "lyon.a.", &stored.payload).unwrap();
+            let token = self.next_token;
+            self.next_token += 1;
+            if self.sites.judge(&signed, token, false, Duration::ZERO, NOW) == Judgement::Take {
+                let message = String::from_utf8(stored.payload.to_vec()).unwrap().parse().unwrap();
+                self.open.push((place, token, message));
+            }
+        }
+    }
+
+    /// The journal is forced to the disk.
+    fn sync(&mut self) {
+        for (_, token, message) in self.open.drain(..) {
+            // What comes again after a restart is known to the account, which stands after all it has seen.
+            let newest = self.journal.last().copied();
+            if newest.is_none_or(|newest| message > newest) {
+                self.journal.push(message);
+            } else {
+                assert!(self.journal.contains(&message), "{message} came after {newest:?}");
+            }
+            self.sites.settle(&(token..=token), true);
+        }
+        self.floor = self.next;
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = PositionKeys::new(&[Key::new("lyon", "a secret of Lyon's")]).unwrap();
+        let writer = SpoolWriter::start(config(&folder), 1).unwrap();
+        let listed = ListedConsumers::new(writer.spool().id().to_owned(), &NAMES.map(str::to_owned));
+        let mut world = Self {
+            folder,
+            writer: Some(writer),
+            keys,
+            listed,
+            progress: Progress::default(),
+            noted: (Confirmed::default(), Vec::new()),
+            server: Vec::new(),
+            synced: 0,
+            histories: NAMES.map(History::new).into(),
+            published: 0,
+            said: NOW.micros(),
+        };
+        // A history is there before its site, so that it has a place in the stream.
+        world.connect();
+        world
+    }
+
+    fn spool(&self) -> Spool {
+        self.writer.as_ref().unwrap().spool().clone()
+    }
+
+    fn publish(&mut self, count: u64) {
+        let message =
+            |number: u64| Outgoing::from_parts("lyon.a.".to_owned(), Bytes::from(number.to_string()));
+        self.spool().extend((self.published..self.published + count).map(message));
+        self.published += count;
+    }
+
+    /// The connection of the site ends, and is made again.
+    fn connect(&mut self) {
+        let durable = self.listed.durable();
+        let has_confirmed = self.progress.confirmed_beyond(durable).is_some_and(|confirmed| {
+            let at = usize::try_from(confirmed.sequence).unwrap().checked_sub(1);
+            let stored = at.and_then(|at| self.server.get(at));
+            let place = format!("{} {} ", self.spool().id(), confirmed.number);
+            stored.is_some_and(|stored| stored.header.starts_with(&place))
+        });
+        self.progress.resume(durable, has_confirmed);
+    }
+
+    /// A window is sent, of which the server confirms so many.
+    fn send(&mut self, count: usize, confirmed: usize) {
+        let spooled = self.spool().read(&mut self.progress.cursor, count);
+        let names = NAMES.join(",");
+        let mut is_whole = true;
+        for (place, spooled) in spooled.iter().enumerate() {
+            let before = self.progress.place(spooled.number).unwrap();
+            let spool = self.spool();
+            let (number, pass) = (spooled.number, self.progress.pass);
+            let sent = SentPosition { spool: spool.id(), number, before, pass, consumers: &names };
+            let payload = spooled.message.payload().clone();
+            let header = sent.write(&self.keys, NOW, b"lyon.a.", &payload).unwrap();
+            self.server.push(Stored { header, payload });
+            if place < confirmed {
+                self.progress.confirm(spooled.number, self.server.len() as u64);
+            } else {
+                is_whole = false;
+            }
+        }
+        if !is_whole {
+            self.connect();
+        }
+    }
+
+    /// Killed and started again; what it noted may be of before.
+    fn restart_site(&mut self) {
+        drop(self.writer.take());
+        let writer = SpoolWriter::start(config(&self.folder), 1).unwrap();
+        self.listed = ListedConsumers::new(writer.spool().id().to_owned(), &NAMES.map(str::to_owned));
+        self.listed.remember(&self.noted.1);
+        writer.spool().release(0, self.listed.durable());
+        self.writer = Some(writer);
+        let (confirmed, pass) = (self.noted.0, self.progress.pass + 1_000);
+        self.progress = Progress { pass, confirmed, ..Progress::default() };
+        self.connect();
+    }
+
+    /// The server's machine loses power: what it had not on its disk is gone, and all connections end.
+    fn cut(&mut self) {
+        self.server.truncate(self.synced);
+        for history in &mut self.histories {
+            history.floor = history.floor.min(self.synced);
+            history.next = history.floor;
+        }
+        self.connect();
+    }
+
+    /// The newest messages are lost at the server, and no connection ends.
+    fn lose(&mut self, count: usize) {
+        let left = self.server.len().saturating_sub(count);
+        self.server.truncate(left);
+        self.synced = self.synced.min(left);
+        for history in &mut self.histories {
+            (history.floor, history.next) = (history.floor.min(left), history.next.min(left));
+        }
+    }
+
+    /// Every consumer says where it stands; some of it may be lost.
+    fn report(&mut self, is_heard: bool) {
+        for at in 0..self.histories.len() {
+            self.said += 1;
+            let history = &mut self.histories[at];
+            history.file = history.sites.stored();
+            for (standing, key) in history.sites.standings(Timestamp::from_micros(self.said)) {
+                let text = standing.write(&self.keys, &key).unwrap();
+                let (pass, newest) = (self.progress.pass, self.spool().newest());
+                let now = Timestamp::from_micros(self.said);
+                if !is_heard {
+                    continue;
+                }
+                let heard = self.listed.hear(text.as_bytes(), &self.keys, now, pass, newest).unwrap();
+                if let Some(number) = heard {
+                    self.progress.go_to(number);
+                }
+                self.spool().release(0, self.listed.durable());
+            }
+        }
+    }
+
+    fn turn(&mut self, what: u8, count: u8) {
+        let count = usize::from(count) + 1;
+        match what {
+            0 | 1 => self.publish(count as u64),
+            2 | 3 => self.send(count, count),
+            4 => self.send(count, count / 2),
+            5 => self.synced = self.server.len(),
+            6 => self.cut(),
+            7 => self.restart_site(),
+            8 => self.noted = (self.progress.confirmed, self.listed.all().to_vec()),
+            9 => self.report(true),
+            10 => self.report(false),
+            11 => self.histories[count % 2].restart(),
+            12 => self.histories[count % 2].sync(),
+            13 => self.lose(count),
+            _ => {
+                let (server, keys) = (self.server.clone(), &self.keys);
+                self.histories[count % 2].take(&server, keys, count);
+            }
+        }
+    }
+
+    /// All works from now on, and the site goes on publishing.
+    fn finish(&mut self) {
+        self.connect();
+        self.publish(1);
+        for _ in 0..40 {
+            self.send(1_000, 1_000);
+            for history in &mut self.histories {
+                history.take(&self.server, &self.keys, usize::MAX >> 1);
+                history.sync();
+            }
+            self.report(true);
+        }
+    }
+}
+
+fn config(folder: &TempDir) -> SpoolConfig {
+    SpoolConfig {
+        directory: folder.path().to_owned(),
+        bytes_max: 1 << 20,
+        age_max: Duration::from_secs(86_400),
+        clock: WallClock::new(|| NOW),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn each_consumer_comes_to_have_each_message_once_and_in_order(
+        turns in prop::collection::vec((0_u8..18, any::<u8>()), 0..120),
+    ) {
+        let mut world = World::new();
+        // Each has heard of the site and noted that, before anything goes wrong: to one that has not, it is new.
+        world.publish(1);
+        world.send(1, 1);
+        for history in &mut world.histories {
+            history.take(&world.server, &world.keys, 1);
+            history.sync();
+        }
+        world.report(true);
+        for (what, count) in turns {
+            world.turn(what, count);
+        }
+        world.finish();
+        for history in &world.histories {
+            prop_assert_eq!(&history.journal, &(0..world.published).collect::<Vec<_>>(), "{}", history.name);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! How the consumers that a publisher keeps messages for are doing, for metrics, readiness and status.
+
+use kwapi_core::Timestamp;
+
+use super::outlet::listed::ListedConsumers;
+use crate::spool::Spool;
+
+/// The listed consumers of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolReader {
+    /// The endpoint of the stream.
+    pub endpoint: String,
+    /// The consumers.
+    pub consumers: Vec<SpoolConsumer>,
+    /// Messages that were sent again.
+    pub repeated: u64,
+    /// What was said of consumers and not believed, by cause.
+    pub refused: Vec<(&'static str, u64)>,
+    /// What keeps them from being heard.
+    pub trouble: Option<String>,
+}
+
+/// A consumer that messages are kept for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolConsumer {
+    /// Its name.
+    pub name: String,
+    /// Messages that it has not said to have on its disk, about.
+    pub lacking: u64,
+    /// When it said last where it stands, by its own clock.
+    pub heard: Option<Timestamp>,
+}
+
+impl SpoolReader {
+    pub(super) fn new(endpoint: &str, spool: &Spool, listed: &ListedConsumers) -> Self {
+        let consumer = |it: &super::outlet::listed::Listed| SpoolConsumer {
+            name: it.name.clone(),
+            lacking: spool.count_after(it.durable),
+            heard: (it.said_us > 0).then(|| Timestamp::from_micros(it.said_us)),
+        };
+        Self {
+            endpoint: endpoint.to_owned(),
+            consumers: listed.all().iter().map(consumer).collect(),
+            repeated: listed.repeated,
+            refused: listed.refused().collect(),
+            trouble: listed.trouble.clone(),
+        }
+    }
+}
