@@ -15,11 +15,11 @@ const NAMED_MAX: usize = 2;
 
 /// What is wrong; nothing, where all is well.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(pub(super) Vec<Trouble>);
+pub(super) struct Troubles(pub(super) Vec<TroubleWords>);
 
 /// A kind of trouble: how many, and the first of them.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct TroubleWords {
     pub(super) words: String,
     pub(super) places: Vec<Place>,
     pub(super) more: usize,
@@ -52,7 +52,7 @@ impl Troubles {
             }
         });
         let words = format!("{} silent", silent.probes);
-        Self(vec![Trouble { words, places: places.collect(), more: silent.more() }])
+        Self(vec![TroubleWords { words, places: places.collect(), more: silent.more() }])
     }
 
     /// The same, and the meters that cannot be read, to who sees everything.
@@ -74,7 +74,7 @@ impl Troubles {
         let plural = if failing.len() == 1 { "" } else { "s" };
         let words = format!("{} meter{plural} failing", failing.len());
         let more = failing.len().saturating_sub(NAMED_MAX);
-        self.0.push(Trouble { words, places: places.collect(), more });
+        self.0.push(TroubleWords { words, places: places.collect(), more });
         self
     }
 }
