@@ -64,7 +64,7 @@ impl Drivers {
         let links = publisher.clone();
         readiness::nats(all, "nats_publish", move || links.nats_links());
         let links = publisher.clone();
-        all.add(metrics::nats(move || links.nats_links()));
+        all.add(metrics::nats(move || links.nats_links(), process.clock.clone()));
         if publisher.spool().is_some() {
             readiness::spool(all, publisher.clone());
             all.add(metrics::spool(publisher.clone(), process.clock.clone()));

@@ -150,10 +150,13 @@ const RECORDS: [&str; 10] = [
     "spool",
 ];
 
+/// The warnings that an operator asks for: what history has not read yet.
+const BACKLOG: [&str; 2] = ["backlog", "nats_live"];
+
 /// Of probes that two publishers claim, so many are named.
 const RIVALS_SHOWN: usize = 10;
 
-/// What is wrong with the clock or the state of the process itself, what keeps records from being kept, samples from object
+/// What is wrong with the clock or the state of the process itself, what keeps records from being kept or is still to be read, samples from object
 /// storage and measurements from remote write, and which meters contradict those below them: a sentence each.
 async fn troubles(State((sources, clock)): State<(TroubleSources, WallClock)>) -> Json<Vec<String>> {
     let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
@@ -161,6 +164,7 @@ async fn troubles(State((sources, clock)): State<(TroubleSources, WallClock)>) -
     all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
     let spool = sources.publisher.and_then(|publisher| SpoolReport::new(&publisher, clock.now()));
     all.extend(spool.iter().flat_map(SpoolReport::troubles));
+    all.extend(sources.parts.warnings().filter(|(part, _)| BACKLOG.contains(part)).map(|(_, why)| why));
     let links = sources.forwarder.map(|forwarder| forwarder.links()).unwrap_or_default();
     all.extend(links.iter().filter(|link| link.is_cut).map(|link| {
         format!("{}: loop of forwarders, link cut; remove one `subscribe` of the loop", link.endpoint)
@@ -230,15 +234,17 @@ impl SpoolReport {
 
     /// The consumers that messages are kept for and that say nothing.
     fn troubles(&self) -> impl Iterator<Item = String> {
-        let is_silent = |consumer: &&SpoolConsumerReport| {
+        // One that never reported may not have had the time.
+        let never = self.oldest_seconds.unwrap_or_default();
+        let is_silent = move |consumer: &&SpoolConsumerReport| {
             consumer.lacking > 0
-                && consumer.heard_seconds_ago.is_none_or(|ago| ago > CONSUMER_SILENT.as_secs_f64())
+                && consumer.heard_seconds_ago.unwrap_or(never) > CONSUMER_SILENT.as_secs_f64()
         };
         self.consumers.iter().filter(is_silent).map(|consumer| {
             let SpoolConsumerReport { endpoint, consumer, lacking, heard_seconds_ago, .. } = consumer;
             let heard = heard_seconds_ago.map_or_else(
-                || "never said where it stands".to_owned(),
-                |ago| format!("last said where it stands {ago:.0} s ago"),
+                || "has never reported what it has on its disk".to_owned(),
+                |ago| format!("last reported {ago:.0} s ago what it has on its disk"),
             );
             format!("{endpoint}: consumer `{consumer}` {heard}; {lacking} messages are kept for it")
         })

@@ -2,7 +2,8 @@
 //! handed on and not acknowledged yet.
 //!
 //! With a consumer, each message is brought until it is acknowledged, and none beyond what there is room for is fetched.
-//! Without one it is a plain subscription: what is published is heard, and what was missed is gone.
+//! Without one it is a plain subscription: what is published is heard, and what was missed is gone. Such a one stands beside
+//! a consumer as well, to show the present while what is stored is read: it is listened to only then.
 
 mod fetch;
 pub(super) mod sites;
@@ -15,9 +16,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwapi_core::{Pattern, ProcessClocks};
+use kwapi_core::{Pattern, ProcessClocks, Timestamp};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::address::{NatsAddress, is_name};
 use super::consumer::ConsumerPlan;
@@ -26,7 +27,7 @@ use super::position::{PositionKeys, SentPosition};
 use super::{run, subject};
 use crate::error::BusError;
 use crate::transport::wake::Waker;
-use crate::transport::{Arrival, Token};
+use crate::transport::{Arrival, Keeping, Token};
 use crate::worker::Worker;
 use fetch::{Fetcher, Reporting};
 use sites::{Judgement, SitePositions};
@@ -46,6 +47,8 @@ pub(crate) struct NatsInletConfig {
     pub(crate) probes: Vec<Pattern>,
     /// The consumer; none: live only.
     pub(crate) consumer: Option<String>,
+    /// Whether it is live only since a consumer stands beside it.
+    pub(crate) is_ahead: bool,
     /// What sites sign their positions with, and what a consumer says of them is signed with.
     pub(crate) keys: Arc<PositionKeys>,
     /// The directory where a consumer keeps where it stands at each site; none: it is forgotten at the end.
@@ -61,8 +64,8 @@ struct Fetched {
     place: Option<Place>,
     /// Its place at its site, as its header says.
     position: Option<String>,
-    /// Whether hardly anything waits behind it.
-    is_last: bool,
+    /// How many more wait for the consumer.
+    later: u64,
 }
 
 /// Where a message stands in a stream, and where to acknowledge it.
@@ -104,6 +107,8 @@ pub(crate) struct NatsInlet {
     keys: Arc<PositionKeys>,
     clocks: ProcessClocks,
     link: Arc<Link>,
+    /// Whether it is to be listened to.
+    is_wanted: watch::Sender<bool>,
     _worker: Worker,
 }
 
@@ -121,7 +126,7 @@ impl NatsInlet {
     /// # Errors
     /// When the consumer's name is none, the authority's file cannot be read, or the system gives no thread.
     pub(crate) fn start(config: NatsInletConfig, waker: Waker) -> Result<Self, BusError> {
-        let NatsInletConfig { address, probes, consumer, keys, positions, clocks } = config;
+        let NatsInletConfig { address, probes, consumer, is_ahead, keys, positions, clocks } = config;
         if consumer.as_ref().is_some_and(|name| !is_name(name)) {
             let reason = "`consumer` must be 1 to 64 letters, digits, - or _";
             return Err(BusError::config(&address.endpoint, reason));
@@ -129,10 +134,14 @@ impl NatsInlet {
         address.check_files()?;
         let (sender, fetched) = mpsc::channel(FETCHED_MAX);
         let (acknowledged, acknowledgements) = mpsc::unbounded_channel();
-        let link = Arc::new(Link::new(&address.endpoint, NatsSide::Subscribe));
+        let side = if is_ahead { NatsSide::Live } else { NatsSide::Subscribe };
+        let link = Arc::new(Link::new(&address.endpoint, side));
+        let (is_wanted, wanted) = watch::channel(true);
         let filters = subject::filters(&address.stream, &probes);
         let (stream, keeps) = (address.stream.clone(), consumer.is_some());
-        let file = |name: &String| format!("{name}@{}:{}:{stream}.positions", address.host, address.port);
+        // Of a cluster by its first server, so that others can be added.
+        let place = address.servers.first().map(|(host, port)| format!("{host}:{port}")).unwrap_or_default();
+        let file = |name: &String| format!("{name}@{place}:{stream}.positions");
         let file = positions.zip(consumer.as_ref()).map(|(folder, name)| folder.join(file(name)));
         let takes_all = probes.contains(&Pattern::All);
         let sites = consumer.as_ref().map(|name| {
@@ -155,12 +164,24 @@ impl NatsInlet {
             run(stop, STOP_GRACE, async move {
                 match plan {
                     Some(plan) => fetcher.fetch_stored(&plan).await,
-                    None => fetcher.fetch_live().await,
+                    None => fetcher.fetch_live(wanted, is_ahead).await,
                 }
             });
         })?;
         let open = Open::default();
-        Ok(Self { stream, keeps, fetched, acknowledged, open, sites, keys, clocks, link, _worker: worker })
+        Ok(Self {
+            stream,
+            keeps,
+            fetched,
+            acknowledged,
+            open,
+            sites,
+            keys,
+            clocks,
+            link,
+            is_wanted,
+            _worker: worker,
+        })
     }
 
     /// What sites sign their positions with.
@@ -197,7 +218,8 @@ impl NatsInlet {
             }
             // Of no probe: for the verification to refuse.
             let topic = topic.as_deref().unwrap_or(&fetched.subject).as_bytes();
-            each(Arrival { frames: &[topic, &fetched.payload], is_live: !self.keeps, token });
+            let (is_live, later) = (!self.keeps, fetched.later);
+            each(Arrival { frames: &[topic, &fetched.payload], is_live, token, later });
         }
     }
 
@@ -210,7 +232,7 @@ impl NatsInlet {
             return true;
         };
         let (now, wall) = (self.clocks.monotonic.now(), self.clocks.wall.now());
-        match sites.lock().judge(&signed, token, fetched.is_last, now, wall) {
+        match sites.lock().judge(&signed, token, fetched.later <= LAST_MESSAGES, now, wall) {
             Judgement::Take => return true,
             Judgement::Known => self.link.known.fetch_add(1, Ordering::Relaxed),
             Judgement::Early => self.link.early.fetch_add(1, Ordering::Relaxed),
@@ -221,6 +243,27 @@ impl NatsInlet {
     /// See [`crate::transport::Inlet::keeps`].
     pub(crate) fn keeps(&self) -> bool {
         self.keeps
+    }
+
+    /// See [`crate::transport::Inlet::keeping`].
+    pub(crate) fn keeping(&self) -> Keeping {
+        let waiting = self.link.waiting.load(Ordering::Relaxed);
+        Keeping { works: self.link.is_working(), waiting }
+    }
+
+    /// See [`crate::transport::Inlet::note_read`].
+    pub(crate) fn note_read(&self, until: Timestamp) {
+        self.link.note_read(until);
+    }
+
+    /// See [`crate::transport::Inlet::listen`].
+    pub(crate) fn listen(&self, is_wanted: bool) {
+        self.is_wanted.send_if_modified(|now| std::mem::replace(now, is_wanted) != is_wanted);
+    }
+
+    /// See [`crate::transport::Inlet::note_dropped`].
+    pub(crate) fn note_dropped(&self, count: u64) {
+        self.link.dropped.fetch_add(count, Ordering::Relaxed);
     }
 
     /// See [`crate::transport::Inlet::acknowledge`].

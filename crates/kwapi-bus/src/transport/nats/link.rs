@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kwapi_core::Timestamp;
 use parking_lot::Mutex;
 
 /// Which way messages go.
@@ -11,6 +12,8 @@ pub enum NatsSide {
     Publish,
     /// From it.
     Subscribe,
+    /// From it as they are published, to show the present while what it has stored is read.
+    Live,
 }
 
 impl NatsSide {
@@ -19,6 +22,7 @@ impl NatsSide {
         match self {
             Self::Publish => "publish",
             Self::Subscribe => "subscribe",
+            Self::Live => "live",
         }
     }
 }
@@ -40,7 +44,8 @@ pub struct NatsLink {
     pub waiting: u64,
     /// Messages sent or brought more than once.
     pub repeated: u64,
-    /// Messages dropped here, the oldest first, because too many waited for the server.
+    /// Messages dropped here: the oldest, because too many waited for the server; of [`NatsSide::Live`], because too many
+    /// waited to be shown.
     pub dropped: u64,
     /// Messages that the server will never take.
     pub rejected: u64,
@@ -50,6 +55,9 @@ pub struct NatsLink {
     pub early: u64,
     /// Messages whose place at their site is not signed by a key that is accepted.
     pub misplaced: u64,
+    /// Where messages are kept for us: up to when all of them are safe here, as far as is known. `None` before the first
+    /// connection, and where nothing is kept.
+    pub read_until: Option<Timestamp>,
 }
 
 /// The same as it is kept.
@@ -66,6 +74,9 @@ pub(crate) struct Link {
     pub(super) known: AtomicU64,
     pub(super) early: AtomicU64,
     pub(super) misplaced: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    /// Unix time in microseconds; 0: not known.
+    read_until: AtomicU64,
 }
 
 impl Link {
@@ -82,6 +93,8 @@ impl Link {
             known: AtomicU64::new(0),
             early: AtomicU64::new(0),
             misplaced: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            read_until: AtomicU64::new(0),
         }
     }
 
@@ -111,6 +124,22 @@ impl Link {
         }
     }
 
+    /// Whether messages pass.
+    pub(super) fn is_working(&self) -> bool {
+        self.problem.lock().is_none()
+    }
+
+    /// Notes up to when all that is kept for us is safe here.
+    pub(super) fn note_read(&self, until: Timestamp) {
+        self.read_until.store(until.micros(), Ordering::Relaxed);
+    }
+
+    /// See [`NatsLink::read_until`].
+    pub(crate) fn read_until(&self) -> Option<Timestamp> {
+        let micros = self.read_until.load(Ordering::Relaxed);
+        (micros > 0).then(|| Timestamp::from_micros(micros))
+    }
+
     /// How it is doing; `dropped` by a queue of its own.
     pub(crate) fn snapshot(&self, dropped: u64) -> NatsLink {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -122,11 +151,12 @@ impl Link {
             messages: read(&self.messages),
             waiting: read(&self.waiting),
             repeated: read(&self.repeated),
-            dropped,
+            dropped: read(&self.dropped).saturating_add(dropped),
             rejected: read(&self.rejected),
             known: read(&self.known),
             early: read(&self.early),
             misplaced: read(&self.misplaced),
+            read_until: self.read_until(),
         }
     }
 }

@@ -292,11 +292,18 @@ async fn look_up(connection: &mut Connection, stream: &str) -> Result<bool, Stri
 
 /// What to do about it, where nobody takes what is sent.
 fn explained(problem: String, stream: &str) -> String {
-    if problem == NOBODY { missing(stream) } else { problem }
+    if problem == NOBODY { nobody_stores(stream) } else { problem }
 }
 
 /// Of a server where nobody takes a subject.
 const NOBODY: &str = "no responders";
+
+/// What that means: the next connection looks which, as far as it may.
+fn nobody_stores(stream: &str) -> String {
+    format!(
+        "no server stores messages of stream {stream}: it was not created, or its cluster has no leader now"
+    )
+}
 
 /// Reads the confirmations of messages that were numbered from `first` on, until each has one. What is no confirmation is
 /// for `other`.

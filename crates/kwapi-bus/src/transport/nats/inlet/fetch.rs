@@ -1,5 +1,7 @@
 //! The thread that fetches.
 
+mod live;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::sites::{self, SitePositions};
-use super::{Fetched, LAST_MESSAGES, Place, tail};
+use super::{Fetched, Place, tail};
 use crate::transport::nats::RETRY_INTERVAL;
 use crate::transport::nats::address::NatsAddress;
 use crate::transport::nats::connection::{Connection, Event, Servers};
@@ -32,7 +34,7 @@ const REQUESTS: usize = 2;
 /// How long a request stands.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// How often the server says that there is nothing; one that does not is connected to anew.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(3);
 /// A stream that has messages for us and brings none of them for so long cannot read them.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// How often a consumer says where it stands…
@@ -257,7 +259,7 @@ impl Fetcher {
         let fetched = Fetched {
             place: Some(Place { sequence, connection: self.connections, reply }),
             position,
-            is_last: delivered.pending <= LAST_MESSAGES,
+            later: delivered.pending,
             subject: message.subject,
             payload: message.payload,
         };
@@ -280,51 +282,6 @@ impl Fetcher {
             // What came on an earlier one is brought again.
             if of == self.connections {
                 connection.publish(&reply, None, ACKNOWLEDGEMENT);
-            }
-        }
-    }
-
-    /// Hears what is published, until nobody takes any more.
-    pub(super) async fn fetch_live(&mut self) {
-        loop {
-            let mut connection = self.servers.open(&self.link).await;
-            match self.hear(&mut connection).await {
-                Ok(Ended) => return,
-                Err(problem) => self.link.fails(problem),
-            }
-            sleep(RETRY_INTERVAL).await;
-        }
-    }
-
-    async fn hear(&mut self, connection: &mut Connection) -> Result<Ended, String> {
-        self.filters.iter().for_each(|filter| connection.subscribe(filter));
-        // Once it has read them, it has said what it does not allow.
-        connection.settle().await?;
-        let mut is_told = false;
-        let mut places = Vec::new();
-        loop {
-            if !connection.has_early() && !std::mem::replace(&mut is_told, true) {
-                self.link.works();
-            }
-            tokio::select! {
-                event = connection.next() => match event? {
-                    Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
-                    Event::Message(message) => {
-                        self.link.messages.fetch_add(1, Ordering::Relaxed);
-                        let Message { subject, payload, .. } = message;
-                        let fetched = Fetched { subject, payload, place: None, position: None, is_last: true };
-                        if self.fetched.send(fetched).await.is_err() {
-                            return Ok(Ended);
-                        }
-                        self.waker.wake();
-                    }
-                },
-                count = self.acknowledgements.recv_many(&mut places, 1) => {
-                    if count == 0 {
-                        return Ok(Ended);
-                    }
-                    places.clear();
-                }
             }
         }
     }
