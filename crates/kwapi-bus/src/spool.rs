@@ -5,6 +5,9 @@
 //! sent from memory while a reader keeps up, and from the disk else. Whoever publishes waits for neither: what cannot be
 //! written is counted, told and sent all the same.
 //!
+//! A message is read once the operating system has it, so that a process that is killed has sent nothing that it does not
+//! find again, or when the disk has not answered for a second.
+//!
 //! **Numbers are never used again.** A start begins at the next multiple of 2^32 above all there are, and not below the
 //! present second times 2^32: what a power failure took of this disk may have been sent.
 //!
@@ -36,6 +39,8 @@ const IDLE: Duration = Duration::from_millis(200);
 const SYNC_INTERVAL: Duration = Duration::from_millis(200);
 /// …or so much.
 const SYNC_BYTES: u64 = 4 << 20;
+/// A disk that does not answer for so long is not waited for.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// A disk that refused is tried again after so long.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes that are written at once, about.
@@ -107,8 +112,8 @@ struct SpoolShared {
     config: SpoolConfig,
     state: Mutex<SpoolState>,
     filled: Condvar,
-    /// The newest number, for who waits for messages; the end of all, once it is closed.
-    newest: watch::Sender<u64>,
+    /// Changes when there are messages to read, and at the end.
+    readable: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -127,6 +132,8 @@ struct SpoolState {
     /// Up to where each reader needs no message again.
     released: Vec<u64>,
     counters: SpoolCounters,
+    /// Since when the disk has been at work.
+    busy_since: Option<Instant>,
     is_closed: bool,
 }
 
@@ -185,10 +192,11 @@ impl SpoolWriter {
             segments,
             released: vec![0; readers],
             counters,
+            busy_since: None,
             is_closed: false,
         };
-        let (newest, _) = watch::channel(next - 1);
-        let shared = SpoolShared { id, config, state: Mutex::new(state), filled: Condvar::new(), newest };
+        let (readable, _) = watch::channel(());
+        let shared = SpoolShared { id, config, state: Mutex::new(state), filled: Condvar::new(), readable };
         let spool = Spool(Arc::new(shared));
         let of_thread = spool.clone();
         let worker = Worker::start("spool", move |_| of_thread.write_all(&mut disk))?;
@@ -221,15 +229,18 @@ impl Spool {
             state.counters.messages += 1;
         }
         state.trim();
-        let newest = state.next - 1;
         drop(state);
         self.0.filled.notify_one();
-        self.0.newest.send_replace(newest);
     }
 
     /// The newest number; that of before the first, where there is none yet.
     pub(crate) fn newest(&self) -> u64 {
         self.0.state.lock().next - 1
+    }
+
+    /// Up to which number there is something to read now.
+    pub(crate) fn readable(&self) -> u64 {
+        self.0.state.lock().readable()
     }
 
     /// How many messages there are after `number`, about: those of earlier starts count as one.
@@ -241,20 +252,22 @@ impl Spool {
         u64::from(state.segments.iter().any(is_earlier)) + newest.saturating_sub(number.max(begin))
     }
 
-    /// Changes with each message, and at the end.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
-        self.0.newest.subscribe()
+    /// Changes when there is more to read, and at the end; not while the disk does not answer.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.0.readable.subscribe()
     }
 
     /// Ends it: what is there is still read and written.
     pub(crate) fn close(&self) {
         self.0.state.lock().is_closed = true;
         self.0.filled.notify_one();
-        self.0.newest.send_modify(|_| ());
+        self.0.readable.send_replace(());
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.state.lock().is_closed
+    /// Whether it is closed, and all there is can be read.
+    pub(crate) fn is_ended(&self) -> bool {
+        let state = self.0.state.lock();
+        state.is_closed && state.readable() == state.next - 1
     }
 
     /// Takes note that a reader needs no message up to `number` again.
@@ -346,6 +359,8 @@ impl Spool {
                 }
                 state.written = last.number;
                 state.trim();
+                drop(state);
+                shared.readable.send_replace(());
             }
             if is_closed || disk.is_sync_due(SYNC_INTERVAL, SYNC_BYTES) {
                 match disk.sync() {
@@ -366,9 +381,11 @@ impl SpoolShared {
     /// Waits a moment for messages that are not written yet; about a [`BATCH_BYTES`] of them, and whether there will be no more.
     fn take_unwritten(&self) -> (Vec<Arc<Spooled>>, bool) {
         let mut state = self.state.lock();
+        state.busy_since = None;
         if state.next - 1 == state.written && !state.is_closed {
             self.filled.wait_for(&mut state, IDLE);
         }
+        state.busy_since = Some(Instant::now());
         let mut bytes = 0;
         let from = state.recent.partition_point(|spooled| spooled.number <= state.written);
         let fits = |spooled: &&Arc<Spooled>| {
@@ -414,10 +431,17 @@ impl SpoolShared {
 }
 
 impl SpoolState {
-    /// Messages in memory after `number`.
+    /// Messages in memory after `number` that can be read.
     fn after(&self, number: u64, count: usize) -> Vec<Arc<Spooled>> {
         let from = self.recent.partition_point(|spooled| spooled.number <= number);
-        self.recent.iter().skip(from).take(count).cloned().collect()
+        let readable = self.readable();
+        let all = self.recent.iter().skip(from).take_while(|spooled| spooled.number <= readable);
+        all.take(count).cloned().collect()
+    }
+
+    fn readable(&self) -> u64 {
+        let is_stuck = self.busy_since.is_some_and(|since| since.elapsed() > STUCK_AFTER);
+        if is_stuck { self.next - 1 } else { self.written }
     }
 
     fn released(&self) -> u64 {

@@ -32,6 +32,8 @@ fn put_in(writer: &SpoolWriter, messages: std::ops::Range<u64>) {
 
 /// All that can be read after a number: each message's own number.
 fn all(spool: &Spool, after: u64) -> Vec<u64> {
+    let is_readable = || (spool.readable() == spool.newest()).then_some(());
+    wait_until("all can be read", LIMIT, is_readable);
     let mut cursor = SpoolCursor::after(after);
     let mut all = Vec::new();
     let mut newest = after;
@@ -78,6 +80,29 @@ fn what_was_kept_is_there_after_a_start_with_its_numbers_and_what_comes_has_grea
     assert_eq!(all(writer.spool(), FIRST + 9), (10..150).collect::<Vec<_>>());
     assert_eq!(all(writer.spool(), second), [0; 0]);
     assert!(writer.spool().newest() > second);
+}
+
+#[test]
+fn what_the_system_does_not_have_yet_is_not_read_unless_the_disk_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(folder.path());
+    put_in(&writer, 0..10);
+    assert_eq!(all(writer.spool(), 0).len(), 10);
+    let written = writer.spool().newest();
+    // As if the writer were at the disk with those that come.
+    let read = |since: Option<Instant>| {
+        let mut state = writer.spool().0.state.lock();
+        let number = state.next;
+        state.recent.push_back(Arc::new(Spooled { number, message: message(10) }));
+        (state.next, state.busy_since) = (number + 1, since);
+        let read = state.after(written, 10).len();
+        state.recent.pop_back();
+        state.next = number;
+        read
+    };
+    assert_eq!(read(Some(Instant::now())), 0);
+    let long_ago = Instant::now().checked_sub(Duration::from_secs(60));
+    assert_eq!(read(long_ago), 1);
 }
 
 #[test]

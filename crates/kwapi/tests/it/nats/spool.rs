@@ -61,8 +61,8 @@ fn a_power_failure_of_the_server_with_the_site_and_the_centre_killed_beside_it_c
     let site = Kwapi::start_in(site_home, &["drivers"], &keeping(&url));
     server.restart();
     let history = Kwapi::start_in(centre_home, &["rrd"], &centre(&url));
-    until_stored(&site, 100.0);
-    wait_until("the centre has what was lost", PATIENCE, || {
+    wait_until("the centre has what was lost, and half of what is new", PATIENCE, || {
+        metric(site.status, "kwapi_spool_messages_total").filter(|count| *count > 200.0)?;
         metric(site.status, "kwapi_spool_lacking{").filter(|lacking| *lacking < 100.0)
     });
     assert!(metric(history.status, "kwapi_nats_misplaced_total{") == Some(0.0));

@@ -135,11 +135,11 @@ impl SpoolSender {
     pub(super) async fn work(&mut self) {
         self.read_notes();
         self.progress.pass = self.now().micros();
-        let mut newest = self.spool.watch();
+        let mut readable = self.spool.watch();
         loop {
             let mut connection = self.servers.open(&self.link).await;
             let ended = match self.begin(&mut connection).await {
-                Ok(()) => self.send_all(&mut connection, &mut newest).await,
+                Ok(()) => self.send_all(&mut connection, &mut readable).await,
                 Err(problem) => Err(problem),
             };
             self.note();
@@ -226,22 +226,22 @@ impl SpoolSender {
     async fn send_all(
         &mut self,
         connection: &mut Connection,
-        newest: &mut watch::Receiver<u64>,
+        readable: &mut watch::Receiver<()>,
     ) -> Result<(), String> {
         loop {
             if self.progress.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) {
                 self.note();
             }
             // Before what is read: what comes meanwhile is looked for again.
-            let (end, is_closed) = (self.spool.newest(), self.spool.is_closed());
+            let (end, is_ended) = (self.spool.readable(), self.spool.is_ended());
             let spooled = self.spool.read(&mut self.progress.cursor, WINDOW);
             if spooled.is_empty() {
                 self.listed.lock().reached = end;
-                if is_closed {
+                if is_ended {
                     return Ok(());
                 }
                 tokio::select! {
-                    changed = newest.changed() => if changed.is_err() { return Ok(()) },
+                    changed = readable.changed() => if changed.is_err() { return Ok(()) },
                     event = connection.next() => {
                         if let Event::Message(message) = event?
                             && let Some(number) = self.hear(&message)

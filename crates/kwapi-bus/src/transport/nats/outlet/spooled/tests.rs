@@ -134,7 +134,11 @@ impl World {
     fn publish(&mut self, count: u64) {
         let message =
             |number: u64| Outgoing::from_parts("lyon.a.".to_owned(), Bytes::from(number.to_string()));
-        self.spool().extend((self.published..self.published + count).map(message));
+        let spool = self.spool();
+        spool.extend((self.published..self.published + count).map(message));
+        while spool.readable() < spool.newest() {
+            std::thread::yield_now();
+        }
         self.published += count;
     }
 
