@@ -250,6 +250,7 @@ impl Subscriber {
         }
         let plain: Vec<_> = endpoints.iter().map(SourceConfig::endpoint).collect();
         self.client_lists.replace(&plain)?;
+        self.links.iter().for_each(|link| link.log_in_with(&plain));
         let mut new = self.shared.new_verifications.lock();
         for (place, keys, verification) in changed {
             if let Some(skews) = self.shared.skews.lock().get_mut(place) {

@@ -26,7 +26,7 @@ pub(crate) use link::Link;
 pub use link::{NatsLink, NatsSide};
 pub use login::NatsConfig;
 pub(crate) use outlet::{NatsOutlet, Outgoing};
-pub use setup::{ConsumerBegin, NatsReport, NatsSetup, StreamLimits};
+pub use setup::{ConsumerBegin, NatsReport, NatsSetup, NatsSite, StreamLimits};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

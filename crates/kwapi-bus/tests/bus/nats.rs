@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod limits;
 mod logins;
 mod stranger;
 
@@ -15,7 +16,7 @@ use super::*;
 
 /// A server with one stream, `power`, and what connects to it.
 struct World {
-    _lab: Lab,
+    lab: Lab,
     server: NatsServer,
     url: String,
     config: NatsConfig,
@@ -34,7 +35,7 @@ impl World {
         let lab = Lab::empty();
         let server = NatsServer::start(&lab, free_port(), configuration);
         let url = server.url("power");
-        Self { _lab: lab, server, url, config, context: BusContext::new() }
+        Self { lab, server, url, config, context: BusContext::new() }
     }
 
     fn endpoint(&self) -> EndpointConfig {
@@ -47,7 +48,7 @@ impl World {
 
     async fn make_stream(&self) {
         let limits = StreamLimits { replicas: 1, bytes_max: None, age_max: Duration::from_secs(86_400) };
-        let made = self.setup().await.stream(limits).await.expect("a stream");
+        let made = self.setup().await.stream(limits, &[], now()).await.expect("a stream");
         assert_eq!((made.name.as_str(), made.done), ("power", "created"));
     }
 

@@ -1,6 +1,8 @@
 //! Measurements over a NATS server, as an operator sets it up: a site, a centre that is killed again and again, an API
 //! beside it.
 
+mod logins;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;

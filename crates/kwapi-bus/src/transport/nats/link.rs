@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::login::NatsConfig;
+use crate::endpoint::EndpointConfig;
+
 /// Which way messages go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NatsSide {
@@ -52,6 +55,8 @@ pub(crate) struct Link {
     endpoint: String,
     side: NatsSide,
     problem: Mutex<Option<String>>,
+    /// Instead of the login that it began with.
+    login: Mutex<Option<NatsConfig>>,
     connections: AtomicU64,
     pub(super) messages: AtomicU64,
     pub(super) waiting: AtomicU64,
@@ -65,6 +70,7 @@ impl Link {
             endpoint: endpoint.to_owned(),
             side,
             problem: Mutex::new(Some("not connected yet".to_owned())),
+            login: Mutex::default(),
             connections: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
@@ -76,6 +82,18 @@ impl Link {
     /// Notes that a connection stands; what keeps it from working may still be found.
     pub(super) fn connected(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has the next connection log in like this. One that stands stays: a server ends those of a login that it revokes.
+    pub(crate) fn log_in_with(&self, endpoints: &[EndpointConfig]) {
+        if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.url == self.endpoint) {
+            *self.login.lock() = Some(endpoint.nats.clone());
+        }
+    }
+
+    /// How to log in, if that has changed since it began.
+    pub(super) fn login(&self) -> Option<NatsConfig> {
+        self.login.lock().clone()
     }
 
     /// Notes that messages pass.
