@@ -18,10 +18,12 @@ pub mod nvml;
 pub mod objects;
 pub mod openstack;
 mod process;
+mod relay;
 mod skip;
 
 pub use lab::{Lab, debian, python_environment};
 pub use process::{Peer, free_port, free_udp_port, output, wait_until};
+pub use relay::Relay;
 pub use skip::skip;
 
 use std::path::{Path, PathBuf};

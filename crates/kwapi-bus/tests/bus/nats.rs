@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod leaf;
 mod limits;
 mod logins;
 mod stranger;

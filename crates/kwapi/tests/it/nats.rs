@@ -1,6 +1,7 @@
 //! Measurements over a NATS server, as an operator sets it up: a site, a centre that is killed again and again, an API
 //! beside it.
 
+mod leaves;
 mod logins;
 
 use std::collections::{BTreeMap, BTreeSet};
