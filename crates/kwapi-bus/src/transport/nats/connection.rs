@@ -225,10 +225,17 @@ impl Connection {
         wire::publish(&mut self.write, subject, reply, payload);
     }
 
-    /// Adds a subscription to what is sent next.
-    pub(super) fn subscribe(&mut self, subject: &str) {
-        wire::subscribe(&mut self.write, subject, self.next_subscription);
+    /// Adds a subscription to what is sent next; returns its number.
+    pub(super) fn subscribe(&mut self, subject: &str) -> u64 {
+        let number = self.next_subscription;
+        wire::subscribe(&mut self.write, subject, number);
         self.next_subscription += 1;
+        number
+    }
+
+    /// Adds the end of a subscription to what is sent next. Some of its messages may be under way.
+    pub(super) fn unsubscribe(&mut self, number: u64) {
+        wire::unsubscribe(&mut self.write, number);
     }
 
     /// An address for an answer: its number, and the text.

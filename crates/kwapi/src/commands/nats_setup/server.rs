@@ -83,7 +83,9 @@ impl User {
             format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
             format!("$JS.ACK.{stream}.{consumer}.>"),
         ];
-        Self::new(format!("{stream}-{consumer}"), publish.to_vec(), vec![ANSWERS.to_owned()])
+        // What is published as well: the present is shown while a backlog is read.
+        let subscribe = vec![ANSWERS.to_owned(), format!("{stream}.>")];
+        Self::new(format!("{stream}-{consumer}"), publish.to_vec(), subscribe)
     }
 
     /// The server of a site: what the centre's server takes from it, and nothing of another site's.
