@@ -31,7 +31,8 @@ pub use received::{Batch, Received};
 pub use refusal::{Refusal, RefusalCounters};
 pub use subscriber::{Ack, SourceConfig, Subscriber, SubscriberConfig, SubscriberCounters};
 pub use transport::nats::{
-    ConsumerBegin, NatsConfig, NatsLink, NatsReport, NatsSetup, NatsSide, NatsSite, StreamLimits,
+    ConsumerBegin, NatsConfig, NatsLink, NatsReport, NatsSetup, NatsSide, NatsSite, NatsSiteLink,
+    StreamLimits,
 };
 pub use transport::zeromq::{BusContext, BusCounters, CurveConfig, CurveError, CurvePair};
 pub use verify::Skew;

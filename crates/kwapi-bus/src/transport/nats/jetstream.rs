@@ -100,7 +100,9 @@ pub(super) async fn call(
 ) -> Result<Value, ApiError> {
     let body = if request.is_null() { String::new() } else { request.to_string() };
     let answer = connection.request(&format!("$JS.API.{what}"), body.as_bytes()).await;
-    let payload = answer.map_err(ApiError::NoResponse)?;
+    let not_enabled =
+        || ApiError::Refused { code: NOT_ENABLED, description: "JetStream is not enabled".to_owned() };
+    let payload = answer.map_err(ApiError::NoResponse)?.ok_or_else(not_enabled)?;
     check(&payload)?;
     serde_json::from_slice(&payload)
         .map_err(|error| ApiError::NoResponse(format!("unreadable response: {error}")))

@@ -22,6 +22,16 @@ pub(in crate::stack) fn nats(
                 out.family("kwapi_nats_lag_seconds", Kind::Gauge, help)
                     .sample(&labels, clock.now().since(until).as_secs_f64());
             }
+            for site in &link.sites {
+                let labels = [("endpoint", link.endpoint.as_str()), ("site", site.name.as_str())];
+                let help = "Messages of a site that its server has stored and the centre's has not, as far as is known.";
+                out.family("kwapi_nats_site_waiting", Kind::Gauge, help).sample(&labels, site.waiting as f64);
+                if let Some(lacking) = site.lacking_for {
+                    let help = "For how long messages of a site may be lacking at the centre; absent while it was never heard.";
+                    out.family("kwapi_nats_site_lacking_seconds", Kind::Gauge, help)
+                        .sample(&labels, lacking.as_secs_f64());
+                }
+            }
             for (name, help, count) in [
                 ("kwapi_nats_connections", "Connections opened to NATS.", link.connections),
                 ("kwapi_nats_messages", "Messages stored by NATS, or received from it.", link.messages),

@@ -32,7 +32,10 @@ impl Composed {
         let (is_success, text) = run(&write, lab.path());
         assert!(is_success, "{text}");
         let readme = std::fs::read_to_string(folder().join("sites-nats/README.md")).unwrap();
-        assert!(readme.contains(&sites.join(" ")) && readme.contains("/sites/servers.toml --write /sites/servers"));
+        assert!(
+            readme.contains(&sites.join(" "))
+                && readme.contains("/sites/servers.toml --write /sites/servers")
+        );
         Self { lab, services, ports }
     }
 
@@ -52,7 +55,10 @@ impl Composed {
                 let there = format!("{server}:{port}");
                 if text.contains(&there) {
                     let theirs = self.networks(&server);
-                    assert!(theirs.iter().any(|it| self.networks(name).contains(it)), "{server} is out of reach");
+                    assert!(
+                        theirs.iter().any(|it| self.networks(name).contains(it)),
+                        "{server} is out of reach"
+                    );
                     text = text.replace(&there, &format!("127.0.0.1:{here}"));
                 }
             }
@@ -62,7 +68,8 @@ impl Composed {
 
     fn server(&self, name: &str) -> NatsServer {
         let (service, [clients, leaves, _]) = (&self.services[name], self.ports[name]);
-        let text = std::fs::read_to_string(self.lab.join(mounted(service, "/etc/nats/nats.conf:ro").unwrap()));
+        let text =
+            std::fs::read_to_string(self.lab.join(mounted(service, "/etc/nats/nats.conf:ro").unwrap()));
         assert!(mounted(service, "/var/lib/nats").is_some(), "{name}");
         let text = self
             .adapted(name, &text.unwrap())
@@ -123,7 +130,10 @@ impl Composed {
 
     /// Messages that both sites have stored.
     fn stored(&self) -> f64 {
-        ["lyon-drivers", "paris-drivers"].map(|site| self.metric(site, "kwapi_nats_messages_total{")).iter().sum()
+        ["lyon-drivers", "paris-drivers"]
+            .map(|site| self.metric(site, "kwapi_nats_messages_total{"))
+            .iter()
+            .sum()
     }
 }
 
@@ -138,7 +148,11 @@ fn each_service_of_the_compose_file_with_nats_is_confined() {
         assert_eq!(service["image"], image, "{name}");
         assert_eq!((&service["read_only"], &service["cap_drop"][0]), (&true.into(), &"all".into()), "{name}");
         // What creates streams ends when it has.
-        assert_eq!(service["restart"], if is_setup(name) { "on-failure" } else { "unless-stopped" }, "{name}");
+        assert_eq!(
+            service["restart"],
+            if is_setup(name) { "on-failure" } else { "unless-stopped" },
+            "{name}"
+        );
         let is_open = |port: &&str| !port.starts_with("127.0.0.1:");
         assert_eq!(texts(&service["ports"]).into_iter().find(is_open), None, "{name}");
     }
