@@ -1,19 +1,18 @@
 //! The servers that measurements are sent to.
 
-use kwapi_core::{Gaps, chain};
+use kwapi_core::{Gaps, WallClock, chain};
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::remote_write::RemoteWriteTask;
 
-use super::Process;
 use super::feed::Folded;
 use crate::config::Config;
 
-/// Starts a reader of the journal for each that is configured.
+/// Starts a reader of the journal for each that is configured. Series of probes that are silent end by `clock`.
 ///
 /// # Errors
 /// When a key is wrong or a file cannot be read, as one line.
 pub(super) fn start(
-    process: &Process,
+    clock: &WallClock,
     config: &Config,
     gaps: &Gaps,
     folded: &Folded,
@@ -26,7 +25,7 @@ pub(super) fn start(
             &folded.journal,
             &folded.accounts,
             gaps.clone(),
-            process.clock.clone(),
+            clock.clone(),
         )
         .map_err(|error| chain(&error))?;
         all.add(task.remote_write.clone());
