@@ -143,7 +143,7 @@ impl Stack {
             None => None,
         };
         let remote_writes = match &folded {
-            Some(folded) => remote_write::start(&clock, config, &gaps, &folded.journal, &mut all)?,
+            Some(folded) => remote_write::start(&clock, config, &gaps, folded, &mut all)?,
             None => Vec::new(),
         };
         let feed = descriptions
