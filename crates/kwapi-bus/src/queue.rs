@@ -61,7 +61,8 @@ impl<T> DropOldest<T> {
         self.extend(std::iter::once(item));
     }
 
-    pub(crate) fn extend(&self, items: impl IntoIterator<Item = T>) {
+    /// Adds all of them; returns how many were dropped for that.
+    pub(crate) fn extend(&self, items: impl IntoIterator<Item = T>) -> u64 {
         let mut dropped = 0;
         let was_empty;
         {
@@ -83,6 +84,7 @@ impl<T> DropOldest<T> {
             self.filled.notify_one();
             self.filled_async.notify_one();
         }
+        dropped
     }
 
     /// What is left can be read; then the reader is told that there is no more.

@@ -2,6 +2,7 @@
 
 mod ack;
 mod intake;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -14,13 +15,13 @@ use parking_lot::Mutex;
 
 pub use ack::Ack;
 use ack::Acknowledged;
-use intake::{Counts, Intake, Queued};
+use intake::{Ahead, Counts, Intake, Queued};
 
 use crate::endpoint::{Attach, EndpointConfig, require_signature};
 use crate::error::BusError;
 use crate::key::{Key, Scheme};
 use crate::queue::{self, DropOldest};
-use crate::received::Batch;
+use crate::received::{Batch, Received};
 use crate::refusal::Refusal;
 use crate::transport::Inlet;
 use crate::transport::inlets::Inlets;
@@ -111,11 +112,12 @@ impl SourceConfig {
         EndpointConfig { url: url.clone(), attach: *attach, ipv6: *ipv6, curve, nats }
     }
 
-    /// What to read of the stream that it is.
-    fn stream(&self, probes: &[Pattern]) -> Result<NatsInletConfig, BusError> {
+    /// What to read of the stream that it is; `is_ahead`: to show the present beside a consumer.
+    fn stream(&self, probes: &[Pattern], is_ahead: bool) -> Result<NatsInletConfig, BusError> {
         let address = self.endpoint().nats()?;
         require_signature(&self.url, self.signature)?;
-        Ok(NatsInletConfig { address, probes: probes.to_vec(), consumer: self.consumer.clone() })
+        let consumer = self.consumer.clone().filter(|_| !is_ahead);
+        Ok(NatsInletConfig { address, probes: probes.to_vec(), consumer, is_ahead })
     }
 
     /// Whether one socket and one verification can serve both.
@@ -133,6 +135,9 @@ pub struct Subscriber {
     age_max: AgeLimits,
     client_lists: ClientLists,
     links: Vec<Arc<Link>>,
+    /// Those of them that keep messages.
+    keeping: Vec<Arc<Link>>,
+    ahead: Vec<Ahead>,
     bound: Vec<String>,
     worker: Worker,
 }
@@ -140,6 +145,8 @@ pub struct Subscriber {
 #[derive(Debug)]
 struct Shared {
     queue: DropOldest<Queued>,
+    /// What shows the present while what is kept is read.
+    ahead: DropOldest<Received>,
     skews: Mutex<Vec<Arc<Skews>>>,
     /// How sources are verified from now on, where that has changed: each by its place.
     new_verifications: Mutex<Vec<(usize, Verification)>>,
@@ -195,11 +202,25 @@ impl Subscriber {
             live: Duration::from_secs(config.max_age_seconds),
             stored: Duration::from_secs(config.stored_age_max_seconds),
         };
-        let verifications: Vec<_> = groups
+        let mut verifications: Vec<_> = groups
             .iter()
             .filter_map(|group| group.first())
             .map(|source| verification(source, age_max))
             .collect::<Result<_, _>>()?;
+        // Beside each consumer a source of the present, last of all.
+        let kept = groups.iter().enumerate().filter_map(|(of, group)| Some((of, group.first()?.clone())));
+        let kept: Vec<_> = kept.filter(|(_, source)| source.consumer.is_some()).collect();
+        let mut ahead = Vec::new();
+        for (of, source) in kept {
+            let shared = verifications.get(of).map(Verification::skews).cloned();
+            ahead.push(Ahead { of, live: groups.len() });
+            let verification = verification(&source, age_max)?;
+            verifications.push(match shared {
+                Some(skews) => verification.with_skews(skews),
+                None => verification,
+            });
+            groups.push(vec![source]);
+        }
         let all: Vec<Vec<_>> =
             groups.iter().map(|group| group.iter().map(SourceConfig::endpoint).collect()).collect();
         let is_socket = |group: &Vec<EndpointConfig>| !group.first().is_some_and(EndpointConfig::is_nats);
@@ -213,14 +234,18 @@ impl Subscriber {
         let client_lists = sockets.client_lists();
         let probes = config.probes.clone();
         let alarm = Alarm::new()?;
-        let streams = groups.iter().flatten().filter(|source| is_nats(&source.url));
+        let is_ahead = |place: usize| ahead.iter().any(|ahead| ahead.live == place);
+        let streams =
+            groups.iter().enumerate().flat_map(|(place, group)| group.iter().map(move |it| (place, it)));
         let streams: Vec<_> = streams
-            .map(|source| NatsInlet::start(source.stream(&probes)?, alarm.waker()))
+            .filter(|(_, source)| is_nats(&source.url))
+            .map(|(place, source)| NatsInlet::start(source.stream(&probes, is_ahead(place))?, alarm.waker()))
             .collect::<Result<_, _>>()?;
         let links = streams.iter().map(NatsInlet::link).collect();
+        let keeping = streams.iter().filter(|stream| stream.keeps()).map(NatsInlet::link).collect();
         let inlets = Inlets::new(sockets, streams, alarm);
-        let subscriber = Self::read(inlets, verifications, probes, clocks, queue_length, bound)?;
-        Ok(Self { sources: Mutex::new(groups), age_max, client_lists, links, ..subscriber })
+        let subscriber = Self::read(inlets, verifications, &ahead, probes, clocks, queue_length, bound)?;
+        Ok(Self { sources: Mutex::new(groups), age_max, client_lists, links, keeping, ahead, ..subscriber })
     }
 
     /// Takes up the keys that `endpoints` name now, whose URLs are those it was started with: what messages may be signed
@@ -251,8 +276,15 @@ impl Subscriber {
         let plain: Vec<_> = endpoints.iter().map(SourceConfig::endpoint).collect();
         self.client_lists.replace(&plain)?;
         let mut new = self.shared.new_verifications.lock();
-        for (place, keys, verification) in changed {
-            if let Some(skews) = self.shared.skews.lock().get_mut(place) {
+        for (place, keys, mut verification) in changed {
+            if let Some(ahead) = self.ahead.iter().find(|ahead| ahead.live == place) {
+                // Those of the source beside it, which comes before it and has the same keys.
+                let skews = self.shared.skews.lock().get(ahead.of).cloned();
+                verification = match skews {
+                    Some(skews) => verification.with_skews(skews),
+                    None => verification,
+                };
+            } else if let Some(skews) = self.shared.skews.lock().get_mut(place) {
                 *skews = verification.skews().clone();
             }
             groups.get_mut(place).into_iter().flatten().for_each(|source| source.keys.clone_from(&keys));
@@ -265,6 +297,7 @@ impl Subscriber {
     fn read(
         inlet: impl Inlet,
         verifications: Vec<Verification>,
+        ahead: &[Ahead],
         probes: Vec<Pattern>,
         clocks: ClockWatch,
         queue_length: usize,
@@ -272,18 +305,25 @@ impl Subscriber {
     ) -> Result<Self, BusError> {
         let shared = Arc::new(Shared {
             queue: DropOldest::new(queue_length),
+            ahead: DropOldest::new(queue_length),
             skews: Mutex::new(
-                verifications.iter().map(|verification| verification.skews().clone()).collect(),
+                verifications
+                    .iter()
+                    .take(verifications.len().saturating_sub(ahead.len()))
+                    .map(|verification| verification.skews().clone())
+                    .collect(),
             ),
             new_verifications: Mutex::default(),
             counts: Counts::default(),
             acknowledged: Arc::default(),
         });
-        let mut intake = Intake::new(shared.clone(), inlet, verifications, probes, clocks);
+        let mut intake = Intake::new(shared.clone(), inlet, verifications, ahead, probes, clocks);
         let worker = Worker::start("bus-subscriber", move |stop| intake.run(stop))?;
         let (sources, client_lists) = (Mutex::default(), ClientLists::default());
         let age_max = AgeLimits { live: Duration::ZERO, stored: Duration::ZERO };
-        Ok(Self { shared, sources, age_max, client_lists, links: Vec::new(), bound, worker })
+        let ahead = ahead.to_vec();
+        let (links, keeping) = (Vec::new(), Vec::new());
+        Ok(Self { shared, sources, age_max, client_lists, links, keeping, ahead, bound, worker })
     }
 
     /// The next verified measurements, some hundreds at most; `None` when the subscriber has ended. Dropping the
@@ -300,6 +340,13 @@ impl Subscriber {
         Some((Batch { measurements: measurements.collect() }, ack))
     }
 
+    /// What shows the present ahead of what [`Subscriber::recv`] brings, while a source that keeps its messages is behind:
+    /// verified, of no account, and kept by that source as well. `None` when the subscriber has ended. Dropping the future
+    /// loses nothing.
+    pub async fn recv_ahead(&self) -> Option<Batch> {
+        Some(Batch { measurements: self.shared.ahead.take(BATCH_MAX).await? })
+    }
+
     /// The addresses it is bound to, with the ports the system chose.
     pub fn bound(&self) -> &[String] {
         &self.bound
@@ -309,6 +356,12 @@ impl Subscriber {
     pub fn nats_links(&self) -> Vec<NatsLink> {
         // Who keeps its messages drops none here.
         self.links.iter().map(|link| link.snapshot(0)).collect()
+    }
+
+    /// Up to when all that sources keep for it is safe here; where that is not known of one of them, the beginning of time.
+    /// `None` where nothing is kept.
+    pub fn stored_until(&self) -> Option<Timestamp> {
+        self.keeping.iter().map(|link| link.read_until().unwrap_or(Timestamp::EPOCH)).min()
     }
 
     /// Whether its thread runs; it ends by itself only when the bus fails as a whole, which is logged.

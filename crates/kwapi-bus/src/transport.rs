@@ -8,6 +8,8 @@ pub(crate) mod zeromq;
 
 use std::ops::RangeInclusive;
 
+use kwapi_core::Timestamp;
+
 /// Where a message stands in what a source keeps; rising from one message of a source to the next.
 pub(crate) type Token = u64;
 
@@ -20,6 +22,17 @@ pub(crate) struct Arrival<'a> {
     pub(crate) is_live: bool,
     /// Its place, where the transport brings it again until that is acknowledged.
     pub(crate) token: Option<Token>,
+    /// How many more the transport keeps for us after it, as far as it says.
+    pub(crate) later: u64,
+}
+
+/// How the connection to a source that keeps its messages is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keeping {
+    /// Whether messages pass.
+    pub(crate) works: bool,
+    /// How many wait there, by what it last said.
+    pub(crate) waiting: u64,
 }
 
 /// The receiving end of a transport, with the sources it reads from, owned by the subscriber's thread.
@@ -45,4 +58,18 @@ pub(crate) trait Inlet: Send + 'static {
     /// Takes note that the messages at these places were let go of and are not safe: those of a source that keeps its
     /// messages come again.
     fn release(&mut self, _source: usize, _places: RangeInclusive<Token>) {}
+
+    /// How a source that keeps its messages is doing.
+    fn keeping(&self, _source: usize) -> Keeping {
+        Keeping { works: true, waiting: 0 }
+    }
+
+    /// Takes note up to when all that a source keeps is safe here.
+    fn note_read(&mut self, _source: usize, _until: Timestamp) {}
+
+    /// Whether a source that shows the present ahead of the record is to be listened to.
+    fn listen(&mut self, _source: usize, _is_wanted: bool) {}
+
+    /// Takes note that messages of a source that shows the present were dropped here.
+    fn note_dropped(&mut self, _source: usize, _count: u64) {}
 }

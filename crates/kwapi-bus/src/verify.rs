@@ -52,6 +52,12 @@ impl Verification {
         Ok(Self { verifier, keys, age_max, skews })
     }
 
+    /// The same, which notes in `skews` what it finds of its publishers' clocks: those of a source with the same keys.
+    #[must_use]
+    pub(crate) fn with_skews(self, skews: Arc<Skews>) -> Self {
+        Self { skews, ..self }
+    }
+
     /// How far its publishers' clocks are from ours.
     pub(crate) fn skews(&self) -> &Arc<Skews> {
         &self.skews

@@ -66,7 +66,7 @@ pub(crate) struct ProbeNow {
     pub(crate) quality: Quality,
     /// Whether the probe is silent: `power` is not that of now.
     pub(crate) is_silent: bool,
-    /// Energy so far; `None` where nothing was heard of it since the start.
+    /// Energy so far; `None` where nothing was heard of it since the start, or nothing has been recorded yet.
     pub(crate) account: Option<EnergySince>,
 }
 
@@ -75,7 +75,8 @@ pub(crate) struct ProbeNow {
 pub(crate) struct EnergySince {
     /// Where it counts from.
     pub(crate) since: Timestamp,
-    /// What it reaches to where that is before the present power, since the disk takes nothing; else `None`.
+    /// What it reaches to where that is before the present power, since the disk takes nothing or a backlog is read; else
+    /// `None`.
     pub(crate) until: Option<Timestamp>,
     /// Energy and the make-up of its time.
     pub(crate) totals: Totals,
@@ -272,7 +273,9 @@ impl Directory {
         if let Some((_, view)) = self.live.probe(probe.as_str()) {
             let present = view.present;
             let until = (view.timestamp != present.timestamp).then_some(view.timestamp);
-            let account = Some(EnergySince { since: view.since, until, totals: view.totals });
+            let account = EnergySince { since: view.since, until, totals: view.totals };
+            // Of a probe that was never credited anything nothing is known, not that it used nothing.
+            let account = (view.since > Timestamp::EPOCH).then_some(account);
             let (power, at, quality) = (present.power, present.timestamp, present.quality);
             return Some(ProbeNow { power, at, quality, is_silent: view.is_silent, account });
         }

@@ -189,6 +189,20 @@ impl Live {
         self.changed();
     }
 
+    /// Shows the watts of a batch while what was stored before it is still read, beside the totals that are recorded by then.
+    /// It is credited to nobody and counted nowhere: it comes again.
+    pub(crate) fn show_live(&self, batch: &Batch) {
+        let mut is_changed = false;
+        for received in &batch.measurements {
+            if let Some(probe) = self.find_or_register(&received.measurement.probe) {
+                is_changed |= probe.show_live(received);
+            }
+        }
+        if is_changed {
+            self.changed();
+        }
+    }
+
     /// Tells whoever waits that something is new.
     pub(crate) fn changed(&self) {
         self.0.generation.send_modify(|generation| *generation += 1);

@@ -91,6 +91,11 @@ impl Metrics {
         self.readiness.iter().filter_map(|(part, check)| Some((*part, check().err()?)))
     }
 
+    /// What there is to warn of, by part.
+    pub fn warnings(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        self.warnings.iter().filter_map(|(part, check)| Some((*part, check().err()?)))
+    }
+
     pub(crate) fn exposition(&self, scope: Scope) -> Exposition {
         let mut out = Exposition::limited_to(scope);
         for source in &self.sources {
@@ -157,11 +162,8 @@ async fn health() -> Response {
 async fn ready(State(Shown { metrics, .. }): State<Shown>) -> Response {
     let waiting: serde_json::Map<String, serde_json::Value> =
         metrics.unready().map(|(part, why)| (part.to_owned(), why.into())).collect();
-    let warnings: serde_json::Map<String, serde_json::Value> = metrics
-        .warnings
-        .iter()
-        .filter_map(|(part, check)| Some(((*part).to_owned(), check().err()?.into())))
-        .collect();
+    let warnings: serde_json::Map<String, serde_json::Value> =
+        metrics.warnings().map(|(part, why)| (part.to_owned(), why.into())).collect();
     let is_ready = waiting.is_empty();
     let mut answer = serde_json::json!({ "status": if is_ready { "ready" } else { "not ready" } });
     for (name, told) in [("waiting", waiting), ("warnings", warnings)] {

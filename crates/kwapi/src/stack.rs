@@ -2,6 +2,7 @@
 //! metrics, its readiness, its routes, what it takes up from a reload, and its stop.
 
 mod api;
+mod backlog;
 mod descriptors;
 pub(crate) mod drivers;
 mod feed;
@@ -48,6 +49,7 @@ pub(crate) use process::{Process, clocks, host_name, notify_ready, wall_clock};
 pub(crate) use roles::{Roles, needs_key};
 pub(crate) use state::take_state;
 
+use backlog::Backlog;
 use drivers::Drivers;
 use feed::Feed;
 use keys::BusKeys;
@@ -134,17 +136,19 @@ impl Stack {
         let folded = if roles.rrd { Some(Folded::open(process, config, roles)?) } else { None };
         // Before the journal is read again: how long each probe may be silent is as it was then.
         let descriptions = roles.listens().then(|| feed::descriptions(config, &gaps, roles, inside));
+        let backlog = Backlog::new(process.clock.clone(), config, &roles.sources(config, inside));
+        let clock = backlog.clock();
         let pages = match &folded {
-            Some(folded) => Some(Pages::open(process, config, &gaps, &folded.journal, &mut all)?),
+            Some(folded) => Some(Pages::open(process, config, &gaps, &folded.journal, &clock, &mut all)?),
             None => None,
         };
         let remote_writes = match &folded {
-            Some(folded) => remote_write::start(process, config, &gaps, &folded.journal, &mut all)?,
+            Some(folded) => remote_write::start(&clock, config, &gaps, &folded.journal, &mut all)?,
             None => Vec::new(),
         };
         let feed = descriptions
             .as_ref()
-            .map(|said| Feed::start(process, config, said, roles, inside, folded, &mut all))
+            .map(|said| Feed::start(process, config, said, roles, inside, (folded, &backlog), &mut all))
             .transpose()?;
         let forwarder = roles.forwarder.then(|| forwarder::start(process, config, &mut all)).transpose();
         let forwarder = forwarder.map_err(|error| chain(&error))?;

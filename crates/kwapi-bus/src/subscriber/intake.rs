@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kwapi_core::Pattern;
+use kwapi_core::{Pattern, Timestamp};
 
 use super::Shared;
 use super::ack::Settled;
+use super::stored::{StoredSource, note_order};
 use crate::message::Verified;
 use crate::received::Received;
 use crate::refusal::{Refusal, RefusalCounters};
@@ -17,6 +18,8 @@ use crate::verify::{ArrivalTime, ClockWatch, Skews, Verification};
 
 /// How many messages one source may bring before the next has its turn.
 const TURN_MAX: usize = 1_024;
+/// The same while sources that keep their messages are read in the order of their stamps.
+const ORDERED_TURN_MAX: usize = 64;
 /// How long the thread rests when a source that keeps its messages is ahead of the plugin.
 const HELD_BACK: Duration = Duration::from_millis(10);
 
@@ -44,8 +47,18 @@ pub(super) struct Intake<I> {
     verifications: Vec<Verification>,
     probes: Vec<Pattern>,
     clocks: ClockWatch,
+    /// Those that keep their messages.
+    stored: Vec<StoredSource>,
     /// Verified in this turn and not handed over yet.
     fresh: Vec<Queued>,
+}
+
+/// A source that shows the present ahead of the record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    /// The source that keeps the same messages.
+    pub(super) of: usize,
+    pub(super) live: usize,
 }
 
 /// Why a message goes no further.
@@ -60,11 +73,18 @@ impl<I: Inlet> Intake<I> {
         shared: Arc<Shared>,
         inlet: I,
         verifications: Vec<Verification>,
+        ahead: &[Ahead],
         probes: Vec<Pattern>,
         clocks: ClockWatch,
     ) -> Self {
         let fresh = Vec::with_capacity(TURN_MAX);
-        Self { shared, inlet, verifications, probes, clocks, fresh }
+        let begun = clocks.monotonic();
+        let stored = (0..verifications.len()).filter(|source| inlet.keeps(*source)).map(|source| {
+            let live = ahead.iter().find(|ahead| ahead.of == source).map(|ahead| ahead.live);
+            StoredSource::new(source, live, begun)
+        });
+        let stored = stored.collect();
+        Self { shared, inlet, verifications, probes, clocks, stored, fresh }
     }
 
     /// Until told to stop, or the transport fails.
@@ -85,23 +105,42 @@ impl<I: Inlet> Intake<I> {
                 let skews = self.verifications.iter().map(|verification| &**verification.skews());
                 present.by_publishers = Skews::agreed(skews, present.monotonic);
             }
+            let is_ordered = self.look_after_stored(&present);
+            let (mut is_held_back, mut taken) = (false, 0);
             for source in 0..self.verifications.len() {
-                let keeps = self.inlet.keeps(source);
-                if keeps && (self.shared.queue.room() < TURN_MAX || present.is_wall_wrong()) {
-                    // What is kept is judged by its age, and once: it waits until the clock is right.
-                    thread::park_timeout(HELD_BACK);
-                } else {
-                    self.turn(source, &present);
+                if self.stored.iter().any(|stored| stored.live == Some(source)) {
+                    self.turn_ahead(source, &present);
+                    continue;
                 }
+                let stored = self.stored.iter().find(|stored| stored.source == source);
+                // What is kept is judged by its age, and once: it waits until the clock is right.
+                let is_held = stored.is_some_and(|stored| {
+                    present.is_wall_wrong()
+                        || stored.waits(present.monotonic)
+                        || self.shared.queue.room() < TURN_MAX
+                });
+                if is_held {
+                    is_held_back = true;
+                } else {
+                    let most = if is_ordered && stored.is_some() { ORDERED_TURN_MAX } else { TURN_MAX };
+                    taken += self.turn(source, most, &present);
+                }
+            }
+            if is_held_back && taken == 0 {
+                thread::park_timeout(HELD_BACK);
             }
         }
         self.shared.queue.close();
+        self.shared.ahead.close();
         self.settle();
     }
 
     /// Passes on what the plugin says of messages that are kept.
     fn settle(&mut self) {
         for Settled { source, places, is_safe } in self.shared.acknowledged.take() {
+            if let Some(stored) = self.stored.iter_mut().find(|stored| stored.source == source) {
+                stored.settles(&places, is_safe);
+            }
             if is_safe {
                 self.inlet.acknowledge(source, places);
             } else {
@@ -110,22 +149,60 @@ impl<I: Inlet> Intake<I> {
         }
     }
 
-    /// Takes what a source has, up to its turn.
-    fn turn(&mut self, source: usize, present: &ArrivalTime) {
+    /// Sees how far the sources have been read that keep their messages, and whether the present is shown from others. Says
+    /// whether they are read in the order of their stamps.
+    fn look_after_stored(&mut self, present: &ArrivalTime) -> bool {
+        let wall = (!present.is_wall_wrong()).then_some(present.wall);
+        for stored in &mut self.stored {
+            let is_wanted = stored.look(self.inlet.keeping(stored.source), wall, present.monotonic);
+            if let Some(until) = stored.read_until {
+                self.inlet.note_read(stored.source, until);
+            }
+            if let Some(live) = stored.live {
+                self.inlet.listen(live, is_wanted);
+            }
+        }
+        note_order(&mut self.stored, present.monotonic)
+    }
+
+    /// Takes what shows the present ahead of the record. It is counted where it is kept, and verified again there.
+    fn turn_ahead(&mut self, source: usize, present: &ArrivalTime) {
         let Some(verification) = self.verifications.get(source) else { return };
+        let mut fresh = Vec::new();
+        self.inlet.take(source, TURN_MAX, |delivery| {
+            fresh.extend(judge(&delivery, verification, &self.probes, present));
+        });
+        let dropped = self.shared.ahead.extend(fresh);
+        if dropped > 0 {
+            self.inlet.note_dropped(source, dropped);
+        }
+    }
+
+    /// Takes what a source has, up to its turn. Returns how much that was.
+    fn turn(&mut self, source: usize, most: usize, present: &ArrivalTime) -> u64 {
+        let Some(verification) = self.verifications.get(source) else { return 0 };
+        let mut stored = self.stored.iter_mut().find(|stored| stored.source == source);
         let (fresh, probes) = (&mut self.fresh, self.probes.as_slice());
         let refused = &self.shared.counts.refused;
         let (mut unwanted, mut reserved, mut received) = (0, 0, 0);
         // Of what is kept, and need not be.
         let mut passed_over: Vec<Token> = Vec::new();
-        self.inlet.take(source, TURN_MAX, |delivery| {
+        self.inlet.take(source, most, |delivery| {
             received += 1;
             let place = delivery.token.map(|token| (source, token));
             match judge(&delivery, verification, probes, present) {
-                Ok(received) => return fresh.push(Queued { received, place }),
+                Ok(received) => {
+                    if let Some((stored, token)) = stored.as_mut().zip(delivery.token) {
+                        stored.brings(token, stamp(&received), delivery.later, present.monotonic);
+                    }
+                    return fresh.push(Queued { received, place });
+                }
                 Err(PassedOver::Unwanted) => unwanted += 1,
                 Err(PassedOver::Reserved) => reserved += 1,
                 Err(PassedOver::Refused(cause)) => refused.count(cause),
+            }
+            if let Some(stored) = &mut stored {
+                stored.passes_over(delivery.later, present.monotonic);
             }
             passed_over.extend(delivery.token);
         });
@@ -146,7 +223,13 @@ impl<I: Inlet> Intake<I> {
         if !self.fresh.is_empty() {
             self.shared.queue.extend(self.fresh.drain(..));
         }
+        received
     }
+}
+
+/// When a message was measured.
+fn stamp(received: &Received) -> Timestamp {
+    received.measurement.accounting.as_ref().map_or(received.arrived, |accounting| accounting.timestamp)
 }
 
 fn judge(

@@ -41,7 +41,8 @@ impl Inlet for Store {
         let State { kept, next, turns } = &mut *state;
         *turns += 1;
         for (token, (topic, payload)) in kept.range(*next..).take(count) {
-            each(Arrival { frames: &[topic, payload], is_live: false, token: Some(*token) });
+            let frames: &[&[u8]] = &[topic, payload];
+            each(Arrival { frames, is_live: false, token: Some(*token), later: 0 });
             *next = token + 1;
         }
     }
@@ -90,7 +91,8 @@ impl Store {
         let verification = Verification::new("x".into(), Scheme::None, [], age_max).unwrap();
         let probes = vec![Pattern::Exact(ProbeId::new("A").unwrap())];
         let clocks = ClockWatch::new(clocks, PROGRAM_DATE);
-        Subscriber::read(self.clone(), vec![verification], probes, clocks, queue_length, Vec::new()).unwrap()
+        Subscriber::read(self.clone(), vec![verification], &[], probes, clocks, queue_length, Vec::new())
+            .unwrap()
     }
 
     /// Waits until what is kept is as `expected`.

@@ -2,12 +2,13 @@
 
 use std::ops::RangeInclusive;
 
+use kwapi_core::Timestamp;
 use zmq::PollItem;
 
 use super::nats::NatsInlet;
 use super::wake::Alarm;
 use super::zeromq::Sockets;
-use super::{Arrival, Inlet, Token};
+use super::{Arrival, Inlet, Keeping, Token};
 use crate::worker::STOP_POLL_MS;
 
 pub(crate) struct Inlets {
@@ -60,6 +61,29 @@ impl Inlet for Inlets {
     fn release(&mut self, source: usize, places: RangeInclusive<Token>) {
         if let Some(stream) = self.stream(source) {
             stream.release(&places);
+        }
+    }
+
+    fn keeping(&self, source: usize) -> Keeping {
+        let place = source.checked_sub(self.sockets.count());
+        place.and_then(|place| self.streams.get(place)).map_or_else(Keeping::default, NatsInlet::keeping)
+    }
+
+    fn note_read(&mut self, source: usize, until: Timestamp) {
+        if let Some(stream) = self.stream(source) {
+            stream.note_read(until);
+        }
+    }
+
+    fn listen(&mut self, source: usize, is_wanted: bool) {
+        if let Some(stream) = self.stream(source) {
+            stream.listen(is_wanted);
+        }
+    }
+
+    fn note_dropped(&mut self, source: usize, count: u64) {
+        if let Some(stream) = self.stream(source) {
+            stream.note_dropped(count);
         }
     }
 }

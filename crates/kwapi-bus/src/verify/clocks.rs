@@ -56,6 +56,11 @@ impl ClockWatch {
         Self { clocks, last: None, before: Vec::new(), not_before, was_wrong: false }
     }
 
+    /// What the monotonic clock says.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.clocks.monotonic.now()
+    }
+
     /// Reads both clocks. To be called more often than once a second or so: what the wall clock is corrected by little
     /// by little is no setting.
     pub(crate) fn read(&mut self) -> ArrivalTime {

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::accounts::Keeper;
 use super::group_commit::{GroupCommit, GroupCommitQueue};
 use super::{Inbox, Intake, Receipt};
+use crate::live::Live;
 use crate::peers::{Adopted, AdoptedPart};
 
 /// How often the intake looks whether something is to be tried again or kept.
@@ -29,6 +30,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
     watcher: tokio::task::JoinHandle<()>,
+    shows_live: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -43,17 +45,19 @@ impl Running {
         let receipts = Receipts(commit.as_ref().map(GroupCommit::queue));
         let watcher =
             tokio::spawn(watch_appends(Arc::clone(&intake.inbox), Arc::clone(&subscriber), receipts.clone()));
+        let shows_live = tokio::spawn(show_live(intake.live.clone(), Arc::clone(&subscriber)));
         let parts = Parts { keeper, commit, receipts };
         let thread = std::thread::Builder::new()
             .name("intake".to_owned())
             .spawn(move || runtime.block_on(work(intake, &subscriber, parts, stopped)))?;
-        Ok(Self { stop, thread, watcher })
+        Ok(Self { stop, thread, watcher, shows_live })
     }
 
     /// Takes what has come by now, keeps the accounts, and ends. Waits for the disk.
     pub fn stop(self) {
         self.stop.send_replace(true);
         self.watcher.abort();
+        self.shows_live.abort();
         if self.thread.join().is_err() {
             tracing::error!("the intake panicked");
         }
@@ -131,6 +135,13 @@ async fn next(adopted: &mut Option<Adopted>) -> Option<AdoptedPart> {
     match adopted {
         Some(adopted) => adopted.next().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Shows what is published while what was stored before is read. Neither waits for the other.
+async fn show_live(live: Live, subscriber: Arc<Subscriber>) {
+    while let Some(batch) = subscriber.recv_ahead().await {
+        live.show_live(&batch);
     }
 }
 

@@ -20,6 +20,7 @@ fn wall() -> WallClock {
 }
 
 mod append;
+mod backlog;
 mod day;
 mod hangs;
 mod record;

@@ -25,8 +25,8 @@ pub(crate) struct LiveProbe {
 struct State {
     account: Account,
     face: Face,
-    /// What was heard since, while it cannot be recorded.
-    ahead: Option<Box<Face>>,
+    /// What was heard since, while that cannot be recorded or what was stored before it is still read.
+    ahead: Option<Box<Ahead>>,
     /// Since the start of the process.
     arrivals: Arrivals,
     /// Whether the record has the account as it is.
@@ -54,6 +54,16 @@ struct Face {
     quality: Quality,
     /// Whether anything was heard since the start of the process.
     is_shown: bool,
+}
+
+/// A message that is shown and not recorded yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead {
+    face: Face,
+    /// Its session.
+    session: Timestamp,
+    /// Whether what was stored before it is still read.
+    is_backlog: bool,
 }
 
 /// A probe as it will be once what it was credited with is in the journal.
@@ -87,10 +97,11 @@ pub struct ProbeView {
     pub timestamp: Timestamp,
     /// How that power came about.
     pub quality: Quality,
-    /// Whether `power`, `timestamp` and `totals` are of recorded messages that were heard since the start. If not, only
-    /// `present` was, and `/v1/`, which shows all of one message, does not have the probe yet.
+    /// Whether `power`, `timestamp` and `totals` are of recorded messages that were heard since the start, and of now as far
+    /// as `/v1/` is concerned, which shows all of one message: while a disk takes nothing they stand, while a backlog is read
+    /// they are of the past. If not, `/v1/` does not have the probe yet.
     pub is_recorded: bool,
-    /// The newest message of all. It is ahead of the one above while the disk takes nothing.
+    /// The newest message of all. It is ahead of the one above while the disk takes nothing, or a backlog is read.
     pub present: Present,
     /// Credited energy and how its time is made up.
     pub totals: Totals,
@@ -166,13 +177,34 @@ impl LiveProbe {
     pub(super) fn show_ahead(&self, received: &Received) {
         let mut state = self.state.lock();
         let (timestamp, quality) = stamp(received);
-        let mut face = state.ahead.as_deref().copied().unwrap_or(state.face);
-        if face.is_shown && timestamp <= face.timestamp {
+        let mut ahead =
+            state.ahead.as_deref().copied().unwrap_or(Ahead { face: state.face, ..Ahead::default() });
+        if ahead.face.is_shown && timestamp <= ahead.face.timestamp {
             return;
         }
-        face.show(received, timestamp, quality);
-        state.ahead = Some(Box::new(face));
+        ahead.face.show(received, timestamp, quality);
+        ahead.session = session(received);
+        state.ahead = Some(Box::new(ahead));
         state.version = state.version.wrapping_add(1);
+    }
+
+    /// Shows a message while what was stored before it is still read. As one that is credited at once it must be newer than
+    /// what the account has, and than what is shown, and of no earlier session. Whether it is shown.
+    pub(super) fn show_live(&self, received: &Received) -> bool {
+        let mut state = self.state.lock();
+        let ((timestamp, quality), session) = (stamp(received), session(received));
+        let shown = state.ahead.as_deref().copied();
+        let is_old = |ahead: Ahead| timestamp <= ahead.face.timestamp || session < ahead.session;
+        if timestamp <= state.account.last() || shown.is_some_and(is_old) {
+            return false;
+        }
+        // When the stored message before it was heard says nothing of the interval.
+        let begun = Face { is_shown: false, ..state.face };
+        let mut face = shown.map_or(begun, |ahead| ahead.face);
+        face.show(received, timestamp, quality);
+        state.ahead = Some(Box::new(Ahead { face, session, is_backlog: true }));
+        state.version = state.version.wrapping_add(1);
+        true
     }
 
     /// What the probe shows at `now`, unless nothing was heard of it since the start. When the record is behind, `record`
@@ -192,13 +224,14 @@ impl LiveProbe {
             record(&self.id, &state.account);
             state.is_recorded = true;
         }
-        let newest = state.ahead.as_deref().copied().unwrap_or(face);
-        let heard = Duration::from_micros(newest.heard_us);
-        let interval = Duration::from_millis(u64::from(newest.interval_ms));
+        let newest = state.ahead.as_deref().map_or(face, |ahead| ahead.face);
+        let (heard, interval) = (newest.heard(), newest.interval());
+        let is_backlog = state.ahead.as_deref().is_some_and(|ahead| ahead.is_backlog)
+            && is_silent(now.saturating_sub(face.heard()), face.interval(), max_gap);
         Some(ProbeView {
             power: face.power,
             timestamp: if face.is_shown { face.timestamp } else { state.account.last() },
-            is_recorded: face.is_shown,
+            is_recorded: face.is_shown && !is_backlog,
             quality: face.quality,
             present: Present { power: newest.power, timestamp: newest.timestamp, quality: newest.quality },
             totals: state.account.totals(),
@@ -254,7 +287,7 @@ impl CreditDraft {
         let mut state = self.probe.state.lock();
         let before = std::mem::replace(&mut state.account, self.account);
         (state.face, state.arrivals) = (self.face, self.arrivals);
-        if state.ahead.as_ref().is_some_and(|ahead| ahead.timestamp <= self.face.timestamp) {
+        if state.ahead.as_ref().is_some_and(|ahead| ahead.face.timestamp <= self.face.timestamp) {
             state.ahead = None;
         }
         state.is_recorded = false;
@@ -272,7 +305,20 @@ fn stamp(received: &Received) -> (Timestamp, Quality) {
     }
 }
 
+/// The session of a message; the beginning of time where it has none.
+fn session(received: &Received) -> Timestamp {
+    received.measurement.accounting.as_ref().map_or(Timestamp::EPOCH, |message| message.session)
+}
+
 impl Face {
+    fn heard(&self) -> Duration {
+        Duration::from_micros(self.heard_us)
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_millis(u64::from(self.interval_ms))
+    }
+
     fn show(&mut self, received: &Received, timestamp: Timestamp, quality: Quality) {
         if self.is_shown {
             let since = received.heard.saturating_sub(Duration::from_micros(self.heard_us));

@@ -81,7 +81,9 @@ fn server_configuration(streams: &[(EndpointConfig, Vec<&str>)]) -> String {
                 format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
                 format!("$JS.ACK.{stream}.{consumer}.>"),
             ];
-            users.push(user(&format!("{stream}-{consumer}"), &publish, &["_INBOX.>".to_owned()]));
+            // What is published as well: the present is shown while a backlog is read.
+            let subscribe = ["_INBOX.>".to_owned(), format!("{stream}.>")];
+            users.push(user(&format!("{stream}-{consumer}"), &publish, &subscribe));
         }
     }
     format!(

@@ -15,6 +15,9 @@ use serde::{Deserialize, Deserializer};
 use super::document::{Document, DocumentError, Step};
 use super::{Config, chain};
 
+/// History waits for what NATS keeps for it for a day.
+const STORED_WAIT_MAX_SECONDS: u64 = 86_400;
+
 /// `[bus]`: what holds for every endpoint that does not say otherwise.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,6 +40,8 @@ pub(crate) struct BusSection {
     pub(crate) max_age_seconds: u64,
     /// …and one that NATS has stored.
     pub(crate) stored_age_max_seconds: u64,
+    /// How long history waits with what the clock ends for what NATS keeps for it, in seconds.
+    pub(crate) stored_wait_max_seconds: u64,
     /// How many messages are kept for a slow peer; by default four intervals of all probes.
     pub(crate) high_water: Option<NonZeroU32>,
     /// How long a publisher may be silent, in seconds, before its time is unknown, where neither it nor the meters in the
@@ -57,6 +62,7 @@ impl Default for BusSection {
             nats: NatsConfig::default(),
             max_age_seconds,
             stored_age_max_seconds,
+            stored_wait_max_seconds: STORED_WAIT_MAX_SECONDS,
             high_water: None,
             max_gap_seconds: None,
         }

@@ -57,7 +57,7 @@ impl Drivers {
         let links = publisher.clone();
         readiness::nats(all, "nats_publish", move || links.nats_links());
         let links = publisher.clone();
-        all.add(metrics::nats(move || links.nats_links()));
+        all.add(metrics::nats(move || links.nats_links(), process.clock.clone()));
         all.add(metrics::drivers(manager));
         all.add(metrics::publisher(publisher));
         Ok(drivers)

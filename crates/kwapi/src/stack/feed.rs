@@ -17,6 +17,7 @@ use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::peers::Adopted;
 use tokio::task::JoinHandle;
 
+use super::backlog::Backlog;
 use super::peers::Peers;
 use super::process::{clock_not_before, clock_trouble};
 use super::{Process, Roles, metrics, readiness};
@@ -79,7 +80,7 @@ impl Folded {
 
 impl Feed {
     /// Starts listening. `folded` are the journal and its accounts, where there is one; else accounts are recorded below
-    /// the state directory.
+    /// the state directory. `backlog` is told of what is kept for it.
     ///
     /// # Errors
     /// When the accounts or an endpoint cannot be opened, as one line.
@@ -89,7 +90,7 @@ impl Feed {
         descriptions: &Descriptions,
         roles: Roles,
         inside: &[Endpoint],
-        folded: Option<Folded>,
+        (folded, backlog): (Option<Folded>, &Backlog),
         all: &mut Metrics,
     ) -> Result<Self, String> {
         let plugin = if roles.api { "api" } else { "rrd" };
@@ -129,7 +130,8 @@ impl Feed {
         let links = subscriber.clone();
         readiness::nats(all, "nats_subscribe", move || links.nats_links());
         let links = subscriber.clone();
-        all.add(metrics::nats(move || links.nats_links()));
+        all.add(metrics::nats(move || links.nats_links(), process.clock.clone()));
+        backlog.watch(&subscriber, all);
         if record.is_some() {
             readiness::directory(all, "state_directory", state.clone());
             let live = live.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use kwapi_core::{Gaps, ProbeId, Timestamp};
+use kwapi_core::{Gaps, ProbeId, Timestamp, WallClock};
 use kwapi_graph::Tariff;
 use kwapi_history::journal::Journal;
 use kwapi_history::{
@@ -51,7 +51,7 @@ struct KeptSamples {
 }
 
 impl Pages {
-    /// Opens the history over `journal`.
+    /// Opens the history over `journal`. What nobody adds to any more is ended by the clock `ends`.
     ///
     /// # Errors
     /// When the directory is in use or unusable, as one line.
@@ -60,6 +60,7 @@ impl Pages {
         config: &Config,
         gaps: &Gaps,
         journal: &Journal,
+        ends: &WallClock,
         all: &mut Metrics,
     ) -> Result<Self, String> {
         let history = History::open_unread(history_config(config, gaps.clone()), journal)
@@ -71,9 +72,9 @@ impl Pages {
         readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
-        let samples = samples(process, config, journal, all)?;
+        let samples = samples(process, config, journal, ends, all)?;
         let kept = samples.as_ref().map(|kept| kept.samples.clone());
-        let (ledger, query) = ledger(process, config, journal, &history, all)?.unzip();
+        let (ledger, query) = ledger(process, config, (journal, ends), &history, all)?.unzip();
         let query = query.map(|query| query.with_samples(kept));
         let groups = groups(process, config, gaps, journal, query.as_ref(), all)?;
         Ok(Self { history, flusher, groups, ledger, query, samples })
@@ -243,14 +244,14 @@ fn groups(
 fn ledger(
     process: &Process,
     config: &Config,
-    journal: &Journal,
+    (journal, ends): (&Journal, &WallClock),
     history: &Arc<History>,
     all: &mut Metrics,
 ) -> Result<Option<(LedgerWriter, Query)>, String> {
     let Some(ledger_config) = ledger_config(config) else { return Ok(None) };
     let ledger = Arc::new(Ledger::open(ledger_config, journal).map_err(|error| chain(&error))?);
     let clock = process.monotonic.clone();
-    let writer = LedgerWriter::start(ledger.clone(), move || clock.now(), process.clock.clone())
+    let writer = LedgerWriter::start(ledger.clone(), move || clock.now(), ends.clone())
         .map_err(|error| chain(&error))?;
     all.add(metrics::ledger(ledger.clone()));
     readiness::ledger(all, ledger.clone());
@@ -262,6 +263,7 @@ fn samples(
     process: &Process,
     config: &Config,
     journal: &Journal,
+    ends: &WallClock,
     all: &mut Metrics,
 ) -> Result<Option<KeptSamples>, String> {
     let section = &config.samples;
@@ -287,11 +289,10 @@ fn samples(
         None => samples,
     });
     let clock = process.monotonic.clone();
-    let writer = SamplesWriter::start(samples.clone(), move || clock.now(), process.clock.clone())
+    let writer = SamplesWriter::start(samples.clone(), move || clock.now(), ends.clone())
         .map_err(|error| chain(&error))?;
     all.add(metrics::samples(samples.clone()));
     readiness::samples(all, samples.clone());
-    let uploading =
-        bucket.map(|bucket| tokio::spawn(upload_samples(samples.clone(), bucket, process.clock.clone())));
+    let uploading = bucket.map(|bucket| tokio::spawn(upload_samples(samples.clone(), bucket, ends.clone())));
     Ok(Some(KeptSamples { samples, writer, uploading }))
 }

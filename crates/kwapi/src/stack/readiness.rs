@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kwapi_bus::{Forwarder, NatsLink, Publisher, Subscriber};
+use kwapi_bus::{Forwarder, NatsLink, NatsSide, Publisher, Subscriber};
 use kwapi_drivers::manager::{Manager, MeterState};
 use kwapi_history::{Groups, History, Ledger, Samples};
 use kwapi_plugins::metrics::Metrics;
@@ -111,7 +111,7 @@ pub(super) fn subscriber(all: &mut Metrics, part: &'static str, subscriber: Arc<
     });
 }
 
-/// The connections to NATS: ready while all of them work. `part` tells them apart.
+/// The connections to NATS: ready while all of them work that something is kept by. `part` tells them apart.
 pub(super) fn nats(
     all: &mut Metrics,
     part: &'static str,
@@ -122,7 +122,8 @@ pub(super) fn nats(
     }
     all.add_readiness(part, move || {
         let problem = |link: NatsLink| Some(format!("{}: {}", link.endpoint, link.problem?));
-        links().into_iter().find_map(problem).map_or(Ok(()), Err)
+        let mut kept = links().into_iter().filter(|link| link.side != NatsSide::Live);
+        kept.find_map(problem).map_or(Ok(()), Err)
     });
 }
 

@@ -1,19 +1,18 @@
 //! The servers that measurements are sent to.
 
-use kwapi_core::{Gaps, chain};
+use kwapi_core::{Gaps, WallClock, chain};
 use kwapi_history::journal::Journal;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::remote_write::RemoteWriteTask;
 
-use super::Process;
 use crate::config::Config;
 
-/// Starts a reader of `journal` for each that is configured.
+/// Starts a reader of `journal` for each that is configured. Series of probes that are silent end by `clock`.
 ///
 /// # Errors
 /// When a key is wrong or a file cannot be read, as one line.
 pub(super) fn start(
-    process: &Process,
+    clock: &WallClock,
     config: &Config,
     gaps: &Gaps,
     journal: &Journal,
@@ -21,7 +20,7 @@ pub(super) fn start(
 ) -> Result<Vec<RemoteWriteTask>, String> {
     let mut tasks = Vec::new();
     for remote_write in &config.remote_writes {
-        let task = RemoteWriteTask::start(remote_write, journal, gaps.clone(), process.clock.clone())
+        let task = RemoteWriteTask::start(remote_write, journal, gaps.clone(), clock.clone())
             .map_err(|error| chain(&error))?;
         all.add(task.remote_write.clone());
         tasks.push(task);

@@ -138,15 +138,19 @@ const RECORDS: [&str; 9] = [
     "nats_subscribe",
 ];
 
+/// The warnings that an operator asks for: what history has not read yet.
+const BACKLOG: [&str; 2] = ["backlog", "nats_live"];
+
 /// Of probes that two publishers claim, so many are named.
 const RIVALS_SHOWN: usize = 10;
 
-/// What is wrong with the clock or the state of the process itself, what keeps records from being kept, samples from object
+/// What is wrong with the clock or the state of the process itself, what keeps records from being kept or is still to be read, samples from object
 /// storage and measurements from remote write, and which meters contradict those below them: a sentence each.
 async fn troubles(State(sources): State<TroubleSources>) -> Json<Vec<String>> {
     let mut all = sources.manager.map(|manager| manager.troubles()).unwrap_or_default();
     let unready = sources.parts.unready().filter(|(part, _)| RECORDS.contains(part));
     all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
+    all.extend(sources.parts.warnings().filter(|(part, _)| BACKLOG.contains(part)).map(|(_, why)| why));
     let links = sources.forwarder.map(|forwarder| forwarder.links()).unwrap_or_default();
     all.extend(links.iter().filter(|link| link.is_cut).map(|link| {
         format!("{}: loop of forwarders, link cut; remove one `subscribe` of the loop", link.endpoint)

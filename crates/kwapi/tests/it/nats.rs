@@ -1,6 +1,8 @@
 //! Measurements over a NATS server, as an operator sets it up: a site, a centre that is killed again and again, an API
 //! beside it.
 
+mod backlog;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -171,6 +173,11 @@ fn the_users_that_are_printed_can_do_their_part_and_no_more() {
             waiting.as_object().is_none_or(serde_json::Map::is_empty).then_some(())
         });
     }
+    let listens = "kwapi_nats_up{endpoint=\"";
+    wait_until("the history may listen as well", PATIENCE, || {
+        let (_, text) = get(history.status, "/metrics")?;
+        text.lines().any(|line| line.starts_with(listens) && line.ends_with("side=\"live\"} 1")).then_some(())
+    });
     wait_until("all is acknowledged", PATIENCE, || {
         let left = metric(history.status, "kwapi_nats_waiting{")?;
         (left < 50.0 && metric(history.status, "kwapi_nats_messages_total{")? > 50.0).then_some(())

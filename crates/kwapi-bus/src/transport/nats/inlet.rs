@@ -2,18 +2,20 @@
 //! handed on and not acknowledged yet.
 //!
 //! With a consumer, each message is brought until it is acknowledged, and none beyond what there is room for is fetched.
-//! Without one it is a plain subscription: what is published is heard, and what was missed is gone.
+//! Without one it is a plain subscription: what is published is heard, and what was missed is gone. Such a one stands beside
+//! a consumer as well, to show the present while what is stored is read: it is listened to only then.
 
 mod fetch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwapi_core::Pattern;
-use tokio::sync::mpsc;
+use kwapi_core::{Pattern, Timestamp};
+use tokio::sync::{mpsc, watch};
 
 use super::address::{NatsAddress, is_name};
 use super::consumer::ConsumerPlan;
@@ -21,7 +23,7 @@ use super::link::{Link, NatsSide};
 use super::{run, subject};
 use crate::error::BusError;
 use crate::transport::wake::Waker;
-use crate::transport::{Arrival, Token};
+use crate::transport::{Arrival, Keeping, Token};
 use crate::worker::Worker;
 use fetch::Fetcher;
 
@@ -38,6 +40,8 @@ pub(crate) struct NatsInletConfig {
     pub(crate) probes: Vec<Pattern>,
     /// The consumer; none: live only.
     pub(crate) consumer: Option<String>,
+    /// Whether it is live only since a consumer stands beside it.
+    pub(crate) is_ahead: bool,
 }
 
 /// A message as it was fetched.
@@ -46,6 +50,8 @@ struct Fetched {
     subject: String,
     payload: Bytes,
     place: Option<Place>,
+    /// How many more wait for the consumer.
+    later: u64,
 }
 
 /// Where a message stands in a stream, and where to acknowledge it.
@@ -65,6 +71,8 @@ pub(crate) struct NatsInlet {
     acknowledged: mpsc::UnboundedSender<Place>,
     open: Open,
     link: Arc<Link>,
+    /// Whether it is to be listened to.
+    is_wanted: watch::Sender<bool>,
     _worker: Worker,
 }
 
@@ -82,7 +90,7 @@ impl NatsInlet {
     /// # Errors
     /// When the consumer's name is none, the authority's file cannot be read, or the system gives no thread.
     pub(crate) fn start(config: NatsInletConfig, waker: Waker) -> Result<Self, BusError> {
-        let NatsInletConfig { address, probes, consumer } = config;
+        let NatsInletConfig { address, probes, consumer, is_ahead } = config;
         if consumer.as_ref().is_some_and(|name| !is_name(name)) {
             let reason = "`consumer` must be 1 to 64 letters, digits, - or _";
             return Err(BusError::config(&address.endpoint, reason));
@@ -90,7 +98,9 @@ impl NatsInlet {
         address.check_files()?;
         let (sender, fetched) = mpsc::channel(FETCHED_MAX);
         let (acknowledged, acknowledgements) = mpsc::unbounded_channel();
-        let link = Arc::new(Link::new(&address.endpoint, NatsSide::Subscribe));
+        let side = if is_ahead { NatsSide::Live } else { NatsSide::Subscribe };
+        let link = Arc::new(Link::new(&address.endpoint, side));
+        let (is_wanted, wanted) = watch::channel(true);
         let filters = subject::filters(&address.stream, &probes);
         let (stream, keeps) = (address.stream.clone(), consumer.is_some());
         let plan =
@@ -100,12 +110,12 @@ impl NatsInlet {
             run(stop, STOP_GRACE, async move {
                 match plan {
                     Some(plan) => fetcher.fetch_stored(&plan).await,
-                    None => fetcher.fetch_live().await,
+                    None => fetcher.fetch_live(wanted, is_ahead).await,
                 }
             });
         })?;
         let open = Open::default();
-        Ok(Self { stream, keeps, fetched, acknowledged, open, link, _worker: worker })
+        Ok(Self { stream, keeps, fetched, acknowledged, open, link, is_wanted, _worker: worker })
     }
 
     /// How it is doing.
@@ -121,7 +131,7 @@ impl NatsInlet {
     /// See [`crate::transport::Inlet::take`].
     pub(crate) fn take(&mut self, count: usize, mut each: impl FnMut(Arrival<'_>)) {
         for _ in 0..count {
-            let Ok(Fetched { subject, payload, place }) = self.fetched.try_recv() else { return };
+            let Ok(Fetched { subject, payload, place, later }) = self.fetched.try_recv() else { return };
             let token = match place.map(|place| self.open.begin(place)) {
                 None => None,
                 Some(Some(token)) => Some(token),
@@ -131,13 +141,34 @@ impl NatsInlet {
             let topic = subject::topic(&self.stream, &subject);
             // Of no probe: for the verification to refuse.
             let topic = topic.as_deref().unwrap_or(&subject).as_bytes();
-            each(Arrival { frames: &[topic, &payload], is_live: !self.keeps, token });
+            each(Arrival { frames: &[topic, &payload], is_live: !self.keeps, token, later });
         }
     }
 
     /// See [`crate::transport::Inlet::keeps`].
     pub(crate) fn keeps(&self) -> bool {
         self.keeps
+    }
+
+    /// See [`crate::transport::Inlet::keeping`].
+    pub(crate) fn keeping(&self) -> Keeping {
+        let waiting = self.link.waiting.load(Ordering::Relaxed);
+        Keeping { works: self.link.is_working(), waiting }
+    }
+
+    /// See [`crate::transport::Inlet::note_read`].
+    pub(crate) fn note_read(&self, until: Timestamp) {
+        self.link.note_read(until);
+    }
+
+    /// See [`crate::transport::Inlet::listen`].
+    pub(crate) fn listen(&self, is_wanted: bool) {
+        self.is_wanted.send_if_modified(|now| std::mem::replace(now, is_wanted) != is_wanted);
+    }
+
+    /// See [`crate::transport::Inlet::note_dropped`].
+    pub(crate) fn note_dropped(&self, count: u64) {
+        self.link.dropped.fetch_add(count, Ordering::Relaxed);
     }
 
     /// See [`crate::transport::Inlet::acknowledge`].

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kwapi_core::Timestamp;
 use parking_lot::Mutex;
 
 /// Which way messages go.
@@ -11,6 +12,8 @@ pub enum NatsSide {
     Publish,
     /// From it.
     Subscribe,
+    /// From it as they are published, to show the present while what it has stored is read.
+    Live,
 }
 
 impl NatsSide {
@@ -19,6 +22,7 @@ impl NatsSide {
         match self {
             Self::Publish => "publish",
             Self::Subscribe => "subscribe",
+            Self::Live => "live",
         }
     }
 }
@@ -40,10 +44,14 @@ pub struct NatsLink {
     pub waiting: u64,
     /// Messages sent or brought more than once.
     pub repeated: u64,
-    /// Messages dropped here, the oldest first, because too many waited for the server.
+    /// Messages dropped here: the oldest, because too many waited for the server; of [`NatsSide::Live`], because too many
+    /// waited to be shown.
     pub dropped: u64,
     /// Messages that the server will never take.
     pub rejected: u64,
+    /// Where messages are kept for us: up to when all of them are safe here, as far as is known. `None` before the first
+    /// connection, and where nothing is kept.
+    pub read_until: Option<Timestamp>,
 }
 
 /// The same as it is kept.
@@ -57,6 +65,9 @@ pub(crate) struct Link {
     pub(super) waiting: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) rejected: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    /// Unix time in microseconds; 0: not known.
+    read_until: AtomicU64,
 }
 
 impl Link {
@@ -70,6 +81,8 @@ impl Link {
             waiting: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            read_until: AtomicU64::new(0),
         }
     }
 
@@ -95,6 +108,22 @@ impl Link {
         }
     }
 
+    /// Whether messages pass.
+    pub(super) fn is_working(&self) -> bool {
+        self.problem.lock().is_none()
+    }
+
+    /// Notes up to when all that is kept for us is safe here.
+    pub(super) fn note_read(&self, until: Timestamp) {
+        self.read_until.store(until.micros(), Ordering::Relaxed);
+    }
+
+    /// See [`NatsLink::read_until`].
+    pub(crate) fn read_until(&self) -> Option<Timestamp> {
+        let micros = self.read_until.load(Ordering::Relaxed);
+        (micros > 0).then(|| Timestamp::from_micros(micros))
+    }
+
     /// How it is doing; `dropped` by a queue of its own.
     pub(crate) fn snapshot(&self, dropped: u64) -> NatsLink {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -106,8 +135,9 @@ impl Link {
             messages: read(&self.messages),
             waiting: read(&self.waiting),
             repeated: read(&self.repeated),
-            dropped,
+            dropped: read(&self.dropped).saturating_add(dropped),
             rejected: read(&self.rejected),
+            read_until: self.read_until(),
         }
     }
 }

@@ -118,6 +118,11 @@ pub(super) fn subscribe(out: &mut BytesMut, subject: &str, number: u64) {
     out.extend_from_slice(format!("SUB {subject} {number}\r\n").as_bytes());
 }
 
+/// Appends the end of a subscription.
+pub(super) fn unsubscribe(out: &mut BytesMut, number: u64) {
+    out.extend_from_slice(format!("UNSUB {number}\r\n").as_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -190,7 +195,9 @@ mod tests {
         publish(&mut out, "power.a", Some("back.1"), b"{}");
         publish(&mut out, "power.a", None, b"");
         subscribe(&mut out, "power.>", 3);
-        assert_eq!(&out[..], b"PUB power.a back.1 2\r\n{}\r\nPUB power.a 0\r\n\r\nSUB power.> 3\r\n");
+        unsubscribe(&mut out, 3);
+        let expected = b"PUB power.a back.1 2\r\n{}\r\nPUB power.a 0\r\n\r\nSUB power.> 3\r\nUNSUB 3\r\n";
+        assert_eq!(&out[..], expected);
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! The thread that fetches.
 
+mod live;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +28,7 @@ const REQUESTS: usize = 2;
 /// How long a request stands.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// How often the server says that there is nothing; one that does not is connected to anew.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(3);
 /// A stream that has messages for us and brings none of them for so long cannot read them.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// Acknowledgements that are sent before the next messages are looked at.
@@ -201,7 +203,9 @@ impl Fetcher {
         self.known.open.insert(delivered.sequence);
         let sequence = (self.known.generation, delivered.sequence);
         let place = Some(Place { sequence, reply });
-        match self.fetched.try_send(Fetched { subject: message.subject, payload: message.payload, place }) {
+        let later = delivered.pending;
+        let fetched = Fetched { subject: message.subject, payload: message.payload, place, later };
+        match self.fetched.try_send(fetched) {
             Ok(()) => {
                 self.waker.wake();
                 None
@@ -217,50 +221,6 @@ impl Fetcher {
             if generation == self.known.generation {
                 self.known.open.remove(&number);
                 connection.publish(&reply, None, ACKNOWLEDGEMENT);
-            }
-        }
-    }
-
-    /// Hears what is published, until nobody takes any more.
-    pub(super) async fn fetch_live(&mut self) {
-        loop {
-            let mut connection = self.servers.open(&self.link).await;
-            match self.hear(&mut connection).await {
-                Ok(Ended) => return,
-                Err(problem) => self.link.fails(problem),
-            }
-            sleep(RETRY_INTERVAL).await;
-        }
-    }
-
-    async fn hear(&mut self, connection: &mut Connection) -> Result<Ended, String> {
-        self.filters.iter().for_each(|filter| connection.subscribe(filter));
-        // Once it has read them, it has said what it does not allow.
-        connection.settle().await?;
-        let mut is_told = false;
-        let mut places = Vec::new();
-        loop {
-            if !connection.has_early() && !std::mem::replace(&mut is_told, true) {
-                self.link.works();
-            }
-            tokio::select! {
-                event = connection.next() => match event? {
-                    Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
-                    Event::Message(message) => {
-                        self.link.messages.fetch_add(1, Ordering::Relaxed);
-                        let fetched = Fetched { subject: message.subject, payload: message.payload, place: None };
-                        if self.fetched.send(fetched).await.is_err() {
-                            return Ok(Ended);
-                        }
-                        self.waker.wake();
-                    }
-                },
-                count = self.acknowledgements.recv_many(&mut places, 1) => {
-                    if count == 0 {
-                        return Ok(Ended);
-                    }
-                    places.clear();
-                }
             }
         }
     }

@@ -1,0 +1,116 @@
+//! Hearing what is published: by a plain subscription, which keeps nothing and is answered nothing.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use super::{Fetched, Fetcher};
+use crate::transport::nats::RETRY_INTERVAL;
+use crate::transport::nats::connection::{Connection, Event};
+
+/// What shows the present and is not allowed to is tried again after so long.
+const NOT_ALLOWED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why what is published is heard no more, while the connection stands.
+enum Heard {
+    /// Nobody takes any more.
+    Ended,
+    /// The server does not allow it.
+    NotAllowed(String),
+}
+
+impl Fetcher {
+    /// Hears what is published while that is wanted, until nobody takes any more. What shows the present `ahead` of the record
+    /// is dropped where there is no room.
+    pub(in super::super) async fn fetch_live(&mut self, mut wanted: watch::Receiver<bool>, is_ahead: bool) {
+        loop {
+            let mut connection = self.servers.open(&self.link).await;
+            let wait = match self.hear(&mut connection, &mut wanted, is_ahead).await {
+                Ok(Heard::Ended) => return,
+                Ok(Heard::NotAllowed(complaint)) => {
+                    self.link.fails(format!("the server reports: {complaint}"));
+                    // Only its configuration changes that, and its record is kept all the same.
+                    if is_ahead { NOT_ALLOWED_INTERVAL } else { RETRY_INTERVAL }
+                }
+                Err(problem) => {
+                    self.link.fails(problem);
+                    RETRY_INTERVAL
+                }
+            };
+            sleep(wait).await;
+        }
+    }
+
+    async fn hear(
+        &mut self,
+        connection: &mut Connection,
+        wanted: &mut watch::Receiver<bool>,
+        is_ahead: bool,
+    ) -> Result<Heard, String> {
+        // Also where it is not wanted now: whether it is allowed shows before it is needed.
+        let mut subscriptions: Vec<u64> =
+            self.filters.iter().map(|filter| connection.subscribe(filter)).collect();
+        // Once it has read them, it has said what it does not allow.
+        connection.settle().await?;
+        let mut is_told = false;
+        let mut places = Vec::new();
+        loop {
+            if !connection.has_early() && !std::mem::replace(&mut is_told, true) {
+                self.link.works();
+            }
+            let is_wanted = *wanted.borrow_and_update();
+            if is_told && is_wanted == subscriptions.is_empty() {
+                if is_wanted {
+                    subscriptions = self.filters.iter().map(|filter| connection.subscribe(filter)).collect();
+                } else {
+                    subscriptions.drain(..).for_each(|number| connection.unsubscribe(number));
+                }
+                connection.flush().await?;
+            }
+            tokio::select! {
+                event = connection.next() => match event? {
+                    Event::Complaint(complaint) => return Ok(Heard::NotAllowed(complaint)),
+                    Event::Message(message) => {
+                        self.link.messages.fetch_add(1, Ordering::Relaxed);
+                        let fetched =
+                            Fetched { subject: message.subject, payload: message.payload, place: None, later: 0 };
+                        let is_taken = if is_ahead {
+                            self.show(fetched)
+                        } else {
+                            self.fetched.send(fetched).await.is_ok()
+                        };
+                        if !is_taken {
+                            return Ok(Heard::Ended);
+                        }
+                        self.waker.wake();
+                    }
+                },
+                changed = wanted.changed() => {
+                    if changed.is_err() {
+                        return Ok(Heard::Ended);
+                    }
+                }
+                count = self.acknowledgements.recv_many(&mut places, 1) => {
+                    if count == 0 {
+                        return Ok(Heard::Ended);
+                    }
+                    places.clear();
+                }
+            }
+        }
+    }
+
+    /// Hands on what shows the present; where there is no room it is dropped and counted. Whether anybody takes any more.
+    fn show(&self, fetched: Fetched) -> bool {
+        match self.fetched.try_send(fetched) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.link.dropped.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The backlog: what streams of NATS keep for the history of this process and it has not read yet. It is told, and the clock
+//! by which history ends what nobody adds to any more waits for it (ADR 0054).
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use kwapi_bus::{NatsLink, NatsSide, Subscriber};
+use kwapi_core::{Timestamp, WallClock};
+use kwapi_plugins::answers::when::rfc3339;
+use kwapi_plugins::metrics::Metrics;
+
+use crate::config::{Config, Endpoint};
+
+/// A history that is further behind says so.
+const TOLD_AFTER: Duration = Duration::from_secs(60);
+
+/// How far the history of this process has read what is kept for it.
+#[derive(Clone, Debug)]
+pub(super) struct Backlog {
+    clock: WallClock,
+    /// Whether anything is kept for it.
+    is_any: bool,
+    wait_max: Duration,
+    subscriber: Arc<OnceLock<Arc<Subscriber>>>,
+}
+
+impl Backlog {
+    /// Of a history that hears `sources`; nothing is known of them before [`Backlog::watch`].
+    pub(super) fn new(clock: WallClock, config: &Config, sources: &[Endpoint]) -> Self {
+        let is_any = sources.iter().any(|source| source.consumer().is_some());
+        let wait_max = Duration::from_secs(config.bus.stored_wait_max_seconds);
+        Self { clock, is_any, wait_max, subscriber: Arc::default() }
+    }
+
+    /// Asks `subscriber` from now on, and has what is found told.
+    pub(super) fn watch(&self, subscriber: &Arc<Subscriber>, all: &mut Metrics) {
+        _ = self.subscriber.set(subscriber.clone()); // There is one feed a process.
+        if !self.is_any {
+            return;
+        }
+        let (links, clock) = (subscriber.clone(), self.clock.clone());
+        all.add_warning("backlog", move || {
+            let now = clock.now();
+            first(links.nats_links().iter().filter_map(|link| behind(link, now)))
+        });
+        let links = subscriber.clone();
+        all.add_warning("nats_live", move || {
+            first(links.nats_links().into_iter().filter(|link| link.side == NatsSide::Live).filter_map(
+                |link| {
+                    Some(format!(
+                        "{}: present power is not shown while a backlog is read: {}",
+                        link.endpoint, link.problem?
+                    ))
+                },
+            ))
+        });
+    }
+
+    /// The clock by which history ends rows, hours and series that nobody adds to any more: that of the wall, held back to
+    /// where all that is kept has been read, for `stored_wait_max_seconds` at most.
+    pub(super) fn clock(&self) -> WallClock {
+        if !self.is_any {
+            return self.clock.clone();
+        }
+        let Self { clock, wait_max, subscriber, .. } = self.clone();
+        WallClock::new(move || {
+            let unknown = Some(Timestamp::EPOCH);
+            let until = subscriber.get().map_or(unknown, |subscriber| subscriber.stored_until());
+            held_back(clock.now(), until, wait_max)
+        })
+    }
+}
+
+/// `now`, or `until` where that is before it, but not by more than `wait_max`.
+fn held_back(now: Timestamp, until: Option<Timestamp>, wait_max: Duration) -> Timestamp {
+    until.map_or(now, |until| now.min(until.max(now.before(wait_max))))
+}
+
+/// What a history that is behind a stream says.
+fn behind(link: &NatsLink, now: Timestamp) -> Option<String> {
+    let NatsLink { endpoint, waiting, read_until, .. } = link;
+    if *waiting == 0 {
+        return None;
+    }
+    let Some(until) = read_until else {
+        return Some(format!("{endpoint}: history is being read, {waiting} messages left"));
+    };
+    let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
+    (now.since(*until) > TOLD_AFTER)
+        .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages left"))
+}
+
+fn first(mut all: impl Iterator<Item = String>) -> Result<(), String> {
+    all.next().map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn at(hours: u64) -> Timestamp {
+        Timestamp::from_seconds(1_790_000_000 + hours * 3_600)
+    }
+
+    #[test]
+    fn the_clock_waits_for_what_is_kept_and_not_for_ever() {
+        assert_eq!(held_back(at(50), None, DAY), at(50));
+        assert_eq!(held_back(at(50), Some(at(40)), DAY), at(40));
+        assert_eq!(held_back(at(50), Some(at(51)), DAY), at(50));
+        assert_eq!(held_back(at(50), Some(at(3)), DAY), at(26));
+        assert_eq!(held_back(at(50), Some(Timestamp::EPOCH), DAY), at(26));
+        assert_eq!(held_back(Timestamp::EPOCH, Some(at(3)), DAY), Timestamp::EPOCH);
+    }
+
+    #[test]
+    fn a_history_that_is_behind_says_up_to_when_it_has_read() {
+        let link = |waiting: u64, read_until: Option<Timestamp>| NatsLink {
+            endpoint: "nats://a/x".to_owned(),
+            side: NatsSide::Subscribe,
+            problem: None,
+            connections: 1,
+            messages: 0,
+            waiting,
+            repeated: 0,
+            dropped: 0,
+            rejected: 0,
+            read_until,
+        };
+        assert_eq!(behind(&link(0, Some(at(1))), at(2)), None);
+        assert_eq!(behind(&link(7, Some(at(2))), at(2).after(Duration::from_secs(60))), None);
+        let told = behind(&link(7, Some(at(1))), at(2)).unwrap();
+        let until = rfc3339(at(1), &TimeZone::system());
+        assert_eq!(told, format!("nats://a/x: history is being read: up to {until}, 7 messages left"));
+        assert_eq!(
+            behind(&link(7, None), at(2)).unwrap(),
+            "nats://a/x: history is being read, 7 messages left"
+        );
+    }
+}
