@@ -29,13 +29,13 @@ mod wire;
 pub(crate) use address::{NatsAddress, is_name, is_nats};
 pub(crate) use inlet::{NatsInlet, NatsInletConfig};
 pub(crate) use link::Link;
-pub use link::{NatsLink, NatsSide};
+pub use link::{NatsLink, NatsSide, NatsSiteLink};
 pub use login::NatsConfig;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use outlet::NatsOutlet;
 pub(crate) use outlet::listed::CONSUMERS_MAX;
 pub(crate) use position::{PositionKeys, SPOOL_ID_DIGITS};
-pub use setup::{ConsumerBegin, NatsReport, NatsSetup, StreamLimits};
+pub use setup::{ConsumerBegin, NatsReport, NatsSetup, NatsSite, StreamLimits};
 pub use spool_reader::{SpoolConsumer, SpoolReader};
 
 use std::sync::atomic::{AtomicBool, Ordering};

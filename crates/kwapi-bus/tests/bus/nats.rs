@@ -3,6 +3,8 @@
 mod ahead;
 mod cluster;
 mod faults;
+mod leaf;
+mod limits;
 mod logins;
 mod spool;
 mod stranger;
@@ -49,7 +51,7 @@ impl World {
 
     async fn make_stream(&self) {
         let limits = StreamLimits { replicas: 1, bytes_max: None, age_max: Duration::from_secs(86_400) };
-        let made = self.setup().await.stream(limits).await.expect("a stream");
+        let made = self.setup().await.stream(limits, &[], now()).await.expect("a stream");
         assert_eq!((made.name.as_str(), made.done), ("power", "created"));
     }
 

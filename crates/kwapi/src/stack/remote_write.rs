@@ -1,13 +1,13 @@
 //! The servers that measurements are sent to.
 
 use kwapi_core::{Gaps, WallClock, chain};
-use kwapi_history::journal::Journal;
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::remote_write::RemoteWriteTask;
 
+use super::feed::Folded;
 use crate::config::Config;
 
-/// Starts a reader of `journal` for each that is configured. Series of probes that are silent end by `clock`.
+/// Starts a reader of the journal for each that is configured. Series of probes that are silent end by `clock`.
 ///
 /// # Errors
 /// When a key is wrong or a file cannot be read, as one line.
@@ -15,13 +15,19 @@ pub(super) fn start(
     clock: &WallClock,
     config: &Config,
     gaps: &Gaps,
-    journal: &Journal,
+    folded: &Folded,
     all: &mut Metrics,
 ) -> Result<Vec<RemoteWriteTask>, String> {
     let mut tasks = Vec::new();
     for remote_write in &config.remote_writes {
-        let task = RemoteWriteTask::start(remote_write, journal, gaps.clone(), clock.clone())
-            .map_err(|error| chain(&error))?;
+        let task = RemoteWriteTask::start(
+            remote_write,
+            &folded.journal,
+            &folded.accounts,
+            gaps.clone(),
+            clock.clone(),
+        )
+        .map_err(|error| chain(&error))?;
         all.add(task.remote_write.clone());
         tasks.push(task);
     }

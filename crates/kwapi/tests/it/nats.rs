@@ -2,6 +2,8 @@
 //! beside it.
 
 mod backlog;
+mod leaves;
+mod logins;
 mod spool;
 
 use std::collections::{BTreeMap, BTreeSet};

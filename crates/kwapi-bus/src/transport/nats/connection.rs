@@ -116,6 +116,9 @@ impl Servers {
     /// Connects; tries again until it has.
     pub(super) async fn open(&mut self, link: &Link) -> Connection {
         loop {
+            if let Some(login) = link.login() {
+                self.address.config = login;
+            }
             match self.try_open().await {
                 Ok(connection) => {
                     link.connected();
@@ -356,11 +359,11 @@ impl Connection {
         }
     }
 
-    /// Asks, and waits for the answer. What else comes meanwhile comes later.
+    /// Asks, and waits for the answer; `None` where nobody answers such a request. What else comes meanwhile comes later.
     ///
     /// # Errors
     /// When there is none, as text.
-    pub(super) async fn request(&mut self, subject: &str, payload: &[u8]) -> Result<Bytes, String> {
+    pub(super) async fn request(&mut self, subject: &str, payload: &[u8]) -> Result<Option<Bytes>, String> {
         let (_, reply) = self.reply_address();
         self.publish(subject, Some(&reply), payload);
         let answer = async {
@@ -369,10 +372,8 @@ impl Connection {
                 let op = self.next_op().await?;
                 match self.event(op)? {
                     Some(Event::Message(message)) if message.subject == reply => {
-                        if message.status.is_some_and(|(code, _)| code == 503) {
-                            return Err("JetStream is not enabled at the server".to_owned());
-                        }
-                        return Ok(message.payload);
+                        let has_answer = message.status.is_none_or(|(code, _)| code != 503);
+                        return Ok(has_answer.then_some(message.payload));
                     }
                     Some(Event::Complaint(complaint)) => {
                         return Err(format!("the server reports: {complaint}"));

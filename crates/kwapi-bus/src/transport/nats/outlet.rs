@@ -16,12 +16,15 @@ use tokio::time::timeout;
 
 use super::address::NatsAddress;
 use super::connection::{Connection, Event, Servers};
-use super::jetstream::{MESSAGE_TOO_LARGE, STREAM_NOT_FOUND, call, check, missing};
+use super::jetstream::{
+    MESSAGE_TOO_LARGE, NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT, STREAM_NOT_FOUND, call, check, missing,
+};
 use super::link::{Link, NatsLink, NatsSide};
 use super::outgoing::Outgoing;
 use super::position::PositionKeys;
 use super::wire::Message;
 use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL, SpoolReader, run, subject};
+use crate::endpoint::EndpointConfig;
 use crate::error::BusError;
 use crate::queue::DropOldest;
 use crate::spool::Spool;
@@ -126,6 +129,11 @@ impl NatsOutlet {
     /// Whether it is handed its messages.
     pub(crate) fn has_queue(&self) -> bool {
         matches!(self.messages, Messages::Queue(_))
+    }
+
+    /// See [`Link::log_in_with`].
+    pub(crate) fn log_in_with(&self, endpoints: &[EndpointConfig]) {
+        self.link.log_in_with(endpoints);
     }
 
     /// How it is doing.
@@ -250,7 +258,10 @@ impl Sender {
         let mut problem = match timeout(RESPONSE_TIMEOUT, confirmed).await {
             Ok(Ok(())) => None,
             Ok(Err(problem)) => Some(problem),
-            Err(_) => Some("the server does not confirm messages; timed out".to_owned()),
+            Err(_) => Some(
+                "the server does not confirm messages; see its log (after a full disk, it takes a restart)"
+                    .to_owned(),
+            ),
         };
         for (message, fate) in std::mem::take(&mut self.unsent).into_iter().zip(fates) {
             match fate {
@@ -282,6 +293,7 @@ async fn look_up(connection: &mut Connection, stream: &str) -> Result<bool, Stri
     match call(connection, &format!("STREAM.INFO.{stream}"), &Value::Null).await {
         Ok(_) => Ok(true),
         Err(error) if error.is(STREAM_NOT_FOUND) => Err(missing(stream)),
+        Err(error) if error.is(NOT_ENABLED) || error.is(NOT_ENABLED_FOR_ACCOUNT) => Err(error.to_string()),
         // A publisher need not be allowed to ask.
         Err(error) => {
             tracing::debug!(%error, "cannot look up stream {stream}");
@@ -301,7 +313,7 @@ const NOBODY: &str = "no responders";
 /// What that means: the next connection looks which, as far as it may.
 fn nobody_stores(stream: &str) -> String {
     format!(
-        "no server stores messages of stream {stream}: it was not created, or its cluster has no leader now"
+        "no server stores messages of stream {stream}: it was not created, JetStream is not enabled, or a cluster has no leader now"
     )
 }
 

@@ -1,6 +1,7 @@
 //! The thread that fetches.
 
 mod live;
+mod sites;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::sites::{self, SitePositions};
+use super::sites::{SitePositions, write_positions};
 use super::{Fetched, Place, tail};
 use crate::transport::nats::RETRY_INTERVAL;
 use crate::transport::nats::address::NatsAddress;
@@ -26,6 +27,7 @@ use crate::transport::nats::link::Link;
 use crate::transport::nats::position::{self, HEADER, PositionKeys, Standing};
 use crate::transport::nats::wire::Message;
 use crate::transport::wake::Waker;
+use sites::Sites;
 
 /// Messages asked for at a time…
 const REQUEST_MESSAGES: u64 = 2_000;
@@ -61,6 +63,7 @@ pub(super) struct Fetcher {
     reporting: Option<Reporting>,
     /// How many connections there were.
     connections: u64,
+    sites: Sites,
 }
 
 /// What is said to sites of where the consumer stands.
@@ -107,9 +110,20 @@ impl Fetcher {
         link: Arc<Link>,
         reporting: Option<Reporting>,
     ) -> Self {
-        let servers = Servers::new(address);
+        let (servers, sites) = (Servers::new(address), Sites::new(link.clone()));
         let known = Known::default();
-        Self { servers, filters, fetched, acknowledgements, waker, link, known, reporting, connections: 0 }
+        Self {
+            servers,
+            filters,
+            fetched,
+            acknowledgements,
+            waker,
+            link,
+            known,
+            reporting,
+            connections: 0,
+            sites,
+        }
     }
 
     /// Fetches what is stored for a consumer, until nobody takes any more.
@@ -135,6 +149,7 @@ impl Fetcher {
     /// older comes into a history by an operator's word alone. One that was deleted meanwhile goes on where it was.
     async fn bind(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<(), String> {
         let info = stream_info(connection, &plan.stream).await?;
+        self.sites.note(&info, Instant::now());
         self.connections += 1;
         let last = info.get("state").and_then(|state| state.get("last_seq")).and_then(Value::as_u64);
         let begin =
@@ -179,6 +194,7 @@ impl Fetcher {
                 );
             }
             requests.fill(connection, plan);
+            self.sites.ask(connection, &plan.stream);
             connection.flush().await?;
             tokio::select! {
                 count = self.acknowledgements.recv_many(&mut places, ACKNOWLEDGEMENTS_MAX) => {
@@ -214,7 +230,7 @@ impl Fetcher {
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
                         Event::Message(message) => {
                             let number = connection.reply_number(&message.subject);
-                            if requests.note(number, &message)? {
+                            if !self.sites.takes(number, &message) && requests.note(number, &message)? {
                                 brought_at = Instant::now();
                                 held = self.hand_on(message);
                             }
@@ -305,7 +321,7 @@ impl Reporting {
         self.stored.clone_from(&stored);
         let written = tokio::task::spawn_blocking(move || {
             if let Some(file) = file
-                && let Err(error) = sites::write(&file, &stored)
+                && let Err(error) = write_positions(&file, &stored)
             {
                 // All it says is so; a start will know less, and be sent more.
                 tracing::warn!(%error, file = %file.display(), "cannot write the positions of this consumer");

@@ -246,7 +246,7 @@ fn read_file(file: &Path) -> io::Result<SitePositionsFile> {
 ///
 /// # Errors
 /// When the disk refuses.
-pub(super) fn write(file: &Path, stored: &[u8]) -> io::Result<()> {
+pub(super) fn write_positions(file: &Path, stored: &[u8]) -> io::Result<()> {
     let (directory, name) = (file.parent(), file.file_name().and_then(|name| name.to_str()));
     let (Some(directory), Some(name)) = (directory, name) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no file name"));

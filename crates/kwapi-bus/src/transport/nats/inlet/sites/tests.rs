@@ -99,7 +99,7 @@ fn positions_are_kept_and_a_file_that_is_not_ours_is_as_none() {
     let mut before = sites();
     (1..=3).for_each(|number| _ = judge(&mut before, number, number - 1));
     before.settle(&(1..=2), true);
-    write(&file, &before.stored()).unwrap();
+    write_positions(&file, &before.stored()).unwrap();
     let golden = format!(
         r#"{{"version":1,"sites":[{{"spool":"{SPOOL}","probes":"lyon.*","durable":2,"heard_us":1790000000000000}}]}}"#
     );
