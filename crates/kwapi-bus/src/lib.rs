@@ -25,7 +25,7 @@ pub use endpoint::{Attach, EndpointConfig};
 pub use error::BusError;
 pub use forwarder::{Forwarder, ForwarderConfig, ForwarderCounters, LinkCounters, LinkSide};
 pub use key::{Key, KeyError, Scheme, key_instant};
-pub use message::{DescriptionRefusal, PAYLOAD_BYTES_MAX, Signer, Verified, Verifier, Wire};
+pub use message::{DescriptionRefusal, Signer, Verified, Verifier, Wire};
 pub use publisher::{Describe, Publisher, PublisherConfig, PublisherCounters};
 pub use received::{Batch, Received};
 pub use refusal::{Refusal, RefusalCounters};

@@ -254,7 +254,7 @@ impl Subscriber {
     /// # Errors
     /// When a key is unfit, or endpoints that had the same keys have no longer, which takes a restart; nothing has changed
     /// then.
-    pub fn believe(&self, endpoints: &[SourceConfig]) -> Result<(), BusError> {
+    pub fn verify_with(&self, endpoints: &[SourceConfig]) -> Result<(), BusError> {
         let mut groups = self.sources.lock();
         let mut changed: Vec<(usize, Vec<Key>, Verification)> = Vec::new();
         for (place, group) in groups.iter().enumerate() {
