@@ -11,7 +11,8 @@ use crate::transport::zeromq::CurveConfig;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// `tcp://host:port`, `tcp://*:port`, `tcp://[::1]:port`, `ipc:///run/kwapi/probes` or `inproc://name`; or a stream of
-    /// NATS JetStream, `nats://host:port/stream` or `tls://host:port/stream`.
+    /// NATS JetStream, `nats://host:port/stream` or `tls://host:port/stream`, where a cluster has it with all its servers:
+    /// `nats://a:4222,b:4222,c:4222/stream`.
     pub url: String,
     /// Who waits for the other; see the component for its default.
     pub attach: Option<Attach>,
@@ -48,7 +49,9 @@ impl EndpointConfig {
     pub fn is_login_in_clear(&self) -> bool {
         let is_local = |host: &str| host == "localhost" || host == "::1" || host.starts_with("127.");
         let has_secret = self.nats.password.is_some() || self.nats.token.is_some();
-        has_secret && self.nats().is_ok_and(|address| !address.is_tls && !is_local(&address.host))
+        let is_all_local =
+            |address: &NatsAddress| address.servers.iter().all(|(host, _)| is_local(host.as_str()));
+        has_secret && self.nats().is_ok_and(|address| !address.is_tls && !is_all_local(&address))
     }
 
     /// The name of the stream that it is.

@@ -4,6 +4,7 @@ mod blocking;
 pub mod cleanup;
 pub mod config;
 pub mod deadline;
+mod device;
 mod driver;
 pub mod dummy;
 mod error;

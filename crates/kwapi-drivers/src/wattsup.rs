@@ -7,6 +7,7 @@
 //! `watts-up/util.c`.
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::Arc;
 
 use kwapi_core::{Amperes, Energy, MeterCounter, ProbeId, Reading, Volts, Watts};
@@ -15,6 +16,7 @@ use serial2_tokio::SerialPort;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use crate::config::{ConfigError, DriverKey, Names};
+use crate::device;
 use crate::driver::{Cadence, Driver, DriverError, Finding, Readings};
 use crate::outlets::Outlets;
 
@@ -63,7 +65,8 @@ impl Driver for WattsUp {
 
     async fn open(config: &WattsupConfig, outlets: &Outlets, _: &Arc<()>) -> Result<Self, DriverError> {
         let probe = outlets.only()?;
-        let port = SerialPort::open(&config.device, BAUD).map_err(|error| cannot_open(config, &error))?;
+        let port = SerialPort::open(&config.device, BAUD)
+            .map_err(|error| device::cannot_open(Path::new(&config.device), "meter", &error))?;
         port.write_all(LOG_EVERY_SECOND).await?;
         Ok(Self { port: BufReader::new(port), probe, in_step: false, last: None })
     }
@@ -106,20 +109,6 @@ impl Driver for WattsUp {
                 "the meter's own counter; ignored while it is 0",
             ),
         ]
-    }
-}
-
-fn cannot_open(config: &WattsupConfig, error: &io::Error) -> DriverError {
-    let device = &config.device;
-    match error.kind() {
-        ErrorKind::PermissionDenied => DriverError::Refused(format!(
-            "{device}: permission denied; add the user that runs kwapi to the group that owns it (often dialout)"
-        )),
-        // A meter that is not plugged in yet: it is tried again.
-        kind => DriverError::Link(io::Error::new(
-            kind,
-            format!("{device}: {error}; check that the meter is plugged in"),
-        )),
     }
 }
 

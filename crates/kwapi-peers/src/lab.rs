@@ -68,7 +68,15 @@ pub fn python_environment(name: &str) -> PathBuf {
 
 /// The small Debian system that `install debian` made, to be copied; nothing where it did not.
 pub fn debian() -> Option<PathBuf> {
-    let root = installed("debian");
+    whole(installed("debian"))
+}
+
+/// The one with systemd, by `install systemd`, as [`debian`].
+pub fn debian_with_systemd() -> Option<PathBuf> {
+    whole(installed("debian-systemd"))
+}
+
+fn whole(root: PathBuf) -> Option<PathBuf> {
     root.join(".complete").is_file().then_some(root)
 }
 

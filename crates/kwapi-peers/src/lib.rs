@@ -19,10 +19,12 @@ pub mod objects;
 pub mod openstack;
 mod process;
 mod skip;
+mod systemd;
 
-pub use lab::{Lab, debian, python_environment};
+pub use lab::{Lab, debian, debian_with_systemd, python_environment};
 pub use process::{Peer, free_port, free_udp_port, output, wait_until};
 pub use skip::skip;
+pub use systemd::Booted;
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Lab, Peer, python_environment};
+use crate::{Lab, Peer, free_port, python_environment};
 
 /// What it may take to start on a loaded machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -23,16 +23,32 @@ impl NatsServer {
     /// # Panics
     /// With what it printed, when it does not come up.
     pub fn start(lab: &Lab, port: u16, configuration: &str) -> Self {
-        let directory = lab.path().to_owned();
         let store = lab.join("nats");
         let file = format!(
             "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n{configuration}\n",
             store.display()
         );
-        std::fs::write(lab.join("nats.conf"), file).expect("room in the scratch directory");
-        let mut server = Self { process: None, directory, port };
+        Self::configured(lab.path(), port, &file)
+    }
+
+    /// Starts one with a configuration file of its own, in which it listens on `port`; the file is put into `directory`.
+    ///
+    /// # Panics
+    /// With what it printed, when it does not come up.
+    pub fn configured(directory: &Path, port: u16, file: &str) -> Self {
+        let mut server = Self { process: None, directory: directory.to_owned(), port };
+        server.configure(file);
         server.restart();
         server
+    }
+
+    /// Gives it another configuration file, which it reads when it is started again, or at a SIGHUP.
+    ///
+    /// # Panics
+    /// When there is no room for it.
+    pub fn configure(&mut self, file: &str) {
+        std::fs::create_dir_all(&self.directory).expect("a scratch directory");
+        std::fs::write(self.directory.join("nats.conf"), file).expect("room in the scratch directory");
     }
 
     /// Starts it again with the same store and configuration, after it was killed.
@@ -64,7 +80,47 @@ impl NatsServer {
 
     /// Its address with a stream's name.
     pub fn url(&self, stream: &str) -> String {
-        format!("nats://127.0.0.1:{}/{stream}", self.port)
+        format!("nats://{}/{stream}", self.address())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+/// Three servers that are one cluster, named `n0`, `n1` and `n2`.
+#[derive(Debug)]
+pub struct NatsCluster {
+    /// The servers, in the order of their names.
+    pub servers: Vec<NatsServer>,
+}
+
+impl NatsCluster {
+    /// Starts them, their stores in `lab`; `configuration` is added to each one's configuration file. They elect a leader
+    /// within seconds after that.
+    ///
+    /// # Panics
+    /// With what one printed, when it does not come up.
+    pub fn start(lab: &Lab, configuration: &str) -> Self {
+        let routes = [free_port(), free_port(), free_port()];
+        let urls = routes.map(|port| format!("\"nats://127.0.0.1:{port}\"")).join(", ");
+        let servers = routes.iter().enumerate().map(|(place, route)| {
+            let (directory, port) = (lab.join(format!("n{place}")), free_port());
+            let file = format!(
+                "server_name: n{place}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n\
+                 cluster {{ name: centre, listen: \"127.0.0.1:{route}\", routes: [{urls}] }}\n{configuration}\n",
+                directory.join("nats").display()
+            );
+            NatsServer::configured(&directory, port, &file)
+        });
+        Self { servers: servers.collect() }
+    }
+
+    /// The addresses of all of them with a stream's name.
+    pub fn url(&self, stream: &str) -> String {
+        let all: Vec<_> = self.servers.iter().map(NatsServer::address).collect();
+        format!("nats://{}/{stream}", all.join(","))
     }
 }
 

@@ -62,6 +62,11 @@ impl Peer {
         self
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -6,6 +6,7 @@
 //! thread. An instance whose peer is away serves as if it had none.
 
 mod adopted;
+mod digest;
 mod exchange;
 mod sealed;
 mod served;

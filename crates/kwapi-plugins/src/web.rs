@@ -16,6 +16,7 @@ mod pages;
 mod range;
 mod route;
 mod selection;
+mod silent;
 mod statics;
 mod streams;
 mod tree;

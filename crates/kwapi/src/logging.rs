@@ -1,9 +1,14 @@
 //! Logs are for operators: one line a change of state, on standard error.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::os::unix::fs::MetadataExt;
 
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// Libraries that log each lost datagram or connection; we say it once, where it is handled.
 const NOISY: [&str; 2] = ["async_snmp", "rumqttc"];
@@ -26,8 +31,8 @@ pub(crate) fn begin(level: &str) -> Result<(), String> {
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // journald stamps lines itself; a person wants to see the time.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().with_ansi(false).init();
+    if is_to_journal() {
+        log.with_ansi(false).event_format(JournalLines::new()).init();
     } else {
         let colours =
             std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
@@ -36,23 +41,69 @@ pub(crate) fn begin(level: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Reports on standard error that a command failed, which ends the process.
+pub(crate) fn failed(message: &str) {
+    let priority = if is_to_journal() { priority(Level::ERROR) } else { "" };
+    eprintln!("{priority}kwapi: {message}");
+}
+
+/// Whether standard error is a stream of journald's: `JOURNAL_STREAM` names it, but is inherited by those whose output goes
+/// elsewhere as well (systemd.exec(5)).
+fn is_to_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    std::fs::metadata("/proc/self/fd/2").is_ok_and(|file| names(&stream, file.dev(), file.ino()))
+}
+
+/// Whether `stream`, `DEVICE:INODE`, is this file.
+fn names(stream: &str, device: u64, inode: u64) -> bool {
+    stream.split_once(':').is_some_and(|(stream_device, stream_inode)| {
+        stream_device.parse() == Ok(device) && stream_inode.parse() == Ok(inode)
+    })
+}
+
+/// What journald reads at the begin of a line (sd-daemon(3)): `journalctl --priority warning` finds it.
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        _ => "<7>",
+    }
+}
+
+/// Lines for journald: the priority in front, no time.
+struct JournalLines(Format<Full, ()>);
+
+impl JournalLines {
+    fn new() -> Self {
+        Self(Format::default().without_time().with_target(false).with_ansi(false))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for JournalLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        writer.write_str(priority(*event.metadata().level()))?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
 /// Local time to the second with its offset, as operators compare logs of several machines.
 struct ClockTime;
 
 impl FormatTime for ClockTime {
-    fn format_time(&self, writer: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
         write!(writer, "{}", jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z"))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn libraries_are_quiet_unless_they_are_asked_for() {
-        assert_eq!(directives("info"), "info,async_snmp=error,rumqttc=error");
-        assert_eq!(directives("debug,async_snmp=trace"), "debug,async_snmp=trace,rumqttc=error");
-        assert!(EnvFilter::try_new(directives("debug")).is_ok());
-    }
-}
+mod tests;

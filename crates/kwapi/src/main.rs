@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match begin(&cli) {
         Ok(code) => code,
         Err(message) => {
-            eprintln!("kwapi: {message}");
+            logging::failed(&message);
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 //! NATS JetStream, with a real server: stored, brought again until it is confirmed, and told where it is not.
 
 mod ahead;
+mod cluster;
 mod faults;
 mod logins;
 mod stranger;

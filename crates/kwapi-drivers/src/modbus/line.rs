@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::codec::{self, ModbusRequest, ModbusResponse, TCP_HEADER_BYTES};
 use super::map::{Parity, SerialSettings};
+use crate::device;
 use crate::driver::DriverError;
 use crate::tcp;
 
@@ -75,9 +76,8 @@ impl LineAddress {
                 Ok(Box::new(stream))
             }
             Self::Serial { device, settings } => {
-                let lost = |error: io::Error| DriverError::link(format!("{}: {error}", device.display()));
-                let port =
-                    SerialPort::open(device, |found: Settings| configured(found, *settings)).map_err(lost)?;
+                let port = SerialPort::open(device, |found: Settings| configured(found, *settings))
+                    .map_err(|error| device::cannot_open(device, "adapter", &error))?;
                 Ok(Box::new(port))
             }
         }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::config::ConfigError;
+use crate::device;
 use crate::error::DriverError;
 use crate::tcp;
 
@@ -65,18 +66,8 @@ impl Port {
         match config {
             PortConfig::Serial { device, baud } => {
                 let settings = |found: Settings| configured(found, *baud);
-                let port = SerialPort::open(device, settings).map_err(|error| {
-                    let device = device.display();
-                    match error.kind() {
-                        ErrorKind::PermissionDenied => DriverError::Refused(format!(
-                            "{device}: permission denied; add the user that runs kwapi to the group that owns it (often \
-                             dialout)"
-                        )),
-                        kind => {
-                            DriverError::Link(io::Error::new(kind, format!("{device}: {error}; check that the reader is plugged in")))
-                        }
-                    }
-                })?;
+                let port = SerialPort::open(device, settings)
+                    .map_err(|error| device::cannot_open(device, "reader", &error))?;
                 Ok(Self::Serial(port))
             }
             PortConfig::Tcp { host } => Ok(Self::Tcp(tcp::connect(host).await?)),

@@ -1,6 +1,7 @@
-//! Instants as people write them: RFC 3339, Unix seconds, `now`, or what a clock on the wall of some zone shows.
+//! Instants as people write them: RFC 3339, Unix seconds, what a clock on the wall of some zone shows, or a time before now.
 
-use jiff::civil::DateTime;
+use jiff::Span;
+use jiff::civil::{DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use kwapi_core::Timestamp;
 
@@ -8,8 +9,13 @@ use kwapi_core::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WhenError {
     /// It cannot be read.
-    #[error("is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now")]
+    #[error(
+        "is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, now, now-1h or yesterday"
+    )]
     Unreadable,
+    /// It cannot be read as an instant that is the same whenever it is read.
+    #[error("is not an instant; write for example 2026-11-26T14:00:00+01:00, or Unix seconds")]
+    NotFixed,
     /// It is a time of day somewhere, and nothing says where.
     #[error("has no offset from UTC; write {0}Z, an offset such as {0}+01:00, or set zone")]
     NoOffset(DateTime),
@@ -51,15 +57,41 @@ pub fn zone(name: &str) -> Result<TimeZone, NoSuchZone> {
     TimeZone::get(name).map_err(|_| NoSuchZone(name.to_owned()))
 }
 
-/// Reads an instant. Without an offset it is what the clock shows in `zone`; a date is its midnight there.
+/// Reads an instant of a question asked at `now`: a [fixed] one, `now`, a time before it (`now-1h` as in Grafana and rrdtool, `-1h`,
+/// `90 minutes ago`), or `today` and `yesterday`, alone (their midnight) or with a time of day. Without an offset it is what
+/// the clock shows in `zone`; a date is its midnight there. Days and longer are those of `zone`, of UTC without one.
 ///
 /// # Errors
 /// When it is none, or two.
 pub fn instant(text: &str, zone: Option<&TimeZone>, now: Timestamp) -> Result<Timestamp, WhenError> {
     let text = text.trim();
-    if text == "now" {
-        return Ok(now);
+    if let Some(before) = text.strip_prefix("now").or_else(|| text.starts_with('-').then_some(text)) {
+        if before.is_empty() {
+            return Ok(now);
+        }
+        if unix_seconds(before).is_none() {
+            return back(now, before, zone);
+        }
+    } else if text.ends_with("ago") {
+        return back(now, text, zone);
     }
+    let (day, time) = text.split_once(' ').unwrap_or((text, "00:00"));
+    if let Some(days) = ["today", "yesterday"].iter().position(|name| *name == day) {
+        let time: Time = time.trim().parse().map_err(|_| WhenError::Unreadable)?;
+        let begin = zoned(now, zone)?.date().checked_sub(Span::new().days(i64::try_from(days).unwrap_or(0)));
+        return shown(begin.map_err(|_| WhenError::TooEarly)?.to_datetime(time), zone);
+    }
+    fixed(text, zone)
+        .map_err(|error| if error == WhenError::NotFixed { WhenError::Unreadable } else { error })
+}
+
+/// Reads an instant that is the same whenever it is read, as a configuration needs it. Without an offset it is what the clock
+/// shows in `zone`; a date is its midnight there.
+///
+/// # Errors
+/// When it is none, or two.
+pub fn fixed(text: &str, zone: Option<&TimeZone>) -> Result<Timestamp, WhenError> {
+    let text = text.trim();
     if let Some(seconds) = unix_seconds(text) {
         return seconds;
     }
@@ -68,7 +100,30 @@ pub fn instant(text: &str, zone: Option<&TimeZone>, now: Timestamp) -> Result<Ti
     if let Ok(at) = restored.parse::<jiff::Timestamp>() {
         return timestamp(at);
     }
-    let shown: DateTime = restored.parse().map_err(|_| WhenError::Unreadable)?;
+    shown(restored.parse().map_err(|_| WhenError::NotFixed)?, zone)
+}
+
+/// The instant before `now` by what is written: `-1h`, `- 90 min`, `2 days ago`.
+fn back(now: Timestamp, text: &str, zone: Option<&TimeZone>) -> Result<Timestamp, WhenError> {
+    let text = text.trim_start();
+    let text =
+        text.strip_prefix('-').map_or_else(|| text.to_owned(), |rest| format!("-{}", rest.trim_start()));
+    let span: Span = text.parse().map_err(|_| WhenError::Unreadable)?;
+    if span.is_positive() {
+        return Err(WhenError::Unreadable);
+    }
+    let at = zoned(now, zone)?.checked_add(span).map_err(|_| WhenError::TooEarly)?;
+    timestamp(at.timestamp())
+}
+
+fn zoned(now: Timestamp, zone: Option<&TimeZone>) -> Result<jiff::Zoned, WhenError> {
+    let micros = i64::try_from(now.micros()).map_err(|_| WhenError::Unreadable)?;
+    let at = jiff::Timestamp::from_microsecond(micros).map_err(|_| WhenError::Unreadable)?;
+    Ok(at.to_zoned(zone.cloned().unwrap_or(TimeZone::UTC)))
+}
+
+/// When the clock in `zone` shows this.
+fn shown(shown: DateTime, zone: Option<&TimeZone>) -> Result<Timestamp, WhenError> {
     let Some(zone) = zone else { return Err(WhenError::NoOffset(shown)) };
     let with = |offset: Offset| {
         let at = offset.to_timestamp(shown).map_err(|_| WhenError::Unreadable)?;
@@ -149,6 +204,37 @@ mod tests {
     }
 
     #[test]
+    fn a_time_before_now_is_read_as_grafana_rrdtool_and_people_write_it() {
+        for text in ["now-90m", "now - 90 min", "-90m", "-1h30m", "90 minutes ago", "1h 30m ago", "-5400s"] {
+            check(text, "", "2026-11-22T22:56:58Z");
+        }
+        check("now-1d", "Europe/Paris", "2026-11-22T01:26:58+01:00");
+        check("2 weeks ago", "UTC", "2026-11-09T00:26:58Z");
+        // A day back over the end of summer time has 25 hours; 24 hours have 24.
+        check("now-30d", "Europe/Paris", "2026-10-24T01:26:58+02:00");
+        check("now-720h", "Europe/Paris", "2026-10-24T02:26:58+02:00");
+        check("today", "Europe/Paris", "2026-11-23T00:00:00+01:00");
+        check("today", "America/New_York", "2026-11-22T00:00:00-05:00");
+        check("yesterday", "Asia/Kathmandu", "2026-11-22T00:00:00+05:45");
+        check("yesterday 14:00", "Europe/Paris", "2026-11-22T14:00:00+01:00");
+        let no_offset = "has no offset from UTC; write 2026-11-22T00:00:00Z, an offset such as 2026-11-22T00:00:00+01:00, or set zone";
+        check("yesterday", "", no_offset);
+        check("now-100y", "", "is before 1970");
+    }
+
+    #[test]
+    fn what_is_written_down_is_the_same_whenever_it_is_read() {
+        for text in ["now", "now-1h", "-1h", "yesterday", "1 hour ago", "soon"] {
+            let refused = fixed(text, Some(&TimeZone::UTC)).unwrap_err().to_string();
+            assert_eq!(
+                refused, "is not an instant; write for example 2026-11-26T14:00:00+01:00, or Unix seconds",
+                "{text}"
+            );
+        }
+        assert_eq!(fixed("2026-11-23T00:26:58Z", None), Ok(NOW));
+    }
+
+    #[test]
     fn what_has_no_answer_or_two_is_told_with_what_to_write() {
         check(
             "2026-11-22T14:00",
@@ -165,12 +251,31 @@ mod tests {
             "Europe/Paris",
             "does not exist in Europe/Paris, where the clock is set forward; write 2026-03-29T02:30:00+02:00 or 2026-03-29T02:30:00+01:00",
         );
-        for text in ["", "yesterday", "26/11/2026", "14:00", "1795393618.5.1", "--1", "99999999999999999999"]
-        {
+        for text in [
+            "",
+            "soon",
+            "26/11/2026",
+            "14:00",
+            "1795393618.5.1",
+            "--1",
+            "99999999999999999999",
+            "nowhere",
+            "now+1h",
+            "now 1h",
+            "-",
+            "ago",
+            "-1h ago",
+            "1h",
+            "tomorrow",
+            "yesterday noon",
+            "now-99999999999999999999h",
+            "-5 ago",
+            "now-",
+        ] {
             check(
                 text,
                 "UTC",
-                "is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now",
+                "is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, now, now-1h or yesterday",
             );
         }
         check("-5", "", "is before 1970");

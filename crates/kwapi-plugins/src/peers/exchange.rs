@@ -1,18 +1,22 @@
 //! Asks a peer where its accounts stand, and takes those in which it has something that is not known here.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kwapi_core::{Account, Energy, Pattern, ProbeId, Standing, StandingOrder, chain};
+use parking_lot::Mutex;
 use reqwest::{Client, StatusCode, Url};
 use tokio::task::JoinHandle;
 
 use super::ApiPeerConfig;
 use super::adopted::Adopter;
+use super::digest::{Compared, Digests};
 use super::sealed::{Opened, PeerRefusal, SealedKind, draw};
 use super::served::{PATH, PeerServer};
 use super::state::{ApiPeer, Divergence};
 use super::wire::{ACCOUNTS_MAX, ANSWER_BYTES_MAX, PeerAsk, read_peer_accounts, read_standings};
+use crate::live::Live;
 use crate::upstream::sender;
 
 /// How often totals are compared.
@@ -73,6 +77,8 @@ pub fn start(
         adopter: adopter.clone(),
         patterns: patterns.to_vec(),
         peer: peer.clone(),
+        compared: Arc::default(),
+        without_digests: None,
     };
     Ok(PeerTask { peer, task: tokio::spawn(exchange.work()) })
 }
@@ -84,6 +90,19 @@ struct Exchange {
     adopter: Adopter,
     patterns: Vec<Pattern>,
     peer: ApiPeer,
+    compared: Arc<Mutex<Compared>>,
+    /// The process there that does not know digests, if it is one of before.
+    without_digests: Option<String>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    /// It is not understood, as by a version of before.
+    #[error("{0}")]
+    NotUnderstood(String),
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// What a peer answered, and who it was.
@@ -102,7 +121,7 @@ pub(super) struct Comparison {
 }
 
 impl Exchange {
-    async fn work(self) {
+    async fn work(mut self) {
         let mut pause = PAUSE_MIN;
         loop {
             match self.exchange().await {
@@ -122,15 +141,28 @@ impl Exchange {
     }
 
     /// Compares once, and takes what is to be taken.
-    async fn exchange(&self) -> Result<(), String> {
-        let Answered { instance, probes, payload } = self.ask(&PeerAsk::Standings).await?;
+    async fn exchange(&mut self) -> Result<(), String> {
+        let live = self.server.live().clone();
+        let own = tokio::task::spawn_blocking(move || own_digests(&live))
+            .await
+            .map_err(|error| error.to_string())?;
+        let asked = self.compared.lock().asked(&own);
+        let Answered { instance, probes, payload } = self.ask_standings(&asked).await?;
         let (live, patterns) = (self.server.live().clone(), self.patterns.clone());
+        let compared = Arc::clone(&self.compared);
+        let (bytes, peer) = (payload.len(), self.peer.clone());
         let compare = move || {
             let standings = read_standings(&payload, live.config().probes_max)?;
+            peer.count_told(bytes, standings.len());
             let is_ours =
                 |probe: &ProbeId| patterns.is_empty() || patterns.iter().any(|of| of.matches(probe));
-            let theirs = standings.into_iter().filter(|(probe, _)| probes.matches(probe) && is_ours(probe));
-            Ok(compare(theirs, |probe| live.with_account(probe.as_str(), |_, account| account.standing())?))
+            let theirs =
+                standings.iter().filter(|(probe, _)| probes.matches(probe) && is_ours(probe)).cloned();
+            let found = compare(theirs, |probe| {
+                live.with_account(probe.as_str(), |_, account| account.standing())?
+            });
+            compared.lock().note(own, &asked, &standings, found.wanted.iter().map(|(probe, _)| probe));
+            Ok(found)
         };
         let compared = tokio::task::spawn_blocking(compare).await.map_err(|error| error.to_string())?;
         let Comparison { wanted, diverged } = compared.map_err(|refusal: PeerRefusal| refusal.to_string())?;
@@ -141,6 +173,26 @@ impl Exchange {
         }
         self.peer.succeed(&instance, taken, diverged, self.server.live().wall().now());
         Ok(())
+    }
+
+    /// Where accounts stand there that differ from what was `asked` with; all, of an instance of before.
+    async fn ask_standings(&mut self, asked: &Digests) -> Result<Answered, String> {
+        if let Some(known) = &self.without_digests {
+            let answered = self.ask(&PeerAsk::Standings).await.map_err(|error| error.to_string())?;
+            if answered.instance != *known {
+                self.without_digests = None;
+            }
+            return Ok(answered);
+        }
+        match self.ask(&PeerAsk::Digests(asked.clone())).await {
+            Err(Unanswered::NotUnderstood(_)) => {
+                let answered = self.ask(&PeerAsk::Standings).await.map_err(|error| error.to_string())?;
+                self.without_digests = Some(answered.instance.clone());
+                tracing::info!(peer = %self.peer.place(), "the peer is of an older version: all totals are compared each time");
+                Ok(answered)
+            }
+            answered => answered.map_err(|error| error.to_string()),
+        }
     }
 
     /// Waits until we have heard what the peer has of these probes, or for [`CATCH_UP_MAX`].
@@ -161,7 +213,7 @@ impl Exchange {
     /// Takes the accounts of `part`; how many had something new.
     async fn take(&self, instance: &str, part: &[(ProbeId, Standing)]) -> Result<usize, String> {
         let ids = part.iter().map(|(probe, _)| probe.to_string()).collect();
-        let answered = self.ask(&PeerAsk::Accounts(ids)).await?;
+        let answered = self.ask(&PeerAsk::Accounts(ids)).await.map_err(|error| error.to_string())?;
         if answered.instance != instance {
             return Err("it was restarted meanwhile".to_owned());
         }
@@ -174,39 +226,54 @@ impl Exchange {
     }
 
     /// Asks one question.
-    async fn ask(&self, ask: &PeerAsk) -> Result<Answered, String> {
+    async fn ask(&self, ask: &PeerAsk) -> Result<Answered, Unanswered> {
+        let failed = Unanswered::Failed;
         let (server, keys) = (&self.server, self.server.keys());
-        let nonce = draw()?;
+        let nonce = draw().map_err(failed)?;
         let now = server.live().wall().now();
         let sealed = keys
             .seal(SealedKind::Ask, server.identity(), now, &nonce, &ask.encode())
-            .ok_or("no `key` in [bus] is valid now")?;
+            .ok_or_else(|| failed("no `key` in [bus] is valid now".to_owned()))?;
         let request = self.client.post(self.url.clone()).body(sealed);
-        let mut response = request.send().await.map_err(|error| chain(&error.without_url()))?;
+        let mut response = request.send().await.map_err(|error| failed(chain(&error.without_url())))?;
         let status = response.status();
         let is_answer = status == StatusCode::OK;
         let bytes_max = if is_answer { ANSWER_BYTES_MAX } else { REFUSAL_BYTES_MAX };
         let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| chain(&error.without_url()))? {
+        while let Some(part) = response.chunk().await.map_err(|error| failed(chain(&error.without_url())))? {
             if body.len() + part.len() > bytes_max {
-                return Err(format!("its answer is larger than {bytes_max} bytes"));
+                return Err(failed(format!("its answer is larger than {bytes_max} bytes")));
             }
             body.extend_from_slice(&part);
         }
         if !is_answer {
-            return Err(refusal(status, &body));
+            let words = refusal(status, &body);
+            let is_understood = status != StatusCode::BAD_REQUEST;
+            return Err(if is_understood { failed(words) } else { Unanswered::NotUnderstood(words) });
         }
         let now = server.live().wall().now();
-        let opened = keys.open(&body, SealedKind::Answer, now).map_err(|refusal| refusal.to_string())?;
+        let opened =
+            keys.open(&body, SealedKind::Answer, now).map_err(|refusal| failed(refusal.to_string()))?;
         let Opened { instance, nonce: answered, probes, payload, .. } = opened;
         if answered != nonce {
-            return Err(PeerRefusal::Replayed.to_string());
+            return Err(failed(PeerRefusal::Replayed.to_string()));
         }
         if server.identity().is(instance) {
-            return Err(PeerRefusal::Itself.to_string());
+            return Err(failed(PeerRefusal::Itself.to_string()));
         }
         Ok(Answered { instance: instance.to_owned(), probes, payload: payload.to_vec() })
     }
+}
+
+/// Digests of all accounts here.
+pub(super) fn own_digests(live: &Live) -> Digests {
+    let mut own = Digests::of_probes(live.probes());
+    live.each_account(|probe, account| {
+        if let Some(standing) = account.standing() {
+            own.add(probe, &standing);
+        }
+    });
+    own
 }
 
 /// What a peer says that does not answer.

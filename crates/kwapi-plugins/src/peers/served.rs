@@ -10,7 +10,7 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kwapi_core::Pattern;
+use kwapi_core::{Pattern, ProbeId, Standing};
 use tokio::sync::Notify;
 
 use super::sealed::{Nonces, Opened, PeerIdentity, PeerKeys, PeerRefusal, SealedKind, Sealer};
@@ -102,10 +102,18 @@ impl PeerServer {
         match ask {
             PeerAsk::Standings => {
                 let mut out = Vec::new();
-                live.each_account(|probe, account| {
-                    let standing =
-                        account.standing().filter(|_| limits.iter().all(|limit| limit.matches(probe)));
-                    if let Some(standing) = standing {
+                each_standing(live, limits, |probe, standing| push_standing(&mut out, probe, &standing));
+                out
+            }
+            PeerAsk::Digests(theirs) => {
+                let (mut own, mut has_others) = (theirs.empty(), false);
+                each_standing(live, limits, |probe, standing| has_others |= !own.add(probe, &standing));
+                let mut out = Vec::new();
+                if own == *theirs && !has_others {
+                    return out;
+                }
+                each_standing(live, limits, |probe, standing| {
+                    if own.differs(theirs, own.bucket(probe)) || standing.constant().is_none() {
                         push_standing(&mut out, probe, &standing);
                     }
                 });
@@ -136,6 +144,17 @@ impl PeerServer {
         }
         is_taken && sink.send(sealer.signature())
     }
+}
+
+/// Hands over where accounts stand, of probes within all `limits`.
+fn each_standing(live: &Live, limits: &[Pattern], mut each: impl FnMut(&ProbeId, Standing)) {
+    live.each_account(|probe, account| {
+        if limits.iter().all(|limit| limit.matches(probe))
+            && let Some(standing) = account.standing()
+        {
+            each(probe, standing);
+        }
+    });
 }
 
 /// The route. It is not behind the API's authentication: what is asked must be signed.

@@ -23,6 +23,9 @@ struct State {
     exchanges: u64,
     failures: u64,
     taken: u64,
+    /// Bytes in which it told where accounts stand, and how many of them.
+    told_bytes: u64,
+    told: u64,
     divergences: u64,
     /// Whether it has been tried since the start, with or without success.
     is_tried: bool,
@@ -103,6 +106,13 @@ impl ApiPeer {
         }
     }
 
+    /// It told where so many accounts stand, in so many bytes.
+    pub(super) fn count_told(&self, bytes: usize, standings: usize) {
+        let mut state = self.state.lock();
+        state.told_bytes += bytes as u64;
+        state.told += standings as u64;
+    }
+
     /// An exchange came to nothing.
     pub(super) fn fail(&self, problem: &str) {
         let mut state = self.state.lock();
@@ -180,6 +190,16 @@ impl MetricSource for ApiPeer {
                 "kwapi_api_peer_accounts_taken",
                 "Accounts in which the peer had something that was not known here.",
                 state.taken,
+            ),
+            (
+                "kwapi_api_peer_standings",
+                "Accounts of which the peer told where they stand: those that differed, or may.",
+                state.told,
+            ),
+            (
+                "kwapi_api_peer_standings_bytes",
+                "Bytes in which the peer told where accounts stand.",
+                state.told_bytes,
             ),
             (
                 "kwapi_api_peer_divergences",

@@ -20,6 +20,8 @@ use super::*;
 use crate::intake::Intake;
 use crate::live::{Live, LiveConfig};
 
+mod digests;
+
 const NOW: u64 = 1_800_000_000;
 const SECRET: &str = "0123456789abcdef";
 
@@ -191,12 +193,13 @@ async fn a_key_tells_only_of_probes_that_it_is_for() {
     served.hear(&["lyon.a", "paris.a"], 0, 0);
     let other = Instance::new();
     let all = PeerAsk::Accounts(vec!["lyon.a".to_owned(), "paris.a".to_owned(), "nobody".to_owned()]);
-    for (question, expected) in [(PeerAsk::Standings, 1), (all, 1)] {
+    let none = PeerAsk::Digests(exchange::own_digests(&other.live));
+    for (question, expected) in [(PeerAsk::Standings, 1), (none, 1), (all, 1)] {
         let answer = ask(&served.server, other.sealed(std::slice::from_ref(&lyon), &question)).await.unwrap();
         let keys = PeerKeys::new(std::slice::from_ref(&lyon));
         let opened = keys.open(&answer, SealedKind::Answer, Timestamp::from_seconds(NOW)).unwrap();
         let probes: Vec<String> = match question {
-            PeerAsk::Standings => read_standings(opened.payload, 9)
+            PeerAsk::Standings | PeerAsk::Digests(_) => read_standings(opened.payload, 9)
                 .unwrap()
                 .iter()
                 .map(|(probe, _)| probe.to_string())

@@ -6,6 +6,7 @@
 use kwapi_core::{Account, ProbeId, Standing};
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digests;
 use super::sealed::PeerRefusal;
 use crate::live::{AccountsEntry, read_accounts};
 
@@ -23,6 +24,9 @@ pub(super) enum PeerAsk {
     Standings,
     /// The accounts of these probes.
     Accounts(Vec<String>),
+    /// Where accounts stand in the buckets whose digests are not these. An instance that does not know it yet answers
+    /// that it is malformed: it is asked for all.
+    Digests(Digests),
 }
 
 impl PeerAsk {
@@ -33,6 +37,7 @@ impl PeerAsk {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, PeerRefusal> {
         match postcard::take_from_bytes(bytes) {
             Ok((Self::Accounts(ids), _)) if ids.len() > ACCOUNTS_MAX => Err(PeerRefusal::Malformed),
+            Ok((Self::Digests(digests), _)) if !digests.is_in_bounds() => Err(PeerRefusal::Malformed),
             Ok((ask, [])) => Ok(ask),
             Ok(_) | Err(_) => Err(PeerRefusal::Malformed),
         }

@@ -8,6 +8,7 @@ use kwapi_graph::natural_order;
 use kwapi_history::journal::Position;
 use parking_lot::Mutex;
 
+use super::silent::{Silent, SilentPlaces};
 use super::used::Used;
 use crate::directory::{Directory, ProbeNow};
 use crate::scope::Scope;
@@ -71,7 +72,7 @@ impl Seen {
 }
 
 /// What all probes that are seen come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Overall {
     /// Power of the probes that are not silent, in watts; `None` when all are. Neither sums are in it nor what is below a
     /// meter: each watt counts once.
@@ -86,6 +87,8 @@ pub(super) struct Overall {
     pub(super) since: Option<Timestamp>,
     /// The newest measurement of all.
     pub(super) last: Option<Timestamp>,
+    /// Which of them are silent.
+    pub(super) silent: Arc<Silent>,
 }
 
 impl Probes {
@@ -139,10 +142,10 @@ impl Probes {
             && *at == key
             && overall.probes == seen.all.len()
         {
-            return *overall;
+            return overall.clone();
         }
         let overall = self.add_up(seen, used);
-        *kept = Some((key, overall));
+        *kept = Some((key, overall.clone()));
         overall
     }
 
@@ -151,11 +154,15 @@ impl Probes {
         let sums = self.directory.sums();
         let has_meters = seen.above.iter().any(Option::is_some);
         let mut parts: HashMap<&ProbeId, ProbeNow> = HashMap::new();
+        let mut silent = SilentPlaces::default();
         for probe in &*seen.all {
             let Some(mut latest) = self.directory.now(probe) else { continue };
             latest.account = used.account(probe, latest.account);
             overall.last = overall.last.max(Some(latest.at));
             overall.reporting += usize::from(!latest.is_silent);
+            if latest.is_silent {
+                silent.add(probe, latest.at);
+            }
             if sums.contains(probe) {
                 continue;
             }
@@ -165,6 +172,7 @@ impl Probes {
                 overall.add(&latest, true, true);
             }
         }
+        overall.silent = Arc::new(silent.finish());
         if !has_meters {
             return overall;
         }

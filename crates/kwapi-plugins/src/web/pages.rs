@@ -39,6 +39,7 @@ mod search;
 mod spans;
 mod table;
 mod tree;
+mod troubles;
 mod view;
 
 /// Why there is nothing to show, and what there is.

@@ -203,6 +203,9 @@ mod tests {
         check("from=2026-11-23", today);
         check("from=&to=", "from=2026-11-22T11:00:00%2B01:00&to=2026-11-23T11:00:00%2B01:00");
         check("to=now", "from=2026-11-22T11:00:00%2B01:00&to=2026-11-23T11:00:00%2B01:00");
+        check("from=now-24h&to=now", "from=2026-11-22T11:00:00%2B01:00&to=2026-11-23T11:00:00%2B01:00");
+        check("from=-2h&to=-1h", hour);
+        check("from=today", today);
     }
 
     #[test]
@@ -213,8 +216,8 @@ mod tests {
         check("from=2030-01-01", "This range is in the future.");
         check("from=1795420800&to=1795420800.4", "This range is shorter than a second.");
         check(
-            "from=yesterday",
-            "from=\"yesterday\" is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now.",
+            "from=soon",
+            "from=\"soon\" is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, now, now-1h or yesterday.",
         );
         check(
             "from=2026-10-25T02:30&to=now",

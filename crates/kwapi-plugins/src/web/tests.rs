@@ -20,6 +20,7 @@ mod bills;
 mod browser;
 mod caching;
 mod driver;
+mod first_look;
 mod flow;
 mod graphs;
 mod groups;

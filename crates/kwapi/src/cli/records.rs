@@ -11,11 +11,13 @@ use kwapi_history::foreign::TimeFormat;
 pub(super) const ENERGY_HELP: &str = "\
 Examples:
   kwapi energy --probes 'taurus-[1-16]' --start '2026-11-26 14:00' --end '2026-11-26 18:30'
+  kwapi energy --start now-1h
   kwapi energy --start 2026-11-01 --step day --by department
   kwapi energy --group lyon.rack3 --start 2026-11-01 --step hour --format csv > rack3.csv
   KWAPI_TOKEN=$(openstack token issue -f value -c id) kwapi energy --url https://controller:5000 --by total
 
-Instants: '2026-11-26 14:00', 2026-11-26 (midnight), 2026-11-26T14:00:00+01:00, Unix seconds, or now.
+Instants: '2026-11-26 14:00', 2026-11-26 (midnight), 2026-11-26T14:00:00+01:00, Unix seconds, now, now-1h, '90 min ago',
+today, yesterday, 'yesterday 14:00'.
 
 KNOWN is the share of the time of which the energy is known: measured, estimated, or bridged by the meter's own
 counter. Time of which nothing is known has no energy. Notes: `part of a row`: the interval begins or ends within a
@@ -34,10 +36,10 @@ pub(crate) struct EnergyArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) group: Vec<String>,
     /// Start of the interval [default: 24 hours before the end].
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
     pub(crate) start: Option<String>,
     /// End of the interval.
-    #[arg(long, value_name = "INSTANT", default_value = "now")]
+    #[arg(long, value_name = "INSTANT", default_value = "now", allow_hyphen_values = true)]
     pub(crate) end: String,
     /// One row per step: seconds, or minute, quarter, hour, day, month.
     #[arg(long, value_name = "STEP")]

@@ -6,7 +6,7 @@ mod tariff;
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
-use kwapi_core::{Pattern, Rate, RateEntry, RateUnit, RateValue, Timestamp, WeekHours};
+use kwapi_core::{Pattern, Rate, RateEntry, RateUnit, RateValue, WeekHours};
 use kwapi_plugins::answers::when;
 use kwapi_plugins::bills::BillConfig;
 use serde::Deserialize;
@@ -90,11 +90,7 @@ fn valid(
     zone: &TimeZone,
 ) -> Result<std::ops::Range<u64>, (&'static str, String)> {
     let instant = |key: &'static str, text: &str| {
-        // `now` would be another one each time.
-        if text.trim() == "now" {
-            return Err((key, format!("`{key}` must be a date or an instant")));
-        }
-        let at = when::instant(text, Some(zone), Timestamp::EPOCH);
+        let at = when::fixed(text, Some(zone));
         let at = at.map_err(|error| (key, format!("`{key}` {text:?} {error}")))?;
         if at.micros() % 1_000 > 0 {
             return Err((key, format!("`{key}` {text:?} begins or ends within a quarter hour")));

@@ -89,7 +89,8 @@ fn a_running_service_answers_people_and_programs() {
         (&["--start", "2026-01-02", "--end", "2026-01-01"], "The end must be after the start"),
         (&["--start", "2026-03-29 02:30", "--end", "2026-03-30"], "does not exist in Europe/Paris"),
         (&["--start", "1969-12-31T00:00:00Z"], "is before 1970"),
-        (&["--start", "yesterday"], "is not an instant"),
+        (&["--start", "soon"], "is not an instant"),
+        (&["--start", "-1h", "--end", "-2h"], "The end must be after the start"),
         (&["--address", "127.0.0.1:1"], "cannot connect to http://127.0.0.1:1"),
     ] {
         let (is_well, printed, told) = energy(&service, arguments);

@@ -1,12 +1,19 @@
-//! The Grafana dashboard's queries, asked of a real Prometheus that scrapes a running kwapi.
+//! The Grafana dashboard: its queries, asked of a real Prometheus that scrapes a running kwapi, and its form, by Grafana's own
+//! models.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use kwapi_peers::{Peer, free_port, need, output, wait_until};
+use kwapi_peers::{Peer, free_port, need, need_python, output, python_environment, wait_until};
 use serde_json::Value;
 
 use crate::harness::{Kwapi, PATIENCE, get};
+
+fn dashboard() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/grafana/kwapi.json");
+    std::fs::read_to_string(path).unwrap()
+}
 
 /// What is asked of Prometheus: all panels' queries, and the variable's.
 fn queries(dashboard: &Value) -> Vec<(String, String)> {
@@ -24,6 +31,7 @@ fn queries(dashboard: &Value) -> Vec<(String, String)> {
         query
             .replace("$probe", ".*")
             .replace("$__range", "1h")
+            .replace("$__rate_interval", "1m")
             .replace("$price", "0.25")
             .replace("$top", "12")
     };
@@ -43,8 +51,7 @@ fn each_query_of_the_dashboard_is_answered_by_prometheus() {
     if !need(&["prometheus"]) {
         return;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/grafana/kwapi.json");
-    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard()).unwrap();
     // One meter that is up, and one that is not: nobody listens there.
     let closed = free_port();
     let toml = format!(
@@ -80,6 +87,61 @@ fn each_query_of_the_dashboard_is_answered_by_prometheus() {
             "Meters that are not up" => assert_eq!(result[0]["metric"]["meter"], "ups"),
             "Energy by probe in the range" => assert_eq!(result.len(), 2, "{result:?}"),
             _ => {}
+        }
+    }
+}
+
+/// What Grafana's models of a version have against a dashboard.
+fn objections(version: &str, dashboard: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/grafana/schema.py");
+    let mut command = Command::new(python_environment(version));
+    let mut running =
+        command.arg(script).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    running.stdin.take().unwrap().write_all(dashboard.as_bytes()).unwrap();
+    let done = running.wait_with_output().unwrap();
+    let told = String::from_utf8(done.stdout).unwrap().trim().to_owned();
+    assert_eq!(done.status.success(), told.is_empty(), "{told}");
+    told
+}
+
+#[test]
+fn grafanas_own_models_know_each_key_of_the_dashboard() {
+    let dashboard = dashboard();
+    for version in ["grafana-10.1", "grafana-11.6"] {
+        if !need_python(version) {
+            return;
+        }
+        assert_eq!(objections(version, &dashboard), "", "{version}");
+        // They are strict: a key, a panel, a unit, an enumerated value and a data source that there is not.
+        for (written, wrong) in [
+            ("\"gridPos\"", "\"gridpos\""),
+            ("\"type\": \"stat\"", "\"type\": \"stats\""),
+            ("\"unit\": \"watt\"", "\"unit\": \"watts\""),
+            ("\"graphTooltip\": 1", "\"graphTooltip\": 7"),
+            ("\"type\": \"prometheus\"", "\"type\": \"prometheos\""),
+        ] {
+            assert!(dashboard.contains(written), "{written}");
+            assert_ne!(objections(version, &dashboard.replace(written, wrong)), "", "{version}: {wrong}");
+        }
+    }
+}
+
+#[test]
+fn each_panel_says_what_it_shows_from_the_chosen_prometheus_at_any_scrape_interval() {
+    let dashboard: Value = serde_json::from_str(&dashboard()).unwrap();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let text = panel.to_string();
+        for needed in ["title", "description"] {
+            assert!(panel[needed].as_str().is_some_and(|words| !words.is_empty()), "{needed}: {text}");
+        }
+        let chosen = |place: &Value| place["datasource"]["uid"] == "${datasource}";
+        assert!(chosen(panel), "{text}");
+        for target in panel["targets"].as_array().unwrap() {
+            assert!(chosen(target), "{text}");
+            // A rate over less than two scrapes is nothing.
+            let query = target["expr"].as_str().unwrap();
+            let is_rate = query.contains("rate(");
+            assert_eq!(query.contains("[$__rate_interval]"), is_rate, "{query}");
         }
     }
 }

@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::harness::{PATIENCE, get};
 use crate::upgrade::copy;
 
+mod booted;
+
 fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
@@ -21,12 +23,12 @@ struct Debian {
 }
 
 impl Debian {
-    /// A copy of the system that `crates/kwapi-peers/install debian` made, if it can be entered from here.
-    fn new() -> Option<Self> {
+    /// A copy of the system that `crates/kwapi-peers/install` made, if it can be entered from here.
+    fn copy_of(made: Option<PathBuf>) -> Option<Self> {
         if !need(&["dpkg-deb", "dpkg-shlibdeps", "strip", "chroot"]) {
             return None;
         }
-        let Some(made) = kwapi_peers::debian() else {
+        let Some(made) = made else {
             skip("a Debian system is missing: run crates/kwapi-peers/install");
             return None;
         };
@@ -53,9 +55,9 @@ impl Debian {
                     "--uncompressed",
                     "--output",
                 ])
-                .arg(self.root.join("tmp")),
+                .arg(self.root.join("root")),
         );
-        let packed = std::fs::read_dir(self.root.join("tmp")).unwrap().map(|entry| entry.unwrap().path());
+        let packed = std::fs::read_dir(self.root.join("root")).unwrap().map(|entry| entry.unwrap().path());
         packed
             .filter(|path| path.to_string_lossy().contains(&format!("kwapi_{version}_")))
             .map(|path| Path::new("/").join(path.strip_prefix(&self.root).unwrap()))
@@ -131,7 +133,7 @@ fn joules(api: u16, probe: &str) -> (f64, f64) {
 
 #[test]
 fn the_package_is_installed_upgraded_with_its_state_removed_and_purged() {
-    let Some(debian) = Debian::new() else { return };
+    let Some(debian) = Debian::copy_of(kwapi_peers::debian()) else { return };
     let before = debian.files();
     let old = debian.pack("0.1.0-1");
     let new = debian.pack("0.2.0-1");
@@ -236,7 +238,7 @@ fn systemd_accepts_each_unit_and_calls_it_well_confined() {
     let units = lab.join("usr/lib/systemd/system");
     copy(&repository().join("packaging/systemd"), &units);
     // What the units name, and the targets they belong to.
-    for (from, to) in [("/bin/true", "usr/bin/kwapi"), ("/bin/kill", "bin/kill")] {
+    for (from, to) in [("/bin/true", "usr/bin/kwapi"), ("/bin/sh", "bin/sh")] {
         std::fs::create_dir_all(lab.join(to).parent().unwrap()).unwrap();
         std::fs::copy(from, lab.join(to)).unwrap();
     }

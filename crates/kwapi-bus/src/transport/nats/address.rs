@@ -7,6 +7,8 @@ use crate::error::BusError;
 const STREAM_DEFAULT: &str = "kwapi";
 /// The port that NATS is registered for.
 const PORT_DEFAULT: u16 = 4_222;
+/// Servers of a cluster that an endpoint may name.
+pub(super) const SERVERS_MAX: usize = 16;
 /// The longest name of a stream or a consumer.
 pub(super) const NAME_BYTES_MAX: usize = 64;
 
@@ -15,13 +17,13 @@ pub(crate) fn is_nats(url: &str) -> bool {
     url.starts_with("nats://") || url.starts_with("tls://")
 }
 
-/// Where a stream is: `nats://host:port/stream`.
+/// Where a stream is: `nats://host:port/stream`, or `nats://host:port,host:port/stream` where a cluster has it.
 #[derive(Clone, Debug)]
 pub(crate) struct NatsAddress {
     /// The endpoint as it is configured.
     pub(super) endpoint: String,
-    pub(crate) host: String,
-    pub(super) port: u16,
+    /// The servers, each of which has the stream; one at least.
+    pub(crate) servers: Vec<(String, u16)>,
     pub(crate) is_tls: bool,
     /// The stream, and the first word of its subjects.
     pub(crate) stream: String,
@@ -44,7 +46,7 @@ impl NatsAddress {
     pub(crate) fn new(url: &str, config: &NatsConfig) -> Result<Self, BusError> {
         let refused = |why: &str| BusError::config(url, why);
         let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        let (host, stream) = rest.split_once('/').unwrap_or((rest, ""));
+        let (hosts, stream) = rest.split_once('/').unwrap_or((rest, ""));
         if rest.contains('@') {
             // It would be in logs and metrics.
             return Err(BusError::config(
@@ -52,8 +54,10 @@ impl NatsAddress {
                 "an endpoint must not contain a user or a password; set them in `nats`",
             ));
         }
-        if host.is_empty() || host.contains([',', '?', '#']) {
-            return Err(refused("must be nats://HOST:PORT/STREAM, or tls://…"));
+        if hosts.is_empty() || rest.contains("://") || rest.contains(['?', '#']) {
+            return Err(refused(
+                "must be nats://HOST:PORT/STREAM or tls://…; the servers of a cluster are separated by commas",
+            ));
         }
         let stream = if stream.is_empty() { STREAM_DEFAULT } else { stream };
         if !is_name(stream) {
@@ -61,13 +65,17 @@ impl NatsAddress {
                 "the name of the stream must be 1 to {NAME_BYTES_MAX} letters, digits, - or _"
             )));
         }
-        let (host, port) = host_and_port(host).ok_or_else(|| refused("invalid host or port"))?;
+        let servers: Option<Vec<_>> = hosts.split(',').map(host_and_port).collect();
+        let servers = servers.ok_or_else(|| refused("invalid host or port"))?;
+        if servers.len() > SERVERS_MAX {
+            return Err(refused(&format!("names more than {SERVERS_MAX} servers")));
+        }
         let is_tls = scheme == "tls";
         if let Some(trouble) = config.trouble(is_tls) {
             return Err(refused(&trouble));
         }
         let (endpoint, stream, config) = (url.to_owned(), stream.to_owned(), config.clone());
-        Ok(Self { endpoint, host, port, is_tls, stream, config })
+        Ok(Self { endpoint, servers, is_tls, stream, config })
     }
 }
 
@@ -94,17 +102,19 @@ mod tests {
 
     use super::*;
 
-    fn read(url: &str, config: &NatsConfig) -> Result<(String, u16, String), String> {
+    fn read(url: &str, config: &NatsConfig) -> Result<(String, String), String> {
         let address = NatsAddress::new(url, config).map_err(|error| error.to_string())?;
-        Ok((address.host, address.port, address.stream))
+        let servers: Vec<_> = address.servers.iter().map(|(host, port)| format!("{host} {port}")).collect();
+        Ok((servers.join(", "), address.stream))
     }
 
     #[test]
-    fn an_endpoint_names_a_server_and_a_stream() {
+    fn an_endpoint_names_servers_and_a_stream() {
         let of = |url| read(url, &NatsConfig::default()).unwrap();
-        assert_eq!(of("nats://centre:4333/power"), ("centre".into(), 4333, "power".into()));
-        assert_eq!(of("nats://centre"), ("centre".into(), 4222, "kwapi".into()));
-        assert_eq!(of("tls://[::1]:4222/"), ("::1".into(), 4222, "kwapi".into()));
+        assert_eq!(of("nats://centre:4333/power"), ("centre 4333".into(), "power".into()));
+        assert_eq!(of("nats://centre"), ("centre 4222".into(), "kwapi".into()));
+        assert_eq!(of("tls://[::1]:4222/"), ("::1 4222".into(), "kwapi".into()));
+        assert_eq!(of("nats://a:1,b,[::1]:3/x"), ("a 1, b 4222, ::1 3".into(), "x".into()));
     }
 
     #[test]
@@ -113,7 +123,11 @@ mod tests {
         for url in [
             "nats://",
             "nats:///x",
-            "nats://a,b/x",
+            "nats://a,/x",
+            "nats://,a/x",
+            "nats://a,nats://b/x",
+            "nats://a/x,b/x",
+            "nats://a?tls/x",
             "nats://a:port/x",
             "nats://[::1/x",
             "nats://a b/x",
@@ -125,6 +139,8 @@ mod tests {
         for url in ["nats://me:hunter2@centre/x", "nats://me:hunter2/1@centre/x"] {
             assert!(!refused(url).contains("hunter2"), "{url}");
         }
+        let many = format!("nats://a{}/x", ",a".repeat(16));
+        assert!(refused(&many).contains("more than 16 servers"));
         let long = format!("nats://a/{}", "x".repeat(65));
         assert!(refused(&long).contains("1 to 64 letters"));
     }

@@ -1,6 +1,6 @@
 //! One connection to a server, owned by whoever uses it. When it ends, its owner begins again: nothing of it is mended.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::address::NatsAddress;
+use super::address::{NatsAddress, SERVERS_MAX, host_and_port};
 use super::link::Link;
 use super::wire::{self, Message, ServerOp};
 use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL};
@@ -22,8 +22,6 @@ use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL};
 /// A connection on which nothing comes for so long is asked whether it is there; one that does not answer for as long again
 /// is not.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// Servers of a cluster that are remembered.
-const SERVERS_MAX: usize = 16;
 /// Numbers of answers are of a connection: so many bits of them count within it.
 const CONNECTION_SHIFT: u32 = 40;
 /// What is read at a time.
@@ -70,12 +68,27 @@ struct Info {
     connect_urls: Vec<String>,
 }
 
-/// Where to connect: the server that is configured, and the others of its cluster, as far as it has named them.
+/// A server, and the name that its certificate is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Server {
+    host: String,
+    port: u16,
+    certified: String,
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Where to connect: the servers that are configured, and the others of their cluster, as far as one has named them. Each
+/// attempt is at the next of them, so that one that does not answer is left at once.
 #[derive(Debug)]
 pub(super) struct Servers {
     address: NatsAddress,
     /// The one that is tried next first.
-    all: VecDeque<(String, u16)>,
+    all: VecDeque<Server>,
     /// See [`Connection::inbox`]: the same for all connections, so that what a server complains of is told once.
     inbox: String,
     /// Connections so far: an answer to one is none to another.
@@ -84,7 +97,12 @@ pub(super) struct Servers {
 
 impl Servers {
     pub(super) fn new(address: NatsAddress) -> Self {
-        let all = VecDeque::from([(address.host.clone(), address.port)]);
+        let server = |(host, port): &(String, u16)| Server {
+            host: host.clone(),
+            port: *port,
+            certified: host.clone(),
+        };
+        let all = address.servers.iter().map(server).collect();
         let mut random = [0; 12];
         let random = SystemRandom::new().fill(&mut random).map(|()| hex::encode(&random));
         let inbox = random.map_or_else(|_| String::new(), |random| format!("_INBOX.{random}"));
@@ -109,44 +127,53 @@ impl Servers {
         }
     }
 
-    /// Connects to the next of the servers.
+    /// Connects to the next of the servers that lets us in.
     ///
     /// # Errors
-    /// Why that is not possible now, as text.
+    /// Why that is not possible at any of them now, as text.
     pub(super) async fn try_open(&mut self) -> Result<Connection, String> {
         if self.inbox.is_empty() {
             // Another's answers could be taken for ours.
             return Err("the system has no random numbers".to_owned());
         }
-        let Some((host, port)) = self.all.front().cloned() else { return Err("no server".to_owned()) };
-        self.connections += 1;
-        let opened =
-            timeout(RESPONSE_TIMEOUT, Connection::open(&self.address, &host, port, &self.inbox)).await;
-        match opened.unwrap_or_else(|_| Err("connection timed out".to_owned())) {
-            Ok((mut connection, info)) => {
-                connection.next_number = self.connections << CONNECTION_SHIFT;
-                for url in info.connect_urls {
-                    let server = super::address::host_and_port(&url);
-                    if let Some(server) = server.filter(|server| !self.all.contains(server))
-                        && self.all.len() < SERVERS_MAX
-                    {
-                        self.all.push_back(server);
-                    }
-                }
-                Ok(connection)
-            }
-            Err(problem) => {
-                self.all.rotate_left(1);
-                Err(problem)
+        let mut problems = BTreeMap::new();
+        for _ in 0..self.all.len() {
+            let Some(server) = self.all.front().cloned() else { break };
+            self.all.rotate_left(1);
+            match self.try_one(&server).await {
+                Ok(connection) => return Ok(connection),
+                Err(problem) => _ = problems.insert(server.to_string(), problem),
             }
         }
+        if let (1, Some((_, problem))) = (problems.len(), problems.first_key_value()) {
+            return Err(problem.clone());
+        }
+        let each: Vec<_> = problems.iter().map(|(server, problem)| format!("{server}: {problem}")).collect();
+        Err(each.join("; "))
+    }
+
+    async fn try_one(&mut self, server: &Server) -> Result<Connection, String> {
+        self.connections += 1;
+        let opened = timeout(RESPONSE_TIMEOUT, Connection::open(&self.address, server, &self.inbox)).await;
+        let (mut connection, info) =
+            opened.unwrap_or_else(|_| Err("connection timed out".to_owned()))?;
+        connection.next_number = self.connections << CONNECTION_SHIFT;
+        for (host, port) in info.connect_urls.iter().filter_map(|url| host_and_port(url)) {
+            if self.all.len() < SERVERS_MAX && !self.all.iter().any(|it| it.host == host && it.port == port) {
+                // A cluster names its servers by address, and a certificate seldom does.
+                let is_address = host.parse::<std::net::IpAddr>().is_ok();
+                let certified = if is_address { server.certified.clone() } else { host.clone() };
+                self.all.push_back(Server { host, port, certified });
+            }
+        }
+        Ok(connection)
     }
 }
 
 impl Connection {
-    async fn open(address: &NatsAddress, host: &str, port: u16, inbox: &str) -> Result<(Self, Info), String> {
+    async fn open(address: &NatsAddress, server: &Server, inbox: &str) -> Result<(Self, Info), String> {
         let cannot_connect = |error: std::io::Error| format!("cannot connect: {error}");
-        let mut tcp = TcpStream::connect((host, port)).await.map_err(cannot_connect)?;
+        let mut tcp = TcpStream::connect((server.host.as_str(), server.port)).await.map_err(cannot_connect)?;
         tcp.set_nodelay(true).map_err(cannot_connect)?;
         let mut read = BytesMut::new();
         let info: Info = loop {
@@ -165,7 +192,7 @@ impl Connection {
         let is_tls = address.is_tls || info.tls_required;
         let transport: Box<dyn Transport> = if is_tls {
             let tls = TlsConnector::from(Arc::new(address.config.tls()?));
-            let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("TLS: {error}"))?;
+            let name = ServerName::try_from(server.certified.clone()).map_err(|error| format!("TLS: {error}"))?;
             Box::new(tls.connect(name, tcp).await.map_err(|error| format!("TLS: {error}"))?)
         } else {
             Box::new(tcp)

@@ -218,13 +218,19 @@ impl Sender {
             }
         }
         problem.map_or(Ok(()), |problem| {
-            Err(if problem == NOBODY { missing(&self.servers.address().stream) } else { problem })
+            let stream = &self.servers.address().stream;
+            Err(if problem == NOBODY { nobody_stores(stream) } else { problem })
         })
     }
 }
 
 /// Of a server where nobody takes a subject.
 const NOBODY: &str = "no responders";
+
+/// What that means: the next connection looks which, as far as it may.
+fn nobody_stores(stream: &str) -> String {
+    format!("no server stores messages of stream {stream}: it was not created, or its cluster has no leader now")
+}
 
 /// Reads the confirmations of messages that were numbered from `first` on, until each has one.
 ///

@@ -75,6 +75,22 @@ impl Account {
 }
 
 impl Standing {
+    /// What is the same at every message of the newest session: where two accounts of a probe have the same, neither has to take
+    /// anything of the other, as far as [`Standing::compare`] can tell. Begin, session and the three parts of the energy, as
+    /// numbers of eight bytes, the least first. `None` while the next message may change it.
+    pub fn constant(&self) -> Option<[u8; 40]> {
+        let session = self.newest.map_or(u64::MAX, |(session, _)| session.micros());
+        // Of the original Kwapi's messages only the begin tells.
+        let [measured, estimated, bridged] = if self.newest.is_none() { [0; 3] } else { self.base? };
+        let [since, session] = [self.since.micros(), session].map(u64::to_le_bytes);
+        let parts = [measured, estimated, bridged].map(i64::to_le_bytes);
+        let mut all = [0; 40];
+        for (place, part) in all.chunks_exact_mut(8).zip([since, session].iter().chain(&parts)) {
+            place.copy_from_slice(part);
+        }
+        Some(all)
+    }
+
     /// Whether this one has heard the newest message of `other`, or a later one.
     pub fn has_heard(&self, other: &Self) -> bool {
         self.newest >= other.newest

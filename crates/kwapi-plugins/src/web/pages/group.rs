@@ -14,6 +14,7 @@ use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
+use super::troubles::Troubles;
 use super::view::{Drawing, EnergyWords, drawing_of, keys};
 use super::{Layout, group_path, not_found, position, probe_path, range, render};
 use crate::groups::GroupNow;
@@ -37,6 +38,7 @@ struct ListPage {
 #[template(path = "group.html")]
 struct Page {
     layout: Layout,
+    troubles: Troubles,
     crumbs: Vec<Crumb>,
     now: GroupWords,
     encoded: String,
@@ -152,7 +154,7 @@ pub(super) fn list(
     groups.truncate(PAGE_SIZE);
     let last = groups.last().filter(|_| has_more);
     let page = ListPage {
-        layout: Layout::new(site, seen, "Groups".to_owned(), None),
+        layout: Layout { here: "/groups/", ..Layout::new(site, seen, "Groups".to_owned(), None) },
         next: last.map(|last| format!("/groups/?after={}", encode(&last.group))),
         groups: groups.into_iter().map(GroupWords::new).collect(),
         is_first: after.is_none(),
@@ -183,7 +185,8 @@ pub(super) fn one(
     let around = around.filter(|name| group::is_readable(site, seen, name));
     let graphs = Period::ALL.map(|period| graph(site, &view, group, period, now));
     let shown = Page {
-        layout: Layout::new(site, seen, group.to_string(), None),
+        layout: Layout { here: "/groups/", ..Layout::new(site, seen, group.to_string(), None) },
+        troubles: Troubles::of_probes(site, &view.overall.silent, now),
         crumbs: crumbs(site, seen, group),
         now: GroupWords::new(view.now.clone()),
         encoded: encode(group.as_str()),
@@ -258,15 +261,22 @@ pub(super) fn no_group(
 fn graph(site: &Site, view: &GroupView, group: &ProbeId, period: Period, now: Timestamp) -> GroupGraph {
     let groups = site.directory.groups();
     let share = groups.and_then(|groups| groups.known_share(group.as_str(), period, now).ok().flatten());
-    let shares: Vec<f64> = share.iter().flat_map(|share| share.watts.iter().copied().flatten()).collect();
-    let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+    let mean = share.and_then(|share| mean_share(&share.watts));
     let (subject, members) = (Subject::Group(group.clone()), Some(&view.members));
     GroupGraph {
         period,
         values: range::address_of(site, &group_path(group.as_str()), period, now),
         drawing: drawing_of(site, &subject, period, view.energy(period), members, now),
-        known: (!shares.is_empty()).then(|| words::percent(mean)),
+        known: mean.map(words::percent),
     }
+}
+
+/// The mean share known from the first row that has one to the last; of a row without any between them, nothing is known.
+fn mean_share(shares: &[Option<f64>]) -> Option<f64> {
+    let first = shares.iter().position(Option::is_some)?;
+    let last = shares.iter().rposition(Option::is_some)?;
+    let known: f64 = shares.iter().flatten().sum();
+    Some(known / (last - first + 1) as f64)
 }
 
 fn member(
@@ -291,5 +301,20 @@ fn member(
         seen: latest.filter(|latest| latest.is_silent).map(|latest| words::age(latest.at, now)),
         energies: energies.into(),
         total: account.map(|account| EnergyWords::new(&account, now, &site.settings).energy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_in_which_nothing_of_a_group_was_heard_counts_as_unknown() {
+        let check = |shares: &[Option<f64>], expected: Option<f64>| assert_eq!(mean_share(shares), expected);
+        check(&[None, None], None);
+        check(&[None, Some(1.0), Some(0.5), None], Some(0.75));
+        // Before the first and after the last row there is no group, or no row yet.
+        check(&[None, Some(1.0), None, None, Some(1.0), None], Some(0.5));
+        check(&[Some(0.0)], Some(0.0));
     }
 }

@@ -12,6 +12,7 @@ use super::super::chosen::Chosen;
 use super::super::graphs::{Form, Sum};
 use super::super::overview::Seen;
 use super::super::route::FormFields;
+use super::troubles::Troubles;
 use super::view::{Drawing, EnergyWords, Legend, NARROW, ProbeWords, WIDE, drawing, keys, swatch};
 use super::{Layout, filtered, inline, position, probe_path, range, render};
 use crate::http::percent::encode;
@@ -26,7 +27,7 @@ struct Page {
     period: Period,
     watts: Option<String>,
     reporting: usize,
-    silent: usize,
+    troubles: Troubles,
     probes: usize,
     chosen: usize,
     shows_chosen: bool,
@@ -123,7 +124,7 @@ pub(super) fn answer(
         period,
         watts: overall.watts.map(watts_text),
         reporting: overall.reporting,
-        silent: overall.probes - overall.reporting,
+        troubles: Troubles::of_probes(site, &overall.silent, now).with_meters(site, seen, now),
         probes: overall.probes,
         chosen: chosen_here.len(),
         shows_chosen,

@@ -7,6 +7,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kwapi_core::{ProbeId, Timestamp};
+use kwapi_graph::natural_order;
 
 use super::super::answer::Conditions;
 use super::super::overview::Seen;
@@ -135,7 +136,8 @@ impl Meters {
             let shown = of_kind.iter().take(ILL_MAX).map(|meter| Entry::new(meter, now, zone)).collect();
             Entries { count: of_kind.len(), shown }
         };
-        let well: Vec<&MeterNow> = all.iter().filter(|meter| meter.health == MeterHealth::Well).collect();
+        let mut well: Vec<&MeterNow> = all.iter().filter(|meter| meter.health == MeterHealth::Well).collect();
+        well.sort_by(|a, b| natural_order(&a.name, &b.name));
         let pages = well.len().div_ceil(PAGE_SIZE).max(1);
         let page = page.clamp(1, pages);
         let shown = well.iter().skip((page - 1) * PAGE_SIZE).take(PAGE_SIZE);

@@ -193,7 +193,10 @@ pub(super) fn answer(
     let lines = writer.lines;
     let whole = ProbeFilter::default();
     let page = Page {
-        layout: Layout::new(site, seen, root_path.map_or_else(|| "Groups".to_owned(), str::to_owned), None),
+        layout: Layout {
+            here: "/groups/",
+            ..Layout::new(site, seen, root_path.map_or_else(|| "Groups".to_owned(), str::to_owned), None)
+        },
         crumbs: root.as_ref().map(|root| crumbs(site, seen, root)).unwrap_or_default(),
         period,
         periods: Period::ALL

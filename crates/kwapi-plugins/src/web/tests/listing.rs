@@ -23,6 +23,66 @@ async fn a_silent_probe_is_shown_as_silent_and_not_as_zero() {
     assert!(one.contains("Silent") && !one.contains(">0.0 W"), "{one}");
 }
 
+/// What the strip of a page says, as text.
+async fn strip(site: &Router, path: &str, headers: &[(&str, &str)]) -> String {
+    let shown = String::from_utf8(send(site, "GET", path, headers).await.into_body().to_vec()).unwrap();
+    let (before, rest) = shown.split_once("<div class=\"troubles\" id=\"troubles\" data-live>").unwrap();
+    let (_, before) = before.split_once("<main id=\"content\">").unwrap();
+    assert!(!before.contains("<h1>") && !before.contains("<p"), "it is the first: {before}");
+    let (strip, _) = rest.split_once("</div>").unwrap();
+    let parts = strip.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+    parts.collect::<String>().trim().to_owned()
+}
+
+#[tokio::test]
+async fn what_is_silent_is_named_before_all_numbers_with_its_rack_once() {
+    let racks = ["lyon.r1.a", "lyon.r1.b", "lyon.r1.c", "lyon.r1.d", "lyon.r2.a", "paris.<x>"];
+    let mut fixture = Fixture::of(&racks);
+    assert_eq!(strip(&serve(Fixture::of(&racks)), "/last/day/", &[]).await, "", "all is well");
+    fixture.silent.extend(["lyon.r1.a", "lyon.r1.b", "lyon.r1.c", "paris.<x>"]);
+    let site = serve(fixture);
+    assert_eq!(
+        strip(&site, "/last/minute/", &[]).await,
+        "4 silent: lyon.r1 (3 probes) since 09:50:00, paris.&#60;x&#62; since 09:50:00What to try"
+    );
+    let shown = page(&site, "/last/minute/").await;
+    assert!(
+        shown.contains("<a href=\"/groups/?in=lyon.r1\">")
+            && shown.contains("<a href=\"/probe/paris.%3Cx%3E/\">")
+    );
+    // Two that only share a site are named each.
+    let mut fixture = Fixture::of(&racks);
+    fixture.silent.extend(["lyon.r1.b", "lyon.r2.a", "paris.<x>"]);
+    assert_eq!(
+        strip(&serve(fixture), "/last/hour/", &[]).await,
+        "3 silent: lyon.r1.b since 09:50:00, lyon.r2.a since 09:50:00 and 1 moreWhat to try"
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_see_all_is_told_of_their_own_silent_probes_and_of_no_meter() {
+    let probes = ["lyon.r1.a", "lyon.r1.b", "lyon.r1.c", "paris.r1.a", "paris.r1.b"];
+    let mut fixture = Fixture::of(&probes);
+    fixture.silent.extend(["lyon.r1.b", "paris.r1.a", "paris.r1.b"]);
+    let (clock, live) = (fixture.clock(), fixture.heard());
+    let logins = tenants::logins(&clock);
+    let directory = Directory::default()
+        .with_live(live)
+        .with_history(Arc::new(fixture))
+        .with_meters(|| Arc::new([tenants::failing_meter()]));
+    let site = router(directory, settings(), clock, Some(logins));
+    for _ in 0..2 {
+        let lyon = strip(&site, "/last/minute/", &[("x-auth-token", "lyon")]).await;
+        assert_eq!(lyon, "1 silent: lyon.r1.b since 09:50:00What to try");
+        let operator = strip(&site, "/last/minute/", &[("x-auth-token", "operator")]).await;
+        assert_eq!(
+            operator,
+            "3 silent: lyon.r1.b since 09:50:00, paris.r1.a since 09:50:00 and 1 more\
+             1 meter failing: pdu-paris-lyon since 05:44:00What to try"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_total_says_since_when_and_how_much_of_it_is_known() {
     let list = page(&site(), "/last/day/").await;

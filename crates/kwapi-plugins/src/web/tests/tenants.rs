@@ -24,13 +24,9 @@ pub(super) fn logins(clock: &WallClock) -> Logins {
     Logins::new(&LoginConfig::default(), auth, audit).unwrap()
 }
 
-/// The pages of these probes, behind these tokens.
-fn site_of(probes: &[&str]) -> Router {
-    let fixture = Fixture::of(probes);
-    let (clock, live) = (fixture.clock(), fixture.heard());
-    let logins = logins(&clock);
-    // What a meter of both is called, and why it fails, is an operator's to know.
-    let meter = || MeterNow {
+/// What a meter of both tenants is called, and why it fails, is an operator's to know.
+pub(super) fn failing_meter() -> MeterNow {
+    MeterNow {
         name: "pdu-paris-lyon".to_owned(),
         driver: "snmp",
         state: "refused",
@@ -43,11 +39,18 @@ fn site_of(probes: &[&str]) -> Router {
         last_reading: None,
         probes: 2,
         silent: ["paris.gpu", "lyon.db"].map(|id| ProbeId::new(id).unwrap()).into(),
-    };
+    }
+}
+
+/// The pages of these probes, behind these tokens.
+fn site_of(probes: &[&str]) -> Router {
+    let fixture = Fixture::of(probes);
+    let (clock, live) = (fixture.clock(), fixture.heard());
+    let logins = logins(&clock);
     let directory = Directory::default()
         .with_live(live)
         .with_history(Arc::new(fixture))
-        .with_meters(move || Arc::new([meter()]));
+        .with_meters(|| Arc::new([failing_meter()]));
     router(directory, settings(), clock, Some(logins))
 }
 

@@ -104,6 +104,8 @@ impl Report {
         line(format!("{:.6}", self.cost), &self.currency, "cost");
         line(format!("{:.3}", self.seconds), "s", "elapsed");
         let parts = &self.parts;
+        let all =
+            parts.measured_seconds + parts.estimated_seconds + parts.bridged_seconds + parts.unknown_seconds;
         for (status, seconds, joules) in [
             ("measured", parts.measured_seconds, Some(parts.measured_joules)),
             ("estimated", parts.estimated_seconds, Some(parts.estimated_joules)),
@@ -112,7 +114,9 @@ impl Report {
         ] {
             let energy = joules.map_or_else(String::new, |joules| format!(", {joules:.3} J"));
             if seconds > 0.0005 {
-                line(format!("{seconds:.3}"), "s", &format!("{status}{energy} (all probes)"));
+                let percent = 100.0 * seconds / all;
+                let percent = if percent < 0.05 { "< 0.1".to_owned() } else { format!("{percent:.1}") };
+                line(percent, "%", &format!("of the time {status}{energy}"));
             }
         }
         if self.probes.len() > 1 {
@@ -186,10 +190,19 @@ mod tests {
 
     #[test]
     fn the_text_says_energy_and_what_the_next_level_lacks() {
-        let text = report(&[("a", 1_000.0, Some(1.5)), ("b", 500.0, Some(1.5))]).text();
+        let mut two = report(&[("a", 1_000.0, Some(1.5)), ("b", 500.0, Some(1.5))]);
+        two.parts = Parts {
+            measured_joules: 1_500.0,
+            measured_seconds: 199.97,
+            unknown_seconds: 0.03,
+            ..Parts::default()
+        };
+        let text = two.text();
         for expected in [
             "1500.000 J    energy",
             "15.000 W    mean power",
+            "100.0 %    of the time measured, 1500.000 J",
+            "< 0.1 %    of the time unknown",
             "1000.000 J    a",
             "level 2 met",
             "for level 3 it lacks meters of 1 %",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use kwapi_core::{Decimal, Rate, RateEntry, RateSeries, RateUnit, RateValue, Timestamp, WeekHours};
+use kwapi_core::{Decimal, Rate, RateEntry, RateSeries, RateUnit, RateValue, WeekHours};
 use kwapi_plugins::answers::when;
 use serde::Deserialize;
 use toml::Value;
@@ -136,7 +136,7 @@ fn series_of(file: &Path, minutes: u64, zone: &TimeZone) -> Result<RateSeries, S
     let mut values: BTreeMap<u64, Decimal> = BTreeMap::new();
     super::csv_rows(file, &["begin", "value"], |_, cells| {
         let [begin, value] = cells else { return Err("a row has begin and value".to_owned()) };
-        let at = when::instant(begin, Some(zone), Timestamp::EPOCH);
+        let at = when::fixed(begin, Some(zone));
         let at = at.map_err(|error| format!("{begin:?} {error}"))?.micros();
         if !at.is_multiple_of(900_000_000) {
             return Err(format!("{begin:?} is within a quarter hour"));

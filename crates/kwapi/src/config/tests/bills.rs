@@ -54,9 +54,16 @@ fn a_tariff_that_makes_no_sense_is_refused_with_its_line() {
         ),
         (
             "price_per_kwh = 1\nuntil = 'tomorrow'",
-            "6: `until` \"tomorrow\" is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now",
+            "6: `until` \"tomorrow\" is not an instant; write for example 2026-11-26T14:00:00+01:00, or Unix seconds",
         ),
-        ("price_per_kwh = 1\nfrom = 'now'", "6: `from` must be a date or an instant"),
+        (
+            "price_per_kwh = 1\nfrom = 'now'",
+            "6: `from` \"now\" is not an instant; write for example 2026-11-26T14:00:00+01:00, or Unix seconds",
+        ),
+        (
+            "price_per_kwh = 1\nfrom = 'yesterday'",
+            "6: `from` \"yesterday\" is not an instant; write for example 2026-11-26T14:00:00+01:00, or Unix seconds",
+        ),
         (
             "price_per_kwh = 1\nweekdays = ['monday']",
             "6: \"monday\" is not a weekday; write mon, tue, wed, thu, fri, sat, sun, or mon-fri",
@@ -115,7 +122,7 @@ fn shares_are_for_bills_and_hide_the_text_of_their_label() {
         ("{ value = 'p', share = 1.2 }", "`department` of `a`: share must be above 0 and at most 1"),
         (
             "{ value = 'p', from = 'soon' }",
-            "`from` \"soon\" is not an instant; write for example 2026-11-26T14:00:00+01:00, Unix seconds, or now",
+            "`from` \"soon\" is not an instant; write for example 2026-11-26T14:00:00+01:00, or Unix seconds",
         ),
         (
             "{ value = 'p', from = '2026-10-12T00:10:00Z' }",

@@ -28,7 +28,7 @@ const REQUESTS: usize = 2;
 /// How long a request stands.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// How often the server says that there is nothing; one that does not is connected to anew.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(3);
 /// A stream that has messages for us and brings none of them for so long cannot read them.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// Acknowledgements that are sent before the next messages are looked at.

@@ -84,3 +84,17 @@ fn a_standing_travels() {
     let bytes = postcard::to_allocvec(&standing).unwrap();
     assert_eq!(postcard::from_bytes::<Standing>(&bytes).unwrap(), standing);
 }
+
+#[test]
+fn what_is_constant_is_so_at_every_message_of_a_session_and_at_no_other() {
+    let all: Vec<_> = (0..20).map(|seq| message(100, seq, seq * 7)).collect();
+    let constant = |messages: &[Accounting]| standing(messages).constant();
+    for upto in 1..20 {
+        assert_eq!(constant(&all[..upto]), constant(&all));
+    }
+    let later = [all[0], all[9], message(200, 1, 9)];
+    let short = [all[0], all[8], message(200, 1, 9)];
+    assert!(constant(&later).is_some() && constant(&later) != constant(&all), "another session");
+    assert_ne!(constant(&later), constant(&short), "a lost tail");
+    assert_ne!(constant(&all[1..]), constant(&all), "a later begin");
+}

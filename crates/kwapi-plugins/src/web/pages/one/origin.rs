@@ -7,7 +7,7 @@ use kwapi_graph::energy_text;
 
 use super::super::super::overview::Seen;
 use super::super::super::{Site, words};
-use crate::directory::{AccuracySource, ProbeOrigin};
+use crate::directory::{AccuracySource, MeterNow, ProbeOrigin};
 
 /// So much before the newest measurement a register is looked for: a device may not report it each time.
 const REGISTER_AGE_MAX: Duration = Duration::from_secs(2);
@@ -36,14 +36,14 @@ pub(in super::super) fn facts(site: &Site, seen: &Seen, probe: &ProbeId, now: Ti
     let register = latest.and_then(|latest| register(site, probe, latest.at));
     let mut facts = Vec::new();
     match site.directory.origin(probe) {
-        Some(origin) => of_meter(&mut facts, origin, seen, site, now),
+        Some(origin) => of_meter(&mut facts, origin, probe, seen, site, now),
         None if site.directory.is_sum(probe) => {
             facts.push(Fact::new("Power", "sum of other probes"));
             facts.push(Fact::new("Energy", "sum of other probes"));
         }
         None => {
             if seen.is_everything {
-                facts.push(Fact::new("Meter", "read by another process"));
+                facts.push(no_meter(site, latest.is_some_and(|latest| latest.is_silent)));
             }
             if let Some(described) = site.directory.described(probe) {
                 of_publisher(&mut facts, &described.description, site, probe);
@@ -72,12 +72,23 @@ pub(in super::super) fn facts(site: &Site, seen: &Seen, probe: &ProbeId, now: Ti
     facts
 }
 
-fn of_meter(facts: &mut Vec<Fact>, origin: ProbeOrigin, seen: &Seen, site: &Site, now: Timestamp) {
+fn of_meter(
+    facts: &mut Vec<Fact>,
+    origin: ProbeOrigin,
+    probe: &ProbeId,
+    seen: &Seen,
+    site: &Site,
+    now: Timestamp,
+) {
     let ProbeOrigin { meter, driver, state, since, latency, power, energy } = origin;
     if seen.is_everything {
         facts.push(Fact { href: Some("/meters/"), ..Fact::new("Meter", meter) });
         let since = words::since(since, now, &site.settings.zone);
         facts.push(Fact::new("State", format!("{state} since {since}")));
+        if let Some(error) = site.directory.last_error(probe) {
+            facts.push(Fact::new("Last error", error));
+            facts.push(Fact { href: Some("/meters/"), ..Fact::new("Try", "what to try") });
+        }
     }
     facts.push(Fact::new("Driver", driver));
     facts.push(Fact::new("Power", power.unwrap_or("none received yet")));
@@ -85,6 +96,17 @@ fn of_meter(facts: &mut Vec<Fact>, origin: ProbeOrigin, seen: &Seen, site: &Site
     if let Some(latency) = latency {
         facts.push(Fact::new("Response time", format!("{:.0}\u{a0}ms", latency.as_secs_f64() * 1e3)));
     }
+}
+
+/// What is said where no meter of this process is known to have a probe: one that names its outlets itself, and has not been
+/// read since the start, may be the one.
+fn no_meter(site: &Site, is_silent: bool) -> Fact {
+    let is_unread = |meter: &MeterNow| meter.last_reading.is_none();
+    if is_silent && site.directory.meters().is_some_and(|meters| meters.iter().any(is_unread)) {
+        let words = "read by another process, or not read since this one started";
+        return Fact { href: Some("/meters/"), ..Fact::new("Meter", words) };
+    }
+    Fact::new("Meter", "read by another process")
 }
 
 /// What the publisher says of a meter that another process reads.
