@@ -12,10 +12,10 @@ _COMMENT_OR_TEXT = re.compile(
 _TEST = re.compile(r'#\[cfg\((?:test|all\(test[^]]*)\)\]\s*(?:#\[[^]]*\]\s*)*')
 
 
-def code(text):
-    """The text of a file without comments, texts and what is only compiled for tests."""
+def code(text, with_tests=False):
+    """The text of a file without comments, texts and, unless `with_tests`, what is only compiled for tests."""
     text = _COMMENT_OR_TEXT.sub(lambda found: '""' if found.group().startswith(('"', 'r', 'b"')) else ' ', text)
-    while found := _TEST.search(text):
+    while not with_tests and (found := _TEST.search(text)):
         end = _end(text, found.end())
         text = text[:found.start()] + text[end:]
     return text

@@ -59,6 +59,12 @@ impl EndpointConfig {
         self.nats().ok().map(|address| address.stream)
     }
 
+    /// The hosts of the servers that have the stream.
+    pub fn nats_hosts(&self) -> Vec<String> {
+        let address = self.nats().ok();
+        address.into_iter().flat_map(|address| address.servers).map(|(host, _)| host).collect()
+    }
+
     /// The stream that it is.
     ///
     /// # Errors

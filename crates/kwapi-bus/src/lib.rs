@@ -25,13 +25,14 @@ pub use endpoint::{Attach, EndpointConfig};
 pub use error::BusError;
 pub use forwarder::{Forwarder, ForwarderConfig, ForwarderCounters, LinkCounters, LinkSide};
 pub use key::{Key, KeyError, Scheme, key_instant};
-pub use message::{DescriptionRefusal, PAYLOAD_BYTES_MAX, Signer, Verified, Verifier, Wire};
+pub use message::{DescriptionRefusal, Signer, Verified, Verifier, Wire};
 pub use publisher::{Describe, Publisher, PublisherConfig, PublisherCounters};
 pub use received::{Batch, Received};
 pub use refusal::{Refusal, RefusalCounters};
 pub use subscriber::{Ack, SourceConfig, Subscriber, SubscriberConfig, SubscriberCounters};
 pub use transport::nats::{
-    ConsumerBegin, NatsConfig, NatsLink, NatsReport, NatsSetup, NatsSide, StreamLimits,
+    ConsumerBegin, NatsConfig, NatsLink, NatsReport, NatsSetup, NatsSide, NatsSite, NatsSiteLink,
+    StreamLimits,
 };
 pub use transport::zeromq::{BusContext, BusCounters, CurveConfig, CurveError, CurvePair};
 pub use verify::Skew;

@@ -23,7 +23,7 @@ pub use description::DescriptionRefusal;
 pub use encode::{Signer, Wire};
 
 /// A larger payload is refused as `too_large`: an honest one has 150 to 600 bytes, a Grid'5000 one under 1 000.
-pub const PAYLOAD_BYTES_MAX: usize = 8_192;
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 8_192;
 
 const SIGNATURE_MEMBER: &str = "message_signature";
 /// What is hashed first, so that a signature made for something else never fits.

@@ -173,12 +173,15 @@ impl Publisher {
         Ok(())
     }
 
-    /// Lets in the clients that these endpoints name now: see [`crate::Forwarder::let_in`].
+    /// Lets in the clients that these endpoints name now: see [`crate::Forwarder::let_in`]. What connects to NATS next logs in
+    /// as they say.
     ///
     /// # Errors
     /// When a key is none; nothing has changed then.
     pub fn let_in(&self, endpoints: &[EndpointConfig]) -> Result<(), BusError> {
-        self.client_lists.replace(endpoints)
+        self.client_lists.replace(endpoints)?;
+        self.outlets.iter().for_each(|outlet| outlet.log_in_with(endpoints));
+        Ok(())
     }
 
     /// Hands over a measurement; never waits. When the queue is full its oldest is dropped and counted.

@@ -254,7 +254,7 @@ impl Subscriber {
     /// # Errors
     /// When a key is unfit, or endpoints that had the same keys have no longer, which takes a restart; nothing has changed
     /// then.
-    pub fn believe(&self, endpoints: &[SourceConfig]) -> Result<(), BusError> {
+    pub fn verify_with(&self, endpoints: &[SourceConfig]) -> Result<(), BusError> {
         let mut groups = self.sources.lock();
         let mut changed: Vec<(usize, Vec<Key>, Verification)> = Vec::new();
         for (place, group) in groups.iter().enumerate() {
@@ -275,6 +275,7 @@ impl Subscriber {
         }
         let plain: Vec<_> = endpoints.iter().map(SourceConfig::endpoint).collect();
         self.client_lists.replace(&plain)?;
+        self.links.iter().for_each(|link| link.log_in_with(&plain));
         let mut new = self.shared.new_verifications.lock();
         for (place, keys, mut verification) in changed {
             if let Some(ahead) = self.ahead.iter().find(|ahead| ahead.live == place) {

@@ -7,6 +7,7 @@ pub(crate) mod wake;
 pub(crate) mod zeromq;
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use kwapi_core::Timestamp;
 
@@ -33,6 +34,8 @@ pub(crate) struct Keeping {
     pub(crate) works: bool,
     /// How many wait there, by what it last said.
     pub(crate) waiting: u64,
+    /// For how long it may lack what is kept elsewhere for it; `None` where it does not.
+    pub(crate) lacking_for: Option<Duration>,
 }
 
 /// The receiving end of a transport, with the sources it reads from, owned by the subscriber's thread.
@@ -61,7 +64,7 @@ pub(crate) trait Inlet: Send + 'static {
 
     /// How a source that keeps its messages is doing.
     fn keeping(&self, _source: usize) -> Keeping {
-        Keeping { works: true, waiting: 0 }
+        Keeping { works: true, ..Keeping::default() }
     }
 
     /// Takes note up to when all that a source keeps is safe here.

@@ -81,7 +81,7 @@ impl Gaps {
 
     /// Who says for how long `probe` may be silent.
     pub fn source(&self, probe: &ProbeId) -> GapSource {
-        self.read().said(probe).0
+        self.read().gap_of(probe).0
     }
 
     /// For how long a probe may be silent of which nobody says anything.
@@ -141,19 +141,19 @@ impl Default for Gaps {
 
 impl GapTable {
     /// What is said of a probe, and by whom.
-    fn said(&self, probe: &ProbeId) -> (GapSource, Duration) {
+    fn gap_of(&self, probe: &ProbeId) -> (GapSource, Duration) {
         let ConfiguredGaps { default, written, derived } = &self.configured;
         let sources = [
             (GapSource::Configuration, written.get(probe)),
             (GapSource::Publisher, self.described.get(probe)),
             (GapSource::Interval, derived.get(probe)),
         ];
-        let said = sources.into_iter().find_map(|(source, gap)| Some((source, *gap?)));
-        said.unwrap_or((GapSource::Default, *default))
+        let first = sources.into_iter().find_map(|(source, gap)| Some((source, *gap?)));
+        first.unwrap_or((GapSource::Default, *default))
     }
 
     fn count(&mut self, probe: &ProbeId) {
-        let (_, gap) = self.said(probe);
+        let (_, gap) = self.gap_of(probe);
         if gap == self.configured.default {
             self.counting.remove(probe);
         } else {

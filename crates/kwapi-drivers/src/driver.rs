@@ -136,12 +136,12 @@ pub struct Readings {
     all: Vec<(ProbeId, Result<Reading, NoReading>)>,
     /// How many the round before brought.
     usual: usize,
-    asked: Asked,
+    request: ReadRequest,
 }
 
 /// When a round's readings are due: so many, each an interval before the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct ReadRequest {
     /// When it was asked for.
     pub(crate) at: Timestamp,
     /// How long before that the newest is due.
@@ -151,7 +151,7 @@ pub(crate) struct Asked {
     pub(crate) before: u32,
 }
 
-impl Asked {
+impl ReadRequest {
     /// Of one reading, now.
     pub(crate) fn at_once(self) -> Self {
         Self { newest_age: Duration::ZERO, before: 0, ..self }
@@ -169,13 +169,13 @@ pub(crate) struct Due {
 
 impl Readings {
     /// Says when readings are due.
-    pub(crate) fn ask(&mut self, asked: Asked) {
-        self.asked = asked;
+    pub(crate) fn ask(&mut self, request: ReadRequest) {
+        self.request = request;
     }
 
     /// The instants at which readings are due, in order: of most meters one, and that is now.
     pub(crate) fn due(&self) -> impl Iterator<Item = Due> + use<> {
-        let Asked { at, newest_age, interval, before } = self.asked;
+        let ReadRequest { at, newest_age, interval, before } = self.request;
         (0..=before).rev().map(move |before| {
             let age = newest_age.saturating_add(interval.saturating_mul(before));
             Due { at: at.before(age), age }
@@ -184,7 +184,7 @@ impl Readings {
 
     /// Whether they are due more often than they are collected.
     pub(crate) fn are_fast(&self) -> bool {
-        !self.asked.interval.is_zero()
+        !self.request.interval.is_zero()
     }
 
     /// Adds what one outlet said, or why it said nothing.

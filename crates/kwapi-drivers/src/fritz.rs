@@ -103,7 +103,7 @@ impl Driver for Fritz {
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
         let answer = self.session.ask("getdevicelistinfos").await?;
         if answer.status == StatusCode::FORBIDDEN {
-            return Err(DriverError::link(format!("{}: the session has expired", answer.asked)));
+            return Err(DriverError::link(format!("{}: the session has expired", answer.request_line)));
         }
         let answer = answer.required("check that this is a FRITZ!Box")?;
         let Some(plugs) = devices::parse(&answer.text()) else {
@@ -120,7 +120,10 @@ impl Driver for Fritz {
             }
             self.listed.complete(readings);
             if readings.is_empty() {
-                return Err(DriverError::Busy(format!("{}: lists no device with a meter", answer.asked)));
+                return Err(DriverError::Busy(format!(
+                    "{}: lists no device with a meter",
+                    answer.request_line
+                )));
             }
             return Ok(());
         }

@@ -13,6 +13,7 @@ mod plug;
 mod url_config;
 
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use kwapi_core::{Secret, hex};
@@ -102,12 +103,18 @@ impl Login {
     }
 }
 
-/// Reads `http://host[:port][/path]`, or a bare host, which means `scheme`.
+/// Reads `http://host[:port][/path]`, or a bare host, which means `scheme`; an IPv6 address as well without its brackets.
 ///
 /// # Errors
 /// What is wrong with it. The address itself is not repeated: it may carry a password.
 fn parse_address(address: &str, scheme: &str) -> Result<Url, &'static str> {
-    let written = if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
+    let written = if address.contains("://") {
+        address.to_owned()
+    } else if address.parse::<Ipv6Addr>().is_ok() {
+        format!("{scheme}://[{address}]")
+    } else {
+        format!("{scheme}://{address}")
+    };
     let url = Url::parse(&written)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())

@@ -145,7 +145,7 @@ impl Ipmi {
     }
 
     async fn read_source(&mut self) -> Result<Result<Reading, NoReading>, DriverError> {
-        let asked = match &self.found.source {
+        let response = match &self.found.source {
             IpmiSource::Sensors(choice) => {
                 return sensors::read(&mut self.session, choice, &self.shared).await;
             }
@@ -153,7 +153,7 @@ impl Ipmi {
             IpmiSource::NodeManager(channel) => node_manager::ask(&mut self.session, *channel).await,
         };
         let card = self.session.link.card;
-        let power = match asked {
+        let power = match response {
             Ok(power) => power,
             Err(Failure::Completed { what, code }) => return link::no_reading(card, what, code),
             Err(failure) => return Err(failure.of(card, link::SILENT)),

@@ -18,6 +18,7 @@ pub mod ipmi;
 pub(crate) mod json_values;
 pub mod kasa;
 mod last_value;
+mod local_sensors;
 pub mod manager;
 pub mod modbus;
 pub mod mqtt;

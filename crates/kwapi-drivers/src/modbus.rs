@@ -211,12 +211,12 @@ impl Modbus {
         let mut registers = RegisterValues::new();
         let mut busy = None;
         let mut position = 0;
-        while let Some(asked) = self.requests.get(position) {
+        while let Some(planned) = self.requests.get(position) {
             position += 1;
-            if !asked.is_due() {
+            if !planned.is_due() {
                 continue;
             }
-            let block = asked.block;
+            let block = planned.block;
             let Block { function, at: address, count } = block;
             let request = ModbusRequest { unit: self.unit, function, address, count };
             let refusal = match self.line.ask(request).await? {
@@ -233,18 +233,18 @@ impl Modbus {
                     Some(Refusal::Exception(code))
                 }
                 Reply::Answer(ModbusResponse::Exception(code @ (10 | 11))) => {
-                    return Err(DriverError::link(self.said(address, code)));
+                    return Err(DriverError::link(self.exception(address, code)));
                 }
                 Reply::Answer(ModbusResponse::Exception(code)) => {
-                    busy = busy.or_else(|| Some(self.said(address, code)));
+                    busy = busy.or_else(|| Some(self.exception(address, code)));
                     continue;
                 }
                 Reply::Silence(_) if !registers.is_empty() => Some(Refusal::Silence),
-                Reply::Silence(said) => return Err(DriverError::link(said)),
+                Reply::Silence(reason) => return Err(DriverError::link(reason)),
             };
             let refusal = refusal.map(|refusal| (refusal, Instant::now()));
-            if let Some(asked) = self.requests.get_mut(position - 1) {
-                asked.refusal = refusal;
+            if let Some(planned) = self.requests.get_mut(position - 1) {
+                planned.refusal = refusal;
             }
         }
         if registers.is_empty() && !self.requests.is_empty() {
@@ -264,7 +264,7 @@ impl Modbus {
         if singles.len() < 2 {
             return false;
         }
-        let place = self.requests.iter().position(|asked| asked.block == block);
+        let place = self.requests.iter().position(|planned| planned.block == block);
         let Some(place) = place else { return false };
         self.requests
             .splice(place..=place, singles.into_iter().map(|block| BlockRequest { block, refusal: None }));
@@ -274,26 +274,26 @@ impl Modbus {
     /// What it means that no register could be read.
     fn nothing(&mut self, busy: Option<String>) -> DriverError {
         let mut refused = None;
-        for asked in &mut self.requests {
-            refused = asked.refusal.take().map(|(refusal, _)| (asked.block.at, refusal)).or(refused);
+        for planned in &mut self.requests {
+            refused = planned.refusal.take().map(|(refusal, _)| (planned.block.at, refusal)).or(refused);
         }
         let refused = refused.map(|(at, refusal)| match refusal {
-            Refusal::Exception(code) => self.said(at, code),
+            Refusal::Exception(code) => self.exception(at, code),
             Refusal::Silence => format!("{}: unit {}: no response", self.line.address(), self.unit),
         });
         match (busy, refused) {
-            (Some(said), _) => DriverError::Busy(said),
+            (Some(reason), _) => DriverError::Busy(reason),
             // It knew its registers a moment ago: it starts again, or is being set up.
-            (None, Some(said)) if self.has_answered => DriverError::Busy(said),
-            (None, said) => DriverError::Refused(format!(
+            (None, Some(reason)) if self.has_answered => DriverError::Busy(reason),
+            (None, reason) => DriverError::Refused(format!(
                 "{}; check that {:?} is the right map",
-                said.unwrap_or_else(|| "no register can be read".to_owned()),
+                reason.unwrap_or_else(|| "no register can be read".to_owned()),
                 self.map.name
             )),
         }
     }
 
-    fn said(&self, at: u16, code: u8) -> String {
+    fn exception(&self, at: u16, code: u8) -> String {
         format!(
             "{}: unit {}, registers from 0x{at:04X}: exception {code}, {}",
             self.line.address(),

@@ -196,11 +196,11 @@ mod tests {
                 readings.push(&id(outlet), Ok(kwapi_core::Reading::watts(1.0)));
             }
             listed.complete(&mut readings);
-            let said = readings.drain().map(|(probe, reading)| {
+            let lines = readings.drain().map(|(probe, reading)| {
                 reading
                     .map_or_else(|error| format!("{probe}: {error}"), |reading| format!("{probe}: {reading}"))
             });
-            said.collect::<Vec<_>>().join(", ")
+            lines.collect::<Vec<_>>().join(", ")
         };
         assert_eq!(round(&["a", "b"]), "a: 1 W, b: 1 W");
         tokio::time::advance(Duration::from_secs(5)).await;

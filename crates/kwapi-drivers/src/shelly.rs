@@ -175,18 +175,18 @@ mod tests {
         let simulator = HttpDevice::start(respond).await.expect("a port");
         let host = simulator.address().to_string();
         let config = toml::from_str(&format!("host = \"{host}\"\n{keys}")).expect("a configuration");
-        let said = async {
+        let printed = async {
             let mut meter = Shelly::open(&config, outlets, &Arc::default()).await?;
             let mut readings = Readings::default();
             meter.read(&mut readings).await?;
-            let said = readings.drain().map(|(probe, reading)| match reading {
+            let lines = readings.drain().map(|(probe, reading)| match reading {
                 Ok(reading) => format!("{probe}: {reading}"),
                 Err(error) => format!("{probe}: {error}"),
             });
-            Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+            Ok::<_, DriverError>(lines.collect::<Vec<_>>().join("\n"))
         };
-        let said = said.await.unwrap_or_else(|error| error.to_string()).replace(&host, "HOST");
-        assert_eq!(said, expected);
+        let printed = printed.await.unwrap_or_else(|error| error.to_string()).replace(&host, "HOST");
+        assert_eq!(printed, expected);
     }
 
     fn one() -> Outlets {

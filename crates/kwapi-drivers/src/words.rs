@@ -29,9 +29,9 @@ pub(crate) fn fit(text: String) -> String {
 pub(crate) fn fit_error(error: DriverError) -> DriverError {
     match error {
         DriverError::Link(error) => {
-            let said = error.to_string();
-            let fitting = fit(said.clone());
-            DriverError::Link(if fitting == said { error } else { io::Error::new(error.kind(), fitting) })
+            let message = error.to_string();
+            let fitting = fit(message.clone());
+            DriverError::Link(if fitting == message { error } else { io::Error::new(error.kind(), fitting) })
         }
         DriverError::Untrusted(message) => DriverError::Untrusted(fit(message)),
         DriverError::Malformed { what, input } => DriverError::Malformed { what, input: fit(input) },
@@ -70,8 +70,8 @@ mod tests {
             DriverError::NothingToRead(hostile.clone()),
             DriverError::Malformed { what: "x", input: hostile.clone() },
         ] {
-            let said = fit_error(error).to_string();
-            assert!(said.contains("web") && !said.contains(char::is_control), "{said:?}");
+            let message = fit_error(error).to_string();
+            assert!(message.contains("web") && !message.contains(char::is_control), "{message:?}");
         }
         let long = fit("é".repeat(1_000_000));
         assert_eq!((long.chars().count(), long.chars().last()), (CHARACTERS_MAX + 1, Some('…')));

@@ -148,7 +148,7 @@ impl Rrd {
     }
 
     /// The newest value of the first source as the file has it, `None` when unknown.
-    pub fn last_value(&self) -> Option<f64> {
+    pub(crate) fn last_value(&self) -> Option<f64> {
         match &self.steps.first()?.last_value {
             LastValue::Number(value) => *value,
             LastValue::Text(text) => {

@@ -18,11 +18,13 @@ pub mod nvml;
 pub mod objects;
 pub mod openstack;
 mod process;
+mod relay;
 mod skip;
 mod systemd;
 
 pub use lab::{Lab, debian, debian_with_systemd, python_environment};
 pub use process::{Peer, free_port, free_udp_port, output, wait_until};
+pub use relay::Relay;
 pub use skip::skip;
 pub use systemd::Booted;
 

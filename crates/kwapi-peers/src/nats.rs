@@ -15,6 +15,8 @@ pub struct NatsServer {
     process: Option<Peer>,
     directory: PathBuf,
     port: u16,
+    /// What a file of it may have.
+    kilobytes_max: Option<u32>,
 }
 
 impl NatsServer {
@@ -36,7 +38,7 @@ impl NatsServer {
     /// # Panics
     /// With what it printed, when it does not come up.
     pub fn configured(directory: &Path, port: u16, file: &str) -> Self {
-        let mut server = Self { process: None, directory: directory.to_owned(), port };
+        let mut server = Self { process: None, directory: directory.to_owned(), port, kilobytes_max: None };
         server.configure(file);
         server.restart();
         server
@@ -58,11 +60,20 @@ impl NatsServer {
     pub fn restart(&mut self) {
         self.kill();
         let log = self.directory.join("nats.log");
-        let mut command = Command::new(program());
+        let mut command = Command::new(if self.kilobytes_max.is_some() { "sh".into() } else { program() });
+        if let Some(limit) = self.kilobytes_max {
+            // Of a POSIX shell, in blocks of 512 bytes.
+            command.args(["-c", &format!("ulimit -f {}; exec \"$0\" \"$@\"", 2 * limit)]).arg(program());
+        }
         command.arg("-c").arg(self.directory.join("nats.conf"));
         let process = Peer::start(&mut command, log.clone());
         let is_ready = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("Server is ready"));
         self.process = Some(process.ready(START_LIMIT, is_ready));
+    }
+
+    /// From its next start on, no file of it can be longer: what it stores then fails as on a full disk.
+    pub fn limit_files(&mut self, kilobytes_max: Option<u32>) {
+        self.kilobytes_max = kilobytes_max;
     }
 
     /// Ends it as a kill -9 does.

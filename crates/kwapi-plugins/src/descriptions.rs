@@ -87,7 +87,7 @@ impl Descriptions {
     }
 
     /// None yet, and none is written down.
-    pub fn in_memory(gaps: Gaps) -> Self {
+    pub(crate) fn in_memory(gaps: Gaps) -> Self {
         Self::with(DescribedProbes::default(), gaps, None)
     }
 

@@ -255,7 +255,7 @@ impl Live {
     }
 
     /// Rises with each batch that changed something.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         *self.0.generation.borrow()
     }
 

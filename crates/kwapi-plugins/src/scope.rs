@@ -76,12 +76,12 @@ impl Scope {
     }
 
     /// Whether all probes may be seen, those that are not known yet included.
-    pub fn is_all(&self) -> bool {
+    pub(crate) fn is_all(&self) -> bool {
         matches!(self, Self::All)
     }
 
     /// Whether `probe` may be seen now. Labels may change with a reload.
-    pub fn allows(&self, probe: &ProbeId) -> bool {
+    pub(crate) fn allows(&self, probe: &ProbeId) -> bool {
         match self {
             Self::All => true,
             Self::Any(selections) => selections.iter().any(|selection| selection.takes(probe)),

@@ -34,7 +34,7 @@ pub(crate) struct Cli {
     #[arg(long, short, global = true, env = "KWAPI_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Log level: error, warn, info, debug, trace, or `kwapi_drivers=debug`.
+    /// Log level: off, error, warn, info, debug, trace; or of a part: `info,kwapi_drivers=debug`.
     #[arg(long, global = true, env = "KWAPI_LOG", default_value = "info", value_name = "LEVEL")]
     pub(crate) log: String,
 }

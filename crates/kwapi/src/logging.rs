@@ -1,42 +1,59 @@
 //! Logs are for operators: one line a change of state, on standard error.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::os::unix::fs::MetadataExt;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Libraries that log each lost datagram or connection; we say it once, where it is handled.
 const NOISY: [&str; 2] = ["async_snmp", "rumqttc"];
 
-/// The filter for `level`: libraries that log what we log ourselves are silent unless it names them.
-fn directives(level: &str) -> String {
-    let mut directives = level.to_owned();
-    for library in NOISY.iter().filter(|library| !level.contains(**library)) {
-        _ = write!(directives, ",{library}=error");
+/// The filter for `levels`: a level for all, `PART=LEVEL` for a part, or several of these with commas. Libraries that
+/// log what we log ourselves are silent unless it names them.
+fn filter(levels: &str) -> Result<Targets, String> {
+    let level = |word: &str| {
+        // An empty word would be read as `error`.
+        let level = if word.is_empty() { None } else { word.parse::<LevelFilter>().ok() };
+        level.ok_or_else(|| {
+            format!(
+                "--log {levels}: {word:?} is no level: use off, error, warn, info, debug, trace or PART=LEVEL"
+            )
+        })
+    };
+    let mut filter = Targets::new().with_targets(NOISY.map(|library| (library, LevelFilter::ERROR)));
+    for one in levels.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+        filter = match one.split_once('=') {
+            Some((part, word)) => filter.with_target(part.trim(), level(word.trim())?),
+            None => filter.with_default(level(one)?),
+        };
     }
-    directives
+    Ok(filter)
 }
 
-/// Begins logging at `level` (`info`, or directives such as `kwapi_drivers=debug`).
+/// Begins logging at `levels` (`info`, or `info,kwapi_drivers=debug`).
 ///
 /// # Errors
-/// When `level` makes no sense.
-pub(crate) fn begin(level: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(directives(level)).map_err(|error| format!("--log {level}: {error}"))?;
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+/// When `levels` makes no sense.
+pub(crate) fn begin(levels: &str) -> Result<(), String> {
+    let filter = filter(levels)?;
+    let log = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     // journald stamps lines itself; a person wants to see the time.
     if is_to_journal() {
-        log.with_ansi(false).event_format(JournalLines::new()).init();
+        log.with_ansi(false).event_format(JournalLines::new()).finish().with(filter).init();
     } else {
         let colours =
             std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-        log.with_timer(ClockTime).with_ansi(colours).init();
+        log.with_timer(ClockTime).with_ansi(colours).finish().with(filter).init();
     }
     Ok(())
 }

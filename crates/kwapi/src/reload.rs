@@ -21,13 +21,13 @@ pub(crate) async fn watch(started: &Config, mut apply: impl FnMut(Config) -> Res
     let mut taken_up = started.looks.clone();
     let mut before = taken_up.clone();
     loop {
-        let asked = tokio::select! {
+        let is_requested = tokio::select! {
             _ = hangup.recv() => true,
             _ = looks.tick() => false,
         };
         let now = sources.look();
         let settled = std::mem::replace(&mut before, now.clone()) == now;
-        if !asked && (now == taken_up || !settled) {
+        if !is_requested && (now == taken_up || !settled) {
             continue;
         }
         let (config, read_from) = Config::read_with_sources(main);

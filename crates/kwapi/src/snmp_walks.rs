@@ -38,11 +38,11 @@ pub(crate) fn describe(name: &str, text: &str, meters: &[MeterSpec]) -> Result<V
         .into_iter()
         .map(|outlet| {
             let label = outlet.label.map_or_else(String::new, |label| format!("  {label:?}"));
-            let said = match outlet.reading {
+            let value = match outlet.reading {
                 Ok(reading) => reading.to_string(),
                 Err(no_reading) => no_reading.to_string(),
             };
-            format!("outlet {:<10} {said}{label}", outlet.key)
+            format!("outlet {:<10} {value}{label}", outlet.key)
         })
         .collect();
     if lines.is_empty() {

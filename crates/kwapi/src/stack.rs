@@ -142,12 +142,12 @@ impl Stack {
             None => None,
         };
         let remote_writes = match &folded {
-            Some(folded) => remote_write::start(&backlog, config, &gaps, &folded.journal, &mut all)?,
+            Some(folded) => remote_write::start(&backlog, config, &gaps, folded, &mut all)?,
             None => Vec::new(),
         };
         let feed = descriptions
             .as_ref()
-            .map(|said| Feed::start(process, config, said, roles, inside, (folded, &backlog), &mut all))
+            .map(|known| Feed::start(process, config, known, roles, inside, (folded, &backlog), &mut all))
             .transpose()?;
         let forwarder = roles.forwarder.then(|| forwarder::start(process, config, &mut all)).transpose();
         let forwarder = forwarder.map_err(|error| chain(&error))?;
@@ -244,7 +244,7 @@ impl Stack {
     fn reload(&self, config: &Config) -> Result<(), String> {
         let bus = self.keys.section(config);
         if let Some(feed) = &self.feed {
-            feed.believe(config, &bus).map_err(|error| chain(&error))?;
+            feed.verify_with(config, &bus).map_err(|error| chain(&error))?;
         }
         if let Some(forwarder) = &self.forwarder {
             forwarder::let_in(forwarder, config, &bus).map_err(|error| chain(&error))?;

@@ -10,7 +10,7 @@ use zmq::Message;
 use super::Counts;
 use super::beacon::{self, Beacons, Heard};
 use super::link::{LinkCounts, Upstream};
-use super::subscriptions::{Asked, Subscriptions, asked};
+use super::subscriptions::{SubscriptionFrame, Subscriptions, subscription_frame};
 use crate::transport::zeromq::{ListenerQueues, OpenSocket};
 use crate::worker::STOP_POLL_MS;
 
@@ -104,19 +104,19 @@ impl Relay {
         for _ in 0..TURN_MAX {
             let Some(link) = self.downstream.get_mut(index) else { return };
             let Ok(frame) = link.open.socket.recv_bytes(zmq::DONTWAIT) else { return };
-            match asked(&frame) {
-                Asked::Refuse => {
+            match subscription_frame(&frame) {
+                SubscriptionFrame::Refuse => {
                     self.counts.refused_subscriptions.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
-                Asked::Beacons(is_wanted) => {
+                SubscriptionFrame::Beacons(is_wanted) => {
                     link.wants_beacons = is_wanted;
                     if is_wanted {
                         self.send_beacon();
                     }
                     continue;
                 }
-                Asked::Pass => {}
+                SubscriptionFrame::Pass => {}
             }
             self.counts.subscriptions.fetch_add(1, Ordering::Relaxed);
             let here = &link.counts.subscriptions; // Nobody else writes it.

@@ -10,7 +10,7 @@ const SUBSCRIPTION_BYTES_MAX: usize = 256;
 
 /// What came from downstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum SubscriptionFrame {
     /// To be passed upstream.
     Pass,
     /// A forwarder downstream wants beacons (or no longer does): that is between it and us.
@@ -20,12 +20,14 @@ pub(super) enum Asked {
 }
 
 /// What a frame from downstream asks.
-pub(super) fn asked(frame: &[u8]) -> Asked {
+pub(super) fn subscription_frame(frame: &[u8]) -> SubscriptionFrame {
     match frame {
-        [0 | 1, ..] if frame.len() > SUBSCRIPTION_BYTES_MAX => Asked::Refuse,
-        [is_wanted @ (0 | 1), topic @ ..] if topic == beacon::TOPIC => Asked::Beacons(*is_wanted == 1),
-        [0 | 1, ..] => Asked::Pass,
-        _ => Asked::Refuse,
+        [0 | 1, ..] if frame.len() > SUBSCRIPTION_BYTES_MAX => SubscriptionFrame::Refuse,
+        [is_wanted @ (0 | 1), topic @ ..] if topic == beacon::TOPIC => {
+            SubscriptionFrame::Beacons(*is_wanted == 1)
+        }
+        [0 | 1, ..] => SubscriptionFrame::Pass,
+        _ => SubscriptionFrame::Refuse,
     }
 }
 
@@ -66,20 +68,20 @@ mod tests {
     #[test]
     fn subscriptions_are_passed_and_beacons_are_not() {
         for (frame, expected) in [
-            (&b"\x01lyon."[..], Asked::Pass),
-            (b"\x00lyon.", Asked::Pass),
-            (b"\x01", Asked::Pass),
-            (b"\x01\0forwarder.", Asked::Beacons(true)),
-            (b"\x00\0forwarder.", Asked::Beacons(false)),
-            (b"\x01\0forwarder.x", Asked::Pass),
-            (b"\x02lyon.", Asked::Refuse),
-            (b"", Asked::Refuse),
+            (&b"\x01lyon."[..], SubscriptionFrame::Pass),
+            (b"\x00lyon.", SubscriptionFrame::Pass),
+            (b"\x01", SubscriptionFrame::Pass),
+            (b"\x01\0forwarder.", SubscriptionFrame::Beacons(true)),
+            (b"\x00\0forwarder.", SubscriptionFrame::Beacons(false)),
+            (b"\x01\0forwarder.x", SubscriptionFrame::Pass),
+            (b"\x02lyon.", SubscriptionFrame::Refuse),
+            (b"", SubscriptionFrame::Refuse),
         ] {
-            assert_eq!(asked(frame), expected, "{frame:?}");
+            assert_eq!(subscription_frame(frame), expected, "{frame:?}");
         }
         let long = [&[1], vec![b'x'; SUBSCRIPTION_BYTES_MAX].as_slice()].concat();
-        assert_eq!(asked(&long), Asked::Refuse);
-        assert_eq!(asked(&long[..SUBSCRIPTION_BYTES_MAX]), Asked::Pass);
+        assert_eq!(subscription_frame(&long), SubscriptionFrame::Refuse);
+        assert_eq!(subscription_frame(&long[..SUBSCRIPTION_BYTES_MAX]), SubscriptionFrame::Pass);
     }
 
     #[test]

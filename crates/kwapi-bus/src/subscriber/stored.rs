@@ -102,6 +102,9 @@ impl StoredSource {
             // What waits begins after what came last.
             None => self.last.or(self.read_until),
         };
+        if let (Some(lacking), Some(wall)) = (connection.lacking_for, wall) {
+            self.read_until = self.read_until.map(|until| until.min(wall.before(lacking)));
+        }
         if self.at_end.is_none_or(|at| now.saturating_sub(at) > BEHIND_AFTER) {
             self.behind_at = Some(now);
         }

@@ -23,10 +23,10 @@ mod wire;
 pub(crate) use address::{NatsAddress, is_nats};
 pub(crate) use inlet::{NatsInlet, NatsInletConfig};
 pub(crate) use link::Link;
-pub use link::{NatsLink, NatsSide};
+pub use link::{NatsLink, NatsSide, NatsSiteLink};
 pub use login::NatsConfig;
 pub(crate) use outlet::{NatsOutlet, Outgoing};
-pub use setup::{ConsumerBegin, NatsReport, NatsSetup, StreamLimits};
+pub use setup::{ConsumerBegin, NatsReport, NatsSetup, NatsSite, StreamLimits};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -3,6 +3,8 @@
 mod ahead;
 mod cluster;
 mod faults;
+mod leaf;
+mod limits;
 mod logins;
 mod stranger;
 
@@ -16,7 +18,7 @@ use super::*;
 
 /// A server with one stream, `power`, and what connects to it.
 struct World {
-    _lab: Lab,
+    lab: Lab,
     server: NatsServer,
     url: String,
     config: NatsConfig,
@@ -35,7 +37,7 @@ impl World {
         let lab = Lab::empty();
         let server = NatsServer::start(&lab, free_port(), configuration);
         let url = server.url("power");
-        Self { _lab: lab, server, url, config, context: BusContext::new() }
+        Self { lab, server, url, config, context: BusContext::new() }
     }
 
     fn endpoint(&self) -> EndpointConfig {
@@ -48,7 +50,7 @@ impl World {
 
     async fn make_stream(&self) {
         let limits = StreamLimits { replicas: 1, bytes_max: None, age_max: Duration::from_secs(86_400) };
-        let made = self.setup().await.stream(limits).await.expect("a stream");
+        let made = self.setup().await.stream(limits, &[], now()).await.expect("a stream");
         assert_eq!((made.name.as_str(), made.done), ("power", "created"));
     }
 

@@ -69,13 +69,13 @@ async fn keys_are_changed_on_both_sides_while_messages_pass() {
         (subscriber.counters().verified > 0).then_some(())
     });
     let start = now();
-    subscriber.believe(&source(&[&old, &new])).expect("keys");
+    subscriber.verify_with(&source(&[&old, &new])).expect("keys");
     (0..10).for_each(|second| publisher.publish(at_second(start, second)));
     assert!(heard(&mut subscriber, 10).await.iter().all(|(_, key)| key == "test-1"));
     publisher.sign_with(std::slice::from_ref(&new)).expect("a key");
     (10..20).for_each(|second| publisher.publish(at_second(start, second)));
     assert_eq!(heard(&mut subscriber, 20).await.last().map(|(_, key)| key.as_str()), Some("new"));
-    subscriber.believe(&source(&[&new])).expect("keys");
+    subscriber.verify_with(&source(&[&new])).expect("keys");
     (20..30).for_each(|second| publisher.publish(at_second(start, second)));
     heard(&mut subscriber, 30).await;
     assert_eq!(refused(&subscriber), [], "nothing was lost");
@@ -86,7 +86,7 @@ async fn keys_are_changed_on_both_sides_while_messages_pass() {
         refused(&subscriber).iter().any(|(cause, _)| *cause == Refusal::KeyUnknown).then_some(())
     });
     assert_eq!(subscriber.skews().iter().map(|skew| skew.key.as_deref()).collect::<Vec<_>>(), [Some("new")]);
-    assert!(publisher.sign_with(&[]).is_err() && subscriber.believe(&source(&[])).is_err());
+    assert!(publisher.sign_with(&[]).is_err() && subscriber.verify_with(&source(&[])).is_err());
 }
 
 #[test]
@@ -116,10 +116,11 @@ fn endpoints_that_had_the_same_keys_keep_them_together() {
     let source = |url: &str, id: &str| SourceConfig::new(url, Scheme::Kwapi1, vec![Key::new(id, SECRET)]);
     let urls = ["inproc://a", "inproc://b"];
     let listener = subscriber(&BusContext::new(), urls.map(|url| source(url, "one")).into(), &["*"]);
-    let error = listener.believe(&[source(urls[0], "two"), source(urls[1], "one")]).expect_err("they differ");
+    let error =
+        listener.verify_with(&[source(urls[0], "two"), source(urls[1], "one")]).expect_err("they differ");
     assert_eq!(
         error.to_string(),
         "inproc://b: its keys are no longer those of inproc://a; restart to apply this"
     );
-    assert!(listener.believe(&urls.map(|url| source(url, "two"))).is_ok());
+    assert!(listener.verify_with(&urls.map(|url| source(url, "two"))).is_ok());
 }

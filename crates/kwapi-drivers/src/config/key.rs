@@ -73,7 +73,7 @@ impl DriverKey {
 
     /// What holds where it is left out, in words.
     #[must_use]
-    pub const fn otherwise(self, words: &'static str) -> Self {
+    pub(crate) const fn otherwise(self, words: &'static str) -> Self {
         Self { default: KeyDefault::Words(words), ..self }
     }
 
@@ -97,7 +97,7 @@ impl DriverKey {
 
     /// Its value names something on this machine.
     #[must_use]
-    pub const fn naming(self, names: Names) -> Self {
+    pub(crate) const fn naming(self, names: Names) -> Self {
         Self { names: Some(names), ..self }
     }
 

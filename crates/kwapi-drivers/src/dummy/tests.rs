@@ -1,4 +1,4 @@
-use crate::driver::Asked;
+use crate::driver::ReadRequest;
 
 use super::*;
 
@@ -40,7 +40,7 @@ async fn each_value_that_is_due_is_of_its_own_instant_on_the_sine() {
     let mut readings = Readings::default();
     let (millisecond, half) = (Duration::from_millis(1), Duration::from_micros(500));
     let at = Timestamp::from_seconds(1_800_000_000).after(half);
-    readings.ask(Asked { at, newest_age: half, interval: millisecond, before: 3 });
+    readings.ask(ReadRequest { at, newest_age: half, interval: millisecond, before: 3 });
     meter.read(&mut readings).await.unwrap();
     let said: Vec<_> = readings.drain().map(|(probe, reading)| (probe, reading.unwrap())).collect();
     // A quarter of a period apart, the last at its begin.

@@ -142,7 +142,7 @@ async fn ask(device: &DeviceClient, query: &str) -> Result<Info, DriverError> {
     let answer = answer.required("check that this is a FRITZ!Box")?;
     // What it says may be a session: it is not shown.
     info(&answer.text())
-        .ok_or_else(|| DriverError::link(format!("{}: not the answer of a FRITZ!Box", answer.asked)))
+        .ok_or_else(|| DriverError::link(format!("{}: not the answer of a FRITZ!Box", answer.request_line)))
 }
 
 /// Sixteen hexadecimal digits, and nothing that would be more of a query.

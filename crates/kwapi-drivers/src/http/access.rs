@@ -90,6 +90,9 @@ mod tests {
         let bmc = Access::new("host", "bmc1:8443", "https");
         let (user, password) = ("operator", Secret::new("hunter2"));
         check(bmc, "fine");
+        for address in ["2001:db8::9", "[2001:db8::9]", "[2001:db8::9]:8443"] {
+            check(Access { address, ..bmc }, "fine");
+        }
         check(
             Access { address: "ftp://bmc1", ..bmc },
             "`host`: invalid URL; write http://HOST/PATH or https://HOST/PATH",

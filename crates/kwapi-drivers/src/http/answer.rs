@@ -15,7 +15,7 @@ const EXCERPT_CHARACTERS_MAX: usize = 120;
 /// What a device answered.
 #[derive(Debug)]
 pub(crate) struct HttpResponse {
-    pub(crate) asked: String,
+    pub(crate) request_line: String,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -46,7 +46,7 @@ impl HttpResponse {
             (StatusCode::UNAUTHORIZED, false) => "authentication required; set username and password",
             _ => return Ok(self),
         };
-        let why = format!("{}: {}: {why}", self.asked, self.status);
+        let why = format!("{}: {}: {why}", self.request_line, self.status);
         Err(if self.status == StatusCode::UNAUTHORIZED {
             DriverError::Locked(why)
         } else {
@@ -72,13 +72,13 @@ impl HttpResponse {
         ) {
             return Ok(None);
         }
-        let said = format!("{}: {status}{}", self.asked, self.explanation());
+        let message = format!("{}: {status}{}", self.request_line, self.explanation());
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(DriverError::Busy(said));
+            return Err(DriverError::Busy(message));
         }
         if status == StatusCode::FORBIDDEN {
             return Err(DriverError::Refused(format!(
-                "{said}: permission denied for this user; grant read access or use another user"
+                "{message}: permission denied for this user; grant read access or use another user"
             )));
         }
         if status.is_redirection() {
@@ -86,10 +86,10 @@ impl HttpResponse {
             let place = place.split(['?', '#']).next().unwrap_or_default();
             let place = self.quoted(printable(place, EXCERPT_CHARACTERS_MAX));
             return Err(DriverError::Refused(format!(
-                "{said}: redirected to {place:?}; configure that address"
+                "{message}: redirected to {place:?}; configure that address"
             )));
         }
-        Err(DriverError::Refused(said))
+        Err(DriverError::Refused(message))
     }
 
     /// The answer, which has to be there.
@@ -97,7 +97,7 @@ impl HttpResponse {
     /// # Errors
     /// As [`HttpResponse::found`], and `Refused` with `advice` where there is nothing.
     pub(crate) fn required(self, advice: &str) -> Result<Self, DriverError> {
-        let missing = format!("{}: {}: {advice}", self.asked, self.status);
+        let missing = format!("{}: {}: {advice}", self.request_line, self.status);
         self.found()?.ok_or(DriverError::Refused(missing))
     }
 
@@ -142,7 +142,7 @@ impl HttpResponse {
     pub(crate) fn malformed(&self, what: &'static str) -> DriverError {
         DriverError::Malformed {
             what,
-            input: format!("{}: {}", self.asked, self.quoted(excerpt(&self.body))),
+            input: format!("{}: {}", self.request_line, self.quoted(excerpt(&self.body))),
         }
     }
 }

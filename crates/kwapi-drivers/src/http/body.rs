@@ -59,7 +59,7 @@ pub(super) async fn beginning(response: &mut Response) -> Vec<u8> {
 pub(super) fn decoded(
     coding: &str,
     body: Vec<u8>,
-    asked: &str,
+    request_line: &str,
     is_needed: bool,
 ) -> Result<Vec<u8>, DriverError> {
     if !matches!(coding.trim().to_ascii_lowercase().as_str(), "gzip" | "x-gzip") {
@@ -69,14 +69,17 @@ pub(super) fn decoded(
     let limit = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
     let result = MultiGzDecoder::new(body.as_slice()).take(limit).read_to_end(&mut unpacked);
     match result {
-        Ok(_) if unpacked.len() > BODY_BYTES_MAX => Err(too_long(asked)),
+        Ok(_) if unpacked.len() > BODY_BYTES_MAX => Err(too_long(request_line)),
         Ok(_) => Ok(unpacked),
         Err(_) if !is_needed => Ok(unpacked),
-        Err(error) => Err(DriverError::Malformed { what: "gzip", input: format!("{asked}: {error}") }),
+        Err(error) => Err(DriverError::Malformed { what: "gzip", input: format!("{request_line}: {error}") }),
     }
 }
 
 /// The error for a body without a reasonable end.
-pub(super) fn too_long(asked: &str) -> DriverError {
-    DriverError::Malformed { what: "answer", input: format!("{asked}: more than {BODY_BYTES_MAX} bytes") }
+pub(super) fn too_long(request_line: &str) -> DriverError {
+    DriverError::Malformed {
+        what: "answer",
+        input: format!("{request_line}: more than {BODY_BYTES_MAX} bytes"),
+    }
 }

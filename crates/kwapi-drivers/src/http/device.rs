@@ -130,7 +130,7 @@ impl DeviceClient {
         let answer = self.send(Method::GET, url, request).await?;
         if answer.status == StatusCode::UNAUTHORIZED && self.is_session {
             self.is_session_over.store(true, Ordering::Relaxed);
-            return Err(DriverError::link(format!("{}: session expired", answer.asked)));
+            return Err(DriverError::link(format!("{}: session expired", answer.request_line)));
         }
         if answer.status != StatusCode::UNAUTHORIZED || self.login.user.is_none() {
             if let Scheme::Digest { was_accepted, .. } = &mut *self.scheme.lock() {
@@ -220,8 +220,8 @@ impl DeviceClient {
         url: &Url,
         request: RequestBuilder,
     ) -> Result<HttpResponse, DriverError> {
-        let asked = asked(&method, url);
-        let lost = |error: reqwest::Error| failure::lost(&asked, error);
+        let request_line = request_line(&method, url);
+        let lost = |error: reqwest::Error| failure::lost(&request_line, error);
         let request = request.headers(self.login.headers.clone());
         let has_answered = self.has_answered.load(Ordering::Relaxed);
         let repetition = if method == Method::GET { request.try_clone() } else { None };
@@ -240,16 +240,16 @@ impl DeviceClient {
         let body = if status.is_success() && method == Method::GET {
             body::whole(&mut response).await.map_err(|cut| match cut {
                 BodyError::Lost(error) => lost(error),
-                BodyError::TooLong => body::too_long(&asked),
+                BodyError::TooLong => body::too_long(&request_line),
             })?
         } else {
             body::beginning(&mut response).await
         };
         let coding =
             headers.get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).unwrap_or_default();
-        let body = body::decoded(coding, body, &asked, status.is_success())?;
+        let body = body::decoded(coding, body, &request_line, status.is_success())?;
         deadline::answered();
-        Ok(HttpResponse { asked, status, headers, body, secrets: self.secrets(url) })
+        Ok(HttpResponse { request_line, status, headers, body, secrets: self.secrets(url) })
     }
 
     /// What was sent along to get past the device's door.
@@ -265,7 +265,7 @@ impl DeviceClient {
 
 impl fmt::Debug for DeviceClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Device({})", asked(&Method::GET, &self.base))
+        write!(f, "Device({})", request_line(&Method::GET, &self.base))
     }
 }
 
@@ -293,7 +293,7 @@ fn slash_redirect(answer: &HttpResponse, url: &Url) -> Option<Url> {
 }
 
 /// A request in an error's words. Queries are left out: Tasmota and others put passwords there.
-pub(super) fn asked(method: &Method, url: &Url) -> String {
+pub(super) fn request_line(method: &Method, url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{method} {}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }

@@ -13,7 +13,7 @@ const OLD_KEY: &str = "; if the certificate's RSA key is shorter than 2048 bits,
     or renew it on the device";
 
 /// The error of a request that was not answered.
-pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
+pub(super) fn lost(request_line: &str, error: reqwest::Error) -> DriverError {
     let is_unreached = error.is_connect();
     let error = error.without_url();
     let why = causes(&error);
@@ -32,7 +32,7 @@ pub(super) fn lost(asked: &str, error: reqwest::Error) -> DriverError {
         // A certificate's error brings advice of its own.
         Some(_) | None => "",
     };
-    let message = format!("{asked}: {why}{advice}");
+    let message = format!("{request_line}: {why}{advice}");
     match tls {
         Some(error) if is_of_a_device(error) => DriverError::Untrusted(message),
         Some(_) | None => DriverError::link(message),

@@ -87,21 +87,21 @@ pub(super) enum FileTrouble {
 
 impl FileTrouble {
     fn of(path: &Path, error: &io::Error) -> Self {
-        let said = format!("{}: {error}", path.display());
+        let reason = format!("{}: {error}", path.display());
         match error.raw_os_error() {
             Some(libc::EACCES) => Self::Denied(path.to_owned()),
-            Some(libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::ENOTDIR) => Self::Gone(said),
-            Some(libc::EAGAIN | libc::EBUSY | libc::EINTR | libc::ETIMEDOUT) => Self::Busy(said),
-            _ => Self::Silent(said),
+            Some(libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::ENOTDIR) => Self::Gone(reason),
+            Some(libc::EAGAIN | libc::EBUSY | libc::EINTR | libc::ETIMEDOUT) => Self::Busy(reason),
+            _ => Self::Silent(reason),
         }
     }
 
     pub(super) fn no_reading(&self) -> NoReading {
         match self {
             Self::Denied(path) => NoReading::NotAvailable(denied(path)),
-            Self::Gone(said) | Self::Silent(said) => NoReading::NotAvailable(said.clone()),
-            Self::Busy(said) => NoReading::NotReady(said.clone()),
-            Self::Malformed(said) => NoReading::Implausible(said.clone()),
+            Self::Gone(reason) | Self::Silent(reason) => NoReading::NotAvailable(reason.clone()),
+            Self::Busy(reason) => NoReading::NotReady(reason.clone()),
+            Self::Malformed(reason) => NoReading::Implausible(reason.clone()),
         }
     }
 
@@ -109,8 +109,8 @@ impl FileTrouble {
     pub(super) fn into_error(self) -> Option<DriverError> {
         match self {
             Self::Denied(path) => Some(DriverError::Refused(denied(&path))),
-            Self::Gone(said) => Some(DriverError::link(said)),
-            Self::Busy(said) => Some(DriverError::Busy(said)),
+            Self::Gone(reason) => Some(DriverError::link(reason)),
+            Self::Busy(reason) => Some(DriverError::Busy(reason)),
             Self::Malformed(input) => Some(DriverError::Malformed { what: "hwmon value", input }),
             Self::Silent(_) => None,
         }

@@ -53,12 +53,12 @@ impl HwmonSensor {
     }
 
     /// Reads its files. Blocks as long as the chip takes.
-    pub(super) fn read(&self) -> Raw {
+    pub(super) fn read_files(&self) -> Raw {
         if let Some(sleep) = &self.sleep
             && read_text(sleep).is_ok_and(|status| status.trim() == "suspended")
         {
-            let said = "the device is suspended; reading its sensors would wake it".to_owned();
-            return Raw { power: Some(Err(FileTrouble::Silent(said))), ..Raw::default() };
+            let reason = "the device is suspended; reading its sensors would wake it".to_owned();
+            return Raw { power: Some(Err(FileTrouble::Silent(reason))), ..Raw::default() };
         }
         let number = |path: &Option<PathBuf>| path.as_ref().map(|path| read_number(path));
         Raw {

@@ -136,9 +136,9 @@ async fn activate(
     let user = padded(config.username.as_bytes()).ok_or_else(|| {
         DriverError::Refused("user name too long; IPMI 1.5 allows at most 16 bytes".to_owned())
     })?;
-    let mut asked = vec![seal.authentication()];
-    asked.extend(user);
-    let data = ask_outside(link, GET_SESSION_CHALLENGE, &asked).await?;
+    let mut request = vec![seal.authentication()];
+    request.extend(user);
+    let data = ask_outside(link, GET_SESSION_CHALLENGE, &request).await?;
     let mut reader = ByteReader::new(&data);
     let (Some(temporary), Some(challenge)) = (reader.u32(), reader.array::<16>()) else {
         return Err(malformed(GET_SESSION_CHALLENGE.name, &data).into());
@@ -146,12 +146,12 @@ async fn activate(
 
     // The answer comes under the temporary id.
     link.inbox.legacy.store(temporary, Ordering::Relaxed);
-    let mut asked = vec![seal.authentication(), privilege.number()];
-    asked.extend(challenge);
+    let mut request = vec![seal.authentication(), privilege.number()];
+    request.extend(challenge);
     // The card's packets count from here; any number but 0 will do.
-    asked.extend((rand::random::<u32>() | 1).to_le_bytes());
+    request.extend((rand::random::<u32>() | 1).to_le_bytes());
     let sequence = 1;
-    let message = message::request(ACTIVATE_SESSION, 0, sequence, &asked);
+    let message = message::request(ACTIVATE_SESSION, 0, sequence, &request);
     let question = || seal.packet(temporary, 0, &message);
     let answer = |datagram: &[u8]| {
         let (_, message) = seal.open(datagram, link.inbox.console, temporary)?;

@@ -154,14 +154,14 @@ impl Failure {
                 ))
             }
             Self::Completed { what, code } => {
-                let said = format!("{card}: {what}: {} ({code:#04x})", meaning(code));
+                let message = format!("{card}: {what}: {} ({code:#04x})", meaning(code));
                 match remedy(code) {
-                    Remedy::Later | Remedy::State => DriverError::Busy(said),
+                    Remedy::Later | Remedy::State => DriverError::Busy(message),
                     Remedy::Privilege => DriverError::Refused(format!(
-                        "{said}; set privilege to \"operator\" or \"administrator\" and grant the user that level on the BMC"
+                        "{message}; set privilege to \"operator\" or \"administrator\" and grant the user that level on the BMC"
                     )),
                     Remedy::Unsupported | Remedy::Reserve | Remedy::Fewer | Remedy::Absent => {
-                        DriverError::Refused(said)
+                        DriverError::Refused(message)
                     }
                 }
             }

@@ -41,10 +41,10 @@ fn capabilities(data: &[u8]) -> Option<Capabilities> {
 pub(super) async fn ask_capabilities(link: &Link, config: &IpmiConfig) -> Result<Capabilities, Failure> {
     let command = message::GET_AUTHENTICATION_CAPABILITIES;
     let privilege = config.privileges().next().unwrap_or(Privilege::User);
-    let asked = |flags| [THIS_CHANNEL | flags, privilege.number()];
-    let data = match ask_outside(link, command, &asked(EXTENDED)).await {
+    let data = |flags| [THIS_CHANNEL | flags, privilege.number()];
+    let data = match ask_outside(link, command, &data(EXTENDED)).await {
         // A card of IPMI 1.5 may refuse the bit it does not know.
-        Err(Failure::Completed { .. }) => ask_outside(link, command, &asked(0)).await?,
+        Err(Failure::Completed { .. }) => ask_outside(link, command, &data(0)).await?,
         other => other?,
     };
     let malformed = || DriverError::Malformed { what: command.name, input: hex(&data) };

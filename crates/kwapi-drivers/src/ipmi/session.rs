@@ -157,8 +157,8 @@ impl RmcpSession {
         let sequence = self.next_request();
         let message = message::bridged(bridge, command, sequence, data);
         let take = |answer: &IpmiResponse<'_>| {
-            let said = message::answer_across(answer, command, sequence)?;
-            Some(match said {
+            let response = message::answer_across(answer, command, sequence)?;
+            Some(match response {
                 Ok(answer) => (command.name, answer.completion, answer.data.to_vec()),
                 Err(code) => (message::SEND_MESSAGE.name, code, Vec::new()),
             })

@@ -87,13 +87,13 @@ impl KasaDevice {
 /// When the meter says neither power nor energy, with the device's own reason.
 pub(super) fn reading(answer: &Value, key: &str, notes: &mut Notes) -> Result<Reading, NoReading> {
     // A device without a meter refuses the whole module, others the question.
-    let said = answer.pointer("/emeter/get_realtime").or_else(|| answer.get("emeter"));
-    let said = said.ok_or_else(|| NoReading::NotAvailable("no emeter in the answer".to_owned()))?;
-    if let Some(code) = said.get("err_code").and_then(Value::as_i64).filter(|code| *code != 0) {
-        let why = said.get("err_msg").and_then(Value::as_str).map(printable).unwrap_or_default();
+    let emeter = answer.pointer("/emeter/get_realtime").or_else(|| answer.get("emeter"));
+    let emeter = emeter.ok_or_else(|| NoReading::NotAvailable("no emeter in the answer".to_owned()))?;
+    if let Some(code) = emeter.get("err_code").and_then(Value::as_i64).filter(|code| *code != 0) {
+        let why = emeter.get("err_msg").and_then(Value::as_str).map(printable).unwrap_or_default();
         return Err(NoReading::NotAvailable(format!("emeter: error {code} {why}").trim_end().to_owned()));
     }
-    let number = |name: &str| said.get(name).and_then(Value::as_f64);
+    let number = |name: &str| emeter.get(name).and_then(Value::as_f64);
     let either = |whole: &str, thousandths: &str| {
         number(whole).or_else(|| number(thousandths).map(|count| count / 1000.0))
     };

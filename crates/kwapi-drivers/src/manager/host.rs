@@ -42,12 +42,12 @@ impl Host {
     }
 
     /// Time since the boot.
-    pub fn boottime(&self) -> Duration {
+    pub(crate) fn boottime(&self) -> Duration {
         (self.boottime)()
     }
 
     /// The name of the boot.
-    pub fn boot(&self) -> &str {
+    pub(crate) fn boot(&self) -> &str {
         &self.boot
     }
 }

@@ -19,7 +19,7 @@ use super::spec::MeterSpec;
 use super::status::{MeterState, Visible};
 use super::ticks::Ticks;
 use crate::deadline::since_last_answer;
-use crate::driver::{Asked, BLOCK, Cadence, DriverError, Readings};
+use crate::driver::{BLOCK, Cadence, DriverError, ReadRequest, Readings};
 use crate::registry::{Connector, MeterSession};
 
 /// So many rounds in a row that bring nothing are a state of the meter, not an accident.
@@ -106,7 +106,7 @@ impl MeterTask {
         let (mut tick, mut has_accuracy) = (None, false);
         loop {
             let Now { monotonic: started, wall, .. } = outflow.now();
-            readings.ask(Asked { at: wall, ..Asked::default() });
+            readings.ask(ReadRequest { at: wall, ..ReadRequest::default() });
             let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
             let now = outflow.now();
             let finished = now.monotonic;
@@ -137,11 +137,11 @@ impl MeterTask {
         let mut next = outflow.now().monotonic;
         loop {
             let now = outflow.now();
-            let Some((asked, missed)) = ticks.due(now) else {
+            let Some((request, missed)) = ticks.due(now) else {
                 sleep(self.spec.interval).await;
                 continue;
             };
-            readings.ask(asked);
+            readings.ask(request);
             let result = since_last_answer(self.spec.deadline, session.read(&mut readings)).await;
             let finished = outflow.now().monotonic;
             if self.round(&mut readings, now).await {

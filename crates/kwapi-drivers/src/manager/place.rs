@@ -57,13 +57,13 @@ impl RegisterPlace {
     }
 
     /// The register that `probe` is read from; `said` is what the driver knows of it.
-    pub(super) fn register(&self, probe: &ProbeId, said: Option<&Register>) -> Arc<Register> {
-        let said = said.cloned().unwrap_or_default();
+    pub(super) fn register(&self, probe: &ProbeId, stated: Option<&Register>) -> Arc<Register> {
+        let stated = stated.cloned().unwrap_or_default();
         let outlet = || self.keys.get(probe).map_or_else(|| probe.as_str(), String::as_str);
-        let path = format!("{}/{}", self.meter, said.path.as_deref().unwrap_or_else(outlet));
-        let serial = said.serial.as_deref().map(str::trim).filter(|serial| !serial.is_empty());
+        let path = format!("{}/{}", self.meter, stated.path.as_deref().unwrap_or_else(outlet));
+        let serial = stated.serial.as_deref().map(str::trim).filter(|serial| !serial.is_empty());
         let serial = serial.map(|serial| bounded(serial.to_owned()));
-        Arc::new(Register { path: Some(bounded(path)), serial, ..said })
+        Arc::new(Register { path: Some(bounded(path)), serial, ..stated })
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) struct PublishedProbe {
     /// Once a counter was read.
     register: Option<Arc<Register>>,
     /// What the driver said of the register, of which `register` was made.
-    said: Option<Arc<Register>>,
+    stated: Option<Arc<Register>>,
     /// The device's own stamp of its latest measurement, and when that was first seen.
     stamped: Option<(Timestamp, Duration)>,
     /// Whether the state has been told what it must have before the next message leaves.
@@ -104,7 +104,7 @@ impl PublishedProbe {
             session: Session::new(limits, not_before, past),
             counter_power: None,
             register: None,
-            said: None,
+            stated: None,
             stamped: None,
             must_be_kept: false,
             power_origin: None,
@@ -301,17 +301,17 @@ impl PublishedProbe {
     }
 
     /// The register, whose name is made where the driver says something new of it.
-    fn know_register(&mut self, said: Option<&Arc<Register>>, place: &RegisterPlace) -> Arc<Register> {
-        let is_known = match (&self.said, said) {
-            (Some(before), Some(said)) => Arc::ptr_eq(before, said) || before == said,
+    fn know_register(&mut self, stated: Option<&Arc<Register>>, place: &RegisterPlace) -> Arc<Register> {
+        let is_known = match (&self.stated, stated) {
+            (Some(before), Some(stated)) => Arc::ptr_eq(before, stated) || before == stated,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
         if let Some(register) = self.register.as_ref().filter(|_| is_known) {
             return register.clone();
         }
-        let register = place.register(&self.probe, said.map(AsRef::as_ref));
-        (self.register, self.said) = (Some(register.clone()), said.cloned());
+        let register = place.register(&self.probe, stated.map(AsRef::as_ref));
+        (self.register, self.stated) = (Some(register.clone()), stated.cloned());
         register
     }
 

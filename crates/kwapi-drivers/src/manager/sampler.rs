@@ -87,9 +87,9 @@ impl Sampler {
         let mut readings = Readings::default();
         while !blocks.is_closed() {
             let now = self.outflow.now();
-            if let Some((asked, missed)) = ticks.due(now) {
-                pending.missed += missed + u64::from(asked.before);
-                readings.ask(asked.at_once());
+            if let Some((request, missed)) = ticks.due(now) {
+                pending.missed += missed + u64::from(request.before);
+                readings.ask(request.at_once());
                 let result = self.runtime.block_on(catch_panic(self.session.read(&mut readings)));
                 let finished = self.outflow.now();
                 let took = finished.boottime.saturating_sub(now.boottime);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::published::Now;
-use crate::driver::Asked;
+use crate::driver::ReadRequest;
 
 /// Ticks further back than this are missed: the process was stopped, or the host.
 const LATE_MAX: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ impl Ticks {
     }
 
     /// Those that are due `now`, of which there is one at least, and how many before them are missed. `None`: none is due yet.
-    pub(super) fn due(&mut self, now: Now<'_>) -> Option<(Asked, u64)> {
+    pub(super) fn due(&mut self, now: Now<'_>) -> Option<(ReadRequest, u64)> {
         let interval_ns = self.interval.as_nanos();
         let next = self.next.unwrap_or(now.boottime);
         let late = now.boottime.checked_sub(next)?;
@@ -32,7 +32,7 @@ impl Ticks {
         self.next = Some(now.boottime.saturating_sub(newest_age).saturating_add(self.interval));
         let missed = u64::try_from(before.saturating_sub(most)).unwrap_or(u64::MAX);
         let before = u32::try_from(before.min(most)).unwrap_or(0);
-        Some((Asked { at: now.wall, newest_age, interval: self.interval, before }, missed))
+        Some((ReadRequest { at: now.wall, newest_age, interval: self.interval, before }, missed))
     }
 
     /// How long it is to the next one; nothing where that is due.

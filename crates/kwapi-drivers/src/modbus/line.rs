@@ -194,7 +194,7 @@ impl ModbusLine {
         let transaction = state.transaction.wrapping_add(1);
         state.transaction = transaction;
         let ModbusRequest { unit, address, count, .. } = request;
-        let asked = || format!("{}: unit {unit}, registers from 0x{address:04X} ({count})", self.address);
+        let subject = || format!("{}: unit {unit}, registers from 0x{address:04X} ({count})", self.address);
         let exchange = async {
             if self.address.is_rtu() {
                 exchange_rtu(&mut stream, request, self.address.silence()).await
@@ -207,7 +207,7 @@ impl ModbusLine {
                 state.stream = Some(stream);
                 Ok(Reply::Answer(answer))
             }
-            Ok(Err(error)) => Err(DriverError::link(format!("{}: {error}", asked()))),
+            Ok(Err(error)) => Err(DriverError::link(format!("{}: {error}", subject()))),
             Err(_) => {
                 // Kept: what comes late is told from what comes next, and the other meters need no new connection.
                 state.stream = Some(stream);
@@ -215,7 +215,7 @@ impl ModbusLine {
                     LineAddress::Tcp { .. } => "check the unit",
                     LineAddress::Serial { .. } => "check unit, baud, parity and wiring",
                 };
-                Ok(Reply::Silence(format!("{}: timed out after {ANSWER_TIMEOUT:?}; {advice}", asked())))
+                Ok(Reply::Silence(format!("{}: timed out after {ANSWER_TIMEOUT:?}; {advice}", subject())))
             }
         }
     }

@@ -86,6 +86,6 @@ async fn pair(line: &ModbusLine, unit: u8, address: u16) -> Result<Option<[u16; 
     match line.ask(request).await? {
         Reply::Answer(ModbusResponse::Registers(words)) => Ok(words.try_into().ok()),
         Reply::Answer(ModbusResponse::Exception(_)) => Ok(None),
-        Reply::Silence(said) => Err(DriverError::link(said)),
+        Reply::Silence(reason) => Err(DriverError::link(reason)),
     }
 }

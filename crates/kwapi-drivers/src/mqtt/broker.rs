@@ -103,14 +103,14 @@ impl Brokers {
         address: &BrokerAddress,
         filters: &[String],
     ) -> Result<Subscription, DriverError> {
-        let asked_at = Instant::now();
+        let requested_at = Instant::now();
         let slot = self.slot(address);
         let connection = {
             let mut last = slot.lock().await;
             match (last.connection.upgrade().filter(|connection| connection.is_up()), &last.failure) {
                 (Some(connection), _) => connection,
                 // Another meter tried while this one stood in line: one try is enough for all.
-                (None, Some((at, end))) if *at >= asked_at => return Err(end.clone().into()),
+                (None, Some((at, end))) if *at >= requested_at => return Err(end.clone().into()),
                 (None, _) => match connect(address).await {
                     Ok(connection) => {
                         *last = Last { connection: Arc::downgrade(&connection), failure: None };
@@ -182,7 +182,7 @@ struct Routes {
     /// Filters with `+` or `#`.
     wild: Vec<(String, Arc<Queue>)>,
     /// Filters in the order their subscriptions were asked for, to tell whose was refused.
-    asked: VecDeque<String>,
+    unconfirmed: VecDeque<String>,
     end: Option<End>,
 }
 
@@ -233,7 +233,7 @@ impl Subscription {
         if self.connection.client.try_subscribe(filter, QoS::AtMostOnce).is_err() {
             return Ok(false);
         }
-        routes.asked.push_back(filter.to_owned());
+        routes.unconfirmed.push_back(filter.to_owned());
         let queue = Arc::clone(&self.queue);
         if filter.contains(['+', '#']) {
             routes.wild.push((filter.to_owned(), queue));
@@ -326,7 +326,7 @@ async fn serve(address: String, mut events: EventLoop, routes: Arc<Mutex<Routes>
                 }
             }
             Ok(Event::Outgoing(Outgoing::Subscribe(id))) => {
-                if let Some(filter) = routes.lock().asked.pop_front() {
+                if let Some(filter) = routes.lock().unconfirmed.pop_front() {
                     unacknowledged.insert(id, filter);
                 }
             }

@@ -63,16 +63,16 @@ impl Server {
     }
 
     /// What it means that an answer of many lines does not end.
-    fn trickled(&self, asked: &str) -> DriverError {
-        DriverError::link(format!("{}: {asked}: response incomplete after {ANSWER_TIMEOUT:?}", self.host))
+    fn trickled(&self, request: &str) -> DriverError {
+        DriverError::link(format!("{}: {request}: response incomplete after {ANSWER_TIMEOUT:?}", self.host))
     }
 
     async fn send(&mut self, line: &str) -> Result<(), DriverError> {
         self.stream.write_all(format!("{line}\n").as_bytes()).await.map_err(DriverError::Link)
     }
 
-    async fn line(&mut self, asked: &str) -> Result<String, DriverError> {
-        let lost = |why: String| DriverError::link(format!("{}: {asked}: {why}", self.host));
+    async fn line(&mut self, request: &str) -> Result<String, DriverError> {
+        let lost = |why: String| DriverError::link(format!("{}: {request}: {why}", self.host));
         let mut line = Vec::new();
         let mut bounded = (&mut self.stream).take(LINE_BYTES_MAX);
         match timeout(TIMEOUT, bounded.read_until(b'\n', &mut line)).await {
@@ -156,12 +156,12 @@ impl Server {
     }
 
     async fn list_variables(&mut self, ups: &str) -> Result<Result<Variables, NoReading>, DriverError> {
-        let asked = format!("LIST VAR {ups}");
-        self.send(&asked).await?;
+        let request = format!("LIST VAR {ups}");
+        self.send(&request).await?;
         let mut variables = Variables::default();
         let mut bytes = 0;
         loop {
-            let line = self.line(&asked).await?;
+            let line = self.line(&request).await?;
             if line.starts_with("END LIST VAR") {
                 return Ok(Ok(variables));
             }
@@ -174,10 +174,13 @@ impl Server {
                 variables.insert(name, value);
             } else if !line.starts_with("BEGIN LIST VAR") {
                 // The rest of the answer would be taken for the next one.
-                return Err(DriverError::link(format!("{}: {asked}: invalid variable {line:?}", self.host)));
+                return Err(DriverError::link(format!(
+                    "{}: {request}: invalid variable {line:?}",
+                    self.host
+                )));
             }
             if variables.len() > VARIABLES_MAX || bytes > ANSWER_BYTES_MAX {
-                return Err(DriverError::link(format!("{}: {asked}: too many variables", self.host)));
+                return Err(DriverError::link(format!("{}: {request}: too many variables", self.host)));
             }
         }
     }

@@ -87,7 +87,7 @@ pub(super) fn counted(parts: &[NodePart]) -> Vec<usize> {
 
 impl NodePart {
     /// What it contains.
-    pub(super) fn why(&self) -> &'static str {
+    pub(super) fn contents(&self) -> &'static str {
         match self.key.as_str() {
             NODE => "the whole node, including the other counters; never added to them",
             key if key.starts_with("accel") => "an accelerator, or all of them where it has no number",
@@ -98,15 +98,15 @@ impl NodePart {
     }
 
     /// Reads its files. Blocks as long as the kernel takes.
-    pub(super) fn read(&self) -> Said {
+    pub(super) fn read_files(&self) -> PartValues {
         let read = |path: &Option<PathBuf>, unit| path.as_ref().map(|path| read(path, unit));
-        Said { power: read(&self.power, "W"), energy: read(&self.energy, "J") }
+        PartValues { power: read(&self.power, "W"), energy: read(&self.energy, "J") }
     }
 }
 
 /// What the two files of a part said.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct PartValues {
     pub(super) power: Option<Result<CounterValue, CounterTrouble>>,
     pub(super) energy: Option<Result<CounterValue, CounterTrouble>>,
 }
@@ -139,15 +139,15 @@ impl CounterTrouble {
     pub(super) fn no_reading(&self) -> NoReading {
         match self {
             Self::Denied(path) => NoReading::NotAvailable(denied(path)),
-            Self::Gone(said) => NoReading::NotAvailable(said.clone()),
-            Self::Malformed(said) => NoReading::Implausible(said.clone()),
+            Self::Gone(reason) => NoReading::NotAvailable(reason.clone()),
+            Self::Malformed(reason) => NoReading::Implausible(reason.clone()),
         }
     }
 
     pub(super) fn into_error(self) -> DriverError {
         match self {
             Self::Denied(path) => DriverError::Refused(denied(&path)),
-            Self::Gone(said) => DriverError::link(said),
+            Self::Gone(reason) => DriverError::link(reason),
             Self::Malformed(input) => DriverError::Malformed { what: "pm_counters", input },
         }
     }

@@ -104,7 +104,7 @@ mod tests {
 
     #[track_caller]
     fn check(line: &str, expected: &str) {
-        let said = |is_openmetrics| {
+        let parsed = |is_openmetrics| {
             parse_sample(line, is_openmetrics).map_or_else(
                 || "no sample".to_owned(),
                 |ExpositionSample { name, labels, value, seconds }| {
@@ -112,7 +112,7 @@ mod tests {
                 },
             )
         };
-        assert_eq!(said(line.contains("OM")), expected, "{line}");
+        assert_eq!(parsed(line.contains("OM")), expected, "{line}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::zones::parse_microjoules;
 use super::*;
-use crate::driver::Asked;
+use crate::driver::ReadRequest;
 use crate::outlets::Outlet;
 
 /// Zones by path, with name and counter in microjoules; the range is that of many Xeons.
@@ -59,7 +59,7 @@ async fn a_counter_that_is_read_more_often_than_it_steps_is_told_when_it_has_ste
     let root = tree(&[("intel-rapl:0", "package-0", 1_000_000)]);
     let mut meter = open(root.path(), &named("package-0")).await.unwrap();
     let mut readings = Readings::default();
-    readings.ask(Asked { interval: Duration::from_millis(1), ..Asked::default() });
+    readings.ask(ReadRequest { interval: Duration::from_millis(1), ..ReadRequest::default() });
     let mut told = Vec::new();
     for (wait_ms, energy) in [(1, 1_000_000), (1, 1_000_000), (1, 1_062_000), (1, 1_062_000), (50, 1_062_000)]
     {

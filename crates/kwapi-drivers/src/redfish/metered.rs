@@ -42,7 +42,7 @@ pub(super) struct Metered {
     pub(super) serial: Option<String>,
     /// What its counter is known by.
     register: Option<Arc<Register>>,
-    asked: Instant,
+    requested: Instant,
     searched: Instant,
     /// Whether the last search has looked at every place, since none had a number.
     is_searched_through: bool,
@@ -63,7 +63,7 @@ impl Metered {
             energy: EnergySource::default(),
             serial: None,
             register: None,
-            asked: now,
+            requested: now,
             searched: now,
             is_searched_through,
         })
@@ -94,7 +94,7 @@ impl Metered {
             energy: EnergySource::default(),
             serial: None,
             register: None,
-            asked: now,
+            requested: now,
             searched: now,
             is_searched_through: true,
         }
@@ -166,12 +166,12 @@ impl Metered {
             return Ok(reading);
         }
         let now = Instant::now();
-        let ask_again = self.asked + if is_missing { ASK_MISSING } else { ASK_BETTER };
+        let ask_again = self.requested + if is_missing { ASK_MISSING } else { ASK_BETTER };
         if now >= self.searched + SEARCH_AGAIN || is_missing && !self.is_searched_through {
-            (self.asked, self.searched) = (now, now);
+            (self.requested, self.searched) = (now, now);
             self.search(device).await?;
         } else if now >= ask_again {
-            self.asked = now;
+            self.requested = now;
             self.ask(device).await?;
         } else {
             return Ok(reading.map(zero_is_estimated));

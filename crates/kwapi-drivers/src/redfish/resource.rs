@@ -319,15 +319,15 @@ pub(super) fn segment(path: &str) -> &str {
 
 /// A resource's id: what it says, or the end of its path.
 pub(super) fn id(resource: &Value, path: &str) -> String {
-    let said = resource.get("Id").and_then(Value::as_str).unwrap_or_else(|| segment(path));
-    printable(said, NAME_CHARACTERS_MAX)
+    let name = resource.get("Id").and_then(Value::as_str).unwrap_or_else(|| segment(path));
+    printable(name, NAME_CHARACTERS_MAX)
 }
 
 /// What tells a resource's device from another of its kind: its serial number, or the UUID that the card made for it.
 pub(super) fn serial(resource: &Value) -> Option<String> {
     let text = |name: &str| resource.get(name).and_then(Value::as_str).map(str::trim);
-    let said = text("SerialNumber").filter(|serial| !serial.is_empty()).or_else(|| text("UUID"))?;
-    Some(printable(said, NAME_CHARACTERS_MAX)).filter(|serial| !serial.is_empty())
+    let number = text("SerialNumber").filter(|serial| !serial.is_empty()).or_else(|| text("UUID"))?;
+    Some(printable(number, NAME_CHARACTERS_MAX)).filter(|serial| !serial.is_empty())
 }
 
 /// A name that its owner gave it.

@@ -71,16 +71,18 @@ impl RedfishSession {
         };
         let body = json!({"UserName": username, "Password": password.expose()});
         let answer = device.post(sessions, &body).await?;
-        let said = format!("{}: {}{}", answer.asked, answer.status, answer.explanation());
+        let message = format!("{}: {}{}", answer.request_line, answer.status, answer.explanation());
         if is_full(&answer) {
             return Err(DriverError::Busy(format!(
-                "{said}: no free session on the BMC; close some there, or set auth = \"basic\""
+                "{message}: no free session on the BMC; close some there, or set auth = \"basic\""
             )));
         }
         // A card that knows no such user says 401; some say 400 and mean the same.
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
         {
-            return Err(DriverError::Refused(format!("{said}: login failed; check username and password")));
+            return Err(DriverError::Refused(format!(
+                "{message}: login failed; check username and password"
+            )));
         }
         let token = answer.headers.get("x-auth-token").cloned();
         // Absolute on some cards; only its path is ours to use.

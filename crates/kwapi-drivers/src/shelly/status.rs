@@ -168,15 +168,15 @@ mod tests {
 
     #[track_caller]
     fn check(channels: &[Channel], expected: &[&str]) {
-        let said: Vec<_> = channels
+        let lines: Vec<_> = channels
             .iter()
             .map(|Channel { key, position, reading }| {
                 let position = position.map_or_else(|| "-".to_owned(), |position| position.to_string());
-                let said = reading.as_ref().map_or_else(ToString::to_string, ToString::to_string);
-                format!("{position} {key}: {said}")
+                let value = reading.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+                format!("{position} {key}: {value}")
             })
             .collect();
-        assert_eq!(said, expected);
+        assert_eq!(lines, expected);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use patience::Patience;
 pub(super) struct Agent {
     client: ClientOf,
     config: SnmpConfig,
-    asked: AgentContext,
+    context: AgentContext,
     shared: Arc<SnmpShared>,
     patience: Patience,
     max_varbinds: usize,
@@ -73,14 +73,14 @@ impl Agent {
         shared: &Arc<SnmpShared>,
         max_varbinds: usize,
     ) -> Result<Self, DriverError> {
-        let asked = AgentContext::of(config);
-        let learned = shared.learned(&asked.address);
+        let context = AgentContext::of(config);
+        let learned = shared.learned(&context.address);
         let patience = Patience::new(config, learned.is_slow);
         let client = shared.client(config, Trust::Signed, patience.attempts()).await?;
         Ok(Self {
             client: ClientOf(client),
             config: config.clone(),
-            asked,
+            context,
             shared: Arc::clone(shared),
             patience,
             max_varbinds: learned.varbinds.unwrap_or(max_varbinds).max(1),
@@ -165,12 +165,12 @@ impl Agent {
 
     /// An error in an operator's words.
     fn failed(&self, what: &str, error: &Error) -> DriverError {
-        self.asked.failed(what, error, self.shared.learned(&self.asked.address).has_answered)
+        self.context.failed(what, error, self.shared.learned(&self.context.address).has_answered)
     }
 
     fn learn(&mut self, max_varbinds: usize) {
         self.max_varbinds = max_varbinds.max(1);
-        let (agent, most) = (&self.asked.address, self.max_varbinds);
+        let (agent, most) = (&self.context.address, self.max_varbinds);
         self.shared.learn(agent, |learned| learned.varbinds = Some(most));
         tracing::info!(%agent, most, "the agent rejects large requests; requesting fewer objects at once");
     }
@@ -188,7 +188,7 @@ impl Agent {
             Some(error) if !is_answer(error) => false,
             Some(_) | None => {
                 crate::deadline::answered();
-                let agent = &self.asked.address;
+                let agent = &self.context.address;
                 if !self.shared.learned(agent).has_answered {
                     self.shared.learn(agent, |learned| learned.has_answered = true);
                 }
@@ -198,7 +198,7 @@ impl Agent {
         if !is_slow {
             return;
         }
-        let agent = &self.asked.address;
+        let agent = &self.context.address;
         self.shared.learn(agent, |learned| learned.is_slow = true);
         tracing::info!(%agent, ?took, "the agent is slow; retransmission disabled");
         // On the common socket another client costs nothing.
@@ -244,9 +244,9 @@ impl Agent {
                             // The library halved a request that the agent called too big.
                             self.learn(self.max_varbinds.min(chunk.request_range.len()));
                         }
-                        let asked = places.get(chunk.request_range).unwrap_or_default();
-                        let missing = take(oids, asked, &chunk.response.varbinds, values);
-                        waiting.extend(self.ask_again(asked.len(), missing));
+                        let requested = places.get(chunk.request_range).unwrap_or_default();
+                        let missing = take(oids, requested, &chunk.response.varbinds, values);
+                        waiting.extend(self.ask_again(requested.len(), missing));
                         continue;
                     }
                     Err(error) => error,
@@ -272,12 +272,12 @@ impl Agent {
 
     /// What to ask for again when an answer left objects out: those alone, if it had others; else all of them by halves.
     /// One object that is left out of its own answer is not asked for again. So it ends.
-    fn ask_again(&mut self, asked: usize, missing: Vec<usize>) -> Vec<Vec<usize>> {
-        if missing.is_empty() || asked <= 1 {
+    fn ask_again(&mut self, requested: usize, missing: Vec<usize>) -> Vec<Vec<usize>> {
+        if missing.is_empty() || requested <= 1 {
             return Vec::new();
         }
-        if missing.len() < asked {
-            self.learn(self.max_varbinds.min(asked - missing.len()));
+        if missing.len() < requested {
+            self.learn(self.max_varbinds.min(requested - missing.len()));
             return missing.chunks(self.max_varbinds).map(<[usize]>::to_vec).collect();
         }
         halves(missing).to_vec()

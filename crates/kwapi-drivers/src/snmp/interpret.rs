@@ -25,7 +25,7 @@ const COUNTER_FIELDS: [Sentinel; 4] =
     [Sentinel::Unsigned(32), Sentinel::Signed(32), Sentinel::Unsigned(64), Sentinel::Signed(64)];
 
 /// What became of one column.
-enum Said {
+enum FieldValue {
     /// A number in the column's unit.
     Number(f64),
     /// The profile has no such column, or the agent no such object.
@@ -51,15 +51,15 @@ pub(super) fn reading(section: &Section, row: &ColumnValues) -> Result<Reading, 
             power.digits.is_some(),
             &power.not_available,
         ),
-        None => Said::Nothing,
+        None => FieldValue::Nothing,
     };
     let power = match power {
-        Said::Number(watts) if watts > WATTS_MAX.0 => {
+        FieldValue::Number(watts) if watts > WATTS_MAX.0 => {
             return Err(NoReading::Implausible(format!("{watts} W; check the scale")));
         }
-        Said::Number(watts) => Some(Watts(watts)),
-        Said::Nothing => None,
-        Said::NoReading(reason) => return Err(reason),
+        FieldValue::Number(watts) => Some(Watts(watts)),
+        FieldValue::Nothing => None,
+        FieldValue::NoReading(reason) => return Err(reason),
     };
     let voltage = section.voltage.as_ref().and_then(|volts| {
         let digits = volts.digits.is_some();
@@ -70,12 +70,12 @@ pub(super) fn reading(section: &Section, row: &ColumnValues) -> Result<Reading, 
             let digits = amperes.digits.is_some();
             number(row, Field::Current, Field::CurrentDigits, amperes.amperes, digits, &amperes.not_available)
         }
-        None => Said::Nothing,
+        None => FieldValue::Nothing,
     };
     let current = match (current, &section.power) {
         // Where there is no power, the current is what the outlet is measured by.
-        (Said::NoReading(reason), None) => return Err(reason),
-        (said, _) => said.ok(),
+        (FieldValue::NoReading(reason), None) => return Err(reason),
+        (value, _) => value.ok(),
     };
     let counter = section.energy.as_ref().and_then(|energy| counter(section, energy, row));
     let reading = Reading {
@@ -155,7 +155,7 @@ impl Usefulness {
 pub(super) fn on_device(section: &Section, rows: &[ColumnValues]) -> Section {
     let is_told = |field: Field, not_available: Option<&Vec<i64>>| {
         not_available.is_some_and(|missing| {
-            let told = |row| matches!(number(row, field, field, 1.0, false, missing), Said::Number(_));
+            let told = |row| matches!(number(row, field, field, 1.0, false, missing), FieldValue::Number(_));
             rows.iter().any(told)
         })
     };
@@ -204,11 +204,13 @@ fn number(
     scale: f64,
     has_digits: bool,
     not_available: &[i64],
-) -> Said {
+) -> FieldValue {
     let raw = match value(row, field) {
-        None | Some(ObjectValue::Absent) => return Said::Nothing,
+        None | Some(ObjectValue::Absent) => return FieldValue::Nothing,
         Some(ObjectValue::Failed) => {
-            return Said::NoReading(NoReading::NotReady(format!("the agent returned an error for {field}")));
+            return FieldValue::NoReading(NoReading::NotReady(format!(
+                "the agent returned an error for {field}"
+            )));
         }
         Some(raw) => raw,
     };
@@ -217,17 +219,17 @@ fn number(
         not_available.iter().any(|code| i128::from(*code) == integer) || Sentinel::any(fields, integer)
     };
     if raw.is_blank() || raw.integer().is_some_and(means_nothing) {
-        return Said::NoReading(NoReading::NotAvailable(format!("{field} reads {}", raw.describe())));
+        return FieldValue::NoReading(NoReading::NotAvailable(format!("{field} reads {}", raw.describe())));
     }
     let Some(count) = raw.number() else {
-        return Said::NoReading(NoReading::Implausible(format!("{field} {}", raw.describe())));
+        return FieldValue::NoReading(NoReading::Implausible(format!("{field} {}", raw.describe())));
     };
     if count < 0.0 {
-        return Said::NoReading(NoReading::NotAvailable(format!("{field} reads {}", raw.describe())));
+        return FieldValue::NoReading(NoReading::NotAvailable(format!("{field} reads {}", raw.describe())));
     }
     match digits(row, digits_field, has_digits) {
-        Ok(digits) => Said::Number(scaled(count, scale) / power_of_ten(digits)),
-        Err(reason) => Said::NoReading(reason),
+        Ok(digits) => FieldValue::Number(scaled(count, scale) / power_of_ten(digits)),
+        Err(reason) => FieldValue::NoReading(reason),
     }
 }
 
@@ -265,9 +267,9 @@ fn power_of_ten(digits: u8) -> f64 {
 
 fn counter(section: &Section, energy: &CounterColumn, row: &ColumnValues) -> Option<MeterCounter> {
     let has_digits = energy.digits.is_some();
-    let said =
+    let energy_value =
         number(row, Field::Energy, Field::EnergyDigits, energy.watt_hours, has_digits, &energy.not_available);
-    let watt_hours = said.ok()?;
+    let watt_hours = energy_value.ok()?;
     let digits = digits(row, Field::EnergyDigits, has_digits).ok()?;
     let tick = energy.watt_hours / power_of_ten(digits.saturating_add(decimals(value(row, Field::Energy)?)));
     let energy_of = |watt_hours: f64| Energy::from_joules(watt_hours * 3_600.0);
@@ -282,7 +284,7 @@ fn counter(section: &Section, energy: &CounterColumn, row: &ColumnValues) -> Opt
     })
 }
 
-impl Said {
+impl FieldValue {
     fn ok(self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(number),

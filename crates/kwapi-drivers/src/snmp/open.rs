@@ -148,8 +148,8 @@ async fn counts(profile: &Profile, agent: &mut Agent) -> Result<Vec<(Oid, Object
         return Ok(Vec::new());
     }
     let values = agent.get_cautiously(&oids).await?;
-    let said = |value: &ObjectValue| matches!(value, ObjectValue::Integer(_) | ObjectValue::Text(_));
-    Ok(oids.into_iter().zip(values).filter(|(_, value)| said(value)).collect())
+    let has_value = |value: &ObjectValue| matches!(value, ObjectValue::Integer(_) | ObjectValue::Text(_));
+    Ok(oids.into_iter().zip(values).filter(|(_, value)| has_value(value)).collect())
 }
 
 /// The profiles a configuration can name.

@@ -167,7 +167,7 @@ impl Profile {
     }
 
     /// The kinds it has, outlets first.
-    pub fn kinds(&self) -> impl Iterator<Item = (ProfileKind, &Section)> {
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (ProfileKind, &Section)> {
         ProfileKind::ALL.into_iter().filter_map(|kind| Some((kind, self.section(kind)?)))
     }
 }

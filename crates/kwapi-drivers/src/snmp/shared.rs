@@ -81,7 +81,7 @@ impl SnmpShared {
         trust: Trust,
         attempts: u32,
     ) -> Result<Client<UdpHandle>, DriverError> {
-        let asked = AgentContext::of(config);
+        let context = AgentContext::of(config);
         let transport = self.transport().await?;
         let attempts = attempts.max(1);
         let retry = Retry::fixed(attempts - 1, std::time::Duration::ZERO)
@@ -103,7 +103,7 @@ impl SnmpShared {
             .strict_source(true)
             .build_with(&transport)
             .await
-            .map_err(|error| asked.failed("address lookup", &error, false))
+            .map_err(|error| context.failed("address lookup", &error, false))
     }
 
     async fn transport(&self) -> Result<UdpTransport, DriverError> {

@@ -75,7 +75,7 @@ impl ObjectValue {
     }
 
     /// The whole number it is or spells.
-    pub fn integer(&self) -> Option<i128> {
+    pub(crate) fn integer(&self) -> Option<i128> {
         match self {
             Self::Integer(number) => Some(*number),
             Self::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),

@@ -15,14 +15,14 @@ pub(super) struct Schedule {
     interval_ms: u128,
     slots: Vec<Vec<Arc<ProbeFiles>>>,
     /// When it was last asked.
-    asked: Option<u128>,
+    looked_at: Option<u128>,
 }
 
 impl Schedule {
     pub(super) fn new(interval: Duration) -> Self {
         let interval_ms = interval.as_millis().max(1);
         let slots = (interval_ms / 1_000).clamp(1, SLOTS_MAX);
-        Self { interval_ms, slots: (0..slots).map(|_| Vec::new()).collect(), asked: None }
+        Self { interval_ms, slots: (0..slots).map(|_| Vec::new()).collect(), looked_at: None }
     }
 
     pub(super) fn add(&mut self, probe: &Arc<ProbeFiles>) {
@@ -36,7 +36,7 @@ impl Schedule {
     /// time there are none.
     pub(super) fn due(&mut self, now: Duration) -> Vec<Arc<ProbeFiles>> {
         let now = now.as_millis();
-        let Some(before) = self.asked.replace(now) else { return Vec::new() };
+        let Some(before) = self.looked_at.replace(now) else { return Vec::new() };
         let passed = now.saturating_sub(before);
         let count = self.slots.len();
         let first = self.slot(before % self.interval_ms);
@@ -89,7 +89,11 @@ mod tests {
 
     /// How often each of many probes is due if it is asked at these seconds after the first time.
     #[track_caller]
-    fn check(interval: u64, asked: impl IntoIterator<Item = f64>, expected: std::ops::RangeInclusive<usize>) {
+    fn check(
+        interval: u64,
+        looked_at: impl IntoIterator<Item = f64>,
+        expected: std::ops::RangeInclusive<usize>,
+    ) {
         let mut schedule = Schedule::new(Duration::from_secs(interval));
         let all = probes(500);
         for probe in &all {
@@ -97,7 +101,7 @@ mod tests {
         }
         let mut counts = vec![0; all.len()];
         assert!(schedule.due(Duration::from_secs(1_000)).is_empty(), "nobody knows yet since when");
-        for seconds in asked {
+        for seconds in looked_at {
             for probe in schedule.due(Duration::from_secs_f64(1_000.0 + seconds)) {
                 counts[probe.number as usize] += 1;
             }

@@ -135,7 +135,7 @@ impl Reader {
     }
 
     /// What is committed.
-    pub fn committed(&self) -> Position {
+    pub(crate) fn committed(&self) -> Position {
         self.bookmark.position()
     }
 

@@ -164,7 +164,7 @@ impl Index {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn begin_again(&mut self, known: impl IntoIterator<Item = Known>) -> io::Result<()> {
+    pub(crate) fn begin_again(&mut self, known: impl IntoIterator<Item = Known>) -> io::Result<()> {
         let mut bytes = Vec::new();
         for known in known {
             bytes.extend(Line::of(&known).bytes()?);

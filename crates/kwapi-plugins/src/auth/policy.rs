@@ -22,13 +22,13 @@ const DEPTH_MAX: usize = 32;
 
 /// What a token says of its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// Role names.
-    pub roles: Vec<String>,
+    pub(crate) roles: Vec<String>,
     /// Whether Keystone calls the project its admin project.
-    pub is_admin: bool,
+    pub(crate) is_admin: bool,
     /// `user_id`, `project_id`, `domain_id`, `system_scope`: those that are there.
-    pub attributes: HashMap<&'static str, String>,
+    pub(crate) attributes: HashMap<&'static str, String>,
 }
 
 /// A policy that cannot be used.
@@ -101,7 +101,7 @@ impl Policy {
     }
 
     /// Whether `credentials` satisfy `rule`, or the original's rule where the file has none of that name.
-    pub fn allows(&self, rule: &str, credentials: &Credentials) -> bool {
+    pub(crate) fn allows(&self, rule: &str, credentials: &Credentials) -> bool {
         let check = self.rules.get(rule).or_else(|| self.rules.get(RULE_OF_THE_ORIGINAL));
         check.is_some_and(|check| self.holds(check, credentials, DEPTH_MAX))
     }

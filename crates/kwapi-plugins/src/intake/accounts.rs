@@ -25,7 +25,7 @@ const NAME_NEW: &str = "accounts.new";
 /// How often a snapshot is written: how much of the journal a start reads again.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// The accounts as a reader of the journal.
-pub const READER: &str = "accounts";
+const READER: &str = "accounts";
 
 /// What the snapshots say.
 #[derive(Debug, Default)]

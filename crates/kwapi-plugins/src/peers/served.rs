@@ -58,7 +58,7 @@ impl PeerServer {
     }
 
     /// Believes and signs with other keys from now on, here and in the exchanges of this server's process.
-    pub fn believe(&self, keys: PeerKeys) {
+    pub fn verify_with(&self, keys: PeerKeys) {
         self.0.keys.store(Arc::new(keys));
     }
 

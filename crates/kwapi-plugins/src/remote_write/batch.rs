@@ -18,6 +18,9 @@ pub(super) const REQUEST_RECORDS_MAX: usize = 4_000;
 pub(super) const BATCH_RECORDS_MAX: usize = 20_000;
 /// A series that ended so long ago is begun anew by its next sample.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(86_400);
+/// A series that ended longer before a start gets no marker: Prometheus refuses what is an hour older than its newest sample,
+/// and shows no series for longer than five minutes after its last.
+const MARKED_WITHIN: Duration = Duration::from_secs(3_000);
 
 /// What is sent whole, together with others or alone.
 pub(super) type Piece = Vec<(ProbeId, Sample)>;
@@ -173,8 +176,24 @@ impl Tracker {
         Self { patterns, gaps, probes: HashMap::new() }
     }
 
+    fn wants(&self, probe: &ProbeId) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(probe))
+    }
+
+    /// Goes on where a process before this one was: with probes of which nothing has come since, and when they were measured
+    /// last. To be called once all that was in the journal at the start has been taken.
+    pub(super) fn go_on(&mut self, before: Vec<(ProbeId, Timestamp)>, now: Timestamp) {
+        for (probe, at) in before {
+            if now.since(at) < MARKED_WITHIN && self.wants(&probe) {
+                let newest_ms = at.micros() / 1_000;
+                let tracked = Tracked { at, newest_ms, interval: Duration::ZERO, has_ended: false };
+                self.probes.entry(probe).or_insert(tracked);
+            }
+        }
+    }
+
     fn take(&mut self, record: &Credited) -> Order {
-        if !self.patterns.is_empty() && !self.patterns.iter().any(|pattern| pattern.matches(&record.probe)) {
+        if !self.wants(&record.probe) {
             return Order::Unwanted;
         }
         let at_ms = record.at.micros() / 1_000;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwapi_core::{Gaps, WallClock};
+use kwapi_core::{Account, Gaps, ProbeId, Timestamp, WallClock};
 use kwapi_history::journal::{Delivery, Journal, Need, Position, Reader};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -34,17 +34,19 @@ pub struct RemoteWriteTask {
 
 impl RemoteWriteTask {
     /// Starts to read `journal` where the sink of this name has come to. A probe that is not heard for as long as `gaps` says is
-    /// silent.
+    /// silent; `accounts` are those of all probes there were before the start.
     ///
     /// # Errors
     /// With the key at fault.
     pub fn start(
         config: &RemoteWriteConfig,
         journal: &Journal,
+        accounts: &[(ProbeId, Account)],
         gaps: Gaps,
         clock: WallClock,
     ) -> Result<Self, RemoteWriteConfigError> {
-        let sink = Sink::new(config, journal, gaps, clock)?;
+        let before = accounts.iter().map(|(probe, account)| (probe.clone(), account.last())).collect();
+        let sink = Sink { before: Some((before, journal.end())), ..Sink::new(config, journal, gaps, clock)? };
         let remote_write = sink.told.clone();
         let task = tokio::spawn(sink.work());
         Ok(Self { remote_write, task })
@@ -71,6 +73,9 @@ struct Sink {
     reader: Reader,
     journal: Journal,
     tracker: Tracker,
+    /// Probes there were before the start, when each was measured last, and where the journal ended then. None, once it has been
+    /// read up to there.
+    before: Option<(Vec<(ProbeId, Timestamp)>, Position)>,
     batch: Batch,
     /// When the batch got its first records.
     begun: Option<Instant>,
@@ -103,6 +108,7 @@ impl Sink {
             reader: journal.reader(reader, need),
             journal: journal.clone(),
             tracker: Tracker::new(config.probes.clone(), gaps),
+            before: None,
             batch: Batch::default(),
             begun: None,
             sent: None,
@@ -167,7 +173,11 @@ impl Sink {
         let is_time = self.looked.is_none_or(|looked| looked.elapsed() >= BATCH_WAIT);
         if is_time && self.reader.position() >= self.journal.end() {
             self.looked = Some(Instant::now());
-            self.batch.push(self.tracker.silent(self.clock.now()));
+            let now = self.clock.now();
+            if let Some((before, _)) = self.before.take_if(|(_, end)| self.reader.position() >= *end) {
+                self.tracker.go_on(before, now);
+            }
+            self.batch.push(self.tracker.silent(now));
             self.begin();
         }
         Ok(())

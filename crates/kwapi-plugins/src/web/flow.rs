@@ -254,14 +254,19 @@ impl<'a> FlowTree<'a> {
 
     /// The ends of which nothing is known, in order, so many at most, and how many there are.
     pub(super) fn unknown(&self, measure: FlowMeasure, most: usize) -> (Vec<&'a ProbeId>, usize) {
-        let (mut named, mut count) = (Vec::new(), 0);
+        let (mut named, mut count): (Vec<&ProbeId>, usize) = (Vec::new(), 0);
         for at in 0..self.places.len() {
             if self.leads_on(at) || self.total(at, measure).is_some() || !self.is_there(at, measure) {
                 continue;
             }
             count += 1;
-            if let Some(of) = self.probe(at).filter(|_| named.len() < most) {
-                named.push(&of.probe);
+            if let Some(of) = self.probe(at) {
+                let is_before = |other: &&ProbeId| natural_order(other.as_str(), of.probe.as_str()).is_lt();
+                let place = named.partition_point(is_before);
+                if place < most {
+                    named.insert(place, &of.probe);
+                    named.truncate(most);
+                }
             }
         }
         (named, count)

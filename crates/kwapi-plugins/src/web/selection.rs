@@ -13,7 +13,7 @@ const TEXT_CHARS_MAX: usize = 200;
 const LABELS_MAX: usize = 8;
 
 /// A selection of probes. Nothing named: all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ProbeFilter {
     /// In whatever case, ids have this…
     pub(super) text: String,

@@ -25,6 +25,7 @@ use total::Totals;
 use view::{StreamFrame, StreamView};
 
 pub(super) use answer::answer;
+pub(super) use nodes::StreamNode;
 
 /// How often views are looked at.
 const TICK: Duration = Duration::from_secs(1);

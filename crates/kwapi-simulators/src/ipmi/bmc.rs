@@ -36,7 +36,7 @@ struct BmcSession {
     is_open: bool,
     privilege: u8,
     sequence: u32,
-    power_asked: u32,
+    power_requests: u32,
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -294,8 +294,8 @@ impl Bmc {
         let request = decrypt(&session.cipher, datagram.get(16..16 + usize::from(length))?)?;
         let (function, sequence, command) = (request.get(1)? >> 2, *request.get(4)?, *request.get(5)?);
         let data = request.get(6..request.len() - 1)?;
-        let (privilege, asked) = (session.privilege, session.power_asked);
-        session.power_asked += u32::from((function, command) == (0x2C, 0x02));
+        let (privilege, power_requests) = (session.privilege, session.power_requests);
+        session.power_requests += u32::from((function, command) == (0x2C, 0x02));
         let (completion, data) = match (function, command) {
             // Set Session Privilege Level: 22.18.
             (0x06, 0x3B) => (0, data.to_vec()),
@@ -303,7 +303,7 @@ impl Bmc {
             (0x06, 0x3C) => (0, Vec::new()),
             // Send Message: 22.7.
             (0x06, 0x34) => self.pass_on(id, data)?,
-            _ => self.machine.execute(function, command, data, privilege, asked)?,
+            _ => self.machine.execute(function, command, data, privilege, power_requests)?,
         };
         let message = self.message(function, command, sequence, completion, &data);
         let answer = self.seal(id, &message);

@@ -17,7 +17,7 @@ impl Machine {
         command: u8,
         data: &[u8],
         privilege: u8,
-        asked: u32,
+        power_requests: u32,
     ) -> Answer {
         if self.fault == BmcFault::Busy {
             return Some((0xC0, Vec::new()));
@@ -38,7 +38,7 @@ impl Machine {
                 Some(self.record(data))
             }
             (0x04, 0x2D) => Some(self.sensor(data)),
-            (0x2C, 0x02) if data.first() == Some(&0xDC) => self.dcmi(privilege, asked),
+            (0x2C, 0x02) if data.first() == Some(&0xDC) => self.dcmi(privilege, power_requests),
             _ => Some((NO_SUCH_COMMAND, Vec::new())),
         }
     }
@@ -126,7 +126,7 @@ impl Machine {
         (OK, answer)
     }
 
-    fn dcmi(&mut self, privilege: u8, asked: u32) -> Answer {
+    fn dcmi(&mut self, privilege: u8, power_requests: u32) -> Answer {
         let mut power = self.power();
         let mut state = 0x40;
         match self.options.dcmi {
@@ -140,7 +140,7 @@ impl Machine {
             }
             Dcmi::Absent => return Some((NO_SUCH_COMMAND, Vec::new())),
             Dcmi::Wants(wanted) if privilege < wanted => return Some((0xD4, Vec::new())),
-            Dcmi::FailsFirst(times) if asked < u32::from(times) => return Some((0xFF, Vec::new())),
+            Dcmi::FailsFirst(times) if power_requests < u32::from(times) => return Some((0xFF, Vec::new())),
             Dcmi::Ignored => return None,
             Dcmi::Active | Dcmi::Wants(_) | Dcmi::FailsFirst(_) => {}
             Dcmi::Says(watts) => power = Power { watts, minimum: watts, maximum: watts, ..power },

@@ -1,6 +1,9 @@
 //! What an operator types about NATS.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use kwapi_bus::NatsSite;
 use kwapi_core::Timestamp;
 
 #[derive(Args, Debug)]
@@ -19,9 +22,22 @@ pub(crate) struct NatsSetupArgs {
     /// For a new history, or one restored from a backup. What it has already is recognised. Stop its service first.
     #[arg(long, value_name = "INSTANT", value_parser = from)]
     pub(crate) from: Option<NatsFrom>,
+    /// Take the stream from the server of this site, a leaf node whose JetStream domain is NAME. Its probes are NAME.*, or
+    /// as given. Once for each site; those of before stay.
+    #[arg(long = "site", value_name = "NAME[=PROBES]", value_parser = NatsSite::new)]
+    pub(crate) sites: Vec<NatsSite>,
     /// Print a configuration for nats-server, with users and what each may do, and connect to nothing.
     #[arg(long)]
     pub(crate) print: bool,
+    /// As --print, into files of this directory: centre.conf, and one for each site; the password of each user besides.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "print")]
+    pub(crate) write: Option<PathBuf>,
+    /// Have servers force what they store to the disk every N seconds, instead of each message before it is confirmed.
+    ///
+    /// For more messages than a disk can take one by one, some 1 000 a second. A power failure of a server costs what it had
+    /// stored since.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=120), value_name = "N")]
+    pub(crate) sync_seconds: Option<u16>,
 }
 
 /// Where consumers begin.

@@ -92,19 +92,19 @@ pub(crate) async fn discover(arguments: &DiscoverArgs, named: Option<&Path>) -> 
     let ask = |host| ask::host(host, protocols.clone(), pools.next(), found.clone());
     // A pipe or a file gets no line that is written over and over.
     let shows_progress = std::io::stderr().is_terminal();
-    let note = |Progress { asked, hosts }| {
+    let note = |Progress { probed, hosts }| {
         if shows_progress {
             let is_meter = |found: &&Found| matches!(found.answer, Answer::Meter { .. });
             let meters = found.lock().iter().filter(is_meter).count();
-            eprint!("\r{asked} of {hosts} hosts probed, {meters} meters found ");
+            eprint!("\r{probed} of {hosts} hosts probed, {meters} meters found ");
         }
     };
     let progress = sweep(hosts, arguments.rate, ask, note, shutdown.begun()).await;
     if shows_progress {
         eprintln!();
     }
-    if progress.asked < progress.hosts {
-        eprintln!("interrupted after {} of {} hosts; found so far:", progress.asked, progress.hosts);
+    if progress.probed < progress.hosts {
+        eprintln!("interrupted after {} of {} hosts; found so far:", progress.probed, progress.hosts);
     }
     let found = std::mem::take(&mut *found.lock());
     // A reader that went away (head) wants no more.

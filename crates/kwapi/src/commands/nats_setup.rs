@@ -1,15 +1,20 @@
-//! `kwapi nats-setup`: the streams and consumers of the configuration, made at their servers; or a configuration for one.
+//! `kwapi nats-setup`: the streams and consumers of the configuration, made at their servers; or configurations for these.
 
-use std::collections::BTreeSet;
+mod server;
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use kwapi_bus::{ConsumerBegin, EndpointConfig, NatsReport, NatsSetup, StreamLimits};
-use kwapi_core::{Pattern, hex};
+use kwapi_core::Pattern;
 
 use super::counted;
 use crate::cli::{NatsFrom, NatsSetupArgs};
 use crate::config::{Config, chain};
+use crate::stack::wall_clock;
+use server::{ServerFile, ServerFiles};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -24,8 +29,14 @@ pub(crate) async fn nats_setup(arguments: &NatsSetupArgs, named: Option<&Path>) 
         return Err("no nats:// endpoint is configured; set `publish` in [drivers] or `subscribe` in [rrd]"
             .to_owned());
     }
-    if arguments.print {
-        print!("{}", server_configuration(&streams));
+    if arguments.print || arguments.write.is_some() {
+        let ServerFiles { configurations, passwords } =
+            server::files(&streams, &arguments.sites, arguments.sync_seconds)?;
+        if let Some(directory) = &arguments.write {
+            return configurations.iter().chain(&passwords).try_for_each(|file| write(directory, file));
+        }
+        let texts: Vec<_> = configurations.iter().map(|file| file.text.as_str()).collect();
+        print!("{}", texts.join("\n"));
         return Ok(());
     }
     let limits = StreamLimits {
@@ -38,14 +49,14 @@ pub(crate) async fn nats_setup(arguments: &NatsSetupArgs, named: Option<&Path>) 
         Some(NatsFrom::All) => ConsumerBegin::All,
         Some(NatsFrom::At(at)) => ConsumerBegin::At(at),
     };
-    let probes = probes(&config);
+    let (probes, now) = (probes(&config), wall_clock().now());
     let told = |what: &str, endpoint: &EndpointConfig, report: &NatsReport| {
         let messages = counted(usize::try_from(report.messages).unwrap_or(usize::MAX), "message");
         println!("{what:<9} {:<16} {} ({messages}) at {}", report.name, report.done, endpoint.url);
     };
     for (endpoint, consumers) in &streams {
         let mut setup = NatsSetup::connect(endpoint).await.map_err(|error| chain(&error))?;
-        let stream = setup.stream(limits).await.map_err(|error| chain(&error))?;
+        let stream = setup.stream(limits, &arguments.sites, now).await.map_err(|error| chain(&error))?;
         told("stream", endpoint, &stream);
         for name in consumers {
             let consumer = setup.consumer(name, &probes, begin).await.map_err(|error| chain(&error))?;
@@ -60,63 +71,14 @@ fn probes(config: &Config) -> Vec<Pattern> {
     if config.rrd.probes.is_empty() { vec![Pattern::All] } else { config.rrd.probes.clone() }
 }
 
-/// A configuration for a server: who may do what.
-fn server_configuration(streams: &[(EndpointConfig, Vec<&str>)]) -> String {
-    let names: BTreeSet<String> = streams.iter().map(|(endpoint, _)| stream_of(endpoint)).collect();
-    let mut users = vec![user("setup", &["$JS.API.>".to_owned()], &["_INBOX.>".to_owned()])];
-    for name in &names {
-        let publish = [format!("{name}.>"), format!("$JS.API.STREAM.INFO.{name}")];
-        users.push(user(&format!("{name}-drivers"), &publish, &["_INBOX.>".to_owned()]));
-        users.push(user(&format!("{name}-live"), &[], &[format!("{name}.>")]));
-    }
-    for (endpoint, consumers) in streams {
-        let stream = stream_of(endpoint);
-        for consumer in consumers {
-            let publish = [
-                format!("$JS.API.STREAM.INFO.{stream}"),
-                format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
-                format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}"),
-                format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}.>"),
-                format!("$JS.API.CONSUMER.RESET.{stream}.{consumer}"),
-                format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
-                format!("$JS.ACK.{stream}.{consumer}.>"),
-            ];
-            // What is published as well: the present is shown while a backlog is read.
-            let subscribe = ["_INBOX.>".to_owned(), format!("{stream}.>")];
-            users.push(user(&format!("{stream}-{consumer}"), &publish, &subscribe));
-        }
-    }
-    format!(
-        "# nats-server -c FILE. Each user can do what its part of kwapi needs, and no more; the passwords were\n\
-         # generated for this output. Between hosts, add a `tls` block and use tls:// in kwapi's configuration.\n\
-         listen: \"0.0.0.0:4222\"\n\n\
-         jetstream {{\n  store_dir: \"/var/lib/nats\"\n  \
-         # A message is on the disk before it is confirmed. Without this, a power failure of the server costs what\n  \
-         # was stored within the last two minutes.\n  sync_interval: always\n}}\n\n\
-         authorization {{\n  users = [\n{}  ]\n}}\n",
-        users.concat()
-    )
-}
-
-/// A user with a password of its own.
-fn user(name: &str, publish: &[String], subscribe: &[String]) -> String {
-    let list = |subjects: &[String]| {
-        if subjects.is_empty() {
-            return "{ deny: \">\" }".to_owned();
-        }
-        let quoted: Vec<_> = subjects.iter().map(|subject| format!("\"{subject}\"")).collect();
-        format!("[{}]", quoted.join(", "))
-    };
-    let password = hex::encode(&rand::random::<[u8; 16]>());
-    format!(
-        "    {{ user: \"{name}\", password: \"{password}\", permissions: {{\n        publish: {}\n        \
-         subscribe: {}\n    }} }}\n",
-        list(publish),
-        list(subscribe)
-    )
-}
-
-/// The stream of an endpoint that was checked.
-fn stream_of(endpoint: &EndpointConfig) -> String {
-    endpoint.nats_stream().unwrap_or_default()
+/// Writes a configuration, which has passwords, for its owner alone.
+fn write(directory: &Path, file: &ServerFile) -> Result<(), String> {
+    let path = directory.join(&file.name);
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(directory).map_err(told)?;
+    let mut options = std::fs::OpenOptions::new();
+    let mut opened = options.write(true).create_new(true).mode(0o600).open(&path).map_err(told)?;
+    opened.write_all(file.text.as_bytes()).map_err(told)?;
+    println!("{}", path.display());
+    Ok(())
 }

@@ -27,7 +27,7 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// # Errors
 /// When nobody answers, as one line.
 pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Result<(), String> {
-    let address = asked(arguments.address, named).await?;
+    let address = status_address(arguments.address, named).await?;
     if let Some(links) = links(address).await? {
         return print_links(address, &links, arguments).await;
     }
@@ -90,7 +90,7 @@ async fn print_troubles(address: SocketAddr) {
 
 /// Where to ask: as [`address`] says; where neither the command line nor a configuration names a place, the first of the roles
 /// that answers at its own.
-async fn asked(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
+async fn status_address(told: Option<SocketAddr>, named: Option<&Path>) -> Result<SocketAddr, String> {
     let address = address(told, named)?;
     KwapiClient::on_this_machine(address)?;
     if told.is_none() && address == default_address(Roles::DRIVERS) {

@@ -164,7 +164,7 @@ impl Endpoint {
         let keys = match (signature, self.0.keys.is_empty()) {
             (Scheme::None, _) => Vec::new(),
             (Scheme::Kwapi1 | Scheme::Legacy, false) => self.0.keys.clone(),
-            (Scheme::Kwapi1 | Scheme::Legacy, true) => bus.believed(),
+            (Scheme::Kwapi1 | Scheme::Legacy, true) => bus.trusted_keys(),
         };
         let consumer = self.0.consumer.clone();
         SourceConfig { url, attach, ipv6, curve, signature, keys, nats, consumer }
@@ -178,7 +178,7 @@ impl BusSection {
     }
 
     /// The keys that a message may be signed with.
-    fn believed(&self) -> Vec<Key> {
+    fn trusted_keys(&self) -> Vec<Key> {
         let mut keys = self.keys.clone();
         keys.extend(self.signing().into_iter().filter(|own| self.keys.iter().all(|key| key.id != own.id)));
         keys

@@ -23,7 +23,8 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
         ["meter", "inventory", "virtual", "labels", "credentials", "drivers", "bill", "tariff"];
     /// What is taken up of a table that is not: who may read, and who sees which probes.
     const SCOPES: [&str; 3] = ["scope", "see_all", "token"];
-    /// The tables with keys of the bus, which are taken up: what messages are signed with, and who may connect.
+    /// The tables with keys of the bus, which are taken up: what messages are signed with, who may connect, and how to log
+    /// in to NATS.
     const BUS: [&str; 5] = ["bus", "drivers", "forwarder", "api", "rrd"];
     let print = |name: &str, value: &Value| {
         let mut value = value.clone();
@@ -53,9 +54,10 @@ pub(super) fn fixed(document: &Document) -> BTreeMap<String, u64> {
     fixed
 }
 
-/// Leaves out `keys` and `curve.clients` of a table and of the endpoints in it.
+/// Leaves out `keys`, `nats` and `curve.clients` of a table and of the endpoints in it.
 fn leave_out_keys(table: &mut Table) {
     table.remove("keys");
+    table.remove("nats");
     if let Some(Value::Table(curve)) = table.get_mut("curve") {
         curve.remove("clients");
     }

@@ -6,11 +6,47 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
+/// The levels at which `levels` has each of `parts` logged.
+fn check<const N: usize>(levels: &str, parts: [&str; N]) -> [LevelFilter; N] {
+    let filter = filter(levels).unwrap();
+    let loud =
+        [LevelFilter::TRACE, LevelFilter::DEBUG, LevelFilter::INFO, LevelFilter::WARN, LevelFilter::ERROR];
+    parts.map(|part| {
+        let logged = |level: &LevelFilter| filter.would_enable(part, &level.into_level().unwrap());
+        loud.into_iter().find(logged).unwrap_or(LevelFilter::OFF)
+    })
+}
+
 #[test]
-fn libraries_are_quiet_unless_they_are_asked_for() {
-    assert_eq!(directives("info"), "info,async_snmp=error,rumqttc=error");
-    assert_eq!(directives("debug,async_snmp=trace"), "debug,async_snmp=trace,rumqttc=error");
-    assert!(EnvFilter::try_new(directives("debug")).is_ok());
+fn libraries_are_quiet_unless_they_are_named() {
+    let parts = ["kwapi_bus::verify", "async_snmp::client", "rumqttc"];
+    assert_eq!(check("info", parts), [LevelFilter::INFO, LevelFilter::ERROR, LevelFilter::ERROR]);
+    assert_eq!(
+        check("debug,async_snmp=trace", parts),
+        [LevelFilter::DEBUG, LevelFilter::TRACE, LevelFilter::ERROR]
+    );
+}
+
+#[test]
+fn the_level_of_a_part_goes_before_the_level_for_all() {
+    let parts = ["kwapi_drivers::snmp::walk", "kwapi_drivers", "kwapi_bus"];
+    assert_eq!(
+        check(" kwapi_drivers::snmp=Debug , warn,", parts),
+        [LevelFilter::DEBUG, LevelFilter::WARN, LevelFilter::WARN]
+    );
+    assert_eq!(check("kwapi_drivers=info", parts), [LevelFilter::INFO, LevelFilter::INFO, LevelFilter::OFF]);
+    assert_eq!(check("off", parts), [LevelFilter::OFF; 3]);
+}
+
+#[test]
+fn a_mistyped_level_is_an_error() {
+    assert_eq!(
+        filter("info,kwapi_bus=inof").unwrap_err(),
+        "--log info,kwapi_bus=inof: \"inof\" is no level: use off, error, warn, info, debug, trace or PART=LEVEL"
+    );
+    for levels in ["inof", "kwapi_drivers", "[poll]", "info,kwapi_drivers=", "info;debug"] {
+        assert!(filter(levels).is_err(), "{levels}");
+    }
 }
 
 /// What was logged.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use kwapi_bus::{NatsLink, NatsSide, Subscriber};
+use kwapi_bus::{NatsLink, NatsSide, NatsSiteLink, Subscriber};
 use kwapi_core::{Timestamp, WallClock};
 use kwapi_plugins::answers::when::rfc3339;
 use kwapi_plugins::metrics::Metrics;
@@ -45,6 +45,8 @@ impl Backlog {
             let now = clock.now();
             first(links.nats_links().iter().filter_map(|link| behind(link, now)))
         });
+        let links = subscriber.clone();
+        all.add_warning("nats_sites", move || first(links.nats_links().iter().filter_map(lacks)));
         let links = subscriber.clone();
         all.add_warning("nats_live", move || {
             first(links.nats_links().into_iter().filter(|link| link.side == NatsSide::Live).filter_map(
@@ -106,6 +108,26 @@ fn behind(link: &NatsLink, now: Timestamp) -> Option<String> {
         .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages left"))
 }
 
+/// What is said of sites whose line is down, or whose backlog is on its way to the centre.
+fn lacks(link: &NatsLink) -> Option<String> {
+    let told = |site: &NatsSiteLink| {
+        let NatsSiteLink { name, waiting, lacking_for } = site;
+        match (lacking_for, waiting) {
+            (Some(lacking), _) if *lacking < TOLD_AFTER => None,
+            (_, 1..) => Some(format!("{waiting} messages of site {name} are on their way to the centre")),
+            (Some(lacking), 0) => {
+                let minutes = lacking.as_secs() / 60;
+                Some(format!(
+                    "the server of site {name} has not been heard for {minutes} min: it stores for itself"
+                ))
+            }
+            (None, 0) => Some(format!("the server of site {name} has not been heard yet")),
+        }
+    };
+    let all: Vec<_> = link.sites.iter().filter_map(told).collect();
+    (!all.is_empty()).then(|| format!("{}: {}", link.endpoint, all.join("; ")))
+}
+
 fn first(mut all: impl Iterator<Item = String>) -> Result<(), String> {
     all.next().map_or(Ok(()), Err)
 }
@@ -130,9 +152,8 @@ mod tests {
         assert_eq!(held_back(Timestamp::EPOCH, Some(at(3)), DAY), Timestamp::EPOCH);
     }
 
-    #[test]
-    fn a_history_that_is_behind_says_up_to_when_it_has_read() {
-        let link = |waiting: u64, read_until: Option<Timestamp>| NatsLink {
+    fn link(waiting: u64, read_until: Option<Timestamp>) -> NatsLink {
+        NatsLink {
             endpoint: "nats://a/x".to_owned(),
             side: NatsSide::Subscribe,
             problem: None,
@@ -143,7 +164,28 @@ mod tests {
             dropped: 0,
             rejected: 0,
             read_until,
+            sites: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_site_that_is_cut_off_is_named() {
+        let site = |name: &str, waiting: u64, seconds: Option<u64>| {
+            let lacking_for = seconds.map(Duration::from_secs);
+            NatsSiteLink { name: name.to_owned(), waiting, lacking_for }
         };
+        let told = |sites: &[NatsSiteLink]| lacks(&NatsLink { sites: sites.to_vec(), ..link(0, None) });
+        assert_eq!(told(&[site("lyon", 0, Some(0)), site("paris", 5_000, Some(59))]), None);
+        assert_eq!(
+            told(&[site("lyon", 0, Some(300)), site("paris", 5_000, Some(60)), site("nancy", 0, None)])
+                .unwrap(),
+            "nats://a/x: the server of site lyon has not been heard for 5 min: it stores for itself; 5000 messages of \
+             site paris are on their way to the centre; the server of site nancy has not been heard yet"
+        );
+    }
+
+    #[test]
+    fn a_history_that_is_behind_says_up_to_when_it_has_read() {
         assert_eq!(behind(&link(0, Some(at(1))), at(2)), None);
         assert_eq!(behind(&link(7, Some(at(2))), at(2).after(Duration::from_secs(60))), None);
         let told = behind(&link(7, Some(at(1))), at(2)).unwrap();

@@ -168,11 +168,11 @@ impl Feed {
     ///
     /// # Errors
     /// When a key is unfit; nothing has changed then.
-    pub(super) fn believe(&self, config: &Config, bus: &BusSection) -> Result<(), BusError> {
-        self.peers.iter().for_each(|peers| peers.believe(bus));
+    pub(super) fn verify_with(&self, config: &Config, bus: &BusSection) -> Result<(), BusError> {
+        self.peers.iter().for_each(|peers| peers.verify_with(bus));
         let sources = self.roles.sources(config, &self.inside);
         let endpoints = bus.subscriber(&sources, &[]).endpoints;
-        self.subscriber.believe(&endpoints)?;
+        self.subscriber.verify_with(&endpoints)?;
         self.descriptions.keep_accepted(|probe, key| is_accepted(&endpoints, probe, key));
         Ok(())
     }

@@ -47,8 +47,8 @@ impl Peers {
     }
 
     /// Takes up the keys of a configuration.
-    pub(super) fn believe(&self, bus: &BusSection) {
-        self.server.believe(keys(bus));
+    pub(super) fn verify_with(&self, bus: &BusSection) {
+        self.server.verify_with(keys(bus));
     }
 
     /// How the exchange with each is doing.

@@ -208,6 +208,71 @@ fn prometheus_targets_become_ranges_with_the_exporters_logins() {
 }
 
 #[test]
+fn labels_addresses_and_single_targets_of_prometheus_jobs_are_taken() {
+    let lab = Lab::empty();
+    write(
+        &lab,
+        "prometheus.yml",
+        "scrape_configs:\n\
+        - job_name: hall\n  metrics_path: /ipmi\n  static_configs:\n  - targets: [blade1, blade2]\n    labels: { row: k, __param_module: hall }\n  \
+        - targets: [blade3]\n    labels: { row: m, note: '{unset}', __param_module: hall }\n\
+        - job_name: single\n  metrics_path: /snmp\n  params: { module: [apcups], target: [ups7.hall] }\n  static_configs: [{ targets: ['exporter:9116'] }]\n\
+        - job_name: rewritten\n  metrics_path: /ipmi\n  params: { module: [hall] }\n  static_configs: [{ targets: [web1] }]\n  \
+        relabel_configs: [{ source_labels: [__address__], target_label: __param_target, replacement: '${1}-mgmt' }]\n\
+        - job_name: cards\n  metrics_path: /redfish\n  static_configs: [{ targets: ['https://[2001:db8::7]:8443', '2001:db8::8'] }]\n",
+    );
+    write(&lab, "ipmi.yml", "modules:\n  hall:\n    user: watcher\n    pass: 'pa$$word'\n");
+    write(&lab, "snmp.yml", "auths:\n  public_v2:\n    version: 2\n    community: '${HALL_COMMUNITY}'\n");
+    let (text, told) = import(&lab, &["prometheus.yml", "ipmi.yml", "snmp.yml"]);
+    has(
+        &text,
+        &[
+            "hosts = \"blade[1,2]\"\ncredentials = \"ipmi-hall\"\nprobe = \"{host}\"\ninterval_seconds = 60.0\nlabels = { row = \"k\" }",
+            "labels = { row = \"m\" }",
+            "hosts = \"ups7.hall\"",
+            "password = \"pa$$word\"",
+            "hosts = \"2001:db8::8\"",
+            "host = \"[{host}]:8443\"",
+        ],
+    );
+    assert!(!text.contains("9116"), "the exporter itself: {text}");
+    has(
+        &told,
+        &[
+            "job hall: label note = \"{unset}\"",
+            "job rewritten: relabel_configs make the target \"${1}-mgmt\"",
+            "community is of snmp_exporter's environment: { env = \"HALL_COMMUNITY\" }",
+        ],
+    );
+}
+
+#[test]
+fn tags_privileges_and_addresses_of_telegraf_are_taken_and_its_environment_is_told() {
+    let lab = Lab::empty();
+    write(
+        &lab,
+        "telegraf.conf",
+        "[global_tags]\nhall = \"east\"\n\
+        [[inputs.ipmi_sensor]]\nservers = [\"watcher:pw@lanplus(blade7)\", \"${BMC_USER}:pw@lanplus(blade8)\"]\nprivilege = \"USER\"\n[inputs.ipmi_sensor.tags]\nrow = \"k\"\n\
+        [[inputs.redfish]]\naddress = \"https://[2001:db8::9]\"\nusername = \"watcher\"\npassword = \"pw\"\n\
+        [[inputs.redfish]]\naddress = \"https://[2001:db8::a]:8443\"\nusername = \"watcher\"\npassword = \"pw\"\n\
+        [[inputs.upsd]]\nserver = \"$UPSD\"\n",
+    );
+    let (text, told) = import(&lab, &["telegraf.conf"]);
+    has(
+        &text,
+        &[
+            "privilege = \"user\"\nprobe = \"blade7\"\ninterval_seconds = 10.0\nlabels = { hall = \"east\", row = \"k\" }",
+            "host = \"blade8\"\npassword = \"pw\"",
+            "host = \"2001:db8::9\"",
+            "host = \"[2001:db8::a]:8443\"",
+            "4 meters",
+        ],
+    );
+    has(&told, &["the user = \"${BMC_USER}\" is not in the file", "server \"$UPSD\" names no host"]);
+}
+
+#[test]
 fn inputs_of_telegraf_become_meters() {
     let lab = Lab::empty();
     write(

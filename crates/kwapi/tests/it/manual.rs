@@ -14,7 +14,7 @@ use crate::harness::{Kwapi, PATIENCE, get};
 const NOT_RUN: [(&str, &str); 17] = [
     ("ssh ", "there is no other machine"),
     ("apt ", "the package's own test installs it"),
-    ("systemctl ", "no systemd runs here"),
+    ("systemctl ", "package/booted.rs has a systemd"),
     ("sudo ", "there is no user kwapi here; restore is tested in upgrade.rs"),
     ("cargo run", "it builds"),
     ("./test", "it is what runs this"),

@@ -2,6 +2,8 @@
 //! beside it.
 
 mod backlog;
+mod leaves;
+mod logins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -221,6 +221,31 @@ fn a_probe_that_falls_silent_has_no_value_from_then_on() {
 }
 
 #[test]
+fn a_probe_that_fell_silent_while_nobody_read_has_no_value_after_the_start() {
+    if !need(&["prometheus"]) {
+        return;
+    }
+    let (store, port) = (Lab::empty(), free_port());
+    let _server = prometheus(store.path(), port, "", &[]);
+    let meter = "[[meter]]\nname = 'old'\ndriver = 'dummy'\nprobe = 'old'\n";
+    let service = Kwapi::start(&["run"], &site(port, meter));
+    let value = |probe: &str| ask(port, &format!("kwapi_probe_power_watts{{probe=\"{probe}\"}}"));
+    wait_until("a value", PATIENCE, || value("old").filter(|rows| rows.len() == 1));
+    // All that is in the journal has been sent: nothing of it comes again.
+    let sent = newer(port, "old", 0);
+    newer(port, "old", sent + 2_000);
+    service.process.signal(15);
+    let Kwapi { process, lab, .. } = service;
+    process.ended(PATIENCE);
+    assert_eq!(value("old").unwrap().len(), 1, "nobody has told yet");
+    let service = Kwapi::start_in(lab, &["run"], &site(port, ""));
+    // Without a marker, Prometheus would show it for five minutes.
+    wait_until("no value", PATIENCE * 2, || value("old").filter(Vec::is_empty));
+    wait_until("others", PATIENCE, || value("lyon.1").filter(|rows| rows.len() == 1));
+    assert_eq!(samples(&service, "refused"), 0, "{}", service.process.log());
+}
+
+#[test]
 fn a_wrong_token_loses_nothing_and_is_told() {
     if !need(&["prometheus"]) {
         return;

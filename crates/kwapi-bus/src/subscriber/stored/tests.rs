@@ -1,7 +1,7 @@
 use super::*;
 
-const WORKS: Keeping = Keeping { works: true, waiting: 0 };
-const DOWN: Keeping = Keeping { works: false, waiting: 0 };
+const WORKS: Keeping = Keeping { works: true, waiting: 0, lacking_for: None };
+const DOWN: Keeping = Keeping { works: false, waiting: 0, lacking_for: None };
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000 + second)
@@ -45,10 +45,23 @@ fn what_waits_at_the_server_or_is_to_come_again_is_not_read() {
     again.look(WORKS, Some(at(500)), second(100));
     assert_eq!(again.read_until, Some(at(9)));
     let mut bound = StoredSource::new(0, None, second(0));
-    bound.look(Keeping { works: true, waiting: 7 }, Some(at(500)), second(1));
+    bound.look(Keeping { waiting: 7, ..WORKS }, Some(at(500)), second(1));
     assert_eq!(bound.read_until, None);
     bound.look(WORKS, None, second(1));
     assert_eq!(bound.read_until, None, "our clock is wrong");
+}
+
+#[test]
+fn what_a_site_has_not_sent_to_the_centre_yet_is_not_read() {
+    let mut source = source(9, 0, 100);
+    source.settles(&(0..=9), true);
+    let lacking = |seconds| Keeping { lacking_for: Some(second(seconds)), ..WORKS };
+    source.look(lacking(40), Some(at(500)), second(100));
+    assert_eq!(source.read_until, Some(at(460)), "another site's messages are read up to the present");
+    source.look(lacking(50), Some(at(510)), second(110));
+    assert_eq!(source.read_until, Some(at(460)));
+    source.look(WORKS, Some(at(520)), second(120));
+    assert_eq!(source.read_until, Some(at(520)));
 }
 
 #[test]
@@ -80,7 +93,11 @@ fn check(sources: &[(Option<u64>, u64, u64)], now: u64, expected: &[bool]) {
             if let Some(last) = last {
                 source.brings(0, at(*last), *later, second(*moved));
             }
-            source.look(Keeping { works: *later > 0 || last.is_some(), waiting: *later }, None, second(now));
+            source.look(
+                Keeping { works: *later > 0 || last.is_some(), waiting: *later, lacking_for: None },
+                None,
+                second(now),
+            );
             source
         })
         .collect();

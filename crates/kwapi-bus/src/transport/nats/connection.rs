@@ -116,6 +116,9 @@ impl Servers {
     /// Connects; tries again until it has.
     pub(super) async fn open(&mut self, link: &Link) -> Connection {
         loop {
+            if let Some(login) = link.login() {
+                self.address.config = login;
+            }
             match self.try_open().await {
                 Ok(connection) => {
                     link.connected();
@@ -155,8 +158,7 @@ impl Servers {
     async fn try_one(&mut self, server: &Server) -> Result<Connection, String> {
         self.connections += 1;
         let opened = timeout(RESPONSE_TIMEOUT, Connection::open(&self.address, server, &self.inbox)).await;
-        let (mut connection, info) =
-            opened.unwrap_or_else(|_| Err("connection timed out".to_owned()))?;
+        let (mut connection, info) = opened.unwrap_or_else(|_| Err("connection timed out".to_owned()))?;
         connection.next_number = self.connections << CONNECTION_SHIFT;
         for (host, port) in info.connect_urls.iter().filter_map(|url| host_and_port(url)) {
             if self.all.len() < SERVERS_MAX && !self.all.iter().any(|it| it.host == host && it.port == port) {
@@ -173,7 +175,8 @@ impl Servers {
 impl Connection {
     async fn open(address: &NatsAddress, server: &Server, inbox: &str) -> Result<(Self, Info), String> {
         let cannot_connect = |error: std::io::Error| format!("cannot connect: {error}");
-        let mut tcp = TcpStream::connect((server.host.as_str(), server.port)).await.map_err(cannot_connect)?;
+        let mut tcp =
+            TcpStream::connect((server.host.as_str(), server.port)).await.map_err(cannot_connect)?;
         tcp.set_nodelay(true).map_err(cannot_connect)?;
         let mut read = BytesMut::new();
         let info: Info = loop {
@@ -192,7 +195,8 @@ impl Connection {
         let is_tls = address.is_tls || info.tls_required;
         let transport: Box<dyn Transport> = if is_tls {
             let tls = TlsConnector::from(Arc::new(address.config.tls()?));
-            let name = ServerName::try_from(server.certified.clone()).map_err(|error| format!("TLS: {error}"))?;
+            let name =
+                ServerName::try_from(server.certified.clone()).map_err(|error| format!("TLS: {error}"))?;
             Box::new(tls.connect(name, tcp).await.map_err(|error| format!("TLS: {error}"))?)
         } else {
             Box::new(tcp)
@@ -350,11 +354,11 @@ impl Connection {
         }
     }
 
-    /// Asks, and waits for the answer. What else comes meanwhile comes later.
+    /// Asks, and waits for the answer; `None` where nobody answers such a request. What else comes meanwhile comes later.
     ///
     /// # Errors
     /// When there is none, as text.
-    pub(super) async fn request(&mut self, subject: &str, payload: &[u8]) -> Result<Bytes, String> {
+    pub(super) async fn request(&mut self, subject: &str, payload: &[u8]) -> Result<Option<Bytes>, String> {
         let (_, reply) = self.reply_address();
         self.publish(subject, Some(&reply), payload);
         let answer = async {
@@ -363,10 +367,8 @@ impl Connection {
                 let op = self.next_op().await?;
                 match self.event(op)? {
                     Some(Event::Message(message)) if message.subject == reply => {
-                        if message.status.is_some_and(|(code, _)| code == 503) {
-                            return Err("JetStream is not enabled at the server".to_owned());
-                        }
-                        return Ok(message.payload);
+                        let has_answer = message.status.is_none_or(|(code, _)| code != 503);
+                        return Ok(has_answer.then_some(message.payload));
                     }
                     Some(Event::Complaint(complaint)) => {
                         return Err(format!("the server reports: {complaint}"));

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kwapi_core::{Pattern, Timestamp};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::address::{NatsAddress, is_name};
 use super::consumer::ConsumerPlan;
@@ -153,7 +154,7 @@ impl NatsInlet {
     /// See [`crate::transport::Inlet::keeping`].
     pub(crate) fn keeping(&self) -> Keeping {
         let waiting = self.link.waiting.load(Ordering::Relaxed);
-        Keeping { works: self.link.is_working(), waiting }
+        Keeping { works: self.link.is_working(), waiting, lacking_for: self.link.lacking_for(Instant::now()) }
     }
 
     /// See [`crate::transport::Inlet::note_read`].

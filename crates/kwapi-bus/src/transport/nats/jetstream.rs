@@ -11,12 +11,22 @@ use super::connection::Connection;
 pub(super) const CONSUMER_NOT_FOUND: u64 = 10_014;
 pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
 pub(super) const MESSAGE_TOO_LARGE: u64 = 10_054;
+pub(super) const NOT_ENABLED: u64 = 10_076;
+pub(super) const NOT_ENABLED_FOR_ACCOUNT: u64 = 10_039;
+const NOT_STORED: u64 = 10_077;
+const ACCOUNT_LIMIT: u64 = 10_002;
+const ACCOUNT_STREAMS: u64 = 10_027;
+const NO_RESOURCES: u64 = 10_023;
+const NO_STORAGE: u64 = 10_047;
+const NO_CLUSTER: u64 = 10_074;
+const NO_PEERS: u64 = 10_005;
+const NO_LEADER: u64 = 10_008;
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ApiError {
     /// The server refuses.
-    #[error("{description}")]
+    #[error("{description}{}", remedy(*code))]
     Refused {
         /// Its code for it.
         code: u64,
@@ -30,6 +40,27 @@ pub(super) enum ApiError {
 impl ApiError {
     pub(super) fn is(&self, expected: u64) -> bool {
         matches!(self, Self::Refused { code, .. } if *code == expected)
+    }
+}
+
+/// What an operator can do about it, after what the server says.
+fn remedy(code: u64) -> &'static str {
+    match code {
+        NOT_STORED => {
+            "; the stream is full and refuses what is new: `kwapi nats-setup` has it remove the oldest instead, or raise \
+             --megabytes-max"
+        }
+        NO_RESOURCES | NO_STORAGE => {
+            "; the server has no storage left: give it more (`max_file` in its configuration), or keep less (`kwapi \
+             nats-setup --days`)"
+        }
+        ACCOUNT_LIMIT | ACCOUNT_STREAMS => {
+            "; raise the limits of the account at the server, or keep less (`kwapi nats-setup --days`)"
+        }
+        NOT_ENABLED | NOT_ENABLED_FOR_ACCOUNT => "; enable JetStream in the configuration of the server",
+        NO_CLUSTER | NO_PEERS => "; --replicas requires a cluster of so many servers",
+        NO_LEADER => "; its cluster has no leader now",
+        _ => "",
     }
 }
 
@@ -69,7 +100,9 @@ pub(super) async fn call(
 ) -> Result<Value, ApiError> {
     let body = if request.is_null() { String::new() } else { request.to_string() };
     let answer = connection.request(&format!("$JS.API.{what}"), body.as_bytes()).await;
-    let payload = answer.map_err(ApiError::NoResponse)?;
+    let not_enabled =
+        || ApiError::Refused { code: NOT_ENABLED, description: "JetStream is not enabled".to_owned() };
+    let payload = answer.map_err(ApiError::NoResponse)?.ok_or_else(not_enabled)?;
     check(&payload)?;
     serde_json::from_slice(&payload)
         .map_err(|error| ApiError::NoResponse(format!("unreadable response: {error}")))
@@ -143,6 +176,9 @@ mod tests {
         let refused = check(br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#);
         assert!(refused.as_ref().is_err_and(|error| error.is(STREAM_NOT_FOUND)));
         assert_eq!(refused.unwrap_err().to_string(), "stream not found");
+        let full =
+            check(br#"{"error":{"err_code":10077,"description":"maximum bytes exceeded"}}"#).unwrap_err();
+        assert!(full.to_string().starts_with("maximum bytes exceeded; the stream is full"), "{full}");
         assert!(check(b"").is_err() && check(b"[]").is_err());
     }
 }

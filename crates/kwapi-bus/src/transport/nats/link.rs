@@ -1,9 +1,14 @@
 //! What is known of the connection to a server, for metrics, readiness and the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use kwapi_core::Timestamp;
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::login::NatsConfig;
+use crate::endpoint::EndpointConfig;
 
 /// Which way messages go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,44 @@ pub struct NatsLink {
     /// Where messages are kept for us: up to when all of them are safe here, as far as is known. `None` before the first
     /// connection, and where nothing is kept.
     pub read_until: Option<Timestamp>,
+    /// The sites whose streams it takes from, where it does.
+    pub sites: Vec<NatsSiteLink>,
+}
+
+/// What the stream at the centre has of a site that stores for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsSiteLink {
+    /// The JetStream domain of its server.
+    pub name: String,
+    /// Messages that it has and the centre has not, by what the centre's server last heard.
+    pub waiting: u64,
+    /// For how long something may be lacking: zero where all of it is there; `None` where it was never all there while this
+    /// process has run.
+    pub lacking_for: Option<Duration>,
+}
+
+/// The same as it was looked up.
+#[derive(Clone, Debug)]
+pub(super) struct NatsSiteState {
+    pub(super) name: String,
+    pub(super) waiting: u64,
+    pub(super) is_complete: bool,
+    /// When it was last.
+    pub(super) complete_at: Option<Instant>,
+}
+
+impl NatsSiteState {
+    fn lacking_for(&self, now: Instant) -> Option<Duration> {
+        if self.is_complete {
+            Some(Duration::ZERO)
+        } else {
+            Some(now.saturating_duration_since(self.complete_at?))
+        }
+    }
+
+    fn link(&self, now: Instant) -> NatsSiteLink {
+        NatsSiteLink { name: self.name.clone(), waiting: self.waiting, lacking_for: self.lacking_for(now) }
+    }
 }
 
 /// The same as it is kept.
@@ -60,6 +103,8 @@ pub(crate) struct Link {
     endpoint: String,
     side: NatsSide,
     problem: Mutex<Option<String>>,
+    /// Instead of the login that it began with.
+    login: Mutex<Option<NatsConfig>>,
     connections: AtomicU64,
     pub(super) messages: AtomicU64,
     pub(super) waiting: AtomicU64,
@@ -68,6 +113,7 @@ pub(crate) struct Link {
     pub(super) dropped: AtomicU64,
     /// Unix time in microseconds; 0: not known.
     read_until: AtomicU64,
+    sites: Mutex<Vec<NatsSiteState>>,
 }
 
 impl Link {
@@ -76,6 +122,7 @@ impl Link {
             endpoint: endpoint.to_owned(),
             side,
             problem: Mutex::new(Some("not connected yet".to_owned())),
+            login: Mutex::default(),
             connections: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
@@ -83,12 +130,25 @@ impl Link {
             rejected: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             read_until: AtomicU64::new(0),
+            sites: Mutex::default(),
         }
     }
 
     /// Notes that a connection stands; what keeps it from working may still be found.
     pub(super) fn connected(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has the next connection log in like this. One that stands stays: a server ends those of a login that it revokes.
+    pub(crate) fn log_in_with(&self, endpoints: &[EndpointConfig]) {
+        if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.url == self.endpoint) {
+            *self.login.lock() = Some(endpoint.nats.clone());
+        }
+    }
+
+    /// How to log in, if that has changed since it began.
+    pub(super) fn login(&self) -> Option<NatsConfig> {
+        self.login.lock().clone()
     }
 
     /// Notes that messages pass.
@@ -106,6 +166,23 @@ impl Link {
             tracing::warn!(endpoint = self.endpoint, side = self.side.name(), "NATS: {problem}");
             *now = Some(problem);
         }
+    }
+
+    /// Notes how the sites are doing that the stream takes from.
+    pub(super) fn note_sites(&self, states: Vec<NatsSiteState>) {
+        *self.sites.lock() = states;
+    }
+
+    /// Whether it takes from any.
+    pub(super) fn has_sites(&self) -> bool {
+        !self.sites.lock().is_empty()
+    }
+
+    /// For how long something of a site may be lacking in the stream; `None` where nothing is.
+    pub(super) fn lacking_for(&self, now: Instant) -> Option<Duration> {
+        let sites = self.sites.lock();
+        let lacking = sites.iter().filter(|site| !site.is_complete);
+        lacking.map(|site| site.lacking_for(now).unwrap_or(Duration::MAX)).max()
     }
 
     /// Whether messages pass.
@@ -138,6 +215,7 @@ impl Link {
             dropped: read(&self.dropped).saturating_add(dropped),
             rejected: read(&self.rejected),
             read_until: self.read_until(),
+            sites: self.sites.lock().iter().map(|site| site.link(Instant::now())).collect(),
         }
     }
 }

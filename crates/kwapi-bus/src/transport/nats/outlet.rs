@@ -12,10 +12,13 @@ use tokio::time::timeout;
 
 use super::address::NatsAddress;
 use super::connection::{Connection, Event, Servers};
-use super::jetstream::{MESSAGE_TOO_LARGE, STREAM_NOT_FOUND, call, check, missing};
+use super::jetstream::{
+    MESSAGE_TOO_LARGE, NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT, STREAM_NOT_FOUND, call, check, missing,
+};
 use super::link::{Link, NatsLink, NatsSide};
 use super::wire::Message;
 use super::{RESPONSE_TIMEOUT, RETRY_INTERVAL, run, subject};
+use crate::endpoint::EndpointConfig;
 use crate::error::BusError;
 use crate::message::Wire;
 use crate::queue::DropOldest;
@@ -86,6 +89,11 @@ impl NatsOutlet {
         self.queue.extend(messages);
     }
 
+    /// See [`Link::log_in_with`].
+    pub(crate) fn log_in_with(&self, endpoints: &[EndpointConfig]) {
+        self.link.log_in_with(endpoints);
+    }
+
     /// How it is doing.
     pub(crate) fn link(&self) -> NatsLink {
         let mut link = self.link.snapshot(self.queue.dropped());
@@ -138,6 +146,9 @@ impl Sender {
             Ok(_) if self.unsent.is_empty() => self.link.works(),
             Ok(_) => {}
             Err(error) if error.is(STREAM_NOT_FOUND) => return Err(missing(stream)),
+            Err(error) if error.is(NOT_ENABLED) || error.is(NOT_ENABLED_FOR_ACCOUNT) => {
+                return Err(error.to_string());
+            }
             // A publisher need not be allowed to ask.
             Err(error) => tracing::debug!(%error, "cannot look up stream {stream}"),
         }
@@ -197,7 +208,10 @@ impl Sender {
         let mut problem = match timeout(RESPONSE_TIMEOUT, confirmed).await {
             Ok(Ok(())) => None,
             Ok(Err(problem)) => Some(problem),
-            Err(_) => Some("the server does not confirm messages; timed out".to_owned()),
+            Err(_) => Some(
+                "the server does not confirm messages; see its log (after a full disk, it takes a restart)"
+                    .to_owned(),
+            ),
         };
         for (message, fate) in std::mem::take(&mut self.unsent).into_iter().zip(fates) {
             match fate {
@@ -229,7 +243,9 @@ const NOBODY: &str = "no responders";
 
 /// What that means: the next connection looks which, as far as it may.
 fn nobody_stores(stream: &str) -> String {
-    format!("no server stores messages of stream {stream}: it was not created, or its cluster has no leader now")
+    format!(
+        "no server stores messages of stream {stream}: it was not created, JetStream is not enabled, or a cluster has no leader now"
+    )
 }
 
 /// Reads the confirmations of messages that were numbered from `first` on, until each has one.

@@ -28,6 +28,85 @@ pub struct StreamLimits {
     pub age_max: Duration,
 }
 
+/// A site whose server stores its measurements, in a stream of the same name, and is connected to ours as a leaf node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsSite {
+    /// The JetStream domain of its server.
+    name: String,
+    /// The probes that are its own: no other site's are taken from it.
+    probes: Pattern,
+}
+
+impl NatsSite {
+    /// Reads `lyon` (whose probes are `lyon.*`) or `lyon=fr.lyon.*`.
+    ///
+    /// # Errors
+    /// When that is no name of a domain, or no pattern, as text.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let (name, probes) = text.split_once('=').map_or((text, None), |(name, probes)| (name, Some(probes)));
+        if !is_name(name) {
+            return Err(format!("the name of a site must be 1 to {NAME_BYTES_MAX} letters, digits, - or _"));
+        }
+        let probes = probes.map_or_else(|| Pattern::new(&format!("{name}.*")), Pattern::new);
+        Ok(Self { name: name.to_owned(), probes: probes.map_err(|error| error.to_string())? })
+    }
+
+    /// The JetStream domain of its server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The subjects of its probes in `stream`.
+    pub fn subjects(&self, stream: &str) -> String {
+        subject::filters(stream, std::slice::from_ref(&self.probes)).concat()
+    }
+
+    /// Where its server sends what a stream of ours takes from it: subjects that no stream of ours can have, and no other
+    /// site may publish to.
+    pub fn deliveries(&self) -> String {
+        format!("$KWAPI.FROM.{}", self.name)
+    }
+
+    /// Where its server is asked for it.
+    pub fn requests(&self) -> String {
+        format!("$JS.{}.API", self.name)
+    }
+
+    /// As a source of `stream`; what was stored before `begin` is left.
+    fn source(&self, stream: &str, begin: &str) -> Value {
+        json!({
+            "name": stream,
+            "filter_subject": self.subjects(stream),
+            "external": { "api": self.requests(), "deliver": self.deliveries() },
+            "opt_start_time": begin,
+        })
+    }
+}
+
+/// The sources of a stream that has `known` already, and is to have `sites` as well. One that is known begins where it did.
+fn sources(known: &[Value], sites: &[NatsSite], stream: &str, now: Timestamp) -> Option<Vec<Value>> {
+    let now = rfc3339(now)?;
+    let mut all = known.to_vec();
+    for site in sites {
+        let mut source = site.source(stream, &now);
+        let requests = site.requests();
+        let is_same = |other: &&mut Value| {
+            let external = other.get("external").and_then(|external| external.get("api"));
+            external.and_then(Value::as_str) == Some(requests.as_str())
+        };
+        match all.iter_mut().find(is_same) {
+            None => all.push(source),
+            Some(known) => {
+                if let Some(source) = source.as_object_mut() {
+                    source.remove("opt_start_time");
+                }
+                *known = merged(known.clone(), &source);
+            }
+        }
+    }
+    Some(all)
+}
+
 /// Where a consumer begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumerBegin {
@@ -77,16 +156,26 @@ impl NatsSetup {
         }
     }
 
-    /// Makes the stream, or gives it these limits.
+    /// Makes the stream, or gives it these limits. Without `sites` it takes what publishers send to this server; with some,
+    /// only what the streams of those sites have stored. Sites that it takes from already stay.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn stream(&mut self, limits: StreamLimits) -> Result<NatsReport, BusError> {
+    pub async fn stream(
+        &mut self,
+        limits: StreamLimits,
+        sites: &[NatsSite],
+        now: Timestamp,
+    ) -> Result<NatsReport, BusError> {
         let name = self.stream.clone();
-        let wanted = json!({
+        let found = match call(&mut self.connection, &format!("STREAM.INFO.{name}"), &Value::Null).await {
+            Ok(info) => info.get("config").cloned(),
+            Err(error) if error.is(STREAM_NOT_FOUND) => None,
+            Err(error) => return Err(self.error(format!("cannot look up stream {name}: {error}"))),
+        };
+        let mut wanted = json!({
             "name": name,
             "description": "signed measurements of kwapi",
-            "subjects": [format!("{name}.>")],
             "retention": "limits",
             "storage": "file",
             "discard": "old",
@@ -96,14 +185,24 @@ impl NatsSetup {
             "num_replicas": limits.replicas,
             "compression": "s2",
         });
-        let found = match call(&mut self.connection, &format!("STREAM.INFO.{name}"), &Value::Null).await {
-            Ok(info) => info.get("config").cloned(),
-            Err(error) if error.is(STREAM_NOT_FOUND) => None,
-            Err(error) => return Err(self.error(format!("cannot look up stream {name}: {error}"))),
+        let known = found.as_ref().and_then(|found| found.get("sources")).and_then(Value::as_array);
+        let known = known.map_or(&[][..], Vec::as_slice);
+        let origin = if sites.is_empty() && known.is_empty() {
+            json!({ "subjects": [format!("{name}.>")] })
+        } else {
+            let sources = sources(known, sites, &name, now)
+                .ok_or_else(|| BusError::config(&self.endpoint, "the time is out of range"))?;
+            json!({ "subjects": [], "sources": sources })
         };
+        wanted = merged(wanted, &origin);
         let (verb, done, config) = match found {
-            None => ("CREATE", "created", Some(wanted)),
-            Some(found) => {
+            // A server that takes from this one goes on after the number it has: one made anew must not begin below that.
+            None => ("CREATE", "created", Some(merged(wanted, &json!({ "first_seq": now.micros() })))),
+            Some(mut found) => {
+                // The server leaves an empty list out.
+                if let Some(found) = found.as_object_mut() {
+                    found.entry("subjects").or_insert_with(|| json!([]));
+                }
                 let changed = merged(found.clone(), &wanted);
                 if changed == found {
                     ("UPDATE", "unchanged", None)

@@ -17,7 +17,7 @@ use crate::endpoint::{Attach, EndpointConfig, check_url};
 use crate::error::BusError;
 
 /// A larger frame closes its connection, so that a peer cannot fill our memory. Frames between this and
-/// [`crate::PAYLOAD_BYTES_MAX`] are counted as `too_large`. A message has at most four (`crates/zmq-sys/bounds`).
+/// `PAYLOAD_BYTES_MAX` of `message.rs` are counted as `too_large`. A message has at most four (`crates/zmq-sys/bounds`).
 const FRAME_BYTES_MAX: i64 = 16_384;
 /// The same for what listeners send, who only subscribe: a topic has at most 201 bytes, and the largest command of
 /// CURVE's handshake (ZeroMQ RFC 26) some 600.

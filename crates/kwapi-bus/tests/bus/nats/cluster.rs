@@ -25,7 +25,7 @@ impl Trio {
         let begun = Instant::now();
         let mut setup = loop {
             let mut setup = NatsSetup::connect(&endpoint).await.expect("one of three servers");
-            match setup.stream(limits).await {
+            match setup.stream(limits, &[], now()).await {
                 Ok(_) => break setup,
                 Err(error) => assert!(begun.elapsed() < ELECTION_LIMIT, "{error}"),
             }

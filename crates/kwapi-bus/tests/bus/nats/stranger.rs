@@ -13,7 +13,8 @@ impl Stranger {
     pub(super) fn connect(address: &str) -> Self {
         let mut stream = TcpStream::connect(address).expect("a server");
         let answers = format!("answers.{}", stream.local_addr().expect("an address").port());
-        write!(stream, "CONNECT {{\"verbose\":false}}\r\nSUB {answers} 1\r\n").expect("sent");
+        write!(stream, "CONNECT {{\"verbose\":false,\"headers\":true}}\r\nSUB {answers} 1\r\n")
+            .expect("sent");
         Self(BufReader::new(stream), answers)
     }
 
@@ -22,6 +23,20 @@ impl Stranger {
         let (stream, answers) = (self.0.get_mut(), &self.1);
         write!(stream, "PUB {subject} {answers} {}\r\n", payload.len()).expect("sent");
         stream.write_all(payload).and_then(|()| stream.write_all(b"\r\n")).expect("sent");
+        self.answer()
+    }
+
+    /// Sends a message with headers (`NAME: VALUE`, a line each) and returns the answer.
+    pub(super) fn request_with(&mut self, headers: &str, subject: &str, payload: &[u8]) -> Value {
+        let (stream, answers) = (self.0.get_mut(), &self.1);
+        let head = format!("NATS/1.0\r\n{headers}\r\n\r\n");
+        let sizes = (head.len(), head.len() + payload.len());
+        write!(stream, "HPUB {subject} {answers} {} {}\r\n{head}", sizes.0, sizes.1).expect("sent");
+        stream.write_all(payload).and_then(|()| stream.write_all(b"\r\n")).expect("sent");
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Value {
         loop {
             let mut line = String::new();
             self.0.read_line(&mut line).expect("an answer");

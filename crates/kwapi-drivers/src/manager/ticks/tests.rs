@@ -8,7 +8,7 @@ fn now_at(boottime: Duration) -> Now<'static> {
     Now { wall, monotonic: boottime, boottime, boot: "boot" }
 }
 
-fn due(ticks: &mut Ticks, boottime: Duration) -> Option<(Asked, u64)> {
+fn due(ticks: &mut Ticks, boottime: Duration) -> Option<(ReadRequest, u64)> {
     ticks.due(now_at(boottime))
 }
 
@@ -16,11 +16,14 @@ fn due(ticks: &mut Ticks, boottime: Duration) -> Option<(Asked, u64)> {
 fn ticks_two_seconds_back_are_due_and_older_ones_are_missed() {
     let mut ticks = Ticks::new(Duration::from_millis(1));
     let second = Duration::from_secs(1);
-    assert_eq!(due(&mut ticks, second).map(|(asked, missed)| (asked.before, missed)), Some((0, 0)));
+    assert_eq!(due(&mut ticks, second).map(|(request, missed)| (request.before, missed)), Some((0, 0)));
     assert_eq!(due(&mut ticks, second), None);
-    assert_eq!(due(&mut ticks, 3 * second).map(|(asked, missed)| (asked.before, missed)), Some((1_999, 0)));
     assert_eq!(
-        due(&mut ticks, 9 * second).map(|(asked, missed)| (asked.before, missed)),
+        due(&mut ticks, 3 * second).map(|(request, missed)| (request.before, missed)),
+        Some((1_999, 0))
+    );
+    assert_eq!(
+        due(&mut ticks, 9 * second).map(|(request, missed)| (request.before, missed)),
         Some((2_000, 3_999))
     );
 }
@@ -41,14 +44,14 @@ proptest! {
         for step in steps {
             now_us += step;
             let now = Duration::from_micros(now_us);
-            let Some((asked, missed)) = due(&mut ticks, now) else { continue };
-            let newest = now_us - micros(asked.newest_age);
-            let first = newest - interval_us * u64::from(asked.before);
+            let Some((request, missed)) = due(&mut ticks, now) else { continue };
+            let newest = now_us - micros(request.newest_age);
+            let first = newest - interval_us * u64::from(request.before);
             if let Some(last) = last {
                 prop_assert_eq!(first - last, interval_us * (missed + 1));
             }
             prop_assert!(now_us - first <= micros(LATE_MAX) + interval_us);
-            told += u64::from(asked.before) + 1 + missed;
+            told += u64::from(request.before) + 1 + missed;
             (begun, last) = (begun.or(Some(newest)), Some(newest));
             prop_assert!(ticks.until_next(now_at(now)) <= interval);
         }

@@ -49,7 +49,7 @@ impl Agent {
                     return Ok(walked);
                 }
                 if oid <= last {
-                    let agent = &self.asked.address;
+                    let agent = &self.context.address;
                     tracing::warn!(%agent, %root, %oid, "OID not increasing; walk stopped");
                     return Ok(walked);
                 }
@@ -84,7 +84,7 @@ impl Agent {
         let next = self.object_after(last).await?;
         let fewer = (repetitions / FEWER).max(1);
         self.max_repetitions = Some(fewer);
-        let agent = &self.asked.address;
+        let agent = &self.context.address;
         self.shared.learn(agent, |learned| learned.repetitions = Some(fewer));
         tracing::info!(%agent, rows = repetitions, fewer, "the agent rejects large GETBULK requests; requesting fewer rows at once");
         Ok(next)

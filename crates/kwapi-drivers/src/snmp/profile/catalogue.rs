@@ -136,7 +136,7 @@ impl ProfileCatalogue {
     }
 
     /// The profiles a device with this sysObjectID may have, best first; all of them where it tells nothing.
-    pub fn candidates(&self, sys_object_id: Option<&Oid>) -> Vec<Arc<Profile>> {
+    pub(crate) fn candidates(&self, sys_object_id: Option<&Oid>) -> Vec<Arc<Profile>> {
         let fits = |profile: &Profile| {
             let longest = |id: &Oid| {
                 let prefixes = profile.sys_object_id.iter().filter(|prefix| id.starts_with(&prefix.0));

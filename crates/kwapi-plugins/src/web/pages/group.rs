@@ -186,7 +186,7 @@ pub(super) fn one(
     let graphs = Period::ALL.map(|period| graph(site, &view, group, period, now));
     let shown = Page {
         layout: Layout { here: "/groups/", ..Layout::new(site, seen, group.to_string(), None) },
-        troubles: Troubles::of_probes(site, &view.overall.silent, now),
+        troubles: Troubles::of_probes(site, &view.overall.silent, "#members".to_owned(), now),
         crumbs: crumbs(site, seen, group),
         now: GroupWords::new(view.now.clone()),
         encoded: encode(group.as_str()),
@@ -261,7 +261,8 @@ pub(super) fn no_group(
 fn graph(site: &Site, view: &GroupView, group: &ProbeId, period: Period, now: Timestamp) -> GroupGraph {
     let groups = site.directory.groups();
     let share = groups.and_then(|groups| groups.known_share(group.as_str(), period, now).ok().flatten());
-    let mean = share.and_then(|share| mean_share(&share.watts));
+    let is_silent = view.overall.reporting == 0;
+    let mean = share.and_then(|share| mean_share(&share.watts, is_silent));
     let (subject, members) = (Subject::Group(group.clone()), Some(&view.members));
     GroupGraph {
         period,
@@ -271,10 +272,11 @@ fn graph(site: &Site, view: &GroupView, group: &ProbeId, period: Period, now: Ti
     }
 }
 
-/// The mean share known from the first row that has one to the last; of a row without any between them, nothing is known.
-fn mean_share(shares: &[Option<f64>]) -> Option<f64> {
+/// The mean share known from the first row that has one to the last, or to the end of a group that is silent; of a row without
+/// any between them, nothing is known.
+fn mean_share(shares: &[Option<f64>], is_silent: bool) -> Option<f64> {
     let first = shares.iter().position(Option::is_some)?;
-    let last = shares.iter().rposition(Option::is_some)?;
+    let last = shares.iter().rposition(Option::is_some).filter(|_| !is_silent).unwrap_or(shares.len() - 1);
     let known: f64 = shares.iter().flatten().sum();
     Some(known / (last - first + 1) as f64)
 }
@@ -310,11 +312,15 @@ mod tests {
 
     #[test]
     fn time_in_which_nothing_of_a_group_was_heard_counts_as_unknown() {
-        let check = |shares: &[Option<f64>], expected: Option<f64>| assert_eq!(mean_share(shares), expected);
+        let check =
+            |shares: &[Option<f64>], expected: Option<f64>| assert_eq!(mean_share(shares, false), expected);
         check(&[None, None], None);
         check(&[None, Some(1.0), Some(0.5), None], Some(0.75));
         // Before the first and after the last row there is no group, or no row yet.
         check(&[None, Some(1.0), None, None, Some(1.0), None], Some(0.5));
         check(&[Some(0.0)], Some(0.0));
+        // Nothing is heard of it now: until when is not for the rows to say.
+        assert_eq!(mean_share(&[None, Some(1.0), None, None, None], true), Some(0.25));
+        assert_eq!(mean_share(&[None; 3], true), None);
     }
 }

@@ -124,7 +124,13 @@ pub(super) fn answer(
         period,
         watts: overall.watts.map(watts_text),
         reporting: overall.reporting,
-        troubles: Troubles::of_probes(site, &overall.silent, now).with_meters(site, seen, now),
+        troubles: Troubles::of_probes(
+            site,
+            &overall.silent,
+            format!("/table/{period}/?sort=age&order=down"),
+            now,
+        )
+        .with_meters(site, seen, now),
         probes: overall.probes,
         chosen: chosen_here.len(),
         shows_chosen,

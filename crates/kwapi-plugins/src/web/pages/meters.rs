@@ -186,6 +186,8 @@ fn silent(meter: &MeterNow) -> Option<String> {
     }
     let plural = if *probes == 1 { "" } else { "s" };
     let mut words = format!("{} of {probes} probe{plural} silent: ", silent.len());
+    let mut silent: Vec<&ProbeId> = silent.iter().collect();
+    silent.sort_by(|a, b| natural_order(a.as_str(), b.as_str()));
     for (index, probe) in silent.iter().take(NAMED_MAX).enumerate() {
         _ = write!(words, "{}{probe}", if index == 0 { "" } else { ", " });
     }

@@ -310,7 +310,7 @@ impl Columns {
             head(Column::Energy, "Energy", &self.energy.unit, "num"),
         ];
         if let Some((cost, _)) = &self.cost {
-            heads.push(head(Column::Cost, "Cost", &cost.unit, "num wide"));
+            heads.push(head(Column::Cost, "Cost", &cost.unit, "num"));
         }
         heads.push(head(Column::Age, "Measured", "", "num wide"));
         heads

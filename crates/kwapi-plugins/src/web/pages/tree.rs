@@ -14,6 +14,7 @@ use super::super::group;
 use super::super::overview::Seen;
 use super::super::route::FormFields;
 use super::super::selection::{ProbeFilter, query_of};
+use super::super::streams::StreamNode;
 use super::super::tree::{NodeFigures, Tree, TreeNode};
 use super::super::{Site, words};
 use super::crumbs::{Crumb, crumbs};
@@ -72,7 +73,7 @@ struct NodeWords {
     path: String,
     encoded: String,
     href: Option<String>,
-    /// What a stream calls it; a sum of what is selected is in none.
+    /// What a stream calls it, if it is in one.
     live: Option<String>,
     watts: Option<String>,
     is_estimated: bool,
@@ -335,7 +336,8 @@ impl Writer<'_> {
             path: node.path.clone(),
             encoded: encode(&node.path),
             href,
-            live: (is_told && is_whole_tree).then(|| format!("{}:{}", self.address.period, node.path)),
+            live: StreamNode::name_in_tree(self.address.period, self.address.selection, &node.path)
+                .filter(|_| is_told),
             is_estimated: figures.is_estimated,
             silent: figures.silent_since.map(since),
             energy: or_dash(shown.energy),

@@ -21,6 +21,8 @@ pub(super) struct Troubles(pub(super) Vec<TroubleWords>);
 #[derive(Debug)]
 pub(super) struct TroubleWords {
     pub(super) words: String,
+    /// Where all of them are.
+    pub(super) href: String,
     pub(super) places: Vec<Place>,
     pub(super) more: usize,
 }
@@ -36,8 +38,8 @@ pub(super) struct Place {
 }
 
 impl Troubles {
-    /// Of probes, of which some are `silent`.
-    pub(super) fn of_probes(site: &Site, silent: &Silent, now: Timestamp) -> Self {
+    /// Of probes, of which some are `silent`; all of these are at `href`.
+    pub(super) fn of_probes(site: &Site, silent: &Silent, href: String, now: Timestamp) -> Self {
         if silent.probes == 0 {
             return Self::default();
         }
@@ -52,7 +54,7 @@ impl Troubles {
             }
         });
         let words = format!("{} silent", silent.probes);
-        Self(vec![TroubleWords { words, places: places.collect(), more: silent.more() }])
+        Self(vec![TroubleWords { words, href, places: places.collect(), more: silent.more() }])
     }
 
     /// The same, and the meters that cannot be read, to who sees everything.
@@ -74,7 +76,7 @@ impl Troubles {
         let plural = if failing.len() == 1 { "" } else { "s" };
         let words = format!("{} meter{plural} failing", failing.len());
         let more = failing.len().saturating_sub(NAMED_MAX);
-        self.0.push(TroubleWords { words, places: places.collect(), more });
+        self.0.push(TroubleWords { words, href: "/meters/".to_owned(), places: places.collect(), more });
         self
     }
 }

@@ -1,7 +1,7 @@
 //! What groups and nodes of the tree come to, in the words of their pages: made once for all who see the same, and not more
 //! often than it is cheap.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use kwapi_core::{Period, ProbeId, Timestamp};
 
 use super::super::overview::Seen;
 use super::super::pages::{NodeEvent, group_in_event, node_in_event};
+use super::super::route::FormFields;
+use super::super::selection::{ProbeFilter, query_of};
 use super::super::tree::Tree;
 use super::super::{Site, group};
 use super::total::{CHEAP, REST, TotalOf};
@@ -16,26 +18,52 @@ use crate::directory::ConfiguredProbes;
 
 /// What a page shows of a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct StreamNode {
+pub(in super::super) struct StreamNode {
     /// The period that its energy is of; `None` of a group's own page, which shows all since it counts.
     period: Option<Period>,
+    /// Which probes of it are added up, where a tree is narrowed.
+    selection: ProbeFilter,
     /// A group, or in a tree a probe.
     path: ProbeId,
 }
 
 impl StreamNode {
-    /// Reads `day:lyon.rack3`, or `:lyon` without a period.
+    /// Reads `day:lyon.rack3`, `day?q=web:lyon` of a tree that is narrowed, or `:lyon` without a period.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (period, path) = text.split_once(':')?;
-        let period = if period.is_empty() { None } else { Some(period.parse().ok()?) };
-        Some(Self { period, path: ProbeId::new(path).ok()? })
+        let (head, path) = text.split_once(':')?;
+        let (period, selection) = head.split_once('?').unwrap_or((head, ""));
+        let selection = ProbeFilter::parse(&FormFields::parse(selection)).ok()?;
+        let path = ProbeId::new(path).ok()?;
+        let period = if head.is_empty() { None } else { Some(period.parse().ok()?) };
+        let node = Self { period, selection, path };
+        (node.selection_text().len() <= SELECTION_BYTES_MAX).then_some(node)
+    }
+
+    /// A node of a tree as a stream calls it; `None` where its selection is too long for the address of many.
+    pub(in super::super) fn name_in_tree(
+        period: Period,
+        selection: &ProbeFilter,
+        path: &str,
+    ) -> Option<String> {
+        let selection = query_of(&selection.members());
+        (selection.len() <= SELECTION_BYTES_MAX).then(|| format!("{period}{selection}:{path}"))
     }
 
     /// As it is asked for.
     pub(super) fn name(&self) -> String {
-        format!("{}:{}", self.period.map(|period| period.to_string()).unwrap_or_default(), self.path)
+        let period = self.period.map(|period| period.to_string()).unwrap_or_default();
+        format!("{period}{}:{}", self.selection_text(), self.path)
+    }
+
+    fn selection_text(&self) -> String {
+        query_of(&self.selection.members())
     }
 }
+
+/// The longest selection of a tree that is live: each of its nodes has it in the address of the stream.
+const SELECTION_BYTES_MAX: usize = 200;
+/// Selections that are looked at for one scope and period. Of more, the first in order; pages of others are renewed by fetching.
+const SELECTIONS_MAX: usize = 8;
 
 /// Nodes that a stream shows, and to whom: which groups there are is another matter for each scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -127,20 +155,28 @@ fn of_trees(
 ) -> impl Iterator<Item = (StreamNode, NodeEvent)> {
     let mut events = Vec::new();
     for period in Period::ALL {
-        let nodes: Vec<&StreamNode> = watched.iter().filter(|node| node.period == Some(period)).collect();
-        if nodes.is_empty() {
+        let mut selections: BTreeMap<&ProbeFilter, Vec<&StreamNode>> = BTreeMap::new();
+        for node in watched.iter().filter(|node| node.period == Some(period)) {
+            selections.entry(&node.selection).or_default().push(node);
+        }
+        if selections.is_empty() {
             continue;
         }
         let used = site.graphs.used(&seen.parts, &[period], now);
-        let tree = Tree::new(site, &seen.parts, &used, period, now);
-        let paths: Vec<&str> = nodes.iter().map(|node| node.path.as_str()).collect();
-        let readable = group::readable(site, seen, &paths);
-        for ((node, found), is_readable) in nodes.into_iter().zip(tree.nodes(&paths)).zip(readable) {
-            if let Some(found) = found.filter(|found| is_readable || !found.is_group()) {
-                events.push((
-                    node.clone(),
-                    node_in_event(&tree.figures(&found), &site.settings, found.is_group()),
-                ));
+        for (selection, nodes) in selections.into_iter().take(SELECTIONS_MAX) {
+            let selected = (!selection.is_all()).then(|| selection.of(&seen.parts, &site.directory));
+            let tree = Tree::new(site, selected.as_deref().unwrap_or(&seen.parts), &used, period, now);
+            let paths: Vec<&str> = nodes.iter().map(|node| node.path.as_str()).collect();
+            // A sum of what is selected is no group's, as on the page: it is of what the caller sees.
+            let readable = match selected {
+                Some(_) => vec![true; paths.len()],
+                None => group::readable(site, seen, &paths),
+            };
+            for ((node, found), is_readable) in nodes.into_iter().zip(tree.nodes(&paths)).zip(readable) {
+                if let Some(found) = found.filter(|found| is_readable || !found.is_group()) {
+                    let event = node_in_event(&tree.figures(&found), &site.settings, found.is_group());
+                    events.push((node.clone(), event));
+                }
             }
         }
     }

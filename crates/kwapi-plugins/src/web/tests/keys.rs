@@ -187,6 +187,44 @@ fn no_page_is_wider_than_a_telephone_of_390_pixels() {
 }
 
 #[test]
+fn energy_cost_and_shares_are_shown_on_a_telephone_and_downloads_are_reached_by_tab() {
+    let Some(mut pages) = Pages::start() else { return };
+    let shown = |what: &str| {
+        format!(
+            "[...document.querySelectorAll('{what}')].filter((part) => part.getClientRects().length > 0 && part.textContent.length > 0).length"
+        )
+    };
+    for (path, what) in [
+        ("/table/day/", "th a[href*=\"sort=energy\"]"),
+        ("/table/day/", "th a[href*=\"sort=cost\"]"),
+        ("/groups/", ".node [data-value=energy]"),
+        ("/groups/", ".node [data-value=cost]"),
+        ("/groups/", ".node [data-value=known]"),
+        ("/last/day/", ".legend dd"),
+        ("/where/", ".flowing tbody td:last-child"),
+    ] {
+        let tab = pages.open(path);
+        pages.browser.resize(&tab, 390, 844);
+        pages.wait(&tab, "innerWidth === 390");
+        assert!(pages.number(&tab, &shown(what)) > 0, "{path}: {what}");
+        pages.browser.close(&tab);
+    }
+    let tab = pages.open("/probe/l.r.a/");
+    pages.browser.resize(&tab, 390, 844);
+    pages.wait(&tab, "innerWidth === 390");
+    let links = pages.number(&tab, &shown(".downloads a"));
+    assert!(links >= 5, "{links}");
+    for link in 0..links {
+        pages.tab_to(
+            &tab,
+            &format!("document.activeElement === document.querySelectorAll('.downloads a')[{link}]"),
+        );
+        // What has the focus is in view.
+        pages.wait(&tab, "(({ top, bottom, right }) => top >= 0 && bottom <= innerHeight && right <= 390)(document.activeElement.getBoundingClientRect())");
+    }
+}
+
+#[test]
 fn what_is_selected_is_there_after_a_reload() {
     let Some(mut pages) = Pages::start() else { return };
     let loaded = "document.readyState === 'complete' && window.isBefore === undefined";

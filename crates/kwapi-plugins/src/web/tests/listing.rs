@@ -50,6 +50,12 @@ async fn what_is_silent_is_named_before_all_numbers_with_its_rack_once() {
         shown.contains("<a href=\"/groups/?in=lyon.r1\">")
             && shown.contains("<a href=\"/probe/paris.%3Cx%3E/\">")
     );
+    // The number leads to all of them.
+    assert!(shown.contains("<a href=\"/table/minute/?sort=age&#38;order=down\">4 silent</a>"), "{shown}");
+    let table = page(&site, "/table/minute/?sort=age&order=down").await;
+    let lines: Vec<&str> = table.split("<tr data-now=").skip(1).collect();
+    assert!(lines[..4].iter().all(|line| line.contains("silent since 09:50:00")), "{table}");
+    assert!(lines[4..].iter().all(|line| !line.contains("silent since")), "{table}");
     // Two that only share a site are named each.
     let mut fixture = Fixture::of(&racks);
     fixture.silent.extend(["lyon.r1.b", "lyon.r2.a", "paris.<x>"]);

@@ -305,3 +305,25 @@ async fn a_tenant_has_ranges_of_its_own_probes_alone() {
     // Where a file lies is for operators.
     assert!(told.contains("a file of samples cannot be read") && !told.contains(".parquet"), "{told}");
 }
+
+/// What all pages say of files that cannot be read.
+#[derive(askama::Template)]
+#[template(
+    source = "{% import \"parts.html\" as parts %}{% call parts::causes(unreadable) %}{% endcall %}",
+    ext = "html"
+)]
+struct Causes {
+    unreadable: Vec<String>,
+}
+
+#[test]
+fn of_very_many_files_that_cannot_be_read_the_first_are_named() {
+    let causes = |count: usize| {
+        let unreadable = (0..count).map(|number| format!("<file {number}>")).collect();
+        askama::Template::render(&Causes { unreadable }).unwrap()
+    };
+    let shown = |count: usize| causes(count).matches("<pre>&#60;file").count();
+    assert_eq!([0, 1, 3, 4, 500].map(shown), [0, 1, 3, 3, 3]);
+    assert!(!causes(3).contains("more") && causes(4).contains("and 1 more; see the log"));
+    assert_eq!(causes(0).trim(), "");
+}

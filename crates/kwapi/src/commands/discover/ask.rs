@@ -117,8 +117,8 @@ async fn over(host: &str, protocol: &Protocol, pool: &SharedPool) -> Vec<Found> 
         }
         // Modbus tells what is in its registers to nobody; that it is there, to everybody.
         if protocol.entry.name == "modbus" && !is_meter {
-            let said = unmapped(host, port.unwrap_or(MODBUS_PORT)).await;
-            denials.extend(said.map(|said| found_of(None, Answer::Unmapped(said))));
+            let description = unmapped(host, port.unwrap_or(MODBUS_PORT)).await;
+            denials.extend(description.map(|description| found_of(None, Answer::Unmapped(description))));
         }
         found.extend(denials);
     }

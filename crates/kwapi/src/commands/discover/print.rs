@@ -61,8 +61,8 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
                 };
                 alike.entry(kind).or_default().push((host.clone(), *watts));
             }
-            Answer::Unmapped(said) => {
-                unmapped.entry((*port, comment(said))).or_default().push(host);
+            Answer::Unmapped(description) => {
+                unmapped.entry((*port, comment(description))).or_default().push(host);
             }
             Answer::Nothing(why) | Answer::Unread(why) | Answer::Locked(why) => {
                 let with = credentials.as_ref().or(map.as_ref()).or(ups.as_ref());
@@ -94,10 +94,10 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
             }
         }
     }
-    for ((port, said), hosts) in unmapped {
+    for ((port, description), hosts) in unmapped {
         match range(&hosts) {
-            Some(range) => offer(&mut text, &range, port, &said),
-            None => hosts.iter().for_each(|host| offer(&mut text, host, port, &said)),
+            Some(range) => offer(&mut text, &range, port, &description),
+            None => hosts.iter().for_each(|host| offer(&mut text, host, port, &description)),
         }
     }
     for other in others {
@@ -107,12 +107,12 @@ pub(super) fn configuration(mut found: Vec<Found>) -> String {
 }
 
 /// What to write for hosts that speak Modbus, whose registers take a map.
-fn offer(text: &mut String, hosts: &str, port: Option<u16>, said: &str) {
+fn offer(text: &mut String, hosts: &str, port: Option<u16>, description: &str) {
     let maps: Vec<&str> = kwapi_drivers::modbus::map::names().collect();
     let at = port.unwrap_or(502);
     _ = writeln!(
         text,
-        "# {hosts} answers on port {at} (Modbus) and {said}; reading it requires a register map."
+        "# {hosts} answers on port {at} (Modbus) and {description}; reading it requires a register map."
     );
     _ = writeln!(text, "# Run again with --modbus-map NAME ({}), or write:", maps.join(", "));
     _ = writeln!(text, "# [[meter]]\n# driver = \"modbus\"\n# hosts = {}", quoted(hosts));

@@ -53,16 +53,16 @@ mod tests {
     #[test]
     fn what_is_heard_on_a_line_is_a_configuration() {
         let heard = Heard::Meter { driver: "sml", baud: 9_600, meter: "SML (0a01)".to_owned() };
-        let said = table(Path::new("/dev/tty\"USB0"), Ok(heard));
+        let text = table(Path::new("/dev/tty\"USB0"), Ok(heard));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("found.toml");
-        std::fs::write(&file, &said).unwrap();
+        std::fs::write(&file, &text).unwrap();
         let config = crate::config::Config::read(&file).unwrap();
         assert_eq!(config.meters[0].driver.name(), "sml");
-        assert!(said.starts_with("\n# SML (0a01)\n[[meter]]"), "{said}");
+        assert!(text.starts_with("\n# SML (0a01)\n[[meter]]"), "{text}");
         for heard in [Ok(Heard::Noise), Ok(Heard::Silence), Err("no such line".to_owned())] {
-            let said = table(Path::new("/dev/ttyUSB0"), heard);
-            assert!(said.starts_with("# ") && said.lines().count() == 1, "{said}");
+            let text = table(Path::new("/dev/ttyUSB0"), heard);
+            assert!(text.starts_with("# ") && text.lines().count() == 1, "{text}");
         }
     }
 }

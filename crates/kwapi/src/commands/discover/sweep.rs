@@ -13,7 +13,7 @@ pub(super) const HOSTS_AT_ONCE: usize = 64;
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
-    pub(super) asked: usize,
+    pub(super) probed: usize,
     pub(super) hosts: usize,
 }
 
@@ -33,10 +33,10 @@ where
     let mut pace = tokio::time::interval(Duration::from_secs_f64((1.0 / rate).clamp(1e-6, 86_400.0)));
     // A host that waited for its turn shifts those after it; none are asked in a burst to make up for it.
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut progress = Progress { asked: 0, hosts: hosts.len() };
+    let mut progress = Progress { probed: 0, hosts: hosts.len() };
     let mut asking = JoinSet::new();
     let mut done = || {
-        progress.asked += 1;
+        progress.probed += 1;
         note(progress);
     };
     let all = async {
@@ -115,7 +115,7 @@ mod tests {
     async fn hosts_that_do_not_answer_are_never_more_than_so_many_at_once() {
         let (begun, at_once, progress) = begun(300, 1_000.0, 6 * SECOND, 3_600 * SECOND).await;
         assert_eq!((begun.len(), at_once), (300, HOSTS_AT_ONCE));
-        assert_eq!(progress, Progress { asked: 300, hosts: 300 });
+        assert_eq!(progress, Progress { probed: 300, hosts: 300 });
     }
 
     #[tokio::test(start_paused = true)]
@@ -123,6 +123,6 @@ mod tests {
         let start = Instant::now();
         let (_, _, progress) = begun(60_000, 20.0, SECOND / 10, 10 * SECOND).await;
         assert_eq!(start.elapsed().as_secs(), 10);
-        assert!((195..=202).contains(&progress.asked) && progress.hosts == 60_000, "{progress:?}");
+        assert!((195..=202).contains(&progress.probed) && progress.hosts == 60_000, "{progress:?}");
     }
 }

@@ -61,6 +61,14 @@ impl Keys {
         self.get("driver").and_then(Value::as_str)
     }
 
+    /// The keys whose value is `${NAME}`, with that name.
+    pub(super) fn of_environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(key, value)| {
+            let name = value.as_str()?.strip_prefix("${")?.strip_suffix('}')?;
+            Some((key.as_str(), name))
+        })
+    }
+
     fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
     }
@@ -143,6 +151,19 @@ impl Draft {
         if !labels.is_empty() {
             self.labels.insert(probe.to_owned(), labels);
         }
+    }
+
+    /// The same meter with labels for its probes. One that would be taken for a template is left out, with a remark.
+    pub(super) fn labelled(&mut self, origin: &str, keys: Keys, labels: &BTreeMap<String, String>) -> Keys {
+        let mut table = toml::Table::new();
+        for (name, value) in labels {
+            if value.contains(['{', '}']) {
+                self.lost(format!("{origin}: label {name} = {value:?}"));
+            } else {
+                table.insert(name.clone(), Value::String(value.clone()));
+            }
+        }
+        keys.maybe("labels", Some(table).filter(|table| !table.is_empty()))
     }
 
     /// Takes the name of a probe for a meter. `None`, with a remark: it is no name, or another meter has it.

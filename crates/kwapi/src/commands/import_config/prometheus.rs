@@ -104,6 +104,13 @@ fn snmp(job: &ScrapeJob, logins: &Logins, draft: &mut Draft) {
     let login = logins.snmp(auth, module);
     let name = format!("snmp-{}", auth.unwrap_or("public_v2"));
     if let Some(login) = login {
+        // With --config.expand-environment-variables.
+        let is_new = !draft.has_credentials(&name);
+        for (key, variable) in login.of_environment().filter(|_| is_new) {
+            draft.lost(format!(
+                "[credentials.{name}]: {key} is of snmp_exporter's environment: {{ env = \"{variable}\" }}, if that is set here"
+            ));
+        }
         draft.has_secret();
         draft.credentials(&name, login);
     } else {
@@ -153,9 +160,11 @@ fn meters(job: &ScrapeJob, keys: &Keys, credentials: &str, probe: &str, draft: &
             None => hosts.iter().map(|host| (*host).to_owned()).collect(),
         };
         for hosts in each {
+            let is_bare_address = hosts.contains(':');
             let mut keys = keys.clone().with("hosts", hosts);
             if let Some(port) = port {
                 match keys.driver() {
+                    Some("redfish") if is_bare_address => keys.set("host", format!("[{{host}}]:{port}")),
                     Some("redfish") => keys.set("host", format!("{{host}}:{port}")),
                     _ => keys.set("port", i64::from(port)),
                 }
@@ -165,6 +174,7 @@ fn meters(job: &ScrapeJob, keys: &Keys, credentials: &str, probe: &str, draft: &
             if let Some(seconds) = job.interval_seconds {
                 keys.set("interval_seconds", seconds);
             }
+            let keys = draft.labelled(&job.origin, keys, &job.labels);
             draft.meter(job.origin.clone(), keys);
         }
     }

@@ -1,5 +1,6 @@
 //! Telegraf's inputs that read meters: `ipmi_sensor`, `snmp`, `redfish`, `upsd`, `nvidia_smi`, `intel_powerstat`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use toml::{Table, Value};
@@ -17,12 +18,16 @@ const BY_HAND: [(&str, &str); 6] = [
     ("opcua", "no driver"),
 ];
 
+/// Telegraf's own, where neither the input nor the agent has one.
+const INTERVAL: &str = "10s";
+
 /// Adds what the files say.
 pub(super) fn convert(files: &[(PathBuf, Table)], draft: &mut Draft) {
     let agent = files.iter().find_map(|(_, file)| file.get("agent")?.get("interval")?.as_str());
     let mut others = Vec::new();
     for (path, file) in files {
         let Some(inputs) = file.get("inputs").and_then(Value::as_table) else { continue };
+        let global = tags(file.get("global_tags"));
         for (plugin, instances) in inputs {
             let single = [instances.clone()];
             let instances = instances.as_array().map_or(single.as_slice(), Vec::as_slice);
@@ -30,7 +35,10 @@ pub(super) fn convert(files: &[(PathBuf, Table)], draft: &mut Draft) {
                 let Some(table) = instance.as_table() else { continue };
                 let origin = format!("{}: inputs.{plugin} {}", path.display(), number + 1);
                 let own = table.get("interval").and_then(Value::as_str);
-                let mut input = Input { origin, table, interval: own.or(agent).and_then(seconds), draft };
+                let mut labels = global.clone();
+                labels.extend(tags(table.get("tags")));
+                let interval = seconds(own.or(agent).unwrap_or(INTERVAL));
+                let mut input = Input { origin, table, interval, labels, draft };
                 match plugin.as_str() {
                     "ipmi_sensor" => input.ipmi(),
                     "snmp" => input.snmp(),
@@ -52,11 +60,18 @@ pub(super) fn convert(files: &[(PathBuf, Table)], draft: &mut Draft) {
     }
 }
 
+/// What Telegraf attaches to all that it reads.
+fn tags(table: Option<&Value>) -> BTreeMap<String, String> {
+    let all = table.and_then(Value::as_table).into_iter().flatten();
+    all.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
 /// One instance of an input.
 struct Input<'a> {
     origin: String,
     table: &'a Table,
     interval: Option<f64>,
+    labels: BTreeMap<String, String>,
     draft: &'a mut Draft,
 }
 
@@ -70,8 +85,15 @@ impl Input<'_> {
         list.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
     }
 
-    /// A password or community. One that Telegraf takes from its environment or a store is not in the file.
+    /// A password or community.
     fn secret(&mut self, key: &str, text: &str) -> Option<String> {
+        let text = self.given(key, text)?;
+        self.draft.has_secret();
+        Some(text)
+    }
+
+    /// A value. One that Telegraf takes from its environment or a store is not in the file.
+    fn given(&mut self, key: &str, text: &str) -> Option<String> {
         if text.contains('$') || text.contains("@{") {
             let what = format!(
                 "{}: {key} = {text:?} is not in the file; set it, for example as {{ env = \"…\" }}",
@@ -80,7 +102,6 @@ impl Input<'_> {
             self.draft.lost(what);
             return None;
         }
-        self.draft.has_secret();
         Some(text.to_owned())
     }
 
@@ -89,6 +110,7 @@ impl Input<'_> {
             return;
         }
         let keys = keys.with("probe", probe).maybe("interval_seconds", self.interval);
+        let keys = self.draft.labelled(&self.origin, keys, &self.labels);
         self.draft.meter(self.origin.clone(), keys);
     }
 
@@ -109,15 +131,22 @@ impl Input<'_> {
                 continue;
             };
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
-            let user = Some(user).filter(|user| !user.is_empty()).map(ToOwned::to_owned);
+            let user = Some(user).filter(|user| !user.is_empty());
+            let user = user.and_then(|user| self.given("the user", user));
             let password = Some(password).filter(|password| !password.is_empty());
             let password = password.and_then(|password| self.secret("the password", password));
+            let key = self.text("hex_key").map(|key| format!("0x{key}"));
+            let key = key.and_then(|key| self.secret("hex_key", &key));
+            let privilege = self.text("privilege").map(str::to_ascii_lowercase);
+            let privilege =
+                privilege.filter(|level| ["user", "operator", "administrator"].contains(&level.as_str()));
             let keys = Keys::meter("ipmi")
                 .with("host", host.clone())
                 .maybe("port", port.map(i64::from))
                 .maybe("username", user)
                 .maybe("password", password)
-                .maybe("kg", self.text("hex_key").map(|key| format!("0x{key}")));
+                .maybe("privilege", privilege)
+                .maybe("kg", key);
             self.add(keys, &host, &host);
         }
     }
@@ -131,7 +160,8 @@ impl Input<'_> {
         let version = self.table.get("version").and_then(Value::as_integer).unwrap_or(2);
         let mut login = Keys::default();
         if version == 3 {
-            login = login.maybe("user", self.text("sec_name"));
+            let user = self.text("sec_name").map(ToOwned::to_owned);
+            login = login.maybe("user", user.and_then(|user| self.given("sec_name", &user)));
             for (protocol, password, of) in
                 [("auth_protocol", "auth_password", "auth"), ("priv_protocol", "priv_password", "privacy")]
             {
@@ -198,13 +228,18 @@ impl Input<'_> {
         let at = if address.starts_with("http://") {
             address.trim_end_matches('/').to_owned()
         } else {
-            port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+            match port {
+                None => host.clone(),
+                Some(port) if host.contains(':') => format!("[{host}]:{port}"),
+                Some(port) => format!("{host}:{port}"),
+            }
         };
         let is_insecure = self.table.get("insecure_skip_verify").and_then(Value::as_bool) == Some(true);
         if is_insecure {
             self.draft.lost(format!("{}: insecure_skip_verify: certificates are verified here; kwapi probe prints the fingerprint to pin", self.origin));
         }
         let username = self.text("username").map(ToOwned::to_owned);
+        let username = username.and_then(|username| self.given("username", &username));
         let password = self.text("password").map(ToOwned::to_owned);
         let password = password.and_then(|password| self.secret("password", &password));
         // Both or neither.
@@ -218,15 +253,23 @@ impl Input<'_> {
     }
 
     fn upsd(&mut self) {
-        let host = self.text("server").unwrap_or("127.0.0.1").to_owned();
+        let server = self.text("server").unwrap_or("127.0.0.1").to_owned();
+        let Some((host, _)) = host_and_port(&server) else {
+            self.draft.lost(format!("{}: server {server:?} names no host", self.origin));
+            return;
+        };
         let port = self.table.get("port").and_then(Value::as_integer);
         let port = port.filter(|port| *port != 3493);
-        let host = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        let host = match port {
+            None => host,
+            Some(port) if host.contains(':') => format!("[{host}]:{port}"),
+            Some(port) => format!("{host}:{port}"),
+        };
         self.draft.lost(format!(
             "{}: a meter reads one UPS; if there are several, name each with ups (upsc -l {host})",
             self.origin
         ));
-        let probe = host.replace(':', "-");
+        let probe = host.replace(':', "-").replace(['[', ']'], "");
         self.add(Keys::meter("nut").with("host", host), &probe, &probe);
     }
 

@@ -2,7 +2,9 @@
 
 use kwapi_bus::NatsLink;
 use kwapi_core::WallClock;
-use kwapi_plugins::metrics::{Exposition, Kind, MetricSource};
+use kwapi_plugins::metrics::{Exposition, MetricSource};
+
+use super::families::{count, sample};
 
 /// How each is doing.
 pub(in crate::stack) fn nats(
@@ -12,29 +14,24 @@ pub(in crate::stack) fn nats(
     move |out: &mut Exposition| {
         for link in links() {
             let labels = [("endpoint", link.endpoint.as_str()), ("side", link.side.name())];
-            let help = "Whether messages pass between this process and a stream of NATS.";
-            out.family("kwapi_nats_up", Kind::Gauge, help)
-                .sample(&labels, f64::from(u8::from(link.problem.is_none())));
-            let help = "Messages waiting: here until NATS has stored them, or there until they are received.";
-            out.family("kwapi_nats_waiting", Kind::Gauge, help).sample(&labels, link.waiting as f64);
+            sample(out, "kwapi_nats_up", &labels, f64::from(u8::from(link.problem.is_none())));
+            count(out, "kwapi_nats_waiting", &labels, link.waiting);
             if let Some(until) = link.read_until {
-                let help = "How far the history is behind what NATS keeps for it.";
-                out.family("kwapi_nats_lag_seconds", Kind::Gauge, help)
-                    .sample(&labels, clock.now().since(until).as_secs_f64());
+                let lag = clock.now().since(until);
+                sample(out, "kwapi_nats_lag_seconds", &labels, lag.as_secs_f64());
             }
-            for (name, help, count) in [
-                ("kwapi_nats_connections", "Connections opened to NATS.", link.connections),
-                ("kwapi_nats_messages", "Messages stored by NATS, or received from it.", link.messages),
-                ("kwapi_nats_repeated", "Messages sent or received more than once.", link.repeated),
-                (
-                    "kwapi_nats_dropped",
-                    "Messages dropped because too many waited: for NATS, oldest first, or to be shown (side live).",
-                    link.dropped,
-                ),
-                ("kwapi_nats_rejected", "Messages that NATS does not accept.", link.rejected),
-            ] {
-                out.family(name, Kind::Counter, help).count(&labels, count);
+            for site in &link.sites {
+                let labels = [("endpoint", link.endpoint.as_str()), ("site", site.name.as_str())];
+                sample(out, "kwapi_nats_site_waiting", &labels, site.waiting as f64);
+                if let Some(lacking) = site.lacking_for {
+                    sample(out, "kwapi_nats_site_lacking_seconds", &labels, lacking.as_secs_f64());
+                }
             }
+            count(out, "kwapi_nats_connections", &labels, link.connections);
+            count(out, "kwapi_nats_messages", &labels, link.messages);
+            count(out, "kwapi_nats_repeated", &labels, link.repeated);
+            count(out, "kwapi_nats_dropped", &labels, link.dropped);
+            count(out, "kwapi_nats_rejected", &labels, link.rejected);
         }
     }
 }

@@ -11,13 +11,15 @@ use serde_json::Value;
 use super::*;
 use crate::harness::run;
 
+mod with_nats;
+
 /// YAML as a parser of others reads it.
-fn compose() -> Value {
+fn compose(name: &str) -> Value {
     let read = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
     let mut python = Command::new(python_environment("python"));
     python.args(["-c", read]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut python = python.spawn().unwrap();
-    let text = std::fs::read(folder().join("sites/compose.yaml")).unwrap();
+    let text = std::fs::read(folder().join(name).join("compose.yaml")).unwrap();
     python.stdin.take().unwrap().write_all(&text).unwrap();
     serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap()
 }
@@ -40,7 +42,7 @@ fn the_centre_of_the_compose_file_has_both_sites_and_reaches_only_their_gateways
     if !need_python("python") {
         return;
     }
-    let compose = compose();
+    let compose = compose("sites");
     let services: BTreeMap<&str, &Value> = compose["services"]
         .as_object()
         .unwrap()

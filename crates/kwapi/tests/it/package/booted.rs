@@ -19,7 +19,7 @@ struct System {
 
 impl System {
     fn boot() -> Option<Self> {
-        if !need(&["unshare", "nsenter", "pivot_root", "ip", "curl"]) {
+        if !need(&["unshare", "setpriv", "nsenter", "pivot_root", "ip", "curl"]) {
             return None;
         }
         let debian = Debian::copy_of(debian_with_systemd())?;

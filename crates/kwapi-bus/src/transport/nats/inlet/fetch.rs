@@ -1,6 +1,7 @@
 //! The thread that fetches.
 
 mod live;
+mod sites;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::transport::nats::jetstream::{Delivered, stream_info};
 use crate::transport::nats::link::Link;
 use crate::transport::nats::wire::Message;
 use crate::transport::wake::Waker;
+use sites::Sites;
 
 /// Messages asked for at a time…
 const REQUEST_MESSAGES: u64 = 2_000;
@@ -48,6 +50,7 @@ pub(super) struct Fetcher {
     waker: Waker,
     link: Arc<Link>,
     known: Known,
+    sites: Sites,
 }
 
 /// What is known of the stream since this process began.
@@ -79,8 +82,8 @@ impl Fetcher {
         waker: Waker,
         link: Arc<Link>,
     ) -> Self {
-        let servers = Servers::new(address);
-        Self { servers, filters, fetched, acknowledgements, waker, link, known: Known::default() }
+        let (servers, sites) = (Servers::new(address), Sites::new(link.clone()));
+        Self { servers, filters, fetched, acknowledgements, waker, link, known: Known::default(), sites }
     }
 
     /// Fetches what is stored for a consumer, until nobody takes any more.
@@ -106,6 +109,7 @@ impl Fetcher {
     /// older comes into a history by an operator's word alone. One that was deleted meanwhile goes on where it was.
     async fn bind(&mut self, connection: &mut Connection, plan: &ConsumerPlan) -> Result<(), String> {
         let info = stream_info(connection, &plan.stream).await?;
+        self.sites.note(&info, Instant::now());
         let begin = self.known.meet(info.get("created").cloned().unwrap_or_default());
         if let Some(waiting) = plan.find(connection).await? {
             self.link.waiting.store(waiting, Ordering::Relaxed);
@@ -145,6 +149,7 @@ impl Fetcher {
                 );
             }
             requests.fill(connection, plan);
+            self.sites.ask(connection, &plan.stream);
             connection.flush().await?;
             tokio::select! {
                 count = self.acknowledgements.recv_many(&mut places, ACKNOWLEDGEMENTS_MAX) => {
@@ -170,7 +175,7 @@ impl Fetcher {
                         Event::Complaint(complaint) => return Err(format!("the server reports: {complaint}")),
                         Event::Message(message) => {
                             let number = connection.reply_number(&message.subject);
-                            if requests.note(number, &message)? {
+                            if !self.sites.takes(number, &message) && requests.note(number, &message)? {
                                 brought_at = Instant::now();
                                 held = self.hand_on(message);
                             }

@@ -152,9 +152,11 @@ impl View<'_> {
 
     pub(super) fn node(&self, branch: &FlowBranch, above: &str, columns: &Columns) -> FlowNode {
         let path = self.path_of(branch, above);
-        let text = match branch.amount(self.asked.measure) {
-            None => "unknown".to_owned(),
-            amount => columns.with_unit(self.asked.measure, amount),
+        let text = match (branch.kind, branch.amount(self.asked.measure)) {
+            // Its name says so.
+            (FlowBranchKind::Unknown(_), _) => String::new(),
+            (_, None) => "unknown".to_owned(),
+            (_, amount) => columns.with_unit(self.asked.measure, amount),
         };
         FlowNode {
             name: match branch.kind {

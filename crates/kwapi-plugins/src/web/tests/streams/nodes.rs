@@ -33,10 +33,16 @@ async fn groups_and_nodes_come_in_the_words_of_their_pages() {
     let lab = Lab::empty();
     // A rack with a meter of its own, and a site beside it.
     let site = pages_of(&lab, &["lyon.r1", "lyon.r1.a", "lyon.r2.b", "paris"]);
+    let long = "x".repeat(190);
+    // Nothing of paris is selected, a group's own page is of all of it, and a selection that is too long is in no stream.
+    let narrowed = format!(
+        "&node=day%3Fq%3Dr1.a:lyon&node=day%3Fq%3Dr1.a:lyon.r1.a&node=day%3Fq%3Dr1.a:paris&node=%3Fq%3Dr1.a:lyon\
+         &node=day%3Fq%3D{long}%26label%3Da%253Ab:lyon"
+    );
     let paths =
         "/stream/?node=:lyon&node=:lyon.r1&node=day:lyon&node=day:lyon.r1&node=week:lyon.r1.a&node=day:paris";
-    let all = nodes(&site, paths, &[]).await;
-    assert_eq!(all.as_object().unwrap().len(), 6, "{all}");
+    let all = nodes(&site, &format!("{paths}{narrowed}"), &[]).await;
+    assert_eq!(all.as_object().unwrap().len(), 8, "{all}");
     for group in ["lyon", "lyon.r1"] {
         let shown = page(&site, &format!("/group/{group}/")).await;
         let now = between(&shown, "id=\"now\"", "</section>");
@@ -66,8 +72,14 @@ async fn groups_and_nodes_come_in_the_words_of_their_pages() {
         assert!(node["energy"].as_str().unwrap().ends_with(" kWh"), "{node}");
         check_same(line, node, names);
     }
-    // What is narrowed by a selection is in no stream: it is no group's sum.
-    assert!(!page(&site, "/groups/?q=a").await.contains("data-node"));
+    // What is narrowed by a selection is as its page shows it: no group's sum, but that of what is selected.
+    let tree = page(&site, "/groups/?q=r1.a").await;
+    for path in ["lyon", "lyon.r1.a"] {
+        let name = format!("day?q=r1.a:{path}");
+        let line = between(&tree, &format!("data-node=\"{name}\""), "</p>");
+        check_same(line, &all[&name], &["watts", "energy", "cost", "known"]);
+    }
+    assert_ne!(all["day?q=r1.a:lyon"]["energy"], all["day:lyon"]["energy"]);
     let none =
         nodes(&site, "/stream/?node=:nobody&node=day:lyon.r&node=decade:lyon&node=lyon&node=day:&total", &[])
             .await;
@@ -113,17 +125,23 @@ async fn who_may_not_read_a_group_as_a_whole_is_told_nothing_of_it() {
     let all = ["lyon", "lyon.r1.a", "lyon.r1.b", "paris.c", "paris.d"];
     let site = with_logins(directory_of(&both, &all, Directory::default()), Some(logins()));
     let alone = with_logins(directory_of(&own, &all[1..3], Directory::default()), Some(logins()));
-    let path = "/stream/?node=:lyon&node=:lyon.r1&node=:paris&node=day:lyon&node=day:lyon.r1&node=day:lyon.r1.a&node=day:paris&node=day:paris.c";
+    let path = "/stream/?node=:lyon&node=:lyon.r1&node=:paris&node=day:lyon&node=day:lyon.r1&node=day:lyon.r1.a&node=day:paris&node=day:paris.c\
+                &node=day%3Fq%3D.:lyon&node=day%3Fq%3D.:paris&node=day%3Fq%3D.:paris.c";
     for _ in 0..2 {
         let lyon = nodes(&site, path, &[("x-auth-token", "lyon")]).await;
         let told: Vec<_> = lyon.as_object().unwrap().keys().cloned().collect();
-        assert_eq!(told, [":lyon.r1", "day:lyon.r1", "day:lyon.r1.a"], "{lyon}");
+        // Of what is narrowed they are told the sum of what is theirs, as their page shows it.
+        assert_eq!(told, [":lyon.r1", "day:lyon.r1", "day:lyon.r1.a", "day?q=.:lyon"], "{lyon}");
         let paris = nodes(&site, path, &[("x-auth-token", "paris")]).await;
         let told: Vec<_> = paris.as_object().unwrap().keys().cloned().collect();
-        assert_eq!(told, [":paris", "day:paris", "day:paris.c"], "{paris}");
+        assert_eq!(
+            told,
+            [":paris", "day:paris", "day:paris.c", "day?q=.:paris", "day?q=.:paris.c"],
+            "{paris}"
+        );
         // As where there is nobody else.
         let expected = nodes(&alone, path, &[("x-auth-token", "lyon")]).await;
-        for name in [":lyon.r1", "day:lyon.r1", "day:lyon.r1.a"] {
+        for name in [":lyon.r1", "day:lyon.r1", "day:lyon.r1.a", "day?q=.:lyon"] {
             assert_eq!(lyon[name], expected[name]);
         }
     }

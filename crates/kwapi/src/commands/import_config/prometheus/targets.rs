@@ -1,5 +1,6 @@
 //! The jobs of a Prometheus configuration and their targets, also those in files of their own (`file_sd_configs`).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::super::draft::Draft;
@@ -7,6 +8,9 @@ use super::super::file::read;
 use super::super::notation::{host_and_port, seconds};
 use super::super::yaml::Yaml;
 use crate::config::matching;
+
+/// Prometheus' own, where neither the job nor the configuration has one.
+const SCRAPE_INTERVAL: &str = "1m";
 
 /// Targets of one job that are read alike.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub(super) struct ScrapeJob {
     pub(super) auth: Option<String>,
     pub(super) interval_seconds: Option<f64>,
     pub(super) hosts: Vec<(String, Option<u16>)>,
+    /// What Prometheus attaches to all that it reads from them.
+    pub(super) labels: BTreeMap<String, String>,
 }
 
 /// Whether a document is a list of targets.
@@ -58,15 +64,31 @@ fn job_of(
             job.get("params").and_then(|params| params.get(key)).map(Yaml::texts).unwrap_or_default();
         Some(values.join(",")).filter(|text| !text.is_empty())
     };
-    let interval = job.text_of("scrape_interval").or(global);
+    let interval = job.text_of("scrape_interval").or(global).unwrap_or(SCRAPE_INTERVAL);
     let base = ScrapeJob {
         origin: format!("{}: job {name}", path.display()),
         path: job.text_of("metrics_path").unwrap_or("/metrics").trim_end_matches('/').to_owned(),
         module: parameter("module"),
         auth: parameter("auth"),
-        interval_seconds: interval.and_then(seconds),
+        interval_seconds: seconds(interval),
         hosts: Vec::new(),
+        labels: BTreeMap::new(),
     };
+    let rules = job.get("relabel_configs").map(Yaml::items).unwrap_or_default();
+    let of_target: Vec<&Yaml> =
+        rules.iter().filter(|rule| rule.text_of("target_label") == Some("__param_target")).collect();
+    let rewrites = |rule: &&&Yaml| {
+        rule.text_of("replacement").is_some_and(|replacement| !["$1", "${1}"].contains(&replacement))
+    };
+    if let Some(rule) = of_target.iter().find(rewrites) {
+        draft.lost(format!(
+            "{}: relabel_configs make the target {:?}: correct hosts",
+            base.origin,
+            rule.text_of("replacement").unwrap_or_default()
+        ));
+    }
+    // One device for the job; what is listed is the exporter then.
+    let target = parameter("target").filter(|_| of_target.is_empty());
     let mut groups: Vec<Yaml> =
         job.get("static_configs").map(|groups| groups.items().to_vec()).unwrap_or_default();
     for discovery in job.get("file_sd_configs").map(Yaml::items).unwrap_or_default() {
@@ -98,20 +120,26 @@ fn job_of(
         let label =
             |key: &str| group.get("labels").and_then(|labels| labels.text_of(key)).map(ToOwned::to_owned);
         let (module, auth) = (label("__param_module"), label("__param_auth"));
+        let target = label("__param_target").or(target.clone());
         let alike = ScrapeJob {
             module: module.or(base.module.clone()),
             auth: auth.or(base.auth.clone()),
+            labels: labels(&group),
             ..base.clone()
         };
         let same = all.iter().position(|other| {
-            other.origin == alike.origin && other.module == alike.module && other.auth == alike.auth
+            other.origin == alike.origin
+                && other.module == alike.module
+                && other.auth == alike.auth
+                && other.labels == alike.labels
         });
         if same.is_none() {
             all.push(alike);
         }
         let at = same.unwrap_or(all.len() - 1);
         let Some(job) = all.get_mut(at) else { continue };
-        for target in group.get("targets").map(Yaml::texts).unwrap_or_default() {
+        let listed = group.get("targets").map(Yaml::texts).unwrap_or_default();
+        for target in target.as_deref().map_or(listed, |target| vec![target]) {
             match host_and_port(target) {
                 Some(host) if !job.hosts.contains(&host) => job.hosts.push(host),
                 Some(_) => {}
@@ -119,4 +147,11 @@ fn job_of(
             }
         }
     }
+}
+
+/// The labels of a group, but for those that only steer Prometheus.
+fn labels(group: &Yaml) -> BTreeMap<String, String> {
+    let all = group.get("labels").map(Yaml::entries).unwrap_or_default();
+    let all = all.iter().filter(|(name, _)| !name.starts_with("__"));
+    all.filter_map(|(name, value)| Some((name.clone(), value.text()?.to_owned()))).collect()
 }
