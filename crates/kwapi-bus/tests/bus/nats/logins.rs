@@ -124,7 +124,7 @@ async fn a_login_that_is_revoked_is_told_and_another_is_taken_up_without_a_resta
     publisher.publish(measurement("a", 1));
     world.config = login("new");
     publisher.let_in(&[world.endpoint()]).expect("a login");
-    history.believe(&[world.source(Some("centre"))]).expect("a login");
+    history.verify_with(&[world.source(Some("centre"))]).expect("a login");
     // The first may come again: it was acknowledged to a connection that has ended.
     let mut numbers = Vec::new();
     while !numbers.contains(&1) {
