@@ -2,7 +2,7 @@
 //! metrics, its readiness, its routes, what it takes up from a reload, and its stop.
 
 mod api;
-mod backlog;
+pub(crate) mod backlog;
 mod descriptors;
 pub(crate) mod drivers;
 mod feed;
@@ -137,13 +137,12 @@ impl Stack {
         // Before the journal is read again: how long each probe may be silent is as it was then.
         let descriptions = roles.listens().then(|| feed::descriptions(config, &gaps, roles, inside));
         let backlog = Backlog::new(process.clock.clone(), config, &roles.sources(config, inside));
-        let clock = backlog.clock();
         let pages = match &folded {
-            Some(folded) => Some(Pages::open(process, config, &gaps, &folded.journal, &clock, &mut all)?),
+            Some(folded) => Some(Pages::open(process, config, &gaps, &folded.journal, &backlog, &mut all)?),
             None => None,
         };
         let remote_writes = match &folded {
-            Some(folded) => remote_write::start(&clock, config, &gaps, folded, &mut all)?,
+            Some(folded) => remote_write::start(&backlog, config, &gaps, folded, &mut all)?,
             None => Vec::new(),
         };
         let feed = descriptions
@@ -200,6 +199,7 @@ impl Stack {
                 rests,
                 remote_writes: remote_writes.iter().map(|task| task.remote_write.clone()).collect(),
                 peers: feed.as_ref().and_then(|feed| feed.peers.as_ref()).map(Peers::states),
+                backlog: roles.rrd.then_some(backlog),
                 parts: all,
             };
             let router = status::router(metrics, manager, energy, sources, process.clock.clone());

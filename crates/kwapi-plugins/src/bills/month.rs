@@ -58,6 +58,11 @@ impl BillMonth {
         self.end_ms == self.month_end_ms
     }
 
+    /// The same, at an instant.
+    pub fn is_over_at(&self, at: Timestamp) -> bool {
+        at.micros() / 1_000 >= self.month_end_ms
+    }
+
     /// From its begin to its end, in Unix milliseconds.
     pub(super) fn span(&self) -> Range<u64> {
         self.begin_ms..self.month_end_ms

@@ -9,7 +9,7 @@ use kwapi_plugins::bills::{
 };
 use kwapi_plugins::directory::Directory;
 
-use super::energy::{answer, print};
+use super::energy::{answer, complete_until, print};
 use super::owner;
 use crate::cli::{BillArgs, BillPrint, VERSION};
 use crate::config::Config;
@@ -118,11 +118,26 @@ impl BillCommand<'_> {
             let name = self.name(&month);
             return Err(format!("{name} was closed {at}; print it without --close, or use --correct"));
         }
+        self.wait_for_backlog(&month).await?;
         let mut run = BillRun::new(&self.config.bill, self.directory, month, self.arguments.by.as_deref())?;
         self.ask(&mut run).await?;
         let (made, changes) = run.end()?;
         made.check()?;
         self.keep(made, changes)
+    }
+
+    /// What is stored of a month and still to be read is no correction of it: the month is closed after that.
+    ///
+    /// # Errors
+    /// While something may be, as one line.
+    async fn wait_for_backlog(&self, month: &BillMonth) -> Result<(), String> {
+        let until = complete_until(&self.arguments.ledger, self.named).await?;
+        let Some(until) = until.filter(|until| !month.is_over_at(*until)) else { return Ok(()) };
+        let at = kwapi_plugins::answers::when::rfc3339(until, &self.config.bill.zone);
+        Err(format!(
+            "history is being read: up to {at}; close {} when it has been read (see kwapi status)",
+            month.name()
+        ))
     }
 
     async fn correct(&self, month: &BillMonth) -> Result<String, String> {

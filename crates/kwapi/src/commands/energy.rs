@@ -3,10 +3,11 @@
 mod output;
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kwapi_core::chain;
+use kwapi_core::{Timestamp, chain};
 use kwapi_history::upgrade::refuse_newer;
 use kwapi_history::{OpenError, Query, StoppedLedger, StoppedSamples};
 use kwapi_plugins::Scope;
@@ -70,6 +71,39 @@ async fn ask(
     Ok(position)
 }
 
+/// Where services of this machine are asked.
+fn addresses(ledger: &LedgerArgs, named: Option<&Path>) -> Result<Vec<SocketAddr>, String> {
+    let first = super::status::address(ledger.address, named)?;
+    let mut addresses = vec![first];
+    // Where history is a service of its own it has the next port but three.
+    if ledger.address.is_none() && first == default_address(Roles::DRIVERS) {
+        addresses.push(default_address(Roles::RRD));
+    }
+    Ok(addresses)
+}
+
+/// Up to when the services of this machine wait for nothing more; `None` where none runs that reads what
+/// others keep for it, or another machine is asked.
+///
+/// # Errors
+/// When there is no place to ask, as one line.
+pub(super) async fn complete_until(
+    ledger: &LedgerArgs,
+    named: Option<&Path>,
+) -> Result<Option<Timestamp>, String> {
+    if ledger.state_directory.is_some() || ledger.url.is_some() {
+        return Ok(None);
+    }
+    let mut until: Option<Timestamp> = None;
+    for address in addresses(ledger, named)? {
+        if let Some(report) = super::status::backlog(address).await {
+            let of_this = Timestamp::from_seconds(report.complete_until);
+            until = Some(until.map_or(of_this, |until| until.min(of_this)));
+        }
+    }
+    Ok(until)
+}
+
 /// Asks where a service's status is told; if no service runs, reads its files.
 async fn ask_or_read(
     ledger: &LedgerArgs,
@@ -77,13 +111,7 @@ async fn ask_or_read(
     pairs: &[(&'static str, String)],
     take: &mut TakeAnswer<'_>,
 ) -> Result<Option<String>, String> {
-    let first = super::status::address(ledger.address, named)?;
-    let mut addresses = vec![first];
-    // Where history is a service of its own it has the next port but three.
-    let of_history = default_address(Roles::RRD);
-    if ledger.address.is_none() && first == default_address(Roles::DRIVERS) {
-        addresses.push(of_history);
-    }
+    let addresses = addresses(ledger, named)?;
     let (mut absent, mut without) = (None, None);
     for address in addresses {
         match ask(&KwapiClient::on_this_machine(address)?, pairs, take).await {

@@ -14,6 +14,7 @@ use super::client::{AskFailure, KwapiClient};
 use crate::cli::StatusArgs;
 use crate::config::Config;
 use crate::stack::Roles;
+use crate::stack::backlog::BacklogReport;
 use crate::stack::status::{LinkReport, MeterReport, ProbeReport, SpoolReport, default_address};
 
 /// A listener on loopback answers at once, or not at all.
@@ -143,6 +144,12 @@ async fn peers(address: SocketAddr) -> Result<Vec<ApiPeerReport>, String> {
         Err(AskFailure::Absent(why)) => Err(absent(&why)),
         Err(AskFailure::NotKept(_) | AskFailure::Other(_)) => Ok(Vec::new()),
     }
+}
+
+/// Up to when the process at `address` has read what others keep for its history, if they do.
+pub(super) async fn backlog(address: SocketAddr) -> Option<BacklogReport> {
+    let body = ask(address, "/backlog").await.ok()?;
+    serde_json::from_slice::<Option<BacklogReport>>(&body).ok()?
 }
 
 /// All of them, or those that something is wrong with.

@@ -9,6 +9,7 @@ use kwapi_bus::{NatsLink, NatsSide, NatsSiteLink, Subscriber};
 use kwapi_core::{Timestamp, WallClock};
 use kwapi_plugins::answers::when::rfc3339;
 use kwapi_plugins::metrics::Metrics;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Endpoint};
 
@@ -65,13 +66,27 @@ impl Backlog {
         if !self.is_any {
             return self.clock.clone();
         }
-        let Self { clock, wait_max, subscriber, .. } = self.clone();
-        WallClock::new(move || {
-            let unknown = Some(Timestamp::EPOCH);
-            let until = subscriber.get().map_or(unknown, |subscriber| subscriber.stored_until());
-            held_back(clock.now(), until, wait_max)
-        })
+        let backlog = self.clone();
+        WallClock::new(move || backlog.waited_for_until())
     }
+
+    fn waited_for_until(&self) -> Timestamp {
+        let unknown = Some(Timestamp::EPOCH);
+        let until = self.subscriber.get().map_or(unknown, |subscriber| subscriber.stored_until());
+        held_back(self.clock.now(), until, self.wait_max)
+    }
+
+    /// What is told of it; `None` where nothing is kept for this process.
+    pub(super) fn report(&self) -> Option<BacklogReport> {
+        self.is_any.then(|| BacklogReport { complete_until: self.waited_for_until().seconds() })
+    }
+}
+
+/// As `/backlog` shows it, and `kwapi bill` reads it.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct BacklogReport {
+    /// Up to when nothing is waited for any more, in Unix seconds: what comes of before is a correction.
+    pub(crate) complete_until: u64,
 }
 
 /// `now`, or `until` where that is before it, but not by more than `wait_max`.

@@ -20,6 +20,7 @@ use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::object_storage::{ObjectRanges, S3Bucket, upload_samples};
 use kwapi_plugins::web::{LiveStreams, PageSources, Settings};
 
+use super::backlog::Backlog;
 use super::{Process, metrics, readiness};
 use crate::config::{Config, chain};
 
@@ -51,7 +52,7 @@ struct KeptSamples {
 }
 
 impl Pages {
-    /// Opens the history over `journal`. What nobody adds to any more is ended by the clock `ends`.
+    /// Opens the history over `journal`. What the clock ends waits for the backlog.
     ///
     /// # Errors
     /// When the directory is in use or unusable, as one line.
@@ -60,7 +61,7 @@ impl Pages {
         config: &Config,
         gaps: &Gaps,
         journal: &Journal,
-        ends: &WallClock,
+        backlog: &Backlog,
         all: &mut Metrics,
     ) -> Result<Self, String> {
         let history = History::open_unread(history_config(config, gaps.clone()), journal)
@@ -72,9 +73,10 @@ impl Pages {
         readiness::history(all, history.clone());
         all.add(metrics::history(history.clone()));
         readiness::directory(all, "history_directory", config.state_directory.join("history"));
-        let samples = samples(process, config, journal, ends, all)?;
+        let ends = backlog.clock();
+        let samples = samples(process, config, journal, &ends, all)?;
         let kept = samples.as_ref().map(|kept| kept.samples.clone());
-        let (ledger, query) = ledger(process, config, (journal, ends), &history, all)?.unzip();
+        let (ledger, query) = ledger(process, config, (journal, &ends), &history, all)?.unzip();
         let query = query.map(|query| query.with_samples(kept));
         let groups = groups(process, config, gaps, journal, query.as_ref(), all)?;
         Ok(Self { history, flusher, groups, ledger, query, samples })

@@ -1,18 +1,19 @@
 //! The servers that measurements are sent to.
 
-use kwapi_core::{Gaps, WallClock, chain};
+use kwapi_core::{Gaps, chain};
 use kwapi_plugins::metrics::Metrics;
 use kwapi_plugins::remote_write::RemoteWriteTask;
 
+use super::backlog::Backlog;
 use super::feed::Folded;
 use crate::config::Config;
 
-/// Starts a reader of the journal for each that is configured. Series of probes that are silent end by `clock`.
+/// Starts a reader of the journal for each that is configured. Series of probes that are silent wait for the backlog.
 ///
 /// # Errors
 /// When a key is wrong or a file cannot be read, as one line.
 pub(super) fn start(
-    clock: &WallClock,
+    backlog: &Backlog,
     config: &Config,
     gaps: &Gaps,
     folded: &Folded,
@@ -25,7 +26,7 @@ pub(super) fn start(
             &folded.journal,
             &folded.accounts,
             gaps.clone(),
-            clock.clone(),
+            backlog.clock(),
         )
         .map_err(|error| chain(&error))?;
         all.add(task.remote_write.clone());

@@ -1,5 +1,5 @@
 //! The status listener every process has, on loopback: `/metrics`, `/healthz`, `/readyz`, `/meters`, `/links`, `/peers`,
-//! `/troubles`, `/v2/energy`.
+//! `/backlog`, `/troubles`, `/v2/energy`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use kwapi_plugins::remote_write::RemoteWrite;
 use serde::{Deserialize, Serialize};
 
 use super::Roles;
+use super::backlog::{Backlog, BacklogReport};
 use crate::config::Config;
 
 /// One Prometheus, one operator and some to spare.
@@ -47,13 +48,15 @@ const LINKS: &str = "/links";
 const SPOOL: &str = "/spool";
 /// …how the exchange with each other instance of the API is doing…
 const PEERS: &str = "/peers";
+/// …up to when history has been read that others keep for it…
+const BACKLOG: &str = "/backlog";
 /// …and what is wrong with the process itself.
 const TROUBLES: &str = "/troubles";
 /// What is served there.
 static ROUTES: Routes = Routes {
     server: "status",
     table: &[],
-    others: &[METRICS, HEALTH, READY, METERS, LINKS, SPOOL, PEERS, TROUBLES, ENERGY],
+    others: &[METRICS, HEALTH, READY, METERS, LINKS, SPOOL, PEERS, BACKLOG, TROUBLES, ENERGY],
 };
 
 /// How the status listener of a process listens.
@@ -91,6 +94,9 @@ pub(super) fn router(
     if let Some(publisher) = sources.publisher.clone().filter(|publisher| publisher.spool().is_some()) {
         router = router.route(SPOOL, get(spool).with_state((publisher, clock.clone())));
     }
+    if let Some(backlog) = sources.backlog.clone().filter(|backlog| backlog.report().is_some()) {
+        router = router.route(BACKLOG, get(backlog_report).with_state(backlog));
+    }
     router = router.route(TROUBLES, get(troubles).with_state((sources, clock.clone())));
     match manager {
         Some(manager) => router.route(METERS, get(meters).with_state((manager, clock))),
@@ -117,6 +123,10 @@ async fn api_peers(State(peers): State<Vec<ApiPeer>>) -> Json<Vec<ApiPeerReport>
     Json(peers.iter().map(ApiPeer::report).collect())
 }
 
+async fn backlog_report(State(backlog): State<Backlog>) -> Json<Option<BacklogReport>> {
+    Json(backlog.report())
+}
+
 /// What knows of troubles, as far as the process has it.
 #[derive(Clone, Debug)]
 pub(super) struct TroubleSources {
@@ -131,6 +141,8 @@ pub(super) struct TroubleSources {
     pub(super) remote_writes: Vec<RemoteWrite>,
     /// Where there are other instances of the API.
     pub(super) peers: Option<Vec<ApiPeer>>,
+    /// Where history is kept.
+    pub(super) backlog: Option<Backlog>,
     /// What each part of the process is ready for.
     pub(super) parts: Arc<Metrics>,
 }
@@ -151,7 +163,7 @@ const RECORDS: [&str; 10] = [
 ];
 
 /// The warnings that an operator asks for: what history has not read yet.
-const BACKLOG: [&str; 2] = ["backlog", "nats_live"];
+const BACKLOG_PARTS: [&str; 2] = ["backlog", "nats_live"];
 
 /// Of probes that two publishers claim, so many are named.
 const RIVALS_SHOWN: usize = 10;
@@ -164,7 +176,7 @@ async fn troubles(State((sources, clock)): State<(TroubleSources, WallClock)>) -
     all.extend(unready.map(|(part, why)| format!("{part}: {why}")));
     let spool = sources.publisher.and_then(|publisher| SpoolReport::new(&publisher, clock.now()));
     all.extend(spool.iter().flat_map(SpoolReport::troubles));
-    all.extend(sources.parts.warnings().filter(|(part, _)| BACKLOG.contains(part)).map(|(_, why)| why));
+    all.extend(sources.parts.warnings().filter(|(part, _)| BACKLOG_PARTS.contains(part)).map(|(_, why)| why));
     let links = sources.forwarder.map(|forwarder| forwarder.links()).unwrap_or_default();
     all.extend(links.iter().filter(|link| link.is_cut).map(|link| {
         format!("{}: loop of forwarders, link cut; remove one `subscribe` of the loop", link.endpoint)

@@ -56,6 +56,27 @@ impl NatsSite {
         &self.name
     }
 
+    /// What is wrong with `sites`: two of one name, or two that have a probe in common, for which either could speak.
+    ///
+    /// # Errors
+    /// When anything is, as text.
+    pub fn check(sites: &[Self]) -> Result<(), String> {
+        for (place, site) in sites.iter().enumerate() {
+            for other in sites.iter().skip(place + 1) {
+                if site.name == other.name {
+                    return Err(format!("site {}: named twice", site.name));
+                }
+                if subject::overlap(&site.probes, &other.probes) {
+                    return Err(format!(
+                        "sites {} and {}: probes of {} are of both; each site needs probes of its own",
+                        site.name, other.name, other.probes
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The subjects of its probes in `stream`.
     pub fn subjects(&self, stream: &str) -> String {
         subject::filters(stream, std::slice::from_ref(&self.probes)).concat()
@@ -167,6 +188,7 @@ impl NatsSetup {
         sites: &[NatsSite],
         now: Timestamp,
     ) -> Result<NatsReport, BusError> {
+        NatsSite::check(sites).map_err(|reason| BusError::config(&self.endpoint, reason))?;
         let name = self.stream.clone();
         let found = match call(&mut self.connection, &format!("STREAM.INFO.{name}"), &Value::Null).await {
             Ok(info) => info.get("config").cloned(),
@@ -268,4 +290,48 @@ impl NatsSetup {
 fn rfc3339(at: Timestamp) -> Option<String> {
     let micros = i64::try_from(at.micros()).ok()?;
     jiff::Timestamp::from_microsecond(micros).ok().map(|at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_site_has_a_name_and_probes_of_its_own() {
+        let check = |sites: &[&str]| {
+            let sites: Vec<_> = sites.iter().map(|text| NatsSite::new(text).unwrap()).collect();
+            NatsSite::check(&sites)
+        };
+        assert_eq!(check(&["lyon", "lyonnais", "fr=fr.a.*", "nancy=fr.b.*", "one=fr.c"]), Ok(()));
+        assert_eq!(check(&["lyon", "paris", "lyon=x.*"]), Err("site lyon: named twice".to_owned()));
+        for both in [
+            ["fr", "lyon=fr.lyon.*"],
+            ["lyon=fr.lyon.*", "fr"],
+            ["fr", "one=fr.c"],
+            ["all=*", "fr"],
+            ["a=x.*", "b=x.*"],
+        ] {
+            assert!(check(&both).unwrap_err().contains("each site needs probes of its own"), "{both:?}");
+        }
+        for text in ["", "ly on", "=x", "a.b", "lyon=", "lyon=\u{7}"] {
+            assert!(NatsSite::new(text).is_err(), "{text:?}");
+        }
+        let site = NatsSite::new("nancy=fr.nancy.*").unwrap();
+        assert_eq!((site.name(), site.subjects("power")), ("nancy", "power.fr.nancy.>".to_owned()));
+    }
+
+    #[test]
+    fn a_site_that_is_known_begins_where_it_did() {
+        let now = |seconds: u64| Timestamp::from_seconds(1_790_000_000 + seconds);
+        let site = |text: &str| NatsSite::new(text).unwrap();
+        let first = sources(&[], &[site("lyon"), site("paris")], "power", now(0)).unwrap();
+        assert_eq!(sources(&first, &[], "power", now(9)).unwrap(), first, "what is there stays");
+        let more = sources(&first, &[site("paris=fr.paris.*"), site("nancy")], "power", now(9)).unwrap();
+        let of = |place: usize, key: &str| more[place][key].as_str().unwrap().to_owned();
+        assert_eq!(more.len(), 3);
+        assert_eq!(more[0], first[0]);
+        assert_eq!(of(1, "filter_subject"), "power.fr.paris.>");
+        assert_eq!(of(1, "opt_start_time"), of(0, "opt_start_time"));
+        assert_ne!(of(2, "opt_start_time"), of(0, "opt_start_time"));
+    }
 }

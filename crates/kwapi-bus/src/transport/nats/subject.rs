@@ -71,6 +71,11 @@ pub(super) fn filters(stream: &str, patterns: &[Pattern]) -> Vec<String> {
     filters
 }
 
+/// Whether a probe can be of both.
+pub(super) fn overlap(one: &Pattern, other: &Pattern) -> bool {
+    one == other || is_within(one, other) || is_within(other, one)
+}
+
 /// Whether `outer` brings whatever `inner` does.
 fn is_within(inner: &Pattern, outer: &Pattern) -> bool {
     match (inner, outer) {

@@ -208,7 +208,7 @@ impl GroupFold {
             self.late += 1;
             return;
         }
-        if !self.is_of_now(record.at, rows) {
+        if !self.is_of_now(record, rows) {
             self.late += 1;
             self.note_late(record);
             return;
@@ -274,11 +274,15 @@ impl GroupFold {
     }
 
     /// Whether a sample is not long before the newest; it is of now, too, once all have been long before for a while: the
-    /// clock was set back.
-    fn is_of_now(&mut self, at: Timestamp, rows: &mut Vec<Credited>) -> bool {
+    /// clock was set back. What goes on in its member's own order says nothing of a clock: it has waited somewhere.
+    fn is_of_now(&mut self, record: &Credited, rows: &mut Vec<Credited>) -> bool {
+        let at = record.at;
         if Timestamp::from_micros(self.newest).since(at) < AHEAD_MIN {
             self.back_since = None;
             return true;
+        }
+        if self.tree.newest_of(&record.probe) <= at.micros() {
+            return false;
         }
         let since = *self.back_since.get_or_insert(at);
         if at.since(since) < BACK_SPAN_MIN {

@@ -2,7 +2,7 @@
 //! came, with the late samples that are in the files; the other those too that are to come into them. Each late sample is
 //! put where its member's samples are in order, or into its seconds at the last moment at which they are open.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use kwapi_core::{ProbeId, Timestamp};
 
@@ -25,6 +25,9 @@ struct FoldWithLate {
     of: HashMap<ProbeId, VecDeque<Credited>>,
     /// All of them, in order of time.
     due: VecDeque<(Timestamp, ProbeId)>,
+    /// Those that were taken and come again where the journal has them: older than all around them, as from a clock that was
+    /// set back.
+    taken: HashSet<(ProbeId, Timestamp)>,
 }
 
 impl PassFolds {
@@ -51,7 +54,7 @@ impl FoldWithLate {
             let record = record_of(&late.member, late.at, late.power);
             of.entry(late.member.clone()).or_default().push_back(record);
         }
-        Self { fold, of, due }
+        Self { fold, of, due, taken: HashSet::new() }
     }
 
     fn take(&mut self, record: &Credited) -> Vec<Credited> {
@@ -63,7 +66,9 @@ impl FoldWithLate {
             }
         }
         self.put(&record.probe, |late| late.at < record.at, &mut rows);
-        rows.extend(self.fold.take(std::slice::from_ref(record)));
+        if self.taken.is_empty() || !self.taken.remove(&(record.probe.clone(), record.at)) {
+            rows.extend(self.fold.take(std::slice::from_ref(record)));
+        }
         rows
     }
 
@@ -71,8 +76,9 @@ impl FoldWithLate {
     fn put(&mut self, member: &ProbeId, is_wanted: impl Fn(&Credited) -> bool, rows: &mut Vec<Credited>) {
         let Some(late) = self.of.get_mut(member) else { return };
         while late.front().is_some_and(&is_wanted) {
-            let taken = late.pop_front();
-            rows.extend(taken.iter().flat_map(|late| self.fold.take(std::slice::from_ref(late))));
+            let Some(taken) = late.pop_front() else { return };
+            rows.extend(self.fold.take(std::slice::from_ref(&taken)));
+            self.taken.insert((taken.probe, taken.at));
         }
     }
 }

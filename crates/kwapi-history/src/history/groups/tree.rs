@@ -148,6 +148,12 @@ impl GroupTree {
         place
     }
 
+    /// The stamp of the newest sample of a member, in Unix microseconds; 0 where none is known.
+    pub(super) fn newest_of(&self, probe: &ProbeId) -> u64 {
+        let place = self.places.get(probe).map(|place| *place as usize);
+        place.and_then(|place| self.members.get(place)).map_or(0, |member| member.newest)
+    }
+
     /// Replaces the sums of others.
     pub(super) fn set_sums(&mut self, sums: HashSet<ProbeId>, now: u64) {
         if self.sums != sums {

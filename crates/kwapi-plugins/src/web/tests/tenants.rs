@@ -169,7 +169,7 @@ async fn which_meter_fails_and_why_is_told_to_who_sees_everything_alone() {
     for told in [
         "pdu-paris-lyon",
         "<strong>refused</strong><span>since 05:44:00 (4 h 16 min)",
-        "2 of 2 probes silent: paris.gpu, lyon.db",
+        "2 of 2 probes silent: lyon.db, paris.gpu",
         "<pre>outlet paris.gpu of 10.0.0.9 says &#60;no&#62; to lyon.db</pre>",
         "Set the password again. <code>kwapi probe pdu-paris-lyon</code>",
         "title=\"1 failing\"",

@@ -127,15 +127,15 @@ impl User {
 /// The configuration of the server of `streams`, and of the server of each site; and the passwords of its users.
 ///
 /// # Errors
-/// When two sites have one name, or one has the centre's, as text.
+/// When two sites have a name or a probe in common, or one has the centre's name, as text.
 pub(super) fn files(
     streams: &[(EndpointConfig, Vec<&str>)],
     sites: &[NatsSite],
     sync_seconds: Option<u16>,
 ) -> Result<ServerFiles, String> {
-    let mut servers = BTreeSet::from([CENTRE]);
-    if let Some(twice) = sites.iter().find(|site| !servers.insert(site.name())) {
-        return Err(format!("--site {0}: another server is named {0} already", twice.name()));
+    NatsSite::check(sites)?;
+    if sites.iter().any(|site| site.name() == CENTRE) {
+        return Err(format!("--site {CENTRE}: the server that takes from sites is named {CENTRE}"));
     }
     let stream_of = |endpoint: &EndpointConfig| endpoint.nats_stream().unwrap_or_default();
     let names: BTreeSet<String> = streams.iter().map(|(endpoint, _)| stream_of(endpoint)).collect();

@@ -342,6 +342,38 @@ fn no_row_is_closed_by_the_clock_while_a_stream_may_have_more_of_it() {
     assert_eq!(corrections("stored_wait_max_seconds = 400000"), 0);
 }
 
+/// What comes of closing the month when it has just ended, while the server of a history is away.
+fn closed(stored_wait_max: &str) -> String {
+    let centre = centre(&format!("nats://127.0.0.1:{}/power", free_port()))
+        .replace("[bus]\n", &format!("[bus]\n{stored_wait_max}\n"))
+        + "[bill]\nzone = 'UTC'\n";
+    let today = jiff::Timestamp::from_second(now().cast_signed()).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+    let next = today.first_of_month().unwrap().checked_add(jiff::Span::new().months(1)).unwrap();
+    let instant = next.strftime("%F 02:00:00").to_string();
+    let history = Kwapi::start_at(Lab::empty(), &instant, &["rrd"], &centre);
+    let _faked = FakedClock(history.process.id());
+    wait_until("the history", PATIENCE, || waiting(history.status));
+    let mut command = crate::harness::kwapi();
+    command.args(["bill", "--close", "--month", &today.strftime("%Y-%m").to_string(), "--address"]);
+    command.arg(format!("127.0.0.1:{}", history.status)).arg("--config").arg(history.file("kwapi.toml"));
+    let output = crate::fake_clock::begin_at(&mut command, &instant).output().unwrap();
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_month_is_not_closed_while_a_stream_may_have_more_of_it() {
+    if !need(&["faketime"]) {
+        return;
+    }
+    let refused = closed("");
+    assert!(
+        refused.contains("history is being read: up to ") && refused.contains("when it has been read"),
+        "{refused}"
+    );
+    let allowed = closed("stored_wait_max_seconds = 3600");
+    assert!(!allowed.contains("history is being read"), "{allowed}");
+}
+
 /// Each message once, and the energy that was used.
 fn check_journal(home: &Lab, site: &Site) {
     let all = numbers(&home.join("state/history"));

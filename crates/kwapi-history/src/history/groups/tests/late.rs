@@ -126,6 +126,27 @@ fn check_between_passes(samples: &[Credited], later: &[Credited], now: u64) {
     check_as_in_order(&groups, &[samples, later].concat(), now);
 }
 
+/// Of a site that was cut off, among the present of others: no clock was set back.
+#[test]
+fn what_comes_half_an_hour_late_among_the_present_of_others_is_of_no_earlier_clock() {
+    let world = [("lyon.a", 60.0), ("lyon.rack.b", 40.0)];
+    let mut samples = [each_second(1..300, &world), each_second(300..2_100, &world[..1])].concat();
+    for turn in 0..60 {
+        samples.extend(each_second(2_100 + turn..2_101 + turn, &world[..1]));
+        samples.extend(each_second(300 + 30 * turn..330 + 30 * turn, &world[1..]));
+    }
+    samples.extend(each_second(2_160..2_600, &world));
+    let lab = Lab::empty();
+    let journal = journal(&lab);
+    let groups = open(&journal, &config(&[]));
+    append(&journal, samples.clone());
+    groups.history.catch_up();
+    // The last of them are in time.
+    assert!((1_500..=1_800).contains(&groups.counters().late), "{:?}", groups.counters());
+    look_after(&groups, 1..20);
+    check_as_in_order(&groups, &samples, 2_470);
+}
+
 #[test]
 fn what_came_too_late_begins_the_file_of_a_group_of_which_nothing_was_known() {
     let world = [("lyon.a", 60.0), ("lyon.rack.c", 3.0)];
