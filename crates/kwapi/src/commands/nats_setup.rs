@@ -58,6 +58,11 @@ pub(crate) async fn nats_setup(arguments: &NatsSetupArgs, named: Option<&Path>) 
         let mut setup = NatsSetup::connect(endpoint).await.map_err(|error| chain(&error))?;
         let stream = setup.stream(limits, &arguments.sites, now).await.map_err(|error| chain(&error))?;
         told("stream", endpoint, &stream);
+        for site in setup.unreached().await.map_err(|error| chain(&error))? {
+            println!(
+                "site {site}: not reached yet; what it stores is taken once its server has connected to this one"
+            );
+        }
         for name in consumers {
             let consumer = setup.consumer(name, &probes, begin).await.map_err(|error| chain(&error))?;
             told("consumer", endpoint, &consumer);

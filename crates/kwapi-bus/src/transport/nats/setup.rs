@@ -16,6 +16,9 @@ use crate::message::PAYLOAD_BYTES_MAX;
 
 /// Above the largest message, for what a server adds.
 const MESSAGE_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX;
+/// How long it is waited for sites to be reached, and how often that is looked up.
+const REACHED_WITHIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How much a stream keeps, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +129,16 @@ fn sources(known: &[Value], sites: &[NatsSite], stream: &str, now: Timestamp) ->
         }
     }
     Some(all)
+}
+
+/// The sites of a stream that its server has not heard.
+fn unreached(info: &Value) -> Vec<String> {
+    let sources = info.get("sources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    // `active` is negative then.
+    let unheard =
+        sources.iter().filter(|source| source.get("active").is_none_or(|active| active.as_u64().is_none()));
+    let requests = unheard.filter_map(|source| source.get("external")?.get("api")?.as_str());
+    requests.filter_map(|text| Some(text.strip_prefix("$JS.")?.strip_suffix(".API")?.to_owned())).collect()
 }
 
 /// Where a consumer begins.
@@ -241,6 +254,23 @@ impl NatsSetup {
         let info = stream_info(&mut self.connection, &name).await.map_err(|reason| self.error(reason))?;
         let messages = info.get("state").and_then(|state| state.get("messages")).and_then(Value::as_u64);
         Ok(NatsReport { name, done, messages: messages.unwrap_or_default() })
+    }
+
+    /// Waits until this server has reached each site that the stream takes from, for a few seconds at most; the sites that it has
+    /// not. What a site stores in the moment in which it is reached for the first time can be passed over (nats-server 2.14).
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn unreached(&mut self) -> Result<Vec<String>, BusError> {
+        let end = tokio::time::Instant::now() + REACHED_WITHIN;
+        loop {
+            let info = stream_info(&mut self.connection, &self.stream).await;
+            let missing = unreached(&info.map_err(|reason| self.error(reason))?);
+            if missing.is_empty() || tokio::time::Instant::now() >= end {
+                return Ok(missing);
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
     }
 
     /// Makes the consumer of a history, or makes it anew where it is to begin earlier.

@@ -48,6 +48,11 @@ fn count(text: &str) -> u64 {
 
 impl Country {
     fn new() -> Self {
+        Self::with_lyon(true)
+    }
+
+    /// Where Lyon's server may not have reached the centre's yet.
+    fn with_lyon(is_linked: bool) -> Self {
         let lab = Lab::empty();
         let (port, leaves) = (free_port(), free_port());
         let plain = written(&lab, "plain.toml", &centre_of(&format!("nats://127.0.0.1:{port}/power")));
@@ -73,9 +78,13 @@ impl Country {
         let lyon = start("lyon", free_port(), link.port());
         let paris = start("paris", free_port(), leaves);
         let country = Self { lab, files, centre, lyon, paris, link };
+        if !is_linked {
+            country.link.cut();
+        }
         for server in ["lyon", "paris", "centre"] {
             let text = country.setup(server);
             assert!(text.contains("stream    power            created (0 messages)"), "{text}");
+            assert_eq!(text.contains("site lyon: not reached"), server == "centre" && !is_linked, "{text}");
         }
         country
     }
@@ -217,6 +226,21 @@ fn every_sample_of_two_sites_arrives_once_and_in_order_whatever_is_cut() {
         let count = numbers.len() as u64;
         assert!(count > 100 && numbers.iter().copied().eq(0..count), "{probe}: {numbers:?}");
     }
+}
+
+#[test]
+fn what_a_site_stored_before_the_centre_was_reached_comes_when_it_is() {
+    if !kwapi_peers::need_python("nats") {
+        return;
+    }
+    let country = Country::with_lyon(false);
+    let lyon = country.drivers("lyon");
+    until_more("Lyon stores for itself", 90.0, || stored(&lyon));
+    country.link.heal();
+    wait_until("the centre takes it", 5 * PATIENCE, || (country.messages("centre") > 90).then_some(()));
+    lyon.process.stop(libc::SIGTERM, PATIENCE);
+    let all = country.messages("lyon");
+    wait_until("the centre has all of it", PATIENCE, || (country.messages("centre") == all).then_some(()));
 }
 
 #[test]
