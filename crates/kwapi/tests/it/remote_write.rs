@@ -201,6 +201,21 @@ fn a_server_and_a_service_that_are_killed_cost_no_sample_and_double_none() {
     assert!(server.log().contains("Server is ready"), "{}", server.log());
 }
 
+/// A meter that is to fall silent.
+const OLD: &str = "[[meter]]\nname = 'old'\ndriver = 'dummy'\nprobe = 'old'\n";
+
+/// A service with it, of which the server has a value.
+fn sends_old(port: u16) -> Kwapi {
+    let service = Kwapi::start(&["run"], &site(port, OLD));
+    wait_until("a value", PATIENCE, || value(port, "old").filter(|rows| rows.len() == 1));
+    service
+}
+
+/// What the server says of a probe now.
+fn value(port: u16, probe: &str) -> Option<Vec<Value>> {
+    ask(port, &format!("kwapi_probe_power_watts{{probe=\"{probe}\"}}"))
+}
+
 #[test]
 fn a_probe_that_falls_silent_has_no_value_from_then_on() {
     if !need(&["prometheus"]) {
@@ -208,16 +223,13 @@ fn a_probe_that_falls_silent_has_no_value_from_then_on() {
     }
     let (store, port) = (Lab::empty(), free_port());
     let _server = prometheus(store.path(), port, "", &[]);
-    let meter = "[[meter]]\nname = 'old'\ndriver = 'dummy'\nprobe = 'old'\n";
-    let service = Kwapi::start(&["run"], &site(port, meter));
-    let value = |probe: &str| ask(port, &format!("kwapi_probe_power_watts{{probe=\"{probe}\"}}"));
-    wait_until("a value", PATIENCE, || value("old").filter(|rows| rows.len() == 1));
+    let service = sends_old(port);
     let file = service.file("kwapi.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace(meter, "")).unwrap();
+    std::fs::write(&file, text.replace(OLD, "")).unwrap();
     // Without a marker, Prometheus would show it for five minutes.
-    wait_until("no value", PATIENCE * 2, || value("old").filter(Vec::is_empty));
-    assert_eq!(value("lyon.1").unwrap().len(), 1);
+    wait_until("no value", PATIENCE * 2, || value(port, "old").filter(Vec::is_empty));
+    assert_eq!(value(port, "lyon.1").unwrap().len(), 1);
 }
 
 #[test]
@@ -227,21 +239,18 @@ fn a_probe_that_fell_silent_while_nobody_read_has_no_value_after_the_start() {
     }
     let (store, port) = (Lab::empty(), free_port());
     let _server = prometheus(store.path(), port, "", &[]);
-    let meter = "[[meter]]\nname = 'old'\ndriver = 'dummy'\nprobe = 'old'\n";
-    let service = Kwapi::start(&["run"], &site(port, meter));
-    let value = |probe: &str| ask(port, &format!("kwapi_probe_power_watts{{probe=\"{probe}\"}}"));
-    wait_until("a value", PATIENCE, || value("old").filter(|rows| rows.len() == 1));
+    let service = sends_old(port);
     // All that is in the journal has been sent: nothing of it comes again.
     let sent = newer(port, "old", 0);
     newer(port, "old", sent + 2_000);
     service.process.signal(15);
     let Kwapi { process, lab, .. } = service;
     process.ended(PATIENCE);
-    assert_eq!(value("old").unwrap().len(), 1, "nobody has told yet");
+    assert_eq!(value(port, "old").unwrap().len(), 1, "nobody has told yet");
     let service = Kwapi::start_in(lab, &["run"], &site(port, ""));
     // Without a marker, Prometheus would show it for five minutes.
-    wait_until("no value", PATIENCE * 2, || value("old").filter(Vec::is_empty));
-    wait_until("others", PATIENCE, || value("lyon.1").filter(|rows| rows.len() == 1));
+    wait_until("no value", PATIENCE * 2, || value(port, "old").filter(Vec::is_empty));
+    wait_until("others", PATIENCE, || value(port, "lyon.1").filter(|rows| rows.len() == 1));
     assert_eq!(samples(&service, "refused"), 0, "{}", service.process.log());
 }
 

@@ -81,14 +81,14 @@ impl ListedConsumers {
         pass: u64,
         newest: u64,
     ) -> Result<Option<u64>, StandingRefusal> {
-        self.believe(payload, keys, now, pass, newest).inspect_err(|cause| {
+        self.verify(payload, keys, now, pass, newest).inspect_err(|cause| {
             if let Some(count) = self.refused.get_mut(*cause as usize) {
                 *count += 1;
             }
         })
     }
 
-    fn believe(
+    fn verify(
         &mut self,
         payload: &[u8],
         keys: &PositionKeys,
