@@ -16,8 +16,8 @@
 
 mod disk;
 mod segment;
+mod state;
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use kwapi_core::{Timestamp, WallClock};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use crate::queue;
 use crate::transport::nats::Outgoing;
 use crate::worker::Worker;
 pub(crate) use disk::put;
 use disk::{SpoolDisk, SpoolSegment};
+use state::SpoolState;
 
 /// How long the writer waits for messages before it looks after what there is.
 const IDLE: Duration = Duration::from_millis(200);
@@ -39,20 +39,10 @@ const IDLE: Duration = Duration::from_millis(200);
 const SYNC_INTERVAL: Duration = Duration::from_millis(200);
 /// …or so much.
 const SYNC_BYTES: u64 = 4 << 20;
-/// A disk that does not answer for so long is not waited for.
-const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// A disk that refused is tried again after so long.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes that are written at once, about.
 const BATCH_BYTES: usize = 1 << 20;
-/// Messages that are on the disk are held in memory as well, for readers that keep up: so many…
-const WRITTEN_MAX: usize = 1 << 14;
-/// …and bytes.
-const WRITTEN_BYTES_MAX: usize = 8 << 20;
-/// Messages that are not on the disk are held up to this many, as in a queue to a server…
-const UNWRITTEN_MAX: usize = queue::LENGTH_MIN;
-/// …and bytes.
-const UNWRITTEN_BYTES_MAX: usize = 128 << 20;
 /// Numbers of one start of the process, at least.
 const RUN_SHIFT: u32 = 32;
 
@@ -116,27 +106,6 @@ struct SpoolShared {
     readable: watch::Sender<()>,
 }
 
-#[derive(Debug)]
-struct SpoolState {
-    /// The number of the next message.
-    next: u64,
-    /// The newest messages, rising by one.
-    recent: VecDeque<Arc<Spooled>>,
-    recent_bytes: usize,
-    /// Up to here messages are on the disk, or never will be.
-    written: u64,
-    /// Up to here some are in memory alone, as the disk refused them.
-    refused: u64,
-    /// Oldest first; the last may be the one that is written.
-    segments: VecDeque<SpoolSegment>,
-    /// Up to where each reader needs no message again.
-    released: Vec<u64>,
-    counters: SpoolCounters,
-    /// Since when the disk has been at work.
-    busy_since: Option<Instant>,
-    is_closed: bool,
-}
-
 /// A reader's place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SpoolCursor {
@@ -183,18 +152,7 @@ impl SpoolWriter {
             tracing::error!(directory = %config.directory.display(), "{trouble}");
         }
         let counters = SpoolCounters { trouble, damaged: disk.damaged, ..SpoolCounters::default() };
-        let state = SpoolState {
-            next,
-            recent: VecDeque::new(),
-            recent_bytes: 0,
-            written: next - 1,
-            refused: 0,
-            segments,
-            released: vec![0; readers],
-            counters,
-            busy_since: None,
-            is_closed: false,
-        };
+        let state = SpoolState::new(next, segments, readers, counters);
         let (readable, _) = watch::channel(());
         let shared = SpoolShared { id, config, state: Mutex::new(state), filled: Condvar::new(), readable };
         let spool = Spool(Arc::new(shared));
@@ -222,11 +180,7 @@ impl Spool {
     pub(crate) fn extend(&self, messages: impl IntoIterator<Item = Outgoing>) {
         let mut state = self.0.state.lock();
         for message in messages {
-            let number = state.next;
-            state.next += 1;
-            state.recent_bytes += message.bytes();
-            state.recent.push_back(Arc::new(Spooled { number, message }));
-            state.counters.messages += 1;
+            state.push(message);
         }
         state.trim();
         drop(state);
@@ -426,67 +380,6 @@ impl SpoolShared {
             if let Err(error) = std::fs::remove_file(&path) {
                 tracing::warn!(%error, file = %path.display(), "cannot remove a segment of the spool");
             }
-        }
-    }
-}
-
-impl SpoolState {
-    /// Messages in memory after `number` that can be read.
-    fn after(&self, number: u64, count: usize) -> Vec<Arc<Spooled>> {
-        let from = self.recent.partition_point(|spooled| spooled.number <= number);
-        let readable = self.readable();
-        let all = self.recent.iter().skip(from).take_while(|spooled| spooled.number <= readable);
-        all.take(count).cloned().collect()
-    }
-
-    fn readable(&self) -> u64 {
-        let is_stuck = self.busy_since.is_some_and(|since| since.elapsed() > STUCK_AFTER);
-        if is_stuck { self.next - 1 } else { self.written }
-    }
-
-    fn released(&self) -> u64 {
-        self.released.iter().copied().min().unwrap_or_default()
-    }
-
-    /// Lets go of messages in memory that are on the disk, that nobody needs, or that there is no room for.
-    fn trim(&mut self) {
-        let released = self.released();
-        while let Some(front) = self.recent.front() {
-            let is_written = front.number <= self.written;
-            let is_safe = is_written && front.number > self.refused;
-            let (count_max, bytes_max) =
-                if is_safe { (WRITTEN_MAX, WRITTEN_BYTES_MAX) } else { (UNWRITTEN_MAX, UNWRITTEN_BYTES_MAX) };
-            let is_free = is_written && front.number <= released;
-            if !is_free && self.recent.len() <= count_max && self.recent_bytes <= bytes_max {
-                return;
-            }
-            if !is_free && !is_safe {
-                self.counters.dropped += 1;
-                self.written = self.written.max(front.number);
-            }
-            self.recent_bytes = self.recent_bytes.saturating_sub(front.message.bytes());
-            self.recent.pop_front();
-        }
-    }
-
-    fn note_written(&mut self, segment: SpoolSegment) {
-        match self.segments.back_mut().filter(|open| open.first == segment.first) {
-            Some(open) => (open.last, open.bytes) = (segment.last, segment.bytes),
-            None => self.segments.push_back(segment),
-        }
-        self.works();
-    }
-
-    fn works(&mut self) {
-        if self.counters.trouble.take().is_some() {
-            tracing::info!("the spool is written again");
-        }
-    }
-
-    fn fails(&mut self, trouble: String) {
-        if self.counters.trouble.as_ref() != Some(&trouble) {
-            tracing::error!("{trouble}");
-            self.counters.trouble = Some(trouble);
         }
     }
 }

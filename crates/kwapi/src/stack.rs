@@ -17,6 +17,7 @@ mod process;
 mod readiness;
 mod remote_write;
 mod roles;
+pub(crate) mod spool;
 mod state;
 pub(crate) mod status;
 

@@ -6,6 +6,7 @@ use kwapi_peers::wait_until;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::state::UNWRITTEN_MAX;
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);

@@ -15,7 +15,8 @@ use crate::cli::StatusArgs;
 use crate::config::Config;
 use crate::stack::Roles;
 use crate::stack::backlog::BacklogReport;
-use crate::stack::status::{LinkReport, MeterReport, ProbeReport, SpoolReport, default_address};
+use crate::stack::spool::SpoolReport;
+use crate::stack::status::{LinkReport, MeterReport, ProbeReport, default_address};
 
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Roles;
 use super::backlog::{Backlog, BacklogReport};
+use super::spool::SpoolReport;
 use crate::config::Config;
 
 /// One Prometheus, one operator and some to spare.
@@ -191,76 +192,6 @@ async fn troubles(State((sources, clock)): State<(TroubleSources, WallClock)>) -
     all.extend(sources.remote_writes.iter().filter_map(RemoteWrite::trouble));
     all.extend(sources.peers.iter().flatten().filter_map(ApiPeer::trouble));
     Json(all)
-}
-
-/// What is kept for consumers at NATS, as `/spool` shows it and `kwapi status` reads it.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct SpoolReport {
-    pub(crate) bytes: u64,
-    /// Age of the oldest file.
-    pub(crate) oldest_seconds: Option<f64>,
-    pub(crate) messages: u64,
-    pub(crate) dropped: u64,
-    pub(crate) unwritten: u64,
-    pub(crate) consumers: Vec<SpoolConsumerReport>,
-}
-
-/// One consumer that messages are kept for.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct SpoolConsumerReport {
-    pub(crate) endpoint: String,
-    pub(crate) consumer: String,
-    /// Messages that it has not confirmed to have on its disk.
-    pub(crate) lacking: u64,
-    /// How long ago it said where it stands.
-    pub(crate) heard_seconds_ago: Option<f64>,
-    /// Messages sent again to its stream.
-    pub(crate) repeated: u64,
-}
-
-/// A consumer that says nothing for so long is told.
-const CONSUMER_SILENT: Duration = Duration::from_secs(60);
-
-impl SpoolReport {
-    fn new(publisher: &Publisher, now: Timestamp) -> Option<Self> {
-        let (counters, readers) = publisher.spool()?;
-        let mut consumers = Vec::new();
-        for reader in readers {
-            consumers.extend(reader.consumers.into_iter().map(|consumer| SpoolConsumerReport {
-                endpoint: reader.endpoint.clone(),
-                consumer: consumer.name,
-                lacking: consumer.lacking,
-                heard_seconds_ago: consumer.heard.map(|at| now.since(at).as_secs_f64()),
-                repeated: reader.repeated,
-            }));
-        }
-        Some(Self {
-            bytes: counters.bytes,
-            oldest_seconds: counters.oldest.map(|at| now.since(at).as_secs_f64()),
-            messages: counters.messages,
-            dropped: counters.dropped,
-            unwritten: counters.unwritten,
-            consumers,
-        })
-    }
-
-    /// The consumers that messages are kept for and that say nothing.
-    fn troubles(&self) -> impl Iterator<Item = String> {
-        // One that never reported may not have had the time.
-        let never = self.oldest_seconds.unwrap_or_default();
-        let is_silent = move |consumer: &&SpoolConsumerReport| {
-            consumer.lacking > 0
-                && consumer.heard_seconds_ago.unwrap_or(never) > CONSUMER_SILENT.as_secs_f64()
-        };
-        self.consumers.iter().filter(is_silent).map(|consumer| {
-            let SpoolConsumerReport { endpoint, consumer, lacking, heard_seconds_ago, .. } = consumer;
-            let heard = heard_seconds_ago.map_or_else(
-                || "has never reported what it has on its disk".to_owned(),
-                |ago| format!("last reported {ago:.0} s ago what it has on its disk"),
-            );
-            format!("{endpoint}: consumer `{consumer}` {heard}; {lacking} messages are kept for it")
-        })
-    }
 }
 
 /// One link of a forwarder, as `/links` shows it and `kwapi status` reads it.

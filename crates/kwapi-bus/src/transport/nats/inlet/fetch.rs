@@ -1,9 +1,10 @@
 //! The thread that fetches.
 
 mod live;
+mod requests;
 mod sites;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use kwapi_core::WallClock;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -27,16 +28,9 @@ use crate::transport::nats::link::Link;
 use crate::transport::nats::position::{self, HEADER, PositionKeys, Standing};
 use crate::transport::nats::wire::Message;
 use crate::transport::wake::Waker;
+use requests::{HEARTBEAT, Requests};
 use sites::Sites;
 
-/// Messages asked for at a time…
-const REQUEST_MESSAGES: u64 = 2_000;
-/// …and requests that stand, so that the next is there when one is served.
-const REQUESTS: usize = 2;
-/// How long a request stands.
-const REQUEST_TIME: Duration = Duration::from_secs(30);
-/// How often the server says that there is nothing; one that does not is connected to anew.
-const HEARTBEAT: Duration = Duration::from_secs(3);
 /// A stream that has messages for us and brings none of them for so long cannot read them.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// How often a consumer says where it stands…
@@ -47,11 +41,6 @@ const FORBIDDEN_INTERVAL: Duration = Duration::from_secs(60);
 const ACKNOWLEDGEMENTS_MAX: usize = 1_024;
 /// What acknowledges a message.
 const ACKNOWLEDGEMENT: &[u8] = b"+ACK";
-/// Status codes of JetStream: a heartbeat; nothing came in time; a request or its consumer has ended.
-const IDLE_HEARTBEAT: u16 = 100;
-const REQUEST_TIMEOUT: u16 = 408;
-const CONFLICT: u16 = 409;
-
 pub(super) struct Fetcher {
     servers: Servers,
     filters: Vec<String>,
@@ -92,10 +81,6 @@ struct Known {
     /// Those that were brought and not acknowledged.
     open: BTreeSet<u64>,
 }
-
-/// Requests for messages that stand: the number of each, and how many it may still bring.
-#[derive(Debug, Default)]
-struct Requests(VecDeque<(u64, u64)>);
 
 /// Nobody takes any more.
 struct Ended;
@@ -339,55 +324,6 @@ impl Reporting {
     }
 }
 
-impl Requests {
-    /// Asks for more, so that [`REQUESTS`] stand.
-    fn fill(&mut self, connection: &mut Connection, plan: &ConsumerPlan) {
-        while self.0.len() < REQUESTS {
-            let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-            let request = json!({
-                "batch": REQUEST_MESSAGES,
-                "expires": nanoseconds(REQUEST_TIME),
-                "idle_heartbeat": nanoseconds(HEARTBEAT),
-            });
-            let (number, reply) = connection.reply_address();
-            let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", plan.stream, plan.name);
-            connection.publish(&subject, Some(&reply), request.to_string().as_bytes());
-            self.0.push_back((number, REQUEST_MESSAGES));
-        }
-    }
-
-    /// Takes note of what came for the request of this number, or by the stream's own subject; says whether it is a message
-    /// of the stream.
-    ///
-    /// # Errors
-    /// When there will be no more: why.
-    fn note(&mut self, number: Option<u64>, message: &Message) -> Result<bool, String> {
-        let Some((code, text)) = &message.status else {
-            // A message of the stream has its own subject: it serves the oldest request that stands.
-            if let Some((_, left)) = self.0.front_mut() {
-                *left -= 1;
-                if *left == 0 {
-                    self.0.pop_front();
-                }
-            }
-            return Ok(message.reply.is_some());
-        };
-        match *code {
-            IDLE_HEARTBEAT => {}
-            REQUEST_TIMEOUT => self.end(number),
-            CONFLICT if text.contains("Deleted") => return Err("the consumer was deleted".to_owned()),
-            CONFLICT if text.contains("Batch Completed") || text.contains("Exceeded") => self.end(number),
-            503 => return Err("no response from the stream".to_owned()),
-            code => return Err(format!("cannot fetch messages: {code} {text}")),
-        }
-        Ok(false)
-    }
-
-    fn end(&mut self, number: Option<u64>) {
-        self.0.retain(|(open, _)| Some(*open) != number);
-    }
-}
-
 impl Known {
     /// Takes note of the stream as it is now, by when it was created; says where a consumer that is made now begins.
     /// `last` is the number of its newest message: one that is less than was brought has lost messages.
@@ -409,41 +345,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-
-    fn message(status: Option<(u16, &str)>) -> Message {
-        let status = status.map(|(code, text)| (code, text.to_owned()));
-        Message {
-            subject: "power.a".to_owned(),
-            reply: Some("back".to_owned()),
-            status,
-            head: Bytes::new(),
-            payload: Bytes::new(),
-        }
-    }
-
-    #[test]
-    fn a_request_stands_until_it_is_served_or_ended() {
-        let mut requests = Requests(VecDeque::from([(1, 2), (2, 5)]));
-        assert_eq!(requests.note(None, &message(None)), Ok(true));
-        assert_eq!(requests.note(None, &message(None)), Ok(true));
-        assert_eq!(requests.0, [(2, 5)]);
-        assert_eq!(requests.note(Some(2), &message(Some((100, "Idle Heartbeat")))), Ok(false));
-        assert_eq!(requests.note(Some(1), &message(Some((408, "Request Timeout")))), Ok(false));
-        assert_eq!(requests.0, [(2, 5)]);
-        assert_eq!(requests.note(Some(2), &message(Some((408, "Request Timeout")))), Ok(false));
-        assert_eq!(requests.0, []);
-        assert_eq!(requests.note(None, &message(None)), Ok(true));
-        for (status, expected) in [
-            ((409, "Consumer Deleted"), "the consumer was deleted"),
-            ((409, "Leadership Change"), "cannot fetch messages: 409 Leadership Change"),
-            ((503, ""), "no response from the stream"),
-        ] {
-            assert_eq!(requests.note(Some(2), &message(Some(status))), Err(expected.to_owned()));
-        }
-    }
 
     #[test]
     fn a_consumer_that_is_made_again_goes_on_where_it_was() {

@@ -1,0 +1,115 @@
+//! Requests for the messages of a stream, of which the next is there when one is served.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::transport::nats::connection::Connection;
+use crate::transport::nats::consumer::ConsumerPlan;
+use crate::transport::nats::wire::Message;
+
+/// Messages asked for at a time…
+const REQUEST_MESSAGES: u64 = 2_000;
+/// …and requests that stand, so that the next is there when one is served.
+const REQUESTS: usize = 2;
+/// How long a request stands.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// How often the server says that there is nothing; one that does not is connected to anew.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(3);
+/// Status codes of JetStream: a heartbeat; nothing came in time; a request or its consumer has ended.
+const IDLE_HEARTBEAT: u16 = 100;
+const REQUEST_TIMEOUT: u16 = 408;
+const CONFLICT: u16 = 409;
+
+/// Requests for messages that stand: the number of each, and how many it may still bring.
+#[derive(Debug, Default)]
+pub(super) struct Requests(VecDeque<(u64, u64)>);
+
+impl Requests {
+    /// Asks for more, so that [`REQUESTS`] stand.
+    pub(super) fn fill(&mut self, connection: &mut Connection, plan: &ConsumerPlan) {
+        while self.0.len() < REQUESTS {
+            let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            let request = json!({
+                "batch": REQUEST_MESSAGES,
+                "expires": nanoseconds(REQUEST_TIME),
+                "idle_heartbeat": nanoseconds(HEARTBEAT),
+            });
+            let (number, reply) = connection.reply_address();
+            let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", plan.stream, plan.name);
+            connection.publish(&subject, Some(&reply), request.to_string().as_bytes());
+            self.0.push_back((number, REQUEST_MESSAGES));
+        }
+    }
+
+    /// Takes note of what came for the request of this number, or by the stream's own subject; says whether it is a message
+    /// of the stream.
+    ///
+    /// # Errors
+    /// When there will be no more: why.
+    pub(super) fn note(&mut self, number: Option<u64>, message: &Message) -> Result<bool, String> {
+        let Some((code, text)) = &message.status else {
+            // A message of the stream has its own subject: it serves the oldest request that stands.
+            if let Some((_, left)) = self.0.front_mut() {
+                *left -= 1;
+                if *left == 0 {
+                    self.0.pop_front();
+                }
+            }
+            return Ok(message.reply.is_some());
+        };
+        match *code {
+            IDLE_HEARTBEAT => {}
+            REQUEST_TIMEOUT => self.end(number),
+            CONFLICT if text.contains("Deleted") => return Err("the consumer was deleted".to_owned()),
+            CONFLICT if text.contains("Batch Completed") || text.contains("Exceeded") => self.end(number),
+            503 => return Err("no response from the stream".to_owned()),
+            code => return Err(format!("cannot fetch messages: {code} {text}")),
+        }
+        Ok(false)
+    }
+
+    fn end(&mut self, number: Option<u64>) {
+        self.0.retain(|(open, _)| Some(*open) != number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(status: Option<(u16, &str)>) -> Message {
+        let status = status.map(|(code, text)| (code, text.to_owned()));
+        Message {
+            subject: "power.a".to_owned(),
+            reply: Some("back".to_owned()),
+            status,
+            head: Bytes::new(),
+            payload: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn a_request_stands_until_it_is_served_or_ended() {
+        let mut requests = Requests(VecDeque::from([(1, 2), (2, 5)]));
+        assert_eq!(requests.note(None, &message(None)), Ok(true));
+        assert_eq!(requests.note(None, &message(None)), Ok(true));
+        assert_eq!(requests.0, [(2, 5)]);
+        assert_eq!(requests.note(Some(2), &message(Some((100, "Idle Heartbeat")))), Ok(false));
+        assert_eq!(requests.note(Some(1), &message(Some((408, "Request Timeout")))), Ok(false));
+        assert_eq!(requests.0, [(2, 5)]);
+        assert_eq!(requests.note(Some(2), &message(Some((408, "Request Timeout")))), Ok(false));
+        assert_eq!(requests.0, []);
+        assert_eq!(requests.note(None, &message(None)), Ok(true));
+        for (status, expected) in [
+            ((409, "Consumer Deleted"), "the consumer was deleted"),
+            ((409, "Leadership Change"), "cannot fetch messages: 409 Leadership Change"),
+            ((503, ""), "no response from the stream"),
+        ] {
+            assert_eq!(requests.note(Some(2), &message(Some(status))), Err(expected.to_owned()));
+        }
+    }
+}
