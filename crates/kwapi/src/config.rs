@@ -4,6 +4,7 @@ mod accuracy;
 mod bill;
 mod bus;
 mod document;
+mod environment;
 mod files;
 mod inventory;
 mod labels;

@@ -46,7 +46,7 @@ pub(crate) use descriptors::{Descriptors, raise_limit};
 pub(crate) use feed::Folded;
 pub(crate) use listeners::{AddressInUse, Listeners, tunnel};
 pub(crate) use pages::{history_config, ledger_config};
-pub(crate) use process::{Process, clocks, host_name, notify_ready, wall_clock};
+pub(crate) use process::{Process, clocks, host_name, wall_clock};
 pub(crate) use roles::{Roles, needs_key};
 pub(crate) use state::take_state;
 

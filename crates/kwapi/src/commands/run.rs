@@ -8,9 +8,7 @@ use crate::cli::RunArgs;
 use crate::config::{Config, Endpoint};
 use crate::demo::Demo;
 use crate::shutdown::Shutdown;
-use crate::stack::{
-    AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready, status, tunnel,
-};
+use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, status, tunnel};
 
 /// Where the plugins of this process find its drivers.
 const INSIDE: &str = "inproc://kwapi-drivers";
@@ -67,7 +65,7 @@ pub(crate) async fn run(arguments: &RunArgs, named: Option<&Path>) -> Result<(),
     if config.api.config.auth.is_none() {
         tracing::info!("API is unauthenticated; configure [api.auth]");
     }
-    notify_ready();
+    crate::notify::ready();
     stack.work(&config, &shutdown).await;
     drop(demo);
     Ok(())

@@ -7,7 +7,7 @@ use kwapi_drivers::registry;
 
 use crate::config::nearest;
 use crate::shutdown::Shutdown;
-use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, notify_ready, tunnel};
+use crate::stack::{AddressInUse, Descriptors, Listeners, Process, Roles, Stack, tunnel};
 
 /// Prints every driver with what it reads.
 pub(crate) fn list_drivers() {
@@ -75,7 +75,7 @@ pub(crate) async fn serve(roles: Roles, named: Option<&Path>) -> Result<(), Stri
         });
         tracing::info!("web pages at {scheme}://{address}/{from_elsewhere}");
     }
-    notify_ready();
+    crate::notify::ready();
     stack.work(&config, &shutdown).await;
     Ok(())
 }

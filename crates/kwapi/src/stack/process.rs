@@ -83,13 +83,6 @@ pub(crate) fn host_name() -> String {
     }
 }
 
-/// Tells systemd, if it started us, that the service is up.
-pub(crate) fn notify_ready() {
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::debug!(%error, "cannot notify systemd");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -213,3 +213,27 @@ fn a_socket_needs_a_directory_to_be_made_in() {
     push(&lab.path().join("not/yet/boiler.sock"));
     check_warning(&lab, "kwapi.toml:5: directory not/yet does not exist; create it");
 }
+
+#[test]
+fn a_variable_that_a_command_lacks_is_read_where_the_services_have_it_from() {
+    let toml = "[bus]\nkey = { id = 'k', secret = { env = 'KWAPI_TEST_OF_SERVICES' } }\n";
+    let wrong = |lab: &tempfile::TempDir, expected: &str| {
+        for arguments in [&["check"][..], &["check", "--quiet", "--no-files"]] {
+            let told = fails(arguments, lab.path());
+            assert_eq!(
+                told,
+                format!("kwapi: kwapi.toml:3: environment variable {expected}\n"),
+                "{arguments:?}"
+            );
+        }
+    };
+    wrong(&lab(toml, &[]), "KWAPI_TEST_OF_SERVICES is not set");
+    wrong(
+        &lab(toml, &[("environment", "KWAPI_TEST=1\n")]),
+        "KWAPI_TEST_OF_SERVICES is not set, and environment does not set it",
+    );
+    let set =
+        lab(toml, &[("environment", "# Of the services.\nKWAPI_TEST_OF_SERVICES='0123456789abcdef'\n")]);
+    check_warning(&set, "");
+    assert_eq!(succeeds(&["check", "--quiet", "--no-files"], set.path()), "");
+}

@@ -250,6 +250,7 @@ fn under_systemd_each_role_reads_and_serves_confined_and_comes_back() {
     for unit in ROLES {
         assert!(system.is_active(unit), "{unit}");
     }
+    assert_a_wrong_configuration_fails_the_reload(&system);
 
     // All in one again: the parts stop before it starts.
     system.systemctl("start kwapi");
@@ -259,6 +260,31 @@ fn under_systemd_each_role_reads_and_serves_confined_and_comes_back() {
     system.systemctl("stop kwapi kwapi-forwarder");
     for unit in ["kwapi"].into_iter().chain(ROLES) {
         assert_eq!(system.property(unit, "Result"), "success", "{unit}");
+    }
+}
+
+/// A reload of a wrong configuration fails, tells why, and changes nothing; root's commands see the services' secrets.
+fn assert_a_wrong_configuration_fails_the_reload(system: &System) {
+    let checked = system.run("kwapi check --no-files");
+    assert!(checked.contains("6 meters"), "with the secret of the environment's file: {checked}");
+    let processes = ROLES.map(|unit| system.property(unit, "MainPID"));
+    system.run("sed -i s/rapl/rapple/ /etc/kwapi/kwapi.toml");
+    for unit in ROLES {
+        let reloaded = system.run(&format!("systemctl reload {unit} 2>&1 && echo reloaded || true"));
+        assert!(!reloaded.contains("reloaded") && reloaded.contains("failed"), "{unit}: {reloaded}");
+        let told = system.booted.run("journalctl", &["--quiet", "--output", "cat", "--unit", unit]);
+        assert!(told.contains("unknown driver `rapple`; did you mean `rapl`?"), "{unit}: {told}");
+        wait_until("the state of the service", PATIENCE, || {
+            system.property(unit, "StatusText").contains("configuration not reloaded").then_some(())
+        });
+    }
+    assert_eq!(ROLES.map(|unit| system.property(unit, "MainPID")), processes, "they run as before");
+    system.run("sed -i s/rapple/rapl/ /etc/kwapi/kwapi.toml");
+    system.systemctl(&format!("reload {}", ROLES.join(" ")));
+    for unit in ROLES {
+        wait_until("the state of the service", PATIENCE, || {
+            system.property(unit, "StatusText").is_empty().then_some(())
+        });
     }
 }
 
