@@ -1,11 +1,13 @@
 //! NATS JetStream, with a real server: stored, brought again until it is confirmed, and told where it is not.
 
+mod accounts;
 mod ahead;
 mod cluster;
 mod faults;
 mod leaf;
 mod limits;
 mod logins;
+mod operators;
 mod spool;
 mod stranger;
 

@@ -15,6 +15,8 @@ use crate::config::{Config, Endpoint};
 
 /// A history that is further behind says so.
 const TOLD_AFTER: Duration = Duration::from_secs(60);
+/// Messages that were lost are told for so long after the last of them.
+const LOST_TOLD: Duration = Duration::from_secs(86_400);
 
 /// How far the history of this process has read what is kept for it.
 #[derive(Clone, Debug)]
@@ -47,16 +49,15 @@ impl Backlog {
         });
         let links = subscriber.clone();
         all.add_warning("nats_sites", move || first(links.nats_links().iter().filter_map(lacks)));
+        let (links, clock) = (subscriber.clone(), self.clock.clone());
+        all.add_warning("nats_lost", move || {
+            let now = clock.now();
+            first(links.nats_links().iter().filter_map(|link| lost(link, now)))
+        });
         let links = subscriber.clone();
         all.add_warning("nats_live", move || {
-            first(links.nats_links().into_iter().filter(|link| link.side == NatsSide::Live).filter_map(
-                |link| {
-                    Some(format!(
-                        "{}: present power is not shown while a backlog is read: {}",
-                        link.endpoint, link.problem?
-                    ))
-                },
-            ))
+            let all = links.nats_links();
+            first(all.iter().filter_map(|link| not_shown(link, &all)))
         });
     }
 
@@ -106,6 +107,29 @@ fn behind(link: &NatsLink, now: Timestamp) -> Option<String> {
     let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
     (now.since(*until) > TOLD_AFTER)
         .then(|| format!("{endpoint}: history is being read: up to {text}, {waiting} messages left"))
+}
+
+/// What keeps present power from being shown while a backlog is read, where that is not what keeps the record as well.
+fn not_shown(link: &NatsLink, all: &[NatsLink]) -> Option<String> {
+    let problem = link.problem.as_ref().filter(|_| link.side == NatsSide::Live)?;
+    let is_same = |other: &NatsLink| {
+        other.endpoint == link.endpoint && other.side == NatsSide::Subscribe && other.problem.is_some()
+    };
+    (!all.iter().any(is_same))
+        .then(|| format!("{}: present power is not shown while a backlog is read: {problem}", link.endpoint))
+}
+
+/// What a history says of messages that a stream dropped before it had received them.
+fn lost(link: &NatsLink, now: Timestamp) -> Option<String> {
+    let (count, until) = (link.lost, link.lost_until?);
+    let text = rfc3339(Timestamp::from_seconds(until.seconds()), &TimeZone::system());
+    (now.since(until) < LOST_TOLD).then(|| {
+        format!(
+            "{}: the stream dropped {count} messages before they were received, the last of them before {text}; \
+             raise its limits (`kwapi nats-setup` --days, --megabytes-max), or have sites keep messages (`consumers`)",
+            link.endpoint
+        )
+    })
 }
 
 /// What is said of sites whose line is down, or whose backlog is on its way to the centre.
@@ -166,6 +190,8 @@ mod tests {
             known: 0,
             early: 0,
             misplaced: 0,
+            lost: 0,
+            lost_until: None,
             read_until,
             sites: Vec::new(),
         }
@@ -184,6 +210,31 @@ mod tests {
                 .unwrap(),
             "nats://a/x: the server of site lyon has not been heard for 5 min: it stores for itself; 5000 messages of \
              site paris are on their way to the centre; the server of site nancy has not been heard yet"
+        );
+    }
+
+    #[test]
+    fn what_keeps_the_record_as_well_is_told_once() {
+        let problem = Some("cannot connect".to_owned());
+        let live = NatsLink { side: NatsSide::Live, problem: problem.clone(), ..link(0, None) };
+        let told = not_shown(&live, &[live.clone(), link(0, None)]).unwrap();
+        assert_eq!(told, "nats://a/x: present power is not shown while a backlog is read: cannot connect");
+        let down = NatsLink { problem, ..link(0, None) };
+        assert_eq!(not_shown(&live, &[live.clone(), down.clone()]), None);
+        assert_eq!(not_shown(&down, std::slice::from_ref(&down)), None);
+    }
+
+    #[test]
+    fn what_a_stream_dropped_is_told_for_a_day() {
+        let some = NatsLink { lost: 7, lost_until: Some(at(1)), ..link(0, None) };
+        assert_eq!(lost(&link(0, None), at(1)), None);
+        assert_eq!(lost(&some, at(25)), None);
+        let told = lost(&some, at(24)).unwrap();
+        let begin =
+            "nats://a/x: the stream dropped 7 messages before they were received, the last of them before ";
+        assert!(
+            told.starts_with(&format!("{begin}{}; raise", rfc3339(at(1), &TimeZone::system()))),
+            "{told}"
         );
     }
 

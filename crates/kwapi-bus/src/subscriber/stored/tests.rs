@@ -1,7 +1,7 @@
 use super::*;
 
-const WORKS: Keeping = Keeping { works: true, waiting: 0, lacking_for: None };
-const DOWN: Keeping = Keeping { works: false, waiting: 0, lacking_for: None };
+const WORKS: Keeping = Keeping { works: true, waiting: 0, fetched: 0, lacking_for: None };
+const DOWN: Keeping = Keeping { works: false, waiting: 0, fetched: 0, lacking_for: None };
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000 + second)
@@ -52,6 +52,22 @@ fn what_waits_at_the_server_or_is_to_come_again_is_not_read() {
 }
 
 #[test]
+fn what_was_announced_and_does_not_come_is_not_waited_for_for_ever() {
+    let mut source = source(9, 500, 100);
+    source.settles(&(0..=9), true);
+    source.look(WORKS, Some(at(500)), second(100));
+    assert_eq!(source.read_until, Some(at(9)), "the last one announced more");
+    source.look(Keeping { waiting: 1, ..WORKS }, Some(at(600)), second(150));
+    source.look(Keeping { fetched: 1, ..WORKS }, Some(at(600)), second(155));
+    source.look(DOWN, Some(at(610)), second(200));
+    source.look(WORKS, Some(at(620)), second(210));
+    source.look(WORKS, Some(at(680)), second(270));
+    assert_eq!(source.read_until, Some(at(9)), "not for a minute without a break");
+    source.look(WORKS, Some(at(681)), second(271));
+    assert_eq!(source.read_until, Some(at(681)));
+}
+
+#[test]
 fn what_a_site_has_not_sent_to_the_centre_yet_is_not_read() {
     let mut source = source(9, 0, 100);
     source.settles(&(0..=9), true);
@@ -94,7 +110,12 @@ fn check(sources: &[(Option<u64>, u64, u64)], now: u64, expected: &[bool]) {
                 source.brings(0, at(*last), *later, second(*moved));
             }
             source.look(
-                Keeping { works: *later > 0 || last.is_some(), waiting: *later, lacking_for: None },
+                Keeping {
+                    works: *later > 0 || last.is_some(),
+                    waiting: *later,
+                    fetched: 0,
+                    lacking_for: None,
+                },
                 None,
                 second(now),
             );

@@ -36,6 +36,7 @@ pub(in crate::stack) fn nats(
             count(out, "kwapi_nats_rejected", &labels, link.rejected);
             count(out, "kwapi_nats_known", &labels, link.known);
             count(out, "kwapi_nats_early", &labels, link.early);
+            count(out, "kwapi_nats_lost", &labels, link.lost);
             count(out, "kwapi_nats_misplaced", &labels, link.misplaced);
         }
     }
