@@ -20,6 +20,7 @@ mod roles;
 pub(crate) mod spool;
 mod state;
 pub(crate) mod status;
+pub(crate) mod streams;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -195,6 +196,7 @@ impl Stack {
                 manager: manager.clone(),
                 publisher: drivers.as_ref().map(Drivers::publisher),
                 forwarder: forwarder.clone(),
+                subscriber: feed.as_ref().map(|feed| feed.subscriber.clone()),
                 live: live.cloned(),
                 samples,
                 rests,

@@ -1,6 +1,8 @@
 //! `kwapi status`: how each meter of a running kwapi is doing, each link of a forwarder, or each peer of an API; of a process
 //! with none of them, whether it is ready.
 
+mod streams;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::stack::Roles;
 use crate::stack::backlog::BacklogReport;
 use crate::stack::spool::SpoolReport;
 use crate::stack::status::{LinkReport, MeterReport, ProbeReport, default_address};
+use streams::print_streams;
 
 /// A listener on loopback answers at once, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +42,9 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
             return print_readiness(address, arguments).await;
         }
     };
+    if meters.is_empty() && !arguments.json {
+        return print_readiness(address, arguments).await;
+    }
     let shown: Vec<&MeterReport> =
         meters.iter().filter(|meter| !arguments.troubled || !meter.is_up).collect();
     if arguments.json {
@@ -50,6 +56,7 @@ pub(crate) async fn status(arguments: &StatusArgs, named: Option<&Path>) -> Resu
         print(&shown);
     }
     println!("{}", summary(&meters));
+    print_streams(address).await;
     print_spool(address).await;
     print_troubles(address).await;
     Ok(())
@@ -78,6 +85,7 @@ async fn print_readiness(address: SocketAddr, arguments: &StatusArgs) -> Result<
         Err(_) => format!("not ready; http://{address}/readyz says why"),
     };
     println!("no meters in this process; {readiness}");
+    print_streams(address).await;
     print_troubles(address).await;
     Ok(())
 }

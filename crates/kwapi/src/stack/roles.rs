@@ -61,7 +61,7 @@ impl Roles {
     /// When there are peers all the same, as one line.
     pub(crate) fn check_peers(self, config: &Config) -> Result<(), String> {
         if self.api && self.rrd && !config.api.config.peers.is_empty() {
-            return Err("[api] peers works with `kwapi api` alone: where history is kept, totals are made of the journal; remove `peers`, or run kwapi api and kwapi rrd as two services"
+            return Err("[api] peers works with `kwapi api` alone: where history is kept, totals are made of the journal; remove `peers`, or run kwapi api, kwapi rrd and, where meters are read, kwapi drivers as services of their own"
                 .to_owned());
         }
         Ok(())
