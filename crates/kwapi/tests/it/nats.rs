@@ -2,6 +2,9 @@
 //! beside it.
 
 mod backlog;
+mod energy;
+mod full;
+mod late;
 mod leaves;
 mod logins;
 mod spool;
