@@ -101,7 +101,7 @@ impl Driver for Fritz {
     }
 
     async fn read(&mut self, readings: &mut Readings) -> Result<(), DriverError> {
-        let answer = self.session.ask("getdevicelistinfos").await?;
+        let answer = self.session.request("getdevicelistinfos").await?;
         if answer.status == StatusCode::FORBIDDEN {
             return Err(DriverError::link(format!("{}: the session has expired", answer.request_line)));
         }

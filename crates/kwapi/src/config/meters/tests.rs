@@ -86,7 +86,7 @@ fn twins_and_nonsense_are_refused() {
 }
 
 #[test]
-fn each_driver_says_how_short_an_interval_may_be() {
+fn each_driver_shows_how_short_an_interval_may_be() {
     let at = |driver: &str, interval: &str| {
         format!("[[meter]]\nprobe='x'\ndriver='{driver}'\ninterval_seconds={interval}")
     };
