@@ -35,9 +35,7 @@ pub enum AskError {
     #[error("the step must be one second or longer")]
     Step,
     /// More spans than are answered at once.
-    #[error(
-        "{asked} values were asked for; at most {max} are answered at once: ask for fewer probes, a longer step or less time"
-    )]
+    #[error("{asked} values requested; the limit is {max}: request fewer probes, a longer step or less time")]
     TooMany {
         /// How many.
         asked: u128,
@@ -46,7 +44,7 @@ pub enum AskError {
     },
     /// More samples than are read at once.
     #[error(
-        "the samples of {hours} hours would be read, those of all probes together; at most {max} are read at once: ask for fewer probes or less time"
+        "samples of {hours} hours required, those of all probes together; the limit is {max}: request fewer probes or less time"
     )]
     TooManySamples {
         /// Hours of samples, those of all probes together.
