@@ -12,6 +12,7 @@ mod batches;
 mod course;
 mod cover;
 mod power;
+mod settled;
 mod span;
 mod statuses;
 mod step;
@@ -241,8 +242,8 @@ impl Query {
                 .and_then(|courses| courses.course(probe, begin..row.seen.end, &row.seen.row.increment));
             for piece in cover.pieces(row.seen.step, begin) {
                 let Some(span) = spans.get_mut(piece.span) else { continue };
-                let is_in_proportion = within::add(span, row, piece, since, course.as_ref());
-                if is_in_proportion && courses.is_some() {
+                let is_interpolated = within::add(span, row, piece, since, course.as_ref());
+                if is_interpolated && courses.is_some() {
                     without_samples.insert(begin - begin % 3_600_000);
                 }
             }

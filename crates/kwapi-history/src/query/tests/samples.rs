@@ -118,6 +118,89 @@ fn a_stop_in_a_row_leaves_the_energy_beside_it_where_it_was() {
     assert_eq!((within.known.mj[0], within.known.ms[2]), (0, 10_000), "{within:?}");
 }
 
+/// Watts in the second that ends with this one.
+fn load(second: u64) -> u64 {
+    100 + 300 * (second / 20 % 2) + second * second % 50
+}
+
+/// Messages as a driver manager sends them that is killed at a second and started five later: it finds the register again
+/// 14 s after that. Until then its messages lack what was used over the stop and in the first second.
+fn restarted(kill: u64) -> Vec<Credited> {
+    let again = kill + 5;
+    let used = |from: u64, to: u64| (from + 1..=to).map(load).sum::<u64>() * 1_000;
+    let millijoules = Energy::from_millijoules;
+    let mut account = kwapi_core::Account::default();
+    let seconds = (0..=kill).chain(again..=400);
+    let message = |second: u64| {
+        let is_first = second <= kill;
+        let (start, run) = if is_first { (0, 1) } else { (again, 2) };
+        let is_found = second >= again + 14;
+        let (begin, energy) = match (is_first, is_found) {
+            (true, _) => (0, used(0, second)),
+            (false, true) => (used(0, again), used(again, second)),
+            (false, false) => (used(0, kill), used((again + 1).min(second), second)),
+        };
+        let curve = kwapi_core::CurvePoint { id: at(0), run, begin: millijoules(begin) };
+        let elapsed = (second - start) * 1_000;
+        let totals = Totals { energy: millijoules(energy), measured_ms: elapsed, ..Totals::default() };
+        let accounting = Accounting {
+            timestamp: at(second),
+            session: at(start),
+            seq: second - start,
+            totals,
+            curve: Some(curve),
+            meter: None,
+            quality: Quality::Measured,
+        };
+        let heard = Duration::from_secs(second);
+        let credit = account.credit(&accounting, heard, Duration::from_secs(10)).unwrap();
+        Credited {
+            probe: probe("a"),
+            at: at(second),
+            power: Watts(load(second) as f64),
+            voltage: None,
+            current: None,
+            accounting: Some(accounting),
+            taken: Some(Taken { decision: credit.decision, register: credit.totals }),
+        }
+    };
+    seconds.map(message).collect()
+}
+
+#[test]
+fn a_restart_leaves_energy_where_it_was_used_though_its_register_is_found_later() {
+    for is_written in [false, true] {
+        let (house, _samples) = house_with_samples(restarted(170), is_written);
+        // The stop, in the third minute; the second after it; where the register is found, in the fourth; and beside.
+        let spans =
+            [(170, 175), (121, 169), (150, 178), (176, 178), (185, 195), (181, 200), (200, 230), (245, 260)];
+        for (from, to) in spans {
+            let span = ask_ms(&house, from * 1_000, to * 1_000, None).probes[0].spans[0];
+            let true_mj = (from + 1..=to).map(load).sum::<u64>() as f64 * 1_000.0;
+            let off = (span.energy_mj() as f64 - true_mj).abs() / true_mj;
+            assert!(off < 0.07, "{from}..{to}: {span:?}, {true_mj} mJ");
+        }
+        let parts = ask_ms(&house, 500, 300_500, Some(1_777)).probes[0].spans.clone();
+        let whole = ask_ms(&house, 500, 300_500, None).probes[0].spans[0];
+        assert_eq!(parts.iter().map(EnergySpan::energy_mj).sum::<i64>(), whole.energy_mj());
+        assert!(parts.iter().all(|span| span.known.mj.iter().all(|part| *part >= 0)), "{parts:?}");
+        let beside = ask_ms(&house, 245_500, 259_500, None).probes[0].spans[0];
+        assert!(!beside.is_interpolated);
+    }
+}
+
+#[test]
+fn a_restart_within_a_minute_is_bridged_where_it_was_and_not_beside() {
+    let (house, _samples) = house_with_samples(restarted(125), true);
+    for (from, to) in [(121, 125), (125, 130), (130, 131), (131, 140), (143, 144), (144, 160), (122, 171)] {
+        let span = ask_ms(&house, from * 1_000, to * 1_000, None).probes[0].spans[0];
+        let true_mj = (from + 1..=to).map(load).sum::<u64>() as i64 * 1_000;
+        assert!(span.energy_mj().abs_diff(true_mj) <= 3, "{from}..{to}: {span:?}, {true_mj} mJ");
+        let bridged_ms = if from <= 125 && to >= 130 { 5_000 } else { 0 };
+        assert_eq!((span.is_interpolated, span.known.ms[2]), (false, bridged_ms), "{from}..{to}: {span:?}");
+    }
+}
+
 #[test]
 fn the_same_without_samples_is_far_from_it() {
     let records = unsteady("a", 8_000);
