@@ -67,7 +67,10 @@ impl Driver for Fritz {
             .login()
             .otherwise("empty"),
         DriverKey::required("password", "its password").secret(),
-        DriverKey::new("tls", "whom to trust, with https://").login().or("system").naming(Names::Authority),
+        DriverKey::new("tls", "certificate verification, with https://")
+            .login()
+            .or("system")
+            .naming(Names::Authority),
         DriverKey::new(
             "legacy_login",
             "whether to log in to FRITZ!OS before 7.24, with an MD5 hash of the password",

@@ -75,7 +75,7 @@ impl Driver for Nut {
         DriverKey::new("ups", "the device's name there").otherwise("the only one"),
         DriverKey::new("username", "a user, to LOGIN as; not needed to read").login(),
         DriverKey::new("password", "its password").secret(),
-        DriverKey::new("nominal_watts", "full load of a device that tells its load as a share of it")
+        DriverKey::new("nominal_watts", "full load, for a device that reports its load in percent only")
             .in_unit("W"),
         DriverKey::new("power_factor", "by which volt-amperes are multiplied"),
     ];

@@ -98,7 +98,7 @@ impl ReadZones {
 impl Driver for Rapl {
     const NAME: &'static str = "rapl";
     const SUMMARY: &'static str = "the processor's energy counters (RAPL) of the machine kwapi runs on";
-    const KEYS: &'static [DriverKey] = &[DriverKey::new("root", "where Linux's powercap files are")
+    const KEYS: &'static [DriverKey] = &[DriverKey::new("root", "directory of Linux's powercap files")
         .or("/sys/class/powercap")
         .naming(Names::Kernel)];
     /// Counters step about once a millisecond.

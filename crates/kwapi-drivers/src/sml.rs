@@ -79,11 +79,11 @@ impl Driver for Sml {
     const CADENCE: Cadence = Cadence::Pushed;
     const KEYS: &'static [DriverKey] = &[
         DriverKey::new("device", "serial line; either this or host").naming(Names::Device),
-        DriverKey::new("host", "HOST:PORT of a converter that passes the bytes on"),
+        DriverKey::new("host", "HOST:PORT of a converter that forwards the bytes"),
         DriverKey::new("baud", "speed of the serial line, of a meter that sends by itself")
             .in_unit("bit/s")
             .or("9600"),
-        DriverKey::new("request_seconds", "how often a meter is asked that does not send by itself")
+        DriverKey::new("request_seconds", "interval of requests, for a meter that does not send by itself")
             .in_unit("s"),
     ];
     type Config = SmlConfig;

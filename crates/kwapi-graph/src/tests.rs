@@ -153,6 +153,40 @@ fn ids_sort_as_people_sort_them() {
     assert_eq!(ids, expected);
 }
 
+proptest! {
+    #[test]
+    fn ids_are_ordered_by_their_numbers_whatever_they_have_in_common(
+        a in "[a-bé.]{0,2}[0-9]{0,3}[é.]{0,1}[0-9]{0,3}",
+        b in "[a-bé.]{0,2}[0-9]{0,3}[é.]{0,1}[0-9]{0,3}",
+    ) {
+        // Runs of digits and single other characters, one after the other.
+        let parts = |text: &str| -> Vec<Result<u64, char>> {
+            let mut parts: Vec<Result<u64, char>> = Vec::new();
+            let mut is_number = false;
+            for character in text.chars() {
+                match (character.to_digit(10).map(u64::from), is_number, parts.last_mut()) {
+                    (Some(digit), true, Some(Ok(number))) => *number = *number * 10 + digit,
+                    (Some(digit), ..) => parts.push(Ok(digit)),
+                    (None, ..) => parts.push(Err(character)),
+                }
+                is_number = character.is_ascii_digit();
+            }
+            parts
+        };
+        // A number stands where its first digit would.
+        let by_part = |a: &Result<u64, char>, b: &Result<u64, char>| match (a, b) {
+            (Ok(a), Ok(b)) => a.cmp(b),
+            (Err(a), Err(b)) => a.cmp(b),
+            (Ok(_), Err(b)) => '0'.cmp(b),
+            (Err(a), Ok(_)) => a.cmp(&'0'),
+        };
+        let (of_a, of_b) = (parts(&a), parts(&b));
+        let different = of_a.iter().zip(&of_b).map(|(a, b)| by_part(a, b)).find(|order| order.is_ne());
+        let expected = different.unwrap_or(of_a.len().cmp(&of_b.len())).then_with(|| a.cmp(&b));
+        prop_assert_eq!(natural_order(&a, &b), expected);
+    }
+}
+
 #[test]
 fn powers_beside_each_other_share_a_unit() {
     let texts = watts_texts([Some(48_000.0), Some(100_000.0), Some(61_234.5), None]);

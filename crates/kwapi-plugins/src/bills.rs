@@ -131,6 +131,11 @@ impl KeptBill {
         rfc3339(self.document.made_at, &self.document.made.facts.zone)
     }
 
+    /// The same in words, as pages write instants.
+    fn made_in_words(&self) -> String {
+        self.document.made.facts.instant_in_words(self.document.made_at.micros() / 1_000)
+    }
+
     /// When and by whom it was made, for people.
     fn made_line(&self) -> String {
         let BillDocument { made_by, number, .. } = &self.document;

@@ -228,7 +228,7 @@ impl<'a> ReportRun<'a> {
     pub fn end(self) -> Result<YearReport, String> {
         let of = |role: ReportRole| self.report.months.iter().any(|month| month.role(role).probes > 0);
         if !ReportRole::ALL.into_iter().any(of) {
-            return Err("no probe has the label `role` with it, facility or renewable; set it in [labels] or `labels` of the meters".to_owned());
+            return Err("no probe has the label `role` with the value `it`, `facility` or `renewable`; set it in [labels] or `labels` of the meters".to_owned());
         }
         Ok(self.report)
     }

@@ -36,7 +36,7 @@ pub enum EnergyRequestError {
     Step,
     /// More spans than are answered at once.
     #[error(
-        "{requested} values were asked for; at most {max} are answered at once: ask for fewer probes, a longer step or less time"
+        "{requested} values requested; the limit is {max}: request fewer probes, a longer step or less time"
     )]
     TooMany {
         /// How many.
@@ -46,7 +46,7 @@ pub enum EnergyRequestError {
     },
     /// More samples than are read at once.
     #[error(
-        "the samples of {hours} hours would be read, those of all probes together; at most {max} are read at once: ask for fewer probes or less time"
+        "samples of {hours} hours required, those of all probes together; the limit is {max}: request fewer probes or less time"
     )]
     TooManySamples {
         /// Hours of samples, those of all probes together.

@@ -239,7 +239,7 @@ pub(crate) fn series_step(length: Duration) -> u64 {
 }
 
 pub(crate) fn no_parameter(name: &str, known: &[&str]) -> HttpError {
-    HttpError::bad_request(format!("There is no parameter {name:?}; there are {}.", known.join(", ")))
+    HttpError::bad_request(format!("Unknown parameter {name:?}; available: {}.", known.join(", ")))
 }
 
 fn wrong(name: &str, value: &str, why: &dyn std::fmt::Display) -> HttpError {
@@ -336,7 +336,7 @@ mod tests {
     fn what_makes_no_sense_is_reported_with_what_to_write() {
         refused(
             "stp=60",
-            "There is no parameter \"stp\"; there are probe, pattern, label, group, start, end, step, by, zone, format.",
+            "Unknown parameter \"stp\"; available: probe, pattern, label, group, start, end, step, by, zone, format.",
         );
         refused(
             "step=0",

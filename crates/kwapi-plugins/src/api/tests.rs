@@ -288,9 +288,9 @@ async fn a_question_about_energy_that_has_no_answer_is_reported_with_the_reason(
         ("group=lyon", 404, "There is no group \\\"lyon\\\"."),
         ("start=2026-12-22T22:00:00Z", 400, "is in the future"),
         ("start=1&end=1", 400, "The end must be after the start"),
-        ("start=1&step=1", 400, "values were asked for; at most 67108864 are answered at once"),
+        ("start=1&step=1", 400, "values requested; the limit is 67108864"),
         ("zone=Nowhere", 400, "there is no time zone"),
-        ("stepp=1", 400, "There is no parameter"),
+        ("stepp=1", 400, "Unknown parameter"),
     ] {
         for path in ["/v2/energy", "/v2/series"] {
             let answer = stand.request("GET", &format!("{path}?{query}"), &[]).await;

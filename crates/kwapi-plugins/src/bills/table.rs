@@ -14,7 +14,7 @@ pub(super) fn text(bill: &Bill, facts: &BillFacts, closed: Option<&str>) -> Stri
     let by = facts.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
     let mut text = format!("Bill of {}{by}, {begin} to {end} ({zone})\n", facts.month.name);
     text.extend(closed.map(|closed| format!("{closed}\n")));
-    for note in facts.notes(bill) {
+    for note in facts.notes(bill, BillFacts::instant) {
         text += &format!("Note: {note}.\n");
     }
     let mut rows: Vec<TableRow> = vec![(String::new(), Some("kWh".to_owned()), Some(facts.currency.clone()))];

@@ -179,6 +179,18 @@ fn a_correction_gives_the_reason_and_adds_up() {
 }
 
 #[test]
+fn a_note_writes_instants_as_what_stands_around_it() {
+    let mut open = february_bill();
+    open.facts.month = BillMonth::new("2026-02", &open.facts.zone, at("2026-02-10T00:07:00Z")).unwrap();
+    let columns = "the month is not over; billed until 2026-02-10T05:45:00+05:45";
+    assert!(open.text(BillFormat::Table).contains(columns), "{}", open.text(BillFormat::Table));
+    assert!(open.text(BillFormat::Json).contains(columns));
+    let words = "The month is not over; billed until 10 February 2026, 05:45 +0545.";
+    let print = open.text(BillFormat::Html);
+    assert!(print.contains(words) && !print.contains("2026-02-10T"), "{print}");
+}
+
+#[test]
 fn what_cannot_be_closed_or_compared_is_refused() {
     let state = tempfile::tempdir().unwrap();
     let closed = ClosedBills::new(state.path());

@@ -335,3 +335,15 @@ fn a_taken_port_names_its_key_and_the_demonstration_takes_another() {
     let moved = format!("port {port} on 127.0.0.1 is in use; using port ");
     assert_eq!(log.lines().filter(|line| line.starts_with(&moved)).count(), 2, "{log}");
 }
+
+#[test]
+fn man_pages_are_written_to_a_directory_that_is_not_there_yet() {
+    let folder = folder("");
+    let into = folder.path().join("share/man/man1");
+    succeeds(&["man", "--directory", into.to_str().unwrap()], folder.path());
+    let page = std::fs::read_to_string(into.join("kwapi-bill.1")).unwrap();
+    assert!(page.contains(".TH kwapi-bill 1"), "{page}");
+    std::fs::write(folder.path().join("taken"), "").unwrap();
+    let refused = fails(&["man", "--directory", "taken"], folder.path());
+    assert!(refused.starts_with("kwapi: cannot write manual pages to taken: "), "{refused}");
+}

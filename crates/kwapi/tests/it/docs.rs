@@ -1,4 +1,4 @@
-//! The manual's configurations are ones that `kwapi check` accepts.
+//! The configurations in the manual and in the READMEs are ones that `kwapi check` accepts.
 
 use std::path::{Path, PathBuf};
 
@@ -85,10 +85,17 @@ fn the_complete_example_stands_for_the_meters_and_probes_that_the_manual_states(
 #[test]
 fn every_configuration_in_a_page_of_the_manual_is_accepted() {
     let mut checked = 0;
-    let readme = manual().join("../../README.md");
-    for page in files(&manual(), "md").into_iter().chain([readme]) {
+    let root = manual().join("../..");
+    let others = files(&root.join("packaging"), "md").into_iter().chain([root.join("README.md")]);
+    for page in files(&manual(), "md").into_iter().chain(others) {
         let text = std::fs::read_to_string(&page).unwrap();
         let origin = page.display().to_string();
+        let is_unmarked = |line: &&str| line.starts_with("    [");
+        assert_eq!(
+            text.lines().find(is_unmarked),
+            None,
+            "{origin}: not in a block of TOML, and so not tried"
+        );
         for block in blocks(&text) {
             let first = block.lines().find(|line| !line.starts_with('#')).unwrap_or_default();
             if first.starts_with('[') {
@@ -117,7 +124,7 @@ fn every_configuration_in_a_page_of_the_manual_is_accepted() {
             checked += 1;
         }
     }
-    assert!(checked >= 40, "only {checked} configurations found");
+    assert!(checked >= 50, "only {checked} configurations found");
 }
 
 #[test]

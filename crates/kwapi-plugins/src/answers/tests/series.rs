@@ -127,11 +127,11 @@ fn more_than_is_answered_is_refused_with_what_to_do() {
     let refused = |query: &str| series(&house, query, BEGIN + 4_000_000_000).unwrap_err();
     assert_eq!(
         refused(&format!("start={BEGIN}&step=1&end={}", BEGIN + 2_000_000)),
-        "2000001 values were asked for; at most 1048576 are answered at once: ask for fewer probes, a longer step or less time."
+        "2000001 values requested; the limit is 1048576: request fewer probes, a longer step or less time."
     );
     assert_eq!(
         refused(&format!("start={BEGIN}&end={}", BEGIN + 3_600 * 131_073)),
-        "The samples of 131073 hours would be read, those of all probes together; at most 131072 are read at once: ask for fewer probes or less time."
+        "Samples of 131073 hours required, those of all probes together; the limit is 131072: request fewer probes or less time."
     );
 }
 

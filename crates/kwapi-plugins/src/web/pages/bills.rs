@@ -121,7 +121,7 @@ fn list_rows(site: &Site, seen: &Seen, bills: &Bills, now: Timestamp) -> Result<
             href: href(&month, bill.by.as_deref()),
             by: bill.by,
             labels: Vec::new(),
-            closed: Some(bill.closed),
+            closed: Some(bill.closed_in_words),
             corrections: bill.documents.saturating_sub(1),
         }));
     }
