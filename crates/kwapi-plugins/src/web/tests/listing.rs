@@ -244,7 +244,7 @@ async fn above_a_dozen_the_summary_stacks_groups_and_each_probe_has_the_colour_o
 }
 
 #[tokio::test]
-async fn bands_that_exceed_the_total_say_by_how_much_and_why() {
+async fn bands_that_exceed_the_total_have_a_note_with_the_excess_and_the_cause() {
     let of = |meters: &[&str], others: usize| {
         let others = (0..others).flat_map(|at| [format!("l.r.{at}"), format!("l.s.{at}")]);
         meters.iter().map(|name| (*name).to_owned()).chain(others).collect::<Vec<String>>()
