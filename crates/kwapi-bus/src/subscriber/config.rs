@@ -15,7 +15,7 @@ use crate::transport::zeromq::CurveConfig;
 /// How old a measurement may be where nothing stores messages on the way…
 const MAX_AGE_SECONDS: u64 = 300;
 /// …and where something does: 30 days.
-const STORED_AGE_MAX_SECONDS: u64 = 30 * 86_400;
+pub(super) const STORED_AGE_MAX_SECONDS: u64 = 30 * 86_400;
 
 /// What a subscriber receives, and how it is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]

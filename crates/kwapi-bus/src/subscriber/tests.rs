@@ -6,11 +6,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kwapi_core::{
-    Accounting, Measurement, MonotonicClock, ProbeId, Quality, Timestamp, Totals, WallClock, Watts,
+    Accounting, Measurement, MonotonicClock, PROGRAM_DATE, ProbeId, Quality, Timestamp, Totals, WallClock,
+    Watts,
 };
 use parking_lot::Mutex;
 
+use super::config::STORED_AGE_MAX_SECONDS;
 use super::*;
+use crate::Scheme;
 use crate::message::{Signer, Wire};
 use crate::transport::{Arrival, Token};
 
