@@ -53,7 +53,7 @@ impl Driver for Hwmon {
     const SUMMARY: &'static str =
         "power and energy sensors of the machine kwapi runs on (Linux hwmon): GPUs, INA2xx, ACPI, PMBus";
     const KEYS: &'static [DriverKey] =
-        &[DriverKey::new("root", "where Linux shows the chips").or(ROOT).naming(Names::Kernel)];
+        &[DriverKey::new("root", "directory of Linux's hwmon chips").or(ROOT).naming(Names::Kernel)];
     type Config = HwmonConfig;
     type Shared = OneThread;
 

@@ -44,7 +44,7 @@ impl Driver for PmCounters {
     const NAME: &'static str = "pm_counters";
     const SUMMARY: &'static str = "the power and energy counters of the HPE Cray node kwapi runs on";
     const KEYS: &'static [DriverKey] =
-        &[DriverKey::new("root", "where Linux shows the counters").or(ROOT).naming(Names::Kernel)];
+        &[DriverKey::new("root", "directory of the counters").or(ROOT).naming(Names::Kernel)];
     type Config = PmCountersConfig;
     type Shared = OneThread;
 

@@ -12,17 +12,17 @@ use super::*;
 
 async fn round(url: &str, keys: &str, outlets: &Outlets) -> String {
     let config = toml::from_str(&format!("url = \"{url}\"\n{keys}")).expect("a configuration");
-    let said = async {
+    let outcome = async {
         let mut meter = HttpJson::open(&config, outlets, &Arc::default()).await?;
         let mut readings = Readings::default();
         meter.read(&mut readings).await?;
-        let said = readings.drain().map(|(probe, reading)| match reading {
+        let outcome = readings.drain().map(|(probe, reading)| match reading {
             Ok(reading) => format!("{probe}: {reading}"),
             Err(error) => format!("{probe}: {error}"),
         });
-        Ok::<_, DriverError>(said.collect::<Vec<_>>().join("\n"))
+        Ok::<_, DriverError>(outcome.collect::<Vec<_>>().join("\n"))
     };
-    said.await.unwrap_or_else(|error| error.to_string())
+    outcome.await.unwrap_or_else(|error| error.to_string())
 }
 
 fn two() -> Outlets {
@@ -72,10 +72,10 @@ async fn a_header_is_sent_and_never_shown() {
     let url = format!("http://{}/x?key=hunter2", simulator.address());
     let with = |key: &str| format!("headers = {{ X-Api-Key = \"{key}\" }}\nvalues = {{ power = \"/w\" }}");
     assert_eq!(round(&url, &with("hunter2"), &one()).await, "A: 3 W");
-    let said = round(&url, &with("hunter3"), &one()).await;
-    assert!(said.contains("403 Forbidden") && !said.contains("hunter"), "{said}");
-    let said = round(&url, &with("hunter\\n2"), &one()).await;
-    assert!(said.contains("invalid HTTP header") && !said.contains("hunter"), "{said}");
+    let outcome = round(&url, &with("hunter3"), &one()).await;
+    assert!(outcome.contains("403 Forbidden") && !outcome.contains("hunter"), "{outcome}");
+    let outcome = round(&url, &with("hunter\\n2"), &one()).await;
+    assert!(outcome.contains("invalid HTTP header") && !outcome.contains("hunter"), "{outcome}");
 }
 
 #[tokio::test]

@@ -69,13 +69,13 @@ pub(super) fn answer(
     let now = site.clock.now();
     match target {
         Target::Root => answer::found("/last/minute/"),
-        Target::Last(period, query) if range::is_asked(query) => {
+        Target::Last(period, query) if range::is_requested(query) => {
             let used = site.graphs.used(&seen.all, &[], now);
             let since = site.probes.overall(seen, &used, now).since;
             range::answer(site, seen, RangeOf::Everything(*period, seen, since), query, now, conditions)
         }
         Target::Last(period, query) => list::answer(site, seen, *period, query, chosen, now, conditions),
-        Target::Probe(probe, query) if seen.has(probe) && range::is_asked(query) => {
+        Target::Probe(probe, query) if seen.has(probe) && range::is_requested(query) => {
             range::answer(site, seen, RangeOf::Probe(probe), query, now, conditions)
         }
         Target::Probe(probe, query) if seen.has(probe) => {
@@ -99,7 +99,7 @@ pub(super) fn answer(
         },
         Target::Groups(query) if group::is_list(query) => group::list(site, seen, query, now, conditions),
         Target::Groups(query) => tree::answer(site, seen, query, now, conditions),
-        Target::Group(name, query) if range::is_asked(query) => {
+        Target::Group(name, query) if range::is_requested(query) => {
             match super::group::view(site, seen, name, now) {
                 Some(view) => {
                     let of = RangeOf::Group(name, &view.members, view.overall.since);
